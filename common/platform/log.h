@@ -1,0 +1,12 @@
+#pragma once  // common/platform/log.h: the process's log: one line an event on stderr, `key=value` at its end
+#include <spdlog/spdlog.h>
+
+#include <string_view>
+
+namespace muster {
+
+// Call once, first thing in main. `component`: "operator", "worker", ... Level from MUSTER_LOG
+// (debug, info, warn, error; default info). Then use spdlog::info("...", ...) and friends.
+void init_log(std::string_view component);
+
+}  // namespace muster

@@ -1,0 +1,29 @@
+#pragma once  // common/platform/metrics.h: the registry behind /metrics, and the HTTP server that shows it
+#include <prometheus/registry.h>
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "common/base/result.h"
+
+namespace muster {
+
+// GET /metrics (Prometheus text), /healthz and /readyz (200 "ok" or 503 with the reason) on ip:port; port 0
+// takes a free one. Serves from its own threads until destroyed.
+class MetricsServer {
+ public:
+  struct Options {
+    std::string ip = "127.0.0.1";
+    int port = 0;
+    std::function<Status()> healthy = [] { return Status(); };
+    std::function<Status()> ready = [] { return Status(); };
+  };
+  // Errors: kAlreadyExists: the port is in use (names address and remedy).
+  [[nodiscard]] static Result<std::unique_ptr<MetricsServer>> start(std::shared_ptr<prometheus::Registry> registry,
+                                                                   Options options);
+  virtual ~MetricsServer() = default;
+  [[nodiscard]] virtual int port() const = 0;
+};
+
+}  // namespace muster

@@ -1,0 +1,27 @@
+#pragma once  // common/platform/signals.h: SIGTERM and SIGINT as something one can wait for
+#include <chrono>
+#include <optional>
+
+namespace muster {
+
+// Construct one in main before any thread starts: it blocks SIGTERM and SIGINT (threads inherit that) and
+// ignores SIGPIPE. fd() becomes readable when a signal has come.
+class SignalWaiter {
+ public:
+  SignalWaiter();
+  ~SignalWaiter();
+  SignalWaiter(const SignalWaiter&) = delete;
+  SignalWaiter& operator=(const SignalWaiter&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_; }
+  // The signal's number, or nothing when `timeout` has passed. Consumes the signal.
+  [[nodiscard]] std::optional<int> wait(std::chrono::milliseconds timeout);
+
+ private:
+  int fd_;
+};
+
+// Undoes SignalWaiter's mask; call in a child between fork and exec.
+void reset_signals_after_fork() noexcept;
+
+}  // namespace muster

@@ -1,0 +1,159 @@
+// common/spec/federation.cc: the federation's part of a FederatedRound from and to JSON
+#include "common/spec/federation.h"
+
+#include <cmath>
+#include <fmt/format.h>
+
+namespace muster::spec {
+
+Result<Target> target_from_json(const Json& json, const std::string& path) {
+  Target target;
+  MUSTER_TRY(Fields(json, path)
+                 .one_of("metric", target.metric, {"Accuracy"})
+                 .require("value")
+                 .number("value", target.value, {.min = 0, .max = 1})
+                 .finish());
+  return target;
+}
+
+Result<ClientTraining> client_training_from_json(const Json& json, const std::string& path) {
+  ClientTraining training;
+  Fields fields(json, path);
+  fields.require("model").require("dataset");
+  fields.object("model", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(training.model, model_from_json(value, at));
+    return {};
+  });
+  fields.object("dataset", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(training.dataset, dataset_from_json(value, at));
+    return {};
+  });
+  fields.one_of("objective", training.objective, {"CrossEntropy"});
+  fields.object("optimizer", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(training.optimizer, optimizer_from_json(value, at));
+    return {};
+  });
+  fields.integer("localEpochs", training.local_epochs, {.min = 1, .max = 100'000})
+      .integer("batchSize", training.batch_size, {.min = 0, .max = 1'000'000})
+      .integer("seed", training.seed, {.min = 0});
+  MUSTER_TRY(fields.finish());
+  return training;
+}
+
+Result<Cohort> cohort_from_json(const Json& json, const std::string& path) {
+  Cohort cohort;
+  MUSTER_TRY(Fields(json, path)
+                 .integer("size", cohort.size, {.min = 1, .max = 100'000})
+                 .number("overSelection", cohort.over_selection, {.min = 1, .max = 10})
+                 .integer("minimum", cohort.minimum, {.min = 1, .max = 100'000})
+                 .finish());
+  return cohort;
+}
+
+Result<Stragglers> stragglers_from_json(const Json& json, const std::string& path) {
+  Stragglers stragglers;
+  MUSTER_TRY(Fields(json, path)
+                 .integer("deadlineSeconds", stragglers.deadline_seconds, {.min = 1, .max = 86'400})
+                 .one_of("policy", stragglers.policy, {"Drop"})
+                 .finish());
+  return stragglers;
+}
+
+Result<Partition> partition_from_json(const Json& json, const std::string& path) {
+  Partition partition;
+  MUSTER_TRY(Fields(json, path)
+                 .one_of("kind", partition.kind, {"IID", "LabelShards", "Dirichlet", "Natural"})
+                 .integer("shardsPerClient", partition.shards_per_client, {.min = 1, .max = 1000})
+                 .number("alpha", partition.alpha, {.min = 1e-3, .max = 1e6})
+                 .finish());
+  return partition;
+}
+
+Result<Federation> federation_from_json(const Json& json, const std::string& path) {
+  Federation federation;
+  Fields fields(json, path);
+  fields.require("training");
+  fields.integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
+  fields.object("target", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(federation.target, target_from_json(value, at));
+    return {};
+  });
+  fields.object("training", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(federation.training, client_training_from_json(value, at));
+    return {};
+  });
+  fields.one_of("strategy", federation.strategy, {"FedAvg"});
+  fields.object("cohort", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(federation.cohort, cohort_from_json(value, at));
+    return {};
+  });
+  fields.object("stragglers", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(federation.stragglers, stragglers_from_json(value, at));
+    return {};
+  });
+  fields.integer("clients", federation.clients, {.min = 1, .max = 1'000'000});
+  fields.object("partition", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(federation.partition, partition_from_json(value, at));
+    return {};
+  });
+  fields.string("storagePath", federation.storage_path);
+  MUSTER_TRY(fields.finish());
+  MUSTER_TRY(validate(federation));
+  return federation;
+}
+
+Json to_json(const Federation& federation) {
+  const ClientTraining& training = federation.training;
+  Json json{
+      {"rounds", federation.rounds},
+      {"training",
+       {{"model", to_json(training.model)},
+        {"dataset", to_json(training.dataset)},
+        {"objective", training.objective},
+        {"localEpochs", training.local_epochs},
+        {"batchSize", training.batch_size},
+        {"optimizer", to_json(training.optimizer)},
+        {"seed", training.seed}}},
+      {"strategy", federation.strategy},
+      {"cohort",
+       {{"size", federation.cohort.size},
+        {"overSelection", federation.cohort.over_selection},
+        {"minimum", federation.cohort.minimum}}},
+      {"stragglers",
+       {{"deadlineSeconds", federation.stragglers.deadline_seconds}, {"policy", federation.stragglers.policy}}},
+      {"clients", federation.clients},
+      {"partition",
+       {{"kind", federation.partition.kind},
+        {"shardsPerClient", federation.partition.shards_per_client},
+        {"alpha", federation.partition.alpha}}},
+      {"storagePath", federation.storage_path}};
+  if (federation.target) json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};
+  return json;
+}
+
+Status validate(const Federation& federation) {
+  const Cohort& cohort = federation.cohort;
+  if (cohort.minimum > cohort.size) {
+    return invalid_argument(fmt::format("spec.cohort.minimum: {} is more than spec.cohort.size {}; lower it",
+                                        cohort.minimum, cohort.size));
+  }
+  const double selected = std::ceil(static_cast<double>(cohort.size) * cohort.over_selection);
+  if (selected > static_cast<double>(federation.clients)) {
+    return invalid_argument(
+        fmt::format("spec.cohort: size {} with overSelection {} selects {} clients, but spec.clients.count is {}",
+                    cohort.size, cohort.over_selection, selected, federation.clients));
+  }
+  const bool natural = federation.partition.kind == "Natural";
+  if (natural && federation.training.dataset.name != "synthetic") {
+    return invalid_argument(
+        "spec.clients.partition.kind: Natural needs dataset synthetic, whose devices are the partition; use IID, "
+        "LabelShards or Dirichlet");
+  }
+  if (natural && federation.training.dataset.synthetic.devices < federation.clients) {
+    return invalid_argument(fmt::format("spec.training.dataset.synthetic.devices: {} is less than spec.clients.count {}",
+                                        federation.training.dataset.synthetic.devices, federation.clients));
+  }
+  return {};
+}
+
+}  // namespace muster::spec

@@ -1,0 +1,160 @@
+// common/spec/training.cc: spec.training and spec.synchronization from and to JSON
+#include "common/spec/training.h"
+
+#include <fmt/format.h>
+
+namespace muster::spec {
+
+Result<Model> model_from_json(const Json& json, const std::string& path) {
+  Model model;
+  Fields fields(json, path);
+  std::vector<std::int64_t> hidden;
+  fields.require("name").one_of("name", model.name, {"softmax", "mlp", "cnn"});
+  fields.each("hidden", [&](const Json& element, const std::string& at) -> Status {
+    if (!element.is_number_integer() || element < 1 || element > 65536)
+      return invalid_argument(at + ": must be a width from 1 to 65536, is " + element.dump());
+    hidden.push_back(element.get<std::int64_t>());
+    return {};
+  });
+  MUSTER_TRY(fields.finish());
+  if (!hidden.empty()) {
+    if (model.name != "mlp") return invalid_argument(path + ".hidden: only model mlp has hidden layers; remove the field");
+    model.hidden = std::move(hidden);
+  }
+  return model;
+}
+
+Result<Dataset> dataset_from_json(const Json& json, const std::string& path) {
+  Dataset dataset;
+  Fields fields(json, path);
+  fields.require("name").one_of("name", dataset.name, {"fashion-mnist", "idx", "csv", "synthetic"});
+  fields.string("path", dataset.path);
+  fields.object("csv", [&](const Json& csv, const std::string& at) {
+    return Fields(csv, at)
+        .string("labelColumn", dataset.csv.label_column)
+        .number("testFraction", dataset.csv.test_fraction, {.min = 0.01, .max = 0.9})
+        .finish();
+  });
+  fields.object("synthetic", [&](const Json& synthetic, const std::string& at) {
+    return Fields(synthetic, at)
+        .number("alpha", dataset.synthetic.alpha, {.min = 0})
+        .number("beta", dataset.synthetic.beta, {.min = 0})
+        .boolean("iid", dataset.synthetic.iid)
+        .integer("devices", dataset.synthetic.devices, {.min = 1, .max = 100'000})
+        .number("sigma", dataset.synthetic.sigma, {.min = 0, .max = 4})
+        .finish();
+  });
+  MUSTER_TRY(fields.finish());
+  if (dataset.name != "synthetic" && dataset.path.empty())
+    return invalid_argument(fmt::format("{}.path: dataset \"{}\" needs the path of its files", path, dataset.name));
+  return dataset;
+}
+
+Result<Optimizer> optimizer_from_json(const Json& json, const std::string& path) {
+  Optimizer optimizer;
+  Fields fields(json, path);
+  fields.one_of("name", optimizer.name, {"SGD", "Adam"})
+      .number("learningRate", optimizer.learning_rate, {.min = 1e-12, .max = 1e6})
+      .number("momentum", optimizer.momentum, {.min = 0, .max = 0.999999})
+      .number("beta1", optimizer.beta1, {.min = 0, .max = 0.999999})
+      .number("beta2", optimizer.beta2, {.min = 0, .max = 0.999999})
+      .number("epsilon", optimizer.epsilon, {.min = 1e-12, .max = 1})
+      .number("weightDecay", optimizer.weight_decay, {.min = 0, .max = 1e6});
+  MUSTER_TRY(fields.finish());
+  return optimizer;
+}
+
+Result<Training> training_from_json(const Json& json, const std::string& path) {
+  Training training;
+  Fields fields(json, path);
+  fields.require("model").require("dataset");
+  fields.object("model", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(training.model, model_from_json(value, at));
+    return {};
+  });
+  fields.object("dataset", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(training.dataset, dataset_from_json(value, at));
+    return {};
+  });
+  fields.one_of("objective", training.objective, {"CrossEntropy"});
+  fields.object("optimizer", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(training.optimizer, optimizer_from_json(value, at));
+    return {};
+  });
+  fields.integer("batchSize", training.batch_size, {.min = 1, .max = 1'000'000})
+      .integer("epochs", training.epochs, {.min = 1, .max = 1'000'000})
+      .integer("seed", training.seed, {.min = 0});
+  fields.object("checkpoint", [&](const Json& value, const std::string& at) -> Status {
+    Checkpoint checkpoint;
+    MUSTER_TRY(Fields(value, at)
+                   .require("path")
+                   .string("path", checkpoint.path)
+                   .integer("everySteps", checkpoint.every_steps, {.min = 1})
+                   .integer("keep", checkpoint.keep, {.min = 1, .max = 1000})
+                   .finish());
+    training.checkpoint = std::move(checkpoint);
+    return {};
+  });
+  MUSTER_TRY(fields.finish());
+  return training;
+}
+
+Result<Synchronization> synchronization_from_json(const Json& json, const std::string& path) {
+  Synchronization synchronization;
+  MUSTER_TRY(Fields(json, path)
+                 .one_of("topology", synchronization.topology, {"Ring"})
+                 .one_of("updates", synchronization.updates, {"Synchronous"})
+                 .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
+                 .finish());
+  return synchronization;
+}
+
+Json to_json(const Model& model) {
+  Json json{{"name", model.name}};
+  if (model.name == "mlp") json["hidden"] = model.hidden;
+  return json;
+}
+
+Json to_json(const Dataset& dataset) {
+  Json json{{"name", dataset.name}};
+  if (!dataset.path.empty()) json["path"] = dataset.path;
+  if (dataset.name == "csv")
+    json["csv"] = {{"labelColumn", dataset.csv.label_column}, {"testFraction", dataset.csv.test_fraction}};
+  if (dataset.name == "synthetic") {
+    const Synthetic& synthetic = dataset.synthetic;
+    json["synthetic"] = {{"alpha", synthetic.alpha},     {"beta", synthetic.beta},   {"iid", synthetic.iid},
+                         {"devices", synthetic.devices}, {"sigma", synthetic.sigma}};
+  }
+  return json;
+}
+
+Json to_json(const Optimizer& optimizer) {
+  Json json{{"name", optimizer.name},
+            {"learningRate", optimizer.learning_rate},
+            {"weightDecay", optimizer.weight_decay}};
+  if (optimizer.name == "SGD") json["momentum"] = optimizer.momentum;
+  if (optimizer.name == "Adam")
+    json.update({{"beta1", optimizer.beta1}, {"beta2", optimizer.beta2}, {"epsilon", optimizer.epsilon}});
+  return json;
+}
+
+Json to_json(const Training& training) {
+  Json json{{"model", to_json(training.model)},         {"dataset", to_json(training.dataset)},
+            {"objective", training.objective},          {"optimizer", to_json(training.optimizer)},
+            {"batchSize", training.batch_size},         {"epochs", training.epochs},
+            {"seed", training.seed}};
+  if (training.checkpoint) {
+    json["checkpoint"] = {{"path", training.checkpoint->path},
+                          {"everySteps", training.checkpoint->every_steps},
+                          {"keep", training.checkpoint->keep}};
+  }
+  return json;
+}
+
+Json to_json(const Synchronization& synchronization) {
+  return {{"topology", synchronization.topology},
+          {"updates", synchronization.updates},
+          {"timeoutSeconds", synchronization.timeout_seconds}};
+}
+
+}  // namespace muster::spec

@@ -1,0 +1,48 @@
+#pragma once  // learning/task.h: a model with its objective, on flat parameters; the only door to libtorch
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/spec/training.h"
+#include "learning/dataset.h"
+
+namespace muster::learning {
+
+struct Tensor {  // one named parameter inside the flat vector
+  std::string name;                 // e.g. "conv1.weight"
+  std::vector<std::int64_t> shape;  // row-major
+  std::int64_t offset = 0;          // index of its first element
+  std::int64_t size = 0;            // elements
+};
+
+struct Evaluation {
+  double loss = 0;      // mean over the examples
+  double accuracy = 0;  // 0..1
+};
+
+// One model instance; not thread-safe, but distinct instances may run on distinct threads.
+class Task {
+ public:
+  virtual ~Task() = default;
+  [[nodiscard]] virtual std::span<const Tensor> tensors() const = 0;  // in model order, no gaps
+  [[nodiscard]] virtual std::int64_t parameter_count() const = 0;     // P
+  // Fresh parameters [P], a function of `seed` alone.
+  [[nodiscard]] virtual std::vector<float> initial_parameters(std::uint64_t seed) const = 0;
+  // Mean loss over the examples `rows` (indices into `data`, not empty) at `parameters` [P], and its
+  // gradient written to `gradient` [P]. Same inputs, same bits. Returns the loss, which may be NaN.
+  [[nodiscard]] virtual double gradient(std::span<const float> parameters, const Examples& data,
+                                        std::span<const std::int64_t> rows, std::span<float> gradient) = 0;
+  // Loss and accuracy over all of `data`; an empty one gives zeros.
+  [[nodiscard]] virtual Evaluation evaluate(std::span<const float> parameters, const Examples& data) = 0;
+};
+
+// Errors: kInvalidArgument when the model does not fit the data (cnn needs images of at least 12 x 12).
+[[nodiscard]] Result<std::unique_ptr<Task>> make_task(const spec::Model& model, const Examples& like);
+
+// Threads that libtorch may use inside one operation, for the whole process; call before any task.
+void set_compute_threads(int threads);
+
+}  // namespace muster::learning
