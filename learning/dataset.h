@@ -11,9 +11,9 @@ namespace muster::learning {
 
 // n examples: features [n, d] row-major float32 (images scaled to 0..1, d = rows * columns), labels [n].
 struct Examples {
-  std::int64_t feature_count = 0;    // d
-  std::int64_t class_count = 0;      // labels are in 0 .. class_count - 1
-  std::vector<std::int64_t> shape;   // of one example: {28, 28} for images, {d} otherwise
+  std::int64_t feature_count = 0;   // d
+  std::int64_t class_count = 0;     // labels are in 0 .. class_count - 1
+  std::vector<std::int64_t> shape;  // of one example: {28, 28} for images, {d} otherwise
   std::vector<float> features;
   std::vector<std::int32_t> labels;
 

@@ -18,7 +18,8 @@ struct LocalUpdate {
 
 // Trains `task` from `global` [P] for spec.local_epochs over `rows` of `data`, with a fresh optimizer and
 // an order that is a function of `key` alone. `cancelled` is asked between batches.
-// Errors: kInvalidArgument (no rows), kDataLoss (the loss is not finite: names the epoch and batch), kAborted.
+// Errors: kInvalidArgument (no rows), kDataLoss (the loss is not finite: names the epoch and batch),
+// kAborted.
 [[nodiscard]] Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec,
                                                 std::span<const float> global, const Examples& data,
                                                 std::span<const std::int64_t> rows, std::uint64_t key,

@@ -25,6 +25,7 @@ class Optimizer {  // not thread-safe; deterministic: same inputs, same bits
   virtual void set_steps(std::int64_t steps) = 0;
 };
 
-[[nodiscard]] std::unique_ptr<Optimizer> make_optimizer(const spec::Optimizer& spec, std::int64_t parameter_count);
+[[nodiscard]] std::unique_ptr<Optimizer> make_optimizer(const spec::Optimizer& spec,
+                                                        std::int64_t parameter_count);
 
 }  // namespace muster::learning

@@ -20,7 +20,8 @@ struct NamedTensor {
 // error the old file, if any, is whole and no temporary is left. `metadata` goes to "__metadata__", with a
 // "sha256" of the data section added.
 // Errors: kResourceExhausted (disk full: names file and bytes needed), kNotFound, kPermissionDenied.
-[[nodiscard]] Status write_safetensors(const std::filesystem::path& path, std::span<const NamedTensor> tensors,
+[[nodiscard]] Status write_safetensors(const std::filesystem::path& path,
+                                       std::span<const NamedTensor> tensors,
                                        const std::map<std::string, std::string>& metadata);
 
 struct SafetensorsFile {

@@ -11,7 +11,7 @@
 
 namespace muster::learning {
 
-struct Tensor {  // one named parameter inside the flat vector
+struct Tensor {                     // one named parameter inside the flat vector
   std::string name;                 // e.g. "conv1.weight"
   std::vector<std::int64_t> shape;  // row-major
   std::int64_t offset = 0;          // index of its first element

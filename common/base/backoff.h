@@ -12,7 +12,7 @@ struct BackoffOptions {
   std::chrono::milliseconds max{30'000};
   double factor = 2.0;
   double jitter = 1.0;  // a delay d becomes d .. d * (1 + jitter)
-};  // defaults: client-go's reflector
+};                      // defaults: client-go's reflector
 
 class Backoff {
  public:

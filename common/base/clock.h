@@ -3,9 +3,9 @@
 
 namespace muster {
 
-using Instant = std::chrono::steady_clock::time_point;  // monotonic; for deadlines and intervals
-using Deadline = Instant;                               // an operation must have ended by then
-using WallTime = std::chrono::system_clock::time_point; // for timestamps that people and Kubernetes read
+using Instant = std::chrono::steady_clock::time_point;   // monotonic; for deadlines and intervals
+using Deadline = Instant;                                // an operation must have ended by then
+using WallTime = std::chrono::system_clock::time_point;  // for timestamps that people and Kubernetes read
 
 class Clock {  // thread-safe
  public:

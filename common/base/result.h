@@ -1,7 +1,7 @@
 #pragma once  // common/base/result.h: how an expected failure travels: a code, a sentence, or a value
-#include <tl/expected.hpp>
 #include <string>
 #include <string_view>
+#include <tl/expected.hpp>
 #include <type_traits>
 #include <utility>
 
@@ -49,10 +49,8 @@ class [[nodiscard]] Result : public tl::expected<T, Error> {
 
  public:
   using Base::Base;
-  Result(Error error) : Base(tl::make_unexpected(std::move(error))) {}  // NOLINT: implicit by design
-  Result(T value)
-    requires(!std::is_void_v<T>)
-      : Base(std::move(value)) {}  // NOLINT: implicit by design
+  Result(Error error) : Base(tl::make_unexpected(std::move(error))) {}      // NOLINT: implicit by design
+  Result(T value) requires(!std::is_void_v<T>) : Base(std::move(value)) {}  // NOLINT: implicit by design
 };
 
 template <>
@@ -70,8 +68,12 @@ inline Error invalid_argument(std::string message) { return {Code::kInvalidArgum
 inline Error deadline_exceeded(std::string message) { return {Code::kDeadlineExceeded, std::move(message)}; }
 inline Error not_found(std::string message) { return {Code::kNotFound, std::move(message)}; }
 inline Error already_exists(std::string message) { return {Code::kAlreadyExists, std::move(message)}; }
-inline Error failed_precondition(std::string message) { return {Code::kFailedPrecondition, std::move(message)}; }
-inline Error resource_exhausted(std::string message) { return {Code::kResourceExhausted, std::move(message)}; }
+inline Error failed_precondition(std::string message) {
+  return {Code::kFailedPrecondition, std::move(message)};
+}
+inline Error resource_exhausted(std::string message) {
+  return {Code::kResourceExhausted, std::move(message)};
+}
 inline Error unavailable(std::string message) { return {Code::kUnavailable, std::move(message)}; }
 inline Error data_loss(std::string message) { return {Code::kDataLoss, std::move(message)}; }
 inline Error internal_error(std::string message) { return {Code::kInternal, std::move(message)}; }
@@ -80,10 +82,10 @@ inline Error aborted(std::string message) { return {Code::kAborted, std::move(me
 }  // namespace muster
 
 // Returns the error of `expression` (a Result or Status) from the enclosing function, if it has one.
-#define MUSTER_TRY(expression)                                              \
-  do {                                                                      \
-    if (auto muster_try_status = (expression); !muster_try_status)          \
-      return std::move(muster_try_status).error();                          \
+#define MUSTER_TRY(expression)                                     \
+  do {                                                             \
+    if (auto muster_try_status = (expression); !muster_try_status) \
+      return std::move(muster_try_status).error();                 \
   } while (false)
 
 #define MUSTER_CONCAT_(a, b) a##b

@@ -8,8 +8,8 @@ namespace muster {
 
 Fields::Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {
   if (!object.is_object()) {
-    error_ = invalid_argument(fmt::format("{}: must be an object, is {}", path_.empty() ? "(root)" : path_,
-                                          object.type_name()));
+    error_ = invalid_argument(
+        fmt::format("{}: must be an object, is {}", path_.empty() ? "(root)" : path_, object.type_name()));
   }
 }
 
@@ -30,16 +30,19 @@ const Json* Fields::take(std::string_view name) {
 
 Fields& Fields::string(std::string_view name, std::string& out) {
   if (const Json* value = take(name)) {
-    if (value->is_string()) out = value->get<std::string>();
-    else fail(name, fmt::format("must be a string, is {}", value->type_name()));
+    if (value->is_string())
+      out = value->get<std::string>();
+    else
+      fail(name, fmt::format("must be a string, is {}", value->type_name()));
   }
   return *this;
 }
 
 Fields& Fields::integer(std::string_view name, std::int64_t& out, IntegerRange range) {
   if (const Json* value = take(name)) {
-    const bool too_large = value->is_number_unsigned() &&
-                           value->get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()};
+    const bool too_large =
+        value->is_number_unsigned() &&
+        value->get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()};
     if (!value->is_number_integer() || too_large) {
       fail(name, fmt::format("must be an integer, is {}", value->dump()));
     } else if (const auto read = value->get<std::int64_t>(); read < range.min) {
@@ -75,13 +78,16 @@ Fields& Fields::number(std::string_view name, double& out, NumberRange range) {
 
 Fields& Fields::boolean(std::string_view name, bool& out) {
   if (const Json* value = take(name)) {
-    if (value->is_boolean()) out = value->get<bool>();
-    else fail(name, fmt::format("must be true or false, is {}", value->dump()));
+    if (value->is_boolean())
+      out = value->get<bool>();
+    else
+      fail(name, fmt::format("must be true or false, is {}", value->dump()));
   }
   return *this;
 }
 
-Fields& Fields::one_of(std::string_view name, std::string& out, std::initializer_list<std::string_view> allowed) {
+Fields& Fields::one_of(std::string_view name, std::string& out,
+                       std::initializer_list<std::string_view> allowed) {
   std::string read = out;
   string(name, read);
   if (error_) return *this;
@@ -95,14 +101,16 @@ Fields& Fields::one_of(std::string_view name, std::string& out, std::initializer
   return *this;
 }
 
-Fields& Fields::object(std::string_view name, const std::function<Status(const Json&, const std::string&)>& read) {
+Fields& Fields::object(std::string_view name,
+                       const std::function<Status(const Json&, const std::string&)>& read) {
   if (const Json* value = take(name)) {
     if (Status status = read(*value, at(name)); !status && !error_) error_ = status.error();
   }
   return *this;
 }
 
-Fields& Fields::each(std::string_view name, const std::function<Status(const Json&, const std::string&)>& read) {
+Fields& Fields::each(std::string_view name,
+                     const std::function<Status(const Json&, const std::string&)>& read) {
   const Json* value = take(name);
   if (value == nullptr) return *this;
   if (!value->is_array()) {
@@ -110,7 +118,8 @@ Fields& Fields::each(std::string_view name, const std::function<Status(const Jso
     return *this;
   }
   for (std::size_t i = 0; i < value->size() && !error_; ++i) {
-    if (Status status = read((*value)[i], fmt::format("{}[{}]", at(name), i)); !status) error_ = status.error();
+    if (Status status = read((*value)[i], fmt::format("{}[{}]", at(name), i)); !status)
+      error_ = status.error();
   }
   return *this;
 }
@@ -134,7 +143,8 @@ Status Fields::finish() {
   if (error_) return *error_;
   for (const auto& member : object_.items()) {
     if (!known_.contains(member.key())) {
-      return invalid_argument(fmt::format("{}: unknown field; known here: {}", at(member.key()), fmt::join(known_, ", ")));
+      return invalid_argument(
+          fmt::format("{}: unknown field; known here: {}", at(member.key()), fmt::join(known_, ", ")));
     }
   }
   return {};

@@ -1,4 +1,5 @@
-// common/platform/metrics.cc: /metrics, /healthz and /readyz on civetweb (the server prometheus-cpp's exposer uses)
+// common/platform/metrics.cc: /metrics, /healthz and /readyz on civetweb (the server prometheus-cpp's exposer
+// uses)
 #include "common/platform/metrics.h"
 
 #include <civetweb.h>
@@ -20,17 +21,24 @@ class CivetServer final : public MetricsServer {
 
   Status listen() {
     const std::string address = fmt::format("{}:{}", options_.ip, options_.port);
-    const std::array<const char*, 9> settings{"listening_ports",    address.c_str(), "num_threads", "2",
-                                              "request_timeout_ms", "10000",         "enable_directory_listing",
-                                              "no",                 nullptr};
+    const std::array<const char*, 9> settings{"listening_ports",
+                                              address.c_str(),
+                                              "num_threads",
+                                              "2",
+                                              "request_timeout_ms",
+                                              "10000",
+                                              "enable_directory_listing",
+                                              "no",
+                                              nullptr};
     mg_callbacks callbacks{};
     callbacks.log_message = [](const mg_connection*, const char*) { return 1; };  // our own error is better
     context_ = mg_start(&callbacks, nullptr, const_cast<const char**>(settings.data()));
     if (context_ == nullptr) {
-      return already_exists(fmt::format(
-          "cannot listen on {} for /metrics: the port is in use or the address is not this machine's; end the "
-          "other program or choose another port",
-          address));
+      return already_exists(
+          fmt::format("cannot listen on {} for /metrics: the port is in use or the address is not this "
+                      "machine's; end the "
+                      "other program or choose another port",
+                      address));
     }
     mg_server_port port{};
     mg_get_server_ports(context_, 1, &port);
@@ -45,7 +53,8 @@ class CivetServer final : public MetricsServer {
 
  private:
   static int answer(mg_connection* connection, int code, const char* type, const std::string& body) {
-    mg_printf(connection, "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", code,
+    mg_printf(connection,
+              "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", code,
               code == 200 ? "OK" : "Service Unavailable", type, body.size());
     mg_write(connection, body.data(), body.size());
     return code;
@@ -75,7 +84,7 @@ class CivetServer final : public MetricsServer {
 }  // namespace
 
 Result<std::unique_ptr<MetricsServer>> MetricsServer::start(std::shared_ptr<prometheus::Registry> registry,
-                                                           Options options) {
+                                                            Options options) {
   auto server = std::make_unique<CivetServer>(std::move(registry), std::move(options));
   MUSTER_TRY(server->listen());
   return std::unique_ptr<MetricsServer>(std::move(server));

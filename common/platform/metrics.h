@@ -20,8 +20,8 @@ class MetricsServer {
     std::function<Status()> ready = [] { return Status(); };
   };
   // Errors: kAlreadyExists: the port is in use (names address and remedy).
-  [[nodiscard]] static Result<std::unique_ptr<MetricsServer>> start(std::shared_ptr<prometheus::Registry> registry,
-                                                                   Options options);
+  [[nodiscard]] static Result<std::unique_ptr<MetricsServer>> start(
+      std::shared_ptr<prometheus::Registry> registry, Options options);
   virtual ~MetricsServer() = default;
   [[nodiscard]] virtual int port() const = 0;
 };

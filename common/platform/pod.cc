@@ -24,13 +24,15 @@ Result<PodEnvironment> pod_environment() {
                      .ip = variable("MUSTER_POD_IP"),
                      .job_uid = variable("MUSTER_JOB_UID"),
                      .termination_log = variable("MUSTER_TERMINATION_LOG", "/dev/termination-log")};
-  for (const auto& [name, value] : {std::pair{"MUSTER_POD_NAME", &pod.name}, {"MUSTER_POD_IP", &pod.ip},
+  for (const auto& [name, value] : {std::pair{"MUSTER_POD_NAME", &pod.name},
+                                    {"MUSTER_POD_IP", &pod.ip},
                                     {"MUSTER_JOB_UID", &pod.job_uid}}) {
     if (value->empty()) {
-      return failed_precondition(fmt::format(
-          "environment variable {} is not set; the muster operator sets it in the pods it creates, this program "
-          "is not meant to be started by hand",
-          name));
+      return failed_precondition(
+          fmt::format("environment variable {} is not set; the muster operator sets it in the pods it "
+                      "creates, this program "
+                      "is not meant to be started by hand",
+                      name));
     }
   }
   return pod;

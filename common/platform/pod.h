@@ -1,4 +1,5 @@
-#pragma once  // common/platform/pod.h: what a Muster container knows of its pod (ARCHITECTURE.md, "The pod contract")
+#pragma once  // common/platform/pod.h: what a Muster container knows of its pod (ARCHITECTURE.md, "The pod
+              // contract")
 #include <filesystem>
 #include <string>
 
@@ -11,14 +12,15 @@ inline constexpr int kDataPort = 8471;     // worker: ring transport; aggregator
 inline constexpr int kMetricsPort = 8472;  // HTTP: /metrics /healthz /readyz
 
 // Exit codes of worker, aggregator and device; the operator restarts on every other non-zero code.
-inline constexpr int kExitInvalid = 65;    // spec or data cannot work (bad file, NaN loss): a restart would not help
-inline constexpr int kExitStorage = 74;    // cannot write a checkpoint (disk full, no permission): likewise
-inline constexpr int kExitRetry = 75;      // a peer was lost or a wait ran out: a restart may help
+inline constexpr int kExitInvalid =
+    65;  // spec or data cannot work (bad file, NaN loss): a restart would not help
+inline constexpr int kExitStorage = 74;  // cannot write a checkpoint (disk full, no permission): likewise
+inline constexpr int kExitRetry = 75;    // a peer was lost or a wait ran out: a restart may help
 
 struct PodEnvironment {
-  std::string name;       // MUSTER_POD_NAME
-  std::string ip;         // MUSTER_POD_IP: the address to listen on
-  std::string job_uid;    // MUSTER_JOB_UID: assignments of other jobs are refused
+  std::string name;                       // MUSTER_POD_NAME
+  std::string ip;                         // MUSTER_POD_IP: the address to listen on
+  std::string job_uid;                    // MUSTER_JOB_UID: assignments of other jobs are refused
   std::filesystem::path termination_log;  // MUSTER_TERMINATION_LOG, else /dev/termination-log
 };
 

@@ -1,8 +1,8 @@
 // common/spec/federation.cc: the federation's part of a FederatedRound from and to JSON
 #include "common/spec/federation.h"
 
-#include <cmath>
 #include <fmt/format.h>
+#include <cmath>
 
 namespace muster::spec {
 
@@ -104,30 +104,31 @@ Result<Federation> federation_from_json(const Json& json, const std::string& pat
 
 Json to_json(const Federation& federation) {
   const ClientTraining& training = federation.training;
-  Json json{
-      {"rounds", federation.rounds},
-      {"training",
-       {{"model", to_json(training.model)},
-        {"dataset", to_json(training.dataset)},
-        {"objective", training.objective},
-        {"localEpochs", training.local_epochs},
-        {"batchSize", training.batch_size},
-        {"optimizer", to_json(training.optimizer)},
-        {"seed", training.seed}}},
-      {"strategy", federation.strategy},
-      {"cohort",
-       {{"size", federation.cohort.size},
-        {"overSelection", federation.cohort.over_selection},
-        {"minimum", federation.cohort.minimum}}},
-      {"stragglers",
-       {{"deadlineSeconds", federation.stragglers.deadline_seconds}, {"policy", federation.stragglers.policy}}},
-      {"clients", federation.clients},
-      {"partition",
-       {{"kind", federation.partition.kind},
-        {"shardsPerClient", federation.partition.shards_per_client},
-        {"alpha", federation.partition.alpha}}},
-      {"storagePath", federation.storage_path}};
-  if (federation.target) json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};
+  Json json{{"rounds", federation.rounds},
+            {"training",
+             {{"model", to_json(training.model)},
+              {"dataset", to_json(training.dataset)},
+              {"objective", training.objective},
+              {"localEpochs", training.local_epochs},
+              {"batchSize", training.batch_size},
+              {"optimizer", to_json(training.optimizer)},
+              {"seed", training.seed}}},
+            {"strategy", federation.strategy},
+            {"cohort",
+             {{"size", federation.cohort.size},
+              {"overSelection", federation.cohort.over_selection},
+              {"minimum", federation.cohort.minimum}}},
+            {"stragglers",
+             {{"deadlineSeconds", federation.stragglers.deadline_seconds},
+              {"policy", federation.stragglers.policy}}},
+            {"clients", federation.clients},
+            {"partition",
+             {{"kind", federation.partition.kind},
+              {"shardsPerClient", federation.partition.shards_per_client},
+              {"alpha", federation.partition.alpha}}},
+            {"storagePath", federation.storage_path}};
+  if (federation.target)
+    json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};
   return json;
 }
 
@@ -139,19 +140,21 @@ Status validate(const Federation& federation) {
   }
   const double selected = std::ceil(static_cast<double>(cohort.size) * cohort.over_selection);
   if (selected > static_cast<double>(federation.clients)) {
-    return invalid_argument(
-        fmt::format("spec.cohort: size {} with overSelection {} selects {} clients, but spec.clients.count is {}",
-                    cohort.size, cohort.over_selection, selected, federation.clients));
+    return invalid_argument(fmt::format(
+        "spec.cohort: size {} with overSelection {} selects {} clients, but spec.clients.count is {}",
+        cohort.size, cohort.over_selection, selected, federation.clients));
   }
   const bool natural = federation.partition.kind == "Natural";
   if (natural && federation.training.dataset.name != "synthetic") {
     return invalid_argument(
-        "spec.clients.partition.kind: Natural needs dataset synthetic, whose devices are the partition; use IID, "
+        "spec.clients.partition.kind: Natural needs dataset synthetic, whose devices are the partition; use "
+        "IID, "
         "LabelShards or Dirichlet");
   }
   if (natural && federation.training.dataset.synthetic.devices < federation.clients) {
-    return invalid_argument(fmt::format("spec.training.dataset.synthetic.devices: {} is less than spec.clients.count {}",
-                                        federation.training.dataset.synthetic.devices, federation.clients));
+    return invalid_argument(
+        fmt::format("spec.training.dataset.synthetic.devices: {} is less than spec.clients.count {}",
+                    federation.training.dataset.synthetic.devices, federation.clients));
   }
   return {};
 }

@@ -8,40 +8,40 @@
 
 namespace muster::spec {
 
-struct Target {                      // spec.target: stop as soon as the test metric reaches the value
+struct Target {  // spec.target: stop as soon as the test metric reaches the value
   std::string metric = "Accuracy";
-  double value = 1.0;                // 0..1
+  double value = 1.0;  // 0..1
   friend bool operator==(const Target&, const Target&) = default;
 };
 
-struct ClientTraining {              // spec.training of a FederatedRound
+struct ClientTraining {  // spec.training of a FederatedRound
   Model model;
   Dataset dataset;
   std::string objective = "CrossEntropy";
   std::int64_t local_epochs = 1;
-  std::int64_t batch_size = 10;      // 0: one full batch
+  std::int64_t batch_size = 10;  // 0: one full batch
   Optimizer optimizer;
   std::int64_t seed = 0;
   friend bool operator==(const ClientTraining&, const ClientTraining&) = default;
 };
 
-struct Cohort {                      // spec.cohort
-  std::int64_t size = 10;            // updates that close a round
-  double over_selection = 1.0;       // clients selected = ceil(size * over_selection)
-  std::int64_t minimum = 1;          // fewer reports at the deadline: the round fails and is tried again
+struct Cohort {                 // spec.cohort
+  std::int64_t size = 10;       // updates that close a round
+  double over_selection = 1.0;  // clients selected = ceil(size * over_selection)
+  std::int64_t minimum = 1;     // fewer reports at the deadline: the round fails and is tried again
   friend bool operator==(const Cohort&, const Cohort&) = default;
 };
 
-struct Stragglers {                  // spec.stragglers
+struct Stragglers {  // spec.stragglers
   std::int64_t deadline_seconds = 60;
   std::string policy = "Drop";
   friend bool operator==(const Stragglers&, const Stragglers&) = default;
 };
 
-struct Partition {                   // spec.clients.partition
-  std::string kind = "IID";          // IID | LabelShards | Dirichlet | Natural (synthetic data: one device a client)
+struct Partition {           // spec.clients.partition
+  std::string kind = "IID";  // IID | LabelShards | Dirichlet | Natural (synthetic data: one device a client)
   std::int64_t shards_per_client = 2;
-  double alpha = 0.5;                // Dirichlet
+  double alpha = 0.5;  // Dirichlet
   friend bool operator==(const Partition&, const Partition&) = default;
 };
 
@@ -49,17 +49,18 @@ struct Federation {
   std::int64_t rounds = 1;
   std::optional<Target> target;
   ClientTraining training;
-  std::string strategy = "FedAvg";   // spec.strategy.name
+  std::string strategy = "FedAvg";  // spec.strategy.name
   Cohort cohort;
   Stragglers stragglers;
-  std::int64_t clients = 1;          // spec.clients.count
+  std::int64_t clients = 1;  // spec.clients.count
   Partition partition;
-  std::string storage_path;          // spec.aggregator.storage.path; empty: nothing is kept
+  std::string storage_path;  // spec.aggregator.storage.path; empty: nothing is kept
   friend bool operator==(const Federation&, const Federation&) = default;
 };
 
 // The wire form (control.proto), flat: not the manifest. Strict like training_from_json.
-[[nodiscard]] Result<Federation> federation_from_json(const Json& json, const std::string& path = "federation");
+[[nodiscard]] Result<Federation> federation_from_json(const Json& json,
+                                                      const std::string& path = "federation");
 [[nodiscard]] Json to_json(const Federation& federation);
 
 // The pieces, for operator/api, which reads them from the manifest.

@@ -18,7 +18,8 @@ Result<Model> model_from_json(const Json& json, const std::string& path) {
   });
   MUSTER_TRY(fields.finish());
   if (!hidden.empty()) {
-    if (model.name != "mlp") return invalid_argument(path + ".hidden: only model mlp has hidden layers; remove the field");
+    if (model.name != "mlp")
+      return invalid_argument(path + ".hidden: only model mlp has hidden layers; remove the field");
     model.hidden = std::move(hidden);
   }
   return model;
@@ -46,7 +47,8 @@ Result<Dataset> dataset_from_json(const Json& json, const std::string& path) {
   });
   MUSTER_TRY(fields.finish());
   if (dataset.name != "synthetic" && dataset.path.empty())
-    return invalid_argument(fmt::format("{}.path: dataset \"{}\" needs the path of its files", path, dataset.name));
+    return invalid_argument(
+        fmt::format("{}.path: dataset \"{}\" needs the path of its files", path, dataset.name));
   return dataset;
 }
 
@@ -122,8 +124,11 @@ Json to_json(const Dataset& dataset) {
     json["csv"] = {{"labelColumn", dataset.csv.label_column}, {"testFraction", dataset.csv.test_fraction}};
   if (dataset.name == "synthetic") {
     const Synthetic& synthetic = dataset.synthetic;
-    json["synthetic"] = {{"alpha", synthetic.alpha},     {"beta", synthetic.beta},   {"iid", synthetic.iid},
-                         {"devices", synthetic.devices}, {"sigma", synthetic.sigma}};
+    json["synthetic"] = {{"alpha", synthetic.alpha},
+                         {"beta", synthetic.beta},
+                         {"iid", synthetic.iid},
+                         {"devices", synthetic.devices},
+                         {"sigma", synthetic.sigma}};
   }
   return json;
 }
@@ -139,9 +144,12 @@ Json to_json(const Optimizer& optimizer) {
 }
 
 Json to_json(const Training& training) {
-  Json json{{"model", to_json(training.model)},         {"dataset", to_json(training.dataset)},
-            {"objective", training.objective},          {"optimizer", to_json(training.optimizer)},
-            {"batchSize", training.batch_size},         {"epochs", training.epochs},
+  Json json{{"model", to_json(training.model)},
+            {"dataset", to_json(training.dataset)},
+            {"objective", training.objective},
+            {"optimizer", to_json(training.optimizer)},
+            {"batchSize", training.batch_size},
+            {"epochs", training.epochs},
             {"seed", training.seed}};
   if (training.checkpoint) {
     json["checkpoint"] = {{"path", training.checkpoint->path},

@@ -15,42 +15,42 @@ struct Model {
   friend bool operator==(const Model&, const Model&) = default;
 };
 
-struct Csv {                              // dataset.csv; header line required, comma separated
-  std::string label_column = "label";     // integer classes 0..C-1; every other column is a float feature
-  double test_fraction = 0.1;             // last rows after a seeded shuffle
+struct Csv {                           // dataset.csv; header line required, comma separated
+  std::string label_column = "label";  // integer classes 0..C-1; every other column is a float feature
+  double test_fraction = 0.1;          // last rows after a seeded shuffle
   friend bool operator==(const Csv&, const Csv&) = default;
 };
 
-struct Synthetic {                        // dataset.synthetic: research/federated.md 3.1
-  double alpha = 1.0;                     // standard deviations, as in the FedProx code
+struct Synthetic {     // dataset.synthetic: research/federated.md 3.1
+  double alpha = 1.0;  // standard deviations, as in the FedProx code
   double beta = 1.0;
   bool iid = false;
   std::int64_t devices = 30;
-  double sigma = 2.0;                     // of the log-normal device sizes
+  double sigma = 2.0;  // of the log-normal device sizes
   friend bool operator==(const Synthetic&, const Synthetic&) = default;
 };
 
 struct Dataset {
-  std::string name = "fashion-mnist";     // fashion-mnist | idx | csv | synthetic
-  std::string path;                       // folder of IDX files, or the CSV file; unused by synthetic
+  std::string name = "fashion-mnist";  // fashion-mnist | idx | csv | synthetic
+  std::string path;                    // folder of IDX files, or the CSV file; unused by synthetic
   Csv csv;
   Synthetic synthetic;
   friend bool operator==(const Dataset&, const Dataset&) = default;
 };
 
 struct Optimizer {
-  std::string name = "SGD";               // SGD | Adam
+  std::string name = "SGD";  // SGD | Adam
   double learning_rate = 0.01;
-  double momentum = 0.0;                  // SGD
-  double beta1 = 0.9;                     // Adam
+  double momentum = 0.0;  // SGD
+  double beta1 = 0.9;     // Adam
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0.0;              // L2 term added to the gradient
+  double weight_decay = 0.0;  // L2 term added to the gradient
   friend bool operator==(const Optimizer&, const Optimizer&) = default;
 };
 
 struct Checkpoint {
-  std::string path;                       // folder; also receives model.safetensors and history.csv
+  std::string path;  // folder; also receives model.safetensors and history.csv
   std::int64_t every_steps = 200;
   std::int64_t keep = 3;
   friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
@@ -61,24 +61,25 @@ struct Training {  // DistributedJob spec.training
   Dataset dataset;
   std::string objective = "CrossEntropy";
   Optimizer optimizer;
-  std::int64_t batch_size = 64;           // per worker
+  std::int64_t batch_size = 64;  // per worker
   std::int64_t epochs = 1;
   std::int64_t seed = 0;
-  std::optional<Checkpoint> checkpoint;   // absent: nothing is written
+  std::optional<Checkpoint> checkpoint;  // absent: nothing is written
   friend bool operator==(const Training&, const Training&) = default;
 };
 
 struct Synchronization {  // DistributedJob spec.synchronization
   std::string topology = "Ring";
   std::string updates = "Synchronous";
-  std::int64_t timeout_seconds = 60;      // for one collective call: longer means a peer is lost
+  std::int64_t timeout_seconds = 60;  // for one collective call: longer means a peer is lost
   friend bool operator==(const Synchronization&, const Synchronization&) = default;
 };
 
 // Strict: unknown fields, wrong types and values out of range are errors with the field's path.
-[[nodiscard]] Result<Training> training_from_json(const Json& json, const std::string& path = "spec.training");
-[[nodiscard]] Result<Synchronization> synchronization_from_json(const Json& json,
-                                                               const std::string& path = "spec.synchronization");
+[[nodiscard]] Result<Training> training_from_json(const Json& json,
+                                                  const std::string& path = "spec.training");
+[[nodiscard]] Result<Synchronization> synchronization_from_json(
+    const Json& json, const std::string& path = "spec.synchronization");
 [[nodiscard]] Result<Model> model_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Dataset> dataset_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Optimizer> optimizer_from_json(const Json& json, const std::string& path);

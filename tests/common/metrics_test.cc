@@ -12,7 +12,8 @@ TEST(MetricsServer, SaysThatThePortIsInUse) {
   auto registry = std::make_shared<prometheus::Registry>();
   auto first = MetricsServer::start(registry, {});
   ASSERT_TRUE(first) << first.error().message;
-  auto second = MetricsServer::start(registry, {.ip = "127.0.0.1", .port = (*first)->port(), .healthy = {}, .ready = {}});
+  auto second = MetricsServer::start(
+      registry, {.ip = "127.0.0.1", .port = (*first)->port(), .healthy = {}, .ready = {}});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kAlreadyExists);
 }

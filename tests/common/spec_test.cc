@@ -19,7 +19,10 @@ Federation federation() {
 TEST(Training, SurvivesTheWire) {
   Training training;
   training.model = {.name = "mlp", .hidden = {32, 16}};
-  training.dataset = {.name = "csv", .path = "/data/x.csv", .csv = {.label_column = "y", .test_fraction = 0.25}, .synthetic = {}};
+  training.dataset = {.name = "csv",
+                      .path = "/data/x.csv",
+                      .csv = {.label_column = "y", .test_fraction = 0.25},
+                      .synthetic = {}};
   training.optimizer.name = "Adam";
   training.optimizer.learning_rate = 1e-3;
   training.checkpoint = Checkpoint{.path = "/out", .every_steps = 5, .keep = 2};
@@ -30,7 +33,8 @@ TEST(Training, SurvivesTheWire) {
 }
 
 TEST(Training, NeedsThePathOfItsFiles) {
-  const auto read = training_from_json({{"model", {{"name", "cnn"}}}, {"dataset", {{"name", "fashion-mnist"}}}});
+  const auto read =
+      training_from_json({{"model", {{"name", "cnn"}}}, {"dataset", {{"name", "fashion-mnist"}}}});
   ASSERT_FALSE(read);
   EXPECT_THAT(read.error().message, HasSubstr("spec.training.dataset.path"));
 }
@@ -47,7 +51,8 @@ TEST(Federation, SurvivesTheWire) {
 TEST(Federation, RefusesACohortLargerThanTheClients) {
   Federation value = federation();
   value.cohort = {.size = 90, .over_selection = 1.3, .minimum = 1};
-  EXPECT_THAT(validate(value).error().message, HasSubstr("selects 117 clients, but spec.clients.count is 100"));
+  EXPECT_THAT(validate(value).error().message,
+              HasSubstr("selects 117 clients, but spec.clients.count is 100"));
 }
 
 }  // namespace
