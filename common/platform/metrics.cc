@@ -1,91 +1,178 @@
-// common/platform/metrics.cc: /metrics, /healthz and /readyz on civetweb (the server prometheus-cpp's exposer
-// uses)
+// common/platform/metrics.cc: /metrics, /healthz and /readyz from one thread and one poll. Its own server,
+// because civetweb's threads have 100 KiB of stack, and libtorch's thread-local variables alone need more
 #include "common/platform/metrics.h"
 
-#include <civetweb.h>
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <netinet/in.h>
+#include <poll.h>
 #include <prometheus/text_serializer.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
-#include <array>
+#include <algorithm>
+#include <cerrno>
+#include <list>
+#include <string_view>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/base/clock.h"
 
 namespace muster {
 namespace {
 
-class CivetServer final : public MetricsServer {
+constexpr std::size_t kConnectionsMax = 64;
+constexpr std::size_t kRequestBytesMax = 16 * 1024;
+constexpr std::chrono::seconds kRequestTime{10};  // for one request and its answer
+
+struct Connection {
+  int fd = -1;
+  Deadline until{};
+  std::string request{};
+  std::string answer{};
+  std::size_t sent = 0;
+  bool over = false;
+};
+
+class PollServer final : public MetricsServer {
  public:
-  CivetServer(std::shared_ptr<prometheus::Registry> registry, Options options)
+  PollServer(std::shared_ptr<prometheus::Registry> registry, Options options)
       : registry_(std::move(registry)), options_(std::move(options)) {}
-  ~CivetServer() override {
-    if (context_ != nullptr) mg_stop(context_);
+  ~PollServer() override {
+    if (thread_.joinable()) {
+      const std::uint64_t one = 1;
+      [[maybe_unused]] const auto written = write(wake_, &one, sizeof one);
+      thread_.join();
+    }
+    for (const int fd : {listener_, wake_}) {
+      if (fd >= 0) close(fd);
+    }
   }
 
   Status listen() {
-    const std::string address = fmt::format("{}:{}", options_.ip, options_.port);
-    const std::array<const char*, 9> settings{"listening_ports",
-                                              address.c_str(),
-                                              "num_threads",
-                                              "2",
-                                              "request_timeout_ms",
-                                              "10000",
-                                              "enable_directory_listing",
-                                              "no",
-                                              nullptr};
-    mg_callbacks callbacks{};
-    callbacks.log_message = [](const mg_connection*, const char*) { return 1; };  // our own error is better
-    context_ = mg_start(&callbacks, nullptr, const_cast<const char**>(settings.data()));
-    if (context_ == nullptr) {
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_port = htons(static_cast<std::uint16_t>(options_.port));
+    sockaddr_in6 address6{};
+    address6.sin6_family = AF_INET6;
+    address6.sin6_port = address.sin_port;
+    const bool v6 = inet_pton(AF_INET6, options_.ip.c_str(), &address6.sin6_addr) == 1;
+    if (!v6 && inet_pton(AF_INET, options_.ip.c_str(), &address.sin_addr) != 1)
+      return invalid_argument(fmt::format("\"{}\" is not an IP address to serve /metrics on", options_.ip));
+    auto* generic = v6 ? reinterpret_cast<sockaddr*>(&address6) : reinterpret_cast<sockaddr*>(&address);
+    socklen_t length = v6 ? sizeof address6 : sizeof address;
+    listener_ = socket(generic->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const int one = 1;
+    setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    if (bind(listener_, generic, length) != 0 || ::listen(listener_, SOMAXCONN) != 0) {
       return already_exists(
-          fmt::format("cannot listen on {} for /metrics: the port is in use or the address is not this "
+          fmt::format("cannot listen on {}:{} for /metrics: the port is in use or the address is not this "
                       "machine's; end the "
                       "other program or choose another port",
-                      address));
+                      options_.ip, options_.port));
     }
-    mg_server_port port{};
-    mg_get_server_ports(context_, 1, &port);
-    port_ = port.port;
-    mg_set_request_handler(context_, "/metrics", &CivetServer::metrics, this);
-    mg_set_request_handler(context_, "/healthz", &CivetServer::healthz, this);
-    mg_set_request_handler(context_, "/readyz", &CivetServer::readyz, this);
+    getsockname(listener_, generic, &length);
+    port_ = ntohs(v6 ? address6.sin6_port : address.sin_port);
+    thread_ = std::thread([this] { serve(); });
     return {};
   }
 
   [[nodiscard]] int port() const override { return port_; }
 
  private:
-  static int answer(mg_connection* connection, int code, const char* type, const std::string& body) {
-    mg_printf(connection,
-              "HTTP/1.1 %d %s\r\nContent-Type: %s\r\nContent-Length: %zu\r\nConnection: close\r\n\r\n", code,
-              code == 200 ? "OK" : "Service Unavailable", type, body.size());
-    mg_write(connection, body.data(), body.size());
-    return code;
+  void serve() {
+    while (true) {
+      std::vector<pollfd> polled{
+          {.fd = wake_, .events = POLLIN, .revents = 0},
+          {.fd = connections_.size() < kConnectionsMax ? listener_ : -1, .events = POLLIN, .revents = 0}};
+      for (const Connection& connection : connections_) {
+        const short events = connection.answer.empty() ? POLLIN : POLLOUT;
+        polled.push_back({.fd = connection.fd, .events = events, .revents = 0});
+      }
+      constexpr int kLookMs = 1'000;  // for connections whose time is up
+      poll(polled.data(), polled.size(), connections_.empty() ? -1 : kLookMs);
+      if (polled[0].revents != 0) break;
+      const Deadline now = std::chrono::steady_clock::now();
+      std::size_t index = 2;
+      for (Connection& connection : connections_) {
+        if (polled[index++].revents != 0) advance(connection);
+        if (connection.over || now >= connection.until) {
+          close(connection.fd);
+          connection.over = true;
+        }
+      }
+      std::erase_if(connections_, [](const Connection& connection) { return connection.over; });
+      if (polled[1].revents != 0) accept_one(now);
+    }
+    for (const Connection& connection : connections_) close(connection.fd);
   }
-  static int metrics(mg_connection* connection, void* self) {
-    const prometheus::TextSerializer serializer;
-    return answer(connection, 200, "text/plain; version=0.0.4; charset=utf-8",
-                  serializer.Serialize(static_cast<CivetServer*>(self)->registry_->Collect()));
+
+  void accept_one(Deadline now) {
+    const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd >= 0) connections_.push_back({.fd = fd, .until = now + kRequestTime});
   }
-  static int state(mg_connection* connection, const Status& status) {
-    return status ? answer(connection, 200, "text/plain", "ok\n")
-                  : answer(connection, 503, "text/plain", status.error().message + "\n");
+
+  void advance(Connection& connection) {
+    if (connection.answer.empty()) {
+      char bytes[2048];
+      const ssize_t count = recv(connection.fd, bytes, sizeof bytes, 0);
+      if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+      if (count > 0) connection.request.append(bytes, static_cast<std::size_t>(count));
+      connection.over = count <= 0 || connection.request.size() > kRequestBytesMax;
+      if (connection.over || connection.request.find("\r\n\r\n") == std::string::npos) return;
+      connection.answer = answer(connection.request);
+    }
+    const ssize_t count = send(connection.fd, connection.answer.data() + connection.sent,
+                               connection.answer.size() - connection.sent, MSG_NOSIGNAL);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    connection.sent += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
+    connection.over = count < 0 || connection.sent == connection.answer.size();
   }
-  static int healthz(mg_connection* connection, void* self) {
-    return state(connection, static_cast<CivetServer*>(self)->options_.healthy());
+
+  [[nodiscard]] std::string answer(std::string_view request) const {
+    const std::string_view method = request.substr(0, request.find(' '));
+    std::string_view path = request.substr(std::min(method.size() + 1, request.size()));
+    path = path.substr(0, path.find_first_of(" ?\r"));
+    if (method != "GET" && method != "HEAD")
+      return http(405, "Method Not Allowed", "text/plain", "only GET\n");
+    if (path == "/metrics") {
+      return http(200, "OK", "text/plain; version=0.0.4; charset=utf-8",
+                  prometheus::TextSerializer().Serialize(registry_->Collect()));
+    }
+    if (path == "/healthz") return state(options_.healthy);
+    if (path == "/readyz") return state(options_.ready);
+    return http(404, "Not Found", "text/plain", "there are /metrics, /healthz and /readyz\n");
   }
-  static int readyz(mg_connection* connection, void* self) {
-    return state(connection, static_cast<CivetServer*>(self)->options_.ready());
+  static std::string state(const std::function<Status()>& check) {
+    const Status status = check ? check() : Status();
+    return status ? http(200, "OK", "text/plain", "ok\n")
+                  : http(503, "Service Unavailable", "text/plain", status.error().message + "\n");
+  }
+  static std::string http(int code, std::string_view reason, std::string_view type, const std::string& body) {
+    return fmt::format(
+        "HTTP/1.1 {} {}\r\nContent-Type: {}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n{}", code,
+        reason, type, body.size(), body);
   }
 
   std::shared_ptr<prometheus::Registry> registry_;
   Options options_;
-  mg_context* context_ = nullptr;
+  int listener_ = -1;
+  int wake_ = -1;
   int port_ = 0;
+  std::list<Connection> connections_;  // of the thread
+  std::thread thread_;
 };
 
 }  // namespace
 
 Result<std::unique_ptr<MetricsServer>> MetricsServer::start(std::shared_ptr<prometheus::Registry> registry,
                                                             Options options) {
-  auto server = std::make_unique<CivetServer>(std::move(registry), std::move(options));
+  auto server = std::make_unique<PollServer>(std::move(registry), std::move(options));
   MUSTER_TRY(server->listen());
   return std::unique_ptr<MetricsServer>(std::move(server));
 }

@@ -4,8 +4,8 @@
 
 namespace muster {
 
-// Construct one in main before any thread starts: it blocks SIGTERM and SIGINT (threads inherit that) and
-// ignores SIGPIPE. fd() becomes readable when a signal has come.
+// Construct one, once, in main before it starts a thread: it blocks SIGTERM and SIGINT (threads inherit that)
+// and ignores SIGPIPE. fd() becomes readable when a signal has come.
 class SignalWaiter {
  public:
   SignalWaiter();
@@ -18,7 +18,9 @@ class SignalWaiter {
   [[nodiscard]] std::optional<int> wait(std::chrono::milliseconds timeout);
 
  private:
-  int fd_;
+  int fd_;  // an epoll of both sources
+  int signal_fd_ = -1;
+  int pipe_[2] = {-1, -1};
 };
 
 // Undoes SignalWaiter's mask; call in a child between fork and exec.

@@ -1,0 +1,294 @@
+// aggregator/round/round.cc: transitions of the round machine
+#include "aggregator/round/round.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace muster::agg {
+namespace {
+
+constexpr std::size_t kClosedRoundsKept = 4;  // a client this far behind is answered "unknown task"
+
+Error out_of_place(std::string_view event, const std::string& task_id) {
+  return failed_precondition(
+      fmt::format("{} of task \"{}\" does not fit: the task is not open", event, task_id));
+}
+
+}  // namespace
+
+RoundMachine::RoundMachine(RoundOptions options, Instant now)
+    : options_(std::move(options)),
+      round_(options_.first_round),
+      presence_(static_cast<std::size_t>(options_.clients), Presence::kUnknown) {
+  begin_selecting(now);
+  if (round_ > options_.rounds) {
+    state_ = RoundState::kFinished;
+    outcome_ = fmt::format("all {} rounds are done", options_.rounds);
+  }
+}
+
+Result<Effects> RoundMachine::step(const Event& event, Instant now) {
+  MUSTER_ASSIGN(Effects effects, std::visit([&](const auto& it) { return on(it, now); }, event));
+  advance(now, effects);
+  return effects;
+}
+
+std::optional<Instant> RoundMachine::next_deadline() const {
+  if (state_ == RoundState::kReporting) return deadline_;
+  if (state_ != RoundState::kSelecting) return std::nullopt;
+  return grace_until_ ? std::min(*grace_until_, deadline_) : deadline_;
+}
+
+Judgement RoundMachine::judge(const std::string& task_id, Instant now) const {
+  if (const auto it = tasks_.find(task_id); it != tasks_.end()) {
+    if (it->second.progress == Progress::kReported) return Judgement::kAlreadyCounted;
+    const bool open = state_ == RoundState::kReporting && now <= deadline_;
+    return open && it->second.progress == Progress::kAssigned ? Judgement::kFold : Judgement::kLate;
+  }
+  for (const Tasks& tasks : closed_) {
+    const auto it = tasks.find(task_id);
+    if (it == tasks.end()) continue;
+    return it->second.progress == Progress::kReported ? Judgement::kAlreadyCounted : Judgement::kLate;
+  }
+  return Judgement::kUnknown;
+}
+
+Result<Instant> RoundMachine::task_deadline(const std::string& task_id) const {
+  const auto it = tasks_.find(task_id);
+  if (it != tasks_.end() && state_ == RoundState::kReporting && it->second.progress == Progress::kAssigned) {
+    return deadline_;
+  }
+  const bool known = it != tasks_.end() || std::any_of(closed_.begin(), closed_.end(),
+                                                       [&](const Tasks& t) { return t.contains(task_id); });
+  if (known) return aborted(fmt::format("task \"{}\" is over; check in again for another", task_id));
+  return not_found(fmt::format("no task \"{}\" is known here; check in again for another", task_id));
+}
+
+RoundCounts RoundMachine::counts() const {
+  RoundCounts counts{.committed = round_ - 1,
+                     .selected = static_cast<std::int64_t>(tasks_.size()),
+                     .reported = reported_,
+                     .late = late_,
+                     .dropped = dropped_};
+  counts.connected = count(Presence::kIdle) + count(Presence::kWorking) + count(Presence::kReturning);
+  counts.configured =
+      std::count_if(tasks_.begin(), tasks_.end(), [](const auto& it) { return it.second.configured; });
+  return counts;
+}
+
+Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
+  if (event.client < 0 || event.client >= options_.clients) {
+    return invalid_argument(fmt::format("client {} is not of this federation, whose clients are 0 to {}",
+                                        event.client, options_.clients - 1));
+  }
+  if (over()) return Effects{Dismiss{event.client}};
+  const auto mine = task_of_.find(event.client);
+  if (state_ == RoundState::kReporting && mine != task_of_.end() &&
+      tasks_.at(mine->second).progress == Progress::kAssigned) {  // it lost its task, or never got it
+    presence(event.client) = Presence::kWorking;
+    return Effects{AssignTask{event.client, round_, mine->second, deadline_}};
+  }
+  presence(event.client) = Presence::kIdle;
+  return Effects{};
+}
+
+Result<Effects> RoundMachine::on(const Left& event, Instant /*now*/) {
+  if (event.client < 0 || event.client >= options_.clients) {
+    return invalid_argument(fmt::format("client {} is not of this federation", event.client));
+  }
+  if (presence(event.client) == Presence::kIdle) {
+    presence(event.client) = event.returning ? Presence::kReturning : Presence::kAway;
+  }
+  return Effects{};
+}
+
+Result<Effects> RoundMachine::on(const Downloaded& event, Instant /*now*/) {
+  const auto it = tasks_.find(event.task_id);
+  if (it == tasks_.end()) return out_of_place("download", event.task_id);
+  it->second.configured = true;
+  return Effects{};
+}
+
+Result<Effects> RoundMachine::on(const Reported& event, Instant now) {
+  if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("report", event.task_id);
+  TaskState& task = tasks_.at(event.task_id);
+  task.progress = Progress::kReported;
+  presence(task.client) = Presence::kReturning;
+  ++reported_;
+  return Effects{};
+}
+
+Result<Effects> RoundMachine::on(const Refused& event, Instant now) {
+  if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("refusal", event.task_id);
+  TaskState& task = tasks_.at(event.task_id);
+  task.progress = Progress::kRefused;
+  refusal_ = fmt::format("client {}: {}", task.client, event.reason);
+  presence(task.client) = Presence::kReturning;
+  ++dropped_;
+  return Effects{};
+}
+
+Result<Effects> RoundMachine::on(const Lapsed& event, Instant now) {
+  if (judge(event.task_id, now) != Judgement::kLate) return out_of_place("late update", event.task_id);
+  for (Tasks& tasks : closed_) {
+    const auto it = tasks.find(event.task_id);
+    if (it == tasks.end()) continue;
+    TaskState& task = it->second;
+    if (task.lapsed || task.progress == Progress::kRefused) return Effects{};
+    task.lapsed = true;
+    ++late_;
+    if (task.counted_dropped) --dropped_;  // not lost after all, only late
+    Presence& where = presence(task.client);
+    const bool busy_elsewhere = task_of_.contains(task.client) || where == Presence::kIdle;
+    if (!busy_elsewhere) where = Presence::kReturning;
+    return Effects{};
+  }
+  return Effects{};  // refused in the round under way
+}
+
+Result<Effects> RoundMachine::on(const Committed& /*event*/, Instant now) {
+  if (state_ != RoundState::kCommitting) return failed_precondition("no round waits to be committed");
+  Effects effects;
+  failures_ = 0;
+  ++round_;
+  attempt_ = 0;
+  if (round_ > options_.rounds) {
+    end(fmt::format("all {} rounds are done", options_.rounds), false, false, effects);
+  } else {
+    begin_selecting(now);
+  }
+  return effects;
+}
+
+Result<Effects> RoundMachine::on(const Stopped& event, Instant /*now*/) {
+  if (over()) return failed_precondition("the federation is over already");
+  Effects effects;
+  end(event.reason, event.failed, false, effects);
+  return effects;
+}
+
+Result<Effects> RoundMachine::on(const Tick& /*event*/, Instant /*now*/) { return Effects{}; }
+
+void RoundMachine::advance(Instant now, Effects& effects) {
+  if (state_ == RoundState::kReporting) consider_closing(now, effects);
+  if (state_ == RoundState::kSelecting) consider_selection(now, effects);
+}
+
+void RoundMachine::consider_selection(Instant now, Effects& effects) {
+  const std::int64_t idle = count(Presence::kIdle);
+  const std::int64_t wanted = selection_count(options_.size, options_.over_selection, options_.clients);
+  const bool others_may_come = count(Presence::kUnknown) + count(Presence::kReturning) > 0;
+  if (idle >= wanted && !others_may_come) return select(now, effects);
+  if (idle >= options_.size) {
+    if (!grace_until_) grace_until_ = now + options_.selection_grace;
+    if (now >= *grace_until_) return select(now, effects);
+  } else {
+    grace_until_.reset();
+  }
+  if (now < deadline_) return;
+  if (idle >= options_.minimum) return select(now, effects);
+  abandon(fmt::format("{} of {} clients were checked in after {} s, fewer than cohort.minimum {}", idle,
+                      options_.clients, options_.selection_timeout.count() / 1000, options_.minimum),
+          false, now, effects);
+}
+
+void RoundMachine::select(Instant now, Effects& effects) {
+  std::vector<ClientId> candidates;
+  for (ClientId client = 0; client < options_.clients; ++client) {
+    Presence& where = presence(client);
+    if (where == Presence::kIdle) candidates.push_back(client);
+    // Whoever did not come within the grace is not waited for again until it has.
+    if (where == Presence::kUnknown || where == Presence::kReturning) where = Presence::kAway;
+  }
+  const auto cohort = draw_cohort(std::move(candidates),
+                                  selection_count(options_.size, options_.over_selection, options_.clients),
+                                  options_.seed, round_, attempt_);
+  state_ = RoundState::kReporting;
+  deadline_ = now + options_.report_deadline;
+  effects.emplace_back(BeginRound{round_, cohort.size()});
+  for (const ClientId client : cohort) {
+    std::string id = fmt::format("{}-r{}-a{}-c{}", options_.run, round_, attempt_, client);
+    presence(client) = Presence::kWorking;
+    task_of_[client] = id;
+    effects.emplace_back(AssignTask{client, round_, id, deadline_});
+    tasks_.emplace(std::move(id), TaskState{.client = client});
+  }
+}
+
+void RoundMachine::consider_closing(Instant now, Effects& effects) {
+  const bool late = now >= deadline_;
+  const bool nobody_left = std::none_of(
+      tasks_.begin(), tasks_.end(), [](const auto& it) { return it.second.progress == Progress::kAssigned; });
+  if (reported_ < options_.size && !late && !nobody_left) return;
+  if (reported_ >= options_.minimum) {
+    effects.emplace_back(CommitRound{round_, reported_});
+    close(late);
+    state_ = RoundState::kCommitting;
+    return;
+  }
+  const auto refused = std::count_if(tasks_.begin(), tasks_.end(),
+                                     [](const auto& it) { return it.second.progress == Progress::kRefused; });
+  std::string reason =
+      fmt::format("{} of {} selected clients reported, {} were refused, fewer than cohort.minimum {}",
+                  reported_, tasks_.size(), refused, options_.minimum);
+  if (late) reason += fmt::format(", within {} s", options_.report_deadline.count() / 1000);
+  if (refused > 0) reason += fmt::format("; the last refused, {}", refusal_);
+  close(true);
+  abandon(reason, nobody_left, now, effects);
+}
+
+// Moves the round's tasks among the closed ones. Who is still at work is late or dropped from here on.
+void RoundMachine::close(bool at_deadline) {
+  for (auto& [id, task] : tasks_) {
+    if (at_deadline && task.progress == Progress::kAssigned) {
+      task.counted_dropped = true;
+      ++dropped_;
+      if (presence(task.client) == Presence::kWorking) presence(task.client) = Presence::kAway;
+    }
+  }
+  closed_.push_back(std::move(tasks_));
+  if (closed_.size() > kClosedRoundsKept) closed_.erase(closed_.begin());
+  tasks_.clear();
+  task_of_.clear();
+  refusal_.clear();
+  reported_ = 0;
+}
+
+void RoundMachine::abandon(const std::string& reason, bool refused, Instant now, Effects& effects) {
+  effects.emplace_back(AbandonRound{round_, reason});
+  ++failures_;
+  ++attempt_;
+  if (failures_ >= options_.failures_max) {
+    end(fmt::format(
+            "round {} came to nothing {} times in a row; the last time {}. Give the clients more time "
+            "(stragglers.deadlineSeconds), ask for fewer (cohort.minimum), or see why their pods are gone",
+            round_, failures_, reason),
+        true, refused, effects);
+    return;
+  }
+  begin_selecting(now);
+}
+
+void RoundMachine::begin_selecting(Instant now) {
+  state_ = RoundState::kSelecting;
+  grace_until_.reset();
+  deadline_ = now + options_.selection_timeout;
+}
+
+void RoundMachine::end(std::string reason, bool failed, bool refused, Effects& effects) {
+  if (!tasks_.empty()) close(false);
+  state_ = failed ? RoundState::kFailed : RoundState::kFinished;
+  outcome_ = reason;
+  effects.emplace_back(Ended{std::move(reason), failed, refused});
+  for (ClientId client = 0; client < options_.clients; ++client) {
+    if (presence(client) == Presence::kIdle) effects.emplace_back(Dismiss{client});
+  }
+}
+
+std::int64_t RoundMachine::count(Presence presence) const {
+  return std::count(presence_.begin(), presence_.end(), presence);
+}
+
+}  // namespace muster::agg

@@ -1,0 +1,178 @@
+#pragma once  // aggregator/round/round.h: the rounds of one federation as a state machine without I/O
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <variant>
+#include <vector>
+
+#include "aggregator/round/cohort.h"
+#include "common/base/clock.h"
+#include "common/base/result.h"
+
+namespace muster::agg {
+
+struct RoundOptions {
+  std::int64_t rounds = 1;
+  std::int64_t first_round = 1;  // 1 + the committed round that was resumed from
+  std::int64_t clients = 1;
+  std::int64_t size = 1;  // reports that close a round
+  double over_selection = 1.0;
+  std::int64_t minimum = 1;  // reports that make a round count at its deadline
+  std::uint64_t seed = 0;
+  std::string run = "0";  // part of each task's name: tasks of an earlier process are not taken for ours
+  std::chrono::milliseconds selection_grace{2'000};      // for the others, once `size` clients are there
+  std::chrono::milliseconds selection_timeout{300'000};  // for `size` clients to come; then `minimum` must do
+  std::chrono::milliseconds report_deadline{60'000};     // from the selection
+  int failures_max = 3;                                  // rounds in a row that may come to nothing
+};
+
+// What happened.
+struct CheckedIn {
+  ClientId client = 0;
+};  // idle, waits for a task
+struct Left {
+  ClientId client = 0;
+  bool returning = false;
+};  // its wait ended; false: it is gone
+struct Downloaded {
+  std::string task_id;
+};  // it has the whole model
+struct Reported {
+  std::string task_id;
+};  // its update was folded in
+struct Refused {
+  std::string task_id;
+  std::string reason;
+};  // its update was unusable
+struct Lapsed {
+  std::string task_id;
+};                    // its update came after the round closed
+struct Committed {};  // the model of the closed round is in place
+struct Stopped {
+  std::string reason;
+  bool failed = false;
+};               // e.g. the target is reached; the disk is full
+struct Tick {};  // time has passed
+using Event = std::variant<CheckedIn, Left, Downloaded, Reported, Refused, Lapsed, Committed, Stopped, Tick>;
+
+// What to do about it, in order.
+struct BeginRound {
+  std::int64_t round = 0;
+  std::size_t selected = 0;
+};  // start an empty aggregate
+struct AssignTask {
+  ClientId client = 0;
+  std::int64_t round = 0;
+  std::string task_id;
+  Instant deadline;
+};
+struct CommitRound {
+  std::int64_t round = 0;
+  std::int64_t reported = 0;
+};  // finish the aggregate, then say Committed
+struct AbandonRound {
+  std::int64_t round = 0;
+  std::string reason;
+};  // throw the aggregate away
+struct Dismiss {
+  ClientId client = 0;
+};  // the federation is over
+// Once. `refused`: the last round failed because every update was unusable, so that trying again would not
+// help.
+struct Ended {
+  std::string reason;
+  bool failed = false;
+  bool refused = false;
+};
+using Effect = std::variant<BeginRound, AssignTask, CommitRound, AbandonRound, Dismiss, Ended>;
+using Effects = std::vector<Effect>;
+
+enum class RoundState { kSelecting, kReporting, kCommitting, kFinished, kFailed };
+enum class Judgement { kFold, kAlreadyCounted, kLate, kUnknown };
+
+struct RoundCounts {
+  std::int64_t committed = 0;  // the newest committed round
+  std::int64_t connected = 0;  // clients that are here: idle, at work or about to come back
+  std::int64_t selected = 0;   // of the round under way
+  std::int64_t configured = 0;
+  std::int64_t reported = 0;
+  std::int64_t late = 0;     // updates that came after their round closed, since the start
+  std::int64_t dropped = 0;  // selected clients that sent nothing usable in time, since the start
+};
+
+// Selecting -> Reporting -> Committing -> Selecting ... -> Finished | Failed. Same options and events, same
+// effects. An event that does not fit is an error and changes nothing. Memory: O(clients).
+class RoundMachine {
+ public:
+  RoundMachine(RoundOptions options, Instant now);
+
+  [[nodiscard]] Result<Effects> step(const Event& event, Instant now);
+  // When to send Tick at the latest.
+  [[nodiscard]] std::optional<Instant> next_deadline() const;
+  // What an update for this task would be now; ask, fold, then step(Reported) with the same `now`.
+  [[nodiscard]] Judgement judge(const std::string& task_id, Instant now) const;
+  // Until when the task may be worked at. Errors: kNotFound; kAborted: its round is over.
+  [[nodiscard]] Result<Instant> task_deadline(const std::string& task_id) const;
+
+  // REQUIRES: judge() said kFold.
+  [[nodiscard]] ClientId client_of(const std::string& task_id) const { return tasks_.at(task_id).client; }
+  [[nodiscard]] RoundState state() const { return state_; }
+  [[nodiscard]] std::int64_t round() const { return round_; }
+  [[nodiscard]] RoundCounts counts() const;
+  [[nodiscard]] bool over() const { return state_ == RoundState::kFinished || state_ == RoundState::kFailed; }
+  [[nodiscard]] const std::string& outcome() const { return outcome_; }  // why it is over
+
+ private:
+  enum class Presence { kUnknown, kIdle, kWorking, kReturning, kAway };
+  enum class Progress { kAssigned, kReported, kRefused };
+  struct TaskState {
+    ClientId client = 0;
+    Progress progress = Progress::kAssigned;
+    bool configured = false;
+    bool counted_dropped = false;  // closed rounds only
+    bool lapsed = false;
+  };
+  using Tasks = std::unordered_map<std::string, TaskState>;
+
+  Result<Effects> on(const CheckedIn& event, Instant now);
+  Result<Effects> on(const Left& event, Instant now);
+  Result<Effects> on(const Downloaded& event, Instant now);
+  Result<Effects> on(const Reported& event, Instant now);
+  Result<Effects> on(const Refused& event, Instant now);
+  Result<Effects> on(const Lapsed& event, Instant now);
+  Result<Effects> on(const Committed& event, Instant now);
+  Result<Effects> on(const Stopped& event, Instant now);
+  Result<Effects> on(const Tick& event, Instant now);
+
+  void advance(Instant now, Effects& effects);
+  void consider_selection(Instant now, Effects& effects);
+  void select(Instant now, Effects& effects);
+  void consider_closing(Instant now, Effects& effects);
+  void close(bool at_deadline);
+  void abandon(const std::string& reason, bool refused, Instant now, Effects& effects);
+  void begin_selecting(Instant now);
+  void end(std::string reason, bool failed, bool refused, Effects& effects);
+  [[nodiscard]] std::int64_t count(Presence presence) const;
+  [[nodiscard]] Presence& presence(ClientId client) { return presence_[static_cast<std::size_t>(client)]; }
+
+  RoundOptions options_;
+  RoundState state_ = RoundState::kSelecting;
+  std::int64_t round_;
+  std::int64_t attempt_ = 0;  // of this round
+  int failures_ = 0;          // in a row
+  std::vector<Presence> presence_;
+  Tasks tasks_;                                        // of the round under way
+  std::unordered_map<ClientId, std::string> task_of_;  // its tasks by client
+  std::vector<Tasks> closed_;                          // of the rounds before, newest last, a few
+  std::optional<Instant> grace_until_;
+  Instant deadline_;  // of the selection or of the reports
+  std::int64_t reported_ = 0;
+  std::string refusal_;  // the newest of this round
+  std::int64_t late_ = 0;
+  std::int64_t dropped_ = 0;
+  std::string outcome_;
+};
+
+}  // namespace muster::agg

@@ -1,0 +1,53 @@
+// aggregator/store/round_store.cc: rounds as learning's checkpoints with prefix "round"
+#include "aggregator/store/round_store.h"
+
+#include <utility>
+
+#include "common/platform/pod.h"
+
+namespace muster::agg {
+namespace {
+
+learning::TrainingState training_state(const CommittedRound& round) {
+  learning::TrainingState state;
+  state.step = round.round;
+  state.parameters = round.parameters;
+  state.history = round.history;
+  return state;
+}
+
+}  // namespace
+
+RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors) {
+  if (federation.storage_path.empty()) return;
+  files_.emplace(learning::CheckpointOptions{.folder = resolve_mount(federation.storage_path),
+                                             .prefix = "round",
+                                             .fingerprint = federation_fingerprint(federation)},
+                 tensors);
+}
+
+Result<std::optional<CommittedRound>> RoundStore::load(std::vector<std::string>& notes) const {
+  if (!files_) return std::optional<CommittedRound>();
+  MUSTER_ASSIGN(learning::LoadedState loaded, files_->load_newest());
+  notes = std::move(loaded.skipped);
+  if (!loaded.state) return std::optional<CommittedRound>();
+  return std::optional(CommittedRound{.round = loaded.state->step,
+                                      .parameters = std::move(loaded.state->parameters),
+                                      .history = std::move(loaded.state->history)});
+}
+
+Status RoundStore::commit(const CommittedRound& round) {
+  return files_ ? files_->save(training_state(round)) : Status();
+}
+
+Status RoundStore::finish(const CommittedRound& round) {
+  return files_ ? files_->finish(training_state(round)) : Status();
+}
+
+std::string federation_fingerprint(const spec::Federation& federation) {
+  Json json = spec::to_json(federation);
+  for (const char* changeable : {"rounds", "target", "stragglers", "storagePath"}) json.erase(changeable);
+  return learning::fingerprint_of(json.dump());
+}
+
+}  // namespace muster::agg

@@ -1,0 +1,40 @@
+#pragma once  // aggregator/store/round_store.h: committed rounds on disk, and the model at the end
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "common/base/result.h"
+#include "common/spec/federation.h"
+#include "learning/checkpoint.h"
+
+namespace muster::agg {
+
+struct CommittedRound {
+  std::int64_t round = 0;         // 0: nothing is committed, `parameters` are the initial ones
+  std::vector<float> parameters;  // [P]
+  std::vector<learning::HistoryPoint> history;
+};
+
+// One writer a folder; not thread-safe. Without spec.aggregator.storage.path nothing is kept.
+class RoundStore {
+ public:
+  RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors);
+
+  // The newest whole committed round, if any; `notes` receives one sentence for each damaged file passed
+  // over. Errors: kFailedPrecondition: the folder holds rounds of another federation.
+  [[nodiscard]] Result<std::optional<CommittedRound>> load(std::vector<std::string>& notes) const;
+  // Durable when it returns. Errors: kResourceExhausted, kPermissionDenied: as CheckpointStore.
+  [[nodiscard]] Status commit(const CommittedRound& round);
+  // Writes model.safetensors and history.csv and removes the numbered files.
+  [[nodiscard]] Status finish(const CommittedRound& round);
+
+ private:
+  std::optional<learning::CheckpointStore> files_;
+};
+
+// What makes two federations the same training: everything but how long it runs and when it stops.
+[[nodiscard]] std::string federation_fingerprint(const spec::Federation& federation);
+
+}  // namespace muster::agg

@@ -1,0 +1,14 @@
+#pragma once  // cli/describe_view.h: the text of `muster describe`, from objects that were already fetched
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/json/fields.h"
+
+namespace muster::cli {
+
+// A tree: what it is and does, conditions newest last, pods with their state, events with their age.
+[[nodiscard]] std::string render_description(const Json& object, const std::vector<Json>& pods,
+                                             const std::vector<Json>& events, WallTime now);
+
+}  // namespace muster::cli

@@ -1,0 +1,10 @@
+# Writes OUTPUT, a .cc that holds the YAML texts of INPUTS (separated by '|'). Run by cmake -P at build time.
+string(REPLACE "|" ";" inputs "${INPUTS}")
+set(code "// Generated from crds/ by cli/embed.cmake.\n#include \"cli/embedded_crds.h\"\n\nnamespace muster::cli {\n\n")
+string(APPEND code "std::vector<std::string> embedded_crds() {\n  return {\n")
+foreach(input IN LISTS inputs)
+  file(READ "${input}" text)
+  string(APPEND code "R\"muster_crd(${text})muster_crd\",\n")
+endforeach()
+string(APPEND code "  };\n}\n\n}  // namespace muster::cli\n")
+file(WRITE "${OUTPUT}" "${code}")

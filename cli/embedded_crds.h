@@ -1,0 +1,9 @@
+#pragma once  // cli/embedded_crds.h: the YAML of crds/, compiled in, so that `muster` needs no files beside it
+#include <string>
+#include <vector>
+
+namespace muster::cli {
+
+[[nodiscard]] std::vector<std::string> embedded_crds();
+
+}  // namespace muster::cli

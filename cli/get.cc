@@ -1,0 +1,212 @@
+#include "cli/get.h"
+
+#include <fmt/format.h>
+
+#include <stop_token>
+#include <thread>
+
+#include "cli/connect.h"
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/resources.h"
+#include "cli/table.h"
+#include "cli/yaml.h"
+#include "cli/format.h"
+#include "common/platform/signals.h"
+
+namespace muster::cli {
+namespace {
+
+using Rows = std::vector<std::vector<std::string>>;
+
+constexpr const char* kAsTable = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
+
+struct Query {
+  kube::Client& client;
+  kube::Resource resource;
+  std::string ns;  // empty: all
+  const GetOptions& options;
+  std::string server;
+};
+
+std::string member(const Json& object, const char* name) {
+  return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+}
+
+std::string cell_text(const Json& cell) {
+  if (cell.is_null()) return "";
+  return printable(cell.is_string() ? cell.get<std::string>() : cell.dump());
+}
+
+// The server's Table as rows, header first; columns of priority above 0 are for `-o wide`, which we do not have.
+Rows table_rows(const Json& table, bool with_namespace) {
+  Rows rows;
+  std::vector<std::size_t> shown;
+  std::vector<std::string> header;
+  if (with_namespace) header.push_back("NAMESPACE");
+  const Json columns = table.value("columnDefinitions", Json::array());
+  for (std::size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].value("priority", 0) > 0) continue;
+    shown.push_back(i);
+    std::string name = member(columns[i], "name");
+    for (char& c : name) c = static_cast<char>(c >= 'a' && c <= 'z' ? c - 'a' + 'A' : c);
+    header.push_back(std::move(name));
+  }
+  rows.push_back(std::move(header));
+  for (const Json& row : table.value("rows", Json::array())) {
+    std::vector<std::string> cells;
+    if (with_namespace) cells.push_back(member(row.value("object", Json::object()).value("metadata", Json::object()), "namespace"));
+    const Json values = row.value("cells", Json::array());
+    for (const std::size_t i : shown) cells.push_back(i < values.size() ? cell_text(values[i]) : "");
+    rows.push_back(std::move(cells));
+  }
+  return rows;
+}
+
+Result<Rows> fetch_table(const Query& query, const std::string& name) {
+  kube::HttpRequest request;
+  request.target = kube::resource_path(query.resource, query.ns, name);
+  if (name.empty() && !query.options.selector.empty()) {
+    request.target += "?labelSelector=" + kube::url_encode(query.options.selector);
+  }
+  request.headers = {{"Accept", kAsTable}};
+  MUSTER_ASSIGN(const kube::HttpResponse answer, query.client.raw(std::move(request)));
+  MUSTER_ASSIGN(const Json table, parse_json(answer.body, "the API server's table"));
+  if (member(table, "kind") != "Table") {
+    return failed_precondition("the API server sent no table; use -o json or -o yaml");
+  }
+  return table_rows(table, query.options.all_namespaces && query.resource.namespaced);
+}
+
+Result<std::vector<Json>> fetch_objects(const Query& query) {
+  if (!query.options.name.empty()) {
+    MUSTER_ASSIGN(Json object, query.client.get(query.resource, query.ns, query.options.name));
+    return std::vector<Json>{std::move(object)};
+  }
+  kube::ListOptions list;
+  list.label_selector = query.options.selector;
+  MUSTER_ASSIGN(kube::ListPage page, query.client.list_all(query.resource, query.ns, list));
+  return std::move(page.items);
+}
+
+std::string name_line(const kube::Resource& resource, const Json& object) {
+  std::string singular = resource.kind;
+  for (char& c : singular) c = static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  return fmt::format("{}{}/{}\n", singular, resource.group.empty() ? "" : "." + resource.group,
+                     member(object.value("metadata", Json::object()), "name"));
+}
+
+std::string documents(const std::vector<Json>& objects, const GetOptions& options) {
+  const bool one = !options.name.empty() && objects.size() == 1;
+  const Json shown = one ? objects.front() : Json{{"apiVersion", "v1"}, {"kind", "List"}, {"items", objects}};
+  return options.output == "json" ? shown.dump(4, ' ', false, Json::error_handler_t::replace) + "\n" : to_yaml(shown);
+}
+
+std::string print_object(const Query& query, const Json& object) {
+  const std::string& output = query.options.output;
+  if (output == "name") return name_line(query.resource, object);
+  if (output == "json") return object.dump(4, ' ', false, Json::error_handler_t::replace) + "\n";
+  if (output == "yaml") return "---\n" + to_yaml(object);
+  const std::string name = member(object.value("metadata", Json::object()), "name");
+  Query single = query;
+  single.ns = query.resource.namespaced ? member(object.value("metadata", Json::object()), "namespace") : "";
+  const auto rows = fetch_table(single, name);
+  if (!rows || rows->size() < 2) return "";  // it went away meanwhile: its deletion follows
+  return fmt::format("{}\n", fmt::join(rows->at(1), "   "));
+}
+
+// Prints every change until Ctrl-C; a watch that ends is opened again where it stopped.
+Status watch_objects(const Query& query, Console& out, const std::stop_token& stop) {
+  kube::ListOptions list;
+  list.label_selector = query.options.selector;
+  if (!query.options.name.empty()) list.field_selector = "metadata.name=" + query.options.name;
+  MUSTER_ASSIGN(const kube::ListPage page, query.client.list_all(query.resource, query.ns, list));
+  kube::WatchOptions watch;
+  watch.label_selector = list.label_selector;
+  watch.field_selector = list.field_selector;
+  watch.resource_version = page.resource_version;
+  while (!stop.stop_requested() && !out.broken()) {
+    const Status ended =
+        query.client.watch(query.resource, query.ns, watch, stop, [&](kube::WatchEvent event) -> bool {
+          watch.resource_version = member(event.object.value("metadata", Json::object()), "resourceVersion");
+          if (event.type == kube::WatchEvent::Type::kBookmark) return true;
+          if (event.type == kube::WatchEvent::Type::kDeleted) {
+            out.write(fmt::format("{} deleted\n", member(event.object.value("metadata", Json::object()), "name")));
+          } else {
+            out.write(print_object(query, event.object));
+          }
+          return !out.broken();
+        });
+    if (!ended && ended.error().code != Code::kCancelled) return ended;
+  }
+  return {};
+}
+
+Status show(const Query& query, Console& out, bool& empty) {
+  if (query.options.output == "table") {
+    MUSTER_ASSIGN(Rows rows, fetch_table(query, query.options.name));
+    if (rows.size() < 2) return {};
+    out.write((empty ? "" : "\n") + render_table(rows));
+    empty = false;
+    return {};
+  }
+  MUSTER_ASSIGN(const std::vector<Json> objects, fetch_objects(query));
+  if (objects.empty()) return {};
+  empty = false;
+  if (query.options.output != "name") {
+    out.write(documents(objects, query.options));
+    return {};
+  }
+  for (const Json& object : objects) out.write(name_line(query.resource, object));
+  return {};
+}
+
+int fail(const Error& error) {
+  print_error(error.message);
+  return exit_code_of(error);
+}
+
+int watch_all(const Query& query, Console& out) {
+  SignalWaiter signals;
+  std::stop_source stop;
+  const std::jthread on_signal([&](const std::stop_token& over) {
+    while (!over.stop_requested()) {
+      if (signals.wait(std::chrono::milliseconds(100))) stop.request_stop();
+    }
+  });
+  const Status ended = watch_objects(query, out, stop.get_token());
+  if (stop.stop_requested()) return kExitInterrupted;
+  return ended ? kExitDone : fail(explain(ended.error(), query.server));
+}
+
+}  // namespace
+
+int get(const GetOptions& options) {
+  std::vector<kube::Resource> resources;
+  if (options.kind.empty() || is_category(options.kind)) {
+    resources = {kube::kDistributedJobs, kube::kFederatedRounds};
+  } else {
+    auto resource = find_resource(options.kind);
+    if (!resource) return fail(resource.error());
+    resources = {std::move(*resource)};
+  }
+  auto connection = connect(options.query.kubeconfig);
+  if (!connection) return fail(connection.error());
+  Console out(Console::Stream::kOut);
+  bool empty = true;
+  for (const kube::Resource& resource : resources) {
+    std::string ns = options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
+    if (options.all_namespaces || !resource.namespaced) ns.clear();
+    const Query query{*connection->client, resource, ns, options, connection->server};
+    const Status shown = show(query, out, empty);
+    if (!shown) return fail(explain(shown.error(), connection->server));
+    if (options.watch) return watch_all(query, out);
+  }
+  if (empty && options.output != "name") {
+    print_error(fmt::format("no {} found{}", resources.size() > 1 ? "jobs" : resources.front().plural,
+                            options.all_namespaces ? "" : " in this namespace (-A shows all)"));
+  }
+  return kExitDone;
+}
+
+}  // namespace muster::cli

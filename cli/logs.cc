@@ -1,0 +1,181 @@
+#include "cli/logs.h"
+
+#include <fmt/format.h>
+
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <list>
+#include <mutex>
+#include <set>
+#include <stop_token>
+#include <thread>
+
+#include "cli/connect.h"
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/job_view.h"
+#include "cli/line_prefixer.h"
+#include "cli/resources.h"
+#include "common/platform/signals.h"
+
+namespace muster::cli {
+namespace {
+
+using namespace std::chrono_literals;
+
+struct Reader {
+  kube::Client& client;
+  const LogsOptions& options;
+  std::string ns;
+  std::string job;  // bare name
+  std::mutex mutex{};
+  Console out{Console::Stream::kOut};
+};
+
+// The pods that were asked for, in order of role and index.
+Result<std::vector<PodView>> find_pods(Reader& reader) {
+  std::vector<PodView> pods;
+  if (reader.options.pod.empty()) {
+    kube::ListOptions list;
+    list.label_selector = "muster.dev/job-name=" + reader.job;
+    MUSTER_ASSIGN(const kube::ListPage page, reader.client.list_all(kube::kPods, reader.ns, list));
+    for (const Json& pod : page.items) pods.push_back(view_pod(pod));
+    if (reader.options.rank) {
+      std::erase_if(pods, [&](const PodView& pod) {
+        return pod.index != *reader.options.rank || pod.role == "client";
+      });
+    }
+    std::sort(pods.begin(), pods.end(), [](const PodView& a, const PodView& b) {
+      return std::tie(a.role, a.index) < std::tie(b.role, b.index);
+    });
+    if (!pods.empty() || reader.options.rank) return pods;
+  }
+  const std::string& name = reader.options.pod.empty() ? reader.job : reader.options.pod;
+  auto pod = reader.client.get(kube::kPods, reader.ns, name);
+  if (pod) return std::vector<PodView>{view_pod(*pod)};
+  if (pod.error().code != Code::kNotFound || !reader.options.pod.empty()) return pod.error();
+  return pods;
+}
+
+bool is_job(Reader& reader, bool* finished) {
+  for (const kube::Resource& resource : {kube::kDistributedJobs, kube::kFederatedRounds}) {
+    const auto job = reader.client.get(resource, reader.ns, reader.job);
+    if (!job) continue;
+    if (finished != nullptr) *finished = view_job(*job).finished();
+    return true;
+  }
+  return false;
+}
+
+std::string prefix_of(const PodView& pod, std::size_t pods) {
+  if (pod.role.empty() || pods <= 1) return "";
+  return fmt::format("[{}-{}] ", pod.role, pod.index);
+}
+
+Status read_log(Reader& reader, const PodView& pod, const std::string& prefix, const std::stop_token& stop) {
+  LinePrefixer lines(prefix);
+  kube::LogOptions log;
+  log.follow = reader.options.follow;
+  log.tail_lines = reader.options.tail_lines;
+  const auto write = [&](const std::string& text) {
+    const std::lock_guard lock(reader.mutex);
+    reader.out.write(text);
+    return !reader.out.broken();
+  };
+  const Status ended = reader.client.logs(reader.ns, pod.name, log, stop,
+                                          [&](std::string_view bytes) { return write(lines.feed(bytes)); });
+  (void)write(lines.finish());
+  return ended;
+}
+
+// Follows every pod, also those that come later, until the job has finished.
+Status follow_all(Reader& reader, const std::stop_token& stop) {
+  std::set<std::string> started;
+  std::list<std::jthread> threads;
+  std::atomic<int> reading{0};
+  for (;;) {
+    MUSTER_ASSIGN(const std::vector<PodView> pods, find_pods(reader));
+    for (const PodView& pod : pods) {
+      if (pod.phase == "Pending" || pod.phase.empty() || !started.insert(pod.uid).second) continue;
+      ++reading;
+      const std::string prefix = prefix_of(pod, reader.options.pod.empty() && !reader.options.rank ? 2 : 1);
+      threads.emplace_back([&, pod, prefix] {
+        const Status ended = read_log(reader, pod, prefix, stop);
+        if (!ended && ended.error().code != Code::kCancelled && ended.error().code != Code::kNotFound) {
+          print_error(fmt::format("pod {}: {}", pod.name, ended.error().message));
+        }
+        --reading;
+      });
+    }
+    bool finished = pods.empty();
+    const bool known = is_job(reader, &finished);
+    if (stop.stop_requested() || reader.out.broken()) return {};
+    if (reading == 0 && (finished || !known || !reader.options.pod.empty())) return {};
+    for (int i = 0; i < 5 && !stop.stop_requested(); ++i) std::this_thread::sleep_for(100ms);  // new pods are rare
+  }
+}
+
+Status read_all(Reader& reader) {
+  MUSTER_ASSIGN(const std::vector<PodView> pods, find_pods(reader));
+  if (pods.empty()) {
+    if (reader.options.rank) {
+      return not_found(fmt::format("{} has no pod of rank {}; see `muster get pods`", reader.job, *reader.options.rank));
+    }
+    if (is_job(reader, nullptr)) {
+      return not_found(fmt::format("{} has no pods (yet, or any more); see `muster describe`", reader.job));
+    }
+    return not_found(fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", reader.job, reader.ns));
+  }
+  Status first_error;
+  bool any = false;
+  for (const PodView& pod : pods) {
+    const Status ended = read_log(reader, pod, prefix_of(pod, pods.size()), std::stop_token());
+    any = any || ended.has_value();
+    if (!ended && first_error) first_error = ended.error().in("pod " + pod.name);
+  }
+  return any ? Status() : first_error;
+}
+
+}  // namespace
+
+int logs(const LogsOptions& options) {
+  const auto fail = [](const Error& error) {
+    print_error(error.message);
+    return exit_code_of(error);
+  };
+  std::string name = options.name;
+  if (const auto parts = split_slash(name)) {
+    if (const auto resource = find_resource(parts->kind); !resource) return fail(resource.error());
+    name = parts->name;
+  }
+  SignalWaiter signals;
+  auto connection = connect(options.query.kubeconfig);
+  if (!connection) return fail(connection.error());
+  const std::string ns = options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
+  Reader reader{*connection->client, options, ns, name};
+  std::stop_source stop;
+  const std::jthread on_signal([&](const std::stop_token& over) {
+    while (!over.stop_requested()) {
+      if (!signals.wait(100ms)) continue;
+      stop.request_stop();
+      if (!options.follow) ::_exit(kExitInterrupted);  // plain reading has nothing to tidy up
+    }
+  });
+  Status ended;
+  if (options.follow) {
+    auto pods = find_pods(reader);
+    if (pods && pods->empty() && !is_job(reader, nullptr)) {
+      ended = not_found(fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", name, ns));
+    } else {
+      ended = pods ? follow_all(reader, stop.get_token()) : Status(pods.error());
+    }
+  } else {
+    ended = read_all(reader);
+  }
+  if (stop.stop_requested()) return kExitInterrupted;
+  return ended ? kExitDone : fail(explain(ended.error(), connection->server));
+}
+
+}  // namespace muster::cli

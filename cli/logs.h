@@ -1,0 +1,20 @@
+#pragma once  // cli/logs.h: `muster logs NAME`: what the pods of a job say
+#include <optional>
+#include <string>
+
+#include "cli/get.h"
+
+namespace muster::cli {
+
+struct LogsOptions {
+  QueryOptions query;
+  std::string name;  // of a job ("ring", "dj/ring") or of a pod
+  bool follow = false;
+  std::optional<std::int64_t> rank;
+  std::string pod;
+  std::optional<std::int64_t> tail_lines;
+};
+
+[[nodiscard]] int logs(const LogsOptions& options);
+
+}  // namespace muster::cli

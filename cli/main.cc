@@ -1,0 +1,180 @@
+// cli/main.cc: `muster`: arguments in, one verb called
+#include <CLI/CLI.hpp>
+
+#include "cli/completion.h"
+#include "cli/console.h"
+#include "cli/describe.h"
+#include "cli/exit_code.h"
+#include "cli/get.h"
+#include "cli/local_up.h"
+#include "cli/logs.h"
+#include "cli/plot_verb.h"
+#include "cli/resources.h"
+#include "cli/run.h"
+#include "cli/version.h"
+
+namespace muster::cli {
+namespace {
+
+struct Arguments {
+  RunOptions run;
+  std::string run_output = "text";
+  std::int64_t timeout_seconds = 0;
+  GetOptions get;
+  LogsOptions logs;
+  std::int64_t rank = -1;
+  std::int64_t tail = -1;
+  DescribeOptions describe;
+  std::string described;  // "dj" or "dj/ring"
+  PlotOptions plot;
+  LocalUpOptions local;
+  VersionOptions version;
+  std::string version_output = "text";
+  std::string shell;
+};
+
+void add_query(CLI::App& verb, QueryOptions& query) {
+  verb.add_option("--kubeconfig", query.kubeconfig,
+                  "kubeconfig file; else $KUBECONFIG, the running `muster local up`, or ~/.kube/config");
+  verb.add_option("-n,--namespace", query.name_space, "namespace; else the kubeconfig's");
+}
+
+void add_run(CLI::App& app, Arguments& args) {
+  CLI::App* verb = app.add_subcommand("run", "Run the jobs of manifests on this machine, from start to end");
+  verb->add_option("FILE", args.run.files, "YAML files, several documents each; - is standard input")->required();
+  verb->add_option("-o,--output", args.run_output, "text, or json: one document on stdout, progress on stderr")
+      ->check(CLI::IsMember({"text", "json"}));
+  verb->add_option("--output-dir", args.run.output_dir, "volumes, models and plots go there (muster-out)");
+  verb->add_option("--timeout", args.timeout_seconds, "seconds after which to give up")->check(CLI::Range(1L, 31'536'000L));
+  verb->add_flag("-v,--verbose", args.run.verbose, "show events, and the kubeconfig of the run");
+}
+
+void add_get(CLI::App& app, Arguments& args) {
+  CLI::App* verb = app.add_subcommand("get", "List jobs, pods and other objects");
+  verb->add_option("KIND", args.get.kind, "dj, fr, pods, ... ; jobs of both kinds when absent");
+  verb->add_option("NAME", args.get.name, "one object");
+  add_query(*verb, args.get.query);
+  verb->add_option("-o,--output", args.get.output, "table, json, yaml or name")
+      ->check(CLI::IsMember({"table", "json", "yaml", "name"}));
+  verb->add_option("-l,--selector", args.get.selector, "label selector");
+  verb->add_flag("-A,--all-namespaces", args.get.all_namespaces, "of all namespaces");
+  verb->add_flag("-w,--watch", args.get.watch, "go on and show every change");
+}
+
+void add_logs(CLI::App& app, Arguments& args) {
+  CLI::App* verb = app.add_subcommand("logs", "Show what the pods of a job say");
+  verb->add_option("NAME", args.logs.name, "a job (ring or dj/ring), or a pod")->required();
+  add_query(*verb, args.logs.query);
+  verb->add_flag("-f,--follow", args.logs.follow, "go on until the job has finished");
+  verb->add_option("--rank", args.rank, "only the worker of this rank")->check(CLI::Range(0L, 1'000'000L));
+  verb->add_option("--pod", args.logs.pod, "only this pod")->excludes("--rank");
+  verb->add_option("--tail", args.tail, "only the last lines")->check(CLI::Range(0L, 1'000'000'000L));
+}
+
+void add_describe(CLI::App& app, Arguments& args) {
+  CLI::App* verb = app.add_subcommand("describe", "Show one object with its conditions, pods and events");
+  verb->add_option("KIND", args.described, "dj, fr, pod, ...; or KIND/NAME")->required();
+  verb->add_option("NAME", args.describe.name, "the object");
+  add_query(*verb, args.describe.query);
+}
+
+void add_rest(CLI::App& app, Arguments& args) {
+  CLI::App* plot = app.add_subcommand("plot", "Draw a learning curve as SVG");
+  plot->add_option("SOURCE", args.plot.source, "a history.csv, or a job as dj/NAME")->required();
+  plot->add_option("-o,--output", args.plot.output, "SVG file; - is standard output");
+  plot->add_option("--title", args.plot.title, "another title");
+  add_query(*plot, args.plot.query);
+
+  CLI::App* local = app.add_subcommand("local", "Kubernetes API, node and operator on this machine");
+  local->require_subcommand(1);
+  CLI::App* up = local->add_subcommand("up", "Serve them in the foreground until Ctrl-C");
+  up->add_option("--port", args.local.port, "port of the API; a free one when absent")->check(CLI::Range(1, 65535));
+  up->add_option("--output-dir", args.local.output_dir, "volumes go there (muster-out)");
+
+  CLI::App* version = app.add_subcommand("version", "Show the versions of this program and of the server");
+  version->add_flag("--client", args.version.client_only, "do not ask the server");
+  version->add_option("-o,--output", args.version_output, "text or json")->check(CLI::IsMember({"text", "json"}));
+  version->add_option("--kubeconfig", args.version.kubeconfig, "kubeconfig file");
+
+  CLI::App* completion = app.add_subcommand("completion", "Print completion for a shell");
+  completion->add_option("SHELL", args.shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+}
+
+int usage(const std::string& message) {
+  print_error(message);
+  return kExitUsage;
+}
+
+int call_get(Arguments& args) {
+  if (const auto parts = split_slash(args.get.kind)) {
+    if (!args.get.name.empty()) return usage("give either KIND/NAME or KIND NAME");
+    args.get.kind = parts->kind;
+    args.get.name = parts->name;
+  }
+  if (!args.get.name.empty() && args.get.all_namespaces) {
+    return usage("one object is in one namespace; use -n instead of -A");
+  }
+  if (args.get.watch && (args.get.kind.empty() || is_category(args.get.kind))) {
+    return usage("a watch follows one kind; use `muster get dj -w` or `muster get fr -w`");
+  }
+  return get(args.get);
+}
+
+int call_describe(Arguments& args) {
+  args.describe.kind = args.described;
+  if (const auto parts = split_slash(args.described); parts && args.describe.name.empty()) {
+    args.describe.kind = parts->kind;
+    args.describe.name = parts->name;
+  }
+  if (args.describe.name.empty()) return usage("describe needs a name: muster describe dj NAME");
+  return describe(args.describe);
+}
+
+int call_completion(const Arguments& args) {
+  const auto script = completion_script(args.shell);
+  if (!script) return usage(script.error().message);
+  Console(Console::Stream::kOut).write(*script);
+  return kExitDone;
+}
+
+int call(const CLI::App& app, Arguments& args) {
+  if (app.got_subcommand("run")) {
+    args.run.json = args.run_output == "json";
+    if (args.timeout_seconds > 0) args.run.timeout = std::chrono::seconds(args.timeout_seconds);
+    return run(args.run);
+  }
+  if (app.got_subcommand("get")) return call_get(args);
+  if (app.got_subcommand("logs")) {
+    if (args.rank >= 0) args.logs.rank = args.rank;
+    if (args.tail >= 0) args.logs.tail_lines = args.tail;
+    return logs(args.logs);
+  }
+  if (app.got_subcommand("describe")) return call_describe(args);
+  if (app.got_subcommand("plot")) return plot(args.plot);
+  if (app.got_subcommand("local")) return local_up(args.local);
+  if (app.got_subcommand("completion")) return call_completion(args);
+  args.version.json = args.version_output == "json";
+  return version(args.version);
+}
+
+}  // namespace
+}  // namespace muster::cli
+
+int main(int argc, char** argv) {
+  using namespace muster::cli;
+  CLI::App app("Distributed and federated training on Kubernetes, or on this machine alone", "muster");
+  app.set_version_flag("--version", std::string("muster ") + MUSTER_VERSION);
+  app.require_subcommand(1);
+  Arguments args;
+  add_run(app, args);
+  add_get(app, args);
+  add_logs(app, args);
+  add_describe(app, args);
+  add_rest(app, args);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? kExitDone : kExitUsage;
+  }
+  return call(app, args);
+}

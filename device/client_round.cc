@@ -1,0 +1,166 @@
+// device/client_round.cc: transitions of one client
+#include "device/client_round.h"
+
+#include <fmt/format.h>
+
+#include <array>
+#include <utility>
+
+namespace muster::device {
+namespace {
+
+constexpr std::array<const char*, 7> kStateNames{"Idle",     "CheckingIn", "Queued", "Downloading",
+                                                 "Training", "Uploading",  "Home"};
+
+// The aggregator may be restarting, or the network: the same call may work in a moment.
+bool transient(Code code) {
+  return code == Code::kUnavailable || code == Code::kDeadlineExceeded || code == Code::kResourceExhausted ||
+         code == Code::kDataLoss || code == Code::kCancelled || code == Code::kUnknown;
+}
+
+}  // namespace
+
+Result<Effects> ClientRound::step(const Event& event, Instant now) {
+  return std::visit([&](const auto& it) { return on(it, now); }, event);
+}
+
+Result<Effects> ClientRound::on(const Begin& /*event*/, Instant /*now*/) {
+  if (state_ != ClientState::kIdle || wake_) return wrong("Begin");
+  return check_in();
+}
+
+Result<Effects> ClientRound::on(const ToldToComeBack& event, Instant now) {
+  if (state_ != ClientState::kCheckingIn) return wrong("ToldToComeBack");
+  answered();
+  if (event.after <= std::chrono::milliseconds(0)) return check_in();
+  rest(now + event.after);
+  return Effects{};
+}
+
+Result<Effects> ClientRound::on(const GivenTask& event, Instant /*now*/) {
+  if (state_ != ClientState::kCheckingIn) return wrong("GivenTask");
+  answered();
+  state_ = ClientState::kQueued;
+  task_ = event.task;
+  return Effects{WantSlot{}};
+}
+
+Result<Effects> ClientRound::on(const ToldDone& event, Instant /*now*/) {
+  if (state_ == ClientState::kHome) return Effects{};
+  const bool computing = state_ == ClientState::kDownloading || state_ == ClientState::kTraining ||
+                         state_ == ClientState::kUploading;
+  answered();
+  state_ = ClientState::kHome;
+  wake_.reset();
+  Effects effects;
+  if (computing) effects.emplace_back(ReleaseSlot{});
+  effects.emplace_back(GoHome{event.reason});
+  return effects;
+}
+
+Result<Effects> ClientRound::on(const CallFailed& event, Instant now) {
+  const bool transfer = state_ == ClientState::kDownloading || state_ == ClientState::kUploading;
+  if (!transfer && state_ != ClientState::kCheckingIn) return wrong("CallFailed");
+  if (transfer && !transient(event.error.code)) {
+    answered();  // it says that the task is over
+  } else if (!unreachable_since_) {
+    unreachable_since_ = now;
+  }
+  const Instant again = now + backoff_.next();
+  if (state_ == ClientState::kCheckingIn) {
+    rest(again);
+    return Effects{};
+  }
+  attempts_ = event.progress_bytes > 0 ? 1 : attempts_ + 1;
+  if (!transient(event.error.code) || attempts_ >= options_.transfer_attempts || again >= task_.deadline) {
+    return give_up_task(again);
+  }
+  wake_ = again;  // the transfer goes on then
+  return Effects{};
+}
+
+Result<Effects> ClientRound::on(const SlotGranted& /*event*/, Instant now) {
+  if (state_ != ClientState::kQueued) return wrong("SlotGranted");
+  if (now >= task_.deadline) return give_up_task(now);
+  state_ = ClientState::kDownloading;
+  attempts_ = 0;
+  return Effects{Download{task_.task_id}};
+}
+
+Result<Effects> ClientRound::on(const ModelReceived& /*event*/, Instant /*now*/) {
+  if (state_ != ClientState::kDownloading) return wrong("ModelReceived");
+  answered();
+  state_ = ClientState::kTraining;
+  return Effects{Train{task_}};
+}
+
+Result<Effects> ClientRound::on(const TrainingDone& /*event*/, Instant /*now*/) {
+  if (state_ != ClientState::kTraining) return wrong("TrainingDone");
+  // A late update is offered all the same: its header is answered LATE at once, and counted so.
+  state_ = ClientState::kUploading;
+  attempts_ = 0;
+  failure_.clear();
+  return Effects{upload()};
+}
+
+Result<Effects> ClientRound::on(const TrainingFailed& event, Instant now) {
+  if (state_ != ClientState::kTraining && state_ != ClientState::kDownloading) return wrong("TrainingFailed");
+  answered();
+  if (event.error.code == Code::kAborted) return give_up_task(now);
+  state_ = ClientState::kUploading;
+  attempts_ = 0;
+  failure_ = event.error.message.empty() ? "the training failed" : event.error.message;
+  return Effects{upload()};
+}
+
+Result<Effects> ClientRound::on(const UpdateAnswered& event, Instant /*now*/) {
+  if (state_ != ClientState::kUploading) return wrong("UpdateAnswered");
+  answered();
+  Effects effects{ReleaseSlot{event.verdict == Verdict::kAccepted}};
+  for (Effect& effect : check_in()) effects.push_back(std::move(effect));
+  return effects;
+}
+
+Result<Effects> ClientRound::on(const Tick& /*event*/, Instant now) {
+  if (!wake_ || now < *wake_) return Effects{};
+  wake_.reset();
+  switch (state_) {
+    case ClientState::kIdle: return check_in();
+    case ClientState::kDownloading: return Effects{Download{task_.task_id}};
+    case ClientState::kUploading: return Effects{upload()};
+    default: return Effects{};
+  }
+}
+
+Result<Effects> ClientRound::wrong(const char* event) const {
+  return failed_precondition(fmt::format("{} does not fit a client in state {}", event,
+                                         kStateNames[static_cast<std::size_t>(state_)]));
+}
+
+Effect ClientRound::upload() const {
+  if (!failure_.empty()) return ReportFailure{task_.task_id, failure_};
+  return Upload{task_.task_id};
+}
+
+void ClientRound::answered() {
+  unreachable_since_.reset();
+  backoff_.reset();
+}
+
+Effects ClientRound::check_in() {
+  state_ = ClientState::kCheckingIn;
+  wake_.reset();
+  return Effects{CheckIn{}};
+}
+
+void ClientRound::rest(Instant until) {
+  state_ = ClientState::kIdle;
+  wake_ = until;
+}
+
+Effects ClientRound::give_up_task(Instant until) {
+  rest(until);
+  return Effects{ReleaseSlot{false}};
+}
+
+}  // namespace muster::device

@@ -1,0 +1,52 @@
+// device/shell/device_metrics.cc: prometheus-cpp families behind DeviceMetrics
+#include "device/shell/device_metrics.h"
+
+#include <prometheus/counter.h>
+#include <prometheus/gauge.h>
+#include <prometheus/registry.h>
+
+namespace muster::device {
+namespace {
+
+void raise_to(prometheus::Counter& counter, double value) {
+  if (value > counter.Value()) counter.Increment(value - counter.Value());
+}
+
+}  // namespace
+
+struct DeviceMetrics::Families {
+  std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
+  prometheus::Gauge& clients = prometheus::BuildGauge()
+                                   .Name("muster_device_clients")
+                                   .Help("Clients that this pod plays")
+                                   .Register(*registry)
+                                   .Add({});
+  prometheus::Family<prometheus::Counter>& updates = prometheus::BuildCounter()
+                                                         .Name("muster_device_updates_total")
+                                                         .Help("Tasks that ended, by outcome")
+                                                         .Register(*registry);
+  prometheus::Counter& sent = updates.Add({{"outcome", "sent"}});
+  prometheus::Counter& failed = updates.Add({{"outcome", "failed"}});
+  prometheus::Family<prometheus::Counter>& bytes =
+      prometheus::BuildCounter()
+          .Name("muster_device_bytes_total")
+          .Help("Payload bytes of models and updates, by direction")
+          .Register(*registry);
+  prometheus::Counter& bytes_sent = bytes.Add({{"direction", "sent"}});
+  prometheus::Counter& bytes_received = bytes.Add({{"direction", "received"}});
+};
+
+DeviceMetrics::DeviceMetrics() : families_(std::make_unique<Families>()) {}
+DeviceMetrics::~DeviceMetrics() = default;
+
+std::shared_ptr<prometheus::Registry> DeviceMetrics::registry() const { return families_->registry; }
+
+void DeviceMetrics::set(const control::v1::ClientProgress& progress) {
+  families_->clients.Set(progress.clients());
+  raise_to(families_->sent, static_cast<double>(progress.updates_sent()));
+  raise_to(families_->failed, static_cast<double>(progress.updates_failed()));
+  raise_to(families_->bytes_sent, static_cast<double>(progress.bytes_sent()));
+  raise_to(families_->bytes_received, static_cast<double>(progress.bytes_received()));
+}
+
+}  // namespace muster::device

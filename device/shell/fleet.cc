@@ -1,0 +1,376 @@
+// device/shell/fleet.cc: held check-ins on gRPC's callback API, tasks on a few threads of their own
+#include "device/shell/fleet.h"
+
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "common/base/random.h"
+#include "common/platform/log.h"
+#include "device/client_round.h"
+#include "device/shell/transfer.h"
+#include "proto/federation.grpc.pb.h"
+
+namespace muster::device {
+namespace {
+
+using federation::v1::CheckInReply;
+using federation::v1::CheckInRequest;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kCallTime{15'000};  // for a call to be answered beyond its hold
+constexpr int kReconnectMinMs = 100;       // gRPC's own default goes up to two minutes
+constexpr int kReconnectMaxMs = 2'000;
+constexpr int kKeepaliveMs = 20'000;  // an aggregator that vanished without a word is noticed
+constexpr int kKeepaliveTimeoutMs = 20'000;
+
+struct CheckInCall {
+  grpc::ClientContext context;
+  CheckInRequest request;
+  CheckInReply reply;
+};
+
+std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
+  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+}
+
+class GrpcFleet final : public Fleet {
+ public:
+  GrpcFleet(FleetOptions options, Trainer trainer)
+      : options_(std::move(options)),
+        trainer_(std::move(trainer)),
+        stub_(federation::v1::Federation::NewStub(make_channel(options_.aggregator))),
+        last_answer_(steady_clock::now()) {
+    for (std::int32_t i = 0; i < options_.clients; ++i) {
+      const auto seed =
+          hash_key(std::hash<std::string>()(options_.federation_uid), options_.first_client + i);
+      rounds_.emplace_back(ClientOptions{.seed = seed});
+    }
+    for (std::int32_t i = 0; i < options_.clients; ++i) handle(i, Begin{});
+    for (int slot = 0; slot < options_.parallel_clients; ++slot)
+      workers_.emplace_back([this, slot] { work(slot); });
+    timer_ = std::thread([this] { run_timer(); });
+  }
+
+  ~GrpcFleet() override {
+    std::vector<std::shared_ptr<grpc::ClientContext>> calls;
+    {
+      const std::scoped_lock lock(mutex_);
+      stopping_ = true;
+      calls.assign(contexts_.begin(), contexts_.end());
+      wake_.notify_all();
+    }
+    for (const auto& call : calls) call->TryCancel();  // without the lock: it may run our callbacks
+    for (std::thread& worker : workers_) worker.join();
+    timer_.join();
+    std::unique_lock lock(mutex_);
+    wake_.wait(lock, [this] { return contexts_.empty(); });
+  }
+
+  Result<std::string> wait(milliseconds timeout) override {
+    std::unique_lock lock(mutex_);
+    wake_.wait_for(lock, timeout, [this] { return done_ || lost_; });
+    if (done_) return *done_;
+    if (lost_) return *lost_;
+    return deadline_exceeded("the federation goes on");
+  }
+
+  control::v1::ClientProgress progress() const override {
+    const std::scoped_lock lock(mutex_);
+    return progress_of_all();
+  }
+
+ private:
+  using CallContext = std::shared_ptr<grpc::ClientContext>;
+
+  control::v1::ClientProgress progress_of_all() const {
+    control::v1::ClientProgress progress;
+    progress.set_clients(options_.clients);
+    progress.set_updates_sent(updates_sent_);
+    progress.set_updates_failed(updates_failed_);
+    progress.set_bytes_sent(bytes_sent_);
+    progress.set_bytes_received(bytes_received_);
+    return progress;
+  }
+
+  // Feeds one client's machine and acts on what it says; returns what its worker has to do.
+  Effects handle(std::int32_t index, const Event& event) {
+    Effects mine;
+    bool check_in = false;
+    {
+      const std::scoped_lock lock(mutex_);
+      ClientRound& round = rounds_[static_cast<std::size_t>(index)];
+      auto effects = round.step(event, steady_clock::now());
+      if (!effects) {
+        spdlog::debug("client {}: {}", options_.first_client + index, effects.error().message);
+        return mine;
+      }
+      if (!round.unreachable_since()) last_answer_ = steady_clock::now();
+      for (Effect& effect : *effects) {
+        if (std::holds_alternative<CheckIn>(effect)) {
+          check_in = !stopping_ && !done_;
+        } else if (std::holds_alternative<WantSlot>(effect)) {
+          queue_.push_back(index);
+        } else if (const auto* home = std::get_if<GoHome>(&effect)) {
+          if (!done_) done_ = home->reason;
+        } else if (const auto* released = std::get_if<ReleaseSlot>(&effect)) {
+          (released->sent ? updates_sent_ : updates_failed_) += 1;
+          mine.push_back(std::move(effect));
+        } else {
+          mine.push_back(std::move(effect));
+        }
+      }
+      wake_.notify_all();
+    }
+    if (check_in) start_check_in(index);
+    return mine;
+  }
+
+  void start_check_in(std::int32_t index) {
+    auto call = std::make_shared<CheckInCall>();
+    CallContext context(call, &call->context);
+    context->set_deadline(std::chrono::system_clock::now() + options_.hold + kCallTime);
+    call->request.set_federation_uid(options_.federation_uid);
+    call->request.set_client(options_.first_client + index);
+    call->request.set_hold_ms(options_.hold.count());
+    {
+      const std::scoped_lock lock(mutex_);
+      if (stopping_) return;
+      contexts_.insert(context);
+    }
+    stub_->async()->CheckIn(&call->context, &call->request, &call->reply,
+                            [this, index, call, context](const grpc::Status& status) {
+                              if (!is_stopping()) handle(index, event_of(status, call->reply));
+                              forget(context);  // last: the destructor waits for it
+                            });
+  }
+
+  static Event event_of(const grpc::Status& status, const CheckInReply& reply) {
+    if (!status.ok()) return CallFailed{error_of(status)};
+    if (reply.has_done()) return ToldDone{reply.done().reason()};
+    if (!reply.has_task())
+      return ToldToComeBack{milliseconds(std::max<std::int64_t>(0, reply.come_back().after_ms()))};
+    const auto& task = reply.task();
+    return GivenTask{{.round = task.round(),
+                      .task_id = task.task_id(),
+                      .model_bytes = task.model_bytes(),
+                      .model_sha256 = task.model_sha256(),
+                      .deadline = steady_clock::now() + milliseconds(task.deadline_ms())}};
+  }
+
+  void work(int slot) {
+    while (true) {
+      std::int32_t index = 0;
+      {
+        std::unique_lock lock(mutex_);
+        wake_.wait(lock, [this] { return stopping_ || done_ || !queue_.empty(); });
+        if (stopping_ || done_) return;
+        index = queue_.front();
+        queue_.pop_front();
+      }
+      play_task(slot, index);
+    }
+  }
+
+  // One client's task, from its slot to its release.
+  void play_task(int slot, std::int32_t index) {
+    const std::int32_t client = options_.first_client + index;
+    Effects effects = handle(index, SlotGranted{});
+    std::optional<ModelDownload> model;
+    learning::LocalUpdate update;
+    std::optional<UpdateUpload> upload;
+    while (!over()) {
+      if (effects.empty()) {  // a transfer broke and rests
+        if (!rest(index)) return;
+        effects = handle(index, Tick{});
+        continue;
+      }
+      const Effect effect = std::move(effects.front());
+      if (std::holds_alternative<ReleaseSlot>(effect)) return;
+      Event next = Tick{};
+      if (std::holds_alternative<Download>(effect)) {
+        next = download(index, model);
+      } else if (const auto* train = std::get_if<Train>(&effect)) {
+        auto trained = trainer_(slot, client, train->task.round, model->values(), [this] { return over(); });
+        model.reset();
+        if (trained) {
+          update = std::move(*trained);
+          upload.emplace(train->task.task_id, update);
+          next = TrainingDone{};
+        } else {
+          spdlog::warn("client {} could not train: {}", client, trained.error().message);
+          next = TrainingFailed{std::move(trained).error()};
+        }
+      } else if (std::holds_alternative<Upload>(effect)) {
+        next = send(*upload, task_of(index).task_id);
+      } else if (const auto* failure = std::get_if<ReportFailure>(&effect)) {
+        Verdict verdict = Verdict::kRejected;
+        next = with_context([&](grpc::ClientContext& context) -> Event {
+          const Attempt attempt = report_failure(*stub_, context, *failure, verdict);
+          if (!attempt.status) return CallFailed{attempt.status.error()};
+          return UpdateAnswered{verdict};
+        });
+      }
+      effects = handle(index, next);
+    }
+  }
+
+  Event download(std::int32_t index, std::optional<ModelDownload>& model) {
+    const TaskTicket task = task_of(index);
+    if (task.model_bytes != options_.parameter_count * sizeof(float)) {
+      return TrainingFailed{
+          invalid_argument(fmt::format("the aggregator's model has {} bytes, the client's has {}",
+                                       task.model_bytes, options_.parameter_count * sizeof(float)))};
+    }
+    if (!model) model.emplace(task);
+    return with_context([&](grpc::ClientContext& context) -> Event {
+      const Attempt attempt = model->attempt(*stub_, context);
+      count(bytes_received_, attempt.moved_bytes);
+      if (!attempt.status) return CallFailed{attempt.status.error(), attempt.moved_bytes};
+      return ModelReceived{};
+    });
+  }
+
+  Event send(UpdateUpload& upload, const std::string& task_id) {
+    federation::v1::UploadOffsetReply held;
+    const Event asked = with_context([&](grpc::ClientContext& context) -> Event {
+      federation::v1::UploadOffsetRequest request;
+      request.set_task_id(task_id);
+      const grpc::Status status = stub_->UploadOffset(&context, request, &held);
+      if (!status.ok()) return CallFailed{error_of(status)};
+      return Tick{};
+    });
+    if (std::holds_alternative<CallFailed>(asked)) return asked;
+    return with_context([&](grpc::ClientContext& context) -> Event {
+      Verdict verdict = Verdict::kRejected;
+      const Attempt attempt = upload.attempt(*stub_, context, held.offset(), verdict);
+      count(bytes_sent_, attempt.moved_bytes);
+      if (!attempt.status) return CallFailed{attempt.status.error(), attempt.moved_bytes};
+      return UpdateAnswered{verdict};
+    });
+  }
+
+  template <typename Call>
+  Event with_context(Call call) {
+    auto context = std::make_shared<grpc::ClientContext>();
+    context->set_deadline(std::chrono::system_clock::now() + options_.transfer_timeout);
+    {
+      const std::scoped_lock lock(mutex_);
+      if (stopping_) return CallFailed{aborted("stopping")};
+      contexts_.insert(context);
+    }
+    Event event = call(*context);
+    forget(context);
+    return event;
+  }
+
+  // Until the client's next deadline; false when there is none or all is over.
+  bool rest(std::int32_t index) {
+    std::unique_lock lock(mutex_);
+    const auto until = rounds_[static_cast<std::size_t>(index)].next_deadline();
+    if (!until) return false;
+    return !wake_.wait_until(lock, *until, [this] { return stopping_ || done_ || lost_; });
+  }
+
+  // Wakes the clients that rest between check-ins, and notices when the aggregator is gone for good.
+  void run_timer() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_ && !done_ && !lost_) {
+      const Instant now = steady_clock::now();
+      Instant next = now + kCallTime;
+      std::vector<std::int32_t> due;
+      bool unreachable = false;
+      for (std::int32_t i = 0; i < options_.clients; ++i) {
+        const ClientRound& round = rounds_[static_cast<std::size_t>(i)];
+        unreachable = unreachable || round.unreachable_since().has_value();
+        if (round.state() != ClientState::kIdle || !round.next_deadline()) continue;
+        if (*round.next_deadline() <= now) due.push_back(i);
+        next = std::min(next, *round.next_deadline());
+      }
+      if (unreachable && now - last_answer_ > options_.aggregator_timeout) {
+        lost_ =
+            unavailable(fmt::format("the aggregator at {} has not answered for {} s; see why its pod is gone",
+                                    options_.aggregator, options_.aggregator_timeout.count() / 1000));
+        wake_.notify_all();
+        return;
+      }
+      if (due.empty()) {
+        if (unreachable) next = std::min(next, last_answer_ + options_.aggregator_timeout + milliseconds(1));
+        wake_.wait_until(lock, next);
+        continue;
+      }
+      lock.unlock();
+      for (const std::int32_t index : due) handle(index, Tick{});
+      lock.lock();
+    }
+  }
+
+  [[nodiscard]] bool over() const {
+    const std::scoped_lock lock(mutex_);
+    return stopping_ || done_.has_value();
+  }
+  [[nodiscard]] bool is_stopping() const {
+    const std::scoped_lock lock(mutex_);
+    return stopping_;
+  }
+  [[nodiscard]] TaskTicket task_of(std::int32_t index) const {
+    const std::scoped_lock lock(mutex_);
+    return rounds_[static_cast<std::size_t>(index)].task();
+  }
+  void forget(const CallContext& context) {
+    const std::scoped_lock lock(mutex_);
+    contexts_.erase(context);
+    wake_.notify_all();
+  }
+  void count(std::uint64_t& counter, std::uint64_t bytes) {
+    const std::scoped_lock lock(mutex_);
+    counter += bytes;
+  }
+
+  const FleetOptions options_;
+  const Trainer trainer_;
+  const std::unique_ptr<federation::v1::Federation::Stub> stub_;
+
+  mutable std::mutex mutex_;
+  std::condition_variable wake_;
+  std::vector<ClientRound> rounds_;
+  std::deque<std::int32_t> queue_;  // clients that wait for a slot
+  std::set<CallContext> contexts_;  // of the calls under way
+  bool stopping_ = false;
+  std::optional<std::string> done_;
+  std::optional<Error> lost_;
+  Instant last_answer_;
+  std::int64_t updates_sent_ = 0;
+  std::int64_t updates_failed_ = 0;
+  std::uint64_t bytes_sent_ = 0;
+  std::uint64_t bytes_received_ = 0;
+
+  std::vector<std::thread> workers_;
+  std::thread timer_;
+};
+
+}  // namespace
+
+std::unique_ptr<Fleet> Fleet::start(FleetOptions options, Trainer trainer) {
+  return std::make_unique<GrpcFleet>(std::move(options), std::move(trainer));
+}
+
+}  // namespace muster::device

@@ -1,0 +1,45 @@
+#pragma once  // device/shell/fleet.h: the clients that one pod plays, on one channel to the aggregator
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+
+#include "common/base/result.h"
+#include "learning/local_training.h"
+#include "proto/control.pb.h"
+
+namespace muster::device {
+
+struct FleetOptions {
+  std::string aggregator;  // "host:port"
+  std::string federation_uid;
+  std::int32_t first_client = 0;
+  std::int32_t clients = 1;
+  std::size_t parameter_count = 0;                        // P of our model: a task for another one is refused
+  int parallel_clients = 1;                               // that train at once
+  std::chrono::milliseconds aggregator_timeout{600'000};  // it may be away this long
+  std::chrono::milliseconds hold{60'000};                 // of one check-in
+  std::chrono::milliseconds transfer_timeout{600'000};
+};
+
+// Trains client `client` in `round` from `global` [P]. Called from `parallel_clients` threads, `slot` tells
+// them apart. Asks `cancelled` now and then; kAborted when it says so.
+using Trainer = std::function<Result<learning::LocalUpdate>(int slot, std::int32_t client, std::int64_t round,
+                                                            std::span<const float> global,
+                                                            const std::function<bool()>& cancelled)>;
+
+class Fleet {  // thread-safe
+ public:
+  // Begins at once: every client checks in.
+  [[nodiscard]] static std::unique_ptr<Fleet> start(FleetOptions options, Trainer trainer);
+  virtual ~Fleet() = default;  // cancels every call and waits for the training under way
+
+  // The aggregator's reason once it said Done. Errors: kDeadlineExceeded: not yet, after `timeout`;
+  // kUnavailable: the aggregator did not answer for aggregator_timeout.
+  [[nodiscard]] virtual Result<std::string> wait(std::chrono::milliseconds timeout) = 0;
+  [[nodiscard]] virtual control::v1::ClientProgress progress() const = 0;
+};
+
+}  // namespace muster::device

@@ -1,0 +1,275 @@
+// kube/client.cc: verbs into requests, answers into objects, refusals into retries or errors
+#include "kube/client.h"
+
+#include <fmt/format.h>
+#include <sys/utsname.h>
+
+#include <algorithm>
+#include <mutex>
+#include <set>
+#include <thread>
+
+#include "kube/api_error.h"
+#include "kube/identity.h"
+
+namespace muster::kube {
+namespace {
+
+constexpr int kAttemptsMax = 10;                          // client-go's limit for answers with Retry-After
+constexpr std::chrono::seconds kWatchMargin{10};          // beyond the server's own end of a watch
+constexpr std::chrono::seconds kLogIdleTimeout{24 * 3600};  // a quiet log is no error
+constexpr std::size_t kWarningsMax = 100;
+
+const std::string& user_agent() {
+  static const std::string agent = [] {
+    utsname machine{};
+    uname(&machine);
+    return fmt::format("muster/{} (linux/{})", MUSTER_VERSION, machine.machine);
+  }();
+  return agent;
+}
+
+std::string_view propagation_name(Propagation propagation) {
+  switch (propagation) {
+    case Propagation::kBackground: return "Background";
+    case Propagation::kForeground: return "Foreground";
+    case Propagation::kOrphan: return "Orphan";
+  }
+  return "Background";
+}
+
+std::string describe(std::string_view verb, const Resource& resource, std::string_view ns, std::string_view name) {
+  std::string text = fmt::format("{} {}", verb, resource.kind);
+  if (!name.empty()) text += fmt::format(" {}{}{}", ns, ns.empty() ? "" : "/", name);
+  return text;
+}
+
+// For the retry: should this answer be waited for, and how long.
+std::optional<std::chrono::seconds> wait_before_retry(const HttpResponse& answer) {
+  if (answer.status != 429 && answer.status < 500) return std::nullopt;
+  return parse_api_error(answer, std::chrono::system_clock::now()).retry_after;
+}
+
+}  // namespace
+
+struct Client::State {
+  std::mutex mutex;
+  std::set<std::string> warnings;
+};
+
+Client::Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<IdentitySource> identity, Options options)
+    : transport_(std::move(transport)),
+      identity_(std::move(identity)),
+      options_(std::move(options)),
+      state_(std::make_shared<State>()) {
+  if (!options_.sleep) options_.sleep = [](std::chrono::milliseconds span) { std::this_thread::sleep_for(span); };
+}
+
+Status Client::authorize(HttpRequest& request) {
+  std::erase_if(request.headers, [](const auto& pair) { return pair.first == "Authorization"; });
+  if (header(request.headers, "User-Agent").empty()) request.headers.emplace_back("User-Agent", user_agent());
+  if (header(request.headers, "Accept").empty()) request.headers.emplace_back("Accept", "application/json");
+  if (!identity_) return {};
+  MUSTER_ASSIGN(const Identity identity, identity_->get());
+  if (!identity.bearer_token.empty()) {
+    request.headers.emplace_back("Authorization", "Bearer " + identity.bearer_token);
+  } else if (!identity.username.empty()) {
+    request.headers.emplace_back("Authorization",
+                                 "Basic " + encode_base64(identity.username + ":" + identity.password));
+  }
+  return {};
+}
+
+void Client::observe(const HttpRequest& request, const Result<HttpResponse>& answer) {
+  if (options_.on_answer) options_.on_answer(request.method, answer ? std::to_string(answer->status) : "<error>");
+  if (!answer || !options_.on_warning) return;
+  for (const auto& [name, value] : answer->headers) {
+    if (name != "Warning" && name != "warning") continue;
+    const std::lock_guard lock(state_->mutex);
+    if (state_->warnings.size() < kWarningsMax && state_->warnings.insert(value).second) options_.on_warning(value);
+  }
+}
+
+Result<HttpResponse> Client::send(HttpRequest request) {
+  const Deadline deadline = deadline_after(options_.request_timeout);
+  auto budget = options_.request_timeout;  // of waiting, counted apart so that a fake sleep is bounded too
+  bool asked_anew = false;
+  for (int attempt = 1;; ++attempt) {
+    MUSTER_TRY(authorize(request));
+    auto answer = transport_->send(request, deadline);
+    observe(request, answer);
+    if (!answer) return answer;
+    if (answer->status == 401 && identity_ && !asked_anew) {
+      asked_anew = true;
+      identity_->invalidate();
+      continue;
+    }
+    const auto wait = wait_before_retry(*answer);
+    if (!wait || attempt >= kAttemptsMax || *wait > budget) return answer;
+    budget -= std::chrono::duration_cast<std::chrono::milliseconds>(*wait);
+    options_.sleep(*wait);
+  }
+}
+
+Result<HttpResponse> Client::raw(HttpRequest request) {
+  MUSTER_ASSIGN(HttpResponse answer, send(std::move(request)));
+  if (answer.status >= 400) return to_error(parse_api_error(answer, std::chrono::system_clock::now()));
+  return answer;
+}
+
+Result<Json> Client::send_json(HttpRequest request, std::string_view what) {
+  auto answer = raw(std::move(request));
+  if (!answer) return answer.error().in(what);
+  Json object = Json::parse(answer->body, nullptr, false);
+  if (!object.is_object()) {
+    return data_loss(fmt::format("{}: the server's answer is not a JSON object; is this a Kubernetes API server?", what));
+  }
+  return object;
+}
+
+Result<Json> Client::get(const Resource& resource, std::string_view ns, std::string_view name) {
+  HttpRequest request{.method = "GET", .target = resource_path(resource, ns, name), .headers = {}, .body = {}};
+  return send_json(std::move(request), describe("get", resource, ns, name));
+}
+
+Result<ListPage> Client::list(const Resource& resource, std::string_view ns, const ListOptions& options) {
+  MUSTER_ASSIGN(Json answer, send_json(list_request(resource, ns, options), describe("list", resource, ns, {})));
+  ListPage page;
+  if (const auto metadata = answer.find("metadata"); metadata != answer.end() && metadata->is_object()) {
+    for (const auto& [name, out] :
+         {std::pair{"resourceVersion", &page.resource_version}, {"continue", &page.continue_token}}) {
+      if (const auto found = metadata->find(name); found != metadata->end() && found->is_string()) *out = *found;
+    }
+  }
+  if (const auto items = answer.find("items"); items != answer.end() && items->is_array()) {
+    page.items.reserve(items->size());
+    for (Json& item : *items) {
+      if (!item.is_object()) continue;
+      item["kind"] = resource.kind;  // items of a list carry neither
+      item["apiVersion"] = resource.api_version();
+      page.items.push_back(std::move(item));
+    }
+  }
+  return page;
+}
+
+Result<ListPage> Client::list_all(const Resource& resource, std::string_view ns, ListOptions options) {
+  if (options.limit == 0) options.limit = 500;
+  bool restarted = false;
+  ListPage all;
+  while (true) {
+    auto page = list(resource, ns, options);
+    if (!page && page.error().code == Code::kOutOfRange && !restarted && !options.continue_token.empty()) {
+      restarted = true;
+      options.continue_token.clear();
+      all.items.clear();
+      continue;
+    }
+    if (!page) return page;
+    std::move(page->items.begin(), page->items.end(), std::back_inserter(all.items));
+    all.resource_version = page->resource_version;
+    if (page->continue_token.empty()) return all;
+    options.continue_token = page->continue_token;
+  }
+}
+
+Result<Json> Client::create(const Resource& resource, std::string_view ns, const Json& object) {
+  HttpRequest request{.method = "POST",
+                      .target = resource_path(resource, ns),
+                      .headers = {{"Content-Type", "application/json"}},
+                      .body = object.dump()};
+  return send_json(std::move(request),
+                   describe("create", resource, ns, object.value(Json::json_pointer("/metadata/name"), "")));
+}
+
+Result<Json> Client::replace(const Resource& resource, std::string_view ns, std::string_view name, const Json& object,
+                             std::string_view subresource) {
+  HttpRequest request{.method = "PUT",
+                      .target = resource_path(resource, ns, name, subresource),
+                      .headers = {{"Content-Type", "application/json"}},
+                      .body = object.dump()};
+  return send_json(std::move(request), describe("replace", resource, ns, name));
+}
+
+Result<Json> Client::patch(const Resource& resource, std::string_view ns, std::string_view name, PatchType type,
+                           const Json& body, const PatchOptions& options) {
+  HttpRequest request{.method = "PATCH",
+                      .target = resource_path(resource, ns, name, options.subresource),
+                      .headers = {{"Content-Type", std::string(content_type(type))}},
+                      .body = body.dump()};
+  char separator = '?';
+  if (!options.field_manager.empty()) {
+    request.target += separator + ("fieldManager=" + url_encode(options.field_manager));
+    separator = '&';
+  }
+  if (options.force) request.target += separator + std::string("force=true");
+  return send_json(std::move(request), describe("patch", resource, ns, name));
+}
+
+Result<Json> Client::remove(const Resource& resource, std::string_view ns, std::string_view name,
+                            const DeleteOptions& options) {
+  Json body{{"kind", "DeleteOptions"}, {"apiVersion", "v1"}};
+  if (!options.uid.empty()) body["preconditions"]["uid"] = options.uid;
+  if (!options.resource_version.empty()) body["preconditions"]["resourceVersion"] = options.resource_version;
+  if (options.propagation) body["propagationPolicy"] = propagation_name(*options.propagation);
+  if (options.grace) body["gracePeriodSeconds"] = options.grace->count();
+  HttpRequest request{.method = "DELETE",
+                      .target = resource_path(resource, ns, name),
+                      .headers = {{"Content-Type", "application/json"}},
+                      .body = body.dump()};
+  return send_json(std::move(request), describe("delete", resource, ns, name));
+}
+
+Result<HttpResponse> Client::open_stream(HttpRequest request, const StreamOptions& options,
+                                         const std::function<bool(std::string_view)>& on_bytes) {
+  bool asked_anew = false;
+  while (true) {
+    MUSTER_TRY(authorize(request));
+    auto answer = transport_->stream(request, options, on_bytes);
+    observe(request, answer);
+    if (!answer) return answer;
+    if (answer->status == 401 && identity_ && !asked_anew) {
+      asked_anew = true;
+      identity_->invalidate();
+      continue;
+    }
+    if (answer->status >= 400) return to_error(parse_api_error(*answer, std::chrono::system_clock::now()));
+    return answer;
+  }
+}
+
+Status Client::watch(const Resource& resource, std::string_view ns, const WatchOptions& options,
+                     const std::stop_token& stop, const std::function<bool(WatchEvent)>& on_event) {
+  WatchDecoder decoder;
+  Status outcome;
+  const auto deliver = [&](WatchEvent event) {
+    if (event.type != WatchEvent::Type::kError) return on_event(std::move(event));
+    outcome = to_error(parse_api_status(event.object));
+    return false;
+  };
+  const auto feed = [&](std::string_view bytes) {
+    auto more = decoder.feed(bytes, deliver);
+    if (!more) outcome = more.error();
+    return more && *more;
+  };
+  const StreamOptions stream{.idle_timeout = options.timeout + kWatchMargin, .stop = stop};
+  const auto answer = open_stream(watch_request(resource, ns, options), stream, feed);
+  if (outcome && answer) decoder.finish(deliver);
+  if (!outcome) return outcome.error().in(describe("watch", resource, ns, {}));
+  if (!answer) return answer.error().in(describe("watch", resource, ns, {}));
+  return {};
+}
+
+Status Client::logs(std::string_view ns, std::string_view pod, const LogOptions& options, const std::stop_token& stop,
+                    const std::function<bool(std::string_view)>& on_bytes) {
+  const StreamOptions stream{
+      .idle_timeout = options.follow ? std::chrono::milliseconds(kLogIdleTimeout) : options_.request_timeout,
+      .stop = stop};
+  HttpRequest request = log_request(ns, pod, options);
+  request.headers.emplace_back("Accept", "*/*");
+  const auto answer = open_stream(std::move(request), stream, on_bytes);
+  if (!answer) return answer.error().in(describe("logs of", kPods, ns, pod));
+  return {};
+}
+
+}  // namespace muster::kube

@@ -1,0 +1,139 @@
+// kube/events.cc: the correlator's arithmetic and the thread that writes
+#include "kube/events.h"
+
+#include <fmt/chrono.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+
+namespace muster::kube {
+namespace {
+
+constexpr std::size_t kRememberedMax = 4096;
+constexpr std::size_t kQueuedMax = 1000;
+constexpr std::size_t kMessageBytesMax = 1024;  // the API server refuses longer ones
+constexpr int kAlikeMax = 10;
+constexpr std::chrono::minutes kAlikeWindow{10};
+constexpr double kBurst = 25;
+constexpr double kTokensPerSecond = 1.0 / 300;
+constexpr std::chrono::seconds kFlushTime{2};
+
+std::string text_at(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::string timestamp(WallTime time) {
+  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
+}
+
+}  // namespace
+
+template <typename T>
+T& EventCorrelator::Recent<T>::operator[](const std::string& key) {
+  const auto found = where_.find(key);
+  if (found != where_.end()) {
+    order_.splice(order_.begin(), order_, found->second);
+  } else {
+    order_.emplace_front(key, T{});
+    where_[key] = order_.begin();
+    if (order_.size() > kRememberedMax) {
+      where_.erase(order_.back().first);
+      order_.pop_back();
+    }
+  }
+  return order_.front().second;
+}
+
+std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant now, WallTime wall) {
+  record.message.resize(std::min(record.message.size(), kMessageBytesMax - 64));
+  const std::string uid = text_at(record.regarding, "uid");
+
+  Bucket& bucket = buckets_[uid];
+  const bool fresh = bucket.at == Instant{};
+  const double gained = fresh ? kBurst : std::chrono::duration<double>(now - bucket.at).count() * kTokensPerSecond;
+  bucket.tokens = std::min(kBurst, bucket.tokens + gained);
+  bucket.at = now;
+  if (bucket.tokens < 1) return std::nullopt;
+  bucket.tokens -= 1;
+
+  std::string key = uid + "|" + record.type + "|" + record.reason;
+  Alike& alike = alike_[key];
+  if (alike.count == 0 || now - alike.since > kAlikeWindow) alike = Alike{.count = 0, .since = now};
+  if (++alike.count > kAlikeMax) {
+    record.message = "(combined from similar events): " + record.message;
+  } else {
+    key += "|" + record.message;
+  }
+
+  const std::string ns = text_at(record.regarding, "namespace");
+  Written& written = written_[key];
+  if (++written.count > 1) {
+    return EventWrite{.ns = ns.empty() ? "default" : ns,
+                      .name = written.name,
+                      .body = Json{{"count", written.count},
+                                   {"message", record.message},
+                                   {"lastTimestamp", timestamp(wall)}},
+                      .patch = true};
+  }
+  written.first = timestamp(wall);
+  written.name = fmt::format("{}.{:x}", text_at(record.regarding, "name"),
+                             static_cast<std::uint64_t>(wall.time_since_epoch().count()));
+  Json body{{"apiVersion", "v1"},
+            {"kind", "Event"},
+            {"metadata", {{"name", written.name}, {"namespace", ns.empty() ? "default" : ns}}},
+            {"involvedObject", record.regarding},
+            {"type", record.type},
+            {"reason", record.reason},
+            {"message", record.message},
+            {"source", {{"component", component_}}},
+            {"reportingComponent", component_},
+            {"reportingInstance", component_},
+            {"count", 1},
+            {"firstTimestamp", written.first},
+            {"lastTimestamp", written.first}};
+  return EventWrite{.ns = ns.empty() ? "default" : ns, .name = written.name, .body = std::move(body), .patch = false};
+}
+
+EventRecorder::EventRecorder(Client& client, std::string component)
+    : client_(client), correlator_(std::move(component)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+
+EventRecorder::~EventRecorder() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void EventRecorder::record(EventRecord record) {
+  const std::lock_guard lock(mutex_);
+  if (queue_.size() >= kQueuedMax) return;
+  queue_.push_back(std::move(record));
+  wake_.notify_one();
+}
+
+void EventRecorder::run(const std::stop_token& stop) {
+  std::optional<Deadline> flush;
+  while (true) {
+    EventRecord record;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, stop, [this] { return !queue_.empty(); });
+      if (queue_.empty()) return;
+      record = std::move(queue_.front());
+      queue_.pop_front();
+    }
+    if (stop.stop_requested()) {
+      if (!flush) flush = deadline_after(kFlushTime);
+      if (std::chrono::steady_clock::now() > *flush) return;
+    }
+    auto write = correlator_.correlate(std::move(record), std::chrono::steady_clock::now(),
+                                       std::chrono::system_clock::now());
+    if (!write) continue;
+    if (!write->patch) {
+      static_cast<void>(client_.create(kEvents, write->ns, write->body));
+    } else {
+      static_cast<void>(client_.patch(kEvents, write->ns, write->name, PatchType::kMerge, write->body));
+    }
+  }
+}
+
+}  // namespace muster::kube

@@ -1,0 +1,212 @@
+// kube/identity.cc: credentials out of values, token files and exec plugins
+#include "kube/identity.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <ctime>
+#include <fstream>
+#include <mutex>
+
+#include "kube/run_command.h"
+
+namespace muster::kube {
+namespace {
+
+constexpr std::chrono::seconds kTokenFileAge{50};     // client-go: a minute less 10 s leeway
+constexpr std::chrono::seconds kExpiryLeeway{10};
+constexpr std::size_t kPluginOutputBytesMax = 1U << 20U;
+
+class StaticIdentity final : public IdentitySource {
+ public:
+  explicit StaticIdentity(Identity identity) : identity_(std::move(identity)) {}
+  Result<Identity> get() override { return identity_; }
+  void invalidate() override {}
+
+ private:
+  Identity identity_;
+};
+
+class TokenFileIdentity final : public IdentitySource {
+ public:
+  TokenFileIdentity(Identity base, std::filesystem::path file) : identity_(std::move(base)), file_(std::move(file)) {}
+
+  Result<Identity> get() override {
+    const std::lock_guard lock(mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    if (!identity_.bearer_token.empty() && now < fresh_until_) return identity_;
+    if (std::string token = read(); !token.empty()) {
+      identity_.bearer_token = std::move(token);
+      fresh_until_ = now + kTokenFileAge;
+    } else if (identity_.bearer_token.empty()) {
+      return Error{Code::kUnauthenticated,
+                   fmt::format("cannot read a token from {}; check that the file exists and is readable",
+                               file_.string())};
+    }
+    return identity_;
+  }
+  void invalidate() override {
+    const std::lock_guard lock(mutex_);
+    fresh_until_ = {};
+  }
+
+ private:
+  [[nodiscard]] std::string read() const {
+    std::ifstream in(file_);
+    std::string token;
+    std::getline(in, token, '\0');
+    const auto last = token.find_last_not_of(" \t\r\n");
+    token.erase(last == std::string::npos ? 0 : last + 1);
+    return token;
+  }
+
+  std::mutex mutex_;
+  Identity identity_;
+  std::filesystem::path file_;
+  Instant fresh_until_{};
+};
+
+class ExecIdentity final : public IdentitySource {
+ public:
+  explicit ExecIdentity(ExecPlugin plugin) : plugin_(std::move(plugin)) {}
+
+  Result<Identity> get() override {
+    const std::lock_guard lock(mutex_);
+    const bool fresh = have_ && (!credential_.expires ||
+                                 std::chrono::system_clock::now() + kExpiryLeeway < *credential_.expires);
+    if (fresh) return credential_.identity;
+    MUSTER_ASSIGN(credential_, run());
+    have_ = true;
+    return credential_.identity;
+  }
+  void invalidate() override {
+    const std::lock_guard lock(mutex_);
+    have_ = false;
+  }
+
+ private:
+  [[nodiscard]] Result<ExecCredential> run() const {
+    Json info{{"apiVersion", plugin_.api_version},
+              {"kind", "ExecCredential"},
+              {"spec", {{"interactive", plugin_.interactive}}}};
+    if (!plugin_.cluster.is_null()) info["spec"]["cluster"] = plugin_.cluster;
+    Command command{.program = plugin_.command,
+                    .arguments = plugin_.arguments,
+                    .environment = plugin_.environment,
+                    .keep_stdin = plugin_.interactive,
+                    .timeout = plugin_.timeout,
+                    .output_bytes_max = kPluginOutputBytesMax};
+    command.environment.emplace_back("KUBERNETES_EXEC_INFO", info.dump());
+    const auto output = run_command(command);
+    if (!output) {
+      const std::string hint = plugin_.install_hint.empty() ? "" : "; " + plugin_.install_hint;
+      return Error{Code::kUnauthenticated,
+                   fmt::format("credential plugin {}: {}{}", plugin_.command, output.error().message, hint)};
+    }
+    return parse_exec_credential(*output, plugin_);
+  }
+
+  std::mutex mutex_;
+  ExecPlugin plugin_;
+  ExecCredential credential_;
+  bool have_ = false;
+};
+
+constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+}  // namespace
+
+std::shared_ptr<IdentitySource> static_identity(Identity identity) {
+  return std::make_shared<StaticIdentity>(std::move(identity));
+}
+std::shared_ptr<IdentitySource> token_file_identity(Identity base, std::filesystem::path file) {
+  return std::make_shared<TokenFileIdentity>(std::move(base), std::move(file));
+}
+std::shared_ptr<IdentitySource> exec_identity(ExecPlugin plugin) {
+  return std::make_shared<ExecIdentity>(std::move(plugin));
+}
+
+Result<ExecCredential> parse_exec_credential(const std::string& text, const ExecPlugin& plugin) {
+  const Json answer = Json::parse(text, nullptr, false);
+  const auto bad = [&](std::string_view fact) {
+    return Error{Code::kUnauthenticated,
+                 fmt::format("credential plugin {}: {}; run it by hand to see what it prints", plugin.command, fact)};
+  };
+  if (!answer.is_object() || !answer.contains("status") || !answer["status"].is_object()) {
+    return bad("its output is not an ExecCredential with a status");
+  }
+  if (answer.value("apiVersion", Json()) != plugin.api_version) {
+    return bad(fmt::format("it did not answer in {}", plugin.api_version));
+  }
+  const Json& status = answer["status"];
+  ExecCredential credential;
+  for (const auto& [name, out] : {std::pair{"token", &credential.identity.bearer_token},
+                                  {"clientCertificateData", &credential.identity.client_certificate_pem},
+                                  {"clientKeyData", &credential.identity.client_key_pem}}) {
+    if (!status.contains(name)) continue;
+    if (!status[name].is_string()) return bad(fmt::format("status.{} is not text", name));
+    *out = status[name].get<std::string>();
+  }
+  const Identity& identity = credential.identity;
+  if (identity.client_certificate_pem.empty() != identity.client_key_pem.empty()) {
+    return bad("it gave a certificate without a key or a key without a certificate");
+  }
+  if (identity.bearer_token.empty() && identity.client_certificate_pem.empty()) {
+    return bad("it gave neither a token nor a certificate");
+  }
+  if (const auto expires = status.find("expirationTimestamp"); expires != status.end() && expires->is_string()) {
+    std::tm parts{};
+    if (strptime(expires->get<std::string>().c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) {
+      return bad("status.expirationTimestamp is not a time");
+    }
+    credential.expires = std::chrono::system_clock::from_time_t(timegm(&parts));
+  }
+  return credential;
+}
+
+std::optional<std::string> decode_base64(std::string_view text) {
+  std::string out;
+  std::uint32_t bits = 0;
+  int count = 0;
+  int padding = 0;
+  for (const char c : text) {
+    if (c == '\n' || c == '\r' || c == ' ' || c == '\t') continue;
+    if (c == '=') {
+      ++padding;
+      continue;
+    }
+    const std::size_t value = kAlphabet.find(c);
+    if (value == std::string_view::npos || padding > 0) return std::nullopt;
+    bits = (bits << 6U) | static_cast<std::uint32_t>(value);
+    if (++count % 4 == 0) {
+      out += static_cast<char>((bits >> 16U) & 0xffU);
+      out += static_cast<char>((bits >> 8U) & 0xffU);
+      out += static_cast<char>(bits & 0xffU);
+      bits = 0;
+    }
+  }
+  if (padding > 2 || (count + padding) % 4 != 0) return std::nullopt;
+  if (padding == 2) out += static_cast<char>((bits >> 4U) & 0xffU);
+  if (padding == 1) {
+    out += static_cast<char>((bits >> 10U) & 0xffU);
+    out += static_cast<char>((bits >> 2U) & 0xffU);
+  }
+  return out;
+}
+
+std::string encode_base64(std::string_view bytes) {
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size(); i += 3) {
+    const std::size_t n = std::min<std::size_t>(3, bytes.size() - i);
+    std::uint32_t bits = 0;
+    for (std::size_t j = 0; j < 3; ++j) {
+      bits = (bits << 8U) | (j < n ? static_cast<unsigned char>(bytes[i + j]) : 0U);
+    }
+    for (std::size_t j = 0; j < 4; ++j) {
+      out += j <= n ? kAlphabet[(bits >> (18U - 6U * static_cast<unsigned>(j))) & 63U] : '=';
+    }
+  }
+  return out;
+}
+
+}  // namespace muster::kube

@@ -1,0 +1,232 @@
+// kube/informer.cc: the thread which performs a Watcher's effects and keeps the store
+#include "kube/informer.h"
+
+#include <malloc.h>
+
+#include <algorithm>
+#include <utility>
+
+namespace muster::kube {
+namespace {
+
+constexpr std::size_t kGravesMax = 256;  // writes in flight are far fewer
+
+std::string metadata_text(const Json& object, const char* name) {
+  const auto metadata = object.find("metadata");
+  if (metadata == object.end() || !metadata->is_object()) return {};
+  const auto found = metadata->find(name);
+  return found != metadata->end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+}  // namespace
+
+std::string object_key(const Json& object) {
+  const std::string ns = metadata_text(object, "namespace");
+  const std::string name = metadata_text(object, "name");
+  return ns.empty() ? name : ns + "/" + name;
+}
+
+bool newer_version(const std::string& a, const std::string& b) {
+  const auto decimal = [](const std::string& text) {
+    return !text.empty() && text.find_first_not_of("0123456789") == std::string::npos;
+  };
+  if (!decimal(a) || !decimal(b)) return false;
+  if (a.size() != b.size()) return a.size() > b.size();  // the API server writes no leading zeros
+  return a > b;
+}
+
+Object Store::get(const std::string& key) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = objects_.find(key);
+  return found == objects_.end() ? nullptr : found->second;
+}
+
+std::vector<Object> Store::list() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Object> all;
+  all.reserve(objects_.size());
+  for (const auto& [key, object] : objects_) all.push_back(object);
+  return all;
+}
+
+std::vector<Object> Store::by_index(const std::string& value) const {
+  const std::lock_guard lock(mutex_);
+  std::vector<Object> found;
+  const auto [from, to] = indexed_.equal_range(value);
+  for (auto it = from; it != to; ++it) found.push_back(it->second);
+  return found;
+}
+
+std::size_t Store::size() const {
+  const std::lock_guard lock(mutex_);
+  return objects_.size();
+}
+
+// With the lock held.
+void Store::drop_from_index(const Object& object) {
+  if (!index_) return;
+  const auto [from, to] = indexed_.equal_range(index_(*object));
+  for (auto it = from; it != to; ++it) {
+    if (it->second == object) {
+      indexed_.erase(it);
+      return;
+    }
+  }
+}
+
+bool Store::upsert(Object object) {
+  const std::lock_guard lock(mutex_);
+  const std::string uid = metadata_text(*object, "uid");
+  const bool buried = std::any_of(graves_.begin(), graves_.end(), [&](const auto& grave) {
+    return grave.first == uid && !newer_version(metadata_text(*object, "resourceVersion"), grave.second);
+  });
+  if (buried) return false;  // the answer to a write that came after the watch had told of the deletion
+  Object& slot = objects_[object_key(*object)];
+  if (slot != nullptr) {
+    const bool same_object = metadata_text(*slot, "uid") == metadata_text(*object, "uid");
+    if (same_object && newer_version(metadata_text(*slot, "resourceVersion"), metadata_text(*object, "resourceVersion"))) {
+      return false;
+    }
+    drop_from_index(slot);
+  }
+  slot = object;
+  if (index_) indexed_.emplace(index_(*object), std::move(object));
+  return true;
+}
+
+void Store::erase(const Json& deleted) {
+  const std::lock_guard lock(mutex_);
+  graves_.emplace_back(metadata_text(deleted, "uid"), metadata_text(deleted, "resourceVersion"));
+  if (graves_.size() > kGravesMax) graves_.pop_front();
+  const auto found = objects_.find(object_key(deleted));
+  if (found == objects_.end()) return;
+  const Object object = std::move(found->second);
+  objects_.erase(found);
+  drop_from_index(object);
+}
+
+std::vector<Object> Store::replace(std::vector<Object> objects) {
+  const std::lock_guard lock(mutex_);
+  auto old = std::exchange(objects_, {});
+  indexed_.clear();
+  for (Object& object : objects) {
+    const std::string key = object_key(*object);
+    old.erase(key);
+    if (index_) indexed_.emplace(index_(*object), object);
+    objects_[key] = std::move(object);
+  }
+  std::vector<Object> gone;
+  for (auto& [key, object] : old) gone.push_back(std::move(object));
+  return gone;
+}
+
+Informer::Informer(Client& client, Resource resource, Options options)
+    : client_(client),
+      resource_(std::move(resource)),
+      options_(std::move(options)),
+      store_(options_.index),
+      watcher_(options_.watcher) {}
+
+Informer::~Informer() {
+  thread_.request_stop();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Informer::start() {
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+bool Informer::wait_synced(Deadline deadline) {
+  std::unique_lock lock(mutex_);
+  return wake_.wait_until(lock, deadline, [this] { return synced_.load(); });
+}
+
+void Informer::changed(const Object& object, bool deleted) {
+  if (options_.on_change) options_.on_change(object, deleted);
+}
+
+void Informer::observe_write(Json object) {
+  if (options_.project) options_.project(object);
+  store_.upsert(std::make_shared<const Json>(std::move(object)));
+}
+
+void Informer::run(const std::stop_token& stop) {
+  std::vector<WatcherEffect> effects = watcher_.start();
+  while (!stop.stop_requested()) {
+    std::vector<WatcherEffect> next;
+    for (WatcherEffect& effect : effects) {
+      if (const auto* list = std::get_if<ListNext>(&effect)) {
+        next = perform(*list, stop);
+      } else if (const auto* watch = std::get_if<WatchNext>(&effect)) {
+        next = perform(*watch, stop);
+      } else if (const auto* wait = std::get_if<WaitFor>(&effect)) {
+        std::unique_lock lock(mutex_);
+        wake_.wait_for(lock, stop, wait->delay, [] { return false; });
+        next = watcher_.step(WaitOver{}, std::chrono::steady_clock::now());
+      } else {
+        apply(std::move(effect));
+      }
+    }
+    effects = std::move(next);
+  }
+}
+
+void Informer::apply(WatcherEffect&& effect) {
+  if (auto* replace = std::get_if<Replace>(&effect)) {
+    std::vector<Object> objects;
+    objects.reserve(replace->objects.size());
+    for (Json& object : replace->objects) objects.push_back(std::make_shared<const Json>(std::move(object)));
+    const std::vector<Object> gone = store_.replace(objects);
+    {
+      const std::lock_guard lock(mutex_);
+      synced_ = true;
+    }
+    wake_.notify_all();
+    for (const Object& object : gone) changed(object, true);
+    for (const Object& object : objects) changed(object, false);
+    malloc_trim(0);  // a list leaves many pages behind
+  } else if (auto* upsert = std::get_if<Upsert>(&effect)) {
+    auto object = std::make_shared<const Json>(std::move(upsert->object));
+    if (store_.upsert(object)) changed(object, false);
+  } else if (auto* remove = std::get_if<Remove>(&effect)) {
+    store_.erase(remove->object);
+    changed(std::make_shared<const Json>(std::move(remove->object)), true);
+  } else if (const auto* problem = std::get_if<Problem>(&effect)) {
+    if (options_.on_problem) options_.on_problem(resource_.plural + ": " + problem->error.message);
+  }
+}
+
+std::vector<WatcherEffect> Informer::perform(const ListNext& next, const std::stop_token&) {
+  auto page = client_.list(resource_, options_.ns,
+                           {.label_selector = options_.label_selector,
+                            .field_selector = {},
+                            .resource_version = next.resource_version,
+                            .continue_token = next.continue_token,
+                            .limit = options_.page_size});
+  const auto now = std::chrono::steady_clock::now();
+  if (!page) return watcher_.step(ListFailed{page.error()}, now);
+  if (options_.project) {
+    for (Json& item : page->items) options_.project(item);
+  }
+  return watcher_.step(PageListed{std::move(page->items), page->resource_version, page->continue_token}, now);
+}
+
+std::vector<WatcherEffect> Informer::perform(const WatchNext& next, const std::stop_token& stop) {
+  const auto on_event = [&](WatchEvent event) {
+    if (options_.project) options_.project(event.object);
+    for (WatcherEffect& effect : watcher_.step(EventSeen{std::move(event)}, std::chrono::steady_clock::now())) {
+      apply(std::move(effect));
+    }
+    return true;
+  };
+  const Status end = client_.watch(resource_, options_.ns,
+                                   {.label_selector = options_.label_selector,
+                                    .field_selector = {},
+                                    .resource_version = next.resource_version,
+                                    .timeout = next.timeout},
+                                   stop, on_event);
+  if (stop.stop_requested()) return {};
+  return watcher_.step(WatchEnded{end ? std::nullopt : std::optional(end.error())}, std::chrono::steady_clock::now());
+}
+
+}  // namespace muster::kube

@@ -1,0 +1,309 @@
+// kube/kube_config.cc: kubeconfig files, merged as kubectl does, and the pod's own service account
+#include "kube/kube_config.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <cerrno>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "kube/identity.h"
+
+namespace muster::kube {
+namespace {
+
+namespace fs = std::filesystem;
+
+struct Entry {  // a named cluster, user or context, and the file it came from
+  YAML::Node node;
+  fs::path file;
+};
+struct Merged {
+  std::map<std::string, Entry> clusters;
+  std::map<std::string, Entry> users;
+  std::map<std::string, Entry> contexts;
+  std::string current_context;
+  std::string source;
+};
+
+Result<std::string> read_file(const fs::path& file, std::string_view what) {
+  errno = 0;
+  std::error_code ignored;
+  if (fs::is_directory(file, ignored)) {
+    return invalid_argument(fmt::format("{} {} is a folder; give the file", what, file.string()));
+  }
+  std::ifstream in(file, std::ios::binary);
+  if (!in) {
+    const Code code = errno == ENOENT ? Code::kNotFound : Code::kPermissionDenied;
+    return Error{code, fmt::format("cannot read {} {}: {}; check the path and its permissions", what, file.string(),
+                                   std::strerror(errno == 0 ? EIO : errno))};
+  }
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
+std::string text_at(const YAML::Node& node, const char* name) {
+  if (!node.IsMap()) return {};
+  const YAML::Node value = node[name];
+  return value && value.IsScalar() ? value.as<std::string>() : std::string();
+}
+
+void merge_list(const YAML::Node& root, const char* list, const char* member, const fs::path& file,
+                std::map<std::string, Entry>& out) {
+  const YAML::Node entries = root[list];
+  if (!entries || !entries.IsSequence()) return;
+  for (const YAML::Node& entry : entries) {
+    const std::string name = text_at(entry, "name");
+    if (name.empty() || !entry[member] || !entry[member].IsMap()) continue;
+    out.try_emplace(name, Entry{YAML::Clone(entry[member]), file});  // the first file wins
+  }
+}
+
+Status merge_file(const fs::path& file, Merged& merged) {
+  MUSTER_ASSIGN(const std::string text, read_file(file, "kubeconfig"));
+  try {
+    const YAML::Node root = YAML::Load(text);
+    if (!root.IsMap()) {
+      return invalid_argument(fmt::format("kubeconfig {} is not a YAML object; it should begin with `apiVersion: v1` "
+                                          "and `kind: Config`",
+                                          file.string()));
+    }
+    merge_list(root, "clusters", "cluster", file, merged.clusters);
+    merge_list(root, "users", "user", file, merged.users);
+    merge_list(root, "contexts", "context", file, merged.contexts);
+    if (merged.current_context.empty()) merged.current_context = text_at(root, "current-context");
+  } catch (const YAML::Exception& error) {
+    return invalid_argument(fmt::format("kubeconfig {} is not YAML: {}", file.string(), error.what()));
+  }
+  merged.source += (merged.source.empty() ? "" : ":") + file.string();
+  return {};
+}
+
+// The value of `<name>-data` (base64), else of the file that `<name>` names, relative to the kubeconfig's folder.
+struct Material {
+  std::string text;
+  std::string file;
+};
+Result<Material> material(const Entry& entry, const char* name) {
+  const std::string data_name = std::string(name) + "-data";
+  if (const std::string data = text_at(entry.node, data_name.c_str()); !data.empty()) {
+    auto bytes = decode_base64(data);
+    if (!bytes) {
+      return invalid_argument(fmt::format("kubeconfig {}: {} is not base64", entry.file.string(), data_name));
+    }
+    return Material{std::move(*bytes), {}};
+  }
+  const std::string path = text_at(entry.node, name);
+  if (path.empty()) return Material{};
+  const fs::path file = entry.file.parent_path() / path;
+  auto text = read_file(file, name);
+  if (!text) return text.error().in("kubeconfig " + entry.file.string());
+  return Material{std::move(*text), file.string()};
+}
+
+Result<ExecPlugin> exec_plugin(const YAML::Node& exec, const Entry& user, const ClusterConfig& cluster) {
+  ExecPlugin plugin;
+  plugin.command = text_at(exec, "command");
+  plugin.api_version = text_at(exec, "apiVersion");
+  plugin.install_hint = text_at(exec, "installHint");
+  const auto bad = [&](std::string_view fact) {
+    return invalid_argument(fmt::format("kubeconfig {}: users.user.exec: {}", user.file.string(), fact));
+  };
+  if (plugin.command.empty()) return bad("command is missing");
+  if (plugin.command.find('/') != std::string::npos && plugin.command.front() != '/') {
+    plugin.command = (user.file.parent_path() / plugin.command).string();
+  }
+  if (plugin.api_version != "client.authentication.k8s.io/v1" &&
+      plugin.api_version != "client.authentication.k8s.io/v1beta1") {
+    return bad(fmt::format("apiVersion \"{}\" is not client.authentication.k8s.io/v1 or v1beta1", plugin.api_version));
+  }
+  if (const YAML::Node args = exec["args"]; args && args.IsSequence()) {
+    for (const YAML::Node& arg : args) plugin.arguments.push_back(arg.as<std::string>());
+  }
+  if (const YAML::Node env = exec["env"]; env && env.IsSequence()) {
+    for (const YAML::Node& pair : env) plugin.environment.emplace_back(text_at(pair, "name"), text_at(pair, "value"));
+  }
+  if (text_at(exec, "interactiveMode") == "Always") {
+    return bad("interactiveMode Always needs a terminal, which is not offered; use IfAvailable or Never");
+  }
+  if (text_at(exec, "provideClusterInfo") == "true") {
+    plugin.cluster = Json{{"server", cluster.server}};
+    if (!cluster.ca_pem.empty()) plugin.cluster["certificate-authority-data"] = encode_base64(cluster.ca_pem);
+    if (!cluster.tls_server_name.empty()) plugin.cluster["tls-server-name"] = cluster.tls_server_name;
+    if (cluster.insecure_skip_tls_verify) plugin.cluster["insecure-skip-tls-verify"] = true;
+  }
+  return plugin;
+}
+
+Result<std::shared_ptr<IdentitySource>> identity_of(const Entry& user, const ClusterConfig& cluster) {
+  const YAML::Node& node = user.node;
+  if (node["auth-provider"]) {
+    return invalid_argument(fmt::format("kubeconfig {}: users.user.auth-provider is no longer supported by Kubernetes; "
+                                        "use an exec plugin, a token or certificates",
+                                        user.file.string()));
+  }
+  for (const char* name : {"as", "as-uid", "as-groups", "as-user-extra"}) {
+    if (node[name]) {
+      return invalid_argument(fmt::format("kubeconfig {}: users.user.{} (impersonation) is not supported; remove it",
+                                          user.file.string(), name));
+    }
+  }
+  Identity identity;
+  MUSTER_ASSIGN(Material certificate, material(user, "client-certificate"));
+  MUSTER_ASSIGN(Material key, material(user, "client-key"));
+  if (certificate.text.empty() != key.text.empty()) {
+    return invalid_argument(fmt::format("kubeconfig {}: client-certificate and client-key must be given together",
+                                        user.file.string()));
+  }
+  identity.client_certificate_pem = std::move(certificate.text);
+  identity.client_key_pem = std::move(key.text);
+  identity.bearer_token = text_at(node, "token");
+  identity.username = text_at(node, "username");
+  identity.password = text_at(node, "password");
+  const std::string token_file = text_at(node, "tokenFile");
+  if (const YAML::Node exec = node["exec"]; exec && exec.IsMap()) {
+    MUSTER_ASSIGN(ExecPlugin plugin, exec_plugin(exec, user, cluster));
+    return exec_identity(std::move(plugin));
+  }
+  if (!token_file.empty()) {  // wins over token, as in kubectl
+    identity.bearer_token.clear();
+    return token_file_identity(std::move(identity), user.file.parent_path() / token_file);
+  }
+  return static_identity(std::move(identity));
+}
+
+Result<ClusterConfig> cluster_of(const Entry& entry) {
+  ClusterConfig cluster;
+  cluster.server = text_at(entry.node, "server");
+  while (!cluster.server.empty() && cluster.server.back() == '/') cluster.server.pop_back();
+  if (!cluster.server.starts_with("https://") && !cluster.server.starts_with("http://")) {
+    return invalid_argument(fmt::format("kubeconfig {}: clusters.cluster.server \"{}\" is not a URL; it should look "
+                                        "like https://host:6443",
+                                        entry.file.string(), cluster.server));
+  }
+  if (const std::string proxy = text_at(entry.node, "proxy-url"); !proxy.empty()) {
+    return invalid_argument(fmt::format("kubeconfig {}: clusters.cluster.proxy-url is not supported; connect directly "
+                                        "or through a tunnel",
+                                        entry.file.string()));
+  }
+  cluster.insecure_skip_tls_verify = text_at(entry.node, "insecure-skip-tls-verify") == "true";
+  cluster.tls_server_name = text_at(entry.node, "tls-server-name");
+  MUSTER_ASSIGN(Material ca, material(entry, "certificate-authority"));
+  cluster.ca_pem = std::move(ca.text);
+  cluster.ca_file = std::move(ca.file);
+  if (cluster.insecure_skip_tls_verify && !cluster.ca_pem.empty()) {
+    return invalid_argument(fmt::format("kubeconfig {}: insecure-skip-tls-verify and certificate-authority exclude each "
+                                        "other; remove one",
+                                        entry.file.string()));
+  }
+  return cluster;
+}
+
+const Entry* find(const std::map<std::string, Entry>& entries, const std::string& name) {
+  const auto found = entries.find(name);
+  return found == entries.end() ? nullptr : &found->second;
+}
+
+Result<ClusterConfig> resolve(const Merged& merged, const std::string& wanted) {
+  const std::string name = wanted.empty() ? merged.current_context : wanted;
+  if (name.empty()) {
+    return invalid_argument(fmt::format("kubeconfig {} has no current-context; set one or name a context", merged.source));
+  }
+  const Entry* context = find(merged.contexts, name);
+  if (context == nullptr) {
+    return invalid_argument(fmt::format("kubeconfig {} has no context \"{}\"", merged.source, name));
+  }
+  const std::string cluster_name = text_at(context->node, "cluster");
+  const Entry* cluster_entry = find(merged.clusters, cluster_name);
+  if (cluster_entry == nullptr) {
+    return invalid_argument(fmt::format("kubeconfig {}: context \"{}\" names cluster \"{}\", which is not there",
+                                        merged.source, name, cluster_name));
+  }
+  MUSTER_ASSIGN(ClusterConfig config, cluster_of(*cluster_entry));
+  config.source = merged.source;
+  if (const std::string ns = text_at(context->node, "namespace"); !ns.empty()) config.default_namespace = ns;
+  const std::string user_name = text_at(context->node, "user");
+  if (user_name.empty()) {
+    config.identity = static_identity({});
+    return config;
+  }
+  const Entry* user = find(merged.users, user_name);
+  if (user == nullptr) {
+    return invalid_argument(fmt::format("kubeconfig {}: context \"{}\" names user \"{}\", which is not there",
+                                        merged.source, name, user_name));
+  }
+  MUSTER_ASSIGN(config.identity, identity_of(*user, config));
+  return config;
+}
+
+// $KUBECONFIG's files that exist, else ~/.kube/config if it does.
+std::vector<fs::path> default_files() {
+  std::vector<fs::path> files;
+  std::error_code ignored;
+  if (const char* list = std::getenv("KUBECONFIG"); list != nullptr && *list != '\0') {
+    std::istringstream parts(list);
+    for (std::string part; std::getline(parts, part, ':');) {
+      if (!part.empty() && fs::exists(part, ignored)) files.emplace_back(part);
+    }
+    return files;
+  }
+  const char* home = std::getenv("HOME");
+  if (home != nullptr && fs::exists(fs::path(home) / ".kube/config", ignored)) {
+    files.push_back(fs::path(home) / ".kube/config");
+  }
+  return files;
+}
+
+}  // namespace
+
+Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options) {
+  std::vector<fs::path> files;
+  if (!options.path.empty()) {
+    files.emplace_back(options.path);
+  } else {
+    files = default_files();
+    if (files.empty() && std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) return in_cluster_config();
+    if (files.empty()) {
+      const char* list = std::getenv("KUBECONFIG");
+      return not_found(list != nullptr && *list != '\0'
+                           ? fmt::format("none of the files in KUBECONFIG={} exists; correct it, or give --kubeconfig", list)
+                           : std::string("no cluster is configured: there is no --kubeconfig, no KUBECONFIG, no "
+                                         "~/.kube/config, and this is not a pod; give one of them"));
+    }
+  }
+  Merged merged;
+  for (const fs::path& file : files) MUSTER_TRY(merge_file(file, merged));
+  try {
+    return resolve(merged, options.context);
+  } catch (const YAML::Exception& error) {
+    return invalid_argument(fmt::format("kubeconfig {}: {}", merged.source, error.what()));
+  }
+}
+
+Result<ClusterConfig> in_cluster_config(const fs::path& folder) {
+  const char* host = std::getenv("KUBERNETES_SERVICE_HOST");
+  const char* port = std::getenv("KUBERNETES_SERVICE_PORT");
+  if (host == nullptr || port == nullptr || *host == '\0' || *port == '\0') {
+    return not_found("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is not a pod; give "
+                     "--kubeconfig");
+  }
+  ClusterConfig config;
+  const std::string name = host;
+  const bool ipv6 = name.find(':') != std::string::npos;
+  config.server = fmt::format("https://{}{}{}:{}", ipv6 ? "[" : "", name, ipv6 ? "]" : "", port);
+  config.ca_file = (folder / "ca.crt").string();
+  MUSTER_ASSIGN(config.ca_pem, read_file(config.ca_file, "the service account's CA"));
+  if (auto ns = read_file(folder / "namespace", "the service account's namespace"); ns && !ns->empty()) {
+    config.default_namespace = *ns;
+  }
+  config.source = "the pod's service account";
+  config.identity = token_file_identity({}, folder / "token");
+  return config;
+}
+
+}  // namespace muster::kube

@@ -1,0 +1,92 @@
+#pragma once  // learning/checkpoint.h: the files of a training: numbered checkpoints, then the model and its
+              // history
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "common/base/result.h"
+#include "learning/optimizer.h"
+#include "learning/safetensors.h"
+#include "learning/task.h"
+
+namespace muster::learning {
+
+struct HistoryPoint {
+  std::int64_t at = 0;  // step or round, counted from 1
+  double loss = 0;
+  std::optional<double> accuracy;
+  friend bool operator==(const HistoryPoint&, const HistoryPoint&) = default;
+};
+
+struct OptimizerState {
+  struct Slot {
+    std::string name;
+    std::vector<float> values;  // [P]
+    friend bool operator==(const Slot&, const Slot&) = default;
+  };
+  std::int64_t steps = 0;
+  std::vector<Slot> slots;
+  friend bool operator==(const OptimizerState&, const OptimizerState&) = default;
+};
+
+// Copies an optimizer's state out, and back in. restore: kInvalidArgument when the slots differ in name or
+// length.
+[[nodiscard]] OptimizerState capture(Optimizer& optimizer);
+[[nodiscard]] Status restore(Optimizer& optimizer, const OptimizerState& state);
+
+struct TrainingState {
+  std::int64_t step = 0;                 // completed steps, or rounds; the number in the file's name
+  std::int64_t epoch = 0;                // completed epochs
+  std::int64_t examples_into_epoch = 0;  // of the global order, already trained on in the present epoch
+  std::vector<float> parameters;         // [P]
+  OptimizerState optimizer;              // empty where there is none
+  std::vector<HistoryPoint> history;
+  friend bool operator==(const TrainingState&, const TrainingState&) = default;
+};
+
+struct CheckpointOptions {
+  std::filesystem::path folder;  // created when missing
+  std::string prefix = "step";   // "step" (worker) or "round" (aggregator)
+  std::string fingerprint;       // of the spec; a checkpoint with another one is refused
+  std::int64_t keep = 3;         // newest numbered files left by save
+};
+
+struct LoadedState {
+  std::optional<TrainingState> state;  // absent: nothing to resume from
+  std::filesystem::path path;          // where it came from
+  std::vector<std::string> skipped;    // one sentence for each damaged file that was passed over
+};
+
+// The files of one training. One writer a folder; not thread-safe, but save may run on a thread of its own.
+class CheckpointStore {
+ public:
+  // `tensors`: Task::tensors(), the names under which parameters are stored.
+  CheckpointStore(CheckpointOptions options, std::span<const Tensor> tensors);
+
+  // Writes <prefix>-%08d.safetensors atomically, then removes all but the newest `keep` and stale
+  // temporaries. Errors: kResourceExhausted, kPermissionDenied, kNotFound; the earlier checkpoints are then
+  // untouched.
+  [[nodiscard]] Status save(const TrainingState& state);
+  // The newest whole checkpoint; none in the folder (or no folder) is no error. Errors: kFailedPrecondition
+  // (the newest whole one is of another training: names both and the remedy); kPermissionDenied.
+  [[nodiscard]] Result<LoadedState> load_newest() const;
+  // Writes model.safetensors (named tensors) and history.csv, then removes the numbered files.
+  [[nodiscard]] Status finish(const TrainingState& state);
+
+ private:
+  [[nodiscard]] std::vector<std::filesystem::path> numbered() const;  // oldest first
+  [[nodiscard]] Result<TrainingState> load(const std::filesystem::path& path) const;
+  [[nodiscard]] std::vector<NamedTensor> named(std::span<const float> parameters) const;
+
+  CheckpointOptions options_;
+  std::vector<Tensor> tensors_;
+};
+
+// A short stable name of a spec's canonical text: the first 16 hex digits of its SHA-256.
+[[nodiscard]] std::string fingerprint_of(std::string_view canonical_text);
+
+}  // namespace muster::learning

@@ -1,0 +1,152 @@
+// learning/csv_file.cc: comma-separated numbers under a header line
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cmath>
+#include <fstream>
+#include <numeric>
+
+#include "common/base/random.h"
+#include "learning/atomic_file.h"
+#include "learning/readers.h"
+
+namespace muster::learning {
+namespace {
+
+constexpr std::int64_t kMostClasses = 10'000;
+
+std::string_view trim(std::string_view text) {
+  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
+  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
+  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
+  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
+  return text;
+}
+
+void split(std::string_view line, std::vector<std::string_view>& cells) {
+  cells.clear();
+  while (true) {
+    const std::size_t comma = line.find(',');
+    cells.push_back(trim(line.substr(0, comma)));
+    if (comma == std::string_view::npos) return;
+    line.remove_prefix(comma + 1);
+  }
+}
+
+struct Table {
+  std::size_t columns = 0;
+  std::size_t label_column = 0;
+  std::vector<std::string> names;
+  std::vector<float> features;  // [rows, columns - 1]
+  std::vector<std::int32_t> labels;
+};
+
+Status read_row(Table& table, const std::vector<std::string_view>& cells, const std::string& where) {
+  if (cells.size() != table.columns)
+    return invalid_argument(
+        fmt::format("{}: has {} cells, the header has {}; make every row as long as the header", where,
+                    cells.size(), table.columns));
+  for (std::size_t i = 0; i < cells.size(); ++i) {
+    const char* const end = cells[i].data() + cells[i].size();
+    if (i == table.label_column) {
+      std::int32_t label = 0;
+      const auto [stop, error] = std::from_chars(cells[i].data(), end, label);
+      if (error != std::errc() || stop != end || label < 0 || label >= kMostClasses)
+        return invalid_argument(fmt::format("{}: label \"{}\" is \"{}\", must be a whole number from 0 to {}",
+                                            where, table.names[i], cells[i], kMostClasses - 1));
+      table.labels.push_back(label);
+      continue;
+    }
+    float value = 0;
+    const auto [stop, error] = std::from_chars(cells[i].data(), end, value);
+    if (error != std::errc() || stop != end || !std::isfinite(value))
+      return invalid_argument(
+          fmt::format("{}: column \"{}\" is \"{}\", not a finite number; correct or remove the row", where,
+                      table.names[i], cells[i]));
+    table.features.push_back(value);
+  }
+  return {};
+}
+
+Status read_names(Table& table, const std::vector<std::string_view>& cells, const std::string& name,
+                  const std::string& label_column) {
+  for (const auto cell : cells) table.names.emplace_back(cell);
+  table.columns = cells.size();
+  const auto found = std::find(table.names.begin(), table.names.end(), label_column);
+  if (found == table.names.end())
+    return invalid_argument(
+        fmt::format("{}: has no column \"{}\" (its header: {}); set dataset.csv.labelColumn", name,
+                    label_column, fmt::join(table.names, ", ")));
+  if (table.columns < 2)
+    return invalid_argument(fmt::format("{}: has no feature column beside the label", name));
+  table.label_column = static_cast<std::size_t>(found - table.names.begin());
+  return {};
+}
+
+Result<Table> read_table(const std::filesystem::path& path, const std::string& label_column) {
+  const std::string name = path.string();
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored))
+    return invalid_argument(fmt::format("dataset path {}: is a folder; name the CSV file", name));
+  errno = 0;
+  std::ifstream stream(path, std::ios::binary);
+  if (!stream) return file_error("read", path, errno != 0 ? errno : EACCES);
+  Table table;
+  std::string line;
+  std::vector<std::string_view> cells;
+  for (std::int64_t number = 1; std::getline(stream, line); ++number) {
+    std::string_view text = line;
+    if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
+    if (number > 1 && trim(text).empty()) continue;
+    split(text, cells);
+    if (number == 1) {
+      MUSTER_TRY(read_names(table, cells, name, label_column));
+    } else {
+      MUSTER_TRY(read_row(table, cells, fmt::format("{} line {}", name, number)));
+    }
+  }
+  if (stream.bad()) return file_error("read", path, errno != 0 ? errno : EIO);
+  if (table.names.empty())
+    return invalid_argument(fmt::format("{}: is empty; it needs a header line and rows", name));
+  if (table.labels.size() < 2)
+    return invalid_argument(
+        fmt::format("{}: has {} row(s) under its header, at least 2 are needed (one to train on, one "
+                    "to test)",
+                    name, table.labels.size()));
+  return table;
+}
+
+Examples select(const Table& table, std::span<const std::size_t> rows, std::int64_t class_count) {
+  const std::size_t width = table.columns - 1;
+  Examples examples;
+  examples.feature_count = static_cast<std::int64_t>(width);
+  examples.class_count = class_count;
+  examples.shape = {examples.feature_count};
+  for (const std::size_t row : rows) {
+    const auto begin = table.features.begin() + static_cast<std::ptrdiff_t>(row * width);
+    examples.features.insert(examples.features.end(), begin, begin + static_cast<std::ptrdiff_t>(width));
+    examples.labels.push_back(table.labels[row]);
+  }
+  return examples;
+}
+
+}  // namespace
+
+Result<Dataset> read_csv(const std::filesystem::path& path, const spec::Csv& spec, std::uint64_t seed) {
+  MUSTER_ASSIGN(const Table table, read_table(path, spec.label_column));
+  std::vector<std::size_t> order(table.labels.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  Random(hash_key(seed)).shuffle(std::span(order));
+  const auto wanted = static_cast<std::size_t>(spec.test_fraction * static_cast<double>(order.size()));
+  const std::size_t test = std::clamp(wanted, std::size_t{1}, order.size() - 1);
+  const std::int64_t classes = 1 + *std::max_element(table.labels.begin(), table.labels.end());
+  const auto rows = std::span<const std::size_t>(order);
+  Dataset data;
+  data.train = select(table, rows.first(order.size() - test), classes);
+  data.test = select(table, rows.last(test), classes);
+  return data;
+}
+
+}  // namespace muster::learning

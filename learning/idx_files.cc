@@ -1,0 +1,175 @@
+// learning/idx_files.cc: images and labels in IDX files, plain or gzip
+#include <fmt/format.h>
+#include <zlib.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <memory>
+
+#include "learning/atomic_file.h"
+#include "learning/readers.h"
+
+namespace muster::learning {
+namespace {
+
+constexpr std::uint64_t kLargestPayload = std::uint64_t{4} << 30;  // floats of it still fit in 16 GiB
+constexpr std::size_t kReadAtOnce = std::size_t{4} << 20;
+constexpr auto kRemedy = "fetch the file again (Debian: apt-get install --reinstall dataset-fashion-mnist)";
+
+struct Idx {
+  std::filesystem::path path;
+  std::vector<std::int64_t> extents;
+  std::vector<std::uint8_t> bytes;
+};
+
+using GzFile = std::unique_ptr<gzFile_s, decltype(&gzclose)>;
+
+// Appends up to `count` bytes; fewer at the end of the file. An error for a stream that is damaged, not
+// short.
+Status read_bytes(const GzFile& file, const std::filesystem::path& path, std::uint64_t count,
+                  std::vector<std::uint8_t>& out) {
+  while (count > 0) {
+    const auto step = static_cast<unsigned>(std::min<std::uint64_t>(count, kReadAtOnce));
+    const std::size_t before = out.size();
+    out.resize(before + step);
+    const int got = gzread(file.get(), out.data() + before, step);
+    out.resize(before + static_cast<std::size_t>(std::max(got, 0)));
+    if (got < 0) {
+      int code = Z_OK;
+      const char* const reason = gzerror(file.get(), &code);
+      if (code == Z_BUF_ERROR)
+        return {};  // the gzip stream ends early; the caller tells how many bytes are missing
+      if (code == Z_ERRNO) return file_error("read", path, errno);
+      return data_loss(fmt::format("{}: damaged gzip file ({}); {}", path.string(), reason, kRemedy));
+    }
+    if (got == 0) return {};
+    count -= static_cast<std::uint64_t>(got);
+  }
+  return {};
+}
+
+std::uint32_t big_endian(std::span<const std::uint8_t, 4> bytes) {
+  return std::uint32_t{bytes[0]} << 24 | std::uint32_t{bytes[1]} << 16 | std::uint32_t{bytes[2]} << 8 |
+         bytes[3];
+}
+
+// IDX: magic 00 00 08 <dimensions>, one big-endian uint32 an extent, then unsigned bytes.
+Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) {
+  const std::string name = path.string();
+  errno = 0;
+  const GzFile file(gzopen(path.c_str(), "rbe"), &gzclose);
+  if (!file) return file_error("read", path, errno != 0 ? errno : ENOMEM);
+  gzbuffer(file.get(), 1U << 18);
+  std::vector<std::uint8_t> header;
+  const std::size_t header_bytes = 4 * (1 + dimensions);
+  MUSTER_TRY(read_bytes(file, path, header_bytes, header));
+  if (header.size() < header_bytes)
+    return data_loss(fmt::format("{}: truncated: expected a header of {} bytes, has {}; {}", name,
+                                 header_bytes, header.size(), kRemedy));
+  const std::uint32_t magic = big_endian(std::span(header).first<4>());
+  const auto expected_magic = static_cast<std::uint32_t>(0x800 + dimensions);
+  if (magic != expected_magic)
+    return invalid_argument(
+        fmt::format("{}: not an IDX file of unsigned bytes in {} dimension(s): its magic number is "
+                    "0x{:08x}, expected 0x{:08x}; check which file this is",
+                    name, dimensions, magic, expected_magic));
+  Idx idx{.path = path, .extents = {}, .bytes = {}};
+  std::uint64_t payload = 1;
+  for (std::size_t i = 0; i < dimensions; ++i) {
+    const std::uint32_t extent = big_endian(std::span(header).subspan(4 * (i + 1)).first<4>());
+    idx.extents.push_back(extent);
+    if (extent == 0)
+      return invalid_argument(fmt::format("{}: empty: dimension {} is 0; {}", name, i, kRemedy));
+    if (payload > kLargestPayload / extent)
+      return invalid_argument(fmt::format(
+          "{}: its header claims more than {} bytes; check which file this is", name, kLargestPayload));
+    payload *= extent;
+  }
+  MUSTER_TRY(read_bytes(file, path, payload, idx.bytes));  // grows as bytes arrive: the header may lie
+  if (idx.bytes.size() < payload)
+    return data_loss(fmt::format("{}: truncated: expected {} bytes of data, has {}; {}", name, payload,
+                                 idx.bytes.size(), kRemedy));
+  std::vector<std::uint8_t> rest;
+  MUSTER_TRY(read_bytes(file, path, 1, rest));  // also makes zlib verify the checksum
+  int code = Z_OK;
+  if (gzerror(file.get(), &code); code == Z_BUF_ERROR)
+    return data_loss(
+        fmt::format("{}: truncated: its gzip stream ends before its checksum; {}", name, kRemedy));
+  if (!rest.empty())
+    return data_loss(fmt::format("{}: has more than the {} bytes of data that its header tells; {}", name,
+                                 payload, kRemedy));
+  return idx;
+}
+
+Result<std::filesystem::path> find_file(const std::filesystem::path& folder, std::string_view name) {
+  std::error_code ignored;
+  for (const auto suffix : {"", ".gz"}) {
+    auto path = folder / (std::string(name) + suffix);
+    if (std::filesystem::exists(path, ignored)) return path;
+  }
+  return not_found(
+      fmt::format("{}: has neither {} nor {}.gz; put the file there or correct the dataset's path",
+                  folder.string(), name, name));
+}
+
+Result<Examples> read_pair(const std::filesystem::path& folder, std::string_view prefix) {
+  MUSTER_ASSIGN(auto images_path, find_file(folder, std::string(prefix) + "-images-idx3-ubyte"));
+  MUSTER_ASSIGN(auto labels_path, find_file(folder, std::string(prefix) + "-labels-idx1-ubyte"));
+  MUSTER_ASSIGN(const Idx labels, read_idx(labels_path, 1));
+  MUSTER_ASSIGN(const Idx images, read_idx(images_path, 3));
+  if (images.extents[0] != labels.extents[0])
+    return invalid_argument(fmt::format("{} has {} images but {} has {} labels; use files of the same set",
+                                        images_path.string(), images.extents[0], labels_path.string(),
+                                        labels.extents[0]));
+  Examples examples;
+  examples.shape = {images.extents[1], images.extents[2]};
+  examples.feature_count = images.extents[1] * images.extents[2];
+  examples.labels.assign(labels.bytes.begin(), labels.bytes.end());
+  std::array<float, 256> scaled{};
+  for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] = static_cast<float>(i) / 255.0F;
+  examples.features.reserve(images.bytes.size());
+  for (const std::uint8_t byte : images.bytes) examples.features.push_back(scaled[byte]);
+  return examples;
+}
+
+Status check_labels(const Examples& examples, std::int64_t class_count, std::string_view which) {
+  for (std::size_t i = 0; i < examples.labels.size(); ++i) {
+    if (examples.labels[i] >= class_count)
+      return invalid_argument(
+          fmt::format("{} label {} is {}, must be below {} (the number of classes); "
+                      "use label files of this dataset",
+                      which, i, examples.labels[i], class_count));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<Dataset> read_idx_folder(const std::filesystem::path& folder,
+                                std::optional<std::int64_t> class_count) {
+  std::error_code ignored;
+  if (!std::filesystem::exists(folder, ignored))
+    return not_found(
+        fmt::format("dataset path {}: no such folder; install the dataset (Debian: apt-get install "
+                    "dataset-fashion-mnist) or correct the path",
+                    folder.string()));
+  if (!std::filesystem::is_directory(folder, ignored))
+    return invalid_argument(fmt::format(
+        "dataset path {}: is not a folder; name the folder that holds the IDX files", folder.string()));
+  Dataset data;
+  MUSTER_ASSIGN(data.train, read_pair(folder, "train"));
+  MUSTER_ASSIGN(data.test, read_pair(folder, "t10k"));
+  if (data.train.shape != data.test.shape)
+    return invalid_argument(fmt::format(
+        "{}: training images are {} x {}, test images {} x {}; use files of one set", folder.string(),
+        data.train.shape[0], data.train.shape[1], data.test.shape[0], data.test.shape[1]));
+  const std::int64_t classes =
+      class_count.value_or(1 + *std::max_element(data.train.labels.begin(), data.train.labels.end()));
+  MUSTER_TRY(check_labels(data.train, classes, folder.string() + ": training"));
+  MUSTER_TRY(check_labels(data.test, classes, folder.string() + ": test"));
+  data.train.class_count = data.test.class_count = classes;
+  return data;
+}
+
+}  // namespace muster::learning

@@ -1,0 +1,22 @@
+#pragma once  // learning/readers.h: one function for each kind of dataset; load_dataset chooses
+#include <filesystem>
+#include <optional>
+
+#include "learning/dataset.h"
+
+namespace muster::learning {
+
+// {train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or with ".gz". Without `class_count`, the largest
+// training label tells it.
+[[nodiscard]] Result<Dataset> read_idx_folder(const std::filesystem::path& folder,
+                                              std::optional<std::int64_t> class_count);
+
+// A header line, then numbers; rows are shuffled by `seed`, the last ones are the test set.
+[[nodiscard]] Result<Dataset> read_csv(const std::filesystem::path& path, const spec::Csv& spec,
+                                       std::uint64_t seed);
+
+// Synthetic(alpha, beta) of Li et al. 2020 (FedProx), section 5.1, with alpha and beta as standard
+// deviations.
+[[nodiscard]] Result<Dataset> make_synthetic(const spec::Synthetic& spec, std::uint64_t seed);
+
+}  // namespace muster::learning

@@ -1,0 +1,273 @@
+// learning/torch_task.cc: forward and backward passes as ATen calls on views into flat vectors
+#include <ATen/ATen.h>
+#include <ATen/Parallel.h>
+#include <dlfcn.h>
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdio>
+#include <cstring>
+#include <exception>
+#include <mutex>
+
+#include "common/base/check.h"
+#include "learning/network.h"
+#include "learning/task.h"
+
+namespace muster::learning {
+namespace {
+
+// Rows that pass through the network together: activations then stay in the L2 cache and below malloc's mmap
+// threshold (measured on the cnn: 2.3 times the images/s of 64 rows).
+constexpr std::int64_t kRowsAtOnce = 32;
+
+// torch tells of programmer's errors (shapes) and of exhausted memory by exceptions; neither can be answered
+// here.
+template <typename Body>
+auto guarded(Body body) {
+  try {
+    const c10::InferenceMode no_autograd;
+    return body();
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "libtorch: %s\n", error.what());
+    std::abort();
+  }
+}
+
+at::Tensor view(const float* data, at::IntArrayRef shape) {
+  return at::from_blob(const_cast<float*>(data), shape, at::kFloat);  // NOLINT: torch has no const tensors
+}
+
+struct Layer {  // views of one layer's weight and bias
+  at::Tensor weight;
+  at::Tensor bias;
+};
+
+std::vector<Layer> views_of(const Network& network, const float* flat) {
+  std::vector<Layer> layers;
+  layers.reserve(network.tensors.size() / 2);
+  for (std::size_t i = 0; i < network.tensors.size(); i += 2) {
+    const Tensor& weight = network.tensors[i];
+    const Tensor& bias = network.tensors[i + 1];
+    layers.push_back({view(flat + weight.offset, weight.shape), view(flat + bias.offset, bias.shape)});
+  }
+  return layers;
+}
+
+constexpr std::int64_t kPair[] = {2, 2};
+constexpr std::int64_t kOnes[] = {1, 1};
+constexpr std::int64_t kZeros[] = {0, 0};
+
+struct Block {  // what the backward pass of a convolution block needs
+  at::Tensor input;
+  at::Tensor convolved;
+  at::Tensor chosen;  // indices of the maxima
+  at::Tensor output;
+};
+
+struct Pass {
+  std::vector<Block> blocks;
+  std::vector<at::Tensor> dense_inputs;
+  at::Tensor logits;  // [n, classes], contiguous
+};
+
+Pass forward(const Network& network, const std::vector<Layer>& layers, const at::Tensor& features) {
+  Pass pass;
+  at::Tensor value = features;
+  const std::int64_t rows = features.size(0);
+  if (!network.convolutions.empty()) value = value.view({rows, 1, network.rows, network.columns});
+  std::size_t layer = 0;
+  for (; layer < network.convolutions.size(); ++layer) {
+    Block block;
+    block.input = value;
+    block.convolved = at::convolution(value, layers[layer].weight, layers[layer].bias, kOnes, kZeros, kOnes,
+                                      /*transposed=*/false, kZeros, /*groups=*/1);
+    std::tie(block.output, block.chosen) = at::max_pool2d_with_indices(block.convolved, kPair, kPair);
+    block.output.relu_();  // after the pooling: the same values, a quarter of the work
+    value = block.output;
+    pass.blocks.push_back(std::move(block));
+  }
+  value = value.reshape({rows, -1});
+  for (; layer < layers.size(); ++layer) {
+    pass.dense_inputs.push_back(value);
+    value = at::addmm(layers[layer].bias, value, layers[layer].weight.t());
+    if (layer + 1 < layers.size()) value.relu_();
+  }
+  pass.logits = std::move(value);
+  return pass;
+}
+
+// Adds the gradients of one chunk to `sums`, given the loss's gradient by the logits.
+void backward(const Network& network, const std::vector<Layer>& layers, const Pass& pass, at::Tensor flow,
+              std::vector<Layer>& sums) {
+  std::size_t layer = layers.size();
+  for (std::size_t dense = network.denses.size(); dense > 0; --dense) {
+    --layer;
+    const at::Tensor& input = pass.dense_inputs[dense - 1];
+    sums[layer].weight.addmm_(flow.t(), input);
+    sums[layer].bias.add_(flow.sum(0));
+    if (layer == 0) return;
+    flow = at::mm(flow, layers[layer].weight);
+    flow = at::threshold_backward(flow, input, 0);  // every layer but the first follows a ReLU
+  }
+  while (layer > 0) {
+    --layer;
+    const Block& block = pass.blocks[layer];
+    if (layer + 1 < pass.blocks.size()) flow = at::threshold_backward(flow, block.output, 0);
+    flow = at::max_pool2d_with_indices_backward(flow.view(block.output.sizes()), block.convolved, kPair,
+                                                kPair, kZeros, kOnes, /*ceil_mode=*/false, block.chosen);
+    auto [by_input, by_weight, by_bias] = at::convolution_backward(
+        flow, block.input, layers[layer].weight, layers[layer].bias.sizes(), kOnes, kZeros, kOnes,
+        /*transposed=*/false, kZeros, /*groups=*/1, {layer > 0, true, true});
+    sums[layer].weight.add_(by_weight);
+    sums[layer].bias.add_(by_bias);
+    flow = std::move(by_input);
+  }
+}
+
+struct Objective {
+  double loss_sum = 0;
+  std::int64_t correct = 0;
+};
+
+// Softmax cross-entropy of `logits` [n, classes]; with `scale` != 0 they are overwritten by scale times its
+// gradient.
+Objective cross_entropy(float* logits, std::int64_t classes, std::span<const std::int32_t> labels,
+                        float scale) {
+  Objective objective;
+  for (const std::int32_t label : labels) {
+    const float* const largest = std::max_element(logits, logits + classes);
+    const float shift = *largest;
+    if (largest - logits == label) ++objective.correct;
+    double sum = 0;
+    for (std::int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(logits[c] - shift));
+    objective.loss_sum += std::log(sum) - static_cast<double>(logits[label] - shift);
+    if (scale != 0) {
+      const double log_sum = std::log(sum);
+      for (std::int64_t c = 0; c < classes; ++c) {
+        const double probability = std::exp(static_cast<double>(logits[c] - shift) - log_sum);
+        logits[c] = scale * static_cast<float>(probability - (c == label ? 1.0 : 0.0));
+      }
+    }
+    logits += classes;
+  }
+  return objective;
+}
+
+class TorchTask : public Task {
+ public:
+  explicit TorchTask(Network network)
+      : network_(std::move(network)),
+        classes_(network_.denses.back().outputs),
+        feature_count_(network_.convolutions.empty() ? network_.denses.front().inputs
+                                                     : network_.rows * network_.columns),
+        features_(static_cast<std::size_t>(kRowsAtOnce * feature_count_)),
+        labels_(static_cast<std::size_t>(kRowsAtOnce)) {}
+
+  std::span<const Tensor> tensors() const override { return network_.tensors; }
+  std::int64_t parameter_count() const override { return network_.parameter_count; }
+  std::vector<float> initial_parameters(std::uint64_t seed) const override {
+    return initial_parameters_of(network_, seed);
+  }
+
+  double gradient(std::span<const float> parameters, const Examples& data, std::span<const std::int64_t> rows,
+                  std::span<float> gradient) override {
+    check_fits(parameters, data);
+    MUSTER_CHECK(!rows.empty() && gradient.size() == parameters.size());
+    return guarded([&] {
+      std::fill(gradient.begin(), gradient.end(), 0.0F);
+      const auto layers = views_of(network_, parameters.data());
+      auto sums = views_of(network_, gradient.data());
+      const float scale = 1.0F / static_cast<float>(rows.size());
+      double loss = 0;
+      for (std::size_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
+        const auto chunk = rows.subspan(begin, std::min<std::size_t>(kRowsAtOnce, rows.size() - begin));
+        gather(data, chunk);
+        Pass pass = forward(network_, layers, view(features_.data(), {std::ssize(chunk), feature_count_}));
+        loss += cross_entropy(pass.logits.data_ptr<float>(), classes_, std::span(labels_).first(chunk.size()),
+                              scale)
+                    .loss_sum;
+        backward(network_, layers, pass, pass.logits, sums);
+      }
+      return loss / static_cast<double>(rows.size());
+    });
+  }
+
+  Evaluation evaluate(std::span<const float> parameters, const Examples& data) override {
+    check_fits(parameters, data);
+    if (data.size() == 0) return {};
+    return guarded([&] {
+      const auto layers = views_of(network_, parameters.data());
+      Objective total;
+      for (std::int64_t begin = 0; begin < data.size(); begin += kRowsAtOnce) {
+        const std::int64_t count = std::min(kRowsAtOnce, data.size() - begin);
+        const Pass pass = forward(
+            network_, layers, view(data.features.data() + begin * feature_count_, {count, feature_count_}));
+        const auto labels =
+            std::span(data.labels).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+        const Objective part = cross_entropy(pass.logits.data_ptr<float>(), classes_, labels, 0);
+        total.loss_sum += part.loss_sum;
+        total.correct += part.correct;
+      }
+      const auto count = static_cast<double>(data.size());
+      return Evaluation{total.loss_sum / count, static_cast<double>(total.correct) / count};
+    });
+  }
+
+ private:
+  void check_fits(std::span<const float> parameters, const Examples& data) const {
+    MUSTER_CHECK(std::ssize(parameters) == network_.parameter_count);
+    MUSTER_CHECK(data.feature_count == feature_count_ && data.class_count <= classes_);
+  }
+
+  // Copies the chunk's features and labels to the scratch buffers.
+  void gather(const Examples& data, std::span<const std::int64_t> rows) {
+    const auto width = static_cast<std::size_t>(feature_count_);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      MUSTER_CHECK(rows[i] >= 0 && rows[i] < data.size());
+      const auto row = static_cast<std::size_t>(rows[i]);
+      std::memcpy(features_.data() + i * width, data.features.data() + row * width, width * sizeof(float));
+      labels_[i] = data.labels[row];
+    }
+  }
+
+  Network network_;
+  std::int64_t classes_;
+  std::int64_t feature_count_;
+  std::vector<float> features_;       // scratch [kRowsAtOnce, feature_count_]
+  std::vector<std::int32_t> labels_;  // scratch [kRowsAtOnce]
+};
+
+// One thread unless someone asked for more: many pods share a machine.
+std::once_flag threads_set;
+
+void apply_threads(int threads) {
+  at::set_num_threads(threads);
+  // OpenBLAS built on pthreads keeps its own count, which torch does not know of.
+  if (void* symbol = ::dlsym(RTLD_DEFAULT, "openblas_set_num_threads"); symbol != nullptr)
+    reinterpret_cast<void (*)(int)>(symbol)(threads);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Task>> make_task(const spec::Model& model, const Examples& like) {
+  MUSTER_ASSIGN(Network network, make_network(model, like));
+  try {
+    std::call_once(threads_set, [] { apply_threads(1); });
+    // At these sizes im2col and a matrix product beat oneDNN, whose primitives cost more to look up than to
+    // run.
+    at::globalContext().setUserEnabledMkldnn(false);
+    return std::unique_ptr<Task>(std::make_unique<TorchTask>(std::move(network)));
+  } catch (const std::exception& error) {
+    return internal_error(fmt::format("model {}: libtorch: {}", model.name, error.what()));
+  }
+}
+
+void set_compute_threads(int threads) {
+  MUSTER_CHECK(threads >= 1);
+  std::call_once(threads_set, [] {});
+  apply_threads(threads);
+}
+
+}  // namespace muster::learning

@@ -1,0 +1,338 @@
+// local/api/builtin_validation.cc: the checks of built-in kinds that users meet
+#include <fmt/format.h>
+
+#include <set>
+
+#include "local/api/base64.h"
+#include "local/api/crd.h"
+#include "local/api/kind_rules.h"
+#include "local/api/metadata.h"
+
+namespace muster::local {
+namespace {
+
+std::string go_kind(const Json& value) {
+  switch (value.type()) {
+    case Json::value_t::string: return "string";
+    case Json::value_t::boolean: return "bool";
+    case Json::value_t::object: return "object";
+    case Json::value_t::array: return "array";
+    default: return "number";
+  }
+}
+
+std::string go_type(const Schema& schema, const std::string& holder) {
+  switch (schema.type) {
+    case Schema::Type::kString: return "string";
+    case Schema::Type::kBoolean: return "bool";
+    case Schema::Type::kInteger: return schema.format;
+    case Schema::Type::kNumber: return "float64";
+    case Schema::Type::kArray: return "[]" + (schema.items ? go_type(*schema.items, holder) : "interface {}");
+    case Schema::Type::kObject:
+      if (schema.additional) return "map[string]" + go_type(*schema.additional, holder);
+      return "v1." + schema.type_name;
+    case Schema::Type::kAny: break;
+  }
+  return "interface {}";
+}
+
+class TypeCheck {
+ public:
+  explicit TypeCheck(const Kind& kind) : kind_(kind) {}
+
+  ApiStatus check(const Json& value, const Schema& schema, const std::string& holder, const std::string& path) {
+    if (value.is_null() || schema.preserve_unknown) return {};
+    if (schema.int_or_string) {
+      if (value.is_number() || value.is_string()) return {};
+      return refuse(fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type intstr.IntOrString", go_kind(value), holder, path));
+    }
+    if (schema.format == "quantity") {
+      if (value.is_number()) return {};
+      if (value.is_string() && is_quantity(value.get<std::string>())) return {};
+      return refuse("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+    }
+    if (schema.format.rfind("date-time", 0) == 0 && value.is_string() && !parse_time(value.get_ref<const std::string&>())) {
+      const std::string text = go_quote(value.get_ref<const std::string&>());
+      return refuse(fmt::format("parsing time {} as \"2006-01-02T15:04:05{}Z07:00\": cannot parse {} as \"2006\"", text,
+                                schema.format == "date-time" ? "" : ".000000", text));
+    }
+    if (schema.format == "byte" && value.is_string()) {
+      if (const auto at = base64_error(value.get_ref<const std::string&>()))
+        return refuse(fmt::format("illegal base64 data at input byte {}", *at));
+      return {};
+    }
+    if (!fits(value, schema))
+      return refuse(fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}", describe(value, schema), holder, path, go_type(schema, holder)));
+    if (value.is_object()) return check_members(value, schema, holder, path);
+    if (value.is_array() && schema.items)
+      for (const Json& item : value)
+        if (auto good = check(item, *schema.items, holder, path); !good) return good;
+    return {};
+  }
+
+ private:
+  static std::string describe(const Json& value, const Schema& schema) {
+    if (value.is_number() && schema.type == Schema::Type::kInteger) return "number " + value.dump();
+    return go_kind(value);
+  }
+
+  static bool fits(const Json& value, const Schema& schema) {
+    switch (schema.type) {
+      case Schema::Type::kString: return value.is_string();
+      case Schema::Type::kBoolean: return value.is_boolean();
+      case Schema::Type::kInteger: return value.is_number_integer();
+      case Schema::Type::kNumber: return value.is_number();
+      case Schema::Type::kArray: return value.is_array();
+      case Schema::Type::kObject: return value.is_object();
+      case Schema::Type::kAny: break;
+    }
+    return true;
+  }
+
+  ApiStatus check_members(const Json& value, const Schema& schema, const std::string& holder, const std::string& path) {
+    const std::string owner = holder.empty() ? kind_.kind : holder;
+    for (const auto& [name, member] : value.items()) {
+      const Schema* type = schema.property(name);
+      if (type == nullptr) continue;
+      const std::string at = schema.additional ? path : path.empty() ? name : path + "." + name;
+      if (auto good = check(member, *type, owner, at); !good) return good;
+    }
+    return {};
+  }
+
+  ApiError refuse(const std::string& why) const {
+    return ApiError::bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", kind_.kind, kind_.version, kind_.kind, why));
+  }
+
+  const Kind& kind_;
+};
+
+void check_keys(const Json& object, const char* member, FieldErrors& errors) {
+  for (const auto& [key, value] : object_of(object, member).items())
+    for (const std::string& wrong : check_config_key(key))
+      errors.push_back(FieldError::invalid(fmt::format("{}[{}]", member, key), key, wrong));
+}
+
+void check_immutable(const Json& object, const Json& old, std::initializer_list<const char*> members, FieldErrors& errors) {
+  if (old.value("immutable", Json(false)) != Json(true)) return;
+  const std::string why = "field is immutable when `immutable` is set";
+  if (object.value("immutable", Json(false)) != Json(true)) errors.push_back(FieldError::forbidden("immutable", why));
+  for (const char* member : members)
+    if (object.value(member, Json()) != old.value(member, Json())) errors.push_back(FieldError::forbidden(member, why));
+}
+
+// What Secrets of a well-known type must hold.
+void check_secret_type(const Json& secret, FieldErrors& errors) {
+  const std::string type = text_of(secret, "type");
+  const Json& data = object_of(secret, "data");
+  const auto need = [&](const char* key) {
+    if (!data.contains(key)) errors.push_back(FieldError::required(fmt::format("data[{}]", key)));
+  };
+  if (type == "kubernetes.io/tls") {
+    need("tls.crt");
+    need("tls.key");
+  } else if (type == "kubernetes.io/ssh-auth") {
+    need("ssh-privatekey");
+  } else if (type == "kubernetes.io/dockerconfigjson") {
+    need(".dockerconfigjson");
+  } else if (type == "kubernetes.io/basic-auth" && !data.contains("username") && !data.contains("password")) {
+    need("username");
+    need("password");
+  }
+}
+
+bool port_in_range(const Json& port) { return port.is_number_integer() && port >= 1 && port <= 65535; }
+
+void check_service(const Json& service, const Json* old, FieldErrors& errors) {
+  constexpr const char* kRange = "must be between 1 and 65535, inclusive";
+  const Json& spec = object_of(service, "spec");
+  const Json& ports = array_of(spec, "ports");
+  const std::string type = text_of(spec, "type");
+  static const std::set<std::string> kTypes = {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"};
+  if (!kTypes.count(type)) errors.push_back(FieldError::not_supported("spec.type", type, {kTypes.begin(), kTypes.end()}));
+  if (ports.empty() && text_of(spec, "clusterIP") != "None" && type != "ExternalName")
+    errors.push_back(FieldError::required("spec.ports"));
+  std::set<std::string> names;
+  std::set<std::string> numbers;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const std::string path = fmt::format("spec.ports[{}]", i);
+    const Json& port = ports[i];
+    const std::string name = text_of(port, "name");
+    if (ports.size() > 1 && name.empty()) errors.push_back(FieldError::required(path + ".name"));
+    if (!name.empty() && !names.insert(name).second) errors.push_back(FieldError::duplicate(path + ".name", name));
+    if (!name.empty())
+      for (const std::string& wrong : check_dns_label(name)) errors.push_back(FieldError::invalid(path + ".name", name, wrong));
+    if (!port.contains("port") || !port_in_range(port["port"]))
+      errors.push_back(FieldError::invalid(path + ".port", port.value("port", Json(0)), kRange));
+    if (port.contains("targetPort") && port["targetPort"].is_number() && !port_in_range(port["targetPort"]))
+      errors.push_back(FieldError::invalid(path + ".targetPort", port["targetPort"], kRange));
+    const std::string protocol = text_of(port, "protocol");
+    if (protocol != "TCP" && protocol != "UDP" && protocol != "SCTP")
+      errors.push_back(FieldError::not_supported(path + ".protocol", protocol, {"SCTP", "TCP", "UDP"}));
+    if (port.contains("port") && !numbers.insert(port["port"].dump() + protocol).second)
+      errors.push_back(FieldError::duplicate(path, Json{{"port", port["port"]}, {"protocol", protocol}}));
+  }
+  for (const auto& [key, value] : object_of(spec, "selector").items()) {
+    for (const std::string& wrong : check_qualified_name(key)) errors.push_back(FieldError::invalid("spec.selector", key, wrong));
+    if (value.is_string())
+      for (const std::string& wrong : check_label_value(value.get<std::string>())) errors.push_back(FieldError::invalid("spec.selector", value, wrong));
+  }
+  if (old != nullptr) {
+    const std::string before = text_of(object_of(*old, "spec"), "clusterIP");
+    const std::string after = text_of(spec, "clusterIP");
+    if (!before.empty() && before != after && type != "ExternalName" && text_of(object_of(*old, "spec"), "type") != "ExternalName")
+      errors.push_back({"FieldValueInvalid", "spec.clusterIPs[0]",
+                        fmt::format("Invalid value: []string{{{}}}: may not change once set", go_quote(after))});
+  }
+}
+
+void check_container(const Json& container, const std::string& path, std::set<std::string>& names, FieldErrors& errors) {
+  const std::string name = text_of(container, "name");
+  if (name.empty()) errors.push_back(FieldError::required(path + ".name"));
+  else {
+    for (const std::string& wrong : check_dns_label(name)) errors.push_back(FieldError::invalid(path + ".name", name, wrong));
+    if (!names.insert(name).second) errors.push_back(FieldError::duplicate(path + ".name", name));
+  }
+  if (text_of(container, "image").empty()) errors.push_back(FieldError::required(path + ".image"));
+  const std::string pull = text_of(container, "imagePullPolicy");
+  if (!pull.empty() && pull != "Always" && pull != "IfNotPresent" && pull != "Never")
+    errors.push_back(FieldError::not_supported(path + ".imagePullPolicy", pull, {"Always", "IfNotPresent", "Never"}));
+  const Json& env = array_of(container, "env");
+  for (std::size_t i = 0; i < env.size(); ++i) {
+    const std::string at = fmt::format("{}.env[{}]", path, i);
+    if (text_of(env[i], "name").empty()) errors.push_back(FieldError::required(at + ".name"));
+    if (!text_of(env[i], "value").empty() && !object_of(env[i], "valueFrom").empty())
+      errors.push_back(FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
+  }
+  const Json& ports = array_of(container, "ports");
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const std::string at = fmt::format("{}.ports[{}]", path, i);
+    if (!ports[i].contains("containerPort")) errors.push_back(FieldError::required(at + ".containerPort"));
+    else if (!port_in_range(ports[i]["containerPort"]))
+      errors.push_back(FieldError::invalid(at + ".containerPort", ports[i]["containerPort"], "must be between 1 and 65535, inclusive"));
+  }
+}
+
+void check_mounts(const Json& spec, const char* list, const std::string& root, FieldErrors& errors) {
+  std::set<std::string> volumes;
+  for (const Json& volume : array_of(spec, "volumes")) volumes.insert(text_of(volume, "name"));
+  const Json& containers = array_of(spec, list);
+  for (std::size_t i = 0; i < containers.size(); ++i) {
+    const Json& mounts = array_of(containers[i], "volumeMounts");
+    for (std::size_t k = 0; k < mounts.size(); ++k) {
+      const std::string at = fmt::format("{}.{}[{}].volumeMounts[{}]", root, list, i, k);
+      if (!volumes.count(text_of(mounts[k], "name"))) errors.push_back(FieldError::not_found(at + ".name", text_of(mounts[k], "name")));
+      if (text_of(mounts[k], "mountPath").empty()) errors.push_back(FieldError::required(at + ".mountPath"));
+    }
+  }
+}
+
+void check_pod_spec(const Json& spec, const std::string& root, const std::vector<std::string>& policies, FieldErrors& errors) {
+  const Json& containers = array_of(spec, "containers");
+  if (containers.empty()) errors.push_back(FieldError::required(root + ".containers"));
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < containers.size(); ++i)
+    check_container(containers[i], fmt::format("{}.containers[{}]", root, i), names, errors);
+  const Json& init = array_of(spec, "initContainers");
+  for (std::size_t i = 0; i < init.size(); ++i)
+    check_container(init[i], fmt::format("{}.initContainers[{}]", root, i), names, errors);
+  const Json& volumes = array_of(spec, "volumes");
+  std::set<std::string> volume_names;
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    const std::string at = fmt::format("{}.volumes[{}].name", root, i);
+    const std::string name = text_of(volumes[i], "name");
+    if (name.empty()) errors.push_back(FieldError::required(at));
+    for (const std::string& wrong : name.empty() ? std::vector<std::string>{} : check_dns_label(name)) errors.push_back(FieldError::invalid(at, name, wrong));
+    if (!name.empty() && !volume_names.insert(name).second) errors.push_back(FieldError::duplicate(at, name));
+  }
+  check_mounts(spec, "containers", root, errors);
+  check_mounts(spec, "initContainers", root, errors);
+  const std::string restart = text_of(spec, "restartPolicy");
+  if (std::find(policies.begin(), policies.end(), restart) == policies.end())
+    errors.push_back(FieldError::not_supported(root + ".restartPolicy", restart, policies));
+}
+
+// A pod's spec is fixed but for images, deadlines and tolerations.
+void check_pod_update(const Json& pod, const Json& old, FieldErrors& errors) {
+  const auto fixed = [](const Json& from) {
+    Json spec = object_of(from, "spec");
+    for (const char* list : {"containers", "initContainers"})
+      if (spec.contains(list))
+        for (Json& container : spec[list]) container.erase("image");
+    for (const char* name : {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates"}) spec.erase(name);
+    return spec;
+  };
+  if (fixed(pod) != fixed(old))
+    errors.push_back(FieldError::forbidden(
+        "spec", "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
+                "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+                "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"));
+}
+
+void check_workload(const Kind& kind, const Json& object, FieldErrors& errors) {
+  const Json& spec = object_of(object, "spec");
+  if (kind.kind == "CronJob" || kind.kind == "ControllerRevision") return;
+  const Json& pod_template = object_of(spec, "template");
+  const std::vector<std::string> policies = kind.kind == "Job" ? std::vector<std::string>{"OnFailure", "Never"} : std::vector<std::string>{"Always"};
+  check_pod_spec(object_of(pod_template, "spec"), "spec.template.spec", policies, errors);
+  if (kind.group != "apps") return;
+  const Json& labels = object_of(object_of(pod_template, "metadata"), "labels");
+  const Json& selector = object_of(spec, "selector");
+  if (selector.empty()) {
+    errors.push_back(FieldError::required("spec.selector"));
+    return;
+  }
+  for (const auto& [key, value] : object_of(selector, "matchLabels").items())
+    if (labels.value(key, Json()) != value) {
+      errors.push_back(FieldError::invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
+      break;
+    }
+}
+
+}  // namespace
+
+ApiStatus check_builtin_types(const Kind& kind, const Json& object) {
+  return TypeCheck(kind).check(object, *kind.schema, "", "");
+}
+
+FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* old, const std::string& subresource) {
+  FieldErrors errors;
+  if (subresource == "status") return errors;
+  const std::string resource = kind.resource();
+  if (resource == "configmaps") {
+    check_keys(object, "data", errors);
+    check_keys(object, "binaryData", errors);
+    if (old != nullptr) check_immutable(object, *old, {"data", "binaryData"}, errors);
+  } else if (resource == "secrets") {
+    check_keys(object, "data", errors);
+    check_secret_type(object, errors);
+    if (old != nullptr) {
+      check_immutable(object, *old, {"data"}, errors);
+      if (text_of(object, "type") != text_of(*old, "type")) errors.push_back(FieldError::invalid("type", text_of(object, "type"), "field is immutable"));
+    }
+  } else if (resource == "services") {
+    check_service(object, old, errors);
+  } else if (resource == "pods") {
+    check_pod_spec(object_of(object, "spec"), "spec", {"Always", "OnFailure", "Never"}, errors);
+    if (old != nullptr) check_pod_update(object, *old, errors);
+  } else if (resource == "customresourcedefinitions.apiextensions.k8s.io") {
+    const FieldErrors more = validate_crd(object, old);
+    errors.insert(errors.end(), more.begin(), more.end());
+  } else if (kind.group == "apps" || kind.group == "batch") {
+    check_workload(kind, object, errors);
+  } else if (resource == "events") {
+    const std::string involved = text_of(object_of(object, "involvedObject"), "namespace");
+    const std::string own = meta_text(object, "namespace");
+    if (involved != own && !(involved.empty() && own == "default"))
+      errors.push_back(FieldError::invalid("involvedObject.namespace", involved, "does not match event.namespace"));
+  } else if (resource == "leases.coordination.k8s.io") {
+    const Json& spec = object_of(object, "spec");
+    if (spec.contains("leaseDurationSeconds") && spec["leaseDurationSeconds"].is_number() && spec["leaseDurationSeconds"] <= 0)
+      errors.push_back(FieldError::invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0"));
+    if (spec.contains("leaseTransitions") && spec["leaseTransitions"].is_number() && spec["leaseTransitions"] < 0)
+      errors.push_back(FieldError::invalid("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0"));
+  }
+  return errors;
+}
+
+}  // namespace muster::local

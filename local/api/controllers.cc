@@ -1,0 +1,149 @@
+// local/api/controllers.cc: notes of changes, and the thread that acts on them
+#include "local/api/controllers.h"
+
+#include "local/api/crd.h"
+#include "local/api/metadata.h"
+
+namespace muster::local {
+namespace {
+
+constexpr const char* kCrds = "customresourcedefinitions.apiextensions.k8s.io";
+constexpr auto kEventSweep = std::chrono::seconds(30);
+
+}  // namespace
+
+Controllers::Controllers(ObjectStore& store, Kinds& kinds, Rest& rest, std::chrono::seconds event_lifetime,
+                         std::string certificate_pem)
+    : store_(store), kinds_(kinds), rest_(rest), event_lifetime_(event_lifetime), certificate_pem_(std::move(certificate_pem)) {}
+
+Controllers::~Controllers() { stop(); }
+
+void Controllers::start() {
+  store_.listen([this](std::string_view resource, const Change& change) {
+    if (resource == "events") return;  // own nothing and are owned by nothing
+    Note note;
+    note.resource = std::string(resource);
+    note.ns = change.object->ns;
+    note.name = change.object->name;
+    note.uid = change.object->uid;
+    note.deleted = change.type == ChangeType::kDeleted;
+    note.owner_uids = change.object->owner_uids;
+    note.terminating = change.object->text.find("\"deletionTimestamp\":") != std::string::npos;
+    const std::lock_guard lock(mutex_);
+    notes_.push_back(std::move(note));
+    changed_.notify_one();
+  });
+  thread_ = std::thread([this] { loop(); });
+  for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
+    const KindPtr kind = kinds_.table()->preferred("namespaces");
+    WriteOptions options;
+    options.manager = "kube-apiserver";
+    (void)rest_.create(*kind, "", Json{{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", Json{{"name", name}}}}, options);
+  }
+}
+
+void Controllers::stop() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+  }
+  changed_.notify_all();
+  if (thread_.joinable()) thread_.join();
+}
+
+void Controllers::wrote(const Kind& kind, const Json& object, bool created) {
+  const std::string resource = kind.resource();
+  if (resource == "namespaces" && created) {
+    fill_namespace(meta_text(object, "name"));
+  } else if (resource == kCrds) {
+    Json crd = object;
+    if (establish_crd(crd, *kinds_.table(), std::chrono::system_clock::now())) {
+      WriteOptions options;
+      options.manager = "kube-apiserver";
+      options.subresource = "status";
+      (void)rest_.update(kind, "", meta_text(object, "name"), [&](const Json& current) -> ApiResult<Json> {
+        Json changed = current;
+        changed["status"] = crd["status"];
+        return changed;
+      }, options);
+      return;  // that write comes back here
+    }
+    bool accepted = false;
+    for (const Json& each : array_of(object_of(crd, "status"), "conditions"))
+      accepted = accepted || (text_of(each, "type") == "NamesAccepted" && text_of(each, "status") == "True");
+    kinds_.set_custom(meta_text(crd, "name"), accepted ? kinds_of_crd(crd) : std::vector<KindPtr>{});
+  }
+}
+
+void Controllers::removed(const Kind& kind, const Json& object) {
+  if (kind.resource() == kCrds) kinds_.set_custom(meta_text(object, "name"), {});
+}
+
+void Controllers::loop() {
+  Instant next_sweep = std::chrono::steady_clock::now() + kEventSweep;
+  std::unique_lock lock(mutex_);
+  while (!stopping_) {
+    if (notes_.empty() && changed_.wait_until(lock, next_sweep) == std::cv_status::timeout) {
+      next_sweep = std::chrono::steady_clock::now() + kEventSweep;
+      lock.unlock();
+      expire_events();
+      lock.lock();
+      continue;
+    }
+    if (stopping_ || notes_.empty()) continue;
+    const Note note = std::move(notes_.front());
+    notes_.pop_front();
+    lock.unlock();
+    handle(note);
+    lock.lock();
+  }
+}
+
+void Controllers::handle(const Note& note) {
+  const std::string key = note.resource + "|" + note.ns + "|" + note.name;
+  if (note.deleted) {
+    uids_.erase(note.uid);
+    for (const std::string& owner : note.owner_uids) {
+      const auto it = dependents_.find(owner);
+      if (it != dependents_.end() && it->second.erase(key + "|" + note.uid) > 0 && it->second.empty()) dependents_.erase(it);
+    }
+    collect_dependents(note.uid, false);
+    for (const std::string& owner : note.owner_uids)
+      if (const auto it = uids_.find(owner); it != uids_.end()) {
+        Note again;
+        const auto first = it->second.find('|');
+        const auto second = it->second.find('|', first + 1);
+        again.resource = it->second.substr(0, first);
+        again.ns = it->second.substr(first + 1, second - first - 1);
+        again.name = it->second.substr(second + 1);
+        again.uid = owner;
+        finish_owner(again);
+      }
+    if (!note.ns.empty()) end_namespace(note.ns);
+    if (note.resource.find('.') != std::string::npos) end_crd(note.resource);
+  } else {
+    uids_[note.uid] = key;
+    for (const std::string& owner : note.owner_uids) dependents_[owner].insert(key + "|" + note.uid);
+    if (!note.owner_uids.empty()) check_owners(note);
+    if (note.terminating) {
+      if (note.resource == "namespaces") end_namespace(note.name);
+      if (note.resource == kCrds) end_crd(note.name);
+      finish_owner(note);
+    }
+  }
+  if (note.resource == "pods" || note.resource == "services") update_endpoints(note.ns);
+}
+
+void Controllers::expire_events() {
+  const WallTime now = std::chrono::system_clock::now();
+  for (const ObjectPtr& event : store_.list("events").objects) {
+    const Json json = event->json();
+    std::string last = text_of(json, "lastTimestamp");
+    if (last.empty()) last = text_of(json, "eventTime");
+    if (last.empty()) last = meta_text(json, "creationTimestamp");
+    const auto time = parse_time(last);
+    if (time && now - *time > event_lifetime_) (void)store_.remove("events", event->ns, event->name, event->version);
+  }
+}
+
+}  // namespace muster::local

@@ -1,0 +1,124 @@
+// local/api/endpoints.cc: the addresses behind a Service: Endpoints and EndpointSlices from its pods' status
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "local/api/controllers.h"
+#include "local/api/metadata.h"
+
+namespace muster::local {
+namespace {
+
+bool selected(const Json& pod, const Json& selector) {
+  const Json& labels = object_of(object_of(pod, "metadata"), "labels");
+  if (selector.empty()) return false;
+  for (const auto& [key, value] : selector.items())
+    if (labels.value(key, Json()) != value) return false;
+  return true;
+}
+
+bool is_ready(const Json& pod) {
+  for (const Json& each : array_of(object_of(pod, "status"), "conditions"))
+    if (text_of(each, "type") == "Ready") return text_of(each, "status") == "True";
+  return false;
+}
+
+// The number behind targetPort, which may be the name of a container's port.
+Json target_port(const Json& port, const Json& pod) {
+  const Json target = port.value("targetPort", port.value("port", Json(0)));
+  if (!target.is_string()) return target;
+  for (const Json& container : array_of(object_of(pod, "spec"), "containers"))
+    for (const Json& each : array_of(container, "ports"))
+      if (text_of(each, "name") == target) return each.value("containerPort", Json());
+  return nullptr;
+}
+
+Json address_of(const Json& pod) {
+  Json address{{"ip", text_of(object_of(pod, "status"), "podIP")},
+               {"targetRef", Json{{"kind", "Pod"}, {"name", meta_text(pod, "name")}, {"namespace", meta_text(pod, "namespace")}, {"uid", meta_text(pod, "uid")}}}};
+  const Json& spec = object_of(pod, "spec");
+  if (const std::string node = text_of(spec, "nodeName"); !node.empty()) address["nodeName"] = node;
+  if (const std::string host = text_of(spec, "hostname"); !host.empty()) address["hostname"] = host;
+  return address;
+}
+
+}  // namespace
+
+void Controllers::update_endpoints(const std::string& ns) {
+  const ObjectList services = store_.list("services", ns);
+  if (services.objects.empty()) return;
+  std::vector<Json> pods;
+  for (const ObjectPtr& pod : store_.list("pods", ns).objects) pods.push_back(pod->json());
+  for (const ObjectPtr& service : services.objects) {
+    const Json json = service->json();
+    if (!object_of(object_of(json, "spec"), "selector").empty()) update_service_endpoints(json, pods);
+  }
+}
+
+void Controllers::update_service_endpoints(const Json& service, const std::vector<Json>& pods) {
+  const Json& spec = object_of(service, "spec");
+  const bool publish_all = spec.value("publishNotReadyAddresses", Json(false)) == Json(true);
+  Json ready = Json::array(), waiting = Json::array(), slice_endpoints = Json::array();
+  Json ports = Json::array();
+  for (const Json& pod : pods) {
+    const std::string phase = text_of(object_of(pod, "status"), "phase");
+    if (!selected(pod, object_of(spec, "selector")) || text_of(object_of(pod, "status"), "podIP").empty()) continue;
+    if (phase == "Succeeded" || phase == "Failed") continue;
+    const bool good = is_ready(pod) && !is_terminating(pod);
+    (good || publish_all ? ready : waiting).push_back(address_of(pod));
+    Json endpoint{{"addresses", Json::array({text_of(object_of(pod, "status"), "podIP")})},
+                  {"conditions", Json{{"ready", good || publish_all}, {"serving", is_ready(pod)}, {"terminating", is_terminating(pod)}}},
+                  {"targetRef", address_of(pod)["targetRef"]}};
+    if (const std::string host = text_of(object_of(pod, "spec"), "hostname"); !host.empty()) endpoint["hostname"] = host;
+    if (const std::string node = text_of(object_of(pod, "spec"), "nodeName"); !node.empty()) endpoint["nodeName"] = node;
+    slice_endpoints.push_back(std::move(endpoint));
+    if (ports.empty())
+      for (const Json& port : array_of(spec, "ports")) {
+        Json entry{{"port", target_port(port, pod)}, {"protocol", port.value("protocol", "TCP")}};
+        if (const std::string name = text_of(port, "name"); !name.empty()) entry["name"] = name;
+        if (!entry["port"].is_null()) ports.push_back(std::move(entry));
+      }
+  }
+  Json subsets = Json::array();
+  if (!ready.empty() || !waiting.empty()) {
+    Json subset = Json::object();
+    if (!ready.empty()) subset["addresses"] = ready;
+    if (!waiting.empty()) subset["notReadyAddresses"] = waiting;
+    if (!ports.empty()) subset["ports"] = ports;
+    subsets.push_back(std::move(subset));
+  }
+  const std::string ns = meta_text(service, "namespace");
+  const std::string name = meta_text(service, "name");
+  const auto table = kinds_.table();
+  WriteOptions options;
+  options.manager = "kube-controller-manager";
+  const auto put = [&](const char* resource, const std::string& object_name, const Json& wanted) {
+    const KindPtr kind = table->preferred(resource);
+    if (store_.get(resource, ns, object_name)) {
+      (void)rest_.update(*kind, ns, object_name, [&](const Json& current) -> ApiResult<Json> {
+        Json changed = current;
+        for (const auto& [member, value] : wanted.items())
+          if (member != "metadata") changed[member] = value;
+        changed["metadata"].erase("resourceVersion");
+        return changed;
+      }, options);
+    } else {
+      (void)rest_.create(*kind, ns, wanted, options);
+    }
+  };
+  Json labels = object_of(object_of(service, "metadata"), "labels");
+  put("endpoints", name, Json{{"apiVersion", "v1"}, {"kind", "Endpoints"}, {"metadata", Json{{"name", name}, {"labels", labels}}}, {"subsets", subsets}});
+  labels["kubernetes.io/service-name"] = name;
+  labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io";
+  Json slice_ports = Json::array();
+  for (Json port : ports) {
+    if (!port.contains("name")) port["name"] = "";
+    slice_ports.push_back(std::move(port));
+  }
+  const Json owner{{"apiVersion", "v1"}, {"kind", "Service"}, {"name", name}, {"uid", meta_text(service, "uid")}, {"controller", true}, {"blockOwnerDeletion", true}};
+  put("endpointslices.discovery.k8s.io", name,
+      Json{{"apiVersion", "discovery.k8s.io/v1"}, {"kind", "EndpointSlice"}, {"addressType", "IPv4"}, {"endpoints", slice_endpoints},
+           {"ports", slice_ports}, {"metadata", Json{{"name", name}, {"labels", labels}, {"ownerReferences", Json::array({owner})}}}});
+}
+
+}  // namespace muster::local

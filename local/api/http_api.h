@@ -1,0 +1,83 @@
+#pragma once  // local/api/http_api.h: the Kubernetes API as a function from request to response
+#include <chrono>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "local/api/faults.h"
+#include "local/api/http_message.h"
+#include "local/api/kind.h"
+#include "local/api/log_source.h"
+#include "local/api/object_store.h"
+#include "local/api/render.h"
+#include "local/api/rest.h"
+#include "local/api/timer_queue.h"
+
+namespace muster::local {
+
+// What a path and its query are about.
+struct RequestTarget {
+  std::string group, version, plural, ns, name, subresource;
+  bool watch_path = false;  // the old form /watch/...
+};
+
+class HttpApi {  // thread-safe
+ public:
+  struct Options {
+    std::string token;  // required of every request; "" requires none
+    FaultScript faults;
+  };
+  HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options);
+  ~HttpApi();
+
+  // Never throws; every refusal is a Status.
+  [[nodiscard]] HttpResponse handle(const HttpRequest& request);
+  // The same without the token, for the node.
+  [[nodiscard]] HttpResponse handle_trusted(const HttpRequest& request);
+
+  void attach_logs(LogSource* logs);
+  [[nodiscard]] Faults& faults() { return faults_; }
+  [[nodiscard]] Rest& rest() { return rest_; }
+  // Ends all streams.
+  void close();
+
+ private:
+  struct Call;  // one request on its way
+
+  [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, bool trusted);
+  [[nodiscard]] std::optional<HttpResponse> serve_fixed(const HttpRequest& request);
+  [[nodiscard]] ApiResult<HttpResponse> serve_resource(const HttpRequest& request, const RequestTarget& target, bool trusted);
+  [[nodiscard]] ApiResult<HttpResponse> serve_collection(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> serve_object(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> serve_subresource(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> list(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> watch(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> create(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> update(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> patch(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> remove(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> remove_collection(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> scale(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> pod_log(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> bind(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> evict(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> review(Call& call);
+  void remember(const std::shared_ptr<BodyStream>& stream);
+
+  ObjectStore& store_;
+  Kinds& kinds_;
+  Rest& rest_;
+  const Options options_;
+  Faults faults_;
+  TimerQueue timers_;
+  std::mutex mutex_;
+  std::vector<std::weak_ptr<BodyStream>> streams_;
+  bool closed_ = false;
+  std::mutex logs_mutex_;  // held while a log is being opened
+  LogSource* logs_ = nullptr;
+};
+
+}  // namespace muster::local

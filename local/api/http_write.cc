@@ -1,0 +1,155 @@
+// local/api/http_write.cc: create, replace, patch and delete over HTTP
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "local/api/http_call.h"
+#include "local/api/patch.h"
+#include "local/api/selectors.h"
+#include "local/api/yaml.h"
+
+namespace muster::local {
+namespace {
+
+// apiVersion and kind of the body must be those of the path; absent ones are taken from it.
+ApiStatus check_type(const Kind& kind, Json& body) {
+  const std::string version = text_of(body, "apiVersion");
+  const std::string name = text_of(body, "kind");
+  if (!version.empty() && version != kind.api_version() && (kind.custom || name == kind.kind))
+    return ApiError::bad_request(fmt::format("the API version in the data ({}) does not match the expected API version ({})",
+                                             version, kind.api_version()));
+  if (!name.empty() && name != kind.kind) {
+    if (kind.custom)
+      return ApiError::bad_request(fmt::format("the kind in the data ({}) does not match the expected kind ({})", name, kind.kind));
+    return ApiError::bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: converting (v1.{}) to (core.{}): unknown conversion",
+                                             name, kind.version, kind.kind, name, kind.kind));
+  }
+  if (kind.custom && (version.empty() || name.empty()))
+    return ApiError::bad_request(fmt::format("Object 'Kind' is missing in '{}'", body.dump()));
+  body["apiVersion"] = kind.api_version();
+  body["kind"] = kind.kind;
+  return {};
+}
+
+std::string_view patch_type(const HttpRequest& request) {
+  std::string_view type = request.header("content-type");
+  return type.substr(0, type.find(';'));
+}
+
+bool returns_deleted_object(const Kind& kind) {
+  for (const char* plural : {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes",
+                             "resourcequotas", "podtemplates"})
+    if (kind.group.empty() && kind.plural == plural) return true;
+  return false;
+}
+
+Json success(const Kind& kind, const Json& object) {
+  Json details{{"name", meta_text(object, "name")}, {"kind", kind.plural}, {"uid", meta_text(object, "uid")}};
+  if (!kind.group.empty()) details["group"] = kind.group;
+  return Json{{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Json::object()}, {"status", "Success"}, {"details", details}};
+}
+
+}  // namespace
+
+ApiResult<HttpResponse> HttpApi::create(Call& call) {
+  auto body = decode_body(call.request, *call.kind, false);
+  if (!body) return body.error();
+  if (auto type = check_type(*call.kind, *body); !type) return type.error();
+  auto created = rest_.create(*call.kind, call.target.ns, std::move(*body), call.options);
+  if (!created) return created.error();
+  return call.object(*created, 201);
+}
+
+ApiResult<HttpResponse> HttpApi::update(Call& call) {
+  auto body = decode_body(call.request, *call.kind, false);
+  if (!body) return body.error();
+  if (auto type = check_type(*call.kind, *body); !type) return type.error();
+  auto updated = rest_.replace(*call.kind, call.target.ns, call.target.name, std::move(*body), call.options);
+  if (!updated) return updated.error();
+  return call.object(*updated);
+}
+
+ApiResult<HttpResponse> HttpApi::patch(Call& call) {
+  const std::string_view type = patch_type(call.request);
+  const bool strategic = type == "application/strategic-merge-patch+json";
+  std::string_view accepted = call.kind->custom
+                                  ? "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+                                  : "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
+  if (type == "application/apply-patch+yaml") {
+    auto body = decode_body(call.request, *call.kind, true);
+    if (!body) return body.error();
+    if (call.request.parameter("fieldManager").empty())
+      return ApiError::plain_invalid("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+    if (auto checked = check_type(*call.kind, *body); !checked) return checked.error();
+    bool created = false;
+    auto applied = rest_.apply(*call.kind, call.target.ns, call.target.name, std::move(*body), call.options, created);
+    if (!applied) return applied.error();
+    return call.object(*applied, created ? 201 : 200);
+  }
+  if (type != "application/merge-patch+json" && type != "application/json-patch+json" && (!strategic || call.kind->custom))
+    return ApiError::unsupported_media_type(accepted);
+  const Json document = Json::parse(call.request.body, nullptr, false);
+  if (document.is_discarded() || document.is_null())
+    return ApiError::bad_request("error decoding patch: " + json_problem(call.request.body));
+  auto patched = rest_.update(
+      *call.kind, call.target.ns, call.target.name,
+      [&](const Json& current) -> ApiResult<Json> {
+        Json object = current;
+        object["metadata"].erase("resourceVersion");  // only a patch that sets it is optimistic
+        Json with_version = current;
+        if (type == "application/json-patch+json") {
+          if (auto done = json_patch(with_version, document); !done) return done.error();
+          if (meta_text(with_version, "resourceVersion") == meta_text(current, "resourceVersion"))
+            with_version["metadata"].erase("resourceVersion");
+          object = std::move(with_version);
+        } else if (strategic) {
+          if (auto done = strategic_merge_patch(object, document, *call.kind->schema); !done) return done.error();
+        } else {
+          merge_patch(object, document);
+        }
+        if (!object.is_object()) return ApiError::bad_request("the patch does not leave an object");
+        if (meta_text(object, "uid") != meta_text(current, "uid") && !meta_text(object, "uid").empty())
+          return ApiError::invalid(call.kind->group_kind(), call.target.name,
+                                   {FieldError::invalid("metadata.uid", meta_text(object, "uid"), "field is immutable")});
+        if (const std::string kind = text_of(object, "kind"); call.kind->custom && kind != call.kind->kind)
+          return ApiError::invalid(kind + "." + call.kind->group, call.target.name,
+                                   {FieldError::invalid("kind", kind, "must be " + call.kind->kind)});
+        if (meta_text(object, "name") != call.target.name)
+          return ApiError::bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})",
+                                                   meta_text(object, "name"), call.target.name));
+        if (auto checked = check_type(*call.kind, object); !checked) return checked.error();
+        return object;
+      },
+      call.options);
+  if (!patched) return patched.error();
+  return call.object(*patched);
+}
+
+ApiResult<HttpResponse> HttpApi::remove(Call& call) {
+  auto options = delete_options(call.request);
+  if (!options) return options.error();
+  auto deletion = rest_.remove(*call.kind, call.target.ns, call.target.name, *options);
+  if (!deletion) return deletion.error();
+  if (!deletion->gone || returns_deleted_object(*call.kind)) return call.object(deletion->object);
+  return json_response(success(*call.kind, deletion->object), call.request);
+}
+
+ApiResult<HttpResponse> HttpApi::remove_collection(Call& call) {
+  auto options = delete_options(call.request);
+  if (!options) return options.error();
+  auto selector = Selector::parse(call.request.parameter("labelSelector"), call.request.parameter("fieldSelector"), *call.kind);
+  if (!selector) return selector.error();
+  const ObjectList all = store_.list(call.kind->resource(), call.target.ns);
+  std::vector<ObjectPtr> removed;
+  for (const ObjectPtr& object : all.objects) {
+    if (!selector->matches(*object)) continue;
+    const auto deletion = rest_.remove(*call.kind, object->ns, object->name, *options);
+    if (!deletion && deletion.error().code != 404) return deletion.error();
+    if (deletion) removed.push_back(object);
+  }
+  HttpResponse response;
+  response.body = render_list(*call.kind, removed, ListMeta{all.version, "", std::nullopt}, call.format);
+  return response;
+}
+
+}  // namespace muster::local

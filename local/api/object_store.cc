@@ -1,0 +1,319 @@
+// local/api/object_store.cc: one ordered map and one bounded history of changes for each resource
+#include "local/api/object_store.h"
+
+#include <algorithm>
+#include <condition_variable>
+#include <deque>
+#include <map>
+#include <mutex>
+#include <shared_mutex>
+
+namespace muster::local {
+namespace {
+
+// A watch that lags by more than this many changes of its resource, or this much text, lists again.
+constexpr std::size_t kHistoryChanges = 16384;
+constexpr std::size_t kHistoryBytes = std::size_t{64} << 20;
+
+std::string key_of(std::string_view ns, std::string_view name) {
+  std::string key;
+  key.reserve(ns.size() + name.size() + 1);
+  key.append(ns).append("/").append(name);
+  return key;
+}
+
+const std::string& text_member(const Json& object, const char* name) {
+  static const std::string kNone;
+  const auto it = object.find(name);
+  return it != object.end() && it->is_string() ? it->get_ref<const std::string&>() : kNone;
+}
+
+ObjectPtr make_object(Json json, std::uint64_t version) {
+  auto object = std::make_shared<StoredObject>();
+  Json& metadata = json["metadata"];
+  metadata["resourceVersion"] = std::to_string(version);
+  object->version = version;
+  object->ns = text_member(metadata, "namespace");
+  object->name = text_member(metadata, "name");
+  object->uid = text_member(metadata, "uid");
+  if (const auto labels = metadata.find("labels"); labels != metadata.end() && labels->is_object()) {
+    object->labels.reserve(labels->size());
+    for (const auto& [label, value] : labels->items())
+      if (value.is_string()) object->labels.emplace_back(label, value.get<std::string>());
+  }
+  if (const auto owners = metadata.find("ownerReferences"); owners != metadata.end() && owners->is_array()) {
+    for (const Json& owner : *owners)
+      if (owner.is_object()) object->owner_uids.push_back(text_member(owner, "uid"));
+  }
+  object->text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  object->text.shrink_to_fit();
+  return object;
+}
+
+// Versions of a later run of the server are above those of every earlier one (as long as one run writes
+// less than 1,000 times a second on average), so that a client of an earlier run is told to list again.
+std::uint64_t first_version() {
+  const auto now = std::chrono::system_clock::now().time_since_epoch();
+  return static_cast<std::uint64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(now).count());
+}
+
+}  // namespace
+
+struct Bucket {
+  std::map<std::string, ObjectPtr, std::less<>> objects;  // by "namespace/name"
+  std::deque<Change> history;                             // ascending versions
+  std::size_t history_bytes = 0;
+  std::uint64_t forgotten = 0;  // changes up to this version are no longer in the history
+  std::vector<std::function<void()>> wakes;
+  std::condition_variable_any changed;
+};
+
+struct ObjectStore::Impl {
+  mutable std::shared_mutex mutex;
+  std::uint64_t version = first_version();
+  const std::uint64_t start = version;
+  std::map<std::string, std::unique_ptr<Bucket>, std::less<>> buckets;  // never removed
+  std::vector<Listener> listeners;
+  bool closed = false;
+
+  Bucket& bucket(std::string_view resource) {
+    auto it = buckets.find(resource);
+    if (it == buckets.end()) {
+      it = buckets.emplace(std::string(resource), std::make_unique<Bucket>()).first;
+      it->second->forgotten = start;
+    }
+    return *it->second;
+  }
+
+  const Bucket* find(std::string_view resource) const {
+    const auto it = buckets.find(resource);
+    return it == buckets.end() ? nullptr : it->second.get();
+  }
+
+  // Appends to the history; returns the callbacks to run after unlocking.
+  std::vector<std::function<void()>> publish(std::string_view resource, Bucket& bucket, Change change) {
+    for (const Listener& listener : listeners) listener(resource, change);
+    bucket.history_bytes += change.object->text.size();
+    bucket.history.push_back(std::move(change));
+    while (bucket.history.size() > kHistoryChanges || bucket.history_bytes > kHistoryBytes) {
+      bucket.forgotten = bucket.history.front().object->version;
+      bucket.history_bytes -= bucket.history.front().object->text.size();
+      bucket.history.pop_front();
+    }
+    bucket.changed.notify_all();
+    return std::exchange(bucket.wakes, {});
+  }
+};
+
+struct ObjectStore::Cursor::State {
+  std::shared_ptr<Impl> store;
+  Bucket* bucket = nullptr;  // lives as long as `store`
+  std::string ns;
+  std::uint64_t version = 0;
+  bool closed = false;
+
+  // With the store's lock held.
+  Result<std::vector<Change>> take(std::size_t limit) {
+    if (store->closed) return unavailable("the API server is stopping");
+    if (version < bucket->forgotten)
+      return Error{Code::kOutOfRange, "too old resource version: " + std::to_string(version) + " (" +
+                                          std::to_string(bucket->forgotten + 1) + ")"};
+    const auto after = [](std::uint64_t value, const Change& change) { return value < change.object->version; };
+    auto it = std::upper_bound(bucket->history.begin(), bucket->history.end(), version, after);
+    std::vector<Change> changes;
+    for (; it != bucket->history.end() && changes.size() < limit; ++it) {
+      version = it->object->version;
+      if (ns.empty() || it->object->ns == ns) changes.push_back(*it);
+    }
+    if (it == bucket->history.end()) version = std::max(version, store->version);
+    return changes;
+  }
+
+  bool pending() const { return !bucket->history.empty() && bucket->history.back().object->version > version; }
+};
+
+ObjectStore::ObjectStore() : impl_(std::make_shared<Impl>()) {}
+ObjectStore::~ObjectStore() { close(); }
+
+ObjectPtr ObjectStore::get(std::string_view resource, std::string_view ns, std::string_view name) const {
+  std::shared_lock lock(impl_->mutex);
+  const Bucket* bucket = impl_->find(resource);
+  if (bucket == nullptr) return nullptr;
+  const auto it = bucket->objects.find(key_of(ns, name));
+  return it == bucket->objects.end() ? nullptr : it->second;
+}
+
+ObjectList ObjectStore::list(std::string_view resource, std::string_view ns) const {
+  std::shared_lock lock(impl_->mutex);
+  ObjectList list{{}, impl_->version};
+  const Bucket* bucket = impl_->find(resource);
+  if (bucket == nullptr) return list;
+  if (ns.empty()) {
+    list.objects.reserve(bucket->objects.size());
+    for (const auto& [key, object] : bucket->objects) list.objects.push_back(object);
+    return list;
+  }
+  const std::string prefix = key_of(ns, "");
+  for (auto it = bucket->objects.lower_bound(prefix);
+       it != bucket->objects.end() && it->first.compare(0, prefix.size(), prefix) == 0; ++it)
+    list.objects.push_back(it->second);
+  return list;
+}
+
+std::uint64_t ObjectStore::version() const {
+  std::shared_lock lock(impl_->mutex);
+  return impl_->version;
+}
+
+Result<ObjectPtr> ObjectStore::create(std::string_view resource, Json object) {
+  std::vector<std::function<void()>> wakes;
+  ObjectPtr created;
+  {
+    std::unique_lock lock(impl_->mutex);
+    Bucket& bucket = impl_->bucket(resource);
+    const Json& metadata = object["metadata"];
+    std::string key = key_of(text_member(metadata, "namespace"), text_member(metadata, "name"));
+    const auto at = bucket.objects.lower_bound(key);
+    if (at != bucket.objects.end() && at->first == key) return already_exists(key + " already exists");
+    created = make_object(std::move(object), ++impl_->version);
+    bucket.objects.emplace_hint(at, std::move(key), created);
+    wakes = impl_->publish(resource, bucket, Change{ChangeType::kAdded, created, nullptr});
+  }
+  for (const auto& wake : wakes) wake();
+  return created;
+}
+
+Result<ObjectPtr> ObjectStore::replace(std::string_view resource, Json object, std::uint64_t expected) {
+  std::vector<std::function<void()>> wakes;
+  ObjectPtr replaced;
+  {
+    std::unique_lock lock(impl_->mutex);
+    Bucket& bucket = impl_->bucket(resource);
+    const Json& metadata = object["metadata"];
+    const std::string key = key_of(text_member(metadata, "namespace"), text_member(metadata, "name"));
+    const auto at = bucket.objects.find(key);
+    if (at == bucket.objects.end()) return not_found(key + " not found");
+    if (at->second->version != expected) return aborted(key + " has been modified");
+    replaced = make_object(std::move(object), ++impl_->version);
+    ObjectPtr previous = std::exchange(at->second, replaced);
+    wakes = impl_->publish(resource, bucket, Change{ChangeType::kModified, replaced, std::move(previous)});
+  }
+  for (const auto& wake : wakes) wake();
+  return replaced;
+}
+
+Result<ObjectPtr> ObjectStore::remove(std::string_view resource, std::string_view ns, std::string_view name,
+                                      std::uint64_t expected) {
+  std::vector<std::function<void()>> wakes;
+  ObjectPtr removed;
+  {
+    std::unique_lock lock(impl_->mutex);
+    Bucket& bucket = impl_->bucket(resource);
+    const std::string key = key_of(ns, name);
+    const auto at = bucket.objects.find(key);
+    if (at == bucket.objects.end()) return not_found(key + " not found");
+    if (expected != 0 && at->second->version != expected) return aborted(key + " has been modified");
+    ObjectPtr previous = at->second;
+    bucket.objects.erase(at);
+    removed = make_object(previous->json(), ++impl_->version);
+    wakes = impl_->publish(resource, bucket, Change{ChangeType::kDeleted, removed, std::move(previous)});
+  }
+  for (const auto& wake : wakes) wake();
+  return removed;
+}
+
+Result<std::unique_ptr<ObjectStore::Cursor>> ObjectStore::watch(std::string_view resource, std::string_view ns,
+                                                                std::uint64_t since) {
+  std::unique_lock lock(impl_->mutex);
+  if (impl_->closed) return unavailable("the API server is stopping");
+  Bucket& bucket = impl_->bucket(resource);
+  if (since < bucket.forgotten)
+    return Error{Code::kOutOfRange, "too old resource version: " + std::to_string(since) + " (" +
+                                        std::to_string(bucket.forgotten + 1) + ")"};
+  if (since > impl_->version)
+    return deadline_exceeded("Too large resource version: " + std::to_string(since) +
+                             ", current: " + std::to_string(impl_->version));
+  auto state = std::make_shared<Cursor::State>();
+  state->store = impl_;
+  state->bucket = &bucket;
+  state->ns = std::string(ns);
+  state->version = since;
+  return std::unique_ptr<Cursor>(new Cursor(std::move(state)));
+}
+
+std::vector<std::string> ObjectStore::resources() const {
+  std::shared_lock lock(impl_->mutex);
+  std::vector<std::string> names;
+  for (const auto& [name, bucket] : impl_->buckets) names.push_back(name);
+  return names;
+}
+
+void ObjectStore::listen(Listener listener) {
+  std::unique_lock lock(impl_->mutex);
+  impl_->listeners.push_back(std::move(listener));
+}
+
+void ObjectStore::compact() {
+  std::unique_lock lock(impl_->mutex);
+  for (auto& [name, bucket] : impl_->buckets) {
+    bucket->history.clear();
+    bucket->history_bytes = 0;
+    bucket->forgotten = impl_->version;
+  }
+}
+
+void ObjectStore::close() {
+  std::vector<std::function<void()>> wakes;
+  {
+    std::unique_lock lock(impl_->mutex);
+    impl_->closed = true;
+    impl_->listeners.clear();
+    for (auto& [name, bucket] : impl_->buckets) {
+      for (auto& wake : std::exchange(bucket->wakes, {})) wakes.push_back(std::move(wake));
+      bucket->changed.notify_all();
+    }
+  }
+  for (const auto& wake : wakes) wake();
+}
+
+ObjectStore::Cursor::Cursor(std::shared_ptr<State> state) : state_(std::move(state)) {}
+ObjectStore::Cursor::~Cursor() { close(); }
+
+Result<std::vector<Change>> ObjectStore::Cursor::next(std::size_t limit) {
+  std::shared_lock lock(state_->store->mutex);
+  return state_->take(limit);
+}
+
+Result<std::vector<Change>> ObjectStore::Cursor::wait(std::chrono::milliseconds wait, std::size_t limit) {
+  std::shared_lock lock(state_->store->mutex);
+  const auto deadline = std::chrono::steady_clock::now() + wait;
+  while (true) {
+    auto changes = state_->take(limit);
+    if (!changes || !changes->empty() || state_->closed || state_->store->closed) return changes;
+    if (state_->bucket->changed.wait_until(lock, deadline) == std::cv_status::timeout) return state_->take(limit);
+  }
+}
+
+void ObjectStore::Cursor::on_change(std::function<void()> wake) {
+  {
+    std::unique_lock lock(state_->store->mutex);
+    if (!state_->pending() && !state_->closed && !state_->store->closed) {
+      state_->bucket->wakes.push_back(std::move(wake));
+      return;
+    }
+  }
+  wake();
+}
+
+std::uint64_t ObjectStore::Cursor::version() const {
+  std::shared_lock lock(state_->store->mutex);
+  return state_->version;
+}
+
+void ObjectStore::Cursor::close() {
+  std::unique_lock lock(state_->store->mutex);
+  state_->closed = true;
+  state_->bucket->changed.notify_all();
+}
+
+}  // namespace muster::local

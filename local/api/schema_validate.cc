@@ -1,0 +1,178 @@
+// local/api/schema_validate.cc: judging a value by its schema, in the words of the real server
+#include <fmt/format.h>
+#include <re2/re2.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+#include "local/api/formats.h"
+#include "local/api/schema.h"
+
+namespace muster::local {
+namespace {
+
+std::string_view json_type(const Json& value) {
+  switch (value.type()) {
+    case Json::value_t::null: return "null";
+    case Json::value_t::object: return "object";
+    case Json::value_t::array: return "array";
+    case Json::value_t::string: return "string";
+    case Json::value_t::boolean: return "boolean";
+    case Json::value_t::number_float: {
+      const double number = value.get<double>();
+      return std::floor(number) == number && std::abs(number) < 9.2e18 ? "integer" : "number";
+    }
+    default: return "integer";
+  }
+}
+
+bool type_fits(std::string_view seen, const Schema& schema) {
+  if (schema.int_or_string) return seen == "integer" || seen == "string";
+  if (schema.type == Schema::Type::kAny) return true;
+  const std::string_view wanted = type_text(schema.type);
+  return seen == wanted || (wanted == "number" && seen == "integer");
+}
+
+std::size_t characters(const std::string& text) {
+  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+}
+
+class Validator {
+ public:
+  explicit Validator(FieldErrors& errors) : errors_(errors) {}
+
+  void check(const Json& value, const Schema& schema, const std::string& path) {
+    const std::string_view seen = json_type(value);
+    if (value.is_null() && schema.nullable) return;
+    if (!type_fits(seen, schema)) {
+      const std::string wanted = schema.int_or_string ? "integer,string" : std::string(type_text(schema.type));
+      errors_.push_back(FieldError::type_invalid(
+          path, std::string(seen), fmt::format("{} in body must be of type {}: {}", path, wanted, go_quote(seen))));
+    }
+    branches(value, schema, path);
+    if (value.is_string()) string(value, schema, path);
+    if (value.is_number()) number(value, schema, path);
+    if (value.is_array()) array(value, schema, path);
+    enumeration(value, schema, path);
+    if (value.is_object()) object(value, schema, path);
+  }
+
+ private:
+  void fail(const std::string& path, const Json& value, const std::string& what) {
+    errors_.push_back(FieldError::invalid(path, value, fmt::format("{} in body {}", path, what)));
+  }
+
+  void string(const Json& value, const Schema& schema, const std::string& path) {
+    const auto& text = value.get_ref<const std::string&>();
+    if (schema.max_length && static_cast<std::int64_t>(characters(text)) > *schema.max_length)
+      errors_.push_back(FieldError::too_long(path, *schema.max_length));
+    if (schema.min_length && static_cast<std::int64_t>(characters(text)) < *schema.min_length)
+      fail(path, value, fmt::format("should be at least {} chars long", *schema.min_length));
+    if (schema.regex && schema.regex->ok() && !re2::RE2::PartialMatch(text, *schema.regex))
+      fail(path, value, fmt::format("should match '{}'", schema.pattern));
+    if (!schema.format.empty() && !matches_format(schema.format, text))
+      errors_.push_back(FieldError::type_invalid(
+          path, value, fmt::format("{} in body must be of type {}: {}", path, schema.format, go_quote(text))));
+  }
+
+  void number(const Json& value, const Schema& schema, const std::string& path) {
+    const double x = value.get<double>();
+    if (schema.multiple_of && *schema.multiple_of > 0 &&
+        std::abs(std::remainder(x, *schema.multiple_of)) > 1e-9 * std::max(1.0, std::abs(x)))
+      fail(path, value, fmt::format("should be a multiple of {}", *schema.multiple_of));
+    if (schema.maximum && (schema.exclusive_maximum ? x >= *schema.maximum : x > *schema.maximum))
+      fail(path, value, fmt::format("should be less than {}{}", schema.exclusive_maximum ? "" : "or equal to ", *schema.maximum));
+    if (schema.minimum && (schema.exclusive_minimum ? x <= *schema.minimum : x < *schema.minimum))
+      fail(path, value, fmt::format("should be greater than {}{}", schema.exclusive_minimum ? "" : "or equal to ", *schema.minimum));
+  }
+
+  void array(const Json& value, const Schema& schema, const std::string& path) {
+    const auto count = static_cast<std::int64_t>(value.size());
+    if (schema.items)
+      for (std::size_t i = 0; i < value.size(); ++i) check(value[i], *schema.items, fmt::format("{}[{}]", path, i));
+    if (schema.min_items && count < *schema.min_items)
+      fail(path, count, fmt::format("should have at least {} items", *schema.min_items));
+    if (schema.max_items && count > *schema.max_items)
+      errors_.push_back(FieldError::too_many(path, value.size(), *schema.max_items));
+    duplicates(value, schema, path);
+  }
+
+  void duplicates(const Json& value, const Schema& schema, const std::string& path) {
+    if (schema.list_type != "map" && schema.list_type != "set") return;
+    std::set<Json> seen;
+    for (std::size_t i = 0; i < value.size(); ++i) {
+      Json key = value[i];
+      if (schema.list_type == "map") {
+        key = Json::object();
+        for (const std::string& name : schema.list_map_keys)
+          if (value[i].is_object() && value[i].contains(name)) key[name] = value[i][name];
+      }
+      if (!seen.insert(key).second) errors_.push_back(FieldError::duplicate(fmt::format("{}[{}]", path, i), key));
+    }
+  }
+
+  void enumeration(const Json& value, const Schema& schema, const std::string& path) {
+    if (schema.enumeration.empty()) return;
+    if (std::find(schema.enumeration.begin(), schema.enumeration.end(), value) != schema.enumeration.end()) return;
+    std::vector<std::string> supported;
+    for (const Json& allowed : schema.enumeration)
+      supported.push_back(allowed.is_string() ? allowed.get<std::string>() : allowed.dump());
+    errors_.push_back(FieldError::not_supported(path, value, supported));
+  }
+
+  void object(const Json& value, const Schema& schema, const std::string& path) {
+    const auto count = static_cast<std::int64_t>(value.size());
+    for (const std::string& name : schema.required)
+      if (!value.contains(name)) errors_.push_back(FieldError::required(join_path(path, name)));
+    for (const auto& [name, member] : value.items())
+      if (const Schema* type = schema.property(name)) check(member, *type, join_path(path, name));
+    if (schema.min_properties && count < *schema.min_properties)
+      fail(path, count, fmt::format("should have at least {} properties", *schema.min_properties));
+    if (schema.max_properties && count > *schema.max_properties)
+      errors_.push_back(FieldError::too_many(path, value.size(), *schema.max_properties));
+  }
+
+  static FieldErrors judge(const Json& value, const Schema& schema, const std::string& path) {
+    FieldErrors errors;
+    Validator(errors).check(value, schema, path);
+    return errors;
+  }
+
+  void branches(const Json& value, const Schema& schema, const std::string& path) {
+    for (const SchemaPtr& branch : schema.all_of) {
+      const FieldErrors errors = judge(value, *branch, path);
+      errors_.insert(errors_.end(), errors.begin(), errors.end());
+    }
+    const auto good = [&](const SchemaPtr& branch) { return judge(value, *branch, path).empty(); };
+    if (!schema.any_of.empty() && std::none_of(schema.any_of.begin(), schema.any_of.end(), good)) {
+      if (!schema.int_or_string) fail(path, value, "must validate at least one schema (anyOf)");
+    }
+    if (!schema.one_of.empty()) {
+      const auto count = std::count_if(schema.one_of.begin(), schema.one_of.end(), good);
+      if (count != 1)
+        fail(path, value,
+             fmt::format("must validate one and only one schema (oneOf). {}",
+                         count == 0 ? "Found none valid" : fmt::format("Found {} valid alternatives", count)));
+    }
+    if (schema.negated && good(schema.negated)) fail(path, value, "must not validate the schema (not)");
+  }
+
+  FieldErrors& errors_;
+};
+
+}  // namespace
+
+void validate_schema(const Json& value, const Schema& schema, const std::string& path, FieldErrors& errors) {
+  Validator(errors).check(value, schema, path);
+}
+
+bool blocks_rules(const FieldErrors& errors) {
+  return std::any_of(errors.begin(), errors.end(), [](const FieldError& error) {
+    return error.reason == "FieldValueNotSupported" || error.reason == "FieldValueRequired" ||
+           error.reason == "FieldValueTooLong" || error.reason == "FieldValueTooMany" ||
+           error.reason == "FieldValueTypeInvalid";
+  });
+}
+
+}  // namespace muster::local

@@ -1,0 +1,31 @@
+#pragma once  // local/api/timer_queue.h: runs small functions at their time, on one thread of its own
+#include <condition_variable>
+#include <functional>
+#include <map>
+#include <mutex>
+#include <thread>
+
+#include "common/base/clock.h"
+
+namespace muster::local {
+
+class TimerQueue {  // thread-safe
+ public:
+  TimerQueue();
+  ~TimerQueue();  // forgets what has not run
+  TimerQueue(const TimerQueue&) = delete;
+  TimerQueue& operator=(const TimerQueue&) = delete;
+  // `run` must be quick and must not throw.
+  void at(Instant when, std::function<void()> run);
+
+ private:
+  void loop();
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  std::multimap<Instant, std::function<void()>> due_;
+  bool stopping_ = false;
+  std::thread thread_;
+};
+
+}  // namespace muster::local

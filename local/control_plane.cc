@@ -1,0 +1,193 @@
+// local/control_plane.cc: puts API server, scheduler, node and operator together, and takes them apart in
+// order
+#include "local/control_plane.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <mutex>
+#include <system_error>
+#include <utility>
+
+#include "common/platform/log.h"
+#include "local/api/api_server.h"
+#include "local/machine.h"
+#include "local/node_adapter.h"
+#include "local/operator_process.h"
+#include "local/run_folder.h"
+#include "local/runtime/node.h"
+#include "local/scheduler.h"
+
+namespace muster::local {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr const char* kNodeName = "muster-local";
+constexpr const char* kHostIp = "127.0.0.1";
+constexpr std::chrono::milliseconds kOperatorGrace{1'000};
+constexpr std::chrono::milliseconds kPodGrace{2'000};
+constexpr std::size_t kLinesKept = 200;  // of the operator's log, after stop()
+
+Result<fs::path> folder_of_this_program() {
+  std::error_code error;
+  const fs::path program = fs::read_symlink("/proc/self/exe", error);
+  if (error)
+    return failed_precondition(fmt::format("cannot read /proc/self/exe: {}; mount /proc", error.message()));
+  return program.parent_path();
+}
+
+std::string last_lines(const std::string& text, std::size_t lines) {
+  std::size_t at = text.size();
+  while (at > 0 && (lines > 0 || text[at - 1] != '\n')) {
+    --at;
+    if (at > 0 && text[at - 1] == '\n') --lines;
+    if (lines == 0) break;
+  }
+  return text.substr(at);
+}
+
+}  // namespace
+
+struct ControlPlane::Impl {
+  Options options;
+  fs::path volumes;
+  fs::path kubeconfig;
+  std::string url;
+  // In the order of their start; members are destroyed from the last to the first.
+  std::unique_ptr<RunFolder> folder;
+  std::unique_ptr<LogStore> logs;
+  std::unique_ptr<ApiServer> api;
+  std::unique_ptr<NodeAdapter> adapter;
+  std::unique_ptr<Scheduler> scheduler;
+  std::unique_ptr<Node> node;
+  std::unique_ptr<OperatorProcess> the_operator;
+  fs::path folder_path;
+  std::mutex mutex;  // guards what follows, and the_operator against stop()
+  bool stopped = false;
+  std::string last_operator_log;  // once stopped
+
+  Status start_api() {
+    MUSTER_ASSIGN(folder, RunFolder::create(options.runtime_folder));
+    folder_path = folder->path();
+    logs = std::make_unique<LogStore>(folder_path / "logs");
+    ApiServer::Options wanted;
+    wanted.ip = kHostIp;
+    wanted.port = options.port;
+    wanted.folder = folder_path / "api";
+    wanted.crds = options.crds;
+    wanted.logs = logs.get();
+    MUSTER_ASSIGN(api, ApiServer::start(std::move(wanted)));
+    kubeconfig = api->kubeconfig_path();
+    url = api->url();
+    return {};
+  }
+
+  Status start_node() {
+    const Machine machine = this_machine(folder_path);
+    const Json object = node_object(machine, kNodeName, kHostIp);
+    LocalClient& client = api->client();
+    if (const auto created = client.create("nodes", "", object);
+        !created && created.error().code != Code::kAlreadyExists) {
+      return created.error().in("node muster-local");
+    }
+    if (const auto written = client.patch_status("nodes", "", kNodeName, {{"status", object["status"]}});
+        !written) {
+      return written.error().in("node muster-local");
+    }
+    adapter = std::make_unique<NodeAdapter>(client, kNodeName);
+    MUSTER_ASSIGN(node, Node::start(*adapter, *logs,
+                                    {.name = kNodeName,
+                                     .host_ip = kHostIp,
+                                     .binaries = options.binaries,
+                                     .run_folder = folder_path,
+                                     .volumes_folder = volumes,
+                                     .cpu_milli = machine.cpus * 1000,
+                                     .memory_milli = machine.memory_bytes * 1000}));
+    scheduler = std::make_unique<Scheduler>(client, kNodeName);
+    return {};
+  }
+
+  Status start_operator() {
+    if (!options.run_operator) return {};
+    MUSTER_ASSIGN(the_operator, OperatorProcess::start({.binaries = options.binaries,
+                                                        .arguments = {"--kubeconfig", kubeconfig.string(),
+                                                                      "--metrics-address", "127.0.0.1:0"},
+                                                        .run_folder = folder_path}));
+    return {};
+  }
+
+  // The operator first, so that it starts no pod for one that ends; the server last, so that pods can say how
+  // they ended.
+  Status stop(Deadline deadline) {
+    const std::lock_guard lock(mutex);
+    if (stopped) return {};
+    stopped = true;
+    Status first;
+    const auto keep = [&first](Status status) {
+      if (first && !status) first = std::move(status);
+    };
+    if (the_operator) keep(the_operator->stop(kOperatorGrace, deadline));
+    if (scheduler) scheduler->stop();
+    if (adapter) adapter->close();
+    if (node) keep(node->stop(kPodGrace, deadline));
+    if (api) {
+      api->attach_logs(nullptr);
+      api->stop();
+    }
+    if (the_operator) last_operator_log = the_operator->log_tail(kLinesKept);
+    the_operator.reset();
+    scheduler.reset();
+    node.reset();
+    adapter.reset();
+    api.reset();
+    logs.reset();
+    folder.reset();
+    return first;
+  }
+};
+
+ControlPlane::ControlPlane(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+ControlPlane::~ControlPlane() {
+  if (const Status stopped = stop(deadline_after(kStopTime)); !stopped)
+    spdlog::error("{}", stopped.error().message);
+}
+
+Result<std::unique_ptr<ControlPlane>> ControlPlane::start(Options options) {
+  auto impl = std::make_unique<Impl>();
+  impl->options = std::move(options);
+  if (impl->options.binaries.empty()) {
+    MUSTER_ASSIGN(impl->options.binaries, folder_of_this_program());
+  }
+  std::error_code error;
+  impl->volumes = fs::absolute(impl->options.data_folder, error) / "volumes";
+  std::unique_ptr<ControlPlane> out(
+      new ControlPlane(std::move(impl)));  // stops whatever was started if a step fails
+  MUSTER_TRY(out->impl_->start_api());
+  MUSTER_TRY(out->impl_->start_node());
+  MUSTER_TRY(out->impl_->start_operator());
+  return out;
+}
+
+fs::path ControlPlane::kubeconfig_path() const { return impl_->kubeconfig; }
+std::string ControlPlane::url() const { return impl_->url; }
+fs::path ControlPlane::run_folder() const { return impl_->folder_path; }
+fs::path ControlPlane::volumes_folder() const { return impl_->volumes; }
+
+fs::path ControlPlane::operator_log() const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->the_operator ? impl_->the_operator->log_file() : fs::path();
+}
+
+std::string ControlPlane::operator_log_tail(std::size_t lines) const {
+  const std::lock_guard lock(impl_->mutex);
+  return impl_->the_operator ? impl_->the_operator->log_tail(lines)
+                             : last_lines(impl_->last_operator_log, lines);
+}
+
+ApiServer& ControlPlane::api() { return *impl_->api; }
+
+Status ControlPlane::stop(Deadline deadline) { return impl_->stop(deadline); }
+
+}  // namespace muster::local

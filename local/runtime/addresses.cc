@@ -1,0 +1,81 @@
+// local/runtime/addresses.cc: claimed /24 blocks of loopback addresses
+#include "local/runtime/addresses.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cstddef>
+#include <cstring>
+
+#include "common/platform/pod.h"
+
+namespace muster::local {
+namespace {
+
+constexpr int kBlockTries = 64;
+constexpr int kReuseAfter = 32;  // addresses that rest before one is used again
+
+// Bound, with a name that only one process of this network namespace can have; -1 if it is taken.
+int claim(const std::string& name) {
+  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return -1;
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::memcpy(address.sun_path + 1, name.data(), name.size());  // a leading zero: no file
+  const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0) return fd;
+  ::close(fd);
+  return -1;
+}
+
+bool can_bind(const std::string& ip, int port) {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  if (fd < 0) return false;
+  const int on = 1;
+  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_port = htons(static_cast<std::uint16_t>(port));
+  ::inet_pton(AF_INET, ip.c_str(), &address.sin_addr);
+  const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  ::close(fd);
+  return bound;
+}
+
+}  // namespace
+
+AddressPool::~AddressPool() {
+  for (const int fd : blocks_) ::close(fd);
+}
+
+Status AddressPool::claim_block() {
+  for (int i = 0; i < kBlockTries; ++i) {
+    // 127.0.0.0/16 is left to the machine: 127.0.0.1, 127.0.0.53, 127.0.1.1 are in use.
+    const std::string prefix = fmt::format("127.{}.{}", 1 + random_.below(254), random_.below(256));
+    const int fd = claim("muster-addresses-" + prefix);
+    if (fd < 0) continue;
+    blocks_.push_back(fd);
+    for (int host = 1; host <= 254; ++host) free_.push_back(fmt::format("{}.{}", prefix, host));
+    return {};
+  }
+  return resource_exhausted("no free block of loopback addresses (127.x.y.0/24); end other runs of muster");
+}
+
+Result<std::string> AddressPool::take() {
+  while (true) {
+    if (free_.size() <= (blocks_.empty() ? 0 : kReuseAfter)) MUSTER_TRY(claim_block());
+    std::string address = std::move(free_.front());
+    free_.erase(free_.begin());
+    const bool unused =
+        can_bind(address, kControlPort) && can_bind(address, kDataPort) && can_bind(address, kMetricsPort);
+    if (unused) return address;
+  }
+}
+
+void AddressPool::give_back(const std::string& address) { free_.push_back(address); }
+
+}  // namespace muster::local

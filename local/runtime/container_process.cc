@@ -1,0 +1,183 @@
+// local/runtime/container_process.cc: spawns muster-init, reads its reports and the container's output
+#include "local/runtime/container_process.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <poll.h>
+#include <spawn.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+#include <utility>
+
+namespace muster::local {
+namespace {
+
+constexpr std::size_t kOutputBytes = 64 * 1024;  // read at a time, so that no container holds the others up
+constexpr int kControlInChild = 3;
+constexpr int kReapMs = 2'000;
+constexpr int kLastReads = 64;  // a pipe holds far less
+
+std::vector<char*> pointers(std::vector<std::string>& strings) {
+  std::vector<char*> out;
+  out.reserve(strings.size() + 1);
+  for (std::string& text : strings) out.push_back(text.data());
+  out.push_back(nullptr);
+  return out;
+}
+
+struct Fd {
+  int value = -1;
+  ~Fd() {
+    if (value >= 0) close(value);
+  }
+  [[nodiscard]] int release() { return std::exchange(value, -1); }
+};
+
+// posix_spawn rather than fork: the caller may be large and have many threads.
+int spawn(const ContainerProcess::Spec& spec, int control, int output, pid_t& pid) {
+  std::vector<std::string> arguments{"muster-init", std::to_string(kControlInChild), spec.directory.string()};
+  arguments.insert(arguments.end(), spec.command.begin(), spec.command.end());
+  std::vector<std::string> environment = spec.environment;
+
+  posix_spawn_file_actions_t actions;
+  posix_spawn_file_actions_init(&actions);
+  posix_spawn_file_actions_addopen(&actions, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+  posix_spawn_file_actions_adddup2(&actions, output, STDOUT_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, output, STDERR_FILENO);
+  posix_spawn_file_actions_adddup2(&actions, control, kControlInChild);
+  posix_spawn_file_actions_addclosefrom_np(&actions, kControlInChild + 1);
+  posix_spawnattr_t attributes;
+  posix_spawnattr_init(&attributes);
+  sigset_t none;
+  sigset_t all;
+  sigemptyset(&none);
+  sigfillset(&all);
+  posix_spawnattr_setsigmask(&attributes, &none);
+  posix_spawnattr_setsigdefault(&attributes, &all);
+  // A session of its own: Ctrl-C at the terminal is for muster, which then ends its pods with grace.
+  posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSID | POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  const int error = posix_spawn(&pid, spec.init.c_str(), &actions, &attributes, pointers(arguments).data(),
+                                pointers(environment).data());
+  posix_spawnattr_destroy(&attributes);
+  posix_spawn_file_actions_destroy(&actions);
+  return error;
+}
+
+// Collects muster-init, which is ending. A process stuck in the kernel may hold it up; that must not stop the
+// node.
+void reap(pid_t pid) {
+  const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
+  if (fd >= 0) {
+    pollfd waiting{.fd = fd, .events = POLLIN, .revents = 0};
+    poll(&waiting, 1, kReapMs);
+    close(fd);
+  }
+  waitpid(pid, nullptr, WNOHANG);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<ContainerProcess>> ContainerProcess::start(Reactor& reactor, const Spec& spec,
+                                                                  Handlers handlers) {
+  std::array<int, 2> sockets{};
+  std::array<int, 2> pipes{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
+    return unavailable(fmt::format("no socket for a container: {}; raise `ulimit -n`", std::strerror(errno)));
+  }
+  Fd control{sockets[0]};
+  const Fd control_child{sockets[1]};
+  if (pipe2(pipes.data(), O_CLOEXEC) != 0) {
+    return unavailable(fmt::format("no pipe for a container: {}; raise `ulimit -n`", std::strerror(errno)));
+  }
+  Fd output{pipes[0]};
+  const Fd output_child{pipes[1]};
+  fcntl(output.value, F_SETFL, O_NONBLOCK);
+  fcntl(control.value, F_SETFL, O_NONBLOCK);
+  pid_t pid = 0;
+  if (const int error = spawn(spec, control_child.value, output_child.value, pid); error != 0) {
+    return unavailable(fmt::format("{} cannot be started: {}", spec.init.string(), std::strerror(error)));
+  }
+  return std::unique_ptr<ContainerProcess>(
+      new ContainerProcess(reactor, pid, control.release(), output.release(), std::move(handlers)));
+}
+
+ContainerProcess::ContainerProcess(Reactor& reactor, pid_t init, int control, int output, Handlers handlers)
+    : reactor_(reactor), init_(init), control_(control), output_(output), handlers_(std::move(handlers)) {
+  reactor_.watch(control_, [this] { read_control(); });
+  reactor_.watch(output_, [this] { (void)read_output(); });
+}
+
+ContainerProcess::~ContainerProcess() {
+  if (output_ >= 0) {
+    reactor_.forget(output_);
+    close(output_);
+  }
+  if (control_ < 0) return;
+  reactor_.forget(control_);
+  close(control_);  // muster-init kills everything and ends
+  reap(init_);
+}
+
+void ContainerProcess::signal(int number) {
+  if (control_ < 0) return;
+  const auto byte = static_cast<unsigned char>(number);
+  [[maybe_unused]] const ssize_t sent = send(control_, &byte, 1, MSG_NOSIGNAL);
+}
+
+void ContainerProcess::kill() { signal(SIGKILL); }
+
+void ContainerProcess::read_control() {
+  InitReport report;
+  const ssize_t got = recv(control_, &report, sizeof report, 0);
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
+  if (got != static_cast<ssize_t>(sizeof report)) return finish();
+  if (report.kind == InitReport::kStarted) {
+    ended_.started = true;
+    // Without a report that follows, muster-init itself was killed, and the command with it.
+    ended_.status = SIGKILL;
+    handlers_.started(report.value);
+  } else if (report.kind == InitReport::kStartFailed) {
+    ended_.error = report.value;
+    ended_.failed_step = report.detail;
+  } else if (report.kind == InitReport::kExited) {
+    ended_.status = report.value;
+  }
+}
+
+bool ContainerProcess::read_output() {
+  if (output_ < 0) return false;
+  static thread_local std::array<char, kOutputBytes> buffer;
+  const ssize_t got = read(output_, buffer.data(), buffer.size());
+  if (got > 0) {
+    handlers_.output({buffer.data(), static_cast<std::size_t>(got)});
+    return true;
+  }
+  if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
+  reactor_.forget(output_);
+  close(std::exchange(output_, -1));
+  return false;
+}
+
+void ContainerProcess::finish() {
+  reactor_.forget(control_);
+  close(std::exchange(control_, -1));
+  reap(init_);
+  // All writers are gone: what is in the pipe is the end of it.
+  for (int reads = 0; reads < kLastReads && read_output(); ++reads) {
+  }
+  if (!ended_.started && ended_.error == 0) {
+    ended_.error = ECHILD;  // muster-init died before it could start the command
+    ended_.failed_step = kStepFork;
+  }
+  const auto handler = std::move(handlers_.ended);
+  handler(ended_);
+}
+
+}  // namespace muster::local

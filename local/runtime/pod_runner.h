@@ -1,0 +1,95 @@
+#pragma once  // local/runtime/pod_runner.h: one pod of the node: its machine, and the processes and files it
+              // asks for
+#include <chrono>
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "local/runtime/container_env.h"
+#include "local/runtime/container_process.h"
+#include "local/runtime/log_store.h"
+#include "local/runtime/mounts.h"
+#include "local/runtime/node_api.h"
+#include "local/runtime/pod_machine.h"
+#include "local/runtime/prober.h"
+#include "local/runtime/reactor.h"
+
+namespace muster::local {
+
+struct NodeOptions {
+  std::string name = "muster-local";
+  std::string host_ip = "127.0.0.1";
+  std::filesystem::path binaries;        // muster-init and what the project's images stand for
+  std::filesystem::path run_folder;      // pods/ and logs/ go there
+  std::filesystem::path volumes_folder;  // claims; kept
+  std::int64_t cpu_milli = 0;            // capacity, for resourceFieldRef
+  std::int64_t memory_milli = 0;
+};
+
+// Lives on the reactor's thread. Destroying it kills what runs and removes the pod's files.
+class PodRunner {
+ public:
+  PodRunner(Reactor& reactor, NodeApi& api, LogStore& logs, const NodeOptions& options, const Json& pod,
+            std::string pod_ip);
+  ~PodRunner();
+  PodRunner(const PodRunner&) = delete;
+  PodRunner& operator=(const PodRunner&) = delete;
+
+  void begin();
+  void update(const Json& pod);
+  void shut_down(std::chrono::milliseconds grace);
+  [[nodiscard]] bool nothing_runs() const { return running_.empty() && machine_.nothing_runs(); }
+  [[nodiscard]] const std::string& ip() const { return ip_; }
+  [[nodiscard]] std::string name() const;  // "namespace/name"
+  void on_idle(std::function<void()> handler) { idle_ = std::move(handler); }
+
+ private:
+  struct Running {
+    std::unique_ptr<ContainerProcess> process;
+    std::shared_ptr<ContainerLog> log;
+    std::filesystem::path last_words;
+    std::unique_ptr<Prober> prober;  // while it runs, if it has probes
+  };
+  [[nodiscard]] static Moment now();
+  void carry_out(const Effects& effects);
+  void prepare();
+  void start(const std::string& container);
+  [[nodiscard]] Result<Variables> variables(const Json& container) const;
+  [[nodiscard]] Result<std::vector<Mount>> mounts(const Json& container, const Variables& variables,
+                                                  const std::filesystem::path& last_words) const;
+  [[nodiscard]] ContainerProcess::Spec plan(const Json& container, const std::vector<std::string>& command,
+                                            const Variables& variables, const std::vector<Mount>& mounts,
+                                            const std::filesystem::path& last_words) const;
+  [[nodiscard]] Status spawn(const std::string& container, const ContainerProcess::Spec& spec,
+                             const std::vector<Mount>& mounts, std::shared_ptr<ContainerLog> log);
+  void probe(const std::string& container, const ContainerProcess::Spec& spec,
+             const std::vector<Mount>& mounts);
+  void heard(const std::string& container, ProbeKind kind, bool success, ProbeVerdict verdict,
+             const std::string& output);
+  void ended(const std::string& container, const ContainerProcess::Ended& how);
+  void record(const RecordEvent& event);
+  void settle();  // writes the status if it changed, sets the timer
+  [[nodiscard]] ReadObject reader() const;
+
+  Reactor& reactor_;
+  NodeApi& api_;
+  LogStore& logs_;
+  const NodeOptions& options_;
+  Json pod_;
+  const std::string ip_;
+  const std::filesystem::path folder_;
+  PodMachine machine_;
+  std::map<std::string, std::filesystem::path> volumes_;
+  std::map<std::string, Running> running_;
+  Json written_;  // the status that the API has
+  std::optional<Reactor::TimerId> timer_;
+  std::function<void()> idle_;
+  int depth_ = 0;  // of carry_out, which a failed start enters again
+};
+
+}  // namespace muster::local

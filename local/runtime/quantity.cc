@@ -1,0 +1,103 @@
+// local/runtime/quantity.cc: reading quantities, adding up what pods request
+#include "local/runtime/quantity.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <cmath>
+#include <cstdlib>
+#include <utility>
+
+#include "local/runtime/json_access.h"
+
+namespace muster::local {
+namespace {
+
+constexpr std::array<std::pair<std::string_view, double>, 16> kSuffixes{{{"", 1.0},
+                                                                         {"n", 1e-9},
+                                                                         {"u", 1e-6},
+                                                                         {"m", 1e-3},
+                                                                         {"k", 1e3},
+                                                                         {"M", 1e6},
+                                                                         {"G", 1e9},
+                                                                         {"T", 1e12},
+                                                                         {"P", 1e15},
+                                                                         {"E", 1e18},
+                                                                         {"Ki", 0x1p10},
+                                                                         {"Mi", 0x1p20},
+                                                                         {"Gi", 0x1p30},
+                                                                         {"Ti", 0x1p40},
+                                                                         {"Pi", 0x1p50},
+                                                                         {"Ei", 0x1p60}}};
+
+bool is_sidecar(const Json& container) { return text(member(container, "restartPolicy")) == "Always"; }
+
+// What `container` requests; a limit without a request is a request.
+std::int64_t request_of(const Json& container, const std::string& name) {
+  const Json& resources = member(container, "resources");
+  const Json& request = member(member(resources, "requests"), name);
+  return quantity_milli(request.is_null() ? member(member(resources, "limits"), name) : request);
+}
+
+}  // namespace
+
+Result<std::int64_t> parse_quantity_milli(std::string_view quantity) {
+  const std::string copy(quantity);
+  char* end = nullptr;
+  const bool number_like =
+      !copy.empty() && (std::isdigit(static_cast<unsigned char>(copy.front())) != 0 || copy.front() == '.' ||
+                        copy.front() == '+' || copy.front() == '-');
+  const double number = number_like ? std::strtod(copy.c_str(), &end) : 0.0;
+  const auto suffix = std::ranges::find(kSuffixes, std::string_view(end == nullptr ? "?" : end),
+                                        [](const auto& entry) { return entry.first; });
+  if (end == copy.c_str() || suffix == kSuffixes.end() || !std::isfinite(number)) {
+    return invalid_argument(
+        fmt::format("'{}' is not a quantity; write for example 500m, 2 or 64Mi", quantity));
+  }
+  const double milli = std::ceil(number * suffix->second * 1000.0 - 1e-6);
+  constexpr double kLargest = 9.2e18;
+  return static_cast<std::int64_t>(std::clamp(milli, -kLargest, kLargest));
+}
+
+std::int64_t quantity_milli(const Json& value) {
+  if (value.is_number()) return static_cast<std::int64_t>(std::ceil(value.get<double>() * 1000.0));
+  if (!value.is_string()) return 0;
+  return parse_quantity_milli(value.get_ref<const std::string&>()).value_or(0);
+}
+
+std::int64_t pod_request_milli(const Json& pod, std::string_view name) {
+  const std::string key(name);
+  const Json& spec = member(pod, "spec");
+  std::int64_t together = 0;
+  for (const Json& container : member(spec, "containers")) together += request_of(container, key);
+  std::int64_t sidecars = 0;
+  std::int64_t largest = 0;
+  for (const Json& container : member(spec, "initContainers")) {
+    const std::int64_t request = request_of(container, key);
+    if (is_sidecar(container)) sidecars += request;
+    largest = std::max(largest, is_sidecar(container) ? sidecars : sidecars + request);
+  }
+  return std::max(together + sidecars, largest);
+}
+
+std::string qos_class(const Json& pod) {
+  bool any = false;
+  bool guaranteed = true;
+  for (const char* group : {"containers", "initContainers"}) {
+    for (const Json& container : member(member(pod, "spec"), group)) {
+      const Json& resources = member(container, "resources");
+      for (const char* name : {"cpu", "memory"}) {
+        const std::int64_t limit = quantity_milli(member(member(resources, "limits"), name));
+        const std::int64_t request = request_of(container, name);
+        any = any || limit > 0 || request > 0;
+        guaranteed = guaranteed && limit > 0 && request == limit;
+      }
+    }
+  }
+  if (!any) return "BestEffort";
+  return guaranteed ? "Guaranteed" : "Burstable";
+}
+
+}  // namespace muster::local

@@ -1,0 +1,116 @@
+// operator/api/pod_template.cc: what Muster can say of a PodTemplateSpec before the API server sees the pod
+#include "operator/api/pod_template.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+namespace muster::op::api {
+namespace {
+
+constexpr std::array<std::string_view, 6> kMusterNames{"MUSTER_POD_NAME",   "MUSTER_POD_IP",
+                                                       "MUSTER_JOB_NAME",   "MUSTER_JOB_UID",
+                                                       "MUSTER_GENERATION", "MUSTER_ROLE"};
+constexpr std::array<std::string_view, 12> kRendezvousNames{
+    "MASTER_ADDR",      "MASTER_PORT",    "RANK",       "WORLD_SIZE",         "LOCAL_RANK",
+    "LOCAL_WORLD_SIZE", "NODE_RANK",      "PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK",
+    "PET_MASTER_ADDR",  "PET_MASTER_PORT"};
+
+Status validate_env(const Json& container, const std::string& path, const TemplateUse& use) {
+  const auto env = container.find("env");
+  if (env == container.end()) return {};
+  if (!env->is_array()) return invalid_argument(path + ".env: must be a list");
+  for (std::size_t i = 0; i < env->size(); ++i) {
+    const Json& variable = (*env)[i];
+    const std::string at = fmt::format("{}.env[{}]", path, i);
+    if (!variable.is_object() || !variable.contains("name") || !variable["name"].is_string())
+      return invalid_argument(at + ".name: required field is missing");
+    if (const auto name = variable["name"].get<std::string>(); is_reserved_env(name, use.image_is_ours))
+      return invalid_argument(fmt::format("{}.name: {} is set by Muster; remove it", at, name));
+  }
+  return {};
+}
+
+Status validate_containers(const Json& spec, const char* list, const std::string& path,
+                           const TemplateUse& use) {
+  const auto found = spec.find(list);
+  if (found == spec.end()) return {};
+  if (!found->is_array()) return invalid_argument(fmt::format("{}.{}: must be a list", path, list));
+  const bool main_list = std::string_view(list) == "containers";
+  const std::size_t role_index =
+      main_list && !found->empty() ? role_container(*found, use.role) : found->size();
+  for (std::size_t i = 0; i < found->size(); ++i) {
+    const std::string at = fmt::format("{}.{}[{}]", path, list, i);
+    const Json& container = (*found)[i];
+    if (!container.is_object()) return invalid_argument(at + ": must be an object");
+    const bool completed = i == role_index && use.image_is_ours;
+    const auto image = container.find("image");
+    if (!completed && (image == container.end() || !image->is_string() || image->get<std::string>().empty()))
+      return invalid_argument(at + ".image: required field is missing");
+    MUSTER_TRY(validate_env(container, at, use));
+  }
+  return {};
+}
+
+}  // namespace
+
+std::size_t role_container(const Json& containers, const std::string& role) {
+  for (std::size_t i = 0; i < containers.size(); ++i) {
+    const auto name = containers[i].is_object() ? containers[i].find("name") : containers[i].end();
+    if (containers[i].is_object() && name != containers[i].end() && *name == role) return i;
+  }
+  return 0;
+}
+
+bool is_reserved_env(const std::string& name, bool image_is_ours) {
+  if (std::find(kMusterNames.begin(), kMusterNames.end(), name) != kMusterNames.end()) return true;
+  return !image_is_ours &&
+         std::find(kRendezvousNames.begin(), kRendezvousNames.end(), name) != kRendezvousNames.end();
+}
+
+Status validate_pod_template(const Json& pod_template, const std::string& path, const TemplateUse& use) {
+  if (pod_template.is_null()) {
+    if (use.image_is_ours) return {};
+    return invalid_argument(
+        path + ": required field is missing; without spec.training the containers bring the program");
+  }
+  Json metadata = Json::object();
+  Json spec = Json::object();
+  MUSTER_TRY(Fields(pod_template, path).raw("metadata", metadata).raw("spec", spec).finish());
+  if (!spec.is_object()) return invalid_argument(path + ".spec: must be an object");
+  MUSTER_TRY(Fields(metadata, path + ".metadata")
+                 .ignore("labels")
+                 .ignore("annotations")
+                 .ignore("creationTimestamp")
+                 .ignore("name")
+                 .finish());
+  for (const char* name : {"labels", "annotations"}) {
+    const auto map = metadata.find(name);
+    if (map == metadata.end() || map->is_null()) continue;
+    if (!map->is_object())
+      return invalid_argument(fmt::format("{}.metadata.{}: must be an object", path, name));
+    for (const auto& item : map->items()) {
+      if (!item.value().is_string())
+        return invalid_argument(fmt::format("{}.metadata.{}.{}: must be a string", path, name, item.key()));
+      if (item.key().starts_with("muster.dev/"))
+        return invalid_argument(
+            fmt::format("{}.metadata.{}: {} is set by Muster; remove it", path, name, item.key()));
+    }
+  }
+  for (const char* name : {"hostname", "subdomain"}) {
+    if (spec.contains(name))
+      return invalid_argument(fmt::format("{}.spec.{}: set by Muster; remove it", path, name));
+  }
+  if (const auto policy = spec.find("restartPolicy"); policy != spec.end() && *policy != "Never")
+    return invalid_argument(path + ".spec.restartPolicy: must be Never, Muster does the restarts; remove it");
+  const auto containers = spec.find("containers");
+  const bool none = containers == spec.end() || (containers->is_array() && containers->empty());
+  if (none && !use.image_is_ours)
+    return invalid_argument(path + ".spec.containers: at least one is needed without spec.training");
+  MUSTER_TRY(validate_containers(spec, "initContainers", path + ".spec", use));
+  return validate_containers(spec, "containers", path + ".spec", use);
+}
+
+}  // namespace muster::op::api

@@ -1,0 +1,27 @@
+#pragma once  // operator/api/pod_template.h: what Muster can say of a PodTemplateSpec before the API server
+              // sees the pod
+#include <string>
+
+#include "common/json/fields.h"
+
+namespace muster::op::api {
+
+struct TemplateUse {
+  std::string role;  // worker, aggregator, client
+  bool image_is_ours =
+      true;  // Muster's own program runs in it: a template without containers or image is completed
+};
+
+// Checks shape, the names that Muster keeps to itself (hostname, subdomain, restartPolicy, env, port 29500 is
+// free) and that a container which is not ours has an image. The error names the field's path.
+[[nodiscard]] Status validate_pod_template(const Json& pod_template, const std::string& path,
+                                           const TemplateUse& use);
+
+// Index in spec.containers of the container that carries the role: the one named after it, else the first.
+[[nodiscard]] std::size_t role_container(const Json& containers, const std::string& role);
+
+// True for the env names that the operator sets itself: MUSTER_*, and for programs of the user's own
+// MASTER_ADDR and its kin (ARCHITECTURE.md, "The pod contract").
+[[nodiscard]] bool is_reserved_env(const std::string& name, bool image_is_ours);
+
+}  // namespace muster::op::api

@@ -1,0 +1,105 @@
+// operator/api/status.cc: the status of both kinds from and to JSON, and the patch between two of them
+#include "operator/api/status.h"
+
+namespace muster::op::api {
+namespace {
+
+std::string text(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
+}
+
+std::int64_t number(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
+}
+
+Json value(const Json& object, const char* name) {
+  const auto found = object.find(name);
+  return found != object.end() ? *found : Json();
+}
+
+void put_time(Json& json, const char* name, const std::optional<WallTime>& time) {
+  if (time) json[name] = format_time(*time);
+}
+
+}  // namespace
+
+JobStatus status_from_json(const Json& json) {
+  JobStatus status;
+  if (!json.is_object()) return status;
+  status.phase = text(json, "phase");
+  status.observed_generation = number(json, "observedGeneration");
+  status.conditions = conditions_from_json(value(json, "conditions"));
+  status.start_time = parse_time(text(json, "startTime"));
+  status.completion_time = parse_time(text(json, "completionTime"));
+  status.restarts = number(json, "restarts");
+  status.disruptions = number(json, "disruptions");
+  status.membership_generation = number(json, "membershipGeneration");
+  status.formed_generation = number(json, "formedGeneration");
+  status.last_restart_time = parse_time(text(json, "lastRestartTime"));
+  status.replicas = number(json, "replicas");
+  status.ready_replicas = number(json, "readyReplicas");
+  status.ready = text(json, "ready");
+  status.selector = text(json, "selector");
+  if (const Json attempts = value(json, "clientAttempts"); attempts.is_array()) {
+    for (const Json& item : attempts) {
+      if (!item.is_object()) continue;
+      status.client_attempts.push_back(
+          {.index = number(item, "index"),
+           .attempt = number(item, "attempt"),
+           .failed_at = parse_time(text(item, "failedAt")).value_or(WallTime{})});
+    }
+  }
+  if (Json progress = value(json, "progress"); progress.is_object()) status.progress = std::move(progress);
+  if (Json history = value(json, "history"); history.is_array()) status.history = std::move(history);
+  return status;
+}
+
+Json to_json(const JobStatus& status) {
+  Json json{{"phase", status.phase},
+            {"observedGeneration", status.observed_generation},
+            {"conditions", to_json(status.conditions)},
+            {"restarts", status.restarts},
+            {"disruptions", status.disruptions},
+            {"membershipGeneration", status.membership_generation},
+            {"formedGeneration", status.formed_generation},
+            {"replicas", status.replicas},
+            {"readyReplicas", status.ready_replicas},
+            {"ready", status.ready},
+            {"selector", status.selector}};
+  put_time(json, "startTime", status.start_time);
+  put_time(json, "completionTime", status.completion_time);
+  put_time(json, "lastRestartTime", status.last_restart_time);
+  if (!status.client_attempts.empty()) {
+    Json& list = json["clientAttempts"] = Json::array();
+    for (const ClientAttempt& attempt : status.client_attempts)
+      list.push_back({{"index", attempt.index},
+                      {"attempt", attempt.attempt},
+                      {"failedAt", format_time(attempt.failed_at)}});
+  }
+  if (!status.progress.is_null()) json["progress"] = status.progress;
+  if (!status.history.is_null()) json["history"] = status.history;
+  return json;
+}
+
+Json merge_patch(const Json& from, const Json& to) {
+  Json patch = Json::object();
+  for (const auto& item : from.items()) {
+    if (!to.contains(item.key())) patch[item.key()] = nullptr;
+  }
+  for (const auto& item : to.items()) {
+    const auto before = from.find(item.key());
+    if (before == from.end()) {
+      patch[item.key()] = item.value();
+    } else if (before->is_object() && item.value().is_object()) {
+      if (Json inner = merge_patch(*before, item.value()); !inner.empty())
+        patch[item.key()] = std::move(inner);
+    } else if (*before != item.value()) {
+      patch[item.key()] = item.value();
+    }
+  }
+  return patch;
+}
+
+}  // namespace muster::op::api

@@ -1,0 +1,48 @@
+#pragma once  // operator/api/status.h: the status of both kinds: counters, phase, conditions, progress
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/api/meta.h"
+
+namespace muster::op::api {
+
+struct ClientAttempt {       // FederatedRound: a client pod that was replaced at least once
+  std::int64_t index = 0;    // of the pod
+  std::int64_t attempt = 0;  // replacements so far, >= 1
+  WallTime failed_at;        // when the last one was lost
+  friend bool operator==(const ClientAttempt&, const ClientAttempt&) = default;
+};
+
+struct JobStatus {
+  std::string phase;  // Pending | Running | Restarting | Suspended | Succeeded | Failed; empty: never written
+  std::int64_t observed_generation = 0;
+  Conditions conditions;
+  std::optional<WallTime> start_time;
+  std::optional<WallTime> completion_time;
+  std::int64_t restarts = 0;               // failures that counted towards runPolicy.maxRestarts
+  std::int64_t disruptions = 0;            // evictions, preemptions, deletions: restarted without counting
+  std::int64_t membership_generation = 0;  // 0: no pods were ever wanted
+  std::int64_t formed_generation = 0;      // the last membership generation whose pods were all seen to exist
+  std::optional<WallTime> last_restart_time;
+  std::int64_t replicas = 0;  // live pods of the membership generation
+  std::int64_t ready_replicas = 0;
+  std::string ready;                           // "3/4"
+  std::string selector;                        // of the pods, for the scale subresource
+  std::vector<ClientAttempt> client_attempts;  // sorted by index
+  Json progress;                               // object or null; its fields: the CRD's status.progress
+  Json history;                                // array of {at, loss, accuracy} or null
+  friend bool operator==(const JobStatus&, const JobStatus&) = default;
+
+  [[nodiscard]] bool finished() const {
+    return is_true(conditions, "Succeeded") || is_true(conditions, "Failed");
+  }
+};
+
+[[nodiscard]] JobStatus status_from_json(const Json& status);  // lenient: we wrote it, or it is absent
+[[nodiscard]] Json to_json(const JobStatus& status);
+// RFC 7386: the merge patch that turns `from` into `to`; an empty object when they are equal.
+[[nodiscard]] Json merge_patch(const Json& from, const Json& to);
+
+}  // namespace muster::op::api

@@ -1,0 +1,60 @@
+#pragma once  // operator/core/action.h: what a pass wants done; operator/shell/applier.h does it
+#include <chrono>
+#include <optional>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "operator/core/agent.h"
+
+namespace muster::op {
+
+// A create that meets AlreadyExists has landed when the existing object's controller is ours (uid);
+// otherwise its name goes into Observed::foreign of the next passes (30 s are enough).
+struct CreateService {
+  Json manifest;
+};
+struct CreatePod {
+  Json manifest;
+};
+struct DeletePod {  // with a uid precondition; 404 and a uid conflict mean it is gone: landed
+  std::string name, uid;
+  std::optional<std::int64_t> grace_seconds;  // absent: the pod's own
+};
+// Calls Agent.Configure of one pod. A failure does not stop the pass: the next one asks again until the
+// agent reports the generation.
+struct ConfigurePod {
+  std::string pod, uid, ip;
+  Assignment assignment;
+};
+// application/merge-patch+json to /status. Carries the resourceVersion that was read, so that a stale
+// snapshot cannot undo a newer status: a 409 means look again. Put the answer into the cache, or the next
+// pass meets a 409.
+struct PatchStatus {
+  Json patch;  // {"metadata": {"resourceVersion": "..."}, "status": {...}}
+};
+struct DeleteObject {  // the object itself (TTL), with a uid precondition
+  std::string uid;
+  bool foreground = true;
+};
+struct EmitEvent {   // on the object; dropped when writing it fails
+  std::string type;  // Normal | Warning
+  std::string reason;
+  std::string message;
+};
+
+using Action =
+    std::variant<CreateService, CreatePod, DeletePod, ConfigurePod, PatchStatus, DeleteObject, EmitEvent>;
+
+struct AgentAddress {
+  std::string pod, uid, ip;  // Agent at ip:8470
+};
+
+struct Decision {
+  std::vector<Action>
+      actions;  // in order: deletes, creates, configures, at most one status write, then events
+  std::vector<AgentAddress> agents;            // watch exactly these; drop watches of the object's other pods
+  std::chrono::milliseconds requeue_after{0};  // 0: the next watch event or agent status is enough
+};
+
+}  // namespace muster::op

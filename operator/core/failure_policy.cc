@@ -1,0 +1,61 @@
+// operator/core/failure_policy.cc: what the end of a pod means for its job
+#include "operator/core/failure_policy.h"
+
+#include <fmt/format.h>
+
+namespace muster::op {
+namespace {
+
+// common/platform/pod.h has the same codes; core does not include a platform header.
+constexpr std::int64_t kInvalidExit = 65;
+constexpr std::int64_t kStorageExit = 74;
+constexpr std::size_t kWordsMax = 512;  // of last words in a condition's message
+constexpr auto kNodeLostPatience = std::chrono::minutes(1);
+
+std::string exit_of(const ContainerEnd& end) {
+  std::string note;
+  if (end.reason == "OOMKilled")
+    note = " (out of memory)";
+  else if (end.exit_code == 137)
+    note = " (SIGKILL)";
+  else if (end.exit_code == 139)
+    note = " (SIGSEGV)";
+  else if (end.exit_code == 134)
+    note = " (SIGABRT)";
+  else if (end.exit_code == 143)
+    note = " (SIGTERM)";
+  else if (!end.reason.empty() && end.reason != "Error")
+    note = " (" + end.reason + ")";
+  return fmt::format("exited with code {}{}", end.exit_code, note);
+}
+
+}  // namespace
+
+PodFate fate_of(const Pod& pod) {
+  const bool failed = pod.phase == PodPhase::kFailed;
+  if (failed && pod.end && (pod.end->exit_code == kInvalidExit || pod.end->exit_code == kStorageExit))
+    return PodFate::kPermanent;
+  if (pod.phase == PodPhase::kSucceeded) return PodFate::kSucceeded;
+  if (pod.disrupted || pod.deletion) return PodFate::kDisrupted;
+  return failed ? PodFate::kFailed : PodFate::kAlive;
+}
+
+std::string end_of(const Pod& pod) {
+  const std::string who = fmt::format("{} {} ({})", pod.role, pod.index, pod.name);
+  if (fate_of(pod) == PodFate::kDisrupted) {
+    const std::string why = pod.reason.empty() ? "it is being deleted" : pod.reason;
+    return fmt::format("{} was disrupted: {}{}", who, why, pod.message.empty() ? "" : ": " + pod.message);
+  }
+  if (!pod.end) return fmt::format("{} failed{}", who, pod.reason.empty() ? "" : ": " + pod.reason);
+  std::string words = api::clip(pod.end->message, kWordsMax);
+  while (!words.empty() && (words.back() == '\n' || words.back() == ' ')) words.pop_back();
+  return fmt::format("{} {}{}", who, exit_of(*pod.end), words.empty() ? "" : ": " + words);
+}
+
+bool force_delete_due(const Pod& pod, WallTime now) {
+  const bool node_lost =
+      pod.phase == PodPhase::kUnknown || pod.reason == "NodeLost" || pod.reason == "DeletionByTaintManager";
+  return pod.deletion && node_lost && now >= *pod.deletion + kNodeLostPatience;
+}
+
+}  // namespace muster::op

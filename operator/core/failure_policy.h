@@ -1,0 +1,26 @@
+#pragma once  // operator/core/failure_policy.h: what the end of a pod means for its job
+#include <string>
+
+#include "operator/core/observed.h"
+
+namespace muster::op {
+
+enum class PodFate {
+  kAlive,  // pending or running
+  kSucceeded,
+  kFailed,     // the program failed: restart, counted
+  kPermanent,  // exit code 65 or 74: a restart would meet the same
+  kDisrupted,  // evicted, preempted, deleted, its node lost: restart, not counted
+};
+
+// Ordered rules, the first that matches wins: permanent exit codes, success, disruption, failure.
+[[nodiscard]] PodFate fate_of(const Pod& pod);
+
+// One sentence on why the pod ended: "worker 2 (digits-worker-2) exited with code 137 (SIGKILL): last words".
+[[nodiscard]] std::string end_of(const Pod& pod);
+
+// True when a terminating pod's node is not there to confirm: it is past its deadline by a minute and the
+// control plane says that the node is lost. Only then is grace 0 safe; otherwise two pods could run as one.
+[[nodiscard]] bool force_delete_due(const Pod& pod, WallTime now);
+
+}  // namespace muster::op

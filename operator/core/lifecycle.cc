@@ -1,0 +1,156 @@
+// operator/core/lifecycle.cc: the turns in an object's life, as changes of its status
+#include "operator/core/lifecycle.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cctype>
+
+namespace muster::op {
+namespace {
+
+constexpr std::int64_t kBackoffMaxSeconds = 60;
+
+WallTime whole_second(WallTime time) { return std::chrono::floor<std::chrono::seconds>(time); }
+
+void no_longer(Pass& pass, const char* type, const std::string& reason, const std::string& message) {
+  if (api::is_true(pass.after.conditions, type)) pass.condition(type, false, reason, message);
+}
+
+void next_generation(Pass& pass) {
+  pass.after.membership_generation += 1;
+  pass.after.replicas = 0;
+  pass.after.ready_replicas = 0;
+}
+
+void finish(Pass& pass, const char* type, const std::string& reason, const std::string& message) {
+  pass.after.phase = type;
+  pass.after.completion_time = whole_second(pass.seen.now);
+  pass.condition(type, true, reason, message);
+  for (const char* other : {"Running", "Restarting", "Suspended", "PodsReady"})
+    no_longer(pass, other, reason, message);
+}
+
+}  // namespace
+
+void start(Pass& pass) {
+  api::JobStatus& status = pass.after;
+  if (status.membership_generation == 0) status.membership_generation = 1;
+  if (!status.start_time) status.start_time = whole_second(pass.seen.now);
+  if (!api::find_condition(status.conditions, "Initialized"))
+    pass.condition("Initialized", true, "Accepted", "the spec is valid; Service and pods are being created");
+  if (status.phase.empty()) status.phase = "Pending";
+}
+
+void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max) {
+  api::JobStatus& status = pass.after;
+  if (cause == Cause::kFailure && status.restarts >= restarts_max) {
+    fail(pass, "MaxRestartsExceeded",
+         fmt::format("{}; restarted {} times, runPolicy.maxRestarts is {}", message, status.restarts,
+                     restarts_max));
+    return;
+  }
+  next_generation(pass);
+  if (cause == Cause::kFailure) status.restarts += 1;
+  if (cause == Cause::kDisruption) status.disruptions += 1;
+  if (cause != Cause::kScale) status.last_restart_time = whole_second(pass.seen.now);
+  status.phase = "Restarting";
+  const char* reason = cause == Cause::kFailure      ? "PodFailed"
+                       : cause == Cause::kDisruption ? "PodDisrupted"
+                                                     : "Scaled";
+  pass.condition("Restarting", true, reason, message);
+  pass.condition("PodsReady", false, "Restarting", message);
+  no_longer(pass, "Running", "Restarting", message);
+  switch (cause) {
+    case Cause::kFailure:
+      pass.event("Warning", "Restarting",
+                 fmt::format("{}; restart {} of {}", message, status.restarts, restarts_max));
+      break;
+    case Cause::kDisruption:
+      pass.event("Normal", "Restarting", message + "; not counted as a restart");
+      break;
+    case Cause::kScale: pass.event("Normal", "Scaled", message); break;
+  }
+}
+
+void suspend(Pass& pass) {
+  if (api::is_true(pass.after.conditions, "Suspended")) return;
+  if (pass.after.membership_generation > 0) next_generation(pass);
+  pass.after.phase = "Suspended";
+  const std::string message = "spec.suspend is true";
+  pass.condition("Suspended", true, "Suspended", message);
+  for (const char* other : {"Running", "Restarting", "PodsReady"})
+    no_longer(pass, other, "Suspended", message);
+  pass.event("Normal", "Suspended", "suspended; the pods are being deleted");
+}
+
+void resume(Pass& pass) {
+  if (!api::is_true(pass.after.conditions, "Suspended")) return;
+  pass.after.start_time = whole_second(pass.seen.now);
+  pass.after.phase = "Pending";
+  pass.condition("Suspended", false, "Resumed", "spec.suspend is false");
+  pass.event("Normal", "Resumed", "resumed; the active deadline starts anew");
+}
+
+void succeed(Pass& pass, const std::string& message) {
+  finish(pass, "Succeeded", "Completed", message);
+  pass.event("Normal", "Succeeded", message);
+}
+
+void fail(Pass& pass, const std::string& reason, const std::string& message) {
+  finish(pass, "Failed", reason, message);
+  pass.event("Warning", reason, message);
+}
+
+bool deadline_passed(Pass& pass, const std::optional<std::int64_t>& active_deadline_seconds) {
+  if (!active_deadline_seconds || !pass.after.start_time) return false;
+  const WallTime deadline = *pass.after.start_time + std::chrono::seconds(*active_deadline_seconds);
+  if (pass.seen.now < deadline) {
+    pass.again_at(deadline);
+    return false;
+  }
+  fail(pass, "DeadlineExceeded",
+       fmt::format("not done within runPolicy.activeDeadlineSeconds ({} s)", *active_deadline_seconds));
+  return true;
+}
+
+std::optional<WallTime> create_not_before(const api::JobStatus& status) {
+  const std::int64_t past = status.restarts + status.disruptions;
+  if (past < 2 || !status.last_restart_time) return std::nullopt;
+  const std::int64_t seconds =
+      std::min(kBackoffMaxSeconds, std::int64_t{1} << std::min<std::int64_t>(past - 2, 30));
+  return *status.last_restart_time + std::chrono::seconds(seconds);
+}
+
+void refuse_spec(Pass& pass, const std::string& message) {
+  if (pass.before.membership_generation == 0) {
+    fail(pass, "InvalidSpec", message);
+    return;
+  }
+  const api::Condition* told = api::find_condition(pass.before.conditions, "Initialized");
+  if (told != nullptr && !told->status && told->message == message) return;
+  const std::string note = "this operator cannot read the spec; the pods are left as they are";
+  pass.condition("Initialized", false, "InvalidSpec", message);
+  pass.event("Warning", "InvalidSpec", note + ": " + message);
+}
+
+Status check_name(const std::string& name) {
+  if (name.size() > api::kNameMax) {
+    return invalid_argument(
+        fmt::format("metadata.name: {} has {} characters, at most {} leave room for the names of its pods",
+                    name, name.size(), api::kNameMax));
+  }
+  const auto allowed = [](unsigned char c) {
+    return std::islower(c) != 0 || std::isdigit(c) != 0 || c == '-';
+  };
+  if (name.empty() || std::islower(static_cast<unsigned char>(name.front())) == 0 || name.back() == '-' ||
+      !std::all_of(name.begin(), name.end(), allowed)) {
+    return invalid_argument(
+        fmt::format("metadata.name: {} must begin with a letter and hold only lower-case letters, digits and "
+                    "-, as it names a Service",
+                    name));
+  }
+  return {};
+}
+
+}  // namespace muster::op

@@ -1,0 +1,35 @@
+#pragma once  // operator/core/lifecycle.h: the turns in an object's life, as changes of its status; no pods
+              // are touched
+#include <string>
+
+#include "operator/core/pass.h"
+
+namespace muster::op {
+
+// First pass: start time, Initialized, membership generation 1.
+void start(Pass& pass);
+// A new membership generation at once: the pods of the older ones go in later passes, so that a crash between
+// the two steps is harmless.
+enum class Cause { kFailure, kDisruption, kScale };
+// kFailure counts towards `restarts_max` and fails the object when that is used up.
+void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max);
+void suspend(Pass& pass);
+void resume(Pass& pass);  // the active deadline starts anew
+// Terminal conditions; nothing changes after them.
+void succeed(Pass& pass, const std::string& message);
+void fail(Pass& pass, const std::string& reason, const std::string& message);
+
+// True when the active deadline has passed (the object is then failed); else looks again at that time.
+[[nodiscard]] bool deadline_passed(Pass& pass, const std::optional<std::int64_t>& active_deadline_seconds);
+// When pods of the present generation may be created: restarts in a row slow down to one a minute, the first
+// is at once. `after` must hold the counters.
+[[nodiscard]] std::optional<WallTime> create_not_before(const api::JobStatus& status);
+
+// The spec cannot be read. A young object fails with InvalidSpec; one whose pods run (they began under a spec
+// that could be read, so the operator is older than the CRD) is left alone and says so.
+void refuse_spec(Pass& pass, const std::string& message);
+
+// The name becomes that of a Service and part of pod names. Errors: kInvalidArgument.
+[[nodiscard]] Status check_name(const std::string& name);
+
+}  // namespace muster::op

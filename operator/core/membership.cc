@@ -1,0 +1,107 @@
+// operator/core/membership.cc: which pods belong to the present membership generation, which must go
+#include "operator/core/membership.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "operator/core/failure_policy.h"
+
+namespace muster::op {
+namespace {
+
+constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
+constexpr auto kNameTakenLook = std::chrono::seconds(30);
+
+// Why the pods are not all ready: the first reason that a person can act upon.
+std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>& pods,
+                                                   const std::string& counted) {
+  for (const Pod* pod : pods) {
+    if (pod->phase == PodPhase::kPending && !pod->reason.empty())
+      return {pod->reason, fmt::format("{}; {}: {}", counted, pod->name,
+                                       pod->message.empty() ? pod->reason : pod->message)};
+  }
+  return {"WaitingForPods", counted};
+}
+
+// A child's name that another owner holds; empty when there is none.
+std::string conflict_of(const Pass& pass) {
+  std::string taken;
+  if (pass.seen.service == ServiceState::kForeign)
+    taken = "Service " + pass.meta.name;
+  else if (!pass.seen.foreign.empty())
+    taken = pass.seen.foreign.front();
+  if (taken.empty()) return taken;
+  return taken + " exists and belongs to something else; delete it or rename this object";
+}
+
+bool is_camel_case(const std::string& reason) {
+  return !reason.empty() &&
+         std::all_of(reason.begin(), reason.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
+}
+
+}  // namespace
+
+Membership membership_of(const std::vector<Pod>& pods, const std::string& role, std::int64_t generation) {
+  Membership members;
+  for (const Pod& pod : pods) {
+    if (pod.role != role) continue;
+    if (pod.generation > generation) members.stale = true;
+    if (pod.generation == generation) members.current.push_back(&pod);
+    if (pod.generation < generation) members.older.push_back(&pod);
+  }
+  const auto by_index = [](const Pod* a, const Pod* b) { return a->index < b->index; };
+  std::sort(members.current.begin(), members.current.end(), by_index);
+  std::sort(members.older.begin(), members.older.end(), by_index);
+  return members;
+}
+
+void remove_pod(Pass& pass, const Pod& pod) {
+  if (!pod.deletion) {
+    pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = std::nullopt});
+  } else if (force_delete_due(pod, pass.seen.now)) {
+    pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = 0});
+    pass.event("Warning", "ForceDeleted",
+               fmt::format("pod {} is deleted by force: its node is lost", pod.name));
+  } else {
+    pass.again_at(std::max(*pod.deletion, pass.seen.now) + kTerminatingLook);
+  }
+}
+
+bool name_taken(Pass& pass) {
+  const std::string message = conflict_of(pass);
+  if (message.empty()) return false;
+  const api::Condition* told = api::find_condition(pass.before.conditions, "PodsReady");
+  if (told == nullptr || told->reason != "NameConflict") pass.event("Warning", "NameConflict", message);
+  pass.again_at(pass.seen.now + kNameTakenLook);
+  return true;
+}
+
+void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running) {
+  api::JobStatus& status = pass.after;
+  const auto is_live = [](const Pod* pod) { return fate_of(*pod) == PodFate::kAlive; };
+  const auto is_ready = [&](const Pod* pod) { return is_live(pod) && pod->ready; };
+  const auto is_done = [](const Pod* pod) { return fate_of(*pod) == PodFate::kSucceeded; };
+  const auto done = std::count_if(pods.begin(), pods.end(), is_done);
+  status.replicas = std::count_if(pods.begin(), pods.end(), is_live);
+  status.ready_replicas = std::count_if(pods.begin(), pods.end(), is_ready);
+  status.ready = fmt::format("{}/{}", status.ready_replicas, wanted);
+  const std::string counted = fmt::format("{} of {} pods are ready", status.ready_replicas, wanted);
+  if (const std::string conflict = conflict_of(pass); !conflict.empty()) {
+    pass.condition("PodsReady", false, "NameConflict", conflict);
+  } else if (status.ready_replicas + done >= wanted) {
+    pass.condition("PodsReady", true, "AllReady",
+                   done == 0 ? counted : fmt::format("{}, {} are done", counted, done));
+  } else {
+    auto [reason, message] = waiting_reason(pods, counted);
+    pass.condition("PodsReady", false, is_camel_case(reason) ? reason : "WaitingForPods", message);
+  }
+  if (!running) return;
+  status.phase = "Running";
+  pass.condition("Running", true, "PodsRunning", "all pods of the membership generation are running");
+  if (api::is_true(status.conditions, "Restarting"))
+    pass.condition("Restarting", false, "Restarted",
+                   fmt::format("running in membership generation {}", status.membership_generation));
+}
+
+}  // namespace muster::op

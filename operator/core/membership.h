@@ -1,0 +1,30 @@
+#pragma once  // operator/core/membership.h: which pods belong to the present membership generation, which
+              // must go
+#include <vector>
+
+#include "operator/core/pass.h"
+
+namespace muster::op {
+
+struct Membership {
+  std::vector<const Pod*> current;  // of the status' membership generation, sorted by index
+  std::vector<const Pod*> older;
+  bool stale = false;  // a pod is of a newer generation than the status: the snapshot mixes two instants
+};
+
+// Sorts the pods of `role` by generation.
+[[nodiscard]] Membership membership_of(const std::vector<Pod>& pods, const std::string& role,
+                                       std::int64_t generation);
+
+// Deletes a pod unless that is under way already; one whose node is lost is deleted by force, or looked at
+// again.
+void remove_pod(Pass& pass, const Pod& pod);
+
+// True when another owner holds the name of a child, so nothing can be created; tells it in one event, and
+// tell_readiness in condition PodsReady.
+[[nodiscard]] bool name_taken(Pass& pass);
+
+// Sets Running, PodsReady, Restarting, phase and the ready counts from the pods that should exist.
+void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running);
+
+}  // namespace muster::op

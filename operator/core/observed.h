@@ -1,0 +1,72 @@
+#pragma once  // operator/core/observed.h: what one pass sees: one listing, one instant
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "operator/api/distributed_job.h"
+#include "operator/api/federated_round.h"
+#include "operator/core/agent.h"
+
+namespace muster::op {
+
+enum class PodPhase { kPending, kRunning, kSucceeded, kFailed, kUnknown };
+
+struct ContainerEnd {  // the terminated state of the role's container
+  std::int64_t exit_code = 0;
+  std::string reason;   // Error, OOMKilled, ContainerCannotRun, ...
+  std::string message;  // the termination message
+  std::optional<WallTime> finished;
+};
+
+struct Pod {
+  std::string name, uid;
+  std::string role;             // label muster.dev/role: worker, aggregator, client
+  std::int64_t index = -1;      // label muster.dev/index
+  std::int64_t generation = 0;  // label muster.dev/generation
+  std::int64_t attempt = 0;     // annotation muster.dev/attempt (client pods)
+  std::int64_t world_size = 0;  // annotation muster.dev/world-size (workers)
+  PodPhase phase = PodPhase::kPending;
+  bool ready = false;  // condition Ready
+  std::string ip, node;
+  std::optional<WallTime> created;
+  std::optional<WallTime> deletion;  // deletionTimestamp: the instant by which it should be gone
+  std::optional<ContainerEnd> end;
+  bool disrupted = false;  // condition DisruptionTarget, or status.reason Evicted, Preempting, NodeLost, ...
+  std::string reason;      // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
+  std::string message;     // the sentence that goes with `reason`
+};
+
+// The facts of a v1 Pod that core judges by. The controller owner must have uid `owner_uid`, otherwise
+// nullopt: the pod is not ours. Tolerates absent fields.
+[[nodiscard]] std::optional<Pod> pod_from_json(const Json& pod, const std::string& owner_uid);
+
+enum class ServiceState { kAbsent, kOurs, kForeign };
+
+struct PodDefaults {  // of the operator's own configuration (flags)
+  std::string worker_image = "muster-worker:latest";
+  std::string aggregator_image = "muster-aggregator:latest";
+  std::string device_image = "muster-device:latest";
+};
+
+struct Observed {
+  WallTime now;
+  std::vector<Pod> pods;                         // owned by the object, any generation, any order
+  ServiceState service = ServiceState::kAbsent;  // the Service named like the object
+  std::map<std::string, AgentStatus> agents;     // by pod uid: the last status of each Agent that answered
+  std::vector<std::string> foreign;              // child names that a create found taken by another owner
+  std::optional<WallTime> last_status_write;     // when this process last wrote the status; paces progress
+  PodDefaults defaults;
+};
+
+struct ObservedJob : Observed {
+  api::DistributedJob job;
+};
+
+struct ObservedRound : Observed {
+  api::FederatedRound round;
+};
+
+}  // namespace muster::op

@@ -1,0 +1,39 @@
+#pragma once  // operator/core/pass.h: one pass over one object: what it saw, what it decided, the status it
+              // will write
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/core/action.h"
+#include "operator/core/observed.h"
+
+namespace muster::op {
+
+struct Pass {
+  const Observed& seen;
+  const api::ObjectMeta& meta;
+  const char* kind;  // DistributedJob | FederatedRound
+  const api::JobStatus& before;
+  api::JobStatus after;  // starts as `before`
+  Decision decision;
+  std::vector<EmitEvent> events;
+
+  Pass(const Observed& observed, const api::ObjectMeta& object, const char* kind_name,
+       const api::JobStatus& status)
+      : seen(observed), meta(object), kind(kind_name), before(status), after(status) {}
+
+  void act(Action action) { decision.actions.push_back(std::move(action)); }
+  void event(const char* type, const std::string& reason, const std::string& message) {
+    events.push_back({type, reason, message});
+  }
+  // Sets a condition of `after`.
+  void condition(const char* type, bool status, const std::string& reason, const std::string& message);
+  // Come back at `when` at the latest.
+  void again_at(WallTime when);
+};
+
+// Ends the pass: appends the status write, if there is something to say, and the events.
+// A change of phase, conditions or counters is written at once; mere progress at most once a second.
+[[nodiscard]] Decision land(Pass&& pass);
+
+}  // namespace muster::op

@@ -1,0 +1,194 @@
+// operator/core/pod_plan.cc: the manifests of an object's children: one headless Service, its pods
+#include "operator/core/pod_plan.h"
+
+#include <fmt/format.h>
+
+#include <utility>
+#include <vector>
+
+#include "operator/api/pod_template.h"
+#include "operator/core/labels.h"
+
+namespace muster::op {
+namespace {
+
+// Ports of Muster's programs: common/platform/pod.h has the same; core does not include a platform header.
+constexpr std::pair<const char*, int> kPorts[] = {{"control", 8470}, {"data", 8471}, {"metrics", 8472}};
+constexpr std::int64_t kNobody = 65532;  // the user of Muster's images
+
+void set_default(Json& object, const char* name, Json value) {
+  if (!object.contains(name) || object[name].is_null()) object[name] = std::move(value);
+}
+
+Json& child_object(Json& object, const char* name) {
+  set_default(object, name, Json::object());
+  return object[name];
+}
+
+Json owner_references(const api::ObjectMeta& owner, const std::string& kind) {
+  return Json::array({{{"apiVersion", api::kGroupVersion},
+                       {"kind", kind},
+                       {"name", owner.name},
+                       {"uid", owner.uid},
+                       {"controller", true},
+                       {"blockOwnerDeletion", true}}});
+}
+
+Json object_labels(const api::ObjectMeta& owner, const std::string& kind) {
+  return {{kManagedByLabel, kManagedBy},
+          {kJobNameLabel, owner.name},
+          {kJobUidLabel, owner.uid},
+          {kJobKindLabel, kind}};
+}
+
+Json variable(const char* name, std::string value) { return {{"name", name}, {"value", std::move(value)}}; }
+
+Json field_variable(const char* name, const char* path) {
+  return {{"name", name}, {"valueFrom", {{"fieldRef", {{"fieldPath", path}}}}}};
+}
+
+Json environment(const PodPlan& plan) {
+  Json env = Json::array(
+      {field_variable("MUSTER_POD_NAME", "metadata.name"), field_variable("MUSTER_POD_IP", "status.podIP"),
+       variable("MUSTER_JOB_NAME", plan.owner.name), variable("MUSTER_JOB_UID", plan.owner.uid),
+       variable("MUSTER_GENERATION", std::to_string(plan.generation)), variable("MUSTER_ROLE", plan.role)});
+  if (plan.image_is_ours) return env;
+  const std::string master = pod_name(plan.owner.name, plan.role, 0) + "." + plan.owner.name;
+  const std::string port = std::to_string(kRendezvousPort);
+  const std::string rank = std::to_string(plan.index);
+  const std::string size = std::to_string(plan.world_size);
+  for (auto& [name, value] : std::vector<std::pair<const char*, std::string>>{{"MASTER_ADDR", master},
+                                                                              {"MASTER_PORT", port},
+                                                                              {"RANK", rank},
+                                                                              {"WORLD_SIZE", size},
+                                                                              {"LOCAL_RANK", "0"},
+                                                                              {"LOCAL_WORLD_SIZE", "1"},
+                                                                              {"NODE_RANK", rank},
+                                                                              {"PET_NNODES", size},
+                                                                              {"PET_NPROC_PER_NODE", "1"},
+                                                                              {"PET_NODE_RANK", rank},
+                                                                              {"PET_MASTER_ADDR", master},
+                                                                              {"PET_MASTER_PORT", port}})
+    env.push_back(variable(name, value));
+  return env;
+}
+
+// Ours come first, so that the user's variables can refer to them.
+void add_environment(Json& containers, const Json& env) {
+  for (Json& container : containers) {
+    Json all = env;
+    if (const auto own = container.find("env"); own != container.end() && own->is_array())
+      for (const Json& item : *own) all.push_back(item);
+    container["env"] = std::move(all);
+  }
+}
+
+void complete_own_container(Json& container, const PodPlan& plan, bool user_set_by_pod) {
+  set_default(container, "name", plan.role);
+  if (!container.contains("image") || container["image"].is_null() || container["image"] == "")
+    container["image"] = plan.default_image;
+  if (!container.contains("ports")) {
+    for (const auto& [name, port] : kPorts)
+      container["ports"].push_back({{"name", name}, {"containerPort", port}});
+  }
+  Json& security = child_object(container, "securityContext");
+  set_default(security, "allowPrivilegeEscalation", false);
+  set_default(security, "capabilities", {{"drop", Json::array({"ALL"})}});
+  if (!user_set_by_pod) {
+    set_default(security, "runAsNonRoot", true);
+    if (security["runAsNonRoot"] == true) set_default(security, "runAsUser", kNobody);
+  }
+}
+
+// The pod's part of `restricted`; fsGroup lets the unprivileged user write to a mounted claim.
+void complete_own_pod(Json& spec) {
+  set_default(spec, "automountServiceAccountToken", false);
+  Json& security = child_object(spec, "securityContext");
+  set_default(security, "seccompProfile", {{"type", "RuntimeDefault"}});
+  set_default(security, "fsGroup", kNobody);
+  set_default(security, "fsGroupChangePolicy", "OnRootMismatch");
+}
+
+Json pod_spec(const PodPlan& plan) {
+  Json pod_template = plan.pod_template.is_object() ? plan.pod_template : Json::object();
+  Json spec = child_object(pod_template, "spec");
+  spec["restartPolicy"] = "Never";
+  spec["hostname"] = pod_name(plan.owner.name, plan.role, plan.index);
+  spec["subdomain"] = plan.owner.name;
+  set_default(spec, "containers", Json::array());
+  Json& containers = spec["containers"];
+  if (containers.empty()) containers.push_back({{"name", plan.role}});
+  Json& main = containers[api::role_container(containers, plan.role)];
+  set_default(main, "terminationMessagePolicy", "FallbackToLogsOnError");
+  if (plan.image_is_ours) {
+    const Json& security = child_object(spec, "securityContext");
+    complete_own_container(main, plan, security.contains("runAsUser") || security.contains("runAsNonRoot"));
+    complete_own_pod(spec);
+  }
+  const Json env = environment(plan);
+  add_environment(containers, env);
+  if (spec.contains("initContainers") && spec["initContainers"].is_array())
+    add_environment(spec["initContainers"], env);
+  return spec;
+}
+
+}  // namespace
+
+std::string pod_name(const std::string& owner, const std::string& role, std::int64_t index) {
+  return fmt::format("{}-{}-{}", owner, role, index);
+}
+
+std::string host_port(const std::string& ip, int port) {
+  return ip.find(':') == std::string::npos ? fmt::format("{}:{}", ip, port)
+                                           : fmt::format("[{}]:{}", ip, port);
+}
+
+Json pod_manifest(const PodPlan& plan) {
+  Json metadata = Json::object();
+  if (plan.pod_template.is_object() && plan.pod_template.contains("metadata") &&
+      plan.pod_template["metadata"].is_object())
+    metadata = plan.pod_template["metadata"];
+  metadata.erase("creationTimestamp");
+  metadata["name"] = pod_name(plan.owner.name, plan.role, plan.index);
+  metadata["namespace"] = plan.owner.ns;
+  Json& labels = child_object(metadata, "labels");
+  labels.update(object_labels(plan.owner, plan.kind));
+  labels[kRoleLabel] = plan.role;
+  labels[kIndexLabel] = std::to_string(plan.index);
+  labels[kGenerationLabel] = std::to_string(plan.generation);
+  if (plan.attempt > 0)
+    child_object(metadata, "annotations")[kAttemptAnnotation] = std::to_string(plan.attempt);
+  if (plan.world_size > 0)
+    child_object(metadata, "annotations")[kWorldSizeAnnotation] = std::to_string(plan.world_size);
+  metadata["ownerReferences"] = owner_references(plan.owner, plan.kind);
+  return {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(metadata)}, {"spec", pod_spec(plan)}};
+}
+
+Json service_manifest(const api::ObjectMeta& owner, const std::string& kind, bool image_is_ours) {
+  Json ports = Json::array();
+  if (image_is_ours) {
+    for (const auto& [name, port] : kPorts)
+      ports.push_back({{"name", name}, {"port", port}, {"protocol", "TCP"}});
+  } else {
+    ports.push_back({{"name", "rendezvous"}, {"port", kRendezvousPort}, {"protocol", "TCP"}});
+  }
+  return {{"apiVersion", "v1"},
+          {"kind", "Service"},
+          {"metadata",
+           {{"name", owner.name},
+            {"namespace", owner.ns},
+            {"labels", object_labels(owner, kind)},
+            {"ownerReferences", owner_references(owner, kind)}}},
+          {"spec",
+           {{"clusterIP", "None"},
+            {"publishNotReadyAddresses", true},
+            {"selector", {{kJobUidLabel, owner.uid}}},
+            {"ports", std::move(ports)}}}};
+}
+
+std::string selector_of(const api::ObjectMeta& owner, const std::string& role) {
+  std::string selector = fmt::format("{}={}", kJobUidLabel, owner.uid);
+  return role.empty() ? selector : fmt::format("{},{}={}", selector, kRoleLabel, role);
+}
+
+}  // namespace muster::op

@@ -1,0 +1,41 @@
+#pragma once  // operator/core/pod_plan.h: the manifests of an object's children: one headless Service, its
+              // pods
+#include <cstdint>
+#include <string>
+
+#include "operator/core/observed.h"
+
+namespace muster::op {
+
+inline constexpr int kRendezvousPort = 29500;  // MASTER_PORT, the one that torch.distributed uses by custom
+
+struct PodPlan {
+  const api::ObjectMeta& owner;
+  std::string kind;  // of the owner
+  std::string role;  // worker, aggregator, client
+  std::int64_t index = 0;
+  std::int64_t generation = 1;
+  std::int64_t attempt = 0;     // clients
+  std::int64_t world_size = 0;  // workers; 0: not told
+  const Json& pod_template;     // validated (operator/api/pod_template.h)
+  bool image_is_ours =
+      true;  // Muster's program: fill in image and security context; else the rendezvous variables
+  std::string default_image;
+};
+
+// "<object>-<role>-<index>", also the pod's hostname.
+[[nodiscard]] std::string pod_name(const std::string& owner, const std::string& role, std::int64_t index);
+[[nodiscard]] std::string host_port(const std::string& ip, int port);  // brackets an IPv6 address
+
+// The pod contract of ARCHITECTURE.md on top of the user's template, whose own values win where both say
+// something. Our containers get what Pod Security `restricted` asks for where the template is silent.
+[[nodiscard]] Json pod_manifest(const PodPlan& plan);
+
+// Headless, named like the object, with addresses of pods that are not ready yet (ranks meet before that).
+[[nodiscard]] Json service_manifest(const api::ObjectMeta& owner, const std::string& kind,
+                                    bool image_is_ours);
+
+// The label selector of the object's pods of `role` (empty: of all roles), for status.selector.
+[[nodiscard]] std::string selector_of(const api::ObjectMeta& owner, const std::string& role);
+
+}  // namespace muster::op

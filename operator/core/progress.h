@@ -1,0 +1,23 @@
+#pragma once  // operator/core/progress.h: what the agents tell, folded into status.progress and
+              // status.history
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/core/pass.h"
+
+namespace muster::op {
+
+// The pod's newest word of its membership generation: its Agent's, or, when it has ended well, its last
+// words.
+[[nodiscard]] std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod);
+
+// Steps, loss and rates come from rank 0; bytes are those of all workers. Nothing heard: progress stays.
+void fold_workers(Pass& pass, const std::vector<const Pod*>& workers);
+void fold_aggregator(Pass& pass, const Pod& aggregator);
+
+// Workers that ended with different parameters; the sentence names two of them. nullopt: all that told agree.
+[[nodiscard]] std::optional<std::string> parameters_diverged(const Pass& pass,
+                                                             const std::vector<const Pod*>& workers);
+
+}  // namespace muster::op

@@ -1,0 +1,224 @@
+// operator/core/reconcile_distributed_job.cc: what to do next for one DistributedJob
+#include "operator/core/reconcile_distributed_job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "operator/core/failure_policy.h"
+#include "operator/core/lifecycle.h"
+#include "operator/core/membership.h"
+#include "operator/core/pod_plan.h"
+#include "operator/core/progress.h"
+#include "operator/core/ttl.h"
+
+namespace muster::op {
+namespace {
+
+constexpr const char* kKind = "DistributedJob";
+constexpr const char* kRole = "worker";
+constexpr int kDataPort = 8471;
+constexpr std::int64_t kRetryExit = 75;  // a worker that lost a peer: a consequence, seldom the cause
+constexpr auto kStaleLook = std::chrono::milliseconds(200);
+
+const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate) {
+  const Pod* first = nullptr;
+  const auto key = [](const Pod& pod) {  // causes before consequences, then by the time of their end
+    const bool consequence = pod.end && pod.end->exit_code == kRetryExit;
+    return std::pair(consequence, pod.end && pod.end->finished ? *pod.end->finished : WallTime::max());
+  };
+  for (const Pod* pod : pods) {
+    if (fate_of(*pod) == fate && (first == nullptr || key(*pod) < key(*first))) first = pod;
+  }
+  return first;
+}
+
+// The membership ran to its end: as many pods as it had members, all successful.
+bool all_succeeded(const std::vector<const Pod*>& workers, std::int64_t replicas) {
+  if (workers.empty()) return false;
+  const std::int64_t members = workers.front()->world_size > 0 ? workers.front()->world_size : replicas;
+  return std::ssize(workers) == members && std::all_of(workers.begin(), workers.end(), [](const Pod* pod) {
+           return fate_of(*pod) == PodFate::kSucceeded;
+         });
+}
+
+// True when the pass is over: the job failed, or its membership starts anew.
+bool judge(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  if (const Pod* pod = first_of(workers, PodFate::kPermanent)) {
+    fail(pass, "PodFailedPermanently", end_of(*pod) + "; a restart would not help");
+    return true;
+  }
+  const Pod* failed = first_of(workers, PodFate::kFailed);
+  const Pod* disrupted = first_of(workers, PodFate::kDisrupted);
+  const std::int64_t replicas = spec.workers.replicas;
+  const auto resized = std::find_if(workers.begin(), workers.end(), [&](const Pod* pod) {
+    return pod->world_size != 0 && pod->world_size != replicas;
+  });
+  const bool formed = pass.before.formed_generation == pass.after.membership_generation;
+  const bool lost = formed && resized == workers.end() && std::ssize(workers) < replicas;
+  const bool only_consequences = failed != nullptr && failed->end && failed->end->exit_code == kRetryExit;
+  if (failed != nullptr && !(only_consequences && (disrupted != nullptr || lost))) {
+    restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);
+  } else if (disrupted != nullptr) {
+    restart(pass, Cause::kDisruption, end_of(*disrupted), 0);
+  } else if (resized != workers.end()) {
+    const std::string message = fmt::format("from {} to {} workers", (*resized)->world_size, replicas);
+    restart(pass, Cause::kScale, message, 0);
+  } else if (lost) {
+    restart(pass, Cause::kDisruption,
+            fmt::format("{} of {} workers are gone", replicas - std::ssize(workers), replicas), 0);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+// Creates what is missing, once every pod of an older generation is gone: two pods of one rank break a
+// rendezvous.
+void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membership& members) {
+  for (const Pod* pod : members.older) remove_pod(pass, *pod);
+  const bool ours = spec.training.has_value();
+  if (name_taken(pass)) return;
+  if (pass.seen.service == ServiceState::kAbsent)
+    pass.act(CreateService{service_manifest(pass.meta, kKind, ours)});
+  if (!members.older.empty()) return;
+  if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
+    pass.again_at(*when);
+    return;
+  }
+  std::set<std::int64_t> present;
+  for (const Pod* pod : members.current) present.insert(pod->index);
+  std::int64_t created = 0;
+  for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
+    if (present.contains(index)) continue;
+    ++created;
+    pass.act(CreatePod{pod_manifest({.owner = pass.meta,
+                                     .kind = kKind,
+                                     .role = kRole,
+                                     .index = index,
+                                     .generation = pass.after.membership_generation,
+                                     .attempt = 0,
+                                     .world_size = spec.workers.replicas,
+                                     .pod_template = spec.workers.pod_template,
+                                     .image_is_ours = ours,
+                                     .default_image = pass.seen.defaults.worker_image})});
+  }
+  if (created > 0) {
+    pass.event("Normal", "PodsCreated",
+               fmt::format("created {} pods of membership generation {}", created,
+                           pass.after.membership_generation));
+  }
+}
+
+// Ranks and peers, once every member has an address and its Agent answers.
+void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  for (const Pod* pod : workers) {
+    if (!pod->ip.empty() && fate_of(*pod) == PodFate::kAlive)
+      pass.decision.agents.push_back({.pod = pod->name, .uid = pod->uid, .ip = pod->ip});
+  }
+  const std::int64_t generation = pass.before.membership_generation;
+  if (pass.before.formed_generation != generation || std::ssize(workers) != spec.workers.replicas) return;
+  std::vector<std::string> peers;
+  for (const Pod* pod : workers) {
+    const bool answers = pass.seen.agents.contains(pod->uid) || pod->phase == PodPhase::kSucceeded;
+    if (pod->ip.empty() || !answers) return;
+    peers.push_back(host_port(pod->ip, kDataPort));
+  }
+  const std::string training = to_json(*spec.training).dump();
+  const std::string synchronization = to_json(spec.synchronization).dump();
+  for (const Pod* pod : workers) {
+    const auto agent = pass.seen.agents.find(pod->uid);
+    if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
+    if (agent->second.generation >= generation) continue;
+    pass.act(ConfigurePod{.pod = pod->name,
+                          .uid = pod->uid,
+                          .ip = pod->ip,
+                          .assignment = {.ns = pass.meta.ns,
+                                         .name = pass.meta.name,
+                                         .uid = pass.meta.uid,
+                                         .generation = generation,
+                                         .role = WorkerAssignment{.rank = pod->index,
+                                                                  .peers = peers,
+                                                                  .training = training,
+                                                                  .synchronization = synchronization}}});
+  }
+}
+
+bool all_running(const std::vector<const Pod*>& workers, std::int64_t replicas) {
+  const auto began = [](const Pod* pod) {
+    return pod->phase == PodPhase::kRunning || pod->phase == PodPhase::kSucceeded;
+  };
+  return std::ssize(workers) == replicas && std::all_of(workers.begin(), workers.end(), began);
+}
+
+void conclude(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  if (spec.training) {
+    fold_workers(pass, workers);
+    if (const auto diverged = parameters_diverged(pass, workers)) {
+      fail(pass, "ParametersDiverged", *diverged);
+      return;
+    }
+  }
+  succeed(pass, fmt::format("all {} workers succeeded", workers.size()));
+}
+
+bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
+  if (!spec.suspend) return false;
+  suspend(pass);
+  if (pass.before.phase ==
+      "Suspended")  // the status landed first: a crash in between deletes no running work unannounced
+    for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
+  return true;
+}
+
+void run(Pass& pass, const api::DistributedJobSpec& spec) {
+  if (spec.suspend && pass.before.membership_generation == 0) {
+    suspended(pass, spec);
+    return;
+  }
+  start(pass);
+  const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
+  if (members.stale) {  // a newer pass of ours wrote a status that this snapshot has not seen
+    pass.after = pass.before;
+    pass.again_at(pass.seen.now + kStaleLook);
+    return;
+  }
+  if (all_succeeded(members.current, spec.workers.replicas)) return conclude(pass, spec, members.current);
+  if (suspended(pass, spec)) return;
+  resume(pass);
+  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds)) return;
+  if (judge(pass, spec, members.current)) return;
+  create_missing(pass, spec, members);
+  const bool complete = std::ssize(members.current) == spec.workers.replicas;
+  if (complete) pass.after.formed_generation = pass.after.membership_generation;
+  if (spec.training) {
+    configure(pass, spec, members.current);
+    fold_workers(pass, members.current);
+  }
+  tell_readiness(pass, members.current, spec.workers.replicas,
+                 all_running(members.current, spec.workers.replicas));
+}
+
+}  // namespace
+
+Decision reconcile(const ObservedJob& seen) {
+  Pass pass(seen, seen.job.meta, kKind, seen.job.status);
+  if (seen.job.meta.deletion) return {};
+  if (seen.job.status.finished()) {
+    clean_up(pass, seen.job.spec ? seen.job.spec->run_policy : api::RunPolicy{});
+    return land(std::move(pass));
+  }
+  pass.after.observed_generation = seen.job.meta.generation;
+  pass.after.selector = selector_of(seen.job.meta, kRole);
+  if (const Status name = check_name(seen.job.meta.name); !name) {
+    fail(pass, "InvalidSpec", name.error().message);
+  } else if (!seen.job.spec) {
+    refuse_spec(pass, seen.job.spec.error().message);
+  } else {
+    run(pass, *seen.job.spec);
+  }
+  return land(std::move(pass));
+}
+
+}  // namespace muster::op

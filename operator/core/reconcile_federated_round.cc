@@ -1,0 +1,197 @@
+// operator/core/reconcile_federated_round.cc: what to do next for one FederatedRound
+#include "operator/core/reconcile_federated_round.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "operator/core/client_pods.h"
+#include "operator/core/failure_policy.h"
+#include "operator/core/lifecycle.h"
+#include "operator/core/membership.h"
+#include "operator/core/pod_plan.h"
+#include "operator/core/progress.h"
+#include "operator/core/ttl.h"
+
+namespace muster::op {
+namespace {
+
+constexpr const char* kKind = "FederatedRound";
+constexpr const char* kRole = "aggregator";
+constexpr int kDataPort = 8471;
+constexpr auto kStaleLook = std::chrono::milliseconds(200);
+
+// True when the pass is over: the federation failed, or its aggregator starts anew.
+bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Membership& members) {
+  if (members.current.empty()) {
+    if (pass.before.formed_generation != pass.after.membership_generation) return false;
+    restart(pass, Cause::kDisruption, "the aggregator pod is gone", 0);
+    return true;
+  }
+  const Pod& pod = *members.current.front();
+  switch (fate_of(pod)) {
+    case PodFate::kPermanent:
+      fail(pass, "PodFailedPermanently", end_of(pod) + "; a restart would not help");
+      return true;
+    case PodFate::kFailed:
+      restart(pass, Cause::kFailure, end_of(pod), spec.run_policy.max_restarts);
+      return true;
+    case PodFate::kDisrupted: restart(pass, Cause::kDisruption, end_of(pod), 0); return true;
+    case PodFate::kAlive:
+    case PodFate::kSucceeded: return false;
+  }
+  return false;
+}
+
+void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Membership& members) {
+  if (!members.current.empty() || !members.older.empty()) return;
+  if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
+    pass.again_at(*when);
+    return;
+  }
+  pass.act(CreatePod{pod_manifest({.owner = pass.meta,
+                                   .kind = kKind,
+                                   .role = kRole,
+                                   .index = 0,
+                                   .generation = pass.after.membership_generation,
+                                   .attempt = 0,
+                                   .world_size = 0,
+                                   .pod_template = spec.aggregator_template,
+                                   .image_is_ours = true,
+                                   .default_image = pass.seen.defaults.aggregator_image})});
+  pass.event("Normal", "PodsCreated",
+             fmt::format("created the aggregator pod of generation {}", pass.after.membership_generation));
+}
+
+Assignment assignment(const Pass& pass, decltype(Assignment::role) role) {
+  return {.ns = pass.meta.ns,
+          .name = pass.meta.name,
+          .uid = pass.meta.uid,
+          .generation = pass.before.membership_generation,
+          .role = std::move(role)};
+}
+
+// The aggregator first; the clients once it has its part, so that the address they get answers.
+void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggregator,
+               const std::vector<const Pod*>& clients) {
+  const auto watch = [&](const Pod& pod) {
+    if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
+      pass.decision.agents.push_back({.pod = pod.name, .uid = pod.uid, .ip = pod.ip});
+  };
+  watch(aggregator);
+  for (const Pod* client : clients) watch(*client);
+  const std::int64_t generation = pass.before.membership_generation;
+  const auto agent = pass.seen.agents.find(aggregator.uid);
+  if (pass.before.formed_generation != generation || aggregator.ip.empty() ||
+      agent == pass.seen.agents.end() || fate_of(aggregator) != PodFate::kAlive)
+    return;
+  const std::string federation = to_json(spec.federation).dump();
+  if (agent->second.generation < generation) {
+    pass.act(ConfigurePod{.pod = aggregator.name,
+                          .uid = aggregator.uid,
+                          .ip = aggregator.ip,
+                          .assignment = assignment(pass, AggregatorAssignment{.federation = federation})});
+    return;
+  }
+  for (const Pod* client : clients) {
+    const auto known = pass.seen.agents.find(client->uid);
+    if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())
+      continue;
+    if (known->second.generation >= generation) continue;
+    const std::int64_t first = client->index * spec.clients_per_pod;
+    const std::int64_t count = std::min(spec.clients_per_pod, spec.federation.clients - first);
+    ClientAssignment part{.aggregator = host_port(aggregator.ip, kDataPort),
+                          .first_client = first,
+                          .clients = count,
+                          .federation = federation};
+    pass.act(ConfigurePod{.pod = client->name,
+                          .uid = client->uid,
+                          .ip = client->ip,
+                          .assignment = assignment(pass, std::move(part))});
+  }
+}
+
+void conclude(Pass& pass, const Pod& aggregator) {
+  fold_aggregator(pass, aggregator);
+  const Json& progress = pass.after.progress;
+  std::string message = "the aggregator succeeded";
+  if (progress.is_object() && progress.contains("round")) {
+    message = fmt::format("{} of {} rounds committed", progress["round"].get<std::int64_t>(),
+                          progress.value("rounds", std::int64_t{0}));
+    if (progress.value("targetReached", false)) message += ", the target is reached";
+    if (progress.contains("accuracy"))
+      message += fmt::format(", accuracy {}", progress["accuracy"].get<double>());
+  }
+  succeed(pass, message);
+}
+
+bool suspended(Pass& pass, const api::FederatedRoundSpec& spec) {
+  if (!spec.suspend) return false;
+  suspend(pass);
+  if (pass.before.phase == "Suspended")
+    for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
+  return true;
+}
+
+void run(Pass& pass, const api::FederatedRoundSpec& spec) {
+  if (spec.suspend && pass.before.membership_generation == 0) {
+    suspended(pass, spec);
+    return;
+  }
+  start(pass);
+  const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
+  const Membership clients = membership_of(pass.seen.pods, "client", pass.after.membership_generation);
+  if (members.stale || clients.stale) {
+    pass.after = pass.before;
+    pass.again_at(pass.seen.now + kStaleLook);
+    return;
+  }
+  if (!members.current.empty() && fate_of(*members.current.front()) == PodFate::kSucceeded)
+    return conclude(pass, *members.current.front());
+  if (suspended(pass, spec)) return;
+  resume(pass);
+  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds)) return;
+  if (judge_aggregator(pass, spec, members) || judge_clients(pass, clients)) return;
+  for (const Pod* pod : members.older) remove_pod(pass, *pod);
+  remove_outdated_clients(pass, clients);
+  if (!name_taken(pass)) {
+    if (pass.seen.service == ServiceState::kAbsent)
+      pass.act(CreateService{service_manifest(pass.meta, kKind, true)});
+    create_aggregator(pass, spec, members);
+    create_clients(pass, spec, clients);
+  }
+  std::vector<const Pod*> wanted = clients.current;
+  bool running = false;
+  if (!members.current.empty()) {
+    const Pod& aggregator = *members.current.front();
+    pass.after.formed_generation = pass.after.membership_generation;
+    running = aggregator.phase == PodPhase::kRunning;
+    configure(pass, spec, aggregator, clients.current);
+    fold_aggregator(pass, aggregator);
+    wanted.insert(wanted.begin(), &aggregator);
+  }
+  tell_readiness(pass, wanted, spec.client_pods() + 1, running);
+}
+
+}  // namespace
+
+Decision reconcile(const ObservedRound& seen) {
+  Pass pass(seen, seen.round.meta, kKind, seen.round.status);
+  if (seen.round.meta.deletion) return {};
+  if (seen.round.status.finished()) {
+    clean_up(pass, seen.round.spec ? seen.round.spec->run_policy : api::RunPolicy{});
+    return land(std::move(pass));
+  }
+  pass.after.observed_generation = seen.round.meta.generation;
+  pass.after.selector = selector_of(seen.round.meta, "");
+  if (const Status name = check_name(seen.round.meta.name); !name) {
+    fail(pass, "InvalidSpec", name.error().message);
+  } else if (!seen.round.spec) {
+    refuse_spec(pass, seen.round.spec.error().message);
+  } else {
+    run(pass, *seen.round.spec);
+  }
+  return land(std::move(pass));
+}
+
+}  // namespace muster::op

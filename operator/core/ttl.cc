@@ -1,0 +1,30 @@
+// operator/core/ttl.cc: what remains to do for an object that is done
+#include "operator/core/ttl.h"
+
+#include "operator/core/failure_policy.h"
+#include "operator/core/membership.h"
+
+namespace muster::op {
+
+void clean_up(Pass& pass, const api::RunPolicy& policy) {
+  // kubectl wait believes a condition only when it is of the present generation; what it says does not
+  // change.
+  pass.after.observed_generation = pass.meta.generation;
+  for (api::Condition& condition : pass.after.conditions)
+    condition.observed_generation = pass.meta.generation;
+  for (const Pod& pod : pass.seen.pods) {
+    const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
+    if (policy.clean_pod_policy == "All" || (policy.clean_pod_policy == "Running" && !ended))
+      remove_pod(pass, pod);
+  }
+  if (!policy.ttl_seconds_after_finished || !pass.before.completion_time) return;
+  const WallTime due =
+      *pass.before.completion_time + std::chrono::seconds(*policy.ttl_seconds_after_finished);
+  if (pass.seen.now < due) {
+    pass.again_at(due);
+  } else {
+    pass.act(DeleteObject{.uid = pass.meta.uid, .foreground = true});
+  }
+}
+
+}  // namespace muster::op

@@ -1,0 +1,150 @@
+// operator/shell/applier.cc: actions into API calls
+#include "operator/shell/applier.h"
+
+#include <fmt/format.h>
+#include <spdlog/spdlog.h>
+
+namespace muster::op {
+namespace {
+
+std::string name_of(const Json& object) { return object.value(Json::json_pointer("/metadata/name"), std::string()); }
+
+bool refused_for_good(const Error& error) {
+  return error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied;
+}
+
+}  // namespace
+
+struct Applier::Pass {
+  const Subject& subject;
+  Applied& applied;
+};
+
+void Applier::emit(const Subject& subject, const std::string& type, const std::string& reason,
+                   const std::string& message) {
+  events_.record({.regarding = Json{{"apiVersion", subject.resource.api_version()},
+                                    {"kind", subject.resource.kind},
+                                    {"namespace", subject.ns},
+                                    {"name", subject.name},
+                                    {"uid", subject.uid}},
+                  .type = type,
+                  .reason = reason,
+                  .message = message});
+}
+
+Status Applier::apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied) {
+  Pass pass{subject, applied};
+  std::vector<const ConfigurePod*> calls;
+  for (const Action& action : actions) {
+    if (const auto* call = std::get_if<ConfigurePod>(&action)) {
+      calls.push_back(call);
+      continue;
+    }
+    configure(pass, std::exchange(calls, {}));  // those in a row go out together
+    const Status done = std::visit(
+        [&](const auto& what) -> Status {
+          if constexpr (std::is_same_v<std::decay_t<decltype(what)>, ConfigurePod>) {
+            return {};
+          } else {
+            return (*this)(pass, what);
+          }
+        },
+        action);
+    if (!done) return done;
+  }
+  configure(pass, calls);
+  return {};
+}
+
+void Applier::configure(Pass& pass, const std::vector<const ConfigurePod*>& pods) {
+  if (pods.empty()) return;
+  const std::vector<Status> results = agents_.configure(pods);
+  for (std::size_t i = 0; i < pods.size(); ++i) {
+    if (results[i]) continue;
+    pass.applied.configure_failed = true;
+    spdlog::warn("agent did not take its assignment ns={} pod={} error=\"{}\"", pass.subject.ns, pods[i]->pod,
+                 results[i].error().message);
+  }
+}
+
+// A name that is taken: by our own object, then an earlier pass made it; else we may not touch it.
+Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& manifest) {
+  const std::string name = name_of(manifest);
+  auto created = client_.create(resource, pass.subject.ns, manifest);
+  if (created) {
+    cache_.observe_write(resource, std::move(*created));
+    return {};
+  }
+  if (created.error().code == Code::kAlreadyExists) {
+    auto existing = client_.get(resource, pass.subject.ns, name);
+    if (!existing) return existing.error();
+    const auto owner = controller_of(*existing);
+    if (!owner || owner->uid != pass.subject.uid) {
+      pass.applied.foreign.push_back(name);
+      return failed_precondition(fmt::format("{} {}/{} exists and belongs to {}; rename or delete it", resource.kind,
+                                             pass.subject.ns, name, owner ? owner->kind + " " + owner->name : "nobody"));
+    }
+    cache_.observe_write(resource, std::move(*existing));
+    return {};
+  }
+  if (refused_for_good(created.error())) {
+    emit(pass.subject, "Warning", "FailedCreate", created.error().message);
+  }
+  return created.error();
+}
+
+Status Applier::operator()(Pass& pass, const CreateService& action) {
+  return create(pass, kube::kServices, action.manifest);
+}
+
+Status Applier::operator()(Pass& pass, const CreatePod& action) {
+  MUSTER_TRY(create(pass, kube::kPods, action.manifest));
+  ++pass.applied.pods_created;
+  return {};
+}
+
+Status Applier::operator()(Pass& pass, const DeletePod& action) {
+  kube::DeleteOptions options{.uid = action.uid, .resource_version = {}, .propagation = {}, .grace = {}};
+  if (action.grace_seconds) options.grace = std::chrono::seconds(*action.grace_seconds);
+  auto gone = client_.remove(kube::kPods, pass.subject.ns, action.name, options);
+  if (!gone) {
+    // 409: another pod has the name now, so the one we meant is gone.
+    const bool landed = gone.error().code == Code::kNotFound || gone.error().code == Code::kAborted;
+    return landed ? Status() : Status(gone.error());
+  }
+  const bool terminating = gone->value("kind", "") == "Pod" &&
+                           gone->contains(Json::json_pointer("/metadata/deletionTimestamp"));
+  if (terminating) cache_.observe_write(kube::kPods, std::move(*gone));
+  return {};
+}
+
+Status Applier::operator()(Pass& pass, const PatchStatus& action) {
+  const auto before = cache_.get(pass.subject.resource, pass.subject.ns + "/" + pass.subject.name);
+  Json patch = action.patch;
+  patch["metadata"]["uid"] = pass.subject.uid;  // an object of the same name made anew is another one
+  auto written = client_.patch(pass.subject.resource, pass.subject.ns, pass.subject.name, kube::PatchType::kMerge, patch,
+                               {.subresource = "status", .field_manager = "muster", .force = false});
+  if (!written) return written.error();
+  pass.applied.status_written = true;
+  if (options_.on_status && before != nullptr) options_.on_status(pass.subject, *before, *written);
+  cache_.observe_write(pass.subject.resource, std::move(*written));
+  return {};
+}
+
+Status Applier::operator()(Pass& pass, const DeleteObject& action) {
+  auto gone = client_.remove(
+      pass.subject.resource, pass.subject.ns, pass.subject.name,
+      {.uid = action.uid,
+       .resource_version = {},
+       .propagation = action.foreground ? kube::Propagation::kForeground : kube::Propagation::kBackground,
+       .grace = {}});
+  if (!gone && gone.error().code != Code::kNotFound) return gone.error();
+  return {};
+}
+
+Status Applier::operator()(Pass& pass, const EmitEvent& action) {
+  emit(pass.subject, action.type, action.reason, action.message);
+  return {};
+}
+
+}  // namespace muster::op

@@ -1,0 +1,58 @@
+#pragma once  // operator/shell/applier.h: carries out a Decision: writes in order, stops at the first that fails
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kube/client.h"
+#include "kube/events.h"
+#include "operator/control/agent_client.h"
+#include "operator/core/action.h"
+#include "operator/shell/cluster_cache.h"
+
+namespace muster::op {
+
+// The object that a decision is about.
+struct Subject {
+  kube::Resource resource;
+  std::string ns, name, uid;
+};
+
+struct Applied {
+  bool status_written = false;
+  std::int64_t pods_created = 0;
+  std::vector<std::string> foreign;  // names of children that another owner has
+  bool configure_failed = false;     // an Agent did not take its assignment: look again soon
+};
+
+class Applier {
+ public:
+  struct Options {
+    std::function<void(const Subject&, const Json& before, const Json& after)> on_status;  // for counters
+  };
+  Applier(kube::Client& client, ClusterCache& cache, AgentClient& agents, kube::EventRecorder& events, Options options)
+      : client_(client), cache_(cache), agents_(agents), events_(events), options_(std::move(options)) {}
+
+  // What happened up to the first failure is in `applied`, whatever is returned. Errors: kAborted: the snapshot was
+  // stale. kNotFound: the object is gone. kPermissionDenied, kInvalidArgument: the server will not take it, ever.
+  [[nodiscard]] Status apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied);
+
+ private:
+  struct Pass;
+  Status operator()(Pass& pass, const CreateService& action);
+  Status operator()(Pass& pass, const CreatePod& action);
+  Status operator()(Pass& pass, const DeletePod& action);
+  Status operator()(Pass& pass, const PatchStatus& action);
+  Status operator()(Pass& pass, const DeleteObject& action);
+  Status operator()(Pass& pass, const EmitEvent& action);
+  Status create(Pass& pass, const kube::Resource& resource, const Json& manifest);
+  void configure(Pass& pass, const std::vector<const ConfigurePod*>& pods);
+  void emit(const Subject& subject, const std::string& type, const std::string& reason, const std::string& message);
+
+  kube::Client& client_;
+  ClusterCache& cache_;
+  AgentClient& agents_;
+  kube::EventRecorder& events_;
+  Options options_;
+};
+
+}  // namespace muster::op

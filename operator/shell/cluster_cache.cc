@@ -1,0 +1,155 @@
+// operator/shell/cluster_cache.cc: informers, label-filtered and projected to what a pass reads
+#include "operator/shell/cluster_cache.h"
+
+#include "operator/core/labels.h"
+
+namespace muster::op {
+namespace {
+
+// Pages of 100 keep the peak of a list small; watches bring the rest.
+constexpr int kPageSize = 100;
+
+const Json& child(const Json& object, const char* name) {
+  static const Json kNone;
+  if (!object.is_object()) return kNone;
+  const auto found = object.find(name);
+  return found == object.end() ? kNone : *found;
+}
+
+std::string text(const Json& object, const char* name) {
+  const Json& value = child(object, name);
+  return value.is_string() ? value.get<std::string>() : std::string();
+}
+
+void drop_bookkeeping(Json& object) {
+  const auto metadata = object.find("metadata");
+  if (metadata == object.end() || !metadata->is_object()) return;
+  metadata->erase("managedFields");
+  if (const auto annotations = metadata->find("annotations");
+      annotations != metadata->end() && annotations->is_object()) {
+    annotations->erase("kubectl.kubernetes.io/last-applied-configuration");
+  }
+}
+
+// Of a pod's spec only the node matters: what we put there we know, and env and volumes are most of its bytes.
+void project_pod(Json& pod) {
+  drop_bookkeeping(pod);
+  std::string node = text(child(pod, "spec"), "nodeName");
+  pod["spec"] = Json::object();
+  if (!node.empty()) pod["spec"]["nodeName"] = std::move(node);
+}
+
+void project_service(Json& service) {
+  drop_bookkeeping(service);
+  service.erase("spec");
+  service.erase("status");
+}
+
+std::string owner_uid(const Json& object) {
+  const auto owner = controller_of(object);
+  return owner ? owner->uid : std::string();
+}
+
+}  // namespace
+
+std::optional<Owner> controller_of(const Json& object) {
+  const Json& owners = child(child(object, "metadata"), "ownerReferences");
+  if (!owners.is_array()) return std::nullopt;
+  for (const Json& owner : owners) {
+    const Json& controller = child(owner, "controller");
+    if (!controller.is_boolean() || !controller.get<bool>()) continue;
+    return Owner{.kind = text(owner, "kind"), .name = text(owner, "name"), .uid = text(owner, "uid")};
+  }
+  return std::nullopt;
+}
+
+ClusterCache::ClusterCache(kube::Client& client, Options options) : options_(std::move(options)) {
+  std::vector<std::string> namespaces = options_.namespaces;
+  if (namespaces.empty()) namespaces.emplace_back();
+  for (const std::string& ns : namespaces) {
+    for (const kube::Resource* resource :
+         {&kube::kDistributedJobs, &kube::kFederatedRounds, &kube::kPods, &kube::kServices}) {
+      add(client, *resource, ns);
+    }
+  }
+}
+
+void ClusterCache::add(kube::Client& client, const kube::Resource& resource, const std::string& ns) {
+  const bool root = resource == kube::kDistributedJobs || resource == kube::kFederatedRounds;
+  kube::Informer::Options options;
+  options.ns = ns;
+  options.page_size = kPageSize;
+  options.on_problem = options_.on_problem;
+  options.watcher.seed = std::hash<std::string>{}(resource.plural + "/" + ns) ^
+                         static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  if (root) {
+    options.project = drop_bookkeeping;
+    options.on_change = [this, kind = resource.kind](const kube::Object& object, bool deleted) {
+      options_.on_change(kind, kube::object_key(*object), deleted);
+    };
+  } else {
+    options.label_selector = std::string(kManagedByLabel) + "=" + kManagedBy;
+    options.project = resource == kube::kPods ? project_pod : project_service;
+    options.index = owner_uid;
+    options.on_change = [this](const kube::Object& object, bool) {
+      const auto owner = controller_of(*object);
+      if (!owner) return;
+      const std::string space = text(child(*object, "metadata"), "namespace");
+      options_.on_change(owner->kind, space + "/" + owner->name, false);
+    };
+  }
+  informers_.push_back(std::make_unique<kube::Informer>(client, resource, std::move(options)));
+}
+
+void ClusterCache::start() {
+  for (const auto& informer : informers_) informer->start();
+}
+
+bool ClusterCache::wait_synced(Deadline deadline) {
+  for (const auto& informer : informers_) {
+    if (!informer->wait_synced(deadline)) return false;
+  }
+  return true;
+}
+
+bool ClusterCache::synced() const {
+  for (const auto& informer : informers_) {
+    if (!informer->synced()) return false;
+  }
+  return true;
+}
+
+kube::Object ClusterCache::get(const kube::Resource& resource, const std::string& key) const {
+  for (const auto& informer : informers_) {
+    if (informer->resource() != resource) continue;
+    if (auto object = informer->store().get(key)) return object;
+  }
+  return nullptr;
+}
+
+std::vector<kube::Object> ClusterCache::list(const kube::Resource& resource) const {
+  std::vector<kube::Object> all;
+  for (const auto& informer : informers_) {
+    if (informer->resource() != resource) continue;
+    for (auto& object : informer->store().list()) all.push_back(std::move(object));
+  }
+  return all;
+}
+
+std::vector<kube::Object> ClusterCache::pods_of(const std::string& owner_uid) const {
+  std::vector<kube::Object> all;
+  for (const auto& informer : informers_) {
+    if (informer->resource() != kube::kPods) continue;
+    for (auto& object : informer->store().by_index(owner_uid)) all.push_back(std::move(object));
+  }
+  return all;
+}
+
+void ClusterCache::observe_write(const kube::Resource& resource, Json object) {
+  const std::string ns = text(child(object, "metadata"), "namespace");
+  for (const auto& informer : informers_) {
+    if (informer->resource() == resource && informer->covers(ns)) return informer->observe_write(std::move(object));
+  }
+}
+
+}  // namespace muster::op

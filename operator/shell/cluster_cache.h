@@ -1,0 +1,44 @@
+#pragma once  // operator/shell/cluster_cache.h: live copies of our objects, their pods and their Services
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "kube/informer.h"
+
+namespace muster::op {
+
+// The controller owner of a child, from ownerReferences.
+struct Owner {
+  std::string kind, name, uid;
+};
+[[nodiscard]] std::optional<Owner> controller_of(const Json& object);
+
+class ClusterCache {
+ public:
+  struct Options {
+    std::vector<std::string> namespaces;  // empty: all
+    // Something about the object (`kind`, "namespace/name") has changed. On an informer's thread; never blocks.
+    std::function<void(const std::string& kind, const std::string& key, bool deleted)> on_change;
+    std::function<void(const std::string&)> on_problem;
+  };
+  ClusterCache(kube::Client& client, Options options);
+
+  void start();
+  [[nodiscard]] bool wait_synced(Deadline deadline);
+  [[nodiscard]] bool synced() const;
+
+  [[nodiscard]] kube::Object get(const kube::Resource& resource, const std::string& key) const;
+  [[nodiscard]] std::vector<kube::Object> list(const kube::Resource& resource) const;
+  [[nodiscard]] std::vector<kube::Object> pods_of(const std::string& owner_uid) const;
+  // Puts the answer to one of our writes in, so that the next pass sees it.
+  void observe_write(const kube::Resource& resource, Json object);
+
+ private:
+  void add(kube::Client& client, const kube::Resource& resource, const std::string& ns);
+
+  Options options_;
+  std::vector<std::unique_ptr<kube::Informer>> informers_;
+};
+
+}  // namespace muster::op

@@ -1,0 +1,172 @@
+// operator/shell/controller.cc: workers over the queue, snapshots, requeues
+#include "operator/shell/controller.h"
+
+#include <spdlog/spdlog.h>
+
+#include <exception>
+
+namespace muster::op {
+namespace {
+
+constexpr std::chrono::milliseconds kProgressPause{100};
+constexpr std::chrono::seconds kForeignFor{30};
+constexpr std::chrono::seconds kRefusedPause{30};      // the server will not take it: only a person can change that
+constexpr std::chrono::milliseconds kConfigureRetry{500};
+
+std::string metadata_text(const Json& object, const char* name) {
+  const auto metadata = object.find("metadata");
+  return metadata == object.end() ? std::string() : metadata->value(name, std::string());
+}
+
+const char* result_name(Controller::Outcome outcome) {
+  switch (outcome) {
+    case Controller::Outcome::kDone: return "success";
+    case Controller::Outcome::kRequeue: return "requeue";
+    case Controller::Outcome::kRequeueAfter: return "requeue_after";
+    case Controller::Outcome::kFailed: return "error";
+  }
+  return "error";
+}
+
+}  // namespace
+
+Controller::Controller(ControllerParts parts, Options options)
+    : parts_(parts),
+      options_(std::move(options)),
+      queue_metrics_(parts.registry, options_.name),
+      queue_(kube::WorkQueue::Options{.observer = &queue_metrics_}) {
+  parts_.metrics.set_workers(options_.name, options_.workers);
+}
+
+Controller::~Controller() { stop(); }
+
+void Controller::start() {
+  for (int i = 0; i < options_.workers; ++i) {
+    threads_.emplace_back([this](const std::stop_token& stop) { work(stop); });
+  }
+}
+
+void Controller::stop() {
+  queue_.shut_down();
+  threads_.clear();
+}
+
+void Controller::enqueue(const std::string& key) { queue_.add(key); }
+void Controller::enqueue_soon(const std::string& key) { queue_.add_after(key, kProgressPause); }
+void Controller::sample() { queue_metrics_.sample(queue_); }
+
+void Controller::object_deleted(const std::string& key) {
+  {
+    const std::lock_guard lock(mutex_);
+    memory_.erase(key);
+  }
+  parts_.agents.follow(options_.resource.kind + "/" + key, {});
+  queue_.add(key);  // the same name may be there anew
+}
+
+void Controller::work(const std::stop_token& stop) {
+  while (const auto key = queue_.take(stop)) {
+    parts_.metrics.reconcile_started(options_.name);
+    const auto began = std::chrono::steady_clock::now();
+    Outcome outcome = Outcome::kFailed;
+    try {
+      outcome = reconcile(*key);
+    } catch (const std::exception& error) {  // a bug, but one object's must not end the others' operator
+      spdlog::error("pass failed kind={} object={} error=\"{}\"", options_.resource.kind, *key, error.what());
+      queue_.add_rate_limited(*key);
+    }
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
+    parts_.metrics.reconcile_ended(options_.name, result_name(outcome), took.count());
+    queue_.done(*key);
+  }
+}
+
+Observed Controller::observe(const Subject& subject, const std::vector<kube::Object>& pods) {
+  const std::string key = subject.ns + "/" + subject.name;
+  Observed seen;
+  seen.now = std::chrono::system_clock::now();
+  seen.defaults = options_.defaults;
+  for (const kube::Object& object : pods) {
+    auto pod = pod_from_json(*object, subject.uid);
+    if (!pod) continue;
+    if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
+    seen.pods.push_back(std::move(*pod));
+  }
+  if (const auto service = parts_.cache.get(kube::kServices, key)) {
+    const auto owner = controller_of(*service);
+    seen.service = owner && owner->uid == subject.uid ? ServiceState::kOurs : ServiceState::kForeign;
+  }
+  const std::lock_guard lock(mutex_);
+  const auto memory = memory_.find(key);
+  if (memory == memory_.end()) return seen;
+  seen.last_status_write = memory->second.last_status_write;
+  std::erase_if(memory->second.foreign, [now = std::chrono::steady_clock::now()](const auto& entry) {
+    return entry.second < now;
+  });
+  for (const auto& [name, until] : memory->second.foreign) seen.foreign.push_back(name);
+  return seen;
+}
+
+void Controller::remember(const std::string& key, const Applied& applied) {
+  if (!applied.status_written && applied.foreign.empty()) return;
+  const std::lock_guard lock(mutex_);
+  Memory& memory = memory_[key];
+  if (applied.status_written) memory.last_status_write = std::chrono::system_clock::now();
+  for (const std::string& name : applied.foreign) {
+    memory.foreign[name] = std::chrono::steady_clock::now() + kForeignFor;
+  }
+}
+
+Controller::Outcome Controller::failed(const std::string& key, const Error& error) {
+  if (error.code == Code::kNotFound) {  // deleted meanwhile; the watch will say so
+    queue_.forget(key);
+    return Outcome::kDone;
+  }
+  if (error.code == Code::kAborted) {  // a stale snapshot is ordinary: the cache catches up
+    queue_.add_rate_limited(key);
+    return Outcome::kRequeue;
+  }
+  if (error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied) {
+    spdlog::error("the API server refuses a write kind={} object={} error=\"{}\"", options_.resource.kind, key,
+                  error.message);
+    queue_.add_after(key, kRefusedPause);
+    return Outcome::kFailed;
+  }
+  const auto delay = queue_.add_rate_limited(key);
+  spdlog::warn("pass failed kind={} object={} retry_ms={} error=\"{}\"", options_.resource.kind, key, delay.count(),
+               error.message);
+  return Outcome::kFailed;
+}
+
+Controller::Outcome Controller::reconcile(const std::string& key) {
+  const kube::Object object = parts_.cache.get(options_.resource, key);
+  if (object == nullptr) {  // owner references take its children away
+    queue_.forget(key);
+    return Outcome::kDone;
+  }
+  const Subject subject{.resource = options_.resource,
+                        .ns = metadata_text(*object, "namespace"),
+                        .name = metadata_text(*object, "name"),
+                        .uid = metadata_text(*object, "uid")};
+  const auto decision = options_.decide(*object, observe(subject, parts_.cache.pods_of(subject.uid)));
+  if (!decision) return failed(key, decision.error());
+
+  parts_.agents.follow(options_.resource.kind + "/" + key, decision->agents);
+  Applied applied;
+  const Status done = parts_.applier.apply(subject, decision->actions, applied);
+  remember(key, applied);
+  parts_.metrics.pods_created(options_.resource.kind, applied.pods_created);
+  if (!done && !applied.foreign.empty()) {  // core turns it into a condition
+    queue_.add(key);
+    return Outcome::kRequeue;
+  }
+  if (!done) return failed(key, done.error());
+  queue_.forget(key);
+  auto after = decision->requeue_after;
+  if (applied.configure_failed && (after.count() == 0 || after > kConfigureRetry)) after = kConfigureRetry;
+  if (after.count() == 0) return Outcome::kDone;
+  queue_.add_after(key, after);
+  return Outcome::kRequeueAfter;
+}
+
+}  // namespace muster::op

@@ -1,0 +1,71 @@
+#pragma once  // operator/shell/controller.h: the loop of one kind: key -> snapshot -> decision -> applied
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "kube/metrics.h"
+#include "kube/work_queue.h"
+#include "operator/core/observed.h"
+#include "operator/shell/applier.h"
+#include "operator/shell/operator_metrics.h"
+
+namespace muster::op {
+
+struct ControllerParts {  // all outlive the controllers
+  ClusterCache& cache;
+  AgentClient& agents;
+  Applier& applier;
+  OperatorMetrics& metrics;
+  prometheus::Registry& registry;
+};
+
+class Controller {
+ public:
+  // Parses the object and asks core; the snapshot comes filled but for the object itself.
+  using Decide = std::function<Result<Decision>(const Json& object, Observed seen)>;
+  struct Options {
+    kube::Resource resource;
+    std::string name;  // label `controller` of the metrics
+    int workers = 2;
+    PodDefaults defaults;
+    Decide decide;
+  };
+  Controller(ControllerParts parts, Options options);
+  ~Controller();  // stop()
+
+  void start();
+  void stop();  // lets the passes under way end
+  void enqueue(const std::string& key);       // "namespace/name": something about it has changed
+  void enqueue_soon(const std::string& key);  // progress: several within 100 ms make one pass
+  void object_deleted(const std::string& key);
+  void sample();                              // gauges of what only grows by waiting
+
+  [[nodiscard]] const kube::Resource& resource() const { return options_.resource; }
+  // One pass, as a worker does it; for tests.
+  enum class Outcome { kDone, kRequeue, kRequeueAfter, kFailed };
+  Outcome reconcile(const std::string& key);
+
+ private:
+  struct Memory {  // of what the API server does not keep for us
+    std::optional<WallTime> last_status_write;
+    std::map<std::string, Instant> foreign;  // until when a name counts as taken
+  };
+  void work(const std::stop_token& stop);
+  [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods);
+  void remember(const std::string& key, const Applied& applied);
+  [[nodiscard]] Outcome failed(const std::string& key, const Error& error);
+
+  ControllerParts parts_;
+  Options options_;
+  kube::QueueMetrics queue_metrics_;
+  kube::WorkQueue queue_;
+  std::mutex mutex_;
+  std::map<std::string, Memory> memory_;
+  std::vector<std::jthread> threads_;
+};
+
+}  // namespace muster::op

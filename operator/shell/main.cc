@@ -1,0 +1,39 @@
+// operator/shell/main.cc: muster-operator's command line
+#include <CLI/CLI.hpp>
+#include <cstdio>
+
+#include "common/platform/log.h"
+#include "operator/shell/operator_app.h"
+
+int main(int argc, char** argv) {
+  muster::op::OperatorOptions options;
+  std::string metrics_address = "0.0.0.0:8080";
+  CLI::App app("muster-operator: reconciles DistributedJobs and FederatedRounds of a Kubernetes cluster");
+  app.add_option("--kubeconfig", options.kubeconfig,
+                 "kubeconfig file; default: $KUBECONFIG, ~/.kube/config, the pod's service account");
+  app.add_option("--namespace", options.namespaces, "watch this namespace only; may be repeated; default: all");
+  app.add_option("--metrics-address", metrics_address, "ip:port of /metrics, /healthz, /readyz; port 0: a free one")
+      ->capture_default_str();
+  app.add_option("--workers", options.workers, "objects reconciled at once, of each kind")
+      ->check(CLI::Range(1, 64))
+      ->capture_default_str();
+  app.add_option("--worker-image", options.defaults.worker_image, "image of workers whose template names none")
+      ->capture_default_str();
+  app.add_option("--aggregator-image", options.defaults.aggregator_image, "image of aggregators, likewise")
+      ->capture_default_str();
+  app.add_option("--client-image", options.defaults.device_image, "image of clients, likewise")->capture_default_str();
+  app.set_version_flag("--version", std::string("muster-operator ") + MUSTER_VERSION);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+
+  muster::SignalWaiter signals;  // before any thread
+  muster::init_log("operator");
+  muster::Status done = muster::op::parse_metrics_address(metrics_address, options);
+  if (done) done = muster::op::run_operator(options, signals);
+  if (done) return 0;
+  std::fprintf(stderr, "muster-operator: %s\n", done.error().message.c_str());
+  return 1;
+}

@@ -1,0 +1,116 @@
+// operator/shell/operator_metrics.cc: registration and counting
+#include "operator/shell/operator_metrics.h"
+
+#include <algorithm>
+#include <array>
+
+#include "operator/api/status.h"
+
+namespace muster::op {
+namespace {
+
+using prometheus::BuildCounter;
+using prometheus::BuildGauge;
+using prometheus::BuildHistogram;
+
+constexpr std::array kPhases{"Pending", "Running", "Restarting", "Suspended", "Succeeded", "Failed"};
+
+// controller-runtime's buckets, thinned out.
+prometheus::Histogram::BucketBoundaries seconds_buckets() {
+  return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
+}
+
+api::JobStatus status_of(const Json& object) {
+  const auto found = object.find("status");
+  return api::status_from_json(found == object.end() ? Json() : *found);
+}
+
+void add(prometheus::Counter& counter, std::int64_t by) {
+  if (by > 0) counter.Increment(static_cast<double>(by));
+}
+
+}  // namespace
+
+OperatorMetrics::OperatorMetrics(prometheus::Registry& registry)
+    : max_workers_(BuildGauge()
+                       .Name("controller_runtime_max_concurrent_reconciles")
+                       .Help("Maximum number of concurrent reconciles per controller")
+                       .Register(registry)),
+      active_workers_(BuildGauge()
+                          .Name("controller_runtime_active_workers")
+                          .Help("Number of currently used workers per controller")
+                          .Register(registry)),
+      reconciles_(BuildCounter()
+                      .Name("controller_runtime_reconcile_total")
+                      .Help("Total number of reconciliations per controller")
+                      .Register(registry)),
+      errors_(BuildCounter()
+                  .Name("controller_runtime_reconcile_errors_total")
+                  .Help("Total number of reconciliation errors per controller")
+                  .Register(registry)),
+      seconds_(BuildHistogram()
+                   .Name("controller_runtime_reconcile_time_seconds")
+                   .Help("Length of time per reconciliation per controller")
+                   .Register(registry)),
+      restarts_(BuildCounter()
+                    .Name("muster_restarts_total")
+                    .Help("Restarts that counted towards runPolicy.maxRestarts")
+                    .Register(registry)),
+      disruptions_(BuildCounter()
+                       .Name("muster_disruptions_total")
+                       .Help("Restarts after evictions, preemptions and deletions of pods, which do not count")
+                       .Register(registry)),
+      finished_(BuildCounter().Name("muster_finished_total").Help("Objects that reached their end").Register(registry)),
+      pods_(BuildCounter().Name("muster_pods_created_total").Help("Pods created").Register(registry)),
+      jobs_(BuildGauge().Name("muster_jobs").Help("Objects by kind and phase").Register(registry)) {
+  BuildGauge()
+      .Name("muster_build_info")
+      .Help("The version that runs; always 1")
+      .Register(registry)
+      .Add({{"version", MUSTER_VERSION}})
+      .Set(1);
+}
+
+void OperatorMetrics::set_workers(const std::string& controller, int workers) {
+  max_workers_.Add({{"controller", controller}}).Set(workers);
+  active_workers_.Add({{"controller", controller}}).Set(0);
+  for (const char* result : {"success", "error", "requeue", "requeue_after"}) {
+    reconciles_.Add({{"controller", controller}, {"result", result}});
+  }
+  errors_.Add({{"controller", controller}});
+}
+
+void OperatorMetrics::reconcile_started(const std::string& controller) {
+  active_workers_.Add({{"controller", controller}}).Increment();
+}
+
+void OperatorMetrics::reconcile_ended(const std::string& controller, const std::string& result, double seconds) {
+  active_workers_.Add({{"controller", controller}}).Decrement();
+  reconciles_.Add({{"controller", controller}, {"result", result}}).Increment();
+  if (result == "error") errors_.Add({{"controller", controller}}).Increment();
+  seconds_.Add({{"controller", controller}}, seconds_buckets()).Observe(seconds);
+}
+
+void OperatorMetrics::status_changed(const std::string& kind, const Json& before, const Json& after) {
+  const api::JobStatus old_status = status_of(before);
+  const api::JobStatus new_status = status_of(after);
+  add(restarts_.Add({{"kind", kind}}), new_status.restarts - old_status.restarts);
+  add(disruptions_.Add({{"kind", kind}}), new_status.disruptions - old_status.disruptions);
+  if (new_status.finished() && !old_status.finished()) {
+    const std::string result = api::is_true(new_status.conditions, "Succeeded") ? "Succeeded" : "Failed";
+    finished_.Add({{"kind", kind}, {"result", result}}).Increment();
+  }
+}
+
+void OperatorMetrics::pods_created(const std::string& kind, std::int64_t count) {
+  add(pods_.Add({{"kind", kind}}), count);
+}
+
+void OperatorMetrics::set_jobs(const std::string& kind, const std::map<std::string, int>& counts) {
+  for (const char* phase : kPhases) {
+    const auto found = counts.find(phase);
+    jobs_.Add({{"kind", kind}, {"phase", phase}}).Set(found == counts.end() ? 0 : found->second);
+  }
+}
+
+}  // namespace muster::op

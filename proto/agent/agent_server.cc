@@ -1,0 +1,276 @@
+// proto/agent/agent_server.cc: Agent on gRPC's callback API; one thread feeds all watchers
+#include "proto/agent/agent_server.h"
+
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <list>
+#include <mutex>
+#include <optional>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "proto/control.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using control::v1::AgentStatus;
+using control::v1::Assignment;
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kFlushTime{600};  // for the last status to leave; then streams are cut
+constexpr int kPingIntervalMs = 1'000;   // operators may ping this often to notice a frozen pod
+
+grpc::Status to_grpc(const Error& error) {
+  return {static_cast<grpc::StatusCode>(error.code), error.message};
+}
+
+class Pump;
+
+// One Watch stream. Only the pump starts its operations, so it lives until the pump has called Finish.
+class Watcher final : public grpc::ServerWriteReactor<AgentStatus> {
+ public:
+  explicit Watcher(Pump& pump) : pump_(pump) {}
+  void OnWriteDone(bool ok) override;
+  void OnCancel() override;
+  void OnDone() override { delete this; }
+
+  // Guarded by the pump's mutex, except `out`, which belongs to the write under way.
+  bool writing = false;
+  bool broken = false;
+  std::uint64_t sent_version = 0;
+  std::uint64_t sent_phase_version = 0;
+  Instant next_write{};
+  AgentStatus out;
+
+ private:
+  Pump& pump_;
+};
+
+// Holds the newest status and writes it to the watchers as they may have it.
+class Pump {
+ public:
+  explicit Pump(milliseconds interval) : interval_(interval), thread_([this] { run(); }) {}
+  ~Pump() {
+    begin_stop();
+    thread_.join();
+  }
+
+  void publish(AgentStatus status) {
+    const std::scoped_lock lock(mutex_);
+    if (stopping_) return;
+    ++version_;
+    if (status.phase() != status_.phase()) phase_version_ = version_;
+    status_ = std::move(status);
+    wake_.notify_one();
+  }
+
+  Watcher* add() {
+    auto* watcher = new Watcher(*this);  // gRPC owns it: OnDone deletes it
+    const std::scoped_lock lock(mutex_);
+    if (stopping_) {
+      watcher->Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the pod is ending"));
+    } else {
+      watchers_.push_back(watcher);
+      wake_.notify_one();
+    }
+    return watcher;
+  }
+
+  void changed(Watcher& watcher, bool write_done, bool broken) {
+    const std::scoped_lock lock(mutex_);
+    if (write_done) watcher.writing = false;
+    if (broken) watcher.broken = true;
+    wake_.notify_one();
+  }
+
+  // From here on every watcher gets what it has not seen yet, and then the end of its stream.
+  void begin_stop() {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+    wake_.notify_one();
+  }
+
+ private:
+  void run() {
+    std::unique_lock lock(mutex_);
+    while (!stopping_ || !watchers_.empty()) {
+      const Instant now = steady_clock::now();
+      std::vector<Watcher*> write;
+      std::vector<Watcher*> finish;
+      Instant next = now + std::chrono::hours(1);
+      std::erase_if(watchers_, [&](Watcher* watcher) { return decide(*watcher, now, write, finish, next); });
+      if (write.empty() && finish.empty()) {
+        if (!stopping_ || !watchers_.empty()) wake_.wait_until(lock, next);
+        continue;
+      }
+      lock.unlock();
+      for (Watcher* watcher : write) watcher->StartWrite(&watcher->out);
+      for (Watcher* watcher : finish) watcher->Finish(grpc::Status::OK);
+      lock.lock();
+    }
+  }
+
+  // Whether the watcher leaves the list; `next` becomes the earliest instant at which this may change.
+  bool decide(Watcher& watcher, Instant now, std::vector<Watcher*>& write, std::vector<Watcher*>& finish,
+              Instant& next) {
+    if (watcher.writing) return false;  // of a reader that stands still, the server's shutdown takes care
+    const bool fresh = watcher.sent_version < version_;
+    if (watcher.broken || (stopping_ && !fresh)) {
+      finish.push_back(&watcher);
+      return true;
+    }
+    if (!fresh) return false;
+    const bool urgent = stopping_ || watcher.sent_phase_version < phase_version_;
+    if (!urgent && now < watcher.next_write) {
+      next = std::min(next, watcher.next_write);
+      return false;
+    }
+    watcher.out = status_;
+    watcher.writing = true;
+    watcher.sent_version = version_;
+    watcher.sent_phase_version = phase_version_;
+    watcher.next_write = now + interval_;
+    write.push_back(&watcher);
+    return false;
+  }
+
+  const milliseconds interval_;
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  AgentStatus status_;
+  std::uint64_t version_ = 0;
+  std::uint64_t phase_version_ = 0;
+  bool stopping_ = false;
+  std::list<Watcher*> watchers_;
+  std::thread thread_;
+};
+
+void Watcher::OnWriteDone(bool ok) { pump_.changed(*this, true, !ok); }
+void Watcher::OnCancel() { pump_.changed(*this, false, true); }
+
+class GrpcAgentServer final : public AgentServer, private control::v1::Agent::CallbackService {
+ public:
+  explicit GrpcAgentServer(Options options) : options_(std::move(options)), pump_(options_.interval) {
+    AgentStatus waiting;
+    waiting.set_phase(control::v1::PHASE_WAITING);
+    pump_.publish(std::move(waiting));
+  }
+  ~GrpcAgentServer() override { stop(); }
+
+  Status listen() {
+    const std::string address = fmt::format("{}:{}", options_.ip, options_.port);
+    grpc::ServerBuilder builder;
+    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMs);
+    builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
+    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
+    builder.RegisterService(static_cast<control::v1::Agent::CallbackService*>(this));
+    server_ = builder.BuildAndStart();
+    if (server_ == nullptr || port_ == 0) {
+      return already_exists(
+          fmt::format("cannot listen on {} for the operator: the port is in use or the address is not this "
+                      "machine's; end the other program or start this one with its pod's own MUSTER_POD_IP",
+                      address));
+    }
+    return {};
+  }
+
+  [[nodiscard]] int port() const override { return port_; }
+
+  Result<Assignment> wait_for_assignment(Deadline deadline) override {
+    std::unique_lock lock(mutex_);
+    assigned_.wait_until(lock, deadline, [this] { return assignment_.has_value() || cancelled_; });
+    if (cancelled_) return aborted("the wait for an assignment was ended");
+    if (!assignment_) {
+      return deadline_exceeded(
+          "no assignment came from the operator in time; is muster-operator running and may it reach this "
+          "pod?");
+    }
+    return *assignment_;
+  }
+
+  void cancel() override {
+    const std::scoped_lock lock(mutex_);
+    cancelled_ = true;
+    assigned_.notify_all();
+  }
+
+  void publish(AgentStatus status) override {
+    if (status.generation() == 0) {
+      const std::scoped_lock lock(mutex_);
+      if (assignment_) status.set_generation(assignment_->generation());
+    }
+    pump_.publish(std::move(status));
+  }
+
+  void stop() override {
+    cancel();
+    pump_.begin_stop();
+    const std::scoped_lock lock(stop_mutex_);
+    if (server_ == nullptr || std::exchange(stopped_, true)) return;
+    server_->Shutdown(std::chrono::system_clock::now() + kFlushTime);
+  }
+
+ private:
+  grpc::ServerUnaryReactor* Configure(grpc::CallbackServerContext* context, const Assignment* request,
+                                      control::v1::ConfigureReply* /*reply*/) override {
+    auto* reactor = context->DefaultReactor();
+    const Status status = assign(*request);
+    reactor->Finish(status ? grpc::Status::OK : to_grpc(status.error()));
+    return reactor;
+  }
+
+  grpc::ServerWriteReactor<AgentStatus>* Watch(grpc::CallbackServerContext* /*context*/,
+                                               const control::v1::WatchRequest* /*request*/) override {
+    return pump_.add();
+  }
+
+  Status assign(const Assignment& request) {
+    const std::scoped_lock lock(mutex_);
+    if (request.uid() != options_.job_uid) {
+      return Error{Code::kPermissionDenied,
+                   fmt::format("the assignment is of the object with uid \"{}\", this pod belongs to \"{}\"",
+                               request.uid(), options_.job_uid)};
+    }
+    if (request.generation() < 1) return invalid_argument("generation: must be at least 1");
+    const std::int64_t mine = assignment_ ? assignment_->generation() : options_.generation;
+    if (mine != 0 && request.generation() != mine) {
+      return failed_precondition(
+          fmt::format("the assignment is of membership generation {}, this pod is of {}; it "
+                      "takes no other, replace the pod instead",
+                      request.generation(), mine));
+    }
+    if (assignment_) return {};
+    if (options_.accept) MUSTER_TRY(options_.accept(request));
+    assignment_ = request;
+    assigned_.notify_all();
+    return {};
+  }
+
+  Options options_;
+  Pump pump_;
+  std::mutex mutex_;
+  std::condition_variable assigned_;
+  std::optional<Assignment> assignment_;
+  bool cancelled_ = false;
+  std::mutex stop_mutex_;
+  bool stopped_ = false;
+  int port_ = 0;
+  std::unique_ptr<grpc::Server> server_;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<AgentServer>> AgentServer::start(Options options) {
+  auto server = std::make_unique<GrpcAgentServer>(std::move(options));
+  MUSTER_TRY(server->listen());
+  return std::unique_ptr<AgentServer>(std::move(server));
+}
+
+}  // namespace muster

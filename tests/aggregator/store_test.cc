@@ -1,0 +1,95 @@
+// tests/aggregator/store_test.cc: rounds on disk: resumed from, refused, and the files at the end
+#include "aggregator/store/round_store.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+namespace muster::agg {
+namespace {
+
+namespace fs = std::filesystem;
+
+class RoundStoreTest : public testing::Test {
+ protected:
+  RoundStoreTest() {
+    std::string pattern = (fs::temp_directory_path() / "muster-store-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    federation_.storage_path = folder_.string();
+    federation_.training.model.name = "softmax";
+  }
+  ~RoundStoreTest() override { fs::remove_all(folder_); }
+
+  [[nodiscard]] RoundStore store() const { return {federation_, tensors_}; }
+  static CommittedRound round(std::int64_t number) {
+    return {.round = number,
+            .parameters = {static_cast<float>(number), 2.0F, 3.0F},
+            .history = {{.at = number, .loss = 0.5, .accuracy = 0.25}}};
+  }
+
+  fs::path folder_;
+  spec::Federation federation_;
+  std::vector<learning::Tensor> tensors_{{.name = "weight", .shape = {3}, .offset = 0, .size = 3}};
+};
+
+TEST_F(RoundStoreTest, ResumesFromTheNewestRound) {
+  RoundStore first = store();
+  for (std::int64_t number = 1; number <= 5; ++number) ASSERT_TRUE(first.commit(round(number)));
+  std::vector<std::string> notes;
+  const auto loaded = store().load(notes);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  ASSERT_TRUE(*loaded);
+  EXPECT_EQ((*loaded)->round, 5);
+  EXPECT_EQ((*loaded)->parameters, round(5).parameters);
+  EXPECT_EQ((*loaded)->history, round(5).history);
+}
+
+TEST_F(RoundStoreTest, PassesOverADamagedRound) {
+  RoundStore first = store();
+  ASSERT_TRUE(first.commit(round(1)));
+  ASSERT_TRUE(first.commit(round(2)));
+  fs::resize_file(folder_ / "round-00000002.safetensors", 40);
+  std::vector<std::string> notes;
+  const auto loaded = store().load(notes);
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  ASSERT_TRUE(*loaded);
+  EXPECT_EQ((*loaded)->round, 1);
+  EXPECT_EQ(notes.size(), 1U);
+}
+
+TEST_F(RoundStoreTest, RefusesTheRoundsOfAnotherFederation) {
+  RoundStore first = store();
+  ASSERT_TRUE(first.commit(round(1)));
+  federation_.training.optimizer.learning_rate = 0.5;
+  std::vector<std::string> notes;
+  const auto loaded = store().load(notes);
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Code::kFailedPrecondition);
+}
+
+TEST_F(RoundStoreTest, MoreRoundsAreTheSameFederation) {
+  RoundStore first = store();
+  ASSERT_TRUE(first.commit(round(1)));
+  federation_.rounds = 99;
+  federation_.stragglers.deadline_seconds = 5;
+  std::vector<std::string> notes;
+  ASSERT_TRUE(store().load(notes));
+}
+
+TEST_F(RoundStoreTest, LeavesTheModelAndItsHistoryAlone) {
+  RoundStore first = store();
+  ASSERT_TRUE(first.commit(round(1)));
+  ASSERT_TRUE(first.finish(round(2)));
+  EXPECT_TRUE(fs::exists(folder_ / "model.safetensors"));
+  EXPECT_TRUE(fs::exists(folder_ / "history.csv"));
+  EXPECT_FALSE(fs::exists(folder_ / "round-00000001.safetensors"));
+  std::vector<std::string> notes;
+  const auto loaded = store().load(notes);
+  ASSERT_TRUE(loaded);
+  EXPECT_FALSE(*loaded);  // the same manifest applied again starts afresh
+}
+
+}  // namespace
+}  // namespace muster::agg

@@ -1,0 +1,21 @@
+#include "cli/completion.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace muster::cli {
+namespace {
+
+TEST(Completion, KnowsEveryVerbInEveryShell) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const auto script = completion_script(shell);
+    ASSERT_TRUE(script) << shell;
+    for (const char* verb : {"run", "get", "logs", "describe", "plot", "local", "version", "completion"}) {
+      EXPECT_THAT(*script, ::testing::HasSubstr(verb)) << shell;
+    }
+  }
+  EXPECT_FALSE(completion_script("cmd"));
+}
+
+}  // namespace
+}  // namespace muster::cli

@@ -1,0 +1,38 @@
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/describe_view.h"
+#include "cli/format.h"
+#include "tests/cli/builders.h"
+
+namespace muster::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using testing::job;
+using testing::pod;
+
+TEST(Describe, ShowsJobConditionsPodsAndEventsNewestLast) {
+  Json object = job().step(5, 10).condition("Running", "PodsReady", "all pods are ready").json;
+  object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z";
+  const Json late{{"lastTimestamp", "2026-01-01T00:01:30Z"}, {"reason", "Started"}, {"count", 3},
+                  {"involvedObject", {{"kind", "Pod"}, {"name", "ring-worker-0"}}}};
+  const Json early{{"lastTimestamp", "2026-01-01T00:00:10Z"}, {"reason", "Created"}};
+  const std::string text = render_description(object, {pod().ended(7, "went wrong").json}, {late, early},
+                                              *parse_time("2026-01-01T00:01:40Z"));
+  EXPECT_THAT(text, HasSubstr("DistributedJob/ring in namespace default, 100s old"));
+  EXPECT_THAT(text, HasSubstr("step 5 of 10"));
+  EXPECT_THAT(text, HasSubstr("all pods are ready"));
+  EXPECT_THAT(text, HasSubstr("Error, exit code 7: went wrong"));
+  EXPECT_THAT(text, HasSubstr("10s (x3)"));
+  EXPECT_LT(text.find("Created"), text.find("Started"));
+}
+
+TEST(Describe, ShowsTheSpecOfOtherKindsAndSurvivesNonsense) {
+  const Json config{{"kind", "ConfigMap"}, {"metadata", {{"name", "c"}}}, {"spec", {{"a", 1}}}};
+  EXPECT_THAT(render_description(config, {}, {}, WallTime{}), HasSubstr("Spec:\n  a: 1\n"));
+  EXPECT_FALSE(render_description(Json::object(), {Json(5)}, {Json()}, WallTime{}).empty());
+}
+
+}  // namespace
+}  // namespace muster::cli

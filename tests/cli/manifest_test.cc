@@ -1,0 +1,86 @@
+#include "cli/manifest.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace muster::cli {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+constexpr const char* kJob = R"(apiVersion: muster.dev/v1alpha1
+kind: DistributedJob
+metadata: {name: ring}
+spec:
+  workers:
+    replicas: -1
+)";
+
+std::string problem(const std::string& text) {
+  const auto parsed = parse_manifest(text, "job.yaml");
+  return parsed ? "no error" : parsed.error().message;
+}
+
+TEST(Manifest, FillsInTheNamespaceAndRemembersLines) {
+  const auto parsed = parse_manifest(kJob, "job.yaml");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  const ManifestObject& job = parsed->front();
+  EXPECT_EQ(job.title(), "DistributedJob/ring");
+  EXPECT_TRUE(job.is_job());
+  EXPECT_EQ(job.value["metadata"]["namespace"], "default");
+  EXPECT_EQ(job.where("spec.workers.replicas"), "job.yaml:6");
+  EXPECT_EQ(job.where("spec.workers.template.spec"), "job.yaml:5") << "the nearest parent that was written";
+}
+
+TEST(Manifest, NamesTheSupportedKindsWhenOneIsUnknown) {
+  const std::string message = problem("apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: x}\n");
+  EXPECT_THAT(message, StartsWith("job.yaml:2: unknown kind 'Deployment'"));
+  EXPECT_THAT(message, HasSubstr("DistributedJob (muster.dev/v1alpha1)"));
+}
+
+TEST(Manifest, TellsTheRightApiVersionOfAKnownKind) {
+  EXPECT_THAT(problem("apiVersion: muster.dev/v1\nkind: DistributedJob\nmetadata: {name: x}\n"),
+              HasSubstr("write apiVersion: muster.dev/v1alpha1"));
+}
+
+TEST(Manifest, RefusesObjectsWithoutKindNameOrShape) {
+  EXPECT_THAT(problem("metadata: {name: x}\n"), HasSubstr("has no apiVersion"));
+  EXPECT_THAT(problem("apiVersion: v1\nmetadata: {name: x}\n"), HasSubstr("has no kind"));
+  EXPECT_THAT(problem("apiVersion: v1\nkind: Pod\n"), HasSubstr("no metadata.name"));
+  EXPECT_THAT(problem("apiVersion: v1\nkind: Pod\nmetadata: {name: 5}\n"), HasSubstr("no metadata.name"));
+  EXPECT_THAT(problem("- a\n- b\n"), HasSubstr("must be a map"));
+  EXPECT_THAT(problem("hello\n"), HasSubstr("must be a map"));
+}
+
+TEST(Manifest, ReadsTheItemsOfAListWithTheirLines) {
+  const auto parsed = parse_manifest(
+      "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: conf\n", "l.yaml");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  ASSERT_EQ(parsed->size(), 1U);
+  EXPECT_EQ(parsed->front().title(), "ConfigMap/conf");
+  EXPECT_EQ(parsed->front().where("metadata.name"), "l.yaml:7");
+}
+
+TEST(Manifest, PutsWhatOthersReferToFirst) {
+  auto parsed = parse_manifest(std::string(kJob) +
+                                   "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\n"
+                                   "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
+                               "all.yaml");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  ASSERT_TRUE(check_together(*parsed));
+  EXPECT_EQ(parsed->at(0).title(), "Namespace/team");
+  EXPECT_EQ(parsed->at(1).title(), "PersistentVolumeClaim/data");
+  EXPECT_EQ(parsed->at(2).title(), "DistributedJob/ring");
+}
+
+TEST(Manifest, RefusesTheSameObjectTwice) {
+  auto parsed = parse_manifest(std::string(kJob) + "---\n" + kJob, "twice.yaml");
+  ASSERT_TRUE(parsed);
+  const Status together = check_together(*parsed);
+  ASSERT_FALSE(together);
+  EXPECT_THAT(together.error().message, HasSubstr("already given at twice.yaml:3"));
+}
+
+}  // namespace
+}  // namespace muster::cli

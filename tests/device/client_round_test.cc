@@ -1,0 +1,159 @@
+// tests/device/client_round_test.cc: one client's machine: the way of a task, breaks, and the way home
+#include "device/client_round.h"
+
+#include <gtest/gtest.h>
+
+namespace muster::device {
+namespace {
+
+using namespace std::chrono_literals;
+
+class ClientRoundTest : public testing::Test {
+ protected:
+  template <typename Expected>
+  void expect(const Event& event) {
+    auto effects = round_.step(event, now_);
+    ASSERT_TRUE(effects) << effects.error().message;
+    ASSERT_EQ(effects->size(), 1U);
+    EXPECT_TRUE(std::holds_alternative<Expected>((*effects)[0])) << effects->front().index();
+  }
+  void expect_nothing(const Event& event) {
+    auto effects = round_.step(event, now_);
+    ASSERT_TRUE(effects) << effects.error().message;
+    EXPECT_TRUE(effects->empty());
+  }
+  void give_task() {
+    expect<CheckIn>(Begin{});
+    expect<WantSlot>(GivenTask{
+        {.round = 3, .task_id = "t", .model_bytes = 8, .model_sha256 = "", .deadline = now_ + 60s}});
+  }
+  // Lets the machine's own deadline come.
+  void wake() {
+    ASSERT_TRUE(round_.next_deadline());
+    now_ = *round_.next_deadline();
+  }
+  static Error broken() { return unavailable("the link broke"); }
+
+  Instant now_{1h};
+  ClientRound round_{ClientOptions{.transfer_attempts = 3, .seed = 1}};
+};
+
+TEST_F(ClientRoundTest, GoesTheWayOfATask) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  expect<Upload>(TrainingDone{});
+  const auto effects = round_.step(UpdateAnswered{Verdict::kAccepted}, now_);
+  ASSERT_TRUE(effects);
+  ASSERT_EQ(effects->size(), 2U);
+  EXPECT_TRUE(std::get<ReleaseSlot>((*effects)[0]).sent);
+  EXPECT_TRUE(std::holds_alternative<CheckIn>((*effects)[1]));
+}
+
+TEST_F(ClientRoundTest, GoesOnWithABrokenDownload) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect_nothing(CallFailed{broken()});
+  EXPECT_TRUE(round_.unreachable_since());
+  wake();
+  expect<Download>(Tick{});
+  expect<Train>(ModelReceived{});
+  EXPECT_FALSE(round_.unreachable_since());
+}
+
+TEST_F(ClientRoundTest, GivesATransferUpThatDoesNotMove) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect_nothing(CallFailed{broken()});
+  wake();
+  expect<Download>(Tick{});
+  expect_nothing(CallFailed{broken()});
+  wake();
+  expect<Download>(Tick{});
+  expect<ReleaseSlot>(CallFailed{broken()});
+  wake();
+  expect<CheckIn>(Tick{});
+}
+
+TEST_F(ClientRoundTest, ATransferThatMovesMayBreakManyTimes) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  for (int i = 0; i < 4; ++i) {
+    expect_nothing(CallFailed{broken(), 100});
+    wake();
+    expect<Download>(Tick{});
+  }
+}
+
+TEST_F(ClientRoundTest, DropsATaskWhoseRoundIsOver) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<ReleaseSlot>(CallFailed{aborted("the round is over")});
+}
+
+TEST_F(ClientRoundTest, DropsATaskThatWaitedTooLongForItsSlot) {
+  give_task();
+  now_ += 61s;
+  expect<ReleaseSlot>(SlotGranted{});
+  EXPECT_EQ(round_.state(), ClientState::kIdle);
+}
+
+TEST_F(ClientRoundTest, TellsWhyItCouldNotTrain) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  const auto effects = round_.step(TrainingFailed{data_loss("the loss is not finite")}, now_);
+  ASSERT_TRUE(effects);
+  EXPECT_EQ(std::get<ReportFailure>(effects->at(0)).reason, "the loss is not finite");
+}
+
+TEST_F(ClientRoundTest, BacksOffLongerAndLongerWhileTheAggregatorIsAway) {
+  expect<CheckIn>(Begin{});
+  std::chrono::nanoseconds before{0};
+  for (int i = 0; i < 12; ++i) {
+    expect_nothing(CallFailed{broken()});
+    const auto pause = *round_.next_deadline() - now_;
+    if (i == 0) {
+      EXPECT_LE(pause, 200ms);
+    }
+    EXPECT_LE(pause, 10s);  // 5 s and its jitter
+    before = std::max<std::chrono::nanoseconds>(before, pause);
+    wake();
+    expect<CheckIn>(Tick{});
+  }
+  EXPECT_GT(before, 2s);
+}
+
+TEST_F(ClientRoundTest, ComesBackWhenItIsTold) {
+  expect<CheckIn>(Begin{});
+  expect<CheckIn>(ToldToComeBack{0ms});
+  expect_nothing(ToldToComeBack{500ms});
+  now_ += 499ms;
+  expect_nothing(Tick{});
+  now_ += 1ms;
+  expect<CheckIn>(Tick{});
+}
+
+TEST_F(ClientRoundTest, GoesHomeFromAnyState) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  const auto effects = round_.step(ToldDone{"all rounds are done"}, now_);
+  ASSERT_TRUE(effects);
+  EXPECT_TRUE(std::holds_alternative<ReleaseSlot>(effects->at(0)));
+  EXPECT_EQ(std::get<GoHome>(effects->at(1)).reason, "all rounds are done");
+  expect_nothing(ToldDone{"again"});
+}
+
+TEST_F(ClientRoundTest, WrongEventsAreErrorsAndChangeNothing) {
+  give_task();
+  const std::vector<Event> wrong{
+      Begin{},        ToldToComeBack{},         GivenTask{},     CallFailed{broken()}, ModelReceived{},
+      TrainingDone{}, TrainingFailed{broken()}, UpdateAnswered{}};
+  for (const Event& event : wrong) {
+    EXPECT_FALSE(round_.step(event, now_)) << event.index();
+    EXPECT_EQ(round_.state(), ClientState::kQueued);
+  }
+}
+
+}  // namespace
+}  // namespace muster::device

@@ -1,0 +1,205 @@
+// tests/device/federation_process_test.cc: one aggregator and two device processes, real data, real kills
+#include <gtest/gtest.h>
+
+#include <filesystem>
+#include <random>
+
+#include "common/spec/federation.h"
+#include "tests/device/process.h"
+
+namespace muster {
+namespace {
+
+namespace fs = std::filesystem;
+using control::v1::AgentStatus;
+using control::v1::Assignment;
+using testing_process::Pod;
+
+class FederationProcess : public testing::Test {
+ protected:
+  FederationProcess() {
+    std::string pattern = (fs::temp_directory_path() / "muster-federation-XXXXXX").string();
+    folder_ = mkdtemp(pattern.data());
+    std::random_device random;
+    base_ = fmt::format("127.{}.{}.", 1 + random() % 250, random() % 250);
+    federation_.rounds = 8;
+    federation_.training.model.name = "softmax";
+    federation_.training.dataset.name = "synthetic";
+    federation_.training.dataset.synthetic.devices = 10;
+    federation_.training.optimizer.learning_rate = 0.05;
+    federation_.training.seed = 3;
+    federation_.cohort = {.size = 4, .over_selection = 1.0, .minimum = 1};
+    federation_.stragglers.deadline_seconds = 3;
+    federation_.clients = 10;
+    federation_.partition.kind = "Natural";
+    federation_.storage_path = "/models";
+  }
+  ~FederationProcess() override {
+    if (HasFailure()) {
+      for (const auto& entry : fs::directory_iterator(folder_)) {
+        if (entry.path().extension() == ".log") {
+          std::cerr << "--- " << entry.path() << '\n'
+                    << testing_process::file_text(entry.path()).substr(0, 6000);
+        }
+      }
+    }
+    fs::remove_all(folder_);
+  }
+
+  std::unique_ptr<Pod> aggregator(bool configured = true) {
+    auto pod =
+        std::make_unique<Pod>(MUSTER_AGGREGATOR_BINARY, "fr-aggregator-0", base_ + "1", "uid-1", folder_);
+    if (configured) {
+      const grpc::Status status = pod->configure(aggregator_assignment());
+      EXPECT_TRUE(status.ok()) << status.error_message();
+    }
+    return pod;
+  }
+  std::unique_ptr<Pod> device(int index) {
+    auto pod = std::make_unique<Pod>(MUSTER_DEVICE_BINARY, fmt::format("fr-client-{}", index),
+                                     fmt::format("{}{}", base_, 10 + index), "uid-1", folder_);
+    Assignment assignment = named();
+    assignment.mutable_client()->set_aggregator(base_ + "1:8471");
+    assignment.mutable_client()->set_first_client(index * 5);
+    assignment.mutable_client()->set_clients(5);
+    assignment.mutable_client()->set_federation(spec::to_json(federation_).dump());
+    const grpc::Status status = pod->configure(assignment);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return pod;
+  }
+  Assignment aggregator_assignment() const {
+    Assignment assignment = named();
+    assignment.mutable_aggregator()->set_federation(spec::to_json(federation_).dump());
+    return assignment;
+  }
+  static Assignment named() {
+    Assignment assignment;
+    assignment.set_namespace_("default");
+    assignment.set_name("fr");
+    assignment.set_uid("uid-1");
+    assignment.set_generation(1);
+    return assignment;
+  }
+  static bool succeeded(const AgentStatus& status) { return status.phase() == control::v1::PHASE_SUCCEEDED; }
+  static std::function<bool(const AgentStatus&)> committed(std::int64_t round) {
+    return [round](const AgentStatus& status) { return status.aggregator().round() >= round; };
+  }
+
+  fs::path folder_;
+  std::string base_;
+  spec::Federation federation_;
+};
+
+TEST_F(FederationProcess, FinishesAllRoundsAndLeavesTheModel) {
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  const auto& progress = last->aggregator();
+  EXPECT_EQ(progress.round(), 8);
+  EXPECT_EQ(progress.history_size(), 8);
+  EXPECT_LT(progress.history(7).loss(), progress.history(0).loss());
+  EXPECT_EQ(progress.model_bytes(), 610U * 4U);
+  EXPECT_EQ(progress.bytes_sent(), 8U * 4U * progress.model_bytes());
+  EXPECT_EQ(progress.bytes_received(), progress.bytes_sent());
+  EXPECT_EQ(progress.bytes_expected(), progress.bytes_sent() + progress.bytes_received());
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_EQ(first->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_EQ(second->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_TRUE(fs::exists(folder_ / "models/model.safetensors"));
+  EXPECT_TRUE(fs::exists(folder_ / "models/history.csv"));
+  EXPECT_NE(server->last_words().find("\"phase\":\"PHASE_SUCCEEDED\""), std::string::npos)
+      << server->last_words();
+  EXPECT_EQ(server->last_words().find("history"), std::string::npos);
+}
+
+TEST_F(FederationProcess, GoesOnWithoutADeviceThatIsKilledInTheMiddleOfARound) {
+  federation_.rounds = 40;
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  ASSERT_TRUE(server->until(committed(3)));
+  second->kill_now();
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->aggregator().round(), 40);
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_EQ(first->wait_exit(std::chrono::seconds(10)), 0);
+}
+
+TEST_F(FederationProcess, AnAggregatorThatIsKilledResumesFromItsLastRound) {
+  federation_.rounds = 60;
+  auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  ASSERT_TRUE(server->until(committed(5)));
+  server->kill_now();
+  server = aggregator();
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->aggregator().round(), 60);
+  ASSERT_EQ(last->aggregator().history_size(), 60);
+  for (int i = 0; i < 60; ++i) EXPECT_EQ(last->aggregator().history(i).at(), i + 1);
+  EXPECT_NE(server->log().find("resumed from round"), std::string::npos);
+  EXPECT_EQ(first->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_EQ(second->wait_exit(std::chrono::seconds(10)), 0);
+}
+
+TEST_F(FederationProcess, StopsEarlyWhenTheTargetIsReached) {
+  federation_.rounds = 100'000;
+  federation_.target = spec::Target{.value = 0.3};
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  EXPECT_TRUE(last->aggregator().target_reached());
+  EXPECT_GE(last->aggregator().accuracy(), 0.3);
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_EQ(first->wait_exit(std::chrono::seconds(10)), 0);
+}
+
+TEST_F(FederationProcess, TrainingThatDivergesEndsWithTheReasonAndExitCode65) {
+  federation_.training.optimizer.learning_rate =
+      1e6;  // times the decay: the weights grow a millionfold a step
+  federation_.training.optimizer.weight_decay = 1;
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(60)), 65);
+  EXPECT_NE(server->last_words().find("not finite"), std::string::npos) << server->last_words();
+}
+
+TEST_F(FederationProcess, SigtermEndsBothWithinTwoSeconds) {
+  federation_.rounds = 100'000;
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  ASSERT_TRUE(server->until(committed(1)));
+  first->terminate();
+  EXPECT_TRUE(first->wait_exit(std::chrono::seconds(2)));
+  server->terminate();
+  EXPECT_TRUE(server->wait_exit(std::chrono::seconds(2)));
+}
+
+TEST_F(FederationProcess, SaysWhatIsWrongWithItsAssignment) {
+  const auto server = aggregator(false);
+  Assignment assignment = aggregator_assignment();
+  assignment.mutable_aggregator()->set_federation(R"({"rounds": 0})");
+  const grpc::Status refused = server->configure(assignment);
+  EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_NE(refused.error_message().find("federation"), std::string::npos) << refused.error_message();
+}
+
+TEST_F(FederationProcess, NamesTheDatasetThatIsNotThere) {
+  federation_.training.dataset.name = "idx";
+  federation_.training.dataset.path = "/nowhere/data";
+  federation_.partition.kind = "IID";
+  const auto server = aggregator();
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(20)), 65);
+  EXPECT_NE(server->last_words().find("/nowhere/data"), std::string::npos) << server->last_words();
+}
+
+}  // namespace
+}  // namespace muster

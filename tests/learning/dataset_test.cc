@@ -1,0 +1,269 @@
+// tests/learning/dataset_test.cc: readers of good and of bad files; the synthetic generator
+#include "learning/dataset.h"
+
+#include <gtest/gtest.h>
+#include <zlib.h>
+
+#include <cmath>
+#include <set>
+
+#include "tests/learning/examples.h"
+
+namespace muster::learning {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string big_endian(std::uint32_t value) {
+  std::string bytes;
+  for (int shift = 24; shift >= 0; shift -= 8) bytes.push_back(static_cast<char>(value >> shift & 0xff));
+  return bytes;
+}
+
+std::string images(std::uint32_t count, std::uint32_t rows = 3, std::uint32_t columns = 2) {
+  std::string bytes = big_endian(0x803) + big_endian(count) + big_endian(rows) + big_endian(columns);
+  for (std::uint32_t i = 0; i < count * rows * columns; ++i) bytes.push_back(static_cast<char>(i * 51 % 256));
+  return bytes;
+}
+
+std::string labels(const std::vector<int>& values) {
+  std::string bytes = big_endian(0x801) + big_endian(static_cast<std::uint32_t>(values.size()));
+  for (const int value : values) bytes.push_back(static_cast<char>(value));
+  return bytes;
+}
+
+std::string gzipped(const std::string& plain) {
+  const TemporaryFolder folder;
+  const auto path = folder.path() / "x";
+  const gzFile file = gzopen(path.c_str(), "wb");
+  gzwrite(file, plain.data(), static_cast<unsigned>(plain.size()));
+  gzclose(file);
+  return read_text(path);
+}
+
+class IdxFolder : public testing::Test {
+ protected:
+  IdxFolder() {
+    write("train-images-idx3-ubyte", images(4));
+    write("train-labels-idx1-ubyte", labels({0, 1, 2, 1}));
+    write("t10k-images-idx3-ubyte.gz", gzipped(images(2)));
+    write("t10k-labels-idx1-ubyte.gz", gzipped(labels({2, 0})));
+  }
+  void write(const std::string& name, const std::string& bytes) { write_text(folder_.path() / name, bytes); }
+  Result<Dataset> load(const std::string& name = "idx") {
+    return load_dataset({.name = name, .path = folder_.path().string(), .csv = {}, .synthetic = {}}, 0);
+  }
+  void expect_error(Code code, const std::string& part, const std::string& name = "idx") {
+    const auto data = load(name);
+    ASSERT_FALSE(data);
+    EXPECT_EQ(data.error().code, code) << data.error().message;
+    EXPECT_NE(data.error().message.find(part), std::string::npos) << data.error().message;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(IdxFolder, IsReadPlainAndGzip) {
+  const auto data = load();
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.size(), 4);
+  EXPECT_EQ(data->test.size(), 2);
+  EXPECT_EQ(data->train.shape, (std::vector<std::int64_t>{3, 2}));
+  EXPECT_EQ(data->train.class_count, 3);
+  EXPECT_EQ(data->train.labels, (std::vector<std::int32_t>{0, 1, 2, 1}));
+  EXPECT_FLOAT_EQ(data->train.features[1], 0.2F);
+  EXPECT_FLOAT_EQ(data->train.features[5], 1.0F);
+  EXPECT_EQ(data->train.features.size(), 24U);
+}
+
+TEST_F(IdxFolder, NamesTheFileThatIsMissing) {
+  fs::remove(folder_.path() / "t10k-labels-idx1-ubyte.gz");
+  expect_error(Code::kNotFound, "t10k-labels-idx1-ubyte");
+}
+
+TEST_F(IdxFolder, ThatIsMissingIsToldWithItsRemedy) {
+  const auto data =
+      load_dataset({.name = "fashion-mnist", .path = "/nonexistent", .csv = {}, .synthetic = {}}, 0);
+  ASSERT_FALSE(data);
+  EXPECT_EQ(data.error().code, Code::kNotFound);
+  EXPECT_NE(data.error().message.find("/nonexistent: no such folder"), std::string::npos);
+  EXPECT_NE(data.error().message.find("dataset-fashion-mnist"), std::string::npos);
+}
+
+TEST_F(IdxFolder, TellsTheBytesOfATruncatedPayload) {
+  write("train-images-idx3-ubyte", images(4).substr(0, 16 + 23));
+  expect_error(Code::kDataLoss, "expected 24 bytes of data, has 23");
+}
+
+TEST_F(IdxFolder, TellsATruncatedGzipStreamAtEveryLength) {
+  const std::string whole = gzipped(images(2));
+  for (std::size_t size = 0; size < whole.size(); ++size) {
+    write("t10k-images-idx3-ubyte.gz", whole.substr(0, size));
+    const auto data = load();
+    ASSERT_FALSE(data) << "cut to " << size << " of " << whole.size();
+    EXPECT_NE(data.error().message.find("t10k-images-idx3-ubyte.gz"), std::string::npos);
+  }
+}
+
+TEST_F(IdxFolder, TellsADamagedGzipStream) {
+  std::string bytes = gzipped(images(2));
+  bytes[bytes.size() - 6] = static_cast<char>(bytes[bytes.size() - 6] ^ 1);  // the checksum
+  write("t10k-images-idx3-ubyte.gz", bytes);
+  expect_error(Code::kDataLoss, "damaged gzip file");
+}
+
+TEST_F(IdxFolder, TellsTheWrongMagicNumber) {
+  write("train-images-idx3-ubyte", labels({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
+  expect_error(Code::kInvalidArgument, "0x00000801, expected 0x00000803");
+  write("train-images-idx3-ubyte", "#!/bin/sh\nexit 1\n");
+  expect_error(Code::kInvalidArgument, "magic number");
+  write("train-images-idx3-ubyte", "");
+  expect_error(Code::kDataLoss, "expected a header of 16 bytes, has 0");
+}
+
+TEST_F(IdxFolder, TellsThatCountsDiffer) {
+  write("train-labels-idx1-ubyte", labels({0, 1, 2}));
+  expect_error(Code::kInvalidArgument, "has 4 images but");
+}
+
+TEST_F(IdxFolder, TellsALabelOutOfRange) {
+  write("t10k-labels-idx1-ubyte.gz", gzipped(labels({0, 3})));
+  expect_error(Code::kInvalidArgument, "test label 1 is 3, must be below 3");
+  write("train-labels-idx1-ubyte", labels({0, 1, 2, 17}));
+  expect_error(Code::kInvalidArgument, "training label 3 is 17, must be below 10", "fashion-mnist");
+}
+
+TEST_F(IdxFolder, DoesNotTrustTheHeadersCounts) {
+  write("train-images-idx3-ubyte", images(4).replace(4, 12, std::string(12, '\xff')));
+  expect_error(Code::kInvalidArgument, "claims more than");
+  write("train-images-idx3-ubyte", images(4).replace(4, 4, big_endian(600'000'000)));
+  expect_error(Code::kDataLoss, "expected 3600000000 bytes of data, has 24");
+  write("train-images-idx3-ubyte", images(4).replace(4, 4, big_endian(0)));
+  expect_error(Code::kInvalidArgument, "dimension 0 is 0");
+  write("train-images-idx3-ubyte", images(4) + "x");
+  expect_error(Code::kDataLoss, "has more than the 24 bytes");
+}
+
+TEST(FashionMnist, LoadsFromDebiansPackage) {
+  const fs::path folder = "/usr/share/datasets/fashion-mnist";
+  if (!fs::exists(folder)) GTEST_SKIP() << folder << " is missing; apt-get install dataset-fashion-mnist";
+  const auto data =
+      load_dataset({.name = "fashion-mnist", .path = folder.string(), .csv = {}, .synthetic = {}}, 0);
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.size(), 60'000);
+  EXPECT_EQ(data->test.size(), 10'000);
+  EXPECT_EQ(data->train.shape, (std::vector<std::int64_t>{28, 28}));
+  double sum = 0;
+  for (const float value : data->train.features) sum += static_cast<double>(value);
+  EXPECT_NEAR(sum / static_cast<double>(data->train.features.size()), 0.2860, 1e-4);  // the known mean
+}
+
+class CsvFile : public testing::Test {
+ protected:
+  Result<Dataset> load(const std::string& text, spec::Csv csv = {}) {
+    write_text(folder_.path() / "data.csv", text);
+    return load_dataset(
+        {.name = "csv", .path = (folder_.path() / "data.csv").string(), .csv = csv, .synthetic = {}}, 3);
+  }
+  void expect_error(const std::string& text, const std::string& part) {
+    const auto data = load(text);
+    ASSERT_FALSE(data) << part;
+    EXPECT_EQ(data.error().code, Code::kInvalidArgument);
+    EXPECT_NE(data.error().message.find("data.csv" + part), std::string::npos) << data.error().message;
+  }
+  TemporaryFolder folder_;
+};
+
+TEST_F(CsvFile, IsReadWithItsLabelColumnAnywhere) {
+  const auto data = load("a, \"kind\",b\r\n1,0,2.5\r\n-3e1,1,.5\r\n\r\n7,0,8\r\n",
+                         {.label_column = "kind", .test_fraction = 0.34});
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.size(), 2);
+  EXPECT_EQ(data->test.size(), 1);
+  EXPECT_EQ(data->train.feature_count, 2);
+  EXPECT_EQ(data->train.class_count, 2);
+  std::set<std::vector<float>> rows;
+  for (const Examples* part : {&data->train, &data->test})
+    for (std::int64_t i = 0; i < part->size(); ++i)
+      rows.insert({part->features.begin() + 2 * i, part->features.begin() + 2 * i + 2});
+  EXPECT_EQ(rows, (std::set<std::vector<float>>{{1, 2.5}, {-30, 0.5}, {7, 8}}));
+}
+
+TEST_F(CsvFile, ThatIsWrongIsToldByLineAndColumn) {
+  expect_error("", ": is empty");
+  expect_error("a,b\n1,2\n", ": has no column \"label\" (its header: a, b)");
+  expect_error("label\n1\n2\n", ": has no feature column");
+  expect_error("a,label\n", ": has 0 row(s)");
+  expect_error("a,label\n1,0\n1,0,5\n", " line 3: has 3 cells, the header has 2");
+  expect_error("a,label\n1,0\nx1,0\n", " line 3: column \"a\" is \"x1\", not a finite number");
+  expect_error("a,label\n1,0\nnan,0\n", " line 3: column \"a\" is \"nan\"");
+  expect_error("a,label\n1,0\n1e99,0\n", " line 3: column \"a\"");
+  expect_error("a,label\n1,0\n,0\n", " line 3: column \"a\" is \"\"");
+  expect_error("a,label\n1,0.5\n", " line 2: label \"label\" is \"0.5\"");
+  expect_error("a,label\n1,-1\n", " line 2: label \"label\" is \"-1\"");
+  expect_error("a,label\n1,99999999999\n", " line 2: label");
+}
+
+TEST_F(CsvFile, ThatIsMissingOrAFolderIsTold) {
+  EXPECT_EQ(
+      load_dataset({.name = "csv", .path = "/nonexistent.csv", .csv = {}, .synthetic = {}}, 0).error().code,
+      Code::kNotFound);
+  EXPECT_EQ(load_dataset({.name = "csv", .path = folder_.path().string(), .csv = {}, .synthetic = {}}, 0)
+                .error()
+                .code,
+            Code::kInvalidArgument);
+}
+
+Dataset synthetic(spec::Synthetic spec, std::uint64_t seed = 1) {
+  return *load_dataset({.name = "synthetic", .path = {}, .csv = {}, .synthetic = spec}, seed);
+}
+
+TEST(Synthetic, SplitsEachDevicesExamplesNineToOne) {
+  const Dataset data = synthetic({.devices = 30, .sigma = 2});
+  ASSERT_EQ(data.device_begin.size(), 31U);
+  EXPECT_EQ(data.device_begin.back(), data.train.size());
+  std::int64_t test = 0;
+  for (std::size_t k = 0; k < 30; ++k) {
+    const std::int64_t train = data.device_begin[k + 1] - data.device_begin[k];
+    EXPECT_GE(train, 45);  // nine tenths of at least 50
+    test += train / 9;     // a device of n has n - floor(0.9 n) test examples: train / 9 or one more
+  }
+  EXPECT_GE(data.test.size(), test);
+  EXPECT_LE(data.test.size(), test + 30);
+}
+
+TEST(Synthetic, HasFeaturesWithTheVariancesOfTheFormula) {
+  const Dataset data = synthetic({.iid = true, .devices = 100, .sigma = 1});
+  for (const std::size_t j : {std::size_t{0}, std::size_t{9}, std::size_t{59}}) {
+    double sum = 0;
+    double squares = 0;
+    for (std::int64_t i = 0; i < data.train.size(); ++i) {
+      const auto value = static_cast<double>(data.train.features[static_cast<std::size_t>(i) * 60 + j]);
+      sum += value;
+      squares += value * value;
+    }
+    const auto n = static_cast<double>(data.train.size());
+    EXPECT_NEAR(sum / n, 0, 0.05);
+    EXPECT_NEAR(squares / n / std::pow(static_cast<double>(j + 1), -1.2), 1, 0.1) << "feature " << j;
+  }
+}
+
+TEST(Synthetic, HasDevicesOfTheLogNormalSizes) {
+  const Dataset data = synthetic({.devices = 400, .sigma = 1}, 4);
+  // E[LogNormal(4, 1)] + 50 = e^4.5 + 50 = 140.0, of which nine tenths are for training.
+  EXPECT_NEAR(static_cast<double>(data.train.size()) / 400, 0.9 * 140.0, 16);
+}
+
+TEST(Synthetic, IsAFunctionOfItsSeed) {
+  EXPECT_EQ(synthetic({.devices = 3}, 5).train.features, synthetic({.devices = 3}, 5).train.features);
+  EXPECT_NE(synthetic({.devices = 3}, 5).train.labels, synthetic({.devices = 3}, 6).train.labels);
+}
+
+TEST(Synthetic, RefusesToFillTheMemory) {
+  const auto data = load_dataset(
+      {.name = "synthetic", .path = {}, .csv = {}, .synthetic = {.devices = 100'000, .sigma = 4}}, 1);
+  ASSERT_FALSE(data);
+  EXPECT_EQ(data.error().code, Code::kInvalidArgument);
+}
+
+}  // namespace
+}  // namespace muster::learning

@@ -1,0 +1,69 @@
+#pragma once  // tests/local/runtime/builders.h: pods and folders for tests of the runtime
+#include <unistd.h>
+
+#include <filesystem>
+#include <string>
+
+#include "common/json/fields.h"
+
+namespace muster::local {
+
+class PodBuilder {
+ public:
+  explicit PodBuilder(const std::string& name) {
+    pod_ = {{"apiVersion", "v1"},
+            {"kind", "Pod"},
+            {"metadata", {{"name", name}, {"namespace", "test"}, {"uid", "uid-" + name}}},
+            {"spec",
+             {{"nodeName", "muster-local"},
+              {"restartPolicy", "Never"},
+              {"terminationGracePeriodSeconds", 5},
+              {"containers", Json::array()}}}};
+  }
+  PodBuilder& shell(const std::string& script, const std::string& name = "main") {
+    return container({{"name", name}, {"image", "busybox:latest"}, {"command", {"sh", "-c", script}}});
+  }
+  PodBuilder& container(Json spec) {
+    pod_["spec"]["containers"].push_back(std::move(spec));
+    return *this;
+  }
+  PodBuilder& init(const std::string& name, const std::string& script, bool sidecar = false) {
+    Json spec{{"name", name}, {"image", "busybox:latest"}, {"command", {"sh", "-c", script}}};
+    if (sidecar) spec["restartPolicy"] = "Always";
+    pod_["spec"]["initContainers"].push_back(std::move(spec));
+    return *this;
+  }
+  PodBuilder& restart(const std::string& policy) { return set("restartPolicy", policy); }
+  PodBuilder& set(const std::string& field, Json value) {
+    pod_["spec"][field] = std::move(value);
+    return *this;
+  }
+  PodBuilder& on_main(const std::string& field, Json value) {
+    pod_["spec"]["containers"][0][field] = std::move(value);
+    return *this;
+  }
+  operator Json() const { return pod_; }  // NOLINT: implicit by design
+
+ private:
+  Json pod_;
+};
+
+class TemporaryFolder {
+ public:
+  TemporaryFolder() {
+    std::string pattern = (std::filesystem::temp_directory_path() / "muster-test-XXXXXX").string();
+    path_ = ::mkdtemp(pattern.data());
+  }
+  ~TemporaryFolder() {
+    std::error_code error;
+    std::filesystem::remove_all(path_, error);
+  }
+  TemporaryFolder(const TemporaryFolder&) = delete;
+  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
+  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+
+ private:
+  std::filesystem::path path_;
+};
+
+}  // namespace muster::local

@@ -1,0 +1,89 @@
+#pragma once  // tests/operator/core/cluster_model.h: the least of a cluster that a reconcile pass can be held
+              // against
+#include <map>
+#include <string>
+#include <vector>
+
+#include "operator/core/reconcile_distributed_job.h"
+#include "operator/core/reconcile_federated_round.h"
+
+namespace muster::op::testing {
+
+// A DistributedJob as a user would write it: job("digits").workers(4).json().
+class JobBuilder {
+ public:
+  explicit JobBuilder(const std::string& name = "digits");
+  JobBuilder& workers(int replicas) { return set("/spec/workers/replicas", replicas); }
+  JobBuilder& max_restarts(int count) { return set("/spec/runPolicy/maxRestarts", count); }
+  JobBuilder& active_deadline(int seconds) { return set("/spec/runPolicy/activeDeadlineSeconds", seconds); }
+  JobBuilder& ttl(int seconds) { return set("/spec/runPolicy/ttlSecondsAfterFinished", seconds); }
+  JobBuilder& clean(const std::string& policy) { return set("/spec/runPolicy/cleanPodPolicy", policy); }
+  JobBuilder& suspended() { return set("/spec/suspend", true); }
+  JobBuilder& plain(const std::string& image = "debian:12");  // without spec.training
+  JobBuilder& set(const std::string& pointer, Json value);
+  [[nodiscard]] const Json& json() const { return object_; }
+
+ private:
+  Json object_;
+};
+[[nodiscard]] JobBuilder job(const std::string& name = "digits");
+
+// A FederatedRound of `clients` clients, `per_pod` in each pod.
+[[nodiscard]] Json federated_round(int clients, int per_pod);
+
+// Stores one object and its children, applies actions as an API server would, and plays the kubelet when told
+// to.
+class ClusterModel {
+ public:
+  explicit ClusterModel(Json object);
+
+  WallTime now;
+  Json object;
+  std::map<std::string, Json> pods;  // by name: the server's own uniqueness
+  ServiceState service = ServiceState::kAbsent;
+  std::map<std::string, AgentStatus> agents;      // by pod uid
+  std::map<std::string, Assignment> assignments;  // by pod uid: the last Configure
+  std::vector<EmitEvent> events;
+  std::vector<std::string> foreign;
+  std::optional<WallTime> last_status_write;
+  bool object_deleted = false;
+  int status_writes = 0;
+
+  [[nodiscard]] Decision decide() const { return decide(object, pods); }
+  // Judges by the given (perhaps stale) caches.
+  [[nodiscard]] Decision decide(const Json& seen_object, const std::map<std::string, Json>& seen_pods) const;
+  // False when the server refuses (conflict): the applier stops there.
+  bool apply(const Action& action);
+  // One pass over fresh caches; the number of actions other than events.
+  std::size_t pass();
+  // Passes until one has nothing to do.
+  void settle();
+
+  // The kubelet and the world.
+  void start_pods();  // every pending pod: address, Running, Ready, its Agent answers
+  void end_pod(const std::string& name, int exit_code, const std::string& words = "");
+  void evict(const std::string& name);
+  void delete_pod(const std::string& name);  // as a user's kubectl delete
+  void finish_deletions();                   // terminating pods are gone
+  void agents_follow();                      // agents take the generation that Configure told them and run
+  void advance(std::chrono::seconds span) { now += span; }
+
+  // Runs a new object up to running pods with configured agents.
+  void bring_up();
+
+  [[nodiscard]] api::JobStatus status() const;
+  [[nodiscard]] const api::Condition* condition(const std::string& type) const;
+  [[nodiscard]] bool is(const std::string& type) const { return api::is_true(status().conditions, type); }
+  [[nodiscard]] int count_events(const std::string& reason) const;
+  [[nodiscard]] std::string uid_of(const std::string& pod) const { return pods.at(pod)["metadata"]["uid"]; }
+
+ private:
+  bool create_pod(const Json& manifest);
+  bool patch_status(const Json& patch);
+  void touch(Json& item);
+  int next_uid_ = 1;
+  int next_version_ = 1;
+  mutable api::JobStatus status_cache_;
+};
+
+}  // namespace muster::op::testing

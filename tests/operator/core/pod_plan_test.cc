@@ -1,0 +1,232 @@
+// tests/operator/core/pod_plan_test.cc: the pod contract of ARCHITECTURE.md, as the manifests keep it
+#include "operator/core/pod_plan.h"
+
+#include <gmock/gmock.h>
+
+#include "cluster_model.h"
+#include "operator/api/pod_template.h"
+#include "operator/core/failure_policy.h"
+
+namespace muster::op::testing {
+namespace {
+
+using ::testing::HasSubstr;
+
+const api::ObjectMeta kOwner{
+    .name = "digits", .ns = "team", .uid = "u-1", .resource_version = {}, .generation = 1, .deletion = {}};
+
+Json manifest(const Json& pod_template, bool ours = true) {
+  return pod_manifest({.owner = kOwner,
+                       .kind = "DistributedJob",
+                       .role = "worker",
+                       .index = 2,
+                       .generation = 3,
+                       .attempt = 0,
+                       .world_size = 4,
+                       .pod_template = pod_template,
+                       .image_is_ours = ours,
+                       .default_image = "muster-worker:1"});
+}
+
+std::map<std::string, std::string> env_of(const Json& container) {
+  std::map<std::string, std::string> env;
+  for (const Json& variable : container["env"])
+    env[variable["name"]] = variable.contains("value")
+                                ? variable["value"].get<std::string>()
+                                : variable["valueFrom"]["fieldRef"]["fieldPath"].get<std::string>();
+  return env;
+}
+
+TEST(PodPlan, ATemplateThatSaysNothingBecomesARestrictedMusterPod) {
+  const Json pod = manifest(nullptr);
+  EXPECT_EQ(pod["metadata"]["name"], "digits-worker-2");
+  EXPECT_EQ(pod["metadata"]["namespace"], "team");
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/index"], "2");
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/generation"], "3");
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/job-uid"], "u-1");
+  EXPECT_EQ(pod["metadata"]["ownerReferences"][0]["controller"], true);
+  EXPECT_EQ(pod["metadata"]["ownerReferences"][0]["blockOwnerDeletion"], true);
+  const Json& spec = pod["spec"];
+  EXPECT_EQ(spec["hostname"], "digits-worker-2");
+  EXPECT_EQ(spec["subdomain"], "digits");
+  EXPECT_EQ(spec["restartPolicy"], "Never");
+  EXPECT_EQ(spec["automountServiceAccountToken"], false);
+  EXPECT_EQ(spec["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
+  ASSERT_EQ(spec["containers"].size(), 1U);
+  const Json& container = spec["containers"][0];
+  EXPECT_EQ(container["name"], "worker");
+  EXPECT_EQ(container["image"], "muster-worker:1");
+  EXPECT_EQ(container["securityContext"]["runAsNonRoot"], true);
+  EXPECT_EQ(container["securityContext"]["allowPrivilegeEscalation"], false);
+  EXPECT_EQ(container["securityContext"]["capabilities"]["drop"][0], "ALL");
+  EXPECT_EQ(container["ports"].size(), 3U);
+  const auto env = env_of(container);
+  EXPECT_EQ(env.at("MUSTER_POD_NAME"), "metadata.name");
+  EXPECT_EQ(env.at("MUSTER_POD_IP"), "status.podIP");
+  EXPECT_EQ(env.at("MUSTER_JOB_UID"), "u-1");
+  EXPECT_EQ(env.at("MUSTER_GENERATION"), "3");
+  EXPECT_EQ(env.at("MUSTER_ROLE"), "worker");
+  EXPECT_FALSE(env.contains("RANK"));
+}
+
+TEST(PodPlan, WhatTheUserSaysStays) {
+  const Json pod = manifest(Json::parse(R"json({
+    "metadata": {"labels": {"team": "vision"}, "annotations": {"note": "x"}},
+    "spec": {"automountServiceAccountToken": true, "securityContext": {"runAsUser": 7, "fsGroup": 9},
+             "containers": [{"name": "side", "image": "side:1"},
+                            {"name": "worker", "image": "mine:2", "env": [{"name": "A", "value": "$(MUSTER_POD_NAME)"}],
+                             "securityContext": {"allowPrivilegeEscalation": true}}]}})json"));
+  EXPECT_EQ(pod["metadata"]["labels"]["team"], "vision");
+  EXPECT_EQ(pod["metadata"]["annotations"]["note"], "x");
+  EXPECT_EQ(pod["spec"]["automountServiceAccountToken"], true);
+  EXPECT_EQ(pod["spec"]["securityContext"]["fsGroup"], 9);
+  const Json& side = pod["spec"]["containers"][0];
+  EXPECT_EQ(side["image"], "side:1");
+  EXPECT_FALSE(side.contains("securityContext"));
+  EXPECT_EQ(env_of(side).at("MUSTER_ROLE"), "worker");
+  const Json& worker = pod["spec"]["containers"][1];
+  EXPECT_EQ(worker["image"], "mine:2");
+  EXPECT_EQ(worker["securityContext"]["allowPrivilegeEscalation"], true);
+  EXPECT_FALSE(worker["securityContext"].contains("runAsUser")) << "the pod's own user holds";
+  EXPECT_EQ(worker["env"].back()["name"], "A") << "ours first, so that the user's can refer to them";
+}
+
+TEST(PodPlan, ContainersOfTheUsersOwnGetTheRendezvousAndNothingElse) {
+  const Json pod =
+      manifest(Json::parse(R"({"spec": {"containers": [{"name": "main", "image": "torch:2"}]}})"), false);
+  const Json& container = pod["spec"]["containers"][0];
+  const auto env = env_of(container);
+  EXPECT_EQ(env.at("MASTER_ADDR"), "digits-worker-0.digits");
+  EXPECT_EQ(env.at("MASTER_PORT"), "29500");
+  EXPECT_EQ(env.at("RANK"), "2");
+  EXPECT_EQ(env.at("WORLD_SIZE"), "4");
+  EXPECT_EQ(env.at("LOCAL_RANK"), "0");
+  EXPECT_EQ(env.at("PET_NNODES"), "4");
+  EXPECT_EQ(env.at("PET_NODE_RANK"), "2");
+  EXPECT_FALSE(container.contains("securityContext")) << "an image that runs as root must still start";
+  EXPECT_FALSE(pod["spec"].contains("securityContext"));
+  EXPECT_EQ(container["terminationMessagePolicy"], "FallbackToLogsOnError");
+}
+
+TEST(PodPlan, TheServiceIsHeadlessAndPublishesUnreadyAddresses) {
+  const Json service = service_manifest(kOwner, "DistributedJob", true);
+  EXPECT_EQ(service["metadata"]["name"], "digits");
+  EXPECT_EQ(service["spec"]["clusterIP"], "None");
+  EXPECT_EQ(service["spec"]["publishNotReadyAddresses"], true);
+  EXPECT_EQ(service["spec"]["selector"]["muster.dev/job-uid"], "u-1");
+  EXPECT_EQ(service["metadata"]["ownerReferences"][0]["uid"], "u-1");
+}
+
+TEST(PodPlan, AnIpv6AddressIsBracketed) {
+  EXPECT_EQ(host_port("10.0.0.1", 8471), "10.0.0.1:8471");
+  EXPECT_EQ(host_port("fd00::1", 8471), "[fd00::1]:8471");
+}
+
+struct BadTemplate {
+  const char* json;
+  bool ours;
+  const char* complaint;
+};
+class PodTemplate : public ::testing::TestWithParam<BadTemplate> {};
+
+TEST_P(PodTemplate, IsRefusedWithTheFieldsPath) {
+  const Status status = api::validate_pod_template(Json::parse(GetParam().json), "spec.workers.template",
+                                                   {.role = "worker", .image_is_ours = GetParam().ours});
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr(GetParam().complaint));
+}
+INSTANTIATE_TEST_SUITE_P(
+    Bad, PodTemplate,
+    ::testing::Values(
+        BadTemplate{R"([])", true, "spec.workers.template: must be an object"},
+        BadTemplate{R"({"sepc": {}})", true, "spec.workers.template.sepc: unknown field"},
+        BadTemplate{R"({"spec": {"hostname": "x"}})", true,
+                    "spec.workers.template.spec.hostname: set by Muster"},
+        BadTemplate{R"({"spec": {"restartPolicy": "Always"}})", true, "restartPolicy: must be Never"},
+        BadTemplate{R"({"metadata": {"labels": {"muster.dev/role": "x"}}})", true,
+                    "muster.dev/role is set by Muster"},
+        BadTemplate{R"({"metadata": {"labels": {"a": 1}}})", true, "metadata.labels.a: must be a string"},
+        BadTemplate{R"({"spec": {"containers": [{"env": [{"name": "MUSTER_POD_IP"}]}]}})", true,
+                    "spec.containers[0].env[0].name: MUSTER_POD_IP is set by Muster"},
+        BadTemplate{R"({"spec": {"containers": [{"image": "x", "env": [{"name": "RANK"}]}]}})", false,
+                    "RANK is set by Muster"},
+        BadTemplate{R"({"spec": {"containers": [{"name": "worker"}, {"name": "side"}]}})", true,
+                    "spec.containers[1].image: required"},
+        BadTemplate{R"({"spec": {"containers": [{"name": "main"}]}})", false,
+                    "spec.containers[0].image: required"},
+        BadTemplate{R"({"spec": {"containers": [7]}})", true, "spec.containers[0]: must be an object"},
+        BadTemplate{R"({"spec": {"containers": {}}})", true, "spec.containers: must be a list"},
+        BadTemplate{R"({"spec": 5})", true, "spec.workers.template.spec: must be an object"},
+        BadTemplate{R"({"spec": {}})", false, "at least one is needed without spec.training"},
+        BadTemplate{R"(null)", false, "without spec.training the containers bring the program"}));
+
+TEST(PodTemplateOfOurs, MayUseTheRendezvousNames) {
+  const Json json = Json::parse(R"({"spec": {"containers": [{"env": [{"name": "RANK", "value": "x"}]}]}})");
+  EXPECT_TRUE(api::validate_pod_template(json, "t", {.role = "worker"}));
+}
+
+TEST(PodFacts, AreReadFromAPod) {
+  const Json json = Json::parse(R"({
+    "metadata": {"name": "digits-worker-1", "uid": "p", "creationTimestamp": "2030-01-01T00:00:00Z",
+      "labels": {"muster.dev/role": "worker", "muster.dev/index": "1", "muster.dev/generation": "4"},
+      "ownerReferences": [{"uid": "u-1", "controller": true}]},
+    "status": {"phase": "Failed", "podIP": "10.1.2.3",
+      "containerStatuses": [
+        {"name": "side", "state": {"terminated": {"exitCode": 3, "message": "side"}}},
+        {"name": "worker", "state": {"terminated": {"exitCode": 65, "reason": "Error", "message": "no data",
+          "finishedAt": "2030-01-01T00:01:00Z"}}}]}})");
+  const auto pod = pod_from_json(json, "u-1");
+  ASSERT_TRUE(pod);
+  EXPECT_EQ(pod->index, 1);
+  EXPECT_EQ(pod->generation, 4);
+  EXPECT_EQ(pod->phase, PodPhase::kFailed);
+  EXPECT_EQ(pod->end->message, "no data") << "the role's container speaks for the pod";
+  EXPECT_EQ(fate_of(*pod), PodFate::kPermanent);
+  EXPECT_EQ(end_of(*pod), "worker 1 (digits-worker-1) exited with code 65: no data");
+  EXPECT_FALSE(pod_from_json(json, "u-2")) << "another object's pod";
+}
+
+TEST(PodFacts, GarbageIsToleratedNotObeyed) {
+  for (const char* text :
+       {"null", "7", "[]", "{}", R"({"metadata": 3})", R"({"metadata": {"ownerReferences": {}}})"})
+    EXPECT_FALSE(pod_from_json(Json::parse(text), "u-1")) << text;
+  const auto pod = pod_from_json(Json::parse(R"({
+    "metadata": {"labels": {"muster.dev/index": "x", "muster.dev/generation": []}, "deletionTimestamp": 5,
+      "ownerReferences": [3, {"uid": "u-1", "controller": true}]},
+    "status": {"conditions": [null, 1], "containerStatuses": [null, {"state": 7}, {"state": {"terminated": []}}]}})"),
+                                 "u-1");
+  ASSERT_TRUE(pod);
+  EXPECT_EQ(pod->index, -1);
+  EXPECT_EQ(pod->generation, 0);
+}
+
+struct Fate {
+  const char* status;
+  PodFate fate;
+};
+class FateOf : public ::testing::TestWithParam<Fate> {};
+
+TEST_P(FateOf, FollowsTheRules) {
+  const Json json{{"metadata", {{"ownerReferences", Json::array({{{"uid", "u"}, {"controller", true}}})}}},
+                  {"status", Json::parse(GetParam().status)}};
+  EXPECT_EQ(fate_of(*pod_from_json(json, "u")), GetParam().fate);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Rules, FateOf,
+    ::testing::Values(
+        Fate{R"({"phase": "Pending"})", PodFate::kAlive}, Fate{R"({"phase": "Running"})", PodFate::kAlive},
+        Fate{R"({"phase": "Succeeded"})", PodFate::kSucceeded},
+        Fate{R"({"phase": "Failed"})", PodFate::kFailed},
+        Fate{R"({"phase": "Failed", "reason": "Evicted"})", PodFate::kDisrupted},
+        Fate{R"({"phase": "Failed", "reason": "DeadlineExceeded"})", PodFate::kFailed},
+        Fate{R"({"phase": "Running", "conditions": [{"type": "DisruptionTarget", "status": "True"}]})",
+             PodFate::kDisrupted},
+        Fate{R"({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 74}}}]})",
+             PodFate::kPermanent},
+        Fate{
+            R"({"phase": "Failed", "reason": "Evicted",
+                "containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]})",
+            PodFate::kDisrupted}));
+
+}  // namespace
+}  // namespace muster::op::testing

@@ -1,0 +1,223 @@
+// tests/operator/core/reconcile_federated_round_test.cc: the life of a FederatedRound, judged by the state
+// reached
+#include "operator/core/reconcile_federated_round.h"
+
+#include <gmock/gmock.h>
+
+#include "cluster_model.h"
+
+namespace muster::op::testing {
+namespace {
+
+using ::testing::HasSubstr;
+using namespace std::chrono_literals;
+
+constexpr const char* kAggregator = "phones-aggregator-0";
+
+TEST(FederatedRound, CreatesAnAggregatorAndAClientPodForEveryPerPodClients) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.pass();
+  EXPECT_EQ(cluster.pods.size(), 4U);
+  EXPECT_TRUE(cluster.pods.contains(kAggregator));
+  EXPECT_TRUE(cluster.pods.contains("phones-client-2"));
+  EXPECT_FALSE(cluster.pods.contains("phones-client-3"));
+}
+
+TEST(FederatedRound, EveryClientIsPlayedByExactlyOnePod) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  std::vector<int> played(10, 0);
+  for (int pod = 0; pod < 3; ++pod) {
+    const Assignment& told = cluster.assignments.at(cluster.uid_of("phones-client-" + std::to_string(pod)));
+    const auto& part = std::get<ClientAssignment>(told.role);
+    EXPECT_EQ(part.aggregator, cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
+    EXPECT_TRUE(spec::federation_from_json(Json::parse(part.federation)));
+    for (auto client = part.first_client; client < part.first_client + part.clients; ++client)
+      played.at(static_cast<std::size_t>(client)) += 1;
+  }
+  EXPECT_EQ(played, std::vector<int>(10, 1));
+  EXPECT_EQ(cluster.status().ready, "4/4");
+  EXPECT_EQ(cluster.status().phase, "Running");
+}
+
+TEST(FederatedRound, SecondPassOverTheLandedResultDoesNothing) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  EXPECT_EQ(cluster.pass(), 0U);
+  cluster.end_pod(kAggregator, 0);
+  cluster.settle();
+  EXPECT_TRUE(cluster.is("Succeeded"));
+  EXPECT_EQ(cluster.pass(), 0U);
+}
+
+TEST(FederatedRound, ConfiguresClientsOnlyOnceTheAggregatorHasItsPart) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.settle();
+  cluster.start_pods();
+  cluster.pass();
+  cluster.pass();
+  ASSERT_EQ(cluster.assignments.size(), 1U);
+  EXPECT_TRUE(cluster.assignments.contains(cluster.uid_of(kAggregator)));
+  cluster.agents_follow();
+  cluster.pass();
+  EXPECT_EQ(cluster.assignments.size(), 3U);
+}
+
+TEST(FederatedRound, AKilledClientPodIsReplacedAloneAndNotCounted) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  const std::string aggregator = cluster.uid_of(kAggregator);
+  const std::string neighbour = cluster.uid_of("phones-client-0");
+  const std::string killed = cluster.uid_of("phones-client-1");
+  cluster.end_pod("phones-client-1", 137);
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.uid_of(kAggregator), aggregator);
+  EXPECT_EQ(cluster.uid_of("phones-client-0"), neighbour);
+  EXPECT_NE(cluster.uid_of("phones-client-1"), killed);
+  EXPECT_EQ(cluster.status().restarts, 0);
+  EXPECT_EQ(cluster.status().phase, "Running");
+  EXPECT_EQ(cluster.status().membership_generation, 1);
+  EXPECT_TRUE(cluster.assignments.contains(cluster.uid_of("phones-client-1")));
+  ASSERT_EQ(cluster.status().client_attempts.size(), 1U);
+  EXPECT_EQ(cluster.status().client_attempts[0].index, 1);
+}
+
+TEST(FederatedRound, ReplacementsOfOneClientPodBackOffTheFirstIsAtOnce) {
+  ClusterModel cluster(federated_round(2, 2));
+  cluster.bring_up();
+  std::vector<long> waits;
+  for (int i = 0; i < 8; ++i) {
+    cluster.end_pod("phones-client-0", 1);
+    cluster.pass();
+    cluster.pass();
+    cluster.finish_deletions();
+    const auto wait = cluster.decide().requeue_after;
+    waits.push_back(static_cast<long>(std::chrono::round<std::chrono::seconds>(wait).count()));
+    cluster.now += wait;
+    cluster.pass();
+    cluster.start_pods();
+    cluster.pass();
+  }
+  EXPECT_EQ(waits, (std::vector<long>{0, 10, 20, 40, 80, 160, 300, 300}));
+}
+
+TEST(FederatedRound, AClientThatCannotWorkFailsTheFederation) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  cluster.end_pod("phones-client-2", 65, "/data: no such folder");
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("Failed")->reason, "PodFailedPermanently");
+  EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("/data: no such folder"));
+}
+
+TEST(FederatedRound, ARestartedAggregatorCountsAndTheClientsMeetItAnew) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  cluster.end_pod("phones-client-1", 0);  // done for an aggregator that is lost
+  cluster.end_pod(kAggregator, 137);
+  cluster.settle();
+  EXPECT_EQ(cluster.status().restarts, 1);
+  EXPECT_EQ(cluster.status().phase, "Restarting");
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.status().phase, "Running");
+  EXPECT_EQ(cluster.status().ready, "4/4");
+  for (int pod = 0; pod < 3; ++pod) {
+    const Assignment& told = cluster.assignments.at(cluster.uid_of("phones-client-" + std::to_string(pod)));
+    EXPECT_EQ(told.generation, 2);
+    EXPECT_EQ(std::get<ClientAssignment>(told.role).aggregator,
+              cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
+  }
+  EXPECT_TRUE(cluster.status().client_attempts.empty());
+  EXPECT_EQ(cluster.pass(), 0U);
+}
+
+TEST(FederatedRound, AnEvictedAggregatorRestartsWithoutCounting) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  cluster.evict(kAggregator);
+  cluster.settle();
+  EXPECT_EQ(cluster.status().restarts, 0);
+  EXPECT_EQ(cluster.status().disruptions, 1);
+}
+
+TEST(FederatedRound, TheAggregatorFailsPastMaxRestarts) {
+  Json object = federated_round(4, 2);
+  object["spec"]["runPolicy"]["maxRestarts"] = 0;
+  ClusterModel cluster(object);
+  cluster.bring_up();
+  cluster.end_pod(kAggregator, 1, "out of luck");
+  cluster.settle();
+  EXPECT_EQ(cluster.condition("Failed")->reason, "MaxRestartsExceeded");
+  EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("out of luck"));
+}
+
+TEST(FederatedRound, ItsProgressIsTheAggregators) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  AgentStatus& agent = cluster.agents.at(cluster.uid_of(kAggregator));
+  agent.aggregator = AggregatorProgress{};
+  agent.aggregator->round = 3;
+  agent.aggregator->rounds = 5;
+  agent.aggregator->connected = 4;
+  agent.aggregator->accuracy = 0.61234;
+  agent.aggregator->loss = 1.5;
+  agent.aggregator->history = {{1, 2.0, 0.3}, {2, 1.8, 0.5}, {3, 1.5, 0.61234}};
+  cluster.settle();
+  EXPECT_EQ(cluster.status().progress["round"], 3);
+  EXPECT_EQ(cluster.status().progress["accuracy"], 0.6123);
+  EXPECT_EQ(cluster.status().history.size(), 3U);
+  cluster.end_pod(
+      kAggregator, 0,
+      R"({"generation":"1","phase":"PHASE_SUCCEEDED","aggregator":{"round":"5","rounds":"5","loss":1.1,)"
+      R"("accuracy":0.76}})");
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Succeeded"));
+  EXPECT_EQ(cluster.status().progress["round"], 5);
+  EXPECT_EQ(cluster.status().history.size(), 4U);
+  EXPECT_EQ(cluster.status().history[3]["accuracy"], 0.76);
+  EXPECT_THAT(cluster.condition("Succeeded")->message, HasSubstr("5 of 5 rounds committed, accuracy 0.76"));
+}
+
+TEST(FederatedRound, SuspendDeletesEveryPodAndResumeBringsThemBack) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  cluster.object["spec"]["suspend"] = true;
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.settle();
+  EXPECT_TRUE(cluster.pods.empty());
+  EXPECT_EQ(cluster.status().phase, "Suspended");
+  cluster.object["spec"]["suspend"] = false;
+  cluster.bring_up();
+  EXPECT_EQ(cluster.pods.size(), 3U);
+  EXPECT_EQ(cluster.status().phase, "Running");
+  EXPECT_EQ(cluster.status().restarts + cluster.status().disruptions, 0);
+}
+
+TEST(FederatedRound, WhenItIsDoneLivingClientsAreDeleted) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  cluster.end_pod(kAggregator, 0);
+  cluster.end_pod("phones-client-0", 0);
+  cluster.settle();
+  cluster.finish_deletions();
+  EXPECT_TRUE(cluster.pods.contains(kAggregator));
+  EXPECT_TRUE(cluster.pods.contains("phones-client-0"));
+  EXPECT_FALSE(cluster.pods.contains("phones-client-1"));
+}
+
+TEST(FederatedRound, ACohortLargerThanTheCrowdIsAnInvalidSpec) {
+  Json object = federated_round(4, 2);
+  object["spec"]["cohort"] = {{"size", 4}, {"overSelection", 1.5}};
+  ClusterModel cluster(object);
+  cluster.settle();
+  EXPECT_EQ(cluster.condition("Failed")->reason, "InvalidSpec");
+  EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("selects 6 clients"));
+}
+
+}  // namespace
+}  // namespace muster::op::testing

@@ -1,0 +1,244 @@
+// tests/operator/core/simulation_test.cc: seeded lives of objects under faults, held against what must always
+// be true
+//
+// Goal: no order of crashes, stale caches, lost or refused writes, pod deaths and changes of the spec leads
+// to two pods of one rank, to an uncounted or double counted restart, or to an object that never ends.
+// Method: a few hundred steps of chaos, then calm; MUSTER_SEED replays one life, MUSTER_LIVES runs more of
+// them.
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+#include <set>
+
+#include "cluster_model.h"
+#include "common/base/random.h"
+
+namespace muster::op::testing {
+namespace {
+
+constexpr int kChaosSteps = 250;
+constexpr int kCalmSteps = 600;
+constexpr int kMaxRestarts = 3;
+
+struct Caches {  // what the operator believes; each lags behind the server on its own
+  Json object;
+  std::map<std::string, Json> pods;
+};
+
+class Life {
+ public:
+  Life(std::uint64_t seed, Json object) : random_(seed), cluster_(std::move(object)) { refresh(); }
+
+  void live() {
+    for (int step = 0; step < kChaosSteps && !::testing::Test::HasFailure(); ++step) {
+      chaos();
+      check();
+    }
+    cluster_.object["spec"]["suspend"] = false;
+    for (int step = 0; step < kCalmSteps && !::testing::Test::HasFailure(); ++step) {
+      if (calm()) return;
+      check();
+    }
+    ADD_FAILURE() << "never ended: " << cluster_.object.dump(2);
+  }
+
+  [[nodiscard]] const ClusterModel& cluster() const { return cluster_; }
+  [[nodiscard]] int failures() const { return failures_; }
+
+ private:
+  [[nodiscard]] bool one_in(std::uint64_t n) { return random_.below(n) == 0; }
+
+  void refresh() { caches_ = {cluster_.object, cluster_.pods}; }
+
+  // The operator: judges by its caches; may die after any action, or have an answer lost.
+  void operate(bool faults) {
+    if (faults) {
+      if (one_in(2)) caches_.object = cluster_.object;
+      if (one_in(2)) caches_.pods = cluster_.pods;
+      if (one_in(20)) {  // killed and started anew: a fresh list, no memory
+        cluster_.last_status_write.reset();
+        refresh();
+      }
+    } else {
+      refresh();
+    }
+    const Decision decision = cluster_.decide(caches_.object, caches_.pods);
+    for (const Action& action : decision.actions) {
+      if (faults && one_in(12)) return;     // dead, or refused by the server
+      if (!cluster_.apply(action)) return;  // conflict
+      if (std::holds_alternative<PatchStatus>(action) && !one_in(3)) caches_.object = cluster_.object;
+      if (faults && one_in(25)) return;  // done, but the answer was lost
+    }
+  }
+
+  std::string any_pod() {
+    if (cluster_.pods.empty()) return {};
+    auto pod = cluster_.pods.begin();
+    std::advance(pod, static_cast<long>(random_.below(cluster_.pods.size())));
+    return pod->first;
+  }
+
+  [[nodiscard]] bool runs(const std::string& pod) const {
+    return !pod.empty() && cluster_.pods.at(pod)["status"]["phase"] == "Running";
+  }
+
+  void chaos() {
+    cluster_.now += std::chrono::milliseconds(random_.below(4000));
+    operate(true);
+    if (one_in(3)) cluster_.start_pods();
+    if (one_in(3)) cluster_.agents_follow();
+    if (one_in(4)) cluster_.finish_deletions();
+    if (const std::string pod = any_pod(); runs(pod) && one_in(25)) {
+      const int codes[] = {1, 75, 137, 139};
+      cluster_.end_pod(pod, codes[random_.below(4)]);
+      ++failures_;
+    }
+    if (const std::string pod = any_pod(); runs(pod) && one_in(60)) cluster_.end_pod(pod, 0);
+    if (const std::string pod = any_pod(); runs(pod) && one_in(60)) cluster_.evict(pod);
+    if (const std::string pod = any_pod(); !pod.empty() && one_in(60)) cluster_.delete_pod(pod);
+    if (const std::string pod = any_pod(); !pod.empty() && one_in(200)) cluster_.pods.erase(pod);
+    if (one_in(80)) change_spec("suspend", !cluster_.object["spec"].value("suspend", false));
+    if (cluster_.object["kind"] == "DistributedJob" && one_in(100)) {
+      cluster_.object["spec"]["workers"]["replicas"] = 1 + random_.below(5);
+      touch_spec();
+    }
+  }
+
+  void change_spec(const char* field, bool value) {
+    cluster_.object["spec"][field] = value;
+    touch_spec();
+  }
+  void touch_spec() {
+    Json& metadata = cluster_.object["metadata"];
+    metadata["generation"] = metadata["generation"].get<int>() + 1;
+    metadata["resourceVersion"] = metadata["resourceVersion"].get<std::string>() + "s";
+  }
+
+  // No faults: pods start, agents work, configured pods succeed. True when the object has ended and rests.
+  bool calm() {
+    cluster_.now += std::chrono::seconds(5);
+    operate(false);
+    cluster_.start_pods();
+    cluster_.finish_deletions();
+    cluster_.agents_follow();
+    const api::JobStatus status = cluster_.status();
+    const bool plain =
+        cluster_.object["kind"] == "DistributedJob" && !cluster_.object["spec"].contains("training");
+    for (const auto& [uid, agent] : std::map(cluster_.agents)) {
+      const std::string pod = pod_of(uid);
+      if (pod.empty() || !runs(pod)) continue;
+      if (plain && status.phase == "Running") cluster_.end_pod(pod, 0);
+      if (plain || agent.generation != status.membership_generation) continue;
+      const bool leads =
+          cluster_.object["kind"] == "DistributedJob" || pod.find("aggregator") != std::string::npos;
+      if (leads && everybody_configured(status.membership_generation)) cluster_.end_pod(pod, 0);
+    }
+    if (!status.finished()) return false;
+    for (int i = 0; i < 5; ++i) {
+      operate(false);
+      cluster_.finish_deletions();
+    }
+    EXPECT_EQ(cluster_.pass(), 0U) << "a second pass over the landed result";
+    return true;
+  }
+
+  [[nodiscard]] std::string pod_of(const std::string& uid) const {
+    for (const auto& [name, pod] : cluster_.pods)
+      if (pod["metadata"]["uid"] == uid) return name;
+    return {};
+  }
+
+  // As a real ring: nobody finishes unless all members were told of the same generation, and of the same
+  // peers.
+  [[nodiscard]] bool everybody_configured(std::int64_t generation) const {
+    std::set<std::vector<std::string>> rings;
+    for (const auto& [name, pod] : cluster_.pods) {
+      if (pod["status"]["phase"] == "Succeeded") continue;
+      const auto told = cluster_.assignments.find(pod["metadata"]["uid"].get<std::string>());
+      if (told == cluster_.assignments.end() || told->second.generation != generation) return false;
+      if (const auto* worker = std::get_if<WorkerAssignment>(&told->second.role)) rings.insert(worker->peers);
+    }
+    EXPECT_LE(rings.size(), 1U) << "members of one generation were told different rings";
+    return true;
+  }
+
+  void check() {
+    std::map<std::string, int> live;
+    for (const auto& [name, pod] : cluster_.pods) {
+      const Json& labels = pod["metadata"]["labels"];
+      if (pod["status"]["phase"] == "Succeeded" || pod["status"]["phase"] == "Failed") continue;
+      const int count = ++live[labels["muster.dev/role"].get<std::string>() +
+                               labels["muster.dev/index"].get<std::string>()];
+      EXPECT_EQ(count, 1) << "two live pods are " << name;
+    }
+    const api::JobStatus status = cluster_.status();
+    EXPECT_LE(status.restarts, kMaxRestarts);
+    EXPECT_LE(status.restarts, failures_) << "more restarts counted than pods failed";
+    EXPECT_GE(status.membership_generation, last_.membership_generation);
+    EXPECT_GE(status.restarts, last_.restarts);
+    EXPECT_GE(status.disruptions, last_.disruptions);
+    EXPECT_FALSE(api::is_true(status.conditions, "Succeeded") && api::is_true(status.conditions, "Failed"));
+    if (last_.finished()) {
+      EXPECT_EQ(status.phase, last_.phase) << "terminal is final";
+      EXPECT_EQ(status.completion_time, last_.completion_time);
+      EXPECT_EQ(status.restarts, last_.restarts);
+    }
+    for (const auto& [uid, assignment] : cluster_.assignments) {
+      const auto* worker = std::get_if<WorkerAssignment>(&assignment.role);
+      if (worker == nullptr) continue;
+      EXPECT_LT(worker->rank, std::ssize(worker->peers));
+      EXPECT_EQ(std::set(worker->peers.begin(), worker->peers.end()).size(), worker->peers.size())
+          << "a peer twice";
+    }
+    last_ = status;
+  }
+
+  Random random_;
+  ClusterModel cluster_;
+  Caches caches_;
+  api::JobStatus last_;
+  int failures_ = 0;
+};
+
+std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
+  const char* text = std::getenv(name);
+  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
+}
+
+void live_many(const Json& object) {
+  const std::uint64_t only = from_environment("MUSTER_SEED", 0);
+  const std::uint64_t lives = from_environment("MUSTER_LIVES", 30);
+  std::map<std::string, int> ends;
+  for (std::uint64_t seed = only == 0 ? 1 : only; seed <= (only == 0 ? lives : only); ++seed) {
+    SCOPED_TRACE("MUSTER_SEED=" + std::to_string(seed));
+    Life life(seed, object);
+    life.live();
+    if (::testing::Test::HasFailure()) {
+      std::printf("failed with MUSTER_SEED=%llu\n", static_cast<unsigned long long>(seed));
+      return;
+    }
+    ends[life.cluster().status().phase] += 1;
+  }
+  EXPECT_TRUE(only != 0 || lives < 30 || ends["Succeeded"] >= 5)
+      << "the chaos is too deadly to tell anything";
+  std::printf("seeds 1 to %llu: %d succeeded, %d failed\n", static_cast<unsigned long long>(lives),
+              ends["Succeeded"], ends["Failed"]);
+}
+
+TEST(Simulation, DistributedJobsSurviveChaos) {
+  live_many(job().workers(3).max_restarts(kMaxRestarts).json());
+}
+
+TEST(Simulation, JobsOfPlainContainersSurviveChaos) {
+  Json object = job().workers(3).max_restarts(kMaxRestarts).plain().json();
+  live_many(object);
+}
+
+TEST(Simulation, FederatedRoundsSurviveChaos) {
+  Json object = federated_round(6, 2);
+  object["spec"]["runPolicy"]["maxRestarts"] = kMaxRestarts;
+  live_many(object);
+}
+
+}  // namespace
+}  // namespace muster::op::testing

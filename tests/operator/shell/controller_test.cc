@@ -1,0 +1,173 @@
+// tests/operator/shell/controller_test.cc: passes through the HTTP client: what is written, in which order, and when it stops
+#include "operator/shell/controller.h"
+
+#include <gtest/gtest.h>
+
+#include "operator/shell/operator_app.h"
+#include "tests/support/fake_transport.h"
+
+namespace muster::op {
+namespace {
+
+using kube::FakeTransport;
+using std::chrono::seconds;
+
+Json job_object() {
+  return {{"apiVersion", "muster.dev/v1alpha1"},
+          {"kind", "DistributedJob"},
+          {"metadata", {{"name", "x"}, {"namespace", "n"}, {"uid", "u"}, {"resourceVersion", "5"}, {"generation", 1}}},
+          {"spec", {{"workers", {{"replicas", 1}}}}}};
+}
+Json pod_manifest(const std::string& owner = "u") {
+  return {{"kind", "Pod"},
+          {"metadata",
+           {{"name", "x-worker-0"},
+            {"namespace", "n"},
+            {"uid", "p"},
+            {"resourceVersion", "6"},
+            {"labels", {{"muster.dev/role", "worker"}, {"muster.dev/index", "0"}, {"muster.dev/generation", "1"}}},
+            {"ownerReferences",
+             {{{"kind", "DistributedJob"}, {"name", "x"}, {"uid", owner}, {"controller", true}}}}}}};
+}
+Json refusal(int code, const std::string& reason) {
+  return {{"kind", "Status"}, {"code", code}, {"reason", reason}, {"message", reason}};
+}
+
+class ControllerTest : public ::testing::Test {
+ protected:
+  ControllerTest() {
+    lists_->otherwise([](const kube::HttpRequest& request) -> FakeTransport::Answer {
+      if (request.target.find("watch=1") != std::string::npos) return FakeTransport::Stream{.stays_open = true};
+      const Json empty{{"metadata", {{"resourceVersion", "1"}}}, {"items", Json::array()}};
+      return kube::HttpResponse{.status = 200, .headers = {}, .body = empty.dump()};
+    });
+    cache_.start();
+    EXPECT_TRUE(cache_.wait_synced(deadline_after(seconds(10))));
+    cache_.observe_write(kube::kDistributedJobs, job_object());
+    Controller::Options options;
+    options.resource = kube::kDistributedJobs;
+    options.name = "distributedjob";
+    options.decide = [this](const Json&, Observed seen) -> Result<Decision> {
+      seen_ = std::move(seen);
+      return decision_;
+    };
+    controller_ = std::make_unique<Controller>(
+        ControllerParts{cache_, agents_, applier_, metrics_, registry_}, std::move(options));
+  }
+  Controller::Outcome pass() { return controller_->reconcile("n/x"); }
+  [[nodiscard]] std::vector<std::string> asked() const {
+    std::vector<std::string> out;
+    for (const auto& request : writes_->requests()) out.push_back(request.method + " " + request.target);
+    return out;
+  }
+
+  std::shared_ptr<FakeTransport> lists_ = std::make_shared<FakeTransport>();
+  std::shared_ptr<FakeTransport> writes_ = std::make_shared<FakeTransport>();
+  std::shared_ptr<FakeTransport> event_writes_ = std::make_shared<FakeTransport>();
+  kube::Client list_client_{lists_, nullptr, {}};
+  kube::Client client_{writes_, nullptr, {}};
+  kube::Client event_client_{event_writes_, nullptr, {}};
+  prometheus::Registry registry_;
+  OperatorMetrics metrics_{registry_};
+  AgentClient agents_{AgentClient::Options{}};
+  std::unique_ptr<kube::EventRecorder> events_ = std::make_unique<kube::EventRecorder>(event_client_, "test");
+  ClusterCache cache_{list_client_, {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
+  Applier applier_{client_, cache_, agents_, *events_, {}};
+  Decision decision_;
+  Observed seen_;
+  std::unique_ptr<Controller> controller_;
+};
+
+TEST_F(ControllerTest, WritesInOrderAndSeesItsOwnWrites) {
+  Json service = pod_manifest();
+  service["kind"] = "Service";
+  service["metadata"]["name"] = "x";
+  decision_.actions = {CreateService{service}, CreatePod{pod_manifest()},
+                       PatchStatus{{{"status", {{"phase", "Pending"}}}}}, EmitEvent{"Normal", "PodsCreated", "1"}};
+  writes_->will_json(201, service);
+  writes_->will_json(201, pod_manifest());
+  Json written = job_object();
+  written["metadata"]["resourceVersion"] = "9";
+  writes_->will_json(200, written);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(asked()[0], "POST /api/v1/namespaces/n/services");
+  EXPECT_EQ(asked()[1], "POST /api/v1/namespaces/n/pods");
+  EXPECT_EQ(asked()[2].substr(0, 75), "PATCH /apis/muster.dev/v1alpha1/namespaces/n/distributedjobs/x/status?field");
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(seen_.pods.size(), 1U);
+  EXPECT_EQ(seen_.service, ServiceState::kOurs);
+  EXPECT_TRUE(seen_.last_status_write);
+  EXPECT_EQ(asked().size(), 3U);
+  events_.reset();
+  EXPECT_EQ(event_writes_->requests().size(), 1U);
+}
+
+TEST_F(ControllerTest, StopsAtTheFirstFailureAndTellsNoEvents) {
+  decision_.actions = {CreatePod{pod_manifest()}, PatchStatus{{{"status", {{"phase", "Running"}}}}},
+                       EmitEvent{"Normal", "PodsCreated", "1"}};
+  writes_->will_json(500, refusal(500, "InternalError"));
+  EXPECT_EQ(pass(), Controller::Outcome::kFailed);
+  EXPECT_EQ(asked().size(), 1U);
+  events_.reset();
+  EXPECT_TRUE(event_writes_->requests().empty());
+}
+
+TEST_F(ControllerTest, AnExistingPodOfOursHasLanded) {
+  decision_.actions = {CreatePod{pod_manifest()}};
+  writes_->will_json(409, refusal(409, "AlreadyExists"));
+  writes_->will_json(200, pod_manifest());
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+}
+
+TEST_F(ControllerTest, ANameOfAnotherOwnerIsHandedToCoreAsForeign) {
+  decision_.actions = {CreatePod{pod_manifest()}};
+  writes_->will_json(409, refusal(409, "AlreadyExists"));
+  writes_->will_json(200, pod_manifest("somebody-else"));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(seen_.foreign, std::vector<std::string>{"x-worker-0"});
+}
+
+TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
+  decision_.actions = {PatchStatus{{{"metadata", {{"resourceVersion", "5"}}}, {"status", {{"restarts", 1}}}}}};
+  writes_->will_json(409, refusal(409, "Conflict"));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  EXPECT_EQ(Json::parse(writes_->requests()[0].body)["metadata"]["resourceVersion"], "5");
+  EXPECT_EQ(Json::parse(writes_->requests()[0].body)["metadata"]["uid"], "u");
+}
+
+TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
+  decision_.actions = {DeletePod{"a", "1", {}}, DeletePod{"b", "2", 0}};
+  writes_->will_json(404, refusal(404, "NotFound"));
+  writes_->will_json(409, refusal(409, "Conflict"));
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(Json::parse(writes_->requests()[1].body)["preconditions"]["uid"], "2");
+  EXPECT_EQ(Json::parse(writes_->requests()[1].body)["gracePeriodSeconds"], 0);
+}
+
+TEST_F(ControllerTest, AnObjectThatIsGoneNeedsNothing) {
+  EXPECT_EQ(controller_->reconcile("n/nobody"), Controller::Outcome::kDone);
+  EXPECT_TRUE(asked().empty());
+}
+
+TEST_F(ControllerTest, CoresRequeueIsKept) {
+  decision_.requeue_after = seconds(3);
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter);
+}
+
+TEST(MetricsAddress, IsIpAndPort) {
+  OperatorOptions options;
+  ASSERT_TRUE(parse_metrics_address("127.0.0.1:0", options));
+  EXPECT_EQ(options.metrics_ip, "127.0.0.1");
+  ASSERT_TRUE(parse_metrics_address(":9090", options));
+  EXPECT_EQ(options.metrics_ip, "0.0.0.0");
+  EXPECT_EQ(options.metrics_port, 9090);
+  for (const char* bad : {"", "x", "1.2.3.4", "1.2.3.4:", "1.2.3.4:99999", "1.2.3.4:-1", "1.2.3.4:8080x"}) {
+    EXPECT_FALSE(parse_metrics_address(bad, options)) << bad;
+  }
+}
+
+}  // namespace
+}  // namespace muster::op

@@ -1,0 +1,111 @@
+# Harness of the process tests: sourced by each of them. A case is a function; `run_case NAME` runs it in a folder of its
+# own with a deadline; the script fails if a case does. Needs bash, coreutils, python3.
+# MUSTER_BIN is the folder of the binaries.
+set -u
+: "${MUSTER_BIN:?the folder of the muster binaries}"
+MUSTER="$MUSTER_BIN/muster"
+ROOT="$(mktemp -d "${TMPDIR:-/tmp}/muster-process.XXXXXX")"
+FAILED=0
+CASES=0
+# In the environment of every process that a case starts, and of every pod: so leftovers are found however they came.
+export XDG_RUNTIME_DIR="$ROOT/runtime"
+unset KUBECONFIG
+mkdir -m 700 -p "$XDG_RUNTIME_DIR"
+trap 'end_marked; rm -rf "$ROOT"' EXIT
+
+marked() {  # process ids with $ROOT in their environment
+  local file pid
+  for file in /proc/[0-9]*/environ; do
+    pid="${file#/proc/}"; pid="${pid%/environ}"
+    grep -qa "$ROOT/" "$file" 2>/dev/null && ! grep -q '^State:.*Z' "/proc/$pid/status" 2>/dev/null && echo "$pid"
+  done
+}
+processes_named() {  # NAME: marked processes that run that program
+  local pid
+  for pid in $(marked); do
+    [ "$(basename "$(readlink "/proc/$pid/exe" 2>/dev/null)" 2>/dev/null)" = "$1" ] && echo "$pid"
+  done
+}
+end_marked() {
+  local pids
+  pids="$(marked)"
+  [ -z "$pids" ] || kill -9 $pids 2>/dev/null
+}
+
+fail() { echo "    FAILED: $*"; CASE_FAILED=1; return 1; }
+check() {  # DESCRIPTION COMMAND...
+  local what="$1"; shift
+  "$@" || fail "$what"
+}
+skip() { echo "    skipped: $*"; }
+contains() { grep -qsiE -- "$2" "$1" || { echo "    --- $1 does not hold /$2/:"; sed 's/^/    | /' "$1" | tail -30; return 1; }; }
+wait_until() {  # SECONDS COMMAND...: polls until the command succeeds
+  local deadline=$((SECONDS + $1)); shift
+  until "$@"; do
+    [ "$SECONDS" -lt "$deadline" ] || return 1
+    sleep 0.1
+  done
+}
+ended() { ! kill -0 "$1" 2>/dev/null; }
+json() { python3 -c 'import json,sys; d=json.load(open(sys.argv[1])); print(eval(sys.argv[2], {"d": d}))' "$1" "$2"; }
+
+# Nothing of the run may be left: no process, no socket or other file in the runtime folder or below TMPDIR.
+nothing_left() {
+  local left
+  wait_until 2 eval '[ -z "$(marked)" ]' || {
+    left="$(for pid in $(marked); do echo "$pid $(tr '\0' ' ' < /proc/$pid/cmdline)"; done)"
+    fail "processes are left: $left"; end_marked
+  }
+  left="$(find "$XDG_RUNTIME_DIR" "$TMPDIR" -mindepth 1 2>/dev/null)"
+  [ -z "$left" ] || { fail "files are left: $left"; rm -rf "${XDG_RUNTIME_DIR:?}"/*; }
+}
+
+run_case() {  # NAME SECONDS: the function NAME, in a folder of its own
+  local begin=$SECONDS
+  CASES=$((CASES + 1)); CASE_FAILED=0
+  mkdir -p "$ROOT/$1" "$ROOT/tmp"; cd "$ROOT/$1" || exit 1
+  export TMPDIR="$ROOT/tmp"
+  echo "[ RUN  ] $1"
+  DEADLINE=$((SECONDS + $2))
+  "$1"
+  nothing_left
+  [ "$SECONDS" -le "$DEADLINE" ] || fail "took $((SECONDS - begin)) s, more than $2"
+  if [ "$CASE_FAILED" = 0 ]; then echo "[  OK  ] $1 ($((SECONDS - begin)) s)"; else
+    echo "[FAILED] $1"; FAILED=$((FAILED + 1)); fi
+  cd "$ROOT" || exit 1
+}
+finish() { echo "$CASES cases, $FAILED failed"; [ "$FAILED" = 0 ]; exit; }
+
+# A small DistributedJob on synthetic data: write_job FILE NAME [EXTRA_TRAINING_LINES] [WORKERS] [EPOCHS]
+write_job() {
+  cat > "$1" <<YAML
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: $2}
+spec: {accessModes: [ReadWriteOnce], resources: {requests: {storage: 100Mi}}}
+---
+apiVersion: muster.dev/v1alpha1
+kind: DistributedJob
+metadata: {name: $2}
+spec:
+  workers:
+    replicas: ${4:-2}
+    template:
+      spec:
+        containers:
+        - name: worker
+          volumeMounts: [{name: checkpoints, mountPath: /checkpoints}]
+        volumes:
+        - name: checkpoints
+          persistentVolumeClaim: {claimName: $2}
+  training:
+    model: {name: softmax}
+    dataset: {name: synthetic, synthetic: {alpha: 0.5, beta: 0.5, devices: 10}}
+    optimizer: {name: SGD, learningRate: 0.05}
+    batchSize: 32
+    epochs: ${5:-3}
+    seed: 7
+    checkpoint: {path: /checkpoints, everySteps: 20}
+${3:-}
+YAML
+}

@@ -1,0 +1,205 @@
+// tests/worker/agent_server_test.cc: the Agent service over real gRPC: assignments, coalesced statuses, a
+// quick end
+#include "proto/agent/agent_server.h"
+
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <thread>
+
+#include "proto/control.grpc.pb.h"
+
+namespace muster {
+namespace {
+
+using control::v1::Agent;
+using control::v1::AgentStatus;
+using control::v1::Assignment;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+std::unique_ptr<AgentServer> start(AgentServer::Options options = {}) {
+  options.ip = "127.0.0.1";
+  options.job_uid = "u-1";
+  auto server = AgentServer::start(std::move(options));
+  EXPECT_TRUE(server) << server.error().message;
+  return *std::move(server);
+}
+
+std::unique_ptr<Agent::Stub> dial(const AgentServer& server) {
+  return Agent::NewStub(
+      grpc::CreateChannel(fmt::format("127.0.0.1:{}", server.port()), grpc::InsecureChannelCredentials()));
+}
+
+Assignment assignment(std::int64_t generation, const std::string& uid = "u-1") {
+  Assignment made;
+  made.set_uid(uid);
+  made.set_generation(generation);
+  made.mutable_worker()->set_rank(3);
+  return made;
+}
+
+grpc::Status configure(Agent::Stub& stub, const Assignment& made) {
+  grpc::ClientContext context;
+  context.set_deadline(std::chrono::system_clock::now() + seconds(30));
+  control::v1::ConfigureReply reply;
+  return stub.Configure(&context, made, &reply);
+}
+
+AgentStatus running(std::int64_t step) {
+  AgentStatus status;
+  status.set_phase(control::v1::PHASE_RUNNING);
+  status.mutable_worker()->set_step(step);
+  return status;
+}
+
+struct Watch {
+  explicit Watch(Agent::Stub& stub) {
+    context.set_deadline(std::chrono::system_clock::now() + seconds(30));
+    reader = stub.Watch(&context, {});
+  }
+  grpc::ClientContext context;
+  std::unique_ptr<grpc::ClientReader<AgentStatus>> reader;
+};
+
+TEST(AgentServer, GivesTheAssignmentOnceAndTakesTheSameOneAgain) {
+  const auto server = start();
+  const auto stub = dial(*server);
+  EXPECT_TRUE(configure(*stub, assignment(2)).ok());
+  auto again = assignment(2);
+  again.mutable_worker()->set_rank(1);
+  EXPECT_TRUE(configure(*stub, again).ok());
+  const auto got = server->wait_for_assignment(deadline_after(seconds(10)));
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->worker().rank(), 3) << "the second one must change nothing";
+}
+
+TEST(AgentServer, RefusesOtherJobsOtherGenerationsAndWhatTheProgramCannotPlay) {
+  std::atomic<bool> accepts = false;
+  const auto server =
+      start({.ip = "", .job_uid = "", .accept = [&](const Assignment&) -> Status {
+               return accepts ? Status() : invalid_argument("spec.training.model: is missing");
+             }});
+  const auto stub = dial(*server);
+  EXPECT_EQ(configure(*stub, assignment(2, "u-2")).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(configure(*stub, assignment(0)).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  const grpc::Status unplayable = configure(*stub, assignment(2));
+  EXPECT_EQ(unplayable.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(unplayable.error_message(), "spec.training.model: is missing");
+  accepts = true;
+  EXPECT_TRUE(configure(*stub, assignment(2)).ok());
+  EXPECT_EQ(configure(*stub, assignment(1)).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_EQ(configure(*stub, assignment(3)).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST(AgentServer, AWatcherSeesThePresentStatusThenTheNewestAndPhasesAtOnce) {
+  const auto server = start({.ip = "", .job_uid = "", .accept = {}, .interval = seconds(3600)});
+  const auto stub = dial(*server);
+  Watch watch(*stub);
+  AgentStatus status;
+  ASSERT_TRUE(watch.reader->Read(&status));
+  EXPECT_EQ(status.phase(), control::v1::PHASE_WAITING);
+  server->publish(running(1));  // a new phase: goes out in spite of the interval
+  ASSERT_TRUE(watch.reader->Read(&status));
+  EXPECT_EQ(status.worker().step(), 1);
+  for (int step = 2; step <= 1000; ++step) server->publish(running(step));  // wait for the interval to pass
+  AgentStatus done = running(1001);
+  done.set_phase(control::v1::PHASE_SUCCEEDED);
+  server->publish(done);
+  ASSERT_TRUE(watch.reader->Read(&status));
+  EXPECT_EQ(status.phase(), control::v1::PHASE_SUCCEEDED);
+  EXPECT_EQ(status.worker().step(), 1001);
+}
+
+TEST(AgentServer, AtMostOneStatusAnIntervalAndTheNewestOfThem) {
+  const auto server = start({.ip = "", .job_uid = "", .accept = {}, .interval = milliseconds(50)});
+  const auto stub = dial(*server);
+  Watch watch(*stub);
+  AgentStatus status;
+  ASSERT_TRUE(watch.reader->Read(&status));
+  const auto begin = steady_clock::now();
+  int published = 0;
+  std::thread publisher([&] {
+    for (published = 1; steady_clock::now() - begin < milliseconds(400); ++published) {
+      server->publish(running(published));
+      std::this_thread::yield();
+    }
+    server->publish(running(1'000'000'000));
+  });
+  int seen = 0;
+  while (status.worker().step() != 1'000'000'000 && watch.reader->Read(&status)) ++seen;
+  const auto took = steady_clock::now() - begin;
+  publisher.join();
+  EXPECT_LE(seen, took / milliseconds(50) + 2);
+  EXPECT_GT(published, seen);
+}
+
+TEST(AgentServer, StopsWithinASecondWithManyWatchersEvenOnesThatDoNotRead) {
+  const auto server = start();
+  std::vector<std::unique_ptr<Agent::Stub>> stubs;
+  std::vector<std::unique_ptr<Watch>> watches;
+  for (int i = 0; i < 20; ++i) {
+    stubs.push_back(dial(*server));
+    watches.push_back(std::make_unique<Watch>(*stubs.back()));
+    AgentStatus status;
+    ASSERT_TRUE(watches.back()->reader->Read(&status));
+  }
+  AgentStatus big = running(1);
+  for (int i = 0; i < 20'000; ++i) big.mutable_worker()->add_history()->set_loss(1.5);
+  server->publish(big);
+  const auto begin = steady_clock::now();
+  server->stop();
+  EXPECT_LT(steady_clock::now() - begin, seconds(2)) << "0.6 s and what a loaded machine adds";
+}
+
+TEST(AgentServer, WatchersGetTheLastStatusBeforeTheEnd) {
+  const auto server = start();
+  const auto stub = dial(*server);
+  Watch watch(*stub);
+  AgentStatus status;
+  ASSERT_TRUE(watch.reader->Read(&status));
+  std::thread ender([&] {
+    server->publish(running(7));
+    server->publish(running(8));
+    server->stop();
+  });
+  while (watch.reader->Read(&status)) {
+  }
+  ender.join();
+  EXPECT_EQ(status.worker().step(), 8);
+}
+
+TEST(AgentServer, StopsAtOnceWhenNobodyWatches) {
+  const auto server = start();
+  const auto begin = steady_clock::now();
+  server->stop();
+  EXPECT_LT(steady_clock::now() - begin, milliseconds(400));
+}
+
+TEST(AgentServer, ACancelEndsTheWaitAndADeadlineSaysWhoIsMissing) {
+  const auto server = start();
+  const auto late = server->wait_for_assignment(deadline_after(milliseconds(20)));
+  ASSERT_FALSE(late);
+  EXPECT_EQ(late.error().code, Code::kDeadlineExceeded);
+  EXPECT_THAT(late.error().message, HasSubstr("muster-operator"));
+  std::thread canceller([&] { server->cancel(); });
+  EXPECT_EQ(server->wait_for_assignment(deadline_after(seconds(30))).error().code, Code::kAborted);
+  canceller.join();
+}
+
+TEST(AgentServer, APortInUseIsNamed) {
+  const auto first = start();
+  const auto second =
+      AgentServer::start({.ip = "127.0.0.1", .port = first->port(), .job_uid = "u", .accept = {}});
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kAlreadyExists);
+  EXPECT_THAT(second.error().message, HasSubstr(fmt::format("127.0.0.1:{}", first->port())));
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,150 @@
+// tests/worker/collective_test.cc: the contract of Collective, on every implementation and size of group
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <cstring>
+#include <thread>
+
+#include "common/base/random.h"
+#include "tests/worker/ring_support.h"
+#include "worker/collective/ring_plan.h"
+
+namespace muster::worker::test {
+namespace {
+
+enum class Backend { kMemory, kTcp };
+using Param = std::tuple<Backend, int>;
+
+class CollectiveContract : public testing::TestWithParam<Param> {
+ protected:
+  void SetUp() override {
+    const std::uint64_t seed =
+        testing::UnitTest::GetInstance()->random_seed() == 0
+            ? 1
+            : static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed());
+    RecordProperty("seed", std::to_string(seed));
+    size_ = std::get<1>(GetParam());
+    if (size_ == 1) {
+      group_ = collectives({});
+    } else {
+      group_ = collectives(std::get<0>(GetParam()) == Backend::kMemory ? memory_ring(size_, seed)
+                                                                       : tcp_ring(size_));
+    }
+    ASSERT_EQ(group_.size(), static_cast<std::size_t>(size_));
+  }
+  Collective& at(int rank) { return *group_[static_cast<std::size_t>(rank)]; }
+  [[nodiscard]] std::vector<std::size_t> lengths() const {
+    const auto n = static_cast<std::size_t>(size_);
+    std::vector<std::size_t> lengths{0, 1, n - 1, n, n + 1, 101, 4099};
+    // Past the size up to which two ranks exchange whole buffers, and past several segments.
+    if (std::get<0>(GetParam()) == Backend::kTcp) lengths.insert(lengths.end(), {65'537, 300'007});
+    return lengths;
+  }
+
+  int size_ = 0;
+  std::vector<std::unique_ptr<Collective>> group_;
+};
+
+TEST_P(CollectiveContract, SumsIntegersExactlyOnEveryRankAtEveryLength) {
+  for (const std::size_t length : lengths()) {
+    on_all_ranks(size_, [&](int rank) {
+      std::vector<float> buffer(length);
+      for (std::size_t i = 0; i < length; ++i)
+        buffer[i] = static_cast<float>((static_cast<int>(i % 1000) + 1) * (rank + 1));
+      const Status status = at(rank).all_reduce_sum(buffer, Traffic::kPayload, soon());
+      ASSERT_TRUE(status) << status.error().message;
+      const int factor = size_ * (size_ + 1) / 2;
+      for (std::size_t i = 0; i < length; ++i)
+        ASSERT_EQ(buffer[i], static_cast<float>((static_cast<int>(i % 1000) + 1) * factor))
+            << "element " << i;
+    });
+  }
+}
+
+TEST_P(CollectiveContract, GivesAllRanksTheSameBitsAndTheSameBitsAgain) {
+  constexpr std::size_t kLength = 10'007;
+  const auto run = [&] {
+    std::vector<std::vector<float>> results(static_cast<std::size_t>(size_));
+    on_all_ranks(size_, [&](int rank) {
+      Random random(hash_key(5, rank));
+      std::vector<float> buffer(kLength);
+      for (float& value : buffer) value = static_cast<float>(random.normal());
+      ASSERT_TRUE(at(rank).all_reduce_sum(buffer, Traffic::kPayload, soon()));
+      results[static_cast<std::size_t>(rank)] = std::move(buffer);
+    });
+    return results;
+  };
+  const auto first = run();
+  const auto second = run();
+  for (const auto& result : first)
+    EXPECT_EQ(0, std::memcmp(result.data(), first[0].data(), kLength * sizeof(float)));
+  for (const auto& result : second)
+    EXPECT_EQ(0, std::memcmp(result.data(), first[0].data(), kLength * sizeof(float)));
+}
+
+TEST_P(CollectiveContract, CountsPayloadByTheFormulaAndControlApart) {
+  for (const std::size_t length : lengths()) {
+    on_all_ranks(size_, [&](int rank) {
+      const TrafficBytes before = at(rank).bytes_sent();
+      std::vector<float> buffer(length, 1.0F);
+      ASSERT_TRUE(at(rank).all_reduce_sum(buffer, Traffic::kPayload, soon()));
+      const TrafficBytes payload = at(rank).bytes_sent();
+      EXPECT_EQ(payload.payload - before.payload, RingPlan(length, size_).bytes_sent(rank));
+      EXPECT_LE(payload.control - before.control, 64U) << "headers";
+      ASSERT_TRUE(at(rank).all_reduce_sum(buffer, Traffic::kControl, soon()));
+      ASSERT_TRUE(at(rank).broadcast(std::as_writable_bytes(std::span(buffer)), 0, soon()));
+      ASSERT_TRUE(at(rank).barrier(soon()));
+      EXPECT_EQ(at(rank).bytes_sent().payload, payload.payload);
+      if (size_ > 1 && length > 0) {
+        EXPECT_GT(at(rank).bytes_sent().control, payload.control);
+      }
+    });
+  }
+}
+
+TEST_P(CollectiveContract, BroadcastsTheRootsBytesFromEveryRoot) {
+  for (int root = 0; root < size_; ++root) {
+    for (const std::size_t length : {0UL, 1UL, 3UL, 4099UL}) {
+      on_all_ranks(size_, [&](int rank) {
+        std::vector<std::byte> buffer(length, static_cast<std::byte>(rank));
+        const Status status = at(rank).broadcast(buffer, root, soon());
+        ASSERT_TRUE(status) << status.error().message;
+        EXPECT_EQ(buffer, std::vector<std::byte>(length, static_cast<std::byte>(root)));
+      });
+    }
+  }
+}
+
+TEST_P(CollectiveContract, ABarrierEndsAfterAllHaveBegun) {
+  std::atomic<int> begun = 0;
+  for (int round = 1; round <= 5; ++round) {
+    on_all_ranks(size_, [&](int rank) {
+      ++begun;
+      ASSERT_TRUE(at(rank).barrier(soon()));
+      EXPECT_EQ(begun, size_ * round);
+    });
+  }
+}
+
+TEST_P(CollectiveContract, AnAbortEndsTheCallUnderWayAndEveryLaterOne) {
+  // Rank 0 calls alone, so it can only end by the abort.
+  std::jthread aborter([&] { at(0).abort(); });
+  std::vector<float> buffer(1000, 1.0F);
+  Status status;
+  while (status) status = at(0).all_reduce_sum(buffer, Traffic::kPayload, soon());
+  EXPECT_EQ(status.error().code, Code::kAborted);
+  EXPECT_EQ(at(0).barrier(soon()).error().code, Code::kAborted);
+}
+
+std::string name_of(const testing::TestParamInfo<Param>& info) {
+  return fmt::format("{}{}", std::get<0>(info.param) == Backend::kMemory ? "Memory" : "Tcp",
+                     std::get<1>(info.param));
+}
+INSTANTIATE_TEST_SUITE_P(Backends, CollectiveContract,
+                         testing::Combine(testing::Values(Backend::kMemory, Backend::kTcp),
+                                          testing::Range(1, 10)),
+                         name_of);
+
+}  // namespace
+}  // namespace muster::worker::test

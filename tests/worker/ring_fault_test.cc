@@ -1,0 +1,187 @@
+// tests/worker/ring_fault_test.cc: what ranks see when others close, stall, lie or are not who they should be
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <netinet/in.h>
+
+#include <atomic>
+#include <mutex>
+#include <thread>
+
+#include "tests/worker/ring_support.h"
+#include "worker/collective/ring.h"
+#include "worker/transport/sockets.h"
+
+namespace muster::worker::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+// A plain client of a ring's port, as anything on the network may be one.
+Fd dial(int port) {
+  const auto address = make_address("127.0.0.1", port);
+  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(0, connect(fd.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->length));
+  return fd;
+}
+
+TEST(RingFault, AllRanksNameTheOneThatDiedAtOnce) {
+  constexpr int kSize = 5;
+  auto group = collectives(tcp_ring(kSize));
+  std::vector<std::string> messages(kSize);
+  const auto begin = steady_clock::now();
+  on_all_ranks(kSize, [&](int rank) {
+    const auto index = static_cast<std::size_t>(rank);
+    std::vector<float> buffer(100'000, 1.0F);
+    ASSERT_TRUE(group[index]->all_reduce_sum(buffer, Traffic::kPayload, soon()));
+    if (rank == 2) {
+      group[index].reset();  // as a killed process: sockets close, nothing is said
+      return;
+    }
+    const Status status = group[index]->all_reduce_sum(buffer, Traffic::kPayload, soon());
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().code, Code::kUnavailable);
+    messages[index] = status.error().message;
+    group[index].reset();
+  });
+  EXPECT_LT(steady_clock::now() - begin, milliseconds(1000));
+  for (const int rank : {0, 1, 3, 4}) {
+    EXPECT_THAT(messages[static_cast<std::size_t>(rank)], HasSubstr("rank 2 (127.0.0.1:")) << "rank " << rank;
+    EXPECT_THAT(messages[static_cast<std::size_t>(rank)], HasSubstr("closed the connection"));
+  }
+}
+
+TEST(RingFault, ARankThatLeavesTellsAllOthersWhy) {
+  constexpr int kSize = 4;
+  auto group = collectives(tcp_ring(kSize));
+  on_all_ranks(kSize, [&](int rank) {
+    const auto index = static_cast<std::size_t>(rank);
+    if (rank == 1) {
+      group[index]->leave("rank 1 found a truncated file");
+      return;
+    }
+    std::vector<float> buffer(100'000, 1.0F);
+    const Status status = group[index]->all_reduce_sum(buffer, Traffic::kPayload, soon());
+    ASSERT_FALSE(status);
+    EXPECT_EQ(status.error().message, "rank 1 found a truncated file") << "rank " << rank;
+    group[index].reset();
+  });
+}
+
+TEST(RingFault, AFrozenPeerIsKnownAtTheDeadline) {
+  auto group = collectives(tcp_ring(3));
+  const Deadline deadline = deadline_after(milliseconds(200));
+  on_all_ranks(3, [&](int rank) {
+    if (rank == 0) return;                       // takes part in nothing, closes nothing
+    std::vector<float> buffer(4'000'000, 1.0F);  // more than the sockets' buffers hold
+    const Status status =
+        group[static_cast<std::size_t>(rank)]->all_reduce_sum(buffer, Traffic::kPayload, deadline);
+    ASSERT_FALSE(status);
+    EXPECT_THAT(status.error().code, testing::AnyOf(Code::kDeadlineExceeded, Code::kUnavailable));
+    if (rank == 1) {
+      EXPECT_THAT(status.error().message, HasSubstr("rank 0 (127.0.0.1:"));
+    }
+  });
+  EXPECT_LT(steady_clock::now(), deadline + milliseconds(2000));
+}
+
+TEST(RingFault, AnAbortFromAnotherThreadEndsACallThatWaits) {
+  auto group = collectives(tcp_ring(2));
+  std::atomic<bool> called = false;
+  std::jthread aborter([&] {
+    called.wait(false);
+    group[0]->abort();
+  });
+  std::vector<float> buffer(8, 1.0F);
+  called = true;
+  called.notify_all();
+  EXPECT_EQ(group[0]->all_reduce_sum(buffer, Traffic::kPayload, soon()).error().code, Code::kAborted);
+}
+
+TEST(RingFault, RanksThatMakeDifferentCallsGetAnErrorInsteadOfSums) {
+  auto group = collectives(tcp_ring(2));
+  on_all_ranks(2, [&](int rank) {
+    std::vector<float> buffer(rank == 0 ? 100 : 101, 1.0F);
+    const Status status =
+        group[static_cast<std::size_t>(rank)]->all_reduce_sum(buffer, Traffic::kPayload, soon());
+    ASSERT_FALSE(status);
+    EXPECT_THAT(status.error().message, HasSubstr("do not run the same program"));
+  });
+}
+
+TEST(RingRendezvous, AnotherGenerationIsRefusedAndNamedWhenTimeIsUp) {
+  TcpEnds ends = listen_ends(2);
+  std::mutex mutex;
+  std::vector<std::string> lines;
+  const Deadline deadline = deadline_after(milliseconds(300));
+  on_all_ranks(2, [&](int rank) {
+    TcpRing::Options options = ends.options(rank, rank == 0 ? 1 : 2);
+    options.log = [&](const std::string& line) {
+      const std::scoped_lock lock(mutex);
+      lines.push_back(line);
+    };
+    const auto links = ends.rings[static_cast<std::size_t>(rank)]->connect(options, deadline);
+    ASSERT_FALSE(links);
+    EXPECT_EQ(links.error().code, Code::kDeadlineExceeded);
+    if (rank == 0) {
+      EXPECT_THAT(links.error().message, HasSubstr("generation 2, this worker of 1"));
+    }
+  });
+  EXPECT_THAT(lines, testing::Contains(HasSubstr("was refused: the peer is of membership generation")));
+}
+
+TEST(RingRendezvous, StrangersAndGarbageOnThePortHoldNobodyUp) {
+  TcpEnds ends = listen_ends(2);
+  std::vector<Fd> strangers;
+  for (int i = 0; i < 50; ++i) strangers.push_back(dial(ends.rings[0]->port()));
+  const std::string garbage(5000, 'G');
+  for (std::size_t i = 0; i < 10; ++i)
+    EXPECT_GT(send(strangers[i].get(), garbage.data(), garbage.size(), 0), 0);
+  strangers[20].reset();
+  on_all_ranks(2, [&](int rank) {
+    const auto links = ends.rings[static_cast<std::size_t>(rank)]->connect(ends.options(rank), soon());
+    EXPECT_TRUE(links) << links.error().message;
+  });
+}
+
+TEST(RingRendezvous, WaitsForRanksThatStartLater) {
+  TcpEnds ends = listen_ends(2);
+  const int port = ends.rings[1]->port();
+  ends.rings[1].reset();  // nobody listens there yet: connections are refused
+  std::jthread late([&] {
+    std::this_thread::sleep_for(milliseconds(100));  // the lateness itself is the subject
+    ends.rings[1] = *TcpRing::listen("127.0.0.1", port);
+    EXPECT_TRUE(ends.rings[1]->connect(ends.options(1), soon()));
+  });
+  EXPECT_TRUE(ends.rings[0]->connect(ends.options(0), soon()));
+}
+
+TEST(RingRendezvous, NamesTheRankThatIsMissing) {
+  TcpEnds ends = listen_ends(2);
+  ends.rings[1].reset();
+  const auto links = ends.rings[0]->connect(ends.options(0), deadline_after(milliseconds(100)));
+  ASSERT_FALSE(links);
+  EXPECT_EQ(links.error().code, Code::kDeadlineExceeded);
+  EXPECT_THAT(links.error().message, HasSubstr(fmt::format("successor rank 1 ({}): ", ends.peers[1])));
+  EXPECT_THAT(links.error().message, HasSubstr("Connection refused"));
+}
+
+TEST(RingRendezvous, APortInUseIsNamed) {
+  auto first = TcpRing::listen("127.0.0.1", 0);
+  const auto second = TcpRing::listen("127.0.0.1", (*first)->port());
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kAlreadyExists);
+  EXPECT_THAT(second.error().message, HasSubstr(fmt::format("127.0.0.1:{}", (*first)->port())));
+}
+
+TEST(RingRendezvous, AnAbortEndsIt) {
+  TcpEnds ends = listen_ends(2);
+  std::jthread aborter([&] { ends.rings[0]->abort(); });
+  EXPECT_EQ(ends.rings[0]->connect(ends.options(0), soon()).error().code, Code::kAborted);
+}
+
+}  // namespace
+}  // namespace muster::worker::test

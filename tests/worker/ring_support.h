@@ -1,0 +1,36 @@
+#pragma once  // tests/worker/ring_support.h: rings for tests: in memory with partial transfers, and over
+              // loopback TCP
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "worker/collective/collective.h"
+#include "worker/transport/tcp_ring.h"
+
+namespace muster::worker::test {
+
+// Links of one ring in this process. Each transfer moves a random number of bytes (seeded), sometimes none.
+[[nodiscard]] std::vector<std::unique_ptr<RingLinks>> memory_ring(int size, std::uint64_t seed);
+
+// A ring over TCP on 127.0.0.1, free ports.
+[[nodiscard]] std::vector<std::unique_ptr<RingLinks>> tcp_ring(int size);
+
+// Listening ends of a ring and the options with which each rank connects.
+struct TcpEnds {
+  std::vector<std::unique_ptr<TcpRing>> rings;
+  std::vector<std::string> peers;
+  [[nodiscard]] TcpRing::Options options(int rank, std::int64_t generation = 1) const;
+};
+[[nodiscard]] TcpEnds listen_ends(int size);
+
+// Collectives over such links; Solo for size 1.
+[[nodiscard]] std::vector<std::unique_ptr<Collective>> collectives(
+    std::vector<std::unique_ptr<RingLinks>> links);
+
+// Runs `body` once for each rank, each on a thread, and waits for all.
+void on_all_ranks(int size, const std::function<void(int)>& body);
+
+[[nodiscard]] Deadline soon();  // far enough for a loaded machine
+
+}  // namespace muster::worker::test

@@ -1,0 +1,284 @@
+// tests/worker/train_loop_test.cc: batches, weights, evaluation, checkpoints and stops of the loop, on a task
+// done by hand
+#include "worker/engine/train_loop.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <mutex>
+#include <numeric>
+
+#include "common/base/random.h"
+#include "tests/worker/quadratic_task.h"
+#include "tests/worker/ring_support.h"
+#include "worker/collective/ring_plan.h"
+#include "worker/engine/batches.h"
+#include "worker/engine/history.h"
+#include "worker/engine/rate.h"
+
+namespace muster::worker::test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr std::int64_t kParameters = 7;
+
+learning::Examples examples(std::int64_t count, std::uint64_t seed) {
+  Random random(seed);
+  learning::Examples made;
+  made.feature_count = kParameters;
+  made.class_count = 2;
+  made.shape = {kParameters};
+  for (std::int64_t i = 0; i < count * kParameters; ++i)
+    made.features.push_back(static_cast<float>(random.normal()));
+  for (std::int64_t i = 0; i < count; ++i)
+    made.labels.push_back(static_cast<std::int32_t>(i % 3 == 0 ? 1 : 0));
+  return made;
+}
+
+spec::Training training(std::int64_t batch_size, std::int64_t epochs) {
+  spec::Training made;
+  made.batch_size = batch_size;
+  made.epochs = epochs;
+  made.seed = 3;
+  made.optimizer.learning_rate = 0.1;
+  made.optimizer.momentum = 0.9;
+  return made;
+}
+
+struct RankResult {
+  std::optional<Result<TrainLoop::Outcome>> outcome;
+  std::vector<Progress> progress;
+  std::vector<std::int64_t> rows;
+  std::vector<learning::TrainingState> saved;
+};
+
+struct JobOptions {
+  std::optional<learning::TrainingState> resume{};
+  std::int64_t stop_after_step = -1;  // rank 1 is asked to stop then
+  int nan_at_step = -1;
+  Status save_result{};
+};
+
+std::vector<RankResult> run_job(int size, const spec::Training& spec, const learning::Dataset& data,
+                                const JobOptions& options = {}) {
+  auto group = collectives(size == 1 ? std::vector<std::unique_ptr<RingLinks>>() : memory_ring(size, 1));
+  std::vector<RankResult> results(static_cast<std::size_t>(size));
+  on_all_ranks(size, [&](int rank) {
+    RankResult& result = results[static_cast<std::size_t>(rank)];
+    QuadraticTask task(kParameters);
+    task.nan_at_step = options.nan_at_step;
+    auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
+    TrainLoop::Hooks hooks;
+    hooks.progress = [&](const Progress& progress, const History&) { result.progress.push_back(progress); };
+    hooks.stop_requested = [&, rank] {
+      return rank == size - 1 && options.stop_after_step >= 0 &&
+             result.progress.back().step >= options.stop_after_step - 1;
+    };
+    hooks.save = [&](const learning::TrainingState& state) {
+      result.saved.push_back(state);
+      return options.save_result;
+    };
+    TrainLoop loop({.collective = *group[static_cast<std::size_t>(rank)],
+                    .task = task,
+                    .optimizer = *optimizer,
+                    .training = spec,
+                    .data = data},
+                   {.timeout = std::chrono::seconds(30), .start_timeout = std::chrono::seconds(30)}, hooks);
+    result.outcome = loop.run(rank == 0 ? options.resume : std::nullopt);
+    result.rows = task.rows_seen;
+    // What all ranks find out by themselves is not told (and the memory ring forgets what is on its way).
+    const bool told = !*result.outcome && result.outcome->error().code != Code::kInvalidArgument;
+    if (told) group[static_cast<std::size_t>(rank)]->leave("failed");
+  });
+  return results;
+}
+
+learning::Dataset dataset(std::int64_t train, std::int64_t test) {
+  return {.train = examples(train, 1), .test = examples(test, 2), .device_begin = {}};
+}
+
+TEST(TrainLoop, EveryEpochTrainsOnEveryExampleOnceOverAllRanks) {
+  const auto results = run_job(3, training(4, 2), dataset(50, 9));
+  std::vector<std::int64_t> rows;
+  for (const auto& result : results) rows.insert(rows.end(), result.rows.begin(), result.rows.end());
+  std::ranges::sort(rows);
+  std::vector<std::int64_t> expected;
+  for (std::int64_t row = 0; row < 50; ++row) expected.insert(expected.end(), 2, row);
+  EXPECT_EQ(rows, expected);
+  EXPECT_EQ(results[0].progress.back().step, 10) << "ceil(50 / 12) steps an epoch";
+  EXPECT_EQ(results[0].progress.back().total_steps, 10);
+}
+
+TEST(TrainLoop, NWorkersFollowTheCurveOfOneWithNTimesTheBatchEvenWithAPartialBatch) {
+  const auto data = dataset(53, 10);  // the last batch of 5 is smaller than 4 ranks times anything equal
+  const auto four = run_job(4, training(3, 3), data);
+  const auto one = run_job(1, training(12, 3), data);
+  ASSERT_EQ(four[0].progress.size(), one[0].progress.size());
+  for (std::size_t i = 0; i < one[0].progress.size(); ++i)
+    EXPECT_NEAR(four[0].progress[i].loss, one[0].progress[i].loss, 1e-5) << "step " << i;
+  ASSERT_TRUE(one[0].progress.back().test && four[0].progress.back().test);
+  EXPECT_NEAR(four[0].progress.back().test->loss, one[0].progress.back().test->loss, 1e-5);
+  EXPECT_DOUBLE_EQ(four[0].progress.back().test->accuracy, 0.4) << "4 of 10 labels are 1";
+  EXPECT_DOUBLE_EQ(one[0].progress.back().test->accuracy, 0.4);
+}
+
+TEST(TrainLoop, AllRanksEndWithTheSameBitsAndSendTheFormulasBytes) {
+  const auto results = run_job(3, training(4, 2), dataset(50, 9));
+  for (int rank = 0; rank < 3; ++rank) {
+    const auto& result = results[static_cast<std::size_t>(rank)];
+    EXPECT_EQ((**result.outcome).state.parameters, (**results[0].outcome).state.parameters);
+    const Progress& last = result.progress.back();
+    EXPECT_EQ(last.payload_bytes_sent, 10 * RingPlan(kParameters, 3).bytes_sent(rank));
+    EXPECT_EQ(last.payload_bytes_expected, last.payload_bytes_sent);
+    EXPECT_EQ(last.gradient_bytes, kParameters * sizeof(float));
+  }
+}
+
+TEST(TrainLoop, FewerExamplesThanRanksStillTrain) {
+  const auto results = run_job(4, training(1, 2), dataset(2, 1));
+  for (const auto& result : results) {
+    ASSERT_TRUE(*result.outcome) << result.outcome->error().message;
+    EXPECT_EQ((**result.outcome).state.parameters, (**results[0].outcome).state.parameters);
+  }
+}
+
+TEST(TrainLoop, RankZeroSavesEverySoManyStepsAndAResumedJobEndsWithTheSameState) {
+  spec::Training spec = training(4, 3);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 4, .keep = 1};
+  const auto data = dataset(50, 9);
+  const auto whole = run_job(3, spec, data);
+  ASSERT_EQ(whole[0].saved.size(), 3U) << "steps 4, 8, 12 of 15";
+  EXPECT_TRUE(whole[1].saved.empty());
+  for (const auto& saved : whole[0].saved) {
+    const auto resumed = run_job(3, spec, data, {.resume = saved});
+    ASSERT_TRUE(*resumed[2].outcome);
+    EXPECT_EQ((**resumed[0].outcome).state, (**whole[0].outcome).state) << "from step " << saved.step;
+    EXPECT_EQ((**resumed[2].outcome).state.parameters, (**whole[0].outcome).state.parameters);
+    EXPECT_EQ(resumed[2].progress.back().resumed_from_step, saved.step);
+    EXPECT_EQ(resumed[1].progress.back().total_steps, 15);
+  }
+}
+
+TEST(TrainLoop, WhenOneRankIsAskedToStopAllStopAfterTheSameStepAndRankZeroSaves) {
+  spec::Training spec = training(4, 100);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 1000, .keep = 1};
+  const auto results = run_job(3, spec, dataset(50, 9), {.stop_after_step = 7});
+  for (const auto& result : results) {
+    ASSERT_TRUE(*result.outcome);
+    EXPECT_TRUE((**result.outcome).stopped);
+    EXPECT_EQ((**result.outcome).state.step, 7);
+  }
+  ASSERT_EQ(results[0].saved.size(), 1U);
+  EXPECT_EQ(results[0].saved[0].step, 7);
+}
+
+TEST(TrainLoop, ALossThatIsNotANumberEndsAllRanksWithTheStepAndARemedy) {
+  for (const auto& result : run_job(2, training(4, 3), dataset(50, 9), {.nan_at_step = 3})) {
+    ASSERT_FALSE(*result.outcome);
+    EXPECT_EQ(result.outcome->error().code, Code::kInvalidArgument);
+    EXPECT_THAT(result.outcome->error().message, HasSubstr("NaN at step 3"));
+    EXPECT_THAT(result.outcome->error().message, HasSubstr("learningRate"));
+  }
+}
+
+TEST(TrainLoop, ACheckpointThatCannotBeWrittenEndsTheJob) {
+  spec::Training spec = training(4, 3);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 2, .keep = 1};
+  const auto results = run_job(2, spec, dataset(50, 9), {.save_result = resource_exhausted("disk full")});
+  ASSERT_FALSE(*results[0].outcome);
+  EXPECT_EQ(results[0].outcome->error().message, "disk full");
+  EXPECT_FALSE(*results[1].outcome);
+}
+
+TEST(TrainLoop, ACheckpointOfAnotherModelEndsAllRanks) {
+  learning::TrainingState state;
+  state.step = 5;
+  state.parameters.resize(3);
+  auto optimizer = learning::make_optimizer(training(1, 1).optimizer, kParameters);
+  state.optimizer = learning::capture(*optimizer);
+  const auto results = run_job(2, training(4, 3), dataset(50, 9), {.resume = state});
+  ASSERT_FALSE(*results[0].outcome);
+  EXPECT_EQ(results[0].outcome->error().code, Code::kInvalidArgument);
+  EXPECT_THAT(results[0].outcome->error().message, HasSubstr("3 parameters, the model 7"));
+  EXPECT_FALSE(*results[1].outcome);
+}
+
+TEST(Batches, SlicesTileTheBatchAndOrdersArePermutationsThatDifferByEpoch) {
+  for (std::int64_t count = 0; count < 30; ++count) {
+    for (int ranks = 1; ranks <= 7; ++ranks) {
+      std::int64_t next = 0;
+      for (int rank = 0; rank < ranks; ++rank) {
+        const Slice slice = slice_of(count, rank, ranks);
+        EXPECT_EQ(slice.begin, next);
+        EXPECT_LE(slice.size(), count / ranks + 1);
+        next = slice.end;
+      }
+      EXPECT_EQ(next, count);
+    }
+  }
+  auto order = epoch_order(1, 0, 100);
+  EXPECT_EQ(order, epoch_order(1, 0, 100));
+  EXPECT_NE(order, epoch_order(1, 1, 100));
+  EXPECT_NE(order, epoch_order(2, 0, 100));
+  std::ranges::sort(order);
+  std::vector<std::int64_t> all(100);
+  std::iota(all.begin(), all.end(), 0);
+  EXPECT_EQ(order, all);
+}
+
+TEST(History, NeverHoldsMoreThanItsLimitAndKeepsFirstLastAndEvaluations) {
+  History history;
+  for (std::int64_t step = 1; step <= 10'000; ++step) {
+    history.add({.at = step,
+                 .loss = 1.0 / static_cast<double>(step),
+                 .accuracy = step % 1000 == 0 ? std::optional(0.5) : std::nullopt});
+    ASSERT_LE(history.points().size(), History::kPointsMax);
+    ASSERT_EQ(history.points().front().at, 1);
+    ASSERT_EQ(history.points().back().at, step);
+  }
+  EXPECT_GE(history.points().size(), History::kPointsMax / 2);
+  EXPECT_EQ(
+      std::ranges::count_if(history.points(), [](const auto& point) { return point.accuracy.has_value(); }),
+      10);
+  EXPECT_TRUE(std::ranges::is_sorted(history.points(), {}, &learning::HistoryPoint::at));
+}
+
+TEST(History, StaysBoundedWhenEveryStepIsAnEvaluation) {
+  History history;
+  for (std::int64_t step = 1; step <= 5'000; ++step) {
+    history.add({.at = step, .loss = 1, .accuracy = 0.5});
+    ASSERT_LE(history.points().size(), History::kPointsMax);
+    ASSERT_EQ(history.points().back().at, step);
+  }
+}
+
+TEST(History, ARestoredCurveGoesOnAsItWouldHave) {
+  for (const std::int64_t pause : {1, 2, 3, 199, 200, 201, 450, 1234, 3999}) {
+    History whole;
+    History part;
+    for (std::int64_t step = 1; step <= 4'000; ++step) {
+      const learning::HistoryPoint point{.at = step,
+                                         .loss = static_cast<double>(step),
+                                         .accuracy = step % 97 == 0 ? std::optional(0.5) : std::nullopt};
+      whole.add(point);
+      part.add(point);
+      if (step == pause) part = History(part.points());
+    }
+    EXPECT_EQ(part.points(), whole.points()) << "paused after " << pause;
+  }
+}
+
+TEST(Rate, FollowsAConstantRateAndForgetsAnOldOne) {
+  const Instant start{};
+  Rate rate(start);
+  Instant now = start;
+  for (int i = 0; i < 100; ++i) rate.add(50, now += std::chrono::milliseconds(100));
+  EXPECT_NEAR(rate.per_second(), 500, 1e-9);
+  for (int i = 0; i < 300; ++i) rate.add(10, now += std::chrono::milliseconds(100));
+  EXPECT_NEAR(rate.per_second(), 100, 5);
+}
+
+}  // namespace
+}  // namespace muster::worker::test

@@ -1,0 +1,175 @@
+// tests/worker/worker_pod.cc: processes, addresses and the control channel behind worker_pod.h
+#include "tests/worker/worker_pod.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <fstream>
+#include <random>
+#include <thread>
+
+namespace muster::worker::test {
+namespace {
+
+constexpr const char* kUid = "0b7c9a1e-test";
+
+std::string random_prefix() {  // 127.x.y.: 60,000 of them, so that tests running side by side do not meet
+  std::random_device device;
+  return fmt::format("127.{}.{}.", 10 + device() % 240, 1 + device() % 254);
+}
+
+}  // namespace
+
+std::filesystem::path fresh_folder() {
+  std::string path = (std::filesystem::temp_directory_path() / "muster-worker-test-XXXXXX").string();
+  EXPECT_NE(nullptr, mkdtemp(path.data()));
+  return path;
+}
+
+Json small_training(std::int64_t batch_size, std::int64_t epochs) {
+  return Json::parse(fmt::format(
+      R"({{"model": {{"name": "softmax"}},
+           "dataset": {{"name": "synthetic", "synthetic": {{"devices": 10, "sigma": 1.0}}}},
+           "optimizer": {{"name": "SGD", "learningRate": 0.01, "momentum": 0.9}}, "batchSize": {}, "epochs": {},
+           "seed": 7}})",
+      batch_size, epochs));
+}
+
+WorkerPod::WorkerPod(std::string ip, const std::filesystem::path& folder,
+                     std::map<std::string, std::string> environment, std::vector<std::string> arguments)
+    : ip_(std::move(ip)), termination_log_(folder / ("last-words-" + ip_)) {
+  environment.insert({{"MUSTER_POD_NAME", "pod-" + ip_},
+                      {"MUSTER_POD_IP", ip_},
+                      {"MUSTER_JOB_UID", kUid},
+                      {"MUSTER_TERMINATION_LOG", termination_log_.string()},
+                      {"MUSTER_LOG", "info"}});
+  std::vector<std::string> variables;
+  for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  const std::string log = (folder / ("log-" + ip_)).string();
+  arguments.insert(arguments.begin(), MUSTER_WORKER_PROGRAM);
+  std::vector<char*> argv;
+  for (std::string& argument : arguments) argv.push_back(argument.data());
+  argv.push_back(nullptr);
+  std::vector<char*> envp;
+  for (std::string& variable : variables) envp.push_back(variable.data());
+  envp.push_back(nullptr);
+  pid_ = fork();
+  if (pid_ == 0) {
+    const int out = open(log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
+    dup2(out, STDOUT_FILENO);
+    dup2(out, STDERR_FILENO);
+    execve(MUSTER_WORKER_PROGRAM, argv.data(), envp.data());
+    _exit(127);
+  }
+  pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
+  stub_ = control::v1::Agent::NewStub(grpc::CreateChannel(ip_ + ":8470", grpc::InsecureChannelCredentials()));
+}
+
+WorkerPod::~WorkerPod() {
+  if (pid_ > 0) {
+    kill(pid_, SIGKILL);
+    waitpid(pid_, nullptr, 0);
+  }
+  close(pidfd_);
+}
+
+grpc::Status WorkerPod::configure(const control::v1::Assignment& assignment) {
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(30));
+  control::v1::ConfigureReply reply;
+  return stub_->Configure(&context, assignment, &reply);
+}
+
+control::v1::AgentStatus WorkerPod::watch(
+    const std::function<bool(const control::v1::AgentStatus&)>& enough) {
+  grpc::ClientContext context;
+  context.set_wait_for_ready(true);
+  context.set_deadline(std::chrono::system_clock::now() + std::chrono::seconds(60));
+  const auto reader = stub_->Watch(&context, {});
+  control::v1::AgentStatus status;
+  while (reader->Read(&status)) {
+    if (enough(status)) break;
+  }
+  context.TryCancel();
+  return status;
+}
+
+void WorkerPod::signal(int number) const { kill(pid_, number); }
+
+Exit WorkerPod::wait(std::chrono::milliseconds limit) {
+  pollfd ended{.fd = pidfd_, .events = POLLIN, .revents = 0};
+  const bool in_time = poll(&ended, 1, static_cast<int>(limit.count())) == 1;
+  const Instant at = std::chrono::steady_clock::now();
+  if (!in_time) kill(pid_, SIGKILL);
+  int state = 0;
+  waitpid(pid_, &state, 0);
+  pid_ = -1;
+  std::ifstream words(termination_log_);
+  std::string text{std::istreambuf_iterator<char>(words), {}};
+  const int code = WIFEXITED(state) ? WEXITSTATUS(state) : 128 + WTERMSIG(state);
+  std::error_code none;
+  const auto words_at = std::filesystem::last_write_time(termination_log_, none);
+  return {.code = in_time ? code : -1, .at = at, .last_words = std::move(text), .words_at = words_at};
+}
+
+WorkerJob::WorkerJob(int workers, std::map<std::string, std::string> environment) : folder_(fresh_folder()) {
+  const std::string prefix = random_prefix();
+  for (int rank = 0; rank < workers; ++rank)
+    pods_.push_back(std::make_unique<WorkerPod>(prefix + std::to_string(rank + 1), folder_, environment));
+}
+
+WorkerJob::~WorkerJob() {
+  if (testing::Test::HasFailure()) {
+    for (const auto& pod : pods_) {
+      std::ifstream log(folder_ / ("log-" + pod->ip()));
+      std::cerr << "--- log of " << pod->ip() << "\n" << log.rdbuf() << "\n";
+    }
+  }
+  pods_.clear();
+  std::filesystem::remove_all(folder_);
+}
+
+control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, int timeout_seconds) const {
+  control::v1::Assignment assignment;
+  assignment.set_namespace_("default");
+  assignment.set_name("job");
+  assignment.set_uid(kUid);
+  assignment.set_generation(1);
+  auto& worker = *assignment.mutable_worker();
+  worker.set_rank(rank);
+  for (const auto& pod : pods_) worker.add_peers(pod->ip() + ":8471");
+  worker.set_training(training.dump());
+  worker.set_synchronization(Json{{"timeoutSeconds", timeout_seconds}}.dump());
+  return assignment;
+}
+
+void WorkerJob::configure(const Json& training, int timeout_seconds) {
+  for (int rank = 0; rank < size(); ++rank) {
+    const grpc::Status status = pod(rank).configure(assignment(rank, training, timeout_seconds));
+    ASSERT_TRUE(status.ok()) << status.error_message();
+  }
+}
+
+std::vector<control::v1::AgentStatus> WorkerJob::finish() {
+  std::vector<control::v1::AgentStatus> last(pods_.size());
+  std::vector<std::thread> threads;
+  for (int rank = 0; rank < size(); ++rank) {
+    threads.emplace_back([this, rank, &last] {
+      last[static_cast<std::size_t>(rank)] = pod(rank).watch([](const auto& status) {
+        return status.phase() == control::v1::PHASE_SUCCEEDED || status.phase() == control::v1::PHASE_FAILED;
+      });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  return last;
+}
+
+}  // namespace muster::worker::test

@@ -1,0 +1,203 @@
+// tests/worker/worker_process_test.cc: real muster-worker processes, configured as the operator does it
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <google/protobuf/util/json_util.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+#include <fstream>
+
+#include "common/platform/pod.h"
+#include "tests/worker/worker_pod.h"
+#include "worker/collective/ring_plan.h"
+
+namespace muster::worker::test {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+using testing::HasSubstr;
+
+TEST(WorkerProcess, FourWorkersEndWithTheSameParametersAndTheFormulasBytes) {
+  WorkerJob job(4);
+  job.configure(small_training(16, 3));
+  const auto last = job.finish();
+  for (int rank = 0; rank < 4; ++rank) {
+    const auto& worker = last[static_cast<std::size_t>(rank)].worker();
+    EXPECT_EQ(last[static_cast<std::size_t>(rank)].phase(), control::v1::PHASE_SUCCEEDED);
+    EXPECT_EQ(worker.parameters_sha256(), last[0].worker().parameters_sha256());
+    EXPECT_EQ(worker.parameters_sha256().size(), 64U);
+    EXPECT_GT(worker.step(), 10);
+    EXPECT_EQ(worker.step(), worker.total_steps());
+    const RingPlan plan(worker.gradient_bytes() / sizeof(float), 4);
+    EXPECT_EQ(worker.payload_bytes_sent(), plan.bytes_sent(rank) * static_cast<std::uint64_t>(worker.step()));
+    EXPECT_EQ(worker.payload_bytes_sent(), worker.payload_bytes_expected());
+    const Exit exit = job.pod(rank).wait();
+    EXPECT_EQ(exit.code, 0);
+    control::v1::AgentStatus words;
+    ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(exit.last_words, &words).ok()) << exit.last_words;
+    EXPECT_EQ(words.phase(), control::v1::PHASE_SUCCEEDED);
+    EXPECT_EQ(words.worker().parameters_sha256(), worker.parameters_sha256());
+  }
+  EXPECT_GT(last[0].worker().history_size(), 10);
+  EXPECT_EQ(last[1].worker().history_size(), 0);
+}
+
+TEST(WorkerProcess, OneWorkerWithFourTimesTheBatchFollowsTheSameCurve) {
+  WorkerJob four(4);
+  four.configure(small_training(16, 2));
+  const auto of_four = four.finish()[0];
+  WorkerJob one(1);
+  one.configure(small_training(64, 2));
+  const auto of_one = one.finish()[0];
+  ASSERT_GT(of_one.worker().history_size(), 10);
+  ASSERT_EQ(of_one.worker().history_size(), of_four.worker().history_size());
+  for (int i = 0; i < of_one.worker().history_size(); ++i) {
+    const auto& a = of_one.worker().history(i);
+    const auto& b = of_four.worker().history(i);
+    EXPECT_EQ(a.at(), b.at());
+    EXPECT_NEAR(a.loss(), b.loss(), 1e-4 * std::max(1.0, a.loss())) << "step " << a.at();
+  }
+  EXPECT_EQ(of_one.worker().payload_bytes_sent(), 0U);
+}
+
+TEST(WorkerProcess, TheOthersNameAKilledWorkerWithinASecondAndAskForARestart) {
+  WorkerJob job(4);
+  job.configure(small_training(16, 1'000'000));
+  job.pod(2).watch([](const auto& status) { return status.worker().step() >= 5; });
+  const auto killed = std::filesystem::file_time_type::clock::now();
+  job.pod(2).signal(SIGKILL);
+  for (const int rank : {0, 1, 3}) {
+    const Exit exit = job.pod(rank).wait();
+    EXPECT_EQ(exit.code, kExitRetry) << "rank " << rank;
+    EXPECT_LT(exit.words_at - killed, milliseconds(1000)) << "rank " << rank;
+    EXPECT_THAT(exit.last_words,
+                HasSubstr(fmt::format("rank 2 ({}:8471) closed the connection", job.pod(2).ip())));
+    EXPECT_THAT(exit.last_words, HasSubstr(" at step "));
+  }
+}
+
+TEST(WorkerProcess, AFrozenWorkerIsKnownAtTheTimeout) {
+  WorkerJob job(2);
+  job.configure(small_training(16, 1'000'000), 1);
+  job.pod(1).watch([](const auto& status) { return status.worker().step() >= 5; });
+  job.pod(1).signal(SIGSTOP);
+  const Exit exit = job.pod(0).wait(milliseconds(5'000));
+  EXPECT_EQ(exit.code, kExitRetry);
+  EXPECT_THAT(exit.last_words, HasSubstr("rank 1 ("));
+  EXPECT_THAT(exit.last_words, HasSubstr("stands still"));
+}
+
+TEST(WorkerProcess, AStoppedJobResumesToTheSameBitsAsOneThatWasNot) {
+  const auto with_checkpoint = [](const std::filesystem::path& folder) {
+    Json training = small_training(8, 60);  // some seconds, so that there is a middle
+    training["model"] = {{"name", "mlp"}, {"hidden", {512}}};
+    training["checkpoint"] = {{"path", folder.string()}, {"everySteps", 1'000'000}};
+    return training;
+  };
+  const auto whole_folder = fresh_folder();
+  const auto split_folder = fresh_folder();
+  WorkerJob whole(2);
+  whole.configure(with_checkpoint(whole_folder));
+  const auto expected = whole.finish()[0];
+  {
+    WorkerJob first(2);
+    first.configure(with_checkpoint(split_folder));
+    first.pod(1).watch([](const auto& status) { return status.worker().step() >= 20; });
+    const Instant asked = steady_clock::now();
+    first.pod(1).signal(SIGTERM);
+    const Exit stopped = first.pod(1).wait();
+    EXPECT_EQ(stopped.code, 143);
+    EXPECT_LT(stopped.at - asked, milliseconds(3000));
+    const Exit other = first.pod(0).wait();
+    EXPECT_EQ(other.code, kExitRetry);
+    EXPECT_THAT(other.last_words, HasSubstr("another worker was asked to stop"));
+  }
+  WorkerJob second(2);
+  second.configure(with_checkpoint(split_folder));
+  const auto resumed = second.finish()[0];
+  EXPECT_GE(resumed.worker().resumed_from_step(), 20);
+  EXPECT_LT(resumed.worker().resumed_from_step(), resumed.worker().total_steps());
+  EXPECT_EQ(resumed.worker().step(), expected.worker().step());
+  EXPECT_EQ(resumed.worker().parameters_sha256(), expected.worker().parameters_sha256());
+  EXPECT_TRUE(std::filesystem::exists(split_folder / "model.safetensors"));
+  std::filesystem::remove_all(whole_folder);
+  std::filesystem::remove_all(split_folder);
+}
+
+TEST(WorkerProcess, WrongAssignmentsAreRefusedAndTheRightOneStillTaken) {
+  WorkerJob job(1);
+  auto assignment = job.assignment(0, small_training(16, 1));
+  assignment.set_uid("another");
+  EXPECT_EQ(job.pod(0).configure(assignment).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  assignment = job.assignment(
+      0, Json{{"model", {{"name", "cnn"}}}, {"dataset", {{"name", "synthetic"}}}, {"epoch", 3}});
+  const grpc::Status misspelt = job.pod(0).configure(assignment);
+  EXPECT_EQ(misspelt.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_THAT(misspelt.error_message(), HasSubstr("spec.training.epoch"));
+  job.configure(small_training(16, 1));
+  job.finish();
+  EXPECT_EQ(job.pod(0).wait().code, 0);
+}
+
+TEST(WorkerProcess, ADivergedLossNamesTheStepAndIsNotRetried) {
+  WorkerJob job(2);
+  Json training = small_training(16, 50);
+  training["optimizer"]["learningRate"] = 1e6;
+  training["optimizer"]["momentum"] = 0.999;
+  training["model"] = {{"name", "mlp"}};
+  job.configure(training);
+  for (const int rank : {0, 1}) {
+    const Exit exit = job.pod(rank).wait();
+    EXPECT_EQ(exit.code, kExitInvalid);
+    EXPECT_THAT(exit.last_words, HasSubstr("spec.training.optimizer.learningRate"));
+    EXPECT_THAT(exit.last_words, HasSubstr("step "));
+  }
+}
+
+TEST(WorkerProcess, AMissingDatasetIsNamedAndNotRetried) {
+  WorkerJob job(1);
+  Json training = small_training(16, 1);
+  training["dataset"] = {{"name", "fashion-mnist"}, {"path", "/no/such/folder"}};
+  job.configure(training);
+  const Exit exit = job.pod(0).wait();
+  EXPECT_EQ(exit.code, kExitInvalid);
+  EXPECT_THAT(exit.last_words, HasSubstr("/no/such/folder"));
+}
+
+TEST(WorkerProcess, AFolderThatCannotBeWrittenIsAStorageFailureForTheJob) {
+  WorkerJob job(2);
+  const auto file = job.folder() / "a-file";
+  std::ofstream(file) << "in the way";
+  Json training = small_training(16, 1'000);
+  training["checkpoint"] = {{"path", (file / "checkpoints").string()}, {"everySteps", 2}};
+  job.configure(training);
+  const Exit exit = job.pod(0).wait();
+  EXPECT_EQ(exit.code, kExitStorage);
+  EXPECT_THAT(exit.last_words, HasSubstr(file.string()));
+  const Exit other = job.pod(1).wait();
+  EXPECT_EQ(other.code, kExitRetry);
+  EXPECT_THAT(other.last_words, HasSubstr("rank 0 ("));
+}
+
+TEST(WorkerProcess, WithoutAnAssignmentItEndsWhenTimeIsUp) {
+  const auto folder = fresh_folder();
+  WorkerPod pod("127.9.8.7", folder, {}, {"--configure-timeout", "0.2"});
+  const Exit exit = pod.wait();
+  EXPECT_EQ(exit.code, kExitRetry);
+  EXPECT_THAT(exit.last_words, HasSubstr("no assignment came from the operator"));
+  std::filesystem::remove_all(folder);
+}
+
+TEST(WorkerProcess, AStopWhileItWaitsEndsItAtOnce) {
+  WorkerJob job(1);
+  job.pod(0).watch([](const auto& status) { return status.phase() == control::v1::PHASE_WAITING; });
+  const Instant asked = steady_clock::now();
+  job.pod(0).signal(SIGTERM);
+  const Exit exit = job.pod(0).wait();
+  EXPECT_EQ(exit.code, 143);
+  EXPECT_LT(exit.at - asked, milliseconds(1500));
+}
+
+}  // namespace
+}  // namespace muster::worker::test

@@ -1,0 +1,51 @@
+#pragma once  // worker/collective/collective.h: sums and copies shared by the ranks of one job
+#include <cstddef>
+#include <cstdint>
+#include <span>
+#include <string_view>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+
+namespace muster::worker {
+
+enum class Traffic {
+  kPayload,  // gradients: what the formulas of the topologies speak of
+  kControl,  // losses, evaluations, the state that joiners get
+};
+
+struct TrafficBytes {  // sent by this rank since the group began
+  std::uint64_t payload = 0;
+  std::uint64_t control = 0;  // including every header
+};
+
+class Collective {  // every rank makes the same calls in the same order, from one thread
+ public:
+  virtual ~Collective() = default;
+  [[nodiscard]] virtual int rank() const = 0;  // 0 <= rank() < size()
+  [[nodiscard]] virtual int size() const = 0;  // >= 1, fixed for the life of the group
+
+  // Replaces buffer[i] by its sum over ranks. buffer: [n] float32, same n everywhere, 0 allowed. All ranks
+  // get the same bits, and the same inputs give the same bits again. Blocks until done or `deadline`
+  // (monotonic, whole call). The caller keeps the memory. Errors: kDeadlineExceeded: a peer is late or gone.
+  // kUnavailable: a link broke. kAborted. kInternal: the ranks did not make the same call. After any error
+  // `buffer` is unspecified and the group is dead. Cost (ring): 2(size-1) steps; 2(size-1)/size * 4n bytes
+  // sent per rank. Source: Patarasuk & Yuan, J. Parallel Distrib. Comput. 69(2), 2009.
+  [[nodiscard]] virtual Status all_reduce_sum(std::span<float> buffer, Traffic traffic,
+                                              Deadline deadline) = 0;
+
+  // Makes buffer the root's on every rank; same size everywhere. Counted as control. Errors as above.
+  [[nodiscard]] virtual Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) = 0;
+
+  // Returns once every rank has called it. Errors as above.
+  [[nodiscard]] virtual Status barrier(Deadline deadline) = 0;
+
+  [[nodiscard]] virtual TrafficBytes bytes_sent() const = 0;
+
+  // Ends the call under way, and every later one, with kAborted. From any thread, any number of times.
+  virtual void abort() noexcept = 0;
+  // Tells the other ranks why this one goes; their calls then fail with `reason`. From the calling thread.
+  virtual void leave(std::string_view reason) noexcept = 0;
+};
+
+}  // namespace muster::worker

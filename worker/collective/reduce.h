@@ -1,0 +1,11 @@
+#pragma once  // worker/collective/reduce.h: the arithmetic of a reduction, for the widest vectors of the CPU
+#include <cstddef>
+
+namespace muster::worker {
+
+// target[i] += source[i]; the arrays do not overlap. Any alignment.
+void add_to(float* target, const float* source, std::size_t count) noexcept;
+// values[i] *= factor.
+void scale(float* values, float factor, std::size_t count) noexcept;
+
+}  // namespace muster::worker

@@ -1,0 +1,33 @@
+// worker/collective/ring_plan.cc: the arithmetic of the ring
+#include "worker/collective/ring_plan.h"
+
+#include <algorithm>
+
+#include "common/base/check.h"
+
+namespace muster::worker {
+
+RingPlan::RingPlan(std::size_t elements, int ranks) : elements_(elements), ranks_(ranks) {
+  MUSTER_CHECK(ranks >= 1);
+}
+
+Chunk RingPlan::chunk(int index) const {
+  const auto ranks = static_cast<std::size_t>(ranks_);
+  const auto i = static_cast<std::size_t>(index);
+  const std::size_t size = elements_ / ranks;
+  const std::size_t longer = elements_ % ranks;
+  return {.begin = i * size + std::min(i, longer), .size = size + (i < longer ? 1 : 0)};
+}
+
+Chunk RingPlan::sent(int rank, int step) const { return chunk((rank - step + 2 * ranks_) % ranks_); }
+
+Chunk RingPlan::received(int rank, int step) const { return sent((rank + ranks_ - 1) % ranks_, step); }
+
+std::uint64_t RingPlan::bytes_sent(int rank) const {
+  if (ranks_ == 1) return 0;
+  const std::uint64_t elements = 2 * static_cast<std::uint64_t>(elements_) - chunk((rank + 1) % ranks_).size -
+                                 chunk((rank + 2) % ranks_).size;
+  return elements * sizeof(float);
+}
+
+}  // namespace muster::worker

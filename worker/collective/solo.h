@@ -1,0 +1,31 @@
+#pragma once  // worker/collective/solo.h: the collective of a job with one worker: nothing to share
+#include <atomic>
+
+#include "worker/collective/collective.h"
+
+namespace muster::worker {
+
+class Solo final : public Collective {
+ public:
+  [[nodiscard]] int rank() const override { return 0; }
+  [[nodiscard]] int size() const override { return 1; }
+  Status all_reduce_sum(std::span<float> /*buffer*/, Traffic /*traffic*/, Deadline /*deadline*/) override {
+    return state();
+  }
+  Status broadcast(std::span<std::byte> /*buffer*/, int /*root*/, Deadline /*deadline*/) override {
+    return state();
+  }
+  Status barrier(Deadline /*deadline*/) override { return state(); }
+  [[nodiscard]] TrafficBytes bytes_sent() const override { return {}; }
+  void abort() noexcept override { aborted_ = true; }
+  void leave(std::string_view /*reason*/) noexcept override { aborted_ = true; }
+
+ private:
+  [[nodiscard]] Status state() const {
+    return aborted_ ? Status(aborted("the collective was aborted")) : Status();
+  }
+
+  std::atomic<bool> aborted_ = false;
+};
+
+}  // namespace muster::worker

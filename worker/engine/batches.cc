@@ -1,0 +1,36 @@
+// worker/engine/batches.cc: seeded order and contiguous slices
+#include "worker/engine/batches.h"
+
+#include <numeric>
+
+#include "common/base/random.h"
+
+namespace muster::worker {
+
+std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, std::int64_t examples) {
+  std::vector<std::int64_t> order(static_cast<std::size_t>(examples));
+  std::iota(order.begin(), order.end(), 0);
+  Random(hash_key(seed, static_cast<std::uint64_t>(epoch))).shuffle(std::span(order));
+  return order;
+}
+
+Slice slice_of(std::int64_t count, int rank, int ranks) {
+  const std::int64_t size = count / ranks;
+  const std::int64_t longer = count % ranks;
+  const auto start = [&](std::int64_t r) { return r * size + std::min(r, longer); };
+  return {.begin = start(rank), .end = start(rank + 1)};
+}
+
+learning::Examples cut(const learning::Examples& examples, Slice slice) {
+  learning::Examples part;
+  part.feature_count = examples.feature_count;
+  part.class_count = examples.class_count;
+  part.shape = examples.shape;
+  const std::int64_t width = examples.feature_count;
+  part.features.assign(examples.features.begin() + slice.begin * width,
+                       examples.features.begin() + slice.end * width);
+  part.labels.assign(examples.labels.begin() + slice.begin, examples.labels.begin() + slice.end);
+  return part;
+}
+
+}  // namespace muster::worker

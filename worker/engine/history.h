@@ -1,0 +1,33 @@
+#pragma once  // worker/engine/history.h: a learning curve of bounded length
+#include <cstdint>
+#include <vector>
+
+#include "learning/checkpoint.h"
+
+namespace muster::worker {
+
+// Keeps the first and the last point, and of the others every stride-th step and all evaluations; the stride
+// doubles when there are too many. What is kept depends on the points alone, so a resumed curve goes on as it
+// would have.
+class History {
+ public:
+  static constexpr std::size_t kPointsMax = 200;
+
+  History() = default;
+  explicit History(std::vector<learning::HistoryPoint> points);  // of a checkpoint
+
+  void add(const learning::HistoryPoint& point);  // at: greater than the last one's
+  [[nodiscard]] const std::vector<learning::HistoryPoint>& points() const {
+    return points_;
+  }  // the newest is last
+
+ private:
+  [[nodiscard]] bool keeps(const learning::HistoryPoint& point) const;
+  void thin();
+
+  std::vector<learning::HistoryPoint> points_;
+  std::int64_t stride_ = 1;
+  bool evaluations_ = true;  // all evaluations still fit
+};
+
+}  // namespace muster::worker

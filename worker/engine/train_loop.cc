@@ -1,0 +1,223 @@
+// worker/engine/train_loop.cc: batches, gradients, steps, evaluations and checkpoints in their order
+#include "worker/engine/train_loop.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstring>
+
+#include "worker/engine/batches.h"
+#include "worker/engine/rate.h"
+#include "worker/parallel/data_parallel.h"
+
+namespace muster::worker {
+namespace {
+
+// What rank 0 tells the others before the first step; parameters and optimizer slots follow.
+struct Start {
+  std::int64_t step = 0;
+  std::int64_t epoch = 0;
+  std::int64_t into_epoch = 0;
+  std::int64_t optimizer_steps = 0;
+  std::int64_t parameter_count = 0;
+  std::int64_t examples = 0;
+  std::int64_t refused = 0;  // rank 0 could not resume: all end
+};
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+}  // namespace
+
+struct TrainLoop::Run {
+  Run(Parts& parts, const Options& options, Instant now)
+      : parallel(parts.collective, {.timeout = options.timeout}),
+        rate(now),
+        gradient(static_cast<std::size_t>(parts.task.parameter_count())),
+        examples(parts.data.train.size()),
+        global_batch(parts.training.batch_size * parts.collective.size()),
+        test_part(cut(parts.data.test,
+                      slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
+
+  DataParallel parallel;
+  Rate rate;
+  std::vector<float> parameters;
+  std::vector<float> gradient;
+  std::int64_t examples;  // of an epoch
+  std::int64_t global_batch;
+  learning::Examples test_part;
+
+  std::int64_t step = 0;        // completed
+  std::int64_t epoch = 0;       // completed
+  std::int64_t into_epoch = 0;  // examples of the present epoch that are done
+  std::int64_t ordered_epoch = -1;
+  std::vector<std::int64_t> order;  // of ordered_epoch
+  std::int64_t saved_step = 0;
+  bool stop = false;
+  History history;
+  Progress progress;
+};
+
+TrainLoop::TrainLoop(Parts parts, Options options, Hooks hooks)
+    : parts_(parts), options_(options), hooks_(std::move(hooks)) {}
+TrainLoop::~TrainLoop() = default;
+
+Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState> resume) {
+  if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
+  Run run(parts_, options_, hooks_.now());
+  MUSTER_TRY(agree_on_start(run, std::move(resume)));
+  report(run);
+  while (run.epoch < parts_.training.epochs && !run.stop) {
+    if (Status stepped = step(run); !stepped) {
+      // Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
+      if (run.step > 0 && stepped.error().code != Code::kInvalidArgument) {
+        if (const Status saved = save(run); !saved) return saved.error();
+      }
+      return stepped.error();
+    }
+    const bool epoch_done = run.into_epoch == 0;
+    if (epoch_done) MUSTER_TRY(evaluate(run));
+    run.history.add({.at = run.step,
+                     .loss = run.progress.loss,
+                     .accuracy = epoch_done && run.progress.test ? std::optional(run.progress.test->accuracy)
+                                                                 : std::nullopt});
+    report(run);
+    const bool finished = run.epoch == parts_.training.epochs;
+    const bool due = parts_.training.checkpoint && run.step % parts_.training.checkpoint->every_steps == 0;
+    if ((due && !finished) || run.stop) MUSTER_TRY(save(run));
+  }
+  const bool finished = run.epoch >= parts_.training.epochs;
+  return Outcome{.state = state_of(run), .stopped = run.stop && !finished};
+}
+
+Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState> resume) {
+  const bool root = parts_.collective.rank() == 0;
+  const Deadline deadline = deadline_after(options_.start_timeout);
+  Start start{.parameter_count = parts_.task.parameter_count(), .examples = run.examples};
+  Status fits;
+  if (root && resume) {
+    fits = learning::restore(parts_.optimizer, resume->optimizer);
+    if (fits && resume->parameters.size() != run.gradient.size())
+      fits = invalid_argument(
+          fmt::format("the checkpoint of step {} has {} parameters, the model {}; use another "
+                      "checkpoint.path or remove the files",
+                      resume->step, resume->parameters.size(), run.gradient.size()));
+    start.step = resume->step;
+    start.epoch = resume->epoch;
+    start.into_epoch = resume->examples_into_epoch;
+    start.optimizer_steps = resume->optimizer.steps;
+    start.refused = fits ? 0 : 1;
+  }
+  const Start mine = start;
+  MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(std::span(&start, 1)), 0, deadline));
+  MUSTER_TRY(fits);
+  if (start.refused != 0) return unavailable("rank 0 could not resume from its checkpoint");
+  if (start.parameter_count != mine.parameter_count || start.examples != mine.examples) {
+    return invalid_argument(
+        fmt::format("rank 0 has {} parameters and {} training examples, this rank {} and {}: the dataset "
+                    "must be the same on all "
+                    "workers",
+                    start.parameter_count, start.examples, mine.parameter_count, mine.examples));
+  }
+  run.parameters = root && resume
+                       ? std::move(resume->parameters)
+                       : parts_.task.initial_parameters(static_cast<std::uint64_t>(parts_.training.seed));
+  MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(std::span(run.parameters)), 0, deadline));
+  for (const auto& slot : parts_.optimizer.slots())
+    MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(slot.values), 0, deadline));
+  parts_.optimizer.set_steps(start.optimizer_steps);
+  run.step = run.saved_step = start.step;
+  run.epoch = start.epoch;
+  run.into_epoch = start.into_epoch;
+  if (root && resume) run.history = History(std::move(resume->history));
+  run.progress.resumed_from_step = start.step;
+  const std::int64_t epochs_left = std::max<std::int64_t>(parts_.training.epochs - run.epoch, 0);
+  run.progress.total_steps =
+      run.step + (epochs_left == 0 ? 0
+                                   : ceil_div(run.examples - run.into_epoch, run.global_batch) +
+                                         (epochs_left - 1) * ceil_div(run.examples, run.global_batch));
+  return {};
+}
+
+Status TrainLoop::step(Run& run) {
+  if (run.ordered_epoch != run.epoch) {
+    run.order = epoch_order(static_cast<std::uint64_t>(parts_.training.seed), run.epoch, run.examples);
+    run.ordered_epoch = run.epoch;
+  }
+  const std::int64_t all = std::min(run.global_batch, run.examples - run.into_epoch);
+  const Slice mine = slice_of(all, parts_.collective.rank(), parts_.collective.size());
+  const auto rows = std::span(run.order).subspan(static_cast<std::size_t>(run.into_epoch + mine.begin),
+                                                 static_cast<std::size_t>(mine.size()));
+  double loss = 0;
+  if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, run.gradient);
+  MUSTER_ASSIGN(const StepSums sums, run.parallel.combine(run.gradient, loss, hooks_.stop_requested(),
+                                                          {.mine = mine.size(), .all = all}));
+  if (!std::isfinite(sums.loss)) {
+    return invalid_argument(fmt::format(
+        "the loss is {} at step {}: the training diverged or the data holds such values; lower "
+        "spec.training.optimizer.learningRate (now {}) or check the dataset",
+        std::isnan(sums.loss) ? "NaN" : "infinite", run.step + 1, parts_.training.optimizer.learning_rate));
+  }
+  parts_.optimizer.step(run.parameters, run.gradient);
+  ++run.step;
+  run.into_epoch += all;
+  if (run.into_epoch >= run.examples) {
+    ++run.epoch;
+    run.into_epoch = 0;
+  }
+  run.stop = sums.stop;
+  run.progress.loss = sums.loss;
+  run.progress.payload_bytes_expected += run.parallel.bytes_per_step(run.gradient.size());
+  run.rate.add(static_cast<double>(all), hooks_.now());
+  return {};
+}
+
+Status TrainLoop::evaluate(Run& run) {
+  const std::int64_t tested = parts_.data.test.size();
+  if (tested == 0) return {};
+  const learning::Evaluation part = parts_.task.evaluate(run.parameters, run.test_part);
+  const auto size = static_cast<double>(run.test_part.size());
+  std::array<float, 2> sums{static_cast<float>(part.loss * size),
+                            static_cast<float>(std::round(part.accuracy * size))};
+  MUSTER_TRY(run.parallel.sum(sums));
+  run.progress.test =
+      learning::Evaluation{.loss = static_cast<double>(sums[0]) / static_cast<double>(tested),
+                           .accuracy = static_cast<double>(sums[1]) / static_cast<double>(tested)};
+  if (!std::isfinite(run.progress.test->loss)) {
+    return invalid_argument(
+        fmt::format("the test loss is not finite after step {}: the training diverged; lower "
+                    "spec.training.optimizer.learningRate (now {})",
+                    run.step, parts_.training.optimizer.learning_rate));
+  }
+  return {};
+}
+
+Status TrainLoop::save(Run& run) {
+  if (!hooks_.save || parts_.collective.rank() != 0 || run.saved_step == run.step) return {};
+  MUSTER_TRY(hooks_.save(state_of(run)));
+  run.saved_step = run.step;
+  return {};
+}
+
+learning::TrainingState TrainLoop::state_of(Run& run) {
+  return {.step = run.step,
+          .epoch = run.epoch,
+          .examples_into_epoch = run.into_epoch,
+          .parameters = run.parameters,
+          .optimizer = learning::capture(parts_.optimizer),
+          .history = run.history.points()};
+}
+
+void TrainLoop::report(Run& run) {
+  Progress& progress = run.progress;
+  progress.step = run.step;
+  progress.epoch = static_cast<double>(run.epoch) +
+                   static_cast<double>(run.into_epoch) / static_cast<double>(run.examples);
+  progress.examples_per_second = run.rate.per_second();
+  progress.payload_bytes_sent = parts_.collective.bytes_sent().payload;
+  progress.gradient_bytes = run.gradient.size() * sizeof(float);
+  hooks_.progress(progress, run.history);
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,84 @@
+#pragma once  // worker/engine/train_loop.h: one rank's training from its first to its last step
+#include <chrono>
+#include <functional>
+#include <optional>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/result.h"
+#include "common/spec/training.h"
+#include "learning/checkpoint.h"
+#include "learning/dataset.h"
+#include "learning/optimizer.h"
+#include "learning/task.h"
+#include "worker/collective/collective.h"
+#include "worker/engine/history.h"
+
+namespace muster::worker {
+
+struct Progress {
+  std::int64_t step = 0;
+  std::int64_t total_steps = 0;
+  double epoch = 0;
+  double loss = 0;                           // of the last global batch
+  std::optional<learning::Evaluation> test;  // the last evaluation
+  double examples_per_second = 0;            // of the whole job, smoothed over some seconds
+  std::uint64_t payload_bytes_sent = 0;
+  std::uint64_t payload_bytes_expected = 0;
+  std::uint64_t gradient_bytes = 0;
+  std::int64_t resumed_from_step = 0;
+};
+
+// Synchronous data parallelism: at each step the job trains on batchSize * size() examples in a seeded order
+// of the epoch, each rank on its contiguous slice, so n workers and one worker with n times the batch size
+// follow the same curve within rounding. The epoch's last batch may be smaller; gradients are weighted by
+// examples.
+class TrainLoop {
+ public:
+  struct Parts {  // all outlive the loop
+    Collective& collective;
+    learning::Task& task;
+    learning::Optimizer& optimizer;
+    const spec::Training& training;
+    const learning::Dataset& data;
+  };
+  struct Options {
+    std::chrono::milliseconds timeout{60'000};  // of one collective call
+    std::chrono::milliseconds start_timeout{
+        600'000};  // of the first one: ranks load data at different speeds
+  };
+  struct Hooks {
+    std::function<Instant()> now = [] { return std::chrono::steady_clock::now(); };
+    std::function<bool()> stop_requested = [] { return false; };
+    std::function<void(const Progress&, const History&)> progress = [](const auto&, const auto&) {
+    };  // each step
+    std::function<Status(const learning::TrainingState&)>
+        save;  // a checkpoint is due; rank 0 only; may be empty
+  };
+  TrainLoop(Parts parts, Options options, Hooks hooks);
+  ~TrainLoop();
+
+  struct Outcome {
+    learning::TrainingState state;  // after the last completed step; history on rank 0
+    bool stopped = false;           // some rank was asked to stop; the checkpoint is written
+  };
+  // `resume`: rank 0 only, from its newest checkpoint; all ranks then start from it.
+  // Errors: those of the collective and of `save`; kInvalidArgument: the loss is not finite (names step and
+  // remedy), a checkpoint that does not fit.
+  [[nodiscard]] Result<Outcome> run(std::optional<learning::TrainingState> resume);
+
+ private:
+  struct Run;
+  [[nodiscard]] Status agree_on_start(Run& run, std::optional<learning::TrainingState> resume);
+  [[nodiscard]] Status step(Run& run);
+  [[nodiscard]] Status evaluate(Run& run);
+  [[nodiscard]] Status save(Run& run);
+  [[nodiscard]] learning::TrainingState state_of(Run& run);
+  void report(Run& run);
+
+  Parts parts_;
+  Options options_;
+  Hooks hooks_;
+};
+
+}  // namespace muster::worker

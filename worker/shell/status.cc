@@ -1,0 +1,45 @@
+// worker/shell/status.cc: Progress -> AgentStatus
+#include "worker/shell/status.h"
+
+#include <google/protobuf/util/json_util.h>
+
+namespace muster::worker {
+
+control::v1::AgentStatus to_status(const Progress& progress, int rank) {
+  control::v1::AgentStatus status;
+  status.set_phase(control::v1::PHASE_RUNNING);
+  auto& worker = *status.mutable_worker();
+  worker.set_rank(rank);
+  worker.set_step(progress.step);
+  worker.set_total_steps(progress.total_steps);
+  worker.set_epoch(progress.epoch);
+  worker.set_loss(progress.loss);
+  if (progress.test) {
+    worker.set_test_loss(progress.test->loss);
+    worker.set_accuracy(progress.test->accuracy);
+  }
+  worker.set_examples_per_second(progress.examples_per_second);
+  worker.set_payload_bytes_sent(progress.payload_bytes_sent);
+  worker.set_payload_bytes_expected(progress.payload_bytes_expected);
+  worker.set_gradient_bytes(progress.gradient_bytes);
+  worker.set_resumed_from_step(progress.resumed_from_step);
+  return status;
+}
+
+void add_history(control::v1::AgentStatus& status, const std::vector<learning::HistoryPoint>& points) {
+  for (const learning::HistoryPoint& point : points) {
+    auto& added = *status.mutable_worker()->add_history();
+    added.set_at(point.at);
+    added.set_loss(point.loss);
+    if (point.accuracy) added.set_accuracy(*point.accuracy);
+  }
+}
+
+std::string last_words(control::v1::AgentStatus status) {
+  status.mutable_worker()->clear_history();
+  std::string json;
+  if (!google::protobuf::util::MessageToJsonString(status, &json).ok()) return "succeeded";
+  return json;
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,42 @@
+#pragma once  // worker/transport/handshake.h: the fixed-size messages by which two ranks find that they
+              // belong together
+#include <array>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <span>
+#include <string>
+
+#include "common/base/result.h"
+
+namespace muster::worker {
+
+struct RingIdentity {
+  std::string job_uid;          // at most 63 bytes
+  std::int64_t generation = 1;  // membership generation; ranks of different ones never talk
+  int rank = 0;
+  int size = 1;
+};
+
+inline constexpr std::size_t kHelloBytes = 112;
+inline constexpr std::size_t kNoteBytes = 256;
+using HelloBytes = std::array<std::byte, kHelloBytes>;
+using NoteBytes = std::array<std::byte, kNoteBytes>;
+
+// Opens a link: sent by the predecessor. `link` numbers the sockets between two ranks.
+[[nodiscard]] HelloBytes encode_hello(const RingIdentity& identity, std::uint32_t link);
+// Whether these bytes come from the predecessor of `self`. Errors say what does not fit: kInvalidArgument
+// (not a hello), kFailedPrecondition (another job, generation, size, rank, version).
+[[nodiscard]] Status check_hello(std::span<const std::byte, kHelloBytes> bytes, const RingIdentity& self);
+
+// Goes from a successor to its predecessor: first whether the hello is taken, later why the ring ends.
+struct Note {
+  enum class Kind : std::uint32_t { kWelcome = 1, kRefused = 2, kLost = 3 };
+  Kind kind = Kind::kWelcome;
+  std::string reason;  // cut at 240 bytes
+};
+[[nodiscard]] NoteBytes encode_note(const Note& note);
+[[nodiscard]] std::optional<Note> decode_note(
+    std::span<const std::byte, kNoteBytes> bytes);  // nothing: garbage
+
+}  // namespace muster::worker

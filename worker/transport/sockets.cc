@@ -1,0 +1,121 @@
+// worker/transport/sockets.cc: the system calls behind sockets.h
+#include "worker/transport/sockets.h"
+
+#include <arpa/inet.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <system_error>
+
+#include "common/base/check.h"
+
+namespace muster::worker {
+namespace {
+
+void set_option(int fd, int level, int option, int value) {
+  setsockopt(fd, level, option, &value, sizeof value);
+}
+
+}  // namespace
+
+void Fd::reset() {
+  if (fd_ >= 0) close(std::exchange(fd_, -1));
+}
+
+std::string error_text(int error_number) { return std::generic_category().message(error_number); }
+
+Result<Address> make_address(const std::string& ip, int port) {
+  Address address;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+  if (inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(static_cast<std::uint16_t>(port));
+    address.length = sizeof(sockaddr_in);
+  } else if (inet_pton(AF_INET6, ip.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(static_cast<std::uint16_t>(port));
+    address.length = sizeof(sockaddr_in6);
+  } else {
+    return invalid_argument(fmt::format("\"{}\" is not an IP address", ip));
+  }
+  return address;
+}
+
+Result<Address> parse_address(const std::string& text) {
+  const std::size_t colon = text.rfind(':');
+  const Error bad = invalid_argument(fmt::format("\"{}\" is not an address of the form ip:port", text));
+  if (colon == std::string::npos) return bad;
+  int port = 0;
+  const char* end = text.data() + text.size();
+  const auto parsed = std::from_chars(text.data() + colon + 1, end, port);
+  if (parsed.ec != std::errc() || parsed.ptr != end || port < 1 || port > 65535) return bad;
+  std::string ip = text.substr(0, colon);
+  if (ip.size() > 2 && ip.front() == '[' && ip.back() == ']') ip = ip.substr(1, ip.size() - 2);
+  auto address = make_address(ip, port);
+  if (!address) return bad;
+  return address;
+}
+
+std::string to_string(const Address& address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.storage.ss_family == AF_INET6) {
+    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
+    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+    return fmt::format("[{}]:{}", text, ntohs(v6->sin6_port));
+  }
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
+  inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+  return fmt::format("{}:{}", text, ntohs(v4->sin_port));
+}
+
+Result<Fd> listen_on(const Address& address, int backlog) {
+  Fd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return resource_exhausted(fmt::format("cannot make a socket: {}", error_text(errno)));
+  set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 ||
+      ::listen(fd.get(), backlog) != 0) {
+    const int failure = errno;
+    const Code code = failure == EADDRINUSE ? Code::kAlreadyExists : Code::kInvalidArgument;
+    return Error{
+        code,
+        fmt::format("cannot listen on {} for the ring: {}; end the other program or start this one with "
+                    "its pod's own MUSTER_POD_IP",
+                    to_string(address), error_text(failure))};
+  }
+  return fd;
+}
+
+int port_of(int fd) {
+  Address address;
+  address.length = sizeof address.storage;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.length);
+  return address.storage.ss_family == AF_INET6
+             ? ntohs(reinterpret_cast<const sockaddr_in6*>(&address.storage)->sin6_port)
+             : ntohs(reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);
+}
+
+void tune_stream(int fd, int timeout_ms) {
+  set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1);
+  set_option(fd, SOL_SOCKET, SO_KEEPALIVE, 1);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPIDLE, 5);  // seconds; a machine that is gone is noticed after 5 + 3 * 2
+  set_option(fd, IPPROTO_TCP, TCP_KEEPINTVL, 2);
+  set_option(fd, IPPROTO_TCP, TCP_KEEPCNT, 3);
+  set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_ms);
+}
+
+Alarm::Alarm() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { MUSTER_CHECK(fd_.valid()); }
+
+void Alarm::ring() noexcept {
+  const std::uint64_t one = 1;
+  [[maybe_unused]] const auto written =
+      write(fd_.get(), &one, sizeof one);  // can only fail when it is ringing
+}
+
+}  // namespace muster::worker

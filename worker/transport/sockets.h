@@ -1,0 +1,62 @@
+#pragma once  // worker/transport/sockets.h: owned file descriptors and addresses, nothing more
+#include <sys/socket.h>
+
+#include <memory>
+#include <string>
+#include <utility>
+
+#include "common/base/result.h"
+
+namespace muster::worker {
+
+class Fd {
+ public:
+  Fd() = default;
+  explicit Fd(int fd) : fd_(fd) {}
+  ~Fd() { reset(); }
+  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  Fd& operator=(Fd&& other) noexcept {
+    if (this != &other) {
+      reset();
+      fd_ = std::exchange(other.fd_, -1);
+    }
+    return *this;
+  }
+  [[nodiscard]] int get() const { return fd_; }
+  [[nodiscard]] bool valid() const { return fd_ >= 0; }
+  void reset();
+
+ private:
+  int fd_ = -1;
+};
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+};
+
+// "127.0.0.1:8471", "[::1]:8471". Error: kInvalidArgument names the text.
+[[nodiscard]] Result<Address> parse_address(const std::string& text);
+[[nodiscard]] Result<Address> make_address(const std::string& ip, int port);
+[[nodiscard]] std::string to_string(const Address& address);
+
+[[nodiscard]] std::string error_text(int error_number);
+
+// A non-blocking TCP socket that listens. Errors as TcpRing::listen.
+[[nodiscard]] Result<Fd> listen_on(const Address& address, int backlog);
+[[nodiscard]] int port_of(int fd);
+// No delay; a dead machine is noticed by keepalive, or when data is unacknowledged for `timeout_ms`.
+void tune_stream(int fd, int timeout_ms);
+
+// Wakes polls from any thread, for good.
+class Alarm {
+ public:
+  Alarm();
+  void ring() noexcept;
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+ private:
+  Fd fd_;
+};
+
+}  // namespace muster::worker
