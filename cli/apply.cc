@@ -13,8 +13,8 @@ kube::Resource resource_of(const ResourceKind& kind) {
   if (slash == std::string_view::npos) {
     return {"", std::string(version), std::string(kind.plural), kind.namespaced, std::string(kind.kind)};
   }
-  return {std::string(version.substr(0, slash)), std::string(version.substr(slash + 1)), std::string(kind.plural),
-          kind.namespaced, std::string(kind.kind)};
+  return {std::string(version.substr(0, slash)), std::string(version.substr(slash + 1)),
+          std::string(kind.plural), kind.namespaced, std::string(kind.kind)};
 }
 
 Result<Json> create(kube::Client& client, const ManifestObject& object, bool dry_run) {

@@ -37,8 +37,8 @@ void collect_model(Outcome& outcome, const ModelFolder& source, const std::files
 }  // namespace
 
 std::string output_folder(const JobView& view, std::set<std::string>& taken) {
-  for (const std::string& name :
-       {view.name, lower(view.kind) + "-" + view.name, view.name_space + "-" + lower(view.kind) + "-" + view.name}) {
+  for (const std::string& name : {view.name, lower(view.kind) + "-" + view.name,
+                                  view.name_space + "-" + lower(view.kind) + "-" + view.name}) {
     if (name != "volumes" && taken.insert(name).second) return name;
   }
   return view.uid;
@@ -60,7 +60,8 @@ void collect_files(Outcome& outcome, const Json& object, const std::filesystem::
     outcome.history_file = (folder / "history.csv").string();
   }
   Curve curve{outcome.view.title(), outcome.view.description, outcome.view.unit(), std::move(points)};
-  if (write_file(folder / "curve.svg", draw_curve(curve))) outcome.plot_file = (folder / "curve.svg").string();
+  if (write_file(folder / "curve.svg", draw_curve(curve)))
+    outcome.plot_file = (folder / "curve.svg").string();
 }
 
 }  // namespace muster::cli

@@ -10,8 +10,8 @@ namespace muster::cli {
 // The folder of a job's files: `name`, or "kind-name", "namespace-kind-name" where an earlier job took that.
 [[nodiscard]] std::string output_folder(const JobView& view, std::set<std::string>& taken);
 
-// Copies model.safetensors and history.csv from the job's volume (only of a job that succeeded) to `folder`, and draws
-// curve.svg. Fills in the outcome's files, or why there is no model.
+// Copies model.safetensors and history.csv from the job's volume (only of a job that succeeded) to `folder`,
+// and draws curve.svg. Fills in the outcome's files, or why there is no model.
 void collect_files(Outcome& outcome, const Json& object, const std::filesystem::path& volumes,
                    const std::filesystem::path& folder);
 

@@ -6,7 +6,8 @@
 
 namespace muster::cli {
 
-// bash, zsh or fish; kInvalidArgument for another. Completes verbs, options, kinds, and, by `muster get -o name`, names.
+// bash, zsh or fish; kInvalidArgument for another. Completes verbs, options, kinds, and, by `muster get -o
+// name`, names.
 [[nodiscard]] Result<std::string> completion_script(std::string_view shell);
 
 }  // namespace muster::cli

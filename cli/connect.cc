@@ -19,7 +19,8 @@ Result<Connection> connect(const std::string& kubeconfig) {
   }
   auto config = kube::load_cluster_config(options);
   if (!config && config.error().code == Code::kNotFound && nothing_said) {
-    return not_found(config.error().message + " (without a cluster: start `muster local up` in another terminal)");
+    return not_found(config.error().message +
+                     " (without a cluster: start `muster local up` in another terminal)");
   }
   MUSTER_TRY(config);
   kube::Client::Options client_options;
@@ -33,13 +34,15 @@ Result<Connection> connect(const std::string& kubeconfig) {
 
 Error explain(const Error& error, const std::string& server) {
   if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded) {
-    return {error.code, fmt::format("the API server {} is out of reach: {}; is it running? Check $KUBECONFIG, or start "
-                                    "`muster local up`",
-                                    server, error.message)};
+    return {error.code,
+            fmt::format("the API server {} is out of reach: {}; is it running? Check $KUBECONFIG, or start "
+                        "`muster local up`",
+                        server, error.message)};
   }
   if (error.code == Code::kUnauthenticated) {
-    return {error.code, fmt::format("the API server {} refuses the credentials: {}; check the kubeconfig's user",
-                                    server, error.message)};
+    return {error.code,
+            fmt::format("the API server {} refuses the credentials: {}; check the kubeconfig's user", server,
+                        error.message)};
   }
   return error;
 }

@@ -12,7 +12,8 @@ struct Connection {
   std::string default_namespace;
 };
 
-// --kubeconfig, else $KUBECONFIG, else the running `muster local up`, else ~/.kube/config. Opens no connection.
+// --kubeconfig, else $KUBECONFIG, else the running `muster local up`, else ~/.kube/config. Opens no
+// connection.
 [[nodiscard]] Result<Connection> connect(const std::string& kubeconfig);
 
 // `error`, with what to do about it where the code tells (server out of reach, credentials refused).

@@ -16,7 +16,7 @@ class Console {  // thread-safe writes, whole pieces
   [[nodiscard]] Style style() const;                         // as of now: a window can be resized
   // Never blocks for good on a closed pipe: then later writes do nothing.
   void write(std::string_view text);
-  [[nodiscard]] bool broken() const { return broken_; }      // nobody reads any more
+  [[nodiscard]] bool broken() const { return broken_; }  // nobody reads any more
 
  private:
   int fd_;

@@ -36,7 +36,8 @@ Columns find_columns(std::string_view header) {
 }
 
 // An empty cell is no value; nullopt is a cell that is no number.
-std::optional<std::optional<double>> cell_value(const std::vector<std::string_view>& cells, std::size_t column) {
+std::optional<std::optional<double>> cell_value(const std::vector<std::string_view>& cells,
+                                                std::size_t column) {
   if (column >= cells.size() || cells[column].empty()) return std::optional<double>();
   const std::string_view cell = cells[column];
   double value = 0;
@@ -47,7 +48,8 @@ std::optional<std::optional<double>> cell_value(const std::vector<std::string_vi
 
 std::optional<double> member(const Json& point, const char* name) {
   const auto value = point.find(name);
-  return value != point.end() && value->is_number() ? std::optional<double>(value->get<double>()) : std::nullopt;
+  return value != point.end() && value->is_number() ? std::optional<double>(value->get<double>())
+                                                    : std::nullopt;
 }
 
 }  // namespace
@@ -72,7 +74,8 @@ Result<std::vector<CurvePoint>> curve_from_csv(std::string_view text, const std:
     const auto loss = cell_value(cells, columns.loss);
     const auto accuracy = cell_value(cells, columns.accuracy);
     if (!x || !*x || !loss || !accuracy || !(std::abs(**x) < 9e15)) {
-      return invalid_argument(fmt::format("{}:{}: not numbers; a line is like '200,0.4123,0.8612'", file, number));
+      return invalid_argument(
+          fmt::format("{}:{}: not numbers; a line is like '200,0.4123,0.8612'", file, number));
     }
     points.push_back({static_cast<std::int64_t>(**x), *loss, *accuracy});
   }
@@ -90,7 +93,9 @@ std::vector<CurvePoint> curve_from_history(const Json& history) {
 }
 
 std::string curve_to_csv(const std::vector<CurvePoint>& points) {
-  const auto cell = [](const std::optional<double>& value) { return value ? fmt::format("{:.9g}", *value) : ""; };
+  const auto cell = [](const std::optional<double>& value) {
+    return value ? fmt::format("{:.9g}", *value) : "";
+  };
   std::string out = "at,loss,accuracy\n";
   for (const CurvePoint& point : points) {
     out += fmt::format("{},{},{}\n", point.at, cell(point.loss), cell(point.accuracy));

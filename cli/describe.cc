@@ -13,13 +13,15 @@ namespace muster::cli {
 namespace {
 
 std::string text(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+  return object.is_object() && object.contains(name) && object[name].is_string()
+             ? object[name].get<std::string>()
+             : "";
 }
 
 std::string uid_of(const Json& object) { return text(object.value("metadata", Json::object()), "uid"); }
 
-Result<std::string> describe_object(kube::Client& client, const kube::Resource& resource, const std::string& ns,
-                                    const std::string& name) {
+Result<std::string> describe_object(kube::Client& client, const kube::Resource& resource,
+                                    const std::string& ns, const std::string& name) {
   MUSTER_ASSIGN(const Json object, client.get(resource, ns, name));
   std::vector<Json> pods;
   std::set<std::string> uids{uid_of(object)};
@@ -48,7 +50,8 @@ int describe(const DescribeOptions& options) {
   if (!resource) return fail(resource.error());
   const auto connection = connect(options.query.kubeconfig);
   if (!connection) return fail(connection.error());
-  std::string ns = options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
+  std::string ns =
+      options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
   if (!resource->namespaced) ns.clear();
   const auto description = describe_object(*connection->client, *resource, ns, options.name);
   if (!description) return fail(explain(description.error(), connection->server));

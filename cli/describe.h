@@ -1,4 +1,5 @@
-#pragma once  // cli/describe.h: `muster describe KIND NAME`: the object, its conditions, its pods, what happened
+#pragma once  // cli/describe.h: `muster describe KIND NAME`: the object, its conditions, its pods, what
+              // happened
 #include <string>
 
 #include "cli/get.h"

@@ -16,7 +16,9 @@ namespace {
 constexpr std::size_t kEventsMax = 20;
 
 std::string text(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+  return object.is_object() && object.contains(name) && object[name].is_string()
+             ? object[name].get<std::string>()
+             : "";
 }
 
 Json member(const Json& object, const char* name) {
@@ -78,7 +80,8 @@ std::string event_table(std::vector<Json> events, WallTime now) {
   std::vector<std::vector<std::string>> rows{{"AGE", "TYPE", "REASON", "OBJECT", "MESSAGE"}};
   for (const Json& event : events) {
     const Json count = member(event, "count");
-    const std::string times = count.is_number_integer() && count.get<int>() > 1 ? fmt::format(" (x{})", count.get<int>()) : "";
+    const std::string times =
+        count.is_number_integer() && count.get<int>() > 1 ? fmt::format(" (x{})", count.get<int>()) : "";
     const Json about = member(event, "involvedObject");
     rows.push_back({age(last_seen(event), now) + times, text(event, "type"), text(event, "reason"),
                     text(about, "kind") + "/" + text(about, "name"), printable(text(event, "message"))});
@@ -93,27 +96,31 @@ std::string job_lines(const Json& object) {
   std::vector<std::vector<std::string>> rows{{"What:", view.description}, {"Phase:", view.phase}};
   if (!view.ready.empty()) rows.push_back({"Pods ready:", view.ready});
   if (view.total > 0) {
-    rows.push_back({"Progress:", fmt::format("{} {} of {}", view.unit(), format_count(view.at), format_count(view.total))});
+    rows.push_back({"Progress:", fmt::format("{} {} of {}", view.unit(), format_count(view.at),
+                                             format_count(view.total))});
   }
   if (view.loss) rows.push_back({"Loss:", format_loss(view.loss)});
   if (view.accuracy) rows.push_back({"Accuracy:", format_percent(view.accuracy)});
   if (view.bytes_expected > 0) {
-    rows.push_back({"Payload sent:", fmt::format("{} (formula {})", format_bytes(view.bytes_sent), format_bytes(view.bytes_expected))});
+    rows.push_back({"Payload sent:", fmt::format("{} (formula {})", format_bytes(view.bytes_sent),
+                                                 format_bytes(view.bytes_expected))});
   }
   rows.push_back({"Restarts:", std::to_string(view.restarts)});
   if (view.started && view.completed) {
-    rows.push_back({"Took:", format_age(std::chrono::duration_cast<std::chrono::seconds>(*view.completed - *view.started))});
+    rows.push_back({"Took:", format_age(std::chrono::duration_cast<std::chrono::seconds>(*view.completed -
+                                                                                         *view.started))});
   }
   return render_table(rows);
 }
 
 }  // namespace
 
-std::string render_description(const Json& object, const std::vector<Json>& pods, const std::vector<Json>& events,
-                               WallTime now) {
+std::string render_description(const Json& object, const std::vector<Json>& pods,
+                               const std::vector<Json>& events, WallTime now) {
   const Json metadata = member(object, "metadata");
   std::string out = fmt::format("{}/{}", text(object, "kind"), text(metadata, "name"));
-  if (const std::string ns = text(metadata, "namespace"); !ns.empty()) out += fmt::format(" in namespace {}", ns);
+  if (const std::string ns = text(metadata, "namespace"); !ns.empty())
+    out += fmt::format(" in namespace {}", ns);
   out += fmt::format(", {} old\n", age(text(metadata, "creationTimestamp"), now));
   const std::string job = job_lines(object);
   out += job;

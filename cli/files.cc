@@ -44,7 +44,8 @@ Status read_pieces(int fd, const std::string& path, const std::function<Status(s
   for (;;) {
     const ssize_t count = ::read(fd, buffer.data(), buffer.size());
     if (count < 0 && errno == EINTR) continue;
-    if (count < 0 && errno == EISDIR) return invalid_argument(fmt::format("{}: is a folder; give a file", path));
+    if (count < 0 && errno == EISDIR)
+      return invalid_argument(fmt::format("{}: is a folder; give a file", path));
     if (count < 0) return system_error(fmt::format("cannot read {}", path), errno);
     if (count == 0) return {};
     MUSTER_TRY(take({buffer.data(), static_cast<std::size_t>(count)}));
@@ -90,7 +91,8 @@ Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   MUSTER_TRY(read_pieces(file.get(), path, [&](std::string_view piece) -> Status {
     out += piece;
     if (out.size() <= bytes_max) return {};
-    return invalid_argument(fmt::format("{}: larger than {} bytes; is this the right file?", path, bytes_max));
+    return invalid_argument(
+        fmt::format("{}: larger than {} bytes; is this the right file?", path, bytes_max));
   }));
   return out;
 }

@@ -7,10 +7,12 @@
 
 namespace muster::cli {
 
-// "-" is standard input. Errors: kNotFound, kPermissionDenied, kInvalidArgument (a folder, or past `bytes_max`).
+// "-" is standard input. Errors: kNotFound, kPermissionDenied, kInvalidArgument (a folder, or past
+// `bytes_max`).
 [[nodiscard]] Result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 
-// By a temporary file beside it and a rename; makes the folders. Errors name the file and the system's reason.
+// By a temporary file beside it and a rename; makes the folders. Errors name the file and the system's
+// reason.
 [[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content);
 
 // Copies in pieces, likewise atomic.

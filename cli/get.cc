@@ -8,10 +8,10 @@
 #include "cli/connect.h"
 #include "cli/console.h"
 #include "cli/exit_code.h"
+#include "cli/format.h"
 #include "cli/resources.h"
 #include "cli/table.h"
 #include "cli/yaml.h"
-#include "cli/format.h"
 #include "common/platform/signals.h"
 
 namespace muster::cli {
@@ -30,7 +30,9 @@ struct Query {
 };
 
 std::string member(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+  return object.is_object() && object.contains(name) && object[name].is_string()
+             ? object[name].get<std::string>()
+             : "";
 }
 
 std::string cell_text(const Json& cell) {
@@ -38,7 +40,8 @@ std::string cell_text(const Json& cell) {
   return printable(cell.is_string() ? cell.get<std::string>() : cell.dump());
 }
 
-// The server's Table as rows, header first; columns of priority above 0 are for `-o wide`, which we do not have.
+// The server's Table as rows, header first; columns of priority above 0 are for `-o wide`, which we do not
+// have.
 Rows table_rows(const Json& table, bool with_namespace) {
   Rows rows;
   std::vector<std::size_t> shown;
@@ -55,7 +58,9 @@ Rows table_rows(const Json& table, bool with_namespace) {
   rows.push_back(std::move(header));
   for (const Json& row : table.value("rows", Json::array())) {
     std::vector<std::string> cells;
-    if (with_namespace) cells.push_back(member(row.value("object", Json::object()).value("metadata", Json::object()), "namespace"));
+    if (with_namespace)
+      cells.push_back(
+          member(row.value("object", Json::object()).value("metadata", Json::object()), "namespace"));
     const Json values = row.value("cells", Json::array());
     for (const std::size_t i : shown) cells.push_back(i < values.size() ? cell_text(values[i]) : "");
     rows.push_back(std::move(cells));
@@ -99,7 +104,8 @@ std::string name_line(const kube::Resource& resource, const Json& object) {
 std::string documents(const std::vector<Json>& objects, const GetOptions& options) {
   const bool one = !options.name.empty() && objects.size() == 1;
   const Json shown = one ? objects.front() : Json{{"apiVersion", "v1"}, {"kind", "List"}, {"items", objects}};
-  return options.output == "json" ? shown.dump(4, ' ', false, Json::error_handler_t::replace) + "\n" : to_yaml(shown);
+  return options.output == "json" ? shown.dump(4, ' ', false, Json::error_handler_t::replace) + "\n"
+                                  : to_yaml(shown);
 }
 
 std::string print_object(const Query& query, const Json& object) {
@@ -131,7 +137,8 @@ Status watch_objects(const Query& query, Console& out, const std::stop_token& st
           watch.resource_version = member(event.object.value("metadata", Json::object()), "resourceVersion");
           if (event.type == kube::WatchEvent::Type::kBookmark) return true;
           if (event.type == kube::WatchEvent::Type::kDeleted) {
-            out.write(fmt::format("{} deleted\n", member(event.object.value("metadata", Json::object()), "name")));
+            out.write(
+                fmt::format("{} deleted\n", member(event.object.value("metadata", Json::object()), "name")));
           } else {
             out.write(print_object(query, event.object));
           }
@@ -195,7 +202,8 @@ int get(const GetOptions& options) {
   Console out(Console::Stream::kOut);
   bool empty = true;
   for (const kube::Resource& resource : resources) {
-    std::string ns = options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
+    std::string ns =
+        options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
     if (options.all_namespaces || !resource.namespaced) ns.clear();
     const Query query{*connection->client, resource, ns, options, connection->server};
     const Status shown = show(query, out, empty);

@@ -46,7 +46,8 @@ void read_conditions(const Json& conditions, JobView& view) {
     const bool is_true = text(condition, "status") == "True";
     if (type == "Succeeded" && is_true) view.succeeded = true;
     if (type == "Failed" && is_true) view.failed = true;
-    const bool tells = is_true && (type == "Failed" || (type == "Restarting" && !view.failed) || type == "Suspended");
+    const bool tells =
+        is_true && (type == "Failed" || (type == "Restarting" && !view.failed) || type == "Suspended");
     if (tells) {
       view.reason = text(condition, "reason");
       view.message = text(condition, "message");
@@ -77,7 +78,8 @@ void read_spec(const Json& spec, JobView& view) {
   const std::string dataset = text(child(training, "dataset"), "name");
   view.images = dataset == "fashion-mnist" || dataset == "idx";
   const std::string model = text(child(training, "model"), "name");
-  std::string what = training.is_object() ? fmt::format("{} on {}", model.empty() ? "cnn" : model, dataset) : "";
+  std::string what =
+      training.is_object() ? fmt::format("{} on {}", model.empty() ? "cnn" : model, dataset) : "";
   if (!training.is_object() && !view.federated) what = "own program";
   if (view.federated) {
     const auto rounds = integer<std::int64_t>(spec, "rounds");

@@ -1,4 +1,5 @@
-#pragma once  // cli/job_view.h: what a person wants to know of one DistributedJob or FederatedRound and of its pods
+#pragma once  // cli/job_view.h: what a person wants to know of one DistributedJob or FederatedRound and of
+              // its pods
 #include <chrono>
 #include <optional>
 #include <string>
@@ -15,20 +16,20 @@ struct JobView {
   bool federated = false;
   std::string phase = "Pending";
   bool succeeded = false, failed = false;
-  std::string reason, message;  // of the Failed condition; of the newest false or restarting one otherwise
-  std::string ready;            // "3/4"
+  std::string reason, message;     // of the Failed condition; of the newest false or restarting one otherwise
+  std::string ready;               // "3/4"
   std::int64_t at = 0, total = 0;  // step of total steps, round of rounds
   std::optional<double> loss, accuracy;
   double examples_per_second = 0;
-  bool images = false;          // the examples are pictures
+  bool images = false;  // the examples are pictures
   std::uint64_t bytes_sent = 0, bytes_expected = 0;
   std::int64_t restarts = 0, disruptions = 0;
   std::int64_t resumed_from = 0;
   std::int64_t clients = 0, selected = 0, reported = 0, dropped = 0;  // FederatedRound
-  std::string digest;           // of the final parameters, as the status tells it
+  std::string digest;  // of the final parameters, as the status tells it
   std::vector<CurvePoint> history;
-  std::string description;      // "cnn on fashion-mnist, 4 workers"
-  std::string model_path;       // folder in the container that receives the model; empty: none asked for
+  std::string description;  // "cnn on fashion-mnist, 4 workers"
+  std::string model_path;   // folder in the container that receives the model; empty: none asked for
   std::optional<WallTime> started, completed;
 
   [[nodiscard]] std::string title() const { return kind + "/" + name; }
@@ -52,10 +53,10 @@ struct PodReport {
 struct PodView {
   std::string name, name_space, uid, job, role;
   std::int64_t index = 0;
-  std::string phase;             // Pending, Running, Succeeded, Failed
-  std::string reason, message;   // why it failed, or why it waits
+  std::string phase;            // Pending, Running, Succeeded, Failed
+  std::string reason, message;  // why it failed, or why it waits
   std::optional<int> exit_code;
-  std::string container;         // the one that failed
+  std::string container;            // the one that failed
   std::optional<PodReport> report;  // of a worker or an aggregator that succeeded
 
   [[nodiscard]] bool failed() const { return phase == "Failed"; }

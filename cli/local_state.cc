@@ -25,7 +25,8 @@ std::optional<LocalState> read_state(int fd) {
   const Json json = Json::parse(buffer.data(), buffer.data() + count, nullptr, false);
   if (!json.is_object()) return std::nullopt;
   LocalState state;
-  if (const auto pid = json.find("pid"); pid != json.end() && pid->is_number_integer()) state.pid = pid->get<int>();
+  if (const auto pid = json.find("pid"); pid != json.end() && pid->is_number_integer())
+    state.pid = pid->get<int>();
   const auto text = [&](const char* name) {
     const auto at = json.find(name);
     return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
@@ -43,16 +44,17 @@ Error cannot(const std::filesystem::path& path) {
 Error taken(const std::optional<LocalState>& other) {
   std::string where = " (it is starting)";
   if (other && !other->url.empty()) {
-    where = fmt::format(" at {} (process {}); use it with export KUBECONFIG={}, or end it with Ctrl-C", other->url,
-                        other->pid, other->kubeconfig);
+    where = fmt::format(" at {} (process {}); use it with export KUBECONFIG={}, or end it with Ctrl-C",
+                        other->url, other->pid, other->kubeconfig);
   }
   return already_exists(fmt::format("`muster local up` runs already{}", where));
 }
 
 bool same_file(int fd, const std::filesystem::path& path) {
-  struct stat open_file {}, named {};
-  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 && open_file.st_ino == named.st_ino &&
-         open_file.st_dev == named.st_dev;
+  struct stat open_file {
+  }, named{};
+  return ::fstat(fd, &open_file) == 0 && ::stat(path.c_str(), &named) == 0 &&
+         open_file.st_ino == named.st_ino && open_file.st_dev == named.st_dev;
 }
 
 }  // namespace
@@ -101,7 +103,8 @@ Result<LocalClaim> LocalClaim::take() {
 Status LocalClaim::publish(const LocalState& state) {
   const std::string text =
       Json{{"pid", state.pid}, {"url", state.url}, {"kubeconfig", state.kubeconfig}}.dump() + "\n";
-  if (::ftruncate(fd_, 0) != 0 || ::pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
+  if (::ftruncate(fd_, 0) != 0 ||
+      ::pwrite(fd_, text.data(), text.size(), 0) != static_cast<ssize_t>(text.size())) {
     return unavailable(fmt::format("cannot write the state of `muster local up`: {}", std::strerror(errno)));
   }
   return {};

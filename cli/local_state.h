@@ -1,4 +1,5 @@
-#pragma once  // cli/local_state.h: which `muster local up` of this user runs: a locked file, so a dead one never counts
+#pragma once  // cli/local_state.h: which `muster local up` of this user runs: a locked file, so a dead one
+              // never counts
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -27,7 +28,8 @@ class LocalClaim {
   [[nodiscard]] static Result<LocalClaim> take();
   [[nodiscard]] Status publish(const LocalState& state);
   ~LocalClaim();  // removes the file and lets go
-  LocalClaim(LocalClaim&& other) noexcept : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
+  LocalClaim(LocalClaim&& other) noexcept
+      : path_(std::move(other.path_)), fd_(std::exchange(other.fd_, -1)) {}
   LocalClaim& operator=(LocalClaim&&) = delete;
   LocalClaim(const LocalClaim&) = delete;
 

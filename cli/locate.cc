@@ -9,7 +9,8 @@ namespace muster::cli {
 namespace {
 
 bool part_of_path(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '[' || c == ']' || c == '_' || c == '-';
+  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '.' || c == '[' || c == ']' || c == '_' ||
+         c == '-';
 }
 
 // `path` as a whole word; a longer path that begins with it is another field.

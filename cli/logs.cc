@@ -113,7 +113,8 @@ Status follow_all(Reader& reader, const std::stop_token& stop) {
     const bool known = is_job(reader, &finished);
     if (stop.stop_requested() || reader.out.broken()) return {};
     if (reading == 0 && (finished || !known || !reader.options.pod.empty())) return {};
-    for (int i = 0; i < 5 && !stop.stop_requested(); ++i) std::this_thread::sleep_for(100ms);  // new pods are rare
+    for (int i = 0; i < 5 && !stop.stop_requested(); ++i)
+      std::this_thread::sleep_for(100ms);  // new pods are rare
   }
 }
 
@@ -121,12 +122,14 @@ Status read_all(Reader& reader) {
   MUSTER_ASSIGN(const std::vector<PodView> pods, find_pods(reader));
   if (pods.empty()) {
     if (reader.options.rank) {
-      return not_found(fmt::format("{} has no pod of rank {}; see `muster get pods`", reader.job, *reader.options.rank));
+      return not_found(
+          fmt::format("{} has no pod of rank {}; see `muster get pods`", reader.job, *reader.options.rank));
     }
     if (is_job(reader, nullptr)) {
       return not_found(fmt::format("{} has no pods (yet, or any more); see `muster describe`", reader.job));
     }
-    return not_found(fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", reader.job, reader.ns));
+    return not_found(
+        fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", reader.job, reader.ns));
   }
   Status first_error;
   bool any = false;
@@ -153,7 +156,8 @@ int logs(const LogsOptions& options) {
   SignalWaiter signals;
   auto connection = connect(options.query.kubeconfig);
   if (!connection) return fail(connection.error());
-  const std::string ns = options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
+  const std::string ns =
+      options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
   Reader reader{*connection->client, options, ns, name};
   std::stop_source stop;
   const std::jthread on_signal([&](const std::stop_token& over) {
@@ -167,7 +171,8 @@ int logs(const LogsOptions& options) {
   if (options.follow) {
     auto pods = find_pods(reader);
     if (pods && pods->empty() && !is_job(reader, nullptr)) {
-      ended = not_found(fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", name, ns));
+      ended =
+          not_found(fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", name, ns));
     } else {
       ended = pods ? follow_all(reader, stop.get_token()) : Status(pods.error());
     }

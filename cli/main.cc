@@ -41,11 +41,14 @@ void add_query(CLI::App& verb, QueryOptions& query) {
 
 void add_run(CLI::App& app, Arguments& args) {
   CLI::App* verb = app.add_subcommand("run", "Run the jobs of manifests on this machine, from start to end");
-  verb->add_option("FILE", args.run.files, "YAML files, several documents each; - is standard input")->required();
-  verb->add_option("-o,--output", args.run_output, "text, or json: one document on stdout, progress on stderr")
+  verb->add_option("FILE", args.run.files, "YAML files, several documents each; - is standard input")
+      ->required();
+  verb->add_option("-o,--output", args.run_output,
+                   "text, or json: one document on stdout, progress on stderr")
       ->check(CLI::IsMember({"text", "json"}));
   verb->add_option("--output-dir", args.run.output_dir, "volumes, models and plots go there (muster-out)");
-  verb->add_option("--timeout", args.timeout_seconds, "seconds after which to give up")->check(CLI::Range(1L, 31'536'000L));
+  verb->add_option("--timeout", args.timeout_seconds, "seconds after which to give up")
+      ->check(CLI::Range(1L, 31'536'000L));
   verb->add_flag("-v,--verbose", args.run.verbose, "show events, and the kubeconfig of the run");
 }
 
@@ -88,16 +91,20 @@ void add_rest(CLI::App& app, Arguments& args) {
   CLI::App* local = app.add_subcommand("local", "Kubernetes API, node and operator on this machine");
   local->require_subcommand(1);
   CLI::App* up = local->add_subcommand("up", "Serve them in the foreground until Ctrl-C");
-  up->add_option("--port", args.local.port, "port of the API; a free one when absent")->check(CLI::Range(1, 65535));
+  up->add_option("--port", args.local.port, "port of the API; a free one when absent")
+      ->check(CLI::Range(1, 65535));
   up->add_option("--output-dir", args.local.output_dir, "volumes go there (muster-out)");
 
   CLI::App* version = app.add_subcommand("version", "Show the versions of this program and of the server");
   version->add_flag("--client", args.version.client_only, "do not ask the server");
-  version->add_option("-o,--output", args.version_output, "text or json")->check(CLI::IsMember({"text", "json"}));
+  version->add_option("-o,--output", args.version_output, "text or json")
+      ->check(CLI::IsMember({"text", "json"}));
   version->add_option("--kubeconfig", args.version.kubeconfig, "kubeconfig file");
 
   CLI::App* completion = app.add_subcommand("completion", "Print completion for a shell");
-  completion->add_option("SHELL", args.shell, "bash, zsh or fish")->required()->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->add_option("SHELL", args.shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
 }
 
 int usage(const std::string& message) {

@@ -56,7 +56,8 @@ Status check_header(ManifestObject& object, int line) {
   const Json& value = object.value;
   for (const char* field : {"apiVersion", "kind"}) {
     if (text_member(value, field).empty()) {
-      return at_line(object.file, line, fmt::format("the object has no {}; supported are {}", field, supported()));
+      return at_line(object.file, line,
+                     fmt::format("the object has no {}; supported are {}", field, supported()));
     }
   }
   const std::string api_version = text_member(value, "apiVersion");
@@ -67,7 +68,8 @@ Status check_header(ManifestObject& object, int line) {
   }
   const auto metadata = value.find("metadata");
   if (metadata == value.end() || !metadata->is_object() || text_member(*metadata, "name").empty()) {
-    return invalid_argument(fmt::format("{}: the {} has no metadata.name (text); add one", object.where("metadata"), kind));
+    return invalid_argument(
+        fmt::format("{}: the {} has no metadata.name (text); add one", object.where("metadata"), kind));
   }
   object.name = text_member(*metadata, "name");
   if (object.kind->namespaced) {
@@ -79,8 +81,8 @@ Status check_header(ManifestObject& object, int line) {
 }
 
 bool is_list(const Json& value) {
-  return value.is_object() && text_member(value, "kind") == "List" && text_member(value, "apiVersion") == "v1" &&
-         value.contains("items") && value["items"].is_array();
+  return value.is_object() && text_member(value, "kind") == "List" &&
+         text_member(value, "apiVersion") == "v1" && value.contains("items") && value["items"].is_array();
 }
 
 // A `kind: List` stands for its items; their lines are those below "items[i].".
@@ -130,8 +132,9 @@ std::string ManifestObject::where(std::string_view field_path) const {
 
 Result<std::vector<ManifestObject>> parse_manifest(std::string_view text, const std::string& file) {
   if (text.size() > kManifestBytesMax) {
-    return invalid_argument(fmt::format("{}: {} bytes are too many for a manifest (at most {}); is this the right file?",
-                                        file, text.size(), kManifestBytesMax));
+    return invalid_argument(
+        fmt::format("{}: {} bytes are too many for a manifest (at most {}); is this the right file?", file,
+                    text.size(), kManifestBytesMax));
   }
   MUSTER_ASSIGN(std::vector<YamlDocument> documents, parse_yaml(text, file));
   std::vector<ManifestObject> objects;
@@ -158,11 +161,13 @@ Status check_together(std::vector<ManifestObject>& objects) {
     const auto [earlier, fresh] = seen.emplace(key, &object);
     if (!fresh) {
       return invalid_argument(fmt::format("{}: {} was already given at {}; rename or remove one of them",
-                                          object.where("metadata.name"), key, earlier->second->where("metadata.name")));
+                                          object.where("metadata.name"), key,
+                                          earlier->second->where("metadata.name")));
     }
   }
-  std::stable_sort(objects.begin(), objects.end(),
-                   [](const ManifestObject& a, const ManifestObject& b) { return a.kind->order < b.kind->order; });
+  std::stable_sort(objects.begin(), objects.end(), [](const ManifestObject& a, const ManifestObject& b) {
+    return a.kind->order < b.kind->order;
+  });
   return {};
 }
 

@@ -1,4 +1,5 @@
-#pragma once  // cli/manifest.h: YAML text -> checked Kubernetes objects, each remembering where it was written
+#pragma once  // cli/manifest.h: YAML text -> checked Kubernetes objects, each remembering where it was
+              // written
 #include <map>
 #include <string>
 #include <string_view>
@@ -22,23 +23,24 @@ struct ResourceKind {
 [[nodiscard]] const ResourceKind* find_kind(std::string_view api_version, std::string_view kind);
 
 struct ManifestObject {
-  Json value;                        // with metadata.namespace filled in where the kind has one
+  Json value;  // with metadata.namespace filled in where the kind has one
   const ResourceKind* kind = nullptr;
   std::string name;
-  std::string name_space;            // empty for kinds without
+  std::string name_space;  // empty for kinds without
   std::string file;
   std::map<std::string, int, std::less<>> lines;  // field path ("spec.workers.replicas") -> line of the file
 
-  [[nodiscard]] std::string title() const;        // "DistributedJob/ring"
-  [[nodiscard]] bool is_job() const;              // DistributedJob or FederatedRound
+  [[nodiscard]] std::string title() const;  // "DistributedJob/ring"
+  [[nodiscard]] bool is_job() const;        // DistributedJob or FederatedRound
   // "job.yaml:12" of the field, or of the nearest parent that was written.
   [[nodiscard]] std::string where(std::string_view field_path) const;
 };
 
 // Reads all documents of `text`, in the order in which they must be applied. `file` is its name in messages.
-// Errors: kInvalidArgument, naming file, line and column: not YAML, not an object, duplicate keys, unknown kind or
-// apiVersion (with those that are supported), missing name.
-[[nodiscard]] Result<std::vector<ManifestObject>> parse_manifest(std::string_view text, const std::string& file);
+// Errors: kInvalidArgument, naming file, line and column: not YAML, not an object, duplicate keys, unknown
+// kind or apiVersion (with those that are supported), missing name.
+[[nodiscard]] Result<std::vector<ManifestObject>> parse_manifest(std::string_view text,
+                                                                 const std::string& file);
 
 // Two objects of the same kind and name in one run would overwrite each other: an error naming both places.
 // Sorts into the order of applying.

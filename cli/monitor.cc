@@ -28,11 +28,13 @@ std::chrono::milliseconds Tracked::elapsed(Instant now) const {
 }
 
 std::optional<std::chrono::milliseconds> Tracked::remaining(Instant now) const {
-  if (view.finished() || view.total <= 0 || base_step < 0 || view.at <= base_step || view.at > view.total) return {};
+  if (view.finished() || view.total <= 0 || base_step < 0 || view.at <= base_step || view.at > view.total)
+    return {};
   const double done = static_cast<double>(view.at - base_step);
   const double left = static_cast<double>(view.total - view.at);
   const auto spent = std::chrono::duration_cast<std::chrono::milliseconds>(now - base_at);
-  return std::chrono::milliseconds(static_cast<std::int64_t>(static_cast<double>(spent.count()) * left / done));
+  return std::chrono::milliseconds(
+      static_cast<std::int64_t>(static_cast<double>(spent.count()) * left / done));
 }
 
 std::string progress_text(const Tracked& job, Instant now) {
@@ -49,9 +51,11 @@ std::string progress_text(const Tracked& job, Instant now) {
     add(fmt::format("{} {}/s", format_count(std::llround(view.examples_per_second)),
                     view.images ? "images" : "examples"));
   }
-  if (view.federated && view.selected > 0) add(fmt::format("{}/{} clients reported", view.reported, view.selected));
+  if (view.federated && view.selected > 0)
+    add(fmt::format("{}/{} clients reported", view.reported, view.selected));
   if (view.bytes_expected > 0 || view.bytes_sent > 0) {
-    add(fmt::format("sent {} (formula {})", format_bytes(view.bytes_sent), format_bytes(view.bytes_expected)));
+    add(fmt::format("sent {} (formula {})", format_bytes(view.bytes_sent),
+                    format_bytes(view.bytes_expected)));
   }
   if (view.restarts > 0) add(fmt::format("restarts {}", view.restarts));
   add("elapsed " + format_duration(job.elapsed(now)));
@@ -69,13 +73,16 @@ void Monitor::expect(const Json& object) {
 }
 
 Tracked* Monitor::find(const std::string& uid) {
-  const auto at = std::find_if(jobs_.begin(), jobs_.end(), [&](const Tracked& job) { return job.view.uid == uid; });
+  const auto at =
+      std::find_if(jobs_.begin(), jobs_.end(), [&](const Tracked& job) { return job.view.uid == uid; });
   return at == jobs_.end() ? nullptr : &*at;
 }
 
-Tracked* Monitor::find_by_name(const std::string& name_space, const std::string& name, const std::string& role) {
+Tracked* Monitor::find_by_name(const std::string& name_space, const std::string& name,
+                               const std::string& role) {
   const auto at = std::find_if(jobs_.begin(), jobs_.end(), [&](const Tracked& job) {
-    return job.view.name_space == name_space && job.view.name == name && job.view.federated == (role != "worker");
+    return job.view.name_space == name_space && job.view.name == name &&
+           job.view.federated == (role != "worker");
   });
   return at == jobs_.end() ? nullptr : &*at;
 }
@@ -88,7 +95,9 @@ void Monitor::say(const Tracked& job, Instant now, const std::string& text) {
 void Monitor::phase_line(const Tracked& job, const JobView& before, Instant now) {
   const JobView& view = job.view;
   if (view.restarts > before.restarts || view.disruptions > before.disruptions) {
-    say(job, now, fmt::format("restart {}{}", view.restarts, view.message.empty() ? "" : ": " + printable(view.message)));
+    say(job, now,
+        fmt::format("restart {}{}", view.restarts,
+                    view.message.empty() ? "" : ": " + printable(view.message)));
   }
   if (view.resumed_from != before.resumed_from && view.resumed_from > 0) {
     say(job, now, fmt::format("resumed from {} {}", view.unit(), format_count(view.resumed_from)));
@@ -117,13 +126,15 @@ void Monitor::on_job(const Json& object, bool deleted, Instant now) {
   if (!job->view.loss) job->view.loss = before.loss;
   if (!job->view.accuracy) job->view.accuracy = before.accuracy;
   if (job->view.finished()) job->finished_at = now;
-  if (job->view.at > 0 && (job->base_step < 0 || job->view.at < before.at || job->view.restarts != before.restarts)) {
+  if (job->view.at > 0 &&
+      (job->base_step < 0 || job->view.at < before.at || job->view.restarts != before.restarts)) {
     job->base_step = job->view.at;
     job->base_at = now;
   }
   phase_line(*job, before, now);
   const bool moved = job->view.at != job->line_step && job->view.at > 0;
-  if (options_.progress_lines && moved && !job->view.finished() && now - job->line_at >= options_.line_interval) {
+  if (options_.progress_lines && moved && !job->view.finished() &&
+      now - job->line_at >= options_.line_interval) {
     job->line_at = now;
     job->line_step = job->view.at;
     say(*job, now, progress_text(*job, now));
@@ -138,7 +149,8 @@ bool Monitor::on_pod(const Json& pod, Instant now) {
   const PodView before = std::exchange(at->second, view);
   if (view.report) job->reports.insert_or_assign(view.role == "worker" ? view.report->rank : 0, *view.report);
   if (view.phase == "Pending" && !view.message.empty() && view.message != before.message) {
-    say(*job, now, fmt::format("pod {} waits ({}): {}", view.name, printable(view.reason), printable(view.message)));
+    say(*job, now,
+        fmt::format("pod {} waits ({}): {}", view.name, printable(view.reason), printable(view.message)));
   }
   // A pod that was told to end may well end with an error.
   const bool told_to_end = pod.contains("metadata") && pod["metadata"].contains("deletionTimestamp");
@@ -157,7 +169,8 @@ void Monitor::on_pod_log(const PodView& pod, std::string tail) {
 std::vector<std::string> Monitor::take_lines() { return std::exchange(lines_, {}); }
 
 bool Monitor::done() const {
-  return std::all_of(jobs_.begin(), jobs_.end(), [](const Tracked& job) { return job.finished_at.has_value(); });
+  return std::all_of(jobs_.begin(), jobs_.end(),
+                     [](const Tracked& job) { return job.finished_at.has_value(); });
 }
 
 bool Monitor::reports_complete() const {

@@ -1,4 +1,5 @@
-#pragma once  // cli/monitor.h: what happens during a run, as lines to print and jobs to show: events in, text out
+#pragma once  // cli/monitor.h: what happens during a run, as lines to print and jobs to show: events in, text
+              // out
 #include <chrono>
 #include <map>
 #include <string>
@@ -12,13 +13,14 @@ namespace muster::cli {
 
 struct Tracked {  // one job of the run
   JobView view;
-  Json object;                            // as created: its spec has the defaults filled in
-  Instant since{};                        // when the run began
+  Json object;      // as created: its spec has the defaults filled in
+  Instant since{};  // when the run began
   std::optional<Instant> finished_at;
-  std::map<std::string, PodView> pods;    // by uid: every pod that was ever seen
+  std::map<std::string, PodView> pods;        // by uid: every pod that was ever seen
   std::map<std::int64_t, PodReport> reports;  // by rank: the last words of those that succeeded
-  std::vector<std::pair<std::string, std::string>> failed_logs;  // pod and its last lines, in order of failure
-  Instant line_at{};                      // of the last progress line
+  std::vector<std::pair<std::string, std::string>>
+      failed_logs;    // pod and its last lines, in order of failure
+  Instant line_at{};  // of the last progress line
   std::int64_t line_step = -1;
   // Where the present speed is measured from: reset by a restart.
   Instant base_at{};
@@ -45,7 +47,7 @@ class Monitor {
 
   // What is to be printed since the last call.
   [[nodiscard]] std::vector<std::string> take_lines();
-  [[nodiscard]] bool done() const;       // every job is finished, or gone
+  [[nodiscard]] bool done() const;              // every job is finished, or gone
   [[nodiscard]] bool reports_complete() const;  // no more last words are to be expected of succeeded workers
   [[nodiscard]] const std::vector<Tracked>& jobs() const { return jobs_; }
 

@@ -12,8 +12,8 @@ namespace {
 
 constexpr double kWidth = 900, kHeight = 520;
 constexpr double kLeft = 84, kRight = 816, kTop = 92, kBottom = 446;  // of the plotting area
-constexpr std::size_t kPointsMax = 2000;  // finer than the drawing's pixels
-constexpr std::size_t kDotsMax = 60;      // with more points the dots would hide the line
+constexpr std::size_t kPointsMax = 2000;                              // finer than the drawing's pixels
+constexpr std::size_t kDotsMax = 60;  // with more points the dots would hide the line
 
 constexpr const char* kLossColour = "#3b5bdb";
 constexpr const char* kAccuracyColour = "#e8590c";
@@ -55,7 +55,8 @@ std::vector<Value> collect(const std::vector<CurvePoint>& points, Member member)
   }
   if (all.size() <= kPointsMax) return all;
   std::vector<Value> thinned;
-  for (std::size_t i = 0; i < kPointsMax; ++i) thinned.push_back(all[i * (all.size() - 1) / (kPointsMax - 1)]);
+  for (std::size_t i = 0; i < kPointsMax; ++i)
+    thinned.push_back(all[i * (all.size() - 1) / (kPointsMax - 1)]);
   return thinned;
 }
 
@@ -77,7 +78,8 @@ std::string text(double x, double y, std::string_view style, std::string_view co
 }
 
 std::string line(double x1, double y1, double x2, double y2, std::string_view style) {
-  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n", x1, y1, x2, y2, style);
+  return fmt::format("<line x1=\"{:.1f}\" y1=\"{:.1f}\" x2=\"{:.1f}\" y2=\"{:.1f}\" {}/>\n", x1, y1, x2, y2,
+                     style);
 }
 
 std::string tick_label(double value, const Axis& axis, bool percent) {
@@ -97,7 +99,8 @@ std::string draw_y_axis(const Series& series, bool left, bool grid) {
   for (const double tick : series.axis.ticks()) {
     const double y = scale(tick, series.axis, kBottom, kTop);
     if (grid) out += line(kLeft, y, kRight, y, "stroke=\"#e9ecef\"");
-    out += text(left ? kLeft - 10 : kRight + 10, y + 4.5, style, tick_label(tick, series.axis, series.percent));
+    out +=
+        text(left ? kLeft - 10 : kRight + 10, y + 4.5, style, tick_label(tick, series.axis, series.percent));
   }
   const double x = left ? 24 : kWidth - 20;
   const double y = (kTop + kBottom) / 2;
@@ -116,13 +119,14 @@ std::string draw_series(const Series& series, const Axis& x_axis) {
     const double y = scale(value.value, series.axis, kBottom, kTop);
     path += fmt::format("{}{:.1f} {:.1f}", path.empty() ? "M" : " L", x, y);
     if (series.values.size() <= kDotsMax) {
-      dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.6\" fill=\"{}\"/>\n", x, y, series.colour);
+      dots +=
+          fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"2.6\" fill=\"{}\"/>\n", x, y, series.colour);
     }
   }
   const Value& last = series.values.back();
-  dots += fmt::format("<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" fill=\"{}\" stroke=\"#fff\" stroke-width=\"1.5\"/>\n",
-                      scale(last.at, x_axis, kLeft, kRight), scale(last.value, series.axis, kBottom, kTop),
-                      series.colour);
+  dots += fmt::format(
+      "<circle cx=\"{:.1f}\" cy=\"{:.1f}\" r=\"4.5\" fill=\"{}\" stroke=\"#fff\" stroke-width=\"1.5\"/>\n",
+      scale(last.at, x_axis, kLeft, kRight), scale(last.value, series.axis, kBottom, kTop), series.colour);
   return fmt::format(
              "<path d=\"{}\" fill=\"none\" stroke=\"{}\" stroke-width=\"2\" stroke-linejoin=\"round\" "
              "stroke-linecap=\"round\"/>\n",
@@ -138,7 +142,8 @@ std::string draw_x_axis(const Axis& axis, const std::string& label) {
     out += text(x, kBottom + 21, "class=\"tick\" fill=\"#495057\" text-anchor=\"middle\"",
                 format_count(std::llround(tick)));
   }
-  return out + text((kLeft + kRight) / 2, kBottom + 46, "class=\"axis\" fill=\"#495057\" text-anchor=\"middle\"", label);
+  return out + text((kLeft + kRight) / 2, kBottom + 46,
+                    "class=\"axis\" fill=\"#495057\" text-anchor=\"middle\"", label);
 }
 
 // One entry a series, right-aligned above the plotting area, with the last value.
@@ -150,7 +155,8 @@ std::string draw_legend(const std::vector<Series>& series) {
     const std::string label =
         fmt::format("{} {}", it->name, it->percent ? format_percent(last) : format_loss(last));
     out += text(x, kTop - 18, "class=\"legend\" fill=\"#343a40\" text-anchor=\"end\"", label);
-    const double width = 7.4 * static_cast<double>(label.size());  // of the text, near enough for a 13 px font
+    const double width =
+        7.4 * static_cast<double>(label.size());  // of the text, near enough for a 13 px font
     out += line(x - width - 28, kTop - 22.5, x - width - 8, kTop - 22.5,
                 fmt::format("stroke=\"{}\" stroke-width=\"3\" stroke-linecap=\"round\"", it->colour));
     x -= width + 50;

@@ -7,9 +7,9 @@ namespace muster::cli {
 
 struct PlotOptions {
   QueryOptions query;
-  std::string source;          // "history.csv" or "dj/ring"
-  std::string output = "-";    // "-": standard output
-  std::string title;           // empty: from the source
+  std::string source;        // "history.csv" or "dj/ring"
+  std::string output = "-";  // "-": standard output
+  std::string title;         // empty: from the source
 };
 
 [[nodiscard]] int plot(const PlotOptions& options);

@@ -10,7 +10,8 @@ bool has(const Json& object, const char* name) { return object.is_object() && ob
 
 // The template names an image of its own for one of its containers: then that is what runs.
 bool brings_image(const Json& owner) {
-  if (!has(owner, "template") || !has(owner["template"], "spec") || !has(owner["template"]["spec"], "containers")) {
+  if (!has(owner, "template") || !has(owner["template"], "spec") ||
+      !has(owner["template"]["spec"], "containers")) {
     return false;
   }
   for (const Json& container : owner["template"]["spec"]["containers"]) {
@@ -28,7 +29,8 @@ std::vector<std::string> programs_of(const ManifestObject& object) {
   if (object.kind->kind == "DistributedJob" && has(spec, "training") && needs(spec, "workers")) {
     programs.emplace_back("muster-worker");
   }
-  if (object.kind->kind == "FederatedRound" && needs(spec, "aggregator")) programs.emplace_back("muster-aggregator");
+  if (object.kind->kind == "FederatedRound" && needs(spec, "aggregator"))
+    programs.emplace_back("muster-aggregator");
   if (object.kind->kind == "FederatedRound" && needs(spec, "clients")) programs.emplace_back("muster-device");
   return programs;
 }
@@ -41,9 +43,10 @@ Status check_programs(const std::vector<ManifestObject>& objects, const std::fil
     for (const std::string& program : programs_of(object)) {
       const auto path = folder / program;
       if (::access(path.c_str(), X_OK) == 0) continue;
-      return failed_precondition(fmt::format("{} needs {}, which is missing or cannot be executed; build it with "
-                                             "`./dev build`, or install it beside muster",
-                                             object.title(), path.string()));
+      return failed_precondition(
+          fmt::format("{} needs {}, which is missing or cannot be executed; build it with "
+                      "`./dev build`, or install it beside muster",
+                      object.title(), path.string()));
     }
   }
   return {};

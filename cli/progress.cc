@@ -39,7 +39,8 @@ std::string numbers_line(const JobView& view) {
   if (view.federated && view.clients > 0) add(fmt::format("{} clients", view.clients));
   if (view.federated && view.selected > 0) add(fmt::format("{}/{} reported", view.reported, view.selected));
   if (view.bytes_sent > 0 || view.bytes_expected > 0) {
-    add(fmt::format("sent {} (formula {})", format_bytes(view.bytes_sent), format_bytes(view.bytes_expected)));
+    add(fmt::format("sent {} (formula {})", format_bytes(view.bytes_sent),
+                    format_bytes(view.bytes_expected)));
   }
   if (view.restarts > 0) add(fmt::format("restarts {}", view.restarts));
   return out;
@@ -78,8 +79,9 @@ std::vector<std::string> render_job(const Tracked& job, Instant now, const Style
                          times, style));
   if (view.total > 0) {
     const double fraction = static_cast<double>(view.at) / static_cast<double>(view.total);
-    const std::string count = fmt::format("{:>3.0f}%  {} {}/{}", std::floor(100 * std::clamp(fraction, 0.0, 1.0)),
-                                          view.unit(), format_count(view.at), format_count(view.total));
+    const std::string count =
+        fmt::format("{:>3.0f}%  {} {}/{}", std::floor(100 * std::clamp(fraction, 0.0, 1.0)), view.unit(),
+                    format_count(view.at), format_count(view.total));
     const std::size_t room = style.width > count.size() + 4 ? style.width - count.size() - 4 : 0;
     const std::string bar = render_bar(fraction, std::min<std::size_t>(room, 60), style);
     lines.push_back(clip("  " + paint(bar, phase_colour(view), style) + " " + count, style.width));
@@ -88,7 +90,8 @@ std::vector<std::string> render_job(const Tracked& job, Instant now, const Style
     lines.push_back(clip("  " + numbers, style.width));
   }
   if (!view.succeeded && !view.message.empty()) {
-    lines.push_back(clip(fmt::format("  {}: {}", printable(view.reason), printable(view.message)), style.width));
+    lines.push_back(
+        clip(fmt::format("  {}: {}", printable(view.reason), printable(view.message)), style.width));
   }
   return lines;
 }

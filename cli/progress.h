@@ -18,11 +18,13 @@ struct Style {
 // The lines of one job, none wider than style.width.
 [[nodiscard]] std::vector<std::string> render_job(const Tracked& job, Instant now, const Style& style);
 
-// Redraws a block of lines in place by escape sequences; other lines scroll by above it. Returns what to write.
+// Redraws a block of lines in place by escape sequences; other lines scroll by above it. Returns what to
+// write.
 class LiveBlock {
  public:
   // `above`: lines to print for good before the block.
-  [[nodiscard]] std::string update(const std::vector<std::string>& above, const std::vector<std::string>& block);
+  [[nodiscard]] std::string update(const std::vector<std::string>& above,
+                                   const std::vector<std::string>& block);
 
  private:
   std::size_t height_ = 0;

@@ -42,12 +42,14 @@ Result<kube::Resource> find_resource(std::string_view word) {
   const std::string wanted = lower(word);
   std::string names;
   for (const Known& one : known()) {
-    const bool is_short = std::find(one.short_names.begin(), one.short_names.end(), wanted) != one.short_names.end();
+    const bool is_short =
+        std::find(one.short_names.begin(), one.short_names.end(), wanted) != one.short_names.end();
     const std::string full = one.resource.plural + "." + one.resource.group;
     if (is_short || wanted == one.resource.plural || wanted == lower(one.resource.kind) || wanted == full) {
       return one.resource;
     }
-    names += fmt::format("{}{} ({})", names.empty() ? "" : ", ", one.resource.plural, one.short_names.front());
+    names +=
+        fmt::format("{}{} ({})", names.empty() ? "" : ", ", one.resource.plural, one.short_names.front());
   }
   return invalid_argument(fmt::format("unknown kind '{}'; known are {}", word, names));
 }

@@ -8,7 +8,8 @@
 
 namespace muster::cli {
 
-// "dj", "distributedjob", "DistributedJobs", "distributedjobs.muster.dev" -> the resource. kInvalidArgument with what is known.
+// "dj", "distributedjob", "DistributedJobs", "distributedjobs.muster.dev" -> the resource. kInvalidArgument
+// with what is known.
 [[nodiscard]] Result<kube::Resource> find_resource(std::string_view word);
 
 // "muster" and "all of ours": DistributedJobs and FederatedRounds.

@@ -24,7 +24,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr int kHttpThreads = 8;  // the API server and its client share the pool; before either is made
-constexpr auto kStop = 4500ms;  // leaves half a second of the 5 s that Ctrl-C may take
+constexpr auto kStop = 4500ms;   // leaves half a second of the 5 s that Ctrl-C may take
 
 Instant now() { return std::chrono::steady_clock::now(); }
 
@@ -57,12 +57,14 @@ struct Ended {
 
 Result<Ended> run_jobs(const RunOptions& options, const std::vector<ManifestObject>& objects,
                        local::ControlPlane& plane, SignalWaiter& signals, Console& console, Instant start) {
-  MUSTER_ASSIGN(const kube::ClusterConfig config, kube::load_cluster_config({plane.kubeconfig_path().string(), ""}));
+  MUSTER_ASSIGN(const kube::ClusterConfig config,
+                kube::load_cluster_config({plane.kubeconfig_path().string(), ""}));
   kube::Client::Options client_options;
   client_options.request_timeout = 10s;  // the server is on this machine
   MUSTER_ASSIGN(const std::unique_ptr<kube::Client> client, kube::make_client(config, client_options));
   if (options.verbose) {
-    console.write(fmt::format("API server {}\nexport KUBECONFIG={}\n", plane.url(), plane.kubeconfig_path().string()));
+    console.write(
+        fmt::format("API server {}\nexport KUBECONFIG={}\n", plane.url(), plane.kubeconfig_path().string()));
   }
   MUSTER_ASSIGN(const std::vector<Json> jobs, apply_objects(*client, objects));
   Monitor::Options monitor_options;
@@ -79,7 +81,8 @@ Result<Ended> run_jobs(const RunOptions& options, const std::vector<ManifestObje
   for (const Tracked& job : monitor.jobs()) {
     Outcome outcome = make_outcome(job, now());
     if (ended.how != RunSession::End::kInterrupted) {
-      collect_files(outcome, job.object, plane.volumes_folder(), options.output_dir / output_folder(job.view, taken));
+      collect_files(outcome, job.object, plane.volumes_folder(),
+                    options.output_dir / output_folder(job.view, taken));
     }
     ended.outcomes.push_back(std::move(outcome));
   }
@@ -128,14 +131,16 @@ Result<std::vector<ManifestObject>> load_manifests(const std::vector<std::string
                        : Result<std::vector<ManifestObject>>(text.error());
     refused = refused || !parsed;
     if (!parsed) problems += (problems.empty() ? "" : "\n") + parsed.error().message;
-    if (parsed) objects.insert(objects.end(), std::move_iterator(parsed->begin()), std::move_iterator(parsed->end()));
+    if (parsed)
+      objects.insert(objects.end(), std::move_iterator(parsed->begin()), std::move_iterator(parsed->end()));
   }
   if (refused) return invalid_argument(problems);
   MUSTER_TRY(check_together(objects));
   for (const ManifestObject& object : objects) {
     if (object.is_job()) return objects;
   }
-  return invalid_argument(fmt::format("{}: no DistributedJob or FederatedRound in it; add one to run", files.front()));
+  return invalid_argument(
+      fmt::format("{}: no DistributedJob or FederatedRound in it; add one to run", files.front()));
 }
 
 int run(const RunOptions& options) {

@@ -20,7 +20,8 @@ struct RunOptions {
 // Returns the exit code (exit_code.h).
 [[nodiscard]] int run(const RunOptions& options);
 
-// Reads and checks all files; every file's first error is in the one returned. At least one job must be there.
+// Reads and checks all files; every file's first error is in the one returned. At least one job must be
+// there.
 [[nodiscard]] Result<std::vector<ManifestObject>> load_manifests(const std::vector<std::string>& files);
 
 }  // namespace muster::cli

@@ -14,16 +14,21 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kRedraw = 250ms;     // fast enough to look alive
-constexpr auto kLastWords = 3000ms; // after the last job ended, for the pods' termination messages to arrive
+constexpr auto kRedraw = 250ms;      // fast enough to look alive
+constexpr auto kLastWords = 3000ms;  // after the last job ended, for the pods' termination messages to arrive
 constexpr std::int64_t kLogLines = 20;
 
 Instant now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-RunSession::RunSession(kube::Client& client, SignalWaiter& signals, Console& console, Monitor& monitor, Options options)
-    : client_(client), signals_(signals), console_(console), monitor_(monitor), options_(options),
+RunSession::RunSession(kube::Client& client, SignalWaiter& signals, Console& console, Monitor& monitor,
+                       Options options)
+    : client_(client),
+      signals_(signals),
+      console_(console),
+      monitor_(monitor),
+      options_(options),
       wake_fd_(::eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC)) {}
 
 RunSession::~RunSession() {
@@ -44,7 +49,9 @@ void RunSession::start_watches() {
   const auto add = [this](const kube::Resource& resource, Seen::What what, const std::string& selector) {
     kube::Informer::Options informer;
     informer.label_selector = selector;
-    informer.on_change = [this, what](const kube::Object& object, bool deleted) { push({what, object, deleted}); };
+    informer.on_change = [this, what](const kube::Object& object, bool deleted) {
+      push({what, object, deleted});
+    };
     if (options_.verbose) {
       informer.on_problem = [this](const std::string& problem) {
         const std::lock_guard lock(mutex_);
@@ -94,21 +101,24 @@ void RunSession::fetch_log(const Json& pod) {
   options.container = view.container;
   options.tail_lines = kLogLines;
   std::string tail;
-  const Status got = client_.logs(view.name_space, view.name, options, std::stop_token(), [&](std::string_view bytes) {
-    tail += bytes;
-    return tail.size() < 65536;  // 20 lines of a sane program are far below
-  });
+  const Status got =
+      client_.logs(view.name_space, view.name, options, std::stop_token(), [&](std::string_view bytes) {
+        tail += bytes;
+        return tail.size() < 65536;  // 20 lines of a sane program are far below
+      });
   if (!got && tail.empty()) tail = fmt::format("(the log cannot be read: {})", got.error().message);
   monitor_.on_pod_log(view, std::move(tail));
 }
 
 void RunSession::event_line(const Json& event) {
   const auto text = [](const Json& object, const char* name) {
-    return object.is_object() && object.contains(name) && object[name].is_string() ? object[name].get<std::string>() : "";
+    return object.is_object() && object.contains(name) && object[name].is_string()
+               ? object[name].get<std::string>()
+               : "";
   };
   const Json about = event.value("involvedObject", Json::object());
-  show(fmt::format("event: {}/{} {}: {}", text(about, "kind"), text(about, "name"), printable(text(event, "reason")),
-                   printable(text(event, "message"))));
+  show(fmt::format("event: {}/{} {}: {}", text(about, "kind"), text(about, "name"),
+                   printable(text(event, "reason")), printable(text(event, "message"))));
 }
 
 void RunSession::show(const std::string& line) {

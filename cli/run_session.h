@@ -19,7 +19,8 @@ class RunSession {
   enum class End { kDone, kInterrupted, kTimeout };
 
   // All references must outlive the session. `console` receives the progress.
-  RunSession(kube::Client& client, SignalWaiter& signals, Console& console, Monitor& monitor, Options options);
+  RunSession(kube::Client& client, SignalWaiter& signals, Console& console, Monitor& monitor,
+             Options options);
   ~RunSession();
 
   // Blocks until every job of `monitor` has ended, a signal came, or the timeout passed.

@@ -79,13 +79,16 @@ ModelFolder find_model_folder(const Json& object, const std::filesystem::path& v
   const JobView view = view_job(object);
   const Json& spec = child(object, "spec");
   if (view.model_path.empty()) {
-    if (!view.federated && !child(spec, "training").is_object()) return {{}, "its program keeps its own files"};
-    return {{}, fmt::format("the manifest asks for none; set {} to keep it",
-                            view.federated ? "spec.aggregator.storage.path" : "spec.training.checkpoint.path")};
+    if (!view.federated && !child(spec, "training").is_object())
+      return {{}, "its program keeps its own files"};
+    return {{},
+            fmt::format("the manifest asks for none; set {} to keep it",
+                        view.federated ? "spec.aggregator.storage.path" : "spec.training.checkpoint.path")};
   }
   const Json& owner = child(spec, view.federated ? "aggregator" : "workers");
   const Json& pod_spec = child(child(owner, "template"), "spec");
-  const Mount mount = find_mount(container_of(pod_spec, view.federated ? "aggregator" : "worker"), view.model_path);
+  const Mount mount =
+      find_mount(container_of(pod_spec, view.federated ? "aggregator" : "worker"), view.model_path);
   if (mount.volume.empty()) return {std::filesystem::path(view.model_path), ""};
   if (!stays_inside(mount.rest)) return {{}, fmt::format("{} leads out of its volume", view.model_path)};
   const Json& volume = find_volume(pod_spec, mount.volume);
@@ -95,7 +98,9 @@ ModelFolder find_model_folder(const Json& object, const std::filesystem::path& v
   if (const std::string host = text(child(volume, "hostPath"), "path"); !host.empty()) {
     return {std::filesystem::path(host) / mount.rest, ""};
   }
-  return {{}, fmt::format("volume '{}' ends with its pod; use a persistentVolumeClaim to keep the model", mount.volume)};
+  return {{},
+          fmt::format("volume '{}' ends with its pod; use a persistentVolumeClaim to keep the model",
+                      mount.volume)};
 }
 
 }  // namespace muster::cli

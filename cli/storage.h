@@ -12,8 +12,8 @@ struct ModelFolder {
   std::string why;             // then: the reason, with what to change
 };
 
-// The folder behind spec.training.checkpoint.path or spec.aggregator.storage.path of `object`, which must have been
-// defaulted by the server. Claims lie in `volumes`/<namespace>/<claim>.
+// The folder behind spec.training.checkpoint.path or spec.aggregator.storage.path of `object`, which must
+// have been defaulted by the server. Claims lie in `volumes`/<namespace>/<claim>.
 [[nodiscard]] ModelFolder find_model_folder(const Json& object, const std::filesystem::path& volumes);
 
 }  // namespace muster::cli

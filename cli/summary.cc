@@ -28,7 +28,8 @@ std::string parameters_text(const Outcome& outcome) {
 }
 
 std::string phase_text(const JobView& view) {
-  return view.failed && !view.reason.empty() ? fmt::format("{} ({})", view.phase, printable(view.reason)) : view.phase;
+  return view.failed && !view.reason.empty() ? fmt::format("{} ({})", view.phase, printable(view.reason))
+                                             : view.phase;
 }
 
 std::vector<std::string> column(const Outcome& outcome) {
@@ -54,9 +55,9 @@ std::vector<std::string> column(const Outcome& outcome) {
 }
 
 const std::vector<std::string>& labels() {
-  static const std::vector<std::string> kLabels{"object",     "phase",         "time",     "progress",
-                                                "loss",       "accuracy",      "speed",    "payload bytes sent",
-                                                "restarts",   "parameters",    "model",    "plot"};
+  static const std::vector<std::string> kLabels{"object",   "phase",      "time",  "progress",
+                                                "loss",     "accuracy",   "speed", "payload bytes sent",
+                                                "restarts", "parameters", "model", "plot"};
   return kLabels;
 }
 
@@ -65,7 +66,8 @@ std::string block(const std::vector<std::vector<std::string>>& columns) {
   for (std::size_t i = 0; i < labels().size(); ++i) {
     std::vector<std::string> row{labels()[i]};
     for (const auto& cells : columns) row.push_back(cells[i]);
-    const bool empty = std::all_of(row.begin() + 1, row.end(), [](const std::string& cell) { return cell == "-"; });
+    const bool empty =
+        std::all_of(row.begin() + 1, row.end(), [](const std::string& cell) { return cell == "-"; });
     if (!empty) rows.push_back(std::move(row));
   }
   return render_table(rows);
@@ -117,7 +119,8 @@ Json outcome_json(const Outcome& outcome) {
   }
   Json history = Json::array();
   for (const CurvePoint& point : view.history) {
-    history.push_back({{"at", point.at}, {"loss", optional_number(point.loss)},
+    history.push_back({{"at", point.at},
+                       {"loss", optional_number(point.loss)},
                        {"accuracy", optional_number(point.accuracy)}});
   }
   json["history"] = std::move(history);
@@ -146,7 +149,8 @@ Outcome make_outcome(const Tracked& job, Instant now) {
     outcome.bytes_expected += report.bytes_expected;
     outcome.bytes_known = true;
     if (outcome.digest.empty()) outcome.digest = report.digest;
-    outcome.digests_equal = outcome.digests_equal && !report.digest.empty() && report.digest == outcome.digest;
+    outcome.digests_equal =
+        outcome.digests_equal && !report.digest.empty() && report.digest == outcome.digest;
     // The last words are newer than the last status.
     JobView& view = outcome.view;
     view.at = std::max(view.at, report.at);
@@ -197,7 +201,8 @@ Json summary_json(const std::vector<Outcome>& outcomes, std::chrono::millisecond
 std::string render_failure(const Outcome& outcome) {
   const JobView& view = outcome.view;
   if (view.succeeded) return "";
-  std::string out = view.failed ? fmt::format("{} failed: {}: {}\n", view.title(), printable(view.reason), printable(view.message))
+  std::string out = view.failed ? fmt::format("{} failed: {}: {}\n", view.title(), printable(view.reason),
+                                              printable(view.message))
                                 : fmt::format("{} did not finish: it is {}\n", view.title(), view.phase);
   if (outcome.failed_pod_log.empty()) return out;
   out += fmt::format("last lines of pod {}:\n", outcome.failed_pod);

@@ -9,13 +9,13 @@ namespace muster::cli {
 struct Outcome {
   JobView view;
   std::chrono::milliseconds time{0};
-  std::int64_t ranks = 0;            // that reported at their end
+  std::int64_t ranks = 0;                            // that reported at their end
   std::uint64_t bytes_sent = 0, bytes_expected = 0;  // of all of them
   bool bytes_known = false;
   bool digests_equal = false;
-  std::string digest;                // of rank 0
+  std::string digest;                               // of rank 0
   std::string model_file, history_file, plot_file;  // empty: none
-  std::string no_model;              // why, when there is none
+  std::string no_model;                             // why, when there is none
   std::string failed_pod, failed_pod_log;
 };
 

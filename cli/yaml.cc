@@ -55,7 +55,8 @@ std::optional<Json> as_integer(std::string_view text) {
 
 std::optional<Json> as_real(std::string_view text) {
   const std::string_view body = text.starts_with('-') || text.starts_with('+') ? text.substr(1) : text;
-  if (body.empty() || body.find_first_not_of("0123456789.eE+-") != std::string_view::npos) return std::nullopt;
+  if (body.empty() || body.find_first_not_of("0123456789.eE+-") != std::string_view::npos)
+    return std::nullopt;
   if (body.find_first_of("0123456789") == std::string_view::npos) return std::nullopt;
   if (body.front() == 'e' || body.front() == 'E') return std::nullopt;
   const std::string copy(text);
@@ -160,7 +161,8 @@ bool needs_quotes(const std::string& text) {
     const bool dash_word = text.front() == '-' && text.size() > 1 && text[1] != ' ' && text != "---";
     if (!dash_word) return true;
   }
-  if (text.front() >= '0' && text.front() <= '9' && text.find_first_not_of("0123456789-:.TZ_") == std::string::npos) {
+  if (text.front() >= '0' && text.front() <= '9' &&
+      text.find_first_not_of("0123456789-:.TZ_") == std::string::npos) {
     return true;  // dates and sexagesimal numbers of YAML 1.1
   }
   for (const char c : text) {
@@ -252,7 +254,8 @@ Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::s
     return out;
   } catch (const YAML::Exception& broken) {
     const std::string place =
-        broken.mark.is_null() ? file : fmt::format("{}:{}:{}", file, broken.mark.line + 1, broken.mark.column + 1);
+        broken.mark.is_null() ? file
+                              : fmt::format("{}:{}:{}", file, broken.mark.line + 1, broken.mark.column + 1);
     return invalid_argument(fmt::format("{}: not YAML: {}; correct the file there", place, broken.msg));
   } catch (const std::exception& broken) {
     return invalid_argument(fmt::format("{}: not YAML: {}; correct the file", file, broken.what()));

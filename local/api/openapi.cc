@@ -165,9 +165,11 @@ Json operation(const Kind& kind, const char* action, bool write, bool v3, const 
   Json good{{"description", "OK"}};
   if (v3) good["content"]["application/json"]["schema"] = components.reference(kind_id(kind));
   json["responses"] = Json{{"200", good}};
-  if (v3 && std::string_view(action) == "patch")
-    for (const char* type : {"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json", "application/strategic-merge-patch+json"})
+  if (v3 && std::string_view(action) == "patch") {  // apply chooses its kind of patch by this list
+    for (const char* type : {"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"})
       json["requestBody"]["content"][type]["schema"] = Json{{"type", "object"}};
+    if (!kind.custom) json["requestBody"]["content"]["application/strategic-merge-patch+json"]["schema"] = Json{{"type", "object"}};
+  }
   return json;
 }
 

@@ -138,7 +138,7 @@ int port_of(const Json& port, const Json& container) {
 
 std::string http_request(const Json& get, const std::string& host, int port) {
   std::string path = text(member(get, "path"), "/");
-  if (!path.starts_with('/')) path.insert(0, "/");
+  if (!path.starts_with('/')) path = fmt::format("/{}", path);
   std::string headers;
   bool has_host = false;
   for (const Json& header : member(get, "httpHeaders")) {

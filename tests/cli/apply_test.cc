@@ -21,7 +21,8 @@ TEST(Locate, FindsTheLineOfTheFieldThatTheServerNames) {
 }
 
 TEST(Locate, FallsBackToTheObject) {
-  EXPECT_EQ(locate(object(), "spec.training.model: Required value"), "job.yaml:2: spec.training.model: Required value");
+  EXPECT_EQ(locate(object(), "spec.training.model: Required value"),
+            "job.yaml:2: spec.training.model: Required value");
 }
 
 }  // namespace

@@ -64,11 +64,13 @@ struct PodBuilder {
   }
   PodBuilder& ended(int exit_code, const std::string& message) {
     json["status"]["phase"] = exit_code == 0 ? "Succeeded" : "Failed";
-    json["status"]["containerStatuses"] = Json::array(
-        {{{"name", "worker"},
-          {"state",
-           {{"terminated",
-             {{"exitCode", exit_code}, {"reason", exit_code == 0 ? "Completed" : "Error"}, {"message", message}}}}}}});
+    json["status"]["containerStatuses"] =
+        Json::array({{{"name", "worker"},
+                      {"state",
+                       {{"terminated",
+                         {{"exitCode", exit_code},
+                          {"reason", exit_code == 0 ? "Completed" : "Error"},
+                          {"message", message}}}}}}});
     return *this;
   }
 };

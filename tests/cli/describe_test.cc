@@ -15,7 +15,9 @@ using testing::pod;
 TEST(Describe, ShowsJobConditionsPodsAndEventsNewestLast) {
   Json object = job().step(5, 10).condition("Running", "PodsReady", "all pods are ready").json;
   object["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z";
-  const Json late{{"lastTimestamp", "2026-01-01T00:01:30Z"}, {"reason", "Started"}, {"count", 3},
+  const Json late{{"lastTimestamp", "2026-01-01T00:01:30Z"},
+                  {"reason", "Started"},
+                  {"count", 3},
                   {"involvedObject", {{"kind", "Pod"}, {"name", "ring-worker-0"}}}};
   const Json early{{"lastTimestamp", "2026-01-01T00:00:10Z"}, {"reason", "Created"}};
   const std::string text = render_description(object, {pod().ended(7, "went wrong").json}, {late, early},

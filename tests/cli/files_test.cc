@@ -22,7 +22,8 @@ TEST_F(Files, WritesReadsAndCopiesWholeFiles) {
   ASSERT_TRUE(write_file(folder_ / "a" / "b", content));
   ASSERT_TRUE(cli::copy_file(folder_ / "a" / "b", folder_ / "c" / "d"));
   EXPECT_EQ(read_file((folder_ / "c" / "d").string(), 1 << 20).value(), content);
-  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "c"), {}), 1) << "no temporary file is left";
+  EXPECT_EQ(std::distance(std::filesystem::directory_iterator(folder_ / "c"), {}), 1)
+      << "no temporary file is left";
 }
 
 TEST_F(Files, ErrorsNameTheFileAndTheReason) {

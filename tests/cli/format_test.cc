@@ -53,9 +53,7 @@ TEST(Format, ClipsByColumnsAndKeepsEscapeSequencesWhole) {
   EXPECT_EQ(clip("\x1b[1mbold\x1b[0m", 2), "\x1b[1mbo\x1b[0m");
 }
 
-TEST(Format, ReplacesControlCharactersOfForeignText) {
-  EXPECT_EQ(printable("a\x1b[2Jb\nc"), "a?[2Jb?c");
-}
+TEST(Format, ReplacesControlCharactersOfForeignText) { EXPECT_EQ(printable("a\x1b[2Jb\nc"), "a?[2Jb?c"); }
 
 TEST(Format, ReadsTimesWithAndWithoutFraction) {
   const auto time = parse_time("2026-01-31T10:00:00Z");

@@ -13,8 +13,13 @@ using testing::last_words;
 using testing::pod;
 
 TEST(JobView, ReadsProgressOfADistributedJob) {
-  const JobView view = view_job(job().step(40, 100).progress("loss", 0.5).progress("payloadBytesSent", 1200)
-                                    .progress("payloadBytesExpected", 1200).restarts(2).json);
+  const JobView view = view_job(job()
+                                    .step(40, 100)
+                                    .progress("loss", 0.5)
+                                    .progress("payloadBytesSent", 1200)
+                                    .progress("payloadBytesExpected", 1200)
+                                    .restarts(2)
+                                    .json);
   EXPECT_EQ(view.at, 40);
   EXPECT_EQ(view.total, 100);
   EXPECT_EQ(view.loss, 0.5);
@@ -26,9 +31,12 @@ TEST(JobView, ReadsProgressOfADistributedJob) {
 }
 
 TEST(JobView, CountsBothDirectionsOfAFederation) {
-  const JobView view =
-      view_job(federated().progress("round", 3).progress("bytesSent", 70).progress("bytesReceived", 30)
-                   .progress("bytesExpected", 100).json);
+  const JobView view = view_job(federated()
+                                    .progress("round", 3)
+                                    .progress("bytesSent", 70)
+                                    .progress("bytesReceived", 30)
+                                    .progress("bytesExpected", 100)
+                                    .json);
   EXPECT_TRUE(view.federated);
   EXPECT_EQ(view.at, 3);
   EXPECT_EQ(view.total, 50) << "from the spec, as long as the status does not tell";
@@ -37,8 +45,11 @@ TEST(JobView, CountsBothDirectionsOfAFederation) {
 }
 
 TEST(JobView, TakesReasonAndMessageFromTheFailedCondition) {
-  const JobView view = view_job(job().phase("Failed").condition("Restarting", "PodFailed", "x")
-                                    .condition("Failed", "InvalidData", "no such folder").json);
+  const JobView view = view_job(job()
+                                    .phase("Failed")
+                                    .condition("Restarting", "PodFailed", "x")
+                                    .condition("Failed", "InvalidData", "no such folder")
+                                    .json);
   EXPECT_TRUE(view.failed);
   EXPECT_EQ(view.reason, "InvalidData");
   EXPECT_EQ(view.message, "no such folder");
@@ -46,8 +57,9 @@ TEST(JobView, TakesReasonAndMessageFromTheFailedCondition) {
 
 TEST(JobView, IsPendingBeforeAnyStatusAndSurvivesNonsense) {
   EXPECT_EQ(view_job(Json::parse(R"({"kind":"DistributedJob","metadata":{"name":"x"}})")).phase, "Pending");
-  for (const char* text : {"null", "5", "[]", R"({"status":5,"spec":[],"metadata":"x"})",
-                           R"({"kind":"FederatedRound","status":{"progress":{"round":"many","loss":{}},"conditions":{}}})"}) {
+  for (const char* text :
+       {"null", "5", "[]", R"({"status":5,"spec":[],"metadata":"x"})",
+        R"({"kind":"FederatedRound","status":{"progress":{"round":"many","loss":{}},"conditions":{}}})"}) {
     EXPECT_FALSE(view_job(Json::parse(text)).finished()) << text;
     EXPECT_FALSE(view_pod(Json::parse(text)).failed()) << text;
   }

@@ -55,7 +55,9 @@ TEST(Manifest, RefusesObjectsWithoutKindNameOrShape) {
 
 TEST(Manifest, ReadsTheItemsOfAListWithTheirLines) {
   const auto parsed = parse_manifest(
-      "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: conf\n", "l.yaml");
+      "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: "
+      "conf\n",
+      "l.yaml");
   ASSERT_TRUE(parsed) << parsed.error().message;
   ASSERT_EQ(parsed->size(), 1U);
   EXPECT_EQ(parsed->front().title(), "ConfigMap/conf");
@@ -63,10 +65,11 @@ TEST(Manifest, ReadsTheItemsOfAListWithTheirLines) {
 }
 
 TEST(Manifest, PutsWhatOthersReferToFirst) {
-  auto parsed = parse_manifest(std::string(kJob) +
-                                   "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\n"
-                                   "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
-                               "all.yaml");
+  auto parsed =
+      parse_manifest(std::string(kJob) +
+                         "---\napiVersion: v1\nkind: PersistentVolumeClaim\nmetadata: {name: data}\n"
+                         "---\napiVersion: v1\nkind: Namespace\nmetadata: {name: team}\n",
+                     "all.yaml");
   ASSERT_TRUE(parsed) << parsed.error().message;
   ASSERT_TRUE(check_together(*parsed));
   EXPECT_EQ(parsed->at(0).title(), "Namespace/team");

@@ -75,14 +75,16 @@ TEST(Monitor, SaysARestartAndMeasuresTheSpeedAnew) {
 TEST(Monitor, IsDoneWhenEveryJobHasEndedAndNotBefore) {
   Monitor monitor = monitor_of_a_job();
   EXPECT_FALSE(monitor.done());
-  monitor.on_job(job().phase("Succeeded").condition("Succeeded", "AllSucceeded", "").json, false, kStart + 1s);
+  monitor.on_job(job().phase("Succeeded").condition("Succeeded", "AllSucceeded", "").json, false,
+                 kStart + 1s);
   EXPECT_TRUE(monitor.done());
 }
 
 TEST(Monitor, WaitsForTheLastWordsOfWorkersStillRunning) {
   Monitor monitor = monitor_of_a_job();
   (void)monitor.on_pod(pod().json, kStart);
-  monitor.on_job(job().phase("Succeeded").condition("Succeeded", "AllSucceeded", "").json, false, kStart + 1s);
+  monitor.on_job(job().phase("Succeeded").condition("Succeeded", "AllSucceeded", "").json, false,
+                 kStart + 1s);
   EXPECT_FALSE(monitor.reports_complete());
   (void)monitor.on_pod(pod().ended(0, last_words(0, "abc", 600)).json, kStart + 2s);
   EXPECT_TRUE(monitor.reports_complete());

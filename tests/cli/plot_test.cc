@@ -39,7 +39,8 @@ TEST(Axis, HoldsAnyRangeWithFewTicks) {
 
 TEST(Plot, DrawsBothSeriesWithLegendTitleAndAxes) {
   Curve curve{"DistributedJob/ring", "cnn, 4 workers", "step", {}};
-  for (int i = 1; i <= 5; ++i) curve.points.push_back({i * 100, 2.0 / i, i % 2 == 1 ? std::optional(0.1 * i) : std::nullopt});
+  for (int i = 1; i <= 5; ++i)
+    curve.points.push_back({i * 100, 2.0 / i, i % 2 == 1 ? std::optional(0.1 * i) : std::nullopt});
   const std::string svg = draw_curve(curve);
   EXPECT_THAT(svg, HasSubstr("DistributedJob/ring"));
   EXPECT_THAT(svg, HasSubstr("cnn, 4 workers"));
@@ -54,7 +55,8 @@ TEST(Plot, SaysSoWhenThereAreNoPoints) {
 }
 
 TEST(Plot, LeavesOutValuesThatAreNotFinite) {
-  const std::string svg = draw_curve({"x", "", "step", {{1, 1.0, {}}, {2, std::nan(""), {}}, {3, INFINITY, {}}, {4, 0.5, {}}}});
+  const std::string svg =
+      draw_curve({"x", "", "step", {{1, 1.0, {}}, {2, std::nan(""), {}}, {3, INFINITY, {}}, {4, 0.5, {}}}});
   EXPECT_THAT(svg, Not(HasSubstr("nan")));
   EXPECT_THAT(svg, Not(HasSubstr("inf")));
   EXPECT_THAT(svg, Not(HasSubstr("accuracy")));
@@ -96,7 +98,8 @@ TEST(Curve, NamesTheLineThatHoldsNoNumbers) {
 }
 
 TEST(Curve, DropsMalformedEntriesOfAStatus) {
-  const auto points = curve_from_history(Json::parse(R"([{"at":1,"loss":2},{"loss":1},5,{"at":"x"},{"at":3,"accuracy":0.5}])"));
+  const auto points = curve_from_history(
+      Json::parse(R"([{"at":1,"loss":2},{"loss":1},5,{"at":"x"},{"at":3,"accuracy":0.5}])"));
   ASSERT_EQ(points.size(), 2U);
   EXPECT_EQ(points[1].at, 3);
   EXPECT_TRUE(curve_from_history(Json("text")).empty());

@@ -8,15 +8,17 @@ namespace {
 
 std::vector<ManifestObject> job(const std::string& spec) {
   auto parsed = parse_manifest(
-      "apiVersion: muster.dev/v1alpha1\nkind: DistributedJob\nmetadata: {name: ring}\nspec: " + spec + "\n", "job.yaml");
+      "apiVersion: muster.dev/v1alpha1\nkind: DistributedJob\nmetadata: {name: ring}\nspec: " + spec + "\n",
+      "job.yaml");
   return std::move(*parsed);
 }
 
 TEST(Programs, NamesTheMissingBinaryTheObjectAndTheRemedy) {
   const Status missing = check_programs(job("{training: {}}"), "/nowhere");
   ASSERT_FALSE(missing);
-  EXPECT_THAT(missing.error().message, ::testing::AllOf(::testing::HasSubstr("DistributedJob/ring needs /nowhere/muster-"),
-                                                        ::testing::HasSubstr("./dev build")));
+  EXPECT_THAT(missing.error().message,
+              ::testing::AllOf(::testing::HasSubstr("DistributedJob/ring needs /nowhere/muster-"),
+                               ::testing::HasSubstr("./dev build")));
 }
 
 TEST(Programs, WantsNothingForObjectsThatAreNoJobs) {

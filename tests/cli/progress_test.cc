@@ -33,20 +33,30 @@ TEST(Bar, GrowsWithTheFractionAndKeepsItsWidth) {
 }
 
 TEST(ProgressBlock, ShowsStepLossAccuracySpeedAndBytesBesideTheFormula) {
-  const Tracked job_state =
-      tracked(job().step(380, 704).progress("loss", 0.4123).progress("accuracy", 0.861).progress("examplesPerSecond", 2140.4)
-                  .progress("payloadBytesSent", 128'400'000).progress("payloadBytesExpected", 128'400'000).json);
+  const Tracked job_state = tracked(job()
+                                        .step(380, 704)
+                                        .progress("loss", 0.4123)
+                                        .progress("accuracy", 0.861)
+                                        .progress("examplesPerSecond", 2140.4)
+                                        .progress("payloadBytesSent", 128'400'000)
+                                        .progress("payloadBytesExpected", 128'400'000)
+                                        .json);
   const auto lines = render_job(job_state, Instant{} + 42s, {100, false, false});
   ASSERT_EQ(lines.size(), 3U);
   EXPECT_THAT(lines[0], HasSubstr("DistributedJob/ring  Running  4/4 pods ready"));
   EXPECT_THAT(lines[0], HasSubstr("42s"));
   EXPECT_THAT(lines[1], HasSubstr(" 53%  step 380/704"));
-  EXPECT_THAT(lines[2], HasSubstr("loss 0.4123   accuracy 86.10%   2,140 images/s   sent 128 MB (formula 128 MB)"));
+  EXPECT_THAT(lines[2],
+              HasSubstr("loss 0.4123   accuracy 86.10%   2,140 images/s   sent 128 MB (formula 128 MB)"));
 }
 
 TEST(ProgressBlock, NeverWrapsOnAnyTerminal) {
-  const Json object = job().step(380, 704).progress("loss", 0.4).progress("payloadBytesSent", 128'400'000)
-                          .condition("Restarting", "PodFailed", std::string(300, 'x')).json;
+  const Json object = job()
+                          .step(380, 704)
+                          .progress("loss", 0.4)
+                          .progress("payloadBytesSent", 128'400'000)
+                          .condition("Restarting", "PodFailed", std::string(300, 'x'))
+                          .json;
   for (std::size_t width = 19; width < 120; ++width) {
     for (const bool rich : {false, true}) {
       for (const std::string& line : render_job(tracked(object), Instant{} + 42s, {width, rich, rich})) {

@@ -17,7 +17,8 @@ Json with_volume(const Json& volume, const std::string& mount_path) {
   named["name"] = "v";
   object["spec"]["workers"]["template"]["spec"] = {
       {"containers",
-       {{{"name", "sidecar"}}, {{"name", "worker"}, {"volumeMounts", {{{"name", "v"}, {"mountPath", mount_path}}}}}}},
+       {{{"name", "sidecar"}},
+        {{"name", "worker"}, {"volumeMounts", {{{"name", "v"}, {"mountPath", mount_path}}}}}}},
       {"volumes", {named}}};
   return object;
 }
@@ -25,9 +26,11 @@ Json with_volume(const Json& volume, const std::string& mount_path) {
 const Json kClaim{{"persistentVolumeClaim", {{"claimName", "ckpt"}}}};
 
 TEST(Storage, FindsTheFolderOfAClaim) {
-  EXPECT_EQ(find_model_folder(with_volume(kClaim, "/checkpoints"), "out/volumes").path, "out/volumes/default/ckpt/ring");
-  EXPECT_EQ(find_model_folder(with_volume(kClaim, "/checkpoints/ring/"), "out/volumes").path.lexically_normal(),
-            "out/volumes/default/ckpt/");
+  EXPECT_EQ(find_model_folder(with_volume(kClaim, "/checkpoints"), "out/volumes").path,
+            "out/volumes/default/ckpt/ring");
+  EXPECT_EQ(
+      find_model_folder(with_volume(kClaim, "/checkpoints/ring/"), "out/volumes").path.lexically_normal(),
+      "out/volumes/default/ckpt/");
 }
 
 TEST(Storage, DoesNotTakeAPathForBelowAMountThatItOnlyBeginsWith) {
@@ -35,11 +38,13 @@ TEST(Storage, DoesNotTakeAPathForBelowAMountThatItOnlyBeginsWith) {
 }
 
 TEST(Storage, FindsAFolderOfTheHost) {
-  EXPECT_EQ(find_model_folder(with_volume({{"hostPath", {{"path", "/srv"}}}}, "/checkpoints"), "v").path, "/srv/ring");
+  EXPECT_EQ(find_model_folder(with_volume({{"hostPath", {{"path", "/srv"}}}}, "/checkpoints"), "v").path,
+            "/srv/ring");
 }
 
 TEST(Storage, SaysWhyAnEmptyDirKeepsNothing) {
-  const ModelFolder folder = find_model_folder(with_volume({{"emptyDir", Json::object()}}, "/checkpoints"), "v");
+  const ModelFolder folder =
+      find_model_folder(with_volume({{"emptyDir", Json::object()}}, "/checkpoints"), "v");
   EXPECT_TRUE(folder.path.empty());
   EXPECT_THAT(folder.why, ::testing::HasSubstr("persistentVolumeClaim"));
 }
@@ -53,7 +58,8 @@ TEST(Storage, RefusesToLeaveTheVolume) {
 TEST(Storage, ReadsTheAggregatorsTemplateOfAFederation) {
   Json object = federated().json;
   object["spec"]["aggregator"]["template"]["spec"] = {
-      {"containers", {{{"name", "aggregator"}, {"volumeMounts", {{{"name", "m"}, {"mountPath", "/model"}}}}}}},
+      {"containers",
+       {{{"name", "aggregator"}, {"volumeMounts", {{{"name", "m"}, {"mountPath", "/model"}}}}}}},
       {"volumes", {{{"name", "m"}, {"persistentVolumeClaim", {{"claimName", "models"}}}}}}};
   EXPECT_EQ(find_model_folder(object, "v").path.lexically_normal(), "v/default/models/");
 }

@@ -23,8 +23,8 @@ Outcome outcome_of(const std::vector<std::string>& digests, std::uint64_t bytes 
     const auto words = last_words(rank, digests[static_cast<std::size_t>(rank)], bytes);
     (void)monitor.on_pod(pod().index(rank).ended(0, words).json, Instant{} + 1s);
   }
-  monitor.on_job(job().phase("Succeeded").step(99, 100).condition("Succeeded", "AllSucceeded", "").json, false,
-                 Instant{} + 90s);
+  monitor.on_job(job().phase("Succeeded").step(99, 100).condition("Succeeded", "AllSucceeded", "").json,
+                 false, Instant{} + 90s);
   return make_outcome(monitor.jobs().front(), Instant{} + 100s);
 }
 
@@ -74,7 +74,8 @@ TEST(Summary, TellsReasonMessageAndTheLogOfAFailure) {
   monitor.expect(job().json);
   ASSERT_TRUE(monitor.on_pod(pod().ended(65, "bad").json, Instant{}));
   monitor.on_pod_log(view_pod(pod().json), "first\n\x1b[2Jsecond\n");
-  monitor.on_job(job().phase("Failed").condition("Failed", "InvalidData", "no such folder").json, false, Instant{} + 1s);
+  monitor.on_job(job().phase("Failed").condition("Failed", "InvalidData", "no such folder").json, false,
+                 Instant{} + 1s);
   const std::string text = render_failure(make_outcome(monitor.jobs().front(), Instant{} + 1s));
   EXPECT_THAT(text, HasSubstr("DistributedJob/ring failed: InvalidData: no such folder"));
   EXPECT_THAT(text, HasSubstr("  first\n  ?[2Jsecond\n"));

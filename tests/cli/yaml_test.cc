@@ -24,7 +24,8 @@ TEST(Yaml, KeepsTheFullRangeOfIntegers) {
 }
 
 TEST(Yaml, ExpandsAliasesAndMergeKeys) {
-  EXPECT_EQ(read("base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}"), Json::parse(R"({"base":{"x":1,"y":2},"use":{"x":1,"y":3}})"));
+  EXPECT_EQ(read("base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}"),
+            Json::parse(R"({"base":{"x":1,"y":2},"use":{"x":1,"y":3}})"));
 }
 
 TEST(Yaml, NamesFileLineAndColumnOfBrokenText) {
@@ -41,7 +42,10 @@ TEST(Yaml, RefusesAKeyThatAppearsTwice) {
 }
 
 TEST(Yaml, RefusesBinaryData) {
-  EXPECT_FALSE(parse_yaml(std::string("\x7f" "ELF\0\0", 6), "x"));
+  EXPECT_FALSE(parse_yaml(std::string("\x7f"
+                                      "ELF\0\0",
+                                      6),
+                          "x"));
 }
 
 TEST(Yaml, StopsAnAliasBombInsteadOfEatingTheMemory) {
@@ -57,9 +61,7 @@ TEST(Yaml, StopsAnAliasBombInsteadOfEatingTheMemory) {
   EXPECT_NE(exploded.error().message.find("more than a million values"), std::string::npos);
 }
 
-TEST(Yaml, SurvivesDeepNesting) {
-  EXPECT_FALSE(parse_yaml(std::string(100'000, '['), "deep.yaml"));
-}
+TEST(Yaml, SurvivesDeepNesting) { EXPECT_FALSE(parse_yaml(std::string(100'000, '['), "deep.yaml")); }
 
 TEST(Yaml, SkipsEmptyDocumentsAndKeepsTheLinesOfTheOthers) {
   const auto documents = parse_yaml("# nothing\n---\n---\na: 1\nb:\n- c: 2\n---\n", "t.yaml");
@@ -69,9 +71,10 @@ TEST(Yaml, SkipsEmptyDocumentsAndKeepsTheLinesOfTheOthers) {
 }
 
 Json random_json(std::mt19937& random, int depth) {
-  static const std::vector<std::string> kTexts{"",     "yes",  "1",      "0644",  "1e3", " a",   "a ",    "a: b", "- x", "#x",
-                                               "null", "~",    "plain",  "a\nb",  "a\n", "\n",   "\ta",   "é█",   "'q'", "\"",
-                                               "a #b", "{x}",  "1.2.3",  "-",     "--",  "2026-01-01", "y", "a:", "\x01"};
+  static const std::vector<std::string> kTexts{
+      "",     "yes", "1",     "0644", "1e3", " a",         "a ",  "a: b", "- x", "#x",
+      "null", "~",   "plain", "a\nb", "a\n", "\n",         "\ta", "é█",   "'q'", "\"",
+      "a #b", "{x}", "1.2.3", "-",    "--",  "2026-01-01", "y",   "a:",   "\x01"};
   switch (random() % (depth > 3 ? 4 : 6)) {
     case 0: return static_cast<std::int64_t>(random()) - (1 << 30);
     case 1: return kTexts[random() % kTexts.size()];
@@ -84,7 +87,8 @@ Json random_json(std::mt19937& random, int depth) {
     }
     default: {
       Json object = Json::object();
-      for (std::size_t i = random() % 4; i > 0; --i) object[kTexts[random() % kTexts.size()]] = random_json(random, depth + 1);
+      for (std::size_t i = random() % 4; i > 0; --i)
+        object[kTexts[random() % kTexts.size()]] = random_json(random, depth + 1);
       return object;
     }
   }
