@@ -1,3 +1,4 @@
+// cli/apply.cc: a run's objects into its API server: all of them checked first, then created
 #include "cli/apply.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/collect.cc: the files of a finished run: model, history and plot of each job
 #include "cli/collect.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/completion.cc: what `muster completion SHELL` prints
 #include "cli/completion.h"
 
 #include <fmt/format.h>

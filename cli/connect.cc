@@ -1,3 +1,4 @@
+// cli/connect.cc: which API server a verb talks to
 #include "cli/connect.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/console.cc: the streams of this process: is it a terminal, how wide, in colour
 #include "cli/console.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/describe.cc: `muster describe KIND NAME`: the object, its conditions, its pods, what
 #include "cli/describe.h"
 
 #include <algorithm>

@@ -1,3 +1,4 @@
+// cli/describe_view.cc: the text of `muster describe`, from objects that were already fetched
 #include "cli/describe_view.h"
 
 #include <fmt/format.h>

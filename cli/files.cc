@@ -1,3 +1,4 @@
+// cli/files.cc: small files, whole: read, written so that no half file is ever seen, copied
 #include "cli/files.h"
 
 #include <fcntl.h>

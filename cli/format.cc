@@ -1,3 +1,4 @@
+// cli/format.cc: numbers, sizes and times as people read them
 #include "cli/format.h"
 
 #include <fmt/format.h>

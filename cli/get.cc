@@ -1,3 +1,4 @@
+// cli/get.cc: `muster get [KIND] [NAME]`: objects as the API server tabulates them, or whole
 #include "cli/get.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/job_view.cc: what a person wants to know of one DistributedJob or FederatedRound and of
 #include "cli/job_view.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/local_state.cc: which `muster local up` of this user runs: a locked file, so a dead one
 #include "cli/local_state.h"
 
 #include <fcntl.h>

@@ -1,3 +1,4 @@
+// cli/local_up.cc: `muster local up`: the control plane of this machine, in the foreground
 #include "cli/local_up.h"
 
 #include <fmt/format.h>

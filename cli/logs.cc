@@ -1,3 +1,4 @@
+// cli/logs.cc: `muster logs NAME`: what the pods of a job say
 #include "cli/logs.h"
 
 #include <fmt/format.h>

@@ -12,6 +12,7 @@
 #include "cli/resources.h"
 #include "cli/run.h"
 #include "cli/version.h"
+#include "common/platform/log.h"
 
 namespace muster::cli {
 namespace {
@@ -169,6 +170,7 @@ int call(const CLI::App& app, Arguments& args) {
 
 int main(int argc, char** argv) {
   using namespace muster::cli;
+  muster::init_log("muster", "warning");  // stdout belongs to the answer
   CLI::App app("Distributed and federated training on Kubernetes, or on this machine alone", "muster");
   app.set_version_flag("--version", std::string("muster ") + MUSTER_VERSION);
   app.require_subcommand(1);

@@ -1,3 +1,4 @@
+// cli/manifest.cc: YAML text -> checked Kubernetes objects, each remembering where it was
 #include "cli/manifest.h"
 
 #include <fmt/format.h>

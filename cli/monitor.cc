@@ -1,3 +1,4 @@
+// cli/monitor.cc: what happens during a run, as lines to print and jobs to show: events in, text
 #include "cli/monitor.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/plot.cc: a learning curve as an SVG drawing: points -> text, nothing else
 #include "cli/plot.h"
 
 #include <fmt/format.h>

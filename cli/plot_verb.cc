@@ -1,3 +1,4 @@
+// cli/plot_verb.cc: `muster plot SOURCE -o FILE.svg`: the curve of a history.csv or of a job
 #include "cli/plot_verb.h"
 
 #include <fmt/format.h>

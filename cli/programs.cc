@@ -1,3 +1,4 @@
+// cli/programs.cc: the programs that a run's jobs need beside `muster`
 #include "cli/programs.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/progress.cc: the block that a terminal shows of each job, and how it is redrawn in place
 #include "cli/progress.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/resources.cc: what people call the kinds that `get` and `describe` know
 #include "cli/resources.h"
 
 #include <fmt/format.h>

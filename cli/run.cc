@@ -1,3 +1,4 @@
+// cli/run.cc: `muster run FILE...`: the manifests' jobs from start to end, without a cluster
 #include "cli/run.h"
 
 #include <fmt/format.h>

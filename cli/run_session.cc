@@ -1,3 +1,4 @@
+// cli/run_session.cc: follows the jobs of a run over the API and shows them until all have ended
 #include "cli/run_session.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/storage.cc: where on this machine a job's model lies, from the volumes of its pod template
 #include "cli/storage.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/summary.cc: how a run ended: a table for people, a document for programs
 #include "cli/summary.h"
 
 #include <fmt/format.h>

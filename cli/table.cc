@@ -1,3 +1,4 @@
+// cli/table.cc: rows of text in columns
 #include "cli/table.h"
 
 #include <algorithm>

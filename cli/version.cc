@@ -1,3 +1,4 @@
+// cli/version.cc: `muster version`
 #include "cli/version.h"
 
 #include <fmt/format.h>

@@ -1,3 +1,4 @@
+// cli/yaml.cc: YAML <-> JSON as Kubernetes reads and writes it
 #include "cli/yaml.h"
 
 #include <fmt/format.h>

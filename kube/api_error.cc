@@ -59,7 +59,8 @@ ApiError parse_api_status(const Json& status) {
   error.message = one_line(text_of(status, "message"));
   const auto details = status.find("details");
   if (details == status.end() || !details->is_object()) return error;
-  if (const auto after = details->find("retryAfterSeconds"); after != details->end() && after->is_number_integer()) {
+  if (const auto after = details->find("retryAfterSeconds");
+      after != details->end() && after->is_number_integer()) {
     const auto seconds = after->get<std::int64_t>();
     if (seconds > 0) error.retry_after = std::chrono::seconds(std::min(seconds, kRetryAfterMax.count()));
   }

@@ -1,4 +1,5 @@
-#pragma once  // kube/api_error.h: what an API server's refusal means, from its Status object or the bare HTTP code
+#pragma once  // kube/api_error.h: what an API server's refusal means, from its Status object or the bare HTTP
+              // code
 #include <chrono>
 #include <optional>
 #include <string>
@@ -16,12 +17,13 @@ struct ApiError {
 };
 
 // Reads any answer of 400 and above; a body that is no Status is quoted shortly.
-[[nodiscard]] ApiError parse_api_error(const HttpResponse& response, std::chrono::system_clock::time_point now);
+[[nodiscard]] ApiError parse_api_error(const HttpResponse& response,
+                                       std::chrono::system_clock::time_point now);
 // Reads the object of a watch event of type ERROR.
 [[nodiscard]] ApiError parse_api_status(const Json& status);
 
-// 409 is told apart by reason: AlreadyExists -> kAlreadyExists, else kAborted. 410 -> kOutOfRange (list again).
-// 400, 422 -> kInvalidArgument. 401 -> kUnauthenticated. 403 -> kPermissionDenied. 404 -> kNotFound.
+// 409 is told apart by reason: AlreadyExists -> kAlreadyExists, else kAborted. 410 -> kOutOfRange (list
+// again). 400, 422 -> kInvalidArgument. 401 -> kUnauthenticated. 403 -> kPermissionDenied. 404 -> kNotFound.
 // 415 -> kUnimplemented. 429 -> kResourceExhausted. 504, Timeout -> kDeadlineExceeded. 500 -> kInternal,
 // other 5xx -> kUnavailable.
 [[nodiscard]] Error to_error(const ApiError& error);

@@ -15,8 +15,8 @@
 namespace muster::kube {
 namespace {
 
-constexpr int kAttemptsMax = 10;                          // client-go's limit for answers with Retry-After
-constexpr std::chrono::seconds kWatchMargin{10};          // beyond the server's own end of a watch
+constexpr int kAttemptsMax = 10;                            // client-go's limit for answers with Retry-After
+constexpr std::chrono::seconds kWatchMargin{10};            // beyond the server's own end of a watch
 constexpr std::chrono::seconds kLogIdleTimeout{24 * 3600};  // a quiet log is no error
 constexpr std::size_t kWarningsMax = 100;
 
@@ -38,7 +38,8 @@ std::string_view propagation_name(Propagation propagation) {
   return "Background";
 }
 
-std::string describe(std::string_view verb, const Resource& resource, std::string_view ns, std::string_view name) {
+std::string describe(std::string_view verb, const Resource& resource, std::string_view ns,
+                     std::string_view name) {
   std::string text = fmt::format("{} {}", verb, resource.kind);
   if (!name.empty()) text += fmt::format(" {}{}{}", ns, ns.empty() ? "" : "/", name);
   return text;
@@ -57,12 +58,14 @@ struct Client::State {
   std::set<std::string> warnings;
 };
 
-Client::Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<IdentitySource> identity, Options options)
+Client::Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<IdentitySource> identity,
+               Options options)
     : transport_(std::move(transport)),
       identity_(std::move(identity)),
       options_(std::move(options)),
       state_(std::make_shared<State>()) {
-  if (!options_.sleep) options_.sleep = [](std::chrono::milliseconds span) { std::this_thread::sleep_for(span); };
+  if (!options_.sleep)
+    options_.sleep = [](std::chrono::milliseconds span) { std::this_thread::sleep_for(span); };
 }
 
 Status Client::authorize(HttpRequest& request) {
@@ -81,12 +84,14 @@ Status Client::authorize(HttpRequest& request) {
 }
 
 void Client::observe(const HttpRequest& request, const Result<HttpResponse>& answer) {
-  if (options_.on_answer) options_.on_answer(request.method, answer ? std::to_string(answer->status) : "<error>");
+  if (options_.on_answer)
+    options_.on_answer(request.method, answer ? std::to_string(answer->status) : "<error>");
   if (!answer || !options_.on_warning) return;
   for (const auto& [name, value] : answer->headers) {
     if (name != "Warning" && name != "warning") continue;
     const std::lock_guard lock(state_->mutex);
-    if (state_->warnings.size() < kWarningsMax && state_->warnings.insert(value).second) options_.on_warning(value);
+    if (state_->warnings.size() < kWarningsMax && state_->warnings.insert(value).second)
+      options_.on_warning(value);
   }
 }
 
@@ -122,23 +127,27 @@ Result<Json> Client::send_json(HttpRequest request, std::string_view what) {
   if (!answer) return answer.error().in(what);
   Json object = Json::parse(answer->body, nullptr, false);
   if (!object.is_object()) {
-    return data_loss(fmt::format("{}: the server's answer is not a JSON object; is this a Kubernetes API server?", what));
+    return data_loss(
+        fmt::format("{}: the server's answer is not a JSON object; is this a Kubernetes API server?", what));
   }
   return object;
 }
 
 Result<Json> Client::get(const Resource& resource, std::string_view ns, std::string_view name) {
-  HttpRequest request{.method = "GET", .target = resource_path(resource, ns, name), .headers = {}, .body = {}};
+  HttpRequest request{
+      .method = "GET", .target = resource_path(resource, ns, name), .headers = {}, .body = {}};
   return send_json(std::move(request), describe("get", resource, ns, name));
 }
 
 Result<ListPage> Client::list(const Resource& resource, std::string_view ns, const ListOptions& options) {
-  MUSTER_ASSIGN(Json answer, send_json(list_request(resource, ns, options), describe("list", resource, ns, {})));
+  MUSTER_ASSIGN(Json answer,
+                send_json(list_request(resource, ns, options), describe("list", resource, ns, {})));
   ListPage page;
   if (const auto metadata = answer.find("metadata"); metadata != answer.end() && metadata->is_object()) {
     for (const auto& [name, out] :
          {std::pair{"resourceVersion", &page.resource_version}, {"continue", &page.continue_token}}) {
-      if (const auto found = metadata->find(name); found != metadata->end() && found->is_string()) *out = *found;
+      if (const auto found = metadata->find(name); found != metadata->end() && found->is_string())
+        *out = *found;
     }
   }
   if (const auto items = answer.find("items"); items != answer.end() && items->is_array()) {
@@ -182,8 +191,8 @@ Result<Json> Client::create(const Resource& resource, std::string_view ns, const
                    describe("create", resource, ns, object.value(Json::json_pointer("/metadata/name"), "")));
 }
 
-Result<Json> Client::replace(const Resource& resource, std::string_view ns, std::string_view name, const Json& object,
-                             std::string_view subresource) {
+Result<Json> Client::replace(const Resource& resource, std::string_view ns, std::string_view name,
+                             const Json& object, std::string_view subresource) {
   HttpRequest request{.method = "PUT",
                       .target = resource_path(resource, ns, name, subresource),
                       .headers = {{"Content-Type", "application/json"}},
@@ -191,8 +200,8 @@ Result<Json> Client::replace(const Resource& resource, std::string_view ns, std:
   return send_json(std::move(request), describe("replace", resource, ns, name));
 }
 
-Result<Json> Client::patch(const Resource& resource, std::string_view ns, std::string_view name, PatchType type,
-                           const Json& body, const PatchOptions& options) {
+Result<Json> Client::patch(const Resource& resource, std::string_view ns, std::string_view name,
+                           PatchType type, const Json& body, const PatchOptions& options) {
   HttpRequest request{.method = "PATCH",
                       .target = resource_path(resource, ns, name, options.subresource),
                       .headers = {{"Content-Type", std::string(content_type(type))}},
@@ -260,8 +269,8 @@ Status Client::watch(const Resource& resource, std::string_view ns, const WatchO
   return {};
 }
 
-Status Client::logs(std::string_view ns, std::string_view pod, const LogOptions& options, const std::stop_token& stop,
-                    const std::function<bool(std::string_view)>& on_bytes) {
+Status Client::logs(std::string_view ns, std::string_view pod, const LogOptions& options,
+                    const std::stop_token& stop, const std::function<bool(std::string_view)>& on_bytes) {
   const StreamOptions stream{
       .idle_timeout = options.follow ? std::chrono::milliseconds(kLogIdleTimeout) : options_.request_timeout,
       .stop = stop};

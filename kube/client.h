@@ -18,42 +18,47 @@ struct ListPage {
   std::string continue_token;  // empty: the last page
 };
 
-// Thread-safe. Every call sends `User-Agent: muster/version (os/arch)` and the identity; 401 asks the identity source
-// anew and retries once; 429 and 5xx with Retry-After wait that long and retry, 10 times at most and within
-// `request_timeout`. Errors: the codes of to_error (api_error.h) and of HttpTransport.
+// Thread-safe. Every call sends `User-Agent: muster/version (os/arch)` and the identity; 401 asks the
+// identity source anew and retries once; 429 and 5xx with Retry-After wait that long and retry, 10 times at
+// most and within `request_timeout`. Errors: the codes of to_error (api_error.h) and of HttpTransport.
 class Client {
  public:
   struct Options {
     std::chrono::milliseconds request_timeout{30'000};
     std::function<void(std::string_view method, std::string_view code)> on_answer;  // "200" or "<error>"
-    std::function<void(const std::string&)> on_warning;            // a `Warning:` header, once per text
-    std::function<void(std::chrono::milliseconds)> sleep;          // for tests; default: this thread
+    std::function<void(const std::string&)> on_warning;    // a `Warning:` header, once per text
+    std::function<void(std::chrono::milliseconds)> sleep;  // for tests; default: this thread
   };
   Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<IdentitySource> identity, Options options);
 
   [[nodiscard]] Result<Json> get(const Resource& resource, std::string_view ns, std::string_view name);
-  [[nodiscard]] Result<ListPage> list(const Resource& resource, std::string_view ns, const ListOptions& options = {});
+  [[nodiscard]] Result<ListPage> list(const Resource& resource, std::string_view ns,
+                                      const ListOptions& options = {});
   // All pages of one list; starts over once when a page's token has expired.
-  [[nodiscard]] Result<ListPage> list_all(const Resource& resource, std::string_view ns, ListOptions options = {});
+  [[nodiscard]] Result<ListPage> list_all(const Resource& resource, std::string_view ns,
+                                          ListOptions options = {});
   [[nodiscard]] Result<Json> create(const Resource& resource, std::string_view ns, const Json& object);
   [[nodiscard]] Result<Json> replace(const Resource& resource, std::string_view ns, std::string_view name,
                                      const Json& object, std::string_view subresource = {});
-  [[nodiscard]] Result<Json> patch(const Resource& resource, std::string_view ns, std::string_view name, PatchType type,
-                                   const Json& body, const PatchOptions& options = {});
+  [[nodiscard]] Result<Json> patch(const Resource& resource, std::string_view ns, std::string_view name,
+                                   PatchType type, const Json& body, const PatchOptions& options = {});
   // The answer is the object (going away) or a Status. kNotFound: it was gone already.
   [[nodiscard]] Result<Json> remove(const Resource& resource, std::string_view ns, std::string_view name,
                                     const DeleteOptions& options = {});
 
-  // Delivers events until the server ends the watch (OK), `stop` is requested (kCancelled) or it breaks. An ERROR
-  // event ends it with that error. `on_event` runs on a transport thread and returns false to end the watch.
+  // Delivers events until the server ends the watch (OK), `stop` is requested (kCancelled) or it breaks. An
+  // ERROR event ends it with that error. `on_event` runs on a transport thread and returns false to end the
+  // watch.
   [[nodiscard]] Status watch(const Resource& resource, std::string_view ns, const WatchOptions& options,
                              const std::stop_token& stop, const std::function<bool(WatchEvent)>& on_event);
 
   // Streams a container's log; with follow, until the container ends or `stop`.
   [[nodiscard]] Status logs(std::string_view ns, std::string_view pod, const LogOptions& options,
-                            const std::stop_token& stop, const std::function<bool(std::string_view)>& on_bytes);
+                            const std::stop_token& stop,
+                            const std::function<bool(std::string_view)>& on_bytes);
 
-  // Any request, e.g. GET /version, or a list with `Accept: ...;as=Table;...`. Answers of 400 and above are errors.
+  // Any request, e.g. GET /version, or a list with `Accept: ...;as=Table;...`. Answers of 400 and above are
+  // errors.
   [[nodiscard]] Result<HttpResponse> raw(HttpRequest request);
 
  private:
@@ -72,6 +77,7 @@ class Client {
 };
 
 // A client over cpprestsdk for this cluster. Opens no connection yet.
-[[nodiscard]] Result<std::unique_ptr<Client>> make_client(const ClusterConfig& config, Client::Options options = {});
+[[nodiscard]] Result<std::unique_ptr<Client>> make_client(const ClusterConfig& config,
+                                                          Client::Options options = {});
 
 }  // namespace muster::kube

@@ -11,9 +11,9 @@
 #include <arpa/inet.h>
 
 #include <array>
-#include <memory>
 #include <condition_variable>
 #include <fstream>
+#include <memory>
 #include <mutex>
 #include <sstream>
 #include <vector>
@@ -27,9 +27,10 @@ namespace {
 namespace http = web::http;
 
 constexpr int kDefaultThreads = 4;
-constexpr std::chrono::seconds kUnaryIdleTimeout{60};       // below it our own deadline acts
-constexpr std::chrono::hours kWatchIdleTimeout{24 * 30};    // our own watchdog acts; the library's 30 s would cut watches
-constexpr std::chrono::seconds kCancelWait{5};              // for the library to let go of a cancelled request
+constexpr std::chrono::seconds kUnaryIdleTimeout{60};  // below it our own deadline acts
+constexpr std::chrono::hours kWatchIdleTimeout{
+    24 * 30};                                   // our own watchdog acts; the library's 30 s would cut watches
+constexpr std::chrono::seconds kCancelWait{5};  // for the library to let go of a cancelled request
 
 std::once_flag threads_once;
 
@@ -45,7 +46,9 @@ struct FreeKey {
 using Certificate = std::unique_ptr<X509, FreeX509>;
 using Bio = std::unique_ptr<BIO, FreeBio>;
 
-Bio bio_of(const std::string& text) { return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
+Bio bio_of(const std::string& text) {
+  return Bio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size())));
+}
 
 std::vector<Certificate> read_certificates(const std::string& pem) {
   std::vector<Certificate> certificates;
@@ -62,13 +65,15 @@ void set_up_tls(SSL_CTX* context, const std::string& ca_pem, const Identity& ide
   SSL_CTX_set_min_proto_version(context, TLS1_2_VERSION);
   if (!ca_pem.empty()) {
     X509_STORE* store = X509_STORE_new();
-    for (const Certificate& certificate : read_certificates(ca_pem)) X509_STORE_add_cert(store, certificate.get());
+    for (const Certificate& certificate : read_certificates(ca_pem))
+      X509_STORE_add_cert(store, certificate.get());
     SSL_CTX_set_cert_store(context, store);  // takes the store
   }
   if (identity.client_certificate_pem.empty()) return;
   const auto chain = read_certificates(identity.client_certificate_pem);
   const Bio key_bio = bio_of(identity.client_key_pem);
-  const std::unique_ptr<EVP_PKEY, FreeKey> key(PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr));
+  const std::unique_ptr<EVP_PKEY, FreeKey> key(
+      PEM_read_bio_PrivateKey(key_bio.get(), nullptr, nullptr, nullptr));
   if (chain.empty() || key == nullptr || SSL_CTX_use_certificate(context, chain.front().get()) != 1 ||
       SSL_CTX_use_PrivateKey(context, key.get()) != 1) {
     throw http::http_exception("the client certificate and key are not a pair of PEM texts");
@@ -111,8 +116,9 @@ struct Exchange {
   }
 
  public:
-  // On a thread of the library. False: stop reading. The first bytes may come before the waiter has seen the head, which
-  // decides where they go: they are kept until then, for blocking here could use up the library's few threads.
+  // On a thread of the library. False: stop reading. The first bytes may come before the waiter has seen the
+  // head, which decides where they go: they are kept until then, for blocking here could use up the library's
+  // few threads.
   bool deliver(std::string_view bytes) {
     const std::lock_guard lock(mutex);
     if (detached) return false;
@@ -157,8 +163,10 @@ class CpprestTransport final : public HttpTransport {
                            const std::function<bool(std::string_view)>& on_bytes, Deadline deadline,
                            std::chrono::milliseconds idle);
   Result<std::shared_ptr<http::client::http_client>> client(bool streaming);
-  [[nodiscard]] http::client::http_client_config client_config(bool streaming, const Identity& identity) const;
-  void begin(http::client::http_client& client, const HttpRequest& request, const std::shared_ptr<Exchange>& exchange);
+  [[nodiscard]] http::client::http_client_config client_config(bool streaming,
+                                                               const Identity& identity) const;
+  void begin(http::client::http_client& client, const HttpRequest& request,
+             const std::shared_ptr<Exchange>& exchange);
   [[nodiscard]] std::string ca_now() const;
   [[nodiscard]] Error translate(const std::string& what) const;
 
@@ -166,7 +174,8 @@ class CpprestTransport final : public HttpTransport {
   const web::uri uri_;
   std::string prefix_;
   std::mutex mutex_;
-  std::array<std::shared_ptr<http::client::http_client>, 2> clients_;  // unary, streaming: their idle timers differ
+  std::array<std::shared_ptr<http::client::http_client>, 2>
+      clients_;  // unary, streaming: their idle timers differ
   std::array<Identity, 2> made_for_;
 };
 
@@ -179,7 +188,8 @@ std::string CpprestTransport::ca_now() const {
   return file && !read_certificates(text.str()).empty() ? text.str() : config_.ca_pem;
 }
 
-http::client::http_client_config CpprestTransport::client_config(bool streaming, const Identity& identity) const {
+http::client::http_client_config CpprestTransport::client_config(bool streaming,
+                                                                 const Identity& identity) const {
   http::client::http_client_config config;
   if (streaming) {
     config.set_timeout(std::chrono::duration_cast<std::chrono::seconds>(kWatchIdleTimeout));
@@ -225,7 +235,8 @@ void CpprestTransport::begin(http::client::http_client& client, const HttpReques
     message.headers().remove("Content-Type");
     message.headers().add("Content-Type", header(request.headers, "Content-Type"));
   }
-  message.set_response_stream(make_sink_stream([exchange](std::string_view bytes) { return exchange->deliver(bytes); }));
+  message.set_response_stream(
+      make_sink_stream([exchange](std::string_view bytes) { return exchange->deliver(bytes); }));
   client.request(message, exchange->cancel.get_token())
       .then([exchange](const http::http_response& answer) {
         exchange->on_head(answer);
@@ -253,13 +264,15 @@ Error CpprestTransport::translate(const std::string& what) const {
             fmt::format("TLS with {} failed ({}); check certificate-authority and the certificates in {}",
                         config_.server, what, config_.source)};
   }
-  return unavailable(fmt::format("cannot talk to the API server at {} ({}); check that it runs and that {} names it",
-                                 config_.server, what, config_.source));
+  return unavailable(
+      fmt::format("cannot talk to the API server at {} ({}); check that it runs and that {} names it",
+                  config_.server, what, config_.source));
 }
 
-Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool streaming, const std::stop_token& stop,
-                                           const std::function<bool(std::string_view)>& on_bytes, Deadline deadline,
-                                           std::chrono::milliseconds idle) {
+Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool streaming,
+                                           const std::stop_token& stop,
+                                           const std::function<bool(std::string_view)>& on_bytes,
+                                           Deadline deadline, std::chrono::milliseconds idle) {
   auto exchange = std::make_shared<Exchange>();
   exchange->on_bytes = on_bytes;
   std::shared_ptr<http::client::http_client> connection;
@@ -284,7 +297,8 @@ Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool stre
       if (now >= (streaming ? exchange->last_byte + idle : deadline)) break;
     }
   }
-  // Whatever was not read to its end must not go back into the pool of connections: cancelling closes the socket.
+  // Whatever was not read to its end must not go back into the pool of connections: cancelling closes the
+  // socket.
   const bool finished = exchange->over;
   if (!finished) {
     lock.unlock();
@@ -297,10 +311,12 @@ Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool stre
   if (exchange->ended_by_consumer) return std::move(exchange->response);
   if (stop.stop_requested()) return Error{Code::kCancelled, "stopped"};
   if (exchange->too_large) {
-    return resource_exhausted(fmt::format("the answer of {} to {} is too large", config_.server, request.target));
+    return resource_exhausted(
+        fmt::format("the answer of {} to {} is too large", config_.server, request.target));
   }
   if (!finished) {
-    return deadline_exceeded(fmt::format("no {} from {} in time", streaming ? "byte" : "answer", config_.server));
+    return deadline_exceeded(
+        fmt::format("no {} from {} in time", streaming ? "byte" : "answer", config_.server));
   }
   if (!exchange->error.empty()) return translate(exchange->error);
   return std::move(exchange->response);
@@ -322,7 +338,8 @@ Result<std::shared_ptr<HttpTransport>> make_cpprest_transport(const ClusterConfi
     set_http_threads(kDefaultThreads);
     return std::shared_ptr<HttpTransport>(std::make_shared<CpprestTransport>(config));
   } catch (const std::exception& error) {
-    return invalid_argument(fmt::format("{}: server \"{}\" is not a URL: {}", config.source, config.server, error.what()));
+    return invalid_argument(
+        fmt::format("{}: server \"{}\" is not a URL: {}", config.source, config.server, error.what()));
   }
 }
 

@@ -51,7 +51,8 @@ std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant
 
   Bucket& bucket = buckets_[uid];
   const bool fresh = bucket.at == Instant{};
-  const double gained = fresh ? kBurst : std::chrono::duration<double>(now - bucket.at).count() * kTokensPerSecond;
+  const double gained =
+      fresh ? kBurst : std::chrono::duration<double>(now - bucket.at).count() * kTokensPerSecond;
   bucket.tokens = std::min(kBurst, bucket.tokens + gained);
   bucket.at = now;
   if (bucket.tokens < 1) return std::nullopt;
@@ -69,12 +70,12 @@ std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant
   const std::string ns = text_at(record.regarding, "namespace");
   Written& written = written_[key];
   if (++written.count > 1) {
-    return EventWrite{.ns = ns.empty() ? "default" : ns,
-                      .name = written.name,
-                      .body = Json{{"count", written.count},
-                                   {"message", record.message},
-                                   {"lastTimestamp", timestamp(wall)}},
-                      .patch = true};
+    return EventWrite{
+        .ns = ns.empty() ? "default" : ns,
+        .name = written.name,
+        .body =
+            Json{{"count", written.count}, {"message", record.message}, {"lastTimestamp", timestamp(wall)}},
+        .patch = true};
   }
   written.first = timestamp(wall);
   written.name = fmt::format("{}.{:x}", text_at(record.regarding, "name"),
@@ -92,11 +93,14 @@ std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant
             {"count", 1},
             {"firstTimestamp", written.first},
             {"lastTimestamp", written.first}};
-  return EventWrite{.ns = ns.empty() ? "default" : ns, .name = written.name, .body = std::move(body), .patch = false};
+  return EventWrite{
+      .ns = ns.empty() ? "default" : ns, .name = written.name, .body = std::move(body), .patch = false};
 }
 
 EventRecorder::EventRecorder(Client& client, std::string component)
-    : client_(client), correlator_(std::move(component)), thread_([this](const std::stop_token& stop) { run(stop); }) {}
+    : client_(client),
+      correlator_(std::move(component)),
+      thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
 EventRecorder::~EventRecorder() {
   thread_.request_stop();

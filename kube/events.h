@@ -1,4 +1,5 @@
-#pragma once  // kube/events.h: Kubernetes events about our objects: aggregated, rate limited, written in the background
+#pragma once  // kube/events.h: Kubernetes events about our objects: aggregated, rate limited, written in the
+              // background
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -28,17 +29,28 @@ struct EventWrite {
   bool patch = false;
 };
 
-// Decides, without I/O: the same event again raises its count; more than 10 alike but for their message within 10 minutes
-// become one; past a burst of 25 an object may write one event in 5 minutes. Remembers the last 4096.
+// Decides, without I/O: the same event again raises its count; more than 10 alike but for their message
+// within 10 minutes become one; past a burst of 25 an object may write one event in 5 minutes. Remembers the
+// last 4096.
 class EventCorrelator {
  public:
   explicit EventCorrelator(std::string component) : component_(std::move(component)) {}
   [[nodiscard]] std::optional<EventWrite> correlate(EventRecord record, Instant now, WallTime wall);
 
  private:
-  struct Bucket { double tokens = 0; Instant at; };
-  struct Alike { int count = 0; Instant since; };
-  struct Written { std::string name; int count = 0; std::string first; };
+  struct Bucket {
+    double tokens = 0;
+    Instant at;
+  };
+  struct Alike {
+    int count = 0;
+    Instant since;
+  };
+  struct Written {
+    std::string name;
+    int count = 0;
+    std::string first;
+  };
   template <typename T>
   class Recent {  // a map which forgets what was not used for longest
    public:
@@ -59,7 +71,8 @@ class EventRecorder {
   EventRecorder(Client& client, std::string component);
   ~EventRecorder();  // writes what is queued, within 2 s
 
-  // Never blocks; drops the record when 1000 are waiting. Failures to write are dropped too (a namespace is going away).
+  // Never blocks; drops the record when 1000 are waiting. Failures to write are dropped too (a namespace is
+  // going away).
   void record(EventRecord record);
 
  private:

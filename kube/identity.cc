@@ -13,7 +13,7 @@
 namespace muster::kube {
 namespace {
 
-constexpr std::chrono::seconds kTokenFileAge{50};     // client-go: a minute less 10 s leeway
+constexpr std::chrono::seconds kTokenFileAge{50};  // client-go: a minute less 10 s leeway
 constexpr std::chrono::seconds kExpiryLeeway{10};
 constexpr std::size_t kPluginOutputBytesMax = 1U << 20U;
 
@@ -29,7 +29,8 @@ class StaticIdentity final : public IdentitySource {
 
 class TokenFileIdentity final : public IdentitySource {
  public:
-  TokenFileIdentity(Identity base, std::filesystem::path file) : identity_(std::move(base)), file_(std::move(file)) {}
+  TokenFileIdentity(Identity base, std::filesystem::path file)
+      : identity_(std::move(base)), file_(std::move(file)) {}
 
   Result<Identity> get() override {
     const std::lock_guard lock(mutex_);
@@ -129,8 +130,9 @@ std::shared_ptr<IdentitySource> exec_identity(ExecPlugin plugin) {
 Result<ExecCredential> parse_exec_credential(const std::string& text, const ExecPlugin& plugin) {
   const Json answer = Json::parse(text, nullptr, false);
   const auto bad = [&](std::string_view fact) {
-    return Error{Code::kUnauthenticated,
-                 fmt::format("credential plugin {}: {}; run it by hand to see what it prints", plugin.command, fact)};
+    return Error{
+        Code::kUnauthenticated,
+        fmt::format("credential plugin {}: {}; run it by hand to see what it prints", plugin.command, fact)};
   };
   if (!answer.is_object() || !answer.contains("status") || !answer["status"].is_object()) {
     return bad("its output is not an ExecCredential with a status");
@@ -154,7 +156,8 @@ Result<ExecCredential> parse_exec_credential(const std::string& text, const Exec
   if (identity.bearer_token.empty() && identity.client_certificate_pem.empty()) {
     return bad("it gave neither a token nor a certificate");
   }
-  if (const auto expires = status.find("expirationTimestamp"); expires != status.end() && expires->is_string()) {
+  if (const auto expires = status.find("expirationTimestamp");
+      expires != status.end() && expires->is_string()) {
     std::tm parts{};
     if (strptime(expires->get<std::string>().c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) {
       return bad("status.expirationTimestamp is not a time");

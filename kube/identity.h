@@ -15,8 +15,8 @@ namespace muster::kube {
 
 [[nodiscard]] std::shared_ptr<IdentitySource> static_identity(Identity identity);
 
-// `base` with the bearer token in `file`, read again every 50 s (a minute less leeway) and after invalidate(). When a
-// later read fails, the old token is kept.
+// `base` with the bearer token in `file`, read again every 50 s (a minute less leeway) and after
+// invalidate(). When a later read fails, the old token is kept.
 [[nodiscard]] std::shared_ptr<IdentitySource> token_file_identity(Identity base, std::filesystem::path file);
 
 struct ExecPlugin {

@@ -84,7 +84,8 @@ bool Store::upsert(Object object) {
   Object& slot = objects_[object_key(*object)];
   if (slot != nullptr) {
     const bool same_object = metadata_text(*slot, "uid") == metadata_text(*object, "uid");
-    if (same_object && newer_version(metadata_text(*slot, "resourceVersion"), metadata_text(*object, "resourceVersion"))) {
+    if (same_object &&
+        newer_version(metadata_text(*slot, "resourceVersion"), metadata_text(*object, "resourceVersion"))) {
       return false;
     }
     drop_from_index(slot);
@@ -214,7 +215,8 @@ std::vector<WatcherEffect> Informer::perform(const ListNext& next, const std::st
 std::vector<WatcherEffect> Informer::perform(const WatchNext& next, const std::stop_token& stop) {
   const auto on_event = [&](WatchEvent event) {
     if (options_.project) options_.project(event.object);
-    for (WatcherEffect& effect : watcher_.step(EventSeen{std::move(event)}, std::chrono::steady_clock::now())) {
+    for (WatcherEffect& effect :
+         watcher_.step(EventSeen{std::move(event)}, std::chrono::steady_clock::now())) {
       apply(std::move(effect));
     }
     return true;
@@ -226,7 +228,8 @@ std::vector<WatcherEffect> Informer::perform(const WatchNext& next, const std::s
                                     .timeout = next.timeout},
                                    stop, on_event);
   if (stop.stop_requested()) return {};
-  return watcher_.step(WatchEnded{end ? std::nullopt : std::optional(end.error())}, std::chrono::steady_clock::now());
+  return watcher_.step(WatchEnded{end ? std::nullopt : std::optional(end.error())},
+                       std::chrono::steady_clock::now());
 }
 
 }  // namespace muster::kube

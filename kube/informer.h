@@ -43,19 +43,21 @@ class Store {  // thread-safe
   std::function<std::string(const Json&)> index_;
   std::map<std::string, Object, std::less<>> objects_;
   std::multimap<std::string, Object, std::less<>> indexed_;
-  std::deque<std::pair<std::string, std::string>> graves_;  // uid and last version of the latest deleted objects
+  std::deque<std::pair<std::string, std::string>>
+      graves_;  // uid and last version of the latest deleted objects
 };
 
 class Informer {
  public:
   struct Options {
-    std::string ns;              // empty: all namespaces
+    std::string ns;  // empty: all namespaces
     std::string label_selector;
     int page_size = 500;
-    std::function<void(Json&)> project;                   // drops what nobody reads, on decode
-    std::function<std::string(const Json&)> index;        // for Store::by_index, e.g. the owner's uid
-    std::function<void(const Object& object, bool deleted)> on_change;  // on the informer's thread; never blocks
-    std::function<void(const std::string&)> on_problem;   // one line for the log
+    std::function<void(Json&)> project;             // drops what nobody reads, on decode
+    std::function<std::string(const Json&)> index;  // for Store::by_index, e.g. the owner's uid
+    std::function<void(const Object& object, bool deleted)>
+        on_change;                                       // on the informer's thread; never blocks
+    std::function<void(const std::string&)> on_problem;  // one line for the log
     Watcher::Options watcher;
   };
   Informer(Client& client, Resource resource, Options options);

@@ -39,8 +39,8 @@ Result<std::string> read_file(const fs::path& file, std::string_view what) {
   std::ifstream in(file, std::ios::binary);
   if (!in) {
     const Code code = errno == ENOENT ? Code::kNotFound : Code::kPermissionDenied;
-    return Error{code, fmt::format("cannot read {} {}: {}; check the path and its permissions", what, file.string(),
-                                   std::strerror(errno == 0 ? EIO : errno))};
+    return Error{code, fmt::format("cannot read {} {}: {}; check the path and its permissions", what,
+                                   file.string(), std::strerror(errno == 0 ? EIO : errno))};
   }
   std::ostringstream text;
   text << in.rdbuf();
@@ -69,9 +69,10 @@ Status merge_file(const fs::path& file, Merged& merged) {
   try {
     const YAML::Node root = YAML::Load(text);
     if (!root.IsMap()) {
-      return invalid_argument(fmt::format("kubeconfig {} is not a YAML object; it should begin with `apiVersion: v1` "
-                                          "and `kind: Config`",
-                                          file.string()));
+      return invalid_argument(
+          fmt::format("kubeconfig {} is not a YAML object; it should begin with `apiVersion: v1` "
+                      "and `kind: Config`",
+                      file.string()));
     }
     merge_list(root, "clusters", "cluster", file, merged.clusters);
     merge_list(root, "users", "user", file, merged.users);
@@ -84,7 +85,8 @@ Status merge_file(const fs::path& file, Merged& merged) {
   return {};
 }
 
-// The value of `<name>-data` (base64), else of the file that `<name>` names, relative to the kubeconfig's folder.
+// The value of `<name>-data` (base64), else of the file that `<name>` names, relative to the kubeconfig's
+// folder.
 struct Material {
   std::string text;
   std::string file;
@@ -120,13 +122,15 @@ Result<ExecPlugin> exec_plugin(const YAML::Node& exec, const Entry& user, const 
   }
   if (plugin.api_version != "client.authentication.k8s.io/v1" &&
       plugin.api_version != "client.authentication.k8s.io/v1beta1") {
-    return bad(fmt::format("apiVersion \"{}\" is not client.authentication.k8s.io/v1 or v1beta1", plugin.api_version));
+    return bad(fmt::format("apiVersion \"{}\" is not client.authentication.k8s.io/v1 or v1beta1",
+                           plugin.api_version));
   }
   if (const YAML::Node args = exec["args"]; args && args.IsSequence()) {
     for (const YAML::Node& arg : args) plugin.arguments.push_back(arg.as<std::string>());
   }
   if (const YAML::Node env = exec["env"]; env && env.IsSequence()) {
-    for (const YAML::Node& pair : env) plugin.environment.emplace_back(text_at(pair, "name"), text_at(pair, "value"));
+    for (const YAML::Node& pair : env)
+      plugin.environment.emplace_back(text_at(pair, "name"), text_at(pair, "value"));
   }
   if (text_at(exec, "interactiveMode") == "Always") {
     return bad("interactiveMode Always needs a terminal, which is not offered; use IfAvailable or Never");
@@ -143,22 +147,24 @@ Result<ExecPlugin> exec_plugin(const YAML::Node& exec, const Entry& user, const 
 Result<std::shared_ptr<IdentitySource>> identity_of(const Entry& user, const ClusterConfig& cluster) {
   const YAML::Node& node = user.node;
   if (node["auth-provider"]) {
-    return invalid_argument(fmt::format("kubeconfig {}: users.user.auth-provider is no longer supported by Kubernetes; "
-                                        "use an exec plugin, a token or certificates",
-                                        user.file.string()));
+    return invalid_argument(
+        fmt::format("kubeconfig {}: users.user.auth-provider is no longer supported by Kubernetes; "
+                    "use an exec plugin, a token or certificates",
+                    user.file.string()));
   }
   for (const char* name : {"as", "as-uid", "as-groups", "as-user-extra"}) {
     if (node[name]) {
-      return invalid_argument(fmt::format("kubeconfig {}: users.user.{} (impersonation) is not supported; remove it",
-                                          user.file.string(), name));
+      return invalid_argument(
+          fmt::format("kubeconfig {}: users.user.{} (impersonation) is not supported; remove it",
+                      user.file.string(), name));
     }
   }
   Identity identity;
   MUSTER_ASSIGN(Material certificate, material(user, "client-certificate"));
   MUSTER_ASSIGN(Material key, material(user, "client-key"));
   if (certificate.text.empty() != key.text.empty()) {
-    return invalid_argument(fmt::format("kubeconfig {}: client-certificate and client-key must be given together",
-                                        user.file.string()));
+    return invalid_argument(fmt::format(
+        "kubeconfig {}: client-certificate and client-key must be given together", user.file.string()));
   }
   identity.client_certificate_pem = std::move(certificate.text);
   identity.client_key_pem = std::move(key.text);
@@ -182,14 +188,16 @@ Result<ClusterConfig> cluster_of(const Entry& entry) {
   cluster.server = text_at(entry.node, "server");
   while (!cluster.server.empty() && cluster.server.back() == '/') cluster.server.pop_back();
   if (!cluster.server.starts_with("https://") && !cluster.server.starts_with("http://")) {
-    return invalid_argument(fmt::format("kubeconfig {}: clusters.cluster.server \"{}\" is not a URL; it should look "
-                                        "like https://host:6443",
-                                        entry.file.string(), cluster.server));
+    return invalid_argument(
+        fmt::format("kubeconfig {}: clusters.cluster.server \"{}\" is not a URL; it should look "
+                    "like https://host:6443",
+                    entry.file.string(), cluster.server));
   }
   if (const std::string proxy = text_at(entry.node, "proxy-url"); !proxy.empty()) {
-    return invalid_argument(fmt::format("kubeconfig {}: clusters.cluster.proxy-url is not supported; connect directly "
-                                        "or through a tunnel",
-                                        entry.file.string()));
+    return invalid_argument(
+        fmt::format("kubeconfig {}: clusters.cluster.proxy-url is not supported; connect directly "
+                    "or through a tunnel",
+                    entry.file.string()));
   }
   cluster.insecure_skip_tls_verify = text_at(entry.node, "insecure-skip-tls-verify") == "true";
   cluster.tls_server_name = text_at(entry.node, "tls-server-name");
@@ -197,9 +205,10 @@ Result<ClusterConfig> cluster_of(const Entry& entry) {
   cluster.ca_pem = std::move(ca.text);
   cluster.ca_file = std::move(ca.file);
   if (cluster.insecure_skip_tls_verify && !cluster.ca_pem.empty()) {
-    return invalid_argument(fmt::format("kubeconfig {}: insecure-skip-tls-verify and certificate-authority exclude each "
-                                        "other; remove one",
-                                        entry.file.string()));
+    return invalid_argument(
+        fmt::format("kubeconfig {}: insecure-skip-tls-verify and certificate-authority exclude each "
+                    "other; remove one",
+                    entry.file.string()));
   }
   return cluster;
 }
@@ -212,7 +221,8 @@ const Entry* find(const std::map<std::string, Entry>& entries, const std::string
 Result<ClusterConfig> resolve(const Merged& merged, const std::string& wanted) {
   const std::string name = wanted.empty() ? merged.current_context : wanted;
   if (name.empty()) {
-    return invalid_argument(fmt::format("kubeconfig {} has no current-context; set one or name a context", merged.source));
+    return invalid_argument(
+        fmt::format("kubeconfig {} has no current-context; set one or name a context", merged.source));
   }
   const Entry* context = find(merged.contexts, name);
   if (context == nullptr) {
@@ -221,8 +231,9 @@ Result<ClusterConfig> resolve(const Merged& merged, const std::string& wanted) {
   const std::string cluster_name = text_at(context->node, "cluster");
   const Entry* cluster_entry = find(merged.clusters, cluster_name);
   if (cluster_entry == nullptr) {
-    return invalid_argument(fmt::format("kubeconfig {}: context \"{}\" names cluster \"{}\", which is not there",
-                                        merged.source, name, cluster_name));
+    return invalid_argument(
+        fmt::format("kubeconfig {}: context \"{}\" names cluster \"{}\", which is not there", merged.source,
+                    name, cluster_name));
   }
   MUSTER_ASSIGN(ClusterConfig config, cluster_of(*cluster_entry));
   config.source = merged.source;
@@ -270,10 +281,12 @@ Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options) {
     if (files.empty() && std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) return in_cluster_config();
     if (files.empty()) {
       const char* list = std::getenv("KUBECONFIG");
-      return not_found(list != nullptr && *list != '\0'
-                           ? fmt::format("none of the files in KUBECONFIG={} exists; correct it, or give --kubeconfig", list)
-                           : std::string("no cluster is configured: there is no --kubeconfig, no KUBECONFIG, no "
-                                         "~/.kube/config, and this is not a pod; give one of them"));
+      return not_found(
+          list != nullptr && *list != '\0'
+              ? fmt::format("none of the files in KUBECONFIG={} exists; correct it, or give --kubeconfig",
+                            list)
+              : std::string("no cluster is configured: there is no --kubeconfig, no KUBECONFIG, no "
+                            "~/.kube/config, and this is not a pod; give one of them"));
     }
   }
   Merged merged;
@@ -289,8 +302,9 @@ Result<ClusterConfig> in_cluster_config(const fs::path& folder) {
   const char* host = std::getenv("KUBERNETES_SERVICE_HOST");
   const char* port = std::getenv("KUBERNETES_SERVICE_PORT");
   if (host == nullptr || port == nullptr || *host == '\0' || *port == '\0') {
-    return not_found("KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is not a pod; give "
-                     "--kubeconfig");
+    return not_found(
+        "KUBERNETES_SERVICE_HOST and KUBERNETES_SERVICE_PORT are not set: this is not a pod; give "
+        "--kubeconfig");
   }
   ClusterConfig config;
   const std::string name = host;

@@ -1,4 +1,5 @@
-#pragma once  // kube/kube_config.h: which cluster to talk to and as whom: kubeconfig files or the pod's own account
+#pragma once  // kube/kube_config.h: which cluster to talk to and as whom: kubeconfig files or the pod's own
+              // account
 #include <filesystem>
 #include <memory>
 #include <string>
@@ -41,7 +42,8 @@ struct KubeConfigOptions {
 };
 
 // Errors name the file and what to do: kNotFound: no configuration anywhere, or the file is missing.
-// kPermissionDenied: unreadable. kInvalidArgument: not YAML, a missing context/cluster/user, unsupported fields.
+// kPermissionDenied: unreadable. kInvalidArgument: not YAML, a missing context/cluster/user, unsupported
+// fields.
 [[nodiscard]] Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options = {});
 
 // The service account of the pod that we run in; the folder is a parameter for tests.

@@ -20,7 +20,11 @@ prometheus::Histogram::BucketBoundaries duration_buckets() {
 }  // namespace
 
 QueueMetrics::QueueMetrics(prometheus::Registry& registry, const std::string& name)
-    : depth_(BuildGauge().Name("workqueue_depth").Help("Current depth of workqueue").Register(registry).Add(labels(name))),
+    : depth_(BuildGauge()
+                 .Name("workqueue_depth")
+                 .Help("Current depth of workqueue")
+                 .Register(registry)
+                 .Add(labels(name))),
       adds_(BuildCounter()
                 .Name("workqueue_adds_total")
                 .Help("Total number of adds handled by workqueue")
@@ -41,11 +45,13 @@ QueueMetrics::QueueMetrics(prometheus::Registry& registry, const std::string& na
                    .Help("Total number of retries handled by workqueue")
                    .Register(registry)
                    .Add(labels(name))),
-      unfinished_(BuildGauge()
-                      .Name("workqueue_unfinished_work_seconds")
-                      .Help("Seconds of work in progress that work_duration does not show yet; large values mean stuck")
-                      .Register(registry)
-                      .Add(labels(name))),
+      unfinished_(
+          BuildGauge()
+              .Name("workqueue_unfinished_work_seconds")
+              .Help(
+                  "Seconds of work in progress that work_duration does not show yet; large values mean stuck")
+              .Register(registry)
+              .Add(labels(name))),
       longest_(BuildGauge()
                    .Name("workqueue_longest_running_processor_seconds")
                    .Help("How many seconds the longest running processor of workqueue has been running")

@@ -1,4 +1,5 @@
-#pragma once  // kube/metrics.h: the series that controllers built on controller-runtime have, under the same names
+#pragma once  // kube/metrics.h: the series that controllers built on controller-runtime have, under the same
+              // names
 #include <prometheus/counter.h>
 #include <prometheus/family.h>
 #include <prometheus/gauge.h>

@@ -40,8 +40,9 @@ std::string url_encode(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);
-    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') || (byte >= '0' && byte <= '9') ||
-                       byte == '-' || byte == '.' || byte == '_' || byte == '~';
+    const bool plain = (byte >= 'a' && byte <= 'z') || (byte >= 'A' && byte <= 'Z') ||
+                       (byte >= '0' && byte <= '9') || byte == '-' || byte == '.' || byte == '_' ||
+                       byte == '~';
     if (plain) {
       out += c;
     } else {
@@ -95,7 +96,10 @@ HttpRequest log_request(std::string_view ns, std::string_view pod, const LogOpti
   if (options.follow) query.add("follow", "true");
   if (options.previous) query.add("previous", "true");
   if (options.tail_lines) query.add("tailLines", std::to_string(*options.tail_lines));
-  return {.method = "GET", .target = resource_path(kPods, ns, pod, "log") + query.text(), .headers = {}, .body = {}};
+  return {.method = "GET",
+          .target = resource_path(kPods, ns, pod, "log") + query.text(),
+          .headers = {},
+          .body = {}};
 }
 
 std::string_view content_type(PatchType type) {

@@ -24,8 +24,8 @@ inline const Resource kPods{"", "v1", "pods", true, "Pod"};
 inline const Resource kServices{"", "v1", "services", true, "Service"};
 inline const Resource kEvents{"", "v1", "events", true, "Event"};
 inline const Resource kNamespaces{"", "v1", "namespaces", false, "Namespace"};
-inline const Resource kCustomResourceDefinitions{"apiextensions.k8s.io", "v1", "customresourcedefinitions", false,
-                                                 "CustomResourceDefinition"};
+inline const Resource kCustomResourceDefinitions{"apiextensions.k8s.io", "v1", "customresourcedefinitions",
+                                                 false, "CustomResourceDefinition"};
 inline const Resource kDistributedJobs{"muster.dev", "v1alpha1", "distributedjobs", true, "DistributedJob"};
 inline const Resource kFederatedRounds{"muster.dev", "v1alpha1", "federatedrounds", true, "FederatedRound"};
 
@@ -51,7 +51,7 @@ struct WatchOptions {
 struct PatchOptions {
   std::string subresource{};    // "status", "scale" or empty
   std::string field_manager{};  // required for kApply
-  bool force = false;         // kApply: take fields from other managers
+  bool force = false;           // kApply: take fields from other managers
 };
 
 struct DeleteOptions {
@@ -73,11 +73,13 @@ struct LogOptions {
 
 // "/apis/muster.dev/v1alpha1/namespaces/team/distributedjobs/x/status"; empty `ns`: all namespaces; empty
 // `name`: the collection.
-[[nodiscard]] std::string resource_path(const Resource& resource, std::string_view ns, std::string_view name = {},
-                                        std::string_view subresource = {});
+[[nodiscard]] std::string resource_path(const Resource& resource, std::string_view ns,
+                                        std::string_view name = {}, std::string_view subresource = {});
 
-[[nodiscard]] HttpRequest list_request(const Resource& resource, std::string_view ns, const ListOptions& options);
-[[nodiscard]] HttpRequest watch_request(const Resource& resource, std::string_view ns, const WatchOptions& options);
+[[nodiscard]] HttpRequest list_request(const Resource& resource, std::string_view ns,
+                                       const ListOptions& options);
+[[nodiscard]] HttpRequest watch_request(const Resource& resource, std::string_view ns,
+                                        const WatchOptions& options);
 [[nodiscard]] HttpRequest log_request(std::string_view ns, std::string_view pod, const LogOptions& options);
 [[nodiscard]] std::string_view content_type(PatchType type);
 

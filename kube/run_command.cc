@@ -54,8 +54,8 @@ Result<pid_t> spawn(const Command& command, int out) {
   posix_spawnattr_setsigmask(&attributes, &none);  // ours may block SIGTERM
   posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK);
   pid_t pid = -1;
-  const int error = posix_spawnp(&pid, command.program.c_str(), &actions, &attributes, pointers(arguments).data(),
-                                 pointers(environment).data());
+  const int error = posix_spawnp(&pid, command.program.c_str(), &actions, &attributes,
+                                 pointers(arguments).data(), pointers(environment).data());
   posix_spawnattr_destroy(&attributes);
   posix_spawn_file_actions_destroy(&actions);
   if (error != 0) return not_found(fmt::format("cannot run {}: {}", command.program, std::strerror(error)));
@@ -67,7 +67,8 @@ Result<std::string> read_all(int in, const Command& command, Deadline deadline) 
   std::string output;
   std::array<char, 4096> buffer{};
   while (true) {
-    const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
+    const auto left =
+        std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd waiting{.fd = in, .events = POLLIN, .revents = 0};
     if (left.count() <= 0 || poll(&waiting, 1, static_cast<int>(left.count())) == 0) {
       return deadline_exceeded(fmt::format("did not end within {} s", command.timeout.count() / 1000));

@@ -1,4 +1,5 @@
-#pragma once  // kube/sink_buffer.h: a cpprestsdk stream buffer that hands bytes on instead of keeping them; private
+#pragma once  // kube/sink_buffer.h: a cpprestsdk stream buffer that hands bytes on instead of keeping them;
+              // private
 #include <cpprest/astreambuf.h>
 #include <cpprest/streams.h>
 
@@ -10,8 +11,8 @@
 
 namespace muster::kube {
 
-// Write-only; the library's own buffers grow without bound when nobody reads. A consumer that returns false breaks the
-// transfer, which makes the library close the connection.
+// Write-only; the library's own buffers grow without bound when nobody reads. A consumer that returns false
+// breaks the transfer, which makes the library close the connection.
 class SinkBuffer final : public concurrency::streams::details::streambuf_state_manager<std::uint8_t> {
  public:
   using Consumer = std::function<bool(std::string_view)>;

@@ -19,11 +19,12 @@ std::optional<WatchEvent::Type> type_of(const std::string& name) {
 
 }  // namespace
 
-Result<bool> WatchDecoder::line(std::string_view text, const std::function<bool(WatchEvent)>& on_event) const {
+Result<bool> WatchDecoder::line(std::string_view text,
+                                const std::function<bool(WatchEvent)>& on_event) const {
   if (text.find_first_not_of(" \t\r") == std::string_view::npos) return true;
   Json value = Json::parse(text, nullptr, false);
-  if (!value.is_object() || !value.contains("type") || !value["type"].is_string() || !value.contains("object") ||
-      !value["object"].is_object()) {
+  if (!value.is_object() || !value.contains("type") || !value["type"].is_string() ||
+      !value.contains("object") || !value["object"].is_object()) {
     return data_loss(fmt::format("the server sent a watch event that is not {{\"type\", \"object\"}}: {:.80}",
                                  std::string(text.substr(0, 80))));
   }

@@ -8,8 +8,8 @@
 namespace muster::kube {
 namespace {
 
-constexpr std::chrono::minutes kHealthyAfter{2};    // client-go: then the backoff starts over
-constexpr std::chrono::seconds kSuspiciousEnd{1};   // a watch that ends sooner and empty is an error
+constexpr std::chrono::minutes kHealthyAfter{2};   // client-go: then the backoff starts over
+constexpr std::chrono::seconds kSuspiciousEnd{1};  // a watch that ends sooner and empty is an error
 
 std::string version_of(const Json& object) {
   const auto metadata = object.find("metadata");
@@ -32,7 +32,8 @@ std::vector<WatcherEffect> Watcher::start() {
 }
 
 std::vector<WatcherEffect> Watcher::step(WatcherEvent event, Instant now) {
-  return std::visit([&](auto&& what) { return on(std::forward<decltype(what)>(what), now); }, std::move(event));
+  return std::visit([&](auto&& what) { return on(std::forward<decltype(what)>(what), now); },
+                    std::move(event));
 }
 
 // The first list takes any version the server has at hand; later ones nothing older than what we have seen.
@@ -51,7 +52,7 @@ void Watcher::open_watch(Effects& effects, Instant now) {
   const auto span = static_cast<std::uint64_t>(options_.watch_timeout_min.count());
   const auto extra = static_cast<std::int64_t>(random_.below(span + 1));
   effects.emplace_back(WatchNext{.resource_version = version_,
-                              .timeout = options_.watch_timeout_min + std::chrono::seconds(extra)});
+                                 .timeout = options_.watch_timeout_min + std::chrono::seconds(extra)});
 }
 
 void Watcher::wait_then(State next, Effects& effects) {
@@ -93,7 +94,8 @@ Watcher::Effects Watcher::on(EventSeen seen, Instant) {
   if (state_ != State::kWatching) return {};
   Effects effects;
   if (seen.event.type == WatchEvent::Type::kError) {
-    stream_error_ = to_error(parse_api_status(seen.event.object));  // judged when the stream ends, which is now
+    stream_error_ =
+        to_error(parse_api_status(seen.event.object));  // judged when the stream ends, which is now
     return effects;
   }
   ++events_in_watch_;
@@ -122,7 +124,8 @@ Watcher::Effects Watcher::on(const WatchEnded& end, Instant now) {
     }
     return effects;
   }
-  if (error && error->code == Code::kDeadlineExceeded && now - watch_since_ >= kSuspiciousEnd) {  // the silent link: nothing was lost, open it again
+  if (error && error->code == Code::kDeadlineExceeded &&
+      now - watch_since_ >= kSuspiciousEnd) {  // the silent link: nothing was lost, open it again
     effects.emplace_back(Problem{error->in("watch")});
     open_watch(effects, now);
     return effects;

@@ -18,31 +18,54 @@ struct PageListed {
   std::string resource_version;
   std::string continue_token;
 };
-struct ListFailed { Error error; };
-struct EventSeen { WatchEvent event; };
-struct WatchEnded { std::optional<Error> error; };  // none: the server closed it in good order
+struct ListFailed {
+  Error error;
+};
+struct EventSeen {
+  WatchEvent event;
+};
+struct WatchEnded {
+  std::optional<Error> error;
+};  // none: the server closed it in good order
 struct WaitOver {};
 using WatcherEvent = std::variant<PageListed, ListFailed, EventSeen, WatchEnded, WaitOver>;
 
 // --- what to do; the last effect of a step, if any, is the next request or wait ---
-struct ListNext { std::string continue_token; std::string resource_version; };
-struct WatchNext { std::string resource_version; std::chrono::seconds timeout; };
-struct WaitFor { std::chrono::milliseconds delay; };
-struct Replace { std::vector<Json> objects; };  // the whole world, from a complete list
-struct Upsert { Json object; };
-struct Remove { Json object; };
-struct Problem { Error error; };  // for the log
+struct ListNext {
+  std::string continue_token;
+  std::string resource_version;
+};
+struct WatchNext {
+  std::string resource_version;
+  std::chrono::seconds timeout;
+};
+struct WaitFor {
+  std::chrono::milliseconds delay;
+};
+struct Replace {
+  std::vector<Json> objects;
+};  // the whole world, from a complete list
+struct Upsert {
+  Json object;
+};
+struct Remove {
+  Json object;
+};
+struct Problem {
+  Error error;
+};  // for the log
 using WatcherEffect = std::variant<ListNext, WatchNext, WaitFor, Replace, Upsert, Remove, Problem>;
 
-// Follows one collection as client-go's reflector does. Not thread-safe; the same seed and events give the same effects.
-// A 410, as an HTTP status or an ERROR event, lists again at the last version, and if that is refused too, at the newest.
-// Connection errors and 429 open the watch again without a list. Waits grow 0.8 s .. 30 s with jitter and fall back after
-// two healthy minutes.
+// Follows one collection as client-go's reflector does. Not thread-safe; the same seed and events give the
+// same effects. A 410, as an HTTP status or an ERROR event, lists again at the last version, and if that is
+// refused too, at the newest. Connection errors and 429 open the watch again without a list. Waits grow 0.8 s
+// .. 30 s with jitter and fall back after two healthy minutes.
 class Watcher {
  public:
   struct Options {
     BackoffOptions backoff;
-    std::chrono::seconds watch_timeout_min{300};  // each watch asks for min .. 2 min, so that they do not end together
+    std::chrono::seconds watch_timeout_min{
+        300};  // each watch asks for min .. 2 min, so that they do not end together
     std::uint64_t seed = 1;
   };
   explicit Watcher(Options options);

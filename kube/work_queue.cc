@@ -50,7 +50,8 @@ std::chrono::milliseconds WorkQueue::add_rate_limited(const std::string& key) {
   {
     const std::lock_guard lock(mutex_);
     const int failures = failures_[key]++;
-    const auto doubled = options_.first_delay.count() * (std::int64_t{1} << std::min(failures, kDoublingsMax));
+    const auto doubled =
+        options_.first_delay.count() * (std::int64_t{1} << std::min(failures, kDoublingsMax));
     delay = std::min(std::chrono::milliseconds(doubled), options_.max_delay);
     if (options_.observer != nullptr) options_.observer->retried();
   }
@@ -87,7 +88,9 @@ std::optional<std::string> WorkQueue::take(const std::stop_token& stop) {
     if (shut_down_ || stop.stop_requested()) return std::nullopt;
     const auto next = promote();
     if (!ready_.empty()) break;
-    const auto woken = [&] { return shut_down_ || !ready_.empty() || (!delayed_.empty() && next != delayed_.begin()->first); };
+    const auto woken = [&] {
+      return shut_down_ || !ready_.empty() || (!delayed_.empty() && next != delayed_.begin()->first);
+    };
     if (next) {
       changed_.wait_until(lock, stop, *next, woken);
     } else {

@@ -1,4 +1,5 @@
-#pragma once  // kube/work_queue.h: keys to reconcile: each once while it waits, never in two workers at the same time
+#pragma once  // kube/work_queue.h: keys to reconcile: each once while it waits, never in two workers at the
+              // same time
 #include <chrono>
 #include <condition_variable>
 #include <deque>
@@ -15,7 +16,8 @@
 
 namespace muster::kube {
 
-// What a queue tells about itself; metrics.h turns it into Prometheus series. Called under the queue's lock: be quick.
+// What a queue tells about itself; metrics.h turns it into Prometheus series. Called under the queue's lock:
+// be quick.
 class QueueObserver {
  public:
   virtual ~QueueObserver() = default;
@@ -51,7 +53,10 @@ class WorkQueue {  // thread-safe
   [[nodiscard]] int failures(const std::string& key) const;
   // For tests with a clock of their own: moves due keys into the queue; returns the next due time.
   std::optional<Instant> advance();
-  struct Unfinished { double sum_seconds = 0; double longest_seconds = 0; };
+  struct Unfinished {
+    double sum_seconds = 0;
+    double longest_seconds = 0;
+  };
   [[nodiscard]] Unfinished unfinished() const;
 
  private:

@@ -1,14 +1,15 @@
-// bench/operator/operator_bench.cc: manifest applied -> all pods created, for 1, 10 and 100 jobs, and the operator's memory
-#include <CLI/CLI.hpp>
+// bench/operator/operator_bench.cc: manifest applied -> all pods created, for 1, 10 and 100 jobs, and the
+// operator's memory
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
+#include <CLI/CLI.hpp>
 
 #include <algorithm>
-#include <csignal>
 #include <condition_variable>
+#include <csignal>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -86,7 +87,8 @@ class PodTimes {
   steady_clock::time_point wait(const std::string& job) {
     std::unique_lock lock(mutex_);
     if (!changed_.wait_for(lock, kPatience, [&] { return pods_[job].first >= kPodsAJob; })) {
-      die(fmt::format("job {} has {} of {} pods after {} s", job, pods_[job].first, kPodsAJob, kPatience.count()));
+      die(fmt::format("job {} has {} of {} pods after {} s", job, pods_[job].first, kPodsAJob,
+                      kPatience.count()));
     }
     return pods_[job].second;
   }
@@ -106,7 +108,8 @@ Json manifest(const std::string& name) {
              {{"replicas", kPodsAJob},
               {"template",
                {{"spec",
-                 {{"containers", {{{"name", "worker"}, {"image", "debian:12"}, {"command", {"sleep", "60"}}}}}}}}}}}}}};
+                 {{"containers",
+                   {{{"name", "worker"}, {"image", "debian:12"}, {"command", {"sleep", "60"}}}}}}}}}}}}}};
 }
 
 double percentile(std::vector<double> values, double p) {
@@ -131,10 +134,12 @@ void round_of(kube::Client& client, PodTimes& times, int jobs, const OperatorPro
       milliseconds.push_back(std::chrono::duration<double, std::milli>(times.wait(name) - since).count());
     }
   }
-  fmt::print("{:5} jobs x {} pods: p50 {:8.1f} ms  p99 {:8.1f} ms   operator: RSS {:.1f} MiB (anonymous {:.1f}), {} threads\n",
-             jobs, kPodsAJob, percentile(milliseconds, 0.5), percentile(milliseconds, 0.99),
-             static_cast<double>(process.status_kib("VmRSS")) / 1024,
-             static_cast<double>(process.status_kib("RssAnon")) / 1024, process.status_kib("Threads"));
+  fmt::print(
+      "{:5} jobs x {} pods: p50 {:8.1f} ms  p99 {:8.1f} ms   operator: RSS {:.1f} MiB (anonymous {:.1f}), {} "
+      "threads\n",
+      jobs, kPodsAJob, percentile(milliseconds, 0.5), percentile(milliseconds, 0.99),
+      static_cast<double>(process.status_kib("VmRSS")) / 1024,
+      static_cast<double>(process.status_kib("RssAnon")) / 1024, process.status_kib("Threads"));
   for (const std::string& name : names) {
     static_cast<void>(client.remove(kube::kDistributedJobs, "default", name,
                                     {.propagation = kube::Propagation::kBackground}));
@@ -172,7 +177,8 @@ void run(const std::string& kubeconfig, const std::string& binary) {
 
 int main(int argc, char** argv) {
   std::string kubeconfig;
-  std::string binary = (std::filesystem::canonical("/proc/self/exe").parent_path() / "muster-operator").string();
+  std::string binary =
+      (std::filesystem::canonical("/proc/self/exe").parent_path() / "muster-operator").string();
   CLI::App app("operator_bench: manifest applied -> all pods created, and the operator's memory");
   app.add_option("--kubeconfig", kubeconfig, "measure against this cluster; no other operator may run there");
   app.add_option("--operator", binary, "the operator's binary")->capture_default_str();

@@ -6,7 +6,7 @@
 namespace muster {
 
 // Call once, first thing in main. `component`: "operator", "worker", ... Level from MUSTER_LOG
-// (debug, info, warn, error; default info). Then use spdlog::info("...", ...) and friends.
-void init_log(std::string_view component);
+// (debug, info, warning, error). Then use spdlog::info("...", ...) and friends.
+void init_log(std::string_view component, std::string_view default_level = "info");
 
 }  // namespace muster

@@ -151,9 +151,10 @@ Status validate(const Federation& federation) {
         "IID, "
         "LabelShards or Dirichlet");
   }
-  if (natural && federation.training.dataset.synthetic.devices < federation.clients) {
+  if (natural && federation.training.dataset.synthetic.devices != federation.clients) {
     return invalid_argument(
-        fmt::format("spec.training.dataset.synthetic.devices: {} is less than spec.clients.count {}",
+        fmt::format("spec.training.dataset.synthetic.devices: {} must equal spec.clients.count {}: each "
+                    "device is a client",
                     federation.training.dataset.synthetic.devices, federation.clients));
   }
   return {};

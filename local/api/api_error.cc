@@ -64,7 +64,8 @@ std::string go_value(const Json& value) {
     case Json::value_t::object: {
       std::string text;
       for (const auto& [name, member] : value.items())
-        text += (text.empty() ? "" : ", ") + go_quote(name) + ":" + (member.is_null() ? "interface {}(nil)" : go_value(member));
+        text += (text.empty() ? "" : ", ") + go_quote(name) + ":" +
+                (member.is_null() ? "interface {}(nil)" : go_value(member));
       return "map[string]interface {}{" + text + "}";
     }
     case Json::value_t::array: {
@@ -87,7 +88,8 @@ FieldError FieldError::invalid(std::string field, const Json& value, std::string
   return {"FieldValueInvalid", std::move(field), with_detail("Invalid value: " + go_value(value), detail)};
 }
 FieldError FieldError::type_invalid(std::string field, const Json& value, std::string_view detail) {
-  return {"FieldValueTypeInvalid", std::move(field), with_detail("Invalid value: " + go_value(value), detail)};
+  return {"FieldValueTypeInvalid", std::move(field),
+          with_detail("Invalid value: " + go_value(value), detail)};
 }
 FieldError FieldError::not_supported(std::string field, const Json& value,
                                      const std::vector<std::string>& supported) {
@@ -105,7 +107,8 @@ FieldError FieldError::not_found(std::string field, const Json& value) {
   return {"FieldValueNotFound", std::move(field), "Not found: " + go_value(value)};
 }
 FieldError FieldError::too_long(std::string field, std::int64_t bytes_max) {
-  return {"FieldValueTooLong", std::move(field), fmt::format("Too long: may not be more than {} bytes", bytes_max)};
+  return {"FieldValueTooLong", std::move(field),
+          fmt::format("Too long: may not be more than {} bytes", bytes_max)};
 }
 FieldError FieldError::too_many(std::string field, std::size_t count, std::int64_t items_max) {
   return {"FieldValueTooMany", std::move(field),
@@ -113,7 +116,7 @@ FieldError FieldError::too_many(std::string field, std::size_t count, std::int64
 }
 
 Json ApiError::status() const {
-  Json status{{"kind", "Status"},     {"apiVersion", "v1"}, {"metadata", Json::object()},
+  Json status{{"kind", "Status"},    {"apiVersion", "v1"}, {"metadata", Json::object()},
               {"status", "Failure"}, {"message", message}, {"code", code}};
   if (!reason.empty()) status["reason"] = reason;
   if (!details.is_null()) status["details"] = details;
@@ -123,7 +126,11 @@ Json ApiError::status() const {
 
 Error ApiError::error() const {
   switch (code) {
-    case 400: case 405: case 406: case 415: case 422: return invalid_argument(message);
+    case 400:
+    case 405:
+    case 406:
+    case 415:
+    case 422: return invalid_argument(message);
     case 401: return {Code::kUnauthenticated, message};
     case 403: return {Code::kPermissionDenied, message};
     case 404: return muster::not_found(message);
@@ -136,7 +143,8 @@ Error ApiError::error() const {
 }
 
 ApiError ApiError::not_found(std::string_view resource, std::string_view name) {
-  return {404, "NotFound", fmt::format("{} {} not found", resource, go_quote(name)), details_of(resource, name)};
+  return {404, "NotFound", fmt::format("{} {} not found", resource, go_quote(name)),
+          details_of(resource, name)};
 }
 ApiError ApiError::no_such_path() {
   return {404, "NotFound", "the server could not find the requested resource", Json::object()};
@@ -165,7 +173,8 @@ ApiError ApiError::invalid(std::string_view group_kind, std::string_view name, c
   }
   std::string text = fmt::format("{}", fmt::join(messages, ", "));
   if (messages.size() > 1) text = "[" + text + "]";
-  return {422, "Invalid", fmt::format("{} {} is invalid: {}", group_kind, go_quote(name), text), std::move(details)};
+  return {422, "Invalid", fmt::format("{} {} is invalid: {}", group_kind, go_quote(name), text),
+          std::move(details)};
 }
 ApiError ApiError::plain_invalid(std::string message) { return {422, "Invalid", std::move(message), {}}; }
 ApiError ApiError::method_not_allowed() {
@@ -173,8 +182,10 @@ ApiError ApiError::method_not_allowed() {
           Json::object()};
 }
 ApiError ApiError::unsupported_media_type(std::string_view accepted) {
-  return {415, "UnsupportedMediaType",
-          fmt::format("the body of the request was in an unknown format - accepted media types include: {}", accepted),
+  return {415,
+          "UnsupportedMediaType",
+          fmt::format("the body of the request was in an unknown format - accepted media types include: {}",
+                      accepted),
           {}};
 }
 ApiError ApiError::expired(std::string message) { return {410, "Expired", std::move(message), {}}; }

@@ -20,7 +20,8 @@ struct FieldError {
   static FieldError required(std::string field, std::string_view detail = "");
   static FieldError invalid(std::string field, const Json& value, std::string_view detail);
   static FieldError type_invalid(std::string field, const Json& value, std::string_view detail);
-  static FieldError not_supported(std::string field, const Json& value, const std::vector<std::string>& supported);
+  static FieldError not_supported(std::string field, const Json& value,
+                                  const std::vector<std::string>& supported);
   static FieldError duplicate(std::string field, const Json& value);
   static FieldError forbidden(std::string field, std::string_view detail);
   static FieldError not_found(std::string field, const Json& value);
@@ -65,10 +66,8 @@ class [[nodiscard]] ApiResult : public tl::expected<T, ApiError> {
 
  public:
   using Base::Base;
-  ApiResult(ApiError error) : Base(tl::make_unexpected(std::move(error))) {}  // NOLINT: implicit by design
-  ApiResult(T value)
-    requires(!std::is_void_v<T>)
-      : Base(std::move(value)) {}  // NOLINT: implicit by design
+  ApiResult(ApiError error) : Base(tl::make_unexpected(std::move(error))) {}   // NOLINT: implicit by design
+  ApiResult(T value) requires(!std::is_void_v<T>) : Base(std::move(value)) {}  // NOLINT: implicit by design
 };
 template <>
 class [[nodiscard]] ApiResult<void> : public tl::expected<void, ApiError> {

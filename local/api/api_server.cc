@@ -26,7 +26,8 @@ Status prepare_folder(const std::filesystem::path& folder) {
   std::filesystem::create_directories(folder, problem);
   if (!problem) std::filesystem::permissions(folder, std::filesystem::perms::owner_all, problem);
   if (problem)
-    return Error{Code::kPermissionDenied, fmt::format("cannot make the folder {}: {}", folder.string(), problem.message())};
+    return Error{Code::kPermissionDenied,
+                 fmt::format("cannot make the folder {}: {}", folder.string(), problem.message())};
   return {};
 }
 
@@ -67,7 +68,8 @@ ApiServer::~ApiServer() { stop(); }
 
 Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
   if (!is_loopback(options.ip))
-    return invalid_argument(fmt::format("the API server listens on loopback addresses only (127.x.y.z), not on {}", options.ip));
+    return invalid_argument(
+        fmt::format("the API server listens on loopback addresses only (127.x.y.z), not on {}", options.ip));
   MUSTER_TRY(prepare_folder(options.folder));
   MUSTER_ASSIGN(std::string token, make_token());
   MUSTER_ASSIGN(const Certificate certificate, make_certificate(options.ip));
@@ -76,9 +78,11 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
   impl->controllers.start();
   impl->api.attach_logs(impl->options.logs);
   MUSTER_TRY(impl->install_crds());
-  MUSTER_ASSIGN(impl->listener, HttpListener::open(impl->api, impl->options.ip, impl->options.port, certificate));
+  MUSTER_ASSIGN(impl->listener,
+                HttpListener::open(impl->api, impl->options.ip, impl->options.port, certificate));
   impl->url = fmt::format("https://{}:{}", impl->options.ip, impl->listener->port());
-  MUSTER_TRY(write_private_file(impl->options.folder / "kubeconfig", make_kubeconfig(impl->url, certificate.certificate_pem, token)));
+  MUSTER_TRY(write_private_file(impl->options.folder / "kubeconfig",
+                                make_kubeconfig(impl->url, certificate.certificate_pem, token)));
   return std::unique_ptr<ApiServer>(new ApiServer(std::move(impl)));
 }
 

@@ -16,12 +16,13 @@ namespace muster::local {
 class ApiServer {  // thread-safe
  public:
   struct Options {
-    std::string ip = "127.0.0.1";  // loopback addresses only
-    int port = 0;                  // 0: a free one
-    std::filesystem::path folder;  // certificate and kubeconfig go there; created with mode 0700
+    std::string ip = "127.0.0.1";   // loopback addresses only
+    int port = 0;                   // 0: a free one
+    std::filesystem::path folder;   // certificate and kubeconfig go there; created with mode 0700
     std::vector<std::string> crds;  // YAML texts, each with one or more CustomResourceDefinitions
-    LogSource* logs = nullptr;      // outlives the server; null: pods have no logs (attach_logs() gives them later)
-    FaultScript faults;             // for tests; empty in normal use
+    LogSource* logs =
+        nullptr;         // outlives the server; null: pods have no logs (attach_logs() gives them later)
+    FaultScript faults;  // for tests; empty in normal use
     std::chrono::seconds event_lifetime{3600};
   };
 

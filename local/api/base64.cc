@@ -14,7 +14,9 @@ std::string base64_encode(std::string_view bytes) {
   std::string text;
   text.reserve((bytes.size() + 2) / 3 * 4);
   for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const auto at = [&](std::size_t k) { return k < bytes.size() ? static_cast<std::uint8_t>(bytes[k]) : 0U; };
+    const auto at = [&](std::size_t k) {
+      return k < bytes.size() ? static_cast<std::uint8_t>(bytes[k]) : 0U;
+    };
     const std::uint32_t group = at(i) << 16 | at(i + 1) << 8 | at(i + 2);
     text += kAlphabet[group >> 18];
     text += kAlphabet[group >> 12 & 63];

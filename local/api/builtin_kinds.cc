@@ -61,8 +61,8 @@ constexpr Row kRows[] = {
     {"storage.k8s.io/v1", "StorageClass", "storageclasses", "sc", "", "c"},
     {"admissionregistration.k8s.io/v1", "MutatingWebhookConfiguration", "mutatingwebhookconfigurations", "",
      "api-extensions", "cg"},
-    {"admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations", "",
-     "api-extensions", "cg"},
+    {"admissionregistration.k8s.io/v1", "ValidatingWebhookConfiguration", "validatingwebhookconfigurations",
+     "", "api-extensions", "cg"},
     {"apiextensions.k8s.io/v1", "CustomResourceDefinition", "customresourcedefinitions", "crd,crds",
      "api-extensions", "csg"},
     {"scheduling.k8s.io/v1", "PriorityClass", "priorityclasses", "pc", "", "cg"},
@@ -86,17 +86,29 @@ std::string lower(std::string text) {
 
 void add_selectable_fields(Kind& kind) {
   if (kind.plural == "pods")
-    kind.selectable_fields = {".spec.nodeName",  ".spec.restartPolicy",      ".spec.schedulerName",
-                              ".status.phase",   ".spec.serviceAccountName", ".status.podIP",
-                              ".status.podIPs",  ".status.nominatedNodeName", ".spec.hostNetwork"};
+    kind.selectable_fields = {".spec.nodeName", ".spec.restartPolicy",       ".spec.schedulerName",
+                              ".status.phase",  ".spec.serviceAccountName",  ".status.podIP",
+                              ".status.podIPs", ".status.nominatedNodeName", ".spec.hostNetwork"};
   else if (kind.plural == "events" && kind.group.empty())
-    kind.selectable_fields = {".involvedObject.kind", ".involvedObject.namespace", ".involvedObject.name",
-                              ".involvedObject.uid", ".involvedObject.apiVersion",
-                              ".involvedObject.resourceVersion", ".involvedObject.fieldPath",
-                              ".reason", ".reportingComponent", ".source", ".type"};
+    kind.selectable_fields = {".involvedObject.kind",
+                              ".involvedObject.namespace",
+                              ".involvedObject.name",
+                              ".involvedObject.uid",
+                              ".involvedObject.apiVersion",
+                              ".involvedObject.resourceVersion",
+                              ".involvedObject.fieldPath",
+                              ".reason",
+                              ".reportingComponent",
+                              ".source",
+                              ".type"};
   else if (kind.plural == "events")
-    kind.selectable_fields = {".regarding.kind", ".regarding.namespace", ".regarding.name", ".regarding.uid",
-                              ".reason", ".reportingController", ".type"};
+    kind.selectable_fields = {".regarding.kind",
+                              ".regarding.namespace",
+                              ".regarding.name",
+                              ".regarding.uid",
+                              ".reason",
+                              ".reportingController",
+                              ".type"};
   else if (kind.plural == "namespaces")
     kind.selectable_fields = {".status.phase"};
   else if (kind.plural == "nodes")
@@ -131,8 +143,8 @@ KindPtr make_kind(const Row& row) {
   kind->create_only = has('r');
   if (has('S')) kind->scale = ScalePaths{".spec.replicas", ".status.replicas", ""};
   kind->verbs = kind->create_only ? std::vector<std::string>{"create"}
-                                  : std::vector<std::string>{"create", "delete", "deletecollection", "get", "list",
-                                                             "patch", "update", "watch"};
+                                  : std::vector<std::string>{"create", "delete", "deletecollection", "get",
+                                                             "list",   "patch",  "update",           "watch"};
   if (kind->plural == "namespaces") std::erase(kind->verbs, "deletecollection");
   kind->schema = builtin_type(row.type != nullptr ? row.type : row.kind);
   add_selectable_fields(*kind);

@@ -29,7 +29,8 @@ void canonical_quantities(Json& value, const Schema& schema) {
 // Empty maps and lists of optional fields are not written back by the real server.
 void drop_empty(Json& object, std::initializer_list<const char*> names) {
   for (const char* name : names)
-    if (const auto it = object.find(name); it != object.end() && it->is_structured() && it->empty()) object.erase(it);
+    if (const auto it = object.find(name); it != object.end() && it->is_structured() && it->empty())
+      object.erase(it);
 }
 
 void default_probe(Json& container, const char* name) {
@@ -61,7 +62,8 @@ void default_container(Json& container) {
   for (Json& env : container.contains("env") ? container["env"] : (container["env"] = Json::array()))
     if (env.is_object() && env.contains("valueFrom") && env["valueFrom"].contains("fieldRef"))
       set_default(env["valueFrom"]["fieldRef"], "apiVersion", "v1");
-  for (const char* probe : {"livenessProbe", "readinessProbe", "startupProbe"}) default_probe(container, probe);
+  for (const char* probe : {"livenessProbe", "readinessProbe", "startupProbe"})
+    default_probe(container, probe);
   drop_empty(container, {"ports", "env", "command", "args", "volumeMounts", "envFrom"});
   Json& resources = container["resources"];
   if (resources.contains("limits") && resources["limits"].is_object()) {  // requests follow limits
@@ -75,7 +77,8 @@ void default_container(Json& container) {
 void default_volume(Json& volume) {
   for (const char* kind : {"secret", "configMap", "downwardAPI", "projected"})
     if (volume.contains(kind) && volume[kind].is_object()) set_default(volume[kind], "defaultMode", 420);
-  if (volume.contains("hostPath") && volume["hostPath"].is_object()) set_default(volume["hostPath"], "type", "");
+  if (volume.contains("hostPath") && volume["hostPath"].is_object())
+    set_default(volume["hostPath"], "type", "");
   if (volume.size() == 1) volume["emptyDir"] = Json::object();
 }
 
@@ -99,7 +102,9 @@ void default_pod_spec(Json& spec, bool pod) {
 void default_pod(Json& pod) {
   Json& spec = pod["spec"];
   default_pod_spec(spec, true);
-  if (text_of(spec, "serviceAccountName").empty()) spec["serviceAccountName"] = text_of(spec, "serviceAccount").empty() ? "default" : text_of(spec, "serviceAccount");
+  if (text_of(spec, "serviceAccountName").empty())
+    spec["serviceAccountName"] =
+        text_of(spec, "serviceAccount").empty() ? "default" : text_of(spec, "serviceAccount");
   spec["serviceAccount"] = spec["serviceAccountName"];
   set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
   set_default(spec, "priority", 0);
@@ -109,7 +114,8 @@ void default_pod(Json& pod) {
     bool there = false;
     for (const Json& each : tolerations) there = there || text_of(each, "key") == key;
     if (!there)
-      tolerations.push_back(Json{{"effect", "NoExecute"}, {"key", key}, {"operator", "Exists"}, {"tolerationSeconds", 300}});
+      tolerations.push_back(
+          Json{{"effect", "NoExecute"}, {"key", key}, {"operator", "Exists"}, {"tolerationSeconds", 300}});
   }
 }
 
@@ -130,7 +136,9 @@ void default_service(Json& service) {
     for (Json& port : spec["ports"]) {
       if (!port.is_object()) continue;
       set_default(port, "protocol", "TCP");
-      if (port.contains("port") && (!port.contains("targetPort") || port["targetPort"] == "" || port["targetPort"] == 0)) port["targetPort"] = port["port"];
+      if (port.contains("port") &&
+          (!port.contains("targetPort") || port["targetPort"] == "" || port["targetPort"] == 0))
+        port["targetPort"] = port["port"];
     }
 }
 
@@ -169,11 +177,15 @@ void default_workload(const Kind& kind, Json& object) {
     set_default(spec, "suspend", false);
     set_default(spec, "successfulJobsHistoryLimit", 3);
     set_default(spec, "failedJobsHistoryLimit", 1);
-    if (!spec.contains("jobTemplate") || !spec["jobTemplate"].is_object() || !spec["jobTemplate"].contains("spec")) return;
+    if (!spec.contains("jobTemplate") || !spec["jobTemplate"].is_object() ||
+        !spec["jobTemplate"].contains("spec"))
+      return;
     holder = &spec["jobTemplate"]["spec"];
   }
   if (kind.kind == "Deployment") {
-    set_default(spec, "strategy", Json{{"type", "RollingUpdate"}, {"rollingUpdate", Json{{"maxSurge", "25%"}, {"maxUnavailable", "25%"}}}});
+    set_default(spec, "strategy",
+                Json{{"type", "RollingUpdate"},
+                     {"rollingUpdate", Json{{"maxSurge", "25%"}, {"maxUnavailable", "25%"}}}});
     set_default(spec, "revisionHistoryLimit", 10);
     set_default(spec, "progressDeadlineSeconds", 600);
   }
@@ -208,8 +220,10 @@ void default_builtin(const Kind& kind, Json& object) {
   } else if (kind.group == "apps" || kind.group == "batch") {
     if (kind.kind != "ControllerRevision") default_workload(kind, object);
   } else if (resource == "persistentvolumeclaims") {
-    if (object.contains("spec") && object["spec"].is_object()) set_default(object["spec"], "volumeMode", "Filesystem");
-  } else if (resource == "roles.rbac.authorization.k8s.io" || resource == "clusterroles.rbac.authorization.k8s.io") {
+    if (object.contains("spec") && object["spec"].is_object())
+      set_default(object["spec"], "volumeMode", "Filesystem");
+  } else if (resource == "roles.rbac.authorization.k8s.io" ||
+             resource == "clusterroles.rbac.authorization.k8s.io") {
     set_default(object, "rules", nullptr);
   } else if (resource == "configmaps") {
     drop_empty(object, {"data", "binaryData"});
@@ -218,7 +232,8 @@ void default_builtin(const Kind& kind, Json& object) {
 
 void prepare_builtin_create(const Kind& kind, Json& object, bool trusted, WallTime now) {
   const std::string resource = kind.resource();
-  if (kind.has_status && !(trusted && resource == "nodes") && resource != "customresourcedefinitions.apiextensions.k8s.io")
+  if (kind.has_status && !(trusted && resource == "nodes") &&
+      resource != "customresourcedefinitions.apiextensions.k8s.io")
     object.erase("status");
   if (resource == "namespaces") {
     object["metadata"]["labels"]["kubernetes.io/metadata.name"] = meta_text(object, "name");
@@ -231,7 +246,8 @@ void prepare_builtin_create(const Kind& kind, Json& object, bool trusted, WallTi
       const Json& resources = object_of(container, "resources");
       const Json& limits = object_of(resources, "limits");
       limited = limited || !limits.empty() || !object_of(resources, "requests").empty();
-      guaranteed = guaranteed && limits.contains("cpu") && limits.contains("memory") && object_of(resources, "requests") == limits;
+      guaranteed = guaranteed && limits.contains("cpu") && limits.contains("memory") &&
+                   object_of(resources, "requests") == limits;
     }
     if (limited) object["status"]["qosClass"] = guaranteed ? "Guaranteed" : "Burstable";
   } else if (resource == "services") {
@@ -263,7 +279,8 @@ void prepare_builtin_update(const Kind& kind, const Json& old, Json& object, con
     Json& spec = object["spec"];
     if (text_of(spec, "type") != "ExternalName")
       for (const char* name : {"clusterIP", "clusterIPs"})
-        if ((!spec.contains(name) || spec[name].empty() || spec[name] == "") && before.contains(name)) spec[name] = before[name];
+        if ((!spec.contains(name) || spec[name].empty() || spec[name] == "") && before.contains(name))
+          spec[name] = before[name];
   }
 }
 

@@ -119,8 +119,11 @@ class Types {
     } else {
       schema->type = Schema::Type::kString;
       if (text == "quantity") schema->type_name = "Quantity";
-      schema->format = text == "bytes" ? "byte" : text == "time" ? "date-time" : text == "microtime" ? "date-time-micro"
-                                                                             : text == "quantity" ? "quantity" : "";
+      schema->format = text == "bytes"       ? "byte"
+                       : text == "time"      ? "date-time"
+                       : text == "microtime" ? "date-time-micro"
+                       : text == "quantity"  ? "quantity"
+                                             : "";
     }
     return schema;
   }

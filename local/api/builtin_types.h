@@ -1,4 +1,5 @@
-#pragma once  // local/api/builtin_types.h: the fields of Kubernetes' own types (builtin_types.txt, names and types of 1.33)
+#pragma once  // local/api/builtin_types.h: the fields of Kubernetes' own types (builtin_types.txt, names and
+              // types of 1.33)
 #include <string_view>
 
 #include "local/api/schema.h"

@@ -40,21 +40,27 @@ class TypeCheck {
  public:
   explicit TypeCheck(const Kind& kind) : kind_(kind) {}
 
-  ApiStatus check(const Json& value, const Schema& schema, const std::string& holder, const std::string& path) {
+  ApiStatus check(const Json& value, const Schema& schema, const std::string& holder,
+                  const std::string& path) {
     if (value.is_null() || schema.preserve_unknown) return {};
     if (schema.int_or_string) {
       if (value.is_number() || value.is_string()) return {};
-      return refuse(fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type intstr.IntOrString", go_kind(value), holder, path));
+      return refuse(
+          fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type intstr.IntOrString",
+                      go_kind(value), holder, path));
     }
     if (schema.format == "quantity") {
       if (value.is_number()) return {};
       if (value.is_string() && is_quantity(value.get<std::string>())) return {};
-      return refuse("quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
+      return refuse(
+          "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     }
-    if (schema.format.rfind("date-time", 0) == 0 && value.is_string() && !parse_time(value.get_ref<const std::string&>())) {
+    if (schema.format.rfind("date-time", 0) == 0 && value.is_string() &&
+        !parse_time(value.get_ref<const std::string&>())) {
       const std::string text = go_quote(value.get_ref<const std::string&>());
-      return refuse(fmt::format("parsing time {} as \"2006-01-02T15:04:05{}Z07:00\": cannot parse {} as \"2006\"", text,
-                                schema.format == "date-time" ? "" : ".000000", text));
+      return refuse(
+          fmt::format("parsing time {} as \"2006-01-02T15:04:05{}Z07:00\": cannot parse {} as \"2006\"", text,
+                      schema.format == "date-time" ? "" : ".000000", text));
     }
     if (schema.format == "byte" && value.is_string()) {
       if (const auto at = base64_error(value.get_ref<const std::string&>()))
@@ -62,7 +68,8 @@ class TypeCheck {
       return {};
     }
     if (!fits(value, schema))
-      return refuse(fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}", describe(value, schema), holder, path, go_type(schema, holder)));
+      return refuse(fmt::format("json: cannot unmarshal {} into Go struct field {}.{} of type {}",
+                                describe(value, schema), holder, path, go_type(schema, holder)));
     if (value.is_object()) return check_members(value, schema, holder, path);
     if (value.is_array() && schema.items)
       for (const Json& item : value)
@@ -89,7 +96,8 @@ class TypeCheck {
     return true;
   }
 
-  ApiStatus check_members(const Json& value, const Schema& schema, const std::string& holder, const std::string& path) {
+  ApiStatus check_members(const Json& value, const Schema& schema, const std::string& holder,
+                          const std::string& path) {
     const std::string owner = holder.empty() ? kind_.kind : holder;
     for (const auto& [name, member] : value.items()) {
       const Schema* type = schema.property(name);
@@ -101,7 +109,8 @@ class TypeCheck {
   }
 
   ApiError refuse(const std::string& why) const {
-    return ApiError::bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", kind_.kind, kind_.version, kind_.kind, why));
+    return ApiError::bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: {}", kind_.kind,
+                                             kind_.version, kind_.kind, why));
   }
 
   const Kind& kind_;
@@ -113,12 +122,15 @@ void check_keys(const Json& object, const char* member, FieldErrors& errors) {
       errors.push_back(FieldError::invalid(fmt::format("{}[{}]", member, key), key, wrong));
 }
 
-void check_immutable(const Json& object, const Json& old, std::initializer_list<const char*> members, FieldErrors& errors) {
+void check_immutable(const Json& object, const Json& old, std::initializer_list<const char*> members,
+                     FieldErrors& errors) {
   if (old.value("immutable", Json(false)) != Json(true)) return;
   const std::string why = "field is immutable when `immutable` is set";
-  if (object.value("immutable", Json(false)) != Json(true)) errors.push_back(FieldError::forbidden("immutable", why));
+  if (object.value("immutable", Json(false)) != Json(true))
+    errors.push_back(FieldError::forbidden("immutable", why));
   for (const char* member : members)
-    if (object.value(member, Json()) != old.value(member, Json())) errors.push_back(FieldError::forbidden(member, why));
+    if (object.value(member, Json()) != old.value(member, Json()))
+      errors.push_back(FieldError::forbidden(member, why));
 }
 
 // What Secrets of a well-known type must hold.
@@ -149,7 +161,8 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
   const Json& ports = array_of(spec, "ports");
   const std::string type = text_of(spec, "type");
   static const std::set<std::string> kTypes = {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"};
-  if (!kTypes.count(type)) errors.push_back(FieldError::not_supported("spec.type", type, {kTypes.begin(), kTypes.end()}));
+  if (!kTypes.count(type))
+    errors.push_back(FieldError::not_supported("spec.type", type, {kTypes.begin(), kTypes.end()}));
   if (ports.empty() && text_of(spec, "clusterIP") != "None" && type != "ExternalName")
     errors.push_back(FieldError::required("spec.ports"));
   std::set<std::string> names;
@@ -159,9 +172,11 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
     const Json& port = ports[i];
     const std::string name = text_of(port, "name");
     if (ports.size() > 1 && name.empty()) errors.push_back(FieldError::required(path + ".name"));
-    if (!name.empty() && !names.insert(name).second) errors.push_back(FieldError::duplicate(path + ".name", name));
+    if (!name.empty() && !names.insert(name).second)
+      errors.push_back(FieldError::duplicate(path + ".name", name));
     if (!name.empty())
-      for (const std::string& wrong : check_dns_label(name)) errors.push_back(FieldError::invalid(path + ".name", name, wrong));
+      for (const std::string& wrong : check_dns_label(name))
+        errors.push_back(FieldError::invalid(path + ".name", name, wrong));
     if (!port.contains("port") || !port_in_range(port["port"]))
       errors.push_back(FieldError::invalid(path + ".port", port.value("port", Json(0)), kRange));
     if (port.contains("targetPort") && port["targetPort"].is_number() && !port_in_range(port["targetPort"]))
@@ -173,43 +188,54 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
       errors.push_back(FieldError::duplicate(path, Json{{"port", port["port"]}, {"protocol", protocol}}));
   }
   for (const auto& [key, value] : object_of(spec, "selector").items()) {
-    for (const std::string& wrong : check_qualified_name(key)) errors.push_back(FieldError::invalid("spec.selector", key, wrong));
+    for (const std::string& wrong : check_qualified_name(key))
+      errors.push_back(FieldError::invalid("spec.selector", key, wrong));
     if (value.is_string())
-      for (const std::string& wrong : check_label_value(value.get<std::string>())) errors.push_back(FieldError::invalid("spec.selector", value, wrong));
+      for (const std::string& wrong : check_label_value(value.get<std::string>()))
+        errors.push_back(FieldError::invalid("spec.selector", value, wrong));
   }
   if (old != nullptr) {
     const std::string before = text_of(object_of(*old, "spec"), "clusterIP");
     const std::string after = text_of(spec, "clusterIP");
-    if (!before.empty() && before != after && type != "ExternalName" && text_of(object_of(*old, "spec"), "type") != "ExternalName")
-      errors.push_back({"FieldValueInvalid", "spec.clusterIPs[0]",
-                        fmt::format("Invalid value: []string{{{}}}: may not change once set", go_quote(after))});
+    if (!before.empty() && before != after && type != "ExternalName" &&
+        text_of(object_of(*old, "spec"), "type") != "ExternalName")
+      errors.push_back(
+          {"FieldValueInvalid", "spec.clusterIPs[0]",
+           fmt::format("Invalid value: []string{{{}}}: may not change once set", go_quote(after))});
   }
 }
 
-void check_container(const Json& container, const std::string& path, std::set<std::string>& names, FieldErrors& errors) {
+void check_container(const Json& container, const std::string& path, std::set<std::string>& names,
+                     FieldErrors& errors) {
   const std::string name = text_of(container, "name");
-  if (name.empty()) errors.push_back(FieldError::required(path + ".name"));
+  if (name.empty())
+    errors.push_back(FieldError::required(path + ".name"));
   else {
-    for (const std::string& wrong : check_dns_label(name)) errors.push_back(FieldError::invalid(path + ".name", name, wrong));
+    for (const std::string& wrong : check_dns_label(name))
+      errors.push_back(FieldError::invalid(path + ".name", name, wrong));
     if (!names.insert(name).second) errors.push_back(FieldError::duplicate(path + ".name", name));
   }
   if (text_of(container, "image").empty()) errors.push_back(FieldError::required(path + ".image"));
   const std::string pull = text_of(container, "imagePullPolicy");
   if (!pull.empty() && pull != "Always" && pull != "IfNotPresent" && pull != "Never")
-    errors.push_back(FieldError::not_supported(path + ".imagePullPolicy", pull, {"Always", "IfNotPresent", "Never"}));
+    errors.push_back(
+        FieldError::not_supported(path + ".imagePullPolicy", pull, {"Always", "IfNotPresent", "Never"}));
   const Json& env = array_of(container, "env");
   for (std::size_t i = 0; i < env.size(); ++i) {
     const std::string at = fmt::format("{}.env[{}]", path, i);
     if (text_of(env[i], "name").empty()) errors.push_back(FieldError::required(at + ".name"));
     if (!text_of(env[i], "value").empty() && !object_of(env[i], "valueFrom").empty())
-      errors.push_back(FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
+      errors.push_back(
+          FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
   }
   const Json& ports = array_of(container, "ports");
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const std::string at = fmt::format("{}.ports[{}]", path, i);
-    if (!ports[i].contains("containerPort")) errors.push_back(FieldError::required(at + ".containerPort"));
+    if (!ports[i].contains("containerPort"))
+      errors.push_back(FieldError::required(at + ".containerPort"));
     else if (!port_in_range(ports[i]["containerPort"]))
-      errors.push_back(FieldError::invalid(at + ".containerPort", ports[i]["containerPort"], "must be between 1 and 65535, inclusive"));
+      errors.push_back(FieldError::invalid(at + ".containerPort", ports[i]["containerPort"],
+                                           "must be between 1 and 65535, inclusive"));
   }
 }
 
@@ -221,13 +247,15 @@ void check_mounts(const Json& spec, const char* list, const std::string& root, F
     const Json& mounts = array_of(containers[i], "volumeMounts");
     for (std::size_t k = 0; k < mounts.size(); ++k) {
       const std::string at = fmt::format("{}.{}[{}].volumeMounts[{}]", root, list, i, k);
-      if (!volumes.count(text_of(mounts[k], "name"))) errors.push_back(FieldError::not_found(at + ".name", text_of(mounts[k], "name")));
+      if (!volumes.count(text_of(mounts[k], "name")))
+        errors.push_back(FieldError::not_found(at + ".name", text_of(mounts[k], "name")));
       if (text_of(mounts[k], "mountPath").empty()) errors.push_back(FieldError::required(at + ".mountPath"));
     }
   }
 }
 
-void check_pod_spec(const Json& spec, const std::string& root, const std::vector<std::string>& policies, FieldErrors& errors) {
+void check_pod_spec(const Json& spec, const std::string& root, const std::vector<std::string>& policies,
+                    FieldErrors& errors) {
   const Json& containers = array_of(spec, "containers");
   if (containers.empty()) errors.push_back(FieldError::required(root + ".containers"));
   std::set<std::string> names;
@@ -242,7 +270,8 @@ void check_pod_spec(const Json& spec, const std::string& root, const std::vector
     const std::string at = fmt::format("{}.volumes[{}].name", root, i);
     const std::string name = text_of(volumes[i], "name");
     if (name.empty()) errors.push_back(FieldError::required(at));
-    for (const std::string& wrong : name.empty() ? std::vector<std::string>{} : check_dns_label(name)) errors.push_back(FieldError::invalid(at, name, wrong));
+    for (const std::string& wrong : name.empty() ? std::vector<std::string>{} : check_dns_label(name))
+      errors.push_back(FieldError::invalid(at, name, wrong));
     if (!name.empty() && !volume_names.insert(name).second) errors.push_back(FieldError::duplicate(at, name));
   }
   check_mounts(spec, "containers", root, errors);
@@ -259,21 +288,27 @@ void check_pod_update(const Json& pod, const Json& old, FieldErrors& errors) {
     for (const char* list : {"containers", "initContainers"})
       if (spec.contains(list))
         for (Json& container : spec[list]) container.erase("image");
-    for (const char* name : {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds", "nodeName", "schedulingGates"}) spec.erase(name);
+    for (const char* name : {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds",
+                             "nodeName", "schedulingGates"})
+      spec.erase(name);
     return spec;
   };
   if (fixed(pod) != fixed(old))
     errors.push_back(FieldError::forbidden(
-        "spec", "pod updates may not change fields other than `spec.containers[*].image`,`spec.initContainers[*].image`,"
-                "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-                "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"));
+        "spec",
+        "pod updates may not change fields other than "
+        "`spec.containers[*].image`,`spec.initContainers[*].image`,"
+        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"));
 }
 
 void check_workload(const Kind& kind, const Json& object, FieldErrors& errors) {
   const Json& spec = object_of(object, "spec");
   if (kind.kind == "CronJob" || kind.kind == "ControllerRevision") return;
   const Json& pod_template = object_of(spec, "template");
-  const std::vector<std::string> policies = kind.kind == "Job" ? std::vector<std::string>{"OnFailure", "Never"} : std::vector<std::string>{"Always"};
+  const std::vector<std::string> policies = kind.kind == "Job"
+                                                ? std::vector<std::string>{"OnFailure", "Never"}
+                                                : std::vector<std::string>{"Always"};
   check_pod_spec(object_of(pod_template, "spec"), "spec.template.spec", policies, errors);
   if (kind.group != "apps") return;
   const Json& labels = object_of(object_of(pod_template, "metadata"), "labels");
@@ -284,7 +319,8 @@ void check_workload(const Kind& kind, const Json& object, FieldErrors& errors) {
   }
   for (const auto& [key, value] : object_of(selector, "matchLabels").items())
     if (labels.value(key, Json()) != value) {
-      errors.push_back(FieldError::invalid("spec.template.metadata.labels", labels, "`selector` does not match template `labels`"));
+      errors.push_back(FieldError::invalid("spec.template.metadata.labels", labels,
+                                           "`selector` does not match template `labels`"));
       break;
     }
 }
@@ -295,7 +331,8 @@ ApiStatus check_builtin_types(const Kind& kind, const Json& object) {
   return TypeCheck(kind).check(object, *kind.schema, "", "");
 }
 
-FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* old, const std::string& subresource) {
+FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* old,
+                             const std::string& subresource) {
   FieldErrors errors;
   if (subresource == "status") return errors;
   const std::string resource = kind.resource();
@@ -308,7 +345,8 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
     check_secret_type(object, errors);
     if (old != nullptr) {
       check_immutable(object, *old, {"data"}, errors);
-      if (text_of(object, "type") != text_of(*old, "type")) errors.push_back(FieldError::invalid("type", text_of(object, "type"), "field is immutable"));
+      if (text_of(object, "type") != text_of(*old, "type"))
+        errors.push_back(FieldError::invalid("type", text_of(object, "type"), "field is immutable"));
     }
   } else if (resource == "services") {
     check_service(object, old, errors);
@@ -324,13 +362,18 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
     const std::string involved = text_of(object_of(object, "involvedObject"), "namespace");
     const std::string own = meta_text(object, "namespace");
     if (involved != own && !(involved.empty() && own == "default"))
-      errors.push_back(FieldError::invalid("involvedObject.namespace", involved, "does not match event.namespace"));
+      errors.push_back(
+          FieldError::invalid("involvedObject.namespace", involved, "does not match event.namespace"));
   } else if (resource == "leases.coordination.k8s.io") {
     const Json& spec = object_of(object, "spec");
-    if (spec.contains("leaseDurationSeconds") && spec["leaseDurationSeconds"].is_number() && spec["leaseDurationSeconds"] <= 0)
-      errors.push_back(FieldError::invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"], "must be greater than 0"));
-    if (spec.contains("leaseTransitions") && spec["leaseTransitions"].is_number() && spec["leaseTransitions"] < 0)
-      errors.push_back(FieldError::invalid("spec.leaseTransitions", spec["leaseTransitions"], "must be greater than or equal to 0"));
+    if (spec.contains("leaseDurationSeconds") && spec["leaseDurationSeconds"].is_number() &&
+        spec["leaseDurationSeconds"] <= 0)
+      errors.push_back(FieldError::invalid("spec.leaseDurationSeconds", spec["leaseDurationSeconds"],
+                                           "must be greater than 0"));
+    if (spec.contains("leaseTransitions") && spec["leaseTransitions"].is_number() &&
+        spec["leaseTransitions"] < 0)
+      errors.push_back(FieldError::invalid("spec.leaseTransitions", spec["leaseTransitions"],
+                                           "must be greater than or equal to 0"));
   }
   return errors;
 }

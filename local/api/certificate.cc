@@ -67,11 +67,15 @@ Result<Certificate> make_certificate(const std::string& ip) {
   const auto* common = reinterpret_cast<const unsigned char*>("muster local API server");
   X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, common, -1, -1, 0);
   X509_set_issuer_name(x509.get(), name);
-  const std::string names = fmt::format("DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,IP:127.0.0.1,IP:::1{}", ip == "127.0.0.1" || ip == "::1" ? "" : ",IP:" + ip);
+  const std::string names =
+      fmt::format("DNS:localhost,DNS:kubernetes,DNS:kubernetes.default,IP:127.0.0.1,IP:::1{}",
+                  ip == "127.0.0.1" || ip == "::1" ? "" : ",IP:" + ip);
   if (!add_extension(x509.get(), NID_basic_constraints, "critical,CA:TRUE") ||
       !add_extension(x509.get(), NID_key_usage, "critical,digitalSignature,keyCertSign") ||
-      !add_extension(x509.get(), NID_ext_key_usage, "serverAuth") || !add_extension(x509.get(), NID_subject_alt_name, names) ||
-      !add_extension(x509.get(), NID_subject_key_identifier, "hash") || X509_sign(x509.get(), key.get(), EVP_sha256()) == 0)
+      !add_extension(x509.get(), NID_ext_key_usage, "serverAuth") ||
+      !add_extension(x509.get(), NID_subject_alt_name, names) ||
+      !add_extension(x509.get(), NID_subject_key_identifier, "hash") ||
+      X509_sign(x509.get(), key.get(), EVP_sha256()) == 0)
     return failure;
   const BioPtr certificate_bio(BIO_new(BIO_s_mem()));
   const BioPtr key_bio(BIO_new(BIO_s_mem()));
@@ -89,7 +93,8 @@ Result<std::string> make_token() {
   return token;
 }
 
-std::string make_kubeconfig(const std::string& url, const std::string& certificate_pem, const std::string& token) {
+std::string make_kubeconfig(const std::string& url, const std::string& certificate_pem,
+                            const std::string& token) {
   return fmt::format(R"(apiVersion: v1
 kind: Config
 clusters:
@@ -108,13 +113,15 @@ contexts:
     user: muster-local
     namespace: default
 current-context: muster-local
-)", url, base64_encode(certificate_pem), token);
+)",
+                     url, base64_encode(certificate_pem), token);
 }
 
 Status write_private_file(const std::filesystem::path& path, const std::string& content) {
   const std::string temporary = path.string() + ".new";
   const auto fail = [&](const char* what) {
-    return Error{Code::kPermissionDenied, fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno))};
+    return Error{Code::kPermissionDenied,
+                 fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno))};
   };
   ::unlink(temporary.c_str());
   const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);

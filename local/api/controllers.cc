@@ -14,7 +14,11 @@ constexpr auto kEventSweep = std::chrono::seconds(30);
 
 Controllers::Controllers(ObjectStore& store, Kinds& kinds, Rest& rest, std::chrono::seconds event_lifetime,
                          std::string certificate_pem)
-    : store_(store), kinds_(kinds), rest_(rest), event_lifetime_(event_lifetime), certificate_pem_(std::move(certificate_pem)) {}
+    : store_(store),
+      kinds_(kinds),
+      rest_(rest),
+      event_lifetime_(event_lifetime),
+      certificate_pem_(std::move(certificate_pem)) {}
 
 Controllers::~Controllers() { stop(); }
 
@@ -38,7 +42,9 @@ void Controllers::start() {
     const KindPtr kind = kinds_.table()->preferred("namespaces");
     WriteOptions options;
     options.manager = "kube-apiserver";
-    (void)rest_.create(*kind, "", Json{{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", Json{{"name", name}}}}, options);
+    (void)rest_.create(*kind, "",
+                       Json{{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", Json{{"name", name}}}},
+                       options);
   }
 }
 
@@ -61,11 +67,14 @@ void Controllers::wrote(const Kind& kind, const Json& object, bool created) {
       WriteOptions options;
       options.manager = "kube-apiserver";
       options.subresource = "status";
-      (void)rest_.update(kind, "", meta_text(object, "name"), [&](const Json& current) -> ApiResult<Json> {
-        Json changed = current;
-        changed["status"] = crd["status"];
-        return changed;
-      }, options);
+      (void)rest_.update(
+          kind, "", meta_text(object, "name"),
+          [&](const Json& current) -> ApiResult<Json> {
+            Json changed = current;
+            changed["status"] = crd["status"];
+            return changed;
+          },
+          options);
       return;  // that write comes back here
     }
     bool accepted = false;
@@ -105,7 +114,8 @@ void Controllers::handle(const Note& note) {
     uids_.erase(note.uid);
     for (const std::string& owner : note.owner_uids) {
       const auto it = dependents_.find(owner);
-      if (it != dependents_.end() && it->second.erase(key + "|" + note.uid) > 0 && it->second.empty()) dependents_.erase(it);
+      if (it != dependents_.end() && it->second.erase(key + "|" + note.uid) > 0 && it->second.empty())
+        dependents_.erase(it);
     }
     collect_dependents(note.uid, false);
     for (const std::string& owner : note.owner_uids)
@@ -142,7 +152,8 @@ void Controllers::expire_events() {
     if (last.empty()) last = text_of(json, "eventTime");
     if (last.empty()) last = meta_text(json, "creationTimestamp");
     const auto time = parse_time(last);
-    if (time && now - *time > event_lifetime_) (void)store_.remove("events", event->ns, event->name, event->version);
+    if (time && now - *time > event_lifetime_)
+      (void)store_.remove("events", event->ns, event->name, event->version);
   }
 }
 

@@ -1,4 +1,5 @@
-#pragma once  // local/api/controllers.h: what goes on by itself: kinds of CRDs, namespaces, owners, endpoints, old events
+#pragma once  // local/api/controllers.h: what goes on by itself: kinds of CRDs, namespaces, owners,
+              // endpoints, old events
 #include <condition_variable>
 #include <deque>
 #include <map>
@@ -57,7 +58,7 @@ class Controllers : public WriteHooks {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Note> notes_;
-  std::map<std::string, std::string> uids_;  // uid -> "resource|ns|name" of every object
+  std::map<std::string, std::string> uids_;                  // uid -> "resource|ns|name" of every object
   std::map<std::string, std::set<std::string>> dependents_;  // owner uid -> keys of its dependents
   bool stopping_ = false;
   std::thread thread_;

@@ -20,7 +20,8 @@ std::vector<std::string> texts(const Json& array) {
 }
 
 std::string lower(std::string text) {
-  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+  std::transform(text.begin(), text.end(), text.begin(),
+                 [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
   return text;
 }
 
@@ -64,14 +65,20 @@ std::vector<PrinterColumn> columns_of(const Json& version) {
     column.format = text_of(from, "format");
     column.description = text_of(from, "description");
     column.json_path = text_of(from, "jsonPath");
-    if (const auto it = from.find("priority"); it != from.end() && it->is_number()) column.priority = it->get<int>();
+    if (const auto it = from.find("priority"); it != from.end() && it->is_number())
+      column.priority = it->get<int>();
     columns.push_back(std::move(column));
   }
   return columns;
 }
 
-Json condition(const char* type, const char* status, const char* reason, const std::string& message, const std::string& time) {
-  return Json{{"type", type}, {"status", status}, {"reason", reason}, {"message", message}, {"lastTransitionTime", time}};
+Json condition(const char* type, const char* status, const char* reason, const std::string& message,
+               const std::string& time) {
+  return Json{{"type", type},
+              {"status", status},
+              {"reason", reason},
+              {"message", message},
+              {"lastTransitionTime", time}};
 }
 
 void check_names(const Json& crd, FieldErrors& errors) {
@@ -81,23 +88,30 @@ void check_names(const Json& crd, FieldErrors& errors) {
   const std::string plural = text_of(names, "plural");
   const std::string name = meta_text(crd, "name");
   if (name != plural + "." + group)
-    errors.push_back(FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
-  if (group.empty()) errors.push_back(FieldError::required("spec.group"));
-  else if (!check_dns_subdomain(group).empty()) errors.push_back(FieldError::invalid("spec.group", group, check_dns_subdomain(group).front()));
-  else if (group.find('.') == std::string::npos) errors.push_back(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
+    errors.push_back(
+        FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
+  if (group.empty())
+    errors.push_back(FieldError::required("spec.group"));
+  else if (!check_dns_subdomain(group).empty())
+    errors.push_back(FieldError::invalid("spec.group", group, check_dns_subdomain(group).front()));
+  else if (group.find('.') == std::string::npos)
+    errors.push_back(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
   const std::string scope = text_of(spec, "scope");
-  if (scope.empty()) errors.push_back(FieldError::required("spec.scope"));
+  if (scope.empty())
+    errors.push_back(FieldError::required("spec.scope"));
   else if (scope != "Namespaced" && scope != "Cluster")
     errors.push_back(FieldError::not_supported("spec.scope", scope, {"Cluster", "Namespaced"}));
   for (const char* field : {"plural", "singular", "kind", "listKind"}) {
     const std::string value = text_of(names, field);
-    if (value.empty()) errors.push_back(FieldError::required(std::string("spec.names.") + field));
+    if (value.empty())
+      errors.push_back(FieldError::required(std::string("spec.names.") + field));
     else
       for (const std::string& wrong : check_dns1035_label(lower(value)))
         errors.push_back(FieldError::invalid(std::string("spec.names.") + field, value, wrong));
   }
   if (text_of(names, "kind") == text_of(names, "listKind") && !text_of(names, "kind").empty())
-    errors.push_back(FieldError::invalid("spec.names.listKind", text_of(names, "listKind"), "kind and listKind may not be the same"));
+    errors.push_back(FieldError::invalid("spec.names.listKind", text_of(names, "listKind"),
+                                         "kind and listKind may not be the same"));
 }
 
 // A default must itself be valid.
@@ -106,11 +120,13 @@ void check_defaults(const Schema& schema, const std::string& path, FieldErrors& 
     FieldErrors wrong;
     validate_schema(*schema.default_value, schema, "", wrong);
     for (FieldError& error : wrong) {
-      error.field = path + ".default" + (error.field.empty() || error.field.front() == '[' ? "" : ".") + error.field;
+      error.field =
+          path + ".default" + (error.field.empty() || error.field.front() == '[' ? "" : ".") + error.field;
       errors.push_back(std::move(error));
     }
   }
-  for (const auto& [name, member] : schema.properties) check_defaults(*member, path + ".properties[" + name + "]", errors);
+  for (const auto& [name, member] : schema.properties)
+    check_defaults(*member, path + ".properties[" + name + "]", errors);
   if (schema.items) check_defaults(*schema.items, path + ".items", errors);
   if (schema.additional) check_defaults(*schema.additional, path + ".additionalProperties", errors);
 }
@@ -127,9 +143,10 @@ void check_version(const Json& version, const std::string& path, bool only, Fiel
   const std::string root = only ? "spec.validation.openAPIV3Schema" : path + ".schema.openAPIV3Schema";
   const Json& openapi = schema["openAPIV3Schema"];
   if (text_of(openapi, "type") != "object")
-    errors.push_back(text_of(openapi, "type").empty()
-                         ? FieldError::required(root + ".type", "must not be empty at the root")
-                         : FieldError::invalid(root + ".type", text_of(openapi, "type"), "must be object at the root"));
+    errors.push_back(
+        text_of(openapi, "type").empty()
+            ? FieldError::required(root + ".type", "must not be empty at the root")
+            : FieldError::invalid(root + ".type", text_of(openapi, "type"), "must be object at the root"));
   const SchemaPtr compiled = compile_schema(openapi, root, errors);
   check_defaults(*compiled, root, errors);
   const Json& columns = array_of(version, "additionalPrinterColumns");
@@ -138,9 +155,11 @@ void check_version(const Json& version, const std::string& path, bool only, Fiel
     const std::string type = text_of(columns[i], "type");
     if (text_of(columns[i], "name").empty()) errors.push_back(FieldError::required(at + ".name"));
     if (type != "integer" && type != "number" && type != "string" && type != "boolean" && type != "date")
-      errors.push_back(FieldError::invalid(at + ".type", type, "must be one of boolean,date,integer,number,string"));
+      errors.push_back(
+          FieldError::invalid(at + ".type", type, "must be one of boolean,date,integer,number,string"));
     if (const auto column = JsonPath::compile(text_of(columns[i], "jsonPath")); !column)
-      errors.push_back(FieldError::invalid(at + ".jsonPath", text_of(columns[i], "jsonPath"), column.error().message));
+      errors.push_back(
+          FieldError::invalid(at + ".jsonPath", text_of(columns[i], "jsonPath"), column.error().message));
   }
 }
 
@@ -150,7 +169,8 @@ void default_crd(Json& crd) {
   Json& names = crd["spec"]["names"];
   if (!names.is_object()) names = Json::object();
   if (text_of(names, "singular").empty()) names["singular"] = lower(text_of(names, "kind"));
-  if (text_of(names, "listKind").empty() && !text_of(names, "kind").empty()) names["listKind"] = text_of(names, "kind") + "List";
+  if (text_of(names, "listKind").empty() && !text_of(names, "kind").empty())
+    names["listKind"] = text_of(names, "kind") + "List";
   if (!crd["spec"].contains("conversion")) crd["spec"]["conversion"] = Json{{"strategy", "None"}};
 }
 
@@ -169,11 +189,14 @@ FieldErrors validate_crd(const Json& crd, const Json* old) {
   }
   if (storage != 1) {
     errors.push_back({"FieldValueInvalid", "spec.versions",
-                      "Invalid value: apiextensions.CustomResourceDefinitionVersion{}: must have exactly one version marked as storage version"});
-    errors.push_back({"FieldValueInvalid", "status.storedVersions", "Invalid value: []string(nil): must have at least one stored version"});
+                      "Invalid value: apiextensions.CustomResourceDefinitionVersion{}: must have exactly one "
+                      "version marked as storage version"});
+    errors.push_back({"FieldValueInvalid", "status.storedVersions",
+                      "Invalid value: []string(nil): must have at least one stored version"});
   }
   if (object_of(object_of(crd, "spec"), "conversion").value("strategy", "None") != "None")
-    errors.push_back(FieldError::not_supported("spec.conversion.strategy", object_of(object_of(crd, "spec"), "conversion")["strategy"], {"None"}));
+    errors.push_back(FieldError::not_supported(
+        "spec.conversion.strategy", object_of(object_of(crd, "spec"), "conversion")["strategy"], {"None"}));
   if (old != nullptr) {
     const auto fixed = [&](const char* pointer, const char* path) {
       const Json::json_pointer at(pointer);
@@ -212,8 +235,10 @@ std::vector<KindPtr> kinds_of_crd(const Json& crd) {
     const Json& subresources = object_of(version, "subresources");
     kind->has_status = subresources.contains("status");
     if (const Json& scale = object_of(subresources, "scale"); !scale.empty())
-      kind->scale = ScalePaths{text_of(scale, "specReplicasPath"), text_of(scale, "statusReplicasPath"), text_of(scale, "labelSelectorPath")};
-    for (const Json& field : array_of(version, "selectableFields")) kind->selectable_fields.push_back(text_of(field, "jsonPath"));
+      kind->scale = ScalePaths{text_of(scale, "specReplicasPath"), text_of(scale, "statusReplicasPath"),
+                               text_of(scale, "labelSelectorPath")};
+    for (const Json& field : array_of(version, "selectableFields"))
+      kind->selectable_fields.push_back(text_of(field, "jsonPath"));
     kind->columns = columns_of(version);
     kind->openapi = object_of(object_of(version, "schema"), "openAPIV3Schema");
     kind->schema = object_schema(kind->openapi);
@@ -232,8 +257,10 @@ bool establish_crd(Json& crd, const KindTable& others, WallTime now) {
   std::string conflict;
   for (const KindPtr& other : others.kinds()) {
     if (other->group != group || other->crd == meta_text(crd, "name")) continue;
-    if (other->kind == text_of(names, "kind")) conflict = fmt::format("{} is already in use", go_quote(other->kind));
-    if (other->singular == text_of(names, "singular")) conflict = fmt::format("{} is already in use", go_quote(other->singular));
+    if (other->kind == text_of(names, "kind"))
+      conflict = fmt::format("{} is already in use", go_quote(other->kind));
+    if (other->singular == text_of(names, "singular"))
+      conflict = fmt::format("{} is already in use", go_quote(other->singular));
   }
   const std::string time = format_time(now);
   Json& status = crd["status"];
@@ -250,7 +277,8 @@ bool establish_crd(Json& crd, const KindTable& others, WallTime now) {
   };
   if (conflict.empty()) {
     set(condition("NamesAccepted", "True", "NoConflicts", "no conflicts found", time));
-    set(condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted", time));
+    set(condition("Established", "True", "InitialNamesAccepted", "the initial names have been accepted",
+                  time));
     status["acceptedNames"] = names;
   } else {
     set(condition("NamesAccepted", "False", "KindConflict", conflict, time));
@@ -259,7 +287,8 @@ bool establish_crd(Json& crd, const KindTable& others, WallTime now) {
   }
   Json stored = status.value("storedVersions", Json::array());
   for (const Json& version : array_of(object_of(crd, "spec"), "versions"))
-    if (version.value("storage", Json(false)) == Json(true) && std::find(stored.begin(), stored.end(), version["name"]) == stored.end())
+    if (version.value("storage", Json(false)) == Json(true) &&
+        std::find(stored.begin(), stored.end(), version["name"]) == stored.end())
       stored.push_back(version["name"]);
   status["storedVersions"] = stored;
   return crd != before;

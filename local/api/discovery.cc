@@ -12,7 +12,11 @@ namespace {
 constexpr const char* kAggregated = "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList";
 
 Json resource_entry(const Kind& kind) {
-  Json entry{{"name", kind.plural}, {"singularName", kind.singular}, {"namespaced", kind.namespaced}, {"kind", kind.kind}, {"verbs", kind.verbs}};
+  Json entry{{"name", kind.plural},
+             {"singularName", kind.singular},
+             {"namespaced", kind.namespaced},
+             {"kind", kind.kind},
+             {"verbs", kind.verbs}};
   if (!kind.short_names.empty()) entry["shortNames"] = kind.short_names;
   if (!kind.categories.empty()) entry["categories"] = kind.categories;
   return entry;
@@ -24,8 +28,11 @@ Json resource_list(const KindTable& table, const std::string& group, const std::
     if (kind->group != group || kind->version != version) continue;
     resources.push_back(resource_entry(*kind));
     for (const Subresource& sub : subresources_of(*kind)) {
-      Json entry{{"name", kind->plural + "/" + sub.name}, {"singularName", ""}, {"namespaced", kind->namespaced},
-                 {"kind", sub.kind.empty() ? kind->kind : sub.kind}, {"verbs", sub.verbs}};
+      Json entry{{"name", kind->plural + "/" + sub.name},
+                 {"singularName", ""},
+                 {"namespaced", kind->namespaced},
+                 {"kind", sub.kind.empty() ? kind->kind : sub.kind},
+                 {"verbs", sub.verbs}};
       if (!sub.version.empty()) {
         entry["group"] = sub.group;
         entry["version"] = sub.version;
@@ -33,7 +40,10 @@ Json resource_list(const KindTable& table, const std::string& group, const std::
       resources.push_back(std::move(entry));
     }
   }
-  return Json{{"kind", "APIResourceList"}, {"apiVersion", "v1"}, {"groupVersion", group.empty() ? version : group + "/" + version}, {"resources", resources}};
+  return Json{{"kind", "APIResourceList"},
+              {"apiVersion", "v1"},
+              {"groupVersion", group.empty() ? version : group + "/" + version},
+              {"resources", resources}};
 }
 
 Json aggregated_version(const KindTable& table, const std::string& group, const std::string& version) {
@@ -54,8 +64,9 @@ Json aggregated_version(const KindTable& table, const std::string& group, const 
     for (const Subresource& sub : subresources_of(*kind))
       entry["subresources"].push_back(
           Json{{"subresource", sub.name},
-               {"responseKind", sub.version.empty() ? response_kind(group, v, sub.kind.empty() ? kind->kind : sub.kind)
-                                                    : response_kind(sub.group, sub.version, sub.kind)},
+               {"responseKind", sub.version.empty()
+                                    ? response_kind(group, v, sub.kind.empty() ? kind->kind : sub.kind)
+                                    : response_kind(sub.group, sub.version, sub.kind)},
                {"verbs", sub.verbs}});
     resources.push_back(std::move(entry));
   }
@@ -75,13 +86,17 @@ Json aggregated(const KindTable& table, bool core) {
     }
     items.back()["versions"].push_back(aggregated_version(table, gv.group, gv.version));
   }
-  return Json{{"kind", "APIGroupDiscoveryList"}, {"apiVersion", "apidiscovery.k8s.io/v2"}, {"metadata", Json::object()}, {"items", items}};
+  return Json{{"kind", "APIGroupDiscoveryList"},
+              {"apiVersion", "apidiscovery.k8s.io/v2"},
+              {"metadata", Json::object()},
+              {"items", items}};
 }
 
 Json group_entry(const KindTable& table, const std::string& group) {
   Json versions = Json::array();
   for (const auto& gv : table.group_versions())
-    if (gv.group == group) versions.push_back(Json{{"groupVersion", group + "/" + gv.version}, {"version", gv.version}});
+    if (gv.group == group)
+      versions.push_back(Json{{"groupVersion", group + "/" + gv.version}, {"version", gv.version}});
   Json preferred = versions.empty() ? Json() : versions[0];
   return Json{{"name", group}, {"versions", versions}, {"preferredVersion", preferred}};
 }
@@ -130,10 +145,18 @@ std::vector<Subresource> subresources_of(const Kind& kind) {
 }
 
 Json version_info() {
-  return Json{{"major", "1"}, {"minor", "33"}, {"emulationMajor", "1"}, {"emulationMinor", "33"},
-              {"minCompatibilityMajor", "1"}, {"minCompatibilityMinor", "32"},
-              {"gitVersion", fmt::format("v1.33.0+muster-{}", MUSTER_VERSION)}, {"gitCommit", ""}, {"gitTreeState", "clean"},
-              {"buildDate", "1970-01-01T00:00:00Z"}, {"goVersion", "none"}, {"compiler", "g++"},
+  return Json{{"major", "1"},
+              {"minor", "33"},
+              {"emulationMajor", "1"},
+              {"emulationMinor", "33"},
+              {"minCompatibilityMajor", "1"},
+              {"minCompatibilityMinor", "32"},
+              {"gitVersion", fmt::format("v1.33.0+muster-{}", MUSTER_VERSION)},
+              {"gitCommit", ""},
+              {"gitTreeState", "clean"},
+              {"buildDate", "1970-01-01T00:00:00Z"},
+              {"goVersion", "none"},
+              {"compiler", "g++"},
               {"platform", "linux/amd64"}};
 }
 
@@ -141,7 +164,8 @@ Json root_paths(const KindTable& table) {
   Json paths = Json::array({"/api", "/api/v1", "/apis"});
   for (const auto& gv : table.group_versions())
     if (!gv.group.empty()) paths.push_back("/apis/" + gv.group + "/" + gv.version);
-  for (const char* path : {"/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"}) paths.push_back(path);
+  for (const char* path : {"/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"})
+    paths.push_back(path);
   return Json{{"paths", paths}};
 }
 
@@ -151,14 +175,19 @@ std::optional<HttpResponse> discovery_document(const KindTable& table, const Htt
   if (path == "/api" || path == "/apis") {
     const bool core = path == "/api";
     const std::string_view accept = request.header("accept");
-    if (accept.find("as=APIGroupDiscoveryList") != std::string_view::npos && accept.find("v=v2;") != std::string_view::npos) {
+    if (accept.find("as=APIGroupDiscoveryList") != std::string_view::npos &&
+        accept.find("v=v2;") != std::string_view::npos) {
       HttpResponse response = json_response(aggregated(table, core), request);
       response.content_type = kAggregated;
       return response;
     }
     if (!core) return json_response(classic_groups(table), request);
-    Json addresses = Json::array({Json{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", request.header("host")}}});
-    return json_response(Json{{"kind", "APIVersions"}, {"versions", Json::array({"v1"})}, {"serverAddressByClientCIDRs", addresses}}, request);
+    Json addresses =
+        Json::array({Json{{"clientCIDR", "0.0.0.0/0"}, {"serverAddress", request.header("host")}}});
+    return json_response(Json{{"kind", "APIVersions"},
+                              {"versions", Json::array({"v1"})},
+                              {"serverAddressByClientCIDRs", addresses}},
+                         request);
   }
   if (path == "/api/v1") return json_response(resource_list(table, "", "v1"), request);
   if (path.rfind("/apis/", 0) != 0) return std::nullopt;

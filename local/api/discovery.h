@@ -8,7 +8,8 @@
 namespace muster::local {
 
 // /api, /apis and the documents below them; nullopt for other paths.
-[[nodiscard]] std::optional<HttpResponse> discovery_document(const KindTable& table, const HttpRequest& request);
+[[nodiscard]] std::optional<HttpResponse> discovery_document(const KindTable& table,
+                                                             const HttpRequest& request);
 [[nodiscard]] Json version_info();
 [[nodiscard]] Json root_paths(const KindTable& table);
 

@@ -19,11 +19,16 @@ WriteOptions controller() {
 
 void Controllers::fill_namespace(const std::string& name) {
   const auto table = kinds_.table();
-  (void)rest_.create(*table->preferred("serviceaccounts"), name,
-                     Json{{"apiVersion", "v1"}, {"kind", "ServiceAccount"}, {"metadata", Json{{"name", "default"}}}}, controller());
+  (void)rest_.create(
+      *table->preferred("serviceaccounts"), name,
+      Json{{"apiVersion", "v1"}, {"kind", "ServiceAccount"}, {"metadata", Json{{"name", "default"}}}},
+      controller());
   (void)rest_.create(*table->preferred("configmaps"), name,
-                     Json{{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", Json{{"name", "kube-root-ca.crt"}}},
-                          {"data", Json{{"ca.crt", certificate_pem_}}}}, controller());
+                     Json{{"apiVersion", "v1"},
+                          {"kind", "ConfigMap"},
+                          {"metadata", Json{{"name", "kube-root-ca.crt"}}},
+                          {"data", Json{{"ca.crt", certificate_pem_}}}},
+                     controller());
 }
 
 void Controllers::end_namespace(const std::string& name) {
@@ -47,12 +52,15 @@ void Controllers::end_namespace(const std::string& name) {
   if (!empty) return;  // the last one's end comes back here
   WriteOptions options = controller();
   options.subresource = "finalize";
-  (void)rest_.update(*table->preferred("namespaces"), "", name, [](const Json& current) -> ApiResult<Json> {
-    Json changed = current;
-    changed["spec"].erase("finalizers");
-    changed["metadata"].erase("resourceVersion");
-    return changed;
-  }, options);
+  (void)rest_.update(
+      *table->preferred("namespaces"), "", name,
+      [](const Json& current) -> ApiResult<Json> {
+        Json changed = current;
+        changed["spec"].erase("finalizers");
+        changed["metadata"].erase("resourceVersion");
+        return changed;
+      },
+      options);
 }
 
 void Controllers::end_crd(const std::string& name) {
@@ -68,14 +76,17 @@ void Controllers::end_crd(const std::string& name) {
     }
   }
   if (!store_.list(name).objects.empty()) return;
-  (void)rest_.update(*table->preferred(kCrds), "", name, [](const Json& current) -> ApiResult<Json> {
-    Json changed = current;
-    std::vector<std::string> names = finalizers_of(current);
-    std::erase(names, std::string(kCrdFinalizer));
-    changed["metadata"]["finalizers"] = names;
-    changed["metadata"].erase("resourceVersion");
-    return changed;
-  }, controller());
+  (void)rest_.update(
+      *table->preferred(kCrds), "", name,
+      [](const Json& current) -> ApiResult<Json> {
+        Json changed = current;
+        std::vector<std::string> names = finalizers_of(current);
+        std::erase(names, std::string(kCrdFinalizer));
+        changed["metadata"]["finalizers"] = names;
+        changed["metadata"].erase("resourceVersion");
+        return changed;
+      },
+      controller());
 }
 
 }  // namespace muster::local

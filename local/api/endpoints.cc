@@ -35,7 +35,10 @@ Json target_port(const Json& port, const Json& pod) {
 
 Json address_of(const Json& pod) {
   Json address{{"ip", text_of(object_of(pod, "status"), "podIP")},
-               {"targetRef", Json{{"kind", "Pod"}, {"name", meta_text(pod, "name")}, {"namespace", meta_text(pod, "namespace")}, {"uid", meta_text(pod, "uid")}}}};
+               {"targetRef", Json{{"kind", "Pod"},
+                                  {"name", meta_text(pod, "name")},
+                                  {"namespace", meta_text(pod, "namespace")},
+                                  {"uid", meta_text(pod, "uid")}}}};
   const Json& spec = object_of(pod, "spec");
   if (const std::string node = text_of(spec, "nodeName"); !node.empty()) address["nodeName"] = node;
   if (const std::string host = text_of(spec, "hostname"); !host.empty()) address["hostname"] = host;
@@ -62,15 +65,20 @@ void Controllers::update_service_endpoints(const Json& service, const std::vecto
   Json ports = Json::array();
   for (const Json& pod : pods) {
     const std::string phase = text_of(object_of(pod, "status"), "phase");
-    if (!selected(pod, object_of(spec, "selector")) || text_of(object_of(pod, "status"), "podIP").empty()) continue;
+    if (!selected(pod, object_of(spec, "selector")) || text_of(object_of(pod, "status"), "podIP").empty())
+      continue;
     if (phase == "Succeeded" || phase == "Failed") continue;
     const bool good = is_ready(pod) && !is_terminating(pod);
     (good || publish_all ? ready : waiting).push_back(address_of(pod));
     Json endpoint{{"addresses", Json::array({text_of(object_of(pod, "status"), "podIP")})},
-                  {"conditions", Json{{"ready", good || publish_all}, {"serving", is_ready(pod)}, {"terminating", is_terminating(pod)}}},
+                  {"conditions", Json{{"ready", good || publish_all},
+                                      {"serving", is_ready(pod)},
+                                      {"terminating", is_terminating(pod)}}},
                   {"targetRef", address_of(pod)["targetRef"]}};
-    if (const std::string host = text_of(object_of(pod, "spec"), "hostname"); !host.empty()) endpoint["hostname"] = host;
-    if (const std::string node = text_of(object_of(pod, "spec"), "nodeName"); !node.empty()) endpoint["nodeName"] = node;
+    if (const std::string host = text_of(object_of(pod, "spec"), "hostname"); !host.empty())
+      endpoint["hostname"] = host;
+    if (const std::string node = text_of(object_of(pod, "spec"), "nodeName"); !node.empty())
+      endpoint["nodeName"] = node;
     slice_endpoints.push_back(std::move(endpoint));
     if (ports.empty())
       for (const Json& port : array_of(spec, "ports")) {
@@ -95,19 +103,26 @@ void Controllers::update_service_endpoints(const Json& service, const std::vecto
   const auto put = [&](const char* resource, const std::string& object_name, const Json& wanted) {
     const KindPtr kind = table->preferred(resource);
     if (store_.get(resource, ns, object_name)) {
-      (void)rest_.update(*kind, ns, object_name, [&](const Json& current) -> ApiResult<Json> {
-        Json changed = current;
-        for (const auto& [member, value] : wanted.items())
-          if (member != "metadata") changed[member] = value;
-        changed["metadata"].erase("resourceVersion");
-        return changed;
-      }, options);
+      (void)rest_.update(
+          *kind, ns, object_name,
+          [&](const Json& current) -> ApiResult<Json> {
+            Json changed = current;
+            for (const auto& [member, value] : wanted.items())
+              if (member != "metadata") changed[member] = value;
+            changed["metadata"].erase("resourceVersion");
+            return changed;
+          },
+          options);
     } else {
       (void)rest_.create(*kind, ns, wanted, options);
     }
   };
   Json labels = object_of(object_of(service, "metadata"), "labels");
-  put("endpoints", name, Json{{"apiVersion", "v1"}, {"kind", "Endpoints"}, {"metadata", Json{{"name", name}, {"labels", labels}}}, {"subsets", subsets}});
+  put("endpoints", name,
+      Json{{"apiVersion", "v1"},
+           {"kind", "Endpoints"},
+           {"metadata", Json{{"name", name}, {"labels", labels}}},
+           {"subsets", subsets}});
   labels["kubernetes.io/service-name"] = name;
   labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io";
   Json slice_ports = Json::array();
@@ -115,10 +130,17 @@ void Controllers::update_service_endpoints(const Json& service, const std::vecto
     if (!port.contains("name")) port["name"] = "";
     slice_ports.push_back(std::move(port));
   }
-  const Json owner{{"apiVersion", "v1"}, {"kind", "Service"}, {"name", name}, {"uid", meta_text(service, "uid")}, {"controller", true}, {"blockOwnerDeletion", true}};
+  const Json owner{{"apiVersion", "v1"}, {"kind", "Service"},
+                   {"name", name},       {"uid", meta_text(service, "uid")},
+                   {"controller", true}, {"blockOwnerDeletion", true}};
   put("endpointslices.discovery.k8s.io", name,
-      Json{{"apiVersion", "discovery.k8s.io/v1"}, {"kind", "EndpointSlice"}, {"addressType", "IPv4"}, {"endpoints", slice_endpoints},
-           {"ports", slice_ports}, {"metadata", Json{{"name", name}, {"labels", labels}, {"ownerReferences", Json::array({owner})}}}});
+      Json{
+          {"apiVersion", "discovery.k8s.io/v1"},
+          {"kind", "EndpointSlice"},
+          {"addressType", "IPv4"},
+          {"endpoints", slice_endpoints},
+          {"ports", slice_ports},
+          {"metadata", Json{{"name", name}, {"labels", labels}, {"ownerReferences", Json::array({owner})}}}});
 }
 
 }  // namespace muster::local

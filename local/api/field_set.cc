@@ -16,7 +16,8 @@ std::string step_text(const std::string& step) {
   const Json keys = Json::parse(rest, nullptr, false);
   std::string text;
   if (keys.is_object())
-    for (const auto& [name, value] : keys.items()) text += (text.empty() ? "" : ",") + name + "=" + value.dump();
+    for (const auto& [name, value] : keys.items())
+      text += (text.empty() ? "" : ",") + name + "=" + value.dump();
   return "[" + text + "]";
 }
 

@@ -15,8 +15,8 @@ struct FieldSet {
   std::map<std::string, FieldSet> children;
 
   [[nodiscard]] bool empty() const;
-  void insert_all(const FieldSet& other);           // union
-  void remove_all(const FieldSet& other);           // difference
+  void insert_all(const FieldSet& other);  // union
+  void remove_all(const FieldSet& other);  // difference
   [[nodiscard]] FieldSet intersection(const FieldSet& other) const;
   // Paths as conflicts show them: .spec.parts[name="wheel"].weight; members of a level before what is deeper.
   void paths(const std::string& prefix, const std::function<void(const std::string&)>& visit) const;
@@ -39,7 +39,9 @@ struct Comparison {
 [[nodiscard]] Json merge_applied(const Json& live, const Json& config, const Schema& schema);
 // Removes from `object` what `last` has and `kept` has not.
 void remove_fields(Json& object, const Schema& schema, const FieldSet& last, const FieldSet& kept);
-// The first path of `config` that the schema does not know (".spec.sise"), or a list item without its key; "" if none.
-[[nodiscard]] std::string undeclared_field(const Json& config, const Schema& schema, const std::string& prefix = "");
+// The first path of `config` that the schema does not know (".spec.sise"), or a list item without its key; ""
+// if none.
+[[nodiscard]] std::string undeclared_field(const Json& config, const Schema& schema,
+                                           const std::string& prefix = "");
 
 }  // namespace muster::local

@@ -37,8 +37,10 @@ std::string item_step(const Json& item, const Schema& schema) {
       keys[name] = item[name];
     } else if (schema.items) {  // an absent key has its default
       const Schema* type = schema.items->property(name);
-      if (type != nullptr && type->default_value) keys[name] = *type->default_value;
-      else if (name == "protocol") keys[name] = "TCP";
+      if (type != nullptr && type->default_value)
+        keys[name] = *type->default_value;
+      else if (name == "protocol")
+        keys[name] = "TCP";
     }
   }
   return "k:" + keys.dump();
@@ -94,22 +96,28 @@ void tidy(FieldSet& set) {
   }
 }
 
-void compare(const Json& before, const Json& after, const Schema* schema, FieldSet& added, FieldSet& modified, FieldSet& removed);
+void compare(const Json& before, const Json& after, const Schema* schema, FieldSet& added, FieldSet& modified,
+             FieldSet& removed);
 
-void compare_items(const Json& before, const Json& after, const Schema& schema, FieldSet& added, FieldSet& modified, FieldSet& removed) {
+void compare_items(const Json& before, const Json& after, const Schema& schema, FieldSet& added,
+                   FieldSet& modified, FieldSet& removed) {
   std::map<std::string, const Json*> old_items, new_items;
   for (const Json& item : before) old_items.emplace(item_step(item, schema), &item);
   for (const Json& item : after) new_items.emplace(item_step(item, schema), &item);
   for (const auto& [step, item] : new_items) {
     const auto it = old_items.find(step);
-    if (it == old_items.end()) mark(*item, items_of(&schema), added.children[step]);
-    else compare(*it->second, *item, items_of(&schema), added.children[step], modified.children[step], removed.children[step]);
+    if (it == old_items.end())
+      mark(*item, items_of(&schema), added.children[step]);
+    else
+      compare(*it->second, *item, items_of(&schema), added.children[step], modified.children[step],
+              removed.children[step]);
   }
   for (const auto& [step, item] : old_items)
     if (!new_items.count(step)) mark(*item, items_of(&schema), removed.children[step]);
 }
 
-void compare(const Json& before, const Json& after, const Schema* schema, FieldSet& added, FieldSet& modified, FieldSet& removed) {
+void compare(const Json& before, const Json& after, const Schema* schema, FieldSet& added, FieldSet& modified,
+             FieldSet& removed) {
   if (before == after) return;
   const Shape shape = shape_of(after, schema);
   if (shape == Shape::kLeaf || shape != shape_of(before, schema)) {
@@ -125,12 +133,15 @@ void compare(const Json& before, const Json& after, const Schema* schema, FieldS
     const Schema* type = member_type(schema, name, declared);
     const std::string step = "f:" + name;
     const auto it = before.find(name);
-    if (it == before.end()) mark(value, type, added.children[step]);
-    else compare(*it, value, type, added.children[step], modified.children[step], removed.children[step]);
+    if (it == before.end())
+      mark(value, type, added.children[step]);
+    else
+      compare(*it, value, type, added.children[step], modified.children[step], removed.children[step]);
   }
   for (const auto& [name, value] : before.items()) {
     bool declared = false;
-    if (!after.contains(name)) mark(value, member_type(schema, name, declared), removed.children["f:" + name]);
+    if (!after.contains(name))
+      mark(value, member_type(schema, name, declared), removed.children["f:" + name]);
   }
 }
 
@@ -151,7 +162,8 @@ Json merge_items(const Json& live, const Json& config, const Schema& schema) {
         merged.push_back(live[l++]);
         continue;
       }
-      if (r >= config.size() || find(merged, step) != nullptr) {  // merged already, where the configuration has it
+      if (r >= config.size() ||
+          find(merged, step) != nullptr) {  // merged already, where the configuration has it
         ++l;
         continue;
       }
@@ -177,7 +189,9 @@ Json merge(const Json& live, const Json& config, const Schema* schema) {
   return merged;
 }
 
-bool protected_field(const std::string& name) { return name == "apiVersion" || name == "kind" || name == "metadata"; }
+bool protected_field(const std::string& name) {
+  return name == "apiVersion" || name == "kind" || name == "metadata";
+}
 
 }  // namespace
 
@@ -195,7 +209,9 @@ Comparison compare_objects(const Json& before, const Json& after, const Schema& 
   return comparison;
 }
 
-Json merge_applied(const Json& live, const Json& config, const Schema& schema) { return merge(live, config, &schema); }
+Json merge_applied(const Json& live, const Json& config, const Schema& schema) {
+  return merge(live, config, &schema);
+}
 
 void remove_fields(Json& object, const Schema& schema, const FieldSet& last, const FieldSet& kept) {
   const Shape shape = shape_of(object, &schema);
@@ -211,14 +227,18 @@ void remove_fields(Json& object, const Schema& schema, const FieldSet& last, con
       if (it == object.end()) continue;
       bool declared = false;
       const Schema* type = member_type(&schema, name, declared);
-      if (found == kept.children.end() && !protected_field(name)) object.erase(it);
-      else remove_fields(*it, type == nullptr ? kUntyped : *type, child, kept_child);
+      if (found == kept.children.end() && !protected_field(name))
+        object.erase(it);
+      else
+        remove_fields(*it, type == nullptr ? kUntyped : *type, child, kept_child);
       continue;
     }
     for (auto it = object.begin(); it != object.end(); ++it) {
       if (item_step(*it, schema) != step) continue;
-      if (found == kept.children.end() && child.member) object.erase(it);
-      else if (schema.items) remove_fields(*it, *schema.items, child, kept_child);
+      if (found == kept.children.end() && child.member)
+        object.erase(it);
+      else if (schema.items)
+        remove_fields(*it, *schema.items, child, kept_child);
       break;
     }
   }
@@ -228,9 +248,11 @@ std::string undeclared_field(const Json& config, const Schema& schema, const std
   if (config.is_object()) {
     for (const auto& [name, value] : config.items()) {
       const Schema* type = schema.property(name);
-      if (type == nullptr && !schema.preserve_unknown) return prefix + "." + name + ": field not declared in schema";
+      if (type == nullptr && !schema.preserve_unknown)
+        return prefix + "." + name + ": field not declared in schema";
       if (type != nullptr)
-        if (std::string found = undeclared_field(value, *type, prefix + "." + name); !found.empty()) return found;
+        if (std::string found = undeclared_field(value, *type, prefix + "." + name); !found.empty())
+          return found;
     }
   } else if (config.is_array() && schema.items) {
     for (const Json& item : config) {
@@ -238,9 +260,12 @@ std::string undeclared_field(const Json& config, const Schema& schema, const std
       if (schema.list_type == "map")
         for (const std::string& key : schema.list_map_keys) {
           if (!item.is_object()) continue;
-          if (item.contains(key)) at += (at.back() == '[' ? "" : ",") + key + "=" + item[key].dump();
-          else if (key != "protocol" && !(schema.items->property(key) != nullptr && schema.items->property(key)->default_value))
-            return prefix + ": element 0: associative list with keys has an element that omits key field \"" + key + "\" (and doesn't have default value)";
+          if (item.contains(key))
+            at += (at.back() == '[' ? "" : ",") + key + "=" + item[key].dump();
+          else if (key != "protocol" &&
+                   !(schema.items->property(key) != nullptr && schema.items->property(key)->default_value))
+            return prefix + ": element 0: associative list with keys has an element that omits key field \"" +
+                   key + "\" (and doesn't have default value)";
         }
       if (std::string found = undeclared_field(item, *schema.items, at + "]"); !found.empty()) return found;
     }

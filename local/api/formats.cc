@@ -41,7 +41,8 @@ bool matches_format(std::string_view format, const std::string& text) {
   static const re2::RE2 kIpv6("(?i)[0-9a-f:.]*:[0-9a-f:.]*");
   static const re2::RE2 kUri(R"(([A-Za-z][A-Za-z0-9+.-]*:)?[^\s]*)");
   static const re2::RE2 kEmail(R"([^@\s]+@[^@\s]+)");
-  static const re2::RE2 kHost(R"(([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*)");
+  static const re2::RE2 kHost(
+      R"(([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*)");
   static const re2::RE2 kDuration(R"([-+]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h|d|w))+|0)");
   if (format == "date-time" || format == "datetime") return parse_time(text).has_value();
   if (format == "date") return re2::RE2::FullMatch(text, kDate);
@@ -59,36 +60,44 @@ bool matches_format(std::string_view format, const std::string& text) {
 std::vector<std::string> check_dns_subdomain(const std::string& name) {
   if (name.size() > 253) return too_long(253);
   if (re2::RE2::FullMatch(name, subdomain())) return {};
-  return {"a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must "
-          "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
-          "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"};
+  return {
+      "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and "
+      "must "
+      "start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is "
+      "'[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"};
 }
 
 std::vector<std::string> check_dns_label(const std::string& name) {
   if (name.size() > 63) return too_long(63);
   if (re2::RE2::FullMatch(name, label())) return {};
   if (re2::RE2::FullMatch(name, subdomain())) return {"must not contain dots"};
-  return {"a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and "
-          "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
-          "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"};
+  return {
+      "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start "
+      "and "
+      "end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is "
+      "'[a-z0-9]([-a-z0-9]*[a-z0-9])?')"};
 }
 
 std::vector<std::string> check_dns1035_label(const std::string& name) {
   static const re2::RE2 kRe("[a-z]([-a-z0-9]*[a-z0-9])?");
   if (name.size() > 63) return too_long(63);
   if (re2::RE2::FullMatch(name, kRe)) return {};
-  return {"a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
-          "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
-          "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"};
+  return {
+      "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic "
+      "character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for "
+      "validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"};
 }
 
 std::vector<std::string> check_label_value(const std::string& value) {
   static const re2::RE2 kRe("(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?");
   if (value.size() > 63) return too_long(63);
   if (re2::RE2::FullMatch(value, kRe)) return {};
-  return {"a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must "
-          "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for "
-          "validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"};
+  return {
+      "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and "
+      "must "
+      "start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used "
+      "for "
+      "validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')"};
 }
 
 std::vector<std::string> check_qualified_name(const std::string& name) {
@@ -110,9 +119,10 @@ std::vector<std::string> check_qualified_name(const std::string& name) {
     errors.push_back("name part must be no more than 63 characters");
   }
   if (!re2::RE2::FullMatch(part, kRe))
-    errors.push_back("name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
-                     "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-                     "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')");
+    errors.push_back(
+        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
+        "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
+        "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')");
   return errors;
 }
 
@@ -127,18 +137,20 @@ std::vector<std::string> check_config_key(const std::string& key) {
   static const re2::RE2 kRe("[-._a-zA-Z0-9]+");
   if (key.size() > 253) return too_long(253);
   if (!re2::RE2::FullMatch(key, kRe))
-    return {"a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
-            "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"};
+    return {
+        "a valid config key must consist of alphanumeric characters, '-', '_' or '.' (e.g. 'key.name',  or "
+        "'KEY_NAME',  or 'key-name', regex used for validation is '[-._a-zA-Z0-9]+')"};
   if (key == "." || key == "..") return {fmt::format("must not be '{}'", key)};
   return {};
 }
 
 std::string format_time(WallTime time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time));
+  const std::time_t seconds =
+      std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time));
   std::tm parts{};
   gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
-                     parts.tm_hour, parts.tm_min, parts.tm_sec);
+  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
+                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
 }
 
 std::string format_micro_time(WallTime time) {
@@ -157,8 +169,8 @@ std::optional<WallTime> parse_time(std::string_view text) {
                            &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &fraction, &zone))
     return std::nullopt;
   const std::tm given = parts;
-  if (given.tm_mon < 1 || given.tm_mon > 12 || given.tm_mday < 1 || given.tm_mday > 31 || given.tm_hour > 23 ||
-      given.tm_min > 59 || given.tm_sec > 60)
+  if (given.tm_mon < 1 || given.tm_mon > 12 || given.tm_mday < 1 || given.tm_mday > 31 ||
+      given.tm_hour > 23 || given.tm_min > 59 || given.tm_sec > 60)
     return std::nullopt;
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;

@@ -14,17 +14,17 @@ namespace muster::local {
 
 // What is wrong with a name, in the real server's words; empty if nothing.
 [[nodiscard]] std::vector<std::string> check_dns_subdomain(const std::string& name);  // objects
-[[nodiscard]] std::vector<std::string> check_dns_label(const std::string& name);      // namespaces, containers
+[[nodiscard]] std::vector<std::string> check_dns_label(const std::string& name);  // namespaces, containers
 [[nodiscard]] std::vector<std::string> check_dns1035_label(const std::string& name);  // services
 [[nodiscard]] std::vector<std::string> check_label_value(const std::string& value);
-[[nodiscard]] std::vector<std::string> check_qualified_name(const std::string& name);  // keys of labels, annotations
-[[nodiscard]] std::vector<std::string> check_path_segment(const std::string& name);    // roles
+[[nodiscard]] std::vector<std::string> check_qualified_name(
+    const std::string& name);  // keys of labels, annotations
+[[nodiscard]] std::vector<std::string> check_path_segment(const std::string& name);  // roles
 [[nodiscard]] std::vector<std::string> check_config_key(const std::string& key);
 [[nodiscard]] bool is_quantity(const std::string& text);
 // "1500m" -> "1500m", "0.5" -> "500m", "1024Mi" -> "1Gi": as the real server writes it back.
 [[nodiscard]] std::string canonical_quantity(const std::string& text);
 [[nodiscard]] std::optional<double> quantity_value(const std::string& text);
-
 
 [[nodiscard]] std::string format_time(WallTime time);        // "2026-01-02T03:04:05Z"
 [[nodiscard]] std::string format_micro_time(WallTime time);  // "2026-01-02T03:04:05.000006Z"

@@ -16,8 +16,10 @@ Key parse_key(const std::string& text) {
   std::string* parts[] = {&key.resource, &key.ns, &key.name, &key.uid};
   std::size_t at = 0;
   for (const char c : text) {
-    if (c == '|' && at < 3) ++at;
-    else *parts[at] += c;
+    if (c == '|' && at < 3)
+      ++at;
+    else
+      *parts[at] += c;
   }
   return key;
 }
@@ -27,8 +29,10 @@ Json without_owner(const Json& object, const std::string& uid) {
   Json owners = Json::array();
   for (const Json& owner : array_of(object_of(object, "metadata"), "ownerReferences"))
     if (text_of(owner, "uid") != uid) owners.push_back(owner);
-  if (owners.empty()) changed["metadata"].erase("ownerReferences");
-  else changed["metadata"]["ownerReferences"] = owners;
+  if (owners.empty())
+    changed["metadata"].erase("ownerReferences");
+  else
+    changed["metadata"]["ownerReferences"] = owners;
   changed["metadata"].erase("resourceVersion");
   return changed;
 }
@@ -59,14 +63,18 @@ void Controllers::collect_dependents(const std::string& owner_uid, bool orphan) 
       return uid != owner_uid && owner_exists(uid);
     });
     if (orphan || other_owner) {
-      (void)rest_.update(*kind, key.ns, key.name, [&](const Json& current) -> ApiResult<Json> {
-        return without_owner(current, owner_uid);
-      }, collector());
+      (void)rest_.update(
+          *kind, key.ns, key.name,
+          [&](const Json& current) -> ApiResult<Json> { return without_owner(current, owner_uid); },
+          collector());
       dependents_[owner_uid].erase(text);
     } else {
       DeleteOptions options;
       options.uid = key.uid;
-      options.propagation = has_finalizer(object->json(), "orphan") || has_finalizer(object->json(), "foregroundDeletion") ? "" : "Background";
+      options.propagation =
+          has_finalizer(object->json(), "orphan") || has_finalizer(object->json(), "foregroundDeletion")
+              ? ""
+              : "Background";
       (void)rest_.remove(*kind, key.ns, key.name, options);
     }
   }
@@ -79,7 +87,9 @@ void Controllers::finish_owner(const Note& note) {
   if (!object || !kind || object->uid != note.uid) return;
   const Json json = object->json();
   if (!is_terminating(json)) return;
-  const char* finalizer = has_finalizer(json, "orphan") ? "orphan" : has_finalizer(json, "foregroundDeletion") ? "foregroundDeletion" : nullptr;
+  const char* finalizer = has_finalizer(json, "orphan")               ? "orphan"
+                          : has_finalizer(json, "foregroundDeletion") ? "foregroundDeletion"
+                                                                      : nullptr;
   if (finalizer == nullptr) return;
   collect_dependents(note.uid, std::string_view(finalizer) == "orphan");
   if (const auto it = dependents_.find(note.uid); it != dependents_.end()) {
@@ -89,31 +99,38 @@ void Controllers::finish_owner(const Note& note) {
       if (!dependent || dependent->uid != key.uid) continue;
       const Json dependent_json = dependent->json();
       for (const Json& owner : array_of(object_of(dependent_json, "metadata"), "ownerReferences"))
-        if (text_of(owner, "uid") == note.uid && owner.value("blockOwnerDeletion", Json(false)) == Json(true)) return;  // its deletion comes back here
+        if (text_of(owner, "uid") == note.uid && owner.value("blockOwnerDeletion", Json(false)) == Json(true))
+          return;  // its deletion comes back here
     }
   }
-  (void)rest_.update(*kind, note.ns, note.name, [&](const Json& current) -> ApiResult<Json> {
-    Json changed = current;
-    std::vector<std::string> names = finalizers_of(current);
-    std::erase(names, std::string(finalizer));
-    changed["metadata"]["finalizers"] = names;
-    changed["metadata"].erase("resourceVersion");
-    return changed;
-  }, collector());
+  (void)rest_.update(
+      *kind, note.ns, note.name,
+      [&](const Json& current) -> ApiResult<Json> {
+        Json changed = current;
+        std::vector<std::string> names = finalizers_of(current);
+        std::erase(names, std::string(finalizer));
+        changed["metadata"]["finalizers"] = names;
+        changed["metadata"].erase("resourceVersion");
+        return changed;
+      },
+      collector());
 }
 
 // An object whose owners never were, or are gone already, goes too.
 void Controllers::check_owners(const Note& note) {
-  const bool any = std::any_of(note.owner_uids.begin(), note.owner_uids.end(), [this](const std::string& uid) { return owner_exists(uid); });
+  const bool any = std::any_of(note.owner_uids.begin(), note.owner_uids.end(),
+                               [this](const std::string& uid) { return owner_exists(uid); });
   if (any) return;
   const KindPtr kind = kinds_.table()->preferred(note.resource);
   const ObjectPtr object = store_.get(note.resource, note.ns, note.name);
   if (!kind || !object || object->uid != note.uid) return;
   const Json json = object->json();
   for (const Json& owner : array_of(object_of(json, "metadata"), "ownerReferences")) {
-    const KindPtr owner_kind = kinds_.table()->find_kind(text_of(owner, "apiVersion"), text_of(owner, "kind"));
+    const KindPtr owner_kind =
+        kinds_.table()->find_kind(text_of(owner, "apiVersion"), text_of(owner, "kind"));
     if (!owner_kind) return;  // a kind that we do not know: never guess
-    const ObjectPtr found = store_.get(owner_kind->resource(), owner_kind->namespaced ? note.ns : "", text_of(owner, "name"));
+    const ObjectPtr found =
+        store_.get(owner_kind->resource(), owner_kind->namespaced ? note.ns : "", text_of(owner, "name"));
     if (found && found->uid == text_of(owner, "uid")) return;  // its own note is still on the way
   }
   DeleteOptions options;

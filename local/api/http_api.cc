@@ -28,14 +28,19 @@ HttpResponse plain_text(std::string text, int status = 200) {
 ApiError fault_error(const Fault& fault) {
   switch (fault.kind) {
     case FaultKind::kConflict:
-      return {409, "Conflict", "the object has been modified; please apply your changes to the latest version and try again", {}};
-    case FaultKind::kExpired: return ApiError::expired("The resourceVersion for the provided watch is too old.");
+      return {409,
+              "Conflict",
+              "the object has been modified; please apply your changes to the latest version and try again",
+              {}};
+    case FaultKind::kExpired:
+      return ApiError::expired("The resourceVersion for the provided watch is too old.");
     case FaultKind::kTooManyRequests: {
       ApiError error{429, "TooManyRequests", "too many requests, please try again later", Json::object()};
       error.retry_after_seconds = 1;
       return error;
     }
-    case FaultKind::kTimeoutAfterCommit: return ApiError::timeout("request did not complete within the allotted timeout");
+    case FaultKind::kTimeoutAfterCommit:
+      return ApiError::timeout("request did not complete within the allotted timeout");
     default: return ApiError::internal("a fault was asked for");
   }
 }
@@ -78,7 +83,8 @@ HttpResponse HttpApi::handle(const HttpRequest& request) {
   if (!options_.token.empty()) {
     constexpr std::string_view kBearer = "Bearer ";
     const std::string_view given = request.header("authorization");
-    if (given.substr(0, kBearer.size()) != kBearer || !same_secret(given.substr(kBearer.size()), options_.token))
+    if (given.substr(0, kBearer.size()) != kBearer ||
+        !same_secret(given.substr(kBearer.size()), options_.token))
       return error_response(ApiError{401, "Unauthorized", "Unauthorized", {}}, request);
   }
   const bool watching = request.parameter("watch") == "true" || request.parameter("watch") == "1";
@@ -141,7 +147,8 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
   }
 }
 
-ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, const RequestTarget& target, bool trusted) {
+ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, const RequestTarget& target,
+                                                bool trusted) {
   auto table = kinds_.table();
   if (!table->has_group_version(target.group, target.version)) return plain_text("404 page not found\n", 404);
   KindPtr kind = table->find(target.group, target.version, target.plural);
@@ -183,7 +190,8 @@ ApiResult<HttpResponse> HttpApi::serve_collection(Call& call) {
     if (call.kind->namespaced && call.target.ns.empty()) return ApiError::method_not_allowed();
     return create(call);
   }
-  if (method == "DELETE" && !call.kind->create_only && call.kind->plural != "namespaces") return remove_collection(call);
+  if (method == "DELETE" && !call.kind->create_only && call.kind->plural != "namespaces")
+    return remove_collection(call);
   return ApiError::method_not_allowed();
 }
 

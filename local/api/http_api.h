@@ -49,7 +49,8 @@ class HttpApi {  // thread-safe
 
   [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, bool trusted);
   [[nodiscard]] std::optional<HttpResponse> serve_fixed(const HttpRequest& request);
-  [[nodiscard]] ApiResult<HttpResponse> serve_resource(const HttpRequest& request, const RequestTarget& target, bool trusted);
+  [[nodiscard]] ApiResult<HttpResponse> serve_resource(const HttpRequest& request,
+                                                       const RequestTarget& target, bool trusted);
   [[nodiscard]] ApiResult<HttpResponse> serve_collection(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_object(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_subresource(Call& call);

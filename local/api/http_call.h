@@ -1,4 +1,5 @@
-#pragma once  // local/api/http_call.h: what the parts of HttpApi share about one request (private to http_*.cc)
+#pragma once  // local/api/http_call.h: what the parts of HttpApi share about one request (private to
+              // http_*.cc)
 #include "local/api/http_api.h"
 #include "local/api/metadata.h"
 

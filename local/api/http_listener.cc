@@ -19,7 +19,7 @@ using Listener = web::http::experimental::listener::http_listener;
 using ListenerConfig = web::http::experimental::listener::http_listener_config;
 
 constexpr std::size_t kBodyBytesMax = 3 * 1024 * 1024;  // as the real server
-constexpr int kAttempts = 5;  // to get a free port before somebody else does
+constexpr int kAttempts = 5;                            // to get a free port before somebody else does
 
 // A read-only stream buffer whose bytes come from a BodyStream. cpprestsdk asks for the next bytes when
 // the ones before are on the wire, so a slow client holds its own stream back and nothing else.
@@ -37,8 +37,12 @@ class PullBuffer : public concurrency::streams::details::streambuf_state_manager
   void set_buffer_size(size_t, std::ios_base::openmode) override {}
   size_t in_avail() const override { return 0; }
   pos_type getpos(std::ios_base::openmode) const override { return static_cast<pos_type>(traits::eof()); }
-  pos_type seekpos(pos_type, std::ios_base::openmode) override { return static_cast<pos_type>(traits::eof()); }
-  pos_type seekoff(off_type, std::ios_base::seekdir, std::ios_base::openmode) override { return static_cast<pos_type>(traits::eof()); }
+  pos_type seekpos(pos_type, std::ios_base::openmode) override {
+    return static_cast<pos_type>(traits::eof());
+  }
+  pos_type seekoff(off_type, std::ios_base::seekdir, std::ios_base::openmode) override {
+    return static_cast<pos_type>(traits::eof());
+  }
   bool acquire(std::uint8_t*& pointer, size_t& count) override {
     pointer = nullptr;
     count = 0;
@@ -47,7 +51,9 @@ class PullBuffer : public concurrency::streams::details::streambuf_state_manager
   void release(std::uint8_t*, size_t) override {}
 
  protected:
-  pplx::task<int_type> _putc(std::uint8_t) override { return pplx::task_from_result<int_type>(traits::eof()); }
+  pplx::task<int_type> _putc(std::uint8_t) override {
+    return pplx::task_from_result<int_type>(traits::eof());
+  }
   pplx::task<size_t> _putn(const std::uint8_t*, size_t) override { return pplx::task_from_result<size_t>(0); }
   pplx::task<bool> _sync() override { return pplx::task_from_result(true); }
   std::uint8_t* _alloc(size_t) override { return nullptr; }
@@ -102,7 +108,8 @@ HttpRequest convert(const rest::http_request& message, const std::vector<unsigne
   request.method = message.method();
   for (const auto& [name, value] : message.headers()) {
     std::string lower = name;
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
     request.headers[lower] = value;
   }
   request.body.assign(body.begin(), body.end());
@@ -185,8 +192,8 @@ struct HttpListener::Impl {
     config.set_backlog(512);
     config.set_ssl_context_callback([certificate](boost::asio::ssl::context& context) {
       using boost::asio::ssl::context_base;
-      context.set_options(context_base::default_workarounds | context_base::no_sslv2 | context_base::no_sslv3 |
-                          context_base::no_tlsv1 | context_base::no_tlsv1_1);
+      context.set_options(context_base::default_workarounds | context_base::no_sslv2 |
+                          context_base::no_sslv3 | context_base::no_tlsv1 | context_base::no_tlsv1_1);
       context.use_certificate_chain(boost::asio::buffer(certificate.certificate_pem));
       context.use_private_key(boost::asio::buffer(certificate.key_pem), context_base::pem);
     });
@@ -194,9 +201,11 @@ struct HttpListener::Impl {
     for (int attempt = 0; attempt < (wanted == 0 ? kAttempts : 1); ++attempt) {
       port = wanted == 0 ? free_port(ip) : wanted;
       try {
-        listener = std::make_unique<Listener>(web::uri("https://" + ip + ":" + std::to_string(port) + "/"), config);
+        listener =
+            std::make_unique<Listener>(web::uri("https://" + ip + ":" + std::to_string(port) + "/"), config);
         listener->support([this](const rest::http_request& message) { serve(message); });
-        listener->support(rest::methods::PATCH, [this](const rest::http_request& message) { serve(message); });
+        listener->support(rest::methods::PATCH,
+                          [this](const rest::http_request& message) { serve(message); });
         listener->open().wait();
         open = true;
         return {};

@@ -1,4 +1,5 @@
-#pragma once  // local/api/http_listener.h: HttpApi on a loopback port over TLS; the only home of cpprestsdk's listener
+#pragma once  // local/api/http_listener.h: HttpApi on a loopback port over TLS; the only home of cpprestsdk's
+              // listener
 #include <memory>
 #include <string>
 
@@ -11,8 +12,8 @@ namespace muster::local {
 class HttpListener {
  public:
   // Listens when it returns. kUnavailable if the port is taken.
-  [[nodiscard]] static Result<std::unique_ptr<HttpListener>> open(HttpApi& api, const std::string& ip, int port,
-                                                                 const Certificate& certificate);
+  [[nodiscard]] static Result<std::unique_ptr<HttpListener>> open(HttpApi& api, const std::string& ip,
+                                                                  int port, const Certificate& certificate);
   ~HttpListener();
   [[nodiscard]] int port() const;
   // Closes the port and its connections; end the streams of `api` before.

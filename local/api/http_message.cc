@@ -41,7 +41,8 @@ bool parse_target(std::string_view target, std::string& path,
     const auto equals = part.find('=');
     std::pair<std::string, std::string> parameter;
     if (!unescape(part.substr(0, equals), true, parameter.first)) return false;
-    if (equals != std::string_view::npos && !unescape(part.substr(equals + 1), true, parameter.second)) return false;
+    if (equals != std::string_view::npos && !unescape(part.substr(equals + 1), true, parameter.second))
+      return false;
     query.push_back(std::move(parameter));
   }
   return true;

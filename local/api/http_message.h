@@ -11,8 +11,8 @@
 namespace muster::local {
 
 struct HttpRequest {
-  std::string method;  // upper case
-  std::string path;    // decoded
+  std::string method;                                      // upper case
+  std::string path;                                        // decoded
   std::vector<std::pair<std::string, std::string>> query;  // decoded, in order
   std::map<std::string, std::string> headers;              // names in lower case
   std::string body;
@@ -38,7 +38,8 @@ class BodyStream {
  public:
   enum class State { kData, kPending, kEnd };
   virtual ~BodyStream() = default;
-  // Appends what is there now, some 64 KiB at most, to `out`. May block for the time of a disk read, not longer.
+  // Appends what is there now, some 64 KiB at most, to `out`. May block for the time of a disk read, not
+  // longer.
   virtual State pull(std::string& out) = 0;
   // After kPending: calls `ready` once, from any thread, when pull() is worth another try.
   virtual void when_ready(std::function<void()> ready) = 0;

@@ -22,7 +22,8 @@ std::string encode(const Continue& token) {
 ApiResult<Continue> decode(std::string_view text) {
   const auto bytes = base64_decode(text);
   const Json json = bytes ? Json::parse(*bytes, nullptr, false) : Json();
-  if (!json.is_object() || text_of(json, "v") != "meta.k8s.io/v1" || !json.contains("rv") || !json["rv"].is_number_unsigned())
+  if (!json.is_object() || text_of(json, "v") != "meta.k8s.io/v1" || !json.contains("rv") ||
+      !json["rv"].is_number_unsigned())
     return ApiError::bad_request("invalid continue token: continue key is not valid");
   return Continue{json["rv"].get<std::uint64_t>(), text_of(json, "start")};
 }
@@ -31,8 +32,12 @@ ApiResult<std::uint64_t> parse_version(std::string_view text) {
   std::uint64_t version = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
   if (error != std::errc{} || end != text.data() + text.size())
-    return ApiError{400, "", fmt::format("resourceVersion: Invalid value: {}: strconv.ParseUint: parsing {}: invalid syntax",
-                                         go_quote(text), go_quote(text)), {}};
+    return ApiError{
+        400,
+        "",
+        fmt::format("resourceVersion: Invalid value: {}: strconv.ParseUint: parsing {}: invalid syntax",
+                    go_quote(text), go_quote(text)),
+        {}};
   return version;
 }
 
@@ -42,12 +47,14 @@ ApiResult<std::int64_t> parse_number(const HttpRequest& request, const char* nam
   if (text.empty()) return number;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc{} || end != text.data() + text.size() || number < 0)
-    return ApiError::bad_request(fmt::format("{} must be a whole number that is not negative, not {}", name, go_quote(text)));
+    return ApiError::bad_request(
+        fmt::format("{} must be a whole number that is not negative, not {}", name, go_quote(text)));
   return number;
 }
 
 constexpr const char* kSendInitialEvents =
-    "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled";
+    "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature "
+    "gate is enabled";
 
 ApiStatus check_list_options(const HttpRequest& request, bool watching) {
   const std::string_view match = request.parameter("resourceVersionMatch");
@@ -57,21 +64,30 @@ ApiStatus check_list_options(const HttpRequest& request, bool watching) {
     const auto colon = what.find(": ");
     const bool forbidden = what.find("Forbidden") != std::string::npos;
     return ApiError::invalid("ListOptions.meta.k8s.io", "",
-                             {{forbidden ? "FieldValueForbidden" : "FieldValueNotSupported", what.substr(0, colon), what.substr(colon + 2)}});
+                             {{forbidden ? "FieldValueForbidden" : "FieldValueNotSupported",
+                               what.substr(0, colon), what.substr(colon + 2)}});
   };
   if (watching && initial_events) {
-    ApiError error = ApiError::invalid("ListOptions.meta.k8s.io", "",
-                                       {{"FieldValueForbidden", "sendInitialEvents", std::string(kSendInitialEvents).substr(19)}});
+    ApiError error = ApiError::invalid(
+        "ListOptions.meta.k8s.io", "",
+        {{"FieldValueForbidden", "sendInitialEvents", std::string(kSendInitialEvents).substr(19)}});
     return error;
   }
   if (match.empty()) return {};
-  if (watching) return invalid("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch");
+  if (watching)
+    return invalid("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch");
   if (match != "Exact" && match != "NotOlderThan")
-    return invalid(fmt::format("resourceVersionMatch: Unsupported value: {}: supported values: \"Exact\", \"NotOlderThan\", \"\"", go_quote(match)));
+    return invalid(fmt::format(
+        "resourceVersionMatch: Unsupported value: {}: supported values: \"Exact\", \"NotOlderThan\", \"\"",
+        go_quote(match)));
   if (version.empty())
-    return invalid("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is provided");
+    return invalid(
+        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is "
+        "provided");
   if (match == "Exact" && version == "0")
-    return invalid("resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion \"0\"");
+    return invalid(
+        "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion "
+        "\"0\"");
   return {};
 }
 
@@ -80,7 +96,8 @@ ApiStatus check_list_options(const HttpRequest& request, bool watching) {
 ApiResult<HttpResponse> HttpApi::list(Call& call) {
   const HttpRequest& request = call.request;
   if (auto options = check_list_options(request, false); !options) return options.error();
-  auto selector = Selector::parse(request.parameter("labelSelector"), request.parameter("fieldSelector"), *call.kind);
+  auto selector =
+      Selector::parse(request.parameter("labelSelector"), request.parameter("fieldSelector"), *call.kind);
   if (!selector) return selector.error();
   auto limit = parse_number(request, "limit");
   if (!limit) return limit.error();
@@ -91,14 +108,17 @@ ApiResult<HttpResponse> HttpApi::list(Call& call) {
     from = std::move(*decoded);
   }
   ObjectList all = store_.list(call.kind->resource(), call.target.ns);
-  if (const std::string_view text = request.parameter("resourceVersion"); !text.empty() && text != "0" && from.version == 0) {
+  if (const std::string_view text = request.parameter("resourceVersion");
+      !text.empty() && text != "0" && from.version == 0) {
     auto version = parse_version(text);
     if (!version) return ApiError::bad_request("invalid resource version: " + version.error().message);
     if (request.parameter("resourceVersionMatch") == "Exact" && *version < all.version)
       return ApiError::expired("The resourceVersion for the provided list is too old.");
     if (*version > all.version) {
-      ApiError error = ApiError::timeout(fmt::format("Too large resource version: {}, current: {}", *version, all.version));
-      error.details = Json{{"causes", Json::array({Json{{"reason", "ResourceVersionTooLarge"}, {"message", "Too large resource version"}}})}};
+      ApiError error = ApiError::timeout(
+          fmt::format("Too large resource version: {}, current: {}", *version, all.version));
+      error.details = Json{{"causes", Json::array({Json{{"reason", "ResourceVersionTooLarge"},
+                                                        {"message", "Too large resource version"}}})}};
       error.retry_after_seconds = 1;
       return error;
     }
@@ -146,7 +166,8 @@ ApiResult<HttpResponse> HttpApi::watch(Call& call) {
   options.format = call.format;
   const std::string_view bookmarks = request.parameter("allowWatchBookmarks");
   options.bookmarks = bookmarks == "true" || bookmarks == "1";
-  options.timeout = std::chrono::seconds(*timeout > 0 ? std::min<std::int64_t>(*timeout, 86400) : 1800 + std::rand() % 1800);
+  options.timeout = std::chrono::seconds(*timeout > 0 ? std::min<std::int64_t>(*timeout, 86400)
+                                                      : 1800 + std::rand() % 1800);
   std::vector<ObjectPtr> existing;
   if (version == 0) {
     ObjectList all = store_.list(resource, call.target.ns);
@@ -160,9 +181,11 @@ ApiResult<HttpResponse> HttpApi::watch(Call& call) {
     response.body = render_error_event(ApiError::expired(cursor.error().message));
     return response;
   }
-  if (!cursor && cursor.error().code == Code::kDeadlineExceeded) return ApiError::timeout(cursor.error().message);
+  if (!cursor && cursor.error().code == Code::kDeadlineExceeded)
+    return ApiError::timeout(cursor.error().message);
   if (!cursor) return ApiError{503, "ServiceUnavailable", cursor.error().message, {}};
-  auto stream = std::make_shared<WatchStream>(std::move(options), std::move(existing), std::move(*cursor), timers_);
+  auto stream =
+      std::make_shared<WatchStream>(std::move(options), std::move(existing), std::move(*cursor), timers_);
   remember(stream);
   response.stream = std::move(stream);
   return response;

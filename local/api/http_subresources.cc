@@ -26,8 +26,11 @@ Json scale_of(const Kind& kind, const Json& object) {
     if (selector != nullptr && selector->is_string()) status["selector"] = *selector;
   }
   const Json replicas = number(kind.scale->spec_replicas);
-  return Json{{"kind", "Scale"}, {"apiVersion", "autoscaling/v1"}, {"metadata", metadata},
-              {"spec", replicas == 0 ? Json::object() : Json{{"replicas", replicas}}}, {"status", status}};
+  return Json{{"kind", "Scale"},
+              {"apiVersion", "autoscaling/v1"},
+              {"metadata", metadata},
+              {"spec", replicas == 0 ? Json::object() : Json{{"replicas", replicas}}},
+              {"status", status}};
 }
 
 ApiResult<std::int64_t> wanted_replicas(const Json& scale) {
@@ -35,7 +38,8 @@ ApiResult<std::int64_t> wanted_replicas(const Json& scale) {
   const auto it = spec.find("replicas");
   const Json replicas = it == spec.end() ? Json(0) : *it;
   if (!replicas.is_number_integer())
-    return ApiError::bad_request("Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer");
+    return ApiError::bad_request(
+        "Scale in version \"v1\" cannot be handled as a Scale: spec.replicas must be an integer");
   return replicas.get<std::int64_t>();
 }
 
@@ -47,16 +51,24 @@ ApiResult<HttpResponse> HttpApi::serve_subresource(Call& call) {
   const std::string& method = call.request.method;
   const std::string& sub = call.target.subresource;
   const auto known = subresources_of(*call.kind);
-  const auto it = std::find_if(known.begin(), known.end(), [&](const Subresource& each) { return each.name == sub; });
-  if (it == known.end() && call.kind->custom) return ApiError::not_found(call.kind->resource(), call.target.name);
+  const auto it =
+      std::find_if(known.begin(), known.end(), [&](const Subresource& each) { return each.name == sub; });
+  if (it == known.end() && call.kind->custom)
+    return ApiError::not_found(call.kind->resource(), call.target.name);
   if (it == known.end()) return ApiError::no_such_path();
-  const std::string verb = method == "GET" ? "get" : method == "PUT" ? "update" : method == "PATCH" ? "patch" : method == "POST" ? "create" : "";
-  if (std::find(it->verbs.begin(), it->verbs.end(), verb) == it->verbs.end()) return ApiError::method_not_allowed();
+  const std::string verb = method == "GET"     ? "get"
+                           : method == "PUT"   ? "update"
+                           : method == "PATCH" ? "patch"
+                           : method == "POST"  ? "create"
+                                               : "";
+  if (std::find(it->verbs.begin(), it->verbs.end(), verb) == it->verbs.end())
+    return ApiError::method_not_allowed();
   if (sub == "log") return pod_log(call);
   if (sub == "binding") return bind(call);
   if (sub == "eviction") return evict(call);
   if (sub == "scale") return scale(call);
-  if (sub == "token") return ApiError{501, "NotImplemented", "this server signs no tokens: it has one user", {}};
+  if (sub == "token")
+    return ApiError{501, "NotImplemented", "this server signs no tokens: it has one user", {}};
   if (method == "GET") {
     auto json = rest_.get(*call.kind, call.target.ns, call.target.name);
     if (!json) return json.error();
@@ -87,17 +99,21 @@ ApiResult<HttpResponse> HttpApi::scale(Call& call) {
           scale = body;
         } else if (type == "application/json-patch+json") {
           if (auto done = json_patch(scale, body); !done) return done.error();
-        } else if (type == "application/merge-patch+json" || type == "application/strategic-merge-patch+json") {
+        } else if (type == "application/merge-patch+json" ||
+                   type == "application/strategic-merge-patch+json") {
           merge_patch(scale, body);
         } else {
-          return ApiError::unsupported_media_type("application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
+          return ApiError::unsupported_media_type(
+              "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml");
         }
         auto replicas = wanted_replicas(scale);
         if (!replicas) return replicas.error();
         Json object = current;
         const std::string wanted = meta_text(scale, "resourceVersion");
-        if (wanted.empty() || wanted == version) object["metadata"].erase("resourceVersion");
-        else object["metadata"]["resourceVersion"] = wanted;
+        if (wanted.empty() || wanted == version)
+          object["metadata"].erase("resourceVersion");
+        else
+          object["metadata"]["resourceVersion"] = wanted;
         if (call.request.method == "PUT" && !wanted.empty()) object["metadata"]["resourceVersion"] = wanted;
         set_path(object, call.kind->scale->spec_replicas, *replicas);
         return object;
@@ -118,8 +134,9 @@ ApiResult<HttpResponse> HttpApi::bind(Call& call) {
       [&](const Json& current) -> ApiResult<Json> {
         const std::string taken = text_of(object_of(current, "spec"), "nodeName");
         if (!taken.empty())
-          return ApiError::conflict("pods/binding", call.target.name,
-                                    fmt::format("pod {} is already assigned to node {}", call.target.name, go_quote(taken)));
+          return ApiError::conflict(
+              "pods/binding", call.target.name,
+              fmt::format("pod {} is already assigned to node {}", call.target.name, go_quote(taken)));
         Json object = current;
         object["metadata"].erase("resourceVersion");
         object["spec"]["nodeName"] = node;
@@ -127,7 +144,11 @@ ApiResult<HttpResponse> HttpApi::bind(Call& call) {
       },
       call.options);
   if (!bound) return bound.error();
-  return json_response(Json{{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Json::object()}, {"status", "Success"}, {"code", 201}},
+  return json_response(Json{{"kind", "Status"},
+                            {"apiVersion", "v1"},
+                            {"metadata", Json::object()},
+                            {"status", "Success"},
+                            {"code", 201}},
                        call.request, 201);
 }
 
@@ -142,7 +163,11 @@ ApiResult<HttpResponse> HttpApi::evict(Call& call) {
   options.dry_run = call.options.dry_run;
   auto deletion = rest_.remove(*call.kind, call.target.ns, call.target.name, options);
   if (!deletion) return deletion.error();
-  return json_response(Json{{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Json::object()}, {"status", "Success"}, {"code", 201}},
+  return json_response(Json{{"kind", "Status"},
+                            {"apiVersion", "v1"},
+                            {"metadata", Json::object()},
+                            {"status", "Success"},
+                            {"code", 201}},
                        call.request, 201);
 }
 
@@ -153,18 +178,21 @@ ApiResult<HttpResponse> HttpApi::review(Call& call) {
   answer["apiVersion"] = call.kind->api_version();
   answer["kind"] = call.kind->kind;
   if (!answer.contains("metadata")) answer["metadata"] = Json{{"creationTimestamp", nullptr}};
-  const Json user{{"username", "muster-admin"}, {"groups", Json::array({"system:masters", "system:authenticated"})}};
+  const Json user{{"username", "muster-admin"},
+                  {"groups", Json::array({"system:masters", "system:authenticated"})}};
   if (call.kind->kind == "SelfSubjectReview") {
     answer["status"] = Json{{"userInfo", user}};
   } else if (call.kind->kind == "TokenReview") {
     const std::string token = text_of(object_of(answer, "spec"), "token");
     const bool good = !options_.token.empty() && token == options_.token;
-    answer["status"] = good ? Json{{"authenticated", true}, {"user", user}} : Json{{"user", Json::object()}, {"error", "invalid token"}};
+    answer["status"] = good ? Json{{"authenticated", true}, {"user", user}}
+                            : Json{{"user", Json::object()}, {"error", "invalid token"}};
   } else if (call.kind->kind == "SelfSubjectRulesReview") {
     const Json all = Json::array({"*"});
-    answer["status"] = Json{{"resourceRules", Json::array({Json{{"verbs", all}, {"apiGroups", all}, {"resources", all}}})},
-                            {"nonResourceRules", Json::array({Json{{"verbs", all}, {"nonResourceURLs", all}}})},
-                            {"incomplete", false}};
+    answer["status"] =
+        Json{{"resourceRules", Json::array({Json{{"verbs", all}, {"apiGroups", all}, {"resources", all}}})},
+             {"nonResourceRules", Json::array({Json{{"verbs", all}, {"nonResourceURLs", all}}})},
+             {"incomplete", false}};
   } else {  // whoever holds the token may do everything
     answer["status"] = Json{{"allowed", true}, {"reason", "the holder of the token may do everything"}};
   }
@@ -189,7 +217,8 @@ ApiResult<HttpResponse> HttpApi::pod_log(Call& call) {
   number("tailLines", query.tail_lines);
   number("sinceSeconds", query.since_seconds);
   number("limitBytes", query.limit_bytes);
-  if (const std::string_view since = call.request.parameter("sinceTime"); !since.empty()) query.since_time = std::string(since);
+  if (const std::string_view since = call.request.parameter("sinceTime"); !since.empty())
+    query.since_time = std::string(since);
   auto container = choose_container(*pod, std::string(call.request.parameter("container")), query.previous);
   if (!container) return container.error();
   query.container = *container;
@@ -199,7 +228,8 @@ ApiResult<HttpResponse> HttpApi::pod_log(Call& call) {
     if (logs_ == nullptr) return ApiError::bad_request("this server runs no pods, so they have no logs");
     auto opened = logs_->open(query);
     if (!opened && opened.error().code == Code::kNotFound && query.previous)
-      return ApiError::bad_request(fmt::format("previous terminated container {} in pod {} not found", go_quote(query.container), go_quote(query.pod)));
+      return ApiError::bad_request(fmt::format("previous terminated container {} in pod {} not found",
+                                               go_quote(query.container), go_quote(query.pod)));
     if (!opened) return ApiError::bad_request(opened.error().message);
     stream = std::move(*opened);
   }

@@ -16,13 +16,16 @@ ApiStatus check_type(const Kind& kind, Json& body) {
   const std::string version = text_of(body, "apiVersion");
   const std::string name = text_of(body, "kind");
   if (!version.empty() && version != kind.api_version() && (kind.custom || name == kind.kind))
-    return ApiError::bad_request(fmt::format("the API version in the data ({}) does not match the expected API version ({})",
-                                             version, kind.api_version()));
+    return ApiError::bad_request(
+        fmt::format("the API version in the data ({}) does not match the expected API version ({})", version,
+                    kind.api_version()));
   if (!name.empty() && name != kind.kind) {
     if (kind.custom)
-      return ApiError::bad_request(fmt::format("the kind in the data ({}) does not match the expected kind ({})", name, kind.kind));
-    return ApiError::bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: converting (v1.{}) to (core.{}): unknown conversion",
-                                             name, kind.version, kind.kind, name, kind.kind));
+      return ApiError::bad_request(
+          fmt::format("the kind in the data ({}) does not match the expected kind ({})", name, kind.kind));
+    return ApiError::bad_request(fmt::format(
+        "{} in version \"{}\" cannot be handled as a {}: converting (v1.{}) to (core.{}): unknown conversion",
+        name, kind.version, kind.kind, name, kind.kind));
   }
   if (kind.custom && (version.empty() || name.empty()))
     return ApiError::bad_request(fmt::format("Object 'Kind' is missing in '{}'", body.dump()));
@@ -37,8 +40,8 @@ std::string_view patch_type(const HttpRequest& request) {
 }
 
 bool returns_deleted_object(const Kind& kind) {
-  for (const char* plural : {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "persistentvolumes",
-                             "resourcequotas", "podtemplates"})
+  for (const char* plural : {"pods", "services", "serviceaccounts", "persistentvolumeclaims",
+                             "persistentvolumes", "resourcequotas", "podtemplates"})
     if (kind.group.empty() && kind.plural == plural) return true;
   return false;
 }
@@ -46,7 +49,11 @@ bool returns_deleted_object(const Kind& kind) {
 Json success(const Kind& kind, const Json& object) {
   Json details{{"name", meta_text(object, "name")}, {"kind", kind.plural}, {"uid", meta_text(object, "uid")}};
   if (!kind.group.empty()) details["group"] = kind.group;
-  return Json{{"kind", "Status"}, {"apiVersion", "v1"}, {"metadata", Json::object()}, {"status", "Success"}, {"details", details}};
+  return Json{{"kind", "Status"},
+              {"apiVersion", "v1"},
+              {"metadata", Json::object()},
+              {"status", "Success"},
+              {"details", details}};
 }
 
 }  // namespace
@@ -72,21 +79,27 @@ ApiResult<HttpResponse> HttpApi::update(Call& call) {
 ApiResult<HttpResponse> HttpApi::patch(Call& call) {
   const std::string_view type = patch_type(call.request);
   const bool strategic = type == "application/strategic-merge-patch+json";
-  std::string_view accepted = call.kind->custom
-                                  ? "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
-                                  : "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, application/apply-patch+yaml";
+  std::string_view accepted =
+      call.kind->custom
+          ? "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml"
+          : "application/json-patch+json, application/merge-patch+json, "
+            "application/strategic-merge-patch+json, application/apply-patch+yaml";
   if (type == "application/apply-patch+yaml") {
     auto body = decode_body(call.request, *call.kind, true);
     if (!body) return body.error();
     if (call.request.parameter("fieldManager").empty())
-      return ApiError::plain_invalid("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch");
+      return ApiError::plain_invalid(
+          "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply "
+          "patch");
     if (auto checked = check_type(*call.kind, *body); !checked) return checked.error();
     bool created = false;
-    auto applied = rest_.apply(*call.kind, call.target.ns, call.target.name, std::move(*body), call.options, created);
+    auto applied =
+        rest_.apply(*call.kind, call.target.ns, call.target.name, std::move(*body), call.options, created);
     if (!applied) return applied.error();
     return call.object(*applied, created ? 201 : 200);
   }
-  if (type != "application/merge-patch+json" && type != "application/json-patch+json" && (!strategic || call.kind->custom))
+  if (type != "application/merge-patch+json" && type != "application/json-patch+json" &&
+      (!strategic || call.kind->custom))
     return ApiError::unsupported_media_type(accepted);
   const Json document = Json::parse(call.request.body, nullptr, false);
   if (document.is_discarded() || document.is_null())
@@ -103,20 +116,23 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
             with_version["metadata"].erase("resourceVersion");
           object = std::move(with_version);
         } else if (strategic) {
-          if (auto done = strategic_merge_patch(object, document, *call.kind->schema); !done) return done.error();
+          if (auto done = strategic_merge_patch(object, document, *call.kind->schema); !done)
+            return done.error();
         } else {
           merge_patch(object, document);
         }
         if (!object.is_object()) return ApiError::bad_request("the patch does not leave an object");
         if (meta_text(object, "uid") != meta_text(current, "uid") && !meta_text(object, "uid").empty())
-          return ApiError::invalid(call.kind->group_kind(), call.target.name,
-                                   {FieldError::invalid("metadata.uid", meta_text(object, "uid"), "field is immutable")});
+          return ApiError::invalid(
+              call.kind->group_kind(), call.target.name,
+              {FieldError::invalid("metadata.uid", meta_text(object, "uid"), "field is immutable")});
         if (const std::string kind = text_of(object, "kind"); call.kind->custom && kind != call.kind->kind)
           return ApiError::invalid(kind + "." + call.kind->group, call.target.name,
                                    {FieldError::invalid("kind", kind, "must be " + call.kind->kind)});
         if (meta_text(object, "name") != call.target.name)
-          return ApiError::bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})",
-                                                   meta_text(object, "name"), call.target.name));
+          return ApiError::bad_request(
+              fmt::format("the name of the object ({}) does not match the name on the URL ({})",
+                          meta_text(object, "name"), call.target.name));
         if (auto checked = check_type(*call.kind, object); !checked) return checked.error();
         return object;
       },
@@ -137,7 +153,8 @@ ApiResult<HttpResponse> HttpApi::remove(Call& call) {
 ApiResult<HttpResponse> HttpApi::remove_collection(Call& call) {
   auto options = delete_options(call.request);
   if (!options) return options.error();
-  auto selector = Selector::parse(call.request.parameter("labelSelector"), call.request.parameter("fieldSelector"), *call.kind);
+  auto selector = Selector::parse(call.request.parameter("labelSelector"),
+                                  call.request.parameter("fieldSelector"), *call.kind);
   if (!selector) return selector.error();
   const ObjectList all = store_.list(call.kind->resource(), call.target.ns);
   std::vector<ObjectPtr> removed;

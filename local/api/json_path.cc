@@ -19,7 +19,8 @@ std::vector<std::string> plain_names(std::string_view path) {
       const auto close = path.find(']', i);
       if (close == std::string_view::npos) break;
       std::string_view inside = path.substr(i + 1, close - i - 1);
-      if (inside.size() >= 2 && (inside.front() == '\'' || inside.front() == '"')) inside = inside.substr(1, inside.size() - 2);
+      if (inside.size() >= 2 && (inside.front() == '\'' || inside.front() == '"'))
+        inside = inside.substr(1, inside.size() - 2);
       names.emplace_back(inside);
       i = close;
     } else if (path[i] == '\\' && i + 1 < path.size()) {
@@ -167,14 +168,16 @@ Result<JsonPath::Step> JsonPath::compile_filter(std::string_view inside) {
     while (!inside.empty() && inside.front() == ' ') inside.remove_prefix(1);
   };
   trim();
-  if (inside.empty() || inside.front() != '@') return invalid_argument("a JSONPath filter must begin with '@'");
+  if (inside.empty() || inside.front() != '@')
+    return invalid_argument("a JSONPath filter must begin with '@'");
   inside.remove_prefix(1);
   MUSTER_ASSIGN(step.left, compile_steps(inside, true));
   trim();
   if (inside.empty()) return step;
   for (const std::string_view op : {"==", "!=", "<=", ">=", "<", ">"})
     if (step.op.empty() && inside.substr(0, op.size()) == op) step.op = op;
-  if (step.op.empty()) return invalid_argument("unknown operator in a JSONPath filter: " + std::string(inside));
+  if (step.op.empty())
+    return invalid_argument("unknown operator in a JSONPath filter: " + std::string(inside));
   inside.remove_prefix(step.op.size());
   trim();
   while (!inside.empty() && inside.back() == ' ') inside.remove_suffix(1);
@@ -182,7 +185,8 @@ Result<JsonPath::Step> JsonPath::compile_filter(std::string_view inside) {
     step.right = std::string(inside.substr(1, inside.size() - 2));
   else
     step.right = Json::parse(inside, nullptr, false);
-  if (step.right.is_discarded()) return invalid_argument("bad value in a JSONPath filter: " + std::string(inside));
+  if (step.right.is_discarded())
+    return invalid_argument("bad value in a JSONPath filter: " + std::string(inside));
   return step;
 }
 
@@ -190,10 +194,12 @@ bool JsonPath::accepts(const Step& filter, const Json& value) {
   std::vector<const Json*> found;
   apply(filter.left, 0, value, found);
   if (filter.op.empty()) return !found.empty();
-  return std::any_of(found.begin(), found.end(), [&](const Json* left) { return compare(*left, filter.op, filter.right); });
+  return std::any_of(found.begin(), found.end(),
+                     [&](const Json* left) { return compare(*left, filter.op, filter.right); });
 }
 
-void JsonPath::apply(const std::vector<Step>& steps, std::size_t at, const Json& value, std::vector<const Json*>& out) {
+void JsonPath::apply(const std::vector<Step>& steps, std::size_t at, const Json& value,
+                     std::vector<const Json*>& out) {
   if (at == steps.size()) {
     out.push_back(&value);
     return;

@@ -1,4 +1,5 @@
-#pragma once  // local/api/json_path.h: the JSONPath of printer columns and the plain paths of scale and selectable fields
+#pragma once  // local/api/json_path.h: the JSONPath of printer columns and the plain paths of scale and
+              // selectable fields
 #include <optional>
 #include <string>
 #include <string_view>
@@ -34,7 +35,8 @@ class JsonPath {
   static Result<std::vector<Step>> compile_steps(std::string_view& text, bool nested);
   static Result<Step> compile_bracket(std::string_view& text);
   static Result<Step> compile_filter(std::string_view inside);
-  static void apply(const std::vector<Step>& steps, std::size_t at, const Json& value, std::vector<const Json*>& out);
+  static void apply(const std::vector<Step>& steps, std::size_t at, const Json& value,
+                    std::vector<const Json*>& out);
   static bool accepts(const Step& filter, const Json& value);
 
   std::vector<Step> steps_;

@@ -26,15 +26,16 @@ KindPtr KindTable::preferred(std::string_view resource) const {
 }
 
 bool KindTable::has_group_version(std::string_view group, std::string_view version) const {
-  return std::any_of(kinds_.begin(), kinds_.end(), [&](const KindPtr& kind) {
-    return kind->group == group && kind->version == version;
-  });
+  return std::any_of(kinds_.begin(), kinds_.end(),
+                     [&](const KindPtr& kind) { return kind->group == group && kind->version == version; });
 }
 
 std::vector<KindTable::GroupVersion> KindTable::group_versions() const {
   std::vector<GroupVersion> all;
   for (const KindPtr& kind : kinds_) {
-    const auto same = [&](const GroupVersion& gv) { return gv.group == kind->group && gv.version == kind->version; };
+    const auto same = [&](const GroupVersion& gv) {
+      return gv.group == kind->group && gv.version == kind->version;
+    };
     if (std::none_of(all.begin(), all.end(), same)) all.push_back({kind->group, kind->version});
   }
   // Versions of a group stand together, where its first one stood.

@@ -1,4 +1,5 @@
-#pragma once  // local/api/kind.h: what the server knows of a kind: names, scope, verbs, schema; and all kinds at a time
+#pragma once  // local/api/kind.h: what the server knows of a kind: names, scope, verbs, schema; and all kinds
+              // at a time
 #include <map>
 #include <memory>
 #include <mutex>
@@ -20,7 +21,7 @@ struct PrinterColumn {
   int priority = 0;
 };
 
-struct Kind {  // one version of one kind; never changes once it is in a table
+struct Kind {         // one version of one kind; never changes once it is in a table
   std::string group;  // "" for core
   std::string version;
   std::string kind;
@@ -31,17 +32,17 @@ struct Kind {  // one version of one kind; never changes once it is in a table
   std::vector<std::string> categories;
   std::vector<std::string> verbs;
   bool namespaced = true;
-  bool custom = false;           // from a CRD
-  bool has_status = false;       // status is a subresource
-  bool has_generation = false;   // metadata.generation counts changes of the spec
-  bool create_only = false;      // reviews: answered, never stored
+  bool custom = false;          // from a CRD
+  bool has_status = false;      // status is a subresource
+  bool has_generation = false;  // metadata.generation counts changes of the spec
+  bool create_only = false;     // reviews: answered, never stored
   std::optional<ScalePaths> scale;
   std::vector<std::string> selectable_fields;  // ".spec.color"
   std::vector<PrinterColumn> columns;
-  SchemaPtr schema;              // of the whole object; never null
-  std::string crd;               // name of the CRD it came from
-  bool terminating = false;      // the CRD is being deleted: nothing can be created
-  Json openapi;                  // CRD: openAPIV3Schema as written
+  SchemaPtr schema;          // of the whole object; never null
+  std::string crd;           // name of the CRD it came from
+  bool terminating = false;  // the CRD is being deleted: nothing can be created
+  Json openapi;              // CRD: openAPIV3Schema as written
 
   [[nodiscard]] std::string api_version() const { return group.empty() ? version : group + "/" + version; }
   [[nodiscard]] std::string resource() const { return group.empty() ? plural : plural + "." + group; }
@@ -75,7 +76,7 @@ class Kinds {
   Kinds();
   [[nodiscard]] std::shared_ptr<const KindTable> table() const;
   void set_custom(const std::string& crd, std::vector<KindPtr> kinds);  // empty: removes them
-  [[nodiscard]] std::uint64_t generation() const;  // counts the changes
+  [[nodiscard]] std::uint64_t generation() const;                       // counts the changes
 
  private:
   mutable std::mutex mutex_;

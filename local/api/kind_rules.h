@@ -1,4 +1,5 @@
-#pragma once  // local/api/kind_rules.h: what built-in kinds do beyond their schema: defaults, immutable fields, checks
+#pragma once  // local/api/kind_rules.h: what built-in kinds do beyond their schema: defaults, immutable
+              // fields, checks
 #include <string>
 
 #include "local/api/api_error.h"

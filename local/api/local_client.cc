@@ -14,7 +14,8 @@ namespace {
 
 class StoreSubscription : public LocalClient::Subscription {
  public:
-  StoreSubscription(ObjectStore& store, std::string resource) : store_(store), resource_(std::move(resource)) {}
+  StoreSubscription(ObjectStore& store, std::string resource)
+      : store_(store), resource_(std::move(resource)) {}
 
   std::vector<Change> next(std::chrono::milliseconds wait) override {
     if (closed_) return {};
@@ -23,8 +24,10 @@ class StoreSubscription : public LocalClient::Subscription {
     if (!changes && changes.error().code == Code::kOutOfRange) return relist();
     if (!changes) return {};
     for (const Change& change : *changes) {
-      if (change.type == ChangeType::kDeleted) known_.erase(change.object->uid);
-      else known_[change.object->uid] = change.object;
+      if (change.type == ChangeType::kDeleted)
+        known_.erase(change.object->uid);
+      else
+        known_[change.object->uid] = change.object;
     }
     return *std::move(changes);
   }
@@ -49,8 +52,10 @@ class StoreSubscription : public LocalClient::Subscription {
     std::map<std::string, ObjectPtr> before = std::exchange(known_, {});
     for (const ObjectPtr& object : all.objects) {
       const auto it = before.find(object->uid);
-      if (it == before.end()) changes.push_back({ChangeType::kAdded, object, nullptr});
-      else if (it->second->version != object->version) changes.push_back({ChangeType::kModified, object, it->second});
+      if (it == before.end())
+        changes.push_back({ChangeType::kAdded, object, nullptr});
+      else if (it->second->version != object->version)
+        changes.push_back({ChangeType::kModified, object, it->second});
       known_[object->uid] = object;
       if (it != before.end()) before.erase(it);
     }
@@ -93,15 +98,18 @@ Result<T> plain(ApiResult<T> result) {
   return *std::move(result);
 }
 
-Result<Json> merge(HttpApi& api, std::string_view resource, std::string_view ns, std::string_view name, const Json& patch,
-                   const char* subresource) {
+Result<Json> merge(HttpApi& api, std::string_view resource, std::string_view ns, std::string_view name,
+                   const Json& patch, const char* subresource) {
   MUSTER_ASSIGN(const KindPtr kind, kind_of(api, resource));
-  return plain(api.rest().update(*kind, std::string(ns), std::string(name), [&](const Json& current) -> ApiResult<Json> {
-    Json changed = current;
-    changed["metadata"].erase("resourceVersion");
-    changed.merge_patch(patch);
-    return changed;
-  }, node_options(subresource)));
+  return plain(api.rest().update(
+      *kind, std::string(ns), std::string(name),
+      [&](const Json& current) -> ApiResult<Json> {
+        Json changed = current;
+        changed["metadata"].erase("resourceVersion");
+        changed.merge_patch(patch);
+        return changed;
+      },
+      node_options(subresource)));
 }
 
 }  // namespace
@@ -111,7 +119,8 @@ Result<Json> LocalClient::get(std::string_view resource, std::string_view ns, st
   return plain(api_.rest().get(*kind, ns, name));
 }
 
-std::vector<Json> LocalClient::list(std::string_view resource, std::string_view ns, std::string_view label_selector) const {
+std::vector<Json> LocalClient::list(std::string_view resource, std::string_view ns,
+                                    std::string_view label_selector) const {
   std::vector<Json> objects;
   const auto requirements = parse_label_selector(label_selector);
   if (!requirements) return objects;
@@ -125,11 +134,13 @@ Result<Json> LocalClient::create(std::string_view resource, std::string_view ns,
   return plain(api_.rest().create(*kind, std::string(ns), object, node_options()));
 }
 
-Result<Json> LocalClient::patch(std::string_view resource, std::string_view ns, std::string_view name, const Json& merge_patch) {
+Result<Json> LocalClient::patch(std::string_view resource, std::string_view ns, std::string_view name,
+                                const Json& merge_patch) {
   return merge(api_, resource, ns, name, merge_patch, "");
 }
 
-Result<Json> LocalClient::patch_status(std::string_view resource, std::string_view ns, std::string_view name, const Json& merge_patch) {
+Result<Json> LocalClient::patch_status(std::string_view resource, std::string_view ns, std::string_view name,
+                                       const Json& merge_patch) {
   return merge(api_, resource, ns, name, merge_patch, "status");
 }
 
@@ -140,32 +151,42 @@ Status LocalClient::remove(std::string_view resource, std::string_view ns, std::
   return {};
 }
 
-Status LocalClient::bind_pod(std::string_view ns, std::string_view name, std::string_view uid, std::string_view node) {
+Status LocalClient::bind_pod(std::string_view ns, std::string_view name, std::string_view uid,
+                             std::string_view node) {
   MUSTER_ASSIGN(const KindPtr kind, kind_of(api_, "pods"));
   WriteOptions options = node_options();
   options.manager = "kube-scheduler";
-  const auto bound = api_.rest().update(*kind, std::string(ns), std::string(name), [&](const Json& current) -> ApiResult<Json> {
-    if (meta_text(current, "uid") != uid) return ApiError::not_found("pods", name);
-    if (!text_of(object_of(current, "spec"), "nodeName").empty())
-      return ApiError::conflict("pods/binding", name, fmt::format("pod {} is already assigned to node", name));
-    Json changed = current;
-    changed["metadata"].erase("resourceVersion");
-    changed["spec"]["nodeName"] = node;
-    return changed;
-  }, options);
+  const auto bound = api_.rest().update(
+      *kind, std::string(ns), std::string(name),
+      [&](const Json& current) -> ApiResult<Json> {
+        if (meta_text(current, "uid") != uid) return ApiError::not_found("pods", name);
+        if (!text_of(object_of(current, "spec"), "nodeName").empty())
+          return ApiError::conflict("pods/binding", name,
+                                    fmt::format("pod {} is already assigned to node", name));
+        Json changed = current;
+        changed["metadata"].erase("resourceVersion");
+        changed["spec"]["nodeName"] = node;
+        return changed;
+      },
+      options);
   if (!bound) return bound.error().error();
   options.subresource = "status";
-  const auto marked = api_.rest().update(*kind, std::string(ns), std::string(name), [&](const Json& current) -> ApiResult<Json> {
-    Json changed = current;
-    changed["metadata"].erase("resourceVersion");
-    Json conditions = Json::array();
-    for (const Json& each : array_of(object_of(current, "status"), "conditions"))
-      if (text_of(each, "type") != "PodScheduled") conditions.push_back(each);
-    conditions.push_back(Json{{"type", "PodScheduled"}, {"status", "True"}, {"lastProbeTime", nullptr},
-                              {"lastTransitionTime", format_time(std::chrono::system_clock::now())}});
-    changed["status"]["conditions"] = conditions;
-    return changed;
-  }, options);
+  const auto marked = api_.rest().update(
+      *kind, std::string(ns), std::string(name),
+      [&](const Json& current) -> ApiResult<Json> {
+        Json changed = current;
+        changed["metadata"].erase("resourceVersion");
+        Json conditions = Json::array();
+        for (const Json& each : array_of(object_of(current, "status"), "conditions"))
+          if (text_of(each, "type") != "PodScheduled") conditions.push_back(each);
+        conditions.push_back(Json{{"type", "PodScheduled"},
+                                  {"status", "True"},
+                                  {"lastProbeTime", nullptr},
+                                  {"lastTransitionTime", format_time(std::chrono::system_clock::now())}});
+        changed["status"]["conditions"] = conditions;
+        return changed;
+      },
+      options);
   if (!marked) return marked.error().error();
   return {};
 }
@@ -195,21 +216,35 @@ void LocalClient::record_event(const EventRecord& record) {
     const Json event = object->json();
     const Json& other = object_of(event, "involvedObject");
     if (text_of(event, "reason") != record.reason || text_of(event, "message") != record.message ||
-        text_of(other, "uid") != text_of(involved, "uid") || text_of(other, "name") != text_of(involved, "name") ||
+        text_of(other, "uid") != text_of(involved, "uid") ||
+        text_of(other, "name") != text_of(involved, "name") ||
         text_of(other, "fieldPath") != record.field_path)
       continue;
-    (void)patch("events", ns, object->name, Json{{"count", event.value("count", 1) + 1}, {"lastTimestamp", now}});
+    (void)patch("events", ns, object->name,
+                Json{{"count", event.value("count", 1) + 1}, {"lastTimestamp", now}});
     return;
   }
   Json source{{"component", record.component}};
   if (!record.host.empty()) source["host"] = record.host;
-  const auto stamp = std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
-  (void)create("events", ns,
-               Json{{"apiVersion", "v1"}, {"kind", "Event"},
-                    {"metadata", Json{{"name", fmt::format("{}.{:x}", meta_text(record.regarding, "name"), stamp)}}},
-                    {"involvedObject", involved}, {"type", record.type}, {"reason", record.reason}, {"message", record.message},
-                    {"source", source}, {"count", 1}, {"firstTimestamp", now}, {"lastTimestamp", now}, {"eventTime", nullptr},
-                    {"reportingComponent", record.component}, {"reportingInstance", record.host}});
+  const auto stamp = std::chrono::duration_cast<std::chrono::nanoseconds>(
+                         std::chrono::system_clock::now().time_since_epoch())
+                         .count();
+  (void)create(
+      "events", ns,
+      Json{{"apiVersion", "v1"},
+           {"kind", "Event"},
+           {"metadata", Json{{"name", fmt::format("{}.{:x}", meta_text(record.regarding, "name"), stamp)}}},
+           {"involvedObject", involved},
+           {"type", record.type},
+           {"reason", record.reason},
+           {"message", record.message},
+           {"source", source},
+           {"count", 1},
+           {"firstTimestamp", now},
+           {"lastTimestamp", now},
+           {"eventTime", nullptr},
+           {"reportingComponent", record.component},
+           {"reportingInstance", record.host}});
 }
 
 std::unique_ptr<LocalClient::Subscription> LocalClient::subscribe(std::string_view resource) {

@@ -1,4 +1,5 @@
-#pragma once  // local/api/local_client.h: the Kubernetes API for callers in the API server's own process (the node)
+#pragma once  // local/api/local_client.h: the Kubernetes API for callers in the API server's own process (the
+              // node)
 #include <chrono>
 #include <memory>
 #include <string>
@@ -15,7 +16,7 @@ class HttpApi;
 
 struct EventRecord {  // one core/v1 Event; equal ones (object, reason, message) are folded by count
   Json regarding;     // the object: apiVersion, kind, metadata.{name,namespace,uid,resourceVersion} are read
-  std::string field_path;  // "spec.containers{main}", may be ""
+  std::string field_path;       // "spec.containers{main}", may be ""
   std::string type = "Normal";  // or "Warning"
   std::string reason;
   std::string message;
@@ -25,7 +26,8 @@ struct EventRecord {  // one core/v1 Event; equal ones (object, reason, message)
 
 // Goes through the same validation, defaulting and version rules as HTTP, without the socket and the
 // token. `resource` as in ObjectStore: "pods", "nodes", "leases.coordination.k8s.io". Thread-safe.
-// Errors: kNotFound, kAlreadyExists, kAborted (409 conflict), kInvalidArgument (400, 422), message as users see it.
+// Errors: kNotFound, kAlreadyExists, kAborted (409 conflict), kInvalidArgument (400, 422), message as users
+// see it.
 class LocalClient {
  public:
   LocalClient(HttpApi& api, ObjectStore& store);
@@ -37,8 +39,8 @@ class LocalClient {
   // Merge patches (RFC 7386); with metadata.resourceVersion in `patch` it is optimistic (kAborted).
   [[nodiscard]] Result<Json> patch(std::string_view resource, std::string_view ns, std::string_view name,
                                    const Json& merge_patch);
-  [[nodiscard]] Result<Json> patch_status(std::string_view resource, std::string_view ns, std::string_view name,
-                                          const Json& merge_patch);
+  [[nodiscard]] Result<Json> patch_status(std::string_view resource, std::string_view ns,
+                                          std::string_view name, const Json& merge_patch);
   // As `kubectl delete`: finalizers, and for pods on a node the grace period, hold the object back.
   [[nodiscard]] Status remove(std::string_view resource, std::string_view ns, std::string_view name);
 

@@ -10,7 +10,7 @@
 namespace muster::local {
 namespace {
 
-constexpr std::size_t kBufferBytes = 256 * 1024;  // read ahead of a slow client
+constexpr std::size_t kBufferBytes = 256 * 1024;        // read ahead of a slow client
 constexpr auto kWait = std::chrono::milliseconds(200);  // how soon a closed reader is noticed
 
 const Json* find_named(const Json& list, const std::string& name) {
@@ -31,7 +31,8 @@ ApiResult<std::string> choose_container(const Json& pod, const std::string& name
     if (containers.size() != 1) {
       std::string names;
       for (const Json& each : containers) names += (names.empty() ? "" : " ") + text_of(each, "name");
-      return ApiError::bad_request(fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod_name, names));
+      return ApiError::bad_request(
+          fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod_name, names));
     }
     chosen = text_of(containers[0], "name");
   }
@@ -42,15 +43,18 @@ ApiResult<std::string> choose_container(const Json& pod, const std::string& name
   if (seen == nullptr) seen = find_named(array_of(status, "initContainerStatuses"), chosen);
   if (seen == nullptr || previous) {
     if (seen != nullptr || text_of(spec, "nodeName").empty() || previous) return chosen;
-    return ApiError::bad_request(fmt::format("container {} in pod {} is not available", go_quote(chosen), go_quote(pod_name)));
+    return ApiError::bad_request(
+        fmt::format("container {} in pod {} is not available", go_quote(chosen), go_quote(pod_name)));
   }
   const Json& state = object_of(*seen, "state");
   const Json& waiting = object_of(state, "waiting");
   if (state.contains("waiting") && !object_of(*seen, "lastState").contains("terminated")) {
     const std::string reason = text_of(waiting, "reason");
-    const std::string how = reason == "ContainerCreating" || reason == "PodInitializing" ? "is waiting to start" : "is waiting to start";
-    return ApiError::bad_request(fmt::format("container {} in pod {} {}: {}", go_quote(chosen), go_quote(pod_name), how,
-                                             reason.empty() ? "no reason" : reason));
+    const std::string how = reason == "ContainerCreating" || reason == "PodInitializing"
+                                ? "is waiting to start"
+                                : "is waiting to start";
+    return ApiError::bad_request(fmt::format("container {} in pod {} {}: {}", go_quote(chosen),
+                                             go_quote(pod_name), how, reason.empty() ? "no reason" : reason));
   }
   return chosen;
 }
@@ -68,8 +72,10 @@ struct LogBody::Shared {
   Shared(std::unique_ptr<LogStream> stream, bool follows) : log(std::move(stream)), follow(follows) {}
 };
 
-LogBody::LogBody(std::unique_ptr<LogStream> log, bool follow) : shared_(std::make_shared<Shared>(std::move(log), follow)) {
-  if (follow) std::thread([shared = shared_] { follow_loop(shared); }).detach();  // ends within kWait of close()
+LogBody::LogBody(std::unique_ptr<LogStream> log, bool follow)
+    : shared_(std::make_shared<Shared>(std::move(log), follow)) {
+  if (follow)
+    std::thread([shared = shared_] { follow_loop(shared); }).detach();  // ends within kWait of close()
 }
 
 LogBody::~LogBody() { close(); }
@@ -81,8 +87,10 @@ void LogBody::follow_loop(const std::shared_ptr<Shared>& shared) {
     {
       std::unique_lock lock(shared->mutex);
       if (shared->closed) break;
-      if (!piece || !*piece) shared->ended = true;
-      else shared->buffer += **piece;
+      if (!piece || !*piece)
+        shared->ended = true;
+      else
+        shared->buffer += **piece;
       if (shared->ended || !shared->buffer.empty()) ready = std::exchange(shared->ready, nullptr);
       if (!ready && shared->buffer.size() > kBufferBytes)
         shared->drained.wait(lock, [&] { return shared->closed || shared->buffer.size() <= kBufferBytes; });

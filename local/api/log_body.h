@@ -12,7 +12,8 @@ namespace muster::local {
 
 // The container to read: the named one, else the pod's only one. 400 if it is ambiguous, unknown, or has
 // not started.
-[[nodiscard]] ApiResult<std::string> choose_container(const Json& pod, const std::string& name, bool previous);
+[[nodiscard]] ApiResult<std::string> choose_container(const Json& pod, const std::string& name,
+                                                      bool previous);
 
 // Reads on a thread of its own while it follows, so that waiting for the next line holds nothing up.
 class LogBody : public BodyStream {

@@ -1,4 +1,5 @@
-#pragma once  // local/api/log_source.h: where the API server reads the logs of containers; the runtime implements it
+#pragma once  // local/api/log_source.h: where the API server reads the logs of containers; the runtime
+              // implements it
 #include <chrono>
 #include <cstdint>
 #include <memory>
@@ -19,7 +20,7 @@ struct LogQuery {
   bool timestamps = false;  // "2026-01-02T03:04:05.000000006Z " before every line
   std::optional<std::int64_t> tail_lines;
   std::optional<std::int64_t> since_seconds;
-  std::optional<std::string> since_time;   // RFC 3339
+  std::optional<std::string> since_time;  // RFC 3339
   std::optional<std::int64_t> limit_bytes;
 };
 

@@ -15,7 +15,8 @@ namespace {
 struct Entry {
   std::string manager, operation, api_version, subresource, time;
   FieldSet fields;
-  [[nodiscard]] bool is(const std::string& name, const char* op, const std::string& version, const std::string& sub) const {
+  [[nodiscard]] bool is(const std::string& name, const char* op, const std::string& version,
+                        const std::string& sub) const {
     return manager == name && operation == op && api_version == version && subresource == sub;
   }
 };
@@ -35,8 +36,9 @@ void strip(FieldSet& set) {
   const auto metadata = set.children.find("f:metadata");
   if (metadata == set.children.end()) return;
   metadata->second.member = false;
-  for (const char* name : {"name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
-                           "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"})
+  for (const char* name :
+       {"name", "namespace", "creationTimestamp", "selfLink", "uid", "generation", "managedFields",
+        "resourceVersion", "deletionTimestamp", "deletionGracePeriodSeconds"})
     metadata->second.children.erase(std::string("f:") + name);
   if (metadata->second.empty()) set.children.erase(metadata);
 }
@@ -44,8 +46,9 @@ void strip(FieldSet& set) {
 Entries read_entries(const Json& object) {
   Entries entries;
   for (const Json& from : array_of(object_of(object, "metadata"), "managedFields")) {
-    Entry entry{text_of(from, "manager"), text_of(from, "operation"), text_of(from, "apiVersion"), text_of(from, "subresource"),
-                text_of(from, "time"), FieldSet::from_json(object_of(from, "fieldsV1"))};
+    Entry entry{text_of(from, "manager"),    text_of(from, "operation"),
+                text_of(from, "apiVersion"), text_of(from, "subresource"),
+                text_of(from, "time"),       FieldSet::from_json(object_of(from, "fieldsV1"))};
     if (entry.operation == "Apply" || entry.operation == "Update") entries.push_back(std::move(entry));
   }
   return entries;
@@ -61,14 +64,19 @@ void write_entries(Json& object, Entries entries) {
   });
   Json list = Json::array();
   for (const Entry& entry : entries) {
-    Json json{{"manager", entry.manager}, {"operation", entry.operation}, {"apiVersion", entry.api_version},
-              {"fieldsType", "FieldsV1"}, {"fieldsV1", entry.fields.to_json()}};
+    Json json{{"manager", entry.manager},
+              {"operation", entry.operation},
+              {"apiVersion", entry.api_version},
+              {"fieldsType", "FieldsV1"},
+              {"fieldsV1", entry.fields.to_json()}};
     if (!entry.time.empty()) json["time"] = entry.time;
     if (!entry.subresource.empty()) json["subresource"] = entry.subresource;
     list.push_back(std::move(json));
   }
-  if (list.empty()) object["metadata"].erase("managedFields");
-  else object["metadata"]["managedFields"] = std::move(list);
+  if (list.empty())
+    object["metadata"].erase("managedFields");
+  else
+    object["metadata"]["managedFields"] = std::move(list);
 }
 
 Json without_managed(Json object) {
@@ -83,17 +91,20 @@ ApiError conflict_error(const std::vector<std::pair<std::string, FieldSet>>& con
   for (const auto& [who, fields] : conflicts)
     fields.paths("", [&, owner = who](const std::string& path) {
       ++count;
-      causes.push_back(Json{{"reason", "FieldManagerConflict"}, {"message", "conflict with " + owner}, {"field", path}});
+      causes.push_back(
+          Json{{"reason", "FieldManagerConflict"}, {"message", "conflict with " + owner}, {"field", path}});
     });
   if (count == 1) {
-    text = fmt::format("conflict with {}: {}", conflicts.front().first, causes[0]["field"].get<std::string>());
+    text =
+        fmt::format("conflict with {}: {}", conflicts.front().first, causes[0]["field"].get<std::string>());
   } else {
     for (const auto& [who, fields] : conflicts) {
       text += (text.empty() ? "" : "\n") + ("conflicts with " + who + ":");
       fields.paths("", [&](const std::string& path) { text += "\n- " + path; });
     }
   }
-  return {409, "Conflict", fmt::format("Apply failed with {} conflict{}: {}", count, count == 1 ? "" : "s", text),
+  return {409, "Conflict",
+          fmt::format("Apply failed with {} conflict{}: {}", count, count == 1 ? "" : "s", text),
           Json{{"causes", causes}}};
 }
 
@@ -113,8 +124,10 @@ void record_update(const Kind& kind, const Json* old, Json& object, const std::s
   Entries entries = read_entries(object);
   if (entries.empty() && old != nullptr && !reset) entries = read_entries(*old);
   const Schema schema = typed_schema(kind);
-  const Json before = old == nullptr ? Json{{"apiVersion", kind.api_version()}, {"kind", kind.kind}, {"metadata", Json::object()}}
-                                     : without_managed(*old);
+  const Json before =
+      old == nullptr
+          ? Json{{"apiVersion", kind.api_version()}, {"kind", kind.kind}, {"metadata", Json::object()}}
+          : without_managed(*old);
   Comparison changes = compare_objects(before, without_managed(object), schema);
   for (FieldSet* set : {&changes.added, &changes.modified, &changes.removed}) strip(*set);
   FieldSet taken = changes.added;
@@ -125,16 +138,18 @@ void record_update(const Kind& kind, const Json* old, Json& object, const std::s
   }
   if (!taken.empty()) {
     const std::string version = kind.api_version();
-    auto own = std::find_if(entries.begin(), entries.end(), [&](const Entry& e) { return e.is(manager, "Update", version, subresource); });
-    if (own == entries.end()) own = entries.insert(own, Entry{manager, "Update", version, subresource, "", {}});
+    auto own = std::find_if(entries.begin(), entries.end(),
+                            [&](const Entry& e) { return e.is(manager, "Update", version, subresource); });
+    if (own == entries.end())
+      own = entries.insert(own, Entry{manager, "Update", version, subresource, "", {}});
     own->fields.insert_all(taken);
     own->time = format_time(now);
   }
   write_entries(object, std::move(entries));
 }
 
-ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& config, const std::string& manager,
-                                const std::string& subresource, bool force) {
+ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& config,
+                                const std::string& manager, const std::string& subresource, bool force) {
   const Schema schema = typed_schema(kind);
   Entries entries = read_entries(live);
   const Json before = without_managed(live);
@@ -151,8 +166,10 @@ ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& 
   const auto is_own = [&](const Entry& e) { return e.is(manager, "Apply", version, subresource); };
   auto own = std::find_if(entries.begin(), entries.end(), is_own);
   FieldSet last;
-  if (own != entries.end()) last = own->fields;
-  else own = entries.insert(entries.end(), Entry{manager, "Apply", version, subresource, "", {}});
+  if (own != entries.end())
+    last = own->fields;
+  else
+    own = entries.insert(entries.end(), Entry{manager, "Apply", version, subresource, "", {}});
   own->fields = wanted;
   Json merged = merge_applied(before, config, schema);
   FieldSet kept;
@@ -181,7 +198,8 @@ ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& 
 void stamp_apply(Json& object, const std::string& manager, const std::string& subresource, WallTime now) {
   Entries entries = read_entries(object);
   for (Entry& entry : entries)
-    if (entry.manager == manager && entry.operation == "Apply" && entry.subresource == subresource) entry.time = format_time(now);
+    if (entry.manager == manager && entry.operation == "Apply" && entry.subresource == subresource)
+      entry.time = format_time(now);
   write_entries(object, std::move(entries));
 }
 

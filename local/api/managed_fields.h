@@ -1,4 +1,5 @@
-#pragma once  // local/api/managed_fields.h: who set which field (metadata.managedFields), and server-side apply on top of it
+#pragma once  // local/api/managed_fields.h: who set which field (metadata.managedFields), and server-side
+              // apply on top of it
 #include <string>
 #include <vector>
 
@@ -21,7 +22,8 @@ struct Applied {
 // Server-side apply of `config` to `live` (an empty object when there is none). 409 with the conflicting
 // fields unless `force`; `live` must be pruned and defaulted already.
 [[nodiscard]] ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& config,
-                                              const std::string& manager, const std::string& subresource, bool force);
+                                              const std::string& manager, const std::string& subresource,
+                                              bool force);
 // An apply that changed something is stamped with the time.
 void stamp_apply(Json& object, const std::string& manager, const std::string& subresource, WallTime now);
 

@@ -36,7 +36,8 @@ void check_annotations(const Json& metadata, FieldErrors& errors) {
   std::size_t bytes = 0;
   for (const auto& [key, value] : object_of(metadata, "annotations").items()) {
     std::string lower = key;
-    std::transform(lower.begin(), lower.end(), lower.begin(), [](unsigned char c) { return std::tolower(c); });
+    std::transform(lower.begin(), lower.end(), lower.begin(),
+                   [](unsigned char c) { return std::tolower(c); });
     for (const std::string& wrong : check_qualified_name(lower))
       errors.push_back(FieldError::invalid("metadata.annotations", key, wrong));
     bytes += key.size() + (value.is_string() ? value.get_ref<const std::string&>().size() : 0);
@@ -53,17 +54,18 @@ void check_owners(const Json& metadata, FieldErrors& errors) {
     const std::string path = fmt::format("metadata.ownerReferences[{}]", i);
     for (const char* name : {"apiVersion", "kind", "name", "uid"})
       if (text_of(owners[i], name).empty())
-        errors.push_back(FieldError::invalid(join_path(path, name), "", std::string(name) == "apiVersion"
-                                                                            ? "version must not be empty"
-                                                                            : "must not be empty"));
+        errors.push_back(FieldError::invalid(
+            join_path(path, name), "",
+            std::string(name) == "apiVersion" ? "version must not be empty" : "must not be empty"));
     if (owners[i].is_object() && owners[i].value("controller", Json(false)) == Json(true))
       controllers.push_back(text_of(owners[i], "name"));
   }
   if (controllers.size() > 1)
     errors.push_back(FieldError::invalid(
         "metadata.ownerReferences", owners,
-        fmt::format("Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
-                    controllers[0], controllers[1])));
+        fmt::format(
+            "Only one reference can have Controller set to true. Found \"true\" in references for {} and {}",
+            controllers[0], controllers[1])));
 }
 
 }  // namespace
@@ -88,7 +90,9 @@ const Json& array_of(const Json& object, const char* name) {
   return it != object.end() && it->is_array() ? *it : kEmpty;
 }
 
-std::string meta_text(const Json& object, const char* name) { return text_of(object_of(object, "metadata"), name); }
+std::string meta_text(const Json& object, const char* name) {
+  return text_of(object_of(object, "metadata"), name);
+}
 
 std::vector<std::string> finalizers_of(const Json& object) {
   std::vector<std::string> names;
@@ -106,7 +110,8 @@ bool is_terminating(const Json& object) { return !meta_text(object, "deletionTim
 
 void prepare_new_metadata(const Kind& kind, const std::string& ns, WallTime now, Json& object) {
   Json& metadata = object["metadata"];
-  for (const char* name : {"resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"})
+  for (const char* name :
+       {"resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"})
     metadata.erase(name);
   if (kind.namespaced) metadata["namespace"] = ns;
   if (text_of(metadata, "name").empty()) {
@@ -117,21 +122,23 @@ void prepare_new_metadata(const Kind& kind, const std::string& ns, WallTime now,
   metadata["creationTimestamp"] = format_time(now);
   if (kind.custom || kind.has_generation) metadata["generation"] = 1;
   for (const char* name : {"labels", "annotations", "finalizers", "ownerReferences"})
-    if (const auto it = metadata.find(name); it != metadata.end() && (it->is_null() || it->empty())) metadata.erase(it);
+    if (const auto it = metadata.find(name); it != metadata.end() && (it->is_null() || it->empty()))
+      metadata.erase(it);
 }
 
 void keep_metadata(const Json& old, Json& object) {
   const Json& before = object_of(old, "metadata");
   Json& metadata = object["metadata"];
-  for (const char* name : {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds", "generation",
-                           "generateName", "selfLink"}) {
+  for (const char* name : {"uid", "creationTimestamp", "deletionTimestamp", "deletionGracePeriodSeconds",
+                           "generation", "generateName", "selfLink"}) {
     if (before.contains(name))
       metadata[name] = before[name];
     else
       metadata.erase(name);
   }
   for (const char* name : {"labels", "annotations", "finalizers", "ownerReferences"})
-    if (const auto it = metadata.find(name); it != metadata.end() && (it->is_null() || it->empty())) metadata.erase(it);
+    if (const auto it = metadata.find(name); it != metadata.end() && (it->is_null() || it->empty()))
+      metadata.erase(it);
 }
 
 FieldErrors validate_metadata(const Kind& kind, const Json& object) {
@@ -150,10 +157,12 @@ FieldErrors validate_metadata(const Kind& kind, const Json& object) {
   for (const std::string& finalizer : finalizers_of(object)) {
     for (const std::string& wrong : check_qualified_name(finalizer))
       errors.push_back(FieldError::invalid("metadata.finalizers", finalizer, wrong));
-    if (finalizer.find('/') == std::string::npos && finalizer != "orphan" && finalizer != "foregroundDeletion" &&
-        !kind.custom && finalizer != "kubernetes" && finalizer != kCrdFinalizer)
-      errors.push_back(FieldError::invalid("metadata.finalizers", finalizer,
-                                           "name is neither a standard finalizer name nor is it fully qualified"));
+    if (finalizer.find('/') == std::string::npos && finalizer != "orphan" &&
+        finalizer != "foregroundDeletion" && !kind.custom && finalizer != "kubernetes" &&
+        finalizer != kCrdFinalizer)
+      errors.push_back(
+          FieldError::invalid("metadata.finalizers", finalizer,
+                              "name is neither a standard finalizer name nor is it fully qualified"));
   }
   return errors;
 }
@@ -162,7 +171,8 @@ FieldErrors validate_metadata_update(const Json& object, const Json& old) {
   FieldErrors errors;
   for (const char* name : {"name", "namespace"})
     if (meta_text(object, name) != meta_text(old, name))
-      errors.push_back(FieldError::invalid(std::string("metadata.") + name, meta_text(object, name), "field is immutable"));
+      errors.push_back(FieldError::invalid(std::string("metadata.") + name, meta_text(object, name),
+                                           "field is immutable"));
   if (!is_terminating(old)) return errors;
   const auto before = finalizers_of(old);
   std::vector<std::string> added;
@@ -172,7 +182,8 @@ FieldErrors validate_metadata_update(const Json& object, const Json& old) {
     errors.push_back(FieldError::forbidden(
         "metadata.finalizers",
         fmt::format("no new finalizers can be added if the object is being deleted, found new finalizers "
-                    "[]string{{\"{}\"}}", fmt::join(added, "\", \""))));
+                    "[]string{{\"{}\"}}",
+                    fmt::join(added, "\", \""))));
   return errors;
 }
 

@@ -1,4 +1,5 @@
-#pragma once  // local/api/metadata.h: reading and preparing what every object has: names, owners, finalizers, versions
+#pragma once  // local/api/metadata.h: reading and preparing what every object has: names, owners, finalizers,
+              // versions
 #include <string>
 #include <string_view>
 #include <vector>

@@ -118,7 +118,9 @@ struct ObjectStore::Cursor::State {
     if (version < bucket->forgotten)
       return Error{Code::kOutOfRange, "too old resource version: " + std::to_string(version) + " (" +
                                           std::to_string(bucket->forgotten + 1) + ")"};
-    const auto after = [](std::uint64_t value, const Change& change) { return value < change.object->version; };
+    const auto after = [](std::uint64_t value, const Change& change) {
+      return value < change.object->version;
+    };
     auto it = std::upper_bound(bucket->history.begin(), bucket->history.end(), version, after);
     std::vector<Change> changes;
     for (; it != bucket->history.end() && changes.size() < limit; ++it) {
@@ -129,7 +131,9 @@ struct ObjectStore::Cursor::State {
     return changes;
   }
 
-  bool pending() const { return !bucket->history.empty() && bucket->history.back().object->version > version; }
+  bool pending() const {
+    return !bucket->history.empty() && bucket->history.back().object->version > version;
+  }
 };
 
 ObjectStore::ObjectStore() : impl_(std::make_shared<Impl>()) {}
@@ -222,8 +226,8 @@ Result<ObjectPtr> ObjectStore::remove(std::string_view resource, std::string_vie
   return removed;
 }
 
-Result<std::unique_ptr<ObjectStore::Cursor>> ObjectStore::watch(std::string_view resource, std::string_view ns,
-                                                                std::uint64_t since) {
+Result<std::unique_ptr<ObjectStore::Cursor>> ObjectStore::watch(std::string_view resource,
+                                                                std::string_view ns, std::uint64_t since) {
   std::unique_lock lock(impl_->mutex);
   if (impl_->closed) return unavailable("the API server is stopping");
   Bucket& bucket = impl_->bucket(resource);
@@ -290,7 +294,8 @@ Result<std::vector<Change>> ObjectStore::Cursor::wait(std::chrono::milliseconds 
   while (true) {
     auto changes = state_->take(limit);
     if (!changes || !changes->empty() || state_->closed || state_->store->closed) return changes;
-    if (state_->bucket->changed.wait_until(lock, deadline) == std::cv_status::timeout) return state_->take(limit);
+    if (state_->bucket->changed.wait_until(lock, deadline) == std::cv_status::timeout)
+      return state_->take(limit);
   }
 }
 

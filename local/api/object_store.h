@@ -1,4 +1,5 @@
-#pragma once  // local/api/object_store.h: every object of the control plane, in memory, with versions and a history
+#pragma once  // local/api/object_store.h: every object of the control plane, in memory, with versions and a
+              // history
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -21,7 +22,7 @@ struct StoredObject {
   std::string ns;  // "" for cluster-scoped kinds
   std::string name;
   std::string uid;
-  std::uint64_t version = 0;  // metadata.resourceVersion
+  std::uint64_t version = 0;                                // metadata.resourceVersion
   std::vector<std::pair<std::string, std::string>> labels;  // sorted
   std::vector<std::string> owner_uids;
 
@@ -58,8 +59,8 @@ class ObjectStore {
   // Replaces the version `expected`. kNotFound; kAborted if another version is stored.
   [[nodiscard]] Result<ObjectPtr> replace(std::string_view resource, Json object, std::uint64_t expected);
   // Removes the version `expected` (0: whichever is there). kNotFound, kAborted. Returns the last state.
-  [[nodiscard]] Result<ObjectPtr> remove(std::string_view resource, std::string_view ns, std::string_view name,
-                                         std::uint64_t expected = 0);
+  [[nodiscard]] Result<ObjectPtr> remove(std::string_view resource, std::string_view ns,
+                                         std::string_view name, std::uint64_t expected = 0);
 
   // The changes after version `since`, in order, without the ones that were compacted away.
   // A cursor is read by one thread at a time; it holds nothing back: if its reader is slower than the
@@ -69,11 +70,13 @@ class ObjectStore {
     ~Cursor();
     Cursor(const Cursor&) = delete;
     Cursor& operator=(const Cursor&) = delete;
-    // Up to `limit` changes that are there now; none if there are none. kUnavailable once the store is closed.
+    // Up to `limit` changes that are there now; none if there are none. kUnavailable once the store is
+    // closed.
     [[nodiscard]] Result<std::vector<Change>> next(std::size_t limit = 64);
     // The same, waiting up to `wait` for the first one.
     [[nodiscard]] Result<std::vector<Change>> wait(std::chrono::milliseconds wait, std::size_t limit = 64);
-    // Calls `wake` once, from the writer's thread, at the next change (at once if one is there). It must not block.
+    // Calls `wake` once, from the writer's thread, at the next change (at once if one is there). It must not
+    // block.
     void on_change(std::function<void()> wake);
     // Version up to which everything has been returned.
     [[nodiscard]] std::uint64_t version() const;

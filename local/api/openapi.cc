@@ -16,11 +16,13 @@ namespace muster::local {
 namespace {
 
 constexpr const char* kApiVersionText =
-    "APIVersion defines the versioned schema of this representation of an object. Servers should convert recognized "
+    "APIVersion defines the versioned schema of this representation of an object. Servers should convert "
+    "recognized "
     "schemas to the latest internal value, and may reject unrecognized values. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#resources";
 constexpr const char* kKindText =
-    "Kind is a string value representing the REST resource this object represents. Servers may infer this from the "
+    "Kind is a string value representing the REST resource this object represents. Servers may infer this "
+    "from the "
     "endpoint the client submits requests to. Cannot be updated. In CamelCase. More info: "
     "https://git.k8s.io/community/contributors/devel/sig-architecture/api-conventions.md#types-kinds";
 constexpr const char* kMetadataText =
@@ -29,8 +31,10 @@ constexpr const char* kMetadataText =
 
 // "io.k8s.api.core.v1.Pod": explain shows what stands after the last dot.
 std::string type_id(const std::string& name) {
-  static const std::set<std::string> kMeta = {"ObjectMeta", "OwnerReference", "ManagedFieldsEntry", "FieldsV1", "LabelSelector",
-                                              "LabelSelectorRequirement", "ListMeta", "Condition", "DeleteOptions", "Preconditions"};
+  static const std::set<std::string> kMeta = {"ObjectMeta",   "OwnerReference", "ManagedFieldsEntry",
+                                              "FieldsV1",     "LabelSelector",  "LabelSelectorRequirement",
+                                              "ListMeta",     "Condition",      "DeleteOptions",
+                                              "Preconditions"};
   if (name == "IntOrString") return "io.k8s.apimachinery.pkg.util.intstr.IntOrString";
   if (name == "Quantity") return "io.k8s.apimachinery.pkg.api.resource.Quantity";
   if (kMeta.count(name)) return "io.k8s.apimachinery.pkg.apis.meta.v1." + name;
@@ -38,7 +42,10 @@ std::string type_id(const std::string& name) {
 }
 
 std::string kind_id(const Kind& kind) {
-  if (!kind.custom) return fmt::format("io.k8s.api.{}.{}.{}", kind.group.empty() ? "core" : kind.group.substr(0, kind.group.find('.')), kind.version, kind.kind);
+  if (!kind.custom)
+    return fmt::format("io.k8s.api.{}.{}.{}",
+                       kind.group.empty() ? "core" : kind.group.substr(0, kind.group.find('.')), kind.version,
+                       kind.kind);
   std::string reversed;
   std::string rest = kind.group;
   while (!rest.empty()) {
@@ -49,7 +56,9 @@ std::string kind_id(const Kind& kind) {
   return reversed + kind.version + "." + kind.kind;
 }
 
-Json gvk(const Kind& kind) { return Json{{"group", kind.group}, {"kind", kind.kind}, {"version", kind.version}}; }
+Json gvk(const Kind& kind) {
+  return Json{{"group", kind.group}, {"kind", kind.kind}, {"version", kind.version}};
+}
 
 // Collects the types that a document refers to.
 class Components {
@@ -65,7 +74,8 @@ class Components {
     }
     Json json = Json::object();
     if (const std::string_view type = type_text(schema.type); !type.empty()) json["type"] = type;
-    if (!schema.format.empty()) json["format"] = schema.format == "date-time-micro" ? "date-time" : schema.format;
+    if (!schema.format.empty())
+      json["format"] = schema.format == "date-time-micro" ? "date-time" : schema.format;
     if (!schema.enumeration.empty()) json["enum"] = schema.enumeration;
     if (schema.items) json["items"] = inline_type(*schema.items);
     if (schema.additional) json["additionalProperties"] = inline_type(*schema.additional);
@@ -75,7 +85,8 @@ class Components {
     }
     if (!schema.list_type.empty()) json["x-kubernetes-list-type"] = schema.list_type;
     if (!schema.list_map_keys.empty()) json["x-kubernetes-list-map-keys"] = schema.list_map_keys;
-    if (schema.type == Schema::Type::kObject && !schema.map_type.empty()) json["x-kubernetes-map-type"] = schema.map_type;
+    if (schema.type == Schema::Type::kObject && !schema.map_type.empty())
+      json["x-kubernetes-map-type"] = schema.map_type;
     return json;
   }
 
@@ -102,9 +113,13 @@ class Components {
     if (schemas_.contains(id)) return;
     schemas_[id] = Json::object();  // a type may hold itself
     Json json;
-    if (schema.type_name == "IntOrString") json = Json{{"format", "int-or-string"}, {"oneOf", Json::array({Json{{"type", "integer"}}, Json{{"type", "string"}}})}};
-    else if (schema.type_name == "Quantity") json = Json{{"oneOf", Json::array({Json{{"type", "string"}}, Json{{"type", "number"}}})}};
-    else json = members(schema);
+    if (schema.type_name == "IntOrString")
+      json = Json{{"format", "int-or-string"},
+                  {"oneOf", Json::array({Json{{"type", "integer"}}, Json{{"type", "string"}}})}};
+    else if (schema.type_name == "Quantity")
+      json = Json{{"oneOf", Json::array({Json{{"type", "string"}}, Json{{"type", "number"}}})}};
+    else
+      json = members(schema);
     schemas_[id] = std::move(json);
   }
   const Json& schemas() const { return schemas_; }
@@ -125,7 +140,8 @@ Json custom_schema(const Kind& kind, Components& components) {
   schema["properties"]["apiVersion"] = Json{{"type", "string"}, {"description", kApiVersionText}};
   schema["properties"]["kind"] = Json{{"type", "string"}, {"description", kKindText}};
   components.add_type(*object_meta_schema());
-  schema["properties"]["metadata"] = Json{{"allOf", Json::array({components.reference(type_id("ObjectMeta"))})}, {"description", kMetadataText}};
+  schema["properties"]["metadata"] = Json{
+      {"allOf", Json::array({components.reference(type_id("ObjectMeta"))})}, {"description", kMetadataText}};
   return schema;
 }
 
@@ -137,20 +153,24 @@ void add_kind(const Kind& kind, Components& components) {
   components.add_type(*builtin_type("ListMeta"));
   Json list_kind = gvk(kind);
   list_kind["kind"] = kind.list_kind;
-  components.add(kind_id(kind) + "List",
-                 Json{{"type", "object"},
-                      {"required", Json::array({"items"})},
-                      {"properties", Json{{"apiVersion", Json{{"type", "string"}}},
-                                          {"kind", Json{{"type", "string"}}},
-                                          {"metadata", Json{{"allOf", Json::array({components.reference(type_id("ListMeta"))})}}},
-                                          {"items", Json{{"type", "array"}, {"items", components.reference(kind_id(kind))}}}}},
-                      {"x-kubernetes-group-version-kind", Json::array({list_kind})}});
+  components.add(
+      kind_id(kind) + "List",
+      Json{{"type", "object"},
+           {"required", Json::array({"items"})},
+           {"properties",
+            Json{{"apiVersion", Json{{"type", "string"}}},
+                 {"kind", Json{{"type", "string"}}},
+                 {"metadata", Json{{"allOf", Json::array({components.reference(type_id("ListMeta"))})}}},
+                 {"items", Json{{"type", "array"}, {"items", components.reference(kind_id(kind))}}}}},
+           {"x-kubernetes-group-version-kind", Json::array({list_kind})}});
 }
 
 Json parameter(const char* name, const char* in, bool v3) {
   Json json{{"name", name}, {"in", in}};
-  if (v3) json["schema"] = Json{{"type", "string"}, {"uniqueItems", true}};
-  else json["type"] = "string";
+  if (v3)
+    json["schema"] = Json{{"type", "string"}, {"uniqueItems", true}};
+  else
+    json["type"] = "string";
   if (std::string_view(in) == "path") json["required"] = true;
   return json;
 }
@@ -159,16 +179,20 @@ Json operation(const Kind& kind, const char* action, bool write, bool v3, const 
   Json json{{"x-kubernetes-action", action}, {"x-kubernetes-group-version-kind", gvk(kind)}};
   Json parameters = Json::array();
   if (write)
-    for (const char* name : {"dryRun", "fieldManager", "fieldValidation"}) parameters.push_back(parameter(name, "query", v3));
+    for (const char* name : {"dryRun", "fieldManager", "fieldValidation"})
+      parameters.push_back(parameter(name, "query", v3));
   if (std::string_view(action) == "patch") parameters.push_back(parameter("force", "query", v3));
   json["parameters"] = parameters;
   Json good{{"description", "OK"}};
   if (v3) good["content"]["application/json"]["schema"] = components.reference(kind_id(kind));
   json["responses"] = Json{{"200", good}};
   if (v3 && std::string_view(action) == "patch") {  // apply chooses its kind of patch by this list
-    for (const char* type : {"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"})
+    for (const char* type :
+         {"application/apply-patch+yaml", "application/json-patch+json", "application/merge-patch+json"})
       json["requestBody"]["content"][type]["schema"] = Json{{"type", "object"}};
-    if (!kind.custom) json["requestBody"]["content"]["application/strategic-merge-patch+json"]["schema"] = Json{{"type", "object"}};
+    if (!kind.custom)
+      json["requestBody"]["content"]["application/strategic-merge-patch+json"]["schema"] =
+          Json{{"type", "object"}};
   }
   return json;
 }
@@ -185,7 +209,8 @@ void add_paths(const Kind& kind, bool v3, const Components& components, Json& pa
   }
   paths[base] = collection;
   if (kind.create_only) return;
-  if (kind.namespaced) paths[root + "/" + kind.plural] = Json{{"get", operation(kind, "list", false, v3, components)}};
+  if (kind.namespaced)
+    paths[root + "/" + kind.plural] = Json{{"get", operation(kind, "list", false, v3, components)}};
   path_parameters.push_back(parameter("name", "path", v3));
   const Json one{{"get", operation(kind, "get", false, v3, components)},
                  {"put", operation(kind, "put", true, v3, components)},
@@ -212,7 +237,8 @@ struct Document {
 };
 
 // Documents are made once for each table of kinds.
-std::shared_ptr<const Document> document(const KindTable& table, const std::string& group, const std::string& version) {
+std::shared_ptr<const Document> document(const KindTable& table, const std::string& group,
+                                         const std::string& version) {
   static std::mutex mutex;
   static std::map<std::string, std::pair<std::vector<KindPtr>, std::shared_ptr<const Document>>> cache;
   std::vector<KindPtr> kinds;
@@ -233,8 +259,11 @@ std::shared_ptr<const Document> document(const KindTable& table, const std::stri
   if (std::any_of(kinds.begin(), kinds.end(), [](const KindPtr& kind) { return kind->scale.has_value(); }))
     components.add("io.k8s.api.autoscaling.v1.Scale", components.members(*builtin_type("Scale")));
   auto made = std::make_shared<Document>();
-  made->text = Json{{"openapi", "3.0.0"}, {"info", Json{{"title", "Kubernetes"}, {"version", "v1.33.0"}}},
-                    {"paths", paths}, {"components", Json{{"schemas", components.schemas()}}}}.dump();
+  made->text = Json{{"openapi", "3.0.0"},
+                    {"info", Json{{"title", "Kubernetes"}, {"version", "v1.33.0"}}},
+                    {"paths", paths},
+                    {"components", Json{{"schemas", components.schemas()}}}}
+                   .dump();
   made->hash = hash_of(made->text);
   const std::lock_guard lock(mutex);
   cache[key] = {kinds, made};
@@ -249,7 +278,8 @@ HttpResponse openapi_v3(const KindTable& table, const HttpRequest& request) {
     Json paths = Json::object();
     for (const auto& gv : table.group_versions()) {
       const std::string name = gv.group.empty() ? "api/" + gv.version : "apis/" + gv.group + "/" + gv.version;
-      paths[name] = Json{{"serverRelativeURL", "/openapi/v3/" + name + "?hash=" + document(table, gv.group, gv.version)->hash}};
+      paths[name] = Json{{"serverRelativeURL",
+                          "/openapi/v3/" + name + "?hash=" + document(table, gv.group, gv.version)->hash}};
     }
     HttpResponse index = json_response(Json{{"paths", paths}}, request);
     index.content_type = "text/plain; charset=utf-8";
@@ -289,9 +319,12 @@ HttpResponse openapi_v2(const KindTable& table, const HttpRequest& request) {
     add_kind(*kind, components);
     add_paths(*kind, false, components, paths);
   }
-  const Json document{{"swagger", "2.0"}, {"info", Json{{"title", "Kubernetes"}, {"version", "v1.33.0"}}},
-                      {"paths", paths}, {"definitions", components.schemas()}};
-  if (request.header("accept").find(kOpenApiV2Accept) == std::string_view::npos) return json_response(document, request);
+  const Json document{{"swagger", "2.0"},
+                      {"info", Json{{"title", "Kubernetes"}, {"version", "v1.33.0"}}},
+                      {"paths", paths},
+                      {"definitions", components.schemas()}};
+  if (request.header("accept").find(kOpenApiV2Accept) == std::string_view::npos)
+    return json_response(document, request);
   HttpResponse response;
   response.content_type = kOpenApiV2Type;
   response.body = openapi_v2_protobuf(document);

@@ -77,8 +77,10 @@ Message schema(const Json& json) {
     for (const Json& value : json["enum"]) out.message(20, any(value));
   if (json.contains("additionalProperties")) {
     Message item;
-    if (json["additionalProperties"].is_object()) item.message(1, schema(json["additionalProperties"]));
-    else item.flag(2, json["additionalProperties"] == Json(true));
+    if (json["additionalProperties"].is_object())
+      item.message(1, schema(json["additionalProperties"]));
+    else
+      item.flag(2, json["additionalProperties"] == Json(true));
     out.message(21, item);
   }
   if (const std::string type = text_member(json, "type"); !type.empty()) {
@@ -125,7 +127,8 @@ Message operation(const Json& json) {
 }
 
 Message path_item(const Json& json) {
-  static const std::pair<const char*, std::uint32_t> kMethods[] = {{"get", 2}, {"put", 3}, {"post", 4}, {"delete", 5}, {"patch", 8}};
+  static const std::pair<const char*, std::uint32_t> kMethods[] = {
+      {"get", 2}, {"put", 3}, {"post", 4}, {"delete", 5}, {"patch", 8}};
   Message out;
   for (const auto& [name, number] : kMethods)
     if (json.contains(name)) out.message(number, operation(json[name]));
@@ -144,7 +147,8 @@ std::string openapi_v2_protobuf(const Json& document) {
   out.message(2, info);
   for (const auto& [name, item] : document["paths"].items()) paths.message(2, named(name, path_item(item)));
   out.message(8, paths);
-  for (const auto& [name, each] : document["definitions"].items()) definitions.message(1, named(name, schema(each)));
+  for (const auto& [name, each] : document["definitions"].items())
+    definitions.message(1, named(name, schema(each)));
   out.message(9, definitions);
   return out.bytes();
 }

@@ -18,7 +18,8 @@ std::optional<std::vector<std::string>> parse_pointer(const std::string& pointer
   for (std::size_t i = 1; i <= pointer.size(); ++i) {
     if (i == pointer.size() || pointer[i] == '/') {
       parts.push_back(std::exchange(part, {}));
-    } else if (pointer[i] == '~' && i + 1 < pointer.size() && (pointer[i + 1] == '0' || pointer[i + 1] == '1')) {
+    } else if (pointer[i] == '~' && i + 1 < pointer.size() &&
+               (pointer[i + 1] == '0' || pointer[i + 1] == '1')) {
       part += pointer[++i] == '0' ? '~' : '/';
     } else {
       part += pointer[i];
@@ -28,7 +29,8 @@ std::optional<std::vector<std::string>> parse_pointer(const std::string& pointer
 }
 
 std::optional<std::size_t> parse_index(const std::string& text) {
-  if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos) return std::nullopt;
+  if (text.empty() || text.size() > 9 || text.find_first_not_of("0123456789") != std::string::npos)
+    return std::nullopt;
   return std::stoul(text);
 }
 
@@ -60,7 +62,8 @@ ApiStatus add(Json& root, const std::vector<std::string>& parts, const std::stri
   }
   Json* parent = walk(root, parts, parts.size() - 1);
   if (parent == nullptr || (!parent->is_object() && !parent->is_array()))
-    return fail(fmt::format("add operation does not apply: doc is missing path: {}: missing value", go_quote(path)));
+    return fail(
+        fmt::format("add operation does not apply: doc is missing path: {}: missing value", go_quote(path)));
   if (parent->is_object()) {
     (*parent)[parts.back()] = std::move(value);
     return {};
@@ -71,12 +74,16 @@ ApiStatus add(Json& root, const std::vector<std::string>& parts, const std::stri
   }
   const auto index = parse_index(parts.back());
   if (!index || *index > parent->size())
-    return fail(fmt::format("add operation does not apply: error in add for path: '{}': Unable to access invalid index: {}: invalid index referenced", path, parts.back()));
+    return fail(
+        fmt::format("add operation does not apply: error in add for path: '{}': Unable to access invalid "
+                    "index: {}: invalid index referenced",
+                    path, parts.back()));
   parent->insert(parent->begin() + static_cast<std::ptrdiff_t>(*index), std::move(value));
   return {};
 }
 
-ApiStatus remove(Json& root, const std::vector<std::string>& parts, const std::string& path, const char* operation) {
+ApiStatus remove(Json& root, const std::vector<std::string>& parts, const std::string& path,
+                 const char* operation) {
   Json* parent = parts.empty() ? nullptr : walk(root, parts, parts.size() - 1);
   if (parent != nullptr && parent->is_object() && parent->erase(parts.back()) > 0) return {};
   if (parent != nullptr && parent->is_array()) {
@@ -85,17 +92,25 @@ ApiStatus remove(Json& root, const std::vector<std::string>& parts, const std::s
       parent->erase(*index);
       return {};
     }
-    return fail(fmt::format("{} operation does not apply: error in remove for path: '{}': Unable to access invalid index: {}: invalid index referenced", operation, path, parts.back()));
+    return fail(
+        fmt::format("{} operation does not apply: error in remove for path: '{}': Unable to access invalid "
+                    "index: {}: invalid index referenced",
+                    operation, path, parts.back()));
   }
   if (parent != nullptr && parent->is_object())
-    return fail(fmt::format("{} operation does not apply: error in remove for path: '{}': Unable to remove nonexistent key: {}: missing value", operation, path, parts.back()));
-  return fail(fmt::format("{} operation does not apply: doc is missing path: {}: missing value", operation, go_quote(path)));
+    return fail(
+        fmt::format("{} operation does not apply: error in remove for path: '{}': Unable to remove "
+                    "nonexistent key: {}: missing value",
+                    operation, path, parts.back()));
+  return fail(fmt::format("{} operation does not apply: doc is missing path: {}: missing value", operation,
+                          go_quote(path)));
 }
 
 ApiStatus apply_operation(Json& root, const Json& operation) {
   const auto text = [&](const char* name) {
     return operation.is_object() && operation.contains(name) && operation[name].is_string()
-               ? std::optional(operation[name].get<std::string>()) : std::nullopt;
+               ? std::optional(operation[name].get<std::string>())
+               : std::nullopt;
   };
   const auto op = text("op");
   const auto path = text("path");
@@ -117,7 +132,8 @@ ApiStatus apply_operation(Json& root, const Json& operation) {
     // A member that is not there is added; an item that is not there is an error.
     Json* parent = parts->empty() ? nullptr : walk(root, *parts, parts->size() - 1);
     if (parent == nullptr || !parent->is_object())
-      return fail(fmt::format("replace operation does not apply: doc is missing key: {}: missing value", *path));
+      return fail(
+          fmt::format("replace operation does not apply: doc is missing key: {}: missing value", *path));
     (*parent)[parts->back()] = value;
     return {};
   }
@@ -129,7 +145,8 @@ ApiStatus apply_operation(Json& root, const Json& operation) {
     return ApiError::bad_request(fmt::format("Unexpected kind: {}", *op));
   Json* source = from_parts ? walk(root, *from_parts, from_parts->size()) : nullptr;
   if (source == nullptr)
-    return fail(fmt::format("{} operation does not apply: doc is missing from path: {}: missing value", *op, from.value_or("")));
+    return fail(fmt::format("{} operation does not apply: doc is missing from path: {}: missing value", *op,
+                            from.value_or("")));
   Json moved = *source;
   if (*op == "move")
     if (auto done = remove(root, *from_parts, *from, "move"); !done) return done;
@@ -153,9 +170,16 @@ void merge_patch(Json& target, const Json& patch) {
 }
 
 ApiStatus json_patch(Json& target, const Json& patch) {
-  if (!patch.is_array()) return ApiError::bad_request("error decoding patch: json: cannot unmarshal " + std::string(patch.type_name()) + " into Go value of type []handlers.jsonPatchOp");
+  if (!patch.is_array())
+    return ApiError::bad_request("error decoding patch: json: cannot unmarshal " +
+                                 std::string(patch.type_name()) +
+                                 " into Go value of type []handlers.jsonPatchOp");
   if (patch.size() > kOperationsMax)
-    return ApiError{413, "RequestEntityTooLarge", fmt::format("The allowed maximum operations in a JSON patch is {}, got {}", kOperationsMax, patch.size()), {}};
+    return ApiError{413,
+                    "RequestEntityTooLarge",
+                    fmt::format("The allowed maximum operations in a JSON patch is {}, got {}",
+                                kOperationsMax, patch.size()),
+                    {}};
   for (const Json& operation : patch)
     if (auto done = apply_operation(target, operation); !done) return done;
   return {};

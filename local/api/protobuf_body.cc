@@ -16,8 +16,8 @@ namespace {
 constexpr int kDepthMax = 32;
 
 // Message, then number:name:type. Types: s string, b bytes, n number, B boolean, t time, m time with
-// microseconds, x int-or-string, j JSON in bytes, @Message; "[]" a list of, "{}" a map from strings to. "?" marks a
-// field that is kept when it is zero, because it is optional and so was set on purpose.
+// microseconds, x int-or-string, j JSON in bytes, @Message; "[]" a list of, "{}" a map from strings to. "?"
+// marks a field that is kept when it is zero, because it is optional and so was set on purpose.
 constexpr const char* kMessages = R"(
 ObjectMeta 1:name:s 2:generateName:s 3:namespace:s 4:selfLink:s 5:uid:s 6:resourceVersion:s 7:generation:n 8:creationTimestamp:t 9:deletionTimestamp:t 10:deletionGracePeriodSeconds:n? 11:labels:{}s 12:annotations:{}s 13:ownerReferences:[]@OwnerReference 14:finalizers:[]s 17:managedFields:[]@ManagedFieldsEntry
 OwnerReference 1:kind:s 3:name:s 4:uid:s 5:apiVersion:s 6:controller:B? 7:blockOwnerDeletion:B?
@@ -147,7 +147,8 @@ Result<Json> read_time(std::string_view bytes, bool micro) {
     if (piece.number == 2) nanos = static_cast<std::int64_t>(piece.varint);
   }
   if (bytes.empty() || seconds < -62135596799 || seconds > 253402300799) return Json();
-  const WallTime time = WallTime(std::chrono::seconds(seconds)) + std::chrono::microseconds(nanos / 1000 % 1000000);
+  const WallTime time =
+      WallTime(std::chrono::seconds(seconds)) + std::chrono::microseconds(nanos / 1000 % 1000000);
   return Json(micro ? format_micro_time(time) : format_time(time));
 }
 
@@ -199,7 +200,8 @@ Status read_entry(const Piece& piece, const std::string& type, Json& map, int de
 }
 
 bool is_zero(const Json& value) {
-  return value.is_null() || value == "" || value == 0 || value == false || (value.is_object() && value.empty());
+  return value.is_null() || value == "" || value == 0 || value == false ||
+         (value.is_object() && value.empty());
 }
 
 Result<Json> read_message(std::string_view bytes, const std::string& name, int depth) {
@@ -231,7 +233,9 @@ Result<Json> read_message(std::string_view bytes, const std::string& name, int d
 
 Result<Json> decode_protobuf(const std::string& body) {
   constexpr std::string_view kMagic("k8s\0", 4);
-  if (std::string_view(body).substr(0, 4) != kMagic) return invalid_argument("provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
+  if (std::string_view(body).substr(0, 4) != kMagic)
+    return invalid_argument(
+        "provided data does not appear to be a protobuf message, expected prefix [107 56 115 0]");
   Reader reader(std::string_view(body).substr(4));
   std::string api_version, kind;
   std::string_view raw;
@@ -247,11 +251,21 @@ Result<Json> decode_protobuf(const std::string& body) {
     }
   }
   static const std::map<std::string, std::string> kKinds = {
-      {"ConfigMap", "v1"}, {"Secret", "v1"}, {"Namespace", "v1"}, {"ServiceAccount", "v1"}, {"Service", "v1"}, {"Event", "v1"},
-      {"Lease", "coordination.k8s.io/v1"}, {"SelfSubjectAccessReview", "authorization.k8s.io/v1"}, {"DeleteOptions", ""}, {"Eviction", "policy/v1"}};
+      {"ConfigMap", "v1"},
+      {"Secret", "v1"},
+      {"Namespace", "v1"},
+      {"ServiceAccount", "v1"},
+      {"Service", "v1"},
+      {"Event", "v1"},
+      {"Lease", "coordination.k8s.io/v1"},
+      {"SelfSubjectAccessReview", "authorization.k8s.io/v1"},
+      {"DeleteOptions", ""},
+      {"Eviction", "policy/v1"}};
   const auto known = kKinds.find(kind);
   if (known == kKinds.end() || (!known->second.empty() && known->second != api_version))
-    return invalid_argument(fmt::format("protobuf bodies of {} {} are not read by this server; send it as JSON (kubectl create -f FILE)", api_version, kind));
+    return invalid_argument(fmt::format(
+        "protobuf bodies of {} {} are not read by this server; send it as JSON (kubectl create -f FILE)",
+        api_version, kind));
   MUSTER_ASSIGN(Json object, read_message(raw, kind, 0));
   object["apiVersion"] = api_version;
   object["kind"] = kind;

@@ -17,10 +17,11 @@ struct Suffix {
   int base;
   int exponent;
 };
-constexpr std::array kSuffixes = {Suffix{"n", 10, -9}, Suffix{"u", 10, -6}, Suffix{"m", 10, -3}, Suffix{"", 10, 0},
-                                  Suffix{"k", 10, 3},  Suffix{"M", 10, 6},  Suffix{"G", 10, 9},  Suffix{"T", 10, 12},
-                                  Suffix{"P", 10, 15}, Suffix{"E", 10, 18}, Suffix{"Ki", 2, 10}, Suffix{"Mi", 2, 20},
-                                  Suffix{"Gi", 2, 30}, Suffix{"Ti", 2, 40}, Suffix{"Pi", 2, 50}, Suffix{"Ei", 2, 60}};
+constexpr std::array kSuffixes = {
+    Suffix{"n", 10, -9}, Suffix{"u", 10, -6}, Suffix{"m", 10, -3}, Suffix{"", 10, 0},
+    Suffix{"k", 10, 3},  Suffix{"M", 10, 6},  Suffix{"G", 10, 9},  Suffix{"T", 10, 12},
+    Suffix{"P", 10, 15}, Suffix{"E", 10, 18}, Suffix{"Ki", 2, 10}, Suffix{"Mi", 2, 20},
+    Suffix{"Gi", 2, 30}, Suffix{"Ti", 2, 40}, Suffix{"Pi", 2, 50}, Suffix{"Ei", 2, 60}};
 
 struct Parsed {
   long double value = 0;
@@ -29,7 +30,8 @@ struct Parsed {
 };
 
 std::optional<Parsed> parse(const std::string& text) {
-  static const re2::RE2 kRe(R"(([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?)");
+  static const re2::RE2 kRe(
+      R"(([+-]?(?:[0-9]+(?:\.[0-9]*)?|\.[0-9]+))([eE][+-]?[0-9]+|[numkMGTPE]|[KMGTPE]i)?)");
   std::string digits, suffix;
   if (!re2::RE2::FullMatch(text, kRe, &digits, &suffix) || digits.size() > 64) return std::nullopt;
   Parsed parsed;

@@ -45,7 +45,8 @@ ApiResult<Format> choose_format(const HttpRequest& request) {
   const std::string_view agent = request.header("user-agent");
   const std::string_view pretty = request.parameter("pretty");
   format.pretty = pretty == "1" || pretty == "true" ||
-                  (pretty.empty() && (agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0 || agent.rfind("Mozilla/5.0", 0) == 0));
+                  (pretty.empty() && (agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0 ||
+                                      agent.rfind("Mozilla/5.0", 0) == 0));
   std::string_view accept = request.header("accept");
   if (accept.empty()) return format;
   while (!accept.empty()) {
@@ -64,7 +65,8 @@ ApiResult<Format> choose_format(const HttpRequest& request) {
     }
     return format;
   }
-  return ApiError{406, "NotAcceptable",
+  return ApiError{406,
+                  "NotAcceptable",
                   "only the following media types are accepted: application/json, application/yaml, "
                   "application/vnd.kubernetes.protobuf",
                   {}};
@@ -77,7 +79,8 @@ std::string object_text(const Kind& kind, const StoredObject& object) {
   const std::string version = kind.api_version();
   if (text.substr(0, kStart.size()) == kStart) {
     const std::string_view rest = text.substr(kStart.size());
-    if (rest.substr(0, version.size()) == version && rest.substr(version.size(), 1) == "\"") return object.text;
+    if (rest.substr(0, version.size()) == version && rest.substr(version.size(), 1) == "\"")
+      return object.text;
   }
   return as_served(kind, object).dump();
 }
@@ -92,8 +95,8 @@ std::string render_object(const Kind& kind, const Json& object, const Format& fo
   return table.dump(indent, ' ', false, lossy);
 }
 
-std::string render_event(const Kind& kind, std::string_view type, const StoredObject& object, const Format& format,
-                         bool first) {
+std::string render_event(const Kind& kind, std::string_view type, const StoredObject& object,
+                         const Format& format, bool first) {
   std::string text;
   text.append("{\"type\":\"").append(type).append("\",\"object\":");
   if (format.kind == Format::Kind::kPlain) {
@@ -111,18 +114,21 @@ std::string render_event(const Kind& kind, std::string_view type, const StoredOb
   return text += "}\n";
 }
 
-std::string render_bookmark(const Kind& kind, std::uint64_t version, const Format& format, bool initial_events_end) {
+std::string render_bookmark(const Kind& kind, std::uint64_t version, const Format& format,
+                            bool initial_events_end) {
   Json metadata{{"resourceVersion", std::to_string(version)}};
   if (initial_events_end) metadata["annotations"]["k8s.io/initial-events-end"] = "true";
   Json object{{"kind", kind.kind}, {"apiVersion", kind.api_version()}, {"metadata", metadata}};
   if (format.kind == Format::Kind::kTable) {
     object = table_frame(kind, Json{{"resourceVersion", std::to_string(version)}}, false);
-    const Json marker{{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", metadata}};
+    const Json marker{
+        {"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", metadata}};
     Json cells = Json::array();
     for (std::size_t i = 0; i < table_columns(kind).size(); ++i) cells.push_back(i == 0 ? Json("") : Json());
     object["rows"].push_back(Json{{"cells", cells}, {"object", marker}});
   } else if (format.kind == Format::Kind::kPartial) {
-    object = Json{{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", metadata}};
+    object =
+        Json{{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", metadata}};
   }
   return Json{{"type", "BOOKMARK"}, {"object", std::move(object)}}.dump() + "\n";
 }
@@ -142,13 +148,17 @@ std::string render_list(const Kind& kind, const std::vector<ObjectPtr>& objects,
     return table.dump(indent);
   }
   if (format.kind == Format::Kind::kPartial) {
-    Json list{{"kind", "PartialObjectMetadataList"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", list_meta(meta, false)}};
+    Json list{{"kind", "PartialObjectMetadataList"},
+              {"apiVersion", "meta.k8s.io/v1"},
+              {"metadata", list_meta(meta, false)}};
     list["items"] = Json::array();
     for (const ObjectPtr& object : objects) list["items"].push_back(partial_metadata(object->json()));
     return list.dump(indent);
   }
   if (format.pretty) {
-    Json list{{"kind", kind.list_kind}, {"apiVersion", kind.api_version()}, {"metadata", list_meta(meta, kind.custom)}};
+    Json list{{"kind", kind.list_kind},
+              {"apiVersion", kind.api_version()},
+              {"metadata", list_meta(meta, kind.custom)}};
     list["items"] = Json::array();
     for (const ObjectPtr& object : objects) list["items"].push_back(as_served(kind, *object));
     return list.dump(indent);
@@ -158,7 +168,8 @@ std::string render_list(const Kind& kind, const std::vector<ObjectPtr>& objects,
     if (i > 0) text += ',';
     text += object_text(kind, *objects[i]);
   }
-  return text + fmt::format("],\"kind\":\"{}\",\"metadata\":{}}}", kind.list_kind, list_meta(meta, kind.custom).dump());
+  return text + fmt::format("],\"kind\":\"{}\",\"metadata\":{}}}", kind.list_kind,
+                            list_meta(meta, kind.custom).dump());
 }
 
 }  // namespace muster::local

@@ -1,4 +1,5 @@
-#pragma once  // local/api/render.h: the form in which a client wants objects: plain, a table, or metadata only
+#pragma once  // local/api/render.h: the form in which a client wants objects: plain, a table, or metadata
+              // only
 #include <string>
 #include <string_view>
 
@@ -35,7 +36,7 @@ struct ListMeta {
   std::string next;  // continue
   std::optional<std::int64_t> remaining;
 };
-[[nodiscard]] std::string render_list(const Kind& kind, const std::vector<ObjectPtr>& objects, const ListMeta& meta,
-                                      const Format& format);
+[[nodiscard]] std::string render_list(const Kind& kind, const std::vector<ObjectPtr>& objects,
+                                      const ListMeta& meta, const Format& format);
 
 }  // namespace muster::local

@@ -40,8 +40,10 @@ bool too_deep(std::string_view text) {
   for (std::size_t i = 0; i < text.size(); ++i) {
     const char c = text[i];
     if (quoted) {
-      if (c == '\\') ++i;
-      else if (c == '"') quoted = false;
+      if (c == '\\')
+        ++i;
+      else if (c == '"')
+        quoted = false;
     } else if (c == '"') {
       quoted = true;
     } else if (c == '{' || c == '[') {
@@ -103,12 +105,14 @@ ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool p
     if (too_deep(request.body)) return ApiError::bad_request("json: exceeded max depth");
     body = Json::parse(request.body, nullptr, false);
     if (body.is_discarded())
-      return ApiError::bad_request(fmt::format(
-          "the object provided is unrecognized (must be of type {}): couldn't get version/kind; json parse error: {} ({})",
-          kind.kind, json_problem(request.body), request.body.substr(0, 64)));
+      return ApiError::bad_request(
+          fmt::format("the object provided is unrecognized (must be of type {}): couldn't get version/kind; "
+                      "json parse error: {} ({})",
+                      kind.kind, json_problem(request.body), request.body.substr(0, 64)));
   }
   if (!body.is_object())
-    return ApiError::bad_request(fmt::format("the object provided is unrecognized (must be of type {})", kind.kind));
+    return ApiError::bad_request(
+        fmt::format("the object provided is unrecognized (must be of type {})", kind.kind));
   return body;
 }
 
@@ -121,21 +125,26 @@ ApiResult<WriteOptions> write_options(const HttpRequest& request, bool trusted) 
     options.manager = agent.empty() ? "unknown" : std::string(agent.substr(0, agent.find('/')));
   }
   if (options.manager.size() > 128)
-    return ApiError::plain_invalid("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes");
+    return ApiError::plain_invalid(
+        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes");
   const std::string_view validation = request.parameter("fieldValidation");
   if (validation == "Strict") {
     options.validation = FieldValidation::kStrict;
   } else if (validation == "Ignore") {
     options.validation = FieldValidation::kIgnore;
   } else if (!validation.empty() && validation != "Warn") {
-    return ApiError::plain_invalid(fmt::format(
-        "CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: {}: supported values: \"Ignore\", \"Strict\", \"Warn\"",
-        go_quote(validation)));
+    return ApiError::plain_invalid(
+        fmt::format("CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: {}: "
+                    "supported values: \"Ignore\", \"Strict\", \"Warn\"",
+                    go_quote(validation)));
   }
   const std::string_view dry_run = request.parameter("dryRun");
-  if (dry_run == "All") options.dry_run = true;
+  if (dry_run == "All")
+    options.dry_run = true;
   else if (!dry_run.empty())
-    return ApiError::plain_invalid(fmt::format("CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: {}: supported values: \"All\"", go_quote(dry_run)));
+    return ApiError::plain_invalid(fmt::format(
+        "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: {}: supported values: \"All\"",
+        go_quote(dry_run)));
   options.force = is_true(request.parameter("force"));
   return options;
 }
@@ -151,19 +160,22 @@ ApiResult<DeleteOptions> delete_options(const HttpRequest& request) {
     } else {
       body = Json::parse(request.body, nullptr, false);
     }
-    if (!body.is_object()) return ApiError::bad_request("the DeleteOptions of the body are not a JSON object");
+    if (!body.is_object())
+      return ApiError::bad_request("the DeleteOptions of the body are not a JSON object");
   }
   const auto parameter = [&](const char* name) { return std::string(request.parameter(name)); };
   options.propagation = text_of(body, "propagationPolicy");
   if (options.propagation.empty()) options.propagation = parameter("propagationPolicy");
-  if (body.value("orphanDependents", Json(false)) == Json(true) || is_true(request.parameter("orphanDependents")))
+  if (body.value("orphanDependents", Json(false)) == Json(true) ||
+      is_true(request.parameter("orphanDependents")))
     options.propagation = "Orphan";
-  if (!options.propagation.empty() && options.propagation != "Orphan" && options.propagation != "Background" &&
-      options.propagation != "Foreground")
-    return ApiError::plain_invalid(fmt::format(
-        "DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {}: supported values: "
-        "\"Background\", \"Foreground\", \"Orphan\", \"nil\"",
-        go_quote(options.propagation)));
+  if (!options.propagation.empty() && options.propagation != "Orphan" &&
+      options.propagation != "Background" && options.propagation != "Foreground")
+    return ApiError::plain_invalid(
+        fmt::format("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {}: "
+                    "supported values: "
+                    "\"Background\", \"Foreground\", \"Orphan\", \"nil\"",
+                    go_quote(options.propagation)));
   if (const auto it = body.find("gracePeriodSeconds"); it != body.end() && it->is_number_integer())
     options.grace_seconds = it->get<std::int64_t>();
   else if (const std::string text = parameter("gracePeriodSeconds"); !text.empty()) {
@@ -185,7 +197,8 @@ HttpResponse json_response(const Json& json, const HttpRequest& request, int sta
   HttpResponse response;
   response.status = status;
   const std::string_view agent = request.header("user-agent");
-  const bool pretty = is_true(request.parameter("pretty")) || agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0;
+  const bool pretty =
+      is_true(request.parameter("pretty")) || agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0;
   response.body = json.dump(pretty ? 2 : -1, ' ', false, Json::error_handler_t::replace);
   return response;
 }
@@ -196,8 +209,9 @@ HttpResponse error_response(const ApiError& error, const HttpRequest& request) {
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
   if (error.code == 406) {
     response.content_type = "text/plain; charset=utf-8";
-    response.body = "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
-                    "application/vnd.kubernetes.protobuf";
+    response.body =
+        "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
+        "application/vnd.kubernetes.protobuf";
   }
   return response;
 }

@@ -1,4 +1,5 @@
-#pragma once  // local/api/rest.h: create, update, patch and delete with all their rules; reading is the store's
+#pragma once  // local/api/rest.h: create, update, patch and delete with all their rules; reading is the
+              // store's
 #include <functional>
 #include <memory>
 #include <string>
@@ -52,17 +53,18 @@ class Rest {  // thread-safe
   void set_hooks(WriteHooks* hooks) { hooks_ = hooks; }
 
   [[nodiscard]] ApiResult<Json> get(const Kind& kind, std::string_view ns, std::string_view name) const;
-  [[nodiscard]] ApiResult<Json> create(const Kind& kind, const std::string& ns, Json body, const WriteOptions& options);
+  [[nodiscard]] ApiResult<Json> create(const Kind& kind, const std::string& ns, Json body,
+                                       const WriteOptions& options);
   // `body` is the whole new object; its resourceVersion, if any, must be the stored one.
-  [[nodiscard]] ApiResult<Json> replace(const Kind& kind, const std::string& ns, const std::string& name, Json body,
-                                        const WriteOptions& options);
+  [[nodiscard]] ApiResult<Json> replace(const Kind& kind, const std::string& ns, const std::string& name,
+                                        Json body, const WriteOptions& options);
   // Reads, changes and writes until no other writer came between (unless `change` pins a resourceVersion).
   using Change = std::function<ApiResult<Json>(const Json& current)>;
   [[nodiscard]] ApiResult<Json> update(const Kind& kind, const std::string& ns, const std::string& name,
                                        const Change& change, const WriteOptions& options);
   // Server-side apply; creates the object if it is not there (`created`).
-  [[nodiscard]] ApiResult<Json> apply(const Kind& kind, const std::string& ns, const std::string& name, Json body,
-                                      const WriteOptions& options, bool& created);
+  [[nodiscard]] ApiResult<Json> apply(const Kind& kind, const std::string& ns, const std::string& name,
+                                      Json body, const WriteOptions& options, bool& created);
   [[nodiscard]] ApiResult<Deletion> remove(const Kind& kind, const std::string& ns, const std::string& name,
                                            const DeleteOptions& options);
 
@@ -72,13 +74,15 @@ class Rest {  // thread-safe
  private:
   // Checks apiVersion and kind, removes unknown fields (or refuses them), fills defaults in.
   [[nodiscard]] ApiStatus decode(const Kind& kind, Json& object, const WriteOptions& options) const;
-  [[nodiscard]] ApiStatus check_namespace(const Kind& kind, const std::string& ns, const std::string& name) const;
+  [[nodiscard]] ApiStatus check_namespace(const Kind& kind, const std::string& ns,
+                                          const std::string& name) const;
   [[nodiscard]] ApiStatus validate(const Kind& kind, const Json& object, const Json* old,
                                    const WriteOptions& options) const;
-  [[nodiscard]] ApiResult<Json> finish_update(const Kind& kind, const ObjectPtr& stored, const Json& old, Json object,
-                                              const WriteOptions& options, bool& lost_race);
+  [[nodiscard]] ApiResult<Json> finish_update(const Kind& kind, const ObjectPtr& stored, const Json& old,
+                                              Json object, const WriteOptions& options, bool& lost_race);
   [[nodiscard]] ApiResult<Json> store_new(const Kind& kind, Json object, const WriteOptions& options);
-  [[nodiscard]] ApiStatus set_deletion(const Kind& kind, Json& object, const DeleteOptions& options, bool& remove_now) const;
+  [[nodiscard]] ApiStatus set_deletion(const Kind& kind, Json& object, const DeleteOptions& options,
+                                       bool& remove_now) const;
 
   ObjectStore& store_;
   Kinds& kinds_;

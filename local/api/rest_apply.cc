@@ -18,8 +18,11 @@ ApiStatus check_config(const Kind& kind, const std::string& ns, const std::strin
   std::string wrong = undeclared_field(plain, *kind.schema);
   if (wrong.empty()) wrong = undeclared_field(metadata, *object_meta_schema(), ".metadata");
   if (wrong.empty()) return {};
-  return ApiError{500, "", fmt::format("failed to create typed patch object ({}{}{}; {}, Kind={}): {}", ns, ns.empty() ? "" : "/", name,
-                                       kind.api_version(), kind.kind, wrong), {}};
+  return ApiError{500,
+                  "",
+                  fmt::format("failed to create typed patch object ({}{}{}; {}, Kind={}): {}", ns,
+                              ns.empty() ? "" : "/", name, kind.api_version(), kind.kind, wrong),
+                  {}};
 }
 
 }  // namespace
@@ -29,14 +32,16 @@ ApiResult<Json> Rest::apply(const Kind& kind, const std::string& ns, const std::
   if (!body.contains("metadata") || !body["metadata"].is_object()) body["metadata"] = Json::object();
   const std::string given = meta_text(body, "name");
   if (!given.empty() && given != name)
-    return ApiError::bad_request(fmt::format("the name of the object ({}) does not match the name on the URL ({})", given, name));
+    return ApiError::bad_request(
+        fmt::format("the name of the object ({}) does not match the name on the URL ({})", given, name));
   body["metadata"]["name"] = name;
   if (kind.namespaced) body["metadata"]["namespace"] = ns;
   if (auto good = check_config(kind, ns, name, body); !good) return good.error();
   const WallTime now = std::chrono::system_clock::now();
   WriteOptions write = options;
   write.from_apply = true;
-  if (!store_.get(kind.resource(), ns, name) && !options.subresource.empty()) return ApiError::not_found(kind.resource(), name);
+  if (!store_.get(kind.resource(), ns, name) && !options.subresource.empty())
+    return ApiError::not_found(kind.resource(), name);
   if (!store_.get(kind.resource(), ns, name)) {
     auto applied = apply_config(kind, Json::object(), body, options.manager, options.subresource, true);
     if (!applied) return applied.error();
@@ -47,13 +52,16 @@ ApiResult<Json> Rest::apply(const Kind& kind, const std::string& ns, const std::
       return made;
     }
   }
-  return update(kind, ns, name, [&](const Json& current) -> ApiResult<Json> {
-    auto applied = apply_config(kind, current, body, options.manager, options.subresource, options.force);
-    if (!applied) return applied.error();
-    if (applied->changed) stamp_apply(applied->object, options.manager, options.subresource, now);
-    if (meta_text(body, "resourceVersion").empty()) applied->object["metadata"].erase("resourceVersion");
-    return applied->object;
-  }, write);
+  return update(
+      kind, ns, name,
+      [&](const Json& current) -> ApiResult<Json> {
+        auto applied = apply_config(kind, current, body, options.manager, options.subresource, options.force);
+        if (!applied) return applied.error();
+        if (applied->changed) stamp_apply(applied->object, options.manager, options.subresource, now);
+        if (meta_text(body, "resourceVersion").empty()) applied->object["metadata"].erase("resourceVersion");
+        return applied->object;
+      },
+      write);
 }
 
 }  // namespace muster::local

@@ -35,9 +35,11 @@ std::int64_t pod_grace(const Json& pod, const DeleteOptions& options) {
 
 }  // namespace
 
-ApiStatus Rest::set_deletion(const Kind& kind, Json& object, const DeleteOptions& options, bool& remove_now) const {
+ApiStatus Rest::set_deletion(const Kind& kind, Json& object, const DeleteOptions& options,
+                             bool& remove_now) const {
   const std::string resource = kind.resource();
-  if (options.propagation == "Orphan" || options.propagation == "Foreground" || options.propagation == "Background") {
+  if (options.propagation == "Orphan" || options.propagation == "Foreground" ||
+      options.propagation == "Background") {
     set_finalizer(object, kOrphan, options.propagation == "Orphan");
     set_finalizer(object, kForeground, options.propagation == "Foreground");
   }
@@ -47,7 +49,8 @@ ApiStatus Rest::set_deletion(const Kind& kind, Json& object, const DeleteOptions
                     (resource == "namespaces" && !array_of(object_of(object, "spec"), "finalizers").empty());
   const bool first = !metadata.contains("deletionTimestamp");
   if (first || grace < metadata.value("deletionGracePeriodSeconds", std::int64_t{0})) {
-    metadata["deletionTimestamp"] = format_time(std::chrono::system_clock::now() + std::chrono::seconds(grace));
+    metadata["deletionTimestamp"] =
+        format_time(std::chrono::system_clock::now() + std::chrono::seconds(grace));
     metadata["deletionGracePeriodSeconds"] = grace;
     if (kind.custom || kind.has_generation) metadata["generation"] = metadata.value("generation", 0) + 1;
   }
@@ -65,16 +68,20 @@ ApiResult<Deletion> Rest::remove(const Kind& kind, const std::string& ns, const 
     const ObjectPtr stored = store_.get(kind.resource(), ns, name);
     if (!stored) return ApiError::not_found(kind.resource(), name);
     if (!options.uid.empty() && options.uid != stored->uid)
-      return ApiError::conflict(kind.resource(), name,
-                                fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                                            options.uid, stored->uid));
+      return ApiError::conflict(
+          kind.resource(), name,
+          fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", options.uid,
+                      stored->uid));
     if (!options.resource_version.empty() && options.resource_version != std::to_string(stored->version))
-      return ApiError::conflict(kind.resource(), name,
-                                fmt::format("Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}",
-                                            options.resource_version, stored->version));
+      return ApiError::conflict(
+          kind.resource(), name,
+          fmt::format(
+              "Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}",
+              options.resource_version, stored->version));
     Json old = stored->json();
     old["apiVersion"] = kind.api_version();
-    if (kind.resource() == "namespaces" && (name == "default" || name == "kube-system" || name == "kube-public"))
+    if (kind.resource() == "namespaces" &&
+        (name == "default" || name == "kube-system" || name == "kube-public"))
       return ApiError::forbidden("namespaces", name, "this namespace may not be deleted");
     Json object = old;
     bool remove_now = false;

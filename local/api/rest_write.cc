@@ -61,14 +61,17 @@ void forgive_unchanged(const Json& object, const Json& old, FieldErrors& errors)
 
 // Schema errors of a custom resource. A write of the status judges the status alone, and names its fields
 // from there.
-FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old, const std::string& subresource) {
+FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old,
+                         const std::string& subresource) {
   FieldErrors errors;
   if (subresource == "status" && kind.has_status) {
     const Schema* status = kind.schema->property("status");
     if (status == nullptr || !object.contains("status")) return errors;
     validate_schema(object["status"], *status, "", errors);
     for (FieldError& error : errors)
-      error.field = error.field.empty() ? "status" : error.field.front() == '[' ? "status" + error.field : "status." + error.field;
+      error.field = error.field.empty()          ? "status"
+                    : error.field.front() == '[' ? "status" + error.field
+                                                 : "status." + error.field;
   } else {
     validate_schema(object, *kind.schema, "", errors);
   }
@@ -76,7 +79,8 @@ FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old, 
   if (kind.scale) {
     const Json* replicas = find_path(object, kind.scale->spec_replicas);
     if (replicas != nullptr && replicas->is_number() && *replicas < 0)
-      errors.push_back(FieldError::invalid(kind.scale->spec_replicas, *replicas, "should be a non-negative integer"));
+      errors.push_back(
+          FieldError::invalid(kind.scale->spec_replicas, *replicas, "should be a non-negative integer"));
   }
   return errors;
 }
@@ -112,8 +116,9 @@ ApiStatus Rest::decode(const Kind& kind, Json& object, const WriteOptions& optio
     std::vector<std::string> messages;
     for (const std::string& path : unknown) messages.push_back(fmt::format("unknown field \"{}\"", path));
     if (options.validation == FieldValidation::kStrict)
-      return ApiError::bad_request(fmt::format("{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}",
-                                               kind.kind, kind.version, kind.kind, fmt::join(messages, ", ")));
+      return ApiError::bad_request(
+          fmt::format("{} in version \"{}\" cannot be handled as a {}: strict decoding error: {}", kind.kind,
+                      kind.version, kind.kind, fmt::join(messages, ", ")));
     if (options.warnings != nullptr)
       options.warnings->insert(options.warnings->end(), messages.begin(), messages.end());
   }
@@ -129,16 +134,19 @@ ApiStatus Rest::check_namespace(const Kind& kind, const std::string& ns, const s
   if (!space) return ApiError::not_found("namespaces", ns);
   if (is_terminating(space->json())) {
     ApiError error = ApiError::forbidden(
-        kind.resource(), name, fmt::format("unable to create new content in namespace {} because it is being terminated", ns));
-    error.details["causes"] = Json::array({Json{{"reason", "NamespaceTerminating"},
-                                                {"message", fmt::format("namespace {} is being terminated", ns)},
-                                                {"field", "metadata.namespace"}}});
+        kind.resource(), name,
+        fmt::format("unable to create new content in namespace {} because it is being terminated", ns));
+    error.details["causes"] =
+        Json::array({Json{{"reason", "NamespaceTerminating"},
+                          {"message", fmt::format("namespace {} is being terminated", ns)},
+                          {"field", "metadata.namespace"}}});
     return error;
   }
   return {};
 }
 
-ApiStatus Rest::validate(const Kind& kind, const Json& object, const Json* old, const WriteOptions& options) const {
+ApiStatus Rest::validate(const Kind& kind, const Json& object, const Json* old,
+                         const WriteOptions& options) const {
   FieldErrors errors = validate_metadata(kind, object);
   if (old != nullptr) {
     const FieldErrors more = validate_metadata_update(object, *old);
@@ -148,9 +156,10 @@ ApiStatus Rest::validate(const Kind& kind, const Json& object, const Json* old, 
     const FieldErrors more = check_custom(kind, object, old, options.subresource);
     errors.insert(errors.end(), more.begin(), more.end());
     if (blocks_rules(errors)) {
-      errors.push_back(FieldError{"FieldValueInvalid", "<nil>",
-                                  "Invalid value: \"null\": some validation rules were not checked because the object "
-                                  "was invalid; correct the existing errors to complete validation"});
+      errors.push_back(
+          FieldError{"FieldValueInvalid", "<nil>",
+                     "Invalid value: \"null\": some validation rules were not checked because the object "
+                     "was invalid; correct the existing errors to complete validation"});
     } else {
       FieldErrors broken;
       validate_rules(object, old, *kind.schema, broken);
@@ -179,12 +188,14 @@ ApiResult<Json> Rest::store_new(const Kind& kind, Json object, const WriteOption
   return json;
 }
 
-ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body, const WriteOptions& options) {
+ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
+                             const WriteOptions& options) {
   const WallTime now = std::chrono::system_clock::now();
   if (auto decoded = decode(kind, body, options); !decoded) return decoded.error();
   const std::string given = meta_text(body, "namespace");
   if (kind.namespaced && !given.empty() && given != ns)
-    return ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request");
+    return ApiError::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request");
   if (!kind.namespaced && !given.empty())
     return ApiError::bad_request("namespace is not allowed on this type");
   if (!meta_text(body, "resourceVersion").empty())
@@ -215,20 +226,24 @@ ApiResult<Json> Rest::replace(const Kind& kind, const std::string& ns, const std
   if (!body.contains("metadata") || !body["metadata"].is_object()) body["metadata"] = Json::object();
   const std::string given = meta_text(body, "name");
   if (given != name)
-    return ApiError::bad_request(given.empty() ? "name must be provided"
-                                               : fmt::format("the name of the object ({}) does not match the name on the URL ({})", given, name));
+    return ApiError::bad_request(
+        given.empty() ? "name must be provided"
+                      : fmt::format("the name of the object ({}) does not match the name on the URL ({})",
+                                    given, name));
   const std::string space = meta_text(body, "namespace");
   if (kind.namespaced && !space.empty() && space != ns)
-    return ApiError::bad_request("the namespace of the provided object does not match the namespace sent on the request");
+    return ApiError::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request");
   if (kind.custom && meta_text(body, "resourceVersion").empty())
     return ApiError::invalid(kind.group_kind(), name,
                              {FieldError{"FieldValueInvalid", "metadata.resourceVersion",
                                          "Invalid value: 0x0: must be specified for an update"}});
-  return update(kind, ns, name, [&](const Json&) -> ApiResult<Json> { return body; }, options);
+  return update(
+      kind, ns, name, [&](const Json&) -> ApiResult<Json> { return body; }, options);
 }
 
-ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std::string& name, const Change& change,
-                             const WriteOptions& options) {
+ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std::string& name,
+                             const Change& change, const WriteOptions& options) {
   for (int race = 0; race < kRacesMax; ++race) {
     const ObjectPtr stored = store_.get(kind.resource(), ns, name);
     if (!stored) return ApiError::not_found(kind.resource(), name);
@@ -246,9 +261,11 @@ ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std:
     if (!uid.empty() && uid != stored->uid)
       return ApiError::conflict(
           kind.resource(), name,
-          fmt::format("StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, AdditionalErrorMessage: "
+          fmt::format("StorageError: invalid object, Code: 4, Key: /registry/{}/{}/{}, ResourceVersion: 0, "
+                      "AdditionalErrorMessage: "
                       "Precondition failed: UID in precondition: {}, UID in object meta: {}",
-                      kind.group.empty() ? kind.plural : kind.group + "/" + kind.plural, ns, name, uid, stored->uid));
+                      kind.group.empty() ? kind.plural : kind.group + "/" + kind.plural, ns, name, uid,
+                      stored->uid));
     bool lost_race = false;
     auto written = finish_update(kind, stored, old, std::move(object), options, lost_race);
     if (!lost_race) return written;
@@ -267,15 +284,20 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
     Json status = object.value("status", Json());
     object = old;
     if (!managed.is_null()) object["metadata"]["managedFields"] = std::move(managed);
-    if (status.is_null()) object.erase("status");
-    else object["status"] = std::move(status);
+    if (status.is_null())
+      object.erase("status");
+    else
+      object["status"] = std::move(status);
   } else if (kind.has_status) {
-    if (old.contains("status")) object["status"] = old["status"];
-    else object.erase("status");
+    if (old.contains("status"))
+      object["status"] = old["status"];
+    else
+      object.erase("status");
   }
   if (!kind.custom) prepare_builtin_update(kind, old, object, options.subresource);
   if ((kind.custom || kind.has_generation) && options.subresource != "status" &&
-      (spec_differs(old, object) || (kind.custom && !kind.has_status && old.value("status", Json()) != object.value("status", Json()))))
+      (spec_differs(old, object) ||
+       (kind.custom && !kind.has_status && old.value("status", Json()) != object.value("status", Json()))))
     object["metadata"]["generation"] = object_of(old, "metadata").value("generation", 0) + 1;
   serve_as(kind, object);
   if (auto valid = validate(kind, object, &old, options); !valid) return valid.error();
@@ -283,9 +305,10 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
   object["metadata"]["resourceVersion"] = std::to_string(stored->version);
   if (same_object(old, object)) return old;
   if (options.dry_run) return object;
-  const bool ends = is_terminating(object) && finalizers_of(object).empty() &&
-                    object_of(object, "metadata").value("deletionGracePeriodSeconds", 0) == 0 &&
-                    (kind.resource() != "namespaces" || array_of(object_of(object, "spec"), "finalizers").empty());
+  const bool ends =
+      is_terminating(object) && finalizers_of(object).empty() &&
+      object_of(object, "metadata").value("deletionGracePeriodSeconds", 0) == 0 &&
+      (kind.resource() != "namespaces" || array_of(object_of(object, "spec"), "finalizers").empty());
   auto written = store_.replace(kind.resource(), std::move(object), stored->version);
   if (!written) {
     lost_race = true;

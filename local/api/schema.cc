@@ -13,13 +13,43 @@ namespace {
 constexpr int kDepthMax = 64;  // a CRD's schema is a tree of some ten levels; deeper ones are hostile
 
 const std::set<std::string_view>& known_keywords() {
-  static const std::set<std::string_view> kKnown = {
-      "type", "description", "title", "format", "nullable", "properties", "required", "additionalProperties",
-      "items", "default", "enum", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-      "minLength", "maxLength", "minItems", "maxItems", "minProperties", "maxProperties", "uniqueItems", "pattern",
-      "allOf", "anyOf", "oneOf", "not", "example", "externalDocs", "x-kubernetes-preserve-unknown-fields",
-      "x-kubernetes-int-or-string", "x-kubernetes-embedded-resource", "x-kubernetes-list-type",
-      "x-kubernetes-list-map-keys", "x-kubernetes-map-type", "x-kubernetes-validations"};
+  static const std::set<std::string_view> kKnown = {"type",
+                                                    "description",
+                                                    "title",
+                                                    "format",
+                                                    "nullable",
+                                                    "properties",
+                                                    "required",
+                                                    "additionalProperties",
+                                                    "items",
+                                                    "default",
+                                                    "enum",
+                                                    "minimum",
+                                                    "maximum",
+                                                    "exclusiveMinimum",
+                                                    "exclusiveMaximum",
+                                                    "multipleOf",
+                                                    "minLength",
+                                                    "maxLength",
+                                                    "minItems",
+                                                    "maxItems",
+                                                    "minProperties",
+                                                    "maxProperties",
+                                                    "uniqueItems",
+                                                    "pattern",
+                                                    "allOf",
+                                                    "anyOf",
+                                                    "oneOf",
+                                                    "not",
+                                                    "example",
+                                                    "externalDocs",
+                                                    "x-kubernetes-preserve-unknown-fields",
+                                                    "x-kubernetes-int-or-string",
+                                                    "x-kubernetes-embedded-resource",
+                                                    "x-kubernetes-list-type",
+                                                    "x-kubernetes-list-map-keys",
+                                                    "x-kubernetes-map-type",
+                                                    "x-kubernetes-validations"};
   return kKnown;
 }
 
@@ -31,11 +61,13 @@ class Compiler {
   SchemaPtr compile(const Json& json, const std::string& path, bool structural, int depth) {
     auto schema = std::make_shared<Schema>();
     if (!json.is_object() || depth > kDepthMax) {
-      errors_.push_back(FieldError::invalid(path, json.type_name(), "must be an object, nested 64 deep at most"));
+      errors_.push_back(
+          FieldError::invalid(path, json.type_name(), "must be an object, nested 64 deep at most"));
       return schema;
     }
     for (const auto& [key, value] : json.items())
-      if (!known_keywords().count(key)) errors_.push_back(FieldError::forbidden(join_path(path, key), "is not supported"));
+      if (!known_keywords().count(key))
+        errors_.push_back(FieldError::forbidden(join_path(path, key), "is not supported"));
     read_type(json, *schema, path, structural);
     read_values(json, *schema, path);
     read_members(json, *schema, path, structural, depth);
@@ -64,8 +96,9 @@ class Compiler {
 
   void read_type(const Json& json, Schema& schema, const std::string& path, bool structural) {
     static const std::map<std::string, Schema::Type> kTypes = {
-        {"object", Schema::Type::kObject},   {"array", Schema::Type::kArray},   {"string", Schema::Type::kString},
-        {"integer", Schema::Type::kInteger}, {"number", Schema::Type::kNumber}, {"boolean", Schema::Type::kBoolean}};
+        {"object", Schema::Type::kObject}, {"array", Schema::Type::kArray},
+        {"string", Schema::Type::kString}, {"integer", Schema::Type::kInteger},
+        {"number", Schema::Type::kNumber}, {"boolean", Schema::Type::kBoolean}};
     schema.nullable = flag(json, "nullable");
     schema.preserve_unknown = flag(json, "x-kubernetes-preserve-unknown-fields");
     schema.int_or_string = flag(json, "x-kubernetes-int-or-string");
@@ -76,10 +109,11 @@ class Compiler {
     if (const auto it = kTypes.find(type); it != kTypes.end()) {
       schema.type = it->second;
     } else if (!type.empty()) {
-      errors_.push_back(FieldError::not_supported(join_path(path, "type"), type,
-                                                  {"array", "boolean", "integer", "number", "object", "string"}));
+      errors_.push_back(FieldError::not_supported(
+          join_path(path, "type"), type, {"array", "boolean", "integer", "number", "object", "string"}));
     } else if (structural && !schema.preserve_unknown && !schema.int_or_string) {
-      errors_.push_back(FieldError::required(join_path(path, "type"), "must not be empty for specified object fields"));
+      errors_.push_back(
+          FieldError::required(join_path(path, "type"), "must not be empty for specified object fields"));
     }
   }
 
@@ -94,8 +128,9 @@ class Compiler {
     schema.exclusive_maximum = flag(json, "exclusiveMaximum");
     schema.unique_items = flag(json, "uniqueItems");
     if (schema.unique_items)
-      errors_.push_back(FieldError::forbidden(join_path(path, "uniqueItems"),
-                                              "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"));
+      errors_.push_back(FieldError::forbidden(
+          join_path(path, "uniqueItems"),
+          "uniqueItems cannot be set to true since the runtime complexity becomes quadratic"));
     schema.min_length = integer(json, "minLength");
     schema.max_length = integer(json, "maxLength");
     schema.min_items = integer(json, "minItems");
@@ -108,8 +143,9 @@ class Compiler {
     options.set_log_errors(false);
     schema.regex = std::make_shared<const re2::RE2>(schema.pattern, options);
     if (!schema.regex->ok())
-      errors_.push_back(FieldError::invalid(join_path(path, "pattern"), schema.pattern,
-                                            "must be a valid regular expression, but isn't: " + schema.regex->error()));
+      errors_.push_back(
+          FieldError::invalid(join_path(path, "pattern"), schema.pattern,
+                              "must be a valid regular expression, but isn't: " + schema.regex->error()));
   }
 
   void read_members(const Json& json, Schema& schema, const std::string& path, bool structural, int depth) {
@@ -139,7 +175,8 @@ class Compiler {
       schema.negated = compile(*it, join_path(path, "not"), false, depth + 1);
   }
 
-  void read_branches(const Json& json, const char* name, std::vector<SchemaPtr>& out, const std::string& path, int depth) {
+  void read_branches(const Json& json, const char* name, std::vector<SchemaPtr>& out, const std::string& path,
+                     int depth) {
     const auto it = json.find(name);
     if (it == json.end() || !it->is_array()) return;
     for (std::size_t i = 0; i < it->size(); ++i)

@@ -1,4 +1,5 @@
-#pragma once  // local/api/schema.h: the shape of a kind: from a CRD's openAPIV3Schema or the table of built-in types
+#pragma once  // local/api/schema.h: the shape of a kind: from a CRD's openAPIV3Schema or the table of
+              // built-in types
 #include <cstdint>
 #include <functional>
 #include <map>
@@ -58,11 +59,11 @@ struct Schema {
   std::string pattern;
   std::shared_ptr<const re2::RE2> regex;
   std::vector<SchemaPtr> all_of, any_of, one_of;
-  SchemaPtr negated;                       // not
-  std::string list_type;                   // "atomic" (also ""), "set", "map"
+  SchemaPtr negated;      // not
+  std::string list_type;  // "atomic" (also ""), "set", "map"
   std::vector<std::string> list_map_keys;
-  std::string map_type;                    // "granular" (also ""), "atomic"
-  std::string patch_merge_key;             // strategic merge of built-in types
+  std::string map_type;         // "granular" (also ""), "atomic"
+  std::string patch_merge_key;  // strategic merge of built-in types
   bool patch_merge = false;
   bool retain_keys = false;
   std::vector<ValidationRule> rules;

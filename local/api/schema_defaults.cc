@@ -58,7 +58,8 @@ void apply_defaults(Json& value, const Schema& schema) {
       }
   } else if (value.is_array() && schema.items) {
     for (Json& item : value) {
-      if (item.is_null() && schema.items->default_value && !schema.items->nullable) item = *schema.items->default_value;
+      if (item.is_null() && schema.items->default_value && !schema.items->nullable)
+        item = *schema.items->default_value;
       apply_defaults(item, *schema.items);
     }
   }

@@ -1,4 +1,5 @@
-// local/api/schema_rules.cc: x-kubernetes-validations: compiling them with the schema, judging objects by them
+// local/api/schema_rules.cc: x-kubernetes-validations: compiling them with the schema, judging objects by
+// them
 #include <fmt/format.h>
 
 #include "local/api/cel/program.h"
@@ -33,7 +34,8 @@ class RuleWalker {
       for (const auto& [name, member] : value.items()) {
         const Schema* type = schema.property(name);
         if (type == nullptr) continue;
-        const Json* before = old != nullptr && old->is_object() && old->contains(name) ? &(*old)[name] : nullptr;
+        const Json* before =
+            old != nullptr && old->is_object() && old->contains(name) ? &(*old)[name] : nullptr;
         walk(member, before, *type, join_path(path, name));
       }
     } else if (value.is_array() && schema.items) {
@@ -48,37 +50,50 @@ class RuleWalker {
     if (old == nullptr || !old->is_array() || schema.list_type != "map" || !item.is_object()) return nullptr;
     for (const Json& before : *old) {
       bool same = before.is_object();
-      for (const std::string& key : schema.list_map_keys) same = same && before.value(key, Json()) == item.value(key, Json());
+      for (const std::string& key : schema.list_map_keys)
+        same = same && before.value(key, Json()) == item.value(key, Json());
       if (same) return &before;
     }
     return nullptr;
   }
 
-  void judge(const Json& value, const Json* old, const Schema& schema, const ValidationRule& rule, const std::string& path) {
+  void judge(const Json& value, const Json* old, const Schema& schema, const ValidationRule& rule,
+             const std::string& path) {
     if (!rule.program || (rule.transition && old == nullptr)) return;
     std::map<std::string, const Json*> variables{{"self", &value}};
     if (old != nullptr) variables["oldSelf"] = old;
     const auto result = rule.program->evaluate(variables, budget_);
-    const std::string type = schema.type == Schema::Type::kAny ? value_type(value) : std::string(type_text(schema.type));
+    const std::string type =
+        schema.type == Schema::Type::kAny ? value_type(value) : std::string(type_text(schema.type));
     if (!result) {
       if (result.error().code == Code::kOutOfRange) {
-        errors_.push_back(FieldError::invalid(path, type, "validation failed due to running out of cost budget, no further validation rules will be run"));
+        errors_.push_back(FieldError::invalid(
+            path, type,
+            "validation failed due to running out of cost budget, no further validation rules will be run"));
         return;
       }
-      errors_.push_back(FieldError::invalid(path, type, fmt::format("rule evaluation error: {}: {}", result.error().message, one_line(rule.rule))));
+      errors_.push_back(FieldError::invalid(
+          path, type,
+          fmt::format("rule evaluation error: {}: {}", result.error().message, one_line(rule.rule))));
       return;
     }
     if (*result == Json(true)) return;
-    std::string message = rule.message.empty() ? "failed rule: " + one_line(rule.rule) : one_line(rule.message);
+    std::string message =
+        rule.message.empty() ? "failed rule: " + one_line(rule.rule) : one_line(rule.message);
     if (rule.message_program) {
       const auto text = rule.message_program->evaluate(variables, budget_);
-      if (text && text->is_string() && !text->get_ref<const std::string&>().empty()) message = one_line(text->get<std::string>());
+      if (text && text->is_string() && !text->get_ref<const std::string&>().empty())
+        message = one_line(text->get<std::string>());
     }
     const std::string at = path + rule.field_path;
-    if (rule.reason == "FieldValueForbidden") errors_.push_back(FieldError::forbidden(at, message));
-    else if (rule.reason == "FieldValueRequired") errors_.push_back(FieldError::required(at, message));
-    else if (rule.reason == "FieldValueDuplicate") errors_.push_back(FieldError::duplicate(at, type));
-    else errors_.push_back(FieldError::invalid(at, type, message));
+    if (rule.reason == "FieldValueForbidden")
+      errors_.push_back(FieldError::forbidden(at, message));
+    else if (rule.reason == "FieldValueRequired")
+      errors_.push_back(FieldError::required(at, message));
+    else if (rule.reason == "FieldValueDuplicate")
+      errors_.push_back(FieldError::duplicate(at, type));
+    else
+      errors_.push_back(FieldError::invalid(at, type, message));
   }
 
   FieldErrors& errors_;
@@ -95,7 +110,8 @@ void compile_rule(ValidationRule& rule, const std::string& path, FieldErrors& er
   auto program = cel::Program::compile(rule.rule, {"self", "oldSelf"});
   if (!program) {
     errors.push_back(FieldError{"FieldValueInvalid", join_path(path, "rule"),
-                                fmt::format("Invalid value: apiextensions.ValidationRule{{Rule:{}}}: compilation failed: ERROR: <input>:1:1: {}",
+                                fmt::format("Invalid value: apiextensions.ValidationRule{{Rule:{}}}: "
+                                            "compilation failed: ERROR: <input>:1:1: {}",
                                             go_quote(rule.rule), program.error().message)});
     return;
   }

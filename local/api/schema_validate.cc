@@ -35,7 +35,8 @@ bool type_fits(std::string_view seen, const Schema& schema) {
 }
 
 std::size_t characters(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 class Validator {
@@ -46,9 +47,11 @@ class Validator {
     const std::string_view seen = json_type(value);
     if (value.is_null() && schema.nullable) return;
     if (!type_fits(seen, schema)) {
-      const std::string wanted = schema.int_or_string ? "integer,string" : std::string(type_text(schema.type));
+      const std::string wanted =
+          schema.int_or_string ? "integer,string" : std::string(type_text(schema.type));
       errors_.push_back(FieldError::type_invalid(
-          path, std::string(seen), fmt::format("{} in body must be of type {}: {}", path, wanted, go_quote(seen))));
+          path, std::string(seen),
+          fmt::format("{} in body must be of type {}: {}", path, wanted, go_quote(seen))));
     }
     branches(value, schema, path);
     if (value.is_string()) string(value, schema, path);
@@ -73,7 +76,8 @@ class Validator {
       fail(path, value, fmt::format("should match '{}'", schema.pattern));
     if (!schema.format.empty() && !matches_format(schema.format, text))
       errors_.push_back(FieldError::type_invalid(
-          path, value, fmt::format("{} in body must be of type {}: {}", path, schema.format, go_quote(text))));
+          path, value,
+          fmt::format("{} in body must be of type {}: {}", path, schema.format, go_quote(text))));
   }
 
   void number(const Json& value, const Schema& schema, const std::string& path) {
@@ -82,15 +86,20 @@ class Validator {
         std::abs(std::remainder(x, *schema.multiple_of)) > 1e-9 * std::max(1.0, std::abs(x)))
       fail(path, value, fmt::format("should be a multiple of {}", *schema.multiple_of));
     if (schema.maximum && (schema.exclusive_maximum ? x >= *schema.maximum : x > *schema.maximum))
-      fail(path, value, fmt::format("should be less than {}{}", schema.exclusive_maximum ? "" : "or equal to ", *schema.maximum));
+      fail(path, value,
+           fmt::format("should be less than {}{}", schema.exclusive_maximum ? "" : "or equal to ",
+                       *schema.maximum));
     if (schema.minimum && (schema.exclusive_minimum ? x <= *schema.minimum : x < *schema.minimum))
-      fail(path, value, fmt::format("should be greater than {}{}", schema.exclusive_minimum ? "" : "or equal to ", *schema.minimum));
+      fail(path, value,
+           fmt::format("should be greater than {}{}", schema.exclusive_minimum ? "" : "or equal to ",
+                       *schema.minimum));
   }
 
   void array(const Json& value, const Schema& schema, const std::string& path) {
     const auto count = static_cast<std::int64_t>(value.size());
     if (schema.items)
-      for (std::size_t i = 0; i < value.size(); ++i) check(value[i], *schema.items, fmt::format("{}[{}]", path, i));
+      for (std::size_t i = 0; i < value.size(); ++i)
+        check(value[i], *schema.items, fmt::format("{}[{}]", path, i));
     if (schema.min_items && count < *schema.min_items)
       fail(path, count, fmt::format("should have at least {} items", *schema.min_items));
     if (schema.max_items && count > *schema.max_items)
@@ -108,13 +117,15 @@ class Validator {
         for (const std::string& name : schema.list_map_keys)
           if (value[i].is_object() && value[i].contains(name)) key[name] = value[i][name];
       }
-      if (!seen.insert(key).second) errors_.push_back(FieldError::duplicate(fmt::format("{}[{}]", path, i), key));
+      if (!seen.insert(key).second)
+        errors_.push_back(FieldError::duplicate(fmt::format("{}[{}]", path, i), key));
     }
   }
 
   void enumeration(const Json& value, const Schema& schema, const std::string& path) {
     if (schema.enumeration.empty()) return;
-    if (std::find(schema.enumeration.begin(), schema.enumeration.end(), value) != schema.enumeration.end()) return;
+    if (std::find(schema.enumeration.begin(), schema.enumeration.end(), value) != schema.enumeration.end())
+      return;
     std::vector<std::string> supported;
     for (const Json& allowed : schema.enumeration)
       supported.push_back(allowed.is_string() ? allowed.get<std::string>() : allowed.dump());
@@ -151,9 +162,10 @@ class Validator {
     if (!schema.one_of.empty()) {
       const auto count = std::count_if(schema.one_of.begin(), schema.one_of.end(), good);
       if (count != 1)
-        fail(path, value,
-             fmt::format("must validate one and only one schema (oneOf). {}",
-                         count == 0 ? "Found none valid" : fmt::format("Found {} valid alternatives", count)));
+        fail(
+            path, value,
+            fmt::format("must validate one and only one schema (oneOf). {}",
+                        count == 0 ? "Found none valid" : fmt::format("Found {} valid alternatives", count)));
     }
     if (schema.negated && good(schema.negated)) fail(path, value, "must not validate the schema (not)");
   }

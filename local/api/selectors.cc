@@ -30,13 +30,16 @@ class LabelParser {
     while (true) {
       if (token_.end) return requirements;
       if (!token_.identifier && token_.text != "!")
-        return ApiError::bad_request(fmt::format("found '{}', expected: !, identifier, or 'end of string'", token_.text));
+        return ApiError::bad_request(
+            fmt::format("found '{}', expected: !, identifier, or 'end of string'", token_.text));
       auto requirement = parse_one();
-      if (!requirement) return ApiError::bad_request("unable to parse requirement: " + requirement.error().message);
+      if (!requirement)
+        return ApiError::bad_request("unable to parse requirement: " + requirement.error().message);
       requirements.push_back(std::move(*requirement));
       if (token_.end) return requirements;
       if (token_.text != ",")
-        return ApiError::bad_request(fmt::format("found '{}', expected: ',' or 'end of string'", token_.text));
+        return ApiError::bad_request(
+            fmt::format("found '{}', expected: ',' or 'end of string'", token_.text));
       advance();
       if (token_.end || (!token_.identifier && token_.text != "!"))
         return ApiError::bad_request(fmt::format("found '{}', expected: identifier after ','", token_.text));
@@ -45,7 +48,9 @@ class LabelParser {
 
  private:
   void advance() {
-    while (at_ < text_.size() && (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r')) ++at_;
+    while (at_ < text_.size() &&
+           (text_[at_] == ' ' || text_[at_] == '\t' || text_[at_] == '\n' || text_[at_] == '\r'))
+      ++at_;
     token_ = Token{};
     if (at_ == text_.size()) {
       token_.end = true;
@@ -58,7 +63,9 @@ class LabelParser {
         return;
       }
     const std::size_t start = at_;
-    while (at_ < text_.size() && std::string_view(" \t\n\r=!(),><").find(text_[at_]) == std::string_view::npos) ++at_;
+    while (at_ < text_.size() &&
+           std::string_view(" \t\n\r=!(),><").find(text_[at_]) == std::string_view::npos)
+      ++at_;
     token_.text = text_.substr(start, at_ - start);
     token_.identifier = true;
   }
@@ -74,7 +81,8 @@ class LabelParser {
     requirement.key = token_.text;
     const auto wrong = check_qualified_name(requirement.key);
     if (!wrong.empty())
-      return ApiError::bad_request(fmt::format("key: Invalid value: {}: {}", go_quote(requirement.key), fmt::join(wrong, "; ")));
+      return ApiError::bad_request(
+          fmt::format("key: Invalid value: {}: {}", go_quote(requirement.key), fmt::join(wrong, "; ")));
     advance();
     if (negated) {
       requirement.op = Op::kDoesNotExist;
@@ -93,7 +101,10 @@ class LabelParser {
     }
     if (token_.identifier || op == "(" || op == ")" || op == "!")
       return ApiError::bad_request(fmt::format("found '{}', expected: in, notin, =, ==, !=, gt, lt", op));
-    requirement.op = op == "!=" ? Op::kNotIn : op == ">" ? Op::kGreaterThan : op == "<" ? Op::kLessThan : Op::kIn;
+    requirement.op = op == "!="  ? Op::kNotIn
+                     : op == ">" ? Op::kGreaterThan
+                     : op == "<" ? Op::kLessThan
+                                 : Op::kIn;
     advance();
     if (token_.identifier) {
       requirement.values.push_back(token_.text);
@@ -145,9 +156,11 @@ class LabelParser {
   Token token_;
 };
 
-const std::string* find_label(const std::vector<std::pair<std::string, std::string>>& labels, const std::string& key) {
-  const auto it = std::lower_bound(labels.begin(), labels.end(), key,
-                                   [](const auto& label, const std::string& wanted) { return label.first < wanted; });
+const std::string* find_label(const std::vector<std::pair<std::string, std::string>>& labels,
+                              const std::string& key) {
+  const auto it =
+      std::lower_bound(labels.begin(), labels.end(), key,
+                       [](const auto& label, const std::string& wanted) { return label.first < wanted; });
   return it != labels.end() && it->first == key ? &it->second : nullptr;
 }
 
@@ -207,7 +220,8 @@ bool matches(const std::vector<LabelRequirement>& requirements,
   return std::all_of(requirements.begin(), requirements.end(), [&](const LabelRequirement& requirement) {
     const std::string* value = find_label(labels, requirement.key);
     const auto listed = [&] {
-      return std::find(requirement.values.begin(), requirement.values.end(), *value) != requirement.values.end();
+      return std::find(requirement.values.begin(), requirement.values.end(), *value) !=
+             requirement.values.end();
     };
     switch (requirement.op) {
       case Op::kIn: return value != nullptr && listed();
@@ -233,9 +247,11 @@ ApiResult<Selector> Selector::parse(std::string_view labels, std::string_view fi
     selector.reads_json_ = true;
     const auto& known = kind.selectable_fields;
     if (std::find(known.begin(), known.end(), "." + requirement.field) == known.end()) {
-      if (kind.custom || !known.empty()) return ApiError::bad_request("field label not supported: " + requirement.field);
-      return ApiError::bad_request(fmt::format(
-          "{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"", go_quote(requirement.field)));
+      if (kind.custom || !known.empty())
+        return ApiError::bad_request("field label not supported: " + requirement.field);
+      return ApiError::bad_request(
+          fmt::format("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                      go_quote(requirement.field)));
     }
   }
   selector.fields_ = std::move(*parsed_fields);

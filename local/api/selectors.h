@@ -29,7 +29,8 @@ class Selector {
   Selector() = default;
   // Both as in the query. 400 with the real server's words if one cannot be parsed or names a field that
   // `kind` does not select by.
-  [[nodiscard]] static ApiResult<Selector> parse(std::string_view labels, std::string_view fields, const Kind& kind);
+  [[nodiscard]] static ApiResult<Selector> parse(std::string_view labels, std::string_view fields,
+                                                 const Kind& kind);
   [[nodiscard]] bool matches(const StoredObject& object) const;
   [[nodiscard]] bool everything() const { return labels_.empty() && fields_.empty(); }
   // The name that a field selector asks for, or "".

@@ -24,7 +24,9 @@ void erase_values(Json& list, const Json& values) {
 // Items of the patch (or of $setElementOrder) come in its order; what only the server has goes before the
 // item that it stood in front of.
 Json in_order(const Json& merged, const Json& order, const Json& server, const std::string& key) {
-  const auto id = [&](const Json& item) { return key.empty() ? item : item.is_object() ? item.value(key, Json()) : Json(); };
+  const auto id = [&](const Json& item) {
+    return key.empty() ? item : item.is_object() ? item.value(key, Json()) : Json();
+  };
   const auto position = [&](const Json& list, const Json& item) {
     for (std::size_t i = 0; i < list.size(); ++i)
       if (id(list[i]) == id(item)) return static_cast<std::ptrdiff_t>(i);
@@ -32,7 +34,8 @@ Json in_order(const Json& merged, const Json& order, const Json& server, const s
   };
   std::vector<Json> wanted, others;
   for (const Json& item : merged) (position(order, item) >= 0 ? wanted : others).push_back(item);
-  std::stable_sort(wanted.begin(), wanted.end(), [&](const Json& a, const Json& b) { return position(order, a) < position(order, b); });
+  std::stable_sort(wanted.begin(), wanted.end(),
+                   [&](const Json& a, const Json& b) { return position(order, a) < position(order, b); });
   Json sorted = Json::array();
   std::size_t w = 0, o = 0;
   while (w < wanted.size() || o < others.size()) {
@@ -63,10 +66,14 @@ ApiStatus merge_list(Json& target, const Json& patch, const Schema& schema) {
       return {};
     }
   for (const Json& item : patch) {
-    if (!item.is_object()) return ApiError::bad_request("error applying patch: a list of objects is expected");
+    if (!item.is_object())
+      return ApiError::bad_request("error applying patch: a list of objects is expected");
     if (!item.contains(key))
-      return ApiError::bad_request(fmt::format("map: {} does not contain declared merge key: {}", item.dump(), key));
-    const auto same = [&](const Json& other) { return other.is_object() && other.value(key, Json()) == item[key]; };
+      return ApiError::bad_request(
+          fmt::format("map: {} does not contain declared merge key: {}", item.dump(), key));
+    const auto same = [&](const Json& other) {
+      return other.is_object() && other.value(key, Json()) == item[key];
+    };
     const auto it = std::find_if(target.begin(), target.end(), same);
     if (text_of(item, "$patch") == "delete") {
       if (it != target.end()) target.erase(it);
@@ -120,14 +127,17 @@ ApiStatus merge_object(Json& target, const Json& patch, const Schema* schema) {
       if (target.contains(list) && value.is_array()) erase_values(target[list], value);
       continue;
     }
-    if (auto done = merge_member(target, name, value, schema == nullptr ? nullptr : schema->property(name)); !done) return done;
+    if (auto done = merge_member(target, name, value, schema == nullptr ? nullptr : schema->property(name));
+        !done)
+      return done;
   }
   for (const auto& [name, order] : patch.items()) {
     if (name.rfind(kSetOrder, 0) != 0) continue;
     const std::string list = name.substr(kSetOrder.size());
     const Schema* type = schema == nullptr ? nullptr : schema->property(list);
     if (target.contains(list) && target[list].is_array() && order.is_array())
-      target[list] = in_order(target[list], order, array_of(server, list.c_str()), type == nullptr ? "" : type->patch_merge_key);
+      target[list] = in_order(target[list], order, array_of(server, list.c_str()),
+                              type == nullptr ? "" : type->patch_merge_key);
   }
   return {};
 }

@@ -17,7 +17,11 @@ constexpr const char* kNameDescription =
 
 Json column(const std::string& name, const std::string& type, const std::string& format,
             const std::string& description, int priority) {
-  return Json{{"name", name}, {"type", type}, {"format", format}, {"description", description}, {"priority", priority}};
+  return Json{{"name", name},
+              {"type", type},
+              {"format", format},
+              {"description", description},
+              {"priority", priority}};
 }
 
 std::string join_values(const std::vector<const Json*>& values) {
@@ -36,7 +40,8 @@ Json cell(const PrinterColumn& column, const Json& object, WallTime now) {
   if (column.type == "integer") return first.is_number() ? Json(first.get<std::int64_t>()) : Json();
   if (column.type == "number") return first.is_number() ? first : Json();
   if (column.type == "boolean") return first.is_boolean() ? first : Json();
-  if (column.type == "date") return first.is_string() ? Json(age(first.get<std::string>(), now)) : Json("<unknown>");
+  if (column.type == "date")
+    return first.is_string() ? Json(age(first.get<std::string>(), now)) : Json("<unknown>");
   if (found.size() == 1 && first.is_null()) return nullptr;
   return join_values(found);
 }
@@ -53,7 +58,8 @@ Json table_columns(const Kind& kind) {
   std::vector<PrinterColumn> builtin;
   if (!kind.custom && builtin_columns(kind, builtin)) {
     for (const PrinterColumn& each : builtin)
-      columns.push_back(column(each.name, each.type, each.name == "Name" ? "name" : each.format, each.description, each.priority));
+      columns.push_back(column(each.name, each.type, each.name == "Name" ? "name" : each.format,
+                               each.description, each.priority));
     return columns;
   }
   columns.push_back(column("Name", "string", "name", kNameDescription, 0));
@@ -68,7 +74,9 @@ Json table_columns(const Kind& kind) {
 }
 
 Json partial_metadata(const Json& object) {
-  return Json{{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", object_of(object, "metadata")}};
+  return Json{{"kind", "PartialObjectMetadata"},
+              {"apiVersion", "meta.k8s.io/v1"},
+              {"metadata", object_of(object, "metadata")}};
 }
 
 Json table_row(const Kind& kind, const Json& object, IncludeObject include, WallTime now) {

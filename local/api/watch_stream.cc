@@ -17,9 +17,13 @@ constexpr auto kFarAway = std::chrono::hours(24);
 
 WatchStream::WatchStream(WatchOptions options, std::vector<ObjectPtr> existing,
                          std::unique_ptr<ObjectStore::Cursor> cursor, TimerQueue& timers)
-    : options_(std::move(options)), existing_(std::move(existing)), cursor_(std::move(cursor)), timers_(timers) {
+    : options_(std::move(options)),
+      existing_(std::move(existing)),
+      cursor_(std::move(cursor)),
+      timers_(timers) {
   const Instant now = std::chrono::steady_clock::now();
-  end_ = now + (options_.timeout.count() > 0 ? std::chrono::seconds(options_.timeout) : std::chrono::seconds(kFarAway));
+  end_ = now + (options_.timeout.count() > 0 ? std::chrono::seconds(options_.timeout)
+                                             : std::chrono::seconds(kFarAway));
   next_bookmark_ = now + kBookmarkEvery;
   next_heartbeat_ = now + kHeartbeatEvery;
   start_version_ = cursor_->version();
@@ -51,7 +55,8 @@ void WatchStream::add_change(std::string& out, const Change& change) {
 
 void WatchStream::add_bookmark_if_due(std::string& out, Instant now) {
   if (!options_.bookmarks) return;
-  const bool near_end = !last_bookmark_sent_ && options_.timeout.count() > 2 && now >= end_ - kBookmarkBeforeEnd;
+  const bool near_end =
+      !last_bookmark_sent_ && options_.timeout.count() > 2 && now >= end_ - kBookmarkBeforeEnd;
   if (now < next_bookmark_ && !near_end) return;
   if (near_end) last_bookmark_sent_ = true;
   next_bookmark_ = now + kBookmarkEvery;
@@ -69,7 +74,8 @@ BodyStream::State WatchStream::pull(std::string& out) {
     return State::kData;
   }
   const std::size_t start = out.size();
-  while (next_existing_ < existing_.size() && out.size() - start < kPieceBytes) add(out, "ADDED", *existing_[next_existing_++]);
+  while (next_existing_ < existing_.size() && out.size() - start < kPieceBytes)
+    add(out, "ADDED", *existing_[next_existing_++]);
   if (next_existing_ < existing_.size()) return State::kData;
   existing_.clear();
   next_existing_ = 0;
@@ -127,7 +133,8 @@ void WatchStream::when_ready(std::function<void()> ready) {
   Instant next = std::min(end_, next_heartbeat_);
   if (options_.bookmarks) {
     next = std::min(next, next_bookmark_);
-    if (!last_bookmark_sent_ && options_.timeout.count() > 2) next = std::min(next, end_ - kBookmarkBeforeEnd);
+    if (!last_bookmark_sent_ && options_.timeout.count() > 2)
+      next = std::min(next, end_ - kBookmarkBeforeEnd);
   }
   fire_at(next);
   if (closed_) fire();

@@ -19,16 +19,16 @@ struct WatchOptions {
   Selector selector;
   Format format;
   bool bookmarks = false;
-  std::chrono::seconds timeout{0};  // when it ends by itself
-  bool cut_after_first = false;     // a fault
+  std::chrono::seconds timeout{0};     // when it ends by itself
+  bool cut_after_first = false;        // a fault
   std::optional<ApiError> fail_first;  // a fault: this error instead of events
 };
 
 class WatchStream : public BodyStream, public std::enable_shared_from_this<WatchStream> {
  public:
   // `existing`: objects to report as ADDED first. The timers outlive the stream.
-  WatchStream(WatchOptions options, std::vector<ObjectPtr> existing, std::unique_ptr<ObjectStore::Cursor> cursor,
-              TimerQueue& timers);
+  WatchStream(WatchOptions options, std::vector<ObjectPtr> existing,
+              std::unique_ptr<ObjectStore::Cursor> cursor, TimerQueue& timers);
   State pull(std::string& out) override;
   void when_ready(std::function<void()> ready) override;
   void close() override;
@@ -56,8 +56,8 @@ class WatchStream : public BodyStream, public std::enable_shared_from_this<Watch
 
   std::mutex mutex_;
   std::function<void()> ready_;
-  bool armed_ = false;     // the cursor will call fire()
-  Instant timer_{};        // the earliest timer that will
+  bool armed_ = false;  // the cursor will call fire()
+  Instant timer_{};     // the earliest timer that will
 };
 
 }  // namespace muster::local

@@ -38,7 +38,8 @@ Json scalar(const YAML::Node& node) {
 }
 
 Result<Json> convert(const YAML::Node& node, int depth, std::size_t& nodes) {
-  if (depth > kDepthMax || ++nodes > kNodesMax) return invalid_argument("the document is nested too deep or too large");
+  if (depth > kDepthMax || ++nodes > kNodesMax)
+    return invalid_argument("the document is nested too deep or too large");
   switch (node.Type()) {
     case YAML::NodeType::Map: {
       Json object = Json::object();
@@ -80,7 +81,8 @@ Result<std::vector<Json>> parse_yaml_documents(const std::string& text) {
 
 Result<Json> parse_yaml(const std::string& text) {
   // JSON is YAML, and much faster to parse as what it is.
-  if (const auto start = text.find_first_not_of(" \t\r\n"); start != std::string::npos && text[start] == '{') {
+  if (const auto start = text.find_first_not_of(" \t\r\n");
+      start != std::string::npos && text[start] == '{') {
     Json json = Json::parse(text, nullptr, false);
     if (!json.is_discarded()) return json;
   }

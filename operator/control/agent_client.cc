@@ -42,7 +42,8 @@ std::shared_ptr<grpc::Channel> dial(const std::string& ip, int port) {
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a dead pod's backoff is not its successor's
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
   const bool ipv6 = ip.find(':') != std::string::npos;
-  const std::string target = ipv6 ? fmt::format("ipv6:[{}]:{}", ip, port) : fmt::format("ipv4:{}:{}", ip, port);
+  const std::string target =
+      ipv6 ? fmt::format("ipv6:[{}]:{}", ip, port) : fmt::format("ipv4:{}:{}", ip, port);
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 
@@ -51,8 +52,8 @@ Status to_status(const grpc::Status& status) {
   return Error{static_cast<Code>(status.error_code()), status.error_message()};  // the same numbers
 }
 
-// One pod's Watch: opened, read until it ends, opened again after a while. It has one operation in the queue at a time and
-// lives, by `self_`, as long as that one.
+// One pod's Watch: opened, read until it ends, opened again after a while. It has one operation in the queue
+// at a time and lives, by `self_`, as long as that one.
 class Follower final : public Operation, public std::enable_shared_from_this<Follower> {
  public:
   using Told = std::function<void(const AgentStatus&)>;
@@ -140,8 +141,8 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
 
 class ConfigureCall final : public Operation {
  public:
-  ConfigureCall(std::shared_ptr<grpc::Channel> channel, grpc::CompletionQueue& queue, const Assignment& assignment,
-                std::chrono::milliseconds timeout, std::latch& pending)
+  ConfigureCall(std::shared_ptr<grpc::Channel> channel, grpc::CompletionQueue& queue,
+                const Assignment& assignment, std::chrono::milliseconds timeout, std::latch& pending)
       : stub_(Agent::NewStub(std::move(channel))), pending_(pending) {
     context_.set_deadline(std::chrono::system_clock::now() + timeout);
     reader_ = stub_->PrepareAsyncConfigure(&context_, to_proto(assignment), &queue);
@@ -242,14 +243,16 @@ class AgentClient::Impl {
 
   std::shared_ptr<Follower> make_follower(const std::string& owner, const std::string& uid,
                                           const std::shared_ptr<grpc::Channel>& channel) {
-    const BackoffOptions backoff{.first = options_.retry_first, .max = options_.retry_max, .factor = 2, .jitter = 0.5};
-    return std::make_shared<Follower>(channel, queue_, Backoff(backoff, std::hash<std::string>{}(uid)),
-                                      [this, owner, uid](const AgentStatus& status) { told(owner, uid, status); },
-                                      [this] {
-                                        const std::lock_guard lock(mutex_);
-                                        --live_;
-                                        last_left_.notify_all();
-                                      });
+    const BackoffOptions backoff{
+        .first = options_.retry_first, .max = options_.retry_max, .factor = 2, .jitter = 0.5};
+    return std::make_shared<Follower>(
+        channel, queue_, Backoff(backoff, std::hash<std::string>{}(uid)),
+        [this, owner, uid](const AgentStatus& status) { told(owner, uid, status); },
+        [this] {
+          const std::lock_guard lock(mutex_);
+          --live_;
+          last_left_.notify_all();
+        });
   }
   void told(const std::string& owner, const std::string& uid, const AgentStatus& status) {
     {
@@ -284,8 +287,14 @@ class AgentClient::Impl {
 AgentClient::AgentClient(Options options) : impl_(std::make_unique<Impl>(std::move(options))) {}
 AgentClient::~AgentClient() = default;
 
-void AgentClient::follow(const std::string& owner, const std::vector<AgentAddress>& pods) { impl_->follow(owner, pods); }
-std::optional<AgentStatus> AgentClient::status(const std::string& pod_uid) const { return impl_->status(pod_uid); }
-std::vector<Status> AgentClient::configure(std::span<const ConfigurePod* const> pods) { return impl_->configure(pods); }
+void AgentClient::follow(const std::string& owner, const std::vector<AgentAddress>& pods) {
+  impl_->follow(owner, pods);
+}
+std::optional<AgentStatus> AgentClient::status(const std::string& pod_uid) const {
+  return impl_->status(pod_uid);
+}
+std::vector<Status> AgentClient::configure(std::span<const ConfigurePod* const> pods) {
+  return impl_->configure(pods);
+}
 
 }  // namespace muster::op

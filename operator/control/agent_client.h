@@ -1,4 +1,5 @@
-#pragma once  // operator/control/agent_client.h: dials the Agents of pods: gives assignments, follows their status
+#pragma once  // operator/control/agent_client.h: dials the Agents of pods: gives assignments, follows their
+              // status
 #include <chrono>
 #include <functional>
 #include <memory>
@@ -17,10 +18,10 @@ class AgentClient {
  public:
   struct Options {
     int threads = 1;
-    int port = 8470;                                   // kControlPort; another in tests
+    int port = 8470;  // kControlPort; another in tests
     std::chrono::milliseconds configure_timeout{5000};
-    std::chrono::milliseconds retry_first{250};        // before a Watch that ended is opened again, doubled up to
-    std::chrono::milliseconds retry_max{5000};         // this
+    std::chrono::milliseconds retry_first{250};  // before a Watch that ended is opened again, doubled up to
+    std::chrono::milliseconds retry_max{5000};   // this
     // A status of one of `owner`'s pods has changed. On a thread of ours; never blocks.
     std::function<void(const std::string& owner)> on_change;
   };
@@ -29,7 +30,8 @@ class AgentClient {
   AgentClient(const AgentClient&) = delete;
   AgentClient& operator=(const AgentClient&) = delete;
 
-  // Follows exactly these pods of `owner` (an object's key) from now on; statuses of its others are forgotten.
+  // Follows exactly these pods of `owner` (an object's key) from now on; statuses of its others are
+  // forgotten.
   void follow(const std::string& owner, const std::vector<AgentAddress>& pods);
 
   // The last status that the pod told us, kept when its connection breaks; none before the first.

@@ -1,4 +1,5 @@
-#pragma once  // operator/control/agent_convert.h: control.proto's messages from and to core's plain values; private
+#pragma once  // operator/control/agent_convert.h: control.proto's messages from and to core's plain values;
+              // private
 #include "operator/core/agent.h"
 #include "proto/control.pb.h"
 

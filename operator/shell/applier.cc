@@ -7,7 +7,9 @@
 namespace muster::op {
 namespace {
 
-std::string name_of(const Json& object) { return object.value(Json::json_pointer("/metadata/name"), std::string()); }
+std::string name_of(const Json& object) {
+  return object.value(Json::json_pointer("/metadata/name"), std::string());
+}
 
 bool refused_for_good(const Error& error) {
   return error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied;
@@ -81,8 +83,9 @@ Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& m
     const auto owner = controller_of(*existing);
     if (!owner || owner->uid != pass.subject.uid) {
       pass.applied.foreign.push_back(name);
-      return failed_precondition(fmt::format("{} {}/{} exists and belongs to {}; rename or delete it", resource.kind,
-                                             pass.subject.ns, name, owner ? owner->kind + " " + owner->name : "nobody"));
+      return failed_precondition(fmt::format("{} {}/{} exists and belongs to {}; rename or delete it",
+                                             resource.kind, pass.subject.ns, name,
+                                             owner ? owner->kind + " " + owner->name : "nobody"));
     }
     cache_.observe_write(resource, std::move(*existing));
     return {};
@@ -112,8 +115,8 @@ Status Applier::operator()(Pass& pass, const DeletePod& action) {
     const bool landed = gone.error().code == Code::kNotFound || gone.error().code == Code::kAborted;
     return landed ? Status() : Status(gone.error());
   }
-  const bool terminating = gone->value("kind", "") == "Pod" &&
-                           gone->contains(Json::json_pointer("/metadata/deletionTimestamp"));
+  const bool terminating =
+      gone->value("kind", "") == "Pod" && gone->contains(Json::json_pointer("/metadata/deletionTimestamp"));
   if (terminating) cache_.observe_write(kube::kPods, std::move(*gone));
   return {};
 }
@@ -122,8 +125,9 @@ Status Applier::operator()(Pass& pass, const PatchStatus& action) {
   const auto before = cache_.get(pass.subject.resource, pass.subject.ns + "/" + pass.subject.name);
   Json patch = action.patch;
   patch["metadata"]["uid"] = pass.subject.uid;  // an object of the same name made anew is another one
-  auto written = client_.patch(pass.subject.resource, pass.subject.ns, pass.subject.name, kube::PatchType::kMerge, patch,
-                               {.subresource = "status", .field_manager = "muster", .force = false});
+  auto written =
+      client_.patch(pass.subject.resource, pass.subject.ns, pass.subject.name, kube::PatchType::kMerge, patch,
+                    {.subresource = "status", .field_manager = "muster", .force = false});
   if (!written) return written.error();
   pass.applied.status_written = true;
   if (options_.on_status && before != nullptr) options_.on_status(pass.subject, *before, *written);

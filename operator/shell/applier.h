@@ -1,4 +1,5 @@
-#pragma once  // operator/shell/applier.h: carries out a Decision: writes in order, stops at the first that fails
+#pragma once  // operator/shell/applier.h: carries out a Decision: writes in order, stops at the first that
+              // fails
 #include <functional>
 #include <string>
 #include <vector>
@@ -29,11 +30,13 @@ class Applier {
   struct Options {
     std::function<void(const Subject&, const Json& before, const Json& after)> on_status;  // for counters
   };
-  Applier(kube::Client& client, ClusterCache& cache, AgentClient& agents, kube::EventRecorder& events, Options options)
+  Applier(kube::Client& client, ClusterCache& cache, AgentClient& agents, kube::EventRecorder& events,
+          Options options)
       : client_(client), cache_(cache), agents_(agents), events_(events), options_(std::move(options)) {}
 
-  // What happened up to the first failure is in `applied`, whatever is returned. Errors: kAborted: the snapshot was
-  // stale. kNotFound: the object is gone. kPermissionDenied, kInvalidArgument: the server will not take it, ever.
+  // What happened up to the first failure is in `applied`, whatever is returned. Errors: kAborted: the
+  // snapshot was stale. kNotFound: the object is gone. kPermissionDenied, kInvalidArgument: the server will
+  // not take it, ever.
   [[nodiscard]] Status apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied);
 
  private:
@@ -46,7 +49,8 @@ class Applier {
   Status operator()(Pass& pass, const EmitEvent& action);
   Status create(Pass& pass, const kube::Resource& resource, const Json& manifest);
   void configure(Pass& pass, const std::vector<const ConfigurePod*>& pods);
-  void emit(const Subject& subject, const std::string& type, const std::string& reason, const std::string& message);
+  void emit(const Subject& subject, const std::string& type, const std::string& reason,
+            const std::string& message);
 
   kube::Client& client_;
   ClusterCache& cache_;

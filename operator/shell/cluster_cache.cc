@@ -31,7 +31,8 @@ void drop_bookkeeping(Json& object) {
   }
 }
 
-// Of a pod's spec only the node matters: what we put there we know, and env and volumes are most of its bytes.
+// Of a pod's spec only the node matters: what we put there we know, and env and volumes are most of its
+// bytes.
 void project_pod(Json& pod) {
   drop_bookkeeping(pod);
   std::string node = text(child(pod, "spec"), "nodeName");
@@ -80,8 +81,9 @@ void ClusterCache::add(kube::Client& client, const kube::Resource& resource, con
   options.ns = ns;
   options.page_size = kPageSize;
   options.on_problem = options_.on_problem;
-  options.watcher.seed = std::hash<std::string>{}(resource.plural + "/" + ns) ^
-                         static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
+  options.watcher.seed =
+      std::hash<std::string>{}(resource.plural + "/" + ns) ^
+      static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   if (root) {
     options.project = drop_bookkeeping;
     options.on_change = [this, kind = resource.kind](const kube::Object& object, bool deleted) {
@@ -148,7 +150,8 @@ std::vector<kube::Object> ClusterCache::pods_of(const std::string& owner_uid) co
 void ClusterCache::observe_write(const kube::Resource& resource, Json object) {
   const std::string ns = text(child(object, "metadata"), "namespace");
   for (const auto& informer : informers_) {
-    if (informer->resource() == resource && informer->covers(ns)) return informer->observe_write(std::move(object));
+    if (informer->resource() == resource && informer->covers(ns))
+      return informer->observe_write(std::move(object));
   }
 }
 

@@ -18,7 +18,8 @@ class ClusterCache {
  public:
   struct Options {
     std::vector<std::string> namespaces;  // empty: all
-    // Something about the object (`kind`, "namespace/name") has changed. On an informer's thread; never blocks.
+    // Something about the object (`kind`, "namespace/name") has changed. On an informer's thread; never
+    // blocks.
     std::function<void(const std::string& kind, const std::string& key, bool deleted)> on_change;
     std::function<void(const std::string&)> on_problem;
   };

@@ -10,7 +10,8 @@ namespace {
 
 constexpr std::chrono::milliseconds kProgressPause{100};
 constexpr std::chrono::seconds kForeignFor{30};
-constexpr std::chrono::seconds kRefusedPause{30};      // the server will not take it: only a person can change that
+constexpr std::chrono::seconds kRefusedPause{
+    30};  // the server will not take it: only a person can change that
 constexpr std::chrono::milliseconds kConfigureRetry{500};
 
 std::string metadata_text(const Json& object, const char* name) {
@@ -100,9 +101,8 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   const auto memory = memory_.find(key);
   if (memory == memory_.end()) return seen;
   seen.last_status_write = memory->second.last_status_write;
-  std::erase_if(memory->second.foreign, [now = std::chrono::steady_clock::now()](const auto& entry) {
-    return entry.second < now;
-  });
+  std::erase_if(memory->second.foreign,
+                [now = std::chrono::steady_clock::now()](const auto& entry) { return entry.second < now; });
   for (const auto& [name, until] : memory->second.foreign) seen.foreign.push_back(name);
   return seen;
 }
@@ -127,14 +127,14 @@ Controller::Outcome Controller::failed(const std::string& key, const Error& erro
     return Outcome::kRequeue;
   }
   if (error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied) {
-    spdlog::error("the API server refuses a write kind={} object={} error=\"{}\"", options_.resource.kind, key,
-                  error.message);
+    spdlog::error("the API server refuses a write kind={} object={} error=\"{}\"", options_.resource.kind,
+                  key, error.message);
     queue_.add_after(key, kRefusedPause);
     return Outcome::kFailed;
   }
   const auto delay = queue_.add_rate_limited(key);
-  spdlog::warn("pass failed kind={} object={} retry_ms={} error=\"{}\"", options_.resource.kind, key, delay.count(),
-               error.message);
+  spdlog::warn("pass failed kind={} object={} retry_ms={} error=\"{}\"", options_.resource.kind, key,
+               delay.count(), error.message);
   return Outcome::kFailed;
 }
 

@@ -38,11 +38,11 @@ class Controller {
   ~Controller();  // stop()
 
   void start();
-  void stop();  // lets the passes under way end
+  void stop();                                // lets the passes under way end
   void enqueue(const std::string& key);       // "namespace/name": something about it has changed
   void enqueue_soon(const std::string& key);  // progress: several within 100 ms make one pass
   void object_deleted(const std::string& key);
-  void sample();                              // gauges of what only grows by waiting
+  void sample();  // gauges of what only grows by waiting
 
   [[nodiscard]] const kube::Resource& resource() const { return options_.resource; }
   // One pass, as a worker does it; for tests.

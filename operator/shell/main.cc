@@ -11,17 +11,21 @@ int main(int argc, char** argv) {
   CLI::App app("muster-operator: reconciles DistributedJobs and FederatedRounds of a Kubernetes cluster");
   app.add_option("--kubeconfig", options.kubeconfig,
                  "kubeconfig file; default: $KUBECONFIG, ~/.kube/config, the pod's service account");
-  app.add_option("--namespace", options.namespaces, "watch this namespace only; may be repeated; default: all");
-  app.add_option("--metrics-address", metrics_address, "ip:port of /metrics, /healthz, /readyz; port 0: a free one")
+  app.add_option("--namespace", options.namespaces,
+                 "watch this namespace only; may be repeated; default: all");
+  app.add_option("--metrics-address", metrics_address,
+                 "ip:port of /metrics, /healthz, /readyz; port 0: a free one")
       ->capture_default_str();
   app.add_option("--workers", options.workers, "objects reconciled at once, of each kind")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
-  app.add_option("--worker-image", options.defaults.worker_image, "image of workers whose template names none")
+  app.add_option("--worker-image", options.defaults.worker_image,
+                 "image of workers whose template names none")
       ->capture_default_str();
   app.add_option("--aggregator-image", options.defaults.aggregator_image, "image of aggregators, likewise")
       ->capture_default_str();
-  app.add_option("--client-image", options.defaults.device_image, "image of clients, likewise")->capture_default_str();
+  app.add_option("--client-image", options.defaults.device_image, "image of clients, likewise")
+      ->capture_default_str();
   app.set_version_flag("--version", std::string("muster-operator ") + MUSTER_VERSION);
   try {
     app.parse(argc, argv);

@@ -22,7 +22,7 @@ namespace {
 constexpr std::chrono::seconds kHousekeeping{1};
 constexpr std::chrono::seconds kCrdRetry{2};
 constexpr std::chrono::seconds kSyncTimeout{120};  // then the caches will not come: start over
-constexpr int kHttpThreads = 3;                    // they only move bytes; four watches and the workers wait elsewhere
+constexpr int kHttpThreads = 3;  // they only move bytes; four watches and the workers wait elsewhere
 
 Result<Decision> decide_job(const Json& object, Observed seen) {
   MUSTER_ASSIGN(api::DistributedJob job, api::distributed_job_from_json(object));
@@ -56,7 +56,8 @@ class Operator {
     if (!synced) return {};
     for (const auto& controller : controllers_) controller->start();
     ready_ = true;
-    spdlog::info("ready version={} server={} namespaces={} metrics=http://{}:{}/metrics", MUSTER_VERSION, server_,
+    spdlog::info("ready version={} server={} namespaces={} metrics=http://{}:{}/metrics", MUSTER_VERSION,
+                 server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),
                  options_.metrics_ip, metrics_server_->port());
     while (true) {
@@ -74,13 +75,18 @@ class Operator {
 
  private:
   Status connect() {
-    MUSTER_ASSIGN(const kube::ClusterConfig config, kube::load_cluster_config({.path = options_.kubeconfig, .context = {}}));
+    MUSTER_ASSIGN(const kube::ClusterConfig config,
+                  kube::load_cluster_config({.path = options_.kubeconfig, .context = {}}));
     server_ = config.server;
     requests_ = std::make_unique<kube::RequestMetrics>(*registry_, host_of(config.server));
     kube::set_http_threads(kHttpThreads);
     kube::Client::Options client_options;
-    client_options.on_answer = [this](std::string_view method, std::string_view code) { requests_->count(method, code); };
-    client_options.on_warning = [](const std::string& text) { spdlog::warn("the API server warns: {}", text); };
+    client_options.on_answer = [this](std::string_view method, std::string_view code) {
+      requests_->count(method, code);
+    };
+    client_options.on_warning = [](const std::string& text) {
+      spdlog::warn("the API server warns: {}", text);
+    };
     MUSTER_ASSIGN(client_, kube::make_client(config, std::move(client_options)));
     return {};
   }
@@ -104,16 +110,18 @@ class Operator {
       std::string problem;
       for (const kube::Resource* resource : {&kube::kDistributedJobs, &kube::kFederatedRounds}) {
         const std::string ns = options_.namespaces.empty() ? "" : options_.namespaces.front();
-        const auto page = client_->list(*resource, ns, {.label_selector = {},
-                                                        .field_selector = {},
-                                                        .resource_version = {},
-                                                        .continue_token = {},
-                                                        .limit = 1});
+        const auto page = client_->list(*resource, ns,
+                                        {.label_selector = {},
+                                         .field_selector = {},
+                                         .resource_version = {},
+                                         .continue_token = {},
+                                         .limit = 1});
         if (page) continue;
         problem = page.error().code == Code::kNotFound
-                      ? fmt::format("the API server at {} does not know {}.{}: install Muster's CRDs (kubectl apply "
-                                    "-f crds/)",
-                                    server_, resource->plural, resource->group)
+                      ? fmt::format(
+                            "the API server at {} does not know {}.{}: install Muster's CRDs (kubectl apply "
+                            "-f crds/)",
+                            server_, resource->plural, resource->group)
                       : page.error().message;
         break;
       }
@@ -129,8 +137,9 @@ class Operator {
     while (!cache_->wait_synced(deadline_after(std::chrono::milliseconds(100)))) {
       if (signals.wait(std::chrono::milliseconds(0))) return false;
       if (std::chrono::steady_clock::now() < deadline) continue;
-      return deadline_exceeded(fmt::format("the first lists from {} did not come within {} s; see the warnings above",
-                                           server_, kSyncTimeout.count()));
+      return deadline_exceeded(
+          fmt::format("the first lists from {} did not come within {} s; see the warnings above", server_,
+                      kSyncTimeout.count()));
     }
     return true;
   }
@@ -171,18 +180,18 @@ class Operator {
     };
     applier_ = std::make_unique<Applier>(*client_, *cache_, *agents_, *events_, std::move(applier));
     const ControllerParts parts{*cache_, *agents_, *applier_, metrics_, *registry_};
-    controllers_.push_back(std::make_unique<Controller>(
-        parts, Controller::Options{.resource = kube::kDistributedJobs,
-                                   .name = "distributedjob",
-                                   .workers = options_.workers,
-                                   .defaults = options_.defaults,
-                                   .decide = decide_job}));
-    controllers_.push_back(std::make_unique<Controller>(
-        parts, Controller::Options{.resource = kube::kFederatedRounds,
-                                   .name = "federatedround",
-                                   .workers = options_.workers,
-                                   .defaults = options_.defaults,
-                                   .decide = decide_round}));
+    controllers_.push_back(
+        std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kDistributedJobs,
+                                                                .name = "distributedjob",
+                                                                .workers = options_.workers,
+                                                                .defaults = options_.defaults,
+                                                                .decide = decide_job}));
+    controllers_.push_back(
+        std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kFederatedRounds,
+                                                                .name = "federatedround",
+                                                                .workers = options_.workers,
+                                                                .defaults = options_.defaults,
+                                                                .decide = decide_round}));
   }
 
   void sample() {
@@ -224,7 +233,8 @@ Status parse_metrics_address(const std::string& text, OperatorOptions& options) 
     if (error != std::errc() || end != digits.data() + digits.size()) port = -1;
   }
   if (port < 0 || port > 65535) {
-    return invalid_argument(fmt::format("--metrics-address {} is not ip:port; write for example 127.0.0.1:8080", text));
+    return invalid_argument(
+        fmt::format("--metrics-address {} is not ip:port; write for example 127.0.0.1:8080", text));
   }
   options.metrics_ip = colon == 0 ? "0.0.0.0" : text.substr(0, colon);
   options.metrics_port = port;

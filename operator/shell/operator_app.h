@@ -14,14 +14,15 @@ struct OperatorOptions {
   std::vector<std::string> namespaces;  // empty: all
   std::string metrics_ip = "0.0.0.0";
   int metrics_port = 8080;
-  int workers = 2;                      // passes at once, of each kind
+  int workers = 2;  // passes at once, of each kind
   PodDefaults defaults;
 };
 
 // "ip:port", ":port" (all addresses) or "[ipv6]:port". Errors: kInvalidArgument.
 [[nodiscard]] Status parse_metrics_address(const std::string& text, OperatorOptions& options);
 
-// Runs until a stop signal, then ends the passes under way and returns. Errors: the start failed, in one line.
+// Runs until a stop signal, then ends the passes under way and returns. Errors: the start failed, in one
+// line.
 [[nodiscard]] Status run_operator(const OperatorOptions& options, SignalWaiter& signals);
 
 }  // namespace muster::op

@@ -56,11 +56,15 @@ OperatorMetrics::OperatorMetrics(prometheus::Registry& registry)
                     .Name("muster_restarts_total")
                     .Help("Restarts that counted towards runPolicy.maxRestarts")
                     .Register(registry)),
-      disruptions_(BuildCounter()
-                       .Name("muster_disruptions_total")
-                       .Help("Restarts after evictions, preemptions and deletions of pods, which do not count")
-                       .Register(registry)),
-      finished_(BuildCounter().Name("muster_finished_total").Help("Objects that reached their end").Register(registry)),
+      disruptions_(
+          BuildCounter()
+              .Name("muster_disruptions_total")
+              .Help("Restarts after evictions, preemptions and deletions of pods, which do not count")
+              .Register(registry)),
+      finished_(BuildCounter()
+                    .Name("muster_finished_total")
+                    .Help("Objects that reached their end")
+                    .Register(registry)),
       pods_(BuildCounter().Name("muster_pods_created_total").Help("Pods created").Register(registry)),
       jobs_(BuildGauge().Name("muster_jobs").Help("Objects by kind and phase").Register(registry)) {
   BuildGauge()
@@ -84,7 +88,8 @@ void OperatorMetrics::reconcile_started(const std::string& controller) {
   active_workers_.Add({{"controller", controller}}).Increment();
 }
 
-void OperatorMetrics::reconcile_ended(const std::string& controller, const std::string& result, double seconds) {
+void OperatorMetrics::reconcile_ended(const std::string& controller, const std::string& result,
+                                      double seconds) {
   active_workers_.Add({{"controller", controller}}).Decrement();
   reconciles_.Add({{"controller", controller}, {"result", result}}).Increment();
   if (result == "error") errors_.Add({{"controller", controller}}).Increment();

@@ -23,7 +23,8 @@ class OperatorMetrics {
   void reconcile_started(const std::string& controller);
   void reconcile_ended(const std::string& controller, const std::string& result, double seconds);
 
-  // muster_restarts_total, muster_disruptions_total, muster_finished_total: what one status write has changed.
+  // muster_restarts_total, muster_disruptions_total, muster_finished_total: what one status write has
+  // changed.
   void status_changed(const std::string& kind, const Json& before, const Json& after);
   void pods_created(const std::string& kind, std::int64_t count);
   // muster_jobs{kind,phase}: how many objects there are now; phases not in `counts` are set to zero.

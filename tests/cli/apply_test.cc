@@ -1,3 +1,4 @@
+// tests/cli/apply_test.cc: what cli/apply promises
 #include "cli/apply.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// tests/cli/completion_test.cc: what cli/completion promises (what `muster completion SHELL` prints)
 #include "cli/completion.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// tests/cli/describe_test.cc: what cli/describe promises
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 

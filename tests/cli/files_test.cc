@@ -1,3 +1,4 @@
+// tests/cli/files_test.cc: what cli/files promises
 #include "cli/files.h"
 
 #include <gmock/gmock.h>

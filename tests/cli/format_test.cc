@@ -1,3 +1,4 @@
+// tests/cli/format_test.cc: what cli/format promises (numbers, sizes and times as people read them)
 #include "cli/format.h"
 
 #include <gtest/gtest.h>

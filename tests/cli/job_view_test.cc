@@ -1,3 +1,4 @@
+// tests/cli/job_view_test.cc: what cli/job_view promises
 #include "cli/job_view.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,5 @@
+// tests/cli/line_prefixer_test.cc: what cli/line_prefixer promises (a stream of bytes as whole lines, each
+// behind a prefix)
 #include "cli/line_prefixer.h"
 
 #include <gtest/gtest.h>

@@ -1,3 +1,4 @@
+// tests/cli/local_state_test.cc: what cli/local_state promises
 #include "cli/local_state.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// tests/cli/manifest_test.cc: what cli/manifest promises
 #include "cli/manifest.h"
 
 #include <gmock/gmock.h>

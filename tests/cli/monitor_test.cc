@@ -1,3 +1,4 @@
+// tests/cli/monitor_test.cc: what cli/monitor promises
 #include "cli/monitor.h"
 
 #include <gmock/gmock.h>

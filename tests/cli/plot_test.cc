@@ -1,3 +1,4 @@
+// tests/cli/plot_test.cc: what cli/plot promises
 #include "cli/plot.h"
 
 #include <gmock/gmock.h>

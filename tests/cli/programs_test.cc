@@ -1,3 +1,5 @@
+// tests/cli/programs_test.cc: what cli/programs promises (the programs that a run's jobs need beside
+// `muster`)
 #include "cli/programs.h"
 
 #include <gmock/gmock.h>

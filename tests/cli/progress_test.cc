@@ -1,3 +1,4 @@
+// tests/cli/progress_test.cc: what cli/progress promises
 #include "cli/progress.h"
 
 #include <gmock/gmock.h>

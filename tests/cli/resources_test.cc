@@ -1,3 +1,5 @@
+// tests/cli/resources_test.cc: what cli/resources promises (what people call the kinds that `get` and
+// `describe` know)
 #include "cli/resources.h"
 
 #include <gmock/gmock.h>

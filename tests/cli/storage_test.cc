@@ -1,3 +1,4 @@
+// tests/cli/storage_test.cc: what cli/storage promises
 #include "cli/storage.h"
 
 #include <gmock/gmock.h>

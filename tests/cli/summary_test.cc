@@ -1,3 +1,4 @@
+// tests/cli/summary_test.cc: what cli/summary promises
 #include "cli/summary.h"
 
 #include <gmock/gmock.h>

@@ -1,3 +1,4 @@
+// tests/cli/yaml_test.cc: what cli/yaml promises (YAML <-> JSON as Kubernetes reads and writes it)
 #include "cli/yaml.h"
 
 #include <gtest/gtest.h>

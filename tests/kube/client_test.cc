@@ -72,7 +72,8 @@ TEST_F(ClientTest, WaitsAsLongAsTheServerAsksFor) {
 }
 
 TEST_F(ClientTest, GivesUpWaitingAfterTenTriesOrTheRequestsTime) {
-  for (int i = 0; i < 20; ++i) transport_->will_json(429, status(429, "TooManyRequests"), {{"Retry-After", "0"}});
+  for (int i = 0; i < 20; ++i)
+    transport_->will_json(429, status(429, "TooManyRequests"), {{"Retry-After", "0"}});
   const auto busy = client_->get(kPods, "n", "p");
   ASSERT_FALSE(busy);
   EXPECT_EQ(busy.error().code, Code::kResourceExhausted);
@@ -109,7 +110,8 @@ TEST_F(ClientTest, AnAnswerThatIsNoJsonIsDataLoss) {
 }
 
 TEST_F(ClientTest, ListFillsInKindAndApiVersion) {
-  transport_->will_json(200, {{"metadata", {{"resourceVersion", "5"}}}, {"items", {{{"metadata", {{"name", "a"}}}}}}});
+  transport_->will_json(
+      200, {{"metadata", {{"resourceVersion", "5"}}}, {"items", {{{"metadata", {{"name", "a"}}}}}}});
   const auto page = client_->list(kDistributedJobs, "n");
   ASSERT_TRUE(page);
   EXPECT_EQ(page->items.at(0)["kind"], "DistributedJob");
@@ -145,8 +147,9 @@ TEST_F(ClientTest, PatchesCarryTheirContentType) {
 
 TEST_F(ClientTest, DeleteSendsPreconditionPropagationAndGrace) {
   transport_->will_json(200, Json::object());
-  ASSERT_TRUE(client_->remove(kPods, "n", "p",
-                              {.uid = "u", .resource_version = {}, .propagation = Propagation::kForeground, .grace = seconds(0)}));
+  ASSERT_TRUE(client_->remove(
+      kPods, "n", "p",
+      {.uid = "u", .resource_version = {}, .propagation = Propagation::kForeground, .grace = seconds(0)}));
   const Json body = Json::parse(asked(0).body);
   EXPECT_EQ(body["preconditions"]["uid"], "u");
   EXPECT_EQ(body["propagationPolicy"], "Foreground");
@@ -177,7 +180,8 @@ TEST_F(ClientTest, AWatchRefusedWith410IsTheSame) {
 }
 
 TEST_F(ClientTest, LogsArriveAsBytes) {
-  transport_->will(FakeTransport::Stream{.pieces = {"one\ntw", "o\n"}, .end = {}, .stays_open = false, .after = {}});
+  transport_->will(
+      FakeTransport::Stream{.pieces = {"one\ntw", "o\n"}, .end = {}, .stays_open = false, .after = {}});
   std::string text;
   ASSERT_TRUE(client_->logs("n", "p", {}, {}, [&](std::string_view bytes) {
     text += bytes;

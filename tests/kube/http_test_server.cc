@@ -42,7 +42,8 @@ TestCertificate make_certificate(const std::string& ip, const std::string& dns) 
   X509_gmtime_adj(X509_getm_notAfter(certificate), 3600);
   X509_set_pubkey(certificate, key);
   X509_NAME* name = X509_get_subject_name(certificate);
-  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("muster-test"), -1, -1, 0);
+  X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC, reinterpret_cast<const unsigned char*>("muster-test"),
+                             -1, -1, 0);
   X509_set_issuer_name(certificate, name);
   const std::string alternatives = dns.empty() ? "IP:" + ip : "DNS:" + dns;
   for (const auto& [id, value] : {std::pair{NID_subject_alt_name, alternatives},
@@ -86,8 +87,9 @@ std::string HttpTestServer::Connection::read_request() {
 
 bool HttpTestServer::Connection::write(std::string_view bytes) {
   while (!bytes.empty()) {
-    const auto n = tls_ != nullptr ? SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size()))
-                                   : static_cast<int>(send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL));
+    const auto n = tls_ != nullptr
+                       ? SSL_write(tls_, bytes.data(), static_cast<int>(bytes.size()))
+                       : static_cast<int>(send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL));
     if (n <= 0) return false;
     bytes.remove_prefix(static_cast<std::size_t>(n));
   }
@@ -124,7 +126,8 @@ std::string HttpTestServer::Connection::peer_subject() const {
   return text.data();
 }
 
-HttpTestServer::HttpTestServer(Script script, const TestCertificate* certificate, const std::string& client_ca_pem)
+HttpTestServer::HttpTestServer(Script script, const TestCertificate* certificate,
+                               const std::string& client_ca_pem)
     : script_(std::move(script)) {
   if (certificate != nullptr) {
     tls_ = SSL_CTX_new(TLS_server_method());

@@ -1,4 +1,5 @@
-#pragma once  // tests/kube/http_test_server.h: a tiny HTTP(S) server on a free loopback port, one script a connection
+#pragma once  // tests/kube/http_test_server.h: a tiny HTTP(S) server on a free loopback port, one script a
+              // connection
 #include <openssl/ssl.h>
 
 #include <atomic>

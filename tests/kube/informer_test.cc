@@ -14,7 +14,11 @@ using std::chrono::seconds;
 
 Json pod(const std::string& name, const std::string& version, const std::string& owner = "o") {
   return {{"metadata",
-           {{"name", name}, {"namespace", "n"}, {"uid", "uid-" + name}, {"resourceVersion", version}, {"owner", owner},
+           {{"name", name},
+            {"namespace", "n"},
+            {"uid", "uid-" + name},
+            {"resourceVersion", version},
+            {"owner", owner},
             {"managedFields", {1, 2}}}}};
 }
 Json list_of(const std::string& version, std::vector<Json> items, const std::string& next = "") {
@@ -99,7 +103,8 @@ TEST_F(InformerTest, FillsTheStoreFromPagesAndTheWatch) {
   transport_->will_json(200, list_of("5", {pod("a", "1")}, "more"));
   transport_->will_json(200, list_of("5", {pod("b", "2")}));
   transport_->will(FakeTransport::Stream{
-      .pieces = {event_line("ADDED", pod("c", "6")), event_line("DELETED", pod("a", "7"))}, .stays_open = true});
+      .pieces = {event_line("ADDED", pod("c", "6")), event_line("DELETED", pod("a", "7"))},
+      .stays_open = true});
   const auto informer = make();
   EXPECT_EQ(wait_changes(4), (std::vector<std::string>{"+a", "+b", "+c", "-a"}));
   EXPECT_TRUE(informer->synced());
@@ -119,7 +124,8 @@ TEST_F(InformerTest, AfterGoneItListsAgainAndTellsOfObjectsThatAreLost) {
 
 TEST_F(InformerTest, ACutWatchGoesOnFromTheLastVersion) {
   transport_->will_json(200, list_of("5", {}));
-  transport_->will(FakeTransport::Stream{.pieces = {event_line("ADDED", pod("a", "6"))}, .end = unavailable("cut")});
+  transport_->will(
+      FakeTransport::Stream{.pieces = {event_line("ADDED", pod("a", "6"))}, .end = unavailable("cut")});
   transport_->will(FakeTransport::Stream{.pieces = {event_line("ADDED", pod("b", "7"))}, .stays_open = true});
   const auto informer = make();
   EXPECT_EQ(wait_changes(2), (std::vector<std::string>{"+a", "+b"}));

@@ -20,7 +20,8 @@ class KubeConfig : public ::testing::Test {
   KubeConfig() {
     std::string name = (fs::temp_directory_path() / "kube-config-XXXXXX").string();
     folder_ = mkdtemp(name.data());
-    for (const char* variable : {"KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"}) unsetenv(variable);
+    for (const char* variable : {"KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"})
+      unsetenv(variable);
   }
   ~KubeConfig() override {
     fs::remove_all(folder_);
@@ -33,11 +34,15 @@ class KubeConfig : public ::testing::Test {
     std::ofstream(folder_ / name) << text;
     return (folder_ / name).string();
   }
-  static std::string config(const std::string& cluster, const std::string& user, const std::string& more = "") {
+  static std::string config(const std::string& cluster, const std::string& user,
+                            const std::string& more = "") {
     return "apiVersion: v1\nkind: Config\ncurrent-context: c\n"
            "contexts: [{name: c, context: {cluster: k, user: u, namespace: team}}]\n"
-           "clusters:\n- name: k\n  cluster: {server: 'https://10.0.0.1:6443/prefix/', " + cluster + "}\n"
-           "users:\n- name: u\n  user: {" + user + "}\n" + more;
+           "clusters:\n- name: k\n  cluster: {server: 'https://10.0.0.1:6443/prefix/', " +
+           cluster +
+           "}\n"
+           "users:\n- name: u\n  user: {" +
+           user + "}\n" + more;
   }
   static void expect_error(const Result<ClusterConfig>& result, Code code, const std::string& part) {
     ASSERT_FALSE(result);
@@ -48,7 +53,8 @@ class KubeConfig : public ::testing::Test {
 };
 
 TEST_F(KubeConfig, ReadsServerNamespaceAndToken) {
-  const auto found = load_cluster_config({.path = write("k", config("tls-server-name: api", "token: secret"))});
+  const auto found =
+      load_cluster_config({.path = write("k", config("tls-server-name: api", "token: secret"))});
   ASSERT_TRUE(found) << found.error().message;
   EXPECT_EQ(found->server, "https://10.0.0.1:6443/prefix");
   EXPECT_EQ(found->default_namespace, "team");
@@ -61,8 +67,9 @@ TEST_F(KubeConfig, FilesAreRelativeToTheirKubeconfigAndDataWins) {
   write("sub/cert.pem", "CERT");
   write("sub/key.pem", "KEY");
   const auto found = load_cluster_config(
-      {.path = write("sub/k", config("certificate-authority: ca.pem",
-                                     "client-certificate: cert.pem, client-key: key.pem, client-key-data: S0VZMg=="))});
+      {.path = write(
+           "sub/k", config("certificate-authority: ca.pem",
+                           "client-certificate: cert.pem, client-key: key.pem, client-key-data: S0VZMg=="))});
   ASSERT_TRUE(found) << found.error().message;
   EXPECT_EQ(found->ca_pem, "CA");
   EXPECT_EQ(found->identity->get()->client_certificate_pem, "CERT");
@@ -70,7 +77,8 @@ TEST_F(KubeConfig, FilesAreRelativeToTheirKubeconfigAndDataWins) {
 }
 
 TEST_F(KubeConfig, TheFirstFileOfTheListWins) {
-  const std::string first = write("a", "kind: Config\ncurrent-context: c\nusers: [{name: u, user: {token: one}}]\n");
+  const std::string first =
+      write("a", "kind: Config\ncurrent-context: c\nusers: [{name: u, user: {token: one}}]\n");
   const std::string second = write("b", config("", "token: two"));
   setenv("KUBECONFIG", (first + ":" + (folder_ / "missing").string() + ":" + second).c_str(), 1);
   const auto found = load_cluster_config();
@@ -110,11 +118,13 @@ TEST_F(KubeConfig, BadFilesAreNamedWithTheFact) {
   expect_error(load_cluster_config({.path = "/nowhere/k"}), Code::kNotFound, "/nowhere/k: No such file");
   expect_error(load_cluster_config({.path = folder_.string()}), Code::kInvalidArgument, "is a folder");
   expect_error(load_cluster_config({.path = write("y", "a: [")}), Code::kInvalidArgument, "is not YAML");
-  expect_error(load_cluster_config({.path = write("y", "text")}), Code::kInvalidArgument, "not a YAML object");
+  expect_error(load_cluster_config({.path = write("y", "text")}), Code::kInvalidArgument,
+               "not a YAML object");
   expect_error(load_cluster_config({.path = write("y", "")}), Code::kInvalidArgument, "not a YAML object");
-  expect_error(load_cluster_config({.path = write("y", "kind: Config")}), Code::kInvalidArgument, "no current-context");
-  expect_error(load_cluster_config({.path = write("y", config("", "")), .context = "z"}), Code::kInvalidArgument,
-               "no context \"z\"");
+  expect_error(load_cluster_config({.path = write("y", "kind: Config")}), Code::kInvalidArgument,
+               "no current-context");
+  expect_error(load_cluster_config({.path = write("y", config("", "")), .context = "z"}),
+               Code::kInvalidArgument, "no context \"z\"");
   setenv("KUBECONFIG", "/nowhere/a:/nowhere/b", 1);
   expect_error(load_cluster_config(), Code::kNotFound, "KUBECONFIG=/nowhere/a:/nowhere/b");
 }
@@ -127,25 +137,31 @@ TEST_F(KubeConfig, UnsupportedOrContradictoryFieldsAreRefused) {
   expect_error(with("", "auth-provider: {name: gcp}"), Code::kInvalidArgument, "exec plugin");
   expect_error(with("", "as: admin"), Code::kInvalidArgument, "impersonation");
   expect_error(with("", "client-certificate-data: QQ=="), Code::kInvalidArgument, "together");
-  expect_error(with("", "client-certificate-data: '*', client-key-data: QQ=="), Code::kInvalidArgument, "base64");
-  expect_error(with("insecure-skip-tls-verify: true, certificate-authority-data: QQ==", ""), Code::kInvalidArgument,
-               "exclude");
+  expect_error(with("", "client-certificate-data: '*', client-key-data: QQ=="), Code::kInvalidArgument,
+               "base64");
+  expect_error(with("insecure-skip-tls-verify: true, certificate-authority-data: QQ==", ""),
+               Code::kInvalidArgument, "exclude");
   expect_error(with("certificate-authority: missing.pem", ""), Code::kNotFound, "missing.pem");
   expect_error(with("", "exec: {apiVersion: client.authentication.k8s.io/v1alpha1, command: x}"),
                Code::kInvalidArgument, "v1beta1");
 }
 
 TEST_F(KubeConfig, AnExecPluginIsAskedOnceUntilRefused) {
-  const std::string plugin = write("bin/plugin",
-                                   "#!/bin/sh\necho x >> \"$COUNT\"\ncase \"$KUBERNETES_EXEC_INFO\" in *ExecCredential*) ;; "
-                                   "*) exit 3;; esac\n"
-                                   "echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\","
-                                   "\"status\":{\"token\":\"from-'$1'\"}}'\n");
+  const std::string plugin =
+      write("bin/plugin",
+            "#!/bin/sh\necho x >> \"$COUNT\"\ncase \"$KUBERNETES_EXEC_INFO\" in *ExecCredential*) ;; "
+            "*) exit 3;; esac\n"
+            "echo '{\"kind\":\"ExecCredential\",\"apiVersion\":\"client.authentication.k8s.io/v1\","
+            "\"status\":{\"token\":\"from-'$1'\"}}'\n");
   fs::permissions(plugin, fs::perms::owner_all);
   const std::string count = (folder_ / "count").string();
   const auto found = load_cluster_config(
-      {.path = write("k", config("", "exec: {apiVersion: client.authentication.k8s.io/v1, command: ./bin/plugin, args: [a], "
-                                     "env: [{name: COUNT, value: " + count + "}]}"))});
+      {.path = write(
+           "k",
+           config("",
+                  "exec: {apiVersion: client.authentication.k8s.io/v1, command: ./bin/plugin, args: [a], "
+                  "env: [{name: COUNT, value: " +
+                      count + "}]}"))});
   ASSERT_TRUE(found) << found.error().message;
   EXPECT_EQ(found->identity->get()->bearer_token, "from-a");
   EXPECT_EQ(found->identity->get()->bearer_token, "from-a");
@@ -161,31 +177,36 @@ TEST(ExecCredential, BadAnswersAreRefused) {
   plugin.api_version = "client.authentication.k8s.io/v1";
   const std::string head = R"({"apiVersion":"client.authentication.k8s.io/v1",)";
   for (const std::string& text :
-       {std::string("nonsense"), std::string("{}"), head + R"("status":{}})", head + R"("status":{"token":5}})",
-        head + R"("status":{"clientCertificateData":"x"}})",
+       {std::string("nonsense"), std::string("{}"), head + R"("status":{}})",
+        head + R"("status":{"token":5}})", head + R"("status":{"clientCertificateData":"x"}})",
         head + R"("status":{"token":"t","expirationTimestamp":"soon"}})",
         std::string(R"({"apiVersion":"other","status":{"token":"t"}})")}) {
     EXPECT_FALSE(parse_exec_credential(text, plugin)) << text;
   }
-  EXPECT_TRUE(parse_exec_credential(head + R"("status":{"token":"t","expirationTimestamp":"2030-01-02T03:04:05Z"}})", plugin));
+  EXPECT_TRUE(parse_exec_credential(
+      head + R"("status":{"token":"t","expirationTimestamp":"2030-01-02T03:04:05Z"}})", plugin));
 }
 
 TEST(RunCommand, NamesWhatWentWrong) {
   const auto run = [](const std::string& script, std::chrono::milliseconds limit = std::chrono::seconds(10)) {
-    return run_command({.program = "/bin/sh", .arguments = {"-c", script}, .environment = {}, .timeout = limit});
+    return run_command(
+        {.program = "/bin/sh", .arguments = {"-c", script}, .environment = {}, .timeout = limit});
   };
   EXPECT_EQ(*run("echo hello"), "hello\n");
   EXPECT_EQ(run("exit 3").error().message, "exit code 3");
   EXPECT_EQ(run("kill -9 $$").error().message, "was ended by signal 9");
   EXPECT_EQ(run("exec sleep 60", std::chrono::milliseconds(50)).error().code, Code::kDeadlineExceeded);
   EXPECT_EQ(run("yes").error().code, Code::kResourceExhausted);
-  EXPECT_EQ(run_command({.program = "/nowhere/p", .arguments = {}, .environment = {}}).error().code, Code::kNotFound);
+  EXPECT_EQ(run_command({.program = "/nowhere/p", .arguments = {}, .environment = {}}).error().code,
+            Code::kNotFound);
 }
 
 TEST(Base64, RoundTripsAndRefusesNonsense) {
-  for (const std::string text : {"", "a", "ab", "abc", "abcd"}) EXPECT_EQ(decode_base64(encode_base64(text)), text);
+  for (const std::string text : {"", "a", "ab", "abc", "abcd"})
+    EXPECT_EQ(decode_base64(encode_base64(text)), text);
   EXPECT_EQ(decode_base64("YW\nJj"), "abc");
-  for (const char* bad : {"*", "YQ", "YQ=", "=YQ=", "YQ===", "Y"}) EXPECT_EQ(decode_base64(bad), std::nullopt) << bad;
+  for (const char* bad : {"*", "YQ", "YQ=", "=YQ=", "YQ===", "Y"})
+    EXPECT_EQ(decode_base64(bad), std::nullopt) << bad;
 }
 
 }  // namespace

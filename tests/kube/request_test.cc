@@ -28,22 +28,24 @@ TEST(Request, EncodesWhatCouldLeaveThePath) {
 }
 
 TEST(Request, ListCarriesSelectorAndPage) {
-  const auto request = list_request(kPods, "", {.label_selector = "a=b,c in (d)",
-                                                .field_selector = {},
-                                                .resource_version = "7",
-                                                .continue_token = {},
-                                                .limit = 500});
+  const auto request = list_request(kPods, "",
+                                    {.label_selector = "a=b,c in (d)",
+                                     .field_selector = {},
+                                     .resource_version = "7",
+                                     .continue_token = {},
+                                     .limit = 500});
   EXPECT_EQ(request.target,
             "/api/v1/pods?labelSelector=a%3Db%2Cc%20in%20%28d%29&limit=500&resourceVersion=7"
             "&resourceVersionMatch=NotOlderThan");
 }
 
 TEST(Request, ListNeverSendsAVersionBesideAContinueToken) {
-  const auto request = list_request(kPods, "", {.label_selector = {},
-                                                .field_selector = {},
-                                                .resource_version = "7",
-                                                .continue_token = "t==",
-                                                .limit = 5});
+  const auto request = list_request(kPods, "",
+                                    {.label_selector = {},
+                                     .field_selector = {},
+                                     .resource_version = "7",
+                                     .continue_token = "t==",
+                                     .limit = 5});
   EXPECT_EQ(request.target, "/api/v1/pods?limit=5&continue=t%3D%3D");
 }
 
@@ -51,8 +53,9 @@ TEST(Request, WatchAsksForBookmarksAndATimeout) {
   WatchOptions options;
   options.resource_version = "12";
   options.timeout = seconds(310);
-  EXPECT_EQ(watch_request(kPods, "n", options).target,
-            "/api/v1/namespaces/n/pods?watch=1&resourceVersion=12&allowWatchBookmarks=true&timeoutSeconds=310");
+  EXPECT_EQ(
+      watch_request(kPods, "n", options).target,
+      "/api/v1/namespaces/n/pods?watch=1&resourceVersion=12&allowWatchBookmarks=true&timeoutSeconds=310");
 }
 
 TEST(Request, LogCarriesItsOptions) {
@@ -67,8 +70,8 @@ TEST(Request, LogCarriesItsOptions) {
 TEST(ApiError, TellsAlreadyExistsFromConflictByReason) {
   const auto exists = parse_api_error(
       answer(409, {{"kind", "Status"}, {"code", 409}, {"reason", "AlreadyExists"}, {"message", "m"}}), kNow);
-  const auto conflict =
-      parse_api_error(answer(409, {{"kind", "Status"}, {"code", 409}, {"reason", "Conflict"}, {"message", "m"}}), kNow);
+  const auto conflict = parse_api_error(
+      answer(409, {{"kind", "Status"}, {"code", 409}, {"reason", "Conflict"}, {"message", "m"}}), kNow);
   EXPECT_EQ(to_error(exists).code, Code::kAlreadyExists);
   EXPECT_EQ(to_error(conflict).code, Code::kAborted);
 }
@@ -81,10 +84,11 @@ TEST(ApiError, FallsBackToTheHttpCodeWhenAProxyAnswers) {
 
 TEST(ApiError, ShowsTheCausesOfAnInvalidObject) {
   const auto error = parse_api_error(
-      answer(422, {{"kind", "Status"},
-                   {"reason", "Invalid"},
-                   {"message", "x is invalid"},
-                   {"details", {{"causes", {{{"field", "spec.replicas"}, {"message", "must be positive"}}}}}}}),
+      answer(422,
+             {{"kind", "Status"},
+              {"reason", "Invalid"},
+              {"message", "x is invalid"},
+              {"details", {{"causes", {{{"field", "spec.replicas"}, {"message", "must be positive"}}}}}}}),
       kNow);
   EXPECT_EQ(to_error(error).code, Code::kInvalidArgument);
   EXPECT_EQ(error.message, "x is invalid; spec.replicas: must be positive");
@@ -94,10 +98,12 @@ TEST(ApiError, ReadsRetryAfterFromHeaderDateAndDetails) {
   const Json status{{"kind", "Status"}, {"message", "busy"}, {"details", {{"retryAfterSeconds", 3}}}};
   EXPECT_EQ(parse_api_error(answer(429, status), kNow).retry_after, seconds(3));
   EXPECT_EQ(parse_api_error(answer(429, status, {{"retry-after", "7"}}), kNow).retry_after, seconds(7));
-  EXPECT_EQ(parse_api_error(answer(503, status, {{"Retry-After", "Tue, 14 Nov 2023 22:13:30 GMT"}}), kNow).retry_after,
+  EXPECT_EQ(parse_api_error(answer(503, status, {{"Retry-After", "Tue, 14 Nov 2023 22:13:30 GMT"}}), kNow)
+                .retry_after,
             seconds(10));
   EXPECT_EQ(parse_api_error(answer(503, status, {{"Retry-After", "-4"}}), kNow).retry_after, seconds(3));
-  EXPECT_EQ(parse_api_error(answer(503, status, {{"Retry-After", "99999999999"}}), kNow).retry_after, seconds(3600));
+  EXPECT_EQ(parse_api_error(answer(503, status, {{"Retry-After", "99999999999"}}), kNow).retry_after,
+            seconds(3600));
 }
 
 TEST(ApiError, TooLargeResourceVersionMeansListAgain) {
@@ -111,8 +117,9 @@ TEST(ApiError, TooLargeResourceVersionMeansListAgain) {
 }
 
 TEST(ApiError, SurvivesStatusObjectsOfTheWrongShape) {
-  for (const Json& body : {Json::array(), Json("text"), Json{{"kind", "Status"}, {"code", "x"}, {"details", 3}},
-                           Json{{"kind", "Status"}, {"details", {{"causes", {1, "a", nullptr}}}}}}) {
+  for (const Json& body :
+       {Json::array(), Json("text"), Json{{"kind", "Status"}, {"code", "x"}, {"details", 3}},
+        Json{{"kind", "Status"}, {"details", {{"causes", {1, "a", nullptr}}}}}}) {
     EXPECT_EQ(to_error(parse_api_error(answer(410, body), kNow)).code, Code::kOutOfRange) << body;
   }
 }

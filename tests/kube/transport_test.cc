@@ -26,7 +26,9 @@ std::shared_ptr<HttpTransport> transport_to(const ClusterConfig& config) {
   EXPECT_TRUE(transport);
   return *transport;
 }
-HttpRequest get(const std::string& target) { return {.method = "GET", .target = target, .headers = {}, .body = {}}; }
+HttpRequest get(const std::string& target) {
+  return {.method = "GET", .target = target, .headers = {}, .body = {}};
+}
 Deadline soon(milliseconds span = seconds(10)) { return deadline_after(span); }
 const auto kTakeAll = [](std::string_view) { return true; };
 void answer_all(Connection& connection) {
@@ -49,10 +51,11 @@ TEST(Transport, SendsMethodPathPrefixHeadersAndBody) {
   });
   auto config = config_for(server);
   config.server += "/prefix";
-  HttpRequest request{.method = "PATCH",
-                      .target = "/a/b%2Fc?x=1%202",
-                      .headers = {{"Content-Type", "application/merge-patch+json"}, {"User-Agent", "muster/1"}},
-                      .body = "{\"k\":1}"};
+  HttpRequest request{
+      .method = "PATCH",
+      .target = "/a/b%2Fc?x=1%202",
+      .headers = {{"Content-Type", "application/merge-patch+json"}, {"User-Agent", "muster/1"}},
+      .body = "{\"k\":1}"};
   const auto answer = transport_to(config)->send(request, soon());
   ASSERT_TRUE(answer) << answer.error().message;
   EXPECT_EQ(answer->status, 201);
@@ -133,7 +136,8 @@ TEST(Transport, TheBodyOfARefusedStreamIsReturnedWhole) {
     connection.respond(410, "gone");
   });
   bool called = false;
-  const auto answer = transport_to(config_for(server))->stream(get("/"), {}, [&](std::string_view) { return called = true; });
+  const auto answer =
+      transport_to(config_for(server))->stream(get("/"), {}, [&](std::string_view) { return called = true; });
   ASSERT_TRUE(answer);
   EXPECT_EQ(answer->status, 410);
   EXPECT_EQ(answer->body, "gone");
@@ -199,7 +203,8 @@ TEST(Transport, AConsumerThatLeavesClosesTheConnectionInsteadOfPoolingIt) {
 
 TEST(Transport, ManyWatchesLeaveRoomForRequests) {
   HttpTestServer server([](Connection& connection) {
-    for (std::string request = connection.read_request(); !request.empty(); request = connection.read_request()) {
+    for (std::string request = connection.read_request(); !request.empty();
+         request = connection.read_request()) {
       if (request.find("/watch") != std::string::npos) {
         connection.write(kChunkedHead + chunk("x"));
         connection.wait_closed();
@@ -216,7 +221,8 @@ TEST(Transport, ManyWatchesLeaveRoomForRequests) {
     watches.emplace_back([&] {
       StreamOptions options;
       options.stop = stop.get_token();
-      static_cast<void>(transport->stream(get("/watch"), options, [&](std::string_view) { return ++open > 0; }));
+      static_cast<void>(
+          transport->stream(get("/watch"), options, [&](std::string_view) { return ++open > 0; }));
     });
   }
   const Deadline limit = soon();

@@ -25,7 +25,8 @@ WatchEvent event(WatchEvent::Type type, Json object) { return {.type = type, .ob
 TEST(WatchDecoder, GivesTheSameEventsHoweverTheBytesAreCut) {
   std::string bytes;
   for (int i = 0; i < 20; ++i) {
-    bytes += event_line(i % 2 == 0 ? "ADDED" : "MODIFIED", pod("pöd-日本-" + std::to_string(i), std::to_string(i)));
+    bytes += event_line(i % 2 == 0 ? "ADDED" : "MODIFIED",
+                        pod("pöd-日本-" + std::to_string(i), std::to_string(i)));
   }
   const std::uint64_t seed = std::random_device{}();
   SCOPED_TRACE("seed " + std::to_string(seed));
@@ -34,7 +35,8 @@ TEST(WatchDecoder, GivesTheSameEventsHoweverTheBytesAreCut) {
     WatchDecoder decoder;
     std::vector<std::string> names;
     for (std::size_t at = 0; at < bytes.size();) {
-      const std::size_t n = std::min<std::size_t>(bytes.size() - at, 1 + random.below(round % 2 == 0 ? 7 : 400));
+      const std::size_t n =
+          std::min<std::size_t>(bytes.size() - at, 1 + random.below(round % 2 == 0 ? 7 : 400));
       auto more = decoder.feed(std::string_view(bytes).substr(at, n), [&](WatchEvent seen) {
         names.push_back(seen.object["metadata"]["name"]);
         return true;
@@ -51,7 +53,8 @@ TEST(WatchDecoder, SkipsUnknownTypesAndBlankLines) {
   WatchDecoder decoder;
   int seen = 0;
   const auto count = [&](WatchEvent) { return ++seen > 0; };
-  EXPECT_TRUE(decoder.feed("\n \n" + event_line("SURPRISE", pod("a", "1")) + event_line("DELETED", pod("b", "2")), count));
+  EXPECT_TRUE(decoder.feed(
+      "\n \n" + event_line("SURPRISE", pod("a", "1")) + event_line("DELETED", pod("b", "2")), count));
   EXPECT_EQ(seen, 1);
 }
 
@@ -89,10 +92,11 @@ TEST(WatchDecoder, CountsALastEventWithoutANewlineAndDropsHalfAnEvent) {
 TEST(WatchDecoder, StopsWhenTheConsumerSaysSo) {
   WatchDecoder decoder;
   int seen = 0;
-  const auto more = decoder.feed(event_line("ADDED", pod("a", "1")) + event_line("ADDED", pod("b", "2")), [&](WatchEvent) {
-    ++seen;
-    return false;
-  });
+  const auto more =
+      decoder.feed(event_line("ADDED", pod("a", "1")) + event_line("ADDED", pod("b", "2")), [&](WatchEvent) {
+        ++seen;
+        return false;
+      });
   ASSERT_TRUE(more);
   EXPECT_FALSE(*more);
   EXPECT_EQ(seen, 1);

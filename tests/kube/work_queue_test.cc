@@ -142,12 +142,14 @@ TEST(QueueMetrics, HaveTheNamesOfControllerRuntime) {
   for (const auto& family : registry.Collect()) {
     for (const auto& metric : family.metric) {
       ASSERT_EQ(metric.label.size(), 2U) << family.name;
-      values[family.name] = family.type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value;
+      values[family.name] =
+          family.type == prometheus::MetricType::Counter ? metric.counter.value : metric.gauge.value;
     }
   }
-  for (const char* name : {"workqueue_depth", "workqueue_adds_total", "workqueue_queue_duration_seconds",
-                           "workqueue_work_duration_seconds", "workqueue_retries_total",
-                           "workqueue_unfinished_work_seconds", "workqueue_longest_running_processor_seconds"}) {
+  for (const char* name :
+       {"workqueue_depth", "workqueue_adds_total", "workqueue_queue_duration_seconds",
+        "workqueue_work_duration_seconds", "workqueue_retries_total", "workqueue_unfinished_work_seconds",
+        "workqueue_longest_running_processor_seconds"}) {
     EXPECT_TRUE(values.contains(name)) << name;
   }
   EXPECT_EQ(values["workqueue_adds_total"], 1);

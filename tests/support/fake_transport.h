@@ -1,4 +1,5 @@
-#pragma once  // tests/support/fake_transport.h: an HttpTransport that answers from a script and keeps what it was asked
+#pragma once  // tests/support/fake_transport.h: an HttpTransport that answers from a script and keeps what it
+              // was asked
 #include <condition_variable>
 #include <deque>
 #include <functional>
@@ -13,15 +14,15 @@
 
 namespace muster::kube {
 
-// Answers in the order of the script; a request beyond its end gets 404, a stream beyond it waits for its stop token.
-// Thread-safe.
+// Answers in the order of the script; a request beyond its end gets 404, a stream beyond it waits for its
+// stop token. Thread-safe.
 class FakeTransport final : public HttpTransport {
  public:
-  struct Stream {                      // a watch or log: these pieces, then the end
+  struct Stream {  // a watch or log: these pieces, then the end
     std::vector<std::string> pieces{};
-    std::optional<Error> end{};        // none: in good order
-    bool stays_open = false;           // until stopped
-    std::function<void()> after{};     // called when the pieces are delivered
+    std::optional<Error> end{};     // none: in good order
+    bool stays_open = false;        // until stopped
+    std::function<void()> after{};  // called when the pieces are delivered
   };
   using Answer = std::variant<HttpResponse, Error, Stream>;
 
@@ -74,7 +75,8 @@ class FakeTransport final : public HttpTransport {
     return requests_;
   }
   // Waits until `count` requests have come; false at the deadline.
-  [[nodiscard]] bool wait_for_requests(std::size_t count, std::chrono::seconds limit = std::chrono::seconds(10)) {
+  [[nodiscard]] bool wait_for_requests(std::size_t count,
+                                       std::chrono::seconds limit = std::chrono::seconds(10)) {
     std::unique_lock lock(mutex_);
     return asked_.wait_for(lock, limit, [&] { return requests_.size() >= count; });
   }

@@ -82,7 +82,9 @@ TEST(RingFault, AFrozenPeerIsKnownAtTheDeadline) {
     ASSERT_FALSE(status);
     EXPECT_THAT(status.error().code, testing::AnyOf(Code::kDeadlineExceeded, Code::kUnavailable));
     if (rank == 1) {
-      EXPECT_THAT(status.error().message, HasSubstr("rank 0 (127.0.0.1:"));
+      // Rank 2 may run out of time first and tell everyone that its predecessor stands still.
+      EXPECT_THAT(status.error().message,
+                  testing::AnyOf(HasSubstr("rank 0 (127.0.0.1:"), HasSubstr("or a rank before it")));
     }
   });
   EXPECT_LT(steady_clock::now(), deadline + milliseconds(2000));

@@ -15,16 +15,20 @@ Error no_overload() { return failure("no such overload"); }
 // A name of a field that CEL cannot write is escaped: "__dash__" and the like.
 std::string unescape(const std::string& name) {
   std::string out = name;
-  static const std::pair<const char*, const char*> kEscapes[] = {{"__dot__", "."}, {"__dash__", "-"}, {"__slash__", "/"}};
+  static const std::pair<const char*, const char*> kEscapes[] = {
+      {"__dot__", "."}, {"__dash__", "-"}, {"__slash__", "/"}};
   for (const auto& [from, to] : kEscapes)
-    for (auto at = out.find(from); at != std::string::npos; at = out.find(from)) out.replace(at, std::string_view(from).size(), to);
-  if (out.size() > 4 && out.rfind("__", 0) == 0 && out.substr(out.size() - 2) == "__") out = out.substr(2, out.size() - 4);
+    for (auto at = out.find(from); at != std::string::npos; at = out.find(from))
+      out.replace(at, std::string_view(from).size(), to);
+  if (out.size() > 4 && out.rfind("__", 0) == 0 && out.substr(out.size() - 2) == "__")
+    out = out.substr(2, out.size() - 4);
   return out;
 }
 
 class Evaluator {
  public:
-  Evaluator(const std::map<std::string, const Json*>& variables, Budget& budget) : variables_(variables), budget_(budget) {}
+  Evaluator(const std::map<std::string, const Json*>& variables, Budget& budget)
+      : variables_(variables), budget_(budget) {}
 
   Result<Json> run(const Node& node) {
     MUSTER_ASSIGN(const Json* value, find(node));
@@ -87,7 +91,8 @@ class Evaluator {
     MUSTER_ASSIGN(const Json* key, find(*node.parts[1]));
     if (target->is_array() && key->is_number_integer()) {
       const auto at = key->get<std::int64_t>();
-      if (at < 0 || at >= static_cast<std::int64_t>(target->size())) return failure("index out of bounds: " + std::to_string(at));
+      if (at < 0 || at >= static_cast<std::int64_t>(target->size()))
+        return failure("index out of bounds: " + std::to_string(at));
       return &(*target)[static_cast<std::size_t>(at)];
     }
     if (target->is_object() && key->is_string()) {
@@ -131,7 +136,8 @@ class Evaluator {
     Json keys = Json::array();  // of a map, its keys
     if (target->is_object())
       for (const auto& [key, value] : target->items()) keys.push_back(key);
-    else if (!target->is_array()) return no_overload();
+    else if (!target->is_array())
+      return no_overload();
     const Json* items = target->is_object() ? keep(std::move(keys)) : target;
     if (node.text == "all" || node.text == "exists") return quantifier(node, *items, node.text == "all");
     Json collected = Json::array();
@@ -182,7 +188,8 @@ class Evaluator {
     for (const auto& part : node.parts) {
       MUSTER_ASSIGN(const Json* value, find(*part));
       arguments.push_back(value);
-      if (value->is_string()) budget_.steps -= static_cast<std::int64_t>(value->get_ref<const std::string&>().size() / 64);
+      if (value->is_string())
+        budget_.steps -= static_cast<std::int64_t>(value->get_ref<const std::string&>().size() / 64);
       if (value->is_structured()) budget_.steps -= static_cast<std::int64_t>(value->size());
     }
     MUSTER_ASSIGN(Json result, call_function(node.text, arguments));
@@ -223,12 +230,14 @@ Status check(const Node& node, std::vector<std::string>& names) {
 
 bool mentions_name(const Node& node, std::string_view name) {
   if (node.kind == Node::Kind::kName && node.text == name) return true;
-  return std::any_of(node.parts.begin(), node.parts.end(), [&](const auto& part) { return mentions_name(*part, name); });
+  return std::any_of(node.parts.begin(), node.parts.end(),
+                     [&](const auto& part) { return mentions_name(*part, name); });
 }
 
 }  // namespace
 
-Result<std::shared_ptr<const Program>> Program::compile(std::string_view text, const std::vector<std::string>& names) {
+Result<std::shared_ptr<const Program>> Program::compile(std::string_view text,
+                                                        const std::vector<std::string>& names) {
   MUSTER_ASSIGN(auto root, parse(text));
   std::vector<std::string> known = names;
   MUSTER_TRY(check(*root, known));

@@ -22,16 +22,20 @@ Error overflow() { return invalid_argument("integer overflow"); }
 const std::string& text(const Json& value) { return value.get_ref<const std::string&>(); }
 
 std::size_t characters(const std::string& value) {
-  return static_cast<std::size_t>(std::count_if(value.begin(), value.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(
+      std::count_if(value.begin(), value.end(), [](char c) { return (c & 0xC0) != 0x80; }));
 }
 
 Result<Json> arithmetic(char op, const Json& a, const Json& b) {
   if (a.is_number_integer() && b.is_number_integer()) {
     const auto x = a.get<std::int64_t>(), y = b.get<std::int64_t>();
     std::int64_t result = 0;
-    if (op == '+') return __builtin_add_overflow(x, y, &result) ? Result<Json>(overflow()) : Result<Json>(Json(result));
-    if (op == '-') return __builtin_sub_overflow(x, y, &result) ? Result<Json>(overflow()) : Result<Json>(Json(result));
-    if (op == '*') return __builtin_mul_overflow(x, y, &result) ? Result<Json>(overflow()) : Result<Json>(Json(result));
+    if (op == '+')
+      return __builtin_add_overflow(x, y, &result) ? Result<Json>(overflow()) : Result<Json>(Json(result));
+    if (op == '-')
+      return __builtin_sub_overflow(x, y, &result) ? Result<Json>(overflow()) : Result<Json>(Json(result));
+    if (op == '*')
+      return __builtin_mul_overflow(x, y, &result) ? Result<Json>(overflow()) : Result<Json>(Json(result));
     if (y == 0) return invalid_argument(op == '/' ? "division by zero" : "modulus by zero");
     if (y == -1) return op == '%' ? Result<Json>(Json(0)) : arithmetic('-', Json(0), a);
     return Json(op == '/' ? x / y : x % y);
@@ -55,7 +59,8 @@ Result<Json> add(const Arguments& a) {
 }
 
 Result<int> order(const Json& a, const Json& b) {
-  const bool comparable = (a.is_number() && b.is_number()) || (a.is_string() && b.is_string()) || (a.is_boolean() && b.is_boolean());
+  const bool comparable = (a.is_number() && b.is_number()) || (a.is_string() && b.is_string()) ||
+                          (a.is_boolean() && b.is_boolean());
   if (!comparable) return no_overload();
   return a < b ? -1 : b < a ? 1 : 0;
 }
@@ -111,7 +116,8 @@ Result<Json> to_double(const Arguments& a) {
   if (!a[0]->is_string()) return no_overload();
   char* end = nullptr;
   const double value = std::strtod(text(*a[0]).c_str(), &end);
-  if (text(*a[0]).empty() || *end != '\0') return invalid_argument("type conversion error from 'string' to 'double'");
+  if (text(*a[0]).empty() || *end != '\0')
+    return invalid_argument("type conversion error from 'string' to 'double'");
   return Json(value);
 }
 
@@ -195,7 +201,8 @@ std::string changed_case(const std::string& value, bool upper) {
 
 std::string trimmed(const std::string& value) {
   const auto start = value.find_first_not_of(" \t\r\n\f\v");
-  return start == std::string::npos ? "" : value.substr(start, value.find_last_not_of(" \t\r\n\f\v") - start + 1);
+  return start == std::string::npos ? ""
+                                    : value.substr(start, value.find_last_not_of(" \t\r\n\f\v") - start + 1);
 }
 
 bool ends_with(const std::string& value, const std::string& end) {
@@ -215,8 +222,17 @@ const std::multimap<std::string, Signature>& signatures() {
       {"_*_", {false, 2, 2, [](const Arguments& a) { return arithmetic('*', *a[0], *a[1]); }}},
       {"_/_", {false, 2, 2, [](const Arguments& a) { return arithmetic('/', *a[0], *a[1]); }}},
       {"_%_", {false, 2, 2, [](const Arguments& a) { return arithmetic('%', *a[0], *a[1]); }}},
-      {"-_", {false, 1, 1, [](const Arguments& a) { return arithmetic('-', a[0]->is_number_integer() ? Json(0) : Json(0.0), *a[0]); }}},
-      {"!_", {false, 1, 1, [](const Arguments& a) -> Result<Json> { if (!a[0]->is_boolean()) return no_overload(); return Json(!a[0]->get<bool>()); }}},
+      {"-_",
+       {false, 1, 1,
+        [](const Arguments& a) {
+          return arithmetic('-', a[0]->is_number_integer() ? Json(0) : Json(0.0), *a[0]);
+        }}},
+      {"!_",
+       {false, 1, 1,
+        [](const Arguments& a) -> Result<Json> {
+          if (!a[0]->is_boolean()) return no_overload();
+          return Json(!a[0]->get<bool>());
+        }}},
       {"_==_", {false, 2, 2, [](const Arguments& a) -> Result<Json> { return Json(*a[0] == *a[1]); }}},
       {"_!=_", {false, 2, 2, [](const Arguments& a) -> Result<Json> { return Json(*a[0] != *a[1]); }}},
       {"_<_", {false, 2, 2, [](const Arguments& a) { return compare(a, [](int r) { return r < 0; }); }}},
@@ -236,12 +252,37 @@ const std::multimap<std::string, Signature>& signatures() {
       {"double", {false, 1, 1, to_double}},
       {"type", {false, 1, 1, type_name}},
       {"dyn", {false, 1, 1, [](const Arguments& a) -> Result<Json> { return *a[0]; }}},
-      {"startsWith", {true, 2, 2, [](const Arguments& a) { return on_texts(a, [](const Arguments& t) { return text(*t[0]).rfind(text(*t[1]), 0) == 0; }); }}},
-      {"endsWith", {true, 2, 2, [](const Arguments& a) { return on_texts(a, [](const Arguments& t) { return ends_with(text(*t[0]), text(*t[1])); }); }}},
-      {"contains", {true, 2, 2, [](const Arguments& a) { return on_texts(a, [](const Arguments& t) { return text(*t[0]).find(text(*t[1])) != std::string::npos; }); }}},
-      {"lowerAscii", {true, 1, 1, [](const Arguments& a) { return on_texts(a, [](const Arguments& t) { return changed_case(text(*t[0]), false); }); }}},
-      {"upperAscii", {true, 1, 1, [](const Arguments& a) { return on_texts(a, [](const Arguments& t) { return changed_case(text(*t[0]), true); }); }}},
-      {"trim", {true, 1, 1, [](const Arguments& a) { return on_texts(a, [](const Arguments& t) { return trimmed(text(*t[0])); }); }}},
+      {"startsWith",
+       {true, 2, 2,
+        [](const Arguments& a) {
+          return on_texts(a, [](const Arguments& t) { return text(*t[0]).rfind(text(*t[1]), 0) == 0; });
+        }}},
+      {"endsWith",
+       {true, 2, 2,
+        [](const Arguments& a) {
+          return on_texts(a, [](const Arguments& t) { return ends_with(text(*t[0]), text(*t[1])); });
+        }}},
+      {"contains",
+       {true, 2, 2,
+        [](const Arguments& a) {
+          return on_texts(
+              a, [](const Arguments& t) { return text(*t[0]).find(text(*t[1])) != std::string::npos; });
+        }}},
+      {"lowerAscii",
+       {true, 1, 1,
+        [](const Arguments& a) {
+          return on_texts(a, [](const Arguments& t) { return changed_case(text(*t[0]), false); });
+        }}},
+      {"upperAscii",
+       {true, 1, 1,
+        [](const Arguments& a) {
+          return on_texts(a, [](const Arguments& t) { return changed_case(text(*t[0]), true); });
+        }}},
+      {"trim",
+       {true, 1, 1,
+        [](const Arguments& a) {
+          return on_texts(a, [](const Arguments& t) { return trimmed(text(*t[0])); });
+        }}},
       {"split", {true, 2, 2, split}},
       {"join", {true, 1, 2, join}},
       {"min", {true, 1, 1, [](const Arguments& a) { return list_order(a, -1); }}},
@@ -255,7 +296,8 @@ const std::multimap<std::string, Signature>& signatures() {
 const Signature* find_signature(const std::string& name, std::optional<bool> method, std::size_t count) {
   const auto [first, last] = signatures().equal_range(name);
   for (auto it = first; it != last; ++it)
-    if ((!method || it->second.method == *method) && count >= it->second.least && count <= it->second.most) return &it->second;
+    if ((!method || it->second.method == *method) && count >= it->second.least && count <= it->second.most)
+      return &it->second;
   return nullptr;
 }
 

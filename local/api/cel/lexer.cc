@@ -36,9 +36,12 @@ class Lexer {
 
   void skip() {
     while (at_ < text_.size()) {
-      if (std::isspace(static_cast<unsigned char>(text_[at_])) != 0) ++at_;
-      else if (text_.substr(at_, 2) == "//") while (at_ < text_.size() && text_[at_] != '\n') ++at_;
-      else break;
+      if (std::isspace(static_cast<unsigned char>(text_[at_])) != 0)
+        ++at_;
+      else if (text_.substr(at_, 2) == "//")
+        while (at_ < text_.size() && text_[at_] != '\n') ++at_;
+      else
+        break;
     }
   }
 
@@ -66,7 +69,8 @@ class Lexer {
         return token;
       }
     if (std::string_view("+-*/%<>!?:.,()[]{}").find(c) == std::string_view::npos)
-      return invalid_argument("unexpected character '" + std::string(1, c) + "' at offset " + std::to_string(at_));
+      return invalid_argument("unexpected character '" + std::string(1, c) + "' at offset " +
+                              std::to_string(at_));
     token.text = std::string(1, c);
     ++at_;
     return token;
@@ -80,21 +84,25 @@ class Lexer {
     if (peek() == '0' && (peek(1) == 'x' || peek(1) == 'X')) {
       at_ += 2;
       while (std::isxdigit(static_cast<unsigned char>(peek())) != 0) digits += text_[at_++];
-      if (digits.empty() || digits.size() > 15) return invalid_argument("a hexadecimal number is empty or too large");
+      if (digits.empty() || digits.size() > 15)
+        return invalid_argument("a hexadecimal number is empty or too large");
       token.literal = static_cast<std::int64_t>(std::strtoll(digits.c_str(), nullptr, 16));
       return token;
     }
     bool real = false;
     while (digit(peek()) || peek() == '.' || peek() == 'e' || peek() == 'E' ||
-           ((peek() == '+' || peek() == '-') && !digits.empty() && (digits.back() == 'e' || digits.back() == 'E'))) {
+           ((peek() == '+' || peek() == '-') && !digits.empty() &&
+            (digits.back() == 'e' || digits.back() == 'E'))) {
       if (peek() == '.' && !digit(peek(1))) break;
       real = real || !digit(peek());
       digits += text_[at_++];
     }
     if (!real && (peek() == 'u' || peek() == 'U')) ++at_;
     if (digits.size() > (real ? 64U : 18U)) return invalid_argument("a number is too large: " + digits);
-    if (real) token.literal = std::strtod(digits.c_str(), nullptr);
-    else token.literal = static_cast<std::int64_t>(std::strtoll(digits.c_str(), nullptr, 10));
+    if (real)
+      token.literal = std::strtod(digits.c_str(), nullptr);
+    else
+      token.literal = static_cast<std::int64_t>(std::strtoll(digits.c_str(), nullptr, 10));
     return token;
   }
 
@@ -109,7 +117,8 @@ class Lexer {
     at_ += close.size();
     std::string value;
     while (text_.substr(at_, close.size()) != close) {
-      if (at_ >= text_.size() || (!triple && text_[at_] == '\n')) return invalid_argument("a string is not closed");
+      if (at_ >= text_.size() || (!triple && text_[at_] == '\n'))
+        return invalid_argument("a string is not closed");
       if (text_[at_] == '\\' && !raw) {
         MUSTER_TRY(escape(value));
       } else {
@@ -132,7 +141,8 @@ class Lexer {
     }
     const int width = c == 'x' || c == 'X' ? 2 : c == 'u' ? 4 : c == 'U' ? 8 : 0;
     const std::string digits(text_.substr(std::min(at_, text_.size()), static_cast<std::size_t>(width)));
-    if (width == 0 || digits.size() != static_cast<std::size_t>(width) || digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
+    if (width == 0 || digits.size() != static_cast<std::size_t>(width) ||
+        digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
       return invalid_argument("an escape in a string is not known");
     at_ += digits.size();
     const auto code = static_cast<std::uint32_t>(std::strtoul(digits.c_str(), nullptr, 16));

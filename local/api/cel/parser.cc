@@ -45,16 +45,20 @@ class Parser {
   };
 
   const Token& token() const { return tokens_[at_]; }
-  bool is(std::string_view symbol) const { return token().kind == Token::Kind::kSymbol && token().text == symbol; }
+  bool is(std::string_view symbol) const {
+    return token().kind == Token::Kind::kSymbol && token().text == symbol;
+  }
   bool take(std::string_view symbol) {
     if (!is(symbol)) return false;
     ++at_;
     return true;
   }
   Error unexpected() const {
-    if (token().kind == Token::Kind::kEnd) return invalid_argument("Syntax error: the expression ends too early");
+    if (token().kind == Token::Kind::kEnd)
+      return invalid_argument("Syntax error: the expression ends too early");
     const std::string text = token().kind == Token::Kind::kLiteral ? token().literal.dump() : token().text;
-    return invalid_argument("Syntax error: unexpected '" + text + "' at offset " + std::to_string(token().at));
+    return invalid_argument("Syntax error: unexpected '" + text + "' at offset " +
+                            std::to_string(token().at));
   }
   Status expect(std::string_view symbol) {
     if (!take(symbol)) return unexpected();
@@ -73,8 +77,11 @@ class Parser {
   }
 
   bool operator_of(std::size_t rank, std::string& symbol) {
-    static const std::array<std::vector<std::string>, 5> kRanks = {
-        std::vector<std::string>{"||"}, {"&&"}, {"<", "<=", ">", ">=", "==", "!="}, {"+", "-"}, {"*", "/", "%"}};
+    static const std::array<std::vector<std::string>, 5> kRanks = {std::vector<std::string>{"||"},
+                                                                   {"&&"},
+                                                                   {"<", "<=", ">", ">=", "==", "!="},
+                                                                   {"+", "-"},
+                                                                   {"*", "/", "%"}};
     if (rank == 2 && token().kind == Token::Kind::kName && token().text == "in") {
       symbol = "in";
       return true;
@@ -142,9 +149,11 @@ class Parser {
   Result<NodePtr> method(NodePtr target, const std::string& name) {
     static const std::array<std::string_view, 5> kMacros = {"all", "exists", "exists_one", "filter", "map"};
     MUSTER_ASSIGN(auto arguments, list(")", "("));
-    const bool macro = std::find(kMacros.begin(), kMacros.end(), name) != kMacros.end() && arguments.size() >= 2;
+    const bool macro =
+        std::find(kMacros.begin(), kMacros.end(), name) != kMacros.end() && arguments.size() >= 2;
     if (macro) {
-      if (arguments[0]->kind != Node::Kind::kName || arguments.size() > 3 || (arguments.size() == 3 && name != "map"))
+      if (arguments[0]->kind != Node::Kind::kName || arguments.size() > 3 ||
+          (arguments.size() == 3 && name != "map"))
         return invalid_argument("the macro " + name + "() takes a variable and an expression");
       NodePtr node = make(Node::Kind::kMacro, name);
       node->variable = arguments[0]->text;

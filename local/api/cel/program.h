@@ -15,8 +15,8 @@ struct Node {
   enum class Kind { kLiteral, kName, kSelect, kIndex, kCall, kList, kMap, kHas, kMacro };
   Kind kind = Kind::kLiteral;
   Json literal;
-  std::string text;  // name, member, function, operator ("_+_"), or macro
-  std::string variable;  // of a macro
+  std::string text;                          // name, member, function, operator ("_+_"), or macro
+  std::string variable;                      // of a macro
   std::vector<std::unique_ptr<Node>> parts;  // operands; of a method call, its target first
   bool method = false;
 };
@@ -34,7 +34,8 @@ class Program {
                                                                       const std::vector<std::string>& names);
   // Variables by name; they must outlive the call. kOutOfRange when the budget is spent, kInvalidArgument for
   // an error of the expression ("no such key: x").
-  [[nodiscard]] Result<Json> evaluate(const std::map<std::string, const Json*>& variables, Budget& budget) const;
+  [[nodiscard]] Result<Json> evaluate(const std::map<std::string, const Json*>& variables,
+                                      Budget& budget) const;
   [[nodiscard]] bool mentions(std::string_view name) const;
 
  private:

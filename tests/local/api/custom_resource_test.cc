@@ -7,16 +7,21 @@ namespace {
 TEST(CustomResource, DefaultsAreFilledInAndUnknownFieldsPruned) {
   Api api;
   install_things(api);
-  const Json made = api.json("POST", kThings, thing("a", {{"owner", "ann"}, {"sise", 3}, {"free", {{"any", {{"thing", 1}}}}}}));
-  EXPECT_EQ(made["spec"], (Json{{"owner", "ann"}, {"size", 10}, {"replicas", 1}, {"free", {{"any", {{"thing", 1}}}}}}));
+  const Json made = api.json(
+      "POST", kThings, thing("a", {{"owner", "ann"}, {"sise", 3}, {"free", {{"any", {{"thing", 1}}}}}}));
+  EXPECT_EQ(made["spec"],
+            (Json{{"owner", "ann"}, {"size", 10}, {"replicas", 1}, {"free", {{"any", {{"thing", 1}}}}}}));
   EXPECT_EQ(made["metadata"]["generation"], 1);
 }
 
 TEST(CustomResource, StrictValidationNamesTheUnknownField) {
   Api api;
   install_things(api);
-  const Json refused = api.json("POST", std::string(kThings) + "?fieldValidation=Strict", thing("a", {{"owner", "ann"}, {"sise", 3}}));
-  EXPECT_EQ(refused["message"], "Thing in version \"v1\" cannot be handled as a Thing: strict decoding error: unknown field \"spec.sise\"");
+  const Json refused = api.json("POST", std::string(kThings) + "?fieldValidation=Strict",
+                                thing("a", {{"owner", "ann"}, {"sise", 3}}));
+  EXPECT_EQ(refused["message"],
+            "Thing in version \"v1\" cannot be handled as a Thing: strict decoding error: unknown field "
+            "\"spec.sise\"");
 }
 
 TEST(CustomResource, SchemaErrorsCarryTheirCauses) {
@@ -25,16 +30,22 @@ TEST(CustomResource, SchemaErrorsCarryTheirCauses) {
   const Json refused = api.json("POST", kThings, thing("a", {{"owner", "a"}, {"size", 101}}));
   EXPECT_EQ(refused["code"], 422);
   ASSERT_EQ(refused["details"]["causes"].size(), 2U);
-  EXPECT_EQ(refused["details"]["causes"][1]["message"], "Invalid value: 101: spec.size in body should be less than or equal to 100");
+  EXPECT_EQ(refused["details"]["causes"][1]["message"],
+            "Invalid value: 101: spec.size in body should be less than or equal to 100");
 }
 
 TEST(CustomResource, RulesJudgeAcrossFieldsAndAgainstThePast) {
   Api api;
   install_things(api);
-  const Json heavy = api.json("POST", kThings, thing("a", {{"owner", "ann"}, {"parts", Json::array({{{"name", "w"}, {"weight", 11}}})}}));
-  EXPECT_EQ(heavy["details"]["causes"][0], (Json{{"reason", "FieldValueForbidden"}, {"field", "spec.parts"}, {"message", "Forbidden: too heavy"}}));
+  const Json heavy =
+      api.json("POST", kThings,
+               thing("a", {{"owner", "ann"}, {"parts", Json::array({{{"name", "w"}, {"weight", 11}}})}}));
+  EXPECT_EQ(heavy["details"]["causes"][0], (Json{{"reason", "FieldValueForbidden"},
+                                                 {"field", "spec.parts"},
+                                                 {"message", "Forbidden: too heavy"}}));
   ASSERT_EQ(api.call("POST", kThings, thing("b", {{"owner", "ann"}, {"mode", "fast"}})).status, 201);
-  EXPECT_EQ(api.merge(std::string(kThings) + "/b", {{"spec", {{"mode", "slow"}}}})["details"]["causes"][0]["message"],
+  EXPECT_EQ(api.merge(std::string(kThings) + "/b",
+                      {{"spec", {{"mode", "slow"}}}})["details"]["causes"][0]["message"],
             "Invalid value: \"string\": mode is immutable");
 }
 
@@ -42,11 +53,13 @@ TEST(CustomResource, StatusAndSpecDoNotTouchEachOther) {
   Api api;
   install_things(api);
   (void)api.json("POST", kThings, thing("a", {{"owner", "ann"}}));
-  const Json after = api.merge(std::string(kThings) + "/a/status", {{"status", {{"phase", "Up"}}}, {"spec", {{"size", 50}}}});
+  const Json after = api.merge(std::string(kThings) + "/a/status",
+                               {{"status", {{"phase", "Up"}}}, {"spec", {{"size", 50}}}});
   EXPECT_EQ(after["status"]["phase"], "Up");
   EXPECT_EQ(after["spec"]["size"], 10);
   EXPECT_EQ(after["metadata"]["generation"], 1);
-  const Json spec = api.merge(std::string(kThings) + "/a", {{"status", {{"phase", "Down"}}}, {"spec", {{"size", 50}}}});
+  const Json spec =
+      api.merge(std::string(kThings) + "/a", {{"status", {{"phase", "Down"}}}, {"spec", {{"size", 50}}}});
   EXPECT_EQ(spec["status"]["phase"], "Up");
   EXPECT_EQ(spec["metadata"]["generation"], 2);
 }
@@ -55,7 +68,8 @@ TEST(CustomResource, ScaleReadsAndWritesReplicas) {
   Api api;
   install_things(api);
   (void)api.json("POST", kThings, thing("a", {{"owner", "ann"}}));
-  EXPECT_EQ(api.merge(std::string(kThings) + "/a/scale", {{"spec", {{"replicas", 3}}}})["spec"]["replicas"], 3);
+  EXPECT_EQ(api.merge(std::string(kThings) + "/a/scale", {{"spec", {{"replicas", 3}}}})["spec"]["replicas"],
+            3);
   EXPECT_EQ(api.json("GET", std::string(kThings) + "/a")["spec"]["replicas"], 3);
 }
 
@@ -63,7 +77,8 @@ TEST(CustomResource, TablesShowPrinterColumns) {
   Api api;
   install_things(api);
   (void)api.json("POST", kThings, thing("a", {{"owner", "ann"}}));
-  const Json table = Json::parse(api.call("GET", kThings, nullptr, "", "application/json;as=Table;v=v1;g=meta.k8s.io").body);
+  const Json table =
+      Json::parse(api.call("GET", kThings, nullptr, "", "application/json;as=Table;v=v1;g=meta.k8s.io").body);
   EXPECT_EQ(table["kind"], "Table");
   EXPECT_EQ(table["rows"][0]["cells"], (Json::array({"a", 10, nullptr})));
 }

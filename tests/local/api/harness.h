@@ -14,7 +14,8 @@ namespace muster::local {
 class Api {
  public:
   explicit Api(HttpApi::Options options = {})
-      : controllers(store, kinds, rest, std::chrono::seconds(3600)), http(store, kinds, rest, std::move(options)) {
+      : controllers(store, kinds, rest, std::chrono::seconds(3600)),
+        http(store, kinds, rest, std::move(options)) {
     rest.set_hooks(&controllers);
     controllers.start();
   }
@@ -39,9 +40,12 @@ class Api {
             const std::string& content_type = "application/json") {
     return Json::parse(call(method, target, body, content_type).body);
   }
-  Json merge(const std::string& target, const Json& patch) { return json("PATCH", target, patch, "application/merge-patch+json"); }
+  Json merge(const std::string& target, const Json& patch) {
+    return json("PATCH", target, patch, "application/merge-patch+json");
+  }
   Json apply(const std::string& target, const std::string& manager, const Json& config, bool force = false) {
-    return json("PATCH", target + "?fieldManager=" + manager + (force ? "&force=true" : ""), config, "application/apply-patch+yaml");
+    return json("PATCH", target + "?fieldManager=" + manager + (force ? "&force=true" : ""), config,
+                "application/apply-patch+yaml");
   }
 
   ObjectStore store;
@@ -95,7 +99,10 @@ bool eventually(Done done) {
 }
 
 inline Json config_map(const std::string& name, Json data = Json::object()) {
-  return Json{{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"metadata", Json{{"name", name}}}, {"data", std::move(data)}};
+  return Json{{"apiVersion", "v1"},
+              {"kind", "ConfigMap"},
+              {"metadata", Json{{"name", name}}},
+              {"data", std::move(data)}};
 }
 
 // A small CRD, `things.example.dev`, with a default, a bound and two rules.
@@ -151,10 +158,14 @@ spec:
 inline constexpr const char* kThings = "/apis/example.dev/v1/namespaces/default/things";
 
 inline Json thing(const std::string& name, Json spec) {
-  return Json{{"apiVersion", "example.dev/v1"}, {"kind", "Thing"}, {"metadata", Json{{"name", name}}}, {"spec", std::move(spec)}};
+  return Json{{"apiVersion", "example.dev/v1"},
+              {"kind", "Thing"},
+              {"metadata", Json{{"name", name}}},
+              {"spec", std::move(spec)}};
 }
 inline void install_things(Api& api) {
-  const auto answer = api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", thing_crd());
+  const auto answer =
+      api.call("POST", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", thing_crd());
   ASSERT_EQ(answer.status, 201) << answer.body;
 }
 

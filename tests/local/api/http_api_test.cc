@@ -76,11 +76,13 @@ TEST(HttpApi, ASelectorTurnsALabelChangeIntoComingAndGoing) {
 
 TEST(HttpApi, PagesCoverAListWithoutRepeating) {
   Api api;
-  for (int i = 0; i < 7; ++i) (void)api.json("POST", "/api/v1/namespaces/kube-public/configmaps", config_map("m" + std::to_string(i)));
+  for (int i = 0; i < 7; ++i)
+    (void)api.json("POST", "/api/v1/namespaces/kube-public/configmaps", config_map("m" + std::to_string(i)));
   std::vector<std::string> names;
   std::string next;
   do {
-    const Json page = api.json("GET", "/api/v1/namespaces/kube-public/configmaps?limit=3" + (next.empty() ? "" : "&continue=" + next));
+    const Json page = api.json("GET", "/api/v1/namespaces/kube-public/configmaps?limit=3" +
+                                          (next.empty() ? "" : "&continue=" + next));
     for (const Json& item : page["items"]) names.push_back(item["metadata"]["name"]);
     next = page["metadata"].value("continue", "");
   } while (!next.empty());
@@ -102,7 +104,8 @@ TEST(HttpApi, DependentsGoWithTheirOwner) {
   Api api;
   const Json owner = api.json("POST", kMaps, config_map("owner"));
   Json child = config_map("child");
-  child["metadata"]["ownerReferences"] = Json::array({{{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"name", "owner"}, {"uid", owner["metadata"]["uid"]}}});
+  child["metadata"]["ownerReferences"] = Json::array(
+      {{{"apiVersion", "v1"}, {"kind", "ConfigMap"}, {"name", "owner"}, {"uid", owner["metadata"]["uid"]}}});
   (void)api.json("POST", kMaps, child);
   (void)api.json("DELETE", std::string(kMaps) + "/owner");
   EXPECT_TRUE(eventually([&] { return api.call("GET", std::string(kMaps) + "/child").status == 404; }));
@@ -129,8 +132,10 @@ TEST(HttpApi, FaultsHitTheRequestsTheyAreMeantFor) {
 
 TEST(HttpApi, HostileBodiesAreRefusedNotFatal) {
   Api api;
-  for (const std::string& body : {std::string("{"), std::string("[]"), std::string("null"), std::string(100000, '['), std::string("{\"metadata\":5}"),
-                                  std::string("{\"metadata\":{\"labels\":[1]}}"), std::string("\xff\xfe{}")}) {
+  for (const std::string& body :
+       {std::string("{"), std::string("[]"), std::string("null"), std::string(100000, '['),
+        std::string("{\"metadata\":5}"), std::string("{\"metadata\":{\"labels\":[1]}}"),
+        std::string("\xff\xfe{}")}) {
     EXPECT_GE(api.call("POST", kMaps, Json(body)).status, 400) << body.substr(0, 40);
     EXPECT_GE(api.call("POST", kMaps, Json(body), "application/vnd.kubernetes.protobuf").status, 400);
   }

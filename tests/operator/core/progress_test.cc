@@ -1,4 +1,5 @@
-// tests/operator/core/progress_test.cc: what the agents tell, as it reaches status.progress and status.history
+// tests/operator/core/progress_test.cc: what the agents tell, as it reaches status.progress and
+// status.history
 #include "operator/core/progress.h"
 
 #include <gmock/gmock.h>

@@ -103,10 +103,16 @@ class AgentClientTest : public ::testing::Test {
     });
   }
   static ConfigurePod call(const std::string& ip = "127.0.0.1") {
-    return {.pod = "p-0", .uid = "uid-0", .ip = ip,
-            .assignment = {.ns = "n", .name = "x", .uid = "u", .generation = 2,
-                           .role = WorkerAssignment{.rank = 1, .peers = {"a:1", "b:2"}, .training = "{}",
-                                                    .synchronization = "{}"}}};
+    return {
+        .pod = "p-0",
+        .uid = "uid-0",
+        .ip = ip,
+        .assignment = {.ns = "n",
+                       .name = "x",
+                       .uid = "u",
+                       .generation = 2,
+                       .role = WorkerAssignment{
+                           .rank = 1, .peers = {"a:1", "b:2"}, .training = "{}", .synchronization = "{}"}}};
   }
   Status configure_one(const ConfigurePod& pod) {
     const ConfigurePod* pods[] = {&pod};
@@ -180,7 +186,8 @@ TEST_F(AgentClientTest, PodsThatAreNoLongerNamedAreForgotten) {
 TEST_F(AgentClientTest, EndsWhilePodsAreFollowedThatNeverAnswer) {
   connect();
   std::vector<AgentAddress> pods = kPod;
-  for (int i = 0; i < 20; ++i) pods.push_back({.pod = "q", .uid = "q" + std::to_string(i), .ip = "127.0.0.9"});
+  for (int i = 0; i < 20; ++i)
+    pods.push_back({.pod = "q", .uid = "q" + std::to_string(i), .ip = "127.0.0.9"});
   client_->follow("o", pods);
   const auto before = std::chrono::steady_clock::now();
   client_.reset();

@@ -1,4 +1,5 @@
-// tests/operator/shell/controller_test.cc: passes through the HTTP client: what is written, in which order, and when it stops
+// tests/operator/shell/controller_test.cc: passes through the HTTP client: what is written, in which order,
+// and when it stops
 #include "operator/shell/controller.h"
 
 #include <gtest/gtest.h>
@@ -15,7 +16,8 @@ using std::chrono::seconds;
 Json job_object() {
   return {{"apiVersion", "muster.dev/v1alpha1"},
           {"kind", "DistributedJob"},
-          {"metadata", {{"name", "x"}, {"namespace", "n"}, {"uid", "u"}, {"resourceVersion", "5"}, {"generation", 1}}},
+          {"metadata",
+           {{"name", "x"}, {"namespace", "n"}, {"uid", "u"}, {"resourceVersion", "5"}, {"generation", 1}}},
           {"spec", {{"workers", {{"replicas", 1}}}}}};
 }
 Json pod_manifest(const std::string& owner = "u") {
@@ -25,7 +27,8 @@ Json pod_manifest(const std::string& owner = "u") {
             {"namespace", "n"},
             {"uid", "p"},
             {"resourceVersion", "6"},
-            {"labels", {{"muster.dev/role", "worker"}, {"muster.dev/index", "0"}, {"muster.dev/generation", "1"}}},
+            {"labels",
+             {{"muster.dev/role", "worker"}, {"muster.dev/index", "0"}, {"muster.dev/generation", "1"}}},
             {"ownerReferences",
              {{{"kind", "DistributedJob"}, {"name", "x"}, {"uid", owner}, {"controller", true}}}}}}};
 }
@@ -37,7 +40,8 @@ class ControllerTest : public ::testing::Test {
  protected:
   ControllerTest() {
     lists_->otherwise([](const kube::HttpRequest& request) -> FakeTransport::Answer {
-      if (request.target.find("watch=1") != std::string::npos) return FakeTransport::Stream{.stays_open = true};
+      if (request.target.find("watch=1") != std::string::npos)
+        return FakeTransport::Stream{.stays_open = true};
       const Json empty{{"metadata", {{"resourceVersion", "1"}}}, {"items", Json::array()}};
       return kube::HttpResponse{.status = 200, .headers = {}, .body = empty.dump()};
     });
@@ -71,7 +75,8 @@ class ControllerTest : public ::testing::Test {
   OperatorMetrics metrics_{registry_};
   AgentClient agents_{AgentClient::Options{}};
   std::unique_ptr<kube::EventRecorder> events_ = std::make_unique<kube::EventRecorder>(event_client_, "test");
-  ClusterCache cache_{list_client_, {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
+  ClusterCache cache_{list_client_,
+                      {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
   Applier applier_{client_, cache_, agents_, *events_, {}};
   Decision decision_;
   Observed seen_;
@@ -83,7 +88,8 @@ TEST_F(ControllerTest, WritesInOrderAndSeesItsOwnWrites) {
   service["kind"] = "Service";
   service["metadata"]["name"] = "x";
   decision_.actions = {CreateService{service}, CreatePod{pod_manifest()},
-                       PatchStatus{{{"status", {{"phase", "Pending"}}}}}, EmitEvent{"Normal", "PodsCreated", "1"}};
+                       PatchStatus{{{"status", {{"phase", "Pending"}}}}},
+                       EmitEvent{"Normal", "PodsCreated", "1"}};
   writes_->will_json(201, service);
   writes_->will_json(201, pod_manifest());
   Json written = job_object();
@@ -92,7 +98,8 @@ TEST_F(ControllerTest, WritesInOrderAndSeesItsOwnWrites) {
   EXPECT_EQ(pass(), Controller::Outcome::kDone);
   EXPECT_EQ(asked()[0], "POST /api/v1/namespaces/n/services");
   EXPECT_EQ(asked()[1], "POST /api/v1/namespaces/n/pods");
-  EXPECT_EQ(asked()[2].substr(0, 75), "PATCH /apis/muster.dev/v1alpha1/namespaces/n/distributedjobs/x/status?field");
+  EXPECT_EQ(asked()[2].substr(0, 75),
+            "PATCH /apis/muster.dev/v1alpha1/namespaces/n/distributedjobs/x/status?field");
   decision_.actions.clear();
   EXPECT_EQ(pass(), Controller::Outcome::kDone);
   EXPECT_EQ(seen_.pods.size(), 1U);
@@ -131,7 +138,8 @@ TEST_F(ControllerTest, ANameOfAnotherOwnerIsHandedToCoreAsForeign) {
 }
 
 TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
-  decision_.actions = {PatchStatus{{{"metadata", {{"resourceVersion", "5"}}}, {"status", {{"restarts", 1}}}}}};
+  decision_.actions = {
+      PatchStatus{{{"metadata", {{"resourceVersion", "5"}}}, {"status", {{"restarts", 1}}}}}};
   writes_->will_json(409, refusal(409, "Conflict"));
   EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
   EXPECT_EQ(Json::parse(writes_->requests()[0].body)["metadata"]["resourceVersion"], "5");
