@@ -326,7 +326,11 @@ Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool stre
 
 void set_http_threads(int threads) {
   std::call_once(threads_once, [threads] {
-    crossplat::threadpool::initialize_with_threads(static_cast<std::size_t>(threads));
+    try {
+      crossplat::threadpool::initialize_with_threads(static_cast<std::size_t>(threads));
+    } catch (const std::exception&) {
+      // A listener of this process was first and the pool has its size: that one serves, too.
+    }
   });
 }
 
