@@ -7,6 +7,7 @@
 #include <openssl/x509v3.h>
 #include <sys/socket.h>
 #include <unistd.h>
+#include <csignal>
 
 #include <algorithm>
 #include <array>
@@ -129,6 +130,7 @@ std::string HttpTestServer::Connection::peer_subject() const {
 HttpTestServer::HttpTestServer(Script script, const TestCertificate* certificate,
                                const std::string& client_ca_pem)
     : script_(std::move(script)) {
+  std::signal(SIGPIPE, SIG_IGN);  // a client that refuses the handshake hangs up while the server writes
   if (certificate != nullptr) {
     tls_ = SSL_CTX_new(TLS_server_method());
     X509* own = parse_certificate(certificate->certificate_pem);
