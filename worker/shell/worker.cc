@@ -131,7 +131,7 @@ class Worker {
   Ending run() {
     Ending ending = work();
     if (ending.exit_code != 0 && stopper_.requested()) ending.exit_code = kExitStopped;
-    if (collective_ != nullptr && ending.exit_code != 0) collective_->leave(reason_for_peers(ending));
+    if (collective_ != nullptr) collective_->leave(ending.exit_code == 0 ? "" : reason_for_peers(ending));
     stopper_.set_abort({});
     if (ending.exit_code == 0) {
       write_termination_message(options_.pod, last_words(status_));
