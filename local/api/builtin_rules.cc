@@ -260,12 +260,13 @@ void default_limit_range(Json& range) {
   for (std::size_t i = 0; i < array_of(object_of(range, "spec"), "limits").size(); ++i) {
     Json& item = range["spec"]["limits"][i];
     if (text_of(item, "type") != "Container") continue;
-    for (const auto& [name, value] : Json(object_of(item, "max")).items())
-      set_default(item["default"], name.c_str(), value);
-    for (const auto& [name, value] : Json(object_of(item, "default")).items())
-      set_default(item["defaultRequest"], name.c_str(), value);
-    for (const auto& [name, value] : Json(object_of(item, "min")).items())
-      set_default(item["defaultRequest"], name.c_str(), value);
+    const auto fill = [&item](const char* from, const char* to) {
+      const Json values = object_of(item, from);  // a copy: `to` may be its neighbour
+      for (const auto& [name, value] : values.items()) set_default(item[to], name.c_str(), value);
+    };
+    fill("max", "default");
+    fill("default", "defaultRequest");
+    fill("min", "defaultRequest");
   }
 }
 
