@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <sstream>
@@ -17,6 +18,7 @@ extern const char* const kProtobufFields;  // from protobuf_fields.txt, see CMak
 namespace {
 
 constexpr int kDepthMax = 32;
+constexpr int kFieldsMax = 10000;  // of a managedFields entry: they nest, and what walks them recurses
 
 // A line of protobuf_fields.txt is a message, then number:name:type. Types: s string, b bytes, n number,
 // B boolean, t time, m time with microseconds, x int-or-string, q quantity, F FieldsV1, @Message; "[]" a list
@@ -113,6 +115,12 @@ class Reader {
 
 Result<Json> read_message(std::string_view bytes, const std::string& name, int depth);
 
+// Texts are UTF-8: what is not, gives way to the replacement character, as in Go's JSON.
+Json read_text(std::string_view bytes) {
+  const Json text = std::string(bytes);
+  return Json::parse(text.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
 Result<Json> read_time(std::string_view bytes, bool micro) {
   Reader reader(bytes);
   std::int64_t seconds = 0, nanos = 0;
@@ -138,7 +146,7 @@ Result<Json> read_int_or_string(std::string_view bytes) {
     if (piece.number == 2) number = static_cast<std::int32_t>(piece.varint);
     if (piece.number == 3) text = std::string(piece.bytes);
   }
-  return is_text ? Json(text) : Json(number);
+  return is_text ? read_text(text) : Json(number);
 }
 
 // The first field of a message: a quantity's text, the bytes of FieldsV1.
@@ -160,16 +168,17 @@ Result<Json> read_value(const Piece& piece, const std::string& type, int depth) 
     return type == "B" ? Json(piece.varint != 0) : Json(static_cast<std::int64_t>(piece.varint));
   }
   if (!piece.is_bytes) return Reader::broken();
-  if (type == "s") return Json(std::string(piece.bytes));
+  if (type == "s") return read_text(piece.bytes);
   if (type == "b") return Json(base64_encode(piece.bytes));
   if (type == "t" || type == "m") return read_time(piece.bytes, type == "m");
   if (type == "x") return read_int_or_string(piece.bytes);
   if (type == "q") {
     MUSTER_ASSIGN(std::string text, read_first(piece.bytes));
-    return Json(std::move(text));
+    return read_text(text);
   }
   if (type == "F") {
     MUSTER_ASSIGN(const std::string text, read_first(piece.bytes));
+    if (std::count(text.begin(), text.end(), '{') > kFieldsMax) return Reader::broken();
     Json json = Json::parse(text, nullptr, false);
     return json.is_discarded() ? Result<Json>(Reader::broken()) : Result<Json>(std::move(json));
   }
@@ -196,7 +205,7 @@ Status read_entry(const Piece& piece, const std::string& type, Json& map, int de
   Json value = "";
   while (!reader.done()) {
     MUSTER_ASSIGN(const Piece part, reader.next());
-    if (part.number == 1) key = std::string(part.bytes);
+    if (part.number == 1) key = read_text(part.bytes).get<std::string>();
     if (part.number == 2) {
       MUSTER_ASSIGN(value, read_value(part, type, depth));
     }
