@@ -1,6 +1,8 @@
 // local/api/controllers.cc: notes of changes, and the thread that acts on them
 #include "local/api/controllers.h"
 
+#include <algorithm>
+
 #include "local/api/crd.h"
 #include "local/api/metadata.h"
 
@@ -92,10 +94,15 @@ void Controllers::loop() {
   Instant next_sweep = std::chrono::steady_clock::now() + kEventSweep;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    if (notes_.empty() && changed_.wait_until(lock, next_sweep) == std::cv_status::timeout) {
-      next_sweep = std::chrono::steady_clock::now() + kEventSweep;
+    Instant next = next_sweep;
+    for (const auto& [name, at] : rechecks_) next = std::min(next, at);
+    if (notes_.empty() && changed_.wait_until(lock, next) == std::cv_status::timeout) {
       lock.unlock();
-      expire_events();
+      recheck_namespaces();
+      if (const Instant now = std::chrono::steady_clock::now(); now >= next_sweep) {
+        next_sweep = now + kEventSweep;
+        expire_events();
+      }
       lock.lock();
       continue;
     }
@@ -104,6 +111,7 @@ void Controllers::loop() {
     notes_.pop_front();
     lock.unlock();
     handle(note);
+    recheck_namespaces();
     lock.lock();
   }
 }
@@ -129,19 +137,31 @@ void Controllers::handle(const Note& note) {
         again.uid = owner;
         finish_owner(again);
       }
-    if (!note.ns.empty()) end_namespace(note.ns);
+    if (!note.ns.empty() && rechecks_.count(note.ns) == 0) end_namespace(note.ns);
     if (note.resource.find('.') != std::string::npos) end_crd(note.resource);
   } else {
     uids_[note.uid] = key;
     for (const std::string& owner : note.owner_uids) dependents_[owner].insert(key + "|" + note.uid);
     if (!note.owner_uids.empty()) check_owners(note);
     if (note.terminating) {
-      if (note.resource == "namespaces") end_namespace(note.name);
+      if (note.resource == "namespaces" && rechecks_.count(note.name) == 0) end_namespace(note.name);
       if (note.resource == kCrds) end_crd(note.name);
       finish_owner(note);
     }
   }
   if (note.resource == "pods" || note.resource == "services") update_endpoints(note.ns);
+}
+
+// A namespace that was held up is looked at again now and then, as the real controller does.
+void Controllers::recheck_namespaces() {
+  const Instant now = std::chrono::steady_clock::now();
+  std::vector<std::string> due;
+  for (const auto& [name, at] : rechecks_)
+    if (at <= now) due.push_back(name);
+  for (const std::string& name : due) {
+    rechecks_.erase(name);
+    end_namespace(name);
+  }
 }
 
 void Controllers::expire_events() {

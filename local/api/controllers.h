@@ -36,6 +36,7 @@ class Controllers : public WriteHooks {
   };
   void loop();
   void handle(const Note& note);
+  void recheck_namespaces();
   // Owner references (garbage.cc).
   void collect_dependents(const std::string& owner_uid, bool orphan);
   void finish_owner(const Note& note);
@@ -59,6 +60,7 @@ class Controllers : public WriteHooks {
   std::condition_variable changed_;
   std::deque<Note> notes_;
   std::map<std::string, std::string> uids_;                  // uid -> "resource|ns|name" of every object
+  std::map<std::string, Instant> rechecks_;                  // namespaces that content holds up
   std::map<std::string, std::set<std::string>> dependents_;  // owner uid -> keys of its dependents
   bool stopping_ = false;
   std::thread thread_;

@@ -104,6 +104,14 @@ std::vector<std::string> check_qualified_name(const std::string& name) {
   static const re2::RE2 kRe("([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]");
   const auto slash = name.find('/');
   std::vector<std::string> errors;
+  if (slash != name.rfind('/'))
+    return {
+        "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+        "with "
+        "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation "
+        "is "
+        "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
+        "'example.com/MyName')"};
   std::string part = name;
   if (slash != std::string::npos) {
     const std::string prefix = name.substr(0, slash);

@@ -139,6 +139,9 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
       if (request.path == "/") return json_response(root_paths(*kinds_.table()), request);
       return plain_text("404 page not found\n", 404);
     }
+    if (request.header("content-type").rfind("application/vnd.kubernetes.protobuf", 0) != 0 &&
+        too_deep(request.body))
+      return error_response(ApiError::bad_request("json: exceeded max depth"), request);
     auto response = serve_resource(request, target, trusted);
     if (!response) return error_response(response.error(), request);
     return *std::move(response);

@@ -25,7 +25,7 @@ Json table_frame(const Kind& kind, Json metadata, bool columns) {
 
 Json as_served(const Kind& kind, const StoredObject& object) {
   Json json = object.json();
-  json["apiVersion"] = kind.api_version();
+  serve_as(kind, json);
   return json;
 }
 
@@ -77,7 +77,7 @@ std::string object_text(const Kind& kind, const StoredObject& object) {
   constexpr std::string_view kStart = "{\"apiVersion\":\"";
   const std::string_view text = object.text;
   const std::string version = kind.api_version();
-  if (text.substr(0, kStart.size()) == kStart) {
+  if (!kind.restated && text.substr(0, kStart.size()) == kStart) {
     const std::string_view rest = text.substr(kStart.size());
     if (rest.substr(0, version.size()) == version && rest.substr(version.size(), 1) == "\"")
       return object.text;

@@ -69,15 +69,16 @@ ApiResult<Deletion> Rest::remove(const Kind& kind, const std::string& ns, const 
     if (!stored) return ApiError::not_found(kind.resource(), name);
     if (!options.uid.empty() && options.uid != stored->uid)
       return ApiError::conflict(
-          kind.resource(), name,
-          fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", options.uid,
-                      stored->uid));
+          kind.group_kind(), name,
+          fmt::format("the UID in the precondition ({}) does not match the UID in record ({}). "
+                      "The object might have been deleted and then recreated",
+                      options.uid, stored->uid));
     if (!options.resource_version.empty() && options.resource_version != std::to_string(stored->version))
       return ApiError::conflict(
-          kind.resource(), name,
-          fmt::format(
-              "Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}",
-              options.resource_version, stored->version));
+          kind.group_kind(), name,
+          fmt::format("the ResourceVersion in the precondition ({}) does not match the "
+                      "ResourceVersion in record ({}). The object might have been modified",
+                      options.resource_version, stored->version));
     Json old = stored->json();
     old["apiVersion"] = kind.api_version();
     if (kind.resource() == "namespaces" &&

@@ -85,11 +85,6 @@ FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old,
   return errors;
 }
 
-void serve_as(const Kind& kind, Json& object) {
-  object["apiVersion"] = kind.api_version();
-  object["kind"] = kind.kind;
-}
-
 }  // namespace
 
 ApiResult<Json> Rest::get(const Kind& kind, std::string_view ns, std::string_view name) const {
@@ -161,10 +156,10 @@ ApiStatus Rest::validate(const Kind& kind, const Json& object, const Json* old,
                      "Invalid value: \"null\": some validation rules were not checked because the object "
                      "was invalid; correct the existing errors to complete validation"});
     } else {
-      FieldErrors broken;
-      validate_rules(object, old, *kind.schema, broken);
-      if (old != nullptr) forgive_unchanged(object, *old, broken);
-      errors.insert(errors.end(), broken.begin(), broken.end());
+      std::vector<std::string> warnings;
+      validate_rules(object, old, *kind.schema, errors, warnings);
+      if (options.warnings != nullptr)
+        options.warnings->insert(options.warnings->end(), warnings.begin(), warnings.end());
     }
   } else {
     const FieldErrors more = validate_builtin(kind, object, old, options.subresource);
@@ -181,8 +176,14 @@ ApiResult<Json> Rest::store_new(const Kind& kind, Json object, const WriteOption
       return ApiError::already_exists(kind.resource(), name);
     return object;
   }
+  const std::string ns = meta_text(object, "namespace");
   auto stored = store_.create(kind.resource(), std::move(object));
-  if (!stored) return ApiError::already_exists(kind.resource(), name);
+  if (!stored) {
+    ApiError error = ApiError::already_exists(kind.resource(), name);
+    const ObjectPtr there = store_.get(kind.resource(), ns, name);
+    if (there && is_terminating(there->json())) error.message = "object is being deleted: " + error.message;
+    return error;
+  }
   Json json = (*stored)->json();
   if (hooks_ != nullptr) hooks_->wrote(kind, json, true);
   return json;
@@ -234,6 +235,7 @@ ApiResult<Json> Rest::replace(const Kind& kind, const std::string& ns, const std
   if (kind.namespaced && !space.empty() && space != ns)
     return ApiError::bad_request(
         "the namespace of the provided object does not match the namespace sent on the request");
+  if (!store_.get(kind.resource(), ns, name)) return ApiError::not_found(kind.resource(), name);
   if (kind.custom && meta_text(body, "resourceVersion").empty())
     return ApiError::invalid(kind.group_kind(), name,
                              {FieldError{"FieldValueInvalid", "metadata.resourceVersion",
@@ -254,9 +256,6 @@ ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std:
     Json object = std::move(*changed);
     if (!object.is_object()) return ApiError::bad_request("the object must be a JSON object");
     if (!object.contains("metadata") || !object["metadata"].is_object()) object["metadata"] = Json::object();
-    const std::string wanted = meta_text(object, "resourceVersion");
-    if (!wanted.empty() && wanted != std::to_string(stored->version))
-      return ApiError::conflict(kind.resource(), name, kModified);
     const std::string uid = meta_text(object, "uid");
     if (!uid.empty() && uid != stored->uid)
       return ApiError::conflict(
@@ -266,6 +265,9 @@ ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std:
                       "Precondition failed: UID in precondition: {}, UID in object meta: {}",
                       kind.group.empty() ? kind.plural : kind.group + "/" + kind.plural, ns, name, uid,
                       stored->uid));
+    const std::string wanted = meta_text(object, "resourceVersion");
+    if (!wanted.empty() && wanted != std::to_string(stored->version))
+      return ApiError::conflict(kind.resource(), name, kModified);
     bool lost_race = false;
     auto written = finish_update(kind, stored, old, std::move(object), options, lost_race);
     if (!lost_race) return written;
