@@ -7,6 +7,7 @@
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"
 #include "local/api/metadata.h"
+#include "local/api/pod_checks.h"
 
 namespace muster::local {
 namespace {
@@ -227,6 +228,7 @@ void check_container(const Json& container, const std::string& path, std::set<st
     if (!text_of(env[i], "value").empty() && !object_of(env[i], "valueFrom").empty())
       errors.push_back(
           FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
+    check_variable_field(env[i], at, errors);
   }
   const Json& ports = array_of(container, "ports");
   for (std::size_t i = 0; i < ports.size(); ++i) {
@@ -276,6 +278,7 @@ void check_pod_spec(const Json& spec, const std::string& root, const std::vector
   }
   check_mounts(spec, "containers", root, errors);
   check_mounts(spec, "initContainers", root, errors);
+  check_pod_paths(spec, root, errors);
   const std::string restart = text_of(spec, "restartPolicy");
   if (std::find(policies.begin(), policies.end(), restart) == policies.end())
     errors.push_back(FieldError::not_supported(root + ".restartPolicy", restart, policies));
@@ -293,13 +296,14 @@ void check_pod_update(const Json& pod, const Json& old, FieldErrors& errors) {
       spec.erase(name);
     return spec;
   };
-  if (fixed(pod) != fixed(old))
+  if (const Json now = fixed(pod), before = fixed(old); now != before)
     errors.push_back(FieldError::forbidden(
         "spec",
-        "pod updates may not change fields other than "
-        "`spec.containers[*].image`,`spec.initContainers[*].image`,"
-        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"));
+        std::string("pod updates may not change fields other than ") +
+            "`spec.containers[*].image`,`spec.initContainers[*].image`,"
+            "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+            "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" +
+            changed_fields(before, now)));
 }
 
 void check_workload(const Kind& kind, const Json& object, FieldErrors& errors) {
