@@ -27,7 +27,7 @@ constexpr Row kRows[] = {
     {"v1", "Node", "nodes", "no", "", "cs"},
     {"v1", "PersistentVolumeClaim", "persistentvolumeclaims", "pvc", "", "s"},
     {"v1", "PersistentVolume", "persistentvolumes", "pv", "", "cs"},
-    {"v1", "Pod", "pods", "po", "all", "s"},
+    {"v1", "Pod", "pods", "po", "all", "sg"},
     {"v1", "PodTemplate", "podtemplates", "", "", ""},
     {"v1", "ReplicationController", "replicationcontrollers", "rc", "all", "sgS"},
     {"v1", "ResourceQuota", "resourcequotas", "quota", "", "s"},

@@ -43,4 +43,9 @@ template <typename... Names>
   return text(member(object, "metadata", "uid"));
 }
 
+// JSON holds UTF-8 only, and what a program wrote may be anything.
+[[nodiscard]] inline std::string readable(const std::string& bytes) {
+  return Json::parse(Json(bytes).dump(-1, ' ', false, Json::error_handler_t::replace)).get<std::string>();
+}
+
 }  // namespace muster::local
