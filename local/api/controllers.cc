@@ -8,7 +8,7 @@ namespace muster::local {
 namespace {
 
 constexpr const char* kCrds = "customresourcedefinitions.apiextensions.k8s.io";
-constexpr auto kEventSweep = std::chrono::seconds(30);
+constexpr auto kIdle = std::chrono::hours(1);  // with nothing to do and no event to expire
 
 }  // namespace
 
@@ -24,7 +24,10 @@ Controllers::~Controllers() { stop(); }
 
 void Controllers::start() {
   store_.listen([this](std::string_view resource, const Change& change) {
-    if (resource == "events") return;  // own nothing and are owned by nothing
+    if (resource == "events") {  // own nothing and are owned by nothing
+      note_event(change);
+      return;
+    }
     Note note;
     note.resource = std::string(resource);
     note.ns = change.object->ns;
@@ -88,16 +91,23 @@ void Controllers::removed(const Kind& kind, const Json& object) {
   if (kind.resource() == kCrds) kinds_.set_custom(meta_text(object, "name"), {});
 }
 
+void Controllers::note_event(const Change& change) {
+  if (change.type == ChangeType::kDeleted) return;
+  const std::lock_guard lock(mutex_);
+  event_writes_.push_back(
+      {std::chrono::steady_clock::now(), change.object->ns, change.object->name, change.object->version});
+  if (event_writes_.size() == 1) changed_.notify_one();
+}
+
 void Controllers::loop() {
-  Instant next_sweep = std::chrono::steady_clock::now() + kEventSweep;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    if (notes_.empty() && changed_.wait_until(lock, next_sweep) == std::cv_status::timeout) {
-      next_sweep = std::chrono::steady_clock::now() + kEventSweep;
-      lock.unlock();
-      expire_events();
-      lock.lock();
-      continue;
+    expire_events(lock);
+    if (stopping_) return;
+    if (notes_.empty()) {
+      const Instant now = std::chrono::steady_clock::now();
+      changed_.wait_until(lock,
+                          event_writes_.empty() ? now + kIdle : event_writes_.front().at + event_lifetime_);
     }
     if (stopping_ || notes_.empty()) continue;
     const Note note = std::move(notes_.front());
@@ -144,16 +154,14 @@ void Controllers::handle(const Note& note) {
   if (note.resource == "pods" || note.resource == "services") update_endpoints(note.ns);
 }
 
-void Controllers::expire_events() {
-  const WallTime now = std::chrono::system_clock::now();
-  for (const ObjectPtr& event : store_.list("events").objects) {
-    const Json json = event->json();
-    std::string last = text_of(json, "lastTimestamp");
-    if (last.empty()) last = text_of(json, "eventTime");
-    if (last.empty()) last = meta_text(json, "creationTimestamp");
-    const auto time = parse_time(last);
-    if (time && now - *time > event_lifetime_)
-      (void)store_.remove("events", event->ns, event->name, event->version);
+void Controllers::expire_events(std::unique_lock<std::mutex>& lock) {
+  const Instant now = std::chrono::steady_clock::now();
+  while (!stopping_ && !event_writes_.empty() && now - event_writes_.front().at >= event_lifetime_) {
+    const EventWrite oldest = std::move(event_writes_.front());
+    event_writes_.pop_front();
+    lock.unlock();
+    (void)store_.remove("events", oldest.ns, oldest.name, oldest.version);  // unless it was written since
+    lock.lock();
   }
 }
 
