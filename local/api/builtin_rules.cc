@@ -1,7 +1,7 @@
 // local/api/builtin_rules.cc: defaults and normal forms of built-in kinds
 #include <fmt/format.h>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"
 #include "local/api/metadata.h"

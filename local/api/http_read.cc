@@ -3,7 +3,7 @@
 
 #include <charconv>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/http_call.h"
 #include "local/api/watch_stream.h"
 
