@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"
 #include "local/api/metadata.h"

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/metadata.h"
 #include "local/api/yaml.h"
 

@@ -1,15 +1,11 @@
-// worker/shell/ending.cc: exit codes of common/platform/pod.h
-#include "worker/shell/ending.h"
+// proto/agent/ending.cc: the one table from errors to exit codes
+#include "proto/agent/ending.h"
 
 #include "common/platform/pod.h"
 
-namespace muster::worker {
+namespace muster {
 
-Ending ending_of(Stage stage, const Error& error) {
-  if (stage == Stage::kStorage) return {kExitStorage, error.message};
-  // At a resumption only a checkpoint of another training is the spec's fault.
-  if (stage == Stage::kResume && error.code != Code::kFailedPrecondition)
-    return {kExitStorage, error.message};
+Ending ending_of(const Error& error) {
   switch (error.code) {
     case Code::kInvalidArgument:
     case Code::kNotFound:
@@ -22,4 +18,8 @@ Ending ending_of(Stage stage, const Error& error) {
   }
 }
 
-}  // namespace muster::worker
+Ending storage_ending_of(const Error& error) {
+  return {error.code == Code::kFailedPrecondition ? kExitInvalid : kExitStorage, error.message};
+}
+
+}  // namespace muster

@@ -1,20 +1,20 @@
-#pragma once  // worker/shell/ending.h: how a worker ends: its exit code and its last words
+#pragma once  // proto/agent/ending.h: how a Muster container ends: its exit code and its last words
 #include <string>
 
 #include "common/base/result.h"
 
-namespace muster::worker {
-
-inline constexpr int kExitStopped = 143;  // 128 + SIGTERM: it was asked to
-
-enum class Stage { kStart, kAssignment, kConnect, kData, kResume, kTrain, kStorage };
+namespace muster {
 
 struct Ending {
-  int exit_code = 0;
-  std::string message;  // empty on success
+  int exit_code = 0;    // of common/platform/pod.h
+  std::string message;  // of a failure: the pod's last words; else what the log says, may be empty
 };
 
-// A failure of a stage; the operator does not restart jobs whose spec, data or storage is at fault.
-[[nodiscard]] Ending ending_of(Stage stage, const Error& error);
+// Of a failure while the program reads its assignment and its data, or works: kExitInvalid when the spec or
+// the data is at fault, since a restart would meet the same; else kExitRetry.
+[[nodiscard]] Ending ending_of(const Error& error);
+// Of a failure to read or write a model or checkpoint: kExitStorage, or kExitInvalid when the files belong to
+// another training (kFailedPrecondition).
+[[nodiscard]] Ending storage_ending_of(const Error& error);
 
-}  // namespace muster::worker
+}  // namespace muster
