@@ -117,7 +117,7 @@ TEST_F(KubeConfig, InClusterReadsTheServiceAccountAndBracketsIpv6) {
 TEST_F(KubeConfig, BadFilesAreNamedWithTheFact) {
   expect_error(load_cluster_config({.path = "/nowhere/k"}), Code::kNotFound, "/nowhere/k: No such file");
   expect_error(load_cluster_config({.path = folder_.string()}), Code::kInvalidArgument, "is a folder");
-  expect_error(load_cluster_config({.path = write("y", "a: [")}), Code::kInvalidArgument, "is not YAML");
+  expect_error(load_cluster_config({.path = write("y", "a: [")}), Code::kInvalidArgument, ":1:1: not YAML");
   expect_error(load_cluster_config({.path = write("y", "text")}), Code::kInvalidArgument,
                "not a YAML object");
   expect_error(load_cluster_config({.path = write("y", "")}), Code::kInvalidArgument, "not a YAML object");
