@@ -301,7 +301,10 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       object.erase("status");
   }
   if (!kind.custom) prepare_builtin_update(kind, old, object, options.subresource);
-  if ((kind.custom || kind.has_generation) && options.subresource != "status" &&
+  // That a pod gets its node is no change that its generation counts.
+  const bool bound =
+      text_of(object_of(old, "spec"), "nodeName") != text_of(object_of(object, "spec"), "nodeName");
+  if ((kind.custom || (kind.has_generation && !bound)) && options.subresource != "status" &&
       (spec_differs(old, object) ||
        (kind.custom && !kind.has_status && old.value("status", Json()) != object.value("status", Json()))))
     object["metadata"]["generation"] = object_of(old, "metadata").value("generation", 0) + 1;
