@@ -24,7 +24,9 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kNodeName = "muster-local";
-constexpr const char* kHostIp = "127.0.0.1";
+constexpr const char* kHostIp = "127.0.0.1";  // of the API server
+// Of the node: as in a cluster it is not the address by which every pod means itself.
+constexpr const char* kNodeIp = "127.0.0.2";
 constexpr std::chrono::milliseconds kOperatorGrace{1'000};
 constexpr std::chrono::milliseconds kPodGrace{2'000};
 constexpr std::size_t kLinesKept = 200;  // of the operator's log, after stop()
@@ -85,7 +87,7 @@ struct ControlPlane::Impl {
 
   Status start_node() {
     const Machine machine = this_machine(folder_path);
-    const Json object = node_object(machine, kNodeName, kHostIp);
+    const Json object = node_object(machine, kNodeName, kNodeIp);
     LocalClient& client = api->client();
     if (const auto created = client.create("nodes", "", object);
         !created && created.error().code != Code::kAlreadyExists) {
@@ -98,12 +100,13 @@ struct ControlPlane::Impl {
     adapter = std::make_unique<NodeAdapter>(client, kNodeName);
     MUSTER_ASSIGN(node, Node::start(*adapter, *logs,
                                     {.name = kNodeName,
-                                     .host_ip = kHostIp,
+                                     .host_ip = kNodeIp,
                                      .binaries = options.binaries,
                                      .run_folder = folder_path,
                                      .volumes_folder = volumes,
                                      .cpu_milli = machine.cpus * 1000,
-                                     .memory_milli = machine.memory_bytes * 1000}));
+                                     .memory_milli = machine.memory_bytes * 1000,
+                                     .gpus = machine.gpus}));
     scheduler = std::make_unique<Scheduler>(client, kNodeName);
     return {};
   }

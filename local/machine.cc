@@ -10,8 +10,10 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdlib>
 #include <fstream>
 #include <limits>
+#include <sstream>
 #include <string_view>
 #include <system_error>
 
@@ -67,6 +69,22 @@ Json conditions() {
        condition("Ready", "True", "KubeletReady", "kubelet is posting ready status")});
 }
 
+// Those that are there, or those of them that this process is to keep to.
+std::vector<std::string> gpus() {
+  std::vector<std::string> out;
+  std::error_code error;
+  for (int i = 0; i < kGpusMax && std::filesystem::exists(fmt::format("/dev/nvidia{}", i), error); ++i)
+    out.push_back(std::to_string(i));
+  const char* chosen = std::getenv("CUDA_VISIBLE_DEVICES");
+  if (out.empty() || chosen == nullptr) return out;
+  out.clear();
+  std::istringstream names(chosen);
+  for (std::string name; std::getline(names, name, ',');) {
+    if (!name.empty() && name != "-1") out.push_back(name);
+  }
+  return out;
+}
+
 }  // namespace
 
 Machine this_machine(const std::filesystem::path& folder) {
@@ -80,9 +98,7 @@ Machine this_machine(const std::filesystem::path& folder) {
   if (statvfs(folder.c_str(), &storage) == 0) {
     out.storage_bytes = static_cast<std::int64_t>(storage.f_blocks * storage.f_frsize);
   }
-  std::error_code error;
-  for (int i = 0; i < kGpusMax && std::filesystem::exists(fmt::format("/dev/nvidia{}", i), error); ++i)
-    ++out.gpus;
+  out.gpus = gpus();
   return out;
 }
 
@@ -95,7 +111,7 @@ Json node_object(const Machine& machine, const std::string& name, const std::str
                 {"ephemeral-storage", fmt::format("{}Ki", machine.storage_bytes / 1024)},
                 {"hugepages-2Mi", "0"},
                 {"pods", std::to_string(kPodsMax)}};
-  if (machine.gpus > 0) capacity["nvidia.com/gpu"] = std::to_string(machine.gpus);
+  if (!machine.gpus.empty()) capacity["nvidia.com/gpu"] = std::to_string(machine.gpus.size());
   return {{"apiVersion", "v1"},
           {"kind", "Node"},
           {"metadata",

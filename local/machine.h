@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include "common/json/fields.h"
 
@@ -11,7 +12,7 @@ struct Machine {
   std::int64_t cpus = 1;  // those this process may use
   std::int64_t memory_bytes = 0;
   std::int64_t storage_bytes = 0;  // of the file system of `folder`
-  std::int64_t gpus = 0;           // /dev/nvidia0, ...
+  std::vector<std::string> gpus;   // "0" is /dev/nvidia0; as CUDA_VISIBLE_DEVICES names them, if that is set
 };
 
 [[nodiscard]] Machine this_machine(const std::filesystem::path& folder);

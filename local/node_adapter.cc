@@ -8,17 +8,26 @@
 namespace muster::local {
 
 NodeAdapter::NodeAdapter(LocalClient& client, std::string node)
-    : client_(client), node_(std::move(node)), pods_(client.subscribe("pods")) {}
+    : client_(client),
+      node_(std::move(node)),
+      pods_(client.subscribe("pods")),
+      services_(client.subscribe("services")) {}
 
-std::vector<PodChange> NodeAdapter::changes(std::chrono::milliseconds wait) {
-  std::vector<PodChange> out;
-  for (const Change& change : pods_->next(wait)) {
-    Json pod = change.object->json();
-    pod["apiVersion"] = "v1";
-    pod["kind"] = "Pod";
-    out.push_back({.deleted = change.type == ChangeType::kDeleted, .pod = std::move(pod)});
+std::vector<ObjectChange> NodeAdapter::changes(std::string_view resource, std::chrono::milliseconds wait) {
+  const bool pods = resource == "pods";
+  std::vector<ObjectChange> out;
+  for (const Change& change : (pods ? pods_ : services_)->next(wait)) {
+    Json object = change.object->json();
+    object["apiVersion"] = "v1";
+    object["kind"] = pods ? "Pod" : "Service";
+    out.push_back({.deleted = change.type == ChangeType::kDeleted, .object = std::move(object)});
   }
   return out;
+}
+
+void NodeAdapter::close() {
+  pods_->close();
+  services_->close();
 }
 
 Result<Json> NodeAdapter::get(std::string_view resource, std::string_view ns, std::string_view name) {

@@ -11,19 +11,20 @@ class NodeAdapter : public NodeApi {
  public:
   NodeAdapter(LocalClient& client, std::string node);
 
-  std::vector<PodChange> changes(std::chrono::milliseconds wait) override;
+  std::vector<ObjectChange> changes(std::string_view resource, std::chrono::milliseconds wait) override;
   Result<Json> get(std::string_view resource, std::string_view ns, std::string_view name) override;
   std::vector<Json> services(std::string_view ns) override;
   Status write_status(std::string_view resource, const Json& object, const Json& status) override;
   Status finish_deletion(const Json& pod) override;
   void record(const NodeEvent& event) override;
 
-  void close() { pods_->close(); }  // ends the wait of changes() for good
+  void close();  // ends the waits of changes() for good
 
  private:
   LocalClient& client_;
   const std::string node_;
   std::unique_ptr<LocalClient::Subscription> pods_;
+  std::unique_ptr<LocalClient::Subscription> services_;
 };
 
 }  // namespace muster::local

@@ -6,6 +6,7 @@
 
 #include "local/api/builtin_checks.h"
 #include "local/api/metadata.h"
+#include "local/api/pod_checks.h"
 
 namespace muster::local {
 namespace {
@@ -33,6 +34,7 @@ void check_env(const Json& container, const std::string& path, FieldErrors& erro
                               "characters other than '='"));
     const Json& from = object_of(env[i], "valueFrom");
     if (!env[i].is_object() || !env[i].contains("valueFrom")) continue;
+    check_variable_field(env[i], at, errors);
     if (!text_of(env[i], "value").empty())
       errors.push_back(
           FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
@@ -200,6 +202,7 @@ void validate_pod_spec(const Json& spec, const std::string& root, FieldErrors& e
   if (const Json grace = spec.value("terminationGracePeriodSeconds", Json(0)); grace.is_number() && grace < 0)
     errors.push_back(FieldError::invalid(root + ".terminationGracePeriodSeconds", grace,
                                          "must be greater than or equal to 0"));
+  check_pod_paths(spec, root, errors);
 }
 
 // A pod's spec is fixed but for images, deadlines and tolerations.
@@ -214,13 +217,14 @@ void validate_pod_update(const Json& pod, const Json& old, FieldErrors& errors) 
       spec.erase(name);
     return spec;
   };
-  if (fixed(pod) != fixed(old))
+  if (const Json now = fixed(pod), before = fixed(old); now != before)
     errors.push_back(FieldError::forbidden(
         "spec",
-        "pod updates may not change fields other than "
-        "`spec.containers[*].image`,`spec.initContainers[*].image`,"
-        "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-        "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)"));
+        std::string("pod updates may not change fields other than ") +
+            "`spec.containers[*].image`,`spec.initContainers[*].image`,"
+            "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+            "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" +
+            changed_fields(before, now)));
 }
 
 }  // namespace muster::local

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/builtin_checks.h"
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"

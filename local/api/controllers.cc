@@ -10,7 +10,7 @@ namespace muster::local {
 namespace {
 
 constexpr const char* kCrds = "customresourcedefinitions.apiextensions.k8s.io";
-constexpr auto kEventSweep = std::chrono::seconds(30);
+constexpr auto kIdle = std::chrono::hours(1);  // with nothing to do and no event to expire
 
 }  // namespace
 
@@ -26,7 +26,10 @@ Controllers::~Controllers() { stop(); }
 
 void Controllers::start() {
   store_.listen([this](std::string_view resource, const Change& change) {
-    if (resource == "events") return;  // own nothing and are owned by nothing
+    if (resource == "events") {  // own nothing and are owned by nothing
+      note_event(change);
+      return;
+    }
     Note note;
     note.resource = std::string(resource);
     note.ns = change.object->ns;
@@ -90,21 +93,28 @@ void Controllers::removed(const Kind& kind, const Json& object) {
   if (kind.resource() == kCrds) kinds_.set_custom(meta_text(object, "name"), {});
 }
 
+void Controllers::note_event(const Change& change) {
+  if (change.type == ChangeType::kDeleted) return;
+  const std::lock_guard lock(mutex_);
+  event_writes_.push_back(
+      {std::chrono::steady_clock::now(), change.object->ns, change.object->name, change.object->version});
+  if (event_writes_.size() == 1) changed_.notify_one();
+}
+
 void Controllers::loop() {
-  Instant next_sweep = std::chrono::steady_clock::now() + kEventSweep;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    Instant next = next_sweep;
-    for (const auto& [name, at] : rechecks_) next = std::min(next, at);
-    if (notes_.empty() && changed_.wait_until(lock, next) == std::cv_status::timeout) {
-      lock.unlock();
-      recheck_namespaces();
-      if (const Instant now = std::chrono::steady_clock::now(); now >= next_sweep) {
-        next_sweep = now + kEventSweep;
-        expire_events();
+    expire_events(lock);
+    if (stopping_) return;
+    if (notes_.empty()) {
+      Instant next = std::chrono::steady_clock::now() + kIdle;
+      if (!event_writes_.empty()) next = std::min(next, event_writes_.front().at + event_lifetime_);
+      for (const auto& [name, at] : rechecks_) next = std::min(next, at);
+      if (changed_.wait_until(lock, next) == std::cv_status::timeout) {
+        lock.unlock();
+        recheck_namespaces();
+        lock.lock();
       }
-      lock.lock();
-      continue;
     }
     if (stopping_ || notes_.empty()) continue;
     const Note note = std::move(notes_.front());
@@ -164,16 +174,14 @@ void Controllers::recheck_namespaces() {
   }
 }
 
-void Controllers::expire_events() {
-  const WallTime now = std::chrono::system_clock::now();
-  for (const ObjectPtr& event : store_.list("events").objects) {
-    const Json json = event->json();
-    std::string last = text_of(json, "lastTimestamp");
-    if (last.empty()) last = text_of(json, "eventTime");
-    if (last.empty()) last = meta_text(json, "creationTimestamp");
-    const auto time = parse_time(last);
-    if (time && now - *time > event_lifetime_)
-      (void)store_.remove("events", event->ns, event->name, event->version);
+void Controllers::expire_events(std::unique_lock<std::mutex>& lock) {
+  const Instant now = std::chrono::steady_clock::now();
+  while (!stopping_ && !event_writes_.empty() && now - event_writes_.front().at >= event_lifetime_) {
+    const EventWrite oldest = std::move(event_writes_.front());
+    event_writes_.pop_front();
+    lock.unlock();
+    (void)store_.remove("events", oldest.ns, oldest.name, oldest.version);  // unless it was written since
+    lock.lock();
   }
 }
 

@@ -8,7 +8,7 @@
 #include <map>
 #include <sstream>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/formats.h"
 
 namespace muster::local {

@@ -77,11 +77,11 @@ std::string canonical_quantity(const std::string& text) {
   }
   for (int exponent = 18; exponent >= -9; exponent -= 3) {
     if (parsed->binary && exponent > 0) continue;
-    const long double unit = std::pow(10.0L, exponent);
-    if (std::abs(std::fmod(nano, unit * 1e9L)) > 1e-9L) continue;
+    const long double unit = std::pow(10.0L, exponent + 9);  // in nano, and so without a fraction
+    if (std::fmod(nano, unit) != 0) continue;
     for (const Suffix& known : kSuffixes)
       if (known.base == 10 && known.exponent == exponent)
-        return fmt::format("{}{}", static_cast<std::int64_t>(std::llround(nano / (unit * 1e9L))), known.text);
+        return fmt::format("{}{}", static_cast<std::int64_t>(std::llround(nano / unit)), known.text);
   }
   return text;
 }

@@ -52,9 +52,9 @@ ApiResult<Json> Rest::apply(const Kind& kind, const std::string& ns, const std::
   const WallTime now = std::chrono::system_clock::now();
   WriteOptions write = options;
   write.from_apply = true;
-  if (!store_.get(kind.resource(), ns, name) && !options.subresource.empty())
+  if (!store_.get(kind.storage(), ns, name) && !options.subresource.empty())
     return ApiError::not_found(kind.resource(), name);
-  if (!store_.get(kind.resource(), ns, name)) {
+  if (!store_.get(kind.storage(), ns, name)) {
     auto applied = apply_config(kind, Json::object(), body, options.manager, options.subresource, true);
     if (!applied) return applied.error();
     stamp_apply(applied->object, options.manager, options.subresource, now);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "local/api/conversion.h"
 #include "local/api/json_path.h"
 #include "local/api/kind_rules.h"
 #include "local/api/managed_fields.h"
@@ -88,10 +89,10 @@ FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old,
 }  // namespace
 
 ApiResult<Json> Rest::get(const Kind& kind, std::string_view ns, std::string_view name) const {
-  const ObjectPtr object = store_.get(kind.resource(), ns, name);
+  const ObjectPtr object = store_.get(kind.storage(), ns, name);
   if (!object) return ApiError::not_found(kind.resource(), name);
   Json json = object->json();
-  serve_as(kind, json);
+  to_served(kind, json);
   return json;
 }
 
@@ -172,19 +173,21 @@ ApiStatus Rest::validate(const Kind& kind, const Json& object, const Json* old,
 ApiResult<Json> Rest::store_new(const Kind& kind, Json object, const WriteOptions& options) {
   const std::string name = meta_text(object, "name");
   if (options.dry_run) {
-    if (store_.get(kind.resource(), meta_text(object, "namespace"), name))
+    if (store_.get(kind.storage(), meta_text(object, "namespace"), name))
       return ApiError::already_exists(kind.resource(), name);
     return object;
   }
   const std::string ns = meta_text(object, "namespace");
-  auto stored = store_.create(kind.resource(), std::move(object));
+  to_stored(kind, object);
+  auto stored = store_.create(kind.storage(), std::move(object));
   if (!stored) {
     ApiError error = ApiError::already_exists(kind.resource(), name);
-    const ObjectPtr there = store_.get(kind.resource(), ns, name);
+    const ObjectPtr there = store_.get(kind.storage(), ns, name);
     if (there && is_terminating(there->json())) error.message = "object is being deleted: " + error.message;
     return error;
   }
   Json json = (*stored)->json();
+  to_served(kind, json);
   if (hooks_ != nullptr) hooks_->wrote(kind, json, true);
   return json;
 }
@@ -213,7 +216,8 @@ ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
   if (!kind.custom) prepare_builtin_create(kind, body, options.trusted, now);
   if (auto valid = validate(kind, body, nullptr, options); !valid) return valid.error();
   if (!options.from_apply) record_update(kind, nullptr, body, options.manager, options.subresource, now);
-  serve_as(kind, body);
+  body["apiVersion"] = kind.api_version();
+  body["kind"] = kind.kind;
   auto stored = store_new(kind, body, options);
   for (int i = 0; i < 8 && !stored && generated && stored.error().reason == "AlreadyExists"; ++i) {
     body["metadata"]["name"] = meta_text(body, "generateName").substr(0, 58) + random_suffix();
@@ -235,7 +239,7 @@ ApiResult<Json> Rest::replace(const Kind& kind, const std::string& ns, const std
   if (kind.namespaced && !space.empty() && space != ns)
     return ApiError::bad_request(
         "the namespace of the provided object does not match the namespace sent on the request");
-  if (!store_.get(kind.resource(), ns, name)) return ApiError::not_found(kind.resource(), name);
+  if (!store_.get(kind.storage(), ns, name)) return ApiError::not_found(kind.resource(), name);
   if (kind.custom && meta_text(body, "resourceVersion").empty())
     return ApiError::invalid(kind.group_kind(), name,
                              {FieldError{"FieldValueInvalid", "metadata.resourceVersion",
@@ -247,10 +251,10 @@ ApiResult<Json> Rest::replace(const Kind& kind, const std::string& ns, const std
 ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std::string& name,
                              const Change& change, const WriteOptions& options) {
   for (int race = 0; race < kRacesMax; ++race) {
-    const ObjectPtr stored = store_.get(kind.resource(), ns, name);
+    const ObjectPtr stored = store_.get(kind.storage(), ns, name);
     if (!stored) return ApiError::not_found(kind.resource(), name);
     Json old = stored->json();
-    serve_as(kind, old);
+    to_served(kind, old);
     auto changed = change(old);
     if (!changed) return changed.error();
     Json object = std::move(*changed);
@@ -301,7 +305,8 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       (spec_differs(old, object) ||
        (kind.custom && !kind.has_status && old.value("status", Json()) != object.value("status", Json()))))
     object["metadata"]["generation"] = object_of(old, "metadata").value("generation", 0) + 1;
-  serve_as(kind, object);
+  object["apiVersion"] = kind.api_version();
+  object["kind"] = kind.kind;
   if (auto valid = validate(kind, object, &old, options); !valid) return valid.error();
   if (!options.from_apply) record_update(kind, &old, object, options.manager, options.subresource, now);
   object["metadata"]["resourceVersion"] = std::to_string(stored->version);
@@ -311,19 +316,23 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       is_terminating(object) && finalizers_of(object).empty() &&
       object_of(object, "metadata").value("deletionGracePeriodSeconds", 0) == 0 &&
       (kind.resource() != "namespaces" || array_of(object_of(object, "spec"), "finalizers").empty());
-  auto written = store_.replace(kind.resource(), std::move(object), stored->version);
+  if (ends) {  // the change that lets an object go is its deletion: nobody sees it as a modification
+    if (!store_.remove(kind.storage(), stored->ns, stored->name, stored->version)) {
+      lost_race = true;
+      return ApiError::conflict(kind.resource(), stored->name, kModified);
+    }
+    if (hooks_ != nullptr) hooks_->removed(kind, object);
+    return object;
+  }
+  to_stored(kind, object);
+  auto written = store_.replace(kind.storage(), std::move(object), stored->version);
   if (!written) {
     lost_race = true;
     return ApiError::conflict(kind.resource(), stored->name, kModified);
   }
   Json json = (*written)->json();
-  serve_as(kind, json);
-  if (ends) {
-    auto removed = store_.remove(kind.resource(), stored->ns, stored->name, (*written)->version);
-    if (removed && hooks_ != nullptr) hooks_->removed(kind, json);
-  } else if (hooks_ != nullptr) {
-    hooks_->wrote(kind, json, false);
-  }
+  to_served(kind, json);
+  if (hooks_ != nullptr) hooks_->wrote(kind, json, false);
   return json;
 }
 

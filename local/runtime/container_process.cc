@@ -42,7 +42,12 @@ struct Fd {
 
 // posix_spawn rather than fork: the caller may be large and have many threads.
 int spawn(const ContainerProcess::Spec& spec, int control, int output, pid_t& pid) {
-  std::vector<std::string> arguments{"muster-init", std::to_string(kControlInChild), spec.directory.string()};
+  std::vector<std::string> arguments{"muster-init", std::to_string(kControlInChild), spec.directory.string(),
+                                     spec.hostname, std::to_string(spec.binds.size())};
+  for (const Bind& bind : spec.binds) {
+    arguments.push_back(bind.from.string());
+    arguments.push_back(bind.at.string());
+  }
   arguments.insert(arguments.end(), spec.command.begin(), spec.command.end());
   std::vector<std::string> environment = spec.environment;
 
@@ -106,6 +111,36 @@ Result<std::unique_ptr<ContainerProcess>> ContainerProcess::start(Reactor& react
   }
   return std::unique_ptr<ContainerProcess>(
       new ContainerProcess(reactor, pid, control.release(), output.release(), std::move(handlers)));
+}
+
+Status ContainerProcess::try_binds(Spec spec) {
+  spec.command.clear();
+  std::array<int, 2> sockets{};
+  if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0)
+    return unavailable(fmt::format("no socket for a container: {}; raise `ulimit -n`", std::strerror(errno)));
+  const Fd control{sockets[0]};
+  Fd child{sockets[1]};
+  pid_t pid = 0;
+  if (const int error = spawn(spec, child.value, STDERR_FILENO, pid); error != 0)
+    return unavailable(fmt::format("{} cannot be started: {}", spec.init.string(), std::strerror(error)));
+  close(child.release());
+  InitReport report{.kind = InitReport::kStartFailed, .value = ETIMEDOUT, .detail = kStepNamespace};
+  pollfd waiting{.fd = control.value, .events = POLLIN, .revents = 0};
+  if (poll(&waiting, 1, kReapMs) == 1 && recv(control.value, &report, sizeof report, 0) <= 0)
+    report.value = ECHILD;
+  ::kill(pid, SIGKILL);  // it has nothing more to do
+  reap(pid);
+  if (report.kind == InitReport::kStarted) return {};
+  if (report.detail == kStepBind) {
+    return failed_precondition(
+        fmt::format("a container cannot have {} of its own: {}; allow mounts in user "
+                    "namespaces (AppArmor may forbid them), or run as root",
+                    spec.binds.front().at.string(), std::strerror(report.value)));
+  }
+  return failed_precondition(
+      fmt::format("a container cannot have a mount namespace of its own: {}; allow user namespaces "
+                  "(user.max_user_namespaces, kernel.unprivileged_userns_clone), or run as root",
+                  std::strerror(report.value)));
 }
 
 ContainerProcess::ContainerProcess(Reactor& reactor, pid_t init, int control, int output, Handlers handlers)

@@ -15,14 +15,22 @@
 
 namespace muster::local {
 
+// A file of this machine that a container sees, read-only, where another one is.
+struct Bind {
+  std::filesystem::path from;
+  std::filesystem::path at;  // exists
+};
+
 // Lives on the reactor's thread. Destroying it kills what is left of the container.
 class ContainerProcess {
  public:
   struct Spec {
     std::filesystem::path init;  // muster-init
-    std::vector<std::string> command;
-    std::vector<std::string> environment;  // "NAME=value"
+    std::vector<std::string> command = {};
+    std::vector<std::string> environment = {};  // "NAME=value"
     std::filesystem::path directory;
+    std::string hostname = {};  // set: mount and UTS namespaces of its own, with `binds` in them
+    std::vector<Bind> binds = {};
   };
   struct Ended {
     bool started = false;
@@ -40,6 +48,9 @@ class ContainerProcess {
   // kUnavailable: muster-init cannot be started (names it).
   [[nodiscard]] static Result<std::unique_ptr<ContainerProcess>> start(Reactor& reactor, const Spec& spec,
                                                                        Handlers handlers);
+  // Whether this machine lets a container have the namespaces and binds of `spec`; starts no command and
+  // blocks for a few milliseconds. The error says what is missing and what would help.
+  [[nodiscard]] static Status try_binds(Spec spec);
   ~ContainerProcess();
   ContainerProcess(const ContainerProcess&) = delete;
   ContainerProcess& operator=(const ContainerProcess&) = delete;

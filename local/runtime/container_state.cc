@@ -72,6 +72,10 @@ Json mount_statuses(const Json& spec) {
 
 }  // namespace
 
+bool has_post_start(const Json& container_spec) {
+  return member(container_spec, "lifecycle", "postStart").is_object();
+}
+
 std::string go_duration(std::chrono::seconds span) {
   const auto seconds = span.count();
   if (seconds < 60) return fmt::format("{}s", seconds);

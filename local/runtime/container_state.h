@@ -43,6 +43,9 @@ struct ContainerState {
   [[nodiscard]] bool init() const { return role != ContainerRole::kMain; }
 };
 
+// A container with this hook counts as started only when the hook is over.
+[[nodiscard]] bool has_post_start(const Json& container_spec);
+
 // The element of status.containerStatuses.
 [[nodiscard]] Json container_status(const ContainerState& container);
 

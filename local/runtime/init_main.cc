@@ -5,9 +5,12 @@
 // when the command ends, or the node does (its socket closes, even by kill -9), everything left is killed.
 #include <fcntl.h>
 #include <poll.h>
+#include <sched.h>
+#include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/statvfs.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -38,6 +41,56 @@ struct StartError {
   int code = 0;
   int step = 0;
 };
+
+bool write_text(const char* path, const char* text) {
+  const int file = open(path, O_WRONLY | O_CLOEXEC);
+  if (file < 0) return false;
+  const auto size = static_cast<ssize_t>(std::strlen(text));
+  const bool whole = write(file, text, static_cast<std::size_t>(size)) == size;
+  close(file);
+  return whole;
+}
+
+// Only root may have other namespaces as such; anybody else gets them inside a user namespace, in which the
+// own user and group are the only ones there are.
+bool leave_namespaces() {
+  constexpr int kFlags = CLONE_NEWNS | CLONE_NEWUTS;
+  if (unshare(kFlags) == 0) return true;
+  char users[64];
+  char groups[64];
+  std::snprintf(users, sizeof users, "%u %u 1", geteuid(), geteuid());
+  std::snprintf(groups, sizeof groups, "%u %u 1", getegid(), getegid());
+  return unshare(CLONE_NEWUSER | kFlags) == 0 && write_text("/proc/self/setgroups", "deny") &&
+         write_text("/proc/self/uid_map", users) && write_text("/proc/self/gid_map", groups);
+}
+
+// Read-only, with whatever else holds for the mount that `from` lies on: a user namespace may not drop that.
+bool bind_file(const char* from, const char* at) {
+  if (mount(from, at, nullptr, MS_BIND, nullptr) != 0) return false;
+  struct statvfs info {};
+  if (statvfs(at, &info) != 0) return false;
+  unsigned long flags = MS_REMOUNT | MS_BIND | MS_RDONLY;
+  if ((info.f_flag & ST_NOSUID) != 0) flags |= MS_NOSUID;
+  if ((info.f_flag & ST_NODEV) != 0) flags |= MS_NODEV;
+  if ((info.f_flag & ST_NOEXEC) != 0) flags |= MS_NOEXEC;
+  if ((info.f_flag & ST_NOATIME) != 0) flags |= MS_NOATIME;
+  if ((info.f_flag & ST_NODIRATIME) != 0) flags |= MS_NODIRATIME;
+  if ((info.f_flag & ST_RELATIME) != 0) flags |= MS_RELATIME;
+  return mount(nullptr, at, nullptr, flags, nullptr) == 0;
+}
+
+// `binds`: pairs of paths. Nothing of this is seen outside: mounts of the machine still come in, none goes
+// out.
+StartError enter_namespaces(const char* hostname, char** binds, int pairs) {
+  if (!leave_namespaces() || mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0 ||
+      sethostname(hostname, std::strlen(hostname)) != 0) {
+    return {.code = errno, .step = muster::local::kStepNamespace};
+  }
+  for (int i = 0; i < pairs; ++i) {
+    if (!bind_file(binds[2 * i], binds[2 * i + 1])) return {.code = errno, .step = muster::local::kStepBind};
+  }
+  return {};
+}
 
 [[noreturn]] void become_command(const char* directory, char** command, int error_pipe) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // should muster-init itself be killed
@@ -156,7 +209,8 @@ void serve(int control, int signals, pid_t main_pid) {
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc <= muster::local::kInitFixedArguments) {
+  const int binds = argc < muster::local::kInitFixedArguments ? -1 : std::atoi(argv[4]);
+  if (binds < 0 || argc < muster::local::kInitFixedArguments + 2 * binds) {
     std::fputs("muster-init is started by muster for the containers of its pods, not by hand\n", stderr);
     return kUsageError;
   }
@@ -170,7 +224,19 @@ int main(int argc, char** argv) {
   sigaddset(&children, SIGCHLD);
   sigprocmask(SIG_BLOCK, &children, nullptr);
   const int signals = signalfd(-1, &children, SFD_CLOEXEC | SFD_NONBLOCK);
-  const pid_t main_pid = start(control, argv[2], argv + muster::local::kInitFixedArguments);
+  if (*argv[3] != '\0') {
+    const StartError error = enter_namespaces(argv[3], argv + muster::local::kInitFixedArguments, binds);
+    if (error.step != 0) {
+      report(control, {InitReport::kStartFailed, error.code, error.step});
+      return 0;
+    }
+  }
+  char** command = argv + muster::local::kInitFixedArguments + 2 * binds;
+  if (*command == nullptr) {
+    report(control, {InitReport::kStarted, getpid(), 0});
+    return 0;
+  }
+  const pid_t main_pid = start(control, argv[2], command);
   if (main_pid > 0) serve(control, signals, main_pid);
   end_everything(main_pid);
   return 0;

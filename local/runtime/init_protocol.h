@@ -12,9 +12,17 @@ struct InitReport {
   std::int32_t detail = 0;  // kStartFailed: a StartStep
 };
 
-enum StartStep : std::int32_t { kStepDirectory = 1, kStepExec = 2, kStepFork = 3 };
+enum StartStep : std::int32_t {
+  kStepDirectory = 1,
+  kStepExec = 2,
+  kStepFork = 3,
+  kStepNamespace = 4,  // a mount and UTS namespace of its own
+  kStepBind = 5,       // a file of the node over one of the machine, in there
+};
 
-// muster-init CONTROL_FD WORKING_DIRECTORY COMMAND [ARG...]; its environment is the container's.
-inline constexpr int kInitFixedArguments = 3;
+// muster-init CONTROL_FD WORKING_DIRECTORY HOSTNAME BINDS [FROM AT]... [COMMAND [ARG...]]; its environment is
+// the container's. BINDS counts the pairs. Without a HOSTNAME there are no namespaces; without a COMMAND it
+// reports kStarted or kStartFailed for the namespaces alone, and ends.
+inline constexpr int kInitFixedArguments = 5;
 
 }  // namespace muster::local

@@ -11,6 +11,8 @@
 namespace muster::local {
 namespace {
 
+namespace fs = std::filesystem;
+
 // May `c` be part of the path that ends, or of the word that begins, here?
 bool in_name(char c) {
   return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
@@ -42,9 +44,8 @@ Result<std::vector<Mount>> container_mounts(const Json& container,
           fmt::format("volumeMounts of container \"{}\": volume \"{}\" is not among spec.volumes",
                       text(member(container, "name")), name));
     }
-    std::string at = text(member(mount, "mountPath"));
+    std::string at = (fs::path("/") / text(member(mount, "mountPath"))).lexically_normal().string();
     while (at.size() > 1 && at.ends_with('/')) at.pop_back();
-    if (!at.starts_with('/')) at.insert(0, "/");
     const std::string sub = member(mount, "subPathExpr").is_string()
                                 ? expand_references(text(member(mount, "subPathExpr")), variables)
                                 : text(member(mount, "subPath"));
@@ -52,7 +53,7 @@ Result<std::vector<Mount>> container_mounts(const Json& container,
       return invalid_argument(
           fmt::format("subPath \"{}\" of volume \"{}\" must be relative and without \"..\"", sub, name));
     }
-    out.push_back({.at = at, .folder = sub.empty() ? volume->second : volume->second / sub});
+    out.push_back({.at = at, .folder = volume->second, .sub = sub});
   }
   std::ranges::stable_sort(out, [](const Mount& a, const Mount& b) { return a.at.size() > b.at.size(); });
   return out;

@@ -12,12 +12,14 @@
 namespace muster::local {
 
 struct Mount {
-  std::string at;                // in the manifest: "/data", no slash at its end
-  std::filesystem::path folder;  // here; may be a file (hostPath, subPath)
+  std::string at;                  // in the manifest: "/data", no slash at its end
+  std::filesystem::path folder;    // here; may be a file (hostPath, subPath)
+  std::filesystem::path sub = {};  // what of `folder`, still to be found by place_inside(); empty: all of it
 };
 
-// The mounts of a container, longest path first. `volumes`: where each volume of the pod lies; `variables`
-// expand subPathExpr. kInvalidArgument: a volume that the pod lacks, or a subPath that leaves its volume.
+// The mounts of a container, longest path first, each with its volume as the folder. `volumes`: where each
+// volume of the pod lies; `variables` expand subPathExpr. kInvalidArgument: a volume that the pod lacks, or a
+// subPath that leaves its volume.
 [[nodiscard]] Result<std::vector<Mount>> container_mounts(
     const Json& container, const std::map<std::string, std::filesystem::path>& volumes,
     const Variables& variables);

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <iterator>
 #include <random>
 #include <system_error>
 #include <utility>
@@ -29,53 +31,102 @@ Result<std::unique_ptr<Node>> Node::start(NodeApi& api, LogStore& logs, NodeOpti
   options.volumes_folder = std::filesystem::absolute(options.volumes_folder, error);
   options.binaries = std::filesystem::absolute(options.binaries, error);
   std::unique_ptr<Node> node(new Node(api, logs, std::move(options)));
+  node->names_.open(init);
   node->reactor_thread_ = std::thread([raw = node.get()] { raw->reactor_.run(); });
-  node->follower_ = std::thread([raw = node.get()] { raw->follow(); });
+  for (const char* resource : {"services", "pods"})
+    node->followers_.emplace_back([raw = node.get(), resource] { raw->follow(resource); });
   return node;
 }
 
 Node::Node(NodeApi& api, LogStore& logs, NodeOptions options)
-    : api_(api), logs_(logs), options_(std::move(options)), addresses_(std::random_device{}()) {}
+    : api_(api),
+      logs_(logs),
+      options_(std::move(options)),
+      addresses_(std::random_device{}()),
+      names_(options_.run_folder / "hosts"),
+      gpus_(options_.gpus) {}
 
 Node::~Node() { (void)stop(std::chrono::milliseconds(0), deadline_after(std::chrono::seconds(5))); }
 
-void Node::follow() {
+void Node::follow(std::string_view resource) {
+  std::vector<ObjectChange>& waiting = resource == "pods" ? pod_changes_ : service_changes_;
   while (!stopped_) {
-    std::vector<PodChange> changes = api_.changes(kChangesWait);
+    std::vector<ObjectChange> changes = api_.changes(resource, kChangesWait);
     if (changes.empty()) continue;
-    reactor_.post([this, batch = std::move(changes)] {
-      for (const PodChange& change : batch) take(change);
-    });
+    const std::lock_guard lock(changes_mutex_);
+    const bool posted = !waiting.empty();
+    std::ranges::move(changes, std::back_inserter(waiting));
+    if (!posted) reactor_.post([this] { take_changes(); });
   }
 }
 
-void Node::take(const PodChange& change) {
-  const std::string uid = uid_of(change.pod);
-  const auto found = pods_.find(uid);
-  if (change.deleted) {
-    if (found != pods_.end()) remove(uid);
-    return;
+// What piled up while the reactor was busy is taken together, so that names are written once for all of it,
+// and before a pod starts that may ask for its own.
+void Node::take_changes() {
+  std::vector<ObjectChange> pods;
+  std::vector<ObjectChange> services;
+  {
+    const std::lock_guard lock(changes_mutex_);
+    pods.swap(pod_changes_);
+    services.swap(service_changes_);
   }
-  if (found != pods_.end()) return found->second->update(change.pod);
-  const std::string phase = text(member(change.pod, "status", "phase"));
-  const bool ours = text(member(change.pod, "spec", "nodeName")) == options_.name;
+  for (const ObjectChange& change : services) take_service(change);
+  for (const ObjectChange& change : pods) name_pod(change);
+  names_.settle();
+  for (const ObjectChange& change : pods) take_pod(change);
+}
+
+void Node::take_service(const ObjectChange& change) {
+  if (change.deleted) {
+    names_.names().remove_service(change.object);
+  } else {
+    names_.names().put_service(change.object);
+  }
+}
+
+// Gives a new pod its address, and the hosts files its names.
+void Node::name_pod(const ObjectChange& change) {
+  const Json& pod = change.object;
+  const std::string uid = uid_of(pod);
+  if (change.deleted) return names_.names().remove_pod(uid);
+  const auto found = pods_.find(uid);
+  if (found != pods_.end()) return names_.names().put_pod(pod, found->second->ip());
+  const std::string phase = text(member(pod, "status", "phase"));
+  const bool ours = text(member(pod, "spec", "nodeName")) == options_.name;
   if (!ours || shutting_down_ || phase == "Succeeded" || phase == "Failed") return;
   Result<std::string> address = addresses_.take();
   if (!address) {
-    api_.record({.pod = change.pod,
+    api_.record({.pod = pod,
                  .field_path = "",
                  .type = "Warning",
                  .reason = "FailedCreatePodSandBox",
                  .message = address.error().message});
-    spdlog::error("no address for a pod pod={}/{} error={}", namespace_of(change.pod), name_of(change.pod),
+    spdlog::error("no address for a pod pod={}/{} error={}", namespace_of(pod), name_of(pod),
                   address.error().message);
     return;
   }
-  auto runner = std::make_unique<PodRunner>(reactor_, api_, logs_, options_, change.pod, *address);
-  PodRunner& added = *pods_.emplace(uid, std::move(runner)).first->second;
-  added.on_idle([this] { note_idle(); });
-  added.begin();
-  if (member(change.pod, "metadata", "deletionTimestamp").is_string()) added.update(change.pod);
+  // Its Service may be there already without having come by: a pod is to know its own name from the start.
+  const std::string ns = namespace_of(pod);
+  const std::string subdomain = text(member(pod, "spec", "subdomain"));
+  if (!subdomain.empty() && !names_.names().knows_service(ns, subdomain)) {
+    if (const Result<Json> service = api_.get("services", ns, subdomain))
+      names_.names().put_service(*service);
+  }
+  names_.names().put_pod(pod, *address);
+  auto runner = std::make_unique<PodRunner>(reactor_, api_, logs_, names_, gpus_, options_, pod, *address);
+  runner->on_idle([this] { note_idle(); });
+  pods_.emplace(uid, std::move(runner));
+}
+
+void Node::take_pod(const ObjectChange& change) {
+  const std::string uid = uid_of(change.object);
+  const auto found = pods_.find(uid);
+  if (found == pods_.end()) return;
+  if (change.deleted) return remove(uid);
+  PodRunner& runner = *found->second;
+  if (runner.begun()) return runner.update(change.object);
+  runner.begin();
+  if (member(change.object, "metadata", "deletionTimestamp").is_string()) runner.update(change.object);
 }
 
 void Node::remove(const std::string& uid) {
@@ -116,7 +167,7 @@ Status Node::stop(std::chrono::milliseconds grace, Deadline deadline) {
     reactor_.stop();
   });
   reactor_thread_.join();
-  follower_.join();
+  for (std::thread& follower : followers_) follower.join();
   if (!ended) {
     return deadline_exceeded(
         fmt::format("pods {} did not end in time; look for their processes with `ps`", left));

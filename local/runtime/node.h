@@ -5,19 +5,23 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "local/runtime/addresses.h"
+#include "local/runtime/gpus.h"
 #include "local/runtime/log_store.h"
 #include "local/runtime/node_api.h"
+#include "local/runtime/pod_names.h"
 #include "local/runtime/pod_runner.h"
 #include "local/runtime/reactor.h"
 
 namespace muster::local {
 
-// One thread for all pods (the reactor), one that waits for changes of the API. `api` and `logs` outlive it.
+// One thread for all pods (the reactor), two that wait for changes of the API. `api` and `logs` outlive it.
 class Node {
  public:
   // kNotFound: muster-init is missing (names it and the remedy).
@@ -32,8 +36,11 @@ class Node {
 
  private:
   Node(NodeApi& api, LogStore& logs, NodeOptions options);
-  void follow();
-  void take(const PodChange& change);
+  void follow(std::string_view resource);
+  void take_changes();
+  void take_service(const ObjectChange& change);
+  void name_pod(const ObjectChange& change);
+  void take_pod(const ObjectChange& change);
   void remove(const std::string& uid);
   void note_idle();
 
@@ -41,15 +48,21 @@ class Node {
   LogStore& logs_;
   const NodeOptions options_;
   Reactor reactor_;
+  // Of the reactor's thread:
   AddressPool addresses_;
-  std::map<std::string, std::unique_ptr<PodRunner>> pods_;  // by uid; of the reactor's thread
-  bool shutting_down_ = false;                              // likewise
+  PodNames names_;
+  GpuPool gpus_;
+  std::map<std::string, std::unique_ptr<PodRunner>> pods_;  // by uid
+  bool shutting_down_ = false;
+  std::mutex changes_mutex_;  // guards the two that follow
+  std::vector<ObjectChange> pod_changes_;
+  std::vector<ObjectChange> service_changes_;
   std::atomic<bool> stopped_{false};
   std::mutex mutex_;  // guards idle_
   std::condition_variable idle_changed_;
   bool idle_ = false;
   std::thread reactor_thread_;
-  std::thread follower_;
+  std::vector<std::thread> followers_;
 };
 
 }  // namespace muster::local

@@ -9,9 +9,9 @@
 
 namespace muster::local {
 
-struct PodChange {
-  bool deleted = false;  // the object is gone: whatever runs of it ends at once
-  Json pod;              // as of now, or its last state
+struct ObjectChange {
+  bool deleted = false;  // the object is gone: of a pod, whatever runs ends at once
+  Json object;           // as of now, or its last state
 };
 
 struct NodeEvent {
@@ -27,9 +27,12 @@ struct NodeEvent {
 class NodeApi {
  public:
   virtual ~NodeApi() = default;
-  // Every pod at first, then what changed, of all nodes; waits at most `wait`. Called by one thread.
-  [[nodiscard]] virtual std::vector<PodChange> changes(std::chrono::milliseconds wait) = 0;
-  // `resource`: configmaps, secrets, persistentvolumeclaims. kNotFound: `configmaps "conf" not found`.
+  // Every object at first, then what changed, of all nodes and namespaces; waits at most `wait`. `resource`:
+  // pods, services. Called by one thread for each.
+  [[nodiscard]] virtual std::vector<ObjectChange> changes(std::string_view resource,
+                                                          std::chrono::milliseconds wait) = 0;
+  // `resource`: configmaps, secrets, services, persistentvolumeclaims. kNotFound: `configmaps "conf" not
+  // found`.
   [[nodiscard]] virtual Result<Json> get(std::string_view resource, std::string_view ns,
                                          std::string_view name) = 0;
   [[nodiscard]] virtual std::vector<Json> services(std::string_view ns) = 0;

@@ -128,7 +128,7 @@ Effects PodMachine::started(std::string_view name, const std::string& id, Moment
   container->life = Life::kRunning;
   container->id = id;
   container->running_since = now;
-  container->started = !container->spec.contains("startupProbe");
+  container->started = !container->spec.contains("startupProbe") && !has_post_start(container->spec);
   container->ready = container->started && container->role != ContainerRole::kInit &&
                      !container->spec.contains("readinessProbe");
   event_pulled(*container, out);

@@ -1,4 +1,4 @@
-// local/runtime/probe_check.cc: exec, tcpSocket and httpGet checks without blocking
+// local/runtime/probe_check.cc: exec, tcpSocket, httpGet and grpc checks without blocking
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -12,8 +12,10 @@
 #include <cstring>
 #include <utility>
 
+#include "local/runtime/dialogue.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/prober.h"
+#include "local/runtime/tls_dialogue.h"
 
 namespace muster::local {
 namespace {
@@ -23,6 +25,20 @@ constexpr std::size_t kOutputBytes = 10 * 1024;  // of a check, kept for the eve
 class FailedCheck : public ProbeCheck {
  public:
   FailedCheck(const Done& done, const std::string& why) { done(false, why); }
+};
+
+class SleepCheck : public ProbeCheck {  // of lifecycle hooks
+ public:
+  SleepCheck(Reactor& reactor, std::chrono::seconds span, const Done& done)
+      : reactor_(reactor),
+        timer_(reactor.at(std::chrono::steady_clock::now() + span, [done] { done(true, ""); })) {}
+  ~SleepCheck() override { reactor_.cancel(timer_); }
+  SleepCheck(const SleepCheck&) = delete;
+  SleepCheck& operator=(const SleepCheck&) = delete;
+
+ private:
+  Reactor& reactor_;
+  const Reactor::TimerId timer_;
 };
 
 class ExecCheck : public ProbeCheck {
@@ -53,26 +69,26 @@ class ExecCheck : public ProbeCheck {
   std::unique_ptr<ContainerProcess> process_;
 };
 
-// Connects; with a request, sends it and judges the status line of the answer.
+// Connects; with a dialogue, leads it until there is a verdict.
 class SocketCheck : public ProbeCheck {
  public:
-  SocketCheck(Reactor& reactor, const std::string& ip, int port, std::string request, Done done)
+  SocketCheck(Reactor& reactor, const std::string& ip, int port, std::unique_ptr<Dialogue> dialogue,
+              Done done)
       : reactor_(reactor),
-        request_(std::move(request)),
+        what_(fmt::format("dial tcp {}:{}", ip, port)),
+        dialogue_(std::move(dialogue)),
         done_(std::move(done)),
         fd_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)) {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
-    const std::string what = fmt::format("dial tcp {}:{}", ip, port);
     if (fd_ < 0 || ::inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) {
-      finish(false, what + ": not an IPv4 address");
+      finish(false, what_ + ": not an IPv4 address");
     } else if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
                errno != EINPROGRESS) {
-      finish(false, fmt::format("{}: {}", what, std::strerror(errno)));
+      finish(false, fmt::format("{}: {}", what_, std::strerror(errno)));
     } else {
-      reactor_.watch(
-          fd_, [this, what] { connected(what); }, Reactor::Wait::kWritable);
+      wait(Reactor::Wait::kWritable, &SocketCheck::connected);
     }
   }
   ~SocketCheck() override { close_socket(); }
@@ -80,33 +96,45 @@ class SocketCheck : public ProbeCheck {
   SocketCheck& operator=(const SocketCheck&) = delete;
 
  private:
-  void connected(const std::string& what) {
+  void wait(Reactor::Wait what, void (SocketCheck::*next)()) {
+    reactor_.forget(fd_);
+    reactor_.watch(
+        fd_, [this, next] { (this->*next)(); }, what);
+  }
+
+  void connected() {
     int error = 0;
     socklen_t size = sizeof error;
     ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
-    if (error != 0) return finish(false, what + ": " + std::strerror(error));
-    if (request_.empty()) return finish(true, "");
-    if (::send(fd_, request_.data(), request_.size(), MSG_NOSIGNAL) !=
-        static_cast<ssize_t>(request_.size())) {
-      return finish(false, what + ": cannot send the request");
-    }
-    reactor_.forget(fd_);
-    reactor_.watch(fd_, [this] { read_answer(); });
+    if (error != 0) return finish(false, what_ + ": " + std::strerror(error));
+    if (!dialogue_) return finish(true, "");
+    go_on();
   }
 
-  void read_answer() {
+  void go_on() {
+    if (const auto verdict = dialogue_->verdict()) return finish(verdict->success, verdict->output);
+    unsent_ += dialogue_->output();
+    const ssize_t sent = unsent_.empty() ? 0 : ::send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+    if (sent < 0 && errno != EAGAIN && errno != EINTR)
+      return finish(false, fmt::format("{}: {}", what_, std::strerror(errno)));
+    if (sent > 0) unsent_.erase(0, static_cast<std::size_t>(sent));
+    if (unsent_.empty()) {
+      wait(Reactor::Wait::kReadable, &SocketCheck::read_some);
+    } else {
+      wait(Reactor::Wait::kWritable, &SocketCheck::go_on);
+    }
+  }
+
+  void read_some() {
     std::array<char, 4096> bytes;
     const ssize_t got = ::recv(fd_, bytes.data(), bytes.size(), 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (got > 0) answer_.append(bytes.data(), static_cast<std::size_t>(got));
-    if (got > 0 && answer_.find('\n') == std::string::npos && answer_.size() < kOutputBytes) return;
-    // "HTTP/1.1 200 OK"
-    const std::size_t space = answer_.find(' ');
-    const long code = answer_.starts_with("HTTP/") && space != std::string::npos
-                          ? std::strtol(answer_.c_str() + space + 1, nullptr, 10)
-                          : 0;
-    finish(code >= 200 && code < 400,
-           code == 0 ? "not an HTTP answer" : fmt::format("HTTP probe failed with statuscode: {}", code));
+    if (got > 0) {
+      dialogue_->input({bytes.data(), static_cast<std::size_t>(got)});
+    } else {
+      dialogue_->end();
+    }
+    go_on();
   }
 
   void finish(bool success, const std::string& output) {
@@ -121,10 +149,11 @@ class SocketCheck : public ProbeCheck {
   }
 
   Reactor& reactor_;
-  const std::string request_;
+  const std::string what_;
+  const std::unique_ptr<Dialogue> dialogue_;
   const Done done_;
   int fd_;
-  std::string answer_;
+  std::string unsent_;
 };
 
 // A number, or the name of one of the container's ports; 0 if it is neither.
@@ -134,22 +163,6 @@ int port_of(const Json& port, const Json& container) {
     if (member(known, "name") == port) return static_cast<int>(integer(member(known, "containerPort")));
   }
   return static_cast<int>(std::strtol(text(port).c_str(), nullptr, 10));
-}
-
-std::string http_request(const Json& get, const std::string& host, int port) {
-  std::string path = text(member(get, "path"), "/");
-  if (!path.starts_with('/')) path = fmt::format("/{}", path);
-  std::string headers;
-  bool has_host = false;
-  for (const Json& header : member(get, "httpHeaders")) {
-    const std::string name = text(member(header, "name"));
-    has_host = has_host || name == "Host" || name == "host";
-    headers += fmt::format("{}: {}\r\n", name, text(member(header, "value")));
-  }
-  if (!has_host) headers += fmt::format("Host: {}:{}\r\n", host, port);
-  return fmt::format(
-      "GET {} HTTP/1.1\r\n{}User-Agent: kube-probe/1.33\r\nAccept: */*\r\nConnection: close\r\n\r\n", path,
-      headers);
 }
 
 }  // namespace
@@ -162,18 +175,27 @@ std::unique_ptr<ProbeCheck> start_check(Reactor& reactor, const Json& spec, cons
     for (const Json& word : member(exec, "command")) command.command.push_back(target.rewrite(text(word)));
     if (!command.command.empty()) return std::make_unique<ExecCheck>(reactor, command, std::move(done));
   }
-  for (const char* kind : {"tcpSocket", "httpGet"}) {
-    const Json& check = member(spec, kind);
-    if (!check.is_object()) continue;
-    const int port = port_of(member(check, "port"), target.container);
-    const std::string host = text(member(check, "host"), target.ip);
-    const bool http = std::string_view(kind) == "httpGet";
-    if (http && text(member(check, "scheme"), "HTTP") != "HTTP") break;
-    return std::make_unique<SocketCheck>(reactor, host, port, http ? http_request(check, host, port) : "",
-                                         std::move(done));
+  const auto connect = [&](const Json& check, std::unique_ptr<Dialogue> dialogue) {
+    return std::make_unique<SocketCheck>(reactor, text(member(check, "host"), target.ip),
+                                         port_of(member(check, "port"), target.container),
+                                         std::move(dialogue), std::move(done));
+  };
+  if (const Json& tcp = member(spec, "tcpSocket"); tcp.is_object()) return connect(tcp, nullptr);
+  if (const Json& get = member(spec, "httpGet"); get.is_object()) {
+    auto dialogue =
+        http_get(get, text(member(get, "host"), target.ip), port_of(member(get, "port"), target.container));
+    const bool tls = text(member(get, "scheme"), "HTTP") == "HTTPS";
+    return connect(get, tls ? over_tls(std::move(dialogue)) : std::move(dialogue));
   }
-  return std::make_unique<FailedCheck>(
-      done, "without a cluster, probes are exec, tcpSocket or httpGet with scheme HTTP");
+  if (const Json& grpc = member(spec, "grpc"); grpc.is_object()) {
+    const int port = port_of(member(grpc, "port"), target.container);
+    return connect(grpc, grpc_health(fmt::format("{}:{}", target.ip, port), text(member(grpc, "service"))));
+  }
+  if (const Json& sleep = member(spec, "sleep"); sleep.is_object()) {
+    return std::make_unique<SleepCheck>(reactor, std::chrono::seconds(integer(member(sleep, "seconds"))),
+                                        done);
+  }
+  return std::make_unique<FailedCheck>(done, "a probe is one of exec, tcpSocket, httpGet and grpc");
 }
 
 }  // namespace muster::local

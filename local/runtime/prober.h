@@ -12,8 +12,8 @@
 
 namespace muster::local {
 
-// One check under way: a connection (tcpSocket, httpGet) or a command (exec). Calls `done` once, or never if
-// destroyed.
+// One check under way: a connection (tcpSocket, httpGet, grpc) or a command (exec). Calls `done` once, or
+// never if destroyed.
 class ProbeCheck {
  public:
   using Done = std::function<void(bool success, const std::string& output)>;
@@ -27,7 +27,8 @@ struct ProbeTarget {
   std::function<std::string(const std::string&)> rewrite;  // paths of the manifest to this machine's
 };
 
-// Starts the check that `spec` describes; `done` may be called before it returns.
+// Starts the check that `spec` describes, a probe or a lifecycle hook (which may also sleep); `done` may be
+// called before it returns.
 [[nodiscard]] std::unique_ptr<ProbeCheck> start_check(Reactor& reactor, const Json& spec,
                                                       const ProbeTarget& target, ProbeCheck::Done done);
 

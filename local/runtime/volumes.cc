@@ -7,11 +7,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <system_error>
 
-#include "local/runtime/base64.h"
+#include "common/base/base64.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/mounts.h"
 
@@ -62,7 +63,7 @@ Status write_keys(const VolumesInput& input, bool secret, const Json& source, co
   }
   const std::int64_t mode = integer(member(source, "defaultMode"), kDefaultMode);
   const auto content = [&](const Json& value, bool encoded) {
-    return encoded ? decode_base64(text(value)) : text(value);
+    return encoded ? base64_decode(text(value)).value_or("") : text(value);
   };
   const Json& items = member(source, "items");
   if (!items.is_array() || items.empty()) {
@@ -104,7 +105,7 @@ Status write_downward(const VolumesInput& input, const Json& source, const fs::p
     std::string value;
     if (const Json& resource = member(item, "resourceFieldRef"); resource.is_object()) {
       MUSTER_ASSIGN(value, resource_value(container_named(input.pod, text(member(resource, "containerName"))),
-                                          resource, 0, 0));
+                                          resource, input.node_cpu_milli, input.node_memory_milli));
     } else {
       MUSTER_ASSIGN(value, field_value(input.pod, text(member(item, "fieldRef", "fieldPath"))));
     }
@@ -214,6 +215,19 @@ Result<fs::path> prepare(const VolumesInput& input, const Json& volume, const st
 }
 
 }  // namespace
+
+Result<fs::path> place_inside(const fs::path& volume, const fs::path& sub) {
+  std::error_code error;
+  const fs::path root = fs::canonical(volume, error);
+  const fs::path place = error ? fs::path() : fs::weakly_canonical(root / sub, error);
+  if (error)
+    return failed_precondition(fmt::format("cannot find {}: {}", (volume / sub).string(), error.message()));
+  if (std::mismatch(root.begin(), root.end(), place.begin(), place.end()).first != root.end()) {
+    return invalid_argument(fmt::format("subPath \"{}\" leads out of its volume by a link", sub.string()));
+  }
+  if (!fs::exists(place, error)) MUSTER_TRY(make_folder(place));
+  return place;
+}
 
 Result<std::map<std::string, fs::path>> prepare_volumes(const VolumesInput& input) {
   std::map<std::string, fs::path> out;

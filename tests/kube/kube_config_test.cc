@@ -201,13 +201,5 @@ TEST(RunCommand, NamesWhatWentWrong) {
             Code::kNotFound);
 }
 
-TEST(Base64, RoundTripsAndRefusesNonsense) {
-  for (const std::string text : {"", "a", "ab", "abc", "abcd"})
-    EXPECT_EQ(decode_base64(encode_base64(text)), text);
-  EXPECT_EQ(decode_base64("YW\nJj"), "abc");
-  for (const char* bad : {"*", "YQ", "YQ=", "=YQ=", "YQ===", "Y"})
-    EXPECT_EQ(decode_base64(bad), std::nullopt) << bad;
-}
-
 }  // namespace
 }  // namespace muster::kube

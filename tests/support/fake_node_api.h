@@ -4,11 +4,11 @@
 
 #include <algorithm>
 #include <condition_variable>
-#include <deque>
 #include <functional>
 #include <map>
 #include <mutex>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "local/runtime/json_access.h"
@@ -32,7 +32,11 @@ class FakeNodeApi : public NodeApi {  // thread-safe
   }
   void remove_at_once(const std::string& ns, const std::string& name) {
     const std::lock_guard lock(mutex_);
-    erase(ns + "/" + name);
+    erase("pods", ns + "/" + name);
+  }
+  void remove_service(const std::string& ns, const std::string& name) {
+    const std::lock_guard lock(mutex_);
+    erase("services", ns + "/" + name);
   }
   // Waits until `fact` holds for the pod; null JSON stands for a pod that is gone. False when `limit` has
   // passed.
@@ -53,13 +57,12 @@ class FakeNodeApi : public NodeApi {  // thread-safe
     return events_;
   }
 
-  std::vector<PodChange> changes(std::chrono::milliseconds wait) override {
+  std::vector<ObjectChange> changes(std::string_view resource, std::chrono::milliseconds wait) override {
     std::unique_lock lock(mutex_);
+    auto& pending = pending_[std::string(resource)];
     changed_.wait_for(lock, std::min(wait, std::chrono::milliseconds(50)),
-                      [this] { return !pending_.empty(); });
-    std::vector<PodChange> out(pending_.begin(), pending_.end());
-    pending_.clear();
-    return out;
+                      [&pending] { return !pending.empty(); });
+    return std::exchange(pending, {});
   }
   Result<Json> get(std::string_view resource, std::string_view ns, std::string_view name) override {
     const std::lock_guard lock(mutex_);
@@ -93,7 +96,7 @@ class FakeNodeApi : public NodeApi {  // thread-safe
     if (!member(stored, "metadata", "deletionTimestamp").is_string()) {
       return failed_precondition("the pod does not want to go");
     }
-    erase(key);
+    erase("pods", key);
     return {};
   }
   void record(const NodeEvent& event) override {
@@ -103,21 +106,21 @@ class FakeNodeApi : public NodeApi {  // thread-safe
 
  private:
   void store(const std::string& resource, Json object) {
-    if (resource == "pods") pending_.push_back({.deleted = false, .pod = object});
+    pending_[resource].push_back({.deleted = false, .object = object});
     const std::string key = namespace_of(object) + "/" + name_of(object);
     objects_[resource][key] = std::move(object);
     changed_.notify_all();
   }
-  void erase(const std::string& key) {
-    pending_.push_back({.deleted = true, .pod = objects_["pods"][key]});
-    objects_["pods"].erase(key);
+  void erase(const std::string& resource, const std::string& key) {
+    pending_[resource].push_back({.deleted = true, .object = objects_[resource][key]});
+    objects_[resource].erase(key);
     changed_.notify_all();
   }
 
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, std::map<std::string, Json>> objects_;  // by resource, then namespace/name
-  std::deque<PodChange> pending_;
+  std::map<std::string, std::vector<ObjectChange>> pending_;    // by resource
   std::vector<NodeEvent> events_;
 };
 

@@ -5,7 +5,7 @@
 #include <array>
 #include <cmath>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/cel/times.h"
 
 namespace muster::local::cel {

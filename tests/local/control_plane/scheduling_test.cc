@@ -10,7 +10,7 @@ namespace muster::local {
 namespace {
 
 Json node() {
-  return node_object({.cpus = 2, .memory_bytes = 1 << 30, .storage_bytes = 1 << 30, .gpus = 1},
+  return node_object({.cpus = 2, .memory_bytes = 1 << 30, .storage_bytes = 1 << 30, .gpus = {"0"}},
                      "muster-local", "127.0.0.1");
 }
 

@@ -139,7 +139,9 @@ TEST(Mounts, StayInsideTheirVolume) {
     one.update(extra);
     return container_mounts({{"name", "main"}, {"volumeMounts", Json::array({one})}}, volumes, {{"X", ".."}});
   };
-  EXPECT_EQ(mount({{"subPath", "a/b"}})->front().folder, "/r/v/a/b");
+  EXPECT_EQ(mount({{"subPath", "a/b"}})->front().folder, "/r/v");
+  EXPECT_EQ(mount({{"subPath", "a/b"}})->front().sub, "a/b");
+  EXPECT_EQ(mount({{"mountPath", "/a/../../data/."}})->front().at, "/data");
   EXPECT_EQ(mount(Json::object())->front().at, "/data");
   for (const char* bad : {"..", "a/../../b", "/etc"}) EXPECT_FALSE(mount({{"subPath", bad}})) << bad;
   EXPECT_FALSE(mount({{"subPathExpr", "$(X)/etc"}}));
