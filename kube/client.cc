@@ -9,6 +9,7 @@
 #include <set>
 #include <thread>
 
+#include "common/json/read_json.h"
 #include "kube/api_error.h"
 #include "kube/identity.h"
 
@@ -125,7 +126,7 @@ Result<HttpResponse> Client::raw(HttpRequest request) {
 Result<Json> Client::send_json(HttpRequest request, std::string_view what) {
   auto answer = raw(std::move(request));
   if (!answer) return answer.error().in(what);
-  Json object = Json::parse(answer->body, nullptr, false);
+  Json object = read_json(answer->body);
   if (!object.is_object()) {
     return data_loss(
         fmt::format("{}: the server's answer is not a JSON object; is this a Kubernetes API server?", what));

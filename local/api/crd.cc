@@ -12,6 +12,8 @@
 namespace muster::local {
 namespace {
 
+constexpr std::size_t kPathBytesMax = 512;
+
 std::vector<std::string> texts(const Json& array) {
   std::vector<std::string> values;
   for (const Json& value : array)
@@ -65,8 +67,8 @@ std::vector<PrinterColumn> columns_of(const Json& version) {
     column.format = text_of(from, "format");
     column.description = text_of(from, "description");
     column.json_path = text_of(from, "jsonPath");
-    if (const auto it = from.find("priority"); it != from.end() && it->is_number())
-      column.priority = it->get<int>();
+    if (const auto it = from.find("priority"); it != from.end() && it->is_number_integer())
+      column.priority = static_cast<int>(std::clamp<std::int64_t>(it->get<std::int64_t>(), 0, 1000));
     columns.push_back(std::move(column));
   }
   return columns;
@@ -131,6 +133,15 @@ void check_defaults(const Schema& schema, const std::string& path, FieldErrors& 
   if (schema.additional) check_defaults(*schema.additional, path + ".additionalProperties", errors);
 }
 
+// A path of the scale subresource: ".spec.replicas". Short, because writing it makes a level for each name.
+void check_scale_path(const Json& scale, const char* name, std::string_view under, const std::string& path,
+                      FieldErrors& errors) {
+  const std::string value = text_of(scale, name);
+  if (!value.empty() && (value.rfind(under, 0) != 0 || value.size() > kPathBytesMax))
+    errors.push_back(FieldError::invalid(path + ".subresources.scale." + name, value,
+                                         fmt::format("should be a json path under {}", under)));
+}
+
 // A real server shows the schema of a definition's only version as if it were that of the whole definition.
 void check_version(const Json& version, const std::string& path, bool only, FieldErrors& errors) {
   for (const std::string& wrong : check_dns1035_label(text_of(version, "name")))
@@ -149,6 +160,10 @@ void check_version(const Json& version, const std::string& path, bool only, Fiel
             : FieldError::invalid(root + ".type", text_of(openapi, "type"), "must be object at the root"));
   const SchemaPtr compiled = compile_schema(openapi, root, errors);
   check_defaults(*compiled, root, errors);
+  const Json& scale = object_of(object_of(version, "subresources"), "scale");
+  check_scale_path(scale, "specReplicasPath", ".spec", path, errors);
+  check_scale_path(scale, "statusReplicasPath", ".status", path, errors);
+  check_scale_path(scale, "labelSelectorPath", ".", path, errors);
   const Json& columns = array_of(version, "additionalPrinterColumns");
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const std::string at = fmt::format("{}.additionalPrinterColumns[{}]", path, i);

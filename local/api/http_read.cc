@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "common/json/read_json.h"
 #include "local/api/base64.h"
 #include "local/api/http_call.h"
 #include "local/api/watch_stream.h"
@@ -21,7 +22,7 @@ std::string encode(const Continue& token) {
 
 ApiResult<Continue> decode(std::string_view text) {
   const auto bytes = base64_decode(text);
-  const Json json = bytes ? Json::parse(*bytes, nullptr, false) : Json();
+  const Json json = bytes ? read_json(*bytes) : Json();
   if (!json.is_object() || text_of(json, "v") != "meta.k8s.io/v1" || !json.contains("rv") ||
       !json["rv"].is_number_unsigned())
     return ApiError::bad_request("invalid continue token: continue key is not valid");

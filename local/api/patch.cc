@@ -5,10 +5,13 @@
 
 #include <optional>
 
+#include "common/json/read_json.h"
+
 namespace muster::local {
 namespace {
 
-constexpr std::size_t kOperationsMax = 10000;  // as the real server
+constexpr std::size_t kOperationsMax = 10000;             // as the real server
+constexpr std::size_t kCopiedBytesMax = 3 * 1024 * 1024;  // likewise: copies of copies double each time
 
 std::optional<std::vector<std::string>> parse_pointer(const std::string& pointer) {
   std::vector<std::string> parts;
@@ -106,7 +109,9 @@ ApiStatus remove(Json& root, const std::vector<std::string>& parts, const std::s
                           go_quote(path)));
 }
 
-ApiStatus apply_operation(Json& root, const Json& operation) {
+// `copied` counts the bytes that operations "copy" have made. Steps can nest a value deeper than the stack is, so
+// nothing here recurses into one that was not checked.
+ApiStatus apply_operation(Json& root, const Json& operation, std::size_t& copied) {
   const auto text = [&](const char* name) {
     return operation.is_object() && operation.contains(name) && operation[name].is_string()
                ? std::optional(operation[name].get<std::string>())
@@ -147,10 +152,16 @@ ApiStatus apply_operation(Json& root, const Json& operation) {
   if (source == nullptr)
     return fail(fmt::format("{} operation does not apply: doc is missing from path: {}: missing value", *op,
                             from.value_or("")));
-  Json moved = *source;
-  if (*op == "move")
+  if (*op == "move") {
+    Json moved = std::move(*source);
     if (auto done = remove(root, *from_parts, *from, "move"); !done) return done;
-  return add(root, *parts, *path, std::move(moved));
+    return add(root, *parts, *path, std::move(moved));
+  }
+  if (nested_too_deep(*source)) return fail("what is to be copied is nested too deep");
+  copied += source->dump(-1, ' ', false, Json::error_handler_t::replace).size();
+  if (copied > kCopiedBytesMax)
+    return fail(fmt::format("the accumulated size of copies is more than {} bytes", kCopiedBytesMax));
+  return add(root, *parts, *path, *source);
 }
 
 }  // namespace
@@ -180,8 +191,11 @@ ApiStatus json_patch(Json& target, const Json& patch) {
                     fmt::format("The allowed maximum operations in a JSON patch is {}, got {}",
                                 kOperationsMax, patch.size()),
                     {}};
+  std::size_t copied = 0;
   for (const Json& operation : patch)
-    if (auto done = apply_operation(target, operation); !done) return done;
+    if (auto done = apply_operation(target, operation, copied); !done) return done;
+  // Many small steps can make what no body may be.
+  if (nested_too_deep(target)) return ApiError::bad_request("error decoding patch: exceeded max depth");
   return {};
 }
 

@@ -7,6 +7,7 @@
 #include <map>
 #include <sstream>
 
+#include "common/json/read_json.h"
 #include "local/api/base64.h"
 #include "local/api/formats.h"
 
@@ -147,8 +148,7 @@ Result<Json> read_time(std::string_view bytes, bool micro) {
     if (piece.number == 2) nanos = static_cast<std::int64_t>(piece.varint);
   }
   if (bytes.empty() || seconds < -62135596799 || seconds > 253402300799) return Json();
-  const WallTime time =
-      WallTime(std::chrono::seconds(seconds)) + std::chrono::microseconds(nanos / 1000 % 1000000);
+  const WallTime time = clock_time(seconds) + std::chrono::microseconds(nanos / 1000 % 1000000);
   return Json(micro ? format_micro_time(time) : format_time(time));
 }
 
@@ -177,7 +177,7 @@ Result<Json> read_value(const Piece& piece, const std::string& type, int depth) 
   if (type == "t" || type == "m") return read_time(piece.bytes, type == "m");
   if (type == "x") return read_int_or_string(piece.bytes);
   if (type == "j") {
-    Json json = Json::parse(piece.bytes, nullptr, false);
+    Json json = read_json(piece.bytes);
     return json.is_discarded() ? Result<Json>(Reader::broken()) : Result<Json>(std::move(json));
   }
   return read_message(piece.bytes, type.substr(1), depth + 1);

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "common/json/read_json.h"
 #include "local/api/http_call.h"
 #include "local/api/protobuf_body.h"
 #include "local/api/yaml.h"
@@ -32,28 +33,6 @@ std::string_view media_type(const HttpRequest& request) {
 }
 
 bool is_true(std::string_view value) { return value == "true" || value == "1"; }
-
-// A parser that counts levels, because a body of a million brackets must not exhaust the stack.
-bool too_deep(std::string_view text) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > 500) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
 
 }  // namespace
 
@@ -102,8 +81,7 @@ ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool p
     if (!decoded) return ApiError::bad_request("error decoding YAML: " + decoded.error().message);
     body = std::move(*decoded);
   } else {
-    if (too_deep(request.body)) return ApiError::bad_request("json: exceeded max depth");
-    body = Json::parse(request.body, nullptr, false);
+    body = read_json(request.body);
     if (body.is_discarded())
       return ApiError::bad_request(
           fmt::format("the object provided is unrecognized (must be of type {}): couldn't get version/kind; "
@@ -158,7 +136,7 @@ ApiResult<DeleteOptions> delete_options(const HttpRequest& request) {
       if (!decoded) return ApiError::bad_request(decoded.error().message);
       body = std::move(*decoded);
     } else {
-      body = Json::parse(request.body, nullptr, false);
+      body = read_json(request.body);
     }
     if (!body.is_object())
       return ApiError::bad_request("the DeleteOptions of the body are not a JSON object");

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <cmath>
 #include <map>
 #include <mutex>
 
@@ -37,7 +38,11 @@ Json cell(const PrinterColumn& column, const Json& object, WallTime now) {
   const auto found = path->find(object);
   if (found.empty()) return column.type == "date" ? Json("<unknown>") : Json();
   const Json& first = *found.front();
-  if (column.type == "integer") return first.is_number() ? Json(first.get<std::int64_t>()) : Json();
+  if (column.type == "integer") {
+    if (!first.is_number_float()) return first.is_number() ? first : Json();
+    const double number = first.get<double>();
+    return std::abs(number) < 9e18 ? Json(static_cast<std::int64_t>(number)) : Json();
+  }
   if (column.type == "number") return first.is_number() ? first : Json();
   if (column.type == "boolean") return first.is_boolean() ? first : Json();
   if (column.type == "date")

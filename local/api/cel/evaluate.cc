@@ -9,6 +9,8 @@
 namespace muster::local::cel {
 namespace {
 
+constexpr std::int64_t kMatchCost = 200;  // of compiling a regular expression
+
 Error failure(std::string message) { return invalid_argument(std::move(message)); }
 Error no_overload() { return failure("no such overload"); }
 
@@ -25,6 +27,19 @@ std::string unescape(const std::string& name) {
   return out;
 }
 
+Error too_costly() { return Error{Code::kOutOfRange, "the rule costs too much to evaluate"}; }
+
+// What it takes to copy or compare a value, in steps: its members at every level, and 64 bytes of a string
+// each.
+std::int64_t weight(const Json& value) {
+  if (value.is_string())
+    return 1 + static_cast<std::int64_t>(value.get_ref<const std::string&>().size() / 64);
+  std::int64_t sum = 1;
+  if (value.is_structured())
+    for (const Json& member : value) sum += weight(member);
+  return sum;
+}
+
 class Evaluator {
  public:
   Evaluator(const std::map<std::string, const Json*>& variables, Budget& budget)
@@ -38,7 +53,7 @@ class Evaluator {
  private:
   // A value without copying it where it already is part of a variable.
   Result<const Json*> find(const Node& node) {
-    if (--budget_.steps < 0) return Error{Code::kOutOfRange, "the rule costs too much to evaluate"};
+    if (--budget_.steps < 0) return too_costly();
     switch (node.kind) {
       case Node::Kind::kLiteral: return &node.literal;
       case Node::Kind::kName: return name(node);
@@ -56,6 +71,13 @@ class Evaluator {
   const Json* keep(Json value) {
     kept_.push_back(std::make_unique<Json>(std::move(value)));
     return kept_.back().get();
+  }
+
+  // Charged before it is done: copies are what a short expression can make much of.
+  Result<Json> copy(const Json& value) {
+    budget_.steps -= weight(value);
+    if (budget_.steps < 0) return too_costly();
+    return value;
   }
 
   Result<const Json*> name(const Node& node) {
@@ -107,7 +129,8 @@ class Evaluator {
     Json values = Json::array();
     for (const auto& part : node.parts) {
       MUSTER_ASSIGN(const Json* value, find(*part));
-      values.push_back(*value);
+      MUSTER_ASSIGN(Json copied, copy(*value));
+      values.push_back(std::move(copied));
     }
     return keep(std::move(values));
   }
@@ -118,17 +141,16 @@ class Evaluator {
       MUSTER_ASSIGN(const Json* key, find(*node.parts[i]));
       if (!key->is_string()) return failure("a key of a map must be a string");
       MUSTER_ASSIGN(const Json* value, find(*node.parts[i + 1]));
-      values[key->get<std::string>()] = *value;
+      MUSTER_ASSIGN(values[key->get<std::string>()], copy(*value));
     }
     return keep(std::move(values));
   }
 
-  Result<Json> with(const std::string& variable, const Json& value, const Node& body) {
+  Result<const Json*> with(const std::string& variable, const Json& value, const Node& body) {
     locals_.emplace_back(variable, &value);
     auto result = find(body);
     locals_.pop_back();
-    if (!result) return result.error();
-    return **result;
+    return result;
   }
 
   Result<const Json*> macro(const Node& node) {
@@ -143,19 +165,18 @@ class Evaluator {
     Json collected = Json::array();
     std::int64_t count = 0;
     for (const Json& item : *items) {
-      MUSTER_ASSIGN(Json first, with(node.variable, item, *node.parts[1]));
+      MUSTER_ASSIGN(const Json* first, with(node.variable, item, *node.parts[1]));
       const bool filtered = node.text != "map" || node.parts.size() == 3;
-      if (filtered && !first.is_boolean()) return no_overload();
-      if (filtered && !first.get<bool>()) continue;
+      if (filtered && !first->is_boolean()) return no_overload();
+      if (filtered && !first->get<bool>()) continue;
       ++count;
-      if (node.text == "filter") {
-        collected.push_back(item);
-      } else if (node.text == "map" && node.parts.size() == 3) {
-        MUSTER_ASSIGN(Json mapped, with(node.variable, item, *node.parts[2]));
-        collected.push_back(std::move(mapped));
-      } else if (node.text == "map") {
-        collected.push_back(std::move(first));
+      if (node.text == "exists_one") continue;
+      const Json* wanted = node.text == "filter" ? &item : first;
+      if (node.text == "map" && node.parts.size() == 3) {
+        MUSTER_ASSIGN(wanted, with(node.variable, item, *node.parts[2]));
       }
+      MUSTER_ASSIGN(Json copied, copy(*wanted));
+      collected.push_back(std::move(copied));
     }
     if (node.text == "exists_one") return keep(count == 1);
     return keep(std::move(collected));
@@ -166,8 +187,8 @@ class Evaluator {
     std::optional<Error> problem;
     for (const Json& item : items) {
       auto value = with(node.variable, item, *node.parts[1]);
-      if (value && value->is_boolean()) {
-        if (value->get<bool>() != all) return keep(!all);
+      if (value && (*value)->is_boolean()) {
+        if ((*value)->get<bool>() != all) return keep(!all);
         continue;
       }
       if (!value && value.error().code == Code::kOutOfRange) return value.error();
@@ -185,14 +206,20 @@ class Evaluator {
       return find(*node.parts[condition->get<bool>() ? 1 : 2]);
     }
     std::vector<const Json*> arguments;
+    const bool deep =
+        node.text.front() == '_' || node.text == "dyn" || node.text == "min" || node.text == "max";
+    if (node.text == "matches") budget_.steps -= kMatchCost;
     for (const auto& part : node.parts) {
       MUSTER_ASSIGN(const Json* value, find(*part));
       arguments.push_back(value);
-      if (value->is_string())
-        budget_.steps -= static_cast<std::int64_t>(value->get_ref<const std::string&>().size() / 64);
-      if (value->is_structured()) budget_.steps -= static_cast<std::int64_t>(value->size());
+      if (deep || !value->is_structured())
+        budget_.steps -= weight(*value) - 1;
+      else if (node.text != "size")
+        budget_.steps -= static_cast<std::int64_t>(value->size());
     }
+    if (budget_.steps < 0) return too_costly();
     MUSTER_ASSIGN(Json result, call_function(node.text, arguments));
+    budget_.steps -= weight(result) - 1;
     return keep(std::move(result));
   }
 

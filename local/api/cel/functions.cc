@@ -87,6 +87,7 @@ Result<Json> matches(const Arguments& a) {
   if (!a[0]->is_string() || !a[1]->is_string()) return no_overload();
   re2::RE2::Options options;
   options.set_log_errors(false);
+  options.set_max_mem(1 << 20);  // a short expression can be a large program
   const re2::RE2 pattern(text(*a[1]), options);
   if (!pattern.ok()) return invalid_argument("error parsing regexp: " + pattern.error());
   return Json(re2::RE2::PartialMatch(text(*a[0]), pattern));

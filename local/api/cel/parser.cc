@@ -8,7 +8,8 @@
 namespace muster::local::cel {
 namespace {
 
-constexpr int kDepthMax = 100;
+constexpr int kDepthMax = 100;  // of brackets and operators within each other, which the parser recurses into
+constexpr int kTreeDepthMax = 1000;  // of the tree: a.b.c or a + b + c is as deep as it is long
 
 using NodePtr = std::unique_ptr<Node>;
 
@@ -19,11 +20,21 @@ NodePtr make(Node::Kind kind, std::string text = "") {
   return node;
 }
 
+void adopt(Node& node, NodePtr part) {
+  node.depth = std::max(node.depth, part->depth + 1);
+  node.parts.push_back(std::move(part));
+}
+
 template <typename... Parts>
 NodePtr call(std::string function, Parts... parts) {
   NodePtr node = make(Node::Kind::kCall, std::move(function));
-  (node->parts.push_back(std::move(parts)), ...);
+  (adopt(*node, std::move(parts)), ...);
   return node;
+}
+
+Status check_depth(const NodePtr& node) {
+  if (node->depth > kTreeDepthMax) return invalid_argument("the expression is too long");
+  return {};
 }
 
 class Parser {
@@ -96,12 +107,11 @@ class Parser {
     if (rank == 5) return unary();
     MUSTER_ASSIGN(NodePtr left, binary(rank + 1));
     std::string symbol;
-    int chain = 0;
     while (operator_of(rank, symbol)) {
-      if (++chain > 500) return invalid_argument("the expression is too long");
       ++at_;
       MUSTER_ASSIGN(NodePtr right, binary(rank + 1));
       left = call("_" + symbol + "_", std::move(left), std::move(right));
+      MUSTER_TRY(check_depth(left));
     }
     return left;
   }
@@ -123,12 +133,13 @@ class Parser {
   Result<NodePtr> member() {
     MUSTER_ASSIGN(NodePtr node, primary());
     while (true) {
+      MUSTER_TRY(check_depth(node));
       if (take("[")) {
         MUSTER_ASSIGN(NodePtr index, expression());
         MUSTER_TRY(expect("]"));
         NodePtr outer = make(Node::Kind::kIndex);
-        outer->parts.push_back(std::move(node));
-        outer->parts.push_back(std::move(index));
+        adopt(*outer, std::move(node));
+        adopt(*outer, std::move(index));
         node = std::move(outer);
       } else if (take(".")) {
         if (token().kind != Token::Kind::kName) return unexpected();
@@ -137,7 +148,7 @@ class Parser {
           MUSTER_ASSIGN(node, method(std::move(node), name));
         } else {
           NodePtr outer = make(Node::Kind::kSelect, name);
-          outer->parts.push_back(std::move(node));
+          adopt(*outer, std::move(node));
           node = std::move(outer);
         }
       } else {
@@ -157,14 +168,14 @@ class Parser {
         return invalid_argument("the macro " + name + "() takes a variable and an expression");
       NodePtr node = make(Node::Kind::kMacro, name);
       node->variable = arguments[0]->text;
-      node->parts.push_back(std::move(target));
-      for (std::size_t i = 1; i < arguments.size(); ++i) node->parts.push_back(std::move(arguments[i]));
+      adopt(*node, std::move(target));
+      for (std::size_t i = 1; i < arguments.size(); ++i) adopt(*node, std::move(arguments[i]));
       return node;
     }
     NodePtr node = make(Node::Kind::kCall, name);
     node->method = true;
-    node->parts.push_back(std::move(target));
-    for (NodePtr& argument : arguments) node->parts.push_back(std::move(argument));
+    adopt(*node, std::move(target));
+    for (NodePtr& argument : arguments) adopt(*node, std::move(argument));
     return node;
   }
 
@@ -194,7 +205,7 @@ class Parser {
     if (take("[")) {
       MUSTER_ASSIGN(auto parts, list("]"));
       NodePtr node = make(Node::Kind::kList);
-      node->parts = std::move(parts);
+      for (NodePtr& part : parts) adopt(*node, std::move(part));
       return node;
     }
     if (take("{")) return map();
@@ -207,11 +218,11 @@ class Parser {
       if (arguments.size() != 1 || arguments[0]->kind != Node::Kind::kSelect)
         return invalid_argument("invalid argument to has() macro");
       NodePtr node = make(Node::Kind::kHas, arguments[0]->text);
-      node->parts.push_back(std::move(arguments[0]->parts[0]));
+      adopt(*node, std::move(arguments[0]->parts[0]));
       return node;
     }
     NodePtr node = make(Node::Kind::kCall, name);
-    node->parts = std::move(arguments);
+    for (NodePtr& argument : arguments) adopt(*node, std::move(argument));
     return node;
   }
 
@@ -221,8 +232,8 @@ class Parser {
       MUSTER_ASSIGN(NodePtr key, expression());
       MUSTER_TRY(expect(":"));
       MUSTER_ASSIGN(NodePtr value, expression());
-      node->parts.push_back(std::move(key));
-      node->parts.push_back(std::move(value));
+      adopt(*node, std::move(key));
+      adopt(*node, std::move(value));
       if (!take(",")) break;
     }
     MUSTER_TRY(expect("}"));

@@ -19,6 +19,7 @@ struct Node {
   std::string variable;                      // of a macro
   std::vector<std::unique_ptr<Node>> parts;  // operands; of a method call, its target first
   bool method = false;
+  int depth = 1;  // levels of the tree below and with this node
 };
 
 // How much an evaluation may do; shared by the rules of one object.
