@@ -163,6 +163,7 @@ Result<Json> read_int_or_string(std::string_view bytes) {
     if (piece.number == 2) number = static_cast<std::int32_t>(piece.varint);
     if (piece.number == 3) text = std::string(piece.bytes);
   }
+  if (!is_utf8(text)) return Reader::broken();
   return is_text ? Json(text) : Json(number);
 }
 
@@ -172,6 +173,7 @@ Result<Json> read_value(const Piece& piece, const std::string& type, int depth) 
     return type == "B" ? Json(piece.varint != 0) : Json(static_cast<std::int64_t>(piece.varint));
   }
   if (!piece.is_bytes) return Reader::broken();
+  if (type == "s" && !is_utf8(piece.bytes)) return Reader::broken();
   if (type == "s") return Json(std::string(piece.bytes));
   if (type == "b") return Json(base64_encode(piece.bytes));
   if (type == "t" || type == "m") return read_time(piece.bytes, type == "m");
@@ -191,6 +193,7 @@ Status read_entry(const Piece& piece, const std::string& type, Json& map, int de
   while (!reader.done()) {
     MUSTER_ASSIGN(const Piece part, reader.next());
     if (part.number == 1) key = std::string(part.bytes);
+    if (!is_utf8(key)) return Reader::broken();
     if (part.number == 2) {
       MUSTER_ASSIGN(value, read_value(part, type, depth));
     }
@@ -248,6 +251,7 @@ Result<Json> decode_protobuf(const std::string& body) {
       MUSTER_ASSIGN(const Piece part, type.next());
       if (part.number == 1) api_version = std::string(part.bytes);
       if (part.number == 2) kind = std::string(part.bytes);
+      if (!is_utf8(api_version) || !is_utf8(kind)) return Reader::broken();
     }
   }
   static const std::map<std::string, std::string> kKinds = {

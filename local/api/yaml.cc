@@ -11,7 +11,8 @@ namespace muster::local {
 namespace {
 
 constexpr int kDepthMax = 200;
-constexpr std::size_t kNodesMax = 1000000;  // aliases can make a small text a huge tree
+// Aliases can make a small text a huge tree: so many values for each byte, and some for small texts.
+constexpr std::size_t kNodesPerByte = 10, kNodesFree = 1000;
 
 Json scalar(const YAML::Node& node) {
   static const re2::RE2 kInteger("[-+]?(0|[1-9][0-9_]*)");
@@ -39,15 +40,16 @@ Json scalar(const YAML::Node& node) {
   return text;
 }
 
-Result<Json> convert(const YAML::Node& node, int depth, std::size_t& nodes) {
-  if (depth > kDepthMax || ++nodes > kNodesMax)
+// `left` is how many more values the text may expand to.
+Result<Json> convert(const YAML::Node& node, int depth, std::size_t& left) {
+  if (depth > kDepthMax || left-- == 0)
     return invalid_argument("the document is nested too deep or too large");
   switch (node.Type()) {
     case YAML::NodeType::Map: {
       Json object = Json::object();
       for (const auto& entry : node) {
         if (!entry.first.IsScalar()) return invalid_argument("a key must be a scalar");
-        MUSTER_ASSIGN(Json value, convert(entry.second, depth + 1, nodes));
+        MUSTER_ASSIGN(Json value, convert(entry.second, depth + 1, left));
         object[entry.first.Scalar()] = std::move(value);
       }
       return object;
@@ -55,7 +57,7 @@ Result<Json> convert(const YAML::Node& node, int depth, std::size_t& nodes) {
     case YAML::NodeType::Sequence: {
       Json array = Json::array();
       for (const auto& entry : node) {
-        MUSTER_ASSIGN(Json value, convert(entry, depth + 1, nodes));
+        MUSTER_ASSIGN(Json value, convert(entry, depth + 1, left));
         array.push_back(std::move(value));
       }
       return array;
@@ -68,11 +70,12 @@ Result<Json> convert(const YAML::Node& node, int depth, std::size_t& nodes) {
 }  // namespace
 
 Result<std::vector<Json>> parse_yaml_documents(const std::string& text) {
+  if (!is_utf8(text)) return invalid_argument("yaml: invalid UTF-8");
   try {
     std::vector<Json> documents;
-    std::size_t nodes = 0;
+    std::size_t left = kNodesFree + kNodesPerByte * text.size();
     for (const YAML::Node& node : YAML::LoadAll(text)) {
-      MUSTER_ASSIGN(Json document, convert(node, 0, nodes));
+      MUSTER_ASSIGN(Json document, convert(node, 0, left));
       if (!document.is_null()) documents.push_back(std::move(document));
     }
     return documents;

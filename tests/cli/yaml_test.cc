@@ -59,7 +59,7 @@ TEST(Yaml, StopsAnAliasBombInsteadOfEatingTheMemory) {
   }
   const auto exploded = parse_yaml(bomb, "bomb.yaml");
   ASSERT_FALSE(exploded);
-  EXPECT_NE(exploded.error().message.find("more than a million values"), std::string::npos);
+  EXPECT_NE(exploded.error().message.find("its aliases expand to more than"), std::string::npos);
 }
 
 TEST(Yaml, SurvivesDeepNesting) { EXPECT_FALSE(parse_yaml(std::string(100'000, '['), "deep.yaml")); }

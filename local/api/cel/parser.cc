@@ -67,7 +67,9 @@ class Parser {
   Error unexpected() const {
     if (token().kind == Token::Kind::kEnd)
       return invalid_argument("Syntax error: the expression ends too early");
-    const std::string text = token().kind == Token::Kind::kLiteral ? token().literal.dump() : token().text;
+    const std::string text = token().kind == Token::Kind::kLiteral
+                                 ? token().literal.dump(-1, ' ', false, Json::error_handler_t::replace)
+                                 : token().text;
     return invalid_argument("Syntax error: unexpected '" + text + "' at offset " +
                             std::to_string(token().at));
   }
