@@ -197,6 +197,10 @@ FieldErrors validate_crd(const Json& crd, const Json* old) {
   std::set<std::string> seen;
   for (std::size_t i = 0; i < versions.size(); ++i) {
     const std::string path = fmt::format("spec.versions[{}]", i);
+    if (!versions[i].is_object()) {
+      errors.push_back(FieldError::invalid(path, versions[i], "must be an object"));
+      continue;
+    }
     check_version(versions[i], path, versions.size() == 1, errors);
     if (versions[i].value("storage", Json(false)) == Json(true)) ++storage;
     if (!seen.insert(text_of(versions[i], "name")).second)
