@@ -212,7 +212,9 @@ void LocalClient::record_event(const EventRecord& record) {
   for (const char* member : {"name", "namespace", "uid", "resourceVersion"})
     if (const std::string text = meta_text(record.regarding, member); !text.empty()) involved[member] = text;
   if (!record.field_path.empty()) involved["fieldPath"] = record.field_path;
+  const std::string prefix = meta_text(record.regarding, "name") + ".";  // of the names that are given below
   for (const ObjectPtr& object : store_.list("events", ns).objects) {
+    if (object->name.rfind(prefix, 0) != 0) continue;
     const Json event = object->json();
     const Json& other = object_of(event, "involvedObject");
     if (text_of(event, "reason") != record.reason || text_of(event, "message") != record.message ||
