@@ -132,7 +132,7 @@ ApiStatus Rest::check_namespace(const Kind& kind, const std::string& ns, const s
   if (!kind.namespaced) return {};
   const ObjectPtr space = store_.get("namespaces", "", ns);
   if (!space) return ApiError::not_found("namespaces", ns);
-  if (is_terminating(space->json())) {
+  if (space->text.find("\"deletionTimestamp\":") != std::string::npos && is_terminating(space->json())) {
     ApiError error = ApiError::forbidden(
         kind.resource(), name,
         fmt::format("unable to create new content in namespace {} because it is being terminated", ns));
@@ -181,11 +181,11 @@ ApiResult<Json> Rest::store_new(const Kind& kind, Json object, const WriteOption
       return ApiError::already_exists(kind.resource(), name);
     return object;
   }
-  auto stored = store_.create(kind.resource(), std::move(object));
+  const auto stored = store_.create(kind.resource(), object);
   if (!stored) return ApiError::already_exists(kind.resource(), name);
-  Json json = (*stored)->json();
-  if (hooks_ != nullptr) hooks_->wrote(kind, json, true);
-  return json;
+  object["metadata"]["resourceVersion"] = std::to_string((*stored)->version);
+  if (hooks_ != nullptr) hooks_->wrote(kind, object, true);
+  return object;
 }
 
 ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
@@ -309,20 +309,19 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       is_terminating(object) && finalizers_of(object).empty() &&
       object_of(object, "metadata").value("deletionGracePeriodSeconds", 0) == 0 &&
       (kind.resource() != "namespaces" || array_of(object_of(object, "spec"), "finalizers").empty());
-  auto written = store_.replace(kind.resource(), std::move(object), stored->version);
+  const auto written = store_.replace(kind.resource(), object, stored->version);
   if (!written) {
     lost_race = true;
     return ApiError::conflict(kind.resource(), stored->name, kModified);
   }
-  Json json = (*written)->json();
-  serve_as(kind, json);
+  object["metadata"]["resourceVersion"] = std::to_string((*written)->version);
   if (ends) {
     auto removed = store_.remove(kind.resource(), stored->ns, stored->name, (*written)->version);
-    if (removed && hooks_ != nullptr) hooks_->removed(kind, json);
+    if (removed && hooks_ != nullptr) hooks_->removed(kind, object);
   } else if (hooks_ != nullptr) {
-    hooks_->wrote(kind, json, false);
+    hooks_->wrote(kind, object, false);
   }
-  return json;
+  return object;
 }
 
 }  // namespace muster::local
