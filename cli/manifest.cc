@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "common/yaml/yaml.h"
+#include "cli/yaml.h"
 
 namespace muster::cli {
 namespace {

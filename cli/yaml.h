@@ -1,4 +1,4 @@
-#pragma once  // common/yaml/yaml.h: YAML <-> JSON as Kubernetes reads and writes it
+#pragma once  // cli/yaml.h: YAML <-> JSON as Kubernetes reads and writes it
 #include <map>
 #include <string>
 #include <string_view>
@@ -6,7 +6,7 @@
 
 #include "common/json/fields.h"
 
-namespace muster {
+namespace muster::cli {
 
 struct YamlDocument {
   Json value;
@@ -22,4 +22,4 @@ struct YamlDocument {
 // for something else.
 [[nodiscard]] std::string to_yaml(const Json& value);
 
-}  // namespace muster
+}  // namespace muster::cli

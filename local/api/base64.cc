@@ -1,9 +1,9 @@
-// common/base/base64.cc: groups of three bytes as four letters
-#include "common/base/base64.h"
+// local/api/base64.cc
+#include "local/api/base64.h"
 
 #include <cstdint>
 
-namespace muster {
+namespace muster::local {
 namespace {
 
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
@@ -65,4 +65,4 @@ std::optional<std::string> base64_decode(std::string_view text) {
   return bytes;
 }
 
-}  // namespace muster
+}  // namespace muster::local

@@ -1,5 +1,5 @@
-// common/yaml/yaml.cc: YAML <-> JSON as Kubernetes reads and writes it
-#include "common/yaml/yaml.h"
+// cli/yaml.cc: YAML <-> JSON as Kubernetes reads and writes it
+#include "cli/yaml.h"
 
 #include <fmt/format.h>
 #include <yaml-cpp/yaml.h>
@@ -8,7 +8,7 @@
 #include <cmath>
 #include <cstdlib>
 
-namespace muster {
+namespace muster::cli {
 namespace {
 
 constexpr std::size_t kValuesMax = 1'000'000;  // an alias bomb stops here
@@ -72,11 +72,8 @@ Json plain_scalar(const std::string& text) {
   if (text.empty() || one_of(text, {"~", "null", "Null", "NULL"})) return nullptr;
   if (one_of(text, {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})) return true;
   if (one_of(text, {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})) return false;
-  std::string digits = text;
-  if (std::string_view("0123456789+-").find(text.front()) != std::string_view::npos)
-    std::erase(digits, '_');  // YAML 1.1: 1_000_000
-  if (auto integer = as_integer(digits)) return *integer;
-  if (auto real = as_real(digits)) return *real;
+  if (auto integer = as_integer(text)) return *integer;
+  if (auto real = as_real(text)) return *real;
   return text;
 }
 
@@ -272,4 +269,4 @@ std::string to_yaml(const Json& value) {
   return out;
 }
 
-}  // namespace muster
+}  // namespace muster::cli
