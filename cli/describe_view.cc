@@ -9,7 +9,7 @@
 #include "cli/job_view.h"
 #include "cli/monitor.h"
 #include "cli/table.h"
-#include "cli/yaml.h"
+#include "common/yaml/yaml.h"
 
 namespace muster::cli {
 namespace {

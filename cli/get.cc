@@ -12,7 +12,7 @@
 #include "cli/format.h"
 #include "cli/resources.h"
 #include "cli/table.h"
-#include "cli/yaml.h"
+#include "common/yaml/yaml.h"
 #include "common/platform/signals.h"
 
 namespace muster::cli {

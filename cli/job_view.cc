@@ -6,26 +6,15 @@
 #include <charconv>
 
 #include "cli/format.h"
+#include "common/json/access.h"
 
 namespace muster::cli {
 namespace {
 
-const Json& child(const Json& object, const char* name) {
-  static const Json kNothing;
-  if (!object.is_object()) return kNothing;
-  const auto at = object.find(name);
-  return at == object.end() ? kNothing : *at;
-}
-
-std::string text(const Json& object, const char* name) {
-  const Json& value = child(object, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
-
 // Integers of 64 bits are strings in protobuf's JSON.
 template <typename T>
 T integer(const Json& object, const char* name) {
-  const Json& value = child(object, name);
+  const Json& value = member(object, name);
   if (value.is_number()) return value.get<T>();
   T out = 0;
   if (value.is_string()) {
@@ -36,22 +25,22 @@ T integer(const Json& object, const char* name) {
 }
 
 std::optional<double> number(const Json& object, const char* name) {
-  const Json& value = child(object, name);
+  const Json& value = member(object, name);
   return value.is_number() ? std::optional<double>(value.get<double>()) : std::nullopt;
 }
 
 void read_conditions(const Json& conditions, JobView& view) {
   if (!conditions.is_array()) return;
   for (const Json& condition : conditions) {
-    const std::string type = text(condition, "type");
-    const bool is_true = text(condition, "status") == "True";
+    const std::string type = text(member(condition, "type"));
+    const bool is_true = text(member(condition, "status")) == "True";
     if (type == "Succeeded" && is_true) view.succeeded = true;
     if (type == "Failed" && is_true) view.failed = true;
     const bool tells =
         is_true && (type == "Failed" || (type == "Restarting" && !view.failed) || type == "Suspended");
     if (tells) {
-      view.reason = text(condition, "reason");
-      view.message = text(condition, "message");
+      view.reason = text(member(condition, "reason"));
+      view.message = text(member(condition, "message"));
     }
   }
 }
@@ -62,7 +51,7 @@ void read_progress(const Json& progress, JobView& view) {
   view.loss = number(progress, "loss");
   view.accuracy = number(progress, "accuracy");
   view.examples_per_second = number(progress, "examplesPerSecond").value_or(0);
-  const bool payload = child(progress, "payloadBytesSent").is_null();
+  const bool payload = member(progress, "payloadBytesSent").is_null();
   view.bytes_sent = integer<std::uint64_t>(progress, payload ? "bytesSent" : "payloadBytesSent");
   view.bytes_expected = integer<std::uint64_t>(progress, payload ? "bytesExpected" : "payloadBytesExpected");
   if (view.federated) view.bytes_sent += integer<std::uint64_t>(progress, "bytesReceived");
@@ -71,27 +60,27 @@ void read_progress(const Json& progress, JobView& view) {
   view.selected = integer<std::int64_t>(progress, "selected");
   view.reported = integer<std::int64_t>(progress, "reported");
   view.dropped = integer<std::int64_t>(progress, "dropped");
-  view.digest = text(progress, "parametersSha256");
+  view.digest = text(member(progress, "parametersSha256"));
 }
 
 void read_spec(const Json& spec, JobView& view) {
-  const Json& training = child(spec, "training");
-  const std::string dataset = text(child(training, "dataset"), "name");
+  const Json& training = member(spec, "training");
+  const std::string dataset = text(member(training, "dataset", "name"));
   view.images = dataset == "fashion-mnist" || dataset == "idx";
-  const std::string model = text(child(training, "model"), "name");
+  const std::string model = text(member(training, "model", "name"));
   std::string what =
       training.is_object() ? fmt::format("{} on {}", model.empty() ? "cnn" : model, dataset) : "";
   if (!training.is_object() && !view.federated) what = "own program";
   if (view.federated) {
     const auto rounds = integer<std::int64_t>(spec, "rounds");
     if (view.total == 0) view.total = rounds;
-    what += fmt::format(", {} clients", integer<std::int64_t>(child(spec, "clients"), "count"));
-    view.model_path = text(child(child(spec, "aggregator"), "storage"), "path");
+    what += fmt::format(", {} clients", integer<std::int64_t>(member(spec, "clients"), "count"));
+    view.model_path = text(member(spec, "aggregator", "storage", "path"));
   } else {
-    const Json& replicas = child(child(spec, "workers"), "replicas");
+    const Json& replicas = member(spec, "workers", "replicas");
     const std::int64_t workers = replicas.is_number() ? replicas.get<std::int64_t>() : 1;
     what += fmt::format(", {} worker{}", workers, workers == 1 ? "" : "s");
-    view.model_path = text(child(training, "checkpoint"), "path");
+    view.model_path = text(member(training, "checkpoint", "path"));
   }
   view.description = what;
 }
@@ -99,8 +88,8 @@ void read_spec(const Json& spec, JobView& view) {
 // The termination message of a container that ended well; nothing if it is no report.
 std::optional<PodReport> read_report(const std::string& message) {
   const Json status = Json::parse(message, nullptr, false);
-  const Json& worker = child(status, "worker");
-  const Json& aggregator = child(status, "aggregator");
+  const Json& worker = member(status, "worker");
+  const Json& aggregator = member(status, "aggregator");
   if (!worker.is_object() && !aggregator.is_object()) return std::nullopt;
   PodReport report;
   const Json& progress = worker.is_object() ? worker : aggregator;
@@ -111,7 +100,7 @@ std::optional<PodReport> read_report(const std::string& message) {
     report.rank = integer<std::int64_t>(worker, "rank");
     report.bytes_sent = integer<std::uint64_t>(worker, "payloadBytesSent");
     report.bytes_expected = integer<std::uint64_t>(worker, "payloadBytesExpected");
-    report.digest = text(worker, "parametersSha256");
+    report.digest = text(member(worker, "parametersSha256"));
     report.at = integer<std::int64_t>(worker, "step");
     report.total = integer<std::int64_t>(worker, "totalSteps");
   } else {
@@ -125,25 +114,25 @@ std::optional<PodReport> read_report(const std::string& message) {
 }
 
 void read_container(const Json& container, PodView& view) {
-  const Json& state = child(container, "state");
-  const Json& terminated = child(state, "terminated");
+  const Json& state = member(container, "state");
+  const Json& terminated = member(state, "terminated");
   if (terminated.is_object()) {
     const int code = integer<int>(terminated, "exitCode");
-    const std::string message = text(terminated, "message");
+    const std::string message = text(member(terminated, "message"));
     if (code == 0) {
       if (auto report = read_report(message)) view.report = std::move(report);
       return;
     }
     view.exit_code = code;
-    view.container = text(container, "name");
-    view.reason = text(terminated, "reason");
+    view.container = text(member(container, "name"));
+    view.reason = text(member(terminated, "reason"));
     if (!message.empty()) view.message = message;
     return;
   }
-  const Json& waiting = child(state, "waiting");
+  const Json& waiting = member(state, "waiting");
   if (waiting.is_object() && view.reason.empty()) {
-    view.reason = text(waiting, "reason");
-    view.message = text(waiting, "message");
+    view.reason = text(member(waiting, "reason"));
+    view.message = text(member(waiting, "message"));
   }
 }
 
@@ -151,50 +140,51 @@ void read_container(const Json& container, PodView& view) {
 
 JobView view_job(const Json& object) {
   JobView view;
-  const Json& metadata = child(object, "metadata");
-  const Json& status = child(object, "status");
-  view.kind = text(object, "kind");
-  view.name = text(metadata, "name");
-  view.name_space = text(metadata, "namespace");
-  view.uid = text(metadata, "uid");
+  const Json& metadata = member(object, "metadata");
+  const Json& status = member(object, "status");
+  view.kind = text(member(object, "kind"));
+  view.name = text(member(metadata, "name"));
+  view.name_space = text(member(metadata, "namespace"));
+  view.uid = text(member(metadata, "uid"));
   view.federated = view.kind == "FederatedRound";
-  if (std::string phase = text(status, "phase"); !phase.empty()) view.phase = std::move(phase);
-  view.ready = text(status, "ready");
+  if (std::string phase = text(member(status, "phase")); !phase.empty()) view.phase = std::move(phase);
+  view.ready = text(member(status, "ready"));
   view.restarts = integer<std::int64_t>(status, "restarts");
   view.disruptions = integer<std::int64_t>(status, "disruptions");
-  view.started = parse_time(text(status, "startTime"));
-  view.completed = parse_time(text(status, "completionTime"));
-  view.history = curve_from_history(child(status, "history"));
-  read_conditions(child(status, "conditions"), view);
-  read_progress(child(status, "progress"), view);
-  read_spec(child(object, "spec"), view);
+  view.started = parse_time(text(member(status, "startTime")));
+  view.completed = parse_time(text(member(status, "completionTime")));
+  view.history = curve_from_history(member(status, "history"));
+  read_conditions(member(status, "conditions"), view);
+  read_progress(member(status, "progress"), view);
+  read_spec(member(object, "spec"), view);
   return view;
 }
 
 PodView view_pod(const Json& pod) {
   PodView view;
-  const Json& metadata = child(pod, "metadata");
-  const Json& labels = child(metadata, "labels");
-  const Json& status = child(pod, "status");
-  view.name = text(metadata, "name");
-  view.name_space = text(metadata, "namespace");
-  view.uid = text(metadata, "uid");
-  view.job = text(labels, "muster.dev/job-name");
-  view.role = text(labels, "muster.dev/role");
+  const Json& metadata = member(pod, "metadata");
+  const Json& labels = member(metadata, "labels");
+  const Json& status = member(pod, "status");
+  view.name = text(member(metadata, "name"));
+  view.name_space = text(member(metadata, "namespace"));
+  view.uid = text(member(metadata, "uid"));
+  view.job = text(member(labels, "muster.dev/job-name"));
+  view.role = text(member(labels, "muster.dev/role"));
   view.index = integer<std::int64_t>(labels, "muster.dev/index");
-  view.phase = text(status, "phase");
-  view.reason = text(status, "reason");
-  view.message = text(status, "message");
+  view.phase = text(member(status, "phase"));
+  view.reason = text(member(status, "reason"));
+  view.message = text(member(status, "message"));
   for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
-    const Json& containers = child(status, list);
+    const Json& containers = member(status, list);
     if (!containers.is_array()) continue;
     for (const Json& container : containers) read_container(container, view);
   }
-  if (view.phase == "Pending" && view.reason.empty() && child(status, "conditions").is_array()) {
-    for (const Json& condition : child(status, "conditions")) {
-      if (text(condition, "type") != "PodScheduled" || text(condition, "status") != "False") continue;
-      view.reason = text(condition, "reason");
-      view.message = text(condition, "message");
+  if (view.phase == "Pending" && view.reason.empty() && member(status, "conditions").is_array()) {
+    for (const Json& condition : member(status, "conditions")) {
+      if (text(member(condition, "type")) != "PodScheduled" || text(member(condition, "status")) != "False")
+        continue;
+      view.reason = text(member(condition, "reason"));
+      view.message = text(member(condition, "message"));
     }
   }
   return view;

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <array>
 
-#include "cli/yaml.h"
+#include "common/yaml/yaml.h"
 
 namespace muster::cli {
 namespace {

@@ -4,21 +4,10 @@
 #include <fmt/format.h>
 
 #include "cli/job_view.h"
+#include "common/json/access.h"
 
 namespace muster::cli {
 namespace {
-
-const Json& child(const Json& object, const char* name) {
-  static const Json kNothing;
-  if (!object.is_object()) return kNothing;
-  const auto at = object.find(name);
-  return at == object.end() ? kNothing : *at;
-}
-
-std::string text(const Json& object, const char* name) {
-  const Json& value = child(object, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
 
 // What follows `mount` in `path`, if path lies in it: "/a" in "/a/b" -> "b".
 std::optional<std::string> below(const std::string& path, std::string mount) {
@@ -37,35 +26,36 @@ struct Mount {
 
 // The container that runs our program: the one named after the role, else the first.
 const Json& container_of(const Json& pod_spec, const char* role) {
-  const Json& containers = child(pod_spec, "containers");
+  const Json& containers = member(pod_spec, "containers");
   if (!containers.is_array() || containers.empty()) return containers;
   for (const Json& container : containers) {
-    if (text(container, "name") == role) return container;
+    if (text(member(container, "name")) == role) return container;
   }
   return containers.front();
 }
 
 Mount find_mount(const Json& container, const std::string& path) {
   Mount best;
-  const Json& mounts = child(container, "volumeMounts");
+  const Json& mounts = member(container, "volumeMounts");
   if (!mounts.is_array()) return best;
   for (const Json& mount : mounts) {
-    const std::string at = text(mount, "mountPath");
+    const std::string at = text(member(mount, "mountPath"));
     const auto rest = below(path, at);
     if (!rest || at.size() < best.length) continue;
-    best = {text(mount, "name"), std::filesystem::path(text(mount, "subPath")) / *rest, at.size()};
+    best = {text(member(mount, "name")), std::filesystem::path(text(member(mount, "subPath"))) / *rest,
+            at.size()};
   }
   return best;
 }
 
 const Json& find_volume(const Json& pod_spec, const std::string& name) {
-  const Json& volumes = child(pod_spec, "volumes");
+  const Json& volumes = member(pod_spec, "volumes");
   if (volumes.is_array()) {
     for (const Json& volume : volumes) {
-      if (text(volume, "name") == name) return volume;
+      if (text(member(volume, "name")) == name) return volume;
     }
   }
-  return child(Json(), "");
+  return member(Json(), "");
 }
 
 // A path that a manifest wrote may not lead out of its volume.
@@ -78,25 +68,25 @@ bool stays_inside(const std::filesystem::path& rest) {
 
 ModelFolder find_model_folder(const Json& object, const std::filesystem::path& volumes) {
   const JobView view = view_job(object);
-  const Json& spec = child(object, "spec");
+  const Json& spec = member(object, "spec");
   if (view.model_path.empty()) {
-    if (!view.federated && !child(spec, "training").is_object())
+    if (!view.federated && !member(spec, "training").is_object())
       return {{}, "its program keeps its own files"};
     return {{},
             fmt::format("the manifest asks for none; set {} to keep it",
                         view.federated ? "spec.aggregator.storage.path" : "spec.training.checkpoint.path")};
   }
-  const Json& owner = child(spec, view.federated ? "aggregator" : "workers");
-  const Json& pod_spec = child(child(owner, "template"), "spec");
+  const Json& owner = member(spec, view.federated ? "aggregator" : "workers");
+  const Json& pod_spec = member(owner, "template", "spec");
   const Mount mount =
       find_mount(container_of(pod_spec, view.federated ? "aggregator" : "worker"), view.model_path);
   if (mount.volume.empty()) return {std::filesystem::path(view.model_path), ""};
   if (!stays_inside(mount.rest)) return {{}, fmt::format("{} leads out of its volume", view.model_path)};
   const Json& volume = find_volume(pod_spec, mount.volume);
-  if (const std::string claim = text(child(volume, "persistentVolumeClaim"), "claimName"); !claim.empty()) {
+  if (const std::string claim = text(member(volume, "persistentVolumeClaim", "claimName")); !claim.empty()) {
     return {volumes / view.name_space / claim / mount.rest, ""};
   }
-  if (const std::string host = text(child(volume, "hostPath"), "path"); !host.empty()) {
+  if (const std::string host = text(member(volume, "hostPath", "path")); !host.empty()) {
     return {std::filesystem::path(host) / mount.rest, ""};
   }
   return {{},

@@ -8,7 +8,9 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
+#include "common/base/base64.h"
 #include "kube/api_error.h"
 #include "kube/identity.h"
 
@@ -51,6 +53,13 @@ std::optional<std::chrono::seconds> wait_before_retry(const HttpResponse& answer
   return parse_api_error(answer, std::chrono::system_clock::now()).retry_after;
 }
 
+// Whether a refused identity was thrown away and the request is worth another try: once.
+bool renewed(const HttpResponse& answer, IdentitySource* identity, bool& asked_anew) {
+  if (answer.status != 401 || identity == nullptr || std::exchange(asked_anew, true)) return false;
+  identity->invalidate();
+  return true;
+}
+
 }  // namespace
 
 struct Client::State {
@@ -78,7 +87,7 @@ Status Client::authorize(HttpRequest& request) {
     request.headers.emplace_back("Authorization", "Bearer " + identity.bearer_token);
   } else if (!identity.username.empty()) {
     request.headers.emplace_back("Authorization",
-                                 "Basic " + encode_base64(identity.username + ":" + identity.password));
+                                 "Basic " + base64_encode(identity.username + ":" + identity.password));
   }
   return {};
 }
@@ -104,11 +113,7 @@ Result<HttpResponse> Client::send(HttpRequest request) {
     auto answer = transport_->send(request, deadline);
     observe(request, answer);
     if (!answer) return answer;
-    if (answer->status == 401 && identity_ && !asked_anew) {
-      asked_anew = true;
-      identity_->invalidate();
-      continue;
-    }
+    if (renewed(*answer, identity_.get(), asked_anew)) continue;
     const auto wait = wait_before_retry(*answer);
     if (!wait || attempt >= kAttemptsMax || *wait > budget) return answer;
     budget -= std::chrono::duration_cast<std::chrono::milliseconds>(*wait);
@@ -237,11 +242,7 @@ Result<HttpResponse> Client::open_stream(HttpRequest request, const StreamOption
     auto answer = transport_->stream(request, options, on_bytes);
     observe(request, answer);
     if (!answer) return answer;
-    if (answer->status == 401 && identity_ && !asked_anew) {
-      asked_anew = true;
-      identity_->invalidate();
-      continue;
-    }
+    if (renewed(*answer, identity_.get(), asked_anew)) continue;
     if (answer->status >= 400) return to_error(parse_api_error(*answer, std::chrono::system_clock::now()));
     return answer;
   }

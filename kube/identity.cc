@@ -113,8 +113,6 @@ class ExecIdentity final : public IdentitySource {
   bool have_ = false;
 };
 
-constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
 }  // namespace
 
 std::shared_ptr<IdentitySource> static_identity(Identity identity) {
@@ -165,51 +163,6 @@ Result<ExecCredential> parse_exec_credential(const std::string& text, const Exec
     credential.expires = std::chrono::system_clock::from_time_t(timegm(&parts));
   }
   return credential;
-}
-
-std::optional<std::string> decode_base64(std::string_view text) {
-  std::string out;
-  std::uint32_t bits = 0;
-  int count = 0;
-  int padding = 0;
-  for (const char c : text) {
-    if (c == '\n' || c == '\r' || c == ' ' || c == '\t') continue;
-    if (c == '=') {
-      ++padding;
-      continue;
-    }
-    const std::size_t value = kAlphabet.find(c);
-    if (value == std::string_view::npos || padding > 0) return std::nullopt;
-    bits = (bits << 6U) | static_cast<std::uint32_t>(value);
-    if (++count % 4 == 0) {
-      out += static_cast<char>((bits >> 16U) & 0xffU);
-      out += static_cast<char>((bits >> 8U) & 0xffU);
-      out += static_cast<char>(bits & 0xffU);
-      bits = 0;
-    }
-  }
-  if (padding > 2 || (count + padding) % 4 != 0) return std::nullopt;
-  if (padding == 2) out += static_cast<char>((bits >> 4U) & 0xffU);
-  if (padding == 1) {
-    out += static_cast<char>((bits >> 10U) & 0xffU);
-    out += static_cast<char>((bits >> 2U) & 0xffU);
-  }
-  return out;
-}
-
-std::string encode_base64(std::string_view bytes) {
-  std::string out;
-  for (std::size_t i = 0; i < bytes.size(); i += 3) {
-    const std::size_t n = std::min<std::size_t>(3, bytes.size() - i);
-    std::uint32_t bits = 0;
-    for (std::size_t j = 0; j < 3; ++j) {
-      bits = (bits << 8U) | (j < n ? static_cast<unsigned char>(bytes[i + j]) : 0U);
-    }
-    for (std::size_t j = 0; j < 4; ++j) {
-      out += j <= n ? kAlphabet[(bits >> (18U - 6U * static_cast<unsigned>(j))) & 63U] : '=';
-    }
-  }
-  return out;
 }
 
 }  // namespace muster::kube

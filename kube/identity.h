@@ -40,8 +40,4 @@ struct ExecCredential {
 };
 [[nodiscard]] Result<ExecCredential> parse_exec_credential(const std::string& text, const ExecPlugin& plugin);
 
-// Standard base64 with or without line breaks; nothing if it is not.
-[[nodiscard]] std::optional<std::string> decode_base64(std::string_view text);
-[[nodiscard]] std::string encode_base64(std::string_view bytes);
-
 }  // namespace muster::kube

@@ -2,7 +2,6 @@
 #include "kube/kube_config.h"
 
 #include <fmt/format.h>
-#include <yaml-cpp/yaml.h>
 
 #include <cerrno>
 #include <cstdlib>
@@ -11,6 +10,9 @@
 #include <map>
 #include <sstream>
 
+#include "common/base/base64.h"
+#include "common/json/access.h"
+#include "common/yaml/yaml.h"
 #include "kube/identity.h"
 
 namespace muster::kube {
@@ -19,7 +21,7 @@ namespace {
 namespace fs = std::filesystem;
 
 struct Entry {  // a named cluster, user or context, and the file it came from
-  YAML::Node node;
+  Json node;
   fs::path file;
 };
 struct Merged {
@@ -47,40 +49,39 @@ Result<std::string> read_file(const fs::path& file, std::string_view what) {
   return text.str();
 }
 
-std::string text_at(const YAML::Node& node, const char* name) {
-  if (!node.IsMap()) return {};
-  const YAML::Node value = node[name];
-  return value && value.IsScalar() ? value.as<std::string>() : std::string();
+// A scalar as it reads: `true` and 1 are text too where text is asked for.
+std::string text_at(const Json& node, const char* name) {
+  const Json& value = member(node, name);
+  if (value.is_boolean() || value.is_number()) return value.dump();
+  return text(value);
 }
 
-void merge_list(const YAML::Node& root, const char* list, const char* member, const fs::path& file,
+void merge_list(const Json& root, const char* list, const char* what, const fs::path& file,
                 std::map<std::string, Entry>& out) {
-  const YAML::Node entries = root[list];
-  if (!entries || !entries.IsSequence()) return;
-  for (const YAML::Node& entry : entries) {
+  const Json& entries = member(root, list);
+  if (!entries.is_array()) return;
+  for (const Json& entry : entries) {
     const std::string name = text_at(entry, "name");
-    if (name.empty() || !entry[member] || !entry[member].IsMap()) continue;
-    out.try_emplace(name, Entry{YAML::Clone(entry[member]), file});  // the first file wins
+    const Json& node = member(entry, what);
+    if (!name.empty() && node.is_object()) out.try_emplace(name, Entry{node, file});  // the first file wins
   }
 }
 
 Status merge_file(const fs::path& file, Merged& merged) {
   MUSTER_ASSIGN(const std::string text, read_file(file, "kubeconfig"));
-  try {
-    const YAML::Node root = YAML::Load(text);
-    if (!root.IsMap()) {
-      return invalid_argument(
-          fmt::format("kubeconfig {} is not a YAML object; it should begin with `apiVersion: v1` "
-                      "and `kind: Config`",
-                      file.string()));
-    }
-    merge_list(root, "clusters", "cluster", file, merged.clusters);
-    merge_list(root, "users", "user", file, merged.users);
-    merge_list(root, "contexts", "context", file, merged.contexts);
-    if (merged.current_context.empty()) merged.current_context = text_at(root, "current-context");
-  } catch (const YAML::Exception& error) {
-    return invalid_argument(fmt::format("kubeconfig {} is not YAML: {}", file.string(), error.what()));
+  const auto documents = parse_yaml(text, "kubeconfig " + file.string());
+  if (!documents) return documents.error();
+  if (documents->empty() || !documents->front().value.is_object()) {
+    return invalid_argument(
+        fmt::format("kubeconfig {} is not a YAML object; it should begin with `apiVersion: v1` "
+                    "and `kind: Config`",
+                    file.string()));
   }
+  const Json& root = documents->front().value;
+  merge_list(root, "clusters", "cluster", file, merged.clusters);
+  merge_list(root, "users", "user", file, merged.users);
+  merge_list(root, "contexts", "context", file, merged.contexts);
+  if (merged.current_context.empty()) merged.current_context = text_at(root, "current-context");
   merged.source += (merged.source.empty() ? "" : ":") + file.string();
   return {};
 }
@@ -94,7 +95,7 @@ struct Material {
 Result<Material> material(const Entry& entry, const char* name) {
   const std::string data_name = std::string(name) + "-data";
   if (const std::string data = text_at(entry.node, data_name.c_str()); !data.empty()) {
-    auto bytes = decode_base64(data);
+    auto bytes = base64_decode(data);
     if (!bytes) {
       return invalid_argument(fmt::format("kubeconfig {}: {} is not base64", entry.file.string(), data_name));
     }
@@ -108,7 +109,7 @@ Result<Material> material(const Entry& entry, const char* name) {
   return Material{std::move(*text), file.string()};
 }
 
-Result<ExecPlugin> exec_plugin(const YAML::Node& exec, const Entry& user, const ClusterConfig& cluster) {
+Result<ExecPlugin> exec_plugin(const Json& exec, const Entry& user, const ClusterConfig& cluster) {
   ExecPlugin plugin;
   plugin.command = text_at(exec, "command");
   plugin.api_version = text_at(exec, "apiVersion");
@@ -125,11 +126,14 @@ Result<ExecPlugin> exec_plugin(const YAML::Node& exec, const Entry& user, const 
     return bad(fmt::format("apiVersion \"{}\" is not client.authentication.k8s.io/v1 or v1beta1",
                            plugin.api_version));
   }
-  if (const YAML::Node args = exec["args"]; args && args.IsSequence()) {
-    for (const YAML::Node& arg : args) plugin.arguments.push_back(arg.as<std::string>());
+  if (const Json& args = member(exec, "args"); args.is_array()) {
+    for (const Json& arg : args) {
+      if (!arg.is_string()) return bad(fmt::format("args: {} is not text; put it in quotes", arg.dump()));
+      plugin.arguments.push_back(arg.get<std::string>());
+    }
   }
-  if (const YAML::Node env = exec["env"]; env && env.IsSequence()) {
-    for (const YAML::Node& pair : env)
+  if (const Json& env = member(exec, "env"); env.is_array()) {
+    for (const Json& pair : env)
       plugin.environment.emplace_back(text_at(pair, "name"), text_at(pair, "value"));
   }
   if (text_at(exec, "interactiveMode") == "Always") {
@@ -137,7 +141,7 @@ Result<ExecPlugin> exec_plugin(const YAML::Node& exec, const Entry& user, const 
   }
   if (text_at(exec, "provideClusterInfo") == "true") {
     plugin.cluster = Json{{"server", cluster.server}};
-    if (!cluster.ca_pem.empty()) plugin.cluster["certificate-authority-data"] = encode_base64(cluster.ca_pem);
+    if (!cluster.ca_pem.empty()) plugin.cluster["certificate-authority-data"] = base64_encode(cluster.ca_pem);
     if (!cluster.tls_server_name.empty()) plugin.cluster["tls-server-name"] = cluster.tls_server_name;
     if (cluster.insecure_skip_tls_verify) plugin.cluster["insecure-skip-tls-verify"] = true;
   }
@@ -145,15 +149,15 @@ Result<ExecPlugin> exec_plugin(const YAML::Node& exec, const Entry& user, const 
 }
 
 Result<std::shared_ptr<IdentitySource>> identity_of(const Entry& user, const ClusterConfig& cluster) {
-  const YAML::Node& node = user.node;
-  if (node["auth-provider"]) {
+  const Json& node = user.node;
+  if (node.contains("auth-provider")) {
     return invalid_argument(
         fmt::format("kubeconfig {}: users.user.auth-provider is no longer supported by Kubernetes; "
                     "use an exec plugin, a token or certificates",
                     user.file.string()));
   }
   for (const char* name : {"as", "as-uid", "as-groups", "as-user-extra"}) {
-    if (node[name]) {
+    if (node.contains(name)) {
       return invalid_argument(
           fmt::format("kubeconfig {}: users.user.{} (impersonation) is not supported; remove it",
                       user.file.string(), name));
@@ -172,7 +176,7 @@ Result<std::shared_ptr<IdentitySource>> identity_of(const Entry& user, const Clu
   identity.username = text_at(node, "username");
   identity.password = text_at(node, "password");
   const std::string token_file = text_at(node, "tokenFile");
-  if (const YAML::Node exec = node["exec"]; exec && exec.IsMap()) {
+  if (const Json& exec = member(node, "exec"); exec.is_object()) {
     MUSTER_ASSIGN(ExecPlugin plugin, exec_plugin(exec, user, cluster));
     return exec_identity(std::move(plugin));
   }
@@ -291,11 +295,7 @@ Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options) {
   }
   Merged merged;
   for (const fs::path& file : files) MUSTER_TRY(merge_file(file, merged));
-  try {
-    return resolve(merged, options.context);
-  } catch (const YAML::Exception& error) {
-    return invalid_argument(fmt::format("kubeconfig {}: {}", merged.source, error.what()));
-  }
+  return resolve(merged, options.context);
 }
 
 Result<ClusterConfig> in_cluster_config(const fs::path& folder) {

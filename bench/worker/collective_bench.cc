@@ -57,6 +57,8 @@ class MusterRing final : public Contender {
     ring_ = std::make_unique<worker::Ring>(*std::move(links));
   }
 
+  ~MusterRing() override { ring_->leave({}); }
+
   void all_reduce(std::span<float> buffer) override {
     const auto deadline = deadline_after(std::chrono::seconds(120));
     if (const Status status = ring_->all_reduce_sum(buffer, worker::Traffic::kPayload, deadline); !status)

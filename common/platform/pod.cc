@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <fstream>
 #include <string_view>
@@ -34,6 +35,14 @@ Result<PodEnvironment> pod_environment() {
                       "is not meant to be started by hand",
                       name));
     }
+  }
+  const std::string generation = variable("MUSTER_GENERATION", "0");
+  const char* end = generation.data() + generation.size();
+  const auto parsed = std::from_chars(generation.data(), end, pod.generation);
+  if (parsed.ec != std::errc() || parsed.ptr != end || pod.generation < 0) {
+    return failed_precondition(fmt::format(
+        "environment variable MUSTER_GENERATION is \"{}\", not the number that the muster operator sets",
+        generation));
   }
   return pod;
 }

@@ -2,7 +2,10 @@
 #include "common/spec/federation.h"
 
 #include <fmt/format.h>
+
 #include <cmath>
+
+#include "common/spec/common_training.h"
 
 namespace muster::spec {
 
@@ -19,23 +22,13 @@ Result<Target> target_from_json(const Json& json, const std::string& path) {
 Result<ClientTraining> client_training_from_json(const Json& json, const std::string& path) {
   ClientTraining training;
   Fields fields(json, path);
-  fields.require("model").require("dataset");
-  fields.object("model", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(training.model, model_from_json(value, at));
-    return {};
-  });
-  fields.object("dataset", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(training.dataset, dataset_from_json(value, at));
-    return {};
-  });
-  fields.one_of("objective", training.objective, {"CrossEntropy"});
-  fields.object("optimizer", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(training.optimizer, optimizer_from_json(value, at));
-    return {};
-  });
+  read_common(fields, {.model = training.model,
+                       .dataset = training.dataset,
+                       .objective = training.objective,
+                       .optimizer = training.optimizer,
+                       .seed = training.seed});
   fields.integer("localEpochs", training.local_epochs, {.min = 1, .max = 100'000})
-      .integer("batchSize", training.batch_size, {.min = 0, .max = 1'000'000})
-      .integer("seed", training.seed, {.min = 0});
+      .integer("batchSize", training.batch_size, {.min = 0, .max = 1'000'000});
   MUSTER_TRY(fields.finish());
   return training;
 }

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "common/spec/common_training.h"
+
 namespace muster::spec {
 
 Result<Model> model_from_json(const Json& json, const std::string& path) {
@@ -66,26 +68,34 @@ Result<Optimizer> optimizer_from_json(const Json& json, const std::string& path)
   return optimizer;
 }
 
-Result<Training> training_from_json(const Json& json, const std::string& path) {
-  Training training;
-  Fields fields(json, path);
+void read_common(Fields& fields, CommonTraining out) {
   fields.require("model").require("dataset");
   fields.object("model", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(training.model, model_from_json(value, at));
+    MUSTER_ASSIGN(out.model, model_from_json(value, at));
     return {};
   });
   fields.object("dataset", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(training.dataset, dataset_from_json(value, at));
+    MUSTER_ASSIGN(out.dataset, dataset_from_json(value, at));
     return {};
   });
-  fields.one_of("objective", training.objective, {"CrossEntropy"});
+  fields.one_of("objective", out.objective, {"CrossEntropy"});
   fields.object("optimizer", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(training.optimizer, optimizer_from_json(value, at));
+    MUSTER_ASSIGN(out.optimizer, optimizer_from_json(value, at));
     return {};
   });
+  fields.integer("seed", out.seed, {.min = 0});
+}
+
+Result<Training> training_from_json(const Json& json, const std::string& path) {
+  Training training;
+  Fields fields(json, path);
+  read_common(fields, {.model = training.model,
+                       .dataset = training.dataset,
+                       .objective = training.objective,
+                       .optimizer = training.optimizer,
+                       .seed = training.seed});
   fields.integer("batchSize", training.batch_size, {.min = 1, .max = 1'000'000})
-      .integer("epochs", training.epochs, {.min = 1, .max = 1'000'000})
-      .integer("seed", training.seed, {.min = 0});
+      .integer("epochs", training.epochs, {.min = 1, .max = 1'000'000});
   fields.object("checkpoint", [&](const Json& value, const std::string& at) -> Status {
     Checkpoint checkpoint;
     MUSTER_TRY(Fields(value, at)

@@ -120,6 +120,7 @@ Json ApiError::status() const {
               {"status", "Failure"}, {"message", message}, {"code", code}};
   if (!reason.empty()) status["reason"] = reason;
   if (!details.is_null()) status["details"] = details;
+  if (!next.empty()) status["metadata"]["continue"] = next;
   if (retry_after_seconds > 0) status["details"]["retryAfterSeconds"] = retry_after_seconds;
   return status;
 }

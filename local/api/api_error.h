@@ -36,6 +36,7 @@ struct ApiError {
   std::string message;
   Json details;  // null or an object
   int retry_after_seconds = 0;
+  std::string next{};  // a continue token to go on with
 
   [[nodiscard]] Json status() const;
   [[nodiscard]] Error error() const;  // for callers in this process

@@ -84,44 +84,25 @@ std::string lower(std::string text) {
   return text;
 }
 
-void add_selectable_fields(Kind& kind) {
-  if (kind.plural == "pods")
-    kind.selectable_fields = {".spec.nodeName", ".spec.restartPolicy",       ".spec.schedulerName",
-                              ".status.phase",  ".spec.serviceAccountName",  ".status.podIP",
-                              ".status.podIPs", ".status.nominatedNodeName", ".spec.hostNetwork"};
-  else if (kind.plural == "events" && kind.group.empty())
-    kind.selectable_fields = {".involvedObject.kind",
-                              ".involvedObject.namespace",
-                              ".involvedObject.name",
-                              ".involvedObject.uid",
-                              ".involvedObject.apiVersion",
-                              ".involvedObject.resourceVersion",
-                              ".involvedObject.fieldPath",
-                              ".reason",
-                              ".reportingComponent",
-                              ".source",
-                              ".type"};
-  else if (kind.plural == "events")
-    kind.selectable_fields = {".regarding.kind",
-                              ".regarding.namespace",
-                              ".regarding.name",
-                              ".regarding.uid",
-                              ".reason",
-                              ".reportingController",
-                              ".type"};
-  else if (kind.plural == "namespaces")
-    kind.selectable_fields = {".status.phase"};
-  else if (kind.plural == "nodes")
-    kind.selectable_fields = {".spec.unschedulable"};
-  else if (kind.plural == "secrets")
-    kind.selectable_fields = {".type"};
-  else if (kind.plural == "services")
-    kind.selectable_fields = {".spec.clusterIP", ".spec.type"};
-  else if (kind.plural == "replicasets" || kind.plural == "replicationcontrollers")
-    kind.selectable_fields = {".status.replicas"};
-  else if (kind.plural == "jobs")
-    kind.selectable_fields = {".status.successful"};
-}
+// What objects of a kind can be selected by besides name and namespace.
+constexpr std::pair<const char*, const char*> kSelectable[] = {
+    {"pods",
+     ".spec.nodeName,.spec.restartPolicy,.spec.schedulerName,.spec.serviceAccountName,.spec.hostNetwork,"
+     ".status.phase,.status.podIP,.status.podIPs,.status.nominatedNodeName"},
+    {"events",
+     ".involvedObject.kind,.involvedObject.namespace,.involvedObject.name,.involvedObject.uid,"
+     ".involvedObject.apiVersion,.involvedObject.resourceVersion,.involvedObject.fieldPath,.reason,"
+     ".reportingComponent,.source,.type"},
+    {"events.events.k8s.io",
+     ".regarding.kind,.regarding.namespace,.regarding.name,.regarding.uid,.regarding.apiVersion,"
+     ".regarding.resourceVersion,.regarding.fieldPath,.reason,.reportingController,.type"},
+    {"namespaces", ".status.phase"},
+    {"nodes", ".spec.unschedulable"},
+    {"secrets", ".type"},
+    {"services", ".spec.clusterIP,.spec.type"},
+    {"replicationcontrollers", ".status.replicas"},
+    {"jobs.batch", ".status.successful"},
+};
 
 KindPtr make_kind(const Row& row) {
   auto kind = std::make_shared<Kind>();
@@ -147,7 +128,9 @@ KindPtr make_kind(const Row& row) {
                                                              "list",   "patch",  "update",           "watch"};
   if (kind->plural == "namespaces") std::erase(kind->verbs, "deletecollection");
   kind->schema = builtin_type(row.type != nullptr ? row.type : row.kind);
-  add_selectable_fields(*kind);
+  if (kind->group == "events.k8s.io") kind->stored_as = "events";
+  for (const auto& [resource, fields] : kSelectable)
+    if (kind->resource() == resource) kind->selectable_fields = split(fields);
   return kind;
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"
 #include "local/api/metadata.h"
@@ -227,13 +227,32 @@ void default_workload(const Kind& kind, Json& object) {
     holder = &spec["jobTemplate"]["spec"];
   }
   if (kind.kind == "Deployment") {
-    set_default(spec, "strategy",
-                Json{{"type", "RollingUpdate"},
-                     {"rollingUpdate", Json{{"maxSurge", "25%"}, {"maxUnavailable", "25%"}}}});
+    Json& strategy = spec["strategy"];
+    set_default(strategy, "type", "RollingUpdate");
+    if (strategy["type"] == "RollingUpdate") {
+      set_default(strategy["rollingUpdate"], "maxSurge", "25%");
+      set_default(strategy["rollingUpdate"], "maxUnavailable", "25%");
+    }
     set_default(spec, "revisionHistoryLimit", 10);
     set_default(spec, "progressDeadlineSeconds", 600);
   }
+  if (kind.kind == "StatefulSet") {
+    set_default(spec, "podManagementPolicy", "OrderedReady");
+    set_default(spec, "revisionHistoryLimit", 10);
+    set_default(spec, "persistentVolumeClaimRetentionPolicy",
+                Json{{"whenDeleted", "Retain"}, {"whenScaled", "Retain"}});
+    set_default(spec, "updateStrategy",
+                Json{{"type", "RollingUpdate"}, {"rollingUpdate", Json{{"partition", 0}}}});
+    set_default(spec, "serviceName", "");
+  }
+  if (kind.kind == "DaemonSet") {
+    set_default(spec, "revisionHistoryLimit", 10);
+    set_default(
+        spec, "updateStrategy",
+        Json{{"type", "RollingUpdate"}, {"rollingUpdate", Json{{"maxSurge", 0}, {"maxUnavailable", 1}}}});
+  }
   if (kind.kind == "Job") {
+    set_default(spec, "podReplacementPolicy", "TerminatingOrFailed");
     set_default(spec, "backoffLimit", 6);
     set_default(spec, "completionMode", "NonIndexed");
     set_default(spec, "completions", 1);
@@ -243,6 +262,55 @@ void default_workload(const Kind& kind, Json& object) {
   if (holder->contains("template") && (*holder)["template"].is_object()) {
     Json& pod_spec = (*holder)["template"]["spec"];
     if (pod_spec.is_object()) default_pod_spec(pod_spec, false);
+  }
+}
+
+void default_binding(Json& binding) {
+  constexpr const char* kRbac = "rbac.authorization.k8s.io";
+  if (binding.contains("roleRef") && binding["roleRef"].is_object() &&
+      text_of(binding["roleRef"], "apiGroup").empty())
+    binding["roleRef"]["apiGroup"] = kRbac;
+  if (!binding.contains("subjects") || !binding["subjects"].is_array()) return;
+  for (Json& subject : binding["subjects"])
+    if (const std::string kind = text_of(subject, "kind"); kind == "User" || kind == "Group")
+      if (text_of(subject, "apiGroup").empty()) subject["apiGroup"] = kRbac;
+}
+
+void default_network_policy(Json& policy) {
+  if (!policy.contains("spec") || !policy["spec"].is_object()) return;
+  Json& spec = policy["spec"];
+  for (const char* list : {"ingress", "egress"})
+    for (std::size_t i = 0; i < array_of(spec, list).size(); ++i)
+      for (std::size_t k = 0; k < array_of(spec[list][i], "ports").size(); ++k)
+        if (spec[list][i]["ports"][k].is_object()) set_default(spec[list][i]["ports"][k], "protocol", "TCP");
+  if (!array_of(spec, "policyTypes").empty()) return;
+  spec["policyTypes"] = Json::array({"Ingress"});
+  if (!array_of(spec, "egress").empty()) spec["policyTypes"].push_back("Egress");
+}
+
+void default_autoscaler(Json& autoscaler) {
+  if (!autoscaler.contains("spec") || !autoscaler["spec"].is_object()) return;
+  Json& spec = autoscaler["spec"];
+  set_default(spec, "minReplicas", 1);
+  if (array_of(spec, "metrics").empty())
+    spec["metrics"] = Json::array(
+        {{{"type", "Resource"},
+          {"resource",
+           {{"name", "cpu"}, {"target", {{"type", "Utilization"}, {"averageUtilization", 80}}}}}}});
+}
+
+// A container's limit that is not said otherwise is its default, and its default request.
+void default_limit_range(Json& range) {
+  for (std::size_t i = 0; i < array_of(object_of(range, "spec"), "limits").size(); ++i) {
+    Json& item = range["spec"]["limits"][i];
+    if (text_of(item, "type") != "Container") continue;
+    const auto fill = [&item](const char* from, const char* to) {
+      const Json values = object_of(item, from);  // a copy: `to` may be its neighbour
+      for (const auto& [name, value] : values.items()) set_default(item[to], name.c_str(), value);
+    };
+    fill("max", "default");
+    fill("default", "defaultRequest");
+    fill("min", "defaultRequest");
   }
 }
 
@@ -269,6 +337,16 @@ void default_builtin(const Kind& kind, Json& object) {
   } else if (resource == "roles.rbac.authorization.k8s.io" ||
              resource == "clusterroles.rbac.authorization.k8s.io") {
     set_default(object, "rules", nullptr);
+  } else if (kind.kind == "RoleBinding" || kind.kind == "ClusterRoleBinding") {
+    default_binding(object);
+  } else if (resource == "networkpolicies.networking.k8s.io") {
+    default_network_policy(object);
+  } else if (resource == "priorityclasses.scheduling.k8s.io") {
+    set_default(object, "preemptionPolicy", "PreemptLowerPriority");
+  } else if (resource == "horizontalpodautoscalers.autoscaling") {
+    default_autoscaler(object);
+  } else if (resource == "limitranges") {
+    default_limit_range(object);
   } else if (resource == "configmaps") {
     drop_empty(object, {"data", "binaryData"});
   }

@@ -25,6 +25,13 @@ std::vector<std::string> split(const std::string& text, char separator) {
   return parts;
 }
 
+// Some types of several groups share a name; the table keeps them apart by a prefix.
+std::string shown_name(const std::string& name) {
+  for (const std::string_view prefix : {"V2", "RbacV1", "AdmissionregistrationV1", "ApiextensionsV1"})
+    if (name.rfind(prefix, 0) == 0) return name.substr(prefix.size());
+  return name.substr(name.find('.') + 1);
+}
+
 class Types {
  public:
   Types() {
@@ -43,7 +50,7 @@ class Types {
     auto schema = std::make_shared<Schema>();
     compiled_[name] = schema;  // before its fields: JSONSchemaProps holds itself
     schema->type = Schema::Type::kObject;
-    schema->type_name = name.substr(name.find('.') + 1);
+    schema->type_name = shown_name(name);
     std::istringstream in(line->second);
     for (std::string field; in >> field;) {
       if (field == "atomic")
@@ -73,6 +80,16 @@ class Types {
     owner.properties[name] = type;
   }
 
+  static void add_enumeration(Schema& schema, const std::string& words) {
+    if (schema.type == Schema::Type::kArray) {  // of the items
+      auto items = std::make_shared<Schema>(*schema.items);
+      add_enumeration(*items, words);
+      schema.items = items;
+      return;
+    }
+    for (const std::string& word : split(words, ',')) schema.enumeration.emplace_back(word);
+  }
+
   static void add_option(Schema& schema, const std::string& option) {
     const auto equals = option.find('=');
     const std::string key = option.substr(0, equals);
@@ -90,7 +107,7 @@ class Types {
     } else if (key == "atomic") {
       (schema.type == Schema::Type::kArray ? schema.list_type : schema.map_type) = "atomic";
     } else if (key == "enum") {
-      for (const std::string& word : split(value, ',')) schema.enumeration.emplace_back(word);
+      add_enumeration(schema, value);
     }
   }
 

@@ -3,11 +3,11 @@
 
 #include <set>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
+#include "local/api/builtin_checks.h"
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"
 #include "local/api/metadata.h"
-#include "local/api/pod_checks.h"
 
 namespace muster::local {
 namespace {
@@ -154,10 +154,7 @@ void check_secret_type(const Json& secret, FieldErrors& errors) {
   }
 }
 
-bool port_in_range(const Json& port) { return port.is_number_integer() && port >= 1 && port <= 65535; }
-
 void check_service(const Json& service, const Json* old, FieldErrors& errors) {
-  constexpr const char* kRange = "must be between 1 and 65535, inclusive";
   const Json& spec = object_of(service, "spec");
   const Json& ports = array_of(spec, "ports");
   const std::string type = text_of(spec, "type");
@@ -178,10 +175,10 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
     if (!name.empty())
       for (const std::string& wrong : check_dns_label(name))
         errors.push_back(FieldError::invalid(path + ".name", name, wrong));
-    if (!port.contains("port") || !port_in_range(port["port"]))
-      errors.push_back(FieldError::invalid(path + ".port", port.value("port", Json(0)), kRange));
-    if (port.contains("targetPort") && port["targetPort"].is_number() && !port_in_range(port["targetPort"]))
-      errors.push_back(FieldError::invalid(path + ".targetPort", port["targetPort"], kRange));
+    if (!port.contains("port") || !is_port(port["port"]))
+      errors.push_back(FieldError::invalid(path + ".port", port.value("port", Json(0)), kPortRange));
+    if (port.contains("targetPort") && port["targetPort"].is_number() && !is_port(port["targetPort"]))
+      errors.push_back(FieldError::invalid(path + ".targetPort", port["targetPort"], kPortRange));
     const std::string protocol = text_of(port, "protocol");
     if (protocol != "TCP" && protocol != "UDP" && protocol != "SCTP")
       errors.push_back(FieldError::not_supported(path + ".protocol", protocol, {"SCTP", "TCP", "UDP"}));
@@ -206,129 +203,6 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
   }
 }
 
-void check_container(const Json& container, const std::string& path, std::set<std::string>& names,
-                     FieldErrors& errors) {
-  const std::string name = text_of(container, "name");
-  if (name.empty())
-    errors.push_back(FieldError::required(path + ".name"));
-  else {
-    for (const std::string& wrong : check_dns_label(name))
-      errors.push_back(FieldError::invalid(path + ".name", name, wrong));
-    if (!names.insert(name).second) errors.push_back(FieldError::duplicate(path + ".name", name));
-  }
-  if (text_of(container, "image").empty()) errors.push_back(FieldError::required(path + ".image"));
-  const std::string pull = text_of(container, "imagePullPolicy");
-  if (!pull.empty() && pull != "Always" && pull != "IfNotPresent" && pull != "Never")
-    errors.push_back(
-        FieldError::not_supported(path + ".imagePullPolicy", pull, {"Always", "IfNotPresent", "Never"}));
-  const Json& env = array_of(container, "env");
-  for (std::size_t i = 0; i < env.size(); ++i) {
-    const std::string at = fmt::format("{}.env[{}]", path, i);
-    if (text_of(env[i], "name").empty()) errors.push_back(FieldError::required(at + ".name"));
-    if (!text_of(env[i], "value").empty() && !object_of(env[i], "valueFrom").empty())
-      errors.push_back(
-          FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
-    check_variable_field(env[i], at, errors);
-  }
-  const Json& ports = array_of(container, "ports");
-  for (std::size_t i = 0; i < ports.size(); ++i) {
-    const std::string at = fmt::format("{}.ports[{}]", path, i);
-    if (!ports[i].contains("containerPort"))
-      errors.push_back(FieldError::required(at + ".containerPort"));
-    else if (!port_in_range(ports[i]["containerPort"]))
-      errors.push_back(FieldError::invalid(at + ".containerPort", ports[i]["containerPort"],
-                                           "must be between 1 and 65535, inclusive"));
-  }
-}
-
-void check_mounts(const Json& spec, const char* list, const std::string& root, FieldErrors& errors) {
-  std::set<std::string> volumes;
-  for (const Json& volume : array_of(spec, "volumes")) volumes.insert(text_of(volume, "name"));
-  const Json& containers = array_of(spec, list);
-  for (std::size_t i = 0; i < containers.size(); ++i) {
-    const Json& mounts = array_of(containers[i], "volumeMounts");
-    for (std::size_t k = 0; k < mounts.size(); ++k) {
-      const std::string at = fmt::format("{}.{}[{}].volumeMounts[{}]", root, list, i, k);
-      if (!volumes.count(text_of(mounts[k], "name")))
-        errors.push_back(FieldError::not_found(at + ".name", text_of(mounts[k], "name")));
-      if (text_of(mounts[k], "mountPath").empty()) errors.push_back(FieldError::required(at + ".mountPath"));
-    }
-  }
-}
-
-void check_pod_spec(const Json& spec, const std::string& root, const std::vector<std::string>& policies,
-                    FieldErrors& errors) {
-  const Json& containers = array_of(spec, "containers");
-  if (containers.empty()) errors.push_back(FieldError::required(root + ".containers"));
-  std::set<std::string> names;
-  for (std::size_t i = 0; i < containers.size(); ++i)
-    check_container(containers[i], fmt::format("{}.containers[{}]", root, i), names, errors);
-  const Json& init = array_of(spec, "initContainers");
-  for (std::size_t i = 0; i < init.size(); ++i)
-    check_container(init[i], fmt::format("{}.initContainers[{}]", root, i), names, errors);
-  const Json& volumes = array_of(spec, "volumes");
-  std::set<std::string> volume_names;
-  for (std::size_t i = 0; i < volumes.size(); ++i) {
-    const std::string at = fmt::format("{}.volumes[{}].name", root, i);
-    const std::string name = text_of(volumes[i], "name");
-    if (name.empty()) errors.push_back(FieldError::required(at));
-    for (const std::string& wrong : name.empty() ? std::vector<std::string>{} : check_dns_label(name))
-      errors.push_back(FieldError::invalid(at, name, wrong));
-    if (!name.empty() && !volume_names.insert(name).second) errors.push_back(FieldError::duplicate(at, name));
-  }
-  check_mounts(spec, "containers", root, errors);
-  check_mounts(spec, "initContainers", root, errors);
-  check_pod_paths(spec, root, errors);
-  const std::string restart = text_of(spec, "restartPolicy");
-  if (std::find(policies.begin(), policies.end(), restart) == policies.end())
-    errors.push_back(FieldError::not_supported(root + ".restartPolicy", restart, policies));
-}
-
-// A pod's spec is fixed but for images, deadlines and tolerations.
-void check_pod_update(const Json& pod, const Json& old, FieldErrors& errors) {
-  const auto fixed = [](const Json& from) {
-    Json spec = object_of(from, "spec");
-    for (const char* list : {"containers", "initContainers"})
-      if (spec.contains(list))
-        for (Json& container : spec[list]) container.erase("image");
-    for (const char* name : {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds",
-                             "nodeName", "schedulingGates"})
-      spec.erase(name);
-    return spec;
-  };
-  if (const Json now = fixed(pod), before = fixed(old); now != before)
-    errors.push_back(FieldError::forbidden(
-        "spec",
-        std::string("pod updates may not change fields other than ") +
-            "`spec.containers[*].image`,`spec.initContainers[*].image`,"
-            "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
-            "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" +
-            changed_fields(before, now)));
-}
-
-void check_workload(const Kind& kind, const Json& object, FieldErrors& errors) {
-  const Json& spec = object_of(object, "spec");
-  if (kind.kind == "CronJob" || kind.kind == "ControllerRevision") return;
-  const Json& pod_template = object_of(spec, "template");
-  const std::vector<std::string> policies = kind.kind == "Job"
-                                                ? std::vector<std::string>{"OnFailure", "Never"}
-                                                : std::vector<std::string>{"Always"};
-  check_pod_spec(object_of(pod_template, "spec"), "spec.template.spec", policies, errors);
-  if (kind.group != "apps") return;
-  const Json& labels = object_of(object_of(pod_template, "metadata"), "labels");
-  const Json& selector = object_of(spec, "selector");
-  if (selector.empty()) {
-    errors.push_back(FieldError::required("spec.selector"));
-    return;
-  }
-  for (const auto& [key, value] : object_of(selector, "matchLabels").items())
-    if (labels.value(key, Json()) != value) {
-      errors.push_back(FieldError::invalid("spec.template.metadata.labels", labels,
-                                           "`selector` does not match template `labels`"));
-      break;
-    }
-}
-
 }  // namespace
 
 ApiStatus check_builtin_types(const Kind& kind, const Json& object) {
@@ -343,6 +217,10 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
   if (resource == "configmaps") {
     check_keys(object, "data", errors);
     check_keys(object, "binaryData", errors);
+    for (const auto& [key, value] : object_of(object, "data").items())
+      if (object_of(object, "binaryData").contains(key))
+        errors.push_back(
+            FieldError::invalid(fmt::format("data[{}]", key), key, "duplicate of key present in binaryData"));
     if (old != nullptr) check_immutable(object, *old, {"data", "binaryData"}, errors);
   } else if (resource == "secrets") {
     check_keys(object, "data", errors);
@@ -355,13 +233,13 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
   } else if (resource == "services") {
     check_service(object, old, errors);
   } else if (resource == "pods") {
-    check_pod_spec(object_of(object, "spec"), "spec", {"Always", "OnFailure", "Never"}, errors);
-    if (old != nullptr) check_pod_update(object, *old, errors);
+    validate_pod_spec(object_of(object, "spec"), "spec", errors);
+    if (old != nullptr) validate_pod_update(object, *old, errors);
   } else if (resource == "customresourcedefinitions.apiextensions.k8s.io") {
     const FieldErrors more = validate_crd(object, old);
     errors.insert(errors.end(), more.begin(), more.end());
   } else if (kind.group == "apps" || kind.group == "batch") {
-    check_workload(kind, object, errors);
+    validate_workload(kind, object, old, errors);
   } else if (resource == "events") {
     const std::string involved = text_of(object_of(object, "involvedObject"), "namespace");
     const std::string own = meta_text(object, "namespace");
@@ -379,6 +257,7 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
       errors.push_back(FieldError::invalid("spec.leaseTransitions", spec["leaseTransitions"],
                                            "must be greater than or equal to 0"));
   }
+  validate_policies(kind, object, old, errors);
   return errors;
 }
 

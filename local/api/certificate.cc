@@ -16,7 +16,7 @@
 #include <cstring>
 #include <memory>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 
 namespace muster::local {
 namespace {

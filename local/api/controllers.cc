@@ -1,6 +1,8 @@
 // local/api/controllers.cc: notes of changes, and the thread that acts on them
 #include "local/api/controllers.h"
 
+#include <algorithm>
+
 #include "local/api/crd.h"
 #include "local/api/metadata.h"
 
@@ -8,7 +10,7 @@ namespace muster::local {
 namespace {
 
 constexpr const char* kCrds = "customresourcedefinitions.apiextensions.k8s.io";
-constexpr auto kEventSweep = std::chrono::seconds(30);
+constexpr auto kIdle = std::chrono::hours(1);  // with nothing to do and no event to expire
 
 }  // namespace
 
@@ -24,7 +26,10 @@ Controllers::~Controllers() { stop(); }
 
 void Controllers::start() {
   store_.listen([this](std::string_view resource, const Change& change) {
-    if (resource == "events") return;  // own nothing and are owned by nothing
+    if (resource == "events") {  // own nothing and are owned by nothing
+      note_event(change);
+      return;
+    }
     Note note;
     note.resource = std::string(resource);
     note.ns = change.object->ns;
@@ -88,22 +93,35 @@ void Controllers::removed(const Kind& kind, const Json& object) {
   if (kind.resource() == kCrds) kinds_.set_custom(meta_text(object, "name"), {});
 }
 
+void Controllers::note_event(const Change& change) {
+  if (change.type == ChangeType::kDeleted) return;
+  const std::lock_guard lock(mutex_);
+  event_writes_.push_back(
+      {std::chrono::steady_clock::now(), change.object->ns, change.object->name, change.object->version});
+  if (event_writes_.size() == 1) changed_.notify_one();
+}
+
 void Controllers::loop() {
-  Instant next_sweep = std::chrono::steady_clock::now() + kEventSweep;
   std::unique_lock lock(mutex_);
   while (!stopping_) {
-    if (notes_.empty() && changed_.wait_until(lock, next_sweep) == std::cv_status::timeout) {
-      next_sweep = std::chrono::steady_clock::now() + kEventSweep;
-      lock.unlock();
-      expire_events();
-      lock.lock();
-      continue;
+    expire_events(lock);
+    if (stopping_) return;
+    if (notes_.empty()) {
+      Instant next = std::chrono::steady_clock::now() + kIdle;
+      if (!event_writes_.empty()) next = std::min(next, event_writes_.front().at + event_lifetime_);
+      for (const auto& [name, at] : rechecks_) next = std::min(next, at);
+      if (changed_.wait_until(lock, next) == std::cv_status::timeout) {
+        lock.unlock();
+        recheck_namespaces();
+        lock.lock();
+      }
     }
     if (stopping_ || notes_.empty()) continue;
     const Note note = std::move(notes_.front());
     notes_.pop_front();
     lock.unlock();
     handle(note);
+    recheck_namespaces();
     lock.lock();
   }
 }
@@ -129,14 +147,14 @@ void Controllers::handle(const Note& note) {
         again.uid = owner;
         finish_owner(again);
       }
-    if (!note.ns.empty()) end_namespace(note.ns);
+    if (!note.ns.empty() && rechecks_.count(note.ns) == 0) end_namespace(note.ns);
     if (note.resource.find('.') != std::string::npos) end_crd(note.resource);
   } else {
     uids_[note.uid] = key;
     for (const std::string& owner : note.owner_uids) dependents_[owner].insert(key + "|" + note.uid);
     if (!note.owner_uids.empty()) check_owners(note);
     if (note.terminating) {
-      if (note.resource == "namespaces") end_namespace(note.name);
+      if (note.resource == "namespaces" && rechecks_.count(note.name) == 0) end_namespace(note.name);
       if (note.resource == kCrds) end_crd(note.name);
       finish_owner(note);
     }
@@ -144,16 +162,26 @@ void Controllers::handle(const Note& note) {
   if (note.resource == "pods" || note.resource == "services") update_endpoints(note.ns);
 }
 
-void Controllers::expire_events() {
-  const WallTime now = std::chrono::system_clock::now();
-  for (const ObjectPtr& event : store_.list("events").objects) {
-    const Json json = event->json();
-    std::string last = text_of(json, "lastTimestamp");
-    if (last.empty()) last = text_of(json, "eventTime");
-    if (last.empty()) last = meta_text(json, "creationTimestamp");
-    const auto time = parse_time(last);
-    if (time && now - *time > event_lifetime_)
-      (void)store_.remove("events", event->ns, event->name, event->version);
+// A namespace that was held up is looked at again now and then, as the real controller does.
+void Controllers::recheck_namespaces() {
+  const Instant now = std::chrono::steady_clock::now();
+  std::vector<std::string> due;
+  for (const auto& [name, at] : rechecks_)
+    if (at <= now) due.push_back(name);
+  for (const std::string& name : due) {
+    rechecks_.erase(name);
+    end_namespace(name);
+  }
+}
+
+void Controllers::expire_events(std::unique_lock<std::mutex>& lock) {
+  const Instant now = std::chrono::steady_clock::now();
+  while (!stopping_ && !event_writes_.empty() && now - event_writes_.front().at >= event_lifetime_) {
+    const EventWrite oldest = std::move(event_writes_.front());
+    event_writes_.pop_front();
+    lock.unlock();
+    (void)store_.remove("events", oldest.ns, oldest.name, oldest.version);  // unless it was written since
+    lock.lock();
   }
 }
 

@@ -36,6 +36,7 @@ class Controllers : public WriteHooks {
   };
   void loop();
   void handle(const Note& note);
+  void recheck_namespaces();
   // Owner references (garbage.cc).
   void collect_dependents(const std::string& owner_uid, bool orphan);
   void finish_owner(const Note& note);
@@ -48,7 +49,9 @@ class Controllers : public WriteHooks {
   // Services (endpoints.cc).
   void update_endpoints(const std::string& ns);
   void update_service_endpoints(const Json& service, const std::vector<Json>& pods);
-  void expire_events();
+  void note_event(const Change& change);
+  // Removes events that nobody has written for their lifetime. `lock` is let go meanwhile.
+  void expire_events(std::unique_lock<std::mutex>& lock);
 
   ObjectStore& store_;
   Kinds& kinds_;
@@ -58,7 +61,14 @@ class Controllers : public WriteHooks {
   std::mutex mutex_;
   std::condition_variable changed_;
   std::deque<Note> notes_;
+  struct EventWrite {
+    Instant at;
+    std::string ns, name;
+    std::uint64_t version;
+  };
+  std::deque<EventWrite> event_writes_;                      // the oldest first
   std::map<std::string, std::string> uids_;                  // uid -> "resource|ns|name" of every object
+  std::map<std::string, Instant> rechecks_;                  // namespaces that content holds up
   std::map<std::string, std::set<std::string>> dependents_;  // owner uid -> keys of its dependents
   bool stopping_ = false;
   std::thread thread_;

@@ -4,9 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
 
-#include "local/api/json_path.h"
 #include "local/api/metadata.h"
 
 namespace muster::local {
@@ -81,88 +79,6 @@ Json condition(const char* type, const char* status, const char* reason, const s
               {"lastTransitionTime", time}};
 }
 
-void check_names(const Json& crd, FieldErrors& errors) {
-  const Json& spec = object_of(crd, "spec");
-  const Json& names = object_of(spec, "names");
-  const std::string group = text_of(spec, "group");
-  const std::string plural = text_of(names, "plural");
-  const std::string name = meta_text(crd, "name");
-  if (name != plural + "." + group)
-    errors.push_back(
-        FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
-  if (group.empty())
-    errors.push_back(FieldError::required("spec.group"));
-  else if (!check_dns_subdomain(group).empty())
-    errors.push_back(FieldError::invalid("spec.group", group, check_dns_subdomain(group).front()));
-  else if (group.find('.') == std::string::npos)
-    errors.push_back(FieldError::invalid("spec.group", group, "should be a domain with at least one dot"));
-  const std::string scope = text_of(spec, "scope");
-  if (scope.empty())
-    errors.push_back(FieldError::required("spec.scope"));
-  else if (scope != "Namespaced" && scope != "Cluster")
-    errors.push_back(FieldError::not_supported("spec.scope", scope, {"Cluster", "Namespaced"}));
-  for (const char* field : {"plural", "singular", "kind", "listKind"}) {
-    const std::string value = text_of(names, field);
-    if (value.empty())
-      errors.push_back(FieldError::required(std::string("spec.names.") + field));
-    else
-      for (const std::string& wrong : check_dns1035_label(lower(value)))
-        errors.push_back(FieldError::invalid(std::string("spec.names.") + field, value, wrong));
-  }
-  if (text_of(names, "kind") == text_of(names, "listKind") && !text_of(names, "kind").empty())
-    errors.push_back(FieldError::invalid("spec.names.listKind", text_of(names, "listKind"),
-                                         "kind and listKind may not be the same"));
-}
-
-// A default must itself be valid.
-void check_defaults(const Schema& schema, const std::string& path, FieldErrors& errors) {
-  if (schema.default_value) {
-    FieldErrors wrong;
-    validate_schema(*schema.default_value, schema, "", wrong);
-    for (FieldError& error : wrong) {
-      error.field =
-          path + ".default" + (error.field.empty() || error.field.front() == '[' ? "" : ".") + error.field;
-      errors.push_back(std::move(error));
-    }
-  }
-  for (const auto& [name, member] : schema.properties)
-    check_defaults(*member, path + ".properties[" + name + "]", errors);
-  if (schema.items) check_defaults(*schema.items, path + ".items", errors);
-  if (schema.additional) check_defaults(*schema.additional, path + ".additionalProperties", errors);
-}
-
-// A real server shows the schema of a definition's only version as if it were that of the whole definition.
-void check_version(const Json& version, const std::string& path, bool only, FieldErrors& errors) {
-  for (const std::string& wrong : check_dns1035_label(text_of(version, "name")))
-    errors.push_back(FieldError::invalid(path + ".name", text_of(version, "name"), wrong));
-  const Json& schema = object_of(version, "schema");
-  if (!schema.contains("openAPIV3Schema")) {
-    errors.push_back(FieldError::required(path + ".schema.openAPIV3Schema", "schemas are required"));
-    return;
-  }
-  const std::string root = only ? "spec.validation.openAPIV3Schema" : path + ".schema.openAPIV3Schema";
-  const Json& openapi = schema["openAPIV3Schema"];
-  if (text_of(openapi, "type") != "object")
-    errors.push_back(
-        text_of(openapi, "type").empty()
-            ? FieldError::required(root + ".type", "must not be empty at the root")
-            : FieldError::invalid(root + ".type", text_of(openapi, "type"), "must be object at the root"));
-  const SchemaPtr compiled = compile_schema(openapi, root, errors);
-  check_defaults(*compiled, root, errors);
-  const Json& columns = array_of(version, "additionalPrinterColumns");
-  for (std::size_t i = 0; i < columns.size(); ++i) {
-    const std::string at = fmt::format("{}.additionalPrinterColumns[{}]", path, i);
-    const std::string type = text_of(columns[i], "type");
-    if (text_of(columns[i], "name").empty()) errors.push_back(FieldError::required(at + ".name"));
-    if (type != "integer" && type != "number" && type != "string" && type != "boolean" && type != "date")
-      errors.push_back(
-          FieldError::invalid(at + ".type", type, "must be one of boolean,date,integer,number,string"));
-    if (const auto column = JsonPath::compile(text_of(columns[i], "jsonPath")); !column)
-      errors.push_back(
-          FieldError::invalid(at + ".jsonPath", text_of(columns[i], "jsonPath"), column.error().message));
-  }
-}
-
 }  // namespace
 
 void default_crd(Json& crd) {
@@ -172,44 +88,6 @@ void default_crd(Json& crd) {
   if (text_of(names, "listKind").empty() && !text_of(names, "kind").empty())
     names["listKind"] = text_of(names, "kind") + "List";
   if (!crd["spec"].contains("conversion")) crd["spec"]["conversion"] = Json{{"strategy", "None"}};
-}
-
-FieldErrors validate_crd(const Json& crd, const Json* old) {
-  FieldErrors errors;
-  check_names(crd, errors);
-  const Json& versions = array_of(object_of(crd, "spec"), "versions");
-  int storage = 0;
-  std::set<std::string> seen;
-  for (std::size_t i = 0; i < versions.size(); ++i) {
-    const std::string path = fmt::format("spec.versions[{}]", i);
-    check_version(versions[i], path, versions.size() == 1, errors);
-    if (versions[i].value("storage", Json(false)) == Json(true)) ++storage;
-    if (!seen.insert(text_of(versions[i], "name")).second)
-      errors.push_back(FieldError::invalid(path + ".name", text_of(versions[i], "name"), "must be unique"));
-  }
-  if (storage != 1) {
-    errors.push_back({"FieldValueInvalid", "spec.versions",
-                      "Invalid value: apiextensions.CustomResourceDefinitionVersion{}: must have exactly one "
-                      "version marked as storage version"});
-    errors.push_back({"FieldValueInvalid", "status.storedVersions",
-                      "Invalid value: []string(nil): must have at least one stored version"});
-  }
-  if (object_of(object_of(crd, "spec"), "conversion").value("strategy", "None") != "None")
-    errors.push_back(FieldError::not_supported(
-        "spec.conversion.strategy", object_of(object_of(crd, "spec"), "conversion")["strategy"], {"None"}));
-  if (old != nullptr) {
-    const auto fixed = [&](const char* pointer, const char* path) {
-      const Json::json_pointer at(pointer);
-      const Json before = old->contains(at) ? (*old)[at] : Json();
-      const Json now = crd.contains(at) ? crd[at] : Json();
-      if (before != now) errors.push_back(FieldError::invalid(path, now, "field is immutable"));
-    };
-    fixed("/spec/group", "spec.group");
-    fixed("/spec/scope", "spec.scope");
-    fixed("/spec/names/kind", "spec.names.kind");
-    fixed("/spec/names/plural", "spec.names.plural");
-  }
-  return errors;
 }
 
 std::vector<KindPtr> kinds_of_crd(const Json& crd) {
@@ -232,6 +110,8 @@ std::vector<KindPtr> kinds_of_crd(const Json& crd) {
     kind->custom = true;
     kind->crd = meta_text(crd, "name");
     kind->terminating = is_terminating(crd);
+    kind->restated =
+        array_of(spec, "versions").size() > 1 || object_of(crd, "metadata").value("generation", 1) > 1;
     const Json& subresources = object_of(version, "subresources");
     kind->has_status = subresources.contains("status");
     if (const Json& scale = object_of(subresources, "scale"); !scale.empty())

@@ -10,7 +10,7 @@ namespace muster::local {
 
 // Names filled in (singular, listKind), defaults.
 void default_crd(Json& crd);
-// What a real server refuses when the definition is written; CEL rules are compiled.
+// What a real server refuses when the definition is written; CEL rules are compiled (crd_check.cc).
 [[nodiscard]] FieldErrors validate_crd(const Json& crd, const Json* old);
 // The kinds of its served versions, the newest first; empty if the definition cannot be served.
 [[nodiscard]] std::vector<KindPtr> kinds_of_crd(const Json& crd);

@@ -102,8 +102,23 @@ std::vector<std::string> check_label_value(const std::string& value) {
 
 std::vector<std::string> check_qualified_name(const std::string& name) {
   static const re2::RE2 kRe("([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]");
+  static const std::string kRule =
+      "must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric "
+      "character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is "
+      "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
   const auto slash = name.find('/');
+  if (slash != std::string::npos && name.find('/', slash + 1) != std::string::npos)
+    return {"a qualified name " + kRule +
+            " with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')"};
   std::vector<std::string> errors;
+  if (slash != name.rfind('/'))
+    return {
+        "a qualified name must consist of alphanumeric characters, '-', '_' or '.', and must start and end "
+        "with "
+        "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation "
+        "is "
+        "'([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. "
+        "'example.com/MyName')"};
   std::string part = name;
   if (slash != std::string::npos) {
     const std::string prefix = name.substr(0, slash);
@@ -118,11 +133,7 @@ std::vector<std::string> check_qualified_name(const std::string& name) {
   } else if (part.size() > 63) {
     errors.push_back("name part must be no more than 63 characters");
   }
-  if (!re2::RE2::FullMatch(part, kRe))
-    errors.push_back(
-        "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with "
-        "an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for "
-        "validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')");
+  if (!re2::RE2::FullMatch(part, kRe)) errors.push_back("name part " + kRule);
   return errors;
 }
 

@@ -8,6 +8,7 @@
 
 #include "local/api/discovery.h"
 #include "local/api/http_call.h"
+#include "local/api/list_options.h"
 #include "local/api/openapi.h"
 
 namespace muster::local {
@@ -23,6 +24,22 @@ HttpResponse plain_text(std::string text, int status = 200) {
   response.content_type = "text/plain; charset=utf-8";
   response.body = std::move(text);
   return response;
+}
+
+// These documents are for people, whoever asks.
+HttpResponse indented(const Json& json) {
+  HttpResponse response;
+  response.body = json.dump(2);
+  return response;
+}
+
+// "ok", or with ?verbose every check by name. One check there is: that this server answers.
+std::optional<HttpResponse> health_report(const std::string& name, const HttpRequest& request) {
+  const std::string root = "/" + name;
+  if (request.path == root + "/ping") return plain_text("ok");
+  if (request.path != root && request.path != root + "/") return std::nullopt;
+  if (!request.has_parameter("verbose")) return plain_text("ok");
+  return plain_text("[+]ping ok\n" + name + " check passed\n");
 }
 
 ApiError fault_error(const Fault& fault) {
@@ -87,41 +104,47 @@ HttpResponse HttpApi::handle(const HttpRequest& request) {
         !same_secret(given.substr(kBearer.size()), options_.token))
       return error_response(ApiError{401, "Unauthorized", "Unauthorized", {}}, request);
   }
-  const bool watching = request.parameter("watch") == "true" || request.parameter("watch") == "1";
+  const bool watching = flag_parameter(request, "watch") || request.path.find("/watch/") != std::string::npos;
   const auto fault = faults_.next(watching ? "WATCH" : std::string_view(request.method), request.path);
-  if (!fault) return dispatch(request, false);
-  switch (fault->kind) {
+  return fault ? answer(request, *fault, watching) : dispatch(request, {});
+}
+
+HttpResponse HttpApi::answer(const HttpRequest& request, const Fault& fault, bool watching) {
+  switch (fault.kind) {
     case FaultKind::kSlow: {
-      std::this_thread::sleep_for(fault->delay);
-      return dispatch(request, false);
+      std::this_thread::sleep_for(fault.delay);
+      return dispatch(request, {});
     }
     case FaultKind::kCut: {
+      if (watching) return dispatch(request, {.cut_watch = true});
       HttpResponse cut;
       cut.cut = true;
       return cut;
     }
     case FaultKind::kTimeoutAfterCommit: {
-      const HttpResponse done = dispatch(request, false);
+      const HttpResponse done = dispatch(request, {});
       if (done.status >= 400) return done;
-      return error_response(fault_error(*fault), request);
+      return error_response(fault_error(fault), request);
     }
     default: break;
   }
-  if (watching && fault->kind == FaultKind::kExpired) {
+  if (watching && fault.kind == FaultKind::kExpired) {
     HttpResponse response;
-    response.body = render_error_event(fault_error(*fault));
+    response.body = render_error_event(fault_error(fault));
     return response;
   }
-  return error_response(fault_error(*fault), request);
+  return error_response(fault_error(fault), request);
 }
 
-HttpResponse HttpApi::handle_trusted(const HttpRequest& request) { return dispatch(request, true); }
+HttpResponse HttpApi::handle_trusted(const HttpRequest& request) {
+  return dispatch(request, {.trusted = true});
+}
 
 std::optional<HttpResponse> HttpApi::serve_fixed(const HttpRequest& request) {
   const std::string& path = request.path;
-  for (const char* health : {"/healthz", "/livez", "/readyz"})
-    if (path == health || path.rfind(std::string(health) + "/", 0) == 0) return plain_text("ok");
-  if (path == "/version" || path == "/version/") return json_response(version_info(), request);
+  for (const char* health : {"healthz", "livez", "readyz"})
+    if (auto report = health_report(health, request)) return *std::move(report);
+  if (path == "/version" || path == "/version/") return indented(version_info());
   const auto table = kinds_.table();
   if (path == "/openapi/v2") return openapi_v2(*table, request);
   if (path == "/openapi/v3" || path == "/openapi/v3/" || path.rfind("/openapi/v3/", 0) == 0)
@@ -130,16 +153,19 @@ std::optional<HttpResponse> HttpApi::serve_fixed(const HttpRequest& request) {
   return std::nullopt;
 }
 
-HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
+HttpResponse HttpApi::dispatch(const HttpRequest& request, Caller caller) {
   try {
     if (request.method == "GET")
       if (auto fixed = serve_fixed(request)) return *std::move(fixed);
     RequestTarget target;
     if (!parse_resource_path(request.path, target)) {
-      if (request.path == "/") return json_response(root_paths(*kinds_.table()), request);
+      if (request.path == "/") return indented(root_paths(*kinds_.table()));
       return plain_text("404 page not found\n", 404);
     }
-    auto response = serve_resource(request, target, trusted);
+    if (request.header("content-type").rfind("application/vnd.kubernetes.protobuf", 0) != 0 &&
+        too_deep(request.body))
+      return error_response(ApiError::bad_request("json: exceeded max depth"), request);
+    auto response = serve_resource(request, target, caller);
     if (!response) return error_response(response.error(), request);
     return *std::move(response);
   } catch (const std::exception& error) {
@@ -148,7 +174,7 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
 }
 
 ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, const RequestTarget& target,
-                                                bool trusted) {
+                                                Caller caller) {
   auto table = kinds_.table();
   if (!table->has_group_version(target.group, target.version)) return plain_text("404 page not found\n", 404);
   KindPtr kind = table->find(target.group, target.version, target.plural);
@@ -156,33 +182,35 @@ ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, cons
   if (!kind->namespaced && !target.ns.empty()) return ApiError::no_such_path();
   auto format = choose_format(request);
   if (!format) return format.error();
-  auto options = write_options(request, trusted);
+  auto options = request.method == "GET" ? ApiResult<WriteOptions>(WriteOptions{})
+                                         : write_options(request, caller.trusted);
   if (!options) return options.error();
-  Call call{request, target, std::move(table), std::move(kind), *format, std::move(*options), {}};
+  Call call{request, target,          std::move(table), std::move(kind), *format, std::move(*options),
+            {},      caller.cut_watch};
   call.options.warnings = &call.warnings;
   call.options.subresource = target.subresource;
   auto response = !target.subresource.empty() ? serve_subresource(call)
                   : !target.name.empty()      ? serve_object(call)
                                               : serve_collection(call);
   if (!response && call.warnings.empty()) return response.error();
-  HttpResponse answer = response ? *std::move(response) : error_response(response.error(), request);
+  HttpResponse reply = response ? *std::move(response) : error_response(response.error(), request);
   for (const std::string& warning : call.warnings) {
     std::string quoted;
     for (const char c : warning.substr(0, 1024)) {
       if (c == '"' || c == '\\') quoted += '\\';
       if (static_cast<unsigned char>(c) >= 0x20) quoted += c;
     }
-    answer.headers.emplace_back("Warning", "299 - \"" + quoted + "\"");
+    reply.headers.emplace_back("Warning", "299 - \"" + quoted + "\"");
   }
-  return answer;
+  if (call.format.yaml) write_yaml(reply);
+  return reply;
 }
 
 ApiResult<HttpResponse> HttpApi::serve_collection(Call& call) {
   const std::string& method = call.request.method;
-  const std::string_view watch_parameter = call.request.parameter("watch");
   if (method == "GET") {
     if (call.kind->create_only) return ApiError::method_not_allowed();
-    if (call.target.watch_path || watch_parameter == "true" || watch_parameter == "1") return watch(call);
+    if (call.target.watch_path || flag_parameter(call.request, "watch")) return watch(call);
     return list(call);
   }
   if (method == "POST") {
@@ -200,18 +228,7 @@ ApiResult<HttpResponse> HttpApi::serve_object(Call& call) {
   if (call.kind->create_only) return ApiError::method_not_allowed();
   if (call.kind->namespaced && call.target.ns.empty()) return ApiError::no_such_path();
   if (method == "GET" && call.target.watch_path) return watch(call);
-  if (method == "GET") {
-    const ObjectPtr object = store_.get(call.kind->resource(), call.target.ns, call.target.name);
-    if (!object) return ApiError::not_found(call.kind->resource(), call.target.name);
-    HttpResponse response;
-    if (call.format.kind == Format::Kind::kPlain && !call.format.pretty) {
-      response.body = object_text(*call.kind, *object);
-      return response;
-    }
-    auto json = rest_.get(*call.kind, call.target.ns, call.target.name);
-    if (!json) return json.error();
-    return call.object(*json);
-  }
+  if (method == "GET") return get(call);
   if (method == "PUT") return update(call);
   if (method == "PATCH") return patch(call);
   if (method == "DELETE") return remove(call);

@@ -47,13 +47,19 @@ class HttpApi {  // thread-safe
  private:
   struct Call;  // one request on its way
 
-  [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, bool trusted);
+  struct Caller {
+    bool trusted = false;    // the node
+    bool cut_watch = false;  // a fault
+  };
+  [[nodiscard]] HttpResponse answer(const HttpRequest& request, const Fault& fault, bool watching);
+  [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, Caller caller);
   [[nodiscard]] std::optional<HttpResponse> serve_fixed(const HttpRequest& request);
   [[nodiscard]] ApiResult<HttpResponse> serve_resource(const HttpRequest& request,
-                                                       const RequestTarget& target, bool trusted);
+                                                       const RequestTarget& target, Caller caller);
   [[nodiscard]] ApiResult<HttpResponse> serve_collection(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_object(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_subresource(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> get(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> list(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> watch(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> create(Call& call);

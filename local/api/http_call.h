@@ -13,6 +13,7 @@ struct HttpApi::Call {
   Format format;
   WriteOptions options;
   std::vector<std::string> warnings;
+  bool cut_after_first = false;  // a fault: a watch ends, unfinished, after its first event
 
   // The answer with one object; `status` 201 for a new one.
   [[nodiscard]] HttpResponse object(const Json& json, int status = 200) const {
@@ -27,9 +28,15 @@ struct HttpApi::Call {
 [[nodiscard]] ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool patch_yaml);
 [[nodiscard]] ApiResult<Json> decode_delete_options(const HttpRequest& request);
 [[nodiscard]] HttpResponse error_response(const ApiError& error, const HttpRequest& request);
+// 406 if one object is wanted in the form of a list, or a list in the form of one object.
+[[nodiscard]] ApiStatus check_partial(const Kind& kind, const Format& format, bool list);
+// Turns a body of JSON into YAML.
+void write_yaml(HttpResponse& response);
 [[nodiscard]] HttpResponse json_response(const Json& json, const HttpRequest& request, int status = 200);
 [[nodiscard]] ApiResult<WriteOptions> write_options(const HttpRequest& request, bool trusted);
 [[nodiscard]] ApiResult<DeleteOptions> delete_options(const HttpRequest& request);
+// True if brackets nest so deep that what walks the body could exhaust the stack.
+[[nodiscard]] bool too_deep(std::string_view text);
 // False if the path is none of a resource.
 [[nodiscard]] bool parse_resource_path(const std::string& path, RequestTarget& target);
 

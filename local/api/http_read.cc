@@ -1,173 +1,157 @@
 // local/api/http_read.cc: lists in pages, and watches
 #include <fmt/format.h>
 
-#include <charconv>
+#include <algorithm>
+#include <random>
 
-#include "local/api/base64.h"
 #include "local/api/http_call.h"
+#include "local/api/list_options.h"
 #include "local/api/watch_stream.h"
 
 namespace muster::local {
 namespace {
 
-struct Continue {
-  std::uint64_t version = 0;
-  std::string after;  // "namespace/name" of the last object of the page before
+constexpr const char* kListExpired = "The resourceVersion for the provided list is too old.";
+constexpr const char* kContinueExpired =
+    "The provided continue parameter is too old to display a consistent list result. You can start a new "
+    "list without the continue parameter, or use the continue token in this response to retrieve the "
+    "remainder of the results. Continuing with the provided token results in an inconsistent list - objects "
+    "that were created, modified, or deleted between the time the first chunk was returned and now may show "
+    "up in the list.";
+
+ApiError too_large(std::uint64_t wanted, std::uint64_t current) {
+  ApiError error =
+      ApiError::timeout(fmt::format("Too large resource version: {}, current: {}", wanted, current));
+  error.details = Json{{"causes", Json::array({Json{{"reason", "ResourceVersionTooLarge"},
+                                                    {"message", "Too large resource version"}}})}};
+  error.retry_after_seconds = 1;
+  return error;
+}
+
+// The key of an object, relative to a list of `ns` ("": of all namespaces).
+std::string key_in(const std::string& ns, const StoredObject& object) {
+  return ns.empty() && !object.ns.empty() ? object.ns + "/" + object.name : object.name;
+}
+
+struct Page {
+  std::vector<ObjectPtr> objects;
+  ListMeta meta;
 };
 
-std::string encode(const Continue& token) {
-  return base64_encode(Json{{"v", "meta.k8s.io/v1"}, {"rv", token.version}, {"start", token.after}}.dump());
-}
-
-ApiResult<Continue> decode(std::string_view text) {
-  const auto bytes = base64_decode(text);
-  const Json json = bytes ? Json::parse(*bytes, nullptr, false) : Json();
-  if (!json.is_object() || text_of(json, "v") != "meta.k8s.io/v1" || !json.contains("rv") ||
-      !json["rv"].is_number_unsigned())
-    return ApiError::bad_request("invalid continue token: continue key is not valid");
-  return Continue{json["rv"].get<std::uint64_t>(), text_of(json, "start")};
-}
-
-ApiResult<std::uint64_t> parse_version(std::string_view text) {
-  std::uint64_t version = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
-  if (error != std::errc{} || end != text.data() + text.size())
-    return ApiError{
-        400,
-        "",
-        fmt::format("resourceVersion: Invalid value: {}: strconv.ParseUint: parsing {}: invalid syntax",
-                    go_quote(text), go_quote(text)),
-        {}};
-  return version;
-}
-
-ApiResult<std::int64_t> parse_number(const HttpRequest& request, const char* name) {
-  const std::string_view text = request.parameter(name);
-  std::int64_t number = 0;
-  if (text.empty()) return number;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
-  if (error != std::errc{} || end != text.data() + text.size() || number < 0)
-    return ApiError::bad_request(
-        fmt::format("{} must be a whole number that is not negative, not {}", name, go_quote(text)));
-  return number;
-}
-
-constexpr const char* kSendInitialEvents =
-    "sendInitialEvents: Forbidden: sendInitialEvents is forbidden for watch unless the WatchList feature "
-    "gate is enabled";
-
-ApiStatus check_list_options(const HttpRequest& request, bool watching) {
-  const std::string_view match = request.parameter("resourceVersionMatch");
-  const std::string_view version = request.parameter("resourceVersion");
-  const bool initial_events = request.has_parameter("sendInitialEvents");
-  const auto invalid = [](const std::string& what) {
-    const auto colon = what.find(": ");
-    const bool forbidden = what.find("Forbidden") != std::string::npos;
-    return ApiError::invalid("ListOptions.meta.k8s.io", "",
-                             {{forbidden ? "FieldValueForbidden" : "FieldValueNotSupported",
-                               what.substr(0, colon), what.substr(colon + 2)}});
+// Objects from `start` on; the rest, if there is any, is told by a continue token.
+Page cut_page(const ObjectList& all, const std::string& ns, const ListOptions& options,
+              const std::string& start) {
+  Page page;
+  page.meta.version = all.version;
+  const auto before = [&](const ObjectPtr& object, const std::string& key) {
+    return key_in(ns, *object) < key;
   };
-  if (watching && initial_events) {
-    ApiError error = ApiError::invalid(
-        "ListOptions.meta.k8s.io", "",
-        {{"FieldValueForbidden", "sendInitialEvents", std::string(kSendInitialEvents).substr(19)}});
-    return error;
+  const auto first = std::lower_bound(all.objects.begin(), all.objects.end(), start, before);
+  for (auto it = first; it != all.objects.end(); ++it) {
+    if (!options.selector.matches(**it)) continue;
+    page.objects.push_back(*it);
+    if (options.limit == 0 || static_cast<std::int64_t>(page.objects.size()) < options.limit) continue;
+    if (it + 1 == all.objects.end()) break;
+    page.meta.next = encode_continue(
+        ContinueToken{static_cast<std::int64_t>(all.version), key_in(ns, **it) + std::string(1, '\0')});
+    if (options.selector.everything()) page.meta.remaining = all.objects.end() - first - options.limit;
+    break;
   }
-  if (match.empty()) return {};
-  if (watching)
-    return invalid("resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden for watch");
-  if (match != "Exact" && match != "NotOlderThan")
-    return invalid(fmt::format(
-        "resourceVersionMatch: Unsupported value: {}: supported values: \"Exact\", \"NotOlderThan\", \"\"",
-        go_quote(match)));
-  if (version.empty())
-    return invalid(
-        "resourceVersionMatch: Forbidden: resourceVersionMatch is forbidden unless resourceVersion is "
-        "provided");
-  if (match == "Exact" && version == "0")
-    return invalid(
-        "resourceVersionMatch: Forbidden: resourceVersionMatch \"Exact\" is forbidden for resourceVersion "
-        "\"0\"");
-  return {};
+  return page;
+}
+
+// The list that the versions of the query are about.
+ApiResult<ObjectList> list_of(const ObjectStore& store, const std::string& resource, const std::string& ns,
+                              const ListOptions& options, const std::optional<ContinueToken>& token) {
+  const std::string& text = options.resource_version;
+  if (token && !text.empty() && text != "0")
+    return ApiError::bad_request("specifying resource version is not allowed when using continue");
+  const auto wanted = parse_resource_version(text);
+  if (!wanted) return ApiError::bad_request("invalid resource version: " + wanted.error().message);
+  std::uint64_t exact = token && token->version > 0 ? static_cast<std::uint64_t>(token->version) : 0;
+  const bool first_page = options.match.empty() && options.limit > 0 && !token;
+  if (options.match == "Exact" || first_page) exact = std::max(exact, *wanted);
+  if (exact == 0) {
+    ObjectList now = store.list(resource, ns);
+    if (*wanted > now.version) return too_large(*wanted, now.version);
+    return now;
+  }
+  auto then = store.list_at(resource, ns, exact);
+  if (then) return *std::move(then);
+  if (then.error().code != Code::kOutOfRange) return too_large(exact, store.version());
+  ApiError expired = ApiError::expired(token ? kContinueExpired : kListExpired);
+  if (token) expired.next = encode_continue(ContinueToken{-1, token->start});
+  return expired;
+}
+
+// Between half an hour and an hour, so that clients do not all come back at once.
+std::chrono::seconds default_timeout() {
+  thread_local std::minstd_rand random(std::random_device{}());
+  return std::chrono::seconds(std::uniform_int_distribution<int>(1800, 3599)(random));
 }
 
 }  // namespace
 
-ApiResult<HttpResponse> HttpApi::list(Call& call) {
-  const HttpRequest& request = call.request;
-  if (auto options = check_list_options(request, false); !options) return options.error();
-  auto selector =
-      Selector::parse(request.parameter("labelSelector"), request.parameter("fieldSelector"), *call.kind);
-  if (!selector) return selector.error();
-  auto limit = parse_number(request, "limit");
-  if (!limit) return limit.error();
-  Continue from;
-  if (const std::string_view token = request.parameter("continue"); !token.empty()) {
-    auto decoded = decode(token);
-    if (!decoded) return decoded.error();
-    from = std::move(*decoded);
-  }
-  ObjectList all = store_.list(call.kind->resource(), call.target.ns);
-  if (const std::string_view text = request.parameter("resourceVersion");
-      !text.empty() && text != "0" && from.version == 0) {
-    auto version = parse_version(text);
-    if (!version) return ApiError::bad_request("invalid resource version: " + version.error().message);
-    if (request.parameter("resourceVersionMatch") == "Exact" && *version < all.version)
-      return ApiError::expired("The resourceVersion for the provided list is too old.");
-    if (*version > all.version) {
-      ApiError error = ApiError::timeout(
-          fmt::format("Too large resource version: {}, current: {}", *version, all.version));
-      error.details = Json{{"causes", Json::array({Json{{"reason", "ResourceVersionTooLarge"},
-                                                        {"message", "Too large resource version"}}})}};
-      error.retry_after_seconds = 1;
-      return error;
-    }
-  }
-  ListMeta meta;
-  meta.version = from.version != 0 ? from.version : all.version;
-  std::vector<ObjectPtr> page;
-  std::size_t at = 0;
-  for (; at < all.objects.size(); ++at) {
-    const StoredObject& object = *all.objects[at];
-    if (!from.after.empty() && object.ns + "/" + object.name <= from.after) continue;
-    if (!selector->matches(object)) continue;
-    if (*limit > 0 && static_cast<std::int64_t>(page.size()) == *limit) break;
-    page.push_back(all.objects[at]);
-  }
-  if (at < all.objects.size() && !page.empty()) {
-    meta.next = encode(Continue{meta.version, page.back()->ns + "/" + page.back()->name});
-    if (selector->everything()) meta.remaining = static_cast<std::int64_t>(all.objects.size() - at);
-  }
+ApiResult<HttpResponse> HttpApi::get(Call& call) {
+  if (auto fits = check_partial(*call.kind, call.format, false); !fits) return fits.error();
+  const auto version = parse_resource_version(call.request.parameter("resourceVersion"));
+  if (!version) return ApiError::bad_request("invalid resource version: " + version.error().message);
+  if (*version > store_.version()) return too_large(*version, store_.version());
+  const ObjectPtr object = store_.get(call.kind->storage(), call.target.ns, call.target.name);
+  if (!object) return ApiError::not_found(call.kind->resource(), call.target.name);
   HttpResponse response;
-  response.body = render_list(*call.kind, page, meta, call.format);
+  if (call.format.kind == Format::Kind::kPlain && !call.format.pretty) {
+    response.body = object_text(*call.kind, *object);
+    return response;
+  }
+  auto json = rest_.get(*call.kind, call.target.ns, call.target.name);
+  if (!json) return json.error();
+  return call.object(*json);
+}
+
+ApiResult<HttpResponse> HttpApi::list(Call& call) {
+  auto options = parse_list_options(call.request, *call.kind, "", false);
+  if (!options) return options.error();
+  if (options->resource_version == "0") options->limit = 0;  // such lists are never cut
+  std::optional<ContinueToken> token;
+  if (!options->continue_token.empty()) {
+    auto decoded = decode_continue(options->continue_token);
+    if (!decoded) return decoded.error();
+    token = std::move(*decoded);
+  }
+  const std::string& ns = call.target.ns;
+  const bool one = !options->selector.name().empty() && (!ns.empty() || !call.kind->namespaced);
+  if (one && !token) options->limit = 0;  // one object by its name is no page of a list
+  const auto all = list_of(store_, call.kind->storage(), ns, *options, token);
+  if (!all) return all.error();
+  if (auto fits = check_partial(*call.kind, call.format, true); !fits) return fits.error();
+  const Page page = cut_page(*all, ns, *options, token ? token->start : "");
+  HttpResponse response;
+  response.body = render_list(*call.kind, page.objects, page.meta, call.format);
   return response;
 }
 
 ApiResult<HttpResponse> HttpApi::watch(Call& call) {
-  const HttpRequest& request = call.request;
-  if (auto options = check_list_options(request, true); !options) return options.error();
-  std::string fields(request.parameter("fieldSelector"));
-  if (!call.target.name.empty()) fields = "metadata.name=" + call.target.name;
-  auto selector = Selector::parse(request.parameter("labelSelector"), fields, *call.kind);
-  if (!selector) return selector.error();
-  auto timeout = parse_number(request, "timeoutSeconds");
-  if (!timeout) return timeout.error();
-  const std::string resource = call.kind->resource();
-  const std::string_view version_text = request.parameter("resourceVersion");
-  std::uint64_t version = 0;
-  if (!version_text.empty()) {
-    auto parsed = parse_version(version_text);
-    if (!parsed) return parsed.error();
-    version = *parsed;
-  }
+  auto parsed = parse_list_options(call.request, *call.kind, call.target.name, call.target.watch_path);
+  if (!parsed) return parsed.error();
+  if (call.format.yaml)
+    return ApiError{406,
+                    "NotAcceptable",
+                    "only the following media types are accepted: application/json;stream=watch",
+                    {}};
+  const auto asked = parse_resource_version(parsed->resource_version);
+  if (!asked) return asked.error();
+  const std::string resource = call.kind->storage();
+  std::uint64_t version = *asked;
   WatchOptions options;
   options.kind = call.kind;
-  options.selector = std::move(*selector);
+  options.selector = std::move(parsed->selector);
   options.format = call.format;
-  const std::string_view bookmarks = request.parameter("allowWatchBookmarks");
-  options.bookmarks = bookmarks == "true" || bookmarks == "1";
-  options.timeout = std::chrono::seconds(*timeout > 0 ? std::min<std::int64_t>(*timeout, 86400)
-                                                      : 1800 + std::rand() % 1800);
+  options.bookmarks = parsed->bookmarks;
+  options.timeout = parsed->timeout_seconds > 0
+                        ? std::chrono::seconds(std::min<std::int64_t>(parsed->timeout_seconds, 86400))
+                        : default_timeout();
+  options.cut_after_first = call.cut_after_first;
   std::vector<ObjectPtr> existing;
   if (version == 0) {
     ObjectList all = store_.list(resource, call.target.ns);
@@ -181,13 +165,13 @@ ApiResult<HttpResponse> HttpApi::watch(Call& call) {
     response.body = render_error_event(ApiError::expired(cursor.error().message));
     return response;
   }
-  if (!cursor && cursor.error().code == Code::kDeadlineExceeded)
-    return ApiError::timeout(cursor.error().message);
+  if (!cursor && cursor.error().code == Code::kDeadlineExceeded) return too_large(version, store_.version());
   if (!cursor) return ApiError{503, "ServiceUnavailable", cursor.error().message, {}};
   auto stream =
       std::make_shared<WatchStream>(std::move(options), std::move(existing), std::move(*cursor), timers_);
   remember(stream);
   response.stream = std::move(stream);
+  response.cut = call.cut_after_first;
   return response;
 }
 

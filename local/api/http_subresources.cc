@@ -43,6 +43,29 @@ ApiResult<std::int64_t> wanted_replicas(const Json& scale) {
   return replicas.get<std::int64_t>();
 }
 
+// How `kubectl get --subresource=scale` shows it.
+const Kind& scale_kind() {
+  static const Kind kScale = [] {
+    Kind kind;
+    kind.group = "autoscaling";
+    kind.version = "v1";
+    kind.kind = "Scale";
+    kind.custom = true;
+    PrinterColumn desired, available, age;
+    desired.name = "Desired";
+    desired.type = available.type = "integer";
+    desired.json_path = ".spec.replicas";
+    available.name = "Available";
+    available.json_path = ".status.replicas";
+    age.name = "Age";
+    age.type = "date";
+    age.json_path = ".metadata.creationTimestamp";
+    kind.columns = {desired, available, age};
+    return kind;
+  }();
+  return kScale;
+}
+
 bool is_true(std::string_view value) { return value == "true" || value == "1"; }
 
 }  // namespace
@@ -82,6 +105,11 @@ ApiResult<HttpResponse> HttpApi::scale(Call& call) {
   if (call.request.method == "GET") {
     auto json = rest_.get(*call.kind, call.target.ns, name);
     if (!json) return json.error();
+    if (call.format.kind == Format::Kind::kTable) {
+      HttpResponse response;
+      response.body = render_object(scale_kind(), scale_of(*call.kind, *json), call.format);
+      return response;
+    }
     return json_response(scale_of(*call.kind, *json), call.request);
   }
   Json body;

@@ -156,7 +156,7 @@ ApiResult<HttpResponse> HttpApi::remove_collection(Call& call) {
   auto selector = Selector::parse(call.request.parameter("labelSelector"),
                                   call.request.parameter("fieldSelector"), *call.kind);
   if (!selector) return selector.error();
-  const ObjectList all = store_.list(call.kind->resource(), call.target.ns);
+  const ObjectList all = store_.list(call.kind->storage(), call.target.ns);
   std::vector<ObjectPtr> removed;
   for (const ObjectPtr& object : all.objects) {
     if (!selector->matches(*object)) continue;

@@ -5,6 +5,15 @@
 
 namespace muster::local {
 
+void serve_as(const Kind& kind, Json& object) {
+  object["apiVersion"] = kind.api_version();
+  object["kind"] = kind.kind;
+  if (!kind.restated) return;
+  std::vector<std::string> unknown;
+  prune(object, *kind.schema, unknown);
+  apply_defaults(object, *kind.schema);
+}
+
 KindTable::KindTable(std::vector<KindPtr> kinds) : kinds_(std::move(kinds)) {}
 
 KindPtr KindTable::find(std::string_view group, std::string_view version, std::string_view plural) const {

@@ -42,13 +42,19 @@ struct Kind {         // one version of one kind; never changes once it is in a 
   SchemaPtr schema;          // of the whole object; never null
   std::string crd;           // name of the CRD it came from
   bool terminating = false;  // the CRD is being deleted: nothing can be created
+  bool restated = false;     // its definition changed: what is stored may lack defaults, or hold what is gone
+  std::string stored_as;     // the resource whose objects these are, in another form: "events"
   Json openapi;              // CRD: openAPIV3Schema as written
 
   [[nodiscard]] std::string api_version() const { return group.empty() ? version : group + "/" + version; }
   [[nodiscard]] std::string resource() const { return group.empty() ? plural : plural + "." + group; }
+  [[nodiscard]] std::string storage() const { return stored_as.empty() ? resource() : stored_as; }
   [[nodiscard]] std::string group_kind() const { return group.empty() ? kind : kind + "." + group; }
 };
 using KindPtr = std::shared_ptr<const Kind>;
+
+// What is stored, as a reader of this version gets it.
+void serve_as(const Kind& kind, Json& object);
 
 // All kinds at one moment, in the order of discovery.
 class KindTable {

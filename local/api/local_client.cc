@@ -202,49 +202,70 @@ Status LocalClient::finish_pod_deletion(std::string_view ns, std::string_view na
   return {};
 }
 
-void LocalClient::record_event(const EventRecord& record) {
-  const std::string now = format_time(std::chrono::system_clock::now());
-  const std::string given = meta_text(record.regarding, "namespace");
-  const std::string ns = given.empty() ? "default" : given;
+namespace {
+
+constexpr std::size_t kRecentEventsMax = 4096;
+
+Json involved_object(const EventRecord& record) {
   Json involved = Json::object();
   for (const char* member : {"apiVersion", "kind"})
     if (const std::string text = text_of(record.regarding, member); !text.empty()) involved[member] = text;
   for (const char* member : {"name", "namespace", "uid", "resourceVersion"})
     if (const std::string text = meta_text(record.regarding, member); !text.empty()) involved[member] = text;
   if (!record.field_path.empty()) involved["fieldPath"] = record.field_path;
-  for (const ObjectPtr& object : store_.list("events", ns).objects) {
-    const Json event = object->json();
-    const Json& other = object_of(event, "involvedObject");
-    if (text_of(event, "reason") != record.reason || text_of(event, "message") != record.message ||
-        text_of(other, "uid") != text_of(involved, "uid") ||
-        text_of(other, "name") != text_of(involved, "name") ||
-        text_of(other, "fieldPath") != record.field_path)
-      continue;
-    (void)patch("events", ns, object->name,
-                Json{{"count", event.value("count", 1) + 1}, {"lastTimestamp", now}});
-    return;
-  }
+  return involved;
+}
+
+Json new_event(const EventRecord& record, const std::string& name, const std::string& now) {
   Json source{{"component", record.component}};
   if (!record.host.empty()) source["host"] = record.host;
+  return Json{{"apiVersion", "v1"},
+              {"kind", "Event"},
+              {"metadata", Json{{"name", name}}},
+              {"involvedObject", involved_object(record)},
+              {"type", record.type},
+              {"reason", record.reason},
+              {"message", record.message},
+              {"source", source},
+              {"count", 1},
+              {"firstTimestamp", now},
+              {"lastTimestamp", now},
+              {"eventTime", nullptr},
+              {"reportingComponent", record.component},
+              {"reportingInstance", record.host}};
+}
+
+}  // namespace
+
+void LocalClient::record_event(const EventRecord& record) {
+  const std::string now = format_time(std::chrono::system_clock::now());
+  const std::string given = meta_text(record.regarding, "namespace");
+  const std::string ns = given.empty() ? "default" : given;
+  std::string key = ns;
+  for (const std::string& part :
+       {meta_text(record.regarding, "name"), meta_text(record.regarding, "uid"), record.field_path,
+        record.type, record.reason, record.message, record.component})
+    key.append(1, '\0').append(part);
+  const std::lock_guard lock(events_mutex_);
+  const auto known = recent_events_.find(key);
+  if (known != recent_events_.end()) {
+    const auto event = get("events", ns, known->second);
+    if (event && patch("events", ns, known->second,
+                       Json{{"count", event->value("count", 1) + 1}, {"lastTimestamp", now}}))
+      return;  // else it has expired
+  } else {
+    recent_order_.push_back(key);
+    if (recent_order_.size() > kRecentEventsMax) {
+      recent_events_.erase(recent_order_.front());
+      recent_order_.pop_front();
+    }
+  }
   const auto stamp = std::chrono::duration_cast<std::chrono::nanoseconds>(
                          std::chrono::system_clock::now().time_since_epoch())
                          .count();
-  (void)create(
-      "events", ns,
-      Json{{"apiVersion", "v1"},
-           {"kind", "Event"},
-           {"metadata", Json{{"name", fmt::format("{}.{:x}", meta_text(record.regarding, "name"), stamp)}}},
-           {"involvedObject", involved},
-           {"type", record.type},
-           {"reason", record.reason},
-           {"message", record.message},
-           {"source", source},
-           {"count", 1},
-           {"firstTimestamp", now},
-           {"lastTimestamp", now},
-           {"eventTime", nullptr},
-           {"reportingComponent", record.component},
-           {"reportingInstance", record.host}});
+  const std::string name = fmt::format("{}.{:x}", meta_text(record.regarding, "name"), stamp);
+  recent_events_[key] = name;
+  (void)create("events", ns, new_event(record, name, now));
 }
 
 std::unique_ptr<LocalClient::Subscription> LocalClient::subscribe(std::string_view resource) {

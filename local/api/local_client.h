@@ -1,7 +1,10 @@
 #pragma once  // local/api/local_client.h: the Kubernetes API for callers in the API server's own process (the
               // node)
 #include <chrono>
+#include <deque>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -14,7 +17,7 @@ namespace muster::local {
 
 class HttpApi;
 
-struct EventRecord {  // one core/v1 Event; equal ones (object, reason, message) are folded by count
+struct EventRecord {  // one core/v1 Event; what one client says again is counted, not repeated
   Json regarding;     // the object: apiVersion, kind, metadata.{name,namespace,uid,resourceVersion} are read
   std::string field_path;       // "spec.containers{main}", may be ""
   std::string type = "Normal";  // or "Warning"
@@ -66,6 +69,9 @@ class LocalClient {
  private:
   HttpApi& api_;
   ObjectStore& store_;
+  std::mutex events_mutex_;
+  std::map<std::string, std::string> recent_events_;  // what an event says -> its name
+  std::deque<std::string> recent_order_;              // its keys, the oldest first
 };
 
 }  // namespace muster::local

@@ -51,12 +51,11 @@ void check_owners(const Json& metadata, FieldErrors& errors) {
   const Json& owners = array_of(metadata, "ownerReferences");
   std::vector<std::string> controllers;
   for (std::size_t i = 0; i < owners.size(); ++i) {
-    const std::string path = fmt::format("metadata.ownerReferences[{}]", i);
     for (const char* name : {"apiVersion", "kind", "name", "uid"})
       if (text_of(owners[i], name).empty())
         errors.push_back(FieldError::invalid(
-            join_path(path, name), "",
-            std::string(name) == "apiVersion" ? "version must not be empty" : "must not be empty"));
+            std::string("metadata.ownerReferences.") + name, "",
+            fmt::format("{} must not be empty", std::string_view(name) == "apiVersion" ? "version" : name)));
     if (owners[i].is_object() && owners[i].value("controller", Json(false)) == Json(true))
       controllers.push_back(text_of(owners[i], "name"));
   }
@@ -145,6 +144,12 @@ FieldErrors validate_metadata(const Kind& kind, const Json& object) {
   FieldErrors errors;
   const Json& metadata = object_of(object, "metadata");
   const std::string name = text_of(metadata, "name");
+  if (std::string base = text_of(metadata, "generateName"); !base.empty()) {
+    const std::string shown = base;
+    if (base.size() > 1 && base.back() == '-') base.back() = 'a';  // what follows makes it a whole name
+    for (const std::string& wrong : check_name(kind, base))
+      errors.push_back(FieldError::invalid("metadata.generateName", shown, wrong));
+  }
   if (name.empty()) {
     errors.push_back(FieldError::required("metadata.name", "name or generateName is required"));
   } else {
@@ -154,14 +159,16 @@ FieldErrors validate_metadata(const Kind& kind, const Json& object) {
   check_labels(metadata, errors);
   check_annotations(metadata, errors);
   check_owners(metadata, errors);
-  for (const std::string& finalizer : finalizers_of(object)) {
+  const std::vector<std::string> finalizers = finalizers_of(object);
+  for (std::size_t i = 0; i < finalizers.size(); ++i) {
+    const std::string& finalizer = finalizers[i];
     for (const std::string& wrong : check_qualified_name(finalizer))
       errors.push_back(FieldError::invalid("metadata.finalizers", finalizer, wrong));
     if (finalizer.find('/') == std::string::npos && finalizer != "orphan" &&
         finalizer != "foregroundDeletion" && !kind.custom && finalizer != "kubernetes" &&
         finalizer != kCrdFinalizer)
       errors.push_back(
-          FieldError::invalid("metadata.finalizers", finalizer,
+          FieldError::invalid(fmt::format("metadata.finalizers[{}]", i), finalizer,
                               "name is neither a standard finalizer name nor is it fully qualified"));
   }
   return errors;

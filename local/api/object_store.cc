@@ -164,6 +164,38 @@ ObjectList ObjectStore::list(std::string_view resource, std::string_view ns) con
   return list;
 }
 
+Result<ObjectList> ObjectStore::list_at(std::string_view resource, std::string_view ns,
+                                        std::uint64_t version) const {
+  std::shared_lock lock(impl_->mutex);
+  if (version > impl_->version)
+    return deadline_exceeded("Too large resource version: " + std::to_string(version) +
+                             ", current: " + std::to_string(impl_->version));
+  const Bucket* bucket = impl_->find(resource);
+  if (version < (bucket == nullptr ? impl_->start : bucket->forgotten))
+    return Error{Code::kOutOfRange, "too old resource version: " + std::to_string(version)};
+  ObjectList list{{}, version};
+  if (bucket == nullptr) return list;
+  // What is there now, with the later changes undone from the last to the first.
+  std::map<std::string, ObjectPtr, std::less<>> undone;  // null: was not there
+  for (auto it = bucket->history.rbegin(); it != bucket->history.rend() && it->object->version > version;
+       ++it)
+    if (ns.empty() || it->object->ns == ns) undone[key_of(it->object->ns, it->object->name)] = it->previous;
+  const std::string prefix = ns.empty() ? std::string() : key_of(ns, "");
+  auto then = undone.begin();
+  for (auto now = bucket->objects.lower_bound(prefix);
+       now != bucket->objects.end() && now->first.compare(0, prefix.size(), prefix) == 0; ++now) {
+    for (; then != undone.end() && then->first < now->first; ++then)
+      if (then->second) list.objects.push_back(then->second);
+    const bool changed = then != undone.end() && then->first == now->first;
+    if (!changed) list.objects.push_back(now->second);
+    if (changed && then->second) list.objects.push_back(then->second);
+    if (changed) ++then;
+  }
+  for (; then != undone.end(); ++then)
+    if (then->second) list.objects.push_back(then->second);
+  return list;
+}
+
 std::uint64_t ObjectStore::version() const {
   std::shared_lock lock(impl_->mutex);
   return impl_->version;

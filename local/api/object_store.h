@@ -52,6 +52,10 @@ class ObjectStore {
   [[nodiscard]] ObjectPtr get(std::string_view resource, std::string_view ns, std::string_view name) const;
   // ns "" lists all namespaces.
   [[nodiscard]] ObjectList list(std::string_view resource, std::string_view ns = "") const;
+  // The list as it was at `version`. kOutOfRange if changes after it were compacted away; kDeadlineExceeded
+  // if it is in the future.
+  [[nodiscard]] Result<ObjectList> list_at(std::string_view resource, std::string_view ns,
+                                           std::uint64_t version) const;
   [[nodiscard]] std::uint64_t version() const;
 
   // Stores a new object; sets metadata.resourceVersion. kAlreadyExists.

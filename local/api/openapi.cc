@@ -63,9 +63,16 @@ Json gvk(const Kind& kind) {
 // Collects the types that a document refers to.
 class Components {
  public:
-  explicit Components(std::string prefix) : prefix_(std::move(prefix)) {}
+  explicit Components(bool v3) : prefix_(v3 ? "#/components/schemas/" : "#/definitions/"), v3_(v3) {}
 
   Json reference(const std::string& id) const { return Json{{"$ref", prefix_ + id}}; }
+
+  // In v3 what stands beside $ref is ignored, so a description needs allOf; v2 knows no allOf here.
+  Json described_reference(const std::string& id, const char* description) const {
+    Json json = v3_ ? Json{{"allOf", Json::array({reference(id)})}} : reference(id);
+    json["description"] = description;
+    return json;
+  }
 
   Json inline_type(const Schema& schema) {
     if (!schema.type_name.empty()) {
@@ -131,6 +138,7 @@ class Components {
   }
 
   std::string prefix_;
+  bool v3_;
   Json schemas_ = Json::object();
 };
 
@@ -140,8 +148,7 @@ Json custom_schema(const Kind& kind, Components& components) {
   schema["properties"]["apiVersion"] = Json{{"type", "string"}, {"description", kApiVersionText}};
   schema["properties"]["kind"] = Json{{"type", "string"}, {"description", kKindText}};
   components.add_type(*object_meta_schema());
-  schema["properties"]["metadata"] = Json{
-      {"allOf", Json::array({components.reference(type_id("ObjectMeta"))})}, {"description", kMetadataText}};
+  schema["properties"]["metadata"] = components.described_reference(type_id("ObjectMeta"), kMetadataText);
   return schema;
 }
 
@@ -250,7 +257,7 @@ std::shared_ptr<const Document> document(const KindTable& table, const std::stri
     const auto it = cache.find(key);
     if (it != cache.end() && it->second.first == kinds) return it->second.second;
   }
-  Components components("#/components/schemas/");
+  Components components(true);
   Json paths = Json::object();
   for (const KindPtr& kind : kinds) {
     add_kind(*kind, components);
@@ -313,7 +320,7 @@ HttpResponse openapi_v3(const KindTable& table, const HttpRequest& request) {
 }
 
 HttpResponse openapi_v2(const KindTable& table, const HttpRequest& request) {
-  Components components("#/definitions/");
+  Components components(false);
   Json paths = Json::object();
   for (const KindPtr& kind : table.kinds()) {
     add_kind(*kind, components);

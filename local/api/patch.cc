@@ -9,6 +9,8 @@ namespace muster::local {
 namespace {
 
 constexpr std::size_t kOperationsMax = 10000;  // as the real server
+constexpr std::size_t kCopiedBytesMax =
+    3 * 1024 * 1024;  // by all copies of a patch together, as the real server
 
 std::optional<std::vector<std::string>> parse_pointer(const std::string& pointer) {
   std::vector<std::string> parts;
@@ -106,7 +108,7 @@ ApiStatus remove(Json& root, const std::vector<std::string>& parts, const std::s
                           go_quote(path)));
 }
 
-ApiStatus apply_operation(Json& root, const Json& operation) {
+ApiStatus apply_operation(Json& root, const Json& operation, std::size_t& copied) {
   const auto text = [&](const char* name) {
     return operation.is_object() && operation.contains(name) && operation[name].is_string()
                ? std::optional(operation[name].get<std::string>())
@@ -148,6 +150,16 @@ ApiStatus apply_operation(Json& root, const Json& operation) {
     return fail(fmt::format("{} operation does not apply: doc is missing from path: {}: missing value", *op,
                             from.value_or("")));
   Json moved = *source;
+  if (*op == "copy") {
+    copied += moved.dump(-1, ' ', false, Json::error_handler_t::replace).size();
+    if (copied > kCopiedBytesMax)
+      return ApiError{413,
+                      "RequestEntityTooLarge",
+                      fmt::format("Unable to complete the copy, the accumulated size increase of copy is {}, "
+                                  "exceeding the limit {}",
+                                  copied, kCopiedBytesMax),
+                      {}};
+  }
   if (*op == "move")
     if (auto done = remove(root, *from_parts, *from, "move"); !done) return done;
   return add(root, *parts, *path, std::move(moved));
@@ -180,8 +192,9 @@ ApiStatus json_patch(Json& target, const Json& patch) {
                     fmt::format("The allowed maximum operations in a JSON patch is {}, got {}",
                                 kOperationsMax, patch.size()),
                     {}};
+  std::size_t copied = 0;
   for (const Json& operation : patch)
-    if (auto done = apply_operation(target, operation); !done) return done;
+    if (auto done = apply_operation(target, operation, copied); !done) return done;
   return {};
 }
 

@@ -3,52 +3,29 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <map>
 #include <sstream>
 
-#include "local/api/base64.h"
+#include "common/base/base64.h"
 #include "local/api/formats.h"
 
 namespace muster::local {
+
+extern const char* const kProtobufFields;  // from protobuf_fields.txt, see CMakeLists.txt
+
 namespace {
 
 constexpr int kDepthMax = 32;
+constexpr int kFieldsMax = 10000;  // of a managedFields entry: they nest, and what walks them recurses
 
-// Message, then number:name:type. Types: s string, b bytes, n number, B boolean, t time, m time with
-// microseconds, x int-or-string, j JSON in bytes, @Message; "[]" a list of, "{}" a map from strings to. "?"
-// marks a field that is kept when it is zero, because it is optional and so was set on purpose.
-constexpr const char* kMessages = R"(
-ObjectMeta 1:name:s 2:generateName:s 3:namespace:s 4:selfLink:s 5:uid:s 6:resourceVersion:s 7:generation:n 8:creationTimestamp:t 9:deletionTimestamp:t 10:deletionGracePeriodSeconds:n? 11:labels:{}s 12:annotations:{}s 13:ownerReferences:[]@OwnerReference 14:finalizers:[]s 17:managedFields:[]@ManagedFieldsEntry
-OwnerReference 1:kind:s 3:name:s 4:uid:s 5:apiVersion:s 6:controller:B? 7:blockOwnerDeletion:B?
-ManagedFieldsEntry 1:manager:s 2:operation:s 3:apiVersion:s 4:time:t 6:fieldsType:s 7:fieldsV1:@FieldsV1 8:subresource:s
-FieldsV1 1:raw:j
-ObjectReference 1:kind:s 2:namespace:s 3:name:s 4:uid:s 5:apiVersion:s 6:resourceVersion:s 7:fieldPath:s
-LocalObjectReference 1:name:s
-ConfigMap 1:metadata:@ObjectMeta 2:data:{}s 3:binaryData:{}b 4:immutable:B?
-Secret 1:metadata:@ObjectMeta 2:data:{}b 3:type:s 4:stringData:{}s 5:immutable:B?
-Namespace 1:metadata:@ObjectMeta 2:spec:@NamespaceSpec 3:status:@NamespaceStatus
-NamespaceSpec 1:finalizers:[]s
-NamespaceStatus 1:phase:s
-ServiceAccount 1:metadata:@ObjectMeta 2:secrets:[]@ObjectReference 3:imagePullSecrets:[]@LocalObjectReference 4:automountServiceAccountToken:B?
-Service 1:metadata:@ObjectMeta 2:spec:@ServiceSpec
-ServiceSpec 1:ports:[]@ServicePort 2:selector:{}s 3:clusterIP:s 4:type:s 5:externalIPs:[]s 7:sessionAffinity:s 8:loadBalancerIP:s 9:loadBalancerSourceRanges:[]s 10:externalName:s 11:externalTrafficPolicy:s 12:healthCheckNodePort:n 13:publishNotReadyAddresses:B 14:sessionAffinityConfig:@SessionAffinityConfig 17:ipFamilyPolicy:s 18:clusterIPs:[]s 19:ipFamilies:[]s 20:allocateLoadBalancerNodePorts:B? 21:loadBalancerClass:s 22:internalTrafficPolicy:s 23:trafficDistribution:s
-ServicePort 1:name:s 2:protocol:s 3:port:n 4:targetPort:x 5:nodePort:n 6:appProtocol:s
-SessionAffinityConfig 1:clientIP:@ClientIPConfig
-ClientIPConfig 1:timeoutSeconds:n?
-Lease 1:metadata:@ObjectMeta 2:spec:@LeaseSpec
-LeaseSpec 1:holderIdentity:s 2:leaseDurationSeconds:n? 3:acquireTime:m 4:renewTime:m 5:leaseTransitions:n? 6:strategy:s 7:preferredHolder:s
-Event 1:metadata:@ObjectMeta 2:involvedObject:@ObjectReference 3:reason:s 4:message:s 5:source:@EventSource 6:firstTimestamp:t 7:lastTimestamp:t 8:count:n 9:type:s 10:eventTime:m 12:action:s 13:related:@ObjectReference 14:reportingComponent:s 15:reportingInstance:s
-EventSource 1:component:s 2:host:s
-SelfSubjectAccessReview 1:metadata:@ObjectMeta 2:spec:@SelfSubjectAccessReviewSpec
-SelfSubjectAccessReviewSpec 1:resourceAttributes:@ResourceAttributes 2:nonResourceAttributes:@NonResourceAttributes
-ResourceAttributes 1:namespace:s 2:verb:s 3:group:s 4:version:s 5:resource:s 6:subresource:s 7:name:s
-NonResourceAttributes 1:path:s 2:verb:s
-DeleteOptions 1:gracePeriodSeconds:n? 2:preconditions:@Preconditions 3:orphanDependents:B? 4:propagationPolicy:s 5:dryRun:[]s
-Preconditions 1:uid:s 2:resourceVersion:s
-Eviction 1:metadata:@ObjectMeta 2:deleteOptions:@DeleteOptions
-)";
-
+// A line of protobuf_fields.txt is a message, then number:name:type. Types: s string, b bytes, n number,
+// B boolean, t time, m time with microseconds, x int-or-string, q quantity, F FieldsV1, @Message; "[]" a list
+// of,
+// "{}" a map from strings to, "*" a message whose first field is a list of. "?" marks a pointer: it was set
+// on purpose, so zero is kept. "-" is a message whose members are the holder's own. Messages of groups other
+// than core are named "apps.Deployment".
 struct Field {
   std::string name, type;
   bool optional = false;
@@ -58,7 +35,7 @@ using Message = std::map<std::uint64_t, Field>;
 const std::map<std::string, Message>& messages() {
   static const std::map<std::string, Message> kAll = [] {
     std::map<std::string, Message> all;
-    std::istringstream lines(kMessages);
+    std::istringstream lines(kProtobufFields);
     for (std::string line; std::getline(lines, line);) {
       std::istringstream words(line);
       std::string name;
@@ -138,6 +115,12 @@ class Reader {
 
 Result<Json> read_message(std::string_view bytes, const std::string& name, int depth);
 
+// Texts are UTF-8: what is not, gives way to the replacement character, as in Go's JSON.
+Json read_text(std::string_view bytes) {
+  const Json text = std::string(bytes);
+  return Json::parse(text.dump(-1, ' ', false, Json::error_handler_t::replace));
+}
+
 Result<Json> read_time(std::string_view bytes, bool micro) {
   Reader reader(bytes);
   std::int64_t seconds = 0, nanos = 0;
@@ -163,8 +146,21 @@ Result<Json> read_int_or_string(std::string_view bytes) {
     if (piece.number == 2) number = static_cast<std::int32_t>(piece.varint);
     if (piece.number == 3) text = std::string(piece.bytes);
   }
-  return is_text ? Json(text) : Json(number);
+  return is_text ? read_text(text) : Json(number);
 }
+
+// The first field of a message: a quantity's text, the bytes of FieldsV1.
+Result<std::string> read_first(std::string_view bytes) {
+  Reader reader(bytes);
+  std::string text;
+  while (!reader.done()) {
+    MUSTER_ASSIGN(const Piece piece, reader.next());
+    if (piece.number == 1) text = std::string(piece.bytes);
+  }
+  return text;
+}
+
+Result<Json> read_list(std::string_view bytes, const std::string& type, int depth);
 
 Result<Json> read_value(const Piece& piece, const std::string& type, int depth) {
   if (type == "n" || type == "B") {
@@ -172,15 +168,34 @@ Result<Json> read_value(const Piece& piece, const std::string& type, int depth) 
     return type == "B" ? Json(piece.varint != 0) : Json(static_cast<std::int64_t>(piece.varint));
   }
   if (!piece.is_bytes) return Reader::broken();
-  if (type == "s") return Json(std::string(piece.bytes));
+  if (type == "s") return read_text(piece.bytes);
   if (type == "b") return Json(base64_encode(piece.bytes));
   if (type == "t" || type == "m") return read_time(piece.bytes, type == "m");
   if (type == "x") return read_int_or_string(piece.bytes);
-  if (type == "j") {
-    Json json = Json::parse(piece.bytes, nullptr, false);
+  if (type == "q") {
+    MUSTER_ASSIGN(std::string text, read_first(piece.bytes));
+    return read_text(text);
+  }
+  if (type == "F") {
+    MUSTER_ASSIGN(const std::string text, read_first(piece.bytes));
+    if (std::count(text.begin(), text.end(), '{') > kFieldsMax) return Reader::broken();
+    Json json = Json::parse(text, nullptr, false);
     return json.is_discarded() ? Result<Json>(Reader::broken()) : Result<Json>(std::move(json));
   }
+  if (type[0] == '*') return read_list(piece.bytes, type.substr(1), depth + 1);
   return read_message(piece.bytes, type.substr(1), depth + 1);
+}
+
+Result<Json> read_list(std::string_view bytes, const std::string& type, int depth) {
+  Reader reader(bytes);
+  Json list = Json::array();
+  while (!reader.done()) {
+    MUSTER_ASSIGN(const Piece piece, reader.next());
+    if (piece.number != 1) continue;
+    MUSTER_ASSIGN(Json value, read_value(piece, type, depth));
+    list.push_back(std::move(value));
+  }
+  return list;
 }
 
 Status read_entry(const Piece& piece, const std::string& type, Json& map, int depth) {
@@ -190,7 +205,7 @@ Status read_entry(const Piece& piece, const std::string& type, Json& map, int de
   Json value = "";
   while (!reader.done()) {
     MUSTER_ASSIGN(const Piece part, reader.next());
-    if (part.number == 1) key = std::string(part.bytes);
+    if (part.number == 1) key = read_text(part.bytes).get<std::string>();
     if (part.number == 2) {
       MUSTER_ASSIGN(value, read_value(part, type, depth));
     }
@@ -222,8 +237,10 @@ Result<Json> read_message(std::string_view bytes, const std::string& name, int d
       object[field.name].push_back(std::move(value));
     } else {
       MUSTER_ASSIGN(Json value, read_value(piece, field.type, depth));
-      if (field.type == "j") return value;
-      if (field.optional || !is_zero(value)) object[field.name] = std::move(value);
+      if (field.name == "-")
+        object.update(value);
+      else if (field.optional || !is_zero(value))
+        object[field.name] = std::move(value);
     }
   }
   return object;
@@ -250,23 +267,18 @@ Result<Json> decode_protobuf(const std::string& body) {
       if (part.number == 2) kind = std::string(part.bytes);
     }
   }
-  static const std::map<std::string, std::string> kKinds = {
-      {"ConfigMap", "v1"},
-      {"Secret", "v1"},
-      {"Namespace", "v1"},
-      {"ServiceAccount", "v1"},
-      {"Service", "v1"},
-      {"Event", "v1"},
-      {"Lease", "coordination.k8s.io/v1"},
-      {"SelfSubjectAccessReview", "authorization.k8s.io/v1"},
-      {"DeleteOptions", ""},
-      {"Eviction", "policy/v1"}};
-  const auto known = kKinds.find(kind);
-  if (known == kKinds.end() || (!known->second.empty() && known->second != api_version))
+  // "apps/v1" is "apps.", "rbac.authorization.k8s.io/v1" is "rbac.", "v1" is "".
+  const auto slash = api_version.find('/');
+  std::string message = slash == std::string::npos || kind == "DeleteOptions"
+                            ? kind
+                            : api_version.substr(0, api_version.find_first_of("./")) + "." + kind;
+  if (api_version == "autoscaling/v1") message = "autoscalingv1." + kind;
+  const auto known = messages().find(message);
+  if (known == messages().end() || (kind != "DeleteOptions" && !known->second.count(1)))
     return invalid_argument(fmt::format(
         "protobuf bodies of {} {} are not read by this server; send it as JSON (kubectl create -f FILE)",
         api_version, kind));
-  MUSTER_ASSIGN(Json object, read_message(raw, kind, 0));
+  MUSTER_ASSIGN(Json object, read_message(raw, message, 0));
   object["apiVersion"] = api_version;
   object["kind"] = kind;
   return object;

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "local/api/conversion.h"
 #include "local/api/metadata.h"
 
 namespace muster::local {
@@ -15,9 +16,9 @@ Json list_meta(const ListMeta& meta, bool custom) {
   return json;
 }
 
-Json table_frame(const Kind& kind, Json metadata, bool columns) {
+Json table_frame(const Kind& kind, const Format& format, Json metadata, bool columns) {
   return Json{{"kind", "Table"},
-              {"apiVersion", "meta.k8s.io/v1"},
+              {"apiVersion", format.meta_version()},
               {"metadata", std::move(metadata)},
               {"columnDefinitions", columns ? table_columns(kind) : Json()},
               {"rows", Json::array()}};
@@ -25,59 +26,18 @@ Json table_frame(const Kind& kind, Json metadata, bool columns) {
 
 Json as_served(const Kind& kind, const StoredObject& object) {
   Json json = object.json();
-  json["apiVersion"] = kind.api_version();
+  to_served(kind, json);
   return json;
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
-  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  return text;
-}
-
 }  // namespace
-
-ApiResult<Format> choose_format(const HttpRequest& request) {
-  Format format;
-  const std::string_view include = request.parameter("includeObject");
-  if (include == "None") format.include = IncludeObject::kNone;
-  if (include == "Object") format.include = IncludeObject::kObject;
-  const std::string_view agent = request.header("user-agent");
-  const std::string_view pretty = request.parameter("pretty");
-  format.pretty = pretty == "1" || pretty == "true" ||
-                  (pretty.empty() && (agent.rfind("curl", 0) == 0 || agent.rfind("Wget", 0) == 0 ||
-                                      agent.rfind("Mozilla/5.0", 0) == 0));
-  std::string_view accept = request.header("accept");
-  if (accept.empty()) return format;
-  while (!accept.empty()) {
-    std::string_view one = accept.substr(0, accept.find(','));
-    accept.remove_prefix(std::min(accept.size(), one.size() + 1));
-    one = trimmed(one);
-    const std::string_view type = trimmed(one.substr(0, one.find(';')));
-    if (type != "application/json" && type != "*/*" && type != "application/*") continue;
-    if (one.find("as=Table") != std::string_view::npos) {
-      if (one.find("v=v1beta1") != std::string_view::npos) continue;
-      format.kind = Format::Kind::kTable;
-    } else if (one.find("as=PartialObjectMetadata") != std::string_view::npos) {
-      format.kind = Format::Kind::kPartial;
-    } else if (one.find("as=") != std::string_view::npos) {
-      continue;
-    }
-    return format;
-  }
-  return ApiError{406,
-                  "NotAcceptable",
-                  "only the following media types are accepted: application/json, application/yaml, "
-                  "application/vnd.kubernetes.protobuf",
-                  {}};
-}
 
 std::string object_text(const Kind& kind, const StoredObject& object) {
   // Keys are sorted, so apiVersion comes first.
   constexpr std::string_view kStart = "{\"apiVersion\":\"";
   const std::string_view text = object.text;
   const std::string version = kind.api_version();
-  if (text.substr(0, kStart.size()) == kStart) {
+  if (!kind.restated && text.substr(0, kStart.size()) == kStart) {
     const std::string_view rest = text.substr(kStart.size());
     if (rest.substr(0, version.size()) == version && rest.substr(version.size(), 1) == "\"")
       return object.text;
@@ -88,10 +48,13 @@ std::string object_text(const Kind& kind, const StoredObject& object) {
 std::string render_object(const Kind& kind, const Json& object, const Format& format) {
   const int indent = format.pretty ? 2 : -1;
   const auto lossy = Json::error_handler_t::replace;
-  if (format.kind == Format::Kind::kPartial) return partial_metadata(object).dump(indent, ' ', false, lossy);
+  if (format.partial())
+    return partial_metadata(object, format.meta_version()).dump(indent, ' ', false, lossy);
   if (format.kind == Format::Kind::kPlain) return object.dump(indent, ' ', false, lossy);
-  Json table = table_frame(kind, Json{{"resourceVersion", meta_text(object, "resourceVersion")}}, true);
-  table["rows"].push_back(table_row(kind, object, format.include, std::chrono::system_clock::now()));
+  Json table =
+      table_frame(kind, format, Json{{"resourceVersion", meta_text(object, "resourceVersion")}}, true);
+  table["rows"].push_back(
+      table_row(kind, object, format.include, std::chrono::system_clock::now(), format.meta_version()));
   return table.dump(indent, ' ', false, lossy);
 }
 
@@ -103,11 +66,13 @@ std::string render_event(const Kind& kind, std::string_view type, const StoredOb
     text += object_text(kind, object);
   } else {
     const Json json = as_served(kind, object);
-    if (format.kind == Format::Kind::kPartial) {
-      text += partial_metadata(json).dump();
+    if (format.partial()) {
+      text += partial_metadata(json, format.meta_version()).dump();
     } else {
-      Json table = table_frame(kind, Json{{"resourceVersion", std::to_string(object.version)}}, first);
-      table["rows"].push_back(table_row(kind, json, format.include, std::chrono::system_clock::now()));
+      Json table =
+          table_frame(kind, format, Json{{"resourceVersion", std::to_string(object.version)}}, first);
+      table["rows"].push_back(
+          table_row(kind, json, format.include, std::chrono::system_clock::now(), format.meta_version()));
       text += table.dump();
     }
   }
@@ -120,15 +85,14 @@ std::string render_bookmark(const Kind& kind, std::uint64_t version, const Forma
   if (initial_events_end) metadata["annotations"]["k8s.io/initial-events-end"] = "true";
   Json object{{"kind", kind.kind}, {"apiVersion", kind.api_version()}, {"metadata", metadata}};
   if (format.kind == Format::Kind::kTable) {
-    object = table_frame(kind, Json{{"resourceVersion", std::to_string(version)}}, false);
+    object = table_frame(kind, format, Json{{"resourceVersion", std::to_string(version)}}, false);
     const Json marker{
-        {"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", metadata}};
+        {"kind", "PartialObjectMetadata"}, {"apiVersion", format.meta_version()}, {"metadata", metadata}};
     Json cells = Json::array();
     for (std::size_t i = 0; i < table_columns(kind).size(); ++i) cells.push_back(i == 0 ? Json("") : Json());
     object["rows"].push_back(Json{{"cells", cells}, {"object", marker}});
-  } else if (format.kind == Format::Kind::kPartial) {
-    object =
-        Json{{"kind", "PartialObjectMetadata"}, {"apiVersion", "meta.k8s.io/v1"}, {"metadata", metadata}};
+  } else if (format.partial()) {
+    object = partial_metadata(object, format.meta_version());
   }
   return Json{{"type", "BOOKMARK"}, {"object", std::move(object)}}.dump() + "\n";
 }
@@ -142,17 +106,19 @@ std::string render_list(const Kind& kind, const std::vector<ObjectPtr>& objects,
   const int indent = format.pretty ? 2 : -1;
   const WallTime now = std::chrono::system_clock::now();
   if (format.kind == Format::Kind::kTable) {
-    Json table = table_frame(kind, list_meta(meta, kind.custom), true);
+    Json table = table_frame(kind, format, list_meta(meta, kind.custom), true);
     for (const ObjectPtr& object : objects)
-      table["rows"].push_back(table_row(kind, as_served(kind, *object), format.include, now));
+      table["rows"].push_back(
+          table_row(kind, as_served(kind, *object), format.include, now, format.meta_version()));
     return table.dump(indent);
   }
-  if (format.kind == Format::Kind::kPartial) {
+  if (format.partial()) {
     Json list{{"kind", "PartialObjectMetadataList"},
-              {"apiVersion", "meta.k8s.io/v1"},
+              {"apiVersion", format.meta_version()},
               {"metadata", list_meta(meta, false)}};
     list["items"] = Json::array();
-    for (const ObjectPtr& object : objects) list["items"].push_back(partial_metadata(object->json()));
+    for (const ObjectPtr& object : objects)
+      list["items"].push_back(partial_metadata(object->json(), format.meta_version()));
     return list.dump(indent);
   }
   if (format.pretty) {

@@ -12,13 +12,18 @@
 namespace muster::local {
 
 struct Format {
-  enum class Kind { kPlain, kTable, kPartial };
+  enum class Kind { kPlain, kTable, kPartial, kPartialList };
   Kind kind = Kind::kPlain;
   IncludeObject include = IncludeObject::kMetadata;
   bool pretty = false;
+  bool yaml = false;           // the body is to be YAML
+  std::string version = "v1";  // of meta.k8s.io, for tables and partial metadata
+
+  [[nodiscard]] std::string meta_version() const { return "meta.k8s.io/" + version; }
+  [[nodiscard]] bool partial() const { return kind == Kind::kPartial || kind == Kind::kPartialList; }
 };
 
-// From Accept and includeObject; 406 if none of the types can be served.
+// From Accept and includeObject; 406 if none of the types can be served (accept.cc).
 [[nodiscard]] ApiResult<Format> choose_format(const HttpRequest& request);
 
 // The object's JSON as of the version of the API that was asked for.

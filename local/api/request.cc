@@ -33,7 +33,8 @@ std::string_view media_type(const HttpRequest& request) {
 
 bool is_true(std::string_view value) { return value == "true" || value == "1"; }
 
-// A parser that counts levels, because a body of a million brackets must not exhaust the stack.
+}  // namespace
+
 bool too_deep(std::string_view text) {
   int depth = 0;
   bool quoted = false;
@@ -54,8 +55,6 @@ bool too_deep(std::string_view text) {
   }
   return false;
 }
-
-}  // namespace
 
 bool parse_resource_path(const std::string& path, RequestTarget& target) {
   std::vector<std::string> parts = split_path(path);
@@ -102,7 +101,6 @@ ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool p
     if (!decoded) return ApiError::bad_request("error decoding YAML: " + decoded.error().message);
     body = std::move(*decoded);
   } else {
-    if (too_deep(request.body)) return ApiError::bad_request("json: exceeded max depth");
     body = Json::parse(request.body, nullptr, false);
     if (body.is_discarded())
       return ApiError::bad_request(
@@ -203,16 +201,39 @@ HttpResponse json_response(const Json& json, const HttpRequest& request, int sta
   return response;
 }
 
+ApiStatus check_partial(const Kind& kind, const Format& format, bool list) {
+  const bool wants_list = format.kind == Format::Kind::kPartialList;
+  if (!format.partial() || wants_list == list) return {};
+  const std::string package = kind.group.empty() ? "core" : kind.group.substr(0, kind.group.find('.'));
+  const std::string type = kind.custom
+                               ? (list ? "unstructured.UnstructuredList" : "unstructured.Unstructured")
+                               : package + "." + (list ? kind.list_kind : kind.kind);
+  return ApiError{406,
+                  "NotAcceptable",
+                  fmt::format("you requested {}, but the requested object is {} (*{})",
+                              wants_list ? "PartialObjectMetadataList" : "PartialObjectMetadata",
+                              list ? "a list" : "not a list", type),
+                  {}};
+}
+
+void write_yaml(HttpResponse& response) {
+  if (response.stream || response.cut || response.content_type != "application/json") return;
+  response.body = yaml_text(Json::parse(response.body));
+  response.content_type = "application/yaml";
+}
+
 HttpResponse error_response(const ApiError& error, const HttpRequest& request) {
   HttpResponse response = json_response(error.status(), request, error.code);
   if (error.retry_after_seconds > 0)
     response.headers.emplace_back("Retry-After", std::to_string(error.retry_after_seconds));
-  if (error.code == 406) {
+  if (error.code == 406 && error.message.rfind("only the following", 0) == 0) {  // nothing can be written
     response.content_type = "text/plain; charset=utf-8";
     response.body =
         "406: Not Acceptable\n\nAvailable representations: application/json, application/yaml, "
         "application/vnd.kubernetes.protobuf";
   }
+  const auto format = choose_format(request);
+  if (format && format->yaml) write_yaml(response);
   return response;
 }
 

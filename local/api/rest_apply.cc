@@ -25,6 +25,18 @@ ApiStatus check_config(const Kind& kind, const std::string& ns, const std::strin
                   {}};
 }
 
+constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+
+// kubectl's own note of what it applied is kept up to date for it once it applies on the server.
+void update_last_applied(Json& object, const Json& config) {
+  Json& metadata = object["metadata"];
+  if (text_of(object_of(metadata, "annotations"), kLastApplied).empty()) return;
+  Json applied = config;
+  applied["metadata"].erase("managedFields");
+  if (applied["metadata"].contains("annotations")) applied["metadata"]["annotations"].erase(kLastApplied);
+  metadata["annotations"][kLastApplied] = applied.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
+}
+
 }  // namespace
 
 ApiResult<Json> Rest::apply(const Kind& kind, const std::string& ns, const std::string& name, Json body,
@@ -40,9 +52,9 @@ ApiResult<Json> Rest::apply(const Kind& kind, const std::string& ns, const std::
   const WallTime now = std::chrono::system_clock::now();
   WriteOptions write = options;
   write.from_apply = true;
-  if (!store_.get(kind.resource(), ns, name) && !options.subresource.empty())
+  if (!store_.get(kind.storage(), ns, name) && !options.subresource.empty())
     return ApiError::not_found(kind.resource(), name);
-  if (!store_.get(kind.resource(), ns, name)) {
+  if (!store_.get(kind.storage(), ns, name)) {
     auto applied = apply_config(kind, Json::object(), body, options.manager, options.subresource, true);
     if (!applied) return applied.error();
     stamp_apply(applied->object, options.manager, options.subresource, now);
@@ -58,6 +70,8 @@ ApiResult<Json> Rest::apply(const Kind& kind, const std::string& ns, const std::
         auto applied = apply_config(kind, current, body, options.manager, options.subresource, options.force);
         if (!applied) return applied.error();
         if (applied->changed) stamp_apply(applied->object, options.manager, options.subresource, now);
+        if (options.manager == "kubectl" && options.subresource.empty())
+          update_last_applied(applied->object, body);
         if (meta_text(body, "resourceVersion").empty()) applied->object["metadata"].erase("resourceVersion");
         return applied->object;
       },

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "local/api/conversion.h"
 #include "local/api/metadata.h"
 #include "local/api/rest.h"
 
@@ -65,21 +66,22 @@ ApiStatus Rest::set_deletion(const Kind& kind, Json& object, const DeleteOptions
 ApiResult<Deletion> Rest::remove(const Kind& kind, const std::string& ns, const std::string& name,
                                  const DeleteOptions& options) {
   while (true) {
-    const ObjectPtr stored = store_.get(kind.resource(), ns, name);
+    const ObjectPtr stored = store_.get(kind.storage(), ns, name);
     if (!stored) return ApiError::not_found(kind.resource(), name);
     if (!options.uid.empty() && options.uid != stored->uid)
       return ApiError::conflict(
-          kind.resource(), name,
-          fmt::format("Precondition failed: UID in precondition: {}, UID in object meta: {}", options.uid,
-                      stored->uid));
+          kind.group_kind(), name,
+          fmt::format("the UID in the precondition ({}) does not match the UID in record ({}). "
+                      "The object might have been deleted and then recreated",
+                      options.uid, stored->uid));
     if (!options.resource_version.empty() && options.resource_version != std::to_string(stored->version))
       return ApiError::conflict(
-          kind.resource(), name,
-          fmt::format(
-              "Precondition failed: ResourceVersion in precondition: {}, ResourceVersion in object meta: {}",
-              options.resource_version, stored->version));
+          kind.group_kind(), name,
+          fmt::format("the ResourceVersion in the precondition ({}) does not match the "
+                      "ResourceVersion in record ({}). The object might have been modified",
+                      options.resource_version, stored->version));
     Json old = stored->json();
-    old["apiVersion"] = kind.api_version();
+    to_served(kind, old);
     if (kind.resource() == "namespaces" &&
         (name == "default" || name == "kube-system" || name == "kube-public"))
       return ApiError::forbidden("namespaces", name, "this namespace may not be deleted");
@@ -88,16 +90,19 @@ ApiResult<Deletion> Rest::remove(const Kind& kind, const std::string& ns, const 
     if (auto set = set_deletion(kind, object, options, remove_now); !set) return set.error();
     if (options.dry_run) return Deletion{old, remove_now};
     if (remove_now) {
-      auto removed = store_.remove(kind.resource(), ns, name, stored->version);
+      auto removed = store_.remove(kind.storage(), ns, name, stored->version);
       if (!removed) continue;  // another writer came between
       Json last = (*removed)->json();
+      to_served(kind, last);
       if (hooks_ != nullptr) hooks_->removed(kind, last);
       return Deletion{std::move(last), true};
     }
     if (object == old) return Deletion{std::move(old), false};
-    auto written = store_.replace(kind.resource(), std::move(object), stored->version);
+    to_stored(kind, object);
+    auto written = store_.replace(kind.storage(), std::move(object), stored->version);
     if (!written) continue;
     Json json = (*written)->json();
+    to_served(kind, json);
     if (hooks_ != nullptr) hooks_->wrote(kind, json, false);
     return Deletion{std::move(json), false};
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "local/api/conversion.h"
 #include "local/api/json_path.h"
 #include "local/api/kind_rules.h"
 #include "local/api/managed_fields.h"
@@ -85,18 +86,13 @@ FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old,
   return errors;
 }
 
-void serve_as(const Kind& kind, Json& object) {
-  object["apiVersion"] = kind.api_version();
-  object["kind"] = kind.kind;
-}
-
 }  // namespace
 
 ApiResult<Json> Rest::get(const Kind& kind, std::string_view ns, std::string_view name) const {
-  const ObjectPtr object = store_.get(kind.resource(), ns, name);
+  const ObjectPtr object = store_.get(kind.storage(), ns, name);
   if (!object) return ApiError::not_found(kind.resource(), name);
   Json json = object->json();
-  serve_as(kind, json);
+  to_served(kind, json);
   return json;
 }
 
@@ -161,10 +157,10 @@ ApiStatus Rest::validate(const Kind& kind, const Json& object, const Json* old,
                      "Invalid value: \"null\": some validation rules were not checked because the object "
                      "was invalid; correct the existing errors to complete validation"});
     } else {
-      FieldErrors broken;
-      validate_rules(object, old, *kind.schema, broken);
-      if (old != nullptr) forgive_unchanged(object, *old, broken);
-      errors.insert(errors.end(), broken.begin(), broken.end());
+      std::vector<std::string> warnings;
+      validate_rules(object, old, *kind.schema, errors, warnings);
+      if (options.warnings != nullptr)
+        options.warnings->insert(options.warnings->end(), warnings.begin(), warnings.end());
     }
   } else {
     const FieldErrors more = validate_builtin(kind, object, old, options.subresource);
@@ -177,13 +173,21 @@ ApiStatus Rest::validate(const Kind& kind, const Json& object, const Json* old,
 ApiResult<Json> Rest::store_new(const Kind& kind, Json object, const WriteOptions& options) {
   const std::string name = meta_text(object, "name");
   if (options.dry_run) {
-    if (store_.get(kind.resource(), meta_text(object, "namespace"), name))
+    if (store_.get(kind.storage(), meta_text(object, "namespace"), name))
       return ApiError::already_exists(kind.resource(), name);
     return object;
   }
-  auto stored = store_.create(kind.resource(), std::move(object));
-  if (!stored) return ApiError::already_exists(kind.resource(), name);
+  const std::string ns = meta_text(object, "namespace");
+  to_stored(kind, object);
+  auto stored = store_.create(kind.storage(), std::move(object));
+  if (!stored) {
+    ApiError error = ApiError::already_exists(kind.resource(), name);
+    const ObjectPtr there = store_.get(kind.storage(), ns, name);
+    if (there && is_terminating(there->json())) error.message = "object is being deleted: " + error.message;
+    return error;
+  }
   Json json = (*stored)->json();
+  to_served(kind, json);
   if (hooks_ != nullptr) hooks_->wrote(kind, json, true);
   return json;
 }
@@ -212,7 +216,8 @@ ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
   if (!kind.custom) prepare_builtin_create(kind, body, options.trusted, now);
   if (auto valid = validate(kind, body, nullptr, options); !valid) return valid.error();
   if (!options.from_apply) record_update(kind, nullptr, body, options.manager, options.subresource, now);
-  serve_as(kind, body);
+  body["apiVersion"] = kind.api_version();
+  body["kind"] = kind.kind;
   auto stored = store_new(kind, body, options);
   for (int i = 0; i < 8 && !stored && generated && stored.error().reason == "AlreadyExists"; ++i) {
     body["metadata"]["name"] = meta_text(body, "generateName").substr(0, 58) + random_suffix();
@@ -234,6 +239,7 @@ ApiResult<Json> Rest::replace(const Kind& kind, const std::string& ns, const std
   if (kind.namespaced && !space.empty() && space != ns)
     return ApiError::bad_request(
         "the namespace of the provided object does not match the namespace sent on the request");
+  if (!store_.get(kind.storage(), ns, name)) return ApiError::not_found(kind.resource(), name);
   if (kind.custom && meta_text(body, "resourceVersion").empty())
     return ApiError::invalid(kind.group_kind(), name,
                              {FieldError{"FieldValueInvalid", "metadata.resourceVersion",
@@ -245,18 +251,15 @@ ApiResult<Json> Rest::replace(const Kind& kind, const std::string& ns, const std
 ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std::string& name,
                              const Change& change, const WriteOptions& options) {
   for (int race = 0; race < kRacesMax; ++race) {
-    const ObjectPtr stored = store_.get(kind.resource(), ns, name);
+    const ObjectPtr stored = store_.get(kind.storage(), ns, name);
     if (!stored) return ApiError::not_found(kind.resource(), name);
     Json old = stored->json();
-    serve_as(kind, old);
+    to_served(kind, old);
     auto changed = change(old);
     if (!changed) return changed.error();
     Json object = std::move(*changed);
     if (!object.is_object()) return ApiError::bad_request("the object must be a JSON object");
     if (!object.contains("metadata") || !object["metadata"].is_object()) object["metadata"] = Json::object();
-    const std::string wanted = meta_text(object, "resourceVersion");
-    if (!wanted.empty() && wanted != std::to_string(stored->version))
-      return ApiError::conflict(kind.resource(), name, kModified);
     const std::string uid = meta_text(object, "uid");
     if (!uid.empty() && uid != stored->uid)
       return ApiError::conflict(
@@ -266,6 +269,9 @@ ApiResult<Json> Rest::update(const Kind& kind, const std::string& ns, const std:
                       "Precondition failed: UID in precondition: {}, UID in object meta: {}",
                       kind.group.empty() ? kind.plural : kind.group + "/" + kind.plural, ns, name, uid,
                       stored->uid));
+    const std::string wanted = meta_text(object, "resourceVersion");
+    if (!wanted.empty() && wanted != std::to_string(stored->version))
+      return ApiError::conflict(kind.resource(), name, kModified);
     bool lost_race = false;
     auto written = finish_update(kind, stored, old, std::move(object), options, lost_race);
     if (!lost_race) return written;
@@ -295,11 +301,15 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       object.erase("status");
   }
   if (!kind.custom) prepare_builtin_update(kind, old, object, options.subresource);
-  if ((kind.custom || kind.has_generation) && options.subresource != "status" &&
+  // That a pod gets its node is no change that its generation counts.
+  const bool bound =
+      text_of(object_of(old, "spec"), "nodeName") != text_of(object_of(object, "spec"), "nodeName");
+  if ((kind.custom || (kind.has_generation && !bound)) && options.subresource != "status" &&
       (spec_differs(old, object) ||
        (kind.custom && !kind.has_status && old.value("status", Json()) != object.value("status", Json()))))
     object["metadata"]["generation"] = object_of(old, "metadata").value("generation", 0) + 1;
-  serve_as(kind, object);
+  object["apiVersion"] = kind.api_version();
+  object["kind"] = kind.kind;
   if (auto valid = validate(kind, object, &old, options); !valid) return valid.error();
   if (!options.from_apply) record_update(kind, &old, object, options.manager, options.subresource, now);
   object["metadata"]["resourceVersion"] = std::to_string(stored->version);
@@ -309,19 +319,23 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       is_terminating(object) && finalizers_of(object).empty() &&
       object_of(object, "metadata").value("deletionGracePeriodSeconds", 0) == 0 &&
       (kind.resource() != "namespaces" || array_of(object_of(object, "spec"), "finalizers").empty());
-  auto written = store_.replace(kind.resource(), std::move(object), stored->version);
+  if (ends) {  // the change that lets an object go is its deletion: nobody sees it as a modification
+    if (!store_.remove(kind.storage(), stored->ns, stored->name, stored->version)) {
+      lost_race = true;
+      return ApiError::conflict(kind.resource(), stored->name, kModified);
+    }
+    if (hooks_ != nullptr) hooks_->removed(kind, object);
+    return object;
+  }
+  to_stored(kind, object);
+  auto written = store_.replace(kind.storage(), std::move(object), stored->version);
   if (!written) {
     lost_race = true;
     return ApiError::conflict(kind.resource(), stored->name, kModified);
   }
   Json json = (*written)->json();
-  serve_as(kind, json);
-  if (ends) {
-    auto removed = store_.remove(kind.resource(), stored->ns, stored->name, (*written)->version);
-    if (removed && hooks_ != nullptr) hooks_->removed(kind, json);
-  } else if (hooks_ != nullptr) {
-    hooks_->wrote(kind, json, false);
-  }
+  to_served(kind, json);
+  if (hooks_ != nullptr) hooks_->wrote(kind, json, false);
   return json;
 }
 

@@ -30,7 +30,7 @@ struct ValidationRule {  // x-kubernetes-validations
   std::string message;
   std::string message_expression;
   std::string reason;      // "" is FieldValueInvalid
-  std::string field_path;  // ".parts"
+  std::string field_path;  // "parts", "parts.name", "extra[x]"
   bool optional_old_self = false;
   bool transition = false;  // mentions oldSelf
   std::shared_ptr<const cel::Program> program;
@@ -71,12 +71,28 @@ struct Schema {
   [[nodiscard]] const Schema* property(std::string_view name) const;  // or the map's value; null if unknown
 };
 
+// Where a rule stands.
+struct RulePlace {
+  const Schema* schema = nullptr;
+  bool root = false;           // of a whole resource
+  std::string path;            // of the rule
+  std::string no_past;         // path of the list or map whose items have no past; "" if oldSelf may be used
+  bool old_self_said = false;  // optionalOldSelf is written down
+};
 // Compiles the rule's expressions (schema_rules.cc).
-void compile_rule(ValidationRule& rule, const std::string& path, FieldErrors& errors);
+void compile_rule(ValidationRule& rule, const RulePlace& place, FieldErrors& errors);
 
 [[nodiscard]] std::string_view type_text(Schema::Type type);
 
-// Compiles an openAPIV3Schema; what a real server refuses is in `errors`, with paths under `path`.
+// What a real server refuses in an openAPIV3Schema, but for its rules (schema_check.cc): that it is
+// structural, and what its keywords say. Errors have paths under `path`.
+void check_schema_structure(const Json& schema, const std::string& path, FieldErrors& errors);
+void check_schema_keywords(const Json& schema, const std::string& path, FieldErrors& errors);
+// ".parts['x'].name" of a rule as a path of errors: "parts.x.name", "extra[x]"; none if the schema has no
+// such field.
+[[nodiscard]] std::optional<std::string> field_path_of(const std::string& text, const Json& schema);
+
+// Compiles an openAPIV3Schema; errors are those of its rules, with paths under `path`.
 [[nodiscard]] SchemaPtr compile_schema(const Json& schema, const std::string& path, FieldErrors& errors);
 
 // apiVersion, kind and metadata of every object.
@@ -91,8 +107,10 @@ void drop_nulls(Json& value, const Schema& schema);
 
 // Types, values, required fields, list-maps and sets. Rules are not part of it: see validate_rules.
 void validate_schema(const Json& value, const Schema& schema, const std::string& path, FieldErrors& errors);
-// CEL rules; `old` is null on creation. Gives up (an error says so) when the rules cost too much.
-void validate_rules(const Json& value, const Json* old, const Schema& schema, FieldErrors& errors);
+// CEL rules; `old` is null on creation. What broke a rule before and was not touched only warns. Gives up (an
+// error says so) when the rules cost too much.
+void validate_rules(const Json& value, const Json* old, const Schema& schema, FieldErrors& errors,
+                    std::vector<std::string>& warnings);
 // True if errors are such that rules cannot be judged.
 [[nodiscard]] bool blocks_rules(const FieldErrors& errors);
 

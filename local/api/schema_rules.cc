@@ -8,126 +8,203 @@
 namespace muster::local {
 namespace {
 
-std::string one_line(const std::string& text) {
-  std::string line;
-  for (const char c : text) line += c == '\n' ? ' ' : c;
-  while (!line.empty() && line.back() == ' ') line.pop_back();
-  return line;
+constexpr std::size_t kMessageMax = 5 * 1024;  // of a messageExpression; a longer text is not shown
+
+std::string trimmed(const std::string& text) {
+  const auto start = text.find_first_not_of(" \t\r\n\f\v");
+  return start == std::string::npos ? ""
+                                    : text.substr(start, text.find_last_not_of(" \t\r\n\f\v") - start + 1);
 }
 
-std::string value_type(const Json& value) {
-  if (value.is_object()) return "object";
-  if (value.is_array()) return "array";
-  if (value.is_string()) return "string";
-  if (value.is_boolean()) return "boolean";
-  return value.is_number_integer() ? "integer" : "number";
+// What stands for a rule in errors of its evaluation.
+std::string rule_text(const ValidationRule& rule) {
+  return trimmed(rule.message.empty() ? rule.rule : rule.message);
 }
+
+bool same_key(const Json& a, const Json& b, const Schema& schema) {
+  if (!a.is_object() || !b.is_object()) return false;
+  for (const std::string& key : schema.list_map_keys)
+    if (a.value(key, Json()) != b.value(key, Json())) return false;
+  return true;
+}
+
+// A node's past. `comparable`: it can be told which old value was its own; else `unchanged` is that of the
+// nearest node around it of which it can be told.
+struct Past {
+  const Json* old = nullptr;
+  bool unchanged = false;
+};
 
 class RuleWalker {
  public:
-  explicit RuleWalker(FieldErrors& errors) : errors_(errors) {}
+  RuleWalker(FieldErrors& errors, std::vector<std::string>& warnings)
+      : errors_(errors), warnings_(warnings) {}
 
-  void walk(const Json& value, const Json* old, const Schema& schema, const std::string& path) {
-    if (budget_.steps < 0 || value.is_null()) return;
-    for (const ValidationRule& rule : schema.rules) judge(value, old, schema, rule, path);
+  void walk(const Json& value, const Past& past, const Schema& schema, const std::string& path) {
+    if (stopped_ || value.is_null()) return;
+    for (const ValidationRule& rule : schema.rules) {
+      judge(value, past, schema, rule, path);
+      if (stopped_) return;
+    }
     if (value.is_object()) {
       for (const auto& [name, member] : value.items()) {
         const Schema* type = schema.property(name);
         if (type == nullptr) continue;
-        const Json* before =
-            old != nullptr && old->is_object() && old->contains(name) ? &(*old)[name] : nullptr;
-        walk(member, before, *type, join_path(path, name));
+        const std::string at = schema.properties.count(name) == 0 && schema.additional
+                                   ? fmt::format("{}[{}]", path, name)
+                                   : join_path(path, name);
+        walk(member, past_of_member(past, schema, name, member), *type, at);
       }
     } else if (value.is_array() && schema.items) {
       for (std::size_t i = 0; i < value.size(); ++i)
-        walk(value[i], counterpart(value[i], old, schema), *schema.items, fmt::format("{}[{}]", path, i));
+        walk(value[i], past_of_item(value[i], past, schema), *schema.items, fmt::format("{}[{}]", path, i));
     }
   }
 
  private:
-  // Items of a list-map have a past; those of other lists cannot be told apart.
-  static const Json* counterpart(const Json& item, const Json* old, const Schema& schema) {
-    if (old == nullptr || !old->is_array() || schema.list_type != "map" || !item.is_object()) return nullptr;
-    for (const Json& before : *old) {
-      bool same = before.is_object();
-      for (const std::string& key : schema.list_map_keys)
-        same = same && before.value(key, Json()) == item.value(key, Json());
-      if (same) return &before;
-    }
-    return nullptr;
+  static Past past_of_member(const Past& past, const Schema& schema, const std::string& name,
+                             const Json& member) {
+    if (past.old == nullptr || schema.map_type == "atomic") return {nullptr, past.unchanged};
+    const auto it = past.old->is_object() ? past.old->find(name) : past.old->end();
+    if (!past.old->is_object() || it == past.old->end()) return {nullptr, false};
+    return {&*it, *it == member};
   }
 
-  void judge(const Json& value, const Json* old, const Schema& schema, const ValidationRule& rule,
-             const std::string& path) {
-    if (!rule.program || (rule.transition && old == nullptr)) return;
-    std::map<std::string, const Json*> variables{{"self", &value}};
-    if (old != nullptr) variables["oldSelf"] = old;
-    const auto result = rule.program->evaluate(variables, budget_);
-    const std::string type =
-        schema.type == Schema::Type::kAny ? value_type(value) : std::string(type_text(schema.type));
-    if (!result) {
-      if (result.error().code == Code::kOutOfRange) {
-        errors_.push_back(FieldError::invalid(
-            path, type,
-            "validation failed due to running out of cost budget, no further validation rules will be run"));
-        return;
-      }
-      errors_.push_back(FieldError::invalid(
-          path, type,
-          fmt::format("rule evaluation error: {}: {}", result.error().message, one_line(rule.rule))));
-      return;
-    }
-    if (*result == Json(true)) return;
-    std::string message =
-        rule.message.empty() ? "failed rule: " + one_line(rule.rule) : one_line(rule.message);
-    if (rule.message_program) {
-      const auto text = rule.message_program->evaluate(variables, budget_);
-      if (text && text->is_string() && !text->get_ref<const std::string&>().empty())
-        message = one_line(text->get<std::string>());
-    }
-    const std::string at = path + rule.field_path;
-    if (rule.reason == "FieldValueForbidden")
-      errors_.push_back(FieldError::forbidden(at, message));
-    else if (rule.reason == "FieldValueRequired")
-      errors_.push_back(FieldError::required(at, message));
-    else if (rule.reason == "FieldValueDuplicate")
-      errors_.push_back(FieldError::duplicate(at, type));
+  // Items of a list-map have a past; those of other lists cannot be told apart.
+  static Past past_of_item(const Json& item, const Past& past, const Schema& schema) {
+    if (past.old == nullptr || schema.list_type != "map") return {nullptr, past.unchanged};
+    if (past.old->is_array())
+      for (const Json& before : *past.old)
+        if (same_key(item, before, schema)) return {&before, before == item};
+    return {nullptr, false};
+  }
+
+  static FieldError error_of(const ValidationRule& rule, const std::string& at, const std::string& type,
+                             const std::string& message) {
+    if (rule.reason == "FieldValueForbidden") return FieldError::forbidden(at, message);
+    if (rule.reason == "FieldValueRequired") return FieldError::required(at, message);
+    if (rule.reason == "FieldValueDuplicate") return FieldError::duplicate(at, type);
+    return FieldError::invalid(at, type, message);
+  }
+
+  void out_of_budget(const std::string& at, const std::string& type) {
+    errors_.push_back(FieldError::invalid(
+        at, type,
+        "validation failed due to running out of cost budget, no further validation rules will be run"));
+    stopped_ = true;
+  }
+
+  void evaluation_error(const Error& error, const ValidationRule& rule, const std::string& at,
+                        const std::string& type) {
+    if (error.code == Code::kOutOfRange) return out_of_budget(at, type);
+    if (error.message.rfind("no such overload", 0) == 0)
+      errors_.push_back(
+          FieldError::invalid(at, type,
+                              fmt::format("'{}': call arguments did not match a supported operator, "
+                                          "function or macro signature for rule: {}",
+                                          error.message, rule_text(rule))));
     else
-      errors_.push_back(FieldError::invalid(at, type, message));
+      errors_.push_back(FieldError::invalid(
+          at, type, fmt::format("{} evaluating rule: {}", error.message, rule_text(rule))));
+  }
+
+  std::string message_of(const ValidationRule& rule, const cel::Value& self, const cel::Value* old) {
+    if (rule.message_program) {
+      const auto text = rule.message_program->evaluate(self, old, budget_);
+      if (text && text->kind == cel::Kind::kString) {
+        const std::string message = trimmed(std::string(text->text()));
+        if (!message.empty() && message.size() <= kMessageMax && message.find('\n') == std::string::npos)
+          return message;
+      }
+    }
+    return rule.message.empty() ? "failed rule: " + rule_text(rule) : trimmed(rule.message);
+  }
+
+  void judge(const Json& value, const Past& past, const Schema& schema, const ValidationRule& rule,
+             const std::string& path) {
+    if (!rule.program) return;
+    if (rule.transition && past.old == nullptr && !rule.optional_old_self) return;
+    const std::string at = path.empty() ? "<nil>" : path;
+    const std::string type(type_text(schema.type));
+    const auto self = cel::Value::of_json(value, &schema);
+    if (!self) return evaluation_error(self.error(), rule, at, type);
+    std::optional<cel::Value> old;
+    if (past.old != nullptr) {
+      auto before = cel::Value::of_json(*past.old, &schema);
+      if (!before) return evaluation_error(before.error(), rule, at, type);
+      old = *std::move(before);
+    }
+    std::optional<cel::Value> shown = old;
+    if (rule.optional_old_self) shown = old ? cel::Value::some(*old) : cel::Value::none();
+    const auto result = rule.program->evaluate(*self, shown ? &*shown : nullptr, budget_);
+    if (!result) return evaluation_error(result.error(), rule, at, type);
+    if (result->is_true()) return;
+    const std::string place = rule.field_path.empty() ? at
+                              : path.empty()          ? rule.field_path
+                                                      : path + "." + rule.field_path;
+    FieldError error = error_of(rule, place, type, message_of(rule, *self, shown ? &*shown : nullptr));
+    if (!rule.transition && past.unchanged)
+      warnings_.push_back(error.field + ": " + error.message);
+    else
+      errors_.push_back(std::move(error));
+    if (budget_.steps < 0) out_of_budget(at, type);
   }
 
   FieldErrors& errors_;
+  std::vector<std::string>& warnings_;
   cel::Budget budget_;
+  bool stopped_ = false;
 };
+
+// The rule as Go prints it.
+std::string go_rule(const ValidationRule& rule, const RulePlace& place) {
+  return fmt::format(
+      "apiextensions.ValidationRule{{Rule:{}, Message:{}, MessageExpression:{}, "
+      "Reason:(*apiextensions.FieldValueErrorReason)({}), FieldPath:{}, OptionalOldSelf:(*bool)({})}}",
+      go_quote(rule.rule), go_quote(rule.message), go_quote(rule.message_expression),
+      rule.reason.empty() ? "nil" : "0x0", go_quote(rule.field_path), place.old_self_said ? "0x0" : "nil");
+}
 
 }  // namespace
 
-void compile_rule(ValidationRule& rule, const std::string& path, FieldErrors& errors) {
-  if (rule.rule.empty()) {
-    errors.push_back(FieldError::required(join_path(path, "rule"), "rule is not specified"));
-    return;
-  }
-  auto program = cel::Program::compile(rule.rule, {"self", "oldSelf"});
+void compile_rule(ValidationRule& rule, const RulePlace& place, FieldErrors& errors) {
+  if (trimmed(rule.rule).empty()) return;  // check_schema_keywords says so
+  const auto refuse = [&](const char* member, const std::string& why) {
+    errors.push_back(FieldError{"FieldValueInvalid", join_path(place.path, member),
+                                fmt::format("Invalid value: {}: {}", go_rule(rule, place), why)});
+  };
+  const cel::Scope scope{place.schema, place.root, rule.optional_old_self};
+  auto program = cel::Program::compile(rule.rule, scope, "bool");
   if (!program) {
-    errors.push_back(FieldError{"FieldValueInvalid", join_path(path, "rule"),
-                                fmt::format("Invalid value: apiextensions.ValidationRule{{Rule:{}}}: "
-                                            "compilation failed: ERROR: <input>:1:1: {}",
-                                            go_quote(rule.rule), program.error().message)});
+    const bool typed = program.error().code == Code::kFailedPrecondition;
+    refuse("rule", typed ? "cel expression must evaluate to a bool"
+                         : "compilation failed: " + program.error().message);
     return;
   }
   rule.program = *std::move(program);
-  rule.transition = rule.program->mentions("oldSelf") && !rule.optional_old_self;
-  if (rule.message_expression.empty()) return;
-  auto message = cel::Program::compile(rule.message_expression, {"self", "oldSelf"});
-  if (!message)
-    errors.push_back(FieldError::invalid(join_path(path, "messageExpression"), rule.message_expression,
-                                         "messageExpression compilation failed: " + message.error().message));
-  else
-    rule.message_program = *std::move(message);
+  rule.transition = rule.program->mentions("oldSelf");
+  if (!rule.message_expression.empty()) {
+    auto message = cel::Program::compile(rule.message_expression, scope, "string");
+    if (message)
+      rule.message_program = *std::move(message);
+    else
+      refuse("messageExpression", message.error().code == Code::kFailedPrecondition
+                                      ? "messageExpression must evaluate to a string"
+                                      : "messageExpression compilation failed: " + message.error().message);
+  }
+  if (rule.transition && !place.no_past.empty())
+    errors.push_back(FieldError::invalid(
+        join_path(place.path, "rule"), rule.rule,
+        "oldSelf cannot be used on the uncorrelatable portion of the schema within " + place.no_past));
+  if (!rule.transition && place.old_self_said)
+    errors.push_back(FieldError::invalid(join_path(place.path, "optionalOldSelf"), rule.optional_old_self,
+                                         "may not be set if oldSelf is not used in rule"));
 }
 
-void validate_rules(const Json& value, const Json* old, const Schema& schema, FieldErrors& errors) {
-  RuleWalker(errors).walk(value, old, schema, "");
+void validate_rules(const Json& value, const Json* old, const Schema& schema, FieldErrors& errors,
+                    std::vector<std::string>& warnings) {
+  const bool unchanged = old != nullptr && value == *old;
+  RuleWalker(errors, warnings).walk(value, Past{old, unchanged}, schema, "");
 }
 
 }  // namespace muster::local

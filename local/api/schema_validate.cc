@@ -68,11 +68,12 @@ class Validator {
 
   void string(const Json& value, const Schema& schema, const std::string& path) {
     const auto& text = value.get_ref<const std::string&>();
-    if (schema.max_length && static_cast<std::int64_t>(characters(text)) > *schema.max_length)
+    const auto length = static_cast<std::int64_t>(characters(text));
+    if (schema.max_length && length > *schema.max_length)  // the first of these hides the others
       errors_.push_back(FieldError::too_long(path, *schema.max_length));
-    if (schema.min_length && static_cast<std::int64_t>(characters(text)) < *schema.min_length)
+    else if (schema.min_length && length < *schema.min_length)
       fail(path, value, fmt::format("should be at least {} chars long", *schema.min_length));
-    if (schema.regex && schema.regex->ok() && !re2::RE2::PartialMatch(text, *schema.regex))
+    else if (schema.regex && schema.regex->ok() && !re2::RE2::PartialMatch(text, *schema.regex))
       fail(path, value, fmt::format("should match '{}'", schema.pattern));
     if (!schema.format.empty() && !matches_format(schema.format, text))
       errors_.push_back(FieldError::type_invalid(
@@ -150,24 +151,51 @@ class Validator {
     return errors;
   }
 
+  // What concerns a choice between schemas has no field of its own.
+  void fail_choice(const std::string& path, const std::string& what) {
+    errors_.push_back(FieldError::invalid("<nil>", "", go_quote(path) + " " + what));
+  }
+
   void branches(const Json& value, const Schema& schema, const std::string& path) {
-    for (const SchemaPtr& branch : schema.all_of) {
-      const FieldErrors errors = judge(value, *branch, path);
-      errors_.insert(errors_.end(), errors.begin(), errors.end());
+    const auto add = [this](const FieldErrors& more) {
+      errors_.insert(errors_.end(), more.begin(), more.end());
+    };
+    const auto count_good = [&](const std::vector<SchemaPtr>& list, FieldErrors& first) {
+      std::size_t good = 0;
+      for (const SchemaPtr& branch : list) {
+        const FieldErrors wrong = judge(value, *branch, path);
+        if (wrong.empty()) ++good;
+        if (first.empty()) first = wrong;
+      }
+      return good;
+    };
+    FieldErrors first;
+    if (!schema.any_of.empty() && !schema.int_or_string && count_good(schema.any_of, first) == 0) {
+      fail_choice(path, "must validate at least one schema (anyOf)");
+      add(first);
     }
-    const auto good = [&](const SchemaPtr& branch) { return judge(value, *branch, path).empty(); };
-    if (!schema.any_of.empty() && std::none_of(schema.any_of.begin(), schema.any_of.end(), good)) {
-      if (!schema.int_or_string) fail(path, value, "must validate at least one schema (anyOf)");
-    }
+    first.clear();
     if (!schema.one_of.empty()) {
-      const auto count = std::count_if(schema.one_of.begin(), schema.one_of.end(), good);
-      if (count != 1)
-        fail(
-            path, value,
-            fmt::format("must validate one and only one schema (oneOf). {}",
-                        count == 0 ? "Found none valid" : fmt::format("Found {} valid alternatives", count)));
+      const std::size_t good = count_good(schema.one_of, first);
+      if (good != 1)
+        fail_choice(path,
+                    "must validate one and only one schema (oneOf). " +
+                        (good == 0 ? "Found none valid" : fmt::format("Found {} valid alternatives", good)));
+      if (good == 0) add(first);
     }
-    if (schema.negated && good(schema.negated)) fail(path, value, "must not validate the schema (not)");
+    if (!schema.all_of.empty()) {
+      std::size_t good = 0;
+      for (const SchemaPtr& branch : schema.all_of) {
+        const FieldErrors wrong = judge(value, *branch, path);
+        if (wrong.empty()) ++good;
+        add(wrong);
+      }
+      if (good != schema.all_of.size())
+        fail_choice(path, std::string("must validate all the schemas (allOf)") +
+                              (good == 0 ? ". None validated" : ""));
+    }
+    if (schema.negated && judge(value, *schema.negated, path).empty())
+      fail_choice(path, "must not validate the schema (not)");
   }
 
   FieldErrors& errors_;

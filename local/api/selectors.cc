@@ -4,11 +4,14 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cstdlib>
+#include <charconv>
+#include <cstdint>
 #include <optional>
 
+#include "local/api/conversion.h"
 #include "local/api/formats.h"
 #include "local/api/json_path.h"
+#include "local/api/metadata.h"
 
 namespace muster::local {
 namespace {
@@ -20,6 +23,13 @@ struct Token {
   bool identifier = false;  // also a value
   bool end = false;
 };
+
+std::optional<std::int64_t> integer(const std::string& text) {
+  std::int64_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (text.empty() || error != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return number;
+}
 
 class LabelParser {
  public:
@@ -82,7 +92,7 @@ class LabelParser {
     const auto wrong = check_qualified_name(requirement.key);
     if (!wrong.empty())
       return ApiError::bad_request(
-          fmt::format("key: Invalid value: {}: {}", go_quote(requirement.key), fmt::join(wrong, "; ")));
+          fmt::format("<nil>: Invalid value: {}: {}", go_quote(requirement.key), fmt::join(wrong, "; ")));
     advance();
     if (negated) {
       requirement.op = Op::kDoesNotExist;
@@ -117,37 +127,53 @@ class LabelParser {
     return check(std::move(requirement));
   }
 
+  [[nodiscard]] bool at(const char* symbol) const { return !token_.identifier && token_.text == symbol; }
+
   ApiResult<LabelRequirement> parse_values(LabelRequirement requirement) {
-    if (token_.text != "(" || token_.identifier)
-      return ApiError::bad_request(fmt::format("found '{}' expected: '('", token_.text));
+    if (!at("(")) return unexpected(" expected: '('");
     advance();
-    bool expect_value = true;
-    while (!token_.end) {
-      if (token_.identifier && expect_value) {
+    if (!token_.identifier && !at(",") && !at(")")) return unexpected(", expected: ',', ')' or identifier");
+    while (!at(")")) {
+      if (token_.identifier) {
         requirement.values.push_back(token_.text);
-        expect_value = false;
-      } else if (token_.text == "," && !token_.identifier) {
-        if (expect_value) requirement.values.emplace_back();
-        expect_value = true;
-      } else if (token_.text == ")" && !token_.identifier) {
-        if (expect_value) requirement.values.emplace_back();
         advance();
-        return check(std::move(requirement));
+        if (!at(",") && !at(")")) return unexpected(", expected: ',' or ')'");
+      } else if (at(",")) {
+        if (requirement.values.empty()) requirement.values.emplace_back();
+        advance();
+        if (at(",") || at(")")) requirement.values.emplace_back();
+        if (at(",")) advance();
       } else {
-        return ApiError::bad_request(fmt::format("found '{}', expected: ',', or identifier", token_.text));
+        return unexpected(", expected: ',', or identifier");
       }
-      advance();
     }
-    return ApiError::bad_request("found '', expected: ',' or ')'");
+    advance();
+    if (requirement.values.empty()) requirement.values.emplace_back();
+    std::sort(requirement.values.begin(), requirement.values.end());
+    requirement.values.erase(std::unique(requirement.values.begin(), requirement.values.end()),
+                             requirement.values.end());
+    return check(std::move(requirement));
+  }
+
+  [[nodiscard]] ApiError unexpected(const char* expected) const {
+    return ApiError::bad_request(fmt::format("found '{}'{}", token_.text, expected));
   }
 
   static ApiResult<LabelRequirement> check(LabelRequirement requirement) {
-    for (std::size_t i = 0; i < requirement.values.size(); ++i) {
-      const auto wrong = check_label_value(requirement.values[i]);
-      if (!wrong.empty())
-        return ApiError::bad_request(fmt::format("values[{}][{}]: Invalid value: {}: {}", i, requirement.key,
-                                                 go_quote(requirement.values[i]), wrong.front()));
-    }
+    std::vector<std::string> wrong;
+    const auto refuse = [&](std::size_t i, const std::string& key, const std::string& why) {
+      wrong.push_back(
+          fmt::format("values[{}]{}: Invalid value: {}: {}", i, key, go_quote(requirement.values[i]), why));
+    };
+    const bool compares = requirement.op == Op::kGreaterThan || requirement.op == Op::kLessThan;
+    for (std::size_t i = 0; i < requirement.values.size() && compares; ++i)
+      if (!integer(requirement.values[i]))
+        refuse(i, "", "for 'Gt', 'Lt' operators, the value must be an integer");
+    for (std::size_t i = 0; i < requirement.values.size(); ++i)
+      if (const auto bad = check_label_value(requirement.values[i]); !bad.empty())
+        refuse(i, "[" + requirement.key + "]", fmt::format("{}", fmt::join(bad, "; ")));
+    if (wrong.size() > 1) return ApiError::bad_request(fmt::format("[{}]", fmt::join(wrong, ", ")));
+    if (!wrong.empty()) return ApiError::bad_request(wrong.front());
     return requirement;
   }
 
@@ -165,48 +191,99 @@ const std::string* find_label(const std::vector<std::pair<std::string, std::stri
 }
 
 bool compare(const std::string& a, const std::string& b, bool greater) {
-  char* end_a = nullptr;
-  char* end_b = nullptr;
-  const long long x = std::strtoll(a.c_str(), &end_a, 10);
-  const long long y = std::strtoll(b.c_str(), &end_b, 10);
-  if (a.empty() || b.empty() || *end_a != '\0' || *end_b != '\0') return false;
-  return greater ? x > y : x < y;
+  const auto x = integer(a), y = integer(b);
+  return x && y && (greater ? *x > *y : *x < *y);
+}
+
+// Terms are cut at commas that no backslash protects, and judged in sorted order.
+std::vector<std::string> split_terms(std::string_view text) {
+  std::vector<std::string> terms(1);
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == ',') {
+      terms.emplace_back();
+      continue;
+    }
+    terms.back() += text[i];
+    if (text[i] == '\\' && i + 1 < text.size()) terms.back() += text[++i];
+  }
+  std::sort(terms.begin(), terms.end());
+  return terms;
+}
+
+ApiResult<std::string> unescape(std::string_view value) {
+  std::string plain;
+  for (std::size_t i = 0; i < value.size(); ++i) {
+    const char c = value[i];
+    if (c == ',' || c == '=')
+      return ApiError::bad_request(
+          fmt::format("invalid field selector: unescaped character in value: {}", static_cast<int>(c)));
+    if (c == '\\') {
+      if (i + 1 == value.size() || std::string_view("\\,=").find(value[i + 1]) == std::string_view::npos)
+        return ApiError::bad_request(
+            fmt::format("invalid field selector: invalid escape sequence: {}", value.substr(i, 2)));
+      ++i;
+    }
+    plain += value[i];
+  }
+  return plain;
 }
 
 ApiResult<std::vector<FieldRequirement>> parse_fields(std::string_view text) {
   std::vector<FieldRequirement> requirements;
-  while (!text.empty()) {
-    std::string term;  // up to an unescaped comma
-    std::size_t i = 0;
-    for (; i < text.size() && text[i] != ','; ++i) {
-      if (text[i] == '\\' && i + 1 < text.size()) term += text[i++];
-      term += text[i];
-    }
-    text.remove_prefix(std::min(text.size(), i + 1));
+  for (const std::string& term : split_terms(text)) {
     if (term.empty()) continue;
-    const auto equals = term.find('=');
-    if (equals == std::string::npos || equals == 0)
-      return ApiError::bad_request(fmt::format("invalid selector: '{}'; can't understand '{}'", term, term));
+    std::size_t at = 0;
+    while (at < term.size() && term[at] != '=' && term.compare(at, 2, "!=") != 0) ++at;
+    if (at == term.size())
+      return ApiError::bad_request(fmt::format("invalid selector: '{}'; can't understand '{}'", text, term));
     FieldRequirement requirement;
-    requirement.equal = term[equals - 1] != '!';
-    requirement.field = term.substr(0, requirement.equal ? equals : equals - 1);
-    std::string value = term.substr(equals + (equals + 1 < term.size() && term[equals + 1] == '=' ? 2 : 1));
-    for (std::size_t k = 0; k < value.size(); ++k) {
-      if (value[k] == '\\' && k + 1 < value.size()) ++k;
-      requirement.value += value[k];
-    }
+    requirement.equal = term[at] == '=';
+    requirement.field = term.substr(0, at);
+    const bool two = !requirement.equal || term.compare(at, 2, "==") == 0;
+    auto value = unescape(std::string_view(term).substr(at + (two ? 2 : 1)));
+    if (!value) return value.error();
+    requirement.value = std::move(*value);
     requirements.push_back(std::move(requirement));
   }
   return requirements;
 }
 
+// Fields that are not called as in the object, or that have a value when they are not there.
+struct FieldRule {
+  const char* field;
+  const char* path;
+  const char* absent;
+};
+constexpr FieldRule kFieldRules[] = {
+    {"spec.unschedulable", ".spec.unschedulable", "false"},
+    {"spec.hostNetwork", ".spec.hostNetwork", "false"},
+    {"status.replicas", ".status.replicas", "0"},
+    {"status.successful", ".status.succeeded", "0"},
+};
+
 std::string field_text(const Json& object, const std::string& field) {
+  if (field == "source") {
+    const std::string component = text_of(object_of(object, "source"), "component");
+    return component.empty() ? text_of(object, "reportingComponent") : component;
+  }
   std::string path = "." + field;
-  if (field == "source") path = ".source.component";
+  std::string absent;
+  for (const FieldRule& rule : kFieldRules)
+    if (field == rule.field) {
+      path = rule.path;
+      absent = rule.absent;
+    }
   const Json* value = find_path(object, path);
-  if (value == nullptr || value->is_null())
-    return field == "spec.unschedulable" || field == "spec.hostNetwork" ? "false" : "";
+  if (value == nullptr || value->is_null()) return absent;
   return value->is_string() ? value->get<std::string>() : value->dump();
+}
+
+std::string unknown_field(const Kind& kind, const std::string& field) {
+  if (kind.resource() == "jobs.batch")
+    return fmt::format("field label {} not supported for batchv1.Job", go_quote(field));
+  if (kind.custom || !kind.selectable_fields.empty()) return "field label not supported: " + field;
+  return fmt::format("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
+                     go_quote(field));
 }
 
 }  // namespace
@@ -242,17 +319,13 @@ ApiResult<Selector> Selector::parse(std::string_view labels, std::string_view fi
   selector.labels_ = std::move(*parsed_labels);
   auto parsed_fields = parse_fields(fields);
   if (!parsed_fields) return parsed_fields.error();
-  for (const FieldRequirement& requirement : *parsed_fields) {
+  for (FieldRequirement& requirement : *parsed_fields) {
     if (requirement.field == "metadata.name" || requirement.field == "metadata.namespace") continue;
     selector.reads_json_ = true;
     const auto& known = kind.selectable_fields;
-    if (std::find(known.begin(), known.end(), "." + requirement.field) == known.end()) {
-      if (kind.custom || !known.empty())
-        return ApiError::bad_request("field label not supported: " + requirement.field);
-      return ApiError::bad_request(
-          fmt::format("{} is not a known field selector: only \"metadata.name\", \"metadata.namespace\"",
-                      go_quote(requirement.field)));
-    }
+    if (std::find(known.begin(), known.end(), "." + requirement.field) == known.end())
+      return ApiError::bad_request(unknown_field(kind, requirement.field));
+    requirement.field = stored_field(kind, requirement.field);
   }
   selector.fields_ = std::move(*parsed_fields);
   return selector;

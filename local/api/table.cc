@@ -3,8 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <map>
-#include <mutex>
+#include <cmath>
 
 #include "local/api/json_path.h"
 #include "local/api/metadata.h"
@@ -24,26 +23,47 @@ Json column(const std::string& name, const std::string& type, const std::string&
               {"priority", priority}};
 }
 
-std::string join_values(const std::vector<const Json*>& values) {
-  std::string text;
-  for (const Json* value : values)
-    text += (text.empty() ? "" : ",") + (value->is_string() ? value->get<std::string>() : value->dump());
-  return text;
+// As Go prints a value.
+std::string plain_text(const Json& value) {
+  if (value.is_null()) return "<no value>";
+  if (value.is_string()) return value.get<std::string>();
+  if (value.is_number_float() && std::trunc(value.get<double>()) == value.get<double>() &&
+      std::fabs(value.get<double>()) < 1e15)
+    return std::to_string(value.get<std::int64_t>());
+  return value.dump();
 }
 
+Json date_cell(const std::string& text, WallTime now) {
+  if (text.empty()) return "<unknown>";
+  return parse_time(text) ? age(text, now) : "<invalid>";
+}
+
+// A path may lead to several values: a real server shows the first.
 Json cell(const PrinterColumn& column, const Json& object, WallTime now) {
   const auto path = JsonPath::compile(column.json_path);
   if (!path) return nullptr;
   const auto found = path->find(object);
-  if (found.empty()) return column.type == "date" ? Json("<unknown>") : Json();
+  if (found.empty()) return nullptr;
   const Json& first = *found.front();
-  if (column.type == "integer") return first.is_number() ? Json(first.get<std::int64_t>()) : Json();
-  if (column.type == "number") return first.is_number() ? first : Json();
+  if (column.type == "string") return plain_text(first);
+  if (column.type == "integer" && first.is_number_float())
+    return std::fabs(first.get<double>()) < 9e18 ? Json(static_cast<std::int64_t>(first.get<double>()))
+                                                 : Json();
+  if (column.type == "integer" || column.type == "number") return first.is_number() ? first : Json();
   if (column.type == "boolean") return first.is_boolean() ? first : Json();
-  if (column.type == "date")
-    return first.is_string() ? Json(age(first.get<std::string>(), now)) : Json("<unknown>");
-  if (found.size() == 1 && first.is_null()) return nullptr;
-  return join_values(found);
+  if (column.type == "date" && first.is_string()) return date_cell(first.get<std::string>(), now);
+  return nullptr;
+}
+
+// A row of a pod that has ended says so.
+void add_completion(const Json& pod, Json& row) {
+  const std::string phase = text_of(object_of(pod, "status"), "phase");
+  if (phase != "Succeeded" && phase != "Failed") return;
+  row["conditions"] = Json::array(
+      {Json{{"type", "Completed"},
+            {"status", "True"},
+            {"reason", phase},
+            {"message", phase == "Failed" ? "The pod failed." : "The pod has completed successfully."}}});
 }
 
 std::vector<PrinterColumn> columns_of(const Kind& kind) {
@@ -55,11 +75,9 @@ std::vector<PrinterColumn> columns_of(const Kind& kind) {
 
 Json table_columns(const Kind& kind) {
   Json columns = Json::array();
-  std::vector<PrinterColumn> builtin;
-  if (!kind.custom && builtin_columns(kind, builtin)) {
-    for (const PrinterColumn& each : builtin)
-      columns.push_back(column(each.name, each.type, each.name == "Name" ? "name" : each.format,
-                               each.description, each.priority));
+  if (!kind.custom) {
+    for (const PrinterColumn& each : builtin_columns(kind))
+      columns.push_back(column(each.name, each.type, each.format, each.description, each.priority));
     return columns;
   }
   columns.push_back(column("Name", "string", "name", kNameDescription, 0));
@@ -73,23 +91,24 @@ Json table_columns(const Kind& kind) {
   return columns;
 }
 
-Json partial_metadata(const Json& object) {
+Json partial_metadata(const Json& object, const std::string& meta_version) {
   return Json{{"kind", "PartialObjectMetadata"},
-              {"apiVersion", "meta.k8s.io/v1"},
+              {"apiVersion", meta_version},
               {"metadata", object_of(object, "metadata")}};
 }
 
-Json table_row(const Kind& kind, const Json& object, IncludeObject include, WallTime now) {
+Json table_row(const Kind& kind, const Json& object, IncludeObject include, WallTime now,
+               const std::string& meta_version) {
   Json cells = Json::array();
-  std::vector<PrinterColumn> builtin;
-  if (!kind.custom && builtin_columns(kind, builtin)) {
+  if (!kind.custom) {
     cells = builtin_cells(kind, object, now);
   } else {
     cells.push_back(meta_text(object, "name"));
     for (const PrinterColumn& each : columns_of(kind)) cells.push_back(cell(each, object, now));
   }
   Json row{{"cells", std::move(cells)}};
-  if (include == IncludeObject::kMetadata) row["object"] = partial_metadata(object);
+  if (kind.resource() == "pods") add_completion(object, row);
+  if (include == IncludeObject::kMetadata) row["object"] = partial_metadata(object, meta_version);
   if (include == IncludeObject::kObject) row["object"] = object;
   return row;
 }

@@ -7,7 +7,7 @@
 #include <cctype>
 #include <optional>
 
-#include "local/runtime/base64.h"
+#include "common/base/base64.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/quantity.h"
 
@@ -75,7 +75,7 @@ Status add_all(const EnvironmentInput& input, const Json& source, Variables& out
   }
   const std::string prefix = text(member(source, "prefix"));
   for (const auto& [key, value] : member(*object, "data").items()) {
-    set_variable(out, prefix + key, secret ? decode_base64(text(value)) : text(value));
+    set_variable(out, prefix + key, secret ? base64_decode(text(value)).value_or("") : text(value));
   }
   return {};
 }
@@ -97,7 +97,7 @@ Result<std::optional<std::string>> key_value(const EnvironmentInput& input, bool
     return not_found(fmt::format("couldn't find key {} in {} {}/{}", key, secret ? "Secret" : "ConfigMap",
                                  namespace_of(input.pod), name));
   }
-  return std::optional(secret ? decode_base64(text(value)) : text(value));
+  return std::optional(secret ? base64_decode(text(value)).value_or("") : text(value));
 }
 
 Result<std::optional<std::string>> value_from(const EnvironmentInput& input, const Json& source) {

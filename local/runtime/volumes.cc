@@ -12,7 +12,7 @@
 #include <cstring>
 #include <system_error>
 
-#include "local/runtime/base64.h"
+#include "common/base/base64.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/mounts.h"
 
@@ -63,7 +63,7 @@ Status write_keys(const VolumesInput& input, bool secret, const Json& source, co
   }
   const std::int64_t mode = integer(member(source, "defaultMode"), kDefaultMode);
   const auto content = [&](const Json& value, bool encoded) {
-    return encoded ? decode_base64(text(value)) : text(value);
+    return encoded ? base64_decode(text(value)).value_or("") : text(value);
   };
   const Json& items = member(source, "items");
   if (!items.is_array() || items.empty()) {

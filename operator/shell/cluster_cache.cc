@@ -1,6 +1,7 @@
 // operator/shell/cluster_cache.cc: informers, label-filtered and projected to what a pass reads
 #include "operator/shell/cluster_cache.h"
 
+#include "common/json/access.h"
 #include "operator/core/labels.h"
 
 namespace muster::op {
@@ -8,18 +9,6 @@ namespace {
 
 // Pages of 100 keep the peak of a list small; watches bring the rest.
 constexpr int kPageSize = 100;
-
-const Json& child(const Json& object, const char* name) {
-  static const Json kNone;
-  if (!object.is_object()) return kNone;
-  const auto found = object.find(name);
-  return found == object.end() ? kNone : *found;
-}
-
-std::string text(const Json& object, const char* name) {
-  const Json& value = child(object, name);
-  return value.is_string() ? value.get<std::string>() : std::string();
-}
 
 void drop_bookkeeping(Json& object) {
   const auto metadata = object.find("metadata");
@@ -35,7 +24,7 @@ void drop_bookkeeping(Json& object) {
 // bytes.
 void project_pod(Json& pod) {
   drop_bookkeeping(pod);
-  std::string node = text(child(pod, "spec"), "nodeName");
+  std::string node = text(member(pod, "spec", "nodeName"));
   pod["spec"] = Json::object();
   if (!node.empty()) pod["spec"]["nodeName"] = std::move(node);
 }
@@ -54,12 +43,14 @@ std::string owner_uid(const Json& object) {
 }  // namespace
 
 std::optional<Owner> controller_of(const Json& object) {
-  const Json& owners = child(child(object, "metadata"), "ownerReferences");
+  const Json& owners = member(object, "metadata", "ownerReferences");
   if (!owners.is_array()) return std::nullopt;
   for (const Json& owner : owners) {
-    const Json& controller = child(owner, "controller");
+    const Json& controller = member(owner, "controller");
     if (!controller.is_boolean() || !controller.get<bool>()) continue;
-    return Owner{.kind = text(owner, "kind"), .name = text(owner, "name"), .uid = text(owner, "uid")};
+    return Owner{.kind = text(member(owner, "kind")),
+                 .name = text(member(owner, "name")),
+                 .uid = text(member(owner, "uid"))};
   }
   return std::nullopt;
 }
@@ -96,7 +87,7 @@ void ClusterCache::add(kube::Client& client, const kube::Resource& resource, con
     options.on_change = [this](const kube::Object& object, bool) {
       const auto owner = controller_of(*object);
       if (!owner) return;
-      const std::string space = text(child(*object, "metadata"), "namespace");
+      const std::string space = text(member(*object, "metadata", "namespace"));
       options_.on_change(owner->kind, space + "/" + owner->name, false);
     };
   }
@@ -148,7 +139,7 @@ std::vector<kube::Object> ClusterCache::pods_of(const std::string& owner_uid) co
 }
 
 void ClusterCache::observe_write(const kube::Resource& resource, Json object) {
-  const std::string ns = text(child(object, "metadata"), "namespace");
+  const std::string ns = text(member(object, "metadata", "namespace"));
   for (const auto& informer : informers_) {
     if (informer->resource() == resource && informer->covers(ns))
       return informer->observe_write(std::move(object));

@@ -25,5 +25,18 @@ TEST(Pod, NamesTheMissingVariable) {
   EXPECT_NE(pod.error().message.find("MUSTER_POD_NAME"), std::string::npos);
 }
 
+TEST(Pod, ReadsTheGenerationAndRefusesWhatIsNone) {
+  for (const char* name : {"MUSTER_POD_NAME", "MUSTER_POD_IP", "MUSTER_JOB_UID"}) setenv(name, "x", 1);
+  EXPECT_EQ(pod_environment()->generation, 0);
+  setenv("MUSTER_GENERATION", "7", 1);
+  EXPECT_EQ(pod_environment()->generation, 7);
+  for (const char* wrong : {"7x", "-1", "one"}) {
+    setenv("MUSTER_GENERATION", wrong, 1);
+    ASSERT_FALSE(pod_environment()) << wrong;
+  }
+  for (const char* name : {"MUSTER_POD_NAME", "MUSTER_POD_IP", "MUSTER_JOB_UID", "MUSTER_GENERATION"})
+    unsetenv(name);
+}
+
 }  // namespace
 }  // namespace muster

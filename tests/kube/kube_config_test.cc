@@ -117,7 +117,7 @@ TEST_F(KubeConfig, InClusterReadsTheServiceAccountAndBracketsIpv6) {
 TEST_F(KubeConfig, BadFilesAreNamedWithTheFact) {
   expect_error(load_cluster_config({.path = "/nowhere/k"}), Code::kNotFound, "/nowhere/k: No such file");
   expect_error(load_cluster_config({.path = folder_.string()}), Code::kInvalidArgument, "is a folder");
-  expect_error(load_cluster_config({.path = write("y", "a: [")}), Code::kInvalidArgument, "is not YAML");
+  expect_error(load_cluster_config({.path = write("y", "a: [")}), Code::kInvalidArgument, ":1:1: not YAML");
   expect_error(load_cluster_config({.path = write("y", "text")}), Code::kInvalidArgument,
                "not a YAML object");
   expect_error(load_cluster_config({.path = write("y", "")}), Code::kInvalidArgument, "not a YAML object");
@@ -199,14 +199,6 @@ TEST(RunCommand, NamesWhatWentWrong) {
   EXPECT_EQ(run("yes").error().code, Code::kResourceExhausted);
   EXPECT_EQ(run_command({.program = "/nowhere/p", .arguments = {}, .environment = {}}).error().code,
             Code::kNotFound);
-}
-
-TEST(Base64, RoundTripsAndRefusesNonsense) {
-  for (const std::string text : {"", "a", "ab", "abc", "abcd"})
-    EXPECT_EQ(decode_base64(encode_base64(text)), text);
-  EXPECT_EQ(decode_base64("YW\nJj"), "abc");
-  for (const char* bad : {"*", "YQ", "YQ=", "=YQ=", "YQ===", "Y"})
-    EXPECT_EQ(decode_base64(bad), std::nullopt) << bad;
 }
 
 }  // namespace

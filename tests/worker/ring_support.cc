@@ -65,11 +65,11 @@ class MemoryLinks final : public RingLinks {
     return total;
   }
 
-  Result<Ready> wait(Sending sending, bool receiving, Deadline deadline) override {
+  Result<Ready> wait(bool sending, bool receiving, Deadline deadline) override {
     std::unique_lock lock(world_->mutex);
     Ready ready;
     const bool in_time = world_->changed.wait_until(lock, deadline, [&] {
-      ready.send = sending == Sending::kNow && out().size() < kPipeBytes;
+      ready.send = sending && out().size() < kPipeBytes;
       ready.receive = receiving && !in().empty();
       return ready.send || ready.receive || world_->aborted;
     });

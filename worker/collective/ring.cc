@@ -157,12 +157,9 @@ Status Ring::run(Stream& stream, Deadline deadline) {
       moved = moved || bytes > 0;
     }
     if (moved) continue;
-    using Sending = RingLinks::Sending;
-    const Sending sending = stream.can_send()   ? Sending::kNow
-                            : stream.out.done() ? Sending::kDone
-                                                : Sending::kLater;
+    const bool sending = stream.can_send();
     MUSTER_ASSIGN(const RingLinks::Ready ready, links_->wait(sending, stream.can_receive(), deadline));
-    stream.may_send = sending != Sending::kNow || ready.send;
+    stream.may_send = !sending || ready.send;
     stream.may_receive = ready.receive;
   }
   return {};

@@ -1,8 +1,6 @@
 // worker/shell/status.cc: Progress -> AgentStatus
 #include "worker/shell/status.h"
 
-#include <google/protobuf/util/json_util.h>
-
 namespace muster::worker {
 
 control::v1::AgentStatus to_status(const Progress& progress, int rank) {
@@ -33,13 +31,6 @@ void add_history(control::v1::AgentStatus& status, const std::vector<learning::H
     added.set_loss(point.loss);
     if (point.accuracy) added.set_accuracy(*point.accuracy);
   }
-}
-
-std::string last_words(control::v1::AgentStatus status) {
-  status.mutable_worker()->clear_history();
-  std::string json;
-  if (!google::protobuf::util::MessageToJsonString(status, &json).ok()) return "succeeded";
-  return json;
 }
 
 }  // namespace muster::worker

@@ -12,7 +12,7 @@
 #include "common/spec/training.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"
-#include "proto/agent/agent_server.h"
+#include "proto/agent/pod_frame.h"
 #include "worker/collective/ring.h"
 #include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"
@@ -31,9 +31,6 @@ constexpr milliseconds kStatusInterval{100};  // between two statuses that only 
 constexpr seconds kLogInterval{10};
 constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may take milliseconds
 constexpr seconds kConnectTimeMin{60};        // pods of one generation start at different times
-constexpr milliseconds kStopTime{
-    2'000};  // after SIGTERM for the step under way; then its collective is aborted
-constexpr milliseconds kExitTime{2'800};  // then the process ends whatever it does
 
 struct Job {  // an assignment, parsed
   std::string name;
@@ -73,111 +70,27 @@ Result<Job> parse(const Assignment& assignment) {
   return job;
 }
 
-// Listens for SIGTERM beside the training: asks it to stop, then makes it stop, then ends the process.
-class Stopper {
- public:
-  explicit Stopper(SignalWaiter& signals) : thread_([this, &signals] { run(signals); }) {}
-  ~Stopper() {
-    over_ = true;
-    thread_.join();
-  }
-
-  [[nodiscard]] bool requested() const { return requested_.load(std::memory_order_relaxed); }
-  // Called on SIGTERM (at once if it has come already), and again with `hard` when the time is up.
-  void set_abort(std::function<void(bool hard)> abort) {
-    const std::scoped_lock lock(mutex_);
-    abort_ = std::move(abort);
-    if (requested() && abort_) abort_(false);
-  }
-
- private:
-  static constexpr milliseconds kLookInterval{100};  // how late the end of the program is noticed
-
-  void run(SignalWaiter& signals) {
-    std::optional<Instant> since;
-    bool aborted = false;
-    while (!over_) {
-      if (signals.wait(kLookInterval) && !since) {
-        since = std::chrono::steady_clock::now();
-        spdlog::info("asked to stop: ending after the present step");
-        requested_ = true;
-        call(false);
-      }
-      if (!since) continue;
-      const auto passed = std::chrono::steady_clock::now() - *since;
-      if (passed > kStopTime && !std::exchange(aborted, true)) call(true);
-      if (passed > kExitTime) {
-        spdlog::warn("the present step takes too long: ending without it");
-        std::_Exit(kExitStopped);
-      }
-    }
-  }
-  void call(bool hard) {
-    const std::scoped_lock lock(mutex_);
-    if (abort_) abort_(hard);
-  }
-
-  std::atomic<bool> over_ = false;
-  std::atomic<bool> requested_ = false;
-  std::mutex mutex_;
-  std::function<void(bool)> abort_;
-  std::thread thread_;
-};
-
 class Worker {
  public:
-  Worker(const WorkerOptions& options, SignalWaiter& signals) : options_(options), stopper_(signals) {}
+  Worker(PodFrame& frame, TcpRing& ring, WorkerMetrics& metrics)
+      : frame_(frame), ring_(ring), metrics_(metrics) {}
 
-  Ending run() {
-    Ending ending = work();
-    if (ending.exit_code != 0 && stopper_.requested()) ending.exit_code = kExitStopped;
-    if (collective_ != nullptr && ending.exit_code != 0) collective_->leave(reason_for_peers(ending));
-    stopper_.set_abort({});
-    if (ending.exit_code == 0) {
-      write_termination_message(options_.pod, last_words(status_));
-    } else {
-      spdlog::error("{} exit_code={}", ending.message, ending.exit_code);
-      write_termination_message(options_.pod, ending.message);
-      status_.set_phase(control::v1::PHASE_FAILED);
-      status_.set_message(ending.message);
-    }
-    if (agent_ != nullptr) {
-      agent_->publish(status_);
-      agent_->stop();
-    }
+  Ending run(const Assignment& assignment) {
+    Ending ending = work(assignment);
+    frame_.stopper.set_abort({});
+    if (collective_ != nullptr) collective_->leave(ending.exit_code == 0 ? "" : reason_for_peers(ending));
     return ending;
   }
 
  private:
-  Ending work() {
-    if (const Status up = serve(); !up) return ending_of(Stage::kStart, up.error());
-    spdlog::info("waiting for the operator's assignment pod={} address={}:{}", options_.pod.name,
-                 options_.pod.ip, agent_->port());
-    auto assignment = agent_->wait_for_assignment(deadline_after(options_.configure_timeout));
-    if (!assignment) return ending_of(Stage::kAssignment, assignment.error());
-    auto job = parse(*assignment);
-    if (!job) return ending_of(Stage::kAssignment, job.error());
+  Ending work(const Assignment& assignment) {
+    auto job = parse(assignment);
+    if (!job) return ending_of(job.error());
     job_ = *std::move(job);
-    status_.set_phase(control::v1::PHASE_STARTING);
-    status_.mutable_worker()->set_rank(job_.identity.rank);
-    agent_->publish(status_);
-    if (const Status ring = connect(); !ring) return ending_of(Stage::kConnect, ring.error());
+    frame_.status.mutable_worker()->set_rank(job_.identity.rank);
+    frame_.publish(control::v1::PHASE_STARTING, "");
+    if (const Status ring = connect(); !ring) return ending_of(ring.error());
     return train();
-  }
-
-  Status serve() {
-    MUSTER_ASSIGN(metrics_, WorkerMetrics::start({.ip = options_.pod.ip, .port = kMetricsPort}));
-    MUSTER_ASSIGN(ring_, TcpRing::listen(options_.pod.ip, kDataPort));
-    MUSTER_ASSIGN(agent_, AgentServer::start({.ip = options_.pod.ip,
-                                              .port = kControlPort,
-                                              .job_uid = options_.pod.job_uid,
-                                              .generation = options_.generation,
-                                              .accept = [](const Assignment& assignment) -> Status {
-                                                MUSTER_TRY(parse(assignment));
-                                                return {};
-                                              }}));
-    stopper_.set_abort([this](bool /*hard*/) { agent_->cancel(); });
-    return {};
   }
 
   Status connect() {
@@ -187,20 +100,19 @@ class Worker {
                  job_.training.epochs);
     if (job_.identity.size == 1) {
       collective_ = std::make_unique<Solo>();
-      ring_.reset();
     } else {
-      stopper_.set_abort([this](bool /*hard*/) { ring_->abort(); });
+      frame_.stopper.set_abort([this](bool /*hard*/) { ring_.abort(); });
       TcpRing::Options options{.identity = job_.identity,
                                .peers = job_.peers,
                                .peer_timeout = timeout,
                                .log = [](const std::string& line) { spdlog::warn("{}", line); }};
       MUSTER_ASSIGN(auto links,
-                    ring_->connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
+                    ring_.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
       collective_ = std::make_unique<Ring>(std::move(links));
       spdlog::info("ring complete successor={}",
                    job_.peers[static_cast<std::size_t>((job_.identity.rank + 1) % job_.identity.size)]);
     }
-    stopper_.set_abort([this](bool hard) {
+    frame_.stopper.set_abort([this](bool hard) {
       if (hard || !training_) collective_->abort();
     });
     return {};
@@ -208,9 +120,9 @@ class Worker {
 
   Ending train() {
     auto data = learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed));
-    if (!data) return ending_of(Stage::kData, data.error());
+    if (!data) return ending_of(data.error());
     auto task = learning::make_task(job_.training.model, data->train);
-    if (!task) return ending_of(Stage::kData, task.error());
+    if (!task) return ending_of(task.error());
     const std::int64_t parameters = (*task)->parameter_count();
     spdlog::info("data loaded train={} test={} parameters={}", data->train.size(), data->test.size(),
                  parameters);
@@ -223,7 +135,7 @@ class Worker {
                                                 .keep = job_.training.checkpoint->keep},
                     (*task)->tensors());
       auto loaded = store->load_newest();
-      if (!loaded) return ending_of(Stage::kResume, loaded.error());
+      if (!loaded) return storage_ending_of(loaded.error());
       for (const std::string& line : loaded->skipped) spdlog::warn("checkpoint passed over: {}", line);
       if (loaded->state) spdlog::info("resuming step={} from={}", loaded->state->step, loaded->path.string());
       resume = std::move(loaded->state);
@@ -240,7 +152,7 @@ class Worker {
       Error error = outcome.error();
       if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)
         error.message += fmt::format(" at step {}", step_ + 1);
-      return ending_of(storage_failed_ ? Stage::kStorage : Stage::kTrain, error);
+      return storage_failed_ ? storage_ending_of(error) : ending_of(error);
     }
     if (outcome->stopped) return stopped(outcome->state.step);
     return finish(outcome->state, store);
@@ -248,7 +160,7 @@ class Worker {
 
   TrainLoop::Hooks hooks(std::optional<learning::CheckpointStore>& store) {
     TrainLoop::Hooks hooks;
-    hooks.stop_requested = [this] { return stopper_.requested(); };
+    hooks.stop_requested = [this] { return frame_.stopper.requested(); };
     hooks.progress = [this](const Progress& progress, const History& history) { show(progress, history); };
     if (store) {
       hooks.save = [this, &store](const learning::TrainingState& state) -> Status {
@@ -263,7 +175,7 @@ class Worker {
 
   void show(const Progress& progress, const History& history) {
     step_ = progress.step;
-    metrics_->show(progress);
+    metrics_.show(progress);
     const Instant now = std::chrono::steady_clock::now();
     const bool evaluated = progress.test && !history.points().empty() && history.points().back().accuracy;
     const bool last = progress.step == progress.total_steps;
@@ -279,29 +191,27 @@ class Worker {
     }
     if (!evaluated && !last && now < next_status_) return;
     next_status_ = now + kStatusInterval;
-    status_ = to_status(progress, job_.identity.rank);
-    if (job_.identity.rank == 0) add_history(status_, history.points());
-    agent_->publish(status_);
+    frame_.status = to_status(progress, job_.identity.rank);
+    if (job_.identity.rank == 0) add_history(frame_.status, history.points());
+    frame_.publish();
   }
 
   Ending stopped(std::int64_t step) {
     return {kExitRetry, fmt::format("{} asked to stop: the job paused after step {}{}",
-                                    stopper_.requested() ? "this worker was" : "another worker was", step,
-                                    job_.training.checkpoint ? ", its checkpoint is written" : "")};
+                                    frame_.stopper.requested() ? "this worker was" : "another worker was",
+                                    step, job_.training.checkpoint ? ", its checkpoint is written" : "")};
   }
 
   Ending finish(const learning::TrainingState& state, std::optional<learning::CheckpointStore>& store) {
     const std::string digest = learning::sha256_hex(std::as_bytes(std::span(state.parameters)));
     if (store) {
-      if (const Status written = store->finish(state); !written)
-        return ending_of(Stage::kStorage, written.error());
+      if (const Status written = store->finish(state); !written) return storage_ending_of(written.error());
       spdlog::info("model written folder={}", job_.training.checkpoint->path);
     }
-    status_.set_phase(control::v1::PHASE_SUCCEEDED);
-    status_.set_generation(job_.identity.generation);
-    status_.mutable_worker()->set_parameters_sha256(digest);
+    frame_.status.mutable_worker()->set_parameters_sha256(digest);
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
-                 status_.worker().payload_bytes_sent(), status_.worker().payload_bytes_expected(), digest);
+                 frame_.status.worker().payload_bytes_sent(), frame_.status.worker().payload_bytes_expected(),
+                 digest);
     return {};
   }
 
@@ -311,26 +221,39 @@ class Worker {
                        ending.message);
   }
 
-  const WorkerOptions& options_;
+  PodFrame& frame_;
+  TcpRing& ring_;
+  WorkerMetrics& metrics_;
   Job job_;
-  std::unique_ptr<WorkerMetrics> metrics_;
-  std::unique_ptr<TcpRing> ring_;
-  std::unique_ptr<AgentServer> agent_;
   std::unique_ptr<Collective> collective_;
-  control::v1::AgentStatus status_;
   std::atomic<bool> training_ = false;
   bool storage_failed_ = false;
   std::int64_t step_ = 0;
   Instant next_log_{};
   Instant next_evaluation_log_{};
   Instant next_status_{};
-  Stopper stopper_;  // last: its thread uses the others
 };
 
 }  // namespace
 
-Ending run_worker(const WorkerOptions& options, SignalWaiter& signals) {
-  return Worker(options, signals).run();
+int run_worker(milliseconds configure_timeout) {
+  WorkerMetrics metrics;
+  std::unique_ptr<TcpRing> ring;
+  return run_pod(
+      {.name = "worker",
+       .configure_timeout = configure_timeout,
+       .registry = metrics.registry(),
+       .accept = [](const Assignment& assignment) -> Status {
+         MUSTER_TRY(parse(assignment));
+         return {};
+       },
+       // Its port is open before the peers are told of it.
+       .prepare = [&ring](const PodEnvironment& pod) -> Status {
+         MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
+         return {};
+       },
+       .work = [&](PodFrame& frame,
+                   const Assignment& assignment) { return Worker(frame, *ring, metrics).run(assignment); }});
 }
 
 }  // namespace muster::worker

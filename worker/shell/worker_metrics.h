@@ -1,18 +1,26 @@
-#pragma once  // worker/shell/worker_metrics.h: what a worker shows on /metrics
+#pragma once  // worker/shell/worker_metrics.h: a worker's entries in /metrics
 #include <memory>
 
-#include "common/base/result.h"
-#include "common/platform/metrics.h"
 #include "worker/engine/train_loop.h"
+
+namespace prometheus {
+class Registry;
+}
 
 namespace muster::worker {
 
-class WorkerMetrics {
+class WorkerMetrics {  // one thread
  public:
-  // Serves on ip:port; `healthy` and `ready` answer the probes.
-  [[nodiscard]] static Result<std::unique_ptr<WorkerMetrics>> start(MetricsServer::Options options);
-  virtual ~WorkerMetrics() = default;
-  virtual void show(const Progress& progress) = 0;  // from one thread
+  WorkerMetrics();
+  ~WorkerMetrics();
+  WorkerMetrics(const WorkerMetrics&) = delete;
+  WorkerMetrics& operator=(const WorkerMetrics&) = delete;
+  [[nodiscard]] std::shared_ptr<prometheus::Registry> registry() const;
+  void show(const Progress& progress);
+
+ private:
+  struct Families;
+  std::unique_ptr<Families> families_;
 };
 
 }  // namespace muster::worker

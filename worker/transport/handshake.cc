@@ -109,8 +109,7 @@ NoteBytes encode_note(const Note& note) {
 std::optional<Note> decode_note(std::span<const std::byte, kNoteBytes> bytes) {
   NoteFrame frame{};
   std::memcpy(&frame, bytes.data(), kNoteBytes);
-  const bool known = frame.kind == Note::Kind::kWelcome || frame.kind == Note::Kind::kRefused ||
-                     frame.kind == Note::Kind::kLost;
+  const bool known = frame.kind >= Note::Kind::kWelcome && frame.kind <= Note::Kind::kLate;
   if (frame.magic != kNoteMagic || !known || frame.reason_bytes > kReasonBytes) return std::nullopt;
   std::string reason(frame.reason, frame.reason_bytes);
   // It ends up in a log and in a status: no control characters from outside.

@@ -29,9 +29,16 @@ using NoteBytes = std::array<std::byte, kNoteBytes>;
 // (not a hello), kFailedPrecondition (another job, generation, size, rank, version).
 [[nodiscard]] Status check_hello(std::span<const std::byte, kHelloBytes> bytes, const RingIdentity& self);
 
-// Goes from a successor to its predecessor: first whether the hello is taken, later why the ring ends.
+// Goes from a successor to its predecessor: first whether the hello is taken, then what PeerWatch says.
 struct Note {
-  enum class Kind : std::uint32_t { kWelcome = 1, kRefused = 2, kLost = 3 };
+  enum class Kind : std::uint32_t {
+    kWelcome = 1,
+    kRefused = 2,
+    kLost = 3,  // the ring has ended: why
+    kBeat = 4,  // this process runs
+    kDone = 5,  // this rank leaves in peace: what closes now is no loss
+    kLate = 6,  // a call is late: the rank that has not come to it shall say so
+  };
   Kind kind = Kind::kWelcome;
   std::string reason;  // cut at 240 bytes
 };

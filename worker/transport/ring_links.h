@@ -10,15 +10,10 @@
 namespace muster::worker {
 
 // Two ordered, reliable byte streams. One thread uses it; abort() may come from any. After an error the links
-// are dead. Errors: kUnavailable names the rank that was lost and its address; kAborted; wait:
-// kDeadlineExceeded.
+// are dead. Errors: kUnavailable names the rank that was lost and its address, the same on every rank;
+// kAborted; wait: kDeadlineExceeded names the rank that did not come.
 class RingLinks {
  public:
-  enum class Sending {
-    kDone,   // nothing more to send in this call: a successor that has left is no concern
-    kLater,  // something will follow: wait() fails when the successor is lost
-    kNow,    // wait() returns when the successor's link takes bytes
-  };
   struct Ready {
     bool send = false;
     bool receive = false;
@@ -33,11 +28,12 @@ class RingLinks {
                                                       std::span<const std::byte> body) = 0;
   [[nodiscard]] virtual Result<std::size_t> receive_some(std::span<std::byte> head,
                                                          std::span<std::byte> body) = 0;
-  // Blocks until a direction asked for can move bytes.
-  [[nodiscard]] virtual Result<Ready> wait(Sending sending, bool receiving, Deadline deadline) = 0;
+  // Blocks until a direction asked for can move bytes. Fails as soon as any rank is known to be lost.
+  [[nodiscard]] virtual Result<Ready> wait(bool sending, bool receiving, Deadline deadline) = 0;
 
   virtual void abort() noexcept = 0;
-  // Tells the ring why this rank goes, and goes.
+  // Tells the ring why this rank goes, and goes. Without a reason: its work is done. A rank that goes without
+  // this call is taken for dead.
   virtual void leave(std::string_view reason) noexcept = 0;
 };
 

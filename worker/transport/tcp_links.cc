@@ -13,8 +13,11 @@
 namespace muster::worker {
 namespace {
 
-// How long a rank that lost its neighbour waits to hear whether that neighbour only left because of another.
-constexpr std::chrono::milliseconds kNoteGrace{150};
+// For a verdict to come round when a link broke or a call is late; it takes some milliseconds.
+constexpr std::chrono::milliseconds kVerdictTime{300};
+// A rank that is done stays for so long until its successor is done too: to close earlier would reset the
+// connection, and payload still on its way would be lost.
+constexpr std::chrono::milliseconds kLinger{1'000};
 
 int poll_timeout_ms(Deadline deadline) {
   const auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
@@ -33,8 +36,6 @@ std::size_t gather(std::array<iovec, 2>& parts, Head head, Body body) {
   return count;
 }
 
-bool would_block(int error_number) { return error_number == EAGAIN || error_number == EINTR; }
-
 }  // namespace
 
 TcpLinks::TcpLinks(Fd successor, Fd predecessor, Names names, int rank, int size,
@@ -44,111 +45,96 @@ TcpLinks::TcpLinks(Fd successor, Fd predecessor, Names names, int rank, int size
       names_(std::move(names)),
       rank_(rank),
       size_(size),
-      aborting_(std::move(aborting)) {}
+      aborting_(std::move(aborting)),
+      watch_(successor_.get(), predecessor_.get(), PeerWatch(names_.self, names_.successor),
+             [this] { aborting_->alarm.ring(); }) {}
+
+TcpLinks::~TcpLinks() {
+  if (done_) watch_.await_end(kLinger);
+}
 
 Result<std::size_t> TcpLinks::send_some(std::span<const std::byte> head, std::span<const std::byte> body) {
-  if (!end_.empty()) return unavailable(end_);
-  if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the ring was aborted");
   std::array<iovec, 2> parts{};
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = gather(parts, head, body);
+  if (const Status open = check_open(); !open) return open.error();
   const ssize_t sent = sendmsg(successor_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  if (sent >= 0) return static_cast<std::size_t>(sent);
-  if (would_block(errno)) return std::size_t{0};
-  return lost(Peer::kSuccessor, errno);
+  return sent >= 0 ? static_cast<std::size_t>(sent) : nothing_moved(Peer::kSuccessor, sent);
 }
 
 Result<std::size_t> TcpLinks::receive_some(std::span<std::byte> head, std::span<std::byte> body) {
-  if (!end_.empty()) return unavailable(end_);
-  if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the ring was aborted");
   std::array<iovec, 2> parts{};
   msghdr message{};
   message.msg_iov = parts.data();
   message.msg_iovlen = gather(parts, head, body);
+  if (const Status open = check_open(); !open) return open.error();
   const ssize_t received = recvmsg(predecessor_.get(), &message, MSG_DONTWAIT);
-  if (received > 0) return static_cast<std::size_t>(received);
-  if (received < 0 && would_block(errno)) return std::size_t{0};
-  return lost(Peer::kPredecessor, received == 0 ? 0 : errno);
+  return received > 0 ? static_cast<std::size_t>(received) : nothing_moved(Peer::kPredecessor, received);
 }
 
-Result<RingLinks::Ready> TcpLinks::wait(Sending sending, bool receiving, Deadline deadline) {
+Result<RingLinks::Ready> TcpLinks::wait(bool sending, bool receiving, Deadline deadline) {
   if (!end_.empty()) return unavailable(end_);
   std::array<pollfd, 3> polled{};
-  polled[0] = {.fd = sending == Sending::kDone ? -1 : successor_.get(),
-               .events = static_cast<short>(POLLIN | POLLRDHUP | (sending == Sending::kNow ? POLLOUT : 0)),
-               .revents = 0};
+  polled[0] = {.fd = sending ? successor_.get() : -1, .events = POLLOUT, .revents = 0};
   polled[1] = {.fd = receiving ? predecessor_.get() : -1, .events = POLLIN, .revents = 0};
   polled[2] = {.fd = aborting_->alarm.fd(), .events = POLLIN, .revents = 0};
   while (true) {
     const int timeout = poll_timeout_ms(deadline);
+    watch_.count_wait();
     const int count = timeout == 0 ? 0 : poll(polled.data(), polled.size(), timeout);
-    if (count < 0 && errno != EINTR) return end(Code::kInternal, fmt::format("poll: {}", error_text(errno)));
-    if (count == 0) return late(sending, receiving);
-    if (count < 0) continue;
-    if (polled[2].revents != 0) return aborted("the ring was aborted");
-    if ((polled[0].revents & (POLLIN | POLLRDHUP | POLLHUP | POLLERR)) != 0) return lost(Peer::kSuccessor, 0);
+    const int failure = errno;
+    watch_.count_wait();
+    if (count < 0 && failure == EINTR) continue;
+    if (count < 0) return end(Code::kInternal, fmt::format("poll: {}", error_text(failure)));
+    if (count == 0) return late(receiving);
+    if (polled[2].revents != 0) {
+      if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the ring was aborted");
+      return end(Code::kUnavailable, watch_.verdict());
+    }
     return Ready{.send = polled[0].revents != 0, .receive = polled[1].revents != 0};
   }
 }
 
 void TcpLinks::leave(std::string_view reason) noexcept {
   if (!end_.empty()) return;
-  end_ = reason;
-  const NoteBytes note = encode_note({.kind = Note::Kind::kLost, .reason = end_});
-  [[maybe_unused]] const auto sent =
-      send(predecessor_.get(), note.data(), note.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-  shutdown(predecessor_.get(), SHUT_WR);
-  successor_.reset();
-  predecessor_.reset();
+  done_ = reason.empty();
+  end_ = done_ ? "this rank has left the ring" : std::string(reason);
+  watch_.leave(std::string(reason));
+  shutdown(successor_.get(), SHUT_WR);
 }
 
-Error TcpLinks::lost(Peer peer, int error_number) {
-  const bool timed_out = error_number == ETIMEDOUT || error_number == EHOSTUNREACH;
+Status TcpLinks::check_open() const {
+  if (!end_.empty()) return unavailable(end_);
+  if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the ring was aborted");
+  return {};
+}
+
+Result<std::size_t> TcpLinks::nothing_moved(Peer peer, ssize_t count) {
+  const int failure = count < 0 ? errno : 0;
+  if (failure == EAGAIN || failure == EINTR) return std::size_t{0};
+  const bool unreachable = failure == ETIMEDOUT || failure == EHOSTUNREACH;
   const std::string& name = peer == Peer::kSuccessor ? names_.successor : names_.predecessor;
-  await_note();
-  if (!told_.empty()) return end(Code::kUnavailable, told_);
+  const std::string verdict = watch_.await_verdict(kVerdictTime);
+  if (!verdict.empty()) return end(Code::kUnavailable, verdict);
   return end(Code::kUnavailable,
-             fmt::format("{} {}", name,
-                         timed_out ? "does not answer any more: its machine or network is gone"
-                                   : "closed the connection"));
+             name + (unreachable ? " does not answer any more: its machine or network is gone"
+                                 : " closed the connection"));
 }
 
-Error TcpLinks::late(Sending sending, bool receiving) {
-  if (receiving) {
-    return end(
-        Code::kDeadlineExceeded,
-        fmt::format("{} sent nothing in time: it, or a rank before it, stands still", names_.predecessor));
-  }
-  return end(Code::kDeadlineExceeded, fmt::format("{} took {} in time: it stands still", names_.successor,
-                                                  sending == Sending::kNow ? "no data" : "not all data"));
+Error TcpLinks::late(bool receiving) {
+  watch_.ask();
+  const std::string verdict = watch_.await_verdict(kVerdictTime);
+  if (!verdict.empty()) return end(Code::kDeadlineExceeded, verdict);
+  // All ranks have come: bytes move too slowly, or not at all.
+  return end(Code::kDeadlineExceeded,
+             receiving ? names_.predecessor + " sent nothing in time: it, or a rank before it, is too slow"
+                       : names_.successor + " did not take all data in time: it is too slow");
 }
 
 Error TcpLinks::end(Code code, const std::string& reason) {
   leave(reason);
   return Error{code, reason};
-}
-
-bool TcpLinks::read_note() {
-  while (note_filled_ < note_.size()) {
-    const ssize_t count =
-        recv(successor_.get(), note_.data() + note_filled_, note_.size() - note_filled_, MSG_DONTWAIT);
-    if (count < 0 && would_block(errno)) return false;
-    if (count <= 0) return true;
-    note_filled_ += static_cast<std::size_t>(count);
-  }
-  const auto note = decode_note(note_);
-  if (note && note->kind == Note::Kind::kLost) told_ = note->reason;
-  return true;
-}
-
-void TcpLinks::await_note() {
-  const Deadline deadline = deadline_after(kNoteGrace);
-  while (!read_note()) {
-    pollfd polled{.fd = successor_.get(), .events = POLLIN, .revents = 0};
-    const int timeout = poll_timeout_ms(deadline);
-    if (timeout == 0 || poll(&polled, 1, timeout) == 0) return;
-  }
 }
 
 }  // namespace muster::worker

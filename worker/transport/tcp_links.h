@@ -7,6 +7,7 @@
 #include "worker/transport/handshake.h"
 #include "worker/transport/ring_links.h"
 #include "worker/transport/sockets.h"
+#include "worker/transport/watch_thread.h"
 
 namespace muster::worker {
 
@@ -21,33 +22,34 @@ struct AbortSignal {
   }
 };
 
-// Payload flows from predecessor to successor; the other direction of each socket carries one note at most:
-// why the ring ends. Notes run against the payload, rank by rank, so that all ranks name the one that was
-// lost and not the neighbour that left because of it.
+// Payload flows from predecessor to successor; the other direction of each socket carries the notes of the
+// watch, whose verdict every error repeats.
 class TcpLinks final : public RingLinks {
  public:
   struct Names {  // "rank 2 (127.0.0.5:8471)"
+    std::string self;
     std::string successor;
     std::string predecessor;
   };
   TcpLinks(Fd successor, Fd predecessor, Names names, int rank, int size,
            std::shared_ptr<AbortSignal> aborting);
+  ~TcpLinks() override;
 
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
   Result<std::size_t> send_some(std::span<const std::byte> head, std::span<const std::byte> body) override;
   Result<std::size_t> receive_some(std::span<std::byte> head, std::span<std::byte> body) override;
-  Result<Ready> wait(Sending sending, bool receiving, Deadline deadline) override;
+  Result<Ready> wait(bool sending, bool receiving, Deadline deadline) override;
   void abort() noexcept override { aborting_->ring(); }
   void leave(std::string_view reason) noexcept override;
 
  private:
   enum class Peer { kSuccessor, kPredecessor };
-  [[nodiscard]] Error lost(Peer peer, int error_number);
-  [[nodiscard]] Error late(Sending sending, bool receiving);
+  [[nodiscard]] Status check_open() const;
+  // What a call does with no bytes moved: 0 when it would only block, else the end.
+  [[nodiscard]] Result<std::size_t> nothing_moved(Peer peer, ssize_t count);
+  [[nodiscard]] Error late(bool receiving);
   [[nodiscard]] Error end(Code code, const std::string& reason);
-  [[nodiscard]] bool read_note();  // whether a whole note has come, or none can come any more
-  void await_note();
 
   Fd successor_;
   Fd predecessor_;
@@ -55,10 +57,9 @@ class TcpLinks final : public RingLinks {
   int rank_;
   int size_;
   std::shared_ptr<AbortSignal> aborting_;
-  NoteBytes note_{};
-  std::size_t note_filled_ = 0;
-  std::string told_;  // the reason that came in a note
-  std::string end_;   // why these links are dead; empty while they live
+  std::string end_;    // why these links are dead; empty while they live
+  bool done_ = false;  // they ended in peace
+  WatchThread watch_;  // last: its thread uses the sockets
 };
 
 }  // namespace muster::worker

@@ -244,10 +244,10 @@ class ListeningRing final : public TcpRing {
     Fd predecessor = incoming.take();
     tune_stream(successor.get(), static_cast<int>(options.peer_timeout.count()));
     tune_stream(predecessor.get(), static_cast<int>(options.peer_timeout.count()));
-    return std::unique_ptr<RingLinks>(
-        std::make_unique<TcpLinks>(std::move(successor), std::move(predecessor),
-                                   TcpLinks::Names{.successor = peer(next), .predecessor = peer(previous)},
-                                   self.rank, self.size, aborting_));
+    return std::unique_ptr<RingLinks>(std::make_unique<TcpLinks>(
+        std::move(successor), std::move(predecessor),
+        TcpLinks::Names{.self = peer(self.rank), .successor = peer(next), .predecessor = peer(previous)},
+        self.rank, self.size, aborting_));
   }
 
  private:

@@ -1,46 +1,28 @@
-// local/api/cel/evaluate.cc: CEL's values, operators and macros over JSON
+// local/api/cel/evaluate.cc: walks an expression; && and ||, ?: and the macros are here, the rest in
+// functions.h
 #include <algorithm>
-#include <cmath>
-#include <set>
+#include <map>
 
+#include "local/api/cel/checker.h"
 #include "local/api/cel/functions.h"
 #include "local/api/cel/program.h"
 
 namespace muster::local::cel {
 namespace {
 
-Error failure(std::string message) { return invalid_argument(std::move(message)); }
-Error no_overload() { return failure("no such overload"); }
-
-// A name of a field that CEL cannot write is escaped: "__dash__" and the like.
-std::string unescape(const std::string& name) {
-  std::string out = name;
-  static const std::pair<const char*, const char*> kEscapes[] = {
-      {"__dot__", "."}, {"__dash__", "-"}, {"__slash__", "/"}};
-  for (const auto& [from, to] : kEscapes)
-    for (auto at = out.find(from); at != std::string::npos; at = out.find(from))
-      out.replace(at, std::string_view(from).size(), to);
-  if (out.size() > 4 && out.rfind("__", 0) == 0 && out.substr(out.size() - 2) == "__")
-    out = out.substr(2, out.size() - 4);
-  return out;
-}
+Error no_such_key(std::string_view key) { return invalid_argument("no such key: " + std::string(key)); }
 
 class Evaluator {
  public:
-  Evaluator(const std::map<std::string, const Json*>& variables, Budget& budget)
-      : variables_(variables), budget_(budget) {}
-
-  Result<Json> run(const Node& node) {
-    MUSTER_ASSIGN(const Json* value, find(node));
-    return *value;
+  Evaluator(const Value& self, const Value* old_self, Budget& budget) : budget_(budget) {
+    locals_.emplace_back("self", self);
+    if (old_self != nullptr) locals_.emplace_back("oldSelf", *old_self);
   }
 
- private:
-  // A value without copying it where it already is part of a variable.
-  Result<const Json*> find(const Node& node) {
+  Result<Value> run(const Node& node) {
     if (--budget_.steps < 0) return Error{Code::kOutOfRange, "the rule costs too much to evaluate"};
     switch (node.kind) {
-      case Node::Kind::kLiteral: return &node.literal;
+      case Node::Kind::kLiteral: return node.literal;
       case Node::Kind::kName: return name(node);
       case Node::Kind::kSelect: return select(node);
       case Node::Kind::kIndex: return index(node);
@@ -50,183 +32,238 @@ class Evaluator {
       case Node::Kind::kMacro: return macro(node);
       case Node::Kind::kCall: return call(node);
     }
-    return failure("unknown expression");
+    return no_overload();
   }
 
-  const Json* keep(Json value) {
-    kept_.push_back(std::make_unique<Json>(std::move(value)));
-    return kept_.back().get();
-  }
-
-  Result<const Json*> name(const Node& node) {
+ private:
+  Result<Value> name(const Node& node) {
     for (auto it = locals_.rbegin(); it != locals_.rend(); ++it)
       if (it->first == node.text) return it->second;
-    const auto it = variables_.find(node.text);
-    if (it == variables_.end() || it->second == nullptr) return failure("no such attribute(s): " + node.text);
-    return it->second;
+    if (node.text == "oldSelf") return invalid_argument("no such attribute(s): oldSelf");
+    return Value::of_text(node.text, Kind::kType);
   }
 
-  static const Json* member(const Json& object, const std::string& name) {
-    auto it = object.find(name);
-    if (it == object.end()) it = object.find(unescape(name));
-    return it == object.end() ? nullptr : &*it;
+  // A member by its name, or by the form in which CEL writes names that it reserves.
+  static Result<std::optional<Value>> member(const Value& target, const std::string& name) {
+    MUSTER_ASSIGN(auto found, target.find(Value::of_text(name)));
+    if (found || name.find("__") == std::string::npos) return found;
+    for (const Value& key : target.keys())
+      if (escape_field(key.text()) == name) return target.find(key);
+    return found;
   }
 
-  Result<const Json*> select(const Node& node) {
-    MUSTER_ASSIGN(const Json* target, find(*node.parts[0]));
-    if (!target->is_object()) return failure("no such key: " + node.text);
-    const Json* value = member(*target, node.text);
-    if (value == nullptr) return failure("no such key: " + node.text);
-    return value;
-  }
-
-  Result<const Json*> has(const Node& node) {
-    MUSTER_ASSIGN(const Json* target, find(*node.parts[0]));
-    if (!target->is_object()) return failure("invalid type for field selection: " + node.text);
-    return keep(member(*target, node.text) != nullptr);
-  }
-
-  Result<const Json*> index(const Node& node) {
-    MUSTER_ASSIGN(const Json* target, find(*node.parts[0]));
-    MUSTER_ASSIGN(const Json* key, find(*node.parts[1]));
-    if (target->is_array() && key->is_number_integer()) {
-      const auto at = key->get<std::int64_t>();
-      if (at < 0 || at >= static_cast<std::int64_t>(target->size()))
-        return failure("index out of bounds: " + std::to_string(at));
-      return &(*target)[static_cast<std::size_t>(at)];
+  // The value of an optional, or of what may be missing, as an optional.
+  Result<Value> optional_member(const Value& target, const Value& key, const std::string* name) {
+    Value holder = target;
+    if (target.kind == Kind::kOptional) {
+      if (target.size() == 0) return Value::none();
+      MUSTER_ASSIGN(holder, target.item(0));
     }
-    if (target->is_object() && key->is_string()) {
-      const auto it = target->find(key->get<std::string>());
-      if (it == target->end()) return failure("no such key: " + key->get<std::string>());
-      return &*it;
+    if (holder.kind == Kind::kMap) {
+      MUSTER_ASSIGN(auto found, name != nullptr ? member(holder, *name) : holder.find(key));
+      return found ? Value::some(std::move(*found)) : Value::none();
+    }
+    if (holder.kind == Kind::kList && key.kind == Kind::kInt) {
+      if (key.number < 0 || key.number >= static_cast<std::int64_t>(holder.size())) return Value::none();
+      MUSTER_ASSIGN(Value item, holder.item(static_cast<std::size_t>(key.number)));
+      return Value::some(std::move(item));
     }
     return no_overload();
   }
 
-  Result<const Json*> list(const Node& node) {
-    Json values = Json::array();
-    for (const auto& part : node.parts) {
-      MUSTER_ASSIGN(const Json* value, find(*part));
-      values.push_back(*value);
+  Result<Value> select(const Node& node) {
+    MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
+    if (node.optional || target.kind == Kind::kOptional)
+      return optional_member(target, Value::of_text(node.text), &node.text);
+    if (target.kind != Kind::kMap) return no_such_key(node.text);
+    MUSTER_ASSIGN(auto found, member(target, node.text));
+    if (!found) return no_such_key(node.text);
+    return std::move(*found);
+  }
+
+  Result<Value> has(const Node& node) {
+    MUSTER_ASSIGN(Value target, run(*node.parts[0]));
+    if (target.kind == Kind::kOptional) {
+      if (target.size() == 0) return Value::of_bool(false);
+      MUSTER_ASSIGN(target, target.item(0));
     }
-    return keep(std::move(values));
+    if (target.kind != Kind::kMap) return no_overload();
+    MUSTER_ASSIGN(const auto found, member(target, node.text));
+    return Value::of_bool(found.has_value());
   }
 
-  Result<const Json*> map(const Node& node) {
-    Json values = Json::object();
-    for (std::size_t i = 0; i + 1 < node.parts.size(); i += 2) {
-      MUSTER_ASSIGN(const Json* key, find(*node.parts[i]));
-      if (!key->is_string()) return failure("a key of a map must be a string");
-      MUSTER_ASSIGN(const Json* value, find(*node.parts[i + 1]));
-      values[key->get<std::string>()] = *value;
+  Result<Value> index(const Node& node) {
+    MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
+    MUSTER_ASSIGN(Value key, run(*node.parts[1]));
+    if (node.optional || target.kind == Kind::kOptional) return optional_member(target, key, nullptr);
+    if (target.kind == Kind::kList && key.is_number()) {
+      const double at = key.as_double();
+      if (at < 0 || at >= static_cast<double>(target.size()) ||
+          at != static_cast<double>(static_cast<std::int64_t>(at)))
+        return invalid_argument("index out of bounds: " + std::to_string(static_cast<std::int64_t>(at)));
+      return target.item(static_cast<std::size_t>(at));
     }
-    return keep(std::move(values));
+    if (target.kind != Kind::kMap) return no_overload();
+    MUSTER_ASSIGN(auto found, target.find(key));
+    if (found) return std::move(*found);
+    return no_such_key(key.kind == Kind::kInt ? std::to_string(key.number) : std::string(key.text()));
   }
 
-  Result<Json> with(const std::string& variable, const Json& value, const Node& body) {
-    locals_.emplace_back(variable, &value);
-    auto result = find(body);
-    locals_.pop_back();
-    if (!result) return result.error();
-    return **result;
-  }
-
-  Result<const Json*> macro(const Node& node) {
-    MUSTER_ASSIGN(const Json* target, find(*node.parts[0]));
-    Json keys = Json::array();  // of a map, its keys
-    if (target->is_object())
-      for (const auto& [key, value] : target->items()) keys.push_back(key);
-    else if (!target->is_array())
-      return no_overload();
-    const Json* items = target->is_object() ? keep(std::move(keys)) : target;
-    if (node.text == "all" || node.text == "exists") return quantifier(node, *items, node.text == "all");
-    Json collected = Json::array();
-    std::int64_t count = 0;
-    for (const Json& item : *items) {
-      MUSTER_ASSIGN(Json first, with(node.variable, item, *node.parts[1]));
-      const bool filtered = node.text != "map" || node.parts.size() == 3;
-      if (filtered && !first.is_boolean()) return no_overload();
-      if (filtered && !first.get<bool>()) continue;
-      ++count;
-      if (node.text == "filter") {
-        collected.push_back(item);
-      } else if (node.text == "map" && node.parts.size() == 3) {
-        MUSTER_ASSIGN(Json mapped, with(node.variable, item, *node.parts[2]));
-        collected.push_back(std::move(mapped));
-      } else if (node.text == "map") {
-        collected.push_back(std::move(first));
+  Result<Value> list(const Node& node) {
+    std::vector<Value> items;
+    for (std::size_t i = 0; i < node.parts.size(); ++i) {
+      MUSTER_ASSIGN(Value item, run(*node.parts[i]));
+      if (node.optionals[i]) {
+        if (item.kind != Kind::kOptional) return no_overload();
+        if (item.size() == 0) continue;
+        MUSTER_ASSIGN(item, item.item(0));
       }
+      items.push_back(std::move(item));
     }
-    if (node.text == "exists_one") return keep(count == 1);
-    return keep(std::move(collected));
+    return Value::of_list(std::move(items));
+  }
+
+  Result<Value> map(const Node& node) {
+    std::vector<Value> entries;
+    for (std::size_t i = 0; i + 1 < node.parts.size(); i += 2) {
+      MUSTER_ASSIGN(Value key, run(*node.parts[i]));
+      MUSTER_ASSIGN(Value value, run(*node.parts[i + 1]));
+      if (node.optionals[i / 2]) {
+        if (value.kind != Kind::kOptional) return no_overload();
+        if (value.size() == 0) continue;
+        MUSTER_ASSIGN(value, value.item(0));
+      }
+      entries.push_back(std::move(key));
+      entries.push_back(std::move(value));
+    }
+    return Value::of_map(std::move(entries));
+  }
+
+  Result<Value> body(const Node& node, std::size_t part, const Value& first, const Value& second) {
+    const std::size_t before = locals_.size();
+    locals_.emplace_back(node.variables[0], first);
+    if (node.variables.size() == 2) locals_.emplace_back(node.variables[1], second);
+    auto result = run(*node.parts[part]);
+    locals_.erase(locals_.begin() + static_cast<std::ptrdiff_t>(before), locals_.end());
+    return result;
+  }
+
+  Result<Value> optional_macro(const Node& node, const Value& target) {
+    if (target.kind != Kind::kOptional) return no_overload();
+    if (target.size() == 0) return Value::none();
+    MUSTER_ASSIGN(const Value inner, target.item(0));
+    MUSTER_ASSIGN(Value result, body(node, 1, inner, Value()));
+    return node.text == "optMap" ? Value::some(std::move(result)) : result;
+  }
+
+  // What a macro's variables stand for, one after the other: items, or keys; with two variables index and
+  // item, or key and value.
+  static Result<std::vector<std::pair<Value, Value>>> range_of(const Node& node, const Value& target) {
+    std::vector<std::pair<Value, Value>> range;
+    if (target.kind == Kind::kMap) {
+      for (Value& key : target.keys()) {
+        MUSTER_ASSIGN(auto value, target.find(key));
+        range.emplace_back(std::move(key), value.value_or(Value()));
+      }
+      return range;
+    }
+    if (target.kind != Kind::kList) return no_overload();
+    for (std::size_t i = 0; i < target.size(); ++i) {
+      MUSTER_ASSIGN(Value item, target.item(i));
+      if (node.variables.size() == 2)
+        range.emplace_back(Value::of_int(static_cast<std::int64_t>(i)), std::move(item));
+      else
+        range.emplace_back(std::move(item), Value());
+    }
+    return range;
+  }
+
+  Result<Value> macro(const Node& node) {
+    MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
+    if (node.text == "optMap" || node.text == "optFlatMap") return optional_macro(node, target);
+    MUSTER_ASSIGN(const auto range, range_of(node, target));
+    if (node.text == "all" || node.text == "exists") return quantifier(node, range, node.text == "all");
+    const bool maps = node.text == "map" || node.text.rfind("transform", 0) == 0;
+    const bool filtered = !maps || node.parts.size() == 3;
+    std::vector<Value> collected;
+    std::int64_t count = 0;
+    for (const auto& [first, second] : range) {
+      MUSTER_ASSIGN(Value value, body(node, 1, first, second));
+      if (filtered && value.kind != Kind::kBool) return no_overload();
+      if (filtered && !value.is_true()) continue;
+      ++count;
+      if (maps && filtered) {
+        MUSTER_ASSIGN(value, body(node, 2, first, second));
+      }
+      if (node.text == "filter") value = first;
+      if (node.text == "transformMapEntry") {
+        for (const Value& key : value.keys()) {
+          MUSTER_ASSIGN(auto entry, value.find(key));
+          collected.push_back(key);
+          collected.push_back(entry.value_or(Value()));
+        }
+        continue;
+      }
+      if (node.text == "transformMap") collected.push_back(first);
+      collected.push_back(std::move(value));
+    }
+    if (node.text == "exists_one" || node.text == "existsOne") return Value::of_bool(count == 1);
+    return node.text.rfind("transformMap", 0) == 0 ? Value::of_map(std::move(collected))
+                                                   : Value::of_list(std::move(collected));
   }
 
   // An item that decides the answer outweighs errors of others.
-  Result<const Json*> quantifier(const Node& node, const Json& items, bool all) {
+  Result<Value> quantifier(const Node& node, const std::vector<std::pair<Value, Value>>& range, bool all) {
     std::optional<Error> problem;
-    for (const Json& item : items) {
-      auto value = with(node.variable, item, *node.parts[1]);
-      if (value && value->is_boolean()) {
-        if (value->get<bool>() != all) return keep(!all);
+    for (const auto& [first, second] : range) {
+      auto value = body(node, 1, first, second);
+      if (value && value->kind == Kind::kBool) {
+        if (value->is_true() != all) return Value::of_bool(!all);
         continue;
       }
       if (!value && value.error().code == Code::kOutOfRange) return value.error();
       if (!problem) problem = value ? no_overload() : value.error();
     }
     if (problem) return *problem;
-    return keep(all);
+    return Value::of_bool(all);
   }
 
-  Result<const Json*> call(const Node& node) {
+  Result<Value> call(const Node& node) {
     if (node.text == "_&&_" || node.text == "_||_") return logic(node, node.text == "_&&_");
     if (node.text == "_?_:_") {
-      MUSTER_ASSIGN(const Json* condition, find(*node.parts[0]));
-      if (!condition->is_boolean()) return no_overload();
-      return find(*node.parts[condition->get<bool>() ? 1 : 2]);
+      MUSTER_ASSIGN(const Value condition, run(*node.parts[0]));
+      if (condition.kind != Kind::kBool) return no_overload();
+      return run(*node.parts[condition.is_true() ? 1 : 2]);
     }
-    std::vector<const Json*> arguments;
+    Arguments arguments;
     for (const auto& part : node.parts) {
-      MUSTER_ASSIGN(const Json* value, find(*part));
-      arguments.push_back(value);
-      if (value->is_string())
-        budget_.steps -= static_cast<std::int64_t>(value->get_ref<const std::string&>().size() / 64);
-      if (value->is_structured()) budget_.steps -= static_cast<std::int64_t>(value->size());
+      MUSTER_ASSIGN(Value value, run(*part));
+      if (value.kind == Kind::kString || value.kind == Kind::kBytes)
+        budget_.steps -= static_cast<std::int64_t>(value.text().size() / 64);
+      else
+        budget_.steps -= static_cast<std::int64_t>(value.size());
+      arguments.push_back(std::move(value));
     }
-    MUSTER_ASSIGN(Json result, call_function(node.text, arguments));
-    return keep(std::move(result));
+    if (budget_.steps < 0) return Error{Code::kOutOfRange, "the rule costs too much to evaluate"};
+    const Function function = find_function(node.text);
+    if (function == nullptr) return no_overload();
+    return function(arguments);
   }
 
-  Result<const Json*> logic(const Node& node, bool conjunction) {
-    auto left = find(*node.parts[0]);
-    if (left && (*left)->is_boolean() && (*left)->get<bool>() != conjunction) return left;
-    auto right = find(*node.parts[1]);
-    if (right && (*right)->is_boolean() && (*right)->get<bool>() != conjunction) return right;
+  Result<Value> logic(const Node& node, bool conjunction) {
+    auto left = run(*node.parts[0]);
+    if (left && left->kind == Kind::kBool && left->is_true() != conjunction) return left;
+    auto right = run(*node.parts[1]);
+    if (right && right->kind == Kind::kBool && right->is_true() != conjunction) return right;
     if (!left) return left;
     if (!right) return right;
-    if (!(*left)->is_boolean() || !(*right)->is_boolean()) return no_overload();
+    if (left->kind != Kind::kBool || right->kind != Kind::kBool) return no_overload();
     return right;
   }
 
-  const std::map<std::string, const Json*>& variables_;
   Budget& budget_;
-  std::vector<std::pair<std::string, const Json*>> locals_;
-  std::vector<std::unique_ptr<Json>> kept_;
+  std::vector<std::pair<std::string, Value>> locals_;
 };
-
-Status check(const Node& node, std::vector<std::string>& names) {
-  if (node.kind == Node::Kind::kName && std::find(names.begin(), names.end(), node.text) == names.end())
-    return failure("undeclared reference to '" + node.text + "' (in container '')");
-  if (node.kind == Node::Kind::kCall && !is_known_function(node.text, node.method, node.parts.size()))
-    return failure("the function " + node.text + "() is not part of the CEL that this server evaluates");
-  const bool macro = node.kind == Node::Kind::kMacro;
-  for (std::size_t i = 0; i < node.parts.size(); ++i) {
-    if (macro && i > 0) names.push_back(node.variable);
-    const Status good = check(*node.parts[i], names);
-    if (macro && i > 0) names.pop_back();
-    if (!good) return good;
-  }
-  return {};
-}
 
 bool mentions_name(const Node& node, std::string_view name) {
   if (node.kind == Node::Kind::kName && node.text == name) return true;
@@ -236,16 +273,31 @@ bool mentions_name(const Node& node, std::string_view name) {
 
 }  // namespace
 
-Result<std::shared_ptr<const Program>> Program::compile(std::string_view text,
-                                                        const std::vector<std::string>& names) {
+Error located(std::string_view text, std::size_t at, std::string_view message) {
+  std::size_t line = 1, start = 0;
+  for (std::size_t i = 0; i < at && i < text.size(); ++i)
+    if (text[i] == '\n') {
+      ++line;
+      start = i + 1;
+    }
+  const std::string_view shown = text.substr(start, text.substr(start).find('\n'));
+  const std::size_t column = std::min(at, text.size()) - start;
+  return invalid_argument("ERROR: <input>:" + std::to_string(line) + ":" + std::to_string(column + 1) + ": " +
+                          std::string(message) + "\n | " + std::string(shown) + "\n | " +
+                          std::string(column, '.') + "^");
+}
+
+Result<std::shared_ptr<const Program>> Program::compile(std::string_view text, const Scope& scope,
+                                                        std::string_view result) {
   MUSTER_ASSIGN(auto root, parse(text));
-  std::vector<std::string> known = names;
-  MUSTER_TRY(check(*root, known));
+  MUSTER_ASSIGN(const TypePtr type, check_types(*root, scope, text));
+  if (type->name != result && type->name != "dyn")
+    return Error{Code::kFailedPrecondition, "the expression must evaluate to a " + std::string(result)};
   return std::shared_ptr<const Program>(new Program(std::move(root)));
 }
 
-Result<Json> Program::evaluate(const std::map<std::string, const Json*>& variables, Budget& budget) const {
-  return Evaluator(variables, budget).run(*root_);
+Result<Value> Program::evaluate(const Value& self, const Value* old_self, Budget& budget) const {
+  return Evaluator(self, old_self, budget).run(*root_);
 }
 
 bool Program::mentions(std::string_view name) const { return mentions_name(*root_, name); }

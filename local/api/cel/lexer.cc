@@ -1,8 +1,12 @@
 // local/api/cel/lexer.cc: texts as tokens
 #include "local/api/cel/lexer.h"
 
+#include <algorithm>
 #include <cctype>
+#include <charconv>
 #include <cstdlib>
+
+#include "local/api/cel/program.h"
 
 namespace muster::local::cel {
 namespace {
@@ -49,15 +53,14 @@ class Lexer {
     Token token;
     token.at = at_;
     const char c = peek();
-    const bool raw = (c == 'r' || c == 'R') && (peek(1) == '"' || peek(1) == '\'');
-    if (raw || c == '"' || c == '\'') return string(raw);
+    if (const std::size_t prefix = string_prefix(); prefix < 3) return string(prefix);
     if (digit(c) || (c == '.' && digit(peek(1)))) return number();
     if (name_start(c)) {
       while (name_part(peek())) token.text += text_[at_++];
       token.kind = Token::Kind::kName;
       if (token.text == "true" || token.text == "false" || token.text == "null") {
         token.kind = Token::Kind::kLiteral;
-        token.literal = token.text == "null" ? Json() : Json(token.text == "true");
+        if (token.text != "null") token.literal = Value::of_bool(token.text == "true");
       }
       return token;
     }
@@ -69,10 +72,31 @@ class Lexer {
         return token;
       }
     if (std::string_view("+-*/%<>!?:.,()[]{}").find(c) == std::string_view::npos)
-      return invalid_argument("unexpected character '" + std::string(1, c) + "' at offset " +
-                              std::to_string(at_));
+      return located(text_, at_, "Syntax error: token recognition error at: '" + std::string(1, c) + "'");
     token.text = std::string(1, c);
     ++at_;
+    return token;
+  }
+
+  // The letters in front of a string's quote (r, b, rb, br); 3 if no string begins here.
+  std::size_t string_prefix() const {
+    for (std::size_t i = 0; i < 3; ++i) {
+      const char c = peek(i);
+      if (c == '"' || c == '\'') return i;
+      if (c != 'r' && c != 'R' && c != 'b' && c != 'B') break;
+    }
+    return 3;
+  }
+
+  Result<Token> integer(Token token, const std::string& digits, int base) {
+    const bool is_unsigned = peek() == 'u' || peek() == 'U';
+    if (is_unsigned) ++at_;
+    std::uint64_t value = 0;
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), value, base);
+    const bool all = error == std::errc{} && end == digits.data() + digits.size();
+    if (!all || (!is_unsigned && value > std::uint64_t{1} << 63))
+      return located(text_, token.at, is_unsigned ? "invalid uint literal" : "invalid int literal");
+    token.literal = is_unsigned ? Value::of_uint(value) : Value::of_int(static_cast<std::int64_t>(value));
     return token;
   }
 
@@ -84,10 +108,7 @@ class Lexer {
     if (peek() == '0' && (peek(1) == 'x' || peek(1) == 'X')) {
       at_ += 2;
       while (std::isxdigit(static_cast<unsigned char>(peek())) != 0) digits += text_[at_++];
-      if (digits.empty() || digits.size() > 15)
-        return invalid_argument("a hexadecimal number is empty or too large");
-      token.literal = static_cast<std::int64_t>(std::strtoll(digits.c_str(), nullptr, 16));
-      return token;
+      return integer(std::move(token), digits, 16);
     }
     bool real = false;
     while (digit(peek()) || peek() == '.' || peek() == 'e' || peek() == 'E' ||
@@ -97,20 +118,18 @@ class Lexer {
       real = real || !digit(peek());
       digits += text_[at_++];
     }
-    if (!real && (peek() == 'u' || peek() == 'U')) ++at_;
-    if (digits.size() > (real ? 64U : 18U)) return invalid_argument("a number is too large: " + digits);
-    if (real)
-      token.literal = std::strtod(digits.c_str(), nullptr);
-    else
-      token.literal = static_cast<std::int64_t>(std::strtoll(digits.c_str(), nullptr, 10));
+    if (!real) return integer(std::move(token), digits, 10);
+    if (digits.size() > 64) return located(text_, token.at, "invalid double literal");
+    token.literal = Value::of_double(std::strtod(digits.c_str(), nullptr));
     return token;
   }
 
-  Result<Token> string(bool raw) {
+  Result<Token> string(std::size_t prefix) {
     Token token;
     token.kind = Token::Kind::kLiteral;
     token.at = at_;
-    if (raw) ++at_;
+    bool raw = false, bytes = false;
+    for (; prefix > 0; --prefix, ++at_) (peek() == 'r' || peek() == 'R' ? raw : bytes) = true;
     const char quote = text_[at_];
     const bool triple = text_.substr(at_, 3) == std::string(3, quote);
     const std::string close(triple ? 3 : 1, quote);
@@ -118,7 +137,7 @@ class Lexer {
     std::string value;
     while (text_.substr(at_, close.size()) != close) {
       if (at_ >= text_.size() || (!triple && text_[at_] == '\n'))
-        return invalid_argument("a string is not closed");
+        return located(text_, token.at, "Syntax error: token recognition error: a string is not closed");
       if (text_[at_] == '\\' && !raw) {
         MUSTER_TRY(escape(value));
       } else {
@@ -126,7 +145,7 @@ class Lexer {
       }
     }
     at_ += close.size();
-    token.literal = std::move(value);
+    token.literal = Value::of_text(std::move(value), bytes ? Kind::kBytes : Kind::kString);
     return token;
   }
 
@@ -143,7 +162,7 @@ class Lexer {
     const std::string digits(text_.substr(std::min(at_, text_.size()), static_cast<std::size_t>(width)));
     if (width == 0 || digits.size() != static_cast<std::size_t>(width) ||
         digits.find_first_not_of("0123456789abcdefABCDEF") != std::string::npos)
-      return invalid_argument("an escape in a string is not known");
+      return located(text_, std::min(at_, text_.size()), "Syntax error: an escape in a string is not known");
     at_ += digits.size();
     const auto code = static_cast<std::uint32_t>(std::strtoul(digits.c_str(), nullptr, 16));
     if (code < 0x80) {

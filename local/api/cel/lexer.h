@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "common/json/fields.h"
+#include "local/api/cel/value.h"
 
 namespace muster::local::cel {
 
@@ -12,7 +12,7 @@ struct Token {
   enum class Kind { kName, kLiteral, kSymbol, kEnd };
   Kind kind = Kind::kEnd;
   std::string text;  // name or symbol
-  Json literal;
+  Value literal;
   std::size_t at = 0;
 };
 

@@ -12,28 +12,56 @@ constexpr int kDepthMax = 100;
 
 using NodePtr = std::unique_ptr<Node>;
 
-NodePtr make(Node::Kind kind, std::string text = "") {
+constexpr int kHeightMax = 400;  // of the tree: what walks it recurses that deep
+
+NodePtr make(Node::Kind kind, std::size_t at, std::string text = "") {
   auto node = std::make_unique<Node>();
   node->kind = kind;
   node->text = std::move(text);
+  node->at = at;
   return node;
 }
 
+void adopt(Node& node, NodePtr part) {
+  node.height = std::max(node.height, part->height + 1);
+  node.parts.push_back(std::move(part));
+}
+
 template <typename... Parts>
-NodePtr call(std::string function, Parts... parts) {
-  NodePtr node = make(Node::Kind::kCall, std::move(function));
-  (node->parts.push_back(std::move(parts)), ...);
+NodePtr call(std::string function, std::size_t at, Parts... parts) {
+  NodePtr node = make(Node::Kind::kCall, at, std::move(function));
+  (adopt(*node, std::move(parts)), ...);
   return node;
+}
+
+// How many variables a macro declares, by its name and the number of its arguments; 0 if it is none.
+std::size_t macro_variables(std::string_view name, std::size_t arguments) {
+  const bool quantifier = name == "all" || name == "exists" || name == "exists_one";
+  if ((quantifier || name == "filter" || name == "map" || name == "optMap" || name == "optFlatMap") &&
+      arguments == 2)
+    return 1;
+  if (name == "map" && arguments == 3) return 1;
+  if ((quantifier || name == "existsOne") && arguments == 3) return 2;
+  if ((name == "transformList" || name == "transformMap" || name == "transformMapEntry") &&
+      (arguments == 3 || arguments == 4))
+    return 2;
+  return 0;
+}
+
+bool is_namespace(const Node& node) {
+  return node.kind == Node::Kind::kName &&
+         (node.text == "sets" || node.text == "optional" || node.text == "strings" || node.text == "format" ||
+          node.text == "ip");
 }
 
 class Parser {
  public:
-  explicit Parser(std::vector<Token> tokens) : tokens_(std::move(tokens)) {}
+  Parser(std::string_view text, std::vector<Token> tokens) : text_(text), tokens_(std::move(tokens)) {}
 
   Result<NodePtr> run() {
     MUSTER_ASSIGN(NodePtr node, expression());
     if (token().kind != Token::Kind::kEnd) return unexpected();
-    return node;
+    return checked(std::move(node));
   }
 
  private:
@@ -53,12 +81,17 @@ class Parser {
     ++at_;
     return true;
   }
+  Error fail(std::string_view message) const { return located(text_, token().at, message); }
   Error unexpected() const {
-    if (token().kind == Token::Kind::kEnd)
-      return invalid_argument("Syntax error: the expression ends too early");
-    const std::string text = token().kind == Token::Kind::kLiteral ? token().literal.dump() : token().text;
-    return invalid_argument("Syntax error: unexpected '" + text + "' at offset " +
-                            std::to_string(token().at));
+    if (token().kind == Token::Kind::kEnd) return fail("Syntax error: mismatched input '<EOF>'");
+    const std::string text =
+        token().kind == Token::Kind::kLiteral ? std::string(token().literal.text()) : token().text;
+    return fail("Syntax error: extraneous input '" + text + "'");
+  }
+  Result<NodePtr> checked(NodePtr node) const {
+    if (node->height > kHeightMax)
+      return fail("expression recursion limit exceeded: " + std::to_string(kHeightMax));
+    return node;
   }
   Status expect(std::string_view symbol) {
     if (!take(symbol)) return unexpected();
@@ -67,13 +100,14 @@ class Parser {
 
   Result<NodePtr> expression() {
     const Level level(depth_);
-    if (depth_ > kDepthMax) return invalid_argument("the expression is nested too deep");
+    if (depth_ > kDepthMax) return fail("expression recursion limit exceeded: 100");
     MUSTER_ASSIGN(NodePtr condition, binary(0));
+    const std::size_t at = token().at;
     if (!take("?")) return condition;
     MUSTER_ASSIGN(NodePtr yes, binary(0));
     MUSTER_TRY(expect(":"));
     MUSTER_ASSIGN(NodePtr no, expression());
-    return call("_?_:_", std::move(condition), std::move(yes), std::move(no));
+    return checked(call("_?_:_", at, std::move(condition), std::move(yes), std::move(no)));
   }
 
   bool operator_of(std::size_t rank, std::string& symbol) {
@@ -96,26 +130,22 @@ class Parser {
     if (rank == 5) return unary();
     MUSTER_ASSIGN(NodePtr left, binary(rank + 1));
     std::string symbol;
-    int chain = 0;
     while (operator_of(rank, symbol)) {
-      if (++chain > 500) return invalid_argument("the expression is too long");
-      ++at_;
+      const std::size_t at = tokens_[at_++].at;
       MUSTER_ASSIGN(NodePtr right, binary(rank + 1));
-      left = call("_" + symbol + "_", std::move(left), std::move(right));
+      MUSTER_ASSIGN(left, checked(call("_" + symbol + "_", at, std::move(left), std::move(right))));
     }
     return left;
   }
 
   Result<NodePtr> unary() {
     const Level level(depth_);
-    if (depth_ > kDepthMax) return invalid_argument("the expression is nested too deep");
-    if (take("!")) {
+    if (depth_ > kDepthMax) return fail("expression recursion limit exceeded: 100");
+    const std::size_t at = token().at;
+    for (const char* sign : {"!", "-"}) {
+      if (!take(sign)) continue;
       MUSTER_ASSIGN(NodePtr operand, unary());
-      return call("!_", std::move(operand));
-    }
-    if (take("-")) {
-      MUSTER_ASSIGN(NodePtr operand, unary());
-      return call("-_", std::move(operand));
+      return call(std::string(sign) + "_", at, std::move(operand));
     }
     return member();
   }
@@ -123,22 +153,26 @@ class Parser {
   Result<NodePtr> member() {
     MUSTER_ASSIGN(NodePtr node, primary());
     while (true) {
+      const std::size_t at = token().at;
       if (take("[")) {
+        NodePtr outer = make(Node::Kind::kIndex, at);
+        outer->optional = take("?");
         MUSTER_ASSIGN(NodePtr index, expression());
         MUSTER_TRY(expect("]"));
-        NodePtr outer = make(Node::Kind::kIndex);
-        outer->parts.push_back(std::move(node));
-        outer->parts.push_back(std::move(index));
-        node = std::move(outer);
+        adopt(*outer, std::move(node));
+        adopt(*outer, std::move(index));
+        MUSTER_ASSIGN(node, checked(std::move(outer)));
       } else if (take(".")) {
+        const bool optional = take("?");
         if (token().kind != Token::Kind::kName) return unexpected();
         const std::string name = tokens_[at_++].text;
-        if (is("(")) {
-          MUSTER_ASSIGN(node, method(std::move(node), name));
+        if (is("(") && !optional) {
+          MUSTER_ASSIGN(node, method(std::move(node), name, token().at));
         } else {
-          NodePtr outer = make(Node::Kind::kSelect, name);
-          outer->parts.push_back(std::move(node));
-          node = std::move(outer);
+          NodePtr outer = make(Node::Kind::kSelect, at, name);
+          outer->optional = optional;
+          adopt(*outer, std::move(node));
+          MUSTER_ASSIGN(node, checked(std::move(outer)));
         }
       } else {
         return node;
@@ -146,26 +180,22 @@ class Parser {
     }
   }
 
-  Result<NodePtr> method(NodePtr target, const std::string& name) {
-    static const std::array<std::string_view, 5> kMacros = {"all", "exists", "exists_one", "filter", "map"};
+  Result<NodePtr> method(NodePtr target, const std::string& name, std::size_t at) {
     MUSTER_ASSIGN(auto arguments, list(")", "("));
-    const bool macro =
-        std::find(kMacros.begin(), kMacros.end(), name) != kMacros.end() && arguments.size() >= 2;
-    if (macro) {
-      if (arguments[0]->kind != Node::Kind::kName || arguments.size() > 3 ||
-          (arguments.size() == 3 && name != "map"))
-        return invalid_argument("the macro " + name + "() takes a variable and an expression");
-      NodePtr node = make(Node::Kind::kMacro, name);
-      node->variable = arguments[0]->text;
-      node->parts.push_back(std::move(target));
-      for (std::size_t i = 1; i < arguments.size(); ++i) node->parts.push_back(std::move(arguments[i]));
-      return node;
+    const std::size_t variables = macro_variables(name, arguments.size());
+    NodePtr node = make(variables > 0 ? Node::Kind::kMacro : Node::Kind::kCall, at, name);
+    for (std::size_t i = 0; i < variables; ++i) {
+      if (arguments[i]->kind != Node::Kind::kName) return fail("argument must be a simple name");
+      node->variables.push_back(arguments[i]->text);
     }
-    NodePtr node = make(Node::Kind::kCall, name);
-    node->method = true;
-    node->parts.push_back(std::move(target));
-    for (NodePtr& argument : arguments) node->parts.push_back(std::move(argument));
-    return node;
+    if (variables == 0 && is_namespace(*target)) {
+      node->text = target->text + "." + name;
+    } else {
+      node->method = true;
+      adopt(*node, std::move(target));
+    }
+    for (std::size_t i = variables; i < arguments.size(); ++i) adopt(*node, std::move(arguments[i]));
+    return checked(std::move(node));
   }
 
   Result<std::vector<NodePtr>> list(std::string_view close, std::string_view open = "") {
@@ -181,8 +211,9 @@ class Parser {
   }
 
   Result<NodePtr> primary() {
+    const std::size_t at = token().at;
     if (token().kind == Token::Kind::kLiteral) {
-      NodePtr node = make(Node::Kind::kLiteral);
+      NodePtr node = make(Node::Kind::kLiteral, at);
       node->literal = tokens_[at_++].literal;
       return node;
     }
@@ -191,44 +222,53 @@ class Parser {
       MUSTER_TRY(expect(")"));
       return node;
     }
-    if (take("[")) {
-      MUSTER_ASSIGN(auto parts, list("]"));
-      NodePtr node = make(Node::Kind::kList);
-      node->parts = std::move(parts);
-      return node;
-    }
-    if (take("{")) return map();
+    if (take("[")) return list_literal(at);
+    if (take("{")) return map_literal(at);
     take(".");  // a leading dot names the root scope, which is the only one here
     if (token().kind != Token::Kind::kName) return unexpected();
     const std::string name = tokens_[at_++].text;
-    if (!is("(")) return make(Node::Kind::kName, name);
+    if (!is("(")) return make(Node::Kind::kName, at, name);
+    const std::size_t open = token().at;
     MUSTER_ASSIGN(auto arguments, list(")", "("));
     if (name == "has") {
-      if (arguments.size() != 1 || arguments[0]->kind != Node::Kind::kSelect)
-        return invalid_argument("invalid argument to has() macro");
-      NodePtr node = make(Node::Kind::kHas, arguments[0]->text);
-      node->parts.push_back(std::move(arguments[0]->parts[0]));
-      return node;
+      if (arguments.size() != 1 || arguments[0]->kind != Node::Kind::kSelect || arguments[0]->optional)
+        return located(text_, open, "invalid argument to has() macro");
+      arguments[0]->kind = Node::Kind::kHas;
+      return std::move(arguments[0]);
     }
-    NodePtr node = make(Node::Kind::kCall, name);
-    node->parts = std::move(arguments);
+    NodePtr node = make(Node::Kind::kCall, open, name);
+    for (NodePtr& argument : arguments) adopt(*node, std::move(argument));
     return node;
   }
 
-  Result<NodePtr> map() {
-    NodePtr node = make(Node::Kind::kMap);
+  Result<NodePtr> list_literal(std::size_t at) {
+    NodePtr node = make(Node::Kind::kList, at);
+    while (!is("]")) {
+      node->optionals.push_back(take("?"));
+      MUSTER_ASSIGN(NodePtr item, expression());
+      adopt(*node, std::move(item));
+      if (!take(",")) break;
+    }
+    MUSTER_TRY(expect("]"));
+    return node;
+  }
+
+  Result<NodePtr> map_literal(std::size_t at) {
+    NodePtr node = make(Node::Kind::kMap, at);
     while (!is("}")) {
+      node->optionals.push_back(take("?"));
       MUSTER_ASSIGN(NodePtr key, expression());
       MUSTER_TRY(expect(":"));
       MUSTER_ASSIGN(NodePtr value, expression());
-      node->parts.push_back(std::move(key));
-      node->parts.push_back(std::move(value));
+      adopt(*node, std::move(key));
+      adopt(*node, std::move(value));
       if (!take(",")) break;
     }
     MUSTER_TRY(expect("}"));
     return node;
   }
 
+  std::string_view text_;
   std::vector<Token> tokens_;
   std::size_t at_ = 0;
   int depth_ = 0;
@@ -238,7 +278,7 @@ class Parser {
 
 Result<std::unique_ptr<Node>> parse(std::string_view text) {
   MUSTER_ASSIGN(auto tokens, tokenize(text));
-  return Parser(std::move(tokens)).run();
+  return Parser(text, std::move(tokens)).run();
 }
 
 }  // namespace muster::local::cel

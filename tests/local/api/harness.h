@@ -13,9 +13,8 @@ namespace muster::local {
 
 class Api {
  public:
-  explicit Api(HttpApi::Options options = {})
-      : controllers(store, kinds, rest, std::chrono::seconds(3600)),
-        http(store, kinds, rest, std::move(options)) {
+  explicit Api(HttpApi::Options options = {}, std::chrono::seconds event_lifetime = std::chrono::hours(1))
+      : controllers(store, kinds, rest, event_lifetime), http(store, kinds, rest, std::move(options)) {
     rest.set_hooks(&controllers);
     controllers.start();
   }
@@ -39,6 +38,9 @@ class Api {
   Json json(const std::string& method, const std::string& target, const Json& body = nullptr,
             const std::string& content_type = "application/json") {
     return Json::parse(call(method, target, body, content_type).body);
+  }
+  Json get(const std::string& target, const std::string& accept = "") {
+    return Json::parse(call("GET", target, nullptr, "", accept).body);
   }
   Json merge(const std::string& target, const Json& patch) {
     return json("PATCH", target, patch, "application/merge-patch+json");

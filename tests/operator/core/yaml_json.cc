@@ -2,38 +2,14 @@
 #include "yaml_json.h"
 
 #include <gtest/gtest.h>
-#include <yaml-cpp/yaml.h>
 
 #include <algorithm>
-#include <charconv>
+#include <fstream>
+
+#include "common/yaml/yaml.h"
 
 namespace muster::op::testing {
 namespace {
-
-Json scalar(const YAML::Node& node) {
-  const std::string& text = node.Scalar();
-  if (node.Tag() == "!") return text;  // quoted
-  if (text == "true") return true;
-  if (text == "false") return false;
-  if (text.empty() || text == "~" || text == "null") return nullptr;
-  const char* end = text.data() + text.size();
-  if (std::int64_t integer = 0; std::from_chars(text.data(), end, integer).ptr == end) return integer;
-  if (double number = 0; std::from_chars(text.data(), end, number).ptr == end) return number;
-  return text;
-}
-
-Json to_json(const YAML::Node& node) {
-  if (node.IsScalar()) return scalar(node);
-  if (node.IsSequence()) {
-    Json list = Json::array();
-    for (const YAML::Node& item : node) list.push_back(to_json(item));
-    return list;
-  }
-  if (!node.IsMap()) return nullptr;
-  Json object = Json::object();
-  for (const auto& item : node) object[item.first.Scalar()] = to_json(item.second);
-  return object;
-}
 
 bool has_type(const Json& value, const std::string& type) {
   if (type == "object") return value.is_object();
@@ -47,9 +23,15 @@ bool has_type(const Json& value, const std::string& type) {
 }  // namespace
 
 std::vector<Json> load_yaml(const std::string& path) {
+  std::ifstream file(std::string(MUSTER_SOURCE_DIR) + "/" + path);
+  const std::string text{std::istreambuf_iterator<char>(file), {}};
+  const auto parsed = parse_yaml(text, path);
+  if (!parsed) {
+    ADD_FAILURE() << parsed.error().message;
+    return {};
+  }
   std::vector<Json> documents;
-  for (const YAML::Node& node : YAML::LoadAllFromFile(std::string(MUSTER_SOURCE_DIR) + "/" + path))
-    documents.push_back(to_json(node));
+  for (const YamlDocument& document : *parsed) documents.push_back(document.value);
   return documents;
 }
 

@@ -1,0 +1,275 @@
+// common/yaml/yaml.cc: YAML <-> JSON as Kubernetes reads and writes it
+#include "common/yaml/yaml.h"
+
+#include <fmt/format.h>
+#include <yaml-cpp/yaml.h>
+
+#include <charconv>
+#include <cmath>
+#include <cstdlib>
+
+namespace muster {
+namespace {
+
+constexpr std::size_t kValuesMax = 1'000'000;  // an alias bomb stops here
+constexpr int kDepthMax = 200;
+
+bool one_of(std::string_view text, std::initializer_list<std::string_view> words) {
+  for (const std::string_view word : words) {
+    if (text == word) return true;
+  }
+  return false;
+}
+
+template <typename T>
+std::optional<T> number(std::string_view text, int base) {
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value, base);
+  if (error != std::errc() || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+std::optional<Json> as_integer(std::string_view text) {
+  const bool negative = text.starts_with('-');
+  std::string_view digits = text;
+  if (negative || text.starts_with('+')) digits.remove_prefix(1);
+  if (digits.empty() || digits.front() < '0' || digits.front() > '9') return std::nullopt;
+  int base = 10;
+  if (digits.starts_with("0x")) base = 16;
+  if (digits.starts_with("0o")) base = 8;
+  if (base != 10) {
+    digits.remove_prefix(2);
+  } else if (digits.size() > 1 && digits.front() == '0') {
+    base = 8;  // YAML 1.1, as Kubernetes reads it: defaultMode: 0644
+  }
+  const auto magnitude = number<std::uint64_t>(digits, base);
+  if (!magnitude) return std::nullopt;
+  if (!negative) {
+    if (*magnitude <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max())) {
+      return Json(static_cast<std::int64_t>(*magnitude));
+    }
+    return Json(*magnitude);
+  }
+  if (*magnitude > (std::uint64_t{1} << 63U)) return std::nullopt;
+  return Json(static_cast<std::int64_t>(~*magnitude + 1));
+}
+
+std::optional<Json> as_real(std::string_view text) {
+  const std::string_view body = text.starts_with('-') || text.starts_with('+') ? text.substr(1) : text;
+  if (body.empty() || body.find_first_not_of("0123456789.eE+-") != std::string_view::npos)
+    return std::nullopt;
+  if (body.find_first_of("0123456789") == std::string_view::npos) return std::nullopt;
+  if (body.front() == 'e' || body.front() == 'E') return std::nullopt;
+  const std::string copy(text);
+  char* end = nullptr;
+  const double value = std::strtod(copy.c_str(), &end);
+  if (end != copy.c_str() + copy.size() || !std::isfinite(value)) return std::nullopt;
+  return Json(value);
+}
+
+// The meaning of a plain (unquoted, untagged) scalar.
+Json plain_scalar(const std::string& text) {
+  if (text.empty() || one_of(text, {"~", "null", "Null", "NULL"})) return nullptr;
+  if (one_of(text, {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})) return true;
+  if (one_of(text, {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})) return false;
+  std::string digits = text;
+  if (std::string_view("0123456789+-").find(text.front()) != std::string_view::npos)
+    std::erase(digits, '_');  // YAML 1.1: 1_000_000
+  if (auto integer = as_integer(digits)) return *integer;
+  if (auto real = as_real(digits)) return *real;
+  return text;
+}
+
+class Converter {
+ public:
+  Converter(const std::string& file, YamlDocument& document) : file_(file), document_(document) {}
+
+  Result<Json> convert(const YAML::Node& node, const std::string& path, int depth) {
+    if (++values_ > kValuesMax) return error(node, "the document expands to more than a million values");
+    if (depth > kDepthMax) return error(node, "nested too deeply");
+    if (!path.empty()) document_.lines.try_emplace(path, node.Mark().line + 1);
+    switch (node.Type()) {
+      case YAML::NodeType::Scalar: return scalar(node);
+      case YAML::NodeType::Sequence: return sequence(node, path, depth);
+      case YAML::NodeType::Map: return map(node, path, depth);
+      default: return Json(nullptr);
+    }
+  }
+
+  [[nodiscard]] Error error(const YAML::Node& node, const std::string& what) const {
+    const YAML::Mark mark = node.Mark();
+    return invalid_argument(fmt::format("{}:{}:{}: {}", file_, mark.line + 1, mark.column + 1, what));
+  }
+
+ private:
+  Result<Json> scalar(const YAML::Node& node) const {
+    const std::string& tag = node.Tag();
+    const std::string& text = node.Scalar();
+    if (tag == "!" || tag == "tag:yaml.org,2002:str") return Json(text);
+    if (tag.empty() || tag == "?") return plain_scalar(text);
+    if (one_of(tag, {"tag:yaml.org,2002:int", "tag:yaml.org,2002:float", "tag:yaml.org,2002:bool",
+                     "tag:yaml.org,2002:null"})) {
+      return plain_scalar(text);
+    }
+    return error(node, fmt::format("tag '{}' has no meaning in a manifest; remove it", tag));
+  }
+
+  Result<Json> sequence(const YAML::Node& node, const std::string& path, int depth) {
+    Json out = Json::array();
+    for (std::size_t i = 0; i < node.size(); ++i) {
+      MUSTER_ASSIGN(Json value, convert(node[i], fmt::format("{}[{}]", path, i), depth + 1));
+      out.push_back(std::move(value));
+    }
+    return out;
+  }
+
+  Result<Json> map(const YAML::Node& node, const std::string& path, int depth) {
+    Json out = Json::object();
+    Json merged = Json::object();
+    for (const auto& entry : node) {
+      if (!entry.first.IsScalar()) return error(entry.first, "a key must be plain text");
+      const std::string& key = entry.first.Scalar();
+      const std::string at = path.empty() ? key : path + "." + key;
+      document_.lines.try_emplace(at, entry.first.Mark().line + 1);
+      MUSTER_ASSIGN(Json value, convert(entry.second, at, depth + 1));
+      if (key == "<<" && entry.first.Tag() != "!") {
+        MUSTER_TRY(merge(entry.second, std::move(value), merged));
+        continue;
+      }
+      if (!out.emplace(key, std::move(value)).second) {
+        return error(entry.first, fmt::format("key '{}' appears twice; remove one of them", at));
+      }
+    }
+    for (auto& [key, value] : merged.items()) out.emplace(key, value);
+    return out;
+  }
+
+  Status merge(const YAML::Node& node, Json value, Json& into) const {
+    if (value.is_object()) value = Json::array({std::move(value)});
+    for (const Json& part : value) {
+      if (!part.is_object()) return error(node, "'<<' needs a map or a list of maps");
+      for (const auto& [key, member] : part.items()) into.emplace(key, member);
+    }
+    return {};
+  }
+
+  const std::string& file_;
+  YamlDocument& document_;
+  std::size_t values_ = 0;
+};
+
+bool needs_quotes(const std::string& text) {
+  if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':') return true;
+  if (!plain_scalar(text).is_string() || one_of(text, {"y", "Y", "n", "N", "=", "<<"})) return true;
+  if (std::string_view("-?:,[]{}#&*!|>'\"%@`").find(text.front()) != std::string_view::npos) {
+    const bool dash_word = text.front() == '-' && text.size() > 1 && text[1] != ' ' && text != "---";
+    if (!dash_word) return true;
+  }
+  if (text.front() >= '0' && text.front() <= '9' &&
+      text.find_first_not_of("0123456789-:.TZ_") == std::string::npos) {
+    return true;  // dates and sexagesimal numbers of YAML 1.1
+  }
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20) return true;
+  }
+  return text.find(": ") != std::string::npos || text.find(" #") != std::string::npos;
+}
+
+std::string yaml_string(const std::string& text) {
+  if (!needs_quotes(text)) return text;
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);  // JSON strings are YAML strings
+}
+
+void write(const Json& value, std::size_t indent, std::string& out);
+
+void write_block(const std::string& text, std::size_t indent, std::string& out) {
+  out += text.ends_with('\n') ? " |\n" : " |-\n";
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    if (end > at) out.append(indent, ' ');
+    out.append(text, at, end - at);
+    out += '\n';
+    at = end + 1;
+  }
+}
+
+bool as_block(const Json& value) {
+  if (!value.is_string()) return false;
+  const auto& text = value.get_ref<const std::string&>();
+  if (text.find('\n') == std::string::npos || text.front() == ' ' || text.front() == '\n') return false;
+  if (text.ends_with("\n\n") || text.find(" \n") != std::string::npos) return false;
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) < 0x20 && c != '\n') return false;
+  }
+  return true;
+}
+
+void write_member(const Json& value, std::size_t indent, std::string& out) {
+  if (as_block(value)) {
+    write_block(value.get_ref<const std::string&>(), indent + 2, out);
+  } else if (value.is_structured() && !value.empty()) {
+    out += '\n';
+    write(value, value.is_array() ? indent : indent + 2, out);
+  } else {
+    out += ' ';
+    write(value, indent, out);
+  }
+}
+
+void write(const Json& value, std::size_t indent, std::string& out) {
+  if (value.is_object() && !value.empty()) {
+    for (const auto& [key, member] : value.items()) {
+      out.append(indent, ' ').append(yaml_string(key)).append(":");
+      write_member(member, indent, out);
+    }
+  } else if (value.is_array() && !value.empty()) {
+    for (const Json& item : value) {
+      out.append(indent, ' ').append("-");
+      if (item.is_structured() && !item.empty()) {
+        std::string nested;
+        write(item, indent + 2, nested);
+        out += ' ' + nested.substr(indent + 2);
+      } else {
+        write_member(item, indent, out);
+      }
+    }
+  } else {
+    out += value.is_string() ? yaml_string(value.get_ref<const std::string&>()) : value.dump();
+    out += '\n';
+  }
+}
+
+}  // namespace
+
+Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::string& file) {
+  if (text.find('\0') != std::string_view::npos) {
+    return invalid_argument(fmt::format("{}: not YAML: it holds binary data; is this the right file?", file));
+  }
+  try {
+    std::vector<YamlDocument> out;
+    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
+      if (!node.IsDefined() || node.IsNull()) continue;
+      YamlDocument document;
+      document.line = node.Mark().line + 1;
+      Converter converter(file, document);
+      MUSTER_ASSIGN(document.value, converter.convert(node, "", 0));
+      out.push_back(std::move(document));
+    }
+    return out;
+  } catch (const YAML::Exception& broken) {
+    const std::string place =
+        broken.mark.is_null() ? file
+                              : fmt::format("{}:{}:{}", file, broken.mark.line + 1, broken.mark.column + 1);
+    return invalid_argument(fmt::format("{}: not YAML: {}; correct the file there", place, broken.msg));
+  } catch (const std::exception& broken) {
+    return invalid_argument(fmt::format("{}: not YAML: {}; correct the file", file, broken.what()));
+  }
+}
+
+std::string to_yaml(const Json& value) {
+  std::string out;
+  write(value, 0, out);
+  return out;
+}
+
+}  // namespace muster

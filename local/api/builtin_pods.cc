@@ -1,0 +1,230 @@
+// local/api/builtin_pods.cc: the checks of a pod's spec
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <set>
+
+#include "local/api/builtin_checks.h"
+#include "local/api/metadata.h"
+#include "local/api/pod_checks.h"
+
+namespace muster::local {
+namespace {
+
+using Texts = std::vector<std::string>;
+
+void check_choice(const Json& holder, const char* name, const std::string& path, const Texts& known,
+                  FieldErrors& errors) {
+  const std::string value = text_of(holder, name);
+  if (!value.empty() && std::find(known.begin(), known.end(), value) == known.end())
+    errors.push_back(FieldError::not_supported(join_path(path, name), value, known));
+}
+
+void check_env(const Json& container, const std::string& path, FieldErrors& errors) {
+  const Json& env = array_of(container, "env");
+  for (std::size_t i = 0; i < env.size(); ++i) {
+    const std::string at = fmt::format("{}.env[{}]", path, i);
+    const std::string name = text_of(env[i], "name");
+    if (name.empty())
+      errors.push_back(FieldError::required(at + ".name"));
+    else if (std::any_of(name.begin(), name.end(), [](char c) { return c < ' ' || c > '~' || c == '='; }))
+      errors.push_back(
+          FieldError::invalid(at + ".name", name,
+                              "a valid environment variable name must consist only of printable ASCII "
+                              "characters other than '='"));
+    const Json& from = object_of(env[i], "valueFrom");
+    if (!env[i].is_object() || !env[i].contains("valueFrom")) continue;
+    check_variable_field(env[i], at, errors);
+    if (!text_of(env[i], "value").empty())
+      errors.push_back(
+          FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
+    if (from.empty())
+      errors.push_back(FieldError::invalid(
+          at + ".valueFrom", "",
+          "must specify one of: `fieldRef`, `resourceFieldRef`, `configMapKeyRef` or `secretKeyRef`"));
+    if (from.size() > 1)
+      errors.push_back(
+          FieldError::invalid(at + ".valueFrom", "", "may not have more than one field specified at a time"));
+    for (const char* ref : {"configMapKeyRef", "secretKeyRef"})
+      if (from.contains(ref) && text_of(from[ref], "key").empty())
+        errors.push_back(FieldError::required(fmt::format("{}.valueFrom.{}.key", at, ref)));
+  }
+}
+
+void check_ports(const Json& container, const std::string& path, FieldErrors& errors) {
+  const Json& ports = array_of(container, "ports");
+  std::set<std::string> names;
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    const std::string at = fmt::format("{}.ports[{}]", path, i);
+    const std::string name = text_of(ports[i], "name");
+    if (!name.empty() && !names.insert(name).second)
+      errors.push_back(FieldError::duplicate(at + ".name", name));
+    if (name.size() > 15)
+      errors.push_back(FieldError::invalid(at + ".name", name, "must be no more than 15 characters"));
+    const Json port = ports[i].value("containerPort", Json(0));
+    if (port == 0)
+      errors.push_back(FieldError::required(at + ".containerPort"));
+    else if (!is_port(port))
+      errors.push_back(FieldError::invalid(at + ".containerPort", port, kPortRange));
+    if (const Json host = ports[i].value("hostPort", Json(0)); host != 0 && !is_port(host))
+      errors.push_back(FieldError::invalid(at + ".hostPort", host, kPortRange));
+    check_choice(ports[i], "protocol", at, {"SCTP", "TCP", "UDP"}, errors);
+  }
+}
+
+void check_resources(const Json& container, const std::string& path, FieldErrors& errors) {
+  const Json& resources = object_of(container, "resources");
+  const Json& limits = object_of(resources, "limits");
+  for (const char* list : {"limits", "requests"})
+    for (const auto& [name, value] : object_of(resources, list).items())
+      if (value.is_string() && quantity_value(value.get<std::string>()).value_or(0) < 0)
+        errors.push_back(FieldError::invalid(fmt::format("{}.resources.{}[{}]", path, list, name), value,
+                                             "must be greater than or equal to 0"));
+  for (const auto& [name, value] : object_of(resources, "requests").items()) {
+    const std::string limit = text_of(limits, name.c_str());
+    if (!value.is_string() || limit.empty()) continue;
+    if (quantity_value(value.get<std::string>()).value_or(0) > quantity_value(limit).value_or(0))
+      errors.push_back(
+          FieldError::invalid(path + ".resources.requests", value,
+                              fmt::format("must be less than or equal to {} limit of {}", name, limit)));
+  }
+}
+
+void check_probe(const Json& container, const char* name, const std::string& path, FieldErrors& errors) {
+  if (!container.contains(name) || !container[name].is_object()) return;
+  const Json& probe = container[name];
+  const std::string at = join_path(path, name);
+  int handlers = 0;
+  for (const char* handler : {"exec", "httpGet", "tcpSocket", "grpc"})
+    if (probe.contains(handler)) ++handlers;
+  if (handlers == 0) errors.push_back(FieldError::required(at, "must specify a handler type"));
+  if (probe.contains("exec") && array_of(object_of(probe, "exec"), "command").empty())
+    errors.push_back(FieldError::required(at + ".exec.command"));
+  for (const char* number :
+       {"initialDelaySeconds", "timeoutSeconds", "periodSeconds", "successThreshold", "failureThreshold"})
+    if (const Json value = probe.value(number, Json(0)); value.is_number() && value < 0)
+      errors.push_back(
+          FieldError::invalid(join_path(at, number), value, "must be greater than or equal to 0"));
+  if (std::string_view(name) != "readinessProbe" && probe.value("successThreshold", Json(1)) != 1)
+    errors.push_back(FieldError::invalid(at + ".successThreshold", probe["successThreshold"], "must be 1"));
+}
+
+void check_mounts(const Json& container, const std::set<std::string>& volumes, const std::string& path,
+                  FieldErrors& errors) {
+  const Json& mounts = array_of(container, "volumeMounts");
+  std::set<std::string> places;
+  for (std::size_t i = 0; i < mounts.size(); ++i) {
+    const std::string at = fmt::format("{}.volumeMounts[{}]", path, i);
+    const std::string name = text_of(mounts[i], "name"), place = text_of(mounts[i], "mountPath");
+    if (name.empty())
+      errors.push_back(FieldError::required(at + ".name"));
+    else if (!volumes.count(name))
+      errors.push_back(FieldError::not_found(at + ".name", name));
+    if (place.empty())
+      errors.push_back(FieldError::required(at + ".mountPath"));
+    else if (!places.insert(place).second)
+      errors.push_back(FieldError::invalid(at + ".mountPath", place, "must be unique"));
+  }
+}
+
+void check_container(const Json& container, const std::string& path, const std::set<std::string>& volumes,
+                     std::set<std::string>& names, FieldErrors& errors) {
+  const std::string name = text_of(container, "name");
+  if (name.empty()) {
+    errors.push_back(FieldError::required(path + ".name"));
+  } else {
+    for (const std::string& wrong : check_dns_label(name))
+      errors.push_back(FieldError::invalid(path + ".name", name, wrong));
+    if (!names.insert(name).second) errors.push_back(FieldError::duplicate(path + ".name", name));
+  }
+  if (text_of(container, "image").empty()) errors.push_back(FieldError::required(path + ".image"));
+  check_choice(container, "imagePullPolicy", path, {"Always", "IfNotPresent", "Never"}, errors);
+  check_choice(container, "terminationMessagePolicy", path, {"FallbackToLogsOnError", "File"}, errors);
+  check_env(container, path, errors);
+  check_ports(container, path, errors);
+  check_resources(container, path, errors);
+  check_mounts(container, volumes, path, errors);
+  for (const char* probe : {"livenessProbe", "readinessProbe", "startupProbe"})
+    check_probe(container, probe, path, errors);
+}
+
+std::set<std::string> check_volumes(const Json& spec, const std::string& root, FieldErrors& errors) {
+  std::set<std::string> names;
+  const Json& volumes = array_of(spec, "volumes");
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    const std::string path = fmt::format("{}.volumes[{}]", root, i);
+    const std::string name = text_of(volumes[i], "name");
+    if (name.empty()) errors.push_back(FieldError::required(path + ".name"));
+    for (const std::string& wrong : name.empty() ? Texts{} : check_dns_label(name))
+      errors.push_back(FieldError::invalid(path + ".name", name, wrong));
+    if (!name.empty() && !names.insert(name).second)
+      errors.push_back(FieldError::duplicate(path + ".name", name));
+    if (volumes[i].size() > 2)
+      errors.push_back(FieldError::forbidden(path + "." + std::next(volumes[i].begin()).key(),
+                                             "may not specify more than 1 volume type"));
+    const auto need = [&](const char* source, const char* field) {
+      if (volumes[i].contains(source) && text_of(volumes[i][source], field).empty())
+        errors.push_back(FieldError::required(fmt::format("{}.{}.{}", path, source, field)));
+    };
+    need("configMap", "name");
+    need("secret", "secretName");
+    need("hostPath", "path");
+    need("persistentVolumeClaim", "claimName");
+  }
+  return names;
+}
+
+}  // namespace
+
+void validate_pod_spec(const Json& spec, const std::string& root, FieldErrors& errors) {
+  const std::set<std::string> volumes = check_volumes(spec, root, errors);
+  if (array_of(spec, "containers").empty()) errors.push_back(FieldError::required(root + ".containers"));
+  std::set<std::string> names;
+  for (const char* list : {"containers", "initContainers"})
+    for (std::size_t i = 0; i < array_of(spec, list).size(); ++i)
+      check_container(spec[list][i], fmt::format("{}.{}[{}]", root, list, i), volumes, names, errors);
+  check_choice(spec, "restartPolicy", root, {"Always", "OnFailure", "Never"}, errors);
+  check_choice(spec, "dnsPolicy", root, {"ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"},
+               errors);
+  for (const auto& [key, value] : object_of(spec, "nodeSelector").items()) {
+    for (const std::string& wrong : check_qualified_name(key))
+      errors.push_back(FieldError::invalid(root + ".nodeSelector", key, wrong));
+    for (const std::string& wrong : value.is_string() ? check_label_value(value.get<std::string>()) : Texts{})
+      errors.push_back(FieldError::invalid(root + ".nodeSelector", value, wrong));
+  }
+  for (const char* name : {"hostname", "subdomain"})
+    if (const std::string value = text_of(spec, name); !value.empty())
+      for (const std::string& wrong : check_dns_label(value))
+        errors.push_back(FieldError::invalid(join_path(root, name), value, wrong));
+  if (const Json limit = spec.value("activeDeadlineSeconds", Json(1)); limit.is_number() && limit < 1)
+    errors.push_back(FieldError::invalid(root + ".activeDeadlineSeconds", limit,
+                                         "must be between 1 and 2147483647, inclusive"));
+  if (const Json grace = spec.value("terminationGracePeriodSeconds", Json(0)); grace.is_number() && grace < 0)
+    errors.push_back(FieldError::invalid(root + ".terminationGracePeriodSeconds", grace,
+                                         "must be greater than or equal to 0"));
+  check_pod_paths(spec, root, errors);
+}
+
+// A pod's spec is fixed but for images, deadlines and tolerations.
+void validate_pod_update(const Json& pod, const Json& old, FieldErrors& errors) {
+  const auto fixed = [](const Json& from) {
+    Json spec = object_of(from, "spec");
+    for (const char* list : {"containers", "initContainers"})
+      if (spec.contains(list))
+        for (Json& container : spec[list]) container.erase("image");
+    for (const char* name : {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds",
+                             "nodeName", "schedulingGates"})
+      spec.erase(name);
+    return spec;
+  };
+  if (const Json now = fixed(pod), before = fixed(old); now != before)
+    errors.push_back(FieldError::forbidden(
+        "spec",
+        std::string("pod updates may not change fields other than ") +
+            "`spec.containers[*].image`,`spec.initContainers[*].image`,"
+            "`spec.activeDeadlineSeconds`,`spec.tolerations` (only additions to existing tolerations),"
+            "`spec.terminationGracePeriodSeconds` (allow it to be set to 1 if it was previously negative)\n" +
+            changed_fields(before, now)));
+}
+
+}  // namespace muster::local

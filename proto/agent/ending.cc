@@ -1,0 +1,25 @@
+// proto/agent/ending.cc: the one table from errors to exit codes
+#include "proto/agent/ending.h"
+
+#include "common/platform/pod.h"
+
+namespace muster {
+
+Ending ending_of(const Error& error) {
+  switch (error.code) {
+    case Code::kInvalidArgument:
+    case Code::kNotFound:
+    case Code::kDataLoss:
+    case Code::kFailedPrecondition:
+    case Code::kUnimplemented:
+    case Code::kOutOfRange:
+    case Code::kPermissionDenied: return {kExitInvalid, error.message};
+    default: return {kExitRetry, error.message};
+  }
+}
+
+Ending storage_ending_of(const Error& error) {
+  return {error.code == Code::kFailedPrecondition ? kExitInvalid : kExitStorage, error.message};
+}
+
+}  // namespace muster

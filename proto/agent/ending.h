@@ -1,0 +1,20 @@
+#pragma once  // proto/agent/ending.h: how a Muster container ends: its exit code and its last words
+#include <string>
+
+#include "common/base/result.h"
+
+namespace muster {
+
+struct Ending {
+  int exit_code = 0;    // of common/platform/pod.h
+  std::string message;  // of a failure: the pod's last words; else what the log says, may be empty
+};
+
+// Of a failure while the program reads its assignment and its data, or works: kExitInvalid when the spec or
+// the data is at fault, since a restart would meet the same; else kExitRetry.
+[[nodiscard]] Ending ending_of(const Error& error);
+// Of a failure to read or write a model or checkpoint: kExitStorage, or kExitInvalid when the files belong to
+// another training (kFailedPrecondition).
+[[nodiscard]] Ending storage_ending_of(const Error& error);
+
+}  // namespace muster

@@ -1,0 +1,115 @@
+// proto/agent/pod_frame.cc: the life of a Muster container around its work
+#include "proto/agent/pod_frame.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <atomic>
+#include <cstdlib>
+
+#include "common/platform/log.h"
+#include "common/platform/metrics.h"
+
+namespace muster {
+namespace {
+
+using control::v1::AgentStatus;
+
+class Life {
+ public:
+  Life(const PodProgram& program, const PodEnvironment& pod, SignalWaiter& signals)
+      : program_(program), pod_(pod), stopper_(signals) {}
+
+  int run() {
+    Ending ending = live();
+    stopper_.set_abort({});
+    if (ending.exit_code != 0 && stopper_.requested()) ending.exit_code = kExitStopped;
+    const bool done = ending.exit_code == 0;
+    status_.set_phase(done ? control::v1::PHASE_SUCCEEDED : control::v1::PHASE_FAILED);
+    status_.set_message(ending.message);
+    if (!done) {
+      spdlog::error("{} exit_code={}", ending.message, ending.exit_code);
+    } else if (!ending.message.empty()) {
+      spdlog::info("{}", ending.message);
+    }
+    write_termination_message(pod_, done ? last_words(status_) : ending.message);
+    if (agent_ != nullptr) {
+      if (ending.exit_code != kExitStopped) agent_->publish(status_);
+      agent_->stop();
+    }
+    return ending.exit_code;
+  }
+
+ private:
+  Ending live() {
+    // A port in use or an address that is not there yet: another try may fare better.
+    if (const Status up = serve(); !up) return {kExitRetry, up.error().message};
+    spdlog::info("waiting for the operator's assignment pod={} address={}:{}", pod_.name, pod_.ip,
+                 agent_->port());
+    const auto assignment = agent_->wait_for_assignment(deadline_after(program_.configure_timeout));
+    stopper_.set_abort({});
+    if (!assignment) return ending_of(assignment.error());
+    assigned_ = true;
+    status_.set_generation(assignment->generation());
+    PodFrame frame{.pod = pod_, .agent = *agent_, .stopper = stopper_, .status = status_};
+    Ending ending = program_.work(frame, *assignment);
+    status_.set_generation(assignment->generation());
+    return ending;
+  }
+
+  Status serve() {
+    const auto ready = [this]() -> Status {
+      return assigned_ ? Status() : Status(unavailable("no assignment has come from the operator yet"));
+    };
+    MUSTER_ASSIGN(metrics_, MetricsServer::start(program_.registry,
+                                                 {.ip = pod_.ip, .port = kMetricsPort, .ready = ready}));
+    if (program_.prepare) {
+      MUSTER_TRY(program_.prepare(pod_));
+    }
+    MUSTER_ASSIGN(agent_, AgentServer::start({.ip = pod_.ip,
+                                              .port = kControlPort,
+                                              .job_uid = pod_.job_uid,
+                                              .generation = pod_.generation,
+                                              .accept = program_.accept}));
+    stopper_.set_abort([this](bool /*hard*/) { agent_->cancel(); });
+    return {};
+  }
+
+  // The proto JSON form without the history, which would not fit into what the kubelet reads.
+  static std::string last_words(AgentStatus status) {
+    if (status.has_worker()) status.mutable_worker()->clear_history();
+    if (status.has_aggregator()) status.mutable_aggregator()->clear_history();
+    std::string json;
+    if (!google::protobuf::util::MessageToJsonString(status, &json).ok()) return "succeeded";
+    return json;
+  }
+
+  const PodProgram& program_;
+  const PodEnvironment& pod_;
+  std::atomic<bool> assigned_ = false;
+  AgentStatus status_;
+  std::unique_ptr<MetricsServer> metrics_;
+  std::unique_ptr<AgentServer> agent_;
+  Stopper stopper_;  // last: its thread uses the others
+};
+
+}  // namespace
+
+void PodFrame::publish(control::v1::Phase phase, std::string_view message) {
+  status.set_phase(phase);
+  status.set_message(std::string(message));
+  publish();
+}
+
+int run_pod(const PodProgram& program) {
+  setenv("GRPC_VERBOSITY", "NONE", 0);  // what fails is said by our own errors
+  SignalWaiter signals;
+  init_log(program.name);
+  const auto pod = pod_environment();
+  if (!pod) {
+    spdlog::error("{}", pod.error().message);
+    return kExitInvalid;
+  }
+  return Life(program, *pod, signals).run();
+}
+
+}  // namespace muster

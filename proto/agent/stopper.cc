@@ -1,0 +1,68 @@
+// proto/agent/stopper.cc: the thread behind stopper.h
+#include "proto/agent/stopper.h"
+
+#include <cstdlib>
+#include <optional>
+#include <utility>
+
+#include "common/base/clock.h"
+#include "common/platform/log.h"
+#include "common/platform/pod.h"
+
+namespace muster {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr milliseconds kLookInterval{100};  // how late the end of the program is noticed
+constexpr milliseconds kStopTime{2'000};    // for the work under way to end by itself
+constexpr milliseconds kExitTime{2'800};    // then the process ends
+
+}  // namespace
+
+Stopper::Stopper(SignalWaiter& signals) : thread_([this, &signals] { run(signals); }) {}
+
+Stopper::~Stopper() {
+  over_ = true;
+  thread_.join();
+}
+
+bool Stopper::wait(milliseconds span) {
+  std::unique_lock lock(mutex_);
+  return asked_.wait_for(lock, span, [this] { return requested(); });
+}
+
+void Stopper::set_abort(std::function<void(bool hard)> abort) {
+  const std::scoped_lock lock(mutex_);
+  abort_ = std::move(abort);
+  if (requested() && abort_) abort_(false);
+}
+
+void Stopper::run(SignalWaiter& signals) {
+  std::optional<Instant> since;
+  bool aborted = false;
+  while (!over_) {
+    if (signals.wait(kLookInterval) && !since) {
+      since = steady_clock::now();
+      spdlog::info("asked to stop: ending after the present step");
+      call(false);
+    }
+    if (!since) continue;
+    const auto passed = steady_clock::now() - *since;
+    if (passed > kStopTime && !std::exchange(aborted, true)) call(true);
+    if (passed > kExitTime) {
+      spdlog::warn("the present step takes too long: ending without it");
+      std::_Exit(kExitStopped);
+    }
+  }
+}
+
+void Stopper::call(bool hard) {
+  const std::scoped_lock lock(mutex_);
+  requested_ = true;
+  asked_.notify_all();
+  if (abort_) abort_(hard);
+}
+
+}  // namespace muster

@@ -1,0 +1,41 @@
+#pragma once  // proto/agent/stopper.h: SIGTERM as a wish, then an order, then the end of the process
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <mutex>
+#include <thread>
+
+#include "common/platform/signals.h"
+
+namespace muster {
+
+// Listens beside the program's work: asks it to stop, makes it stop two seconds later, and ends the process
+// soon after that, whatever a computation under way does. All methods are thread-safe.
+class Stopper {
+ public:
+  explicit Stopper(SignalWaiter& signals);
+  ~Stopper();
+  Stopper(const Stopper&) = delete;
+  Stopper& operator=(const Stopper&) = delete;
+
+  [[nodiscard]] bool requested() const { return requested_.load(std::memory_order_relaxed); }
+  // Sleeps for `span`, or until a stop is asked for; whether one is.
+  [[nodiscard]] bool wait(std::chrono::milliseconds span);
+  // `abort` is called when a stop is asked for (at once if it was already), and again with `hard` when the
+  // time is up; by one thread at a time, never after it was replaced.
+  void set_abort(std::function<void(bool hard)> abort);
+
+ private:
+  void run(SignalWaiter& signals);
+  void call(bool hard);
+
+  std::atomic<bool> over_ = false;
+  std::atomic<bool> requested_ = false;
+  std::mutex mutex_;
+  std::condition_variable asked_;
+  std::function<void(bool)> abort_;
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace muster

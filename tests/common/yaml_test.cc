@@ -1,0 +1,110 @@
+// tests/common/yaml_test.cc: what common/yaml promises (YAML <-> JSON as Kubernetes reads and writes it)
+#include "common/yaml/yaml.h"
+
+#include <gtest/gtest.h>
+
+#include <random>
+
+namespace muster {
+namespace {
+
+Json read(const std::string& text) {
+  auto documents = parse_yaml(text, "t.yaml");
+  if (!documents) return Json("ERROR " + documents.error().message);
+  return documents->empty() ? Json() : documents->front().value;
+}
+
+TEST(Yaml, ReadsScalarsAsKubernetesDoes) {
+  EXPECT_EQ(
+      read("[1, -2, 0x10, 0644, 1.5, 1e3, true, no, ~, null, '1', \"yes\", abc, 1.2.3, +5, 0o17, 1_000, _1]"),
+      Json::parse(R"([1,-2,16,420,1.5,1000.0,true,false,null,null,"1","yes","abc","1.2.3",5,15,1000,"_1"])"));
+}
+
+TEST(Yaml, KeepsTheFullRangeOfIntegers) {
+  EXPECT_EQ(read("[9223372036854775807, -9223372036854775808, 18446744073709551615]").dump(),
+            "[9223372036854775807,-9223372036854775808,18446744073709551615]");
+}
+
+TEST(Yaml, ExpandsAliasesAndMergeKeys) {
+  EXPECT_EQ(read("base: &b {x: 1, y: 2}\nuse: {<<: *b, y: 3}"),
+            Json::parse(R"({"base":{"x":1,"y":2},"use":{"x":1,"y":3}})"));
+}
+
+TEST(Yaml, NamesFileLineAndColumnOfBrokenText) {
+  const auto broken = parse_yaml("a: 1\nb: [1, 2\nc: 3\n", "job.yaml");
+  ASSERT_FALSE(broken);
+  EXPECT_EQ(broken.error().message.rfind("job.yaml:3:", 0), 0U) << broken.error().message;
+  EXPECT_NE(broken.error().message.find("not YAML"), std::string::npos);
+}
+
+TEST(Yaml, RefusesAKeyThatAppearsTwice) {
+  const auto twice = parse_yaml("spec:\n  a: 1\n  a: 2\n", "job.yaml");
+  ASSERT_FALSE(twice);
+  EXPECT_EQ(twice.error().message, "job.yaml:3:3: key 'spec.a' appears twice; remove one of them");
+}
+
+TEST(Yaml, RefusesBinaryData) {
+  EXPECT_FALSE(parse_yaml(std::string("\x7f"
+                                      "ELF\0\0",
+                                      6),
+                          "x"));
+}
+
+TEST(Yaml, StopsAnAliasBombInsteadOfEatingTheMemory) {
+  std::string bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n";
+  for (int i = 1; i < 12; ++i) {
+    const std::string last = std::to_string(i - 1);
+    bomb += "a" + std::to_string(i) + ": &a" + std::to_string(i) + " [";
+    for (int k = 0; k < 10; ++k) bomb += (k > 0 ? ",*a" : "*a") + last;
+    bomb += "]\n";
+  }
+  const auto exploded = parse_yaml(bomb, "bomb.yaml");
+  ASSERT_FALSE(exploded);
+  EXPECT_NE(exploded.error().message.find("more than a million values"), std::string::npos);
+}
+
+TEST(Yaml, SurvivesDeepNesting) { EXPECT_FALSE(parse_yaml(std::string(100'000, '['), "deep.yaml")); }
+
+TEST(Yaml, SkipsEmptyDocumentsAndKeepsTheLinesOfTheOthers) {
+  const auto documents = parse_yaml("# nothing\n---\n---\na: 1\nb:\n- c: 2\n---\n", "t.yaml");
+  ASSERT_TRUE(documents);
+  ASSERT_EQ(documents->size(), 1U);
+  EXPECT_EQ(documents->front().lines.at("b[0].c"), 6);
+}
+
+Json random_json(std::mt19937& random, int depth) {
+  static const std::vector<std::string> kTexts{
+      "",     "yes", "1",     "0644", "1e3", " a",         "a ",  "a: b", "- x", "#x",
+      "null", "~",   "plain", "a\nb", "a\n", "\n",         "\ta", "é█",   "'q'", "\"",
+      "a #b", "{x}", "1.2.3", "-",    "--",  "2026-01-01", "y",   "a:",   "\x01"};
+  switch (random() % (depth > 3 ? 4 : 6)) {
+    case 0: return static_cast<std::int64_t>(random()) - (1 << 30);
+    case 1: return kTexts[random() % kTexts.size()];
+    case 2: return random() % 2 == 0 ? Json(true) : Json(nullptr);
+    case 3: return 0.25 * static_cast<double>(random() % 1000) + 0.125;
+    case 4: {
+      Json array = Json::array();
+      for (std::size_t i = random() % 4; i > 0; --i) array.push_back(random_json(random, depth + 1));
+      return array;
+    }
+    default: {
+      Json object = Json::object();
+      for (std::size_t i = random() % 4; i > 0; --i)
+        object[kTexts[random() % kTexts.size()]] = random_json(random, depth + 1);
+      return object;
+    }
+  }
+}
+
+TEST(Yaml, WritesWhatItReadsBackForRandomValues) {
+  const unsigned seed = std::random_device()();
+  std::mt19937 random(seed);
+  for (int i = 0; i < 500; ++i) {
+    const Json value{{"value", random_json(random, 0)}};
+    const std::string text = to_yaml(value);
+    ASSERT_EQ(read(text), value) << "seed " << seed << "\n" << text;
+  }
+}
+
+}  // namespace
+}  // namespace muster

@@ -1,0 +1,56 @@
+"""kubectl_parity.py EXPECTED ACTUAL KNOWN CASE...: compares recordings step by step.
+
+A step is a line "$ command" and what follows it. KNOWN holds "CASE NUMBER $ command" (the NUMBERth step of that
+command in the case) for each difference that is known, with the reason in a comment above it.
+"""
+import difflib
+import pathlib
+import sys
+
+
+def steps(path):
+    """{(command, number): text}; what stands before the first step has the command ''."""
+    found, counts, key = {}, {}, ("", 1)
+    for line in path.read_text(encoding="utf-8", errors="replace").splitlines() if path.exists() else []:
+        if line.startswith("$ "):
+            counts[line] = counts.get(line, 0) + 1
+            key = (line, counts[line])
+        found.setdefault(key, []).append(line)
+    return found
+
+
+def known_differences(path):
+    known = set()
+    for line in path.read_text(encoding="utf-8").splitlines():
+        if line and not line.startswith("#"):
+            case, number, command = line.split(" ", 2)
+            known.add((case, command, int(number)))
+    return known
+
+
+def main(expected_dir, actual_dir, known_file, cases):
+    known = known_differences(pathlib.Path(known_file))
+    seen, total, unexpected = set(), 0, 0
+    for case in cases:
+        expected = steps(pathlib.Path(expected_dir) / f"{case}.out")
+        actual = steps(pathlib.Path(actual_dir) / f"{case}.out")
+        total += len(expected)
+        for key in list(expected) + [key for key in actual if key not in expected]:
+            if expected.get(key) == actual.get(key):
+                continue
+            difference = (case, *key)
+            seen.add(difference)
+            if difference in known:
+                continue
+            unexpected += 1
+            print(f"--- {case} {key[1]} {key[0]}")
+            print("\n".join(list(difflib.unified_diff(expected.get(key, []), actual.get(key, []), lineterm=""))[2:]))
+    gone = [each for each in known if each[0] in cases and each not in seen]
+    for case, command, number in sorted(gone):
+        print(f"no longer different, strike it from {known_file}: {case} {number} {command}")
+    print(f"{len(cases)} cases, {total} steps, {len(seen)} differ, {len(seen) - unexpected} of them known")
+    return 1 if unexpected or gone else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))

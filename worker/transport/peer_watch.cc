@@ -1,0 +1,69 @@
+// worker/transport/peer_watch.cc: the rules of peer_watch.h
+#include "worker/transport/peer_watch.h"
+
+#include <fmt/format.h>
+
+namespace muster::worker {
+
+PeerWatch::PeerWatch(std::string self, std::string successor)
+    : self_(std::move(self)), successor_(std::move(successor)) {}
+
+std::optional<Note> PeerWatch::tick(std::uint32_t waits) {
+  const bool away = waits % 2 == 0 && waits == waits_;
+  away_beats_ = away ? away_beats_ + 1 : 0;
+  waits_ = waits;
+  if (left_ || !verdict_.empty()) return std::nullopt;
+  if (beating_ && !successor_done_ && ++silent_beats_ > kSilentBeatsMax) {
+    return conclude(fmt::format("{} stands still: nothing was heard of it for {} ms", successor_,
+                                (kBeat * kSilentBeatsMax).count()));
+  }
+  return Note{.kind = Note::Kind::kBeat, .reason = {}};
+}
+
+std::optional<Note> PeerWatch::heard(const std::optional<Note>& note) {
+  if (!note) return conclude(successor_ + " sent something that is no note of a worker");
+  switch (note->kind) {
+    case Note::Kind::kBeat:
+      beating_ = true;
+      silent_beats_ = 0;
+      return std::nullopt;
+    case Note::Kind::kDone: successor_done_ = true; return std::nullopt;
+    case Note::Kind::kLost: return conclude(note->reason);
+    case Note::Kind::kLate:
+      if (away_beats_ >= kAwayBeatsMin)
+        return conclude(self_ + " stands still: it did not come to the ring's call in time");
+      return ask();
+    default: return conclude(successor_ + " greeted a second time");
+  }
+}
+
+std::optional<Note> PeerWatch::closed(bool unreachable) {
+  if (successor_done_) return std::nullopt;
+  return conclude(successor_ + (unreachable ? " does not answer any more: its machine or network is gone"
+                                            : " closed the connection"));
+}
+
+std::optional<Note> PeerWatch::ask() {
+  if (asked_ || left_ || !verdict_.empty()) return std::nullopt;
+  asked_ = true;
+  return Note{.kind = Note::Kind::kLate, .reason = {}};
+}
+
+std::optional<Note> PeerWatch::conclude(const std::string& reason) {
+  if (left_ || !verdict_.empty()) return std::nullopt;
+  verdict_ = reason;
+  return Note{.kind = Note::Kind::kLost, .reason = reason};
+}
+
+std::optional<Note> PeerWatch::leave(const std::string& reason) {
+  std::optional<Note> note;
+  if (!reason.empty()) {
+    note = conclude(reason);
+  } else if (!left_ && verdict_.empty()) {
+    note = Note{.kind = Note::Kind::kDone, .reason = {}};
+  }
+  left_ = true;
+  return note;
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,49 @@
+#pragma once  // worker/transport/peer_watch.h: which rank is dead or stands still, and who is told; decides,
+              // does no I/O
+#include <chrono>
+#include <cstdint>
+#include <optional>
+#include <string>
+
+#include "worker/transport/handshake.h"
+
+namespace muster::worker {
+
+// Every rank hears its successor and tells its predecessor: beats while it lives, and the verdict by which
+// the ring ends. A verdict runs against the payload from the rank before the lost one to the rank after it,
+// so that all name the one that was lost and nobody the neighbour that left because of it.
+// Every event returns the note that is to go to the predecessor, if any. The first verdict holds.
+class PeerWatch {
+ public:
+  static constexpr std::chrono::milliseconds kBeat{50};
+  static constexpr int kSilentBeatsMax = 12;  // a frozen process is known after 0.6 s; a starved one lives on
+  static constexpr int kAwayBeatsMin = 2;     // outside a call for so long: not just between two transfers
+
+  PeerWatch(std::string self, std::string successor);  // names: "rank 2 (127.0.0.5:8471)"
+
+  // Every kBeat, after what has come was heard. A tick that is late counts once: whoever was starved or
+  // stopped itself does not blame others for that time. `waits` is odd while the rank's thread waits for its
+  // links, and changes whenever that begins or ends.
+  std::optional<Note> tick(std::uint32_t waits);
+  std::optional<Note> heard(const std::optional<Note>& note);  // from the successor; nothing: not a note
+  std::optional<Note> closed(bool unreachable);                // the successor's connection
+  std::optional<Note> ask();  // this rank's call is late: which rank has not come to it?
+  std::optional<Note> conclude(const std::string& reason);
+  std::optional<Note> leave(const std::string& reason);  // empty: this rank's work is done
+
+  [[nodiscard]] const std::string& verdict() const { return verdict_; }  // empty while the ring is whole
+
+ private:
+  std::string self_;
+  std::string successor_;
+  std::string verdict_;
+  std::uint32_t waits_ = 0;
+  int away_beats_ = 0;
+  int silent_beats_ = 0;
+  bool beating_ = false;         // the successor has begun: before, it may still look for its own neighbours
+  bool successor_done_ = false;  // it has left in peace
+  bool asked_ = false;           // a question passes each rank once
+  bool left_ = false;
+};
+
+}  // namespace muster::worker

@@ -1,0 +1,126 @@
+// worker/transport/watch_thread.cc: polls, reads and writes for PeerWatch
+#include "worker/transport/watch_thread.h"
+
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+
+#include "common/base/clock.h"
+
+namespace muster::worker {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+}  // namespace
+
+WatchThread::WatchThread(int successor, int predecessor, PeerWatch watch, std::function<void()> on_verdict)
+    : successor_(successor),
+      predecessor_(predecessor),
+      on_verdict_(std::move(on_verdict)),
+      watch_(std::move(watch)),
+      thread_([this] { run(); }) {}
+
+WatchThread::~WatchThread() {
+  stop_.ring();
+  thread_.join();
+}
+
+std::string WatchThread::verdict() {
+  const std::scoped_lock lock(mutex_);
+  return watch_.verdict();
+}
+
+std::string WatchThread::await_verdict(milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, limit, [this] { return !watch_.verdict().empty(); });
+  return watch_.verdict();
+}
+
+void WatchThread::ask() {
+  const std::scoped_lock lock(mutex_);
+  tell(watch_.ask());
+}
+
+void WatchThread::leave(const std::string& reason) {
+  const std::scoped_lock lock(mutex_);
+  tell(watch_.leave(reason));
+  shutdown(predecessor_, SHUT_WR);
+}
+
+void WatchThread::await_end(milliseconds limit) {
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, limit, [this] { return successor_closed_; });
+}
+
+void WatchThread::run() {
+  Instant next_beat = steady_clock::now();
+  while (true) {
+    std::array<pollfd, 3> polled{};
+    {
+      const std::scoped_lock lock(mutex_);
+      polled[0] = {.fd = successor_closed_ ? -1 : successor_, .events = POLLIN, .revents = 0};
+      polled[1] = {.fd = pending_.empty() ? -1 : predecessor_, .events = POLLOUT, .revents = 0};
+      polled[2] = {.fd = stop_.fd(), .events = POLLIN, .revents = 0};
+    }
+    const auto left = std::chrono::ceil<milliseconds>(next_beat - steady_clock::now());
+    const int timeout = static_cast<int>(std::max<milliseconds::rep>(left.count(), 0));
+    const int count = poll(polled.data(), polled.size(), timeout);
+    if (count > 0 && polled[2].revents != 0) return;
+    const std::scoped_lock lock(mutex_);
+    if (count > 0 && polled[0].revents != 0) read_notes();
+    if (count > 0 && polled[1].revents != 0) flush();
+    if (const Instant now = steady_clock::now(); now >= next_beat) {
+      tell(watch_.tick(waits_.load(std::memory_order_relaxed)));
+      next_beat = now + PeerWatch::kBeat;
+    }
+  }
+}
+
+void WatchThread::read_notes() {
+  while (true) {
+    const ssize_t count =
+        recv(successor_, note_.data() + note_filled_, note_.size() - note_filled_, MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    if (count <= 0) {
+      successor_closed_ = true;
+      changed_.notify_all();
+      return tell(watch_.closed(count < 0 && (errno == ETIMEDOUT || errno == EHOSTUNREACH)));
+    }
+    note_filled_ += static_cast<std::size_t>(count);
+    if (note_filled_ < note_.size()) continue;
+    note_filled_ = 0;
+    tell(watch_.heard(decode_note(note_)));
+  }
+}
+
+void WatchThread::tell(const std::optional<Note>& note) {
+  // A predecessor that reads nothing gets no more beats than one: they must not pile up.
+  if (note && (pending_.empty() || note->kind != Note::Kind::kBeat)) {
+    const NoteBytes bytes = encode_note(*note);
+    pending_.insert(pending_.end(), bytes.begin(), bytes.end());
+  }
+  flush();
+  pass_verdict();
+}
+
+void WatchThread::flush() {
+  while (!pending_.empty()) {
+    const ssize_t count = send(predecessor_, pending_.data(), pending_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    // A predecessor that is gone is no matter of ours: its own predecessor watches it.
+    pending_.erase(pending_.begin(), count < 0 ? pending_.end() : pending_.begin() + count);
+  }
+}
+
+void WatchThread::pass_verdict() {
+  if (watch_.verdict().empty() || verdict_passed_) return;
+  verdict_passed_ = true;
+  changed_.notify_all();
+  on_verdict_();
+}
+
+}  // namespace muster::worker

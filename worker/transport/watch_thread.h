@@ -1,0 +1,60 @@
+#pragma once  // worker/transport/watch_thread.h: the thread that keeps the watch over a rank's neighbours
+#include <atomic>
+#include <condition_variable>
+#include <cstddef>
+#include <functional>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "worker/transport/handshake.h"
+#include "worker/transport/peer_watch.h"
+#include "worker/transport/sockets.h"
+
+namespace muster::worker {
+
+// Reads from the successor's socket and writes to the predecessor's, the directions that no payload takes.
+// A thread of its own, since ranks must beat and pass verdicts on while they compute. All methods are
+// thread-safe.
+class WatchThread {
+ public:
+  // The sockets outlive this object. `on_verdict` is called once, from any thread, when the ring has ended.
+  WatchThread(int successor, int predecessor, PeerWatch watch, std::function<void()> on_verdict);
+  ~WatchThread();
+  WatchThread(const WatchThread&) = delete;
+  WatchThread& operator=(const WatchThread&) = delete;
+
+  // The payload's thread begins to wait for its links, or has ended that.
+  void count_wait() { waits_.fetch_add(1, std::memory_order_relaxed); }
+
+  [[nodiscard]] std::string verdict();  // empty while the ring is whole
+  [[nodiscard]] std::string await_verdict(std::chrono::milliseconds limit);
+  void ask();                                       // PeerWatch's
+  void leave(const std::string& reason);            // PeerWatch's; nothing is written after it
+  void await_end(std::chrono::milliseconds limit);  // until the successor has closed
+
+ private:
+  void run();
+  void read_notes();
+  void tell(const std::optional<Note>& note);  // with mutex_ held, as are the two below
+  void flush();
+  void pass_verdict();
+
+  int successor_;
+  int predecessor_;
+  std::function<void()> on_verdict_;
+  Alarm stop_;
+  std::atomic<std::uint32_t> waits_ = 0;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  PeerWatch watch_;
+  bool verdict_passed_ = false;
+  bool successor_closed_ = false;
+  NoteBytes note_{};
+  std::size_t note_filled_ = 0;
+  std::vector<std::byte> pending_;  // of notes that the predecessor's socket did not take yet
+  std::thread thread_;              // last: it uses the others
+};
+
+}  // namespace muster::worker
