@@ -76,6 +76,22 @@ run_case() {  # NAME SECONDS: the function NAME, in a folder of its own
 }
 finish() { echo "$CASES cases, $FAILED failed"; [ "$FAILED" = 0 ]; exit; }
 
+# The control plane for a case.
+up() {  # [OPTIONS]: starts it, sets UP (pid) and KUBECONFIG
+  "$MUSTER" local up "$@" > up.txt 2> up.err &
+  UP=$!
+  wait_until 15 contains up.txt 'export KUBECONFIG=' > /dev/null || { fail "not up: $(cat up.err)"; return 1; }
+  KUBECONFIG="$(sed -n 's/.*export KUBECONFIG=//p' up.txt)"
+  export KUBECONFIG
+}
+down() {
+  local begin=$SECONDS
+  kill -INT "$UP"; wait "$UP"
+  check "ends with exit code 0" [ $? = 0 ]
+  check "ends within 5 s" [ $((SECONDS - begin)) -le 5 ]
+  unset KUBECONFIG
+}
+
 # A small DistributedJob on synthetic data: write_job FILE NAME [EXTRA_TRAINING_LINES] [WORKERS] [EPOCHS]
 write_job() {
   cat > "$1" <<YAML

@@ -2,20 +2,6 @@
 # `muster local up` with muster's own verbs and with stock kubectl, where there is one.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-up() {  # [OPTIONS]: starts it, sets UP (pid) and KUBECONFIG
-  "$MUSTER" local up "$@" > up.txt 2> up.err &
-  UP=$!
-  wait_until 15 contains up.txt 'export KUBECONFIG=' > /dev/null || { fail "not up: $(cat up.err)"; return 1; }
-  KUBECONFIG="$(sed -n 's/.*export KUBECONFIG=//p' up.txt)"
-  export KUBECONFIG
-}
-down() {
-  local begin=$SECONDS
-  kill -INT "$UP"; wait "$UP"
-  check "ends with exit code 0" [ $? = 0 ]
-  check "ends within 5 s" [ $((SECONDS - begin)) -le 5 ]
-  unset KUBECONFIG
-}
 phase_is() { [ "$("$MUSTER" get "$1" "$2" -o json 2>/dev/null | python3 -c 'import json,sys; print(json.load(sys.stdin).get("status",{}).get("phase"))' 2>/dev/null)" = "$3" ]; }
 
 second_one_is_refused_with_the_address_of_the_first() {
