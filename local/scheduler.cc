@@ -34,37 +34,47 @@ void Scheduler::stop() {
 }
 
 void Scheduler::run() {
+  Instant retry = std::chrono::steady_clock::now();
   while (!stopped_) {
-    for (const Change& change : changes_->next(refused_.empty() ? kIdle : kRetry)) {
-      if (change.type == ChangeType::kDeleted) {
-        pods_.erase(change.object->uid);
-        refused_.erase(change.object->uid);
-      } else {
-        pods_[change.object->uid] = change.object->json();
-      }
-    }
-    if (!stopped_) place_all();
+    bool freed = false;
+    for (const Change& change : changes_->next(refused_.empty() ? kIdle : kRetry)) freed |= take(change);
+    const Instant now = std::chrono::steady_clock::now();
+    const bool everything = freed || now >= retry;
+    if (everything) retry = now + kRetry;
+    if (!stopped_) place_all(everything);
   }
 }
 
-void Scheduler::place_all() {
-  std::vector<Json> pending;
-  std::vector<Json> bound;
-  for (const auto& [uid, pod] : pods_) {
-    if (wants_scheduling(pod)) {
-      pending.push_back(pod);
-    } else if (!text(member(pod, "spec", "nodeName")).empty()) {
-      bound.push_back(pod);
+// True if the pod gave back what it held.
+bool Scheduler::take(const Change& change) {
+  const std::string& uid = change.object->uid;
+  if (change.type != ChangeType::kDeleted) {
+    Json pod = change.object->json();
+    if (wants_scheduling(pod) || holds_resources(pod, node_)) {
+      pods_[uid] = std::move(pod);
+      return false;
     }
+  }
+  refused_.erase(uid);
+  return pods_.erase(uid) > 0;
+}
+
+void Scheduler::place_all(bool refused_too) {
+  std::vector<const Json*> pending;
+  for (const auto& [uid, pod] : pods_) {
+    if (wants_scheduling(pod) && (refused_too || refused_.count(uid) == 0)) pending.push_back(&pod);
   }
   if (pending.empty()) return;
   const Result<Json> node = client_.get("nodes", "", node_);
   if (!node) return;
   std::ranges::stable_sort(
-      pending, {}, [](const Json& pod) { return text(member(pod, "metadata", "creationTimestamp")); });
-  auto free = free_resources(*node, bound);
-  for (const Json& pod : pending) {
-    if (place(pod, *node, free)) take_resources(pod, free);
+      pending, {}, [](const Json* pod) { return text(member(*pod, "metadata", "creationTimestamp")); });
+  auto free = free_resources(*node, {});
+  for (const auto& [uid, pod] : pods_) {
+    if (holds_resources(pod, node_)) take_resources(pod, free);
+  }
+  for (const Json* pod : pending) {
+    if (place(*pod, *node, free)) take_resources(*pod, free);
   }
 }
 

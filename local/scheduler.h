@@ -20,7 +20,8 @@ class Scheduler {
 
  private:
   void run();
-  void place_all();
+  [[nodiscard]] bool take(const Change& change);
+  void place_all(bool refused_too);
   // True if the pod is bound now.
   [[nodiscard]] bool place(const Json& pod, const Json& node,
                            const std::map<std::string, std::int64_t>& free);
@@ -30,7 +31,7 @@ class Scheduler {
   LocalClient& client_;
   const std::string node_;
   std::unique_ptr<LocalClient::Subscription> changes_;
-  std::map<std::string, Json> pods_;            // by uid, in memory so that a change costs no listing
+  std::map<std::string, Json> pods_;  // by uid: those that wait for this scheduler or hold resources
   std::map<std::string, std::string> refused_;  // uid -> what was said of it
   std::atomic<bool> stopped_{false};
   std::thread thread_;

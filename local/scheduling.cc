@@ -75,6 +75,10 @@ bool wants_scheduling(const Json& pod) {
          text(member(pod, "spec", "schedulerName"), "default-scheduler") == "default-scheduler";
 }
 
+bool holds_resources(const Json& pod, const std::string& node) {
+  return text(member(pod, "spec", "nodeName")) == node && !ended(pod);
+}
+
 void take_resources(const Json& pod, std::map<std::string, std::int64_t>& free) {
   for (auto& [name, left] : free) left -= name == "pods" ? 1000 : pod_request_milli(pod, name);
 }
@@ -84,7 +88,7 @@ std::map<std::string, std::int64_t> free_resources(const Json& node, const std::
   for (const auto& [name, quantity] : member(node, "status", "allocatable").items())
     out[name] = quantity_milli(quantity);
   for (const Json& pod : pods) {
-    if (text(member(pod, "spec", "nodeName")) == name_of(node) && !ended(pod)) take_resources(pod, out);
+    if (holds_resources(pod, name_of(node))) take_resources(pod, out);
   }
   return out;
 }

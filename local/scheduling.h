@@ -24,6 +24,9 @@ namespace muster::local {
 // True if this scheduler is to place the pod: not bound, not going, no gates, schedulerName ours.
 [[nodiscard]] bool wants_scheduling(const Json& pod);
 
+// True if the pod is bound to `node` and has not ended.
+[[nodiscard]] bool holds_resources(const Json& pod, const std::string& node);
+
 // Takes what `pod` requests out of `free`.
 void take_resources(const Json& pod, std::map<std::string, std::int64_t>& free);
 

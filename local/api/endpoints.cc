@@ -48,14 +48,16 @@ Json address_of(const Json& pod) {
 }  // namespace
 
 void Controllers::update_endpoints(const std::string& ns) {
-  const ObjectList services = store_.list("services", ns);
-  if (services.objects.empty()) return;
-  std::vector<Json> pods;
-  for (const ObjectPtr& pod : store_.list("pods", ns).objects) pods.push_back(pod->json());
-  for (const ObjectPtr& service : services.objects) {
-    const Json json = service->json();
-    if (!object_of(object_of(json, "spec"), "selector").empty()) update_service_endpoints(json, pods);
+  std::vector<Json> services;
+  for (const ObjectPtr& service : store_.list("services", ns).objects) {
+    Json json = service->json();
+    if (!object_of(object_of(json, "spec"), "selector").empty()) services.push_back(std::move(json));
   }
+  if (services.empty()) return;
+  std::vector<Json> pods;  // that have an address; there may be thousands that have none
+  for (const ObjectPtr& pod : store_.list("pods", ns).objects)
+    if (pod->text.find("\"podIP\":\"") != std::string::npos) pods.push_back(pod->json());
+  for (const Json& service : services) update_service_endpoints(service, pods);
 }
 
 void Controllers::update_service_endpoints(const Json& service, const std::vector<Json>& pods) {
