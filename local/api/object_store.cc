@@ -8,12 +8,15 @@
 #include <mutex>
 #include <shared_mutex>
 
+#include "common/base/check.h"
+
 namespace muster::local {
 namespace {
 
-// A watch that lags by more than this many changes of its resource, or this much text, lists again.
+// A watch that lags by more changes of its resource lists again; so does one of the resource with most text.
 constexpr std::size_t kHistoryChanges = 16384;
 constexpr std::size_t kHistoryBytes = std::size_t{64} << 20;
+constexpr std::size_t kChangeBytes = 400;  // of a change beside its text
 
 std::string key_of(std::string_view ns, std::string_view name) {
   std::string key;
@@ -28,11 +31,68 @@ const std::string& text_member(const Json& object, const char* name) {
   return it != object.end() && it->is_string() ? it->get_ref<const std::string&>() : kNone;
 }
 
-ObjectPtr make_object(Json json, std::uint64_t version) {
-  auto object = std::make_shared<StoredObject>();
-  Json& metadata = json["metadata"];
-  metadata["resourceVersion"] = std::to_string(version);
-  object->version = version;
+// Of milliseconds since 1970, until the year 2286.
+constexpr std::size_t kVersionDigits = 13;
+
+void append_member(std::string& text, const std::string& name, const Json& value) {
+  if (text.back() != '{') text += ',';
+  text += Json(name).dump(-1, ' ', false, Json::error_handler_t::replace) + ':';
+  text += value.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
+// `metadata` as text, with room for the digits of its version among the sorted members; returns where they
+// are.
+std::size_t append_metadata(std::string& text, const Json& metadata) {
+  const std::string kVersion = "resourceVersion";
+  std::size_t version_at = 0;
+  const auto append_version = [&] {
+    append_member(text, kVersion, std::string(kVersionDigits, '0'));
+    version_at = text.size() - kVersionDigits - 1;
+  };
+  text += '{';
+  for (const auto& [name, value] : metadata.items()) {
+    if (version_at == 0 && name >= kVersion) append_version();
+    if (name != kVersion) append_member(text, name, value);
+  }
+  if (version_at == 0) append_version();
+  text += '}';
+  return version_at;
+}
+
+// `json` as text, as append_metadata() says.
+std::size_t write_text(const Json& json, std::string& text) {
+  std::size_t version_at = 0;
+  text += '{';
+  for (const auto& [name, value] : json.items()) {
+    if (name != "metadata") {
+      append_member(text, name, value);
+    } else {
+      text += text.back() == '{' ? "\"metadata\":" : ",\"metadata\":";
+      version_at = append_metadata(text, value);
+    }
+  }
+  text += '}';
+  return version_at;
+}
+
+// An object that waits for its version: so all else is done outside the store's lock.
+struct Draft {
+  std::shared_ptr<StoredObject> object = std::make_shared<StoredObject>();
+  std::size_t version_at = 0;  // where its digits are in the text
+
+  ObjectPtr finish(std::uint64_t version) {
+    const std::string digits = std::to_string(version);
+    MUSTER_CHECK(digits.size() == kVersionDigits);
+    object->version = version;
+    object->text.replace(version_at, kVersionDigits, digits);
+    return object;
+  }
+};
+
+Draft make_draft(const Json& json) {
+  Draft draft;
+  StoredObject* object = draft.object.get();
+  const Json& metadata = json.at("metadata");
   object->ns = text_member(metadata, "namespace");
   object->name = text_member(metadata, "name");
   object->uid = text_member(metadata, "uid");
@@ -45,9 +105,9 @@ ObjectPtr make_object(Json json, std::uint64_t version) {
     for (const Json& owner : *owners)
       if (owner.is_object()) object->owner_uids.push_back(text_member(owner, "uid"));
   }
-  object->text = json.dump(-1, ' ', false, Json::error_handler_t::replace);
+  draft.version_at = write_text(json, object->text);
   object->text.shrink_to_fit();
-  return object;
+  return draft;
 }
 
 // Versions of a later run of the server are above those of every earlier one (as long as one run writes
@@ -73,6 +133,7 @@ struct ObjectStore::Impl {
   std::uint64_t version = first_version();
   const std::uint64_t start = version;
   std::map<std::string, std::unique_ptr<Bucket>, std::less<>> buckets;  // never removed
+  std::size_t history_bytes = 0;
   std::vector<Listener> listeners;
   bool closed = false;
 
@@ -90,16 +151,30 @@ struct ObjectStore::Impl {
     return it == buckets.end() ? nullptr : it->second.get();
   }
 
+  void forget_oldest(Bucket& bucket) {
+    const StoredObject& oldest = *bucket.history.front().object;
+    bucket.forgotten = oldest.version;
+    bucket.history_bytes -= oldest.text.size() + kChangeBytes;
+    history_bytes -= oldest.text.size() + kChangeBytes;
+    bucket.history.pop_front();
+  }
+
+  Bucket& longest_history() {
+    Bucket* longest = nullptr;
+    for (const auto& [resource, bucket] : buckets)
+      if (longest == nullptr || bucket->history_bytes > longest->history_bytes) longest = bucket.get();
+    return *longest;
+  }
+
   // Appends to the history; returns the callbacks to run after unlocking.
   std::vector<std::function<void()>> publish(std::string_view resource, Bucket& bucket, Change change) {
     for (const Listener& listener : listeners) listener(resource, change);
-    bucket.history_bytes += change.object->text.size();
+    const std::size_t bytes = change.object->text.size() + kChangeBytes;
+    bucket.history_bytes += bytes;
+    history_bytes += bytes;
     bucket.history.push_back(std::move(change));
-    while (bucket.history.size() > kHistoryChanges || bucket.history_bytes > kHistoryBytes) {
-      bucket.forgotten = bucket.history.front().object->version;
-      bucket.history_bytes -= bucket.history.front().object->text.size();
-      bucket.history.pop_front();
-    }
+    while (bucket.history.size() > kHistoryChanges) forget_oldest(bucket);
+    while (history_bytes > kHistoryBytes) forget_oldest(longest_history());
     bucket.changed.notify_all();
     return std::exchange(bucket.wakes, {});
   }
@@ -203,15 +278,15 @@ std::uint64_t ObjectStore::version() const {
 
 Result<ObjectPtr> ObjectStore::create(std::string_view resource, Json object) {
   std::vector<std::function<void()>> wakes;
+  Draft draft = make_draft(object);
   ObjectPtr created;
   {
+    std::string key = key_of(draft.object->ns, draft.object->name);
     std::unique_lock lock(impl_->mutex);
     Bucket& bucket = impl_->bucket(resource);
-    const Json& metadata = object["metadata"];
-    std::string key = key_of(text_member(metadata, "namespace"), text_member(metadata, "name"));
     const auto at = bucket.objects.lower_bound(key);
     if (at != bucket.objects.end() && at->first == key) return already_exists(key + " already exists");
-    created = make_object(std::move(object), ++impl_->version);
+    created = draft.finish(++impl_->version);
     bucket.objects.emplace_hint(at, std::move(key), created);
     wakes = impl_->publish(resource, bucket, Change{ChangeType::kAdded, created, nullptr});
   }
@@ -221,16 +296,16 @@ Result<ObjectPtr> ObjectStore::create(std::string_view resource, Json object) {
 
 Result<ObjectPtr> ObjectStore::replace(std::string_view resource, Json object, std::uint64_t expected) {
   std::vector<std::function<void()>> wakes;
+  Draft draft = make_draft(object);
   ObjectPtr replaced;
   {
+    const std::string key = key_of(draft.object->ns, draft.object->name);
     std::unique_lock lock(impl_->mutex);
     Bucket& bucket = impl_->bucket(resource);
-    const Json& metadata = object["metadata"];
-    const std::string key = key_of(text_member(metadata, "namespace"), text_member(metadata, "name"));
     const auto at = bucket.objects.find(key);
     if (at == bucket.objects.end()) return not_found(key + " not found");
     if (at->second->version != expected) return aborted(key + " has been modified");
-    replaced = make_object(std::move(object), ++impl_->version);
+    replaced = draft.finish(++impl_->version);
     ObjectPtr previous = std::exchange(at->second, replaced);
     wakes = impl_->publish(resource, bucket, Change{ChangeType::kModified, replaced, std::move(previous)});
   }
@@ -251,7 +326,7 @@ Result<ObjectPtr> ObjectStore::remove(std::string_view resource, std::string_vie
     if (expected != 0 && at->second->version != expected) return aborted(key + " has been modified");
     ObjectPtr previous = at->second;
     bucket.objects.erase(at);
-    removed = make_object(previous->json(), ++impl_->version);
+    removed = make_draft(previous->json()).finish(++impl_->version);
     wakes = impl_->publish(resource, bucket, Change{ChangeType::kDeleted, removed, std::move(previous)});
   }
   for (const auto& wake : wakes) wake();
@@ -296,6 +371,7 @@ void ObjectStore::compact() {
     bucket->history_bytes = 0;
     bucket->forgotten = impl_->version;
   }
+  impl_->history_bytes = 0;
 }
 
 void ObjectStore::close() {

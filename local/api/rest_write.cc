@@ -128,7 +128,7 @@ ApiStatus Rest::check_namespace(const Kind& kind, const std::string& ns, const s
   if (!kind.namespaced) return {};
   const ObjectPtr space = store_.get("namespaces", "", ns);
   if (!space) return ApiError::not_found("namespaces", ns);
-  if (is_terminating(space->json())) {
+  if (space->text.find("\"deletionTimestamp\":") != std::string::npos && is_terminating(space->json())) {
     ApiError error = ApiError::forbidden(
         kind.resource(), name,
         fmt::format("unable to create new content in namespace {} because it is being terminated", ns));
@@ -179,17 +179,17 @@ ApiResult<Json> Rest::store_new(const Kind& kind, Json object, const WriteOption
   }
   const std::string ns = meta_text(object, "namespace");
   to_stored(kind, object);
-  auto stored = store_.create(kind.storage(), std::move(object));
+  const auto stored = store_.create(kind.storage(), object);
   if (!stored) {
     ApiError error = ApiError::already_exists(kind.resource(), name);
     const ObjectPtr there = store_.get(kind.storage(), ns, name);
     if (there && is_terminating(there->json())) error.message = "object is being deleted: " + error.message;
     return error;
   }
-  Json json = (*stored)->json();
-  to_served(kind, json);
-  if (hooks_ != nullptr) hooks_->wrote(kind, json, true);
-  return json;
+  object["metadata"]["resourceVersion"] = std::to_string((*stored)->version);
+  to_served(kind, object);
+  if (hooks_ != nullptr) hooks_->wrote(kind, object, true);
+  return object;
 }
 
 ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
@@ -328,15 +328,15 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
     return object;
   }
   to_stored(kind, object);
-  auto written = store_.replace(kind.storage(), std::move(object), stored->version);
+  const auto written = store_.replace(kind.storage(), object, stored->version);
   if (!written) {
     lost_race = true;
     return ApiError::conflict(kind.resource(), stored->name, kModified);
   }
-  Json json = (*written)->json();
-  to_served(kind, json);
-  if (hooks_ != nullptr) hooks_->wrote(kind, json, false);
-  return json;
+  object["metadata"]["resourceVersion"] = std::to_string((*written)->version);
+  to_served(kind, object);
+  if (hooks_ != nullptr) hooks_->wrote(kind, object, false);
+  return object;
 }
 
 }  // namespace muster::local
