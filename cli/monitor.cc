@@ -176,7 +176,13 @@ bool Monitor::done() const {
 
 bool Monitor::reports_complete() const {
   return std::all_of(jobs_.begin(), jobs_.end(), [](const Tracked& job) {
-    if (!job.view.succeeded) return true;
+    if (!job.view.succeeded) {
+      // The pod that the condition names: the watch of pods may be behind that of jobs.
+      return job.view.message.empty() ||
+             std::none_of(job.pods.begin(), job.pods.end(), [&job](const auto& pod) {
+               return !pod.second.failed() && job.view.message.find(pod.second.name) != std::string::npos;
+             });
+    }
     return std::all_of(job.pods.begin(), job.pods.end(), [](const auto& pod) {
       return pod.second.phase == "Succeeded" || pod.second.failed() || pod.second.role == "client";
     });

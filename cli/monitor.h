@@ -48,8 +48,7 @@ class Monitor {
   // What is to be printed since the last call.
   [[nodiscard]] std::vector<std::string> take_lines();
   [[nodiscard]] bool done() const;              // every job is finished, or gone
-  [[nodiscard]] bool reports_complete() const;  // no more last words are to be expected of succeeded workers
-  [[nodiscard]] const std::vector<Tracked>& jobs() const { return jobs_; }
+  [[nodiscard]] bool reports_complete() const;  [[nodiscard]] const std::vector<Tracked>& jobs() const { return jobs_; }
 
  private:
   Tracked* find(const std::string& uid);

@@ -4,16 +4,13 @@
 #include <algorithm>
 
 #include "common/base/base64.h"
+#include "local/api/builtin_defaults.h"
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"
 #include "local/api/metadata.h"
 
 namespace muster::local {
 namespace {
-
-void set_default(Json& object, const char* name, Json value) {
-  if (!object.contains(name) || object[name].is_null()) object[name] = std::move(value);
-}
 
 void canonical_quantities(Json& value, const Schema& schema) {
   if (value.is_string() && schema.format == "quantity") {
@@ -262,55 +259,6 @@ void default_workload(const Kind& kind, Json& object) {
   if (holder->contains("template") && (*holder)["template"].is_object()) {
     Json& pod_spec = (*holder)["template"]["spec"];
     if (pod_spec.is_object()) default_pod_spec(pod_spec, false);
-  }
-}
-
-void default_binding(Json& binding) {
-  constexpr const char* kRbac = "rbac.authorization.k8s.io";
-  if (binding.contains("roleRef") && binding["roleRef"].is_object() &&
-      text_of(binding["roleRef"], "apiGroup").empty())
-    binding["roleRef"]["apiGroup"] = kRbac;
-  if (!binding.contains("subjects") || !binding["subjects"].is_array()) return;
-  for (Json& subject : binding["subjects"])
-    if (const std::string kind = text_of(subject, "kind"); kind == "User" || kind == "Group")
-      if (text_of(subject, "apiGroup").empty()) subject["apiGroup"] = kRbac;
-}
-
-void default_network_policy(Json& policy) {
-  if (!policy.contains("spec") || !policy["spec"].is_object()) return;
-  Json& spec = policy["spec"];
-  for (const char* list : {"ingress", "egress"})
-    for (std::size_t i = 0; i < array_of(spec, list).size(); ++i)
-      for (std::size_t k = 0; k < array_of(spec[list][i], "ports").size(); ++k)
-        if (spec[list][i]["ports"][k].is_object()) set_default(spec[list][i]["ports"][k], "protocol", "TCP");
-  if (!array_of(spec, "policyTypes").empty()) return;
-  spec["policyTypes"] = Json::array({"Ingress"});
-  if (!array_of(spec, "egress").empty()) spec["policyTypes"].push_back("Egress");
-}
-
-void default_autoscaler(Json& autoscaler) {
-  if (!autoscaler.contains("spec") || !autoscaler["spec"].is_object()) return;
-  Json& spec = autoscaler["spec"];
-  set_default(spec, "minReplicas", 1);
-  if (array_of(spec, "metrics").empty())
-    spec["metrics"] = Json::array(
-        {{{"type", "Resource"},
-          {"resource",
-           {{"name", "cpu"}, {"target", {{"type", "Utilization"}, {"averageUtilization", 80}}}}}}});
-}
-
-// A container's limit that is not said otherwise is its default, and its default request.
-void default_limit_range(Json& range) {
-  for (std::size_t i = 0; i < array_of(object_of(range, "spec"), "limits").size(); ++i) {
-    Json& item = range["spec"]["limits"][i];
-    if (text_of(item, "type") != "Container") continue;
-    const auto fill = [&item](const char* from, const char* to) {
-      const Json values = object_of(item, from);  // a copy: `to` may be its neighbour
-      for (const auto& [name, value] : values.items()) set_default(item[to], name.c_str(), value);
-    };
-    fill("max", "default");
-    fill("default", "defaultRequest");
-    fill("min", "defaultRequest");
   }
 }
 

@@ -250,6 +250,9 @@ ApiResult<HttpResponse> HttpApi::pod_log(Call& call) {
   auto container = choose_container(*pod, std::string(call.request.parameter("container")), query.previous);
   if (!container) return container.error();
   query.container = *container;
+  HttpResponse response;
+  response.content_type = "text/plain";
+  if (text_of(object_of(*pod, "spec"), "nodeName").empty()) return response;  // nobody has run it: nothing yet
   std::unique_ptr<LogStream> stream;
   {
     const std::lock_guard lock(logs_mutex_);
@@ -261,8 +264,6 @@ ApiResult<HttpResponse> HttpApi::pod_log(Call& call) {
     if (!opened) return ApiError::bad_request(opened.error().message);
     stream = std::move(*opened);
   }
-  HttpResponse response;
-  response.content_type = "text/plain";
   auto body = std::make_shared<LogBody>(std::move(stream), query.follow);
   remember(body);
   response.stream = std::move(body);

@@ -34,6 +34,17 @@ ApiStatus check_type(const Kind& kind, Json& body) {
   return {};
 }
 
+// Of a body whose version is not served no field is known, which is said beside the error.
+void warn_of_unserved(const Kind& kind, const Json& body, const KindTable& kinds, const WriteOptions& options) {
+  const std::string version = text_of(body, "apiVersion");
+  const auto slash = version.find('/');
+  if (!kind.custom || slash == std::string::npos || options.validation == FieldValidation::kIgnore) return;
+  if (kinds.find(version.substr(0, slash), version.substr(slash + 1), kind.plural) != nullptr) return;
+  for (const auto& [name, value] : body.items())
+    if (name != "apiVersion" && name != "kind" && name != "metadata")
+      options.warnings->push_back(fmt::format("unknown field \"{}\"", name));
+}
+
 std::string_view patch_type(const HttpRequest& request) {
   std::string_view type = request.header("content-type");
   return type.substr(0, type.find(';'));
@@ -61,7 +72,10 @@ Json success(const Kind& kind, const Json& object) {
 ApiResult<HttpResponse> HttpApi::create(Call& call) {
   auto body = decode_body(call.request, *call.kind, false);
   if (!body) return body.error();
-  if (auto type = check_type(*call.kind, *body); !type) return type.error();
+  if (auto type = check_type(*call.kind, *body); !type) {
+    warn_of_unserved(*call.kind, *body, *call.table, call.options);
+    return type.error();
+  }
   auto created = rest_.create(*call.kind, call.target.ns, std::move(*body), call.options);
   if (!created) return created.error();
   return call.object(*created, 201);
@@ -70,7 +84,10 @@ ApiResult<HttpResponse> HttpApi::create(Call& call) {
 ApiResult<HttpResponse> HttpApi::update(Call& call) {
   auto body = decode_body(call.request, *call.kind, false);
   if (!body) return body.error();
-  if (auto type = check_type(*call.kind, *body); !type) return type.error();
+  if (auto type = check_type(*call.kind, *body); !type) {
+    warn_of_unserved(*call.kind, *body, *call.table, call.options);
+    return type.error();
+  }
   auto updated = rest_.replace(*call.kind, call.target.ns, call.target.name, std::move(*body), call.options);
   if (!updated) return updated.error();
   return call.object(*updated);

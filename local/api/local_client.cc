@@ -217,8 +217,9 @@ Json involved_object(const EventRecord& record) {
 }
 
 Json new_event(const EventRecord& record, const std::string& name, const std::string& now) {
-  Json source{{"component", record.component}};
-  if (!record.host.empty()) source["host"] = record.host;
+  // Who runs on no node reports by events.k8s.io, whose events have no source.
+  Json source = Json::object();
+  if (!record.host.empty()) source = Json{{"component", record.component}, {"host", record.host}};
   return Json{{"apiVersion", "v1"},
               {"kind", "Event"},
               {"metadata", Json{{"name", name}}},
