@@ -9,9 +9,9 @@ start() {
   wait_until 30 contains err.txt "$1" > /dev/null || { fail "never saw /$1/: $(tail -5 err.txt)"; kill "$RUN"; wait "$RUN"; return 1; }
   CONFIG="$(sed -n 's/^export KUBECONFIG=//p' err.txt)"
 }
-# 400 steps that are long enough to compute (some 40 ms) for the disturbance to fall in the middle.
+# write_long_job [EPOCHS]: 4 steps an epoch that are long enough to compute (some 40 ms) for the disturbance to fall in the middle
 write_long_job() {
-  write_job job.yaml ring "" 2 100
+  write_job job.yaml ring "" 2 "${1:-100}"
   sed -i -e 's/model: {name: softmax}/model: {name: mlp, hidden: [1024, 1024]}/' -e 's/batchSize: 32/batchSize: 128/' job.yaml
 }
 outcome() { wait "$RUN" || fail "exit code $?: $(tail -8 err.txt)"; }
@@ -37,7 +37,7 @@ worker_killed_restarts_once_and_resumes() {
   check "resumed from a checkpoint" contains err.txt 'resumed from step [0-9]*'
 }
 operator_killed_is_restarted_and_starts_no_second_pod() {
-  write_long_job
+  write_long_job 250
   start 'DistributedJob/ring: Running' || return
   wait_until 60 past_first_checkpoint || fail "no step 25"
   local before after old

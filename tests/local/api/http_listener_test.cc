@@ -23,6 +23,7 @@ using testing::HttpsClient;
 using testing::HttpsTarget;
 
 constexpr const char* kMaps = "/api/v1/namespaces/default/configmaps";
+constexpr std::string_view kModified = "\"MODIFIED\"";
 
 class HttpListenerTest : public ::testing::Test {
  protected:
@@ -63,8 +64,10 @@ class HttpListenerTest : public ::testing::Test {
   static bool closed(int fd) {  // by the other side; waits
     timeval patience{10, 0};
     setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
-    char byte = 0;
-    const ssize_t got = ::recv(fd, &byte, 1, 0);
+    char bytes[4096];  // TLS 1.3's session tickets come first
+    ssize_t got = 0;
+    while ((got = ::recv(fd, bytes, sizeof bytes, 0)) > 0) {
+    }
     return got == 0 || (got < 0 && errno == ECONNRESET);
   }
   static std::string map(int number, std::size_t bytes = 1) {
@@ -148,7 +151,7 @@ TEST_F(HttpListenerTest, ASlowReaderGetsAllAndHoldsUpNobody) {
   }
   const auto list = slow.receive_response();
   ASSERT_TRUE(list);
-  EXPECT_EQ(Json::parse(list->body)["items"].size(), 20U);
+  EXPECT_EQ(Json::parse(list->body)["items"].size(), 21U);  // and the namespace's own kube-root-ca.crt
 }
 
 double anonymous_mib() {
@@ -177,12 +180,17 @@ TEST_F(HttpListenerTest, UnreadWatchesCostNoMemory) {
   }
   EXPECT_LT(anonymous_mib() - before, 150);  // the history and the allocator's slack
   std::string text;                          // and one that reads after all gets every change
-  while (text.find(std::string(100'200, 'x')) == std::string::npos) ASSERT_TRUE(watches[7].receive(text));
   std::size_t events = 0;
-  for (std::size_t at = text.find("\"MODIFIED\""); at != std::string::npos;
-       at = text.find("\"MODIFIED\"", at + 1))
-    ++events;
-  EXPECT_EQ(events, 200U);
+  std::size_t looked_at = 0;
+  while (events < 200) {
+    ASSERT_TRUE(watches[7].receive(text));
+    for (std::size_t at = text.find(kModified, looked_at); at != std::string::npos;
+         at = text.find(kModified, looked_at)) {
+      ++events;
+      looked_at = at + kModified.size();
+    }
+    looked_at = std::max(looked_at, text.size() - std::min(text.size(), kModified.size()));
+  }
 }
 
 TEST_F(HttpListenerTest, TooMuchIsRefusedWithItsStatus) {
