@@ -63,8 +63,8 @@ std::vector<PrinterColumn> columns_of(const Json& version) {
     column.format = text_of(from, "format");
     column.description = text_of(from, "description");
     column.json_path = text_of(from, "jsonPath");
-    if (const auto it = from.find("priority"); it != from.end() && it->is_number())
-      column.priority = it->get<int>();
+    if (const auto it = from.find("priority"); it != from.end() && it->is_number_integer())
+      column.priority = static_cast<int>(std::clamp<std::int64_t>(it->get<std::int64_t>(), 0, 1000));
     columns.push_back(std::move(column));
   }
   return columns;

@@ -10,6 +10,8 @@
 namespace muster::local {
 namespace {
 
+constexpr std::size_t kPathBytesMax = 512;  // of a path to write to, which makes a level for each name
+
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -153,6 +155,8 @@ void check_json_path(const std::string& text, const std::string& path, const cha
     errors.push_back(FieldError::invalid(path, text, "must be a simple json path starting with ."));
   else if (under != nullptr && text.rfind(std::string(under) + ".", 0) != 0)
     errors.push_back(FieldError::invalid(path, text, fmt::format("should be a json path under {}", under)));
+  else if (under != nullptr && text.size() > kPathBytesMax)
+    errors.push_back(FieldError::too_long(path, kPathBytesMax));
 }
 
 void check_subresources(const Json& subresources, const std::string& path, FieldErrors& errors) {
