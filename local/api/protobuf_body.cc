@@ -265,6 +265,7 @@ Result<Json> decode_protobuf(const std::string& body) {
       MUSTER_ASSIGN(const Piece part, type.next());
       if (part.number == 1) api_version = std::string(part.bytes);
       if (part.number == 2) kind = std::string(part.bytes);
+      if (!is_utf8(api_version) || !is_utf8(kind)) return Reader::broken();
     }
   }
   // "apps/v1" is "apps.", "rbac.authorization.k8s.io/v1" is "rbac.", "v1" is "".

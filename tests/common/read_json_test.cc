@@ -24,6 +24,13 @@ TEST(ReadJson, CountsTheLevelsOfAValueAsThoseOfItsText) {
   EXPECT_TRUE(nested_too_deep(Json::array({1, read_json(brackets(kJsonDepthMax))})));
 }
 
+TEST(ReadJson, KnowsUtf8) {
+  EXPECT_TRUE(is_utf8("a\xC3\xA9\xE2\x82\xAC\xF0\x9F\x98\x80"));
+  for (const char* bad :
+       {"\xff", "\xC3", "\xC0\x80", "\xED\xA0\x80", "\xF4\x90\x80\x80", "\xE0\x80\x80", "a\x80"})
+    EXPECT_FALSE(is_utf8(bad));
+}
+
 TEST(ReadJson, ParseJsonNamesWhatIsWrong) {
   EXPECT_EQ(parse_json("{", "spec").error().message, "spec: not JSON at byte 2");
   EXPECT_EQ(parse_json("1e999", "spec").error().message, "spec: a number is too large for a double");
