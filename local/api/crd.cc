@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/json/access.h"
 #include "local/api/metadata.h"
 
 namespace muster::local {
@@ -111,7 +112,7 @@ std::vector<KindPtr> kinds_of_crd(const Json& crd) {
     kind->crd = meta_text(crd, "name");
     kind->terminating = is_terminating(crd);
     kind->restated =
-        array_of(spec, "versions").size() > 1 || object_of(crd, "metadata").value("generation", 1) > 1;
+        array_of(spec, "versions").size() > 1 || integer(member(crd, "metadata", "generation"), 1) > 1;
     const Json& subresources = object_of(version, "subresources");
     kind->has_status = subresources.contains("status");
     if (const Json& scale = object_of(subresources, "scale"); !scale.empty())

@@ -325,10 +325,16 @@ void check_stored_versions(const Json& crd, FieldErrors& errors) {
 FieldErrors validate_crd(const Json& crd, const Json* old) {
   FieldErrors errors;
   const Json& spec = object_of(crd, "spec");
+  const Json& versions = array_of(spec, "versions");
+  for (std::size_t i = 0; i < versions.size(); ++i)
+    if (!versions[i].is_object())
+      errors.push_back(
+          FieldError::invalid(fmt::format("spec.versions[{}]", i), versions[i], "must be an object"));
+  if (!errors.empty()) return errors;  // what follows reads them as objects
   check_group(crd, errors);
-  VersionCheck(array_of(spec, "versions"), errors).run();
+  VersionCheck(versions, errors).run();
   check_names(object_of(spec, "names"), errors);
-  if (object_of(spec, "conversion").value("strategy", "None") != "None")
+  if (object_of(spec, "conversion").value("strategy", Json("None")) != Json("None"))
     errors.push_back(
         FieldError::not_supported("spec.conversion.strategy", spec["conversion"]["strategy"], {"None"}));
   if (old != nullptr) {
