@@ -173,7 +173,8 @@ std::string format_micro_time(WallTime time) {
   return text + fmt::format(".{:06}Z", micros.count());
 }
 
-// The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as well.
+// The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as
+// well.
 WallTime clock_time(std::int64_t seconds) {
   constexpr std::int64_t kSecondsMax = 7'000'000'000;
   return WallTime(std::chrono::seconds(std::clamp(seconds, -kSecondsMax, kSecondsMax)));

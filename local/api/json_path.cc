@@ -203,7 +203,7 @@ bool JsonPath::accepts(const Step& filter, const Json& value, Search& search) {
   const auto& found = left.found;
   if (filter.op.empty()) return !found.empty();
   return std::any_of(found.begin(), found.end(),
-                     [&](const Json* left) { return compare(*left, filter.op, filter.right); });
+                     [&](const Json* each) { return compare(*each, filter.op, filter.right); });
 }
 
 void JsonPath::apply(const std::vector<Step>& steps, std::size_t at, const Json& value, Search& out) {

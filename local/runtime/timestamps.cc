@@ -58,7 +58,8 @@ std::optional<WallTime> parse_rfc3339(std::string_view source) {
   } else if (std::string_view(rest) != "Z" && std::string_view(rest) != "z") {
     return std::nullopt;
   }
-  // The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as well.
+  // The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as
+  // well.
   constexpr std::int64_t kSecondsMax = 7'000'000'000;
   const std::int64_t whole = std::clamp<std::int64_t>(timegm(&t), -kSecondsMax, kSecondsMax);
   const auto time = WallTime(seconds(whole)) - offset;

@@ -91,7 +91,8 @@ std::optional<WallTime> parse_time(const std::string& text) {
   utc.tm_hour = hour;
   utc.tm_min = minute;
   utc.tm_sec = second;
-  // The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as well.
+  // The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as
+  // well.
   constexpr std::int64_t kSecondsMax = 7'000'000'000;
   const std::int64_t seconds = std::clamp<std::int64_t>(timegm(&utc), -kSecondsMax, kSecondsMax);
   return WallTime(std::chrono::seconds(seconds - offset_seconds)) + std::chrono::microseconds(microseconds);
