@@ -7,6 +7,7 @@
 
 #include "cli/format.h"
 #include "common/json/access.h"
+#include "common/json/read_json.h"
 
 namespace muster::cli {
 namespace {
@@ -78,7 +79,7 @@ void read_spec(const Json& spec, JobView& view) {
     view.model_path = text(member(spec, "aggregator", "storage", "path"));
   } else {
     const Json& replicas = member(spec, "workers", "replicas");
-    const std::int64_t workers = replicas.is_number() ? replicas.get<std::int64_t>() : 1;
+    const std::int64_t workers = replicas.is_number_integer() ? replicas.get<std::int64_t>() : 1;
     what += fmt::format(", {} worker{}", workers, workers == 1 ? "" : "s");
     view.model_path = text(member(training, "checkpoint", "path"));
   }
@@ -87,7 +88,7 @@ void read_spec(const Json& spec, JobView& view) {
 
 // The termination message of a container that ended well; nothing if it is no report.
 std::optional<PodReport> read_report(const std::string& message) {
-  const Json status = Json::parse(message, nullptr, false);
+  const Json status = read_json(message);
   const Json& worker = member(status, "worker");
   const Json& aggregator = member(status, "aggregator");
   if (!worker.is_object() && !aggregator.is_object()) return std::nullopt;

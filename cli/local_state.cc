@@ -12,7 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
-#include "common/json/fields.h"
+#include "common/json/read_json.h"
 
 namespace muster::cli {
 namespace {
@@ -23,7 +23,7 @@ std::optional<LocalState> read_state(int fd) {
   std::array<char, 8192> buffer{};
   const ssize_t count = ::pread(fd, buffer.data(), buffer.size(), 0);
   if (count <= 0) return std::nullopt;
-  const Json json = Json::parse(buffer.data(), buffer.data() + count, nullptr, false);
+  const Json json = read_json({buffer.data(), static_cast<std::size_t>(count)});
   if (!json.is_object()) return std::nullopt;
   LocalState state;
   if (const auto pid = json.find("pid"); pid != json.end() && pid->is_number_integer())

@@ -7,6 +7,8 @@
 #include <charconv>
 #include <ctime>
 
+#include "common/json/read_json.h"
+
 namespace muster::kube {
 namespace {
 
@@ -78,7 +80,7 @@ ApiError parse_api_status(const Json& status) {
 }
 
 ApiError parse_api_error(const HttpResponse& response, std::chrono::system_clock::time_point now) {
-  const Json body = Json::parse(response.body, nullptr, false);
+  const Json body = read_json(response.body);
   ApiError error;
   if (body.is_object() && text_of(body, "kind") == "Status") error = parse_api_status(body);
   if (error.message.empty()) {

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/base/base64.h"
+#include "common/json/read_json.h"
 #include "kube/api_error.h"
 #include "kube/identity.h"
 
@@ -130,7 +131,7 @@ Result<HttpResponse> Client::raw(HttpRequest request) {
 Result<Json> Client::send_json(HttpRequest request, std::string_view what) {
   auto answer = raw(std::move(request));
   if (!answer) return answer.error().in(what);
-  Json object = Json::parse(answer->body, nullptr, false);
+  Json object = read_json(answer->body);
   if (!object.is_object()) {
     return data_loss(
         fmt::format("{}: the server's answer is not a JSON object; is this a Kubernetes API server?", what));

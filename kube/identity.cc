@@ -8,6 +8,7 @@
 #include <fstream>
 #include <mutex>
 
+#include "common/json/read_json.h"
 #include "kube/run_command.h"
 
 namespace muster::kube {
@@ -126,7 +127,7 @@ std::shared_ptr<IdentitySource> exec_identity(ExecPlugin plugin) {
 }
 
 Result<ExecCredential> parse_exec_credential(const std::string& text, const ExecPlugin& plugin) {
-  const Json answer = Json::parse(text, nullptr, false);
+  const Json answer = read_json(text);
   const auto bad = [&](std::string_view fact) {
     return Error{
         Code::kUnauthenticated,

@@ -9,6 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/json/fields.h"
+#include "common/json/read_json.h"
 #include "learning/atomic_file.h"
 #include "learning/sha256.h"
 
@@ -60,7 +61,7 @@ std::optional<std::vector<HistoryPoint>> history_from_json(const Json& json) {
 
 // The metadata "state" of a checkpoint, back into `state`; false when it is none.
 bool read_counters(const std::string& text, TrainingState& state) {
-  const Json json = Json::parse(text, nullptr, false);
+  const Json json = read_json(text);
   if (!json.is_object()) return false;
   Fields fields(json, "state");
   const IntegerRange counts{.min = 0};

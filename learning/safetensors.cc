@@ -13,6 +13,7 @@
 #include <optional>
 
 #include "common/json/fields.h"
+#include "common/json/read_json.h"
 #include "learning/atomic_file.h"
 #include "learning/sha256.h"
 
@@ -81,7 +82,7 @@ Result<Placed> read_entry(const std::filesystem::path& path, const std::string& 
 Result<std::vector<Placed>> read_header(const std::filesystem::path& path, const std::string& text,
                                         std::uint64_t data_bytes,
                                         std::map<std::string, std::string>& metadata) {
-  const Json header = Json::parse(text, nullptr, false);
+  const Json header = read_json(text);
   if (!header.is_object()) return damaged(path, "its header is not a JSON object");
   std::vector<Placed> placed;
   for (const auto& [key, value] : header.items()) {

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 
+#include "common/json/read_json.h"
+
 namespace muster {
 
 Fields::Fields(const Json& object, std::string path) : object_(object), path_(std::move(path)) {
@@ -151,10 +153,14 @@ Status Fields::finish() {
 }
 
 Result<Json> parse_json(std::string_view text, std::string_view what) {
+  if (nested_too_deep(text))
+    return invalid_argument(fmt::format("{}: nested more than {} levels deep", what, kJsonDepthMax));
   try {
     return Json::parse(text);
   } catch (const Json::parse_error& error) {
     return invalid_argument(fmt::format("{}: not JSON at byte {}", what, error.byte));
+  } catch (const Json::out_of_range&) {
+    return invalid_argument(fmt::format("{}: a number is too large for a double", what));
   }
 }
 

@@ -8,10 +8,13 @@
 #include <cmath>
 #include <cstdlib>
 
+#include "common/json/read_json.h"
+
 namespace muster {
 namespace {
 
-constexpr std::size_t kValuesMax = 1'000'000;  // an alias bomb stops here
+// An alias bomb stops here: so many values for each byte of the text, and some for small ones.
+constexpr std::size_t kValuesPerByte = 10, kValuesFree = 1000;
 constexpr int kDepthMax = 200;
 
 bool one_of(std::string_view text, std::initializer_list<std::string_view> words) {
@@ -82,10 +85,12 @@ Json plain_scalar(const std::string& text) {
 
 class Converter {
  public:
-  Converter(const std::string& file, YamlDocument& document) : file_(file), document_(document) {}
+  Converter(const std::string& file, std::size_t values_max, YamlDocument& document)
+      : file_(file), values_max_(values_max), document_(document) {}
 
   Result<Json> convert(const YAML::Node& node, const std::string& path, int depth) {
-    if (++values_ > kValuesMax) return error(node, "the document expands to more than a million values");
+    if (++values_ > values_max_)
+      return error(node, fmt::format("its aliases expand to more than {} values", values_max_));
     if (depth > kDepthMax) return error(node, "nested too deeply");
     if (!path.empty()) document_.lines.try_emplace(path, node.Mark().line + 1);
     switch (node.Type()) {
@@ -154,6 +159,7 @@ class Converter {
   }
 
   const std::string& file_;
+  const std::size_t values_max_;
   YamlDocument& document_;
   std::size_t values_ = 0;
 };
@@ -245,13 +251,15 @@ Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::s
   if (text.find('\0') != std::string_view::npos) {
     return invalid_argument(fmt::format("{}: not YAML: it holds binary data; is this the right file?", file));
   }
+  if (!is_utf8(text))
+    return invalid_argument(fmt::format("{}: not YAML: it is not UTF-8; save it as UTF-8", file));
   try {
     std::vector<YamlDocument> out;
     for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
       if (!node.IsDefined() || node.IsNull()) continue;
       YamlDocument document;
       document.line = node.Mark().line + 1;
-      Converter converter(file, document);
+      Converter converter(file, kValuesFree + kValuesPerByte * text.size(), document);
       MUSTER_ASSIGN(document.value, converter.convert(node, "", 0));
       out.push_back(std::move(document));
     }

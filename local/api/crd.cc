@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/json/access.h"
 #include "local/api/metadata.h"
 
 namespace muster::local {
@@ -63,8 +64,8 @@ std::vector<PrinterColumn> columns_of(const Json& version) {
     column.format = text_of(from, "format");
     column.description = text_of(from, "description");
     column.json_path = text_of(from, "jsonPath");
-    if (const auto it = from.find("priority"); it != from.end() && it->is_number())
-      column.priority = it->get<int>();
+    if (const auto it = from.find("priority"); it != from.end() && it->is_number_integer())
+      column.priority = static_cast<int>(std::clamp<std::int64_t>(it->get<std::int64_t>(), 0, 1000));
     columns.push_back(std::move(column));
   }
   return columns;
@@ -111,7 +112,7 @@ std::vector<KindPtr> kinds_of_crd(const Json& crd) {
     kind->crd = meta_text(crd, "name");
     kind->terminating = is_terminating(crd);
     kind->restated =
-        array_of(spec, "versions").size() > 1 || object_of(crd, "metadata").value("generation", 1) > 1;
+        array_of(spec, "versions").size() > 1 || integer(member(crd, "metadata", "generation"), 1) > 1;
     const Json& subresources = object_of(version, "subresources");
     kind->has_status = subresources.contains("status");
     if (const Json& scale = object_of(subresources, "scale"); !scale.empty())

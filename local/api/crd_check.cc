@@ -10,6 +10,8 @@
 namespace muster::local {
 namespace {
 
+constexpr std::size_t kPathBytesMax = 512;  // of a path to write to, which makes a level for each name
+
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
@@ -153,6 +155,8 @@ void check_json_path(const std::string& text, const std::string& path, const cha
     errors.push_back(FieldError::invalid(path, text, "must be a simple json path starting with ."));
   else if (under != nullptr && text.rfind(std::string(under) + ".", 0) != 0)
     errors.push_back(FieldError::invalid(path, text, fmt::format("should be a json path under {}", under)));
+  else if (under != nullptr && text.size() > kPathBytesMax)
+    errors.push_back(FieldError::too_long(path, kPathBytesMax));
 }
 
 void check_subresources(const Json& subresources, const std::string& path, FieldErrors& errors) {
@@ -321,10 +325,16 @@ void check_stored_versions(const Json& crd, FieldErrors& errors) {
 FieldErrors validate_crd(const Json& crd, const Json* old) {
   FieldErrors errors;
   const Json& spec = object_of(crd, "spec");
+  const Json& versions = array_of(spec, "versions");
+  for (std::size_t i = 0; i < versions.size(); ++i)
+    if (!versions[i].is_object())
+      errors.push_back(
+          FieldError::invalid(fmt::format("spec.versions[{}]", i), versions[i], "must be an object"));
+  if (!errors.empty()) return errors;  // what follows reads them as objects
   check_group(crd, errors);
-  VersionCheck(array_of(spec, "versions"), errors).run();
+  VersionCheck(versions, errors).run();
   check_names(object_of(spec, "names"), errors);
-  if (object_of(spec, "conversion").value("strategy", "None") != "None")
+  if (object_of(spec, "conversion").value("strategy", Json("None")) != Json("None"))
     errors.push_back(
         FieldError::not_supported("spec.conversion.strategy", spec["conversion"]["strategy"], {"None"}));
   if (old != nullptr) {

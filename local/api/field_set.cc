@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "common/json/read_json.h"
+
 namespace muster::local {
 namespace {
 
@@ -13,7 +15,7 @@ std::string step_text(const std::string& step) {
   if (step.rfind("f:", 0) == 0) return "." + rest;
   if (step.rfind("v:", 0) == 0) return "[=" + rest + "]";
   if (step.rfind("i:", 0) == 0) return "[" + rest + "]";
-  const Json keys = Json::parse(rest, nullptr, false);
+  const Json keys = read_json(rest);
   std::string text;
   if (keys.is_object())
     for (const auto& [name, value] : keys.items())

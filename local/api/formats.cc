@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <re2/re2.h>
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
@@ -172,6 +173,13 @@ std::string format_micro_time(WallTime time) {
   return text + fmt::format(".{:06}Z", micros.count());
 }
 
+// The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as
+// well.
+WallTime clock_time(std::int64_t seconds) {
+  constexpr std::int64_t kSecondsMax = 7'000'000'000;
+  return WallTime(std::chrono::seconds(std::clamp(seconds, -kSecondsMax, kSecondsMax)));
+}
+
 std::optional<WallTime> parse_time(std::string_view text) {
   static const re2::RE2 kRe(R"((\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d))");
   std::tm parts{};
@@ -186,8 +194,9 @@ std::optional<WallTime> parse_time(std::string_view text) {
   parts.tm_year -= 1900;
   parts.tm_mon -= 1;
   const int month = parts.tm_mon;
-  auto time = std::chrono::system_clock::from_time_t(timegm(&parts));
+  const std::time_t seconds = timegm(&parts);
   if (parts.tm_mon != month) return std::nullopt;  // 30 February
+  auto time = clock_time(seconds);
   if (zone != "Z" && zone != "z") {
     const int minutes = std::stoi(zone.substr(1, 2)) * 60 + std::stoi(zone.substr(4, 2));
     time -= std::chrono::minutes(zone[0] == '-' ? -minutes : minutes);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "common/json/read_json.h"
 #include "local/api/discovery.h"
 #include "local/api/http_call.h"
 #include "local/api/list_options.h"
@@ -163,7 +164,7 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, Caller caller) {
       return plain_text("404 page not found\n", 404);
     }
     if (request.header("content-type").rfind("application/vnd.kubernetes.protobuf", 0) != 0 &&
-        too_deep(request.body))
+        nested_too_deep(std::string_view(request.body)))
       return error_response(ApiError::bad_request("json: exceeded max depth"), request);
     auto response = serve_resource(request, target, caller);
     if (!response) return error_response(response.error(), request);

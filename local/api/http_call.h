@@ -35,8 +35,6 @@ void write_yaml(HttpResponse& response);
 [[nodiscard]] HttpResponse json_response(const Json& json, const HttpRequest& request, int status = 200);
 [[nodiscard]] ApiResult<WriteOptions> write_options(const HttpRequest& request, bool trusted);
 [[nodiscard]] ApiResult<DeleteOptions> delete_options(const HttpRequest& request);
-// True if brackets nest so deep that what walks the body could exhaust the stack.
-[[nodiscard]] bool too_deep(std::string_view text);
 // False if the path is none of a resource.
 [[nodiscard]] bool parse_resource_path(const std::string& path, RequestTarget& target);
 

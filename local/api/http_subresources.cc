@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "common/json/read_json.h"
 #include "local/api/discovery.h"
 #include "local/api/http_call.h"
 #include "local/api/json_path.h"
@@ -115,7 +116,7 @@ ApiResult<HttpResponse> HttpApi::scale(Call& call) {
   Json body;
   std::string_view type = call.request.header("content-type");
   type = type.substr(0, type.find(';'));
-  body = Json::parse(call.request.body, nullptr, false);
+  body = read_json(call.request.body);
   if (body.is_discarded()) return ApiError::bad_request("the body is not JSON");
   call.options.subresource = "scale";
   auto updated = rest_.update(

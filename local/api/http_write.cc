@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/json/read_json.h"
 #include "local/api/http_call.h"
 #include "local/api/patch.h"
 #include "local/api/selectors.h"
@@ -118,7 +119,7 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
   if (type != "application/merge-patch+json" && type != "application/json-patch+json" &&
       (!strategic || call.kind->custom))
     return ApiError::unsupported_media_type(accepted);
-  const Json document = Json::parse(call.request.body, nullptr, false);
+  const Json document = read_json(call.request.body);
   if (document.is_discarded() || document.is_null())
     return ApiError::bad_request("error decoding patch: " + json_problem(call.request.body));
   auto patched = rest_.update(

@@ -4,8 +4,13 @@
 #include <algorithm>
 #include <cstdlib>
 
+#include "common/json/read_json.h"
+
 namespace muster::local {
 namespace {
+
+constexpr int kFiltersMax = 8;              // within each other
+constexpr std::size_t kVisitsMax = 100000;  // values looked at by one search; ".." after ".." multiplies them
 
 // Splits ".a.b['c.d'].e" into names.
 std::vector<std::string> plain_names(std::string_view path) {
@@ -76,21 +81,21 @@ Result<JsonPath> JsonPath::compile(std::string_view text) {
   if (!text.empty() && text.front() == '$') text.remove_prefix(1);
   if (text.size() > 4096) return invalid_argument("a JSONPath may have 4096 characters at most");
   JsonPath path;
-  MUSTER_ASSIGN(path.steps_, compile_steps(text, false));
+  MUSTER_ASSIGN(path.steps_, compile_steps(text, 0));
   if (!text.empty()) return invalid_argument("unexpected text in a JSONPath: " + std::string(text));
   return path;
 }
 
-Result<std::vector<JsonPath::Step>> JsonPath::compile_steps(std::string_view& text, bool nested) {
+Result<std::vector<JsonPath::Step>> JsonPath::compile_steps(std::string_view& text, int filters) {
   std::vector<Step> steps;
   while (!text.empty()) {
     if (text.front() == '[') {
-      MUSTER_ASSIGN(Step step, compile_bracket(text));
+      MUSTER_ASSIGN(Step step, compile_bracket(text, filters));
       steps.push_back(std::move(step));
       continue;
     }
     if (text.front() != '.') {
-      if (nested || !steps.empty()) break;
+      if (filters > 0 || !steps.empty()) break;
     } else {
       text.remove_prefix(1);
       if (!text.empty() && text.front() == '.') {
@@ -118,7 +123,7 @@ Result<std::vector<JsonPath::Step>> JsonPath::compile_steps(std::string_view& te
   return steps;
 }
 
-Result<JsonPath::Step> JsonPath::compile_bracket(std::string_view& text) {
+Result<JsonPath::Step> JsonPath::compile_bracket(std::string_view& text, int filters) {
   std::size_t close = 1;
   char quote = 0;
   int depth = 1;
@@ -147,7 +152,7 @@ Result<JsonPath::Step> JsonPath::compile_bracket(std::string_view& text) {
     return step;
   }
   if (inside.size() > 3 && inside.substr(0, 2) == "?(" && inside.back() == ')')
-    return compile_filter(inside.substr(2, inside.size() - 3));
+    return compile_filter(inside.substr(2, inside.size() - 3), filters + 1);
   const auto colon = inside.find(':');
   const auto number = [](std::string_view part) -> std::optional<long> {
     if (part.empty() || part.size() > 9) return std::nullopt;
@@ -161,7 +166,8 @@ Result<JsonPath::Step> JsonPath::compile_bracket(std::string_view& text) {
   return step;
 }
 
-Result<JsonPath::Step> JsonPath::compile_filter(std::string_view inside) {
+Result<JsonPath::Step> JsonPath::compile_filter(std::string_view inside, int filters) {
+  if (filters > kFiltersMax) return invalid_argument("the filters of a JSONPath are nested too deep");
   Step step;
   step.kind = Step::Kind::kFilter;
   const auto trim = [&inside] {
@@ -171,7 +177,7 @@ Result<JsonPath::Step> JsonPath::compile_filter(std::string_view inside) {
   if (inside.empty() || inside.front() != '@')
     return invalid_argument("a JSONPath filter must begin with '@'");
   inside.remove_prefix(1);
-  MUSTER_ASSIGN(step.left, compile_steps(inside, true));
+  MUSTER_ASSIGN(step.left, compile_steps(inside, filters));
   trim();
   if (inside.empty()) return step;
   for (const std::string_view op : {"==", "!=", "<=", ">=", "<", ">"})
@@ -184,24 +190,26 @@ Result<JsonPath::Step> JsonPath::compile_filter(std::string_view inside) {
   if (inside.size() >= 2 && (inside.front() == '"' || inside.front() == '\''))
     step.right = std::string(inside.substr(1, inside.size() - 2));
   else
-    step.right = Json::parse(inside, nullptr, false);
+    step.right = read_json(inside);
   if (step.right.is_discarded())
     return invalid_argument("bad value in a JSONPath filter: " + std::string(inside));
   return step;
 }
 
-bool JsonPath::accepts(const Step& filter, const Json& value) {
-  std::vector<const Json*> found;
-  apply(filter.left, 0, value, found);
+bool JsonPath::accepts(const Step& filter, const Json& value, Search& search) {
+  Search left{{}, search.visits};
+  apply(filter.left, 0, value, left);
+  search.visits = left.visits;
+  const auto& found = left.found;
   if (filter.op.empty()) return !found.empty();
   return std::any_of(found.begin(), found.end(),
-                     [&](const Json* left) { return compare(*left, filter.op, filter.right); });
+                     [&](const Json* each) { return compare(*each, filter.op, filter.right); });
 }
 
-void JsonPath::apply(const std::vector<Step>& steps, std::size_t at, const Json& value,
-                     std::vector<const Json*>& out) {
+void JsonPath::apply(const std::vector<Step>& steps, std::size_t at, const Json& value, Search& out) {
+  if (++out.visits > kVisitsMax) return;
   if (at == steps.size()) {
-    out.push_back(&value);
+    out.found.push_back(&value);
     return;
   }
   const Step& step = steps[at];
@@ -225,7 +233,8 @@ void JsonPath::apply(const std::vector<Step>& steps, std::size_t at, const Json&
     case Step::Kind::kFilter:
       if (!value.is_array() && !(value.is_object() && step.kind == Step::Kind::kWildcard)) break;
       for (const Json& member : value)
-        if (step.kind == Step::Kind::kWildcard || accepts(step, member)) apply(steps, at + 1, member, out);
+        if (step.kind == Step::Kind::kWildcard || accepts(step, member, out))
+          apply(steps, at + 1, member, out);
       break;
     case Step::Kind::kRecursive:
       apply(steps, at + 1, value, out);
@@ -236,9 +245,9 @@ void JsonPath::apply(const std::vector<Step>& steps, std::size_t at, const Json&
 }
 
 std::vector<const Json*> JsonPath::find(const Json& object) const {
-  std::vector<const Json*> found;
-  apply(steps_, 0, object, found);
-  return found;
+  Search search;
+  apply(steps_, 0, object, search);
+  return std::move(search.found);
 }
 
 }  // namespace muster::local

@@ -19,7 +19,7 @@ void set_path(Json& object, std::string_view path, Json value);
 class JsonPath {
  public:
   [[nodiscard]] static Result<JsonPath> compile(std::string_view text);
-  // Every value it leads to, in order.
+  // Every value it leads to, in order; a search that takes too long ends with what it has.
   [[nodiscard]] std::vector<const Json*> find(const Json& object) const;
 
  private:
@@ -32,12 +32,16 @@ class JsonPath {
     std::string op;          // "==", "!=", "<", ... or "" for existence
     Json right;
   };
-  static Result<std::vector<Step>> compile_steps(std::string_view& text, bool nested);
-  static Result<Step> compile_bracket(std::string_view& text);
-  static Result<Step> compile_filter(std::string_view inside);
-  static void apply(const std::vector<Step>& steps, std::size_t at, const Json& value,
-                    std::vector<const Json*>& out);
-  static bool accepts(const Step& filter, const Json& value);
+  struct Search {
+    std::vector<const Json*> found;
+    std::size_t visits = 0;
+  };
+  // `filters`: how many the text is within.
+  static Result<std::vector<Step>> compile_steps(std::string_view& text, int filters);
+  static Result<Step> compile_bracket(std::string_view& text, int filters);
+  static Result<Step> compile_filter(std::string_view inside, int filters);
+  static void apply(const std::vector<Step>& steps, std::size_t at, const Json& value, Search& out);
+  static bool accepts(const Step& filter, const Json& value, Search& search);
 
   std::vector<Step> steps_;
 };

@@ -7,6 +7,7 @@
 #include <charconv>
 
 #include "common/base/base64.h"
+#include "common/json/read_json.h"
 #include "local/api/metadata.h"
 #include "local/api/yaml.h"
 
@@ -143,7 +144,7 @@ ApiResult<ContinueToken> decode_continue(std::string_view text) {
   if (wrong != std::string_view::npos)
     return refuse(fmt::format("illegal base64 data at input byte {}", std::min(wrong, text.size())));
   const std::string bytes = *base64_decode(standard);
-  const Json json = Json::parse(bytes, nullptr, false);
+  const Json json = read_json(bytes);
   if (!json.is_object()) return refuse(json.is_discarded() ? json_problem(bytes) : "it is not an object");
   if (const std::string version = text_of(json, "v"); version != kTokenVersion)
     return refuse("server does not recognize this encoded version " + version);

@@ -5,6 +5,8 @@
 
 #include <optional>
 
+#include "common/json/read_json.h"
+
 namespace muster::local {
 namespace {
 
@@ -108,6 +110,8 @@ ApiStatus remove(Json& root, const std::vector<std::string>& parts, const std::s
                           go_quote(path)));
 }
 
+// `copied` counts the bytes that operations "copy" have made. Steps can nest a value deeper than the stack
+// is, so nothing here recurses into one that was not checked.
 ApiStatus apply_operation(Json& root, const Json& operation, std::size_t& copied) {
   const auto text = [&](const char* name) {
     return operation.is_object() && operation.contains(name) && operation[name].is_string()
@@ -149,20 +153,21 @@ ApiStatus apply_operation(Json& root, const Json& operation, std::size_t& copied
   if (source == nullptr)
     return fail(fmt::format("{} operation does not apply: doc is missing from path: {}: missing value", *op,
                             from.value_or("")));
-  Json moved = *source;
-  if (*op == "copy") {
-    copied += moved.dump(-1, ' ', false, Json::error_handler_t::replace).size();
-    if (copied > kCopiedBytesMax)
-      return ApiError{413,
-                      "RequestEntityTooLarge",
-                      fmt::format("Unable to complete the copy, the accumulated size increase of copy is {}, "
-                                  "exceeding the limit {}",
-                                  copied, kCopiedBytesMax),
-                      {}};
-  }
-  if (*op == "move")
+  if (*op == "move") {
+    Json moved = std::move(*source);
     if (auto done = remove(root, *from_parts, *from, "move"); !done) return done;
-  return add(root, *parts, *path, std::move(moved));
+    return add(root, *parts, *path, std::move(moved));
+  }
+  if (nested_too_deep(*source)) return fail("what is to be copied is nested too deep");
+  copied += source->dump(-1, ' ', false, Json::error_handler_t::replace).size();
+  if (copied > kCopiedBytesMax)
+    return ApiError{413,
+                    "RequestEntityTooLarge",
+                    fmt::format("Unable to complete the copy, the accumulated size increase of copy is {}, "
+                                "exceeding the limit {}",
+                                copied, kCopiedBytesMax),
+                    {}};
+  return add(root, *parts, *path, *source);
 }
 
 }  // namespace
@@ -195,6 +200,8 @@ ApiStatus json_patch(Json& target, const Json& patch) {
   std::size_t copied = 0;
   for (const Json& operation : patch)
     if (auto done = apply_operation(target, operation, copied); !done) return done;
+  // Many small steps can make what no body may be.
+  if (nested_too_deep(target)) return ApiError::bad_request("error decoding patch: exceeded max depth");
   return {};
 }
 

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "common/base/base64.h"
+#include "common/json/read_json.h"
 #include "local/api/formats.h"
 
 namespace muster::local {
@@ -130,8 +131,7 @@ Result<Json> read_time(std::string_view bytes, bool micro) {
     if (piece.number == 2) nanos = static_cast<std::int64_t>(piece.varint);
   }
   if (bytes.empty() || seconds < -62135596799 || seconds > 253402300799) return Json();
-  const WallTime time =
-      WallTime(std::chrono::seconds(seconds)) + std::chrono::microseconds(nanos / 1000 % 1000000);
+  const WallTime time = clock_time(seconds) + std::chrono::microseconds(nanos / 1000 % 1000000);
   return Json(micro ? format_micro_time(time) : format_time(time));
 }
 
@@ -179,7 +179,7 @@ Result<Json> read_value(const Piece& piece, const std::string& type, int depth) 
   if (type == "F") {
     MUSTER_ASSIGN(const std::string text, read_first(piece.bytes));
     if (std::count(text.begin(), text.end(), '{') > kFieldsMax) return Reader::broken();
-    Json json = Json::parse(text, nullptr, false);
+    Json json = read_json(text);
     return json.is_discarded() ? Result<Json>(Reader::broken()) : Result<Json>(std::move(json));
   }
   if (type[0] == '*') return read_list(piece.bytes, type.substr(1), depth + 1);
@@ -265,6 +265,7 @@ Result<Json> decode_protobuf(const std::string& body) {
       MUSTER_ASSIGN(const Piece part, type.next());
       if (part.number == 1) api_version = std::string(part.bytes);
       if (part.number == 2) kind = std::string(part.bytes);
+      if (!is_utf8(api_version) || !is_utf8(kind)) return Reader::broken();
     }
   }
   // "apps/v1" is "apps.", "rbac.authorization.k8s.io/v1" is "rbac.", "v1" is "".

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "common/json/read_json.h"
 #include "local/api/http_call.h"
 #include "local/api/protobuf_body.h"
 #include "local/api/yaml.h"
@@ -34,27 +35,6 @@ std::string_view media_type(const HttpRequest& request) {
 bool is_true(std::string_view value) { return value == "true" || value == "1"; }
 
 }  // namespace
-
-bool too_deep(std::string_view text) {
-  int depth = 0;
-  bool quoted = false;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (quoted) {
-      if (c == '\\')
-        ++i;
-      else if (c == '"')
-        quoted = false;
-    } else if (c == '"') {
-      quoted = true;
-    } else if (c == '{' || c == '[') {
-      if (++depth > 500) return true;
-    } else if (c == '}' || c == ']') {
-      --depth;
-    }
-  }
-  return false;
-}
 
 bool parse_resource_path(const std::string& path, RequestTarget& target) {
   std::vector<std::string> parts = split_path(path);
@@ -101,7 +81,7 @@ ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool p
     if (!decoded) return ApiError::bad_request("error decoding YAML: " + decoded.error().message);
     body = std::move(*decoded);
   } else {
-    body = Json::parse(request.body, nullptr, false);
+    body = read_json(request.body);
     if (body.is_discarded())
       return ApiError::bad_request(
           fmt::format("the object provided is unrecognized (must be of type {}): couldn't get version/kind; "
@@ -156,7 +136,7 @@ ApiResult<DeleteOptions> delete_options(const HttpRequest& request) {
       if (!decoded) return ApiError::bad_request(decoded.error().message);
       body = std::move(*decoded);
     } else {
-      body = Json::parse(request.body, nullptr, false);
+      body = read_json(request.body);
     }
     if (!body.is_object())
       return ApiError::bad_request("the DeleteOptions of the body are not a JSON object");

@@ -10,6 +10,7 @@
 namespace muster::local {
 namespace {
 
+constexpr std::int64_t kGraceSecondsMax = 3'000'000'000;  // a hundred years: a time that the clock can tell
 constexpr std::string_view kOrphan = "orphan";
 constexpr std::string_view kForeground = "foregroundDeletion";
 
@@ -31,7 +32,7 @@ std::int64_t pod_grace(const Json& pod, const DeleteOptions& options) {
   std::int64_t grace = 30;
   if (const auto it = spec.find("terminationGracePeriodSeconds"); it != spec.end() && it->is_number_integer())
     grace = it->get<std::int64_t>();
-  return std::max<std::int64_t>(0, options.grace_seconds.value_or(grace));
+  return std::clamp<std::int64_t>(options.grace_seconds.value_or(grace), 0, kGraceSecondsMax);
 }
 
 }  // namespace

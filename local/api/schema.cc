@@ -46,7 +46,10 @@ class Compiler {
   }
   static std::optional<std::int64_t> integer(const Json& json, const char* name) {
     const auto it = json.find(name);
-    return it != json.end() && it->is_number() ? std::optional(it->get<std::int64_t>()) : std::nullopt;
+    if (it == json.end() || !it->is_number()) return std::nullopt;
+    if (!it->is_number_float()) return it->get<std::int64_t>();
+    const double value = it->get<double>();  // beyond an integer's range it has no value as one
+    return static_cast<std::int64_t>(std::clamp(value, -9e18, 9e18));
   }
 
   static void read_type(const Json& json, Schema& schema) {

@@ -1,6 +1,7 @@
 // local/api/yaml.cc: bodies in YAML or JSON
 #include "local/api/yaml.h"
 
+#include "common/json/read_json.h"
 #include "common/yaml/yaml.h"
 
 namespace muster::local {
@@ -16,7 +17,7 @@ Result<Json> parse_yaml(const std::string& text) {
   // JSON is YAML, and much faster to parse as what it is.
   if (const auto start = text.find_first_not_of(" \t\r\n");
       start != std::string::npos && text[start] == '{') {
-    Json json = Json::parse(text, nullptr, false);
+    Json json = read_json(text);
     if (!json.is_discarded()) return json;
   }
   MUSTER_ASSIGN(auto documents, parse_yaml_documents(text));
@@ -25,6 +26,7 @@ Result<Json> parse_yaml(const std::string& text) {
 }
 
 std::string json_problem(const std::string& text) {
+  if (nested_too_deep(std::string_view(text))) return "exceeded max depth";
   try {
     const Json parsed = Json::parse(text);
     return "";
@@ -32,6 +34,8 @@ std::string json_problem(const std::string& text) {
     if (error.byte > text.size()) return "unexpected end of JSON input";
     const char c = error.byte > 0 && error.byte <= text.size() ? text[error.byte - 1] : ' ';
     return std::string("invalid character '") + c + "' at offset " + std::to_string(error.byte);
+  } catch (const Json::out_of_range&) {
+    return "a number is too large for a float64";
   }
 }
 

@@ -32,6 +32,18 @@ constexpr std::array<std::pair<std::string_view, double>, 16> kSuffixes{{{"", 1.
                                                                          {"Pi", 0x1p50},
                                                                          {"Ei", 0x1p60}}};
 
+constexpr double kLargest = 9.2e18;
+
+// Rounded up; what is too large for the type is as large as it can be.
+std::int64_t milli_of(double number) {
+  return static_cast<std::int64_t>(std::clamp(std::ceil(number * 1000.0 - 1e-6), -kLargest, kLargest));
+}
+
+std::int64_t sum_of(std::int64_t a, std::int64_t b) {
+  std::int64_t sum = 0;
+  return __builtin_add_overflow(a, b, &sum) ? static_cast<std::int64_t>(kLargest) : sum;
+}
+
 bool is_sidecar(const Json& container) { return text(member(container, "restartPolicy")) == "Always"; }
 
 // What `container` requests; a limit without a request is a request.
@@ -56,13 +68,11 @@ Result<std::int64_t> parse_quantity_milli(std::string_view quantity) {
     return invalid_argument(
         fmt::format("'{}' is not a quantity; write for example 500m, 2 or 64Mi", quantity));
   }
-  const double milli = std::ceil(number * suffix->second * 1000.0 - 1e-6);
-  constexpr double kLargest = 9.2e18;
-  return static_cast<std::int64_t>(std::clamp(milli, -kLargest, kLargest));
+  return milli_of(number * suffix->second);
 }
 
 std::int64_t quantity_milli(const Json& value) {
-  if (value.is_number()) return static_cast<std::int64_t>(std::ceil(value.get<double>() * 1000.0));
+  if (value.is_number()) return milli_of(value.get<double>());
   if (!value.is_string()) return 0;
   return parse_quantity_milli(value.get_ref<const std::string&>()).value_or(0);
 }
@@ -71,15 +81,16 @@ std::int64_t pod_request_milli(const Json& pod, std::string_view name) {
   const std::string key(name);
   const Json& spec = member(pod, "spec");
   std::int64_t together = 0;
-  for (const Json& container : member(spec, "containers")) together += request_of(container, key);
+  for (const Json& container : member(spec, "containers"))
+    together = sum_of(together, request_of(container, key));
   std::int64_t sidecars = 0;
   std::int64_t largest = 0;
   for (const Json& container : member(spec, "initContainers")) {
     const std::int64_t request = request_of(container, key);
-    if (is_sidecar(container)) sidecars += request;
-    largest = std::max(largest, is_sidecar(container) ? sidecars : sidecars + request);
+    if (is_sidecar(container)) sidecars = sum_of(sidecars, request);
+    largest = std::max(largest, is_sidecar(container) ? sidecars : sum_of(sidecars, request));
   }
-  return std::max(together + sidecars, largest);
+  return std::max(sum_of(together, sidecars), largest);
 }
 
 std::string qos_class(const Json& pod) {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cctype>
 #include <chrono>
 #include <cstdint>
@@ -57,7 +58,11 @@ std::optional<WallTime> parse_rfc3339(std::string_view source) {
   } else if (std::string_view(rest) != "Z" && std::string_view(rest) != "z") {
     return std::nullopt;
   }
-  const auto time = std::chrono::system_clock::from_time_t(timegm(&t)) - offset;
+  // The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as
+  // well.
+  constexpr std::int64_t kSecondsMax = 7'000'000'000;
+  const std::int64_t whole = std::clamp<std::int64_t>(timegm(&t), -kSecondsMax, kSecondsMax);
+  const auto time = WallTime(seconds(whole)) - offset;
   return time + std::chrono::duration_cast<WallTime::duration>(fraction);
 }
 

@@ -91,8 +91,11 @@ std::optional<WallTime> parse_time(const std::string& text) {
   utc.tm_hour = hour;
   utc.tm_min = minute;
   utc.tm_sec = second;
-  return std::chrono::system_clock::from_time_t(timegm(&utc)) - std::chrono::seconds(offset_seconds) +
-         std::chrono::microseconds(microseconds);
+  // The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as
+  // well.
+  constexpr std::int64_t kSecondsMax = 7'000'000'000;
+  const std::int64_t seconds = std::clamp<std::int64_t>(timegm(&utc), -kSecondsMax, kSecondsMax);
+  return WallTime(std::chrono::seconds(seconds - offset_seconds)) + std::chrono::microseconds(microseconds);
 }
 
 std::string clip(const std::string& text, std::size_t bytes_max) {

@@ -5,6 +5,8 @@
 #include <cmath>
 #include <string_view>
 
+#include "common/json/read_json.h"
+
 namespace muster::op {
 namespace {
 
@@ -91,7 +93,7 @@ AggregatorProgress aggregator_from_json(const Json& json) {
 }  // namespace
 
 std::optional<AgentStatus> agent_status_from_json(const std::string& text) {
-  const Json json = Json::parse(text, nullptr, /*allow_exceptions=*/false);
+  const Json json = read_json(text);
   if (!json.is_object() || !json.contains("phase")) return std::nullopt;
   AgentStatus status;
   read_integer(json, "generation", status.generation);

@@ -1,8 +1,8 @@
 # Harness of the process tests: sourced by each of them. A case is a function; `run_case NAME` runs it in a folder of its
 # own with a deadline; the script fails if a case does. Needs bash, coreutils, python3.
-# MUSTER_BIN is the folder of the binaries.
+# MUSTER_BIN is the folder of the binaries; MUSTER_TIMEOUT_FACTOR says how much slower than usual they are.
 set -u
-: "${MUSTER_BIN:?the folder of the muster binaries}"
+: "${MUSTER_BIN:?the folder of the muster binaries}" "${MUSTER_TIMEOUT_FACTOR:=1}"
 MUSTER="$MUSTER_BIN/muster"
 ROOT="$(mktemp -d "${TMPDIR:-/tmp}/muster-process.XXXXXX")"
 FAILED=0
@@ -32,6 +32,7 @@ end_marked() {
   [ -z "$pids" ] || kill -9 $pids 2>/dev/null
 }
 
+timeout() { command timeout $(($1 * MUSTER_TIMEOUT_FACTOR)) "${@:2}"; }
 fail() { echo "    FAILED: $*"; CASE_FAILED=1; return 1; }
 check() {  # DESCRIPTION COMMAND...
   local what="$1"; shift
@@ -40,7 +41,7 @@ check() {  # DESCRIPTION COMMAND...
 skip() { echo "    skipped: $*"; }
 contains() { grep -qsiE -- "$2" "$1" || { echo "    --- $1 does not hold /$2/:"; sed 's/^/    | /' "$1" | tail -30; return 1; }; }
 wait_until() {  # SECONDS COMMAND...: polls until the command succeeds
-  local deadline=$((SECONDS + $1)); shift
+  local deadline=$((SECONDS + $1 * MUSTER_TIMEOUT_FACTOR)); shift
   until "$@"; do
     [ "$SECONDS" -lt "$deadline" ] || return 1
     sleep 0.1
@@ -66,7 +67,7 @@ run_case() {  # NAME SECONDS: the function NAME, in a folder of its own
   mkdir -p "$ROOT/$1" "$ROOT/tmp"; cd "$ROOT/$1" || exit 1
   export TMPDIR="$ROOT/tmp"
   echo "[ RUN  ] $1"
-  DEADLINE=$((SECONDS + $2))
+  DEADLINE=$((SECONDS + $2 * MUSTER_TIMEOUT_FACTOR))
   "$1"
   nothing_left
   [ "$SECONDS" -le "$DEADLINE" ] || fail "took $((SECONDS - begin)) s, more than $2"

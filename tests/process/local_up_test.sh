@@ -32,7 +32,7 @@ kubectl_works_on_our_kinds() {
   write_job job.yaml ring "" 2 60
   check "apply" kubectl apply -f job.yaml > apply.txt 2>&1
   check "created" contains apply.txt 'distributedjob.muster.dev/ring created'
-  timeout 60 kubectl get dj ring -w > watch.txt 2>&1 & local watch=$!
+  command timeout $((60 * MUSTER_TIMEOUT_FACTOR)) kubectl get dj ring -w > watch.txt 2>&1 & local watch=$!
   check "logs -f of a pod" wait_until 20 eval 'timeout 60 kubectl logs -f ring-worker-0 > logs.txt 2>&1 && [ -s logs.txt ]'
   check "wait" kubectl wait --for=condition=Succeeded dj/ring --timeout=60s > wait.txt 2>&1
   check "table" contains <(kubectl get dj) 'NAME +PHASE +READY'

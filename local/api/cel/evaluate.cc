@@ -1,7 +1,9 @@
 // local/api/cel/evaluate.cc: walks an expression; && and ||, ?: and the macros are here, the rest in
 // functions.h
 #include <algorithm>
+#include <cmath>
 #include <map>
+#include <set>
 
 #include "local/api/cel/checker.h"
 #include "local/api/cel/functions.h"
@@ -10,7 +12,21 @@
 namespace muster::local::cel {
 namespace {
 
+constexpr std::int64_t kMatchSteps = 200;  // of compiling a regular expression
+
 Error no_such_key(std::string_view key) { return invalid_argument("no such key: " + std::string(key)); }
+
+// Steps for a value that is handed on whole: those of its text, or of the items that it has itself.
+std::int64_t width(const Value& value) {
+  const bool text = value.kind == Kind::kString || value.kind == Kind::kBytes;
+  return static_cast<std::int64_t>(text ? value.text().size() / 64 : value.size());
+}
+
+std::int64_t weight(const Value& value, std::int64_t at_most) {
+  std::int64_t left = at_most;
+  value.weigh(left);
+  return at_most - left;
+}
 
 class Evaluator {
  public:
@@ -20,7 +36,7 @@ class Evaluator {
   }
 
   Result<Value> run(const Node& node) {
-    if (--budget_.steps < 0) return Error{Code::kOutOfRange, "the rule costs too much to evaluate"};
+    if (--budget_.steps < 0) return too_costly();
     switch (node.kind) {
       case Node::Kind::kLiteral: return node.literal;
       case Node::Kind::kName: return name(node);
@@ -44,9 +60,11 @@ class Evaluator {
   }
 
   // A member by its name, or by the form in which CEL writes names that it reserves.
-  static Result<std::optional<Value>> member(const Value& target, const std::string& name) {
+  Result<std::optional<Value>> member(const Value& target, const std::string& name) {
+    budget_.steps -= target.find_steps();
     MUSTER_ASSIGN(auto found, target.find(Value::of_text(name)));
     if (found || name.find("__") == std::string::npos) return found;
+    budget_.steps -= width(target);
     for (const Value& key : target.keys())
       if (escape_field(key.text()) == name) return target.find(key);
     return found;
@@ -89,6 +107,7 @@ class Evaluator {
     }
     if (target.kind != Kind::kMap) return no_overload();
     MUSTER_ASSIGN(const auto found, member(target, node.text));
+    if (found) budget_.steps -= width(*found);  // a text in base64 was decoded
     return Value::of_bool(found.has_value());
   }
 
@@ -98,12 +117,14 @@ class Evaluator {
     if (node.optional || target.kind == Kind::kOptional) return optional_member(target, key, nullptr);
     if (target.kind == Kind::kList && key.is_number()) {
       const double at = key.as_double();
-      if (at < 0 || at >= static_cast<double>(target.size()) ||
-          at != static_cast<double>(static_cast<std::int64_t>(at)))
-        return invalid_argument("index out of bounds: " + std::to_string(static_cast<std::int64_t>(at)));
+      if (!(at >= 0 && at < static_cast<double>(target.size())) || at != std::floor(at)) {
+        const double shown = std::isnan(at) ? 0 : std::clamp(at, -9e18, 9e18);
+        return invalid_argument("index out of bounds: " + std::to_string(static_cast<std::int64_t>(shown)));
+      }
       return target.item(static_cast<std::size_t>(at));
     }
     if (target.kind != Kind::kMap) return no_overload();
+    budget_.steps -= target.find_steps();
     MUSTER_ASSIGN(auto found, target.find(key));
     if (found) return std::move(*found);
     return no_such_key(key.kind == Kind::kInt ? std::to_string(key.number) : std::string(key.text()));
@@ -181,6 +202,8 @@ class Evaluator {
   Result<Value> macro(const Node& node) {
     MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
     if (node.text == "optMap" || node.text == "optFlatMap") return optional_macro(node, target);
+    budget_.steps -= width(target) * (target.kind == Kind::kMap ? target.find_steps() : 1);
+    if (budget_.steps < 0) return too_costly();
     MUSTER_ASSIGN(const auto range, range_of(node, target));
     if (node.text == "all" || node.text == "exists") return quantifier(node, range, node.text == "all");
     const bool maps = node.text == "map" || node.text.rfind("transform", 0) == 0;
@@ -228,6 +251,25 @@ class Evaluator {
     return Value::of_bool(all);
   }
 
+  // Takes from the budget what a call costs, before it is done.
+  void charge(const std::string& function, const Arguments& a) {
+    static const std::set<std::string> kDeep = {
+        "_in_", "format", "indexOf",       "lastIndexOf",     "isSorted",       "max",
+        "min",  "sum",    "sets.contains", "sets.equivalent", "sets.intersects"};
+    static const std::set<std::string> kMatching = {"find", "findAll", "matches"};
+    for (const Value& value : a) budget_.steps -= width(value);
+    if (kMatching.count(function) > 0) budget_.steps -= kMatchSteps;
+    if (kDeep.count(function) > 0)
+      for (const Value& value : a) value.weigh(budget_.steps);
+    if (a.size() != 2 || budget_.steps < 0) return;
+    // Each item of one list may be compared with each of the other.
+    const Schema* schema = a[0].schema();
+    const bool joined =
+        function == "_+_" && schema != nullptr && (schema->list_type == "set" || schema->list_type == "map");
+    if (joined || function.rfind("sets.", 0) == 0)
+      budget_.steps -= weight(a[1], budget_.steps) * (width(a[0]) + (joined ? width(a[1]) : 0));
+  }
+
   Result<Value> call(const Node& node) {
     if (node.text == "_&&_" || node.text == "_||_") return logic(node, node.text == "_&&_");
     if (node.text == "_?_:_") {
@@ -238,16 +280,19 @@ class Evaluator {
     Arguments arguments;
     for (const auto& part : node.parts) {
       MUSTER_ASSIGN(Value value, run(*part));
-      if (value.kind == Kind::kString || value.kind == Kind::kBytes)
-        budget_.steps -= static_cast<std::int64_t>(value.text().size() / 64);
-      else
-        budget_.steps -= static_cast<std::int64_t>(value.size());
       arguments.push_back(std::move(value));
     }
-    if (budget_.steps < 0) return Error{Code::kOutOfRange, "the rule costs too much to evaluate"};
+    if (node.text == "_==_" || node.text == "_!=_") {
+      MUSTER_ASSIGN(const bool same, equal(arguments[0], arguments[1], budget_.steps));
+      return Value::of_bool(same == (node.text == "_==_"));
+    }
+    charge(node.text, arguments);
+    if (budget_.steps < 0) return too_costly();
     const Function function = find_function(node.text);
     if (function == nullptr) return no_overload();
-    return function(arguments);
+    auto result = function(arguments);
+    if (result) budget_.steps -= width(*result);
+    return result;
   }
 
   Result<Value> logic(const Node& node, bool conjunction) {

@@ -71,7 +71,9 @@ Result<Value> time_arithmetic(char op, const Value& a, const Value& b) {
   const Value& span = a.kind == Kind::kTimestamp ? b : a;
   if (time.kind != Kind::kTimestamp || span.kind != Kind::kDuration || (op == '-' && &time == &b))
     return no_overload();
-  const auto sum = shifted(time, op == '+' ? span.number : -span.number);
+  std::int64_t by = span.number;
+  if (op == '-' && __builtin_sub_overflow(0, span.number, &by)) return overflow("duration");
+  const auto sum = shifted(time, by);
   if (!sum) return overflow("timestamp");
   return *sum;
 }
@@ -215,16 +217,6 @@ const FunctionTable& core_functions() {
        [](const Arguments& a) -> Result<Value> {
          if (a[0].kind != Kind::kBool) return no_overload();
          return Value::of_bool(!a[0].is_true());
-       }},
-      {"_==_",
-       [](const Arguments& a) -> Result<Value> {
-         MUSTER_ASSIGN(const bool same, equal(a[0], a[1]));
-         return Value::of_bool(same);
-       }},
-      {"_!=_",
-       [](const Arguments& a) -> Result<Value> {
-         MUSTER_ASSIGN(const bool same, equal(a[0], a[1]));
-         return Value::of_bool(!same);
        }},
       {"_<_", [](const Arguments& a) { return ordered(a, [](int r) { return r < 0; }); }},
       {"_<=_", [](const Arguments& a) { return ordered(a, [](int r) { return r <= 0; }); }},

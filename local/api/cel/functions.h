@@ -12,7 +12,7 @@ using Arguments = std::vector<Value>;  // the target of a method first
 using Function = Result<Value> (*)(const Arguments& arguments);
 using FunctionTable = std::map<std::string, Function>;
 
-// Null if there is none; && || and ?: are the evaluator's own.
+// Null if there is none; && || ?: == and != are the evaluator's own.
 [[nodiscard]] Function find_function(const std::string& name);
 
 // The parts of it.

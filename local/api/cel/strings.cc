@@ -46,6 +46,7 @@ Result<Value> test(const Arguments& a, Test test) {
 Result<std::shared_ptr<const re2::RE2>> pattern_of(const Value& text) {
   re2::RE2::Options options;
   options.set_log_errors(false);
+  options.set_max_mem(1 << 20);  // a short expression can be a large program
   auto pattern =
       std::make_shared<const re2::RE2>(re2::StringPiece(text.text().data(), text.text().size()), options);
   if (!pattern->ok()) return invalid_argument("error parsing regexp: " + pattern->error());
@@ -78,7 +79,7 @@ Result<Value> find_all(const Arguments& a, bool first) {
 }
 
 std::string double_text(double value) {
-  if (value == static_cast<double>(static_cast<std::int64_t>(value)) && std::abs(value) < 1e15)
+  if (std::abs(value) < 1e15 && value == static_cast<double>(static_cast<std::int64_t>(value)))
     return fmt::format("{}", static_cast<std::int64_t>(value));
   return fmt::format("{}", value);
 }

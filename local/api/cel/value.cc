@@ -11,6 +11,8 @@
 namespace muster::local::cel {
 namespace {
 
+constexpr std::int64_t kStepsMax = 1'000'000;  // of one comparison that nobody counts
+
 Result<Value> of_formatted(const Json& json, const Schema& schema) {
   const auto& text = json.get_ref<const std::string&>();
   if (schema.format == "duration") {
@@ -49,44 +51,56 @@ int compare_numbers(const Value& a, const Value& b) {
   return a.uint() < b.uint() ? -1 : a.uint() > b.uint() ? 1 : 0;
 }
 
-Result<bool> equal_maps(const Value& a, const Value& b) {
+Result<bool> equal_maps(const Value& a, const Value& b, std::int64_t& steps) {
   if (a.size() != b.size()) return false;
   for (const Value& key : a.keys()) {
+    steps -= a.find_steps() + b.find_steps();
+    if (steps < 0) return too_costly();
     MUSTER_ASSIGN(const auto left, a.find(key));
     MUSTER_ASSIGN(const auto right, b.find(key));
     if (!left || !right) return false;
-    MUSTER_ASSIGN(const bool same, equal(*left, *right));
+    MUSTER_ASSIGN(const bool same, equal(*left, *right, steps));
     if (!same) return false;
   }
   return true;
 }
 
-// Sets, and list-maps: each item of `a` is in `b`, wherever.
-Result<bool> equal_unordered(const Value& a, const Value& b) {
+// Sets, and list-maps, of the same size: each item of `a` is in `b`, wherever; most likely at the same place.
+Result<bool> equal_unordered(const Value& a, const Value& b, std::int64_t& steps) {
   for (std::size_t i = 0; i < a.size(); ++i) {
     MUSTER_ASSIGN(const Value item, a.item(i));
     bool found = false;
     for (std::size_t k = 0; k < b.size() && !found; ++k) {
-      MUSTER_ASSIGN(const Value other, b.item(k));
-      MUSTER_ASSIGN(found, equal(item, other));
+      MUSTER_ASSIGN(const Value other, b.item((i + k) % b.size()));
+      MUSTER_ASSIGN(found, equal(item, other, steps));
     }
     if (!found) return false;
   }
   return true;
 }
 
-Result<bool> equal_lists(const Value& a, const Value& b) {
+Result<bool> equal_lists(const Value& a, const Value& b, std::int64_t& steps) {
   if (a.size() != b.size()) return false;
   const Schema* schema = a.schema() != nullptr ? a.schema() : b.schema();
   if (schema != nullptr && (schema->list_type == "set" || schema->list_type == "map"))
-    return equal_unordered(a, b);
+    return equal_unordered(a, b, steps);
   for (std::size_t i = 0; i < a.size(); ++i) {
     MUSTER_ASSIGN(const Value left, a.item(i));
     MUSTER_ASSIGN(const Value right, b.item(i));
-    MUSTER_ASSIGN(const bool same, equal(left, right));
+    MUSTER_ASSIGN(const bool same, equal(left, right, steps));
     if (!same) return false;
   }
   return true;
+}
+
+void weigh_json(const Json& json, std::int64_t& steps) {
+  --steps;
+  if (json.is_string()) steps -= static_cast<std::int64_t>(json.get_ref<const std::string&>().size() / 64);
+  if (!json.is_structured()) return;
+  for (const Json& member : json) {
+    if (steps < 0) return;
+    weigh_json(member, steps);
+  }
 }
 
 }  // namespace
@@ -153,7 +167,7 @@ Result<Value> Value::of_json(const Json& json, const Schema* schema) {
       return of_int(json.get<std::int64_t>());
     case Json::value_t::number_float:
       if (schema != nullptr && schema->type == Schema::Type::kInteger)
-        return of_int(static_cast<std::int64_t>(json.get<double>()));
+        return of_int(static_cast<std::int64_t>(std::clamp(json.get<double>(), -9e18, 9e18)));
       return of_double(json.get<double>());
     case Json::value_t::string:
       if (schema != nullptr && is_formatted(*schema)) return of_formatted(json, *schema);
@@ -212,7 +226,24 @@ std::vector<Value> Value::keys() const {
   return keys;
 }
 
+void Value::weigh(std::int64_t& steps) const {
+  if (json_ != nullptr) return weigh_json(*json_, steps);
+  steps -= 1 + static_cast<std::int64_t>(text().size() / 64);
+  if (!items_) return;
+  for (const Value& item : *items_) {
+    if (steps < 0) return;
+    item.weigh(steps);
+  }
+}
+
 Result<bool> equal(const Value& a, const Value& b) {
+  std::int64_t steps = kStepsMax;
+  return equal(a, b, steps);
+}
+
+Result<bool> equal(const Value& a, const Value& b, std::int64_t& steps) {
+  steps -= 1 + static_cast<std::int64_t>(std::min(a.text().size(), b.text().size()) / 64);
+  if (steps < 0) return too_costly();
   if (a.is_number() && b.is_number())
     return !(std::isnan(a.as_double()) || std::isnan(b.as_double())) && compare_numbers(a, b) == 0;
   if (a.kind != b.kind) return false;
@@ -221,14 +252,14 @@ Result<bool> equal(const Value& a, const Value& b) {
     case Kind::kBool:
     case Kind::kDuration: return a.number == b.number;
     case Kind::kTimestamp: return a.number == b.number && a.nanos == b.nanos;
-    case Kind::kList: return equal_lists(a, b);
-    case Kind::kMap: return equal_maps(a, b);
+    case Kind::kList: return equal_lists(a, b, steps);
+    case Kind::kMap: return equal_maps(a, b, steps);
     case Kind::kOptional: {
       if (a.size() != b.size()) return false;
       if (a.size() == 0) return true;
       MUSTER_ASSIGN(const Value left, a.item(0));
       MUSTER_ASSIGN(const Value right, b.item(0));
-      return equal(left, right);
+      return equal(left, right, steps);
     }
     case Kind::kQuantity: return a.real == b.real;
     default: return a.text() == b.text() && a.number == b.number;

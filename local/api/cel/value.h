@@ -66,6 +66,13 @@ class Value {
   [[nodiscard]] Result<std::optional<Value>> find(const Value& key) const;  // of a map
   [[nodiscard]] std::vector<Value> keys() const;                            // of a map
   [[nodiscard]] const Schema* schema() const { return schema_; }            // of a borrowed list or map
+  // What it takes, in steps, to find() a key: a map that an expression made is searched from end to end.
+  [[nodiscard]] std::int64_t find_steps() const {
+    return json_ != nullptr ? 1 : static_cast<std::int64_t>(size());
+  }
+  // Takes from `steps` one for each value within this one, and one for each 64 bytes of a text. Values share
+  // parts, so there can be far more of them than were ever made: it ends once the steps are spent.
+  void weigh(std::int64_t& steps) const;
 
  private:
   std::string_view borrowed_;
@@ -76,7 +83,10 @@ class Value {
 };
 
 // CEL's equality: numbers across kinds, lists in order (sets and list-maps of a schema in any order).
-// Values that cannot be compared are not equal. An error only from a broken text of a format.
+// Values that cannot be compared are not equal. An error from a broken text of a format, and kOutOfRange
+// when the `steps` are spent: one for each pair of values that is compared.
+[[nodiscard]] Result<bool> equal(const Value& a, const Value& b, std::int64_t& steps);
+// The same for what is small, or was weighed before: keys, items of lists.
 [[nodiscard]] Result<bool> equal(const Value& a, const Value& b);
 // -1, 0, 1; kInvalidArgument "no such overload" where there is no order.
 [[nodiscard]] Result<int> compare(const Value& a, const Value& b);
@@ -85,5 +95,8 @@ class Value {
 [[nodiscard]] std::string escape_field(std::string_view name);
 
 [[nodiscard]] inline Error no_overload() { return invalid_argument("no such overload"); }
+[[nodiscard]] inline Error too_costly() {
+  return Error{Code::kOutOfRange, "the rule costs too much to evaluate"};
+}
 
 }  // namespace muster::local::cel

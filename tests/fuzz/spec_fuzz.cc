@@ -1,0 +1,28 @@
+// tests/fuzz/spec_fuzz.cc: specs of trainings as pods get them, whole jobs as the operator and the command
+// line see them, and pods' last words; all JSON. What was read must survive being written.
+#include "cli/job_view.h"
+#include "common/spec/federation.h"
+#include "operator/api/distributed_job.h"
+#include "operator/api/federated_round.h"
+#include "operator/core/agent.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace spec = muster::spec;
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  const std::string text(muster::fuzz::text_of(data, size));
+  (void)muster::op::agent_status_from_json(text);
+  const auto json = muster::parse_json(text, "input");
+  if (!json) return 0;
+  if (const auto training = spec::training_from_json(*json))
+    MUSTER_CHECK(spec::training_from_json(spec::to_json(*training)).value() == *training);
+  if (const auto federation = spec::federation_from_json(*json))
+    MUSTER_CHECK(spec::federation_from_json(spec::to_json(*federation)).value() == *federation);
+  (void)muster::op::api::distributed_job_spec_from_json(*json);
+  (void)muster::op::api::federated_round_spec_from_json(*json);
+  (void)muster::op::api::distributed_job_from_json(*json);
+  (void)muster::op::api::federated_round_from_json(*json);
+  (void)muster::cli::view_job(*json);
+  (void)muster::cli::view_pod(*json);
+  return 0;
+}

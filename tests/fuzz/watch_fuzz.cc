@@ -1,0 +1,36 @@
+// tests/fuzz/watch_fuzz.cc: the bytes of a watch. The first byte says how they are cut, which must not
+// matter.
+#include "kube/watch_decoder.h"
+#include "tests/fuzz/fuzz.h"
+
+namespace {
+
+struct Seen {
+  std::vector<muster::Json> objects;
+  bool failed = false;
+  friend bool operator==(const Seen&, const Seen&) = default;
+};
+
+Seen decode(std::string_view bytes, std::size_t piece) {
+  Seen seen;
+  muster::kube::WatchDecoder decoder;
+  const auto take = [&](muster::kube::WatchEvent event) {
+    seen.objects.push_back(std::move(event.object));
+    return true;
+  };
+  while (!bytes.empty() && !seen.failed) {
+    seen.failed = !decoder.feed(bytes.substr(0, piece), take);
+    bytes.remove_prefix(std::min(piece, bytes.size()));
+  }
+  if (!seen.failed) decoder.finish(take);
+  return seen;
+}
+
+}  // namespace
+
+extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
+  if (size == 0) return 0;
+  const std::string_view bytes = muster::fuzz::text_of(data + 1, size - 1);
+  MUSTER_CHECK(decode(bytes, std::string_view::npos) == decode(bytes, 1U + data[0] % 64U));
+  return 0;
+}
