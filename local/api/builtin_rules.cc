@@ -170,6 +170,7 @@ void default_event(Json& event) {
 // namespace.
 void add_api_access(Json& pod) {
   constexpr const char* kPath = "/var/run/secrets/kubernetes.io/serviceaccount";
+  if (!pod.contains("spec") || !pod["spec"].is_object()) return;  // refused by what comes after
   Json& spec = pod["spec"];
   if (spec.value("automountServiceAccountToken", Json(true)) == Json(false)) return;
   const std::string name = "kube-api-access-" + random_suffix();

@@ -203,9 +203,12 @@ void HttpConnection::pump() {
 }
 
 void HttpConnection::watch_client() {
+  watching_ = true;
   stream_.async_read_some(asio::buffer(scratch_),
                           [self = shared_from_this()](const beast::error_code& problem, std::size_t) {
-                            if (self->ended_ || problem == asio::error::operation_aborted) return;
+                            self->watching_ = false;
+                            if (self->ended_) return;
+                            if (self->finished_) return self->drain();
                             if (problem) return self->end();
                             self->watch_client();
                           });
@@ -213,16 +216,16 @@ void HttpConnection::watch_client() {
 
 void HttpConnection::finish() {
   if (body_) std::exchange(body_, nullptr)->close();
-  auto& socket = beast::get_lowest_layer(stream_);
-  socket.cancel();  // the read of watch_client()
+  finished_ = true;
   beast::error_code ignored;
-  socket.socket().shutdown(Socket::shutdown_send, ignored);
-  socket.expires_after(kLinger);
-  drain();
+  beast::get_lowest_layer(stream_).socket().shutdown(Socket::shutdown_send, ignored);
+  if (!watching_) return drain();
+  beast::get_lowest_layer(stream_).cancel();  // a stream bears one read at a time: the next is drain()'s
 }
 
 // A close with bytes unread would reset the connection, and take the answer with it.
 void HttpConnection::drain() {
+  if (!std::exchange(draining_, true)) beast::get_lowest_layer(stream_).expires_after(kLinger);
   beast::get_lowest_layer(stream_).async_read_some(
       asio::buffer(scratch_), [self = shared_from_this()](const beast::error_code& problem, std::size_t) {
         if (problem) return self->end();

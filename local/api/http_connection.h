@@ -58,6 +58,9 @@ class HttpConnection : public std::enable_shared_from_this<HttpConnection> {
   bool head_only_ = false;
   bool cut_ = false;   // a fault: the stream ends without its end
   bool busy_ = false;  // with an answer
+  bool watching_ = false;  // a read of watch_client() is under way
+  bool finished_ = false;  // all answers are written
+  bool draining_ = false;
   bool ended_ = false;
   char scratch_[512];
   std::atomic<bool> served_{false};

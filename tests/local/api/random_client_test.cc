@@ -90,7 +90,10 @@ class RandomClient {
   }
 
   void check(const RandomRequest& request, const testing::HttpsResponse& answer) {
-    if (answer.status >= 500 && answer.status != 504) return complain(request, answer.body);
+    // Token requests are 501, and the real server, too, answers 500 to an unknown field in an apply.
+    const bool meant = answer.status == 501 || answer.status == 504 ||
+                       answer.body.find("field not declared in schema") != std::string::npos;
+    if (answer.status >= 500 && !meant) return complain(request, answer.body);
     if (request.method == "HEAD" || answer.head.find("Content-Type: application/json") == std::string::npos)
       return;
     if (request.path.find("watch") != std::string::npos) return;
