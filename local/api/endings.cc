@@ -17,7 +17,7 @@ WriteOptions controller() {
   return options;
 }
 
-constexpr auto kNamespaceRecheck = std::chrono::seconds(2);
+constexpr auto kNamespaceRecheck = std::chrono::seconds(4);
 
 struct Remains {  // of a namespace that ends
   std::map<std::string, int> resources, finalizers;

@@ -1,4 +1,6 @@
-"""kubectl_parity.py EXPECTED ACTUAL KNOWN CASE...: compares recordings step by step.
+"""kubectl_parity.py EXPECTED ACTUAL KNOWN [--names] CASE...: compares recordings step by step.
+
+With --names it prints but the cases that differ otherwise than is known.
 
 A step is a line "$ command" and what follows it. KNOWN holds "CASE NUMBER $ command" (the NUMBERth step of that
 command in the case) for each difference that is known, with the reason in a comment above it.
@@ -28,9 +30,9 @@ def known_differences(path):
     return known
 
 
-def main(expected_dir, actual_dir, known_file, cases):
+def main(expected_dir, actual_dir, known_file, names_only, cases):
     known = known_differences(pathlib.Path(known_file))
-    seen, total, unexpected = set(), 0, 0
+    total, seen, unexpected = 0, set(), []
     for case in cases:
         expected = steps(pathlib.Path(expected_dir) / f"{case}.out")
         actual = steps(pathlib.Path(actual_dir) / f"{case}.out")
@@ -38,19 +40,23 @@ def main(expected_dir, actual_dir, known_file, cases):
         for key in list(expected) + [key for key in actual if key not in expected]:
             if expected.get(key) == actual.get(key):
                 continue
-            difference = (case, *key)
-            seen.add(difference)
-            if difference in known:
-                continue
-            unexpected += 1
-            print(f"--- {case} {key[1]} {key[0]}")
-            print("\n".join(list(difflib.unified_diff(expected.get(key, []), actual.get(key, []), lineterm=""))[2:]))
+            seen.add((case, *key))
+            if (case, *key) not in known:
+                unexpected.append((case, key, expected.get(key, []), actual.get(key, [])))
+    if names_only:
+        print(*sorted({case for case, *_ in unexpected}))
+        return 0
+    for case, key, wanted, got in unexpected:
+        print(f"--- {case} {key[1]} {key[0]}")
+        print("\n".join(list(difflib.unified_diff(wanted, got, lineterm=""))[2:]))
     gone = [each for each in known if each[0] in cases and each not in seen]
     for case, command, number in sorted(gone):
         print(f"no longer different, strike it from {known_file}: {case} {number} {command}")
-    print(f"{len(cases)} cases, {total} steps, {len(seen)} differ, {len(seen) - unexpected} of them known")
+    print(f"{len(cases)} cases, {total} steps, {len(seen)} differ, {len(seen) - len(unexpected)} of them known")
     return 1 if unexpected or gone else 0
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1], sys.argv[2], sys.argv[3], sys.argv[4:]))
+    NAMES = "--names" in sys.argv
+    ARGUMENTS = [each for each in sys.argv[1:] if each != "--names"]
+    sys.exit(main(*ARGUMENTS[:3], NAMES, ARGUMENTS[3:]))
