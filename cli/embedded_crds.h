@@ -1,5 +1,5 @@
-#pragma once  // cli/embedded_crds.h: the YAML of crds/, compiled in, so that `muster` needs no files beside
-              // it
+#pragma once  // cli/embedded_crds.h: the definitions of crds/ as JSON, compiled in, so that `muster` needs no
+              // files beside it
 #include <string>
 #include <vector>
 

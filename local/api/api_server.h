@@ -19,7 +19,7 @@ class ApiServer {  // thread-safe
     std::string ip = "127.0.0.1";   // loopback addresses only
     int port = 0;                   // 0: a free one
     std::filesystem::path folder;   // certificate and kubeconfig go there; created with mode 0700
-    std::vector<std::string> crds;  // YAML texts, each with one or more CustomResourceDefinitions
+    std::vector<std::string> crds;  // JSON or YAML texts, with CustomResourceDefinitions
     LogSource* logs =
         nullptr;         // outlives the server; null: pods have no logs (attach_logs() gives them later)
     FaultScript faults;  // for tests; empty in normal use

@@ -9,10 +9,6 @@ namespace {
 constexpr std::size_t kPieceBytes = 64 * 1024;
 constexpr auto kBookmarkEvery = std::chrono::seconds(60);
 constexpr auto kBookmarkBeforeEnd = std::chrono::seconds(2);
-// client-go takes a watch that it ended within a second, without an event, for broken, and says so on stderr
-// (`kubectl wait --timeout=1s`). So watches that are meant to be long begin with a bookmark.
-constexpr auto kFirstBookmarkAfter = std::chrono::milliseconds(300);
-constexpr auto kLongWatch = std::chrono::seconds(60);
 // A client that left is noticed by writing only. A space between two events means nothing to any JSON reader.
 constexpr auto kHeartbeatEvery = std::chrono::seconds(30);
 constexpr auto kFarAway = std::chrono::hours(24);
@@ -29,7 +25,6 @@ WatchStream::WatchStream(WatchOptions options, std::vector<ObjectPtr> existing,
   end_ = now + (options_.timeout.count() > 0 ? std::chrono::seconds(options_.timeout)
                                              : std::chrono::seconds(kFarAway));
   next_bookmark_ = now + kBookmarkEvery;
-  if (options_.timeout > kLongWatch) next_bookmark_ = now + kFirstBookmarkAfter;
   next_heartbeat_ = now + kHeartbeatEvery;
   start_version_ = cursor_->version();
 }

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <map>
 
+#include "common/platform/memory.h"
 #include "common/platform/metrics.h"
 #include "kube/cpprest_transport.h"
 #include "operator/core/reconcile_distributed_job.h"
@@ -56,6 +57,7 @@ class Operator {
     if (!synced) return {};
     for (const auto& controller : controllers_) controller->start();
     ready_ = true;
+    release_startup_memory();
     spdlog::info("ready version={} server={} namespaces={} metrics=http://{}:{}/metrics", MUSTER_VERSION,
                  server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),

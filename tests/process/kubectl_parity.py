@@ -3,7 +3,8 @@
 With --names it prints but the cases that differ otherwise than is known.
 
 A step is a line "$ command" and what follows it. KNOWN holds "CASE NUMBER $ command" (the NUMBERth step of that
-command in the case) for each difference that is known, with the reason in a comment above it.
+command in the case) for each difference that is known, with the reason in a comment above it. With "?" in front of CASE
+the step may differ or not.
 """
 import difflib
 import pathlib
@@ -22,16 +23,18 @@ def steps(path):
 
 
 def known_differences(path):
-    known = set()
+    """(those that differ, those that may)"""
+    always, perhaps = set(), set()
     for line in path.read_text(encoding="utf-8").splitlines():
         if line and not line.startswith("#"):
             case, number, command = line.split(" ", 2)
-            known.add((case, command, int(number)))
-    return known
+            known = perhaps if case.startswith("?") else always
+            known.add((case.lstrip("?"), command, int(number)))
+    return always, perhaps
 
 
 def main(expected_dir, actual_dir, known_file, names_only, cases):
-    known = known_differences(pathlib.Path(known_file))
+    known, perhaps = known_differences(pathlib.Path(known_file))
     total, seen, unexpected = 0, set(), []
     for case in cases:
         expected = steps(pathlib.Path(expected_dir) / f"{case}.out")
@@ -41,7 +44,7 @@ def main(expected_dir, actual_dir, known_file, names_only, cases):
             if expected.get(key) == actual.get(key):
                 continue
             seen.add((case, *key))
-            if (case, *key) not in known:
+            if (case, *key) not in known | perhaps:
                 unexpected.append((case, key, expected.get(key, []), actual.get(key, [])))
     if names_only:
         print(*sorted({case for case, *_ in unexpected}))
