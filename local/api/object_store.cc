@@ -191,7 +191,7 @@ std::uint64_t ObjectStore::version() const {
   return impl_->version;
 }
 
-Result<ObjectPtr> ObjectStore::create(std::string_view resource, Json object) {
+Result<ObjectPtr> ObjectStore::create(std::string_view resource, const Json& object) {
   std::vector<std::function<void()>> wakes;
   Draft draft = make_draft(object);
   ObjectPtr created;
@@ -209,7 +209,8 @@ Result<ObjectPtr> ObjectStore::create(std::string_view resource, Json object) {
   return created;
 }
 
-Result<ObjectPtr> ObjectStore::replace(std::string_view resource, Json object, std::uint64_t expected) {
+Result<ObjectPtr> ObjectStore::replace(std::string_view resource, const Json& object,
+                                        std::uint64_t expected) {
   std::vector<std::function<void()>> wakes;
   Draft draft = make_draft(object);
   ObjectPtr replaced;

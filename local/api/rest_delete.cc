@@ -100,7 +100,7 @@ ApiResult<Deletion> Rest::remove(const Kind& kind, const std::string& ns, const 
     }
     if (object == old) return Deletion{std::move(old), false};
     to_stored(kind, object);
-    auto written = store_.replace(kind.storage(), std::move(object), stored->version);
+    auto written = store_.replace(kind.storage(), object, stored->version);
     if (!written) continue;
     Json json = (*written)->json();
     to_served(kind, json);

@@ -218,7 +218,7 @@ ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
   if (!options.from_apply) record_update(kind, nullptr, body, options.manager, options.subresource, now);
   body["apiVersion"] = kind.api_version();
   body["kind"] = kind.kind;
-  auto stored = store_new(kind, body, options);
+  auto stored = store_new(kind, generated ? body : std::move(body), options);
   for (int i = 0; i < 8 && !stored && generated && stored.error().reason == "AlreadyExists"; ++i) {
     body["metadata"]["name"] = meta_text(body, "generateName").substr(0, 58) + random_suffix();
     stored = store_new(kind, body, options);
