@@ -12,8 +12,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   std::ofstream out(argv[1]);
-  out << "// Generated from crds/ by cli/embed_crds.cc.\n#include \"cli/embedded_crds.h\"\n\nnamespace muster::cli {\n\n"
-         "std::vector<std::string> embedded_crds() {\n  return {\n";
+  out << "// Generated from crds/ by cli/embed_crds.cc.\n#include \"cli/embedded_crds.h\"\n\n"
+         "namespace muster::cli {\n\nstd::vector<std::string> embedded_crds() {\n  return {\n";
   for (int i = 2; i < argc; ++i) {
     std::ifstream file(argv[i]);
     const std::string text{std::istreambuf_iterator<char>(file), {}};
