@@ -34,7 +34,7 @@ struct Http2Connection::Callbacks {
       if (frame->hd.type != NGHTTP2_HEADERS || frame->headers.cat != NGHTTP2_HCAT_REQUEST) return 0;
       auto fresh = std::make_unique<Exchange>();
       fresh->id = frame->hd.stream_id;
-      fresh->until = steady_clock::now() + self(user).connection_.limits().request;
+      fresh->until = std::chrono::steady_clock::now() + self(user).connection_.limits().request;
       nghttp2_session_set_stream_user_data(session, fresh->id, fresh.get());
       self(user).exchanges_[fresh->id] = std::move(fresh);
       return 0;
