@@ -97,14 +97,16 @@ void HttpApi::close() {
     if (const auto stream = weak.lock()) stream->close();
 }
 
+bool HttpApi::admits(const HttpRequest& request) const {
+  if (options_.token.empty()) return true;
+  constexpr std::string_view kBearer = "Bearer ";
+  const std::string_view given = request.header("authorization");
+  return given.substr(0, kBearer.size()) == kBearer &&
+         same_secret(given.substr(kBearer.size()), options_.token);
+}
+
 HttpResponse HttpApi::handle(const HttpRequest& request) {
-  if (!options_.token.empty()) {
-    constexpr std::string_view kBearer = "Bearer ";
-    const std::string_view given = request.header("authorization");
-    if (given.substr(0, kBearer.size()) != kBearer ||
-        !same_secret(given.substr(kBearer.size()), options_.token))
-      return error_response(ApiError{401, "Unauthorized", "Unauthorized", {}}, request);
-  }
+  if (!admits(request)) return error_response(ApiError{401, "Unauthorized", "Unauthorized", {}}, request);
   const bool watching = flag_parameter(request, "watch") || request.path.find("/watch/") != std::string::npos;
   const auto fault = faults_.next(watching ? "WATCH" : std::string_view(request.method), request.path);
   return fault ? answer(request, *fault, watching) : dispatch(request, {});

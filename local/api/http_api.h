@@ -33,6 +33,8 @@ class HttpApi {  // thread-safe
   HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options);
   ~HttpApi();
 
+  // Whether it shows the token; handle() refuses it with 401 if not.
+  [[nodiscard]] bool admits(const HttpRequest& request) const;
   // Never throws; every refusal is a Status.
   [[nodiscard]] HttpResponse handle(const HttpRequest& request);
   // The same without the token, for the node.

@@ -31,11 +31,24 @@ std::size_t connections_max() {
   return std::clamp<std::size_t>(limit.rlim_cur / 2, 16, kConnectionsMax);
 }
 
+// HTTP/2 where the client knows it; a client that names neither speaks HTTP/1.1.
+int choose_protocol(SSL*, const unsigned char** chosen, unsigned char* size, const unsigned char* offered,
+                    unsigned offered_size, void*) {
+  static constexpr unsigned char kKnown[] = "\x02h2\x08http/1.1";
+  unsigned char* match = nullptr;
+  if (SSL_select_next_proto(&match, size, kKnown, sizeof kKnown - 1, offered, offered_size) !=
+      OPENSSL_NPN_NEGOTIATED)
+    return SSL_TLSEXT_ERR_NOACK;
+  *chosen = match;
+  return SSL_TLSEXT_ERR_OK;
+}
+
 void configure(asio::ssl::context& tls, const Certificate& certificate) {
   using asio::ssl::context_base;
   tls.set_options(context_base::default_workarounds | context_base::no_sslv2 | context_base::no_sslv3 |
                   context_base::no_tlsv1 | context_base::no_tlsv1_1);
   SSL_CTX_set_mode(tls.native_handle(), SSL_MODE_RELEASE_BUFFERS);  // idle connections cost less
+  SSL_CTX_set_alpn_select_cb(tls.native_handle(), choose_protocol, nullptr);
   tls.use_certificate_chain(asio::buffer(certificate.certificate_pem));
   tls.use_private_key(asio::buffer(certificate.key_pem), context_base::pem);
 }
@@ -115,8 +128,8 @@ struct HttpListener::Impl {
         if (!dropped) return;  // all are in use: the new one is closed
       }
       const std::uint64_t id = next++;
-      fresh =
-          std::make_shared<HttpConnection>(api, std::move(socket), tls, limits, [this, id] { forget(id); });
+      fresh = std::make_shared<HttpConnection>(api, io, std::move(socket), tls, limits,
+                                               [this, id] { forget(id); });
       connections.emplace(id, fresh);
     }
     if (dropped) dropped->close();

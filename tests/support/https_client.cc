@@ -146,7 +146,7 @@ HttpsClient::HttpsClient(HttpsClient&& other) noexcept = default;
 HttpsClient& HttpsClient::operator=(HttpsClient&& other) noexcept = default;
 HttpsClient::~HttpsClient() = default;
 
-Result<HttpsClient> HttpsClient::connect(const HttpsTarget& target) {
+Result<HttpsClient> HttpsClient::connect(const HttpsTarget& target, std::string_view protocol) {
   auto impl = std::make_unique<Impl>();
   impl->token = target.token;
   impl->host = target.host;
@@ -157,10 +157,19 @@ Result<HttpsClient> HttpsClient::connect(const HttpsTarget& target) {
   impl->ssl.reset(SSL_new(impl->context.get()));
   X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(impl->ssl.get()), target.host.c_str());
   SSL_set_fd(impl->ssl.get(), impl->fd);
+  std::string offer;
+  if (!protocol.empty()) offer.append(1, static_cast<char>(protocol.size())).append(protocol);
+  SSL_set_alpn_protos(impl->ssl.get(), reinterpret_cast<const unsigned char*>(offer.data()),
+                      static_cast<unsigned>(offer.size()));
   if (SSL_connect(impl->ssl.get()) != 1) {
     const char* why = ERR_reason_error_string(ERR_get_error());
     return unavailable(std::string("no TLS connection: ") + (why != nullptr ? why : "it was closed"));
   }
+  const unsigned char* chosen = nullptr;
+  unsigned size = 0;
+  SSL_get0_alpn_selected(impl->ssl.get(), &chosen, &size);
+  if (std::string_view(reinterpret_cast<const char*>(chosen), size) != protocol)
+    return unavailable("the server does not speak " + std::string(protocol));
   return HttpsClient(std::move(impl));
 }
 

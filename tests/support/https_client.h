@@ -30,8 +30,9 @@ struct HttpsResponse {
 
 class HttpsClient {  // one thread at a time
  public:
-  // kUnavailable: no connection, or a certificate that is not the target's.
-  [[nodiscard]] static Result<HttpsClient> connect(const HttpsTarget& target);
+  // kUnavailable: no connection, a certificate that is not the target's, or a server that does not speak
+  // `protocol` ("h2"; "" names none).
+  [[nodiscard]] static Result<HttpsClient> connect(const HttpsTarget& target, std::string_view protocol = {});
   HttpsClient(HttpsClient&& other) noexcept;
   HttpsClient& operator=(HttpsClient&& other) noexcept;
   ~HttpsClient();
