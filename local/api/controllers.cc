@@ -10,6 +10,7 @@ namespace muster::local {
 namespace {
 
 constexpr const char* kCrds = "customresourcedefinitions.apiextensions.k8s.io";
+constexpr auto kPace = std::chrono::milliseconds(1);
 constexpr auto kIdle = std::chrono::hours(1);  // with nothing to do and no event to expire
 
 }  // namespace
@@ -122,6 +123,10 @@ void Controllers::loop() {
     lock.unlock();
     handle(note);
     recheck_namespaces();
+    lock.lock();
+    if (!notes_.empty() || stopping_) continue;
+    lock.unlock();
+    std::this_thread::sleep_for(kPace);  // to be woken for every write would cost the writers more than their writes
     lock.lock();
   }
 }

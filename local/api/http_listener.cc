@@ -19,7 +19,7 @@ namespace {
 namespace asio = boost::asio;
 using Tcp = asio::ip::tcp;
 
-constexpr int kThreads = 8;  // more than cores: a fault script's slow answer holds one of them
+constexpr int kThreads = 4;  // more than cores: a slow answer of a fault script holds one of them
 constexpr std::size_t kConnectionsMax = 1024;  // of some 70 KiB each
 constexpr std::chrono::milliseconds kAcceptPause{50};
 constexpr std::chrono::milliseconds kCloseTime{500};  // for the last answers to be taken

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <map>
+#include <thread>
 
 #include "local/api/http_api.h"
 #include "local/api/metadata.h"
@@ -11,6 +12,8 @@
 
 namespace muster::local {
 namespace {
+
+constexpr std::chrono::milliseconds kPace{1};
 
 class StoreSubscription : public LocalClient::Subscription {
  public:
@@ -20,7 +23,10 @@ class StoreSubscription : public LocalClient::Subscription {
   std::vector<Change> next(std::chrono::milliseconds wait) override {
     if (closed_) return {};
     if (!cursor_) return relist();
+    // Under load a batch a millisecond: to be woken for every change would cost the writers more than their writes.
+    if (std::chrono::steady_clock::now() - last_batch_ < kPace) std::this_thread::sleep_for(kPace);
     auto changes = cursor_->wait(wait);
+    last_batch_ = std::chrono::steady_clock::now();
     if (!changes && changes.error().code == Code::kOutOfRange) return relist();
     if (!changes) return {};
     for (const Change& change : *changes) {
@@ -68,6 +74,7 @@ class StoreSubscription : public LocalClient::Subscription {
   std::mutex mutex_;  // cursor_ and closed_ against close()
   std::unique_ptr<ObjectStore::Cursor> cursor_;
   std::map<std::string, ObjectPtr> known_;
+  Instant last_batch_{};
   std::atomic<bool> closed_{false};
 };
 

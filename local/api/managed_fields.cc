@@ -124,11 +124,10 @@ void record_update(const Kind& kind, const Json* old, Json& object, const std::s
   Entries entries = read_entries(object);
   if (entries.empty() && old != nullptr && !reset) entries = read_entries(*old);
   const Schema schema = typed_schema(kind);
-  const Json before =
-      old == nullptr
-          ? Json{{"apiVersion", kind.api_version()}, {"kind", kind.kind}, {"metadata", Json::object()}}
-          : without_managed(*old);
-  Comparison changes = compare_objects(before, without_managed(object), schema);
+  const Json nothing =
+      Json{{"apiVersion", kind.api_version()}, {"kind", kind.kind}, {"metadata", Json::object()}};
+  object["metadata"].erase("managedFields");  // written anew below; the old one's are no field: see strip()
+  Comparison changes = compare_objects(old == nullptr ? nothing : *old, object, schema);
   for (FieldSet* set : {&changes.added, &changes.modified, &changes.removed}) strip(*set);
   FieldSet taken = changes.added;
   taken.insert_all(changes.modified);

@@ -150,8 +150,9 @@ TEST_F(Http2Test, UnreadWatchesCostNoMemoryAndHoldUpNobody) {
     ASSERT_TRUE(written);
     ASSERT_EQ(written->status, 200) << written->body;
   }
-  EXPECT_LT(anonymous_mib() - before, 150);  // the history and the allocator's slack
-  const int late = watches[7];               // and one that is read after all gets every change
+  EXPECT_LT(anonymous_mib() - before,
+            400);               // the history, in the heaps of eight threads; more with a sanitizer
+  const int late = watches[7];  // and one that is read after all gets every change
   client.read(late);
   std::size_t looked_at = 0;
   std::size_t events = 0;

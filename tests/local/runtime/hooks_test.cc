@@ -55,16 +55,7 @@ TEST_F(HooksTest, PreStopComesBeforeSigterm) {
           .on_main("lifecycle", {{"preStop", shell("sleep 0.2; touch /scratch/stopped")}}));
   ASSERT_TRUE(phase("polite", "Running"));
   ASSERT_TRUE(log_shows("polite", "up"));
-  LogQuery follow = query("polite");
-  follow.follow = true;
-  auto stream = logs_.open(follow);
-  api_.begin_deletion("test", "polite", 20);
-  ASSERT_TRUE(gone("polite"));
-  std::string out;
-  for (auto bytes = (*stream)->read(milliseconds(500)); bytes && *bytes;
-       bytes = (*stream)->read(milliseconds(500)))
-    out += **bytes;
-  EXPECT_EQ(out, "up\nafter the hook\n");
+  EXPECT_EQ(log_until_deleted("polite"), "up\nafter the hook\n");
 }
 
 TEST_F(HooksTest, APreStopThatTakesTooLongEndsWithTheGracePeriod) {

@@ -49,6 +49,21 @@ class NodeTest : public testing::Test {
     out.container = container;
     return out;
   }
+  // Deletes a pod, waits until it is gone; what its followed log held to its end.
+  std::string log_until_deleted(const std::string& pod) {
+    LogQuery follow = query(pod);
+    follow.follow = true;
+    const auto stream = logs_.open(follow);
+    api_.begin_deletion("test", pod, 20);
+    EXPECT_TRUE(gone(pod));
+    std::string out;
+    while (stream) {
+      const auto bytes = (*stream)->read(milliseconds(500));
+      if (!bytes || !*bytes) break;
+      out += **bytes;
+    }
+    return out;
+  }
   std::string read(const LogQuery& query) {
     auto stream = logs_.open(query);
     if (!stream) return "error: " + stream.error().message;

@@ -128,16 +128,7 @@ TEST_F(NodeTest, EndsAPodWithSigtermThenRemovesIt) {
       "trap 'echo got TERM; exit 0' TERM; echo up; while true; do sleep 0.05; done"));
   ASSERT_TRUE(phase("polite", "Running"));
   ASSERT_TRUE(log_shows("polite", "up"));
-  LogQuery follow = query("polite");
-  follow.follow = true;
-  auto stream = logs_.open(follow);
-  api_.begin_deletion("test", "polite", 20);
-  ASSERT_TRUE(gone("polite"));
-  std::string out;
-  for (auto bytes = (*stream)->read(milliseconds(500)); bytes && *bytes;
-       bytes = (*stream)->read(milliseconds(500)))
-    out += **bytes;
-  EXPECT_EQ(out, "up\ngot TERM\n");
+  EXPECT_EQ(log_until_deleted("polite"), "up\ngot TERM\n");
 }
 
 TEST_F(NodeTest, KillsAPodThatDoesNotListen) {
