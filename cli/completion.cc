@@ -48,7 +48,7 @@ _muster() {
         COMPREPLY=($(compgen -W "$(_muster_names dj) $(_muster_names fr)" -- "$word"))
       fi ;;
     plot) COMPREPLY=($(compgen -f -- "$word")) ;;
-    local) COMPREPLY=($(compgen -W "up --port --output-dir --help" -- "$word")) ;;
+    local) COMPREPLY=($(compgen -W "up --port --output-dir --feature-gates --help" -- "$word")) ;;
     completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")) ;;
   esac
 }
@@ -83,7 +83,7 @@ _muster() {
         -*) compadd -- -f --follow --rank --pod --tail -n --namespace --kubeconfig --help ;;
         *) _muster_names dj; _muster_names fr ;;
       esac ;;
-    local) compadd -- up --port --output-dir --help ;;
+    local) compadd -- up --port --output-dir --feature-gates --help ;;
     completion) compadd bash zsh fish ;;
     *) _files ;;
   esac

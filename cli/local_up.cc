@@ -53,6 +53,7 @@ int local_up(const LocalUpOptions& options) {
   plane_options.data_folder = options.output_dir;
   plane_options.crds = embedded_crds();
   plane_options.port = options.port;
+  plane_options.watch_list = options.watch_list;
   auto plane = local::ControlPlane::start(std::move(plane_options));
   if (!plane) {
     print_error(plane.error().message);

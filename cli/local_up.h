@@ -5,6 +5,7 @@ namespace muster::cli {
 
 struct LocalUpOptions {
   int port = 0;  // 0: a free one
+  bool watch_list = false;
   std::filesystem::path output_dir = "muster-out";
 };
 

@@ -29,6 +29,7 @@ struct Arguments {
   std::string described;  // "dj" or "dj/ring"
   PlotOptions plot;
   LocalUpOptions local;
+  std::string feature_gates;
   VersionOptions version;
   std::string version_output = "text";
   std::string shell;
@@ -95,6 +96,8 @@ void add_rest(CLI::App& app, Arguments& args) {
   up->add_option("--port", args.local.port, "port of the API; a free one when absent")
       ->check(CLI::Range(1, 65535));
   up->add_option("--output-dir", args.local.output_dir, "volumes go there (muster-out)");
+  up->add_option("--feature-gates", args.feature_gates, "of the API server: WatchList=true serves sendInitialEvents")
+      ->check(CLI::IsMember({"WatchList=true", "WatchList=false"}));
 
   CLI::App* version = app.add_subcommand("version", "Show the versions of this program and of the server");
   version->add_flag("--client", args.version.client_only, "do not ask the server");
@@ -159,7 +162,10 @@ int call(const CLI::App& app, Arguments& args) {
   }
   if (app.got_subcommand("describe")) return call_describe(args);
   if (app.got_subcommand("plot")) return plot(args.plot);
-  if (app.got_subcommand("local")) return local_up(args.local);
+  if (app.got_subcommand("local")) {
+    args.local.watch_list = args.feature_gates == "WatchList=true";
+    return local_up(args.local);
+  }
   if (app.got_subcommand("completion")) return call_completion(args);
   args.version.json = args.version_output == "json";
   return version(args.version);

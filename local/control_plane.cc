@@ -78,6 +78,7 @@ struct ControlPlane::Impl {
     wanted.port = options.port;
     wanted.folder = folder_path / "api";
     wanted.crds = options.crds;
+    wanted.watch_list = options.watch_list;
     wanted.logs = logs.get();
     MUSTER_ASSIGN(api, ApiServer::start(std::move(wanted)));
     kubeconfig = api->kubeconfig_path();

@@ -20,8 +20,9 @@ class ControlPlane {
     std::filesystem::path data_folder = "muster-out";  // volumes/<namespace>/<claim> of claims; kept
     std::filesystem::path
         binaries;  // muster-worker, muster-operator, muster-init, ...; empty: beside this executable
-    std::vector<std::string> crds;         // YAML texts served from the start
+    std::vector<std::string> crds;         // JSON or YAML texts, served from the start
     int port = 0;                          // of the API server; 0: a free one
+    bool watch_list = false;               // the API server's feature gate WatchList
     bool run_operator = true;              // false: the API and the node alone
     std::filesystem::path runtime_folder;  // where the run folder goes; empty: $XDG_RUNTIME_DIR, else /tmp
   };

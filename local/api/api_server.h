@@ -23,6 +23,7 @@ class ApiServer {  // thread-safe
     LogSource* logs =
         nullptr;         // outlives the server; null: pods have no logs (attach_logs() gives them later)
     FaultScript faults;  // for tests; empty in normal use
+    bool watch_list = false;  // sendInitialEvents is served, as with Kubernetes' feature gate WatchList
     std::chrono::seconds event_lifetime{3600};
   };
 

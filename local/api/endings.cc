@@ -123,7 +123,7 @@ void Controllers::end_namespace(const std::string& name) {
       *table->preferred("namespaces"), "", name,
       [](const Json& current) -> ApiResult<Json> {
         Json changed = current;
-        changed["spec"].erase("finalizers");
+        changed["spec"] = Json::object();  // no finalizer is left in it
         changed["metadata"].erase("resourceVersion");
         return changed;
       },

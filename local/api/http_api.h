@@ -29,6 +29,7 @@ class HttpApi {  // thread-safe
   struct Options {
     std::string token;  // required of every request; "" requires none
     FaultScript faults;
+    bool watch_list = false;  // the feature gate WatchList, off in Kubernetes 1.33: sendInitialEvents
   };
   HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options);
   ~HttpApi();

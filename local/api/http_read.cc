@@ -132,7 +132,8 @@ ApiResult<HttpResponse> HttpApi::list(Call& call) {
 }
 
 ApiResult<HttpResponse> HttpApi::watch(Call& call) {
-  auto parsed = parse_list_options(call.request, *call.kind, call.target.name, call.target.watch_path);
+  auto parsed = parse_list_options(call.request, *call.kind, call.target.name, call.target.watch_path,
+                                   options_.watch_list);
   if (!parsed) return parsed.error();
   if (call.format.yaml)
     return ApiError{406,
@@ -152,13 +153,16 @@ ApiResult<HttpResponse> HttpApi::watch(Call& call) {
                         ? std::chrono::seconds(std::min<std::int64_t>(parsed->timeout_seconds, 86400))
                         : default_timeout();
   options.cut_after_first = call.cut_after_first;
+  options.initial_events_end = parsed->bookmarks && parsed->initial_events.value_or(false);
   std::vector<ObjectPtr> existing;
-  if (version == 0) {
+  if (parsed->initial_events.value_or(version == 0)) {
     ObjectList all = store_.list(resource, call.target.ns);
+    if (version > all.version) return too_large(version, all.version);
     version = all.version;
     for (ObjectPtr& object : all.objects)
       if (options.selector.matches(*object)) existing.push_back(std::move(object));
   }
+  if (version == 0) version = store_.version();  // no initial events: what comes from now on
   HttpResponse response;
   auto cursor = store_.watch(resource, call.target.ns, version);
   if (!cursor && cursor.error().code == Code::kOutOfRange) {

@@ -33,13 +33,13 @@ ApiResult<std::int64_t> parse_number(const HttpRequest& request, const char* nam
 
 FieldError forbidden(const char* field, const std::string& why) { return FieldError::forbidden(field, why); }
 
-void check_watch(const HttpRequest& request, const ListOptions& options, FieldErrors& errors) {
-  const bool initial_events = request.has_parameter("sendInitialEvents");
+void check_watch(const ListOptions& options, bool watch_list, FieldErrors& errors) {
+  const bool initial_events = options.initial_events.has_value();
   const std::string& match = options.match;
   if (initial_events && match != "NotOlderThan")
     errors.push_back(forbidden("resourceVersionMatch",
                                "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
-  if (initial_events)
+  if (initial_events && !watch_list)
     errors.push_back(
         forbidden("sendInitialEvents",
                   "sendInitialEvents is forbidden for watch unless the WatchList feature gate is enabled"));
@@ -55,7 +55,7 @@ void check_watch(const HttpRequest& request, const ListOptions& options, FieldEr
         forbidden("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
 }
 
-void check_list(const HttpRequest& request, const ListOptions& options, FieldErrors& errors) {
+void check_list(const ListOptions& options, FieldErrors& errors) {
   const std::string& match = options.match;
   if (!match.empty()) {
     if (options.resource_version.empty())
@@ -71,7 +71,7 @@ void check_list(const HttpRequest& request, const ListOptions& options, FieldErr
       errors.push_back(forbidden("resourceVersionMatch",
                                  "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
   }
-  if (request.has_parameter("sendInitialEvents"))
+  if (options.initial_events)
     errors.push_back(forbidden("sendInitialEvents", "sendInitialEvents is forbidden for list"));
 }
 
@@ -86,13 +86,15 @@ bool flag_parameter(const HttpRequest& request, std::string_view name) {
 }
 
 ApiResult<ListOptions> parse_list_options(const HttpRequest& request, const Kind& kind,
-                                          const std::string& name, bool watch_path) {
+                                          const std::string& name, bool watch_path, bool watch_list) {
   ListOptions options;
   options.watch = watch_path || flag_parameter(request, "watch");
   options.bookmarks = flag_parameter(request, "allowWatchBookmarks");
   options.resource_version = std::string(request.parameter("resourceVersion"));
   options.match = std::string(request.parameter("resourceVersionMatch"));
   options.continue_token = std::string(request.parameter("continue"));
+  if (request.has_parameter("sendInitialEvents"))
+    options.initial_events = flag_parameter(request, "sendInitialEvents");
   const auto labels = parse_label_selector(request.parameter("labelSelector"));
   if (!labels) return labels.error();
   const auto limit = parse_number(request, "limit");
@@ -103,9 +105,9 @@ ApiResult<ListOptions> parse_list_options(const HttpRequest& request, const Kind
   options.timeout_seconds = *timeout;
   FieldErrors errors;
   if (options.watch)
-    check_watch(request, options, errors);
+    check_watch(options, watch_list, errors);
   else
-    check_list(request, options, errors);
+    check_list(options, errors);
   if (!errors.empty()) return ApiError::invalid("ListOptions.meta.k8s.io", "", errors);
   auto selector =
       Selector::parse(request.parameter("labelSelector"), request.parameter("fieldSelector"), kind);

@@ -20,12 +20,15 @@ struct ListOptions {
   std::string continue_token;
   std::string resource_version;
   std::string match;  // resourceVersionMatch
+  std::optional<bool> initial_events;  // sendInitialEvents
 };
 
 // Decodes and checks in the order of a real server: wrong values (400), combinations (422), fields that
-// `kind` is not selected by (400). `name` is the one of the path, or "".
+// `kind` is not selected by (400). `name` is the one of the path, or "". `watch_list`: sendInitialEvents may
+// be asked for (Kubernetes' feature gate WatchList).
 [[nodiscard]] ApiResult<ListOptions> parse_list_options(const HttpRequest& request, const Kind& kind,
-                                                        const std::string& name, bool watch_path);
+                                                        const std::string& name, bool watch_path,
+                                                        bool watch_list = false);
 
 // A query parameter that is true unless it says "false" or "0".
 [[nodiscard]] bool flag_parameter(const HttpRequest& request, std::string_view name);

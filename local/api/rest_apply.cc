@@ -33,7 +33,8 @@ void update_last_applied(Json& object, const Json& config) {
   if (text_of(object_of(metadata, "annotations"), kLastApplied).empty()) return;
   Json applied = config;
   applied["metadata"].erase("managedFields");
-  if (applied["metadata"].contains("annotations")) applied["metadata"]["annotations"].erase(kLastApplied);
+  if (object_of(applied["metadata"], "annotations").contains(kLastApplied))
+    applied["metadata"]["annotations"].erase(kLastApplied);
   metadata["annotations"][kLastApplied] = applied.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 

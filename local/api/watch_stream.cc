@@ -79,6 +79,8 @@ BodyStream::State WatchStream::pull(std::string& out) {
   if (next_existing_ < existing_.size()) return State::kData;
   existing_.clear();
   next_existing_ = 0;
+  if (options_.initial_events_end && !std::exchange(initial_events_ended_, true))
+    out += render_bookmark(*options_.kind, start_version_, options_.format, true);
   while (out.size() - start < kPieceBytes) {
     const auto changes = cursor_->next();
     if (!changes && changes.error().code == Code::kUnavailable) {

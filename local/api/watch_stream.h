@@ -19,6 +19,7 @@ struct WatchOptions {
   Selector selector;
   Format format;
   bool bookmarks = false;
+  bool initial_events_end = false;     // a bookmark says that all existing objects were sent
   std::chrono::seconds timeout{0};     // when it ends by itself
   bool cut_after_first = false;        // a fault
   std::optional<ApiError> fail_first;  // a fault: this error instead of events
@@ -49,6 +50,7 @@ class WatchStream : public BodyStream, public std::enable_shared_from_this<Watch
   Instant next_bookmark_;
   Instant next_heartbeat_;
   bool last_bookmark_sent_ = false;
+  bool initial_events_ended_ = false;
   std::uint64_t start_version_ = 0;
   bool first_ = true;
   bool ended_ = false;

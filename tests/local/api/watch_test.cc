@@ -57,6 +57,39 @@ TEST(Watch, TheLastFinalizerGoesWithTheObject) {
   EXPECT_EQ(types_of(events), (std::vector<std::string>{"ADDED", "MODIFIED", "DELETED", "ADDED"}));
 }
 
+HttpApi::Options with_watch_list() {
+  HttpApi::Options options;
+  options.watch_list = true;
+  return options;
+}
+
+TEST(Watch, InitialEventsEndWithABookmarkThatSaysSo) {
+  Api api(with_watch_list());
+  (void)api.json("POST", kMaps, labelled("a", "x"));
+  const HttpResponse watch = api.call(
+      "GET", std::string(kMaps) +
+                 "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+                 "&labelSelector=team");
+  (void)api.json("POST", kMaps, labelled("b", "x"));
+  const auto events = read_events(*watch.stream, 3);
+  ASSERT_EQ(types_of(events), (std::vector<std::string>{"ADDED", "BOOKMARK", "ADDED"}));
+  EXPECT_EQ(events[1]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
+  EXPECT_EQ(events[1]["object"]["metadata"]["resourceVersion"],
+            events[0]["object"]["metadata"]["resourceVersion"]);
+}
+
+TEST(Watch, WithoutInitialEventsItBeginsWithWhatComes) {
+  Api api(with_watch_list());
+  (void)api.json("POST", kMaps, labelled("a", "x"));
+  const HttpResponse watch = api.call(
+      "GET", std::string(kMaps) +
+                 "?watch=true&sendInitialEvents=false&resourceVersionMatch=NotOlderThan&labelSelector=team");
+  (void)api.json("POST", kMaps, labelled("b", "x"));
+  const auto events = read_events(*watch.stream, 1);
+  ASSERT_EQ(events.size(), 1U);
+  EXPECT_EQ(events[0]["object"]["metadata"]["name"], "b");
+}
+
 TEST(Watch, ABookmarkTellsHowFarItGotBeforeItEnds) {
   Api api;
   const HttpResponse watch = api.call(
