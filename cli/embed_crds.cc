@@ -1,5 +1,5 @@
-// cli/embed_crds.cc: writes a .cc that holds the definitions of crds/ as JSON, so that no start parses YAML. Run by
-// the build: embed_crds OUTPUT INPUT...
+// cli/embed_crds.cc: writes a .cc that holds the definitions of crds/ as JSON, so that no start parses YAML.
+// Run by the build: embed_crds OUTPUT INPUT...
 #include <fstream>
 #include <iostream>
 #include <iterator>
@@ -19,8 +19,8 @@ int main(int argc, char** argv) {
     const std::string text{std::istreambuf_iterator<char>(file), {}};
     const auto documents = muster::parse_yaml(text, argv[i]);
     if (!file || !documents) {
-      std::cerr << "embed_crds: " << (documents ? std::string("cannot read ") + argv[i] : documents.error().message)
-                << "\n";
+      std::cerr << "embed_crds: "
+                << (documents ? std::string("cannot read ") + argv[i] : documents.error().message) << "\n";
       return 1;
     }
     for (const muster::YamlDocument& document : *documents)

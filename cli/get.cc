@@ -12,8 +12,8 @@
 #include "cli/format.h"
 #include "cli/resources.h"
 #include "cli/table.h"
-#include "common/yaml/yaml.h"
 #include "common/platform/signals.h"
+#include "common/yaml/yaml.h"
 
 namespace muster::cli {
 namespace {

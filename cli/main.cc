@@ -96,7 +96,8 @@ void add_rest(CLI::App& app, Arguments& args) {
   up->add_option("--port", args.local.port, "port of the API; a free one when absent")
       ->check(CLI::Range(1, 65535));
   up->add_option("--output-dir", args.local.output_dir, "volumes go there (muster-out)");
-  up->add_option("--feature-gates", args.feature_gates, "of the API server: WatchList=true serves sendInitialEvents")
+  up->add_option("--feature-gates", args.feature_gates,
+                 "of the API server: WatchList=true serves sendInitialEvents")
       ->check(CLI::IsMember({"WatchList=true", "WatchList=false"}));
 
   CLI::App* version = app.add_subcommand("version", "Show the versions of this program and of the server");

@@ -47,8 +47,9 @@ class Monitor {
 
   // What is to be printed since the last call.
   [[nodiscard]] std::vector<std::string> take_lines();
-  [[nodiscard]] bool done() const;              // every job is finished, or gone
-  [[nodiscard]] bool reports_complete() const;  [[nodiscard]] const std::vector<Tracked>& jobs() const { return jobs_; }
+  [[nodiscard]] bool done() const;  // every job is finished, or gone
+  [[nodiscard]] bool reports_complete() const;
+  [[nodiscard]] const std::vector<Tracked>& jobs() const { return jobs_; }
 
  private:
   Tracked* find(const std::string& uid);

@@ -2,11 +2,14 @@
 #include "common/yaml/yaml.h"
 
 #include <fmt/format.h>
+#include <yaml-cpp/emitterstyle.h>
+#include <yaml-cpp/eventhandler.h>
 #include <yaml-cpp/yaml.h>
 
 #include <charconv>
 #include <cmath>
 #include <cstdlib>
+#include <sstream>
 
 #include "common/json/read_json.h"
 
@@ -245,6 +248,37 @@ void write(const Json& value, std::size_t indent, std::string& out) {
   }
 }
 
+// yaml-cpp leaves a bracket that closes nothing where it is, and then finds empty documents there without end
+// (YAML::LoadAll("]")). So the text is gone through once before a tree is made of it.
+class Progress : public YAML::EventHandler {
+ public:
+  void OnDocumentStart(const YAML::Mark& mark) override {
+    if (mark.pos == last_) throw YAML::ParserException(mark, "nothing can begin here");
+    last_ = mark.pos;
+  }
+  void OnDocumentEnd() override {}
+  void OnNull(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnAlias(const YAML::Mark&, YAML::anchor_t) override {}
+  void OnScalar(const YAML::Mark&, const std::string&, YAML::anchor_t, const std::string&) override {}
+  void OnSequenceStart(const YAML::Mark&, const std::string&, YAML::anchor_t,
+                       YAML::EmitterStyle::value) override {}
+  void OnSequenceEnd() override {}
+  void OnMapStart(const YAML::Mark&, const std::string&, YAML::anchor_t, YAML::EmitterStyle::value) override {
+  }
+  void OnMapEnd() override {}
+
+ private:
+  int last_ = -1;
+};
+
+void check_progress(const std::string& text) {
+  std::istringstream in(text);
+  YAML::Parser parser(in);
+  Progress progress;
+  while (parser.HandleNextDocument(progress)) {
+  }
+}
+
 }  // namespace
 
 Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::string& file) {
@@ -255,7 +289,9 @@ Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::s
     return invalid_argument(fmt::format("{}: not YAML: it is not UTF-8; save it as UTF-8", file));
   try {
     std::vector<YamlDocument> out;
-    for (const YAML::Node& node : YAML::LoadAll(std::string(text))) {
+    const std::string whole(text);
+    check_progress(whole);
+    for (const YAML::Node& node : YAML::LoadAll(whole)) {
       if (!node.IsDefined() || node.IsNull()) continue;
       YamlDocument document;
       document.line = node.Mark().line + 1;

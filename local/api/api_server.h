@@ -21,8 +21,8 @@ class ApiServer {  // thread-safe
     std::filesystem::path folder;   // certificate and kubeconfig go there; created with mode 0700
     std::vector<std::string> crds;  // JSON or YAML texts, with CustomResourceDefinitions
     LogSource* logs =
-        nullptr;         // outlives the server; null: pods have no logs (attach_logs() gives them later)
-    FaultScript faults;  // for tests; empty in normal use
+        nullptr;              // outlives the server; null: pods have no logs (attach_logs() gives them later)
+    FaultScript faults;       // for tests; empty in normal use
     bool watch_list = false;  // sendInitialEvents is served, as with Kubernetes' feature gate WatchList
     std::chrono::seconds event_lifetime{3600};
   };

@@ -82,11 +82,24 @@ void check_resources(const Json& container, const std::string& path, FieldErrors
                                              "must be greater than or equal to 0"));
   for (const auto& [name, value] : object_of(resources, "requests").items()) {
     const std::string limit = text_of(limits, name.c_str());
-    if (!value.is_string() || limit.empty()) continue;
-    if (quantity_value(value.get<std::string>()).value_or(0) > quantity_value(limit).value_or(0))
+    if (!value.is_string()) continue;
+    // Devices and huge pages cannot be promised twice: what is requested of them is what is to be had.
+    const bool native =
+        name.find('/') == std::string::npos || name.find("kubernetes.io/") != std::string::npos;
+    const bool overcommit = native && name.rfind("hugepages-", 0) != 0;
+    if (limit.empty()) {
+      if (!overcommit)
+        errors.push_back(FieldError::required(path + ".resources.limits",
+                                              "Limit must be set for non overcommitable resources"));
+      continue;
+    }
+    const auto wanted = quantity_value(value.get<std::string>()).value_or(0);
+    const auto most = quantity_value(limit).value_or(0);
+    if (overcommit ? wanted > most : wanted != most)
       errors.push_back(
           FieldError::invalid(path + ".resources.requests", value,
-                              fmt::format("must be less than or equal to {} limit of {}", name, limit)));
+                              fmt::format("must be {} {} limit of {}",
+                                          overcommit ? "less than or equal to" : "equal to", name, limit)));
   }
 }
 

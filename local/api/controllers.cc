@@ -126,7 +126,8 @@ void Controllers::loop() {
     lock.lock();
     if (!notes_.empty() || stopping_) continue;
     lock.unlock();
-    std::this_thread::sleep_for(kPace);  // to be woken for every write would cost the writers more than their writes
+    std::this_thread::sleep_for(
+        kPace);  // to be woken for every write would cost the writers more than their writes
     lock.lock();
   }
 }

@@ -23,8 +23,8 @@ struct Fault {
   FaultKind kind = FaultKind::kServerError;
   std::string method{};         // "GET", "POST", "WATCH", ...; "" matches every one
   std::string path_contains{};  // "" matches every path
-  std::size_t skip = 0;       // matching requests to let pass first
-  std::size_t count = 1;      // how many requests it hits after that
+  std::size_t skip = 0;         // matching requests to let pass first
+  std::size_t count = 1;        // how many requests it hits after that
   std::chrono::milliseconds delay{0};
 };
 using FaultScript = std::vector<Fault>;

@@ -253,7 +253,8 @@ ApiResult<HttpResponse> HttpApi::pod_log(Call& call) {
   query.container = *container;
   HttpResponse response;
   response.content_type = "text/plain";
-  if (text_of(object_of(*pod, "spec"), "nodeName").empty()) return response;  // nobody has run it: nothing yet
+  if (text_of(object_of(*pod, "spec"), "nodeName").empty())
+    return response;  // nobody has run it: nothing yet
   std::unique_ptr<LogStream> stream;
   {
     const std::lock_guard lock(logs_mutex_);

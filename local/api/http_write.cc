@@ -36,7 +36,8 @@ ApiStatus check_type(const Kind& kind, Json& body) {
 }
 
 // Of a body whose version is not served no field is known, which is said beside the error.
-void warn_of_unserved(const Kind& kind, const Json& body, const KindTable& kinds, const WriteOptions& options) {
+void warn_of_unserved(const Kind& kind, const Json& body, const KindTable& kinds,
+                      const WriteOptions& options) {
   const std::string version = text_of(body, "apiVersion");
   const auto slash = version.find('/');
   if (!kind.custom || slash == std::string::npos || options.validation == FieldValidation::kIgnore) return;

@@ -19,7 +19,7 @@ struct ListOptions {
   std::int64_t timeout_seconds = 0;
   std::string continue_token;
   std::string resource_version;
-  std::string match;  // resourceVersionMatch
+  std::string match;                   // resourceVersionMatch
   std::optional<bool> initial_events;  // sendInitialEvents
 };
 

@@ -23,7 +23,8 @@ class StoreSubscription : public LocalClient::Subscription {
   std::vector<Change> next(std::chrono::milliseconds wait) override {
     if (closed_) return {};
     if (!cursor_) return relist();
-    // Under load a batch a millisecond: to be woken for every change would cost the writers more than their writes.
+    // Under load a batch a millisecond: to be woken for every change would cost the writers more than their
+    // writes.
     if (std::chrono::steady_clock::now() - last_batch_ < kPace) std::this_thread::sleep_for(kPace);
     auto changes = cursor_->wait(wait);
     last_batch_ = std::chrono::steady_clock::now();

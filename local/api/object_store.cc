@@ -210,7 +210,7 @@ Result<ObjectPtr> ObjectStore::create(std::string_view resource, const Json& obj
 }
 
 Result<ObjectPtr> ObjectStore::replace(std::string_view resource, const Json& object,
-                                        std::uint64_t expected) {
+                                       std::uint64_t expected) {
   std::vector<std::function<void()>> wakes;
   Draft draft = make_draft(object);
   ObjectPtr replaced;

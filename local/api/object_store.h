@@ -61,7 +61,8 @@ class ObjectStore {
   // Stores a new object; sets metadata.resourceVersion. kAlreadyExists.
   [[nodiscard]] Result<ObjectPtr> create(std::string_view resource, const Json& object);
   // Replaces the version `expected`. kNotFound; kAborted if another version is stored.
-  [[nodiscard]] Result<ObjectPtr> replace(std::string_view resource, const Json& object, std::uint64_t expected);
+  [[nodiscard]] Result<ObjectPtr> replace(std::string_view resource, const Json& object,
+                                          std::uint64_t expected);
   // Removes the version `expected` (0: whichever is there). kNotFound, kAborted. Returns the last state.
   [[nodiscard]] Result<ObjectPtr> remove(std::string_view resource, std::string_view ns,
                                          std::string_view name, std::uint64_t expected = 0);

@@ -96,8 +96,8 @@ TEST(Monitor, WaitsForTheFailureOfThePodThatTheConditionNames) {
   Monitor monitor = monitor_of_a_job();
   (void)monitor.on_pod(pod().json, kStart);
   const std::string name = pod().json["metadata"]["name"];
-  monitor.on_job(job().phase("Failed").condition("Failed", "PodFailed", "pod " + name + " failed").json, false,
-                 kStart + 1s);
+  monitor.on_job(job().phase("Failed").condition("Failed", "PodFailed", "pod " + name + " failed").json,
+                 false, kStart + 1s);
   EXPECT_FALSE(monitor.reports_complete());
   EXPECT_TRUE(monitor.on_pod(pod().ended(65, "").json, kStart + 2s)) << "its log is to be fetched";
   EXPECT_TRUE(monitor.reports_complete());

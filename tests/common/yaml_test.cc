@@ -71,6 +71,14 @@ TEST(Yaml, StopsAnAliasBombInsteadOfEatingTheMemory) {
 
 TEST(Yaml, SurvivesDeepNesting) { EXPECT_FALSE(parse_yaml(std::string(100'000, '['), "deep.yaml")); }
 
+TEST(Yaml, RefusesABracketThatClosesNothing) {
+  for (const char* text : {"]", "a: b\n---\n}", "{\"a\" \"b\": 1}}", "- {b: 2}}-& x ["}) {
+    const auto parsed = parse_yaml(text, "broken.yaml");
+    ASSERT_FALSE(parsed) << text;
+    EXPECT_NE(parsed.error().message.find("broken.yaml:"), std::string::npos) << parsed.error().message;
+  }
+}
+
 TEST(Yaml, SkipsEmptyDocumentsAndKeepsTheLinesOfTheOthers) {
   const auto documents = parse_yaml("# nothing\n---\n---\na: 1\nb:\n- c: 2\n---\n", "t.yaml");
   ASSERT_TRUE(documents);

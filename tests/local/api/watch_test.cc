@@ -67,9 +67,10 @@ TEST(Watch, InitialEventsEndWithABookmarkThatSaysSo) {
   Api api(with_watch_list());
   (void)api.json("POST", kMaps, labelled("a", "x"));
   const HttpResponse watch = api.call(
-      "GET", std::string(kMaps) +
-                 "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
-                 "&labelSelector=team");
+      "GET",
+      std::string(kMaps) +
+          "?watch=true&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true"
+          "&labelSelector=team");
   (void)api.json("POST", kMaps, labelled("b", "x"));
   const auto events = read_events(*watch.stream, 3);
   ASSERT_EQ(types_of(events), (std::vector<std::string>{"ADDED", "BOOKMARK", "ADDED"}));
