@@ -119,6 +119,7 @@ ApiStatus Rest::decode(const Kind& kind, Json& object, const WriteOptions& optio
       options.warnings->insert(options.warnings->end(), messages.begin(), messages.end());
   }
   drop_nulls(object, *kind.schema);
+  if (!kind.custom) fill_null_items(object, *kind.schema);
   apply_defaults(object, *kind.schema);
   if (!kind.custom) default_builtin(kind, object);
   return {};

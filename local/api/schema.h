@@ -104,6 +104,8 @@ void apply_defaults(Json& value, const Schema& schema);
 void prune(Json& object, const Schema& schema, std::vector<std::string>& unknown);
 // Removes null values of fields that have a type and are not nullable (what prune leaves of them).
 void drop_nulls(Json& value, const Schema& schema);
+// Makes empty objects of nulls in lists of objects, as decoding into a Go struct does.
+void fill_null_items(Json& value, const Schema& schema);
 
 // Types, values, required fields, list-maps and sets. Rules are not part of it: see validate_rules.
 void validate_schema(const Json& value, const Schema& schema, const std::string& path, FieldErrors& errors);

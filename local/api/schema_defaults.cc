@@ -82,4 +82,16 @@ void drop_nulls(Json& value, const Schema& schema) {
   }
 }
 
+void fill_null_items(Json& value, const Schema& schema) {
+  if (value.is_object()) {
+    for (auto& [name, member] : value.items())
+      if (const Schema* of = schema.property(name)) fill_null_items(member, *of);
+  } else if (value.is_array() && schema.items) {
+    for (Json& item : value) {
+      if (item.is_null() && schema.items->type == Schema::Type::kObject) item = Json::object();
+      fill_null_items(item, *schema.items);
+    }
+  }
+}
+
 }  // namespace muster::local

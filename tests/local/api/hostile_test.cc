@@ -89,5 +89,22 @@ TEST(Hostile, ATimeOutsideTheClocksRangeStillHasAnAge) {
   EXPECT_EQ(age("0001-01-01T00:00:00Z", now).back(), 'y');
 }
 
+TEST(Hostile, NullsInListsAreEmptyObjects) {
+  Api api;
+  const std::string base = "/api/v1/namespaces/default/";
+  const Json nothing = Json::array({nullptr});
+  const std::pair<const char*, Json> kBodies[] = {
+      {"services", {{"metadata", {{"name", "a"}}}, {"spec", {{"ports", nothing}}}}},
+      {"pods", {{"metadata", {{"name", "a"}}}, {"spec", {{"containers", nothing}}}}},
+      {"pods",
+       {{"metadata", {{"name", "a"}}},
+        {"spec",
+         {{"containers", {{{"name", "c"}, {"image", "i"}, {"ports", nothing}, {"env", nothing}}}}}}}}};
+  for (const auto& [plural, body] : kBodies) {
+    const HttpResponse refused = api.call("POST", base + plural, body);
+    EXPECT_EQ(refused.status, 422) << refused.body;
+  }
+}
+
 }  // namespace
 }  // namespace muster::local
