@@ -311,6 +311,7 @@ void PodMachine::advance(Moment now, Effects& out) {
       init_failed_ || std::ranges::all_of(containers_, [&](const auto& c) { return !main(c) || done(c); });
   if (over || !advance_init(now, out)) {
     if (!over && !init_failed_) return;
+    for (ContainerState& container : containers_) container.retry_at.reset();  // nothing is to start again
     for (auto sidecar = containers_.rbegin(); sidecar != containers_.rend(); ++sidecar) {
       if (sidecar->role != ContainerRole::kSidecar || !sidecar->runs()) continue;
       terminate(*sidecar, now.at + grace_of(pod_), "Stopping container " + sidecar->name, out);

@@ -75,7 +75,10 @@ void Reactor::run_posted() {
 
 void Reactor::run_timers() {
   const Instant now = std::chrono::steady_clock::now();
-  while (!timers_.empty() && timers_.begin()->first.first <= now) {
+  // What they set in their turn waits for the next round: nothing starves.
+  const TimerId set_before = next_timer_;
+  while (!timers_.empty() && timers_.begin()->first.first <= now &&
+         timers_.begin()->first.second < set_before) {
     const auto node = timers_.extract(timers_.begin());
     due_.erase(node.key().second);
     node.mapped()();

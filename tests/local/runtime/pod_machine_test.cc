@@ -168,6 +168,7 @@ TEST(PodMachine, KeepsSidecarsUntilTheMainContainersEnd) {
   pod.exited(143, "proxy");
   EXPECT_EQ(pod.actions(), Actions{});
   EXPECT_EQ(pod.phase(), "Succeeded");
+  EXPECT_EQ(pod.machine().next_deadline(), std::nullopt) << "a sidecar that was ended does not come again";
 }
 
 TEST(PodMachine, DeletesWithSigtermThenSigkill) {
