@@ -1,8 +1,6 @@
 // kube/informer.cc: the thread which performs a Watcher's effects and keeps the store
 #include "kube/informer.h"
 
-#include <malloc.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -185,7 +183,6 @@ void Informer::apply(WatcherEffect&& effect) {
     wake_.notify_all();
     for (const Object& object : gone) changed(object, true);
     for (const Object& object : objects) changed(object, false);
-    malloc_trim(0);  // a list leaves many pages behind
   } else if (auto* upsert = std::get_if<Upsert>(&effect)) {
     auto object = std::make_shared<const Json>(std::move(upsert->object));
     if (store_.upsert(object)) changed(object, false);
