@@ -1,13 +1,10 @@
 // tests/local/api/http2_test.cc: many requests and streams on one connection, and what a client may cost
 // there
 #include <atomic>
-#include <csignal>
 #include <fstream>
-#include <functional>
-#include <thread>
 
 #include "local/api/http_listener.h"
-#include "tests/local/api/harness.h"
+#include "tests/local/api/listener_fixture.h"
 #include "tests/support/http2_client.h"
 
 namespace muster::local {
@@ -25,34 +22,12 @@ constexpr std::uint32_t kNoError = 0;
 constexpr std::uint32_t kInternalError = 2;
 constexpr std::uint32_t kCancel = 8;
 
-class Http2Test : public ::testing::Test {
+class Http2Test : public ListenerTest {
  protected:
-  void SetUp() override { std::signal(SIGPIPE, SIG_IGN); }
-  void TearDown() override {
-    api_.http.close();
-    if (listener_) listener_->close();
-  }
-  void listen(ConnectionLimits limits = {}) {
-    const auto certificate = make_certificate("127.0.0.1");
-    ASSERT_TRUE(certificate);
-    auto opened = HttpListener::open(api_.http, "127.0.0.1", 0, *certificate, limits);
-    ASSERT_TRUE(opened) << opened.error().message;
-    listener_ = std::move(*opened);
-    target_ = {"127.0.0.1", listener_->port(), certificate->certificate_pem, "secret"};
-  }
   Http2Client client() {
     auto client = Http2Client::connect(target_);
     if (!client) throw std::runtime_error(client.error().message);
     return std::move(*client);
-  }
-  // Waits for what the server does by itself.
-  static bool comes(const std::function<bool()>& holds) {
-    const auto deadline = steady_clock::now() + 10s;
-    while (!holds()) {
-      if (steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
   static std::string map(const std::string& name, std::size_t bytes = 1) {
     return Json{{"metadata", {{"name", name}}}, {"data", {{"a", std::string(bytes, 'x')}}}}.dump();
@@ -67,10 +42,6 @@ class Http2Test : public ::testing::Test {
     const auto begin = steady_clock::now();
     return !client.wait([] { return false; }) && steady_clock::now() - begin < 8s;
   }
-
-  Api api_{HttpApi::Options{"secret", {}}};
-  std::unique_ptr<HttpListener> listener_;
-  HttpsTarget target_;
 };
 
 TEST_F(Http2Test, AClientThatOffersNothingSpeaksHttp1) {

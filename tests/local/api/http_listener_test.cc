@@ -6,13 +6,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include <csignal>
 #include <fstream>
-#include <functional>
-#include <thread>
 
-#include "tests/local/api/harness.h"
-#include "tests/support/https_client.h"
+#include "tests/local/api/listener_fixture.h"
 
 namespace muster::local {
 namespace {
@@ -25,41 +21,20 @@ using testing::HttpsTarget;
 constexpr const char* kMaps = "/api/v1/namespaces/default/configmaps";
 constexpr std::string_view kModified = "\"MODIFIED\"";
 
-class HttpListenerTest : public ::testing::Test {
+class HttpListenerTest : public ListenerTest {
  protected:
   void SetUp() override {
-    std::signal(SIGPIPE, SIG_IGN);
+    ListenerTest::SetUp();
     rlimit files{};
     getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = std::min<rlim_t>(files.rlim_max, 8192);  // both ends of a connection are ours
     setrlimit(RLIMIT_NOFILE, &files);
-  }
-  void TearDown() override {
-    api_.http.close();
-    if (listener_) listener_->close();
-  }
-  void listen(ConnectionLimits limits = {}) {
-    const auto certificate = make_certificate("127.0.0.1");
-    ASSERT_TRUE(certificate);
-    auto opened = HttpListener::open(api_.http, "127.0.0.1", 0, *certificate, limits);
-    ASSERT_TRUE(opened) << opened.error().message;
-    listener_ = std::move(*opened);
-    target_ = {"127.0.0.1", listener_->port(), certificate->certificate_pem, "secret"};
   }
   HttpsClient client() {
     auto client = HttpsClient::connect(target_);
     if (!client) throw std::runtime_error(client.error().message);
     client->set_patience(10s);
     return std::move(*client);
-  }
-  // Waits for what the server does by itself.
-  static bool comes(const std::function<bool()>& holds) {
-    const auto deadline = steady_clock::now() + 10s;
-    while (!holds()) {
-      if (steady_clock::now() > deadline) return false;
-      std::this_thread::yield();
-    }
-    return true;
   }
   static bool closed(int fd) {  // by the other side; waits
     timeval patience{10, 0};
@@ -75,10 +50,6 @@ class HttpListenerTest : public ::testing::Test {
                 {"data", {{"a", std::string(bytes, 'x')}}}}
         .dump();
   }
-
-  Api api_{HttpApi::Options{"secret", {}}};
-  std::unique_ptr<HttpListener> listener_;
-  HttpsTarget target_;
 };
 
 TEST_F(HttpListenerTest, ServesManyRequestsOnOneConnection) {
