@@ -16,7 +16,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   const HelloBytes good = encode_hello(RingIdentity{"uid", 3, 0, 4}, 0);
   const HelloBytes hello = damage(good);
   MUSTER_CHECK(check_hello(hello, self).has_value() == (hello == good));
-  const auto note = decode_note(damage(encode_note({Note::Kind::kRefused, "rank 2 is gone"})));
+  const auto note =
+      decode_note(damage(encode_note({Note::Kind::kRefused, muster::unavailable("rank 2 is gone")})));
   if (!note) return 0;
   const auto again = decode_note(encode_note(*note));
   MUSTER_CHECK(again && again->kind == note->kind && again->reason == note->reason);

@@ -46,11 +46,11 @@ TEST(Handshake, RefusesEveryChangedBit) {
 }
 
 TEST(Handshake, ANoteArrivesCutAndWithoutControlCharacters) {
-  const auto note =
-      decode_note(encode_note({.kind = Note::Kind::kLost, .reason = "a\nb" + std::string(1000, 'x')}));
+  const auto note = decode_note(
+      encode_note({.kind = Note::Kind::kLost, .reason = data_loss("a\nb" + std::string(1000, 'x'))}));
   ASSERT_TRUE(note);
   EXPECT_EQ(note->kind, Note::Kind::kLost);
-  EXPECT_EQ(note->reason, "a?b" + std::string(237, 'x'));
+  EXPECT_EQ(note->reason, data_loss("a?b" + std::string(237, 'x')));
 }
 
 TEST(Handshake, RandomBytesAreNoNote) {

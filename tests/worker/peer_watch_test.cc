@@ -11,7 +11,6 @@ namespace muster::worker {
 namespace {
 
 using testing::HasSubstr;
-using testing::IsEmpty;
 
 // Watches of a ring. Notes travel in the order in which they were sent; a dead or frozen rank hears none.
 class SimRing {
@@ -73,13 +72,13 @@ TEST(PeerWatch, AllSurvivorsNameTheRankThatDiedThoughTheyLeaveOneByOne) {
     ring.deliver();
     for (int left = 0; left < 5; ++left) {
       if (left == dead) continue;
-      ring.post(left, ring.of(left).leave("because of it"));
+      ring.post(left, ring.of(left).leave(unavailable("because of it")));
       ring.die(left);
       ring.deliver();
     }
     for (int rank = 0; rank < 5; ++rank) {
       if (rank == dead) continue;
-      EXPECT_EQ(ring.of(rank).verdict(), fmt::format("rank {} closed the connection", dead));
+      EXPECT_EQ(ring.of(rank).verdict(), unavailable(fmt::format("rank {} closed the connection", dead)));
     }
   }
 }
@@ -90,9 +89,10 @@ TEST(PeerWatch, AFrozenRankIsNamedByAllWithinASecond) {
   ring.beats(3);
   ring.freeze(2);
   ring.beats(PeerWatch::kSilentBeatsMax);
-  EXPECT_THAT(ring.of(1).verdict(), IsEmpty());
+  EXPECT_FALSE(ring.of(1).verdict());
   ring.beats(1);
-  for (const int rank : {0, 1, 3}) EXPECT_THAT(ring.of(rank).verdict(), HasSubstr("rank 2 stands still"));
+  for (const int rank : {0, 1, 3})
+    EXPECT_THAT(ring.of(rank).verdict()->message, HasSubstr("rank 2 stands still"));
 }
 
 TEST(PeerWatch, ASuccessorThatHasNotBegunMayStillLookForItsOwnNeighbours) {
@@ -104,7 +104,7 @@ TEST(PeerWatch, ASuccessorThatHasNotBegunMayStillLookForItsOwnNeighbours) {
 TEST(PeerWatch, OneBeatInTimeIsEnough) {
   PeerWatch watch("rank 0", "rank 1");
   for (int round = 0; round < 10; ++round) {
-    EXPECT_FALSE(watch.heard(Note{.kind = Note::Kind::kBeat, .reason = {}}));
+    EXPECT_FALSE(watch.heard(Note{.kind = Note::Kind::kBeat}));
     for (int beat = 0; beat < PeerWatch::kSilentBeatsMax; ++beat)
       ASSERT_EQ(watch.tick(1)->kind, Note::Kind::kBeat);
   }
@@ -118,7 +118,8 @@ TEST(PeerWatch, ALateCallNamesTheRankThatDidNotComeWhoeverAsks) {
     ring.post(asking, ring.of(asking).ask());
     ring.deliver();
     for (int rank = 0; rank < 4; ++rank)
-      EXPECT_THAT(ring.of(rank).verdict(), HasSubstr("rank 3 stands still")) << "asked by " << asking;
+      EXPECT_THAT(ring.of(rank).verdict()->message, HasSubstr("rank 3 stands still"))
+          << "asked by " << asking;
   }
 }
 
@@ -128,7 +129,7 @@ TEST(PeerWatch, AQuestionGoesRoundOnceWhenAllRanksHaveCome) {
   ring.post(2, ring.of(2).ask());
   ring.deliver();
   EXPECT_EQ(ring.delivered(), 4);
-  for (int rank = 0; rank < 4; ++rank) EXPECT_THAT(ring.of(rank).verdict(), IsEmpty());
+  for (int rank = 0; rank < 4; ++rank) EXPECT_FALSE(ring.of(rank).verdict());
 }
 
 TEST(PeerWatch, ARankThatIsDoneIsMissedByNobody) {
@@ -138,24 +139,26 @@ TEST(PeerWatch, ARankThatIsDoneIsMissedByNobody) {
   ring.deliver();
   ring.die(1);
   ring.beats(2 * PeerWatch::kSilentBeatsMax);
-  EXPECT_THAT(ring.of(0).verdict(), IsEmpty());
-  EXPECT_THAT(ring.of(2).verdict(), IsEmpty());
+  EXPECT_FALSE(ring.of(0).verdict());
+  EXPECT_FALSE(ring.of(2).verdict());
 }
 
 TEST(PeerWatch, AReasonToLeaveReachesAllOthers) {
   SimRing ring(4);
-  ring.post(2, ring.of(2).leave("rank 2 ended: the disk is full"));
+  const Error why = failed_precondition("rank 2 ended: the loss is nan");
+  ring.post(2, ring.of(2).leave(why));
   ring.deliver();
-  for (int rank = 0; rank < 4; ++rank) EXPECT_EQ(ring.of(rank).verdict(), "rank 2 ended: the disk is full");
-  EXPECT_FALSE(ring.of(2).leave("again"));
+  for (int rank = 0; rank < 4; ++rank) EXPECT_EQ(ring.of(rank).verdict(), why);
+  EXPECT_FALSE(ring.of(2).leave(unavailable("again")));
 }
 
 TEST(PeerWatch, GarbageAndASilentNetworkAreNamedAsSuch) {
   PeerWatch watch("rank 0", "rank 1");
   EXPECT_EQ(watch.heard(std::nullopt)->kind, Note::Kind::kLost);
-  EXPECT_EQ(watch.verdict(), "rank 1 sent something that is no note of a worker");
+  EXPECT_EQ(watch.verdict()->message, "rank 1 sent something that is no note of a worker");
   PeerWatch other("rank 0", "rank 1");
-  EXPECT_EQ(other.closed(true)->reason, "rank 1 does not answer any more: its machine or network is gone");
+  EXPECT_EQ(other.closed(true)->reason.message,
+            "rank 1 does not answer any more: its machine or network is gone");
 }
 
 }  // namespace

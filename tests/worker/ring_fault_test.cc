@@ -64,13 +64,13 @@ TEST(RingFault, ARankThatLeavesTellsAllOthersWhy) {
   on_all_ranks(kSize, [&](int rank) {
     const auto index = static_cast<std::size_t>(rank);
     if (rank == 1) {
-      group[index]->leave("rank 1 found a truncated file");
+      group[index]->leave(data_loss("rank 1 found a truncated file"));
       return;
     }
     std::vector<float> buffer(100'000, 1.0F);
     const Status status = group[index]->all_reduce_sum(buffer, Traffic::kPayload, soon());
     ASSERT_FALSE(status);
-    EXPECT_EQ(status.error().message, "rank 1 found a truncated file") << "rank " << rank;
+    EXPECT_EQ(status.error(), data_loss("rank 1 found a truncated file")) << "rank " << rank;
     group[index].reset();
   });
 }

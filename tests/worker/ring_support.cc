@@ -83,7 +83,7 @@ class MemoryLinks final : public RingLinks {
     world_->aborted = true;
     world_->changed.notify_all();
   }
-  void leave(std::string_view /*reason*/) noexcept override { abort(); }
+  void leave(const Status& /*why*/) noexcept override { abort(); }
 
  private:
   std::deque<std::byte>& out() { return world_->pipes[static_cast<std::size_t>(rank_)]; }

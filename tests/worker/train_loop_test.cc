@@ -90,7 +90,7 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
     result.rows = task.rows_seen;
     // What all ranks find out by themselves is not told (and the memory ring forgets what is on its way).
     const bool told = !*result.outcome && result.outcome->error().code != Code::kInvalidArgument;
-    if (told) group[static_cast<std::size_t>(rank)]->leave("failed");
+    if (told) group[static_cast<std::size_t>(rank)]->leave(unavailable("failed"));
   });
   return results;
 }

@@ -2,7 +2,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
-#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
@@ -44,9 +43,9 @@ class Collective {  // every rank makes the same calls in the same order, from o
 
   // Ends the call under way, and every later one, with kAborted. From any thread, any number of times.
   virtual void abort() noexcept = 0;
-  // Tells the other ranks why this one goes; their calls then fail with `reason`. Empty: its work is done; a
-  // rank that goes without this call is taken for dead. From the calling thread.
-  virtual void leave(std::string_view reason) noexcept = 0;
+  // Tells the other ranks why this one goes; their calls then fail with that error. Success: its work is
+  // done. A rank that goes without this call is taken for dead. From the calling thread.
+  virtual void leave(const Status& why) noexcept = 0;
 };
 
 }  // namespace muster::worker

@@ -209,7 +209,7 @@ Result<std::size_t> Ring::receive(Stream& stream) {
                                    "the same program on the same spec",
                                    from, stream.arrived.call, stream.arrived.bytes, rank(),
                                    stream.expected.call, stream.expected.bytes));
-    links_->leave(error.message);
+    links_->leave(error);
     return error;
   }
   if (bytes > of_head) {

@@ -24,7 +24,7 @@ class Ring final : public Collective {
   Status barrier(Deadline deadline) override;
   [[nodiscard]] TrafficBytes bytes_sent() const override { return sent_; }
   void abort() noexcept override { links_->abort(); }
-  void leave(std::string_view reason) noexcept override { links_->leave(reason); }
+  void leave(const Status& why) noexcept override { links_->leave(why); }
 
  private:
   struct Stream;

@@ -18,7 +18,7 @@ class Solo final : public Collective {
   Status barrier(Deadline /*deadline*/) override { return state(); }
   [[nodiscard]] TrafficBytes bytes_sent() const override { return {}; }
   void abort() noexcept override { aborted_ = true; }
-  void leave(std::string_view /*reason*/) noexcept override { aborted_ = true; }
+  void leave(const Status& /*why*/) noexcept override { aborted_ = true; }
 
  private:
   [[nodiscard]] Status state() const {

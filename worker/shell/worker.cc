@@ -78,7 +78,7 @@ class Worker {
   Ending run(const Assignment& assignment) {
     Ending ending = work(assignment);
     frame_.stopper.set_abort({});
-    if (collective_ != nullptr) collective_->leave(ending.exit_code == 0 ? "" : reason_for_peers(ending));
+    if (collective_ != nullptr) collective_->leave(status_for_peers(ending));
     return ending;
   }
 
@@ -215,10 +215,13 @@ class Worker {
     return {};
   }
 
-  [[nodiscard]] std::string reason_for_peers(const Ending& ending) const {
+  // The others end as this rank does where a restart would meet the same; else a restart may help them.
+  [[nodiscard]] Status status_for_peers(const Ending& ending) const {
+    if (ending.exit_code == 0) return {};
     const auto rank = static_cast<std::size_t>(job_.identity.rank);
-    return fmt::format("rank {} ({}) ended: {}", rank, job_.peers.empty() ? "" : job_.peers[rank],
-                       ending.message);
+    return Error{ending.exit_code == kExitInvalid ? Code::kFailedPrecondition : Code::kUnavailable,
+                 fmt::format("rank {} ({}) ended: {}", rank, job_.peers.empty() ? "" : job_.peers[rank],
+                             ending.message)};
   }
 
   PodFrame& frame_;

@@ -16,7 +16,7 @@ namespace {
 static_assert(std::endian::native == std::endian::little, "the wire format is little-endian");
 
 constexpr std::uint64_t kHelloMagic = 0x314f4c4548'52534dULL;  // "MSRHELO1"
-constexpr std::uint64_t kNoteMagic = 0x3145544f4e'52534dULL;   // "MSRNOTE1"
+constexpr std::uint64_t kNoteMagic = 0x3245544f4e'52534dULL;   // "MSRNOTE2"
 constexpr std::uint32_t kVersion = 1;
 constexpr std::size_t kUidBytes = 64;
 constexpr std::size_t kReasonBytes = 240;
@@ -37,7 +37,8 @@ static_assert(sizeof(Hello) == kHelloBytes);
 struct NoteFrame {
   std::uint64_t magic;
   Note::Kind kind;
-  std::uint32_t reason_bytes;
+  std::uint16_t code;
+  std::uint16_t reason_bytes;
   char reason[kReasonBytes];
 };
 static_assert(sizeof(NoteFrame) == kNoteBytes);
@@ -101,8 +102,10 @@ NoteBytes encode_note(const Note& note) {
   NoteFrame frame{};
   frame.magic = kNoteMagic;
   frame.kind = note.kind;
-  frame.reason_bytes = static_cast<std::uint32_t>(std::min(note.reason.size(), kReasonBytes));
-  std::memcpy(frame.reason, note.reason.data(), frame.reason_bytes);
+  const std::string& message = note.reason.message;
+  frame.code = static_cast<std::uint16_t>(note.reason.code);
+  frame.reason_bytes = static_cast<std::uint16_t>(std::min(message.size(), kReasonBytes));
+  std::memcpy(frame.reason, message.data(), frame.reason_bytes);
   return std::bit_cast<NoteBytes>(frame);
 }
 
@@ -110,12 +113,15 @@ std::optional<Note> decode_note(std::span<const std::byte, kNoteBytes> bytes) {
   NoteFrame frame{};
   std::memcpy(&frame, bytes.data(), kNoteBytes);
   const bool known = frame.kind >= Note::Kind::kWelcome && frame.kind <= Note::Kind::kLate;
-  if (frame.magic != kNoteMagic || !known || frame.reason_bytes > kReasonBytes) return std::nullopt;
+  if (frame.magic != kNoteMagic || !known || frame.reason_bytes > kReasonBytes ||
+      frame.code > static_cast<std::uint16_t>(Code::kUnauthenticated)) {
+    return std::nullopt;
+  }
   std::string reason(frame.reason, frame.reason_bytes);
   // It ends up in a log and in a status: no control characters from outside.
   std::replace_if(
       reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?');
-  return Note{.kind = frame.kind, .reason = std::move(reason)};
+  return Note{.kind = frame.kind, .reason = {static_cast<Code>(frame.code), std::move(reason)}};
 }
 
 }  // namespace muster::worker

@@ -40,7 +40,7 @@ struct Note {
     kLate = 6,  // a call is late: the rank that has not come to it shall say so
   };
   Kind kind = Kind::kWelcome;
-  std::string reason;  // cut at 240 bytes
+  Error reason = {Code::kOk, ""};  // its message is cut at 240 bytes
 };
 [[nodiscard]] NoteBytes encode_note(const Note& note);
 [[nodiscard]] std::optional<Note> decode_note(

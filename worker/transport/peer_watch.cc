@@ -12,16 +12,16 @@ std::optional<Note> PeerWatch::tick(std::uint32_t waits) {
   const bool away = waits % 2 == 0 && waits == waits_;
   away_beats_ = away ? away_beats_ + 1 : 0;
   waits_ = waits;
-  if (left_ || !verdict_.empty()) return std::nullopt;
+  if (left_ || verdict_) return std::nullopt;
   if (beating_ && !successor_done_ && ++silent_beats_ > kSilentBeatsMax) {
-    return conclude(fmt::format("{} stands still: nothing was heard of it for {} ms", successor_,
-                                (kBeat * kSilentBeatsMax).count()));
+    return conclude(unavailable(fmt::format("{} stands still: nothing was heard of it for {} ms", successor_,
+                                            (kBeat * kSilentBeatsMax).count())));
   }
-  return Note{.kind = Note::Kind::kBeat, .reason = {}};
+  return Note{.kind = Note::Kind::kBeat};
 }
 
 std::optional<Note> PeerWatch::heard(const std::optional<Note>& note) {
-  if (!note) return conclude(successor_ + " sent something that is no note of a worker");
+  if (!note) return conclude(unavailable(successor_ + " sent something that is no note of a worker"));
   switch (note->kind) {
     case Note::Kind::kBeat:
       beating_ = true;
@@ -31,36 +31,38 @@ std::optional<Note> PeerWatch::heard(const std::optional<Note>& note) {
     case Note::Kind::kLost: return conclude(note->reason);
     case Note::Kind::kLate:
       if (away_beats_ >= kAwayBeatsMin)
-        return conclude(self_ + " stands still: it did not come to the ring's call in time");
+        return conclude(
+            deadline_exceeded(self_ + " stands still: it did not come to the ring's call in time"));
       return ask();
-    default: return conclude(successor_ + " greeted a second time");
+    default: return conclude(unavailable(successor_ + " greeted a second time"));
   }
 }
 
 std::optional<Note> PeerWatch::closed(bool unreachable) {
   if (successor_done_) return std::nullopt;
-  return conclude(successor_ + (unreachable ? " does not answer any more: its machine or network is gone"
-                                            : " closed the connection"));
+  return conclude(
+      unavailable(successor_ + (unreachable ? " does not answer any more: its machine or network is gone"
+                                            : " closed the connection")));
 }
 
 std::optional<Note> PeerWatch::ask() {
-  if (asked_ || left_ || !verdict_.empty()) return std::nullopt;
+  if (asked_ || left_ || verdict_) return std::nullopt;
   asked_ = true;
-  return Note{.kind = Note::Kind::kLate, .reason = {}};
+  return Note{.kind = Note::Kind::kLate};
 }
 
-std::optional<Note> PeerWatch::conclude(const std::string& reason) {
-  if (left_ || !verdict_.empty()) return std::nullopt;
-  verdict_ = reason;
-  return Note{.kind = Note::Kind::kLost, .reason = reason};
+std::optional<Note> PeerWatch::conclude(const Error& why) {
+  if (left_ || verdict_) return std::nullopt;
+  verdict_ = why;
+  return Note{.kind = Note::Kind::kLost, .reason = why};
 }
 
-std::optional<Note> PeerWatch::leave(const std::string& reason) {
+std::optional<Note> PeerWatch::leave(const Status& why) {
   std::optional<Note> note;
-  if (!reason.empty()) {
-    note = conclude(reason);
-  } else if (!left_ && verdict_.empty()) {
-    note = Note{.kind = Note::Kind::kDone, .reason = {}};
+  if (!why) {
+    note = conclude(why.error());
+  } else if (!left_ && !verdict_) {
+    note = Note{.kind = Note::Kind::kDone};
   }
   left_ = true;
   return note;

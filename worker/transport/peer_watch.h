@@ -28,15 +28,16 @@ class PeerWatch {
   std::optional<Note> heard(const std::optional<Note>& note);  // from the successor; nothing: not a note
   std::optional<Note> closed(bool unreachable);                // the successor's connection
   std::optional<Note> ask();  // this rank's call is late: which rank has not come to it?
-  std::optional<Note> conclude(const std::string& reason);
-  std::optional<Note> leave(const std::string& reason);  // empty: this rank's work is done
+  std::optional<Note> conclude(const Error& why);
+  std::optional<Note> leave(const Status& why);  // success: this rank's work is done
 
-  [[nodiscard]] const std::string& verdict() const { return verdict_; }  // empty while the ring is whole
+  // Nothing while the ring is whole. Its code is that of the rank that gave it, so that all end alike.
+  [[nodiscard]] const std::optional<Error>& verdict() const { return verdict_; }
 
  private:
   std::string self_;
   std::string successor_;
-  std::string verdict_;
+  std::optional<Error> verdict_;
   std::uint32_t waits_ = 0;
   int away_beats_ = 0;
   int silent_beats_ = 0;

@@ -2,7 +2,6 @@
               // its predecessor
 #include <cstddef>
 #include <span>
-#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
@@ -32,9 +31,8 @@ class RingLinks {
   [[nodiscard]] virtual Result<Ready> wait(bool sending, bool receiving, Deadline deadline) = 0;
 
   virtual void abort() noexcept = 0;
-  // Tells the ring why this rank goes, and goes. Without a reason: its work is done. A rank that goes without
-  // this call is taken for dead.
-  virtual void leave(std::string_view reason) noexcept = 0;
+  // Collective's.
+  virtual void leave(const Status& why) noexcept = 0;
 };
 
 }  // namespace muster::worker

@@ -74,7 +74,7 @@ Result<std::size_t> TcpLinks::receive_some(std::span<std::byte> head, std::span<
 }
 
 Result<RingLinks::Ready> TcpLinks::wait(bool sending, bool receiving, Deadline deadline) {
-  if (!end_.empty()) return unavailable(end_);
+  if (end_) return *end_;
   std::array<pollfd, 3> polled{};
   polled[0] = {.fd = sending ? successor_.get() : -1, .events = POLLOUT, .revents = 0};
   polled[1] = {.fd = receiving ? predecessor_.get() : -1, .events = POLLIN, .revents = 0};
@@ -86,26 +86,26 @@ Result<RingLinks::Ready> TcpLinks::wait(bool sending, bool receiving, Deadline d
     const int failure = errno;
     watch_.count_wait();
     if (count < 0 && failure == EINTR) continue;
-    if (count < 0) return end(Code::kInternal, fmt::format("poll: {}", error_text(failure)));
+    if (count < 0) return end(internal_error(fmt::format("poll: {}", error_text(failure))));
     if (count == 0) return late(receiving);
     if (polled[2].revents != 0) {
       if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the ring was aborted");
-      return end(Code::kUnavailable, watch_.verdict());
+      return end(*watch_.await_verdict(kVerdictTime));
     }
     return Ready{.send = polled[0].revents != 0, .receive = polled[1].revents != 0};
   }
 }
 
-void TcpLinks::leave(std::string_view reason) noexcept {
-  if (!end_.empty()) return;
-  done_ = reason.empty();
-  end_ = done_ ? "this rank has left the ring" : std::string(reason);
-  watch_.leave(std::string(reason));
+void TcpLinks::leave(const Status& why) noexcept {
+  if (end_) return;
+  done_ = why.has_value();
+  end_ = done_ ? unavailable("this rank has left the ring") : why.error();
+  watch_.leave(why);
   shutdown(successor_.get(), SHUT_WR);
 }
 
 Status TcpLinks::check_open() const {
-  if (!end_.empty()) return unavailable(end_);
+  if (end_) return *end_;
   if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the ring was aborted");
   return {};
 }
@@ -115,26 +115,23 @@ Result<std::size_t> TcpLinks::nothing_moved(Peer peer, ssize_t count) {
   if (failure == EAGAIN || failure == EINTR) return std::size_t{0};
   const bool unreachable = failure == ETIMEDOUT || failure == EHOSTUNREACH;
   const std::string& name = peer == Peer::kSuccessor ? names_.successor : names_.predecessor;
-  const std::string verdict = watch_.await_verdict(kVerdictTime);
-  if (!verdict.empty()) return end(Code::kUnavailable, verdict);
-  return end(Code::kUnavailable,
-             name + (unreachable ? " does not answer any more: its machine or network is gone"
-                                 : " closed the connection"));
+  if (const auto verdict = watch_.await_verdict(kVerdictTime)) return end(*verdict);
+  return end(unavailable(name + (unreachable ? " does not answer any more: its machine or network is gone"
+                                             : " closed the connection")));
 }
 
 Error TcpLinks::late(bool receiving) {
   watch_.ask();
-  const std::string verdict = watch_.await_verdict(kVerdictTime);
-  if (!verdict.empty()) return end(Code::kDeadlineExceeded, verdict);
+  if (const auto verdict = watch_.await_verdict(kVerdictTime)) return end(*verdict);
   // All ranks have come: bytes move too slowly, or not at all.
-  return end(Code::kDeadlineExceeded,
-             receiving ? names_.predecessor + " sent nothing in time: it, or a rank before it, is too slow"
-                       : names_.successor + " did not take all data in time: it is too slow");
+  return end(deadline_exceeded(
+      receiving ? names_.predecessor + " sent nothing in time: it, or a rank before it, is too slow"
+                : names_.successor + " did not take all data in time: it is too slow"));
 }
 
-Error TcpLinks::end(Code code, const std::string& reason) {
-  leave(reason);
-  return Error{code, reason};
+Error TcpLinks::end(const Error& why) {
+  leave(why);
+  return why;
 }
 
 }  // namespace muster::worker

@@ -1,6 +1,7 @@
 #pragma once  // worker/transport/tcp_links.h: two connected sockets as the links of a ring
 #include <atomic>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -41,7 +42,7 @@ class TcpLinks final : public RingLinks {
   Result<std::size_t> receive_some(std::span<std::byte> head, std::span<std::byte> body) override;
   Result<Ready> wait(bool sending, bool receiving, Deadline deadline) override;
   void abort() noexcept override { aborting_->ring(); }
-  void leave(std::string_view reason) noexcept override;
+  void leave(const Status& why) noexcept override;
 
  private:
   enum class Peer { kSuccessor, kPredecessor };
@@ -49,7 +50,7 @@ class TcpLinks final : public RingLinks {
   // What a call does with no bytes moved: 0 when it would only block, else the end.
   [[nodiscard]] Result<std::size_t> nothing_moved(Peer peer, ssize_t count);
   [[nodiscard]] Error late(bool receiving);
-  [[nodiscard]] Error end(Code code, const std::string& reason);
+  [[nodiscard]] Error end(const Error& why);
 
   Fd successor_;
   Fd predecessor_;
@@ -57,9 +58,9 @@ class TcpLinks final : public RingLinks {
   int rank_;
   int size_;
   std::shared_ptr<AbortSignal> aborting_;
-  std::string end_;    // why these links are dead; empty while they live
-  bool done_ = false;  // they ended in peace
-  WatchThread watch_;  // last: its thread uses the sockets
+  std::optional<Error> end_;  // why these links are dead
+  bool done_ = false;         // they ended in peace
+  WatchThread watch_;         // last: its thread uses the sockets
 };
 
 }  // namespace muster::worker

@@ -96,7 +96,7 @@ class Outgoing {
     if (filled_ < answer_.size()) return;
     const auto note = decode_note(answer_);
     if (!note) return fail("something else than a worker answers there", now);
-    if (note->kind != Note::Kind::kWelcome) return fail("it refused: " + note->reason, now);
+    if (note->kind != Note::Kind::kWelcome) return fail("it refused: " + note->reason.message, now);
     state_ = State::kDone;
   }
 
@@ -181,14 +181,14 @@ class Incoming {
     if (const Status fits = check_hello(stranger.hello, self_); !fits)
       return refuse(stranger, fits.error().message);
     if (accepted_.valid()) return refuse(stranger, "its place is taken");
-    const NoteBytes welcome = encode_note({.kind = Note::Kind::kWelcome, .reason = ""});
+    const NoteBytes welcome = encode_note({.kind = Note::Kind::kWelcome});
     if (!tell(stranger, welcome)) return refuse(stranger, "it hung up");
     accepted_ = std::move(stranger.fd);
     stranger.closing = true;
   }
 
   void refuse(Stranger& stranger, const std::string& reason) {
-    tell(stranger, encode_note({.kind = Note::Kind::kRefused, .reason = reason}));
+    tell(stranger, encode_note({.kind = Note::Kind::kRefused, .reason = failed_precondition(reason)}));
     shutdown(stranger.fd.get(), SHUT_WR);
     stranger.closing = true;
     problem_ = fmt::format("{} was refused: {}", stranger.from, reason);

@@ -29,14 +29,9 @@ WatchThread::~WatchThread() {
   thread_.join();
 }
 
-std::string WatchThread::verdict() {
-  const std::scoped_lock lock(mutex_);
-  return watch_.verdict();
-}
-
-std::string WatchThread::await_verdict(milliseconds limit) {
+std::optional<Error> WatchThread::await_verdict(milliseconds limit) {
   std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, limit, [this] { return !watch_.verdict().empty(); });
+  changed_.wait_for(lock, limit, [this] { return watch_.verdict().has_value(); });
   return watch_.verdict();
 }
 
@@ -45,9 +40,9 @@ void WatchThread::ask() {
   tell(watch_.ask());
 }
 
-void WatchThread::leave(const std::string& reason) {
+void WatchThread::leave(const Status& why) {
   const std::scoped_lock lock(mutex_);
-  tell(watch_.leave(reason));
+  tell(watch_.leave(why));
   shutdown(predecessor_, SHUT_WR);
 }
 
@@ -117,7 +112,7 @@ void WatchThread::flush() {
 }
 
 void WatchThread::pass_verdict() {
-  if (watch_.verdict().empty() || verdict_passed_) return;
+  if (!watch_.verdict() || verdict_passed_) return;
   verdict_passed_ = true;
   changed_.notify_all();
   on_verdict_();

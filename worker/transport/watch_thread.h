@@ -4,7 +4,7 @@
 #include <cstddef>
 #include <functional>
 #include <mutex>
-#include <string>
+#include <optional>
 #include <thread>
 #include <vector>
 
@@ -28,10 +28,9 @@ class WatchThread {
   // The payload's thread begins to wait for its links, or has ended that.
   void count_wait() { waits_.fetch_add(1, std::memory_order_relaxed); }
 
-  [[nodiscard]] std::string verdict();  // empty while the ring is whole
-  [[nodiscard]] std::string await_verdict(std::chrono::milliseconds limit);
-  void ask();                                       // PeerWatch's
-  void leave(const std::string& reason);            // PeerWatch's; nothing is written after it
+  [[nodiscard]] std::optional<Error> await_verdict(std::chrono::milliseconds limit);  // PeerWatch's
+  void ask();                                                                         // PeerWatch's
+  void leave(const Status& why);                    // PeerWatch's; nothing is written after it
   void await_end(std::chrono::milliseconds limit);  // until the successor has closed
 
  private:
