@@ -84,11 +84,11 @@ TEST(PeerWatch, AllSurvivorsNameTheRankThatDiedThoughTheyLeaveOneByOne) {
 }
 
 TEST(PeerWatch, AFrozenRankIsNamedByAllWithinASecond) {
-  static_assert(PeerWatch::kBeat * (PeerWatch::kSilentBeatsMax + 2) < std::chrono::seconds(1));
+  static_assert(PeerWatch::kBeat * (PeerWatch::kSilentBeats + 2) < std::chrono::seconds(1));
   SimRing ring(4);
   ring.beats(3);
   ring.freeze(2);
-  ring.beats(PeerWatch::kSilentBeatsMax);
+  ring.beats(PeerWatch::kSilentBeats);
   EXPECT_FALSE(ring.of(1).verdict());
   ring.beats(1);
   for (const int rank : {0, 1, 3})
@@ -97,15 +97,42 @@ TEST(PeerWatch, AFrozenRankIsNamedByAllWithinASecond) {
 
 TEST(PeerWatch, ASuccessorThatHasNotBegunMayStillLookForItsOwnNeighbours) {
   PeerWatch watch("rank 0", "rank 1");
-  for (int beat = 0; beat < 10 * PeerWatch::kSilentBeatsMax; ++beat)
+  for (int beat = 0; beat < 10 * PeerWatch::kSilentBeats; ++beat)
     ASSERT_EQ(watch.tick(1)->kind, Note::Kind::kBeat);
+}
+
+// The beats without a note after which `watch` gives its verdict.
+int silence_to_verdict(PeerWatch& watch) {
+  for (int beats = 1;; ++beats) {
+    watch.tick(1);
+    if (watch.verdict()) return beats;
+  }
+}
+
+TEST(PeerWatch, ASilenceThatWasOutlivedBuysPatienceForAWhile) {
+  const Note beat{.kind = Note::Kind::kBeat};
+  PeerWatch crowded("rank 0", "rank 1");
+  crowded.heard(beat);
+  for (int i = 0; i < 10; ++i) crowded.tick(1);
+  crowded.heard(beat);
+  PeerWatch starved = crowded;  // itself, besides
+  starved.tick(1, 1'000);
+  starved.heard(beat);
+  PeerWatch calm_again = starved;
+  for (int i = 0; i < 10 * PeerWatch::kForgetBeats; ++i) {
+    calm_again.tick(1);
+    calm_again.heard(beat);
+  }
+  EXPECT_EQ(silence_to_verdict(crowded), PeerWatch::kPatience * 10 + 1);
+  EXPECT_EQ(silence_to_verdict(starved), PeerWatch::kSilentBeatsMax + 1);
+  EXPECT_EQ(silence_to_verdict(calm_again), PeerWatch::kSilentBeats + 1);
 }
 
 TEST(PeerWatch, OneBeatInTimeIsEnough) {
   PeerWatch watch("rank 0", "rank 1");
   for (int round = 0; round < 10; ++round) {
     EXPECT_FALSE(watch.heard(Note{.kind = Note::Kind::kBeat}));
-    for (int beat = 0; beat < PeerWatch::kSilentBeatsMax; ++beat)
+    for (int beat = 0; beat < PeerWatch::kSilentBeats; ++beat)
       ASSERT_EQ(watch.tick(1)->kind, Note::Kind::kBeat);
   }
 }
@@ -138,7 +165,7 @@ TEST(PeerWatch, ARankThatIsDoneIsMissedByNobody) {
   ring.post(1, ring.of(1).leave({}));
   ring.deliver();
   ring.die(1);
-  ring.beats(2 * PeerWatch::kSilentBeatsMax);
+  ring.beats(2 * PeerWatch::kSilentBeats);
   EXPECT_FALSE(ring.of(0).verdict());
   EXPECT_FALSE(ring.of(2).verdict());
 }

@@ -3,19 +3,33 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace muster::worker {
 
 PeerWatch::PeerWatch(std::string self, std::string successor)
     : self_(std::move(self)), successor_(std::move(successor)) {}
 
-std::optional<Note> PeerWatch::tick(std::uint32_t waits) {
+int PeerWatch::silent_beats_allowed() const {
+  return std::clamp(kPatience * longest_silence_, kSilentBeats, kSilentBeatsMax);
+}
+
+void PeerWatch::remember(int silent_beats) {
+  longest_silence_ = std::max(longest_silence_, silent_beats);
+  if (--forget_in_ > 0) return;
+  longest_silence_ /= 2;
+  forget_in_ = kForgetBeats;
+}
+
+std::optional<Note> PeerWatch::tick(std::uint32_t waits, int late_beats) {
+  remember(late_beats);
   const bool away = waits % 2 == 0 && waits == waits_;
   away_beats_ = away ? away_beats_ + 1 : 0;
   waits_ = waits;
   if (left_ || verdict_) return std::nullopt;
-  if (beating_ && !successor_done_ && ++silent_beats_ > kSilentBeatsMax) {
+  if (beating_ && !successor_done_ && ++silent_beats_ > silent_beats_allowed()) {
     return conclude(unavailable(fmt::format("{} stands still: nothing was heard of it for {} ms", successor_,
-                                            (kBeat * kSilentBeatsMax).count())));
+                                            (kBeat * silent_beats_allowed()).count())));
   }
   return Note{.kind = Note::Kind::kBeat};
 }
@@ -25,6 +39,7 @@ std::optional<Note> PeerWatch::heard(const std::optional<Note>& note) {
   switch (note->kind) {
     case Note::Kind::kBeat:
       beating_ = true;
+      longest_silence_ = std::max(longest_silence_, silent_beats_);
       silent_beats_ = 0;
       return std::nullopt;
     case Note::Kind::kDone: successor_done_ = true; return std::nullopt;

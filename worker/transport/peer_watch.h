@@ -16,15 +16,21 @@ namespace muster::worker {
 class PeerWatch {
  public:
   static constexpr std::chrono::milliseconds kBeat{50};
-  static constexpr int kSilentBeatsMax = 12;  // a frozen process is known after 0.6 s; a starved one lives on
-  static constexpr int kAwayBeatsMin = 2;     // outside a call for so long: not just between two transfers
+  // A frozen process is known after 0.85 s. On a crowded machine a thread may wait as long for its turn, and
+  // to be taken for frozen would cost the job a restart: silences that a rank outlived make the next ones
+  // longer. (Cf. Hayashibara et al., The phi accrual failure detector, SRDS 2004.)
+  static constexpr int kSilentBeats = 17;
+  static constexpr int kSilentBeatsMax = 100;
+  static constexpr int kPatience = 4;       // times the longest silence lately
+  static constexpr int kForgetBeats = 200;  // until that counts for half
+  static constexpr int kAwayBeatsMin = 2;   // outside a call for so long: not just between two transfers
 
   PeerWatch(std::string self, std::string successor);  // names: "rank 2 (127.0.0.5:8471)"
 
-  // Every kBeat, after what has come was heard. A tick that is late counts once: whoever was starved or
-  // stopped itself does not blame others for that time. `waits` is odd while the rank's thread waits for its
-  // links, and changes whenever that begins or ends.
-  std::optional<Note> tick(std::uint32_t waits);
+  // Every kBeat, after what has come was heard. A tick that is late, by `late_beats`, counts once: whoever
+  // was starved or stopped itself does not blame others for that time. `waits` is odd while the rank's thread
+  // waits for its links, and changes whenever that begins or ends.
+  std::optional<Note> tick(std::uint32_t waits, int late_beats = 0);
   std::optional<Note> heard(const std::optional<Note>& note);  // from the successor; nothing: not a note
   std::optional<Note> closed(bool unreachable);                // the successor's connection
   std::optional<Note> ask();  // this rank's call is late: which rank has not come to it?
@@ -35,12 +41,17 @@ class PeerWatch {
   [[nodiscard]] const std::optional<Error>& verdict() const { return verdict_; }
 
  private:
+  [[nodiscard]] int silent_beats_allowed() const;
+  void remember(int silent_beats);
+
   std::string self_;
   std::string successor_;
   std::optional<Error> verdict_;
   std::uint32_t waits_ = 0;
   int away_beats_ = 0;
   int silent_beats_ = 0;
+  int longest_silence_ = 0;  // in beats, lately: of the successor, or of this rank's own thread
+  int forget_in_ = kForgetBeats;
   bool beating_ = false;         // the successor has begun: before, it may still look for its own neighbours
   bool successor_done_ = false;  // it has left in peace
   bool asked_ = false;           // a question passes each rank once

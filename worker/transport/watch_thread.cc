@@ -69,7 +69,8 @@ void WatchThread::run() {
     if (count > 0 && polled[0].revents != 0) read_notes();
     if (count > 0 && polled[1].revents != 0) flush();
     if (const Instant now = steady_clock::now(); now >= next_beat) {
-      tell(watch_.tick(waits_.load(std::memory_order_relaxed)));
+      tell(watch_.tick(waits_.load(std::memory_order_relaxed),
+                       static_cast<int>((now - next_beat) / PeerWatch::kBeat)));
       next_beat = now + PeerWatch::kBeat;
     }
   }
