@@ -20,6 +20,7 @@ void validate_policies(const Kind& kind, const Json& object, const Json* old, Fi
 void validate_workload(const Kind& kind, const Json& object, const Json* old, FieldErrors& errors);
 // A pod's spec at `root` (builtin_pods.cc).
 void validate_pod_spec(const Json& spec, const std::string& root, FieldErrors& errors);
-void validate_pod_update(const Json& pod, const Json& old, FieldErrors& errors);
+// `binding`: the update gives the pod its node.
+void validate_pod_update(const Json& pod, const Json& old, bool binding, FieldErrors& errors);
 
 }  // namespace muster::local

@@ -111,6 +111,11 @@ void check_probe(const Json& container, const char* name, const std::string& pat
   for (const char* handler : {"exec", "httpGet", "tcpSocket", "grpc"})
     if (probe.contains(handler)) ++handlers;
   if (handlers == 0) errors.push_back(FieldError::required(at, "must specify a handler type"));
+  if (handlers > 1)
+    errors.push_back(FieldError::forbidden(join_path(at, probe.contains("httpGet")     ? "httpGet"
+                                                         : probe.contains("tcpSocket") ? "tcpSocket"
+                                                                                       : "grpc"),
+                                           "may not specify more than 1 handler type"));
   if (probe.contains("exec") && array_of(object_of(probe, "exec"), "command").empty())
     errors.push_back(FieldError::required(at + ".exec.command"));
   for (const char* number :
@@ -161,17 +166,44 @@ void check_container(const Json& container, const std::string& path, const std::
     check_probe(container, probe, path, errors);
 }
 
+void check_tolerations(const Json& spec, const std::string& root, FieldErrors& errors) {
+  const Json& tolerations = array_of(spec, "tolerations");
+  for (std::size_t i = 0; i < tolerations.size(); ++i) {
+    const std::string at = fmt::format("{}.tolerations[{}]", root, i);
+    const std::string key = text_of(tolerations[i], "key"), how = text_of(tolerations[i], "operator");
+    const std::string value = text_of(tolerations[i], "value"), effect = text_of(tolerations[i], "effect");
+    for (const std::string& wrong : key.empty() ? Texts{} : check_qualified_name(key))
+      errors.push_back(FieldError::invalid(at + ".key", key, wrong));
+    if (key.empty() && how != "Exists")
+      errors.push_back(FieldError::invalid(at + ".operator", how,
+                                           "operator must be Exists when `key` is empty, which means \"match "
+                                           "all values and all keys\""));
+    if (tolerations[i].contains("tolerationSeconds") && effect != "NoExecute")
+      errors.push_back(FieldError::invalid(at + ".effect", effect,
+                                           "effect must be 'NoExecute' when `tolerationSeconds` is set"));
+    if (how.empty() || how == "Equal") {
+      for (const std::string& wrong : check_label_value(value))
+        errors.push_back(FieldError::invalid(at + ".operator", value, wrong));
+    } else if (how == "Exists" && !value.empty()) {
+      errors.push_back(FieldError::invalid(at + ".operator", tolerations[i],
+                                           "value must be empty when `operator` is 'Exists'"));
+    }
+    check_choice(tolerations[i], "operator", at, {"Equal", "Exists"}, errors);
+    check_choice(tolerations[i], "effect", at, {"NoExecute", "NoSchedule", "PreferNoSchedule"}, errors);
+  }
+}
+
 std::set<std::string> check_volumes(const Json& spec, const std::string& root, FieldErrors& errors) {
-  std::set<std::string> names;
+  std::set<std::string> names;  // of the volumes that are good
   const Json& volumes = array_of(spec, "volumes");
   for (std::size_t i = 0; i < volumes.size(); ++i) {
+    const std::size_t before = errors.size();
     const std::string path = fmt::format("{}.volumes[{}]", root, i);
     const std::string name = text_of(volumes[i], "name");
     if (name.empty()) errors.push_back(FieldError::required(path + ".name"));
     for (const std::string& wrong : name.empty() ? Texts{} : check_dns_label(name))
       errors.push_back(FieldError::invalid(path + ".name", name, wrong));
-    if (!name.empty() && !names.insert(name).second)
-      errors.push_back(FieldError::duplicate(path + ".name", name));
+    if (names.count(name) != 0) errors.push_back(FieldError::duplicate(path + ".name", name));
     if (volumes[i].size() > 2)
       errors.push_back(FieldError::forbidden(path + "." + std::next(volumes[i].begin()).key(),
                                              "may not specify more than 1 volume type"));
@@ -183,6 +215,8 @@ std::set<std::string> check_volumes(const Json& spec, const std::string& root, F
     need("secret", "secretName");
     need("hostPath", "path");
     need("persistentVolumeClaim", "claimName");
+    check_host_path(volumes[i], path, errors);
+    if (errors.size() == before) names.insert(name);
   }
   return names;
 }
@@ -212,25 +246,38 @@ void validate_pod_spec(const Json& spec, const std::string& root, FieldErrors& e
   if (const Json limit = spec.value("activeDeadlineSeconds", Json(1)); limit.is_number() && limit < 1)
     errors.push_back(FieldError::invalid(root + ".activeDeadlineSeconds", limit,
                                          "must be between 1 and 2147483647, inclusive"));
-  if (const Json grace = spec.value("terminationGracePeriodSeconds", Json(0)); grace.is_number() && grace < 0)
-    errors.push_back(FieldError::invalid(root + ".terminationGracePeriodSeconds", grace,
-                                         "must be greater than or equal to 0"));
+  check_tolerations(spec, root, errors);
   check_pod_paths(spec, root, errors);
 }
 
 // A pod's spec is fixed but for images, deadlines and tolerations.
-void validate_pod_update(const Json& pod, const Json& old, FieldErrors& errors) {
+void validate_pod_update(const Json& pod, const Json& old, bool binding, FieldErrors& errors) {
   const auto fixed = [](const Json& from) {
     Json spec = object_of(from, "spec");
     for (const char* list : {"containers", "initContainers"})
       if (spec.contains(list))
         for (Json& container : spec[list]) container.erase("image");
-    for (const char* name : {"activeDeadlineSeconds", "tolerations", "terminationGracePeriodSeconds",
-                             "nodeName", "schedulingGates"})
-      spec.erase(name);
+    for (const char* name : {"activeDeadlineSeconds", "tolerations", "schedulingGates"}) spec.erase(name);
     return spec;
   };
-  if (const Json now = fixed(pod), before = fixed(old); now != before)
+  const Json& before_spec = object_of(old, "spec");
+  Json now = fixed(pod);
+  const Json before = fixed(old);
+  if (const Json was = before_spec.value("terminationGracePeriodSeconds", Json(0));
+      was.is_number() && was < 0 && now.value("terminationGracePeriodSeconds", Json()) == 1)
+    now["terminationGracePeriodSeconds"] = was;
+  if (binding && !before.contains("nodeName")) now.erase("nodeName");
+  const Json limit_was = before_spec.value("activeDeadlineSeconds", Json()),
+             limit = object_of(pod, "spec").value("activeDeadlineSeconds", Json());
+  if (limit_was.is_number()) {
+    if (!limit.is_number())
+      errors.push_back(FieldError::invalid("spec.activeDeadlineSeconds", limit,
+                                           "must not update from a positive integer to nil value"));
+    else if (limit > limit_was)
+      errors.push_back(FieldError::invalid("spec.activeDeadlineSeconds", limit,
+                                           "must be less than or equal to previous value"));
+  }
+  if (now != before)
     errors.push_back(FieldError::forbidden(
         "spec",
         std::string("pod updates may not change fields other than ") +

@@ -5,6 +5,7 @@
 
 #include "local/api/builtin_checks.h"
 #include "local/api/metadata.h"
+#include "local/api/pod_checks.h"
 
 namespace muster::local {
 namespace {
@@ -170,7 +171,7 @@ void check_ingress(const Json& ingress, FieldErrors& errors) {
   }
 }
 
-void check_claim(const Json& claim, FieldErrors& errors) {
+void check_claim(const Json& claim, const Json* old, FieldErrors& errors) {
   static const std::set<std::string> kModes = {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce",
                                                "ReadWriteOncePod"};
   const Json& spec = object_of(claim, "spec");
@@ -184,15 +185,51 @@ void check_claim(const Json& claim, FieldErrors& errors) {
     errors.push_back(FieldError::required("spec.resources[storage]"));
   else if (quantity_value(size).value_or(1) <= 0)
     errors.push_back(FieldError::invalid("spec.resources[storage]", size, "must be greater than zero"));
+  if (old == nullptr) return;
+  // Only what a bound claim asks for may grow.
+  Json before = object_of(*old, "spec"), now = spec;
+  const std::string size_before = text_of(object_of(object_of(before, "resources"), "requests"), "storage");
+  const bool bound = text_of(object_of(*old, "status"), "phase") == "Bound";
+  if (text_of(before, "volumeName").empty() && !bound) before["volumeName"] = now.value("volumeName", Json());
+  for (Json* each : {&before, &now}) {
+    if (bound) (*each)["resources"]["requests"].erase("storage");
+    if (each->value("volumeName", Json()).is_null()) each->erase("volumeName");
+  }
+  if (before != now)
+    errors.push_back(FieldError::forbidden(
+        "spec",
+        "spec is immutable after creation except resources.requests and volumeAttributesClassName for "
+        "bound claims\n" +
+            changed_fields(before, now)));
+  else if (bound && quantity_value(size).value_or(0) < quantity_value(size_before).value_or(0))
+    errors.push_back(FieldError::forbidden("spec.resources.requests.storage",
+                                           "field can not be less than status.capacity"));
+}
+
+void check_volume(const Json& volume, FieldErrors& errors) {
+  static const std::set<std::string> kNoSources = {"accessModes",      "capacity",
+                                                   "claimRef",         "mountOptions",
+                                                   "nodeAffinity",     "persistentVolumeReclaimPolicy",
+                                                   "storageClassName", "volumeAttributesClassName",
+                                                   "volumeMode"};
+  const Json& spec = object_of(volume, "spec");
+  if (array_of(spec, "accessModes").empty()) errors.push_back(FieldError::required("spec.accessModes"));
+  if (!object_of(spec, "capacity").contains("storage"))
+    errors.push_back(FieldError::required("spec.capacity"));
+  bool source = false;
+  for (const auto& [name, value] : spec.items()) source = source || kNoSources.count(name) == 0;
+  if (!source) errors.push_back(FieldError::required("spec", "must specify a volume type"));
 }
 
 void check_priority(const Json& priority, const Json* old, FieldErrors& errors) {
   const std::string name = meta_text(priority, "name");
   const Json value = priority.value("value", Json(0));
-  if (name.rfind("system-", 0) == 0)
+  const bool of_system = (name == "system-node-critical" && value == 2000001000) ||
+                         (name == "system-cluster-critical" && value == 2000000000);
+  if (name.rfind("system-", 0) == 0 && !of_system)
     errors.push_back(FieldError::forbidden(
         "metadata.name", "priority class names with 'system-' prefix are reserved for system use only"));
-  else if (value.is_number() && value > 1000000000)
+  else if (value.is_number() && value > 1000000000 && !of_system)
     errors.push_back(
         FieldError::forbidden("value", "maximum allowed value of a user defined priority is 1000000000"));
   if (old != nullptr && old->value("value", Json(0)) != value)
@@ -265,7 +302,8 @@ void validate_policies(const Kind& kind, const Json& object, const Json* old, Fi
   if (kind.kind == "PodDisruptionBudget") check_budget(object, errors);
   if (kind.kind == "Ingress") check_ingress(object, errors);
   if (kind.kind == "NetworkPolicy") check_policy_types(object, errors);
-  if (kind.kind == "PersistentVolumeClaim") check_claim(object, errors);
+  if (kind.kind == "PersistentVolumeClaim") check_claim(object, old, errors);
+  if (kind.kind == "PersistentVolume") check_volume(object, errors);
   if (kind.kind == "PriorityClass") check_priority(object, old, errors);
   if (kind.kind == "HorizontalPodAutoscaler") check_autoscaler(object, errors);
   if (kind.kind == "ResourceQuota") check_quota(object, errors);

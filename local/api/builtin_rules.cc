@@ -95,7 +95,31 @@ void default_pod_spec(Json& spec, bool pod) {
   if (spec.contains("volumes"))
     for (Json& volume : spec["volumes"])
       if (volume.is_object()) default_volume(volume);
+  if (!text_of(spec, "serviceAccountName").empty()) spec["serviceAccount"] = spec["serviceAccountName"];
   drop_empty(spec, {"nodeSelector", "volumes", "tolerations", "initContainers", "imagePullSecrets"});
+}
+
+// Of pods and claims to come: their metadata is written with the time that it has not.
+void default_template(Json& holder, const char* name) {
+  if (!holder.contains(name) || !holder[name].is_object()) return;
+  Json& metadata = holder[name]["metadata"];
+  if (!metadata.is_object()) metadata = Json::object();
+  metadata["creationTimestamp"] = nullptr;
+  if (Json& spec = holder[name]["spec"]; std::string_view(name) == "template" && spec.is_object())
+    default_pod_spec(spec, false);
+}
+
+void default_claim(Json& claim) {
+  if (claim.contains("spec") && claim["spec"].is_object())
+    set_default(claim["spec"], "volumeMode", "Filesystem");
+}
+
+void default_claim_template(Json& claim) {
+  claim["apiVersion"] = "v1";
+  claim["kind"] = "PersistentVolumeClaim";
+  claim["metadata"]["creationTimestamp"] = nullptr;
+  default_claim(claim);
+  claim["status"] = Json{{"phase", "Pending"}};
 }
 
 void default_pod(Json& pod) {
@@ -222,6 +246,7 @@ void default_workload(const Kind& kind, Json& object) {
     if (!spec.contains("jobTemplate") || !spec["jobTemplate"].is_object() ||
         !spec["jobTemplate"].contains("spec"))
       return;
+    default_template(spec, "jobTemplate");
     holder = &spec["jobTemplate"]["spec"];
   }
   if (kind.kind == "Deployment") {
@@ -242,6 +267,8 @@ void default_workload(const Kind& kind, Json& object) {
     set_default(spec, "updateStrategy",
                 Json{{"type", "RollingUpdate"}, {"rollingUpdate", Json{{"partition", 0}}}});
     set_default(spec, "serviceName", "");
+    for (std::size_t i = 0; i < array_of(spec, "volumeClaimTemplates").size(); ++i)
+      if (Json& claim = spec["volumeClaimTemplates"][i]; claim.is_object()) default_claim_template(claim);
   }
   if (kind.kind == "DaemonSet") {
     set_default(spec, "revisionHistoryLimit", 10);
@@ -257,9 +284,11 @@ void default_workload(const Kind& kind, Json& object) {
     set_default(spec, "parallelism", 1);
     set_default(spec, "suspend", false);
   }
-  if (holder->contains("template") && (*holder)["template"].is_object()) {
-    Json& pod_spec = (*holder)["template"]["spec"];
-    if (pod_spec.is_object()) default_pod_spec(pod_spec, false);
+  default_template(*holder, "template");
+  const Json& labels = object_of(object_of(object_of(spec, "template"), "metadata"), "labels");
+  if (kind.kind == "ReplicationController" && !labels.empty()) {  // an elder, which defaults more
+    if (object_of(object_of(object, "metadata"), "labels").empty()) object["metadata"]["labels"] = labels;
+    set_default(spec, "selector", labels);
   }
 }
 
@@ -278,11 +307,21 @@ void default_builtin(const Kind& kind, Json& object) {
     default_event(object);
   } else if (resource == "customresourcedefinitions.apiextensions.k8s.io") {
     default_crd(object);
-  } else if (kind.group == "apps" || kind.group == "batch") {
+  } else if (kind.group == "apps" || kind.group == "batch" || resource == "replicationcontrollers") {
     if (kind.kind != "ControllerRevision") default_workload(kind, object);
+  } else if (resource == "podtemplates") {
+    default_template(object, "template");
   } else if (resource == "persistentvolumeclaims") {
-    if (object.contains("spec") && object["spec"].is_object())
+    default_claim(object);
+  } else if (resource == "persistentvolumes") {
+    if (object.contains("spec") && object["spec"].is_object()) {
       set_default(object["spec"], "volumeMode", "Filesystem");
+      set_default(object["spec"], "persistentVolumeReclaimPolicy", "Retain");
+      default_volume(object["spec"]);
+    }
+  } else if (resource == "storageclasses.storage.k8s.io") {
+    set_default(object, "reclaimPolicy", "Delete");
+    set_default(object, "volumeBindingMode", "Immediate");
   } else if (resource == "roles.rbac.authorization.k8s.io" ||
              resource == "clusterroles.rbac.authorization.k8s.io") {
     set_default(object, "rules", nullptr);

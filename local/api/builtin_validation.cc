@@ -1,6 +1,9 @@
 // local/api/builtin_validation.cc: the checks of built-in kinds that users meet
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
 #include <set>
 
 #include "common/base/base64.h"
@@ -151,7 +154,34 @@ void check_secret_type(const Json& secret, FieldErrors& errors) {
   } else if (type == "kubernetes.io/basic-auth" && !data.contains("username") && !data.contains("password")) {
     need("username");
     need("password");
+  } else if (type == "kubernetes.io/service-account-token") {
+    constexpr const char* kAccount = "kubernetes.io/service-account.name";
+    if (text_of(object_of(object_of(secret, "metadata"), "annotations"), kAccount).empty())
+      errors.push_back(FieldError::required(fmt::format("metadata.annotations[{}]", kAccount)));
   }
+}
+
+bool is_ip(const std::string& text) {
+  std::array<unsigned char, sizeof(in6_addr)> bytes{};
+  return inet_pton(AF_INET, text.c_str(), bytes.data()) == 1 ||
+         inet_pton(AF_INET6, text.c_str(), bytes.data()) == 1;
+}
+
+// RFC 6335: a service's name.
+std::vector<std::string> check_port_name(const std::string& name) {
+  std::vector<std::string> wrong;
+  const auto known = [](unsigned char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-';
+  };
+  const auto letter = [](unsigned char c) { return c >= 'a' && c <= 'z'; };
+  if (name.size() > 15) wrong.emplace_back("must be no more than 15 characters");
+  if (!std::ranges::all_of(name, known))
+    wrong.emplace_back("must contain only alpha-numeric characters (a-z, 0-9), and hyphens (-)");
+  if (!std::ranges::any_of(name, letter)) wrong.emplace_back("must contain at least one letter (a-z)");
+  if (name.find("--") != std::string::npos) wrong.emplace_back("must not contain consecutive hyphens");
+  if (!name.empty() && (name.front() == '-' || name.back() == '-'))
+    wrong.emplace_back("must not begin or end with a hyphen");
+  return wrong;
 }
 
 void check_service(const Json& service, const Json* old, FieldErrors& errors) {
@@ -163,6 +193,15 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
     errors.push_back(FieldError::not_supported("spec.type", type, {kTypes.begin(), kTypes.end()}));
   if (ports.empty() && text_of(spec, "clusterIP") != "None" && type != "ExternalName")
     errors.push_back(FieldError::required("spec.ports"));
+  if (const std::string affinity = text_of(spec, "sessionAffinity");
+      affinity != "None" && affinity != "ClientIP")
+    errors.push_back(FieldError::not_supported("spec.sessionAffinity", affinity, {"ClientIP", "None"}));
+  if (type == "ExternalName") {
+    if (text_of(spec, "externalName").empty()) errors.push_back(FieldError::required("spec.externalName"));
+  } else if (const std::string ip = text_of(spec, "clusterIP"); !ip.empty() && ip != "None" && !is_ip(ip)) {
+    errors.push_back(FieldError::invalid("spec.clusterIPs[0]", ip,
+                                         "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
+  }
   std::set<std::string> names;
   std::set<std::string> numbers;
   for (std::size_t i = 0; i < ports.size(); ++i) {
@@ -179,6 +218,9 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
       errors.push_back(FieldError::invalid(path + ".port", port.value("port", Json(0)), kPortRange));
     if (port.contains("targetPort") && port["targetPort"].is_number() && !is_port(port["targetPort"]))
       errors.push_back(FieldError::invalid(path + ".targetPort", port["targetPort"], kPortRange));
+    if (port.contains("targetPort") && port["targetPort"].is_string())
+      for (const std::string& wrong : check_port_name(port["targetPort"].get<std::string>()))
+        errors.push_back(FieldError::invalid(path + ".targetPort", port["targetPort"], wrong));
     const std::string protocol = text_of(port, "protocol");
     if (protocol != "TCP" && protocol != "UDP" && protocol != "SCTP")
       errors.push_back(FieldError::not_supported(path + ".protocol", protocol, {"SCTP", "TCP", "UDP"}));
@@ -234,7 +276,7 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
     check_service(object, old, errors);
   } else if (resource == "pods") {
     validate_pod_spec(object_of(object, "spec"), "spec", errors);
-    if (old != nullptr) validate_pod_update(object, *old, errors);
+    if (old != nullptr) validate_pod_update(object, *old, subresource == "binding", errors);
   } else if (resource == "customresourcedefinitions.apiextensions.k8s.io") {
     const FieldErrors more = validate_crd(object, old);
     errors.insert(errors.end(), more.begin(), more.end());

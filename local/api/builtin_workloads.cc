@@ -66,7 +66,7 @@ void check_set(const Kind& kind, const Json& object, const Json* old, FieldError
     errors.push_back(go_invalid("spec.selector", shown_selector(selector),
                                 fmt::format("empty selector is invalid for {}", lower)));
   const Json& labels = object_of(object_of(pod_template, "metadata"), "labels");
-  if (spec.contains("selector") && !selects(selector, labels))
+  if (!selects(selector, labels) || (!spec.contains("selector") && !labels.empty()))
     errors.push_back(go_invalid("spec.template.metadata.labels", go_string_map(labels),
                                 "`selector` does not match template `labels`"));
   validate_pod_spec(object_of(pod_template, "spec"), "spec.template.spec", errors);

@@ -44,14 +44,24 @@ void Controllers::start() {
     changed_.notify_one();
   });
   thread_ = std::thread([this] { loop(); });
-  for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
-    const KindPtr kind = kinds_.table()->preferred("namespaces");
+  const auto bootstrap = [this](const char* plural, Json object) {
     WriteOptions options;
     options.manager = "kube-apiserver";
-    (void)rest_.create(*kind, "",
-                       Json{{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", Json{{"name", name}}}},
-                       options);
-  }
+    (void)rest_.create(*kinds_.table()->preferred(plural), "", std::move(object), options);
+  };
+  for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"})
+    bootstrap("namespaces", Json{{"metadata", {{"name", name}}}});
+  bootstrap("priorityclasses.scheduling.k8s.io",
+            Json{{"metadata", {{"name", "system-cluster-critical"}}},
+                 {"value", 2000000000},
+                 {"description",
+                  "Used for system critical pods that must run in the "
+                  "cluster, but can be moved to another node if necessary."}});
+  bootstrap("priorityclasses.scheduling.k8s.io", Json{{"metadata", {{"name", "system-node-critical"}}},
+                                                      {"value", 2000001000},
+                                                      {"description",
+                                                       "Used for system critical pods that must not be moved "
+                                                       "from their current node."}});
 }
 
 void Controllers::stop() {

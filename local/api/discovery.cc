@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <set>
+
 #include "local/api/api_error.h"
 #include "local/api/http_call.h"
 
@@ -161,11 +163,13 @@ Json version_info() {
 }
 
 Json root_paths(const KindTable& table) {
-  Json paths = Json::array({"/api", "/api/v1", "/apis"});
-  for (const auto& gv : table.group_versions())
-    if (!gv.group.empty()) paths.push_back("/apis/" + gv.group + "/" + gv.version);
-  for (const char* path : {"/healthz", "/livez", "/openapi/v2", "/openapi/v3", "/readyz", "/version"})
-    paths.push_back(path);
+  std::set<std::string> paths{"/api",        "/api/v1",     "/apis",   "/healthz", "/livez",
+                              "/openapi/v2", "/openapi/v3", "/readyz", "/version"};
+  for (const auto& gv : table.group_versions()) {
+    if (gv.group.empty()) continue;
+    paths.insert("/apis/" + gv.group);
+    paths.insert("/apis/" + gv.group + "/" + gv.version);
+  }
   return Json{{"paths", paths}};
 }
 

@@ -39,8 +39,8 @@ struct Comparison {
 [[nodiscard]] Json merge_applied(const Json& live, const Json& config, const Schema& schema);
 // Removes from `object` what `last` has and `kept` has not.
 void remove_fields(Json& object, const Schema& schema, const FieldSet& last, const FieldSet& kept);
-// The first path of `config` that the schema does not know (".spec.sise"), or a list item without its key; ""
-// if none.
+// The first path of `config` that the schema does not know (".spec.sise"), whose value is of another type, or
+// a list item without its key; "" if none.
 [[nodiscard]] std::string undeclared_field(const Json& config, const Schema& schema,
                                            const std::string& prefix = "");
 

@@ -1,4 +1,6 @@
 // local/api/field_walk.cc: walking objects by their schema: which fields, what differs, how two merge
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "local/api/field_set.h"
@@ -244,7 +246,36 @@ void remove_fields(Json& object, const Schema& schema, const FieldSet& last, con
   }
 }
 
+namespace {
+
+// What is wrong with the type of a value, in the words of structured-merge-diff; empty if nothing is.
+std::string wrong_type(const Json& value, const Schema& schema) {
+  if (value.is_null() || schema.int_or_string || schema.format == "quantity") return {};
+  const std::string shown = value.is_primitive() && !value.is_string() ? value.dump() : go_value(value);
+  switch (schema.type) {
+    case Schema::Type::kString:
+      if (value.is_string()) return {};
+      return fmt::format("expected string, got &value.valueUnstructured{{Value:{}}}", shown);
+    case Schema::Type::kBoolean:
+      if (value.is_boolean()) return {};
+      return fmt::format("expected boolean, got &value.valueUnstructured{{Value:{}}}", shown);
+    case Schema::Type::kInteger:
+    case Schema::Type::kNumber:
+      return value.is_number() ? "" : "expected numeric (int or float), got *value.valueUnstructured";
+    case Schema::Type::kArray:
+      return value.is_array() ? "" : fmt::format("expected list, got &{{{}}}", shown);
+    case Schema::Type::kObject:
+      return value.is_object() ? "" : fmt::format("expected map, got &{{{}}}", shown);
+    case Schema::Type::kAny: break;
+  }
+  return {};
+}
+
+}  // namespace
+
 std::string undeclared_field(const Json& config, const Schema& schema, const std::string& prefix) {
+  if (const std::string wrong = schema.preserve_unknown ? "" : wrong_type(config, schema); !wrong.empty())
+    return prefix + ": " + wrong;
   if (config.is_object()) {
     for (const auto& [name, value] : config.items()) {
       const Schema* type = schema.property(name);

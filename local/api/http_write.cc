@@ -13,7 +13,7 @@ namespace muster::local {
 namespace {
 
 // apiVersion and kind of the body must be those of the path; absent ones are taken from it.
-ApiStatus check_type(const Kind& kind, Json& body) {
+ApiStatus check_type(const HttpRequest& request, const Kind& kind, Json& body) {
   const std::string version = text_of(body, "apiVersion");
   const std::string name = text_of(body, "kind");
   if (!version.empty() && version != kind.api_version() && (kind.custom || name == kind.kind))
@@ -29,7 +29,7 @@ ApiStatus check_type(const Kind& kind, Json& body) {
         name, kind.version, kind.kind, name, kind.kind));
   }
   if (kind.custom && (version.empty() || name.empty()))
-    return ApiError::bad_request(fmt::format("Object 'Kind' is missing in '{}'", body.dump()));
+    return unrecognized_body(request, kind, fmt::format("Object 'Kind' is missing in '{}'", request.body));
   body["apiVersion"] = kind.api_version();
   body["kind"] = kind.kind;
   return {};
@@ -74,7 +74,7 @@ Json success(const Kind& kind, const Json& object) {
 ApiResult<HttpResponse> HttpApi::create(Call& call) {
   auto body = decode_body(call.request, *call.kind, false);
   if (!body) return body.error();
-  if (auto type = check_type(*call.kind, *body); !type) {
+  if (auto type = check_type(call.request, *call.kind, *body); !type) {
     warn_of_unserved(*call.kind, *body, *call.table, call.options);
     return type.error();
   }
@@ -86,7 +86,7 @@ ApiResult<HttpResponse> HttpApi::create(Call& call) {
 ApiResult<HttpResponse> HttpApi::update(Call& call) {
   auto body = decode_body(call.request, *call.kind, false);
   if (!body) return body.error();
-  if (auto type = check_type(*call.kind, *body); !type) {
+  if (auto type = check_type(call.request, *call.kind, *body); !type) {
     warn_of_unserved(*call.kind, *body, *call.table, call.options);
     return type.error();
   }
@@ -110,7 +110,7 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
       return ApiError::plain_invalid(
           "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply "
           "patch");
-    if (auto checked = check_type(*call.kind, *body); !checked) return checked.error();
+    if (auto checked = check_type(call.request, *call.kind, *body); !checked) return checked.error();
     bool created = false;
     auto applied =
         rest_.apply(*call.kind, call.target.ns, call.target.name, std::move(*body), call.options, created);
@@ -152,7 +152,7 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
           return ApiError::bad_request(
               fmt::format("the name of the object ({}) does not match the name on the URL ({})",
                           meta_text(object, "name"), call.target.name));
-        if (auto checked = check_type(*call.kind, object); !checked) return checked.error();
+        if (auto checked = check_type(call.request, *call.kind, object); !checked) return checked.error();
         return object;
       },
       call.options);

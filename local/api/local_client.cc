@@ -164,6 +164,7 @@ Status LocalClient::bind_pod(std::string_view ns, std::string_view name, std::st
   MUSTER_ASSIGN(const KindPtr kind, kind_of(api_, "pods"));
   WriteOptions options = node_options();
   options.manager = "kube-scheduler";
+  options.subresource = "binding";
   const auto bound = api_.rest().update(
       *kind, std::string(ns), std::string(name),
       [&](const Json& current) -> ApiResult<Json> {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "common/json/read_json.h"
 #include "local/api/builtin_types.h"
 #include "local/api/metadata.h"
 
@@ -147,6 +148,26 @@ void record_update(const Kind& kind, const Json* old, Json& object, const std::s
   write_entries(object, std::move(entries));
 }
 
+namespace {
+
+// What kubectl applied on the client's side and `live` still holds as it did.
+FieldSet last_applied(const Json& live, const Schema& schema) {
+  const std::string note = text_of(object_of(object_of(live, "metadata"), "annotations"), kLastApplied);
+  const Json applied = note.empty() ? Json() : read_json(note);
+  if (!applied.is_object()) return {};
+  FieldSet fields = fields_of(applied, schema);
+  const Comparison changes = compare_objects(applied, live, schema);
+  for (const FieldSet* set : {&changes.added, &changes.modified, &changes.removed}) fields.remove_all(*set);
+  return fields;
+}
+
+void forgive(std::vector<std::pair<std::string, FieldSet>>& conflicts, const FieldSet& allowed) {
+  for (auto& [who, fields] : conflicts) fields.remove_all(allowed);
+  std::erase_if(conflicts, [](const auto& conflict) { return conflict.second.empty(); });
+}
+
+}  // namespace
+
 ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& config,
                                 const std::string& manager, const std::string& subresource, bool force) {
   const Schema schema = typed_schema(kind);
@@ -188,6 +209,7 @@ ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& 
     }
     entry.fields.remove_all(changes.removed);
   }
+  if (!force && manager == "kubectl" && !conflicts.empty()) forgive(conflicts, last_applied(before, schema));
   if (!conflicts.empty() && !force) return conflict_error(conflicts);
   Applied applied{std::move(merged), !changes.same()};
   write_entries(applied.object, std::move(entries));

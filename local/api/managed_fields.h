@@ -15,12 +15,16 @@ namespace muster::local {
 void record_update(const Kind& kind, const Json* old, Json& object, const std::string& manager,
                    const std::string& subresource, WallTime now);
 
+// Where kubectl's client-side apply notes what it applied.
+inline constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
+
 struct Applied {
   Json object;           // with managedFields
   bool changed = false;  // false: nothing but managedFields may differ
 };
 // Server-side apply of `config` to `live` (an empty object when there is none). 409 with the conflicting
-// fields unless `force`; `live` must be pruned and defaulted already.
+// fields unless `force`, or what `kubectl` applied itself on the client's side and nobody changed since;
+// `live` must be pruned and defaulted already.
 [[nodiscard]] ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& config,
                                               const std::string& manager, const std::string& subresource,
                                               bool force);

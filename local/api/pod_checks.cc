@@ -36,6 +36,11 @@ void check_items(const Json& source, const std::string& at, FieldErrors& errors)
   }
 }
 
+bool climbs(const std::string& path) {
+  const std::string framed = "/" + path + "/";
+  return framed.find("/../") != std::string::npos;
+}
+
 bool known_field(std::string_view path) {
   constexpr std::array kFields{
       "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
@@ -71,6 +76,16 @@ void check_pod_paths(const Json& spec, const std::string& root, FieldErrors& err
                     errors);
     }
   }
+}
+
+void check_host_path(const Json& volume, const std::string& at, FieldErrors& errors) {
+  const Json& source = object_of(volume, "hostPath");
+  if (const std::string path = text_of(source, "path"); climbs(path))
+    errors.push_back(FieldError::invalid(at + ".hostPath.path", path, "must not contain '..'"));
+  static const std::vector<std::string> kTypes = {
+      "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"};
+  if (const std::string type = text_of(source, "type"); std::ranges::find(kTypes, type) == kTypes.end())
+    errors.push_back(FieldError::not_supported(at + ".hostPath.type", type, kTypes));
 }
 
 void check_variable_field(const Json& env, const std::string& at, FieldErrors& errors) {

@@ -10,6 +10,9 @@ namespace muster::local {
 // pod's spec stands.
 void check_pod_paths(const Json& spec, const std::string& root, FieldErrors& errors);
 
+// `volume`, at `at`: a hostPath has a type that there is and no "..".
+void check_host_path(const Json& volume, const std::string& at, FieldErrors& errors);
+
 // The fieldRef of a variable (`env`: its entry, `at`: its path) names a field that variables may have.
 void check_variable_field(const Json& env, const std::string& at, FieldErrors& errors);
 

@@ -68,6 +68,18 @@ bool parse_resource_path(const std::string& path, RequestTarget& target) {
   return true;
 }
 
+ApiError unrecognized_body(const HttpRequest& request, const Kind& kind, const std::string& why) {
+  constexpr std::size_t kShown = 30;
+  const std::string& body = request.body;
+  std::string shown = body.empty() ? "<empty>" : "";
+  if (body.starts_with('{')) shown = body.substr(0, kShown);
+  if (shown.empty())
+    for (const char c : body.substr(0, kShown)) shown += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  return ApiError::bad_request(
+      fmt::format("the object provided is unrecognized (must be of type {}): {} ({}{})", kind.kind, why,
+                  shown, body.size() > kShown ? " ..." : ""));
+}
+
 ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool patch_yaml) {
   const std::string_view type = media_type(request);
   Json body;
@@ -83,14 +95,10 @@ ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool p
   } else {
     body = read_json(request.body);
     if (body.is_discarded())
-      return ApiError::bad_request(
-          fmt::format("the object provided is unrecognized (must be of type {}): couldn't get version/kind; "
-                      "json parse error: {} ({})",
-                      kind.kind, json_problem(request.body), request.body.substr(0, 64)));
+      return unrecognized_body(request, kind,
+                               "couldn't get version/kind; json parse error: " + json_problem(request.body));
   }
-  if (!body.is_object())
-    return ApiError::bad_request(
-        fmt::format("the object provided is unrecognized (must be of type {})", kind.kind));
+  if (!body.is_object()) return unrecognized_body(request, kind, "it is no JSON object");
   return body;
 }
 
@@ -102,27 +110,30 @@ ApiResult<WriteOptions> write_options(const HttpRequest& request, bool trusted) 
     const std::string_view agent = request.header("user-agent");
     options.manager = agent.empty() ? "unknown" : std::string(agent.substr(0, agent.find('/')));
   }
-  if (options.manager.size() > 128)
-    return ApiError::plain_invalid(
-        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Too long: may not be more than 128 bytes");
+  FieldErrors errors;
+  if (options.manager.size() > 128) errors.push_back(FieldError::too_long("fieldManager", 128));
   const std::string_view validation = request.parameter("fieldValidation");
   if (validation == "Strict") {
     options.validation = FieldValidation::kStrict;
   } else if (validation == "Ignore") {
     options.validation = FieldValidation::kIgnore;
   } else if (!validation.empty() && validation != "Warn") {
-    return ApiError::plain_invalid(
-        fmt::format("CreateOptions.meta.k8s.io \"\" is invalid: fieldValidation: Unsupported value: {}: "
-                    "supported values: \"Ignore\", \"Strict\", \"Warn\"",
-                    go_quote(validation)));
+    errors.push_back(FieldError::not_supported("fieldValidation", std::string(validation),
+                                               {"", "Ignore", "Strict", "Warn"}));
   }
   const std::string_view dry_run = request.parameter("dryRun");
   if (dry_run == "All")
     options.dry_run = true;
   else if (!dry_run.empty())
-    return ApiError::plain_invalid(fmt::format(
-        "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: {}: supported values: \"All\"",
-        go_quote(dry_run)));
+    errors.push_back(FieldError{
+        "FieldValueNotSupported", "dryRun",
+        fmt::format("Unsupported value: []string{{{}}}: supported values: \"All\"", go_quote(dry_run))});
+  if (!errors.empty()) {
+    const char* kind = request.method == "POST"  ? "CreateOptions"
+                       : request.method == "PUT" ? "UpdateOptions"
+                                                 : "PatchOptions";
+    return ApiError::invalid(std::string(kind) + ".meta.k8s.io", "", errors);
+  }
   options.force = is_true(request.parameter("force"));
   return options;
 }
@@ -149,11 +160,9 @@ ApiResult<DeleteOptions> delete_options(const HttpRequest& request) {
     options.propagation = "Orphan";
   if (!options.propagation.empty() && options.propagation != "Orphan" &&
       options.propagation != "Background" && options.propagation != "Foreground")
-    return ApiError::plain_invalid(
-        fmt::format("DeleteOptions.meta.k8s.io \"\" is invalid: propagationPolicy: Unsupported value: {}: "
-                    "supported values: "
-                    "\"Background\", \"Foreground\", \"Orphan\", \"nil\"",
-                    go_quote(options.propagation)));
+    return ApiError::invalid("DeleteOptions.meta.k8s.io", "",
+                             {FieldError::not_supported("propagationPolicy", options.propagation,
+                                                        {"Foreground", "Background", "Orphan", "nil"})});
   if (const auto it = body.find("gracePeriodSeconds"); it != body.end() && it->is_number_integer())
     options.grace_seconds = it->get<std::int64_t>();
   else if (const std::string text = parameter("gracePeriodSeconds"); !text.empty()) {

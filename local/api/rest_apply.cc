@@ -25,8 +25,6 @@ ApiStatus check_config(const Kind& kind, const std::string& ns, const std::strin
                   {}};
 }
 
-constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
-
 // kubectl's own note of what it applied is kept up to date for it once it applies on the server.
 void update_last_applied(Json& object, const Json& config) {
   Json& metadata = object["metadata"];

@@ -9,6 +9,7 @@
 #include "local/api/managed_fields.h"
 #include "local/api/metadata.h"
 #include "local/api/rest.h"
+#include "local/api/strategies.h"
 
 namespace muster::local {
 namespace {
@@ -214,9 +215,14 @@ ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
   const std::string name = meta_text(body, "name");
   if (auto space = check_namespace(kind, ns, name); !space) return space.error();
   if (kind.has_status && kind.custom) body.erase("status");
-  if (!kind.custom) prepare_builtin_create(kind, body, options.trusted, now);
+  if (!kind.custom) {
+    prepare_builtin_create(kind, body, options.trusted, now);
+    if (auto admitted = admit_builtin(store_, kind, body); !admitted) return admitted.error();
+  }
   if (auto valid = validate(kind, body, nullptr, options); !valid) return valid.error();
   if (!options.from_apply) record_update(kind, nullptr, body, options.manager, options.subresource, now);
+  if (!kind.custom) complete_builtin(kind, body);
+  if (kind.resource() == "services") allocate_node_ports(store_, body, nullptr);
   body["apiVersion"] = kind.api_version();
   body["kind"] = kind.kind;
   auto stored = store_new(kind, generated ? body : std::move(body), options);
@@ -302,6 +308,7 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       object.erase("status");
   }
   if (!kind.custom) prepare_builtin_update(kind, old, object, options.subresource);
+  if (kind.resource() == "services") allocate_node_ports(store_, object, &old);
   // That a pod gets its node is no change that its generation counts.
   const bool bound =
       text_of(object_of(old, "spec"), "nodeName") != text_of(object_of(object, "spec"), "nodeName");
