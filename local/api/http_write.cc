@@ -123,6 +123,13 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
   const Json document = read_json(call.request.body);
   if (document.is_discarded() || document.is_null())
     return ApiError::bad_request("error decoding patch: " + json_problem(call.request.body));
+  if (!document.is_object() && type == "application/merge-patch+json")
+    return ApiError::bad_request(fmt::format(
+        "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+        document.is_array()     ? "array"
+        : document.is_string()  ? "string"
+        : document.is_boolean() ? "bool"
+                                : "number"));
   auto patched = rest_.update(
       *call.kind, call.target.ns, call.target.name,
       [&](const Json& current) -> ApiResult<Json> {
@@ -141,6 +148,9 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
           merge_patch(object, document);
         }
         if (!object.is_object()) return ApiError::bad_request("the patch does not leave an object");
+        if (call.kind->namespaced && meta_text(object, "namespace") != call.target.ns)
+          return ApiError::bad_request(
+              "the namespace of the provided object does not match the namespace sent on the request");
         if (meta_text(object, "uid") != meta_text(current, "uid") && !meta_text(object, "uid").empty())
           return ApiError::invalid(
               call.kind->group_kind(), call.target.name,
@@ -148,6 +158,13 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
         if (const std::string kind = text_of(object, "kind"); call.kind->custom && kind != call.kind->kind)
           return ApiError::invalid(kind + "." + call.kind->group, call.target.name,
                                    {FieldError::invalid("kind", kind, "must be " + call.kind->kind)});
+        if (const std::string version = text_of(object, "apiVersion");
+            call.kind->custom && version != call.kind->api_version()) {
+          warn_of_unserved(*call.kind, object, *call.table, call.options);
+          return ApiError::invalid(
+              call.kind->group_kind(), call.target.name,
+              {FieldError::invalid("apiVersion", version, "must be " + call.kind->api_version())});
+        }
         if (meta_text(object, "name") != call.target.name)
           return ApiError::bad_request(
               fmt::format("the name of the object ({}) does not match the name on the URL ({})",

@@ -147,8 +147,7 @@ ApiStatus apply_operation(Json& root, const Json& operation, std::size_t& copied
     if ((target == nullptr && value.is_null()) || (target != nullptr && *target == value)) return {};
     return fail(fmt::format("testing value {} failed: test failed", *path));
   }
-  if (valued || (*op != "move" && *op != "copy"))
-    return ApiError::bad_request(fmt::format("Unexpected kind: {}", *op));
+  if (valued || (*op != "move" && *op != "copy")) return fail(fmt::format("Unexpected kind: {}", *op));
   Json* source = from_parts ? walk(root, *from_parts, from_parts->size()) : nullptr;
   if (source == nullptr)
     return fail(fmt::format("{} operation does not apply: doc is missing from path: {}: missing value", *op,

@@ -12,6 +12,26 @@ using raw::kBranches;
 using raw::member;
 using raw::property_path;
 
+// What Go's parser, of the same family, says where RE2 says otherwise.
+std::string go_regexp_error(const re2::RE2& regex) {
+  const auto words = [&]() -> std::string {
+    switch (regex.error_code()) {
+      case re2::RE2::ErrorMissingBracket: return "missing closing ]";
+      case re2::RE2::ErrorMissingParen: return "missing closing )";
+      case re2::RE2::ErrorRepeatArgument: return "missing argument to repetition operator";
+      case re2::RE2::ErrorRepeatSize: return "invalid repeat count";
+      case re2::RE2::ErrorRepeatOp: return "invalid nested repetition operator";
+      case re2::RE2::ErrorBadPerlOp: return "invalid or unsupported Perl syntax";
+      case re2::RE2::ErrorTrailingBackslash: return "trailing backslash at end of expression";
+      case re2::RE2::ErrorBadNamedCapture: return "invalid named capture";
+      case re2::RE2::ErrorBadCharRange: return "invalid character class range";
+      case re2::RE2::ErrorBadEscape: return "invalid escape sequence";
+      default: return regex.error();
+    }
+  }();
+  return fmt::format("{}: `{}`", words, regex.error_arg());
+}
+
 // A schema is structural: each field has one type, declared outside of allOf, anyOf, oneOf and not, which
 // only restrict values.
 class StructuralCheck {
@@ -127,7 +147,7 @@ class StructuralCheck {
     if (!regex.ok())
       errors_.push_back(FieldError::invalid(
           path + ".pattern", pattern,
-          "must be a valid regular expression, but isn't: error parsing regexp: " + regex.error()));
+          "must be a valid regular expression, but isn't: error parsing regexp: " + go_regexp_error(regex)));
   }
 
   void nested(const Json& json, bool skip_any_of, const std::string& path) {
