@@ -61,6 +61,30 @@ void forgive_unchanged(const Json& object, const Json& old, FieldErrors& errors)
   });
 }
 
+// Why a number of replicas cannot be read at `path` (".spec.replicas"), in Go's words; empty if it can, or is
+// not there.
+std::string accessor_error(const Json& object, const std::string& path) {
+  const Json* at = &object;
+  const auto complain = [&at](const char* wanted) {
+    const std::string shown = at->is_string() ? at->get<std::string>() : at->is_array() ? "[]" : at->dump();
+    const char* type = at->is_string()    ? "string"
+                       : at->is_boolean() ? "bool"
+                       : at->is_array()   ? "[]interface {}"
+                       : at->is_number()  ? "float64"
+                                          : "map[string]interface {}";
+    return fmt::format("{} is of the type {}, expected {}", shown, type, wanted);
+  };
+  for (std::size_t from = 1; from <= path.size();) {
+    const std::size_t end = std::min(path.find('.', from), path.size());
+    if (!at->is_object()) return complain("map[string]interface{}");
+    const auto it = at->find(path.substr(from, end - from));
+    if (it == at->end() || it->is_null()) return {};
+    at = &*it;
+    from = end + 1;
+  }
+  return at->is_number_integer() ? "" : complain("int64");
+}
+
 // Schema errors of a custom resource. A write of the status judges the status alone, and names its fields
 // from there.
 FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old,
@@ -79,6 +103,9 @@ FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old,
   }
   if (old != nullptr) forgive_unchanged(object, *old, errors);
   if (kind.scale) {
+    for (const std::string& path : {kind.scale->spec_replicas, kind.scale->status_replicas})
+      if (const std::string wrong = accessor_error(object, path); !wrong.empty())
+        errors.push_back(FieldError::invalid(path, 0, fmt::format("{} accessor error: {}", path, wrong)));
     const Json* replicas = find_path(object, kind.scale->spec_replicas);
     if (replicas != nullptr && replicas->is_number() && *replicas < 0)
       errors.push_back(
@@ -107,7 +134,8 @@ ApiStatus Rest::decode(const Kind& kind, Json& object, const WriteOptions& optio
     Json& metadata = object["metadata"];
     std::vector<std::string> unknown_metadata;
     prune(metadata, *object_meta_schema(), unknown_metadata);
-    for (const std::string& path : unknown_metadata) unknown.push_back("metadata." + path);
+    for (std::string& path : unknown_metadata) path = "metadata." + path;
+    unknown.insert(unknown.begin(), unknown_metadata.begin(), unknown_metadata.end());
   }
   if (!unknown.empty() && options.validation != FieldValidation::kIgnore) {
     std::vector<std::string> messages;
