@@ -14,8 +14,9 @@ class CallTimer {
  public:
   void start(grpc::CallbackServerContext* context, std::chrono::milliseconds timeout) {
     state_->context = context;
-    // The alarm's callback holds the state, so it may come after the reactor is gone.
-    state_->alarm.Set(std::chrono::system_clock::now() + timeout, [state = state_](bool expired) {
+    // The alarm's callback holds the state, so it may come after the reactor is gone. The alarm holds the
+    // callback, so the state must not hold the alarm.
+    alarm_.Set(std::chrono::system_clock::now() + timeout, [state = state_](bool expired) {
       const std::scoped_lock lock(state->mutex);
       if (expired && state->context != nullptr) state->context->TryCancel();
     });
@@ -25,16 +26,16 @@ class CallTimer {
       const std::scoped_lock lock(state_->mutex);
       state_->context = nullptr;
     }
-    state_->alarm.Cancel();
+    alarm_.Cancel();
   }
 
  private:
   struct State {
     std::recursive_mutex mutex;  // gRPC may run OnDone, and so stop(), inside TryCancel
     grpc::CallbackServerContext* context = nullptr;
-    grpc::Alarm alarm;
   };
   std::shared_ptr<State> state_ = std::make_shared<State>();
+  grpc::Alarm alarm_;
 };
 
 }  // namespace muster::agg
