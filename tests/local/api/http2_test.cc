@@ -261,6 +261,28 @@ TEST_F(Http2Test, DeadlinesEndWhatDoesNotMove) {
   EXPECT_TRUE(comes([&] { return listener_->connections() == 0; }));
 }
 
+// It asks, frame upon frame, and never reads its socket.
+TEST_F(Http2Test, AClientThatReadsNothingIsClosedAndHoldsUpNobody) {
+  listen({.greeting = 1s, .request = 1s, .idle = 1s});
+  auto deaf = HttpsClient::connect(target_, "h2");
+  ASSERT_TRUE(deaf);
+  const std::string settings("\0\0\0\4\0\0\0\0\0", 9);
+  ASSERT_TRUE(deaf->send("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + settings));
+  std::string pings;  // each is answered by as many bytes
+  for (int i = 0; i < 4'000; ++i) pings += std::string("\0\0\x8\6\0\0\0\0\0", 9) + "deafdeaf";
+  deaf->set_patience(2s);
+  std::size_t sent = 0;
+  Http2Client client = this->client();
+  for (; sent < 1'000 && deaf->send(pings); ++sent) {
+    if (sent % 100 == 0) {
+      EXPECT_EQ(client.request({.method = "GET", .path = kMaps})->status, 200);
+    }
+  }
+  EXPECT_LT(sent, 1'000U) << "64 MiB were taken of a client that reads nothing";
+  EXPECT_EQ(client.request({.method = "GET", .path = kMaps})->status, 200);
+  EXPECT_TRUE(comes([&] { return listener_->connections() == 1; }));
+}
+
 TEST_F(Http2Test, ACutWatchIsResetAndACutRequestClosesTheConnection) {
   listen();
   Http2Client client = this->client();
