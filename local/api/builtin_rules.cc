@@ -105,8 +105,9 @@ void default_template(Json& holder, const char* name) {
   Json& metadata = holder[name]["metadata"];
   if (!metadata.is_object()) metadata = Json::object();
   metadata["creationTimestamp"] = nullptr;
-  if (Json& spec = holder[name]["spec"]; std::string_view(name) == "template" && spec.is_object())
-    default_pod_spec(spec, false);
+  const auto spec = holder[name].find("spec");
+  if (std::string_view(name) == "template" && spec != holder[name].end() && spec->is_object())
+    default_pod_spec(*spec, false);
 }
 
 void default_claim(Json& claim) {

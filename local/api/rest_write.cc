@@ -250,7 +250,8 @@ ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
   if (auto valid = validate(kind, body, nullptr, options); !valid) return valid.error();
   if (!options.from_apply) record_update(kind, nullptr, body, options.manager, options.subresource, now);
   if (!kind.custom) complete_builtin(kind, body);
-  if (kind.resource() == "services") allocate_node_ports(store_, body, nullptr);
+  if (kind.resource() == "services")
+    if (auto allocated = allocate_node_ports(store_, body, nullptr); !allocated) return allocated.error();
   body["apiVersion"] = kind.api_version();
   body["kind"] = kind.kind;
   auto stored = store_new(kind, generated ? body : std::move(body), options);
@@ -336,7 +337,8 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
       object.erase("status");
   }
   if (!kind.custom) prepare_builtin_update(kind, old, object, options.subresource);
-  if (kind.resource() == "services") allocate_node_ports(store_, object, &old);
+  if (kind.resource() == "services")
+    if (auto allocated = allocate_node_ports(store_, object, &old); !allocated) return allocated.error();
   // That a pod gets its node is no change that its generation counts.
   const bool bound =
       text_of(object_of(old, "spec"), "nodeName") != text_of(object_of(object, "spec"), "nodeName");

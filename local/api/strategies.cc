@@ -123,9 +123,9 @@ void complete_builtin(const Kind& kind, Json& object) {
   if (const Json status = empty_status(kind.kind); !status.is_null()) set_default(object, "status", status);
 }
 
-void allocate_node_ports(const ObjectStore& store, Json& service, const Json* old) {
+ApiStatus allocate_node_ports(const ObjectStore& store, Json& service, const Json* old) {
   Json& spec = service["spec"];
-  if (array_of(spec, "ports").empty()) return;
+  if (array_of(spec, "ports").empty()) return {};
   const Json& before =
       old == nullptr ? array_of(Json(), "ports") : array_of(object_of(*old, "spec"), "ports");
   for (Json& port : spec["ports"]) {
@@ -140,10 +140,27 @@ void allocate_node_ports(const ObjectStore& store, Json& service, const Json* ol
         port.erase("nodePort");  // it went with the type that had it
     }
   }
-  if (!wants_node_ports(spec)) return;
-  std::set<int> taken = node_ports_of(service);
+  if (!wants_node_ports(spec)) return {};
+  std::set<int> taken;
   for (const ObjectPtr& other : store.list("services", "").objects)
-    if (other->text.find("\"nodePort\"") != std::string::npos) taken.merge(node_ports_of(other->json()));
+    if (other->uid != meta_text(service, "uid") && other->text.find("\"nodePort\"") != std::string::npos)
+      taken.merge(node_ports_of(other->json()));
+  FieldErrors errors;
+  for (std::size_t i = 0; i < spec["ports"].size(); ++i) {
+    const Json& port = spec["ports"][i];
+    if (!has_node_port(port)) continue;
+    const bool in_range =
+        port["nodePort"] >= kNodePortFirst && port["nodePort"] < kNodePortFirst + kNodePorts;
+    // Two ports of one Service may share a number, by different protocols.
+    if (in_range && taken.count(port["nodePort"].get<int>()) == 0) continue;
+    errors.push_back(FieldError::invalid(
+        fmt::format("spec.ports[{}].nodePort", i), port["nodePort"],
+        in_range ? "provided port is already allocated"
+                 : fmt::format("provided port is not in the valid range. The range of valid ports is {}-{}",
+                               kNodePortFirst, kNodePortFirst + kNodePorts - 1)));
+  }
+  if (!errors.empty()) return ApiError::invalid("Service", meta_text(service, "name"), errors);
+  taken.merge(node_ports_of(service));
   std::size_t next = std::hash<std::string>{}(meta_text(service, "uid"));
   for (Json& port : spec["ports"]) {
     if (has_node_port(port) || taken.size() >= kNodePorts) continue;
@@ -152,6 +169,7 @@ void allocate_node_ports(const ObjectStore& store, Json& service, const Json* ol
     while (!taken.insert(number).second);
     port["nodePort"] = number;
   }
+  return {};
 }
 
 }  // namespace muster::local

@@ -17,7 +17,7 @@ namespace muster::local {
 void complete_builtin(const Kind& kind, Json& object);
 
 // The node ports of a Service that wants them, free ones for those that it does not name; `old`: as it was,
-// null for a new one.
-void allocate_node_ports(const ObjectStore& store, Json& service, const Json* old);
+// null for a new one. Refuses (Invalid) a port that another has, or that is out of range.
+[[nodiscard]] ApiStatus allocate_node_ports(const ObjectStore& store, Json& service, const Json* old);
 
 }  // namespace muster::local

@@ -117,6 +117,15 @@ TEST(BuiltinKinds, NodePortsAreAllocatedOnceAndGoWithTheType) {
   EXPECT_GE(first, 30'000);
   EXPECT_LE(first, 32'767);
   EXPECT_NE(first, second);
+  const auto ask = [&](const char* name, const Json& number) {
+    return api.json(
+        "POST", kDefault + "services",
+        {{"metadata", {{"name", name}}},
+         {"spec", {{"type", "NodePort"}, {"ports", {{{"port", 80}, {"nodePort", number}}}}}}})["message"];
+  };
+  EXPECT_THAT(ask("c", first).get<std::string>(), HasSubstr("provided port is already allocated"));
+  EXPECT_THAT(ask("c", 80).get<std::string>(),
+              HasSubstr("provided port is not in the valid range. The range of valid ports is 30000-32767"));
   const Json renamed =
       api.merge(kDefault + "services/a", {{"spec", {{"ports", {{{"name", "x"}, {"port", 80}}}}}}});
   EXPECT_EQ(renamed["spec"]["ports"][0]["nodePort"], first);
