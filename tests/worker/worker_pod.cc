@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <fstream>
 #include <random>
 #include <thread>
@@ -51,6 +52,8 @@ WorkerPod::WorkerPod(std::string ip, const std::filesystem::path& folder,
                       {"MUSTER_TERMINATION_LOG", termination_log_.string()},
                       {"MUSTER_LOG", "info"}});
   std::vector<std::string> variables;
+  for (const char* name : {"ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
+    if (const char* value = std::getenv(name)) environment.insert({name, value});
   for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
   const std::string log = (folder / ("log-" + ip_)).string();
   arguments.insert(arguments.begin(), MUSTER_WORKER_PROGRAM);
