@@ -61,7 +61,7 @@ YAML
   kill -INT "$pid"; sleep 0.3; kill -INT "$pid"
   wait "$pid"
   check "exit code" [ $? = 130 ]
-  check "within 1.5 s" [ $(($(milliseconds) - begin)) -lt 1500 ]
+  check "within 1.5 s" [ $(($(milliseconds) - begin)) -lt $((1500 * MUSTER_TIMEOUT_FACTOR)) ]
 }
 killed_run_leaves_no_process() {
   write_job job.yaml long "" 2 100000
