@@ -10,28 +10,17 @@
 #include "local/api/json_path.h"
 #include "local/api/log_body.h"
 #include "local/api/patch.h"
+#include "local/api/table_cells.h"
 
 namespace muster::local {
 namespace {
 
-// A workload's selector as one line: "app=web,tier in (a,b)".
-std::string selector_text(const Json& selector) {
-  std::vector<std::string> terms;
-  const bool plain = !selector.contains("matchLabels") && !selector.contains("matchExpressions");
-  for (const auto& [key, value] : (plain ? selector : object_of(selector, "matchLabels")).items())
-    if (value.is_string()) terms.push_back(key + "=" + value.get<std::string>());
-  for (const Json& each : array_of(selector, "matchExpressions")) {
-    const std::string key = text_of(each, "key"), how = text_of(each, "operator");
-    std::vector<std::string> values;
-    for (const Json& value : array_of(each, "values"))
-      if (value.is_string()) values.push_back(value.get<std::string>());
-    if (how == "Exists") terms.push_back(key);
-    if (how == "DoesNotExist") terms.push_back("!" + key);
-    if (how == "In" || how == "NotIn")
-      terms.push_back(fmt::format("{} {} ({})", key, how == "In" ? "in" : "notin", fmt::join(values, ",")));
-  }
-  std::sort(terms.begin(), terms.end());
-  return fmt::format("{}", fmt::join(terms, ","));
+// Of a workload; a ReplicationController's selector is a plain map.
+std::string scale_selector(const Json& object) {
+  const Json& selector = object_of(object_of(object, "spec"), "selector");
+  if (selector.empty()) return {};
+  return text_of(object, "kind") == "ReplicationController" ? labels_text(selector)
+                                                            : selector_text(selector, "");
 }
 
 Json scale_of(const Kind& kind, const Json& object) {
@@ -46,8 +35,7 @@ Json scale_of(const Kind& kind, const Json& object) {
   if (!kind.scale->label_selector.empty()) {
     const Json* selector = find_path(object, kind.scale->label_selector);
     if (selector != nullptr && selector->is_string()) status["selector"] = *selector;
-  } else if (const std::string selector = selector_text(object_of(object_of(object, "spec"), "selector"));
-             !kind.custom && !selector.empty()) {
+  } else if (const std::string selector = scale_selector(object); !kind.custom && !selector.empty()) {
     status["selector"] = selector;
   }
   const Json replicas = number(kind.scale->spec_replicas);

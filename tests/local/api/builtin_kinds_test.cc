@@ -148,6 +148,21 @@ TEST(BuiltinKinds, AJobSelectsItsPodsByItsUid) {
   EXPECT_EQ(made["status"], Json::object());
 }
 
+TEST(BuiltinKinds, AScaleTellsTheSelectorOfItsPods) {
+  Api api;
+  Json wide = deployment("x");
+  wide["spec"]["selector"]["matchExpressions"] =
+      Json::array({{{"key", "a"}, {"operator", "In"}, {"values", {"c", "b"}}}});
+  (void)api.json("POST", kDeployments, wide);
+  EXPECT_EQ(api.get(kDeployments + "/d/scale")["status"]["selector"], "a=b,a in (b,c)");
+  Json elder = deployment("x");
+  elder["apiVersion"] = "v1";
+  elder["kind"] = "ReplicationController";
+  elder["spec"].erase("selector");
+  (void)api.json("POST", kDefault + "replicationcontrollers", elder);
+  EXPECT_EQ(api.get(kDefault + "replicationcontrollers/d/scale")["status"]["selector"], "a=b");
+}
+
 TEST(BuiltinKinds, StrategicPatchesMergeListsByTheirKeys) {
   Api api;
   (void)api.json("POST", kDeployments, deployment("x:1"));
