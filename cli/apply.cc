@@ -29,21 +29,6 @@ Result<Json> create(kube::Client& client, const ManifestObject& object, bool dry
   return parse_json(answer.body, "the API server's answer");
 }
 
-// A manifest may name a namespace without bringing it along: this control plane is the run's own.
-Status create_namespaces(kube::Client& client, const std::vector<ManifestObject>& objects) {
-  std::set<std::string> names;
-  for (const ManifestObject& object : objects) {
-    if (!object.name_space.empty()) names.insert(object.name_space);
-  }
-  names.erase("default");
-  for (const std::string& name : names) {
-    const Json body{{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", name}}}};
-    const auto made = client.create(kube::kNamespaces, "", body);
-    if (!made && made.error().code != Code::kAlreadyExists) return made.error();
-  }
-  return {};
-}
-
 bool is_namespace(const ManifestObject& object) { return object.kind->kind == "Namespace"; }
 
 // A refusal is the manifest's fault; anything else is the environment's.
@@ -52,22 +37,43 @@ bool refused(const Error& error) {
          error.code == Code::kAlreadyExists || error.code == Code::kNotFound;
 }
 
+// Those that the manifest brings along, as they are there; and, because this control plane is the run's own,
+// those that its objects only name. They come first: nothing can be checked in a namespace that is not there.
+Status create_namespaces(kube::Client& client, const std::vector<ManifestObject>& objects) {
+  std::set<std::string> named;
+  for (const ManifestObject& object : objects) {
+    if (!object.name_space.empty()) named.insert(object.name_space);
+    if (!is_namespace(object)) continue;
+    const auto made = create(client, object, false);
+    if (made || made.error().code == Code::kAlreadyExists) continue;  // `default` is there
+    return refused(made.error()) ? invalid_argument(locate(object, made.error().message))
+                                 : made.error().in(object.title());
+  }
+  for (const std::string& name : named) {
+    const Json body{{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", name}}}};
+    const auto made = client.create(kube::kNamespaces, "", body);
+    if (!made && made.error().code != Code::kAlreadyExists) return made.error();
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::vector<Json>> apply_objects(kube::Client& client, const std::vector<ManifestObject>& objects) {
   MUSTER_TRY(create_namespaces(client, objects));
   std::string problems;
   for (const ManifestObject& object : objects) {
+    if (is_namespace(object)) continue;
     auto checked = create(client, object, true);
-    if (checked || (is_namespace(object) && checked.error().code == Code::kAlreadyExists)) continue;
+    if (checked) continue;
     if (!refused(checked.error())) return checked.error().in(object.title());
     problems += (problems.empty() ? "" : "\n") + locate(object, checked.error().message);
   }
   if (!problems.empty()) return invalid_argument(problems);
   std::vector<Json> jobs;
   for (const ManifestObject& object : objects) {
+    if (is_namespace(object)) continue;
     auto made = create(client, object, false);
-    if (!made && is_namespace(object) && made.error().code == Code::kAlreadyExists) continue;
     if (!made && refused(made.error())) return invalid_argument(locate(object, made.error().message));
     if (!made) return made.error().in(object.title());
     if (object.is_job()) jobs.push_back(std::move(*made));

@@ -32,7 +32,16 @@ void collect_model(Outcome& outcome, const ModelFolder& source, const std::files
     outcome.model_file = target.string();
   } else {
     outcome.no_model = copied.error().message;
+    outcome.lost_files.push_back(copied.error().message);
   }
+}
+
+// The file's path, or nothing where it could not be written.
+std::string keep(Outcome& outcome, const std::filesystem::path& file, std::string_view content) {
+  const Status written = write_file(file, content);
+  if (written) return file.string();
+  outcome.lost_files.push_back(written.error().message);
+  return "";
 }
 
 }  // namespace
@@ -57,12 +66,9 @@ void collect_files(Outcome& outcome, const Json& object, const std::filesystem::
     if (read && read->size() >= points.size()) points = std::move(*read);
   }
   if (points.empty()) return;
-  if (write_file(folder / "history.csv", curve_to_csv(points))) {
-    outcome.history_file = (folder / "history.csv").string();
-  }
-  Curve curve{outcome.view.title(), outcome.view.description, outcome.view.unit(), std::move(points)};
-  if (write_file(folder / "curve.svg", draw_curve(curve)))
-    outcome.plot_file = (folder / "curve.svg").string();
+  outcome.history_file = keep(outcome, folder / "history.csv", curve_to_csv(points, outcome.view.unit()));
+  const Curve curve{outcome.view.title(), outcome.view.description, outcome.view.unit(), std::move(points)};
+  outcome.plot_file = keep(outcome, folder / "curve.svg", draw_curve(curve));
 }
 
 }  // namespace muster::cli

@@ -11,7 +11,7 @@ namespace muster::cli {
 [[nodiscard]] std::string output_folder(const JobView& view, std::set<std::string>& taken);
 
 // Copies model.safetensors and history.csv from the job's volume (only of a job that succeeded) to `folder`,
-// and draws curve.svg. Fills in the outcome's files, or why there is no model.
+// and draws curve.svg. Fills in the outcome's files, why there is no model, and which files were lost.
 void collect_files(Outcome& outcome, const Json& object, const std::filesystem::path& volumes,
                    const std::filesystem::path& folder);
 

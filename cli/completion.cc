@@ -15,6 +15,8 @@ _muster() {
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case "${COMP_WORDS[i]}" in
+      -n|--namespace|-l|--selector|-o|--output|-c|--container|--kubeconfig|--output-dir|--timeout|--rank|--pod|--tail|--title|--port)
+        ((++i)) ;;  # its value is no word of the command
       -*) ;;
       *) if [ -z "$verb" ]; then verb="${COMP_WORDS[i]}"; elif [ -z "$kind" ]; then kind="${COMP_WORDS[i]}"; fi ;;
     esac
@@ -35,7 +37,9 @@ _muster() {
            $(compgen -f -X '!*.y*ml' -- "$word") $(compgen -d -- "$word")) ;;
     get|describe)
       if [[ "$word" == -* ]]; then
-        COMPREPLY=($(compgen -W "-n --namespace -A --all-namespaces -o --output -l --selector -w --watch --kubeconfig --help" -- "$word"))
+        local options="-n --namespace --kubeconfig --help"
+        [ "$verb" = describe ] || options+=" -A --all-namespaces -o --output -l --selector -w --watch"
+        COMPREPLY=($(compgen -W "$options" -- "$word"))
       elif [ -z "$kind" ]; then
         COMPREPLY=($(compgen -W "dj fr pods services events nodes configmaps persistentvolumeclaims namespaces" -- "$word"))
       else
@@ -43,7 +47,7 @@ _muster() {
       fi ;;
     logs)
       if [[ "$word" == -* ]]; then
-        COMPREPLY=($(compgen -W "-f --follow --rank --pod --tail -n --namespace --kubeconfig --help" -- "$word"))
+        COMPREPLY=($(compgen -W "-f --follow -c --container --rank --pod --tail -n --namespace --kubeconfig --help" -- "$word"))
       else
         COMPREPLY=($(compgen -W "$(_muster_names dj) $(_muster_names fr)" -- "$word"))
       fi ;;
@@ -75,12 +79,13 @@ _muster() {
       esac ;;
     get|describe)
       case "${words[CURRENT]}" in
-        -*) compadd -- -n --namespace -A --all-namespaces -o --output -l --selector -w --watch --kubeconfig --help ;;
+        -*) compadd -- -n --namespace --kubeconfig --help
+            [ "${words[2]}" = describe ] || compadd -- -A --all-namespaces -o --output -l --selector -w --watch ;;
         *) if (( CURRENT == 3 )); then compadd -a kinds; else _muster_names "${words[3]}"; fi ;;
       esac ;;
     logs)
       case "${words[CURRENT]}" in
-        -*) compadd -- -f --follow --rank --pod --tail -n --namespace --kubeconfig --help ;;
+        -*) compadd -- -f --follow -c --container --rank --pod --tail -n --namespace --kubeconfig --help ;;
         *) _muster_names dj; _muster_names fr ;;
       esac ;;
     local) compadd -- up --port --output-dir --feature-gates --help ;;
@@ -109,6 +114,7 @@ complete -c muster -n "__fish_seen_subcommand_from logs" -f -a "(__muster_names 
 complete -c muster -n "__fish_seen_subcommand_from logs" -s f -l follow
 complete -c muster -n "__fish_seen_subcommand_from logs" -l rank -x
 complete -c muster -n "__fish_seen_subcommand_from logs" -l pod -x
+complete -c muster -n "__fish_seen_subcommand_from logs" -s c -l container -x
 complete -c muster -n "__fish_seen_subcommand_from local" -f -a "up"
 complete -c muster -n "__fish_seen_subcommand_from completion" -f -a "bash zsh fish"
 )script";

@@ -2,12 +2,14 @@
 #include "cli/console.h"
 
 #include <fmt/format.h>
+#include <poll.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 
 #include "cli/exit_code.h"
 #include "cli/format.h"
@@ -39,24 +41,41 @@ Console::Console(Stream stream) : fd_(stream == Stream::kOut ? STDOUT_FILENO : S
 }
 
 Style Console::style() const {
-  Style style{100, colour_, unicode_};
+  Style style{.width = 100, .colour = colour_, .unicode = unicode_};
   winsize size{};
   if (terminal_ && ::ioctl(fd_, TIOCGWINSZ, &size) == 0 && size.ws_col > 0) {
     style.width = std::clamp<std::size_t>(size.ws_col, 20, 200) - 1;  // a full last column would wrap
+    if (size.ws_row > 0) style.height = size.ws_row;
   }
   return style;
 }
 
 void Console::write(std::string_view text) {
-  while (!text.empty() && !broken_) {
+  while (!text.empty() && !broken()) {
     const ssize_t count = ::write(fd_, text.data(), text.size());
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) {
-      broken_ = true;
-      return;
+    if (count >= 0) {
+      text.remove_prefix(static_cast<std::size_t>(count));
+    } else if (errno == EAGAIN) {  // somebody made the other end non-blocking
+      pollfd ready{fd_, POLLOUT, 0};
+      ::poll(&ready, 1, -1);
+    } else if (errno != EINTR) {
+      failure_ = errno;
     }
-    text.remove_prefix(static_cast<std::size_t>(count));
   }
+}
+
+Status Console::written() const {
+  const int failure = failure_;
+  if (failure == 0 || failure == EPIPE) return {};
+  return unavailable(fmt::format("cannot write to standard {}: {}; what it shows is not whole",
+                                 fd_ == STDOUT_FILENO ? "output" : "error", std::strerror(failure)));
+}
+
+int finish(const Console& out) {
+  const Status written = out.written();
+  if (written) return kExitDone;
+  print_error(written.error().message);
+  return kExitEnvironment;
 }
 
 void print_error(std::string_view message) {

@@ -60,7 +60,7 @@ Result<std::vector<CurvePoint>> curve_from_csv(std::string_view text, const std:
   if (columns.at == std::string_view::npos ||
       (columns.loss == std::string_view::npos && columns.accuracy == std::string_view::npos)) {
     return invalid_argument(
-        fmt::format("{}:1: not a learning curve: the first line must be like 'at,loss,accuracy'", file));
+        fmt::format("{}:1: not a learning curve: the first line must be like 'step,loss,accuracy'", file));
   }
   std::vector<CurvePoint> points;
   int number = 1;
@@ -92,11 +92,11 @@ std::vector<CurvePoint> curve_from_history(const Json& history) {
   return points;
 }
 
-std::string curve_to_csv(const std::vector<CurvePoint>& points) {
+std::string curve_to_csv(const std::vector<CurvePoint>& points, std::string_view unit) {
   const auto cell = [](const std::optional<double>& value) {
     return value ? fmt::format("{:.9g}", *value) : "";
   };
-  std::string out = "at,loss,accuracy\n";
+  std::string out = fmt::format("{},loss,accuracy\n", unit);
   for (const CurvePoint& point : points) {
     out += fmt::format("{},{},{}\n", point.at, cell(point.loss), cell(point.accuracy));
   }

@@ -56,8 +56,9 @@ int describe(const DescribeOptions& options) {
   if (!resource->namespaced) ns.clear();
   const auto description = describe_object(*connection->client, *resource, ns, options.name);
   if (!description) return fail(explain(description.error(), connection->server));
-  Console(Console::Stream::kOut).write(*description);
-  return kExitDone;
+  Console out(Console::Stream::kOut);
+  out.write(*description);
+  return finish(out);
 }
 
 }  // namespace muster::cli

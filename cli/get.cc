@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <iterator>
 #include <stop_token>
 #include <thread>
 
@@ -69,7 +71,18 @@ Rows table_rows(const Json& table, bool with_namespace) {
   return rows;
 }
 
-Result<Rows> fetch_table(const Query& query, const std::string& name) {
+// What a query found, and the version from which a watch goes on without a gap.
+template <class T>
+struct Found {
+  T what;
+  std::string resource_version;
+};
+
+std::string version_of(const Json& object) {
+  return member(object.value("metadata", Json::object()), "resourceVersion");
+}
+
+Result<Found<Rows>> fetch_table(const Query& query, const std::string& name) {
   kube::HttpRequest request;
   request.target = kube::resource_path(query.resource, query.ns, name);
   if (name.empty() && !query.options.selector.empty()) {
@@ -81,18 +94,20 @@ Result<Rows> fetch_table(const Query& query, const std::string& name) {
   if (member(table, "kind") != "Table") {
     return failed_precondition("the API server sent no table; use -o json or -o yaml");
   }
-  return table_rows(table, query.options.all_namespaces && query.resource.namespaced);
+  return Found<Rows>{table_rows(table, query.options.all_namespaces && query.resource.namespaced),
+                     version_of(table)};
 }
 
-Result<std::vector<Json>> fetch_objects(const Query& query) {
+Result<Found<std::vector<Json>>> fetch_objects(const Query& query) {
   if (!query.options.name.empty()) {
     MUSTER_ASSIGN(Json object, query.client.get(query.resource, query.ns, query.options.name));
-    return std::vector<Json>{std::move(object)};
+    std::string version = version_of(object);
+    return Found<std::vector<Json>>{{std::move(object)}, std::move(version)};
   }
   kube::ListOptions list;
   list.label_selector = query.options.selector;
   MUSTER_ASSIGN(kube::ListPage page, query.client.list_all(query.resource, query.ns, list));
-  return std::move(page.items);
+  return Found<std::vector<Json>>{std::move(page.items), std::move(page.resource_version)};
 }
 
 std::string name_line(const kube::Resource& resource, const Json& object) {
@@ -118,24 +133,21 @@ std::string print_object(const Query& query, const Json& object) {
   Query single = query;
   single.ns = query.resource.namespaced ? member(object.value("metadata", Json::object()), "namespace") : "";
   const auto rows = fetch_table(single, name);
-  if (!rows || rows->size() < 2) return "";  // it went away meanwhile: its deletion follows
-  return fmt::format("{}\n", fmt::join(rows->at(1), "   "));
+  if (!rows || rows->what.size() < 2) return "";  // it went away meanwhile: its deletion follows
+  return fmt::format("{}\n", fmt::join(rows->what[1], "   "));
 }
 
-// Prints every change until Ctrl-C; a watch that ends is opened again where it stopped.
-Status watch_objects(const Query& query, Console& out, const std::stop_token& stop) {
-  kube::ListOptions list;
-  list.label_selector = query.options.selector;
-  if (!query.options.name.empty()) list.field_selector = "metadata.name=" + query.options.name;
-  MUSTER_ASSIGN(const kube::ListPage page, query.client.list_all(query.resource, query.ns, list));
+// Prints every change after `version` until Ctrl-C; a watch that ends is opened again where it stopped.
+Status watch_objects(const Query& query, const std::string& version, Console& out,
+                     const std::stop_token& stop) {
   kube::WatchOptions watch;
-  watch.label_selector = list.label_selector;
-  watch.field_selector = list.field_selector;
-  watch.resource_version = page.resource_version;
+  watch.label_selector = query.options.selector;
+  if (!query.options.name.empty()) watch.field_selector = "metadata.name=" + query.options.name;
+  watch.resource_version = version;
   while (!stop.stop_requested() && !out.broken()) {
     const Status ended =
         query.client.watch(query.resource, query.ns, watch, stop, [&](kube::WatchEvent event) -> bool {
-          watch.resource_version = member(event.object.value("metadata", Json::object()), "resourceVersion");
+          watch.resource_version = version_of(event.object);
           if (event.type == kube::WatchEvent::Type::kBookmark) return true;
           if (event.type == kube::WatchEvent::Type::kDeleted) {
             out.write(
@@ -150,23 +162,23 @@ Status watch_objects(const Query& query, Console& out, const std::stop_token& st
   return {};
 }
 
-Status show(const Query& query, Console& out, bool& empty) {
+// Writes tables and names; gathers `objects` for json and yaml, which are one document in the end. Returns
+// the version of what it saw.
+Result<std::string> show(const Query& query, Console& out, bool& empty, std::vector<Json>& objects) {
   if (query.options.output == "table") {
-    MUSTER_ASSIGN(Rows rows, fetch_table(query, query.options.name));
-    if (rows.size() < 2) return {};
-    out.write((empty ? "" : "\n") + render_table(rows));
+    MUSTER_ASSIGN(const Found<Rows> rows, fetch_table(query, query.options.name));
+    if (rows.what.size() < 2) return rows.resource_version;
+    out.write((empty ? "" : "\n") + render_table(rows.what));
     empty = false;
-    return {};
+    return rows.resource_version;
   }
-  MUSTER_ASSIGN(const std::vector<Json> objects, fetch_objects(query));
-  if (objects.empty()) return {};
-  empty = false;
-  if (query.options.output != "name") {
-    out.write(documents(objects, query.options));
-    return {};
+  MUSTER_ASSIGN(Found<std::vector<Json>> found, fetch_objects(query));
+  if (query.options.output == "name") {
+    for (const Json& object : found.what) out.write(name_line(query.resource, object));
+  } else {
+    std::ranges::move(found.what, std::back_inserter(objects));
   }
-  for (const Json& object : objects) out.write(name_line(query.resource, object));
-  return {};
+  return found.resource_version;
 }
 
 int fail(const Error& error) {
@@ -174,7 +186,7 @@ int fail(const Error& error) {
   return exit_code_of(error);
 }
 
-int watch_all(const Query& query, Console& out) {
+int watch_all(const Query& query, const std::string& version, Console& out) {
   SignalWaiter signals;
   std::stop_source stop;
   const std::jthread on_signal([&](const std::stop_token& over) {
@@ -182,9 +194,9 @@ int watch_all(const Query& query, Console& out) {
       if (signals.wait(std::chrono::milliseconds(100))) stop.request_stop();
     }
   });
-  const Status ended = watch_objects(query, out, stop.get_token());
+  const Status ended = watch_objects(query, version, out, stop.get_token());
   if (stop.stop_requested()) return kExitInterrupted;
-  return ended ? kExitDone : fail(explain(ended.error(), query.server));
+  return ended ? finish(out) : fail(explain(ended.error(), query.server));
 }
 
 }  // namespace
@@ -201,21 +213,26 @@ int get(const GetOptions& options) {
   auto connection = connect(options.query.kubeconfig);
   if (!connection) return fail(connection.error());
   Console out(Console::Stream::kOut);
+  const bool whole = options.output == "json" || options.output == "yaml";
   bool empty = true;
+  std::vector<Json> objects;
   for (const kube::Resource& resource : resources) {
     std::string ns =
         options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
     if (options.all_namespaces || !resource.namespaced) ns.clear();
     const Query query{*connection->client, resource, ns, options, connection->server};
-    const Status shown = show(query, out, empty);
-    if (!shown) return fail(explain(shown.error(), connection->server));
-    if (options.watch) return watch_all(query, out);
+    const auto version = show(query, out, empty, objects);
+    if (!version) return fail(explain(version.error(), connection->server));
+    if (!options.watch) continue;
+    for (const Json& object : objects) out.write(print_object(query, object));
+    return watch_all(query, *version, out);
   }
-  if (empty && options.output != "name") {
+  if (whole) out.write(documents(objects, options));
+  if (empty && options.output == "table") {
     print_error(fmt::format("no {} found{}", resources.size() > 1 ? "jobs" : resources.front().plural,
                             options.all_namespaces ? "" : " in this namespace (-A shows all)"));
   }
-  return kExitDone;
+  return finish(out);
 }
 
 }  // namespace muster::cli

@@ -175,6 +175,12 @@ PodView view_pod(const Json& pod) {
   view.phase = text(member(status, "phase"));
   view.reason = text(member(status, "reason"));
   view.message = text(member(status, "message"));
+  if (const Json& containers = member(pod, "spec", "containers"); containers.is_array()) {
+    for (const Json& container : containers) {
+      const std::string name = text(member(container, "name"));
+      if (view.main_container.empty() || name == view.role) view.main_container = name;
+    }
+  }
   for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
     const Json& containers = member(status, list);
     if (!containers.is_array()) continue;

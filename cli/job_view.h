@@ -57,6 +57,7 @@ struct PodView {
   std::string reason, message;  // why it failed, or why it waits
   std::optional<int> exit_code;
   std::string container;            // the one that failed
+  std::string main_container;       // the one that does the job's work: named after the role, else the first
   std::optional<PodReport> report;  // of a worker or an aggregator that succeeded
 
   [[nodiscard]] bool failed() const { return phase == "Failed"; }

@@ -78,6 +78,7 @@ std::string prefix_of(const PodView& pod, std::size_t pods) {
 Status read_log(Reader& reader, const PodView& pod, const std::string& prefix, const std::stop_token& stop) {
   LinePrefixer lines(prefix);
   kube::LogOptions log;
+  log.container = reader.options.container.empty() ? pod.main_container : reader.options.container;
   log.follow = reader.options.follow;
   log.tail_lines = reader.options.tail_lines;
   const auto write = [&](const std::string& text) {
@@ -91,11 +92,21 @@ Status read_log(Reader& reader, const PodView& pod, const std::string& prefix, c
   return ended;
 }
 
+struct RequestStop {
+  std::stop_source& source;
+  ~RequestStop() { source.request_stop(); }
+};
+
 // Follows every pod, also those that come later, until the job has finished.
-Status follow_all(Reader& reader, const std::stop_token& stop) {
+Status follow_all(Reader& reader, const std::stop_token& asked) {
   std::set<std::string> started;
-  std::list<std::jthread> threads;
   std::atomic<int> reading{0};
+  std::list<std::jthread> threads;
+  // Whatever ends this, the readers end with it; a quiet pod's would wait for its next line.
+  std::stop_source over;
+  const std::stop_callback on_asked(asked, [&] { over.request_stop(); });
+  const std::stop_token stop = over.get_token();
+  const RequestStop on_return{over};
   for (;;) {
     MUSTER_ASSIGN(const std::vector<PodView> pods, find_pods(reader));
     for (const PodView& pod : pods) {
@@ -181,7 +192,7 @@ int logs(const LogsOptions& options) {
     ended = read_all(reader);
   }
   if (stop.stop_requested()) return kExitInterrupted;
-  return ended ? kExitDone : fail(explain(ended.error(), connection->server));
+  return ended ? finish(reader.out) : fail(explain(ended.error(), connection->server));
 }
 
 }  // namespace muster::cli

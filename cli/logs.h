@@ -12,6 +12,7 @@ struct LogsOptions {
   bool follow = false;
   std::optional<std::int64_t> rank;
   std::string pod;
+  std::string container;
   std::optional<std::int64_t> tail_lines;
 };
 

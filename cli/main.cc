@@ -73,6 +73,8 @@ void add_logs(CLI::App& app, Arguments& args) {
   verb->add_flag("-f,--follow", args.logs.follow, "go on until the job has finished");
   verb->add_option("--rank", args.rank, "only the worker of this rank")->check(CLI::Range(0L, 1'000'000L));
   verb->add_option("--pod", args.logs.pod, "only this pod")->excludes("--rank");
+  verb->add_option("-c,--container", args.logs.container,
+                   "of the pods; else the one that does the job's work");
   verb->add_option("--tail", args.tail, "only the last lines")->check(CLI::Range(0L, 1'000'000'000L));
 }
 
@@ -93,8 +95,8 @@ void add_rest(CLI::App& app, Arguments& args) {
   CLI::App* local = app.add_subcommand("local", "Kubernetes API, node and operator on this machine");
   local->require_subcommand(1);
   CLI::App* up = local->add_subcommand("up", "Serve them in the foreground until Ctrl-C");
-  up->add_option("--port", args.local.port, "port of the API; a free one when absent")
-      ->check(CLI::Range(1, 65535));
+  up->add_option("--port", args.local.port, "port of the API; a free one when absent or 0")
+      ->check(CLI::Range(0, 65535));
   up->add_option("--output-dir", args.local.output_dir, "volumes go there (muster-out)");
   up->add_option("--feature-gates", args.feature_gates,
                  "of the API server: WatchList=true serves sendInitialEvents")
@@ -145,8 +147,9 @@ int call_describe(Arguments& args) {
 int call_completion(const Arguments& args) {
   const auto script = completion_script(args.shell);
   if (!script) return usage(script.error().message);
-  Console(Console::Stream::kOut).write(*script);
-  return kExitDone;
+  Console out(Console::Stream::kOut);
+  out.write(*script);
+  return finish(out);
 }
 
 int call(const CLI::App& app, Arguments& args) {

@@ -43,7 +43,7 @@ struct Axis {
 [[nodiscard]] Result<std::vector<CurvePoint>> curve_from_csv(std::string_view text, const std::string& file);
 // status.history: an array of {at, loss, accuracy}; malformed entries are dropped.
 [[nodiscard]] std::vector<CurvePoint> curve_from_history(const Json& history);
-// The text that curve_from_csv reads.
-[[nodiscard]] std::string curve_to_csv(const std::vector<CurvePoint>& points);
+// The text that curve_from_csv reads; `unit`, step or round, heads the first column.
+[[nodiscard]] std::string curve_to_csv(const std::vector<CurvePoint>& points, std::string_view unit);
 
 }  // namespace muster::cli

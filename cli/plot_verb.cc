@@ -40,7 +40,9 @@ Result<Curve> curve_of_job(const PlotOptions& options, const KindAndName& what) 
 
 Result<std::string> draw(const PlotOptions& options) {
   const auto what = split_slash(options.source);
-  const bool file = options.source == "-" || std::filesystem::exists(options.source) || !what;
+  std::error_code unreadable;  // reading it says why
+  const bool file =
+      options.source == "-" || !what || std::filesystem::exists(options.source, unreadable) || unreadable;
   auto curve = file ? curve_of_file(options.source) : curve_of_job(options, *what);
   if (!curve && file && curve.error().code == Code::kNotFound) {
     return not_found(curve.error().message + ", or name a job as dj/NAME");
@@ -60,8 +62,9 @@ int plot(const PlotOptions& options) {
   const auto svg = draw(options);
   if (!svg) return fail(svg.error());
   if (options.output == "-") {
-    Console(Console::Stream::kOut).write(*svg);
-    return kExitDone;
+    Console out(Console::Stream::kOut);
+    out.write(*svg);
+    return finish(out);
   }
   const Status written = write_file(options.output, *svg);
   return written ? kExitDone : fail(written.error());

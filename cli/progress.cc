@@ -97,6 +97,24 @@ std::vector<std::string> render_job(const Tracked& job, Instant now, const Style
   return lines;
 }
 
+std::vector<std::string> stack(const std::vector<std::vector<std::string>>& jobs, const Style& style) {
+  std::size_t lines = 0;
+  for (const auto& job : jobs) lines += job.size();
+  // Escape sequences cannot reach a line that has scrolled away: it would be printed again and again. The
+  // cursor has a row of its own, and so has what stands for the jobs without room.
+  const bool all = lines < style.height;
+  const std::size_t room = std::max<std::size_t>(style.height, 2) - 2;
+  std::vector<std::string> out;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    if (!all && out.size() + jobs[i].size() > room) {
+      out.push_back(fmt::format("  ... and {} more, for which this terminal has no room", jobs.size() - i));
+      break;
+    }
+    out.insert(out.end(), jobs[i].begin(), jobs[i].end());
+  }
+  return out;
+}
+
 std::string LiveBlock::update(const std::vector<std::string>& above, const std::vector<std::string>& block) {
   std::string out;
   if (height_ > 0) out += fmt::format("\x1b[{}A\r", height_);

@@ -24,7 +24,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr int kHttpThreads = 8;  // the API server and its client share the pool; before either is made
+constexpr int kHttpThreads = 8;  // of the client; before it is made
 constexpr auto kStop = 4500ms;   // leaves half a second of the 5 s that Ctrl-C may take
 
 Instant now() { return std::chrono::steady_clock::now(); }
@@ -92,7 +92,11 @@ Result<Ended> run_jobs(const RunOptions& options, const std::vector<ManifestObje
 
 int report(const RunOptions& options, const Ended& ended, Console& out, Instant start) {
   bool succeeded = true;
-  for (const Outcome& outcome : ended.outcomes) succeeded = succeeded && outcome.view.succeeded;
+  bool whole = true;
+  for (const Outcome& outcome : ended.outcomes) {
+    succeeded = succeeded && outcome.view.succeeded;
+    whole = whole && outcome.lost_files.empty();
+  }
   if (options.json) {
     const auto time = std::chrono::duration_cast<std::chrono::milliseconds>(now() - start);
     out.write(summary_json(ended.outcomes, time).dump(2, ' ', false, Json::error_handler_t::replace) + "\n");
@@ -103,11 +107,14 @@ int report(const RunOptions& options, const Ended& ended, Console& out, Instant 
     if (const std::string failure = render_failure(outcome); !failure.empty()) {
       print_error(failure.substr(0, failure.size() - 1));
     }
+    for (const std::string& lost : outcome.lost_files) print_error(outcome.view.title() + ": " + lost);
   }
   if (ended.how == RunSession::End::kTimeout) {
     print_error(fmt::format("not finished after {} s; give it a longer --timeout", options.timeout->count()));
   }
-  return succeeded ? kExitDone : kExitFailed;
+  if (!succeeded) return kExitFailed;
+  const int shown = finish(out);
+  return whole ? shown : kExitEnvironment;
 }
 
 Status prepare_output(const std::filesystem::path& folder) {

@@ -140,12 +140,10 @@ void RunSession::draw() {
     console_.write(out);
     return;
   }
-  std::vector<std::string> block;
+  std::vector<std::vector<std::string>> jobs;
   const Style style = console_.style();
-  for (const Tracked& job : monitor_.jobs()) {
-    for (std::string& line : render_job(job, now(), style)) block.push_back(std::move(line));
-  }
-  console_.write(block_.update(lines, block));
+  for (const Tracked& job : monitor_.jobs()) jobs.push_back(render_job(job, now(), style));
+  console_.write(block_.update(lines, stack(jobs, style)));
 }
 
 RunSession::End RunSession::follow() {

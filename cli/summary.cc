@@ -102,6 +102,7 @@ Json outcome_json(const Outcome& outcome) {
             {"accuracy", optional_number(view.accuracy)},
             {"restarts", view.restarts},
             {"modelFile", optional_text(outcome.model_file)},
+            {"noModel", optional_text(outcome.model_file.empty() ? outcome.no_model : "")},
             {"historyFile", optional_text(outcome.history_file)},
             {"plotFile", optional_text(outcome.plot_file)}};
   if (view.examples_per_second > 0) json["examplesPerSecond"] = view.examples_per_second;
@@ -114,6 +115,7 @@ Json outcome_json(const Outcome& outcome) {
     json["ranks"] = outcome.ranks;
     json["parametersEqual"] = outcome.digests_equal;
   }
+  if (!outcome.lost_files.empty()) json["lostFiles"] = outcome.lost_files;
   if (!outcome.failed_pod.empty()) {
     json["failedPod"] = outcome.failed_pod;
     json["failedPodLog"] = outcome.failed_pod_log;

@@ -16,6 +16,7 @@ struct Outcome {
   std::string digest;                               // of rank 0
   std::string model_file, history_file, plot_file;  // empty: none
   std::string no_model;                             // why, when there is none
+  std::vector<std::string> lost_files;              // that the job made and that could not be kept: why, each
   std::string failed_pod, failed_pod_log;
 };
 

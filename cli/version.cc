@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <cstdlib>
+
 #include "cli/connect.h"
 #include "cli/console.h"
 #include "cli/exit_code.h"
@@ -20,6 +22,11 @@ Result<Json> server_version(const std::string& kubeconfig) {
   return parse_json(answer->body, "the server's version");
 }
 
+bool kubeconfig_named(const VersionOptions& options) {
+  const char* variable = std::getenv("KUBECONFIG");
+  return !options.kubeconfig.empty() || (variable != nullptr && *variable != '\0');
+}
+
 }  // namespace
 
 int version(const VersionOptions& options) {
@@ -30,8 +37,8 @@ int version(const VersionOptions& options) {
     auto server = server_version(options.kubeconfig);
     if (server) {
       shown["server"] = server->value("gitVersion", "unknown");
-    } else if (server.error().code != Code::kNotFound) {
-      asked = server.error();
+    } else if (server.error().code != Code::kNotFound || kubeconfig_named(options)) {
+      asked = server.error();  // without a server the client's version is the whole answer
     }
   }
   if (options.json) {
@@ -40,7 +47,7 @@ int version(const VersionOptions& options) {
     out.write(fmt::format("muster {}\n", MUSTER_VERSION));
     if (shown.contains("server")) out.write(fmt::format("server {}\n", shown["server"].get<std::string>()));
   }
-  if (asked) return kExitDone;
+  if (asked) return finish(out);
   print_error(asked.error().message);
   return exit_code_of(asked.error());
 }

@@ -1,5 +1,5 @@
-// common/platform/signals.cc: SIGTERM and SIGINT through a signalfd, and from threads that do not know of the
-// mask
+// common/platform/signals.cc: the signals that ask to stop, through a signalfd, and from threads that do not
+// know of the mask
 #include "common/platform/signals.h"
 
 #include <fcntl.h>
@@ -17,11 +17,20 @@
 namespace muster {
 namespace {
 
+constexpr int kStopSignals[] = {SIGTERM, SIGINT, SIGHUP};
+
+// Whoever started this under nohup wants it to outlive the terminal.
+bool ignored_hangup(int number) {
+  struct sigaction action {};
+  return number == SIGHUP && sigaction(number, nullptr, &action) == 0 && action.sa_handler == SIG_IGN;
+}
+
 sigset_t stop_signals() {
   sigset_t set;
   sigemptyset(&set);
-  sigaddset(&set, SIGTERM);
-  sigaddset(&set, SIGINT);
+  for (const int number : kStopSignals) {
+    if (!ignored_hangup(number)) sigaddset(&set, number);
+  }
   return set;
 }
 
@@ -57,13 +66,15 @@ SignalWaiter::SignalWaiter() : fd_(epoll_create1(EPOLL_CLOEXEC)) {
   struct sigaction action {};
   action.sa_handler = pass_on;
   action.sa_flags = SA_RESTART;
-  sigaction(SIGTERM, &action, nullptr);
-  sigaction(SIGINT, &action, nullptr);
+  for (const int number : kStopSignals) {
+    if (sigismember(&set, number) == 1) sigaction(number, &action, nullptr);
+  }
 }
 
 SignalWaiter::~SignalWaiter() {
-  std::signal(SIGTERM, SIG_DFL);
-  std::signal(SIGINT, SIG_DFL);
+  for (const int number : kStopSignals) {
+    if (!ignored_hangup(number)) std::signal(number, SIG_DFL);
+  }
   relay = -1;
   for (const int fd : {fd_, signal_fd_, pipe_[0], pipe_[1]}) close(fd);
 }
@@ -81,8 +92,7 @@ std::optional<int> SignalWaiter::wait(std::chrono::milliseconds timeout) {
 void reset_signals_after_fork() noexcept {
   sigset_t set;
   sigemptyset(&set);
-  std::signal(SIGTERM, SIG_DFL);
-  std::signal(SIGINT, SIG_DFL);
+  for (const int number : kStopSignals) std::signal(number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &set, nullptr);
   std::signal(SIGPIPE, SIG_DFL);
 }

@@ -1,11 +1,12 @@
-#pragma once  // common/platform/signals.h: SIGTERM and SIGINT as something one can wait for
+#pragma once  // common/platform/signals.h: the signals that ask to stop as something one can wait for
 #include <chrono>
 #include <optional>
 
 namespace muster {
 
-// Construct one, once, in main before it starts a thread: it blocks SIGTERM and SIGINT (threads inherit that)
-// and ignores SIGPIPE. fd() becomes readable when a signal has come.
+// Construct one, once, in main before it starts a thread: it blocks SIGTERM, SIGINT and, unless it was
+// ignored (nohup), SIGHUP (threads inherit that), and ignores SIGPIPE. fd() becomes readable when a signal
+// has come.
 class SignalWaiter {
  public:
   SignalWaiter();

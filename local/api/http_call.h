@@ -24,10 +24,10 @@ struct HttpApi::Call {
   }
 };
 
-// The body as JSON, whatever its media type; 400 and 415 with the real server's words.
 // Of a body that is no object of the kind, `why`; shows its beginning.
 [[nodiscard]] ApiError unrecognized_body(const HttpRequest& request, const Kind& kind,
                                          const std::string& why);
+// The body as JSON, whatever its media type; 400 and 415 with the real server's words.
 [[nodiscard]] ApiResult<Json> decode_body(const HttpRequest& request, const Kind& kind, bool patch_yaml);
 [[nodiscard]] ApiResult<Json> decode_delete_options(const HttpRequest& request);
 [[nodiscard]] HttpResponse error_response(const ApiError& error, const HttpRequest& request);

@@ -50,11 +50,9 @@ ApiResult<std::string> choose_container(const Json& pod, const std::string& name
   const Json& waiting = object_of(state, "waiting");
   if (state.contains("waiting") && !object_of(*seen, "lastState").contains("terminated")) {
     const std::string reason = text_of(waiting, "reason");
-    const std::string how = reason == "ContainerCreating" || reason == "PodInitializing"
-                                ? "is waiting to start"
-                                : "is waiting to start";
-    return ApiError::bad_request(fmt::format("container {} in pod {} {}: {}", go_quote(chosen),
-                                             go_quote(pod_name), how, reason.empty() ? "no reason" : reason));
+    return ApiError::bad_request(fmt::format("container {} in pod {} is waiting to start: {}",
+                                             go_quote(chosen), go_quote(pod_name),
+                                             reason.empty() ? "no reason" : reason));
   }
   return chosen;
 }

@@ -8,16 +8,17 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <cstring>
-
-#include "common/platform/pod.h"
 
 namespace muster::local {
 namespace {
 
 constexpr int kBlockTries = 64;
 constexpr int kReuseAfter = 32;  // addresses that rest before one is used again
+// Beyond so many in a row it is not this or that address: somebody listens on the port of all of them.
+constexpr int kTries = 64;
 
 // Bound, with a name that only one process of this network namespace can have; -1 if it is taken.
 int claim(const std::string& name) {
@@ -32,16 +33,22 @@ int claim(const std::string& name) {
   return -1;
 }
 
-bool can_bind(const std::string& ip, int port) {
+Status can_bind(const std::string& ip, int port) {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return false;
+  if (fd < 0) return unavailable(fmt::format("cannot make a socket: {}", std::strerror(errno)));
   const int on = 1;
   ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   ::inet_pton(AF_INET, ip.c_str(), &address.sin_addr);
-  const bool bound = ::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0;
+  Status bound;
+  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+    bound = unavailable(
+        fmt::format("pods cannot listen on port {}: {} on each of {} addresses of this machine ({} was the "
+                    "last); end the program that listens on 0.0.0.0:{}",
+                    port, std::strerror(errno), kTries, ip, port));
+  }
   ::close(fd);
   return bound;
 }
@@ -66,14 +73,19 @@ Status AddressPool::claim_block() {
 }
 
 Result<std::string> AddressPool::take() {
-  while (true) {
+  Status usable;
+  for (int i = 0; i < kTries; ++i) {
     if (free_.size() <= (blocks_.empty() ? 0 : kReuseAfter)) MUSTER_TRY(claim_block());
     std::string address = std::move(free_.front());
     free_.erase(free_.begin());
-    const bool unused =
-        can_bind(address, kControlPort) && can_bind(address, kDataPort) && can_bind(address, kMetricsPort);
-    if (unused) return address;
+    usable = Status();
+    for (const int port : ports_) {
+      if (usable) usable = can_bind(address, port);
+    }
+    if (usable) return address;
+    free_.push_back(std::move(address));
   }
+  return usable.error();
 }
 
 void AddressPool::give_back(const std::string& address) { free_.push_back(address); }

@@ -1,6 +1,7 @@
 #pragma once  // local/runtime/addresses.h: a loopback address for each pod
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/random.h"
@@ -13,13 +14,15 @@ namespace muster::local {
 // holder ends.
 class AddressPool {  // one thread
  public:
-  explicit AddressPool(std::uint64_t seed) : random_(seed) {}
+  // `ports`: what pods listen on.
+  AddressPool(std::uint64_t seed, std::vector<int> ports) : random_(seed), ports_(std::move(ports)) {}
   ~AddressPool();
   AddressPool(const AddressPool&) = delete;
   AddressPool& operator=(const AddressPool&) = delete;
 
-  // An address on which nobody listens on Muster's ports. The longest unused one comes first, so that what
-  // talks to a pod that ended does not find its successor. kResourceExhausted: no block is free.
+  // An address on which nobody listens on those ports. The longest unused one comes first, so that what
+  // talks to a pod that ended does not find its successor. kResourceExhausted: no block is free;
+  // kUnavailable: another program listens on one of the ports of all addresses.
   [[nodiscard]] Result<std::string> take();
   void give_back(const std::string& address);
 
@@ -27,6 +30,7 @@ class AddressPool {  // one thread
   [[nodiscard]] Status claim_block();
 
   Random random_;
+  std::vector<int> ports_;
   std::vector<int> blocks_;
   std::vector<std::string> free_;  // oldest first
 };

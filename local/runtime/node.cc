@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "common/platform/log.h"
+#include "common/platform/pod.h"
 #include "local/runtime/json_access.h"
 
 namespace muster::local {
@@ -31,6 +32,8 @@ Result<std::unique_ptr<Node>> Node::start(NodeApi& api, LogStore& logs, NodeOpti
   options.volumes_folder = std::filesystem::absolute(options.volumes_folder, error);
   options.binaries = std::filesystem::absolute(options.binaries, error);
   std::unique_ptr<Node> node(new Node(api, logs, std::move(options)));
+  MUSTER_ASSIGN(const std::string address, node->addresses_.take());  // no pod could start without one
+  node->addresses_.give_back(address);
   node->names_.open(init);
   node->reactor_thread_ = std::thread([raw = node.get()] { raw->reactor_.run(); });
   for (const char* resource : {"services", "pods"})
@@ -42,7 +45,7 @@ Node::Node(NodeApi& api, LogStore& logs, NodeOptions options)
     : api_(api),
       logs_(logs),
       options_(std::move(options)),
-      addresses_(std::random_device{}()),
+      addresses_(std::random_device{}(), {kControlPort, kDataPort, kMetricsPort}),
       names_(options_.run_folder / "hosts"),
       gpus_(options_.gpus) {}
 
@@ -113,7 +116,8 @@ void Node::name_pod(const ObjectChange& change) {
       names_.names().put_service(*service);
   }
   names_.names().put_pod(pod, *address);
-  auto runner = std::make_unique<PodRunner>(reactor_, api_, logs_, names_, gpus_, options_, pod, *address);
+  auto runner = std::make_unique<PodRunner>(reactor_, api_, logs_, PodRunner::Shared{names_, gpus_, claims_},
+                                            options_, pod, *address);
   runner->on_idle([this] { note_idle(); });
   pods_.emplace(uid, std::move(runner));
 }

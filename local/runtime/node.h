@@ -12,6 +12,7 @@
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "local/runtime/addresses.h"
+#include "local/runtime/claim_locks.h"
 #include "local/runtime/gpus.h"
 #include "local/runtime/log_store.h"
 #include "local/runtime/node_api.h"
@@ -24,7 +25,8 @@ namespace muster::local {
 // One thread for all pods (the reactor), two that wait for changes of the API. `api` and `logs` outlive it.
 class Node {
  public:
-  // kNotFound: muster-init is missing (names it and the remedy).
+  // kNotFound: muster-init is missing (names it and the remedy). kUnavailable, kResourceExhausted: no address
+  // for a pod.
   [[nodiscard]] static Result<std::unique_ptr<Node>> start(NodeApi& api, LogStore& logs, NodeOptions options);
   ~Node();
   Node(const Node&) = delete;
@@ -52,6 +54,7 @@ class Node {
   AddressPool addresses_;
   PodNames names_;
   GpuPool gpus_;
+  ClaimLocks claims_;
   std::map<std::string, std::unique_ptr<PodRunner>> pods_;  // by uid
   bool shutting_down_ = false;
   std::mutex changes_mutex_;  // guards the two that follow

@@ -43,13 +43,12 @@ std::string first_bytes(const fs::path& file) {
 
 }  // namespace
 
-PodRunner::PodRunner(Reactor& reactor, NodeApi& api, LogStore& logs, PodNames& names, GpuPool& gpu_pool,
+PodRunner::PodRunner(Reactor& reactor, NodeApi& api, LogStore& logs, const Shared& shared,
                      const NodeOptions& options, const Json& pod, std::string pod_ip)
     : reactor_(reactor),
       api_(api),
       logs_(logs),
-      names_(names),
-      gpu_pool_(gpu_pool),
+      shared_(shared),
       options_(options),
       pod_(pod),
       ip_(std::move(pod_ip)),
@@ -61,7 +60,7 @@ PodRunner::PodRunner(Reactor& reactor, NodeApi& api, LogStore& logs, PodNames& n
 
 PodRunner::~PodRunner() {
   if (timer_) reactor_.cancel(*timer_);
-  gpu_pool_.give_back(std::exchange(gpus_, {}));
+  shared_.gpus.give_back(std::exchange(gpus_, {}));
   while (!running_.empty()) (void)take_running(running_.begin()->first);
   logs_.forget(uid_of(pod_));
   std::error_code error;
@@ -77,12 +76,12 @@ Moment PodRunner::now() { return {std::chrono::steady_clock::now(), std::chrono:
 
 void PodRunner::begin() {
   begun_ = true;
-  if (!names_.problem().empty() && !text(member(pod_, "spec", "subdomain")).empty()) {
+  if (!shared_.names.problem().empty() && !text(member(pod_, "spec", "subdomain")).empty()) {
     record({.container = "",
             .init = false,
             .type = "Warning",
             .reason = "NamesUnavailable",
-            .message = "names of Services do not resolve in this pod: " + names_.problem()});
+            .message = "names of Services do not resolve in this pod: " + shared_.names.problem()});
   }
   carry_out(machine_.begin(now()));
 }
@@ -137,17 +136,19 @@ void PodRunner::prepare() {
       .node_cpu_milli = options_.cpu_milli,
       .node_memory_milli = options_.memory_milli,
       .read = reader(),
-      .bound = [this](const Json& claim) {
-        const Json status{{"phase", "Bound"},
-                          {"accessModes", member(claim, "spec", "accessModes")},
-                          {"capacity", member(claim, "spec", "resources", "requests")}};
-        if (const Status written = api_.write_status("persistentvolumeclaims", claim, status); !written) {
-          spdlog::warn("cannot bind a claim pod={} error={}", name(), written.error().message);
-        }
-      }};
+      .bound =
+          [this](const Json& claim) {
+            const Json status{{"phase", "Bound"},
+                              {"accessModes", member(claim, "spec", "accessModes")},
+                              {"capacity", member(claim, "spec", "resources", "requests")}};
+            if (const Status written = api_.write_status("persistentvolumeclaims", claim, status); !written) {
+              spdlog::warn("cannot bind a claim pod={} error={}", name(), written.error().message);
+            }
+          },
+      .claims = shared_.claims};
   const auto gpus_wanted = static_cast<std::size_t>(pod_request_milli(pod_, kGpuResource) / 1000);
   if (gpus_.empty() && gpus_wanted > 0) {
-    std::optional<std::vector<std::string>> taken = gpu_pool_.take(gpus_wanted);
+    std::optional<std::vector<std::string>> taken = shared_.gpus.take(gpus_wanted);
     // The scheduler counts them, too; it may be early by the time that another pod takes to end.
     if (!taken)
       return carry_out(machine_.prepare_failed(fmt::format("waits for {} GPUs", gpus_wanted), now()));
@@ -235,7 +236,7 @@ void PodRunner::settle() {
       carry_out(machine_.tick(now()));
     });
   }
-  if (machine_.terminal() && nothing_runs()) gpu_pool_.give_back(std::exchange(gpus_, {}));
+  if (machine_.terminal() && nothing_runs()) shared_.gpus.give_back(std::exchange(gpus_, {}));
   if (idle_ && nothing_runs()) idle_();
 }
 

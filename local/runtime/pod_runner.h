@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "local/runtime/claim_locks.h"
 #include "local/runtime/container_env.h"
 #include "local/runtime/container_process.h"
 #include "local/runtime/gpus.h"
@@ -38,8 +39,14 @@ struct NodeOptions {
 // Lives on the reactor's thread. Destroying it kills what runs and removes the pod's files.
 class PodRunner {
  public:
-  PodRunner(Reactor& reactor, NodeApi& api, LogStore& logs, PodNames& names, GpuPool& gpu_pool,
-            const NodeOptions& options, const Json& pod, std::string pod_ip);
+  // What the pods of a node share; it outlives them.
+  struct Shared {
+    PodNames& names;
+    GpuPool& gpus;
+    ClaimLocks& claims;
+  };
+  PodRunner(Reactor& reactor, NodeApi& api, LogStore& logs, const Shared& shared, const NodeOptions& options,
+            const Json& pod, std::string pod_ip);
   ~PodRunner();
   PodRunner(const PodRunner&) = delete;
   PodRunner& operator=(const PodRunner&) = delete;
@@ -91,8 +98,7 @@ class PodRunner {
   Reactor& reactor_;
   NodeApi& api_;
   LogStore& logs_;
-  PodNames& names_;
-  GpuPool& gpu_pool_;
+  const Shared shared_;
   const NodeOptions& options_;
   Json pod_;
   const std::string ip_;

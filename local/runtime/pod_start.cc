@@ -108,7 +108,7 @@ ContainerProcess::Spec PodRunner::plan(const Json& container, const std::vector<
   // By this mark a later run finds processes that outlived this one.
   set_variable(environment, "MUSTER_RUN_FOLDER", options_.run_folder.string());
   for (const auto& [variable, value] : environment) out.environment.push_back(variable + "=" + value);
-  out.binds = names_.binds(namespace_of(pod_));
+  out.binds = shared_.names.binds(namespace_of(pod_));
   if (!out.binds.empty()) out.hostname = pod_hostname(pod_);
   std::string directory = text(member(container, "workingDir"));
   if (!directory.empty()) directory = (fs::path("/") / directory).lexically_normal().string();

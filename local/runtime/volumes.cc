@@ -135,8 +135,11 @@ Status write_projected(const VolumesInput& input, const Json& volume, const fs::
 
 Status check_host_path(const fs::path& path, const std::string& type) {
   const bool create = type.ends_with("OrCreate");
-  if (type == "DirectoryOrCreate" && !fs::exists(path)) MUSTER_TRY(make_folder(path));
-  if (type == "FileOrCreate" && !fs::exists(path)) {
+  std::error_code error;
+  const bool missing = create && !fs::exists(path, error);
+  if (error) return failed_precondition(fmt::format("cannot look at {}: {}", path.string(), error.message()));
+  if (missing && type == "DirectoryOrCreate") MUSTER_TRY(make_folder(path));
+  if (missing && type == "FileOrCreate") {
     const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
     if (fd < 0)
       return failed_precondition(fmt::format("cannot create {}: {}", path.string(), std::strerror(errno)));
@@ -173,6 +176,7 @@ Result<fs::path> claim_folder(const VolumesInput& input, const std::string& clai
   }
   const fs::path folder = input.volumes_folder / namespace_of(input.pod) / claim_name;
   MUSTER_TRY(make_folder(folder));
+  MUSTER_TRY(input.claims.hold(folder));
   if (text(member(*claim, "status", "phase")) != "Bound") input.bound(*claim);
   return folder;
 }

@@ -7,6 +7,7 @@
 
 #include "common/base/result.h"
 #include "common/json/fields.h"
+#include "local/runtime/claim_locks.h"
 #include "local/runtime/container_env.h"
 
 namespace muster::local {
@@ -19,6 +20,7 @@ struct VolumesInput {
   std::int64_t node_memory_milli = 0;
   ReadObject read;
   std::function<void(const Json& claim)> bound;  // called for a claim that is not Bound yet
+  ClaimLocks& claims;                            // holds the folders of claims from here on
 };
 
 // Creates what is missing and says where each volume lies. Errors are in the words of a kubelet's FailedMount

@@ -90,5 +90,13 @@ TEST(PodView, TellsWhyAPodWaits) {
   EXPECT_EQ(view_pod(waiting).message, "0/1 nodes: not enough cpu");
 }
 
+TEST(PodView, KnowsTheContainerThatDoesTheWork) {
+  Json two = pod().json;
+  two["spec"]["containers"] = {{{"name", "sidecar"}}, {{"name", "worker"}}};
+  EXPECT_EQ(view_pod(two).main_container, "worker");
+  two["spec"]["containers"] = {{{"name", "main"}}, {{"name", "sidecar"}}};
+  EXPECT_EQ(view_pod(two).main_container, "main");
+}
+
 }  // namespace
 }  // namespace muster::cli

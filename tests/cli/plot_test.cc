@@ -82,7 +82,7 @@ TEST(Plot, ThinsCurvesWithMorePointsThanPixels) {
 
 TEST(Curve, ReadsBackTheCsvThatItWrites) {
   const std::vector<CurvePoint> points{{1, 2.5, {}}, {200, 0.4123, 0.8612}, {300, {}, 0.9}};
-  const auto read = curve_from_csv(curve_to_csv(points), "history.csv");
+  const auto read = curve_from_csv(curve_to_csv(points, "round"), "history.csv");
   ASSERT_TRUE(read) << read.error().message;
   ASSERT_EQ(read->size(), 3U);
   EXPECT_EQ(read->at(0).accuracy, std::nullopt);

