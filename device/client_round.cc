@@ -12,6 +12,10 @@ namespace {
 constexpr std::array<const char*, 7> kStateNames{"Idle",     "CheckingIn", "Queued", "Downloading",
                                                  "Training", "Uploading",  "Home"};
 
+constexpr const char* kTooSlow =
+    "the training was not done when the round was due; raise stragglers.deadlineSeconds, or give the client "
+    "fewer examples or epochs";
+
 // The aggregator may be restarting, or the network: the same call may work in a moment.
 bool transient(Code code) {
   return code == Code::kUnavailable || code == Code::kDeadlineExceeded || code == Code::kResourceExhausted ||
@@ -106,10 +110,11 @@ Result<Effects> ClientRound::on(const TrainingDone& /*event*/, Instant /*now*/) 
 Result<Effects> ClientRound::on(const TrainingFailed& event, Instant now) {
   if (state_ != ClientState::kTraining && state_ != ClientState::kDownloading) return wrong("TrainingFailed");
   answered();
-  if (event.error.code == Code::kAborted) return give_up_task(now);
+  const bool aborted = event.error.code == Code::kAborted;
+  if (aborted && now < task_.deadline) return give_up_task(now);
   state_ = ClientState::kUploading;
   attempts_ = 0;
-  failure_ = event.error.message.empty() ? "the training failed" : event.error.message;
+  failure_ = aborted ? kTooSlow : event.error.message.empty() ? "the training failed" : event.error.message;
   return Effects{upload()};
 }
 

@@ -46,7 +46,7 @@ struct ModelReceived {};
 struct TrainingDone {};
 struct TrainingFailed {
   Error error;
-};  // kAborted: we are stopping; else the aggregator is told why
+};  // kAborted before the deadline: we are stopping; else the aggregator is told why
 enum class Verdict { kAccepted, kLate, kRejected };
 struct UpdateAnswered {
   Verdict verdict = Verdict::kAccepted;

@@ -107,8 +107,9 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   task.set_task_id(effect.task_id);
   task.set_model_bytes(model_->bytes());
   task.set_model_sha256(model_->sha256);
+  // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
   task.set_deadline_ms(
-      std::max<std::int64_t>(0, std::chrono::duration_cast<milliseconds>(effect.deadline - now).count()));
+      std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));
   answer(effect.client, std::move(reply));
 }
 

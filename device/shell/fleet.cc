@@ -209,19 +209,22 @@ class GrpcFleet final : public Fleet {
       if (std::holds_alternative<Download>(effect)) {
         next = download(index, model);
       } else if (const auto* train = std::get_if<Train>(&effect)) {
-        auto trained = trainer_(slot, client, train->task.round, model->values(), [this] { return over(); });
+        const auto cancelled = [this, until = train->task.deadline] {
+          return over() || steady_clock::now() >= until;
+        };
+        auto trained = trainer_(slot, client, train->task.round, model->values(), cancelled);
         model.reset();
         if (trained) {
           update = std::move(*trained);
           upload.emplace(train->task.task_id, update);
           next = TrainingDone{};
         } else {
-          spdlog::warn("client {} could not train: {}", client, trained.error().message);
           next = TrainingFailed{std::move(trained).error()};
         }
       } else if (std::holds_alternative<Upload>(effect)) {
         next = send(*upload, task_of(index).task_id);
       } else if (const auto* failure = std::get_if<ReportFailure>(&effect)) {
+        spdlog::warn("client {} could not train: {}", client, failure->reason);
         Verdict verdict = Verdict::kRejected;
         next = with_context([&](grpc::ClientContext& context) -> Event {
           const Attempt attempt = report_failure(*stub_, context, *failure, verdict);

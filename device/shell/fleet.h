@@ -25,7 +25,8 @@ struct FleetOptions {
 };
 
 // Trains client `client` in `round` from `global` [P]. Called from `parallel_clients` threads, `slot` tells
-// them apart. Asks `cancelled` now and then; kAborted when it says so.
+// them apart. Asks `cancelled` now and then, which holds once the task's deadline has passed: no slot is kept
+// from other clients for an update that nobody waits for. kAborted when it says so.
 using Trainer = std::function<Result<learning::LocalUpdate>(int slot, std::int32_t client, std::int64_t round,
                                                             std::span<const float> global,
                                                             const std::function<bool()>& cancelled)>;

@@ -107,6 +107,28 @@ TEST_F(ClientRoundTest, TellsWhyItCouldNotTrain) {
   EXPECT_EQ(std::get<ReportFailure>(effects->at(0)).reason, "the loss is not finite");
 }
 
+TEST_F(ClientRoundTest, ReportsATrainingThatTheDeadlineEnded) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  now_ += 60s;
+  const auto effects = round_.step(TrainingFailed{aborted("local training: cancelled")}, now_);
+  ASSERT_TRUE(effects);
+  EXPECT_NE(std::get<ReportFailure>(effects->at(0)).reason.find("stragglers.deadlineSeconds"),
+            std::string::npos);
+  const auto answered = round_.step(UpdateAnswered{Verdict::kLate}, now_);
+  ASSERT_TRUE(answered);
+  EXPECT_FALSE(std::get<ReleaseSlot>(answered->at(0)).sent);
+  EXPECT_TRUE(std::holds_alternative<CheckIn>(answered->at(1)));
+}
+
+TEST_F(ClientRoundTest, LeavesATrainingThatIsStoppedBeforeItsDeadline) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  expect<ReleaseSlot>(TrainingFailed{aborted("local training: cancelled")});
+}
+
 TEST_F(ClientRoundTest, BacksOffLongerAndLongerWhileTheAggregatorIsAway) {
   expect<CheckIn>(Begin{});
   std::chrono::nanoseconds before{0};

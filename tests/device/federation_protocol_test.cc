@@ -177,6 +177,35 @@ TEST_F(FederationProtocol, AFleetPlaysAllRoundsAndTheModelIsTheSumOfTheMeans) {
   EXPECT_GE(progress.bytes_received(), 30U * kParameters * 4U);
 }
 
+TEST_F(FederationProtocol, AClientThatIsTooSlowGivesItsSlotToTheOthersAtTheDeadline) {
+  options_.federation.rounds = 2;
+  options_.federation.clients = 2;
+  options_.federation.cohort = {.size = 2, .over_selection = 1.0, .minimum = 1};
+  options_.report_deadline = 1s;
+  start();
+  std::atomic<int> cancellations = 0;
+  const auto fleet =
+      device::Fleet::start({.aggregator = address_,
+                            .federation_uid = "uid",
+                            .clients = 2,
+                            .parameter_count = kParameters,
+                            .parallel_clients = 2},
+                           [&](int, std::int32_t client, std::int64_t, std::span<const float>,
+                               const auto& cancelled) -> Result<learning::LocalUpdate> {
+                             if (client == 1) {  // never done
+                               while (!cancelled()) std::this_thread::yield();
+                               ++cancellations;
+                               return aborted("cancelled");
+                             }
+                             return learning::LocalUpdate{
+                                 .delta = std::vector<float>(kParameters, 1.0F), .examples = 1, .loss = 0};
+                           });
+  const auto outcome = coordinator_->wait_outcome(60s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->exit_code, 0) << outcome->message;
+  EXPECT_GE(cancellations, 1) << "the deadline, not the end of the federation, took its slot";
+}
+
 TEST_F(FederationProtocol, ADownloadGoesOnWhereItBroke) {
   start();
   const auto tasks = begin_round();
