@@ -122,6 +122,7 @@ class Coordinator {  // thread-safe
   federation::v1::UploadReply refuse(const std::string& task_id, const std::string& reason, Instant now);
   void expire_held(Instant now);
   [[nodiscard]] bool is_over() const;
+  [[nodiscard]] bool reaches_target(const std::vector<learning::HistoryPoint>& history) const;
 
   void run_timer();
   void run_commits();

@@ -61,6 +61,11 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports, Com
       uploads_(std::max(options_.upload_memory_max, 2 * model_->bytes())) {
   // A process that was killed between committing a round and evaluating it left no point of it.
   if (start.round > 0 && (history_.empty() || history_.back().at < start.round)) to_commit_ = model_;
+  if (start.finished) {
+    std::ignore =
+        machine_.step(Stopped{"the federation had ended: its model is written"}, steady_clock::now());
+    target_reached_ = reaches_target(history_);
+  }
   if (machine_.over()) outcome_ = Outcome{0, machine_.outcome()};
   metrics_.set_round(start.round, options_.federation.rounds);
   timer_ = std::thread([this] { run_timer(); });
@@ -189,6 +194,11 @@ void Coordinator::fail(int exit_code, std::string message, Instant now) {
   changed_.notify_all();
 }
 
+bool Coordinator::reaches_target(const std::vector<learning::HistoryPoint>& history) const {
+  const auto& target = options_.federation.target;
+  return target && !history.empty() && history.back().accuracy >= target->value;
+}
+
 bool Coordinator::is_over() const {
   const bool failed = outcome_ && outcome_->exit_code != 0;
   return machine_.over() && (failed || (!committing_ && to_commit_ == nullptr));
@@ -271,11 +281,10 @@ void Coordinator::commit(const std::shared_ptr<const Model>& model) {
     metrics_.set_evaluation(result.loss, result.accuracy);
     spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
                  result.loss, result.accuracy);
-    const auto& target = options_.federation.target;
-    if (!target || result.accuracy < target->value || target_reached_) return;
+    if (target_reached_ || !reaches_target(history_)) return;
     target_reached_ = true;
     std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
-                                           result.accuracy, target->value),
+                                           result.accuracy, options_.federation.target->value),
                                false},
                        now);
   });
