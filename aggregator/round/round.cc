@@ -178,9 +178,8 @@ void RoundMachine::advance(Instant now, Effects& effects) {
 
 void RoundMachine::consider_selection(Instant now, Effects& effects) {
   const std::int64_t idle = count(Presence::kIdle);
-  const std::int64_t wanted = selection_count(options_.size, options_.over_selection, options_.clients);
   const bool others_may_come = count(Presence::kUnknown) + count(Presence::kReturning) > 0;
-  if (idle >= wanted && !others_may_come) return select(now, effects);
+  if (idle >= options_.selected && !others_may_come) return select(now, effects);
   if (idle >= options_.size) {
     if (!grace_until_) grace_until_ = now + options_.selection_grace;
     if (now >= *grace_until_) return select(now, effects);
@@ -202,9 +201,7 @@ void RoundMachine::select(Instant now, Effects& effects) {
     // Whoever did not come within the grace is not waited for again until it has.
     if (where == Presence::kUnknown || where == Presence::kReturning) where = Presence::kAway;
   }
-  const auto cohort = draw_cohort(std::move(candidates),
-                                  selection_count(options_.size, options_.over_selection, options_.clients),
-                                  options_.seed, round_, attempt_);
+  const auto cohort = draw_cohort(std::move(candidates), options_.selected, options_.seed, round_, attempt_);
   state_ = RoundState::kReporting;
   deadline_ = now + options_.report_deadline;
   effects.emplace_back(BeginRound{round_, cohort.size()});

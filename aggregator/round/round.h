@@ -17,9 +17,9 @@ struct RoundOptions {
   std::int64_t rounds = 1;
   std::int64_t first_round = 1;  // 1 + the committed round that was resumed from
   std::int64_t clients = 1;
-  std::int64_t size = 1;  // reports that close a round
-  double over_selection = 1.0;
-  std::int64_t minimum = 1;  // reports that make a round count at its deadline
+  std::int64_t size = 1;      // reports that close a round
+  std::int64_t selected = 1;  // clients that are asked for them, size <= selected <= clients
+  std::int64_t minimum = 1;   // reports that make a round count at its deadline
   std::uint64_t seed = 0;
   std::string run = "0";  // part of each task's name: tasks of an earlier process are not taken for ours
   std::chrono::milliseconds selection_grace{2'000};      // for the others, once `size` clients are there

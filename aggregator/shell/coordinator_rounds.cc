@@ -26,7 +26,7 @@ RoundOptions round_options(const CoordinatorOptions& options, std::int64_t commi
           .first_round = committed + 1,
           .clients = federation.clients,
           .size = federation.cohort.size,
-          .over_selection = federation.cohort.over_selection,
+          .selected = spec::selection_count(federation.cohort),
           .minimum = federation.cohort.minimum,
           .seed = static_cast<std::uint64_t>(federation.training.seed),
           .run = options.run,

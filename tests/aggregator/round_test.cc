@@ -46,21 +46,8 @@ class Driver {
 };
 
 RoundOptions small() {
-  return {.rounds = 2,
-          .clients = 6,
-          .size = 2,
-          .over_selection = 1.5,
-          .minimum = 1,
-          .seed = 7,
-          .report_deadline = 10s};
-}
-
-TEST(SelectionCount, IsTheCeilingOfSizeTimesOverSelection) {
-  EXPECT_EQ(selection_count(10, 1.0, 100), 10);
-  EXPECT_EQ(selection_count(10, 1.1, 100), 11);  // not 12, though 10 * 1.1 is above 11 in binary
-  EXPECT_EQ(selection_count(10, 1.3, 100), 13);
-  EXPECT_EQ(selection_count(3, 1.5, 100), 5);
-  EXPECT_EQ(selection_count(10, 2.0, 15), 15);
+  return {
+      .rounds = 2, .clients = 6, .size = 2, .selected = 3, .minimum = 1, .seed = 7, .report_deadline = 10s};
 }
 
 TEST(DrawCohort, IsTheSameForTheSameSeedAndRoundWhateverTheOrder) {
@@ -84,7 +71,7 @@ TEST(RoundMachine, SelectsAtOnceWhenEveryClientIsThere) {
   EXPECT_EQ(driver.machine.state(), RoundState::kSelecting);
   driver.check_in(5, 5);
   EXPECT_EQ(driver.machine.state(), RoundState::kReporting);
-  EXPECT_EQ(driver.tasks.size(), 3U);  // ceil(2 * 1.5)
+  EXPECT_EQ(driver.tasks.size(), 3U);
 }
 
 TEST(RoundMachine, SelectsAfterTheGraceWhenEnoughAreThere) {
@@ -242,7 +229,7 @@ TEST(RoundMachine, TasksOfAnotherProcessAreUnknown) {
 TEST(RoundMachine, SendsEverybodyHomeAfterTheLastRound) {
   RoundOptions options = small();
   options.rounds = 1;
-  options.over_selection = 1.0;
+  options.selected = 2;
   Driver driver(options);
   driver.check_in(0, 5);
   for (const auto& [client, task] : std::map(driver.tasks)) driver.send(Reported{task});
