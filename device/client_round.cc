@@ -22,6 +22,9 @@ bool transient(Code code) {
          code == Code::kDataLoss || code == Code::kCancelled || code == Code::kUnknown;
 }
 
+// Of a check-in: another federation's aggregator, or one that has no such client.
+bool refusal(Code code) { return code == Code::kPermissionDenied || code == Code::kInvalidArgument; }
+
 }  // namespace
 
 Result<Effects> ClientRound::step(const Event& event, Instant now) {
@@ -65,6 +68,11 @@ Result<Effects> ClientRound::on(const ToldDone& event, Instant /*now*/) {
 Result<Effects> ClientRound::on(const CallFailed& event, Instant now) {
   const bool transfer = state_ == ClientState::kDownloading || state_ == ClientState::kUploading;
   if (!transfer && state_ != ClientState::kCheckingIn) return wrong("CallFailed");
+  if (!transfer && refusal(event.error.code)) {
+    answered();
+    state_ = ClientState::kHome;
+    return Effects{GiveUp{event.error}};
+  }
   if (transfer && !transient(event.error.code)) {
     answered();  // it says that the task is over
   } else if (!unreachable_since_) {

@@ -77,7 +77,11 @@ struct ReleaseSlot {
 struct GoHome {
   std::string reason;
 };
-using Effect = std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, GoHome>;
+struct GiveUp {
+  Error error;
+};  // the aggregator does not know this client, and never will
+using Effect =
+    std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, GoHome, GiveUp>;
 using Effects = std::vector<Effect>;
 
 enum class ClientState { kIdle, kCheckingIn, kQueued, kDownloading, kTraining, kUploading, kHome };

@@ -221,9 +221,11 @@ class GrpcFederationServer final : public FederationServer,
                                     CheckInReply* reply) override {
     if (request->federation_uid() != options_.federation_uid) {
       auto* refusal = context->DefaultReactor();
-      refusal->Finish({grpc::StatusCode::PERMISSION_DENIED,
-                       fmt::format("client {} is of federation \"{}\", this is \"{}\"", request->client(),
-                                   request->federation_uid(), options_.federation_uid)});
+      refusal->Finish(
+          {grpc::StatusCode::PERMISSION_DENIED,
+           fmt::format("client {} is of federation \"{}\", this is the aggregator of \"{}\"; replace "
+                       "its pod, which has an old address",
+                       request->client(), request->federation_uid(), options_.federation_uid)});
       return refusal;
     }
     return new CheckInCall(coordinator_, *request, reply);  // gRPC owns it: OnDone deletes it

@@ -38,7 +38,8 @@ class Fleet {  // thread-safe
   virtual ~Fleet() = default;  // cancels every call and waits for the training under way
 
   // The aggregator's reason once it said Done. Errors: kDeadlineExceeded: not yet, after `timeout`;
-  // kUnavailable: the aggregator did not answer for aggregator_timeout.
+  // kUnavailable: the aggregator did not answer for aggregator_timeout; kPermissionDenied: it is another
+  // federation's; kInvalidArgument: it has no such client.
   [[nodiscard]] virtual Result<std::string> wait(std::chrono::milliseconds timeout) = 0;
   [[nodiscard]] virtual control::v1::ClientProgress progress() const = 0;
 };

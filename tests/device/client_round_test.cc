@@ -129,6 +129,19 @@ TEST_F(ClientRoundTest, LeavesATrainingThatIsStoppedBeforeItsDeadline) {
   expect<ReleaseSlot>(TrainingFailed{aborted("local training: cancelled")});
 }
 
+TEST_F(ClientRoundTest, GivesUpWhenItsCheckInIsRefused) {
+  for (const Code code : {Code::kPermissionDenied, Code::kInvalidArgument}) {
+    round_ = ClientRound(ClientOptions{});
+    expect<CheckIn>(Begin{});
+    const auto effects = round_.step(CallFailed{Error{code, "no such client"}}, now_);
+    ASSERT_TRUE(effects);
+    EXPECT_EQ(std::get<GiveUp>(effects->at(0)).error.message, "no such client");
+    EXPECT_EQ(round_.state(), ClientState::kHome);
+    EXPECT_FALSE(round_.next_deadline());
+    EXPECT_FALSE(round_.unreachable_since());
+  }
+}
+
 TEST_F(ClientRoundTest, BacksOffLongerAndLongerWhileTheAggregatorIsAway) {
   expect<CheckIn>(Begin{});
   std::chrono::nanoseconds before{0};

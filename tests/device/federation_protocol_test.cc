@@ -415,6 +415,21 @@ TEST_F(FederationProtocol, AFleetWhoseAggregatorIsGoneGivesUpInTime) {
   const auto end = fleet->wait(20s);
   ASSERT_FALSE(end);
   EXPECT_EQ(end.error().code, Code::kUnavailable);
+  EXPECT_NE(end.error().message.find("(failed to connect"), std::string::npos) << end.error().message;
+}
+
+TEST_F(FederationProtocol, AFleetThatIsRefusedSaysSoAtOnce) {
+  start();
+  const auto fleet =
+      device::Fleet::start({.aggregator = address_, .federation_uid = "another", .clients = 1},
+                           [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
+                             return Result<learning::LocalUpdate>(aborted("not reached"));
+                           });
+  const auto end = fleet->wait(20s);
+  ASSERT_FALSE(end);
+  EXPECT_EQ(end.error().code, Code::kPermissionDenied);
+  EXPECT_NE(end.error().message.find("client 0 is of federation \"another\""), std::string::npos)
+      << end.error().message;
 }
 
 }  // namespace
