@@ -75,6 +75,8 @@ Result<Effects> ClientRound::on(const CallFailed& event, Instant now) {
   }
   if (transfer && !transient(event.error.code)) {
     answered();  // it says that the task is over
+  } else if (event.progress_bytes > 0) {
+    unreachable_since_.reset();  // it is there, though the link is slow or broke
   } else if (!unreachable_since_) {
     unreachable_since_ = now;
   }

@@ -96,7 +96,7 @@ class ClientRound {
   [[nodiscard]] std::optional<Instant> next_deadline() const { return wake_; }
   [[nodiscard]] ClientState state() const { return state_; }
   [[nodiscard]] const TaskTicket& task() const { return task_; }
-  // Since when the aggregator has not answered; nothing while it does.
+  // Since when the aggregator has neither answered nor moved a byte; nothing while it does.
   [[nodiscard]] std::optional<Instant> unreachable_since() const { return unreachable_since_; }
 
  private:

@@ -85,6 +85,17 @@ TEST_F(ClientRoundTest, ATransferThatMovesMayBreakManyTimes) {
   }
 }
 
+TEST_F(ClientRoundTest, AnAggregatorThatMovesBytesIsThere) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect_nothing(CallFailed{broken()});
+  EXPECT_TRUE(round_.unreachable_since());
+  wake();
+  expect<Download>(Tick{});
+  expect_nothing(CallFailed{deadline_exceeded("the transfer took too long"), 100});
+  EXPECT_FALSE(round_.unreachable_since());
+}
+
 TEST_F(ClientRoundTest, DropsATaskWhoseRoundIsOver) {
   give_task();
   expect<Download>(SlotGranted{});
