@@ -232,8 +232,9 @@ void RoundMachine::consider_closing(Instant now, Effects& effects) {
                   reported_, tasks_.size(), refused, options_.minimum);
   if (late) reason += fmt::format(", within {} s", options_.report_deadline.count() / 1000);
   if (refused > 0) reason += fmt::format("; the last refused, {}", refusal_);
+  const bool all_refused = nobody_left && reported_ == 0;
   close(true);
-  abandon(reason, nobody_left, now, effects);
+  abandon(reason, all_refused, now, effects);
 }
 
 // Moves the round's tasks among the closed ones. Who is still at work is late or dropped from here on.

@@ -170,6 +170,29 @@ TEST(RoundMachine, ARoundWhoseUpdatesAreAllRefusedEndsAtOnceWithTheReason) {
   EXPECT_NE(driver.ended->reason.find("the loss is not finite"), std::string::npos) << driver.ended->reason;
 }
 
+TEST(RoundMachine, OneGoodUpdateBesideRefusedOnesLeavesHopeForAnotherTry) {
+  RoundOptions options = small();
+  options.minimum = 3;
+  options.size = 3;
+  Driver driver(options);
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    driver.tasks.clear();
+    driver.check_in(0, 5);
+    const auto tasks = driver.tasks;
+    ASSERT_EQ(tasks.size(), 3U);
+    for (const auto& [client, task] : tasks) {
+      if (client == tasks.begin()->first) {
+        driver.send(Reported{task});
+      } else {
+        driver.send(Refused{task, "its SHA-256 is not the one in its header"});
+      }
+    }
+  }
+  ASSERT_TRUE(driver.ended);
+  EXPECT_TRUE(driver.ended->failed);
+  EXPECT_FALSE(driver.ended->refused);
+}
+
 TEST(RoundMachine, GivesAClientThatLostItsTaskTheSameOneAgain) {
   Driver driver(small());
   driver.check_in(0, 5);
