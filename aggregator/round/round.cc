@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace muster::agg {
@@ -237,7 +238,8 @@ void RoundMachine::consider_closing(Instant now, Effects& effects) {
   abandon(reason, all_refused, now, effects);
 }
 
-// Moves the round's tasks among the closed ones. Who is still at work is late or dropped from here on.
+// Moves the round's tasks among the closed ones. At the deadline, who is still at work is dropped, until it
+// turns out to be late; before it, who is at work may yet be heard of for kClosedRoundsKept rounds.
 void RoundMachine::close(bool at_deadline) {
   for (auto& [id, task] : tasks_) {
     if (at_deadline && task.progress == Progress::kAssigned) {
@@ -247,11 +249,27 @@ void RoundMachine::close(bool at_deadline) {
     }
   }
   closed_.push_back(std::move(tasks_));
-  if (closed_.size() > kClosedRoundsKept) closed_.erase(closed_.begin());
   tasks_.clear();
   task_of_.clear();
+  if (closed_.size() > kClosedRoundsKept) forget_oldest();
   refusal_.clear();
   reported_ = 0;
+}
+
+// Who never was heard of again is dropped, and away if it has been given nothing since.
+void RoundMachine::forget_oldest() {
+  const Tasks oldest = std::move(closed_.front());
+  closed_.erase(closed_.begin());
+  std::unordered_set<ClientId> busy;
+  for (const Tasks& newer : closed_) {
+    for (const auto& [id, task] : newer) busy.insert(task.client);
+  }
+  for (const auto& [id, task] : oldest) {
+    if (task.progress != Progress::kAssigned || task.lapsed) continue;
+    if (!task.counted_dropped) ++dropped_;
+    Presence& where = presence(task.client);
+    if (where == Presence::kWorking && !busy.contains(task.client)) where = Presence::kAway;
+  }
 }
 
 void RoundMachine::abandon(const std::string& reason, bool refused, Instant now, Effects& effects) {

@@ -94,12 +94,14 @@ enum class Judgement { kFold, kAlreadyCounted, kLate, kUnknown };
 
 struct RoundCounts {
   std::int64_t committed = 0;  // the newest committed round
-  std::int64_t connected = 0;  // clients that are here: idle, at work or about to come back
+  std::int64_t connected = 0;  // clients thought to be here: idle, at work or about to come back
   std::int64_t selected = 0;   // of the round under way
   std::int64_t configured = 0;
   std::int64_t reported = 0;
-  std::int64_t late = 0;     // updates that came after their round closed, since the start
-  std::int64_t dropped = 0;  // selected clients that sent nothing usable in time, since the start
+  std::int64_t late = 0;  // updates that came, or were given up, after their round closed, since the start
+  // Selected clients that sent nothing usable and are not late, since the start. Those at work when a round
+  // closes before its deadline are counted some rounds later, if nothing came until then.
+  std::int64_t dropped = 0;
 };
 
 // Selecting -> Reporting -> Committing -> Selecting ... -> Finished | Failed. Same options and events, same
@@ -151,6 +153,7 @@ class RoundMachine {
   void select(Instant now, Effects& effects);
   void consider_closing(Instant now, Effects& effects);
   void close(bool at_deadline);
+  void forget_oldest();
   void abandon(const std::string& reason, bool refused, Instant now, Effects& effects);
   void begin_selecting(Instant now);
   void end(std::string reason, bool failed, bool refused, Effects& effects);

@@ -110,6 +110,31 @@ TEST(RoundMachine, ClosesAtSizeAndTellsTheRestThatItIsLate) {
   EXPECT_EQ(driver.machine.counts().dropped, 0);
 }
 
+TEST(RoundMachine, AClientThatIsNeverHeardOfAgainIsDroppedAndAwayAfterAFewRounds) {
+  RoundOptions options = small();
+  options.rounds = 10;
+  options.clients = 3;
+  Driver driver(options);
+  std::optional<ClientId> dead;
+  for (int round = 0; round < 5; ++round) {
+    driver.tasks.clear();
+    for (ClientId client = 0; client < 3; ++client) {
+      if (client != dead) driver.send(CheckedIn{client});
+    }
+    driver.pass(2s);  // the grace, once a client is missing
+    if (!dead) dead = driver.tasks.rbegin()->first;
+    EXPECT_EQ(driver.machine.counts().dropped, 0);
+    EXPECT_EQ(driver.machine.counts().connected, 3) << "it may be at work still";
+    for (const auto& [client, task] : std::map(driver.tasks)) {
+      if (client != dead) driver.send(Reported{task});
+    }
+    driver.send(Committed{});
+  }
+  EXPECT_EQ(driver.machine.counts().dropped, 1);
+  EXPECT_EQ(driver.machine.counts().connected, 2);
+  EXPECT_EQ(driver.machine.counts().late, 0);
+}
+
 TEST(RoundMachine, ClosesAtTheDeadlineWithTheMinimum) {
   Driver driver(small());
   driver.check_in(0, 5);
