@@ -18,6 +18,8 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kHoldMin{10};
 constexpr milliseconds kHoldMax{600'000};
+constexpr milliseconds kDisplacedPause{
+    5'000};  // two processes with one client's number take turns at leisure
 constexpr std::size_t kReasonBytesMax = 500;
 constexpr std::int64_t kHistoryPointsMax = 200;  // control.proto
 
@@ -43,7 +45,7 @@ Result<std::uint64_t> Coordinator::check_in(ClientId client, milliseconds hold, 
     }
     if (held_.contains(client)) {  // the earlier call is dead, or the client does not know what it does
       federation::v1::CheckInReply other;
-      other.mutable_come_back()->set_after_ms(0);
+      other.mutable_come_back()->set_after_ms(kDisplacedPause.count());
       answer(client, std::move(other));
     }
     seen_.insert(client);

@@ -206,6 +206,20 @@ TEST_F(FederationProtocol, AClientThatIsTooSlowGivesItsSlotToTheOthersAtTheDeadl
   EXPECT_GE(cancellations, 1) << "the deadline, not the end of the federation, took its slot";
 }
 
+TEST_F(FederationProtocol, ACheckInThatAnotherDisplacesIsToldToWaitAWhile) {
+  start();
+  CheckInReply first;
+  std::thread displaced([&] { static_cast<void>(check_in(0, first)); });
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (coordinator_->progress().connected() == 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::yield();
+  CheckInReply second;
+  EXPECT_TRUE(check_in(0, second, "uid", 10).ok());
+  displaced.join();
+  EXPECT_GE(first.come_back().after_ms(), 1'000);
+  EXPECT_EQ(second.come_back().after_ms(), 0) << "its hold was over";
+}
+
 TEST_F(FederationProtocol, ADownloadGoesOnWhereItBroke) {
   start();
   const auto tasks = begin_round();
