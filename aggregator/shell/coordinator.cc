@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "aggregator/shell/coordinator_lock.h"
+#include "common/base/text.h"
 #include "common/platform/log.h"
 
 namespace muster::agg {
@@ -152,7 +153,7 @@ UploadReply Coordinator::finish_upload(const std::shared_ptr<UploadBuffer>& buff
 }
 
 UploadReply Coordinator::refuse(const std::string& task_id, const std::string& reason, Instant now) {
-  const std::string shown = reason.substr(0, kReasonBytesMax);  // it may come from outside
+  const std::string shown = clip(reason, kReasonBytesMax);  // it may come from outside
   metrics_.count_update("rejected");
   spdlog::warn("an update was refused: {} task={}", shown, task_id);
   std::ignore = step(Refused{task_id, shown}, now);

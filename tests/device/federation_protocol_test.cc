@@ -315,6 +315,21 @@ TEST_F(FederationProtocol, RefusesUpdatesThatAreWrongAndSaysWhy) {
   EXPECT_EQ(coordinator_->committed().round, 0);
 }
 
+TEST_F(FederationProtocol, ALongReasonIsCutBetweenCharacters) {
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  UploadHeader failed = header_of(tasks[0], ones_);
+  std::string reason = "x";
+  for (int i = 0; i < 400; ++i) reason += "\u00e9";
+  failed.set_failure(reason);
+  UploadReply reply;
+  const grpc::Status status = upload(failed, {}, reply);
+  ASSERT_TRUE(status.ok()) << status.error_message();  // half a character cannot be parsed
+  EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+  EXPECT_EQ(reply.reason(), reason.substr(0, 499));
+}
+
 TEST_F(FederationProtocol, HostileMessagesGetACleanStatus) {
   start();
   const auto tasks = begin_round();
