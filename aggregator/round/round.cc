@@ -79,11 +79,16 @@ RoundCounts RoundMachine::counts() const {
   return counts;
 }
 
+Status RoundMachine::check_client(ClientId client) const {
+  if (client >= 0 && client < options_.clients) return {};
+  return invalid_argument(fmt::format(
+      "client {} is not of this federation, whose clients are 0 to {}; give its pod the spec that "
+      "the aggregator has",
+      client, options_.clients - 1));
+}
+
 Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
-  if (event.client < 0 || event.client >= options_.clients) {
-    return invalid_argument(fmt::format("client {} is not of this federation, whose clients are 0 to {}",
-                                        event.client, options_.clients - 1));
-  }
+  MUSTER_TRY(check_client(event.client));
   if (over()) return Effects{Dismiss{event.client}};
   const auto mine = task_of_.find(event.client);
   if (state_ == RoundState::kReporting && mine != task_of_.end() &&
@@ -96,9 +101,7 @@ Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
 }
 
 Result<Effects> RoundMachine::on(const Left& event, Instant /*now*/) {
-  if (event.client < 0 || event.client >= options_.clients) {
-    return invalid_argument(fmt::format("client {} is not of this federation", event.client));
-  }
+  MUSTER_TRY(check_client(event.client));
   if (presence(event.client) == Presence::kIdle) {
     presence(event.client) = event.returning ? Presence::kReturning : Presence::kAway;
   }

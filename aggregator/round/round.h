@@ -93,7 +93,7 @@ enum class RoundState { kSelecting, kReporting, kCommitting, kFinished, kFailed 
 enum class Judgement { kFold, kAlreadyCounted, kLate, kUnknown };
 
 struct RoundCounts {
-  std::int64_t committed = 0;  // the newest committed round
+  std::int64_t committed = 0;  // the newest round whose model is in place, not always on disk yet
   std::int64_t connected = 0;  // clients thought to be here: idle, at work or about to come back
   std::int64_t selected = 0;   // of the round under way
   std::int64_t configured = 0;
@@ -118,6 +118,8 @@ class RoundMachine {
   // Until when the task may be worked at. Errors: kNotFound; kAborted: its round is over.
   [[nodiscard]] Result<Instant> task_deadline(const std::string& task_id) const;
 
+  // Errors: kInvalidArgument: the federation has no such client.
+  [[nodiscard]] Status check_client(ClientId client) const;
   // REQUIRES: judge() said kFold.
   [[nodiscard]] ClientId client_of(const std::string& task_id) const { return tasks_.at(task_id).client; }
   [[nodiscard]] RoundState state() const { return state_; }

@@ -40,10 +40,7 @@ UploadReply late_reply() {
 Result<std::uint64_t> Coordinator::check_in(ClientId client, milliseconds hold, Answer answer_call) {
   const Instant now = steady_clock::now();
   return locked([&]() -> Result<std::uint64_t> {
-    if (client < 0 || client >= options_.federation.clients) {
-      return invalid_argument(fmt::format("client {} is not of this federation, whose clients are 0 to {}",
-                                          client, options_.federation.clients - 1));
-    }
+    MUSTER_TRY(machine_.check_client(client));
     if (held_.contains(client)) {  // the earlier call is dead, or the client does not know what it does
       federation::v1::CheckInReply other;
       other.mutable_come_back()->set_after_ms(kDisplacedPause.count());
@@ -115,9 +112,10 @@ Result<Coordinator::Admission> Coordinator::begin_upload(const federation::v1::U
     if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
       return Admission(
           refuse(header.task_id(),
-                 fmt::format("an update of {} bytes from {} examples; {} bytes and at least 1 example "
-                             "were due",
-                             header.update_bytes(), header.examples(), model_->bytes()),
+                 fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
+                             "example were due, give its pod the aggregator's spec and version of Muster",
+                             machine_.client_of(header.task_id()), header.update_bytes(), header.examples(),
+                             model_->bytes()),
                  now));
     }
     MUSTER_ASSIGN(std::shared_ptr<UploadBuffer> buffer, uploads_.open(header));

@@ -93,7 +93,7 @@ class Coordinator {  // thread-safe
   [[nodiscard]] std::optional<Outcome> wait_outcome(std::chrono::milliseconds timeout);
   // Waits until every client that ever came has been told so, at most `timeout`.
   void wait_dismissed(std::chrono::milliseconds timeout);
-  // The newest committed round with its history.
+  // The newest committed round with its history; durable once wait_outcome has said that all is well.
   [[nodiscard]] CommittedRound committed() const;
 
  private:

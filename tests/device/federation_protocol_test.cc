@@ -300,6 +300,7 @@ TEST_F(FederationProtocol, RefusesUpdatesThatAreWrongAndSaysWhy) {
   const std::vector<float> small(10, 1.0F);
   ASSERT_TRUE(upload(header_of(tasks[0], small), small, reply).ok());
   EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+  EXPECT_NE(reply.reason().find("the update of client"), std::string::npos) << reply.reason();
   UploadHeader wrong_sum = header_of(tasks[1], ones_);
   wrong_sum.set_update_sha256("0");
   ASSERT_TRUE(upload(wrong_sum, ones_, reply).ok());
