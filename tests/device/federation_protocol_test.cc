@@ -184,22 +184,21 @@ TEST_F(FederationProtocol, AClientThatIsTooSlowGivesItsSlotToTheOthersAtTheDeadl
   options_.report_deadline = 1s;
   start();
   std::atomic<int> cancellations = 0;
-  const auto fleet =
-      device::Fleet::start({.aggregator = address_,
-                            .federation_uid = "uid",
-                            .clients = 2,
-                            .parameter_count = kParameters,
-                            .parallel_clients = 2},
-                           [&](int, std::int32_t client, std::int64_t, std::span<const float>,
-                               const auto& cancelled) -> Result<learning::LocalUpdate> {
-                             if (client == 1) {  // never done
-                               while (!cancelled()) std::this_thread::yield();
-                               ++cancellations;
-                               return aborted("cancelled");
-                             }
-                             return learning::LocalUpdate{
-                                 .delta = std::vector<float>(kParameters, 1.0F), .examples = 1, .loss = 0};
-                           });
+  const auto fleet = device::Fleet::start(
+      {.aggregator = address_,
+       .federation_uid = "uid",
+       .clients = 2,
+       .parameter_count = kParameters,
+       .parallel_clients = 2},
+      [&](int, std::int32_t client, std::int64_t, std::span<const float>,
+          const auto& cancelled) -> Result<learning::LocalUpdate> {
+        if (client == 1) {  // never done
+          while (!cancelled()) std::this_thread::yield();
+          ++cancellations;
+          return aborted("cancelled");
+        }
+        return learning::LocalUpdate{.delta = std::vector<float>(kParameters, 1.0F), .examples = 1};
+      });
   const auto outcome = coordinator_->wait_outcome(60s);
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->exit_code, 0) << outcome->message;
