@@ -1,4 +1,5 @@
 #pragma once  // aggregator/round/round.h: the rounds of one federation as a state machine without I/O
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
@@ -42,6 +43,7 @@ struct RoundCounts {
   std::int64_t dropped = 0;
 };
 
+// Each step costs the same whatever the number of clients, save those that begin or end a round.
 // Selecting -> Reporting -> Committing -> Selecting ... -> Finished | Failed. Same options and events, same
 // effects. An event that does not fit is an error and changes nothing. Memory: O(clients).
 class RoundMachine {
@@ -67,7 +69,7 @@ class RoundMachine {
   [[nodiscard]] const std::string& outcome() const { return outcome_; }  // why it is over
 
  private:
-  enum class Presence { kUnknown, kIdle, kWorking, kReturning, kAway };
+  enum class Presence { kUnknown, kIdle, kWorking, kReturning, kAway };  // counts_ has one entry each
   enum class Progress { kAssigned, kReported, kRefused };
   struct TaskState {
     ClientId client = 0;
@@ -97,8 +99,12 @@ class RoundMachine {
   void abandon(const std::string& reason, bool refused, Instant now, Effects& effects);
   void begin_selecting(Instant now);
   void end(std::string reason, bool failed, bool refused, Effects& effects);
-  [[nodiscard]] std::int64_t count(Presence presence) const;
-  [[nodiscard]] Presence& presence(ClientId client) { return presence_[static_cast<std::size_t>(client)]; }
+  void set_presence(ClientId client, Presence to);
+  [[nodiscard]] Presence presence(ClientId client) const {
+    return presence_[static_cast<std::size_t>(client)];
+  }
+  [[nodiscard]] std::int64_t& count(Presence of) { return counts_[static_cast<std::size_t>(of)]; }
+  [[nodiscard]] std::int64_t count(Presence of) const { return counts_[static_cast<std::size_t>(of)]; }
 
   RoundOptions options_;
   RoundState state_ = RoundState::kSelecting;
@@ -106,13 +112,16 @@ class RoundMachine {
   std::int64_t attempt_ = 0;  // of this round
   int failures_ = 0;          // in a row
   std::vector<Presence> presence_;
-  Tasks tasks_;                                        // of the round under way
+  std::array<std::int64_t, 5> counts_{};  // of clients by presence, since every call asks for them
+  Tasks tasks_;                           // of the round under way
   std::unordered_map<ClientId, std::string> task_of_;  // its tasks by client
   std::vector<Tasks> closed_;                          // of the rounds before, newest last, a few
   std::optional<Instant> grace_until_;
-  Instant deadline_;  // of the selection or of the reports
-  std::int64_t reported_ = 0;
-  std::string refusal_;  // the newest of this round
+  Instant deadline_;             // of the selection or of the reports
+  std::int64_t configured_ = 0;  // of the round under way
+  std::int64_t reported_ = 0;    // likewise
+  std::int64_t refused_ = 0;     // likewise
+  std::string refusal_;          // the newest of this round
   std::int64_t late_ = 0;
   std::int64_t dropped_ = 0;
   std::string outcome_;

@@ -48,19 +48,19 @@ Result<std::uint64_t> Coordinator::check_in(ClientId client, milliseconds hold, 
     }
     seen_.insert(client);
     const std::uint64_t ticket = next_ticket_++;
-    held_[client] = Held{ticket, std::move(answer_call), now + std::clamp(hold, kHoldMin, kHoldMax)};
+    const Instant expires = now + std::clamp(hold, kHoldMin, kHoldMax);
+    held_[client] = Held{ticket, std::move(answer_call), expires};
+    expiries_.emplace(expires, client);
     MUSTER_TRY(step(CheckedIn{client}, now));
     return ticket;
   });
 }
 
-void Coordinator::leave(std::uint64_t ticket) {
+void Coordinator::leave(ClientId client, std::uint64_t ticket) {
   locked([&] {
-    const auto it =
-        std::find_if(held_.begin(), held_.end(), [&](const auto& h) { return h.second.ticket == ticket; });
-    if (it == held_.end()) return;
-    const ClientId client = it->first;
-    held_.erase(it);
+    const auto it = held_.find(client);
+    if (it == held_.end() || it->second.ticket != ticket) return;
+    release(client);
     std::ignore = step(Left{client, false}, steady_clock::now());
   });
 }

@@ -170,10 +170,16 @@ void Coordinator::apply(const Ended& effect, Instant /*now*/) {
 }
 
 void Coordinator::answer(ClientId client, CheckInReply reply) {
+  if (auto held = release(client)) outbox_.emplace_back(std::move(held->answer), std::move(reply));
+}
+
+std::optional<Coordinator::Held> Coordinator::release(ClientId client) {
   const auto it = held_.find(client);
-  if (it == held_.end()) return;
-  outbox_.emplace_back(std::move(it->second.answer), std::move(reply));
+  if (it == held_.end()) return std::nullopt;
+  Held held = std::move(it->second);
   held_.erase(it);
+  expiries_.erase({held.expires, client});
+  return held;
 }
 
 // The next round may begin with this model; its durability and evaluation follow beside it.
@@ -205,11 +211,8 @@ bool Coordinator::is_over() const {
 }
 
 void Coordinator::expire_held(Instant now) {
-  std::vector<ClientId> expired;
-  for (const auto& [client, held] : held_) {
-    if (held.expires <= now) expired.push_back(client);
-  }
-  for (const ClientId client : expired) {
+  while (!expiries_.empty() && expiries_.begin()->first <= now) {
+    const ClientId client = expiries_.begin()->second;
     CheckInReply reply;
     reply.mutable_come_back()->set_after_ms(0);
     answer(client, std::move(reply));
@@ -226,14 +229,15 @@ void Coordinator::run_timer() {
       expire_held(now);
     });
     std::unique_lock lock(mutex_);
-    const auto next = [this] {
-      Instant earliest = machine_.next_deadline().value_or(steady_clock::now() + std::chrono::hours(1));
-      for (const auto& [client, held] : held_) earliest = std::min(earliest, held.expires);
-      return earliest;
-    };
-    while (!stopping_ && next() > steady_clock::now()) timer_wake_.wait_until(lock, next());
+    while (!stopping_ && (timer_until_ = next_due()) > steady_clock::now())
+      timer_wake_.wait_until(lock, timer_until_);
     stop = stopping_;
   }
+}
+
+Instant Coordinator::next_due() const {
+  const Instant machine = machine_.next_deadline().value_or(steady_clock::now() + std::chrono::hours(1));
+  return expiries_.empty() ? machine : std::min(machine, expiries_.begin()->first);
 }
 
 void Coordinator::run_commits() {

@@ -105,6 +105,11 @@ class Simulation {
   void feed(const Event& event) {
     auto effects = machine_.step(event, now_);
     if (!effects) return;  // e.g. the download of a round that is over
+    const RoundCounts counts = machine_.counts();
+    EXPECT_LE(0, counts.connected);
+    EXPECT_LE(counts.connected, options_.clients);
+    EXPECT_LE(counts.reported, counts.selected);
+    EXPECT_LE(counts.configured, counts.selected);
     for (const Effect& effect : *effects) std::visit([this](const auto& it) { act(it); }, effect);
   }
 
