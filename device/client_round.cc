@@ -12,11 +12,18 @@ namespace {
 constexpr std::array<const char*, 7> kStateNames{"Idle",     "CheckingIn", "Queued", "Downloading",
                                                  "Training", "Uploading",  "Home"};
 
+constexpr const char* kTooSlow =
+    "the training was not done when the round was due; raise stragglers.deadlineSeconds, or give the client "
+    "fewer examples or epochs";
+
 // The aggregator may be restarting, or the network: the same call may work in a moment.
 bool transient(Code code) {
   return code == Code::kUnavailable || code == Code::kDeadlineExceeded || code == Code::kResourceExhausted ||
          code == Code::kDataLoss || code == Code::kCancelled || code == Code::kUnknown;
 }
+
+// Of a check-in: another federation's aggregator, or one that has no such client.
+bool refusal(Code code) { return code == Code::kPermissionDenied || code == Code::kInvalidArgument; }
 
 }  // namespace
 
@@ -61,8 +68,15 @@ Result<Effects> ClientRound::on(const ToldDone& event, Instant /*now*/) {
 Result<Effects> ClientRound::on(const CallFailed& event, Instant now) {
   const bool transfer = state_ == ClientState::kDownloading || state_ == ClientState::kUploading;
   if (!transfer && state_ != ClientState::kCheckingIn) return wrong("CallFailed");
+  if (!transfer && refusal(event.error.code)) {
+    answered();
+    state_ = ClientState::kHome;
+    return Effects{GiveUp{event.error}};
+  }
   if (transfer && !transient(event.error.code)) {
     answered();  // it says that the task is over
+  } else if (event.progress_bytes > 0) {
+    unreachable_since_.reset();  // it is there, though the link is slow or broke
   } else if (!unreachable_since_) {
     unreachable_since_ = now;
   }
@@ -106,10 +120,11 @@ Result<Effects> ClientRound::on(const TrainingDone& /*event*/, Instant /*now*/) 
 Result<Effects> ClientRound::on(const TrainingFailed& event, Instant now) {
   if (state_ != ClientState::kTraining && state_ != ClientState::kDownloading) return wrong("TrainingFailed");
   answered();
-  if (event.error.code == Code::kAborted) return give_up_task(now);
+  const bool aborted = event.error.code == Code::kAborted;
+  if (aborted && now < task_.deadline) return give_up_task(now);
   state_ = ClientState::kUploading;
   attempts_ = 0;
-  failure_ = event.error.message.empty() ? "the training failed" : event.error.message;
+  failure_ = aborted ? kTooSlow : event.error.message.empty() ? "the training failed" : event.error.message;
   return Effects{upload()};
 }
 

@@ -46,7 +46,7 @@ struct ModelReceived {};
 struct TrainingDone {};
 struct TrainingFailed {
   Error error;
-};  // kAborted: we are stopping; else the aggregator is told why
+};  // kAborted before the deadline: we are stopping; else the aggregator is told why
 enum class Verdict { kAccepted, kLate, kRejected };
 struct UpdateAnswered {
   Verdict verdict = Verdict::kAccepted;
@@ -77,7 +77,11 @@ struct ReleaseSlot {
 struct GoHome {
   std::string reason;
 };
-using Effect = std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, GoHome>;
+struct GiveUp {
+  Error error;
+};  // the aggregator does not know this client, and never will
+using Effect =
+    std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, GoHome, GiveUp>;
 using Effects = std::vector<Effect>;
 
 enum class ClientState { kIdle, kCheckingIn, kQueued, kDownloading, kTraining, kUploading, kHome };
@@ -92,7 +96,7 @@ class ClientRound {
   [[nodiscard]] std::optional<Instant> next_deadline() const { return wake_; }
   [[nodiscard]] ClientState state() const { return state_; }
   [[nodiscard]] const TaskTicket& task() const { return task_; }
-  // Since when the aggregator has not answered; nothing while it does.
+  // Since when the aggregator has neither answered nor moved a byte; nothing while it does.
   [[nodiscard]] std::optional<Instant> unreachable_since() const { return unreachable_since_; }
 
  private:

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
+#include <map>
 
 #include "common/base/check.h"
 #include "common/json/fields.h"
@@ -21,6 +22,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kExtension = ".safetensors";
 constexpr std::string_view kModelFile = "model.safetensors";
 constexpr std::string_view kHistoryFile = "history.csv";
+constexpr auto kOwnerKey = "owner";
 constexpr std::string_view kSlotPrefix = "optimizer.";  // tensors of the optimizer: "optimizer.momentum"
 
 // The number in "<prefix>-<digits><extension>".
@@ -81,6 +83,15 @@ std::string history_csv(const std::vector<HistoryPoint>& history) {
     text += fmt::format("{},{},{}\n", point.at, point.loss,
                         point.accuracy ? fmt::format("{}", *point.accuracy) : "");
   return text;
+}
+
+std::string counters_of(const TrainingState& state) {
+  return Json{{"step", state.step},
+              {"epoch", state.epoch},
+              {"examplesIntoEpoch", state.examples_into_epoch},
+              {"optimizerSteps", state.optimizer.steps},
+              {"history", history_to_json(state.history)}}
+      .dump();
 }
 
 void remove_temporaries(const fs::path& folder, const std::string& prefix) {
@@ -155,14 +166,9 @@ Status CheckpointStore::save(const TrainingState& state) {
   auto tensors = named(state.parameters);
   for (const auto& slot : state.optimizer.slots)
     tensors.push_back({std::string(kSlotPrefix) + slot.name, {std::ssize(slot.values)}, slot.values});
-  const Json counters{{"step", state.step},
-                      {"epoch", state.epoch},
-                      {"examplesIntoEpoch", state.examples_into_epoch},
-                      {"optimizerSteps", state.optimizer.steps},
-                      {"history", history_to_json(state.history)}};
   const auto path = options_.folder / fmt::format("{}-{:08d}{}", options_.prefix, state.step, kExtension);
-  MUSTER_TRY(
-      write_safetensors(path, tensors, {{"fingerprint", options_.fingerprint}, {"state", counters.dump()}}));
+  MUSTER_TRY(write_safetensors(path, tensors,
+                               {{"fingerprint", options_.fingerprint}, {"state", counters_of(state)}}));
   remove_temporaries(options_.folder, options_.prefix);
   auto paths = numbered();
   std::error_code ignored;  // a file too many does no harm
@@ -176,10 +182,25 @@ Status CheckpointStore::save(const TrainingState& state) {
 }
 
 Result<TrainingState> CheckpointStore::load(const fs::path& path) const {
+  MUSTER_ASSIGN(SafetensorsFile file, read_safetensors(path));
+  return state_of(std::move(file), path);
+}
+
+// By the owner and not by the fingerprint: the same manifest applied again is another object, and starts
+// afresh.
+std::optional<TrainingState> CheckpointStore::load_finished() const {
+  const fs::path path = options_.folder / kModelFile;
+  if (options_.owner.empty()) return std::nullopt;
+  auto file = read_safetensors(path);
+  if (!file || file->metadata[kOwnerKey] != options_.owner) return std::nullopt;
+  auto state = state_of(std::move(*file), path);
+  return state ? std::optional(std::move(*state)) : std::nullopt;
+}
+
+Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::path& path) const {
   const auto damaged = [&](std::string_view fact) {
     return data_loss(fmt::format("{}: {}", path.string(), fact));
   };
-  MUSTER_ASSIGN(SafetensorsFile file, read_safetensors(path));
   const std::string& fingerprint = file.metadata["fingerprint"];
   if (fingerprint != options_.fingerprint)
     return failed_precondition(
@@ -211,6 +232,11 @@ Result<LoadedState> CheckpointStore::load_newest() const {
   fs::directory_iterator(options_.folder, error);
   if (error && error != std::errc::no_such_file_or_directory)
     return file_error("read the checkpoints in", options_.folder, error.value());
+  if ((loaded.state = load_finished())) {
+    loaded.finished = true;
+    loaded.path = options_.folder / kModelFile;
+    return loaded;
+  }
   auto paths = numbered();
   std::reverse(paths.begin(), paths.end());
   for (const fs::path& path : paths) {
@@ -228,9 +254,13 @@ Result<LoadedState> CheckpointStore::load_newest() const {
 
 Status CheckpointStore::finish(const TrainingState& state) {
   MUSTER_TRY(make_folder(options_.folder));
-  MUSTER_TRY(write_safetensors(
-      options_.folder / kModelFile, named(state.parameters),
-      {{"fingerprint", options_.fingerprint}, {options_.prefix, fmt::format("{}", state.step)}}));
+  std::map<std::string, std::string> metadata{{"fingerprint", options_.fingerprint},
+                                              {options_.prefix, fmt::format("{}", state.step)}};
+  if (!options_.owner.empty()) {
+    metadata[kOwnerKey] = options_.owner;
+    metadata["state"] = counters_of(state);
+  }
+  MUSTER_TRY(write_safetensors(options_.folder / kModelFile, named(state.parameters), metadata));
   const std::string history = history_csv(state.history);
   const auto bytes = std::as_bytes(std::span(history));
   MUSTER_TRY(write_atomically(options_.folder / kHistoryFile, std::span(&bytes, 1)));

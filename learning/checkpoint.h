@@ -53,12 +53,14 @@ struct CheckpointOptions {
   std::string prefix = "step";   // "step" (worker) or "round" (aggregator)
   std::string fingerprint;       // of the spec; a checkpoint with another one is refused
   std::int64_t keep = 3;         // newest numbered files left by save
+  std::string owner = {};        // uid of the object: its own finished model is known again; empty: none is
 };
 
 struct LoadedState {
   std::optional<TrainingState> state;  // absent: nothing to resume from
-  std::filesystem::path path;          // where it came from
-  std::vector<std::string> skipped;    // one sentence for each damaged file that was passed over
+  bool finished = false;             // it is the model that this owner ended with: only finish is left to do
+  std::filesystem::path path;        // where it came from
+  std::vector<std::string> skipped;  // one sentence for each damaged file that was passed over
 };
 
 // The files of one training. One writer a folder; not thread-safe, but save may run on a thread of its own.
@@ -71,15 +73,19 @@ class CheckpointStore {
   // temporaries. Errors: kResourceExhausted, kPermissionDenied, kNotFound; the earlier checkpoints are then
   // untouched.
   [[nodiscard]] Status save(const TrainingState& state);
-  // The newest whole checkpoint; none in the folder (or no folder) is no error. Errors: kFailedPrecondition
-  // (the newest whole one is of another training: names both and the remedy); kPermissionDenied.
+  // The owner's finished model, else the newest whole checkpoint; none in the folder (or no folder) is no
+  // error. Errors: kFailedPrecondition (the newest whole one is of another training: names both and the
+  // remedy); kPermissionDenied.
   [[nodiscard]] Result<LoadedState> load_newest() const;
-  // Writes model.safetensors (named tensors) and history.csv, then removes the numbered files.
+  // Writes model.safetensors (named tensors) and history.csv, then removes the numbered files. A process that
+  // is killed during or after it finds the model again by its owner, and does the rest.
   [[nodiscard]] Status finish(const TrainingState& state);
 
  private:
   [[nodiscard]] std::vector<std::filesystem::path> numbered() const;  // oldest first
   [[nodiscard]] Result<TrainingState> load(const std::filesystem::path& path) const;
+  [[nodiscard]] std::optional<TrainingState> load_finished() const;
+  [[nodiscard]] Result<TrainingState> state_of(SafetensorsFile file, const std::filesystem::path& path) const;
   [[nodiscard]] std::vector<NamedTensor> named(std::span<const float> parameters) const;
 
   CheckpointOptions options_;

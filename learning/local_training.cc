@@ -28,11 +28,9 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
   std::vector<float> parameters(global.begin(), global.end());
   std::vector<float> gradient(parameters.size());
   std::vector<std::int64_t> order;
-  double loss_sum = 0;
   for (std::int64_t epoch = 0; epoch < spec.local_epochs; ++epoch) {
     order.assign(rows.begin(), rows.end());
     if (batch_size < rows.size()) Random(hash_key(key, epoch)).shuffle(std::span(order));
-    loss_sum = 0;
     for (std::size_t begin = 0; begin < order.size(); begin += batch_size) {
       if (cancelled && cancelled()) return aborted("local training: cancelled");
       const auto batch =
@@ -43,13 +41,11 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
             fmt::format("local training: the loss is {} in epoch {}, batch {}; lower the learning rate or "
                         "check the data",
                         loss, epoch + 1, begin / batch_size + 1));
-      loss_sum += loss * static_cast<double>(batch.size());
       optimizer->step(parameters, gradient);
     }
   }
   LocalUpdate update;
   update.examples = rows.size();
-  update.loss = loss_sum / static_cast<double>(rows.size());
   for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] -= global[i];
   update.delta = std::move(parameters);
   return update;

@@ -13,7 +13,6 @@ namespace muster::learning {
 struct LocalUpdate {
   std::vector<float> delta;    // [P] local minus global parameters
   std::uint64_t examples = 0;  // rows trained on
-  double loss = 0;             // mean over the last local epoch
 };
 
 // Trains `task` from `global` [P] for spec.local_epochs over `rows` of `data`, with a fresh optimizer and

@@ -2,17 +2,11 @@
 #include "aggregator/round/cohort.h"
 
 #include <algorithm>
-#include <cmath>
 #include <utility>
 
 #include "common/base/random.h"
 
 namespace muster::agg {
-
-std::int64_t selection_count(std::int64_t size, double over_selection, std::int64_t clients) {
-  const double wanted = std::ceil(static_cast<double>(size) * over_selection - 1e-9);
-  return std::min(clients, std::max(size, static_cast<std::int64_t>(wanted)));
-}
 
 std::vector<ClientId> draw_cohort(std::vector<ClientId> candidates, std::int64_t count, std::uint64_t seed,
                                   std::int64_t round, std::int64_t attempt) {

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <unordered_set>
 #include <utility>
 
 namespace muster::agg {
@@ -22,6 +23,7 @@ RoundMachine::RoundMachine(RoundOptions options, Instant now)
     : options_(std::move(options)),
       round_(options_.first_round),
       presence_(static_cast<std::size_t>(options_.clients), Presence::kUnknown) {
+  count(Presence::kUnknown) = options_.clients;
   begin_selecting(now);
   if (round_ > options_.rounds) {
     state_ = RoundState::kFinished;
@@ -69,37 +71,39 @@ Result<Instant> RoundMachine::task_deadline(const std::string& task_id) const {
 RoundCounts RoundMachine::counts() const {
   RoundCounts counts{.committed = round_ - 1,
                      .selected = static_cast<std::int64_t>(tasks_.size()),
+                     .configured = configured_,
                      .reported = reported_,
                      .late = late_,
                      .dropped = dropped_};
   counts.connected = count(Presence::kIdle) + count(Presence::kWorking) + count(Presence::kReturning);
-  counts.configured =
-      std::count_if(tasks_.begin(), tasks_.end(), [](const auto& it) { return it.second.configured; });
   return counts;
 }
 
+Status RoundMachine::check_client(ClientId client) const {
+  if (client >= 0 && client < options_.clients) return {};
+  return invalid_argument(fmt::format(
+      "client {} is not of this federation, whose clients are 0 to {}; give its pod the spec that "
+      "the aggregator has",
+      client, options_.clients - 1));
+}
+
 Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
-  if (event.client < 0 || event.client >= options_.clients) {
-    return invalid_argument(fmt::format("client {} is not of this federation, whose clients are 0 to {}",
-                                        event.client, options_.clients - 1));
-  }
+  MUSTER_TRY(check_client(event.client));
   if (over()) return Effects{Dismiss{event.client}};
   const auto mine = task_of_.find(event.client);
   if (state_ == RoundState::kReporting && mine != task_of_.end() &&
       tasks_.at(mine->second).progress == Progress::kAssigned) {  // it lost its task, or never got it
-    presence(event.client) = Presence::kWorking;
+    set_presence(event.client, Presence::kWorking);
     return Effects{AssignTask{event.client, round_, mine->second, deadline_}};
   }
-  presence(event.client) = Presence::kIdle;
+  set_presence(event.client, Presence::kIdle);
   return Effects{};
 }
 
 Result<Effects> RoundMachine::on(const Left& event, Instant /*now*/) {
-  if (event.client < 0 || event.client >= options_.clients) {
-    return invalid_argument(fmt::format("client {} is not of this federation", event.client));
-  }
+  MUSTER_TRY(check_client(event.client));
   if (presence(event.client) == Presence::kIdle) {
-    presence(event.client) = event.returning ? Presence::kReturning : Presence::kAway;
+    set_presence(event.client, event.returning ? Presence::kReturning : Presence::kAway);
   }
   return Effects{};
 }
@@ -107,7 +111,7 @@ Result<Effects> RoundMachine::on(const Left& event, Instant /*now*/) {
 Result<Effects> RoundMachine::on(const Downloaded& event, Instant /*now*/) {
   const auto it = tasks_.find(event.task_id);
   if (it == tasks_.end()) return out_of_place("download", event.task_id);
-  it->second.configured = true;
+  if (!std::exchange(it->second.configured, true)) ++configured_;
   return Effects{};
 }
 
@@ -115,7 +119,7 @@ Result<Effects> RoundMachine::on(const Reported& event, Instant now) {
   if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("report", event.task_id);
   TaskState& task = tasks_.at(event.task_id);
   task.progress = Progress::kReported;
-  presence(task.client) = Presence::kReturning;
+  set_presence(task.client, Presence::kReturning);
   ++reported_;
   return Effects{};
 }
@@ -125,7 +129,8 @@ Result<Effects> RoundMachine::on(const Refused& event, Instant now) {
   TaskState& task = tasks_.at(event.task_id);
   task.progress = Progress::kRefused;
   refusal_ = fmt::format("client {}: {}", task.client, event.reason);
-  presence(task.client) = Presence::kReturning;
+  set_presence(task.client, Presence::kReturning);
+  ++refused_;
   ++dropped_;
   return Effects{};
 }
@@ -140,9 +145,8 @@ Result<Effects> RoundMachine::on(const Lapsed& event, Instant now) {
     task.lapsed = true;
     ++late_;
     if (task.counted_dropped) --dropped_;  // not lost after all, only late
-    Presence& where = presence(task.client);
-    const bool busy_elsewhere = task_of_.contains(task.client) || where == Presence::kIdle;
-    if (!busy_elsewhere) where = Presence::kReturning;
+    const bool busy_elsewhere = task_of_.contains(task.client) || presence(task.client) == Presence::kIdle;
+    if (!busy_elsewhere) set_presence(task.client, Presence::kReturning);
     return Effects{};
   }
   return Effects{};  // refused in the round under way
@@ -178,9 +182,8 @@ void RoundMachine::advance(Instant now, Effects& effects) {
 
 void RoundMachine::consider_selection(Instant now, Effects& effects) {
   const std::int64_t idle = count(Presence::kIdle);
-  const std::int64_t wanted = selection_count(options_.size, options_.over_selection, options_.clients);
   const bool others_may_come = count(Presence::kUnknown) + count(Presence::kReturning) > 0;
-  if (idle >= wanted && !others_may_come) return select(now, effects);
+  if (idle >= options_.selected && !others_may_come) return select(now, effects);
   if (idle >= options_.size) {
     if (!grace_until_) grace_until_ = now + options_.selection_grace;
     if (now >= *grace_until_) return select(now, effects);
@@ -197,20 +200,18 @@ void RoundMachine::consider_selection(Instant now, Effects& effects) {
 void RoundMachine::select(Instant now, Effects& effects) {
   std::vector<ClientId> candidates;
   for (ClientId client = 0; client < options_.clients; ++client) {
-    Presence& where = presence(client);
+    const Presence where = presence(client);
     if (where == Presence::kIdle) candidates.push_back(client);
     // Whoever did not come within the grace is not waited for again until it has.
-    if (where == Presence::kUnknown || where == Presence::kReturning) where = Presence::kAway;
+    if (where == Presence::kUnknown || where == Presence::kReturning) set_presence(client, Presence::kAway);
   }
-  const auto cohort = draw_cohort(std::move(candidates),
-                                  selection_count(options_.size, options_.over_selection, options_.clients),
-                                  options_.seed, round_, attempt_);
+  const auto cohort = draw_cohort(std::move(candidates), options_.selected, options_.seed, round_, attempt_);
   state_ = RoundState::kReporting;
   deadline_ = now + options_.report_deadline;
   effects.emplace_back(BeginRound{round_, cohort.size()});
   for (const ClientId client : cohort) {
     std::string id = fmt::format("{}-r{}-a{}-c{}", options_.run, round_, attempt_, client);
-    presence(client) = Presence::kWorking;
+    set_presence(client, Presence::kWorking);
     task_of_[client] = id;
     effects.emplace_back(AssignTask{client, round_, id, deadline_});
     tasks_.emplace(std::move(id), TaskState{.client = client});
@@ -219,8 +220,7 @@ void RoundMachine::select(Instant now, Effects& effects) {
 
 void RoundMachine::consider_closing(Instant now, Effects& effects) {
   const bool late = now >= deadline_;
-  const bool nobody_left = std::none_of(
-      tasks_.begin(), tasks_.end(), [](const auto& it) { return it.second.progress == Progress::kAssigned; });
+  const bool nobody_left = reported_ + refused_ == std::ssize(tasks_);
   if (reported_ < options_.size && !late && !nobody_left) return;
   if (reported_ >= options_.minimum) {
     effects.emplace_back(CommitRound{round_, reported_});
@@ -228,32 +228,50 @@ void RoundMachine::consider_closing(Instant now, Effects& effects) {
     state_ = RoundState::kCommitting;
     return;
   }
-  const auto refused = std::count_if(tasks_.begin(), tasks_.end(),
-                                     [](const auto& it) { return it.second.progress == Progress::kRefused; });
   std::string reason =
       fmt::format("{} of {} selected clients reported, {} were refused, fewer than cohort.minimum {}",
-                  reported_, tasks_.size(), refused, options_.minimum);
+                  reported_, tasks_.size(), refused_, options_.minimum);
   if (late) reason += fmt::format(", within {} s", options_.report_deadline.count() / 1000);
-  if (refused > 0) reason += fmt::format("; the last refused, {}", refusal_);
+  if (refused_ > 0) reason += fmt::format("; the last refused, {}", refusal_);
+  const bool all_refused = nobody_left && reported_ == 0;
   close(true);
-  abandon(reason, nobody_left, now, effects);
+  abandon(reason, all_refused, now, effects);
 }
 
-// Moves the round's tasks among the closed ones. Who is still at work is late or dropped from here on.
+// Moves the round's tasks among the closed ones. At the deadline, who is still at work is dropped, until it
+// turns out to be late; before it, who is at work may yet be heard of for kClosedRoundsKept rounds.
 void RoundMachine::close(bool at_deadline) {
   for (auto& [id, task] : tasks_) {
     if (at_deadline && task.progress == Progress::kAssigned) {
       task.counted_dropped = true;
       ++dropped_;
-      if (presence(task.client) == Presence::kWorking) presence(task.client) = Presence::kAway;
+      if (presence(task.client) == Presence::kWorking) set_presence(task.client, Presence::kAway);
     }
   }
   closed_.push_back(std::move(tasks_));
-  if (closed_.size() > kClosedRoundsKept) closed_.erase(closed_.begin());
   tasks_.clear();
   task_of_.clear();
+  if (closed_.size() > kClosedRoundsKept) forget_oldest();
   refusal_.clear();
+  configured_ = 0;
   reported_ = 0;
+  refused_ = 0;
+}
+
+// Who never was heard of again is dropped, and away if it has been given nothing since.
+void RoundMachine::forget_oldest() {
+  const Tasks oldest = std::move(closed_.front());
+  closed_.erase(closed_.begin());
+  std::unordered_set<ClientId> busy;
+  for (const Tasks& newer : closed_) {
+    for (const auto& [id, task] : newer) busy.insert(task.client);
+  }
+  for (const auto& [id, task] : oldest) {
+    if (task.progress != Progress::kAssigned || task.lapsed) continue;
+    if (!task.counted_dropped) ++dropped_;
+    if (presence(task.client) == Presence::kWorking && !busy.contains(task.client))
+      set_presence(task.client, Presence::kAway);
+  }
 }
 
 void RoundMachine::abandon(const std::string& reason, bool refused, Instant now, Effects& effects) {
@@ -287,8 +305,11 @@ void RoundMachine::end(std::string reason, bool failed, bool refused, Effects& e
   }
 }
 
-std::int64_t RoundMachine::count(Presence presence) const {
-  return std::count(presence_.begin(), presence_.end(), presence);
+void RoundMachine::set_presence(ClientId client, Presence to) {
+  Presence& where = presence_[static_cast<std::size_t>(client)];
+  --count(where);
+  ++count(to);
+  where = to;
 }
 
 }  // namespace muster::agg

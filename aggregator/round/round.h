@@ -1,13 +1,13 @@
 #pragma once  // aggregator/round/round.h: the rounds of one federation as a state machine without I/O
+#include <array>
 #include <chrono>
 #include <cstdint>
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <variant>
 #include <vector>
 
-#include "aggregator/round/cohort.h"
+#include "aggregator/round/events.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
 
@@ -17,9 +17,9 @@ struct RoundOptions {
   std::int64_t rounds = 1;
   std::int64_t first_round = 1;  // 1 + the committed round that was resumed from
   std::int64_t clients = 1;
-  std::int64_t size = 1;  // reports that close a round
-  double over_selection = 1.0;
-  std::int64_t minimum = 1;  // reports that make a round count at its deadline
+  std::int64_t size = 1;      // reports that close a round
+  std::int64_t selected = 1;  // clients that are asked for them, size <= selected <= clients
+  std::int64_t minimum = 1;   // reports that make a round count at its deadline
   std::uint64_t seed = 0;
   std::string run = "0";  // part of each task's name: tasks of an earlier process are not taken for ours
   std::chrono::milliseconds selection_grace{2'000};      // for the others, once `size` clients are there
@@ -28,80 +28,22 @@ struct RoundOptions {
   int failures_max = 3;                                  // rounds in a row that may come to nothing
 };
 
-// What happened.
-struct CheckedIn {
-  ClientId client = 0;
-};  // idle, waits for a task
-struct Left {
-  ClientId client = 0;
-  bool returning = false;
-};  // its wait ended; false: it is gone
-struct Downloaded {
-  std::string task_id;
-};  // it has the whole model
-struct Reported {
-  std::string task_id;
-};  // its update was folded in
-struct Refused {
-  std::string task_id;
-  std::string reason;
-};  // its update was unusable
-struct Lapsed {
-  std::string task_id;
-};                    // its update came after the round closed
-struct Committed {};  // the model of the closed round is in place
-struct Stopped {
-  std::string reason;
-  bool failed = false;
-};               // e.g. the target is reached; the disk is full
-struct Tick {};  // time has passed
-using Event = std::variant<CheckedIn, Left, Downloaded, Reported, Refused, Lapsed, Committed, Stopped, Tick>;
-
-// What to do about it, in order.
-struct BeginRound {
-  std::int64_t round = 0;
-  std::size_t selected = 0;
-};  // start an empty aggregate
-struct AssignTask {
-  ClientId client = 0;
-  std::int64_t round = 0;
-  std::string task_id;
-  Instant deadline;
-};
-struct CommitRound {
-  std::int64_t round = 0;
-  std::int64_t reported = 0;
-};  // finish the aggregate, then say Committed
-struct AbandonRound {
-  std::int64_t round = 0;
-  std::string reason;
-};  // throw the aggregate away
-struct Dismiss {
-  ClientId client = 0;
-};  // the federation is over
-// Once. `refused`: the last round failed because every update was unusable, so that trying again would not
-// help.
-struct Ended {
-  std::string reason;
-  bool failed = false;
-  bool refused = false;
-};
-using Effect = std::variant<BeginRound, AssignTask, CommitRound, AbandonRound, Dismiss, Ended>;
-using Effects = std::vector<Effect>;
-
 enum class RoundState { kSelecting, kReporting, kCommitting, kFinished, kFailed };
 enum class Judgement { kFold, kAlreadyCounted, kLate, kUnknown };
 
 struct RoundCounts {
-  std::int64_t committed = 0;  // the newest committed round
-  std::int64_t connected = 0;  // clients that are here: idle, at work or about to come back
+  std::int64_t committed = 0;  // the newest round whose model is in place, not always on disk yet
+  std::int64_t connected = 0;  // clients thought to be here: idle, at work or about to come back
   std::int64_t selected = 0;   // of the round under way
   std::int64_t configured = 0;
   std::int64_t reported = 0;
-  std::int64_t late = 0;     // updates that came after their round closed, since the start
-  std::int64_t dropped = 0;  // selected clients that sent nothing usable in time, since the start
+  std::int64_t late = 0;  // updates that came, or were given up, after their round closed, since the start
+  // Selected clients that sent nothing usable and are not late, since the start. Those at work when a round
+  // closes before its deadline are counted some rounds later, if nothing came until then.
+  std::int64_t dropped = 0;
 };
 
+// Each step costs the same whatever the number of clients, save those that begin or end a round.
 // Selecting -> Reporting -> Committing -> Selecting ... -> Finished | Failed. Same options and events, same
 // effects. An event that does not fit is an error and changes nothing. Memory: O(clients).
 class RoundMachine {
@@ -116,6 +58,8 @@ class RoundMachine {
   // Until when the task may be worked at. Errors: kNotFound; kAborted: its round is over.
   [[nodiscard]] Result<Instant> task_deadline(const std::string& task_id) const;
 
+  // Errors: kInvalidArgument: the federation has no such client.
+  [[nodiscard]] Status check_client(ClientId client) const;
   // REQUIRES: judge() said kFold.
   [[nodiscard]] ClientId client_of(const std::string& task_id) const { return tasks_.at(task_id).client; }
   [[nodiscard]] RoundState state() const { return state_; }
@@ -125,7 +69,7 @@ class RoundMachine {
   [[nodiscard]] const std::string& outcome() const { return outcome_; }  // why it is over
 
  private:
-  enum class Presence { kUnknown, kIdle, kWorking, kReturning, kAway };
+  enum class Presence { kUnknown, kIdle, kWorking, kReturning, kAway };  // counts_ has one entry each
   enum class Progress { kAssigned, kReported, kRefused };
   struct TaskState {
     ClientId client = 0;
@@ -151,11 +95,16 @@ class RoundMachine {
   void select(Instant now, Effects& effects);
   void consider_closing(Instant now, Effects& effects);
   void close(bool at_deadline);
+  void forget_oldest();
   void abandon(const std::string& reason, bool refused, Instant now, Effects& effects);
   void begin_selecting(Instant now);
   void end(std::string reason, bool failed, bool refused, Effects& effects);
-  [[nodiscard]] std::int64_t count(Presence presence) const;
-  [[nodiscard]] Presence& presence(ClientId client) { return presence_[static_cast<std::size_t>(client)]; }
+  void set_presence(ClientId client, Presence to);
+  [[nodiscard]] Presence presence(ClientId client) const {
+    return presence_[static_cast<std::size_t>(client)];
+  }
+  [[nodiscard]] std::int64_t& count(Presence of) { return counts_[static_cast<std::size_t>(of)]; }
+  [[nodiscard]] std::int64_t count(Presence of) const { return counts_[static_cast<std::size_t>(of)]; }
 
   RoundOptions options_;
   RoundState state_ = RoundState::kSelecting;
@@ -163,13 +112,16 @@ class RoundMachine {
   std::int64_t attempt_ = 0;  // of this round
   int failures_ = 0;          // in a row
   std::vector<Presence> presence_;
-  Tasks tasks_;                                        // of the round under way
+  std::array<std::int64_t, 5> counts_{};  // of clients by presence, since every call asks for them
+  Tasks tasks_;                           // of the round under way
   std::unordered_map<ClientId, std::string> task_of_;  // its tasks by client
   std::vector<Tasks> closed_;                          // of the rounds before, newest last, a few
   std::optional<Instant> grace_until_;
-  Instant deadline_;  // of the selection or of the reports
-  std::int64_t reported_ = 0;
-  std::string refusal_;  // the newest of this round
+  Instant deadline_;             // of the selection or of the reports
+  std::int64_t configured_ = 0;  // of the round under way
+  std::int64_t reported_ = 0;    // likewise
+  std::int64_t refused_ = 0;     // likewise
+  std::string refusal_;          // the newest of this round
   std::int64_t late_ = 0;
   std::int64_t dropped_ = 0;
   std::string outcome_;

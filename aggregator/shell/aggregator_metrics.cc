@@ -23,7 +23,9 @@ prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const
 
 struct AggregatorMetrics::Families {
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
-  prometheus::Gauge& round = gauge(*registry, "muster_aggregator_round", "The newest committed round");
+  prometheus::Gauge& round =
+      gauge(*registry, "muster_aggregator_round",
+            "The newest committed round; until it is on disk, a kill may take it back");
   prometheus::Gauge& rounds = gauge(*registry, "muster_aggregator_rounds", "Rounds wanted");
   prometheus::Gauge& clients =
       gauge(*registry, "muster_aggregator_connected_clients", "Clients that are here");

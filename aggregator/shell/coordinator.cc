@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "aggregator/shell/coordinator_lock.h"
+#include "common/base/text.h"
 #include "common/platform/log.h"
 
 namespace muster::agg {
@@ -18,6 +19,8 @@ using std::chrono::steady_clock;
 
 constexpr milliseconds kHoldMin{10};
 constexpr milliseconds kHoldMax{600'000};
+constexpr milliseconds kDisplacedPause{
+    5'000};  // two processes with one client's number take turns at leisure
 constexpr std::size_t kReasonBytesMax = 500;
 constexpr std::int64_t kHistoryPointsMax = 200;  // control.proto
 
@@ -37,30 +40,27 @@ UploadReply late_reply() {
 Result<std::uint64_t> Coordinator::check_in(ClientId client, milliseconds hold, Answer answer_call) {
   const Instant now = steady_clock::now();
   return locked([&]() -> Result<std::uint64_t> {
-    if (client < 0 || client >= options_.federation.clients) {
-      return invalid_argument(fmt::format("client {} is not of this federation, whose clients are 0 to {}",
-                                          client, options_.federation.clients - 1));
-    }
+    MUSTER_TRY(machine_.check_client(client));
     if (held_.contains(client)) {  // the earlier call is dead, or the client does not know what it does
       federation::v1::CheckInReply other;
-      other.mutable_come_back()->set_after_ms(0);
+      other.mutable_come_back()->set_after_ms(kDisplacedPause.count());
       answer(client, std::move(other));
     }
     seen_.insert(client);
     const std::uint64_t ticket = next_ticket_++;
-    held_[client] = Held{ticket, std::move(answer_call), now + std::clamp(hold, kHoldMin, kHoldMax)};
+    const Instant expires = now + std::clamp(hold, kHoldMin, kHoldMax);
+    held_[client] = Held{ticket, std::move(answer_call), expires};
+    expiries_.emplace(expires, client);
     MUSTER_TRY(step(CheckedIn{client}, now));
     return ticket;
   });
 }
 
-void Coordinator::leave(std::uint64_t ticket) {
+void Coordinator::leave(ClientId client, std::uint64_t ticket) {
   locked([&] {
-    const auto it =
-        std::find_if(held_.begin(), held_.end(), [&](const auto& h) { return h.second.ticket == ticket; });
-    if (it == held_.end()) return;
-    const ClientId client = it->first;
-    held_.erase(it);
+    const auto it = held_.find(client);
+    if (it == held_.end() || it->second.ticket != ticket) return;
+    release(client);
     std::ignore = step(Left{client, false}, steady_clock::now());
   });
 }
@@ -112,9 +112,10 @@ Result<Coordinator::Admission> Coordinator::begin_upload(const federation::v1::U
     if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
       return Admission(
           refuse(header.task_id(),
-                 fmt::format("an update of {} bytes from {} examples; {} bytes and at least 1 example "
-                             "were due",
-                             header.update_bytes(), header.examples(), model_->bytes()),
+                 fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
+                             "example were due, give its pod the aggregator's spec and version of Muster",
+                             machine_.client_of(header.task_id()), header.update_bytes(), header.examples(),
+                             model_->bytes()),
                  now));
     }
     MUSTER_ASSIGN(std::shared_ptr<UploadBuffer> buffer, uploads_.open(header));
@@ -150,7 +151,7 @@ UploadReply Coordinator::finish_upload(const std::shared_ptr<UploadBuffer>& buff
 }
 
 UploadReply Coordinator::refuse(const std::string& task_id, const std::string& reason, Instant now) {
-  const std::string shown = reason.substr(0, kReasonBytesMax);  // it may come from outside
+  const std::string shown = clip(reason, kReasonBytesMax);  // it may come from outside
   metrics_.count_update("rejected");
   spdlog::warn("an update was refused: {} task={}", shown, task_id);
   std::ignore = step(Refused{task_id, shown}, now);

@@ -5,7 +5,6 @@
 #include <cstdint>
 #include <deque>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -67,10 +66,10 @@ class Coordinator {  // thread-safe
   Coordinator& operator=(const Coordinator&) = delete;
 
   // Holds the call until there is something to say; `answer` is called once, perhaps before this returns,
-  // unless leave(ticket) comes first. Errors: kInvalidArgument: no such client.
+  // unless leave comes first. Errors: kInvalidArgument: no such client.
   [[nodiscard]] Result<std::uint64_t> check_in(ClientId client, std::chrono::milliseconds hold,
                                                Answer answer);
-  void leave(std::uint64_t ticket);  // the caller has gone
+  void leave(ClientId client, std::uint64_t ticket);  // the caller has gone
 
   // The model of an open task. Errors: kNotFound, kAborted (the round is over), kOutOfRange (offset).
   [[nodiscard]] Result<std::shared_ptr<const Model>> begin_download(const std::string& task_id,
@@ -93,7 +92,7 @@ class Coordinator {  // thread-safe
   [[nodiscard]] std::optional<Outcome> wait_outcome(std::chrono::milliseconds timeout);
   // Waits until every client that ever came has been told so, at most `timeout`.
   void wait_dismissed(std::chrono::milliseconds timeout);
-  // The newest committed round with its history.
+  // The newest committed round with its history; durable once wait_outcome has said that all is well.
   [[nodiscard]] CommittedRound committed() const;
 
  private:
@@ -117,11 +116,14 @@ class Coordinator {  // thread-safe
   void apply(const Dismiss& effect, Instant now);
   void apply(const Ended& effect, Instant now);
   void answer(ClientId client, federation::v1::CheckInReply reply);
+  std::optional<Held> release(ClientId client);
   void install(std::shared_ptr<const Model> model, Instant now);
   void fail(int exit_code, std::string message, Instant now);
   federation::v1::UploadReply refuse(const std::string& task_id, const std::string& reason, Instant now);
   void expire_held(Instant now);
+  [[nodiscard]] Instant next_due() const;  // when the timer has something to do
   [[nodiscard]] bool is_over() const;
+  [[nodiscard]] bool reaches_target(const std::vector<learning::HistoryPoint>& history) const;
 
   void run_timer();
   void run_commits();
@@ -147,7 +149,9 @@ class Coordinator {  // thread-safe
   bool target_reached_ = false;
 
   std::uint64_t next_ticket_ = 1;
-  std::map<ClientId, Held> held_;
+  std::unordered_map<ClientId, Held> held_;
+  std::set<std::pair<Instant, ClientId>> expiries_;  // of held_
+  Instant timer_until_{};                            // the timer sleeps until then
   std::set<ClientId> seen_;
   std::set<ClientId> dismissed_;
   Outbox outbox_;

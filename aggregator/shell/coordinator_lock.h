@@ -7,25 +7,24 @@
 namespace muster::agg {
 
 // Answers leave after the lock is given back: gRPC may call into the coordinator again from within them.
+// The timer is woken only for what comes before it would wake by itself.
 template <typename Action>
 auto Coordinator::locked(Action action) {
   Outbox out;
-  const auto send = [&out] {
+  std::unique_lock lock(mutex_);
+  const auto leave = [&] {
+    out.swap(outbox_);
+    const bool wake = stopping_ || next_due() < timer_until_;
+    lock.unlock();
+    if (wake) timer_wake_.notify_one();
     for (auto& [answer_call, reply] : out) answer_call(std::move(reply));
   };
-  std::unique_lock lock(mutex_);
   if constexpr (std::is_void_v<decltype(action())>) {
     action();
-    out.swap(outbox_);
-    lock.unlock();
-    timer_wake_.notify_one();
-    send();
+    leave();
   } else {
     auto result = action();
-    out.swap(outbox_);
-    lock.unlock();
-    timer_wake_.notify_one();
-    send();
+    leave();
     return result;
   }
 }

@@ -26,7 +26,7 @@ RoundOptions round_options(const CoordinatorOptions& options, std::int64_t commi
           .first_round = committed + 1,
           .clients = federation.clients,
           .size = federation.cohort.size,
-          .over_selection = federation.cohort.over_selection,
+          .selected = spec::selection_count(federation.cohort),
           .minimum = federation.cohort.minimum,
           .seed = static_cast<std::uint64_t>(federation.training.seed),
           .run = options.run,
@@ -61,6 +61,11 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports, Com
       uploads_(std::max(options_.upload_memory_max, 2 * model_->bytes())) {
   // A process that was killed between committing a round and evaluating it left no point of it.
   if (start.round > 0 && (history_.empty() || history_.back().at < start.round)) to_commit_ = model_;
+  if (start.finished) {
+    std::ignore =
+        machine_.step(Stopped{"the federation had ended: its model is written"}, steady_clock::now());
+    target_reached_ = reaches_target(history_);
+  }
   if (machine_.over()) outcome_ = Outcome{0, machine_.outcome()};
   metrics_.set_round(start.round, options_.federation.rounds);
   timer_ = std::thread([this] { run_timer(); });
@@ -107,8 +112,9 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   task.set_task_id(effect.task_id);
   task.set_model_bytes(model_->bytes());
   task.set_model_sha256(model_->sha256);
+  // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
   task.set_deadline_ms(
-      std::max<std::int64_t>(0, std::chrono::duration_cast<milliseconds>(effect.deadline - now).count()));
+      std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));
   answer(effect.client, std::move(reply));
 }
 
@@ -164,10 +170,16 @@ void Coordinator::apply(const Ended& effect, Instant /*now*/) {
 }
 
 void Coordinator::answer(ClientId client, CheckInReply reply) {
+  if (auto held = release(client)) outbox_.emplace_back(std::move(held->answer), std::move(reply));
+}
+
+std::optional<Coordinator::Held> Coordinator::release(ClientId client) {
   const auto it = held_.find(client);
-  if (it == held_.end()) return;
-  outbox_.emplace_back(std::move(it->second.answer), std::move(reply));
+  if (it == held_.end()) return std::nullopt;
+  Held held = std::move(it->second);
   held_.erase(it);
+  expiries_.erase({held.expires, client});
+  return held;
 }
 
 // The next round may begin with this model; its durability and evaluation follow beside it.
@@ -188,17 +200,19 @@ void Coordinator::fail(int exit_code, std::string message, Instant now) {
   changed_.notify_all();
 }
 
+bool Coordinator::reaches_target(const std::vector<learning::HistoryPoint>& history) const {
+  const auto& target = options_.federation.target;
+  return target && !history.empty() && history.back().accuracy >= target->value;
+}
+
 bool Coordinator::is_over() const {
   const bool failed = outcome_ && outcome_->exit_code != 0;
   return machine_.over() && (failed || (!committing_ && to_commit_ == nullptr));
 }
 
 void Coordinator::expire_held(Instant now) {
-  std::vector<ClientId> expired;
-  for (const auto& [client, held] : held_) {
-    if (held.expires <= now) expired.push_back(client);
-  }
-  for (const ClientId client : expired) {
+  while (!expiries_.empty() && expiries_.begin()->first <= now) {
+    const ClientId client = expiries_.begin()->second;
     CheckInReply reply;
     reply.mutable_come_back()->set_after_ms(0);
     answer(client, std::move(reply));
@@ -215,14 +229,15 @@ void Coordinator::run_timer() {
       expire_held(now);
     });
     std::unique_lock lock(mutex_);
-    const auto next = [this] {
-      Instant earliest = machine_.next_deadline().value_or(steady_clock::now() + std::chrono::hours(1));
-      for (const auto& [client, held] : held_) earliest = std::min(earliest, held.expires);
-      return earliest;
-    };
-    while (!stopping_ && next() > steady_clock::now()) timer_wake_.wait_until(lock, next());
+    while (!stopping_ && (timer_until_ = next_due()) > steady_clock::now())
+      timer_wake_.wait_until(lock, timer_until_);
     stop = stopping_;
   }
+}
+
+Instant Coordinator::next_due() const {
+  const Instant machine = machine_.next_deadline().value_or(steady_clock::now() + std::chrono::hours(1));
+  return expiries_.empty() ? machine : std::min(machine, expiries_.begin()->first);
 }
 
 void Coordinator::run_commits() {
@@ -270,11 +285,10 @@ void Coordinator::commit(const std::shared_ptr<const Model>& model) {
     metrics_.set_evaluation(result.loss, result.accuracy);
     spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
                  result.loss, result.accuracy);
-    const auto& target = options_.federation.target;
-    if (!target || result.accuracy < target->value || target_reached_) return;
+    if (target_reached_ || !reaches_target(history_)) return;
     target_reached_ = true;
     std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
-                                           result.accuracy, target->value),
+                                           result.accuracy, options_.federation.target->value),
                                false},
                        now);
   });

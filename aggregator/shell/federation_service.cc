@@ -37,15 +37,14 @@ grpc::Status to_grpc(const Error& error) {
 class CheckInCall final : public grpc::ServerUnaryReactor {
  public:
   CheckInCall(Coordinator& coordinator, const CheckInRequest& request, CheckInReply* reply)
-      : coordinator_(coordinator), reply_(reply) {
+      : coordinator_(coordinator), client_(request.client()), reply_(reply) {
     // The callback's share keeps `state_` alive, not the call: after `finished` the call may be gone.
-    auto held =
-        coordinator_.check_in(request.client(), milliseconds(std::max<std::int64_t>(0, request.hold_ms())),
-                              [this, state = state_](CheckInReply answer) {
-                                if (state->finished.exchange(true)) return;
-                                *reply_ = std::move(answer);
-                                Finish(grpc::Status::OK);
-                              });
+    auto held = coordinator_.check_in(client_, milliseconds(std::max<std::int64_t>(0, request.hold_ms())),
+                                      [this, state = state_](CheckInReply answer) {
+                                        if (state->finished.exchange(true)) return;
+                                        *reply_ = std::move(answer);
+                                        Finish(grpc::Status::OK);
+                                      });
     if (!held) {
       if (!state_->finished.exchange(true)) Finish(to_grpc(held.error()));
       return;
@@ -55,7 +54,7 @@ class CheckInCall final : public grpc::ServerUnaryReactor {
   void OnCancel() override {
     const std::uint64_t ticket = state_->ticket;
     if (state_->finished.exchange(true)) return;
-    coordinator_.leave(ticket);
+    coordinator_.leave(client_, ticket);
     Finish(grpc::Status::CANCELLED);
   }
   void OnDone() override { delete this; }
@@ -66,6 +65,7 @@ class CheckInCall final : public grpc::ServerUnaryReactor {
     std::atomic<std::uint64_t> ticket = 0;
   };
   Coordinator& coordinator_;
+  const ClientId client_;
   CheckInReply* const reply_;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
@@ -221,9 +221,11 @@ class GrpcFederationServer final : public FederationServer,
                                     CheckInReply* reply) override {
     if (request->federation_uid() != options_.federation_uid) {
       auto* refusal = context->DefaultReactor();
-      refusal->Finish({grpc::StatusCode::PERMISSION_DENIED,
-                       fmt::format("client {} is of federation \"{}\", this is \"{}\"", request->client(),
-                                   request->federation_uid(), options_.federation_uid)});
+      refusal->Finish(
+          {grpc::StatusCode::PERMISSION_DENIED,
+           fmt::format("client {} is of federation \"{}\", this is the aggregator of \"{}\"; replace "
+                       "its pod, which has an old address",
+                       request->client(), request->federation_uid(), options_.federation_uid)});
       return refusal;
     }
     return new CheckInCall(coordinator_, *request, reply);  // gRPC owns it: OnDone deletes it

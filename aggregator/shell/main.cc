@@ -46,7 +46,7 @@ class Run {
     if (!dataset) return ending_of(dataset.error());
     auto task = learning::make_task(federation->training.model, (*dataset).test);
     if (!task) return ending_of(task.error());
-    RoundStore store(*federation, (*task)->tensors());
+    RoundStore store(*federation, (*task)->tensors(), assignment.uid());
     auto start = resume(*federation, store, **task);
     if (!start) return storage_ending_of(start.error());
     return serve(*federation, assignment.uid(), **task, dataset->test, store, std::move(*start));
@@ -68,7 +68,8 @@ class Run {
     MUSTER_ASSIGN(auto committed, store.load(notes));
     for (const std::string& note : notes) spdlog::warn("{}", note);
     if (committed) {
-      spdlog::info("resumed from round {} round={}", committed->round, committed->round);
+      spdlog::info("resumed from round {}{} round={}", committed->round,
+                   committed->finished ? ", which was the last one" : "", committed->round);
       return std::move(*committed);
     }
     CommittedRound fresh;
@@ -99,11 +100,13 @@ class Run {
     }
     *frame_.status.mutable_aggregator() = coordinator.progress();
     Ending end{outcome->exit_code, outcome->message};
+    // The clients first: they take seconds, and a process killed meanwhile has its last round to resume from.
+    coordinator.wait_dismissed(kDismissTime);
+    server->reset();
     if (end.exit_code == 0) {
       if (const Status kept = store.finish(coordinator.committed()); !kept)
         end = storage_ending_of(kept.error());
     }
-    coordinator.wait_dismissed(kDismissTime);
     return end;
   }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstring>
 #include <span>
 
@@ -58,8 +59,8 @@ Status UploadBuffer::verify() const {
 Result<std::shared_ptr<UploadBuffer>> UploadDesk::open(const federation::v1::UploadHeader& header) {
   if (header.offset() > 0) {
     const auto it = buffers_.find(header.task_id());
-    const bool fits = it != buffers_.end() && it->second->received() == header.offset() &&
-                      it->second.use_count() == 1 &&  // no other call fills it
+    const bool fits = it != buffers_.end() && idle(it->second) &&  // first: else its call writes the others
+                      it->second->received() == header.offset() &&
                       it->second->header().update_sha256() == header.update_sha256();
     if (!fits) {
       return failed_precondition(fmt::format("upload of task \"{}\" cannot go on at byte {}; start over at 0",
@@ -69,7 +70,7 @@ Result<std::shared_ptr<UploadBuffer>> UploadDesk::open(const federation::v1::Upl
     return it->second;
   }
   buffers_.erase(header.task_id());
-  if (!budget_->take(header.update_bytes())) {
+  if (!make_room(header.update_bytes())) {
     return resource_exhausted(
         "the aggregator has no memory for another upload just now; try again in a moment");
   }
@@ -78,9 +79,20 @@ Result<std::shared_ptr<UploadBuffer>> UploadDesk::open(const federation::v1::Upl
   return buffer;
 }
 
+// A broken upload may go on, but one that is here goes before it: its client may never come back.
+bool UploadDesk::make_room(std::uint64_t bytes) {
+  while (!budget_->take(bytes)) {
+    const auto broken =
+        std::find_if(buffers_.begin(), buffers_.end(), [](const auto& entry) { return idle(entry.second); });
+    if (broken == buffers_.end()) return false;
+    buffers_.erase(broken);
+  }
+  return true;
+}
+
 std::uint64_t UploadDesk::offset(const std::string& task_id) const {
   const auto it = buffers_.find(task_id);
-  return it == buffers_.end() || it->second.use_count() > 1 ? 0 : it->second->received();
+  return it == buffers_.end() || !idle(it->second) ? 0 : it->second->received();
 }
 
 }  // namespace muster::agg

@@ -56,7 +56,8 @@ class UploadBuffer {
 inline constexpr std::uint64_t kChunkBytes = std::uint64_t{512} << 10;   // what we send
 inline constexpr std::uint64_t kChunkBytesMax = std::uint64_t{1} << 20;  // what the protocol allows
 
-// Keeps one buffer a task, so that an upload that broke may go on. Not thread-safe.
+// Keeps one buffer a task, so that an upload that broke may go on while its room is not needed. Not
+// thread-safe; who gives a buffer back does so under the desk's lock as well.
 class UploadDesk {
  public:
   explicit UploadDesk(std::uint64_t bytes_max) : budget_(std::make_shared<UploadBudget>(bytes_max)) {}
@@ -68,6 +69,12 @@ class UploadDesk {
   void clear() { buffers_.clear(); }
 
  private:
+  // No call fills it: then it is the desk's alone to read.
+  [[nodiscard]] static bool idle(const std::shared_ptr<UploadBuffer>& buffer) {
+    return buffer.use_count() == 1;
+  }
+  [[nodiscard]] bool make_room(std::uint64_t bytes);
+
   std::shared_ptr<UploadBudget> budget_;
   std::unordered_map<std::string, std::shared_ptr<UploadBuffer>> buffers_;
 };

@@ -18,11 +18,13 @@ learning::TrainingState training_state(const CommittedRound& round) {
 
 }  // namespace
 
-RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors) {
+RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
+                       std::string owner) {
   if (federation.storage_path.empty()) return;
   files_.emplace(learning::CheckpointOptions{.folder = resolve_mount(federation.storage_path),
                                              .prefix = "round",
-                                             .fingerprint = federation_fingerprint(federation)},
+                                             .fingerprint = federation_fingerprint(federation),
+                                             .owner = std::move(owner)},
                  tensors);
 }
 
@@ -33,7 +35,8 @@ Result<std::optional<CommittedRound>> RoundStore::load(std::vector<std::string>&
   if (!loaded.state) return std::optional<CommittedRound>();
   return std::optional(CommittedRound{.round = loaded.state->step,
                                       .parameters = std::move(loaded.state->parameters),
-                                      .history = std::move(loaded.state->history)});
+                                      .history = std::move(loaded.state->history),
+                                      .finished = loaded.finished});
 }
 
 Status RoundStore::commit(const CommittedRound& round) {

@@ -15,12 +15,15 @@ struct CommittedRound {
   std::int64_t round = 0;         // 0: nothing is committed, `parameters` are the initial ones
   std::vector<float> parameters;  // [P]
   std::vector<learning::HistoryPoint> history;
+  bool finished = false;  // it is the last one: its model is written
 };
 
 // One writer a folder; not thread-safe. Without spec.aggregator.storage.path nothing is kept.
 class RoundStore {
  public:
-  RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors);
+  // `owner`: uid of the FederatedRound, which alone takes its finished model for its end.
+  RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
+             std::string owner = {});
 
   // The newest whole committed round, if any; `notes` receives one sentence for each damaged file passed
   // over. Errors: kFailedPrecondition: the folder holds rounds of another federation.

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 #include "common/spec/common_training.h"
@@ -125,16 +126,22 @@ Json to_json(const Federation& federation) {
   return json;
 }
 
+std::int64_t selection_count(const Cohort& cohort) {
+  const double wanted = std::ceil(static_cast<double>(cohort.size) * cohort.over_selection - 1e-9);
+  return std::max(cohort.size, static_cast<std::int64_t>(wanted));
+}
+
 Status validate(const Federation& federation) {
   const Cohort& cohort = federation.cohort;
   if (cohort.minimum > cohort.size) {
     return invalid_argument(fmt::format("spec.cohort.minimum: {} is more than spec.cohort.size {}; lower it",
                                         cohort.minimum, cohort.size));
   }
-  const double selected = std::ceil(static_cast<double>(cohort.size) * cohort.over_selection);
-  if (selected > static_cast<double>(federation.clients)) {
+  const std::int64_t selected = selection_count(cohort);
+  if (selected > federation.clients) {
     return invalid_argument(fmt::format(
-        "spec.cohort: size {} with overSelection {} selects {} clients, but spec.clients.count is {}",
+        "spec.cohort: size {} with overSelection {} selects {} clients, but spec.clients.count is {}; lower "
+        "cohort.size or overSelection, or raise clients.count",
         cohort.size, cohort.over_selection, selected, federation.clients));
   }
   const bool natural = federation.partition.kind == "Natural";

@@ -32,6 +32,10 @@ struct Cohort {                 // spec.cohort
   friend bool operator==(const Cohort&, const Cohort&) = default;
 };
 
+// How many clients a round selects. The product is rounded to 1e-9 first, so that 50 * 1.1, which is above 55
+// in binary, selects 55.
+[[nodiscard]] std::int64_t selection_count(const Cohort& cohort);
+
 struct Stragglers {  // spec.stragglers
   std::int64_t deadline_seconds = 60;
   std::string policy = "Drop";

@@ -118,6 +118,7 @@ class GrpcFleet final : public Fleet {
     {
       const std::scoped_lock lock(mutex_);
       ClientRound& round = rounds_[static_cast<std::size_t>(index)];
+      if (const auto* failed = std::get_if<CallFailed>(&event)) last_error_ = failed->error.message;
       auto effects = round.step(event, steady_clock::now());
       if (!effects) {
         spdlog::debug("client {}: {}", options_.first_client + index, effects.error().message);
@@ -131,6 +132,8 @@ class GrpcFleet final : public Fleet {
           queue_.push_back(index);
         } else if (const auto* home = std::get_if<GoHome>(&effect)) {
           if (!done_) done_ = home->reason;
+        } else if (const auto* refused = std::get_if<GiveUp>(&effect)) {
+          if (!lost_) lost_ = refused->error.in(fmt::format("the aggregator at {}", options_.aggregator));
         } else if (const auto* released = std::get_if<ReleaseSlot>(&effect)) {
           (released->sent ? updates_sent_ : updates_failed_) += 1;
           mine.push_back(std::move(effect));
@@ -209,19 +212,22 @@ class GrpcFleet final : public Fleet {
       if (std::holds_alternative<Download>(effect)) {
         next = download(index, model);
       } else if (const auto* train = std::get_if<Train>(&effect)) {
-        auto trained = trainer_(slot, client, train->task.round, model->values(), [this] { return over(); });
+        const auto cancelled = [this, until = train->task.deadline] {
+          return over() || steady_clock::now() >= until;
+        };
+        auto trained = trainer_(slot, client, train->task.round, model->values(), cancelled);
         model.reset();
         if (trained) {
           update = std::move(*trained);
           upload.emplace(train->task.task_id, update);
           next = TrainingDone{};
         } else {
-          spdlog::warn("client {} could not train: {}", client, trained.error().message);
           next = TrainingFailed{std::move(trained).error()};
         }
       } else if (std::holds_alternative<Upload>(effect)) {
         next = send(*upload, task_of(index).task_id);
       } else if (const auto* failure = std::get_if<ReportFailure>(&effect)) {
+        spdlog::warn("client {} could not train: {}", client, failure->reason);
         Verdict verdict = Verdict::kRejected;
         next = with_context([&](grpc::ClientContext& context) -> Event {
           const Attempt attempt = report_failure(*stub_, context, *failure, verdict);
@@ -306,9 +312,9 @@ class GrpcFleet final : public Fleet {
         next = std::min(next, *round.next_deadline());
       }
       if (unreachable && now - last_answer_ > options_.aggregator_timeout) {
-        lost_ =
-            unavailable(fmt::format("the aggregator at {} has not answered for {} s; see why its pod is gone",
-                                    options_.aggregator, options_.aggregator_timeout.count() / 1000));
+        lost_ = unavailable(
+            fmt::format("the aggregator at {} has not answered for {} s ({}); see why its pod is gone",
+                        options_.aggregator, options_.aggregator_timeout.count() / 1000, last_error_));
         wake_.notify_all();
         return;
       }
@@ -357,6 +363,7 @@ class GrpcFleet final : public Fleet {
   bool stopping_ = false;
   std::optional<std::string> done_;
   std::optional<Error> lost_;
+  std::string last_error_;  // of the calls that failed
   Instant last_answer_;
   std::int64_t updates_sent_ = 0;
   std::int64_t updates_failed_ = 0;

@@ -25,7 +25,8 @@ struct FleetOptions {
 };
 
 // Trains client `client` in `round` from `global` [P]. Called from `parallel_clients` threads, `slot` tells
-// them apart. Asks `cancelled` now and then; kAborted when it says so.
+// them apart. Asks `cancelled` now and then, which holds once the task's deadline has passed: no slot is kept
+// from other clients for an update that nobody waits for. kAborted when it says so.
 using Trainer = std::function<Result<learning::LocalUpdate>(int slot, std::int32_t client, std::int64_t round,
                                                             std::span<const float> global,
                                                             const std::function<bool()>& cancelled)>;
@@ -37,7 +38,8 @@ class Fleet {  // thread-safe
   virtual ~Fleet() = default;  // cancels every call and waits for the training under way
 
   // The aggregator's reason once it said Done. Errors: kDeadlineExceeded: not yet, after `timeout`;
-  // kUnavailable: the aggregator did not answer for aggregator_timeout.
+  // kUnavailable: the aggregator did not answer for aggregator_timeout; kPermissionDenied: it is another
+  // federation's; kInvalidArgument: it has no such client.
   [[nodiscard]] virtual Result<std::string> wait(std::chrono::milliseconds timeout) = 0;
   [[nodiscard]] virtual control::v1::ClientProgress progress() const = 0;
 };

@@ -15,9 +15,10 @@ Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation&
                                                          std::int32_t first_client, std::int32_t clients,
                                                          int slots) {
   if (first_client < 0 || clients < 1 || std::int64_t{first_client} + clients > federation.clients) {
-    return invalid_argument(fmt::format("this pod was given clients {} to {}, the federation has {}",
-                                        first_client, std::int64_t{first_client} + clients - 1,
-                                        federation.clients));
+    return invalid_argument(
+        fmt::format("this pod was given clients {} to {}, the federation has {}; "
+                    "bring muster-operator and the pods to one version",
+                    first_client, std::int64_t{first_client} + clients - 1, federation.clients));
   }
   const auto seed = static_cast<std::uint64_t>(federation.training.seed);
   spec::Dataset from = federation.training.dataset;

@@ -85,6 +85,8 @@ class Run {
       *frame_.status.mutable_client() = fleet.progress();
       metrics_.set(frame_.status.client());
       if (done) return {0, *done};
+      if (done.error().code == Code::kInvalidArgument) return ending_of(done.error());
+      // Lost, or its address is another federation's by now: a new pod is given the present one.
       if (done.error().code != Code::kDeadlineExceeded) return {kExitRetry, done.error().message};
     }
   }

@@ -58,10 +58,11 @@ class Simulation {
     const auto clients = static_cast<std::int64_t>(2 + random.below(20));
     const auto size = static_cast<std::int64_t>(1 + random.below(static_cast<std::uint64_t>(clients)));
     const auto minimum = static_cast<std::int64_t>(1 + random.below(static_cast<std::uint64_t>(size)));
+    const auto spare = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(size) + 1));
     return {.rounds = static_cast<std::int64_t>(1 + random.below(12)),
             .clients = clients,
             .size = size,
-            .over_selection = 1.0 + random.uniform(),
+            .selected = std::min(clients, size + spare),
             .minimum = minimum,
             .seed = seed,
             .selection_timeout = 60s,
@@ -104,6 +105,11 @@ class Simulation {
   void feed(const Event& event) {
     auto effects = machine_.step(event, now_);
     if (!effects) return;  // e.g. the download of a round that is over
+    const RoundCounts counts = machine_.counts();
+    EXPECT_LE(0, counts.connected);
+    EXPECT_LE(counts.connected, options_.clients);
+    EXPECT_LE(counts.reported, counts.selected);
+    EXPECT_LE(counts.configured, counts.selected);
     for (const Effect& effect : *effects) std::visit([this](const auto& it) { act(it); }, effect);
   }
 
@@ -112,8 +118,7 @@ class Simulation {
     open_ = true;
     in_round_ = 0;
     selected_.clear();
-    EXPECT_LE(begin.selected, static_cast<std::size_t>(
-                                  selection_count(options_.size, options_.over_selection, options_.clients)));
+    EXPECT_LE(begin.selected, static_cast<std::size_t>(options_.selected));
   }
   void act(const AssignTask& task) {
     EXPECT_TRUE(open_);

@@ -46,21 +46,8 @@ class Driver {
 };
 
 RoundOptions small() {
-  return {.rounds = 2,
-          .clients = 6,
-          .size = 2,
-          .over_selection = 1.5,
-          .minimum = 1,
-          .seed = 7,
-          .report_deadline = 10s};
-}
-
-TEST(SelectionCount, IsTheCeilingOfSizeTimesOverSelection) {
-  EXPECT_EQ(selection_count(10, 1.0, 100), 10);
-  EXPECT_EQ(selection_count(10, 1.1, 100), 11);  // not 12, though 10 * 1.1 is above 11 in binary
-  EXPECT_EQ(selection_count(10, 1.3, 100), 13);
-  EXPECT_EQ(selection_count(3, 1.5, 100), 5);
-  EXPECT_EQ(selection_count(10, 2.0, 15), 15);
+  return {
+      .rounds = 2, .clients = 6, .size = 2, .selected = 3, .minimum = 1, .seed = 7, .report_deadline = 10s};
 }
 
 TEST(DrawCohort, IsTheSameForTheSameSeedAndRoundWhateverTheOrder) {
@@ -84,7 +71,7 @@ TEST(RoundMachine, SelectsAtOnceWhenEveryClientIsThere) {
   EXPECT_EQ(driver.machine.state(), RoundState::kSelecting);
   driver.check_in(5, 5);
   EXPECT_EQ(driver.machine.state(), RoundState::kReporting);
-  EXPECT_EQ(driver.tasks.size(), 3U);  // ceil(2 * 1.5)
+  EXPECT_EQ(driver.tasks.size(), 3U);
 }
 
 TEST(RoundMachine, SelectsAfterTheGraceWhenEnoughAreThere) {
@@ -121,6 +108,31 @@ TEST(RoundMachine, ClosesAtSizeAndTellsTheRestThatItIsLate) {
   driver.send(Lapsed{task->second});
   EXPECT_EQ(driver.machine.counts().late, 1);
   EXPECT_EQ(driver.machine.counts().dropped, 0);
+}
+
+TEST(RoundMachine, AClientThatIsNeverHeardOfAgainIsDroppedAndAwayAfterAFewRounds) {
+  RoundOptions options = small();
+  options.rounds = 10;
+  options.clients = 3;
+  Driver driver(options);
+  std::optional<ClientId> dead;
+  for (int round = 0; round < 5; ++round) {
+    driver.tasks.clear();
+    for (ClientId client = 0; client < 3; ++client) {
+      if (client != dead) driver.send(CheckedIn{client});
+    }
+    driver.pass(2s);  // the grace, once a client is missing
+    if (!dead) dead = driver.tasks.rbegin()->first;
+    EXPECT_EQ(driver.machine.counts().dropped, 0);
+    EXPECT_EQ(driver.machine.counts().connected, 3) << "it may be at work still";
+    for (const auto& [client, task] : std::map(driver.tasks)) {
+      if (client != dead) driver.send(Reported{task});
+    }
+    driver.send(Committed{});
+  }
+  EXPECT_EQ(driver.machine.counts().dropped, 1);
+  EXPECT_EQ(driver.machine.counts().connected, 2);
+  EXPECT_EQ(driver.machine.counts().late, 0);
 }
 
 TEST(RoundMachine, ClosesAtTheDeadlineWithTheMinimum) {
@@ -183,6 +195,29 @@ TEST(RoundMachine, ARoundWhoseUpdatesAreAllRefusedEndsAtOnceWithTheReason) {
   EXPECT_NE(driver.ended->reason.find("the loss is not finite"), std::string::npos) << driver.ended->reason;
 }
 
+TEST(RoundMachine, OneGoodUpdateBesideRefusedOnesLeavesHopeForAnotherTry) {
+  RoundOptions options = small();
+  options.minimum = 3;
+  options.size = 3;
+  Driver driver(options);
+  for (int attempt = 0; attempt < 3; ++attempt) {
+    driver.tasks.clear();
+    driver.check_in(0, 5);
+    const auto tasks = driver.tasks;
+    ASSERT_EQ(tasks.size(), 3U);
+    for (const auto& [client, task] : tasks) {
+      if (client == tasks.begin()->first) {
+        driver.send(Reported{task});
+      } else {
+        driver.send(Refused{task, "its SHA-256 is not the one in its header"});
+      }
+    }
+  }
+  ASSERT_TRUE(driver.ended);
+  EXPECT_TRUE(driver.ended->failed);
+  EXPECT_FALSE(driver.ended->refused);
+}
+
 TEST(RoundMachine, GivesAClientThatLostItsTaskTheSameOneAgain) {
   Driver driver(small());
   driver.check_in(0, 5);
@@ -242,7 +277,7 @@ TEST(RoundMachine, TasksOfAnotherProcessAreUnknown) {
 TEST(RoundMachine, SendsEverybodyHomeAfterTheLastRound) {
   RoundOptions options = small();
   options.rounds = 1;
-  options.over_selection = 1.0;
+  options.selected = 2;
   Driver driver(options);
   driver.check_in(0, 5);
   for (const auto& [client, task] : std::map(driver.tasks)) driver.send(Reported{task});

@@ -91,5 +91,21 @@ TEST_F(RoundStoreTest, LeavesTheModelAndItsHistoryAlone) {
   EXPECT_FALSE(*loaded);  // the same manifest applied again starts afresh
 }
 
+TEST_F(RoundStoreTest, TheSameObjectFindsItsEndAgain) {
+  RoundStore first(federation_, tensors_, "uid-1");
+  ASSERT_TRUE(first.commit(round(1)));
+  ASSERT_TRUE(first.finish(round(2)));
+  std::vector<std::string> notes;
+  const auto again = RoundStore(federation_, tensors_, "uid-1").load(notes);
+  ASSERT_TRUE(again) << again.error().message;
+  ASSERT_TRUE(*again);
+  EXPECT_TRUE((*again)->finished);
+  EXPECT_EQ((*again)->round, 2);
+  EXPECT_EQ((*again)->history, round(2).history);
+  const auto another = RoundStore(federation_, tensors_, "uid-2").load(notes);
+  ASSERT_TRUE(another);
+  EXPECT_FALSE(*another);  // the same manifest applied again starts afresh
+}
+
 }  // namespace
 }  // namespace muster::agg

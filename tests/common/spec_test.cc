@@ -48,11 +48,27 @@ TEST(Federation, SurvivesTheWire) {
   EXPECT_EQ(*back, value);
 }
 
+TEST(SelectionCount, IsTheCeilingOfSizeTimesOverSelection) {
+  EXPECT_EQ(selection_count({.size = 10, .over_selection = 1.0}), 10);
+  EXPECT_EQ(selection_count({.size = 50, .over_selection = 1.1}), 55);  // above 55 in binary
+  EXPECT_EQ(selection_count({.size = 100, .over_selection = 1.1}), 110);
+  EXPECT_EQ(selection_count({.size = 10, .over_selection = 1.3}), 13);
+  EXPECT_EQ(selection_count({.size = 3, .over_selection = 1.5}), 5);
+}
+
+TEST(Federation, TakesACohortThatSelectsEveryClient) {
+  Federation value = federation();
+  value.clients = 55;
+  value.cohort = {.size = 50, .over_selection = 1.1, .minimum = 1};
+  const Status valid = validate(value);
+  EXPECT_TRUE(valid) << valid.error().message;
+}
+
 TEST(Federation, RefusesACohortLargerThanTheClients) {
   Federation value = federation();
   value.cohort = {.size = 90, .over_selection = 1.3, .minimum = 1};
   EXPECT_THAT(validate(value).error().message,
-              HasSubstr("selects 117 clients, but spec.clients.count is 100"));
+              HasSubstr("selects 117 clients, but spec.clients.count is 100; lower cohort.size"));
 }
 
 }  // namespace

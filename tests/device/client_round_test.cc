@@ -85,6 +85,17 @@ TEST_F(ClientRoundTest, ATransferThatMovesMayBreakManyTimes) {
   }
 }
 
+TEST_F(ClientRoundTest, AnAggregatorThatMovesBytesIsThere) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect_nothing(CallFailed{broken()});
+  EXPECT_TRUE(round_.unreachable_since());
+  wake();
+  expect<Download>(Tick{});
+  expect_nothing(CallFailed{deadline_exceeded("the transfer took too long"), 100});
+  EXPECT_FALSE(round_.unreachable_since());
+}
+
 TEST_F(ClientRoundTest, DropsATaskWhoseRoundIsOver) {
   give_task();
   expect<Download>(SlotGranted{});
@@ -105,6 +116,41 @@ TEST_F(ClientRoundTest, TellsWhyItCouldNotTrain) {
   const auto effects = round_.step(TrainingFailed{data_loss("the loss is not finite")}, now_);
   ASSERT_TRUE(effects);
   EXPECT_EQ(std::get<ReportFailure>(effects->at(0)).reason, "the loss is not finite");
+}
+
+TEST_F(ClientRoundTest, ReportsATrainingThatTheDeadlineEnded) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  now_ += 60s;
+  const auto effects = round_.step(TrainingFailed{aborted("local training: cancelled")}, now_);
+  ASSERT_TRUE(effects);
+  EXPECT_NE(std::get<ReportFailure>(effects->at(0)).reason.find("stragglers.deadlineSeconds"),
+            std::string::npos);
+  const auto answered = round_.step(UpdateAnswered{Verdict::kLate}, now_);
+  ASSERT_TRUE(answered);
+  EXPECT_FALSE(std::get<ReleaseSlot>(answered->at(0)).sent);
+  EXPECT_TRUE(std::holds_alternative<CheckIn>(answered->at(1)));
+}
+
+TEST_F(ClientRoundTest, LeavesATrainingThatIsStoppedBeforeItsDeadline) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  expect<ReleaseSlot>(TrainingFailed{aborted("local training: cancelled")});
+}
+
+TEST_F(ClientRoundTest, GivesUpWhenItsCheckInIsRefused) {
+  for (const Code code : {Code::kPermissionDenied, Code::kInvalidArgument}) {
+    round_ = ClientRound(ClientOptions{});
+    expect<CheckIn>(Begin{});
+    const auto effects = round_.step(CallFailed{Error{code, "no such client"}}, now_);
+    ASSERT_TRUE(effects);
+    EXPECT_EQ(std::get<GiveUp>(effects->at(0)).error.message, "no such client");
+    EXPECT_EQ(round_.state(), ClientState::kHome);
+    EXPECT_FALSE(round_.next_deadline());
+    EXPECT_FALSE(round_.unreachable_since());
+  }
 }
 
 TEST_F(ClientRoundTest, BacksOffLongerAndLongerWhileTheAggregatorIsAway) {

@@ -146,6 +146,30 @@ TEST_F(FederationProcess, AnAggregatorThatIsKilledResumesFromItsLastRound) {
   EXPECT_EQ(second->wait_exit(std::chrono::seconds(10)), 0);
 }
 
+TEST_F(FederationProcess, AnAggregatorThatIsStartedAgainAfterItsEndKeepsItsModel) {
+  federation_.rounds = 100'000;
+  federation_.target = spec::Target{.value = 0.3};
+  std::int64_t rounds = 0;
+  {
+    const auto server = aggregator();
+    const auto first = device(0);
+    const auto second = device(1);
+    const auto last = server->until(succeeded);
+    ASSERT_TRUE(last);
+    rounds = last->aggregator().round();
+    ASSERT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  }
+  const std::string model = testing_process::file_text(folder_ / "models/model.safetensors");
+  const auto server = aggregator();  // e.g. its node died before the operator saw that it had succeeded
+  const auto last = server->until(succeeded, std::chrono::seconds(20));
+  ASSERT_TRUE(last);
+  EXPECT_EQ(last->aggregator().round(), rounds);
+  EXPECT_EQ(last->aggregator().history_size(), std::min<std::int64_t>(rounds, 200));
+  EXPECT_TRUE(last->aggregator().target_reached());
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_EQ(testing_process::file_text(folder_ / "models/model.safetensors"), model);
+}
+
 TEST_F(FederationProcess, StopsEarlyWhenTheTargetIsReached) {
   federation_.rounds = 100'000;
   federation_.target = spec::Target{.value = 0.3};

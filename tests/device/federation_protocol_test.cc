@@ -177,6 +177,48 @@ TEST_F(FederationProtocol, AFleetPlaysAllRoundsAndTheModelIsTheSumOfTheMeans) {
   EXPECT_GE(progress.bytes_received(), 30U * kParameters * 4U);
 }
 
+TEST_F(FederationProtocol, AClientThatIsTooSlowGivesItsSlotToTheOthersAtTheDeadline) {
+  options_.federation.rounds = 2;
+  options_.federation.clients = 2;
+  options_.federation.cohort = {.size = 2, .over_selection = 1.0, .minimum = 1};
+  options_.report_deadline = 1s;
+  start();
+  std::atomic<int> cancellations = 0;
+  const auto fleet = device::Fleet::start(
+      {.aggregator = address_,
+       .federation_uid = "uid",
+       .clients = 2,
+       .parameter_count = kParameters,
+       .parallel_clients = 2},
+      [&](int, std::int32_t client, std::int64_t, std::span<const float>,
+          const auto& cancelled) -> Result<learning::LocalUpdate> {
+        if (client == 1) {  // never done
+          while (!cancelled()) std::this_thread::yield();
+          ++cancellations;
+          return aborted("cancelled");
+        }
+        return learning::LocalUpdate{.delta = std::vector<float>(kParameters, 1.0F), .examples = 1};
+      });
+  const auto outcome = coordinator_->wait_outcome(60s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->exit_code, 0) << outcome->message;
+  EXPECT_GE(cancellations, 1) << "the deadline, not the end of the federation, took its slot";
+}
+
+TEST_F(FederationProtocol, ACheckInThatAnotherDisplacesIsToldToWaitAWhile) {
+  start();
+  CheckInReply first;
+  std::thread displaced([&] { static_cast<void>(check_in(0, first)); });
+  const auto deadline = std::chrono::steady_clock::now() + 10s;
+  while (coordinator_->progress().connected() == 0 && std::chrono::steady_clock::now() < deadline)
+    std::this_thread::yield();
+  CheckInReply second;
+  EXPECT_TRUE(check_in(0, second, "uid", 10).ok());
+  displaced.join();
+  EXPECT_GE(first.come_back().after_ms(), 1'000);
+  EXPECT_EQ(second.come_back().after_ms(), 0) << "its hold was over";
+}
+
 TEST_F(FederationProtocol, ADownloadGoesOnWhereItBroke) {
   start();
   const auto tasks = begin_round();
@@ -257,6 +299,7 @@ TEST_F(FederationProtocol, RefusesUpdatesThatAreWrongAndSaysWhy) {
   const std::vector<float> small(10, 1.0F);
   ASSERT_TRUE(upload(header_of(tasks[0], small), small, reply).ok());
   EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+  EXPECT_NE(reply.reason().find("the update of client"), std::string::npos) << reply.reason();
   UploadHeader wrong_sum = header_of(tasks[1], ones_);
   wrong_sum.set_update_sha256("0");
   ASSERT_TRUE(upload(wrong_sum, ones_, reply).ok());
@@ -270,6 +313,21 @@ TEST_F(FederationProtocol, RefusesUpdatesThatAreWrongAndSaysWhy) {
   EXPECT_NE(reply.reason().find("client " + tasks[2].task_id().substr(tasks[2].task_id().rfind('c') + 1)),
             std::string::npos);
   EXPECT_EQ(coordinator_->committed().round, 0);
+}
+
+TEST_F(FederationProtocol, ALongReasonIsCutBetweenCharacters) {
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  UploadHeader failed = header_of(tasks[0], ones_);
+  std::string reason = "x";
+  for (int i = 0; i < 400; ++i) reason += "\u00e9";
+  failed.set_failure(reason);
+  UploadReply reply;
+  const grpc::Status status = upload(failed, {}, reply);
+  ASSERT_TRUE(status.ok()) << status.error_message();  // half a character cannot be parsed
+  EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+  EXPECT_EQ(reply.reason(), reason.substr(0, 499));
 }
 
 TEST_F(FederationProtocol, HostileMessagesGetACleanStatus) {
@@ -386,6 +444,21 @@ TEST_F(FederationProtocol, AFleetWhoseAggregatorIsGoneGivesUpInTime) {
   const auto end = fleet->wait(20s);
   ASSERT_FALSE(end);
   EXPECT_EQ(end.error().code, Code::kUnavailable);
+  EXPECT_NE(end.error().message.find("(failed to connect"), std::string::npos) << end.error().message;
+}
+
+TEST_F(FederationProtocol, AFleetThatIsRefusedSaysSoAtOnce) {
+  start();
+  const auto fleet =
+      device::Fleet::start({.aggregator = address_, .federation_uid = "another", .clients = 1},
+                           [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
+                             return Result<learning::LocalUpdate>(aborted("not reached"));
+                           });
+  const auto end = fleet->wait(20s);
+  ASSERT_FALSE(end);
+  EXPECT_EQ(end.error().code, Code::kPermissionDenied);
+  EXPECT_NE(end.error().message.find("client 0 is of federation \"another\""), std::string::npos)
+      << end.error().message;
 }
 
 }  // namespace

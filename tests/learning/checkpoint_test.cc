@@ -133,6 +133,37 @@ TEST_F(Checkpoints, EndAsAModelAndAHistory) {
   EXPECT_FALSE(checkpoints.load_newest()->state) << "the same manifest again starts afresh";
 }
 
+TEST_F(Checkpoints, KnowTheModelThatTheirOwnerEndedWith) {
+  const auto of = [this](const std::string& owner, const std::string& fingerprint = "abc") {
+    return CheckpointStore({.folder = folder_.path() / "out", .fingerprint = fingerprint, .owner = owner},
+                           kTensors);
+  };
+  TrainingState end = state_at(300);
+  end.optimizer.slots.clear();  // no part of a model
+  ASSERT_TRUE(of("uid-1").save(state_at(200)));
+  ASSERT_TRUE(of("uid-1").finish(end));
+  const auto again = of("uid-1").load_newest();
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_TRUE(again->finished);
+  EXPECT_EQ(again->state, end);
+  EXPECT_EQ(again->path, file("model.safetensors"));
+  EXPECT_FALSE(of("uid-2").load_newest()->state) << "the same manifest again starts afresh";
+  EXPECT_FALSE(of("uid-1", "xyz").load_newest()->state);
+  EXPECT_FALSE(of("").load_newest()->state);
+}
+
+TEST_F(Checkpoints, GoBeforeAFinishedModelThatIsDamaged) {
+  CheckpointStore checkpoints({.folder = folder_.path() / "out", .fingerprint = "abc", .owner = "uid-1"},
+                              kTensors);
+  ASSERT_TRUE(checkpoints.finish(state_at(300)));
+  ASSERT_TRUE(checkpoints.save(state_at(200)));
+  write_text(file("model.safetensors"), "");
+  const auto loaded = checkpoints.load_newest();
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  EXPECT_FALSE(loaded->finished);
+  EXPECT_EQ(loaded->state->step, 200);
+}
+
 TEST_F(Checkpoints, OfRoundsAndOfStepsDoNotMix) {
   ASSERT_TRUE(store("abc", 3, "round").save(state_at(4)));
   EXPECT_FALSE(store().load_newest()->state);

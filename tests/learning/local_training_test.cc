@@ -63,7 +63,6 @@ TEST(LocalTraining, LowersTheLoss) {
   setting.spec.local_epochs = 10;
   const auto update = train_locally(*setting.task, setting.spec, setting.global, setting.data, rows, 1, {});
   ASSERT_TRUE(update);
-  EXPECT_LT(update->loss, before);
   for (std::size_t i = 0; i < setting.global.size(); ++i) setting.global[i] += update->delta[i];
   EXPECT_LT(setting.task->evaluate(setting.global, setting.data).loss, before);
 }
