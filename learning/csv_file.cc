@@ -7,6 +7,7 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
+#include <optional>
 
 #include "common/base/random.h"
 #include "learning/atomic_file.h"
@@ -35,6 +36,22 @@ void split(std::string_view line, std::vector<std::string_view>& cells) {
   }
 }
 
+// Nothing: not a finite number.
+std::optional<float> number_of(std::string_view cell) {
+  const char* const end = cell.data() + cell.size();
+  float value = 0;
+  auto [stop, error] = std::from_chars(cell.data(), end, value);
+  if (error == std::errc::result_out_of_range) {
+    // Nearer to 0 than any float: 0. The type is wide enough to tell such numbers from too large ones.
+    long double wide = 0;
+    error = std::from_chars(cell.data(), end, wide).ec;
+    if (std::abs(wide) > 1) return std::nullopt;
+    value = static_cast<float>(wide);
+  }
+  if (error != std::errc() || stop != end || !std::isfinite(value)) return std::nullopt;
+  return value;
+}
+
 struct Table {
   std::size_t columns = 0;
   std::size_t label_column = 0;
@@ -59,13 +76,12 @@ Status read_row(Table& table, const std::vector<std::string_view>& cells, const 
       table.labels.push_back(label);
       continue;
     }
-    float value = 0;
-    const auto [stop, error] = std::from_chars(cells[i].data(), end, value);
-    if (error != std::errc() || stop != end || !std::isfinite(value))
+    const auto value = number_of(cells[i]);
+    if (!value)
       return invalid_argument(
           fmt::format("{}: column \"{}\" is \"{}\", not a finite number; correct or remove the row", where,
                       table.names[i], cells[i]));
-    table.features.push_back(value);
+    table.features.push_back(*value);
   }
   return {};
 }

@@ -203,6 +203,13 @@ TEST_F(CsvFile, ThatIsWrongIsToldByLineAndColumn) {
   expect_error("a,label\n1,99999999999\n", " line 2: label");
 }
 
+TEST_F(CsvFile, TakesNumbersTooSmallForAFloatAsZero) {
+  const auto data = load("a,b,label\n1.2e-60,-1e-400,0\n1.2e-60,-1e-400,1\n");
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.features, (std::vector<float>{0, 0}));
+  expect_error("a,label\n1,0\n-1e400,0\n", " line 3: column \"a\" is \"-1e400\", not a finite number");
+}
+
 TEST_F(CsvFile, ThatIsMissingOrAFolderIsTold) {
   EXPECT_EQ(
       load_dataset({.name = "csv", .path = "/nonexistent.csv", .csv = {}, .synthetic = {}}, 0).error().code,
