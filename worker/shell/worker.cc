@@ -146,7 +146,6 @@ class Worker {
                     .training = job_.training,
                     .data = *data},
                    {.timeout = seconds(job_.synchronization.timeout_seconds)}, hooks(store));
-    training_ = true;
     auto outcome = loop.run(std::move(resume));
     if (!outcome) {
       Error error = outcome.error();
@@ -174,6 +173,7 @@ class Worker {
   }
 
   void show(const Progress& progress, const History& history) {
+    training_ = true;
     step_ = progress.step;
     metrics_.show(progress);
     const Instant now = std::chrono::steady_clock::now();
@@ -229,7 +229,7 @@ class Worker {
   WorkerMetrics& metrics_;
   Job job_;
   std::unique_ptr<Collective> collective_;
-  std::atomic<bool> training_ = false;
+  std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
   bool storage_failed_ = false;
   std::int64_t step_ = 0;
   Instant next_log_{};
