@@ -6,7 +6,7 @@
 namespace muster::worker::test {
 
 // Loss of one example x: |p - x|^2 / 2, so the gradient over rows is p - mean(x). P = feature count.
-class QuadraticTask final : public learning::Task {
+class QuadraticTask : public learning::Task {
  public:
   explicit QuadraticTask(std::int64_t parameters) : tensors_{{"p", {parameters}, 0, parameters}} {}
 

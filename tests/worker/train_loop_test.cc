@@ -205,6 +205,54 @@ TEST(TrainLoop, ACheckpointOfAnotherModelEndsAllRanks) {
   EXPECT_FALSE(*results[1].outcome);
 }
 
+TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
+  auto group = collectives(memory_ring(2, 1));  // rank 1 does not come
+  QuadraticTask task(kParameters);
+  const spec::Training spec = training(4, 1);
+  const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
+  const auto data = dataset(50, 9);
+  bool began = false;
+  TrainLoop::Hooks hooks;
+  hooks.progress = [&](const Progress&, const History&) { began = true; };
+  constexpr std::chrono::milliseconds kShort{20};
+  TrainLoop loop(
+      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data},
+      {.timeout = kShort, .start_timeout = kShort}, hooks);
+  const auto outcome = loop.run(std::nullopt);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, Code::kDeadlineExceeded);
+  EXPECT_FALSE(began);
+}
+
+// One rank with the hooks of the test.
+Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning::Dataset& data,
+                                     QuadraticTask& task, const TrainLoop::Hooks& hooks) {
+  auto group = collectives({});
+  const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
+  TrainLoop loop(
+      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data}, {},
+      hooks);
+  return loop.run(std::nullopt);
+}
+
+TEST(TrainLoop, TheRateDoesNotCountTheWaitForOtherRanks) {
+  Instant clock{};
+  struct LateTask : QuadraticTask {
+    explicit LateTask(Instant& now) : QuadraticTask(kParameters), clock(now) {}
+    [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
+      clock += std::chrono::hours(1);
+      return QuadraticTask::initial_parameters(seed);
+    }
+    Instant& clock;
+  } task(clock);
+  double rate = 0;
+  TrainLoop::Hooks hooks;
+  hooks.now = [&] { return clock += std::chrono::seconds(1); };
+  hooks.progress = [&](const Progress& progress, const History&) { rate = progress.examples_per_second; };
+  ASSERT_TRUE(run_alone(training(5, 1), dataset(50, 9), task, hooks));
+  EXPECT_NEAR(rate, 5, 1e-9);
+}
+
 TEST(Batches, SlicesTileTheBatchAndOrdersArePermutationsThatDifferByEpoch) {
   for (std::int64_t count = 0; count < 30; ++count) {
     for (int ranks = 1; ranks <= 7; ++ranks) {

@@ -31,9 +31,8 @@ std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; 
 }  // namespace
 
 struct TrainLoop::Run {
-  Run(Parts& parts, const Options& options, Instant now)
+  Run(Parts& parts, const Options& options)
       : parallel(parts.collective, {.timeout = options.timeout}),
-        rate(now),
         gradient(static_cast<std::size_t>(parts.task.parameter_count())),
         examples(parts.data.train.size()),
         global_batch(parts.training.batch_size * parts.collective.size()),
@@ -41,7 +40,7 @@ struct TrainLoop::Run {
                       slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
 
   DataParallel parallel;
-  Rate rate;
+  Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
   std::vector<float> parameters;
   std::vector<float> gradient;
   std::int64_t examples;  // of an epoch
@@ -65,8 +64,9 @@ TrainLoop::~TrainLoop() = default;
 
 Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState> resume) {
   if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
-  Run run(parts_, options_, hooks_.now());
+  Run run(parts_, options_);
   MUSTER_TRY(agree_on_start(run, std::move(resume)));
+  run.rate = Rate(hooks_.now());
   report(run);
   while (run.epoch < parts_.training.epochs && !run.stop) {
     if (Status stepped = step(run); !stepped) {
@@ -137,7 +137,9 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
       run.step + (epochs_left == 0 ? 0
                                    : ceil_div(run.examples - run.into_epoch, run.global_batch) +
                                          (epochs_left - 1) * ceil_div(run.examples, run.global_batch));
-  return {};
+  // A broadcast is over for its root before the others have come: it would wait for them in its first step,
+  // with the shorter time of one.
+  return parts_.collective.barrier(deadline);
 }
 
 Status TrainLoop::step(Run& run) {

@@ -43,9 +43,8 @@ class TrainLoop {
     const learning::Dataset& data;
   };
   struct Options {
-    std::chrono::milliseconds timeout{60'000};  // of one collective call
-    std::chrono::milliseconds start_timeout{
-        600'000};  // of the first one: ranks load data at different speeds
+    std::chrono::milliseconds timeout{60'000};         // of one collective call
+    std::chrono::milliseconds start_timeout{600'000};  // until all have begun: they load data first
   };
   struct Hooks {
     std::function<Instant()> now = [] { return std::chrono::steady_clock::now(); };

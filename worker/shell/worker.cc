@@ -31,6 +31,7 @@ constexpr milliseconds kStatusInterval{100};  // between two statuses that only 
 constexpr seconds kLogInterval{10};
 constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may take milliseconds
 constexpr seconds kConnectTimeMin{60};        // pods of one generation start at different times
+constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
 struct Job {  // an assignment, parsed
   std::string name;
@@ -104,7 +105,9 @@ class Worker {
       frame_.stopper.set_abort([this](bool /*hard*/) { ring_.abort(); });
       TcpRing::Options options{.identity = job_.identity,
                                .peers = job_.peers,
-                               .peer_timeout = timeout,
+                               // A rank that still loads its data takes none: what is sent to it stays
+                               // unacknowledged for so long.
+                               .peer_timeout = start_timeout(),
                                .log = [](const std::string& line) { spdlog::warn("{}", line); }};
       MUSTER_ASSIGN(auto links,
                     ring_.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
@@ -140,12 +143,14 @@ class Worker {
       if (loaded->state) spdlog::info("resuming step={} from={}", loaded->state->step, loaded->path.string());
       resume = std::move(loaded->state);
     }
-    TrainLoop loop({.collective = *collective_,
-                    .task = **task,
-                    .optimizer = *optimizer,
-                    .training = job_.training,
-                    .data = *data},
-                   {.timeout = seconds(job_.synchronization.timeout_seconds)}, hooks(store));
+    TrainLoop loop(
+        {.collective = *collective_,
+         .task = **task,
+         .optimizer = *optimizer,
+         .training = job_.training,
+         .data = *data},
+        {.timeout = seconds(job_.synchronization.timeout_seconds), .start_timeout = start_timeout()},
+        hooks(store));
     auto outcome = loop.run(std::move(resume));
     if (!outcome) {
       Error error = outcome.error();
@@ -155,6 +160,10 @@ class Worker {
     }
     if (outcome->stopped) return stopped(outcome->state.step);
     return finish(outcome->state, store);
+  }
+
+  [[nodiscard]] milliseconds start_timeout() const {
+    return std::max(seconds(job_.synchronization.timeout_seconds), kStartTimeout);
   }
 
   TrainLoop::Hooks hooks(std::optional<learning::CheckpointStore>& store) {
