@@ -205,6 +205,21 @@ TEST(TrainLoop, ACheckpointOfAnotherModelEndsAllRanks) {
   EXPECT_FALSE(*results[1].outcome);
 }
 
+TEST(TrainLoop, ACheckpointOfALargerDatasetEndsAllRanksWithARemedy) {
+  spec::Training spec = training(4, 1);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 5, .keep = 1};
+  const auto whole = run_job(2, spec, dataset(50, 9));
+  ASSERT_EQ(whole[0].saved.size(), 1U);
+  for (const std::int64_t examples : {30, 40}) {  // 40 are done: nothing would be left of the epoch
+    const auto results = run_job(2, spec, dataset(examples, 9), {.resume = whole[0].saved[0]});
+    ASSERT_FALSE(*results[0].outcome);
+    EXPECT_EQ(results[0].outcome->error().code, Code::kInvalidArgument);
+    EXPECT_THAT(results[0].outcome->error().message, HasSubstr("of step 5 is 40 examples into an epoch"));
+    EXPECT_THAT(results[0].outcome->error().message, HasSubstr("restore the dataset"));
+    EXPECT_FALSE(*results[1].outcome);
+  }
+}
+
 TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
   auto group = collectives(memory_ring(2, 1));  // rank 1 does not come
   QuadraticTask task(kParameters);

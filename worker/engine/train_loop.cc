@@ -28,6 +28,23 @@ struct Start {
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// Whether rank 0 can go on from `state` with this model and this data.
+Status check_resume(const learning::TrainingState& state, std::size_t parameters, std::int64_t examples) {
+  if (state.parameters.size() != parameters) {
+    return invalid_argument(
+        fmt::format("the checkpoint of step {} has {} parameters, the model {}; use another "
+                    "checkpoint.path or remove the files",
+                    state.step, state.parameters.size(), parameters));
+  }
+  if (state.examples_into_epoch >= examples) {
+    return invalid_argument(
+        fmt::format("the checkpoint of step {} is {} examples into an epoch, but the dataset has {} training "
+                    "examples now; restore the dataset or use another checkpoint.path",
+                    state.step, state.examples_into_epoch, examples));
+  }
+  return {};
+}
+
 }  // namespace
 
 struct TrainLoop::Run {
@@ -98,11 +115,7 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
   Status fits;
   if (root && resume) {
     fits = learning::restore(parts_.optimizer, resume->optimizer);
-    if (fits && resume->parameters.size() != run.gradient.size())
-      fits = invalid_argument(
-          fmt::format("the checkpoint of step {} has {} parameters, the model {}; use another "
-                      "checkpoint.path or remove the files",
-                      resume->step, resume->parameters.size(), run.gradient.size()));
+    if (fits) fits = check_resume(*resume, run.gradient.size(), run.examples);
     start.step = resume->step;
     start.epoch = resume->epoch;
     start.into_epoch = resume->examples_into_epoch;
