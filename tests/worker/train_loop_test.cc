@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <future>
 #include <mutex>
 #include <numeric>
 
@@ -248,6 +249,38 @@ Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning:
       {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data}, {},
       hooks);
   return loop.run(std::nullopt);
+}
+
+TEST(TrainLoop, TrainsOnWhileACheckpointIsWritten) {
+  spec::Training spec = training(5, 1);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 4, .keep = 1};
+  QuadraticTask task(kParameters);
+  std::promise<void> went_on;
+  TrainLoop::Hooks hooks;
+  hooks.progress = [&](const Progress& progress, const History&) {
+    if (progress.step == 6) went_on.set_value();
+  };
+  std::vector<std::int64_t> saved;
+  hooks.save = [&](const learning::TrainingState& state) -> Status {
+    saved.push_back(state.step);
+    const bool in_time = state.step != 4 ||
+                         went_on.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+    return in_time ? Status() : unavailable("the training waits for its checkpoint");
+  };
+  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(saved, (std::vector<std::int64_t>{4, 8}));
+}
+
+TEST(TrainLoop, TheLastCheckpointThatCannotBeWrittenEndsTheJobToo) {
+  spec::Training spec = training(5, 1);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 9, .keep = 1};
+  QuadraticTask task(kParameters);
+  TrainLoop::Hooks hooks;
+  hooks.save = [](const learning::TrainingState&) -> Status { return resource_exhausted("disk full"); };
+  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().message, "disk full");
 }
 
 TEST(TrainLoop, TheRateDoesNotCountTheWaitForOtherRanks) {

@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <future>
 
 #include "worker/engine/batches.h"
 #include "worker/engine/rate.h"
@@ -70,6 +71,7 @@ struct TrainLoop::Run {
   std::int64_t ordered_epoch = -1;
   std::vector<std::int64_t> order;  // of ordered_epoch
   std::int64_t saved_step = 0;
+  std::future<Status> saving;  // of saved_step, where it is still under way
   bool stop = false;
   History history;
   Progress progress;
@@ -89,7 +91,8 @@ Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState>
     if (Status stepped = step(run); !stepped) {
       // Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
       if (run.step > 0 && stepped.error().code != Code::kInvalidArgument) {
-        if (const Status saved = save(run); !saved) return saved.error();
+        MUSTER_TRY(save(run));
+        MUSTER_TRY(await_save(run));
       }
       return stepped.error();
     }
@@ -104,6 +107,7 @@ Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState>
     const bool due = parts_.training.checkpoint && run.step % parts_.training.checkpoint->every_steps == 0;
     if ((due && !finished) || run.stop) MUSTER_TRY(save(run));
   }
+  MUSTER_TRY(await_save(run));
   const bool finished = run.epoch >= parts_.training.epochs;
   return Outcome{.state = state_of(run), .stopped = run.stop && !finished};
 }
@@ -208,12 +212,16 @@ Status TrainLoop::evaluate(Run& run) {
   return {};
 }
 
+// Beside the training: the other ranks would take a rank that writes for longer than their time for lost.
 Status TrainLoop::save(Run& run) {
   if (!hooks_.save || parts_.collective.rank() != 0 || run.saved_step == run.step) return {};
-  MUSTER_TRY(hooks_.save(state_of(run)));
+  MUSTER_TRY(await_save(run));
+  run.saving = std::async(std::launch::async, [this, state = state_of(run)] { return hooks_.save(state); });
   run.saved_step = run.step;
   return {};
 }
+
+Status TrainLoop::await_save(Run& run) { return run.saving.valid() ? run.saving.get() : Status(); }
 
 learning::TrainingState TrainLoop::state_of(Run& run) {
   return {.step = run.step,

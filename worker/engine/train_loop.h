@@ -51,8 +51,9 @@ class TrainLoop {
     std::function<bool()> stop_requested = [] { return false; };
     std::function<void(const Progress&, const History&)> progress = [](const auto&, const auto&) {
     };  // each step
-    std::function<Status(const learning::TrainingState&)>
-        save;  // a checkpoint is due; rank 0 only; may be empty
+    // A checkpoint is due; rank 0 only; may be empty. Runs on a thread of its own, at most once at a time;
+    // its error ends the training at the next checkpoint or the end.
+    std::function<Status(const learning::TrainingState&)> save;
   };
   TrainLoop(Parts parts, Options options, Hooks hooks);
   ~TrainLoop();
@@ -72,6 +73,7 @@ class TrainLoop {
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status evaluate(Run& run);
   [[nodiscard]] Status save(Run& run);
+  [[nodiscard]] Status await_save(Run& run);
   [[nodiscard]] learning::TrainingState state_of(Run& run);
   void report(Run& run);
 

@@ -154,9 +154,10 @@ class Worker {
     auto outcome = loop.run(std::move(resume));
     if (!outcome) {
       Error error = outcome.error();
+      const bool of_storage = storage_error_ == error;
       if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)
         error.message += fmt::format(" at step {}", step_ + 1);
-      return storage_failed_ ? storage_ending_of(error) : ending_of(error);
+      return of_storage ? storage_ending_of(error) : ending_of(error);
     }
     if (outcome->stopped) return stopped(outcome->state.step);
     return finish(outcome->state, store);
@@ -173,8 +174,11 @@ class Worker {
     if (store) {
       hooks.save = [this, &store](const learning::TrainingState& state) -> Status {
         const Status saved = store->save(state);
-        storage_failed_ = !saved;
-        if (saved) spdlog::info("checkpoint written step={}", state.step);
+        if (saved) {
+          spdlog::info("checkpoint written step={}", state.step);
+        } else {
+          storage_error_ = saved.error();
+        }
         return saved;
       };
     }
@@ -239,7 +243,7 @@ class Worker {
   Job job_;
   std::unique_ptr<Collective> collective_;
   std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
-  bool storage_failed_ = false;
+  std::optional<Error> storage_error_;  // of a checkpoint; the loop has ended its thread before this is read
   std::int64_t step_ = 0;
   Instant next_log_{};
   Instant next_evaluation_log_{};
