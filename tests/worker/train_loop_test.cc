@@ -59,6 +59,8 @@ struct JobOptions {
   std::optional<learning::TrainingState> resume{};
   std::int64_t stop_after_step = -1;  // rank 1 is asked to stop then
   int nan_at_step = -1;
+  bool lost_at_evaluation = false;    // the ring breaks when rank 0 begins its first evaluation
+  std::int64_t lost_after_step = -1;  // the last rank is gone then
   Status save_result{};
 };
 
@@ -70,9 +72,14 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
     RankResult& result = results[static_cast<std::size_t>(rank)];
     QuadraticTask task(kParameters);
     task.nan_at_step = options.nan_at_step;
+    if (options.lost_at_evaluation && rank == 0) task.before_evaluation = [&] { group[0]->abort(); };
     auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
     TrainLoop::Hooks hooks;
-    hooks.progress = [&](const Progress& progress, const History&) { result.progress.push_back(progress); };
+    hooks.progress = [&, rank](const Progress& progress, const History&) {
+      result.progress.push_back(progress);
+      if (rank == size - 1 && progress.step == options.lost_after_step)
+        group[static_cast<std::size_t>(rank)]->abort();
+    };
     hooks.stop_requested = [&, rank] {
       return rank == size - 1 && options.stop_after_step >= 0 &&
              result.progress.back().step >= options.stop_after_step - 1;
@@ -159,6 +166,7 @@ TEST(TrainLoop, RankZeroSavesEverySoManyStepsAndAResumedJobEndsWithTheSameState)
     EXPECT_EQ((**resumed[2].outcome).state.parameters, (**whole[0].outcome).state.parameters);
     EXPECT_EQ(resumed[2].progress.back().resumed_from_step, saved.step);
     EXPECT_EQ(resumed[1].progress.back().total_steps, 15);
+    EXPECT_EQ(resumed[1].progress.front().loss, saved.history.back().loss) << "known before the first step";
   }
 }
 
@@ -218,6 +226,45 @@ TEST(TrainLoop, ACheckpointOfALargerDatasetEndsAllRanksWithARemedy) {
     EXPECT_THAT(results[0].outcome->error().message, HasSubstr("of step 5 is 40 examples into an epoch"));
     EXPECT_THAT(results[0].outcome->error().message, HasSubstr("restore the dataset"));
     EXPECT_FALSE(*results[1].outcome);
+  }
+}
+
+TEST(TrainLoop, ARankThatIsLostDuringTheEvaluationCostsNothingThatWasLearnt) {
+  const spec::Training spec = training(4, 2);
+  const auto data = dataset(50, 9);
+  const auto whole = run_job(2, spec, data);
+  const auto broken = run_job(2, spec, data, {.lost_at_evaluation = true});
+  ASSERT_FALSE(*broken[0].outcome);
+  ASSERT_EQ(broken[0].saved.size(), 1U);
+  EXPECT_EQ(broken[0].saved[0].epoch, 1);
+  EXPECT_EQ(broken[0].saved[0].history.back().accuracy, std::nullopt);
+  const auto resumed = run_job(2, spec, data, {.resume = broken[0].saved[0]});
+  ASSERT_TRUE(*resumed[0].outcome);
+  EXPECT_EQ((**resumed[0].outcome).state, (**whole[0].outcome).state) << "the evaluation is made up for";
+}
+
+TEST(TrainLoop, ARankThatIsLostAfterItsLastStepLeavesTheJobAtThatStep) {
+  const auto results = run_job(2, training(4, 2), dataset(50, 9), {.lost_after_step = 14});
+  ASSERT_FALSE(*results[0].outcome) << "rank 0 has not heard that the other is done as well";
+  ASSERT_EQ(results[0].saved.size(), 1U);
+  EXPECT_EQ(results[0].saved[0].step, 14);
+}
+
+TEST(TrainLoop, AResumeWithNothingLeftTellsTheLossAndTheAccuracy) {
+  const spec::Training spec = training(4, 2);
+  const auto data = dataset(50, 9);
+  const auto whole = run_job(2, spec, data);
+  const auto resumed = run_job(2, spec, data, {.resume = (**whole[0].outcome).state});
+  ASSERT_TRUE(*resumed[0].outcome);
+  EXPECT_EQ((**resumed[0].outcome).state, (**whole[0].outcome).state);
+  for (int rank = 0; rank < 2; ++rank) {
+    const Progress& told = resumed[static_cast<std::size_t>(rank)].progress.back();
+    const Progress& expected = whole[static_cast<std::size_t>(rank)].progress.back();
+    EXPECT_EQ(told.step, expected.step);
+    EXPECT_EQ(told.loss, expected.loss);
+    ASSERT_TRUE(told.test);
+    EXPECT_EQ(told.test->accuracy, expected.test->accuracy);
+    EXPECT_EQ(told.test->loss, expected.test->loss);
   }
 }
 
@@ -339,6 +386,13 @@ TEST(History, NeverHoldsMoreThanItsLimitAndKeepsFirstLastAndEvaluations) {
       std::ranges::count_if(history.points(), [](const auto& point) { return point.accuracy.has_value(); }),
       10);
   EXPECT_TRUE(std::ranges::is_sorted(history.points(), {}, &learning::HistoryPoint::at));
+}
+
+TEST(History, APointOfTheSameStepReplacesTheLast) {
+  History history;
+  history.add({.at = 1, .loss = 3, .accuracy = std::nullopt});
+  history.add({.at = 1, .loss = 3, .accuracy = 0.5});
+  EXPECT_EQ(history.points(), (std::vector<learning::HistoryPoint>{{.at = 1, .loss = 3, .accuracy = 0.5}}));
 }
 
 TEST(History, StaysBoundedWhenEveryStepIsAnEvaluation) {

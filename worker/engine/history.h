@@ -16,7 +16,8 @@ class History {
   History() = default;
   explicit History(std::vector<learning::HistoryPoint> points);  // of a checkpoint
 
-  void add(const learning::HistoryPoint& point);  // at: greater than the last one's
+  // at: greater than the last one's, or the same, which replaces it.
+  void add(const learning::HistoryPoint& point);
   [[nodiscard]] const std::vector<learning::HistoryPoint>& points() const {
     return points_;
   }  // the newest is last

@@ -24,6 +24,7 @@ struct Start {
   std::int64_t optimizer_steps = 0;
   std::int64_t parameter_count = 0;
   std::int64_t examples = 0;
+  double loss = 0;           // of the last step
   std::int64_t refused = 0;  // rank 0 could not resume: all end
 };
 
@@ -85,31 +86,34 @@ Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState>
   if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
   Run run(parts_, options_);
   MUSTER_TRY(agree_on_start(run, std::move(resume)));
+  // The evaluation may be what a lost peer prevented, and is all that a finished training still has to tell.
+  if (run.epoch > 0 && run.into_epoch == 0) MUSTER_TRY(evaluate(run));
   run.rate = Rate(hooks_.now());
   report(run);
-  while (run.epoch < parts_.training.epochs && !run.stop) {
-    if (Status stepped = step(run); !stepped) {
-      // Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
-      if (run.step > 0 && stepped.error().code != Code::kInvalidArgument) {
-        MUSTER_TRY(save(run));
-        MUSTER_TRY(await_save(run));
-      }
-      return stepped.error();
-    }
-    const bool epoch_done = run.into_epoch == 0;
-    if (epoch_done) MUSTER_TRY(evaluate(run));
-    run.history.add({.at = run.step,
-                     .loss = run.progress.loss,
-                     .accuracy = epoch_done && run.progress.test ? std::optional(run.progress.test->accuracy)
-                                                                 : std::nullopt});
+  const auto finished = [&] { return run.epoch >= parts_.training.epochs; };
+  while (!finished() && !run.stop) {
+    Status done = step(run);
+    if (done && run.into_epoch == 0) done = evaluate(run);
+    if (!done) return give_up(run, done.error());
     report(run);
-    const bool finished = run.epoch == parts_.training.epochs;
     const bool due = parts_.training.checkpoint && run.step % parts_.training.checkpoint->every_steps == 0;
-    if ((due && !finished) || run.stop) MUSTER_TRY(save(run));
+    if ((due && !finished()) || run.stop) MUSTER_TRY(save(run));
+  }
+  // What comes next removes the checkpoints: not before all ranks can do without them.
+  if (finished()) {
+    if (const Status ended = parts_.collective.barrier(deadline_after(options_.timeout)); !ended)
+      return give_up(run, ended.error());
   }
   MUSTER_TRY(await_save(run));
-  const bool finished = run.epoch >= parts_.training.epochs;
-  return Outcome{.state = state_of(run), .stopped = run.stop && !finished};
+  return Outcome{.state = state_of(run), .stopped = run.stop && !finished()};
+}
+
+// Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
+Error TrainLoop::give_up(Run& run, const Error& why) {
+  if (run.step == 0 || why.code == Code::kInvalidArgument) return why;
+  Status saved = save(run);
+  if (saved) saved = await_save(run);
+  return saved ? why : saved.error();
 }
 
 Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState> resume) {
@@ -124,6 +128,7 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
     start.epoch = resume->epoch;
     start.into_epoch = resume->examples_into_epoch;
     start.optimizer_steps = resume->optimizer.steps;
+    if (!resume->history.empty()) start.loss = resume->history.back().loss;
     start.refused = fits ? 0 : 1;
   }
   const Start mine = start;
@@ -149,6 +154,7 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
   run.into_epoch = start.into_epoch;
   if (root && resume) run.history = History(std::move(resume->history));
   run.progress.resumed_from_step = start.step;
+  run.progress.loss = start.loss;
   const std::int64_t epochs_left = std::max<std::int64_t>(parts_.training.epochs - run.epoch, 0);
   run.progress.total_steps =
       run.step + (epochs_left == 0 ? 0
@@ -188,6 +194,7 @@ Status TrainLoop::step(Run& run) {
   run.stop = sums.stop;
   run.progress.loss = sums.loss;
   run.progress.payload_bytes_expected += run.parallel.bytes_per_step(run.gradient.size());
+  run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());
   return {};
 }
@@ -209,6 +216,7 @@ Status TrainLoop::evaluate(Run& run) {
                     "spec.training.optimizer.learningRate (now {})",
                     run.step, parts_.training.optimizer.learning_rate));
   }
+  run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = run.progress.test->accuracy});
   return {};
 }
 

@@ -62,7 +62,8 @@ class TrainLoop {
     learning::TrainingState state;  // after the last completed step; history on rank 0
     bool stopped = false;           // some rank was asked to stop; the checkpoint is written
   };
-  // `resume`: rank 0 only, from its newest checkpoint; all ranks then start from it.
+  // `resume`: rank 0 only, from its newest checkpoint; all ranks then start from it. Where the training is
+  // finished, all ranks have finished it, so that nobody needs a checkpoint of it any more.
   // Errors: those of the collective and of `save`; kInvalidArgument: the loss is not finite (names step and
   // remedy), a checkpoint that does not fit.
   [[nodiscard]] Result<Outcome> run(std::optional<learning::TrainingState> resume);
@@ -72,6 +73,7 @@ class TrainLoop {
   [[nodiscard]] Status agree_on_start(Run& run, std::optional<learning::TrainingState> resume);
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status evaluate(Run& run);
+  [[nodiscard]] Error give_up(Run& run, const Error& why);
   [[nodiscard]] Status save(Run& run);
   [[nodiscard]] Status await_save(Run& run);
   [[nodiscard]] learning::TrainingState state_of(Run& run);
