@@ -7,8 +7,10 @@
 #include <cmath>
 #include <fstream>
 #include <numeric>
+#include <optional>
 
 #include "common/base/random.h"
+#include "common/json/read_json.h"
 #include "learning/atomic_file.h"
 #include "learning/readers.h"
 
@@ -16,6 +18,12 @@ namespace muster::learning {
 namespace {
 
 constexpr std::int64_t kMostClasses = 10'000;
+constexpr std::size_t kShownNames = 10;  // of columns, in an error
+constexpr std::size_t kShownBytes = 60;  // of a name or cell, in an error
+
+bool has_control(std::string_view text) {
+  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; });
+}
 
 std::string_view trim(std::string_view text) {
   const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
@@ -33,6 +41,31 @@ void split(std::string_view line, std::vector<std::string_view>& cells) {
     if (comma == std::string_view::npos) return;
     line.remove_prefix(comma + 1);
   }
+}
+
+// What an error shows of a name or cell: it ends up in a log and in a status, which hold text alone.
+std::string_view shown(std::string_view text) {
+  if (!is_utf8(text) || has_control(text)) return "(bytes that are no text)";
+  std::size_t end = std::min(text.size(), kShownBytes);
+  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
+    --end;  // whole characters
+  return text.substr(0, end);
+}
+
+// Nothing: not a finite number.
+std::optional<float> number_of(std::string_view cell) {
+  const char* const end = cell.data() + cell.size();
+  float value = 0;
+  auto [stop, error] = std::from_chars(cell.data(), end, value);
+  if (error == std::errc::result_out_of_range) {
+    // Nearer to 0 than any float: 0. The type is wide enough to tell such numbers from too large ones.
+    long double wide = 0;
+    error = std::from_chars(cell.data(), end, wide).ec;
+    if (std::abs(wide) > 1) return std::nullopt;
+    value = static_cast<float>(wide);
+  }
+  if (error != std::errc() || stop != end || !std::isfinite(value)) return std::nullopt;
+  return value;
 }
 
 struct Table {
@@ -55,19 +88,25 @@ Status read_row(Table& table, const std::vector<std::string_view>& cells, const 
       const auto [stop, error] = std::from_chars(cells[i].data(), end, label);
       if (error != std::errc() || stop != end || label < 0 || label >= kMostClasses)
         return invalid_argument(fmt::format("{}: label \"{}\" is \"{}\", must be a whole number from 0 to {}",
-                                            where, table.names[i], cells[i], kMostClasses - 1));
+                                            where, shown(table.names[i]), shown(cells[i]), kMostClasses - 1));
       table.labels.push_back(label);
       continue;
     }
-    float value = 0;
-    const auto [stop, error] = std::from_chars(cells[i].data(), end, value);
-    if (error != std::errc() || stop != end || !std::isfinite(value))
+    const auto value = number_of(cells[i]);
+    if (!value)
       return invalid_argument(
           fmt::format("{}: column \"{}\" is \"{}\", not a finite number; correct or remove the row", where,
-                      table.names[i], cells[i]));
-    table.features.push_back(value);
+                      shown(table.names[i]), shown(cells[i])));
+    table.features.push_back(*value);
   }
   return {};
+}
+
+std::vector<std::string_view> shown_names(const std::vector<std::string>& names) {
+  std::vector<std::string_view> result;
+  for (const std::string& name : std::span(names).first(std::min(names.size(), kShownNames)))
+    result.push_back(shown(name));
+  return result;
 }
 
 Status read_names(Table& table, const std::vector<std::string_view>& cells, const std::string& name,
@@ -77,8 +116,9 @@ Status read_names(Table& table, const std::vector<std::string_view>& cells, cons
   const auto found = std::find(table.names.begin(), table.names.end(), label_column);
   if (found == table.names.end())
     return invalid_argument(
-        fmt::format("{}: has no column \"{}\" (its header: {}); set dataset.csv.labelColumn", name,
-                    label_column, fmt::join(table.names, ", ")));
+        fmt::format("{}: has no column \"{}\"; set dataset.csv.labelColumn to one of its {} columns: {}{}",
+                    name, label_column, table.columns, fmt::join(shown_names(table.names), ", "),
+                    table.columns > kShownNames ? ", ..." : ""));
   if (table.columns < 2)
     return invalid_argument(fmt::format("{}: has no feature column beside the label", name));
   table.label_column = static_cast<std::size_t>(found - table.names.begin());
@@ -102,6 +142,9 @@ Result<Table> read_table(const std::filesystem::path& path, const std::string& l
     if (number > 1 && trim(text).empty()) continue;
     split(text, cells);
     if (number == 1) {
+      if (has_control(trim(text)))
+        return invalid_argument(
+            fmt::format("{}: is not a text file; unpack or convert it to comma-separated values", name));
       MUSTER_TRY(read_names(table, cells, name, label_column));
     } else {
       MUSTER_TRY(read_row(table, cells, fmt::format("{} line {}", name, number)));

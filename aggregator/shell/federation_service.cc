@@ -8,6 +8,7 @@
 #include <utility>
 
 #include "aggregator/shell/call_timer.h"
+#include "common/base/host_port.h"
 #include "proto/federation.grpc.pb.h"
 
 namespace muster::agg {
@@ -196,7 +197,7 @@ class GrpcFederationServer final : public FederationServer,
   }
 
   Status listen() {
-    const std::string address = fmt::format("{}:{}", options_.ip, options_.port);
+    const std::string address = host_port(options_.ip, options_.port);
     grpc::ServerBuilder builder;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/base/host_port.h"
 
 namespace muster {
 namespace {
@@ -71,10 +72,9 @@ class PollServer final : public MetricsServer {
     setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     if (bind(listener_, generic, length) != 0 || ::listen(listener_, SOMAXCONN) != 0) {
       return already_exists(
-          fmt::format("cannot listen on {}:{} for /metrics: the port is in use or the address is not this "
-                      "machine's; end the "
-                      "other program or choose another port",
-                      options_.ip, options_.port));
+          fmt::format("cannot listen on {} for /metrics: the port is in use or the address is not this "
+                      "machine's; end the other program or choose another port",
+                      host_port(options_.ip, options_.port)));
     }
     getsockname(listener_, generic, &length);
     port_ = ntohs(v6 ? address6.sin6_port : address.sin_port);

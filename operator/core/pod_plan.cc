@@ -138,11 +138,6 @@ std::string pod_name(const std::string& owner, const std::string& role, std::int
   return fmt::format("{}-{}-{}", owner, role, index);
 }
 
-std::string host_port(const std::string& ip, int port) {
-  return ip.find(':') == std::string::npos ? fmt::format("{}:{}", ip, port)
-                                           : fmt::format("[{}]:{}", ip, port);
-}
-
 Json pod_manifest(const PodPlan& plan) {
   Json metadata = Json::object();
   if (plan.pod_template.is_object() && plan.pod_template.contains("metadata") &&

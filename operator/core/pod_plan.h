@@ -25,7 +25,6 @@ struct PodPlan {
 
 // "<object>-<role>-<index>", also the pod's hostname.
 [[nodiscard]] std::string pod_name(const std::string& owner, const std::string& role, std::int64_t index);
-[[nodiscard]] std::string host_port(const std::string& ip, int port);  // brackets an IPv6 address
 
 // The pod contract of ARCHITECTURE.md on top of the user's template, whose own values win where both say
 // something. Our containers get what Pod Security `restricted` asks for where the template is silent.

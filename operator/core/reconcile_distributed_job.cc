@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/base/host_port.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/membership.h"

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/base/host_port.h"
 #include "operator/core/client_pods.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/lifecycle.h"

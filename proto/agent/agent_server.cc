@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/host_port.h"
 #include "proto/control.grpc.pb.h"
 
 namespace muster {
@@ -164,7 +165,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   ~GrpcAgentServer() override { stop(); }
 
   Status listen() {
-    const std::string address = fmt::format("{}:{}", options_.ip, options_.port);
+    const std::string address = host_port(options_.ip, options_.port);
     grpc::ServerBuilder builder;
     builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMs);

@@ -25,7 +25,7 @@ class AgentServer {
     std::function<Status(const control::v1::Assignment&)> accept;
     std::chrono::milliseconds interval{200};  // least time between two statuses of one phase, per watcher
   };
-  // Errors: kAlreadyExists: the port is in use; kInvalidArgument: the ip is not this machine's.
+  // Error: kAlreadyExists: the port is in use or the ip is not this machine's; gRPC does not say which.
   [[nodiscard]] static Result<std::unique_ptr<AgentServer>> start(Options options);
   virtual ~AgentServer() = default;  // stops
 

@@ -6,6 +6,7 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "common/base/host_port.h"
 #include "common/platform/log.h"
 #include "common/platform/metrics.h"
 
@@ -43,8 +44,8 @@ class Life {
   Ending live() {
     // A port in use or an address that is not there yet: another try may fare better.
     if (const Status up = serve(); !up) return {kExitRetry, up.error().message};
-    spdlog::info("waiting for the operator's assignment pod={} address={}:{}", pod_.name, pod_.ip,
-                 agent_->port());
+    spdlog::info("waiting for the operator's assignment pod={} address={}", pod_.name,
+                 host_port(pod_.ip, agent_->port()));
     const auto assignment = agent_->wait_for_assignment(deadline_after(program_.configure_timeout));
     stopper_.set_abort({});
     if (!assignment) return ending_of(assignment.error());

@@ -16,8 +16,10 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kLookInterval{100};  // how late the end of the program is noticed
-constexpr milliseconds kStopTime{2'000};    // for the work under way to end by itself
-constexpr milliseconds kExitTime{2'800};    // then the process ends
+// A pod has 30 s from SIGTERM to SIGKILL unless its manifest says otherwise. A step or a checkpoint that is
+// under way may need most of them; the rest is for a checkpoint after the hard abort, and for the last words.
+constexpr milliseconds kStopTime{20'000};  // for the work under way to end by itself
+constexpr milliseconds kExitTime{28'000};  // then the process ends
 
 }  // namespace
 
@@ -52,7 +54,7 @@ void Stopper::run(SignalWaiter& signals) {
     const auto passed = steady_clock::now() - *since;
     if (passed > kStopTime && !std::exchange(aborted, true)) call(true);
     if (passed > kExitTime) {
-      spdlog::warn("the present step takes too long: ending without it");
+      spdlog::warn("what is under way takes too long: ending without it");
       std::_Exit(kExitStopped);
     }
   }

@@ -10,8 +10,8 @@
 
 namespace muster {
 
-// Listens beside the program's work: asks it to stop, makes it stop two seconds later, and ends the process
-// soon after that, whatever a computation under way does. All methods are thread-safe.
+// Listens beside the program's work: asks it to stop, makes it stop when that takes too long, and ends the
+// process before Kubernetes would, whatever a computation under way does. All methods are thread-safe.
 class Stopper {
  public:
   explicit Stopper(SignalWaiter& signals);

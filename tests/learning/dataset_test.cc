@@ -1,6 +1,7 @@
 // tests/learning/dataset_test.cc: readers of good and of bad files; the synthetic generator
 #include "learning/dataset.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
 
@@ -190,7 +191,8 @@ TEST_F(CsvFile, IsReadWithItsLabelColumnAnywhere) {
 
 TEST_F(CsvFile, ThatIsWrongIsToldByLineAndColumn) {
   expect_error("", ": is empty");
-  expect_error("a,b\n1,2\n", ": has no column \"label\" (its header: a, b)");
+  expect_error("a,b\n1,2\n",
+               ": has no column \"label\"; set dataset.csv.labelColumn to one of its 2 columns: a, b");
   expect_error("label\n1\n2\n", ": has no feature column");
   expect_error("a,label\n", ": has 0 row(s)");
   expect_error("a,label\n1,0\n1,0,5\n", " line 3: has 3 cells, the header has 2");
@@ -201,6 +203,28 @@ TEST_F(CsvFile, ThatIsWrongIsToldByLineAndColumn) {
   expect_error("a,label\n1,0.5\n", " line 2: label \"label\" is \"0.5\"");
   expect_error("a,label\n1,-1\n", " line 2: label \"label\" is \"-1\"");
   expect_error("a,label\n1,99999999999\n", " line 2: label");
+}
+
+TEST_F(CsvFile, TakesNumbersTooSmallForAFloatAsZero) {
+  const auto data = load("a,b,label\n1.2e-60,-1e-400,0\n1.2e-60,-1e-400,1\n");
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.features, (std::vector<float>{0, 0}));
+  expect_error("a,label\n1,0\n-1e400,0\n", " line 3: column \"a\" is \"-1e400\", not a finite number");
+}
+
+TEST_F(CsvFile, OfManyColumnsIsToldInFewWords) {
+  std::string header = "c0";
+  for (int i = 1; i < 785; ++i) header += fmt::format(",c{}", i);
+  expect_error(header + "\n",
+               ": has no column \"label\"; set dataset.csv.labelColumn to one of its 785 columns: c0, ");
+  EXPECT_LT(load(header + "\n").error().message.size(), 300U);
+  const std::string cell(59, 'x');
+  expect_error("a,label\n" + cell + "\u00e4\u00e4,0\n", " line 2: column \"a\" is \"" + cell + "\", not");
+}
+
+TEST_F(CsvFile, ThatIsNoTextIsToldAsText) {
+  expect_error("\x1f\x8b\x08\x01 packed, whatever\n", ": is not a text file; unpack or convert it");
+  expect_error("a,label\n\xff\xfe,0\n", " line 2: column \"a\" is \"(bytes that are no text)\"");
 }
 
 TEST_F(CsvFile, ThatIsMissingOrAFolderIsTold) {

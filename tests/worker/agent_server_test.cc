@@ -6,10 +6,14 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <thread>
 
+#include "common/base/host_port.h"
 #include "proto/control.grpc.pb.h"
 
 namespace muster {
@@ -56,6 +60,16 @@ AgentStatus running(std::int64_t step) {
   status.set_phase(control::v1::PHASE_RUNNING);
   status.mutable_worker()->set_step(step);
   return status;
+}
+
+bool has_ipv6_loopback() {
+  const int fd = socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in6 loopback{};
+  loopback.sin6_family = AF_INET6;
+  loopback.sin6_addr = in6addr_loopback;
+  const bool has = bind(fd, reinterpret_cast<const sockaddr*>(&loopback), sizeof loopback) == 0;
+  close(fd);
+  return has;
 }
 
 struct Watch {
@@ -191,6 +205,15 @@ TEST(AgentServer, ACancelEndsTheWaitAndADeadlineSaysWhoIsMissing) {
   std::thread canceller([&] { server->cancel(); });
   EXPECT_EQ(server->wait_for_assignment(deadline_after(seconds(30))).error().code, Code::kAborted);
   canceller.join();
+}
+
+TEST(AgentServer, ServesOnAnIpv6Address) {
+  if (!has_ipv6_loopback()) GTEST_SKIP() << "this machine has no IPv6";
+  const auto server = AgentServer::start({.ip = "::1", .job_uid = "u-1", .accept = {}});
+  ASSERT_TRUE(server) << server.error().message;
+  const auto stub = Agent::NewStub(
+      grpc::CreateChannel(host_port("::1", (*server)->port()), grpc::InsecureChannelCredentials()));
+  EXPECT_TRUE(configure(*stub, assignment(1)).ok());
 }
 
 TEST(AgentServer, APortInUseIsNamed) {

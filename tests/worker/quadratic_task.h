@@ -1,12 +1,13 @@
 #pragma once  // tests/worker/quadratic_task.h: a learning::Task whose every value can be worked out by hand
 #include <cmath>
+#include <functional>
 
 #include "learning/task.h"
 
 namespace muster::worker::test {
 
 // Loss of one example x: |p - x|^2 / 2, so the gradient over rows is p - mean(x). P = feature count.
-class QuadraticTask final : public learning::Task {
+class QuadraticTask : public learning::Task {
  public:
   explicit QuadraticTask(std::int64_t parameters) : tensors_{{"p", {parameters}, 0, parameters}} {}
 
@@ -33,6 +34,7 @@ class QuadraticTask final : public learning::Task {
     return steps == nan_at_step ? std::nan("") : loss / static_cast<double>(rows.size());
   }
   learning::Evaluation evaluate(std::span<const float> parameters, const learning::Examples& data) override {
+    if (before_evaluation) before_evaluation();
     learning::Evaluation result;
     for (std::int64_t row = 0; row < data.size(); ++row) {
       const double distance =
@@ -47,6 +49,7 @@ class QuadraticTask final : public learning::Task {
   std::vector<std::int64_t> rows_seen;
   int steps = 0;
   int nan_at_step = -1;
+  std::function<void()> before_evaluation{};
 
  private:
   std::vector<learning::Tensor> tensors_;

@@ -175,6 +175,50 @@ TEST(RingRendezvous, StrangersAndGarbageOnThePortHoldNobodyUp) {
   });
 }
 
+void greet(const Fd& fd, const TcpRing::Options& options) {
+  const HelloBytes hello = encode_hello(options.identity, 0);
+  EXPECT_EQ(send(fd.get(), hello.data(), hello.size(), MSG_NOSIGNAL), static_cast<ssize_t>(hello.size()));
+}
+
+std::optional<Note> answer_to(const Fd& fd) {
+  NoteBytes note{};
+  if (recv(fd.get(), note.data(), note.size(), MSG_WAITALL) != static_cast<ssize_t>(note.size()))
+    return std::nullopt;
+  return decode_note(note);
+}
+
+TEST(RingRendezvous, APredecessorThatGaveUpAndComesAgainIsTaken) {
+  TcpEnds ends = listen_ends(2);
+  {
+    const Fd gone = dial(ends.rings[1]->port());  // as rank 0 does when rank 1 is configured long after it
+    greet(gone, ends.options(0));
+  }
+  const Deadline deadline = deadline_after(std::chrono::seconds(10));
+  on_all_ranks(2, [&](int rank) {
+    auto links = ends.rings[static_cast<std::size_t>(rank)]->connect(ends.options(rank), deadline);
+    ASSERT_TRUE(links) << links.error().message;
+    Ring ring(*std::move(links));
+    EXPECT_TRUE(ring.barrier(deadline));
+  });
+}
+
+TEST(RingRendezvous, APredecessorThatWentAfterItsWelcomeMayComeAgain) {
+  TcpEnds ends = listen_ends(2);
+  std::jthread rank1([&] { EXPECT_FALSE(ends.rings[1]->connect(ends.options(1), soon())); });
+  {
+    const Fd first = dial(ends.rings[1]->port());
+    greet(first, ends.options(0));
+    ASSERT_EQ(answer_to(first).value().kind, Note::Kind::kWelcome);
+    const Fd twin = dial(ends.rings[1]->port());
+    greet(twin, ends.options(0));
+    EXPECT_THAT(answer_to(twin).value().reason.message, HasSubstr("its place is taken"));
+  }
+  const Fd again = dial(ends.rings[1]->port());
+  greet(again, ends.options(0));
+  EXPECT_EQ(answer_to(again).value().kind, Note::Kind::kWelcome);
+  ends.rings[1]->abort();
+}
+
 TEST(RingRendezvous, WaitsForRanksThatStartLater) {
   TcpEnds ends = listen_ends(2);
   const int port = ends.rings[1]->port();

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <future>
 #include <mutex>
 #include <numeric>
 
@@ -58,6 +59,8 @@ struct JobOptions {
   std::optional<learning::TrainingState> resume{};
   std::int64_t stop_after_step = -1;  // rank 1 is asked to stop then
   int nan_at_step = -1;
+  bool lost_at_evaluation = false;    // the ring breaks when rank 0 begins its first evaluation
+  std::int64_t lost_after_step = -1;  // the last rank is gone then
   Status save_result{};
 };
 
@@ -69,9 +72,14 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
     RankResult& result = results[static_cast<std::size_t>(rank)];
     QuadraticTask task(kParameters);
     task.nan_at_step = options.nan_at_step;
+    if (options.lost_at_evaluation && rank == 0) task.before_evaluation = [&] { group[0]->abort(); };
     auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
     TrainLoop::Hooks hooks;
-    hooks.progress = [&](const Progress& progress, const History&) { result.progress.push_back(progress); };
+    hooks.progress = [&, rank](const Progress& progress, const History&) {
+      result.progress.push_back(progress);
+      if (rank == size - 1 && progress.step == options.lost_after_step)
+        group[static_cast<std::size_t>(rank)]->abort();
+    };
     hooks.stop_requested = [&, rank] {
       return rank == size - 1 && options.stop_after_step >= 0 &&
              result.progress.back().step >= options.stop_after_step - 1;
@@ -158,6 +166,7 @@ TEST(TrainLoop, RankZeroSavesEverySoManyStepsAndAResumedJobEndsWithTheSameState)
     EXPECT_EQ((**resumed[2].outcome).state.parameters, (**whole[0].outcome).state.parameters);
     EXPECT_EQ(resumed[2].progress.back().resumed_from_step, saved.step);
     EXPECT_EQ(resumed[1].progress.back().total_steps, 15);
+    EXPECT_EQ(resumed[1].progress.front().loss, saved.history.back().loss) << "known before the first step";
   }
 }
 
@@ -205,6 +214,140 @@ TEST(TrainLoop, ACheckpointOfAnotherModelEndsAllRanks) {
   EXPECT_FALSE(*results[1].outcome);
 }
 
+TEST(TrainLoop, ACheckpointOfALargerDatasetEndsAllRanksWithARemedy) {
+  spec::Training spec = training(4, 1);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 5, .keep = 1};
+  const auto whole = run_job(2, spec, dataset(50, 9));
+  ASSERT_EQ(whole[0].saved.size(), 1U);
+  for (const std::int64_t examples : {30, 40}) {  // 40 are done: nothing would be left of the epoch
+    const auto results = run_job(2, spec, dataset(examples, 9), {.resume = whole[0].saved[0]});
+    ASSERT_FALSE(*results[0].outcome);
+    EXPECT_EQ(results[0].outcome->error().code, Code::kInvalidArgument);
+    EXPECT_THAT(results[0].outcome->error().message, HasSubstr("of step 5 is 40 examples into an epoch"));
+    EXPECT_THAT(results[0].outcome->error().message, HasSubstr("restore the dataset"));
+    EXPECT_FALSE(*results[1].outcome);
+  }
+}
+
+TEST(TrainLoop, ARankThatIsLostDuringTheEvaluationCostsNothingThatWasLearnt) {
+  const spec::Training spec = training(4, 2);
+  const auto data = dataset(50, 9);
+  const auto whole = run_job(2, spec, data);
+  const auto broken = run_job(2, spec, data, {.lost_at_evaluation = true});
+  ASSERT_FALSE(*broken[0].outcome);
+  ASSERT_EQ(broken[0].saved.size(), 1U);
+  EXPECT_EQ(broken[0].saved[0].epoch, 1);
+  EXPECT_EQ(broken[0].saved[0].history.back().accuracy, std::nullopt);
+  const auto resumed = run_job(2, spec, data, {.resume = broken[0].saved[0]});
+  ASSERT_TRUE(*resumed[0].outcome);
+  EXPECT_EQ((**resumed[0].outcome).state, (**whole[0].outcome).state) << "the evaluation is made up for";
+}
+
+TEST(TrainLoop, ARankThatIsLostAfterItsLastStepLeavesTheJobAtThatStep) {
+  const auto results = run_job(2, training(4, 2), dataset(50, 9), {.lost_after_step = 14});
+  ASSERT_FALSE(*results[0].outcome) << "rank 0 has not heard that the other is done as well";
+  ASSERT_EQ(results[0].saved.size(), 1U);
+  EXPECT_EQ(results[0].saved[0].step, 14);
+}
+
+TEST(TrainLoop, AResumeWithNothingLeftTellsTheLossAndTheAccuracy) {
+  const spec::Training spec = training(4, 2);
+  const auto data = dataset(50, 9);
+  const auto whole = run_job(2, spec, data);
+  const auto resumed = run_job(2, spec, data, {.resume = (**whole[0].outcome).state});
+  ASSERT_TRUE(*resumed[0].outcome);
+  EXPECT_EQ((**resumed[0].outcome).state, (**whole[0].outcome).state);
+  for (int rank = 0; rank < 2; ++rank) {
+    const Progress& told = resumed[static_cast<std::size_t>(rank)].progress.back();
+    const Progress& expected = whole[static_cast<std::size_t>(rank)].progress.back();
+    EXPECT_EQ(told.step, expected.step);
+    EXPECT_EQ(told.loss, expected.loss);
+    ASSERT_TRUE(told.test);
+    EXPECT_EQ(told.test->accuracy, expected.test->accuracy);
+    EXPECT_EQ(told.test->loss, expected.test->loss);
+  }
+}
+
+TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
+  auto group = collectives(memory_ring(2, 1));  // rank 1 does not come
+  QuadraticTask task(kParameters);
+  const spec::Training spec = training(4, 1);
+  const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
+  const auto data = dataset(50, 9);
+  bool began = false;
+  TrainLoop::Hooks hooks;
+  hooks.progress = [&](const Progress&, const History&) { began = true; };
+  constexpr std::chrono::milliseconds kShort{20};
+  TrainLoop loop(
+      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data},
+      {.timeout = kShort, .start_timeout = kShort}, hooks);
+  const auto outcome = loop.run(std::nullopt);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().code, Code::kDeadlineExceeded);
+  EXPECT_FALSE(began);
+}
+
+// One rank with the hooks of the test.
+Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning::Dataset& data,
+                                     QuadraticTask& task, const TrainLoop::Hooks& hooks) {
+  auto group = collectives({});
+  const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
+  TrainLoop loop(
+      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data}, {},
+      hooks);
+  return loop.run(std::nullopt);
+}
+
+TEST(TrainLoop, TrainsOnWhileACheckpointIsWritten) {
+  spec::Training spec = training(5, 1);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 4, .keep = 1};
+  QuadraticTask task(kParameters);
+  std::promise<void> went_on;
+  TrainLoop::Hooks hooks;
+  hooks.progress = [&](const Progress& progress, const History&) {
+    if (progress.step == 6) went_on.set_value();
+  };
+  std::vector<std::int64_t> saved;
+  hooks.save = [&](const learning::TrainingState& state) -> Status {
+    saved.push_back(state.step);
+    const bool in_time = state.step != 4 ||
+                         went_on.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+    return in_time ? Status() : unavailable("the training waits for its checkpoint");
+  };
+  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks);
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(saved, (std::vector<std::int64_t>{4, 8}));
+}
+
+TEST(TrainLoop, TheLastCheckpointThatCannotBeWrittenEndsTheJobToo) {
+  spec::Training spec = training(5, 1);
+  spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 9, .keep = 1};
+  QuadraticTask task(kParameters);
+  TrainLoop::Hooks hooks;
+  hooks.save = [](const learning::TrainingState&) -> Status { return resource_exhausted("disk full"); };
+  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks);
+  ASSERT_FALSE(outcome);
+  EXPECT_EQ(outcome.error().message, "disk full");
+}
+
+TEST(TrainLoop, TheRateDoesNotCountTheWaitForOtherRanks) {
+  Instant clock{};
+  struct LateTask : QuadraticTask {
+    explicit LateTask(Instant& now) : QuadraticTask(kParameters), clock(now) {}
+    [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
+      clock += std::chrono::hours(1);
+      return QuadraticTask::initial_parameters(seed);
+    }
+    Instant& clock;
+  } task(clock);
+  double rate = 0;
+  TrainLoop::Hooks hooks;
+  hooks.now = [&] { return clock += std::chrono::seconds(1); };
+  hooks.progress = [&](const Progress& progress, const History&) { rate = progress.examples_per_second; };
+  ASSERT_TRUE(run_alone(training(5, 1), dataset(50, 9), task, hooks));
+  EXPECT_NEAR(rate, 5, 1e-9);
+}
+
 TEST(Batches, SlicesTileTheBatchAndOrdersArePermutationsThatDifferByEpoch) {
   for (std::int64_t count = 0; count < 30; ++count) {
     for (int ranks = 1; ranks <= 7; ++ranks) {
@@ -243,6 +386,13 @@ TEST(History, NeverHoldsMoreThanItsLimitAndKeepsFirstLastAndEvaluations) {
       std::ranges::count_if(history.points(), [](const auto& point) { return point.accuracy.has_value(); }),
       10);
   EXPECT_TRUE(std::ranges::is_sorted(history.points(), {}, &learning::HistoryPoint::at));
+}
+
+TEST(History, APointOfTheSameStepReplacesTheLast) {
+  History history;
+  history.add({.at = 1, .loss = 3, .accuracy = std::nullopt});
+  history.add({.at = 1, .loss = 3, .accuracy = 0.5});
+  EXPECT_EQ(history.points(), (std::vector<learning::HistoryPoint>{{.at = 1, .loss = 3, .accuracy = 0.5}}));
 }
 
 TEST(History, StaysBoundedWhenEveryStepIsAnEvaluation) {

@@ -27,7 +27,7 @@ bool History::keeps(const learning::HistoryPoint& point) const {
 }
 
 void History::add(const learning::HistoryPoint& point) {
-  if (!points_.empty() && !keeps(points_.back())) points_.pop_back();
+  if (!points_.empty() && (points_.back().at == point.at || !keeps(points_.back()))) points_.pop_back();
   points_.push_back(point);
   thin();
 }

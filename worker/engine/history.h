@@ -7,8 +7,8 @@
 namespace muster::worker {
 
 // Keeps the first and the last point, and of the others every stride-th step and all evaluations; the stride
-// doubles when there are too many. What is kept depends on the points alone, so a resumed curve goes on as it
-// would have.
+// doubles when there are too many. A resumed curve goes on as it would have, until the evaluations alone are
+// too many and are thinned as well: which have gone then, the points that are left do not tell.
 class History {
  public:
   static constexpr std::size_t kPointsMax = 200;
@@ -16,7 +16,8 @@ class History {
   History() = default;
   explicit History(std::vector<learning::HistoryPoint> points);  // of a checkpoint
 
-  void add(const learning::HistoryPoint& point);  // at: greater than the last one's
+  // at: greater than the last one's, or the same, which replaces it.
+  void add(const learning::HistoryPoint& point);
   [[nodiscard]] const std::vector<learning::HistoryPoint>& points() const {
     return points_;
   }  // the newest is last

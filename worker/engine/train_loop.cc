@@ -7,6 +7,7 @@
 #include <array>
 #include <cmath>
 #include <cstring>
+#include <future>
 
 #include "worker/engine/batches.h"
 #include "worker/engine/rate.h"
@@ -23,17 +24,34 @@ struct Start {
   std::int64_t optimizer_steps = 0;
   std::int64_t parameter_count = 0;
   std::int64_t examples = 0;
+  double loss = 0;           // of the last step
   std::int64_t refused = 0;  // rank 0 could not resume: all end
 };
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// Whether rank 0 can go on from `state` with this model and this data.
+Status check_resume(const learning::TrainingState& state, std::size_t parameters, std::int64_t examples) {
+  if (state.parameters.size() != parameters) {
+    return invalid_argument(
+        fmt::format("the checkpoint of step {} has {} parameters, the model {}; use another "
+                    "checkpoint.path or remove the files",
+                    state.step, state.parameters.size(), parameters));
+  }
+  if (state.examples_into_epoch >= examples) {
+    return invalid_argument(
+        fmt::format("the checkpoint of step {} is {} examples into an epoch, but the dataset has {} training "
+                    "examples now; restore the dataset or use another checkpoint.path",
+                    state.step, state.examples_into_epoch, examples));
+  }
+  return {};
+}
+
 }  // namespace
 
 struct TrainLoop::Run {
-  Run(Parts& parts, const Options& options, Instant now)
+  Run(Parts& parts, const Options& options)
       : parallel(parts.collective, {.timeout = options.timeout}),
-        rate(now),
         gradient(static_cast<std::size_t>(parts.task.parameter_count())),
         examples(parts.data.train.size()),
         global_batch(parts.training.batch_size * parts.collective.size()),
@@ -41,7 +59,7 @@ struct TrainLoop::Run {
                       slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
 
   DataParallel parallel;
-  Rate rate;
+  Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
   std::vector<float> parameters;
   std::vector<float> gradient;
   std::int64_t examples;  // of an epoch
@@ -54,6 +72,7 @@ struct TrainLoop::Run {
   std::int64_t ordered_epoch = -1;
   std::vector<std::int64_t> order;  // of ordered_epoch
   std::int64_t saved_step = 0;
+  std::future<Status> saving;  // of saved_step, where it is still under way
   bool stop = false;
   History history;
   Progress progress;
@@ -65,30 +84,36 @@ TrainLoop::~TrainLoop() = default;
 
 Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState> resume) {
   if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
-  Run run(parts_, options_, hooks_.now());
+  Run run(parts_, options_);
   MUSTER_TRY(agree_on_start(run, std::move(resume)));
+  // The evaluation may be what a lost peer prevented, and is all that a finished training still has to tell.
+  if (run.epoch > 0 && run.into_epoch == 0) MUSTER_TRY(evaluate(run));
+  run.rate = Rate(hooks_.now());
   report(run);
-  while (run.epoch < parts_.training.epochs && !run.stop) {
-    if (Status stepped = step(run); !stepped) {
-      // Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
-      if (run.step > 0 && stepped.error().code != Code::kInvalidArgument) {
-        if (const Status saved = save(run); !saved) return saved.error();
-      }
-      return stepped.error();
-    }
-    const bool epoch_done = run.into_epoch == 0;
-    if (epoch_done) MUSTER_TRY(evaluate(run));
-    run.history.add({.at = run.step,
-                     .loss = run.progress.loss,
-                     .accuracy = epoch_done && run.progress.test ? std::optional(run.progress.test->accuracy)
-                                                                 : std::nullopt});
+  const auto finished = [&] { return run.epoch >= parts_.training.epochs; };
+  while (!finished() && !run.stop) {
+    Status done = step(run);
+    if (done && run.into_epoch == 0) done = evaluate(run);
+    if (!done) return give_up(run, done.error());
     report(run);
-    const bool finished = run.epoch == parts_.training.epochs;
     const bool due = parts_.training.checkpoint && run.step % parts_.training.checkpoint->every_steps == 0;
-    if ((due && !finished) || run.stop) MUSTER_TRY(save(run));
+    if ((due && !finished()) || run.stop) MUSTER_TRY(save(run));
   }
-  const bool finished = run.epoch >= parts_.training.epochs;
-  return Outcome{.state = state_of(run), .stopped = run.stop && !finished};
+  // What comes next removes the checkpoints: not before all ranks can do without them.
+  if (finished()) {
+    if (const Status ended = parts_.collective.barrier(deadline_after(options_.timeout)); !ended)
+      return give_up(run, ended.error());
+  }
+  MUSTER_TRY(await_save(run));
+  return Outcome{.state = state_of(run), .stopped = run.stop && !finished()};
+}
+
+// Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
+Error TrainLoop::give_up(Run& run, const Error& why) {
+  if (run.step == 0 || why.code == Code::kInvalidArgument) return why;
+  Status saved = save(run);
+  if (saved) saved = await_save(run);
+  return saved ? why : saved.error();
 }
 
 Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState> resume) {
@@ -98,15 +123,12 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
   Status fits;
   if (root && resume) {
     fits = learning::restore(parts_.optimizer, resume->optimizer);
-    if (fits && resume->parameters.size() != run.gradient.size())
-      fits = invalid_argument(
-          fmt::format("the checkpoint of step {} has {} parameters, the model {}; use another "
-                      "checkpoint.path or remove the files",
-                      resume->step, resume->parameters.size(), run.gradient.size()));
+    if (fits) fits = check_resume(*resume, run.gradient.size(), run.examples);
     start.step = resume->step;
     start.epoch = resume->epoch;
     start.into_epoch = resume->examples_into_epoch;
     start.optimizer_steps = resume->optimizer.steps;
+    if (!resume->history.empty()) start.loss = resume->history.back().loss;
     start.refused = fits ? 0 : 1;
   }
   const Start mine = start;
@@ -132,12 +154,15 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
   run.into_epoch = start.into_epoch;
   if (root && resume) run.history = History(std::move(resume->history));
   run.progress.resumed_from_step = start.step;
+  run.progress.loss = start.loss;
   const std::int64_t epochs_left = std::max<std::int64_t>(parts_.training.epochs - run.epoch, 0);
   run.progress.total_steps =
       run.step + (epochs_left == 0 ? 0
                                    : ceil_div(run.examples - run.into_epoch, run.global_batch) +
                                          (epochs_left - 1) * ceil_div(run.examples, run.global_batch));
-  return {};
+  // A broadcast is over for its root before the others have come: it would wait for them in its first step,
+  // with the shorter time of one.
+  return parts_.collective.barrier(deadline);
 }
 
 Status TrainLoop::step(Run& run) {
@@ -169,6 +194,7 @@ Status TrainLoop::step(Run& run) {
   run.stop = sums.stop;
   run.progress.loss = sums.loss;
   run.progress.payload_bytes_expected += run.parallel.bytes_per_step(run.gradient.size());
+  run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());
   return {};
 }
@@ -190,15 +216,20 @@ Status TrainLoop::evaluate(Run& run) {
                     "spec.training.optimizer.learningRate (now {})",
                     run.step, parts_.training.optimizer.learning_rate));
   }
+  run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = run.progress.test->accuracy});
   return {};
 }
 
+// Beside the training: the other ranks would take a rank that writes for longer than their time for lost.
 Status TrainLoop::save(Run& run) {
   if (!hooks_.save || parts_.collective.rank() != 0 || run.saved_step == run.step) return {};
-  MUSTER_TRY(hooks_.save(state_of(run)));
+  MUSTER_TRY(await_save(run));
+  run.saving = std::async(std::launch::async, [this, state = state_of(run)] { return hooks_.save(state); });
   run.saved_step = run.step;
   return {};
 }
+
+Status TrainLoop::await_save(Run& run) { return run.saving.valid() ? run.saving.get() : Status(); }
 
 learning::TrainingState TrainLoop::state_of(Run& run) {
   return {.step = run.step,

@@ -43,17 +43,17 @@ class TrainLoop {
     const learning::Dataset& data;
   };
   struct Options {
-    std::chrono::milliseconds timeout{60'000};  // of one collective call
-    std::chrono::milliseconds start_timeout{
-        600'000};  // of the first one: ranks load data at different speeds
+    std::chrono::milliseconds timeout{60'000};         // of one collective call
+    std::chrono::milliseconds start_timeout{600'000};  // until all have begun: they load data first
   };
   struct Hooks {
     std::function<Instant()> now = [] { return std::chrono::steady_clock::now(); };
     std::function<bool()> stop_requested = [] { return false; };
     std::function<void(const Progress&, const History&)> progress = [](const auto&, const auto&) {
     };  // each step
-    std::function<Status(const learning::TrainingState&)>
-        save;  // a checkpoint is due; rank 0 only; may be empty
+    // A checkpoint is due; rank 0 only; may be empty. Runs on a thread of its own, at most once at a time;
+    // its error ends the training at the next checkpoint or the end.
+    std::function<Status(const learning::TrainingState&)> save;
   };
   TrainLoop(Parts parts, Options options, Hooks hooks);
   ~TrainLoop();
@@ -62,7 +62,8 @@ class TrainLoop {
     learning::TrainingState state;  // after the last completed step; history on rank 0
     bool stopped = false;           // some rank was asked to stop; the checkpoint is written
   };
-  // `resume`: rank 0 only, from its newest checkpoint; all ranks then start from it.
+  // `resume`: rank 0 only, from its newest checkpoint; all ranks then start from it. Where the training is
+  // finished, all ranks have finished it, so that nobody needs a checkpoint of it any more.
   // Errors: those of the collective and of `save`; kInvalidArgument: the loss is not finite (names step and
   // remedy), a checkpoint that does not fit.
   [[nodiscard]] Result<Outcome> run(std::optional<learning::TrainingState> resume);
@@ -72,7 +73,9 @@ class TrainLoop {
   [[nodiscard]] Status agree_on_start(Run& run, std::optional<learning::TrainingState> resume);
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status evaluate(Run& run);
+  [[nodiscard]] Error give_up(Run& run, const Error& why);
   [[nodiscard]] Status save(Run& run);
+  [[nodiscard]] Status await_save(Run& run);
   [[nodiscard]] learning::TrainingState state_of(Run& run);
   void report(Run& run);
 

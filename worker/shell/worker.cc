@@ -31,6 +31,7 @@ constexpr milliseconds kStatusInterval{100};  // between two statuses that only 
 constexpr seconds kLogInterval{10};
 constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may take milliseconds
 constexpr seconds kConnectTimeMin{60};        // pods of one generation start at different times
+constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
 struct Job {  // an assignment, parsed
   std::string name;
@@ -104,7 +105,9 @@ class Worker {
       frame_.stopper.set_abort([this](bool /*hard*/) { ring_.abort(); });
       TcpRing::Options options{.identity = job_.identity,
                                .peers = job_.peers,
-                               .peer_timeout = timeout,
+                               // A rank that still loads its data takes none: what is sent to it stays
+                               // unacknowledged for so long.
+                               .peer_timeout = start_timeout(),
                                .log = [](const std::string& line) { spdlog::warn("{}", line); }};
       MUSTER_ASSIGN(auto links,
                     ring_.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
@@ -140,22 +143,28 @@ class Worker {
       if (loaded->state) spdlog::info("resuming step={} from={}", loaded->state->step, loaded->path.string());
       resume = std::move(loaded->state);
     }
-    TrainLoop loop({.collective = *collective_,
-                    .task = **task,
-                    .optimizer = *optimizer,
-                    .training = job_.training,
-                    .data = *data},
-                   {.timeout = seconds(job_.synchronization.timeout_seconds)}, hooks(store));
-    training_ = true;
+    TrainLoop loop(
+        {.collective = *collective_,
+         .task = **task,
+         .optimizer = *optimizer,
+         .training = job_.training,
+         .data = *data},
+        {.timeout = seconds(job_.synchronization.timeout_seconds), .start_timeout = start_timeout()},
+        hooks(store));
     auto outcome = loop.run(std::move(resume));
     if (!outcome) {
       Error error = outcome.error();
+      const bool of_storage = storage_error_ == error;
       if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)
         error.message += fmt::format(" at step {}", step_ + 1);
-      return storage_failed_ ? storage_ending_of(error) : ending_of(error);
+      return of_storage ? storage_ending_of(error) : ending_of(error);
     }
     if (outcome->stopped) return stopped(outcome->state.step);
     return finish(outcome->state, store);
+  }
+
+  [[nodiscard]] milliseconds start_timeout() const {
+    return std::max(seconds(job_.synchronization.timeout_seconds), kStartTimeout);
   }
 
   TrainLoop::Hooks hooks(std::optional<learning::CheckpointStore>& store) {
@@ -165,8 +174,11 @@ class Worker {
     if (store) {
       hooks.save = [this, &store](const learning::TrainingState& state) -> Status {
         const Status saved = store->save(state);
-        storage_failed_ = !saved;
-        if (saved) spdlog::info("checkpoint written step={}", state.step);
+        if (saved) {
+          spdlog::info("checkpoint written step={}", state.step);
+        } else {
+          storage_error_ = saved.error();
+        }
         return saved;
       };
     }
@@ -174,6 +186,7 @@ class Worker {
   }
 
   void show(const Progress& progress, const History& history) {
+    training_ = true;
     step_ = progress.step;
     metrics_.show(progress);
     const Instant now = std::chrono::steady_clock::now();
@@ -229,8 +242,8 @@ class Worker {
   WorkerMetrics& metrics_;
   Job job_;
   std::unique_ptr<Collective> collective_;
-  std::atomic<bool> training_ = false;
-  bool storage_failed_ = false;
+  std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
+  std::optional<Error> storage_error_;  // of a checkpoint; the loop has ended its thread before this is read
   std::int64_t step_ = 0;
   Instant next_log_{};
   Instant next_evaluation_log_{};

@@ -45,7 +45,8 @@ struct Address {
 // A non-blocking TCP socket that listens. Errors as TcpRing::listen.
 [[nodiscard]] Result<Fd> listen_on(const Address& address, int backlog);
 [[nodiscard]] int port_of(int fd);
-// No delay; a dead machine is noticed by keepalive, or when data is unacknowledged for `timeout_ms`.
+// No delay; the connection breaks when data or keepalive probes are unacknowledged for `timeout_ms`, or when
+// the other side takes no data for so long.
 void tune_stream(int fd, int timeout_ms);
 
 // Wakes polls from any thread, for good.

@@ -31,6 +31,13 @@ std::string name_of(int rank, const std::string& address) {
   return fmt::format("rank {} ({})", rank, address);
 }
 
+// The other side has closed the connection, and all that it sent is read.
+bool hung_up(const Fd& fd) {
+  std::byte next{};
+  const ssize_t count = recv(fd.get(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+  return count == 0 || (count < 0 && errno != EAGAIN && errno != EINTR);
+}
+
 // The way to the successor: connect, greet, hear its answer; again after a while when that fails.
 class Outgoing {
  public:
@@ -180,7 +187,9 @@ class Incoming {
     if (stranger.filled < stranger.hello.size()) return;
     if (const Status fits = check_hello(stranger.hello, self_); !fits)
       return refuse(stranger, fits.error().message);
-    if (accepted_.valid()) return refuse(stranger, "its place is taken");
+    // A predecessor that waited too long for its welcome has gone and comes again.
+    if (hung_up(stranger.fd)) return refuse(stranger, "it hung up");
+    if (accepted_.valid() && !hung_up(accepted_)) return refuse(stranger, "its place is taken");
     const NoteBytes welcome = encode_note({.kind = Note::Kind::kWelcome});
     if (!tell(stranger, welcome)) return refuse(stranger, "it hung up");
     accepted_ = std::move(stranger.fd);

@@ -13,10 +13,12 @@ namespace muster::worker {
 class TcpRing {
  public:
   struct Options {
-    RingIdentity identity;                           // size >= 2
-    std::vector<std::string> peers;                  // "ip:port" or "[ip]:port" in order of rank
-    std::chrono::milliseconds peer_timeout{60'000};  // unacknowledged for so long: the peer's machine is gone
-    std::function<void(const std::string&)> log;     // one line an event; may be empty
+    RingIdentity identity;           // size >= 2
+    std::vector<std::string> peers;  // "ip:port" or "[ip]:port" in order of rank
+    // Data that is unacknowledged, or not taken, for so long: the peer's machine is gone. Longer than any
+    // rank stays away from a call.
+    std::chrono::milliseconds peer_timeout{60'000};
+    std::function<void(const std::string&)> log;  // one line an event; may be empty
   };
   // Listens on ip:port (port 0 takes a free one). Errors: kAlreadyExists, kInvalidArgument.
   [[nodiscard]] static Result<std::unique_ptr<TcpRing>> listen(const std::string& ip, int port);

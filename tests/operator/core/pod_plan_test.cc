@@ -117,11 +117,6 @@ TEST(PodPlan, TheServiceIsHeadlessAndPublishesUnreadyAddresses) {
   EXPECT_EQ(service["metadata"]["ownerReferences"][0]["uid"], "u-1");
 }
 
-TEST(PodPlan, AnIpv6AddressIsBracketed) {
-  EXPECT_EQ(host_port("10.0.0.1", 8471), "10.0.0.1:8471");
-  EXPECT_EQ(host_port("fd00::1", 8471), "[fd00::1]:8471");
-}
-
 struct BadTemplate {
   const char* json;
   bool ours;

@@ -1,0 +1,34 @@
+// tests/common/log_test.cc: MUSTER_LOG never silences a program by mistake
+#include "common/platform/log.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+#include <string>
+
+namespace muster {
+namespace {
+
+spdlog::level::level_enum level_with(const char* value) {
+  setenv("MUSTER_LOG", value, 1);
+  init_log(std::string("test ") + value, "warning");
+  unsetenv("MUSTER_LOG");
+  return spdlog::get_level();
+}
+
+TEST(Log, TakesItsLevelInAnyCase) {
+  EXPECT_EQ(level_with("debug"), spdlog::level::debug);
+  EXPECT_EQ(level_with("INFO"), spdlog::level::info);
+  EXPECT_EQ(level_with("off"), spdlog::level::off);
+}
+
+TEST(Log, KeepsTheDefaultWhenTheLevelIsEmptyOrUnknownAndSaysSo) {
+  EXPECT_EQ(level_with(""), spdlog::level::warn);
+  testing::internal::CaptureStderr();
+  EXPECT_EQ(level_with("verbose"), spdlog::level::warn);
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_NE(said.find("MUSTER_LOG is \"verbose\": use debug, info"), std::string::npos) << said;
+}
+
+}  // namespace
+}  // namespace muster
