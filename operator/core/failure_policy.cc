@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "common/json/read_json.h"
+
 namespace muster::op {
 namespace {
 
@@ -47,7 +49,7 @@ std::string end_of(const Pod& pod) {
     return fmt::format("{} was disrupted: {}{}", who, why, pod.message.empty() ? "" : ": " + pod.message);
   }
   if (!pod.end) return fmt::format("{} failed{}", who, pod.reason.empty() ? "" : ": " + pod.reason);
-  std::string words = api::clip(pod.end->message, kWordsMax);
+  std::string words = clip(pod.end->message, kWordsMax);
   while (!words.empty() && (words.back() == '\n' || words.back() == ' ')) words.pop_back();
   return fmt::format("{} {}{}", who, exit_of(*pod.end), words.empty() ? "" : ": " + words);
 }

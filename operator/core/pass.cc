@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "common/json/read_json.h"
+
 namespace muster::op {
 namespace {
 
@@ -35,7 +37,7 @@ void Pass::condition(const char* type, bool status, const std::string& reason, c
                       .observed_generation = meta.generation,
                       .last_transition = {},
                       .reason = reason,
-                      .message = api::clip(message, kMessageMax)},
+                      .message = clip(message, kMessageMax)},
                      seen.now);
 }
 
