@@ -122,6 +122,14 @@ std::optional<WallTime> create_not_before(const api::JobStatus& status) {
   return *status.last_restart_time + std::chrono::seconds(seconds);
 }
 
+bool children_invalid(Pass& pass) {
+  const auto& obstacle = pass.seen.obstacle;
+  if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid || pass.before.formed_generation > 0)
+    return false;
+  fail(pass, "InvalidSpec", obstacle->message + "; correct the pod template and create the object anew");
+  return true;
+}
+
 void refuse_spec(Pass& pass, const std::string& message) {
   if (pass.before.membership_generation == 0) {
     fail(pass, "InvalidSpec", message);

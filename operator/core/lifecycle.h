@@ -25,6 +25,10 @@ void fail(Pass& pass, const std::string& reason, const std::string& message);
 // is at once. `after` must hold the counters.
 [[nodiscard]] std::optional<WallTime> create_not_before(const api::JobStatus& status);
 
+// True when the API server says that a child can never be, and nothing has run yet: the object is then
+// failed. Later the same is worth waiting for, as when a policy is new: the spec has worked before.
+[[nodiscard]] bool children_invalid(Pass& pass);
+
 // The spec cannot be read. A young object fails with InvalidSpec; one whose pods run (they began under a spec
 // that could be read, so the operator is older than the CRD) is left alone and says so.
 void refuse_spec(Pass& pass, const std::string& message);

@@ -11,7 +11,6 @@ namespace muster::op {
 namespace {
 
 constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
-constexpr auto kNameTakenLook = std::chrono::seconds(30);
 
 // Why the pods are not all ready: the first reason that a person can act upon.
 std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>& pods,
@@ -24,15 +23,17 @@ std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>
   return {"WaitingForPods", counted};
 }
 
-// A child's name that another owner holds; empty when there is none.
-std::string conflict_of(const Pass& pass) {
-  std::string taken;
-  if (pass.seen.service == ServiceState::kForeign)
-    taken = "Service " + pass.meta.name;
-  else if (!pass.seen.foreign.empty())
-    taken = pass.seen.foreign.front();
-  if (taken.empty()) return taken;
-  return taken + " exists and belongs to something else; delete it or rename this object";
+std::optional<Obstacle> obstacle_to(const Pass& pass) {
+  if (pass.seen.service != ServiceState::kForeign) return pass.seen.obstacle;
+  return Obstacle{
+      .kind = Obstacle::Kind::kNameTaken,
+      .message = fmt::format("Service {} exists and belongs to something else; delete it or rename "
+                             "this object",
+                             pass.meta.name)};
+}
+
+const char* reason_of(Obstacle::Kind kind) {
+  return kind == Obstacle::Kind::kNameTaken ? "NameConflict" : "FailedCreate";
 }
 
 bool is_camel_case(const std::string& reason) {
@@ -68,12 +69,13 @@ void remove_pod(Pass& pass, const Pod& pod) {
   }
 }
 
-bool name_taken(Pass& pass) {
-  const std::string message = conflict_of(pass);
-  if (message.empty()) return false;
+bool creation_blocked(Pass& pass) {
+  const auto obstacle = obstacle_to(pass);
+  if (!obstacle) return false;
+  const char* reason = reason_of(obstacle->kind);
   const api::Condition* told = api::find_condition(pass.before.conditions, "PodsReady");
-  if (told == nullptr || told->reason != "NameConflict") pass.event("Warning", "NameConflict", message);
-  pass.again_at(pass.seen.now + kNameTakenLook);
+  if (told == nullptr || told->reason != reason) pass.event("Warning", reason, obstacle->message);
+  pass.again_at(pass.seen.now + patience_with(obstacle->kind));
   return true;
 }
 
@@ -87,8 +89,8 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
   status.ready_replicas = std::count_if(pods.begin(), pods.end(), is_ready);
   status.ready = fmt::format("{}/{}", status.ready_replicas, wanted);
   const std::string counted = fmt::format("{} of {} pods are ready", status.ready_replicas, wanted);
-  if (const std::string conflict = conflict_of(pass); !conflict.empty()) {
-    pass.condition("PodsReady", false, "NameConflict", conflict);
+  if (const auto obstacle = obstacle_to(pass)) {
+    pass.condition("PodsReady", false, reason_of(obstacle->kind), obstacle->message);
   } else if (status.ready_replicas + done >= wanted) {
     pass.condition("PodsReady", true, "AllReady",
                    done == 0 ? counted : fmt::format("{}, {} are done", counted, done));

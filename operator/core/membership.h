@@ -20,9 +20,9 @@ struct Membership {
 // again.
 void remove_pod(Pass& pass, const Pod& pod);
 
-// True when another owner holds the name of a child, so nothing can be created; tells it in one event, and
+// True when a create has met an obstacle, so that nothing is created for now; tells it in one event, and
 // tell_readiness in condition PodsReady.
-[[nodiscard]] bool name_taken(Pass& pass);
+[[nodiscard]] bool creation_blocked(Pass& pass);
 
 // Sets Running, PodsReady, Restarting, phase and the ready counts from the pods that should exist.
 void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running);

@@ -102,6 +102,8 @@ void read_containers(const Json& status, Pod& pod) {
 
 }  // namespace
 
+std::chrono::milliseconds patience_with(Obstacle::Kind) { return std::chrono::seconds(30); }
+
 std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid) {
   const Json& metadata = member(json, "metadata");
   if (!controlled_by(metadata, owner_uid)) return std::nullopt;

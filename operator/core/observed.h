@@ -1,4 +1,5 @@
 #pragma once  // operator/core/observed.h: what one pass sees: one listing, one instant
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -45,6 +46,20 @@ struct Pod {
 
 enum class ServiceState { kAbsent, kOurs, kForeign };
 
+// What a create has met; no other goes out for a while, for only a person or time changes it.
+struct Obstacle {
+  enum class Kind {
+    kNameTaken,  // another owner has the name of a child
+    kRefused,    // the API server says no: a quota, a policy, a right
+    kInvalid,    // the API server says that there can be no such child: only another spec helps
+  };
+  Kind kind = Kind::kRefused;
+  std::string message;
+  friend bool operator==(const Obstacle&, const Obstacle&) = default;
+};
+// For how long it counts, before the next create is tried.
+[[nodiscard]] std::chrono::milliseconds patience_with(Obstacle::Kind kind);
+
 struct PodDefaults {  // of the operator's own configuration (flags)
   std::string worker_image = "muster-worker:latest";
   std::string aggregator_image = "muster-aggregator:latest";
@@ -56,7 +71,7 @@ struct Observed {
   std::vector<Pod> pods;                         // owned by the object, any generation, any order
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
   std::map<std::string, AgentStatus> agents;     // by pod uid: the last status of each Agent that answered
-  std::vector<std::string> foreign;              // child names that a create found taken by another owner
+  std::optional<Obstacle> obstacle;              // that a create met of late
   std::optional<WallTime> last_status_write;     // when this process last wrote the status; paces progress
   PodDefaults defaults;
 };

@@ -79,7 +79,7 @@ bool judge(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<co
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membership& members) {
   for (const Pod* pod : members.older) remove_pod(pass, *pod);
   const bool ours = spec.training.has_value();
-  if (name_taken(pass)) return;
+  if (creation_blocked(pass)) return;
   if (pass.seen.service == ServiceState::kAbsent)
     pass.act(CreateService{service_manifest(pass.meta, kKind, ours)});
   if (!members.older.empty()) return;
@@ -187,7 +187,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
   if (all_succeeded(members.current, spec.workers.replicas)) return conclude(pass, spec, members.current);
   if (suspended(pass, spec)) return;
   resume(pass);
-  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds)) return;
+  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
   if (judge(pass, spec, members.current)) return;
   create_missing(pass, spec, members);
   const bool complete = std::ssize(members.current) == spec.workers.replicas;

@@ -150,11 +150,11 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
     return conclude(pass, *members.current.front());
   if (suspended(pass, spec)) return;
   resume(pass);
-  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds)) return;
+  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
   if (judge_aggregator(pass, spec, members) || judge_clients(pass, clients)) return;
   for (const Pod* pod : members.older) remove_pod(pass, *pod);
   remove_outdated_clients(pass, clients);
-  if (!name_taken(pass)) {
+  if (!creation_blocked(pass)) {
     if (pass.seen.service == ServiceState::kAbsent)
       pass.act(CreateService{service_manifest(pass.meta, kKind, true)});
     create_aggregator(pass, spec, members);

@@ -52,7 +52,8 @@ class Controller {
  private:
   struct Memory {  // of what the API server does not keep for us
     std::optional<WallTime> last_status_write;
-    std::map<std::string, Instant> foreign;  // until when a name counts as taken
+    std::optional<Obstacle> obstacle;
+    Instant obstacle_until;
   };
   void work(const std::stop_token& stop);
   [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods);

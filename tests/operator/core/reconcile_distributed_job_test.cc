@@ -348,6 +348,50 @@ TEST(DistributedJob, ANameTakenBySomethingElseIsToldAndNotTouched) {
   EXPECT_GT(cluster.decide().requeue_after, 1s);
 }
 
+TEST(DistributedJob, ARefusedCreateIsToldAndTheDeadlineRuns) {
+  ClusterModel cluster(job().active_deadline(60).json());
+  cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};
+  cluster.settle();
+  EXPECT_TRUE(cluster.pods.empty()) << "no create while the refusal is fresh";
+  EXPECT_EQ(cluster.condition("PodsReady")->reason, "FailedCreate");
+  EXPECT_EQ(cluster.condition("PodsReady")->message, "exceeded quota: pods");
+  EXPECT_EQ(cluster.count_events("FailedCreate"), 1);
+  EXPECT_LE(cluster.decide().requeue_after, 30s);
+  cluster.advance(60s);
+  cluster.pass();
+  EXPECT_EQ(cluster.condition("Failed")->reason, "DeadlineExceeded");
+}
+
+TEST(DistributedJob, AfterTheRefusalHasExpiredTheMissingPodsAreCreated) {
+  ClusterModel cluster(job().json());
+  cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};
+  cluster.settle();
+  cluster.obstacle.reset();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.status().phase, "Running");
+}
+
+TEST(DistributedJob, ATemplateThatTheApiServerCannotTakeFailsTheJobBeforeAnythingRan) {
+  ClusterModel cluster(job().json());
+  cluster.obstacle = Obstacle{Obstacle::Kind::kInvalid, "volumeMounts[0].name: Not found: \"data\""};
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("Failed")->reason, "InvalidSpec");
+  EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("Not found: \"data\""));
+}
+
+TEST(DistributedJob, ARunThatHasWorkedBeforeOutlivesAnInvalidCreate) {
+  ClusterModel cluster(job().json());
+  cluster.bring_up();
+  cluster.evict("digits-worker-1");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.obstacle = Obstacle{Obstacle::Kind::kInvalid, "runtimeClassName: not found"};
+  cluster.settle();
+  EXPECT_FALSE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("PodsReady")->reason, "FailedCreate");
+}
+
 TEST(DistributedJob, AnInvalidSpecFailsWithTheFieldsPath) {
   ClusterModel cluster(job().set("/spec/training/epoch", 3).json());
   cluster.settle();

@@ -134,8 +134,34 @@ TEST_F(ControllerTest, ANameOfAnotherOwnerIsHandedToCoreAsForeign) {
   EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
   decision_.actions.clear();
   EXPECT_EQ(pass(), Controller::Outcome::kDone);
-  EXPECT_EQ(seen_.foreign, std::vector<std::string>{"x-worker-0"});
+  ASSERT_TRUE(seen_.obstacle);
+  EXPECT_EQ(seen_.obstacle->kind, Obstacle::Kind::kNameTaken);
+  EXPECT_EQ(seen_.obstacle->message,
+            "Pod n/x-worker-0 exists and belongs to DistributedJob x; delete it or rename this object");
 }
+
+struct Refusal {
+  int code;
+  const char* reason;
+  Obstacle::Kind kind;
+};
+class RefusedCreate : public ControllerTest, public ::testing::WithParamInterface<Refusal> {};
+
+TEST_P(RefusedCreate, IsHandedToCoreAtOnce) {
+  decision_.actions = {CreatePod{pod_manifest()}};
+  writes_->will_json(GetParam().code, refusal(GetParam().code, GetParam().reason));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  ASSERT_TRUE(seen_.obstacle);
+  EXPECT_EQ(seen_.obstacle->kind, GetParam().kind);
+  EXPECT_NE(seen_.obstacle->message.find(GetParam().reason), std::string::npos);
+}
+INSTANTIATE_TEST_SUITE_P(Codes, RefusedCreate,
+                         ::testing::Values(Refusal{403, "Forbidden", Obstacle::Kind::kRefused},
+                                           Refusal{422, "Invalid", Obstacle::Kind::kInvalid},
+                                           Refusal{400, "admission webhook \"w\" denied the request",
+                                                   Obstacle::Kind::kRefused}));
 
 TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
   decision_.actions = {
