@@ -57,6 +57,13 @@ Membership membership_of(const std::vector<Pod>& pods, const std::string& role, 
   return members;
 }
 
+void follow_agents(Pass& pass) {
+  for (const Pod& pod : pass.seen.pods) {
+    if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
+      pass.decision.agents.push_back({.pod = pod.name, .uid = pod.uid, .ip = pod.ip});
+  }
+}
+
 void remove_pod(Pass& pass, const Pod& pod) {
   if (!pod.deletion) {
     pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = std::nullopt});

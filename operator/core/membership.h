@@ -16,6 +16,10 @@ struct Membership {
 [[nodiscard]] Membership membership_of(const std::vector<Pod>& pods, const std::string& role,
                                        std::int64_t generation);
 
+// Listens to the Agents of all live pods, of whatever generation: an Agent that is not followed is
+// disconnected, and what a pass decides about one pod is no reason to hang up on the others.
+void follow_agents(Pass& pass);
+
 // Deletes a pod unless that is under way already; one whose node is lost is deleted by force, or looked at
 // again.
 void remove_pod(Pass& pass, const Pod& pod);

@@ -113,10 +113,6 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membe
 
 // Ranks and peers, once every member has an address and its Agent answers.
 void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  for (const Pod* pod : workers) {
-    if (!pod->ip.empty() && fate_of(*pod) == PodFate::kAlive)
-      pass.decision.agents.push_back({.pod = pod->name, .uid = pod->uid, .ip = pod->ip});
-  }
   const std::int64_t generation = pass.before.membership_generation;
   if (pass.before.formed_generation != generation || std::ssize(workers) != spec.workers.replicas) return;
   std::vector<std::string> peers;
@@ -178,6 +174,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
     return;
   }
   start(pass);
+  if (spec.training) follow_agents(pass);
   const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
   if (members.stale) {  // a newer pass of ours wrote a status that this snapshot has not seen
     pass.after = pass.before;

@@ -74,12 +74,6 @@ Assignment assignment(const Pass& pass, decltype(Assignment::role) role) {
 // The aggregator first; the clients once it has its part, so that the address they get answers.
 void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggregator,
                const std::vector<const Pod*>& clients) {
-  const auto watch = [&](const Pod& pod) {
-    if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
-      pass.decision.agents.push_back({.pod = pod.name, .uid = pod.uid, .ip = pod.ip});
-  };
-  watch(aggregator);
-  for (const Pod* client : clients) watch(*client);
   const std::int64_t generation = pass.before.membership_generation;
   const auto agent = pass.seen.agents.find(aggregator.uid);
   if (pass.before.formed_generation != generation || aggregator.ip.empty() ||
@@ -139,6 +133,7 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
     return;
   }
   start(pass);
+  follow_agents(pass);
   const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
   const Membership clients = membership_of(pass.seen.pods, "client", pass.after.membership_generation);
   if (members.stale || clients.stale) {

@@ -84,6 +84,26 @@ TEST(FederatedRound, AKilledClientPodIsReplacedAloneAndNotCounted) {
   EXPECT_EQ(cluster.status().client_attempts[0].index, 1);
 }
 
+TEST(FederatedRound, ALostClientPodDisconnectsNobodyElse) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  cluster.end_pod("phones-client-1", 137);
+  EXPECT_EQ(cluster.decide().agents.size(), 3U) << "the pass that judges it";
+  cluster.settle();
+  EXPECT_EQ(cluster.decide().agents.size(), 3U);
+}
+
+TEST(FederatedRound, ASnapshotOfTwoInstantsDisconnectsNobody) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  const Json stale = cluster.object;
+  cluster.end_pod(kAggregator, 137);
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.decide(stale, cluster.pods).agents.size(), 3U);
+}
+
 TEST(FederatedRound, ReplacementsOfOneClientPodBackOffTheFirstIsAtOnce) {
   ClusterModel cluster(federated_round(2, 2));
   cluster.bring_up();
