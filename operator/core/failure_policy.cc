@@ -11,6 +11,7 @@ namespace {
 // common/platform/pod.h has the same codes; core does not include a platform header.
 constexpr std::int64_t kInvalidExit = 65;
 constexpr std::int64_t kStorageExit = 74;
+constexpr std::int64_t kRetryExit = 75;
 constexpr std::size_t kWordsMax = 512;  // of last words in a condition's message
 constexpr auto kNodeLostPatience = std::chrono::minutes(1);
 
@@ -28,23 +29,32 @@ std::string exit_of(const ContainerEnd& end) {
     note = " (SIGTERM)";
   else if (!end.reason.empty() && end.reason != "Error")
     note = " (" + end.reason + ")";
-  return fmt::format("exited with code {}{}", end.exit_code, note);
+  const std::string who = end.container.empty() ? "" : fmt::format("container {} ", end.container);
+  return fmt::format("{}exited with code {}{}", who, end.exit_code, note);
+}
+
+bool role_exited_with(const Pod& pod, std::int64_t code) {
+  return pod.phase == PodPhase::kFailed && pod.end && pod.end->container.empty() &&
+         pod.end->exit_code == code;
 }
 
 }  // namespace
 
 PodFate fate_of(const Pod& pod) {
-  const bool failed = pod.phase == PodPhase::kFailed;
-  if (failed && pod.end && (pod.end->exit_code == kInvalidExit || pod.end->exit_code == kStorageExit))
-    return PodFate::kPermanent;
   if (pod.phase == PodPhase::kSucceeded) return PodFate::kSucceeded;
   if (pod.disrupted || pod.deletion) return PodFate::kDisrupted;
-  return failed ? PodFate::kFailed : PodFate::kAlive;
+  return pod.phase == PodPhase::kFailed ? PodFate::kFailed : PodFate::kAlive;
 }
+
+bool cannot_work(const Pod& pod) {
+  return role_exited_with(pod, kInvalidExit) || role_exited_with(pod, kStorageExit);
+}
+
+bool lost_a_peer(const Pod& pod) { return role_exited_with(pod, kRetryExit); }
 
 std::string end_of(const Pod& pod) {
   const std::string who = fmt::format("{} {} ({})", pod.role, pod.index, pod.name);
-  if (fate_of(pod) == PodFate::kDisrupted) {
+  if (fate_of(pod) == PodFate::kDisrupted && !cannot_work(pod)) {
     const std::string why = pod.reason.empty() ? "it is being deleted" : pod.reason;
     return fmt::format("{} was disrupted: {}{}", who, why, pod.message.empty() ? "" : ": " + pod.message);
   }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "common/json/access.h"
+#include "operator/api/pod_template.h"
 #include "operator/core/labels.h"
 
 namespace muster::op {
@@ -72,8 +73,13 @@ void read_conditions(const Json& status, Pod& pod) {
   }
 }
 
+std::string role_container(const Json& containers, const std::string& role) {
+  if (!containers.is_array() || containers.empty()) return role;
+  return text(member(containers[api::role_container(containers, role)], "name"));
+}
+
 // The end that tells the pod's story: a failure before a success, the role's container before the others.
-void read_containers(const Json& status, Pod& pod) {
+void read_containers(const Json& status, const std::string& role_container, Pod& pod) {
   const Json& list = member(status, "containerStatuses");
   if (!list.is_array()) return;
   int best = -1;
@@ -90,10 +96,12 @@ void read_containers(const Json& status, Pod& pod) {
     const Json& terminated = member(state, "terminated");
     const Json& code = member(terminated, "exitCode");
     const std::int64_t exit_code = code.is_number_integer() ? code.get<std::int64_t>() : 0;
-    const int rank = (exit_code != 0 ? 2 : 0) + (text(member(container, "name")) == pod.role ? 1 : 0);
+    const std::string name = text(member(container, "name"));
+    const int rank = (exit_code != 0 ? 2 : 0) + (name == role_container ? 1 : 0);
     if (rank <= best) continue;
     best = rank;
-    pod.end = ContainerEnd{.exit_code = exit_code,
+    pod.end = ContainerEnd{.container = name == role_container ? "" : name,
+                           .exit_code = exit_code,
                            .reason = text(member(terminated, "reason")),
                            .message = text(member(terminated, "message")),
                            .finished = api::parse_time(text(member(terminated, "finishedAt")))};
@@ -127,7 +135,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.message = text(member(status, "message"));
   pod.disrupted = is_disruption(pod.reason);
   read_conditions(status, pod);
-  read_containers(status, pod);
+  read_containers(status, role_container(member(json, "spec", "containers"), pod.role), pod);
   return pod;
 }
 

@@ -15,7 +15,8 @@ namespace muster::op {
 
 enum class PodPhase { kPending, kRunning, kSucceeded, kFailed, kUnknown };
 
-struct ContainerEnd {  // the terminated state of the role's container
+struct ContainerEnd {       // the terminated state of the container that tells the pod's story
+  std::string container{};  // its name; empty: it is the one that carries the role
   std::int64_t exit_code = 0;
   std::string reason;   // Error, OOMKilled, ContainerCannotRun, ...
   std::string message;  // the termination message

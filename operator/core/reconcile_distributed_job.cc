@@ -19,14 +19,14 @@ namespace {
 constexpr const char* kKind = "DistributedJob";
 constexpr const char* kRole = "worker";
 constexpr int kDataPort = 8471;
-constexpr std::int64_t kRetryExit = 75;  // a worker that lost a peer: a consequence, seldom the cause
 constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
-const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate) {
+// Of those with `fate`, the first to end; what lost a peer comes last, as the cause is another.
+const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate, bool ours) {
   const Pod* first = nullptr;
-  const auto key = [](const Pod& pod) {  // causes before consequences, then by the time of their end
-    const bool consequence = pod.end && pod.end->exit_code == kRetryExit;
-    return std::pair(consequence, pod.end && pod.end->finished ? *pod.end->finished : WallTime::max());
+  const auto key = [ours](const Pod& pod) {
+    return std::pair(ours && lost_a_peer(pod),
+                     pod.end && pod.end->finished ? *pod.end->finished : WallTime::max());
   };
   for (const Pod* pod : pods) {
     if (fate_of(*pod) == fate && (first == nullptr || key(*pod) < key(*first))) first = pod;
@@ -45,19 +45,22 @@ bool all_succeeded(const std::vector<const Pod*>& workers, std::int64_t replicas
 
 // True when the pass is over: the job failed, or its membership starts anew.
 bool judge(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  if (const Pod* pod = first_of(workers, PodFate::kPermanent)) {
-    fail(pass, "PodFailedPermanently", end_of(*pod) + "; a restart would not help");
+  const bool ours = spec.training.has_value();
+  const auto stuck = std::find_if(workers.begin(), workers.end(),
+                                  [ours](const Pod* pod) { return ours && cannot_work(*pod); });
+  if (stuck != workers.end()) {
+    fail(pass, "PodFailedPermanently", end_of(**stuck) + "; a restart would not help");
     return true;
   }
-  const Pod* failed = first_of(workers, PodFate::kFailed);
-  const Pod* disrupted = first_of(workers, PodFate::kDisrupted);
+  const Pod* failed = first_of(workers, PodFate::kFailed, ours);
+  const Pod* disrupted = first_of(workers, PodFate::kDisrupted, ours);
   const std::int64_t replicas = spec.workers.replicas;
   const auto resized = std::find_if(workers.begin(), workers.end(), [&](const Pod* pod) {
     return pod->world_size != 0 && pod->world_size != replicas;
   });
   const bool formed = pass.before.formed_generation == pass.after.membership_generation;
   const bool lost = formed && resized == workers.end() && std::ssize(workers) < replicas;
-  const bool only_consequences = failed != nullptr && failed->end && failed->end->exit_code == kRetryExit;
+  const bool only_consequences = ours && failed != nullptr && lost_a_peer(*failed);
   if (failed != nullptr && !(only_consequences && (disrupted != nullptr || lost))) {
     restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);
   } else if (disrupted != nullptr) {

@@ -29,10 +29,11 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Mem
     return true;
   }
   const Pod& pod = *members.current.front();
+  if (cannot_work(pod)) {
+    fail(pass, "PodFailedPermanently", end_of(pod) + "; a restart would not help");
+    return true;
+  }
   switch (fate_of(pod)) {
-    case PodFate::kPermanent:
-      fail(pass, "PodFailedPermanently", end_of(pod) + "; a restart would not help");
-      return true;
     case PodFate::kFailed:
       restart(pass, Cause::kFailure, end_of(pod), spec.run_policy.max_restarts);
       return true;

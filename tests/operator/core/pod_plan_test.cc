@@ -181,7 +181,7 @@ TEST(PodFacts, AreReadFromAPod) {
   EXPECT_EQ(pod->generation, 4);
   EXPECT_EQ(pod->phase, PodPhase::kFailed);
   EXPECT_EQ(pod->end->message, "no data") << "the role's container speaks for the pod";
-  EXPECT_EQ(fate_of(*pod), PodFate::kPermanent);
+  EXPECT_TRUE(cannot_work(*pod));
   EXPECT_EQ(end_of(*pod), "worker 1 (digits-worker-1) exited with code 65: no data");
   EXPECT_FALSE(pod_from_json(json, "u-2")) << "another object's pod";
 }
@@ -198,6 +198,23 @@ TEST(PodFacts, GarbageIsToleratedNotObeyed) {
   ASSERT_TRUE(pod);
   EXPECT_EQ(pod->index, -1);
   EXPECT_EQ(pod->generation, 0);
+}
+
+TEST(PodFacts, OnlyTheExitCodeOfTheRolesContainerIsMusters) {
+  Json json = Json::parse(R"({
+    "metadata": {"name": "w", "labels": {"muster.dev/role": "worker", "muster.dev/index": "0"},
+      "ownerReferences": [{"uid": "u", "controller": true}]},
+    "spec": {"containers": [{"name": "trainer"}, {"name": "proxy"}]},
+    "status": {"phase": "Failed", "containerStatuses": [
+      {"name": "proxy", "state": {"terminated": {"exitCode": 65}}},
+      {"name": "trainer", "state": {"terminated": {"exitCode": 0}}}]}})");
+  auto pod = pod_from_json(json, "u");
+  EXPECT_FALSE(cannot_work(*pod)) << "a sidecar means what it likes";
+  EXPECT_EQ(end_of(*pod), "worker 0 (w) container proxy exited with code 65");
+  json["status"]["containerStatuses"][1]["state"]["terminated"]["exitCode"] = 74;
+  pod = pod_from_json(json, "u");
+  EXPECT_TRUE(cannot_work(*pod)) << "without a container named after the role, the first carries it";
+  EXPECT_EQ(end_of(*pod), "worker 0 (w) exited with code 74");
 }
 
 struct Fate {
@@ -221,8 +238,6 @@ INSTANTIATE_TEST_SUITE_P(
         Fate{R"({"phase": "Failed", "reason": "DeadlineExceeded"})", PodFate::kFailed},
         Fate{R"({"phase": "Running", "conditions": [{"type": "DisruptionTarget", "status": "True"}]})",
              PodFate::kDisrupted},
-        Fate{R"({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 74}}}]})",
-             PodFate::kPermanent},
         Fate{
             R"({"phase": "Failed", "reason": "Evicted",
                 "containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]})",
