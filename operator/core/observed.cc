@@ -1,6 +1,7 @@
 // operator/core/observed.cc: the facts of a v1 Pod that core judges by
 #include "operator/core/observed.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string_view>
@@ -35,21 +36,17 @@ PodPhase phase_of(const std::string& name) {
 }
 
 // Reasons by which the kubelet or the control plane took the pod away, none of them the program's doing.
-bool is_disruption(const std::string& reason) {
-  constexpr std::array<std::string_view, 11> kReasons{"Evicted",
-                                                      "Preempting",
-                                                      "NodeLost",
-                                                      "NodeShutdown",
-                                                      "Shutdown",
-                                                      "Terminated",
-                                                      "OutOfcpu",
-                                                      "OutOfmemory",
-                                                      "OutOfpods",
-                                                      "NodeAffinity",
-                                                      "UnexpectedAdmissionError"};
-  for (const std::string_view known : kReasons)
-    if (reason == known) return true;
-  return false;
+// Condition DisruptionTarget says the same; these are for what it does not cover: older kubelets, and pods
+// refused by a node.
+bool is_disruption(const std::string& reason, const std::string& message) {
+  // Also the reason when a pod has outgrown its own limit of ephemeral storage or an emptyDir, which it will
+  // again.
+  if (reason == "Evicted") return message.starts_with("The node was low on resource");
+  if (reason.starts_with("OutOf")) return true;  // OutOfcpu, OutOfnvidia.com/gpu: the node is full after all
+  constexpr std::array<std::string_view, 8> kReasons{
+      "Preempting", "NodeLost",     "NodeShutdown",          "Shutdown",
+      "Terminated", "NodeAffinity", "TopologyAffinityError", "UnexpectedAdmissionError"};
+  return std::find(kReasons.begin(), kReasons.end(), reason) != kReasons.end();
 }
 
 void read_conditions(const Json& status, Pod& pod) {
@@ -133,7 +130,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.deletion = api::parse_time(text(member(metadata, "deletionTimestamp")));
   pod.reason = text(member(status, "reason"));
   pod.message = text(member(status, "message"));
-  pod.disrupted = is_disruption(pod.reason);
+  pod.disrupted = is_disruption(pod.reason, pod.message);
   read_conditions(status, pod);
   read_containers(status, role_container(member(json, "spec", "containers"), pod.role), pod);
   return pod;

@@ -36,7 +36,7 @@ struct Pod {
   std::optional<WallTime> created;
   std::optional<WallTime> deletion;  // deletionTimestamp: the instant by which it should be gone
   std::optional<ContainerEnd> end;
-  bool disrupted = false;  // condition DisruptionTarget, or status.reason Evicted, Preempting, NodeLost, ...
+  bool disrupted = false;  // condition DisruptionTarget, or a status.reason that says as much
   std::string reason;      // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
   std::string message;     // the sentence that goes with `reason`
 };

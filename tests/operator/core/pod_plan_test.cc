@@ -234,12 +234,19 @@ INSTANTIATE_TEST_SUITE_P(
         Fate{R"({"phase": "Pending"})", PodFate::kAlive}, Fate{R"({"phase": "Running"})", PodFate::kAlive},
         Fate{R"({"phase": "Succeeded"})", PodFate::kSucceeded},
         Fate{R"({"phase": "Failed"})", PodFate::kFailed},
-        Fate{R"({"phase": "Failed", "reason": "Evicted"})", PodFate::kDisrupted},
+        Fate{
+            R"({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. "})",
+            PodFate::kDisrupted},
+        Fate{R"({"phase": "Failed", "reason": "Evicted",
+                "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "})",
+             PodFate::kFailed},
+        Fate{R"({"phase": "Failed", "reason": "OutOfnvidia.com/gpu"})", PodFate::kDisrupted},
+        Fate{R"({"phase": "Failed", "reason": "TopologyAffinityError"})", PodFate::kDisrupted},
         Fate{R"({"phase": "Failed", "reason": "DeadlineExceeded"})", PodFate::kFailed},
         Fate{R"({"phase": "Running", "conditions": [{"type": "DisruptionTarget", "status": "True"}]})",
              PodFate::kDisrupted},
         Fate{
-            R"({"phase": "Failed", "reason": "Evicted",
+            R"({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. ",
                 "containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]})",
             PodFate::kDisrupted}));
 
