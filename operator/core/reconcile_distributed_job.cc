@@ -12,6 +12,7 @@
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
 #include "operator/core/ttl.h"
+#include "operator/core/worker_failures.h"
 
 namespace muster::op {
 namespace {
@@ -21,19 +22,6 @@ constexpr const char* kRole = "worker";
 constexpr int kDataPort = 8471;
 constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
-// Of those with `fate`, the first to end; what lost a peer comes last, as the cause is another.
-const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate, bool ours) {
-  const Pod* first = nullptr;
-  const auto key = [ours](const Pod& pod) {
-    return std::pair(ours && lost_a_peer(pod),
-                     pod.end && pod.end->finished ? *pod.end->finished : WallTime::max());
-  };
-  for (const Pod* pod : pods) {
-    if (fate_of(*pod) == fate && (first == nullptr || key(*pod) < key(*first))) first = pod;
-  }
-  return first;
-}
-
 // The membership ran to its end: as many pods as it had members, all successful.
 bool all_succeeded(const std::vector<const Pod*>& workers, std::int64_t replicas) {
   if (workers.empty()) return false;
@@ -41,40 +29,6 @@ bool all_succeeded(const std::vector<const Pod*>& workers, std::int64_t replicas
   return std::ssize(workers) == members && std::all_of(workers.begin(), workers.end(), [](const Pod* pod) {
            return fate_of(*pod) == PodFate::kSucceeded;
          });
-}
-
-// True when the pass is over: the job failed, or its membership starts anew.
-bool judge(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  const bool ours = spec.training.has_value();
-  const auto stuck = std::find_if(workers.begin(), workers.end(),
-                                  [ours](const Pod* pod) { return ours && cannot_work(*pod); });
-  if (stuck != workers.end()) {
-    fail(pass, "PodFailedPermanently", end_of(**stuck) + "; a restart would not help");
-    return true;
-  }
-  const Pod* failed = first_of(workers, PodFate::kFailed, ours);
-  const Pod* disrupted = first_of(workers, PodFate::kDisrupted, ours);
-  const std::int64_t replicas = spec.workers.replicas;
-  const auto resized = std::find_if(workers.begin(), workers.end(), [&](const Pod* pod) {
-    return pod->world_size != 0 && pod->world_size != replicas;
-  });
-  const bool formed = pass.before.formed_generation == pass.after.membership_generation;
-  const bool lost = formed && resized == workers.end() && std::ssize(workers) < replicas;
-  const bool only_consequences = ours && failed != nullptr && lost_a_peer(*failed);
-  if (failed != nullptr && !(only_consequences && (disrupted != nullptr || lost))) {
-    restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);
-  } else if (disrupted != nullptr) {
-    restart(pass, Cause::kDisruption, end_of(*disrupted), 0);
-  } else if (resized != workers.end()) {
-    const std::string message = fmt::format("from {} to {} workers", (*resized)->world_size, replicas);
-    restart(pass, Cause::kScale, message, 0);
-  } else if (lost) {
-    restart(pass, Cause::kDisruption,
-            fmt::format("{} of {} workers are gone", replicas - std::ssize(workers), replicas), 0);
-  } else {
-    return false;
-  }
-  return true;
 }
 
 // Creates what is missing, once every pod of an older generation is gone: two pods of one rank break a
@@ -188,7 +142,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
   if (suspended(pass, spec)) return;
   resume(pass);
   if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
-  if (judge(pass, spec, members.current)) return;
+  if (judge_workers(pass, spec, members.current)) return;
   create_missing(pass, spec, members);
   const bool complete = std::ssize(members.current) == spec.workers.replicas;
   if (complete) pass.after.formed_generation = pass.after.membership_generation;

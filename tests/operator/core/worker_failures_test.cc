@@ -23,5 +23,24 @@ TEST_P(UsersExitCode, IsAFailureLikeAnyOther) {
 }
 INSTANTIATE_TEST_SUITE_P(Codes, UsersExitCode, ::testing::Values(65, 74, 75));
 
+TEST(WorkerFailures, AWorkerThatCannotBeScheduledCostsTheWaitingOnesNoRestart) {
+  ClusterModel cluster(job().max_restarts(0).json());
+  cluster.settle();
+  cluster.start_pods();
+  cluster.pods["digits-worker-3"]["status"] = {
+      {"phase", "Pending"},
+      {"conditions",
+       Json::array({{{"type", "PodScheduled"}, {"status", "False"}, {"reason", "Unschedulable"}}})}};
+  cluster.settle();
+  for (const char* name : {"digits-worker-0", "digits-worker-1", "digits-worker-2"})
+    cluster.end_pod(name, 75, "no assignment came within 600 s");
+  cluster.pass();
+  EXPECT_FALSE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.status().restarts, 0);
+  EXPECT_EQ(cluster.status().disruptions, 1);
+  EXPECT_THAT(cluster.condition("Restarting")->message,
+              HasSubstr("digits-worker-3 has not started (Unschedulable)"));
+}
+
 }  // namespace
 }  // namespace muster::op::testing
