@@ -11,6 +11,10 @@
 namespace muster::op {
 namespace {
 
+// For the cause of a lost peer to show: a kubelet tells of the end of a pod within a second or two, of a node
+// that is gone nobody tells for the better part of a minute.
+constexpr auto kCausePatience = std::chrono::seconds(15);
+
 // Of those with `fate`, the first to end; what lost a peer comes last, as the cause is another.
 const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate, bool ours) {
   const Pod* first = nullptr;
@@ -39,9 +43,26 @@ bool judge_lost_peers(Pass& pass, const std::vector<const Pod*>& workers, const 
             fmt::format("{} has not started{}, and those that have gave up waiting for it", late->name,
                         late->reason.empty() ? "" : " (" + late->reason + ")"),
             0);
-  } else {
-    restart(pass, Cause::kFailure, end_of(first), restarts_max);
+    return true;
   }
+  const Pod* silent = find_pod(workers, [](const Pod& pod) { return fate_of(pod) == PodFate::kAlive; });
+  // Without the time of its end, or with one of a clock that is far ahead, nothing can be waited for.
+  const bool dated = first.end->finished && *first.end->finished <= pass.seen.now + kCausePatience;
+  if (silent == nullptr || !dated) {
+    restart(pass, Cause::kFailure, end_of(first), restarts_max);
+    return true;
+  }
+  const WallTime known_by = *first.end->finished + kCausePatience;
+  if (pass.seen.now < known_by) {
+    pass.again_at(known_by);
+    return false;
+  }
+  // A live worker whose ring is broken ends within moments.
+  restart(
+      pass, Cause::kDisruption,
+      fmt::format("{} counts as running but has not ended with its peers, so its node{} is out of reach; {}",
+                  silent->name, silent->node.empty() ? "" : " " + silent->node, end_of(first)),
+      0);
   return true;
 }
 

@@ -42,5 +42,51 @@ TEST(WorkerFailures, AWorkerThatCannotBeScheduledCostsTheWaitingOnesNoRestart) {
               HasSubstr("digits-worker-3 has not started (Unschedulable)"));
 }
 
+class LostPeer : public ::testing::Test {
+ protected:
+  LostPeer() {
+    cluster_.bring_up();
+    for (const char* name : {"digits-worker-0", "digits-worker-1", "digits-worker-2"})
+      cluster_.end_pod(name, 75, "rank 3 is gone");
+    cluster_.settle();
+  }
+  ClusterModel cluster_{job().max_restarts(2).json()};
+};
+
+TEST_F(LostPeer, TheCauseIsWaitedFor) {
+  EXPECT_EQ(cluster_.status().membership_generation, 1);
+  EXPECT_GT(cluster_.decide().requeue_after, 0s);
+  EXPECT_LE(cluster_.decide().requeue_after, 15s);
+}
+
+TEST_F(LostPeer, AnExitCodeIsTheCauseAndCounts) {
+  cluster_.end_pod("digits-worker-3", 139);
+  cluster_.pass();
+  EXPECT_EQ(cluster_.status().restarts, 1);
+  EXPECT_THAT(cluster_.condition("Restarting")->message, HasSubstr("exited with code 139"));
+}
+
+TEST_F(LostPeer, AnEvictionIsTheCauseAndDoesNotCount) {
+  cluster_.evict("digits-worker-3");
+  cluster_.pass();
+  EXPECT_EQ(cluster_.status().restarts, 0);
+  EXPECT_EQ(cluster_.status().disruptions, 1);
+}
+
+TEST_F(LostPeer, WhenNobodyTellsItsNodeIsLostWhichDoesNotCount) {
+  cluster_.now += cluster_.decide().requeue_after;
+  cluster_.pass();
+  EXPECT_EQ(cluster_.status().restarts, 0);
+  EXPECT_EQ(cluster_.status().disruptions, 1);
+  EXPECT_EQ(cluster_.status().membership_generation, 2);
+  EXPECT_THAT(cluster_.condition("Restarting")->message, HasSubstr("its node is out of reach"));
+}
+
+TEST_F(LostPeer, WhenAllHaveLostOneAnotherItCounts) {
+  cluster_.end_pod("digits-worker-3", 75, "rank 0 is gone");
+  cluster_.pass();
+  EXPECT_EQ(cluster_.status().restarts, 1);
+}
+
 }  // namespace
 }  // namespace muster::op::testing
