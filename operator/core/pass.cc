@@ -41,6 +41,11 @@ void Pass::condition(const char* type, bool status, const std::string& reason, c
                      seen.now);
 }
 
+void Pass::observe_generation() {
+  after.observed_generation = meta.generation;
+  for (api::Condition& each : after.conditions) each.observed_generation = meta.generation;
+}
+
 void Pass::again_at(WallTime when) {
   const auto wait = std::max(std::chrono::ceil<std::chrono::milliseconds>(when - seen.now), kRequeueMin);
   auto& requeue = decision.requeue_after;

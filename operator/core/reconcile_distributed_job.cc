@@ -118,7 +118,7 @@ void conclude(Pass& pass, const api::DistributedJobSpec& spec, const std::vector
 
 bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
   if (!spec.suspend) return false;
-  suspend(pass);
+  suspend(pass, spec.workers.replicas);
   if (pass.before.phase ==
       "Suspended")  // the status landed first: a crash in between deletes no running work unannounced
     for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
@@ -126,6 +126,7 @@ bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
 }
 
 void run(Pass& pass, const api::DistributedJobSpec& spec) {
+  pass.observe_generation();
   if (spec.suspend && pass.before.membership_generation == 0) {
     suspended(pass, spec);
     return;

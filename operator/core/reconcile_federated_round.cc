@@ -122,13 +122,14 @@ void conclude(Pass& pass, const Pod& aggregator) {
 
 bool suspended(Pass& pass, const api::FederatedRoundSpec& spec) {
   if (!spec.suspend) return false;
-  suspend(pass);
+  suspend(pass, spec.client_pods() + 1);
   if (pass.before.phase == "Suspended")
     for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
   return true;
 }
 
 void run(Pass& pass, const api::FederatedRoundSpec& spec) {
+  pass.observe_generation();
   if (spec.suspend && pass.before.membership_generation == 0) {
     suspended(pass, spec);
     return;

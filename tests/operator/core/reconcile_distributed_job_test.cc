@@ -46,6 +46,8 @@ TEST(DistributedJob, NeedsAtMostFiveStatusWritesToSucceed) {
   cluster.end_pod("digits-worker-1", 0);
   cluster.settle();
   EXPECT_TRUE(cluster.is("Succeeded"));
+  EXPECT_EQ(cluster.status().ready, "0/2");
+  EXPECT_EQ(cluster.status().ready_replicas + cluster.status().replicas, 0);
   EXPECT_LE(cluster.status_writes, 5);
 }
 
@@ -264,6 +266,22 @@ TEST(DistributedJob, SuspendDeletesThePodsAndResumeStartsTheClockAnew) {
   EXPECT_EQ(cluster.condition("Suspended")->reason, "Resumed");
   EXPECT_GT(*cluster.status().start_time, first_start + 1000s);
   EXPECT_EQ(cluster.status().restarts + cluster.status().disruptions, 0);
+}
+
+TEST(DistributedJob, EveryConditionIsOfThePresentGenerationAndASuspendedJobHasNoReadyPods) {
+  ClusterModel cluster(job().json());
+  cluster.bring_up();
+  cluster.object["spec"]["suspend"] = true;
+  for (int generation = 2; generation <= 3; ++generation) {  // suspended, then edited while it is
+    cluster.object["metadata"]["generation"] = generation;
+    cluster.object["spec"]["workers"]["replicas"] = generation + 2;
+    cluster.settle();
+    cluster.finish_deletions();
+  }
+  for (const api::Condition& condition : cluster.status().conditions)
+    EXPECT_EQ(condition.observed_generation, 3) << condition.type;
+  EXPECT_EQ(cluster.status().ready, "0/5");
+  EXPECT_EQ(cluster.status().replicas, 0);
 }
 
 TEST(DistributedJob, CreatedSuspendedItHasNoPodsAndNoStartTime) {
