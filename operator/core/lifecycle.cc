@@ -27,6 +27,7 @@ void no_pods(api::JobStatus& status) {
 
 void next_generation(Pass& pass) {
   pass.after.membership_generation += 1;
+  pass.after.succeeded_ranks.clear();
   no_pods(pass.after);
 }
 

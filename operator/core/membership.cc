@@ -57,6 +57,17 @@ Membership membership_of(const std::vector<Pod>& pods, const std::string& role, 
   return members;
 }
 
+bool is_done(const api::JobStatus& status, std::int64_t rank) {
+  return std::binary_search(status.succeeded_ranks.begin(), status.succeeded_ranks.end(), rank);
+}
+
+std::int64_t done_and_gone(const api::JobStatus& status, const std::vector<const Pod*>& current) {
+  return std::count_if(status.succeeded_ranks.begin(), status.succeeded_ranks.end(), [&](std::int64_t rank) {
+    return std::none_of(current.begin(), current.end(),
+                        [rank](const Pod* pod) { return pod->index == rank; });
+  });
+}
+
 void follow_agents(Pass& pass) {
   for (const Pod& pod : pass.seen.pods) {
     if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
@@ -90,8 +101,8 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
   api::JobStatus& status = pass.after;
   const auto is_live = [](const Pod* pod) { return fate_of(*pod) == PodFate::kAlive; };
   const auto is_ready = [&](const Pod* pod) { return is_live(pod) && pod->ready; };
-  const auto is_done = [](const Pod* pod) { return fate_of(*pod) == PodFate::kSucceeded; };
-  const auto done = std::count_if(pods.begin(), pods.end(), is_done);
+  const auto has_succeeded = [](const Pod* pod) { return fate_of(*pod) == PodFate::kSucceeded; };
+  const auto done = std::count_if(pods.begin(), pods.end(), has_succeeded) + done_and_gone(status, pods);
   status.replicas = std::count_if(pods.begin(), pods.end(), is_live);
   status.ready_replicas = std::count_if(pods.begin(), pods.end(), is_ready);
   status.ready = fmt::format("{}/{}", status.ready_replicas, wanted);

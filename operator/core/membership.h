@@ -16,6 +16,12 @@ struct Membership {
 [[nodiscard]] Membership membership_of(const std::vector<Pod>& pods, const std::string& role,
                                        std::int64_t generation);
 
+// status.succeededRanks: a worker that is done stays done, though its pod may be deleted.
+[[nodiscard]] bool is_done(const api::JobStatus& status, std::int64_t rank);
+// How many are done without a pod in `current`.
+[[nodiscard]] std::int64_t done_and_gone(const api::JobStatus& status,
+                                         const std::vector<const Pod*>& current);
+
 // Listens to the Agents of all live pods, of whatever generation: an Agent that is not followed is
 // disconnected, and what a pass decides about one pod is no reason to hang up on the others.
 void follow_agents(Pass& pass);

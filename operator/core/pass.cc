@@ -23,8 +23,8 @@ bool is_urgent(const api::JobStatus& before, const api::JobStatus& after) {
          before.membership_generation != after.membership_generation ||
          before.formed_generation != after.formed_generation ||
          before.observed_generation != after.observed_generation ||
-         before.client_attempts != after.client_attempts || before.start_time != after.start_time ||
-         before.completion_time != after.completion_time ||
+         before.succeeded_ranks != after.succeeded_ranks || before.client_attempts != after.client_attempts ||
+         before.start_time != after.start_time || before.completion_time != after.completion_time ||
          before.last_restart_time != after.last_restart_time;
 }
 

@@ -22,13 +22,20 @@ constexpr const char* kRole = "worker";
 constexpr int kDataPort = 8471;
 constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
-// The membership ran to its end: as many pods as it had members, all successful.
-bool all_succeeded(const std::vector<const Pod*>& workers, std::int64_t replicas) {
-  if (workers.empty()) return false;
-  const std::int64_t members = workers.front()->world_size > 0 ? workers.front()->world_size : replicas;
-  return std::ssize(workers) == members && std::all_of(workers.begin(), workers.end(), [](const Pod* pod) {
-           return fate_of(*pod) == PodFate::kSucceeded;
-         });
+void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers) {
+  auto& done = pass.after.succeeded_ranks;
+  for (const Pod* pod : workers) {
+    if (fate_of(*pod) != PodFate::kSucceeded || is_done(pass.after, pod->index)) continue;
+    done.insert(std::upper_bound(done.begin(), done.end(), pod->index), pod->index);
+  }
+}
+
+// The membership ran to its end: every one of its members has succeeded.
+bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& workers,
+                   std::int64_t replicas) {
+  const bool told = !workers.empty() && workers.front()->world_size > 0;
+  const std::int64_t members = told ? workers.front()->world_size : replicas;
+  return std::ssize(status.succeeded_ranks) >= members;
 }
 
 // Creates what is missing, once every pod of an older generation is gone: two pods of one rank break a
@@ -46,6 +53,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membe
   }
   std::set<std::int64_t> present;
   for (const Pod* pod : members.current) present.insert(pod->index);
+  present.insert(pass.after.succeeded_ranks.begin(), pass.after.succeeded_ranks.end());
   std::int64_t created = 0;
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
@@ -98,11 +106,11 @@ void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
   }
 }
 
-bool all_running(const std::vector<const Pod*>& workers, std::int64_t replicas) {
+bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
   const auto began = [](const Pod* pod) {
     return pod->phase == PodPhase::kRunning || pod->phase == PodPhase::kSucceeded;
   };
-  return std::ssize(workers) == replicas && std::all_of(workers.begin(), workers.end(), began);
+  return std::ssize(workers) == wanted && std::all_of(workers.begin(), workers.end(), began);
 }
 
 void conclude(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
@@ -113,7 +121,7 @@ void conclude(Pass& pass, const api::DistributedJobSpec& spec, const std::vector
       return;
     }
   }
-  succeed(pass, fmt::format("all {} workers succeeded", workers.size()));
+  succeed(pass, fmt::format("all {} workers succeeded", pass.after.succeeded_ranks.size()));
 }
 
 bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
@@ -139,20 +147,21 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
     pass.again_at(pass.seen.now + kStaleLook);
     return;
   }
-  if (all_succeeded(members.current, spec.workers.replicas)) return conclude(pass, spec, members.current);
+  note_succeeded(pass, members.current);
+  if (all_succeeded(pass.after, members.current, spec.workers.replicas))
+    return conclude(pass, spec, members.current);
   if (suspended(pass, spec)) return;
   resume(pass);
   if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
   if (judge_workers(pass, spec, members.current)) return;
   create_missing(pass, spec, members);
-  const bool complete = std::ssize(members.current) == spec.workers.replicas;
-  if (complete) pass.after.formed_generation = pass.after.membership_generation;
+  const std::int64_t wanted = spec.workers.replicas - done_and_gone(pass.after, members.current);
+  if (std::ssize(members.current) == wanted) pass.after.formed_generation = pass.after.membership_generation;
   if (spec.training) {
     configure(pass, spec, members.current);
     fold_workers(pass, members.current);
   }
-  tell_readiness(pass, members.current, spec.workers.replicas,
-                 all_running(members.current, spec.workers.replicas));
+  tell_readiness(pass, members.current, spec.workers.replicas, all_running(members.current, wanted));
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "operator/core/failure_policy.h"
 #include "operator/core/lifecycle.h"
+#include "operator/core/membership.h"
 
 namespace muster::op {
 namespace {
@@ -79,6 +80,7 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
   const Pod* disrupted = first_of(workers, PodFate::kDisrupted, ours);
   const Pod* resized = find_pod(
       workers, [replicas](const Pod& pod) { return pod.world_size != 0 && pod.world_size != replicas; });
+  const std::int64_t known = std::ssize(workers) + done_and_gone(pass.after, workers);
   const bool formed = pass.before.formed_generation == pass.after.membership_generation;
   const bool cause_elsewhere = ours && failed != nullptr && lost_a_peer(*failed);
   if (failed != nullptr && !cause_elsewhere) {
@@ -87,9 +89,9 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
     restart(pass, Cause::kDisruption, end_of(*disrupted), 0);
   } else if (resized != nullptr) {
     restart(pass, Cause::kScale, fmt::format("from {} to {} workers", resized->world_size, replicas), 0);
-  } else if (formed && std::ssize(workers) < replicas) {
-    restart(pass, Cause::kDisruption,
-            fmt::format("{} of {} workers are gone", replicas - std::ssize(workers), replicas), 0);
+  } else if (formed && known < replicas) {
+    restart(pass, Cause::kDisruption, fmt::format("{} of {} workers are gone", replicas - known, replicas),
+            0);
   } else if (cause_elsewhere) {
     return judge_lost_peers(pass, workers, *failed, spec.run_policy.max_restarts);
   } else {

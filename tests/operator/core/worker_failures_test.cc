@@ -88,5 +88,36 @@ TEST_F(LostPeer, WhenAllHaveLostOneAnotherItCounts) {
   EXPECT_EQ(cluster_.status().restarts, 1);
 }
 
+TEST(WorkerFailures, AWorkerThatIsDoneStaysDoneWithoutItsPod) {
+  ClusterModel cluster(job().workers(3).json());
+  cluster.bring_up();
+  cluster.end_pod("digits-worker-1", 0);
+  cluster.settle();
+  EXPECT_EQ(cluster.status().succeeded_ranks, std::vector<std::int64_t>{1});
+  cluster.pods.erase("digits-worker-1");  // by hand, or by the pod garbage collector
+  cluster.settle();
+  EXPECT_EQ(cluster.status().membership_generation, 1) << "the others work on";
+  EXPECT_EQ(cluster.pods.size(), 2U) << "and it is not started again";
+  EXPECT_TRUE(cluster.is("PodsReady"));
+  cluster.end_pod("digits-worker-0", 0);
+  cluster.end_pod("digits-worker-2", 0);
+  cluster.settle();
+  EXPECT_TRUE(cluster.is("Succeeded"));
+  EXPECT_EQ(cluster.condition("Succeeded")->message, "all 3 workers succeeded");
+}
+
+TEST(WorkerFailures, ANewMembershipBeginsWithNobodyDone) {
+  ClusterModel cluster(job().workers(2).json());
+  cluster.bring_up();
+  cluster.end_pod("digits-worker-1", 0);
+  cluster.settle();
+  cluster.end_pod("digits-worker-0", 1);
+  cluster.settle();
+  EXPECT_TRUE(cluster.status().succeeded_ranks.empty());
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.pods.size(), 2U);
+}
+
 }  // namespace
 }  // namespace muster::op::testing
