@@ -70,7 +70,7 @@ Watcher::Effects Watcher::on(PageListed page, Instant now) {
     return effects;
   }
   version_ = std::move(page.resource_version);
-  effects.emplace_back(Replace{std::exchange(pages_, {})});
+  effects.emplace_back(Replace{std::exchange(pages_, {}), version_});
   synced_ = true;
   open_watch(effects, now);
   return effects;

@@ -44,7 +44,8 @@ struct WaitFor {
 };
 struct Replace {
   std::vector<Json> objects;
-};  // the whole world, from a complete list
+  std::string resource_version;
+};  // the whole world as of this version, from a complete list
 struct Upsert {
   Json object;
 };
