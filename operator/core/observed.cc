@@ -75,33 +75,51 @@ std::string role_container(const Json& containers, const std::string& role) {
   return text(member(containers[api::role_container(containers, role)], "name"));
 }
 
+// Why a container waits, if it is more than a matter of time.
+void read_waiting(const Json& container, Pod& pod) {
+  const Json& waiting = member(container, "state", "waiting");
+  const std::string reason = text(member(waiting, "reason"));
+  if (!pod.reason.empty() || reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing")
+    return;
+  pod.reason = reason;
+  pod.message = text(member(waiting, "message"));
+}
+
+std::optional<ContainerEnd> end_of_container(const Json& container) {
+  const Json& terminated = member(container, "state", "terminated");
+  if (!terminated.is_object()) return std::nullopt;
+  return ContainerEnd{.container = text(member(container, "name")),
+                      .exit_code = integer(member(terminated, "exitCode")),
+                      .reason = text(member(terminated, "reason")),
+                      .message = text(member(terminated, "message")),
+                      .finished = api::parse_time(text(member(terminated, "finishedAt")))};
+}
+
 // The end that tells the pod's story: a failure before a success, the role's container before the others.
-void read_containers(const Json& status, const std::string& role_container, Pod& pod) {
-  const Json& list = member(status, "containerStatuses");
-  if (!list.is_array()) return;
+void read_containers(const Json& statuses, const std::string& role_container, Pod& pod) {
+  if (!statuses.is_array()) return;
   int best = -1;
-  for (const Json& container : list) {
-    const Json& state = member(container, "state");
-    const Json& waiting = member(state, "waiting");
-    if (const std::string reason = text(member(waiting, "reason")); pod.reason.empty() && !reason.empty() &&
-                                                                    reason != "ContainerCreating" &&
-                                                                    reason != "PodInitializing") {
-      pod.reason = reason;
-      pod.message = text(member(waiting, "message"));
-    }
-    if (!state.is_object() || !state.contains("terminated")) continue;
-    const Json& terminated = member(state, "terminated");
-    const Json& code = member(terminated, "exitCode");
-    const std::int64_t exit_code = code.is_number_integer() ? code.get<std::int64_t>() : 0;
-    const std::string name = text(member(container, "name"));
-    const int rank = (exit_code != 0 ? 2 : 0) + (name == role_container ? 1 : 0);
+  for (const Json& container : statuses) {
+    read_waiting(container, pod);
+    std::optional<ContainerEnd> end = end_of_container(container);
+    if (!end) continue;
+    const bool carries_role = end->container == role_container;
+    const int rank = (end->exit_code != 0 ? 2 : 0) + (carries_role ? 1 : 0);
     if (rank <= best) continue;
     best = rank;
-    pod.end = ContainerEnd{.container = name == role_container ? "" : name,
-                           .exit_code = exit_code,
-                           .reason = text(member(terminated, "reason")),
-                           .message = text(member(terminated, "message")),
-                           .finished = api::parse_time(text(member(terminated, "finishedAt")))};
+    if (carries_role) end->container.clear();
+    pod.end = std::move(end);
+  }
+}
+
+// They come first, so the reason why one waits is the pod's; a failure of one is the pod's end unless the
+// others have begun and tell their own.
+void read_init_containers(const Json& statuses, Pod& pod) {
+  if (!statuses.is_array()) return;
+  for (const Json& container : statuses) {
+    read_waiting(container, pod);
+    std::optional<ContainerEnd> end = end_of_container(container);
+    if (end && end->exit_code != 0 && !pod.end) pod.end = std::move(end);
   }
 }
 
@@ -132,7 +150,9 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.message = text(member(status, "message"));
   pod.disrupted = is_disruption(pod.reason, pod.message);
   read_conditions(status, pod);
-  read_containers(status, role_container(member(json, "spec", "containers"), pod.role), pod);
+  read_init_containers(member(status, "initContainerStatuses"), pod);
+  read_containers(member(status, "containerStatuses"),
+                  role_container(member(json, "spec", "containers"), pod.role), pod);
   return pod;
 }
 

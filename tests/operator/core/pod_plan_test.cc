@@ -217,6 +217,24 @@ TEST(PodFacts, OnlyTheExitCodeOfTheRolesContainerIsMusters) {
   EXPECT_EQ(end_of(*pod), "worker 0 (w) exited with code 74");
 }
 
+TEST(PodFacts, InitContainersTellWhyAPodWaitsAndWhyItFailed) {
+  Json json = Json::parse(R"({
+    "metadata": {"name": "w", "labels": {"muster.dev/role": "worker", "muster.dev/index": "0"},
+      "ownerReferences": [{"uid": "u", "controller": true}]},
+    "status": {"phase": "Pending",
+      "initContainerStatuses": [{"name": "fetch", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}],
+      "containerStatuses": [{"name": "worker", "state": {"waiting": {"reason": "PodInitializing"}}}]}})");
+  EXPECT_EQ(pod_from_json(json, "u")->reason, "ImagePullBackOff");
+  json["status"]["phase"] = "Failed";
+  json["status"]["initContainerStatuses"][0]["state"] = {
+      {"terminated", {{"exitCode", 65}, {"message", "no such bucket"}}}};
+  auto pod = pod_from_json(json, "u");
+  EXPECT_EQ(end_of(*pod), "worker 0 (w) container fetch exited with code 65: no such bucket");
+  EXPECT_FALSE(cannot_work(*pod));
+  json["status"]["containerStatuses"][0]["state"] = {{"terminated", {{"exitCode", 1}}}};
+  EXPECT_EQ(end_of(*pod_from_json(json, "u")), "worker 0 (w) exited with code 1");
+}
+
 struct Fate {
   const char* status;
   PodFate fate;
