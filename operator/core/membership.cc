@@ -24,16 +24,31 @@ std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>
 }
 
 std::optional<Obstacle> obstacle_to(const Pass& pass) {
-  if (pass.seen.service != ServiceState::kForeign) return pass.seen.obstacle;
-  return Obstacle{
-      .kind = Obstacle::Kind::kNameTaken,
-      .message = fmt::format("Service {} exists and belongs to something else; delete it or rename "
-                             "this object",
-                             pass.meta.name)};
+  const std::string& name = pass.meta.name;
+  switch (pass.seen.service) {
+    case ServiceState::kForeign:
+      return Obstacle{
+          Obstacle::Kind::kNameTaken,
+          fmt::format("Service {} exists and belongs to something else; delete it or rename this object",
+                      name)};
+    case ServiceState::kPredecessors:
+      return Obstacle{
+          Obstacle::Kind::kPredecessor,
+          fmt::format("Service {} of an earlier {} {} is still being deleted", name, pass.kind, name)};
+    case ServiceState::kAbsent:
+    case ServiceState::kOurs: break;
+  }
+  return pass.seen.obstacle;
 }
 
 const char* reason_of(Obstacle::Kind kind) {
-  return kind == Obstacle::Kind::kNameTaken ? "NameConflict" : "FailedCreate";
+  switch (kind) {
+    case Obstacle::Kind::kNameTaken: return "NameConflict";
+    case Obstacle::Kind::kPredecessor: return "WaitingForPredecessor";
+    case Obstacle::Kind::kRefused:
+    case Obstacle::Kind::kInvalid: break;
+  }
+  return "FailedCreate";
 }
 
 bool is_camel_case(const std::string& reason) {
@@ -92,7 +107,9 @@ bool creation_blocked(Pass& pass) {
   if (!obstacle) return false;
   const char* reason = reason_of(obstacle->kind);
   const api::Condition* told = api::find_condition(pass.before.conditions, "PodsReady");
-  if (told == nullptr || told->reason != reason) pass.event("Warning", reason, obstacle->message);
+  const bool passes = obstacle->kind == Obstacle::Kind::kPredecessor;  // by itself, and soon: no warning
+  if (!passes && (told == nullptr || told->reason != reason))
+    pass.event("Warning", reason, obstacle->message);
   pass.again_at(pass.seen.now + patience_with(obstacle->kind));
   return true;
 }

@@ -125,7 +125,9 @@ void read_init_containers(const Json& statuses, Pod& pod) {
 
 }  // namespace
 
-std::chrono::milliseconds patience_with(Obstacle::Kind) { return std::chrono::seconds(30); }
+std::chrono::milliseconds patience_with(Obstacle::Kind kind) {
+  return kind == Obstacle::Kind::kPredecessor ? std::chrono::seconds(2) : std::chrono::seconds(30);
+}
 
 std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid) {
   const Json& metadata = member(json, "metadata");

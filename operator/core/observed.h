@@ -45,14 +45,16 @@ struct Pod {
 // nullopt: the pod is not ours. Tolerates absent fields.
 [[nodiscard]] std::optional<Pod> pod_from_json(const Json& pod, const std::string& owner_uid);
 
-enum class ServiceState { kAbsent, kOurs, kForeign };
+enum class ServiceState { kAbsent, kOurs, kForeign, kPredecessors };
 
 // What a create has met; no other goes out for a while, for only a person or time changes it.
 struct Obstacle {
   enum class Kind {
-    kNameTaken,  // another owner has the name of a child
-    kRefused,    // the API server says no: a quota, a policy, a right
-    kInvalid,    // the API server says that there can be no such child: only another spec helps
+    kNameTaken,    // another owner has the name of a child
+    kPredecessor,  // the same, but it is on its way out: its owner was an object of our name, or it is being
+                   // deleted
+    kRefused,      // the API server says no: a quota, a policy, a right
+    kInvalid,      // the API server says that there can be no such child: only another spec helps
   };
   Kind kind = Kind::kRefused;
   std::string message;

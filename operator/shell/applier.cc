@@ -20,6 +20,19 @@ std::optional<Obstacle> obstacle_of(const Error& error) {
   return Obstacle{policy ? Obstacle::Kind::kRefused : Obstacle::Kind::kInvalid, error.message};
 }
 
+// What holds the name of a child.
+Obstacle name_obstacle(const Subject& subject, const kube::Resource& resource, const Json& existing) {
+  const std::string what = fmt::format("{} {}/{}", resource.kind, subject.ns, name_of(existing));
+  if (leaves_soon(existing, subject.resource.kind, subject.name)) {
+    return {Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is still being deleted", what,
+                                                      subject.resource.kind, subject.name)};
+  }
+  const auto owner = controller_of(existing);
+  return {Obstacle::Kind::kNameTaken,
+          fmt::format("{} exists and belongs to {}; delete it or rename this object", what,
+                      owner ? owner->kind + " " + owner->name : "nobody")};
+}
+
 }  // namespace
 
 struct Applier::Pass {
@@ -87,10 +100,7 @@ Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& m
     if (!existing) return existing.error();
     const auto owner = controller_of(*existing);
     if (!owner || owner->uid != pass.subject.uid) {
-      pass.applied.obstacle = Obstacle{
-          Obstacle::Kind::kNameTaken,
-          fmt::format("{} {}/{} exists and belongs to {}; delete it or rename this object", resource.kind,
-                      pass.subject.ns, name, owner ? owner->kind + " " + owner->name : "nobody")};
+      pass.applied.obstacle = name_obstacle(pass.subject, resource, *existing);
       return failed_precondition(pass.applied.obstacle->message);
     }
     cache_.observe_write(resource, std::move(*existing));

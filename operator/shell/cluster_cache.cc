@@ -60,6 +60,12 @@ std::optional<Owner> controller_of(const Json& object) {
   return std::nullopt;
 }
 
+bool leaves_soon(const Json& object, const std::string& kind, const std::string& name) {
+  if (member(object, "metadata", "deletionTimestamp").is_string()) return true;
+  const auto owner = controller_of(object);
+  return owner && owner->kind == kind && owner->name == name;
+}
+
 ClusterCache::ClusterCache(kube::Client& client, Options options) : options_(std::move(options)) {
   std::vector<std::string> namespaces = options_.namespaces;
   if (namespaces.empty()) namespaces.emplace_back();

@@ -28,6 +28,13 @@ const char* result_name(Controller::Outcome outcome) {
   return "error";
 }
 
+ServiceState service_state(const Json& service, const Subject& subject) {
+  const auto owner = controller_of(service);
+  if (owner && owner->uid == subject.uid) return ServiceState::kOurs;
+  return leaves_soon(service, subject.resource.kind, subject.name) ? ServiceState::kPredecessors
+                                                                   : ServiceState::kForeign;
+}
+
 }  // namespace
 
 Controller::Controller(ControllerParts parts, Options options)
@@ -93,8 +100,7 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
     seen.pods.push_back(std::move(*pod));
   }
   if (const auto service = parts_.cache.get(kube::kServices, key)) {
-    const auto owner = controller_of(*service);
-    seen.service = owner && owner->uid == subject.uid ? ServiceState::kOurs : ServiceState::kForeign;
+    seen.service = service_state(*service, subject);
   }
   const std::lock_guard lock(mutex_);
   const auto memory = memory_.find(key);
@@ -155,8 +161,10 @@ Controller::Outcome Controller::reconcile(const std::string& key) {
   remember(key, applied);
   parts_.metrics.pods_created(options_.resource.kind, applied.pods_created);
   if (applied.obstacle) {  // core turns it into a condition, and lets no create out until it has expired
-    spdlog::warn("cannot create kind={} object={} error=\"{}\"", options_.resource.kind, key,
-                 applied.obstacle->message);
+    const bool passes = applied.obstacle->kind == Obstacle::Kind::kPredecessor;
+    spdlog::log(passes ? spdlog::level::info : spdlog::level::warn,
+                "cannot create kind={} object={} error=\"{}\"", options_.resource.kind, key,
+                applied.obstacle->message);
     queue_.add(key);
     return Outcome::kRequeue;
   }

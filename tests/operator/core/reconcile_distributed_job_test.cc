@@ -366,6 +366,16 @@ TEST(DistributedJob, ANameTakenBySomethingElseIsToldAndNotTouched) {
   EXPECT_GT(cluster.decide().requeue_after, 1s);
 }
 
+TEST(DistributedJob, APredecessorsChildrenAreWaitedForWithoutAWarning) {
+  ClusterModel cluster(job().json());
+  cluster.service = ServiceState::kPredecessors;
+  cluster.settle();
+  EXPECT_TRUE(cluster.pods.empty());
+  EXPECT_EQ(cluster.condition("PodsReady")->reason, "WaitingForPredecessor");
+  EXPECT_TRUE(cluster.events.empty());
+  EXPECT_LE(cluster.decide().requeue_after, 2s);
+}
+
 TEST(DistributedJob, ARefusedCreateIsToldAndTheDeadlineRuns) {
   ClusterModel cluster(job().active_deadline(60).json());
   cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};

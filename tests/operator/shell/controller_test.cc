@@ -130,14 +130,32 @@ TEST_F(ControllerTest, AnExistingPodOfOursHasLanded) {
 TEST_F(ControllerTest, ANameOfAnotherOwnerIsHandedToCoreAsForeign) {
   decision_.actions = {CreatePod{pod_manifest()}};
   writes_->will_json(409, refusal(409, "AlreadyExists"));
-  writes_->will_json(200, pod_manifest("somebody-else"));
+  Json theirs = pod_manifest("somebody-else");
+  theirs["metadata"]["ownerReferences"][0]["name"] = "y";
+  writes_->will_json(200, theirs);
   EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
   decision_.actions.clear();
   EXPECT_EQ(pass(), Controller::Outcome::kDone);
   ASSERT_TRUE(seen_.obstacle);
   EXPECT_EQ(seen_.obstacle->kind, Obstacle::Kind::kNameTaken);
   EXPECT_EQ(seen_.obstacle->message,
-            "Pod n/x-worker-0 exists and belongs to DistributedJob x; delete it or rename this object");
+            "Pod n/x-worker-0 exists and belongs to DistributedJob y; delete it or rename this object");
+}
+
+TEST_F(ControllerTest, ChildrenOfADeletedObjectOfTheSameNameAreWaitedFor) {
+  Json service = pod_manifest("earlier");
+  service["kind"] = "Service";
+  service["metadata"]["name"] = "x";
+  cache_.observe_write(kube::kServices, service);
+  decision_.actions = {CreatePod{pod_manifest()}};
+  writes_->will_json(409, refusal(409, "AlreadyExists"));
+  writes_->will_json(200, pod_manifest("earlier"));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  EXPECT_EQ(seen_.service, ServiceState::kPredecessors);
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  ASSERT_TRUE(seen_.obstacle);
+  EXPECT_EQ(seen_.obstacle->kind, Obstacle::Kind::kPredecessor);
 }
 
 struct Refusal {
