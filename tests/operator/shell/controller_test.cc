@@ -216,6 +216,8 @@ TEST(MetricsAddress, IsIpAndPort) {
   ASSERT_TRUE(parse_metrics_address(":9090", options));
   EXPECT_EQ(options.metrics_ip, "0.0.0.0");
   EXPECT_EQ(options.metrics_port, 9090);
+  ASSERT_TRUE(parse_metrics_address("[::]:8080", options));
+  EXPECT_EQ(options.metrics_ip, "::");
   for (const char* bad : {"", "x", "1.2.3.4", "1.2.3.4:", "1.2.3.4:99999", "1.2.3.4:-1", "1.2.3.4:8080x"}) {
     EXPECT_FALSE(parse_metrics_address(bad, options)) << bad;
   }
