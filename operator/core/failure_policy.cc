@@ -13,7 +13,7 @@ constexpr std::int64_t kInvalidExit = 65;
 constexpr std::int64_t kStorageExit = 74;
 constexpr std::int64_t kRetryExit = 75;
 constexpr std::size_t kWordsMax = 512;  // of last words in a condition's message
-constexpr auto kNodeLostPatience = std::chrono::minutes(1);
+constexpr auto kOverdueAfter = std::chrono::minutes(1);
 
 std::string exit_of(const ContainerEnd& end) {
   std::string note;
@@ -64,10 +64,10 @@ std::string end_of(const Pod& pod) {
   return fmt::format("{} {}{}", who, exit_of(*pod.end), words.empty() ? "" : ": " + words);
 }
 
-bool force_delete_due(const Pod& pod, WallTime now) {
-  const bool node_lost =
-      pod.phase == PodPhase::kUnknown || pod.reason == "NodeLost" || pod.reason == "DeletionByTaintManager";
-  return pod.deletion && node_lost && now >= *pod.deletion + kNodeLostPatience;
+bool overdue(const Pod& pod, WallTime now) { return pod.deletion && now >= *pod.deletion + kOverdueAfter; }
+
+bool force_delete_due(const Pod& pod, const Observed& seen) {
+  return overdue(pod, seen.now) && seen.lost_nodes.contains(pod.node);
 }
 
 }  // namespace muster::op

@@ -24,8 +24,11 @@ enum class PodFate {
 // One sentence on why the pod ended: "worker 2 (digits-worker-2) exited with code 137 (SIGKILL): last words".
 [[nodiscard]] std::string end_of(const Pod& pod);
 
-// True when a terminating pod's node is not there to confirm: it is past its deadline by a minute and the
-// control plane says that the node is lost. Only then is grace 0 safe; otherwise two pods could run as one.
-[[nodiscard]] bool force_delete_due(const Pod& pod, WallTime now);
+// True when a terminating pod should have been gone for a minute: its node is slow, or is not there to
+// confirm.
+[[nodiscard]] bool overdue(const Pod& pod, WallTime now);
+// True when it is overdue and the control plane says that its node is lost. Only then is grace 0 safe;
+// otherwise two pods could run as one.
+[[nodiscard]] bool force_delete_due(const Pod& pod, const Observed& seen);
 
 }  // namespace muster::op

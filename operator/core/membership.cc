@@ -93,10 +93,10 @@ void follow_agents(Pass& pass) {
 void remove_pod(Pass& pass, const Pod& pod) {
   if (!pod.deletion) {
     pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = std::nullopt});
-  } else if (force_delete_due(pod, pass.seen.now)) {
+  } else if (force_delete_due(pod, pass.seen)) {
     pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = 0});
     pass.event("Warning", "ForceDeleted",
-               fmt::format("pod {} is deleted by force: its node is lost", pod.name));
+               fmt::format("pod {} is deleted by force: its node {} is lost", pod.name, pod.node));
   } else {
     pass.again_at(std::max(*pod.deletion, pass.seen.now) + kTerminatingLook);
   }

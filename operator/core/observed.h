@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -75,6 +76,7 @@ struct Observed {
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
   std::map<std::string, AgentStatus> agents;     // by pod uid: the last status of each Agent that answered
   std::optional<Obstacle> obstacle;              // that a create met of late
+  std::set<std::string> lost_nodes;              // of overdue pods: unreachable, out of service, or gone
   std::optional<WallTime> last_status_write;     // when this process last wrote the status; paces progress
   PodDefaults defaults;
 };

@@ -5,6 +5,8 @@
 
 #include <exception>
 
+#include "operator/core/failure_policy.h"
+
 namespace muster::op {
 namespace {
 
@@ -97,6 +99,7 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
     auto pod = pod_from_json(*object, subject.uid);
     if (!pod) continue;
     if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
+    if (overdue(*pod, seen.now) && parts_.nodes.lost(pod->node)) seen.lost_nodes.insert(pod->node);
     seen.pods.push_back(std::move(*pod));
   }
   if (const auto service = parts_.cache.get(kube::kServices, key)) {

@@ -11,6 +11,7 @@
 #include "kube/work_queue.h"
 #include "operator/core/observed.h"
 #include "operator/shell/applier.h"
+#include "operator/shell/node_health.h"
 #include "operator/shell/operator_metrics.h"
 
 namespace muster::op {
@@ -19,6 +20,7 @@ struct ControllerParts {  // all outlive the controllers
   ClusterCache& cache;
   AgentClient& agents;
   Applier& applier;
+  NodeHealth& nodes;
   OperatorMetrics& metrics;
   prometheus::Registry& registry;
 };

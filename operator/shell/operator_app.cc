@@ -182,7 +182,8 @@ class Operator {
       metrics_.status_changed(subject.resource.kind, before, after);
     };
     applier_ = std::make_unique<Applier>(*client_, *cache_, *agents_, *events_, std::move(applier));
-    const ControllerParts parts{*cache_, *agents_, *applier_, metrics_, *registry_};
+    nodes_ = std::make_unique<NodeHealth>(*client_);
+    const ControllerParts parts{*cache_, *agents_, *applier_, *nodes_, metrics_, *registry_};
     controllers_.push_back(
         std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kDistributedJobs,
                                                                 .name = "distributedjob",
@@ -216,6 +217,7 @@ class Operator {
   std::atomic<bool> ready_{false};
   std::unique_ptr<kube::RequestMetrics> requests_;
   std::unique_ptr<kube::Client> client_;
+  std::unique_ptr<NodeHealth> nodes_;
   std::unique_ptr<MetricsServer> metrics_server_;
   // What calls others is declared after them, so that it is gone first.
   std::vector<std::unique_ptr<Controller>> controllers_;

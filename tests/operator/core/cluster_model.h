@@ -45,6 +45,7 @@ class ClusterModel {
   std::map<std::string, Assignment> assignments;  // by pod uid: the last Configure
   std::vector<EmitEvent> events;
   std::optional<Obstacle> obstacle;
+  std::set<std::string> lost_nodes;
   std::optional<WallTime> last_status_write;
   bool object_deleted = false;
   int status_writes = 0;

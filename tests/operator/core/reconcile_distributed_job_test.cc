@@ -449,12 +449,20 @@ TEST(DistributedJob, ATooLongNameIsRefused) {
 TEST(DistributedJob, APodStuckOnALostNodeIsForceDeletedAfterAMinute) {
   ClusterModel cluster(job().workers(2).json());
   cluster.bring_up();
+  for (const char* name : {"digits-worker-0", "digits-worker-1"})
+    cluster.pods[name]["spec"]["nodeName"] = std::string("node-of-") + name;
   cluster.evict("digits-worker-1");
   cluster.pods["digits-worker-1"]["status"]["conditions"].back()["reason"] = "DeletionByTaintManager";
+  cluster.lost_nodes = {"node-of-digits-worker-1"};
   cluster.settle();
   EXPECT_TRUE(cluster.pods.contains("digits-worker-1"));
   EXPECT_GT(cluster.decide().requeue_after, 1s);
+  cluster.lost_nodes.clear();
   cluster.advance(100s);
+  cluster.pass();
+  EXPECT_TRUE(cluster.pods.contains("digits-worker-1"))
+      << "a taint tolerated no longer is not yet a lost node";
+  cluster.lost_nodes = {"node-of-digits-worker-1"};
   cluster.pass();
   EXPECT_FALSE(cluster.pods.contains("digits-worker-1"));
   EXPECT_TRUE(cluster.pods.contains("digits-worker-0")) << "its node is there and will confirm";

@@ -56,7 +56,7 @@ class ControllerTest : public ::testing::Test {
       return decision_;
     };
     controller_ = std::make_unique<Controller>(
-        ControllerParts{cache_, agents_, applier_, metrics_, registry_}, std::move(options));
+        ControllerParts{cache_, agents_, applier_, nodes_, metrics_, registry_}, std::move(options));
   }
   Controller::Outcome pass() { return controller_->reconcile("n/x"); }
   [[nodiscard]] std::vector<std::string> asked() const {
@@ -78,6 +78,7 @@ class ControllerTest : public ::testing::Test {
   ClusterCache cache_{list_client_,
                       {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
   Applier applier_{client_, cache_, agents_, *events_, {}};
+  NodeHealth nodes_{client_};
   Decision decision_;
   Observed seen_;
   std::unique_ptr<Controller> controller_;
@@ -197,6 +198,34 @@ TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
   EXPECT_EQ(pass(), Controller::Outcome::kDone);
   EXPECT_EQ(Json::parse(writes_->requests()[1].body)["preconditions"]["uid"], "2");
   EXPECT_EQ(Json::parse(writes_->requests()[1].body)["gracePeriodSeconds"], 0);
+}
+
+TEST_F(ControllerTest, AsksForTheNodeOfAPodThatDoesNotGoAway) {
+  Json pod = pod_manifest();
+  pod["spec"]["nodeName"] = "n1";
+  cache_.observe_write(kube::kPods, pod);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_TRUE(asked().empty()) << "it lives";
+  pod["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:00Z";
+  cache_.observe_write(kube::kPods, pod);
+  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/unreachable"}}}}}}});
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(asked(), std::vector<std::string>{"GET /api/v1/nodes/n1"}) << "an answer counts for a while";
+  EXPECT_TRUE(seen_.lost_nodes.contains("n1"));
+}
+
+TEST_F(ControllerTest, ANodeIsLostWhenItIsTaintedSoOrGoneAndNotWhenNobodyKnows) {
+  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/not-ready"}}}}}}});
+  EXPECT_FALSE(nodes_.lost("a"));
+  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/out-of-service"}}}}}}});
+  EXPECT_TRUE(nodes_.lost("b"));
+  writes_->will_json(404, refusal(404, "NotFound"));
+  EXPECT_TRUE(nodes_.lost("c"));
+  writes_->will_json(403, refusal(403, "Forbidden"));
+  EXPECT_FALSE(nodes_.lost("d"));
+  writes_->will(unavailable("no connection"));
+  EXPECT_FALSE(nodes_.lost("e"));
 }
 
 TEST_F(ControllerTest, AnObjectThatIsGoneNeedsNothing) {
