@@ -86,7 +86,7 @@ ApiError parse_api_error(const HttpResponse& response, std::chrono::system_clock
   if (error.message.empty()) {
     error.message = fmt::format("the server answered HTTP {}", response.status);
     if (!response.body.empty()) {
-      error.message += ": " + one_line(response.body.substr(0, kQuotedBytes));
+      error.message += ": " + one_line(clip(response.body, kQuotedBytes));
     }
   }
   error.http_status = response.status;

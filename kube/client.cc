@@ -41,6 +41,12 @@ std::string_view propagation_name(Propagation propagation) {
   return "Background";
 }
 
+// Texts of pods, servers and proxies go into what we write: bytes that are no UTF-8 are replaced, not thrown
+// at.
+std::string to_body(const Json& object) {
+  return object.dump(-1, ' ', false, Json::error_handler_t::replace);
+}
+
 std::string describe(std::string_view verb, const Resource& resource, std::string_view ns,
                      std::string_view name) {
   std::string text = fmt::format("{} {}", verb, resource.kind);
@@ -192,7 +198,7 @@ Result<Json> Client::create(const Resource& resource, std::string_view ns, const
   HttpRequest request{.method = "POST",
                       .target = resource_path(resource, ns),
                       .headers = {{"Content-Type", "application/json"}},
-                      .body = object.dump()};
+                      .body = to_body(object)};
   return send_json(std::move(request),
                    describe("create", resource, ns, object.value(Json::json_pointer("/metadata/name"), "")));
 }
@@ -202,7 +208,7 @@ Result<Json> Client::replace(const Resource& resource, std::string_view ns, std:
   HttpRequest request{.method = "PUT",
                       .target = resource_path(resource, ns, name, subresource),
                       .headers = {{"Content-Type", "application/json"}},
-                      .body = object.dump()};
+                      .body = to_body(object)};
   return send_json(std::move(request), describe("replace", resource, ns, name));
 }
 
@@ -211,7 +217,7 @@ Result<Json> Client::patch(const Resource& resource, std::string_view ns, std::s
   HttpRequest request{.method = "PATCH",
                       .target = resource_path(resource, ns, name, options.subresource),
                       .headers = {{"Content-Type", std::string(content_type(type))}},
-                      .body = body.dump()};
+                      .body = to_body(body)};
   char separator = '?';
   if (!options.field_manager.empty()) {
     request.target += separator + ("fieldManager=" + url_encode(options.field_manager));
@@ -231,7 +237,7 @@ Result<Json> Client::remove(const Resource& resource, std::string_view ns, std::
   HttpRequest request{.method = "DELETE",
                       .target = resource_path(resource, ns, name),
                       .headers = {{"Content-Type", "application/json"}},
-                      .body = body.dump()};
+                      .body = to_body(body)};
   return send_json(std::move(request), describe("delete", resource, ns, name));
 }
 

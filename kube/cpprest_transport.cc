@@ -338,6 +338,12 @@ Result<std::shared_ptr<HttpTransport>> make_cpprest_transport(const ClusterConfi
   if (!config.ca_pem.empty() && read_certificates(config.ca_pem).empty()) {
     return invalid_argument(fmt::format("{}: certificate-authority holds no PEM certificate", config.source));
   }
+  if (config.server.find("://[") != std::string::npos) {  // cpprestsdk looks it up with its brackets
+    return invalid_argument(fmt::format(
+        "{}: server \"{}\" is an IPv6 address, which this client cannot connect to; give the address "
+        "a name (DNS or /etc/hosts) and name that",
+        config.source, config.server));
+  }
   try {
     set_http_threads(kDefaultThreads);
     return std::shared_ptr<HttpTransport>(std::make_shared<CpprestTransport>(config));

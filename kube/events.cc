@@ -5,6 +5,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <exception>
+
+#include "common/json/read_json.h"
 
 namespace muster::kube {
 namespace {
@@ -46,7 +49,7 @@ T& EventCorrelator::Recent<T>::operator[](const std::string& key) {
 }
 
 std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant now, WallTime wall) {
-  record.message.resize(std::min(record.message.size(), kMessageBytesMax - 64));
+  record.message = clip(record.message, kMessageBytesMax - 64);
   const std::string uid = text_at(record.regarding, "uid");
 
   Bucket& bucket = buckets_[uid];
@@ -129,14 +132,23 @@ void EventRecorder::run(const std::stop_token& stop) {
       if (!flush) flush = deadline_after(kFlushTime);
       if (std::chrono::steady_clock::now() > *flush) return;
     }
-    auto write = correlator_.correlate(std::move(record), std::chrono::steady_clock::now(),
-                                       std::chrono::system_clock::now());
-    if (!write) continue;
-    if (!write->patch) {
-      static_cast<void>(client_.create(kEvents, write->ns, write->body));
-    } else {
-      static_cast<void>(client_.patch(kEvents, write->ns, write->name, PatchType::kMerge, write->body));
+    try {
+      write(std::move(record));
+    } catch (const std::exception&) {
+      // A bug in how one event is told must not end the process: the event is dropped, like one that is
+      // refused.
     }
+  }
+}
+
+void EventRecorder::write(EventRecord record) {
+  const auto write = correlator_.correlate(std::move(record), std::chrono::steady_clock::now(),
+                                           std::chrono::system_clock::now());
+  if (!write) return;
+  if (!write->patch) {
+    static_cast<void>(client_.create(kEvents, write->ns, write->body));
+  } else {
+    static_cast<void>(client_.patch(kEvents, write->ns, write->name, PatchType::kMerge, write->body));
   }
 }
 

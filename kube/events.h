@@ -18,7 +18,7 @@ struct EventRecord {
   Json regarding;       // involvedObject: kind, apiVersion, namespace, name, uid
   std::string type;     // "Normal" or "Warning"
   std::string reason;   // CamelCase
-  std::string message;  // cut at 1024 bytes
+  std::string message;  // cut at 1024 bytes, between characters
 };
 
 // What to write for a record: a new event, or a patch which raises the count of one written before.
@@ -77,6 +77,7 @@ class EventRecorder {
 
  private:
   void run(const std::stop_token& stop);
+  void write(EventRecord record);
 
   Client& client_;
   EventCorrelator correlator_;

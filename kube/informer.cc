@@ -104,18 +104,30 @@ void Store::erase(const Json& deleted) {
   drop_from_index(object);
 }
 
-std::vector<Object> Store::replace(std::vector<Object> objects) {
+std::vector<Object> Store::replace(std::vector<Object> objects, const std::string& version) {
   const std::lock_guard lock(mutex_);
   auto old = std::exchange(objects_, {});
   indexed_.clear();
-  for (Object& object : objects) {
-    const std::string key = object_key(*object);
-    old.erase(key);
+  const auto put = [this](const std::string& key, Object object) {
     if (index_) indexed_.emplace(index_(*object), object);
     objects_[key] = std::move(object);
+  };
+  for (Object& object : objects) {
+    const std::string key = object_key(*object);
+    const auto known = old.find(key);
+    const bool newer = known != old.end() && newer_version(metadata_text(*known->second, "resourceVersion"),
+                                                           metadata_text(*object, "resourceVersion"));
+    put(key, newer ? known->second : std::move(object));
+    if (known != old.end()) old.erase(known);
   }
   std::vector<Object> gone;
-  for (auto& [key, object] : old) gone.push_back(std::move(object));
+  for (auto& [key, object] : old) {
+    if (newer_version(metadata_text(*object, "resourceVersion"), version)) {
+      put(key, std::move(object));  // made after the list; if it is gone again, the watch will tell
+    } else {
+      gone.push_back(std::move(object));
+    }
+  }
   return gone;
 }
 
@@ -175,7 +187,7 @@ void Informer::apply(WatcherEffect&& effect) {
     std::vector<Object> objects;
     objects.reserve(replace->objects.size());
     for (Json& object : replace->objects) objects.push_back(std::make_shared<const Json>(std::move(object)));
-    const std::vector<Object> gone = store_.replace(objects);
+    const std::vector<Object> gone = store_.replace(objects, replace->resource_version);
     {
       const std::lock_guard lock(mutex_);
       synced_ = true;

@@ -33,8 +33,9 @@ class Store {  // thread-safe
   bool upsert(Object object);
   // `deleted` is the last state of an object that is gone.
   void erase(const Json& deleted);
-  // Returns the objects which are gone.
-  std::vector<Object> replace(std::vector<Object> objects);
+  // Takes a list as of `version`, but for objects that are known to be newer: a list in pages is as of its
+  // first page, and our own writes go on meanwhile. Returns the objects which are gone.
+  std::vector<Object> replace(std::vector<Object> objects, const std::string& version);
 
  private:
   void drop_from_index(const Object& object);

@@ -307,9 +307,10 @@ Result<ClusterConfig> in_cluster_config(const fs::path& folder) {
         "--kubeconfig");
   }
   ClusterConfig config;
-  const std::string name = host;
-  const bool ipv6 = name.find(':') != std::string::npos;
-  config.server = fmt::format("https://{}{}{}:{}", ipv6 ? "[" : "", name, ipv6 ? "]" : "", port);
+  std::string name = host;
+  // The transport cannot connect to a literal IPv6 address; the API server's certificate has this name, too.
+  if (name.find(':') != std::string::npos) name = "kubernetes.default.svc";
+  config.server = fmt::format("https://{}:{}", name, port);
   config.ca_file = (folder / "ca.crt").string();
   MUSTER_ASSIGN(config.ca_pem, read_file(config.ca_file, "the service account's CA"));
   if (auto ns = read_file(folder / "namespace", "the service account's namespace"); ns && !ns->empty()) {

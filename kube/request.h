@@ -23,6 +23,7 @@ struct Resource {
 inline const Resource kPods{"", "v1", "pods", true, "Pod"};
 inline const Resource kServices{"", "v1", "services", true, "Service"};
 inline const Resource kEvents{"", "v1", "events", true, "Event"};
+inline const Resource kNodes{"", "v1", "nodes", false, "Node"};
 inline const Resource kNamespaces{"", "v1", "namespaces", false, "Namespace"};
 inline const Resource kCustomResourceDefinitions{"apiextensions.k8s.io", "v1", "customresourcedefinitions",
                                                  false, "CustomResourceDefinition"};

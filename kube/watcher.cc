@@ -8,7 +8,7 @@
 namespace muster::kube {
 namespace {
 
-constexpr std::chrono::minutes kHealthyAfter{2};   // client-go: then the backoff starts over
+constexpr std::chrono::minutes kHealthyAfter{1};   // the shortest whole watch: then the backoff starts over
 constexpr std::chrono::seconds kSuspiciousEnd{1};  // a watch that ends sooner and empty is an error
 
 std::string version_of(const Json& object) {
@@ -70,7 +70,7 @@ Watcher::Effects Watcher::on(PageListed page, Instant now) {
     return effects;
   }
   version_ = std::move(page.resource_version);
-  effects.emplace_back(Replace{std::exchange(pages_, {})});
+  effects.emplace_back(Replace{std::exchange(pages_, {}), version_});
   synced_ = true;
   open_watch(effects, now);
   return effects;

@@ -44,7 +44,8 @@ struct WaitFor {
 };
 struct Replace {
   std::vector<Json> objects;
-};  // the whole world, from a complete list
+  std::string resource_version;
+};  // the whole world as of this version, from a complete list
 struct Upsert {
   Json object;
 };
@@ -59,13 +60,14 @@ using WatcherEffect = std::variant<ListNext, WatchNext, WaitFor, Replace, Upsert
 // Follows one collection as client-go's reflector does. Not thread-safe; the same seed and events give the
 // same effects. A 410, as an HTTP status or an ERROR event, lists again at the last version, and if that is
 // refused too, at the newest. Connection errors and 429 open the watch again without a list. Waits grow 0.8 s
-// .. 30 s with jitter and fall back after two healthy minutes.
+// .. 30 s with jitter and fall back after a healthy minute.
 class Watcher {
  public:
   struct Options {
     BackoffOptions backoff;
-    std::chrono::seconds watch_timeout_min{
-        300};  // each watch asks for min .. 2 min, so that they do not end together
+    // Each watch asks for min .. 2 min, so that they do not end together. Short, for nothing else ends one
+    // whose link has died without a word: cpprestsdk lets nobody set keepalive before it connects.
+    std::chrono::seconds watch_timeout_min{60};
     std::uint64_t seed = 1;
   };
   explicit Watcher(Options options);

@@ -1,6 +1,7 @@
 // common/json/read_json.cc: counts levels before a parser, or anything that recurses, sees them
 #include "common/json/read_json.h"
 
+#include <algorithm>
 #include <utility>
 #include <vector>
 
@@ -61,6 +62,12 @@ bool is_utf8(std::string_view text) {
     i += length;
   }
   return true;
+}
+
+std::string clip(std::string_view text, std::size_t bytes_max) {
+  std::size_t end = std::min(text.size(), bytes_max);
+  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
+  return std::string(text.substr(0, end));
 }
 
 Json read_json(std::string_view text) {

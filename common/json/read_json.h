@@ -1,4 +1,5 @@
 #pragma once  // common/json/read_json.h: JSON from outside, which may be nested as deep as somebody likes
+#include <string>
 #include <string_view>
 
 #include "common/json/fields.h"
@@ -14,6 +15,9 @@ inline constexpr int kJsonDepthMax = 500;
 // JSON is UTF-8: a value with other bytes cannot be printed. Whoever makes values of other formats asks
 // first.
 [[nodiscard]] bool is_utf8(std::string_view text);
+
+// At most `bytes_max` bytes of `text`, cut between characters.
+[[nodiscard]] std::string clip(std::string_view text, std::size_t bytes_max);
 
 // A discarded value if `text` is not JSON or nested too deep.
 [[nodiscard]] Json read_json(std::string_view text);

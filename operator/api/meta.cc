@@ -98,12 +98,6 @@ std::optional<WallTime> parse_time(const std::string& text) {
   return WallTime(std::chrono::seconds(seconds - offset_seconds)) + std::chrono::microseconds(microseconds);
 }
 
-std::string clip(const std::string& text, std::size_t bytes_max) {
-  std::size_t end = std::min(text.size(), bytes_max);
-  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return text.substr(0, end);
-}
-
 void set_condition(Conditions& conditions, Condition condition, WallTime now) {
   condition.last_transition = std::chrono::floor<std::chrono::seconds>(now);
   const auto found = std::find_if(conditions.begin(), conditions.end(), [&](const Condition& candidate) {

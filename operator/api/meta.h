@@ -36,9 +36,6 @@ struct ObjectMeta {
 [[nodiscard]] std::string format_time(WallTime time);
 [[nodiscard]] std::optional<WallTime> parse_time(const std::string& text);
 
-// At most `bytes_max` bytes of `text`, cut between characters.
-[[nodiscard]] std::string clip(const std::string& text, std::size_t bytes_max);
-
 struct Condition {  // metav1.Condition
   std::string type;
   bool status = false;

@@ -42,6 +42,10 @@ JobStatus status_from_json(const Json& json) {
   status.ready_replicas = number(json, "readyReplicas");
   status.ready = text(json, "ready");
   status.selector = text(json, "selector");
+  if (const Json ranks = value(json, "succeededRanks"); ranks.is_array()) {
+    for (const Json& rank : ranks)
+      if (rank.is_number_integer()) status.succeeded_ranks.push_back(rank.get<std::int64_t>());
+  }
   if (const Json attempts = value(json, "clientAttempts"); attempts.is_array()) {
     for (const Json& item : attempts) {
       if (!item.is_object()) continue;
@@ -71,6 +75,7 @@ Json to_json(const JobStatus& status) {
   put_time(json, "startTime", status.start_time);
   put_time(json, "completionTime", status.completion_time);
   put_time(json, "lastRestartTime", status.last_restart_time);
+  if (!status.succeeded_ranks.empty()) json["succeededRanks"] = status.succeeded_ranks;
   if (!status.client_attempts.empty()) {
     Json& list = json["clientAttempts"] = Json::array();
     for (const ClientAttempt& attempt : status.client_attempts)

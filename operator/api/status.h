@@ -30,6 +30,7 @@ struct JobStatus {
   std::int64_t ready_replicas = 0;
   std::string ready;                           // "3/4"
   std::string selector;                        // of the pods, for the scale subresource
+  std::vector<std::int64_t> succeeded_ranks;   // DistributedJob: done in this membership generation; sorted
   std::vector<ClientAttempt> client_attempts;  // sorted by index
   Json progress;                               // object or null; its fields: the CRD's status.progress
   Json history;                                // array of {at, loss, accuracy} or null

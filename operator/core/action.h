@@ -9,8 +9,8 @@
 
 namespace muster::op {
 
-// A create that meets AlreadyExists has landed when the existing object's controller is ours (uid);
-// otherwise its name goes into Observed::foreign of the next passes (30 s are enough).
+// A create that meets AlreadyExists has landed when the existing object's controller is ours (uid).
+// Otherwise, and when the API server refuses it, the next passes get an Observed::obstacle.
 struct CreateService {
   Json manifest;
 };

@@ -60,7 +60,7 @@ bool judge_clients(Pass& pass, const Membership& clients) {
   std::string first;
   for (const Pod* pod : clients.current) {
     if (is_outdated(pass.before, *pod) || pod->phase != PodPhase::kFailed) continue;
-    if (fate_of(*pod) == PodFate::kPermanent) {
+    if (cannot_work(*pod)) {
       fail(pass, "PodFailedPermanently", end_of(*pod) + "; a restart would not help");
       return true;
     }

@@ -3,14 +3,17 @@
 
 #include <fmt/format.h>
 
+#include "common/json/read_json.h"
+
 namespace muster::op {
 namespace {
 
 // common/platform/pod.h has the same codes; core does not include a platform header.
 constexpr std::int64_t kInvalidExit = 65;
 constexpr std::int64_t kStorageExit = 74;
+constexpr std::int64_t kRetryExit = 75;
 constexpr std::size_t kWordsMax = 512;  // of last words in a condition's message
-constexpr auto kNodeLostPatience = std::chrono::minutes(1);
+constexpr auto kOverdueAfter = std::chrono::minutes(1);
 
 std::string exit_of(const ContainerEnd& end) {
   std::string note;
@@ -26,36 +29,45 @@ std::string exit_of(const ContainerEnd& end) {
     note = " (SIGTERM)";
   else if (!end.reason.empty() && end.reason != "Error")
     note = " (" + end.reason + ")";
-  return fmt::format("exited with code {}{}", end.exit_code, note);
+  const std::string who = end.container.empty() ? "" : fmt::format("container {} ", end.container);
+  return fmt::format("{}exited with code {}{}", who, end.exit_code, note);
+}
+
+bool role_exited_with(const Pod& pod, std::int64_t code) {
+  return pod.phase == PodPhase::kFailed && pod.end && pod.end->container.empty() &&
+         pod.end->exit_code == code;
 }
 
 }  // namespace
 
 PodFate fate_of(const Pod& pod) {
-  const bool failed = pod.phase == PodPhase::kFailed;
-  if (failed && pod.end && (pod.end->exit_code == kInvalidExit || pod.end->exit_code == kStorageExit))
-    return PodFate::kPermanent;
   if (pod.phase == PodPhase::kSucceeded) return PodFate::kSucceeded;
   if (pod.disrupted || pod.deletion) return PodFate::kDisrupted;
-  return failed ? PodFate::kFailed : PodFate::kAlive;
+  return pod.phase == PodPhase::kFailed ? PodFate::kFailed : PodFate::kAlive;
 }
+
+bool cannot_work(const Pod& pod) {
+  return role_exited_with(pod, kInvalidExit) || role_exited_with(pod, kStorageExit);
+}
+
+bool lost_a_peer(const Pod& pod) { return role_exited_with(pod, kRetryExit); }
 
 std::string end_of(const Pod& pod) {
   const std::string who = fmt::format("{} {} ({})", pod.role, pod.index, pod.name);
-  if (fate_of(pod) == PodFate::kDisrupted) {
+  if (fate_of(pod) == PodFate::kDisrupted && !cannot_work(pod)) {
     const std::string why = pod.reason.empty() ? "it is being deleted" : pod.reason;
     return fmt::format("{} was disrupted: {}{}", who, why, pod.message.empty() ? "" : ": " + pod.message);
   }
   if (!pod.end) return fmt::format("{} failed{}", who, pod.reason.empty() ? "" : ": " + pod.reason);
-  std::string words = api::clip(pod.end->message, kWordsMax);
+  std::string words = clip(pod.end->message, kWordsMax);
   while (!words.empty() && (words.back() == '\n' || words.back() == ' ')) words.pop_back();
   return fmt::format("{} {}{}", who, exit_of(*pod.end), words.empty() ? "" : ": " + words);
 }
 
-bool force_delete_due(const Pod& pod, WallTime now) {
-  const bool node_lost =
-      pod.phase == PodPhase::kUnknown || pod.reason == "NodeLost" || pod.reason == "DeletionByTaintManager";
-  return pod.deletion && node_lost && now >= *pod.deletion + kNodeLostPatience;
+bool overdue(const Pod& pod, WallTime now) { return pod.deletion && now >= *pod.deletion + kOverdueAfter; }
+
+bool force_delete_due(const Pod& pod, const Observed& seen) {
+  return overdue(pod, seen.now) && seen.lost_nodes.contains(pod.node);
 }
 
 }  // namespace muster::op

@@ -9,18 +9,26 @@ enum class PodFate {
   kAlive,  // pending or running
   kSucceeded,
   kFailed,     // the program failed: restart, counted
-  kPermanent,  // exit code 65 or 74: a restart would meet the same
   kDisrupted,  // evicted, preempted, deleted, its node lost: restart, not counted
 };
 
-// Ordered rules, the first that matches wins: permanent exit codes, success, disruption, failure.
+// Ordered rules, the first that matches wins: success, disruption, failure.
 [[nodiscard]] PodFate fate_of(const Pod& pod);
+
+// What Muster's own programs say by their exit codes (ARCHITECTURE.md, "The pod contract"). A user's program
+// and a sidecar mean what they like by the same numbers: ask only of pods whose image is ours.
+[[nodiscard]] bool cannot_work(
+    const Pod& pod);  // 65, 74: a restart would meet the same, whatever else happened
+[[nodiscard]] bool lost_a_peer(const Pod& pod);  // 75: a consequence; the cause is seldom this pod
 
 // One sentence on why the pod ended: "worker 2 (digits-worker-2) exited with code 137 (SIGKILL): last words".
 [[nodiscard]] std::string end_of(const Pod& pod);
 
-// True when a terminating pod's node is not there to confirm: it is past its deadline by a minute and the
-// control plane says that the node is lost. Only then is grace 0 safe; otherwise two pods could run as one.
-[[nodiscard]] bool force_delete_due(const Pod& pod, WallTime now);
+// True when a terminating pod should have been gone for a minute: its node is slow, or is not there to
+// confirm.
+[[nodiscard]] bool overdue(const Pod& pod, WallTime now);
+// True when it is overdue and the control plane says that its node is lost. Only then is grace 0 safe;
+// otherwise two pods could run as one.
+[[nodiscard]] bool force_delete_due(const Pod& pod, const Observed& seen);
 
 }  // namespace muster::op

@@ -17,15 +17,24 @@ void no_longer(Pass& pass, const char* type, const std::string& reason, const st
   if (api::is_true(pass.after.conditions, type)) pass.condition(type, false, reason, message);
 }
 
+// None of the pods counts any more. Keeps the number of pods wanted: "4/4" becomes "0/4".
+void no_pods(api::JobStatus& status) {
+  status.replicas = 0;
+  status.ready_replicas = 0;
+  if (const auto slash = status.ready.find('/'); slash != std::string::npos)
+    status.ready = "0" + status.ready.substr(slash);
+}
+
 void next_generation(Pass& pass) {
   pass.after.membership_generation += 1;
-  pass.after.replicas = 0;
-  pass.after.ready_replicas = 0;
+  pass.after.succeeded_ranks.clear();
+  no_pods(pass.after);
 }
 
 void finish(Pass& pass, const char* type, const std::string& reason, const std::string& message) {
   pass.after.phase = type;
   pass.after.completion_time = whole_second(pass.seen.now);
+  no_pods(pass.after);
   pass.condition(type, true, reason, message);
   for (const char* other : {"Running", "Restarting", "Suspended", "PodsReady"})
     no_longer(pass, other, reason, message);
@@ -73,7 +82,8 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
   }
 }
 
-void suspend(Pass& pass) {
+void suspend(Pass& pass, std::int64_t pods_wanted) {
+  pass.after.ready = fmt::format("0/{}", pods_wanted);
   if (api::is_true(pass.after.conditions, "Suspended")) return;
   if (pass.after.membership_generation > 0) next_generation(pass);
   pass.after.phase = "Suspended";
@@ -120,6 +130,14 @@ std::optional<WallTime> create_not_before(const api::JobStatus& status) {
   const std::int64_t seconds =
       std::min(kBackoffMaxSeconds, std::int64_t{1} << std::min<std::int64_t>(past - 2, 30));
   return *status.last_restart_time + std::chrono::seconds(seconds);
+}
+
+bool children_invalid(Pass& pass) {
+  const auto& obstacle = pass.seen.obstacle;
+  if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid || pass.before.formed_generation > 0)
+    return false;
+  fail(pass, "InvalidSpec", obstacle->message + "; correct the pod template and create the object anew");
+  return true;
 }
 
 void refuse_spec(Pass& pass, const std::string& message) {

@@ -13,8 +13,8 @@ void start(Pass& pass);
 enum class Cause { kFailure, kDisruption, kScale };
 // kFailure counts towards `restarts_max` and fails the object when that is used up.
 void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max);
-void suspend(Pass& pass);
-void resume(Pass& pass);  // the active deadline starts anew
+void suspend(Pass& pass, std::int64_t pods_wanted);  // `pods_wanted`: once it is resumed
+void resume(Pass& pass);                             // the active deadline starts anew
 // Terminal conditions; nothing changes after them.
 void succeed(Pass& pass, const std::string& message);
 void fail(Pass& pass, const std::string& reason, const std::string& message);
@@ -24,6 +24,10 @@ void fail(Pass& pass, const std::string& reason, const std::string& message);
 // When pods of the present generation may be created: restarts in a row slow down to one a minute, the first
 // is at once. `after` must hold the counters.
 [[nodiscard]] std::optional<WallTime> create_not_before(const api::JobStatus& status);
+
+// True when the API server says that a child can never be, and nothing has run yet: the object is then
+// failed. Later the same is worth waiting for, as when a policy is new: the spec has worked before.
+[[nodiscard]] bool children_invalid(Pass& pass);
 
 // The spec cannot be read. A young object fails with InvalidSpec; one whose pods run (they began under a spec
 // that could be read, so the operator is older than the CRD) is left alone and says so.

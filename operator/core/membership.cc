@@ -11,7 +11,6 @@ namespace muster::op {
 namespace {
 
 constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
-constexpr auto kNameTakenLook = std::chrono::seconds(30);
 
 // Why the pods are not all ready: the first reason that a person can act upon.
 std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>& pods,
@@ -24,15 +23,32 @@ std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>
   return {"WaitingForPods", counted};
 }
 
-// A child's name that another owner holds; empty when there is none.
-std::string conflict_of(const Pass& pass) {
-  std::string taken;
-  if (pass.seen.service == ServiceState::kForeign)
-    taken = "Service " + pass.meta.name;
-  else if (!pass.seen.foreign.empty())
-    taken = pass.seen.foreign.front();
-  if (taken.empty()) return taken;
-  return taken + " exists and belongs to something else; delete it or rename this object";
+std::optional<Obstacle> obstacle_to(const Pass& pass) {
+  const std::string& name = pass.meta.name;
+  switch (pass.seen.service) {
+    case ServiceState::kForeign:
+      return Obstacle{
+          Obstacle::Kind::kNameTaken,
+          fmt::format("Service {} exists and belongs to something else; delete it or rename this object",
+                      name)};
+    case ServiceState::kPredecessors:
+      return Obstacle{
+          Obstacle::Kind::kPredecessor,
+          fmt::format("Service {} of an earlier {} {} is still being deleted", name, pass.kind, name)};
+    case ServiceState::kAbsent:
+    case ServiceState::kOurs: break;
+  }
+  return pass.seen.obstacle;
+}
+
+const char* reason_of(Obstacle::Kind kind) {
+  switch (kind) {
+    case Obstacle::Kind::kNameTaken: return "NameConflict";
+    case Obstacle::Kind::kPredecessor: return "WaitingForPredecessor";
+    case Obstacle::Kind::kRefused:
+    case Obstacle::Kind::kInvalid: break;
+  }
+  return "FailedCreate";
 }
 
 bool is_camel_case(const std::string& reason) {
@@ -56,24 +72,45 @@ Membership membership_of(const std::vector<Pod>& pods, const std::string& role, 
   return members;
 }
 
+bool is_done(const api::JobStatus& status, std::int64_t rank) {
+  return std::binary_search(status.succeeded_ranks.begin(), status.succeeded_ranks.end(), rank);
+}
+
+std::int64_t done_and_gone(const api::JobStatus& status, const std::vector<const Pod*>& current) {
+  return std::count_if(status.succeeded_ranks.begin(), status.succeeded_ranks.end(), [&](std::int64_t rank) {
+    return std::none_of(current.begin(), current.end(),
+                        [rank](const Pod* pod) { return pod->index == rank; });
+  });
+}
+
+void follow_agents(Pass& pass) {
+  for (const Pod& pod : pass.seen.pods) {
+    if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
+      pass.decision.agents.push_back({.pod = pod.name, .uid = pod.uid, .ip = pod.ip});
+  }
+}
+
 void remove_pod(Pass& pass, const Pod& pod) {
   if (!pod.deletion) {
     pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = std::nullopt});
-  } else if (force_delete_due(pod, pass.seen.now)) {
+  } else if (force_delete_due(pod, pass.seen)) {
     pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = 0});
     pass.event("Warning", "ForceDeleted",
-               fmt::format("pod {} is deleted by force: its node is lost", pod.name));
+               fmt::format("pod {} is deleted by force: its node {} is lost", pod.name, pod.node));
   } else {
     pass.again_at(std::max(*pod.deletion, pass.seen.now) + kTerminatingLook);
   }
 }
 
-bool name_taken(Pass& pass) {
-  const std::string message = conflict_of(pass);
-  if (message.empty()) return false;
+bool creation_blocked(Pass& pass) {
+  const auto obstacle = obstacle_to(pass);
+  if (!obstacle) return false;
+  const char* reason = reason_of(obstacle->kind);
   const api::Condition* told = api::find_condition(pass.before.conditions, "PodsReady");
-  if (told == nullptr || told->reason != "NameConflict") pass.event("Warning", "NameConflict", message);
-  pass.again_at(pass.seen.now + kNameTakenLook);
+  const bool passes = obstacle->kind == Obstacle::Kind::kPredecessor;  // by itself, and soon: no warning
+  if (!passes && (told == nullptr || told->reason != reason))
+    pass.event("Warning", reason, obstacle->message);
+  pass.again_at(pass.seen.now + patience_with(obstacle->kind));
   return true;
 }
 
@@ -81,14 +118,14 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
   api::JobStatus& status = pass.after;
   const auto is_live = [](const Pod* pod) { return fate_of(*pod) == PodFate::kAlive; };
   const auto is_ready = [&](const Pod* pod) { return is_live(pod) && pod->ready; };
-  const auto is_done = [](const Pod* pod) { return fate_of(*pod) == PodFate::kSucceeded; };
-  const auto done = std::count_if(pods.begin(), pods.end(), is_done);
+  const auto has_succeeded = [](const Pod* pod) { return fate_of(*pod) == PodFate::kSucceeded; };
+  const auto done = std::count_if(pods.begin(), pods.end(), has_succeeded) + done_and_gone(status, pods);
   status.replicas = std::count_if(pods.begin(), pods.end(), is_live);
   status.ready_replicas = std::count_if(pods.begin(), pods.end(), is_ready);
   status.ready = fmt::format("{}/{}", status.ready_replicas, wanted);
   const std::string counted = fmt::format("{} of {} pods are ready", status.ready_replicas, wanted);
-  if (const std::string conflict = conflict_of(pass); !conflict.empty()) {
-    pass.condition("PodsReady", false, "NameConflict", conflict);
+  if (const auto obstacle = obstacle_to(pass)) {
+    pass.condition("PodsReady", false, reason_of(obstacle->kind), obstacle->message);
   } else if (status.ready_replicas + done >= wanted) {
     pass.condition("PodsReady", true, "AllReady",
                    done == 0 ? counted : fmt::format("{}, {} are done", counted, done));

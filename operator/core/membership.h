@@ -16,13 +16,23 @@ struct Membership {
 [[nodiscard]] Membership membership_of(const std::vector<Pod>& pods, const std::string& role,
                                        std::int64_t generation);
 
+// status.succeededRanks: a worker that is done stays done, though its pod may be deleted.
+[[nodiscard]] bool is_done(const api::JobStatus& status, std::int64_t rank);
+// How many are done without a pod in `current`.
+[[nodiscard]] std::int64_t done_and_gone(const api::JobStatus& status,
+                                         const std::vector<const Pod*>& current);
+
+// Listens to the Agents of all live pods, of whatever generation: an Agent that is not followed is
+// disconnected, and what a pass decides about one pod is no reason to hang up on the others.
+void follow_agents(Pass& pass);
+
 // Deletes a pod unless that is under way already; one whose node is lost is deleted by force, or looked at
 // again.
 void remove_pod(Pass& pass, const Pod& pod);
 
-// True when another owner holds the name of a child, so nothing can be created; tells it in one event, and
+// True when a create has met an obstacle, so that nothing is created for now; tells it in one event, and
 // tell_readiness in condition PodsReady.
-[[nodiscard]] bool name_taken(Pass& pass);
+[[nodiscard]] bool creation_blocked(Pass& pass);
 
 // Sets Running, PodsReady, Restarting, phase and the ready counts from the pods that should exist.
 void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running);

@@ -1,11 +1,13 @@
 // operator/core/observed.cc: the facts of a v1 Pod that core judges by
 #include "operator/core/observed.h"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <string_view>
 
 #include "common/json/access.h"
+#include "operator/api/pod_template.h"
 #include "operator/core/labels.h"
 
 namespace muster::op {
@@ -34,21 +36,17 @@ PodPhase phase_of(const std::string& name) {
 }
 
 // Reasons by which the kubelet or the control plane took the pod away, none of them the program's doing.
-bool is_disruption(const std::string& reason) {
-  constexpr std::array<std::string_view, 11> kReasons{"Evicted",
-                                                      "Preempting",
-                                                      "NodeLost",
-                                                      "NodeShutdown",
-                                                      "Shutdown",
-                                                      "Terminated",
-                                                      "OutOfcpu",
-                                                      "OutOfmemory",
-                                                      "OutOfpods",
-                                                      "NodeAffinity",
-                                                      "UnexpectedAdmissionError"};
-  for (const std::string_view known : kReasons)
-    if (reason == known) return true;
-  return false;
+// Condition DisruptionTarget says the same; these are for what it does not cover: older kubelets, and pods
+// refused by a node.
+bool is_disruption(const std::string& reason, const std::string& message) {
+  // Also the reason when a pod has outgrown its own limit of ephemeral storage or an emptyDir, which it will
+  // again.
+  if (reason == "Evicted") return message.starts_with("The node was low on resource");
+  if (reason.starts_with("OutOf")) return true;  // OutOfcpu, OutOfnvidia.com/gpu: the node is full after all
+  constexpr std::array<std::string_view, 8> kReasons{
+      "Preempting", "NodeLost",     "NodeShutdown",          "Shutdown",
+      "Terminated", "NodeAffinity", "TopologyAffinityError", "UnexpectedAdmissionError"};
+  return std::find(kReasons.begin(), kReasons.end(), reason) != kReasons.end();
 }
 
 void read_conditions(const Json& status, Pod& pod) {
@@ -72,35 +70,64 @@ void read_conditions(const Json& status, Pod& pod) {
   }
 }
 
+std::string role_container(const Json& containers, const std::string& role) {
+  if (!containers.is_array() || containers.empty()) return role;
+  return text(member(containers[api::role_container(containers, role)], "name"));
+}
+
+// Why a container waits, if it is more than a matter of time.
+void read_waiting(const Json& container, Pod& pod) {
+  const Json& waiting = member(container, "state", "waiting");
+  const std::string reason = text(member(waiting, "reason"));
+  if (!pod.reason.empty() || reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing")
+    return;
+  pod.reason = reason;
+  pod.message = text(member(waiting, "message"));
+}
+
+std::optional<ContainerEnd> end_of_container(const Json& container) {
+  const Json& terminated = member(container, "state", "terminated");
+  if (!terminated.is_object()) return std::nullopt;
+  return ContainerEnd{.container = text(member(container, "name")),
+                      .exit_code = integer(member(terminated, "exitCode")),
+                      .reason = text(member(terminated, "reason")),
+                      .message = text(member(terminated, "message")),
+                      .finished = api::parse_time(text(member(terminated, "finishedAt")))};
+}
+
 // The end that tells the pod's story: a failure before a success, the role's container before the others.
-void read_containers(const Json& status, Pod& pod) {
-  const Json& list = member(status, "containerStatuses");
-  if (!list.is_array()) return;
+void read_containers(const Json& statuses, const std::string& role_container, Pod& pod) {
+  if (!statuses.is_array()) return;
   int best = -1;
-  for (const Json& container : list) {
-    const Json& state = member(container, "state");
-    const Json& waiting = member(state, "waiting");
-    if (const std::string reason = text(member(waiting, "reason")); pod.reason.empty() && !reason.empty() &&
-                                                                    reason != "ContainerCreating" &&
-                                                                    reason != "PodInitializing") {
-      pod.reason = reason;
-      pod.message = text(member(waiting, "message"));
-    }
-    if (!state.is_object() || !state.contains("terminated")) continue;
-    const Json& terminated = member(state, "terminated");
-    const Json& code = member(terminated, "exitCode");
-    const std::int64_t exit_code = code.is_number_integer() ? code.get<std::int64_t>() : 0;
-    const int rank = (exit_code != 0 ? 2 : 0) + (text(member(container, "name")) == pod.role ? 1 : 0);
+  for (const Json& container : statuses) {
+    read_waiting(container, pod);
+    std::optional<ContainerEnd> end = end_of_container(container);
+    if (!end) continue;
+    const bool carries_role = end->container == role_container;
+    const int rank = (end->exit_code != 0 ? 2 : 0) + (carries_role ? 1 : 0);
     if (rank <= best) continue;
     best = rank;
-    pod.end = ContainerEnd{.exit_code = exit_code,
-                           .reason = text(member(terminated, "reason")),
-                           .message = text(member(terminated, "message")),
-                           .finished = api::parse_time(text(member(terminated, "finishedAt")))};
+    if (carries_role) end->container.clear();
+    pod.end = std::move(end);
+  }
+}
+
+// They come first, so the reason why one waits is the pod's; a failure of one is the pod's end unless the
+// others have begun and tell their own.
+void read_init_containers(const Json& statuses, Pod& pod) {
+  if (!statuses.is_array()) return;
+  for (const Json& container : statuses) {
+    read_waiting(container, pod);
+    std::optional<ContainerEnd> end = end_of_container(container);
+    if (end && end->exit_code != 0 && !pod.end) pod.end = std::move(end);
   }
 }
 
 }  // namespace
+
+std::chrono::milliseconds patience_with(Obstacle::Kind kind) {
+  return kind == Obstacle::Kind::kPredecessor ? std::chrono::seconds(2) : std::chrono::seconds(30);
+}
 
 std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid) {
   const Json& metadata = member(json, "metadata");
@@ -123,9 +150,11 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.deletion = api::parse_time(text(member(metadata, "deletionTimestamp")));
   pod.reason = text(member(status, "reason"));
   pod.message = text(member(status, "message"));
-  pod.disrupted = is_disruption(pod.reason);
+  pod.disrupted = is_disruption(pod.reason, pod.message);
   read_conditions(status, pod);
-  read_containers(status, pod);
+  read_init_containers(member(status, "initContainerStatuses"), pod);
+  read_containers(member(status, "containerStatuses"),
+                  role_container(member(json, "spec", "containers"), pod.role), pod);
   return pod;
 }
 

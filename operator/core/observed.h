@@ -1,7 +1,9 @@
 #pragma once  // operator/core/observed.h: what one pass sees: one listing, one instant
+#include <chrono>
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -14,7 +16,8 @@ namespace muster::op {
 
 enum class PodPhase { kPending, kRunning, kSucceeded, kFailed, kUnknown };
 
-struct ContainerEnd {  // the terminated state of the role's container
+struct ContainerEnd {       // the terminated state of the container that tells the pod's story
+  std::string container{};  // its name; empty: it is the one that carries the role
   std::int64_t exit_code = 0;
   std::string reason;   // Error, OOMKilled, ContainerCannotRun, ...
   std::string message;  // the termination message
@@ -34,7 +37,7 @@ struct Pod {
   std::optional<WallTime> created;
   std::optional<WallTime> deletion;  // deletionTimestamp: the instant by which it should be gone
   std::optional<ContainerEnd> end;
-  bool disrupted = false;  // condition DisruptionTarget, or status.reason Evicted, Preempting, NodeLost, ...
+  bool disrupted = false;  // condition DisruptionTarget, or a status.reason that says as much
   std::string reason;      // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
   std::string message;     // the sentence that goes with `reason`
 };
@@ -43,7 +46,23 @@ struct Pod {
 // nullopt: the pod is not ours. Tolerates absent fields.
 [[nodiscard]] std::optional<Pod> pod_from_json(const Json& pod, const std::string& owner_uid);
 
-enum class ServiceState { kAbsent, kOurs, kForeign };
+enum class ServiceState { kAbsent, kOurs, kForeign, kPredecessors };
+
+// What a create has met; no other goes out for a while, for only a person or time changes it.
+struct Obstacle {
+  enum class Kind {
+    kNameTaken,    // another owner has the name of a child
+    kPredecessor,  // the same, but it is on its way out: its owner was an object of our name, or it is being
+                   // deleted
+    kRefused,      // the API server says no: a quota, a policy, a right
+    kInvalid,      // the API server says that there can be no such child: only another spec helps
+  };
+  Kind kind = Kind::kRefused;
+  std::string message;
+  friend bool operator==(const Obstacle&, const Obstacle&) = default;
+};
+// For how long it counts, before the next create is tried.
+[[nodiscard]] std::chrono::milliseconds patience_with(Obstacle::Kind kind);
 
 struct PodDefaults {  // of the operator's own configuration (flags)
   std::string worker_image = "muster-worker:latest";
@@ -56,7 +75,8 @@ struct Observed {
   std::vector<Pod> pods;                         // owned by the object, any generation, any order
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
   std::map<std::string, AgentStatus> agents;     // by pod uid: the last status of each Agent that answered
-  std::vector<std::string> foreign;              // child names that a create found taken by another owner
+  std::optional<Obstacle> obstacle;              // that a create met of late
+  std::set<std::string> lost_nodes;              // of overdue pods: unreachable, out of service, or gone
   std::optional<WallTime> last_status_write;     // when this process last wrote the status; paces progress
   PodDefaults defaults;
 };

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "common/json/read_json.h"
+
 namespace muster::op {
 namespace {
 
@@ -21,8 +23,8 @@ bool is_urgent(const api::JobStatus& before, const api::JobStatus& after) {
          before.membership_generation != after.membership_generation ||
          before.formed_generation != after.formed_generation ||
          before.observed_generation != after.observed_generation ||
-         before.client_attempts != after.client_attempts || before.start_time != after.start_time ||
-         before.completion_time != after.completion_time ||
+         before.succeeded_ranks != after.succeeded_ranks || before.client_attempts != after.client_attempts ||
+         before.start_time != after.start_time || before.completion_time != after.completion_time ||
          before.last_restart_time != after.last_restart_time;
 }
 
@@ -35,8 +37,13 @@ void Pass::condition(const char* type, bool status, const std::string& reason, c
                       .observed_generation = meta.generation,
                       .last_transition = {},
                       .reason = reason,
-                      .message = api::clip(message, kMessageMax)},
+                      .message = clip(message, kMessageMax)},
                      seen.now);
+}
+
+void Pass::observe_generation() {
+  after.observed_generation = meta.generation;
+  for (api::Condition& each : after.conditions) each.observed_generation = meta.generation;
 }
 
 void Pass::again_at(WallTime when) {

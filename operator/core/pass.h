@@ -26,6 +26,9 @@ struct Pass {
   void event(const char* type, const std::string& reason, const std::string& message) {
     events.push_back({type, reason, message});
   }
+  // Takes note of the spec's generation, in every condition, too: kubectl wait believes only those of the
+  // present one.
+  void observe_generation();
   // Sets a condition of `after`.
   void condition(const char* type, bool status, const std::string& reason, const std::string& message);
   // Come back at `when` at the latest.

@@ -13,6 +13,7 @@
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
 #include "operator/core/ttl.h"
+#include "operator/core/worker_failures.h"
 
 namespace muster::op {
 namespace {
@@ -20,59 +21,22 @@ namespace {
 constexpr const char* kKind = "DistributedJob";
 constexpr const char* kRole = "worker";
 constexpr int kDataPort = 8471;
-constexpr std::int64_t kRetryExit = 75;  // a worker that lost a peer: a consequence, seldom the cause
 constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
-const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate) {
-  const Pod* first = nullptr;
-  const auto key = [](const Pod& pod) {  // causes before consequences, then by the time of their end
-    const bool consequence = pod.end && pod.end->exit_code == kRetryExit;
-    return std::pair(consequence, pod.end && pod.end->finished ? *pod.end->finished : WallTime::max());
-  };
-  for (const Pod* pod : pods) {
-    if (fate_of(*pod) == fate && (first == nullptr || key(*pod) < key(*first))) first = pod;
+void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers) {
+  auto& done = pass.after.succeeded_ranks;
+  for (const Pod* pod : workers) {
+    if (fate_of(*pod) != PodFate::kSucceeded || is_done(pass.after, pod->index)) continue;
+    done.insert(std::upper_bound(done.begin(), done.end(), pod->index), pod->index);
   }
-  return first;
 }
 
-// The membership ran to its end: as many pods as it had members, all successful.
-bool all_succeeded(const std::vector<const Pod*>& workers, std::int64_t replicas) {
-  if (workers.empty()) return false;
-  const std::int64_t members = workers.front()->world_size > 0 ? workers.front()->world_size : replicas;
-  return std::ssize(workers) == members && std::all_of(workers.begin(), workers.end(), [](const Pod* pod) {
-           return fate_of(*pod) == PodFate::kSucceeded;
-         });
-}
-
-// True when the pass is over: the job failed, or its membership starts anew.
-bool judge(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  if (const Pod* pod = first_of(workers, PodFate::kPermanent)) {
-    fail(pass, "PodFailedPermanently", end_of(*pod) + "; a restart would not help");
-    return true;
-  }
-  const Pod* failed = first_of(workers, PodFate::kFailed);
-  const Pod* disrupted = first_of(workers, PodFate::kDisrupted);
-  const std::int64_t replicas = spec.workers.replicas;
-  const auto resized = std::find_if(workers.begin(), workers.end(), [&](const Pod* pod) {
-    return pod->world_size != 0 && pod->world_size != replicas;
-  });
-  const bool formed = pass.before.formed_generation == pass.after.membership_generation;
-  const bool lost = formed && resized == workers.end() && std::ssize(workers) < replicas;
-  const bool only_consequences = failed != nullptr && failed->end && failed->end->exit_code == kRetryExit;
-  if (failed != nullptr && !(only_consequences && (disrupted != nullptr || lost))) {
-    restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);
-  } else if (disrupted != nullptr) {
-    restart(pass, Cause::kDisruption, end_of(*disrupted), 0);
-  } else if (resized != workers.end()) {
-    const std::string message = fmt::format("from {} to {} workers", (*resized)->world_size, replicas);
-    restart(pass, Cause::kScale, message, 0);
-  } else if (lost) {
-    restart(pass, Cause::kDisruption,
-            fmt::format("{} of {} workers are gone", replicas - std::ssize(workers), replicas), 0);
-  } else {
-    return false;
-  }
-  return true;
+// The membership ran to its end: every one of its members has succeeded.
+bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& workers,
+                   std::int64_t replicas) {
+  const bool told = !workers.empty() && workers.front()->world_size > 0;
+  const std::int64_t members = told ? workers.front()->world_size : replicas;
+  return std::ssize(status.succeeded_ranks) >= members;
 }
 
 // Creates what is missing, once every pod of an older generation is gone: two pods of one rank break a
@@ -80,7 +44,7 @@ bool judge(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<co
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membership& members) {
   for (const Pod* pod : members.older) remove_pod(pass, *pod);
   const bool ours = spec.training.has_value();
-  if (name_taken(pass)) return;
+  if (creation_blocked(pass)) return;
   if (pass.seen.service == ServiceState::kAbsent)
     pass.act(CreateService{service_manifest(pass.meta, kKind, ours)});
   if (!members.older.empty()) return;
@@ -90,6 +54,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membe
   }
   std::set<std::int64_t> present;
   for (const Pod* pod : members.current) present.insert(pod->index);
+  present.insert(pass.after.succeeded_ranks.begin(), pass.after.succeeded_ranks.end());
   std::int64_t created = 0;
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
@@ -114,10 +79,6 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membe
 
 // Ranks and peers, once every member has an address and its Agent answers.
 void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  for (const Pod* pod : workers) {
-    if (!pod->ip.empty() && fate_of(*pod) == PodFate::kAlive)
-      pass.decision.agents.push_back({.pod = pod->name, .uid = pod->uid, .ip = pod->ip});
-  }
   const std::int64_t generation = pass.before.membership_generation;
   if (pass.before.formed_generation != generation || std::ssize(workers) != spec.workers.replicas) return;
   std::vector<std::string> peers;
@@ -146,11 +107,11 @@ void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
   }
 }
 
-bool all_running(const std::vector<const Pod*>& workers, std::int64_t replicas) {
+bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
   const auto began = [](const Pod* pod) {
     return pod->phase == PodPhase::kRunning || pod->phase == PodPhase::kSucceeded;
   };
-  return std::ssize(workers) == replicas && std::all_of(workers.begin(), workers.end(), began);
+  return std::ssize(workers) == wanted && std::all_of(workers.begin(), workers.end(), began);
 }
 
 void conclude(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
@@ -161,12 +122,12 @@ void conclude(Pass& pass, const api::DistributedJobSpec& spec, const std::vector
       return;
     }
   }
-  succeed(pass, fmt::format("all {} workers succeeded", workers.size()));
+  succeed(pass, fmt::format("all {} workers succeeded", pass.after.succeeded_ranks.size()));
 }
 
 bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
   if (!spec.suspend) return false;
-  suspend(pass);
+  suspend(pass, spec.workers.replicas);
   if (pass.before.phase ==
       "Suspended")  // the status landed first: a crash in between deletes no running work unannounced
     for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
@@ -174,31 +135,34 @@ bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
 }
 
 void run(Pass& pass, const api::DistributedJobSpec& spec) {
+  pass.observe_generation();
   if (spec.suspend && pass.before.membership_generation == 0) {
     suspended(pass, spec);
     return;
   }
   start(pass);
+  if (spec.training) follow_agents(pass);
   const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
   if (members.stale) {  // a newer pass of ours wrote a status that this snapshot has not seen
     pass.after = pass.before;
     pass.again_at(pass.seen.now + kStaleLook);
     return;
   }
-  if (all_succeeded(members.current, spec.workers.replicas)) return conclude(pass, spec, members.current);
+  note_succeeded(pass, members.current);
+  if (all_succeeded(pass.after, members.current, spec.workers.replicas))
+    return conclude(pass, spec, members.current);
   if (suspended(pass, spec)) return;
   resume(pass);
-  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds)) return;
-  if (judge(pass, spec, members.current)) return;
+  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
+  if (judge_workers(pass, spec, members.current)) return;
   create_missing(pass, spec, members);
-  const bool complete = std::ssize(members.current) == spec.workers.replicas;
-  if (complete) pass.after.formed_generation = pass.after.membership_generation;
+  const std::int64_t wanted = spec.workers.replicas - done_and_gone(pass.after, members.current);
+  if (std::ssize(members.current) == wanted) pass.after.formed_generation = pass.after.membership_generation;
   if (spec.training) {
     configure(pass, spec, members.current);
     fold_workers(pass, members.current);
   }
-  tell_readiness(pass, members.current, spec.workers.replicas,
-                 all_running(members.current, spec.workers.replicas));
+  tell_readiness(pass, members.current, spec.workers.replicas, all_running(members.current, wanted));
 }
 
 }  // namespace

@@ -30,10 +30,11 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Mem
     return true;
   }
   const Pod& pod = *members.current.front();
+  if (cannot_work(pod)) {
+    fail(pass, "PodFailedPermanently", end_of(pod) + "; a restart would not help");
+    return true;
+  }
   switch (fate_of(pod)) {
-    case PodFate::kPermanent:
-      fail(pass, "PodFailedPermanently", end_of(pod) + "; a restart would not help");
-      return true;
     case PodFate::kFailed:
       restart(pass, Cause::kFailure, end_of(pod), spec.run_policy.max_restarts);
       return true;
@@ -75,12 +76,6 @@ Assignment assignment(const Pass& pass, decltype(Assignment::role) role) {
 // The aggregator first; the clients once it has its part, so that the address they get answers.
 void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggregator,
                const std::vector<const Pod*>& clients) {
-  const auto watch = [&](const Pod& pod) {
-    if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
-      pass.decision.agents.push_back({.pod = pod.name, .uid = pod.uid, .ip = pod.ip});
-  };
-  watch(aggregator);
-  for (const Pod* client : clients) watch(*client);
   const std::int64_t generation = pass.before.membership_generation;
   const auto agent = pass.seen.agents.find(aggregator.uid);
   if (pass.before.formed_generation != generation || aggregator.ip.empty() ||
@@ -128,18 +123,20 @@ void conclude(Pass& pass, const Pod& aggregator) {
 
 bool suspended(Pass& pass, const api::FederatedRoundSpec& spec) {
   if (!spec.suspend) return false;
-  suspend(pass);
+  suspend(pass, spec.client_pods() + 1);
   if (pass.before.phase == "Suspended")
     for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
   return true;
 }
 
 void run(Pass& pass, const api::FederatedRoundSpec& spec) {
+  pass.observe_generation();
   if (spec.suspend && pass.before.membership_generation == 0) {
     suspended(pass, spec);
     return;
   }
   start(pass);
+  follow_agents(pass);
   const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
   const Membership clients = membership_of(pass.seen.pods, "client", pass.after.membership_generation);
   if (members.stale || clients.stale) {
@@ -151,11 +148,11 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
     return conclude(pass, *members.current.front());
   if (suspended(pass, spec)) return;
   resume(pass);
-  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds)) return;
+  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
   if (judge_aggregator(pass, spec, members) || judge_clients(pass, clients)) return;
   for (const Pod* pod : members.older) remove_pod(pass, *pod);
   remove_outdated_clients(pass, clients);
-  if (!name_taken(pass)) {
+  if (!creation_blocked(pass)) {
     if (pass.seen.service == ServiceState::kAbsent)
       pass.act(CreateService{service_manifest(pass.meta, kKind, true)});
     create_aggregator(pass, spec, members);

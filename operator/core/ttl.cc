@@ -7,11 +7,7 @@
 namespace muster::op {
 
 void clean_up(Pass& pass, const api::RunPolicy& policy) {
-  // kubectl wait believes a condition only when it is of the present generation; what it says does not
-  // change.
-  pass.after.observed_generation = pass.meta.generation;
-  for (api::Condition& condition : pass.after.conditions)
-    condition.observed_generation = pass.meta.generation;
+  pass.observe_generation();  // what the conditions say does not change
   for (const Pod& pod : pass.seen.pods) {
     const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
     if (policy.clean_pod_policy == "All" || (policy.clean_pod_policy == "Running" && !ended))

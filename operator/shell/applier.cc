@@ -11,8 +11,26 @@ std::string name_of(const Json& object) {
   return object.value(Json::json_pointer("/metadata/name"), std::string());
 }
 
-bool refused_for_good(const Error& error) {
-  return error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied;
+// What the answer to a create says of the next ones; nullopt: it may go well any moment.
+std::optional<Obstacle> obstacle_of(const Error& error) {
+  if (error.code == Code::kPermissionDenied) return Obstacle{Obstacle::Kind::kRefused, error.message};
+  if (error.code != Code::kInvalidArgument) return std::nullopt;
+  // A webhook says 400, too, when it says nothing else, and means a policy, which may change.
+  const bool policy = error.message.find("admission webhook") != std::string::npos;
+  return Obstacle{policy ? Obstacle::Kind::kRefused : Obstacle::Kind::kInvalid, error.message};
+}
+
+// What holds the name of a child.
+Obstacle name_obstacle(const Subject& subject, const kube::Resource& resource, const Json& existing) {
+  const std::string what = fmt::format("{} {}/{}", resource.kind, subject.ns, name_of(existing));
+  if (leaves_soon(existing, subject.resource.kind, subject.name)) {
+    return {Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is still being deleted", what,
+                                                      subject.resource.kind, subject.name)};
+  }
+  const auto owner = controller_of(existing);
+  return {Obstacle::Kind::kNameTaken,
+          fmt::format("{} exists and belongs to {}; delete it or rename this object", what,
+                      owner ? owner->kind + " " + owner->name : "nobody")};
 }
 
 }  // namespace
@@ -82,17 +100,13 @@ Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& m
     if (!existing) return existing.error();
     const auto owner = controller_of(*existing);
     if (!owner || owner->uid != pass.subject.uid) {
-      pass.applied.foreign.push_back(name);
-      return failed_precondition(fmt::format("{} {}/{} exists and belongs to {}; rename or delete it",
-                                             resource.kind, pass.subject.ns, name,
-                                             owner ? owner->kind + " " + owner->name : "nobody"));
+      pass.applied.obstacle = name_obstacle(pass.subject, resource, *existing);
+      return failed_precondition(pass.applied.obstacle->message);
     }
     cache_.observe_write(resource, std::move(*existing));
     return {};
   }
-  if (refused_for_good(created.error())) {
-    emit(pass.subject, "Warning", "FailedCreate", created.error().message);
-  }
+  pass.applied.obstacle = obstacle_of(created.error());
   return created.error();
 }
 

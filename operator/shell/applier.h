@@ -1,6 +1,7 @@
 #pragma once  // operator/shell/applier.h: carries out a Decision: writes in order, stops at the first that
               // fails
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -8,6 +9,7 @@
 #include "kube/events.h"
 #include "operator/control/agent_client.h"
 #include "operator/core/action.h"
+#include "operator/core/observed.h"
 #include "operator/shell/cluster_cache.h"
 
 namespace muster::op {
@@ -21,7 +23,7 @@ struct Subject {
 struct Applied {
   bool status_written = false;
   std::int64_t pods_created = 0;
-  std::vector<std::string> foreign;  // names of children that another owner has
+  std::optional<Obstacle> obstacle;  // that a create met: core is to judge it at once
   bool configure_failed = false;     // an Agent did not take its assignment: look again soon
 };
 

@@ -20,13 +20,18 @@ void drop_bookkeeping(Json& object) {
   }
 }
 
-// Of a pod's spec only the node matters: what we put there we know, and env and volumes are most of its
-// bytes.
+// Of a pod's spec only the node and the containers' names matter: what we put there we know, and env and
+// volumes are most of its bytes.
 void project_pod(Json& pod) {
   drop_bookkeeping(pod);
-  std::string node = text(member(pod, "spec", "nodeName"));
-  pod["spec"] = Json::object();
-  if (!node.empty()) pod["spec"]["nodeName"] = std::move(node);
+  Json spec = Json::object();
+  if (std::string node = text(member(pod, "spec", "nodeName")); !node.empty())
+    spec["nodeName"] = std::move(node);
+  if (const Json& containers = member(pod, "spec", "containers"); containers.is_array()) {
+    for (const Json& container : containers)
+      spec["containers"].push_back({{"name", member(container, "name")}});
+  }
+  pod["spec"] = std::move(spec);
 }
 
 void project_service(Json& service) {
@@ -53,6 +58,12 @@ std::optional<Owner> controller_of(const Json& object) {
                  .uid = text(member(owner, "uid"))};
   }
   return std::nullopt;
+}
+
+bool leaves_soon(const Json& object, const std::string& kind, const std::string& name) {
+  if (member(object, "metadata", "deletionTimestamp").is_string()) return true;
+  const auto owner = controller_of(object);
+  return owner && owner->kind == kind && owner->name == name;
 }
 
 ClusterCache::ClusterCache(kube::Client& client, Options options) : options_(std::move(options)) {

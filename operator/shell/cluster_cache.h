@@ -14,6 +14,11 @@ struct Owner {
 };
 [[nodiscard]] std::optional<Owner> controller_of(const Json& object);
 
+// Of an object that has the name of a child of `kind` `name`, and is not its: whether it is on its way out.
+// An object that was deleted and applied again finds the children of the first one for as long as the garbage
+// collector takes.
+[[nodiscard]] bool leaves_soon(const Json& object, const std::string& kind, const std::string& name);
+
 class ClusterCache {
  public:
   struct Options {

@@ -5,11 +5,12 @@
 
 #include <exception>
 
+#include "operator/core/failure_policy.h"
+
 namespace muster::op {
 namespace {
 
 constexpr std::chrono::milliseconds kProgressPause{100};
-constexpr std::chrono::seconds kForeignFor{30};
 constexpr std::chrono::seconds kRefusedPause{
     30};  // the server will not take it: only a person can change that
 constexpr std::chrono::milliseconds kConfigureRetry{500};
@@ -27,6 +28,13 @@ const char* result_name(Controller::Outcome outcome) {
     case Controller::Outcome::kFailed: return "error";
   }
   return "error";
+}
+
+ServiceState service_state(const Json& service, const Subject& subject) {
+  const auto owner = controller_of(service);
+  if (owner && owner->uid == subject.uid) return ServiceState::kOurs;
+  return leaves_soon(service, subject.resource.kind, subject.name) ? ServiceState::kPredecessors
+                                                                   : ServiceState::kForeign;
 }
 
 }  // namespace
@@ -91,30 +99,29 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
     auto pod = pod_from_json(*object, subject.uid);
     if (!pod) continue;
     if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
+    if (overdue(*pod, seen.now) && parts_.nodes.lost(pod->node)) seen.lost_nodes.insert(pod->node);
     seen.pods.push_back(std::move(*pod));
   }
   if (const auto service = parts_.cache.get(kube::kServices, key)) {
-    const auto owner = controller_of(*service);
-    seen.service = owner && owner->uid == subject.uid ? ServiceState::kOurs : ServiceState::kForeign;
+    seen.service = service_state(*service, subject);
   }
   const std::lock_guard lock(mutex_);
   const auto memory = memory_.find(key);
   if (memory == memory_.end()) return seen;
   seen.last_status_write = memory->second.last_status_write;
-  std::erase_if(memory->second.foreign,
-                [now = std::chrono::steady_clock::now()](const auto& entry) { return entry.second < now; });
-  for (const auto& [name, until] : memory->second.foreign) seen.foreign.push_back(name);
+  if (std::chrono::steady_clock::now() < memory->second.obstacle_until)
+    seen.obstacle = memory->second.obstacle;
   return seen;
 }
 
 void Controller::remember(const std::string& key, const Applied& applied) {
-  if (!applied.status_written && applied.foreign.empty()) return;
+  if (!applied.status_written && !applied.obstacle) return;
   const std::lock_guard lock(mutex_);
   Memory& memory = memory_[key];
   if (applied.status_written) memory.last_status_write = std::chrono::system_clock::now();
-  for (const std::string& name : applied.foreign) {
-    memory.foreign[name] = std::chrono::steady_clock::now() + kForeignFor;
-  }
+  if (!applied.obstacle) return;
+  memory.obstacle = applied.obstacle;
+  memory.obstacle_until = std::chrono::steady_clock::now() + patience_with(applied.obstacle->kind);
 }
 
 Controller::Outcome Controller::failed(const std::string& key, const Error& error) {
@@ -156,7 +163,11 @@ Controller::Outcome Controller::reconcile(const std::string& key) {
   const Status done = parts_.applier.apply(subject, decision->actions, applied);
   remember(key, applied);
   parts_.metrics.pods_created(options_.resource.kind, applied.pods_created);
-  if (!done && !applied.foreign.empty()) {  // core turns it into a condition
+  if (applied.obstacle) {  // core turns it into a condition, and lets no create out until it has expired
+    const bool passes = applied.obstacle->kind == Obstacle::Kind::kPredecessor;
+    spdlog::log(passes ? spdlog::level::info : spdlog::level::warn,
+                "cannot create kind={} object={} error=\"{}\"", options_.resource.kind, key,
+                applied.obstacle->message);
     queue_.add(key);
     return Outcome::kRequeue;
   }

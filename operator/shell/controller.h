@@ -11,6 +11,7 @@
 #include "kube/work_queue.h"
 #include "operator/core/observed.h"
 #include "operator/shell/applier.h"
+#include "operator/shell/node_health.h"
 #include "operator/shell/operator_metrics.h"
 
 namespace muster::op {
@@ -19,6 +20,7 @@ struct ControllerParts {  // all outlive the controllers
   ClusterCache& cache;
   AgentClient& agents;
   Applier& applier;
+  NodeHealth& nodes;
   OperatorMetrics& metrics;
   prometheus::Registry& registry;
 };
@@ -52,7 +54,8 @@ class Controller {
  private:
   struct Memory {  // of what the API server does not keep for us
     std::optional<WallTime> last_status_write;
-    std::map<std::string, Instant> foreign;  // until when a name counts as taken
+    std::optional<Obstacle> obstacle;
+    Instant obstacle_until;
   };
   void work(const std::stop_token& stop);
   [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods);

@@ -58,10 +58,11 @@ class Operator {
     for (const auto& controller : controllers_) controller->start();
     ready_ = true;
     release_startup_memory();
+    const bool ipv6 = options_.metrics_ip.find(':') != std::string::npos;
     spdlog::info("ready version={} server={} namespaces={} metrics=http://{}:{}/metrics", MUSTER_VERSION,
                  server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),
-                 options_.metrics_ip, metrics_server_->port());
+                 ipv6 ? "[" + options_.metrics_ip + "]" : options_.metrics_ip, metrics_server_->port());
     while (true) {
       const auto signal = signals.wait(kHousekeeping);
       sample();
@@ -181,7 +182,8 @@ class Operator {
       metrics_.status_changed(subject.resource.kind, before, after);
     };
     applier_ = std::make_unique<Applier>(*client_, *cache_, *agents_, *events_, std::move(applier));
-    const ControllerParts parts{*cache_, *agents_, *applier_, metrics_, *registry_};
+    nodes_ = std::make_unique<NodeHealth>(*client_);
+    const ControllerParts parts{*cache_, *agents_, *applier_, *nodes_, metrics_, *registry_};
     controllers_.push_back(
         std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kDistributedJobs,
                                                                 .name = "distributedjob",
@@ -215,6 +217,7 @@ class Operator {
   std::atomic<bool> ready_{false};
   std::unique_ptr<kube::RequestMetrics> requests_;
   std::unique_ptr<kube::Client> client_;
+  std::unique_ptr<NodeHealth> nodes_;
   std::unique_ptr<MetricsServer> metrics_server_;
   // What calls others is declared after them, so that it is gone first.
   std::vector<std::unique_ptr<Controller>> controllers_;
@@ -238,7 +241,9 @@ Status parse_metrics_address(const std::string& text, OperatorOptions& options) 
     return invalid_argument(
         fmt::format("--metrics-address {} is not ip:port; write for example 127.0.0.1:8080", text));
   }
-  options.metrics_ip = colon == 0 ? "0.0.0.0" : text.substr(0, colon);
+  std::string ip = colon == 0 ? "0.0.0.0" : text.substr(0, colon);
+  if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
+  options.metrics_ip = std::move(ip);
   options.metrics_port = port;
   return {};
 }

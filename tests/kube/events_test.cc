@@ -66,6 +66,26 @@ TEST_F(Correlator, LongMessagesAreCut) {
   EXPECT_LE(see(record(std::string(5000, 'x')))->body["message"].get<std::string>().size(), 1024U);
 }
 
+TEST_F(Correlator, AMessageIsCutBetweenCharacters) {
+  for (int lead = 0; lead < 3; ++lead) {  // each is of two bytes: one of the two cuts falls inside
+    std::string message(static_cast<std::size_t>(lead), 'x');
+    for (int i = 0; i < 1000; ++i) message += "\u00e9";
+    EXPECT_NO_THROW(static_cast<void>(see(record(message))->body.dump())) << lead;
+  }
+}
+
+TEST(EventRecorder, BytesThatAreNoTextAreReplaced) {
+  auto transport = std::make_shared<FakeTransport>();
+  Client client(transport, nullptr, {});
+  {
+    EventRecorder recorder(client, "muster-operator");
+    recorder.record(record("\xff\xfe"));
+    recorder.record(record("next"));
+  }
+  ASSERT_EQ(transport->requests().size(), 2U);
+  EXPECT_EQ(Json::parse(transport->requests()[0].body)["message"], "\uFFFD\uFFFD");
+}
+
 TEST(EventRecorder, WritesInTheBackgroundAndFlushesAtTheEnd) {
   auto transport = std::make_shared<FakeTransport>();
   Client client(transport, nullptr, {});

@@ -59,9 +59,23 @@ TEST(Store, TheIndexFollowsChangesAndDeletions) {
   EXPECT_EQ(store.by_index("y").size(), 1U);
   store.erase(pod("b", "4", "x"));
   EXPECT_TRUE(store.by_index("x").empty());
-  static_cast<void>(store.replace({shared(pod("c", "5", "x"))}));
+  static_cast<void>(store.replace({shared(pod("c", "5", "x"))}, "5"));
   EXPECT_EQ(store.by_index("x").size(), 1U);
   EXPECT_TRUE(store.by_index("y").empty());
+}
+
+TEST(Store, AnOlderListTakesNothingBackThatIsKnownToBeNewer) {
+  Store store([](const Json& object) { return object["metadata"]["owner"].get<std::string>(); });
+  store.upsert(shared(pod("changed", "21", "x")));
+  store.upsert(shared(pod("made", "22", "x")));
+  store.upsert(shared(pod("gone", "9", "x")));
+  const auto gone = store.replace({shared(pod("changed", "15")), shared(pod("other", "16", "x"))}, "20");
+  EXPECT_EQ(version_of(store.get("n/changed")), "21");
+  EXPECT_EQ(version_of(store.get("n/made")), "22") << "written while the pages came";
+  EXPECT_EQ(store.get("n/gone"), nullptr);
+  ASSERT_EQ(gone.size(), 1U);
+  EXPECT_EQ((*gone[0])["metadata"]["name"], "gone");
+  EXPECT_EQ(store.by_index("x").size(), 3U);
 }
 
 TEST(Store, ComparesVersionsAsNumbers) {

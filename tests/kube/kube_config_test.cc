@@ -100,7 +100,7 @@ TEST_F(KubeConfig, TokenFilesAreReadAgainAfterARefusalAndKeptWhenTheyVanish) {
   EXPECT_EQ(found->identity->get()->bearer_token, "two");
 }
 
-TEST_F(KubeConfig, InClusterReadsTheServiceAccountAndBracketsIpv6) {
+TEST_F(KubeConfig, InClusterReadsTheServiceAccountAndNamesAnIpv6Server) {
   write("ca.crt", "CA");
   write("token", "sa");
   write("namespace", "team");
@@ -109,7 +109,7 @@ TEST_F(KubeConfig, InClusterReadsTheServiceAccountAndBracketsIpv6) {
   setenv("KUBERNETES_SERVICE_PORT", "443", 1);
   const auto found = in_cluster_config(folder_);
   ASSERT_TRUE(found) << found.error().message;
-  EXPECT_EQ(found->server, "https://[fd00::1]:443");
+  EXPECT_EQ(found->server, "https://kubernetes.default.svc:443");
   EXPECT_EQ(found->default_namespace, "team");
   EXPECT_EQ(found->identity->get()->bearer_token, "sa");
 }

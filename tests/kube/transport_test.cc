@@ -314,5 +314,13 @@ TEST(TransportTls, BadMaterialIsRefusedWithASentence) {
   EXPECT_EQ(made.error().code, Code::kInvalidArgument);
 }
 
+TEST(Transport, AnIpv6AddressIsRefusedWithARemedy) {
+  ClusterConfig config;
+  config.server = "https://[::1]:6443";
+  const auto made = make_cpprest_transport(config);
+  ASSERT_FALSE(made);
+  EXPECT_NE(made.error().message.find("give the address a name"), std::string::npos) << made.error().message;
+}
+
 }  // namespace
 }  // namespace muster::kube

@@ -199,14 +199,23 @@ TEST_F(WatcherStory, ConnectionErrorsOpenTheWatchAgainWithoutAListAndWithGrowing
   }
 }
 
-TEST_F(WatcherStory, WaitsFallBackAfterTwoHealthyMinutes) {
+TEST_F(WatcherStory, WaitsFallBackAfterAHealthyMinute) {
   sync();
   for (int i = 0; i < 8; ++i) {
     static_cast<void>(step(WatchEnded{unavailable("refused")}));
     static_cast<void>(step(WaitOver{}));
   }
-  now_ += minutes(3);
+  now_ += minutes(1);
   EXPECT_LE(last<WaitFor>(step(WatchEnded{unavailable("cut")})).delay, milliseconds(1600));
+}
+
+TEST(Watcher, ADeadLinkBlindsItForTwoMinutesAtMost) {
+  for (std::uint64_t seed = 0; seed < 50; ++seed) {
+    Watcher watcher(Watcher::Options{.backoff = {}, .seed = seed});
+    static_cast<void>(watcher.start());
+    const auto effects = watcher.step(PageListed{{}, "10", ""}, Instant{});
+    EXPECT_LE(std::get<WatchNext>(effects.back()).timeout, minutes(2));
+  }
 }
 
 TEST_F(WatcherStory, ASilentLinkIsOpenedAgainFromTheLastVersion) {

@@ -72,12 +72,6 @@ TEST(Status, GarbageIsReadAsAbsent) {
     EXPECT_EQ(api::status_from_json(Json::parse(text)).restarts, 0) << text;
 }
 
-TEST(Clip, CutsBetweenCharacters) {
-  EXPECT_EQ(api::clip("abc", 5), "abc");
-  EXPECT_EQ(api::clip("abc", 2), "ab");
-  EXPECT_EQ(api::clip("a\u00e9", 2), "a");
-}
-
 struct BadJob {
   const char* pointer;
   const char* value;

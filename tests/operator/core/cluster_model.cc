@@ -75,7 +75,8 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   }
   common.service = service;
   common.agents = agents;
-  common.foreign = foreign;
+  common.obstacle = obstacle;
+  common.lost_nodes = lost_nodes;
   common.last_status_write = last_status_write;
   if (seen_object["kind"] == "FederatedRound")
     return reconcile(ObservedRound{common, *api::federated_round_from_json(seen_object)});

@@ -44,7 +44,8 @@ class ClusterModel {
   std::map<std::string, AgentStatus> agents;      // by pod uid
   std::map<std::string, Assignment> assignments;  // by pod uid: the last Configure
   std::vector<EmitEvent> events;
-  std::vector<std::string> foreign;
+  std::optional<Obstacle> obstacle;
+  std::set<std::string> lost_nodes;
   std::optional<WallTime> last_status_write;
   bool object_deleted = false;
   int status_writes = 0;

@@ -259,6 +259,9 @@ TEST_P(Crd, TheStatusThatTheOperatorWritesIsInTheSchema) {
   EXPECT_TRUE(cluster.object["status"].contains("progress"));
   EXPECT_TRUE(cluster.object["status"].contains("history"));
   check();
+  cluster.end_pod(job_kind ? "digits-worker-1" : "phones-client-1", 0);
+  cluster.settle();
+  check();
   cluster.end_pod(job_kind ? "digits-worker-0" : "phones-client-0", 1, "oops");
   cluster.settle();
   check();

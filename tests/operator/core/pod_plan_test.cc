@@ -176,7 +176,7 @@ TEST(PodFacts, AreReadFromAPod) {
   EXPECT_EQ(pod->generation, 4);
   EXPECT_EQ(pod->phase, PodPhase::kFailed);
   EXPECT_EQ(pod->end->message, "no data") << "the role's container speaks for the pod";
-  EXPECT_EQ(fate_of(*pod), PodFate::kPermanent);
+  EXPECT_TRUE(cannot_work(*pod));
   EXPECT_EQ(end_of(*pod), "worker 1 (digits-worker-1) exited with code 65: no data");
   EXPECT_FALSE(pod_from_json(json, "u-2")) << "another object's pod";
 }
@@ -193,6 +193,41 @@ TEST(PodFacts, GarbageIsToleratedNotObeyed) {
   ASSERT_TRUE(pod);
   EXPECT_EQ(pod->index, -1);
   EXPECT_EQ(pod->generation, 0);
+}
+
+TEST(PodFacts, OnlyTheExitCodeOfTheRolesContainerIsMusters) {
+  Json json = Json::parse(R"({
+    "metadata": {"name": "w", "labels": {"muster.dev/role": "worker", "muster.dev/index": "0"},
+      "ownerReferences": [{"uid": "u", "controller": true}]},
+    "spec": {"containers": [{"name": "trainer"}, {"name": "proxy"}]},
+    "status": {"phase": "Failed", "containerStatuses": [
+      {"name": "proxy", "state": {"terminated": {"exitCode": 65}}},
+      {"name": "trainer", "state": {"terminated": {"exitCode": 0}}}]}})");
+  auto pod = pod_from_json(json, "u");
+  EXPECT_FALSE(cannot_work(*pod)) << "a sidecar means what it likes";
+  EXPECT_EQ(end_of(*pod), "worker 0 (w) container proxy exited with code 65");
+  json["status"]["containerStatuses"][1]["state"]["terminated"]["exitCode"] = 74;
+  pod = pod_from_json(json, "u");
+  EXPECT_TRUE(cannot_work(*pod)) << "without a container named after the role, the first carries it";
+  EXPECT_EQ(end_of(*pod), "worker 0 (w) exited with code 74");
+}
+
+TEST(PodFacts, InitContainersTellWhyAPodWaitsAndWhyItFailed) {
+  Json json = Json::parse(R"({
+    "metadata": {"name": "w", "labels": {"muster.dev/role": "worker", "muster.dev/index": "0"},
+      "ownerReferences": [{"uid": "u", "controller": true}]},
+    "status": {"phase": "Pending",
+      "initContainerStatuses": [{"name": "fetch", "state": {"waiting": {"reason": "ImagePullBackOff", "message": "no"}}}],
+      "containerStatuses": [{"name": "worker", "state": {"waiting": {"reason": "PodInitializing"}}}]}})");
+  EXPECT_EQ(pod_from_json(json, "u")->reason, "ImagePullBackOff");
+  json["status"]["phase"] = "Failed";
+  json["status"]["initContainerStatuses"][0]["state"] = {
+      {"terminated", {{"exitCode", 65}, {"message", "no such bucket"}}}};
+  auto pod = pod_from_json(json, "u");
+  EXPECT_EQ(end_of(*pod), "worker 0 (w) container fetch exited with code 65: no such bucket");
+  EXPECT_FALSE(cannot_work(*pod));
+  json["status"]["containerStatuses"][0]["state"] = {{"terminated", {{"exitCode", 1}}}};
+  EXPECT_EQ(end_of(*pod_from_json(json, "u")), "worker 0 (w) exited with code 1");
 }
 
 struct Fate {
@@ -212,14 +247,19 @@ INSTANTIATE_TEST_SUITE_P(
         Fate{R"({"phase": "Pending"})", PodFate::kAlive}, Fate{R"({"phase": "Running"})", PodFate::kAlive},
         Fate{R"({"phase": "Succeeded"})", PodFate::kSucceeded},
         Fate{R"({"phase": "Failed"})", PodFate::kFailed},
-        Fate{R"({"phase": "Failed", "reason": "Evicted"})", PodFate::kDisrupted},
+        Fate{
+            R"({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. "})",
+            PodFate::kDisrupted},
+        Fate{R"({"phase": "Failed", "reason": "Evicted",
+                "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "})",
+             PodFate::kFailed},
+        Fate{R"({"phase": "Failed", "reason": "OutOfnvidia.com/gpu"})", PodFate::kDisrupted},
+        Fate{R"({"phase": "Failed", "reason": "TopologyAffinityError"})", PodFate::kDisrupted},
         Fate{R"({"phase": "Failed", "reason": "DeadlineExceeded"})", PodFate::kFailed},
         Fate{R"({"phase": "Running", "conditions": [{"type": "DisruptionTarget", "status": "True"}]})",
              PodFate::kDisrupted},
-        Fate{R"({"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 74}}}]})",
-             PodFate::kPermanent},
         Fate{
-            R"({"phase": "Failed", "reason": "Evicted",
+            R"({"phase": "Failed", "reason": "Evicted", "message": "The node was low on resource: memory. ",
                 "containerStatuses": [{"state": {"terminated": {"exitCode": 137}}}]})",
             PodFate::kDisrupted}));
 

@@ -46,6 +46,8 @@ TEST(DistributedJob, NeedsAtMostFiveStatusWritesToSucceed) {
   cluster.end_pod("digits-worker-1", 0);
   cluster.settle();
   EXPECT_TRUE(cluster.is("Succeeded"));
+  EXPECT_EQ(cluster.status().ready, "0/2");
+  EXPECT_EQ(cluster.status().ready_replicas + cluster.status().replicas, 0);
   EXPECT_LE(cluster.status_writes, 5);
 }
 
@@ -266,6 +268,22 @@ TEST(DistributedJob, SuspendDeletesThePodsAndResumeStartsTheClockAnew) {
   EXPECT_EQ(cluster.status().restarts + cluster.status().disruptions, 0);
 }
 
+TEST(DistributedJob, EveryConditionIsOfThePresentGenerationAndASuspendedJobHasNoReadyPods) {
+  ClusterModel cluster(job().json());
+  cluster.bring_up();
+  cluster.object["spec"]["suspend"] = true;
+  for (int generation = 2; generation <= 3; ++generation) {  // suspended, then edited while it is
+    cluster.object["metadata"]["generation"] = generation;
+    cluster.object["spec"]["workers"]["replicas"] = generation + 2;
+    cluster.settle();
+    cluster.finish_deletions();
+  }
+  for (const api::Condition& condition : cluster.status().conditions)
+    EXPECT_EQ(condition.observed_generation, 3) << condition.type;
+  EXPECT_EQ(cluster.status().ready, "0/5");
+  EXPECT_EQ(cluster.status().replicas, 0);
+}
+
 TEST(DistributedJob, CreatedSuspendedItHasNoPodsAndNoStartTime) {
   ClusterModel cluster(job().suspended().json());
   cluster.settle();
@@ -348,6 +366,60 @@ TEST(DistributedJob, ANameTakenBySomethingElseIsToldAndNotTouched) {
   EXPECT_GT(cluster.decide().requeue_after, 1s);
 }
 
+TEST(DistributedJob, APredecessorsChildrenAreWaitedForWithoutAWarning) {
+  ClusterModel cluster(job().json());
+  cluster.service = ServiceState::kPredecessors;
+  cluster.settle();
+  EXPECT_TRUE(cluster.pods.empty());
+  EXPECT_EQ(cluster.condition("PodsReady")->reason, "WaitingForPredecessor");
+  EXPECT_TRUE(cluster.events.empty());
+  EXPECT_LE(cluster.decide().requeue_after, 2s);
+}
+
+TEST(DistributedJob, ARefusedCreateIsToldAndTheDeadlineRuns) {
+  ClusterModel cluster(job().active_deadline(60).json());
+  cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};
+  cluster.settle();
+  EXPECT_TRUE(cluster.pods.empty()) << "no create while the refusal is fresh";
+  EXPECT_EQ(cluster.condition("PodsReady")->reason, "FailedCreate");
+  EXPECT_EQ(cluster.condition("PodsReady")->message, "exceeded quota: pods");
+  EXPECT_EQ(cluster.count_events("FailedCreate"), 1);
+  EXPECT_LE(cluster.decide().requeue_after, 30s);
+  cluster.advance(60s);
+  cluster.pass();
+  EXPECT_EQ(cluster.condition("Failed")->reason, "DeadlineExceeded");
+}
+
+TEST(DistributedJob, AfterTheRefusalHasExpiredTheMissingPodsAreCreated) {
+  ClusterModel cluster(job().json());
+  cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};
+  cluster.settle();
+  cluster.obstacle.reset();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.status().phase, "Running");
+}
+
+TEST(DistributedJob, ATemplateThatTheApiServerCannotTakeFailsTheJobBeforeAnythingRan) {
+  ClusterModel cluster(job().json());
+  cluster.obstacle = Obstacle{Obstacle::Kind::kInvalid, "volumeMounts[0].name: Not found: \"data\""};
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("Failed")->reason, "InvalidSpec");
+  EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("Not found: \"data\""));
+}
+
+TEST(DistributedJob, ARunThatHasWorkedBeforeOutlivesAnInvalidCreate) {
+  ClusterModel cluster(job().json());
+  cluster.bring_up();
+  cluster.evict("digits-worker-1");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.obstacle = Obstacle{Obstacle::Kind::kInvalid, "runtimeClassName: not found"};
+  cluster.settle();
+  EXPECT_FALSE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("PodsReady")->reason, "FailedCreate");
+}
+
 TEST(DistributedJob, AnInvalidSpecFailsWithTheFieldsPath) {
   ClusterModel cluster(job().set("/spec/training/epoch", 3).json());
   cluster.settle();
@@ -377,12 +449,20 @@ TEST(DistributedJob, ATooLongNameIsRefused) {
 TEST(DistributedJob, APodStuckOnALostNodeIsForceDeletedAfterAMinute) {
   ClusterModel cluster(job().workers(2).json());
   cluster.bring_up();
+  for (const char* name : {"digits-worker-0", "digits-worker-1"})
+    cluster.pods[name]["spec"]["nodeName"] = std::string("node-of-") + name;
   cluster.evict("digits-worker-1");
   cluster.pods["digits-worker-1"]["status"]["conditions"].back()["reason"] = "DeletionByTaintManager";
+  cluster.lost_nodes = {"node-of-digits-worker-1"};
   cluster.settle();
   EXPECT_TRUE(cluster.pods.contains("digits-worker-1"));
   EXPECT_GT(cluster.decide().requeue_after, 1s);
+  cluster.lost_nodes.clear();
   cluster.advance(100s);
+  cluster.pass();
+  EXPECT_TRUE(cluster.pods.contains("digits-worker-1"))
+      << "a taint tolerated no longer is not yet a lost node";
+  cluster.lost_nodes = {"node-of-digits-worker-1"};
   cluster.pass();
   EXPECT_FALSE(cluster.pods.contains("digits-worker-1"));
   EXPECT_TRUE(cluster.pods.contains("digits-worker-0")) << "its node is there and will confirm";

@@ -84,6 +84,26 @@ TEST(FederatedRound, AKilledClientPodIsReplacedAloneAndNotCounted) {
   EXPECT_EQ(cluster.status().client_attempts[0].index, 1);
 }
 
+TEST(FederatedRound, ALostClientPodDisconnectsNobodyElse) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  cluster.end_pod("phones-client-1", 137);
+  EXPECT_EQ(cluster.decide().agents.size(), 3U) << "the pass that judges it";
+  cluster.settle();
+  EXPECT_EQ(cluster.decide().agents.size(), 3U);
+}
+
+TEST(FederatedRound, ASnapshotOfTwoInstantsDisconnectsNobody) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  const Json stale = cluster.object;
+  cluster.end_pod(kAggregator, 137);
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.decide(stale, cluster.pods).agents.size(), 3U);
+}
+
 TEST(FederatedRound, ReplacementsOfOneClientPodBackOffTheFirstIsAtOnce) {
   ClusterModel cluster(federated_round(2, 2));
   cluster.bring_up();
@@ -101,6 +121,26 @@ TEST(FederatedRound, ReplacementsOfOneClientPodBackOffTheFirstIsAtOnce) {
     cluster.pass();
   }
   EXPECT_EQ(waits, (std::vector<long>{0, 10, 20, 40, 80, 160, 300, 300}));
+}
+
+TEST(FederatedRound, ARefusedReplacementIsNotAskedForAgainAtEveryProgress) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  cluster.end_pod("phones-client-1", 137);
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};
+  AgentStatus& agent = cluster.agents.at(cluster.uid_of(kAggregator));
+  agent.aggregator = AggregatorProgress{};
+  agent.aggregator->round = 3;
+  agent.aggregator->rounds = 5;
+  cluster.settle();
+  EXPECT_FALSE(cluster.pods.contains("phones-client-1"));
+  EXPECT_EQ(cluster.status().progress["round"], 3) << "the federation goes on and is told of";
+  EXPECT_EQ(cluster.condition("PodsReady")->reason, "FailedCreate");
+  cluster.obstacle.reset();
+  cluster.bring_up();
+  EXPECT_EQ(cluster.status().ready, "4/4");
 }
 
 TEST(FederatedRound, AClientThatCannotWorkFailsTheFederation) {

@@ -93,7 +93,7 @@ class Life {
       cluster_.end_pod(pod, codes[random_.below(4)]);
       ++failures_;
     }
-    if (const std::string pod = any_pod(); runs(pod) && one_in(60)) cluster_.end_pod(pod, 0);
+    if (const std::string pod = any_pod(); runs(pod) && one_in(60) && may_succeed()) cluster_.end_pod(pod, 0);
     if (const std::string pod = any_pod(); runs(pod) && one_in(60)) cluster_.evict(pod);
     if (const std::string pod = any_pod(); !pod.empty() && one_in(60)) cluster_.delete_pod(pod);
     if (const std::string pod = any_pod(); !pod.empty() && one_in(200)) cluster_.pods.erase(pod);
@@ -146,6 +146,12 @@ class Life {
     for (const auto& [name, pod] : cluster_.pods)
       if (pod["metadata"]["uid"] == uid) return name;
     return {};
+  }
+
+  [[nodiscard]] bool may_succeed() const {
+    const bool ring =
+        cluster_.object["kind"] == "DistributedJob" && cluster_.object["spec"].contains("training");
+    return !ring || everybody_configured(cluster_.status().membership_generation);
   }
 
   // As a real ring: nobody finishes unless all members were told of the same generation, and of the same

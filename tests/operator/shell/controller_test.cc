@@ -56,7 +56,7 @@ class ControllerTest : public ::testing::Test {
       return decision_;
     };
     controller_ = std::make_unique<Controller>(
-        ControllerParts{cache_, agents_, applier_, metrics_, registry_}, std::move(options));
+        ControllerParts{cache_, agents_, applier_, nodes_, metrics_, registry_}, std::move(options));
   }
   Controller::Outcome pass() { return controller_->reconcile("n/x"); }
   [[nodiscard]] std::vector<std::string> asked() const {
@@ -78,6 +78,7 @@ class ControllerTest : public ::testing::Test {
   ClusterCache cache_{list_client_,
                       {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
   Applier applier_{client_, cache_, agents_, *events_, {}};
+  NodeHealth nodes_{client_};
   Decision decision_;
   Observed seen_;
   std::unique_ptr<Controller> controller_;
@@ -130,12 +131,56 @@ TEST_F(ControllerTest, AnExistingPodOfOursHasLanded) {
 TEST_F(ControllerTest, ANameOfAnotherOwnerIsHandedToCoreAsForeign) {
   decision_.actions = {CreatePod{pod_manifest()}};
   writes_->will_json(409, refusal(409, "AlreadyExists"));
-  writes_->will_json(200, pod_manifest("somebody-else"));
+  Json theirs = pod_manifest("somebody-else");
+  theirs["metadata"]["ownerReferences"][0]["name"] = "y";
+  writes_->will_json(200, theirs);
   EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
   decision_.actions.clear();
   EXPECT_EQ(pass(), Controller::Outcome::kDone);
-  EXPECT_EQ(seen_.foreign, std::vector<std::string>{"x-worker-0"});
+  ASSERT_TRUE(seen_.obstacle);
+  EXPECT_EQ(seen_.obstacle->kind, Obstacle::Kind::kNameTaken);
+  EXPECT_EQ(seen_.obstacle->message,
+            "Pod n/x-worker-0 exists and belongs to DistributedJob y; delete it or rename this object");
 }
+
+TEST_F(ControllerTest, ChildrenOfADeletedObjectOfTheSameNameAreWaitedFor) {
+  Json service = pod_manifest("earlier");
+  service["kind"] = "Service";
+  service["metadata"]["name"] = "x";
+  cache_.observe_write(kube::kServices, service);
+  decision_.actions = {CreatePod{pod_manifest()}};
+  writes_->will_json(409, refusal(409, "AlreadyExists"));
+  writes_->will_json(200, pod_manifest("earlier"));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  EXPECT_EQ(seen_.service, ServiceState::kPredecessors);
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  ASSERT_TRUE(seen_.obstacle);
+  EXPECT_EQ(seen_.obstacle->kind, Obstacle::Kind::kPredecessor);
+}
+
+struct Refusal {
+  int code;
+  const char* reason;
+  Obstacle::Kind kind;
+};
+class RefusedCreate : public ControllerTest, public ::testing::WithParamInterface<Refusal> {};
+
+TEST_P(RefusedCreate, IsHandedToCoreAtOnce) {
+  decision_.actions = {CreatePod{pod_manifest()}};
+  writes_->will_json(GetParam().code, refusal(GetParam().code, GetParam().reason));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  ASSERT_TRUE(seen_.obstacle);
+  EXPECT_EQ(seen_.obstacle->kind, GetParam().kind);
+  EXPECT_NE(seen_.obstacle->message.find(GetParam().reason), std::string::npos);
+}
+INSTANTIATE_TEST_SUITE_P(Codes, RefusedCreate,
+                         ::testing::Values(Refusal{403, "Forbidden", Obstacle::Kind::kRefused},
+                                           Refusal{422, "Invalid", Obstacle::Kind::kInvalid},
+                                           Refusal{400, "admission webhook \"w\" denied the request",
+                                                   Obstacle::Kind::kRefused}));
 
 TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
   decision_.actions = {
@@ -155,6 +200,34 @@ TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
   EXPECT_EQ(Json::parse(writes_->requests()[1].body)["gracePeriodSeconds"], 0);
 }
 
+TEST_F(ControllerTest, AsksForTheNodeOfAPodThatDoesNotGoAway) {
+  Json pod = pod_manifest();
+  pod["spec"]["nodeName"] = "n1";
+  cache_.observe_write(kube::kPods, pod);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_TRUE(asked().empty()) << "it lives";
+  pod["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:00Z";
+  cache_.observe_write(kube::kPods, pod);
+  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/unreachable"}}}}}}});
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(asked(), std::vector<std::string>{"GET /api/v1/nodes/n1"}) << "an answer counts for a while";
+  EXPECT_TRUE(seen_.lost_nodes.contains("n1"));
+}
+
+TEST_F(ControllerTest, ANodeIsLostWhenItIsTaintedSoOrGoneAndNotWhenNobodyKnows) {
+  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/not-ready"}}}}}}});
+  EXPECT_FALSE(nodes_.lost("a"));
+  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/out-of-service"}}}}}}});
+  EXPECT_TRUE(nodes_.lost("b"));
+  writes_->will_json(404, refusal(404, "NotFound"));
+  EXPECT_TRUE(nodes_.lost("c"));
+  writes_->will_json(403, refusal(403, "Forbidden"));
+  EXPECT_FALSE(nodes_.lost("d"));
+  writes_->will(unavailable("no connection"));
+  EXPECT_FALSE(nodes_.lost("e"));
+}
+
 TEST_F(ControllerTest, AnObjectThatIsGoneNeedsNothing) {
   EXPECT_EQ(controller_->reconcile("n/nobody"), Controller::Outcome::kDone);
   EXPECT_TRUE(asked().empty());
@@ -172,6 +245,8 @@ TEST(MetricsAddress, IsIpAndPort) {
   ASSERT_TRUE(parse_metrics_address(":9090", options));
   EXPECT_EQ(options.metrics_ip, "0.0.0.0");
   EXPECT_EQ(options.metrics_port, 9090);
+  ASSERT_TRUE(parse_metrics_address("[::]:8080", options));
+  EXPECT_EQ(options.metrics_ip, "::");
   for (const char* bad : {"", "x", "1.2.3.4", "1.2.3.4:", "1.2.3.4:99999", "1.2.3.4:-1", "1.2.3.4:8080x"}) {
     EXPECT_FALSE(parse_metrics_address(bad, options)) << bad;
   }

@@ -1,0 +1,103 @@
+// operator/core/worker_failures.cc: what the ends of workers mean for their DistributedJob
+#include "operator/core/worker_failures.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "operator/core/failure_policy.h"
+#include "operator/core/lifecycle.h"
+#include "operator/core/membership.h"
+
+namespace muster::op {
+namespace {
+
+// For the cause of a lost peer to show: a kubelet tells of the end of a pod within a second or two, of a node
+// that is gone nobody tells for the better part of a minute.
+constexpr auto kCausePatience = std::chrono::seconds(15);
+
+// Of those with `fate`, the first to end; what lost a peer comes last, as the cause is another.
+const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate, bool ours) {
+  const Pod* first = nullptr;
+  const auto key = [ours](const Pod& pod) {
+    return std::pair(ours && lost_a_peer(pod),
+                     pod.end && pod.end->finished ? *pod.end->finished : WallTime::max());
+  };
+  for (const Pod* pod : pods) {
+    if (fate_of(*pod) == fate && (first == nullptr || key(*pod) < key(*first))) first = pod;
+  }
+  return first;
+}
+
+template <typename Predicate>
+const Pod* find_pod(const std::vector<const Pod*>& pods, Predicate wanted) {
+  const auto found = std::find_if(pods.begin(), pods.end(), [&](const Pod* pod) { return wanted(*pod); });
+  return found == pods.end() ? nullptr : *found;
+}
+
+// Every worker that has ended so far waited for another in vain. True when the pass is over.
+bool judge_lost_peers(Pass& pass, const std::vector<const Pod*>& workers, const Pod& first,
+                      std::int64_t restarts_max) {
+  // Without its address nobody was told of any peer, so the wait that ran out was the one for an assignment.
+  if (const Pod* late = find_pod(workers, [](const Pod& pod) { return pod.phase == PodPhase::kPending; })) {
+    restart(pass, Cause::kDisruption,
+            fmt::format("{} has not started{}, and those that have gave up waiting for it", late->name,
+                        late->reason.empty() ? "" : " (" + late->reason + ")"),
+            0);
+    return true;
+  }
+  const Pod* silent = find_pod(workers, [](const Pod& pod) { return fate_of(pod) == PodFate::kAlive; });
+  // Without the time of its end, or with one of a clock that is far ahead, nothing can be waited for.
+  const bool dated = first.end->finished && *first.end->finished <= pass.seen.now + kCausePatience;
+  if (silent == nullptr || !dated) {
+    restart(pass, Cause::kFailure, end_of(first), restarts_max);
+    return true;
+  }
+  const WallTime known_by = *first.end->finished + kCausePatience;
+  if (pass.seen.now < known_by) {
+    pass.again_at(known_by);
+    return false;
+  }
+  // A live worker whose ring is broken ends within moments.
+  restart(
+      pass, Cause::kDisruption,
+      fmt::format("{} counts as running but has not ended with its peers, so its node{} is out of reach; {}",
+                  silent->name, silent->node.empty() ? "" : " " + silent->node, end_of(first)),
+      0);
+  return true;
+}
+
+}  // namespace
+
+bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  const bool ours = spec.training.has_value();
+  if (const Pod* stuck = find_pod(workers, [ours](const Pod& pod) { return ours && cannot_work(pod); })) {
+    fail(pass, "PodFailedPermanently", end_of(*stuck) + "; a restart would not help");
+    return true;
+  }
+  const std::int64_t replicas = spec.workers.replicas;
+  const Pod* failed = first_of(workers, PodFate::kFailed, ours);
+  const Pod* disrupted = first_of(workers, PodFate::kDisrupted, ours);
+  const Pod* resized = find_pod(
+      workers, [replicas](const Pod& pod) { return pod.world_size != 0 && pod.world_size != replicas; });
+  const std::int64_t known = std::ssize(workers) + done_and_gone(pass.after, workers);
+  const bool formed = pass.before.formed_generation == pass.after.membership_generation;
+  const bool cause_elsewhere = ours && failed != nullptr && lost_a_peer(*failed);
+  if (failed != nullptr && !cause_elsewhere) {
+    restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);
+  } else if (disrupted != nullptr) {
+    restart(pass, Cause::kDisruption, end_of(*disrupted), 0);
+  } else if (resized != nullptr) {
+    restart(pass, Cause::kScale, fmt::format("from {} to {} workers", resized->world_size, replicas), 0);
+  } else if (formed && known < replicas) {
+    restart(pass, Cause::kDisruption, fmt::format("{} of {} workers are gone", replicas - known, replicas),
+            0);
+  } else if (cause_elsewhere) {
+    return judge_lost_peers(pass, workers, *failed, spec.run_policy.max_restarts);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+}  // namespace muster::op

@@ -1,0 +1,35 @@
+#pragma once  // operator/shell/node_health.h: what the control plane says of the nodes of pods that do not go
+              // away
+#include <map>
+#include <mutex>
+#include <string>
+
+#include "common/base/clock.h"
+#include "kube/client.h"
+
+namespace muster::op {
+
+// Thread-safe. Asks for one node at a time, when it matters: a watch of all nodes would be most of the
+// operator's load.
+class NodeHealth {
+ public:
+  explicit NodeHealth(kube::Client& client) : client_(client) {}
+
+  // True when the node is tainted unreachable or out of service, or is gone. False when that is not known;
+  // without the right to get nodes it never is, which the log says once. An answer counts for 30 s.
+  [[nodiscard]] bool lost(const std::string& node);
+
+ private:
+  struct Answer {
+    bool lost = false;
+    Instant until;
+  };
+  [[nodiscard]] bool ask(const std::string& node);
+
+  kube::Client& client_;
+  std::mutex mutex_;
+  std::map<std::string, Answer> answers_;
+  bool told_forbidden_ = false;
+};
+
+}  // namespace muster::op
