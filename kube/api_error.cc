@@ -7,6 +7,7 @@
 #include <charconv>
 #include <ctime>
 
+#include "common/base/text.h"
 #include "common/json/read_json.h"
 
 namespace muster::kube {

@@ -7,7 +7,7 @@
 #include <algorithm>
 #include <exception>
 
-#include "common/json/read_json.h"
+#include "common/base/text.h"
 
 namespace muster::kube {
 namespace {

@@ -64,12 +64,6 @@ bool is_utf8(std::string_view text) {
   return true;
 }
 
-std::string clip(std::string_view text, std::size_t bytes_max) {
-  std::size_t end = std::min(text.size(), bytes_max);
-  while (end > 0 && end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;
-  return std::string(text.substr(0, end));
-}
-
 Json read_json(std::string_view text) {
   return nested_too_deep(text) ? Json(Json::value_t::discarded) : Json::parse(text, nullptr, false);
 }

@@ -16,9 +16,6 @@ inline constexpr int kJsonDepthMax = 500;
 // first.
 [[nodiscard]] bool is_utf8(std::string_view text);
 
-// At most `bytes_max` bytes of `text`, cut between characters.
-[[nodiscard]] std::string clip(std::string_view text, std::size_t bytes_max);
-
 // A discarded value if `text` is not JSON or nested too deep.
 [[nodiscard]] Json read_json(std::string_view text);
 

@@ -8,6 +8,8 @@
 #include <fstream>
 #include <string_view>
 
+#include "common/base/text.h"
+
 namespace muster {
 namespace {
 
@@ -71,7 +73,7 @@ std::filesystem::path resolve_mount(const std::string& path) {
 
 void write_termination_message(const PodEnvironment& pod, const std::string& message) {
   std::ofstream file(pod.termination_log, std::ios::trunc);
-  file << message.substr(0, kTerminationMessageBytes);
+  file << clip(message, kTerminationMessageBytes);
 }
 
 }  // namespace muster

@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "common/json/read_json.h"
+#include "common/base/text.h"
 
 namespace muster::op {
 namespace {

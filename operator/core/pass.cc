@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "common/json/read_json.h"
+#include "common/base/text.h"
 
 namespace muster::op {
 namespace {

@@ -37,11 +37,5 @@ TEST(ReadJson, ParseJsonNamesWhatIsWrong) {
   EXPECT_EQ(parse_json(brackets(9999), "spec").error().message, "spec: nested more than 500 levels deep");
 }
 
-TEST(Clip, CutsBetweenCharacters) {
-  EXPECT_EQ(clip("abc", 5), "abc");
-  EXPECT_EQ(clip("abc", 2), "ab");
-  EXPECT_EQ(clip("a\u00e9", 2), "a");
-}
-
 }  // namespace
 }  // namespace muster
