@@ -13,8 +13,10 @@
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
+#include <latch>
 #include <random>
 #include <thread>
+#include <utility>
 
 namespace muster::worker::test {
 namespace {
@@ -161,16 +163,25 @@ void WorkerJob::configure(const Json& training, int timeout_seconds) {
   }
 }
 
-std::vector<control::v1::AgentStatus> WorkerJob::finish() {
+std::vector<control::v1::AgentStatus> WorkerJob::run(const Json& training) {
   std::vector<control::v1::AgentStatus> last(pods_.size());
   std::vector<std::thread> threads;
+  std::latch watched(size());
   for (int rank = 0; rank < size(); ++rank) {
-    threads.emplace_back([this, rank, &last] {
-      last[static_cast<std::size_t>(rank)] = pod(rank).watch([](const auto& status) {
+    threads.emplace_back([this, rank, &last, &watched] {
+      bool first = true;
+      const auto arrive = [&] {
+        if (std::exchange(first, false)) watched.count_down();
+      };
+      last[static_cast<std::size_t>(rank)] = pod(rank).watch([&](const auto& status) {
+        arrive();
         return status.phase() == control::v1::PHASE_SUCCEEDED || status.phase() == control::v1::PHASE_FAILED;
       });
+      arrive();  // also where there was nothing to watch
     });
   }
+  watched.wait();
+  configure(training);
   for (std::thread& thread : threads) thread.join();
   return last;
 }

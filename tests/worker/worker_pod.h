@@ -60,8 +60,9 @@ class WorkerJob {
   [[nodiscard]] control::v1::Assignment assignment(int rank, const Json& training,
                                                    int timeout_seconds = 30) const;
   void configure(const Json& training, int timeout_seconds = 30);
-  // Runs to the end; the final status of each rank.
-  std::vector<control::v1::AgentStatus> finish();
+  // Configures and runs to the end; the final status of each rank. It watches before it configures, as the
+  // operator does: a job of milliseconds may be over before a later watch begins.
+  std::vector<control::v1::AgentStatus> run(const Json& training);
 
  private:
   std::filesystem::path folder_;

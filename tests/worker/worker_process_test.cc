@@ -20,8 +20,7 @@ using testing::HasSubstr;
 
 TEST(WorkerProcess, FourWorkersEndWithTheSameParametersAndTheFormulasBytes) {
   WorkerJob job(4);
-  job.configure(small_training(16, 3));
-  const auto last = job.finish();
+  const auto last = job.run(small_training(16, 3));
   for (int rank = 0; rank < 4; ++rank) {
     const auto& worker = last[static_cast<std::size_t>(rank)].worker();
     EXPECT_EQ(last[static_cast<std::size_t>(rank)].phase(), control::v1::PHASE_SUCCEEDED);
@@ -45,11 +44,9 @@ TEST(WorkerProcess, FourWorkersEndWithTheSameParametersAndTheFormulasBytes) {
 
 TEST(WorkerProcess, OneWorkerWithFourTimesTheBatchFollowsTheSameCurve) {
   WorkerJob four(4);
-  four.configure(small_training(16, 2));
-  const auto of_four = four.finish()[0];
+  const auto of_four = four.run(small_training(16, 2))[0];
   WorkerJob one(1);
-  one.configure(small_training(64, 2));
-  const auto of_one = one.finish()[0];
+  const auto of_one = one.run(small_training(64, 2))[0];
   ASSERT_GT(of_one.worker().history_size(), 10);
   ASSERT_EQ(of_one.worker().history_size(), of_four.worker().history_size());
   for (int i = 0; i < of_one.worker().history_size(); ++i) {
@@ -96,8 +93,7 @@ TEST(WorkerProcess, AStoppedJobResumesToTheSameBitsAsOneThatWasNot) {
   const auto whole_folder = fresh_folder();
   const auto split_folder = fresh_folder();
   WorkerJob whole(2);
-  whole.configure(with_checkpoint(whole_folder));
-  const auto expected = whole.finish()[0];
+  const auto expected = whole.run(with_checkpoint(whole_folder))[0];
   {
     WorkerJob first(2);
     first.configure(with_checkpoint(split_folder));
@@ -112,8 +108,7 @@ TEST(WorkerProcess, AStoppedJobResumesToTheSameBitsAsOneThatWasNot) {
     EXPECT_THAT(other.last_words, HasSubstr("another worker was asked to stop"));
   }
   WorkerJob second(2);
-  second.configure(with_checkpoint(split_folder));
-  const auto resumed = second.finish()[0];
+  const auto resumed = second.run(with_checkpoint(split_folder))[0];
   EXPECT_GE(resumed.worker().resumed_from_step(), 20);
   EXPECT_LT(resumed.worker().resumed_from_step(), resumed.worker().total_steps());
   EXPECT_EQ(resumed.worker().step(), expected.worker().step());
@@ -133,8 +128,7 @@ TEST(WorkerProcess, WrongAssignmentsAreRefusedAndTheRightOneStillTaken) {
   const grpc::Status misspelt = job.pod(0).configure(assignment);
   EXPECT_EQ(misspelt.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(misspelt.error_message(), HasSubstr("spec.training.epoch"));
-  job.configure(small_training(16, 1));
-  job.finish();
+  job.run(small_training(16, 1));
   EXPECT_EQ(job.pod(0).wait().code, 0);
 }
 
