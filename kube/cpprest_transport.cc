@@ -329,7 +329,7 @@ void set_http_threads(int threads) {
     try {
       crossplat::threadpool::initialize_with_threads(static_cast<std::size_t>(threads));
     } catch (const std::exception&) {
-      // A listener of this process was first and the pool has its size: that one serves, too.
+      // Something else of this process has started the pool: with the size that it has it serves, too.
     }
   });
 }
