@@ -23,9 +23,9 @@ Status ClaimLocks::hold(const std::filesystem::path& folder) {
   // A file system without locks is no reason to refuse the folder.
   if (::flock(fd, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
     ::close(fd);
-    return failed_precondition(fmt::format(
-        "{} is in use by another run of muster; wait for its end or choose another --output-dir",
-        folder.string()));
+    return failed_precondition(
+        fmt::format("{} is in use by another run of muster; wait for its end or choose another --output-dir",
+                    folder.string()));
   }
   held_.emplace(folder.string(), fd);
   return {};
