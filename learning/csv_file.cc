@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "common/base/random.h"
+#include "common/base/text.h"
 #include "common/json/read_json.h"
 #include "learning/atomic_file.h"
 #include "learning/readers.h"
@@ -44,12 +45,8 @@ void split(std::string_view line, std::vector<std::string_view>& cells) {
 }
 
 // What an error shows of a name or cell: it ends up in a log and in a status, which hold text alone.
-std::string_view shown(std::string_view text) {
-  if (!is_utf8(text) || has_control(text)) return "(bytes that are no text)";
-  std::size_t end = std::min(text.size(), kShownBytes);
-  while (end < text.size() && (static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U)
-    --end;  // whole characters
-  return text.substr(0, end);
+std::string shown(std::string_view text) {
+  return is_utf8(text) && !has_control(text) ? clip(text, kShownBytes) : "(bytes that are no text)";
 }
 
 // Nothing: not a finite number.
@@ -102,8 +99,8 @@ Status read_row(Table& table, const std::vector<std::string_view>& cells, const 
   return {};
 }
 
-std::vector<std::string_view> shown_names(const std::vector<std::string>& names) {
-  std::vector<std::string_view> result;
+std::vector<std::string> shown_names(const std::vector<std::string>& names) {
+  std::vector<std::string> result;
   for (const std::string& name : std::span(names).first(std::min(names.size(), kShownNames)))
     result.push_back(shown(name));
   return result;

@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "common/base/host_port.h"
 #include "local/api/metadata.h"
 #include "local/api/table_cells.h"
 
@@ -35,11 +36,6 @@ std::string external_text(const Json& service) {
   const std::vector<std::string> points = ingress_points(service);
   addresses.insert(addresses.begin(), points.begin(), points.end());
   return join(addresses, "<pending>");
-}
-
-std::string host_port(const std::string& ip, std::int64_t port) {
-  return ip.find(':') == std::string::npos ? fmt::format("{}:{}", ip, port)
-                                           : fmt::format("[{}]:{}", ip, port);
 }
 
 std::string hosts_text(const Json& rules) {

@@ -10,6 +10,7 @@
 #include <charconv>
 #include <map>
 
+#include "common/base/host_port.h"
 #include "common/platform/memory.h"
 #include "common/platform/metrics.h"
 #include "kube/cpprest_transport.h"
@@ -58,11 +59,10 @@ class Operator {
     for (const auto& controller : controllers_) controller->start();
     ready_ = true;
     release_startup_memory();
-    const bool ipv6 = options_.metrics_ip.find(':') != std::string::npos;
-    spdlog::info("ready version={} server={} namespaces={} metrics=http://{}:{}/metrics", MUSTER_VERSION,
+    spdlog::info("ready version={} server={} namespaces={} metrics=http://{}/metrics", MUSTER_VERSION,
                  server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),
-                 ipv6 ? "[" + options_.metrics_ip + "]" : options_.metrics_ip, metrics_server_->port());
+                 host_port(options_.metrics_ip, metrics_server_->port()));
     while (true) {
       const auto signal = signals.wait(kHousekeeping);
       sample();
