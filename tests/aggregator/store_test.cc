@@ -7,6 +7,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace muster::agg {
 namespace {
 
@@ -15,12 +17,9 @@ namespace fs = std::filesystem;
 class RoundStoreTest : public testing::Test {
  protected:
   RoundStoreTest() {
-    std::string pattern = (fs::temp_directory_path() / "muster-store-XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
     federation_.storage_path = folder_.string();
     federation_.training.model.name = "softmax";
   }
-  ~RoundStoreTest() override { fs::remove_all(folder_); }
 
   [[nodiscard]] RoundStore store() const { return {federation_, tensors_}; }
   static CommittedRound round(std::int64_t number) {
@@ -29,7 +28,8 @@ class RoundStoreTest : public testing::Test {
             .history = {{.at = number, .loss = 0.5, .accuracy = 0.25}}};
   }
 
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
   spec::Federation federation_;
   std::vector<learning::Tensor> tensors_{{.name = "weight", .shape = {3}, .offset = 0, .size = 3}};
 };

@@ -2,11 +2,11 @@
 #include "cli/collect.h"
 
 #include <gtest/gtest.h>
-#include <stdlib.h>
 
 #include <fstream>
 
 #include "tests/cli/builders.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster::cli {
 namespace {
@@ -15,19 +15,14 @@ namespace fs = std::filesystem;
 
 class CollectTest : public ::testing::Test {
  protected:
-  CollectTest() {
-    std::string pattern = (fs::temp_directory_path() / "muster-collect-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-  }
-  ~CollectTest() override { fs::remove_all(folder_); }
-
   Outcome outcome_with_history() {
     Outcome outcome;
     outcome.view = view_job(testing::job().json);
     outcome.view.history = {{10, 0.5, 0.75}};
     return outcome;
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(CollectTest, KeepsTheHistoryAndDrawsIt) {
@@ -44,7 +39,8 @@ TEST_F(CollectTest, TellsWhichFilesAreLost) {
   collect_files(outcome, testing::job().json, folder_ / "volumes", folder_ / "ring");
   EXPECT_EQ(outcome.history_file, "");
   ASSERT_EQ(outcome.lost_files.size(), 2U);
-  EXPECT_NE(outcome.lost_files[0].find((folder_ / "ring").string()), std::string::npos) << outcome.lost_files[0];
+  EXPECT_NE(outcome.lost_files[0].find((folder_ / "ring").string()), std::string::npos)
+      << outcome.lost_files[0];
 }
 
 }  // namespace

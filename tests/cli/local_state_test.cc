@@ -8,21 +8,17 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "tests/support/temporary_folder.h"
+
 namespace muster::cli {
 namespace {
 
 class LocalUp : public ::testing::Test {
  protected:
-  LocalUp() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "muster-state-XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    ::setenv("XDG_RUNTIME_DIR", folder_.c_str(), 1);
-  }
-  ~LocalUp() override {
-    ::unsetenv("XDG_RUNTIME_DIR");
-    std::filesystem::remove_all(folder_);
-  }
-  std::filesystem::path folder_;
+  LocalUp() { ::setenv("XDG_RUNTIME_DIR", folder_.c_str(), 1); }
+  ~LocalUp() override { ::unsetenv("XDG_RUNTIME_DIR"); }
+  TemporaryFolder temporary_;
+  std::filesystem::path folder_ = temporary_.path();
 };
 
 TEST_F(LocalUp, IsFoundWhileItIsHeldAndNotAfterwards) {

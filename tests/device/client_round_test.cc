@@ -32,6 +32,14 @@ class ClientRoundTest : public testing::Test {
     ASSERT_TRUE(round_.next_deadline());
     now_ = *round_.next_deadline();
   }
+  // The first try of a task's download fails; the second is under way.
+  void break_download() {
+    expect<Download>(SlotGranted{});
+    expect_nothing(CallFailed{broken()});
+    EXPECT_TRUE(round_.unreachable_since());
+    wake();
+    expect<Download>(Tick{});
+  }
   static Error broken() { return unavailable("the link broke"); }
 
   Instant now_{1h};
@@ -52,11 +60,7 @@ TEST_F(ClientRoundTest, GoesTheWayOfATask) {
 
 TEST_F(ClientRoundTest, GoesOnWithABrokenDownload) {
   give_task();
-  expect<Download>(SlotGranted{});
-  expect_nothing(CallFailed{broken()});
-  EXPECT_TRUE(round_.unreachable_since());
-  wake();
-  expect<Download>(Tick{});
+  break_download();
   expect<Train>(ModelReceived{});
   EXPECT_FALSE(round_.unreachable_since());
 }
@@ -87,11 +91,7 @@ TEST_F(ClientRoundTest, ATransferThatMovesMayBreakManyTimes) {
 
 TEST_F(ClientRoundTest, AnAggregatorThatMovesBytesIsThere) {
   give_task();
-  expect<Download>(SlotGranted{});
-  expect_nothing(CallFailed{broken()});
-  EXPECT_TRUE(round_.unreachable_since());
-  wake();
-  expect<Download>(Tick{});
+  break_download();
   expect_nothing(CallFailed{deadline_exceeded("the transfer took too long"), 100});
   EXPECT_FALSE(round_.unreachable_since());
 }

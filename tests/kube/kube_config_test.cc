@@ -9,6 +9,7 @@
 
 #include "kube/identity.h"
 #include "kube/run_command.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster::kube {
 namespace {
@@ -18,13 +19,10 @@ namespace fs = std::filesystem;
 class KubeConfig : public ::testing::Test {
  protected:
   KubeConfig() {
-    std::string name = (fs::temp_directory_path() / "kube-config-XXXXXX").string();
-    folder_ = mkdtemp(name.data());
     for (const char* variable : {"KUBECONFIG", "KUBERNETES_SERVICE_HOST", "KUBERNETES_SERVICE_PORT"})
       unsetenv(variable);
   }
   ~KubeConfig() override {
-    fs::remove_all(folder_);
     unsetenv("KUBECONFIG");
     unsetenv("KUBERNETES_SERVICE_HOST");
     unsetenv("KUBERNETES_SERVICE_PORT");
@@ -49,7 +47,8 @@ class KubeConfig : public ::testing::Test {
     EXPECT_EQ(result.error().code, code) << result.error().message;
     EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
   }
-  fs::path folder_;
+  TemporaryFolder temporary_;
+  fs::path folder_ = temporary_.path();
 };
 
 TEST_F(KubeConfig, ReadsServerNamespaceAndToken) {

@@ -1,4 +1,4 @@
-#pragma once  // tests/learning/examples.h: small made-up data and folders for the tests of learning/
+#pragma once  // tests/learning/examples.h: small made-up data for the tests of learning/
 #include <gtest/gtest.h>
 #include <unistd.h>
 
@@ -10,6 +10,7 @@
 
 #include "common/base/random.h"
 #include "learning/dataset.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster::learning {
 
@@ -38,22 +39,6 @@ inline std::vector<std::int64_t> rows_of(std::int64_t begin, std::int64_t end) {
   std::iota(rows.begin(), rows.end(), begin);
   return rows;
 }
-
-// An empty folder that goes with the object.
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string name = (std::filesystem::temp_directory_path() / "muster-learning-XXXXXX").string();
-    path_ = ::mkdtemp(name.data());
-  }
-  ~TemporaryFolder() { std::filesystem::remove_all(path_); }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
-};
 
 inline void write_text(const std::filesystem::path& path, std::string_view text) {
   std::ofstream(path, std::ios::binary).write(text.data(), static_cast<std::streamsize>(text.size()));

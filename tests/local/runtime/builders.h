@@ -1,10 +1,11 @@
-#pragma once  // tests/local/runtime/builders.h: pods and folders for tests of the runtime
+#pragma once  // tests/local/runtime/builders.h: pods for tests of the runtime
 #include <unistd.h>
 
 #include <filesystem>
 #include <string>
 
 #include "common/json/fields.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster::local {
 
@@ -46,24 +47,6 @@ class PodBuilder {
 
  private:
   Json pod_;
-};
-
-class TemporaryFolder {
- public:
-  TemporaryFolder() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "muster-test-XXXXXX").string();
-    path_ = ::mkdtemp(pattern.data());
-  }
-  ~TemporaryFolder() {
-    std::error_code error;
-    std::filesystem::remove_all(path_, error);
-  }
-  TemporaryFolder(const TemporaryFolder&) = delete;
-  TemporaryFolder& operator=(const TemporaryFolder&) = delete;
-  [[nodiscard]] const std::filesystem::path& path() const { return path_; }
-
- private:
-  std::filesystem::path path_;
 };
 
 }  // namespace muster::local
