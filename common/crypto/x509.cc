@@ -1,0 +1,225 @@
+// common/crypto/x509.cc: certificates of Muster's own authority: made, read and checked
+#include "common/crypto/x509.h"
+
+#include <fmt/format.h>
+#include <openssl/ec.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/rand.h>
+
+#include <array>
+
+#include "common/crypto/openssl.h"
+
+namespace muster {
+namespace {
+
+using openssl::Bio;
+using openssl::Certificate;
+using openssl::Key;
+
+constexpr int kSerialBytes = 16;
+constexpr std::size_t kIdBytes = 4;
+
+Error failure(const char* what) { return internal_error(fmt::format("OpenSSL cannot {}", what)); }
+
+Bio reader(const std::string& pem) { return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))); }
+
+Result<Certificate> read_certificate(const std::string& pem) {
+  const Bio bio = reader(pem);
+  Certificate certificate(PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr));
+  ERR_clear_error();
+  if (!certificate) return invalid_argument("not a certificate in PEM");
+  return certificate;
+}
+
+Result<Key> read_key(const std::string& pem) {
+  const Bio bio = reader(pem);
+  const auto no_password = [](char*, int, int, void*) { return 0; };
+  Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_password, nullptr));
+  ERR_clear_error();
+  if (!key) return invalid_argument("not a private key in PEM");
+  return key;
+}
+
+std::string text_of(BIO* bio) {
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(bio, &data);
+  return {data, static_cast<std::size_t>(size)};
+}
+
+Result<KeyPair> write_pair(EVP_PKEY* key, X509* certificate) {
+  const Bio key_bio(BIO_new(BIO_s_secmem()));
+  const Bio certificate_bio(BIO_new(BIO_s_mem()));
+  if (PEM_write_bio_X509(certificate_bio.get(), certificate) != 1 ||
+      PEM_write_bio_PrivateKey(key_bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
+    return failure("write a certificate");
+  return KeyPair{text_of(key_bio.get()), text_of(certificate_bio.get())};
+}
+
+bool extend(X509* certificate, X509* issuer, int nid, const std::string& value) {
+  X509V3_CTX context;
+  X509V3_set_ctx_nodb(&context);
+  X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
+  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str());
+  if (extension == nullptr) return false;
+  const bool added = X509_add_ext(certificate, extension, -1) == 1;
+  X509_EXTENSION_free(extension);
+  return added;
+}
+
+bool set_serial(X509* certificate) {
+  std::array<unsigned char, kSerialBytes> serial{};
+  if (RAND_bytes(serial.data(), kSerialBytes) != 1) return false;
+  serial[0] &= 0x7f;  // positive
+  BIGNUM* number = BN_bin2bn(serial.data(), kSerialBytes, nullptr);
+  const bool set = BN_to_ASN1_INTEGER(number, X509_get_serialNumber(certificate)) != nullptr;
+  BN_free(number);
+  return set;
+}
+
+bool set_time(ASN1_TIME* field, WallTime when) {
+  return ASN1_TIME_set(field, std::chrono::system_clock::to_time_t(when)) != nullptr;
+}
+
+bool set_name(X509_NAME* name, const std::string& common_name) {
+  return X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_UTF8,
+                                    reinterpret_cast<const unsigned char*>(common_name.c_str()), -1, -1,
+                                    0) == 1;
+}
+
+// Version 3, serial, validity and key; the caller adds names and extensions and signs.
+Certificate blank(EVP_PKEY* key, WallTime from, WallTime to) {
+  Certificate certificate(X509_new());
+  if (!certificate || X509_set_version(certificate.get(), X509_VERSION_3) != 1 ||
+      !set_serial(certificate.get()) || !set_time(X509_getm_notBefore(certificate.get()), from) ||
+      !set_time(X509_getm_notAfter(certificate.get()), to) || X509_set_pubkey(certificate.get(), key) != 1)
+    return nullptr;
+  return certificate;
+}
+
+std::string id_of(const X509* certificate) {
+  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
+  unsigned size = 0;
+  if (X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) return {};
+  std::string id;
+  for (std::size_t i = 0; i < kIdBytes; ++i) id += fmt::format("{:02x}", digest[i]);
+  return id;
+}
+
+WallTime time_of(const ASN1_TIME* time) {
+  std::tm parts{};
+  if (ASN1_TIME_to_tm(time, &parts) != 1) return {};
+  return std::chrono::system_clock::from_time_t(timegm(&parts));
+}
+
+}  // namespace
+
+struct Authority::Parts {
+  Key key;
+  Certificate certificate;
+  std::string pem, id;
+  WallTime end;
+};
+
+Result<KeyPair> make_authority(const std::string& common_name, WallTime now) {
+  const Key key(EVP_EC_gen("P-256"));
+  if (!key) return failure("make a key");
+  const Certificate made = blank(key.get(), now - kClockSkew, now + kAuthorityLife);
+  X509* certificate = made.get();
+  if (certificate == nullptr || !set_name(X509_get_subject_name(certificate), common_name) ||
+      X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) != 1 ||
+      !extend(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+      !extend(certificate, certificate, NID_key_usage, "critical,keyCertSign") ||
+      !extend(certificate, certificate, NID_subject_key_identifier, "hash") ||
+      X509_sign(certificate, key.get(), EVP_sha256()) == 0)
+    return failure("make an authority's certificate");
+  return write_pair(key.get(), certificate);
+}
+
+Result<Authority> Authority::load(const KeyPair& pair) {
+  MUSTER_TRY(check_pair(pair));
+  auto parts = std::make_shared<Parts>();
+  MUSTER_ASSIGN(parts->key, read_key(pair.key));
+  MUSTER_ASSIGN(parts->certificate, read_certificate(pair.certificate));
+  if (X509_check_ca(parts->certificate.get()) != 1)
+    return invalid_argument("the certificate is not that of an authority");
+  parts->pem = pair.certificate;
+  parts->id = id_of(parts->certificate.get());
+  parts->end = time_of(X509_get0_notAfter(parts->certificate.get()));
+  return Authority(std::move(parts));
+}
+
+Result<KeyPair> Authority::issue(const std::string& dns_name, WallTime now) const {
+  return issue(dns_name, now - kClockSkew, parts_->end);
+}
+
+Result<KeyPair> Authority::issue(const std::string& dns_name, WallTime from, WallTime to) const {
+  const Key key(EVP_EC_gen("P-256"));
+  if (!key) return failure("make a key");
+  const Certificate made = blank(key.get(), from, to);
+  X509* certificate = made.get();
+  X509* issuer = parts_->certificate.get();
+  // The subject stays empty, since a common name has at most 64 characters: the name is the SAN, critical
+  // then.
+  if (certificate == nullptr || X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) != 1 ||
+      !extend(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE") ||
+      !extend(certificate, issuer, NID_key_usage, "critical,digitalSignature") ||
+      !extend(certificate, issuer, NID_ext_key_usage, "serverAuth,clientAuth") ||
+      !extend(certificate, issuer, NID_subject_alt_name, "critical,DNS:" + dns_name) ||
+      !extend(certificate, issuer, NID_authority_key_identifier, "keyid:always") ||
+      X509_sign(certificate, parts_->key.get(), EVP_sha256()) == 0)
+    return failure("make a certificate");
+  return write_pair(key.get(), certificate);
+}
+
+const std::string& Authority::certificate() const { return parts_->pem; }
+WallTime Authority::end() const { return parts_->end; }
+const std::string& Authority::id() const { return parts_->id; }
+
+Result<std::string> authority_id(const std::string& certificate_pem) {
+  MUSTER_ASSIGN(const Certificate certificate, read_certificate(certificate_pem));
+  return id_of(certificate.get());
+}
+
+Result<std::vector<std::string>> verified_dns_names(const std::string& certificate_pem,
+                                                    const std::string& authority_pem, WallTime now) {
+  MUSTER_ASSIGN(const Certificate certificate, read_certificate(certificate_pem));
+  MUSTER_ASSIGN(const Certificate authority, read_certificate(authority_pem));
+  const openssl::Store store(X509_STORE_new());
+  const openssl::StoreContext context(X509_STORE_CTX_new());
+  if (!store || !context || X509_STORE_add_cert(store.get(), authority.get()) != 1 ||
+      X509_STORE_CTX_init(context.get(), store.get(), certificate.get(), nullptr) != 1)
+    return failure("check a certificate");
+  X509_STORE_CTX_set_time(context.get(), 0, std::chrono::system_clock::to_time_t(now));
+  if (X509_verify_cert(context.get()) != 1) {
+    const int reason = X509_STORE_CTX_get_error(context.get());
+    ERR_clear_error();
+    if (reason == X509_V_ERR_CERT_HAS_EXPIRED) return Error{Code::kOutOfRange, "the certificate has expired"};
+    if (reason == X509_V_ERR_CERT_NOT_YET_VALID)
+      return Error{Code::kOutOfRange, "the certificate is not in force yet; is this machine's clock right?"};
+    return Error{Code::kUnauthenticated, fmt::format("the certificate is not signed by this authority ({})",
+                                                     X509_verify_cert_error_string(reason))};
+  }
+  const openssl::Names names(static_cast<GENERAL_NAMES*>(
+      X509_get_ext_d2i(certificate.get(), NID_subject_alt_name, nullptr, nullptr)));
+  std::vector<std::string> found;
+  for (int i = 0; i < (names ? sk_GENERAL_NAME_num(names.get()) : 0); ++i) {
+    const GENERAL_NAME* name = sk_GENERAL_NAME_value(names.get(), i);
+    if (name->type != GEN_DNS) continue;
+    found.emplace_back(reinterpret_cast<const char*>(ASN1_STRING_get0_data(name->d.dNSName)),
+                       static_cast<std::size_t>(ASN1_STRING_length(name->d.dNSName)));
+  }
+  return found;
+}
+
+Status check_pair(const KeyPair& pair) {
+  MUSTER_ASSIGN(const Key key, read_key(pair.key));
+  MUSTER_ASSIGN(const Certificate certificate, read_certificate(pair.certificate));
+  const bool paired = X509_check_private_key(certificate.get(), key.get()) == 1;
+  ERR_clear_error();
+  if (!paired) return invalid_argument("the private key is not the certificate's");
+  return {};
+}
+
+}  // namespace muster

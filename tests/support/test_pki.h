@@ -1,0 +1,51 @@
+#pragma once  // tests/support/test_pki.h: an authority of a test's own, and whom it names
+#include <filesystem>
+#include <fstream>
+#include <string>
+
+#include "common/crypto/x509.h"
+#include "pod/credentials.h"
+
+namespace muster {
+
+class TestPki {
+ public:
+  TestPki() : authority_(*Authority::load(*make_authority("Muster test CA", now()))) {}
+
+  [[nodiscard]] const Authority& authority() const { return authority_; }
+  [[nodiscard]] Credentials::Pem pem(const PeerName& name) const { return pem(dns_name(name)); }
+  [[nodiscard]] Credentials::Pem pem(const std::string& dns) const {
+    const KeyPair leaf = *authority_.issue(dns, now());
+    return {.key = leaf.key, .certificate = leaf.certificate, .authority = authority_.certificate()};
+  }
+  // What was in force until an hour ago.
+  [[nodiscard]] Credentials::Pem expired(const PeerName& name) const {
+    const auto hour = std::chrono::hours(1);
+    const KeyPair leaf = *authority_.issue(dns_name(name), now() - 2 * hour, now() - hour);
+    return {.key = leaf.key, .certificate = leaf.certificate, .authority = authority_.certificate()};
+  }
+  [[nodiscard]] Credentials of(const PeerName& name) const {
+    return *Credentials::from_pem(pem(name), now());
+  }
+  [[nodiscard]] Credentials of_operator() const { return of(operator_name()); }
+  [[nodiscard]] Credentials of_pod(const std::string& role, std::int64_t index,
+                                   const std::string& uid) const {
+    return of({.role = role, .index = index, .uid = uid});
+  }
+
+  // Makes `folder` what a pod finds at kCredentialsFolder.
+  void write(const std::filesystem::path& folder, const PeerName& name) const { write(folder, pem(name)); }
+  static void write(const std::filesystem::path& folder, const Credentials::Pem& pem) {
+    std::filesystem::create_directories(folder);
+    std::ofstream(folder / kKeyFile) << pem.key;
+    std::ofstream(folder / kCertificateFile) << pem.certificate;
+    std::ofstream(folder / kAuthorityFile) << pem.authority;
+  }
+
+ private:
+  static WallTime now() { return std::chrono::system_clock::now(); }
+
+  Authority authority_;
+};
+
+}  // namespace muster
