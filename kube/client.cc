@@ -5,9 +5,9 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
+#include <condition_variable>
 #include <mutex>
 #include <set>
-#include <thread>
 #include <utility>
 
 #include "common/base/base64.h"
@@ -60,6 +60,13 @@ std::optional<std::chrono::seconds> wait_before_retry(const HttpResponse& answer
   return parse_api_error(answer, std::chrono::system_clock::now()).retry_after;
 }
 
+void sleep_until_stop(const std::stop_token& stop, std::chrono::milliseconds span) {
+  std::mutex mutex;
+  std::condition_variable_any wake;
+  std::unique_lock lock(mutex);
+  wake.wait_for(lock, stop, span, [] { return false; });
+}
+
 // Whether a refused identity was thrown away and the request is worth another try: once.
 bool renewed(const HttpResponse& answer, IdentitySource* identity, bool& asked_anew) {
   if (answer.status != 401 || identity == nullptr || std::exchange(asked_anew, true)) return false;
@@ -80,8 +87,9 @@ Client::Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<Identit
       identity_(std::move(identity)),
       options_(std::move(options)),
       state_(std::make_shared<State>()) {
-  if (!options_.sleep)
-    options_.sleep = [](std::chrono::milliseconds span) { std::this_thread::sleep_for(span); };
+  if (!options_.sleep) {
+    options_.sleep = [stop = options_.stop](std::chrono::milliseconds span) { sleep_until_stop(stop, span); };
+  }
 }
 
 Status Client::authorize(HttpRequest& request) {
@@ -124,7 +132,8 @@ Result<HttpResponse> Client::send(HttpRequest request) {
     const auto wait = wait_before_retry(*answer);
     if (!wait || attempt >= kAttemptsMax || *wait > budget) return answer;
     budget -= std::chrono::duration_cast<std::chrono::milliseconds>(*wait);
-    options_.sleep(*wait);
+    if (!options_.stop.stop_requested()) options_.sleep(*wait);
+    if (options_.stop.stop_requested()) return answer;
   }
 }
 

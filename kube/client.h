@@ -20,14 +20,16 @@ struct ListPage {
 
 // Thread-safe. Every call sends `User-Agent: muster/version (os/arch)` and the identity; 401 asks the
 // identity source anew and retries once; 429 and 5xx with Retry-After wait that long and retry, 10 times at
-// most and within `request_timeout`. Errors: the codes of to_error (api_error.h) and of HttpTransport.
+// most, within `request_timeout` and until `stop`: then the answer that asked to wait is returned. Errors:
+// the codes of to_error (api_error.h) and of HttpTransport.
 class Client {
  public:
   struct Options {
     std::chrono::milliseconds request_timeout{30'000};
+    std::stop_token stop;  // ends waits for a Retry-After at once, now and later; requests still go out
     std::function<void(std::string_view method, std::string_view code)> on_answer;  // "200" or "<error>"
     std::function<void(const std::string&)> on_warning;    // a `Warning:` header, once per text
-    std::function<void(std::chrono::milliseconds)> sleep;  // for tests; default: this thread
+    std::function<void(std::chrono::milliseconds)> sleep;  // for tests; default: this thread, until `stop`
   };
   Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<IdentitySource> identity, Options options);
 

@@ -71,33 +71,32 @@ std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant
   }
 
   const std::string ns = text_at(record.regarding, "namespace");
+  const std::string last = timestamp(wall);
   Written& written = written_[key];
-  if (++written.count > 1) {
-    return EventWrite{
-        .ns = ns.empty() ? "default" : ns,
-        .name = written.name,
-        .body =
-            Json{{"count", written.count}, {"message", record.message}, {"lastTimestamp", timestamp(wall)}},
-        .patch = true};
+  const bool again = ++written.count > 1;
+  if (!again) {
+    written.first = last;
+    written.name = fmt::format("{}.{:x}", text_at(record.regarding, "name"),
+                               static_cast<std::uint64_t>(wall.time_since_epoch().count()));
   }
-  written.first = timestamp(wall);
-  written.name = fmt::format("{}.{:x}", text_at(record.regarding, "name"),
-                             static_cast<std::uint64_t>(wall.time_since_epoch().count()));
-  Json body{{"apiVersion", "v1"},
-            {"kind", "Event"},
-            {"metadata", {{"name", written.name}, {"namespace", ns.empty() ? "default" : ns}}},
-            {"involvedObject", record.regarding},
-            {"type", record.type},
-            {"reason", record.reason},
-            {"message", record.message},
-            {"source", {{"component", component_}}},
-            {"reportingComponent", component_},
-            {"reportingInstance", component_},
-            {"count", 1},
-            {"firstTimestamp", written.first},
-            {"lastTimestamp", written.first}};
-  return EventWrite{
-      .ns = ns.empty() ? "default" : ns, .name = written.name, .body = std::move(body), .patch = false};
+  EventWrite write{.ns = ns.empty() ? "default" : ns, .name = written.name, .event = {}, .patch = {}};
+  if (again) {
+    write.patch = Json{{"count", written.count}, {"message", record.message}, {"lastTimestamp", last}};
+  }
+  write.event = Json{{"apiVersion", "v1"},
+                     {"kind", "Event"},
+                     {"metadata", {{"name", write.name}, {"namespace", write.ns}}},
+                     {"involvedObject", record.regarding},
+                     {"type", record.type},
+                     {"reason", record.reason},
+                     {"message", record.message},
+                     {"source", {{"component", component_}}},
+                     {"reportingComponent", component_},
+                     {"reportingInstance", component_},
+                     {"count", written.count},
+                     {"firstTimestamp", written.first},
+                     {"lastTimestamp", last}};
+  return write;
 }
 
 EventRecorder::EventRecorder(Client& client, std::string component)
@@ -145,11 +144,11 @@ void EventRecorder::write(EventRecord record) {
   const auto write = correlator_.correlate(std::move(record), std::chrono::steady_clock::now(),
                                            std::chrono::system_clock::now());
   if (!write) return;
-  if (!write->patch) {
-    static_cast<void>(client_.create(kEvents, write->ns, write->body));
-  } else {
-    static_cast<void>(client_.patch(kEvents, write->ns, write->name, PatchType::kMerge, write->body));
+  if (write->patch) {
+    const auto raised = client_.patch(kEvents, write->ns, write->name, PatchType::kMerge, *write->patch);
+    if (raised || raised.error().code != Code::kNotFound) return;
   }
+  static_cast<void>(client_.create(kEvents, write->ns, write->event));
 }
 
 }  // namespace muster::kube

@@ -25,8 +25,8 @@ struct EventRecord {
 struct EventWrite {
   std::string ns;
   std::string name;
-  Json body;
-  bool patch = false;
+  Json event;                 // the whole of it, as it is to be
+  std::optional<Json> patch;  // absent: create `event`; else merge this, and create it if it is not there
 };
 
 // Decides, without I/O: the same event again raises its count; more than 10 alike but for their message
@@ -72,7 +72,8 @@ class EventRecorder {
   ~EventRecorder();  // writes what is queued, within 2 s
 
   // Never blocks; drops the record when 1000 are waiting. Failures to write are dropped too (a namespace is
-  // going away).
+  // going away), but for an event that is to be raised and is gone (they live an hour, or creating it
+  // failed): it is created anew.
   void record(EventRecord record);
 
  private:

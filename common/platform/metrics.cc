@@ -28,7 +28,10 @@ namespace {
 
 constexpr std::size_t kConnectionsMax = 64;
 constexpr std::size_t kRequestBytesMax = 16 * 1024;
-constexpr std::chrono::seconds kRequestTime{10};  // for one request and its answer
+constexpr std::chrono::seconds kHeadTime{2};  // kubelet and Prometheus send theirs at once
+constexpr std::chrono::seconds kAnswerTime{10};
+constexpr int kAcceptsAtOnce = 16;  // so that a flood of connections does not hold up those that are here
+constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has no descriptor left
 
 struct Connection {
   int fd = -1;
@@ -70,6 +73,8 @@ class PollServer final : public MetricsServer {
     wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     const int one = 1;
     setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    const int zero = 0;
+    if (v6) setsockopt(listener_, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
     if (bind(listener_, generic, length) != 0 || ::listen(listener_, SOMAXCONN) != 0) {
       return already_exists(
           fmt::format("cannot listen on {} for /metrics: the port is in use or the address is not this "
@@ -87,34 +92,66 @@ class PollServer final : public MetricsServer {
  private:
   void serve() {
     while (true) {
+      const Deadline before = std::chrono::steady_clock::now();
       std::vector<pollfd> polled{
           {.fd = wake_, .events = POLLIN, .revents = 0},
-          {.fd = connections_.size() < kConnectionsMax ? listener_ : -1, .events = POLLIN, .revents = 0}};
+          {.fd = before < accept_after_ ? -1 : listener_, .events = POLLIN, .revents = 0}};
       for (const Connection& connection : connections_) {
         const short events = connection.answer.empty() ? POLLIN : POLLOUT;
         polled.push_back({.fd = connection.fd, .events = events, .revents = 0});
       }
-      constexpr int kLookMs = 1'000;  // for connections whose time is up
-      poll(polled.data(), polled.size(), connections_.empty() ? -1 : kLookMs);
+      poll(polled.data(), polled.size(), wait_ms(before));
       if (polled[0].revents != 0) break;
       const Deadline now = std::chrono::steady_clock::now();
       std::size_t index = 2;
       for (Connection& connection : connections_) {
         if (polled[index++].revents != 0) advance(connection);
-        if (connection.over || now >= connection.until) {
-          close(connection.fd);
-          connection.over = true;
-        }
+        if (now >= connection.until) connection.over = true;
       }
-      std::erase_if(connections_, [](const Connection& connection) { return connection.over; });
-      if (polled[1].revents != 0) accept_one(now);
+      drop_ended();
+      if (polled[1].revents != 0) accept_some(now);
     }
     for (const Connection& connection : connections_) close(connection.fd);
   }
 
-  void accept_one(Deadline now) {
-    const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-    if (fd >= 0) connections_.push_back({.fd = fd, .until = now + kRequestTime});
+  // Until the first deadline of a connection, or the end of a pause.
+  [[nodiscard]] int wait_ms(Deadline now) const {
+    if (connections_.empty() && now >= accept_after_) return -1;
+    Deadline next = now < accept_after_ ? accept_after_ : Deadline::max();
+    for (const Connection& connection : connections_) next = std::min(next, connection.until);
+    return static_cast<int>(std::chrono::ceil<std::chrono::milliseconds>(std::max(next, now) - now).count());
+  }
+
+  void accept_some(Deadline now) {
+    for (int i = 0; i < kAcceptsAtOnce; ++i) {
+      const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+      if (fd < 0 && (errno == ECONNABORTED || errno == EINTR)) continue;
+      if (fd < 0) {
+        if (errno != EAGAIN) accept_after_ = now + kAcceptPause;
+        return;
+      }
+      if (connections_.size() >= kConnectionsMax) drop_oldest();
+      Connection& connection = connections_.emplace_back();
+      connection.fd = fd;
+      connection.until = now + kHeadTime;
+      advance(connection);  // most have sent their request by now
+      drop_ended();
+    }
+  }
+
+  // Those whose request is here come last: their answer is on its way.
+  void drop_oldest() {
+    const auto stranger = std::find_if(connections_.begin(), connections_.end(),
+                                       [](const Connection& each) { return each.answer.empty(); });
+    (stranger == connections_.end() ? connections_.front() : *stranger).over = true;
+    drop_ended();
+  }
+
+  void drop_ended() {
+    std::erase_if(connections_, [](const Connection& connection) {
+      if (connection.over) close(connection.fd);
+      return connection.over;
+    });
   }
 
   void advance(Connection& connection) {
@@ -126,6 +163,7 @@ class PollServer final : public MetricsServer {
       connection.over = count <= 0 || connection.request.size() > kRequestBytesMax;
       if (connection.over || connection.request.find("\r\n\r\n") == std::string::npos) return;
       connection.answer = answer(connection.request);
+      connection.until = std::chrono::steady_clock::now() + kAnswerTime;
     }
     const ssize_t count = send(connection.fd, connection.answer.data() + connection.sent,
                                connection.answer.size() - connection.sent, MSG_NOSIGNAL);
@@ -164,7 +202,8 @@ class PollServer final : public MetricsServer {
   int listener_ = -1;
   int wake_ = -1;
   int port_ = 0;
-  std::list<Connection> connections_;  // of the thread
+  std::list<Connection> connections_;  // of the thread, the oldest first
+  Deadline accept_after_{};            // of the thread
   std::thread thread_;
 };
 

@@ -10,7 +10,10 @@
 namespace muster {
 
 // GET /metrics (Prometheus text), /healthz and /readyz (200 "ok" or 503 with the reason) on ip:port; port 0
-// takes a free one. Serves from its own threads until destroyed.
+// takes a free one; "::" takes IPv4, too. Serves from one thread until destroyed.
+//
+// Anybody may connect: a request has 2 s to arrive and its answer 10 s to leave, and beyond 64 connections
+// the one that has not sent its request for longest is closed.
 class MetricsServer {
  public:
   struct Options {

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <malloc.h>
+#include <poll.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
 
@@ -11,7 +12,6 @@
 #include <map>
 
 #include "common/base/host_port.h"
-#include "common/platform/memory.h"
 #include "common/platform/metrics.h"
 #include "kube/cpprest_transport.h"
 #include "operator/core/reconcile_distributed_job.h"
@@ -46,6 +46,7 @@ class Operator {
  public:
   explicit Operator(const OperatorOptions& options)
       : options_(options), registry_(std::make_shared<prometheus::Registry>()), metrics_(*registry_) {}
+  ~Operator() { stopping_.request_stop(); }
 
   Status run(SignalWaiter& signals) {
     MUSTER_TRY(connect());
@@ -58,7 +59,6 @@ class Operator {
     if (!synced) return {};
     for (const auto& controller : controllers_) controller->start();
     ready_ = true;
-    release_startup_memory();
     spdlog::info("ready version={} server={} namespaces={} metrics=http://{}/metrics", MUSTER_VERSION,
                  server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),
@@ -71,6 +71,7 @@ class Operator {
       break;
     }
     ready_ = false;
+    stopping_.request_stop();
     for (const auto& controller : controllers_) controller->stop();
     spdlog::info("stopped");
     return {};
@@ -83,15 +84,30 @@ class Operator {
     server_ = config.server;
     requests_ = std::make_unique<kube::RequestMetrics>(*registry_, host_of(config.server));
     kube::set_http_threads(kHttpThreads);
-    kube::Client::Options client_options;
-    client_options.on_answer = [this](std::string_view method, std::string_view code) {
+    MUSTER_ASSIGN(transport_, kube::make_cpprest_transport(config));
+    identity_ = config.identity;
+    client_ = std::make_unique<kube::Client>(transport_, identity_, client_options());
+    return {};
+  }
+
+  kube::Client::Options client_options() {
+    kube::Client::Options options;
+    options.stop = stopping_.get_token();
+    options.on_answer = [this](std::string_view method, std::string_view code) {
       requests_->count(method, code);
     };
-    client_options.on_warning = [](const std::string& text) {
-      spdlog::warn("the API server warns: {}", text);
+    options.on_warning = [](const std::string& text) { spdlog::warn("the API server warns: {}", text); };
+    return options;
+  }
+
+  // For requests of the thread that waits for signals: a wait for a Retry-After ends with one.
+  kube::Client::Options main_thread_options(const SignalWaiter& signals) {
+    kube::Client::Options options = client_options();
+    options.sleep = [this, fd = signals.fd()](std::chrono::milliseconds span) {
+      pollfd signal{.fd = fd, .events = POLLIN, .revents = 0};
+      if (poll(&signal, 1, static_cast<int>(span.count())) > 0) stopping_.request_stop();
     };
-    MUSTER_ASSIGN(client_, kube::make_client(config, std::move(client_options)));
-    return {};
+    return options;
   }
 
   Status serve_metrics() {
@@ -108,17 +124,18 @@ class Operator {
 
   // True when both kinds are served, false when a signal came first. Says once why it waits.
   Result<bool> wait_for_kinds(SignalWaiter& signals) {
+    kube::Client client(transport_, identity_, main_thread_options(signals));
     std::string said;
     while (true) {
       std::string problem;
       for (const kube::Resource* resource : {&kube::kDistributedJobs, &kube::kFederatedRounds}) {
         const std::string ns = options_.namespaces.empty() ? "" : options_.namespaces.front();
-        const auto page = client_->list(*resource, ns,
-                                        {.label_selector = {},
-                                         .field_selector = {},
-                                         .resource_version = {},
-                                         .continue_token = {},
-                                         .limit = 1});
+        const auto page = client.list(*resource, ns,
+                                      {.label_selector = {},
+                                       .field_selector = {},
+                                       .resource_version = {},
+                                       .continue_token = {},
+                                       .limit = 1});
         if (page) continue;
         problem = page.error().code == Code::kNotFound
                       ? fmt::format(
@@ -215,7 +232,10 @@ class Operator {
   OperatorMetrics metrics_;
   std::string server_;
   std::atomic<bool> ready_{false};
+  std::stop_source stopping_;  // ends what only waits
   std::unique_ptr<kube::RequestMetrics> requests_;
+  std::shared_ptr<kube::HttpTransport> transport_;
+  std::shared_ptr<kube::IdentitySource> identity_;
   std::unique_ptr<kube::Client> client_;
   std::unique_ptr<NodeHealth> nodes_;
   std::unique_ptr<MetricsServer> metrics_server_;

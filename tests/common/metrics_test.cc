@@ -1,12 +1,25 @@
-// tests/common/metrics_test.cc: the metrics server answers, and says when its port is taken
+// tests/common/metrics_test.cc: the metrics server answers whoever else is connected, and says when its port
+// is taken
 #include "common/platform/metrics.h"
 
+#include <arpa/inet.h>
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
 #include <prometheus/counter.h>
 #include <prometheus/registry.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <chrono>
+#include <thread>
 
 namespace muster {
 namespace {
+
+using std::chrono::seconds;
 
 TEST(MetricsServer, SaysThatThePortIsInUse) {
   auto registry = std::make_shared<prometheus::Registry>();
@@ -16,6 +29,148 @@ TEST(MetricsServer, SaysThatThePortIsInUse) {
       registry, {.ip = "127.0.0.1", .port = (*first)->port(), .healthy = {}, .ready = {}});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kAlreadyExists);
+}
+
+class Socket {
+ public:
+  Socket(int family, int port) : fd_(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    const timeval patience{.tv_sec = 20, .tv_usec = 0};  // a test that fails, not one that hangs
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
+    sockaddr_in v4{};
+    v4.sin_family = AF_INET;
+    v4.sin_port = htons(static_cast<std::uint16_t>(port));
+    v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in6 v6{};
+    v6.sin6_family = AF_INET6;
+    v6.sin6_port = v4.sin_port;
+    v6.sin6_addr = in6addr_loopback;
+    connected_ = family == AF_INET ? connect(fd_, reinterpret_cast<sockaddr*>(&v4), sizeof v4) == 0
+                                   : connect(fd_, reinterpret_cast<sockaddr*>(&v6), sizeof v6) == 0;
+  }
+  ~Socket() { close(fd_); }
+  Socket(const Socket&) = delete;
+  Socket& operator=(const Socket&) = delete;
+
+  [[nodiscard]] bool connected() const { return connected_; }
+  bool say(std::string_view text) const {
+    return send(fd_, text.data(), text.size(), MSG_NOSIGNAL) == static_cast<ssize_t>(text.size());
+  }
+  [[nodiscard]] std::string hear() const {  // to the end
+    std::string all;
+    char bytes[4096];
+    for (ssize_t count = 0; (count = recv(fd_, bytes, sizeof bytes, 0)) > 0;)
+      all.append(bytes, static_cast<std::size_t>(count));
+    return all;
+  }
+  [[nodiscard]] bool closed() const {
+    char byte = 0;
+    const ssize_t count = recv(fd_, &byte, 1, MSG_DONTWAIT);
+    return count == 0 || (count < 0 && errno != EAGAIN);
+  }
+
+ private:
+  int fd_;
+  bool connected_ = false;
+};
+
+std::string ask(int port, const std::string& path, int family = AF_INET) {
+  const Socket socket(family, port);
+  if (!socket.connected()) return "no connection";
+  socket.say("GET " + path + " HTTP/1.1\r\nHost: x\r\n\r\n");
+  return socket.hear();
+}
+
+class MetricsServerTest : public ::testing::Test {
+ protected:
+  void serve(const std::string& ip = "127.0.0.1") {
+    auto started = MetricsServer::start(std::make_shared<prometheus::Registry>(),
+                                        {.ip = ip, .port = 0, .healthy = {}, .ready = {}});
+    ASSERT_TRUE(started) << started.error().message;
+    server_ = std::move(*started);
+  }
+  // Connections, each saying `text` and no more. They stay.
+  void strangers(int count, const std::string& text) {
+    for (int i = 0; i < count; ++i) {
+      auto socket = std::make_unique<Socket>(AF_INET, server_->port());
+      if (socket->connected() && !text.empty()) socket->say(text);
+      strangers_.push_back(std::move(socket));
+    }
+  }
+  // The longest of some answers of /healthz.
+  [[nodiscard]] std::chrono::milliseconds slowest_answer() const {
+    std::chrono::milliseconds slowest{0};
+    for (int i = 0; i < 20; ++i) {
+      const auto before = std::chrono::steady_clock::now();
+      EXPECT_NE(ask(server_->port(), "/healthz").find("200 OK"), std::string::npos);
+      slowest = std::max(slowest, std::chrono::duration_cast<std::chrono::milliseconds>(
+                                      std::chrono::steady_clock::now() - before));
+    }
+    return slowest;
+  }
+  std::unique_ptr<MetricsServer> server_;
+  std::vector<std::unique_ptr<Socket>> strangers_;
+};
+
+struct Crowd {
+  const char* name;
+  int count;
+  const char* text;
+};
+class MetricsCrowd : public MetricsServerTest, public ::testing::WithParamInterface<Crowd> {};
+
+TEST_P(MetricsCrowd, HealthIsAnsweredMeanwhile) {
+  rlimit limit{};
+  getrlimit(RLIMIT_NOFILE, &limit);
+  limit.rlim_cur = limit.rlim_max;
+  setrlimit(RLIMIT_NOFILE, &limit);
+  if (limit.rlim_cur < 4096) GTEST_SKIP() << "at most " << limit.rlim_cur << " open files";
+  serve();
+  strangers(GetParam().count, GetParam().text);
+  EXPECT_LT(slowest_answer(), seconds(1));
+}
+INSTANTIATE_TEST_SUITE_P(Kinds, MetricsCrowd,
+                         ::testing::Values(Crowd{"Silent64", 64, ""}, Crowd{"Silent2000", 2000, ""},
+                                           Crowd{"HalfARequest64", 64, "GET /healthz HTTP/1.1\r\n"},
+                                           Crowd{"HalfARequest2000", 2000, "GET /healthz HTTP/1.1\r\n"},
+                                           Crowd{"Garbage64", 64, "\x16\x03\x01\x02"},
+                                           Crowd{"Garbage2000", 2000, "\x16\x03\x01\x02"},
+                                           Crowd{"OtherMethod2000", 2000, "BREW /pot\r\n\r\n"}),
+                         [](const auto& one) { return std::string(one.param.name); });
+
+TEST_F(MetricsServerTest, WhoSendsByteByByteIsCutOffAndHoldsUpNobody) {
+  serve();
+  const Socket slow(AF_INET, server_->port());
+  const auto before = std::chrono::steady_clock::now();
+  while (!slow.closed() && std::chrono::steady_clock::now() < before + seconds(20)) {
+    slow.say("x");
+    EXPECT_LT(slowest_answer(), seconds(1));
+  }
+  EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(10));
+}
+
+TEST_F(MetricsServerTest, TheOldestStrangerGoesFirst) {
+  serve();
+  strangers(65, "");
+  EXPECT_NE(ask(server_->port(), "/healthz").find("200 OK"),
+            std::string::npos);  // all before it are accepted
+  EXPECT_TRUE(strangers_[0]->closed());
+  EXPECT_FALSE(strangers_[64]->closed());
+}
+
+TEST_F(MetricsServerTest, AHeadThatNeverEndsIsNotCollected) {
+  serve();
+  const Socket endless(AF_INET, server_->port());
+  const std::string piece(4096, 'x');
+  int sent = 0;
+  while (sent < 1000 && endless.say(piece)) ++sent;
+  EXPECT_LT(sent, 1000);
+}
+
+TEST_F(MetricsServerTest, TheWildcardOfIpv6TakesBothFamilies) {
+  if (!Socket(AF_INET6, 9).connected() && errno == EADDRNOTAVAIL) GTEST_SKIP() << "no IPv6 on this machine";
+  serve("::");
+  EXPECT_NE(ask(server_->port(), "/healthz").find("200 OK"), std::string::npos);
+  EXPECT_NE(ask(server_->port(), "/healthz", AF_INET6).find("200 OK"), std::string::npos);
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "kube/identity.h"
 #include "tests/support/fake_transport.h"
 
@@ -84,6 +86,26 @@ TEST_F(ClientTest, DoesNotWaitLongerThanARequestMayTake) {
   transport_->will_json(429, status(429, "TooManyRequests"), {{"Retry-After", "3000"}});
   EXPECT_FALSE(client_->get(kPods, "n", "p"));
   EXPECT_TRUE(slept_.empty());
+}
+
+TEST_F(ClientTest, AWaitEndsWithAStopAndNoneBeginsAfterIt) {
+  std::stop_source stop;
+  Client::Options options;
+  options.stop = stop.get_token();
+  Client client(transport_, identity_, std::move(options));
+  for (int i = 0; i < 2; ++i)
+    transport_->will_json(503, status(503, "ServiceUnavailable"), {{"Retry-After", "20"}});
+  const auto before = std::chrono::steady_clock::now();
+  std::jthread stopper([&] {
+    ASSERT_TRUE(transport_->wait_for_requests(1));
+    stop.request_stop();
+  });
+  const auto waiting = client.get(kPods, "n", "p");
+  ASSERT_FALSE(waiting);
+  EXPECT_EQ(waiting.error().code, Code::kUnavailable);
+  EXPECT_FALSE(client.get(kPods, "n", "p"));
+  EXPECT_EQ(transport_->requests().size(), 2U) << "requests still go out, once each";
+  EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(10));
 }
 
 TEST_F(ClientTest, A500WithoutRetryAfterIsNotRepeated) {
