@@ -68,13 +68,16 @@ Status check_header(ManifestObject& object, int line) {
     return invalid_argument(fmt::format("{}: {}", object.where("kind"), unknown_kind(api_version, kind)));
   }
   const auto metadata = value.find("metadata");
-  if (metadata == value.end() || !metadata->is_object() || text_member(*metadata, "name").empty()) {
+  const Json header = metadata != value.end() && metadata->is_object() ? *metadata : Json::object();
+  object.name = text_member(header, "name");
+  if (object.name.empty() && text_member(header, "generateName").empty()) {
     return invalid_argument(
-        fmt::format("{}: the {} has no metadata.name (text); add one", object.where("metadata"), kind));
+        fmt::format("{}: the {} has no metadata.name and no metadata.generateName (text); add "
+                    "one",
+                    object.where("metadata"), kind));
   }
-  object.name = text_member(*metadata, "name");
   if (object.kind->namespaced) {
-    object.name_space = text_member(*metadata, "namespace");
+    object.name_space = text_member(header, "namespace");
     if (object.name_space.empty()) object.name_space = "default";
     object.value["metadata"]["namespace"] = object.name_space;
   }
@@ -117,7 +120,10 @@ const ResourceKind* find_kind(std::string_view api_version, std::string_view kin
   return nullptr;
 }
 
-std::string ManifestObject::title() const { return fmt::format("{}/{}", kind->kind, name); }
+std::string ManifestObject::title() const {
+  if (!name.empty()) return fmt::format("{}/{}", kind->kind, name);
+  return fmt::format("{}/{}*", kind->kind, text_member(value["metadata"], "generateName"));
+}
 
 bool ManifestObject::is_job() const { return kind->api_version == kMuster; }
 
@@ -158,6 +164,7 @@ Result<std::vector<ManifestObject>> parse_manifest(std::string_view text, const 
 Status check_together(std::vector<ManifestObject>& objects) {
   std::map<std::string, const ManifestObject*> seen;
   for (const ManifestObject& object : objects) {
+    if (object.name.empty()) continue;  // each gets its own from the server
     const std::string key = object.title() + " in namespace '" + object.name_space + "'";
     const auto [earlier, fresh] = seen.emplace(key, &object);
     if (!fresh) {

@@ -25,20 +25,21 @@ struct ResourceKind {
 struct ManifestObject {
   Json value;  // with metadata.namespace filled in where the kind has one
   const ResourceKind* kind = nullptr;
-  std::string name;
+  std::string name;        // empty: the server makes one that begins with metadata.generateName
   std::string name_space;  // empty for kinds without
   std::string file;
   std::map<std::string, int, std::less<>> lines;  // field path ("spec.workers.replicas") -> line of the file
 
-  [[nodiscard]] std::string title() const;  // "DistributedJob/ring"
-  [[nodiscard]] bool is_job() const;        // DistributedJob or FederatedRound
+  [[nodiscard]] std::string title()
+      const;                          // "DistributedJob/ring"; with generateName "DistributedJob/ring-*"
+  [[nodiscard]] bool is_job() const;  // DistributedJob or FederatedRound
   // "job.yaml:12" of the field, or of the nearest parent that was written.
   [[nodiscard]] std::string where(std::string_view field_path) const;
 };
 
 // Reads all documents of `text`, in the order in which they must be applied. `file` is its name in messages.
 // Errors: kInvalidArgument, naming file, line and column: not YAML, not an object, duplicate keys, unknown
-// kind or apiVersion (with those that are supported), missing name.
+// kind or apiVersion (with those that are supported), neither name nor generateName.
 [[nodiscard]] Result<std::vector<ManifestObject>> parse_manifest(std::string_view text,
                                                                  const std::string& file);
 

@@ -54,6 +54,17 @@ TEST(Manifest, RefusesObjectsWithoutKindNameOrShape) {
   EXPECT_THAT(problem("hello\n"), HasSubstr("must be a map"));
 }
 
+TEST(Manifest, TakesAPrefixOfTheNameAsKubectlCreateDoes) {
+  const std::string text =
+      "apiVersion: muster.dev/v1alpha1\nkind: DistributedJob\nmetadata: {generateName: ring-}\nspec: {}\n";
+  auto parsed = parse_manifest(text + "---\n" + text, "job.yaml");
+  ASSERT_TRUE(parsed) << parsed.error().message;
+  EXPECT_EQ(parsed->front().name, "");
+  EXPECT_EQ(parsed->front().title(), "DistributedJob/ring-*");
+  EXPECT_EQ(parsed->front().value["metadata"]["namespace"], "default");
+  EXPECT_TRUE(check_together(*parsed)) << "each gets a name of its own";
+}
+
 TEST(Manifest, ReadsTheItemsOfAListWithTheirLines) {
   const auto parsed = parse_manifest(
       "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata:\n    name: "

@@ -53,9 +53,11 @@ two_files_run_side_by_side_and_end_in_one_table() {
   check "same seed, same data, same model" cmp out/one/model.safetensors out/two/model.safetensors
 }
 
-manifest_comes_from_standard_input() {
+manifest_comes_from_standard_input_and_the_name_from_the_server() {
   write_job job.yaml stdin "" 1 1
+  sed -i '/kind: DistributedJob/{n;s/name: stdin/generateName: stdin-/}' job.yaml
   timeout 100 "$MUSTER" run - < job.yaml > out.txt 2>&1 || fail "exit code $?: $(tail -5 out.txt)"
+  check "a folder of the generated name" [ -s muster-out/stdin-?????/model.safetensors ]
 }
 
 federation_commits_its_rounds() {
@@ -130,7 +132,7 @@ YAML
 
 run_case ring_ends_with_equal_parameters_and_the_bytes_of_the_formula 110
 run_case two_files_run_side_by_side_and_end_in_one_table 110
-run_case manifest_comes_from_standard_input 110
+run_case manifest_comes_from_standard_input_and_the_name_from_the_server 110
 run_case federation_commits_its_rounds 120
 run_case containers_without_training_get_rank_and_master 70
 finish
