@@ -20,6 +20,7 @@
 #include <system_error>
 
 #include "common/platform/log.h"
+#include "local/runtime/mounts.h"
 
 namespace muster::local {
 namespace {
@@ -79,10 +80,12 @@ void remove_stale(const fs::path& parent) {
 
 fs::path default_parent() {
   const char* runtime = std::getenv("XDG_RUNTIME_DIR");
-  if (runtime != nullptr && *runtime == '/' && ::access(runtime, W_OK | X_OK) == 0) return runtime;
+  if (runtime != nullptr && *runtime == '/' && stands_anywhere(runtime) &&
+      ::access(runtime, W_OK | X_OK) == 0)
+    return runtime;
   std::error_code error;
   const fs::path temporary = fs::temp_directory_path(error);
-  return error ? fs::path("/tmp") : temporary;
+  return error || !stands_anywhere(temporary) ? fs::path("/tmp") : temporary;
 }
 
 }  // namespace
@@ -90,9 +93,17 @@ fs::path default_parent() {
 Result<std::unique_ptr<RunFolder>> RunFolder::create(fs::path parent) {
   if (parent.empty()) parent = default_parent();
   std::error_code error;
+  parent = fs::absolute(parent, error);
+  // Its path stands in the words of containers, in KUBECONFIG and in what a shell reads.
+  if (!stands_anywhere(parent)) {
+    return invalid_argument(
+        fmt::format("cannot run in {}: programs would take its name apart; choose a folder "
+                    "whose path holds only letters, digits and /._-+@",
+                    parent.string()));
+  }
   fs::create_directories(parent, error);
   remove_stale(parent);
-  std::string pattern = (fs::absolute(parent, error) / (prefix() + "XXXXXX")).string();
+  std::string pattern = (parent / (prefix() + "XXXXXX")).string();
   if (::mkdtemp(pattern.data()) == nullptr) {
     return failed_precondition(
         fmt::format("cannot make a folder in {}: {}; make it writable or set XDG_RUNTIME_DIR",

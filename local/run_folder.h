@@ -9,8 +9,8 @@ namespace muster::local {
 class RunFolder {
  public:
   // Makes PARENT/muster-run-<uid>-XXXXXX with mode 0700. Empty parent: $XDG_RUNTIME_DIR if it is usable, else
-  // the temporary folder. Folders of earlier runs whose process is gone are removed first, with what still
-  // runs of them.
+  // the temporary folder, else /tmp. Only a parent with a plain name is usable (stands_anywhere()). Folders
+  // of earlier runs whose process is gone are removed first, with what still runs of them.
   [[nodiscard]] static Result<std::unique_ptr<RunFolder>> create(std::filesystem::path parent);
   ~RunFolder();  // removes it
   RunFolder(const RunFolder&) = delete;

@@ -11,6 +11,7 @@
 #include "aggregator/shell/federation_service.h"
 #include "common/json/fields.h"
 #include "common/platform/log.h"
+#include "common/platform/volume_map.h"
 #include "learning/dataset.h"
 #include "learning/task.h"
 #include "proto/agent/pod_frame.h"

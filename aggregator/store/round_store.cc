@@ -3,7 +3,7 @@
 
 #include <utility>
 
-#include "common/platform/pod.h"
+#include "common/platform/volume_map.h"
 
 namespace muster::agg {
 namespace {

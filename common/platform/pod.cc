@@ -1,4 +1,4 @@
-// common/platform/pod.cc: environment, mounts and last words of a Muster container
+// common/platform/pod.cc: environment and last words of a Muster container
 #include "common/platform/pod.h"
 
 #include <fmt/format.h>
@@ -6,9 +6,9 @@
 #include <charconv>
 #include <cstdlib>
 #include <fstream>
-#include <string_view>
 
 #include "common/base/text.h"
+#include "common/platform/volume_map.h"
 
 namespace muster {
 namespace {
@@ -46,29 +46,8 @@ Result<PodEnvironment> pod_environment() {
         "environment variable MUSTER_GENERATION is \"{}\", not the number that the muster operator sets",
         generation));
   }
+  MUSTER_TRY(volume_map_of_environment());
   return pod;
-}
-
-std::filesystem::path resolve_mount(const std::string& path) {
-  const std::string map = variable("MUSTER_VOLUME_MAP");
-  std::string_view best_mount;
-  std::string_view best_folder;
-  std::string_view rest = map;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find(':'), rest.size());
-    const std::string_view entry = rest.substr(0, end);
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-    const std::size_t equals = entry.find('=');
-    if (equals == std::string_view::npos) continue;
-    const std::string_view mount = entry.substr(0, equals);
-    const bool inside = path == mount || (path.starts_with(mount) && path[mount.size()] == '/');
-    if (inside && mount.size() > best_mount.size()) {
-      best_mount = mount;
-      best_folder = entry.substr(equals + 1);
-    }
-  }
-  if (best_mount.empty()) return path;
-  return std::string(best_folder) + path.substr(best_mount.size());
 }
 
 void write_termination_message(const PodEnvironment& pod, const std::string& message) {

@@ -30,10 +30,6 @@ struct PodEnvironment {
 // Reads the variables; the error names the one that is missing or wrong and says who sets it.
 [[nodiscard]] Result<PodEnvironment> pod_environment();
 
-// The process's own path of a path in the manifest. Without a cluster, volumes are folders and
-// MUSTER_VOLUME_MAP ("/data=/real/folder:/out=/other") maps mount paths to them; else the path itself.
-[[nodiscard]] std::filesystem::path resolve_mount(const std::string& path);
-
 // At most 4096 bytes, written for the kubelet; failures to write are ignored (there may be no file).
 void write_termination_message(const PodEnvironment& pod, const std::string& message);
 

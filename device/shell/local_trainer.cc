@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/base/random.h"
-#include "common/platform/pod.h"
+#include "common/platform/volume_map.h"
 #include "learning/partition.h"
 
 namespace muster::device {

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cctype>
 
+#include "common/json/read_json.h"
 #include "local/runtime/json_access.h"
 
 namespace muster::local {
@@ -13,13 +14,60 @@ namespace {
 
 namespace fs = std::filesystem;
 
-// May `c` be part of the path that ends, or of the word that begins, here?
+// May `c` be part of the path that ends, or of the word that begins, here? Bytes of UTF-8 may.
 bool in_name(char c) {
-  return std::isalnum(static_cast<unsigned char>(c)) != 0 || c == '_' || c == '-' || c == '.';
+  const auto byte = static_cast<unsigned char>(c);
+  return std::isalnum(byte) != 0 || byte >= 0x80 || c == '_' || c == '-' || c == '.';
 }
 
-bool begins_path(std::string_view source, std::size_t at) {
-  return at == 0 || !(in_name(source[at - 1]) || source[at - 1] == '/' || source[at - 1] == '}');
+constexpr std::string_view kNoPathBehind = ")]}*?~\\";  // "$(pwd)/x", "*/x", "~/x" are other paths
+
+// Is the quote at the end of `before` the first of its pair? The second one of "$HOME"/data is not: it
+// follows what it quotes. Python's letters may stand in front of the first: r"/data".
+bool opens_quote(std::string_view before) {
+  before.remove_suffix(1);
+  if (before.empty()) return true;
+  const bool letter = std::string_view("rRbBfFuU").find(before.back()) != std::string_view::npos;
+  if (letter && (before.size() == 1 || !in_name(before[before.size() - 2]))) return true;
+  return before.back() == '\\' ||
+         (!in_name(before.back()) && kNoPathBehind.find(before.back()) == std::string_view::npos);
+}
+
+// Does `text` end with the name of a scheme whose URLs mean paths of the machine ("file", "git+file")?
+bool ends_with_local_scheme(std::string_view text) {
+  std::string word;
+  while (!text.empty() && std::isalpha(static_cast<unsigned char>(text.back())) != 0) {
+    word.insert(word.begin(), static_cast<char>(std::tolower(static_cast<unsigned char>(text.back()))));
+    text.remove_suffix(1);
+  }
+  return word == "file" || word == "unix" || word == "ipc" || word == "local";
+}
+
+// "-o" of "-o/data": a short option, whose value begins behind it.
+bool ends_with_short_option(std::string_view text) {
+  const std::size_t n = text.size();
+  return n >= 2 && std::isalpha(static_cast<unsigned char>(text[n - 1])) != 0 && text[n - 2] == '-' &&
+         (n == 2 || !(in_name(text[n - 3]) || text[n - 3] == '/'));
+}
+
+// Does an absolute path begin behind `before`?
+bool begins_path(std::string_view before) {
+  const std::size_t slashes = before.size() - (before.find_last_not_of('/') + 1);
+  const std::string_view front = before.substr(0, before.size() - slashes);
+  if (slashes > 0 && front.ends_with(':')) {
+    // A host follows "://"; if it is empty, the path follows at once. That of "sqlite:////data/x" begins with
+    // the fourth slash.
+    return slashes > 2 || (slashes == 2 && ends_with_local_scheme(front.substr(0, front.size() - 1)));
+  }
+  if (slashes > 0) return begins_path(front);  // "//data" is "/data"
+  if (front.empty()) return true;
+  constexpr std::string_view kThisHost = "://localhost";
+  if (front.ends_with(kThisHost))
+    return ends_with_local_scheme(front.substr(0, front.size() - kThisHost.size()));
+  const char last = front.back();
+  if (last == '"' || last == '\'' || last == '`') return opens_quote(front);
+  if (in_name(last)) return ends_with_short_option(front);
+  return kNoPathBehind.find(last) == std::string_view::npos;
 }
 
 bool ends_mount(std::string_view source, std::size_t at) {
@@ -63,14 +111,12 @@ std::string rewrite_paths(std::string_view source, const std::vector<Mount>& mou
   std::string out;
   for (std::size_t i = 0; i < source.size();) {
     const Mount* hit = nullptr;
-    if (source[i] == '/' && begins_path(source, i)) {
-      for (const Mount& mount : mounts) {
-        if (mount.at != "/" && source.substr(i).starts_with(mount.at) &&
-            ends_mount(source, i + mount.at.size())) {
-          hit = &mount;
-          break;
-        }
-      }
+    if (source[i] == '/') {
+      const auto found = std::ranges::find_if(mounts, [&](const Mount& mount) {
+        return mount.at != "/" && source.substr(i).starts_with(mount.at) &&
+               ends_mount(source, i + mount.at.size());
+      });
+      if (found != mounts.end() && begins_path(source.substr(0, i))) hit = &*found;
     }
     if (hit != nullptr) {
       out += hit->folder.string();
@@ -82,13 +128,16 @@ std::string rewrite_paths(std::string_view source, const std::vector<Mount>& mou
   return out;
 }
 
-std::string volume_map(const std::vector<Mount>& mounts) {
-  std::string out;
-  for (const Mount& mount : mounts) {
-    if (!out.empty()) out += ':';
-    out += mount.at + "=" + mount.folder.string();
-  }
+VolumeMap volume_map(const std::vector<Mount>& mounts) {
+  VolumeMap out;
+  for (const Mount& mount : mounts) out.emplace(mount.at, mount.folder.string());
   return out;
+}
+
+bool stands_anywhere(const std::filesystem::path& path) {
+  const std::string text = path.string();
+  return is_utf8(text) &&
+         std::ranges::all_of(text, [](char c) { return in_name(c) || c == '/' || c == '+' || c == '@'; });
 }
 
 }  // namespace muster::local

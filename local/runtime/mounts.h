@@ -7,6 +7,7 @@
 
 #include "common/base/result.h"
 #include "common/json/fields.h"
+#include "common/platform/volume_map.h"
 #include "local/runtime/container_env.h"
 
 namespace muster::local {
@@ -24,13 +25,17 @@ struct Mount {
     const Json& container, const std::map<std::string, std::filesystem::path>& volumes,
     const Variables& variables);
 
-// Replaces every mount path that stands as a path of its own or in front of "/": in "--in=/data/x" and "cat
-// /data;", not in "/mydata", "/database" or "http://host/data". One pass: what was replaced is not read
-// again.
+// Replaces every mount path that stands as a path of its own or in front of "/": in "--in=/data/x",
+// "-o/data", "cat /data;" and "file:///data/x", not in "/mydata", "/database", "~/data", "$HOME/data" or
+// "http://host/data". One pass: what was replaced is not read again.
 [[nodiscard]] std::string rewrite_paths(std::string_view source, const std::vector<Mount>& mounts);
 
-// "/data=/real/folder:/out=/other", for resolve_mount (common/platform/pod.h).
-[[nodiscard]] std::string volume_map(const std::vector<Mount>& mounts);
+// For resolve_mount() of the programs in the pod.
+[[nodiscard]] VolumeMap volume_map(const std::vector<Mount>& mounts);
+
+// True if `path` may stand unquoted in a shell's words, in lists like PATH, in URLs and in JSON. Any other
+// folder is reached through a link that may.
+[[nodiscard]] bool stands_anywhere(const std::filesystem::path& path);
 
 // True if `path` stays where it is put: relative, and no ".." in it.
 [[nodiscard]] bool stays_inside(const std::filesystem::path& path);

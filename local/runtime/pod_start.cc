@@ -75,8 +75,12 @@ Result<std::vector<Mount>> PodRunner::mounts(const Json& container, const Variab
     // What is missing is created, as in a cluster.
     std::error_code error;
     if (!fs::exists(mount.folder, error)) fs::create_directories(mount.folder, error);
-    if (mount.sub.empty()) continue;
-    MUSTER_ASSIGN(mount.folder, place_inside(mount.folder, mount.sub));
+    if (!mount.sub.empty()) {
+      MUSTER_ASSIGN(mount.folder, place_inside(mount.folder, mount.sub));
+    }
+    if (stands_anywhere(mount.folder)) continue;
+    const fs::path links = folder_ / "mounts" / text(member(container, "name"));
+    MUSTER_ASSIGN(mount.folder, link_at(links / std::to_string(&mount - out.data()), mount.folder));
   }
   out.insert(out.begin(),
              Mount{.at = text(member(container, "terminationMessagePath"), "/dev/termination-log"),
@@ -103,7 +107,7 @@ ContainerProcess::Spec PodRunner::plan(const Json& container, const std::vector<
   for (const auto& [variable, value] : variables)
     set_variable(environment, variable, rewrite_paths(value, mounts));
   std::vector<Mount> folders(mounts.begin() + 1, mounts.end());
-  if (!folders.empty()) set_variable(environment, "MUSTER_VOLUME_MAP", volume_map(folders));
+  if (!folders.empty()) set_variable(environment, kVolumeMapVariable, volume_map_text(volume_map(folders)));
   set_variable(environment, "MUSTER_TERMINATION_LOG", last_words.string());
   // By this mark a later run finds processes that outlived this one.
   set_variable(environment, "MUSTER_RUN_FOLDER", options_.run_folder.string());

@@ -233,6 +233,15 @@ Result<fs::path> place_inside(const fs::path& volume, const fs::path& sub) {
   return place;
 }
 
+Result<fs::path> link_at(const fs::path& at, const fs::path& folder) {
+  MUSTER_TRY(make_folder(at.parent_path()));
+  std::error_code error;
+  fs::remove(at, error);
+  fs::create_symlink(fs::absolute(folder, error), at, error);
+  if (error) return failed_precondition(fmt::format("cannot make link {}: {}", at.string(), error.message()));
+  return at;
+}
+
 Result<std::map<std::string, fs::path>> prepare_volumes(const VolumesInput& input) {
   std::map<std::string, fs::path> out;
   for (const Json& volume : member(input.pod, "spec", "volumes")) {

@@ -32,4 +32,8 @@ struct VolumesInput {
 [[nodiscard]] Result<std::filesystem::path> place_inside(const std::filesystem::path& volume,
                                                          const std::filesystem::path& sub);
 
+// A link to `folder` at `at`, in place of an earlier one.
+[[nodiscard]] Result<std::filesystem::path> link_at(const std::filesystem::path& at,
+                                                    const std::filesystem::path& folder);
+
 }  // namespace muster::local

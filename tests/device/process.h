@@ -20,6 +20,7 @@
 #include <vector>
 
 #include "common/platform/signals.h"
+#include "common/platform/volume_map.h"
 #include "proto/control.grpc.pb.h"
 
 namespace muster::testing_process {
@@ -37,12 +38,13 @@ class Pod {
   Pod(const std::string& binary, std::string name, std::string ip, const std::string& uid,
       const std::filesystem::path& folder)
       : ip_(std::move(ip)), log_(folder / (name + ".log")), last_words_(folder / (name + ".last")) {
-    const std::vector<std::string> env{"MUSTER_POD_NAME=" + name,
-                                       "MUSTER_POD_IP=" + ip_,
-                                       "MUSTER_JOB_UID=" + uid,
-                                       "MUSTER_VOLUME_MAP=/models=" + (folder / "models").string(),
-                                       "MUSTER_TERMINATION_LOG=" + last_words_.string(),
-                                       "OMP_NUM_THREADS=1"};
+    const std::vector<std::string> env{
+        "MUSTER_POD_NAME=" + name,
+        "MUSTER_POD_IP=" + ip_,
+        "MUSTER_JOB_UID=" + uid,
+        "MUSTER_VOLUME_MAP=" + volume_map_text({{"/models", (folder / "models").string()}}),
+        "MUSTER_TERMINATION_LOG=" + last_words_.string(),
+        "OMP_NUM_THREADS=1"};
     std::vector<char*> envp;
     for (const std::string& variable : env) envp.push_back(const_cast<char*>(variable.c_str()));
     for (char** variable = environ; *variable != nullptr; ++variable) envp.push_back(*variable);

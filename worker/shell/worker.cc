@@ -9,6 +9,7 @@
 #include <thread>
 
 #include "common/platform/log.h"
+#include "common/platform/volume_map.h"
 #include "common/spec/training.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"

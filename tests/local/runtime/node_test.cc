@@ -114,13 +114,36 @@ TEST_F(NodeTest, MapsVolumesAndRewritesPaths) {
   content << kept.rdbuf();
   EXPECT_EQ(content.str(), "data\n");
   EXPECT_EQ(api_.object("persistentvolumeclaims", "test", "claim")["status"]["phase"], "Bound");
-  EXPECT_NE(read(query("volumes")).find("/out=" + (folder_.path() / "volumes/test/claim").string()),
-            std::string::npos);
+  const auto map = parse_volume_map(read(query("volumes")));
+  ASSERT_TRUE(map) << map.error().message;
+  EXPECT_EQ(map->at("/out"), folder_.path() / "volumes/test/claim");
   api_.begin_deletion("test", "volumes", 1);
   ASSERT_TRUE(gone("volumes"));
   EXPECT_TRUE(fs::exists(folder_.path() / "volumes/test/claim/b"));
   ASSERT_TRUE(node_->stop(milliseconds(0), deadline_after(seconds(5))));
   EXPECT_TRUE(fs::is_empty(folder_.path() / "run" / "pods"));
+}
+
+// Shells split at spaces, PATH at colons, URLs at "?": what a container gets to see has none of them.
+TEST_F(NodeTest, ServesAFolderOfAnyName) {
+  const fs::path odd = folder_.path() / "2024-05-01T12:30:00, a=b \"$x\" ?";
+  fs::create_directories(odd / "sub folder");
+  const Json mounts{{{"name", "host"}, {"mountPath", "/data"}},
+                    {{"name", "host"}, {"mountPath", "/sub"}, {"subPath", "sub folder"}}};
+  run(PodBuilder("odd")
+          .shell("echo '#!/bin/sh\necho ran' > /data/tool; chmod +x /data/tool; PATH=/bin:/usr/bin:/data "
+                 "tool > /sub/a; "
+                 "printf '%s' \"$MUSTER_VOLUME_MAP\"")
+          .set("volumes", {{{"name", "host"}, {"hostPath", {{"path", odd.string()}}}}})
+          .on_main("volumeMounts", mounts));
+  ASSERT_TRUE(phase("odd", "Succeeded")) << read(query("odd"));
+  std::ifstream made(odd / "sub folder/a");
+  std::string line;
+  std::getline(made, line);
+  EXPECT_EQ(line, "ran");
+  const auto map = parse_volume_map(read(query("odd")));
+  ASSERT_TRUE(map) << map.error().message;
+  EXPECT_TRUE(fs::equivalent(map->at("/sub"), odd / "sub folder"));
 }
 
 TEST_F(NodeTest, EndsAPodWithSigtermThenRemovesIt) {
