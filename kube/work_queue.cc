@@ -7,6 +7,7 @@ namespace muster::kube {
 namespace {
 
 constexpr int kDoublingsMax = 30;
+constexpr std::size_t kPausesMax = 1024;  // from here on, those that are over are looked for and forgotten
 
 double seconds(Instant from, Instant to) { return std::chrono::duration<double>(to - from).count(); }
 
@@ -18,7 +19,7 @@ Instant WorkQueue::now() const {
   return options_.clock != nullptr ? options_.clock->now() : std::chrono::steady_clock::now();
 }
 
-// With the lock held. A key in work is only marked: done() will queue it.
+// A key in work is only marked: done() will queue it.
 void WorkQueue::enqueue(const std::string& key) {
   if (shut_down_ || !dirty_.try_emplace(key, now()).second) return;
   if (!processing_.contains(key)) ready_.push_back(key);
@@ -27,14 +28,28 @@ void WorkQueue::enqueue(const std::string& key) {
 }
 
 void WorkQueue::add(const std::string& key) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   enqueue(key);
 }
 
+void WorkQueue::add_gathered(const std::string& key) {
+  const MutexLock lock(mutex_);
+  if (processing_.contains(key)) {
+    gathered_.insert(key);
+    return;
+  }
+  const auto paused = paused_until_.find(key);
+  if (paused == paused_until_.end() || paused->second <= now()) return enqueue(key);
+  enqueue_at(key, paused->second);
+}
+
 void WorkQueue::add_after(const std::string& key, std::chrono::milliseconds delay) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (delay.count() <= 0) return enqueue(key);
-  const Instant due = now() + delay;
+  enqueue_at(key, now() + delay);
+}
+
+void WorkQueue::enqueue_at(const std::string& key, Instant due) {
   const auto [found, fresh] = due_.try_emplace(key, due);
   if (!fresh) {
     if (found->second <= due) return;
@@ -48,7 +63,7 @@ void WorkQueue::add_after(const std::string& key, std::chrono::milliseconds dela
 std::chrono::milliseconds WorkQueue::add_rate_limited(const std::string& key) {
   std::chrono::milliseconds delay{0};
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const int failures = failures_[key]++;
     const auto doubled =
         options_.first_delay.count() * (std::int64_t{1} << std::min(failures, kDoublingsMax));
@@ -60,11 +75,11 @@ std::chrono::milliseconds WorkQueue::add_rate_limited(const std::string& key) {
 }
 
 void WorkQueue::forget(const std::string& key) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   failures_.erase(key);
 }
 
-// With the lock held: what is due becomes ready.
+// What is due becomes ready.
 std::optional<Instant> WorkQueue::promote() {
   const Instant present = now();
   while (!delayed_.empty() && delayed_.begin()->first <= present) {
@@ -78,17 +93,17 @@ std::optional<Instant> WorkQueue::promote() {
 }
 
 std::optional<Instant> WorkQueue::advance() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return promote();
 }
 
 std::optional<std::string> WorkQueue::take(const std::stop_token& stop) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (true) {
     if (shut_down_ || stop.stop_requested()) return std::nullopt;
     const auto next = promote();
     if (!ready_.empty()) break;
-    const auto woken = [&] {
+    const auto woken = [&]() MUSTER_REQUIRES(mutex_) {
       return shut_down_ || !ready_.empty() || (!delayed_.empty() && next != delayed_.begin()->first);
     };
     if (next) {
@@ -107,37 +122,54 @@ std::optional<std::string> WorkQueue::take(const std::stop_token& stop) {
   return key;
 }
 
-void WorkQueue::done(const std::string& key) {
-  const std::lock_guard lock(mutex_);
+void WorkQueue::done(const std::string& key, std::chrono::milliseconds pause) {
+  const MutexLock lock(mutex_);
   const auto found = processing_.find(key);
   if (found == processing_.end()) return;
   if (options_.observer != nullptr) options_.observer->finished(seconds(found->second, now()));
   processing_.erase(found);
+  note_pause(key, pause);
+  const bool gathered = gathered_.erase(key) > 0;
   if (dirty_.contains(key)) {
     ready_.push_back(key);
     changed_.notify_one();
+  } else if (gathered && pause.count() > 0) {
+    enqueue_at(key, now() + pause);
+  } else if (gathered) {
+    enqueue(key);
   }
 }
 
+void WorkQueue::note_pause(const std::string& key, std::chrono::milliseconds pause) {
+  if (pause.count() <= 0) {
+    paused_until_.erase(key);
+    return;
+  }
+  const Instant present = now();
+  paused_until_[key] = present + pause;
+  if (paused_until_.size() < kPausesMax) return;
+  std::erase_if(paused_until_, [present](const auto& entry) { return entry.second <= present; });
+}
+
 void WorkQueue::shut_down() {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   shut_down_ = true;
   changed_.notify_all();
 }
 
 std::size_t WorkQueue::depth() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return ready_.size();
 }
 
 int WorkQueue::failures(const std::string& key) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = failures_.find(key);
   return found == failures_.end() ? 0 : found->second;
 }
 
 WorkQueue::Unfinished WorkQueue::unfinished() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Unfinished work;
   const Instant present = now();
   for (const auto& [key, since] : processing_) {

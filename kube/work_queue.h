@@ -1,18 +1,18 @@
 #pragma once  // kube/work_queue.h: keys to reconcile: each once while it waits, never in two workers at the
               // same time
 #include <chrono>
-#include <condition_variable>
 #include <deque>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <queue>
 #include <set>
 #include <stop_token>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "common/base/clock.h"
+#include "common/platform/mutex.h"
 
 namespace muster::kube {
 
@@ -39,6 +39,9 @@ class WorkQueue {  // thread-safe
   explicit WorkQueue(Options options);
 
   void add(const std::string& key);
+  // The same, but no sooner than the pause after its last work has passed: of a burst, the first is at once
+  // and the others are gathered.
+  void add_gathered(const std::string& key);
   void add_after(const std::string& key, std::chrono::milliseconds delay);  // the earliest of several wins
   // After a failure: waits first_delay * 2^(failures of this key), max_delay at most. Returns the delay.
   std::chrono::milliseconds add_rate_limited(const std::string& key);
@@ -46,7 +49,8 @@ class WorkQueue {  // thread-safe
 
   // The next key, marked as in work until done(); none when `stop` is requested or shut_down() was called.
   [[nodiscard]] std::optional<std::string> take(const std::stop_token& stop);
-  void done(const std::string& key);  // if it was added meanwhile, it waits again
+  // If it was added meanwhile, it waits again; if by add_gathered, for `pause` at least.
+  void done(const std::string& key, std::chrono::milliseconds pause = {});
   void shut_down();
 
   [[nodiscard]] std::size_t depth() const;
@@ -61,19 +65,24 @@ class WorkQueue {  // thread-safe
 
  private:
   [[nodiscard]] Instant now() const;
-  void enqueue(const std::string& key);
-  std::optional<Instant> promote();
+  void enqueue(const std::string& key) MUSTER_REQUIRES(mutex_);
+  void enqueue_at(const std::string& key, Instant due) MUSTER_REQUIRES(mutex_);
+  void note_pause(const std::string& key, std::chrono::milliseconds pause) MUSTER_REQUIRES(mutex_);
+  std::optional<Instant> promote() MUSTER_REQUIRES(mutex_);
 
-  Options options_;
-  mutable std::mutex mutex_;
-  std::condition_variable_any changed_;
-  std::deque<std::string> ready_;
-  std::unordered_map<std::string, Instant> dirty_;       // waiting or to be run again; since when
-  std::unordered_map<std::string, Instant> processing_;  // since when
-  std::set<std::pair<Instant, std::string>> delayed_;
-  std::unordered_map<std::string, Instant> due_;
-  std::unordered_map<std::string, int> failures_;
-  bool shut_down_ = false;
+  const Options options_;
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::deque<std::string> ready_ MUSTER_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Instant> dirty_
+      MUSTER_GUARDED_BY(mutex_);  // waiting or to be run again; since when
+  std::unordered_map<std::string, Instant> processing_ MUSTER_GUARDED_BY(mutex_);  // since when
+  std::unordered_set<std::string> gathered_ MUSTER_GUARDED_BY(mutex_);             // added to what is in work
+  std::unordered_map<std::string, Instant> paused_until_ MUSTER_GUARDED_BY(mutex_);
+  std::set<std::pair<Instant, std::string>> delayed_ MUSTER_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Instant> due_ MUSTER_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, int> failures_ MUSTER_GUARDED_BY(mutex_);
+  bool shut_down_ MUSTER_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace muster::kube

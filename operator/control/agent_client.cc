@@ -5,32 +5,23 @@
 #include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
-#include <condition_variable>
-#include <latch>
 #include <map>
-#include <mutex>
 #include <set>
 #include <thread>
+#include <utility>
 
 #include "common/base/backoff.h"
-#include "operator/control/agent_convert.h"
-#include "proto/control.grpc.pb.h"
+#include "common/base/clock.h"
+#include "common/platform/mutex.h"
+#include "operator/control/agent_calls.h"
 
 namespace muster::op {
 namespace {
-
-using control::v1::Agent;
 
 constexpr int kMessageBytesMax = 1 << 20;  // a status with 200 points of history is a few KiB
 constexpr int kConnectBackoffFirstMs = 100;
 constexpr int kConnectBackoffMaxMs = 2000;
 constexpr int kConnectTimeoutMs = 2000;
-
-class Operation {  // what a tag of the completion queue points to
- public:
-  virtual ~Operation() = default;
-  virtual void complete(bool ok) = 0;
-};
 
 std::shared_ptr<grpc::Channel> dial(const std::string& ip, int port) {
   grpc::ChannelArguments arguments;
@@ -47,119 +38,10 @@ std::shared_ptr<grpc::Channel> dial(const std::string& ip, int port) {
   return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
 }
 
-Status to_status(const grpc::Status& status) {
-  if (status.ok()) return {};
-  return Error{static_cast<Code>(status.error_code()), status.error_message()};  // the same numbers
+// Whether more than a figure has changed: a decision may hang on it.
+bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after) {
+  return !before || before->phase != after.phase || before->generation != after.generation;
 }
-
-// One pod's Watch: opened, read until it ends, opened again after a while. It has one operation in the queue
-// at a time and lives, by `self_`, as long as that one.
-class Follower final : public Operation, public std::enable_shared_from_this<Follower> {
- public:
-  using Told = std::function<void(const AgentStatus&)>;
-  Follower(std::shared_ptr<grpc::Channel> channel, grpc::CompletionQueue& queue, Backoff backoff, Told told,
-           std::function<void()> gone)
-      : stub_(Agent::NewStub(std::move(channel))),
-        queue_(queue),
-        backoff_(backoff),
-        told_(std::move(told)),
-        gone_(std::move(gone)) {}
-
-  void start() {
-    const std::lock_guard lock(mutex_);
-    self_ = shared_from_this();
-    open();
-  }
-  void stop() {
-    const std::lock_guard lock(mutex_);
-    stopped_ = true;
-    if (context_) context_->TryCancel();
-    if (stage_ == Stage::kWaiting) alarm_.Cancel();
-  }
-
-  void complete(bool ok) override {
-    std::shared_ptr<Follower> keep;  // outlives the lock
-    const std::lock_guard lock(mutex_);
-    switch (stage_) {
-      case Stage::kOpening: return ok ? read() : finish();
-      case Stage::kReading:
-        if (!ok) return finish();
-        backoff_.reset();
-        if (!stopped_) told_(from_proto(message_));
-        return read();
-      case Stage::kFinishing:
-        reader_.reset();
-        context_.reset();
-        if (stopped_) return leave(keep);
-        stage_ = Stage::kWaiting;
-        alarm_.Set(&queue_, std::chrono::system_clock::now() + backoff_.next(), this);
-        return;
-      case Stage::kWaiting:
-        if (stopped_) return leave(keep);
-        return open();
-    }
-  }
-
- private:
-  enum class Stage { kOpening, kReading, kFinishing, kWaiting };
-
-  void leave(std::shared_ptr<Follower>& keep) {
-    keep = std::move(self_);
-    gone_();
-  }
-  void open() {
-    stage_ = Stage::kOpening;
-    context_ = std::make_unique<grpc::ClientContext>();
-    context_->set_wait_for_ready(true);  // the channel knocks until the pod's server is up
-    reader_ = stub_->PrepareAsyncWatch(context_.get(), control::v1::WatchRequest(), &queue_);
-    reader_->StartCall(this);
-  }
-  void read() {
-    stage_ = Stage::kReading;
-    reader_->Read(&message_, this);
-  }
-  void finish() {
-    stage_ = Stage::kFinishing;
-    reader_->Finish(&status_, this);
-  }
-
-  std::unique_ptr<Agent::Stub> stub_;
-  grpc::CompletionQueue& queue_;
-  Backoff backoff_;
-  Told told_;
-  std::function<void()> gone_;
-  std::mutex mutex_;
-  Stage stage_ = Stage::kOpening;
-  bool stopped_ = false;
-  std::unique_ptr<grpc::ClientContext> context_;
-  std::unique_ptr<grpc::ClientAsyncReader<control::v1::AgentStatus>> reader_;
-  control::v1::AgentStatus message_;
-  grpc::Status status_;
-  grpc::Alarm alarm_;
-  std::shared_ptr<Follower> self_;
-};
-
-class ConfigureCall final : public Operation {
- public:
-  ConfigureCall(std::shared_ptr<grpc::Channel> channel, grpc::CompletionQueue& queue,
-                const Assignment& assignment, std::chrono::milliseconds timeout, std::latch& pending)
-      : stub_(Agent::NewStub(std::move(channel))), pending_(pending) {
-    context_.set_deadline(std::chrono::system_clock::now() + timeout);
-    reader_ = stub_->PrepareAsyncConfigure(&context_, to_proto(assignment), &queue);
-    reader_->StartCall();
-    reader_->Finish(&reply_, &status_, this);
-  }
-  void complete(bool) override { pending_.count_down(); }
-  [[nodiscard]] Status result() const { return to_status(status_); }
-
- private:
-  std::unique_ptr<Agent::Stub> stub_;
-  std::latch& pending_;
-  grpc::ClientContext context_;
-  std::unique_ptr<grpc::ClientAsyncResponseReader<control::v1::ConfigureReply>> reader_;
-  control::v1::ConfigureReply reply_;
-  grpc::Status status_;
-};
 
 }  // namespace
 
@@ -173,100 +55,147 @@ class AgentClient::Impl {
   ~Impl() {
     std::map<std::string, PodState> pods;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       pods = std::exchange(pods_, {});
     }
-    for (auto& [uid, pod] : pods) pod.follower->stop();
+    for (auto& [uid, pod] : pods) end(pod);
     {
-      std::unique_lock lock(mutex_);  // nothing may enter the queue after Shutdown
-      last_left_.wait(lock, [this] { return live_ == 0; });
+      MutexLock lock(mutex_);  // nothing may enter the queue after Shutdown
+      while (live_ > 0) last_left_.wait(lock);
     }
     queue_.Shutdown();
     threads_.clear();
   }
 
-  void follow(const std::string& owner, const std::vector<AgentAddress>& wanted) {
-    std::vector<std::shared_ptr<Follower>> leaving;
+  void follow(const std::string& owner, const std::vector<AgentAddress>& wanted) MUSTER_EXCLUDES(mutex_) {
+    std::vector<PodState> leaving;
     std::vector<std::shared_ptr<Follower>> coming;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       std::set<std::string> now;
       for (const AgentAddress& pod : wanted) now.insert(pod.uid);
       auto& before = owners_[owner];
       for (const std::string& uid : before) {
         if (now.contains(uid)) continue;
-        leaving.push_back(std::move(pods_.at(uid).follower));
-        pods_.erase(uid);
+        leaving.push_back(std::move(pods_.extract(uid).mapped()));
       }
       for (const AgentAddress& pod : wanted) {
-        if (pods_.contains(pod.uid)) continue;
-        PodState& state = pods_[pod.uid];
+        const auto [added, fresh] = pods_.try_emplace(pod.uid, retry_backoff(pod.uid));
+        if (!fresh) continue;
+        PodState& state = added->second;
+        state.owner = owner;
         state.channel = dial(pod.ip, options_.port);
-        state.follower = make_follower(owner, pod.uid, state.channel);
+        state.follower = make_follower(pod.uid, state.channel);
         coming.push_back(state.follower);
         ++live_;
       }
       before = std::move(now);
       if (before.empty()) owners_.erase(owner);
     }
-    for (const auto& follower : leaving) follower->stop();
+    for (PodState& pod : leaving) end(pod);
     for (const auto& follower : coming) follower->start();
   }
 
-  std::optional<AgentStatus> status(const std::string& uid) const {
-    const std::lock_guard lock(mutex_);
+  std::optional<AgentStatus> status(const std::string& uid) const MUSTER_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
     const auto found = pods_.find(uid);
     return found == pods_.end() ? std::nullopt : found->second.status;
   }
 
-  std::vector<Status> configure(std::span<const ConfigurePod* const> pods) {
-    std::latch pending(static_cast<std::ptrdiff_t>(pods.size()));
-    std::vector<std::unique_ptr<ConfigureCall>> calls;
-    calls.reserve(pods.size());
-    for (const ConfigurePod* pod : pods) {
-      calls.push_back(std::make_unique<ConfigureCall>(channel_of(*pod), queue_, pod->assignment,
-                                                      options_.configure_timeout, pending));
+  void configure(const ConfigurePod& pod) MUSTER_EXCLUDES(mutex_) {
+    std::shared_ptr<ConfigureCall> call;
+    {
+      const MutexLock lock(mutex_);
+      const auto found = pods_.find(pod.uid);
+      if (found == pods_.end()) return;
+      PodState& state = found->second;
+      if (state.configuring || std::chrono::steady_clock::now() < state.configure_after) return;
+      call = std::make_shared<ConfigureCall>(ConfigureCall::Options{
+          .channel = state.channel,
+          .queue = &queue_,
+          .timeout = options_.configure_timeout,
+          .over = [this, name = pod.pod, uid = pod.uid](const ConfigureCall& over, const Status& outcome) {
+            configured(name, uid, over, outcome);
+            left();
+          }});
+      state.configuring = call;
+      ++live_;
     }
-    pending.wait();  // each call has its deadline
-    std::vector<Status> results;
-    results.reserve(calls.size());
-    for (const auto& call : calls) results.push_back(call->result());
-    return results;
+    call->start(pod.assignment);
+  }
+
+  std::optional<Error> refusal(const std::string& uid) const MUSTER_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    const auto found = pods_.find(uid);
+    return found == pods_.end() ? std::nullopt : found->second.refusal;
   }
 
  private:
   struct PodState {
+    explicit PodState(Backoff backoff) : configure_backoff(std::move(backoff)) {}
+    std::string owner;
     std::shared_ptr<grpc::Channel> channel;
     std::shared_ptr<Follower> follower;
     std::optional<AgentStatus> status;
+    std::shared_ptr<ConfigureCall> configuring;  // the one under way
+    Backoff configure_backoff;
+    Instant configure_after{};
+    std::optional<Error> refusal;
   };
 
-  std::shared_ptr<Follower> make_follower(const std::string& owner, const std::string& uid,
-                                          const std::shared_ptr<grpc::Channel>& channel) {
-    const BackoffOptions backoff{
-        .first = options_.retry_first, .max = options_.retry_max, .factor = 2, .jitter = 0.5};
-    return std::make_shared<Follower>(
-        channel, queue_, Backoff(backoff, std::hash<std::string>{}(uid)),
-        [this, owner, uid](const AgentStatus& status) { told(owner, uid, status); },
-        [this] {
-          const std::lock_guard lock(mutex_);
-          --live_;
-          last_left_.notify_all();
-        });
+  static void end(PodState& pod) {
+    pod.follower->stop();
+    if (pod.configuring) pod.configuring->cancel();
   }
-  void told(const std::string& owner, const std::string& uid, const AgentStatus& status) {
+  [[nodiscard]] Backoff retry_backoff(const std::string& uid) const {
+    return {{.first = options_.retry_first, .max = options_.retry_max, .factor = 2, .jitter = 0.5},
+            std::hash<std::string>{}(uid)};
+  }
+  std::shared_ptr<Follower> make_follower(const std::string& uid,
+                                          const std::shared_ptr<grpc::Channel>& channel) {
+    return std::make_shared<Follower>(
+        Follower::Options{.channel = channel,
+                          .queue = &queue_,
+                          .backoff = retry_backoff(uid),
+                          .told = [this, uid](const AgentStatus& status) { told(uid, status); },
+                          .left = [this] { left(); }});
+  }
+  void left() MUSTER_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    --live_;
+    last_left_.notify_all();
+  }
+  void told(const std::string& uid, const AgentStatus& status) MUSTER_EXCLUDES(mutex_) {
+    std::string owner;
+    bool news = false;
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       const auto found = pods_.find(uid);
       if (found == pods_.end()) return;
+      owner = found->second.owner;
+      news = is_news(found->second.status, status);
       found->second.status = status;
     }
-    if (options_.on_change) options_.on_change(owner);
+    if (options_.on_change) options_.on_change(owner, !news);
   }
-  std::shared_ptr<grpc::Channel> channel_of(const ConfigurePod& pod) {
-    const std::lock_guard lock(mutex_);
-    const auto found = pods_.find(pod.uid);
-    return found == pods_.end() ? dial(pod.ip, options_.port) : found->second.channel;
+  void configured(const std::string& name, const std::string& uid, const ConfigureCall& over,
+                  const Status& outcome) MUSTER_EXCLUDES(mutex_) {
+    std::string owner;
+    {
+      const MutexLock lock(mutex_);
+      const auto found = pods_.find(uid);
+      if (found == pods_.end() || found->second.configuring.get() != &over) return;
+      PodState& state = found->second;
+      owner = state.owner;
+      state.configuring.reset();
+      state.refusal = outcome ? std::nullopt : std::optional(outcome.error());
+      if (outcome) state.configure_backoff.reset();
+      // After an OK, too: until the pod's status tells of it, the passes go on asking.
+      state.configure_after = std::chrono::steady_clock::now() + state.configure_backoff.next();
+    }
+    if (outcome) return;
+    if (options_.on_refusal) options_.on_refusal(owner, name, outcome.error());
+    if (options_.on_change) options_.on_change(owner, false);
   }
   void serve() {
     void* tag = nullptr;
@@ -274,12 +203,12 @@ class AgentClient::Impl {
     while (queue_.Next(&tag, &ok)) static_cast<Operation*>(tag)->complete(ok);
   }
 
-  Options options_;
-  mutable std::mutex mutex_;
-  std::condition_variable last_left_;
-  int live_ = 0;  // followers with an operation in the queue
-  std::map<std::string, PodState> pods_;
-  std::map<std::string, std::set<std::string>> owners_;
+  const Options options_;
+  mutable Mutex mutex_;
+  Condition last_left_;
+  int live_ MUSTER_GUARDED_BY(mutex_) = 0;  // calls that are in the queue, or about to be
+  std::map<std::string, PodState> pods_ MUSTER_GUARDED_BY(mutex_);
+  std::map<std::string, std::set<std::string>> owners_ MUSTER_GUARDED_BY(mutex_);
   grpc::CompletionQueue queue_;
   std::vector<std::jthread> threads_;
 };
@@ -293,8 +222,9 @@ void AgentClient::follow(const std::string& owner, const std::vector<AgentAddres
 std::optional<AgentStatus> AgentClient::status(const std::string& pod_uid) const {
   return impl_->status(pod_uid);
 }
-std::vector<Status> AgentClient::configure(std::span<const ConfigurePod* const> pods) {
-  return impl_->configure(pods);
+void AgentClient::configure(const ConfigurePod& pod) { impl_->configure(pod); }
+std::optional<Error> AgentClient::refusal(const std::string& pod_uid) const {
+  return impl_->refusal(pod_uid);
 }
 
 }  // namespace muster::op

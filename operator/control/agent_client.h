@@ -4,7 +4,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -20,26 +19,32 @@ class AgentClient {
     int threads = 1;
     int port = 8470;  // kControlPort; another in tests
     std::chrono::milliseconds configure_timeout{5000};
-    std::chrono::milliseconds retry_first{250};  // before a Watch that ended is opened again, doubled up to
+    std::chrono::milliseconds retry_first{250};  // before a call that ended is made again, doubled up to
     std::chrono::milliseconds retry_max{5000};   // this
-    // A status of one of `owner`'s pods has changed. On a thread of ours; never blocks.
-    std::function<void(const std::string& owner)> on_change;
+    // Something of one of `owner`'s pods has changed; `progress`: no more than its figures. On a thread of
+    // ours; never blocks.
+    std::function<void(const std::string& owner, bool progress)> on_change;
+    // A pod did not take its assignment: for the log. On a thread of ours; never blocks.
+    std::function<void(const std::string& owner, const std::string& pod, const Error& why)> on_refusal;
   };
   explicit AgentClient(Options options);
   ~AgentClient();  // ends all calls
   AgentClient(const AgentClient&) = delete;
   AgentClient& operator=(const AgentClient&) = delete;
 
-  // Follows exactly these pods of `owner` (an object's key) from now on; statuses of its others are
-  // forgotten.
+  // Follows exactly these pods of `owner` (an object's key) from now on; of its others all is forgotten, and
+  // their calls end.
   void follow(const std::string& owner, const std::vector<AgentAddress>& pods);
 
   // The last status that the pod told us, kept when its connection breaks; none before the first.
   [[nodiscard]] std::optional<AgentStatus> status(const std::string& pod_uid) const;
 
-  // Calls Configure of all these pods at once; results in the same order. Errors: the Agent's own code, or
-  // kUnavailable and kDeadlineExceeded.
-  [[nodiscard]] std::vector<Status> configure(std::span<const ConfigurePod* const> pods);
+  // Calls Configure of a pod that is followed, and returns. Does nothing while a call to this pod is under
+  // way, or for a while after one (longer after each failure): ask again until the pod's status has the
+  // assignment.
+  void configure(const ConfigurePod& pod);
+  // Why the pod did not take its last assignment: the Agent's own code, kUnavailable or kDeadlineExceeded.
+  [[nodiscard]] std::optional<Error> refusal(const std::string& pod_uid) const;
 
  private:
   class Impl;

@@ -2,7 +2,6 @@
 #include "operator/shell/applier.h"
 
 #include <fmt/format.h>
-#include <spdlog/spdlog.h>
 
 namespace muster::op {
 namespace {
@@ -54,37 +53,9 @@ void Applier::emit(const Subject& subject, const std::string& type, const std::s
 
 Status Applier::apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied) {
   Pass pass{subject, applied};
-  std::vector<const ConfigurePod*> calls;
-  for (const Action& action : actions) {
-    if (const auto* call = std::get_if<ConfigurePod>(&action)) {
-      calls.push_back(call);
-      continue;
-    }
-    configure(pass, std::exchange(calls, {}));  // those in a row go out together
-    const Status done = std::visit(
-        [&](const auto& what) -> Status {
-          if constexpr (std::is_same_v<std::decay_t<decltype(what)>, ConfigurePod>) {
-            return {};
-          } else {
-            return (*this)(pass, what);
-          }
-        },
-        action);
-    if (!done) return done;
-  }
-  configure(pass, calls);
+  for (const Action& action : actions)
+    MUSTER_TRY(std::visit([&](const auto& what) { return (*this)(pass, what); }, action));
   return {};
-}
-
-void Applier::configure(Pass& pass, const std::vector<const ConfigurePod*>& pods) {
-  if (pods.empty()) return;
-  const std::vector<Status> results = agents_.configure(pods);
-  for (std::size_t i = 0; i < pods.size(); ++i) {
-    if (results[i]) continue;
-    pass.applied.configure_failed = true;
-    spdlog::warn("agent did not take its assignment ns={} pod={} error=\"{}\"", pass.subject.ns, pods[i]->pod,
-                 results[i].error().message);
-  }
 }
 
 // A name that is taken: by our own object, then an earlier pass made it; else we may not touch it.
@@ -132,6 +103,12 @@ Status Applier::operator()(Pass& pass, const DeletePod& action) {
   const bool terminating =
       gone->value("kind", "") == "Pod" && gone->contains(Json::json_pointer("/metadata/deletionTimestamp"));
   if (terminating) cache_.observe_write(kube::kPods, std::move(*gone));
+  return {};
+}
+
+Status Applier::operator()(Pass& pass, const ConfigurePod& action) {
+  agents_.configure(action);
+  pass.applied.configuring = true;
   return {};
 }
 

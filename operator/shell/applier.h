@@ -24,7 +24,7 @@ struct Applied {
   bool status_written = false;
   std::int64_t pods_created = 0;
   std::optional<Obstacle> obstacle;  // that a create met: core is to judge it at once
-  bool configure_failed = false;     // an Agent did not take its assignment: look again soon
+  bool configuring = false;          // an Agent is being given its assignment: look again soon
 };
 
 class Applier {
@@ -46,11 +46,11 @@ class Applier {
   Status operator()(Pass& pass, const CreateService& action);
   Status operator()(Pass& pass, const CreatePod& action);
   Status operator()(Pass& pass, const DeletePod& action);
+  Status operator()(Pass& pass, const ConfigurePod& action);
   Status operator()(Pass& pass, const PatchStatus& action);
   Status operator()(Pass& pass, const DeleteObject& action);
   Status operator()(Pass& pass, const EmitEvent& action);
   Status create(Pass& pass, const kube::Resource& resource, const Json& manifest);
-  void configure(Pass& pass, const std::vector<const ConfigurePod*>& pods);
   void emit(const Subject& subject, const std::string& type, const std::string& reason,
             const std::string& message);
 

@@ -88,8 +88,8 @@ void ClusterCache::add(kube::Client& client, const kube::Resource& resource, con
       static_cast<std::uint64_t>(std::chrono::steady_clock::now().time_since_epoch().count());
   if (root) {
     options.project = drop_bookkeeping;
-    options.on_change = [this, kind = resource.kind](const kube::Object& object, bool deleted) {
-      options_.on_change(kind, kube::object_key(*object), deleted);
+    options.on_change = [this, kind = resource.kind](const kube::Object& object, bool) {
+      options_.on_change(kind, kube::object_key(*object), false);
     };
   } else {
     options.label_selector = std::string(kManagedByLabel) + "=" + kManagedBy;
@@ -99,7 +99,7 @@ void ClusterCache::add(kube::Client& client, const kube::Resource& resource, con
       const auto owner = controller_of(*object);
       if (!owner) return;
       const std::string space = text(member(*object, "metadata", "namespace"));
-      options_.on_change(owner->kind, space + "/" + owner->name, false);
+      options_.on_change(owner->kind, space + "/" + owner->name, true);
     };
   }
   informers_.push_back(std::make_unique<kube::Informer>(client, resource, std::move(options)));

@@ -23,9 +23,9 @@ class ClusterCache {
  public:
   struct Options {
     std::vector<std::string> namespaces;  // empty: all
-    // Something about the object (`kind`, "namespace/name") has changed. On an informer's thread; never
-    // blocks.
-    std::function<void(const std::string& kind, const std::string& key, bool deleted)> on_change;
+    // Something about the object (`kind`, "namespace/name") has changed, it may be gone; `child`: about its
+    // pods or its Service. On an informer's thread; never blocks.
+    std::function<void(const std::string& kind, const std::string& key, bool child)> on_change;
     std::function<void(const std::string&)> on_problem;
   };
   ClusterCache(kube::Client& client, Options options);

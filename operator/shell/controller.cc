@@ -3,6 +3,7 @@
 
 #include <spdlog/spdlog.h>
 
+#include <algorithm>
 #include <exception>
 
 #include "operator/core/failure_policy.h"
@@ -11,13 +12,23 @@ namespace muster::op {
 namespace {
 
 constexpr std::chrono::milliseconds kProgressPause{100};
+// A pass reads all pods of its object, and a pod changes four times until it is ready: with a pass a change,
+// 1,000 pods would be read 4,000 times. So looking may take a 20th of the time.
+constexpr std::chrono::milliseconds kGatherMin{20};
+constexpr std::chrono::milliseconds kGatherMax{200};
+constexpr int kGatherShare = 20;
 constexpr std::chrono::seconds kRefusedPause{
     30};  // the server will not take it: only a person can change that
-constexpr std::chrono::milliseconds kConfigureRetry{500};
+constexpr std::chrono::milliseconds kConfigureLook{500};  // while an Agent has not told of its assignment
 
 std::string metadata_text(const Json& object, const char* name) {
   const auto metadata = object.find("metadata");
   return metadata == object.end() ? std::string() : metadata->value(name, std::string());
+}
+
+std::chrono::milliseconds gather_after(std::chrono::nanoseconds looked) {
+  return std::clamp(std::chrono::duration_cast<std::chrono::milliseconds>(looked * kGatherShare), kGatherMin,
+                    kGatherMax);
 }
 
 const char* result_name(Controller::Outcome outcome) {
@@ -61,32 +72,25 @@ void Controller::stop() {
 }
 
 void Controller::enqueue(const std::string& key) { queue_.add(key); }
+void Controller::enqueue_gathered(const std::string& key) { queue_.add_gathered(key); }
 void Controller::enqueue_soon(const std::string& key) { queue_.add_after(key, kProgressPause); }
 void Controller::sample() { queue_metrics_.sample(queue_); }
-
-void Controller::object_deleted(const std::string& key) {
-  {
-    const std::lock_guard lock(mutex_);
-    memory_.erase(key);
-  }
-  parts_.agents.follow(options_.resource.kind + "/" + key, {});
-  queue_.add(key);  // the same name may be there anew
-}
 
 void Controller::work(const std::stop_token& stop) {
   while (const auto key = queue_.take(stop)) {
     parts_.metrics.reconcile_started(options_.name);
     const auto began = std::chrono::steady_clock::now();
     Outcome outcome = Outcome::kFailed;
+    std::chrono::nanoseconds looked{0};
     try {
-      outcome = reconcile(*key);
+      outcome = pass(*key, looked);
     } catch (const std::exception& error) {  // a bug, but one object's must not end the others' operator
       spdlog::error("pass failed kind={} object={} error=\"{}\"", options_.resource.kind, *key, error.what());
       queue_.add_rate_limited(*key);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     parts_.metrics.reconcile_ended(options_.name, result_name(outcome), took.count());
-    queue_.done(*key);
+    queue_.done(*key, gather_after(looked));
   }
 }
 
@@ -105,23 +109,33 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   if (const auto service = parts_.cache.get(kube::kServices, key)) {
     seen.service = service_state(*service, subject);
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto memory = memory_.find(key);
-  if (memory == memory_.end()) return seen;
+  if (memory == memory_.end() || memory->second.uid != subject.uid) return seen;
   seen.last_status_write = memory->second.last_status_write;
   if (std::chrono::steady_clock::now() < memory->second.obstacle_until)
     seen.obstacle = memory->second.obstacle;
   return seen;
 }
 
-void Controller::remember(const std::string& key, const Applied& applied) {
+void Controller::remember(const Subject& subject, const Applied& applied) {
   if (!applied.status_written && !applied.obstacle) return;
-  const std::lock_guard lock(mutex_);
-  Memory& memory = memory_[key];
+  const MutexLock lock(mutex_);
+  Memory& memory = memory_[subject.ns + "/" + subject.name];
+  if (memory.uid != subject.uid) memory = Memory{subject.uid, {}, {}, {}};
   if (applied.status_written) memory.last_status_write = std::chrono::system_clock::now();
   if (!applied.obstacle) return;
   memory.obstacle = applied.obstacle;
   memory.obstacle_until = std::chrono::steady_clock::now() + patience_with(applied.obstacle->kind);
+}
+
+// Of an object that is gone; owner references take its children away. Only a pass forgets: one that was under
+// way when the object went has dialled its pods, and this one comes after it.
+void Controller::forget(const std::string& key) {
+  queue_.forget(key);
+  parts_.agents.follow(owner(key), {});
+  const MutexLock lock(mutex_);
+  memory_.erase(key);
 }
 
 Controller::Outcome Controller::failed(const std::string& key, const Error& error) {
@@ -146,9 +160,15 @@ Controller::Outcome Controller::failed(const std::string& key, const Error& erro
 }
 
 Controller::Outcome Controller::reconcile(const std::string& key) {
+  std::chrono::nanoseconds looked{0};
+  return pass(key, looked);
+}
+
+Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanoseconds& looked) {
+  const auto began = std::chrono::steady_clock::now();
   const kube::Object object = parts_.cache.get(options_.resource, key);
-  if (object == nullptr) {  // owner references take its children away
-    queue_.forget(key);
+  if (object == nullptr) {
+    forget(key);
     return Outcome::kDone;
   }
   const Subject subject{.resource = options_.resource,
@@ -156,12 +176,13 @@ Controller::Outcome Controller::reconcile(const std::string& key) {
                         .name = metadata_text(*object, "name"),
                         .uid = metadata_text(*object, "uid")};
   const auto decision = options_.decide(*object, observe(subject, parts_.cache.pods_of(subject.uid)));
+  looked = std::chrono::steady_clock::now() - began;
   if (!decision) return failed(key, decision.error());
 
-  parts_.agents.follow(options_.resource.kind + "/" + key, decision->agents);
+  parts_.agents.follow(owner(key), decision->agents);
   Applied applied;
   const Status done = parts_.applier.apply(subject, decision->actions, applied);
-  remember(key, applied);
+  remember(subject, applied);
   parts_.metrics.pods_created(options_.resource.kind, applied.pods_created);
   if (applied.obstacle) {  // core turns it into a condition, and lets no create out until it has expired
     const bool passes = applied.obstacle->kind == Obstacle::Kind::kPredecessor;
@@ -174,7 +195,7 @@ Controller::Outcome Controller::reconcile(const std::string& key) {
   if (!done) return failed(key, done.error());
   queue_.forget(key);
   auto after = decision->requeue_after;
-  if (applied.configure_failed && (after.count() == 0 || after > kConfigureRetry)) after = kConfigureRetry;
+  if (applied.configuring && (after.count() == 0 || after > kConfigureLook)) after = kConfigureLook;
   if (after.count() == 0) return Outcome::kDone;
   queue_.add_after(key, after);
   return Outcome::kRequeueAfter;

@@ -2,11 +2,11 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "kube/metrics.h"
 #include "kube/work_queue.h"
 #include "operator/core/observed.h"
@@ -40,11 +40,14 @@ class Controller {
   ~Controller();  // stop()
 
   void start();
-  void stop();                                // lets the passes under way end
-  void enqueue(const std::string& key);       // "namespace/name": something about it has changed
+  void stop();  // lets the passes under way end
+  // Something about the object "namespace/name" has changed. Its own news makes a pass at once.
+  void enqueue(const std::string& key);
+  // News of its pods: the first at once, those of the pause after a pass (20 ms, more for an object of many
+  // pods) make one pass.
+  void enqueue_gathered(const std::string& key);
   void enqueue_soon(const std::string& key);  // progress: several within 100 ms make one pass
-  void object_deleted(const std::string& key);
-  void sample();  // gauges of what only grows by waiting
+  void sample();                              // gauges of what only grows by waiting
 
   [[nodiscard]] const kube::Resource& resource() const { return options_.resource; }
   // One pass, as a worker does it; for tests.
@@ -52,22 +55,28 @@ class Controller {
   Outcome reconcile(const std::string& key);
 
  private:
-  struct Memory {  // of what the API server does not keep for us
+  struct Memory {     // of what the API server does not keep for us
+    std::string uid;  // of the object: one that is made anew under this name starts afresh
     std::optional<WallTime> last_status_write;
     std::optional<Obstacle> obstacle;
     Instant obstacle_until;
   };
   void work(const std::stop_token& stop);
-  [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods);
-  void remember(const std::string& key, const Applied& applied);
+  // `looked`: how long it took to read the caches and decide.
+  Outcome pass(const std::string& key, std::chrono::nanoseconds& looked);
+  [[nodiscard]] std::string owner(const std::string& key) const { return options_.resource.kind + "/" + key; }
+  [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods)
+      MUSTER_EXCLUDES(mutex_);
+  void remember(const Subject& subject, const Applied& applied) MUSTER_EXCLUDES(mutex_);
+  void forget(const std::string& key) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Outcome failed(const std::string& key, const Error& error);
 
   ControllerParts parts_;
   Options options_;
   kube::QueueMetrics queue_metrics_;
   kube::WorkQueue queue_;
-  std::mutex mutex_;
-  std::map<std::string, Memory> memory_;
+  Mutex mutex_;
+  std::map<std::string, Memory> memory_ MUSTER_GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;
 };
 

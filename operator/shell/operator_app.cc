@@ -176,22 +176,30 @@ class Operator {
     ClusterCache::Options cache;
     cache.namespaces = options_.namespaces;
     cache.on_problem = [](const std::string& text) { spdlog::warn("{}", text); };
-    cache.on_change = [this](const std::string& kind, const std::string& key, bool deleted) {
+    cache.on_change = [this](const std::string& kind, const std::string& key, bool child) {
       Controller* controller = controller_of_kind(kind);
       if (controller == nullptr) return;
-      if (deleted) {
-        controller->object_deleted(key);
+      if (child) {
+        controller->enqueue_gathered(key);
       } else {
         controller->enqueue(key);
       }
     };
     cache_ = std::make_unique<ClusterCache>(*client_, std::move(cache));
     AgentClient::Options agents;
-    agents.on_change = [this](const std::string& owner) {  // "Kind/namespace/name"
+    agents.on_change = [this](const std::string& owner, bool progress) {  // "Kind/namespace/name"
       const auto slash = owner.find('/');
-      if (Controller* controller = controller_of_kind(owner.substr(0, slash))) {
+      Controller* controller = controller_of_kind(owner.substr(0, slash));
+      if (controller == nullptr) return;
+      if (progress) {
         controller->enqueue_soon(owner.substr(slash + 1));
+      } else {
+        controller->enqueue_gathered(owner.substr(slash + 1));
       }
+    };
+    agents.on_refusal = [](const std::string& owner, const std::string& pod, const Error& why) {
+      spdlog::warn("agent did not take its assignment object={} pod={} error=\"{}\"", owner, pod,
+                   why.message);
     };
     agents_ = std::make_unique<AgentClient>(std::move(agents));
     Applier::Options applier;

@@ -50,6 +50,59 @@ TEST_F(WorkQueueTest, AKeyAddedWhileInWorkRunsOnceMoreAfterIt) {
   EXPECT_EQ(queue_.depth(), 0U);
 }
 
+TEST_F(WorkQueueTest, OfABurstTheFirstIsAtOnceAndTheOthersAreGathered) {
+  int passes = 0;
+  for (int ms = 0; ms < 1000; ++ms) {  // four events a millisecond; a pass takes one
+    for (int i = 0; i < 4; ++i) queue_.add_gathered("a");
+    queue_.advance();
+    if (queue_.depth() > 0) {
+      ASSERT_EQ(queue_.take(never_), "a");
+      ++passes;
+      EXPECT_TRUE(passes > 1 || ms == 0);
+      queue_.add_gathered("a");
+      clock_.now_ += milliseconds(1);
+      queue_.done("a", milliseconds(20));
+    } else {
+      clock_.now_ += milliseconds(1);
+    }
+  }
+  EXPECT_GE(passes, 40);
+  EXPECT_LE(passes, 50);
+}
+
+TEST_F(WorkQueueTest, TheLastOfABurstIsNotLost) {
+  queue_.add_gathered("a");
+  ASSERT_TRUE(queue_.take(never_));
+  queue_.add_gathered("a");
+  queue_.done("a", milliseconds(20));
+  queue_.add_gathered("a");
+  EXPECT_EQ(queue_.depth(), 0U);
+  clock_.now_ += milliseconds(20);
+  EXPECT_EQ(queue_.advance(), std::nullopt);
+  EXPECT_EQ(queue_.depth(), 1U);
+}
+
+TEST_F(WorkQueueTest, GatheringHoldsUpNoOtherKeyAndNoOtherKindOfNews) {
+  queue_.add_gathered("a");
+  ASSERT_TRUE(queue_.take(never_));
+  queue_.add_gathered("a");
+  queue_.done("a", milliseconds(20));
+  queue_.add_gathered("b");
+  EXPECT_EQ(queue_.depth(), 1U);
+  queue_.add("a");
+  EXPECT_EQ(queue_.depth(), 2U);
+}
+
+TEST_F(WorkQueueTest, AfterThePauseTheFirstIsAtOnceAgain) {
+  for (int i = 0; i < 3; ++i) {
+    queue_.add_gathered("a");
+    ASSERT_EQ(queue_.depth(), 1U);
+    ASSERT_TRUE(queue_.take(never_));
+    queue_.done("a", milliseconds(20));
+    clock_.now_ += milliseconds(20);
+  }
+}
+
 TEST_F(WorkQueueTest, TheEarliestOfSeveralDelaysWins) {
   queue_.add_after("a", seconds(10));
   queue_.add_after("a", seconds(3));

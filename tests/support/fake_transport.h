@@ -3,8 +3,10 @@
 #include <condition_variable>
 #include <deque>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <variant>
 #include <vector>
@@ -18,11 +20,36 @@ namespace muster::kube {
 // stop token. Thread-safe.
 class FakeTransport final : public HttpTransport {
  public:
+  class Feed {  // pieces of streams that stay open, as the test has them
+   public:
+    void push(std::string piece) {
+      const std::lock_guard lock(mutex_);
+      pieces_.push_back(std::move(piece));
+      changed_.notify_all();
+    }
+    // Gives out the pieces until `stop`.
+    void drain(const std::stop_token& stop, const std::function<bool(std::string_view)>& on_bytes) {
+      std::unique_lock lock(mutex_);
+      while (changed_.wait(lock, stop, [this] { return !pieces_.empty(); })) {
+        const std::string piece = std::move(pieces_.front());
+        pieces_.pop_front();
+        lock.unlock();
+        if (!on_bytes(piece)) return;
+        lock.lock();
+      }
+    }
+
+   private:
+    std::mutex mutex_;
+    std::condition_variable_any changed_;
+    std::deque<std::string> pieces_;
+  };
   struct Stream {  // a watch or log: these pieces, then the end
     std::vector<std::string> pieces{};
     std::optional<Error> end{};     // none: in good order
     bool stays_open = false;        // until stopped
     std::function<void()> after{};  // called when the pieces are delivered
+    std::shared_ptr<Feed> feed{};   // more pieces, until stopped
   };
   using Answer = std::variant<HttpResponse, Error, Stream>;
 
@@ -59,6 +86,10 @@ class FakeTransport final : public HttpTransport {
       if (!on_bytes(piece)) return HttpResponse{.status = 200, .headers = {}, .body = {}};
     }
     if (script.after) script.after();
+    if (script.feed) {
+      script.feed->drain(options.stop, on_bytes);
+      return Error{Code::kCancelled, "stopped"};
+    }
     if (script.stays_open) {
       std::mutex mutex;
       std::condition_variable_any wake;

@@ -1,13 +1,11 @@
 // tests/operator/shell/agent_client_test.cc: the control channel against a real gRPC server on loopback
 #include "operator/control/agent_client.h"
 
-#include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
-#include <condition_variable>
-#include <mutex>
+#include <thread>
 
-#include "proto/control.grpc.pb.h"
+#include "tests/operator/shell/fake_agent.h"
 
 namespace muster::op {
 namespace {
@@ -15,83 +13,22 @@ namespace {
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-class FakeAgent final : public control::v1::Agent::Service {
- public:
-  grpc::Status Configure(grpc::ServerContext*, const control::v1::Assignment* request,
-                         control::v1::ConfigureReply*) override {
-    const std::lock_guard lock(mutex_);
-    configured_ = *request;
-    return answer_;
-  }
-  grpc::Status Watch(grpc::ServerContext* context, const control::v1::WatchRequest*,
-                     grpc::ServerWriter<control::v1::AgentStatus>* writer) override {
-    std::unique_lock lock(mutex_);
-    ++watches_;
-    changed_.notify_all();
-    std::int64_t told = -1;
-    while (!context->IsCancelled() && !ending_) {
-      if (told != step_) {
-        told = step_;
-        control::v1::AgentStatus status;
-        status.set_generation(2);
-        status.set_phase(control::v1::PHASE_RUNNING);
-        status.mutable_worker()->set_step(step_);
-        if (!writer->Write(status)) break;
-      }
-      changed_.wait_for(lock, milliseconds(20));
-    }
-    --watches_;
-    changed_.notify_all();
-    return grpc::Status::OK;
-  }
-  void set_step(std::int64_t step) {
-    const std::lock_guard lock(mutex_);
-    step_ = step;
-    changed_.notify_all();
-  }
-  void end_watches() {
-    const std::lock_guard lock(mutex_);
-    ending_ = true;
-    changed_.notify_all();
-  }
-  bool wait_watches(int count) {
-    std::unique_lock lock(mutex_);
-    return changed_.wait_for(lock, seconds(10), [&] { return watches_ == count; });
-  }
-
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  control::v1::Assignment configured_;
-  grpc::Status answer_;
-  std::int64_t step_ = 0;
-  int watches_ = 0;
-  bool ending_ = false;
-};
-
 class AgentClientTest : public ::testing::Test {
  protected:
-  AgentClientTest() { serve(0); }
-  ~AgentClientTest() override {
-    client_.reset();
-    agent_->end_watches();
-    server_->Shutdown(std::chrono::system_clock::now() + seconds(2));
-  }
-  void serve(int port) {
-    agent_ = std::make_unique<FakeAgent>();
-    grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(), &port_);
-    builder.RegisterService(agent_.get());
-    server_ = builder.BuildAndStart();
-  }
+  ~AgentClientTest() override { client_.reset(); }
   void connect(milliseconds timeout = seconds(5)) {
     AgentClient::Options options;
-    options.port = port_;
+    options.port = agent_->port();
     options.configure_timeout = timeout;
     options.retry_first = milliseconds(5);
-    options.on_change = [this](const std::string& owner) {
+    options.on_change = [this](const std::string& owner, bool progress) {
       const std::lock_guard lock(mutex_);
-      owners_.push_back(owner);
+      (progress ? progressed_ : owners_).push_back(owner);
       changed_.notify_all();
+    };
+    options.on_refusal = [this](const std::string&, const std::string& pod, const Error&) {
+      const std::lock_guard lock(mutex_);
+      refused_.push_back(pod);
     };
     client_ = std::make_unique<AgentClient>(std::move(options));
   }
@@ -114,41 +51,78 @@ class AgentClientTest : public ::testing::Test {
                        .role = WorkerAssignment{
                            .rank = 1, .peers = {"a:1", "b:2"}, .training = "{}", .synchronization = "{}"}}};
   }
-  Status configure_one(const ConfigurePod& pod) {
-    const ConfigurePod* pods[] = {&pod};
-    return client_->configure(pods).front();
+  // Follows the pod, configures it and waits for the refusal.
+  std::optional<Error> refused(const ConfigurePod& pod) {
+    client_->follow("o", {{.pod = pod.pod, .uid = pod.uid, .ip = pod.ip}});
+    client_->configure(pod);
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, seconds(10), [&] { return client_->refusal(pod.uid).has_value(); });
+    return client_->refusal(pod.uid);
   }
   const std::vector<AgentAddress> kPod{{.pod = "p-0", .uid = "uid-0", .ip = "127.0.0.1"}};
-  int port_ = 0;
-  std::unique_ptr<FakeAgent> agent_;
-  std::unique_ptr<grpc::Server> server_;
+  std::unique_ptr<FakeAgent> agent_ = std::make_unique<FakeAgent>();
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::string> owners_;
+  std::vector<std::string> owners_, progressed_, refused_;
   std::unique_ptr<AgentClient> client_;
 };
 
 TEST_F(AgentClientTest, ConfigureCarriesTheAssignment) {
   connect();
-  ASSERT_TRUE(configure_one(call()));
-  EXPECT_EQ(agent_->configured_.namespace_(), "n");
-  EXPECT_EQ(agent_->configured_.generation(), 2);
-  EXPECT_EQ(agent_->configured_.worker().rank(), 1);
-  EXPECT_EQ(agent_->configured_.worker().peers(1), "b:2");
+  client_->follow("o", kPod);
+  client_->configure(call());
+  ASSERT_TRUE(agent_->wait_configures(1));
+  EXPECT_EQ(agent_->configured().namespace_(), "n");
+  EXPECT_EQ(agent_->configured().generation(), 2);
+  EXPECT_EQ(agent_->configured().worker().rank(), 1);
+  EXPECT_EQ(agent_->configured().worker().peers(1), "b:2");
 }
 
-TEST_F(AgentClientTest, ARefusalKeepsItsCode) {
+TEST_F(AgentClientTest, ARefusalKeepsItsCodeAndIsTold) {
   connect();
-  agent_->answer_ = grpc::Status(grpc::StatusCode::FAILED_PRECONDITION, "older");
-  const auto refused = configure_one(call());
-  ASSERT_FALSE(refused);
-  EXPECT_EQ(refused.error().code, Code::kFailedPrecondition);
+  agent_->will_answer({grpc::StatusCode::FAILED_PRECONDITION, "older"});
+  const auto refusal = refused(call());
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->code, Code::kFailedPrecondition);
+  EXPECT_EQ(refusal->message, "older");
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(refused_, std::vector<std::string>{"p-0"});
 }
 
 TEST_F(AgentClientTest, APodThatIsNotThereFailsWithinTheDeadline) {
   connect(milliseconds(500));
+  const auto refusal = refused(call("127.0.0.9"));
+  ASSERT_TRUE(refusal);
+  EXPECT_TRUE(refusal->code == Code::kUnavailable || refusal->code == Code::kDeadlineExceeded);
+}
+
+TEST_F(AgentClientTest, ConfigureDoesNotWaitForAnAnswerAndIsAskedOnceAtATime) {
+  connect(seconds(60));
+  agent_->hold_configures();
+  client_->follow("o", kPod);
   const auto before = std::chrono::steady_clock::now();
-  EXPECT_FALSE(configure_one(call("127.0.0.9")));
+  for (int i = 0; i < 100; ++i) client_->configure(call());
+  EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(5));
+  ASSERT_TRUE(agent_->wait_configures(1));
+  agent_->answer_configures();
+  do {
+    client_->configure(call());  // goes out once the first is over
+  } while (!agent_->wait_configures(2, milliseconds(1)));
+  EXPECT_FALSE(client_->refusal("uid-0"));
+}
+
+TEST_F(AgentClientTest, AConfigureUnderWayEndsWithItsPodAndWithTheClient) {
+  connect(seconds(600));
+  agent_->hold_configures();
+  client_->follow("o", kPod);
+  client_->configure(call());
+  ASSERT_TRUE(agent_->wait_configures(1));
+  client_->follow("o", {});
+  client_->follow("o", kPod);
+  client_->configure(call());
+  ASSERT_TRUE(agent_->wait_configures(2));
+  const auto before = std::chrono::steady_clock::now();
+  client_.reset();
   EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(5));
 }
 
@@ -159,17 +133,19 @@ TEST_F(AgentClientTest, FollowsStatusAndTellsTheOwner) {
   agent_->set_step(7);
   ASSERT_TRUE(wait_for_step(7));
   EXPECT_EQ(client_->status("uid-0")->phase, AgentPhase::kRunning);
-  EXPECT_EQ(owners_.back(), "DistributedJob/n/x");
+  const std::lock_guard lock(mutex_);
+  EXPECT_EQ(owners_, std::vector<std::string>{"DistributedJob/n/x"}) << "the first status is news";
+  EXPECT_EQ(progressed_, std::vector<std::string>{"DistributedJob/n/x"}) << "a step more is progress";
 }
 
 TEST_F(AgentClientTest, AWatchThatEndsIsOpenedAgainAndTheLastStatusIsKept) {
   connect();
   client_->follow("o", kPod);
   ASSERT_TRUE(wait_for_step(0));
-  agent_->end_watches();
-  server_->Shutdown(std::chrono::system_clock::now() + seconds(2));
+  const int port = agent_->port();
+  agent_.reset();
   EXPECT_TRUE(client_->status("uid-0"));
-  serve(port_);
+  agent_ = std::make_unique<FakeAgent>(port);
   agent_->set_step(9);
   EXPECT_TRUE(wait_for_step(9));
 }
@@ -192,6 +168,28 @@ TEST_F(AgentClientTest, EndsWhilePodsAreFollowedThatNeverAnswer) {
   const auto before = std::chrono::steady_clock::now();
   client_.reset();
   EXPECT_LT(std::chrono::steady_clock::now() - before, seconds(5));
+}
+
+// The passes of an object and the end of the process may meet in any order.
+TEST_F(AgentClientTest, EndsWhateverTheOrderInWhichPodsComeAndGo) {
+  for (int round = 0; round < 200; ++round) {
+    connect();
+    std::vector<std::jthread> threads;
+    for (int t = 0; t < 3; ++t) {
+      threads.emplace_back([this, t] {
+        const std::string ip = t == 0 ? "127.0.0.1" : "127.0.0.9";  // nobody is at the second
+        for (int i = 0; i < 5; ++i) {
+          client_->follow("o", {{.pod = "p", .uid = "uid-0", .ip = ip}});
+          client_->configure(call(ip));
+          client_->follow("o", {});
+        }
+      });
+    }
+    threads.clear();
+    const auto before = std::chrono::steady_clock::now();
+    client_.reset();
+    ASSERT_LT(std::chrono::steady_clock::now() - before, seconds(5)) << "round " << round;
+  }
 }
 
 }  // namespace
