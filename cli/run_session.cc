@@ -95,7 +95,7 @@ void RunSession::take_in() {
   }
 }
 
-// At once: the operator removes the pods of a generation that failed.
+// At once: the operator removes the pods of an incarnation that failed.
 void RunSession::fetch_log(const Json& pod) {
   const PodView view = view_pod(pod);
   kube::LogOptions options;

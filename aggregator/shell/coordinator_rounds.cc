@@ -10,8 +10,8 @@
 #include "aggregator/shell/coordinator_lock.h"
 #include "common/base/check.h"
 #include "common/platform/log.h"
-#include "common/platform/pod.h"
 #include "learning/sha256.h"
+#include "pod/pod_contract.h"
 
 namespace muster::agg {
 namespace {

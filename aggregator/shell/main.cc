@@ -14,7 +14,8 @@
 #include "common/platform/volume_map.h"
 #include "learning/dataset.h"
 #include "learning/task.h"
-#include "proto/agent/pod_frame.h"
+#include "pod/pod_contract.h"
+#include "pod/pod_life.h"
 
 namespace muster::agg {
 namespace {

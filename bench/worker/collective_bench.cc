@@ -42,7 +42,7 @@ class MusterRing final : public Contender {
     std::ofstream(mine.string() + ".new") << "127.0.0.1:" << (*listening)->port();
     std::filesystem::rename(mine.string() + ".new", mine);
     worker::TcpRing::Options options{
-        .identity = {.job_uid = "bench", .generation = 1, .rank = rank, .size = size},
+        .identity = {.job_uid = "bench", .membership = 1, .rank = rank, .size = size},
         .peers = {},
         .log = {}};
     for (int peer = 0; peer < size; ++peer) {

@@ -13,7 +13,8 @@
 #include "device/shell/fleet.h"
 #include "device/shell/local_trainer.h"
 #include "learning/task.h"
-#include "proto/agent/pod_frame.h"
+#include "pod/pod_contract.h"
+#include "pod/pod_life.h"
 
 namespace muster::device {
 namespace {

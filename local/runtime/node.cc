@@ -12,8 +12,8 @@
 #include <vector>
 
 #include "common/platform/log.h"
-#include "common/platform/pod.h"
 #include "local/runtime/json_access.h"
+#include "pod/pod_contract.h"
 
 namespace muster::local {
 namespace {

@@ -7,12 +7,14 @@
 #include <array>
 #include <string_view>
 
+#include "pod/pod_contract.h"
+
 namespace muster::op::api {
 namespace {
 
-constexpr std::array<std::string_view, 6> kMusterNames{"MUSTER_POD_NAME",   "MUSTER_POD_IP",
-                                                       "MUSTER_JOB_NAME",   "MUSTER_JOB_UID",
-                                                       "MUSTER_GENERATION", "MUSTER_ROLE"};
+constexpr std::array<std::string_view, 7> kMusterNames{
+    kPodNameVariable, kPodUidVariable,      kPodIpVariable, kJobNameVariable,
+    kJobUidVariable,  kIncarnationVariable, kRoleVariable};
 constexpr std::array<std::string_view, 12> kRendezvousNames{
     "MASTER_ADDR",      "MASTER_PORT",    "RANK",       "WORLD_SIZE",         "LOCAL_RANK",
     "LOCAL_WORLD_SIZE", "NODE_RANK",      "PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK",

@@ -35,8 +35,9 @@ JobStatus status_from_json(const Json& json) {
   status.completion_time = parse_time(text(json, "completionTime"));
   status.restarts = number(json, "restarts");
   status.disruptions = number(json, "disruptions");
-  status.membership_generation = number(json, "membershipGeneration");
-  status.formed_generation = number(json, "formedGeneration");
+  status.incarnation = number(json, "incarnation");
+  status.formed_incarnation = number(json, "formedIncarnation");
+  status.membership = number(json, "membership");
   status.last_restart_time = parse_time(text(json, "lastRestartTime"));
   status.replicas = number(json, "replicas");
   status.ready_replicas = number(json, "readyReplicas");
@@ -66,8 +67,9 @@ Json to_json(const JobStatus& status) {
             {"conditions", to_json(status.conditions)},
             {"restarts", status.restarts},
             {"disruptions", status.disruptions},
-            {"membershipGeneration", status.membership_generation},
-            {"formedGeneration", status.formed_generation},
+            {"incarnation", status.incarnation},
+            {"formedIncarnation", status.formed_incarnation},
+            {"membership", status.membership},
             {"replicas", status.replicas},
             {"readyReplicas", status.ready_replicas},
             {"ready", status.ready},

@@ -21,16 +21,17 @@ struct JobStatus {
   Conditions conditions;
   std::optional<WallTime> start_time;
   std::optional<WallTime> completion_time;
-  std::int64_t restarts = 0;               // failures that counted towards runPolicy.maxRestarts
-  std::int64_t disruptions = 0;            // evictions, preemptions, deletions: restarted without counting
-  std::int64_t membership_generation = 0;  // 0: no pods were ever wanted
-  std::int64_t formed_generation = 0;      // the last membership generation whose pods were all seen to exist
+  std::int64_t restarts = 0;            // failures that counted towards runPolicy.maxRestarts
+  std::int64_t disruptions = 0;         // evictions, preemptions, deletions: restarted without counting
+  std::int64_t incarnation = 0;         // 0: no pods were ever wanted
+  std::int64_t formed_incarnation = 0;  // the last incarnation whose pods were all seen to exist
+  std::int64_t membership = 0;          // the number of the roster that the pods are told of
   std::optional<WallTime> last_restart_time;
-  std::int64_t replicas = 0;  // live pods of the membership generation
+  std::int64_t replicas = 0;  // live pods of the incarnation
   std::int64_t ready_replicas = 0;
   std::string ready;                           // "3/4"
   std::string selector;                        // of the pods, for the scale subresource
-  std::vector<std::int64_t> succeeded_ranks;   // DistributedJob: done in this membership generation; sorted
+  std::vector<std::int64_t> succeeded_ranks;   // DistributedJob: done in this incarnation; sorted
   std::vector<ClientAttempt> client_attempts;  // sorted by index
   Json progress;                               // object or null; its fields: the CRD's status.progress
   Json history;                                // array of {at, loss, accuracy} or null

@@ -40,7 +40,7 @@ std::shared_ptr<grpc::Channel> dial(const std::string& ip, int port) {
 
 // Whether more than a figure has changed: a decision may hang on it.
 bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after) {
-  return !before || before->phase != after.phase || before->generation != after.generation;
+  return !before || before->phase != after.phase || before->membership != after.membership;
 }
 
 }  // namespace

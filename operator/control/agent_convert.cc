@@ -70,7 +70,7 @@ AgentPhase phase(control::v1::Phase from) {
 
 AgentStatus from_proto(const control::v1::AgentStatus& from) {
   AgentStatus to;
-  to.generation = from.generation();
+  to.membership = from.membership();
   to.phase = phase(from.phase());
   to.message = from.message();
   if (from.has_worker()) to.worker = worker(from.worker());
@@ -90,10 +90,15 @@ control::v1::Assignment to_proto(const Assignment& from) {
   to.set_namespace_(from.ns);
   to.set_name(from.name);
   to.set_uid(from.uid);
-  to.set_generation(from.generation);
+  to.set_membership(from.membership);
   if (const auto* part = std::get_if<WorkerAssignment>(&from.role)) {
     to.mutable_worker()->set_rank(static_cast<std::int32_t>(part->rank));
-    for (const std::string& peer : part->peers) to.mutable_worker()->add_peers(peer);
+    for (const Member& member : part->roster) {
+      auto& told = *to.mutable_worker()->add_roster();
+      told.set_pod_uid(member.pod_uid);
+      told.set_local_rank(static_cast<std::int32_t>(member.local_rank));
+      told.set_address(member.address);
+    }
     to.mutable_worker()->set_training(part->training);
     to.mutable_worker()->set_synchronization(part->synchronization);
   } else if (const auto* server = std::get_if<AggregatorAssignment>(&from.role)) {

@@ -22,7 +22,7 @@ struct DeletePod {  // with a uid precondition; 404 and a uid conflict mean it i
   std::optional<std::int64_t> grace_seconds;  // absent: the pod's own
 };
 // Calls Agent.Configure of one pod. A failure does not stop the pass: the next one asks again until the
-// agent reports the generation.
+// agent reports the membership.
 struct ConfigurePod {
   std::string pod, uid, ip;
   Assignment assignment;

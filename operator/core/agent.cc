@@ -96,7 +96,7 @@ std::optional<AgentStatus> agent_status_from_json(const std::string& text) {
   const Json json = read_json(text);
   if (!json.is_object() || !json.contains("phase")) return std::nullopt;
   AgentStatus status;
-  read_integer(json, "generation", status.generation);
+  read_integer(json, "membership", status.membership);
   status.phase = phase_of(json);
   read_text(json, "message", status.message);
   if (const auto worker = json.find("worker"); worker != json.end() && worker->is_object())

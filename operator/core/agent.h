@@ -50,7 +50,7 @@ struct ClientProgress {
 };
 
 struct AgentStatus {
-  std::int64_t generation = 0;  // 0: no assignment yet
+  std::int64_t membership = 0;  // 0: no assignment yet
   AgentPhase phase = AgentPhase::kUnspecified;
   std::string message;
   std::optional<WorkerProgress> worker;
@@ -58,10 +58,16 @@ struct AgentStatus {
   std::optional<ClientProgress> client;
 };
 
+struct Member {  // a rank of a membership
+  std::string pod_uid;
+  std::int64_t local_rank = 0;  // among the ranks of its pod
+  std::string address;          // "ip:8471"
+};
+
 struct WorkerAssignment {
   std::int64_t rank = 0;
-  std::vector<std::string> peers;  // "ip:8471" in order of rank
-  std::string training;            // JSON of common/spec/training.h
+  std::vector<Member> roster;  // in order of rank
+  std::string training;        // JSON of common/spec/training.h
   std::string synchronization;
 };
 struct AggregatorAssignment {
@@ -74,8 +80,8 @@ struct ClientAssignment {
 };
 
 struct Assignment {
-  std::string ns, name, uid;  // of the DistributedJob or FederatedRound
-  std::int64_t generation = 0;
+  std::string ns, name, uid;    // of the DistributedJob or FederatedRound
+  std::int64_t membership = 0;  // the number of the roster, >= 1
   std::variant<WorkerAssignment, AggregatorAssignment, ClientAssignment> role;
 };
 

@@ -55,7 +55,7 @@ bool is_outdated(const api::JobStatus& status, const Pod& pod) {
 
 }  // namespace
 
-bool judge_clients(Pass& pass, const Membership& clients) {
+bool judge_clients(Pass& pass, const Incarnation& clients) {
   std::int64_t lost = 0;
   std::string first;
   for (const Pod* pod : clients.current) {
@@ -72,13 +72,13 @@ bool judge_clients(Pass& pass, const Membership& clients) {
   return lost > 0;
 }
 
-void remove_outdated_clients(Pass& pass, const Membership& clients) {
+void remove_outdated_clients(Pass& pass, const Incarnation& clients) {
   for (const Pod* pod : clients.older) remove_pod(pass, *pod);
   for (const Pod* pod : clients.current)
     if (is_outdated(pass.before, *pod)) remove_pod(pass, *pod);
 }
 
-void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Membership& clients) {
+void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients) {
   std::set<std::int64_t> present;
   for (const Pod* pod : clients.current) present.insert(pod->index);
   for (const Pod* pod : clients.older) present.insert(pod->index);  // its name is taken until it is gone
@@ -95,7 +95,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Membe
                                      .kind = pass.kind,
                                      .role = "client",
                                      .index = index,
-                                     .generation = pass.after.membership_generation,
+                                     .incarnation = pass.after.incarnation,
                                      .attempt = attempts(pass.before, index),
                                      .world_size = 0,
                                      .pod_template = spec.client_template,

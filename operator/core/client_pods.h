@@ -1,18 +1,18 @@
 #pragma once  // operator/core/client_pods.h: the client pods of a FederatedRound: each is replaced alone,
               // without counting
-#include "operator/core/membership.h"
+#include "operator/core/incarnation.h"
 
 namespace muster::op {
 
-// Notes failed client pods in status.clientAttempts, as the restart counter does for generations: a pod of an
-// older attempt is deleted and recreated in later passes. A permanent failure of one fails the federation:
+// Notes failed client pods in status.clientAttempts, as the restart counter does for incarnations: a pod of
+// an older attempt is deleted and recreated in later passes. A permanent failure of one fails the federation:
 // every client runs the same program on the same data. True when the pass is over.
-[[nodiscard]] bool judge_clients(Pass& pass, const Membership& clients);
+[[nodiscard]] bool judge_clients(Pass& pass, const Incarnation& clients);
 
-// Deletes pods of older attempts and of older generations: those know another aggregator's address.
-void remove_outdated_clients(Pass& pass, const Membership& clients);
+// Deletes pods of older attempts and of older incarnations: those know another aggregator's address.
+void remove_outdated_clients(Pass& pass, const Incarnation& clients);
 
 // Creates the missing ones: the first replacement at once, the n-th after 10 s * 2^(n-2), at most 5 min.
-void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Membership& clients);
+void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients);
 
 }  // namespace muster::op

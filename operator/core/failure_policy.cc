@@ -4,14 +4,11 @@
 #include <fmt/format.h>
 
 #include "common/base/text.h"
+#include "pod/pod_contract.h"
 
 namespace muster::op {
 namespace {
 
-// common/platform/pod.h has the same codes; core does not include a platform header.
-constexpr std::int64_t kInvalidExit = 65;
-constexpr std::int64_t kStorageExit = 74;
-constexpr std::int64_t kRetryExit = 75;
 constexpr std::size_t kWordsMax = 512;  // of last words in a condition's message
 constexpr auto kOverdueAfter = std::chrono::minutes(1);
 
@@ -47,10 +44,10 @@ PodFate fate_of(const Pod& pod) {
 }
 
 bool cannot_work(const Pod& pod) {
-  return role_exited_with(pod, kInvalidExit) || role_exited_with(pod, kStorageExit);
+  return role_exited_with(pod, kExitInvalid) || role_exited_with(pod, kExitStorage);
 }
 
-bool lost_a_peer(const Pod& pod) { return role_exited_with(pod, kRetryExit); }
+bool lost_a_peer(const Pod& pod) { return role_exited_with(pod, kExitRetry); }
 
 std::string end_of(const Pod& pod) {
   const std::string who = fmt::format("{} {} ({})", pod.role, pod.index, pod.name);

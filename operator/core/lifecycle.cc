@@ -25,8 +25,9 @@ void no_pods(api::JobStatus& status) {
     status.ready = "0" + status.ready.substr(slash);
 }
 
-void next_generation(Pass& pass) {
-  pass.after.membership_generation += 1;
+void next_incarnation(Pass& pass) {
+  pass.after.incarnation += 1;
+  pass.after.membership += 1;  // other pods: another roster
   pass.after.succeeded_ranks.clear();
   no_pods(pass.after);
 }
@@ -44,7 +45,8 @@ void finish(Pass& pass, const char* type, const std::string& reason, const std::
 
 void start(Pass& pass) {
   api::JobStatus& status = pass.after;
-  if (status.membership_generation == 0) status.membership_generation = 1;
+  if (status.incarnation == 0) status.incarnation = 1;
+  if (status.membership == 0) status.membership = 1;
   if (!status.start_time) status.start_time = whole_second(pass.seen.now);
   if (!api::find_condition(status.conditions, "Initialized"))
     pass.condition("Initialized", true, "Accepted", "the spec is valid; Service and pods are being created");
@@ -59,7 +61,7 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
                      restarts_max));
     return;
   }
-  next_generation(pass);
+  next_incarnation(pass);
   if (cause == Cause::kFailure) status.restarts += 1;
   if (cause == Cause::kDisruption) status.disruptions += 1;
   if (cause != Cause::kScale) status.last_restart_time = whole_second(pass.seen.now);
@@ -85,7 +87,7 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
 void suspend(Pass& pass, std::int64_t pods_wanted) {
   pass.after.ready = fmt::format("0/{}", pods_wanted);
   if (api::is_true(pass.after.conditions, "Suspended")) return;
-  if (pass.after.membership_generation > 0) next_generation(pass);
+  if (pass.after.incarnation > 0) next_incarnation(pass);
   pass.after.phase = "Suspended";
   const std::string message = "spec.suspend is true";
   pass.condition("Suspended", true, "Suspended", message);
@@ -134,14 +136,14 @@ std::optional<WallTime> create_not_before(const api::JobStatus& status) {
 
 bool children_invalid(Pass& pass) {
   const auto& obstacle = pass.seen.obstacle;
-  if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid || pass.before.formed_generation > 0)
+  if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid || pass.before.formed_incarnation > 0)
     return false;
   fail(pass, "InvalidSpec", obstacle->message + "; correct the pod template and create the object anew");
   return true;
 }
 
 void refuse_spec(Pass& pass, const std::string& message) {
-  if (pass.before.membership_generation == 0) {
+  if (pass.before.incarnation == 0) {
     fail(pass, "InvalidSpec", message);
     return;
   }

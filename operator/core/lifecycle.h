@@ -6,9 +6,9 @@
 
 namespace muster::op {
 
-// First pass: start time, Initialized, membership generation 1.
+// First pass: start time, Initialized, incarnation 1.
 void start(Pass& pass);
-// A new membership generation at once: the pods of the older ones go in later passes, so that a crash between
+// A new incarnation at once: the pods of the older ones go in later passes, so that a crash between
 // the two steps is harmless.
 enum class Cause { kFailure, kDisruption, kScale };
 // kFailure counts towards `restarts_max` and fails the object when that is used up.
@@ -21,7 +21,7 @@ void fail(Pass& pass, const std::string& reason, const std::string& message);
 
 // True when the active deadline has passed (the object is then failed); else looks again at that time.
 [[nodiscard]] bool deadline_passed(Pass& pass, const std::optional<std::int64_t>& active_deadline_seconds);
-// When pods of the present generation may be created: restarts in a row slow down to one a minute, the first
+// When pods of the present incarnation may be created: restarts in a row slow down to one a minute, the first
 // is at once. `after` must hold the counters.
 [[nodiscard]] std::optional<WallTime> create_not_before(const api::JobStatus& status);
 

@@ -8,7 +8,7 @@
 
 #include "common/json/access.h"
 #include "operator/api/pod_template.h"
-#include "operator/core/labels.h"
+#include "pod/pod_contract.h"
 
 namespace muster::op {
 namespace {
@@ -140,7 +140,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.uid = text(member(metadata, "uid"));
   pod.role = text(member(labels, kRoleLabel));
   pod.index = decimal(text(member(labels, kIndexLabel)), -1);
-  pod.generation = decimal(text(member(labels, kGenerationLabel)), 0);
+  pod.incarnation = decimal(text(member(labels, kIncarnationLabel)), 0);
   pod.attempt = decimal(text(member(annotations, kAttemptAnnotation)), 0);
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);
   pod.phase = phase_of(text(member(status, "phase")));

@@ -26,11 +26,11 @@ struct ContainerEnd {       // the terminated state of the container that tells 
 
 struct Pod {
   std::string name, uid;
-  std::string role;             // label muster.dev/role: worker, aggregator, client
-  std::int64_t index = -1;      // label muster.dev/index
-  std::int64_t generation = 0;  // label muster.dev/generation
-  std::int64_t attempt = 0;     // annotation muster.dev/attempt (client pods)
-  std::int64_t world_size = 0;  // annotation muster.dev/world-size (workers)
+  std::string role;              // label muster.dev/role: worker, aggregator, client
+  std::int64_t index = -1;       // label muster.dev/index
+  std::int64_t incarnation = 0;  // label muster.dev/incarnation
+  std::int64_t attempt = 0;      // annotation muster.dev/attempt (client pods)
+  std::int64_t world_size = 0;   // annotation muster.dev/world-size (workers)
   PodPhase phase = PodPhase::kPending;
   bool ready = false;  // condition Ready
   std::string ip, node;
@@ -72,7 +72,7 @@ struct PodDefaults {  // of the operator's own configuration (flags)
 
 struct Observed {
   WallTime now;
-  std::vector<Pod> pods;                         // owned by the object, any generation, any order
+  std::vector<Pod> pods;                         // owned by the object, any incarnation, any order
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
   std::map<std::string, AgentStatus> agents;     // by pod uid: the last status of each Agent that answered
   std::optional<Obstacle> obstacle;              // that a create met of late

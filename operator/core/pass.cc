@@ -20,9 +20,8 @@ bool is_urgent(const api::JobStatus& before, const api::JobStatus& after) {
     if (old == nullptr || old->status != condition.status || old->reason != condition.reason) return true;
   }
   return before.restarts != after.restarts || before.disruptions != after.disruptions ||
-         before.membership_generation != after.membership_generation ||
-         before.formed_generation != after.formed_generation ||
-         before.observed_generation != after.observed_generation ||
+         before.incarnation != after.incarnation || before.formed_incarnation != after.formed_incarnation ||
+         before.membership != after.membership || before.observed_generation != after.observed_generation ||
          before.succeeded_ranks != after.succeeded_ranks || before.client_attempts != after.client_attempts ||
          before.start_time != after.start_time || before.completion_time != after.completion_time ||
          before.last_restart_time != after.last_restart_time;

@@ -7,13 +7,13 @@
 #include <vector>
 
 #include "operator/api/pod_template.h"
-#include "operator/core/labels.h"
+#include "pod/pod_contract.h"
 
 namespace muster::op {
 namespace {
 
-// Ports of Muster's programs: common/platform/pod.h has the same; core does not include a platform header.
-constexpr std::pair<const char*, int> kPorts[] = {{"control", 8470}, {"data", 8471}, {"metrics", 8472}};
+constexpr std::pair<const char*, int> kPorts[] = {
+    {"control", kControlPort}, {"data", kDataPort}, {"metrics", kMetricsPort}};
 constexpr std::int64_t kNobody = 65532;  // the user of Muster's images
 
 void set_default(Json& object, const char* name, Json value) {
@@ -49,9 +49,10 @@ Json field_variable(const char* name, const char* path) {
 
 Json environment(const PodPlan& plan) {
   Json env = Json::array(
-      {field_variable("MUSTER_POD_NAME", "metadata.name"), field_variable("MUSTER_POD_IP", "status.podIP"),
-       variable("MUSTER_JOB_NAME", plan.owner.name), variable("MUSTER_JOB_UID", plan.owner.uid),
-       variable("MUSTER_GENERATION", std::to_string(plan.generation)), variable("MUSTER_ROLE", plan.role)});
+      {field_variable(kPodNameVariable, "metadata.name"), field_variable(kPodUidVariable, "metadata.uid"),
+       field_variable(kPodIpVariable, "status.podIP"), variable(kJobNameVariable, plan.owner.name),
+       variable(kJobUidVariable, plan.owner.uid),
+       variable(kIncarnationVariable, std::to_string(plan.incarnation)), variable(kRoleVariable, plan.role)});
   if (plan.image_is_ours) return env;
   const std::string master = pod_name(plan.owner.name, plan.role, 0) + "." + plan.owner.name;
   const std::string port = std::to_string(kRendezvousPort);
@@ -150,7 +151,7 @@ Json pod_manifest(const PodPlan& plan) {
   labels.update(object_labels(plan.owner, plan.kind));
   labels[kRoleLabel] = plan.role;
   labels[kIndexLabel] = std::to_string(plan.index);
-  labels[kGenerationLabel] = std::to_string(plan.generation);
+  labels[kIncarnationLabel] = std::to_string(plan.incarnation);
   if (plan.attempt > 0)
     child_object(metadata, "annotations")[kAttemptAnnotation] = std::to_string(plan.attempt);
   if (plan.world_size > 0)

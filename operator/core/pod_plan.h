@@ -14,7 +14,7 @@ struct PodPlan {
   std::string kind;  // of the owner
   std::string role;  // worker, aggregator, client
   std::int64_t index = 0;
-  std::int64_t generation = 1;
+  std::int64_t incarnation = 1;
   std::int64_t attempt = 0;     // clients
   std::int64_t world_size = 0;  // workers; 0: not told
   const Json& pod_template;     // validated (operator/api/pod_template.h)

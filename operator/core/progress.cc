@@ -76,7 +76,7 @@ Json worker_to_json(const WorkerProgress& worker) {
 std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
   std::optional<AgentStatus> word;
   const auto told = pass.seen.agents.find(pod.uid);
-  if (told != pass.seen.agents.end() && told->second.generation == pass.before.membership_generation)
+  if (told != pass.seen.agents.end() && told->second.membership == pass.before.membership)
     word = told->second;
   if (pod.phase != PodPhase::kSucceeded || !pod.end) return word;
   if (std::optional<AgentStatus> last = agent_status_from_json(pod.end->message)) {

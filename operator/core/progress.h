@@ -8,7 +8,7 @@
 
 namespace muster::op {
 
-// The pod's newest word of its membership generation: its Agent's, or, when it has ended well, its last
+// The pod's newest word of its incarnation: its Agent's, or, when it has ended well, its last
 // words.
 [[nodiscard]] std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod);
 

@@ -6,12 +6,12 @@
 #include <algorithm>
 #include <set>
 
-#include "common/base/host_port.h"
 #include "operator/core/failure_policy.h"
+#include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
-#include "operator/core/membership.h"
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
+#include "operator/core/roster.h"
 #include "operator/core/ttl.h"
 #include "operator/core/worker_failures.h"
 
@@ -20,7 +20,6 @@ namespace {
 
 constexpr const char* kKind = "DistributedJob";
 constexpr const char* kRole = "worker";
-constexpr int kDataPort = 8471;
 constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
 void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers) {
@@ -39,9 +38,9 @@ bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& 
   return std::ssize(status.succeeded_ranks) >= members;
 }
 
-// Creates what is missing, once every pod of an older generation is gone: two pods of one rank break a
+// Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
 // rendezvous.
-void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membership& members) {
+void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members) {
   for (const Pod* pod : members.older) remove_pod(pass, *pod);
   const bool ours = spec.training.has_value();
   if (creation_blocked(pass)) return;
@@ -63,7 +62,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membe
                                      .kind = kKind,
                                      .role = kRole,
                                      .index = index,
-                                     .generation = pass.after.membership_generation,
+                                     .incarnation = pass.after.incarnation,
                                      .attempt = 0,
                                      .world_size = spec.workers.replicas,
                                      .pod_template = spec.workers.pod_template,
@@ -72,36 +71,33 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Membe
   }
   if (created > 0) {
     pass.event("Normal", "PodsCreated",
-               fmt::format("created {} pods of membership generation {}", created,
-                           pass.after.membership_generation));
+               fmt::format("created {} pods of incarnation {}", created, pass.after.incarnation));
   }
 }
 
-// Ranks and peers, once every member has an address and its Agent answers.
+// Ranks and roster, once every member has an address and its Agent answers.
 void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  const std::int64_t generation = pass.before.membership_generation;
-  if (pass.before.formed_generation != generation || std::ssize(workers) != spec.workers.replicas) return;
-  std::vector<std::string> peers;
-  for (const Pod* pod : workers) {
-    const bool answers = pass.seen.agents.contains(pod->uid) || pod->phase == PodPhase::kSucceeded;
-    if (pod->ip.empty() || !answers) return;
-    peers.push_back(host_port(pod->ip, kDataPort));
-  }
+  const std::int64_t membership = pass.before.membership;
+  if (pass.before.formed_incarnation != pass.before.incarnation ||
+      std::ssize(workers) != spec.workers.replicas)
+    return;
+  const auto roster = roster_of(pass.seen, workers);
+  if (!roster) return;
   const std::string training = to_json(*spec.training).dump();
   const std::string synchronization = to_json(spec.synchronization).dump();
   for (const Pod* pod : workers) {
     const auto agent = pass.seen.agents.find(pod->uid);
     if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
-    if (agent->second.generation >= generation) continue;
+    if (agent->second.membership >= membership) continue;
     pass.act(ConfigurePod{.pod = pod->name,
                           .uid = pod->uid,
                           .ip = pod->ip,
                           .assignment = {.ns = pass.meta.ns,
                                          .name = pass.meta.name,
                                          .uid = pass.meta.uid,
-                                         .generation = generation,
+                                         .membership = membership,
                                          .role = WorkerAssignment{.rank = pod->index,
-                                                                  .peers = peers,
+                                                                  .roster = *roster,
                                                                   .training = training,
                                                                   .synchronization = synchronization}}});
   }
@@ -136,13 +132,13 @@ bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
 
 void run(Pass& pass, const api::DistributedJobSpec& spec) {
   pass.observe_generation();
-  if (spec.suspend && pass.before.membership_generation == 0) {
+  if (spec.suspend && pass.before.incarnation == 0) {
     suspended(pass, spec);
     return;
   }
   start(pass);
   if (spec.training) follow_agents(pass);
-  const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
+  const Incarnation members = incarnation_of(pass.seen.pods, kRole, pass.after.incarnation);
   if (members.stale) {  // a newer pass of ours wrote a status that this snapshot has not seen
     pass.after = pass.before;
     pass.again_at(pass.seen.now + kStaleLook);
@@ -157,7 +153,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
   if (judge_workers(pass, spec, members.current)) return;
   create_missing(pass, spec, members);
   const std::int64_t wanted = spec.workers.replicas - done_and_gone(pass.after, members.current);
-  if (std::ssize(members.current) == wanted) pass.after.formed_generation = pass.after.membership_generation;
+  if (std::ssize(members.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
   if (spec.training) {
     configure(pass, spec, members.current);
     fold_workers(pass, members.current);

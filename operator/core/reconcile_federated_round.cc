@@ -8,24 +8,24 @@
 #include "common/base/host_port.h"
 #include "operator/core/client_pods.h"
 #include "operator/core/failure_policy.h"
+#include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
-#include "operator/core/membership.h"
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
 #include "operator/core/ttl.h"
+#include "pod/pod_contract.h"
 
 namespace muster::op {
 namespace {
 
 constexpr const char* kKind = "FederatedRound";
 constexpr const char* kRole = "aggregator";
-constexpr int kDataPort = 8471;
 constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
 // True when the pass is over: the federation failed, or its aggregator starts anew.
-bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Membership& members) {
+bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
   if (members.current.empty()) {
-    if (pass.before.formed_generation != pass.after.membership_generation) return false;
+    if (pass.before.formed_incarnation != pass.after.incarnation) return false;
     restart(pass, Cause::kDisruption, "the aggregator pod is gone", 0);
     return true;
   }
@@ -45,7 +45,7 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Mem
   return false;
 }
 
-void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Membership& members) {
+void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
   if (!members.current.empty() || !members.older.empty()) return;
   if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
     pass.again_at(*when);
@@ -55,34 +55,34 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Me
                                    .kind = kKind,
                                    .role = kRole,
                                    .index = 0,
-                                   .generation = pass.after.membership_generation,
+                                   .incarnation = pass.after.incarnation,
                                    .attempt = 0,
                                    .world_size = 0,
                                    .pod_template = spec.aggregator_template,
                                    .image_is_ours = true,
                                    .default_image = pass.seen.defaults.aggregator_image})});
   pass.event("Normal", "PodsCreated",
-             fmt::format("created the aggregator pod of generation {}", pass.after.membership_generation));
+             fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }
 
 Assignment assignment(const Pass& pass, decltype(Assignment::role) role) {
   return {.ns = pass.meta.ns,
           .name = pass.meta.name,
           .uid = pass.meta.uid,
-          .generation = pass.before.membership_generation,
+          .membership = pass.before.membership,
           .role = std::move(role)};
 }
 
 // The aggregator first; the clients once it has its part, so that the address they get answers.
 void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggregator,
                const std::vector<const Pod*>& clients) {
-  const std::int64_t generation = pass.before.membership_generation;
+  const std::int64_t membership = pass.before.membership;
   const auto agent = pass.seen.agents.find(aggregator.uid);
-  if (pass.before.formed_generation != generation || aggregator.ip.empty() ||
+  if (pass.before.formed_incarnation != pass.before.incarnation || aggregator.ip.empty() ||
       agent == pass.seen.agents.end() || fate_of(aggregator) != PodFate::kAlive)
     return;
   const std::string federation = to_json(spec.federation).dump();
-  if (agent->second.generation < generation) {
+  if (agent->second.membership < membership) {
     pass.act(ConfigurePod{.pod = aggregator.name,
                           .uid = aggregator.uid,
                           .ip = aggregator.ip,
@@ -93,7 +93,7 @@ void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggre
     const auto known = pass.seen.agents.find(client->uid);
     if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())
       continue;
-    if (known->second.generation >= generation) continue;
+    if (known->second.membership >= membership) continue;
     const std::int64_t first = client->index * spec.clients_per_pod;
     const std::int64_t count = std::min(spec.clients_per_pod, spec.federation.clients - first);
     ClientAssignment part{.aggregator = host_port(aggregator.ip, kDataPort),
@@ -131,14 +131,14 @@ bool suspended(Pass& pass, const api::FederatedRoundSpec& spec) {
 
 void run(Pass& pass, const api::FederatedRoundSpec& spec) {
   pass.observe_generation();
-  if (spec.suspend && pass.before.membership_generation == 0) {
+  if (spec.suspend && pass.before.incarnation == 0) {
     suspended(pass, spec);
     return;
   }
   start(pass);
   follow_agents(pass);
-  const Membership members = membership_of(pass.seen.pods, kRole, pass.after.membership_generation);
-  const Membership clients = membership_of(pass.seen.pods, "client", pass.after.membership_generation);
+  const Incarnation members = incarnation_of(pass.seen.pods, kRole, pass.after.incarnation);
+  const Incarnation clients = incarnation_of(pass.seen.pods, "client", pass.after.incarnation);
   if (members.stale || clients.stale) {
     pass.after = pass.before;
     pass.again_at(pass.seen.now + kStaleLook);
@@ -162,7 +162,7 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
   bool running = false;
   if (!members.current.empty()) {
     const Pod& aggregator = *members.current.front();
-    pass.after.formed_generation = pass.after.membership_generation;
+    pass.after.formed_incarnation = pass.after.incarnation;
     running = aggregator.phase == PodPhase::kRunning;
     configure(pass, spec, aggregator, clients.current);
     fold_aggregator(pass, aggregator);

@@ -5,7 +5,7 @@
 namespace muster::op {
 
 // Moves one federation a step closer to its spec; the contract is that of reconcile(ObservedJob).
-// The aggregator restarts in generations and counts, and its clients with it, as they know its address only;
+// The aggregator restarts as incarnations and counts, and its clients with it, as they know its address only;
 // a lost client pod is replaced alone and does not count.
 [[nodiscard]] Decision reconcile(const ObservedRound& seen);
 

@@ -2,7 +2,7 @@
 #include "operator/core/ttl.h"
 
 #include "operator/core/failure_policy.h"
-#include "operator/core/membership.h"
+#include "operator/core/incarnation.h"
 
 namespace muster::op {
 

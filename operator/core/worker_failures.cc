@@ -6,8 +6,8 @@
 #include <algorithm>
 
 #include "operator/core/failure_policy.h"
+#include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
-#include "operator/core/membership.h"
 
 namespace muster::op {
 namespace {
@@ -81,7 +81,7 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
   const Pod* resized = find_pod(
       workers, [replicas](const Pod& pod) { return pod.world_size != 0 && pod.world_size != replicas; });
   const std::int64_t known = std::ssize(workers) + done_and_gone(pass.after, workers);
-  const bool formed = pass.before.formed_generation == pass.after.membership_generation;
+  const bool formed = pass.before.formed_incarnation == pass.after.incarnation;
   const bool cause_elsewhere = ours && failed != nullptr && lost_a_peer(*failed);
   if (failed != nullptr && !cause_elsewhere) {
     restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);

@@ -7,7 +7,7 @@
 namespace muster::op {
 
 // True when the pass is over: the job failed, or its membership starts anew. `workers`: of the present
-// generation. A worker of ours that ended because it lost a peer (exit code 75) tells of a cause elsewhere,
+// incarnation. A worker of ours that ended because it lost a peer (exit code 75) tells of a cause elsewhere,
 // which decides: another pod's exit code, its eviction, that it has never started, or, when nothing is told
 // for 15 s, that its node is lost.
 [[nodiscard]] bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec,

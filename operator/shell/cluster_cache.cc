@@ -2,7 +2,7 @@
 #include "operator/shell/cluster_cache.h"
 
 #include "common/json/access.h"
-#include "operator/core/labels.h"
+#include "pod/pod_contract.h"
 
 namespace muster::op {
 namespace {

@@ -79,7 +79,7 @@ inline PodBuilder pod() { return {}; }
 
 // The last words of a worker, as protobuf writes them: 64-bit integers are strings.
 inline std::string last_words(int rank, const std::string& digest, std::uint64_t bytes) {
-  return Json{{"generation", "1"},
+  return Json{{"membership", "1"},
               {"phase", "PHASE_SUCCEEDED"},
               {"worker",
                {{"rank", rank},

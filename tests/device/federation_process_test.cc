@@ -77,7 +77,7 @@ class FederationProcess : public testing::Test {
     assignment.set_namespace_("default");
     assignment.set_name("fr");
     assignment.set_uid("uid-1");
-    assignment.set_generation(1);
+    assignment.set_membership(1);
     return assignment;
   }
   static bool succeeded(const AgentStatus& status) { return status.phase() == control::v1::PHASE_SUCCEEDED; }

@@ -9,9 +9,9 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
-#include "common/platform/pod.h"
 #include "device/shell/fleet.h"
 #include "learning/sha256.h"
+#include "pod/pod_contract.h"
 #include "proto/federation.grpc.pb.h"
 
 namespace muster {

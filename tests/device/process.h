@@ -40,6 +40,7 @@ class Pod {
       : ip_(std::move(ip)), log_(folder / (name + ".log")), last_words_(folder / (name + ".last")) {
     const std::vector<std::string> env{
         "MUSTER_POD_NAME=" + name,
+        "MUSTER_POD_UID=" + name,
         "MUSTER_POD_IP=" + ip_,
         "MUSTER_JOB_UID=" + uid,
         "MUSTER_VOLUME_MAP=" + volume_map_text({{"/models", (folder / "models").string()}}),

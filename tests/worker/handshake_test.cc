@@ -8,7 +8,7 @@
 namespace muster::worker {
 namespace {
 
-const RingIdentity kSelf{.job_uid = "u-1", .generation = 3, .rank = 2, .size = 4};
+const RingIdentity kSelf{.job_uid = "u-1", .membership = 3, .rank = 2, .size = 4};
 
 RingIdentity predecessor() {
   RingIdentity identity = kSelf;
@@ -23,8 +23,8 @@ TEST(Handshake, SaysWhatDoesNotFit) {
     return check_hello(encode_hello(peer, 0), kSelf).error().message;
   };
   RingIdentity peer = predecessor();
-  peer.generation = 2;
-  EXPECT_EQ(message(peer), "the peer is of membership generation 2, this worker of 3");
+  peer.membership = 2;
+  EXPECT_EQ(message(peer), "the peer is of incarnation 2, this worker of 3");
   peer = predecessor();
   peer.job_uid = "u-2";
   EXPECT_EQ(message(peer), "the peer belongs to another job");

@@ -140,7 +140,7 @@ TEST(RingFault, RanksThatMakeDifferentCallsGetAnErrorInsteadOfSums) {
   });
 }
 
-TEST(RingRendezvous, AnotherGenerationIsRefusedAndNamedWhenTimeIsUp) {
+TEST(RingRendezvous, AnotherMembershipIsRefusedAndNamedWhenTimeIsUp) {
   TcpEnds ends = listen_ends(2);
   std::mutex mutex;
   std::vector<std::string> lines;
@@ -155,10 +155,10 @@ TEST(RingRendezvous, AnotherGenerationIsRefusedAndNamedWhenTimeIsUp) {
     ASSERT_FALSE(links);
     EXPECT_EQ(links.error().code, Code::kDeadlineExceeded);
     if (rank == 0) {
-      EXPECT_THAT(links.error().message, HasSubstr("generation 2, this worker of 1"));
+      EXPECT_THAT(links.error().message, HasSubstr("membership 2, this worker of 1"));
     }
   });
-  EXPECT_THAT(lines, testing::Contains(HasSubstr("was refused: the peer is of membership generation")));
+  EXPECT_THAT(lines, testing::Contains(HasSubstr("was refused: the peer is of incarnation")));
 }
 
 TEST(RingRendezvous, StrangersAndGarbageOnThePortHoldNobodyUp) {

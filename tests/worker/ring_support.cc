@@ -106,9 +106,9 @@ std::vector<std::unique_ptr<RingLinks>> memory_ring(int size, std::uint64_t seed
   return links;
 }
 
-TcpRing::Options TcpEnds::options(int rank, std::int64_t generation) const {
+TcpRing::Options TcpEnds::options(int rank, std::int64_t membership) const {
   return {.identity = {.job_uid = "job-1",
-                       .generation = generation,
+                       .membership = membership,
                        .rank = rank,
                        .size = static_cast<int>(peers.size())},
           .peers = peers,

@@ -20,7 +20,7 @@ namespace muster::worker::test {
 struct TcpEnds {
   std::vector<std::unique_ptr<TcpRing>> rings;
   std::vector<std::string> peers;
-  [[nodiscard]] TcpRing::Options options(int rank, std::int64_t generation = 1) const;
+  [[nodiscard]] TcpRing::Options options(int rank, std::int64_t membership = 1) const;
 };
 [[nodiscard]] TcpEnds listen_ends(int size);
 

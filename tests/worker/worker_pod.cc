@@ -49,6 +49,7 @@ WorkerPod::WorkerPod(std::string ip, const std::filesystem::path& folder,
                      std::map<std::string, std::string> environment, std::vector<std::string> arguments)
     : ip_(std::move(ip)), termination_log_(folder / ("last-words-" + ip_)) {
   environment.insert({{"MUSTER_POD_NAME", "pod-" + ip_},
+                      {"MUSTER_POD_UID", "pod-" + ip_},
                       {"MUSTER_POD_IP", ip_},
                       {"MUSTER_JOB_UID", kUid},
                       {"MUSTER_TERMINATION_LOG", termination_log_.string()},
@@ -147,10 +148,14 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
   assignment.set_namespace_("default");
   assignment.set_name("job");
   assignment.set_uid(kUid);
-  assignment.set_generation(1);
+  assignment.set_membership(1);
   auto& worker = *assignment.mutable_worker();
   worker.set_rank(rank);
-  for (const auto& pod : pods_) worker.add_peers(pod->ip() + ":8471");
+  for (const auto& pod : pods_) {
+    auto& member = *worker.add_roster();
+    member.set_pod_uid("pod-" + pod->ip());
+    member.set_address(pod->ip() + ":8471");
+  }
   worker.set_training(training.dump());
   worker.set_synchronization(Json{{"timeoutSeconds", timeout_seconds}}.dump());
   return assignment;

@@ -7,7 +7,7 @@
 #include <csignal>
 #include <fstream>
 
-#include "common/platform/pod.h"
+#include "pod/pod_contract.h"
 #include "tests/worker/worker_pod.h"
 #include "worker/collective/ring_plan.h"
 

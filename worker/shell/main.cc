@@ -1,8 +1,8 @@
 // worker/shell/main.cc: the program muster-worker: flags, environment, exit code
 #include <CLI/CLI.hpp>
 
-#include "common/platform/pod.h"
 #include "learning/task.h"
+#include "pod/pod_contract.h"
 #include "worker/shell/worker.h"
 
 int main(int argc, char** argv) {

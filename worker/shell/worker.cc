@@ -13,7 +13,8 @@
 #include "common/spec/training.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"
-#include "proto/agent/pod_frame.h"
+#include "pod/pod_contract.h"
+#include "pod/pod_life.h"
 #include "worker/collective/ring.h"
 #include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"
@@ -31,7 +32,7 @@ using std::chrono::seconds;
 constexpr milliseconds kStatusInterval{100};  // between two statuses that only move numbers
 constexpr seconds kLogInterval{10};
 constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may take milliseconds
-constexpr seconds kConnectTimeMin{60};        // pods of one generation start at different times
+constexpr seconds kConnectTimeMin{60};        // pods of one membership start at different times
 constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
 struct Job {  // an assignment, parsed
@@ -49,13 +50,13 @@ Result<Job> parse(const Assignment& assignment) {
   const auto& worker = assignment.worker();
   Job job{.name = assignment.namespace_() + "/" + assignment.name(),
           .identity = {.job_uid = assignment.uid(),
-                       .generation = assignment.generation(),
+                       .membership = assignment.membership(),
                        .rank = worker.rank(),
-                       .size = worker.peers_size()},
-          .peers = {worker.peers().begin(), worker.peers().end()}};
+                       .size = worker.roster_size()}};
+  for (const auto& member : worker.roster()) job.peers.push_back(member.address());
   if (job.identity.size < 1 || job.identity.rank < 0 || job.identity.rank >= job.identity.size)
     return invalid_argument(
-        fmt::format("rank {} of {} peers is no place in a job", worker.rank(), worker.peers_size()));
+        fmt::format("rank {} of {} peers is no place in a job", worker.rank(), worker.roster_size()));
   MUSTER_ASSIGN(const Json training, parse_json(worker.training(), "spec.training"));
   MUSTER_ASSIGN(job.training, spec::training_from_json(training));
   if (!worker.synchronization().empty()) {
@@ -97,8 +98,8 @@ class Worker {
 
   Status connect() {
     const seconds timeout(job_.synchronization.timeout_seconds);
-    spdlog::info("assigned job={} generation={} rank={} size={} batch_size={} epochs={}", job_.name,
-                 job_.identity.generation, job_.identity.rank, job_.identity.size, job_.training.batch_size,
+    spdlog::info("assigned job={} membership={} rank={} size={} batch_size={} epochs={}", job_.name,
+                 job_.identity.membership, job_.identity.rank, job_.identity.size, job_.training.batch_size,
                  job_.training.epochs);
     if (job_.identity.size == 1) {
       collective_ = std::make_unique<Solo>();

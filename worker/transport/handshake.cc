@@ -25,7 +25,7 @@ struct Hello {
   std::uint64_t magic;
   std::uint32_t version;
   std::uint32_t link;
-  std::int64_t generation;
+  std::int64_t membership;
   std::int32_t rank;
   std::int32_t size;
   char uid[kUidBytes];  // filled with zeros
@@ -63,7 +63,7 @@ HelloBytes encode_hello(const RingIdentity& identity, std::uint32_t link) {
   hello.magic = kHelloMagic;
   hello.version = kVersion;
   hello.link = link;
-  hello.generation = identity.generation;
+  hello.membership = identity.membership;
   hello.rank = identity.rank;
   hello.size = identity.size;
   copy_uid(identity.job_uid, hello.uid);
@@ -85,9 +85,9 @@ Status check_hello(std::span<const std::byte, kHelloBytes> bytes, const RingIden
   copy_uid(self.job_uid, uid);
   if (std::memcmp(uid, hello.uid, kUidBytes) != 0)
     return failed_precondition("the peer belongs to another job");
-  if (hello.generation != self.generation) {
-    return failed_precondition(fmt::format("the peer is of membership generation {}, this worker of {}",
-                                           hello.generation, self.generation));
+  if (hello.membership != self.membership) {
+    return failed_precondition(
+        fmt::format("the peer is of incarnation {}, this worker of {}", hello.membership, self.membership));
   }
   const int predecessor = (self.rank + self.size - 1) % self.size;
   if (hello.size != self.size || hello.rank != predecessor || hello.link != 0) {

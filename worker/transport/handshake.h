@@ -13,7 +13,7 @@ namespace muster::worker {
 
 struct RingIdentity {
   std::string job_uid;          // at most 63 bytes
-  std::int64_t generation = 1;  // membership generation; ranks of different ones never talk
+  std::int64_t membership = 1;  // incarnation; ranks of different ones never talk
   int rank = 0;
   int size = 1;
 };
@@ -26,7 +26,7 @@ using NoteBytes = std::array<std::byte, kNoteBytes>;
 // Opens a link: sent by the predecessor. `link` numbers the sockets between two ranks.
 [[nodiscard]] HelloBytes encode_hello(const RingIdentity& identity, std::uint32_t link);
 // Whether these bytes come from the predecessor of `self`. Errors say what does not fit: kInvalidArgument
-// (not a hello), kFailedPrecondition (another job, generation, size, rank, version).
+// (not a hello), kFailedPrecondition (another job, membership, size, rank, version).
 [[nodiscard]] Status check_hello(std::span<const std::byte, kHelloBytes> bytes, const RingIdentity& self);
 
 // Goes from a successor to its predecessor: first whether the hello is taken, then what PeerWatch says.

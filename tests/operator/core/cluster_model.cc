@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "operator/core/labels.h"
+#include "pod/pod_contract.h"
 
 namespace muster::op::testing {
 namespace {
@@ -166,7 +166,7 @@ void ClusterModel::start_pods() {
                      {"podIP", "127.1.0." + uid.substr(4)},
                      {"conditions", Json::array({{{"type", "Ready"}, {"status", "True"}}})}};
     touch(pod);
-    agents[uid] = AgentStatus{.generation = 0,
+    agents[uid] = AgentStatus{.membership = 0,
                               .phase = AgentPhase::kWaiting,
                               .message = {},
                               .worker = {},
@@ -217,8 +217,8 @@ void ClusterModel::finish_deletions() {
 void ClusterModel::agents_follow() {
   for (auto& [uid, agent] : agents) {
     const auto told = assignments.find(uid);
-    if (told == assignments.end() || agent.generation >= told->second.generation) continue;
-    agent.generation = told->second.generation;
+    if (told == assignments.end() || agent.membership >= told->second.membership) continue;
+    agent.membership = told->second.membership;
     agent.phase = AgentPhase::kRunning;
   }
 }

@@ -66,7 +66,7 @@ class ClusterModel {
   void evict(const std::string& name);
   void delete_pod(const std::string& name);  // as a user's kubectl delete
   void finish_deletions();                   // terminating pods are gone
-  void agents_follow();                      // agents take the generation that Configure told them and run
+  void agents_follow();                      // agents take the membership that Configure told them and run
   void advance(std::chrono::seconds span) { now += span; }
 
   // Runs a new object up to running pods with configured agents.

@@ -20,7 +20,7 @@ Json manifest(const Json& pod_template, bool ours = true) {
                        .kind = "DistributedJob",
                        .role = "worker",
                        .index = 2,
-                       .generation = 3,
+                       .incarnation = 3,
                        .attempt = 0,
                        .world_size = 4,
                        .pod_template = pod_template,
@@ -42,7 +42,7 @@ TEST(PodPlan, ATemplateThatSaysNothingBecomesARestrictedMusterPod) {
   EXPECT_EQ(pod["metadata"]["name"], "digits-worker-2");
   EXPECT_EQ(pod["metadata"]["namespace"], "team");
   EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/index"], "2");
-  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/generation"], "3");
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/incarnation"], "3");
   EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/job-uid"], "u-1");
   EXPECT_EQ(pod["metadata"]["ownerReferences"][0]["controller"], true);
   EXPECT_EQ(pod["metadata"]["ownerReferences"][0]["blockOwnerDeletion"], true);
@@ -62,9 +62,10 @@ TEST(PodPlan, ATemplateThatSaysNothingBecomesARestrictedMusterPod) {
   EXPECT_EQ(container["ports"].size(), 3U);
   const auto env = env_of(container);
   EXPECT_EQ(env.at("MUSTER_POD_NAME"), "metadata.name");
+  EXPECT_EQ(env.at("MUSTER_POD_UID"), "metadata.uid");
   EXPECT_EQ(env.at("MUSTER_POD_IP"), "status.podIP");
   EXPECT_EQ(env.at("MUSTER_JOB_UID"), "u-1");
-  EXPECT_EQ(env.at("MUSTER_GENERATION"), "3");
+  EXPECT_EQ(env.at("MUSTER_INCARNATION"), "3");
   EXPECT_EQ(env.at("MUSTER_ROLE"), "worker");
   EXPECT_FALSE(env.contains("RANK"));
 }
@@ -163,7 +164,7 @@ TEST(PodTemplateOfOurs, MayUseTheRendezvousNames) {
 TEST(PodFacts, AreReadFromAPod) {
   const Json json = Json::parse(R"({
     "metadata": {"name": "digits-worker-1", "uid": "p", "creationTimestamp": "2030-01-01T00:00:00Z",
-      "labels": {"muster.dev/role": "worker", "muster.dev/index": "1", "muster.dev/generation": "4"},
+      "labels": {"muster.dev/role": "worker", "muster.dev/index": "1", "muster.dev/incarnation": "4"},
       "ownerReferences": [{"uid": "u-1", "controller": true}]},
     "status": {"phase": "Failed", "podIP": "10.1.2.3",
       "containerStatuses": [
@@ -173,7 +174,7 @@ TEST(PodFacts, AreReadFromAPod) {
   const auto pod = pod_from_json(json, "u-1");
   ASSERT_TRUE(pod);
   EXPECT_EQ(pod->index, 1);
-  EXPECT_EQ(pod->generation, 4);
+  EXPECT_EQ(pod->incarnation, 4);
   EXPECT_EQ(pod->phase, PodPhase::kFailed);
   EXPECT_EQ(pod->end->message, "no data") << "the role's container speaks for the pod";
   EXPECT_TRUE(cannot_work(*pod));
@@ -186,13 +187,13 @@ TEST(PodFacts, GarbageIsToleratedNotObeyed) {
        {"null", "7", "[]", "{}", R"({"metadata": 3})", R"({"metadata": {"ownerReferences": {}}})"})
     EXPECT_FALSE(pod_from_json(Json::parse(text), "u-1")) << text;
   const auto pod = pod_from_json(Json::parse(R"({
-    "metadata": {"labels": {"muster.dev/index": "x", "muster.dev/generation": []}, "deletionTimestamp": 5,
+    "metadata": {"labels": {"muster.dev/index": "x", "muster.dev/incarnation": []}, "deletionTimestamp": 5,
       "ownerReferences": [3, {"uid": "u-1", "controller": true}]},
     "status": {"conditions": [null, 1], "containerStatuses": [null, {"state": 7}, {"state": {"terminated": []}}]}})"),
                                  "u-1");
   ASSERT_TRUE(pod);
   EXPECT_EQ(pod->index, -1);
-  EXPECT_EQ(pod->generation, 0);
+  EXPECT_EQ(pod->incarnation, 0);
 }
 
 TEST(PodFacts, OnlyTheExitCodeOfTheRolesContainerIsMusters) {

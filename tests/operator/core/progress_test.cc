@@ -12,7 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 std::string last_words(int step, const std::string& digest) {
-  return Json{{"generation", "1"},
+  return Json{{"membership", "1"},
               {"phase", "PHASE_SUCCEEDED"},
               {"worker",
                {{"rank", 0},

@@ -20,7 +20,7 @@ TEST(DistributedJob, CreatesOneServiceAndAPodARank) {
   EXPECT_TRUE(cluster.pods.contains("digits-worker-0"));
   EXPECT_TRUE(cluster.pods.contains("digits-worker-3"));
   EXPECT_EQ(cluster.status().phase, "Pending");
-  EXPECT_EQ(cluster.status().membership_generation, 1);
+  EXPECT_EQ(cluster.status().incarnation, 1);
   EXPECT_TRUE(cluster.is("Initialized"));
   ASSERT_EQ(cluster.count_events("PodsCreated"), 1);
   EXPECT_THAT(cluster.events[0].message, HasSubstr("created 4 pods"));
@@ -70,10 +70,10 @@ TEST(DistributedJob, ToldRanksAndPeersAgree) {
     const Assignment& told = cluster.assignments.at(cluster.uid_of(pod));
     const auto& worker = std::get<WorkerAssignment>(told.role);
     EXPECT_EQ(worker.rank, rank);
-    EXPECT_EQ(told.generation, 1);
+    EXPECT_EQ(told.membership, 1);
     EXPECT_EQ(told.uid, "job-uid");
-    ASSERT_EQ(worker.peers.size(), 3U);
-    EXPECT_EQ(worker.peers[static_cast<std::size_t>(rank)],
+    ASSERT_EQ(worker.roster.size(), 3U);
+    EXPECT_EQ(worker.roster[static_cast<std::size_t>(rank)].address,
               cluster.pods.at(pod)["status"]["podIP"].get<std::string>() + ":8471");
     EXPECT_TRUE(spec::training_from_json(Json::parse(worker.training)));
     EXPECT_TRUE(spec::synchronization_from_json(Json::parse(worker.synchronization)));
@@ -109,7 +109,7 @@ TEST(DistributedJob, RestartsAllRanksWhenOneFails) {
   cluster.end_pod("digits-worker-2", 137);
   cluster.pass();
   EXPECT_EQ(cluster.status().restarts, 1);
-  EXPECT_EQ(cluster.status().membership_generation, 2);
+  EXPECT_EQ(cluster.status().incarnation, 2);
   EXPECT_EQ(cluster.status().phase, "Restarting");
   EXPECT_THAT(cluster.condition("Restarting")->message,
               HasSubstr("worker 2 (digits-worker-2) exited with code 137 (SIGKILL)"));
@@ -122,8 +122,8 @@ TEST(DistributedJob, RestartsAllRanksWhenOneFails) {
   EXPECT_EQ(cluster.status().phase, "Running");
   EXPECT_FALSE(cluster.is("Restarting"));
   for (const auto& [name, pod] : cluster.pods)
-    EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/generation"], "2") << name;
-  EXPECT_EQ(cluster.assignments.at(cluster.uid_of("digits-worker-1")).generation, 2);
+    EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/incarnation"], "2") << name;
+  EXPECT_EQ(cluster.assignments.at(cluster.uid_of("digits-worker-1")).membership, 2);
   EXPECT_EQ(cluster.status().restarts, 1);
 }
 
@@ -175,7 +175,7 @@ TEST(DistributedJob, EvictionRestartsWithoutCounting) {
   cluster.pass();
   EXPECT_EQ(cluster.status().restarts, 0);
   EXPECT_EQ(cluster.status().disruptions, 1);
-  EXPECT_EQ(cluster.status().membership_generation, 2);
+  EXPECT_EQ(cluster.status().incarnation, 2);
   EXPECT_EQ(cluster.condition("Restarting")->reason, "PodDisrupted");
 }
 
@@ -185,7 +185,7 @@ TEST(DistributedJob, APodDeletedByHandRestartsAllWithoutCounting) {
   cluster.pods.erase("digits-worker-3");
   cluster.pass();
   EXPECT_EQ(cluster.status().disruptions, 1);
-  EXPECT_EQ(cluster.status().membership_generation, 2);
+  EXPECT_EQ(cluster.status().incarnation, 2);
   EXPECT_EQ(cluster.status().restarts, 0);
 }
 
@@ -196,7 +196,7 @@ TEST(DistributedJob, ACrashBetweenCreatesOnlyCreatesTheRest) {
   EXPECT_EQ(cluster.pods.size(), 2U);
   cluster.settle();
   EXPECT_EQ(cluster.pods.size(), 4U);
-  EXPECT_EQ(cluster.status().membership_generation, 1);
+  EXPECT_EQ(cluster.status().incarnation, 1);
   EXPECT_EQ(cluster.status().disruptions, 0);
 }
 
@@ -293,7 +293,7 @@ TEST(DistributedJob, CreatedSuspendedItHasNoPodsAndNoStartTime) {
   cluster.object["spec"]["suspend"] = false;
   cluster.bring_up();
   EXPECT_EQ(cluster.status().phase, "Running");
-  EXPECT_EQ(cluster.status().membership_generation, 1);
+  EXPECT_EQ(cluster.status().incarnation, 1);
 }
 
 TEST(DistributedJob, TheActiveDeadlineHasATimer) {

@@ -78,7 +78,7 @@ TEST(FederatedRound, AKilledClientPodIsReplacedAloneAndNotCounted) {
   EXPECT_NE(cluster.uid_of("phones-client-1"), killed);
   EXPECT_EQ(cluster.status().restarts, 0);
   EXPECT_EQ(cluster.status().phase, "Running");
-  EXPECT_EQ(cluster.status().membership_generation, 1);
+  EXPECT_EQ(cluster.status().incarnation, 1);
   EXPECT_TRUE(cluster.assignments.contains(cluster.uid_of("phones-client-1")));
   ASSERT_EQ(cluster.status().client_attempts.size(), 1U);
   EXPECT_EQ(cluster.status().client_attempts[0].index, 1);
@@ -167,7 +167,7 @@ TEST(FederatedRound, ARestartedAggregatorCountsAndTheClientsMeetItAnew) {
   EXPECT_EQ(cluster.status().ready, "4/4");
   for (int pod = 0; pod < 3; ++pod) {
     const Assignment& told = cluster.assignments.at(cluster.uid_of("phones-client-" + std::to_string(pod)));
-    EXPECT_EQ(told.generation, 2);
+    EXPECT_EQ(told.membership, 2);
     EXPECT_EQ(std::get<ClientAssignment>(told.role).aggregator,
               cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
   }
@@ -212,7 +212,7 @@ TEST(FederatedRound, ItsProgressIsTheAggregators) {
   EXPECT_EQ(cluster.status().history.size(), 3U);
   cluster.end_pod(
       kAggregator, 0,
-      R"({"generation":"1","phase":"PHASE_SUCCEEDED","aggregator":{"round":"5","rounds":"5","loss":1.1,)"
+      R"({"membership":"1","phase":"PHASE_SUCCEEDED","aggregator":{"round":"5","rounds":"5","loss":1.1,)"
       R"("accuracy":0.76}})");
   cluster.settle();
   ASSERT_TRUE(cluster.is("Succeeded"));

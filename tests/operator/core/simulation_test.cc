@@ -128,10 +128,10 @@ class Life {
       const std::string pod = pod_of(uid);
       if (pod.empty() || !runs(pod)) continue;
       if (plain && status.phase == "Running") cluster_.end_pod(pod, 0);
-      if (plain || agent.generation != status.membership_generation) continue;
+      if (plain || agent.membership != status.membership) continue;
       const bool leads =
           cluster_.object["kind"] == "DistributedJob" || pod.find("aggregator") != std::string::npos;
-      if (leads && everybody_configured(status.membership_generation)) cluster_.end_pod(pod, 0);
+      if (leads && everybody_configured(status.membership)) cluster_.end_pod(pod, 0);
     }
     if (!status.finished()) return false;
     for (int i = 0; i < 5; ++i) {
@@ -151,20 +151,27 @@ class Life {
   [[nodiscard]] bool may_succeed() const {
     const bool ring =
         cluster_.object["kind"] == "DistributedJob" && cluster_.object["spec"].contains("training");
-    return !ring || everybody_configured(cluster_.status().membership_generation);
+    return !ring || everybody_configured(cluster_.status().membership);
   }
 
-  // As a real ring: nobody finishes unless all members were told of the same generation, and of the same
-  // peers.
-  [[nodiscard]] bool everybody_configured(std::int64_t generation) const {
-    std::set<std::vector<std::string>> rings;
+  static std::vector<std::string> addresses_of(const WorkerAssignment& worker) {
+    std::vector<std::string> addresses;
+    for (const Member& member : worker.roster) addresses.push_back(member.address);
+    return addresses;
+  }
+
+  // As a real ring: nobody finishes unless all members were told of the same membership, and of the same
+  // roster.
+  [[nodiscard]] bool everybody_configured(std::int64_t membership) const {
+    std::set<std::vector<std::string>> rosters;
     for (const auto& [name, pod] : cluster_.pods) {
       if (pod["status"]["phase"] == "Succeeded") continue;
       const auto told = cluster_.assignments.find(pod["metadata"]["uid"].get<std::string>());
-      if (told == cluster_.assignments.end() || told->second.generation != generation) return false;
-      if (const auto* worker = std::get_if<WorkerAssignment>(&told->second.role)) rings.insert(worker->peers);
+      if (told == cluster_.assignments.end() || told->second.membership != membership) return false;
+      if (const auto* worker = std::get_if<WorkerAssignment>(&told->second.role))
+        rosters.insert(addresses_of(*worker));
     }
-    EXPECT_LE(rings.size(), 1U) << "members of one generation were told different rings";
+    EXPECT_LE(rosters.size(), 1U) << "members of one membership were told different rosters";
     return true;
   }
 
@@ -180,7 +187,7 @@ class Life {
     const api::JobStatus status = cluster_.status();
     EXPECT_LE(status.restarts, kMaxRestarts);
     EXPECT_LE(status.restarts, failures_) << "more restarts counted than pods failed";
-    EXPECT_GE(status.membership_generation, last_.membership_generation);
+    EXPECT_GE(status.incarnation, last_.incarnation);
     EXPECT_GE(status.restarts, last_.restarts);
     EXPECT_GE(status.disruptions, last_.disruptions);
     EXPECT_FALSE(api::is_true(status.conditions, "Succeeded") && api::is_true(status.conditions, "Failed"));
@@ -192,9 +199,9 @@ class Life {
     for (const auto& [uid, assignment] : cluster_.assignments) {
       const auto* worker = std::get_if<WorkerAssignment>(&assignment.role);
       if (worker == nullptr) continue;
-      EXPECT_LT(worker->rank, std::ssize(worker->peers));
-      EXPECT_EQ(std::set(worker->peers.begin(), worker->peers.end()).size(), worker->peers.size())
-          << "a peer twice";
+      const std::vector<std::string> addresses = addresses_of(*worker);
+      EXPECT_LT(worker->rank, std::ssize(addresses));
+      EXPECT_EQ(std::set(addresses.begin(), addresses.end()).size(), addresses.size()) << "a peer twice";
     }
     last_ = status;
   }

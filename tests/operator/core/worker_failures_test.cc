@@ -19,7 +19,7 @@ TEST_P(UsersExitCode, IsAFailureLikeAnyOther) {
   cluster.pass();
   EXPECT_FALSE(cluster.is("Failed")) << "65, 74 and 75 mean something in Muster's own programs only";
   EXPECT_EQ(cluster.status().restarts, 1);
-  EXPECT_EQ(cluster.status().membership_generation, 2);
+  EXPECT_EQ(cluster.status().incarnation, 2);
 }
 INSTANTIATE_TEST_SUITE_P(Codes, UsersExitCode, ::testing::Values(65, 74, 75));
 
@@ -54,7 +54,7 @@ class LostPeer : public ::testing::Test {
 };
 
 TEST_F(LostPeer, TheCauseIsWaitedFor) {
-  EXPECT_EQ(cluster_.status().membership_generation, 1);
+  EXPECT_EQ(cluster_.status().incarnation, 1);
   EXPECT_GT(cluster_.decide().requeue_after, 0s);
   EXPECT_LE(cluster_.decide().requeue_after, 15s);
 }
@@ -78,7 +78,7 @@ TEST_F(LostPeer, WhenNobodyTellsItsNodeIsLostWhichDoesNotCount) {
   cluster_.pass();
   EXPECT_EQ(cluster_.status().restarts, 0);
   EXPECT_EQ(cluster_.status().disruptions, 1);
-  EXPECT_EQ(cluster_.status().membership_generation, 2);
+  EXPECT_EQ(cluster_.status().incarnation, 2);
   EXPECT_THAT(cluster_.condition("Restarting")->message, HasSubstr("its node is out of reach"));
 }
 
@@ -96,7 +96,7 @@ TEST(WorkerFailures, AWorkerThatIsDoneStaysDoneWithoutItsPod) {
   EXPECT_EQ(cluster.status().succeeded_ranks, std::vector<std::int64_t>{1});
   cluster.pods.erase("digits-worker-1");  // by hand, or by the pod garbage collector
   cluster.settle();
-  EXPECT_EQ(cluster.status().membership_generation, 1) << "the others work on";
+  EXPECT_EQ(cluster.status().incarnation, 1) << "the others work on";
   EXPECT_EQ(cluster.pods.size(), 2U) << "and it is not started again";
   EXPECT_TRUE(cluster.is("PodsReady"));
   cluster.end_pod("digits-worker-0", 0);

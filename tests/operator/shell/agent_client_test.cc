@@ -40,16 +40,18 @@ class AgentClientTest : public ::testing::Test {
     });
   }
   static ConfigurePod call(const std::string& ip = "127.0.0.1") {
-    return {
-        .pod = "p-0",
-        .uid = "uid-0",
-        .ip = ip,
-        .assignment = {.ns = "n",
-                       .name = "x",
-                       .uid = "u",
-                       .generation = 2,
-                       .role = WorkerAssignment{
-                           .rank = 1, .peers = {"a:1", "b:2"}, .training = "{}", .synchronization = "{}"}}};
+    return {.pod = "p-0",
+            .uid = "uid-0",
+            .ip = ip,
+            .assignment = {.ns = "n",
+                           .name = "x",
+                           .uid = "u",
+                           .membership = 2,
+                           .role = WorkerAssignment{.rank = 1,
+                                                    .roster = {{.pod_uid = "a", .address = "a:1"},
+                                                               {.pod_uid = "b", .address = "b:2"}},
+                                                    .training = "{}",
+                                                    .synchronization = "{}"}}};
   }
   // Follows the pod, configures it and waits for the refusal.
   std::optional<Error> refused(const ConfigurePod& pod) {
@@ -73,9 +75,9 @@ TEST_F(AgentClientTest, ConfigureCarriesTheAssignment) {
   client_->configure(call());
   ASSERT_TRUE(agent_->wait_configures(1));
   EXPECT_EQ(agent_->configured().namespace_(), "n");
-  EXPECT_EQ(agent_->configured().generation(), 2);
+  EXPECT_EQ(agent_->configured().membership(), 2);
   EXPECT_EQ(agent_->configured().worker().rank(), 1);
-  EXPECT_EQ(agent_->configured().worker().peers(1), "b:2");
+  EXPECT_EQ(agent_->configured().worker().roster(1).address(), "b:2");
 }
 
 TEST_F(AgentClientTest, ARefusalKeepsItsCodeAndIsTold) {

@@ -28,7 +28,7 @@ Json pod_manifest(const std::string& owner = "u") {
             {"uid", "p"},
             {"resourceVersion", "6"},
             {"labels",
-             {{"muster.dev/role", "worker"}, {"muster.dev/index", "0"}, {"muster.dev/generation", "1"}}},
+             {{"muster.dev/role", "worker"}, {"muster.dev/index", "0"}, {"muster.dev/incarnation", "1"}}},
             {"ownerReferences",
              {{{"kind", "DistributedJob"}, {"name", "x"}, {"uid", owner}, {"controller", true}}}}}}};
 }

@@ -45,7 +45,7 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
       if (told != step_) {
         told = step_;
         control::v1::AgentStatus status;
-        status.set_generation(2);
+        status.set_membership(2);
         status.set_phase(control::v1::PHASE_RUNNING);
         status.mutable_worker()->set_step(step_);
         if (!writer->Write(status)) break;

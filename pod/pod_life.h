@@ -1,14 +1,14 @@
-#pragma once  // proto/agent/pod_frame.h: what worker, aggregator and device have in common: from the pod's
+#pragma once  // pod/pod_life.h: what worker, aggregator and device have in common: from the pod's
               // start to its last words
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string_view>
 
-#include "common/platform/pod.h"
-#include "proto/agent/agent_server.h"
-#include "proto/agent/ending.h"
-#include "proto/agent/stopper.h"
+#include "pod/agent_server.h"
+#include "pod/endings.h"
+#include "pod/environment.h"
+#include "pod/stopper.h"
 
 namespace prometheus {
 class Registry;

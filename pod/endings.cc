@@ -1,7 +1,7 @@
-// proto/agent/ending.cc: the one table from errors to exit codes
-#include "proto/agent/ending.h"
+// pod/endings.cc: the one table from errors to exit codes
+#include "pod/endings.h"
 
-#include "common/platform/pod.h"
+#include "pod/pod_contract.h"
 
 namespace muster {
 

@@ -1,5 +1,5 @@
-// proto/agent/pod_frame.cc: the life of a Muster container around its work
-#include "proto/agent/pod_frame.h"
+// pod/pod_life.cc: the life of a Muster container around its work
+#include "pod/pod_life.h"
 
 #include <google/protobuf/util/json_util.h>
 
@@ -9,6 +9,7 @@
 #include "common/base/host_port.h"
 #include "common/platform/log.h"
 #include "common/platform/metrics.h"
+#include "pod/pod_contract.h"
 
 namespace muster {
 namespace {
@@ -46,15 +47,23 @@ class Life {
     if (const Status up = serve(); !up) return {kExitRetry, up.error().message};
     spdlog::info("waiting for the operator's assignment pod={} address={}", pod_.name,
                  host_port(pod_.ip, agent_->port()));
-    const auto assignment = agent_->wait_for_assignment(deadline_after(program_.configure_timeout));
-    stopper_.set_abort({});
-    if (!assignment) return ending_of(assignment.error());
-    assigned_ = true;
-    status_.set_generation(assignment->generation());
     PodFrame frame{.pod = pod_, .agent = *agent_, .stopper = stopper_, .status = status_};
-    Ending ending = program_.work(frame, *assignment);
-    status_.set_generation(assignment->generation());
-    return ending;
+    for (std::int64_t membership = 0;;) {
+      const auto assignment =
+          agent_->wait_for_assignment(membership, deadline_after(program_.configure_timeout));
+      stopper_.set_abort({});
+      if (!assignment) return ending_of(assignment.error());
+      assigned_ = true;
+      membership = assignment->membership();
+      status_.Clear();
+      status_.set_membership(membership);
+      Ending ending = program_.work(frame, *assignment);
+      status_.set_membership(membership);
+      // Work that was broken off for the next assignment has not ended the pod.
+      if (ending.exit_code == 0 || stopper_.requested() || agent_->membership() == membership) return ending;
+      spdlog::info("membership {} is over: {}; going on in membership {}", membership, ending.message,
+                   agent_->membership());
+    }
   }
 
   Status serve() {
@@ -69,8 +78,9 @@ class Life {
     MUSTER_ASSIGN(agent_, AgentServer::start({.ip = pod_.ip,
                                               .port = kControlPort,
                                               .job_uid = pod_.job_uid,
-                                              .generation = pod_.generation,
-                                              .accept = program_.accept}));
+                                              .pod_uid = pod_.uid,
+                                              .accept = program_.accept,
+                                              .superseded = [this] { stopper_.break_off(); }}));
     stopper_.set_abort([this](bool /*hard*/) { agent_->cancel(); });
     return {};
   }

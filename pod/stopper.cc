@@ -1,5 +1,5 @@
-// proto/agent/stopper.cc: the thread behind stopper.h
-#include "proto/agent/stopper.h"
+// pod/stopper.cc: the thread behind stopper.h
+#include "pod/stopper.h"
 
 #include <cstdlib>
 #include <optional>
@@ -7,7 +7,7 @@
 
 #include "common/base/clock.h"
 #include "common/platform/log.h"
-#include "common/platform/pod.h"
+#include "pod/pod_contract.h"
 
 namespace muster {
 namespace {
@@ -39,6 +39,11 @@ void Stopper::set_abort(std::function<void(bool hard)> abort) {
   const std::scoped_lock lock(mutex_);
   abort_ = std::move(abort);
   if (requested() && abort_) abort_(false);
+}
+
+void Stopper::break_off() {
+  const std::scoped_lock lock(mutex_);
+  if (abort_) abort_(true);
 }
 
 void Stopper::run(SignalWaiter& signals) {

@@ -1,14 +1,14 @@
-// common/platform/pod.cc: environment and last words of a Muster container
-#include "common/platform/pod.h"
+// pod/environment.cc: environment and last words of a Muster container
+#include "pod/environment.h"
 
 #include <fmt/format.h>
 
-#include <charconv>
 #include <cstdlib>
 #include <fstream>
 
 #include "common/base/text.h"
 #include "common/platform/volume_map.h"
+#include "pod/pod_contract.h"
 
 namespace muster {
 namespace {
@@ -23,13 +23,15 @@ std::string variable(const char* name, const char* otherwise = "") {
 }  // namespace
 
 Result<PodEnvironment> pod_environment() {
-  PodEnvironment pod{.name = variable("MUSTER_POD_NAME"),
-                     .ip = variable("MUSTER_POD_IP"),
-                     .job_uid = variable("MUSTER_JOB_UID"),
+  PodEnvironment pod{.name = variable(kPodNameVariable),
+                     .uid = variable(kPodUidVariable),
+                     .ip = variable(kPodIpVariable),
+                     .job_uid = variable(kJobUidVariable),
                      .termination_log = variable("MUSTER_TERMINATION_LOG", "/dev/termination-log")};
-  for (const auto& [name, value] : {std::pair{"MUSTER_POD_NAME", &pod.name},
-                                    {"MUSTER_POD_IP", &pod.ip},
-                                    {"MUSTER_JOB_UID", &pod.job_uid}}) {
+  for (const auto& [name, value] : {std::pair{kPodNameVariable, &pod.name},
+                                    {kPodUidVariable, &pod.uid},
+                                    {kPodIpVariable, &pod.ip},
+                                    {kJobUidVariable, &pod.job_uid}}) {
     if (value->empty()) {
       return failed_precondition(
           fmt::format("environment variable {} is not set; the muster operator sets it in the pods it "
@@ -37,14 +39,6 @@ Result<PodEnvironment> pod_environment() {
                       "is not meant to be started by hand",
                       name));
     }
-  }
-  const std::string generation = variable("MUSTER_GENERATION", "0");
-  const char* end = generation.data() + generation.size();
-  const auto parsed = std::from_chars(generation.data(), end, pod.generation);
-  if (parsed.ec != std::errc() || parsed.ptr != end || pod.generation < 0) {
-    return failed_precondition(fmt::format(
-        "environment variable MUSTER_GENERATION is \"{}\", not the number that the muster operator sets",
-        generation));
   }
   MUSTER_TRY(volume_map_of_environment());
   return pod;

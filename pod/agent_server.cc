@@ -1,5 +1,5 @@
-// proto/agent/agent_server.cc: Agent on gRPC's callback API; one thread feeds all watchers
-#include "proto/agent/agent_server.h"
+// pod/agent_server.cc: Agent on gRPC's callback API; one thread feeds all watchers
+#include "pod/agent_server.h"
 
 #include <fmt/format.h>
 #include <grpcpp/grpcpp.h>
@@ -184,16 +184,22 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
 
   [[nodiscard]] int port() const override { return port_; }
 
-  Result<Assignment> wait_for_assignment(Deadline deadline) override {
+  Result<Assignment> wait_for_assignment(std::int64_t after, Deadline deadline) override {
     std::unique_lock lock(mutex_);
-    assigned_.wait_until(lock, deadline, [this] { return assignment_.has_value() || cancelled_; });
+    const auto has_come = [&] { return assignment_ && assignment_->membership() > after; };
+    assigned_.wait_until(lock, deadline, [&] { return has_come() || cancelled_; });
     if (cancelled_) return aborted("the wait for an assignment was ended");
-    if (!assignment_) {
+    if (!has_come()) {
       return deadline_exceeded(
           "no assignment came from the operator in time; is muster-operator running and may it reach this "
           "pod?");
     }
     return *assignment_;
+  }
+
+  std::int64_t membership() override {
+    const std::scoped_lock lock(mutex_);
+    return assignment_ ? assignment_->membership() : 0;
   }
 
   void cancel() override {
@@ -203,9 +209,9 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   }
 
   void publish(AgentStatus status) override {
-    if (status.generation() == 0) {
+    if (status.membership() == 0) {
       const std::scoped_lock lock(mutex_);
-      if (assignment_) status.set_generation(assignment_->generation());
+      if (assignment_) status.set_membership(assignment_->membership());
     }
     pump_.publish(std::move(status));
   }
@@ -233,24 +239,45 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   }
 
   Status assign(const Assignment& request) {
+    MUSTER_ASSIGN(const bool superseded, take(request));
+    if (superseded && options_.superseded) options_.superseded();
+    return {};
+  }
+
+  // Whether the assignment took the place of another.
+  Result<bool> take(const Assignment& request) {
     const std::scoped_lock lock(mutex_);
+    MUSTER_TRY(addressed_to_this_pod(request));
+    if (request.membership() < 1) return invalid_argument("membership: must be at least 1");
+    const std::int64_t present = assignment_ ? assignment_->membership() : 0;
+    if (request.membership() < present) {
+      return failed_precondition(fmt::format("the assignment is of membership {}, this pod is of {} already",
+                                             request.membership(), present));
+    }
+    if (request.membership() == present) return false;
+    if (options_.accept) MUSTER_TRY(options_.accept(request));
+    assignment_ = request;
+    assigned_.notify_all();
+    return present != 0;
+  }
+
+  [[nodiscard]] Status addressed_to_this_pod(const Assignment& request) const {
     if (request.uid() != options_.job_uid) {
       return Error{Code::kPermissionDenied,
                    fmt::format("the assignment is of the object with uid \"{}\", this pod belongs to \"{}\"",
                                request.uid(), options_.job_uid)};
     }
-    if (request.generation() < 1) return invalid_argument("generation: must be at least 1");
-    const std::int64_t mine = assignment_ ? assignment_->generation() : options_.generation;
-    if (mine != 0 && request.generation() != mine) {
-      return failed_precondition(
-          fmt::format("the assignment is of membership generation {}, this pod is of {}; it "
-                      "takes no other, replace the pod instead",
-                      request.generation(), mine));
+    if (!request.has_worker()) return {};
+    const auto& worker = request.worker();
+    if (worker.rank() < 0 || worker.rank() >= worker.roster_size())
+      return invalid_argument(
+          fmt::format("rank {} is not one of the roster's {} ranks", worker.rank(), worker.roster_size()));
+    const std::string& member = worker.roster(worker.rank()).pod_uid();
+    if (member != options_.pod_uid) {
+      return Error{Code::kPermissionDenied,
+                   fmt::format("the roster names pod \"{}\" as rank {}, this pod is \"{}\"", member,
+                               worker.rank(), options_.pod_uid)};
     }
-    if (assignment_) return {};
-    if (options_.accept) MUSTER_TRY(options_.accept(request));
-    assignment_ = request;
-    assigned_.notify_all();
     return {};
   }
 

@@ -1,4 +1,4 @@
-#pragma once  // proto/agent/stopper.h: SIGTERM as a wish, then an order, then the end of the process
+#pragma once  // pod/stopper.h: SIGTERM as a wish, then an order, then the end of the process
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -25,6 +25,8 @@ class Stopper {
   // `abort` is called when a stop is asked for (at once if it was already), and again with `hard` when the
   // time is up; by one thread at a time, never after it was replaced.
   void set_abort(std::function<void(bool hard)> abort);
+  // Calls `abort` with `hard`, though no stop is asked for: the next work waits.
+  void break_off();
 
  private:
   void run(SignalWaiter& signals);

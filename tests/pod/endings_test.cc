@@ -1,9 +1,9 @@
 // tests/worker/ending_test.cc: which failures a restart may mend
-#include "proto/agent/ending.h"
+#include "pod/endings.h"
 
 #include <gtest/gtest.h>
 
-#include "common/platform/pod.h"
+#include "pod/pod_contract.h"
 
 namespace muster {
 namespace {

@@ -1,4 +1,4 @@
-#pragma once  // proto/agent/ending.h: how a Muster container ends: its exit code and its last words
+#pragma once  // pod/endings.h: how a Muster container ends: its exit code and its last words
 #include <string>
 
 #include "common/base/result.h"
@@ -6,7 +6,7 @@
 namespace muster {
 
 struct Ending {
-  int exit_code = 0;    // of common/platform/pod.h
+  int exit_code = 0;    // of pod/pod_contract.h
   std::string message;  // of a failure: the pod's last words; else what the log says, may be empty
 };
 

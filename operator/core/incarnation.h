@@ -1,4 +1,4 @@
-#pragma once  // operator/core/membership.h: which pods belong to the present membership generation, which
+#pragma once  // operator/core/incarnation.h: which pods belong to the present incarnation, which
               // must go
 #include <vector>
 
@@ -6,15 +6,15 @@
 
 namespace muster::op {
 
-struct Membership {
-  std::vector<const Pod*> current;  // of the status' membership generation, sorted by index
+struct Incarnation {
+  std::vector<const Pod*> current;  // of the status' incarnation, sorted by index
   std::vector<const Pod*> older;
-  bool stale = false;  // a pod is of a newer generation than the status: the snapshot mixes two instants
+  bool stale = false;  // a pod is of a newer incarnation than the status: the snapshot mixes two instants
 };
 
-// Sorts the pods of `role` by generation.
-[[nodiscard]] Membership membership_of(const std::vector<Pod>& pods, const std::string& role,
-                                       std::int64_t generation);
+// Sorts the pods of `role` by incarnation.
+[[nodiscard]] Incarnation incarnation_of(const std::vector<Pod>& pods, const std::string& role,
+                                         std::int64_t number);
 
 // status.succeededRanks: a worker that is done stays done, though its pod may be deleted.
 [[nodiscard]] bool is_done(const api::JobStatus& status, std::int64_t rank);
@@ -22,7 +22,7 @@ struct Membership {
 [[nodiscard]] std::int64_t done_and_gone(const api::JobStatus& status,
                                          const std::vector<const Pod*>& current);
 
-// Listens to the Agents of all live pods, of whatever generation: an Agent that is not followed is
+// Listens to the Agents of all live pods, of whatever incarnation: an Agent that is not followed is
 // disconnected, and what a pass decides about one pod is no reason to hang up on the others.
 void follow_agents(Pass& pass);
 

@@ -1,5 +1,5 @@
-// operator/core/membership.cc: which pods belong to the present membership generation, which must go
-#include "operator/core/membership.h"
+// operator/core/incarnation.cc: which pods belong to the present incarnation, which must go
+#include "operator/core/incarnation.h"
 
 #include <fmt/format.h>
 
@@ -58,13 +58,13 @@ bool is_camel_case(const std::string& reason) {
 
 }  // namespace
 
-Membership membership_of(const std::vector<Pod>& pods, const std::string& role, std::int64_t generation) {
-  Membership members;
+Incarnation incarnation_of(const std::vector<Pod>& pods, const std::string& role, std::int64_t number) {
+  Incarnation members;
   for (const Pod& pod : pods) {
     if (pod.role != role) continue;
-    if (pod.generation > generation) members.stale = true;
-    if (pod.generation == generation) members.current.push_back(&pod);
-    if (pod.generation < generation) members.older.push_back(&pod);
+    if (pod.incarnation > number) members.stale = true;
+    if (pod.incarnation == number) members.current.push_back(&pod);
+    if (pod.incarnation < number) members.older.push_back(&pod);
   }
   const auto by_index = [](const Pod* a, const Pod* b) { return a->index < b->index; };
   std::sort(members.current.begin(), members.current.end(), by_index);
@@ -135,10 +135,10 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
   }
   if (!running) return;
   status.phase = "Running";
-  pass.condition("Running", true, "PodsRunning", "all pods of the membership generation are running");
+  pass.condition("Running", true, "PodsRunning", "all pods of the incarnation are running");
   if (api::is_true(status.conditions, "Restarting"))
     pass.condition("Restarting", false, "Restarted",
-                   fmt::format("running in membership generation {}", status.membership_generation));
+                   fmt::format("running in incarnation {}", status.incarnation));
 }
 
 }  // namespace muster::op

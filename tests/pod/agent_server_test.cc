@@ -1,6 +1,6 @@
-// tests/worker/agent_server_test.cc: the Agent service over real gRPC: assignments, coalesced statuses, a
+// tests/pod/agent_server_test.cc: the Agent service over real gRPC: assignments, coalesced statuses, a
 // quick end
-#include "proto/agent/agent_server.h"
+#include "pod/agent_server.h"
 
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -30,6 +30,7 @@ using testing::HasSubstr;
 std::unique_ptr<AgentServer> start(AgentServer::Options options = {}) {
   options.ip = "127.0.0.1";
   options.job_uid = "u-1";
+  options.pod_uid = "p-1";
   auto server = AgentServer::start(std::move(options));
   EXPECT_TRUE(server) << server.error().message;
   return *std::move(server);
@@ -40,11 +41,12 @@ std::unique_ptr<Agent::Stub> dial(const AgentServer& server) {
       grpc::CreateChannel(fmt::format("127.0.0.1:{}", server.port()), grpc::InsecureChannelCredentials()));
 }
 
-Assignment assignment(std::int64_t generation, const std::string& uid = "u-1") {
+Assignment assignment(std::int64_t membership, const std::string& uid = "u-1") {
   Assignment made;
   made.set_uid(uid);
-  made.set_generation(generation);
+  made.set_membership(membership);
   made.mutable_worker()->set_rank(3);
+  for (int rank = 0; rank < 4; ++rank) made.mutable_worker()->add_roster()->set_pod_uid("p-1");
   return made;
 }
 
@@ -88,12 +90,12 @@ TEST(AgentServer, GivesTheAssignmentOnceAndTakesTheSameOneAgain) {
   auto again = assignment(2);
   again.mutable_worker()->set_rank(1);
   EXPECT_TRUE(configure(*stub, again).ok());
-  const auto got = server->wait_for_assignment(deadline_after(seconds(10)));
+  const auto got = server->wait_for_assignment(0, deadline_after(seconds(10)));
   ASSERT_TRUE(got);
   EXPECT_EQ(got->worker().rank(), 3) << "the second one must change nothing";
 }
 
-TEST(AgentServer, RefusesOtherJobsOtherGenerationsAndWhatTheProgramCannotPlay) {
+TEST(AgentServer, RefusesOtherJobsOlderMembershipsAndWhatTheProgramCannotPlay) {
   std::atomic<bool> accepts = false;
   const auto server =
       start({.ip = "", .job_uid = "", .accept = [&](const Assignment&) -> Status {
@@ -108,7 +110,33 @@ TEST(AgentServer, RefusesOtherJobsOtherGenerationsAndWhatTheProgramCannotPlay) {
   accepts = true;
   EXPECT_TRUE(configure(*stub, assignment(2)).ok());
   EXPECT_EQ(configure(*stub, assignment(1)).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
-  EXPECT_EQ(configure(*stub, assignment(3)).error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+}
+
+TEST(AgentServer, RefusesARosterThatDoesNotNameThisPodAtItsRank) {
+  const auto server = start();
+  const auto stub = dial(*server);
+  auto others = assignment(1);
+  others.mutable_worker()->mutable_roster(3)->set_pod_uid("p-2");
+  EXPECT_EQ(configure(*stub, others).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  auto beyond = assignment(1);
+  beyond.mutable_worker()->set_rank(4);
+  EXPECT_EQ(configure(*stub, beyond).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+  EXPECT_EQ(server->membership(), 0);
+}
+
+TEST(AgentServer, ANewerMembershipTakesThePlaceOfThePresentOne) {
+  std::atomic<int> superseded = 0;
+  const auto server = start({.ip = "", .job_uid = "", .accept = {}, .superseded = [&] { ++superseded; }});
+  const auto stub = dial(*server);
+  EXPECT_TRUE(configure(*stub, assignment(1)).ok());
+  EXPECT_EQ(superseded, 0);
+  EXPECT_TRUE(configure(*stub, assignment(4)).ok());
+  EXPECT_EQ(superseded, 1);
+  const auto got = server->wait_for_assignment(1, deadline_after(seconds(10)));
+  ASSERT_TRUE(got);
+  EXPECT_EQ(got->membership(), 4);
+  EXPECT_EQ(server->wait_for_assignment(4, deadline_after(milliseconds(1))).error().code,
+            Code::kDeadlineExceeded);
 }
 
 TEST(AgentServer, AWatcherSeesThePresentStatusThenTheNewestAndPhasesAtOnce) {
@@ -198,18 +226,18 @@ TEST(AgentServer, StopsAtOnceWhenNobodyWatches) {
 
 TEST(AgentServer, ACancelEndsTheWaitAndADeadlineSaysWhoIsMissing) {
   const auto server = start();
-  const auto late = server->wait_for_assignment(deadline_after(milliseconds(20)));
+  const auto late = server->wait_for_assignment(0, deadline_after(milliseconds(20)));
   ASSERT_FALSE(late);
   EXPECT_EQ(late.error().code, Code::kDeadlineExceeded);
   EXPECT_THAT(late.error().message, HasSubstr("muster-operator"));
   std::thread canceller([&] { server->cancel(); });
-  EXPECT_EQ(server->wait_for_assignment(deadline_after(seconds(30))).error().code, Code::kAborted);
+  EXPECT_EQ(server->wait_for_assignment(0, deadline_after(seconds(30))).error().code, Code::kAborted);
   canceller.join();
 }
 
 TEST(AgentServer, ServesOnAnIpv6Address) {
   if (!has_ipv6_loopback()) GTEST_SKIP() << "this machine has no IPv6";
-  const auto server = AgentServer::start({.ip = "::1", .job_uid = "u-1", .accept = {}});
+  const auto server = AgentServer::start({.ip = "::1", .job_uid = "u-1", .pod_uid = "p-1", .accept = {}});
   ASSERT_TRUE(server) << server.error().message;
   const auto stub = Agent::NewStub(
       grpc::CreateChannel(host_port("::1", (*server)->port()), grpc::InsecureChannelCredentials()));

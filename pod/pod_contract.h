@@ -1,0 +1,38 @@
+#pragma once  // pod/pod_contract.h: what the operator puts into a pod and Muster's programs rely on
+              // (ARCHITECTURE.md, "The pod contract"): constants only, no I/O, so that the operator's core
+              // may include it
+
+namespace muster {
+
+inline constexpr int kControlPort = 8470;  // gRPC: muster.control.v1.Agent
+inline constexpr int kDataPort = 8471;     // worker: data connections; aggregator: gRPC federation service
+inline constexpr int kMetricsPort = 8472;  // HTTP: /metrics /healthz /readyz
+
+// Exit codes of worker, aggregator and device; the operator restarts on every other non-zero code.
+inline constexpr int kExitInvalid = 65;   // spec or data cannot work (bad file, NaN loss): not retried
+inline constexpr int kExitStorage = 74;   // cannot read or write a model or checkpoint: not retried
+inline constexpr int kExitRetry = 75;     // a peer was lost or a wait ran out: a restart may help
+inline constexpr int kExitStopped = 143;  // 128 + SIGTERM: it was asked to stop
+
+inline constexpr const char* kPodNameVariable = "MUSTER_POD_NAME";
+inline constexpr const char* kPodUidVariable = "MUSTER_POD_UID";
+inline constexpr const char* kPodIpVariable = "MUSTER_POD_IP";
+inline constexpr const char* kJobNameVariable = "MUSTER_JOB_NAME";
+inline constexpr const char* kJobUidVariable = "MUSTER_JOB_UID";
+inline constexpr const char* kIncarnationVariable = "MUSTER_INCARNATION";
+inline constexpr const char* kRoleVariable = "MUSTER_ROLE";
+
+inline constexpr const char* kManagedByLabel = "app.kubernetes.io/managed-by";  // the informer selects by it
+inline constexpr const char* kManagedBy = "muster";
+inline constexpr const char* kJobNameLabel = "muster.dev/job-name";
+inline constexpr const char* kJobUidLabel = "muster.dev/job-uid";
+inline constexpr const char* kJobKindLabel = "muster.dev/job-kind";
+inline constexpr const char* kRoleLabel = "muster.dev/role";    // worker, aggregator, client
+inline constexpr const char* kIndexLabel = "muster.dev/index";  // of the pod within its role, from 0
+// A pod set that is replaced as a whole. Who is a member of the training is decided by the roster of the
+// assignment, not by this label.
+inline constexpr const char* kIncarnationLabel = "muster.dev/incarnation";
+inline constexpr const char* kAttemptAnnotation = "muster.dev/attempt";       // replacements of a client pod
+inline constexpr const char* kWorldSizeAnnotation = "muster.dev/world-size";  // workers of the incarnation
+
+}  // namespace muster
