@@ -3,12 +3,10 @@
 
 #include <utility>
 
+#include "common/platform/metric_families.h"
+
 namespace muster::kube {
 namespace {
-
-using prometheus::BuildCounter;
-using prometheus::BuildGauge;
-using prometheus::BuildHistogram;
 
 prometheus::Labels labels(const std::string& name) { return {{"name", name}, {"controller", name}}; }
 
@@ -20,43 +18,15 @@ prometheus::Histogram::BucketBoundaries duration_buckets() {
 }  // namespace
 
 QueueMetrics::QueueMetrics(prometheus::Registry& registry, const std::string& name)
-    : depth_(BuildGauge()
-                 .Name("workqueue_depth")
-                 .Help("Current depth of workqueue")
-                 .Register(registry)
-                 .Add(labels(name))),
-      adds_(BuildCounter()
-                .Name("workqueue_adds_total")
-                .Help("Total number of adds handled by workqueue")
-                .Register(registry)
-                .Add(labels(name))),
-      queue_seconds_(BuildHistogram()
-                         .Name("workqueue_queue_duration_seconds")
-                         .Help("How long in seconds an item stays in workqueue before being requested")
-                         .Register(registry)
+    : depth_(gauge_family(registry, "workqueue_depth").Add(labels(name))),
+      adds_(counter_family(registry, "workqueue_adds_total").Add(labels(name))),
+      queue_seconds_(histogram_family(registry, "workqueue_queue_duration_seconds")
                          .Add(labels(name), duration_buckets())),
-      work_seconds_(BuildHistogram()
-                        .Name("workqueue_work_duration_seconds")
-                        .Help("How long in seconds processing an item from workqueue takes")
-                        .Register(registry)
+      work_seconds_(histogram_family(registry, "workqueue_work_duration_seconds")
                         .Add(labels(name), duration_buckets())),
-      retries_(BuildCounter()
-                   .Name("workqueue_retries_total")
-                   .Help("Total number of retries handled by workqueue")
-                   .Register(registry)
-                   .Add(labels(name))),
-      unfinished_(
-          BuildGauge()
-              .Name("workqueue_unfinished_work_seconds")
-              .Help(
-                  "Seconds of work in progress that work_duration does not show yet; large values mean stuck")
-              .Register(registry)
-              .Add(labels(name))),
-      longest_(BuildGauge()
-                   .Name("workqueue_longest_running_processor_seconds")
-                   .Help("How many seconds the longest running processor of workqueue has been running")
-                   .Register(registry)
-                   .Add(labels(name))) {}
+      retries_(counter_family(registry, "workqueue_retries_total").Add(labels(name))),
+      unfinished_(gauge_family(registry, "workqueue_unfinished_work_seconds").Add(labels(name))),
+      longest_(gauge_family(registry, "workqueue_longest_running_processor_seconds").Add(labels(name))) {}
 
 void QueueMetrics::added(std::size_t depth) {
   adds_.Increment();
@@ -79,11 +49,7 @@ void QueueMetrics::sample(const WorkQueue& queue) {
 }
 
 RequestMetrics::RequestMetrics(prometheus::Registry& registry, std::string host)
-    : requests_(BuildCounter()
-                    .Name("rest_client_requests_total")
-                    .Help("Number of HTTP requests, partitioned by status code, method, and host")
-                    .Register(registry)),
-      host_(std::move(host)) {}
+    : requests_(counter_family(registry, "rest_client_requests_total")), host_(std::move(host)) {}
 
 void RequestMetrics::count(std::string_view method, std::string_view code) {
   requests_.Add({{"method", std::string(method)}, {"code", std::string(code)}, {"host", host_}}).Increment();

@@ -1,12 +1,9 @@
 // aggregator/shell/aggregator_metrics.cc: prometheus-cpp families behind AggregatorMetrics
 #include "aggregator/shell/aggregator_metrics.h"
 
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/histogram.h>
-#include <prometheus/registry.h>
-
 #include <string>
+
+#include "common/platform/metric_families.h"
 
 namespace muster::agg {
 
@@ -15,38 +12,20 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kRoundSeconds{0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
                                                             10,   30,  60,   120, 300, 900, 3600};
 
-prometheus::Gauge& gauge(prometheus::Registry& registry, const char* name, const char* help) {
-  return prometheus::BuildGauge().Name(name).Help(help).Register(registry).Add({});
-}
-
 }  // namespace
 
 struct AggregatorMetrics::Families {
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
-  prometheus::Gauge& round =
-      gauge(*registry, "muster_aggregator_round",
-            "The newest committed round; until it is on disk, a kill may take it back");
-  prometheus::Gauge& rounds = gauge(*registry, "muster_aggregator_rounds", "Rounds wanted");
-  prometheus::Gauge& clients =
-      gauge(*registry, "muster_aggregator_connected_clients", "Clients that are here");
-  prometheus::Gauge& loss =
-      gauge(*registry, "muster_aggregator_test_loss", "Test loss of the newest evaluated model");
-  prometheus::Gauge& accuracy = gauge(*registry, "muster_aggregator_test_accuracy",
-                                      "Test accuracy of the newest evaluated model, 0 to 1");
-  prometheus::Family<prometheus::Counter>& updates = prometheus::BuildCounter()
-                                                         .Name("muster_aggregator_updates_total")
-                                                         .Help("Updates answered, by verdict")
-                                                         .Register(*registry);
-  prometheus::Family<prometheus::Counter>& bytes =
-      prometheus::BuildCounter()
-          .Name("muster_aggregator_bytes_total")
-          .Help("Payload bytes of models and updates, by direction")
-          .Register(*registry);
+  prometheus::Gauge& round = gauge_family(*registry, "muster_aggregator_round").Add({});
+  prometheus::Gauge& rounds = gauge_family(*registry, "muster_aggregator_rounds").Add({});
+  prometheus::Gauge& clients = gauge_family(*registry, "muster_aggregator_connected_clients").Add({});
+  prometheus::Gauge& loss = gauge_family(*registry, "muster_aggregator_test_loss").Add({});
+  prometheus::Gauge& accuracy = gauge_family(*registry, "muster_aggregator_test_accuracy").Add({});
+  prometheus::Family<prometheus::Counter>& updates =
+      counter_family(*registry, "muster_aggregator_updates_total");
+  prometheus::Family<prometheus::Counter>& bytes = counter_family(*registry, "muster_aggregator_bytes_total");
   prometheus::Family<prometheus::Histogram>& round_seconds =
-      prometheus::BuildHistogram()
-          .Name("muster_aggregator_round_seconds")
-          .Help("From the selection to the end of a round, by outcome")
-          .Register(*registry);
+      histogram_family(*registry, "muster_aggregator_round_seconds");
 };
 
 AggregatorMetrics::AggregatorMetrics() : families_(std::make_unique<Families>()) {

@@ -1,9 +1,7 @@
 // device/shell/device_metrics.cc: prometheus-cpp families behind DeviceMetrics
 #include "device/shell/device_metrics.h"
 
-#include <prometheus/counter.h>
-#include <prometheus/gauge.h>
-#include <prometheus/registry.h>
+#include "common/platform/metric_families.h"
 
 namespace muster::device {
 namespace {
@@ -16,22 +14,11 @@ void raise_to(prometheus::Counter& counter, double value) {
 
 struct DeviceMetrics::Families {
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
-  prometheus::Gauge& clients = prometheus::BuildGauge()
-                                   .Name("muster_device_clients")
-                                   .Help("Clients that this pod plays")
-                                   .Register(*registry)
-                                   .Add({});
-  prometheus::Family<prometheus::Counter>& updates = prometheus::BuildCounter()
-                                                         .Name("muster_device_updates_total")
-                                                         .Help("Tasks that ended, by outcome")
-                                                         .Register(*registry);
+  prometheus::Gauge& clients = gauge_family(*registry, "muster_device_clients").Add({});
+  prometheus::Family<prometheus::Counter>& updates = counter_family(*registry, "muster_device_updates_total");
   prometheus::Counter& sent = updates.Add({{"outcome", "sent"}});
   prometheus::Counter& failed = updates.Add({{"outcome", "failed"}});
-  prometheus::Family<prometheus::Counter>& bytes =
-      prometheus::BuildCounter()
-          .Name("muster_device_bytes_total")
-          .Help("Payload bytes of models and updates, by direction")
-          .Register(*registry);
+  prometheus::Family<prometheus::Counter>& bytes = counter_family(*registry, "muster_device_bytes_total");
   prometheus::Counter& bytes_sent = bytes.Add({{"direction", "sent"}});
   prometheus::Counter& bytes_received = bytes.Add({{"direction", "received"}});
 };

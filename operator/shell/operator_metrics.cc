@@ -4,14 +4,11 @@
 #include <algorithm>
 #include <array>
 
+#include "common/platform/metric_families.h"
 #include "operator/api/status.h"
 
 namespace muster::op {
 namespace {
-
-using prometheus::BuildCounter;
-using prometheus::BuildGauge;
-using prometheus::BuildHistogram;
 
 constexpr std::array kPhases{"Pending", "Running", "Restarting", "Suspended", "Succeeded", "Failed"};
 
@@ -32,47 +29,17 @@ void add(prometheus::Counter& counter, std::int64_t by) {
 }  // namespace
 
 OperatorMetrics::OperatorMetrics(prometheus::Registry& registry)
-    : max_workers_(BuildGauge()
-                       .Name("controller_runtime_max_concurrent_reconciles")
-                       .Help("Maximum number of concurrent reconciles per controller")
-                       .Register(registry)),
-      active_workers_(BuildGauge()
-                          .Name("controller_runtime_active_workers")
-                          .Help("Number of currently used workers per controller")
-                          .Register(registry)),
-      reconciles_(BuildCounter()
-                      .Name("controller_runtime_reconcile_total")
-                      .Help("Total number of reconciliations per controller")
-                      .Register(registry)),
-      errors_(BuildCounter()
-                  .Name("controller_runtime_reconcile_errors_total")
-                  .Help("Total number of reconciliation errors per controller")
-                  .Register(registry)),
-      seconds_(BuildHistogram()
-                   .Name("controller_runtime_reconcile_time_seconds")
-                   .Help("Length of time per reconciliation per controller")
-                   .Register(registry)),
-      restarts_(BuildCounter()
-                    .Name("muster_restarts_total")
-                    .Help("Restarts that counted towards runPolicy.maxRestarts")
-                    .Register(registry)),
-      disruptions_(
-          BuildCounter()
-              .Name("muster_disruptions_total")
-              .Help("Restarts after evictions, preemptions and deletions of pods, which do not count")
-              .Register(registry)),
-      finished_(BuildCounter()
-                    .Name("muster_finished_total")
-                    .Help("Objects that reached their end")
-                    .Register(registry)),
-      pods_(BuildCounter().Name("muster_pods_created_total").Help("Pods created").Register(registry)),
-      jobs_(BuildGauge().Name("muster_jobs").Help("Objects by kind and phase").Register(registry)) {
-  BuildGauge()
-      .Name("muster_build_info")
-      .Help("The version that runs; always 1")
-      .Register(registry)
-      .Add({{"version", MUSTER_VERSION}})
-      .Set(1);
+    : max_workers_(gauge_family(registry, "controller_runtime_max_concurrent_reconciles")),
+      active_workers_(gauge_family(registry, "controller_runtime_active_workers")),
+      reconciles_(counter_family(registry, "controller_runtime_reconcile_total")),
+      errors_(counter_family(registry, "controller_runtime_reconcile_errors_total")),
+      seconds_(histogram_family(registry, "controller_runtime_reconcile_time_seconds")),
+      restarts_(counter_family(registry, "muster_restarts_total")),
+      disruptions_(counter_family(registry, "muster_disruptions_total")),
+      finished_(counter_family(registry, "muster_finished_total")),
+      pods_(counter_family(registry, "muster_pods_created_total")),
+      jobs_(gauge_family(registry, "muster_jobs")) {
+  gauge_family(registry, "muster_build_info").Add({{"version", MUSTER_VERSION}}).Set(1);
 }
 
 void OperatorMetrics::set_workers(const std::string& controller, int workers) {
