@@ -24,6 +24,8 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr const char* kNodeName = "muster-local";
+constexpr const char* kOperatorNamespace =
+    "muster-system";                          // as the chart names it: the operator keeps its Secrets there
 constexpr const char* kHostIp = "127.0.0.1";  // of the API server
 // Of the node: as in a cluster it is not the address by which every pod means itself.
 constexpr const char* kNodeIp = "127.0.0.2";
@@ -114,6 +116,9 @@ struct ControlPlane::Impl {
 
   Status start_operator() {
     if (!options.run_operator) return {};
+    const Json home{
+        {"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", kOperatorNamespace}}}};
+    if (const auto made = api->client().create("namespaces", "", home); !made) return made.error();
     MUSTER_ASSIGN(the_operator, OperatorProcess::start({.binaries = options.binaries,
                                                         .arguments = {"--kubeconfig", kubeconfig.string(),
                                                                       "--metrics-address", "127.0.0.1:0"},

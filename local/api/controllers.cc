@@ -151,7 +151,7 @@ void Controllers::handle(const Note& note) {
       if (it != dependents_.end() && it->second.erase(key + "|" + note.uid) > 0 && it->second.empty())
         dependents_.erase(it);
     }
-    collect_dependents(note.uid, false);
+    collect_dependents(note.uid, Policy::kBackground);
     for (const std::string& owner : note.owner_uids)
       if (const auto it = uids_.find(owner); it != uids_.end()) {
         Note again;

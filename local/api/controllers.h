@@ -38,7 +38,9 @@ class Controllers : public WriteHooks {
   void handle(const Note& note);
   void recheck_namespaces();
   // Owner references (garbage.cc).
-  void collect_dependents(const std::string& owner_uid, bool orphan);
+  enum class Policy { kOrphan, kForeground, kBackground };  // by which an owner is deleted
+  void collect_dependents(const std::string& owner_uid, Policy policy);
+  [[nodiscard]] bool waits_for_dependents(const std::string& uid, Policy policy) const;
   void finish_owner(const Note& note);
   void check_owners(const Note& note);
   [[nodiscard]] bool owner_exists(const std::string& uid) const;

@@ -7,6 +7,9 @@
 namespace muster::local {
 namespace {
 
+constexpr std::string_view kOrphan = "orphan";
+constexpr std::string_view kForeground = "foregroundDeletion";
+
 struct Key {
   std::string resource, ns, name, uid;
 };
@@ -48,7 +51,21 @@ WriteOptions collector() {
 
 bool Controllers::owner_exists(const std::string& uid) const { return uids_.count(uid) > 0; }
 
-void Controllers::collect_dependents(const std::string& owner_uid, bool orphan) {
+// A dependent of an owner that is deleted in the foreground waits for its own dependents likewise; not for
+// one that waits for it, which would be a circle.
+bool Controllers::waits_for_dependents(const std::string& uid, Policy policy) const {
+  const auto it = dependents_.find(uid);
+  if (policy != Policy::kForeground || it == dependents_.end()) return false;
+  return std::none_of(it->second.begin(), it->second.end(), [this](const std::string& text) {
+    const Key key = parse_key(text);
+    const ObjectPtr object = store_.get(key.resource, key.ns, key.name);
+    if (!object || object->uid != key.uid) return false;
+    const Json json = object->json();
+    return is_terminating(json) && has_finalizer(json, kForeground);
+  });
+}
+
+void Controllers::collect_dependents(const std::string& owner_uid, Policy policy) {
   const auto it = dependents_.find(owner_uid);
   if (it == dependents_.end()) return;
   const std::set<std::string> keys = it->second;
@@ -62,7 +79,7 @@ void Controllers::collect_dependents(const std::string& owner_uid, bool orphan) 
     const bool other_owner = std::any_of(owners.begin(), owners.end(), [&](const std::string& uid) {
       return uid != owner_uid && owner_exists(uid);
     });
-    if (orphan || other_owner) {
+    if (policy == Policy::kOrphan || other_owner) {
       (void)rest_.update(
           *kind, key.ns, key.name,
           [&](const Json& current) -> ApiResult<Json> { return without_owner(current, owner_uid); },
@@ -71,10 +88,9 @@ void Controllers::collect_dependents(const std::string& owner_uid, bool orphan) 
     } else {
       DeleteOptions options;
       options.uid = key.uid;
-      options.propagation =
-          has_finalizer(object->json(), "orphan") || has_finalizer(object->json(), "foregroundDeletion")
-              ? ""
-              : "Background";
+      const Json json = object->json();
+      if (!has_finalizer(json, kOrphan) && !has_finalizer(json, kForeground))
+        options.propagation = waits_for_dependents(key.uid, policy) ? "Foreground" : "Background";
       (void)rest_.remove(*kind, key.ns, key.name, options);
     }
   }
@@ -87,11 +103,11 @@ void Controllers::finish_owner(const Note& note) {
   if (!object || !kind || object->uid != note.uid) return;
   const Json json = object->json();
   if (!is_terminating(json)) return;
-  const char* finalizer = has_finalizer(json, "orphan")               ? "orphan"
-                          : has_finalizer(json, "foregroundDeletion") ? "foregroundDeletion"
-                                                                      : nullptr;
-  if (finalizer == nullptr) return;
-  collect_dependents(note.uid, std::string_view(finalizer) == "orphan");
+  const std::string_view finalizer = has_finalizer(json, kOrphan)       ? kOrphan
+                                     : has_finalizer(json, kForeground) ? kForeground
+                                                                        : "";
+  if (finalizer.empty()) return;
+  collect_dependents(note.uid, finalizer == kOrphan ? Policy::kOrphan : Policy::kForeground);
   if (const auto it = dependents_.find(note.uid); it != dependents_.end()) {
     for (const std::string& text : it->second) {
       const Key key = parse_key(text);

@@ -130,7 +130,6 @@ void Node::take_pod(const ObjectChange& change) {
   PodRunner& runner = *found->second;
   if (runner.begun()) return runner.update(change.object);
   runner.begin();
-  if (member(change.object, "metadata", "deletionTimestamp").is_string()) runner.update(change.object);
 }
 
 void Node::remove(const std::string& uid) {

@@ -12,6 +12,8 @@ namespace {
 
 constexpr int kStartErrorCode = 128;
 
+bool is_deleted(const Json& pod) { return member(pod, "metadata", "deletionTimestamp").is_string(); }
+
 std::chrono::seconds grace_of(const Json& pod) {
   const std::int64_t wanted = integer(member(pod, "spec", "terminationGracePeriodSeconds"), 30);
   return std::chrono::seconds(integer(member(pod, "metadata", "deletionGracePeriodSeconds"), wanted));
@@ -90,8 +92,8 @@ Effects PodMachine::finish(Moment now, Effects out) {
 
 Effects PodMachine::begin(Moment now) {
   began_ = now;
-  Effects out{PrepareVolumes{}};
-  return finish(now, std::move(out));
+  if (is_deleted(pod_)) return updated(pod_, now);  // nothing of it is started any more
+  return finish(now, {PrepareVolumes{}});
 }
 
 Effects PodMachine::prepared(Moment now) {
@@ -112,7 +114,7 @@ Effects PodMachine::prepare_failed(const std::string& message, Moment now) {
 
 Effects PodMachine::updated(const Json& pod, Moment now) {
   pod_ = pod;
-  if (member(pod, "metadata", "deletionTimestamp").is_string()) {
+  if (is_deleted(pod)) {
     const Instant end = now.at + grace_of(pod);
     deleting_ = true;
     stop_at_ = stop_at_ ? std::min(*stop_at_, end) : end;

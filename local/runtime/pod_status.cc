@@ -27,7 +27,7 @@ WallTime scheduled_at(const Json& pod, WallTime otherwise) {
 
 std::string PodMachine::compute_phase() const {
   if (terminal()) return phase_;  // final
-  if (!reason_.empty()) return "Failed";
+  if (!reason_.empty() && nothing_runs()) return "Failed";
   const bool failed =
       std::ranges::any_of(containers_, [](const auto& c) { return is_main(c) && !c.ended_well; });
   if (stop_at_ && nothing_runs()) return failed ? "Failed" : "Succeeded";
@@ -87,8 +87,9 @@ Json PodMachine::status() const {
            {"qosClass", qos_class(pod_)},
            {"containerStatuses", Json::array()}};
   if (began_) out["startTime"] = rfc3339(began_->wall);
-  if (!reason_.empty()) out["reason"] = reason_;
-  if (!message_.empty()) out["message"] = message_;
+  // As the kubelet: a pod is not called ended, nor why, before its processes have ended.
+  if (!reason_.empty() && terminal()) out["reason"] = reason_;
+  if (!message_.empty() && terminal()) out["message"] = message_;
   for (const ContainerState& container : containers_) {
     out[container.init() ? "initContainerStatuses" : "containerStatuses"].push_back(
         container_status(container));

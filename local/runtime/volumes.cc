@@ -61,7 +61,9 @@ Status write_keys(const VolumesInput& input, bool secret, const Json& source, co
     if (object.error().code != Code::kNotFound) return object.error();
     return not_found(fmt::format("{} \"{}\" not found", secret ? "secret" : "configmap", name));
   }
-  const std::int64_t mode = integer(member(source, "defaultMode"), kDefaultMode);
+  // Nobody else of this machine reads a secret, whatever the manifest says of a container's users.
+  const std::int64_t allowed = secret ? 0770 : 0777;
+  const std::int64_t mode = integer(member(source, "defaultMode"), kDefaultMode) & allowed;
   const auto content = [&](const Json& value, bool encoded) {
     return encoded ? base64_decode(text(value)).value_or("") : text(value);
   };
@@ -85,7 +87,7 @@ Status write_keys(const VolumesInput& input, bool secret, const Json& source, co
           fmt::format("{} references non-existent {} key: {}", name, secret ? "secret" : "config", key));
     }
     MUSTER_TRY(write_file(folder, text(member(item, "path")), content(value, secret || binary),
-                          integer(member(item, "mode"), mode)));
+                          integer(member(item, "mode"), mode) & allowed));
   }
   return {};
 }
@@ -210,6 +212,7 @@ Result<fs::path> prepare(const VolumesInput& input, const Json& volume, const st
     return folder;
   }
   if (member(volume, "projected").is_object()) {
+    ::chmod(folder.c_str(), 0700);  // there may be secrets among its sources
     MUSTER_TRY(write_projected(input, volume, folder));
     return folder;
   }

@@ -157,6 +157,8 @@ TEST_F(ControlPlaneTest, StartsTheOperatorAgainAfterAKill) {
                                                 (*plane)->kubeconfig_path().string() +
                                                 " --metrics-address 127.0.0.1:0\n";
   })) << (*plane)->operator_log_tail();
+  EXPECT_TRUE((*plane)->api().client().get("namespaces", "", "muster-system"))
+      << "where it keeps its Secrets";
   const int first = number_in(pids);
   ASSERT_EQ(::kill(first, SIGKILL), 0);
   ASSERT_TRUE(eventually([&] { return std::ranges::count(content(pids), '\n') == 2; }));

@@ -85,6 +85,35 @@ TEST_F(NodeTest, WaitsForAConfigMapAndThenRuns) {
   EXPECT_EQ(read(query("missing")), "got it\n");
 }
 
+TEST_F(NodeTest, WaitsForASecretAndTakesItsFilesAwayWithThePod) {
+  const Json secret{
+      {"secretName", "later"}, {"defaultMode", 0440}, {"items", {{{"key", "0.key"}, {"path", "tls.key"}}}}};
+  run(PodBuilder("trusted")
+          .shell("cat $CREDENTIALS/tls.key; printf '\\n%s\\n' $CREDENTIALS/tls.key; exec sleep 100")
+          .set("volumes", {{{"name", "credentials"}, {"secret", secret}}})
+          .on_main("env", {{{"name", "CREDENTIALS"}, {"value", "/var/run/muster"}}})
+          .on_main("volumeMounts",
+                   {{{"name", "credentials"}, {"mountPath", "/var/run/muster"}, {"readOnly", true}}}));
+  ASSERT_TRUE(api_.until("test", "trusted", [](const Json& pod) {
+    const Json& statuses = member(pod, "status", "containerStatuses");
+    return statuses.is_array() &&
+           text(member(statuses[0], "state", "waiting", "message")).ends_with("secret \"later\" not found");
+  }));
+  EXPECT_EQ(api_.object("pods", "test", "trusted")["status"]["phase"], "Pending");
+  api_.put("secrets",
+           {{"metadata", {{"name", "later"}, {"namespace", "test"}}}, {"data", {{"0.key", "YWJj"}}}});
+  ASSERT_TRUE(phase("trusted", "Running"));
+  ASSERT_TRUE(log_shows("trusted", "/tls.key"));
+  const std::string log = read(query("trusted"));
+  EXPECT_EQ(log.substr(0, 4), "abc\n");
+  const fs::path file = log.substr(4, log.size() - 5);
+  EXPECT_TRUE(fs::exists(file)) << file;
+  api_.begin_deletion("test", "trusted", 1);
+  ASSERT_TRUE(gone("trusted"));
+  ASSERT_TRUE(node_->stop(milliseconds(0), deadline_after(seconds(5))));
+  EXPECT_FALSE(fs::exists(file));
+}
+
 TEST_F(NodeTest, GivesEachPodItsOwnAddress) {
   const Json ip{{{"name", "IP"}, {"valueFrom", {{"fieldRef", {{"fieldPath", "status.podIP"}}}}}}};
   run(PodBuilder("one").shell("echo $IP").on_main("env", ip));

@@ -203,11 +203,22 @@ TEST(PodMachine, DeletesAPodWhoseContainerIsJustStarting) {
   EXPECT_EQ(pod.actions(), Actions{"finish"});
 }
 
+TEST(PodMachine, StartsNothingOfAPodThatIsDeletedAlready) {
+  Json deleted = PodBuilder("p").shell("x");
+  deleted["metadata"]["deletionTimestamp"] = "2026-01-02T03:04:05Z";
+  PodMachine machine(deleted, "127.1.2.3", "127.0.0.1");
+  const Effects effects = machine.begin({});
+  ASSERT_EQ(effects.size(), 1U);
+  EXPECT_TRUE(std::holds_alternative<FinishDeletion>(effects.front()));
+}
+
 TEST(PodMachine, EndsAtTheActiveDeadline) {
   Pod pod(PodBuilder("p").shell("x").set("activeDeadlineSeconds", 2));
   (void)pod.started().actions();
   pod.pass(seconds(2));
   EXPECT_EQ(pod.actions(), Actions{"term main"});
+  EXPECT_EQ(pod.phase(), "Running") << "its process may take its time; only then has the pod ended";
+  EXPECT_FALSE(pod.machine().status().contains("reason"));
   pod.exited(143);
   EXPECT_EQ(pod.phase(), "Failed");
   EXPECT_EQ(pod.machine().status()["reason"], "DeadlineExceeded");

@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <fstream>
 #include <iterator>
@@ -65,6 +66,39 @@ TEST_F(VolumesTest, WritesKeysItemsAndModes) {
   ASSERT_TRUE(items) << items.error().message;
   EXPECT_EQ(read(items->at("v") / "deep/t"), "abc");
   EXPECT_EQ(mode(items->at("v") / "deep/t"), 0600);
+}
+
+// The programs of a pod run as its owner, and nobody else of the machine is to read what they are trusted
+// with.
+TEST_F(VolumesTest, ShowsASecretToNobodyElse) {
+  objects_["secrets/key"] = {{"data", {{"0.key", "YWJj"}, {"0.crt", "ZGVm"}, {"1.key", "Z2hp"}}}};
+  const Json source{
+      {"items",
+       {{{"key", "0.key"}, {"path", "tls.key"}}, {{"key", "0.crt"}, {"path", "tls.crt"}, {"mode", 0444}}}}};
+  for (const char* kind : {"secret", "projected"}) {
+    const bool projected = std::string_view(kind) == "projected";
+    Json secret = source;
+    secret[projected ? "name" : "secretName"] = "key";
+    if (!projected) secret["defaultMode"] = 0440;
+    const auto made = prepare({{kind, projected ? Json{{"sources", {{{"secret", secret}}}}} : secret}});
+    ASSERT_TRUE(made) << made.error().message;
+    const fs::path folder = made->at("v");
+    EXPECT_EQ(read(folder / "tls.key"), "abc");
+    EXPECT_EQ(mode(folder / "tls.key"), projected ? 0640 : 0440);
+    EXPECT_EQ(mode(folder / "tls.crt"), 0440);
+    EXPECT_EQ(mode(folder), 0700) << kind;
+    EXPECT_EQ(std::distance(fs::directory_iterator(folder), {}), 2) << "no key that the items do not name";
+    struct stat info {};
+    ASSERT_EQ(::stat((folder / "tls.key").c_str(), &info), 0);
+    EXPECT_EQ(info.st_uid, ::getuid());
+  }
+  const auto missing =
+      prepare({{"secret", {{"secretName", "key"}, {"items", {{{"key", "2.key"}, {"path", "x"}}}}}}});
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().message.find("references non-existent secret key: 2.key"), std::string::npos);
+  EXPECT_TRUE(prepare(
+      {{"secret",
+        {{"secretName", "key"}, {"optional", true}, {"items", {{{"key", "2.key"}, {"path", "x"}}}}}}}));
 }
 
 TEST_F(VolumesTest, ProjectsSeveralSourcesAndTellsOfThePod) {
