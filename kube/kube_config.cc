@@ -316,6 +316,7 @@ Result<ClusterConfig> in_cluster_config(const fs::path& folder) {
   if (auto ns = read_file(folder / "namespace", "the service account's namespace"); ns && !ns->empty()) {
     config.default_namespace = *ns;
   }
+  config.in_pod = true;
   config.source = "the pod's service account";
   config.identity = token_file_identity({}, folder / "token");
   return config;

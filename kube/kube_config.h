@@ -32,7 +32,8 @@ struct ClusterConfig {
   std::string tls_server_name;  // empty: the host in `server`
   bool insecure_skip_tls_verify = false;
   std::string default_namespace = "default";
-  std::string source;  // for messages: the file, or "the pod's service account"
+  bool in_pod = false;  // this is the service account of the pod that we run in
+  std::string source;   // for messages: the file, or "the pod's service account"
   std::shared_ptr<IdentitySource> identity;
 };
 

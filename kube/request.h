@@ -22,6 +22,7 @@ struct Resource {
 
 inline const Resource kPods{"", "v1", "pods", true, "Pod"};
 inline const Resource kServices{"", "v1", "services", true, "Service"};
+inline const Resource kSecrets{"", "v1", "secrets", true, "Secret"};
 inline const Resource kEvents{"", "v1", "events", true, "Event"};
 inline const Resource kNodes{"", "v1", "nodes", false, "Node"};
 inline const Resource kNamespaces{"", "v1", "namespaces", false, "Namespace"};

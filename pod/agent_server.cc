@@ -13,7 +13,7 @@
 #include <utility>
 #include <vector>
 
-#include "common/base/host_port.h"
+#include "pod/guarded_port.h"
 #include "proto/control.grpc.pb.h"
 
 namespace muster {
@@ -24,8 +24,9 @@ using control::v1::Assignment;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
-constexpr milliseconds kFlushTime{600};  // for the last status to leave; then streams are cut
-constexpr int kPingIntervalMs = 1'000;   // operators may ping this often to notice a frozen pod
+constexpr milliseconds kFlushTime{600};       // for the last status to leave; then streams are cut
+constexpr std::size_t kMemoryMax = 64 << 20;  // of all connections; a roster of 1,000 has 100 KiB
+constexpr int kPingIntervalMs = 1'000;        // operators may ping this often to notice a frozen pod
 
 grpc::Status to_grpc(const Error& error) {
   return {static_cast<grpc::StatusCode>(error.code), error.message};
@@ -155,6 +156,12 @@ class Pump {
 void Watcher::OnWriteDone(bool ok) { pump_.changed(*this, true, !ok); }
 void Watcher::OnCancel() { pump_.changed(*this, false, true); }
 
+class Refusal final : public grpc::ServerWriteReactor<AgentStatus> {
+ public:
+  explicit Refusal(const grpc::Status& status) { Finish(status); }
+  void OnDone() override { delete this; }
+};
+
 class GrpcAgentServer final : public AgentServer, private control::v1::Agent::CallbackService {
  public:
   explicit GrpcAgentServer(Options options) : options_(std::move(options)), pump_(options_.interval) {
@@ -165,24 +172,26 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   ~GrpcAgentServer() override { stop(); }
 
   Status listen() {
-    const std::string address = host_port(options_.ip, options_.port);
     grpc::ServerBuilder builder;
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    MUSTER_ASSIGN(port_,
+                  GuardedPort::open({.ip = options_.ip,
+                                     .port = options_.port,
+                                     .credentials = options_.credentials,
+                                     .permitted = [](const PeerName& name) { return name.is_operator(); },
+                                     .refused = options_.refused,
+                                     .patience = options_.stranger_patience},
+                                    builder));
+    builder.SetResourceQuota(grpc::ResourceQuota("agent").Resize(kMemoryMax));
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMs);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(static_cast<control::v1::Agent::CallbackService*>(this));
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      return already_exists(
-          fmt::format("cannot listen on {} for the operator: the port is in use or the address is not this "
-                      "machine's; end the other program or start this one with its pod's own MUSTER_POD_IP",
-                      address));
-    }
+    if (server_ == nullptr) return internal_error("gRPC cannot serve the operator");
+    port_->start();
     return {};
   }
 
-  [[nodiscard]] int port() const override { return port_; }
+  [[nodiscard]] int port() const override { return port_->port(); }
 
   Result<Assignment> wait_for_assignment(std::int64_t after, Deadline deadline) override {
     std::unique_lock lock(mutex_);
@@ -221,6 +230,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
     pump_.begin_stop();
     const std::scoped_lock lock(stop_mutex_);
     if (server_ == nullptr || std::exchange(stopped_, true)) return;
+    port_->stop();
     server_->Shutdown(std::chrono::system_clock::now() + kFlushTime);
   }
 
@@ -228,13 +238,18 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   grpc::ServerUnaryReactor* Configure(grpc::CallbackServerContext* context, const Assignment* request,
                                       control::v1::ConfigureReply* /*reply*/) override {
     auto* reactor = context->DefaultReactor();
+    if (const grpc::Status known = port_->check(*context); !known.ok()) {
+      reactor->Finish(known);
+      return reactor;
+    }
     const Status status = assign(*request);
     reactor->Finish(status ? grpc::Status::OK : to_grpc(status.error()));
     return reactor;
   }
 
-  grpc::ServerWriteReactor<AgentStatus>* Watch(grpc::CallbackServerContext* /*context*/,
+  grpc::ServerWriteReactor<AgentStatus>* Watch(grpc::CallbackServerContext* context,
                                                const control::v1::WatchRequest* /*request*/) override {
+    if (const grpc::Status known = port_->check(*context); !known.ok()) return new Refusal(known);
     return pump_.add();
   }
 
@@ -289,7 +304,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   bool cancelled_ = false;
   std::mutex stop_mutex_;
   bool stopped_ = false;
-  int port_ = 0;
+  std::unique_ptr<GuardedPort> port_;
   std::unique_ptr<grpc::Server> server_;
 };
 

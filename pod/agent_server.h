@@ -3,9 +3,11 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "pod/credentials.h"
 #include "proto/control.pb.h"
 
 namespace muster {
@@ -15,18 +17,21 @@ class AgentServer {
  public:
   struct Options {
     std::string ip;
-    int port = 0;         // kControlPort in a pod; 0 takes a free one
-    std::string job_uid;  // an Assignment of another uid is answered PERMISSION_DENIED
-    std::string pod_uid{};  // as is a roster that does not name this pod at its rank
+    int port = 0;             // kControlPort in a pod; 0 takes a free one
+    Credentials credentials;  // the pod's; whoever cannot prove to be the operator is turned away
+    std::string job_uid;      // an Assignment of another uid is answered PERMISSION_DENIED
+    std::string pod_uid{};    // as is a roster that does not name this pod at its rank
     // Whether this program can play the assignment; its error goes to the caller of Configure, and the pod
     // goes on waiting. Runs on a server thread, at most once at a time. Keep it to parsing.
     std::function<Status(const control::v1::Assignment&)> accept;
     // Called on a server thread when an assignment has taken the place of one that was taken before; may be
     // empty.
     std::function<void()> superseded{};
+    std::function<void(std::string_view reason)> refused{};  // GuardedPort::Options'
+    std::chrono::milliseconds stranger_patience{5000};       // likewise
     std::chrono::milliseconds interval{200};  // least time between two statuses of one phase, per watcher
   };
-  // Error: kAlreadyExists: the port is in use or the ip is not this machine's; gRPC does not say which.
+  // Errors: those of GuardedPort::open.
   [[nodiscard]] static Result<std::unique_ptr<AgentServer>> start(Options options);
   virtual ~AgentServer() = default;  // stops
 

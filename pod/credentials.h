@@ -7,6 +7,7 @@
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "pod/peer_name.h"
+#include "pod/pod_contract.h"
 
 namespace grpc {
 class AuthContext;
@@ -17,13 +18,6 @@ class ServerCredentials;
 }  // namespace grpc
 
 namespace muster {
-
-// The folder in a pod's container that holds its own key and certificate and the authority's certificate, in
-// the files below: a Secret that the operator made, mounted by `items`.
-inline constexpr const char* kCredentialsFolder = "/var/run/secrets/muster.dev";
-inline constexpr const char* kKeyFile = "tls.key";
-inline constexpr const char* kCertificateFile = "tls.crt";
-inline constexpr const char* kAuthorityFile = "ca.crt";
 
 // A key, its certificate and the authority that both ends trust. Cheap to copy; thread-safe.
 class Credentials {

@@ -18,6 +18,10 @@ Ending ending_of(const Error& error) {
   }
 }
 
+Ending credentials_ending_of(const Error& error) {
+  return {error.code == Code::kOutOfRange ? kExitRetry : kExitInvalid, error.message};
+}
+
 Ending storage_ending_of(const Error& error) {
   return {error.code == Code::kFailedPrecondition ? kExitInvalid : kExitStorage, error.message};
 }

@@ -13,6 +13,9 @@ struct Ending {
 // Of a failure while the program reads its assignment and its data, or works: kExitInvalid when the spec or
 // the data is at fault, since a restart would meet the same; else kExitRetry.
 [[nodiscard]] Ending ending_of(const Error& error);
+// Of a pod that has not what proves its name: kExitInvalid, since it would find the same again; a certificate
+// that is not in force (kOutOfRange) may be made anew: kExitRetry.
+[[nodiscard]] Ending credentials_ending_of(const Error& error);
 // Of a failure to read or write a model or checkpoint: kExitStorage, or kExitInvalid when the files belong to
 // another training (kFailedPrecondition).
 [[nodiscard]] Ending storage_ending_of(const Error& error);

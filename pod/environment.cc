@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <charconv>
 #include <cstdlib>
 #include <fstream>
 
@@ -27,11 +28,13 @@ Result<PodEnvironment> pod_environment() {
                      .uid = variable(kPodUidVariable),
                      .ip = variable(kPodIpVariable),
                      .job_uid = variable(kJobUidVariable),
+                     .role = variable(kRoleVariable),
                      .termination_log = variable("MUSTER_TERMINATION_LOG", "/dev/termination-log")};
   for (const auto& [name, value] : {std::pair{kPodNameVariable, &pod.name},
                                     {kPodUidVariable, &pod.uid},
                                     {kPodIpVariable, &pod.ip},
-                                    {kJobUidVariable, &pod.job_uid}}) {
+                                    {kJobUidVariable, &pod.job_uid},
+                                    {kRoleVariable, &pod.role}}) {
     if (value->empty()) {
       return failed_precondition(
           fmt::format("environment variable {} is not set; the muster operator sets it in the pods it "
@@ -39,6 +42,14 @@ Result<PodEnvironment> pod_environment() {
                       "is not meant to be started by hand",
                       name));
     }
+  }
+  const std::string index = variable(kIndexVariable);
+  const char* end = index.data() + index.size();
+  const auto parsed = std::from_chars(index.data(), end, pod.index);
+  if (parsed.ec != std::errc() || parsed.ptr != end || pod.index < 0) {
+    return failed_precondition(
+        fmt::format("environment variable {} is \"{}\", not the number that the muster operator sets",
+                    kIndexVariable, index));
   }
   MUSTER_TRY(volume_map_of_environment());
   return pod;

@@ -21,6 +21,7 @@ inline constexpr const char* kJobNameVariable = "MUSTER_JOB_NAME";
 inline constexpr const char* kJobUidVariable = "MUSTER_JOB_UID";
 inline constexpr const char* kIncarnationVariable = "MUSTER_INCARNATION";
 inline constexpr const char* kRoleVariable = "MUSTER_ROLE";
+inline constexpr const char* kIndexVariable = "MUSTER_INDEX";
 
 inline constexpr const char* kManagedByLabel = "app.kubernetes.io/managed-by";  // the informer selects by it
 inline constexpr const char* kManagedBy = "muster";
@@ -32,7 +33,16 @@ inline constexpr const char* kIndexLabel = "muster.dev/index";  // of the pod wi
 // A pod set that is replaced as a whole. Who is a member of the training is decided by the roster of the
 // assignment, not by this label.
 inline constexpr const char* kIncarnationLabel = "muster.dev/incarnation";
+inline constexpr const char* kAuthorityLabel = "muster.dev/ca";  // pods with keys: the authority of these
 inline constexpr const char* kAttemptAnnotation = "muster.dev/attempt";       // replacements of a client pod
 inline constexpr const char* kWorldSizeAnnotation = "muster.dev/world-size";  // workers of the incarnation
+
+// The folder in the container of a role that holds the pod's own key and certificate and the authority's
+// certificate, in the files below: a Secret that the operator made, mounted by `items`.
+inline constexpr const char* kCredentialsVolume = "muster-credentials";
+inline constexpr const char* kCredentialsFolder = "/var/run/secrets/muster.dev";
+inline constexpr const char* kKeyFile = "tls.key";
+inline constexpr const char* kCertificateFile = "tls.crt";
+inline constexpr const char* kAuthorityFile = "ca.crt";
 
 }  // namespace muster

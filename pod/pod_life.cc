@@ -8,8 +8,11 @@
 
 #include "common/base/host_port.h"
 #include "common/platform/log.h"
+#include "common/platform/metric_families.h"
 #include "common/platform/metrics.h"
+#include "common/platform/volume_map.h"
 #include "pod/pod_contract.h"
+#include "pod/refusal_counter.h"
 
 namespace muster {
 namespace {
@@ -19,7 +22,10 @@ using control::v1::AgentStatus;
 class Life {
  public:
   Life(const PodProgram& program, const PodEnvironment& pod, SignalWaiter& signals)
-      : program_(program), pod_(pod), stopper_(signals) {}
+      : program_(program),
+        pod_(pod),
+        refusals_(counter_family(*program.registry, "muster_control_calls_refused_total")),
+        stopper_(signals) {}
 
   int run() {
     Ending ending = live();
@@ -43,11 +49,17 @@ class Life {
 
  private:
   Ending live() {
+    const auto credentials =
+        Credentials::load(resolve_mount(kCredentialsFolder), std::chrono::system_clock::now());
+    if (!credentials) return credentials_ending_of(credentials.error());
+    if (const Status named = credentials->check_name(pod_.role, pod_.index, pod_.job_uid); !named)
+      return credentials_ending_of(named.error());
     // A port in use or an address that is not there yet: another try may fare better.
-    if (const Status up = serve(); !up) return {kExitRetry, up.error().message};
+    if (const Status up = serve(*credentials); !up) return {kExitRetry, up.error().message};
     spdlog::info("waiting for the operator's assignment pod={} address={}", pod_.name,
                  host_port(pod_.ip, agent_->port()));
-    PodFrame frame{.pod = pod_, .agent = *agent_, .stopper = stopper_, .status = status_};
+    PodFrame frame{
+        .pod = pod_, .credentials = *credentials, .agent = *agent_, .stopper = stopper_, .status = status_};
     for (std::int64_t membership = 0;;) {
       const auto assignment =
           agent_->wait_for_assignment(membership, deadline_after(program_.configure_timeout));
@@ -66,7 +78,7 @@ class Life {
     }
   }
 
-  Status serve() {
+  Status serve(const Credentials& credentials) {
     const auto ready = [this]() -> Status {
       return assigned_ ? Status() : Status(unavailable("no assignment has come from the operator yet"));
     };
@@ -75,12 +87,15 @@ class Life {
     if (program_.prepare) {
       MUSTER_TRY(program_.prepare(pod_));
     }
-    MUSTER_ASSIGN(agent_, AgentServer::start({.ip = pod_.ip,
-                                              .port = kControlPort,
-                                              .job_uid = pod_.job_uid,
-                                              .pod_uid = pod_.uid,
-                                              .accept = program_.accept,
-                                              .superseded = [this] { stopper_.break_off(); }}));
+    MUSTER_ASSIGN(agent_, AgentServer::start(
+                              {.ip = pod_.ip,
+                               .port = kControlPort,
+                               .credentials = credentials,
+                               .job_uid = pod_.job_uid,
+                               .pod_uid = pod_.uid,
+                               .accept = program_.accept,
+                               .superseded = [this] { stopper_.break_off(); },
+                               .refused = [this](std::string_view reason) { refusals_.count(reason); }}));
     stopper_.set_abort([this](bool /*hard*/) { agent_->cancel(); });
     return {};
   }
@@ -98,6 +113,7 @@ class Life {
   const PodEnvironment& pod_;
   std::atomic<bool> assigned_ = false;
   AgentStatus status_;
+  RefusalCounter refusals_;
   std::unique_ptr<MetricsServer> metrics_;
   std::unique_ptr<AgentServer> agent_;
   Stopper stopper_;  // last: its thread uses the others

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "pod/agent_server.h"
+#include "pod/credentials.h"
 #include "pod/endings.h"
 #include "pod/environment.h"
 #include "pod/stopper.h"
@@ -18,6 +19,7 @@ namespace muster {
 
 struct PodFrame {  // what the work has around it
   const PodEnvironment& pod;
+  const Credentials& credentials;  // the pod's
   AgentServer& agent;
   Stopper& stopper;
   control::v1::AgentStatus& status;  // the work writes its progress here

@@ -9,7 +9,7 @@ enum class MetricType { kCounter, kGauge, kHistogram };
 // As Prometheus sees it. Names of objects are never labels: a counter lives as long as its process, objects
 // come and go.
 struct Metric {
-  std::string_view program;  // operator, worker, aggregator, device
+  std::string_view program;  // operator, worker, aggregator, device; pod: the last three
   std::string_view name;
   MetricType type;
   std::string_view labels;  // "kind, phase"; empty: none
@@ -52,6 +52,8 @@ inline constexpr Metric kMetricCatalogue[] = {
     {"operator", "muster_pods_created_total", MetricType::kCounter, "kind", "Pods created"},
     {"operator", "muster_jobs", MetricType::kGauge, "kind, phase", "Objects by kind and phase"},
     {"operator", "muster_build_info", MetricType::kGauge, "version", "The version that runs; always 1"},
+    {"pod", "muster_control_calls_refused_total", MetricType::kCounter, "reason",
+     "Connections and calls to the control port that were turned away, by reason"},
     {"worker", "muster_worker_step", MetricType::kGauge, "", "Completed training steps of the job"},
     {"worker", "muster_worker_loss", MetricType::kGauge, "", "Mean training loss of the last global batch"},
     {"worker", "muster_worker_examples_per_second", MetricType::kGauge, "",

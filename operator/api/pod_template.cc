@@ -12,9 +12,9 @@
 namespace muster::op::api {
 namespace {
 
-constexpr std::array<std::string_view, 7> kMusterNames{
+constexpr std::array<std::string_view, 8> kMusterNames{
     kPodNameVariable, kPodUidVariable,      kPodIpVariable, kJobNameVariable,
-    kJobUidVariable,  kIncarnationVariable, kRoleVariable};
+    kJobUidVariable,  kIncarnationVariable, kRoleVariable,  kIndexVariable};
 constexpr std::array<std::string_view, 12> kRendezvousNames{
     "MASTER_ADDR",      "MASTER_PORT",    "RANK",       "WORLD_SIZE",         "LOCAL_RANK",
     "LOCAL_WORLD_SIZE", "NODE_RANK",      "PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK",
@@ -31,6 +31,52 @@ Status validate_env(const Json& container, const std::string& path, const Templa
       return invalid_argument(at + ".name: required field is missing");
     if (const auto name = variable["name"].get<std::string>(); is_reserved_env(name, use.image_is_ours))
       return invalid_argument(fmt::format("{}.name: {} is set by Muster; remove it", at, name));
+  }
+  return {};
+}
+
+// "/var/run" is a link to "/run" in most images.
+std::string plain_folder(std::string path) {
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  return path.starts_with("/run/") ? "/var" + path : path;
+}
+
+Status validate_mounts(const Json& container, const std::string& path) {
+  const auto mounts = container.find("volumeMounts");
+  if (mounts == container.end() || mounts->is_null()) return {};
+  if (!mounts->is_array()) return invalid_argument(path + ".volumeMounts: must be a list");
+  for (std::size_t i = 0; i < mounts->size(); ++i) {
+    const Json& mount = (*mounts)[i];
+    if (!mount.is_object()) continue;
+    const std::string at = fmt::format("{}.volumeMounts[{}]", path, i);
+    if (mount.value("name", Json()) == kCredentialsVolume) {
+      return invalid_argument(
+          fmt::format("{}.name: {} is the volume of the pod's keys, which Muster mounts; "
+                      "remove it",
+                      at, kCredentialsVolume));
+    }
+    const Json& where = mount.value("mountPath", Json());
+    if (!where.is_string()) continue;
+    const std::string folder = plain_folder(where.get<std::string>());
+    if (folder == kCredentialsFolder || folder.starts_with(std::string(kCredentialsFolder) + "/")) {
+      return invalid_argument(fmt::format(
+          "{}.mountPath: {} is where Muster mounts the pod's keys; choose another", at, kCredentialsFolder));
+    }
+  }
+  return {};
+}
+
+Status validate_volumes(const Json& spec, const std::string& path) {
+  const auto volumes = spec.find("volumes");
+  if (volumes == spec.end() || volumes->is_null()) return {};
+  if (!volumes->is_array()) return invalid_argument(path + ".volumes: must be a list");
+  for (std::size_t i = 0; i < volumes->size(); ++i) {
+    const Json& volume = (*volumes)[i];
+    if (volume.is_object() && volume.value("name", Json()) == kCredentialsVolume) {
+      return invalid_argument(fmt::format(
+          "{}.volumes[{}].name: {} is the volume of the pod's keys, which Muster adds; choose another", path,
+          i, kCredentialsVolume));
+    }
   }
   return {};
 }
@@ -52,6 +98,7 @@ Status validate_containers(const Json& spec, const char* list, const std::string
     if (!completed && (image == container.end() || !image->is_string() || image->get<std::string>().empty()))
       return invalid_argument(at + ".image: required field is missing");
     MUSTER_TRY(validate_env(container, at, use));
+    if (use.image_is_ours) MUSTER_TRY(validate_mounts(container, at));
   }
   return {};
 }
@@ -111,6 +158,7 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
   const bool none = containers == spec.end() || (containers->is_array() && containers->empty());
   if (none && !use.image_is_ours)
     return invalid_argument(path + ".spec.containers: at least one is needed without spec.training");
+  if (use.image_is_ours) MUSTER_TRY(validate_volumes(spec, path + ".spec"));
   MUSTER_TRY(validate_containers(spec, "initContainers", path + ".spec", use));
   return validate_containers(spec, "containers", path + ".spec", use);
 }

@@ -13,7 +13,8 @@ struct TemplateUse {
 };
 
 // Checks shape, the names that Muster keeps to itself (hostname, subdomain, restartPolicy, env, port 29500 is
-// free) and that a container which is not ours has an image. The error names the field's path.
+// free; the volume and the folder of
+// the pod's keys) and that a container which is not ours has an image. The error names the field's path.
 [[nodiscard]] Status validate_pod_template(const Json& pod_template, const std::string& path,
                                            const TemplateUse& use);
 

@@ -83,11 +83,11 @@ void Follower::finish() {
 ConfigureCall::ConfigureCall(Options options)
     : options_(std::move(options)), stub_(Agent::NewStub(options_.channel)) {}
 
-void ConfigureCall::start(const Assignment& assignment) {
+void ConfigureCall::start(const control::v1::Assignment& assignment) {
   const MutexLock lock(mutex_);
   self_ = shared_from_this();
   context_.set_deadline(std::chrono::system_clock::now() + options_.timeout);
-  reader_ = stub_->PrepareAsyncConfigure(&context_, to_proto(assignment), options_.queue);
+  reader_ = stub_->PrepareAsyncConfigure(&context_, assignment, options_.queue);
   reader_->StartCall();
   reader_->Finish(&reply_, &status_, this);
   if (cancelled_) context_.TryCancel();

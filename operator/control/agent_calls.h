@@ -72,7 +72,7 @@ class ConfigureCall final : public Operation, public std::enable_shared_from_thi
   };
   explicit ConfigureCall(Options options);
 
-  void start(const Assignment& assignment) MUSTER_EXCLUDES(mutex_);
+  void start(const control::v1::Assignment& assignment) MUSTER_EXCLUDES(mutex_);
   void cancel() MUSTER_EXCLUDES(mutex_);
   void complete(bool ok) override MUSTER_EXCLUDES(mutex_);
 

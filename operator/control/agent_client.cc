@@ -9,11 +9,14 @@
 #include <set>
 #include <thread>
 #include <utility>
+#include <vector>
 
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/platform/mutex.h"
 #include "operator/control/agent_calls.h"
+#include "operator/control/agent_convert.h"
+#include "operator/control/agent_probe.h"
 
 namespace muster::op {
 namespace {
@@ -22,8 +25,11 @@ constexpr int kMessageBytesMax = 1 << 20;  // a status with 200 points of histor
 constexpr int kConnectBackoffFirstMs = 100;
 constexpr int kConnectBackoffMaxMs = 2000;
 constexpr int kConnectTimeoutMs = 2000;
+constexpr int kRejectionsMin =
+    2;  // in a row: a pod that dies in the middle of a handshake looks the same, once
 
-std::shared_ptr<grpc::Channel> dial(const std::string& ip, int port) {
+std::shared_ptr<grpc::Channel> dial(const AgentAddress& pod, int port,
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // pods are never behind the machine's proxy
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
@@ -32,10 +38,11 @@ std::shared_ptr<grpc::Channel> dial(const std::string& ip, int port) {
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kConnectBackoffMaxMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a dead pod's backoff is not its successor's
   arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
-  const bool ipv6 = ip.find(':') != std::string::npos;
+  Credentials::expect(pod.peer, arguments);
+  const bool ipv6 = pod.ip.find(':') != std::string::npos;
   const std::string target =
-      ipv6 ? fmt::format("ipv6:[{}]:{}", ip, port) : fmt::format("ipv4:{}:{}", ip, port);
-  return grpc::CreateCustomChannel(target, grpc::InsecureChannelCredentials(), arguments);
+      ipv6 ? fmt::format("ipv6:[{}]:{}", pod.ip, port) : fmt::format("ipv4:{}:{}", pod.ip, port);
+  return grpc::CreateCustomChannel(target, credentials, arguments);
 }
 
 // Whether more than a figure has changed: a decision may hang on it.
@@ -47,16 +54,22 @@ bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after)
 
 class AgentClient::Impl {
  public:
-  explicit Impl(Options options) : options_(std::move(options)) {
+  explicit Impl(Options options)
+      : options_(std::move(options)), credentials_(options_.credentials.for_channel()) {
     for (int i = 0; i < options_.threads; ++i) {
       threads_.emplace_back([this] { serve(); });
     }
+    const MutexLock lock(mutex_);
+    ++live_;
+    sweep_alarm_.Set(&queue_, std::chrono::system_clock::now() + options_.probe_interval, &sweep_);
   }
   ~Impl() {
     std::map<std::string, PodState> pods;
     {
       const MutexLock lock(mutex_);
       pods = std::exchange(pods_, {});
+      stopping_ = true;
+      sweep_alarm_.Cancel();
     }
     for (auto& [uid, pod] : pods) end(pod);
     {
@@ -84,7 +97,8 @@ class AgentClient::Impl {
         if (!fresh) continue;
         PodState& state = added->second;
         state.owner = owner;
-        state.channel = dial(pod.ip, options_.port);
+        state.channel = dial(pod, options_.port, credentials_);
+        state.dialled = std::chrono::steady_clock::now();
         state.follower = make_follower(pod.uid, state.channel);
         coming.push_back(state.follower);
         ++live_;
@@ -100,6 +114,13 @@ class AgentClient::Impl {
     const MutexLock lock(mutex_);
     const auto found = pods_.find(uid);
     return found == pods_.end() ? std::nullopt : found->second.status;
+  }
+
+  std::optional<std::string> rejection(const std::string& uid) const MUSTER_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    const auto found = pods_.find(uid);
+    if (found == pods_.end() || found->second.rejections < kRejectionsMin) return std::nullopt;
+    return found->second.rejection;
   }
 
   void configure(const ConfigurePod& pod) MUSTER_EXCLUDES(mutex_) {
@@ -121,7 +142,7 @@ class AgentClient::Impl {
       state.configuring = call;
       ++live_;
     }
-    call->start(pod.assignment);
+    call->start(message_of(pod.assignment));
   }
 
   std::optional<Error> refusal(const std::string& uid) const MUSTER_EXCLUDES(mutex_) {
@@ -136,6 +157,10 @@ class AgentClient::Impl {
     std::string owner;
     std::shared_ptr<grpc::Channel> channel;
     std::shared_ptr<Follower> follower;
+    Instant dialled{};
+    std::shared_ptr<Probe> probe;  // the one under way
+    int rejections = 0;            // probes in a row that met one
+    std::string rejection;
     std::optional<AgentStatus> status;
     std::shared_ptr<ConfigureCall> configuring;  // the one under way
     Backoff configure_backoff;
@@ -143,9 +168,61 @@ class AgentClient::Impl {
     std::optional<Error> refusal;
   };
 
+  [[nodiscard]] control::v1::Assignment message_of(const Assignment& assignment) const {
+    control::v1::Assignment message = to_proto(assignment);
+    if (!options_.membership_key) return message;
+    // Without its key, which OpenSSL alone can fail to derive, the pod refuses what needs one, in words.
+    const auto key = options_.membership_key(assignment.uid, assignment.membership);
+    if (key) message.set_membership_key(*key);
+    return message;
+  }
   static void end(PodState& pod) {
     pod.follower->stop();
+    if (pod.probe) pod.probe->cancel();
     if (pod.configuring) pod.configuring->cancel();
+  }
+  // Asks why those pods that have told nothing yet are silent.
+  void sweep() MUSTER_EXCLUDES(mutex_) {
+    std::vector<std::shared_ptr<Probe>> probes;
+    bool over = false;
+    {
+      const MutexLock lock(mutex_);
+      over = stopping_;
+      if (!over) {
+        const Instant now = std::chrono::steady_clock::now();
+        for (auto& [uid, pod] : pods_) {
+          if (pod.status || pod.probe || now < pod.dialled + options_.probe_interval) continue;
+          pod.probe = std::make_shared<Probe>(
+              Probe::Options{.channel = pod.channel,
+                             .queue = &queue_,
+                             .over = [this, uid = uid](const std::optional<std::string>& rejection) {
+                               probed(uid, rejection);
+                               left();
+                             }});
+          probes.push_back(pod.probe);
+          ++live_;
+        }
+        sweep_alarm_.Set(&queue_, std::chrono::system_clock::now() + options_.probe_interval, &sweep_);
+      }
+    }
+    for (const auto& probe : probes) probe->start();
+    if (over) left();
+  }
+  void probed(const std::string& uid, const std::optional<std::string>& rejection) MUSTER_EXCLUDES(mutex_) {
+    std::string owner;
+    {
+      const MutexLock lock(mutex_);
+      const auto found = pods_.find(uid);
+      if (found == pods_.end()) return;
+      PodState& pod = found->second;
+      pod.probe.reset();
+      const bool was = pod.rejections >= kRejectionsMin;
+      pod.rejections = rejection && !pod.status ? pod.rejections + 1 : 0;
+      pod.rejection = rejection.value_or("");
+      if (was == (pod.rejections >= kRejectionsMin)) return;
+      owner = pod.owner;
+    }
+    if (options_.on_change) options_.on_change(owner, false);
   }
   [[nodiscard]] Backoff retry_backoff(const std::string& uid) const {
     return {{.first = options_.retry_first, .max = options_.retry_max, .factor = 2, .jitter = 0.5},
@@ -175,6 +252,7 @@ class AgentClient::Impl {
       owner = found->second.owner;
       news = is_news(found->second.status, status);
       found->second.status = status;
+      found->second.rejections = 0;
     }
     if (options_.on_change) options_.on_change(owner, !news);
   }
@@ -203,13 +281,26 @@ class AgentClient::Impl {
     while (queue_.Next(&tag, &ok)) static_cast<Operation*>(tag)->complete(ok);
   }
 
+  class Sweep final : public Operation {
+   public:
+    explicit Sweep(Impl& impl) : impl_(impl) {}
+    void complete(bool /*ok*/) override { impl_.sweep(); }
+
+   private:
+    Impl& impl_;
+  };
+
   const Options options_;
+  const std::shared_ptr<grpc::ChannelCredentials> credentials_;
   mutable Mutex mutex_;
   Condition last_left_;
   int live_ MUSTER_GUARDED_BY(mutex_) = 0;  // calls that are in the queue, or about to be
   std::map<std::string, PodState> pods_ MUSTER_GUARDED_BY(mutex_);
   std::map<std::string, std::set<std::string>> owners_ MUSTER_GUARDED_BY(mutex_);
+  bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
   grpc::CompletionQueue queue_;
+  Sweep sweep_{*this};
+  grpc::Alarm sweep_alarm_ MUSTER_GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;
 };
 
@@ -223,6 +314,9 @@ std::optional<AgentStatus> AgentClient::status(const std::string& pod_uid) const
   return impl_->status(pod_uid);
 }
 void AgentClient::configure(const ConfigurePod& pod) { impl_->configure(pod); }
+std::optional<std::string> AgentClient::rejection(const std::string& pod_uid) const {
+  return impl_->rejection(pod_uid);
+}
 std::optional<Error> AgentClient::refusal(const std::string& pod_uid) const {
   return impl_->refusal(pod_uid);
 }

@@ -9,6 +9,7 @@
 
 #include "common/base/result.h"
 #include "operator/core/action.h"
+#include "pod/credentials.h"
 
 namespace muster::op {
 
@@ -16,16 +17,20 @@ namespace muster::op {
 class AgentClient {
  public:
   struct Options {
+    Credentials credentials;  // the operator's
+    // What Configure of a worker carries; see Issuer.
+    std::function<Result<std::string>(const std::string& uid, std::int64_t membership)> membership_key{};
     int threads = 1;
     int port = 8470;  // kControlPort; another in tests
     std::chrono::milliseconds configure_timeout{5000};
-    std::chrono::milliseconds retry_first{250};  // before a call that ended is made again, doubled up to
-    std::chrono::milliseconds retry_max{5000};   // this
+    std::chrono::milliseconds retry_first{250};      // before a call that ended is made again, doubled up to
+    std::chrono::milliseconds retry_max{5000};       // this
+    std::chrono::milliseconds probe_interval{2000};  // between looks at why pods are silent
     // Something of one of `owner`'s pods has changed; `progress`: no more than its figures. On a thread of
     // ours; never blocks.
-    std::function<void(const std::string& owner, bool progress)> on_change;
+    std::function<void(const std::string& owner, bool progress)> on_change{};
     // A pod did not take its assignment: for the log. On a thread of ours; never blocks.
-    std::function<void(const std::string& owner, const std::string& pod, const Error& why)> on_refusal;
+    std::function<void(const std::string& owner, const std::string& pod, const Error& why)> on_refusal{};
   };
   explicit AgentClient(Options options);
   ~AgentClient();  // ends all calls
@@ -38,6 +43,8 @@ class AgentClient {
 
   // The last status that the pod told us, kept when its connection breaks; none before the first.
   [[nodiscard]] std::optional<AgentStatus> status(const std::string& pod_uid) const;
+  // Why pod and operator do not believe each other: the handshake fails, again and again. In words.
+  [[nodiscard]] std::optional<std::string> rejection(const std::string& pod_uid) const;
 
   // Calls Configure of a pod that is followed, and returns. Does nothing while a call to this pod is under
   // way, or for a while after one (longer after each failure): ask again until the pod's status has the

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "operator/core/agent.h"
+#include "pod/peer_name.h"
 
 namespace muster::op {
 
@@ -13,6 +14,14 @@ namespace muster::op {
 // Otherwise, and when the API server refuses it, the next passes get an Observed::obstacle.
 struct CreateService {
   Json manifest;
+};
+// The keys of the pods `first` to `first` + `count` - 1 of `role`, as an immutable Secret. `manifest` has no
+// data: they are made when the action is applied, so that a pass decides the same on the same snapshot.
+// AlreadyExists has landed: what the operator has made it cannot read back.
+struct CreateCredentials {
+  Json manifest;
+  std::string role;
+  std::int64_t first = 0, count = 0;
 };
 struct CreatePod {
   Json manifest;
@@ -43,11 +52,12 @@ struct EmitEvent {   // on the object; dropped when writing it fails
   std::string message;
 };
 
-using Action =
-    std::variant<CreateService, CreatePod, DeletePod, ConfigurePod, PatchStatus, DeleteObject, EmitEvent>;
+using Action = std::variant<CreateService, CreateCredentials, CreatePod, DeletePod, ConfigurePod, PatchStatus,
+                            DeleteObject, EmitEvent>;
 
 struct AgentAddress {
   std::string pod, uid, ip;  // Agent at ip:8470
+  PeerName peer;             // whom its certificate must name
 };
 
 struct Decision {

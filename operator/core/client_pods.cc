@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_plan.h"
@@ -59,13 +60,14 @@ bool judge_clients(Pass& pass, const Incarnation& clients) {
   std::int64_t lost = 0;
   std::string first;
   for (const Pod* pod : clients.current) {
-    if (is_outdated(pass.before, *pod) || pod->phase != PodPhase::kFailed) continue;
+    if (is_outdated(pass.before, *pod)) continue;
+    if (pod->phase != PodPhase::kFailed && !has_other_authority(pass, *pod)) continue;
     if (cannot_work(*pod)) {
       fail(pass, "PodFailedPermanently", end_of(*pod) + "; a restart would not help");
       return true;
     }
     count_attempt(pass, pod->index);
-    if (lost++ == 0) first = end_of(*pod);
+    if (lost++ == 0) first = pod->phase == PodPhase::kFailed ? end_of(*pod) : other_authority(pass, *pod);
   }
   if (lost > 0)
     pass.event("Normal", "ClientsReplaced", fmt::format("replacing {} client pods; {}", lost, first));
@@ -83,6 +85,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
   for (const Pod* pod : clients.current) present.insert(pod->index);
   for (const Pod* pod : clients.older) present.insert(pod->index);  // its name is taken until it is gone
   std::int64_t created = 0;
+  CredentialsBlocks keys(pass, "client");
   for (std::int64_t index = 0; index < spec.client_pods(); ++index) {
     if (present.contains(index)) continue;
     const api::ClientAttempt* attempt = attempt_of(pass.before, index);
@@ -91,6 +94,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
       continue;
     }
     ++created;
+    keys.before_pod(index);
     pass.act(CreatePod{pod_manifest({.owner = pass.meta,
                                      .kind = pass.kind,
                                      .role = "client",
@@ -100,7 +104,8 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
                                      .world_size = 0,
                                      .pod_template = spec.client_template,
                                      .image_is_ours = true,
-                                     .default_image = pass.seen.defaults.device_image})});
+                                     .default_image = pass.seen.defaults.device_image,
+                                     .ca = pass.seen.ca})});
   }
   if (created > 0) pass.event("Normal", "PodsCreated", fmt::format("created {} client pods", created));
 }

@@ -86,7 +86,10 @@ std::int64_t done_and_gone(const api::JobStatus& status, const std::vector<const
 void follow_agents(Pass& pass) {
   for (const Pod& pod : pass.seen.pods) {
     if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
-      pass.decision.agents.push_back({.pod = pod.name, .uid = pod.uid, .ip = pod.ip});
+      pass.decision.agents.push_back({.pod = pod.name,
+                                      .uid = pod.uid,
+                                      .ip = pod.ip,
+                                      .peer = {.role = pod.role, .index = pod.index, .uid = pass.meta.uid}});
   }
 }
 

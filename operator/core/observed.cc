@@ -141,6 +141,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.role = text(member(labels, kRoleLabel));
   pod.index = decimal(text(member(labels, kIndexLabel)), -1);
   pod.incarnation = decimal(text(member(labels, kIncarnationLabel)), 0);
+  pod.ca = text(member(labels, kAuthorityLabel));
   pod.attempt = decimal(text(member(annotations, kAttemptAnnotation)), 0);
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);
   pod.phase = phase_of(text(member(status, "phase")));

@@ -29,6 +29,7 @@ struct Pod {
   std::string role;              // label muster.dev/role: worker, aggregator, client
   std::int64_t index = -1;       // label muster.dev/index
   std::int64_t incarnation = 0;  // label muster.dev/incarnation
+  std::string ca;                // label muster.dev/ca (pods of ours): the authority of its keys
   std::int64_t attempt = 0;      // annotation muster.dev/attempt (client pods)
   std::int64_t world_size = 0;   // annotation muster.dev/world-size (workers)
   PodPhase phase = PodPhase::kPending;
@@ -75,9 +76,13 @@ struct Observed {
   std::vector<Pod> pods;                         // owned by the object, any incarnation, any order
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
   std::map<std::string, AgentStatus> agents;     // by pod uid: the last status of each Agent that answered
-  std::optional<Obstacle> obstacle;              // that a create met of late
-  std::set<std::string> lost_nodes;              // of overdue pods: unreachable, out of service, or gone
-  std::optional<WallTime> last_status_write;     // when this process last wrote the status; paces progress
+  std::map<std::string, std::string>
+      rejections;                             // by pod uid: why Agent and operator do not trust each other
+  std::string ca;                             // id of the operator's authority
+  std::set<std::string> credentials;          // Secrets with keys that this process knows to be made
+  std::optional<Obstacle> obstacle;           // that a create met of late
+  std::set<std::string> lost_nodes;           // of overdue pods: unreachable, out of service, or gone
+  std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress
   PodDefaults defaults;
 };
 

@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "operator/api/pod_template.h"
+#include "operator/core/credentials.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -14,6 +15,7 @@ namespace {
 
 constexpr std::pair<const char*, int> kPorts[] = {
     {"control", kControlPort}, {"data", kDataPort}, {"metrics", kMetricsPort}};
+constexpr int kCredentialsMode = 0440;   // for the pod's group: its user is not known here
 constexpr std::int64_t kNobody = 65532;  // the user of Muster's images
 
 void set_default(Json& object, const char* name, Json value) {
@@ -52,7 +54,8 @@ Json environment(const PodPlan& plan) {
       {field_variable(kPodNameVariable, "metadata.name"), field_variable(kPodUidVariable, "metadata.uid"),
        field_variable(kPodIpVariable, "status.podIP"), variable(kJobNameVariable, plan.owner.name),
        variable(kJobUidVariable, plan.owner.uid),
-       variable(kIncarnationVariable, std::to_string(plan.incarnation)), variable(kRoleVariable, plan.role)});
+       variable(kIncarnationVariable, std::to_string(plan.incarnation)), variable(kRoleVariable, plan.role),
+       variable(kIndexVariable, std::to_string(plan.index))});
   if (plan.image_is_ours) return env;
   const std::string master = pod_name(plan.owner.name, plan.role, 0) + "." + plan.owner.name;
   const std::string port = std::to_string(kRendezvousPort);
@@ -110,6 +113,24 @@ void complete_own_pod(Json& spec) {
   set_default(security, "fsGroupChangePolicy", "OnRootMismatch");
 }
 
+// Its own two keys and the authority, for the container of the role alone; never by subPath, which would not
+// let a Secret be replaced.
+void mount_credentials(Json& spec, Json& main, const PodPlan& plan) {
+  const auto item = [](std::string key, const char* path) {
+    return Json{{"key", std::move(key)}, {"path", path}};
+  };
+  spec["volumes"].push_back(
+      {{"name", kCredentialsVolume},
+       {"secret",
+        {{"secretName", credentials_name(plan.owner, plan.ca, plan.role, plan.index)},
+         {"defaultMode", kCredentialsMode},
+         {"items", Json::array({item(std::to_string(plan.index) + ".key", kKeyFile),
+                                item(std::to_string(plan.index) + ".crt", kCertificateFile),
+                                item(kAuthorityFile, kAuthorityFile)})}}}});
+  main["volumeMounts"].push_back(
+      {{"name", kCredentialsVolume}, {"mountPath", kCredentialsFolder}, {"readOnly", true}});
+}
+
 Json pod_spec(const PodPlan& plan) {
   Json pod_template = plan.pod_template.is_object() ? plan.pod_template : Json::object();
   Json spec = child_object(pod_template, "spec");
@@ -125,6 +146,7 @@ Json pod_spec(const PodPlan& plan) {
     const Json& security = child_object(spec, "securityContext");
     complete_own_container(main, plan, security.contains("runAsUser") || security.contains("runAsNonRoot"));
     complete_own_pod(spec);
+    mount_credentials(spec, main, plan);
   }
   const Json env = environment(plan);
   add_environment(containers, env);
@@ -152,12 +174,25 @@ Json pod_manifest(const PodPlan& plan) {
   labels[kRoleLabel] = plan.role;
   labels[kIndexLabel] = std::to_string(plan.index);
   labels[kIncarnationLabel] = std::to_string(plan.incarnation);
+  if (plan.image_is_ours) labels[kAuthorityLabel] = plan.ca;
   if (plan.attempt > 0)
     child_object(metadata, "annotations")[kAttemptAnnotation] = std::to_string(plan.attempt);
   if (plan.world_size > 0)
     child_object(metadata, "annotations")[kWorldSizeAnnotation] = std::to_string(plan.world_size);
   metadata["ownerReferences"] = owner_references(plan.owner, plan.kind);
   return {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(metadata)}, {"spec", pod_spec(plan)}};
+}
+
+Json credentials_manifest(const api::ObjectMeta& owner, const std::string& kind, const std::string& name) {
+  return {{"apiVersion", "v1"},
+          {"kind", "Secret"},
+          {"metadata",
+           {{"name", name},
+            {"namespace", owner.ns},
+            {"labels", object_labels(owner, kind)},
+            {"ownerReferences", owner_references(owner, kind)}}},
+          {"type", "Opaque"},
+          {"immutable", true}};
 }
 
 Json service_manifest(const api::ObjectMeta& owner, const std::string& kind, bool image_is_ours) {

@@ -21,6 +21,7 @@ struct PodPlan {
   bool image_is_ours =
       true;  // Muster's program: fill in image and security context; else the rendezvous variables
   std::string default_image;
+  std::string ca;  // id of the authority of its keys; only our programs have keys
 };
 
 // "<object>-<role>-<index>", also the pod's hostname.
@@ -29,6 +30,10 @@ struct PodPlan {
 // The pod contract of ARCHITECTURE.md on top of the user's template, whose own values win where both say
 // something. Our containers get what Pod Security `restricted` asks for where the template is silent.
 [[nodiscard]] Json pod_manifest(const PodPlan& plan);
+
+// The Secret `name` of CreateCredentials: owned, immutable, without its data.
+[[nodiscard]] Json credentials_manifest(const api::ObjectMeta& owner, const std::string& kind,
+                                        const std::string& name);
 
 // Headless, named like the object, with addresses of pods that are not ready yet (ranks meet before that).
 [[nodiscard]] Json service_manifest(const api::ObjectMeta& owner, const std::string& kind,

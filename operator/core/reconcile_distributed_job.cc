@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
@@ -55,9 +56,11 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   for (const Pod* pod : members.current) present.insert(pod->index);
   present.insert(pass.after.succeeded_ranks.begin(), pass.after.succeeded_ranks.end());
   std::int64_t created = 0;
+  CredentialsBlocks keys(pass, kRole);
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
     ++created;
+    if (ours) keys.before_pod(index);
     pass.act(CreatePod{pod_manifest({.owner = pass.meta,
                                      .kind = kKind,
                                      .role = kRole,
@@ -67,7 +70,8 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
                                      .world_size = spec.workers.replicas,
                                      .pod_template = spec.workers.pod_template,
                                      .image_is_ours = ours,
-                                     .default_image = pass.seen.defaults.worker_image})});
+                                     .default_image = pass.seen.defaults.worker_image,
+                                     .ca = pass.seen.ca})});
   }
   if (created > 0) {
     pass.event("Normal", "PodsCreated",
@@ -157,6 +161,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
   if (spec.training) {
     configure(pass, spec, members.current);
     fold_workers(pass, members.current);
+    tell_rejections(pass, members.current);
   }
   tell_readiness(pass, members.current, spec.workers.replicas, all_running(members.current, wanted));
 }

@@ -7,6 +7,7 @@
 
 #include "common/base/host_port.h"
 #include "operator/core/client_pods.h"
+#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
@@ -34,6 +35,10 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
     fail(pass, "PodFailedPermanently", end_of(pod) + "; a restart would not help");
     return true;
   }
+  if (has_other_authority(pass, pod)) {
+    restart(pass, Cause::kDisruption, other_authority(pass, pod), 0);
+    return true;
+  }
   switch (fate_of(pod)) {
     case PodFate::kFailed:
       restart(pass, Cause::kFailure, end_of(pod), spec.run_policy.max_restarts);
@@ -51,6 +56,7 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
     pass.again_at(*when);
     return;
   }
+  CredentialsBlocks(pass, kRole).before_pod(0);
   pass.act(CreatePod{pod_manifest({.owner = pass.meta,
                                    .kind = kKind,
                                    .role = kRole,
@@ -60,7 +66,8 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
                                    .world_size = 0,
                                    .pod_template = spec.aggregator_template,
                                    .image_is_ours = true,
-                                   .default_image = pass.seen.defaults.aggregator_image})});
+                                   .default_image = pass.seen.defaults.aggregator_image,
+                                   .ca = pass.seen.ca})});
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }
@@ -168,6 +175,7 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
     fold_aggregator(pass, aggregator);
     wanted.insert(wanted.begin(), &aggregator);
   }
+  tell_rejections(pass, wanted);
   tell_readiness(pass, wanted, spec.client_pods() + 1, running);
 }
 

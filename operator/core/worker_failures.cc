@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
@@ -80,6 +81,8 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
   const Pod* disrupted = first_of(workers, PodFate::kDisrupted, ours);
   const Pod* resized = find_pod(
       workers, [replicas](const Pod& pod) { return pod.world_size != 0 && pod.world_size != replicas; });
+  const Pod* stranger =
+      find_pod(workers, [&](const Pod& pod) { return ours && has_other_authority(pass, pod); });
   const std::int64_t known = std::ssize(workers) + done_and_gone(pass.after, workers);
   const bool formed = pass.before.formed_incarnation == pass.after.incarnation;
   const bool cause_elsewhere = ours && failed != nullptr && lost_a_peer(*failed);
@@ -87,6 +90,8 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
     restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);
   } else if (disrupted != nullptr) {
     restart(pass, Cause::kDisruption, end_of(*disrupted), 0);
+  } else if (stranger != nullptr) {
+    restart(pass, Cause::kDisruption, other_authority(pass, *stranger), 0);
   } else if (resized != nullptr) {
     restart(pass, Cause::kScale, fmt::format("from {} to {} workers", resized->world_size, replicas), 0);
   } else if (formed && known < replicas) {

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "common/base/base64.h"
+
 namespace muster::op {
 namespace {
 
@@ -83,6 +85,20 @@ Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& m
 
 Status Applier::operator()(Pass& pass, const CreateService& action) {
   return create(pass, kube::kServices, action.manifest);
+}
+
+Status Applier::operator()(Pass& pass, const CreateCredentials& action) {
+  MUSTER_ASSIGN(const auto files, issuer_.keys_of(pass.subject.uid, action.role, action.first, action.count,
+                                                  std::chrono::system_clock::now()));
+  Json secret = action.manifest;
+  for (const auto& [name, pem] : files) secret["data"][name] = base64_encode(pem);
+  const auto created = client_.create(kube::kSecrets, pass.subject.ns, secret);
+  if (!created && created.error().code != Code::kAlreadyExists) {
+    pass.applied.obstacle = obstacle_of(created.error());
+    return created.error();
+  }
+  pass.applied.credentials.push_back(name_of(secret));
+  return {};
 }
 
 Status Applier::operator()(Pass& pass, const CreatePod& action) {

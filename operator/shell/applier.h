@@ -8,6 +8,7 @@
 #include "kube/client.h"
 #include "kube/events.h"
 #include "operator/control/agent_client.h"
+#include "operator/control/issuer.h"
 #include "operator/core/action.h"
 #include "operator/core/observed.h"
 #include "operator/shell/cluster_cache.h"
@@ -23,8 +24,9 @@ struct Subject {
 struct Applied {
   bool status_written = false;
   std::int64_t pods_created = 0;
-  std::optional<Obstacle> obstacle;  // that a create met: core is to judge it at once
-  bool configuring = false;          // an Agent is being given its assignment: look again soon
+  std::vector<std::string> credentials;  // Secrets with keys that are there now, by name
+  std::optional<Obstacle> obstacle;      // that a create met: core is to judge it at once
+  bool configuring = false;              // an Agent is being given its assignment: look again soon
 };
 
 class Applier {
@@ -33,8 +35,13 @@ class Applier {
     std::function<void(const Subject&, const Json& before, const Json& after)> on_status;  // for counters
   };
   Applier(kube::Client& client, ClusterCache& cache, AgentClient& agents, kube::EventRecorder& events,
-          Options options)
-      : client_(client), cache_(cache), agents_(agents), events_(events), options_(std::move(options)) {}
+          const Issuer& issuer, Options options)
+      : client_(client),
+        cache_(cache),
+        agents_(agents),
+        events_(events),
+        issuer_(issuer),
+        options_(std::move(options)) {}
 
   // What happened up to the first failure is in `applied`, whatever is returned. Errors: kAborted: the
   // snapshot was stale. kNotFound: the object is gone. kPermissionDenied, kInvalidArgument: the server will
@@ -44,6 +51,7 @@ class Applier {
  private:
   struct Pass;
   Status operator()(Pass& pass, const CreateService& action);
+  Status operator()(Pass& pass, const CreateCredentials& action);
   Status operator()(Pass& pass, const CreatePod& action);
   Status operator()(Pass& pass, const DeletePod& action);
   Status operator()(Pass& pass, const ConfigurePod& action);
@@ -58,6 +66,7 @@ class Applier {
   ClusterCache& cache_;
   AgentClient& agents_;
   kube::EventRecorder& events_;
+  const Issuer& issuer_;
   Options options_;
 };
 

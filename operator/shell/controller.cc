@@ -99,10 +99,12 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   Observed seen;
   seen.now = std::chrono::system_clock::now();
   seen.defaults = options_.defaults;
+  seen.ca = parts_.issuer.id();
   for (const kube::Object& object : pods) {
     auto pod = pod_from_json(*object, subject.uid);
     if (!pod) continue;
     if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
+    if (auto why = parts_.agents.rejection(pod->uid)) seen.rejections[pod->uid] = std::move(*why);
     if (overdue(*pod, seen.now) && parts_.nodes.lost(pod->node)) seen.lost_nodes.insert(pod->node);
     seen.pods.push_back(std::move(*pod));
   }
@@ -113,16 +115,20 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   const auto memory = memory_.find(key);
   if (memory == memory_.end() || memory->second.uid != subject.uid) return seen;
   seen.last_status_write = memory->second.last_status_write;
+  seen.credentials = memory->second.credentials;
   if (std::chrono::steady_clock::now() < memory->second.obstacle_until)
     seen.obstacle = memory->second.obstacle;
   return seen;
 }
 
 void Controller::remember(const Subject& subject, const Applied& applied) {
-  if (!applied.status_written && !applied.obstacle) return;
+  if (!applied.status_written && !applied.obstacle && applied.credentials.empty()) return;
   const MutexLock lock(mutex_);
   Memory& memory = memory_[subject.ns + "/" + subject.name];
-  if (memory.uid != subject.uid) memory = Memory{subject.uid, {}, {}, {}};
+  if (memory.uid != subject.uid)
+    memory = Memory{
+        .uid = subject.uid, .last_status_write = {}, .credentials = {}, .obstacle = {}, .obstacle_until = {}};
+  memory.credentials.insert(applied.credentials.begin(), applied.credentials.end());
   if (applied.status_written) memory.last_status_write = std::chrono::system_clock::now();
   if (!applied.obstacle) return;
   memory.obstacle = applied.obstacle;

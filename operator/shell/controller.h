@@ -2,6 +2,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -21,6 +22,7 @@ struct ControllerParts {  // all outlive the controllers
   AgentClient& agents;
   Applier& applier;
   NodeHealth& nodes;
+  const Issuer& issuer;
   OperatorMetrics& metrics;
   prometheus::Registry& registry;
 };
@@ -58,6 +60,7 @@ class Controller {
   struct Memory {     // of what the API server does not keep for us
     std::string uid;  // of the object: one that is made anew under this name starts afresh
     std::optional<WallTime> last_status_write;
+    std::set<std::string> credentials;  // Secrets with keys that were made
     std::optional<Obstacle> obstacle;
     Instant obstacle_until;
   };

@@ -13,6 +13,8 @@ int main(int argc, char** argv) {
                  "kubeconfig file; default: $KUBECONFIG, ~/.kube/config, the pod's service account");
   app.add_option("--namespace", options.namespaces,
                  "watch this namespace only; may be repeated; default: all");
+  app.add_option("--operator-namespace", options.own_namespace,
+                 "namespace of Secret muster-ca; default: the service account's, else muster-system");
   app.add_option("--metrics-address", metrics_address,
                  "ip:port of /metrics, /healthz, /readyz; port 0: a free one")
       ->capture_default_str();

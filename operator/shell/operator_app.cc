@@ -16,6 +16,7 @@
 #include "kube/cpprest_transport.h"
 #include "operator/core/reconcile_distributed_job.h"
 #include "operator/core/reconcile_federated_round.h"
+#include "operator/shell/authority_secret.h"
 #include "operator/shell/controller.h"
 
 namespace muster::op {
@@ -53,6 +54,8 @@ class Operator {
     MUSTER_TRY(serve_metrics());
     MUSTER_ASSIGN(const bool found, wait_for_kinds(signals));
     if (!found) return {};
+    MUSTER_ASSIGN(const bool trusted, wait_for_issuer(signals));
+    if (!trusted) return {};
     build();
     cache_->start();
     MUSTER_ASSIGN(const bool synced, wait_for_caches(signals));
@@ -82,6 +85,9 @@ class Operator {
     MUSTER_ASSIGN(const kube::ClusterConfig config,
                   kube::load_cluster_config({.path = options_.kubeconfig, .context = {}}));
     server_ = config.server;
+    own_namespace_ = !options_.own_namespace.empty() ? options_.own_namespace
+                     : config.in_pod                 ? config.default_namespace
+                                                     : kOperatorNamespace;
     requests_ = std::make_unique<kube::RequestMetrics>(*registry_, host_of(config.server));
     kube::set_http_threads(kHttpThreads);
     MUSTER_ASSIGN(transport_, kube::make_cpprest_transport(config));
@@ -152,6 +158,26 @@ class Operator {
     }
   }
 
+  // True when the operator has its authority, false when a signal came first. Says once why it waits.
+  Result<bool> wait_for_issuer(SignalWaiter& signals) {
+    kube::Client client(transport_, identity_, main_thread_options(signals));
+    std::string said;
+    while (true) {
+      auto issuer = load_issuer(client, own_namespace_, std::chrono::system_clock::now());
+      if (issuer) {
+        issuer_.emplace(*std::move(issuer));
+        spdlog::info("certificates are of authority {}, Secret {}/{}", issuer_->id(), own_namespace_,
+                     kAuthoritySecret);
+        return true;
+      }
+      if (issuer.error().code == Code::kDataLoss) return issuer.error();
+      if (issuer.error().message != said)
+        spdlog::warn("{}; trying again every {} s", issuer.error().message, kCrdRetry.count());
+      said = issuer.error().message;
+      if (signals.wait(kCrdRetry)) return false;
+    }
+  }
+
   Result<bool> wait_for_caches(SignalWaiter& signals) {
     const Deadline deadline = deadline_after(kSyncTimeout);
     while (!cache_->wait_synced(deadline_after(std::chrono::milliseconds(100)))) {
@@ -186,7 +212,10 @@ class Operator {
       }
     };
     cache_ = std::make_unique<ClusterCache>(*client_, std::move(cache));
-    AgentClient::Options agents;
+    AgentClient::Options agents{.credentials = issuer_->credentials()};
+    agents.membership_key = [this](const std::string& uid, std::int64_t membership) {
+      return issuer_->membership_key(uid, membership);
+    };
     agents.on_change = [this](const std::string& owner, bool progress) {  // "Kind/namespace/name"
       const auto slash = owner.find('/');
       Controller* controller = controller_of_kind(owner.substr(0, slash));
@@ -206,9 +235,9 @@ class Operator {
     applier.on_status = [this](const Subject& subject, const Json& before, const Json& after) {
       metrics_.status_changed(subject.resource.kind, before, after);
     };
-    applier_ = std::make_unique<Applier>(*client_, *cache_, *agents_, *events_, std::move(applier));
+    applier_ = std::make_unique<Applier>(*client_, *cache_, *agents_, *events_, *issuer_, std::move(applier));
     nodes_ = std::make_unique<NodeHealth>(*client_);
-    const ControllerParts parts{*cache_, *agents_, *applier_, *nodes_, metrics_, *registry_};
+    const ControllerParts parts{*cache_, *agents_, *applier_, *nodes_, *issuer_, metrics_, *registry_};
     controllers_.push_back(
         std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kDistributedJobs,
                                                                 .name = "distributedjob",
@@ -239,6 +268,8 @@ class Operator {
   std::shared_ptr<prometheus::Registry> registry_;
   OperatorMetrics metrics_;
   std::string server_;
+  std::string own_namespace_;
+  std::optional<Issuer> issuer_;
   std::atomic<bool> ready_{false};
   std::stop_source stopping_;  // ends what only waits
   std::unique_ptr<kube::RequestMetrics> requests_;

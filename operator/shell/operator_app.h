@@ -12,6 +12,7 @@ namespace muster::op {
 struct OperatorOptions {
   std::string kubeconfig;               // empty: as kubectl, or the pod's service account
   std::vector<std::string> namespaces;  // empty: all
+  std::string own_namespace;  // of Secret muster-ca; empty: the service account's, else muster-system
   std::string metrics_ip = "0.0.0.0";
   int metrics_port = 8080;
   int workers = 2;  // passes at once, of each kind

@@ -32,7 +32,9 @@ std::string page() {
   for (const Metric& metric : kMetricCatalogue) {
     if (metric.program != program) {
       program = metric.program;
-      page << "\n## muster-" << program << "\n| name | type | labels | meaning |\n|---|---|---|---|\n";
+      page << "\n## "
+           << (program == "pod" ? "Every pod of Muster's programs" : "muster-" + std::string(program))
+           << "\n| name | type | labels | meaning |\n|---|---|---|---|\n";
     }
     page << "| `" << metric.name << "` | " << type_name(metric.type) << " | " << metric.labels << " | "
          << metric.help << " |\n";

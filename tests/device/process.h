@@ -22,6 +22,7 @@
 #include "common/platform/signals.h"
 #include "common/platform/volume_map.h"
 #include "proto/control.grpc.pb.h"
+#include "tests/support/test_pki.h"
 
 namespace muster::testing_process {
 
@@ -37,13 +38,23 @@ class Pod {
  public:
   Pod(const std::string& binary, std::string name, std::string ip, const std::string& uid,
       const std::filesystem::path& folder)
-      : ip_(std::move(ip)), log_(folder / (name + ".log")), last_words_(folder / (name + ".last")) {
+      : peer_{.role = name.find("-client-") == std::string::npos ? "aggregator" : "client",
+              .index = std::stoi(name.substr(name.rfind('-') + 1)),
+              .uid = uid},
+        ip_(std::move(ip)),
+        log_(folder / (name + ".log")),
+        last_words_(folder / (name + ".last")) {
+    const std::filesystem::path credentials = folder / (name + "-credentials");
+    shared_test_pki().write(credentials, peer_);
     const std::vector<std::string> env{
         "MUSTER_POD_NAME=" + name,
         "MUSTER_POD_UID=" + name,
         "MUSTER_POD_IP=" + ip_,
         "MUSTER_JOB_UID=" + uid,
-        "MUSTER_VOLUME_MAP=" + volume_map_text({{"/models", (folder / "models").string()}}),
+        "MUSTER_ROLE=" + peer_.role,
+        "MUSTER_INDEX=" + std::to_string(peer_.index),
+        "MUSTER_VOLUME_MAP=" + volume_map_text({{"/models", (folder / "models").string()},
+                                                {kCredentialsFolder, credentials.string()}}),
         "MUSTER_TERMINATION_LOG=" + last_words_.string(),
         "OMP_NUM_THREADS=1"};
     std::vector<char*> envp;
@@ -119,12 +130,12 @@ class Pod {
  private:
   [[nodiscard]] std::shared_ptr<grpc::Channel> channel() const {
     grpc::ChannelArguments arguments;
-    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // no backoff left over from a killed pod
     arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 50);
     arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 200);
-    return grpc::CreateCustomChannel(ip_ + ":8470", grpc::InsecureChannelCredentials(), arguments);
+    return shared_test_pki().channel(ip_ + ":8470", peer_, arguments);
   }
 
+  PeerName peer_;
   std::string ip_;
   std::filesystem::path log_;
   std::filesystem::path last_words_;

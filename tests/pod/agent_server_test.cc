@@ -15,6 +15,7 @@
 
 #include "common/base/host_port.h"
 #include "proto/control.grpc.pb.h"
+#include "tests/support/test_pki.h"
 
 namespace muster {
 namespace {
@@ -27,18 +28,24 @@ using std::chrono::seconds;
 using std::chrono::steady_clock;
 using testing::HasSubstr;
 
-std::unique_ptr<AgentServer> start(AgentServer::Options options = {}) {
-  options.ip = "127.0.0.1";
-  options.job_uid = "u-1";
-  options.pod_uid = "p-1";
+const TestPki& pki() { return shared_test_pki(); }
+
+AgentServer::Options pod_options() {
+  return {.ip = "127.0.0.1",
+          .credentials = pki().of_pod("worker", 3, "u-1"),
+          .job_uid = "u-1",
+          .pod_uid = "p-1",
+          .accept = {}};
+}
+
+std::unique_ptr<AgentServer> start(AgentServer::Options options = pod_options()) {
   auto server = AgentServer::start(std::move(options));
   EXPECT_TRUE(server) << server.error().message;
   return *std::move(server);
 }
 
-std::unique_ptr<Agent::Stub> dial(const AgentServer& server) {
-  return Agent::NewStub(
-      grpc::CreateChannel(fmt::format("127.0.0.1:{}", server.port()), grpc::InsecureChannelCredentials()));
+std::unique_ptr<Agent::Stub> dial(const AgentServer& server, const std::string& ip = "127.0.0.1") {
+  return Agent::NewStub(pki().channel(host_port(ip, server.port()), {"worker", 3, "u-1"}));
 }
 
 Assignment assignment(std::int64_t membership, const std::string& uid = "u-1") {
@@ -97,10 +104,11 @@ TEST(AgentServer, GivesTheAssignmentOnceAndTakesTheSameOneAgain) {
 
 TEST(AgentServer, RefusesOtherJobsOlderMembershipsAndWhatTheProgramCannotPlay) {
   std::atomic<bool> accepts = false;
-  const auto server =
-      start({.ip = "", .job_uid = "", .accept = [&](const Assignment&) -> Status {
-               return accepts ? Status() : invalid_argument("spec.training.model: is missing");
-             }});
+  auto options = pod_options();
+  options.accept = [&](const Assignment&) -> Status {
+    return accepts ? Status() : invalid_argument("spec.training.model: is missing");
+  };
+  const auto server = start(std::move(options));
   const auto stub = dial(*server);
   EXPECT_EQ(configure(*stub, assignment(2, "u-2")).error_code(), grpc::StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(configure(*stub, assignment(0)).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
@@ -126,7 +134,9 @@ TEST(AgentServer, RefusesARosterThatDoesNotNameThisPodAtItsRank) {
 
 TEST(AgentServer, ANewerMembershipTakesThePlaceOfThePresentOne) {
   std::atomic<int> superseded = 0;
-  const auto server = start({.ip = "", .job_uid = "", .accept = {}, .superseded = [&] { ++superseded; }});
+  auto options = pod_options();
+  options.superseded = [&] { ++superseded; };
+  const auto server = start(std::move(options));
   const auto stub = dial(*server);
   EXPECT_TRUE(configure(*stub, assignment(1)).ok());
   EXPECT_EQ(superseded, 0);
@@ -140,7 +150,9 @@ TEST(AgentServer, ANewerMembershipTakesThePlaceOfThePresentOne) {
 }
 
 TEST(AgentServer, AWatcherSeesThePresentStatusThenTheNewestAndPhasesAtOnce) {
-  const auto server = start({.ip = "", .job_uid = "", .accept = {}, .interval = seconds(3600)});
+  auto options = pod_options();
+  options.interval = seconds(3600);
+  const auto server = start(std::move(options));
   const auto stub = dial(*server);
   Watch watch(*stub);
   AgentStatus status;
@@ -159,7 +171,9 @@ TEST(AgentServer, AWatcherSeesThePresentStatusThenTheNewestAndPhasesAtOnce) {
 }
 
 TEST(AgentServer, AtMostOneStatusAnIntervalAndTheNewestOfThem) {
-  const auto server = start({.ip = "", .job_uid = "", .accept = {}, .interval = milliseconds(50)});
+  auto options = pod_options();
+  options.interval = milliseconds(50);
+  const auto server = start(std::move(options));
   const auto stub = dial(*server);
   Watch watch(*stub);
   AgentStatus status;
@@ -237,17 +251,24 @@ TEST(AgentServer, ACancelEndsTheWaitAndADeadlineSaysWhoIsMissing) {
 
 TEST(AgentServer, ServesOnAnIpv6Address) {
   if (!has_ipv6_loopback()) GTEST_SKIP() << "this machine has no IPv6";
-  const auto server = AgentServer::start({.ip = "::1", .job_uid = "u-1", .pod_uid = "p-1", .accept = {}});
-  ASSERT_TRUE(server) << server.error().message;
-  const auto stub = Agent::NewStub(
-      grpc::CreateChannel(host_port("::1", (*server)->port()), grpc::InsecureChannelCredentials()));
+  auto options = pod_options();
+  options.ip = "::1";
+  options.stranger_patience = milliseconds(300);
+  const auto server = start(std::move(options));
+  const auto stub = dial(*server, "::1");
+  Watch watch(*stub);
+  AgentStatus status;
+  ASSERT_TRUE(watch.reader->Read(&status));
+  server->publish(running(1));
+  ASSERT_TRUE(watch.reader->Read(&status));
   EXPECT_TRUE(configure(*stub, assignment(1)).ok());
 }
 
 TEST(AgentServer, APortInUseIsNamed) {
   const auto first = start();
-  const auto second =
-      AgentServer::start({.ip = "127.0.0.1", .port = first->port(), .job_uid = "u", .accept = {}});
+  auto options = pod_options();
+  options.port = first->port();
+  const auto second = AgentServer::start(std::move(options));
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kAlreadyExists);
   EXPECT_THAT(second.error().message, HasSubstr(fmt::format("127.0.0.1:{}", first->port())));

@@ -1,7 +1,11 @@
 #pragma once  // tests/support/test_pki.h: an authority of a test's own, and whom it names
+#include <grpcpp/grpcpp.h>
+
 #include <filesystem>
 #include <fstream>
+#include <memory>
 #include <string>
+#include <utility>
 
 #include "common/crypto/x509.h"
 #include "pod/credentials.h"
@@ -33,6 +37,19 @@ class TestPki {
     return of({.role = role, .index = index, .uid = uid});
   }
 
+  // A channel of the operator to what must be the pod `peer`.
+  [[nodiscard]] std::shared_ptr<grpc::Channel> channel(const std::string& address, const PeerName& peer,
+                                                       grpc::ChannelArguments arguments = {}) const {
+    return channel(address, peer, of_operator(), std::move(arguments));
+  }
+  [[nodiscard]] static std::shared_ptr<grpc::Channel> channel(const std::string& address,
+                                                              const PeerName& peer, const Credentials& own,
+                                                              grpc::ChannelArguments arguments = {}) {
+    Credentials::expect(peer, arguments);
+    arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // no connection or backoff of another test
+    return grpc::CreateCustomChannel(address, own.for_channel(), arguments);
+  }
+
   // Makes `folder` what a pod finds at kCredentialsFolder.
   void write(const std::filesystem::path& folder, const PeerName& name) const { write(folder, pem(name)); }
   static void write(const std::filesystem::path& folder, const Credentials::Pem& pem) {
@@ -47,5 +64,11 @@ class TestPki {
 
   Authority authority_;
 };
+
+// One for all that a test program starts.
+inline const TestPki& shared_test_pki() {
+  static const TestPki pki;
+  return pki;
+}
 
 }  // namespace muster

@@ -18,6 +18,9 @@
 #include <thread>
 #include <utility>
 
+#include "common/platform/volume_map.h"
+#include "tests/support/test_pki.h"
+
 namespace muster::worker::test {
 namespace {
 
@@ -46,12 +49,19 @@ Json small_training(std::int64_t batch_size, std::int64_t epochs) {
 }
 
 WorkerPod::WorkerPod(std::string ip, const std::filesystem::path& folder,
-                     std::map<std::string, std::string> environment, std::vector<std::string> arguments)
+                     std::map<std::string, std::string> environment, std::vector<std::string> arguments,
+                     int index)
     : ip_(std::move(ip)), termination_log_(folder / ("last-words-" + ip_)) {
+  const PeerName peer{.role = "worker", .index = index, .uid = kUid};
+  const std::filesystem::path credentials = folder / ("credentials-" + ip_);
+  shared_test_pki().write(credentials, peer);
   environment.insert({{"MUSTER_POD_NAME", "pod-" + ip_},
                       {"MUSTER_POD_UID", "pod-" + ip_},
                       {"MUSTER_POD_IP", ip_},
                       {"MUSTER_JOB_UID", kUid},
+                      {kVolumeMapVariable, volume_map_text({{kCredentialsFolder, credentials.string()}})},
+                      {"MUSTER_ROLE", peer.role},
+                      {"MUSTER_INDEX", std::to_string(index)},
                       {"MUSTER_TERMINATION_LOG", termination_log_.string()},
                       {"MUSTER_LOG", "info"}});
   std::vector<std::string> variables;
@@ -75,7 +85,7 @@ WorkerPod::WorkerPod(std::string ip, const std::filesystem::path& folder,
     _exit(127);
   }
   pidfd_ = static_cast<int>(syscall(SYS_pidfd_open, pid_, 0));
-  stub_ = control::v1::Agent::NewStub(grpc::CreateChannel(ip_ + ":8470", grpc::InsecureChannelCredentials()));
+  stub_ = control::v1::Agent::NewStub(shared_test_pki().channel(ip_ + ":8470", peer));
 }
 
 WorkerPod::~WorkerPod() {
@@ -129,7 +139,8 @@ Exit WorkerPod::wait(std::chrono::milliseconds limit) {
 WorkerJob::WorkerJob(int workers, std::map<std::string, std::string> environment) : folder_(fresh_folder()) {
   const std::string prefix = random_prefix();
   for (int rank = 0; rank < workers; ++rank)
-    pods_.push_back(std::make_unique<WorkerPod>(prefix + std::to_string(rank + 1), folder_, environment));
+    pods_.push_back(std::make_unique<WorkerPod>(prefix + std::to_string(rank + 1), folder_, environment,
+                                                std::vector<std::string>(), rank));
 }
 
 WorkerJob::~WorkerJob() {

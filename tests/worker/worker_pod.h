@@ -27,7 +27,8 @@ struct Exit {
 class WorkerPod {
  public:
   WorkerPod(std::string ip, const std::filesystem::path& folder,
-            std::map<std::string, std::string> environment = {}, std::vector<std::string> arguments = {});
+            std::map<std::string, std::string> environment = {}, std::vector<std::string> arguments = {},
+            int index = 0);
   ~WorkerPod();
   WorkerPod(const WorkerPod&) = delete;
   WorkerPod& operator=(const WorkerPod&) = delete;

@@ -1,8 +1,11 @@
 // tests/operator/core/cluster_model.cc: the least of a cluster that a reconcile pass can be held against
 #include "cluster_model.h"
 
+#include <gtest/gtest.h>
+
 #include <algorithm>
 
+#include "operator/api/pod_template.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op::testing {
@@ -75,6 +78,9 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   }
   common.service = service;
   common.agents = agents;
+  common.rejections = rejections;
+  common.ca = ca;
+  common.credentials = credentials;
   common.obstacle = obstacle;
   common.lost_nodes = lost_nodes;
   common.last_status_write = last_status_write;
@@ -83,10 +89,33 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   return reconcile(ObservedJob{common, *api::distributed_job_from_json(seen_object)});
 }
 
+bool ClusterModel::create_credentials(const CreateCredentials& create) {
+  const std::string name = create.manifest["metadata"]["name"];
+  ++secret_writes;
+  secrets.emplace(name, create);  // AlreadyExists has landed
+  credentials.insert(name);
+  return true;
+}
+
+// The keys of each pod must be there before it is, or it waits for them in vain.
+void expect_credentials(const std::map<std::string, CreateCredentials>& secrets, const Json& pod) {
+  if (!pod["spec"].contains("volumes")) return;
+  for (const Json& volume : pod["spec"]["volumes"]) {
+    if (!volume.contains("secret") || volume["name"] != kCredentialsVolume) continue;
+    const auto found = secrets.find(volume["secret"]["secretName"]);
+    ASSERT_NE(found, secrets.end()) << volume;
+    const std::int64_t index = std::stoll(pod["metadata"]["labels"]["muster.dev/index"].get<std::string>());
+    EXPECT_EQ(found->second.role, pod["metadata"]["labels"]["muster.dev/role"]);
+    EXPECT_GE(index, found->second.first);
+    EXPECT_LT(index, found->second.first + found->second.count);
+  }
+}
+
 bool ClusterModel::create_pod(const Json& manifest) {
   const std::string name = manifest["metadata"]["name"];
   if (pods.contains(name))  // AlreadyExists has landed when it is ours
     return pods[name]["metadata"]["ownerReferences"] == manifest["metadata"]["ownerReferences"];
+  expect_credentials(secrets, manifest);
   Json pod = manifest;
   pod["metadata"]["uid"] = "pod-" + std::to_string(next_uid_++);
   pod["metadata"]["creationTimestamp"] = api::format_time(now);
@@ -112,6 +141,7 @@ bool ClusterModel::apply(const Action& action) {
                                  if (service == ServiceState::kAbsent) service = ServiceState::kOurs;
                                  return service == ServiceState::kOurs;
                                },
+                               [&](const CreateCredentials& create) { return create_credentials(create); },
                                [&](const CreatePod& create) { return create_pod(create.manifest); },
                                [&](const DeletePod& remove) {
                                  const auto found = pods.find(remove.name);

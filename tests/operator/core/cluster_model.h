@@ -39,11 +39,17 @@ class ClusterModel {
 
   WallTime now;
   Json object;
-  std::map<std::string, Json> pods;  // by name: the server's own uniqueness
+  std::map<std::string, Json> pods;                  // by name: the server's own uniqueness
+  std::map<std::string, CreateCredentials> secrets;  // by name; never read by the operator
+  int secret_writes = 0;  // creates that went out, also those that met AlreadyExists
   ServiceState service = ServiceState::kAbsent;
   std::map<std::string, AgentStatus> agents;      // by pod uid
   std::map<std::string, Assignment> assignments;  // by pod uid: the last Configure
   std::vector<EmitEvent> events;
+  std::string ca = "cafe0123";
+  std::set<std::string>
+      credentials;  // what this process of the operator remembers; empty when it has just started
+  std::map<std::string, std::string> rejections;  // by pod uid
   std::optional<Obstacle> obstacle;
   std::set<std::string> lost_nodes;
   std::optional<WallTime> last_status_write;
@@ -80,6 +86,7 @@ class ClusterModel {
 
  private:
   bool create_pod(const Json& manifest);
+  bool create_credentials(const CreateCredentials& create);
   bool patch_status(const Json& patch);
   void touch(Json& item);
   int next_uid_ = 1;

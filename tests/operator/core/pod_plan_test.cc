@@ -25,7 +25,8 @@ Json manifest(const Json& pod_template, bool ours = true) {
                        .world_size = 4,
                        .pod_template = pod_template,
                        .image_is_ours = ours,
-                       .default_image = "muster-worker:1"});
+                       .default_image = "muster-worker:1",
+                       .ca = "cafe0123"});
 }
 
 std::map<std::string, std::string> env_of(const Json& container) {
@@ -67,6 +68,7 @@ TEST(PodPlan, ATemplateThatSaysNothingBecomesARestrictedMusterPod) {
   EXPECT_EQ(env.at("MUSTER_JOB_UID"), "u-1");
   EXPECT_EQ(env.at("MUSTER_INCARNATION"), "3");
   EXPECT_EQ(env.at("MUSTER_ROLE"), "worker");
+  EXPECT_EQ(env.at("MUSTER_INDEX"), "2");
   EXPECT_FALSE(env.contains("RANK"));
 }
 
@@ -107,6 +109,41 @@ TEST(PodPlan, ContainersOfTheUsersOwnGetTheRendezvousAndNothingElse) {
   EXPECT_FALSE(container.contains("securityContext")) << "an image that runs as root must still start";
   EXPECT_FALSE(pod["spec"].contains("securityContext"));
   EXPECT_EQ(container["terminationMessagePolicy"], "FallbackToLogsOnError");
+  EXPECT_FALSE(pod["spec"].contains("volumes")) << "whose programs are not ours get no keys";
+  EXPECT_FALSE(container.contains("volumeMounts"));
+  EXPECT_FALSE(pod["metadata"]["labels"].contains("muster.dev/ca"));
+}
+
+TEST(PodPlan, OnlyTheContainerOfTheRoleGetsTheKeysOfItsPodAlone) {
+  const Json pod = manifest(Json::parse(R"json({
+    "spec": {"volumes": [{"name": "data", "emptyDir": {}}],
+             "initContainers": [{"name": "fetch", "image": "fetch:1"}],
+             "containers": [{"name": "side", "image": "side:1"},
+                            {"name": "worker", "image": "mine:2", "volumeMounts": [{"name": "data", "mountPath": "/data"}]}]}})json"));
+  EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/ca"], "cafe0123");
+  const Json& spec = pod["spec"];
+  EXPECT_EQ(spec["securityContext"]["fsGroup"], 65532) << "the group that may read them";
+  EXPECT_EQ(spec["volumes"], Json::parse(R"json([
+      {"name": "data", "emptyDir": {}},
+      {"name": "muster-credentials",
+       "secret": {"secretName": "digits-u-1-cafe0123-worker-0", "defaultMode": 288,
+                  "items": [{"key": "2.key", "path": "tls.key"}, {"key": "2.crt", "path": "tls.crt"},
+                            {"key": "ca.crt", "path": "ca.crt"}]}}])json"));
+  EXPECT_EQ(
+      spec["containers"][1]["volumeMounts"][1],
+      Json::parse(
+          R"({"name": "muster-credentials", "mountPath": "/var/run/secrets/muster.dev", "readOnly": true})"));
+  EXPECT_FALSE(spec["containers"][0].contains("volumeMounts"));
+  EXPECT_FALSE(spec["initContainers"][0].contains("volumeMounts"));
+}
+
+TEST(PodPlan, ASecretOfKeysIsOwnedImmutableAndHasNoKeysYet) {
+  const Json secret = credentials_manifest(kOwner, "DistributedJob", "digits-u-1-cafe0123-worker-0");
+  EXPECT_EQ(secret["immutable"], true);
+  EXPECT_EQ(secret["metadata"]["namespace"], "team");
+  EXPECT_EQ(secret["metadata"]["ownerReferences"][0]["uid"], "u-1");
+  EXPECT_EQ(secret["metadata"]["labels"]["muster.dev/job-uid"], "u-1");
+  EXPECT_FALSE(secret.contains("data"));
 }
 
 TEST(PodPlan, TheServiceIsHeadlessAndPublishesUnreadyAddresses) {
@@ -152,6 +189,23 @@ INSTANTIATE_TEST_SUITE_P(
                     "spec.containers[0].image: required"},
         BadTemplate{R"({"spec": {"containers": [7]}})", true, "spec.containers[0]: must be an object"},
         BadTemplate{R"({"spec": {"containers": {}}})", true, "spec.containers: must be a list"},
+        BadTemplate{R"({"spec": {"volumes": [{"name": "muster-credentials", "emptyDir": {}}]}})", true,
+                    "spec.volumes[0].name: muster-credentials is the volume of the pod's keys"},
+        BadTemplate{R"({"spec": {"volumes": {}}})", true, "spec.volumes: must be a list"},
+        BadTemplate{R"({"spec": {"containers": [{"volumeMounts": {}}]}})", true,
+                    "volumeMounts: must be a list"},
+        BadTemplate{
+            R"({"spec": {"containers": [{"volumeMounts": [{"name": "x", "mountPath": "/run/secrets/muster.dev/"}]}]}})",
+            true, "spec.containers[0].volumeMounts[0].mountPath: /var/run/secrets/muster.dev is where"},
+        BadTemplate{
+            R"({"spec": {"containers": [{"volumeMounts": [{"name": "x", "mountPath": "/var/run/secrets/muster.dev/a"}]}]}})",
+            true, "choose another"},
+        BadTemplate{
+            R"({"spec": {"containers": [{}, {"image": "side", "volumeMounts": [{"name": "muster-credentials"}]}]}})",
+            true, "spec.containers[1].volumeMounts[0].name: muster-credentials is the volume"},
+        BadTemplate{
+            R"({"spec": {"initContainers": [{"image": "i", "volumeMounts": [{"name": "muster-credentials"}]}]}})",
+            true, "spec.initContainers[0].volumeMounts[0].name: muster-credentials is the volume"},
         BadTemplate{R"({"spec": 5})", true, "spec.workers.template.spec: must be an object"},
         BadTemplate{R"({"spec": {}})", false, "at least one is needed without spec.training"},
         BadTemplate{R"(null)", false, "without spec.training the containers bring the program"}));

@@ -192,7 +192,7 @@ TEST(DistributedJob, APodDeletedByHandRestartsAllWithoutCounting) {
 TEST(DistributedJob, ACrashBetweenCreatesOnlyCreatesTheRest) {
   ClusterModel cluster(job().json());
   const Decision decision = cluster.decide();
-  for (std::size_t i = 0; i < 3; ++i) cluster.apply(decision.actions[i]);
+  for (std::size_t i = 0; i < 4; ++i) cluster.apply(decision.actions[i]);
   EXPECT_EQ(cluster.pods.size(), 2U);
   cluster.settle();
   EXPECT_EQ(cluster.pods.size(), 4U);

@@ -57,6 +57,7 @@ class Life {
       if (one_in(2)) caches_.pods = cluster_.pods;
       if (one_in(20)) {  // killed and started anew: a fresh list, no memory
         cluster_.last_status_write.reset();
+        cluster_.credentials.clear();
         refresh();
       }
     } else {

@@ -1,7 +1,7 @@
 // tests/operator/shell/agent_client_test.cc: the control channel against a real gRPC server on loopback
 #include "operator/control/agent_client.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <thread>
 
@@ -17,7 +17,11 @@ class AgentClientTest : public ::testing::Test {
  protected:
   ~AgentClientTest() override { client_.reset(); }
   void connect(milliseconds timeout = seconds(5)) {
-    AgentClient::Options options;
+    AgentClient::Options options{.credentials = shared_test_pki().of_operator()};
+    options.probe_interval = milliseconds(50);
+    options.membership_key = [](const std::string& uid, std::int64_t membership) -> Result<std::string> {
+      return uid + "/" + std::to_string(membership);
+    };
     options.port = agent_->port();
     options.configure_timeout = timeout;
     options.retry_first = milliseconds(5);
@@ -55,13 +59,23 @@ class AgentClientTest : public ::testing::Test {
   }
   // Follows the pod, configures it and waits for the refusal.
   std::optional<Error> refused(const ConfigurePod& pod) {
-    client_->follow("o", {{.pod = pod.pod, .uid = pod.uid, .ip = pod.ip}});
+    client_->follow("o", {{.pod = pod.pod, .uid = pod.uid, .ip = pod.ip, .peer = kPeer}});
     client_->configure(pod);
     std::unique_lock lock(mutex_);
     changed_.wait_for(lock, seconds(10), [&] { return client_->refusal(pod.uid).has_value(); });
     return client_->refusal(pod.uid);
   }
-  const std::vector<AgentAddress> kPod{{.pod = "p-0", .uid = "uid-0", .ip = "127.0.0.1"}};
+  // Waits until it is known, and told, why the pod at the agent's port is not believed.
+  std::string rejection() {
+    client_->follow("o", kPod);
+    std::unique_lock lock(mutex_);
+    changed_.wait_for(lock, seconds(30), [&] { return client_->rejection("uid-0").has_value(); });
+    EXPECT_EQ(owners_, std::vector<std::string>{"o"});
+    EXPECT_FALSE(client_->status("uid-0"));
+    return client_->rejection("uid-0").value_or("none");
+  }
+  const PeerName kPeer{.role = "worker", .index = 0, .uid = "u"};
+  const std::vector<AgentAddress> kPod{{.pod = "p-0", .uid = "uid-0", .ip = "127.0.0.1", .peer = kPeer}};
   std::unique_ptr<FakeAgent> agent_ = std::make_unique<FakeAgent>();
   std::mutex mutex_;
   std::condition_variable changed_;
@@ -78,6 +92,56 @@ TEST_F(AgentClientTest, ConfigureCarriesTheAssignment) {
   EXPECT_EQ(agent_->configured().membership(), 2);
   EXPECT_EQ(agent_->configured().worker().rank(), 1);
   EXPECT_EQ(agent_->configured().worker().roster(1).address(), "b:2");
+}
+
+TEST_F(AgentClientTest, ConfigureCarriesTheKeyOfItsMembership) {
+  connect();
+  client_->follow("o", kPod);
+  client_->configure(call());
+  ASSERT_TRUE(agent_->wait_configures(1));
+  EXPECT_EQ(agent_->configured().membership_key(), "u/2");
+}
+
+TEST_F(AgentClientTest, APodWhoseCertificateIsOfAnotherAuthorityIsToldAndGetsNoCall) {
+  const TestPki other;
+  agent_ = std::make_unique<FakeAgent>(0, other.of(kPeer).for_server());
+  connect();
+  EXPECT_THAT(rejection(), ::testing::HasSubstr("is not of the operator's authority"));
+  client_->configure(call());
+  EXPECT_FALSE(agent_->wait_configures(1, milliseconds(100)));
+}
+
+TEST_F(AgentClientTest, APodThatProvesAnotherNameIsToldAndGetsNoCall) {
+  agent_ = std::make_unique<FakeAgent>(0, shared_test_pki().of_pod("worker", 1, "u").for_server());
+  connect();
+  EXPECT_THAT(rejection(), ::testing::HasSubstr("its certificate names another peer"));
+}
+
+TEST_F(AgentClientTest, APodThatDoesNotAcceptTheOperatorsCertificateIsTold) {
+  const TestPki other;
+  const Credentials::Pem pod = shared_test_pki().pem(kPeer);
+  grpc::SslServerCredentialsOptions options(GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
+  options.pem_root_certs = other.authority().certificate();
+  options.pem_key_cert_pairs.push_back({pod.key, pod.certificate});
+  agent_ = std::make_unique<FakeAgent>(0, grpc::SslServerCredentials(options));
+  connect();
+  EXPECT_THAT(rejection(), ::testing::HasSubstr("does not accept the operator's certificate"));
+}
+
+TEST_F(AgentClientTest, APodThatSpeaksPlaintextGetsNoCall) {
+  agent_ = std::make_unique<FakeAgent>(0, grpc::InsecureServerCredentials());
+  connect();
+  EXPECT_THAT(rejection(), ::testing::HasSubstr("TLS handshake"));
+}
+
+TEST_F(AgentClientTest, APodThatIsNotThereYetIsNotCalledUntrustworthy) {
+  connect();
+  client_->follow("o", {{.pod = "p-0", .uid = "uid-0", .ip = "127.0.0.9", .peer = kPeer}});
+  client_->follow("b", {{.pod = "p-1", .uid = "uid-1", .ip = "127.0.0.1", .peer = kPeer}});
+  std::unique_lock lock(mutex_);
+  changed_.wait_for(lock, milliseconds(500), [&] { return client_->rejection("uid-0").has_value(); });
+  EXPECT_FALSE(client_->rejection("uid-0"));
+  EXPECT_FALSE(client_->rejection("uid-1"));
 }
 
 TEST_F(AgentClientTest, ARefusalKeepsItsCodeAndIsTold) {
@@ -165,7 +229,7 @@ TEST_F(AgentClientTest, EndsWhilePodsAreFollowedThatNeverAnswer) {
   connect();
   std::vector<AgentAddress> pods = kPod;
   for (int i = 0; i < 20; ++i)
-    pods.push_back({.pod = "q", .uid = "q" + std::to_string(i), .ip = "127.0.0.9"});
+    pods.push_back({.pod = "q", .uid = "q" + std::to_string(i), .ip = "127.0.0.9", .peer = kPeer});
   client_->follow("o", pods);
   const auto before = std::chrono::steady_clock::now();
   client_.reset();
@@ -181,7 +245,7 @@ TEST_F(AgentClientTest, EndsWhateverTheOrderInWhichPodsComeAndGo) {
       threads.emplace_back([this, t] {
         const std::string ip = t == 0 ? "127.0.0.1" : "127.0.0.9";  // nobody is at the second
         for (int i = 0; i < 5; ++i) {
-          client_->follow("o", {{.pod = "p", .uid = "uid-0", .ip = ip}});
+          client_->follow("o", {{.pod = "p", .uid = "uid-0", .ip = ip, .peer = kPeer}});
           client_->configure(call(ip));
           client_->follow("o", {});
         }

@@ -65,7 +65,7 @@ class ControllerPasses : public ::testing::Test {
     options.workers = 2;
     options.decide = [this](const Json& object, Observed seen) { return decide(object, std::move(seen)); };
     controller_ = std::make_unique<Controller>(
-        ControllerParts{cache_, agents_, applier_, nodes_, metrics_, registry_}, std::move(options));
+        ControllerParts{cache_, agents_, applier_, nodes_, issuer_, metrics_, registry_}, std::move(options));
     cache_.start();
     EXPECT_TRUE(cache_.wait_synced(deadline_after(seconds(10))));
     controller_->start();
@@ -73,7 +73,7 @@ class ControllerPasses : public ::testing::Test {
   ~ControllerPasses() override { controller_->stop(); }
 
   AgentClient::Options agent_options() {
-    AgentClient::Options options;
+    AgentClient::Options options{.credentials = shared_test_pki().of_operator()};
     options.port = agent_.port();
     return options;
   }
@@ -126,10 +126,12 @@ class ControllerPasses : public ::testing::Test {
   std::size_t passes_ = 0;
   std::size_t pods_read_ = 0;
   std::unique_ptr<Controller> controller_;
+  Issuer issuer_ = *Issuer::load(*Issuer::make_secrets(std::chrono::system_clock::now()),
+                                 std::chrono::system_clock::now());
   AgentClient agents_{agent_options()};
   kube::EventRecorder events_{client_, "test"};
   ClusterCache cache_{list_client_, cache_options()};
-  Applier applier_{client_, cache_, agents_, events_, {}};
+  Applier applier_{client_, cache_, agents_, events_, issuer_, {}};
   NodeHealth nodes_{client_};
 };
 
@@ -138,7 +140,7 @@ TEST_F(ControllerPasses, PodsOfAnObjectThatIsDeletedDuringItsPassAreNotFollowed)
     jobs_->push(event("DELETED", job("x")));
     EXPECT_TRUE(wait_until_gone("n/x"));
     Decision decision;
-    decision.agents = {{.pod = "x-worker-0", .uid = "p", .ip = "127.0.0.1"}};
+    decision.agents = {{.pod = "x-worker-0", .uid = "p", .ip = "127.0.0.1", .peer = {"worker", 0, "u"}}};
     decision.actions = {CreateService{{{"metadata", {{"name", "x"}, {"namespace", "n"}}}}}};
     return decision;
   };
@@ -159,7 +161,7 @@ TEST_F(ControllerPasses, PodsThatDoNotAnswerConfigureHoldUpNoOtherJob) {
   decide_ = [](const std::string& name) {
     Decision decision;
     if (name.starts_with("bad")) {
-      decision.agents = {{.pod = name, .uid = name, .ip = "127.0.0.1"}};
+      decision.agents = {{.pod = name, .uid = name, .ip = "127.0.0.1", .peer = {"worker", 0, "u"}}};
       decision.actions = {ConfigurePod{.pod = name, .uid = name, .ip = "127.0.0.1", .assignment = {}}};
     } else {
       decision.actions = {CreateService{{{"metadata", {{"name", name}, {"namespace", "n"}}}}}};

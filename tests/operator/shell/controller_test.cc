@@ -56,7 +56,7 @@ class ControllerTest : public ::testing::Test {
       return decision_;
     };
     controller_ = std::make_unique<Controller>(
-        ControllerParts{cache_, agents_, applier_, nodes_, metrics_, registry_}, std::move(options));
+        ControllerParts{cache_, agents_, applier_, nodes_, issuer_, metrics_, registry_}, std::move(options));
   }
   Controller::Outcome pass() { return controller_->reconcile("n/x"); }
   [[nodiscard]] std::vector<std::string> asked() const {
@@ -73,11 +73,13 @@ class ControllerTest : public ::testing::Test {
   kube::Client event_client_{event_writes_, nullptr, {}};
   prometheus::Registry registry_;
   OperatorMetrics metrics_{registry_};
-  AgentClient agents_{AgentClient::Options{}};
+  Issuer issuer_ = *Issuer::load(*Issuer::make_secrets(std::chrono::system_clock::now()),
+                                 std::chrono::system_clock::now());
+  AgentClient agents_{AgentClient::Options{.credentials = issuer_.credentials()}};
   std::unique_ptr<kube::EventRecorder> events_ = std::make_unique<kube::EventRecorder>(event_client_, "test");
   ClusterCache cache_{list_client_,
                       {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
-  Applier applier_{client_, cache_, agents_, *events_, {}};
+  Applier applier_{client_, cache_, agents_, *events_, issuer_, {}};
   NodeHealth nodes_{client_};
   Decision decision_;
   Observed seen_;

@@ -8,14 +8,17 @@
 #include <string>
 
 #include "proto/control.grpc.pb.h"
+#include "tests/support/test_pki.h"
 
 namespace muster::op {
 
 class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, until destroyed
  public:
-  explicit FakeAgent(int port = 0) {
+  // With the keys of worker 0 of object "u", unless others are given.
+  explicit FakeAgent(int port = 0, const std::shared_ptr<grpc::ServerCredentials>& credentials =
+                                       shared_test_pki().of_pod("worker", 0, "u").for_server()) {
     grpc::ServerBuilder builder;
-    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), grpc::InsecureServerCredentials(), &port_);
+    builder.AddListeningPort("127.0.0.1:" + std::to_string(port), credentials, &port_);
     builder.RegisterService(this);
     server_ = builder.BuildAndStart();
   }

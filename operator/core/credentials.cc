@@ -1,0 +1,72 @@
+// operator/core/credentials.cc: which Secrets hold the keys of an object's pods, and when they are made
+#include "operator/core/credentials.h"
+
+#include <fmt/format.h>
+
+#include "operator/core/failure_policy.h"
+#include "operator/core/pod_plan.h"
+
+namespace muster::op {
+namespace {
+
+constexpr const char* kRejected = "CredentialsRejected";
+constexpr std::size_t kUidDigits = 8;
+
+}  // namespace
+
+std::string credentials_name(const api::ObjectMeta& owner, const std::string& ca, const std::string& role,
+                             std::int64_t index) {
+  return fmt::format("{}-{}-{}-{}-{}", owner.name, owner.uid.substr(0, kUidDigits), ca, role,
+                     index / kCredentialsBlock);
+}
+
+CredentialsBlocks::CredentialsBlocks(Pass& pass, std::string role) : pass_(pass), role_(std::move(role)) {
+  for (const Pod& pod : pass_.seen.pods)
+    if (pod.role == role_ && pod.index >= 0 && pod.ca == pass_.seen.ca)
+      made_.insert(pod.index / kCredentialsBlock);
+}
+
+void CredentialsBlocks::before_pod(std::int64_t index) {
+  const std::int64_t block = index / kCredentialsBlock;
+  if (!made_.insert(block).second) return;
+  const std::string name = credentials_name(pass_.meta, pass_.seen.ca, role_, index);
+  if (pass_.seen.credentials.contains(name)) return;
+  pass_.act(CreateCredentials{.manifest = credentials_manifest(pass_.meta, pass_.kind, name),
+                              .role = role_,
+                              .first = block * kCredentialsBlock,
+                              .count = kCredentialsBlock});
+}
+
+bool has_other_authority(const Pass& pass, const Pod& pod) {
+  return fate_of(pod) == PodFate::kAlive && pod.ca != pass.seen.ca;
+}
+
+std::string other_authority(const Pass& pass, const Pod& pod) {
+  return fmt::format("{} has keys of authority {}, the operator's is {}: its Secret was lost or renewed",
+                     pod.name, pod.ca.empty() ? "(none)" : pod.ca, pass.seen.ca);
+}
+
+void tell_rejections(Pass& pass, const std::vector<const Pod*>& pods) {
+  std::int64_t rejected = 0;
+  std::string first;
+  for (const Pod* pod : pods) {
+    const auto found = pass.seen.rejections.find(pod->uid);
+    if (fate_of(*pod) != PodFate::kAlive || found == pass.seen.rejections.end()) continue;
+    if (rejected++ > 0) continue;
+    first = fmt::format(
+        "{}: {}. Its keys come from Secret {}/{}; if somebody else made that, delete it and the pod, and see "
+        "who "
+        "may create Secrets in the namespace",
+        pod->name, found->second, pass.meta.ns,
+        credentials_name(pass.meta, pass.seen.ca, pod->role, pod->index));
+  }
+  if (rejected > 0) {
+    const std::string others = rejected > 1 ? fmt::format(" ({} pods in all)", rejected) : "";
+    if (!api::is_true(pass.before.conditions, kRejected)) pass.event("Warning", kRejected, first + others);
+    pass.condition(kRejected, true, "AuthenticationFailed", first + others);
+  } else if (api::is_true(pass.after.conditions, kRejected)) {
+    pass.condition(kRejected, false, "Accepted", "pods and operator take each other for what they are");
+  }
+}
+
+}  // namespace muster::op

@@ -1,0 +1,43 @@
+#pragma once  // operator/core/credentials.h: which Secrets hold the keys of an object's pods, and when they
+              // are made
+#include <cstdint>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "operator/core/pass.h"
+
+namespace muster::op {
+
+// One Secret holds the keys of this many indexes: 1,000 workers have 63.
+inline constexpr std::int64_t kCredentialsBlock = 16;
+
+// "<object>-<uid8>-<ca>-<role>-<block>": the Secret that holds the keys of pod `index`. An object made anew
+// has another uid, a new authority another id, so a name that is taken was taken by an earlier pass of ours.
+[[nodiscard]] std::string credentials_name(const api::ObjectMeta& owner, const std::string& ca,
+                                           const std::string& role, std::int64_t index);
+
+// Puts the creation of a block's Secret before that of its first pod. A block counts as made when a pod of it
+// with keys of the present authority is in the snapshot, or when this process has made it: replacements and
+// scaling inside a block write nothing, and an operator that has just started writes at most once more.
+class CredentialsBlocks {
+ public:
+  CredentialsBlocks(Pass& pass, std::string role);
+  void before_pod(std::int64_t index);
+
+ private:
+  Pass& pass_;
+  std::string role_;
+  std::set<std::int64_t> made_;
+};
+
+// The keys of a live pod of ours are of another authority than the operator's: it cannot be talked to any
+// more.
+[[nodiscard]] bool has_other_authority(const Pass& pass, const Pod& pod);
+[[nodiscard]] std::string other_authority(const Pass& pass, const Pod& pod);  // in words
+
+// Condition CredentialsRejected: a pod of these does not take the operator for the operator, or proves
+// another name than its own.
+void tell_rejections(Pass& pass, const std::vector<const Pod*>& pods);
+
+}  // namespace muster::op

@@ -1,0 +1,289 @@
+// pod/guarded_port.cc: a thread accepts, looks at the first byte, hands the connection to gRPC and keeps an
+// eye on it, through a duplicate of its descriptor, until its first permitted call
+#include "pod/guarded_port.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <list>
+#include <map>
+#include <mutex>
+#include <thread>
+#include <vector>
+
+#include "common/base/clock.h"
+#include "common/base/host_port.h"
+#include "common/platform/file_descriptor.h"
+
+namespace muster {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr unsigned char kTlsHandshake = 0x16;  // the content type of a ClientHello's record
+constexpr int kBacklog = 128;
+constexpr milliseconds kNoDescriptors{100};  // before accept is tried again when there were none left
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = sizeof(sockaddr_storage);
+  sockaddr* any() { return reinterpret_cast<sockaddr*>(&storage); }
+};
+
+Result<Address> address_of(const std::string& ip, int port) {
+  Address address;
+  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
+  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
+  if (inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
+    v4->sin_family = AF_INET;
+    v4->sin_port = htons(static_cast<std::uint16_t>(port));
+    address.length = sizeof(sockaddr_in);
+    return address;
+  }
+  if (inet_pton(AF_INET6, ip.c_str(), &v6->sin6_addr) == 1) {
+    v6->sin6_family = AF_INET6;
+    v6->sin6_port = htons(static_cast<std::uint16_t>(port));
+    address.length = sizeof(sockaddr_in6);
+    return address;
+  }
+  return invalid_argument(fmt::format("\"{}\" is not an IP address", ip));
+}
+
+// "127.0.0.1:4711", "[::1]:4711".
+std::string text_of(const Address& address) {
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.storage.ss_family == AF_INET) {
+    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
+    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
+    return host_port(text, ntohs(v4->sin_port));
+  }
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
+  if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
+    inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], text, sizeof text);
+  } else {
+    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
+  }
+  return host_port(text, ntohs(v6->sin6_port));
+}
+
+// The same of gRPC's "ipv4:127.0.0.1:4711" and "ipv6:%5B::1%5D:4711".
+std::string text_of(std::string peer) {
+  peer.erase(0, peer.find(':') + 1);
+  for (const auto& [coded, plain] : {std::pair{"%5B", '['}, {"%5D", ']'}}) {
+    if (const std::size_t at = peer.find(coded); at != std::string::npos) peer.replace(at, 3, 1, plain);
+  }
+  return peer;
+}
+
+std::string_view ip_of(std::string_view peer) { return peer.substr(0, peer.rfind(':')); }
+
+struct Stranger {
+  FileDescriptor connection;  // until gRPC has it: the connection; then a duplicate that shows when it ends
+  std::string peer;
+  Deadline deadline;
+  bool handed_over = false;
+};
+
+class Port final : public GuardedPort {
+ public:
+  explicit Port(Options options)
+      : options_(std::move(options)), wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
+  ~Port() override { stop(); }
+
+  Status listen(grpc::ServerBuilder& builder) {
+    MUSTER_ASSIGN(Address address, address_of(options_.ip, options_.port));
+    listener_ =
+        FileDescriptor(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    const int yes = 1;
+    if (!listener_.valid() || !wake_.valid() ||
+        ::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
+        ::bind(listener_.get(), address.any(), address.length) != 0 ||
+        ::listen(listener_.get(), kBacklog) != 0) {
+      const int reason = errno;
+      const std::string what = fmt::format("cannot listen on {}: {}", host_port(options_.ip, options_.port),
+                                           std::strerror(reason));
+      if (reason == EADDRINUSE) return already_exists(what + "; end the other program");
+      return unavailable(what + (reason == EADDRNOTAVAIL ? "; is MUSTER_POD_IP this pod's own?" : ""));
+    }
+    address.length = sizeof address.storage;
+    ::getsockname(listener_.get(), address.any(), &address.length);
+    const std::string bound = text_of(address);
+    port_ = std::stoi(bound.substr(bound.rfind(':') + 1));
+    builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
+                               static_cast<int>(options_.patience.count()));
+    acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
+        grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
+        options_.credentials.for_server());
+    return {};
+  }
+
+  [[nodiscard]] int port() const override { return port_; }
+
+  void start() override {
+    thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+  }
+
+  void stop() override {
+    const std::scoped_lock lock(stop_mutex_);
+    if (!thread_.joinable()) return;
+    thread_.request_stop();
+    ::eventfd_write(wake_.get(), 1);
+    thread_.join();
+    listener_.reset();
+    const std::scoped_lock strangers_lock(mutex_);
+    strangers_.clear();
+  }
+
+  grpc::Status check(const grpc::ServerContextBase& call) override {
+    const auto name = caller_of(call);
+    if (!name || !options_.permitted(*name)) {
+      refuse("name");
+      if (!name)
+        return {grpc::StatusCode::UNAUTHENTICATED, "the caller's certificate names no peer of Muster's"};
+      return {grpc::StatusCode::PERMISSION_DENIED,
+              fmt::format("the caller is {}, who may not make calls here", dns_name(*name))};
+    }
+    const std::string peer = text_of(call.peer());
+    const std::scoped_lock lock(mutex_);
+    strangers_.remove_if(
+        [&](const Stranger& stranger) { return stranger.handed_over && stranger.peer == peer; });
+    return grpc::Status::OK;
+  }
+
+ private:
+  void refuse(std::string_view reason) const {
+    if (options_.refused) options_.refused(reason);
+  }
+
+  void run(const std::stop_token& stop) {
+    std::vector<pollfd> polled;
+    while (!stop.stop_requested()) {
+      polled.assign({{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}});
+      Deadline next = steady_clock::now() + std::chrono::hours(1);
+      {
+        const std::scoped_lock lock(mutex_);
+        for (const Stranger& stranger : strangers_) {
+          // Of one that gRPC has, only the end is waited for: what he sends is not ours to read.
+          const short events = stranger.handed_over ? POLLRDHUP : POLLIN;
+          polled.push_back({stranger.connection.get(), events, 0});
+          next = std::min(next, stranger.deadline);
+        }
+      }
+      const auto wait = std::chrono::ceil<milliseconds>(next - steady_clock::now());
+      ::poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(0, wait.count())));
+      if (stop.stop_requested()) return;
+      look_at_strangers(polled);
+      if (polled[1].revents != 0) accept_all();
+    }
+  }
+
+  // `polled` may name strangers who have been admitted since.
+  void look_at_strangers(const std::vector<pollfd>& polled) {
+    const std::scoped_lock lock(mutex_);
+    const Deadline now = steady_clock::now();
+    strangers_.remove_if([&](Stranger& stranger) {
+      const auto found = std::find_if(polled.begin() + 2, polled.end(), [&](const pollfd& entry) {
+        return entry.fd == stranger.connection.get();
+      });
+      const bool told = found != polled.end() && found->revents != 0;
+      if (told && !stranger.handed_over) return !hand_over(stranger);
+      if (told) {
+        refuse("handshake");
+        return true;
+      }
+      if (now < stranger.deadline) return false;
+      refuse(stranger.handed_over ? "late" : "silent");
+      ::shutdown(stranger.connection.get(), SHUT_RDWR);
+      return true;
+    });
+  }
+
+  // False: he is turned away.
+  bool hand_over(Stranger& stranger) {
+    unsigned char first = 0;
+    const ssize_t got = ::recv(stranger.connection.get(), &first, 1, MSG_PEEK | MSG_DONTWAIT);
+    if (got < 0 && (errno == EAGAIN || errno == EINTR)) return true;
+    if (got != 1 || first != kTlsHandshake) {
+      refuse(got == 1 ? "plaintext" : "silent");
+      return false;
+    }
+    FileDescriptor watched(::fcntl(stranger.connection.get(), F_DUPFD_CLOEXEC, 0));
+    if (!watched.valid()) {
+      refuse("crowded");
+      return false;
+    }
+    const int yes = 1;
+    ::setsockopt(watched.get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);  // as gRPC does where it accepts
+    grpc::experimental::ExternalConnectionAcceptor::NewConnectionParameters parameters;
+    parameters.listener_fd = listener_.get();
+    parameters.fd = stranger.connection.release();  // gRPC's from here on
+    stranger.connection = std::move(watched);
+    stranger.handed_over = true;
+    acceptor_->HandleNewConnection(&parameters);
+    return true;
+  }
+
+  void accept_all() {
+    for (int i = 0; i < kBacklog; ++i) {
+      Address address;
+      FileDescriptor connection(
+          ::accept4(listener_.get(), address.any(), &address.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
+      const std::scoped_lock lock(mutex_);
+      if (!connection.valid()) {
+        if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
+        if (strangers_.empty()) std::this_thread::sleep_for(kNoDescriptors);
+        remove_oldest();
+        return;
+      }
+      if (strangers_.size() >= options_.strangers_max) remove_oldest();
+      strangers_.push_back({.connection = std::move(connection),
+                            .peer = text_of(address),
+                            .deadline = steady_clock::now() + options_.patience});
+    }
+  }
+
+  // The oldest one of the address that has most of them: a flood pushes itself out, not the others.
+  void remove_oldest() {
+    if (strangers_.empty()) return;
+    std::map<std::string_view, int> counts;
+    for (const Stranger& stranger : strangers_) ++counts[ip_of(stranger.peer)];
+    const auto most = std::max_element(counts.begin(), counts.end(),
+                                       [](const auto& a, const auto& b) { return a.second < b.second; });
+    const auto oldest = std::find_if(strangers_.begin(), strangers_.end(), [&](const Stranger& stranger) {
+      return ip_of(stranger.peer) == most->first;
+    });
+    refuse("crowded");
+    ::shutdown(oldest->connection.get(), SHUT_RDWR);
+    strangers_.erase(oldest);
+  }
+
+  const Options options_;
+  FileDescriptor wake_;
+  FileDescriptor listener_;
+  int port_ = 0;
+  std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
+  std::mutex mutex_;
+  std::list<Stranger> strangers_;  // the oldest first
+  std::mutex stop_mutex_;
+  std::jthread thread_;  // last: it uses the others
+};
+
+}  // namespace
+
+Result<std::unique_ptr<GuardedPort>> GuardedPort::open(Options options, grpc::ServerBuilder& builder) {
+  auto port = std::make_unique<Port>(std::move(options));
+  MUSTER_TRY(port->listen(builder));
+  return std::unique_ptr<GuardedPort>(std::move(port));
+}
+
+}  // namespace muster
