@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <charconv>
 #include <limits>
-#include <map>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
 #include "common/json/fields.h"
 #include "common/json/read_json.h"
 #include "learning/atomic_file.h"
@@ -22,7 +22,13 @@ namespace fs = std::filesystem;
 constexpr std::string_view kExtension = ".safetensors";
 constexpr std::string_view kModelFile = "model.safetensors";
 constexpr std::string_view kHistoryFile = "history.csv";
+// Of the metadata.
 constexpr auto kOwnerKey = "owner";
+constexpr auto kFingerprintKey = "fingerprint";
+constexpr auto kDataKey = "dataset_sha256";
+constexpr auto kClassesKey = "classes";  // a JSON array of names
+constexpr auto kStateKey = "state";
+constexpr std::size_t kShownBytes = 16;                 // of a digest or a name out of a file, in a message
 constexpr std::string_view kSlotPrefix = "optimizer.";  // tensors of the optimizer: "optimizer.momentum"
 
 // The number in "<prefix>-<digits><extension>".
@@ -111,6 +117,21 @@ Status make_folder(const fs::path& folder) {
   return {};
 }
 
+// The fields of `value` that differ from those of `defaults`, at every depth.
+Json differing(const Json& value, const Json& defaults) {
+  if (!value.is_object() || !defaults.is_object()) return value;
+  Json result = Json::object();
+  for (const auto& [key, field] : value.items()) {
+    const auto usual = defaults.find(key);
+    if (usual == defaults.end()) {
+      result[key] = field;
+    } else if (field != *usual) {
+      result[key] = differing(field, *usual);
+    }
+  }
+  return result;
+}
+
 }  // namespace
 
 OptimizerState capture(Optimizer& optimizer) {
@@ -167,8 +188,9 @@ Status CheckpointStore::save(const TrainingState& state) {
   for (const auto& slot : state.optimizer.slots)
     tensors.push_back({std::string(kSlotPrefix) + slot.name, {std::ssize(slot.values)}, slot.values});
   const auto path = options_.folder / fmt::format("{}-{:08d}{}", options_.prefix, state.step, kExtension);
-  MUSTER_TRY(write_safetensors(path, tensors,
-                               {{"fingerprint", options_.fingerprint}, {"state", counters_of(state)}}));
+  auto described = metadata();
+  described[kStateKey] = counters_of(state);
+  MUSTER_TRY(write_safetensors(path, tensors, described));
   remove_temporaries(options_.folder, options_.prefix);
   auto paths = numbered();
   std::error_code ignored;  // a file too many does no harm
@@ -188,39 +210,69 @@ Result<TrainingState> CheckpointStore::load(const fs::path& path) const {
 
 // By the owner and not by the fingerprint: the same manifest applied again is another object, and starts
 // afresh.
-std::optional<TrainingState> CheckpointStore::load_finished() const {
+Result<std::optional<TrainingState>> CheckpointStore::load_finished() const {
   const fs::path path = options_.folder / kModelFile;
-  if (options_.owner.empty()) return std::nullopt;
+  if (options_.owner.empty()) return std::optional<TrainingState>();
   auto file = read_safetensors(path);
-  if (!file || file->metadata[kOwnerKey] != options_.owner) return std::nullopt;
+  if (!file || file->metadata[kOwnerKey] != options_.owner) return std::optional<TrainingState>();
   auto state = state_of(std::move(*file), path);
-  return state ? std::optional(std::move(*state)) : std::nullopt;
+  if (state) return std::optional(std::move(*state));
+  if (state.error().code == Code::kFailedPrecondition) return state.error();
+  return std::optional<TrainingState>();
 }
 
-Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::path& path) const {
-  const auto damaged = [&](std::string_view fact) {
-    return data_loss(fmt::format("{}: {}", path.string(), fact));
+std::map<std::string, std::string> CheckpointStore::metadata() const {
+  std::map<std::string, std::string> described{{kFingerprintKey, options_.fingerprint}};
+  if (!options_.data_digest.empty()) described[kDataKey] = options_.data_digest;
+  if (!options_.class_names.empty())
+    described[kClassesKey] = Json(options_.class_names).dump(-1, ' ', false, Json::error_handler_t::replace);
+  return described;
+}
+
+// A digest is compared where both sides have one: older files have none.
+Status CheckpointStore::check_origin(const SafetensorsFile& file, const fs::path& path) const {
+  const auto stored = [&](const char* key) {
+    const auto found = file.metadata.find(key);
+    return found == file.metadata.end() ? std::string() : found->second;
   };
-  const std::string& fingerprint = file.metadata["fingerprint"];
-  if (fingerprint != options_.fingerprint)
+  if (const auto fingerprint = stored(kFingerprintKey); fingerprint != options_.fingerprint)
     return failed_precondition(
         fmt::format("{}: is a checkpoint of another training (its fingerprint is \"{}\", this one's "
                     "\"{}\"); use another folder, or remove the file to start afresh",
-                    path.string(), fingerprint, options_.fingerprint));
+                    path.string(), clip(fingerprint, kShownBytes), options_.fingerprint));
+  const auto data = stored(kDataKey);
+  if (!data.empty() && !options_.data_digest.empty() && data != options_.data_digest)
+    return failed_precondition(
+        fmt::format("{}: is a checkpoint of a training on other data (its digest is {}, that of the data now "
+                    "{}); restore the dataset, use another folder, or remove the file to start afresh",
+                    path.string(), clip(data, kShownBytes), clip(options_.data_digest, kShownBytes)));
+  return {};
+}
+
+Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::path& path) const {
+  MUSTER_TRY(check_origin(file, path));
   TrainingState state;
-  if (!read_counters(file.metadata["state"], state)) return damaged("its metadata hold no training state");
+  if (!read_counters(file.metadata[kStateKey], state))
+    return data_loss(fmt::format("{}: its metadata hold no training state", path.string()));
+  const auto misfit = [&](const std::string& fact) {
+    return failed_precondition(fmt::format(
+        "{}: is a checkpoint of another model: {}; use another folder, or remove the file to start afresh",
+        path.string(), fact));
+  };
   std::size_t next = 0;
   for (const Tensor& tensor : tensors_) {
-    if (next >= file.tensors.size() || file.tensors[next].name != tensor.name ||
-        file.tensors[next].shape != tensor.shape)
-      return damaged(fmt::format("lacks tensor \"{}\" in the model's shape", tensor.name));
+    if (next >= file.tensors.size() || file.tensors[next].name != tensor.name)
+      return misfit(fmt::format("it lacks tensor \"{}\"", tensor.name));
+    if (file.tensors[next].shape != tensor.shape)
+      return misfit(fmt::format("its tensor \"{}\" is [{}], this model's is [{}]", tensor.name,
+                                fmt::join(file.tensors[next].shape, ", "), fmt::join(tensor.shape, ", ")));
     const auto& values = file.tensors[next++].values;
     state.parameters.insert(state.parameters.end(), values.begin(), values.end());
   }
   for (; next < file.tensors.size(); ++next) {
     auto& entry = file.tensors[next];
     if (!entry.name.starts_with(kSlotPrefix))
-      return damaged(fmt::format("has an unknown tensor \"{}\"", entry.name));
+      return misfit(fmt::format("its tensor \"{}\" is none of this model's", clip(entry.name, kShownBytes)));
     state.optimizer.slots.push_back({entry.name.substr(kSlotPrefix.size()), std::move(entry.values)});
   }
   return state;
@@ -232,7 +284,8 @@ Result<LoadedState> CheckpointStore::load_newest() const {
   fs::directory_iterator(options_.folder, error);
   if (error && error != std::errc::no_such_file_or_directory)
     return file_error("read the checkpoints in", options_.folder, error.value());
-  if ((loaded.state = load_finished())) {
+  MUSTER_ASSIGN(loaded.state, load_finished());
+  if (loaded.state) {
     loaded.finished = true;
     loaded.path = options_.folder / kModelFile;
     return loaded;
@@ -254,13 +307,13 @@ Result<LoadedState> CheckpointStore::load_newest() const {
 
 Status CheckpointStore::finish(const TrainingState& state) {
   MUSTER_TRY(make_folder(options_.folder));
-  std::map<std::string, std::string> metadata{{"fingerprint", options_.fingerprint},
-                                              {options_.prefix, fmt::format("{}", state.step)}};
+  auto described = metadata();
+  described[options_.prefix] = fmt::format("{}", state.step);
   if (!options_.owner.empty()) {
-    metadata[kOwnerKey] = options_.owner;
-    metadata["state"] = counters_of(state);
+    described[kOwnerKey] = options_.owner;
+    described[kStateKey] = counters_of(state);
   }
-  MUSTER_TRY(write_safetensors(options_.folder / kModelFile, named(state.parameters), metadata));
+  MUSTER_TRY(write_safetensors(options_.folder / kModelFile, named(state.parameters), described));
   const std::string history = history_csv(state.history);
   const auto bytes = std::as_bytes(std::span(history));
   MUSTER_TRY(write_atomically(options_.folder / kHistoryFile, std::span(&bytes, 1)));
@@ -270,8 +323,9 @@ Status CheckpointStore::finish(const TrainingState& state) {
   return {};
 }
 
-std::string fingerprint_of(std::string_view canonical_text) {
-  return sha256_hex(std::as_bytes(std::span(canonical_text))).substr(0, 16);
+std::string fingerprint_of(const Json& spec, const Json& defaults) {
+  const std::string text = differing(spec, defaults).dump();
+  return sha256_hex(std::as_bytes(std::span(text))).substr(0, 16);
 }
 
 }  // namespace muster::learning

@@ -2,13 +2,14 @@
               // history
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
-#include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/json/fields.h"
 #include "learning/optimizer.h"
 #include "learning/safetensors.h"
 #include "learning/task.h"
@@ -54,6 +55,8 @@ struct CheckpointOptions {
   std::string fingerprint;       // of the spec; a checkpoint with another one is refused
   std::int64_t keep = 3;         // newest numbered files left by save
   std::string owner = {};        // uid of the object: its own finished model is known again; empty: none is
+  std::string data_digest = {};  // Dataset::digest; a checkpoint with another one is refused
+  std::vector<std::string> class_names = {};  // Dataset::class_names, for readers of the model
 };
 
 struct LoadedState {
@@ -74,8 +77,9 @@ class CheckpointStore {
   // untouched.
   [[nodiscard]] Status save(const TrainingState& state);
   // The owner's finished model, else the newest whole checkpoint; none in the folder (or no folder) is no
-  // error. Errors: kFailedPrecondition (the newest whole one is of another training: names both and the
-  // remedy); kPermissionDenied.
+  // error. Truncated and garbled files are passed over. Nothing is written or removed.
+  // Errors: kFailedPrecondition (the newest whole one does not fit: it is of another training, other data or
+  // another model; names both and the remedy); kPermissionDenied.
   [[nodiscard]] Result<LoadedState> load_newest() const;
   // Writes model.safetensors (named tensors) and history.csv, then removes the numbered files. A process that
   // is killed during or after it finds the model again by its owner, and does the rest.
@@ -84,7 +88,9 @@ class CheckpointStore {
  private:
   [[nodiscard]] std::vector<std::filesystem::path> numbered() const;  // oldest first
   [[nodiscard]] Result<TrainingState> load(const std::filesystem::path& path) const;
-  [[nodiscard]] std::optional<TrainingState> load_finished() const;
+  [[nodiscard]] Result<std::optional<TrainingState>> load_finished() const;
+  [[nodiscard]] Status check_origin(const SafetensorsFile& file, const std::filesystem::path& path) const;
+  [[nodiscard]] std::map<std::string, std::string> metadata() const;
   [[nodiscard]] Result<TrainingState> state_of(SafetensorsFile file, const std::filesystem::path& path) const;
   [[nodiscard]] std::vector<NamedTensor> named(std::span<const float> parameters) const;
 
@@ -92,7 +98,8 @@ class CheckpointStore {
   std::vector<Tensor> tensors_;
 };
 
-// A short stable name of a spec's canonical text: the first 16 hex digits of its SHA-256.
-[[nodiscard]] std::string fingerprint_of(std::string_view canonical_text);
+// A short stable name of `spec`: the first 16 hex digits of the SHA-256 of the fields that differ from
+// `defaults`. So a version that adds a field with a default resumes the checkpoints of one without it.
+[[nodiscard]] std::string fingerprint_of(const Json& spec, const Json& defaults);
 
 }  // namespace muster::learning

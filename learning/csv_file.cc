@@ -1,173 +1,175 @@
-// learning/csv_file.cc: comma-separated numbers under a header line
+// learning/csv_file.cc: a CSV file as examples: features, classes, and two parts of its rows
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cerrno>
-#include <charconv>
-#include <cmath>
-#include <fstream>
 #include <numeric>
 #include <optional>
 
 #include "common/base/random.h"
-#include "common/base/text.h"
-#include "common/json/read_json.h"
-#include "learning/atomic_file.h"
+#include "learning/csv_header.h"
+#include "learning/csv_labels.h"
+#include "learning/csv_number.h"
 #include "learning/readers.h"
 
 namespace muster::learning {
 namespace {
 
-constexpr std::int64_t kMostClasses = 10'000;
-constexpr std::size_t kShownNames = 10;  // of columns, in an error
-constexpr std::size_t kShownBytes = 60;  // of a name or cell, in an error
+constexpr std::size_t kLargestOpenRow = std::size_t{1} << 20;  // while a quoted cell in it goes on
+constexpr std::size_t kRowsThatCount = 10;  // a column 0, 1, 2, ... of so many rows numbers them
 
-bool has_control(std::string_view text) {
-  return std::ranges::any_of(text, [](char c) { return static_cast<unsigned char>(c) < 0x20 && c != '\t'; });
-}
+// Rows one by one into features and labels.
+class Table {
+ public:
+  Table(std::string file, CsvHeader header)
+      : file_(std::move(file)),
+        header_(std::move(header)),
+        numbers_(header_.separator),
+        labels_(header_.separator),
+        counts_rows_(header_.names.size(), true) {}
 
-std::string_view trim(std::string_view text) {
-  const auto blank = [](char c) { return c == ' ' || c == '\t' || c == '\r'; };
-  while (!text.empty() && blank(text.front())) text.remove_prefix(1);
-  while (!text.empty() && blank(text.back())) text.remove_suffix(1);
-  if (text.size() >= 2 && text.front() == '"' && text.back() == '"') text = text.substr(1, text.size() - 2);
-  return text;
-}
-
-void split(std::string_view line, std::vector<std::string_view>& cells) {
-  cells.clear();
-  while (true) {
-    const std::size_t comma = line.find(',');
-    cells.push_back(trim(line.substr(0, comma)));
-    if (comma == std::string_view::npos) return;
-    line.remove_prefix(comma + 1);
-  }
-}
-
-// What an error shows of a name or cell: it ends up in a log and in a status, which hold text alone.
-std::string shown(std::string_view text) {
-  return is_utf8(text) && !has_control(text) ? clip(text, kShownBytes) : "(bytes that are no text)";
-}
-
-// Nothing: not a finite number.
-std::optional<float> number_of(std::string_view cell) {
-  const char* const end = cell.data() + cell.size();
-  float value = 0;
-  auto [stop, error] = std::from_chars(cell.data(), end, value);
-  if (error == std::errc::result_out_of_range) {
-    // Nearer to 0 than any float: 0. The type is wide enough to tell such numbers from too large ones.
-    long double wide = 0;
-    error = std::from_chars(cell.data(), end, wide).ec;
-    if (std::abs(wide) > 1) return std::nullopt;
-    value = static_cast<float>(wide);
-  }
-  if (error != std::errc() || stop != end || !std::isfinite(value)) return std::nullopt;
-  return value;
-}
-
-struct Table {
-  std::size_t columns = 0;
-  std::size_t label_column = 0;
-  std::vector<std::string> names;
-  std::vector<float> features;  // [rows, columns - 1]
-  std::vector<std::int32_t> labels;
-};
-
-Status read_row(Table& table, const std::vector<std::string_view>& cells, const std::string& where) {
-  if (cells.size() != table.columns)
-    return invalid_argument(
-        fmt::format("{}: has {} cells, the header has {}; make every row as long as the header", where,
-                    cells.size(), table.columns));
-  for (std::size_t i = 0; i < cells.size(); ++i) {
-    const char* const end = cells[i].data() + cells[i].size();
-    if (i == table.label_column) {
-      std::int32_t label = 0;
-      const auto [stop, error] = std::from_chars(cells[i].data(), end, label);
-      if (error != std::errc() || stop != end || label < 0 || label >= kMostClasses)
-        return invalid_argument(fmt::format("{}: label \"{}\" is \"{}\", must be a whole number from 0 to {}",
-                                            where, shown(table.names[i]), shown(cells[i]), kMostClasses - 1));
-      table.labels.push_back(label);
-      continue;
+  Status add(std::span<const std::string_view> cells, std::int64_t line) {
+    if (std::ranges::all_of(cells, [](auto cell) { return cell.empty(); })) {  // a spreadsheet's empty rows
+      ++empty_rows_;
+      return {};
     }
-    const auto value = number_of(cells[i]);
+    MUSTER_ASSIGN(cells, fit(cells, line));
+    for (std::size_t i = 0; i < cells.size(); ++i) MUSTER_TRY(add_cell(i, cells[i], line));
+    ++rows_;
+    return {};
+  }
+
+  [[nodiscard]] std::size_t rows() const { return rows_; }
+  [[nodiscard]] std::size_t width() const { return header_.features; }
+  [[nodiscard]] std::span<const float> row(std::size_t i) const {
+    return std::span(features_).subspan(i * width(), width());
+  }
+  [[nodiscard]] Result<CsvClasses> classes() const {
+    auto classes = labels_.classes();
+    if (!classes) return invalid_argument(file_ + classes.error().message);
+    return classes;
+  }
+
+  // What a reader of the log should know, and what the user should.
+  void tell(const CsvClasses& classes, Dataset& data) const {
+    const auto unnamed = std::ranges::count(header_.columns, CsvColumn::kIndex);
+    if (unnamed > 0 || row_names_)
+      data.notes.push_back(fmt::format("{}: its first {} column(s), which have no name, are not features",
+                                       file_, unnamed + (row_names_ ? 1 : 0)));
+    if (empty_rows_ > 0) data.notes.push_back(fmt::format("{}: {} empty rows", file_, empty_rows_));
+    if (!classes.names.empty())
+      data.notes.push_back(fmt::format(
+          "{}: its {} labels are names; they are stored with the model, in order of their classes", file_,
+          classes.names.size()));
+    for (std::size_t i = 0; i < header_.columns.size(); ++i) {
+      if (header_.columns[i] == CsvColumn::kFeature && counts_rows_[i] && rows_ >= kRowsThatCount)
+        data.warnings.push_back(
+            fmt::format("{}: {} numbers the rows, and is trained on as a feature; remove it (pandas: "
+                        "to_csv(index=False)), or its name, if it is an index",
+                        file_, header_.column(i)));
+    }
+  }
+
+ private:
+  // The cells under the header's names: without the row's name, and without empty cells after the last.
+  Result<std::span<const std::string_view>> fit(std::span<const std::string_view> cells, std::int64_t line) {
+    const std::size_t width = header_.names.size();
+    // R's write.table, and pandas with it: the header has no cell above the names of the rows.
+    if (rows_ == 0) row_names_ = cells.size() == width + 1 && !cells.back().empty();
+    const auto all = cells.size();
+    if (row_names_) cells = cells.subspan(1);
+    while (cells.size() > width && cells.back().empty()) cells = cells.first(cells.size() - 1);
+    if (cells.size() != width)
+      return invalid_argument(fmt::format(
+          "{} line {}: has {} cells, the header has {}; make every row as long as the header, and "
+          "put cells that hold the separator in double quotes",
+          file_, line, all, width));
+    return cells;
+  }
+
+  Status add_cell(std::size_t i, std::string_view cell, std::int64_t line) {
+    switch (header_.columns[i]) {
+      case CsvColumn::kIndex: return {};
+      case CsvColumn::kNothing:
+        if (cell.empty()) return {};
+        return invalid_argument(fmt::format("{} line {}: {} has a value but no name; name or remove it",
+                                            file_, line, header_.column(i)));
+      case CsvColumn::kLabel:
+        if (const Status added = labels_.add(cell, line); !added)
+          return invalid_argument(file_ + added.error().message);
+        return {};
+      case CsvColumn::kFeature: break;
+    }
+    const auto value = numbers_.read(cell);
     if (!value)
       return invalid_argument(
-          fmt::format("{}: column \"{}\" is \"{}\", not a finite number; correct or remove the row", where,
-                      shown(table.names[i]), shown(cells[i])));
-    table.features.push_back(*value);
+          fmt::format("{} line {}: {} {}", file_, line, header_.column(i), numbers_.why_not(cell)));
+    features_.push_back(*value);
+    if (counts_rows_[i]) {
+      if (rows_ == 0) first_[i] = *value;
+      counts_rows_[i] = (first_[i] == 0 || first_[i] == 1) && *value == first_[i] + static_cast<float>(rows_);
+    }
+    return {};
   }
-  return {};
-}
 
-std::vector<std::string> shown_names(const std::vector<std::string>& names) {
-  std::vector<std::string> result;
-  for (const std::string& name : std::span(names).first(std::min(names.size(), kShownNames)))
-    result.push_back(shown(name));
-  return result;
-}
-
-Status read_names(Table& table, const std::vector<std::string_view>& cells, const std::string& name,
-                  const std::string& label_column) {
-  for (const auto cell : cells) table.names.emplace_back(cell);
-  table.columns = cells.size();
-  const auto found = std::find(table.names.begin(), table.names.end(), label_column);
-  if (found == table.names.end())
-    return invalid_argument(
-        fmt::format("{}: has no column \"{}\"; set dataset.csv.labelColumn to one of its {} columns: {}{}",
-                    name, label_column, table.columns, fmt::join(shown_names(table.names), ", "),
-                    table.columns > kShownNames ? ", ..." : ""));
-  if (table.columns < 2)
-    return invalid_argument(fmt::format("{}: has no feature column beside the label", name));
-  table.label_column = static_cast<std::size_t>(found - table.names.begin());
-  return {};
-}
+  std::string file_;
+  CsvHeader header_;
+  NumberReader numbers_;
+  CsvLabels labels_;
+  std::vector<float> features_;  // [rows, width]
+  std::size_t rows_ = 0;
+  std::size_t empty_rows_ = 0;
+  bool row_names_ = false;         // every row has one more cell before those of the header
+  std::vector<bool> counts_rows_;  // of each column: its cells so far are 0, 1, 2, ... or 1, 2, 3, ...
+  std::vector<float> first_ = std::vector<float>(header_.names.size());
+};
 
 Result<Table> read_table(const std::filesystem::path& path, const std::string& label_column) {
-  const std::string name = path.string();
+  const std::string file = path.string();
   std::error_code ignored;
   if (std::filesystem::is_directory(path, ignored))
-    return invalid_argument(fmt::format("dataset path {}: is a folder; name the CSV file", name));
-  errno = 0;
-  std::ifstream stream(path, std::ios::binary);
-  if (!stream) return file_error("read", path, errno != 0 ? errno : EACCES);
-  Table table;
-  std::string line;
-  std::vector<std::string_view> cells;
-  for (std::int64_t number = 1; std::getline(stream, line); ++number) {
-    std::string_view text = line;
-    if (number == 1 && text.starts_with("\xEF\xBB\xBF")) text.remove_prefix(3);  // a byte order mark
-    if (number > 1 && trim(text).empty()) continue;
-    split(text, cells);
-    if (number == 1) {
-      if (has_control(trim(text)))
-        return invalid_argument(
-            fmt::format("{}: is not a text file; unpack or convert it to comma-separated values", name));
-      MUSTER_TRY(read_names(table, cells, name, label_column));
+    return invalid_argument(fmt::format("dataset path {}: is a folder; name the CSV file", file));
+  MUSTER_ASSIGN(TextLines lines, TextLines::open(path));
+  MUSTER_ASSIGN(CsvHeader header, read_csv_header(lines, file, label_column));
+  CsvRows rows(header.separator);
+  const std::string first_rows = std::move(header.first_rows);
+  Table table(file, std::move(header));
+  std::int64_t row_line = lines.number();  // where the row begins that is read
+  std::string_view left = first_rows;
+  while (true) {
+    std::optional<std::string_view> line;
+    if (!left.empty()) {
+      line = take_line(left);
     } else {
-      MUSTER_TRY(read_row(table, cells, fmt::format("{} line {}", name, number)));
+      MUSTER_ASSIGN(line, lines.next());
+      if (rows.open_bytes() == 0) row_line = lines.number();
     }
+    const bool open = rows.open_bytes() > 0;
+    if (open && (!line || rows.open_bytes() > kLargestOpenRow))
+      return invalid_argument(
+          fmt::format("{} line {}: a cell of this row opens a quote that is not closed; close or remove it",
+                      file, row_line));
+    const bool complete = line ? rows.feed(*line) : rows.finish();
+    if (complete) MUSTER_TRY(table.add(rows.cells(), row_line));
+    if (!line) break;
   }
-  if (stream.bad()) return file_error("read", path, errno != 0 ? errno : EIO);
-  if (table.names.empty())
-    return invalid_argument(fmt::format("{}: is empty; it needs a header line and rows", name));
-  if (table.labels.size() < 2)
-    return invalid_argument(
-        fmt::format("{}: has {} row(s) under its header, at least 2 are needed (one to train on, one "
-                    "to test)",
-                    name, table.labels.size()));
+  if (table.rows() < 2)
+    return invalid_argument(fmt::format(
+        "{}: has {} row(s) under its header, at least 2 are needed (one to train on, one to test)", file,
+        table.rows()));
   return table;
 }
 
-Examples select(const Table& table, std::span<const std::size_t> rows, std::int64_t class_count) {
-  const std::size_t width = table.columns - 1;
+Examples select(const Table& table, const CsvClasses& classes, std::span<const std::size_t> rows) {
   Examples examples;
-  examples.feature_count = static_cast<std::int64_t>(width);
-  examples.class_count = class_count;
+  examples.feature_count = static_cast<std::int64_t>(table.width());
+  examples.class_count = classes.count;
   examples.shape = {examples.feature_count};
+  examples.features.reserve(rows.size() * table.width());
+  examples.labels.reserve(rows.size());
   for (const std::size_t row : rows) {
-    const auto begin = table.features.begin() + static_cast<std::ptrdiff_t>(row * width);
-    examples.features.insert(examples.features.end(), begin, begin + static_cast<std::ptrdiff_t>(width));
-    examples.labels.push_back(table.labels[row]);
+    const auto features = table.row(row);
+    examples.features.insert(examples.features.end(), features.begin(), features.end());
+    examples.labels.push_back(classes.labels[row]);
   }
   return examples;
 }
@@ -176,16 +178,18 @@ Examples select(const Table& table, std::span<const std::size_t> rows, std::int6
 
 Result<Dataset> read_csv(const std::filesystem::path& path, const spec::Csv& spec, std::uint64_t seed) {
   MUSTER_ASSIGN(const Table table, read_table(path, spec.label_column));
-  std::vector<std::size_t> order(table.labels.size());
+  MUSTER_ASSIGN(CsvClasses classes, table.classes());
+  std::vector<std::size_t> order(table.rows());
   std::iota(order.begin(), order.end(), std::size_t{0});
   Random(hash_key(seed)).shuffle(std::span(order));
   const auto wanted = static_cast<std::size_t>(spec.test_fraction * static_cast<double>(order.size()));
   const std::size_t test = std::clamp(wanted, std::size_t{1}, order.size() - 1);
-  const std::int64_t classes = 1 + *std::max_element(table.labels.begin(), table.labels.end());
   const auto rows = std::span<const std::size_t>(order);
   Dataset data;
-  data.train = select(table, rows.first(order.size() - test), classes);
-  data.test = select(table, rows.last(test), classes);
+  data.train = select(table, classes, rows.first(order.size() - test));
+  data.test = select(table, classes, rows.last(test));
+  table.tell(classes, data);
+  data.class_names = std::move(classes.names);
   return data;
 }
 

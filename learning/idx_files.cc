@@ -1,21 +1,19 @@
 // learning/idx_files.cc: images and labels in IDX files, plain or gzip
 #include <fmt/format.h>
-#include <zlib.h>
 
 #include <algorithm>
-#include <array>
-#include <cerrno>
-#include <memory>
+#include <future>
 
-#include "learning/atomic_file.h"
+#include "learning/packed_file.h"
 #include "learning/readers.h"
 
 namespace muster::learning {
 namespace {
 
-constexpr std::uint64_t kLargestPayload = std::uint64_t{4} << 30;  // floats of it still fit in 16 GiB
-constexpr std::size_t kReadAtOnce = std::size_t{4} << 20;
-constexpr auto kRemedy = "fetch the file again (Debian: apt-get install --reinstall dataset-fashion-mnist)";
+constexpr std::uint64_t kLargestPayload = std::uint64_t{16} << 30;
+constexpr std::uint64_t kDeflateRatioMax = 1032;  // bytes that one byte of a gzip stream can become
+constexpr std::size_t kReadAtOnce = std::size_t{1} << 18;
+constexpr std::string_view kDebianFolder = "/usr/share/datasets/fashion-mnist";
 
 struct Idx {
   std::filesystem::path path;
@@ -23,30 +21,34 @@ struct Idx {
   std::vector<std::uint8_t> bytes;
 };
 
-using GzFile = std::unique_ptr<gzFile_s, decltype(&gzclose)>;
+// What to do where files of `folder` are missing or damaged.
+std::string remedy_for(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  const auto real = std::filesystem::weakly_canonical(folder, ignored);
+  return real == kDebianFolder
+             ? "fetch the file again (Debian: apt-get install --reinstall dataset-fashion-mnist)"
+             : "fetch the file again";
+}
 
-// Appends up to `count` bytes; fewer at the end of the file. An error for a stream that is damaged, not
-// short.
-Status read_bytes(const GzFile& file, const std::filesystem::path& path, std::uint64_t count,
-                  std::vector<std::uint8_t>& out) {
+// Appends up to `count` bytes; fewer at the end of the file.
+Status read_bytes(PackedFile& file, std::uint64_t count, std::vector<std::uint8_t>& out) {
   while (count > 0) {
-    const auto step = static_cast<unsigned>(std::min<std::uint64_t>(count, kReadAtOnce));
+    const auto step = static_cast<std::size_t>(std::min<std::uint64_t>(count, kReadAtOnce));
     const std::size_t before = out.size();
     out.resize(before + step);
-    const int got = gzread(file.get(), out.data() + before, step);
-    out.resize(before + static_cast<std::size_t>(std::max(got, 0)));
-    if (got < 0) {
-      int code = Z_OK;
-      const char* const reason = gzerror(file.get(), &code);
-      if (code == Z_BUF_ERROR)
-        return {};  // the gzip stream ends early; the caller tells how many bytes are missing
-      if (code == Z_ERRNO) return file_error("read", path, errno);
-      return data_loss(fmt::format("{}: damaged gzip file ({}); {}", path.string(), reason, kRemedy));
-    }
-    if (got == 0) return {};
-    count -= static_cast<std::uint64_t>(got);
+    MUSTER_ASSIGN(const std::size_t got, file.read(std::span(out).subspan(before)));
+    out.resize(before + got);
+    if (got < step) return {};
+    count -= got;
   }
   return {};
+}
+
+// Memory for the payload in one piece, unless the file is too short for it: then its header lies.
+void reserve(std::vector<std::uint8_t>& bytes, std::uint64_t payload, const std::filesystem::path& path) {
+  std::error_code error;
+  const std::uint64_t size = std::filesystem::file_size(path, error);
+  if (!error && payload / kDeflateRatioMax <= size) bytes.reserve(payload);
 }
 
 std::uint32_t big_endian(std::span<const std::uint8_t, 4> bytes) {
@@ -57,16 +59,14 @@ std::uint32_t big_endian(std::span<const std::uint8_t, 4> bytes) {
 // IDX: magic 00 00 08 <dimensions>, one big-endian uint32 an extent, then unsigned bytes.
 Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) {
   const std::string name = path.string();
-  errno = 0;
-  const GzFile file(gzopen(path.c_str(), "rbe"), &gzclose);
-  if (!file) return file_error("read", path, errno != 0 ? errno : ENOMEM);
-  gzbuffer(file.get(), 1U << 18);
+  const std::string remedy = remedy_for(path.parent_path());
+  MUSTER_ASSIGN(PackedFile file, PackedFile::open(path, remedy));
   std::vector<std::uint8_t> header;
   const std::size_t header_bytes = 4 * (1 + dimensions);
-  MUSTER_TRY(read_bytes(file, path, header_bytes, header));
+  MUSTER_TRY(read_bytes(file, header_bytes, header));
   if (header.size() < header_bytes)
     return data_loss(fmt::format("{}: truncated: expected a header of {} bytes, has {}; {}", name,
-                                 header_bytes, header.size(), kRemedy));
+                                 header_bytes, header.size(), remedy));
   const std::uint32_t magic = big_endian(std::span(header).first<4>());
   const auto expected_magic = static_cast<std::uint32_t>(0x800 + dimensions);
   if (magic != expected_magic)
@@ -80,25 +80,25 @@ Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) 
     const std::uint32_t extent = big_endian(std::span(header).subspan(4 * (i + 1)).first<4>());
     idx.extents.push_back(extent);
     if (extent == 0)
-      return invalid_argument(fmt::format("{}: empty: dimension {} is 0; {}", name, i, kRemedy));
+      return invalid_argument(fmt::format("{}: empty: dimension {} is 0; {}", name, i, remedy));
     if (payload > kLargestPayload / extent)
       return invalid_argument(fmt::format(
           "{}: its header claims more than {} bytes; check which file this is", name, kLargestPayload));
     payload *= extent;
   }
-  MUSTER_TRY(read_bytes(file, path, payload, idx.bytes));  // grows as bytes arrive: the header may lie
+  reserve(idx.bytes, payload, path);
+  MUSTER_TRY(read_bytes(file, payload, idx.bytes));  // grows as bytes arrive: the header may lie
   if (idx.bytes.size() < payload)
     return data_loss(fmt::format("{}: truncated: expected {} bytes of data, has {}; {}", name, payload,
-                                 idx.bytes.size(), kRemedy));
+                                 idx.bytes.size(), remedy));
   std::vector<std::uint8_t> rest;
-  MUSTER_TRY(read_bytes(file, path, 1, rest));  // also makes zlib verify the checksum
-  int code = Z_OK;
-  if (gzerror(file.get(), &code); code == Z_BUF_ERROR)
+  MUSTER_TRY(read_bytes(file, 1, rest));  // also makes zlib verify the checksum
+  if (file.ends_early())
     return data_loss(
-        fmt::format("{}: truncated: its gzip stream ends before its checksum; {}", name, kRemedy));
+        fmt::format("{}: truncated: its gzip stream ends before its checksum; {}", name, remedy));
   if (!rest.empty())
     return data_loss(fmt::format("{}: has more than the {} bytes of data that its header tells; {}", name,
-                                 payload, kRemedy));
+                                 payload, remedy));
   return idx;
 }
 
@@ -117,7 +117,7 @@ Result<Examples> read_pair(const std::filesystem::path& folder, std::string_view
   MUSTER_ASSIGN(auto images_path, find_file(folder, std::string(prefix) + "-images-idx3-ubyte"));
   MUSTER_ASSIGN(auto labels_path, find_file(folder, std::string(prefix) + "-labels-idx1-ubyte"));
   MUSTER_ASSIGN(const Idx labels, read_idx(labels_path, 1));
-  MUSTER_ASSIGN(const Idx images, read_idx(images_path, 3));
+  MUSTER_ASSIGN(Idx images, read_idx(images_path, 3));
   if (images.extents[0] != labels.extents[0])
     return invalid_argument(fmt::format("{} has {} images but {} has {} labels; use files of the same set",
                                         images_path.string(), images.extents[0], labels_path.string(),
@@ -126,10 +126,7 @@ Result<Examples> read_pair(const std::filesystem::path& folder, std::string_view
   examples.shape = {images.extents[1], images.extents[2]};
   examples.feature_count = images.extents[1] * images.extents[2];
   examples.labels.assign(labels.bytes.begin(), labels.bytes.end());
-  std::array<float, 256> scaled{};
-  for (std::size_t i = 0; i < scaled.size(); ++i) scaled[i] = static_cast<float>(i) / 255.0F;
-  examples.features.reserve(images.bytes.size());
-  for (const std::uint8_t byte : images.bytes) examples.features.push_back(scaled[byte]);
+  examples.pixels = std::move(images.bytes);
   return examples;
 }
 
@@ -150,22 +147,26 @@ Result<Dataset> read_idx_folder(const std::filesystem::path& folder,
                                 std::optional<std::int64_t> class_count) {
   std::error_code ignored;
   if (!std::filesystem::exists(folder, ignored))
-    return not_found(
-        fmt::format("dataset path {}: no such folder; install the dataset (Debian: apt-get install "
-                    "dataset-fashion-mnist) or correct the path",
-                    folder.string()));
+    return not_found(fmt::format(
+        "dataset path {}: no such folder; {}correct the path", folder.string(),
+        folder == kDebianFolder ? "install the dataset (Debian: apt-get install dataset-fashion-mnist) or "
+                                : "put the four IDX files there or "));
   if (!std::filesystem::is_directory(folder, ignored))
     return invalid_argument(fmt::format(
         "dataset path {}: is not a folder; name the folder that holds the IDX files", folder.string()));
+  auto test = std::async(std::launch::async, [&] { return read_pair(folder, "t10k"); });
+  auto train = read_pair(folder, "train");
+  auto tested = test.get();
   Dataset data;
-  MUSTER_ASSIGN(data.train, read_pair(folder, "train"));
-  MUSTER_ASSIGN(data.test, read_pair(folder, "t10k"));
+  MUSTER_ASSIGN(data.train, std::move(train));
+  MUSTER_ASSIGN(data.test, std::move(tested));
   if (data.train.shape != data.test.shape)
     return invalid_argument(fmt::format(
         "{}: training images are {} x {}, test images {} x {}; use files of one set", folder.string(),
         data.train.shape[0], data.train.shape[1], data.test.shape[0], data.test.shape[1]));
-  const std::int64_t classes =
-      class_count.value_or(1 + *std::max_element(data.train.labels.begin(), data.train.labels.end()));
+  const auto largest =
+      std::max(*std::ranges::max_element(data.train.labels), *std::ranges::max_element(data.test.labels));
+  const std::int64_t classes = class_count.value_or(1 + largest);
   MUSTER_TRY(check_labels(data.train, classes, folder.string() + ": training"));
   MUSTER_TRY(check_labels(data.test, classes, folder.string() + ": test"));
   data.train.class_count = data.test.class_count = classes;

@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "learning/doubts.h"
 #include "learning/optimizer.h"
 
 namespace muster::learning {
@@ -40,7 +41,7 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
         return data_loss(
             fmt::format("local training: the loss is {} in epoch {}, batch {}; lower the learning rate or "
                         "check the data",
-                        loss, epoch + 1, begin / batch_size + 1));
+                        loss_text(loss), epoch + 1, begin / batch_size + 1));
       optimizer->step(parameters, gradient);
     }
   }

@@ -12,6 +12,7 @@
 #include <fstream>
 #include <optional>
 
+#include "common/base/text.h"
 #include "common/json/fields.h"
 #include "common/json/read_json.h"
 #include "learning/atomic_file.h"
@@ -26,6 +27,9 @@ constexpr std::uint64_t kLargestHeader = 100'000'000;  // the limit of the refer
 constexpr std::uint64_t kAlignment = 8;                // of the data section, for readers that map the file
 constexpr auto kMetadataKey = "__metadata__";
 constexpr auto kChecksumKey = "sha256";
+constexpr std::array kOtherTypes{"BOOL", "U8",   "I8",  "F8_E4M3", "F8_E5M2", "I16", "U16",
+                                 "F16",  "BF16", "I32", "U32",     "F64",     "I64", "U64"};
+constexpr std::size_t kShownBytes = 100;  // of a name out of a file, in a message
 
 Error damaged(const std::filesystem::path& path, std::string_view fact) {
   return data_loss(
@@ -56,8 +60,15 @@ Result<Placed> read_entry(const std::filesystem::path& path, const std::string& 
   if (!json.is_object() || !json.contains("dtype") || !json.contains("shape") ||
       !json.contains("data_offsets"))
     return wrong("lacks dtype, shape or data_offsets");
-  if (json["dtype"] != "F32")
-    return wrong(fmt::format("dtype is {}, only F32 is read", json["dtype"].dump()));
+  if (json["dtype"] != "F32") {
+    const bool known =
+        std::ranges::any_of(kOtherTypes, [&](const char* type) { return json["dtype"] == type; });
+    if (!known) return wrong("dtype is none of the format");
+    return failed_precondition(fmt::format(
+        "{}: tensor \"{}\" is {}, only F32 is read; use another folder, or remove the file to start "
+        "afresh",
+        path.string(), clip(name, kShownBytes), json["dtype"].get<std::string>()));
+  }
   Placed placed;
   placed.entry.name = name;
   if (!json["shape"].is_array() || json["shape"].size() > 16) return wrong("shape is not a short array");

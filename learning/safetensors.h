@@ -35,7 +35,7 @@ struct SafetensorsFile {
 };
 
 // Errors: kNotFound; kDataLoss: truncated, overlapping offsets, bad header, checksum mismatch (when the
-// file carries one), other dtypes than F32.
+// file carries one); kFailedPrecondition: other dtypes than F32.
 [[nodiscard]] Result<SafetensorsFile> read_safetensors(const std::filesystem::path& path);
 
 }  // namespace muster::learning

@@ -7,7 +7,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdio>
-#include <cstring>
 #include <exception>
 #include <mutex>
 
@@ -202,8 +201,8 @@ class TorchTask : public Task {
       Objective total;
       for (std::int64_t begin = 0; begin < data.size(); begin += kRowsAtOnce) {
         const std::int64_t count = std::min(kRowsAtOnce, data.size() - begin);
-        const Pass pass = forward(
-            network_, layers, view(data.features.data() + begin * feature_count_, {count, feature_count_}));
+        data.copy_features(begin, count, features_.data());
+        const Pass pass = forward(network_, layers, view(features_.data(), {count, feature_count_}));
         const auto labels =
             std::span(data.labels).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
         const Objective part = cross_entropy(pass.logits.data_ptr<float>(), classes_, labels, 0);
@@ -223,12 +222,10 @@ class TorchTask : public Task {
 
   // Copies the chunk's features and labels to the scratch buffers.
   void gather(const Examples& data, std::span<const std::int64_t> rows) {
-    const auto width = static_cast<std::size_t>(feature_count_);
     for (std::size_t i = 0; i < rows.size(); ++i) {
       MUSTER_CHECK(rows[i] >= 0 && rows[i] < data.size());
-      const auto row = static_cast<std::size_t>(rows[i]);
-      std::memcpy(features_.data() + i * width, data.features.data() + row * width, width * sizeof(float));
-      labels_[i] = data.labels[row];
+      data.copy_features(rows[i], 1, features_.data() + static_cast<std::int64_t>(i) * feature_count_);
+      labels_[i] = data.labels[static_cast<std::size_t>(rows[i])];
     }
   }
 

@@ -50,7 +50,7 @@ Status RoundStore::finish(const CommittedRound& round) {
 std::string federation_fingerprint(const spec::Federation& federation) {
   Json json = spec::to_json(federation);
   for (const char* changeable : {"rounds", "target", "stragglers", "storagePath"}) json.erase(changeable);
-  return learning::fingerprint_of(json.dump());
+  return learning::fingerprint_of(json, spec::to_json(spec::Federation{}));
 }
 
 }  // namespace muster::agg

@@ -15,8 +15,8 @@ struct Model {
   friend bool operator==(const Model&, const Model&) = default;
 };
 
-struct Csv {                           // dataset.csv; header line required, comma separated
-  std::string label_column = "label";  // integer classes 0..C-1; every other column is a float feature
+struct Csv {                           // dataset.csv: docs/data.md
+  std::string label_column = "label";  // integer classes 0..C-1 or names; other named columns are features
   double test_fraction = 0.1;          // last rows after a seeded shuffle
   friend bool operator==(const Csv&, const Csv&) = default;
 };

@@ -1,13 +1,16 @@
 // tests/fuzz/dataset_fuzz.cc: files of examples. The first byte: 0 CSV, else IDX: images and labels, cut at
 // that byte.
+#include <cmath>
+
 #include "learning/readers.h"
 #include "tests/fuzz/file.h"
 
 namespace {
 
 void check(const muster::learning::Examples& examples) {
-  MUSTER_CHECK(static_cast<std::int64_t>(examples.features.size()) ==
-               examples.size() * examples.feature_count);
+  const std::size_t values = examples.features.size() + examples.pixels.size();
+  MUSTER_CHECK(static_cast<std::int64_t>(values) == examples.size() * examples.feature_count);
+  for (const float value : examples.features) MUSTER_CHECK(std::isfinite(value));
   for (const auto label : examples.labels) MUSTER_CHECK(label >= 0 && label < examples.class_count);
 }
 

@@ -96,15 +96,76 @@ TEST_F(Checkpoints, OfAnotherTrainingAreRefused) {
   EXPECT_NE(loaded.error().message.find("\"xyz\""), std::string::npos) << loaded.error().message;
 }
 
-TEST_F(Checkpoints, OfAnotherModelAreDamaged) {
-  ASSERT_TRUE(store().save(state_at(200)));
-  const std::vector<Tensor> other{{"dense1.weight", {6}, 0, 6}};
-  const CheckpointStore reader(
-      {.folder = folder_.path() / "out", .prefix = "step", .fingerprint = "abc", .keep = 3}, other);
-  const auto loaded = reader.load_newest();
-  ASSERT_TRUE(loaded);
-  EXPECT_FALSE(loaded->state);
-  EXPECT_EQ(loaded->skipped.size(), 1U);
+TEST_F(Checkpoints, ThatAreWholeButDoNotFitAreRefusedAndLeftAlone) {
+  TrainingState narrow = state_at(200);
+  ASSERT_TRUE(store().save(narrow));
+  narrow.step = 300;
+  ASSERT_TRUE(store().save(narrow));
+  const auto before = names_in(folder_.path() / "out");
+  const std::string bytes = read_text(file("step-00000300.safetensors"));
+  const std::vector<std::pair<std::vector<Tensor>, std::string>> models{
+      {{{"dense1.weight", {6}, 0, 6}}, "its tensor \"dense1.weight\" is [2, 2], this model's is [6]"},
+      {{{"conv1.weight", {2, 2}, 0, 4}, {"dense1.bias", {2}, 4, 2}}, "it lacks tensor \"conv1.weight\""},
+      {{{"dense1.weight", {2, 2}, 0, 4}}, "its tensor \"dense1.bias\" is none of this model's"}};
+  for (const auto& [model, fact] : models) {
+    const CheckpointStore reader({.folder = folder_.path() / "out", .fingerprint = "abc"}, model);
+    const auto loaded = reader.load_newest();
+    ASSERT_FALSE(loaded) << fact;
+    EXPECT_EQ(loaded.error().code, Code::kFailedPrecondition);
+    EXPECT_NE(
+        loaded.error().message.find("step-00000300.safetensors: is a checkpoint of another model: " + fact),
+        std::string::npos)
+        << loaded.error().message;
+  }
+  EXPECT_EQ(names_in(folder_.path() / "out"), before);
+  EXPECT_EQ(read_text(file("step-00000300.safetensors")), bytes);
+}
+
+TEST_F(Checkpoints, OfATypeThatIsNotReadAreRefused) {
+  const std::string header = R"({"dense1.weight":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}})";
+  std::string bytes(8, '\0');
+  bytes[0] = static_cast<char>(header.size());
+  fs::create_directories(folder_.path() / "out");
+  write_text(file("step-00000300.safetensors"), bytes + header + "xx");
+  const auto loaded = store().load_newest();
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Code::kFailedPrecondition);
+  EXPECT_NE(loaded.error().message.find("is BF16, only F32 is read"), std::string::npos)
+      << loaded.error().message;
+}
+
+TEST_F(Checkpoints, OfOtherDataAreRefusedWithBothDigests) {
+  const auto on = [this](const std::string& digest) {
+    return CheckpointStore({.folder = folder_.path() / "out", .fingerprint = "abc", .data_digest = digest},
+                           kTensors);
+  };
+  const std::string first = std::string(20, '1') + std::string(44, 'f');
+  const std::string second = std::string(20, '2') + std::string(44, 'f');
+  ASSERT_TRUE(on(first).save(state_at(200)));
+  EXPECT_EQ(on(first).load_newest()->state, state_at(200));
+  EXPECT_EQ(on("").load_newest()->state, state_at(200));
+  const auto loaded = on(second).load_newest();
+  ASSERT_FALSE(loaded);
+  EXPECT_EQ(loaded.error().code, Code::kFailedPrecondition);
+  EXPECT_NE(
+      loaded.error().message.find("its digest is 1111111111111111, that of the data now 2222222222222222)"),
+      std::string::npos)
+      << loaded.error().message;
+  ASSERT_TRUE(store("abc", 1).save(state_at(300)));
+  EXPECT_EQ(on(second).load_newest()->state, state_at(300)) << "of a version that stored no digest";
+}
+
+TEST_F(Checkpoints, NameTheClassesOfTheModel) {
+  CheckpointStore checkpoints(
+      {.folder = folder_.path() / "out", .fingerprint = "abc", .class_names = {"cat", "d\"o\"g", "\xff"}},
+      kTensors);
+  ASSERT_TRUE(checkpoints.save(state_at(200)));
+  EXPECT_EQ(read_safetensors(file("step-00000200.safetensors"))->metadata.at("classes"),
+            "[\"cat\",\"d\\\"o\\\"g\",\"\uFFFD\"]");
+  ASSERT_TRUE(checkpoints.finish(state_at(300)));
+  EXPECT_TRUE(read_safetensors(file("model.safetensors"))->metadata.contains("classes"));
+  ASSERT_TRUE(store().finish(state_at(300)));
+  EXPECT_FALSE(read_safetensors(file("model.safetensors"))->metadata.contains("classes"));
 }
 
 TEST_F(Checkpoints, SweepTemporariesThatACrashLeft) {
@@ -148,7 +209,9 @@ TEST_F(Checkpoints, KnowTheModelThatTheirOwnerEndedWith) {
   EXPECT_EQ(again->state, end);
   EXPECT_EQ(again->path, file("model.safetensors"));
   EXPECT_FALSE(of("uid-2").load_newest()->state) << "the same manifest again starts afresh";
-  EXPECT_FALSE(of("uid-1", "xyz").load_newest()->state);
+  const auto misfit = of("uid-1", "xyz").load_newest();
+  ASSERT_FALSE(misfit) << "it would be trained anew and overwritten";
+  EXPECT_EQ(misfit.error().code, Code::kFailedPrecondition);
   EXPECT_FALSE(of("").load_newest()->state);
 }
 
@@ -195,8 +258,22 @@ TEST(OptimizerState, GoesBackIntoAnOptimizerOfTheSameKindOnly) {
   EXPECT_FALSE(restore(*make_optimizer({.name = "Adam"}, 4), state));
 }
 
-TEST(Fingerprint, IsTheBeginningOfTheSha256) {
-  EXPECT_EQ(fingerprint_of("abc"), "ba7816bf8f01cfea");  // FIPS 180-4, example B.1
+TEST(Fingerprint, IsOfTheFieldsThatDifferFromTheirDefaults) {
+  const Json defaults{{"seed", 0}, {"model", {{"name", "cnn"}, {"hidden", {200}}}}};
+  const Json spec{{"seed", 7}, {"model", {{"name", "mlp"}, {"hidden", {200}}}}};
+  // Files on disk hold it: the SHA-256 of {"model":{"name":"mlp"},"seed":7}.
+  EXPECT_EQ(fingerprint_of(spec, defaults), "2daa51d83f7dbc15");
+  Json more = spec;
+  Json more_defaults = defaults;
+  more["precision"] = more_defaults["precision"] = "Float32";
+  more["model"]["bias"] = more_defaults["model"]["bias"] = true;
+  EXPECT_EQ(fingerprint_of(more, more_defaults), fingerprint_of(spec, defaults))
+      << "a field of a newer version";
+  more["model"]["bias"] = false;
+  EXPECT_NE(fingerprint_of(more, more_defaults), fingerprint_of(spec, defaults));
+  Json other = spec;
+  other["model"]["hidden"] = {100};
+  EXPECT_NE(fingerprint_of(other, defaults), fingerprint_of(spec, defaults));
 }
 
 }  // namespace

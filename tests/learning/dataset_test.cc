@@ -71,9 +71,11 @@ TEST_F(IdxFolder, IsReadPlainAndGzip) {
   EXPECT_EQ(data->train.shape, (std::vector<std::int64_t>{3, 2}));
   EXPECT_EQ(data->train.class_count, 3);
   EXPECT_EQ(data->train.labels, (std::vector<std::int32_t>{0, 1, 2, 1}));
-  EXPECT_FLOAT_EQ(data->train.features[1], 0.2F);
-  EXPECT_FLOAT_EQ(data->train.features[5], 1.0F);
-  EXPECT_EQ(data->train.features.size(), 24U);
+  std::vector<float> features(12);
+  data->train.copy_features(1, 2, features.data());
+  EXPECT_EQ(features[0], 50 / 255.0F);
+  EXPECT_EQ(features[4], 254 / 255.0F);
+  EXPECT_EQ(features[11], (51 * 17 % 256) / 255.0F);
 }
 
 TEST_F(IdxFolder, NamesTheFileThatIsMissing) {
@@ -81,13 +83,19 @@ TEST_F(IdxFolder, NamesTheFileThatIsMissing) {
   expect_error(Code::kNotFound, "t10k-labels-idx1-ubyte");
 }
 
-TEST_F(IdxFolder, ThatIsMissingIsToldWithItsRemedy) {
-  const auto data =
-      load_dataset({.name = "fashion-mnist", .path = "/nonexistent", .csv = {}, .synthetic = {}}, 0);
-  ASSERT_FALSE(data);
-  EXPECT_EQ(data.error().code, Code::kNotFound);
-  EXPECT_NE(data.error().message.find("/nonexistent: no such folder"), std::string::npos);
-  EXPECT_NE(data.error().message.find("dataset-fashion-mnist"), std::string::npos);
+TEST_F(IdxFolder, ThatIsMissingIsToldWithItsRemedyWhichIsAPackageForDebiansFolderAlone) {
+  for (const std::string name : {"fashion-mnist", "idx"}) {
+    const auto data = load_dataset({.name = name, .path = "/nonexistent", .csv = {}, .synthetic = {}}, 0);
+    ASSERT_FALSE(data);
+    EXPECT_EQ(data.error().code, Code::kNotFound);
+    EXPECT_NE(data.error().message.find("/nonexistent: no such folder; put the four IDX files there"),
+              std::string::npos);
+    EXPECT_EQ(data.error().message.find("apt-get"), std::string::npos);
+  }
+  write("train-images-idx3-ubyte", images(4).substr(0, 20));
+  const auto damaged = load("fashion-mnist");
+  ASSERT_FALSE(damaged);
+  EXPECT_EQ(damaged.error().message.find("apt-get"), std::string::npos) << damaged.error().message;
 }
 
 TEST_F(IdxFolder, TellsTheBytesOfATruncatedPayload) {
@@ -126,9 +134,41 @@ TEST_F(IdxFolder, TellsThatCountsDiffer) {
   expect_error(Code::kInvalidArgument, "has 4 images but");
 }
 
-TEST_F(IdxFolder, TellsALabelOutOfRange) {
+TEST_F(IdxFolder, CountsClassesOverBothParts) {
   write("t10k-labels-idx1-ubyte.gz", gzipped(labels({0, 3})));
-  expect_error(Code::kInvalidArgument, "test label 1 is 3, must be below 3");
+  const auto data = load();
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.class_count, 4);
+  EXPECT_EQ(data->test.class_count, 4);
+  ASSERT_EQ(data->warnings.size(), 1U);
+  EXPECT_NE(data->warnings[0].find("1 of its 4 classes have test examples but no training example"),
+            std::string::npos);
+}
+
+TEST_F(IdxFolder, WithoutTwoClassesOrWithAnOutlierIsRefused) {
+  write("train-labels-idx1-ubyte", labels({1, 1, 1, 1}));
+  write("t10k-labels-idx1-ubyte.gz", gzipped(labels({1, 1})));
+  expect_error(Code::kInvalidArgument, "all 6 examples have the same label");
+  write("t10k-labels-idx1-ubyte.gz", gzipped(labels({0, 200})));
+  expect_error(Code::kInvalidArgument, "its largest label is 200, but it has 3 different labels");
+}
+
+TEST_F(IdxFolder, HasADigestOfItsContentHoweverItIsPacked) {
+  const std::string digest = load()->digest;
+  EXPECT_EQ(digest.size(), 64U);
+  write("train-images-idx3-ubyte.gz", gzipped(images(4)));
+  fs::remove(folder_.path() / "train-images-idx3-ubyte");
+  EXPECT_EQ(load()->digest, digest);
+  std::string other = images(4);
+  other.back() = static_cast<char>(other.back() + 1);
+  write("train-images-idx3-ubyte.gz", gzipped(other));
+  const std::string of_pixels = load()->digest;
+  EXPECT_NE(of_pixels, digest);
+  write("t10k-labels-idx1-ubyte.gz", gzipped(labels({0, 2})));
+  EXPECT_NE(load()->digest, of_pixels);
+}
+
+TEST_F(IdxFolder, TellsALabelOutOfRange) {
   write("train-labels-idx1-ubyte", labels({0, 1, 2, 17}));
   expect_error(Code::kInvalidArgument, "training label 3 is 17, must be below 10", "fashion-mnist");
 }
@@ -154,87 +194,8 @@ TEST(FashionMnist, LoadsFromDebiansPackage) {
   EXPECT_EQ(data->test.size(), 10'000);
   EXPECT_EQ(data->train.shape, (std::vector<std::int64_t>{28, 28}));
   double sum = 0;
-  for (const float value : data->train.features) sum += static_cast<double>(value);
-  EXPECT_NEAR(sum / static_cast<double>(data->train.features.size()), 0.2860, 1e-4);  // the known mean
-}
-
-class CsvFile : public testing::Test {
- protected:
-  Result<Dataset> load(const std::string& text, spec::Csv csv = {}) {
-    write_text(folder_.path() / "data.csv", text);
-    return load_dataset(
-        {.name = "csv", .path = (folder_.path() / "data.csv").string(), .csv = csv, .synthetic = {}}, 3);
-  }
-  void expect_error(const std::string& text, const std::string& part) {
-    const auto data = load(text);
-    ASSERT_FALSE(data) << part;
-    EXPECT_EQ(data.error().code, Code::kInvalidArgument);
-    EXPECT_NE(data.error().message.find("data.csv" + part), std::string::npos) << data.error().message;
-  }
-  TemporaryFolder folder_;
-};
-
-TEST_F(CsvFile, IsReadWithItsLabelColumnAnywhere) {
-  const auto data = load("a, \"kind\",b\r\n1,0,2.5\r\n-3e1,1,.5\r\n\r\n7,0,8\r\n",
-                         {.label_column = "kind", .test_fraction = 0.34});
-  ASSERT_TRUE(data) << data.error().message;
-  EXPECT_EQ(data->train.size(), 2);
-  EXPECT_EQ(data->test.size(), 1);
-  EXPECT_EQ(data->train.feature_count, 2);
-  EXPECT_EQ(data->train.class_count, 2);
-  std::set<std::vector<float>> rows;
-  for (const Examples* part : {&data->train, &data->test})
-    for (std::int64_t i = 0; i < part->size(); ++i)
-      rows.insert({part->features.begin() + 2 * i, part->features.begin() + 2 * i + 2});
-  EXPECT_EQ(rows, (std::set<std::vector<float>>{{1, 2.5}, {-30, 0.5}, {7, 8}}));
-}
-
-TEST_F(CsvFile, ThatIsWrongIsToldByLineAndColumn) {
-  expect_error("", ": is empty");
-  expect_error("a,b\n1,2\n",
-               ": has no column \"label\"; set dataset.csv.labelColumn to one of its 2 columns: a, b");
-  expect_error("label\n1\n2\n", ": has no feature column");
-  expect_error("a,label\n", ": has 0 row(s)");
-  expect_error("a,label\n1,0\n1,0,5\n", " line 3: has 3 cells, the header has 2");
-  expect_error("a,label\n1,0\nx1,0\n", " line 3: column \"a\" is \"x1\", not a finite number");
-  expect_error("a,label\n1,0\nnan,0\n", " line 3: column \"a\" is \"nan\"");
-  expect_error("a,label\n1,0\n1e99,0\n", " line 3: column \"a\"");
-  expect_error("a,label\n1,0\n,0\n", " line 3: column \"a\" is \"\"");
-  expect_error("a,label\n1,0.5\n", " line 2: label \"label\" is \"0.5\"");
-  expect_error("a,label\n1,-1\n", " line 2: label \"label\" is \"-1\"");
-  expect_error("a,label\n1,99999999999\n", " line 2: label");
-}
-
-TEST_F(CsvFile, TakesNumbersTooSmallForAFloatAsZero) {
-  const auto data = load("a,b,label\n1.2e-60,-1e-400,0\n1.2e-60,-1e-400,1\n");
-  ASSERT_TRUE(data) << data.error().message;
-  EXPECT_EQ(data->train.features, (std::vector<float>{0, 0}));
-  expect_error("a,label\n1,0\n-1e400,0\n", " line 3: column \"a\" is \"-1e400\", not a finite number");
-}
-
-TEST_F(CsvFile, OfManyColumnsIsToldInFewWords) {
-  std::string header = "c0";
-  for (int i = 1; i < 785; ++i) header += fmt::format(",c{}", i);
-  expect_error(header + "\n",
-               ": has no column \"label\"; set dataset.csv.labelColumn to one of its 785 columns: c0, ");
-  EXPECT_LT(load(header + "\n").error().message.size(), 300U);
-  const std::string cell(59, 'x');
-  expect_error("a,label\n" + cell + "\u00e4\u00e4,0\n", " line 2: column \"a\" is \"" + cell + "\", not");
-}
-
-TEST_F(CsvFile, ThatIsNoTextIsToldAsText) {
-  expect_error("\x1f\x8b\x08\x01 packed, whatever\n", ": is not a text file; unpack or convert it");
-  expect_error("a,label\n\xff\xfe,0\n", " line 2: column \"a\" is \"(bytes that are no text)\"");
-}
-
-TEST_F(CsvFile, ThatIsMissingOrAFolderIsTold) {
-  EXPECT_EQ(
-      load_dataset({.name = "csv", .path = "/nonexistent.csv", .csv = {}, .synthetic = {}}, 0).error().code,
-      Code::kNotFound);
-  EXPECT_EQ(load_dataset({.name = "csv", .path = folder_.path().string(), .csv = {}, .synthetic = {}}, 0)
-                .error()
-                .code,
-            Code::kInvalidArgument);
+  for (const std::uint8_t pixel : data->train.pixels) sum += static_cast<double>(pixel) / 255;
+  EXPECT_NEAR(sum / static_cast<double>(data->train.pixels.size()), 0.2860, 1e-4);  // the known mean
 }
 
 Dataset synthetic(spec::Synthetic spec, std::uint64_t seed = 1) {

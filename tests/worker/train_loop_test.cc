@@ -62,12 +62,15 @@ struct JobOptions {
   bool lost_at_evaluation = false;    // the ring breaks when rank 0 begins its first evaluation
   std::int64_t lost_after_step = -1;  // the last rank is gone then
   Status save_result{};
+  std::string digest_of_last{};  // of the data that the last rank has
 };
 
 std::vector<RankResult> run_job(int size, const spec::Training& spec, const learning::Dataset& data,
                                 const JobOptions& options = {}) {
   auto group = collectives(size == 1 ? std::vector<std::unique_ptr<RingLinks>>() : memory_ring(size, 1));
   std::vector<RankResult> results(static_cast<std::size_t>(size));
+  learning::Dataset of_last = data;
+  if (!options.digest_of_last.empty()) of_last.digest = options.digest_of_last;
   on_all_ranks(size, [&](int rank) {
     RankResult& result = results[static_cast<std::size_t>(rank)];
     QuadraticTask task(kParameters);
@@ -92,12 +95,16 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
                     .task = task,
                     .optimizer = *optimizer,
                     .training = spec,
-                    .data = data},
-                   {.timeout = std::chrono::seconds(30), .start_timeout = std::chrono::seconds(30)}, hooks);
+                    .data = rank == size - 1 ? of_last : data},
+                   {.timeout = std::chrono::seconds(30),
+                    .start_timeout = std::chrono::seconds(30),
+                    .checkpoint_patience = std::chrono::seconds(30)},
+                   hooks);
     result.outcome = loop.run(rank == 0 ? options.resume : std::nullopt);
     result.rows = task.rows_seen;
     // What all ranks find out by themselves is not told (and the memory ring forgets what is on its way).
-    const bool told = !*result.outcome && result.outcome->error().code != Code::kInvalidArgument;
+    const bool told = !*result.outcome && (result.outcome->error().code != Code::kInvalidArgument ||
+                                           !options.digest_of_last.empty());
     if (told) group[static_cast<std::size_t>(rank)]->leave(unavailable("failed"));
   });
   return results;
@@ -293,30 +300,66 @@ Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning:
   auto group = collectives({});
   const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
   TrainLoop loop(
-      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data}, {},
-      hooks);
+      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data},
+      {.checkpoint_patience = std::chrono::milliseconds(0)}, hooks);
   return loop.run(std::nullopt);
 }
 
-TEST(TrainLoop, TrainsOnWhileACheckpointIsWritten) {
-  spec::Training spec = training(5, 1);
+TEST(TrainLoop, SkipsACheckpointThatIsDueWhileTheOneBeforeIsWrittenButNotTheLast) {
+  spec::Training spec = training(5, 3);
   spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 4, .keep = 1};
   QuadraticTask task(kParameters);
   std::promise<void> went_on;
+  bool stop = false;
+  std::int64_t skipped = 0;
   TrainLoop::Hooks hooks;
+  hooks.stop_requested = [&] { return stop; };
   hooks.progress = [&](const Progress& progress, const History&) {
-    if (progress.step == 6) went_on.set_value();
+    stop = progress.step == 17;
+    skipped = progress.checkpoints_skipped;
+    if (progress.step == 18) went_on.set_value();
   };
   std::vector<std::int64_t> saved;
   hooks.save = [&](const learning::TrainingState& state) -> Status {
     saved.push_back(state.step);
     const bool in_time = state.step != 4 ||
-                         went_on.get_future().wait_for(std::chrono::seconds(10)) == std::future_status::ready;
+                         went_on.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready;
     return in_time ? Status() : unavailable("the training waits for its checkpoint");
   };
   const auto outcome = run_alone(spec, dataset(50, 9), task, hooks);
   ASSERT_TRUE(outcome) << outcome.error().message;
-  EXPECT_EQ(saved, (std::vector<std::int64_t>{4, 8}));
+  EXPECT_TRUE(outcome->stopped);
+  EXPECT_EQ(saved, (std::vector<std::int64_t>{4, 18}));
+  EXPECT_EQ(skipped, 3) << "those of the steps 8, 12 and 16";
+}
+
+TEST(TrainLoop, RefusesRanksWithOtherDataBeforeTheFirstStep) {
+  auto data = dataset(50, 9);
+  data.digest = std::string(64, 'a');
+  const auto results = run_job(3, training(4, 1), data, {.digest_of_last = std::string(64, 'b')});
+  for (const auto& result : results) {
+    ASSERT_FALSE(*result.outcome);
+    EXPECT_THAT(result.rows, testing::IsEmpty());
+  }
+  EXPECT_EQ(results[2].outcome->error().code, Code::kInvalidArgument);
+  EXPECT_THAT(results[2].outcome->error().message,
+              HasSubstr("rank 0's examples have the digest aaaaaaaaaaaaaaaa, this rank's bbbbbbbbbbbbbbbb"));
+}
+
+TEST(TrainLoop, DoubtsAModelWhoseLossIsFarAboveGuessingAndNoOther) {
+  spec::Training spec = training(5, 3);
+  spec.optimizer.momentum = 0;
+  spec.optimizer.learning_rate = 2.2;  // the distance to the minimum grows by a fifth each step
+  QuadraticTask task(kParameters);
+  auto outcome = run_alone(spec, dataset(50, 9), task, {});
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_THAT(outcome->doubt.value_or(""), HasSubstr("the training diverged"));
+  learning::Dataset easy = dataset(50, 9);
+  std::ranges::fill(easy.train.features, 0.0F);
+  spec.optimizer.learning_rate = 0.5;
+  outcome = run_alone(spec, easy, task, {});
+  ASSERT_TRUE(outcome) << outcome.error().message;
+  EXPECT_EQ(outcome->doubt, std::nullopt);
 }
 
 TEST(TrainLoop, TheLastCheckpointThatCannotBeWrittenEndsTheJobToo) {

@@ -27,8 +27,13 @@ learning::Examples cut(const learning::Examples& examples, Slice slice) {
   part.class_count = examples.class_count;
   part.shape = examples.shape;
   const std::int64_t width = examples.feature_count;
-  part.features.assign(examples.features.begin() + slice.begin * width,
-                       examples.features.begin() + slice.end * width);
+  if (examples.pixels.empty()) {
+    part.features.assign(examples.features.begin() + slice.begin * width,
+                         examples.features.begin() + slice.end * width);
+  } else {
+    part.pixels.assign(examples.pixels.begin() + slice.begin * width,
+                       examples.pixels.begin() + slice.end * width);
+  }
   part.labels.assign(examples.labels.begin() + slice.begin, examples.labels.begin() + slice.end);
   return part;
 }

@@ -9,6 +9,7 @@
 #include <cstring>
 #include <future>
 
+#include "learning/doubts.h"
 #include "worker/engine/batches.h"
 #include "worker/engine/rate.h"
 #include "worker/parallel/data_parallel.h"
@@ -24,9 +25,12 @@ struct Start {
   std::int64_t optimizer_steps = 0;
   std::int64_t parameter_count = 0;
   std::int64_t examples = 0;
+  std::array<char, 64> data_digest{};
   double loss = 0;           // of the last step
   std::int64_t refused = 0;  // rank 0 could not resume: all end
 };
+
+std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
@@ -69,6 +73,8 @@ struct TrainLoop::Run {
   std::int64_t step = 0;        // completed
   std::int64_t epoch = 0;       // completed
   std::int64_t into_epoch = 0;  // examples of the present epoch that are done
+  double epoch_loss = 0;        // sum over the examples of the present or last epoch that this process saw
+  double epoch_examples = 0;
   std::int64_t ordered_epoch = -1;
   std::vector<std::int64_t> order;  // of ordered_epoch
   std::int64_t saved_step = 0;
@@ -97,7 +103,8 @@ Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState>
     if (!done) return give_up(run, done.error());
     report(run);
     const bool due = parts_.training.checkpoint && run.step % parts_.training.checkpoint->every_steps == 0;
-    if ((due && !finished()) || run.stop) MUSTER_TRY(save(run));
+    if (run.stop && !finished()) MUSTER_TRY(save(run));
+    if (due && !run.stop && !finished()) MUSTER_TRY(save_beside(run));
   }
   // What comes next removes the checkpoints: not before all ranks can do without them.
   if (finished()) {
@@ -105,7 +112,9 @@ Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState>
       return give_up(run, ended.error());
   }
   MUSTER_TRY(await_save(run));
-  return Outcome{.state = state_of(run), .stopped = run.stop && !finished()};
+  return Outcome{.state = state_of(run),
+                 .stopped = run.stop && !finished(),
+                 .doubt = finished() ? doubt_of(run) : std::nullopt};
 }
 
 // Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
@@ -120,6 +129,9 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
   const bool root = parts_.collective.rank() == 0;
   const Deadline deadline = deadline_after(options_.start_timeout);
   Start start{.parameter_count = parts_.task.parameter_count(), .examples = run.examples};
+  std::ranges::copy_n(parts_.data.digest.begin(),
+                      std::min(std::ssize(parts_.data.digest), std::ssize(start.data_digest)),
+                      start.data_digest.begin());
   Status fits;
   if (root && resume) {
     fits = learning::restore(parts_.optimizer, resume->optimizer);
@@ -141,6 +153,12 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
                     "must be the same on all "
                     "workers",
                     start.parameter_count, start.examples, mine.parameter_count, mine.examples));
+  }
+  if (start.data_digest != mine.data_digest) {
+    return invalid_argument(fmt::format(
+        "rank 0's examples have the digest {}, this rank's {}: the dataset must be the same on all "
+        "workers; compare its files",
+        shown(start.data_digest), shown(mine.data_digest)));
   }
   run.parameters = root && resume
                        ? std::move(resume->parameters)
@@ -179,13 +197,16 @@ Status TrainLoop::step(Run& run) {
   MUSTER_ASSIGN(const StepSums sums, run.parallel.combine(run.gradient, loss, hooks_.stop_requested(),
                                                           {.mine = mine.size(), .all = all}));
   if (!std::isfinite(sums.loss)) {
-    return invalid_argument(fmt::format(
-        "the loss is {} at step {}: the training diverged or the data holds such values; lower "
-        "spec.training.optimizer.learningRate (now {}) or check the dataset",
-        std::isnan(sums.loss) ? "NaN" : "infinite", run.step + 1, parts_.training.optimizer.learning_rate));
+    return invalid_argument(
+        fmt::format("the loss is {} at step {}: the training diverged or the data holds such values; lower "
+                    "spec.training.optimizer.learningRate (now {}) or check the dataset",
+                    learning::loss_text(sums.loss), run.step + 1, parts_.training.optimizer.learning_rate));
   }
   parts_.optimizer.step(run.parameters, run.gradient);
   ++run.step;
+  if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
+  run.epoch_loss += sums.loss * static_cast<double>(all);
+  run.epoch_examples += static_cast<double>(all);
   run.into_epoch += all;
   if (run.into_epoch >= run.examples) {
     ++run.epoch;
@@ -211,16 +232,25 @@ Status TrainLoop::evaluate(Run& run) {
       learning::Evaluation{.loss = static_cast<double>(sums[0]) / static_cast<double>(tested),
                            .accuracy = static_cast<double>(sums[1]) / static_cast<double>(tested)};
   if (!std::isfinite(run.progress.test->loss)) {
-    return invalid_argument(
-        fmt::format("the test loss is not finite after step {}: the training diverged; lower "
-                    "spec.training.optimizer.learningRate (now {})",
-                    run.step, parts_.training.optimizer.learning_rate));
+    return invalid_argument(fmt::format(
+        "the test loss is {} after step {}: the training diverged; lower "
+        "spec.training.optimizer.learningRate (now {})",
+        learning::loss_text(run.progress.test->loss), run.step, parts_.training.optimizer.learning_rate));
   }
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = run.progress.test->accuracy});
   return {};
 }
 
-// Beside the training: the other ranks would take a rank that writes for longer than their time for lost.
+// Beside the training: the other ranks would take a rank that writes for longer than their time for lost. A
+// storage that is slower than the interval loses a checkpoint, not the job its pace.
+Status TrainLoop::save_beside(Run& run) {
+  if (run.saving.valid() && run.saving.wait_for(options_.checkpoint_patience) != std::future_status::ready) {
+    ++run.progress.checkpoints_skipped;
+    return {};
+  }
+  return save(run);
+}
+
 Status TrainLoop::save(Run& run) {
   if (!hooks_.save || parts_.collective.rank() != 0 || run.saved_step == run.step) return {};
   MUSTER_TRY(await_save(run));
@@ -238,6 +268,16 @@ learning::TrainingState TrainLoop::state_of(Run& run) {
           .parameters = run.parameters,
           .optimizer = learning::capture(parts_.optimizer),
           .history = run.history.points()};
+}
+
+std::optional<std::string> TrainLoop::doubt_of(const Run& run) const {
+  if (run.history.points().empty() || run.epoch_examples == 0) return std::nullopt;
+  return learning::doubt_about(
+      {.first_loss = run.history.points().front().loss,
+       .last_loss = run.epoch_loss / run.epoch_examples,
+       .accuracy = run.progress.test ? std::optional(run.progress.test->accuracy) : std::nullopt,
+       .classes = parts_.data.train.class_count,
+       .steps = run.step});
 }
 
 void TrainLoop::report(Run& run) {

@@ -2,6 +2,7 @@
 #include <chrono>
 #include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -27,6 +28,7 @@ struct Progress {
   std::uint64_t payload_bytes_expected = 0;
   std::uint64_t gradient_bytes = 0;
   std::int64_t resumed_from_step = 0;
+  std::int64_t checkpoints_skipped = 0;  // because the one before was still being written
 };
 
 // Synchronous data parallelism: at each step the job trains on batchSize * size() examples in a seeded order
@@ -45,14 +47,17 @@ class TrainLoop {
   struct Options {
     std::chrono::milliseconds timeout{60'000};         // of one collective call
     std::chrono::milliseconds start_timeout{600'000};  // until all have begun: they load data first
+    // How long a due checkpoint waits for the one before, so that very short intervals skip none.
+    std::chrono::milliseconds checkpoint_patience{100};
   };
   struct Hooks {
     std::function<Instant()> now = [] { return std::chrono::steady_clock::now(); };
     std::function<bool()> stop_requested = [] { return false; };
     std::function<void(const Progress&, const History&)> progress = [](const auto&, const auto&) {
     };  // each step
-    // A checkpoint is due; rank 0 only; may be empty. Runs on a thread of its own, at most once at a time;
-    // its error ends the training at the next checkpoint or the end.
+    // A checkpoint is due; rank 0 only; may be empty. Runs on a thread of its own, at most once at a time:
+    // one that is due before is skipped, but for the last, which waits. Its error ends the training at the
+    // next checkpoint or the end.
     std::function<Status(const learning::TrainingState&)> save;
   };
   TrainLoop(Parts parts, Options options, Hooks hooks);
@@ -61,11 +66,13 @@ class TrainLoop {
   struct Outcome {
     learning::TrainingState state;  // after the last completed step; history on rank 0
     bool stopped = false;           // some rank was asked to stop; the checkpoint is written
+    // Why the model is probably no good, for the user; on rank 0, where all epochs are done.
+    std::optional<std::string> doubt{};
   };
   // `resume`: rank 0 only, from its newest checkpoint; all ranks then start from it. Where the training is
   // finished, all ranks have finished it, so that nobody needs a checkpoint of it any more.
   // Errors: those of the collective and of `save`; kInvalidArgument: the loss is not finite (names step and
-  // remedy), a checkpoint that does not fit.
+  // remedy), a checkpoint that does not fit, a rank that has other data than rank 0.
   [[nodiscard]] Result<Outcome> run(std::optional<learning::TrainingState> resume);
 
  private:
@@ -74,9 +81,11 @@ class TrainLoop {
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status evaluate(Run& run);
   [[nodiscard]] Error give_up(Run& run, const Error& why);
+  [[nodiscard]] Status save_beside(Run& run);
   [[nodiscard]] Status save(Run& run);
   [[nodiscard]] Status await_save(Run& run);
   [[nodiscard]] learning::TrainingState state_of(Run& run);
+  [[nodiscard]] std::optional<std::string> doubt_of(const Run& run) const;
   void report(Run& run);
 
   Parts parts_;

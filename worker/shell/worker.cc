@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <atomic>
+#include <future>
 #include <memory>
 #include <mutex>
 #include <thread>
@@ -63,11 +64,13 @@ Result<Job> parse(const Assignment& assignment) {
     MUSTER_ASSIGN(const Json synchronization, parse_json(worker.synchronization(), "spec.synchronization"));
     MUSTER_ASSIGN(job.synchronization, spec::synchronization_from_json(synchronization));
   }
-  // What may change between an interrupted training and its resumption is left out.
+  // What may change between an interrupted training and its resumption is left out. Where the data is, says
+  // nothing about what it is: its digest does.
   Json same = spec::to_json(job.training);
   same.erase("checkpoint");
   same.erase("epochs");
-  job.fingerprint = learning::fingerprint_of(same.dump());
+  same["dataset"].erase("path");
+  job.fingerprint = learning::fingerprint_of(same, spec::to_json(spec::Training{}));
   job.training.dataset.path = resolve_mount(job.training.dataset.path);
   if (job.training.checkpoint) job.training.checkpoint->path = resolve_mount(job.training.checkpoint->path);
   return job;
@@ -92,8 +95,12 @@ class Worker {
     job_ = *std::move(job);
     frame_.status.mutable_worker()->set_rank(job_.identity.rank);
     frame_.publish(control::v1::PHASE_STARTING, "");
+    // While the peers are connected: each takes its time.
+    auto data = std::async(std::launch::async, [this] {
+      return learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed));
+    });
     if (const Status ring = connect(); !ring) return ending_of(ring.error());
-    return train();
+    return train(data.get());
   }
 
   Status connect() {
@@ -123,21 +130,24 @@ class Worker {
     return {};
   }
 
-  Ending train() {
-    auto data = learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed));
+  Ending train(const Result<learning::Dataset>& data) {
     if (!data) return ending_of(data.error());
     auto task = learning::make_task(job_.training.model, data->train);
     if (!task) return ending_of(task.error());
     const std::int64_t parameters = (*task)->parameter_count();
-    spdlog::info("data loaded train={} test={} parameters={}", data->train.size(), data->test.size(),
-                 parameters);
+    spdlog::info("data loaded train={} test={} classes={} sha256={:.16} parameters={}", data->train.size(),
+                 data->test.size(), data->train.class_count, data->digest, parameters);
+    for (const std::string& note : data->notes) spdlog::info("{}", note);
+    for (const std::string& warning : data->warnings) warn(warning);
     auto optimizer = learning::make_optimizer(job_.training.optimizer, parameters);
     std::optional<learning::CheckpointStore> store;
     std::optional<learning::TrainingState> resume;
     if (job_.training.checkpoint && job_.identity.rank == 0) {
       store.emplace(learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
                                                 .fingerprint = job_.fingerprint,
-                                                .keep = job_.training.checkpoint->keep},
+                                                .keep = job_.training.checkpoint->keep,
+                                                .data_digest = data->digest,
+                                                .class_names = data->class_names},
                     (*task)->tensors());
       auto loaded = store->load_newest();
       if (!loaded) return storage_ending_of(loaded.error());
@@ -162,6 +172,7 @@ class Worker {
       return of_storage ? storage_ending_of(error) : ending_of(error);
     }
     if (outcome->stopped) return stopped(outcome->state.step);
+    if (outcome->doubt) warn(*outcome->doubt);
     return finish(outcome->state, store);
   }
 
@@ -187,9 +198,24 @@ class Worker {
     return hooks;
   }
 
+  // All ranks would say the same: rank 0 says it.
+  void warn(const std::string& warning) {
+    if (job_.identity.rank != 0) return;
+    spdlog::warn("{}", warning);
+    warnings_.push_back(warning);
+    frame_.status.add_warnings(warning);
+  }
+
   void show(const Progress& progress, const History& history) {
     training_ = true;
     step_ = progress.step;
+    if (progress.checkpoints_skipped > skipped_) {
+      skipped_ = progress.checkpoints_skipped;
+      spdlog::warn(
+          "checkpoint skipped step={}: the one before is still being written; raise "
+          "checkpoint.everySteps or use faster storage",
+          progress.step);
+    }
     metrics_.show(progress);
     const Instant now = std::chrono::steady_clock::now();
     const bool evaluated = progress.test && !history.points().empty() && history.points().back().accuracy;
@@ -207,6 +233,7 @@ class Worker {
     if (!evaluated && !last && now < next_status_) return;
     next_status_ = now + kStatusInterval;
     frame_.status = to_status(progress, job_.identity.rank);
+    for (const std::string& warning : warnings_) frame_.status.add_warnings(warning);
     if (job_.identity.rank == 0) add_history(frame_.status, history.points());
     frame_.publish();
   }
@@ -247,6 +274,8 @@ class Worker {
   std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
   std::optional<Error> storage_error_;  // of a checkpoint; the loop has ended its thread before this is read
   std::int64_t step_ = 0;
+  std::int64_t skipped_ = 0;           // checkpoints
+  std::vector<std::string> warnings_;  // for the user
   Instant next_log_{};
   Instant next_evaluation_log_{};
   Instant next_status_{};

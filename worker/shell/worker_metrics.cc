@@ -12,6 +12,8 @@ struct WorkerMetrics::Families {
   prometheus::Counter& sent = counter_family(*registry, "muster_worker_payload_bytes_total").Add({});
   prometheus::Counter& expected =
       counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({});
+  prometheus::Counter& skipped =
+      counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({});
 };
 
 WorkerMetrics::WorkerMetrics() : families_(std::make_unique<Families>()) {
@@ -29,6 +31,7 @@ void WorkerMetrics::show(const Progress& progress) {
   families.sent.Increment(static_cast<double>(progress.payload_bytes_sent) - families.sent.Value());
   families.expected.Increment(static_cast<double>(progress.payload_bytes_expected) -
                               families.expected.Value());
+  families.skipped.Increment(static_cast<double>(progress.checkpoints_skipped) - families.skipped.Value());
 }
 
 }  // namespace muster::worker
