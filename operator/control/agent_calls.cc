@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include "operator/control/agent_convert.h"
-
 namespace muster::op {
 namespace {
 
@@ -42,7 +40,7 @@ void Follower::complete(bool ok) {
     case Stage::kReading:
       if (!ok) return finish();
       options_.backoff.reset();
-      if (!stopped_) options_.told(from_proto(message_));
+      if (!stopped_) options_.told(message_);
       return read();
     case Stage::kFinishing:
       reader_.reset();

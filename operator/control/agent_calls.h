@@ -10,7 +10,6 @@
 #include "common/base/backoff.h"
 #include "common/base/result.h"
 #include "common/platform/mutex.h"
-#include "operator/core/agent.h"
 #include "proto/control.grpc.pb.h"
 
 namespace muster::op {
@@ -30,7 +29,7 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
     std::shared_ptr<grpc::Channel> channel;
     grpc::CompletionQueue* queue = nullptr;
     Backoff backoff;
-    std::function<void(const AgentStatus&)> told;
+    std::function<void(const control::v1::AgentStatus&)> told;
     std::function<void()> left;  // once, after stop(): nothing of it is in the queue, or will be
   };
   explicit Follower(Options options);

@@ -15,10 +15,13 @@
 #include "common/base/clock.h"
 #include "common/platform/mutex.h"
 #include "operator/control/agent_calls.h"
-#include "operator/control/agent_convert.h"
 #include "operator/control/agent_probe.h"
+#include "operator/core/assignment.h"
 
 namespace muster::op {
+
+using control::v1::AgentStatus;
+
 namespace {
 
 constexpr int kMessageBytesMax = 1 << 20;  // a status with 200 points of history is a few KiB
@@ -47,7 +50,7 @@ std::shared_ptr<grpc::Channel> dial(const AgentAddress& pod, int port,
 
 // Whether more than a figure has changed: a decision may hang on it.
 bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after) {
-  return !before || before->phase != after.phase || before->membership != after.membership;
+  return !before || before->phase() != after.phase() || before->membership() != after.membership();
 }
 
 }  // namespace
@@ -142,7 +145,7 @@ class AgentClient::Impl {
       state.configuring = call;
       ++live_;
     }
-    call->start(message_of(pod.assignment));
+    call->start(message_of(pod));
   }
 
   std::optional<Error> refusal(const std::string& uid) const MUSTER_EXCLUDES(mutex_) {
@@ -168,11 +171,11 @@ class AgentClient::Impl {
     std::optional<Error> refusal;
   };
 
-  [[nodiscard]] control::v1::Assignment message_of(const Assignment& assignment) const {
-    control::v1::Assignment message = to_proto(assignment);
+  [[nodiscard]] control::v1::Assignment message_of(const ConfigurePod& pod) const {
+    control::v1::Assignment message = assignment_of(pod);
     if (!options_.membership_key) return message;
     // Without its key, which OpenSSL alone can fail to derive, the pod refuses what needs one, in words.
-    const auto key = options_.membership_key(assignment.uid, assignment.membership);
+    const auto key = options_.membership_key(message.uid(), message.membership());
     if (key) message.set_membership_key(*key);
     return message;
   }

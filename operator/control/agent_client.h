@@ -42,7 +42,7 @@ class AgentClient {
   void follow(const std::string& owner, const std::vector<AgentAddress>& pods);
 
   // The last status that the pod told us, kept when its connection breaks; none before the first.
-  [[nodiscard]] std::optional<AgentStatus> status(const std::string& pod_uid) const;
+  [[nodiscard]] std::optional<control::v1::AgentStatus> status(const std::string& pod_uid) const;
   // Why pod and operator do not believe each other: the handshake fails, again and again. In words.
   [[nodiscard]] std::optional<std::string> rejection(const std::string& pod_uid) const;
 

@@ -1,12 +1,14 @@
 #pragma once  // operator/core/action.h: what a pass wants done; operator/shell/applier.h does it
 #include <chrono>
+#include <memory>
 #include <optional>
 #include <string>
 #include <variant>
 #include <vector>
 
-#include "operator/core/agent.h"
+#include "common/json/fields.h"
 #include "pod/peer_name.h"
+#include "proto/control.pb.h"
 
 namespace muster::op {
 
@@ -34,7 +36,9 @@ struct DeletePod {  // with a uid precondition; 404 and a uid conflict mean it i
 // agent reports the membership.
 struct ConfigurePod {
   std::string pod, uid, ip;
-  Assignment assignment;
+  // What every pod of the pass is told, once for all of them, and what is this pod's own: see assignment_of.
+  std::shared_ptr<const control::v1::Assignment> common;
+  control::v1::Assignment own{};
 };
 // application/merge-patch+json to /status. Carries the resourceVersion that was read, so that a stale
 // snapshot cannot undo a newer status: a 409 means look again. Put the answer into the cache, or the next

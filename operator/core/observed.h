@@ -10,7 +10,7 @@
 #include "common/base/clock.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
-#include "operator/core/agent.h"
+#include "proto/control.pb.h"
 
 namespace muster::op {
 
@@ -75,7 +75,8 @@ struct Observed {
   WallTime now;
   std::vector<Pod> pods;                         // owned by the object, any incarnation, any order
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
-  std::map<std::string, AgentStatus> agents;     // by pod uid: the last status of each Agent that answered
+  // By pod uid: the last status of each Agent that answered.
+  std::map<std::string, control::v1::AgentStatus> agents;
   std::map<std::string, std::string>
       rejections;                             // by pod uid: why Agent and operator do not trust each other
   std::string ca;                             // id of the operator's authority

@@ -2,29 +2,65 @@
 #include "operator/core/progress.h"
 
 #include <fmt/format.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <cmath>
 #include <cstdlib>
 
+#include "common/base/check.h"
+#include "common/json/read_json.h"
+
 namespace muster::op {
 namespace {
 
+using control::v1::AgentStatus;
+using control::v1::AggregatorProgress;
+using control::v1::Point;
+using control::v1::WorkerProgress;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
 constexpr std::size_t kHistoryMax = 200;  // points kept in status; the CRD allows as many
 
-// Doubles as a person reads them, in a table too; what is not finite has no JSON form and is left out.
-void put(Json& json, const char* name, double value, int digits = 4) {
-  if (!std::isfinite(value)) return;
-  json[name] = std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
+// As a person reads it, in a table too.
+double rounded(double value, int digits) {
+  return std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
 }
 
-void put(Json& json, const char* name, const std::optional<double>& value) {
-  if (value) put(json, name, *value);
+Json figure(const Message& message, const FieldDescriptor& field, int digits) {
+  const auto& values = *message.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32: return values.GetInt32(message, &field);
+    case FieldDescriptor::CPPTYPE_INT64: return values.GetInt64(message, &field);
+    case FieldDescriptor::CPPTYPE_UINT64: return values.GetUInt64(message, &field);
+    case FieldDescriptor::CPPTYPE_BOOL: return values.GetBool(message, &field);
+    case FieldDescriptor::CPPTYPE_STRING: {
+      std::string value = values.GetString(message, &field);
+      return is_utf8(value) ? Json(std::move(value)) : Json();
+    }
+    case FieldDescriptor::CPPTYPE_DOUBLE: {
+      const double value = values.GetDouble(message, &field);
+      return std::isfinite(value) ? Json(rounded(value, digits)) : Json();
+    }
+    default: break;
+  }
+  MUSTER_CHECK(!"control.proto has figures of these types only");
+  return {};
 }
 
-Json point_to_json(const Point& point) {
-  Json json{{"at", point.at}};
-  put(json, "loss", point.loss, 6);
-  if (point.accuracy) put(json, "accuracy", *point.accuracy, 6);
+// The proto JSON form with integers as numbers, whatever their width, and doubles rounded. What is absent has
+// no member, nor has what JSON has no form for: a double that is not finite, a text that is not UTF-8. Lists
+// are no figures.
+Json figures(const Message& message, int digits = 4) {
+  Json json = Json::object();
+  const auto& type = *message.GetDescriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    if (field.is_repeated()) continue;
+    if (field.has_presence() && !message.GetReflection()->HasField(message, &field)) continue;
+    Json value = figure(message, field, digits);
+    if (!value.is_null()) json[field.json_name()] = std::move(value);
+  }
   return json;
 }
 
@@ -38,9 +74,9 @@ Json joined(const Json& known, const std::vector<Point>& fresh) {
   Json joined = Json::array();
   if (known.is_array()) {
     for (const Json& point : known)
-      if (fresh.empty() || at_of(point) < fresh.front().at) joined.push_back(point);
+      if (fresh.empty() || at_of(point) < fresh.front().at()) joined.push_back(point);
   }
-  for (const Point& point : fresh) joined.push_back(point_to_json(point));
+  for (const Point& point : fresh) joined.push_back(figures(point, 6));
   while (joined.size() > kHistoryMax) {  // every second point goes, the last one stays
     Json thinner = Json::array();
     for (std::size_t i = (joined.size() - 1) % 2; i < joined.size(); i += 2)
@@ -51,96 +87,91 @@ Json joined(const Json& known, const std::vector<Point>& fresh) {
 }
 
 void fold_history(Pass& pass, std::vector<Point> fresh, const std::optional<Point>& last) {
-  if (last && (fresh.empty() || fresh.back().at < last->at)) {
+  if (last && (fresh.empty() || fresh.back().at() < last->at())) {
     const Json& known = pass.after.history;
-    const bool is_new = !known.is_array() || known.empty() || at_of(known.back()) < last->at;
+    const bool is_new = !known.is_array() || known.empty() || at_of(known.back()) < last->at();
     if (!fresh.empty() || is_new) fresh.push_back(*last);
   }
   if (!fresh.empty()) pass.after.history = joined(pass.after.history, fresh);
 }
 
-Json worker_to_json(const WorkerProgress& worker) {
-  Json json{
-      {"step", worker.step}, {"totalSteps", worker.total_steps}, {"gradientBytes", worker.gradient_bytes}};
-  put(json, "epoch", worker.epoch);
-  put(json, "loss", worker.loss);
-  put(json, "testLoss", worker.test_loss);
-  put(json, "accuracy", worker.accuracy);
-  put(json, "examplesPerSecond", worker.examples_per_second);
-  if (worker.resumed_from_step > 0) json["resumedFromStep"] = worker.resumed_from_step;
-  return json;
+template <typename Progress>
+std::vector<Point> history_of(const Progress& told) {
+  return {told.history().begin(), told.history().end()};
+}
+
+Point point(std::int64_t at, double loss, const std::optional<double>& accuracy) {
+  Point point;
+  point.set_at(at);
+  point.set_loss(loss);
+  if (accuracy) point.set_accuracy(*accuracy);
+  return point;
+}
+
+template <typename Progress>
+std::optional<double> accuracy_of(const Progress& told) {
+  return told.has_accuracy() ? std::optional(told.accuracy()) : std::nullopt;
 }
 
 }  // namespace
 
+std::optional<AgentStatus> last_words_of(const std::string& text) {
+  AgentStatus status;
+  google::protobuf::util::JsonParseOptions options;
+  options.ignore_unknown_fields = true;
+  if (!google::protobuf::util::JsonStringToMessage(text, &status, options).ok()) return std::nullopt;
+  if (status.phase() == control::v1::PHASE_UNSPECIFIED) return std::nullopt;
+  return status;
+}
+
 std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
   std::optional<AgentStatus> word;
   const auto told = pass.seen.agents.find(pod.uid);
-  if (told != pass.seen.agents.end() && told->second.membership == pass.before.membership)
+  if (told != pass.seen.agents.end() && told->second.membership() == pass.before.membership)
     word = told->second;
   if (pod.phase != PodPhase::kSucceeded || !pod.end) return word;
-  if (std::optional<AgentStatus> last = agent_status_from_json(pod.end->message)) {
-    if (word && word->worker && last->worker) last->worker->history = std::move(word->worker->history);
-    if (word && word->aggregator && last->aggregator)
-      last->aggregator->history = std::move(word->aggregator->history);
-    return last;
-  }
-  return word;
+  std::optional<AgentStatus> last = last_words_of(pod.end->message);
+  if (!last) return word;
+  if (word && last->has_worker())
+    last->mutable_worker()->mutable_history()->Swap(word->mutable_worker()->mutable_history());
+  if (word && last->has_aggregator())
+    last->mutable_aggregator()->mutable_history()->Swap(word->mutable_aggregator()->mutable_history());
+  return last;
 }
 
 void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {
   std::optional<WorkerProgress> first;
   std::uint64_t sent = 0;
   std::uint64_t expected = 0;
-  std::string digest;
   std::size_t digests = 0;
   for (const Pod* pod : workers) {
     std::optional<AgentStatus> word = word_of(pass, *pod);
-    if (!word || !word->worker) continue;
-    sent += word->worker->payload_bytes_sent;
-    expected += word->worker->payload_bytes_expected;
-    if (!word->worker->parameters_sha256.empty()) {
-      digest = word->worker->parameters_sha256;
-      ++digests;
-    }
-    if (pod->index == 0) first = std::move(word->worker);
+    if (!word || !word->has_worker()) continue;
+    sent += word->worker().payload_bytes_sent();
+    expected += word->worker().payload_bytes_expected();
+    if (word->worker().has_parameters_sha256()) ++digests;
+    if (pod->index == 0) first = std::move(*word->mutable_worker());
   }
-  if (!first || first->total_steps == 0) return;
-  Json progress = worker_to_json(*first);
-  progress["payloadBytesSent"] = sent;
-  progress["payloadBytesExpected"] = expected;
-  if (digests == workers.size() && !parameters_diverged(pass, workers)) progress["parametersSha256"] = digest;
-  pass.after.progress = std::move(progress);
+  if (!first || first->total_steps() == 0) return;
+  first->set_payload_bytes_sent(sent);
+  first->set_payload_bytes_expected(expected);
+  if (digests != workers.size() || parameters_diverged(pass, workers)) first->clear_parameters_sha256();
+  pass.after.progress = figures(*first);
+  pass.after.progress.erase("rank");  // the job has none
   std::optional<Point> last;
-  if (first->test_loss && first->step == first->total_steps)
-    last = Point{.at = first->step, .loss = *first->test_loss, .accuracy = first->accuracy};
-  fold_history(pass, std::move(first->history), last);
+  if (first->has_test_loss() && first->step() == first->total_steps())
+    last = point(first->step(), first->test_loss(), accuracy_of(*first));
+  fold_history(pass, history_of(*first), last);
 }
 
 void fold_aggregator(Pass& pass, const Pod& aggregator) {
-  std::optional<AgentStatus> word = word_of(pass, aggregator);
-  if (!word || !word->aggregator || word->aggregator->rounds == 0) return;
-  AggregatorProgress& told = *word->aggregator;
-  Json progress{{"round", told.round},
-                {"rounds", told.rounds},
-                {"connected", told.connected},
-                {"selected", told.selected},
-                {"configured", told.configured},
-                {"reported", told.reported},
-                {"late", told.late},
-                {"dropped", told.dropped},
-                {"bytesSent", told.bytes_sent},
-                {"bytesReceived", told.bytes_received},
-                {"bytesExpected", told.bytes_expected},
-                {"modelBytes", told.model_bytes},
-                {"targetReached", told.target_reached}};
-  put(progress, "loss", told.loss);
-  put(progress, "accuracy", told.accuracy);
-  pass.after.progress = std::move(progress);
+  const std::optional<AgentStatus> word = word_of(pass, aggregator);
+  if (!word || word->aggregator().rounds() == 0) return;
+  const AggregatorProgress& told = word->aggregator();
+  pass.after.progress = figures(told);
   std::optional<Point> last;
-  if (told.loss && told.round > 0)
-    last = Point{.at = told.round, .loss = *told.loss, .accuracy = told.accuracy};
-  fold_history(pass, std::move(told.history), last);
+  if (told.has_loss() && told.round() > 0) last = point(told.round(), told.loss(), accuracy_of(told));
+  fold_history(pass, history_of(told), last);
 }
 
 std::optional<std::string> parameters_diverged(const Pass& pass, const std::vector<const Pod*>& workers) {
@@ -148,14 +179,14 @@ std::optional<std::string> parameters_diverged(const Pass& pass, const std::vect
   std::string digest;
   for (const Pod* pod : workers) {
     const std::optional<AgentStatus> word = word_of(pass, *pod);
-    if (!word || !word->worker || word->worker->parameters_sha256.empty()) continue;
+    if (!word || !word->worker().has_parameters_sha256()) continue;
     if (told_by == nullptr) {
       told_by = pod;
-      digest = word->worker->parameters_sha256;
-    } else if (word->worker->parameters_sha256 != digest) {
+      digest = word->worker().parameters_sha256();
+    } else if (word->worker().parameters_sha256() != digest) {
       return fmt::format(
           "{} and {} ended with different parameters ({:.12} and {:.12}); synchronous workers must agree",
-          told_by->name, pod->name, digest, word->worker->parameters_sha256);
+          told_by->name, pod->name, digest, word->worker().parameters_sha256());
     }
   }
   return std::nullopt;

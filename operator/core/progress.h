@@ -10,7 +10,11 @@ namespace muster::op {
 
 // The pod's newest word of its incarnation: its Agent's, or, when it has ended well, its last
 // words.
-[[nodiscard]] std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod);
+[[nodiscard]] std::optional<control::v1::AgentStatus> word_of(const Pass& pass, const Pod& pod);
+
+// Reads the proto JSON form of AgentStatus, as a pod leaves it in its termination message; fields that a
+// newer pod adds are passed over. nullopt when `text` is anything else: last words come from any program.
+[[nodiscard]] std::optional<control::v1::AgentStatus> last_words_of(const std::string& text);
 
 // Steps, loss and rates come from rank 0; bytes are those of all workers. Nothing heard: progress stays.
 void fold_workers(Pass& pass, const std::vector<const Pod*>& workers);

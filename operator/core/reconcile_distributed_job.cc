@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "operator/core/assignment.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"
@@ -85,25 +86,20 @@ void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
   if (pass.before.formed_incarnation != pass.before.incarnation ||
       std::ssize(workers) != spec.workers.replicas)
     return;
-  const auto roster = roster_of(pass.seen, workers);
+  auto roster = roster_of(pass.seen, workers);
   if (!roster) return;
-  const std::string training = to_json(*spec.training).dump();
-  const std::string synchronization = to_json(spec.synchronization).dump();
+  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
+  control::v1::WorkerAssignment& told = *common->mutable_worker();
+  *told.mutable_roster() = std::move(*roster);
+  told.set_training(to_json(*spec.training).dump());
+  told.set_synchronization(to_json(spec.synchronization).dump());
   for (const Pod* pod : workers) {
     const auto agent = pass.seen.agents.find(pod->uid);
     if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
-    if (agent->second.membership >= membership) continue;
-    pass.act(ConfigurePod{.pod = pod->name,
-                          .uid = pod->uid,
-                          .ip = pod->ip,
-                          .assignment = {.ns = pass.meta.ns,
-                                         .name = pass.meta.name,
-                                         .uid = pass.meta.uid,
-                                         .membership = membership,
-                                         .role = WorkerAssignment{.rank = pod->index,
-                                                                  .roster = *roster,
-                                                                  .training = training,
-                                                                  .synchronization = synchronization}}});
+    if (agent->second.membership() >= membership) continue;
+    ConfigurePod call{.pod = pod->name, .uid = pod->uid, .ip = pod->ip, .common = common};
+    call.own.mutable_worker()->set_rank(static_cast<std::int32_t>(pod->index));
+    pass.act(std::move(call));
   }
 }
 

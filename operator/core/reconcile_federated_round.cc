@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/base/host_port.h"
+#include "operator/core/assignment.h"
 #include "operator/core/client_pods.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
@@ -72,14 +73,6 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }
 
-Assignment assignment(const Pass& pass, decltype(Assignment::role) role) {
-  return {.ns = pass.meta.ns,
-          .name = pass.meta.name,
-          .uid = pass.meta.uid,
-          .membership = pass.before.membership,
-          .role = std::move(role)};
-}
-
 // The aggregator first; the clients once it has its part, so that the address they get answers.
 void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggregator,
                const std::vector<const Pod*>& clients) {
@@ -89,28 +82,26 @@ void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggre
       agent == pass.seen.agents.end() || fate_of(aggregator) != PodFate::kAlive)
     return;
   const std::string federation = to_json(spec.federation).dump();
-  if (agent->second.membership < membership) {
-    pass.act(ConfigurePod{.pod = aggregator.name,
-                          .uid = aggregator.uid,
-                          .ip = aggregator.ip,
-                          .assignment = assignment(pass, AggregatorAssignment{.federation = federation})});
+  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
+  if (agent->second.membership() < membership) {
+    common->mutable_aggregator()->set_federation(federation);
+    pass.act(ConfigurePod{
+        .pod = aggregator.name, .uid = aggregator.uid, .ip = aggregator.ip, .common = std::move(common)});
     return;
   }
+  common->mutable_client()->set_aggregator(host_port(aggregator.ip, kDataPort));
+  common->mutable_client()->set_federation(federation);
   for (const Pod* client : clients) {
     const auto known = pass.seen.agents.find(client->uid);
     if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())
       continue;
-    if (known->second.membership >= membership) continue;
+    if (known->second.membership() >= membership) continue;
     const std::int64_t first = client->index * spec.clients_per_pod;
     const std::int64_t count = std::min(spec.clients_per_pod, spec.federation.clients - first);
-    ClientAssignment part{.aggregator = host_port(aggregator.ip, kDataPort),
-                          .first_client = first,
-                          .clients = count,
-                          .federation = federation};
-    pass.act(ConfigurePod{.pod = client->name,
-                          .uid = client->uid,
-                          .ip = client->ip,
-                          .assignment = assignment(pass, std::move(part))});
+    ConfigurePod call{.pod = client->name, .uid = client->uid, .ip = client->ip, .common = common};
+    call.own.mutable_client()->set_first_client(static_cast<std::int32_t>(first));
+    call.own.mutable_client()->set_clients(static_cast<std::int32_t>(count));
+    pass.act(std::move(call));
   }
 }
 

@@ -6,12 +6,14 @@
 
 namespace muster::op {
 
-std::optional<std::vector<Member>> roster_of(const Observed& seen, const std::vector<const Pod*>& workers) {
-  std::vector<Member> roster;
+std::optional<Roster> roster_of(const Observed& seen, const std::vector<const Pod*>& workers) {
+  Roster roster;
   for (const Pod* pod : workers) {
     const bool answers = seen.agents.contains(pod->uid) || pod->phase == PodPhase::kSucceeded;
     if (pod->ip.empty() || !answers) return std::nullopt;
-    roster.push_back({.pod_uid = pod->uid, .local_rank = 0, .address = host_port(pod->ip, kDataPort)});
+    control::v1::Member& member = *roster.Add();
+    member.set_pod_uid(pod->uid);
+    member.set_address(host_port(pod->ip, kDataPort));
   }
   return roster;
 }

@@ -6,9 +6,10 @@
 
 namespace muster::op {
 
+using Roster = google::protobuf::RepeatedPtrField<control::v1::Member>;
+
 // The roster of the pods of one incarnation, one rank each in order of index; nullopt until every pod has an
 // address and its Agent answers, or has done its part.
-[[nodiscard]] std::optional<std::vector<Member>> roster_of(const Observed& seen,
-                                                           const std::vector<const Pod*>& workers);
+[[nodiscard]] std::optional<Roster> roster_of(const Observed& seen, const std::vector<const Pod*>& workers);
 
 }  // namespace muster::op

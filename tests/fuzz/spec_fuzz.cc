@@ -4,14 +4,14 @@
 #include "common/spec/federation.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
-#include "operator/core/agent.h"
+#include "operator/core/progress.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace spec = muster::spec;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   const std::string text(muster::fuzz::text_of(data, size));
-  (void)muster::op::agent_status_from_json(text);
+  (void)muster::op::last_words_of(text);
   const auto json = muster::parse_json(text, "input");
   if (!json) return 0;
   if (const auto training = spec::training_from_json(*json))

@@ -20,7 +20,7 @@ control::v1::AgentStatus to_status(const Progress& progress, int rank) {
   worker.set_payload_bytes_sent(progress.payload_bytes_sent);
   worker.set_payload_bytes_expected(progress.payload_bytes_expected);
   worker.set_gradient_bytes(progress.gradient_bytes);
-  worker.set_resumed_from_step(progress.resumed_from_step);
+  if (progress.resumed_from_step > 0) worker.set_resumed_from_step(progress.resumed_from_step);
   worker.set_checkpoints_skipped(progress.checkpoints_skipped);
   return status;
 }

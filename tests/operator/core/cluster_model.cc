@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "operator/api/pod_template.h"
+#include "operator/core/assignment.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op::testing {
@@ -155,7 +156,7 @@ bool ClusterModel::apply(const Action& action) {
                                },
                                [&](const ConfigurePod& configure) {
                                  if (pods.contains(configure.pod) && uid_of(configure.pod) == configure.uid)
-                                   assignments[configure.uid] = configure.assignment;
+                                   assignments[configure.uid] = assignment_of(configure);
                                  return true;
                                },
                                [&](const PatchStatus& patch) { return patch_status(patch.patch); },
@@ -196,12 +197,8 @@ void ClusterModel::start_pods() {
                      {"podIP", "127.1.0." + uid.substr(4)},
                      {"conditions", Json::array({{{"type", "Ready"}, {"status", "True"}}})}};
     touch(pod);
-    agents[uid] = AgentStatus{.membership = 0,
-                              .phase = AgentPhase::kWaiting,
-                              .message = {},
-                              .worker = {},
-                              .aggregator = {},
-                              .client = {}};
+    agents[uid] = {};
+    agents[uid].set_phase(control::v1::PHASE_WAITING);
   }
 }
 
@@ -247,9 +244,9 @@ void ClusterModel::finish_deletions() {
 void ClusterModel::agents_follow() {
   for (auto& [uid, agent] : agents) {
     const auto told = assignments.find(uid);
-    if (told == assignments.end() || agent.membership >= told->second.membership) continue;
-    agent.membership = told->second.membership;
-    agent.phase = AgentPhase::kRunning;
+    if (told == assignments.end() || agent.membership() >= told->second.membership()) continue;
+    agent.set_membership(told->second.membership());
+    agent.set_phase(control::v1::PHASE_RUNNING);
   }
 }
 

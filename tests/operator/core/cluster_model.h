@@ -43,8 +43,8 @@ class ClusterModel {
   std::map<std::string, CreateCredentials> secrets;  // by name; never read by the operator
   int secret_writes = 0;  // creates that went out, also those that met AlreadyExists
   ServiceState service = ServiceState::kAbsent;
-  std::map<std::string, AgentStatus> agents;      // by pod uid
-  std::map<std::string, Assignment> assignments;  // by pod uid: the last Configure
+  std::map<std::string, control::v1::AgentStatus> agents;      // by pod uid
+  std::map<std::string, control::v1::Assignment> assignments;  // by pod uid: the last Configure
   std::vector<EmitEvent> events;
   std::string ca = "cafe0123";
   std::set<std::string>

@@ -238,6 +238,38 @@ TEST_P(Crd, NamesOfPodsFitIntoSixtyThreeCharacters) {
   EXPECT_LE(api::kNameMax + ("-client-" + std::to_string(api::kClientPodsMax - 1)).size(), 63U);
 }
 
+// Every field of a progress message, with a value; and two points.
+void fill(google::protobuf::Message& message) {
+  const auto& values = *message.GetReflection();
+  const auto& type = *message.GetDescriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const auto* field = type.field(i);
+    using Field = google::protobuf::FieldDescriptor;
+    if (field->is_repeated()) {
+      for (int point = 0; point < 2; ++point) fill(*values.AddMessage(&message, field));
+    } else if (field->cpp_type() == Field::CPPTYPE_INT32) {
+      values.SetInt32(&message, field, 9);
+    } else if (field->cpp_type() == Field::CPPTYPE_INT64) {
+      values.SetInt64(&message, field, 9);
+    } else if (field->cpp_type() == Field::CPPTYPE_UINT64) {
+      values.SetUInt64(&message, field, 9);
+    } else if (field->cpp_type() == Field::CPPTYPE_BOOL) {
+      values.SetBool(&message, field, true);
+    } else if (field->cpp_type() == Field::CPPTYPE_STRING) {
+      values.SetString(&message, field, "abc");
+    } else {
+      values.SetDouble(&message, field, 0.5);
+    }
+  }
+}
+
+std::set<std::string> names_of(const Json& object) {
+  std::set<std::string> names;
+  for (const auto& [name, value] : object.items()) names.insert(name);
+  return names;
+}
+
+// The CRD's status.progress has exactly the figures of control.proto.
 TEST_P(Crd, TheStatusThatTheOperatorWritesIsInTheSchema) {
   const bool job_kind = GetParam().name == std::string("DistributedJob");
   ClusterModel cluster(job_kind ? job().workers(2).json() : federated_round(4, 2));
@@ -246,17 +278,12 @@ TEST_P(Crd, TheStatusThatTheOperatorWritesIsInTheSchema) {
   cluster.bring_up();
   check();
   for (auto& [uid, agent] : cluster.agents) {
-    agent.worker = WorkerProgress{.total_steps = 9,
-                                  .test_loss = 1.0,
-                                  .accuracy = 0.5,
-                                  .resumed_from_step = 4,
-                                  .parameters_sha256 = "abc",
-                                  .history = {{1, 0.5, 0.6}, {2, 0.4, {}}}};
-    agent.aggregator =
-        AggregatorProgress{.rounds = 9, .loss = 1.0, .accuracy = 0.5, .history = {{1, 0.5, 0.6}}};
+    fill(*agent.mutable_worker());
+    fill(*agent.mutable_aggregator());
   }
   cluster.settle();
-  EXPECT_TRUE(cluster.object["status"].contains("progress"));
+  EXPECT_EQ(names_of(cluster.object["status"]["progress"]),
+            names_of(schema["properties"]["progress"]["properties"]));
   EXPECT_TRUE(cluster.object["status"].contains("history"));
   check();
   cluster.end_pod(job_kind ? "digits-worker-1" : "phones-client-1", 0);

@@ -43,6 +43,40 @@ TEST(Progress, LastWordsFillTheProgressThatWasMissed) {
   EXPECT_EQ(cluster.status().history[0]["at"], 30);
 }
 
+TEST(Progress, WhatIsAbsentInTheMessageIsAbsentInTheStatus) {
+  ClusterModel cluster(job().workers(1).json());
+  cluster.bring_up();
+  cluster.agents.at(cluster.uid_of("digits-worker-0")).mutable_worker()->set_total_steps(100);
+  cluster.settle();
+  const Json progress = cluster.status().progress;
+  EXPECT_EQ(progress["step"], 0) << "known, and zero";
+  EXPECT_TRUE(progress["gradientBytes"].is_number_integer()) << "though 64 bits wide";
+  for (const char* name : {"accuracy", "testLoss", "resumedFromStep", "parametersSha256", "rank", "history"})
+    EXPECT_FALSE(progress.contains(name)) << name;
+}
+
+TEST(Progress, LastWordsAreTheProtoJsonFormOrNothing) {
+  const struct {
+    const char* text;
+    std::optional<std::int64_t> step;
+  } cases[] = {
+      {R"({"phase":"PHASE_SUCCEEDED","worker":{"step":"7"}})", 7},
+      {R"({"phase":"PHASE_SUCCEEDED","worker":{"step":7}})", 7},
+      {R"({"phase":"PHASE_SUCCEEDED","worker":{"step":"7","fromANewerPod":{"a":[1]}},"more":1})", 7},
+      {R"({"worker":{"step":"7"}})", {}},  // no phase: another program's
+      {R"({"phase":"PHASE_SUCCEEDED","worker":{"step":"many"}})", {}},
+      {R"({"phase":"PHASE_SUCCEEDED","worker":7})", {}},
+      {R"(["phase"])", {}},
+      {"done", {}},
+      {"", {}},
+      {"{\"phase\":\"PHASE_SUCCEEDED\",\"message\":\"\xff\"", {}},
+  };
+  for (const auto& each : cases) {
+    const auto words = last_words_of(each.text);
+    EXPECT_EQ(words ? std::optional(words->worker().step()) : std::nullopt, each.step) << each.text;
+  }
+}
+
 TEST(Progress, FailsWhenWorkersEndWithDifferentParameters) {
   ClusterModel cluster(job().workers(2).json());
   cluster.bring_up();
@@ -57,16 +91,15 @@ TEST(Progress, FailsWhenWorkersEndWithDifferentParameters) {
 TEST(Progress, MereProgressIsWrittenAtMostOnceASecond) {
   ClusterModel cluster(job().workers(1).json());
   cluster.bring_up();
-  AgentStatus& agent = cluster.agents.at(cluster.uid_of("digits-worker-0"));
-  agent.worker = WorkerProgress{};
-  agent.worker->total_steps = 100;
-  agent.worker->step = 1;
-  agent.worker->loss = std::numeric_limits<double>::quiet_NaN();
+  control::v1::WorkerProgress& told = *cluster.agents.at(cluster.uid_of("digits-worker-0")).mutable_worker();
+  told.set_total_steps(100);
+  told.set_step(1);
+  told.set_loss(std::numeric_limits<double>::quiet_NaN());
   cluster.advance(2s);
   EXPECT_EQ(cluster.pass(), 1U);
   EXPECT_EQ(cluster.status().progress["step"], 1);
   EXPECT_FALSE(cluster.status().progress.contains("loss")) << "NaN has no JSON form";
-  agent.worker->step = 2;
+  told.set_step(2);
   const Decision decision = cluster.decide();
   EXPECT_TRUE(decision.actions.empty());
   EXPECT_GT(decision.requeue_after, 0ms);
@@ -79,19 +112,22 @@ TEST(Progress, MereProgressIsWrittenAtMostOnceASecond) {
 TEST(Progress, ARestartedWorkersHistoryContinuesTheKnownCurve) {
   ClusterModel cluster(job().workers(1).json());
   cluster.bring_up();
-  const auto tell = [&](std::vector<Point> history) {
-    AgentStatus& agent = cluster.agents.at(cluster.uid_of("digits-worker-0"));
-    agent.worker = WorkerProgress{};
-    agent.worker->total_steps = 100;
-    agent.worker->history = std::move(history);
+  const auto tell = [&](const std::vector<std::pair<int, double>>& points) {
+    auto& worker = *cluster.agents.at(cluster.uid_of("digits-worker-0")).mutable_worker();
+    worker.set_total_steps(100);
+    for (const auto& [at, loss] : points) {
+      control::v1::Point& point = *worker.add_history();
+      point.set_at(at);
+      point.set_loss(loss);
+    }
     cluster.settle();
   };
-  tell({{10, 0.9, 0.5}, {20, 0.8, 0.6}, {30, 0.7, 0.7}});
+  tell({{10, 0.9}, {20, 0.8}, {30, 0.7}});
   cluster.end_pod("digits-worker-0", 137);
   cluster.settle();
   cluster.finish_deletions();
   cluster.bring_up();
-  tell({{30, 0.71, 0.69}, {40, 0.6, 0.75}});
+  tell({{30, 0.71}, {40, 0.6}});
   const Json history = cluster.status().history;
   ASSERT_EQ(history.size(), 4U);
   EXPECT_EQ(history[1]["at"], 20);

@@ -67,16 +67,16 @@ TEST(DistributedJob, ToldRanksAndPeersAgree) {
   ASSERT_EQ(cluster.assignments.size(), 3U);
   for (int rank = 0; rank < 3; ++rank) {
     const std::string pod = "digits-worker-" + std::to_string(rank);
-    const Assignment& told = cluster.assignments.at(cluster.uid_of(pod));
-    const auto& worker = std::get<WorkerAssignment>(told.role);
-    EXPECT_EQ(worker.rank, rank);
-    EXPECT_EQ(told.membership, 1);
-    EXPECT_EQ(told.uid, "job-uid");
-    ASSERT_EQ(worker.roster.size(), 3U);
-    EXPECT_EQ(worker.roster[static_cast<std::size_t>(rank)].address,
+    const control::v1::Assignment& told = cluster.assignments.at(cluster.uid_of(pod));
+    const control::v1::WorkerAssignment& worker = told.worker();
+    EXPECT_EQ(worker.rank(), rank);
+    EXPECT_EQ(told.membership(), 1);
+    EXPECT_EQ(told.uid(), "job-uid");
+    ASSERT_EQ(worker.roster_size(), 3);
+    EXPECT_EQ(worker.roster(rank).address(),
               cluster.pods.at(pod)["status"]["podIP"].get<std::string>() + ":8471");
-    EXPECT_TRUE(spec::training_from_json(Json::parse(worker.training)));
-    EXPECT_TRUE(spec::synchronization_from_json(Json::parse(worker.synchronization)));
+    EXPECT_TRUE(spec::training_from_json(Json::parse(worker.training())));
+    EXPECT_TRUE(spec::synchronization_from_json(Json::parse(worker.synchronization())));
   }
 }
 
@@ -123,7 +123,7 @@ TEST(DistributedJob, RestartsAllRanksWhenOneFails) {
   EXPECT_FALSE(cluster.is("Restarting"));
   for (const auto& [name, pod] : cluster.pods)
     EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/incarnation"], "2") << name;
-  EXPECT_EQ(cluster.assignments.at(cluster.uid_of("digits-worker-1")).membership, 2);
+  EXPECT_EQ(cluster.assignments.at(cluster.uid_of("digits-worker-1")).membership(), 2);
   EXPECT_EQ(cluster.status().restarts, 1);
 }
 

@@ -28,11 +28,13 @@ TEST(FederatedRound, EveryClientIsPlayedByExactlyOnePod) {
   cluster.bring_up();
   std::vector<int> played(10, 0);
   for (int pod = 0; pod < 3; ++pod) {
-    const Assignment& told = cluster.assignments.at(cluster.uid_of("phones-client-" + std::to_string(pod)));
-    const auto& part = std::get<ClientAssignment>(told.role);
-    EXPECT_EQ(part.aggregator, cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
-    EXPECT_TRUE(spec::federation_from_json(Json::parse(part.federation)));
-    for (auto client = part.first_client; client < part.first_client + part.clients; ++client)
+    const control::v1::Assignment& told =
+        cluster.assignments.at(cluster.uid_of("phones-client-" + std::to_string(pod)));
+    const control::v1::ClientAssignment& part = told.client();
+    EXPECT_EQ(part.aggregator(),
+              cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
+    EXPECT_TRUE(spec::federation_from_json(Json::parse(part.federation())));
+    for (auto client = part.first_client(); client < part.first_client() + part.clients(); ++client)
       played.at(static_cast<std::size_t>(client)) += 1;
   }
   EXPECT_EQ(played, std::vector<int>(10, 1));
@@ -130,10 +132,10 @@ TEST(FederatedRound, ARefusedReplacementIsNotAskedForAgainAtEveryProgress) {
   cluster.settle();
   cluster.finish_deletions();
   cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};
-  AgentStatus& agent = cluster.agents.at(cluster.uid_of(kAggregator));
-  agent.aggregator = AggregatorProgress{};
-  agent.aggregator->round = 3;
-  agent.aggregator->rounds = 5;
+  control::v1::AggregatorProgress& told =
+      *cluster.agents.at(cluster.uid_of(kAggregator)).mutable_aggregator();
+  told.set_round(3);
+  told.set_rounds(5);
   cluster.settle();
   EXPECT_FALSE(cluster.pods.contains("phones-client-1"));
   EXPECT_EQ(cluster.status().progress["round"], 3) << "the federation goes on and is told of";
@@ -166,9 +168,10 @@ TEST(FederatedRound, ARestartedAggregatorCountsAndTheClientsMeetItAnew) {
   EXPECT_EQ(cluster.status().phase, "Running");
   EXPECT_EQ(cluster.status().ready, "4/4");
   for (int pod = 0; pod < 3; ++pod) {
-    const Assignment& told = cluster.assignments.at(cluster.uid_of("phones-client-" + std::to_string(pod)));
-    EXPECT_EQ(told.membership, 2);
-    EXPECT_EQ(std::get<ClientAssignment>(told.role).aggregator,
+    const control::v1::Assignment& told =
+        cluster.assignments.at(cluster.uid_of("phones-client-" + std::to_string(pod)));
+    EXPECT_EQ(told.membership(), 2);
+    EXPECT_EQ(told.client().aggregator(),
               cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
   }
   EXPECT_TRUE(cluster.status().client_attempts.empty());
@@ -198,14 +201,14 @@ TEST(FederatedRound, TheAggregatorFailsPastMaxRestarts) {
 TEST(FederatedRound, ItsProgressIsTheAggregators) {
   ClusterModel cluster(federated_round(4, 2));
   cluster.bring_up();
-  AgentStatus& agent = cluster.agents.at(cluster.uid_of(kAggregator));
-  agent.aggregator = AggregatorProgress{};
-  agent.aggregator->round = 3;
-  agent.aggregator->rounds = 5;
-  agent.aggregator->connected = 4;
-  agent.aggregator->accuracy = 0.61234;
-  agent.aggregator->loss = 1.5;
-  agent.aggregator->history = {{1, 2.0, 0.3}, {2, 1.8, 0.5}, {3, 1.5, 0.61234}};
+  control::v1::AggregatorProgress& told =
+      *cluster.agents.at(cluster.uid_of(kAggregator)).mutable_aggregator();
+  told.set_round(3);
+  told.set_rounds(5);
+  told.set_connected(4);
+  told.set_accuracy(0.61234);
+  told.set_loss(1.5);
+  for (int round = 1; round <= 3; ++round) told.add_history()->set_at(round);
   cluster.settle();
   EXPECT_EQ(cluster.status().progress["round"], 3);
   EXPECT_EQ(cluster.status().progress["accuracy"], 0.6123);

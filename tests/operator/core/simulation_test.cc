@@ -129,7 +129,7 @@ class Life {
       const std::string pod = pod_of(uid);
       if (pod.empty() || !runs(pod)) continue;
       if (plain && status.phase == "Running") cluster_.end_pod(pod, 0);
-      if (plain || agent.membership != status.membership) continue;
+      if (plain || agent.membership() != status.membership) continue;
       const bool leads =
           cluster_.object["kind"] == "DistributedJob" || pod.find("aggregator") != std::string::npos;
       if (leads && everybody_configured(status.membership)) cluster_.end_pod(pod, 0);
@@ -155,9 +155,9 @@ class Life {
     return !ring || everybody_configured(cluster_.status().membership);
   }
 
-  static std::vector<std::string> addresses_of(const WorkerAssignment& worker) {
+  static std::vector<std::string> addresses_of(const control::v1::WorkerAssignment& worker) {
     std::vector<std::string> addresses;
-    for (const Member& member : worker.roster) addresses.push_back(member.address);
+    for (const auto& member : worker.roster()) addresses.push_back(member.address());
     return addresses;
   }
 
@@ -168,9 +168,8 @@ class Life {
     for (const auto& [name, pod] : cluster_.pods) {
       if (pod["status"]["phase"] == "Succeeded") continue;
       const auto told = cluster_.assignments.find(pod["metadata"]["uid"].get<std::string>());
-      if (told == cluster_.assignments.end() || told->second.membership != membership) return false;
-      if (const auto* worker = std::get_if<WorkerAssignment>(&told->second.role))
-        rosters.insert(addresses_of(*worker));
+      if (told == cluster_.assignments.end() || told->second.membership() != membership) return false;
+      if (told->second.has_worker()) rosters.insert(addresses_of(told->second.worker()));
     }
     EXPECT_LE(rosters.size(), 1U) << "members of one membership were told different rosters";
     return true;
@@ -198,10 +197,9 @@ class Life {
       EXPECT_EQ(status.restarts, last_.restarts);
     }
     for (const auto& [uid, assignment] : cluster_.assignments) {
-      const auto* worker = std::get_if<WorkerAssignment>(&assignment.role);
-      if (worker == nullptr) continue;
-      const std::vector<std::string> addresses = addresses_of(*worker);
-      EXPECT_LT(worker->rank, std::ssize(addresses));
+      if (!assignment.has_worker()) continue;
+      const std::vector<std::string> addresses = addresses_of(assignment.worker());
+      EXPECT_LT(assignment.worker().rank(), std::ssize(addresses));
       EXPECT_EQ(std::set(addresses.begin(), addresses.end()).size(), addresses.size()) << "a peer twice";
     }
     last_ = status;

@@ -40,22 +40,19 @@ class AgentClientTest : public ::testing::Test {
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, seconds(10), [&] {
       const auto status = client_->status("uid-0");
-      return status && status->worker && status->worker->step == step;
+      return status && status->worker().step() == step;
     });
   }
   static ConfigurePod call(const std::string& ip = "127.0.0.1") {
-    return {.pod = "p-0",
-            .uid = "uid-0",
-            .ip = ip,
-            .assignment = {.ns = "n",
-                           .name = "x",
-                           .uid = "u",
-                           .membership = 2,
-                           .role = WorkerAssignment{.rank = 1,
-                                                    .roster = {{.pod_uid = "a", .address = "a:1"},
-                                                               {.pod_uid = "b", .address = "b:2"}},
-                                                    .training = "{}",
-                                                    .synchronization = "{}"}}};
+    auto common = std::make_shared<control::v1::Assignment>();
+    common->set_namespace_("n");
+    common->set_uid("u");
+    common->set_membership(2);
+    common->mutable_worker()->add_roster()->set_address("a:1");
+    common->mutable_worker()->add_roster()->set_address("b:2");
+    ConfigurePod pod{.pod = "p-0", .uid = "uid-0", .ip = ip, .common = std::move(common)};
+    pod.own.mutable_worker()->set_rank(1);
+    return pod;
   }
   // Follows the pod, configures it and waits for the refusal.
   std::optional<Error> refused(const ConfigurePod& pod) {
@@ -198,7 +195,7 @@ TEST_F(AgentClientTest, FollowsStatusAndTellsTheOwner) {
   ASSERT_TRUE(wait_for_step(0));
   agent_->set_step(7);
   ASSERT_TRUE(wait_for_step(7));
-  EXPECT_EQ(client_->status("uid-0")->phase, AgentPhase::kRunning);
+  EXPECT_EQ(client_->status("uid-0")->phase(), control::v1::PHASE_RUNNING);
   const std::lock_guard lock(mutex_);
   EXPECT_EQ(owners_, std::vector<std::string>{"DistributedJob/n/x"}) << "the first status is news";
   EXPECT_EQ(progressed_, std::vector<std::string>{"DistributedJob/n/x"}) << "a step more is progress";

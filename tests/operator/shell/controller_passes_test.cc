@@ -162,7 +162,7 @@ TEST_F(ControllerPasses, PodsThatDoNotAnswerConfigureHoldUpNoOtherJob) {
     Decision decision;
     if (name.starts_with("bad")) {
       decision.agents = {{.pod = name, .uid = name, .ip = "127.0.0.1", .peer = {"worker", 0, "u"}}};
-      decision.actions = {ConfigurePod{.pod = name, .uid = name, .ip = "127.0.0.1", .assignment = {}}};
+      decision.actions = {ConfigurePod{.pod = name, .uid = name, .ip = "127.0.0.1", .common = {}}};
     } else {
       decision.actions = {CreateService{{{"metadata", {{"name", name}, {"namespace", "n"}}}}}};
     }
