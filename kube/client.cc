@@ -5,13 +5,12 @@
 #include <sys/utsname.h>
 
 #include <algorithm>
-#include <condition_variable>
-#include <mutex>
 #include <set>
 #include <utility>
 
 #include "common/base/base64.h"
 #include "common/json/read_json.h"
+#include "common/platform/mutex.h"
 #include "kube/api_error.h"
 #include "kube/identity.h"
 
@@ -61,9 +60,9 @@ std::optional<std::chrono::seconds> wait_before_retry(const HttpResponse& answer
 }
 
 void sleep_until_stop(const std::stop_token& stop, std::chrono::milliseconds span) {
-  std::mutex mutex;
-  std::condition_variable_any wake;
-  std::unique_lock lock(mutex);
+  Mutex mutex;
+  Condition wake;
+  MutexLock lock(mutex);
   wake.wait_for(lock, stop, span, [] { return false; });
 }
 
@@ -77,8 +76,8 @@ bool renewed(const HttpResponse& answer, IdentitySource* identity, bool& asked_a
 }  // namespace
 
 struct Client::State {
-  std::mutex mutex;
-  std::set<std::string> warnings;
+  Mutex mutex;
+  std::set<std::string> warnings MUSTER_GUARDED_BY(mutex);
 };
 
 Client::Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<IdentitySource> identity,
@@ -113,7 +112,7 @@ void Client::observe(const HttpRequest& request, const Result<HttpResponse>& ans
   if (!answer || !options_.on_warning) return;
   for (const auto& [name, value] : answer->headers) {
     if (name != "Warning" && name != "warning") continue;
-    const std::lock_guard lock(state_->mutex);
+    const MutexLock lock(state_->mutex);
     if (state_->warnings.size() < kWarningsMax && state_->warnings.insert(value).second)
       options_.on_warning(value);
   }

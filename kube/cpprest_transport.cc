@@ -11,13 +11,13 @@
 #include <arpa/inet.h>
 
 #include <array>
-#include <condition_variable>
 #include <fstream>
 #include <memory>
 #include <mutex>
 #include <sstream>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "kube/client.h"
 #include "kube/sink_buffer.h"
 
@@ -89,21 +89,22 @@ bool is_ip(const std::string& host) {
 
 // One request under way: what the waiting caller and the library's threads share.
 struct Exchange {
-  std::mutex mutex;
-  std::condition_variable changed;
-  bool head = false;
-  bool over = false;
-  bool detached = false;  // the caller has left: nothing may be delivered any more
-  bool ended_by_consumer = false;
-  bool too_large = false;
-  HttpResponse response;
-  std::string error;
-  std::function<bool(std::string_view)> on_bytes;  // empty: the body is gathered in `response`
-  Instant last_byte = std::chrono::steady_clock::now();
+  Mutex mutex;
+  Condition changed;
+  bool head MUSTER_GUARDED_BY(mutex) = false;
+  bool over MUSTER_GUARDED_BY(mutex) = false;
+  // The caller has left: nothing may be delivered any more.
+  bool detached MUSTER_GUARDED_BY(mutex) = false;
+  bool ended_by_consumer MUSTER_GUARDED_BY(mutex) = false;
+  bool too_large MUSTER_GUARDED_BY(mutex) = false;
+  HttpResponse response MUSTER_GUARDED_BY(mutex);
+  std::string error MUSTER_GUARDED_BY(mutex);
+  std::function<bool(std::string_view)> on_bytes;  // set once; empty: the body is gathered in `response`
+  Instant last_byte MUSTER_GUARDED_BY(mutex) = std::chrono::steady_clock::now();
   pplx::cancellation_token_source cancel;
 
  private:
-  bool take(std::string_view bytes) {  // with the lock held
+  bool take(std::string_view bytes) MUSTER_REQUIRES(mutex) {
     if (head && on_bytes && response.status < 300) {
       ended_by_consumer = ended_by_consumer || !on_bytes(bytes);
     } else if (response.body.size() + bytes.size() > kResponseBytesMax) {
@@ -120,13 +121,13 @@ struct Exchange {
   // head, which decides where they go: they are kept until then, for blocking here could use up the library's
   // few threads.
   bool deliver(std::string_view bytes) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (detached) return false;
     last_byte = std::chrono::steady_clock::now();
     return take(bytes);
   }
   void on_head(const http::http_response& answer) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     response.status = answer.status_code();
     for (const auto& [name, value] : answer.headers()) response.headers.emplace_back(name, value);
     head = true;
@@ -137,7 +138,7 @@ struct Exchange {
     changed.notify_all();
   }
   void finish(std::string what) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     over = true;
     error = std::move(what);
     changed.notify_all();
@@ -173,10 +174,10 @@ class CpprestTransport final : public HttpTransport {
   const ClusterConfig config_;
   const web::uri uri_;
   std::string prefix_;
-  std::mutex mutex_;
-  std::array<std::shared_ptr<http::client::http_client>, 2>
-      clients_;  // unary, streaming: their idle timers differ
-  std::array<Identity, 2> made_for_;
+  Mutex mutex_;
+  // Unary, streaming: their idle timers differ.
+  std::array<std::shared_ptr<http::client::http_client>, 2> clients_ MUSTER_GUARDED_BY(mutex_);
+  std::array<Identity, 2> made_for_ MUSTER_GUARDED_BY(mutex_);
 };
 
 // The CA file may be exchanged while we run; new connections take the new one.
@@ -211,7 +212,7 @@ Result<std::shared_ptr<http::client::http_client>> CpprestTransport::client(bool
   if (config_.identity) {
     MUSTER_ASSIGN(identity, config_.identity->get());
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   auto& slot = clients_[streaming ? 1 : 0];
   Identity& made_for = made_for_[streaming ? 1 : 0];
   const bool same = made_for.client_certificate_pem == identity.client_certificate_pem &&
@@ -283,11 +284,11 @@ Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool stre
     return translate(error.what());
   }
   const std::stop_callback wake(stop, [&] {
-    const std::lock_guard lock(exchange->mutex);
+    const MutexLock lock(exchange->mutex);
     exchange->changed.notify_all();
   });
-  std::unique_lock lock(exchange->mutex);
-  const auto settled = [&] {
+  MutexLock lock(exchange->mutex);
+  const auto settled = [&]() MUSTER_REQUIRES(exchange->mutex) {
     return exchange->over || exchange->ended_by_consumer || exchange->too_large || stop.stop_requested();
   };
   while (!settled()) {
@@ -304,7 +305,8 @@ Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool stre
     lock.unlock();
     exchange->cancel.cancel();
     lock.lock();
-    exchange->changed.wait_for(lock, kCancelWait, [&] { return exchange->over; });
+    exchange->changed.wait_for(lock, kCancelWait,
+                               [&]() MUSTER_REQUIRES(exchange->mutex) { return exchange->over; });
   }
   exchange->detached = true;
   exchange->changed.notify_all();

@@ -110,7 +110,7 @@ EventRecorder::~EventRecorder() {
 }
 
 void EventRecorder::record(EventRecord record) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (queue_.size() >= kQueuedMax) return;
   queue_.push_back(std::move(record));
   wake_.notify_one();
@@ -121,8 +121,8 @@ void EventRecorder::run(const std::stop_token& stop) {
   while (true) {
     EventRecord record;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, stop, [this] { return !queue_.empty(); });
+      MutexLock lock(mutex_);
+      wake_.wait(lock, stop, [this]() MUSTER_REQUIRES(mutex_) { return !queue_.empty(); });
       if (queue_.empty()) return;
       record = std::move(queue_.front());
       queue_.pop_front();

@@ -1,15 +1,14 @@
 #pragma once  // kube/events.h: Kubernetes events about our objects: aggregated, rate limited, written in the
               // background
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <list>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 
+#include "common/platform/mutex.h"
 #include "kube/client.h"
 
 namespace muster::kube {
@@ -74,17 +73,17 @@ class EventRecorder {
   // Never blocks; drops the record when 1000 are waiting. Failures to write are dropped too (a namespace is
   // going away), but for an event that is to be raised and is gone (they live an hour, or creating it
   // failed): it is created anew.
-  void record(EventRecord record);
+  void record(EventRecord record) MUSTER_EXCLUDES(mutex_);
 
  private:
   void run(const std::stop_token& stop);
   void write(EventRecord record);
 
   Client& client_;
-  EventCorrelator correlator_;
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
-  std::deque<EventRecord> queue_;
+  EventCorrelator correlator_;  // of the thread
+  Mutex mutex_;
+  Condition wake_;
+  std::deque<EventRecord> queue_ MUSTER_GUARDED_BY(mutex_);
   std::jthread thread_;
 };
 

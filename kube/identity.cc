@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <ctime>
 #include <fstream>
-#include <mutex>
 
 #include "common/json/read_json.h"
+#include "common/platform/mutex.h"
 #include "kube/run_command.h"
 
 namespace muster::kube {
@@ -31,10 +31,10 @@ class StaticIdentity final : public IdentitySource {
 class TokenFileIdentity final : public IdentitySource {
  public:
   TokenFileIdentity(Identity base, std::filesystem::path file)
-      : identity_(std::move(base)), file_(std::move(file)) {}
+      : file_(std::move(file)), identity_(std::move(base)) {}
 
   Result<Identity> get() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto now = std::chrono::steady_clock::now();
     if (!identity_.bearer_token.empty() && now < fresh_until_) return identity_;
     if (std::string token = read(); !token.empty()) {
@@ -48,7 +48,7 @@ class TokenFileIdentity final : public IdentitySource {
     return identity_;
   }
   void invalidate() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     fresh_until_ = {};
   }
 
@@ -62,10 +62,10 @@ class TokenFileIdentity final : public IdentitySource {
     return token;
   }
 
-  std::mutex mutex_;
-  Identity identity_;
-  std::filesystem::path file_;
-  Instant fresh_until_{};
+  const std::filesystem::path file_;
+  Mutex mutex_;
+  Identity identity_ MUSTER_GUARDED_BY(mutex_);
+  Instant fresh_until_ MUSTER_GUARDED_BY(mutex_){};
 };
 
 class ExecIdentity final : public IdentitySource {
@@ -73,7 +73,7 @@ class ExecIdentity final : public IdentitySource {
   explicit ExecIdentity(ExecPlugin plugin) : plugin_(std::move(plugin)) {}
 
   Result<Identity> get() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const bool fresh = have_ && (!credential_.expires ||
                                  std::chrono::system_clock::now() + kExpiryLeeway < *credential_.expires);
     if (fresh) return credential_.identity;
@@ -82,7 +82,7 @@ class ExecIdentity final : public IdentitySource {
     return credential_.identity;
   }
   void invalidate() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     have_ = false;
   }
 
@@ -108,10 +108,10 @@ class ExecIdentity final : public IdentitySource {
     return parse_exec_credential(*output, plugin_);
   }
 
-  std::mutex mutex_;
-  ExecPlugin plugin_;
-  ExecCredential credential_;
-  bool have_ = false;
+  const ExecPlugin plugin_;
+  Mutex mutex_;
+  ExecCredential credential_ MUSTER_GUARDED_BY(mutex_);
+  bool have_ MUSTER_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace

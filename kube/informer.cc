@@ -34,13 +34,13 @@ bool newer_version(const std::string& a, const std::string& b) {
 }
 
 Object Store::get(const std::string& key) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = objects_.find(key);
   return found == objects_.end() ? nullptr : found->second;
 }
 
 std::vector<Object> Store::list() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<Object> all;
   all.reserve(objects_.size());
   for (const auto& [key, object] : objects_) all.push_back(object);
@@ -48,7 +48,7 @@ std::vector<Object> Store::list() const {
 }
 
 std::vector<Object> Store::by_index(const std::string& value) const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   std::vector<Object> found;
   const auto [from, to] = indexed_.equal_range(value);
   for (auto it = from; it != to; ++it) found.push_back(it->second);
@@ -56,7 +56,7 @@ std::vector<Object> Store::by_index(const std::string& value) const {
 }
 
 std::size_t Store::size() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return objects_.size();
 }
 
@@ -73,7 +73,7 @@ void Store::drop_from_index(const Object& object) {
 }
 
 bool Store::upsert(Object object) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const std::string uid = metadata_text(*object, "uid");
   const bool buried = std::any_of(graves_.begin(), graves_.end(), [&](const auto& grave) {
     return grave.first == uid && !newer_version(metadata_text(*object, "resourceVersion"), grave.second);
@@ -94,7 +94,7 @@ bool Store::upsert(Object object) {
 }
 
 void Store::erase(const Json& deleted) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   graves_.emplace_back(metadata_text(deleted, "uid"), metadata_text(deleted, "resourceVersion"));
   if (graves_.size() > kGravesMax) graves_.pop_front();
   const auto found = objects_.find(object_key(deleted));
@@ -104,14 +104,15 @@ void Store::erase(const Json& deleted) {
   drop_from_index(object);
 }
 
+void Store::put(const std::string& key, Object object) {
+  if (index_) indexed_.emplace(index_(*object), object);
+  objects_[key] = std::move(object);
+}
+
 std::vector<Object> Store::replace(std::vector<Object> objects, const std::string& version) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   auto old = std::exchange(objects_, {});
   indexed_.clear();
-  const auto put = [this](const std::string& key, Object object) {
-    if (index_) indexed_.emplace(index_(*object), object);
-    objects_[key] = std::move(object);
-  };
   for (Object& object : objects) {
     const std::string key = object_key(*object);
     const auto known = old.find(key);
@@ -148,7 +149,7 @@ void Informer::start() {
 }
 
 bool Informer::wait_synced(Deadline deadline) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   return wake_.wait_until(lock, deadline, [this] { return synced_.load(); });
 }
 
@@ -171,7 +172,7 @@ void Informer::run(const std::stop_token& stop) {
       } else if (const auto* watch = std::get_if<WatchNext>(&effect)) {
         next = perform(*watch, stop);
       } else if (const auto* wait = std::get_if<WaitFor>(&effect)) {
-        std::unique_lock lock(mutex_);
+        MutexLock lock(mutex_);
         wake_.wait_for(lock, stop, wait->delay, [] { return false; });
         next = watcher_.step(WaitOver{}, std::chrono::steady_clock::now());
       } else {
@@ -189,7 +190,7 @@ void Informer::apply(WatcherEffect&& effect) {
     for (Json& object : replace->objects) objects.push_back(std::make_shared<const Json>(std::move(object)));
     const std::vector<Object> gone = store_.replace(objects, replace->resource_version);
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       synced_ = true;
     }
     wake_.notify_all();

@@ -1,15 +1,14 @@
 #pragma once  // kube/informer.h: a live, projected copy of one collection in memory, kept by one thread
 #include <atomic>
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "kube/client.h"
 #include "kube/watcher.h"
 
@@ -38,14 +37,15 @@ class Store {  // thread-safe
   std::vector<Object> replace(std::vector<Object> objects, const std::string& version);
 
  private:
-  void drop_from_index(const Object& object);
+  void drop_from_index(const Object& object) MUSTER_REQUIRES(mutex_);
+  void put(const std::string& key, Object object) MUSTER_REQUIRES(mutex_);
 
-  mutable std::mutex mutex_;
-  std::function<std::string(const Json&)> index_;
-  std::map<std::string, Object, std::less<>> objects_;
-  std::multimap<std::string, Object, std::less<>> indexed_;
-  std::deque<std::pair<std::string, std::string>>
-      graves_;  // uid and last version of the latest deleted objects
+  const std::function<std::string(const Json&)> index_;
+  mutable Mutex mutex_;
+  std::map<std::string, Object, std::less<>> objects_ MUSTER_GUARDED_BY(mutex_);
+  std::multimap<std::string, Object, std::less<>> indexed_ MUSTER_GUARDED_BY(mutex_);
+  std::deque<std::pair<std::string, std::string>> graves_
+      MUSTER_GUARDED_BY(mutex_);  // uid and last version of the latest deleted objects
 };
 
 class Informer {
@@ -85,10 +85,10 @@ class Informer {
   Resource resource_;
   Options options_;
   Store store_;
-  Watcher watcher_;
+  Watcher watcher_;  // of the thread, and of the watch that it waits for
   std::atomic<bool> synced_{false};
-  std::mutex mutex_;
-  std::condition_variable_any wake_;
+  Mutex mutex_;  // of `wake_`
+  Condition wake_;
   std::jthread thread_;
 };
 

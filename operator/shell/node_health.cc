@@ -28,12 +28,12 @@ bool NodeHealth::lost(const std::string& node) {
   if (node.empty()) return false;
   const Instant now = std::chrono::steady_clock::now();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::erase_if(answers_, [now](const auto& entry) { return entry.second.until < now; });
     if (const auto known = answers_.find(node); known != answers_.end()) return known->second.lost;
   }
   const bool lost = ask(node);
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   answers_[node] = {.lost = lost, .until = now + kAnswerFor};
   return lost;
 }
@@ -42,7 +42,7 @@ bool NodeHealth::ask(const std::string& node) {
   const auto object = client_.get(kube::kNodes, {}, node);
   if (object) return is_tainted_lost(*object);
   if (object.error().code == Code::kNotFound) return true;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (object.error().code == Code::kPermissionDenied && !std::exchange(told_forbidden_, true)) {
     spdlog::warn(
         "{}; pods on lost nodes are left to the cluster: grant get on nodes to have them deleted by force",

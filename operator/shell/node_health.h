@@ -1,10 +1,10 @@
 #pragma once  // operator/shell/node_health.h: what the control plane says of the nodes of pods that do not go
               // away
 #include <map>
-#include <mutex>
 #include <string>
 
 #include "common/base/clock.h"
+#include "common/platform/mutex.h"
 #include "kube/client.h"
 
 namespace muster::op {
@@ -17,19 +17,19 @@ class NodeHealth {
 
   // True when the node is tainted unreachable or out of service, or is gone. False when that is not known;
   // without the right to get nodes it never is, which the log says once. An answer counts for 30 s.
-  [[nodiscard]] bool lost(const std::string& node);
+  [[nodiscard]] bool lost(const std::string& node) MUSTER_EXCLUDES(mutex_);
 
  private:
   struct Answer {
     bool lost = false;
     Instant until;
   };
-  [[nodiscard]] bool ask(const std::string& node);
+  [[nodiscard]] bool ask(const std::string& node) MUSTER_EXCLUDES(mutex_);
 
   kube::Client& client_;
-  std::mutex mutex_;
-  std::map<std::string, Answer> answers_;
-  bool told_forbidden_ = false;
+  Mutex mutex_;
+  std::map<std::string, Answer> answers_ MUSTER_GUARDED_BY(mutex_);
+  bool told_forbidden_ MUSTER_GUARDED_BY(mutex_) = false;
 };
 
 }  // namespace muster::op
