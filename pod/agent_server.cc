@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "pod/assignment_difference.h"
 #include "pod/guarded_port.h"
 #include "proto/control.grpc.pb.h"
 
@@ -167,6 +168,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   explicit GrpcAgentServer(Options options) : options_(std::move(options)), pump_(options_.interval) {
     AgentStatus waiting;
     waiting.set_phase(control::v1::PHASE_WAITING);
+    waiting.set_pod_uid(options_.pod_uid);
     pump_.publish(std::move(waiting));
   }
   ~GrpcAgentServer() override { stop(); }
@@ -222,6 +224,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
       const std::scoped_lock lock(mutex_);
       if (assignment_) status.set_membership(assignment_->membership());
     }
+    status.set_pod_uid(options_.pod_uid);
     pump_.publish(std::move(status));
   }
 
@@ -248,9 +251,26 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   }
 
   grpc::ServerWriteReactor<AgentStatus>* Watch(grpc::CallbackServerContext* context,
-                                               const control::v1::WatchRequest* /*request*/) override {
+                                               const control::v1::WatchRequest* request) override {
     if (const grpc::Status known = port_->check(*context); !known.ok()) return new Refusal(known);
+    if (const Status welcome = means_this_pod(*request); !welcome)
+      return new Refusal(to_grpc(welcome.error()));
     return pump_.add();
+  }
+
+  Status means_this_pod(const control::v1::WatchRequest& request) {
+    MUSTER_TRY(is_this_pod(request.pod_uid(), "the follower"));
+    const std::int64_t present = membership();
+    if (request.membership() == 0 || present <= request.membership()) return {};
+    return failed_precondition(fmt::format("this pod is of membership {}, the follower knows of {} only",
+                                           present, request.membership()));
+  }
+
+  // An address that is used again has another pod. Empty: a caller that names none.
+  [[nodiscard]] Status is_this_pod(const std::string& uid, std::string_view who) const {
+    if (uid.empty() || uid == options_.pod_uid) return {};
+    return Error{Code::kPermissionDenied,
+                 fmt::format("{} means pod \"{}\", this is pod \"{}\"", who, uid, options_.pod_uid)};
   }
 
   Status assign(const Assignment& request) {
@@ -269,7 +289,14 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
       return failed_precondition(fmt::format("the assignment is of membership {}, this pod is of {} already",
                                              request.membership(), present));
     }
-    if (request.membership() == present) return false;
+    if (request.membership() == present) {
+      const auto other = difference(*assignment_, request);
+      if (!other) return false;
+      return failed_precondition(fmt::format(
+          "this pod has an assignment of membership {} already, with another {}; it keeps that one: "
+          "delete the pod to have it replaced",
+          present, *other));
+    }
     if (options_.accept) MUSTER_TRY(options_.accept(request));
     assignment_ = request;
     assigned_.notify_all();
@@ -282,6 +309,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
                    fmt::format("the assignment is of the object with uid \"{}\", this pod belongs to \"{}\"",
                                request.uid(), options_.job_uid)};
     }
+    MUSTER_TRY(is_this_pod(request.pod_uid(), "the assignment"));
     if (!request.has_worker()) return {};
     const auto& worker = request.worker();
     if (worker.rank() < 0 || worker.rank() >= worker.roster_size())

@@ -20,7 +20,7 @@ class AgentServer {
     int port = 0;             // kControlPort in a pod; 0 takes a free one
     Credentials credentials;  // the pod's; whoever cannot prove to be the operator is turned away
     std::string job_uid;      // an Assignment of another uid is answered PERMISSION_DENIED
-    std::string pod_uid{};    // as is a roster that does not name this pod at its rank
+    std::string pod_uid{};    // as is one, or a Watch, that means another pod
     // Whether this program can play the assignment; its error goes to the caller of Configure, and the pod
     // goes on waiting. Runs on a server thread, at most once at a time. Keep it to parsing.
     std::function<Status(const control::v1::Assignment&)> accept;
@@ -47,7 +47,8 @@ class AgentServer {
   virtual void cancel() = 0;
 
   // Makes `status` what watchers see. Never blocks on a watcher: each gets the newest status, at most one
-  // an interval, but a change of phase at once. Sets status.membership from the assignment when it is 0.
+  // an interval, but a change of phase at once. Sets status.pod_uid, and
+  // status.membership from the assignment when it is 0.
   virtual void publish(control::v1::AgentStatus status) = 0;
 
   // Lets watchers have the newest status, ends their streams and the server; returns within a second.

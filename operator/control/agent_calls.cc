@@ -32,6 +32,11 @@ void Follower::stop() {
   if (stage_ == Stage::kWaiting) alarm_.Cancel();
 }
 
+void Follower::expect(std::int64_t membership) {
+  const MutexLock lock(mutex_);
+  membership_ = membership;
+}
+
 void Follower::complete(bool ok) {
   std::shared_ptr<Follower> keep;  // outlives the lock
   const MutexLock lock(mutex_);
@@ -64,7 +69,10 @@ void Follower::open() {
   stage_ = Stage::kOpening;
   context_ = std::make_unique<grpc::ClientContext>();
   context_->set_wait_for_ready(true);  // the channel knocks until the pod's server is up
-  reader_ = stub_->PrepareAsyncWatch(context_.get(), control::v1::WatchRequest(), options_.queue);
+  control::v1::WatchRequest request;
+  request.set_pod_uid(options_.pod_uid);
+  request.set_membership(membership_);
+  reader_ = stub_->PrepareAsyncWatch(context_.get(), request, options_.queue);
   reader_->StartCall(this);
 }
 

@@ -28,6 +28,7 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
   struct Options {
     std::shared_ptr<grpc::Channel> channel;
     grpc::CompletionQueue* queue = nullptr;
+    std::string pod_uid;  // whose Agent is meant: another pod at the address refuses
     Backoff backoff;
     std::function<void(const control::v1::AgentStatus&)> told;
     std::function<void()> left;  // once, after stop(): nothing of it is in the queue, or will be
@@ -36,6 +37,8 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
 
   void start() MUSTER_EXCLUDES(mutex_);
   void stop() MUSTER_EXCLUDES(mutex_);
+  // The newest membership that we know of; streams that are opened from now on name it.
+  void expect(std::int64_t membership) MUSTER_EXCLUDES(mutex_);
   void complete(bool ok) override MUSTER_EXCLUDES(mutex_);
 
  private:
@@ -51,6 +54,7 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
   Mutex mutex_;
   Stage stage_ MUSTER_GUARDED_BY(mutex_) = Stage::kOpening;
   bool stopped_ MUSTER_GUARDED_BY(mutex_) = false;
+  std::int64_t membership_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::unique_ptr<grpc::ClientContext> context_ MUSTER_GUARDED_BY(mutex_);
   std::unique_ptr<grpc::ClientAsyncReader<control::v1::AgentStatus>> reader_ MUSTER_GUARDED_BY(mutex_);
   control::v1::AgentStatus message_ MUSTER_GUARDED_BY(mutex_);

@@ -86,6 +86,7 @@ class AgentClient::Impl {
   void follow(const std::string& owner, const std::vector<AgentAddress>& wanted) MUSTER_EXCLUDES(mutex_) {
     std::vector<PodState> leaving;
     std::vector<std::shared_ptr<Follower>> coming;
+    std::vector<std::pair<std::shared_ptr<Follower>, std::int64_t>> expecting;
     {
       const MutexLock lock(mutex_);
       std::set<std::string> now;
@@ -97,19 +98,24 @@ class AgentClient::Impl {
       }
       for (const AgentAddress& pod : wanted) {
         const auto [added, fresh] = pods_.try_emplace(pod.uid, retry_backoff(pod.uid));
-        if (!fresh) continue;
         PodState& state = added->second;
+        if (!fresh) {
+          expecting.emplace_back(state.follower, pod.membership);
+          continue;
+        }
         state.owner = owner;
         state.channel = dial(pod, options_.port, credentials_);
         state.dialled = std::chrono::steady_clock::now();
         state.follower = make_follower(pod.uid, state.channel);
         coming.push_back(state.follower);
+        expecting.emplace_back(state.follower, pod.membership);
         ++live_;
       }
       before = std::move(now);
       if (before.empty()) owners_.erase(owner);
     }
     for (PodState& pod : leaving) end(pod);
+    for (const auto& [follower, membership] : expecting) follower->expect(membership);
     for (const auto& follower : coming) follower->start();
   }
 
@@ -173,6 +179,7 @@ class AgentClient::Impl {
 
   [[nodiscard]] control::v1::Assignment message_of(const ConfigurePod& pod) const {
     control::v1::Assignment message = assignment_of(pod);
+    message.set_pod_uid(pod.uid);
     if (!options_.membership_key) return message;
     // Without its key, which OpenSSL alone can fail to derive, the pod refuses what needs one, in words.
     const auto key = options_.membership_key(message.uid(), message.membership());
@@ -236,6 +243,7 @@ class AgentClient::Impl {
     return std::make_shared<Follower>(
         Follower::Options{.channel = channel,
                           .queue = &queue_,
+                          .pod_uid = uid,
                           .backoff = retry_backoff(uid),
                           .told = [this, uid](const AgentStatus& status) { told(uid, status); },
                           .left = [this] { left(); }});

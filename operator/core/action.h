@@ -60,8 +60,9 @@ using Action = std::variant<CreateService, CreateCredentials, CreatePod, DeleteP
                             DeleteObject, EmitEvent>;
 
 struct AgentAddress {
-  std::string pod, uid, ip;  // Agent at ip:8470
-  PeerName peer;             // whom its certificate must name
+  std::string pod, uid, ip;     // Agent at ip:8470
+  PeerName peer;                // whom its certificate must name
+  std::int64_t membership = 0;  // the newest that the object's status tells of
 };
 
 struct Decision {

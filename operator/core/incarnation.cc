@@ -10,6 +10,7 @@
 namespace muster::op {
 namespace {
 
+constexpr const char* kAssignmentRejected = "AssignmentRejected";
 constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
 
 // Why the pods are not all ready: the first reason that a person can act upon.
@@ -51,6 +52,11 @@ const char* reason_of(Obstacle::Kind kind) {
   return "FailedCreate";
 }
 
+// kPermissionDenied is not one: another pod has the address by now, which the watch of pods will tell.
+bool is_rejection(const Error& refusal) {
+  return refusal.code == Code::kFailedPrecondition || refusal.code == Code::kInvalidArgument;
+}
+
 bool is_camel_case(const std::string& reason) {
   return !reason.empty() &&
          std::all_of(reason.begin(), reason.end(), [](unsigned char c) { return std::isalnum(c) != 0; });
@@ -89,7 +95,8 @@ void follow_agents(Pass& pass) {
       pass.decision.agents.push_back({.pod = pod.name,
                                       .uid = pod.uid,
                                       .ip = pod.ip,
-                                      .peer = {.role = pod.role, .index = pod.index, .uid = pass.meta.uid}});
+                                      .peer = {.role = pod.role, .index = pod.index, .uid = pass.meta.uid},
+                                      .membership = pass.before.membership});
   }
 }
 
@@ -115,6 +122,20 @@ bool creation_blocked(Pass& pass) {
     pass.event("Warning", reason, obstacle->message);
   pass.again_at(pass.seen.now + patience_with(obstacle->kind));
   return true;
+}
+
+void tell_refusals(Pass& pass) {
+  const bool told = api::is_true(pass.before.conditions, kAssignmentRejected);
+  for (const Pod& pod : pass.seen.pods) {
+    const auto refusal = pass.seen.refusals.find(pod.uid);
+    if (refusal == pass.seen.refusals.end() || !is_rejection(refusal->second)) continue;
+    if (fate_of(pod) != PodFate::kAlive) continue;
+    const std::string message = fmt::format("{}: {}", pod.name, refusal->second.message);
+    if (!told) pass.event("Warning", kAssignmentRejected, message);
+    pass.condition(kAssignmentRejected, true, kAssignmentRejected, message);
+    return;
+  }
+  if (told) pass.condition(kAssignmentRejected, false, "AssignmentsTaken", "no pod rejects its assignment");
 }
 
 void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running) {

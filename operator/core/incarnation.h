@@ -34,6 +34,10 @@ void remove_pod(Pass& pass, const Pod& pod);
 // tell_readiness in condition PodsReady.
 [[nodiscard]] bool creation_blocked(Pass& pass);
 
+// Sets AssignmentRejected while the Agent of a live pod will not take its assignment, however often it is
+// asked.
+void tell_refusals(Pass& pass);
+
 // Sets Running, PodsReady, Restarting, phase and the ready counts from the pods that should exist.
 void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running);
 

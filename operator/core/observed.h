@@ -77,6 +77,7 @@ struct Observed {
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
   // By pod uid: the last status of each Agent that answered.
   std::map<std::string, control::v1::AgentStatus> agents;
+  std::map<std::string, Error> refusals;  // by pod uid: why its Agent did not take its assignment
   std::map<std::string, std::string>
       rejections;                             // by pod uid: why Agent and operator do not trust each other
   std::string ca;                             // id of the operator's authority

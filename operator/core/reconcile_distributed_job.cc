@@ -158,6 +158,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
     configure(pass, spec, members.current);
     fold_workers(pass, members.current);
     tell_rejections(pass, members.current);
+    tell_refusals(pass);
   }
   tell_readiness(pass, members.current, spec.workers.replicas, all_running(members.current, wanted));
 }

@@ -167,6 +167,7 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
     wanted.insert(wanted.begin(), &aggregator);
   }
   tell_rejections(pass, wanted);
+  tell_refusals(pass);
   tell_readiness(pass, wanted, spec.client_pods() + 1, running);
 }
 

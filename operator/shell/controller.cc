@@ -105,6 +105,7 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
     if (!pod) continue;
     if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
     if (auto why = parts_.agents.rejection(pod->uid)) seen.rejections[pod->uid] = std::move(*why);
+    if (auto refusal = parts_.agents.refusal(pod->uid)) seen.refusals.emplace(pod->uid, std::move(*refusal));
     if (overdue(*pod, seen.now) && parts_.nodes.lost(pod->node)) seen.lost_nodes.insert(pod->node);
     seen.pods.push_back(std::move(*pod));
   }

@@ -82,9 +82,9 @@ bool has_ipv6_loopback() {
 }
 
 struct Watch {
-  explicit Watch(Agent::Stub& stub) {
+  explicit Watch(Agent::Stub& stub, const control::v1::WatchRequest& request = {}) {
     context.set_deadline(std::chrono::system_clock::now() + seconds(30));
-    reader = stub.Watch(&context, {});
+    reader = stub.Watch(&context, request);
   }
   grpc::ClientContext context;
   std::unique_ptr<grpc::ClientReader<AgentStatus>> reader;
@@ -94,9 +94,12 @@ TEST(AgentServer, GivesTheAssignmentOnceAndTakesTheSameOneAgain) {
   const auto server = start();
   const auto stub = dial(*server);
   EXPECT_TRUE(configure(*stub, assignment(2)).ok());
+  EXPECT_TRUE(configure(*stub, assignment(2)).ok());
   auto again = assignment(2);
   again.mutable_worker()->set_rank(1);
-  EXPECT_TRUE(configure(*stub, again).ok());
+  const grpc::Status other = configure(*stub, again);
+  EXPECT_EQ(other.error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  EXPECT_THAT(other.error_message(), HasSubstr("with another worker.rank"));
   const auto got = server->wait_for_assignment(0, deadline_after(seconds(10)));
   ASSERT_TRUE(got);
   EXPECT_EQ(got->worker().rank(), 3) << "the second one must change nothing";
@@ -130,6 +133,39 @@ TEST(AgentServer, RefusesARosterThatDoesNotNameThisPodAtItsRank) {
   beyond.mutable_worker()->set_rank(4);
   EXPECT_EQ(configure(*stub, beyond).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(server->membership(), 0);
+}
+
+TEST(AgentServer, WhoMeansAnotherPodAtThisAddressIsRefused) {
+  const auto server = start();
+  const auto stub = dial(*server);
+  auto meant_for_another = assignment(1);
+  meant_for_another.set_pod_uid("p-0");
+  EXPECT_EQ(configure(*stub, meant_for_another).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  control::v1::WatchRequest request;
+  request.set_pod_uid("p-0");
+  Watch follower(*stub, request);
+  AgentStatus status;
+  EXPECT_FALSE(follower.reader->Read(&status));
+  EXPECT_EQ(follower.reader->Finish().error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  request.set_pod_uid("p-1");
+  Watch right(*stub, request);
+  ASSERT_TRUE(right.reader->Read(&status));
+  EXPECT_EQ(status.pod_uid(), "p-1");
+}
+
+TEST(AgentServer, WhoKnowsOfAnOlderMembershipOnlyIsRefused) {
+  const auto server = start();
+  const auto stub = dial(*server);
+  EXPECT_TRUE(configure(*stub, assignment(4)).ok());
+  control::v1::WatchRequest request;
+  request.set_membership(3);
+  Watch outdated(*stub, request);
+  AgentStatus status;
+  EXPECT_FALSE(outdated.reader->Read(&status));
+  EXPECT_EQ(outdated.reader->Finish().error_code(), grpc::StatusCode::FAILED_PRECONDITION);
+  request.set_membership(4);
+  Watch present(*stub, request);
+  EXPECT_TRUE(present.reader->Read(&status));
 }
 
 TEST(AgentServer, ANewerMembershipTakesThePlaceOfThePresentOne) {

@@ -82,6 +82,7 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   common.rejections = rejections;
   common.ca = ca;
   common.credentials = credentials;
+  common.refusals = refusals;
   common.obstacle = obstacle;
   common.lost_nodes = lost_nodes;
   common.last_status_write = last_status_write;

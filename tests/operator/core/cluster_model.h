@@ -50,6 +50,7 @@ class ClusterModel {
   std::set<std::string>
       credentials;  // what this process of the operator remembers; empty when it has just started
   std::map<std::string, std::string> rejections;  // by pod uid
+  std::map<std::string, Error> refusals;          // by pod uid
   std::optional<Obstacle> obstacle;
   std::set<std::string> lost_nodes;
   std::optional<WallTime> last_status_write;
