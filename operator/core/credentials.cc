@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "operator/core/failure_policy.h"
 #include "operator/core/pod_plan.h"
 
@@ -11,6 +13,16 @@ namespace {
 
 constexpr const char* kRejected = "CredentialsRejected";
 constexpr std::size_t kUidDigits = 8;
+constexpr auto kRenewAfter = std::chrono::minutes(1);
+
+CreateCredentials credentials_of_block(const Pass& pass, const std::string& role, std::int64_t block) {
+  const std::int64_t first = block * kCredentialsBlock;
+  return {.manifest = credentials_manifest(pass.meta, pass.kind,
+                                           credentials_name(pass.meta, pass.seen.ca, role, first)),
+          .role = role,
+          .first = first,
+          .count = kCredentialsBlock};
+}
 
 }  // namespace
 
@@ -29,12 +41,29 @@ CredentialsBlocks::CredentialsBlocks(Pass& pass, std::string role) : pass_(pass)
 void CredentialsBlocks::before_pod(std::int64_t index) {
   const std::int64_t block = index / kCredentialsBlock;
   if (!made_.insert(block).second) return;
-  const std::string name = credentials_name(pass_.meta, pass_.seen.ca, role_, index);
-  if (pass_.seen.credentials.contains(name)) return;
-  pass_.act(CreateCredentials{.manifest = credentials_manifest(pass_.meta, pass_.kind, name),
-                              .role = role_,
-                              .first = block * kCredentialsBlock,
-                              .count = kCredentialsBlock});
+  if (pass_.seen.credentials.contains(credentials_name(pass_.meta, pass_.seen.ca, role_, index))) return;
+  pass_.act(credentials_of_block(pass_, role_, block));
+}
+
+void renew_credentials(Pass& pass, const std::vector<const Pod*>& pods) {
+  if (pass.seen.obstacle) return;
+  std::set<std::string> looked_at;
+  for (const Pod* pod : pods) {
+    const bool waits =
+        pod->phase == PodPhase::kPending && !pod->node.empty() && pod->ip.empty() && pod->created;
+    const bool rejected = pass.seen.rejections.contains(pod->uid);
+    if ((!waits && !rejected) || pod->deletion || pod->ca != pass.seen.ca) continue;
+    const std::string name = credentials_name(pass.meta, pass.seen.ca, pod->role, pod->index);
+    if (!looked_at.insert(name).second) continue;
+    const auto made = pass.seen.credentials.find(name);
+    WallTime due = rejected ? WallTime{} : *pod->created + kRenewAfter;
+    if (made != pass.seen.credentials.end()) due = std::max(due, made->second + kRenewAfter);
+    if (pass.seen.now < due) {
+      pass.again_at(due);
+      continue;
+    }
+    pass.act(credentials_of_block(pass, pod->role, pod->index / kCredentialsBlock));
+  }
 }
 
 bool has_other_authority(const Pass& pass, const Pod& pod) {

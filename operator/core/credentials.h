@@ -31,6 +31,10 @@ class CredentialsBlocks {
   std::set<std::int64_t> made_;
 };
 
+// Makes the Secret again, once a minute, of pods that have been waiting on their node for a minute, or do not
+// believe the operator: it may have been deleted, or was somebody else's and is gone now.
+void renew_credentials(Pass& pass, const std::vector<const Pod*>& pods);
+
 // The keys of a live pod of ours are of another authority than the operator's: it cannot be talked to any
 // more.
 [[nodiscard]] bool has_other_authority(const Pass& pass, const Pod& pod);

@@ -79,9 +79,10 @@ struct Observed {
   std::map<std::string, control::v1::AgentStatus> agents;
   std::map<std::string, Error> refusals;  // by pod uid: why its Agent did not take its assignment
   std::map<std::string, std::string>
-      rejections;                             // by pod uid: why Agent and operator do not trust each other
-  std::string ca;                             // id of the operator's authority
-  std::set<std::string> credentials;          // Secrets with keys that this process knows to be made
+      rejections;  // by pod uid: why Agent and operator do not trust each other
+  std::string ca;  // id of the operator's authority
+  std::map<std::string, WallTime>
+      credentials;                            // Secrets with keys: when this process last made them, or tried
   std::optional<Obstacle> obstacle;           // that a create met of late
   std::set<std::string> lost_nodes;           // of overdue pods: unreachable, out of service, or gone
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress

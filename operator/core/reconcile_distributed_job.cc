@@ -157,6 +157,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
   if (spec.training) {
     configure(pass, spec, members.current);
     fold_workers(pass, members.current);
+    renew_credentials(pass, members.current);
     tell_rejections(pass, members.current);
     tell_refusals(pass);
   }

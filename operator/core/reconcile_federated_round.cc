@@ -166,6 +166,7 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
     fold_aggregator(pass, aggregator);
     wanted.insert(wanted.begin(), &aggregator);
   }
+  renew_credentials(pass, wanted);
   tell_rejections(pass, wanted);
   tell_refusals(pass);
   tell_readiness(pass, wanted, spec.client_pods() + 1, running);

@@ -129,7 +129,8 @@ void Controller::remember(const Subject& subject, const Applied& applied) {
   if (memory.uid != subject.uid)
     memory = Memory{
         .uid = subject.uid, .last_status_write = {}, .credentials = {}, .obstacle = {}, .obstacle_until = {}};
-  memory.credentials.insert(applied.credentials.begin(), applied.credentials.end());
+  for (const std::string& name : applied.credentials)
+    memory.credentials[name] = std::chrono::system_clock::now();
   if (applied.status_written) memory.last_status_write = std::chrono::system_clock::now();
   if (!applied.obstacle) return;
   memory.obstacle = applied.obstacle;

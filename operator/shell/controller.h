@@ -2,7 +2,6 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <set>
 #include <string>
 #include <thread>
 #include <vector>
@@ -60,7 +59,7 @@ class Controller {
   struct Memory {     // of what the API server does not keep for us
     std::string uid;  // of the object: one that is made anew under this name starts afresh
     std::optional<WallTime> last_status_write;
-    std::set<std::string> credentials;  // Secrets with keys that were made
+    std::map<std::string, WallTime> credentials;  // Secrets with keys: when they were made, or tried
     std::optional<Obstacle> obstacle;
     Instant obstacle_until;
   };

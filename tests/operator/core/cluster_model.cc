@@ -95,7 +95,7 @@ bool ClusterModel::create_credentials(const CreateCredentials& create) {
   const std::string name = create.manifest["metadata"]["name"];
   ++secret_writes;
   secrets.emplace(name, create);  // AlreadyExists has landed
-  credentials.insert(name);
+  credentials[name] = now;
   return true;
 }
 

@@ -47,7 +47,7 @@ class ClusterModel {
   std::map<std::string, control::v1::Assignment> assignments;  // by pod uid: the last Configure
   std::vector<EmitEvent> events;
   std::string ca = "cafe0123";
-  std::set<std::string>
+  std::map<std::string, WallTime>
       credentials;  // what this process of the operator remembers; empty when it has just started
   std::map<std::string, std::string> rejections;  // by pod uid
   std::map<std::string, Error> refusals;          // by pod uid

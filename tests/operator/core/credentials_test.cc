@@ -136,6 +136,38 @@ TEST(Credentials, APodThatDoesNotBelieveTheOperatorIsToldWithItsSecretAndTheReme
   EXPECT_FALSE(cluster.is("CredentialsRejected"));
 }
 
+TEST(Credentials, ASecretThatPodsWaitForInVainIsMadeAgainOnceAMinute) {
+  ClusterModel cluster(job().workers(2).json());
+  cluster.settle();
+  ASSERT_EQ(cluster.secret_writes, 1);
+  cluster.advance(std::chrono::minutes(5));
+  cluster.settle();
+  EXPECT_EQ(cluster.secret_writes, 1) << "nothing waits for keys that has no node yet";
+  for (auto& [name, pod] : cluster.pods) pod["spec"]["nodeName"] = "n-1";
+  EXPECT_EQ(cluster.pass(), 1U);
+  EXPECT_EQ(cluster.secret_writes, 2);
+  EXPECT_EQ(cluster.pass(), 0U);
+  EXPECT_EQ(cluster.decide().requeue_after, std::chrono::minutes(1));
+  cluster.advance(std::chrono::minutes(1));
+  cluster.pass();
+  EXPECT_EQ(cluster.secret_writes, 3);
+  cluster.start_pods();
+  cluster.advance(std::chrono::minutes(5));
+  cluster.settle();
+  EXPECT_EQ(cluster.secret_writes, 3);
+}
+
+TEST(Credentials, ASecretWhosePodIsNotBelievedIsMadeAgainForTheCaseThatItIsGone) {
+  ClusterModel cluster(job().workers(2).json());
+  cluster.bring_up();
+  cluster.rejections[cluster.uid_of("digits-worker-0")] = "it proves another name";
+  cluster.advance(std::chrono::minutes(2));
+  cluster.pass();
+  EXPECT_EQ(cluster.secret_writes, 2);
+  cluster.pass();
+  EXPECT_EQ(cluster.secret_writes, 2);
+}
+
 TEST(Credentials, NamesCarryUidAndAuthority) {
   const api::ObjectMeta owner{.name = "digits",
                               .ns = "team",
