@@ -62,6 +62,8 @@ void read_progress(const Json& progress, JobView& view) {
   view.reported = integer<std::int64_t>(progress, "reported");
   view.dropped = integer<std::int64_t>(progress, "dropped");
   view.digest = text(member(progress, "parametersSha256"));
+  if (const Json& warnings = member(progress, "warnings"); warnings.is_array())
+    for (const Json& warning : warnings) view.warnings.push_back(text(warning));
 }
 
 void read_spec(const Json& spec, JobView& view) {

@@ -16,7 +16,8 @@ struct JobView {
   bool federated = false;
   std::string phase = "Pending";
   bool succeeded = false, failed = false;
-  std::string reason, message;     // of the Failed condition; of the newest false or restarting one otherwise
+  std::string reason, message;  // of the Failed condition; of the newest false or restarting one otherwise
+  std::vector<std::string> warnings;
   std::string ready;               // "3/4"
   std::int64_t at = 0, total = 0;  // step of total steps, round of rounds
   std::optional<double> loss, accuracy;

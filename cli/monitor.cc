@@ -103,6 +103,9 @@ void Monitor::phase_line(const Tracked& job, const JobView& before, Instant now)
   if (view.resumed_from != before.resumed_from && view.resumed_from > 0) {
     say(job, now, fmt::format("resumed from {} {}", view.unit(), format_count(view.resumed_from)));
   }
+  for (const std::string& warning : view.warnings)
+    if (std::ranges::find(before.warnings, warning) == before.warnings.end())
+      say(job, now, "warning: " + printable(warning));
   if (view.phase == before.phase) return;
   std::string text = view.phase;
   if (view.failed && !view.reason.empty()) text += fmt::format(" ({})", printable(view.reason));

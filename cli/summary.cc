@@ -104,7 +104,8 @@ Json outcome_json(const Outcome& outcome) {
             {"modelFile", optional_text(outcome.model_file)},
             {"noModel", optional_text(outcome.model_file.empty() ? outcome.no_model : "")},
             {"historyFile", optional_text(outcome.history_file)},
-            {"plotFile", optional_text(outcome.plot_file)}};
+            {"plotFile", optional_text(outcome.plot_file)},
+            {"warnings", view.warnings}};
   if (view.examples_per_second > 0) json["examplesPerSecond"] = view.examples_per_second;
   if (outcome.bytes_known) {
     json["payloadBytesSent"] = outcome.bytes_sent;
@@ -186,7 +187,11 @@ std::string render_summary(const std::vector<Outcome>& outcomes, std::size_t wid
     used += width_of(cells);
     columns.push_back(std::move(cells));
   }
-  return out + (columns.empty() ? "" : block(columns));
+  if (!columns.empty()) out += block(columns);
+  for (const Outcome& outcome : outcomes)
+    for (const std::string& warning : outcome.view.warnings)
+      out += fmt::format("warning: {}: {}\n", outcome.view.title(), printable(warning));
+  return out;
 }
 
 Json summary_json(const std::vector<Outcome>& outcomes, std::chrono::milliseconds time) {

@@ -83,8 +83,8 @@ std::string_view NumberReader::why_not(std::string_view cell) const {
     return "is infinite or too large for a 32-bit float; correct or remove the row";
   if (value || (comma_allowed_ && decimal_ != 0 && cell.find(',') != std::string_view::npos))
     return "has another decimal point than the numbers before it; write all with a point or all with a comma";
-  if (std::ranges::all_of(cell,
-                          [](char c) { return (c >= '0' && c <= '9') || c == ',' || c == '.' || c == '-'; }))
+  if (cell.find(',') != std::string_view::npos &&
+      cell.find_first_not_of("+-0123456789.,") == std::string_view::npos)
     return "is not a number with a decimal point; remove the separators of thousands, or separate the cells "
            "by semicolons where the comma is the decimal point";
   return "is text and not a number; write it as numbers or remove the column (pandas: get_dummies, drop)";

@@ -58,7 +58,6 @@ std::uint32_t big_endian(std::span<const std::uint8_t, 4> bytes) {
          bytes[3];
 }
 
-// IDX: magic 00 00 08 <dimensions>, one big-endian uint32 an extent, then unsigned bytes.
 // A gzip file that is as it should be, quickly; nothing for every other, whose fault read_idx tells.
 std::optional<Idx> read_whole(const std::filesystem::path& path, std::size_t dimensions) {
   auto bytes = read_gzip_whole(path, kLargestPayload);
@@ -78,6 +77,7 @@ std::optional<Idx> read_whole(const std::filesystem::path& path, std::size_t dim
   return idx;
 }
 
+// IDX: magic 00 00 08 <dimensions>, one big-endian uint32 an extent, then unsigned bytes.
 Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) {
   if (auto whole = read_whole(path, dimensions)) return *std::move(whole);
   const std::string name = path.string();

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/base/text.h"
+#include "common/json/access.h"
 
 namespace muster::op {
 namespace {
@@ -24,7 +25,8 @@ bool is_urgent(const api::JobStatus& before, const api::JobStatus& after) {
          before.membership != after.membership || before.observed_generation != after.observed_generation ||
          before.succeeded_ranks != after.succeeded_ranks || before.client_attempts != after.client_attempts ||
          before.start_time != after.start_time || before.completion_time != after.completion_time ||
-         before.last_restart_time != after.last_restart_time;
+         before.last_restart_time != after.last_restart_time ||
+         member(before.progress, "warnings") != member(after.progress, "warnings");
 }
 
 }  // namespace

@@ -4,10 +4,13 @@
 #include <fmt/format.h>
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdlib>
 
 #include "common/base/check.h"
+#include "common/base/text.h"
+#include "common/json/access.h"
 #include "common/json/read_json.h"
 
 namespace muster::op {
@@ -20,7 +23,9 @@ using control::v1::WorkerProgress;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-constexpr std::size_t kHistoryMax = 200;  // points kept in status; the CRD allows as many
+constexpr std::size_t kHistoryMax = 200;   // points kept in status; the CRD allows as many
+constexpr std::size_t kWarningsMax = 16;   // the same of warnings
+constexpr std::size_t kWarningMax = 1024;  // and of the bytes of one
 
 // As a person reads it, in a table too.
 double rounded(double value, int digits) {
@@ -95,6 +100,20 @@ void fold_history(Pass& pass, std::vector<Point> fresh, const std::optional<Poin
   if (!fresh.empty()) pass.after.history = joined(pass.after.history, fresh);
 }
 
+// Each stays in status.progress.warnings, and is an event once: what is in the status already has been one.
+void fold_warnings(Pass& pass, const AgentStatus& told) {
+  const Json& known = member(pass.before.progress, "warnings");
+  Json warnings = known.is_array() ? known : Json::array();
+  for (const std::string& warning : told.warnings()) {
+    if (!is_utf8(warning) || warnings.size() >= kWarningsMax) continue;
+    Json text = clip(warning, kWarningMax);
+    if (std::find(warnings.begin(), warnings.end(), text) != warnings.end()) continue;
+    pass.event("Warning", "TrainingDoubtful", text.get<std::string>());
+    warnings.push_back(std::move(text));
+  }
+  if (!warnings.empty()) pass.after.progress["warnings"] = std::move(warnings);
+}
+
 template <typename Progress>
 std::vector<Point> history_of(const Progress& told) {
   return {told.history().begin(), told.history().end()};
@@ -140,7 +159,7 @@ std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
 }
 
 void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {
-  std::optional<WorkerProgress> first;
+  std::optional<AgentStatus> rank_0;
   std::uint64_t sent = 0;
   std::uint64_t expected = 0;
   std::size_t digests = 0;
@@ -150,14 +169,16 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {
     sent += word->worker().payload_bytes_sent();
     expected += word->worker().payload_bytes_expected();
     if (word->worker().has_parameters_sha256()) ++digests;
-    if (pod->index == 0) first = std::move(*word->mutable_worker());
+    if (pod->index == 0) rank_0 = std::move(word);
   }
-  if (!first || first->total_steps() == 0) return;
+  if (!rank_0 || rank_0->worker().total_steps() == 0) return;
+  WorkerProgress* const first = rank_0->mutable_worker();
   first->set_payload_bytes_sent(sent);
   first->set_payload_bytes_expected(expected);
   if (digests != workers.size() || parameters_diverged(pass, workers)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
+  fold_warnings(pass, *rank_0);
   std::optional<Point> last;
   if (first->has_test_loss() && first->step() == first->total_steps())
     last = point(first->step(), first->test_loss(), accuracy_of(*first));
@@ -169,6 +190,7 @@ void fold_aggregator(Pass& pass, const Pod& aggregator) {
   if (!word || word->aggregator().rounds() == 0) return;
   const AggregatorProgress& told = word->aggregator();
   pass.after.progress = figures(told);
+  fold_warnings(pass, *word);
   std::optional<Point> last;
   if (told.has_loss() && told.round() > 0) last = point(told.round(), told.loss(), accuracy_of(told));
   fold_history(pass, history_of(told), last);

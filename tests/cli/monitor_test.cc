@@ -33,6 +33,17 @@ TEST(Monitor, SaysOneLineAtEachPhaseChange) {
   EXPECT_THAT(monitor.take_lines(), IsEmpty());
 }
 
+TEST(Monitor, SaysAWarningOnce) {
+  Monitor monitor = monitor_of_a_job();
+  Json object = job().phase("Running").json;
+  object["status"]["progress"]["warnings"] = {"column \"id\" numbers the rows"};
+  monitor.on_job(object, false, kStart + 1s);
+  EXPECT_THAT(monitor.take_lines(),
+              ElementsAre(HasSubstr("warning: column \"id\" numbers the rows"), HasSubstr("Running")));
+  monitor.on_job(object, false, kStart + 2s);
+  EXPECT_THAT(monitor.take_lines(), IsEmpty());
+}
+
 TEST(Monitor, SaysAtMostOneProgressLineInFiveSeconds) {
   Monitor monitor = monitor_of_a_job();
   monitor.on_job(job().phase("Running").json, false, kStart);

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 
+#include "cli/format.h"
 #include "tests/cli/builders.h"
 
 namespace muster::cli {
@@ -57,6 +58,15 @@ TEST(Summary, PutsObjectsSideBySideOnlyAsFarAsTheyFit) {
   const Outcome one = outcome_of({"abc"});
   const auto lines = [](const std::string& text) { return std::count(text.begin(), text.end(), '\n'); };
   EXPECT_GT(lines(render_summary({one, one, one}, 60)), lines(render_summary({one, one, one}, 300)));
+}
+
+TEST(Summary, EndsWithTheWarningsOfATrainingThatSucceeded) {
+  Outcome outcome = outcome_of({"abc"});
+  outcome.view.warnings = {"the training ended\nwith a loss of 8e+06"};
+  EXPECT_THAT(
+      render_summary({outcome, outcome_of({"abc"})}, 300),
+      ::testing::EndsWith("warning: DistributedJob/ring: " + printable(outcome.view.warnings[0]) + "\n"));
+  EXPECT_EQ(summary_json({outcome}, 1s)["objects"][0]["warnings"], Json(outcome.view.warnings));
 }
 
 TEST(Summary, IsOneJsonDocumentForPrograms) {

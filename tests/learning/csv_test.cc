@@ -206,7 +206,8 @@ TEST_F(CsvFile, ThatIsWrongIsToldByLineAndColumn) {
   for (const std::string missing : {"nan", "NaN", "NA", "null", "?"})
     EXPECT_THAT(error("a,label\n1,0\n" + missing + ",0\n"),
                 HasSubstr(" line 3: column \"a\" stands for a missing"));
-  EXPECT_THAT(error("a,label\n1,0\n1 2,1\n"), HasSubstr(" line 3: column \"a\" is text"));
+  for (const std::string text : {"1 2", "2024-01-01", "12%", "0x10", "--1"})
+    EXPECT_THAT(error("a,label\n1,0\n" + text + ",1\n"), HasSubstr(" line 3: column \"a\" is text"));
   EXPECT_THAT(error("a,label,label\n1,0,1\n"), HasSubstr("has 2 columns \"label\"; rename all but one"));
   EXPECT_THAT(error("a,label\n1,0\n\"2,1\n3,0\n"), HasSubstr(" line 3: a cell of this row opens a quote"));
   EXPECT_THAT(error("a,label\n1,0\n\"2," + std::string(3 << 20, 'x') + "\n4,0\n"),

@@ -280,6 +280,7 @@ TEST_P(Crd, TheStatusThatTheOperatorWritesIsInTheSchema) {
   for (auto& [uid, agent] : cluster.agents) {
     fill(*agent.mutable_worker());
     fill(*agent.mutable_aggregator());
+    agent.add_warnings("the training diverged");
   }
   cluster.settle();
   EXPECT_EQ(names_of(cluster.object["status"]["progress"]),

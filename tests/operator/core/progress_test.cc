@@ -135,5 +135,37 @@ TEST(Progress, ARestartedWorkersHistoryContinuesTheKnownCurve) {
   EXPECT_EQ(history[3]["at"], 40);
 }
 
+TEST(Progress, AWarningStaysInTheStatusAndIsAnEventOnce) {
+  ClusterModel cluster(job().workers(2).json());
+  cluster.bring_up();
+  auto& told = cluster.agents.at(cluster.uid_of("digits-worker-0"));
+  told.mutable_worker()->set_total_steps(100);
+  told.add_warnings("column \"id\" numbers the rows");
+  cluster.settle();
+  told.mutable_worker()->set_step(50);
+  cluster.settle();
+  told.add_warnings("the training diverged");
+  cluster.settle();
+  EXPECT_EQ(cluster.status().progress["warnings"],
+            (Json{"column \"id\" numbers the rows", "the training diverged"}));
+  EXPECT_EQ(cluster.count_events("TrainingDoubtful"), 2);
+  EXPECT_EQ(cluster.events.back().message, "the training diverged");
+  EXPECT_EQ(cluster.events.back().type, "Warning");
+}
+
+TEST(Progress, WarningsOfLastWordsAreToldAndTheirNumberIsBounded) {
+  ClusterModel cluster(job().workers(1).json());
+  cluster.bring_up();
+  Json words = Json::parse(last_words(30, "abc"));
+  for (int i = 0; i < 40; ++i)
+    words["warnings"].push_back(std::string(2000, static_cast<char>('a' + i % 26)));
+  cluster.end_pod("digits-worker-0", 0, words.dump());
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Succeeded"));
+  EXPECT_EQ(cluster.status().progress["warnings"].size(), 16U);
+  EXPECT_EQ(cluster.status().progress["warnings"][3].get<std::string>().size(), 1024U);
+  EXPECT_EQ(cluster.count_events("TrainingDoubtful"), 16);
+}
+
 }  // namespace
 }  // namespace muster::op::testing
