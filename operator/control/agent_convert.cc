@@ -101,6 +101,7 @@ control::v1::Assignment to_proto(const Assignment& from) {
     }
     to.mutable_worker()->set_training(part->training);
     to.mutable_worker()->set_synchronization(part->synchronization);
+    to.mutable_worker()->set_security(part->security);
   } else if (const auto* server = std::get_if<AggregatorAssignment>(&from.role)) {
     to.mutable_aggregator()->set_federation(server->federation);
   } else if (const auto* client = std::get_if<ClientAssignment>(&from.role)) {

@@ -69,6 +69,7 @@ struct WorkerAssignment {
   std::vector<Member> roster;  // in order of rank
   std::string training;        // JSON of common/spec/training.h
   std::string synchronization;
+  std::string security;
 };
 struct AggregatorAssignment {
   std::string federation;  // JSON of common/spec/federation.h

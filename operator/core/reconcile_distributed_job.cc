@@ -89,6 +89,7 @@ void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
   if (!roster) return;
   const std::string training = to_json(*spec.training).dump();
   const std::string synchronization = to_json(spec.synchronization).dump();
+  const std::string security = to_json(spec.security).dump();
   for (const Pod* pod : workers) {
     const auto agent = pass.seen.agents.find(pod->uid);
     if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
@@ -103,7 +104,8 @@ void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
                                          .role = WorkerAssignment{.rank = pod->index,
                                                                   .roster = *roster,
                                                                   .training = training,
-                                                                  .synchronization = synchronization}}});
+                                                                  .synchronization = synchronization,
+                                                                  .security = security}}});
   }
 }
 
