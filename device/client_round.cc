@@ -61,7 +61,7 @@ Result<Effects> ClientRound::on(const ToldDone& event, Instant /*now*/) {
   wake_.reset();
   Effects effects;
   if (computing) effects.emplace_back(ReleaseSlot{});
-  effects.emplace_back(GoHome{event.reason});
+  effects.emplace_back(GoHome{event.reason, event.failed});
   return effects;
 }
 
@@ -72,6 +72,9 @@ Result<Effects> ClientRound::on(const CallFailed& event, Instant now) {
     answered();
     state_ = ClientState::kHome;
     return Effects{GiveUp{event.error}};
+  }
+  if (state_ == ClientState::kUploading && event.error.code == Code::kResourceExhausted) {
+    return wait_for_room(now);
   }
   if (transfer && !transient(event.error.code)) {
     answered();  // it says that the task is over
@@ -113,6 +116,7 @@ Result<Effects> ClientRound::on(const TrainingDone& /*event*/, Instant /*now*/) 
   // A late update is offered all the same: its header is answered LATE at once, and counted so.
   state_ = ClientState::kUploading;
   attempts_ = 0;
+  room_backoff_.reset();
   failure_.clear();
   return Effects{upload()};
 }
@@ -171,6 +175,16 @@ Effects ClientRound::check_in() {
 void ClientRound::rest(Instant until) {
   state_ = ClientState::kIdle;
   wake_ = until;
+}
+
+// The training is done and its update good: it is kept, and offered again until the round is due.
+Effects ClientRound::wait_for_room(Instant now) {
+  answered();
+  attempts_ = 0;
+  const Instant again = now + room_backoff_.next();
+  if (again >= task_.deadline) return give_up_task(again);
+  wake_ = again;
+  return {};
 }
 
 Effects ClientRound::give_up_task(Instant until) {

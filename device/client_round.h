@@ -14,6 +14,8 @@ namespace muster::device {
 
 struct ClientOptions {
   BackoffOptions backoff{.first = std::chrono::milliseconds(100), .max = std::chrono::milliseconds(5'000)};
+  // While the aggregator has no memory for an update: room comes with each one that it has folded.
+  BackoffOptions room_backoff{.first = std::chrono::milliseconds(50), .max = std::chrono::milliseconds(500)};
   int transfer_attempts = 5;  // of one download or upload, each going on where the one before broke
   std::uint64_t seed = 0;     // of the jitter
 };
@@ -36,6 +38,7 @@ struct GivenTask {
 };
 struct ToldDone {
   std::string reason;
+  bool failed = false;  // the federation came to nothing
 };
 struct CallFailed {
   Error error;
@@ -76,6 +79,7 @@ struct ReleaseSlot {
 };  // the task is over; true: its update was accepted
 struct GoHome {
   std::string reason;
+  bool failed = false;
 };
 struct GiveUp {
   Error error;
@@ -90,7 +94,10 @@ enum class ClientState { kIdle, kCheckingIn, kQueued, kDownloading, kTraining, k
 // that does not fit the state is an error and changes nothing.
 class ClientRound {
  public:
-  explicit ClientRound(ClientOptions options) : options_(options), backoff_(options.backoff, options.seed) {}
+  explicit ClientRound(ClientOptions options)
+      : options_(options),
+        backoff_(options.backoff, options.seed),
+        room_backoff_(options.room_backoff, options.seed) {}
 
   [[nodiscard]] Result<Effects> step(const Event& event, Instant now);
   [[nodiscard]] std::optional<Instant> next_deadline() const { return wake_; }
@@ -117,10 +124,12 @@ class ClientRound {
   Effects check_in();                   // now
   void rest(Instant until);             // and check in then
   Effects give_up_task(Instant until);  // frees the slot
+  Effects wait_for_room(Instant now);   // and upload again
   [[nodiscard]] Effect upload() const;
 
   ClientOptions options_;
   Backoff backoff_;
+  Backoff room_backoff_;
   ClientState state_ = ClientState::kIdle;
   TaskTicket task_;
   std::string failure_;  // of the training, if it failed

@@ -44,7 +44,7 @@ std::optional<std::int64_t> number_of(const std::string& name, const std::string
   return number;
 }
 
-Json history_to_json(const std::vector<HistoryPoint>& history) {
+Json history_to_json(std::span<const HistoryPoint> history) {
   Json json = Json::array();
   for (const HistoryPoint& point : history)
     json.push_back({point.at, point.loss, point.accuracy ? Json(*point.accuracy) : Json()});
@@ -83,7 +83,7 @@ bool read_counters(const std::string& text, TrainingState& state) {
   return true;
 }
 
-std::string history_csv(const std::vector<HistoryPoint>& history) {
+std::string history_csv(std::span<const HistoryPoint> history) {
   std::string text = "at,loss,accuracy\n";
   for (const HistoryPoint& point : history)
     text += fmt::format("{},{},{}\n", point.at, point.loss,
@@ -91,11 +91,11 @@ std::string history_csv(const std::vector<HistoryPoint>& history) {
   return text;
 }
 
-std::string counters_of(const TrainingState& state) {
+std::string counters_of(const TrainingStateView& state) {
   return Json{{"step", state.step},
               {"epoch", state.epoch},
               {"examplesIntoEpoch", state.examples_into_epoch},
-              {"optimizerSteps", state.optimizer.steps},
+              {"optimizerSteps", state.optimizer != nullptr ? state.optimizer->steps : 0},
               {"history", history_to_json(state.history)}}
       .dump();
 }
@@ -182,11 +182,13 @@ std::vector<NamedTensor> CheckpointStore::named(std::span<const float> parameter
   return result;
 }
 
-Status CheckpointStore::save(const TrainingState& state) {
+Status CheckpointStore::save(const TrainingStateView& state) {
   MUSTER_TRY(make_folder(options_.folder));
   auto tensors = named(state.parameters);
-  for (const auto& slot : state.optimizer.slots)
-    tensors.push_back({std::string(kSlotPrefix) + slot.name, {std::ssize(slot.values)}, slot.values});
+  if (state.optimizer != nullptr) {
+    for (const auto& slot : state.optimizer->slots)
+      tensors.push_back({std::string(kSlotPrefix) + slot.name, {std::ssize(slot.values)}, slot.values});
+  }
   const auto path = options_.folder / fmt::format("{}-{:08d}{}", options_.prefix, state.step, kExtension);
   auto described = metadata();
   described[kStateKey] = counters_of(state);
@@ -252,6 +254,9 @@ Status CheckpointStore::check_origin(const SafetensorsFile& file, const fs::path
 Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::path& path) const {
   MUSTER_TRY(check_origin(file, path));
   TrainingState state;
+  std::size_t count = 0;
+  for (const Tensor& tensor : tensors_) count += static_cast<std::size_t>(tensor.size);
+  state.parameters.reserve(count);  // a vector that grows takes up to three times as much
   if (!read_counters(file.metadata[kStateKey], state))
     return data_loss(fmt::format("{}: its metadata hold no training state", path.string()));
   const auto misfit = [&](const std::string& fact) {
@@ -266,7 +271,7 @@ Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::
     if (file.tensors[next].shape != tensor.shape)
       return misfit(fmt::format("its tensor \"{}\" is [{}], this model's is [{}]", tensor.name,
                                 fmt::join(file.tensors[next].shape, ", "), fmt::join(tensor.shape, ", ")));
-    const auto& values = file.tensors[next++].values;
+    const std::vector<float> values = std::move(file.tensors[next++].values);  // gone once it is copied
     state.parameters.insert(state.parameters.end(), values.begin(), values.end());
   }
   for (; next < file.tensors.size(); ++next) {
@@ -305,7 +310,7 @@ Result<LoadedState> CheckpointStore::load_newest() const {
   return loaded;
 }
 
-Status CheckpointStore::finish(const TrainingState& state) {
+Status CheckpointStore::finish(const TrainingStateView& state) {
   MUSTER_TRY(make_folder(options_.folder));
   auto described = metadata();
   described[options_.prefix] = fmt::format("{}", state.step);

@@ -49,6 +49,25 @@ struct TrainingState {
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 
+// The same by reference, so that a model is written from where it lies.
+struct TrainingStateView {
+  TrainingStateView() = default;
+  TrainingStateView(
+      const TrainingState& state)  // NOLINT(google-explicit-constructor): a state is a view of itself
+      : step(state.step),
+        epoch(state.epoch),
+        examples_into_epoch(state.examples_into_epoch),
+        parameters(state.parameters),
+        optimizer(&state.optimizer),
+        history(state.history) {}
+  std::int64_t step = 0;
+  std::int64_t epoch = 0;
+  std::int64_t examples_into_epoch = 0;
+  std::span<const float> parameters;
+  const OptimizerState* optimizer = nullptr;  // none: there is none
+  std::span<const HistoryPoint> history;
+};
+
 struct CheckpointOptions {
   std::filesystem::path folder;  // created when missing
   std::string prefix = "step";   // "step" (worker) or "round" (aggregator)
@@ -75,7 +94,7 @@ class CheckpointStore {
   // Writes <prefix>-%08d.safetensors atomically, then removes all but the newest `keep` and stale
   // temporaries. Errors: kResourceExhausted, kPermissionDenied, kNotFound; the earlier checkpoints are then
   // untouched.
-  [[nodiscard]] Status save(const TrainingState& state);
+  [[nodiscard]] Status save(const TrainingStateView& state);
   // The owner's finished model, else the newest whole checkpoint; none in the folder (or no folder) is no
   // error. Truncated and garbled files are passed over. Nothing is written or removed.
   // Errors: kFailedPrecondition (the newest whole one does not fit: it is of another training, other data or
@@ -83,7 +102,7 @@ class CheckpointStore {
   [[nodiscard]] Result<LoadedState> load_newest() const;
   // Writes model.safetensors (named tensors) and history.csv, then removes the numbered files. A process that
   // is killed during or after it finds the model again by its owner, and does the rest.
-  [[nodiscard]] Status finish(const TrainingState& state);
+  [[nodiscard]] Status finish(const TrainingStateView& state);
 
  private:
   [[nodiscard]] std::vector<std::filesystem::path> numbered() const;  // oldest first

@@ -20,6 +20,9 @@ struct Left {
 struct Downloaded {
   std::string task_id;
 };  // it has the whole model
+struct Arrived {
+  std::string task_id;
+};  // its whole update is here, in time; it will be folded in, or refused
 struct Reported {
   std::string task_id;
 };  // its update was folded in
@@ -36,13 +39,14 @@ struct Stopped {
   bool failed = false;
 };               // e.g. the target is reached; the disk is full
 struct Tick {};  // time has passed
-using Event = std::variant<CheckedIn, Left, Downloaded, Reported, Refused, Lapsed, Committed, Stopped, Tick>;
+using Event =
+    std::variant<CheckedIn, Left, Downloaded, Arrived, Reported, Refused, Lapsed, Committed, Stopped, Tick>;
 
 // What to do about it, in order.
 struct BeginRound {
   std::int64_t round = 0;
   std::size_t selected = 0;
-};  // start an empty aggregate
+};  // the aggregate is empty
 struct AssignTask {
   ClientId client = 0;
   std::int64_t round = 0;

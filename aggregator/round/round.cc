@@ -4,8 +4,11 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <numeric>
 #include <unordered_set>
 #include <utility>
+
+#include "common/base/check.h"
 
 namespace muster::agg {
 namespace {
@@ -23,6 +26,9 @@ RoundMachine::RoundMachine(RoundOptions options, Instant now)
     : options_(std::move(options)),
       round_(options_.first_round),
       presence_(static_cast<std::size_t>(options_.clients), Presence::kUnknown) {
+  MUSTER_CHECK(options_.new_task_id && options_.clients >= 1);
+  MUSTER_CHECK(1 <= options_.minimum && options_.minimum <= options_.size);
+  MUSTER_CHECK(options_.size <= options_.selected && options_.selected <= options_.clients);
   count(Presence::kUnknown) = options_.clients;
   begin_selecting(now);
   if (round_ > options_.rounds) {
@@ -34,27 +40,53 @@ RoundMachine::RoundMachine(RoundOptions options, Instant now)
 Result<Effects> RoundMachine::step(const Event& event, Instant now) {
   MUSTER_ASSIGN(Effects effects, std::visit([&](const auto& it) { return on(it, now); }, event));
   advance(now, effects);
+  check_invariants();
   return effects;
 }
 
+void RoundMachine::check_invariants() const {
+  MUSTER_CHECK(std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0}) == options_.clients);
+  MUSTER_CHECK(folding_ >= 0 && reported_ + refused_ + folding_ <= std::ssize(tasks_));
+  MUSTER_CHECK(configured_ <= std::ssize(tasks_) && tasks_.size() == task_of_.size());
+  MUSTER_CHECK(tasks_.empty() == (state_ != RoundState::kReporting));  // a round under way has tasks
+  MUSTER_CHECK(dropped_ >= 0 && closed_.size() <= kClosedRoundsKept);
+}
+
 std::optional<Instant> RoundMachine::next_deadline() const {
-  if (state_ == RoundState::kReporting) return deadline_;
+  if (state_ == RoundState::kReporting) return overdue_ ? std::nullopt : std::optional(deadline_);
   if (state_ != RoundState::kSelecting) return std::nullopt;
   return grace_until_ ? std::min(*grace_until_, deadline_) : deadline_;
 }
 
-Judgement RoundMachine::judge(const std::string& task_id, Instant now) const {
-  if (const auto it = tasks_.find(task_id); it != tasks_.end()) {
-    if (it->second.progress == Progress::kReported) return Judgement::kAlreadyCounted;
-    const bool open = state_ == RoundState::kReporting && now <= deadline_;
-    return open && it->second.progress == Progress::kAssigned ? Judgement::kFold : Judgement::kLate;
-  }
+const RoundMachine::TaskState* RoundMachine::find(const std::string& task_id) const {
+  if (const auto it = tasks_.find(task_id); it != tasks_.end()) return &it->second;
   for (const Tasks& tasks : closed_) {
-    const auto it = tasks.find(task_id);
-    if (it == tasks.end()) continue;
-    return it->second.progress == Progress::kReported ? Judgement::kAlreadyCounted : Judgement::kLate;
+    if (const auto it = tasks.find(task_id); it != tasks.end()) return &it->second;
   }
-  return Judgement::kUnknown;
+  return nullptr;
+}
+
+RoundMachine::TaskState* RoundMachine::find(const std::string& task_id) {
+  return const_cast<TaskState*>(std::as_const(*this).find(task_id));
+}
+
+RoundMachine::TaskState* RoundMachine::folding(const std::string& task_id) {
+  const auto it = tasks_.find(task_id);
+  return it != tasks_.end() && it->second.progress == Progress::kFolding ? &it->second : nullptr;
+}
+
+std::optional<ClientId> RoundMachine::client_of(const std::string& task_id) const {
+  const TaskState* task = find(task_id);
+  return task == nullptr ? std::nullopt : std::optional(task->client);
+}
+
+Judgement RoundMachine::judge(const std::string& task_id, Instant now) const {
+  const TaskState* task = find(task_id);
+  if (task == nullptr) return Judgement::kUnknown;
+  if (task->progress == Progress::kReported) return Judgement::kAlreadyCounted;
+  if (!tasks_.contains(task_id)) return Judgement::kLate;  // its round is closed
+  if (task->progress == Progress::kFolding) return Judgement::kBeingFolded;
+  return task->progress == Progress::kAssigned && now <= deadline_ ? Judgement::kFold : Judgement::kLate;
 }
 
 Result<Instant> RoundMachine::task_deadline(const std::string& task_id) const {
@@ -115,21 +147,33 @@ Result<Effects> RoundMachine::on(const Downloaded& event, Instant /*now*/) {
   return Effects{};
 }
 
-Result<Effects> RoundMachine::on(const Reported& event, Instant now) {
-  if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("report", event.task_id);
-  TaskState& task = tasks_.at(event.task_id);
-  task.progress = Progress::kReported;
-  set_presence(task.client, Presence::kReturning);
+Result<Effects> RoundMachine::on(const Arrived& event, Instant now) {
+  if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("update", event.task_id);
+  tasks_.at(event.task_id).progress = Progress::kFolding;
+  ++folding_;
+  return Effects{};
+}
+
+Result<Effects> RoundMachine::on(const Reported& event, Instant /*now*/) {
+  TaskState* task = folding(event.task_id);
+  if (task == nullptr) return out_of_place("report", event.task_id);
+  task->progress = Progress::kReported;
+  set_presence(task->client, Presence::kReturning);
+  --folding_;
   ++reported_;
   return Effects{};
 }
 
 Result<Effects> RoundMachine::on(const Refused& event, Instant now) {
-  if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("refusal", event.task_id);
+  const bool arrived = folding(event.task_id) != nullptr;
+  if (!arrived && judge(event.task_id, now) != Judgement::kFold) {
+    return out_of_place("refusal", event.task_id);
+  }
   TaskState& task = tasks_.at(event.task_id);
   task.progress = Progress::kRefused;
   refusal_ = fmt::format("client {}: {}", task.client, event.reason);
   set_presence(task.client, Presence::kReturning);
+  if (arrived) --folding_;
   ++refused_;
   ++dropped_;
   return Effects{};
@@ -137,19 +181,17 @@ Result<Effects> RoundMachine::on(const Refused& event, Instant now) {
 
 Result<Effects> RoundMachine::on(const Lapsed& event, Instant now) {
   if (judge(event.task_id, now) != Judgement::kLate) return out_of_place("late update", event.task_id);
-  for (Tasks& tasks : closed_) {
-    const auto it = tasks.find(event.task_id);
-    if (it == tasks.end()) continue;
-    TaskState& task = it->second;
-    if (task.lapsed || task.progress == Progress::kRefused) return Effects{};
-    task.lapsed = true;
-    ++late_;
-    if (task.counted_dropped) --dropped_;  // not lost after all, only late
-    const bool busy_elsewhere = task_of_.contains(task.client) || presence(task.client) == Presence::kIdle;
-    if (!busy_elsewhere) set_presence(task.client, Presence::kReturning);
-    return Effects{};
+  TaskState& task = *find(event.task_id);
+  if (task.lapsed || task.progress == Progress::kRefused) return Effects{};
+  task.lapsed = true;
+  ++late_;
+  if (std::exchange(task.counted_dropped, false)) --dropped_;  // not lost after all, only late
+  const auto newer = task_of_.find(task.client);
+  const bool busy_elsewhere = newer != task_of_.end() && newer->second != event.task_id;
+  if (!busy_elsewhere && presence(task.client) != Presence::kIdle) {
+    set_presence(task.client, Presence::kReturning);
   }
-  return Effects{};  // refused in the round under way
+  return Effects{};
 }
 
 Result<Effects> RoundMachine::on(const Committed& /*event*/, Instant now) {
@@ -194,7 +236,7 @@ void RoundMachine::consider_selection(Instant now, Effects& effects) {
   if (idle >= options_.minimum) return select(now, effects);
   abandon(fmt::format("{} of {} clients were checked in after {} s, fewer than cohort.minimum {}", idle,
                       options_.clients, options_.selection_timeout.count() / 1000, options_.minimum),
-          false, now, effects);
+          "See why the pods of the others are gone, or ask for fewer (cohort.minimum)", false, now, effects);
 }
 
 void RoundMachine::select(Instant now, Effects& effects) {
@@ -207,10 +249,12 @@ void RoundMachine::select(Instant now, Effects& effects) {
   }
   const auto cohort = draw_cohort(std::move(candidates), options_.selected, options_.seed, round_, attempt_);
   state_ = RoundState::kReporting;
+  overdue_ = false;
   deadline_ = now + options_.report_deadline;
   effects.emplace_back(BeginRound{round_, cohort.size()});
   for (const ClientId client : cohort) {
-    std::string id = fmt::format("{}-r{}-a{}-c{}", options_.run, round_, attempt_, client);
+    std::string id = options_.new_task_id();
+    MUSTER_CHECK(find(id) == nullptr);
     set_presence(client, Presence::kWorking);
     task_of_[client] = id;
     effects.emplace_back(AssignTask{client, round_, id, deadline_});
@@ -219,30 +263,39 @@ void RoundMachine::select(Instant now, Effects& effects) {
 }
 
 void RoundMachine::consider_closing(Instant now, Effects& effects) {
-  const bool late = now >= deadline_;
+  const bool due = now >= deadline_;
   const bool nobody_left = reported_ + refused_ == std::ssize(tasks_);
-  if (reported_ < options_.size && !late && !nobody_left) return;
+  if (reported_ < options_.size) {
+    if (!due && !nobody_left) return;
+    overdue_ = folding_ > 0;
+    if (overdue_) return;  // what arrived in time counts
+  }
   if (reported_ >= options_.minimum) {
     effects.emplace_back(CommitRound{round_, reported_});
-    close(late);
+    close(due);
     state_ = RoundState::kCommitting;
     return;
   }
   std::string reason =
       fmt::format("{} of {} selected clients reported, {} were refused, fewer than cohort.minimum {}",
                   reported_, tasks_.size(), refused_, options_.minimum);
-  if (late) reason += fmt::format(", within {} s", options_.report_deadline.count() / 1000);
+  if (due) reason += fmt::format(", within {} s", options_.report_deadline.count() / 1000);
   if (refused_ > 0) reason += fmt::format("; the last refused, {}", refusal_);
+  const std::string advice =
+      nobody_left ? "Every selected client answered, so more time would not help: mend what they were "
+                    "refused for"
+                  : "Give the clients more time (stragglers.deadlineSeconds), ask for fewer "
+                    "(cohort.minimum), or see why their pods are gone";
   const bool all_refused = nobody_left && reported_ == 0;
   close(true);
-  abandon(reason, all_refused, now, effects);
+  abandon(reason, advice, all_refused, now, effects);
 }
 
 // Moves the round's tasks among the closed ones. At the deadline, who is still at work is dropped, until it
 // turns out to be late; before it, who is at work may yet be heard of for kClosedRoundsKept rounds.
 void RoundMachine::close(bool at_deadline) {
   for (auto& [id, task] : tasks_) {
-    if (at_deadline && task.progress == Progress::kAssigned) {
+    if (at_deadline && task.progress == Progress::kAssigned && !task.lapsed) {
       task.counted_dropped = true;
       ++dropped_;
       if (presence(task.client) == Presence::kWorking) set_presence(task.client, Presence::kAway);
@@ -254,6 +307,7 @@ void RoundMachine::close(bool at_deadline) {
   if (closed_.size() > kClosedRoundsKept) forget_oldest();
   refusal_.clear();
   configured_ = 0;
+  folding_ = 0;
   reported_ = 0;
   refused_ = 0;
 }
@@ -274,15 +328,14 @@ void RoundMachine::forget_oldest() {
   }
 }
 
-void RoundMachine::abandon(const std::string& reason, bool refused, Instant now, Effects& effects) {
+void RoundMachine::abandon(const std::string& reason, const std::string& advice, bool refused, Instant now,
+                           Effects& effects) {
   effects.emplace_back(AbandonRound{round_, reason});
   ++failures_;
   ++attempt_;
   if (failures_ >= options_.failures_max) {
-    end(fmt::format(
-            "round {} came to nothing {} times in a row; the last time {}. Give the clients more time "
-            "(stragglers.deadlineSeconds), ask for fewer (cohort.minimum), or see why their pods are gone",
-            round_, failures_, reason),
+    end(fmt::format("round {} came to nothing {} times in a row; the last time {}. {}", round_, failures_,
+                    reason, advice),
         true, refused, effects);
     return;
   }
@@ -307,6 +360,7 @@ void RoundMachine::end(std::string reason, bool failed, bool refused, Effects& e
 
 void RoundMachine::set_presence(ClientId client, Presence to) {
   Presence& where = presence_[static_cast<std::size_t>(client)];
+  MUSTER_CHECK(count(where) > 0);
   --count(where);
   ++count(to);
   where = to;

@@ -2,6 +2,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <unordered_map>
@@ -21,7 +22,9 @@ struct RoundOptions {
   std::int64_t selected = 1;  // clients that are asked for them, size <= selected <= clients
   std::int64_t minimum = 1;   // reports that make a round count at its deadline
   std::uint64_t seed = 0;
-  std::string run = "0";  // part of each task's name: tasks of an earlier process are not taken for ours
+  // Names each task: unguessable, since a name is half of what it takes to answer for a task, and never the
+  // same twice, so that tasks of an earlier process are not taken for ours.
+  std::function<std::string()> new_task_id;
   std::chrono::milliseconds selection_grace{2'000};      // for the others, once `size` clients are there
   std::chrono::milliseconds selection_timeout{300'000};  // for `size` clients to come; then `minimum` must do
   std::chrono::milliseconds report_deadline{60'000};     // from the selection
@@ -29,7 +32,7 @@ struct RoundOptions {
 };
 
 enum class RoundState { kSelecting, kReporting, kCommitting, kFinished, kFailed };
-enum class Judgement { kFold, kAlreadyCounted, kLate, kUnknown };
+enum class Judgement { kFold, kBeingFolded, kAlreadyCounted, kLate, kUnknown };
 
 struct RoundCounts {
   std::int64_t committed = 0;  // the newest round whose model is in place, not always on disk yet
@@ -44,8 +47,9 @@ struct RoundCounts {
 };
 
 // Each step costs the same whatever the number of clients, save those that begin or end a round.
-// Selecting -> Reporting -> Committing -> Selecting ... -> Finished | Failed. Same options and events, same
-// effects. An event that does not fit is an error and changes nothing. Memory: O(clients).
+// Selecting -> Reporting -> Committing -> Selecting ... -> Finished | Failed: the diagram is in
+// ARCHITECTURE.md. Same options and events, same effects. An event that does not fit is an error and changes
+// nothing. Memory: O(clients).
 class RoundMachine {
  public:
   RoundMachine(RoundOptions options, Instant now);
@@ -53,15 +57,16 @@ class RoundMachine {
   [[nodiscard]] Result<Effects> step(const Event& event, Instant now);
   // When to send Tick at the latest.
   [[nodiscard]] std::optional<Instant> next_deadline() const;
-  // What an update for this task would be now; ask, fold, then step(Reported) with the same `now`.
+  // What an update for this task would be now. kFold: step(Arrived), fold, then step(Reported) or
+  // step(Refused). An update that has arrived is waited for beyond the deadline.
   [[nodiscard]] Judgement judge(const std::string& task_id, Instant now) const;
   // Until when the task may be worked at. Errors: kNotFound; kAborted: its round is over.
   [[nodiscard]] Result<Instant> task_deadline(const std::string& task_id) const;
 
   // Errors: kInvalidArgument: the federation has no such client.
   [[nodiscard]] Status check_client(ClientId client) const;
-  // REQUIRES: judge() said kFold.
-  [[nodiscard]] ClientId client_of(const std::string& task_id) const { return tasks_.at(task_id).client; }
+  // Whose task it is, of this round or one of the last few.
+  [[nodiscard]] std::optional<ClientId> client_of(const std::string& task_id) const;
   [[nodiscard]] RoundState state() const { return state_; }
   [[nodiscard]] std::int64_t round() const { return round_; }
   [[nodiscard]] RoundCounts counts() const;
@@ -70,7 +75,7 @@ class RoundMachine {
 
  private:
   enum class Presence { kUnknown, kIdle, kWorking, kReturning, kAway };  // counts_ has one entry each
-  enum class Progress { kAssigned, kReported, kRefused };
+  enum class Progress { kAssigned, kFolding, kReported, kRefused };
   struct TaskState {
     ClientId client = 0;
     Progress progress = Progress::kAssigned;
@@ -83,6 +88,7 @@ class RoundMachine {
   Result<Effects> on(const CheckedIn& event, Instant now);
   Result<Effects> on(const Left& event, Instant now);
   Result<Effects> on(const Downloaded& event, Instant now);
+  Result<Effects> on(const Arrived& event, Instant now);
   Result<Effects> on(const Reported& event, Instant now);
   Result<Effects> on(const Refused& event, Instant now);
   Result<Effects> on(const Lapsed& event, Instant now);
@@ -96,10 +102,15 @@ class RoundMachine {
   void consider_closing(Instant now, Effects& effects);
   void close(bool at_deadline);
   void forget_oldest();
-  void abandon(const std::string& reason, bool refused, Instant now, Effects& effects);
+  void abandon(const std::string& reason, const std::string& advice, bool refused, Instant now,
+               Effects& effects);
   void begin_selecting(Instant now);
   void end(std::string reason, bool failed, bool refused, Effects& effects);
   void set_presence(ClientId client, Presence to);
+  [[nodiscard]] const TaskState* find(const std::string& task_id) const;  // of this round or a closed one
+  [[nodiscard]] TaskState* find(const std::string& task_id);
+  [[nodiscard]] TaskState* folding(const std::string& task_id);  // of this round, being folded
+  void check_invariants() const;
   [[nodiscard]] Presence presence(ClientId client) const {
     return presence_[static_cast<std::size_t>(client)];
   }
@@ -118,7 +129,9 @@ class RoundMachine {
   std::vector<Tasks> closed_;                          // of the rounds before, newest last, a few
   std::optional<Instant> grace_until_;
   Instant deadline_;             // of the selection or of the reports
+  bool overdue_ = false;         // the reports are due, and updates that arrived in time are being folded
   std::int64_t configured_ = 0;  // of the round under way
+  std::int64_t folding_ = 0;     // likewise
   std::int64_t reported_ = 0;    // likewise
   std::int64_t refused_ = 0;     // likewise
   std::string refusal_;          // the newest of this round

@@ -1,6 +1,7 @@
 // aggregator/shell/aggregator_metrics.cc: prometheus-cpp families behind AggregatorMetrics
 #include "aggregator/shell/aggregator_metrics.h"
 
+#include <array>
 #include <string>
 
 #include "common/platform/metric_families.h"
@@ -11,6 +12,10 @@ namespace {
 
 const prometheus::Histogram::BucketBoundaries kRoundSeconds{0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
                                                             10,   30,  60,   120, 300, 900, 3600};
+
+constexpr std::array<const char*, 10> kRefusals{
+    "not_a_client", "client_of_another", "task_of_another", "unknown_task", "too_many_examples",
+    "unusable",     "damaged",           "malformed",       "no_room",      "displaced"};
 
 }  // namespace
 
@@ -24,13 +29,17 @@ struct AggregatorMetrics::Families {
   prometheus::Family<prometheus::Counter>& updates =
       counter_family(*registry, "muster_aggregator_updates_total");
   prometheus::Family<prometheus::Counter>& bytes = counter_family(*registry, "muster_aggregator_bytes_total");
+  prometheus::Counter& sent = bytes.Add({{"direction", "sent"}});  // found once: every chunk is counted
+  prometheus::Counter& received = bytes.Add({{"direction", "received"}});
+  prometheus::Family<prometheus::Counter>& refused =
+      counter_family(*registry, "muster_federation_calls_refused_total");
   prometheus::Family<prometheus::Histogram>& round_seconds =
       histogram_family(*registry, "muster_aggregator_round_seconds");
 };
 
 AggregatorMetrics::AggregatorMetrics() : families_(std::make_unique<Families>()) {
   for (const char* verdict : {"accepted", "late", "rejected"}) families_->updates.Add({{"verdict", verdict}});
-  for (const char* direction : {"sent", "received"}) families_->bytes.Add({{"direction", direction}});
+  for (const char* reason : kRefusals) families_->refused.Add({{"reason", reason}});
   for (const char* outcome : {"committed", "abandoned"}) {
     families_->round_seconds.Add({{"outcome", outcome}}, kRoundSeconds);
   }
@@ -49,8 +58,17 @@ void AggregatorMetrics::set_connected(std::int64_t clients) {
 void AggregatorMetrics::count_update(std::string_view verdict) {
   families_->updates.Add({{"verdict", std::string(verdict)}}).Increment();
 }
-void AggregatorMetrics::count_bytes(std::string_view direction, std::uint64_t payload) {
-  families_->bytes.Add({{"direction", std::string(direction)}}).Increment(static_cast<double>(payload));
+void AggregatorMetrics::count_sent(std::uint64_t payload_bytes) {
+  families_->sent.Increment(static_cast<double>(payload_bytes));
+}
+void AggregatorMetrics::count_received(std::uint64_t payload_bytes) {
+  families_->received.Increment(static_cast<double>(payload_bytes));
+}
+void AggregatorMetrics::count_refused(Refusal reason) {
+  families_->refused.Add({{"reason", kRefusals[static_cast<std::size_t>(reason)]}}).Increment();
+}
+double AggregatorMetrics::refused(Refusal reason) const {
+  return families_->refused.Add({{"reason", kRefusals[static_cast<std::size_t>(reason)]}}).Value();
 }
 void AggregatorMetrics::observe_round(double seconds, bool committed) {
   families_->round_seconds.Add({{"outcome", committed ? "committed" : "abandoned"}}, kRoundSeconds)

@@ -9,6 +9,20 @@ class Registry;
 
 namespace muster::agg {
 
+// Why a call of a client was refused: the label `reason` of muster_federation_calls_refused_total.
+enum class Refusal {
+  kNotAClient,       // not_a_client: the caller is no client pod of this federation
+  kClientOfAnother,  // client_of_another: a check-in for a client that another pod plays
+  kTaskOfAnother,    // task_of_another: a task that was given to another pod's client
+  kUnknownTask,      // unknown_task: no such task, or one long ago
+  kTooManyExamples,  // too_many_examples: more than the client can hold
+  kUnusable,         // unusable: an update that is too short, not finite, or that its client gave up
+  kDamaged,          // damaged: its SHA-256 is another than its header's
+  kMalformed,        // malformed: messages out of order, or outside their limits
+  kNoRoom,           // no_room: all memory for uploads is taken just now
+  kDisplaced,  // displaced: by a newer call for the same task, or for want of room by one that is faster
+};
+
 class AggregatorMetrics {  // thread-safe
  public:
   AggregatorMetrics();
@@ -20,8 +34,11 @@ class AggregatorMetrics {  // thread-safe
 
   void set_round(std::int64_t committed, std::int64_t rounds);
   void set_connected(std::int64_t clients);
-  void count_update(std::string_view verdict);                          // accepted, late, rejected
-  void count_bytes(std::string_view direction, std::uint64_t payload);  // sent, received
+  void count_update(std::string_view verdict);  // accepted, late, rejected
+  void count_sent(std::uint64_t payload_bytes);
+  void count_received(std::uint64_t payload_bytes);
+  void count_refused(Refusal reason);
+  [[nodiscard]] double refused(Refusal reason) const;
   void observe_round(double seconds, bool committed);
   void set_evaluation(double loss, double accuracy);
 

@@ -7,12 +7,14 @@
 #include <utility>
 
 #include "aggregator/shell/coordinator_lock.h"
+#include "common/base/check.h"
 #include "common/base/text.h"
 #include "common/platform/log.h"
 
 namespace muster::agg {
 namespace {
 
+using federation::v1::UploadHeader;
 using federation::v1::UploadReply;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -31,16 +33,23 @@ UploadReply reply_of(UploadReply::Verdict verdict, std::string reason = "") {
   return reply;
 }
 
-UploadReply late_reply() {
-  return reply_of(UploadReply::LATE, "the round closed before the update was whole");
-}
+UploadReply counted_before() { return reply_of(UploadReply::ACCEPTED, "it was counted before"); }
 
 }  // namespace
 
-Result<std::uint64_t> Coordinator::check_in(ClientId client, milliseconds hold, Answer answer_call) {
+Result<std::uint64_t> Coordinator::check_in(const Caller& caller, ClientId client, milliseconds hold,
+                                            Answer answer_call) {
   const Instant now = steady_clock::now();
   return locked([&]() -> Result<std::uint64_t> {
-    MUSTER_TRY(machine_.check_client(client));
+    if (const Status known = machine_.check_client(client); !known) {
+      return refused(Refusal::kMalformed, known.error());
+    }
+    if (!speaks_for(caller, client, options_.federation.clients_per_pod)) {
+      return refused(
+          Refusal::kClientOfAnother,
+          {Code::kPermissionDenied, fmt::format("client {} is played by client pod {}, not by pod {}", client,
+                                                client / options_.federation.clients_per_pod, caller.pod)});
+    }
     if (held_.contains(client)) {  // the earlier call is dead, or the client does not know what it does
       federation::v1::CheckInReply other;
       other.mutable_come_back()->set_after_ms(kDisplacedPause.count());
@@ -65,24 +74,56 @@ void Coordinator::leave(ClientId client, std::uint64_t ticket) {
   });
 }
 
-Result<std::shared_ptr<const Model>> Coordinator::begin_download(const std::string& task_id,
-                                                                 std::uint64_t offset) {
-  return locked([&]() -> Result<std::shared_ptr<const Model>> {
-    std::ignore = step(Tick{}, steady_clock::now());
-    MUSTER_TRY(machine_.task_deadline(task_id));
-    if (offset > model_->bytes()) {
-      return Error{Code::kOutOfRange,
-                   fmt::format("download of task \"{}\" from byte {}: the model has {} bytes", task_id,
-                               offset, model_->bytes())};
-    }
-    return model_;
-  });
+Error Coordinator::refused(Refusal reason, Error error) {
+  metrics_.count_refused(reason);
+  return error;
 }
 
-void Coordinator::count_sent(std::uint64_t bytes) {
-  metrics_.count_bytes("sent", bytes);
-  const std::scoped_lock lock(mutex_);
-  bytes_sent_ += bytes;
+Status Coordinator::authorize(const Caller& caller, const std::string& task_id) {
+  const std::optional<ClientId> client = machine_.client_of(task_id);
+  if (!client) {
+    return refused(Refusal::kUnknownTask,
+                   not_found(fmt::format("no task \"{}\" is known here; check in again "
+                                         "for another",
+                                         clip(task_id, kReasonBytesMax))));
+  }
+  if (speaks_for(caller, *client, options_.federation.clients_per_pod)) return {};
+  spdlog::warn("client pod {} asked for a task of client {}, which it does not play", caller.pod, *client);
+  return refused(
+      Refusal::kTaskOfAnother,
+      {Code::kPermissionDenied,
+       fmt::format("the task was given to a client that client pod {} does not play", caller.pod)});
+}
+
+void Coordinator::track(TransferPointer& slot, TransferPointer transfer) {
+  if (slot != nullptr) {
+    metrics_.count_refused(Refusal::kDisplaced);
+    end_later(std::move(slot), aborted("a newer call for the same task took its place"));
+  }
+  slot = std::move(transfer);
+}
+
+void Coordinator::end_later(TransferPointer transfer, Error why) {
+  to_end_.emplace_back(std::move(transfer), std::move(why));
+}
+
+Result<std::shared_ptr<const GlobalModel>> Coordinator::begin_download(const Caller& caller,
+                                                                       const std::string& task_id,
+                                                                       std::uint64_t offset,
+                                                                       TransferPointer transfer) {
+  return locked([&]() -> Result<std::shared_ptr<const GlobalModel>> {
+    std::ignore = step(Tick{}, steady_clock::now());
+    MUSTER_TRY(authorize(caller, task_id));
+    MUSTER_TRY(machine_.task_deadline(task_id));
+    if (offset > model_->bytes()) {
+      return refused(
+          Refusal::kMalformed,
+          {Code::kOutOfRange, fmt::format("download of task \"{}\" from byte {}: the model has {} bytes",
+                                          task_id, offset, model_->bytes())});
+    }
+    track(transfers_[task_id].download, std::move(transfer));
+    return model_;
+  });
 }
 
 void Coordinator::downloaded(const std::string& task_id) {
@@ -92,85 +133,157 @@ void Coordinator::downloaded(const std::string& task_id) {
   });
 }
 
-Result<Coordinator::Admission> Coordinator::begin_upload(const federation::v1::UploadHeader& header) {
+void Coordinator::end_download(const std::string& task_id, const TransferPointer& transfer) {
+  const std::scoped_lock lock(mutex_);
+  const auto it = transfers_.find(task_id);
+  if (it != transfers_.end() && it->second.download == transfer) it->second.download.reset();
+}
+
+void Coordinator::count_sent(std::uint64_t bytes) {
+  metrics_.count_sent(bytes);
+  bytes_sent_ += bytes;
+}
+
+Result<Coordinator::Admission> Coordinator::begin_upload(const Caller& caller, const UploadHeader& header,
+                                                         TransferPointer transfer) {
   return locked([&]() -> Result<Admission> {
     const Instant now = steady_clock::now();
+    const std::string& task_id = header.task_id();
     std::ignore = step(Tick{}, now);
-    switch (machine_.judge(header.task_id(), now)) {
+    MUSTER_TRY(authorize(caller, task_id));
+    switch (machine_.judge(task_id, now)) {
+      case Judgement::kBeingFolded:
+        return unavailable(fmt::format(
+            "the update of task \"{}\" is here and being counted; ask again in a moment", task_id));
+      case Judgement::kAlreadyCounted: return Admission(counted_before());
       case Judgement::kUnknown:
-        return not_found(
-            fmt::format("no task \"{}\" is known here; check in again for another", header.task_id()));
-      case Judgement::kAlreadyCounted:
-        return Admission(reply_of(UploadReply::ACCEPTED, "it was counted before"));
-      case Judgement::kLate:
-        metrics_.count_update("late");
-        std::ignore = step(Lapsed{header.task_id()}, now);
-        return Admission(late_reply());
+      case Judgement::kLate: return Admission(late(task_id, now));
       case Judgement::kFold: break;
     }
-    if (!header.failure().empty()) return Admission(refuse(header.task_id(), header.failure(), now));
-    if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
-      return Admission(
-          refuse(header.task_id(),
-                 fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
-                             "example were due, give its pod the aggregator's spec and version of Muster",
-                             machine_.client_of(header.task_id()), header.update_bytes(), header.examples(),
-                             model_->bytes()),
-                 now));
+    if (!header.failure().empty()) {
+      return Admission(refuse(task_id, Refusal::kUnusable, header.failure(), now));
     }
-    MUSTER_ASSIGN(std::shared_ptr<UploadBuffer> buffer, uploads_.open(header));
-    return Admission(std::move(buffer));
+    if (const Status fits = check_update(header, *machine_.client_of(task_id)); !fits) {
+      const bool examples = fits.error().code == Code::kOutOfRange;
+      return Admission(refuse(task_id, examples ? Refusal::kTooManyExamples : Refusal::kUnusable,
+                              fits.error().message, now));
+    }
+    Transfers& running = transfers_[task_id];
+    auto buffer = uploads_.open(header, now);
+    if (!buffer) {
+      const bool room = buffer.error().code == Code::kResourceExhausted;
+      if (room) make_room_later(now);
+      return refused(room ? Refusal::kNoRoom : Refusal::kMalformed, buffer.error());
+    }
+    track(running.upload, std::move(transfer));
+    return Admission(std::move(*buffer));
   });
 }
 
-UploadReply Coordinator::finish_upload(const std::shared_ptr<UploadBuffer>& buffer) {
-  const Status intact = buffer->verify();  // the costly part, without the lock
-  const federation::v1::UploadHeader& header = buffer->header();
-  return locked([&]() -> UploadReply {
+// kOutOfRange: too many examples; kInvalidArgument: anything else.
+Status Coordinator::check_update(const UploadHeader& header, ClientId client) const {
+  if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
+    return invalid_argument(
+        fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
+                    "example were due, give its pod the aggregator's spec and version of Muster",
+                    client, header.update_bytes(), header.examples(), model_->bytes()));
+  }
+  const auto limit = static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client);
+  if (header.examples() > limit) {
+    return Error{Code::kOutOfRange,
+                 fmt::format("client {} claims {} examples, spec.cohort.maxExamplesPerClient is {}", client,
+                             header.examples(), limit)};
+  }
+  if (options_.examples_max.empty()) return {};
+  const std::uint64_t part = options_.examples_max[static_cast<std::size_t>(client)];
+  if (header.examples() <= part) return {};
+  return Error{Code::kOutOfRange, fmt::format("client {} claims {} examples, its part of the data has {}",
+                                              client, header.examples(), part)};
+}
+
+// Not for this caller, who asks again in a moment: what is freed is freed after the lock.
+void Coordinator::make_room_later(Instant now) {
+  const auto deadline = machine_.next_deadline();
+  if (!deadline) return;
+  for (const std::string& task : uploads_.pause_slow(now, *deadline)) {
+    auto& running = transfers_[task];
+    if (running.upload == nullptr) continue;
+    metrics_.count_refused(Refusal::kDisplaced);
+    end_later(std::move(running.upload),
+              resource_exhausted("at its pace the update would not be whole before the round is due, and "
+                                 "others wait for its room"));
+    running.upload.reset();
+  }
+}
+
+void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
+  const std::string task_id = buffer->header().task_id();
+  const Status intact = buffer->verify();
+  locked([&] {
+    const auto say = [&](Result<UploadReply> reply) {
+      later_.releases.push_back(std::move(buffer));
+      later_.answers.emplace_back(
+          [call = std::move(answer_call), reply = std::move(reply)]() mutable { call(std::move(reply)); });
+    };
     const Instant now = steady_clock::now();
     std::ignore = step(Tick{}, now);
-    uploads_.forget(header.task_id());
     ++updates_received_;
-    const Judgement judgement = machine_.judge(header.task_id(), now);
-    if (judgement == Judgement::kAlreadyCounted)
-      return reply_of(UploadReply::ACCEPTED, "it was counted before");
-    if (judgement != Judgement::kFold) {
-      metrics_.count_update("late");
-      std::ignore = step(Lapsed{header.task_id()}, now);
-      return late_reply();
+    const bool kept = uploads_.take(buffer);
+    switch (machine_.judge(task_id, now)) {
+      case Judgement::kUnknown:
+      case Judgement::kLate: return say(late(task_id, now));
+      case Judgement::kAlreadyCounted: return say(counted_before());
+      case Judgement::kBeingFolded:
+        return say(unavailable("the update is being counted; ask again in a moment"));
+      case Judgement::kFold: break;
     }
-    const Status folded = intact ? strategy_->accumulate({.client = machine_.client_of(header.task_id()),
-                                                          .delta = buffer->values(),
-                                                          .examples = header.examples()})
-                                 : intact;
-    if (!folded) return refuse(header.task_id(), folded.error().message, now);
-    metrics_.count_update("accepted");
-    std::ignore = step(Reported{header.task_id()}, now);
-    return reply_of(UploadReply::ACCEPTED);
+    if (!kept) return say(aborted("a newer call for the same task took its place"));
+    transfers_[task_id].upload.reset();
+    if (!intact) {
+      spdlog::warn("{}", intact.error().message);
+      buffer->give_budget_back();
+      return say(refused(Refusal::kDamaged, intact.error()));
+    }
+    MUSTER_CHECK(step(Arrived{task_id}, now));
+    aggregate_.post([this, buffer = std::move(buffer), answer_call = std::move(answer_call)](
+                        auto& aggregate) mutable { fold(std::move(buffer), answer_call, aggregate); });
   });
 }
 
-UploadReply Coordinator::refuse(const std::string& task_id, const std::string& reason, Instant now) {
+UploadReply Coordinator::late(const std::string& task_id, Instant now) {
+  metrics_.count_update("late");
+  std::ignore = step(Lapsed{task_id}, now);
+  return reply_of(UploadReply::LATE, "the round closed before the update was whole");
+}
+
+UploadReply Coordinator::refuse(const std::string& task_id, Refusal kind, const std::string& reason,
+                                Instant now) {
   const std::string shown = clip(reason, kReasonBytesMax);  // it may come from outside
   metrics_.count_update("rejected");
+  metrics_.count_refused(kind);
   spdlog::warn("an update was refused: {} task={}", shown, task_id);
   std::ignore = step(Refused{task_id, shown}, now);
   return reply_of(UploadReply::REJECTED, shown);
 }
 
-void Coordinator::abandon_upload(std::shared_ptr<UploadBuffer> buffer) {
-  const std::scoped_lock lock(mutex_);
-  buffer.reset();  // under the lock: the desk counts who holds a buffer
+void Coordinator::abandon_upload(const std::string& task_id, const TransferPointer& transfer,
+                                 std::shared_ptr<UploadBuffer> buffer) {
+  locked([&] {
+    const auto it = transfers_.find(task_id);
+    if (it != transfers_.end() && it->second.upload == transfer) it->second.upload.reset();
+    uploads_.pause(task_id, buffer);
+    later_.releases.push_back(std::move(buffer));
+  });
 }
 
 void Coordinator::count_received(std::uint64_t bytes) {
-  metrics_.count_bytes("received", bytes);
-  const std::scoped_lock lock(mutex_);
+  metrics_.count_received(bytes);
   bytes_received_ += bytes;
 }
 
-std::uint64_t Coordinator::upload_offset(const std::string& task_id) const {
+Result<std::uint64_t> Coordinator::upload_offset(const Caller& caller, const std::string& task_id) {
   const std::scoped_lock lock(mutex_);
+  MUSTER_TRY(authorize(caller, task_id));
   return uploads_.offset(task_id);
 }
 
@@ -218,9 +331,14 @@ void Coordinator::wait_dismissed(milliseconds timeout) {
   changed_.wait_for(lock, timeout, [this] { return dismissed_.size() == seen_.size(); });
 }
 
-CommittedRound Coordinator::committed() const {
+CommittedModel Coordinator::committed() const {
   const std::scoped_lock lock(mutex_);
-  return {.round = model_->round, .parameters = model_->values, .history = history_};
+  return {.model = model_, .history = history_};
+}
+
+std::uint64_t Coordinator::upload_room() const {
+  const std::scoped_lock lock(mutex_);
+  return uploads_.room();
 }
 
 }  // namespace muster::agg

@@ -1,63 +1,34 @@
-#pragma once  // aggregator/shell/coordinator.h: runs the round machine: held calls, transfers, commits,
-              // evaluation
-#include <chrono>
+#pragma once  // aggregator/shell/coordinator.h: runs the round machine: held calls, transfers, the fold,
+              // commits
+#include <atomic>
 #include <condition_variable>
-#include <cstdint>
-#include <deque>
-#include <functional>
-#include <memory>
 #include <mutex>
-#include <optional>
 #include <set>
-#include <string>
 #include <thread>
 #include <unordered_map>
 #include <utility>
 #include <variant>
-#include <vector>
 
 #include "aggregator/round/round.h"
+#include "aggregator/shell/aggregate_thread.h"
 #include "aggregator/shell/aggregator_metrics.h"
+#include "aggregator/shell/caller.h"
+#include "aggregator/shell/coordinator_options.h"
+#include "aggregator/shell/transfer.h"
 #include "aggregator/shell/upload.h"
-#include "aggregator/store/round_store.h"
-#include "aggregator/strategy/strategy.h"
-#include "common/spec/federation.h"
-#include "learning/task.h"
 #include "proto/control.pb.h"
 #include "proto/federation.pb.h"
 
 namespace muster::agg {
 
-struct Model {  // immutable once shared
-  std::int64_t round = 0;
-  std::vector<float> values;  // [P]
-  std::string sha256;         // of the values as little-endian bytes
-  [[nodiscard]] std::uint64_t bytes() const { return values.size() * sizeof(float); }
-};
-
-struct CoordinatorOptions {
-  spec::Federation federation;
-  std::string run;  // distinguishes this process's tasks from an earlier one's
-  std::uint64_t upload_memory_max = std::uint64_t{512} << 20;  // for updates on their way in, all together
-  std::chrono::milliseconds selection_grace{2'000};
-  std::chrono::milliseconds selection_timeout{300'000};
-  std::optional<std::chrono::milliseconds> report_deadline;  // instead of the spec's whole seconds
-};
-
-// Both run on the coordinator's own thread, one call at a time, so that the service goes on meanwhile.
-struct CoordinatorPorts {
-  std::function<learning::Evaluation(std::span<const float>)> evaluate;
-  std::function<Status(const CommittedRound&)> save;
-};
-
-struct Outcome {
-  int exit_code = 0;
-  std::string message;  // why it ended; one sentence
-};
-
-class Coordinator {  // thread-safe
+// Thread-safe. Nothing that takes as long as the model is large happens under its lock: updates are folded
+// and models finished on a thread of their own, and chunks do not come here at all. Memory: the model, the
+// aggregate, and upload_memory_max.
+class Coordinator {
  public:
   using Answer = std::function<void(federation::v1::CheckInReply)>;
+  using UploadAnswer = std::function<void(Result<federation::v1::UploadReply>)>;
+  using TransferPointer = std::shared_ptr<Transfer>;
 
   Coordinator(CoordinatorOptions options, CoordinatorPorts ports, CommittedRound start,
               AggregatorMetrics& metrics);
@@ -65,26 +36,39 @@ class Coordinator {  // thread-safe
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
 
+  // Each call is bound to its caller. Errors of all: kPermissionDenied: the client, or the task's client, is
+  // another pod's. kNotFound: no such task. Refusals are counted.
+
   // Holds the call until there is something to say; `answer` is called once, perhaps before this returns,
   // unless leave comes first. Errors: kInvalidArgument: no such client.
-  [[nodiscard]] Result<std::uint64_t> check_in(ClientId client, std::chrono::milliseconds hold,
-                                               Answer answer);
+  [[nodiscard]] Result<std::uint64_t> check_in(const Caller& caller, ClientId client,
+                                               std::chrono::milliseconds hold, Answer answer);
   void leave(ClientId client, std::uint64_t ticket);  // the caller has gone
 
-  // The model of an open task. Errors: kNotFound, kAborted (the round is over), kOutOfRange (offset).
-  [[nodiscard]] Result<std::shared_ptr<const Model>> begin_download(const std::string& task_id,
-                                                                    std::uint64_t offset);
-  void count_sent(std::uint64_t bytes);
+  // The model of an open task. `transfer` is ended with the round, or by a newer download of the same task,
+  // until end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
+  [[nodiscard]] Result<std::shared_ptr<const GlobalModel>> begin_download(const Caller& caller,
+                                                                          const std::string& task_id,
+                                                                          std::uint64_t offset,
+                                                                          TransferPointer transfer);
   void downloaded(const std::string& task_id);  // the last byte is on its way
+  void end_download(const std::string& task_id, const TransferPointer& transfer);
+  void count_sent(std::uint64_t bytes);
 
-  // An answer at once, or a buffer to fill and hand to finish_upload. Errors: kNotFound, kResourceExhausted
-  // (no memory just now: try again), kFailedPrecondition (offset: ask upload_offset), kInvalidArgument.
+  // An answer at once, or a buffer to fill and hand to finish_upload, until which `transfer` is ended with
+  // the round. Errors: kResourceExhausted (no memory just now: try again until the deadline), kUnavailable
+  // (it is being folded: likewise), kFailedPrecondition (offset: ask upload_offset).
   using Admission = std::variant<federation::v1::UploadReply, std::shared_ptr<UploadBuffer>>;
-  [[nodiscard]] Result<Admission> begin_upload(const federation::v1::UploadHeader& header);
-  [[nodiscard]] federation::v1::UploadReply finish_upload(const std::shared_ptr<UploadBuffer>& buffer);
-  void abandon_upload(std::shared_ptr<UploadBuffer> buffer);  // its call broke; another may go on with it
+  [[nodiscard]] Result<Admission> begin_upload(const Caller& caller,
+                                               const federation::v1::UploadHeader& header,
+                                               TransferPointer transfer);
+  // `answer` is called once, when the update is folded or will not be. Error: kDataLoss: damaged, send again.
+  void finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer);
+  // Its call broke before the buffer was whole; another may go on with it.
+  void abandon_upload(const std::string& task_id, const TransferPointer& transfer,
+                      std::shared_ptr<UploadBuffer> buffer);
   void count_received(std::uint64_t bytes);
-  [[nodiscard]] std::uint64_t upload_offset(const std::string& task_id) const;
+  [[nodiscard]] Result<std::uint64_t> upload_offset(const Caller& caller, const std::string& task_id);
 
   [[nodiscard]] control::v1::AggregatorProgress progress() const;
   // Waits until the federation is over and its last model evaluated; nothing when `timeout` has passed
@@ -93,7 +77,9 @@ class Coordinator {  // thread-safe
   // Waits until every client that ever came has been told so, at most `timeout`.
   void wait_dismissed(std::chrono::milliseconds timeout);
   // The newest committed round with its history; durable once wait_outcome has said that all is well.
-  [[nodiscard]] CommittedRound committed() const;
+  [[nodiscard]] CommittedModel committed() const;
+  [[nodiscard]] std::uint64_t upload_room() const;  // bytes for updates that may come now
+  void count_refused(Refusal reason) { metrics_.count_refused(reason); }
 
  private:
   struct Held {
@@ -101,10 +87,17 @@ class Coordinator {  // thread-safe
     Answer answer;
     Instant expires;
   };
-  using Outbox = std::vector<std::pair<Answer, federation::v1::CheckInReply>>;  // sent without the lock
+  struct Transfers {  // of one task
+    TransferPointer download;
+    TransferPointer upload;
+  };
+  struct Later {  // what waits until the lock is given back
+    std::vector<std::function<void()>> answers;
+    std::vector<std::shared_ptr<const void>> releases;  // memory
+  };
 
   template <typename Action>
-  auto locked(Action action);  // runs it under the lock, then sends what it put into outbox_
+  auto locked(Action action);  // runs it under the lock, then does what waits in later_
 
   // All below: under the lock.
   Status step(const Event& event, Instant now);
@@ -117,17 +110,31 @@ class Coordinator {  // thread-safe
   void apply(const Ended& effect, Instant now);
   void answer(ClientId client, federation::v1::CheckInReply reply);
   std::optional<Held> release(ClientId client);
-  void install(std::shared_ptr<const Model> model, Instant now);
+  [[nodiscard]] Error refused(Refusal reason, Error error);
+  [[nodiscard]] Status authorize(const Caller& caller, const std::string& task_id);
+  [[nodiscard]] Status check_update(const federation::v1::UploadHeader& header, ClientId client) const;
+  void track(TransferPointer& slot, TransferPointer transfer);
+  void end_later(TransferPointer transfer, Error why);
+  void end_transfers(const std::string& why);
+  void make_room_later(Instant now);
+  void install(std::shared_ptr<const GlobalModel> model, Instant now);
   void fail(int exit_code, std::string message, Instant now);
-  federation::v1::UploadReply refuse(const std::string& task_id, const std::string& reason, Instant now);
+  federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
+                                     Instant now);
+  federation::v1::UploadReply late(const std::string& task_id, Instant now);
   void expire_held(Instant now);
   [[nodiscard]] Instant next_due() const;  // when the timer has something to do
   [[nodiscard]] bool is_over() const;
   [[nodiscard]] bool reaches_target(const std::vector<learning::HistoryPoint>& history) const;
 
+  // Of their own threads, without the lock.
   void run_timer();
   void run_commits();
-  void commit(const std::shared_ptr<const Model>& model);
+  void fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer,
+            std::unique_ptr<Strategy>& aggregate);
+  void finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model,
+              std::unique_ptr<Strategy> aggregate);
+  void commit(const std::shared_ptr<const GlobalModel>& model);
 
   const CoordinatorOptions options_;
   const CoordinatorPorts ports_;
@@ -139,10 +146,9 @@ class Coordinator {  // thread-safe
   std::condition_variable changed_;  // over, or a client dismissed
   bool stopping_ = false;
   RoundMachine machine_;
-  std::unique_ptr<Strategy> strategy_;  // of the round under way
-  std::shared_ptr<const Model> model_;
-  std::shared_ptr<const Model> to_commit_;  // waits for run_commits
-  std::shared_ptr<const Model> next_;       // closed while run_commits was busy
+  std::shared_ptr<const GlobalModel> model_;
+  std::shared_ptr<const GlobalModel> to_commit_;  // waits for run_commits
+  std::shared_ptr<const GlobalModel> next_;       // finished while run_commits was busy
   bool committing_ = false;
   std::vector<learning::HistoryPoint> history_;
   std::optional<Outcome> outcome_;
@@ -154,14 +160,18 @@ class Coordinator {  // thread-safe
   Instant timer_until_{};                            // the timer sleeps until then
   std::set<ClientId> seen_;
   std::set<ClientId> dismissed_;
-  Outbox outbox_;
+  std::unordered_map<std::string, Transfers> transfers_;  // by task
+  std::vector<std::string> lapsed_;                       // uploads that the end of their round broke off
   UploadDesk uploads_;
+  std::vector<std::pair<TransferPointer, Error>> to_end_;  // by the timer's thread, which holds no other lock
+  Later later_;
   Instant round_began_{};
-  std::uint64_t bytes_sent_ = 0;
-  std::uint64_t bytes_received_ = 0;
   std::uint64_t models_sent_ = 0;
   std::uint64_t updates_received_ = 0;
+  std::atomic<std::uint64_t> bytes_sent_ = 0;  // not under the lock
+  std::atomic<std::uint64_t> bytes_received_ = 0;
 
+  AggregateThread aggregate_;  // after all that its jobs use
   std::thread timer_;
   std::thread commits_;
 };

@@ -1,4 +1,4 @@
-#pragma once  // aggregator/shell/coordinator_lock.h: Coordinator::locked, for its two source files alone
+#pragma once  // aggregator/shell/coordinator_lock.h: Coordinator::locked, for its source files alone
 #include <type_traits>
 #include <utility>
 
@@ -6,18 +6,19 @@
 
 namespace muster::agg {
 
-// Answers leave after the lock is given back: gRPC may call into the coordinator again from within them.
-// The timer is woken only for what comes before it would wake by itself.
+// Answers leave and memory is freed after the lock is given back: gRPC may call into the coordinator again
+// from within an answer. The timer is woken only for what comes before it would wake by itself.
 template <typename Action>
 auto Coordinator::locked(Action action) {
-  Outbox out;
+  Later later;
   std::unique_lock lock(mutex_);
   const auto leave = [&] {
-    out.swap(outbox_);
-    const bool wake = stopping_ || next_due() < timer_until_;
+    std::swap(later, later_);
+    for (auto& buffer : uploads_.dropped()) later.releases.push_back(std::move(buffer));
+    const bool wake = stopping_ || !to_end_.empty() || next_due() < timer_until_;
     lock.unlock();
     if (wake) timer_wake_.notify_one();
-    for (auto& [answer_call, reply] : out) answer_call(std::move(reply));
+    for (const auto& answer_call : later.answers) answer_call();
   };
   if constexpr (std::is_void_v<decltype(action())>) {
     action();

@@ -1,16 +1,15 @@
-// aggregator/shell/coordinator_rounds.cc: effects of the round machine, its timer, commits and evaluation
+// aggregator/shell/coordinator_rounds.cc: effects of the round machine, and its timer; coordinator_models.cc
+// is what makes a model of a round
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <cmath>
-#include <span>
 #include <utility>
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/coordinator_lock.h"
 #include "common/base/check.h"
+#include "common/crypto/hkdf.h"
 #include "common/platform/log.h"
-#include "learning/sha256.h"
 #include "pod/pod_contract.h"
 
 namespace muster::agg {
@@ -19,6 +18,17 @@ namespace {
 using federation::v1::CheckInReply;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
+
+constexpr std::size_t kTaskIdBytes = 16;
+
+// Whoever knows a task's name could try to answer for it: it is not to be guessed.
+std::string random_task_id() {
+  const auto bytes = random_key(kTaskIdBytes);
+  MUSTER_CHECK(bytes);
+  std::string id;
+  for (const char byte : *bytes) id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
+  return id;
+}
 
 RoundOptions round_options(const CoordinatorOptions& options, std::int64_t committed) {
   const spec::Federation& federation = options.federation;
@@ -29,19 +39,11 @@ RoundOptions round_options(const CoordinatorOptions& options, std::int64_t commi
           .selected = spec::selection_count(federation.cohort),
           .minimum = federation.cohort.minimum,
           .seed = static_cast<std::uint64_t>(federation.training.seed),
-          .run = options.run,
+          .new_task_id = random_task_id,
           .selection_grace = options.selection_grace,
           .selection_timeout = options.selection_timeout,
           .report_deadline =
               options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds))};
-}
-
-std::shared_ptr<const Model> make_model(std::int64_t round, std::vector<float> values) {
-  auto model = std::make_shared<Model>();
-  model->round = round;
-  model->sha256 = learning::sha256_hex(std::as_bytes(std::span<const float>(values)));
-  model->values = std::move(values);
-  return model;
 }
 
 double seconds_between(Instant begin, Instant end) {
@@ -56,9 +58,12 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports, Com
       ports_(std::move(ports)),
       metrics_(metrics),
       machine_(round_options(options_, start.round), steady_clock::now()),
-      model_(make_model(start.round, std::move(start.parameters))),
+      model_(make_global_model(start.round, std::move(start.parameters))),
       history_(std::move(start.history)),
-      uploads_(std::max(options_.upload_memory_max, 2 * model_->bytes())) {
+      uploads_(std::max(options_.upload_memory_max, kUploadsMin * model_->bytes())) {
+  MUSTER_CHECK(ports_.new_strategy && ports_.evaluate && ports_.save);
+  MUSTER_CHECK(options_.examples_max.empty() ||
+               std::ssize(options_.examples_max) == options_.federation.clients);
   // A process that was killed between committing a round and evaluating it left no point of it.
   if (start.round > 0 && (history_.empty() || history_.back().at < start.round)) to_commit_ = model_;
   if (start.finished) {
@@ -89,6 +94,7 @@ Coordinator::~Coordinator() {
 Status Coordinator::step(const Event& event, Instant now) {
   MUSTER_ASSIGN(const Effects effects, machine_.step(event, now));
   apply(effects, now);
+  for (const std::string& task_id : std::exchange(lapsed_, {})) std::ignore = step(Lapsed{task_id}, now);
   metrics_.set_connected(machine_.counts().connected);
   return {};
 }
@@ -98,9 +104,7 @@ void Coordinator::apply(const Effects& effects, Instant now) {
 }
 
 void Coordinator::apply(const BeginRound& effect, Instant now) {
-  auto strategy = make_strategy(options_.federation.strategy, model_->values.size());
-  MUSTER_CHECK(strategy);  // main refuses a federation whose strategy there is not
-  strategy_ = std::move(*strategy);
+  MUSTER_CHECK(transfers_.empty());  // none outlives its round
   round_began_ = now;
   spdlog::info("round {} begins round={} selected={}", effect.round, effect.round, effect.selected);
 }
@@ -119,50 +123,48 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
 }
 
 void Coordinator::apply(const CommitRound& effect, Instant now) {
-  uploads_.clear();
-  metrics_.observe_round(seconds_between(round_began_, now), true);
-  std::vector<float> step_values(model_->values.size());
-  const Status finished = std::move(*strategy_).finish(step_values);
-  strategy_.reset();
-  MUSTER_CHECK(finished);  // the machine commits only rounds with reports
-  bool finite = true;
-  for (std::size_t i = 0; i < step_values.size(); ++i) {
-    step_values[i] += model_->values[i];
-    finite = finite && std::isfinite(step_values[i]);
-  }
-  if (!finite) {
-    return fail(kExitInvalid,
-                fmt::format("the model of round {} is not finite: training diverged; lower "
-                            "training.optimizer.learningRate",
-                            effect.round),
-                now);
-  }
-  auto model = make_model(effect.round, std::move(step_values));
-  if (committing_ || to_commit_ != nullptr) {
-    next_ = std::move(model);
-  } else {
-    install(std::move(model), now);
-  }
+  metrics_.observe_round(seconds_between(std::exchange(round_began_, Instant{}), now), true);
+  spdlog::info("round {} is closed round={} reported={}", effect.round, effect.round, effect.reported);
+  end_transfers(fmt::format("round {} is closed: {} updates came before this one was whole", effect.round,
+                            effect.reported));
+  aggregate_.post([this, round = effect.round, model = model_](std::unique_ptr<Strategy>& aggregate) {
+    finish(round, model, std::move(aggregate));
+  });
 }
 
 void Coordinator::apply(const AbandonRound& effect, Instant now) {
-  uploads_.clear();
-  if (strategy_ != nullptr) metrics_.observe_round(seconds_between(round_began_, now), false);
-  strategy_.reset();
+  if (const Instant began = std::exchange(round_began_, Instant{}); began != Instant{}) {
+    metrics_.observe_round(seconds_between(began, now), false);  // else it found too few clients to begin
+  }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
+  end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason));
+  aggregate_.post([](std::unique_ptr<Strategy>& aggregate) { aggregate.reset(); });
+}
+
+// At once, whatever their clients do: an upload gives its room back, a download its model.
+void Coordinator::end_transfers(const std::string& why) {
+  for (auto& [task_id, running] : transfers_) {
+    if (running.upload != nullptr) lapsed_.push_back(task_id);
+    for (TransferPointer* transfer : {&running.download, &running.upload}) {
+      if (*transfer != nullptr) end_later(std::move(*transfer), aborted(why));
+    }
+  }
+  transfers_.clear();
+  uploads_.clear();
 }
 
 void Coordinator::apply(const Dismiss& effect, Instant /*now*/) {
   CheckInReply reply;
   reply.mutable_done()->set_reason(machine_.outcome());
+  reply.mutable_done()->set_failed(machine_.state() == RoundState::kFailed);
   dismissed_.insert(effect.client);
   answer(effect.client, std::move(reply));
   changed_.notify_all();
 }
 
 void Coordinator::apply(const Ended& effect, Instant /*now*/) {
-  uploads_.clear();
-  strategy_.reset();
+  end_transfers("the federation is over: " + effect.reason);
+  aggregate_.post([](std::unique_ptr<Strategy>& aggregate) { aggregate.reset(); });
   if (!outcome_)
     outcome_ = Outcome{!effect.failed ? 0 : effect.refused ? kExitInvalid : kExitRetry, effect.reason};
   spdlog::info("the federation is over: {}", effect.reason);
@@ -170,7 +172,9 @@ void Coordinator::apply(const Ended& effect, Instant /*now*/) {
 }
 
 void Coordinator::answer(ClientId client, CheckInReply reply) {
-  if (auto held = release(client)) outbox_.emplace_back(std::move(held->answer), std::move(reply));
+  if (auto held = release(client)) {
+    later_.answers.emplace_back([call = std::move(held->answer), reply = std::move(reply)] { call(reply); });
+  }
 }
 
 std::optional<Coordinator::Held> Coordinator::release(ClientId client) {
@@ -180,16 +184,6 @@ std::optional<Coordinator::Held> Coordinator::release(ClientId client) {
   held_.erase(it);
   expiries_.erase({held.expires, client});
   return held;
-}
-
-// The next round may begin with this model; its durability and evaluation follow beside it.
-void Coordinator::install(std::shared_ptr<const Model> model, Instant now) {
-  spdlog::info("round {} is closed round={}", model->round, model->round);
-  model_ = std::move(model);
-  to_commit_ = model_;
-  commit_wake_.notify_all();
-  metrics_.set_round(model_->round, options_.federation.rounds);
-  std::ignore = step(Committed{}, now);
 }
 
 void Coordinator::fail(int exit_code, std::string message, Instant now) {
@@ -223,13 +217,16 @@ void Coordinator::expire_held(Instant now) {
 void Coordinator::run_timer() {
   bool stop = false;
   while (!stop) {
+    std::vector<std::pair<TransferPointer, Error>> ending;
     locked([&] {
       const Instant now = steady_clock::now();
       std::ignore = step(Tick{}, now);
       expire_held(now);
+      ending = std::exchange(to_end_, {});
     });
+    for (const auto& [transfer, why] : ending) transfer->end(why);
     std::unique_lock lock(mutex_);
-    while (!stopping_ && (timer_until_ = next_due()) > steady_clock::now())
+    while (!stopping_ && to_end_.empty() && (timer_until_ = next_due()) > steady_clock::now())
       timer_wake_.wait_until(lock, timer_until_);
     stop = stopping_;
   }
@@ -238,60 +235,6 @@ void Coordinator::run_timer() {
 Instant Coordinator::next_due() const {
   const Instant machine = machine_.next_deadline().value_or(steady_clock::now() + std::chrono::hours(1));
   return expiries_.empty() ? machine : std::min(machine, expiries_.begin()->first);
-}
-
-void Coordinator::run_commits() {
-  while (true) {
-    std::shared_ptr<const Model> model;
-    {
-      std::unique_lock lock(mutex_);
-      commit_wake_.wait(lock, [this] { return stopping_ || to_commit_ != nullptr; });
-      if (to_commit_ == nullptr) return;
-      model = std::exchange(to_commit_, nullptr);
-      committing_ = true;
-    }
-    commit(model);
-    locked([&] {
-      committing_ = false;
-      auto next = std::exchange(next_, nullptr);
-      if (next != nullptr && !machine_.over()) install(std::move(next), steady_clock::now());
-      changed_.notify_all();
-    });
-  }
-}
-
-// Saves, then evaluates; the history that is saved ends with the round before, until the next commit.
-void Coordinator::commit(const std::shared_ptr<const Model>& model) {
-  CommittedRound round{.round = model->round, .parameters = model->values, .history = {}};
-  {
-    const std::scoped_lock lock(mutex_);
-    round.history = history_;
-  }
-  if (const Status saved = ports_.save(round); !saved) {
-    locked([&] { fail(kExitStorage, saved.error().message, steady_clock::now()); });
-    return;
-  }
-  const learning::Evaluation result = ports_.evaluate(model->values);
-  locked([&] {
-    const Instant now = steady_clock::now();
-    if (!std::isfinite(result.loss)) {
-      return fail(kExitInvalid,
-                  fmt::format("the test loss of round {} is not finite: training diverged; lower "
-                              "training.optimizer.learningRate",
-                              model->round),
-                  now);
-    }
-    history_.push_back({.at = model->round, .loss = result.loss, .accuracy = result.accuracy});
-    metrics_.set_evaluation(result.loss, result.accuracy);
-    spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
-                 result.loss, result.accuracy);
-    if (target_reached_ || !reaches_target(history_)) return;
-    target_reached_ = true;
-    std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
-                                           result.accuracy, options_.federation.target->value),
-                               false},
-                       now);
-  });
 }
 
 }  // namespace muster::agg

@@ -5,9 +5,10 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
+#include <atomic>
+#include <charconv>
 #include <utility>
 
-#include "aggregator/shell/call_timer.h"
 #include "common/base/host_port.h"
 #include "proto/federation.grpc.pb.h"
 
@@ -28,24 +29,24 @@ constexpr int kKeepaliveMs = 20'000;  // a client that froze or lost its network
 constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kPingIntervalMs = 5'000;   // clients may ping this often
 constexpr milliseconds kFlushTime{500};  // for the last answers to leave
-
-grpc::Status to_grpc(const Error& error) {
-  return {static_cast<grpc::StatusCode>(error.code), error.message};
-}
+constexpr int kMessageBytesMax =
+    static_cast<int>(kChunkBytesMax) + (64 << 10);  // a chunk and what is around it
 
 // Held by the coordinator through a callback. Whichever of answer and cancellation comes first finishes the
 // call.
 class CheckInCall final : public grpc::ServerUnaryReactor {
  public:
-  CheckInCall(Coordinator& coordinator, const CheckInRequest& request, CheckInReply* reply)
+  CheckInCall(Coordinator& coordinator, const Caller& caller, const CheckInRequest& request,
+              CheckInReply* reply)
       : coordinator_(coordinator), client_(request.client()), reply_(reply) {
     // The callback's share keeps `state_` alive, not the call: after `finished` the call may be gone.
-    auto held = coordinator_.check_in(client_, milliseconds(std::max<std::int64_t>(0, request.hold_ms())),
-                                      [this, state = state_](CheckInReply answer) {
-                                        if (state->finished.exchange(true)) return;
-                                        *reply_ = std::move(answer);
-                                        Finish(grpc::Status::OK);
-                                      });
+    auto held =
+        coordinator_.check_in(caller, client_, milliseconds(std::max<std::int64_t>(0, request.hold_ms())),
+                              [this, state = state_](CheckInReply answer) {
+                                if (state->finished.exchange(true)) return;
+                                *reply_ = std::move(answer);
+                                Finish(grpc::Status::OK);
+                              });
     if (!held) {
       if (!state_->finished.exchange(true)) Finish(to_grpc(held.error()));
       return;
@@ -71,122 +72,6 @@ class CheckInCall final : public grpc::ServerUnaryReactor {
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
-class DownloadCall final : public grpc::ServerWriteReactor<Chunk> {
- public:
-  DownloadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, const DownloadRequest& request,
-               milliseconds timeout)
-      : coordinator_(coordinator), task_id_(request.task_id()), offset_(request.offset()) {
-    timer_.start(context, timeout);
-    auto model = coordinator_.begin_download(task_id_, offset_);
-    if (!model) {
-      Finish(to_grpc(model.error()));
-      return;
-    }
-    model_ = std::move(*model);
-    write_next();
-  }
-  void OnWriteDone(bool ok) override {
-    if (!ok) {
-      Finish(grpc::Status::CANCELLED);
-      return;
-    }
-    coordinator_.count_sent(chunk_.data().size());
-    write_next();
-  }
-  void OnDone() override {
-    timer_.stop();
-    delete this;
-  }
-
- private:
-  void write_next() {
-    const std::uint64_t size = std::min(kChunkBytes, model_->bytes() - offset_);
-    if (size == 0) {
-      coordinator_.downloaded(task_id_);
-      Finish(grpc::Status::OK);
-      return;
-    }
-    const auto bytes = std::as_bytes(std::span(model_->values)).subspan(offset_, size);
-    chunk_.set_offset(offset_);
-    chunk_.mutable_data()->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-    offset_ += size;
-    StartWrite(&chunk_);
-  }
-
-  Coordinator& coordinator_;
-  const std::string task_id_;
-  std::uint64_t offset_;
-  std::shared_ptr<const Model> model_;
-  Chunk chunk_;
-  CallTimer timer_;
-};
-
-class UploadCall final : public grpc::ServerReadReactor<UploadRequest> {
- public:
-  UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, UploadReply* reply,
-             milliseconds timeout)
-      : coordinator_(coordinator), reply_(reply) {
-    timer_.start(context, timeout);
-    StartRead(&request_);
-  }
-  void OnReadDone(bool ok) override {
-    if (!ok) return ended();
-    const Status status = request_.has_header() ? on_header() : on_chunk();
-    if (!status) return finish(to_grpc(status.error()));
-    if (answered_) return finish(grpc::Status::OK);
-    StartRead(&request_);
-  }
-  void OnDone() override {
-    timer_.stop();
-    if (buffer_ != nullptr) coordinator_.abandon_upload(std::move(buffer_));
-    delete this;
-  }
-
- private:
-  Status on_header() {
-    if (buffer_ != nullptr) return invalid_argument("upload: a second header; send one header, then chunks");
-    MUSTER_ASSIGN(Coordinator::Admission admission, coordinator_.begin_upload(request_.header()));
-    if (auto* reply = std::get_if<UploadReply>(&admission)) {
-      *reply_ = std::move(*reply);
-      answered_ = true;
-    } else {
-      buffer_ = std::move(std::get<std::shared_ptr<UploadBuffer>>(admission));
-    }
-    return {};
-  }
-  Status on_chunk() {
-    if (buffer_ == nullptr)
-      return invalid_argument("upload: a message without the header; send the header first");
-    MUSTER_TRY(buffer_->append(request_.chunk()));
-    coordinator_.count_received(request_.chunk().data().size());
-    if (buffer_->whole()) {
-      *reply_ = coordinator_.finish_upload(buffer_);
-      answered_ = true;
-    }
-    return {};
-  }
-  // The client has no more to say, or is gone; what came is kept for the next call.
-  void ended() {
-    if (buffer_ == nullptr)
-      return finish({grpc::StatusCode::INVALID_ARGUMENT, "upload: it ended before its header"});
-    finish({grpc::StatusCode::DATA_LOSS,
-            fmt::format("upload of task \"{}\": it ended after {} of {} bytes; go on there",
-                        buffer_->header().task_id(), buffer_->received(), buffer_->header().update_bytes())});
-  }
-  void finish(const grpc::Status& status) {
-    // Before the answer, so that a client which reads it finds the buffer free.
-    if (buffer_ != nullptr) coordinator_.abandon_upload(std::move(buffer_));
-    Finish(status);
-  }
-
-  Coordinator& coordinator_;
-  UploadReply* const reply_;
-  std::shared_ptr<UploadBuffer> buffer_;
-  bool answered_ = false;
-  UploadRequest request_;
-  CallTimer timer_;
-};
-
 class GrpcFederationServer final : public FederationServer,
                                    private federation::v1::Federation::CallbackService {
  public:
@@ -204,6 +89,7 @@ class GrpcFederationServer final : public FederationServer,
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMs);
+    builder.SetMaxReceiveMessageSize(kMessageBytesMax);
     builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(static_cast<federation::v1::Federation::CallbackService*>(this));
     server_ = builder.BuildAndStart();
@@ -220,31 +106,46 @@ class GrpcFederationServer final : public FederationServer,
  private:
   grpc::ServerUnaryReactor* CheckIn(grpc::CallbackServerContext* context, const CheckInRequest* request,
                                     CheckInReply* reply) override {
+    const auto caller = caller_of(*context);
+    if (!caller) return answer(*context, to_grpc(caller.error()));
     if (request->federation_uid() != options_.federation_uid) {
-      auto* refusal = context->DefaultReactor();
-      refusal->Finish(
+      coordinator_.count_refused(Refusal::kNotAClient);
+      return answer(
+          *context,
           {grpc::StatusCode::PERMISSION_DENIED,
            fmt::format("client {} is of federation \"{}\", this is the aggregator of \"{}\"; replace "
                        "its pod, which has an old address",
                        request->client(), request->federation_uid(), options_.federation_uid)});
-      return refusal;
     }
-    return new CheckInCall(coordinator_, *request, reply);  // gRPC owns it: OnDone deletes it
+    return new CheckInCall(coordinator_, *caller, *request, reply);  // gRPC owns it: OnDone deletes it
   }
   grpc::ServerWriteReactor<Chunk>* Download(grpc::CallbackServerContext* context,
                                             const DownloadRequest* request) override {
-    return new DownloadCall(coordinator_, context, *request, options_.transfer_timeout);
+    return new DownloadCall(coordinator_, context, caller_of(*context), *request, options_.limits);
   }
   grpc::ServerReadReactor<UploadRequest>* Upload(grpc::CallbackServerContext* context,
                                                  UploadReply* reply) override {
-    return new UploadCall(coordinator_, context, reply, options_.transfer_timeout);
+    return new UploadCall(coordinator_, context, caller_of(*context), reply, options_.limits);
   }
   grpc::ServerUnaryReactor* UploadOffset(grpc::CallbackServerContext* context,
                                          const UploadOffsetRequest* request,
                                          UploadOffsetReply* reply) override {
-    reply->set_offset(coordinator_.upload_offset(request->task_id()));
-    auto* reactor = context->DefaultReactor();
-    reactor->Finish(grpc::Status::OK);
+    const auto caller = caller_of(*context);
+    if (!caller) return answer(*context, to_grpc(caller.error()));
+    const auto offset = coordinator_.upload_offset(*caller, request->task_id());
+    if (!offset) return answer(*context, to_grpc(offset.error()));
+    reply->set_offset(*offset);
+    return answer(*context, grpc::Status::OK);
+  }
+
+  Result<Caller> caller_of(const grpc::CallbackServerContext& context) {
+    auto caller = options_.identify(context);
+    if (!caller) coordinator_.count_refused(Refusal::kNotAClient);
+    return caller;
+  }
+  static grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext& context, const grpc::Status& status) {
+    auto* reactor = context.DefaultReactor();
+    reactor->Finish(status);
     return reactor;
   }
 
@@ -255,6 +156,17 @@ class GrpcFederationServer final : public FederationServer,
 };
 
 }  // namespace
+
+Result<Caller> caller_by_metadata(const grpc::ServerContextBase& context) {
+  const auto found = context.client_metadata().find("muster-client-pod");
+  Caller caller;
+  if (found != context.client_metadata().end()) {
+    const grpc::string_ref text = found->second;
+    const auto [stop, error] = std::from_chars(text.begin(), text.end(), caller.pod);
+    if (error == std::errc() && stop == text.end() && caller.pod >= 0) return caller;
+  }
+  return Error{Code::kPermissionDenied, "the call does not say which client pod makes it"};
+}
 
 Result<std::unique_ptr<FederationServer>> FederationServer::start(Options options, Coordinator& coordinator) {
   auto server = std::make_unique<GrpcFederationServer>(std::move(options), coordinator);

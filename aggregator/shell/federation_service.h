@@ -1,12 +1,16 @@
 #pragma once  // aggregator/shell/federation_service.h: muster.federation.v1.Federation over gRPC
-#include <chrono>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "aggregator/shell/coordinator.h"
+#include "aggregator/shell/transfer_calls.h"
 #include "common/base/result.h"
 
 namespace muster::agg {
+
+// The caller as it declares itself, by its metadata "muster-client-pod".
+[[nodiscard]] Result<Caller> caller_by_metadata(const grpc::ServerContextBase& context);
 
 // Serves clients on ip:port until destroyed. A held check-in costs memory, not a thread.
 class FederationServer {
@@ -15,7 +19,9 @@ class FederationServer {
     std::string ip;
     int port = 0;  // kDataPort in a pod; 0 takes a free one
     std::string federation_uid;
-    std::chrono::milliseconds transfer_timeout{600'000};  // for one download or upload
+    // Who makes the call, by what its connection has proved. An error goes to the caller and is counted.
+    std::function<Result<Caller>(const grpc::ServerContextBase&)> identify;
+    TransferLimits limits;
   };
   // `coordinator` outlives the server. Errors: kAlreadyExists: the port is in use.
   [[nodiscard]] static Result<std::unique_ptr<FederationServer>> start(Options options,

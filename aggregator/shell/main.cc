@@ -4,15 +4,17 @@
 #include <CLI/CLI.hpp>
 #include <chrono>
 #include <memory>
-#include <random>
 #include <string>
+#include <vector>
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
+#include "common/base/check.h"
 #include "common/json/fields.h"
 #include "common/platform/log.h"
 #include "common/platform/volume_map.h"
 #include "learning/dataset.h"
+#include "learning/partition.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
@@ -46,12 +48,18 @@ class Run {
     if (!federation) return {kExitInvalid, federation.error().message};
     auto dataset = load(*federation);
     if (!dataset) return ending_of(dataset.error());
+    const auto examples = examples_of_clients(*federation, *dataset);
+    if (!examples) return ending_of(examples.error());
+    dataset->train = {};  // the clients' business; an aggregator sees the test set alone
     auto task = learning::make_task(federation->training.model, (*dataset).test);
     if (!task) return ending_of(task.error());
     RoundStore store(*federation, (*task)->tensors(), assignment.uid());
     auto start = resume(*federation, store, **task);
     if (!start) return storage_ending_of(start.error());
-    return serve(*federation, assignment.uid(), **task, dataset->test, store, std::move(*start));
+    CoordinatorOptions options;
+    options.federation = *federation;
+    options.examples_max = *examples;
+    return serve(std::move(options), assignment.uid(), **task, dataset->test, store, std::move(*start));
   }
 
  private:
@@ -60,8 +68,27 @@ class Run {
     if (!from.path.empty()) from.path = resolve_mount(from.path).string();
     MUSTER_ASSIGN(learning::Dataset dataset,
                   learning::load_dataset(from, static_cast<std::uint64_t>(federation.training.seed)));
-    dataset.train = {};  // the clients' business; an aggregator sees the test set alone
     return dataset;
+  }
+
+  // How many examples each client holds: what an update of it may weigh.
+  static Result<std::vector<std::uint64_t>> examples_of_clients(const spec::Federation& federation,
+                                                                const learning::Dataset& dataset) {
+    const auto seed = static_cast<std::uint64_t>(federation.training.seed);
+    MUSTER_ASSIGN(const auto parts,
+                  learning::partition_examples(dataset, federation.partition, federation.clients, seed));
+    const auto limit = static_cast<std::size_t>(federation.cohort.max_examples_per_client);
+    std::vector<std::uint64_t> examples;
+    for (const auto& part : parts) {
+      if (part.size() > limit) {
+        return invalid_argument(fmt::format(
+            "spec.cohort.maxExamplesPerClient: client {} holds {} examples, more than {}, so that "
+            "every update of it would be refused; raise it, or spec.clients.count",
+            examples.size(), part.size(), limit));
+      }
+      examples.push_back(part.size());
+    }
+    return examples;
   }
 
   static Result<CommittedRound> resume(const spec::Federation& federation, const RoundStore& store,
@@ -79,17 +106,23 @@ class Run {
     return fresh;
   }
 
-  Ending serve(const spec::Federation& federation, const std::string& uid, learning::Task& task,
+  Ending serve(CoordinatorOptions options, const std::string& uid, learning::Task& task,
                const learning::Examples& test, RoundStore& store, CommittedRound start) {
     CoordinatorPorts ports;
+    ports.new_strategy = [name = options.federation.strategy](std::size_t parameter_count) {
+      auto strategy = make_strategy(name, parameter_count);
+      MUSTER_CHECK(strategy);  // federation_of refuses a federation whose strategy there is not
+      return std::move(*strategy);
+    };
     ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, test); };
-    ports.save = [&](const CommittedRound& round) { return store.commit(round); };
-    CoordinatorOptions options;
-    options.federation = federation;
-    options.run = fmt::format("{:08x}", std::random_device{}());
+    ports.save = [&](const RoundView& round) { return store.commit(round); };
     Coordinator coordinator(std::move(options), std::move(ports), std::move(start), metrics_);
-    auto server =
-        FederationServer::start({.ip = frame_.pod.ip, .port = kDataPort, .federation_uid = uid}, coordinator);
+    auto server = FederationServer::start({.ip = frame_.pod.ip,
+                                           .port = kDataPort,
+                                           .federation_uid = uid,
+                                           .identify = caller_by_metadata,
+                                           .limits = {}},
+                                          coordinator);
     if (!server) return {kExitRetry, server.error().message};
     frame_.publish(control::v1::PHASE_RUNNING, "");
 
@@ -106,8 +139,10 @@ class Run {
     coordinator.wait_dismissed(kDismissTime);
     server->reset();
     if (end.exit_code == 0) {
-      if (const Status kept = store.finish(coordinator.committed()); !kept)
-        end = storage_ending_of(kept.error());
+      const CommittedModel last = coordinator.committed();
+      const Status kept = store.finish(
+          {.round = last.model->round, .parameters = last.model->values, .history = last.history});
+      if (!kept) end = storage_ending_of(kept.error());
     }
     return end;
   }

@@ -1,82 +1,108 @@
 #pragma once  // aggregator/shell/upload.h: updates on their way in: buffers, their total memory, broken ones
               // kept
+#include <atomic>
 #include <cstdint>
 #include <memory>
-#include <mutex>
+#include <span>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/result.h"
+#include "learning/sha256.h"
 #include "proto/federation.pb.h"
 
 namespace muster::agg {
+
+inline constexpr std::uint64_t kChunkBytes = std::uint64_t{512} << 10;   // what we send
+inline constexpr std::uint64_t kChunkBytesMax = std::uint64_t{1} << 20;  // what the protocol allows
+// For all updates on their way in and not folded yet; two of them fit in any case.
+inline constexpr std::uint64_t kUploadMemory = std::uint64_t{512} << 20;
+inline constexpr std::uint64_t kUploadsMin = 2;
 
 // The room of all updates on their way in. Thread-safe.
 class UploadBudget {
  public:
   explicit UploadBudget(std::uint64_t bytes_max) : left_(bytes_max) {}
   [[nodiscard]] bool take(std::uint64_t bytes);
-  void give(std::uint64_t bytes);
+  void give(std::uint64_t bytes) { left_ += bytes; }
+  [[nodiscard]] std::uint64_t left() const { return left_; }
 
  private:
-  std::mutex mutex_;
-  std::uint64_t left_;
+  std::atomic<std::uint64_t> left_;
 };
 
 // One update: chunks in order, from one call at a time.
 class UploadBuffer {
  public:
-  UploadBuffer(federation::v1::UploadHeader header, std::shared_ptr<UploadBudget> budget)
-      : header_(std::move(header)),
-        budget_(std::move(budget)),
-        values_(header_.update_bytes() / sizeof(float)) {}
-  ~UploadBuffer() { budget_->give(header_.update_bytes()); }
+  // The memory is mapped, but not written to: that comes with the chunks.
+  UploadBuffer(federation::v1::UploadHeader header, std::shared_ptr<UploadBudget> budget);
+  ~UploadBuffer() { give_budget_back(); }
   UploadBuffer(const UploadBuffer&) = delete;
   UploadBuffer& operator=(const UploadBuffer&) = delete;
 
-  // Errors: kInvalidArgument: not the next offset, empty, past the end, or above kChunkBytesMax.
+  // Copies and hashes. Errors: kInvalidArgument: not the next offset, empty, past the end, or above
+  // kChunkBytesMax.
   [[nodiscard]] Status append(const federation::v1::Chunk& chunk);
-  [[nodiscard]] bool whole() const { return received_ == header_.update_bytes(); }
-  // Errors: kDataLoss: bytes are missing, or the checksum is another.
+  [[nodiscard]] bool whole() const { return received() == header_.update_bytes(); }
+  // Errors: kDataLoss: the checksum is another. REQUIRES: whole().
   [[nodiscard]] Status verify() const;
 
   [[nodiscard]] const federation::v1::UploadHeader& header() const { return header_; }
-  [[nodiscard]] std::uint64_t received() const { return received_; }
-  [[nodiscard]] const std::vector<float>& values() const { return values_; }
+  [[nodiscard]] std::uint64_t received() const { return received_.load(std::memory_order_relaxed); }
+  [[nodiscard]] std::span<const float> values() const { return {values_.get(), count_}; }
   void adopt(const federation::v1::UploadHeader& header) { header_ = header; }
+  // Once, when it is dropped: its room is free though its last holder may take a moment to let go.
+  void give_budget_back();
 
  private:
   federation::v1::UploadHeader header_;
   std::shared_ptr<UploadBudget> budget_;
-  std::vector<float> values_;
-  std::uint64_t received_ = 0;
+  std::atomic<bool> budgeted_ = true;
+  std::size_t count_;
+  std::unique_ptr<float[]> values_;  // NOLINT(*-avoid-c-arrays): a vector would write zeros first
+  std::atomic<std::uint64_t> received_ = 0;
+  learning::Sha256 sha256_;
 };
 
-inline constexpr std::uint64_t kChunkBytes = std::uint64_t{512} << 10;   // what we send
-inline constexpr std::uint64_t kChunkBytesMax = std::uint64_t{1} << 20;  // what the protocol allows
-
-// Keeps one buffer a task, so that an upload that broke may go on while its room is not needed. Not
-// thread-safe; who gives a buffer back does so under the desk's lock as well.
+// One buffer a task; an upload that broke keeps its own while the room is not needed. Not thread-safe. What
+// it drops waits in dropped(), so that no memory is given back under the lock of its owner.
 class UploadDesk {
  public:
   explicit UploadDesk(std::uint64_t bytes_max) : budget_(std::make_shared<UploadBudget>(bytes_max)) {}
 
-  // The buffer to fill for `header`; offset 0 starts over. Errors: kResourceExhausted; kFailedPrecondition.
-  [[nodiscard]] Result<std::shared_ptr<UploadBuffer>> open(const federation::v1::UploadHeader& header);
-  [[nodiscard]] std::uint64_t offset(const std::string& task_id) const;
-  void forget(const std::string& task_id) { buffers_.erase(task_id); }
-  void clear() { buffers_.clear(); }
+  // The buffer to fill for `header`; offset 0 starts over. A broken upload makes room.
+  // Errors: kResourceExhausted; kFailedPrecondition: there is nothing to go on with at this offset.
+  [[nodiscard]] Result<std::shared_ptr<UploadBuffer>> open(const federation::v1::UploadHeader& header,
+                                                           Instant now);
+  // Pauses the uploads that, at their pace so far, will not be whole by `deadline`; each has had kPaceTime to
+  // show it. Their tasks.
+  [[nodiscard]] std::vector<std::string> pause_slow(Instant now, Instant deadline);
+  // Its call broke: another may go on with it.
+  void pause(const std::string& task_id, const std::shared_ptr<UploadBuffer>& buffer);
+  // It is whole, and its holder's now. False: it is not the one that is kept for its task.
+  [[nodiscard]] bool take(const std::shared_ptr<UploadBuffer>& buffer);
+  void clear();                                                          // the round is over
+  [[nodiscard]] std::uint64_t offset(const std::string& task_id) const;  // of a broken one; else 0
+  [[nodiscard]] std::vector<std::shared_ptr<UploadBuffer>> dropped() { return std::exchange(dropped_, {}); }
+  [[nodiscard]] std::uint64_t room() const { return budget_->left(); }
 
  private:
-  // No call fills it: then it is the desk's alone to read.
-  [[nodiscard]] static bool idle(const std::shared_ptr<UploadBuffer>& buffer) {
-    return buffer.use_count() == 1;
-  }
+  struct Entry {
+    std::shared_ptr<UploadBuffer> buffer;
+    bool filling = true;
+    Instant since{};         // this call began
+    std::uint64_t from = 0;  // at this offset
+  };
+  using Entries = std::unordered_map<std::string, Entry>;
+  Entries::iterator drop(Entries::iterator entry);
   [[nodiscard]] bool make_room(std::uint64_t bytes);
 
   std::shared_ptr<UploadBudget> budget_;
-  std::unordered_map<std::string, std::shared_ptr<UploadBuffer>> buffers_;
+  Entries entries_;
+  std::vector<std::shared_ptr<UploadBuffer>> dropped_;
 };
 
 }  // namespace muster::agg

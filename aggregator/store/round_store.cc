@@ -8,8 +8,8 @@
 namespace muster::agg {
 namespace {
 
-learning::TrainingState training_state(const CommittedRound& round) {
-  learning::TrainingState state;
+learning::TrainingStateView training_state(const RoundView& round) {
+  learning::TrainingStateView state;
   state.step = round.round;
   state.parameters = round.parameters;
   state.history = round.history;
@@ -39,17 +39,19 @@ Result<std::optional<CommittedRound>> RoundStore::load(std::vector<std::string>&
                                       .finished = loaded.finished});
 }
 
-Status RoundStore::commit(const CommittedRound& round) {
+Status RoundStore::commit(const RoundView& round) {
   return files_ ? files_->save(training_state(round)) : Status();
 }
 
-Status RoundStore::finish(const CommittedRound& round) {
+Status RoundStore::finish(const RoundView& round) {
   return files_ ? files_->finish(training_state(round)) : Status();
 }
 
 std::string federation_fingerprint(const spec::Federation& federation) {
   Json json = spec::to_json(federation);
-  for (const char* changeable : {"rounds", "target", "stragglers", "storagePath"}) json.erase(changeable);
+  for (const char* changeable : {"rounds", "target", "stragglers", "storagePath", "perPod"})
+    json.erase(changeable);
+  json["cohort"].erase("maxExamplesPerClient");
   return learning::fingerprint_of(json, spec::to_json(spec::Federation{}));
 }
 

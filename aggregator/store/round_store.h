@@ -18,6 +18,12 @@ struct CommittedRound {
   bool finished = false;  // it is the last one: its model is written
 };
 
+struct RoundView {  // the same by reference: a model is written from where it lies
+  std::int64_t round = 0;
+  std::span<const float> parameters;  // [P]
+  std::span<const learning::HistoryPoint> history;
+};
+
 // One writer a folder; not thread-safe. Without spec.aggregator.storage.path nothing is kept.
 class RoundStore {
  public:
@@ -29,9 +35,9 @@ class RoundStore {
   // over. Errors: kFailedPrecondition: the folder holds rounds of another federation.
   [[nodiscard]] Result<std::optional<CommittedRound>> load(std::vector<std::string>& notes) const;
   // Durable when it returns. Errors: kResourceExhausted, kPermissionDenied: as CheckpointStore.
-  [[nodiscard]] Status commit(const CommittedRound& round);
+  [[nodiscard]] Status commit(const RoundView& round);
   // Writes model.safetensors and history.csv and removes the numbered files.
-  [[nodiscard]] Status finish(const CommittedRound& round);
+  [[nodiscard]] Status finish(const RoundView& round);
 
  private:
   std::optional<learning::CheckpointStore> files_;

@@ -4,9 +4,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <bit>
-#include <cmath>
+
+#include "common/base/check.h"
 
 namespace muster::agg {
 namespace {
@@ -22,21 +22,24 @@ bool all_finite(std::span<const float> values) {
   return bad == 0;
 }
 
-void add_scaled(std::span<double> sum, std::span<const float> delta, double weight) {
-  double* const to = sum.data();
+void move_towards(std::span<float> mean, std::span<const float> delta, double share) {
+  float* const to = mean.data();
   const float* const from = delta.data();
-  const std::size_t count = sum.size();
-  for (std::size_t i = 0; i < count; ++i) to[i] += weight * static_cast<double>(from[i]);
+  const std::size_t count = mean.size();
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto before = static_cast<double>(to[i]);
+    to[i] = static_cast<float>(before + share * (static_cast<double>(from[i]) - before));
+  }
 }
 
 }  // namespace
 
 Status FedAvg::accumulate(const Update& update) {
-  if (update.delta.size() != sum_.size()) {
+  if (update.delta.size() != mean_.size()) {
     return invalid_argument(
         fmt::format("the update of client {} has {} values, the model has {}; the client trains "
                     "another model",
-                    update.client, update.delta.size(), sum_.size()));
+                    update.client, update.delta.size(), mean_.size()));
   }
   if (update.examples == 0 || update.examples > kExamplesMax) {
     return invalid_argument(fmt::format("the update of client {} claims {} examples; 1 to {} are possible",
@@ -48,21 +51,20 @@ Status FedAvg::accumulate(const Update& update) {
                     "diverged, lower the learning rate",
                     update.client));
   }
-  add_scaled(sum_, update.delta, static_cast<double>(update.examples));
   examples_ += update.examples;
+  move_towards(mean_, update.delta, static_cast<double>(update.examples) / static_cast<double>(examples_));
   return {};
 }
 
-Status FedAvg::finish(std::span<float> step) && {
+Result<std::vector<float>> FedAvg::finish(std::span<const float> model) && {
   if (examples_ == 0)
     return failed_precondition("no update was accepted in this round; there is nothing to average");
-  if (step.size() != sum_.size()) {
-    return invalid_argument(
-        fmt::format("the step has room for {} values, the model has {}", step.size(), sum_.size()));
+  MUSTER_CHECK(model.size() == mean_.size());
+  for (std::size_t i = 0; i < model.size(); ++i) mean_[i] += model[i];
+  if (!all_finite(mean_)) {
+    return data_loss("the model is not finite: training diverged; lower training.optimizer.learningRate");
   }
-  const double total = static_cast<double>(examples_);
-  for (std::size_t i = 0; i < step.size(); ++i) step[i] = static_cast<float>(sum_[i] / total);
-  return {};
+  return std::move(mean_);
 }
 
 Result<std::unique_ptr<Strategy>> make_strategy(const std::string& name, std::size_t parameter_count) {

@@ -1,8 +1,9 @@
-#pragma once  // aggregator/strategy/strategy.h: how client updates become one server step
+#pragma once  // aggregator/strategy/strategy.h: how client updates become the next model
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "common/base/result.h"
 
@@ -21,9 +22,10 @@ class Strategy {  // one instance per round, one thread at a time; built for a f
   // was. Errors: kInvalidArgument if P differs, examples is 0 or above kExamplesMax, or a value is not
   // finite.
   [[nodiscard]] virtual Status accumulate(const Update& update) = 0;
-  // Ends the round: writes the server step [P], which the caller adds to the global weights.
-  // Errors: kFailedPrecondition if no update was accepted; `step` is then untouched.
-  [[nodiscard]] virtual Status finish(std::span<float> step) && = 0;
+  // Ends the round: the next model [P], from the present one [P]. It is made in the aggregate's own memory,
+  // so that both models together are all that there is.
+  // Errors: kFailedPrecondition: no update was accepted. kDataLoss: the next model is not finite.
+  [[nodiscard]] virtual Result<std::vector<float>> finish(std::span<const float> model) && = 0;
 };
 
 // Weights are exact in float64 up to here; no client has more examples.

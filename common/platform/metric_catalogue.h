@@ -79,6 +79,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Updates answered, by verdict"},
     {"aggregator", "muster_aggregator_bytes_total", MetricType::kCounter, "direction",
      "Payload bytes of models and updates, by direction"},
+    {"aggregator", "muster_federation_calls_refused_total", MetricType::kCounter, "reason",
+     "Calls of clients that were refused, or ended early, by reason"},
     {"aggregator", "muster_aggregator_round_seconds", MetricType::kHistogram, "outcome",
      "From the selection to the end of a round, by outcome"},
     {"device", "muster_device_clients", MetricType::kGauge, "", "Clients that this pod plays"},

@@ -9,6 +9,12 @@
 #include "common/spec/common_training.h"
 
 namespace muster::spec {
+namespace {
+
+constexpr std::int64_t kExamplesMax = std::int64_t{1} << 40;  // weights are exact up to here
+constexpr std::int64_t kClientsPerPodMax = 10'000;
+
+}  // namespace
 
 Result<Target> target_from_json(const Json& json, const std::string& path) {
   Target target;
@@ -36,11 +42,13 @@ Result<ClientTraining> client_training_from_json(const Json& json, const std::st
 
 Result<Cohort> cohort_from_json(const Json& json, const std::string& path) {
   Cohort cohort;
-  MUSTER_TRY(Fields(json, path)
-                 .integer("size", cohort.size, {.min = 1, .max = 100'000})
-                 .number("overSelection", cohort.over_selection, {.min = 1, .max = 10})
-                 .integer("minimum", cohort.minimum, {.min = 1, .max = 100'000})
-                 .finish());
+  MUSTER_TRY(
+      Fields(json, path)
+          .integer("size", cohort.size, {.min = 1, .max = 100'000})
+          .number("overSelection", cohort.over_selection, {.min = 1, .max = 10})
+          .integer("minimum", cohort.minimum, {.min = 1, .max = 100'000})
+          .integer("maxExamplesPerClient", cohort.max_examples_per_client, {.min = 1, .max = kExamplesMax})
+          .finish());
   return cohort;
 }
 
@@ -86,6 +94,7 @@ Result<Federation> federation_from_json(const Json& json, const std::string& pat
     return {};
   });
   fields.integer("clients", federation.clients, {.min = 1, .max = 1'000'000});
+  fields.integer("perPod", federation.clients_per_pod, {.min = 1, .max = kClientsPerPodMax});
   fields.object("partition", [&](const Json& value, const std::string& at) -> Status {
     MUSTER_ASSIGN(federation.partition, partition_from_json(value, at));
     return {};
@@ -121,6 +130,11 @@ Json to_json(const Federation& federation) {
               {"shardsPerClient", federation.partition.shards_per_client},
               {"alpha", federation.partition.alpha}}},
             {"storagePath", federation.storage_path}};
+  // As if absent: a default that is added later changes no fingerprint and no assignment.
+  if (const Cohort fresh; federation.cohort.max_examples_per_client != fresh.max_examples_per_client)
+    json["cohort"]["maxExamplesPerClient"] = federation.cohort.max_examples_per_client;
+  if (const Federation fresh; federation.clients_per_pod != fresh.clients_per_pod)
+    json["perPod"] = federation.clients_per_pod;
   if (federation.target)
     json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};
   return json;

@@ -35,6 +35,13 @@ constexpr int kReconnectMaxMs = 2'000;
 constexpr int kKeepaliveMs = 20'000;  // an aggregator that vanished without a word is noticed
 constexpr int kKeepaliveTimeoutMs = 20'000;
 
+// A time span off the wire, where any number may stand: a clock cannot be moved by it beyond its range.
+constexpr milliseconds kRoundMax{86'400'000};  // the longest stragglers.deadlineSeconds
+constexpr milliseconds kRestMax{600'000};
+milliseconds bounded(std::int64_t ms, milliseconds most) {
+  return milliseconds(std::clamp<std::int64_t>(ms, 0, most.count()));
+}
+
 struct CheckInCall {
   grpc::ClientContext context;
   CheckInRequest request;
@@ -85,7 +92,7 @@ class GrpcFleet final : public Fleet {
     wake_.wait(lock, [this] { return contexts_.empty(); });
   }
 
-  Result<std::string> wait(milliseconds timeout) override {
+  Result<FederationEnd> wait(milliseconds timeout) override {
     std::unique_lock lock(mutex_);
     wake_.wait_for(lock, timeout, [this] { return done_ || lost_; });
     if (done_) return *done_;
@@ -131,7 +138,7 @@ class GrpcFleet final : public Fleet {
         } else if (std::holds_alternative<WantSlot>(effect)) {
           queue_.push_back(index);
         } else if (const auto* home = std::get_if<GoHome>(&effect)) {
-          if (!done_) done_ = home->reason;
+          if (!done_) done_ = FederationEnd{home->reason, home->failed};
         } else if (const auto* refused = std::get_if<GiveUp>(&effect)) {
           if (!lost_) lost_ = refused->error.in(fmt::format("the aggregator at {}", options_.aggregator));
         } else if (const auto* released = std::get_if<ReleaseSlot>(&effect)) {
@@ -151,6 +158,7 @@ class GrpcFleet final : public Fleet {
     auto call = std::make_shared<CheckInCall>();
     CallContext context(call, &call->context);
     context->set_deadline(std::chrono::system_clock::now() + options_.hold + kCallTime);
+    context->AddMetadata("muster-client-pod", std::to_string(options_.pod));
     call->request.set_federation_uid(options_.federation_uid);
     call->request.set_client(options_.first_client + index);
     call->request.set_hold_ms(options_.hold.count());
@@ -168,15 +176,14 @@ class GrpcFleet final : public Fleet {
 
   static Event event_of(const grpc::Status& status, const CheckInReply& reply) {
     if (!status.ok()) return CallFailed{error_of(status)};
-    if (reply.has_done()) return ToldDone{reply.done().reason()};
-    if (!reply.has_task())
-      return ToldToComeBack{milliseconds(std::max<std::int64_t>(0, reply.come_back().after_ms()))};
+    if (reply.has_done()) return ToldDone{reply.done().reason(), reply.done().failed()};
+    if (!reply.has_task()) return ToldToComeBack{bounded(reply.come_back().after_ms(), kRestMax)};
     const auto& task = reply.task();
     return GivenTask{{.round = task.round(),
                       .task_id = task.task_id(),
                       .model_bytes = task.model_bytes(),
                       .model_sha256 = task.model_sha256(),
-                      .deadline = steady_clock::now() + milliseconds(task.deadline_ms())}};
+                      .deadline = steady_clock::now() + bounded(task.deadline_ms(), kRoundMax)}};
   }
 
   void work(int slot) {
@@ -278,6 +285,7 @@ class GrpcFleet final : public Fleet {
   Event with_context(Call call) {
     auto context = std::make_shared<grpc::ClientContext>();
     context->set_deadline(std::chrono::system_clock::now() + options_.transfer_timeout);
+    context->AddMetadata("muster-client-pod", std::to_string(options_.pod));
     {
       const std::scoped_lock lock(mutex_);
       if (stopping_) return CallFailed{aborted("stopping")};
@@ -361,7 +369,7 @@ class GrpcFleet final : public Fleet {
   std::deque<std::int32_t> queue_;  // clients that wait for a slot
   std::set<CallContext> contexts_;  // of the calls under way
   bool stopping_ = false;
-  std::optional<std::string> done_;
+  std::optional<FederationEnd> done_;
   std::optional<Error> lost_;
   std::string last_error_;  // of the calls that failed
   Instant last_answer_;

@@ -15,6 +15,7 @@ namespace muster::device {
 struct FleetOptions {
   std::string aggregator;  // "host:port"
   std::string federation_uid;
+  std::int32_t pod = 0;  // our index
   std::int32_t first_client = 0;
   std::int32_t clients = 1;
   std::size_t parameter_count = 0;                        // P of our model: a task for another one is refused
@@ -31,16 +32,21 @@ using Trainer = std::function<Result<learning::LocalUpdate>(int slot, std::int32
                                                             std::span<const float> global,
                                                             const std::function<bool()>& cancelled)>;
 
+struct FederationEnd {  // in the aggregator's words
+  std::string reason;
+  bool failed = false;  // it came to nothing
+};
+
 class Fleet {  // thread-safe
  public:
   // Begins at once: every client checks in.
   [[nodiscard]] static std::unique_ptr<Fleet> start(FleetOptions options, Trainer trainer);
   virtual ~Fleet() = default;  // cancels every call and waits for the training under way
 
-  // The aggregator's reason once it said Done. Errors: kDeadlineExceeded: not yet, after `timeout`;
-  // kUnavailable: the aggregator did not answer for aggregator_timeout; kPermissionDenied: it is another
-  // federation's; kInvalidArgument: it has no such client.
-  [[nodiscard]] virtual Result<std::string> wait(std::chrono::milliseconds timeout) = 0;
+  // How the federation ended, once the aggregator said Done. Errors: kDeadlineExceeded: not yet, after
+  // `timeout`; kUnavailable: the aggregator did not answer for aggregator_timeout; kPermissionDenied: it is
+  // another federation's; kInvalidArgument: it has no such client.
+  [[nodiscard]] virtual Result<FederationEnd> wait(std::chrono::milliseconds timeout) = 0;
   [[nodiscard]] virtual control::v1::ClientProgress progress() const = 0;
 };
 

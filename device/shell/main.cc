@@ -63,6 +63,7 @@ class Run {
     const auto fleet =
         Fleet::start({.aggregator = part.aggregator(),
                       .federation_uid = assignment.uid(),
+                      .pod = static_cast<std::int32_t>(part.first_client() / federation->clients_per_pod),
                       .first_client = part.first_client(),
                       .clients = part.clients(),
                       .parameter_count = (*trainer)->parameter_count(),
@@ -85,7 +86,7 @@ class Run {
       const auto done = fleet.wait(milliseconds(0));
       *frame_.status.mutable_client() = fleet.progress();
       metrics_.set(frame_.status.client());
-      if (done) return {0, *done};
+      if (done) return {0, done->failed ? "the federation failed: " + done->reason : done->reason};
       if (done.error().code == Code::kInvalidArgument) return ending_of(done.error());
       // Lost, or its address is another federation's by now: a new pod is given the present one.
       if (done.error().code != Code::kDeadlineExceeded) return {kExitRetry, done.error().message};

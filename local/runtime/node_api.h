@@ -22,8 +22,8 @@ struct NodeEvent {
   std::string message;
 };
 
-// Implemented over the API server's LocalClient (local/node_adapter.h) and by tests/support/fake_node_api.h.
-// Thread-safe; calls take microseconds, but for changes().
+// Implemented over the API server's LocalClient (local/node_adapter.h) and by
+// local/tests/support/fake_node_api.h. Thread-safe; calls take microseconds, but for changes().
 class NodeApi {
  public:
   virtual ~NodeApi() = default;

@@ -30,14 +30,14 @@ Status read_clients(const Json& json, const std::string& path, FederatedRoundSpe
   Fields fields(json, path);
   fields.require("count")
       .integer("count", spec.federation.clients, {.min = 1, .max = kClientsMax})
-      .integer("perPod", spec.clients_per_pod, {.min = 1, .max = kClientsPerPodMax})
+      .integer("perPod", spec.federation.clients_per_pod, {.min = 1, .max = kClientsPerPodMax})
       .raw("template", spec.client_template)
       .object("partition", into(spec.federation.partition, spec::partition_from_json));
   MUSTER_TRY(fields.finish());
   if (spec.client_pods() > kClientPodsMax) {
-    return invalid_argument(
-        fmt::format("{}.perPod: {} clients at {} a pod are {} pods, more than {}; raise perPod", path,
-                    spec.federation.clients, spec.clients_per_pod, spec.client_pods(), kClientPodsMax));
+    return invalid_argument(fmt::format(
+        "{}.perPod: {} clients at {} a pod are {} pods, more than {}; raise perPod", path,
+        spec.federation.clients, spec.federation.clients_per_pod, spec.client_pods(), kClientPodsMax));
   }
   return {};
 }

@@ -11,11 +11,10 @@ struct FederatedRoundSpec {
   spec::Federation federation;  // rounds, target, training, strategy, cohort, stragglers, clients, partition
   Json aggregator_template;     // PodTemplateSpec
   Json client_template;         // PodTemplateSpec
-  std::int64_t clients_per_pod = 25;
   RunPolicy run_policy;
 
   [[nodiscard]] std::int64_t client_pods() const {  // ceil(count / perPod)
-    return (federation.clients + clients_per_pod - 1) / clients_per_pod;
+    return (federation.clients + federation.clients_per_pod - 1) / federation.clients_per_pod;
   }
 };
 

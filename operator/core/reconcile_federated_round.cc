@@ -96,8 +96,8 @@ void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggre
     if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())
       continue;
     if (known->second.membership() >= membership) continue;
-    const std::int64_t first = client->index * spec.clients_per_pod;
-    const std::int64_t count = std::min(spec.clients_per_pod, spec.federation.clients - first);
+    const std::int64_t first = client->index * spec.federation.clients_per_pod;
+    const std::int64_t count = std::min(spec.federation.clients_per_pod, spec.federation.clients - first);
     ConfigurePod call{.pod = client->name, .uid = client->uid, .ip = client->ip, .common = common};
     call.own.mutable_client()->set_first_client(static_cast<std::int32_t>(first));
     call.own.mutable_client()->set_clients(static_cast<std::int32_t>(count));

@@ -41,8 +41,10 @@ TEST(FedAvg, OfOneFullBatchStepEachIsTheCentralizedGradientStep) {
     ASSERT_TRUE(update) << update.error().message;
     ASSERT_TRUE((*strategy)->accumulate({.delta = update->delta, .examples = update->examples}));
   }
-  std::vector<float> step(global.size());
-  ASSERT_TRUE(std::move(**strategy).finish(step));
+  auto next = std::move(**strategy).finish(global);
+  ASSERT_TRUE(next) << next.error().message;
+  std::vector<float> step = std::move(*next);
+  for (std::size_t i = 0; i < step.size(); ++i) step[i] -= global[i];
 
   std::vector<std::int64_t> rows(static_cast<std::size_t>(data->train.size()));
   std::iota(rows.begin(), rows.end(), 0);

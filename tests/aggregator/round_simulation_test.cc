@@ -5,6 +5,7 @@
 #include <map>
 #include <queue>
 #include <set>
+#include <string>
 
 #include "aggregator/round/round.h"
 #include "common/base/random.h"
@@ -65,6 +66,7 @@ class Simulation {
             .selected = std::min(clients, size + spare),
             .minimum = minimum,
             .seed = seed,
+            .new_task_id = [next = 0]() mutable { return std::to_string(++next); },
             .selection_timeout = 60s,
             .report_deadline = 10s};
   }
@@ -74,30 +76,44 @@ class Simulation {
   }
   std::int64_t soon(std::uint64_t max_ms) { return static_cast<std::int64_t>(random_.below(max_ms)); }
 
-  // An arriving update is judged first, as the shell does; the rest goes straight in.
+  // An arriving update is judged first, as the shell does, and folded a while later; the rest goes straight
+  // in.
   void deliver(const Planned& next) {
-    const auto* update = std::get_if<Reported>(&next.event);
-    if (update == nullptr) return feed(next.event);
+    if (const auto* update = std::get_if<Arrived>(&next.event)) return arrive(*update);
+    if (const auto* folded = std::get_if<Reported>(&next.event)) return fold(folded->task_id);
+    feed(next.event);
+  }
+
+  void arrive(const Arrived& update) {
     feed(Tick{});
-    const ClientId client = client_of_.at(update->task_id);
-    switch (machine_.judge(update->task_id, now_)) {
-      case Judgement::kFold: {
+    switch (machine_.judge(update.task_id, now_)) {
+      case Judgement::kFold:
         ASSERT_TRUE(open_);
-        if (random_.below(20) == 0) {
-          feed(Refused{update->task_id, "rubbish"});
-          break;
-        }
-        ASSERT_TRUE(folded_.insert(update->task_id).second) << "counted twice: " << update->task_id;
-        ++in_round_;
-        feed(next.event);
-        break;
-      }
-      case Judgement::kAlreadyCounted: EXPECT_TRUE(folded_.contains(update->task_id)); break;
+        feed(update);
+        plan(0, soon(1'000), Reported{update.task_id});
+        return;
+      case Judgement::kBeingFolded: return;
+      case Judgement::kAlreadyCounted: EXPECT_TRUE(folded_.contains(update.task_id)); break;
       case Judgement::kLate:
-        EXPECT_FALSE(folded_.contains(update->task_id));
-        feed(Lapsed{update->task_id});
+        EXPECT_FALSE(folded_.contains(update.task_id));
+        feed(Lapsed{update.task_id});
         break;
-      case Judgement::kUnknown: break;
+      case Judgement::kUnknown: return;
+    }
+    plan(0, soon(50), CheckedIn{*machine_.client_of(update.task_id)});
+  }
+
+  void fold(const std::string& task_id) {
+    const ClientId client = client_of_.at(task_id);
+    if (machine_.judge(task_id, now_) != Judgement::kBeingFolded) {  // its round closed without it
+      feed(Lapsed{task_id});
+    } else if (random_.below(20) == 0) {
+      feed(Refused{task_id, "rubbish"});
+    } else {
+      EXPECT_EQ(machine_.client_of(task_id), client);
+      ASSERT_TRUE(folded_.insert(task_id).second) << "counted twice: " << task_id;
+      ++in_round_;
+      feed(Reported{task_id});
     }
     plan(client, soon(50), CheckedIn{client});
   }
@@ -129,8 +145,8 @@ class Simulation {
     if (fate == 0) return;                                                        // never comes back
     if (fate == 1) return plan(task.client, soon(3000), CheckedIn{task.client});  // lost its task
     plan(task.client, soon(500), Downloaded{task.task_id});
-    plan(task.client, 500 + soon(fate == 2 ? 30'000 : 6'000), Reported{task.task_id});
-    if (fate == 3) plan(task.client, 500 + soon(12'000), Reported{task.task_id});  // its answer got lost
+    plan(task.client, 500 + soon(fate == 2 ? 30'000 : 6'000), Arrived{task.task_id});
+    if (fate == 3) plan(task.client, 500 + soon(12'000), Arrived{task.task_id});  // its answer got lost
     if (fate == 4) plan(task.client, 20'000, CheckedIn{task.client});
   }
   void act(const CommitRound& commit) {

@@ -5,6 +5,7 @@
 
 #include <map>
 #include <set>
+#include <string>
 
 namespace muster::agg {
 namespace {
@@ -15,6 +16,11 @@ using namespace std::chrono_literals;
 class Driver {
  public:
   explicit Driver(RoundOptions options) : machine(options, now) {}
+
+  void report(const std::string& task) {
+    send(Arrived{task});
+    send(Reported{task});
+  }
 
   void send(const Event& event) {
     auto effects = machine.step(event, now);
@@ -46,8 +52,14 @@ class Driver {
 };
 
 RoundOptions small() {
-  return {
-      .rounds = 2, .clients = 6, .size = 2, .selected = 3, .minimum = 1, .seed = 7, .report_deadline = 10s};
+  return {.rounds = 2,
+          .clients = 6,
+          .size = 2,
+          .selected = 3,
+          .minimum = 1,
+          .seed = 7,
+          .new_task_id = [next = 0]() mutable { return std::to_string(++next); },
+          .report_deadline = 10s};
 }
 
 TEST(DrawCohort, IsTheSameForTheSameSeedAndRoundWhateverTheOrder) {
@@ -88,7 +100,7 @@ TEST(RoundMachine, DoesNotWaitAgainForClientsThatDidNotComeInTheGrace) {
   driver.check_in(0, 3);
   driver.pass(2s);
   for (const auto& [client, task] : std::map(driver.tasks)) {
-    if (driver.machine.state() == RoundState::kReporting) driver.send(Reported{task});
+    if (driver.machine.state() == RoundState::kReporting) driver.report(task);
   }
   driver.send(Committed{});
   driver.check_in(0, 3);
@@ -99,9 +111,9 @@ TEST(RoundMachine, ClosesAtSizeAndTellsTheRestThatItIsLate) {
   Driver driver(small());
   driver.check_in(0, 5);
   auto task = driver.tasks.begin();
-  driver.send(Reported{(task++)->second});
+  driver.report((task++)->second);
   EXPECT_EQ(driver.commits, 0);
-  driver.send(Reported{(task++)->second});
+  driver.report((task++)->second);
   EXPECT_EQ(driver.commits, 1);
   EXPECT_EQ(driver.machine.judge(task->second, driver.now), Judgement::kLate);
   driver.send(Lapsed{task->second});
@@ -126,7 +138,7 @@ TEST(RoundMachine, AClientThatIsNeverHeardOfAgainIsDroppedAndAwayAfterAFewRounds
     EXPECT_EQ(driver.machine.counts().dropped, 0);
     EXPECT_EQ(driver.machine.counts().connected, 3) << "it may be at work still";
     for (const auto& [client, task] : std::map(driver.tasks)) {
-      if (client != dead) driver.send(Reported{task});
+      if (client != dead) driver.report(task);
     }
     driver.send(Committed{});
   }
@@ -138,16 +150,56 @@ TEST(RoundMachine, AClientThatIsNeverHeardOfAgainIsDroppedAndAwayAfterAFewRounds
 TEST(RoundMachine, ClosesAtTheDeadlineWithTheMinimum) {
   Driver driver(small());
   driver.check_in(0, 5);
-  driver.send(Reported{driver.any_task()});
+  driver.report(driver.any_task());
   driver.pass(10s);
   EXPECT_EQ(driver.commits, 1);
   EXPECT_EQ(driver.machine.counts().dropped, 2);
 }
 
+TEST(RoundMachine, AnUpdateThatArrivedInTimeIsFoldedBeyondTheDeadline) {
+  Driver driver(small());
+  driver.check_in(0, 5);
+  driver.send(Arrived{driver.any_task()});
+  EXPECT_EQ(driver.machine.judge(driver.any_task(), driver.now), Judgement::kBeingFolded);
+  driver.pass(10'001ms);
+  EXPECT_EQ(driver.machine.state(), RoundState::kReporting);
+  EXPECT_FALSE(driver.machine.next_deadline()) << "there is nothing to do but to wait for the fold";
+  const std::string other = driver.tasks.rbegin()->second;
+  EXPECT_EQ(driver.machine.judge(other, driver.now), Judgement::kLate);
+  driver.send(Lapsed{other});
+  driver.send(Reported{driver.any_task()});
+  EXPECT_EQ(driver.commits, 1);
+  EXPECT_EQ(driver.machine.counts().late, 1);
+  EXPECT_EQ(driver.machine.counts().dropped, 1) << "the third one; a late one is not dropped";
+}
+
+TEST(RoundMachine, WhatArrivedAfterTheLastReportThatWasNeededIsLate) {
+  Driver driver(small());
+  driver.check_in(0, 5);
+  std::vector<std::string> tasks;
+  for (const auto& [client, task] : driver.tasks) tasks.push_back(task);
+  for (const std::string& task : tasks) driver.send(Arrived{task});
+  driver.send(Reported{tasks[0]});
+  driver.send(Reported{tasks[1]});
+  EXPECT_EQ(driver.commits, 1);
+  EXPECT_EQ(driver.machine.judge(tasks[2], driver.now), Judgement::kLate);
+  EXPECT_FALSE(driver.machine.step(Reported{tasks[2]}, driver.now));
+}
+
+TEST(RoundMachine, KnowsWhoseTaskItIsWhileItIsRemembered) {
+  Driver driver(small());
+  driver.check_in(0, 5);
+  const auto [client, task] = *driver.tasks.begin();
+  EXPECT_EQ(driver.machine.client_of(task), client);
+  driver.pass(10s);
+  EXPECT_EQ(driver.machine.client_of(task), client) << "its round is over";
+  EXPECT_FALSE(driver.machine.client_of("another"));
+}
+
 TEST(RoundMachine, AnUpdateAfterTheDeadlineIsLateAndNotDropped) {
   Driver driver(small());
   driver.check_in(0, 5);
-  driver.send(Reported{driver.any_task()});
+  driver.report(driver.any_task());
   driver.pass(10s);
   driver.send(Lapsed{driver.tasks.rbegin()->second});
   EXPECT_EQ(driver.machine.counts().late, 1);
@@ -193,6 +245,8 @@ TEST(RoundMachine, ARoundWhoseUpdatesAreAllRefusedEndsAtOnceWithTheReason) {
   ASSERT_TRUE(driver.ended);
   EXPECT_TRUE(driver.ended->refused);
   EXPECT_NE(driver.ended->reason.find("the loss is not finite"), std::string::npos) << driver.ended->reason;
+  EXPECT_EQ(driver.ended->reason.find("deadlineSeconds"), std::string::npos)
+      << "nobody was too slow: " << driver.ended->reason;
 }
 
 TEST(RoundMachine, OneGoodUpdateBesideRefusedOnesLeavesHopeForAnotherTry) {
@@ -207,7 +261,7 @@ TEST(RoundMachine, OneGoodUpdateBesideRefusedOnesLeavesHopeForAnotherTry) {
     ASSERT_EQ(tasks.size(), 3U);
     for (const auto& [client, task] : tasks) {
       if (client == tasks.begin()->first) {
-        driver.send(Reported{task});
+        driver.report(task);
       } else {
         driver.send(Refused{task, "its SHA-256 is not the one in its header"});
       }
@@ -231,7 +285,7 @@ TEST(RoundMachine, DoesNotSelectAClientTwiceInOneRound) {
   Driver driver(small());
   driver.check_in(0, 5);
   const auto [client, task] = *driver.tasks.begin();
-  driver.send(Reported{task});
+  driver.report(task);
   driver.tasks.clear();
   driver.send(CheckedIn{client});
   EXPECT_TRUE(driver.tasks.empty());
@@ -240,7 +294,7 @@ TEST(RoundMachine, DoesNotSelectAClientTwiceInOneRound) {
 TEST(RoundMachine, CountsADuplicateOnce) {
   Driver driver(small());
   driver.check_in(0, 5);
-  driver.send(Reported{driver.any_task()});
+  driver.report(driver.any_task());
   EXPECT_EQ(driver.machine.judge(driver.any_task(), driver.now), Judgement::kAlreadyCounted);
   EXPECT_FALSE(driver.machine.step(Reported{driver.any_task()}, driver.now));
   EXPECT_EQ(driver.machine.counts().reported, 1);
@@ -256,8 +310,9 @@ TEST(RoundMachine, ReplacedPodsClientsGetTheirTasksBack) {
 }
 
 TEST(RoundMachine, WrongEventsAreErrorsAndChangeNothing) {
-  const std::vector<Event> wrong{CheckedIn{-1},  CheckedIn{6},         Left{99, false}, Downloaded{"no"},
-                                 Reported{"no"}, Refused{"no", "why"}, Lapsed{"no"},    Committed{}};
+  const std::vector<Event> wrong{CheckedIn{-1},    CheckedIn{6},         Left{99, false},
+                                 Downloaded{"no"}, Arrived{"no"},        Reported{"no"},
+                                 Lapsed{"no"},     Refused{"no", "why"}, Committed{}};
   Driver driver(small());
   driver.check_in(0, 3);
   for (const Event& event : wrong) {
@@ -280,7 +335,7 @@ TEST(RoundMachine, SendsEverybodyHomeAfterTheLastRound) {
   options.selected = 2;
   Driver driver(options);
   driver.check_in(0, 5);
-  for (const auto& [client, task] : std::map(driver.tasks)) driver.send(Reported{task});
+  for (const auto& [client, task] : std::map(driver.tasks)) driver.report(task);
   driver.send(Committed{});
   EXPECT_EQ(driver.machine.state(), RoundState::kFinished);
   EXPECT_EQ(driver.home.size(), 4U);  // those that were not at work

@@ -21,6 +21,9 @@ class RoundStoreTest : public testing::Test {
     federation_.training.model.name = "softmax";
   }
 
+  static RoundView view(const CommittedRound& round) {
+    return {.round = round.round, .parameters = round.parameters, .history = round.history};
+  }
   [[nodiscard]] RoundStore store() const { return {federation_, tensors_}; }
   static CommittedRound round(std::int64_t number) {
     return {.round = number,
@@ -36,7 +39,7 @@ class RoundStoreTest : public testing::Test {
 
 TEST_F(RoundStoreTest, ResumesFromTheNewestRound) {
   RoundStore first = store();
-  for (std::int64_t number = 1; number <= 5; ++number) ASSERT_TRUE(first.commit(round(number)));
+  for (std::int64_t number = 1; number <= 5; ++number) ASSERT_TRUE(first.commit(view(round(number))));
   std::vector<std::string> notes;
   const auto loaded = store().load(notes);
   ASSERT_TRUE(loaded) << loaded.error().message;
@@ -48,8 +51,8 @@ TEST_F(RoundStoreTest, ResumesFromTheNewestRound) {
 
 TEST_F(RoundStoreTest, PassesOverADamagedRound) {
   RoundStore first = store();
-  ASSERT_TRUE(first.commit(round(1)));
-  ASSERT_TRUE(first.commit(round(2)));
+  ASSERT_TRUE(first.commit(view(round(1))));
+  ASSERT_TRUE(first.commit(view(round(2))));
   fs::resize_file(folder_ / "round-00000002.safetensors", 40);
   std::vector<std::string> notes;
   const auto loaded = store().load(notes);
@@ -61,7 +64,7 @@ TEST_F(RoundStoreTest, PassesOverADamagedRound) {
 
 TEST_F(RoundStoreTest, RefusesTheRoundsOfAnotherFederation) {
   RoundStore first = store();
-  ASSERT_TRUE(first.commit(round(1)));
+  ASSERT_TRUE(first.commit(view(round(1))));
   federation_.training.optimizer.learning_rate = 0.5;
   std::vector<std::string> notes;
   const auto loaded = store().load(notes);
@@ -71,8 +74,10 @@ TEST_F(RoundStoreTest, RefusesTheRoundsOfAnotherFederation) {
 
 TEST_F(RoundStoreTest, MoreRoundsAreTheSameFederation) {
   RoundStore first = store();
-  ASSERT_TRUE(first.commit(round(1)));
+  ASSERT_TRUE(first.commit(view(round(1))));
   federation_.rounds = 99;
+  federation_.clients_per_pod = 7;
+  federation_.cohort.max_examples_per_client = 1000;
   federation_.stragglers.deadline_seconds = 5;
   std::vector<std::string> notes;
   ASSERT_TRUE(store().load(notes));
@@ -80,8 +85,8 @@ TEST_F(RoundStoreTest, MoreRoundsAreTheSameFederation) {
 
 TEST_F(RoundStoreTest, LeavesTheModelAndItsHistoryAlone) {
   RoundStore first = store();
-  ASSERT_TRUE(first.commit(round(1)));
-  ASSERT_TRUE(first.finish(round(2)));
+  ASSERT_TRUE(first.commit(view(round(1))));
+  ASSERT_TRUE(first.finish(view(round(2))));
   EXPECT_TRUE(fs::exists(folder_ / "model.safetensors"));
   EXPECT_TRUE(fs::exists(folder_ / "history.csv"));
   EXPECT_FALSE(fs::exists(folder_ / "round-00000001.safetensors"));
@@ -93,8 +98,8 @@ TEST_F(RoundStoreTest, LeavesTheModelAndItsHistoryAlone) {
 
 TEST_F(RoundStoreTest, TheSameObjectFindsItsEndAgain) {
   RoundStore first(federation_, tensors_, "uid-1");
-  ASSERT_TRUE(first.commit(round(1)));
-  ASSERT_TRUE(first.finish(round(2)));
+  ASSERT_TRUE(first.commit(view(round(1))));
+  ASSERT_TRUE(first.finish(view(round(2))));
   std::vector<std::string> notes;
   const auto again = RoundStore(federation_, tensors_, "uid-1").load(notes);
   ASSERT_TRUE(again) << again.error().message;

@@ -96,6 +96,32 @@ TEST_F(ClientRoundTest, AnAggregatorThatMovesBytesIsThere) {
   EXPECT_FALSE(round_.unreachable_since());
 }
 
+TEST_F(ClientRoundTest, KeepsItsUpdateWhileTheAggregatorHasNoRoomForIt) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  expect<Upload>(TrainingDone{});
+  const Instant deadline = round_.task().deadline;
+  int tries = 0;
+  while (true) {
+    const auto effects = round_.step(CallFailed{resource_exhausted("no memory just now")}, now_);
+    ASSERT_TRUE(effects);
+    EXPECT_FALSE(round_.unreachable_since()) << "it answers";
+    if (!effects->empty()) {
+      EXPECT_TRUE(std::holds_alternative<ReleaseSlot>(effects->front()));
+      break;
+    }
+    const Instant before = now_;
+    wake();
+    EXPECT_LE(now_ - before, 1s) << "room comes with each update that is folded";
+    ASSERT_LT(now_, deadline);
+    expect<Upload>(Tick{});
+    ++tries;
+  }
+  EXPECT_GT(tries, 50) << "it goes on until the deadline";
+  EXPECT_LT(deadline - now_, 1s);
+}
+
 TEST_F(ClientRoundTest, DropsATaskWhoseRoundIsOver) {
   give_task();
   expect<Download>(SlotGranted{});

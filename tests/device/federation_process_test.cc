@@ -31,6 +31,7 @@ class FederationProcess : public testing::Test {
     federation_.cohort = {.size = 4, .over_selection = 1.0, .minimum = 1};
     federation_.stragglers.deadline_seconds = 3;
     federation_.clients = 10;
+    federation_.clients_per_pod = 5;
     federation_.partition.kind = "Natural";
     federation_.storage_path = "/models";
   }
@@ -193,6 +194,21 @@ TEST_F(FederationProcess, TrainingThatDivergesEndsWithTheReasonAndExitCode65) {
   const auto second = device(1);
   EXPECT_EQ(server->wait_exit(std::chrono::seconds(60)), 65);
   EXPECT_NE(server->last_words().find("lower the learning rate"), std::string::npos) << server->last_words();
+  EXPECT_EQ(server->last_words().find("deadlineSeconds"), std::string::npos) << server->last_words();
+  for (Pod* client : {first.get(), second.get()}) {
+    EXPECT_EQ(client->wait_exit(std::chrono::seconds(20)), 0);
+    EXPECT_NE(client->last_words().find("the federation failed: "), std::string::npos)
+        << client->last_words();
+    EXPECT_EQ((client->last_words() + client->log()).find("nan"), std::string::npos) << client->log();
+  }
+}
+
+TEST_F(FederationProcess, ALimitThatRefusesEveryUpdateIsToldBeforeTheFirstRound) {
+  federation_.cohort.max_examples_per_client = 1;
+  const auto server = aggregator();
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(20)), 65);
+  EXPECT_NE(server->last_words().find("spec.cohort.maxExamplesPerClient: client 0 holds"), std::string::npos)
+      << server->last_words();
 }
 
 TEST_F(FederationProcess, SigtermEndsBothWithinTwoSeconds) {

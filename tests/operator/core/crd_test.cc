@@ -193,7 +193,7 @@ TEST_P(Crd, EveryFieldWithADefaultInTheParserHasOneInTheSchema) {
 TEST(CrdDefaults, ClientsPerPodIsTheParsers) {
   const Json clients =
       load_schema(kKinds[1].crd)["properties"]["spec"]["properties"]["clients"]["properties"];
-  EXPECT_EQ(clients["perPod"]["default"], api::FederatedRoundSpec{}.clients_per_pod);
+  EXPECT_EQ(clients["perPod"]["default"], spec::Federation{}.clients_per_pod);
   EXPECT_EQ(clients["partition"]["properties"]["kind"]["default"], spec::Partition{}.kind);
 }
 

@@ -213,6 +213,27 @@ TEST_F(AgentClientTest, AWatchThatEndsIsOpenedAgainAndTheLastStatusIsKept) {
   EXPECT_TRUE(wait_for_step(9));
 }
 
+TEST_F(AgentClientTest, EveryCallNamesThePodThatIsMeantAndTheMembershipThatIsKnown) {
+  connect();
+  std::vector<AgentAddress> pods = kPod;
+  pods[0].membership = 3;
+  client_->follow("o", pods);
+  ASSERT_TRUE(wait_for_step(0));
+  EXPECT_EQ(agent_->watched().pod_uid(), "uid-0");
+  EXPECT_EQ(agent_->watched().membership(), 3);
+  client_->configure(call());
+  ASSERT_TRUE(agent_->wait_configures(1));
+  EXPECT_EQ(agent_->configured().pod_uid(), "uid-0");
+  pods[0].membership = 4;
+  client_->follow("o", pods);  // for streams from now on
+  const int port = agent_->port();
+  agent_.reset();
+  agent_ = std::make_unique<FakeAgent>(port);
+  agent_->set_step(9);
+  ASSERT_TRUE(wait_for_step(9));
+  EXPECT_EQ(agent_->watched().membership(), 4);
+}
+
 TEST_F(AgentClientTest, PodsThatAreNoLongerNamedAreForgotten) {
   connect();
   client_->follow("o", kPod);

@@ -38,9 +38,10 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
     changed_.wait(lock, [this] { return !silent_; });
     return answer_;
   }
-  grpc::Status Watch(grpc::ServerContext* context, const control::v1::WatchRequest*,
+  grpc::Status Watch(grpc::ServerContext* context, const control::v1::WatchRequest* request,
                      grpc::ServerWriter<control::v1::AgentStatus>* writer) override {
     std::unique_lock lock(mutex_);
+    watched_ = *request;
     ++watches_;
     changed_.notify_all();
     std::int64_t told = -1;
@@ -83,6 +84,10 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
     ending_ = true;
     changed_.notify_all();
   }
+  [[nodiscard]] control::v1::WatchRequest watched() {
+    const std::lock_guard lock(mutex_);
+    return watched_;
+  }
   [[nodiscard]] control::v1::Assignment configured() {
     const std::lock_guard lock(mutex_);
     return configured_;
@@ -99,6 +104,7 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
  private:
   std::mutex mutex_;
   std::condition_variable changed_;
+  control::v1::WatchRequest watched_;
   control::v1::Assignment configured_;
   grpc::Status answer_;
   std::int64_t step_ = 0;

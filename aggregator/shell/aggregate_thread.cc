@@ -1,0 +1,42 @@
+// aggregator/shell/aggregate_thread.cc: a queue of jobs and the thread that runs them
+#include "aggregator/shell/aggregate_thread.h"
+
+#include <utility>
+
+namespace muster::agg {
+
+AggregateThread::AggregateThread() : thread_([this] { run(); }) {}
+
+AggregateThread::~AggregateThread() {
+  {
+    const std::scoped_lock lock(mutex_);
+    stopping_ = true;
+  }
+  wake_.notify_one();
+  thread_.join();
+}
+
+void AggregateThread::post(Job job) {
+  {
+    const std::scoped_lock lock(mutex_);
+    jobs_.push_back(std::move(job));
+  }
+  wake_.notify_one();
+}
+
+void AggregateThread::run() {
+  std::unique_ptr<Strategy> aggregate;
+  while (true) {
+    Job job;
+    {
+      std::unique_lock lock(mutex_);
+      wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      if (jobs_.empty()) return;
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    job(aggregate);
+  }
+}
+
+}  // namespace muster::agg

@@ -1,0 +1,36 @@
+#pragma once  // aggregator/shell/aggregate_thread.h: the one thread that touches the aggregate of a round
+#include <condition_variable>
+#include <deque>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <thread>
+
+#include "aggregator/strategy/strategy.h"
+
+namespace muster::agg {
+
+// Runs jobs in the order of their posting. Each takes time with the size of the model, so none runs under
+// anybody's lock, and none on a thread of gRPC's, of which there are few.
+class AggregateThread {
+ public:
+  using Job = std::function<void(std::unique_ptr<Strategy>& aggregate)>;  // null until a job makes one
+
+  AggregateThread();
+  ~AggregateThread();  // runs what was posted before
+  AggregateThread(const AggregateThread&) = delete;
+  AggregateThread& operator=(const AggregateThread&) = delete;
+
+  void post(Job job);  // thread-safe
+
+ private:
+  void run();
+
+  std::mutex mutex_;
+  std::condition_variable wake_;
+  std::deque<Job> jobs_;
+  bool stopping_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace muster::agg

@@ -1,0 +1,57 @@
+#pragma once  // aggregator/shell/call_link.h: what the coordinator and a timer hold of a server call
+#include <grpcpp/alarm.h>
+#include <grpcpp/server_context.h>
+
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <utility>
+
+#include "aggregator/shell/transfer.h"
+
+namespace muster::agg {
+
+// Outlives its reactor, which gRPC deletes when it likes. Its mutex guards what the reactor shares with
+// end(). Order of locks: this one, then the coordinator's; never two links'.
+class CallLink final : public Transfer, public std::enable_shared_from_this<CallLink> {
+ public:
+  CallLink(grpc::CallbackServerContext* context, std::function<void(const Error&)> on_end)
+      : context_(context), on_end_(std::move(on_end)) {}
+
+  // Runs the reactor's part under the mutex, unless the reactor has gone.
+  void end(const Error& why) override {
+    const std::scoped_lock lock(mutex_);
+    if (context_ != nullptr) on_end_(why);
+  }
+  // Cancels the call unless it has ended by then. Replaces the limit before.
+  void cancel_after(std::chrono::milliseconds timeout) {
+    const std::scoped_lock lock(mutex_);
+    if (context_ == nullptr) return;
+    // The alarm holds the callback and so this link; detach breaks the ring.
+    alarm_ = std::make_unique<grpc::Alarm>();
+    alarm_->Set(std::chrono::system_clock::now() + timeout,
+                [self = shared_from_this(), limit = ++limit_](bool expired) {
+                  const std::scoped_lock guard(self->mutex_);
+                  if (expired && limit == self->limit_ && self->context_ != nullptr)
+                    self->context_->TryCancel();
+                });
+  }
+  // From the reactor's OnDone: from here on nobody reaches it.
+  void detach() {
+    const std::scoped_lock lock(mutex_);
+    context_ = nullptr;
+    alarm_.reset();
+  }
+  [[nodiscard]] bool detached() const { return context_ == nullptr; }  // REQUIRES: mutex()
+  [[nodiscard]] std::recursive_mutex& mutex() { return mutex_; }
+
+ private:
+  std::recursive_mutex mutex_;  // gRPC may run OnDone inside TryCancel or Finish
+  grpc::CallbackServerContext* context_;
+  const std::function<void(const Error&)> on_end_;
+  std::unique_ptr<grpc::Alarm> alarm_;
+  int limit_ = 0;
+};
+
+}  // namespace muster::agg

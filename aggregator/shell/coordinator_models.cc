@@ -1,0 +1,142 @@
+// aggregator/shell/coordinator_models.cc: folding updates, finishing models, saving and evaluating them: what
+// takes time with the size of the model, on threads of its own and without the lock
+#include <fmt/format.h>
+
+#include <cmath>
+#include <utility>
+
+#include "aggregator/shell/coordinator.h"
+#include "aggregator/shell/coordinator_lock.h"
+#include "common/base/check.h"
+#include "common/platform/log.h"
+#include "pod/pod_contract.h"
+
+namespace muster::agg {
+
+using federation::v1::UploadReply;
+using std::chrono::steady_clock;
+
+void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer_call,
+                       std::unique_ptr<Strategy>& aggregate) {
+  const std::string task_id = buffer->header().task_id();
+  std::optional<ClientId> client;
+  {
+    const std::scoped_lock lock(mutex_);
+    if (machine_.judge(task_id, steady_clock::now()) == Judgement::kBeingFolded) {
+      client = machine_.client_of(task_id);
+    }
+  }
+  Status folded;
+  if (client) {  // else the round closed while the update waited
+    if (aggregate == nullptr) aggregate = ports_.new_strategy(buffer->values().size());
+    folded = aggregate->accumulate(
+        {.client = *client, .delta = buffer->values(), .examples = buffer->header().examples()});
+  }
+  buffer->give_budget_back();  // before the answer, after which its client may send another
+  buffer.reset();
+  UploadReply reply = locked([&] {
+    const Instant now = steady_clock::now();
+    if (machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
+    if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
+    metrics_.count_update("accepted");
+    MUSTER_CHECK(step(Reported{task_id}, now));
+    UploadReply accepted;
+    accepted.set_verdict(UploadReply::ACCEPTED);
+    return accepted;
+  });
+  answer_call(std::move(reply));
+}
+
+void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model,
+                         std::unique_ptr<Strategy> aggregate) {
+  MUSTER_CHECK(aggregate != nullptr);  // the machine commits only rounds with reports
+  auto values = std::move(*aggregate).finish(model->values);
+  aggregate.reset();
+  std::shared_ptr<const GlobalModel> next;
+  if (values) next = make_global_model(round, std::move(*values));
+  locked([&] {
+    const Instant now = steady_clock::now();
+    if (next == nullptr) {
+      return fail(kExitInvalid, values.error().in(fmt::format("round {}", round)).message, now);
+    }
+    if (machine_.over()) return;
+    if (committing_ || to_commit_ != nullptr) {
+      next_ = std::move(next);
+    } else {
+      install(std::move(next), now);
+    }
+  });
+}
+
+// The next round may begin with this model; its durability and evaluation follow beside it.
+void Coordinator::install(std::shared_ptr<const GlobalModel> model, Instant now) {
+  spdlog::info("round {} has its model round={}", model->round, model->round);
+  later_.releases.push_back(std::exchange(model_, std::move(model)));
+  to_commit_ = model_;
+  commit_wake_.notify_all();
+  metrics_.set_round(model_->round, options_.federation.rounds);
+  std::ignore = step(Committed{}, now);
+}
+
+void Coordinator::run_commits() {
+  while (true) {
+    std::shared_ptr<const GlobalModel> model;
+    {
+      std::unique_lock lock(mutex_);
+      commit_wake_.wait(lock, [this] { return stopping_ || to_commit_ != nullptr; });
+      if (to_commit_ == nullptr) return;
+      model = std::exchange(to_commit_, nullptr);
+      committing_ = true;
+    }
+    commit(model);
+    model.reset();  // before the next round begins, so that there are never three
+    locked([&] {
+      committing_ = false;
+      auto next = std::exchange(next_, nullptr);
+      if (next != nullptr && !machine_.over()) {
+        install(std::move(next), steady_clock::now());
+      } else {
+        later_.releases.push_back(std::move(next));
+      }
+      changed_.notify_all();
+    });
+  }
+}
+
+// Saves, then evaluates; the history that is saved ends with the round before, until the next commit.
+void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
+  std::vector<learning::HistoryPoint> history;
+  {
+    const std::scoped_lock lock(mutex_);
+    history = history_;
+  }
+  if (const Status saved =
+          ports_.save({.round = model->round, .parameters = model->values, .history = history});
+      !saved) {
+    locked([&] { fail(kExitStorage, saved.error().message, steady_clock::now()); });
+    return;
+  }
+  const learning::Evaluation result = ports_.evaluate(model->values);
+  locked([&] {
+    const Instant now = steady_clock::now();
+    if (!std::isfinite(result.loss)) {
+      return fail(kExitInvalid,
+                  fmt::format("the test loss of round {} is not finite: training diverged; lower "
+                              "training.optimizer.learningRate",
+                              model->round),
+                  now);
+    }
+    history_.push_back({.at = model->round, .loss = result.loss, .accuracy = result.accuracy});
+    metrics_.set_evaluation(result.loss, result.accuracy);
+    spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
+                 result.loss, result.accuracy);
+    if (target_reached_ || !reaches_target(history_)) return;
+    target_reached_ = true;
+    std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
+                                           result.accuracy, options_.federation.target->value),
+                               false},
+                       now);
+  });
+}
+
+}  // namespace muster::agg

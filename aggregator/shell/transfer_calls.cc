@@ -1,0 +1,213 @@
+// aggregator/shell/transfer_calls.cc: chunks out and in; ended from outside when the round is over
+#include "aggregator/shell/transfer_calls.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <span>
+#include <utility>
+
+namespace muster::agg {
+namespace {
+
+using federation::v1::DownloadRequest;
+using federation::v1::UploadReply;
+
+constexpr std::chrono::milliseconds kFlushTime{500};  // for the reason to leave before a call is cut off
+
+}  // namespace
+
+DownloadCall::DownloadCall(Coordinator& coordinator, grpc::CallbackServerContext* context,
+                           const Result<Caller>& caller, const DownloadRequest& request,
+                           const TransferLimits& limits)
+    : coordinator_(coordinator),
+      task_id_(request.task_id()),
+      link_(std::make_shared<CallLink>(context, [this](const Error& why) { end(why); })),
+      offset_(request.offset()) {
+  link_->cancel_after(limits.whole);
+  if (caller) {
+    begin(*caller);
+  } else {
+    finish(to_grpc(caller.error()));
+  }
+}
+
+void DownloadCall::begin(const Caller& caller) {
+  auto model = coordinator_.begin_download(caller, task_id_, offset_, link_);
+  if (!model) return finish(to_grpc(model.error()));
+  {
+    const std::scoped_lock lock(link_->mutex());
+    if (finished_) return;  // the round ended meanwhile
+    model_ = std::move(*model);
+    if (write_next()) return;
+  }
+  coordinator_.downloaded(task_id_);
+  finish(grpc::Status::OK);
+}
+
+void DownloadCall::OnWriteDone(bool ok) {
+  {
+    const std::scoped_lock lock(link_->mutex());
+    writing_ = false;
+    if (ok) coordinator_.count_sent(chunk_.data().size());
+    if (ended_) return finish(to_grpc(*ended_));
+    if (!ok) return finish(grpc::Status::CANCELLED);
+    if (write_next()) return;
+  }
+  coordinator_.downloaded(task_id_);
+  finish(grpc::Status::OK);
+}
+
+void DownloadCall::OnDone() {
+  link_->detach();
+  coordinator_.end_download(task_id_, link_);
+  delete this;
+}
+
+bool DownloadCall::write_next() {
+  const std::uint64_t size = std::min(kChunkBytes, model_->bytes() - offset_);
+  if (size == 0) return false;
+  const auto bytes = std::as_bytes(std::span(model_->values)).subspan(offset_, size);
+  chunk_.set_offset(offset_);
+  chunk_.mutable_data()->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+  offset_ += size;
+  writing_ = true;
+  StartWrite(&chunk_);
+  return true;
+}
+
+// The write under way ends first, so that a client which reads gets the reason; one that stands still does
+// not.
+void DownloadCall::end(const Error& why) {
+  if (finished_ || ended_) return;
+  ended_ = why;
+  model_.reset();
+  if (!writing_) return finish(to_grpc(why));
+  link_->cancel_after(kFlushTime);
+}
+
+void DownloadCall::finish(const grpc::Status& status) {
+  const std::scoped_lock lock(link_->mutex());
+  if (std::exchange(finished_, true)) return;
+  model_.reset();
+  Finish(status);
+}
+
+UploadCall::UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<Caller> caller,
+                       UploadReply* reply, const TransferLimits& limits)
+    : coordinator_(coordinator),
+      caller_(std::move(caller)),
+      limits_(limits),
+      link_(std::make_shared<CallLink>(context, [this](const Error& why) { end(why); })),
+      reply_(reply) {
+  link_->cancel_after(limits.first_message);
+  if (caller_) {
+    StartRead(&request_);
+  } else {
+    finish(to_grpc(caller_.error()));
+  }
+}
+
+void UploadCall::OnReadDone(bool ok) {
+  std::shared_ptr<UploadBuffer> buffer;
+  {
+    const std::scoped_lock lock(link_->mutex());
+    if (finished_) return;
+    buffer = buffer_;
+  }
+  if (!ok) return on_end_of_messages(buffer);
+  if (request_.has_chunk()) return on_chunk(buffer);
+  if (!request_.has_header() || buffer != nullptr) {
+    return refuse_malformed(invalid_argument(
+        buffer == nullptr ? "upload: a message with neither header nor chunk; send the header first"
+                          : "upload: a second header; send one header, then chunks"));
+  }
+  on_header();
+}
+
+void UploadCall::OnDone() {
+  link_->detach();
+  if (!task_id_.empty()) coordinator_.abandon_upload(task_id_, link_, std::move(buffer_));
+  delete this;
+}
+
+void UploadCall::on_header() {
+  auto admission = coordinator_.begin_upload(*caller_, request_.header(), link_);
+  if (!admission) return finish(to_grpc(admission.error()));
+  if (auto* reply = std::get_if<UploadReply>(&*admission)) return answer(std::move(*reply));
+  const std::scoped_lock lock(link_->mutex());
+  task_id_ = request_.header().task_id();
+  if (finished_) return;  // the round ended meanwhile
+  buffer_ = std::move(std::get<std::shared_ptr<UploadBuffer>>(*admission));
+  link_->cancel_after(limits_.whole);
+  StartRead(&request_);
+}
+
+void UploadCall::on_chunk(const std::shared_ptr<UploadBuffer>& buffer) {
+  if (buffer == nullptr) {
+    return refuse_malformed(invalid_argument("upload: a message without the header; send the header first"));
+  }
+  if (const Status taken = buffer->append(request_.chunk()); !taken) return refuse_malformed(taken.error());
+  coordinator_.count_received(request_.chunk().data().size());
+  if (!buffer->whole()) return read_next();
+  {
+    const std::scoped_lock lock(link_->mutex());
+    if (finished_) return;
+    buffer_.reset();
+  }
+  coordinator_.finish_upload(buffer, [this, link = link_](Result<UploadReply> reply) {
+    const std::scoped_lock lock(link->mutex());
+    if (!link->detached()) answer(std::move(reply));
+  });
+}
+
+// The client has no more to say, or is gone; what came is kept for the next call.
+void UploadCall::on_end_of_messages(const std::shared_ptr<UploadBuffer>& buffer) {
+  if (buffer == nullptr) return refuse_malformed(invalid_argument("upload: it ended before its header"));
+  finish({grpc::StatusCode::DATA_LOSS,
+          fmt::format("upload of task \"{}\": it ended after {} of {} bytes; go on there", task_id_,
+                      buffer->received(), buffer->header().update_bytes())});
+}
+
+void UploadCall::read_next() {
+  const std::scoped_lock lock(link_->mutex());
+  if (!finished_) StartRead(&request_);
+}
+
+void UploadCall::end(const Error& why) {
+  buffer_.reset();
+  link_->cancel_after(kFlushTime);
+  close(to_grpc(why));  // last: gRPC may delete this call inside it
+}
+
+void UploadCall::answer(Result<UploadReply> reply) {
+  if (!reply) return finish(to_grpc(reply.error()));
+  {
+    const std::scoped_lock lock(link_->mutex());
+    if (finished_) return;
+    *reply_ = std::move(*reply);
+  }
+  finish(grpc::Status::OK);
+}
+
+void UploadCall::refuse_malformed(const Error& error) {
+  coordinator_.count_refused(Refusal::kMalformed);
+  finish(to_grpc(error));
+}
+
+void UploadCall::finish(const grpc::Status& status) {
+  std::shared_ptr<UploadBuffer> buffer;
+  {
+    const std::scoped_lock lock(link_->mutex());
+    buffer = std::move(buffer_);
+  }
+  if (buffer != nullptr) coordinator_.abandon_upload(task_id_, link_, std::move(buffer));
+  const std::scoped_lock lock(link_->mutex());
+  close(status);
+}
+
+void UploadCall::close(const grpc::Status& status) {
+  if (!std::exchange(finished_, true)) Finish(status);
+}
+
+}  // namespace muster::agg

@@ -1,0 +1,79 @@
+#pragma once  // aggregator/shell/transfer_calls.h: one download, one upload, as reactors of gRPC's callback
+              // API
+#include <grpcpp/grpcpp.h>
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "aggregator/shell/call_link.h"
+#include "aggregator/shell/coordinator.h"
+
+namespace muster::agg {
+
+struct TransferLimits {
+  std::chrono::milliseconds first_message{10'000};  // of an upload: its header
+  std::chrono::milliseconds whole{600'000};
+};
+
+[[nodiscard]] inline grpc::Status to_grpc(const Error& error) {
+  return {static_cast<grpc::StatusCode>(error.code), error.message};
+}
+
+// gRPC owns the reactors: OnDone deletes them. All of their state is under the link's mutex.
+class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk> {
+ public:
+  DownloadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, const Result<Caller>& caller,
+               const federation::v1::DownloadRequest& request, const TransferLimits& limits);
+  void OnWriteDone(bool ok) override;
+  void OnDone() override;
+
+ private:
+  void begin(const Caller& caller);
+  [[nodiscard]] bool write_next();  // false: there is no more
+  void end(const Error& why);
+  void finish(const grpc::Status& status);
+
+  Coordinator& coordinator_;
+  const std::string task_id_;
+  const std::shared_ptr<CallLink> link_;
+  std::uint64_t offset_;
+  std::shared_ptr<const GlobalModel> model_;
+  federation::v1::Chunk chunk_;
+  bool writing_ = false;
+  bool finished_ = false;
+  std::optional<Error> ended_;
+};
+
+class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRequest> {
+ public:
+  UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<Caller> caller,
+             federation::v1::UploadReply* reply, const TransferLimits& limits);
+  void OnReadDone(bool ok) override;
+  void OnDone() override;
+
+ private:
+  void on_header();
+  void on_chunk(const std::shared_ptr<UploadBuffer>& buffer);
+  void on_end_of_messages(const std::shared_ptr<UploadBuffer>& buffer);
+  void read_next();
+  void end(const Error& why);
+  void answer(Result<federation::v1::UploadReply> reply);
+  void refuse_malformed(const Error& error);
+  // Gives the buffer back first, so that a client which reads the answer finds it free.
+  void finish(const grpc::Status& status);
+  void close(const grpc::Status& status);  // REQUIRES: the mutex
+
+  Coordinator& coordinator_;
+  const Result<Caller> caller_;
+  const TransferLimits limits_;
+  const std::shared_ptr<CallLink> link_;
+  federation::v1::UploadReply* const reply_;
+  federation::v1::UploadRequest request_;
+  std::string task_id_;  // once the header is admitted
+  std::shared_ptr<UploadBuffer> buffer_;
+  bool finished_ = false;
+};
+
+}  // namespace muster::agg

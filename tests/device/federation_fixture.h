@@ -1,0 +1,237 @@
+#pragma once  // tests/device/federation_fixture.h: a coordinator and its server on loopback, and what clients
+              // say to it
+#include <fmt/format.h>
+#include <grpcpp/grpcpp.h>
+#include <gtest/gtest.h>
+
+#include <condition_variable>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "aggregator/shell/coordinator.h"
+#include "aggregator/shell/federation_service.h"
+#include "device/shell/fleet.h"
+#include "learning/sha256.h"
+#include "proto/federation.grpc.pb.h"
+
+namespace muster {
+
+using namespace std::chrono_literals;
+using federation::v1::CheckInReply;
+using federation::v1::Chunk;
+using federation::v1::Task;
+using federation::v1::UploadHeader;
+using federation::v1::UploadReply;
+using federation::v1::UploadRequest;
+
+// Opened once; whoever comes before waits.
+class Gate {
+ public:
+  void pass() {
+    std::unique_lock lock(mutex_);
+    ++waiting_;
+    changed_.notify_all();
+    changed_.wait(lock, [this] { return open_; });
+  }
+  void open() {
+    const std::scoped_lock lock(mutex_);
+    open_ = true;
+    changed_.notify_all();
+  }
+  void wait_for_somebody() {
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [this] { return waiting_ > 0; });
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool open_ = false;
+  int waiting_ = 0;
+};
+
+// FedAvg that may be held up, so that a test knows what is under way.
+class GatedStrategy final : public agg::Strategy {
+ public:
+  GatedStrategy(std::size_t parameters, Gate* fold, Gate* finish)
+      : strategy_(*agg::make_strategy("FedAvg", parameters)), fold_(fold), finish_(finish) {}
+  Status accumulate(const agg::Update& update) override {
+    if (fold_ != nullptr) fold_->pass();
+    return strategy_->accumulate(update);
+  }
+  Result<std::vector<float>> finish(std::span<const float> model) && override {
+    if (finish_ != nullptr) finish_->pass();
+    return std::move(*strategy_).finish(model);
+  }
+
+ private:
+  std::unique_ptr<agg::Strategy> strategy_;
+  Gate* fold_;
+  Gate* finish_;
+};
+
+template <typename Fact>
+[[nodiscard]] bool eventually(Fact fact, std::chrono::seconds limit = 20s) {
+  const auto deadline = std::chrono::steady_clock::now() + limit;
+  while (!fact()) {
+    if (std::chrono::steady_clock::now() >= deadline) return false;
+    std::this_thread::yield();
+  }
+  return true;
+}
+
+inline constexpr std::size_t kParameters = 400'000;  // 1.6 MB: four chunks
+
+class FederationFixture : public testing::Test {
+ protected:
+  FederationFixture() {
+    options_.federation.rounds = 3;
+    options_.federation.clients = 4;
+    options_.federation.cohort = {.size = 2, .over_selection = 1.5, .minimum = 1};
+    options_.selection_grace = 50ms;
+    options_.report_deadline = 20s;
+  }
+  void start() {
+    agg::CoordinatorPorts ports;
+    ports.evaluate = [](std::span<const float> values) {
+      return learning::Evaluation{.loss = 1.0, .accuracy = static_cast<double>(values[0])};
+    };
+    ports.save = [this](const agg::RoundView&) { return save_result_; };
+    ports.new_strategy = [this](std::size_t parameters) {
+      return std::make_unique<GatedStrategy>(parameters, fold_gate_, finish_gate_);
+    };
+    agg::CommittedRound fresh;
+    fresh.parameters.assign(kParameters, 0.0F);
+    coordinator_ = std::make_unique<agg::Coordinator>(options_, std::move(ports), std::move(fresh), metrics_);
+    auto server = agg::FederationServer::start({.ip = "127.0.0.1",
+                                                .port = 0,
+                                                .federation_uid = "uid",
+                                                .identify = agg::caller_by_metadata,
+                                                .limits = limits_},
+                                               *coordinator_);
+    ASSERT_TRUE(server) << server.error().message;
+    server_ = std::move(*server);
+    address_ = fmt::format("127.0.0.1:{}", server_->port());
+    stub_ = federation::v1::Federation::NewStub(
+        grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+  }
+
+  // Every call is made by client pod `pod_`.
+  void limit(grpc::ClientContext& context, std::chrono::milliseconds time = 20s) const {
+    context.set_deadline(std::chrono::system_clock::now() + time);
+    context.AddMetadata("muster-client-pod", std::to_string(pod_));
+  }
+  grpc::Status check_in(std::int32_t client, CheckInReply& reply, const std::string& uid = "uid",
+                        std::int64_t hold_ms = 10'000) {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::CheckInRequest request;
+    request.set_federation_uid(uid);
+    request.set_client(client);
+    request.set_hold_ms(hold_ms);
+    return stub_->CheckIn(&context, request, &reply);
+  }
+  // Checks all clients in at once; the tasks of those that were selected.
+  std::vector<Task> begin_round() {
+    std::vector<CheckInReply> replies(static_cast<std::size_t>(options_.federation.clients));
+    std::vector<std::thread> calls;
+    for (std::size_t i = 0; i < replies.size(); ++i) {
+      calls.emplace_back(
+          [&, i] { static_cast<void>(check_in(static_cast<std::int32_t>(i), replies[i], "uid", 400)); });
+    }
+    for (std::thread& call : calls) call.join();
+    std::vector<Task> tasks;
+    for (const CheckInReply& reply : replies) {
+      if (reply.has_task()) tasks.push_back(reply.task());
+    }
+    return tasks;
+  }
+  static UploadHeader header_of(const Task& task, std::span<const float> update) {
+    UploadHeader header;
+    header.set_task_id(task.task_id());
+    header.set_examples(1);
+    header.set_update_bytes(update.size_bytes());
+    header.set_update_sha256(learning::sha256_hex(std::as_bytes(update)));
+    return header;
+  }
+  // Sends the header and `bytes` from header.offset() on, up to `until`, then breaks the call or ends it.
+  grpc::Status upload(const UploadHeader& header, std::span<const float> update, UploadReply& reply,
+                      std::uint64_t until = ~std::uint64_t{0}, bool break_call = false) {
+    grpc::ClientContext context;
+    limit(context);
+    auto writer = stub_->Upload(&context, &reply);
+    UploadRequest request;
+    *request.mutable_header() = header;
+    bool writing = writer->Write(request);
+    const auto bytes = std::as_bytes(update);
+    std::uint64_t offset = header.offset();
+    while (writing && offset < std::min<std::uint64_t>(until, bytes.size())) {
+      const auto part = bytes.subspan(offset, std::min<std::size_t>(256 << 10, bytes.size() - offset));
+      request.mutable_chunk()->set_offset(offset);
+      request.mutable_chunk()->mutable_data()->assign(reinterpret_cast<const char*>(part.data()),
+                                                      part.size());
+      writing = writer->Write(request);
+      offset += part.size();
+    }
+    if (break_call) {
+      context.TryCancel();
+    } else {
+      writer->WritesDone();
+    }
+    return writer->Finish();
+  }
+  std::uint64_t held_bytes(const Task& task) {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::UploadOffsetRequest request;
+    request.set_task_id(task.task_id());
+    federation::v1::UploadOffsetReply reply;
+    EXPECT_TRUE(stub_->UploadOffset(&context, request, &reply).ok());
+    return reply.offset();
+  }
+  // An upload that stands still after its first bytes; its call is open until it is told otherwise.
+  struct Standing {
+    grpc::ClientContext context;
+    UploadReply reply;
+    std::unique_ptr<grpc::ClientWriter<UploadRequest>> writer;
+    grpc::Status finish() { return writer->Finish(); }
+  };
+  std::unique_ptr<Standing> stand_still(const UploadHeader& header) {
+    auto call = std::make_unique<Standing>();
+    limit(call->context);
+    call->writer = stub_->Upload(&call->context, &call->reply);
+    UploadRequest request;
+    *request.mutable_header() = header;
+    const std::uint64_t before = coordinator_->progress().bytes_received();
+    call->writer->Write(request);
+    request.mutable_chunk()->set_data("abcd");
+    call->writer->Write(request);
+    EXPECT_TRUE(eventually([&] { return coordinator_->progress().bytes_received() > before; }));
+    return call;
+  }
+  std::uint64_t until_held(const Task& task, std::uint64_t bytes) {
+    const auto deadline = std::chrono::steady_clock::now() + 10s;
+    std::uint64_t held = 0;
+    while ((held = held_bytes(task)) < bytes && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::yield();
+    return held;
+  }
+
+  agg::CoordinatorOptions options_;
+  agg::TransferLimits limits_;
+  Status save_result_;
+  Gate* fold_gate_ = nullptr;    // of every fold
+  Gate* finish_gate_ = nullptr;  // of the end of every round
+  std::int64_t pod_ = 0;
+  agg::AggregatorMetrics metrics_;
+  std::unique_ptr<agg::Coordinator> coordinator_;
+  std::unique_ptr<agg::FederationServer> server_;
+  std::string address_;
+  std::unique_ptr<federation::v1::Federation::Stub> stub_;
+  const std::vector<float> ones_ = std::vector<float>(kParameters, 1.0F);
+};
+
+}  // namespace muster

@@ -1,0 +1,197 @@
+// tests/device/federation_identity_test.cc: hostile clients: what is another's stays another's, weights are
+// bounded, each refusal is counted, and honest work goes on
+#include <set>
+
+#include "tests/device/federation_fixture.h"
+
+namespace muster {
+namespace {
+
+using agg::Refusal;
+using grpc::StatusCode;
+
+// Two pods of two clients: pod 0 is honest, pod 1 is not.
+class FederationIdentity : public FederationFixture {
+ protected:
+  FederationIdentity() {
+    options_.federation.clients_per_pod = 2;
+    options_.federation.rounds = 1;
+    options_.federation.cohort = {.size = 2, .over_selection = 2.0, .minimum = 1};
+  }
+  // The tasks of clients 0 to 3, all of which are selected.
+  std::vector<Task> all_tasks() {
+    std::vector<CheckInReply> replies(4);
+    std::vector<std::thread> calls;
+    for (std::int32_t client = 0; client < 4; ++client) {
+      calls.emplace_back([this, client, &reply = replies[static_cast<std::size_t>(client)]] {
+        grpc::ClientContext context;
+        limit_as(client / 2, context);
+        federation::v1::CheckInRequest request;
+        request.set_federation_uid("uid");
+        request.set_client(client);
+        request.set_hold_ms(10'000);
+        EXPECT_TRUE(stub_->CheckIn(&context, request, &reply).ok());
+      });
+    }
+    for (std::thread& call : calls) call.join();
+    std::vector<Task> tasks;
+    for (const CheckInReply& reply : replies) {
+      EXPECT_TRUE(reply.has_task());
+      tasks.push_back(reply.task());
+    }
+    return tasks;
+  }
+  static void limit_as(std::int64_t pod, grpc::ClientContext& context) {
+    context.set_deadline(std::chrono::system_clock::now() + 20s);
+    context.AddMetadata("muster-client-pod", std::to_string(pod));
+  }
+  StatusCode download(const std::string& task_id) {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::DownloadRequest request;
+    request.set_task_id(task_id);
+    auto reader = stub_->Download(&context, request);
+    Chunk chunk;
+    while (reader->Read(&chunk)) {
+    }
+    return reader->Finish().error_code();
+  }
+  StatusCode offset(const std::string& task_id) {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::UploadOffsetRequest request;
+    request.set_task_id(task_id);
+    federation::v1::UploadOffsetReply reply;
+    return stub_->UploadOffset(&context, request, &reply).error_code();
+  }
+  void honest_clients_finish(const std::vector<Task>& tasks) {
+    pod_ = 0;
+    UploadReply reply;
+    for (std::size_t i = 0; i < 2; ++i) {
+      ASSERT_TRUE(upload(header_of(tasks[i], ones_), ones_, reply).ok());
+      EXPECT_EQ(reply.verdict(), UploadReply::ACCEPTED) << reply.reason();
+    }
+    const auto outcome = coordinator_->wait_outcome(20s);
+    ASSERT_TRUE(outcome);
+    EXPECT_EQ(outcome->exit_code, 0) << outcome->message;
+    EXPECT_EQ(coordinator_->committed().model->values, ones_);
+  }
+};
+
+TEST_F(FederationIdentity, TaskIdsAreRandomAndNeverTheSame) {
+  start();
+  std::set<std::string> ids;
+  for (const Task& task : all_tasks()) {
+    ids.insert(task.task_id());
+    EXPECT_EQ(task.task_id().size(), 32U);
+    EXPECT_EQ(task.task_id().find_first_not_of("0123456789abcdef"), std::string::npos) << task.task_id();
+  }
+  EXPECT_EQ(ids.size(), 4U);
+}
+
+TEST_F(FederationIdentity, AnotherPodsTaskCannotBeReadAnsweredOrErased) {
+  start();
+  const auto tasks = all_tasks();
+  const auto running = stand_still(header_of(tasks[0], ones_));
+  pod_ = 1;
+  UploadReply reply;
+  UploadHeader forged = header_of(tasks[0], ones_);
+  EXPECT_EQ(download(tasks[0].task_id()), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(offset(tasks[0].task_id()), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(upload(forged, ones_, reply).error_code(), StatusCode::PERMISSION_DENIED);
+  forged.set_failure("forged");
+  EXPECT_EQ(upload(forged, {}, reply).error_code(), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(metrics_.refused(Refusal::kTaskOfAnother), 4);
+  // The running upload was not touched: the rest of it is all that is missing.
+  pod_ = 0;
+  UploadRequest rest;
+  const auto bytes = std::as_bytes(std::span(ones_));
+  bool good = true;
+  for (std::size_t at = 4; good && at < bytes.size(); at += 256 << 10) {
+    const auto part = bytes.subspan(at, std::min<std::size_t>(256 << 10, bytes.size() - at));
+    rest.mutable_chunk()->set_offset(at);
+    rest.mutable_chunk()->mutable_data()->assign(reinterpret_cast<const char*>(part.data()), part.size());
+    good = running->writer->Write(rest);
+  }
+  running->writer->WritesDone();
+  const grpc::Status damaged = running->finish();  // its first bytes were "abcd", not the header's
+  EXPECT_EQ(damaged.error_code(), StatusCode::DATA_LOSS) << damaged.error_message();
+  honest_clients_finish(tasks);
+}
+
+TEST_F(FederationIdentity, ForgedTasksAreUnknownAndCounted) {
+  start();
+  const auto tasks = all_tasks();
+  pod_ = 1;
+  UploadReply reply;
+  UploadHeader forged = header_of(tasks[2], ones_);
+  forged.set_task_id("0123456789abcdef0123456789abcdef");
+  EXPECT_EQ(upload(forged, ones_, reply).error_code(), StatusCode::NOT_FOUND);
+  EXPECT_EQ(download(forged.task_id()), StatusCode::NOT_FOUND);
+  EXPECT_EQ(offset(forged.task_id()), StatusCode::NOT_FOUND);
+  EXPECT_EQ(metrics_.refused(Refusal::kUnknownTask), 3);
+  honest_clients_finish(tasks);
+}
+
+TEST_F(FederationIdentity, NobodyChecksInForClientsThatHeDoesNotPlay) {
+  start();
+  pod_ = 1;
+  CheckInReply reply;
+  const grpc::Status status = check_in(0, reply);
+  EXPECT_EQ(status.error_code(), StatusCode::PERMISSION_DENIED);
+  EXPECT_NE(status.error_message().find("client 0 is played by client pod 0, not by pod 1"),
+            std::string::npos)
+      << status.error_message();
+  EXPECT_EQ(metrics_.refused(Refusal::kClientOfAnother), 1);
+  honest_clients_finish(all_tasks());
+}
+
+TEST_F(FederationIdentity, WhoDoesNotSayWhoHeIsIsRefusedEverywhere) {
+  start();
+  const auto tasks = all_tasks();
+  pod_ = -1;
+  CheckInReply check;
+  UploadReply reply;
+  EXPECT_EQ(check_in(0, check).error_code(), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(download(tasks[0].task_id()), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(offset(tasks[0].task_id()), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(upload(header_of(tasks[0], ones_), ones_, reply).error_code(), StatusCode::PERMISSION_DENIED);
+  EXPECT_EQ(metrics_.refused(Refusal::kNotAClient), 4);
+  honest_clients_finish(tasks);
+}
+
+TEST_F(FederationIdentity, AnUpdateWeighsNoMoreThanItsClientHolds) {
+  options_.examples_max = {1, 1, 5, 5};
+  options_.federation.cohort.max_examples_per_client = 4;
+  start();
+  const auto tasks = all_tasks();
+  pod_ = 1;
+  const std::vector<float> poison(kParameters, 1000.0F);
+  UploadReply reply;
+  for (const auto& [task, claim, reason] :
+       {std::tuple{tasks[2], std::uint64_t{1} << 40, "maxExamplesPerClient is 4"},
+        std::tuple{tasks[3], std::uint64_t{5}, "maxExamplesPerClient is 4"}}) {
+    UploadHeader header = header_of(task, poison);
+    header.set_examples(claim);
+    ASSERT_TRUE(upload(header, poison, reply).ok());
+    EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+    EXPECT_NE(reply.reason().find(reason), std::string::npos) << reply.reason();
+  }
+  EXPECT_EQ(metrics_.refused(Refusal::kTooManyExamples), 2);
+  pod_ = 0;
+  UploadHeader header = header_of(tasks[0], ones_);
+  ASSERT_TRUE(upload(header, ones_, reply).ok());
+  EXPECT_EQ(reply.verdict(), UploadReply::ACCEPTED) << reply.reason();
+  header = header_of(tasks[1], ones_);
+  header.set_examples(2);
+  ASSERT_TRUE(upload(header, ones_, reply).ok());
+  EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+  EXPECT_NE(reply.reason().find("claims 2 examples, its part of the data has 1"), std::string::npos)
+      << reply.reason();
+  const auto outcome = coordinator_->wait_outcome(20s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(coordinator_->committed().model->values, ones_);
+}
+
+}  // namespace
+}  // namespace muster
