@@ -12,7 +12,7 @@
 #include "common/base/check.h"
 #include "common/json/fields.h"
 #include "common/platform/log.h"
-#include "common/platform/volume_map.h"
+#include "common/platform/permitted_path.h"
 #include "learning/dataset.h"
 #include "learning/partition.h"
 #include "learning/task.h"
@@ -46,6 +46,8 @@ class Run {
     frame_.publish(control::v1::PHASE_STARTING, "loading the test data");
     auto federation = federation_of(assignment);
     if (!federation) return {kExitInvalid, federation.error().message};
+    if (const Status storage = permit_storage(assignment, *federation); !storage)
+      return ending_of(storage.error());
     auto dataset = load(*federation);
     if (!dataset) return ending_of(dataset.error());
     const auto examples = examples_of_clients(*federation, *dataset);
@@ -63,9 +65,20 @@ class Run {
   }
 
  private:
+  static Status permit_storage(const control::v1::Assignment& assignment, spec::Federation& federation) {
+    std::string& path = federation.storage_path;
+    if (path.empty()) return {};
+    MUSTER_ASSIGN(
+        path, permitted_storage(path, "spec.aggregator.storage.path",
+                                {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
+    return {};
+  }
+
   static Result<learning::Dataset> load(const spec::Federation& federation) {
     spec::Dataset from = federation.training.dataset;
-    if (!from.path.empty()) from.path = resolve_mount(from.path).string();
+    if (!from.path.empty()) {
+      MUSTER_ASSIGN(from.path, permitted_dataset(from.path, "spec.training.dataset.path"));
+    }
     MUSTER_ASSIGN(learning::Dataset dataset,
                   learning::load_dataset(from, static_cast<std::uint64_t>(federation.training.seed)));
     return dataset;

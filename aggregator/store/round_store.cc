@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include "common/platform/volume_map.h"
-
 namespace muster::agg {
 namespace {
 
@@ -21,7 +19,7 @@ learning::TrainingStateView training_state(const RoundView& round) {
 RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
                        std::string owner) {
   if (federation.storage_path.empty()) return;
-  files_.emplace(learning::CheckpointOptions{.folder = resolve_mount(federation.storage_path),
+  files_.emplace(learning::CheckpointOptions{.folder = federation.storage_path,
                                              .prefix = "round",
                                              .fingerprint = federation_fingerprint(federation),
                                              .owner = std::move(owner)},

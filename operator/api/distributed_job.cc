@@ -1,10 +1,20 @@
 // operator/api/distributed_job.cc: DistributedJob from JSON, with defaults and strict fields
 #include "operator/api/distributed_job.h"
 
+#include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
 
 namespace muster::op::api {
 namespace {
+
+Status check_paths(const DistributedJobSpec& spec) {
+  if (!spec.training) return {};
+  if (const std::string& path = spec.training->dataset.path; !path.empty())
+    MUSTER_TRY(spec::check_dataset_path(path, "spec.training.dataset.path"));
+  if (!spec.training->checkpoint) return {};
+  return check_storage(spec.training->checkpoint->path, "spec.training.checkpoint.path",
+                       spec.workers.pod_template, "spec.workers.template", "worker");
+}
 
 Status read_workers(const Json& json, const std::string& path, Workers& workers) {
   return Fields(json, path)
@@ -45,6 +55,7 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
         "spec.training");
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
                                    {.role = "worker", .image_is_ours = spec.training.has_value()}));
+  MUSTER_TRY(check_paths(spec));
   return spec;
 }
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
 
 namespace muster::op::api {
@@ -42,6 +43,14 @@ Status read_clients(const Json& json, const std::string& path, FederatedRoundSpe
   return {};
 }
 
+Status check_paths(const FederatedRoundSpec& spec) {
+  if (const std::string& path = spec.federation.training.dataset.path; !path.empty())
+    MUSTER_TRY(spec::check_dataset_path(path, "spec.training.dataset.path"));
+  if (spec.federation.storage_path.empty()) return {};
+  return check_storage(spec.federation.storage_path, "spec.aggregator.storage.path", spec.aggregator_template,
+                       "spec.aggregator.template", "aggregator");
+}
+
 Status read_strategy(const Json& json, const std::string& path, FederatedRoundSpec& spec) {
   return Fields(json, path).one_of("name", spec.federation.strategy, {"FedAvg"}).finish();
 }
@@ -73,6 +82,7 @@ Result<FederatedRoundSpec> federated_round_spec_from_json(const Json& json) {
   MUSTER_TRY(
       validate_pod_template(spec.aggregator_template, "spec.aggregator.template", {.role = "aggregator"}));
   MUSTER_TRY(validate_pod_template(spec.client_template, "spec.clients.template", {.role = "client"}));
+  MUSTER_TRY(check_paths(spec));
   return spec;
 }
 

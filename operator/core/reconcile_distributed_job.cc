@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
@@ -91,6 +92,8 @@ void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
   auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
   control::v1::WorkerAssignment& told = *common->mutable_worker();
   *told.mutable_roster() = std::move(*roster);
+  for (std::string& mount : api::writable_mounts(spec.workers.pod_template, kRole))
+    common->add_writable_mounts(std::move(mount));
   told.set_training(to_json(*spec.training).dump());
   told.set_synchronization(to_json(spec.synchronization).dump());
   told.set_security(to_json(spec.security).dump());

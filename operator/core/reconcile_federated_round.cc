@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/base/host_port.h"
+#include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/client_pods.h"
 #include "operator/core/credentials.h"
@@ -84,6 +85,8 @@ void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggre
   const std::string federation = to_json(spec.federation).dump();
   auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
   if (agent->second.membership() < membership) {
+    for (std::string& mount : api::writable_mounts(spec.aggregator_template, kRole))
+      common->add_writable_mounts(std::move(mount));
     common->mutable_aggregator()->set_federation(federation);
     pass.act(ConfigurePod{
         .pod = aggregator.name, .uid = aggregator.uid, .ip = aggregator.ip, .common = std::move(common)});

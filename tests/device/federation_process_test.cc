@@ -70,6 +70,7 @@ class FederationProcess : public testing::Test {
   }
   Assignment aggregator_assignment() const {
     Assignment assignment = named();
+    assignment.add_writable_mounts(federation_.storage_path);
     assignment.mutable_aggregator()->set_federation(spec::to_json(federation_).dump());
     return assignment;
   }

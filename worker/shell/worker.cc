@@ -13,7 +13,7 @@
 #include <utility>
 
 #include "common/platform/log.h"
-#include "common/platform/volume_map.h"
+#include "common/platform/permitted_path.h"
 #include "common/spec/training.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"
@@ -88,9 +88,22 @@ Result<Job> parse(const Assignment& assignment) {
   same.erase("epochs");
   same["dataset"].erase("path");
   job.fingerprint = learning::fingerprint_of(same, spec::to_json(spec::Training{}));
-  job.training.dataset.path = resolve_mount(job.training.dataset.path);
-  if (job.training.checkpoint) job.training.checkpoint->path = resolve_mount(job.training.checkpoint->path);
   return job;
+}
+
+// The process's own paths in place of the manifest's. Not part of parse: a slow volume would hold up
+// Configure.
+Status permit_paths(const Assignment& assignment, spec::Training& training) {
+  if (std::string& path = training.dataset.path; !path.empty()) {
+    MUSTER_ASSIGN(path, permitted_dataset(path, "spec.training.dataset.path"));
+  }
+  if (training.checkpoint) {
+    std::string& path = training.checkpoint->path;
+    MUSTER_ASSIGN(
+        path, permitted_storage(path, "spec.training.checkpoint.path",
+                                {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
+  }
+  return {};
 }
 
 class Worker {
@@ -112,6 +125,7 @@ class Worker {
     job_ = *std::move(job);
     frame_.status.mutable_worker()->set_rank(job_.identity.rank);
     frame_.publish(control::v1::PHASE_STARTING, "");
+    if (const Status paths = permit_paths(assignment, job_.training); !paths) return ending_of(paths.error());
     // While the peers are connected: each takes its time.
     auto data = std::async(std::launch::async, [this] {
       return learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed));
