@@ -7,6 +7,8 @@
 #include <array>
 #include <string_view>
 
+#include "common/json/access.h"
+#include "common/pods/pod_state.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op::api {
@@ -104,14 +106,6 @@ Status validate_containers(const Json& spec, const char* list, const std::string
 }
 
 }  // namespace
-
-std::size_t role_container(const Json& containers, const std::string& role) {
-  for (std::size_t i = 0; i < containers.size(); ++i) {
-    const auto name = containers[i].is_object() ? containers[i].find("name") : containers[i].end();
-    if (containers[i].is_object() && name != containers[i].end() && *name == role) return i;
-  }
-  return 0;
-}
 
 bool is_reserved_env(const std::string& name, bool image_is_ours) {
   if (std::find(kMusterNames.begin(), kMusterNames.end(), name) != kMusterNames.end()) return true;

@@ -63,7 +63,7 @@ bool judge_clients(Pass& pass, const Incarnation& clients) {
     if (is_outdated(pass.before, *pod)) continue;
     if (pod->phase != PodPhase::kFailed && !has_other_authority(pass, *pod)) continue;
     if (cannot_work(*pod)) {
-      fail(pass, "PodFailedPermanently", end_of(*pod) + "; a restart would not help");
+      fail(pass, "PodFailedPermanently", with_note(end_of(*pod), "a restart would not help"));
       return true;
     }
     count_attempt(pass, pod->index);

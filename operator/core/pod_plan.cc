@@ -6,7 +6,7 @@
 #include <utility>
 #include <vector>
 
-#include "operator/api/pod_template.h"
+#include "common/pods/pod_state.h"
 #include "operator/core/credentials.h"
 #include "pod/pod_contract.h"
 
@@ -87,6 +87,12 @@ void add_environment(Json& containers, const Json& env) {
   }
 }
 
+// Any of them may be the cause of the pod's end.
+void keep_last_words(Json& containers) {
+  for (Json& container : containers)
+    set_default(container, "terminationMessagePolicy", "FallbackToLogsOnError");
+}
+
 void complete_own_container(Json& container, const PodPlan& plan, bool user_set_by_pod) {
   set_default(container, "name", plan.role);
   if (!container.contains("image") || container["image"].is_null() || container["image"] == "")
@@ -140,8 +146,10 @@ Json pod_spec(const PodPlan& plan) {
   set_default(spec, "containers", Json::array());
   Json& containers = spec["containers"];
   if (containers.empty()) containers.push_back({{"name", plan.role}});
-  Json& main = containers[api::role_container(containers, plan.role)];
-  set_default(main, "terminationMessagePolicy", "FallbackToLogsOnError");
+  Json& main = containers[role_container(containers, plan.role)];
+  keep_last_words(containers);
+  if (spec.contains("initContainers") && spec["initContainers"].is_array())
+    keep_last_words(spec["initContainers"]);
   if (plan.image_is_ours) {
     const Json& security = child_object(spec, "securityContext");
     complete_own_container(main, plan, security.contains("runAsUser") || security.contains("runAsNonRoot"));

@@ -51,7 +51,7 @@ TEST(Monitor, ReportsAPodThatFailedOnceAndWantsItsLog) {
   EXPECT_TRUE(monitor.on_pod(pod().ended(65, "no such folder").json, kStart + 1s));
   EXPECT_FALSE(monitor.on_pod(pod().ended(65, "no such folder").json, kStart + 2s));
   EXPECT_THAT(monitor.take_lines(),
-              ElementsAre(HasSubstr("pod ring-worker-0 failed (Error, exit code 65): no such folder")));
+              ElementsAre(HasSubstr("pod ring-worker-0 failed (exit code 65): no such folder")));
 }
 
 TEST(Monitor, IgnoresPodsOfOthers) {
