@@ -44,7 +44,8 @@ std::string indent(const std::string& block) {
 
 // Several lines in a cell of a table.
 std::string in_a_cell(std::string text) {
-  for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3) text.replace(at, 1, " | ");
+  for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3)
+    text.replace(at, 1, " | ");
   return printable(text);
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/json/access.h"
 #include "operator/core/assignment.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
@@ -46,7 +47,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   const bool ours = spec.training.has_value();
   if (creation_blocked(pass)) return;
   if (pass.seen.service == ServiceState::kAbsent)
-    pass.act(CreateService{service_manifest(pass.meta, kKind, ours)});
+    pass.act(CreateService{service_manifest(pass.meta, kKind, ours, spec.workers.rendezvous.master_port)});
   if (!members.older.empty()) return;
   if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
     pass.again_at(*when);
@@ -61,17 +62,20 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     if (present.contains(index)) continue;
     ++created;
     if (ours) keys.before_pod(index);
-    pass.act(CreatePod{pod_manifest({.owner = pass.meta,
-                                     .kind = kKind,
-                                     .role = kRole,
-                                     .index = index,
-                                     .incarnation = pass.after.incarnation,
-                                     .attempt = 0,
-                                     .world_size = spec.workers.replicas,
-                                     .pod_template = spec.workers.pod_template,
-                                     .image_is_ours = ours,
-                                     .default_image = pass.seen.defaults.worker_image,
-                                     .ca = pass.seen.ca})});
+    pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
+                                                 .kind = kKind,
+                                                 .role = kRole,
+                                                 .index = index,
+                                                 .incarnation = pass.after.incarnation,
+                                                 .attempt = 0,
+                                                 .world_size = spec.workers.replicas,
+                                                 .pod_template = spec.workers.pod_template,
+                                                 .image_is_ours = ours,
+                                                 .default_image = pass.seen.defaults.worker_image,
+                                                 .rendezvous = spec.workers.rendezvous,
+                                                 .ca = pass.seen.ca}),
+                       .part = "spec.workers.template",
+                       .strict = pass.before.formed_incarnation == 0});
   }
   if (created > 0) {
     pass.event("Normal", "PodsCreated",
@@ -109,6 +113,12 @@ bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
   return std::ssize(workers) == wanted && std::all_of(workers.begin(), workers.end(), began);
 }
 
+// The checkpoint that the job began with was of the last step.
+bool nothing_was_left(const api::JobStatus& status) {
+  const std::int64_t from = integer(member(status.progress, "resumedFromStep"));
+  return from > 0 && from == integer(member(status.progress, "totalSteps"));
+}
+
 class JobBody final : public ObjectBody {
  public:
   JobBody(const api::DistributedJobSpec& spec, const ObservedJob& seen)
@@ -132,7 +142,8 @@ class JobBody final : public ObjectBody {
         return true;
       }
     }
-    succeed(pass, fmt::format("all {} workers succeeded", pass.after.succeeded_ranks.size()));
+    succeed(pass, fmt::format("all {} workers succeeded{}", pass.after.succeeded_ranks.size(),
+                              nothing_was_left(pass.after) ? "; the training was finished already" : ""));
     return true;
   }
 

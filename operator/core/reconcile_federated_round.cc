@@ -57,17 +57,21 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
     return;
   }
   CredentialsBlocks(pass, kRole).before_pod(0);
-  pass.act(CreatePod{pod_manifest({.owner = pass.meta,
-                                   .kind = kKind,
-                                   .role = kRole,
-                                   .index = 0,
-                                   .incarnation = pass.after.incarnation,
-                                   .attempt = 0,
-                                   .world_size = 0,
-                                   .pod_template = spec.aggregator_template,
-                                   .image_is_ours = true,
-                                   .default_image = pass.seen.defaults.aggregator_image,
-                                   .ca = pass.seen.ca})});
+  const bool first = pass.before.formed_incarnation == 0;
+  if (first) pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
+  pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
+                                               .kind = kKind,
+                                               .role = kRole,
+                                               .index = 0,
+                                               .incarnation = pass.after.incarnation,
+                                               .attempt = 0,
+                                               .world_size = 0,
+                                               .pod_template = spec.aggregator_template,
+                                               .image_is_ours = true,
+                                               .default_image = pass.seen.defaults.aggregator_image,
+                                               .ca = pass.seen.ca}),
+                     .part = "spec.aggregator.template",
+                     .strict = first});
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }
