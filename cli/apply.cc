@@ -92,6 +92,7 @@ ManifestObject pod_of(const ManifestObject& object, const Json& pod_template, co
     if (main.is_object() && text(member(main, "name")).empty()) main["name"] = role;
     if (main.is_object() && text(member(main, "image")).empty()) main["image"] = "completed-by-muster";
   }
+  if (member(spec, "restartPolicy").is_null()) spec["restartPolicy"] = "Never";
   pod.value = {
       {"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(metadata)}, {"spec", std::move(spec)}};
   return pod;

@@ -4,7 +4,7 @@ set -u
 folder="$(mktemp -d)"
 trap 'rm -rf "$folder"' EXIT
 cd "$folder" || exit 1
-cat > job.yaml <<'YAML'
+cat > job.yaml <<YAML
 apiVersion: muster.dev/v1alpha1
 kind: DistributedJob
 metadata: {name: typo}
@@ -17,7 +17,7 @@ spec:
           image: x
           workdir: /tmp
           environment: {A: b}
-          command: [sh, -c, 'touch ran']
+          command: [sh, -c, 'touch $folder/ran']
 ---
 apiVersion: muster.dev/v1alpha1
 kind: FederatedRound
@@ -37,8 +37,8 @@ code=$?
 failed=0
 for told in 'job.yaml:11: .*"spec.workers.template.spec.containers\[0\].workdir"' \
   'job.yaml:12: .*"spec.workers.template.spec.containers\[0\].environment"' \
-  'job.yaml:24: .*"spec.aggregator.template.spec.volumes\[0\].emptydir"' \
-  'job.yaml:27: .*"spec.clients.template.spec.initContainers\[0\].volumeMount"'; do
+  'job.yaml:23: .*"spec.aggregator.template.spec.volumes\[0\].emptydir"' \
+  'job.yaml:26: .*"spec.clients.template.spec.initContainers\[0\].volumeMount"'; do
   grep -q "$told" log || { echo "FAULT: nothing is told of $told"; failed=1; }
 done
 [ $code = 2 ] && [ ! -e ran ] || { echo "FAULT: exit code $code, and something ran"; failed=1; }
