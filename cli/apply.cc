@@ -3,7 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <set>
+
+#include "common/json/access.h"
+#include "common/json/field_path.h"
+#include "common/pods/pod_state.h"
 
 namespace muster::cli {
 namespace {
@@ -29,13 +34,89 @@ Result<Json> create(kube::Client& client, const ManifestObject& object, bool dry
   return parse_json(answer.body, "the API server's answer");
 }
 
-bool is_namespace(const ManifestObject& object) { return object.kind->kind == "Namespace"; }
-
 // A refusal is the manifest's fault; anything else is the environment's.
 bool refused(const Error& error) {
   return error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied ||
          error.code == Code::kAlreadyExists || error.code == Code::kNotFound;
 }
+
+std::string dots_to_slashes(std::string path) {
+  std::replace(path.begin(), path.end(), '.', '/');
+  return path;
+}
+
+// "Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "a", unknown field
+// "b"" as its parts: `unknown field "a"`, `unknown field "b"`. Any other message is one complaint.
+std::vector<std::string> complaints_in(const std::string& message) {
+  constexpr std::string_view kStrict = "strict decoding error: ";
+  const std::size_t at = message.find(kStrict);
+  if (at == std::string::npos) return {message};
+  std::vector<std::string> complaints;
+  std::string_view rest = std::string_view(message).substr(at + kStrict.size());
+  for (std::size_t end = 0; end != std::string_view::npos; rest.remove_prefix(end + 2)) {
+    end = rest.find("\", ");
+    complaints.emplace_back(rest.substr(0, end == std::string_view::npos ? end : ++end));
+    if (end == std::string_view::npos) break;
+  }
+  return complaints;
+}
+
+// The templates of a job's pods: where they stand, and the container that carries the role.
+struct TemplatePlace {
+  std::string part;
+  const char* role;
+};
+
+std::vector<TemplatePlace> templates_of(const ManifestObject& object) {
+  if (object.kind->kind == "DistributedJob") return {{"spec.workers.template", "worker"}};
+  if (object.kind->kind == "FederatedRound")
+    return {{"spec.aggregator.template", "aggregator"}, {"spec.clients.template", "client"}};
+  return {};
+}
+
+// A pod of this template as far as its user wrote it; what the operator completes is made up.
+ManifestObject pod_of(const ManifestObject& object, const Json& pod_template, const char* role) {
+  ManifestObject pod;
+  pod.kind = find_kind("v1", "Pod");
+  pod.name_space = object.name_space;
+  Json metadata{{"name", "template"}, {"namespace", object.name_space}};
+  for (const char* taken : {"labels", "annotations", "finalizers"})
+    if (const Json& value = member(pod_template, "metadata", taken); !value.is_null())
+      metadata[taken] = value;
+  Json spec = member(pod_template, "spec");
+  if (spec.is_null()) spec = Json::object();
+  if (member(spec, "containers").is_null() || member(spec, "containers").empty())
+    spec["containers"] = Json::array({Json::object()});
+  if (Json& containers = spec["containers"]; containers.is_array()) {
+    Json& main = containers[role_container(containers, role)];
+    if (main.is_object() && text(member(main, "name")).empty()) main["name"] = role;
+    if (main.is_object() && text(member(main, "image")).empty()) main["image"] = "completed-by-muster";
+  }
+  if (member(spec, "restartPolicy").is_null()) spec["restartPolicy"] = "Never";
+  pod.value = {
+      {"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(metadata)}, {"spec", std::move(spec)}};
+  return pod;
+}
+
+// What the server says of the pods that a job's templates describe, before anything runs: the schema of the
+// job takes any template. Each complaint once, a line each.
+Status check_templates(kube::Client& client, const ManifestObject& object) {
+  std::string problems;
+  for (const auto& [part, role] : templates_of(object)) {
+    const Json::json_pointer at("/" + dots_to_slashes(part));
+    if (!object.value.contains(at) || !object.value[at].is_object()) continue;
+    const Json& pod_template = object.value[at];
+    if (!member(pod_template, "spec").is_object() && !member(pod_template, "spec").is_null()) continue;
+    const auto taken = create(client, pod_of(object, pod_template, role), true);
+    if (taken) continue;
+    if (!refused(taken.error())) return taken.error();
+    for (const std::string& complaint : complaints_in(taken.error().message))
+      problems += (problems.empty() ? "" : "\n") + locate(object, in_part(complaint, part));
+  }
+  return problems.empty() ? Status() : Status(invalid_argument(problems));
+}
+
+bool is_namespace(const ManifestObject& object) { return object.kind->kind == "Namespace"; }
 
 // Those that the manifest brings along, as they are there; and, because this control plane is the run's own,
 // those that its objects only name. They come first: nothing can be checked in a namespace that is not there.
@@ -65,9 +146,12 @@ Result<std::vector<Json>> apply_objects(kube::Client& client, const std::vector<
   for (const ManifestObject& object : objects) {
     if (is_namespace(object)) continue;
     auto checked = create(client, object, true);
-    if (checked) continue;
-    if (!refused(checked.error())) return checked.error().in(object.title());
-    problems += (problems.empty() ? "" : "\n") + locate(object, checked.error().message);
+    if (!checked && !refused(checked.error())) return checked.error().in(object.title());
+    if (!checked) problems += (problems.empty() ? "" : "\n") + locate(object, checked.error().message);
+    const Status templates = check_templates(client, object);
+    if (!templates && templates.error().code != Code::kInvalidArgument)
+      return templates.error().in(object.title());
+    if (!templates) problems += (problems.empty() ? "" : "\n") + templates.error().message;
   }
   if (!problems.empty()) return invalid_argument(problems);
   std::vector<Json> jobs;

@@ -9,6 +9,7 @@
 #include "cli/job_view.h"
 #include "cli/monitor.h"
 #include "cli/table.h"
+#include "common/pods/pod_state.h"
 #include "common/yaml/yaml.h"
 
 namespace muster::cli {
@@ -41,11 +42,18 @@ std::string indent(const std::string& block) {
   return out;
 }
 
+// Several lines in a cell of a table.
+std::string in_a_cell(std::string text) {
+  for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3)
+    text.replace(at, 1, " | ");
+  return printable(text);
+}
+
 std::string conditions(const Json& status, WallTime now) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& condition : member(status, "conditions")) {
     rows.push_back({text(condition, "type"), text(condition, "status"), text(condition, "reason"),
-                    age(text(condition, "lastTransitionTime"), now), printable(text(condition, "message"))});
+                    age(text(condition, "lastTransitionTime"), now), in_a_cell(text(condition, "message"))});
   }
   if (rows.empty()) return "";
   rows.insert(rows.begin(), {"TYPE", "STATUS", "REASON", "AGE", "MESSAGE"});
@@ -58,10 +66,10 @@ std::string pod_table(const std::vector<Json>& pods, WallTime now) {
   for (const Json& pod : pods) {
     const PodView view = view_pod(pod);
     std::string why = view.failed() || view.phase == "Pending" ? view.reason : "";
-    if (view.exit_code) why += fmt::format("{}exit code {}", why.empty() ? "" : ", ", *view.exit_code);
-    if (!why.empty() && !view.message.empty()) why += ": " + view.message;
+    if (!view.exit.empty()) why += fmt::format("{}exit {}", why.empty() ? "" : ", ", view.exit);
+    if (!why.empty()) why = with_last_words(why, view.message);
     rows.push_back({view.name, view.phase, text(member(pod, "status"), "podIP"),
-                    age(text(member(pod, "metadata"), "creationTimestamp"), now), printable(why)});
+                    age(text(member(pod, "metadata"), "creationTimestamp"), now), in_a_cell(why)});
   }
   return "Pods:\n" + indent(render_table(rows));
 }
@@ -85,7 +93,7 @@ std::string event_table(std::vector<Json> events, WallTime now) {
         count.is_number_integer() && count.get<int>() > 1 ? fmt::format(" (x{})", count.get<int>()) : "";
     const Json about = member(event, "involvedObject");
     rows.push_back({age(last_seen(event), now) + times, text(event, "type"), text(event, "reason"),
-                    text(about, "kind") + "/" + text(about, "name"), printable(text(event, "message"))});
+                    text(about, "kind") + "/" + text(about, "name"), in_a_cell(text(event, "message"))});
   }
   return "Events:\n" + indent(render_table(rows));
 }

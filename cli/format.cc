@@ -107,6 +107,17 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+std::string printable_lines(std::string_view text) {
+  std::string out;
+  while (true) {
+    const std::size_t end = text.find('\n');
+    out += printable(text.substr(0, end));
+    if (end == std::string_view::npos) return out;
+    out += "\n  ";
+    text.remove_prefix(end + 1);
+  }
+}
+
 std::optional<WallTime> parse_time(std::string_view text) {
   std::tm parts{};
   const std::string copy(text);

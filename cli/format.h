@@ -22,6 +22,8 @@ namespace muster::cli {
 [[nodiscard]] std::string clip(std::string_view text, std::size_t width);
 // Control characters replaced, so that text from a pod cannot steer the terminal.
 [[nodiscard]] std::string printable(std::string_view text);
+// The same line by line, each but the first set in by two columns: words of a pod may be several lines.
+[[nodiscard]] std::string printable_lines(std::string_view text);
 
 // "2026-01-31T10:00:00Z", with or without a fraction; nothing if it is not one.
 [[nodiscard]] std::optional<WallTime> parse_time(std::string_view text);

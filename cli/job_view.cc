@@ -8,6 +8,7 @@
 #include "cli/format.h"
 #include "common/json/access.h"
 #include "common/json/read_json.h"
+#include "common/pods/pod_state.h"
 
 namespace muster::cli {
 namespace {
@@ -116,26 +117,30 @@ std::optional<PodReport> read_report(const std::string& message) {
   return report;
 }
 
-void read_container(const Json& container, PodView& view) {
-  const Json& state = member(container, "state");
-  const Json& terminated = member(state, "terminated");
-  if (terminated.is_object()) {
-    const int code = integer<int>(terminated, "exitCode");
-    const std::string message = text(member(terminated, "message"));
-    if (code == 0) {
-      if (auto report = read_report(message)) view.report = std::move(report);
-      return;
-    }
-    view.exit_code = code;
-    view.container = text(member(container, "name"));
-    view.reason = text(member(terminated, "reason"));
-    if (!message.empty()) view.message = message;
-    return;
+const char* phase_name(PodPhase phase) {
+  switch (phase) {
+    case PodPhase::kRunning: return "Running";
+    case PodPhase::kSucceeded: return "Succeeded";
+    case PodPhase::kFailed: return "Failed";
+    case PodPhase::kUnknown: return "Unknown";
+    case PodPhase::kPending: break;
   }
-  const Json& waiting = member(state, "waiting");
-  if (waiting.is_object() && view.reason.empty()) {
-    view.reason = text(member(waiting, "reason"));
-    view.message = text(member(waiting, "message"));
+  return "Pending";
+}
+
+// What its containers say; the pod's own reason comes first.
+void read_containers(const Json& pod, PodView& view) {
+  const PodState state = pod_state(pod, view.role);
+  view.phase = phase_name(state.phase);
+  view.container = view.main_container;
+  if (state.end && state.end->exit_code == 0) view.report = read_report(state.end->message);
+  if (state.end && state.phase == PodPhase::kFailed) {
+    if (!state.end->container.empty()) view.container = state.end->container;
+    view.exit = exit_words(*state.end);
+    if (!state.end->message.empty()) view.message = state.end->message;
+  } else if (view.reason.empty() && !state.end) {
+    view.reason = state.waiting_reason;
+    view.message = state.waiting_message;
   }
 }
 
@@ -174,20 +179,12 @@ PodView view_pod(const Json& pod) {
   view.job = text(member(labels, "muster.dev/job-name"));
   view.role = text(member(labels, "muster.dev/role"));
   view.index = integer<std::int64_t>(labels, "muster.dev/index");
-  view.phase = text(member(status, "phase"));
   view.reason = text(member(status, "reason"));
   view.message = text(member(status, "message"));
-  if (const Json& containers = member(pod, "spec", "containers"); containers.is_array()) {
-    for (const Json& container : containers) {
-      const std::string name = text(member(container, "name"));
-      if (view.main_container.empty() || name == view.role) view.main_container = name;
-    }
-  }
-  for (const char* list : {"initContainerStatuses", "containerStatuses"}) {
-    const Json& containers = member(status, list);
-    if (!containers.is_array()) continue;
-    for (const Json& container : containers) read_container(container, view);
-  }
+  if (const Json& containers = member(pod, "spec", "containers");
+      containers.is_array() && !containers.empty())
+    view.main_container = text(member(containers[role_container(containers, view.role)], "name"));
+  read_containers(pod, view);
   if (view.phase == "Pending" && view.reason.empty() && member(status, "conditions").is_array()) {
     for (const Json& condition : member(status, "conditions")) {
       if (text(member(condition, "type")) != "PodScheduled" || text(member(condition, "status")) != "False")

@@ -54,11 +54,11 @@ struct PodReport {
 struct PodView {
   std::string name, name_space, uid, job, role;
   std::int64_t index = 0;
-  std::string phase;            // Pending, Running, Succeeded, Failed
+  std::string phase;  // of the container that does the job's work: Pending, Running, Succeeded, Failed
   std::string reason, message;  // why it failed, or why it waits
-  std::optional<int> exit_code;
-  std::string container;            // the one that failed
-  std::string main_container;       // the one that does the job's work: named after the role, else the first
+  std::string exit;             // how the container that failed ended: "code 137 (SIGKILL)"; empty: none did
+  std::string container;        // the one whose log tells: that which failed, else the main one
+  std::string main_container;   // the one that does the job's work: named after the role, else the first
   std::optional<PodReport> report;  // of a worker or an aggregator that succeeded
 
   [[nodiscard]] bool failed() const { return phase == "Failed"; }

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "cli/format.h"
+#include "common/pods/pod_state.h"
 
 namespace muster::cli {
 namespace {
@@ -14,12 +15,10 @@ namespace {
 constexpr std::size_t kFailedLogsMax = 64;  // more than the pods of one failure that matter
 
 std::string failure_text(const PodView& pod) {
-  std::string out = fmt::format("pod {} failed", pod.name);
-  std::string why = pod.reason.empty() ? "" : printable(pod.reason);
-  if (pod.exit_code) why += fmt::format("{}exit code {}", why.empty() ? "" : ", ", *pod.exit_code);
-  if (!why.empty()) out += fmt::format(" ({})", why);
-  if (!pod.message.empty()) out += ": " + clip(printable(pod.message), 400);
-  return out;
+  std::string why = pod.reason;
+  if (!pod.exit.empty()) why += fmt::format("{}exit {}", why.empty() ? "" : ", ", pod.exit);
+  const std::string what = fmt::format("pod {} failed{}", pod.name, why.empty() ? "" : " (" + why + ")");
+  return printable_lines(with_last_words(what, pod.message));
 }
 
 }  // namespace
@@ -90,7 +89,10 @@ Tracked* Monitor::find_by_name(const std::string& name_space, const std::string&
 
 void Monitor::say(const Tracked& job, Instant now, const std::string& text) {
   const auto elapsed = std::chrono::duration_cast<std::chrono::milliseconds>(now - start_);
-  lines_.push_back(fmt::format("{:>6}  {}: {}", format_duration(elapsed), job.view.title(), text));
+  std::string lines = fmt::format("{:>6}  {}: {}", format_duration(elapsed), job.view.title(), text);
+  for (std::size_t end; (end = lines.find('\n')) != std::string::npos; lines.erase(0, end + 1))
+    lines_.push_back(lines.substr(0, end));
+  lines_.push_back(std::move(lines));
 }
 
 void Monitor::phase_line(const Tracked& job, const JobView& before, Instant now) {
@@ -98,7 +100,7 @@ void Monitor::phase_line(const Tracked& job, const JobView& before, Instant now)
   if (view.restarts > before.restarts || view.disruptions > before.disruptions) {
     say(job, now,
         fmt::format("restart {}{}", view.restarts,
-                    view.message.empty() ? "" : ": " + printable(view.message)));
+                    view.message.empty() ? "" : ": " + printable_lines(view.message)));
   }
   if (view.resumed_from != before.resumed_from && view.resumed_from > 0) {
     say(job, now, fmt::format("resumed from {} {}", view.unit(), format_count(view.resumed_from)));
@@ -109,7 +111,7 @@ void Monitor::phase_line(const Tracked& job, const JobView& before, Instant now)
   if (view.phase == before.phase) return;
   std::string text = view.phase;
   if (view.failed && !view.reason.empty()) text += fmt::format(" ({})", printable(view.reason));
-  if (view.failed && !view.message.empty()) text += ": " + printable(view.message);
+  if (view.failed && !view.message.empty()) text += ": " + printable_lines(view.message);
   if (view.succeeded) text += ": " + progress_text(job, now);
   if (view.phase == "Running" && !view.ready.empty()) text += fmt::format(", {} pods ready", view.ready);
   say(job, now, text);

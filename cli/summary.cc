@@ -210,7 +210,7 @@ std::string render_failure(const Outcome& outcome) {
   const JobView& view = outcome.view;
   if (view.succeeded) return "";
   std::string out = view.failed ? fmt::format("{} failed: {}: {}\n", view.title(), printable(view.reason),
-                                              printable(view.message))
+                                              printable_lines(view.message))
                                 : fmt::format("{} did not finish: it is {}\n", view.title(), view.phase);
   if (outcome.failed_pod_log.empty()) return out;
   out += fmt::format("last lines of pod {}:\n", outcome.failed_pod);

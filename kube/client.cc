@@ -66,6 +66,21 @@ void sleep_until_stop(const std::stop_token& stop, std::chrono::milliseconds spa
   wake.wait_for(lock, stop, span, [] { return false; });
 }
 
+bool is_warning(std::string_view header) { return header == "Warning" || header == "warning"; }
+
+// The sentence in `299 - "unknown field \"spec.x\""` (RFC 7234, 5.5).
+std::string warning_text(const std::string& value) {
+  const std::size_t open = value.find('"');
+  const std::size_t close = value.rfind('"');
+  if (open == std::string::npos || close <= open) return value;
+  std::string text;
+  for (std::size_t i = open + 1; i < close; ++i) {
+    if (value[i] == '\\' && i + 1 < close) ++i;
+    text += value[i];
+  }
+  return text;
+}
+
 // Whether a refused identity was thrown away and the request is worth another try: once.
 bool renewed(const HttpResponse& answer, IdentitySource* identity, bool& asked_anew) {
   if (answer.status != 401 || identity == nullptr || std::exchange(asked_anew, true)) return false;
@@ -111,7 +126,7 @@ void Client::observe(const HttpRequest& request, const Result<HttpResponse>& ans
     options_.on_answer(request.method, answer ? std::to_string(answer->status) : "<error>");
   if (!answer || !options_.on_warning) return;
   for (const auto& [name, value] : answer->headers) {
-    if (name != "Warning" && name != "warning") continue;
+    if (!is_warning(name)) continue;
     const MutexLock lock(state_->mutex);
     if (state_->warnings.size() < kWarningsMax && state_->warnings.insert(value).second)
       options_.on_warning(value);
@@ -142,9 +157,12 @@ Result<HttpResponse> Client::raw(HttpRequest request) {
   return answer;
 }
 
-Result<Json> Client::send_json(HttpRequest request, std::string_view what) {
+Result<Json> Client::send_json(HttpRequest request, std::string_view what,
+                               std::vector<std::string>* warnings) {
   auto answer = raw(std::move(request));
   if (!answer) return answer.error().in(what);
+  for (const auto& [name, value] : answer->headers)
+    if (warnings != nullptr && is_warning(name)) warnings->push_back(warning_text(value));
   Json object = read_json(answer->body);
   if (!object.is_object()) {
     return data_loss(
@@ -202,13 +220,18 @@ Result<ListPage> Client::list_all(const Resource& resource, std::string_view ns,
   }
 }
 
-Result<Json> Client::create(const Resource& resource, std::string_view ns, const Json& object) {
+Result<Json> Client::create(const Resource& resource, std::string_view ns, const Json& object,
+                            const CreateOptions& options, std::vector<std::string>* warnings) {
   HttpRequest request{.method = "POST",
                       .target = resource_path(resource, ns),
                       .headers = {{"Content-Type", "application/json"}},
                       .body = to_body(object)};
+  char separator = '?';
+  if (options.strict) request.target += std::exchange(separator, '&') + std::string("fieldValidation=Strict");
+  if (options.dry_run) request.target += separator + std::string("dryRun=All");
   return send_json(std::move(request),
-                   describe("create", resource, ns, object.value(Json::json_pointer("/metadata/name"), "")));
+                   describe("create", resource, ns, object.value(Json::json_pointer("/metadata/name"), "")),
+                   warnings);
 }
 
 Result<Json> Client::replace(const Resource& resource, std::string_view ns, std::string_view name,

@@ -39,7 +39,10 @@ class Client {
   // All pages of one list; starts over once when a page's token has expired.
   [[nodiscard]] Result<ListPage> list_all(const Resource& resource, std::string_view ns,
                                           ListOptions options = {});
-  [[nodiscard]] Result<Json> create(const Resource& resource, std::string_view ns, const Json& object);
+  // `warnings` gets what the server says of the object in `Warning:` headers.
+  [[nodiscard]] Result<Json> create(const Resource& resource, std::string_view ns, const Json& object,
+                                    const CreateOptions& options = {},
+                                    std::vector<std::string>* warnings = nullptr);
   [[nodiscard]] Result<Json> replace(const Resource& resource, std::string_view ns, std::string_view name,
                                      const Json& object, std::string_view subresource = {});
   [[nodiscard]] Result<Json> patch(const Resource& resource, std::string_view ns, std::string_view name,
@@ -65,7 +68,8 @@ class Client {
 
  private:
   [[nodiscard]] Result<HttpResponse> send(HttpRequest request);
-  [[nodiscard]] Result<Json> send_json(HttpRequest request, std::string_view what);
+  [[nodiscard]] Result<Json> send_json(HttpRequest request, std::string_view what,
+                                       std::vector<std::string>* warnings = nullptr);
   [[nodiscard]] Result<HttpResponse> open_stream(HttpRequest request, const StreamOptions& options,
                                                  const std::function<bool(std::string_view)>& on_bytes);
   [[nodiscard]] Status authorize(HttpRequest& request);

@@ -50,6 +50,11 @@ struct WatchOptions {
   bool bookmarks = true;
 };
 
+struct CreateOptions {
+  bool strict = false;   // unknown and duplicate fields are refused (kInvalidArgument), not dropped
+  bool dry_run = false;  // judged, not stored
+};
+
 struct PatchOptions {
   std::string subresource{};    // "status", "scale" or empty
   std::string field_manager{};  // required for kApply

@@ -1,6 +1,9 @@
 // operator/api/distributed_job.cc: DistributedJob from JSON, with defaults and strict fields
 #include "operator/api/distributed_job.h"
 
+#include <fmt/format.h>
+
+#include "common/json/access.h"
 #include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
 
@@ -17,8 +20,11 @@ Status check_paths(const DistributedJobSpec& spec) {
 }
 
 Status read_workers(const Json& json, const std::string& path, Workers& workers) {
+  Rendezvous& rendezvous = workers.rendezvous;
   return Fields(json, path)
       .integer("replicas", workers.replicas, {.min = 1, .max = kWorkersMax})
+      .integer("masterPort", rendezvous.master_port, {.min = 1, .max = 65535})
+      .integer("processesPerNode", rendezvous.processes_per_node, {.min = 1, .max = 1024})
       .raw("template", workers.pod_template)
       .finish();
 }
@@ -53,6 +59,12 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
         "spec.training");
+  if (spec.training) {
+    for (const char* name : {"masterPort", "processesPerNode"})
+      if (!member(json, "workers", name).is_null())
+        return invalid_argument(fmt::format(
+            "spec.workers.{}: only programs of your own read it; remove it, or spec.training", name));
+  }
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
                                    {.role = "worker", .image_is_ours = spec.training.has_value()}));
   MUSTER_TRY(check_paths(spec));

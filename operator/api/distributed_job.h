@@ -6,9 +6,15 @@
 
 namespace muster::op::api {
 
+struct Rendezvous {                  // how the processes of a user's own program find each other
+  std::int64_t master_port = 29500;  // as torch.distributed has it by custom
+  std::int64_t processes_per_node = 1;
+};
+
 struct Workers {
   std::int64_t replicas = 1;
-  Json pod_template;  // a PodTemplateSpec, as the user wrote it
+  Rendezvous rendezvous;  // without spec.training
+  Json pod_template;      // a PodTemplateSpec, as the user wrote it
 };
 
 struct DistributedJobSpec {

@@ -7,6 +7,8 @@
 #include <array>
 #include <string_view>
 
+#include "common/json/access.h"
+#include "common/pods/pod_state.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op::api {
@@ -20,17 +22,42 @@ constexpr std::array<std::string_view, 12> kRendezvousNames{
     "LOCAL_WORLD_SIZE", "NODE_RANK",      "PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK",
     "PET_MASTER_ADDR",  "PET_MASTER_PORT"};
 
+const char* remedy_for(std::string_view name) {
+  if (name.ends_with("MASTER_PORT")) return "remove it, or set spec.workers.masterPort instead";
+  if (name == "LOCAL_WORLD_SIZE" || name == "WORLD_SIZE" || name == "PET_NPROC_PER_NODE")
+    return "remove it, or set spec.workers.processesPerNode instead";
+  return "remove it";
+}
+
+// All that an ObjectMeta may have. Of a template labels, annotations and finalizers reach the pods, as with a
+// batch/v1 Job; the rest is of no meaning there and passed over.
+constexpr std::array<const char*, 15> kMetadataFields{"labels",
+                                                      "annotations",
+                                                      "finalizers",
+                                                      "name",
+                                                      "generateName",
+                                                      "namespace",
+                                                      "uid",
+                                                      "resourceVersion",
+                                                      "generation",
+                                                      "creationTimestamp",
+                                                      "selfLink",
+                                                      "ownerReferences",
+                                                      "managedFields",
+                                                      "deletionTimestamp",
+                                                      "deletionGracePeriodSeconds"};
+
 Status validate_env(const Json& container, const std::string& path, const TemplateUse& use) {
-  const auto env = container.find("env");
-  if (env == container.end()) return {};
-  if (!env->is_array()) return invalid_argument(path + ".env: must be a list");
-  for (std::size_t i = 0; i < env->size(); ++i) {
-    const Json& variable = (*env)[i];
+  const Json& env = member(container, "env");
+  if (env.is_null()) return {};
+  if (!env.is_array()) return invalid_argument(path + ".env: must be a list");
+  for (std::size_t i = 0; i < env.size(); ++i) {
+    const Json& variable = env[i];
     const std::string at = fmt::format("{}.env[{}]", path, i);
     if (!variable.is_object() || !variable.contains("name") || !variable["name"].is_string())
       return invalid_argument(at + ".name: required field is missing");
     if (const auto name = variable["name"].get<std::string>(); is_reserved_env(name, use.image_is_ours))
-      return invalid_argument(fmt::format("{}.name: {} is set by Muster; remove it", at, name));
+      return invalid_argument(fmt::format("{}.name: {} is set by Muster; {}", at, name, remedy_for(name)));
   }
   return {};
 }
@@ -83,19 +110,19 @@ Status validate_volumes(const Json& spec, const std::string& path) {
 
 Status validate_containers(const Json& spec, const char* list, const std::string& path,
                            const TemplateUse& use) {
-  const auto found = spec.find(list);
-  if (found == spec.end()) return {};
-  if (!found->is_array()) return invalid_argument(fmt::format("{}.{}: must be a list", path, list));
+  const Json& found = member(spec, list);
+  if (found.is_null()) return {};
+  if (!found.is_array()) return invalid_argument(fmt::format("{}.{}: must be a list", path, list));
   const bool main_list = std::string_view(list) == "containers";
-  const std::size_t role_index =
-      main_list && !found->empty() ? role_container(*found, use.role) : found->size();
-  for (std::size_t i = 0; i < found->size(); ++i) {
+  const std::size_t role_index = main_list && !found.empty() ? role_container(found, use.role) : found.size();
+  for (std::size_t i = 0; i < found.size(); ++i) {
     const std::string at = fmt::format("{}.{}[{}]", path, list, i);
-    const Json& container = (*found)[i];
+    const Json& container = found[i];
     if (!container.is_object()) return invalid_argument(at + ": must be an object");
+    if (i == role_index && text(member(container, "restartPolicy"), "Never") != "Never")
+      return invalid_argument(at + ".restartPolicy: must be Never, Muster does the restarts; remove it");
     const bool completed = i == role_index && use.image_is_ours;
-    const auto image = container.find("image");
-    if (!completed && (image == container.end() || !image->is_string() || image->get<std::string>().empty()))
+    if (!completed && text(member(container, "image")).empty())
       return invalid_argument(at + ".image: required field is missing");
     MUSTER_TRY(validate_env(container, at, use));
     if (use.image_is_ours) MUSTER_TRY(validate_mounts(container, at));
@@ -104,14 +131,6 @@ Status validate_containers(const Json& spec, const char* list, const std::string
 }
 
 }  // namespace
-
-std::size_t role_container(const Json& containers, const std::string& role) {
-  for (std::size_t i = 0; i < containers.size(); ++i) {
-    const auto name = containers[i].is_object() ? containers[i].find("name") : containers[i].end();
-    if (containers[i].is_object() && name != containers[i].end() && *name == role) return i;
-  }
-  return 0;
-}
 
 bool is_reserved_env(const std::string& name, bool image_is_ours) {
   if (std::find(kMusterNames.begin(), kMusterNames.end(), name) != kMusterNames.end()) return true;
@@ -129,12 +148,9 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
   Json spec = Json::object();
   MUSTER_TRY(Fields(pod_template, path).raw("metadata", metadata).raw("spec", spec).finish());
   if (!spec.is_object()) return invalid_argument(path + ".spec: must be an object");
-  MUSTER_TRY(Fields(metadata, path + ".metadata")
-                 .ignore("labels")
-                 .ignore("annotations")
-                 .ignore("creationTimestamp")
-                 .ignore("name")
-                 .finish());
+  Fields fields(metadata, path + ".metadata");
+  for (const char* name : kMetadataFields) fields.ignore(name);
+  MUSTER_TRY(fields.finish());
   for (const char* name : {"labels", "annotations"}) {
     const auto map = metadata.find(name);
     if (map == metadata.end() || map->is_null()) continue;
@@ -149,13 +165,13 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
     }
   }
   for (const char* name : {"hostname", "subdomain"}) {
-    if (spec.contains(name))
+    if (!member(spec, name).is_null())
       return invalid_argument(fmt::format("{}.spec.{}: set by Muster; remove it", path, name));
   }
-  if (const auto policy = spec.find("restartPolicy"); policy != spec.end() && *policy != "Never")
+  if (const Json& policy = member(spec, "restartPolicy"); !policy.is_null() && policy != "Never")
     return invalid_argument(path + ".spec.restartPolicy: must be Never, Muster does the restarts; remove it");
-  const auto containers = spec.find("containers");
-  const bool none = containers == spec.end() || (containers->is_array() && containers->empty());
+  const Json& containers = member(spec, "containers");
+  const bool none = containers.is_null() || (containers.is_array() && containers.empty());
   if (none && !use.image_is_ours)
     return invalid_argument(path + ".spec.containers: at least one is needed without spec.training");
   if (use.image_is_ours) MUSTER_TRY(validate_volumes(spec, path + ".spec"));

@@ -18,9 +18,6 @@ struct TemplateUse {
 [[nodiscard]] Status validate_pod_template(const Json& pod_template, const std::string& path,
                                            const TemplateUse& use);
 
-// Index in spec.containers of the container that carries the role: the one named after it, else the first.
-[[nodiscard]] std::size_t role_container(const Json& containers, const std::string& role);
-
 // True for the env names that the operator sets itself: MUSTER_*, and for programs of the user's own
 // MASTER_ADDR and its kin (ARCHITECTURE.md, "The pod contract").
 [[nodiscard]] bool is_reserved_env(const std::string& name, bool image_is_ours);

@@ -27,6 +27,16 @@ struct CreateCredentials {
 };
 struct CreatePod {
   Json manifest;
+  std::string part{};  // where its template stands in the object ("spec.workers.template"), for messages
+  // A field that the API server does not know makes the pod invalid. Not once pods of the object have run: a
+  // misspelt field that an earlier operator let pass is then told in an event.
+  bool strict = false;
+};
+// Asks whether the API server would take this pod, before others of the object are created: that it is
+// invalid becomes an Observed::obstacle, as with a create; nothing else counts.
+struct CheckPod {
+  Json manifest;
+  std::string part;
 };
 struct DeletePod {  // with a uid precondition; 404 and a uid conflict mean it is gone: landed
   std::string name, uid;
@@ -56,8 +66,8 @@ struct EmitEvent {   // on the object; dropped when writing it fails
   std::string message;
 };
 
-using Action = std::variant<CreateService, CreateCredentials, CreatePod, DeletePod, ConfigurePod, PatchStatus,
-                            DeleteObject, EmitEvent>;
+using Action = std::variant<CreateService, CreateCredentials, CreatePod, CheckPod, DeletePod, ConfigurePod,
+                            PatchStatus, DeleteObject, EmitEvent>;
 
 struct AgentAddress {
   std::string pod, uid, ip;     // Agent at ip:8470

@@ -63,7 +63,7 @@ bool judge_clients(Pass& pass, const Incarnation& clients) {
     if (is_outdated(pass.before, *pod)) continue;
     if (pod->phase != PodPhase::kFailed && !has_other_authority(pass, *pod)) continue;
     if (cannot_work(*pod)) {
-      fail(pass, "PodFailedPermanently", end_of(*pod) + "; a restart would not help");
+      fail(pass, "PodFailedPermanently", with_note(end_of(*pod), "a restart would not help"));
       return true;
     }
     count_attempt(pass, pod->index);
@@ -78,6 +78,20 @@ void remove_outdated_clients(Pass& pass, const Incarnation& clients) {
   for (const Pod* pod : clients.older) remove_pod(pass, *pod);
   for (const Pod* pod : clients.current)
     if (is_outdated(pass.before, *pod)) remove_pod(pass, *pod);
+}
+
+Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std::int64_t index) {
+  return pod_manifest({.owner = pass.meta,
+                       .kind = pass.kind,
+                       .role = "client",
+                       .index = index,
+                       .incarnation = pass.after.incarnation,
+                       .attempt = attempts(pass.before, index),
+                       .world_size = 0,
+                       .pod_template = spec.client_template,
+                       .image_is_ours = true,
+                       .default_image = pass.seen.defaults.device_image,
+                       .ca = pass.seen.ca});
 }
 
 void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients) {
@@ -95,17 +109,9 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
     }
     ++created;
     keys.before_pod(index);
-    pass.act(CreatePod{pod_manifest({.owner = pass.meta,
-                                     .kind = pass.kind,
-                                     .role = "client",
-                                     .index = index,
-                                     .incarnation = pass.after.incarnation,
-                                     .attempt = attempts(pass.before, index),
-                                     .world_size = 0,
-                                     .pod_template = spec.client_template,
-                                     .image_is_ours = true,
-                                     .default_image = pass.seen.defaults.device_image,
-                                     .ca = pass.seen.ca})});
+    pass.act(CreatePod{.manifest = client_manifest(pass, spec, index),
+                       .part = kClientTemplate,
+                       .strict = pass.before.formed_incarnation == 0});
   }
   if (created > 0) pass.event("Normal", "PodsCreated", fmt::format("created {} client pods", created));
 }

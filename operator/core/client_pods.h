@@ -12,6 +12,9 @@ namespace muster::op {
 // Deletes pods of older attempts and of older incarnations: those know another aggregator's address.
 void remove_outdated_clients(Pass& pass, const Incarnation& clients);
 
+inline constexpr const char* kClientTemplate = "spec.clients.template";
+[[nodiscard]] Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std::int64_t index);
+
 // Creates the missing ones: the first replacement at once, the n-th after 10 s * 2^(n-2), at most 5 min.
 void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients);
 

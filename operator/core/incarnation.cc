@@ -17,7 +17,7 @@ constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force
 std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>& pods,
                                                    const std::string& counted) {
   for (const Pod* pod : pods) {
-    if (pod->phase == PodPhase::kPending && !pod->reason.empty())
+    if (fate_of(*pod) == PodFate::kAlive && !pod->ready && !pod->reason.empty())
       return {pod->reason, fmt::format("{}; {}: {}", counted, pod->name,
                                        pod->message.empty() ? pod->reason : pod->message)};
   }

@@ -37,8 +37,10 @@ void finish(Pass& pass, const char* type, const std::string& reason, const std::
   pass.after.completion_time = whole_second(pass.seen.now);
   no_pods(pass.after);
   pass.condition(type, true, reason, message);
-  for (const char* other : {"Running", "Restarting", "Suspended", "PodsReady"})
-    no_longer(pass, other, reason, message);
+  for (const char* other : {"Running", "Restarting", "Suspended"}) no_longer(pass, other, reason, message);
+  // Whatever the pods were waited for, nobody waits for them now.
+  if (api::find_condition(pass.after.conditions, "PodsReady"))
+    pass.condition("PodsReady", false, reason, message);
 }
 
 }  // namespace
@@ -57,8 +59,8 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
   api::JobStatus& status = pass.after;
   if (cause == Cause::kFailure && status.restarts >= restarts_max) {
     fail(pass, "MaxRestartsExceeded",
-         fmt::format("{}; restarted {} times, runPolicy.maxRestarts is {}", message, status.restarts,
-                     restarts_max));
+         with_note(message, fmt::format("restarted {} times, runPolicy.maxRestarts is {}", status.restarts,
+                                        restarts_max)));
     return;
   }
   next_incarnation(pass);
@@ -75,10 +77,10 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
   switch (cause) {
     case Cause::kFailure:
       pass.event("Warning", "Restarting",
-                 fmt::format("{}; restart {} of {}", message, status.restarts, restarts_max));
+                 with_note(message, fmt::format("restart {} of {}", status.restarts, restarts_max)));
       break;
     case Cause::kDisruption:
-      pass.event("Normal", "Restarting", message + "; not counted as a restart");
+      pass.event("Normal", "Restarting", with_note(message, "not counted as a restart"));
       break;
     case Cause::kScale: pass.event("Normal", "Scaled", message); break;
   }

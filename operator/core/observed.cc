@@ -7,7 +7,6 @@
 #include <string_view>
 
 #include "common/json/access.h"
-#include "operator/api/pod_template.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -26,13 +25,6 @@ bool controlled_by(const Json& metadata, const std::string& owner_uid) {
     if (member(owner, "controller") == true && text(member(owner, "uid")) == owner_uid) return true;
   }
   return false;
-}
-
-PodPhase phase_of(const std::string& name) {
-  if (name == "Running") return PodPhase::kRunning;
-  if (name == "Succeeded") return PodPhase::kSucceeded;
-  if (name == "Failed") return PodPhase::kFailed;
-  return name == "Unknown" ? PodPhase::kUnknown : PodPhase::kPending;
 }
 
 // Reasons by which the kubelet or the control plane took the pod away, none of them the program's doing.
@@ -70,57 +62,17 @@ void read_conditions(const Json& status, Pod& pod) {
   }
 }
 
-std::string role_container(const Json& containers, const std::string& role) {
-  if (!containers.is_array() || containers.empty()) return role;
-  return text(member(containers[api::role_container(containers, role)], "name"));
-}
-
-// Why a container waits, if it is more than a matter of time.
-void read_waiting(const Json& container, Pod& pod) {
-  const Json& waiting = member(container, "state", "waiting");
-  const std::string reason = text(member(waiting, "reason"));
-  if (!pod.reason.empty() || reason.empty() || reason == "ContainerCreating" || reason == "PodInitializing")
-    return;
-  pod.reason = reason;
-  pod.message = text(member(waiting, "message"));
-}
-
-std::optional<ContainerEnd> end_of_container(const Json& container) {
-  const Json& terminated = member(container, "state", "terminated");
-  if (!terminated.is_object()) return std::nullopt;
-  return ContainerEnd{.container = text(member(container, "name")),
-                      .exit_code = integer(member(terminated, "exitCode")),
-                      .reason = text(member(terminated, "reason")),
-                      .message = text(member(terminated, "message")),
-                      .finished = api::parse_time(text(member(terminated, "finishedAt")))};
-}
-
-// The end that tells the pod's story: a failure before a success, the role's container before the others.
-void read_containers(const Json& statuses, const std::string& role_container, Pod& pod) {
-  if (!statuses.is_array()) return;
-  int best = -1;
-  for (const Json& container : statuses) {
-    read_waiting(container, pod);
-    std::optional<ContainerEnd> end = end_of_container(container);
-    if (!end) continue;
-    const bool carries_role = end->container == role_container;
-    const int rank = (end->exit_code != 0 ? 2 : 0) + (carries_role ? 1 : 0);
-    if (rank <= best) continue;
-    best = rank;
-    if (carries_role) end->container.clear();
-    pod.end = std::move(end);
-  }
-}
-
-// They come first, so the reason why one waits is the pod's; a failure of one is the pod's end unless the
-// others have begun and tell their own.
-void read_init_containers(const Json& statuses, Pod& pod) {
-  if (!statuses.is_array()) return;
-  for (const Json& container : statuses) {
-    read_waiting(container, pod);
-    std::optional<ContainerEnd> end = end_of_container(container);
-    if (end && end->exit_code != 0 && !pod.end) pod.end = std::move(end);
-  }
+// What its containers say; why one waits counts where the pod itself does not say why.
+void read_containers(const Json& json, Pod& pod) {
+  PodState state = pod_state(json, pod.role);
+  pod.phase = state.phase;
+  pod.runs = state.runs;
+  pod.end = std::move(state.end);
+  if (pod.end) pod.ended = api::parse_time(pod.end->finished_at);
+  const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
+  if (ended || !pod.reason.empty()) return;
+  pod.reason = std::move(state.waiting_reason);
+  pod.message = std::move(state.waiting_message);
 }
 
 }  // namespace
@@ -144,7 +96,6 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.ca = text(member(labels, kAuthorityLabel));
   pod.attempt = decimal(text(member(annotations, kAttemptAnnotation)), 0);
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);
-  pod.phase = phase_of(text(member(status, "phase")));
   pod.ip = text(member(status, "podIP"));
   pod.node = text(member(json, "spec", "nodeName"));
   pod.created = api::parse_time(text(member(metadata, "creationTimestamp")));
@@ -153,9 +104,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.message = text(member(status, "message"));
   pod.disrupted = is_disruption(pod.reason, pod.message);
   read_conditions(status, pod);
-  read_init_containers(member(status, "initContainerStatuses"), pod);
-  read_containers(member(status, "containerStatuses"),
-                  role_container(member(json, "spec", "containers"), pod.role), pod);
+  read_containers(json, pod);
   return pod;
 }
 

@@ -8,39 +8,32 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/pods/pod_state.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
 #include "proto/control.pb.h"
 
 namespace muster::op {
 
-enum class PodPhase { kPending, kRunning, kSucceeded, kFailed, kUnknown };
-
-struct ContainerEnd {       // the terminated state of the container that tells the pod's story
-  std::string container{};  // its name; empty: it is the one that carries the role
-  std::int64_t exit_code = 0;
-  std::string reason;   // Error, OOMKilled, ContainerCannotRun, ...
-  std::string message;  // the termination message
-  std::optional<WallTime> finished;
-};
-
 struct Pod {
   std::string name, uid;
-  std::string role;              // label muster.dev/role: worker, aggregator, client
-  std::int64_t index = -1;       // label muster.dev/index
-  std::int64_t incarnation = 0;  // label muster.dev/incarnation
-  std::string ca;                // label muster.dev/ca (pods of ours): the authority of its keys
-  std::int64_t attempt = 0;      // annotation muster.dev/attempt (client pods)
-  std::int64_t world_size = 0;   // annotation muster.dev/world-size (workers)
-  PodPhase phase = PodPhase::kPending;
-  bool ready = false;  // condition Ready
+  std::string role;                     // label muster.dev/role: worker, aggregator, client
+  std::int64_t index = -1;              // label muster.dev/index
+  std::int64_t incarnation = 0;         // label muster.dev/incarnation
+  std::string ca;                       // label muster.dev/ca (pods of ours): the authority of its keys
+  std::int64_t attempt = 0;             // annotation muster.dev/attempt (client pods)
+  std::int64_t world_size = 0;          // annotation muster.dev/world-size (workers)
+  PodPhase phase = PodPhase::kPending;  // of the container that carries the role, whatever accompanies it
+  bool runs = true;                     // something in it still runs, be it a sidecar
+  bool ready = false;                   // condition Ready
   std::string ip, node;
   std::optional<WallTime> created;
   std::optional<WallTime> deletion;  // deletionTimestamp: the instant by which it should be gone
   std::optional<ContainerEnd> end;
-  bool disrupted = false;  // condition DisruptionTarget, or a status.reason that says as much
-  std::string reason;      // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
-  std::string message;     // the sentence that goes with `reason`
+  std::optional<WallTime> ended;  // when the container of `end` did
+  bool disrupted = false;         // condition DisruptionTarget, or a status.reason that says as much
+  std::string reason;             // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
+  std::string message;            // the sentence that goes with `reason`
 };
 
 // The facts of a v1 Pod that core judges by. The controller owner must have uid `owner_uid`, otherwise

@@ -6,7 +6,8 @@
 #include <utility>
 #include <vector>
 
-#include "operator/api/pod_template.h"
+#include "common/json/access.h"
+#include "common/pods/pod_state.h"
 #include "operator/core/credentials.h"
 #include "pod/pod_contract.h"
 
@@ -58,21 +59,24 @@ Json environment(const PodPlan& plan) {
        variable(kIndexVariable, std::to_string(plan.index))});
   if (plan.image_is_ours) return env;
   const std::string master = pod_name(plan.owner.name, plan.role, 0) + "." + plan.owner.name;
-  const std::string port = std::to_string(kRendezvousPort);
-  const std::string rank = std::to_string(plan.index);
-  const std::string size = std::to_string(plan.world_size);
-  for (auto& [name, value] : std::vector<std::pair<const char*, std::string>>{{"MASTER_ADDR", master},
-                                                                              {"MASTER_PORT", port},
-                                                                              {"RANK", rank},
-                                                                              {"WORLD_SIZE", size},
-                                                                              {"LOCAL_RANK", "0"},
-                                                                              {"LOCAL_WORLD_SIZE", "1"},
-                                                                              {"NODE_RANK", rank},
-                                                                              {"PET_NNODES", size},
-                                                                              {"PET_NPROC_PER_NODE", "1"},
-                                                                              {"PET_NODE_RANK", rank},
-                                                                              {"PET_MASTER_ADDR", master},
-                                                                              {"PET_MASTER_PORT", port}})
+  const std::string port = std::to_string(plan.rendezvous.master_port);
+  const std::string node = std::to_string(plan.index);
+  const std::string nodes = std::to_string(plan.world_size);
+  const std::int64_t per_node = plan.rendezvous.processes_per_node;
+  const std::string processes = std::to_string(per_node);
+  for (auto& [name, value] : std::vector<std::pair<const char*, std::string>>{
+           {"MASTER_ADDR", master},
+           {"MASTER_PORT", port},
+           {"RANK", std::to_string(plan.index * per_node)},
+           {"WORLD_SIZE", std::to_string(plan.world_size * per_node)},
+           {"LOCAL_RANK", "0"},
+           {"LOCAL_WORLD_SIZE", processes},
+           {"NODE_RANK", node},
+           {"PET_NNODES", nodes},
+           {"PET_NPROC_PER_NODE", processes},
+           {"PET_NODE_RANK", node},
+           {"PET_MASTER_ADDR", master},
+           {"PET_MASTER_PORT", port}})
     env.push_back(variable(name, value));
   return env;
 }
@@ -85,6 +89,12 @@ void add_environment(Json& containers, const Json& env) {
       for (const Json& item : *own) all.push_back(item);
     container["env"] = std::move(all);
   }
+}
+
+// Any of them may be the cause of the pod's end.
+void keep_last_words(Json& containers) {
+  for (Json& container : containers)
+    set_default(container, "terminationMessagePolicy", "FallbackToLogsOnError");
 }
 
 void complete_own_container(Json& container, const PodPlan& plan, bool user_set_by_pod) {
@@ -140,8 +150,10 @@ Json pod_spec(const PodPlan& plan) {
   set_default(spec, "containers", Json::array());
   Json& containers = spec["containers"];
   if (containers.empty()) containers.push_back({{"name", plan.role}});
-  Json& main = containers[api::role_container(containers, plan.role)];
-  set_default(main, "terminationMessagePolicy", "FallbackToLogsOnError");
+  Json& main = containers[role_container(containers, plan.role)];
+  keep_last_words(containers);
+  if (spec.contains("initContainers") && spec["initContainers"].is_array())
+    keep_last_words(spec["initContainers"]);
   if (plan.image_is_ours) {
     const Json& security = child_object(spec, "securityContext");
     complete_own_container(main, plan, security.contains("runAsUser") || security.contains("runAsNonRoot"));
@@ -163,10 +175,9 @@ std::string pod_name(const std::string& owner, const std::string& role, std::int
 
 Json pod_manifest(const PodPlan& plan) {
   Json metadata = Json::object();
-  if (plan.pod_template.is_object() && plan.pod_template.contains("metadata") &&
-      plan.pod_template["metadata"].is_object())
-    metadata = plan.pod_template["metadata"];
-  metadata.erase("creationTimestamp");
+  for (const char* taken : {"labels", "annotations", "finalizers"})
+    if (const Json& value = member(plan.pod_template, "metadata", taken); !value.is_null())
+      metadata[taken] = value;
   metadata["name"] = pod_name(plan.owner.name, plan.role, plan.index);
   metadata["namespace"] = plan.owner.ns;
   Json& labels = child_object(metadata, "labels");
@@ -195,13 +206,14 @@ Json credentials_manifest(const api::ObjectMeta& owner, const std::string& kind,
           {"immutable", true}};
 }
 
-Json service_manifest(const api::ObjectMeta& owner, const std::string& kind, bool image_is_ours) {
+Json service_manifest(const api::ObjectMeta& owner, const std::string& kind, bool image_is_ours,
+                      std::int64_t master_port) {
   Json ports = Json::array();
   if (image_is_ours) {
     for (const auto& [name, port] : kPorts)
       ports.push_back({{"name", name}, {"port", port}, {"protocol", "TCP"}});
   } else {
-    ports.push_back({{"name", "rendezvous"}, {"port", kRendezvousPort}, {"protocol", "TCP"}});
+    ports.push_back({{"name", "rendezvous"}, {"port", master_port}, {"protocol", "TCP"}});
   }
   return {{"apiVersion", "v1"},
           {"kind", "Service"},

@@ -12,6 +12,8 @@
 #include "common/base/text.h"
 #include "common/json/access.h"
 #include "common/json/read_json.h"
+#include "operator/core/failure_policy.h"
+#include "operator/core/incarnation.h"
 
 namespace muster::op {
 namespace {
@@ -156,6 +158,23 @@ std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
   if (word && last->has_aggregator())
     last->mutable_aggregator()->mutable_history()->Swap(word->mutable_aggregator()->mutable_history());
   return last;
+}
+
+std::optional<std::string> success_without_evidence(const Pass& pass, const std::vector<const Pod*>& pods,
+                                                    const char* where) {
+  for (const Pod* pod : pods) {
+    if (fate_of(*pod) != PodFate::kSucceeded) continue;
+    if (pod->role == "worker" && is_done(pass.before, pod->index)) continue;
+    const std::optional<AgentStatus> word = word_of(pass, *pod);
+    if (word && word->phase() == control::v1::PHASE_SUCCEEDED) continue;
+    return with_last_words(
+        fmt::format(
+            "{} {} ({}) exited with code 0, but no training has ended in it: only Muster's own program "
+            "can do spec.training; remove image and command {}",
+            pod->role, pod->index, pod->name, where),
+        pod->end && !word ? pod->end->message : "");
+  }
+  return std::nullopt;
 }
 
 void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {

@@ -16,6 +16,13 @@ namespace muster::op {
 // newer pod adds are passed over. nullopt when `text` is anything else: last words come from any program.
 [[nodiscard]] std::optional<control::v1::AgentStatus> last_words_of(const std::string& text);
 
+// The first of `pods` that has succeeded (exit code 0) without the final status of a training, neither in its
+// last words nor by its Agent: what ran was not Muster's program. A sentence with the remedy, which ends with
+// "remove image and command WHERE". nullopt: all that have succeeded have told so.
+[[nodiscard]] std::optional<std::string> success_without_evidence(const Pass& pass,
+                                                                  const std::vector<const Pod*>& pods,
+                                                                  const char* where);
+
 // Steps, loss and rates come from rank 0; bytes are those of all workers. Nothing heard: progress stays.
 void fold_workers(Pass& pass, const std::vector<const Pod*>& workers);
 void fold_aggregator(Pass& pass, const Pod& aggregator);

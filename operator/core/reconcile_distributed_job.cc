@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/json/access.h"
 #include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/credentials.h"
@@ -15,7 +16,7 @@
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
 #include "operator/core/roster.h"
-#include "operator/core/ttl.h"
+#include "operator/core/run_object.h"
 #include "operator/core/worker_failures.h"
 
 namespace muster::op {
@@ -23,7 +24,6 @@ namespace {
 
 constexpr const char* kKind = "DistributedJob";
 constexpr const char* kRole = "worker";
-constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
 void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers) {
   auto& done = pass.after.succeeded_ranks;
@@ -48,7 +48,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   const bool ours = spec.training.has_value();
   if (creation_blocked(pass)) return;
   if (pass.seen.service == ServiceState::kAbsent)
-    pass.act(CreateService{service_manifest(pass.meta, kKind, ours)});
+    pass.act(CreateService{service_manifest(pass.meta, kKind, ours, spec.workers.rendezvous.master_port)});
   if (!members.older.empty()) return;
   if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
     pass.again_at(*when);
@@ -63,17 +63,20 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     if (present.contains(index)) continue;
     ++created;
     if (ours) keys.before_pod(index);
-    pass.act(CreatePod{pod_manifest({.owner = pass.meta,
-                                     .kind = kKind,
-                                     .role = kRole,
-                                     .index = index,
-                                     .incarnation = pass.after.incarnation,
-                                     .attempt = 0,
-                                     .world_size = spec.workers.replicas,
-                                     .pod_template = spec.workers.pod_template,
-                                     .image_is_ours = ours,
-                                     .default_image = pass.seen.defaults.worker_image,
-                                     .ca = pass.seen.ca})});
+    pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
+                                                 .kind = kKind,
+                                                 .role = kRole,
+                                                 .index = index,
+                                                 .incarnation = pass.after.incarnation,
+                                                 .attempt = 0,
+                                                 .world_size = spec.workers.replicas,
+                                                 .pod_template = spec.workers.pod_template,
+                                                 .image_is_ours = ours,
+                                                 .default_image = pass.seen.defaults.worker_image,
+                                                 .rendezvous = spec.workers.rendezvous,
+                                                 .ca = pass.seen.ca}),
+                       .part = "spec.workers.template",
+                       .strict = pass.before.formed_incarnation == 0});
   }
   if (created > 0) {
     pass.event("Normal", "PodsCreated",
@@ -114,79 +117,79 @@ bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
   return std::ssize(workers) == wanted && std::all_of(workers.begin(), workers.end(), began);
 }
 
-void conclude(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  if (spec.training) {
-    fold_workers(pass, workers);
-    if (const auto diverged = parameters_diverged(pass, workers)) {
-      fail(pass, "ParametersDiverged", *diverged);
-      return;
+// The checkpoint that the job began with was of the last step.
+bool nothing_was_left(const api::JobStatus& status) {
+  const std::int64_t from = integer(member(status.progress, "resumedFromStep"));
+  return from > 0 && from == integer(member(status.progress, "totalSteps"));
+}
+
+class JobBody final : public ObjectBody {
+ public:
+  JobBody(const api::DistributedJobSpec& spec, const ObservedJob& seen)
+      : spec_(spec),
+        members_(incarnation_of(seen.pods, kRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))) {}
+
+  bool conclude(Pass& pass) override {
+    const std::vector<const Pod*>& workers = members_.current;
+    if (spec_.training) {
+      if (const auto claim = success_without_evidence(pass, workers, "or spec.training")) {
+        fail(pass, "SuccessWithoutTraining", *claim);
+        return true;
+      }
     }
+    note_succeeded(pass, workers);
+    if (!all_succeeded(pass.after, workers, spec_.workers.replicas)) return false;
+    if (spec_.training) {
+      fold_workers(pass, workers);
+      if (const auto diverged = parameters_diverged(pass, workers)) {
+        fail(pass, "ParametersDiverged", *diverged);
+        return true;
+      }
+    }
+    succeed(pass, fmt::format("all {} workers succeeded{}", pass.after.succeeded_ranks.size(),
+                              nothing_was_left(pass.after) ? "; the training was finished already" : ""));
+    return true;
   }
-  succeed(pass, fmt::format("all {} workers succeeded", pass.after.succeeded_ranks.size()));
-}
 
-bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
-  if (!spec.suspend) return false;
-  suspend(pass, spec.workers.replicas);
-  if (pass.before.phase ==
-      "Suspended")  // the status landed first: a crash in between deletes no running work unannounced
-    for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
-  return true;
-}
+  void advance(Pass& pass) override {
+    if (judge_workers(pass, spec_, members_.current)) return;
+    create_missing(pass, spec_, members_);
+    const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, members_.current);
+    if (std::ssize(members_.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
+    if (spec_.training) {
+      configure(pass, spec_, members_.current);
+      fold_workers(pass, members_.current);
+      renew_credentials(pass, members_.current);
+      tell_rejections(pass, members_.current);
+      tell_refusals(pass);
+    }
+    tell_readiness(pass, members_.current, spec_.workers.replicas, all_running(members_.current, wanted));
+  }
 
-void run(Pass& pass, const api::DistributedJobSpec& spec) {
-  pass.observe_generation();
-  if (spec.suspend && pass.before.incarnation == 0) {
-    suspended(pass, spec);
-    return;
-  }
-  start(pass);
-  if (spec.training) follow_agents(pass);
-  const Incarnation members = incarnation_of(pass.seen.pods, kRole, pass.after.incarnation);
-  if (members.stale) {  // a newer pass of ours wrote a status that this snapshot has not seen
-    pass.after = pass.before;
-    pass.again_at(pass.seen.now + kStaleLook);
-    return;
-  }
-  note_succeeded(pass, members.current);
-  if (all_succeeded(pass.after, members.current, spec.workers.replicas))
-    return conclude(pass, spec, members.current);
-  if (suspended(pass, spec)) return;
-  resume(pass);
-  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
-  if (judge_workers(pass, spec, members.current)) return;
-  create_missing(pass, spec, members);
-  const std::int64_t wanted = spec.workers.replicas - done_and_gone(pass.after, members.current);
-  if (std::ssize(members.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
-  if (spec.training) {
-    configure(pass, spec, members.current);
-    fold_workers(pass, members.current);
-    renew_credentials(pass, members.current);
-    tell_rejections(pass, members.current);
-    tell_refusals(pass);
-  }
-  tell_readiness(pass, members.current, spec.workers.replicas, all_running(members.current, wanted));
-}
+ private:
+  const api::DistributedJobSpec& spec_;
+  Incarnation members_;
+};
 
 }  // namespace
 
 Decision reconcile(const ObservedJob& seen) {
-  Pass pass(seen, seen.job.meta, kKind, seen.job.status);
-  if (seen.job.meta.deletion) return {};
-  if (seen.job.status.finished()) {
-    clean_up(pass, seen.job.spec ? seen.job.spec->run_policy : api::RunPolicy{});
-    return land(std::move(pass));
+  ObjectPolicy policy{.meta = seen.job.meta,
+                      .kind = kKind,
+                      .status = seen.job.status,
+                      .selector_role = kRole,
+                      .roles = {kRole}};
+  if (!seen.job.spec) {
+    policy.unreadable = &seen.job.spec.error();
+    return run_object(seen, policy, nullptr);
   }
-  pass.after.observed_generation = seen.job.meta.generation;
-  pass.after.selector = selector_of(seen.job.meta, kRole);
-  if (const Status name = check_name(seen.job.meta.name); !name) {
-    fail(pass, "InvalidSpec", name.error().message);
-  } else if (!seen.job.spec) {
-    refuse_spec(pass, seen.job.spec.error().message);
-  } else {
-    run(pass, *seen.job.spec);
-  }
-  return land(std::move(pass));
+  const api::DistributedJobSpec& spec = *seen.job.spec;
+  policy.suspend = spec.suspend;
+  policy.pods_wanted = spec.workers.replicas;
+  policy.agents = spec.training.has_value();
+  policy.run_policy = spec.run_policy;
+  JobBody body(spec, seen);
+  return run_object(seen, policy, &body);
 }
 
 }  // namespace muster::op

@@ -15,7 +15,7 @@
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
-#include "operator/core/ttl.h"
+#include "operator/core/run_object.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -23,7 +23,6 @@ namespace {
 
 constexpr const char* kKind = "FederatedRound";
 constexpr const char* kRole = "aggregator";
-constexpr auto kStaleLook = std::chrono::milliseconds(200);
 
 // True when the pass is over: the federation failed, or its aggregator starts anew.
 bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
@@ -34,7 +33,7 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
   }
   const Pod& pod = *members.current.front();
   if (cannot_work(pod)) {
-    fail(pass, "PodFailedPermanently", end_of(pod) + "; a restart would not help");
+    fail(pass, "PodFailedPermanently", with_note(end_of(pod), "a restart would not help"));
     return true;
   }
   if (has_other_authority(pass, pod)) {
@@ -59,17 +58,21 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
     return;
   }
   CredentialsBlocks(pass, kRole).before_pod(0);
-  pass.act(CreatePod{pod_manifest({.owner = pass.meta,
-                                   .kind = kKind,
-                                   .role = kRole,
-                                   .index = 0,
-                                   .incarnation = pass.after.incarnation,
-                                   .attempt = 0,
-                                   .world_size = 0,
-                                   .pod_template = spec.aggregator_template,
-                                   .image_is_ours = true,
-                                   .default_image = pass.seen.defaults.aggregator_image,
-                                   .ca = pass.seen.ca})});
+  const bool first = pass.before.formed_incarnation == 0;
+  if (first) pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
+  pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
+                                               .kind = kKind,
+                                               .role = kRole,
+                                               .index = 0,
+                                               .incarnation = pass.after.incarnation,
+                                               .attempt = 0,
+                                               .world_size = 0,
+                                               .pod_template = spec.aggregator_template,
+                                               .image_is_ours = true,
+                                               .default_image = pass.seen.defaults.aggregator_image,
+                                               .ca = pass.seen.ca}),
+                     .part = "spec.aggregator.template",
+                     .strict = first});
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }
@@ -108,7 +111,7 @@ void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggre
   }
 }
 
-void conclude(Pass& pass, const Pod& aggregator) {
+void succeed_by(Pass& pass, const Pod& aggregator) {
   fold_aggregator(pass, aggregator);
   const Json& progress = pass.after.progress;
   std::string message = "the aggregator succeeded";
@@ -122,78 +125,76 @@ void conclude(Pass& pass, const Pod& aggregator) {
   succeed(pass, message);
 }
 
-bool suspended(Pass& pass, const api::FederatedRoundSpec& spec) {
-  if (!spec.suspend) return false;
-  suspend(pass, spec.client_pods() + 1);
-  if (pass.before.phase == "Suspended")
-    for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
-  return true;
-}
+class RoundBody final : public ObjectBody {
+ public:
+  RoundBody(const api::FederatedRoundSpec& spec, const ObservedRound& seen) : spec_(spec) {
+    const std::int64_t incarnation = std::max<std::int64_t>(seen.round.status.incarnation, 1);
+    members_ = incarnation_of(seen.pods, kRole, incarnation);
+    clients_ = incarnation_of(seen.pods, "client", incarnation);
+  }
 
-void run(Pass& pass, const api::FederatedRoundSpec& spec) {
-  pass.observe_generation();
-  if (spec.suspend && pass.before.incarnation == 0) {
-    suspended(pass, spec);
-    return;
+  bool conclude(Pass& pass) override {
+    std::optional<std::string> claim =
+        success_without_evidence(pass, members_.current, "in spec.aggregator.template");
+    const bool over = !members_.current.empty() && fate_of(*members_.current.front()) == PodFate::kSucceeded;
+    if (!claim && !over) claim = success_without_evidence(pass, clients_.current, "in spec.clients.template");
+    if (claim) {
+      fail(pass, "SuccessWithoutTraining", *claim);
+    } else if (over) {
+      succeed_by(pass, *members_.current.front());
+    }
+    return claim || over;
   }
-  start(pass);
-  follow_agents(pass);
-  const Incarnation members = incarnation_of(pass.seen.pods, kRole, pass.after.incarnation);
-  const Incarnation clients = incarnation_of(pass.seen.pods, "client", pass.after.incarnation);
-  if (members.stale || clients.stale) {
-    pass.after = pass.before;
-    pass.again_at(pass.seen.now + kStaleLook);
-    return;
+
+  void advance(Pass& pass) override {
+    if (judge_aggregator(pass, spec_, members_) || judge_clients(pass, clients_)) return;
+    for (const Pod* pod : members_.older) remove_pod(pass, *pod);
+    remove_outdated_clients(pass, clients_);
+    if (!creation_blocked(pass)) {
+      if (pass.seen.service == ServiceState::kAbsent)
+        pass.act(CreateService{service_manifest(pass.meta, kKind, true)});
+      create_aggregator(pass, spec_, members_);
+      create_clients(pass, spec_, clients_);
+    }
+    std::vector<const Pod*> wanted = clients_.current;
+    bool running = false;
+    if (!members_.current.empty()) {
+      const Pod& aggregator = *members_.current.front();
+      pass.after.formed_incarnation = pass.after.incarnation;
+      running = aggregator.phase == PodPhase::kRunning;
+      configure(pass, spec_, aggregator, clients_.current);
+      fold_aggregator(pass, aggregator);
+      wanted.insert(wanted.begin(), &aggregator);
+    }
+    renew_credentials(pass, wanted);
+    tell_rejections(pass, wanted);
+    tell_refusals(pass);
+    tell_readiness(pass, wanted, spec_.client_pods() + 1, running);
   }
-  if (!members.current.empty() && fate_of(*members.current.front()) == PodFate::kSucceeded)
-    return conclude(pass, *members.current.front());
-  if (suspended(pass, spec)) return;
-  resume(pass);
-  if (deadline_passed(pass, spec.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
-  if (judge_aggregator(pass, spec, members) || judge_clients(pass, clients)) return;
-  for (const Pod* pod : members.older) remove_pod(pass, *pod);
-  remove_outdated_clients(pass, clients);
-  if (!creation_blocked(pass)) {
-    if (pass.seen.service == ServiceState::kAbsent)
-      pass.act(CreateService{service_manifest(pass.meta, kKind, true)});
-    create_aggregator(pass, spec, members);
-    create_clients(pass, spec, clients);
-  }
-  std::vector<const Pod*> wanted = clients.current;
-  bool running = false;
-  if (!members.current.empty()) {
-    const Pod& aggregator = *members.current.front();
-    pass.after.formed_incarnation = pass.after.incarnation;
-    running = aggregator.phase == PodPhase::kRunning;
-    configure(pass, spec, aggregator, clients.current);
-    fold_aggregator(pass, aggregator);
-    wanted.insert(wanted.begin(), &aggregator);
-  }
-  renew_credentials(pass, wanted);
-  tell_rejections(pass, wanted);
-  tell_refusals(pass);
-  tell_readiness(pass, wanted, spec.client_pods() + 1, running);
-}
+
+ private:
+  const api::FederatedRoundSpec& spec_;
+  Incarnation members_, clients_;
+};
 
 }  // namespace
 
 Decision reconcile(const ObservedRound& seen) {
-  Pass pass(seen, seen.round.meta, kKind, seen.round.status);
-  if (seen.round.meta.deletion) return {};
-  if (seen.round.status.finished()) {
-    clean_up(pass, seen.round.spec ? seen.round.spec->run_policy : api::RunPolicy{});
-    return land(std::move(pass));
+  ObjectPolicy policy{.meta = seen.round.meta,
+                      .kind = kKind,
+                      .status = seen.round.status,
+                      .selector_role = "",
+                      .roles = {kRole, "client"}};
+  if (!seen.round.spec) {
+    policy.unreadable = &seen.round.spec.error();
+    return run_object(seen, policy, nullptr);
   }
-  pass.after.observed_generation = seen.round.meta.generation;
-  pass.after.selector = selector_of(seen.round.meta, "");
-  if (const Status name = check_name(seen.round.meta.name); !name) {
-    fail(pass, "InvalidSpec", name.error().message);
-  } else if (!seen.round.spec) {
-    refuse_spec(pass, seen.round.spec.error().message);
-  } else {
-    run(pass, *seen.round.spec);
-  }
-  return land(std::move(pass));
+  const api::FederatedRoundSpec& spec = *seen.round.spec;
+  policy.suspend = spec.suspend;
+  policy.pods_wanted = spec.client_pods() + 1;
+  policy.run_policy = spec.run_policy;
+  RoundBody body(spec, seen);
+  return run_object(seen, policy, &body);
 }
 
 }  // namespace muster::op

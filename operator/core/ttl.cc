@@ -1,21 +1,38 @@
 // operator/core/ttl.cc: what remains to do for an object that is done
 #include "operator/core/ttl.h"
 
+#include <algorithm>
+
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"
 
 namespace muster::op {
 
+namespace {
+
+constexpr auto kEvidenceKept = std::chrono::seconds(10);
+
+bool may_keep(const Pod& pod, const std::string& policy) {
+  if (policy == "None") return true;
+  return policy == "Running" && (pod.phase == PodPhase::kFailed || !pod.runs);
+}
+
+}  // namespace
+
 void clean_up(Pass& pass, const api::RunPolicy& policy) {
   pass.observe_generation();  // what the conditions say does not change
+  const WallTime end = pass.before.completion_time.value_or(WallTime::min());
+  bool evidence = false;
   for (const Pod& pod : pass.seen.pods) {
-    const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
-    if (policy.clean_pod_policy == "All" || (policy.clean_pod_policy == "Running" && !ended))
-      remove_pod(pass, pod);
+    const bool fresh = pod.phase == PodPhase::kFailed && !pod.deletion && pass.seen.now < end + kEvidenceKept;
+    evidence = evidence || fresh;
+    if (!fresh && !may_keep(pod, policy.clean_pod_policy)) remove_pod(pass, pod);
   }
+  if (evidence && policy.clean_pod_policy == "All") pass.again_at(end + kEvidenceKept);
   if (!policy.ttl_seconds_after_finished || !pass.before.completion_time) return;
   const WallTime due =
-      *pass.before.completion_time + std::chrono::seconds(*policy.ttl_seconds_after_finished);
+      end + std::max<std::chrono::seconds>(std::chrono::seconds(*policy.ttl_seconds_after_finished),
+                                           evidence ? kEvidenceKept : std::chrono::seconds(0));
   if (pass.seen.now < due) {
     pass.again_at(due);
   } else {

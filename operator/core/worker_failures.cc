@@ -21,8 +21,7 @@ constexpr auto kCausePatience = std::chrono::seconds(15);
 const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate, bool ours) {
   const Pod* first = nullptr;
   const auto key = [ours](const Pod& pod) {
-    return std::pair(ours && lost_a_peer(pod),
-                     pod.end && pod.end->finished ? *pod.end->finished : WallTime::max());
+    return std::pair(ours && lost_a_peer(pod), pod.ended.value_or(WallTime::max()));
   };
   for (const Pod* pod : pods) {
     if (fate_of(*pod) == fate && (first == nullptr || key(*pod) < key(*first))) first = pod;
@@ -49,12 +48,12 @@ bool judge_lost_peers(Pass& pass, const std::vector<const Pod*>& workers, const 
   }
   const Pod* silent = find_pod(workers, [](const Pod& pod) { return fate_of(pod) == PodFate::kAlive; });
   // Without the time of its end, or with one of a clock that is far ahead, nothing can be waited for.
-  const bool dated = first.end->finished && *first.end->finished <= pass.seen.now + kCausePatience;
+  const bool dated = first.ended && *first.ended <= pass.seen.now + kCausePatience;
   if (silent == nullptr || !dated) {
     restart(pass, Cause::kFailure, end_of(first), restarts_max);
     return true;
   }
-  const WallTime known_by = *first.end->finished + kCausePatience;
+  const WallTime known_by = *first.ended + kCausePatience;
   if (pass.seen.now < known_by) {
     pass.again_at(known_by);
     return false;
@@ -73,7 +72,7 @@ bool judge_lost_peers(Pass& pass, const std::vector<const Pod*>& workers, const 
 bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
   const bool ours = spec.training.has_value();
   if (const Pod* stuck = find_pod(workers, [ours](const Pod& pod) { return ours && cannot_work(pod); })) {
-    fail(pass, "PodFailedPermanently", end_of(*stuck) + "; a restart would not help");
+    fail(pass, "PodFailedPermanently", with_note(end_of(*stuck), "a restart would not help"));
     return true;
   }
   const std::int64_t replicas = spec.workers.replicas;

@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include "common/json/field_path.h"
+
 #include "common/base/base64.h"
 
 namespace muster::op {
@@ -60,10 +62,22 @@ Status Applier::apply(const Subject& subject, const std::vector<Action>& actions
   return {};
 }
 
+// What the server says of a child that it takes: fields that it drops, rules that it does not enforce yet.
+// The pods of a pass are of one template, so each sentence once.
+void Applier::tell(Pass& pass, const std::vector<std::string>& warnings, const std::string& part) {
+  for (const std::string& warning : warnings) {
+    const std::string sentence = in_part(warning, part);
+    if (pass.applied.warned.insert(sentence).second) emit(pass.subject, "Warning", "ServerWarning", sentence);
+  }
+}
+
 // A name that is taken: by our own object, then an earlier pass made it; else we may not touch it.
-Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& manifest) {
+Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& manifest,
+                       const kube::CreateOptions& options, const std::string& part) {
   const std::string name = name_of(manifest);
-  auto created = client_.create(resource, pass.subject.ns, manifest);
+  std::vector<std::string> warnings;
+  auto created = client_.create(resource, pass.subject.ns, manifest, options, &warnings);
+  tell(pass, warnings, part);
   if (created) {
     cache_.observe_write(resource, std::move(*created));
     return {};
@@ -79,12 +93,14 @@ Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& m
     cache_.observe_write(resource, std::move(*existing));
     return {};
   }
-  pass.applied.obstacle = obstacle_of(created.error());
-  return created.error();
+  Error error = created.error();
+  error.message = in_part(error.message, part);
+  pass.applied.obstacle = obstacle_of(error);
+  return error;
 }
 
 Status Applier::operator()(Pass& pass, const CreateService& action) {
-  return create(pass, kube::kServices, action.manifest);
+  return create(pass, kube::kServices, action.manifest, {}, "");
 }
 
 Status Applier::operator()(Pass& pass, const CreateCredentials& action) {
@@ -102,9 +118,21 @@ Status Applier::operator()(Pass& pass, const CreateCredentials& action) {
 }
 
 Status Applier::operator()(Pass& pass, const CreatePod& action) {
-  MUSTER_TRY(create(pass, kube::kPods, action.manifest));
+  MUSTER_TRY(create(pass, kube::kPods, action.manifest, {.strict = action.strict}, action.part));
   ++pass.applied.pods_created;
   return {};
+}
+
+Status Applier::operator()(Pass& pass, const CheckPod& action) {
+  const auto judged =
+      client_.create(kube::kPods, pass.subject.ns, action.manifest, {.strict = true, .dry_run = true});
+  if (judged) return {};
+  Error error = judged.error();
+  error.message = in_part(error.message, action.part);
+  auto obstacle = obstacle_of(error);
+  if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid) return {};
+  pass.applied.obstacle = std::move(obstacle);
+  return error;
 }
 
 Status Applier::operator()(Pass& pass, const DeletePod& action) {

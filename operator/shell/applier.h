@@ -2,6 +2,7 @@
               // fails
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,7 @@ struct Subject {
 struct Applied {
   bool status_written = false;
   std::int64_t pods_created = 0;
+  std::set<std::string> warned;          // what the server said of the children, as events
   std::vector<std::string> credentials;  // Secrets with keys that are there now, by name
   std::optional<Obstacle> obstacle;      // that a create met: core is to judge it at once
   bool configuring = false;              // an Agent is being given its assignment: look again soon
@@ -53,12 +55,15 @@ class Applier {
   Status operator()(Pass& pass, const CreateService& action);
   Status operator()(Pass& pass, const CreateCredentials& action);
   Status operator()(Pass& pass, const CreatePod& action);
+  Status operator()(Pass& pass, const CheckPod& action);
   Status operator()(Pass& pass, const DeletePod& action);
   Status operator()(Pass& pass, const ConfigurePod& action);
   Status operator()(Pass& pass, const PatchStatus& action);
   Status operator()(Pass& pass, const DeleteObject& action);
   Status operator()(Pass& pass, const EmitEvent& action);
-  Status create(Pass& pass, const kube::Resource& resource, const Json& manifest);
+  Status create(Pass& pass, const kube::Resource& resource, const Json& manifest,
+                const kube::CreateOptions& options, const std::string& part);
+  void tell(Pass& pass, const std::vector<std::string>& warnings, const std::string& part);
   void emit(const Subject& subject, const std::string& type, const std::string& reason,
             const std::string& message);
 

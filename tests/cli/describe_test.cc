@@ -26,7 +26,7 @@ TEST(Describe, ShowsJobConditionsPodsAndEventsNewestLast) {
   EXPECT_THAT(text, HasSubstr("DistributedJob/ring in namespace default, 100s old"));
   EXPECT_THAT(text, HasSubstr("step 5 of 10"));
   EXPECT_THAT(text, HasSubstr("all pods are ready"));
-  EXPECT_THAT(text, HasSubstr("Error, exit code 7: went wrong"));
+  EXPECT_THAT(text, HasSubstr("exit code 7: went wrong"));
   EXPECT_THAT(text, HasSubstr("10s (x3)"));
   EXPECT_LT(text.find("Created"), text.find("Started"));
 }

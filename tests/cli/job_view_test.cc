@@ -78,7 +78,7 @@ TEST(PodView, ReadsTheLastWordsOfAWorker) {
 TEST(PodView, TellsWhyAContainerFailed) {
   const PodView view = view_pod(pod().ended(65, "dataset /data: no such folder").json);
   EXPECT_TRUE(view.failed());
-  EXPECT_EQ(view.exit_code, 65);
+  EXPECT_EQ(view.exit, "code 65");
   EXPECT_EQ(view.message, "dataset /data: no such folder");
   EXPECT_EQ(view.container, "worker");
 }

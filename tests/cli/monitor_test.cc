@@ -62,7 +62,16 @@ TEST(Monitor, ReportsAPodThatFailedOnceAndWantsItsLog) {
   EXPECT_TRUE(monitor.on_pod(pod().ended(65, "no such folder").json, kStart + 1s));
   EXPECT_FALSE(monitor.on_pod(pod().ended(65, "no such folder").json, kStart + 2s));
   EXPECT_THAT(monitor.take_lines(),
-              ElementsAre(HasSubstr("pod ring-worker-0 failed (Error, exit code 65): no such folder")));
+              ElementsAre(HasSubstr("pod ring-worker-0 failed (exit code 65): no such folder")));
+}
+
+TEST(Monitor, TellsTheSignalAndThenTheLastLinesOfTheLog) {
+  Monitor monitor = monitor_of_a_job();
+  (void)monitor.on_pod(pod().json, kStart);
+  EXPECT_TRUE(monitor.on_pod(pod().ended(137, "one\ntwo\nthree\n").json, kStart + 1s));
+  EXPECT_THAT(
+      monitor.take_lines(),
+      ElementsAre(HasSubstr("pod ring-worker-0 failed (exit code 137 (SIGKILL))"), "  two", "  three"));
 }
 
 TEST(Monitor, IgnoresPodsOfOthers) {

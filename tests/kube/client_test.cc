@@ -73,6 +73,14 @@ TEST_F(ClientTest, WaitsAsLongAsTheServerAsksFor) {
   EXPECT_EQ(slept_, (std::vector<milliseconds>{seconds(2), seconds(1)}));
 }
 
+TEST_F(ClientTest, ACreateMayBeStrictAndHearsTheServersWarnings) {
+  transport_->will_json(201, {{"kind", "Pod"}}, {{"Warning", R"(299 - "unknown field \"spec.x\"")"}});
+  std::vector<std::string> warnings;
+  ASSERT_TRUE(client_->create(kPods, "n", Json::object(), {.strict = true, .dry_run = true}, &warnings));
+  EXPECT_EQ(transport_->requests()[0].target, "/api/v1/namespaces/n/pods?fieldValidation=Strict&dryRun=All");
+  EXPECT_EQ(warnings, std::vector<std::string>{"unknown field \"spec.x\""});
+}
+
 TEST_F(ClientTest, GivesUpWaitingAfterTenTriesOrTheRequestsTime) {
   for (int i = 0; i < 20; ++i)
     transport_->will_json(429, status(429, "TooManyRequests"), {{"Retry-After", "0"}});

@@ -289,6 +289,8 @@ class Worker {
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
                  frame_.status.worker().payload_bytes_sent(), frame_.status.worker().payload_bytes_expected(),
                  digest);
+    if (state.step > 0 && frame_.status.worker().resumed_from_step() == state.step)
+      return {0, fmt::format("the training was finished already: its checkpoint is of step {}", state.step)};
     return {};
   }
 

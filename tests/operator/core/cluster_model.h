@@ -69,6 +69,7 @@ class ClusterModel {
 
   // The kubelet and the world.
   void start_pods();  // every pending pod: address, Running, Ready, its Agent answers
+  // Of exit code 0 without words: those of Muster's program when spec.training is there, else none.
   void end_pod(const std::string& name, int exit_code, const std::string& words = "");
   void evict(const std::string& name);
   void delete_pod(const std::string& name);  // as a user's kubectl delete

@@ -146,6 +146,56 @@ TEST(PodPlan, ASecretOfKeysIsOwnedImmutableAndHasNoKeysYet) {
   EXPECT_FALSE(secret.contains("data"));
 }
 
+TEST(PodPlan, SeveralProcessesANodeCountInRankAndWorldSize) {
+  const Json pod_template =
+      Json::parse(R"({"spec": {"containers": [{"name": "main", "image": "torch:2"}]}})");
+  const Json pod = pod_manifest({.owner = kOwner,
+                                 .kind = "DistributedJob",
+                                 .role = "worker",
+                                 .index = 2,
+                                 .incarnation = 1,
+                                 .attempt = 0,
+                                 .world_size = 4,
+                                 .pod_template = pod_template,
+                                 .image_is_ours = false,
+                                 .default_image = {},
+                                 .rendezvous = {.master_port = 23456, .processes_per_node = 8},
+                                 .ca = {}});
+  const auto env = env_of(pod["spec"]["containers"][0]);
+  EXPECT_EQ(env.at("MASTER_PORT"), "23456");
+  EXPECT_EQ(env.at("PET_MASTER_PORT"), "23456");
+  EXPECT_EQ(env.at("RANK"), "16");
+  EXPECT_EQ(env.at("WORLD_SIZE"), "32");
+  EXPECT_EQ(env.at("LOCAL_WORLD_SIZE"), "8");
+  EXPECT_EQ(env.at("PET_NPROC_PER_NODE"), "8");
+  EXPECT_EQ(env.at("PET_NNODES"), "4");
+  EXPECT_EQ(env.at("NODE_RANK"), "2");
+  EXPECT_EQ(service_manifest(kOwner, "DistributedJob", false, 23456)["spec"]["ports"][0]["port"], 23456);
+}
+
+TEST(PodPlan, OfTheTemplatesMetadataLabelsAnnotationsAndFinalizersReachThePod) {
+  const Json given = Json::parse(R"({
+    "metadata": {"namespace": "other", "name": "x", "generateName": "x-", "finalizers": ["a.b/c"], "uid": "7",
+                 "creationTimestamp": null, "ownerReferences": [], "managedFields": [], "labels": null},
+    "spec": {"containers": null, "initContainers": null, "hostname": null}})");
+  EXPECT_TRUE(api::validate_pod_template(given, "t", {.role = "worker"}));
+  const Json metadata = manifest(given)["metadata"];
+  EXPECT_EQ(metadata["name"], "digits-worker-2");
+  EXPECT_EQ(metadata["namespace"], "team");
+  EXPECT_EQ(metadata["finalizers"][0], "a.b/c");
+  for (const char* dropped : {"generateName", "uid", "managedFields", "creationTimestamp"})
+    EXPECT_FALSE(metadata.contains(dropped)) << dropped;
+}
+
+TEST(PodPlan, EveryContainersLastWordsAreKept) {
+  const Json pod = manifest(Json::parse(R"({"spec": {
+    "initContainers": [{"name": "fetch", "image": "x"}],
+    "containers": [{"name": "worker"}, {"name": "side", "image": "x", "terminationMessagePolicy": "File"}]}})"));
+  EXPECT_EQ(pod["spec"]["initContainers"][0]["terminationMessagePolicy"], "FallbackToLogsOnError");
+  EXPECT_EQ(pod["spec"]["containers"][0]["terminationMessagePolicy"], "FallbackToLogsOnError");
+  EXPECT_EQ(pod["spec"]["containers"][1]["terminationMessagePolicy"], "File");
+}
+
 TEST(PodPlan, TheServiceIsHeadlessAndPublishesUnreadyAddresses) {
   const Json service = service_manifest(kOwner, "DistributedJob", true);
   EXPECT_EQ(service["metadata"]["name"], "digits");
@@ -175,6 +225,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadTemplate{R"({"sepc": {}})", true, "spec.workers.template.sepc: unknown field"},
         BadTemplate{R"({"spec": {"hostname": "x"}})", true,
                     "spec.workers.template.spec.hostname: set by Muster"},
+        BadTemplate{R"({"metadata": {"lables": {}}})", true,
+                    "spec.workers.template.metadata.lables: unknown field"},
+        BadTemplate{R"({"spec": {"containers": [{"name": "worker", "restartPolicy": "Always"}]}})", true,
+                    "spec.containers[0].restartPolicy: must be Never"},
+        BadTemplate{R"({"spec": {"containers": [{"image": "x", "env": [{"name": "MASTER_PORT"}]}]}})", false,
+                    "set spec.workers.masterPort instead"},
         BadTemplate{R"({"spec": {"restartPolicy": "Always"}})", true, "restartPolicy: must be Never"},
         BadTemplate{R"({"metadata": {"labels": {"muster.dev/role": "x"}}})", true,
                     "muster.dev/role is set by Muster"},
@@ -259,8 +315,7 @@ TEST(PodFacts, OnlyTheExitCodeOfTheRolesContainerIsMusters) {
       {"name": "proxy", "state": {"terminated": {"exitCode": 65}}},
       {"name": "trainer", "state": {"terminated": {"exitCode": 0}}}]}})");
   auto pod = pod_from_json(json, "u");
-  EXPECT_FALSE(cannot_work(*pod)) << "a sidecar means what it likes";
-  EXPECT_EQ(end_of(*pod), "worker 0 (w) container proxy exited with code 65");
+  EXPECT_EQ(fate_of(*pod), PodFate::kSucceeded) << "a sidecar means what it likes";
   json["status"]["containerStatuses"][1]["state"]["terminated"]["exitCode"] = 74;
   pod = pod_from_json(json, "u");
   EXPECT_TRUE(cannot_work(*pod)) << "without a container named after the role, the first carries it";

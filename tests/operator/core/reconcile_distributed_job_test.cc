@@ -323,6 +323,8 @@ TEST_P(CleanPodPolicy, DeletesWhatItSays) {
   ASSERT_TRUE(cluster.is("Failed")) << "the terminal condition comes before the cleaning";
   EXPECT_EQ(cluster.pods.size(), 3U);
   cluster.settle();
+  cluster.advance(10s);  // for as long a failed pod's log can be read
+  cluster.settle();
   cluster.finish_deletions();
   EXPECT_EQ(3U - cluster.pods.size(), GetParam().deleted);
   EXPECT_EQ(cluster.pass(), 0U);

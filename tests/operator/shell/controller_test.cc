@@ -161,6 +161,46 @@ TEST_F(ControllerTest, ChildrenOfADeletedObjectOfTheSameNameAreWaitedFor) {
   EXPECT_EQ(seen_.obstacle->kind, Obstacle::Kind::kPredecessor);
 }
 
+TEST_F(ControllerTest, AStrictCreateTellsTheFieldOfTheTemplate) {
+  decision_.actions = {
+      CreatePod{.manifest = pod_manifest(), .part = "spec.workers.template", .strict = true}};
+  Json refused = refusal(400, "BadRequest");
+  refused["message"] = R"(strict decoding error: unknown field "spec.containers[0].workdir")";
+  writes_->will_json(400, refused);
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  EXPECT_EQ(asked()[0], "POST /api/v1/namespaces/n/pods?fieldValidation=Strict");
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  ASSERT_TRUE(seen_.obstacle);
+  EXPECT_EQ(seen_.obstacle->kind, Obstacle::Kind::kInvalid);
+  EXPECT_NE(seen_.obstacle->message.find("spec.workers.template.spec.containers[0].workdir"),
+            std::string::npos);
+}
+
+TEST_F(ControllerTest, WhatTheServerOnlyWarnsOfIsAnEventOnceAPass) {
+  decision_.actions = {CreatePod{.manifest = pod_manifest(), .part = "spec.workers.template"},
+                       CreatePod{.manifest = pod_manifest(), .part = "spec.workers.template"}};
+  for (int i = 0; i < 2; ++i)
+    writes_->will_json(201, pod_manifest(), {{"Warning", R"(299 - "unknown field \"spec.workdir\"")"}});
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  events_.reset();
+  ASSERT_EQ(event_writes_->requests().size(), 1U);
+  EXPECT_NE(event_writes_->requests()[0].body.find("spec.workers.template.spec.workdir"), std::string::npos);
+}
+
+TEST_F(ControllerTest, APodThatIsOnlyCheckedStopsThePassOnlyWhenItCanNeverBe) {
+  decision_.actions = {CheckPod{.manifest = pod_manifest(), .part = "spec.clients.template"},
+                       CreatePod{.manifest = pod_manifest(), .part = "spec.aggregator.template"}};
+  writes_->will_json(403, refusal(403, "Forbidden"));
+  writes_->will_json(201, pod_manifest());
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(asked()[0], "POST /api/v1/namespaces/n/pods?fieldValidation=Strict&dryRun=All");
+  EXPECT_EQ(asked().size(), 2U);
+  writes_->will_json(422, refusal(422, "Invalid"));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+  EXPECT_EQ(asked().size(), 3U) << "nothing is created";
+}
+
 struct Refusal {
   int code;
   const char* reason;
