@@ -44,7 +44,8 @@ constexpr int kPodsAJob = 4;
 class OperatorProcess {
  public:
   OperatorProcess(const std::string& binary, const std::string& kubeconfig) {
-    std::vector<std::string> words{binary, "--kubeconfig", kubeconfig, "--metrics-address", "127.0.0.1:0"};
+    std::vector<std::string> words{binary,        "--kubeconfig",         kubeconfig, "--metrics-address",
+                                   "127.0.0.1:0", "--operator-namespace", "default"};
     std::vector<char*> arguments;
     for (std::string& word : words) arguments.push_back(word.data());
     arguments.push_back(nullptr);

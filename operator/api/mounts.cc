@@ -6,6 +6,7 @@
 #include <set>
 
 #include "common/json/access.h"
+#include "common/pods/pod_state.h"
 #include "operator/api/pod_template.h"
 
 namespace muster::op::api {

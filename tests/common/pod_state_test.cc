@@ -49,7 +49,9 @@ TEST_P(PodStateOf, IsThatOfTheRolesContainer) {
   EXPECT_EQ(state.phase, GetParam().expected);
   EXPECT_EQ(state.runs, GetParam().runs);
   ASSERT_EQ(state.end.has_value(), GetParam().blamed != nullptr);
-  if (state.end) EXPECT_EQ(state.end->container, GetParam().blamed);
+  if (state.end) {
+    EXPECT_EQ(state.end->container, GetParam().blamed);
+  }
 }
 INSTANTIATE_TEST_SUITE_P(
     Pods, PodStateOf,
@@ -81,7 +83,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"only_the_phase_is_told", "", "Succeeded", PodPhase::kSucceeded, nullptr, false},
         Case{"the_role_never_began", "log=3", "Failed", PodPhase::kFailed, "log", false},
         Case{"nobody_knows", "worker=running", "Unknown", PodPhase::kUnknown, nullptr, true}),
-    [](const auto& info) { return info.param.name; });
+    [](const auto& test) { return test.param.name; });
 
 TEST(PodState, TheFirstContainerCarriesTheRoleWhenNoneIsNamedAfterIt) {
   const Json json = Json::parse(R"({"spec": {"containers": [{"name": "trainer"}, {"name": "proxy"}]},

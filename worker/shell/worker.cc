@@ -323,28 +323,27 @@ class Worker {
 int run_worker(milliseconds configure_timeout) {
   WorkerMetrics metrics;
   std::unique_ptr<TcpRing> ring;
-  return run_pod(
-      {.name = "worker",
-       .configure_timeout = configure_timeout,
-       .registry = metrics.registry(),
-       .accept = [](const Assignment& assignment) -> Status {
-         MUSTER_TRY(parse(assignment));
-         return {};
-       },
-       // Its port is open before the peers are told of it.
-       .prepare = [&ring](const PodEnvironment& pod) -> Status {
-         MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
-         return {};
-       },
-       .work = [&](PodFrame& frame, const Assignment& assignment) -> Ending {
-         if (ring == nullptr) {  // of a membership before this one
-           auto again = TcpRing::listen(frame.pod.ip, kDataPort);
-           if (!again) return {kExitRetry, again.error().message};
-           ring = *std::move(again);
-         }
-         const auto mine = std::exchange(ring, nullptr);
-         return Worker(frame, *mine, metrics).run(assignment);
-       }});
+  return run_pod({.name = "worker",
+                  .configure_timeout = configure_timeout,
+                  .registry = metrics.registry(),
+                  .accept = [](const Assignment& assignment) -> Status {
+                    MUSTER_TRY(parse(assignment));
+                    return {};
+                  },
+                  // Its port is open before the peers are told of it.
+                  .prepare = [&ring](const PodEnvironment& pod) -> Status {
+                    MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
+                    return {};
+                  },
+                  .work = [&](PodFrame& frame, const Assignment& assignment) -> Ending {
+                    if (ring == nullptr) {  // of a membership before this one
+                      auto again = TcpRing::listen(frame.pod.ip, kDataPort);
+                      if (!again) return {kExitRetry, again.error().message};
+                      ring = *std::move(again);
+                    }
+                    const auto mine = std::exchange(ring, nullptr);
+                    return Worker(frame, *mine, metrics).run(assignment);
+                  }});
 }
 
 }  // namespace muster::worker

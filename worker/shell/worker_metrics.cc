@@ -12,8 +12,7 @@ struct WorkerMetrics::Families {
   prometheus::Counter& sent = counter_family(*registry, "muster_worker_payload_bytes_total").Add({});
   prometheus::Counter& expected =
       counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({});
-  prometheus::Counter& skipped =
-      counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({});
+  prometheus::Counter& skipped = counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({});
   prometheus::Family<prometheus::Counter>& refused =
       counter_family(*registry, "muster_data_connections_refused_total");
 };
