@@ -5,6 +5,7 @@
 #include <string>
 
 #include "common/platform/metric_families.h"
+#include "pod/guarded_port.h"
 
 namespace muster::agg {
 
@@ -13,9 +14,9 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kRoundSeconds{0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
                                                             10,   30,  60,   120, 300, 900, 3600};
 
-constexpr std::array<const char*, 10> kRefusals{
-    "not_a_client", "client_of_another", "task_of_another", "unknown_task", "too_many_examples",
-    "unusable",     "damaged",           "malformed",       "no_room",      "displaced"};
+constexpr std::array<const char*, 9> kCallRefusals{"client_of_another", "task_of_another", "unknown_task",
+                                                   "too_many_examples", "unusable",        "damaged",
+                                                   "malformed",         "no_room",         "displaced"};
 
 }  // namespace
 
@@ -39,7 +40,9 @@ struct AggregatorMetrics::Families {
 
 AggregatorMetrics::AggregatorMetrics() : families_(std::make_unique<Families>()) {
   for (const char* verdict : {"accepted", "late", "rejected"}) families_->updates.Add({{"verdict", verdict}});
-  for (const char* reason : kRefusals) families_->refused.Add({{"reason", reason}});
+  for (const char* reason : kCallRefusals) families_->refused.Add({{"reason", reason}});
+  for (const std::string_view reason : muster::kRefusals)
+    families_->refused.Add({{"reason", std::string(reason)}});
   for (const char* outcome : {"committed", "abandoned"}) {
     families_->round_seconds.Add({{"outcome", outcome}}, kRoundSeconds);
   }
@@ -65,10 +68,16 @@ void AggregatorMetrics::count_received(std::uint64_t payload_bytes) {
   families_->received.Increment(static_cast<double>(payload_bytes));
 }
 void AggregatorMetrics::count_refused(Refusal reason) {
-  families_->refused.Add({{"reason", kRefusals[static_cast<std::size_t>(reason)]}}).Increment();
+  count_refused(kCallRefusals[static_cast<std::size_t>(reason)]);
+}
+void AggregatorMetrics::count_refused(std::string_view reason) {
+  families_->refused.Add({{"reason", std::string(reason)}}).Increment();
 }
 double AggregatorMetrics::refused(Refusal reason) const {
-  return families_->refused.Add({{"reason", kRefusals[static_cast<std::size_t>(reason)]}}).Value();
+  return refused(kCallRefusals[static_cast<std::size_t>(reason)]);
+}
+double AggregatorMetrics::refused(std::string_view reason) const {
+  return families_->refused.Add({{"reason", std::string(reason)}}).Value();
 }
 void AggregatorMetrics::observe_round(double seconds, bool committed) {
   families_->round_seconds.Add({{"outcome", committed ? "committed" : "abandoned"}}, kRoundSeconds)

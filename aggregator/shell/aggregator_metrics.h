@@ -9,9 +9,9 @@ class Registry;
 
 namespace muster::agg {
 
-// Why a call of a client was refused: the label `reason` of muster_federation_calls_refused_total.
+// Why a call of a client was refused: the label `reason` of muster_federation_calls_refused_total, beside the
+// reasons of pod/guarded_port.h, for which nobody came so far as to make one.
 enum class Refusal {
-  kNotAClient,       // not_a_client: the caller is no client pod of this federation
   kClientOfAnother,  // client_of_another: a check-in for a client that another pod plays
   kTaskOfAnother,    // task_of_another: a task that was given to another pod's client
   kUnknownTask,      // unknown_task: no such task, or one long ago
@@ -38,7 +38,9 @@ class AggregatorMetrics {  // thread-safe
   void count_sent(std::uint64_t payload_bytes);
   void count_received(std::uint64_t payload_bytes);
   void count_refused(Refusal reason);
+  void count_refused(std::string_view reason);  // one of GuardedPort's
   [[nodiscard]] double refused(Refusal reason) const;
+  [[nodiscard]] double refused(std::string_view reason) const;
   void observe_round(double seconds, bool committed);
   void set_evaluation(double loss, double accuracy);
 

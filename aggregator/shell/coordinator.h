@@ -79,7 +79,7 @@ class Coordinator {
   // The newest committed round with its history; durable once wait_outcome has said that all is well.
   [[nodiscard]] CommittedModel committed() const;
   [[nodiscard]] std::uint64_t upload_room() const;  // bytes for updates that may come now
-  void count_refused(Refusal reason) { metrics_.count_refused(reason); }
+  [[nodiscard]] AggregatorMetrics& metrics() { return metrics_; }
 
  private:
   struct Held {

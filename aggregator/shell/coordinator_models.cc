@@ -32,8 +32,7 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
     folded = aggregate->accumulate(
         {.client = *client, .delta = buffer->values(), .examples = buffer->header().examples()});
   }
-  buffer->give_budget_back();  // before the answer, after which its client may send another
-  buffer.reset();
+  buffer.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&] {
     const Instant now = steady_clock::now();
     if (machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);

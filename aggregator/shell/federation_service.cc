@@ -6,10 +6,9 @@
 
 #include <algorithm>
 #include <atomic>
-#include <charconv>
 #include <utility>
 
-#include "common/base/host_port.h"
+#include "pod/guarded_port.h"
 #include "proto/federation.grpc.pb.h"
 
 namespace muster::agg {
@@ -27,8 +26,9 @@ using std::chrono::milliseconds;
 
 constexpr int kKeepaliveMs = 20'000;  // a client that froze or lost its network is noticed
 constexpr int kKeepaliveTimeoutMs = 20'000;
-constexpr int kPingIntervalMs = 5'000;   // clients may ping this often
-constexpr milliseconds kFlushTime{500};  // for the last answers to leave
+constexpr int kPingIntervalMs = 5'000;      // clients may ping this often
+constexpr std::size_t kStrangersMax = 256;  // at a start, hundreds of pods come at once
+constexpr milliseconds kFlushTime{500};     // for the last answers to leave
 constexpr int kMessageBytesMax =
     static_cast<int>(kChunkBytesMax) + (64 << 10);  // a chunk and what is around it
 
@@ -78,45 +78,43 @@ class GrpcFederationServer final : public FederationServer,
   GrpcFederationServer(Options options, Coordinator& coordinator)
       : options_(std::move(options)), coordinator_(coordinator) {}
   ~GrpcFederationServer() override {
-    if (server_ != nullptr) server_->Shutdown(std::chrono::system_clock::now() + kFlushTime);
+    if (server_ == nullptr) return;
+    port_->stop();
+    server_->Shutdown(std::chrono::system_clock::now() + kFlushTime);
   }
 
   Status listen() {
-    const std::string address = host_port(options_.ip, options_.port);
     grpc::ServerBuilder builder;
-    builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);
+    MUSTER_ASSIGN(
+        port_,
+        GuardedPort::open(
+            {.ip = options_.ip,
+             .port = options_.port,
+             .credentials = options_.credentials,
+             .permitted = [uid = options_.credentials.name().uid](
+                              const PeerName& name) { return name.role == "client" && name.uid == uid; },
+             .refused = [this](std::string_view reason) { coordinator_.metrics().count_refused(reason); },
+             .patience = options_.stranger_patience,
+             .strangers_max = kStrangersMax},
+            builder));
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMs);
     builder.SetMaxReceiveMessageSize(kMessageBytesMax);
-    builder.AddListeningPort(address, grpc::InsecureServerCredentials(), &port_);
     builder.RegisterService(static_cast<federation::v1::Federation::CallbackService*>(this));
     server_ = builder.BuildAndStart();
-    if (server_ == nullptr || port_ == 0) {
-      return already_exists(fmt::format(
-          "cannot listen on {} for the clients: the port is in use or the address is not this machine's; "
-          "end the other program or start this one with its pod's own MUSTER_POD_IP",
-          address));
-    }
+    if (server_ == nullptr) return internal_error("gRPC cannot serve the clients");
+    port_->start();
     return {};
   }
-  [[nodiscard]] int port() const override { return port_; }
+  [[nodiscard]] int port() const override { return port_->port(); }
 
  private:
   grpc::ServerUnaryReactor* CheckIn(grpc::CallbackServerContext* context, const CheckInRequest* request,
                                     CheckInReply* reply) override {
     const auto caller = caller_of(*context);
     if (!caller) return answer(*context, to_grpc(caller.error()));
-    if (request->federation_uid() != options_.federation_uid) {
-      coordinator_.count_refused(Refusal::kNotAClient);
-      return answer(
-          *context,
-          {grpc::StatusCode::PERMISSION_DENIED,
-           fmt::format("client {} is of federation \"{}\", this is the aggregator of \"{}\"; replace "
-                       "its pod, which has an old address",
-                       request->client(), request->federation_uid(), options_.federation_uid)});
-    }
     return new CheckInCall(coordinator_, *caller, *request, reply);  // gRPC owns it: OnDone deletes it
   }
   grpc::ServerWriteReactor<Chunk>* Download(grpc::CallbackServerContext* context,
@@ -138,10 +136,12 @@ class GrpcFederationServer final : public FederationServer,
     return answer(*context, grpc::Status::OK);
   }
 
+  // By its certificate; refusals are the port's, which counts them.
   Result<Caller> caller_of(const grpc::CallbackServerContext& context) {
-    auto caller = options_.identify(context);
-    if (!caller) coordinator_.count_refused(Refusal::kNotAClient);
-    return caller;
+    if (const grpc::Status known = port_->check(context); !known.ok()) {
+      return Error{static_cast<Code>(known.error_code()), known.error_message()};
+    }
+    return Caller{.pod = muster::caller_of(context)->index};
   }
   static grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext& context, const grpc::Status& status) {
     auto* reactor = context.DefaultReactor();
@@ -151,22 +151,11 @@ class GrpcFederationServer final : public FederationServer,
 
   const Options options_;
   Coordinator& coordinator_;
-  int port_ = 0;
+  std::unique_ptr<GuardedPort> port_;
   std::unique_ptr<grpc::Server> server_;
 };
 
 }  // namespace
-
-Result<Caller> caller_by_metadata(const grpc::ServerContextBase& context) {
-  const auto found = context.client_metadata().find("muster-client-pod");
-  Caller caller;
-  if (found != context.client_metadata().end()) {
-    const grpc::string_ref text = found->second;
-    const auto [stop, error] = std::from_chars(text.begin(), text.end(), caller.pod);
-    if (error == std::errc() && stop == text.end() && caller.pod >= 0) return caller;
-  }
-  return Error{Code::kPermissionDenied, "the call does not say which client pod makes it"};
-}
 
 Result<std::unique_ptr<FederationServer>> FederationServer::start(Options options, Coordinator& coordinator) {
   auto server = std::make_unique<GrpcFederationServer>(std::move(options), coordinator);

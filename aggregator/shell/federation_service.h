@@ -1,27 +1,25 @@
 #pragma once  // aggregator/shell/federation_service.h: muster.federation.v1.Federation over gRPC
-#include <functional>
+#include <chrono>
 #include <memory>
 #include <string>
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/transfer_calls.h"
 #include "common/base/result.h"
+#include "pod/credentials.h"
 
 namespace muster::agg {
 
-// The caller as it declares itself, by its metadata "muster-client-pod".
-[[nodiscard]] Result<Caller> caller_by_metadata(const grpc::ServerContextBase& context);
-
-// Serves clients on ip:port until destroyed. A held check-in costs memory, not a thread.
+// Serves the client pods of one object, over mutual TLS, on ip:port until destroyed. A held check-in costs
+// memory, not a thread.
 class FederationServer {
  public:
   struct Options {
     std::string ip;
-    int port = 0;  // kDataPort in a pod; 0 takes a free one
-    std::string federation_uid;
-    // Who makes the call, by what its connection has proved. An error goes to the caller and is counted.
-    std::function<Result<Caller>(const grpc::ServerContextBase&)> identify;
-    TransferLimits limits;
+    int port = 0;             // kDataPort in a pod; 0 takes a free one
+    Credentials credentials;  // the pod's; whoever cannot prove to be a client of its object is turned away
+    TransferLimits limits{};
+    std::chrono::milliseconds stranger_patience{5'000};  // GuardedPort::Options'
   };
   // `coordinator` outlives the server. Errors: kAlreadyExists: the port is in use.
   [[nodiscard]] static Result<std::unique_ptr<FederationServer>> start(Options options,

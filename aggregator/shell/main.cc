@@ -61,7 +61,7 @@ class Run {
     CoordinatorOptions options;
     options.federation = *federation;
     options.examples_max = *examples;
-    return serve(std::move(options), assignment.uid(), **task, dataset->test, store, std::move(*start));
+    return serve(std::move(options), **task, dataset->test, store, std::move(*start));
   }
 
  private:
@@ -119,8 +119,8 @@ class Run {
     return fresh;
   }
 
-  Ending serve(CoordinatorOptions options, const std::string& uid, learning::Task& task,
-               const learning::Examples& test, RoundStore& store, CommittedRound start) {
+  Ending serve(CoordinatorOptions options, learning::Task& task, const learning::Examples& test,
+               RoundStore& store, CommittedRound start) {
     CoordinatorPorts ports;
     ports.new_strategy = [name = options.federation.strategy](std::size_t parameter_count) {
       auto strategy = make_strategy(name, parameter_count);
@@ -130,12 +130,8 @@ class Run {
     ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, test); };
     ports.save = [&](const RoundView& round) { return store.commit(round); };
     Coordinator coordinator(std::move(options), std::move(ports), std::move(start), metrics_);
-    auto server = FederationServer::start({.ip = frame_.pod.ip,
-                                           .port = kDataPort,
-                                           .federation_uid = uid,
-                                           .identify = caller_by_metadata,
-                                           .limits = {}},
-                                          coordinator);
+    auto server = FederationServer::start(
+        {.ip = frame_.pod.ip, .port = kDataPort, .credentials = frame_.credentials}, coordinator);
     if (!server) return {kExitRetry, server.error().message};
     frame_.publish(control::v1::PHASE_RUNNING, "");
 

@@ -65,7 +65,7 @@ void DownloadCall::OnDone() {
 }
 
 bool DownloadCall::write_next() {
-  const std::uint64_t size = std::min(kChunkBytes, model_->bytes() - offset_);
+  const std::uint64_t size = std::min(kDownloadChunkBytes, model_->bytes() - offset_);
   if (size == 0) return false;
   const auto bytes = std::as_bytes(std::span(model_->values)).subspan(offset_, size);
   chunk_.set_offset(offset_);
@@ -116,7 +116,7 @@ void UploadCall::OnReadDone(bool ok) {
     buffer = buffer_;
   }
   if (!ok) return on_end_of_messages(buffer);
-  if (request_.has_chunk()) return on_chunk(buffer);
+  if (request_.has_chunk()) return on_chunk(std::move(buffer));
   if (!request_.has_header() || buffer != nullptr) {
     return refuse_malformed(invalid_argument(
         buffer == nullptr ? "upload: a message with neither header nor chunk; send the header first"
@@ -143,7 +143,7 @@ void UploadCall::on_header() {
   StartRead(&request_);
 }
 
-void UploadCall::on_chunk(const std::shared_ptr<UploadBuffer>& buffer) {
+void UploadCall::on_chunk(std::shared_ptr<UploadBuffer> buffer) {
   if (buffer == nullptr) {
     return refuse_malformed(invalid_argument("upload: a message without the header; send the header first"));
   }
@@ -155,7 +155,8 @@ void UploadCall::on_chunk(const std::shared_ptr<UploadBuffer>& buffer) {
     if (finished_) return;
     buffer_.reset();
   }
-  coordinator_.finish_upload(buffer, [this, link = link_](Result<UploadReply> reply) {
+  // Who folds it is the only one who holds it from here on: then its memory is free as soon as its room.
+  coordinator_.finish_upload(std::move(buffer), [this, link = link_](Result<UploadReply> reply) {
     const std::scoped_lock lock(link->mutex());
     if (!link->detached()) answer(std::move(reply));
   });
@@ -191,7 +192,7 @@ void UploadCall::answer(Result<UploadReply> reply) {
 }
 
 void UploadCall::refuse_malformed(const Error& error) {
-  coordinator_.count_refused(Refusal::kMalformed);
+  coordinator_.metrics().count_refused(Refusal::kMalformed);
   finish(to_grpc(error));
 }
 

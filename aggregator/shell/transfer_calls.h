@@ -55,7 +55,7 @@ class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRe
 
  private:
   void on_header();
-  void on_chunk(const std::shared_ptr<UploadBuffer>& buffer);
+  void on_chunk(std::shared_ptr<UploadBuffer> buffer);
   void on_end_of_messages(const std::shared_ptr<UploadBuffer>& buffer);
   void read_next();
   void end(const Error& why);

@@ -16,7 +16,8 @@
 
 namespace muster::agg {
 
-inline constexpr std::uint64_t kChunkBytes = std::uint64_t{512} << 10;   // what we send
+// What we send: each download under way has such a chunk in hand, and gRPC a copy or two of it.
+inline constexpr std::uint64_t kDownloadChunkBytes = std::uint64_t{128} << 10;
 inline constexpr std::uint64_t kChunkBytesMax = std::uint64_t{1} << 20;  // what the protocol allows
 // For all updates on their way in and not folded yet; two of them fit in any case.
 inline constexpr std::uint64_t kUploadMemory = std::uint64_t{512} << 20;
@@ -39,7 +40,10 @@ class UploadBuffer {
  public:
   // The memory is mapped, but not written to: that comes with the chunks.
   UploadBuffer(federation::v1::UploadHeader header, std::shared_ptr<UploadBudget> budget);
-  ~UploadBuffer() { give_budget_back(); }
+  ~UploadBuffer() {
+    values_.reset();  // first: the room that is given back is free
+    give_budget_back();
+  }
   UploadBuffer(const UploadBuffer&) = delete;
   UploadBuffer& operator=(const UploadBuffer&) = delete;
 

@@ -22,6 +22,7 @@
 #include "learning/sha256.h"
 #include "proto/federation.grpc.pb.h"
 #include "tests/support/temporary_folder.h"
+#include "tests/support/test_pki.h"
 
 namespace {
 
@@ -53,7 +54,7 @@ double resident_bytes() {
 }
 
 // The aggregator's process: tells its port, serves until the federation is over, tells its peak.
-void serve(const Case& what, int to_parent) {
+void serve(const Case& what, const TestPki& pki, int to_parent) {
   const TemporaryFolder folder;
   agg::CoordinatorOptions options;
   options.federation.rounds = what.rounds;
@@ -77,12 +78,8 @@ void serve(const Case& what, int to_parent) {
   start.parameters.assign(kParameters, 0.0F);
   agg::AggregatorMetrics metrics;
   agg::Coordinator coordinator(std::move(options), std::move(ports), std::move(start), metrics);
-  auto server = agg::FederationServer::start({.ip = "127.0.0.1",
-                                              .port = 0,
-                                              .federation_uid = "bench",
-                                              .identify = agg::caller_by_metadata,
-                                              .limits = {}},
-                                             coordinator);
+  auto server = agg::FederationServer::start(
+      {.ip = "127.0.0.1", .port = 0, .credentials = pki.of_pod("aggregator", 0, "bench")}, coordinator);
   if (!server) std::_Exit(1);
   const int port = (*server)->port();
   if (write(to_parent, &port, sizeof port) != sizeof port) std::_Exit(1);
@@ -97,11 +94,8 @@ void serve(const Case& what, int to_parent) {
   if (write(to_parent, &report, sizeof report) != sizeof report) std::_Exit(1);
 }
 
-void identify(grpc::ClientContext& context) { context.AddMetadata("muster-client-pod", "0"); }
-
 void download(Stub& stub, const std::string& task_id) {
   grpc::ClientContext context;
-  identify(context);
   federation::v1::DownloadRequest request;
   request.set_task_id(task_id);
   auto reader = stub.Download(&context, request);
@@ -114,7 +108,6 @@ void download(Stub& stub, const std::string& task_id) {
 grpc::Status upload(Stub& stub, const std::string& task_id, const std::string& chunk,
                     const std::string& sha256) {
   grpc::ClientContext context;
-  identify(context);
   federation::v1::UploadReply reply;
   auto writer = stub.Upload(&context, &reply);
   federation::v1::UploadRequest request;
@@ -135,9 +128,7 @@ grpc::Status upload(Stub& stub, const std::string& task_id, const std::string& c
 void play(Stub& stub, int client, const std::string& chunk, const std::string& sha256) {
   while (true) {
     grpc::ClientContext context;
-    identify(context);
     federation::v1::CheckInRequest request;
-    request.set_federation_uid("bench");
     request.set_client(client);
     request.set_hold_ms(60'000);
     federation::v1::CheckInReply reply;
@@ -152,11 +143,12 @@ void play(Stub& stub, int client, const std::string& chunk, const std::string& s
 }
 
 void measure(const Case& what, const std::string& chunk, const std::string& sha256) {
+  const TestPki pki;
   int pipe_ends[2];
   if (pipe(pipe_ends) != 0) std::abort();
   const pid_t child = fork();
   if (child == 0) {
-    serve(what, pipe_ends[1]);
+    serve(what, pki, pipe_ends[1]);
     std::_Exit(0);
   }
   int port = 0;
@@ -165,8 +157,9 @@ void measure(const Case& what, const std::string& chunk, const std::string& sha2
   // In a process of its own as well: gRPC does not survive a fork.
   const pid_t clients = fork();
   if (clients == 0) {
-    const auto stub = federation::v1::Federation::NewStub(
-        grpc::CreateChannel("127.0.0.1:" + std::to_string(port), grpc::InsecureChannelCredentials()));
+    const auto stub = federation::v1::Federation::NewStub(TestPki::channel(
+        "127.0.0.1:" + std::to_string(port), {.role = "aggregator", .index = 0, .uid = "bench"},
+        pki.of_pod("client", 0, "bench")));
     std::vector<std::thread> threads;
     for (int client = 0; client < what.clients; ++client)
       threads.emplace_back([&, client] { play(*stub, client, chunk, sha256); });

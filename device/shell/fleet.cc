@@ -48,7 +48,7 @@ struct CheckInCall {
   CheckInReply reply;
 };
 
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
+std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const Credentials& credentials) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
@@ -56,7 +56,8 @@ std::shared_ptr<grpc::Channel> make_channel(const std::string& address) {
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  return grpc::CreateCustomChannel(address, grpc::InsecureChannelCredentials(), arguments);
+  Credentials::expect({.role = "aggregator", .index = 0, .uid = credentials.name().uid}, arguments);
+  return grpc::CreateCustomChannel(address, credentials.for_channel(), arguments);
 }
 
 class GrpcFleet final : public Fleet {
@@ -64,11 +65,11 @@ class GrpcFleet final : public Fleet {
   GrpcFleet(FleetOptions options, Trainer trainer)
       : options_(std::move(options)),
         trainer_(std::move(trainer)),
-        stub_(federation::v1::Federation::NewStub(make_channel(options_.aggregator))),
+        stub_(federation::v1::Federation::NewStub(make_channel(options_.aggregator, options_.credentials))),
         last_answer_(steady_clock::now()) {
     for (std::int32_t i = 0; i < options_.clients; ++i) {
       const auto seed =
-          hash_key(std::hash<std::string>()(options_.federation_uid), options_.first_client + i);
+          hash_key(std::hash<std::string>()(options_.credentials.name().uid), options_.first_client + i);
       rounds_.emplace_back(ClientOptions{.seed = seed});
     }
     for (std::int32_t i = 0; i < options_.clients; ++i) handle(i, Begin{});
@@ -158,8 +159,6 @@ class GrpcFleet final : public Fleet {
     auto call = std::make_shared<CheckInCall>();
     CallContext context(call, &call->context);
     context->set_deadline(std::chrono::system_clock::now() + options_.hold + kCallTime);
-    context->AddMetadata("muster-client-pod", std::to_string(options_.pod));
-    call->request.set_federation_uid(options_.federation_uid);
     call->request.set_client(options_.first_client + index);
     call->request.set_hold_ms(options_.hold.count());
     {
@@ -285,7 +284,6 @@ class GrpcFleet final : public Fleet {
   Event with_context(Call call) {
     auto context = std::make_shared<grpc::ClientContext>();
     context->set_deadline(std::chrono::system_clock::now() + options_.transfer_timeout);
-    context->AddMetadata("muster-client-pod", std::to_string(options_.pod));
     {
       const std::scoped_lock lock(mutex_);
       if (stopping_) return CallFailed{aborted("stopping")};

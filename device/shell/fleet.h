@@ -8,14 +8,14 @@
 
 #include "common/base/result.h"
 #include "learning/local_training.h"
+#include "pod/credentials.h"
 #include "proto/control.pb.h"
 
 namespace muster::device {
 
 struct FleetOptions {
-  std::string aggregator;  // "host:port"
-  std::string federation_uid;
-  std::int32_t pod = 0;  // our index
+  std::string aggregator;   // "host:port"
+  Credentials credentials;  // the pod's; only the aggregator of its object is talked to
   std::int32_t first_client = 0;
   std::int32_t clients = 1;
   std::size_t parameter_count = 0;                        // P of our model: a task for another one is refused

@@ -62,8 +62,7 @@ class Run {
                  part.first_client() + part.clients() - 1, assignment.name(), part.aggregator());
     const auto fleet =
         Fleet::start({.aggregator = part.aggregator(),
-                      .federation_uid = assignment.uid(),
-                      .pod = static_cast<std::int32_t>(part.first_client() / federation->clients_per_pod),
+                      .credentials = frame_.credentials,
                       .first_client = part.first_client(),
                       .clients = part.clients(),
                       .parameter_count = (*trainer)->parameter_count(),

@@ -16,6 +16,7 @@
 #include "device/shell/fleet.h"
 #include "learning/sha256.h"
 #include "proto/federation.grpc.pb.h"
+#include "tests/support/test_pki.h"
 
 namespace muster {
 
@@ -108,28 +109,29 @@ class FederationFixture : public testing::Test {
     coordinator_ = std::make_unique<agg::Coordinator>(options_, std::move(ports), std::move(fresh), metrics_);
     auto server = agg::FederationServer::start({.ip = "127.0.0.1",
                                                 .port = 0,
-                                                .federation_uid = "uid",
-                                                .identify = agg::caller_by_metadata,
-                                                .limits = limits_},
+                                                .credentials = pki_.of_pod("aggregator", 0, "uid"),
+                                                .limits = limits_,
+                                                .stranger_patience = stranger_patience_},
                                                *coordinator_);
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
     address_ = fmt::format("127.0.0.1:{}", server_->port());
-    stub_ = federation::v1::Federation::NewStub(
-        grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+    stub_ = stub_of(pki_.of_pod("client", 0, "uid"));
   }
 
-  // Every call is made by client pod `pod_`.
-  void limit(grpc::ClientContext& context, std::chrono::milliseconds time = 20s) const {
-    context.set_deadline(std::chrono::system_clock::now() + time);
-    context.AddMetadata("muster-client-pod", std::to_string(pod_));
+  // What the holder of `credentials` says to the aggregator.
+  using Stub = federation::v1::Federation::Stub;
+  std::unique_ptr<Stub> stub_of(const Credentials& credentials, grpc::ChannelArguments arguments = {}) const {
+    return federation::v1::Federation::NewStub(TestPki::channel(
+        address_, {.role = "aggregator", .index = 0, .uid = "uid"}, credentials, std::move(arguments)));
   }
-  grpc::Status check_in(std::int32_t client, CheckInReply& reply, const std::string& uid = "uid",
-                        std::int64_t hold_ms = 10'000) {
+  static void limit(grpc::ClientContext& context, std::chrono::milliseconds time = 20s) {
+    context.set_deadline(std::chrono::system_clock::now() + time);
+  }
+  grpc::Status check_in(std::int32_t client, CheckInReply& reply, std::int64_t hold_ms = 10'000) {
     grpc::ClientContext context;
     limit(context);
     federation::v1::CheckInRequest request;
-    request.set_federation_uid(uid);
     request.set_client(client);
     request.set_hold_ms(hold_ms);
     return stub_->CheckIn(&context, request, &reply);
@@ -140,7 +142,7 @@ class FederationFixture : public testing::Test {
     std::vector<std::thread> calls;
     for (std::size_t i = 0; i < replies.size(); ++i) {
       calls.emplace_back(
-          [&, i] { static_cast<void>(check_in(static_cast<std::int32_t>(i), replies[i], "uid", 400)); });
+          [&, i] { static_cast<void>(check_in(static_cast<std::int32_t>(i), replies[i], 400)); });
     }
     for (std::thread& call : calls) call.join();
     std::vector<Task> tasks;
@@ -221,11 +223,12 @@ class FederationFixture : public testing::Test {
   }
 
   agg::CoordinatorOptions options_;
+  const TestPki& pki_ = shared_test_pki();
   agg::TransferLimits limits_;
+  std::chrono::milliseconds stranger_patience_ = 5s;
   Status save_result_;
   Gate* fold_gate_ = nullptr;    // of every fold
   Gate* finish_gate_ = nullptr;  // of the end of every round
-  std::int64_t pod_ = 0;
   agg::AggregatorMetrics metrics_;
   std::unique_ptr<agg::Coordinator> coordinator_;
   std::unique_ptr<agg::FederationServer> server_;

@@ -11,6 +11,8 @@ using agg::Refusal;
 using grpc::StatusCode;
 
 // Two pods of two clients: pod 0 is honest, pod 1 is not.
+constexpr auto kDeniedByTls = StatusCode::UNAVAILABLE;  // the handshake failed: there is no connection
+
 class FederationIdentity : public FederationFixture {
  protected:
   FederationIdentity() {
@@ -25,12 +27,11 @@ class FederationIdentity : public FederationFixture {
     for (std::int32_t client = 0; client < 4; ++client) {
       calls.emplace_back([this, client, &reply = replies[static_cast<std::size_t>(client)]] {
         grpc::ClientContext context;
-        limit_as(client / 2, context);
+        limit(context);
         federation::v1::CheckInRequest request;
-        request.set_federation_uid("uid");
         request.set_client(client);
         request.set_hold_ms(10'000);
-        EXPECT_TRUE(stub_->CheckIn(&context, request, &reply).ok());
+        EXPECT_TRUE(stub_of_pod(client / 2)->CheckIn(&context, request, &reply).ok());
       });
     }
     for (std::thread& call : calls) call.join();
@@ -41,10 +42,11 @@ class FederationIdentity : public FederationFixture {
     }
     return tasks;
   }
-  static void limit_as(std::int64_t pod, grpc::ClientContext& context) {
-    context.set_deadline(std::chrono::system_clock::now() + 20s);
-    context.AddMetadata("muster-client-pod", std::to_string(pod));
+  std::unique_ptr<Stub> stub_of_pod(std::int64_t pod) const {
+    return stub_of(pki_.of_pod("client", pod, "uid"));
   }
+  // From here on calls are made by this pod.
+  void become(std::int64_t pod) { stub_ = stub_of_pod(pod); }
   StatusCode download(const std::string& task_id) {
     grpc::ClientContext context;
     limit(context);
@@ -65,7 +67,7 @@ class FederationIdentity : public FederationFixture {
     return stub_->UploadOffset(&context, request, &reply).error_code();
   }
   void honest_clients_finish(const std::vector<Task>& tasks) {
-    pod_ = 0;
+    become(0);
     UploadReply reply;
     for (std::size_t i = 0; i < 2; ++i) {
       ASSERT_TRUE(upload(header_of(tasks[i], ones_), ones_, reply).ok());
@@ -93,7 +95,7 @@ TEST_F(FederationIdentity, AnotherPodsTaskCannotBeReadAnsweredOrErased) {
   start();
   const auto tasks = all_tasks();
   const auto running = stand_still(header_of(tasks[0], ones_));
-  pod_ = 1;
+  become(1);
   UploadReply reply;
   UploadHeader forged = header_of(tasks[0], ones_);
   EXPECT_EQ(download(tasks[0].task_id()), StatusCode::PERMISSION_DENIED);
@@ -103,7 +105,7 @@ TEST_F(FederationIdentity, AnotherPodsTaskCannotBeReadAnsweredOrErased) {
   EXPECT_EQ(upload(forged, {}, reply).error_code(), StatusCode::PERMISSION_DENIED);
   EXPECT_EQ(metrics_.refused(Refusal::kTaskOfAnother), 4);
   // The running upload was not touched: the rest of it is all that is missing.
-  pod_ = 0;
+  become(0);
   UploadRequest rest;
   const auto bytes = std::as_bytes(std::span(ones_));
   bool good = true;
@@ -122,7 +124,7 @@ TEST_F(FederationIdentity, AnotherPodsTaskCannotBeReadAnsweredOrErased) {
 TEST_F(FederationIdentity, ForgedTasksAreUnknownAndCounted) {
   start();
   const auto tasks = all_tasks();
-  pod_ = 1;
+  become(1);
   UploadReply reply;
   UploadHeader forged = header_of(tasks[2], ones_);
   forged.set_task_id("0123456789abcdef0123456789abcdef");
@@ -135,7 +137,7 @@ TEST_F(FederationIdentity, ForgedTasksAreUnknownAndCounted) {
 
 TEST_F(FederationIdentity, NobodyChecksInForClientsThatHeDoesNotPlay) {
   start();
-  pod_ = 1;
+  become(1);
   CheckInReply reply;
   const grpc::Status status = check_in(0, reply);
   EXPECT_EQ(status.error_code(), StatusCode::PERMISSION_DENIED);
@@ -146,17 +148,40 @@ TEST_F(FederationIdentity, NobodyChecksInForClientsThatHeDoesNotPlay) {
   honest_clients_finish(all_tasks());
 }
 
-TEST_F(FederationIdentity, WhoDoesNotSayWhoHeIsIsRefusedEverywhere) {
+TEST_F(FederationIdentity, WhoCannotProveToBeAClientOfThisFederationGetsNowhere) {
   start();
   const auto tasks = all_tasks();
-  pod_ = -1;
+  const TestPki other;
+  const PeerName client{.role = "client", .index = 0, .uid = "uid"};
+  const auto aggregator =
+      [&](const Credentials& own) {  // with a stranger's authority, the server is none either
+        return stub_of(own);
+      };
   CheckInReply check;
   UploadReply reply;
-  EXPECT_EQ(check_in(0, check).error_code(), StatusCode::PERMISSION_DENIED);
-  EXPECT_EQ(download(tasks[0].task_id()), StatusCode::PERMISSION_DENIED);
-  EXPECT_EQ(offset(tasks[0].task_id()), StatusCode::PERMISSION_DENIED);
-  EXPECT_EQ(upload(header_of(tasks[0], ones_), ones_, reply).error_code(), StatusCode::PERMISSION_DENIED);
-  EXPECT_EQ(metrics_.refused(Refusal::kNotAClient), 4);
+  const auto everything_is = [&](StatusCode code) {
+    EXPECT_EQ(check_in(0, check).error_code(), code);
+    EXPECT_EQ(download(tasks[0].task_id()), code);
+    EXPECT_EQ(offset(tasks[0].task_id()), code);
+    EXPECT_EQ(upload(header_of(tasks[0], ones_), ones_, reply).error_code(), code);
+  };
+  // In by its certificate, refused by its name at every call.
+  for (const PeerName& name : {PeerName{.role = "client", .index = 0, .uid = "another"},
+                               PeerName{.role = "worker", .index = 0, .uid = "uid"},
+                               PeerName{.role = "aggregator", .index = 0, .uid = "uid"}, operator_name()}) {
+    SCOPED_TRACE(dns_name(name));
+    stub_ = aggregator(pki_.of(name));
+    everything_is(StatusCode::PERMISSION_DENIED);
+  }
+  EXPECT_EQ(metrics_.refused("name"), 4 * 4);
+  // Not let in at all.
+  stub_ = aggregator(other.of(client));
+  everything_is(kDeniedByTls);
+  stub_ =
+      federation::v1::Federation::NewStub(grpc::CreateChannel(address_, grpc::InsecureChannelCredentials()));
+  everything_is(kDeniedByTls);
+  EXPECT_TRUE(eventually([&] { return metrics_.refused("handshake") >= 1; }));
+  EXPECT_TRUE(eventually([&] { return metrics_.refused("plaintext") >= 1; }));
   honest_clients_finish(tasks);
 }
 
@@ -165,7 +190,7 @@ TEST_F(FederationIdentity, AnUpdateWeighsNoMoreThanItsClientHolds) {
   options_.federation.cohort.max_examples_per_client = 4;
   start();
   const auto tasks = all_tasks();
-  pod_ = 1;
+  become(1);
   const std::vector<float> poison(kParameters, 1000.0F);
   UploadReply reply;
   for (const auto& [task, claim, reason] :
@@ -178,7 +203,7 @@ TEST_F(FederationIdentity, AnUpdateWeighsNoMoreThanItsClientHolds) {
     EXPECT_NE(reply.reason().find(reason), std::string::npos) << reply.reason();
   }
   EXPECT_EQ(metrics_.refused(Refusal::kTooManyExamples), 2);
-  pod_ = 0;
+  become(0);
   UploadHeader header = header_of(tasks[0], ones_);
   ASSERT_TRUE(upload(header, ones_, reply).ok());
   EXPECT_EQ(reply.verdict(), UploadReply::ACCEPTED) << reply.reason();

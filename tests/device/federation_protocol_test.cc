@@ -18,7 +18,7 @@ TEST_F(FederationProtocol, AFleetPlaysAllRoundsAndTheModelIsTheSumOfTheMeans) {
   std::atomic<int> trained = 0;
   const auto fleet = device::Fleet::start(
       {.aggregator = address_,
-       .federation_uid = "uid",
+       .credentials = pki_.of_pod("client", 0, "uid"),
        .clients = 40,
        .parameter_count = kParameters,
        .parallel_clients = 2},
@@ -54,7 +54,7 @@ TEST_F(FederationProtocol, AClientThatIsTooSlowGivesItsSlotToTheOthersAtTheDeadl
   std::atomic<int> cancellations = 0;
   const auto fleet = device::Fleet::start(
       {.aggregator = address_,
-       .federation_uid = "uid",
+       .credentials = pki_.of_pod("client", 0, "uid"),
        .clients = 2,
        .parameter_count = kParameters,
        .parallel_clients = 2},
@@ -81,7 +81,7 @@ TEST_F(FederationProtocol, ACheckInThatAnotherDisplacesIsToldToWaitAWhile) {
   while (coordinator_->progress().connected() == 0 && std::chrono::steady_clock::now() < deadline)
     std::this_thread::yield();
   CheckInReply second;
-  EXPECT_TRUE(check_in(0, second, "uid", 10).ok());
+  EXPECT_TRUE(check_in(0, second, 10).ok());
   displaced.join();
   EXPECT_GE(first.come_back().after_ms(), 1'000);
   EXPECT_EQ(second.come_back().after_ms(), 0) << "its hold was over";
@@ -199,7 +199,6 @@ TEST_F(FederationProtocol, HostileMessagesGetACleanStatus) {
   CheckInReply check;
   EXPECT_EQ(check_in(-1, check).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_EQ(check_in(4, check).error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_EQ(check_in(0, check, "another").error_code(), grpc::StatusCode::PERMISSION_DENIED);
   UploadReply reply;
   UploadHeader unknown = header_of(tasks[0], ones_);
   unknown.set_task_id("0123456789abcdef0123456789abcdef");
@@ -285,11 +284,14 @@ TEST_F(FederationProtocol, ADiskThatIsFullEndsTheFederationWithTheStorageExitCod
 }
 
 TEST_F(FederationProtocol, AFleetWhoseAggregatorIsGoneGivesUpInTime) {
-  const auto fleet = device::Fleet::start(
-      {.aggregator = "127.0.0.1:1", .federation_uid = "uid", .clients = 3, .aggregator_timeout = 300ms},
-      [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
-        return Result<learning::LocalUpdate>(aborted("not reached"));
-      });
+  const auto fleet =
+      device::Fleet::start({.aggregator = "127.0.0.1:1",
+                            .credentials = pki_.of_pod("client", 0, "uid"),
+                            .clients = 3,
+                            .aggregator_timeout = 300ms},
+                           [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
+                             return Result<learning::LocalUpdate>(aborted("not reached"));
+                           });
   const auto end = fleet->wait(20s);
   ASSERT_FALSE(end);
   EXPECT_EQ(end.error().code, Code::kUnavailable);
@@ -298,15 +300,15 @@ TEST_F(FederationProtocol, AFleetWhoseAggregatorIsGoneGivesUpInTime) {
 
 TEST_F(FederationProtocol, AFleetThatIsRefusedSaysSoAtOnce) {
   start();
-  const auto fleet =
-      device::Fleet::start({.aggregator = address_, .federation_uid = "another", .clients = 1},
-                           [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
-                             return Result<learning::LocalUpdate>(aborted("not reached"));
-                           });
+  const auto fleet = device::Fleet::start(
+      {.aggregator = address_, .credentials = pki_.of_pod("client", 1, "uid"), .clients = 1},
+      [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
+        return Result<learning::LocalUpdate>(aborted("not reached"));
+      });
   const auto end = fleet->wait(20s);
   ASSERT_FALSE(end);
   EXPECT_EQ(end.error().code, Code::kPermissionDenied);
-  EXPECT_NE(end.error().message.find("client 0 is of federation \"another\""), std::string::npos)
+  EXPECT_NE(end.error().message.find("client 0 is played by client pod 0, not by pod 1"), std::string::npos)
       << end.error().message;
 }
 

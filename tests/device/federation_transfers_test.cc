@@ -15,8 +15,7 @@ class FederationTransfers : public FederationFixture {
     grpc::ChannelArguments arguments;
     arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 << 10);
     arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
-    return federation::v1::Federation::NewStub(
-        grpc::CreateCustomChannel(address_, grpc::InsecureChannelCredentials(), arguments));
+    return stub_of(pki_.of_pod("client", 0, "uid"), arguments);
   }
   [[nodiscard]] bool committed(std::int64_t round) const {
     return eventually([&] { return coordinator_->committed().model->round >= round; });
@@ -125,7 +124,7 @@ TEST_F(FederationTransfers, CallsAreAnsweredWhileUpdatesAreFoldedAndModelsFinish
   ASSERT_EQ(tasks.size(), 3U);
   const auto others_are_answered = [&] {
     CheckInReply checked;
-    EXPECT_TRUE(check_in(3, checked, "uid", 10).ok());
+    EXPECT_TRUE(check_in(3, checked, 10).ok());
     EXPECT_EQ(held_bytes(tasks[2]), 0U);
     EXPECT_GE(coordinator_->progress().connected(), 1);
   };
@@ -178,7 +177,7 @@ TEST_F(FederationTransfers, AFleetKeepsItsUpdatesUntilThereIsRoomForThem) {
   std::atomic<int> trained = 0;
   const auto fleet = device::Fleet::start(
       {.aggregator = address_,
-       .federation_uid = "uid",
+       .credentials = pki_.of_pod("client", 0, "uid"),
        .clients = 8,
        .parameter_count = kParameters,
        .parallel_clients = 8},
@@ -238,7 +237,7 @@ TEST_F(FederationTransfers, AFleetIsToldThatTheFederationFailed) {
   start();
   const auto fleet = device::Fleet::start(
       {.aggregator = address_,
-       .federation_uid = "uid",
+       .credentials = pki_.of_pod("client", 0, "uid"),
        .clients = 4,
        .parameter_count = kParameters,
        .parallel_clients = 4},
