@@ -181,6 +181,7 @@ PodView view_pod(const Json& pod) {
   view.index = integer<std::int64_t>(labels, "muster.dev/index");
   view.reason = text(member(status, "reason"));
   view.message = text(member(status, "message"));
+  view.main_container = view.role;
   if (const Json& containers = member(pod, "spec", "containers");
       containers.is_array() && !containers.empty())
     view.main_container = text(member(containers[role_container(containers, view.role)], "name"));

@@ -63,11 +63,12 @@ void read_waiting(const Json& statuses, PodState& state) {
   for (const Json& status : statuses) {
     const Json& waiting = member(status, "state", "waiting");
     const std::string reason = text(member(waiting, "reason"));
-    if (!state.waiting_reason.empty() || reason.empty() || reason == "ContainerCreating" ||
-        reason == "PodInitializing")
-      continue;
+    const std::string message = text(member(waiting, "message"));
+    // Starting takes its time, unless a message says what is in the way.
+    const bool is_starting = reason == "ContainerCreating" || reason == "PodInitializing";
+    if (!state.waiting_reason.empty() || reason.empty() || (is_starting && message.empty())) continue;
     state.waiting_reason = reason;
-    state.waiting_message = text(member(waiting, "message"));
+    state.waiting_message = message;
   }
 }
 

@@ -170,7 +170,7 @@ std::optional<std::string> success_without_evidence(const Pass& pass, const std:
     return with_last_words(
         fmt::format(
             "{} {} ({}) exited with code 0, but no training has ended in it: only Muster's own program "
-            "can do spec.training; remove image and command {}",
+            "can do spec.training; remove image and command{}",
             pod->role, pod->index, pod->name, where),
         pod->end && !word ? pod->end->message : "");
   }

@@ -132,7 +132,7 @@ class JobBody final : public ObjectBody {
   bool conclude(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
     if (spec_.training) {
-      if (const auto claim = success_without_evidence(pass, workers, "or spec.training")) {
+      if (const auto claim = success_without_evidence(pass, workers, ", or spec.training")) {
         fail(pass, "SuccessWithoutTraining", *claim);
         return true;
       }
