@@ -1,5 +1,5 @@
-// bench/worker/collective_bench.cc: our ring all-reduce against libgloo's, side by side in one run, real
-// processes
+// bench/worker/collective_bench.cc: our ring all-reduce, plain and encrypted, against libgloo's, side by
+// side in one run, real processes
 #include <fmt/format.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -35,7 +35,7 @@ constexpr int kRounds = 7;
 
 class MusterRing final : public Contender {
  public:
-  MusterRing(int rank, int size, const std::filesystem::path& folder) {
+  MusterRing(int rank, int size, const std::filesystem::path& folder, bool encrypt) {
     auto listening = worker::TcpRing::listen("127.0.0.1", 0);
     if (!listening) die(listening.error().message);
     const auto mine = folder / std::to_string(rank);
@@ -43,8 +43,11 @@ class MusterRing final : public Contender {
     std::filesystem::rename(mine.string() + ".new", mine);
     worker::TcpRing::Options options{
         .identity = {.job_uid = "bench", .membership = 1, .rank = rank, .size = size},
+        .key = {std::byte{1}},
+        .encrypt = encrypt,
         .peers = {},
-        .log = {}};
+        .log = {},
+        .refused = {}};
     for (int peer = 0; peer < size; ++peer) {
       const auto file = folder / std::to_string(peer);
       while (!std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
@@ -92,7 +95,7 @@ Timing time_calls(Contender& contender, std::span<float> buffer, int calls) {
   return {.seconds = seconds / calls, .cpu_seconds = (cpu_seconds() - cpu) / calls};
 }
 
-// Both must compute the same sums before anything is timed.
+// All must compute the same sums before anything is timed.
 void verify(Contender& contender, int rank, int size) {
   for (const std::size_t elements : {1UL, 1000UL, 300'001UL}) {
     std::vector<float> buffer(elements, static_cast<float>(rank + 1));
@@ -104,31 +107,39 @@ void verify(Contender& contender, int rank, int size) {
 }
 
 void run_rank(int rank, int size, const std::filesystem::path& folder, std::size_t largest) {
-  const auto ours = make_muster(rank, size, folder / "muster");
+  const auto ours = make_muster(rank, size, folder / "muster", false);
+  const auto encrypted = make_muster(rank, size, folder / "encrypted", true);
   const auto theirs = make_gloo(rank, size, folder / "gloo");
   verify(*ours, rank, size);
+  verify(*encrypted, rank, size);
   verify(*theirs, rank, size);
   for (const std::size_t bytes : kSizes) {
     if (bytes > largest) break;
     Row row{.ranks = size,
             .bytes = bytes,
             .muster_seconds = {},
+            .encrypted_seconds = {},
             .gloo_seconds = {},
             .muster_cpu = {},
+            .encrypted_cpu = {},
             .gloo_cpu = {}};
     std::vector<float> buffer(bytes / sizeof(float),
                               0.0F);  // zeros stay zeros, however often they are summed
-    for (Contender* contender : {ours.get(), theirs.get()}) time_calls(*contender, buffer, 3);
+    for (Contender* contender : {ours.get(), encrypted.get(), theirs.get()})
+      time_calls(*contender, buffer, 3);
     // All ranks must make as many calls: rank 0's pace, told by an all-reduce.
     std::vector<float> pace{rank == 0 ? static_cast<float>(time_calls(*theirs, buffer, 3).seconds) : 0.0F};
     if (rank != 0) time_calls(*theirs, buffer, 3);
     ours->all_reduce(pace);
     const int calls = std::clamp(static_cast<int>(kBlockSeconds / static_cast<double>(pace[0])), 1, 2'000);
-    for (int round = 0; round < kRounds; ++round) {  // A B A B: a busy moment of the machine hits both
+    for (int round = 0; round < kRounds; ++round) {  // in turns: a busy moment of the machine hits all
       const Timing muster = time_calls(*ours, buffer, calls);
+      const Timing tls = time_calls(*encrypted, buffer, calls);
       const Timing gloo = time_calls(*theirs, buffer, calls);
       row.muster_seconds.push_back(muster.seconds);
       row.muster_cpu.push_back(muster.cpu_seconds);
+      row.encrypted_seconds.push_back(tls.seconds);
+      row.encrypted_cpu.push_back(tls.cpu_seconds);
       row.gloo_seconds.push_back(gloo.seconds);
       row.gloo_cpu.push_back(gloo.cpu_seconds);
     }
@@ -138,6 +149,7 @@ void run_rank(int rank, int size, const std::filesystem::path& folder, std::size
 
 int run_group(int size, const std::filesystem::path& folder, std::size_t largest) {
   std::filesystem::create_directories(folder / "muster");
+  std::filesystem::create_directories(folder / "encrypted");
   std::filesystem::create_directories(folder / "gloo");
   std::vector<pid_t> children;
   for (int rank = 0; rank < size; ++rank) {
@@ -162,8 +174,9 @@ int run_group(int size, const std::filesystem::path& folder, std::size_t largest
 
 }  // namespace
 
-std::unique_ptr<Contender> make_muster(int rank, int size, const std::filesystem::path& folder) {
-  return std::make_unique<MusterRing>(rank, size, folder);
+std::unique_ptr<Contender> make_muster(int rank, int size, const std::filesystem::path& folder,
+                                       bool encrypt) {
+  return std::make_unique<MusterRing>(rank, size, folder, encrypt);
 }
 
 }  // namespace muster::bench

@@ -13,7 +13,8 @@ class Contender {
 };
 
 // Each process calls these with its own rank; `folder` is empty, on one file system, the same for all ranks.
-[[nodiscard]] std::unique_ptr<Contender> make_muster(int rank, int size, const std::filesystem::path& folder);
+[[nodiscard]] std::unique_ptr<Contender> make_muster(int rank, int size, const std::filesystem::path& folder,
+                                                     bool encrypt);
 [[nodiscard]] std::unique_ptr<Contender> make_gloo(int rank, int size, const std::filesystem::path& folder);
 
 }  // namespace muster::bench

@@ -32,19 +32,23 @@ void print_machine() {
 }
 
 void print_header() {
-  fmt::print("{:>2} {:>10}  {:>12} {:>10}  {:>12} {:>10}  {:>12}  {:>10} {:>10} {:>9}\n", "n", "bytes",
-             "muster us", "GB/s", "gloo us", "GB/s", "gloo/muster", "muster cpu", "gloo cpu", "ratio");
+  fmt::print(
+      "{:>2} {:>10}  {:>12} {:>10}  {:>12} {:>10}  {:>12} {:>10}  {:>11} {:>9}  {:>10} {:>10} {:>10}\n", "n",
+      "bytes", "muster us", "GB/s", "tls us", "GB/s", "gloo us", "GB/s", "gloo/muster", "tls/plain",
+      "muster cpu", "tls cpu", "gloo cpu");
 }
 
 void print_row(const Row& row) {
   const double ours = median(row.muster_seconds);
+  const double encrypted = median(row.encrypted_seconds);
   const double theirs = median(row.gloo_seconds);
   const double moved = 2.0 * (row.ranks - 1) / row.ranks * static_cast<double>(row.bytes);
   fmt::print(
-      "{:>2} {:>10}  {:>12.1f} {:>10.3f}  {:>12.1f} {:>10.3f}  {:>11.2f}x  {:>10.1f} {:>10.1f} {:>8.2f}x\n",
-      row.ranks, row.bytes, ours * 1e6, moved / ours / 1e9, theirs * 1e6, moved / theirs / 1e9, theirs / ours,
-      median(row.muster_cpu) * 1e6, median(row.gloo_cpu) * 1e6,
-      median(row.gloo_cpu) / median(row.muster_cpu));
+      "{:>2} {:>10}  {:>12.1f} {:>10.3f}  {:>12.1f} {:>10.3f}  {:>12.1f} {:>10.3f}  {:>10.2f}x {:>8.2f}x  "
+      "{:>10.1f} {:>10.1f} {:>10.1f}\n",
+      row.ranks, row.bytes, ours * 1e6, moved / ours / 1e9, encrypted * 1e6, moved / encrypted / 1e9,
+      theirs * 1e6, moved / theirs / 1e9, theirs / ours, encrypted / ours, median(row.muster_cpu) * 1e6,
+      median(row.encrypted_cpu) * 1e6, median(row.gloo_cpu) * 1e6);
   std::fflush(stdout);
 }
 

@@ -64,6 +64,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Gradient bytes that the topology's formula says for the same steps"},
     {"worker", "muster_worker_checkpoints_skipped_total", MetricType::kCounter, "",
      "Checkpoints not written because the one before was still being written"},
+    {"worker", "muster_data_connections_refused_total", MetricType::kCounter, "reason",
+     "Connections at the data port, or to a peer's, that did not prove to be of this membership"},
     {"worker", "muster_worker_build_info", MetricType::kGauge, "version", "Version of the worker; always 1"},
     {"aggregator", "muster_aggregator_round", MetricType::kGauge, "",
      "The newest committed round; until it is on disk, a kill may take it back"},

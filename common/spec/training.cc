@@ -121,6 +121,12 @@ Result<Synchronization> synchronization_from_json(const Json& json, const std::s
   return synchronization;
 }
 
+Result<Security> security_from_json(const Json& json, const std::string& path) {
+  Security security;
+  MUSTER_TRY(Fields(json, path).boolean("encryptTraffic", security.encrypt_traffic).finish());
+  return security;
+}
+
 Json to_json(const Model& model) {
   Json json{{"name", model.name}};
   if (model.name == "mlp") json["hidden"] = model.hidden;
@@ -174,5 +180,7 @@ Json to_json(const Synchronization& synchronization) {
           {"updates", synchronization.updates},
           {"timeoutSeconds", synchronization.timeout_seconds}};
 }
+
+Json to_json(const Security& security) { return {{"encryptTraffic", security.encrypt_traffic}}; }
 
 }  // namespace muster::spec

@@ -75,11 +75,18 @@ struct Synchronization {  // DistributedJob spec.synchronization
   friend bool operator==(const Synchronization&, const Synchronization&) = default;
 };
 
+struct Security {                // DistributedJob spec.security
+  bool encrypt_traffic = false;  // TLS 1.3 on the connections between workers
+  friend bool operator==(const Security&, const Security&) = default;
+};
+
 // Strict: unknown fields, wrong types and values out of range are errors with the field's path.
 [[nodiscard]] Result<Training> training_from_json(const Json& json,
                                                   const std::string& path = "spec.training");
 [[nodiscard]] Result<Synchronization> synchronization_from_json(
     const Json& json, const std::string& path = "spec.synchronization");
+[[nodiscard]] Result<Security> security_from_json(const Json& json,
+                                                  const std::string& path = "spec.security");
 [[nodiscard]] Result<Model> model_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Dataset> dataset_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Optimizer> optimizer_from_json(const Json& json, const std::string& path);
@@ -89,5 +96,6 @@ struct Synchronization {  // DistributedJob spec.synchronization
 [[nodiscard]] Json to_json(const Optimizer& optimizer);
 [[nodiscard]] Json to_json(const Training& training);
 [[nodiscard]] Json to_json(const Synchronization& synchronization);
+[[nodiscard]] Json to_json(const Security& security);
 
 }  // namespace muster::spec

@@ -30,11 +30,19 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
     MUSTER_ASSIGN(spec.synchronization, spec::synchronization_from_json(value, at));
     return {};
   });
+  fields.object("security", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(spec.security, spec::security_from_json(value, at));
+    return {};
+  });
   fields.object("runPolicy", [&](const Json& value, const std::string& at) -> Status {
     MUSTER_ASSIGN(spec.run_policy, run_policy_from_json(value, at));
     return {};
   });
   MUSTER_TRY(fields.finish());
+  if (spec.security.encrypt_traffic && !spec.training)
+    return invalid_argument(
+        "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
+        "spec.training");
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
                                    {.role = "worker", .image_is_ours = spec.training.has_value()}));
   return spec;

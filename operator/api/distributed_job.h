@@ -16,6 +16,7 @@ struct DistributedJobSpec {
   Workers workers;
   std::optional<spec::Training> training;  // absent: the containers bring their own program
   spec::Synchronization synchronization;
+  spec::Security security;
   RunPolicy run_policy;
 };
 

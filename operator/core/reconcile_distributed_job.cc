@@ -93,6 +93,7 @@ void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
   *told.mutable_roster() = std::move(*roster);
   told.set_training(to_json(*spec.training).dump());
   told.set_synchronization(to_json(spec.synchronization).dump());
+  told.set_security(to_json(spec.security).dump());
   for (const Pod* pod : workers) {
     const auto agent = pass.seen.agents.find(pod->uid);
     if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;

@@ -13,7 +13,7 @@
 namespace muster::worker::test {
 namespace {
 
-enum class Backend { kMemory, kTcp };
+enum class Backend { kMemory, kTcp, kTls };
 using Param = std::tuple<Backend, int>;
 
 class CollectiveContract : public testing::TestWithParam<Param> {
@@ -28,8 +28,9 @@ class CollectiveContract : public testing::TestWithParam<Param> {
     if (size_ == 1) {
       group_ = collectives({});
     } else {
-      group_ = collectives(std::get<0>(GetParam()) == Backend::kMemory ? memory_ring(size_, seed)
-                                                                       : tcp_ring(size_));
+      const Backend backend = std::get<0>(GetParam());
+      group_ = collectives(backend == Backend::kMemory ? memory_ring(size_, seed)
+                                                       : tcp_ring(size_, backend == Backend::kTls));
     }
     ASSERT_EQ(group_.size(), static_cast<std::size_t>(size_));
   }
@@ -38,7 +39,7 @@ class CollectiveContract : public testing::TestWithParam<Param> {
     const auto n = static_cast<std::size_t>(size_);
     std::vector<std::size_t> lengths{0, 1, n - 1, n, n + 1, 101, 4099};
     // Past the size up to which two ranks exchange whole buffers, and past several segments.
-    if (std::get<0>(GetParam()) == Backend::kTcp) lengths.insert(lengths.end(), {65'537, 300'007});
+    if (std::get<0>(GetParam()) != Backend::kMemory) lengths.insert(lengths.end(), {65'537, 300'007});
     return lengths;
   }
 
@@ -138,11 +139,11 @@ TEST_P(CollectiveContract, AnAbortEndsTheCallUnderWayAndEveryLaterOne) {
 }
 
 std::string name_of(const testing::TestParamInfo<Param>& info) {
-  return fmt::format("{}{}", std::get<0>(info.param) == Backend::kMemory ? "Memory" : "Tcp",
-                     std::get<1>(info.param));
+  constexpr const char* kNames[] = {"Memory", "Tcp", "Tls"};
+  return fmt::format("{}{}", kNames[static_cast<int>(std::get<0>(info.param))], std::get<1>(info.param));
 }
 INSTANTIATE_TEST_SUITE_P(Backends, CollectiveContract,
-                         testing::Combine(testing::Values(Backend::kMemory, Backend::kTcp),
+                         testing::Combine(testing::Values(Backend::kMemory, Backend::kTcp, Backend::kTls),
                                           testing::Range(1, 10)),
                          name_of);
 

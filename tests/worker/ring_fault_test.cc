@@ -1,9 +1,7 @@
 // tests/worker/ring_fault_test.cc: what ranks see when others close, stall, lie or are not who they should be
-#include <arpa/inet.h>
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <netinet/in.h>
 
 #include <atomic>
 #include <mutex>
@@ -11,7 +9,6 @@
 
 #include "tests/worker/ring_support.h"
 #include "worker/collective/ring.h"
-#include "worker/transport/sockets.h"
 
 namespace muster::worker::test {
 namespace {
@@ -20,17 +17,17 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using testing::HasSubstr;
 
-// A plain client of a ring's port, as anything on the network may be one.
-Fd dial(int port) {
-  const auto address = make_address("127.0.0.1", port);
-  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  EXPECT_EQ(0, connect(fd.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->length));
-  return fd;
-}
+// Each over plain connections and over TLS.
+class RingFault : public testing::TestWithParam<bool> {};
+class RingRendezvous : public testing::TestWithParam<bool> {};
+const auto kStreams = testing::Bool();
+std::string stream_name(const testing::TestParamInfo<bool>& info) { return info.param ? "Tls" : "Plain"; }
+INSTANTIATE_TEST_SUITE_P(Streams, RingFault, kStreams, stream_name);
+INSTANTIATE_TEST_SUITE_P(Streams, RingRendezvous, kStreams, stream_name);
 
-TEST(RingFault, AllRanksNameTheOneThatDiedAtOnce) {
+TEST_P(RingFault, AllRanksNameTheOneThatDiedAtOnce) {
   constexpr int kSize = 5;
-  auto group = collectives(tcp_ring(kSize));
+  auto group = collectives(tcp_ring(kSize, GetParam()));
   std::vector<std::string> messages(kSize);
   on_all_ranks(
       kSize, [&](int rank) {  // all of it, before one dies: a loss ends even calls that could end well
@@ -58,9 +55,9 @@ TEST(RingFault, AllRanksNameTheOneThatDiedAtOnce) {
   }
 }
 
-TEST(RingFault, ARankThatLeavesTellsAllOthersWhy) {
+TEST_P(RingFault, ARankThatLeavesTellsAllOthersWhy) {
   constexpr int kSize = 4;
-  auto group = collectives(tcp_ring(kSize));
+  auto group = collectives(tcp_ring(kSize, GetParam()));
   on_all_ranks(kSize, [&](int rank) {
     const auto index = static_cast<std::size_t>(rank);
     if (rank == 1) {
@@ -75,8 +72,8 @@ TEST(RingFault, ARankThatLeavesTellsAllOthersWhy) {
   });
 }
 
-TEST(RingFault, ARankThatDoesNotComeIsNamedByAllAtTheDeadline) {
-  auto group = collectives(tcp_ring(3));
+TEST_P(RingFault, ARankThatDoesNotComeIsNamedByAllAtTheDeadline) {
+  auto group = collectives(tcp_ring(3, GetParam()));
   // More than the sockets' buffers hold; made before the clock starts, since fresh pages take their time.
   std::vector<std::vector<float>> buffers(3, std::vector<float>(4'000'000, 1.0F));
   const Deadline deadline = deadline_after(milliseconds(500));
@@ -92,8 +89,8 @@ TEST(RingFault, ARankThatDoesNotComeIsNamedByAllAtTheDeadline) {
   EXPECT_LT(steady_clock::now(), deadline + milliseconds(2000));
 }
 
-TEST(RingFault, ALossIsToldWhileTheNeighboursCompute) {
-  auto group = collectives(tcp_ring(4));
+TEST_P(RingFault, ALossIsToldWhileTheNeighboursCompute) {
+  auto group = collectives(tcp_ring(4, GetParam()));
   std::vector<float> buffer(8, 1.0F);
   group[2].reset();  // ranks 1 and 3 make no call: only their watch can tell rank 0
   const Status status = group[0]->all_reduce_sum(buffer, Traffic::kPayload, soon());
@@ -101,9 +98,9 @@ TEST(RingFault, ALossIsToldWhileTheNeighboursCompute) {
   EXPECT_THAT(status.error().message, HasSubstr("rank 2 (127.0.0.1:"));
 }
 
-TEST(RingFault, ARankThatIsDoneLosesNothingThatItSent) {
+TEST_P(RingFault, ARankThatIsDoneLosesNothingThatItSent) {
   for (int round = 0; round < 20; ++round) {
-    auto group = collectives(tcp_ring(2));
+    auto group = collectives(tcp_ring(2, GetParam()));
     on_all_ranks(2, [&](int rank) {
       const auto index = static_cast<std::size_t>(rank);
       std::vector<std::byte> buffer(3'000'000, static_cast<std::byte>(rank + 1));
@@ -116,8 +113,8 @@ TEST(RingFault, ARankThatIsDoneLosesNothingThatItSent) {
   }
 }
 
-TEST(RingFault, AnAbortFromAnotherThreadEndsACallThatWaits) {
-  auto group = collectives(tcp_ring(2));
+TEST_P(RingFault, AnAbortFromAnotherThreadEndsACallThatWaits) {
+  auto group = collectives(tcp_ring(2, GetParam()));
   std::atomic<bool> called = false;
   std::jthread aborter([&] {
     called.wait(false);
@@ -129,8 +126,8 @@ TEST(RingFault, AnAbortFromAnotherThreadEndsACallThatWaits) {
   EXPECT_EQ(group[0]->all_reduce_sum(buffer, Traffic::kPayload, soon()).error().code, Code::kAborted);
 }
 
-TEST(RingFault, RanksThatMakeDifferentCallsGetAnErrorInsteadOfSums) {
-  auto group = collectives(tcp_ring(2));
+TEST_P(RingFault, RanksThatMakeDifferentCallsGetAnErrorInsteadOfSums) {
+  auto group = collectives(tcp_ring(2, GetParam()));
   on_all_ranks(2, [&](int rank) {
     std::vector<float> buffer(rank == 0 ? 100 : 101, 1.0F);
     const Status status =
@@ -140,8 +137,8 @@ TEST(RingFault, RanksThatMakeDifferentCallsGetAnErrorInsteadOfSums) {
   });
 }
 
-TEST(RingRendezvous, AnotherMembershipIsRefusedAndNamedWhenTimeIsUp) {
-  TcpEnds ends = listen_ends(2);
+TEST_P(RingRendezvous, AnotherMembershipIsRefusedAndNamedWhenTimeIsUp) {
+  TcpEnds ends = listen_ends(2, GetParam());
   std::mutex mutex;
   std::vector<std::string> lines;
   const Deadline deadline = deadline_after(milliseconds(300));
@@ -155,43 +152,18 @@ TEST(RingRendezvous, AnotherMembershipIsRefusedAndNamedWhenTimeIsUp) {
     ASSERT_FALSE(links);
     EXPECT_EQ(links.error().code, Code::kDeadlineExceeded);
     if (rank == 0) {
-      EXPECT_THAT(links.error().message, HasSubstr("membership 2, this worker of 1"));
+      EXPECT_THAT(links.error().message, HasSubstr("the caller is of membership 2, this worker of 1"));
     }
   });
-  EXPECT_THAT(lines, testing::Contains(HasSubstr("was refused: the peer is of incarnation")));
+  EXPECT_THAT(lines, testing::Contains(HasSubstr("was refused: the caller is of membership")));
 }
 
-TEST(RingRendezvous, StrangersAndGarbageOnThePortHoldNobodyUp) {
-  TcpEnds ends = listen_ends(2);
-  std::vector<Fd> strangers;
-  for (int i = 0; i < 50; ++i) strangers.push_back(dial(ends.rings[0]->port()));
-  const std::string garbage(5000, 'G');
-  for (std::size_t i = 0; i < 10; ++i)
-    EXPECT_GT(send(strangers[i].get(), garbage.data(), garbage.size(), 0), 0);
-  strangers[20].reset();
-  on_all_ranks(2, [&](int rank) {
-    const auto links = ends.rings[static_cast<std::size_t>(rank)]->connect(ends.options(rank), soon());
-    EXPECT_TRUE(links) << links.error().message;
-  });
-}
-
-void greet(const Fd& fd, const TcpRing::Options& options) {
-  const HelloBytes hello = encode_hello(options.identity, 0);
-  EXPECT_EQ(send(fd.get(), hello.data(), hello.size(), MSG_NOSIGNAL), static_cast<ssize_t>(hello.size()));
-}
-
-std::optional<Note> answer_to(const Fd& fd) {
-  NoteBytes note{};
-  if (recv(fd.get(), note.data(), note.size(), MSG_WAITALL) != static_cast<ssize_t>(note.size()))
-    return std::nullopt;
-  return decode_note(note);
-}
-
-TEST(RingRendezvous, APredecessorThatGaveUpAndComesAgainIsTaken) {
-  TcpEnds ends = listen_ends(2);
+TEST_P(RingRendezvous, APredecessorThatGaveUpAndComesAgainIsTaken) {
+  TcpEnds ends = listen_ends(2, GetParam());
   {
-    const Fd gone = dial(ends.rings[1]->port());  // as rank 0 does when rank 1 is configured long after it
-    greet(gone, ends.options(0));
+    // As rank 0 does when rank 1 is configured long after it.
+    PendingConnection gone = call(ends.rings[1]->port(), {.link = ends.link(0), .encrypt = GetParam()});
+    gone.step();
   }
   const Deadline deadline = deadline_after(std::chrono::seconds(10));
   on_all_ranks(2, [&](int rank) {
@@ -202,25 +174,25 @@ TEST(RingRendezvous, APredecessorThatGaveUpAndComesAgainIsTaken) {
   });
 }
 
-TEST(RingRendezvous, APredecessorThatWentAfterItsWelcomeMayComeAgain) {
-  TcpEnds ends = listen_ends(2);
+TEST_P(RingRendezvous, APredecessorThatWentAfterItsWelcomeMayComeAgain) {
+  TcpEnds ends = listen_ends(2, GetParam());
+  const int port = ends.rings[1]->port();
+  const Words words{.link = ends.link(0), .encrypt = GetParam()};
   std::jthread rank1([&] { EXPECT_FALSE(ends.rings[1]->connect(ends.options(1), soon())); });
   {
-    const Fd first = dial(ends.rings[1]->port());
-    greet(first, ends.options(0));
-    ASSERT_EQ(answer_to(first).value().kind, Note::Kind::kWelcome);
-    const Fd twin = dial(ends.rings[1]->port());
-    greet(twin, ends.options(0));
-    EXPECT_THAT(answer_to(twin).value().reason.message, HasSubstr("its place is taken"));
+    PendingConnection first = call(port, words);
+    ASSERT_EQ(finish(first), PendingConnection::State::kProven);
+    PendingConnection twin = call(port, words);
+    EXPECT_EQ(finish(twin), PendingConnection::State::kRefusedByPeer);
+    EXPECT_EQ(twin.refusal(), Refusal::kTaken);
   }
-  const Fd again = dial(ends.rings[1]->port());
-  greet(again, ends.options(0));
-  EXPECT_EQ(answer_to(again).value().kind, Note::Kind::kWelcome);
+  PendingConnection again = call(port, words);
+  EXPECT_EQ(finish(again), PendingConnection::State::kProven);
   ends.rings[1]->abort();
 }
 
-TEST(RingRendezvous, WaitsForRanksThatStartLater) {
-  TcpEnds ends = listen_ends(2);
+TEST_P(RingRendezvous, WaitsForRanksThatStartLater) {
+  TcpEnds ends = listen_ends(2, GetParam());
   const int port = ends.rings[1]->port();
   ends.rings[1].reset();  // nobody listens there yet: connections are refused
   std::jthread late([&] {
@@ -231,8 +203,8 @@ TEST(RingRendezvous, WaitsForRanksThatStartLater) {
   EXPECT_TRUE(ends.rings[0]->connect(ends.options(0), soon()));
 }
 
-TEST(RingRendezvous, NamesTheRankThatIsMissing) {
-  TcpEnds ends = listen_ends(2);
+TEST_P(RingRendezvous, NamesTheRankThatIsMissing) {
+  TcpEnds ends = listen_ends(2, GetParam());
   ends.rings[1].reset();
   const auto links = ends.rings[0]->connect(ends.options(0), deadline_after(milliseconds(100)));
   ASSERT_FALSE(links);
@@ -241,7 +213,7 @@ TEST(RingRendezvous, NamesTheRankThatIsMissing) {
   EXPECT_THAT(links.error().message, HasSubstr("Connection refused"));
 }
 
-TEST(RingRendezvous, APortInUseIsNamed) {
+TEST_P(RingRendezvous, APortInUseIsNamed) {
   auto first = TcpRing::listen("127.0.0.1", 0);
   const auto second = TcpRing::listen("127.0.0.1", (*first)->port());
   ASSERT_FALSE(second);
@@ -249,8 +221,8 @@ TEST(RingRendezvous, APortInUseIsNamed) {
   EXPECT_THAT(second.error().message, HasSubstr(fmt::format("127.0.0.1:{}", (*first)->port())));
 }
 
-TEST(RingRendezvous, AnAbortEndsIt) {
-  TcpEnds ends = listen_ends(2);
+TEST_P(RingRendezvous, AnAbortEndsIt) {
+  TcpEnds ends = listen_ends(2, GetParam());
   std::jthread aborter([&] { ends.rings[0]->abort(); });
   EXPECT_EQ(ends.rings[0]->connect(ends.options(0), soon()).error().code, Code::kAborted);
 }

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 
 #include <condition_variable>
 #include <cstring>
@@ -13,6 +14,7 @@
 #include "common/base/random.h"
 #include "worker/collective/ring.h"
 #include "worker/collective/solo.h"
+#include "worker/transport/tls_stream.h"
 
 namespace muster::worker::test {
 namespace {
@@ -111,12 +113,28 @@ TcpRing::Options TcpEnds::options(int rank, std::int64_t membership) const {
                        .membership = membership,
                        .rank = rank,
                        .size = static_cast<int>(peers.size())},
+          .key = test_key(),
+          .encrypt = encrypt,
           .peers = peers,
-          .log = {}};
+          .log = {},
+          .refused = {}};
 }
 
-TcpEnds listen_ends(int size) {
+Link TcpEnds::link(int dialer) const {
+  const int size = static_cast<int>(peers.size());
+  return {
+      .job_uid = "job-1", .membership = 1, .dialer = dialer, .acceptor = (dialer + 1) % size, .size = size};
+}
+
+MembershipKey test_key(int fill) {
+  MembershipKey key{};
+  key.fill(static_cast<std::byte>(fill));
+  return key;
+}
+
+TcpEnds listen_ends(int size, bool encrypt) {
   TcpEnds ends;
+  ends.encrypt = encrypt;
   for (int rank = 0; rank < size; ++rank) {
     auto ring = TcpRing::listen("127.0.0.1", 0);
     if (!ring) {
@@ -129,8 +147,37 @@ TcpEnds listen_ends(int size) {
   return ends;
 }
 
-std::vector<std::unique_ptr<RingLinks>> tcp_ring(int size) {
-  TcpEnds ends = listen_ends(size);
+Fd dial(int port, const std::string& from) {
+  const auto source = make_address(from, 0);
+  const auto address = make_address("127.0.0.1", port);
+  Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(0, bind(fd.get(), reinterpret_cast<const sockaddr*>(&source->storage), source->length));
+  EXPECT_EQ(0, connect(fd.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->length));
+  return fd;
+}
+
+PendingConnection call(int port, const Words& words) {
+  Fd fd = dial(port);
+  auto stream = words.encrypt ? TlsStreams(words.key).stream(std::move(fd), Handshake::Role::kDialer)
+                              : plain_stream(std::move(fd));
+  return {std::move(stream), Handshake(Handshake::Role::kDialer, words.link, words.key, random_nonce()),
+          soon()};
+}
+
+PendingConnection::State finish(PendingConnection& connection) {
+  while (connection.state() == PendingConnection::State::kRunning) {
+    pollfd ready{.fd = connection.fd(), .events = connection.events(), .revents = 0};
+    if (poll(&ready, 1, 30'000) == 0) {
+      ADD_FAILURE() << "the handshake stands still";
+      break;
+    }
+    connection.step();
+  }
+  return connection.state();
+}
+
+std::vector<std::unique_ptr<RingLinks>> tcp_ring(int size, bool encrypt) {
+  TcpEnds ends = listen_ends(size, encrypt);
   std::vector<std::unique_ptr<RingLinks>> links(static_cast<std::size_t>(size));
   on_all_ranks(size, [&](int rank) {
     auto connected = ends.rings[static_cast<std::size_t>(rank)]->connect(ends.options(rank), soon());

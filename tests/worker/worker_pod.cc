@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -20,11 +21,10 @@
 
 #include "common/platform/volume_map.h"
 #include "tests/support/test_pki.h"
+#include "worker/transport/sockets.h"
 
 namespace muster::worker::test {
 namespace {
-
-constexpr const char* kUid = "0b7c9a1e-test";
 
 std::string random_prefix() {  // 127.x.y.: 60,000 of them, so that tests running side by side do not meet
   std::random_device device;
@@ -52,13 +52,13 @@ WorkerPod::WorkerPod(std::string ip, const std::filesystem::path& folder,
                      std::map<std::string, std::string> environment, std::vector<std::string> arguments,
                      int index)
     : ip_(std::move(ip)), termination_log_(folder / ("last-words-" + ip_)) {
-  const PeerName peer{.role = "worker", .index = index, .uid = kUid};
+  const PeerName peer{.role = "worker", .index = index, .uid = kJobUid};
   const std::filesystem::path credentials = folder / ("credentials-" + ip_);
   shared_test_pki().write(credentials, peer);
   environment.insert({{"MUSTER_POD_NAME", "pod-" + ip_},
                       {"MUSTER_POD_UID", "pod-" + ip_},
                       {"MUSTER_POD_IP", ip_},
-                      {"MUSTER_JOB_UID", kUid},
+                      {"MUSTER_JOB_UID", kJobUid},
                       {kVolumeMapVariable, volume_map_text({{kCredentialsFolder, credentials.string()}})},
                       {"MUSTER_ROLE", peer.role},
                       {"MUSTER_INDEX", std::to_string(index)},
@@ -120,6 +120,31 @@ control::v1::AgentStatus WorkerPod::watch(
 
 void WorkerPod::signal(int number) const { kill(pid_, number); }
 
+std::int64_t WorkerPod::peak_kib() const {
+  std::ifstream status(fmt::format("/proc/{}/status", pid_));
+  for (std::string word; status >> word;) {
+    std::int64_t kib = 0;
+    if (word == "VmHWM:" && status >> kib) return kib;
+  }
+  ADD_FAILURE() << "no VmHWM of " << ip_;
+  return 0;
+}
+
+std::string WorkerPod::metrics() const {
+  const auto address = make_address(ip_, 8472);
+  const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  EXPECT_EQ(0, connect(fd.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->length));
+  const std::string request = "GET /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n";
+  EXPECT_GT(send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
+  std::string answer;
+  std::array<char, 4096> piece{};
+  for (ssize_t count = 1; count > 0;) {
+    count = recv(fd.get(), piece.data(), piece.size(), 0);
+    if (count > 0) answer.append(piece.data(), static_cast<std::size_t>(count));
+  }
+  return answer;
+}
+
 Exit WorkerPod::wait(std::chrono::milliseconds limit) {
   pollfd ended{.fd = pidfd_, .events = POLLIN, .revents = 0};
   const bool in_time = poll(&ended, 1, static_cast<int>(limit.count())) == 1;
@@ -158,8 +183,9 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
   control::v1::Assignment assignment;
   assignment.set_namespace_("default");
   assignment.set_name("job");
-  assignment.set_uid(kUid);
+  assignment.set_uid(kJobUid);
   assignment.set_membership(1);
+  assignment.set_membership_key(std::string(32, 'k'));
   auto& worker = *assignment.mutable_worker();
   worker.set_rank(rank);
   for (const auto& pod : pods_) {
@@ -169,6 +195,7 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
   }
   worker.set_training(training.dump());
   worker.set_synchronization(Json{{"timeoutSeconds", timeout_seconds}}.dump());
+  worker.set_security(Json{{"encryptTraffic", encrypt}}.dump());
   return assignment;
 }
 

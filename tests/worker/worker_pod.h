@@ -16,6 +16,8 @@
 
 namespace muster::worker::test {
 
+inline constexpr const char* kJobUid = "0b7c9a1e-test";  // of every job here
+
 struct Exit {
   int code = -1;  // exit code; 128 + signal when killed; -1: it did not end in time and was killed
   Instant at{};
@@ -39,6 +41,8 @@ class WorkerPod {
   // Reads statuses until `enough` says so, or the stream ends; the last one read.
   control::v1::AgentStatus watch(const std::function<bool(const control::v1::AgentStatus&)>& enough);
   void signal(int number) const;
+  [[nodiscard]] std::int64_t peak_kib() const;  // of its memory
+  [[nodiscard]] std::string metrics() const;    // the text of /metrics
   Exit wait(std::chrono::milliseconds limit = std::chrono::seconds(60));
 
  private:
@@ -55,6 +59,7 @@ class WorkerJob {
   explicit WorkerJob(int workers, std::map<std::string, std::string> environment = {});
   ~WorkerJob();
 
+  bool encrypt = false;  // spec.security.encryptTraffic
   [[nodiscard]] int size() const { return static_cast<int>(pods_.size()); }
   WorkerPod& pod(int rank) { return *pods_[static_cast<std::size_t>(rank)]; }
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }

@@ -42,6 +42,21 @@ TEST(WorkerProcess, FourWorkersEndWithTheSameParametersAndTheFormulasBytes) {
   EXPECT_EQ(last[1].worker().history_size(), 0);
 }
 
+TEST(WorkerProcess, EncryptionChangesNoBitAndCountsNoByte) {
+  WorkerJob plain(3);
+  WorkerJob encrypted(3);
+  encrypted.encrypt = true;
+  const auto of_plain = plain.run(small_training(16, 2));
+  const auto of_encrypted = encrypted.run(small_training(16, 2));
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    const auto& one = of_plain[rank].worker();
+    const auto& other = of_encrypted[rank].worker();
+    EXPECT_EQ(of_encrypted[rank].phase(), control::v1::PHASE_SUCCEEDED);
+    EXPECT_EQ(one.parameters_sha256(), other.parameters_sha256());
+    EXPECT_EQ(one.payload_bytes_sent(), other.payload_bytes_sent());
+  }
+}
+
 TEST(WorkerProcess, OneWorkerWithFourTimesTheBatchFollowsTheSameCurve) {
   WorkerJob four(4);
   const auto of_four = four.run(small_training(16, 2))[0];
@@ -128,6 +143,15 @@ TEST(WorkerProcess, WrongAssignmentsAreRefusedAndTheRightOneStillTaken) {
   const grpc::Status misspelt = job.pod(0).configure(assignment);
   EXPECT_EQ(misspelt.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(misspelt.error_message(), HasSubstr("spec.training.epoch"));
+  for (const std::size_t bytes : {0, 31, 33}) {
+    assignment = job.assignment(0, small_training(16, 1));
+    *assignment.mutable_worker()->add_roster() = assignment.worker().roster(0);
+    assignment.set_membership_key(std::string(bytes, 'k'));
+    const grpc::Status keyless = job.pod(0).configure(assignment);
+    EXPECT_EQ(keyless.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(keyless.error_message(),
+                HasSubstr(fmt::format("of 2 workers has a membership key of {} bytes instead of 32", bytes)));
+  }
   job.run(small_training(16, 1));
   EXPECT_EQ(job.pod(0).wait().code, 0);
 }

@@ -3,11 +3,14 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstring>
 #include <future>
 #include <memory>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "common/platform/log.h"
 #include "common/platform/volume_map.h"
@@ -42,6 +45,8 @@ struct Job {  // an assignment, parsed
   std::vector<std::string> peers{};
   spec::Training training{};
   spec::Synchronization synchronization{};
+  spec::Security security{};
+  MembershipKey key{};  // of a job of one worker: zeros
   std::string fingerprint{};
 };
 
@@ -58,11 +63,23 @@ Result<Job> parse(const Assignment& assignment) {
   if (job.identity.size < 1 || job.identity.rank < 0 || job.identity.rank >= job.identity.size)
     return invalid_argument(
         fmt::format("rank {} of {} peers is no place in a job", worker.rank(), worker.roster_size()));
+  const std::string& key = assignment.membership_key();
+  if (job.identity.size > 1 && key.size() != job.key.size()) {
+    return invalid_argument(
+        fmt::format("the assignment of {} workers has a membership key of {} bytes instead of {}: their "
+                    "connections would be anyone's; is the operator of this worker's release?",
+                    job.identity.size, key.size(), job.key.size()));
+  }
+  std::memcpy(job.key.data(), key.data(), std::min(key.size(), job.key.size()));
   MUSTER_ASSIGN(const Json training, parse_json(worker.training(), "spec.training"));
   MUSTER_ASSIGN(job.training, spec::training_from_json(training));
   if (!worker.synchronization().empty()) {
     MUSTER_ASSIGN(const Json synchronization, parse_json(worker.synchronization(), "spec.synchronization"));
     MUSTER_ASSIGN(job.synchronization, spec::synchronization_from_json(synchronization));
+  }
+  if (!worker.security().empty()) {
+    MUSTER_ASSIGN(const Json security, parse_json(worker.security(), "spec.security"));
+    MUSTER_ASSIGN(job.security, spec::security_from_json(security));
   }
   // What may change between an interrupted training and its resumption is left out. Where the data is, says
   // nothing about what it is: its digest does.
@@ -113,16 +130,20 @@ class Worker {
     } else {
       frame_.stopper.set_abort([this](bool /*hard*/) { ring_.abort(); });
       TcpRing::Options options{.identity = job_.identity,
+                               .key = job_.key,
+                               .encrypt = job_.security.encrypt_traffic,
                                .peers = job_.peers,
                                // A rank that still loads its data takes none: what is sent to it stays
                                // unacknowledged for so long.
                                .peer_timeout = start_timeout(),
-                               .log = [](const std::string& line) { spdlog::warn("{}", line); }};
+                               .log = [](const std::string& line) { spdlog::warn("{}", line); },
+                               .refused = [this](Refusal reason) { metrics_.count_refused(reason); }};
       MUSTER_ASSIGN(auto links,
                     ring_.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
       collective_ = std::make_unique<Ring>(std::move(links));
-      spdlog::info("ring complete successor={}",
-                   job_.peers[static_cast<std::size_t>((job_.identity.rank + 1) % job_.identity.size)]);
+      spdlog::info("ring complete successor={} encrypted={}",
+                   job_.peers[static_cast<std::size_t>((job_.identity.rank + 1) % job_.identity.size)],
+                   job_.security.encrypt_traffic);
     }
     frame_.stopper.set_abort([this](bool hard) {
       if (hard || !training_) collective_->abort();
@@ -299,8 +320,15 @@ int run_worker(milliseconds configure_timeout) {
          MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
          return {};
        },
-       .work = [&](PodFrame& frame,
-                   const Assignment& assignment) { return Worker(frame, *ring, metrics).run(assignment); }});
+       .work = [&](PodFrame& frame, const Assignment& assignment) -> Ending {
+         if (ring == nullptr) {  // of a membership before this one
+           auto again = TcpRing::listen(frame.pod.ip, kDataPort);
+           if (!again) return {kExitRetry, again.error().message};
+           ring = *std::move(again);
+         }
+         const auto mine = std::exchange(ring, nullptr);
+         return Worker(frame, *mine, metrics).run(assignment);
+       }});
 }
 
 }  // namespace muster::worker

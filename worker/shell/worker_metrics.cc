@@ -14,10 +14,13 @@ struct WorkerMetrics::Families {
       counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({});
   prometheus::Counter& skipped =
       counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({});
+  prometheus::Family<prometheus::Counter>& refused =
+      counter_family(*registry, "muster_data_connections_refused_total");
 };
 
 WorkerMetrics::WorkerMetrics() : families_(std::make_unique<Families>()) {
   gauge_family(*families_->registry, "muster_worker_build_info").Add({{"version", MUSTER_VERSION}}).Set(1);
+  for (const Refusal reason : kRefusals) families_->refused.Add({{"reason", std::string(label_of(reason))}});
 }
 WorkerMetrics::~WorkerMetrics() = default;
 
@@ -32,6 +35,10 @@ void WorkerMetrics::show(const Progress& progress) {
   families.expected.Increment(static_cast<double>(progress.payload_bytes_expected) -
                               families.expected.Value());
   families.skipped.Increment(static_cast<double>(progress.checkpoints_skipped) - families.skipped.Value());
+}
+
+void WorkerMetrics::count_refused(Refusal reason) {
+  families_->refused.Add({{"reason", std::string(label_of(reason))}}).Increment();
 }
 
 }  // namespace muster::worker

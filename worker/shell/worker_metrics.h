@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "worker/engine/train_loop.h"
+#include "worker/transport/refusal.h"
 
 namespace prometheus {
 class Registry;
@@ -17,6 +18,7 @@ class WorkerMetrics {  // one thread
   WorkerMetrics& operator=(const WorkerMetrics&) = delete;
   [[nodiscard]] std::shared_ptr<prometheus::Registry> registry() const;
   void show(const Progress& progress);
+  void count_refused(Refusal reason);  // a data connection
 
  private:
   struct Families;

@@ -1,4 +1,4 @@
-// worker/transport/handshake.cc: hello and note, little-endian, with a checksum; what comes in is hostile
+// worker/transport/handshake.cc: hello, reply and proof as bytes, little-endian; what comes in is hostile
 #include "worker/transport/handshake.h"
 
 #include <fmt/format.h>
@@ -6,49 +6,57 @@
 #include <algorithm>
 #include <bit>
 #include <cstring>
+#include <string_view>
+#include <utility>
 
 #include "common/base/check.h"
-#include "common/base/random.h"
+#include "common/crypto/hmac.h"
 
 namespace muster::worker {
 namespace {
 
 static_assert(std::endian::native == std::endian::little, "the wire format is little-endian");
 
-constexpr std::uint64_t kHelloMagic = 0x314f4c4548'52534dULL;  // "MSRHELO1"
-constexpr std::uint64_t kNoteMagic = 0x3245544f4e'52534dULL;   // "MSRNOTE2"
-constexpr std::uint32_t kVersion = 1;
+constexpr std::uint64_t kHelloMagic = 0x324f4c4548'52534dULL;  // "MSRHELO2"
+constexpr std::uint64_t kReplyMagic = 0x31594c5052'52534dULL;  // "MSRRPLY1"
+constexpr std::uint32_t kVersion = 2;
 constexpr std::size_t kUidBytes = 64;
-constexpr std::size_t kReasonBytes = 240;
+
+constexpr std::string_view kKeyPurpose = "muster data connection: proofs of membership";
+constexpr std::string_view kDialerDomain = "muster data connection: the dialer's proof";
+constexpr std::string_view kAcceptorDomain = "muster data connection: the acceptor's proof";
 
 struct Hello {
   std::uint64_t magic;
   std::uint32_t version;
-  std::uint32_t link;
+  std::uint32_t channel;
   std::int64_t membership;
-  std::int32_t rank;
+  std::int32_t dialer;
+  std::int32_t acceptor;
   std::int32_t size;
+  std::uint32_t reserved;
   char uid[kUidBytes];  // filled with zeros
-  std::uint64_t reserved;
-  std::uint64_t checksum;  // of all before it
+  Nonce nonce;
 };
-static_assert(sizeof(Hello) == kHelloBytes);
+static_assert(sizeof(Hello) == 136);
 
-struct NoteFrame {
+struct Reply {
+  enum class Kind : std::uint32_t { kChallenge = 1, kWelcome = 2, kRefused = 3 };
   std::uint64_t magic;
-  Note::Kind kind;
-  std::uint16_t code;
-  std::uint16_t reason_bytes;
-  char reason[kReasonBytes];
+  Kind kind;
+  std::uint32_t refusal;            // of kRefused, else 0
+  std::array<std::byte, 32> bytes;  // nonce, proof or zeros
 };
-static_assert(sizeof(NoteFrame) == kNoteBytes);
+static_assert(sizeof(Reply) == 48);
 
-std::uint64_t checksum(const Hello& hello) {
-  std::array<std::uint64_t, kHelloBytes / 8> words{};
-  std::memcpy(words.data(), &hello, kHelloBytes);
-  std::uint64_t sum = 0;
-  for (std::size_t i = 0; i + 1 < words.size(); ++i) sum = hash_key(sum, words[i]);
-  return sum;
+template <typename Message>
+std::vector<std::byte> bytes_of(const Message& message) {
+  const auto bytes = std::as_bytes(std::span(&message, 1));
+  return {bytes.begin(), bytes.end()};
+}
+
+std::vector<std::byte> reply(Reply::Kind kind, const std::array<std::byte, 32>& bytes) {
+  return bytes_of(Reply{.magic = kReplyMagic, .kind = kind, .refusal = 0, .bytes = bytes});
 }
 
 void copy_uid(const std::string& uid, char (&to)[kUidBytes]) {
@@ -56,72 +64,126 @@ void copy_uid(const std::string& uid, char (&to)[kUidBytes]) {
   std::memcpy(to, uid.data(), std::min(uid.size(), kUidBytes - 1));
 }
 
-}  // namespace
-
-HelloBytes encode_hello(const RingIdentity& identity, std::uint32_t link) {
+Hello hello_of(const Link& link, const Nonce& nonce) {
   Hello hello{};
   hello.magic = kHelloMagic;
   hello.version = kVersion;
-  hello.link = link;
-  hello.membership = identity.membership;
-  hello.rank = identity.rank;
-  hello.size = identity.size;
-  copy_uid(identity.job_uid, hello.uid);
-  hello.checksum = checksum(hello);
-  return std::bit_cast<HelloBytes>(hello);
+  hello.channel = link.channel;
+  hello.membership = link.membership;
+  hello.dialer = link.dialer;
+  hello.acceptor = link.acceptor;
+  hello.size = link.size;
+  copy_uid(link.job_uid, hello.uid);
+  hello.nonce = nonce;
+  return hello;
 }
 
-Status check_hello(std::span<const std::byte, kHelloBytes> bytes, const RingIdentity& self) {
+}  // namespace
+
+std::vector<std::byte> encode_refusal(Refusal refusal) {
+  return bytes_of(Reply{.magic = kReplyMagic,
+                        .kind = Reply::Kind::kRefused,
+                        .refusal = static_cast<std::uint32_t>(refusal),
+                        .bytes = {}});
+}
+
+Handshake::Handshake(Role role, Link link, const MembershipKey& key, const Nonce& nonce)
+    : role_(role),
+      link_(std::move(link)),
+      key_(hmac_sha256(key, std::as_bytes(std::span(kKeyPurpose)))),
+      challenge_(nonce) {
+  if (role_ == Role::kDialer) hello_ = bytes_of(hello_of(link_, nonce));
+}
+
+std::vector<std::byte> Handshake::begin() const { return hello_; }
+
+std::size_t Handshake::expected() const {
+  if (state_ != State::kRunning) return 0;
+  if (role_ == Role::kDialer) return sizeof(Reply);
+  return messages_ == 0 ? sizeof(Hello) : sizeof(Mac);
+}
+
+std::vector<std::byte> Handshake::heard(std::span<const std::byte> message) {
+  MUSTER_CHECK(state_ == State::kRunning && message.size() == expected());
+  ++messages_;
+  if (role_ == Role::kDialer) return read_reply(message);
+  return messages_ == 1 ? check_hello(message) : check_proof(message);
+}
+
+std::vector<std::byte> Handshake::check_hello(std::span<const std::byte> message) {
   Hello hello{};
-  std::memcpy(&hello, bytes.data(), kHelloBytes);
-  if (hello.magic != kHelloMagic) return invalid_argument("the bytes are not the greeting of a worker");
+  std::memcpy(&hello, message.data(), sizeof hello);
+  if (hello.magic != kHelloMagic) return refuse(Refusal::kGarbage);
   if (hello.version != kVersion) {
-    return failed_precondition(fmt::format(
-        "the peer speaks version {} of the ring protocol, this worker {}; use one image for all workers",
-        hello.version, kVersion));
+    return refuse(Refusal::kVersion,
+                  fmt::format("the caller speaks version {} of the data protocol, this worker {}; use one "
+                              "image for all workers",
+                              hello.version, kVersion));
   }
-  if (hello.checksum != checksum(hello)) return invalid_argument("the greeting is damaged");
-  char uid[kUidBytes];
-  copy_uid(self.job_uid, uid);
-  if (std::memcmp(uid, hello.uid, kUidBytes) != 0)
-    return failed_precondition("the peer belongs to another job");
-  if (hello.membership != self.membership) {
-    return failed_precondition(
-        fmt::format("the peer is of incarnation {}, this worker of {}", hello.membership, self.membership));
+  const Hello wanted = hello_of(link_, hello.nonce);
+  if (std::memcmp(hello.uid, wanted.uid, kUidBytes) != 0) return refuse(Refusal::kJob);
+  if (hello.membership != wanted.membership) {
+    return refuse(Refusal::kMembership, fmt::format("the caller is of membership {}, this worker of {}",
+                                                    hello.membership, wanted.membership));
   }
-  const int predecessor = (self.rank + self.size - 1) % self.size;
-  if (hello.size != self.size || hello.rank != predecessor || hello.link != 0) {
-    return failed_precondition(
-        fmt::format("the peer is rank {} of {} (link {}), expected is rank {} of {} (link 0)", hello.rank,
-                    hello.size, hello.link, predecessor, self.size));
+  if (std::memcmp(&hello, &wanted, sizeof hello) != 0) {
+    return refuse(
+        Refusal::kRank,
+        fmt::format("the caller is rank {} of {} and wants rank {} (channel {}), expected is rank {} "
+                    "of {} that wants rank {} (channel {})",
+                    hello.dialer, hello.size, hello.acceptor, hello.channel, wanted.dialer, wanted.size,
+                    wanted.acceptor, wanted.channel));
   }
+  hello_.assign(message.begin(), message.end());
+  return reply(Reply::Kind::kChallenge, challenge_);
+}
+
+std::vector<std::byte> Handshake::check_proof(std::span<const std::byte> message) {
+  Mac given{};
+  std::memcpy(given.data(), message.data(), given.size());
+  if (!equal_in_constant_time(given, proof(Role::kDialer))) return refuse(Refusal::kProof);
+  state_ = State::kProven;
+  return reply(Reply::Kind::kWelcome, proof(Role::kAcceptor));
+}
+
+std::vector<std::byte> Handshake::read_reply(std::span<const std::byte> message) {
+  Reply reply{};
+  std::memcpy(&reply, message.data(), sizeof reply);
+  if (reply.magic != kReplyMagic) return refuse(Refusal::kGarbage);
+  if (reply.kind == Reply::Kind::kRefused) {
+    refusal_ = static_cast<Refusal>(reply.refusal);
+    if (std::find(kRefusals.begin(), kRefusals.end(), refusal_) == kRefusals.end())
+      return refuse(Refusal::kGarbage);
+    state_ = State::kRefusedByPeer;
+    problem_ = sentence_of(refusal_);
+    return {};
+  }
+  const auto wanted = messages_ == 1 ? Reply::Kind::kChallenge : Reply::Kind::kWelcome;
+  if (reply.kind != wanted || reply.refusal != 0) return refuse(Refusal::kGarbage);
+  if (messages_ == 1) {
+    challenge_ = reply.bytes;
+    const Mac mine = proof(Role::kDialer);
+    return {mine.begin(), mine.end()};
+  }
+  if (!equal_in_constant_time(reply.bytes, proof(Role::kAcceptor))) return refuse(Refusal::kProof);
+  state_ = State::kProven;
   return {};
 }
 
-NoteBytes encode_note(const Note& note) {
-  NoteFrame frame{};
-  frame.magic = kNoteMagic;
-  frame.kind = note.kind;
-  const std::string& message = note.reason.message;
-  frame.code = static_cast<std::uint16_t>(note.reason.code);
-  frame.reason_bytes = static_cast<std::uint16_t>(std::min(message.size(), kReasonBytes));
-  std::memcpy(frame.reason, message.data(), frame.reason_bytes);
-  return std::bit_cast<NoteBytes>(frame);
+std::array<std::byte, 32> Handshake::proof(Role of) const {
+  const auto domain = std::as_bytes(std::span(of == Role::kDialer ? kDialerDomain : kAcceptorDomain));
+  std::vector<std::byte> message(domain.begin(), domain.end());
+  message.push_back(std::byte{0});  // no domain is the beginning of another
+  message.insert(message.end(), hello_.begin(), hello_.end());
+  message.insert(message.end(), challenge_.begin(), challenge_.end());
+  return hmac_sha256(key_, message);
 }
 
-std::optional<Note> decode_note(std::span<const std::byte, kNoteBytes> bytes) {
-  NoteFrame frame{};
-  std::memcpy(&frame, bytes.data(), kNoteBytes);
-  const bool known = frame.kind >= Note::Kind::kWelcome && frame.kind <= Note::Kind::kLate;
-  if (frame.magic != kNoteMagic || !known || frame.reason_bytes > kReasonBytes ||
-      frame.code > static_cast<std::uint16_t>(Code::kUnauthenticated)) {
-    return std::nullopt;
-  }
-  std::string reason(frame.reason, frame.reason_bytes);
-  // It ends up in a log and in a status: no control characters from outside.
-  std::replace_if(
-      reason.begin(), reason.end(), [](char c) { return static_cast<unsigned char>(c) < 0x20; }, '?');
-  return Note{.kind = frame.kind, .reason = {static_cast<Code>(frame.code), std::move(reason)}};
+std::vector<std::byte> Handshake::refuse(Refusal refusal, std::string problem) {
+  state_ = State::kRefused;
+  refusal_ = refusal;
+  problem_ = problem.empty() ? std::string(sentence_of(refusal)) : std::move(problem);
+  return role_ == Role::kAcceptor ? encode_refusal(refusal) : std::vector<std::byte>{};
 }
 
 }  // namespace muster::worker

@@ -1,49 +1,82 @@
-#pragma once  // worker/transport/handshake.h: the fixed-size messages by which two ranks find that they
-              // belong together
+#pragma once  // worker/transport/handshake.h: how both ends of a data connection prove that they belong
+              // together; decides, does no I/O
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
-#include "common/base/result.h"
+#include "worker/transport/refusal.h"
 
 namespace muster::worker {
 
-struct RingIdentity {
-  std::string job_uid;          // at most 63 bytes
-  std::int64_t membership = 1;  // incarnation; ranks of different ones never talk
-  int rank = 0;
+using MembershipKey = std::array<std::byte, 32>;  // of the assignment; all ranks of a membership have it
+using Nonce = std::array<std::byte, 32>;          // random, of one connection
+
+struct Link {           // what is proved: who dials whom
+  std::string job_uid;  // its first 63 bytes; the key depends on all of it
+  std::int64_t membership = 1;
+  int dialer = 0;  // ranks
+  int acceptor = 0;
   int size = 1;
+  std::uint32_t channel = 0;  // of the connections between two ranks
 };
 
-inline constexpr std::size_t kHelloBytes = 112;
-inline constexpr std::size_t kNoteBytes = 256;
-using HelloBytes = std::array<std::byte, kHelloBytes>;
-using NoteBytes = std::array<std::byte, kNoteBytes>;
-
-// Opens a link: sent by the predecessor. `link` numbers the sockets between two ranks.
-[[nodiscard]] HelloBytes encode_hello(const RingIdentity& identity, std::uint32_t link);
-// Whether these bytes come from the predecessor of `self`. Errors say what does not fit: kInvalidArgument
-// (not a hello), kFailedPrecondition (another job, membership, size, rank, version).
-[[nodiscard]] Status check_hello(std::span<const std::byte, kHelloBytes> bytes, const RingIdentity& self);
-
-// Goes from a successor to its predecessor: first whether the hello is taken, then what PeerWatch says.
-struct Note {
-  enum class Kind : std::uint32_t {
-    kWelcome = 1,
-    kRefused = 2,
-    kLost = 3,  // the ring has ended: why
-    kBeat = 4,  // this process runs
-    kDone = 5,  // this rank leaves in peace: what closes now is no loss
-    kLate = 6,  // a call is late: the rank that has not come to it shall say so
+// One end of one connection:
+//
+//   dialer                              acceptor
+//     hello: the link, its nonce  ->
+//                                 <-      challenge: its nonce
+//     proof                       ->
+//                                 <-      welcome: proof
+//
+// A proof is HMAC-SHA256 over a text that names the end, the hello as it was sent, and the acceptor's nonce.
+// So bytes that are replayed (another nonce), reflected (the other end's text), or of another job,
+// membership, rank or channel prove nothing; and who cannot prove learns nothing but a nonce. See
+// docs/adr/0007.
+class Handshake {
+ public:
+  enum class Role { kDialer, kAcceptor };
+  enum class State {
+    kRunning,
+    kProven,   // the other end is who it should be, and `heard` has returned all that it needs to know the
+               // same
+    kRefused,  // by this end
+    kRefusedByPeer,
   };
-  Kind kind = Kind::kWelcome;
-  Error reason = {Code::kOk, ""};  // its message is cut at 240 bytes
+
+  Handshake(Role role, Link link, const MembershipKey& key, const Nonce& nonce);
+
+  [[nodiscard]] std::vector<std::byte> begin() const;  // what this end says first, if it does
+  // Bytes of the message that comes next; none after the end.
+  [[nodiscard]] std::size_t expected() const;
+  // Takes that message, of exactly so many bytes; returns what is to be sent, also after the end.
+  [[nodiscard]] std::vector<std::byte> heard(std::span<const std::byte> message);
+
+  [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] Refusal refusal() const { return refusal_; }             // once refused
+  [[nodiscard]] const std::string& problem() const { return problem_; }  // the same for people, with numbers
+
+ private:
+  [[nodiscard]] std::vector<std::byte> check_hello(std::span<const std::byte> message);
+  [[nodiscard]] std::vector<std::byte> check_proof(std::span<const std::byte> message);
+  [[nodiscard]] std::vector<std::byte> read_reply(std::span<const std::byte> message);
+  [[nodiscard]] std::array<std::byte, 32> proof(Role of) const;
+  std::vector<std::byte> refuse(Refusal refusal, std::string problem = {});
+
+  Role role_;
+  Link link_;
+  std::array<std::byte, 32> key_;  // for proofs
+  std::vector<std::byte> hello_;   // as it was sent
+  Nonce challenge_;                // the acceptor's
+  int messages_ = 0;               // heard so far
+  State state_ = State::kRunning;
+  Refusal refusal_ = Refusal::kGarbage;
+  std::string problem_;
 };
-[[nodiscard]] NoteBytes encode_note(const Note& note);
-[[nodiscard]] std::optional<Note> decode_note(
-    std::span<const std::byte, kNoteBytes> bytes);  // nothing: garbage
+
+// What an acceptor sends instead of a welcome to refuse for a reason that lies outside of the handshake.
+[[nodiscard]] std::vector<std::byte> encode_refusal(Refusal refusal);
 
 }  // namespace muster::worker

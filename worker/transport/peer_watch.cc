@@ -49,8 +49,8 @@ std::optional<Note> PeerWatch::heard(const std::optional<Note>& note) {
         return conclude(
             deadline_exceeded(self_ + " stands still: it did not come to the ring's call in time"));
       return ask();
-    default: return conclude(unavailable(successor_ + " greeted a second time"));
   }
+  return std::nullopt;
 }
 
 std::optional<Note> PeerWatch::closed(bool unreachable) {

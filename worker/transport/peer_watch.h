@@ -5,7 +5,7 @@
 #include <optional>
 #include <string>
 
-#include "worker/transport/handshake.h"
+#include "worker/transport/note.h"
 
 namespace muster::worker {
 

@@ -14,9 +14,16 @@
 #include <system_error>
 
 #include "common/base/check.h"
+#include "common/base/host_port.h"
 
 namespace muster::worker {
 namespace {
+
+int port_of(const Address& address) {
+  return address.storage.ss_family == AF_INET6
+             ? ntohs(reinterpret_cast<const sockaddr_in6*>(&address.storage)->sin6_port)
+             : ntohs(reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);
+}
 
 void set_option(int fd, int level, int option, int value) {
   setsockopt(fd, level, option, &value, sizeof value);
@@ -63,17 +70,17 @@ Result<Address> parse_address(const std::string& text) {
   return address;
 }
 
-std::string to_string(const Address& address) {
+std::string ip_of(const Address& address) {
   char text[INET6_ADDRSTRLEN] = {};
-  if (address.storage.ss_family == AF_INET6) {
-    const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
-    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-    return fmt::format("[{}]:{}", text, ntohs(v6->sin6_port));
-  }
-  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
-  inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-  return fmt::format("{}:{}", text, ntohs(v4->sin_port));
+  const bool v6 = address.storage.ss_family == AF_INET6;
+  const void* bytes =
+      v6 ? static_cast<const void*>(&reinterpret_cast<const sockaddr_in6*>(&address.storage)->sin6_addr)
+         : &reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_addr;
+  inet_ntop(address.storage.ss_family, bytes, text, sizeof text);
+  return text;
 }
+
+std::string to_string(const Address& address) { return host_port(ip_of(address), port_of(address)); }
 
 Result<Fd> listen_on(const Address& address, int backlog) {
   Fd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
@@ -96,9 +103,7 @@ int port_of(int fd) {
   Address address;
   address.length = sizeof address.storage;
   getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.length);
-  return address.storage.ss_family == AF_INET6
-             ? ntohs(reinterpret_cast<const sockaddr_in6*>(&address.storage)->sin6_port)
-             : ntohs(reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);
+  return port_of(address);
 }
 
 void tune_stream(int fd, int timeout_ms) {

@@ -39,6 +39,7 @@ struct Address {
 [[nodiscard]] Result<Address> parse_address(const std::string& text);
 [[nodiscard]] Result<Address> make_address(const std::string& ip, int port);
 [[nodiscard]] std::string to_string(const Address& address);
+[[nodiscard]] std::string ip_of(const Address& address);
 
 [[nodiscard]] std::string error_text(int error_number);
 

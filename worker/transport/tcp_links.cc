@@ -4,7 +4,6 @@
 
 #include <fmt/format.h>
 #include <poll.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <array>
@@ -24,29 +23,17 @@ int poll_timeout_ms(Deadline deadline) {
   return static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(left.count(), 0, 3'600'000));
 }
 
-template <typename Head, typename Body>
-std::size_t gather(std::array<iovec, 2>& parts, Head head, Body body) {
-  std::size_t count = 0;
-  for (const auto bytes : {head, body}) {
-    if (!bytes.empty()) {
-      parts[count++] = {.iov_base = const_cast<void*>(static_cast<const void*>(bytes.data())),
-                        .iov_len = bytes.size()};
-    }
-  }
-  return count;
-}
-
 }  // namespace
 
-TcpLinks::TcpLinks(Fd successor, Fd predecessor, Names names, int rank, int size,
-                   std::shared_ptr<AbortSignal> aborting)
+TcpLinks::TcpLinks(std::unique_ptr<ByteStream> successor, std::unique_ptr<ByteStream> predecessor,
+                   Names names, int rank, int size, std::shared_ptr<AbortSignal> aborting)
     : successor_(std::move(successor)),
       predecessor_(std::move(predecessor)),
       names_(std::move(names)),
       rank_(rank),
       size_(size),
       aborting_(std::move(aborting)),
-      watch_(successor_.get(), predecessor_.get(), PeerWatch(names_.self, names_.successor),
+      watch_(*successor_, *predecessor_, PeerWatch(names_.self, names_.successor),
              [this] { aborting_->alarm.ring(); }) {}
 
 TcpLinks::~TcpLinks() {
@@ -54,45 +41,36 @@ TcpLinks::~TcpLinks() {
 }
 
 Result<std::size_t> TcpLinks::send_some(std::span<const std::byte> head, std::span<const std::byte> body) {
-  std::array<iovec, 2> parts{};
-  msghdr message{};
-  message.msg_iov = parts.data();
-  message.msg_iovlen = gather(parts, head, body);
   if (const Status open = check_open(); !open) return open.error();
-  const ssize_t sent = sendmsg(successor_.get(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-  return sent >= 0 ? static_cast<std::size_t>(sent) : nothing_moved(Peer::kSuccessor, sent);
+  return judge(Peer::kSuccessor, successor_->send(head, body));
 }
 
 Result<std::size_t> TcpLinks::receive_some(std::span<std::byte> head, std::span<std::byte> body) {
-  std::array<iovec, 2> parts{};
-  msghdr message{};
-  message.msg_iov = parts.data();
-  message.msg_iovlen = gather(parts, head, body);
   if (const Status open = check_open(); !open) return open.error();
-  const ssize_t received = recvmsg(predecessor_.get(), &message, MSG_DONTWAIT);
-  return received > 0 ? static_cast<std::size_t>(received) : nothing_moved(Peer::kPredecessor, received);
+  return judge(Peer::kPredecessor, predecessor_->receive(head, body));
 }
 
 Result<RingLinks::Ready> TcpLinks::wait(bool sending, bool receiving, Deadline deadline) {
   if (end_) return *end_;
   std::array<pollfd, 3> polled{};
-  polled[0] = {.fd = sending ? successor_.get() : -1, .events = POLLOUT, .revents = 0};
-  polled[1] = {.fd = receiving ? predecessor_.get() : -1, .events = POLLIN, .revents = 0};
+  polled[0] = {.fd = sending ? successor_->fd() : -1, .events = POLLOUT, .revents = 0};
+  polled[1] = {.fd = receiving ? predecessor_->fd() : -1, .events = POLLIN, .revents = 0};
   polled[2] = {.fd = aborting_->alarm.fd(), .events = POLLIN, .revents = 0};
+  const bool here = receiving && predecessor_->holds_back();
   while (true) {
-    const int timeout = poll_timeout_ms(deadline);
+    const int timeout = here ? 0 : poll_timeout_ms(deadline);
     watch_.count_wait();
-    const int count = timeout == 0 ? 0 : poll(polled.data(), polled.size(), timeout);
+    const int count = timeout == 0 && !here ? 0 : poll(polled.data(), polled.size(), timeout);
     const int failure = errno;
     watch_.count_wait();
     if (count < 0 && failure == EINTR) continue;
     if (count < 0) return end(internal_error(fmt::format("poll: {}", error_text(failure))));
-    if (count == 0) return late(receiving);
+    if (count == 0 && !here) return late(receiving);
     if (polled[2].revents != 0) {
       if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the ring was aborted");
       return end(*watch_.await_verdict(kVerdictTime));
     }
-    return Ready{.send = polled[0].revents != 0, .receive = polled[1].revents != 0};
+    return Ready{.send = polled[0].revents != 0, .receive = here || polled[1].revents != 0};
   }
 }
 
@@ -101,7 +79,7 @@ void TcpLinks::leave(const Status& why) noexcept {
   done_ = why.has_value();
   end_ = done_ ? unavailable("this rank has left the ring") : why.error();
   watch_.leave(why);
-  shutdown(successor_.get(), SHUT_WR);
+  successor_->end_sending();
 }
 
 Status TcpLinks::check_open() const {
@@ -110,14 +88,18 @@ Status TcpLinks::check_open() const {
   return {};
 }
 
-Result<std::size_t> TcpLinks::nothing_moved(Peer peer, ssize_t count) {
-  const int failure = count < 0 ? errno : 0;
-  if (failure == EAGAIN || failure == EINTR) return std::size_t{0};
-  const bool unreachable = failure == ETIMEDOUT || failure == EHOSTUNREACH;
+Result<std::size_t> TcpLinks::judge(Peer peer, const Moved& moved) {
+  if (moved.end == Moved::End::kNone) return moved.bytes;
   const std::string& name = peer == Peer::kSuccessor ? names_.successor : names_.predecessor;
   if (const auto verdict = watch_.await_verdict(kVerdictTime)) return end(*verdict);
-  return end(unavailable(name + (unreachable ? " does not answer any more: its machine or network is gone"
-                                             : " closed the connection")));
+  switch (moved.end) {
+    case Moved::End::kUnreachable:
+      return end(unavailable(name + " does not answer any more: its machine or network is gone"));
+    case Moved::End::kForged:
+      return end(unavailable("the bytes on the connection to " + name +
+                             " are not what it encrypted: something between the two machines changes them"));
+    default: return end(unavailable(name + " closed the connection"));
+  }
 }
 
 Error TcpLinks::late(bool receiving) {

@@ -1,11 +1,11 @@
-#pragma once  // worker/transport/tcp_links.h: two connected sockets as the links of a ring
+#pragma once  // worker/transport/tcp_links.h: two proven connections as the links of a ring
 #include <atomic>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
-#include "worker/transport/handshake.h"
+#include "worker/transport/byte_stream.h"
 #include "worker/transport/ring_links.h"
 #include "worker/transport/sockets.h"
 #include "worker/transport/watch_thread.h"
@@ -23,7 +23,7 @@ struct AbortSignal {
   }
 };
 
-// Payload flows from predecessor to successor; the other direction of each socket carries the notes of the
+// Payload flows from predecessor to successor; the other direction of each stream carries the notes of the
 // watch, whose verdict every error repeats.
 class TcpLinks final : public RingLinks {
  public:
@@ -32,8 +32,8 @@ class TcpLinks final : public RingLinks {
     std::string successor;
     std::string predecessor;
   };
-  TcpLinks(Fd successor, Fd predecessor, Names names, int rank, int size,
-           std::shared_ptr<AbortSignal> aborting);
+  TcpLinks(std::unique_ptr<ByteStream> successor, std::unique_ptr<ByteStream> predecessor, Names names,
+           int rank, int size, std::shared_ptr<AbortSignal> aborting);
   ~TcpLinks() override;
 
   [[nodiscard]] int rank() const override { return rank_; }
@@ -47,20 +47,20 @@ class TcpLinks final : public RingLinks {
  private:
   enum class Peer { kSuccessor, kPredecessor };
   [[nodiscard]] Status check_open() const;
-  // What a call does with no bytes moved: 0 when it would only block, else the end.
-  [[nodiscard]] Result<std::size_t> nothing_moved(Peer peer, ssize_t count);
+  // The bytes that a call moved: 0 when it would only block, else the end.
+  [[nodiscard]] Result<std::size_t> judge(Peer peer, const Moved& moved);
   [[nodiscard]] Error late(bool receiving);
   [[nodiscard]] Error end(const Error& why);
 
-  Fd successor_;
-  Fd predecessor_;
+  std::unique_ptr<ByteStream> successor_;
+  std::unique_ptr<ByteStream> predecessor_;
   Names names_;
   int rank_;
   int size_;
   std::shared_ptr<AbortSignal> aborting_;
   std::optional<Error> end_;  // why these links are dead
   bool done_ = false;         // they ended in peace
-  WatchThread watch_;         // last: its thread uses the sockets
+  WatchThread watch_;         // last: its thread uses the streams
 };
 
 }  // namespace muster::worker

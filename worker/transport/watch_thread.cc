@@ -5,7 +5,7 @@
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
+#include <span>
 
 #include "common/base/clock.h"
 
@@ -17,7 +17,8 @@ using std::chrono::steady_clock;
 
 }  // namespace
 
-WatchThread::WatchThread(int successor, int predecessor, PeerWatch watch, std::function<void()> on_verdict)
+WatchThread::WatchThread(ByteStream& successor, ByteStream& predecessor, PeerWatch watch,
+                         std::function<void()> on_verdict)
     : successor_(successor),
       predecessor_(predecessor),
       on_verdict_(std::move(on_verdict)),
@@ -43,7 +44,7 @@ void WatchThread::ask() {
 void WatchThread::leave(const Status& why) {
   const std::scoped_lock lock(mutex_);
   tell(watch_.leave(why));
-  shutdown(predecessor_, SHUT_WR);
+  predecessor_.end_sending();
 }
 
 void WatchThread::await_end(milliseconds limit) {
@@ -53,12 +54,16 @@ void WatchThread::await_end(milliseconds limit) {
 
 void WatchThread::run() {
   Instant next_beat = steady_clock::now();
+  if (successor_.holds_back()) {  // what came behind its welcome
+    const std::scoped_lock lock(mutex_);
+    read_notes();
+  }
   while (true) {
     std::array<pollfd, 3> polled{};
     {
       const std::scoped_lock lock(mutex_);
-      polled[0] = {.fd = successor_closed_ ? -1 : successor_, .events = POLLIN, .revents = 0};
-      polled[1] = {.fd = pending_.empty() ? -1 : predecessor_, .events = POLLOUT, .revents = 0};
+      polled[0] = {.fd = successor_closed_ ? -1 : successor_.fd(), .events = POLLIN, .revents = 0};
+      polled[1] = {.fd = pending_.empty() ? -1 : predecessor_.fd(), .events = POLLOUT, .revents = 0};
       polled[2] = {.fd = stop_.fd(), .events = POLLIN, .revents = 0};
     }
     const auto left = std::chrono::ceil<milliseconds>(next_beat - steady_clock::now());
@@ -78,15 +83,15 @@ void WatchThread::run() {
 
 void WatchThread::read_notes() {
   while (true) {
-    const ssize_t count =
-        recv(successor_, note_.data() + note_filled_, note_.size() - note_filled_, MSG_DONTWAIT);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
-    if (count <= 0) {
+    const Moved moved = successor_.receive({}, std::span(note_).subspan(note_filled_));
+    if (moved.end != Moved::End::kNone) {
       successor_closed_ = true;
       changed_.notify_all();
-      return tell(watch_.closed(count < 0 && (errno == ETIMEDOUT || errno == EHOSTUNREACH)));
+      if (moved.end == Moved::End::kForged) return tell(watch_.heard(std::nullopt));
+      return tell(watch_.closed(moved.end == Moved::End::kUnreachable));
     }
-    note_filled_ += static_cast<std::size_t>(count);
+    if (moved.bytes == 0) return;
+    note_filled_ += moved.bytes;
     if (note_filled_ < note_.size()) continue;
     note_filled_ = 0;
     tell(watch_.heard(decode_note(note_)));
@@ -105,10 +110,11 @@ void WatchThread::tell(const std::optional<Note>& note) {
 
 void WatchThread::flush() {
   while (!pending_.empty()) {
-    const ssize_t count = send(predecessor_, pending_.data(), pending_.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
+    const Moved moved = predecessor_.send({}, pending_);
     // A predecessor that is gone is no matter of ours: its own predecessor watches it.
-    pending_.erase(pending_.begin(), count < 0 ? pending_.end() : pending_.begin() + count);
+    if (moved.end != Moved::End::kNone) pending_.clear();
+    if (moved.bytes == 0) return;
+    pending_.erase(pending_.begin(), pending_.begin() + static_cast<std::ptrdiff_t>(moved.bytes));
   }
 }
 

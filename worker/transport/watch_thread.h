@@ -8,19 +8,21 @@
 #include <thread>
 #include <vector>
 
-#include "worker/transport/handshake.h"
+#include "worker/transport/byte_stream.h"
+#include "worker/transport/note.h"
 #include "worker/transport/peer_watch.h"
 #include "worker/transport/sockets.h"
 
 namespace muster::worker {
 
-// Reads from the successor's socket and writes to the predecessor's, the directions that no payload takes.
+// Receives from the successor and sends to the predecessor, the directions that no payload takes.
 // A thread of its own, since ranks must beat and pass verdicts on while they compute. All methods are
 // thread-safe.
 class WatchThread {
  public:
-  // The sockets outlive this object. `on_verdict` is called once, from any thread, when the ring has ended.
-  WatchThread(int successor, int predecessor, PeerWatch watch, std::function<void()> on_verdict);
+  // The streams outlive this object. `on_verdict` is called once, from any thread, when the ring has ended.
+  WatchThread(ByteStream& successor, ByteStream& predecessor, PeerWatch watch,
+              std::function<void()> on_verdict);
   ~WatchThread();
   WatchThread(const WatchThread&) = delete;
   WatchThread& operator=(const WatchThread&) = delete;
@@ -40,8 +42,8 @@ class WatchThread {
   void flush();
   void pass_verdict();
 
-  int successor_;
-  int predecessor_;
+  ByteStream& successor_;
+  ByteStream& predecessor_;
   std::function<void()> on_verdict_;
   Alarm stop_;
   std::atomic<std::uint32_t> waits_ = 0;
@@ -52,7 +54,7 @@ class WatchThread {
   bool successor_closed_ = false;
   NoteBytes note_{};
   std::size_t note_filled_ = 0;
-  std::vector<std::byte> pending_;  // of notes that the predecessor's socket did not take yet
+  std::vector<std::byte> pending_;  // of notes that the predecessor did not take yet
   std::thread thread_;              // last: it uses the others
 };
 

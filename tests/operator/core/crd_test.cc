@@ -25,7 +25,7 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     {"DistributedJob", "muster.dev_distributedjobs.yaml",
-     R"({"workers": {}, "synchronization": {}, "runPolicy": {},
+     R"({"workers": {}, "synchronization": {}, "security": {}, "runPolicy": {},
          "training": {"model": {"name": "cnn"}, "optimizer": {}, "checkpoint": {"path": "/c"},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {}}}})"},
     {"FederatedRound", "muster.dev_federatedrounds.yaml",
@@ -164,6 +164,7 @@ TEST_P(Crd, EveryDefaultIsTheParsers) {
     ASSERT_TRUE(bare && full);
     EXPECT_EQ(bare->training, full->training);
     EXPECT_EQ(bare->synchronization, full->synchronization);
+    EXPECT_EQ(bare->security, full->security);
     EXPECT_EQ(bare->run_policy, full->run_policy);
     EXPECT_EQ(bare->workers.replicas, full->workers.replicas);
     EXPECT_EQ(bare->suspend, full->suspend);

@@ -77,6 +77,7 @@ TEST(DistributedJob, ToldRanksAndPeersAgree) {
               cluster.pods.at(pod)["status"]["podIP"].get<std::string>() + ":8471");
     EXPECT_TRUE(spec::training_from_json(Json::parse(worker.training())));
     EXPECT_TRUE(spec::synchronization_from_json(Json::parse(worker.synchronization())));
+    EXPECT_EQ(*spec::security_from_json(Json::parse(worker.security())), spec::Security{});
   }
 }
 

@@ -1,0 +1,52 @@
+#pragma once  // worker/transport/byte_stream.h: the bytes of one data connection, as they are or encrypted
+#include <sys/socket.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+
+#include "worker/transport/sockets.h"
+
+namespace muster::worker {
+
+// What a call has moved. Without an end, 0 bytes say that it would block.
+struct Moved {
+  enum class End {
+    kNone,
+    kClosed,
+    kUnreachable,  // the other side does not answer any more
+    kForged,       // what came was not written by the other side
+  };
+  std::size_t bytes = 0;
+  End end = End::kNone;
+};
+
+// Never blocks. One thread may send while another receives.
+class ByteStream {
+ public:
+  enum class Opening { kDone, kReading, kWriting, kFailed };
+
+  explicit ByteStream(Fd fd) : fd_(std::move(fd)) {}
+  virtual ~ByteStream() = default;
+  ByteStream(const ByteStream&) = delete;
+  ByteStream& operator=(const ByteStream&) = delete;
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  // Makes it ready for bytes; to be called again when the socket can be read or written, as it says.
+  [[nodiscard]] virtual Opening open() = 0;
+  // `head` before `body`. A call after one that did not move all must begin with the bytes that were left.
+  [[nodiscard]] virtual Moved send(std::span<const std::byte> head, std::span<const std::byte> body) = 0;
+  [[nodiscard]] virtual Moved receive(std::span<std::byte> head, std::span<std::byte> body) = 0;
+  // Bytes may have come that poll() does not see: to be received before the socket is waited for.
+  [[nodiscard]] virtual bool holds_back() const = 0;
+  void end_sending() noexcept { shutdown(fd(), SHUT_WR); }
+
+ private:
+  Fd fd_;
+};
+
+[[nodiscard]] std::unique_ptr<ByteStream> plain_stream(Fd fd);
+
+[[nodiscard]] Moved::End end_of(int error_number);  // of a failed send or receive; kNone: it would block
+
+}  // namespace muster::worker
