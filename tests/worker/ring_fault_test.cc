@@ -171,6 +171,7 @@ TEST_P(RingRendezvous, APredecessorThatGaveUpAndComesAgainIsTaken) {
     ASSERT_TRUE(links) << links.error().message;
     Ring ring(*std::move(links));
     EXPECT_TRUE(ring.barrier(deadline));
+    ring.leave({});
   });
 }
 

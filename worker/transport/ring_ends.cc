@@ -109,8 +109,6 @@ void Incoming::step(std::span<const pollfd> revents, bool arrivals, Instant now)
     std::erase_if(callers, [](const Caller& caller) { return caller.over; });
   }
   if (arrivals) accept_some(now);
-  // A predecessor that waited too long for its welcome, or restarts its rendezvous, has gone and comes again.
-  if (accepted_ != nullptr && hung_up(accepted_->fd())) accepted_.reset();
 }
 
 void Incoming::judge(Caller& caller, Instant now) {
@@ -126,6 +124,7 @@ void Incoming::judge(Caller& caller, Instant now) {
 }
 
 void Incoming::take_if_free(Caller& caller, Instant now) {
+  // A predecessor that waited too long for its welcome has gone and comes again.
   if (accepted_ != nullptr && !hung_up(accepted_->fd()))
     return refuse(caller, Refusal::kTaken, std::string(sentence_of(Refusal::kTaken)), now);
   if (!caller.connection.welcome())
