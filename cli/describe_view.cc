@@ -9,6 +9,8 @@
 #include "cli/job_view.h"
 #include "cli/monitor.h"
 #include "cli/table.h"
+#include "common/base/rfc3339.h"
+#include "common/json/access.h"
 #include "common/yaml/yaml.h"
 
 namespace muster::cli {
@@ -16,18 +18,12 @@ namespace {
 
 constexpr std::size_t kEventsMax = 20;
 
-std::string text(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string()
-             ? object[name].get<std::string>()
-             : "";
-}
-
 Json member(const Json& object, const char* name) {
   return object.is_object() && object.contains(name) ? object[name] : Json();
 }
 
 std::string age(const std::string& since, WallTime now) {
-  const auto time = parse_time(since);
+  const auto time = parse_rfc3339(since);
   return time ? format_age(std::chrono::duration_cast<std::chrono::seconds>(now - *time)) : "-";
 }
 
@@ -44,8 +40,9 @@ std::string indent(const std::string& block) {
 std::string conditions(const Json& status, WallTime now) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& condition : member(status, "conditions")) {
-    rows.push_back({text(condition, "type"), text(condition, "status"), text(condition, "reason"),
-                    age(text(condition, "lastTransitionTime"), now), printable(text(condition, "message"))});
+    rows.push_back({text_at(condition, "type"), text_at(condition, "status"), text_at(condition, "reason"),
+                    age(text_at(condition, "lastTransitionTime"), now),
+                    printable(text_at(condition, "message"))});
   }
   if (rows.empty()) return "";
   rows.insert(rows.begin(), {"TYPE", "STATUS", "REASON", "AGE", "MESSAGE"});
@@ -60,17 +57,17 @@ std::string pod_table(const std::vector<Json>& pods, WallTime now) {
     std::string why = view.failed() || view.phase == "Pending" ? view.reason : "";
     if (view.exit_code) why += fmt::format("{}exit code {}", why.empty() ? "" : ", ", *view.exit_code);
     if (!why.empty() && !view.message.empty()) why += ": " + view.message;
-    rows.push_back({view.name, view.phase, text(member(pod, "status"), "podIP"),
-                    age(text(member(pod, "metadata"), "creationTimestamp"), now), printable(why)});
+    rows.push_back({view.name, view.phase, text_at(member(pod, "status"), "podIP"),
+                    age(text_at(member(pod, "metadata"), "creationTimestamp"), now), printable(why)});
   }
   return "Pods:\n" + indent(render_table(rows));
 }
 
 std::string last_seen(const Json& event) {
   for (const char* name : {"lastTimestamp", "eventTime", "firstTimestamp"}) {
-    if (std::string time = text(event, name); !time.empty()) return time;
+    if (std::string time = text_at(event, name); !time.empty()) return time;
   }
-  return text(member(event, "metadata"), "creationTimestamp");
+  return text_at(member(event, "metadata"), "creationTimestamp");
 }
 
 std::string event_table(std::vector<Json> events, WallTime now) {
@@ -84,8 +81,9 @@ std::string event_table(std::vector<Json> events, WallTime now) {
     const std::string times =
         count.is_number_integer() && count.get<int>() > 1 ? fmt::format(" (x{})", count.get<int>()) : "";
     const Json about = member(event, "involvedObject");
-    rows.push_back({age(last_seen(event), now) + times, text(event, "type"), text(event, "reason"),
-                    text(about, "kind") + "/" + text(about, "name"), printable(text(event, "message"))});
+    rows.push_back({age(last_seen(event), now) + times, text_at(event, "type"), text_at(event, "reason"),
+                    text_at(about, "kind") + "/" + text_at(about, "name"),
+                    printable(text_at(event, "message"))});
   }
   return "Events:\n" + indent(render_table(rows));
 }
@@ -119,10 +117,10 @@ std::string job_lines(const Json& object) {
 std::string render_description(const Json& object, const std::vector<Json>& pods,
                                const std::vector<Json>& events, WallTime now) {
   const Json metadata = member(object, "metadata");
-  std::string out = fmt::format("{}/{}", text(object, "kind"), text(metadata, "name"));
-  if (const std::string ns = text(metadata, "namespace"); !ns.empty())
+  std::string out = fmt::format("{}/{}", text_at(object, "kind"), text_at(metadata, "name"));
+  if (const std::string ns = text_at(metadata, "namespace"); !ns.empty())
     out += fmt::format(" in namespace {}", ns);
-  out += fmt::format(", {} old\n", age(text(metadata, "creationTimestamp"), now));
+  out += fmt::format(", {} old\n", age(text_at(metadata, "creationTimestamp"), now));
   const std::string job = job_lines(object);
   out += job;
   if (job.empty() && object.contains("spec")) out += "Spec:\n" + indent(to_yaml(object["spec"]));

@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cmath>
-#include <ctime>
 
 namespace muster::cli {
 namespace {
@@ -105,14 +104,6 @@ std::string printable(std::string_view text) {
     if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) c = '?';
   }
   return out;
-}
-
-std::optional<WallTime> parse_time(std::string_view text) {
-  std::tm parts{};
-  const std::string copy(text);
-  const char* rest = ::strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-  if (rest == nullptr || copy.empty() || copy.back() != 'Z') return std::nullopt;
-  return std::chrono::system_clock::from_time_t(::timegm(&parts));
 }
 
 }  // namespace muster::cli

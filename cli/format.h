@@ -24,6 +24,5 @@ namespace muster::cli {
 [[nodiscard]] std::string printable(std::string_view text);
 
 // "2026-01-31T10:00:00Z", with or without a fraction; nothing if it is not one.
-[[nodiscard]] std::optional<WallTime> parse_time(std::string_view text);
 
 }  // namespace muster::cli

@@ -24,6 +24,10 @@ template <typename... Names>
   return value.is_string() ? value.get<std::string>() : std::string(otherwise);
 }
 
+[[nodiscard]] inline std::string text_at(const Json& object, std::string_view name) {
+  return text(member(object, name));
+}
+
 [[nodiscard]] inline std::int64_t integer(const Json& value, std::int64_t otherwise = 0) {
   return value.is_number_integer() ? value.get<std::int64_t>() : otherwise;
 }

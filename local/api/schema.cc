@@ -145,7 +145,6 @@ class Compiler {
       rule.message_expression = text(from, "messageExpression");
       rule.reason = text(from, "reason");
       rule.field_path = field_path_of(text(from, "fieldPath"), json).value_or("");
-      rule.optional_old_self = flag(from, "optionalOldSelf");
       RulePlace place{&schema, root || schema.embedded_resource, "", no_past,
                       from.contains("optionalOldSelf")};
       place.path = fmt::format("{}.x-kubernetes-validations[{}]", path, i);

@@ -12,7 +12,7 @@
 #include <system_error>
 #include <vector>
 
-#include "local/runtime/timestamps.h"
+#include "common/base/rfc3339.h"
 
 namespace muster::local {
 namespace {

@@ -16,6 +16,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/platform/file_descriptor.h"
+
 namespace muster::local {
 namespace {
 
@@ -31,14 +33,6 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   out.push_back(nullptr);
   return out;
 }
-
-struct Fd {
-  int value = -1;
-  ~Fd() {
-    if (value >= 0) close(value);
-  }
-  [[nodiscard]] int release() { return std::exchange(value, -1); }
-};
 
 // posix_spawn rather than fork: the caller may be large and have many threads.
 int spawn(const ContainerProcess::Spec& spec, int control, int output, pid_t& pid) {
@@ -96,17 +90,17 @@ Result<std::unique_ptr<ContainerProcess>> ContainerProcess::start(Reactor& react
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
     return unavailable(fmt::format("no socket for a container: {}; raise `ulimit -n`", std::strerror(errno)));
   }
-  Fd control{sockets[0]};
-  const Fd control_child{sockets[1]};
+  FileDescriptor control{sockets[0]};
+  const FileDescriptor control_child{sockets[1]};
   if (pipe2(pipes.data(), O_CLOEXEC) != 0) {
     return unavailable(fmt::format("no pipe for a container: {}; raise `ulimit -n`", std::strerror(errno)));
   }
-  Fd output{pipes[0]};
-  const Fd output_child{pipes[1]};
-  fcntl(output.value, F_SETFL, O_NONBLOCK);
-  fcntl(control.value, F_SETFL, O_NONBLOCK);
+  FileDescriptor output{pipes[0]};
+  const FileDescriptor output_child{pipes[1]};
+  fcntl(output.get(), F_SETFL, O_NONBLOCK);
+  fcntl(control.get(), F_SETFL, O_NONBLOCK);
   pid_t pid = 0;
-  if (const int error = spawn(spec, control_child.value, output_child.value, pid); error != 0) {
+  if (const int error = spawn(spec, control_child.get(), output_child.get(), pid); error != 0) {
     return unavailable(fmt::format("{} cannot be started: {}", spec.init.string(), std::strerror(error)));
   }
   return std::unique_ptr<ContainerProcess>(
@@ -118,15 +112,15 @@ Status ContainerProcess::try_binds(Spec spec) {
   std::array<int, 2> sockets{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0)
     return unavailable(fmt::format("no socket for a container: {}; raise `ulimit -n`", std::strerror(errno)));
-  const Fd control{sockets[0]};
-  Fd child{sockets[1]};
+  const FileDescriptor control{sockets[0]};
+  FileDescriptor child{sockets[1]};
   pid_t pid = 0;
-  if (const int error = spawn(spec, child.value, STDERR_FILENO, pid); error != 0)
+  if (const int error = spawn(spec, child.get(), STDERR_FILENO, pid); error != 0)
     return unavailable(fmt::format("{} cannot be started: {}", spec.init.string(), std::strerror(error)));
-  close(child.release());
+  child.reset();
   InitReport report{.kind = InitReport::kStartFailed, .value = ETIMEDOUT, .detail = kStepNamespace};
-  pollfd waiting{.fd = control.value, .events = POLLIN, .revents = 0};
-  if (poll(&waiting, 1, kReapMs) == 1 && recv(control.value, &report, sizeof report, 0) <= 0)
+  pollfd waiting{.fd = control.get(), .events = POLLIN, .revents = 0};
+  if (poll(&waiting, 1, kReapMs) == 1 && recv(control.get(), &report, sizeof report, 0) <= 0)
     report.value = ECHILD;
   ::kill(pid, SIGKILL);  // it has nothing more to do
   reap(pid);

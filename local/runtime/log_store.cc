@@ -10,7 +10,7 @@
 #include <optional>
 #include <system_error>
 
-#include "local/runtime/timestamps.h"
+#include "common/base/rfc3339.h"
 
 namespace muster::local {
 namespace {

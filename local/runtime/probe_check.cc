@@ -1,4 +1,4 @@
-// local/runtime/probe_check.cc: exec, tcpSocket, httpGet and grpc checks without blocking
+// local/runtime/probe_check.cc: exec, tcpSocket and httpGet checks without blocking
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -15,7 +15,6 @@
 #include "local/runtime/dialogue.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/prober.h"
-#include "local/runtime/tls_dialogue.h"
 
 namespace muster::local {
 namespace {
@@ -181,21 +180,16 @@ std::unique_ptr<ProbeCheck> start_check(Reactor& reactor, const Json& spec, cons
                                          std::move(dialogue), std::move(done));
   };
   if (const Json& tcp = member(spec, "tcpSocket"); tcp.is_object()) return connect(tcp, nullptr);
-  if (const Json& get = member(spec, "httpGet"); get.is_object()) {
-    auto dialogue =
-        http_get(get, text(member(get, "host"), target.ip), port_of(member(get, "port"), target.container));
-    const bool tls = text(member(get, "scheme"), "HTTP") == "HTTPS";
-    return connect(get, tls ? over_tls(std::move(dialogue)) : std::move(dialogue));
-  }
-  if (const Json& grpc = member(spec, "grpc"); grpc.is_object()) {
-    const int port = port_of(member(grpc, "port"), target.container);
-    return connect(grpc, grpc_health(fmt::format("{}:{}", target.ip, port), text(member(grpc, "service"))));
+  if (const Json& get = member(spec, "httpGet"); get.is_object() && text(member(get, "scheme")) != "HTTPS") {
+    return connect(get, http_get(get, text(member(get, "host"), target.ip),
+                                 port_of(member(get, "port"), target.container)));
   }
   if (const Json& sleep = member(spec, "sleep"); sleep.is_object()) {
     return std::make_unique<SleepCheck>(reactor, std::chrono::seconds(integer(member(sleep, "seconds"))),
                                         done);
   }
-  return std::make_unique<FailedCheck>(done, "a probe is one of exec, tcpSocket, httpGet and grpc");
+  return std::make_unique<FailedCheck>(
+      done, "without a cluster a probe is one of exec, tcpSocket and httpGet over HTTP; use one of them");
 }
 
 }  // namespace muster::local

@@ -1,13 +1,11 @@
 // operator/api/status.cc: the status of both kinds from and to JSON, and the patch between two of them
 #include "operator/api/status.h"
 
+#include "common/base/rfc3339.h"
+#include "common/json/access.h"
+
 namespace muster::op::api {
 namespace {
-
-std::string text(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
 
 std::int64_t number(const Json& object, const char* name) {
   const auto found = object.find(name);
@@ -20,7 +18,7 @@ Json value(const Json& object, const char* name) {
 }
 
 void put_time(Json& json, const char* name, const std::optional<WallTime>& time) {
-  if (time) json[name] = format_time(*time);
+  if (time) json[name] = rfc3339(*time);
 }
 
 }  // namespace
@@ -28,21 +26,21 @@ void put_time(Json& json, const char* name, const std::optional<WallTime>& time)
 JobStatus status_from_json(const Json& json) {
   JobStatus status;
   if (!json.is_object()) return status;
-  status.phase = text(json, "phase");
+  status.phase = text_at(json, "phase");
   status.observed_generation = number(json, "observedGeneration");
   status.conditions = conditions_from_json(value(json, "conditions"));
-  status.start_time = parse_time(text(json, "startTime"));
-  status.completion_time = parse_time(text(json, "completionTime"));
+  status.start_time = parse_rfc3339(text_at(json, "startTime"));
+  status.completion_time = parse_rfc3339(text_at(json, "completionTime"));
   status.restarts = number(json, "restarts");
   status.disruptions = number(json, "disruptions");
   status.incarnation = number(json, "incarnation");
   status.formed_incarnation = number(json, "formedIncarnation");
   status.membership = number(json, "membership");
-  status.last_restart_time = parse_time(text(json, "lastRestartTime"));
+  status.last_restart_time = parse_rfc3339(text_at(json, "lastRestartTime"));
   status.replicas = number(json, "replicas");
   status.ready_replicas = number(json, "readyReplicas");
-  status.ready = text(json, "ready");
-  status.selector = text(json, "selector");
+  status.ready = text_at(json, "ready");
+  status.selector = text_at(json, "selector");
   if (const Json ranks = value(json, "succeededRanks"); ranks.is_array()) {
     for (const Json& rank : ranks)
       if (rank.is_number_integer()) status.succeeded_ranks.push_back(rank.get<std::int64_t>());
@@ -53,7 +51,7 @@ JobStatus status_from_json(const Json& json) {
       status.client_attempts.push_back(
           {.index = number(item, "index"),
            .attempt = number(item, "attempt"),
-           .failed_at = parse_time(text(item, "failedAt")).value_or(WallTime{})});
+           .failed_at = parse_rfc3339(text_at(item, "failedAt")).value_or(WallTime{})});
     }
   }
   if (Json progress = value(json, "progress"); progress.is_object()) status.progress = std::move(progress);
@@ -81,9 +79,8 @@ Json to_json(const JobStatus& status) {
   if (!status.client_attempts.empty()) {
     Json& list = json["clientAttempts"] = Json::array();
     for (const ClientAttempt& attempt : status.client_attempts)
-      list.push_back({{"index", attempt.index},
-                      {"attempt", attempt.attempt},
-                      {"failedAt", format_time(attempt.failed_at)}});
+      list.push_back(
+          {{"index", attempt.index}, {"attempt", attempt.attempt}, {"failedAt", rfc3339(attempt.failed_at)}});
   }
   if (!status.progress.is_null()) json["progress"] = status.progress;
   if (!status.history.is_null()) json["history"] = status.history;

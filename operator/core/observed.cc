@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "common/base/rfc3339.h"
 #include "common/json/access.h"
 #include "operator/api/pod_template.h"
 #include "pod/pod_contract.h"
@@ -92,7 +93,7 @@ std::optional<ContainerEnd> end_of_container(const Json& container) {
                       .exit_code = integer(member(terminated, "exitCode")),
                       .reason = text(member(terminated, "reason")),
                       .message = text(member(terminated, "message")),
-                      .finished = api::parse_time(text(member(terminated, "finishedAt")))};
+                      .finished = parse_rfc3339(text(member(terminated, "finishedAt")))};
 }
 
 // The end that tells the pod's story: a failure before a success, the role's container before the others.
@@ -147,8 +148,8 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.phase = phase_of(text(member(status, "phase")));
   pod.ip = text(member(status, "podIP"));
   pod.node = text(member(json, "spec", "nodeName"));
-  pod.created = api::parse_time(text(member(metadata, "creationTimestamp")));
-  pod.deletion = api::parse_time(text(member(metadata, "deletionTimestamp")));
+  pod.created = parse_rfc3339(text(member(metadata, "creationTimestamp")));
+  pod.deletion = parse_rfc3339(text(member(metadata, "deletionTimestamp")));
   pod.reason = text(member(status, "reason"));
   pod.message = text(member(status, "message"));
   pod.disrupted = is_disruption(pod.reason, pod.message);
