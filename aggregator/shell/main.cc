@@ -11,7 +11,8 @@
 #include "aggregator/shell/federation_service.h"
 #include "common/json/fields.h"
 #include "common/platform/log.h"
-#include "common/platform/volume_map.h"
+#include "common/platform/permitted_path.h"
+#include "common/spec/federated_round.h"
 #include "learning/dataset.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
@@ -29,10 +30,10 @@ Result<spec::Federation> federation_of(const control::v1::Assignment& assignment
   if (!assignment.has_aggregator()) {
     return invalid_argument("this pod is an aggregator, the assignment is of another role");
   }
-  MUSTER_ASSIGN(const Json json, parse_json(assignment.aggregator().federation(), "the federation"));
-  MUSTER_ASSIGN(spec::Federation federation, spec::federation_from_json(json));
-  MUSTER_TRY(make_strategy(federation.strategy, 1));
-  return federation;
+  MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
+  MUSTER_ASSIGN(spec::FederatedRoundSpec spec, spec::federated_round_from_json(json));
+  MUSTER_TRY(make_strategy(spec.federation.strategy, 1));
+  return std::move(spec.federation);
 }
 
 // One aggregator from its assignment to its end.
@@ -40,24 +41,35 @@ class Run {
  public:
   Run(PodFrame& frame, AggregatorMetrics& metrics) : frame_(frame), metrics_(metrics) {}
 
-  Ending play(const control::v1::Assignment& assignment) {
+  Ending play(const control::v1::Assignment& assignment, spec::Federation federation) {
     frame_.publish(control::v1::PHASE_STARTING, "loading the test data");
-    auto federation = federation_of(assignment);
-    if (!federation) return {kExitInvalid, federation.error().message};
-    auto dataset = load(*federation);
+    if (const Status storage = permit_storage(assignment, federation); !storage)
+      return ending_of(storage.error());
+    auto dataset = load(federation);
     if (!dataset) return ending_of(dataset.error());
-    auto task = learning::make_task(federation->training.model, (*dataset).test);
+    auto task = learning::make_task(federation.training.model, (*dataset).test);
     if (!task) return ending_of(task.error());
-    RoundStore store(*federation, (*task)->tensors(), assignment.uid());
-    auto start = resume(*federation, store, **task);
+    RoundStore store(federation, (*task)->tensors(), assignment.uid());
+    auto start = resume(federation, store, **task);
     if (!start) return storage_ending_of(start.error());
-    return serve(*federation, assignment.uid(), **task, dataset->test, store, std::move(*start));
+    return serve(federation, assignment.uid(), **task, dataset->test, store, std::move(*start));
   }
 
  private:
+  static Status permit_storage(const control::v1::Assignment& assignment, spec::Federation& federation) {
+    std::string& path = federation.storage_path;
+    if (path.empty()) return {};
+    MUSTER_ASSIGN(
+        path, permitted_storage(path, "spec.aggregator.storage.path",
+                                {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
+    return {};
+  }
+
   static Result<learning::Dataset> load(const spec::Federation& federation) {
     spec::Dataset from = federation.training.dataset;
-    if (!from.path.empty()) from.path = resolve_mount(from.path).string();
+    if (!from.path.empty()) {
+      MUSTER_ASSIGN(from.path, permitted_dataset(from.path, "spec.training.dataset.path"));
+    }
     MUSTER_ASSIGN(learning::Dataset dataset,
                   learning::load_dataset(from, static_cast<std::uint64_t>(federation.training.seed)));
     dataset.train = {};  // the clients' business; an aggregator sees the test set alone
@@ -118,19 +130,16 @@ class Run {
 
 int run(milliseconds configure_timeout) {
   AggregatorMetrics metrics;
-  return run_pod({.name = "aggregator",
-                  .configure_timeout = configure_timeout,
-                  .registry = metrics.registry(),
-                  .accept = [](const control::v1::Assignment& assignment) -> Status {
-                    MUSTER_TRY(federation_of(assignment));
-                    return {};
-                  },
-                  .prepare = {},
-                  .work =
-                      [&metrics](PodFrame& frame, const control::v1::Assignment& assignment) {
-                        learning::set_compute_threads(1);  // evaluation runs beside the clients' calls
-                        return Run(frame, metrics).play(assignment);
-                      }});
+  return run_pod<spec::Federation>(
+      {.name = "aggregator",
+       .configure_timeout = configure_timeout,
+       .registry = metrics.registry(),
+       .prepare = {}},
+      federation_of,
+      [&metrics](PodFrame& frame, const control::v1::Assignment& assignment, spec::Federation federation) {
+        learning::set_compute_threads(1);  // evaluation runs beside the clients' calls
+        return Run(frame, metrics).play(assignment, std::move(federation));
+      });
 }
 
 }  // namespace

@@ -3,8 +3,6 @@
 
 #include <utility>
 
-#include "common/platform/volume_map.h"
-
 namespace muster::agg {
 namespace {
 
@@ -21,7 +19,7 @@ learning::TrainingState training_state(const CommittedRound& round) {
 RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
                        std::string owner) {
   if (federation.storage_path.empty()) return;
-  files_.emplace(learning::CheckpointOptions{.folder = resolve_mount(federation.storage_path),
+  files_.emplace(learning::CheckpointOptions{.folder = federation.storage_path,
                                              .prefix = "round",
                                              .fingerprint = federation_fingerprint(federation),
                                              .owner = std::move(owner)},
@@ -49,7 +47,7 @@ Status RoundStore::finish(const CommittedRound& round) {
 
 std::string federation_fingerprint(const spec::Federation& federation) {
   Json json = spec::to_json(federation);
-  for (const char* changeable : {"rounds", "target", "stragglers", "storagePath"}) json.erase(changeable);
+  for (const char* changeable : {"rounds", "target", "stragglers", "aggregator"}) json.erase(changeable);
   return learning::fingerprint_of(json, spec::to_json(spec::Federation{}));
 }
 

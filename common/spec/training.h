@@ -90,4 +90,8 @@ struct Synchronization {  // DistributedJob spec.synchronization
 [[nodiscard]] Json to_json(const Training& training);
 [[nodiscard]] Json to_json(const Synchronization& synchronization);
 
+// Of a training in JSON, of either kind, at its defaults: the fields that may be absent. Those of all
+// datasets and optimizers are there.
+[[nodiscard]] Json optional_fields(Json training);
+
 }  // namespace muster::spec

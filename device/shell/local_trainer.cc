@@ -6,7 +6,7 @@
 #include <utility>
 
 #include "common/base/random.h"
-#include "common/platform/volume_map.h"
+#include "common/platform/permitted_path.h"
 #include "learning/partition.h"
 
 namespace muster::device {
@@ -22,7 +22,9 @@ Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation&
   }
   const auto seed = static_cast<std::uint64_t>(federation.training.seed);
   spec::Dataset from = federation.training.dataset;
-  if (!from.path.empty()) from.path = resolve_mount(from.path).string();
+  if (!from.path.empty()) {
+    MUSTER_ASSIGN(from.path, permitted_dataset(from.path, "spec.training.dataset.path"));
+  }
   MUSTER_ASSIGN(learning::Dataset dataset, learning::load_dataset(from, seed));
   MUSTER_ASSIGN(auto parts,
                 learning::partition_examples(dataset, federation.partition, federation.clients, seed));

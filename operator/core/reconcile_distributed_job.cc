@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
@@ -81,18 +82,18 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
 }
 
 // Ranks and roster, once every member has an address and its Agent answers.
-void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::string& for_pods,
+               const std::vector<const Pod*>& workers) {
   const std::int64_t membership = pass.before.membership;
   if (pass.before.formed_incarnation != pass.before.incarnation ||
       std::ssize(workers) != spec.workers.replicas)
     return;
   auto roster = roster_of(pass.seen, workers);
   if (!roster) return;
-  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
-  control::v1::WorkerAssignment& told = *common->mutable_worker();
-  *told.mutable_roster() = std::move(*roster);
-  told.set_training(to_json(*spec.training).dump());
-  told.set_synchronization(to_json(spec.synchronization).dump());
+  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass, for_pods));
+  *common->mutable_worker()->mutable_roster() = std::move(*roster);
+  for (std::string& mount : api::writable_mounts(spec.workers.pod_template, kRole))
+    common->add_writable_mounts(std::move(mount));
   for (const Pod* pod : workers) {
     const auto agent = pass.seen.agents.find(pod->uid);
     if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
@@ -130,7 +131,7 @@ bool suspended(Pass& pass, const api::DistributedJobSpec& spec) {
   return true;
 }
 
-void run(Pass& pass, const api::DistributedJobSpec& spec) {
+void run(Pass& pass, const api::DistributedJobSpec& spec, const std::string& for_pods) {
   pass.observe_generation();
   if (spec.suspend && pass.before.incarnation == 0) {
     suspended(pass, spec);
@@ -155,7 +156,7 @@ void run(Pass& pass, const api::DistributedJobSpec& spec) {
   const std::int64_t wanted = spec.workers.replicas - done_and_gone(pass.after, members.current);
   if (std::ssize(members.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
   if (spec.training) {
-    configure(pass, spec, members.current);
+    configure(pass, spec, for_pods, members.current);
     fold_workers(pass, members.current);
     tell_rejections(pass, members.current);
   }
@@ -168,7 +169,7 @@ Decision reconcile(const ObservedJob& seen) {
   Pass pass(seen, seen.job.meta, kKind, seen.job.status);
   if (seen.job.meta.deletion) return {};
   if (seen.job.status.finished()) {
-    clean_up(pass, seen.job.spec ? seen.job.spec->run_policy : api::RunPolicy{});
+    clean_up(pass, seen.job.spec ? seen.job.spec->run_policy : spec::RunPolicy{});
     return land(std::move(pass));
   }
   pass.after.observed_generation = seen.job.meta.generation;
@@ -178,7 +179,7 @@ Decision reconcile(const ObservedJob& seen) {
   } else if (!seen.job.spec) {
     refuse_spec(pass, seen.job.spec.error().message);
   } else {
-    run(pass, *seen.job.spec);
+    run(pass, *seen.job.spec, seen.job.for_pods);
   }
   return land(std::move(pass));
 }

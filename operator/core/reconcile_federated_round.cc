@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/base/host_port.h"
+#include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/client_pods.h"
 #include "operator/core/credentials.h"
@@ -74,23 +75,23 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
 }
 
 // The aggregator first; the clients once it has its part, so that the address they get answers.
-void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggregator,
-               const std::vector<const Pod*>& clients) {
+void configure(Pass& pass, const api::FederatedRoundSpec& spec, const std::string& for_pods,
+               const Pod& aggregator, const std::vector<const Pod*>& clients) {
   const std::int64_t membership = pass.before.membership;
   const auto agent = pass.seen.agents.find(aggregator.uid);
   if (pass.before.formed_incarnation != pass.before.incarnation || aggregator.ip.empty() ||
       agent == pass.seen.agents.end() || fate_of(aggregator) != PodFate::kAlive)
     return;
-  const std::string federation = to_json(spec.federation).dump();
-  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
+  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass, for_pods));
   if (agent->second.membership() < membership) {
-    common->mutable_aggregator()->set_federation(federation);
+    for (std::string& mount : api::writable_mounts(spec.aggregator_template, kRole))
+      common->add_writable_mounts(std::move(mount));
+    common->mutable_aggregator();
     pass.act(ConfigurePod{
         .pod = aggregator.name, .uid = aggregator.uid, .ip = aggregator.ip, .common = std::move(common)});
     return;
   }
   common->mutable_client()->set_aggregator(host_port(aggregator.ip, kDataPort));
-  common->mutable_client()->set_federation(federation);
   for (const Pod* client : clients) {
     const auto known = pass.seen.agents.find(client->uid);
     if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())
@@ -127,7 +128,7 @@ bool suspended(Pass& pass, const api::FederatedRoundSpec& spec) {
   return true;
 }
 
-void run(Pass& pass, const api::FederatedRoundSpec& spec) {
+void run(Pass& pass, const api::FederatedRoundSpec& spec, const std::string& for_pods) {
   pass.observe_generation();
   if (spec.suspend && pass.before.incarnation == 0) {
     suspended(pass, spec);
@@ -162,7 +163,7 @@ void run(Pass& pass, const api::FederatedRoundSpec& spec) {
     const Pod& aggregator = *members.current.front();
     pass.after.formed_incarnation = pass.after.incarnation;
     running = aggregator.phase == PodPhase::kRunning;
-    configure(pass, spec, aggregator, clients.current);
+    configure(pass, spec, for_pods, aggregator, clients.current);
     fold_aggregator(pass, aggregator);
     wanted.insert(wanted.begin(), &aggregator);
   }
@@ -176,7 +177,7 @@ Decision reconcile(const ObservedRound& seen) {
   Pass pass(seen, seen.round.meta, kKind, seen.round.status);
   if (seen.round.meta.deletion) return {};
   if (seen.round.status.finished()) {
-    clean_up(pass, seen.round.spec ? seen.round.spec->run_policy : api::RunPolicy{});
+    clean_up(pass, seen.round.spec ? seen.round.spec->run_policy : spec::RunPolicy{});
     return land(std::move(pass));
   }
   pass.after.observed_generation = seen.round.meta.generation;
@@ -186,7 +187,7 @@ Decision reconcile(const ObservedRound& seen) {
   } else if (!seen.round.spec) {
     refuse_spec(pass, seen.round.spec.error().message);
   } else {
-    run(pass, *seen.round.spec);
+    run(pass, *seen.round.spec, seen.round.for_pods);
   }
   return land(std::move(pass));
 }

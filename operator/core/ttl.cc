@@ -6,7 +6,7 @@
 
 namespace muster::op {
 
-void clean_up(Pass& pass, const api::RunPolicy& policy) {
+void clean_up(Pass& pass, const spec::RunPolicy& policy) {
   pass.observe_generation();  // what the conditions say does not change
   for (const Pod& pod : pass.seen.pods) {
     const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;

@@ -167,8 +167,10 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
     member.set_pod_uid("pod-" + pod->ip());
     member.set_address(pod->ip() + ":8471");
   }
-  worker.set_training(training.dump());
-  worker.set_synchronization(Json{{"timeoutSeconds", timeout_seconds}}.dump());
+  if (training.contains("checkpoint"))
+    assignment.add_writable_mounts(training["checkpoint"]["path"].get<std::string>());
+  assignment.set_spec(
+      Json{{"training", training}, {"synchronization", {{"timeoutSeconds", timeout_seconds}}}}.dump());
   return assignment;
 }
 

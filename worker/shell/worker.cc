@@ -10,8 +10,8 @@
 #include <thread>
 
 #include "common/platform/log.h"
-#include "common/platform/volume_map.h"
-#include "common/spec/training.h"
+#include "common/platform/permitted_path.h"
+#include "common/spec/distributed_job.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"
 #include "pod/pod_contract.h"
@@ -58,12 +58,11 @@ Result<Job> parse(const Assignment& assignment) {
   if (job.identity.size < 1 || job.identity.rank < 0 || job.identity.rank >= job.identity.size)
     return invalid_argument(
         fmt::format("rank {} of {} peers is no place in a job", worker.rank(), worker.roster_size()));
-  MUSTER_ASSIGN(const Json training, parse_json(worker.training(), "spec.training"));
-  MUSTER_ASSIGN(job.training, spec::training_from_json(training));
-  if (!worker.synchronization().empty()) {
-    MUSTER_ASSIGN(const Json synchronization, parse_json(worker.synchronization(), "spec.synchronization"));
-    MUSTER_ASSIGN(job.synchronization, spec::synchronization_from_json(synchronization));
-  }
+  MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
+  MUSTER_ASSIGN(spec::DistributedJobSpec spec, spec::distributed_job_from_json(json));
+  if (!spec.training) return invalid_argument("spec.training: required field is missing");
+  job.training = *std::move(spec.training);
+  job.synchronization = std::move(spec.synchronization);
   // What may change between an interrupted training and its resumption is left out. Where the data is, says
   // nothing about what it is: its digest does.
   Json same = spec::to_json(job.training);
@@ -71,9 +70,22 @@ Result<Job> parse(const Assignment& assignment) {
   same.erase("epochs");
   same["dataset"].erase("path");
   job.fingerprint = learning::fingerprint_of(same, spec::to_json(spec::Training{}));
-  job.training.dataset.path = resolve_mount(job.training.dataset.path);
-  if (job.training.checkpoint) job.training.checkpoint->path = resolve_mount(job.training.checkpoint->path);
   return job;
+}
+
+// The process's own paths in place of the manifest's. Not part of parse: a slow volume would hold up
+// Configure.
+Status permit_paths(const Assignment& assignment, spec::Training& training) {
+  if (std::string& path = training.dataset.path; !path.empty()) {
+    MUSTER_ASSIGN(path, permitted_dataset(path, "spec.training.dataset.path"));
+  }
+  if (training.checkpoint) {
+    std::string& path = training.checkpoint->path;
+    MUSTER_ASSIGN(
+        path, permitted_storage(path, "spec.training.checkpoint.path",
+                                {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
+  }
+  return {};
 }
 
 class Worker {
@@ -81,7 +93,8 @@ class Worker {
   Worker(PodFrame& frame, TcpRing& ring, WorkerMetrics& metrics)
       : frame_(frame), ring_(ring), metrics_(metrics) {}
 
-  Ending run(const Assignment& assignment) {
+  Ending run(const Assignment& assignment, Job job) {
+    job_ = std::move(job);
     Ending ending = work(assignment);
     frame_.stopper.set_abort({});
     if (collective_ != nullptr) collective_->leave(status_for_peers(ending));
@@ -90,11 +103,9 @@ class Worker {
 
  private:
   Ending work(const Assignment& assignment) {
-    auto job = parse(assignment);
-    if (!job) return ending_of(job.error());
-    job_ = *std::move(job);
     frame_.status.mutable_worker()->set_rank(job_.identity.rank);
     frame_.publish(control::v1::PHASE_STARTING, "");
+    if (const Status paths = permit_paths(assignment, job_.training); !paths) return ending_of(paths.error());
     // While the peers are connected: each takes its time.
     auto data = std::async(std::launch::async, [this] {
       return learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed));
@@ -286,21 +297,17 @@ class Worker {
 int run_worker(milliseconds configure_timeout) {
   WorkerMetrics metrics;
   std::unique_ptr<TcpRing> ring;
-  return run_pod(
-      {.name = "worker",
-       .configure_timeout = configure_timeout,
-       .registry = metrics.registry(),
-       .accept = [](const Assignment& assignment) -> Status {
-         MUSTER_TRY(parse(assignment));
-         return {};
-       },
-       // Its port is open before the peers are told of it.
-       .prepare = [&ring](const PodEnvironment& pod) -> Status {
-         MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
-         return {};
-       },
-       .work = [&](PodFrame& frame,
-                   const Assignment& assignment) { return Worker(frame, *ring, metrics).run(assignment); }});
+  return run_pod<Job>({.name = "worker",
+                       .configure_timeout = configure_timeout,
+                       .registry = metrics.registry(),
+                       // Its port is open before the peers are told of it.
+                       .prepare = [&ring](const PodEnvironment& pod) -> Status {
+                         MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
+                         return {};
+                       }},
+                      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) {
+                        return Worker(frame, *ring, metrics).run(assignment, std::move(job));
+                      });
 }
 
 }  // namespace muster::worker

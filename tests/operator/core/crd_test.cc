@@ -25,13 +25,17 @@ struct Kind {
 
 constexpr Kind kKinds[] = {
     {"DistributedJob", "muster.dev_distributedjobs.yaml",
-     R"({"workers": {}, "synchronization": {}, "runPolicy": {},
+     R"({"workers": {"template": {"spec": {"containers": [
+             {"name": "worker", "volumeMounts": [{"name": "v", "mountPath": "/c"}]}]}}},
+         "synchronization": {}, "runPolicy": {},
          "training": {"model": {"name": "cnn"}, "optimizer": {}, "checkpoint": {"path": "/c"},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {}}}})"},
     {"FederatedRound", "muster.dev_federatedrounds.yaml",
      R"({"rounds": 1, "target": {"value": 0.5}, "strategy": {}, "cohort": {"size": 1}, "stragglers": {},
          "runPolicy": {},
-         "aggregator": {"storage": {"path": "/m"}}, "clients": {"count": 100000, "perPod": 10000, "partition": {}},
+         "aggregator": {"storage": {"path": "/m"}, "template": {"spec": {"containers": [
+             {"name": "aggregator", "volumeMounts": [{"name": "v", "mountPath": "/m"}]}]}}},
+         "clients": {"count": 100000, "perPod": 10000, "partition": {}},
          "training": {"model": {"name": "cnn"}, "optimizer": {},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {"devices": 100000}}}})"}};
 

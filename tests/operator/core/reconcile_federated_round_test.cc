@@ -33,7 +33,7 @@ TEST(FederatedRound, EveryClientIsPlayedByExactlyOnePod) {
     const control::v1::ClientAssignment& part = told.client();
     EXPECT_EQ(part.aggregator(),
               cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
-    EXPECT_TRUE(spec::federation_from_json(Json::parse(part.federation())));
+    EXPECT_TRUE(spec::federated_round_from_json(Json::parse(told.spec())));
     for (auto client = part.first_client(); client < part.first_client() + part.clients(); ++client)
       played.at(static_cast<std::size_t>(client)) += 1;
   }

@@ -1,0 +1,19 @@
+#pragma once  // operator/api/mounts.h: what a pod template mounts where, and which paths of the spec fit it
+#include <string>
+#include <vector>
+
+#include "common/json/fields.h"
+#include "common/spec/paths.h"
+
+namespace muster::op::api {
+
+// Of the container that carries `role`. Not writable: readOnly mounts, and volumes that never can be written
+// (configMap, secret, downwardAPI, projected, a claim that is mounted readOnly).
+[[nodiscard]] std::vector<spec::Mount> mounts_of(const Json& pod_template, const std::string& role);
+[[nodiscard]] std::vector<std::string> writable_mounts(const Json& pod_template, const std::string& role);
+
+// That the folder at `path` lies in a writable volume of the template, which stands at `at` in the object.
+[[nodiscard]] Status check_storage(const std::string& path, const std::string& field,
+                                   const Json& pod_template, const std::string& at, const std::string& role);
+
+}  // namespace muster::op::api
