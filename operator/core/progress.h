@@ -18,7 +18,7 @@ namespace muster::op {
 
 // The first of `pods` that has succeeded (exit code 0) without the final status of a training, neither in its
 // last words nor by its Agent: what ran was not Muster's program. A sentence with the remedy, which ends with
-// "remove image and command WHERE". nullopt: all that have succeeded have told so.
+// "remove image and command" and `where`. nullopt: all that have succeeded have told so.
 [[nodiscard]] std::optional<std::string> success_without_evidence(const Pass& pass,
                                                                   const std::vector<const Pod*>& pods,
                                                                   const char* where);

@@ -31,10 +31,6 @@ void set_option(int fd, int level, int option, int value) {
 
 }  // namespace
 
-void Fd::reset() {
-  if (fd_ >= 0) close(std::exchange(fd_, -1));
-}
-
 std::string error_text(int error_number) { return std::generic_category().message(error_number); }
 
 Result<Address> make_address(const std::string& ip, int port) {

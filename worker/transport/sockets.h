@@ -1,34 +1,15 @@
-#pragma once  // worker/transport/sockets.h: owned file descriptors and addresses, nothing more
+#pragma once  // worker/transport/sockets.h: sockets and their addresses, nothing more
 #include <sys/socket.h>
 
 #include <memory>
 #include <string>
-#include <utility>
 
 #include "common/base/result.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::worker {
 
-class Fd {
- public:
-  Fd() = default;
-  explicit Fd(int fd) : fd_(fd) {}
-  ~Fd() { reset(); }
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    if (this != &other) {
-      reset();
-      fd_ = std::exchange(other.fd_, -1);
-    }
-    return *this;
-  }
-  [[nodiscard]] int get() const { return fd_; }
-  [[nodiscard]] bool valid() const { return fd_ >= 0; }
-  void reset();
-
- private:
-  int fd_ = -1;
-};
+using Fd = FileDescriptor;
 
 struct Address {
   sockaddr_storage storage{};
