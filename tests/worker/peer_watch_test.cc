@@ -10,7 +10,10 @@
 namespace muster::worker {
 namespace {
 
+using std::chrono::milliseconds;
 using testing::HasSubstr;
+
+constexpr int kSilentBeats = 17;  // that the default allows
 
 // Watches of a ring. Notes travel in the order in which they were sent; a dead or frozen rank hears none.
 class SimRing {
@@ -84,11 +87,11 @@ TEST(PeerWatch, AllSurvivorsNameTheRankThatDiedThoughTheyLeaveOneByOne) {
 }
 
 TEST(PeerWatch, AFrozenRankIsNamedByAllWithinASecond) {
-  static_assert(PeerWatch::kBeat * (PeerWatch::kSilentBeats + 2) < std::chrono::seconds(1));
+  static_assert(PeerWatch::kBeat * (kSilentBeats + 2) < std::chrono::seconds(1));
   SimRing ring(4);
   ring.beats(3);
   ring.freeze(2);
-  ring.beats(PeerWatch::kSilentBeats);
+  ring.beats(kSilentBeats);
   EXPECT_FALSE(ring.of(1).verdict());
   ring.beats(1);
   for (const int rank : {0, 1, 3})
@@ -97,8 +100,7 @@ TEST(PeerWatch, AFrozenRankIsNamedByAllWithinASecond) {
 
 TEST(PeerWatch, ASuccessorThatHasNotBegunMayStillLookForItsOwnNeighbours) {
   PeerWatch watch("rank 0", "rank 1");
-  for (int beat = 0; beat < 10 * PeerWatch::kSilentBeats; ++beat)
-    ASSERT_EQ(watch.tick(1)->kind, Note::Kind::kBeat);
+  for (int beat = 0; beat < 10 * kSilentBeats; ++beat) ASSERT_EQ(watch.tick(1)->kind, Note::Kind::kBeat);
 }
 
 // The beats without a note after which `watch` gives its verdict.
@@ -125,15 +127,48 @@ TEST(PeerWatch, ASilenceThatWasOutlivedBuysPatienceForAWhile) {
   }
   EXPECT_EQ(silence_to_verdict(crowded), PeerWatch::kPatience * 10 + 1);
   EXPECT_EQ(silence_to_verdict(starved), PeerWatch::kSilentBeatsMax + 1);
-  EXPECT_EQ(silence_to_verdict(calm_again), PeerWatch::kSilentBeats + 1);
+  EXPECT_EQ(silence_to_verdict(calm_again), kSilentBeats + 1);
+}
+
+TEST(PeerWatch, ItsTimeoutIsWithinWhichALossIsKnown) {
+  const Note beat{.kind = Note::Kind::kBeat};
+  for (const milliseconds timeout : {milliseconds(1'000), milliseconds(3'000), milliseconds(60'000)}) {
+    PeerWatch watch("rank 0", "rank 1", timeout);
+    watch.heard(beat);
+    const milliseconds known = PeerWatch::kBeat * silence_to_verdict(watch);
+    EXPECT_LT(known, timeout);
+    EXPECT_GT(known, timeout - PeerWatch::kBeat * 4);
+  }
+}
+
+// A live migration of a virtual machine: 1.5 s.
+TEST(PeerWatch, AStandstillShorterThanItsTimeoutIsOutlived) {
+  const Note beat{.kind = Note::Kind::kBeat};
+  PeerWatch by_default("rank 0", "rank 1");
+  PeerWatch patient("rank 0", "rank 1", milliseconds(3'000));
+  for (PeerWatch* watch : {&by_default, &patient}) {
+    watch->heard(beat);
+    for (int beats = 0; beats < milliseconds(1'500) / PeerWatch::kBeat; ++beats) watch->tick(1);
+    watch->heard(beat);
+  }
+  EXPECT_THAT(by_default.verdict()->message, HasSubstr("nothing was heard of it for 850 ms"));
+  EXPECT_FALSE(patient.verdict());
+}
+
+TEST(PeerWatch, PatienceNeverCutsALongTimeoutShort) {
+  const Note beat{.kind = Note::Kind::kBeat};
+  PeerWatch watch("rank 0", "rank 1", milliseconds(60'000));
+  watch.heard(beat);
+  for (int i = 0; i < 100; ++i) watch.tick(1);
+  watch.heard(beat);
+  EXPECT_EQ(silence_to_verdict(watch), 1'200 - PeerWatch::kTellingBeats + 1);
 }
 
 TEST(PeerWatch, OneBeatInTimeIsEnough) {
   PeerWatch watch("rank 0", "rank 1");
   for (int round = 0; round < 10; ++round) {
     EXPECT_FALSE(watch.heard(Note{.kind = Note::Kind::kBeat}));
-    for (int beat = 0; beat < PeerWatch::kSilentBeats; ++beat)
-      ASSERT_EQ(watch.tick(1)->kind, Note::Kind::kBeat);
+    for (int beat = 0; beat < kSilentBeats; ++beat) ASSERT_EQ(watch.tick(1)->kind, Note::Kind::kBeat);
   }
 }
 
@@ -165,7 +200,7 @@ TEST(PeerWatch, ARankThatIsDoneIsMissedByNobody) {
   ring.post(1, ring.of(1).leave({}));
   ring.deliver();
   ring.die(1);
-  ring.beats(2 * PeerWatch::kSilentBeats);
+  ring.beats(2 * kSilentBeats);
   EXPECT_FALSE(ring.of(0).verdict());
   EXPECT_FALSE(ring.of(2).verdict());
 }

@@ -149,7 +149,7 @@ class Worker {
                                .peers = job_.peers,
                                // A rank that still loads its data takes none: what is sent to it stays
                                // unacknowledged for so long.
-                               .peer_timeout = start_timeout(),
+                               .tcp_user_timeout = start_timeout(),
                                .log = [](const std::string& line) { spdlog::warn("{}", line); },
                                .refused = [this](Refusal reason) { metrics_.count_refused(reason); }};
       MUSTER_ASSIGN(auto links,

@@ -5,13 +5,20 @@
 
 #include <algorithm>
 
+#include "common/base/check.h"
+
 namespace muster::worker {
 
-PeerWatch::PeerWatch(std::string self, std::string successor)
-    : self_(std::move(self)), successor_(std::move(successor)) {}
+PeerWatch::PeerWatch(std::string self, std::string successor, std::chrono::milliseconds timeout)
+    : self_(std::move(self)),
+      successor_(std::move(successor)),
+      silent_beats_min_(static_cast<int>(timeout / kBeat) - kTellingBeats) {
+  MUSTER_CHECK(timeout >= kTimeout);
+}
 
 int PeerWatch::silent_beats_allowed() const {
-  return std::clamp(kPatience * longest_silence_, kSilentBeats, kSilentBeatsMax);
+  return std::clamp(kPatience * longest_silence_, silent_beats_min_,
+                    std::max(silent_beats_min_, kSilentBeatsMax));
 }
 
 void PeerWatch::remember(int silent_beats) {

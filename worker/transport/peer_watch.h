@@ -16,16 +16,19 @@ namespace muster::worker {
 class PeerWatch {
  public:
   static constexpr std::chrono::milliseconds kBeat{50};
-  // A frozen process is known after 0.85 s. On a crowded machine a thread may wait as long for its turn, and
-  // to be taken for frozen would cost the job a restart: silences that a rank outlived make the next ones
-  // longer. (Cf. Hayashibara et al., The phi accrual failure detector, SRDS 2004.)
-  static constexpr int kSilentBeats = 17;
+  static constexpr std::chrono::milliseconds kTimeout{1'000};
+  // A frozen process is known to all within the timeout: so many beats of it go to noticing and telling. On a
+  // crowded machine a thread may wait as long for its turn, and to be taken for frozen would cost the job a
+  // restart: silences that a rank outlived make the next ones longer, up to kSilentBeatsMax where the timeout
+  // is shorter. (Cf. Hayashibara et al., The phi accrual failure detector, SRDS 2004.)
+  static constexpr int kTellingBeats = 3;
   static constexpr int kSilentBeatsMax = 100;
   static constexpr int kPatience = 4;       // times the longest silence lately
   static constexpr int kForgetBeats = 200;  // until that counts for half
   static constexpr int kAwayBeatsMin = 2;   // outside a call for so long: not just between two transfers
 
-  PeerWatch(std::string self, std::string successor);  // names: "rank 2 (127.0.0.5:8471)"
+  // Names: "rank 2 (127.0.0.5:8471)". `timeout` (spec.synchronization.peerTimeoutSeconds): at least a second.
+  PeerWatch(std::string self, std::string successor, std::chrono::milliseconds timeout = kTimeout);
 
   // Every kBeat, after what has come was heard. A tick that is late, by `late_beats`, counts once: whoever
   // was starved or stopped itself does not blame others for that time. `waits` is odd while the rank's thread
@@ -46,6 +49,7 @@ class PeerWatch {
 
   std::string self_;
   std::string successor_;
+  int silent_beats_min_;  // that are allowed where no longer silence was outlived
   std::optional<Error> verdict_;
   std::uint32_t waits_ = 0;
   int away_beats_ = 0;

@@ -26,14 +26,15 @@ int poll_timeout_ms(Deadline deadline) {
 }  // namespace
 
 TcpLinks::TcpLinks(std::unique_ptr<ByteStream> successor, std::unique_ptr<ByteStream> predecessor,
-                   Names names, int rank, int size, std::shared_ptr<AbortSignal> aborting)
+                   Names names, int rank, int size, std::chrono::milliseconds peer_timeout,
+                   std::shared_ptr<AbortSignal> aborting)
     : successor_(std::move(successor)),
       predecessor_(std::move(predecessor)),
       names_(std::move(names)),
       rank_(rank),
       size_(size),
       aborting_(std::move(aborting)),
-      watch_(*successor_, *predecessor_, PeerWatch(names_.self, names_.successor),
+      watch_(*successor_, *predecessor_, PeerWatch(names_.self, names_.successor, peer_timeout),
              [this] { aborting_->alarm.ring(); }) {}
 
 TcpLinks::~TcpLinks() {

@@ -33,7 +33,7 @@ class TcpLinks final : public RingLinks {
     std::string predecessor;
   };
   TcpLinks(std::unique_ptr<ByteStream> successor, std::unique_ptr<ByteStream> predecessor, Names names,
-           int rank, int size, std::shared_ptr<AbortSignal> aborting);
+           int rank, int size, std::chrono::milliseconds peer_timeout, std::shared_ptr<AbortSignal> aborting);
   ~TcpLinks() override;
 
   [[nodiscard]] int rank() const override { return rank_; }

@@ -97,12 +97,12 @@ class ListeningRing final : public TcpRing {
     listener_.reset();
     auto successor = outgoing.take();
     auto predecessor = incoming.take();
-    tune_stream(successor->fd(), static_cast<int>(options.peer_timeout.count()));
-    tune_stream(predecessor->fd(), static_cast<int>(options.peer_timeout.count()));
+    tune_stream(successor->fd(), static_cast<int>(options.tcp_user_timeout.count()));
+    tune_stream(predecessor->fd(), static_cast<int>(options.tcp_user_timeout.count()));
     return std::unique_ptr<RingLinks>(std::make_unique<TcpLinks>(
         std::move(successor), std::move(predecessor),
         TcpLinks::Names{.self = peer(self.rank), .successor = peer(next), .predecessor = peer(previous)},
-        self.rank, self.size, aborting_));
+        self.rank, self.size, options.peer_timeout, aborting_));
   }
 
  private:

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "worker/transport/handshake.h"
+#include "worker/transport/peer_watch.h"
 #include "worker/transport/ring_links.h"
 
 namespace muster::worker {
@@ -24,9 +25,9 @@ class TcpRing {
     MembershipKey key{};             // who holds it is a member
     bool encrypt = false;            // TLS 1.3 with that key; all ranks alike
     std::vector<std::string> peers;  // "ip:port" or "[ip]:port" in order of rank
-    // Data that is unacknowledged, or not taken, for so long: the peer's machine is gone. Longer than any
-    // rank stays away from a call.
-    std::chrono::milliseconds peer_timeout{60'000};
+    std::chrono::milliseconds peer_timeout = PeerWatch::kTimeout;  // without a sign of life: it is lost
+    // TCP's own, for data that is unacknowledged or not taken. Longer than any rank stays away from a call.
+    std::chrono::milliseconds tcp_user_timeout{60'000};
     std::function<void(const std::string&)> log;  // a line now and then; may be empty
     std::function<void(Refusal)> refused;         // each connection that was refused; may be empty
   };
