@@ -5,14 +5,13 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <list>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "pod/assignment_difference.h"
 #include "pod/guarded_port.h"
 #include "proto/control.grpc.pb.h"
@@ -65,7 +64,7 @@ class Pump {
   }
 
   void publish(AgentStatus status) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stopping_) return;
     ++version_;
     if (status.phase() != status_.phase()) phase_version_ = version_;
@@ -75,7 +74,7 @@ class Pump {
 
   Watcher* add() {
     auto* watcher = new Watcher(*this);  // gRPC owns it: OnDone deletes it
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stopping_) {
       watcher->Finish(grpc::Status(grpc::StatusCode::UNAVAILABLE, "the pod is ending"));
     } else {
@@ -86,7 +85,7 @@ class Pump {
   }
 
   void changed(Watcher& watcher, bool write_done, bool broken) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (write_done) watcher.writing = false;
     if (broken) watcher.broken = true;
     wake_.notify_one();
@@ -94,20 +93,22 @@ class Pump {
 
   // From here on every watcher gets what it has not seen yet, and then the end of its stream.
   void begin_stop() {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
     wake_.notify_one();
   }
 
  private:
   void run() {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (!stopping_ || !watchers_.empty()) {
       const Instant now = steady_clock::now();
       std::vector<Watcher*> write;
       std::vector<Watcher*> finish;
       Instant next = now + std::chrono::hours(1);
-      std::erase_if(watchers_, [&](Watcher* watcher) { return decide(*watcher, now, write, finish, next); });
+      std::erase_if(watchers_, [&](Watcher* watcher) MUSTER_REQUIRES(mutex_) {
+        return decide(*watcher, now, write, finish, next);
+      });
       if (write.empty() && finish.empty()) {
         if (!stopping_ || !watchers_.empty()) wake_.wait_until(lock, next);
         continue;
@@ -121,7 +122,7 @@ class Pump {
 
   // Whether the watcher leaves the list; `next` becomes the earliest instant at which this may change.
   bool decide(Watcher& watcher, Instant now, std::vector<Watcher*>& write, std::vector<Watcher*>& finish,
-              Instant& next) {
+              Instant& next) MUSTER_REQUIRES(mutex_) {
     if (watcher.writing) return false;  // of a reader that stands still, the server's shutdown takes care
     const bool fresh = watcher.sent_version < version_;
     if (watcher.broken || (stopping_ && !fresh)) {
@@ -144,13 +145,13 @@ class Pump {
   }
 
   const milliseconds interval_;
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  AgentStatus status_;
-  std::uint64_t version_ = 0;
-  std::uint64_t phase_version_ = 0;
-  bool stopping_ = false;
-  std::list<Watcher*> watchers_;
+  Mutex mutex_;
+  Condition wake_;
+  AgentStatus status_ MUSTER_GUARDED_BY(mutex_);
+  std::uint64_t version_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::uint64_t phase_version_ MUSTER_GUARDED_BY(mutex_) = 0;
+  bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
+  std::list<Watcher*> watchers_ MUSTER_GUARDED_BY(mutex_);
   std::thread thread_;
 };
 
@@ -196,9 +197,11 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   [[nodiscard]] int port() const override { return port_->port(); }
 
   Result<Assignment> wait_for_assignment(std::int64_t after, Deadline deadline) override {
-    std::unique_lock lock(mutex_);
-    const auto has_come = [&] { return assignment_ && assignment_->membership() > after; };
-    assigned_.wait_until(lock, deadline, [&] { return has_come() || cancelled_; });
+    MutexLock lock(mutex_);
+    const auto has_come = [&]() MUSTER_REQUIRES(mutex_) {
+      return assignment_ && assignment_->membership() > after;
+    };
+    assigned_.wait_until(lock, deadline, [&]() MUSTER_REQUIRES(mutex_) { return has_come() || cancelled_; });
     if (cancelled_) return aborted("the wait for an assignment was ended");
     if (!has_come()) {
       return deadline_exceeded(
@@ -209,19 +212,19 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   }
 
   std::int64_t membership() override {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return assignment_ ? assignment_->membership() : 0;
   }
 
   void cancel() override {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     cancelled_ = true;
     assigned_.notify_all();
   }
 
   void publish(AgentStatus status) override {
     if (status.membership() == 0) {
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       if (assignment_) status.set_membership(assignment_->membership());
     }
     status.set_pod_uid(options_.pod_uid);
@@ -231,7 +234,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
   void stop() override {
     cancel();
     pump_.begin_stop();
-    const std::scoped_lock lock(stop_mutex_);
+    const MutexLock lock(stop_mutex_);
     if (server_ == nullptr || std::exchange(stopped_, true)) return;
     port_->stop();
     server_->Shutdown(std::chrono::system_clock::now() + kFlushTime);
@@ -281,7 +284,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
 
   // Whether the assignment took the place of another.
   Result<bool> take(const Assignment& request) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     MUSTER_TRY(addressed_to_this_pod(request));
     if (request.membership() < 1) return invalid_argument("membership: must be at least 1");
     const std::int64_t present = assignment_ ? assignment_->membership() : 0;
@@ -326,12 +329,12 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
 
   Options options_;
   Pump pump_;
-  std::mutex mutex_;
-  std::condition_variable assigned_;
-  std::optional<Assignment> assignment_;
-  bool cancelled_ = false;
-  std::mutex stop_mutex_;
-  bool stopped_ = false;
+  Mutex mutex_;
+  Condition assigned_;
+  std::optional<Assignment> assignment_ MUSTER_GUARDED_BY(mutex_);
+  bool cancelled_ MUSTER_GUARDED_BY(mutex_) = false;
+  Mutex stop_mutex_;
+  bool stopped_ MUSTER_GUARDED_BY(stop_mutex_) = false;
   std::unique_ptr<GuardedPort> port_;
   std::unique_ptr<grpc::Server> server_;
 };

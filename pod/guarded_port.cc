@@ -16,13 +16,13 @@
 #include <cstring>
 #include <list>
 #include <map>
-#include <mutex>
 #include <thread>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/host_port.h"
 #include "common/platform/file_descriptor.h"
+#include "common/platform/mutex.h"
 
 namespace muster {
 namespace {
@@ -134,13 +134,13 @@ class Port final : public GuardedPort {
   }
 
   void stop() override {
-    const std::scoped_lock lock(stop_mutex_);
+    const MutexLock lock(stop_mutex_);
     if (!thread_.joinable()) return;
     thread_.request_stop();
     ::eventfd_write(wake_.get(), 1);
     thread_.join();
     listener_.reset();
-    const std::scoped_lock strangers_lock(mutex_);
+    const MutexLock strangers_lock(mutex_);
     strangers_.clear();
   }
 
@@ -154,7 +154,7 @@ class Port final : public GuardedPort {
               fmt::format("the caller is {}, who may not make calls here", dns_name(*name))};
     }
     const std::string peer = text_of(call.peer());
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     strangers_.remove_if(
         [&](const Stranger& stranger) { return stranger.handed_over && stranger.peer == peer; });
     return grpc::Status::OK;
@@ -171,7 +171,7 @@ class Port final : public GuardedPort {
       polled.assign({{wake_.get(), POLLIN, 0}, {listener_.get(), POLLIN, 0}});
       Deadline next = steady_clock::now() + std::chrono::hours(1);
       {
-        const std::scoped_lock lock(mutex_);
+        const MutexLock lock(mutex_);
         for (const Stranger& stranger : strangers_) {
           // Of one that gRPC has, only the end is waited for: what he sends is not ours to read.
           const short events = stranger.handed_over ? POLLRDHUP : POLLIN;
@@ -189,7 +189,7 @@ class Port final : public GuardedPort {
 
   // `polled` may name strangers who have been admitted since.
   void look_at_strangers(const std::vector<pollfd>& polled) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     const Deadline now = steady_clock::now();
     strangers_.remove_if([&](Stranger& stranger) {
       const auto found = std::find_if(polled.begin() + 2, polled.end(), [&](const pollfd& entry) {
@@ -238,7 +238,7 @@ class Port final : public GuardedPort {
       Address address;
       FileDescriptor connection(
           ::accept4(listener_.get(), address.any(), &address.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       if (!connection.valid()) {
         if (errno != EMFILE && errno != ENFILE && errno != ENOBUFS && errno != ENOMEM) return;
         if (strangers_.empty()) std::this_thread::sleep_for(kNoDescriptors);
@@ -253,7 +253,7 @@ class Port final : public GuardedPort {
   }
 
   // The oldest one of the address that has most of them: a flood pushes itself out, not the others.
-  void remove_oldest() {
+  void remove_oldest() MUSTER_REQUIRES(mutex_) {
     if (strangers_.empty()) return;
     std::map<std::string_view, int> counts;
     for (const Stranger& stranger : strangers_) ++counts[ip_of(stranger.peer)];
@@ -272,9 +272,9 @@ class Port final : public GuardedPort {
   FileDescriptor listener_;
   int port_ = 0;
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
-  std::mutex mutex_;
-  std::list<Stranger> strangers_;  // the oldest first
-  std::mutex stop_mutex_;
+  Mutex mutex_;
+  std::list<Stranger> strangers_ MUSTER_GUARDED_BY(mutex_);  // the oldest first
+  Mutex stop_mutex_;
   std::jthread thread_;  // last: it uses the others
 };
 

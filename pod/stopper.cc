@@ -31,18 +31,18 @@ Stopper::~Stopper() {
 }
 
 bool Stopper::wait(milliseconds span) {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   return asked_.wait_for(lock, span, [this] { return requested(); });
 }
 
 void Stopper::set_abort(std::function<void(bool hard)> abort) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   abort_ = std::move(abort);
   if (requested() && abort_) abort_(false);
 }
 
 void Stopper::break_off() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (abort_) abort_(true);
 }
 
@@ -66,7 +66,7 @@ void Stopper::run(SignalWaiter& signals) {
 }
 
 void Stopper::call(bool hard) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   requested_ = true;
   asked_.notify_all();
   if (abort_) abort_(hard);

@@ -1,11 +1,10 @@
 #pragma once  // pod/stopper.h: SIGTERM as a wish, then an order, then the end of the process
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <functional>
-#include <mutex>
 #include <thread>
 
+#include "common/platform/mutex.h"
 #include "common/platform/signals.h"
 
 namespace muster {
@@ -30,13 +29,13 @@ class Stopper {
 
  private:
   void run(SignalWaiter& signals);
-  void call(bool hard);
+  void call(bool hard) MUSTER_EXCLUDES(mutex_);
 
   std::atomic<bool> over_ = false;
   std::atomic<bool> requested_ = false;
-  std::mutex mutex_;
-  std::condition_variable asked_;
-  std::function<void(bool)> abort_;
+  Mutex mutex_;
+  Condition asked_;
+  std::function<void(bool)> abort_ MUSTER_GUARDED_BY(mutex_);
   std::thread thread_;  // last: it uses the others
 };
 

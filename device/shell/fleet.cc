@@ -5,10 +5,8 @@
 #include <grpcpp/grpcpp.h>
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
 #include <map>
-#include <mutex>
 #include <optional>
 #include <set>
 #include <thread>
@@ -17,6 +15,7 @@
 
 #include "common/base/random.h"
 #include "common/platform/log.h"
+#include "common/platform/mutex.h"
 #include "device/client_round.h"
 #include "device/shell/transfer.h"
 #include "proto/federation.grpc.pb.h"
@@ -81,7 +80,7 @@ class GrpcFleet final : public Fleet {
   ~GrpcFleet() override {
     std::vector<std::shared_ptr<grpc::ClientContext>> calls;
     {
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       stopping_ = true;
       calls.assign(contexts_.begin(), contexts_.end());
       wake_.notify_all();
@@ -89,27 +88,27 @@ class GrpcFleet final : public Fleet {
     for (const auto& call : calls) call->TryCancel();  // without the lock: it may run our callbacks
     for (std::thread& worker : workers_) worker.join();
     timer_.join();
-    std::unique_lock lock(mutex_);
-    wake_.wait(lock, [this] { return contexts_.empty(); });
+    MutexLock lock(mutex_);
+    wake_.wait(lock, [this]() MUSTER_REQUIRES(mutex_) { return contexts_.empty(); });
   }
 
   Result<FederationEnd> wait(milliseconds timeout) override {
-    std::unique_lock lock(mutex_);
-    wake_.wait_for(lock, timeout, [this] { return done_ || lost_; });
+    MutexLock lock(mutex_);
+    wake_.wait_for(lock, timeout, [this]() MUSTER_REQUIRES(mutex_) { return done_ || lost_; });
     if (done_) return *done_;
     if (lost_) return *lost_;
     return deadline_exceeded("the federation goes on");
   }
 
   control::v1::ClientProgress progress() const override {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return progress_of_all();
   }
 
  private:
   using CallContext = std::shared_ptr<grpc::ClientContext>;
 
-  control::v1::ClientProgress progress_of_all() const {
+  control::v1::ClientProgress progress_of_all() const MUSTER_REQUIRES(mutex_) {
     control::v1::ClientProgress progress;
     progress.set_clients(options_.clients);
     progress.set_updates_sent(updates_sent_);
@@ -124,7 +123,7 @@ class GrpcFleet final : public Fleet {
     Effects mine;
     bool check_in = false;
     {
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       ClientRound& round = rounds_[static_cast<std::size_t>(index)];
       if (const auto* failed = std::get_if<CallFailed>(&event)) last_error_ = failed->error.message;
       auto effects = round.step(event, steady_clock::now());
@@ -162,7 +161,7 @@ class GrpcFleet final : public Fleet {
     call->request.set_client(options_.first_client + index);
     call->request.set_hold_ms(options_.hold.count());
     {
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       if (stopping_) return;
       contexts_.insert(context);
     }
@@ -189,8 +188,8 @@ class GrpcFleet final : public Fleet {
     while (true) {
       std::int32_t index = 0;
       {
-        std::unique_lock lock(mutex_);
-        wake_.wait(lock, [this] { return stopping_ || done_ || !queue_.empty(); });
+        MutexLock lock(mutex_);
+        wake_.wait(lock, [this]() MUSTER_REQUIRES(mutex_) { return stopping_ || done_ || !queue_.empty(); });
         if (stopping_ || done_) return;
         index = queue_.front();
         queue_.pop_front();
@@ -255,7 +254,7 @@ class GrpcFleet final : public Fleet {
     if (!model) model.emplace(task);
     return with_context([&](grpc::ClientContext& context) -> Event {
       const Attempt attempt = model->attempt(*stub_, context);
-      count(bytes_received_, attempt.moved_bytes);
+      count(&GrpcFleet::bytes_received_, attempt.moved_bytes);
       if (!attempt.status) return CallFailed{attempt.status.error(), attempt.moved_bytes};
       return ModelReceived{};
     });
@@ -274,7 +273,7 @@ class GrpcFleet final : public Fleet {
     return with_context([&](grpc::ClientContext& context) -> Event {
       Verdict verdict = Verdict::kRejected;
       const Attempt attempt = upload.attempt(*stub_, context, held.offset(), verdict);
-      count(bytes_sent_, attempt.moved_bytes);
+      count(&GrpcFleet::bytes_sent_, attempt.moved_bytes);
       if (!attempt.status) return CallFailed{attempt.status.error(), attempt.moved_bytes};
       return UpdateAnswered{verdict};
     });
@@ -285,7 +284,7 @@ class GrpcFleet final : public Fleet {
     auto context = std::make_shared<grpc::ClientContext>();
     context->set_deadline(std::chrono::system_clock::now() + options_.transfer_timeout);
     {
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       if (stopping_) return CallFailed{aborted("stopping")};
       contexts_.insert(context);
     }
@@ -296,15 +295,16 @@ class GrpcFleet final : public Fleet {
 
   // Until the client's next deadline; false when there is none or all is over.
   bool rest(std::int32_t index) {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     const auto until = rounds_[static_cast<std::size_t>(index)].next_deadline();
     if (!until) return false;
-    return !wake_.wait_until(lock, *until, [this] { return stopping_ || done_ || lost_; });
+    return !wake_.wait_until(lock, *until,
+                             [this]() MUSTER_REQUIRES(mutex_) { return stopping_ || done_ || lost_; });
   }
 
   // Wakes the clients that rest between check-ins, and notices when the aggregator is gone for good.
   void run_timer() {
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (!stopping_ && !done_ && !lost_) {
       const Instant now = steady_clock::now();
       Instant next = now + kCallTime;
@@ -336,45 +336,45 @@ class GrpcFleet final : public Fleet {
   }
 
   [[nodiscard]] bool over() const {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return stopping_ || done_.has_value();
   }
   [[nodiscard]] bool is_stopping() const {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return stopping_;
   }
   [[nodiscard]] TaskTicket task_of(std::int32_t index) const {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return rounds_[static_cast<std::size_t>(index)].task();
   }
   void forget(const CallContext& context) {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     contexts_.erase(context);
     wake_.notify_all();
   }
-  void count(std::uint64_t& counter, std::uint64_t bytes) {
-    const std::scoped_lock lock(mutex_);
-    counter += bytes;
+  void count(std::uint64_t GrpcFleet::*counter, std::uint64_t bytes) {
+    const MutexLock lock(mutex_);
+    this->*counter += bytes;
   }
 
   const FleetOptions options_;
   const Trainer trainer_;
   const std::unique_ptr<federation::v1::Federation::Stub> stub_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable wake_;
-  std::vector<ClientRound> rounds_;
-  std::deque<std::int32_t> queue_;  // clients that wait for a slot
-  std::set<CallContext> contexts_;  // of the calls under way
-  bool stopping_ = false;
-  std::optional<FederationEnd> done_;
-  std::optional<Error> lost_;
-  std::string last_error_;  // of the calls that failed
-  Instant last_answer_;
-  std::int64_t updates_sent_ = 0;
-  std::int64_t updates_failed_ = 0;
-  std::uint64_t bytes_sent_ = 0;
-  std::uint64_t bytes_received_ = 0;
+  mutable Mutex mutex_;
+  Condition wake_;
+  std::vector<ClientRound> rounds_ MUSTER_GUARDED_BY(mutex_);
+  std::deque<std::int32_t> queue_ MUSTER_GUARDED_BY(mutex_);  // clients that wait for a slot
+  std::set<CallContext> contexts_ MUSTER_GUARDED_BY(mutex_);  // of the calls under way
+  bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
+  std::optional<FederationEnd> done_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<Error> lost_ MUSTER_GUARDED_BY(mutex_);
+  std::string last_error_ MUSTER_GUARDED_BY(mutex_);  // of the calls that failed
+  Instant last_answer_ MUSTER_GUARDED_BY(mutex_);
+  std::int64_t updates_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::int64_t updates_failed_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::uint64_t bytes_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::uint64_t bytes_received_ MUSTER_GUARDED_BY(mutex_) = 0;
 
   std::vector<std::thread> workers_;
   std::thread timer_;

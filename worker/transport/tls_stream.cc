@@ -8,7 +8,6 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
-#include <mutex>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -16,6 +15,7 @@
 
 #include "common/base/check.h"
 #include "common/crypto/hmac.h"
+#include "common/platform/mutex.h"
 
 namespace muster::worker {
 namespace {
@@ -160,7 +160,7 @@ class TlsStream final : public ByteStream {
   }
 
   Opening open() override {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     ERR_clear_error();
     const int done = SSL_do_handshake(ssl_.get());
     const bool waits = done != 1 && SSL_get_error(ssl_.get(), done) == SSL_ERROR_WANT_READ;
@@ -173,7 +173,7 @@ class TlsStream final : public ByteStream {
   }
 
   Moved send(std::span<const std::byte> head, std::span<const std::byte> body) override {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     std::size_t moved = 0;
     while (send_end_ == Moved::End::kNone && moved < head.size() + body.size()) {
       if (encrypted_ == 0)
@@ -188,21 +188,20 @@ class TlsStream final : public ByteStream {
   }
 
   Moved receive(std::span<std::byte> head, std::span<std::byte> body) override {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     std::size_t moved = read(head);
     if (moved == head.size()) moved += read(body);
     return moved_or_end(moved, receive_end_);
   }
 
   [[nodiscard]] bool holds_back() const override {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     return !drained_;
   }
 
  private:
-  // All below: with mutex_ held.
   // The beginning of these bytes, as records that wait for a flush.
-  void encrypt(std::span<const std::byte> head, std::span<const std::byte> body) {
+  void encrypt(std::span<const std::byte> head, std::span<const std::byte> body) MUSTER_REQUIRES(mutex_) {
     rekey_if_due();
     if (!head.empty()) {  // in one record with the beginning of the body
       const std::size_t of_head = std::min(head.size(), kRecordBytes);
@@ -216,7 +215,7 @@ class TlsStream final : public ByteStream {
     encrypt(body.first(std::min(body.size(), kBatchBytes)));
   }
 
-  void encrypt(std::span<const std::byte> bytes) {
+  void encrypt(std::span<const std::byte> bytes) MUSTER_REQUIRES(mutex_) {
     for (std::size_t done = 0; done < bytes.size();) {
       std::size_t count = 0;
       ERR_clear_error();
@@ -231,7 +230,7 @@ class TlsStream final : public ByteStream {
   }
 
   // Whether all that is encrypted is on its way.
-  bool flush() {
+  bool flush() MUSTER_REQUIRES(mutex_) {
     std::vector<std::byte>& out = socket_.out;
     while (flushed_ < out.size()) {
       const ssize_t sent =
@@ -247,7 +246,7 @@ class TlsStream final : public ByteStream {
     return true;
   }
 
-  std::size_t read(std::span<std::byte> bytes) {
+  std::size_t read(std::span<std::byte> bytes) MUSTER_REQUIRES(mutex_) {
     std::size_t moved = 0;
     while (moved < bytes.size() && receive_end_ == Moved::End::kNone) {
       std::size_t count = 0;
@@ -263,7 +262,7 @@ class TlsStream final : public ByteStream {
     return moved;
   }
 
-  [[nodiscard]] Moved::End receive_end(int done) const {
+  [[nodiscard]] Moved::End receive_end(int done) const MUSTER_REQUIRES(mutex_) {
     if (SSL_get_error(ssl_.get(), done) == SSL_ERROR_WANT_READ) return Moved::End::kNone;
     return socket_.receive_end != Moved::End::kNone ? socket_.receive_end : Moved::End::kForged;
   }
@@ -273,7 +272,7 @@ class TlsStream final : public ByteStream {
   }
 
   // The peer follows when it reads this; it changes its own key when it has sent as much.
-  void rekey_if_due() {
+  void rekey_if_due() MUSTER_REQUIRES(mutex_) {
     if (since_rekey_ < rekey_bytes_) return;
     ERR_clear_error();
     if (SSL_key_update(ssl_.get(), SSL_KEY_UPDATE_NOT_REQUESTED) == 1) SSL_do_handshake(ssl_.get());
@@ -282,15 +281,16 @@ class TlsStream final : public ByteStream {
 
   std::shared_ptr<const void> keep_;
   const std::uint64_t rekey_bytes_;
-  Socket socket_;
-  mutable std::mutex mutex_;
-  Connection ssl_;
-  std::size_t encrypted_ = 0;  // bytes that wait for a flush: they have not moved yet
-  std::size_t flushed_ = 0;    // of the socket's `out`
-  std::uint64_t since_rekey_ = 0;
-  bool drained_ = false;  // the last read found nothing more
-  Moved::End send_end_ = Moved::End::kNone;
-  Moved::End receive_end_ = Moved::End::kNone;
+  mutable Mutex mutex_;
+  Socket socket_ MUSTER_GUARDED_BY(mutex_);
+  Connection ssl_ MUSTER_GUARDED_BY(mutex_);
+  std::size_t encrypted_ MUSTER_GUARDED_BY(mutex_) =
+      0;                                               // bytes that wait for a flush: they have not moved yet
+  std::size_t flushed_ MUSTER_GUARDED_BY(mutex_) = 0;  // of the socket's `out`
+  std::uint64_t since_rekey_ MUSTER_GUARDED_BY(mutex_) = 0;
+  bool drained_ MUSTER_GUARDED_BY(mutex_) = false;  // the last read found nothing more
+  Moved::End send_end_ MUSTER_GUARDED_BY(mutex_) = Moved::End::kNone;
+  Moved::End receive_end_ MUSTER_GUARDED_BY(mutex_) = Moved::End::kNone;
 };
 
 }  // namespace

@@ -31,37 +31,37 @@ WatchThread::~WatchThread() {
 }
 
 std::optional<Error> WatchThread::await_verdict(milliseconds limit) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, limit, [this] { return watch_.verdict().has_value(); });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, limit, [this]() MUSTER_REQUIRES(mutex_) { return watch_.verdict().has_value(); });
   return watch_.verdict();
 }
 
 void WatchThread::ask() {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   tell(watch_.ask());
 }
 
 void WatchThread::leave(const Status& why) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   tell(watch_.leave(why));
   predecessor_.end_sending();
 }
 
 void WatchThread::await_end(milliseconds limit) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, limit, [this] { return successor_closed_; });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, limit, [this]() MUSTER_REQUIRES(mutex_) { return successor_closed_; });
 }
 
 void WatchThread::run() {
   Instant next_beat = steady_clock::now();
   if (successor_.holds_back()) {  // what came behind its welcome
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     read_notes();
   }
   while (true) {
     std::array<pollfd, 3> polled{};
     {
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       polled[0] = {.fd = successor_closed_ ? -1 : successor_.fd(), .events = POLLIN, .revents = 0};
       polled[1] = {.fd = pending_.empty() ? -1 : predecessor_.fd(), .events = POLLOUT, .revents = 0};
       polled[2] = {.fd = stop_.fd(), .events = POLLIN, .revents = 0};
@@ -70,7 +70,7 @@ void WatchThread::run() {
     const int timeout = static_cast<int>(std::max<milliseconds::rep>(left.count(), 0));
     const int count = poll(polled.data(), polled.size(), timeout);
     if (count > 0 && polled[2].revents != 0) return;
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (count > 0 && polled[0].revents != 0) read_notes();
     if (count > 0 && polled[1].revents != 0) flush();
     if (const Instant now = steady_clock::now(); now >= next_beat) {

@@ -1,13 +1,12 @@
 #pragma once  // worker/transport/watch_thread.h: the thread that keeps the watch over a rank's neighbours
 #include <atomic>
-#include <condition_variable>
 #include <cstddef>
 #include <functional>
-#include <mutex>
 #include <optional>
 #include <thread>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "worker/transport/byte_stream.h"
 #include "worker/transport/note.h"
 #include "worker/transport/peer_watch.h"
@@ -37,25 +36,26 @@ class WatchThread {
 
  private:
   void run();
-  void read_notes();
-  void tell(const std::optional<Note>& note);  // with mutex_ held, as are the two below
-  void flush();
-  void pass_verdict();
+  void read_notes() MUSTER_REQUIRES(mutex_);
+  void tell(const std::optional<Note>& note) MUSTER_REQUIRES(mutex_);
+  void flush() MUSTER_REQUIRES(mutex_);
+  void pass_verdict() MUSTER_REQUIRES(mutex_);
 
   ByteStream& successor_;
   ByteStream& predecessor_;
   std::function<void()> on_verdict_;
   Alarm stop_;
   std::atomic<std::uint32_t> waits_ = 0;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  PeerWatch watch_;
-  bool verdict_passed_ = false;
-  bool successor_closed_ = false;
-  NoteBytes note_{};
-  std::size_t note_filled_ = 0;
-  std::vector<std::byte> pending_;  // of notes that the predecessor did not take yet
-  std::thread thread_;              // last: it uses the others
+  Mutex mutex_;
+  Condition changed_;
+  PeerWatch watch_ MUSTER_GUARDED_BY(mutex_);
+  bool verdict_passed_ MUSTER_GUARDED_BY(mutex_) = false;
+  bool successor_closed_ MUSTER_GUARDED_BY(mutex_) = false;
+  NoteBytes note_ MUSTER_GUARDED_BY(mutex_){};
+  std::size_t note_filled_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::vector<std::byte> pending_
+      MUSTER_GUARDED_BY(mutex_);  // of notes that the predecessor did not take yet
+  std::thread thread_;            // last: it uses the others
 };
 
 }  // namespace muster::worker
