@@ -9,17 +9,12 @@
 #include "cli/describe_view.h"
 #include "cli/exit_code.h"
 #include "cli/resources.h"
+#include "common/json/access.h"
 
 namespace muster::cli {
 namespace {
 
-std::string text(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string()
-             ? object[name].get<std::string>()
-             : "";
-}
-
-std::string uid_of(const Json& object) { return text(object.value("metadata", Json::object()), "uid"); }
+std::string uid_of(const Json& object) { return meta_text(object, "uid"); }
 
 Result<std::string> describe_object(kube::Client& client, const kube::Resource& resource,
                                     const std::string& ns, const std::string& name) {
@@ -35,7 +30,7 @@ Result<std::string> describe_object(kube::Client& client, const kube::Resource& 
   }
   MUSTER_ASSIGN(kube::ListPage events, client.list_all(kube::kEvents, ns));
   std::erase_if(events.items, [&](const Json& event) {
-    return !uids.contains(text(event.value("involvedObject", Json::object()), "uid"));
+    return !uids.contains(text(member(event, "involvedObject", "uid")));
   });
   return render_description(object, pods, events.items, std::chrono::system_clock::now());
 }

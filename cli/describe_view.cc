@@ -9,6 +9,8 @@
 #include "cli/job_view.h"
 #include "cli/monitor.h"
 #include "cli/table.h"
+#include "common/base/rfc3339.h"
+#include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "common/yaml/yaml.h"
 
@@ -17,18 +19,8 @@ namespace {
 
 constexpr std::size_t kEventsMax = 20;
 
-std::string text(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) && object[name].is_string()
-             ? object[name].get<std::string>()
-             : "";
-}
-
-Json member(const Json& object, const char* name) {
-  return object.is_object() && object.contains(name) ? object[name] : Json();
-}
-
 std::string age(const std::string& since, WallTime now) {
-  const auto time = parse_time(since);
+  const auto time = parse_rfc3339(since);
   return time ? format_age(std::chrono::duration_cast<std::chrono::seconds>(now - *time)) : "-";
 }
 
@@ -52,8 +44,9 @@ std::string in_a_cell(std::string text) {
 std::string conditions(const Json& status, WallTime now) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& condition : member(status, "conditions")) {
-    rows.push_back({text(condition, "type"), text(condition, "status"), text(condition, "reason"),
-                    age(text(condition, "lastTransitionTime"), now), in_a_cell(text(condition, "message"))});
+    rows.push_back({text_at(condition, "type"), text_at(condition, "status"), text_at(condition, "reason"),
+                    age(text_at(condition, "lastTransitionTime"), now),
+                    in_a_cell(text_at(condition, "message"))});
   }
   if (rows.empty()) return "";
   rows.insert(rows.begin(), {"TYPE", "STATUS", "REASON", "AGE", "MESSAGE"});
@@ -68,17 +61,17 @@ std::string pod_table(const std::vector<Json>& pods, WallTime now) {
     std::string why = view.failed() || view.phase == "Pending" ? view.reason : "";
     if (!view.exit.empty()) why += fmt::format("{}exit {}", why.empty() ? "" : ", ", view.exit);
     if (!why.empty()) why = with_last_words(why, view.message);
-    rows.push_back({view.name, view.phase, text(member(pod, "status"), "podIP"),
-                    age(text(member(pod, "metadata"), "creationTimestamp"), now), in_a_cell(why)});
+    rows.push_back({view.name, view.phase, text(member(pod, "status", "podIP")),
+                    age(text(member(pod, "metadata", "creationTimestamp")), now), in_a_cell(why)});
   }
   return "Pods:\n" + indent(render_table(rows));
 }
 
 std::string last_seen(const Json& event) {
   for (const char* name : {"lastTimestamp", "eventTime", "firstTimestamp"}) {
-    if (std::string time = text(event, name); !time.empty()) return time;
+    if (std::string time = text_at(event, name); !time.empty()) return time;
   }
-  return text(member(event, "metadata"), "creationTimestamp");
+  return text(member(event, "metadata", "creationTimestamp"));
 }
 
 std::string event_table(std::vector<Json> events, WallTime now) {
@@ -92,8 +85,9 @@ std::string event_table(std::vector<Json> events, WallTime now) {
     const std::string times =
         count.is_number_integer() && count.get<int>() > 1 ? fmt::format(" (x{})", count.get<int>()) : "";
     const Json about = member(event, "involvedObject");
-    rows.push_back({age(last_seen(event), now) + times, text(event, "type"), text(event, "reason"),
-                    text(about, "kind") + "/" + text(about, "name"), in_a_cell(text(event, "message"))});
+    rows.push_back({age(last_seen(event), now) + times, text_at(event, "type"), text_at(event, "reason"),
+                    text_at(about, "kind") + "/" + text_at(about, "name"),
+                    in_a_cell(text_at(event, "message"))});
   }
   return "Events:\n" + indent(render_table(rows));
 }
@@ -127,10 +121,10 @@ std::string job_lines(const Json& object) {
 std::string render_description(const Json& object, const std::vector<Json>& pods,
                                const std::vector<Json>& events, WallTime now) {
   const Json metadata = member(object, "metadata");
-  std::string out = fmt::format("{}/{}", text(object, "kind"), text(metadata, "name"));
-  if (const std::string ns = text(metadata, "namespace"); !ns.empty())
+  std::string out = fmt::format("{}/{}", text_at(object, "kind"), text_at(metadata, "name"));
+  if (const std::string ns = text_at(metadata, "namespace"); !ns.empty())
     out += fmt::format(" in namespace {}", ns);
-  out += fmt::format(", {} old\n", age(text(metadata, "creationTimestamp"), now));
+  out += fmt::format(", {} old\n", age(text_at(metadata, "creationTimestamp"), now));
   const std::string job = job_lines(object);
   out += job;
   if (job.empty() && object.contains("spec")) out += "Spec:\n" + indent(to_yaml(object["spec"]));

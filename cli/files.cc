@@ -10,6 +10,8 @@
 #include <cstring>
 #include <functional>
 
+#include "common/platform/file_descriptor.h"
+
 namespace muster::cli {
 namespace {
 
@@ -24,20 +26,6 @@ Error system_error(const std::string& what, int number) {
                                           : "";
   return {code, fmt::format("{}: {}{}", what, std::strerror(number), remedy)};
 }
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ > STDERR_FILENO) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-
- private:
-  int fd_;
-};
 
 // Gives every piece of the file to `take`.
 Status read_pieces(int fd, const std::string& path, const std::function<Status(std::string_view)>& take) {
@@ -72,7 +60,7 @@ Status replace_file(const std::filesystem::path& path, const Writer& write) {
   const std::string temporary = fmt::format("{}.{}.tmp", path.string(), ::getpid());
   Status done;
   {
-    const Descriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
+    const FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
     if (file.get() < 0) return system_error(fmt::format("cannot write {}", path.string()), errno);
     done = write(file.get(), path.string());
   }
@@ -86,7 +74,8 @@ Status replace_file(const std::filesystem::path& path, const Writer& write) {
 }  // namespace
 
 Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
-  const Descriptor file(path == "-" ? STDIN_FILENO : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor file(path == "-" ? ::fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+                                        : ::open(path.c_str(), O_RDONLY | O_CLOEXEC));
   if (file.get() < 0) return system_error(fmt::format("cannot read {}", path), errno);
   std::string out;
   MUSTER_TRY(read_pieces(file.get(), path, [&](std::string_view piece) -> Status {
@@ -103,7 +92,7 @@ Status write_file(const std::filesystem::path& path, std::string_view content) {
 }
 
 Status copy_file(const std::filesystem::path& from, const std::filesystem::path& to) {
-  const Descriptor source(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
+  const FileDescriptor source(::open(from.c_str(), O_RDONLY | O_CLOEXEC));
   if (source.get() < 0) return system_error(fmt::format("cannot read {}", from.string()), errno);
   return replace_file(to, [&](int fd, const std::string& name) {
     return read_pieces(source.get(), from.string(),

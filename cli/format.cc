@@ -5,7 +5,6 @@
 
 #include <array>
 #include <cmath>
-#include <ctime>
 
 namespace muster::cli {
 namespace {
@@ -116,14 +115,6 @@ std::string printable_lines(std::string_view text) {
     out += "\n  ";
     text.remove_prefix(end + 1);
   }
-}
-
-std::optional<WallTime> parse_time(std::string_view text) {
-  std::tm parts{};
-  const std::string copy(text);
-  const char* rest = ::strptime(copy.c_str(), "%Y-%m-%dT%H:%M:%S", &parts);
-  if (rest == nullptr || copy.empty() || copy.back() != 'Z') return std::nullopt;
-  return std::chrono::system_clock::from_time_t(::timegm(&parts));
 }
 
 }  // namespace muster::cli

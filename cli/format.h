@@ -25,7 +25,4 @@ namespace muster::cli {
 // The same line by line, each but the first set in by two columns: words of a pod may be several lines.
 [[nodiscard]] std::string printable_lines(std::string_view text);
 
-// "2026-01-31T10:00:00Z", with or without a fraction; nothing if it is not one.
-[[nodiscard]] std::optional<WallTime> parse_time(std::string_view text);
-
 }  // namespace muster::cli

@@ -6,6 +6,7 @@
 #include <charconv>
 
 #include "cli/format.h"
+#include "common/base/rfc3339.h"
 #include "common/json/access.h"
 #include "common/json/read_json.h"
 #include "common/pods/pod_state.h"
@@ -159,8 +160,8 @@ JobView view_job(const Json& object) {
   view.ready = text(member(status, "ready"));
   view.restarts = integer<std::int64_t>(status, "restarts");
   view.disruptions = integer<std::int64_t>(status, "disruptions");
-  view.started = parse_time(text(member(status, "startTime")));
-  view.completed = parse_time(text(member(status, "completionTime")));
+  view.started = parse_rfc3339(text(member(status, "startTime")));
+  view.completed = parse_rfc3339(text(member(status, "completionTime")));
   view.history = curve_from_history(member(status, "history"));
   read_conditions(member(status, "conditions"), view);
   read_progress(member(status, "progress"), view);

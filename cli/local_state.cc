@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <cstring>
 
+#include "common/json/access.h"
 #include "common/json/read_json.h"
 
 namespace muster::cli {
@@ -28,12 +29,8 @@ std::optional<LocalState> read_state(int fd) {
   LocalState state;
   if (const auto pid = json.find("pid"); pid != json.end() && pid->is_number_integer())
     state.pid = pid->get<int>();
-  const auto text = [&](const char* name) {
-    const auto at = json.find(name);
-    return at != json.end() && at->is_string() ? at->get<std::string>() : std::string();
-  };
-  state.url = text("url");
-  state.kubeconfig = text("kubeconfig");
+  state.url = text_at(json, "url");
+  state.kubeconfig = text_at(json, "kubeconfig");
   return state;
 }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 
+#include "common/json/access.h"
 #include "common/yaml/yaml.h"
 
 namespace muster::cli {
@@ -33,11 +34,6 @@ std::string supported() {
   return out;
 }
 
-std::string text_member(const Json& object, std::string_view name) {
-  const auto at = object.find(name);
-  return at != object.end() && at->is_string() ? at->get<std::string>() : std::string();
-}
-
 Error at_line(const std::string& file, int line, const std::string& what) {
   return invalid_argument(fmt::format("{}:{}: {}", file, line, what));
 }
@@ -56,28 +52,28 @@ std::string unknown_kind(const std::string& api_version, const std::string& kind
 Status check_header(ManifestObject& object, int line) {
   const Json& value = object.value;
   for (const char* field : {"apiVersion", "kind"}) {
-    if (text_member(value, field).empty()) {
+    if (text_at(value, field).empty()) {
       return at_line(object.file, line,
                      fmt::format("the object has no {}; supported are {}", field, supported()));
     }
   }
-  const std::string api_version = text_member(value, "apiVersion");
-  const std::string kind = text_member(value, "kind");
+  const std::string api_version = text_at(value, "apiVersion");
+  const std::string kind = text_at(value, "kind");
   object.kind = find_kind(api_version, kind);
   if (object.kind == nullptr) {
     return invalid_argument(fmt::format("{}: {}", object.where("kind"), unknown_kind(api_version, kind)));
   }
   const auto metadata = value.find("metadata");
   const Json header = metadata != value.end() && metadata->is_object() ? *metadata : Json::object();
-  object.name = text_member(header, "name");
-  if (object.name.empty() && text_member(header, "generateName").empty()) {
+  object.name = text_at(header, "name");
+  if (object.name.empty() && text_at(header, "generateName").empty()) {
     return invalid_argument(
         fmt::format("{}: the {} has no metadata.name and no metadata.generateName (text); add "
                     "one",
                     object.where("metadata"), kind));
   }
   if (object.kind->namespaced) {
-    object.name_space = text_member(header, "namespace");
+    object.name_space = text_at(header, "namespace");
     if (object.name_space.empty()) object.name_space = "default";
     object.value["metadata"]["namespace"] = object.name_space;
   }
@@ -85,8 +81,8 @@ Status check_header(ManifestObject& object, int line) {
 }
 
 bool is_list(const Json& value) {
-  return value.is_object() && text_member(value, "kind") == "List" &&
-         text_member(value, "apiVersion") == "v1" && value.contains("items") && value["items"].is_array();
+  return value.is_object() && text_at(value, "kind") == "List" && text_at(value, "apiVersion") == "v1" &&
+         value.contains("items") && value["items"].is_array();
 }
 
 // A `kind: List` stands for its items; their lines are those below "items[i].".
@@ -122,7 +118,7 @@ const ResourceKind* find_kind(std::string_view api_version, std::string_view kin
 
 std::string ManifestObject::title() const {
   if (!name.empty()) return fmt::format("{}/{}", kind->kind, name);
-  return fmt::format("{}/{}*", kind->kind, text_member(value["metadata"], "generateName"));
+  return fmt::format("{}/{}*", kind->kind, text_at(value["metadata"], "generateName"));
 }
 
 bool ManifestObject::is_job() const { return kind->api_version == kMuster; }

@@ -8,6 +8,7 @@
 #include <ctime>
 
 #include "common/base/text.h"
+#include "common/json/access.h"
 #include "common/json/read_json.h"
 
 namespace muster::kube {
@@ -38,11 +39,6 @@ std::optional<std::chrono::seconds> parse_retry_after(const std::string& text,
   return std::clamp(wait, std::chrono::seconds(0), kRetryAfterMax);
 }
 
-std::string text_of(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 std::string one_line(std::string text) {
   for (char& c : text) {
     if (c == '\n' || c == '\r' || c == '\t') c = ' ';
@@ -58,8 +54,8 @@ ApiError parse_api_status(const Json& status) {
   if (const auto code = status.find("code"); code != status.end() && code->is_number_integer()) {
     error.http_status = code->get<int>();
   }
-  error.reason = text_of(status, "reason");
-  error.message = one_line(text_of(status, "message"));
+  error.reason = text_at(status, "reason");
+  error.message = one_line(text_at(status, "message"));
   const auto details = status.find("details");
   if (details == status.end() || !details->is_object()) return error;
   if (const auto after = details->find("retryAfterSeconds");
@@ -71,11 +67,11 @@ ApiError parse_api_status(const Json& status) {
   if (causes == details->end() || !causes->is_array()) return error;
   for (const Json& cause : *causes) {
     if (!cause.is_object()) continue;
-    const std::string text = text_of(cause, "message");
+    const std::string text = text_at(cause, "message");
     if (!text.empty() && error.message.find(text) == std::string::npos) {
-      error.message += fmt::format("; {}: {}", text_of(cause, "field"), one_line(text));
+      error.message += fmt::format("; {}: {}", text_at(cause, "field"), one_line(text));
     }
-    if (text_of(cause, "reason") == "ResourceVersionTooLarge") error.reason = "ResourceVersionTooLarge";
+    if (text_at(cause, "reason") == "ResourceVersionTooLarge") error.reason = "ResourceVersionTooLarge";
   }
   return error;
 }
@@ -83,7 +79,7 @@ ApiError parse_api_status(const Json& status) {
 ApiError parse_api_error(const HttpResponse& response, std::chrono::system_clock::time_point now) {
   const Json body = read_json(response.body);
   ApiError error;
-  if (body.is_object() && text_of(body, "kind") == "Status") error = parse_api_status(body);
+  if (body.is_object() && text_at(body, "kind") == "Status") error = parse_api_status(body);
   if (error.message.empty()) {
     error.message = fmt::format("the server answered HTTP {}", response.status);
     if (!response.body.empty()) {

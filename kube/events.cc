@@ -7,7 +7,9 @@
 #include <algorithm>
 #include <exception>
 
+#include "common/base/rfc3339.h"
 #include "common/base/text.h"
+#include "common/json/access.h"
 
 namespace muster::kube {
 namespace {
@@ -20,15 +22,6 @@ constexpr std::chrono::minutes kAlikeWindow{10};
 constexpr double kBurst = 25;
 constexpr double kTokensPerSecond = 1.0 / 300;
 constexpr std::chrono::seconds kFlushTime{2};
-
-std::string text_at(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::string timestamp(WallTime time) {
-  return fmt::format("{:%Y-%m-%dT%H:%M:%SZ}", fmt::gmtime(std::chrono::system_clock::to_time_t(time)));
-}
 
 }  // namespace
 
@@ -71,7 +64,7 @@ std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant
   }
 
   const std::string ns = text_at(record.regarding, "namespace");
-  const std::string last = timestamp(wall);
+  const std::string last = rfc3339(wall);
   Written& written = written_[key];
   const bool again = ++written.count > 1;
   if (!again) {

@@ -4,9 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <ctime>
 #include <fstream>
 
+#include "common/base/rfc3339.h"
 #include "common/json/read_json.h"
 #include "common/platform/mutex.h"
 #include "kube/run_command.h"
@@ -157,11 +157,9 @@ Result<ExecCredential> parse_exec_credential(const std::string& text, const Exec
   }
   if (const auto expires = status.find("expirationTimestamp");
       expires != status.end() && expires->is_string()) {
-    std::tm parts{};
-    if (strptime(expires->get<std::string>().c_str(), "%Y-%m-%dT%H:%M:%S", &parts) == nullptr) {
-      return bad("status.expirationTimestamp is not a time");
-    }
-    credential.expires = std::chrono::system_clock::from_time_t(timegm(&parts));
+    const auto time = parse_rfc3339(expires->get_ref<const std::string&>());
+    if (!time) return bad("status.expirationTimestamp is not a time");
+    credential.expires = *time;
   }
   return credential;
 }

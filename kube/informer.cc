@@ -4,23 +4,18 @@
 #include <algorithm>
 #include <utility>
 
+#include "common/json/access.h"
+
 namespace muster::kube {
 namespace {
 
 constexpr std::size_t kGravesMax = 256;  // writes in flight are far fewer
 
-std::string metadata_text(const Json& object, const char* name) {
-  const auto metadata = object.find("metadata");
-  if (metadata == object.end() || !metadata->is_object()) return {};
-  const auto found = metadata->find(name);
-  return found != metadata->end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
 }  // namespace
 
 std::string object_key(const Json& object) {
-  const std::string ns = metadata_text(object, "namespace");
-  const std::string name = metadata_text(object, "name");
+  const std::string ns = meta_text(object, "namespace");
+  const std::string name = meta_text(object, "name");
   return ns.empty() ? name : ns + "/" + name;
 }
 
@@ -74,16 +69,16 @@ void Store::drop_from_index(const Object& object) {
 
 bool Store::upsert(Object object) {
   const MutexLock lock(mutex_);
-  const std::string uid = metadata_text(*object, "uid");
+  const std::string uid = meta_text(*object, "uid");
   const bool buried = std::any_of(graves_.begin(), graves_.end(), [&](const auto& grave) {
-    return grave.first == uid && !newer_version(metadata_text(*object, "resourceVersion"), grave.second);
+    return grave.first == uid && !newer_version(meta_text(*object, "resourceVersion"), grave.second);
   });
   if (buried) return false;  // the answer to a write that came after the watch had told of the deletion
   Object& slot = objects_[object_key(*object)];
   if (slot != nullptr) {
-    const bool same_object = metadata_text(*slot, "uid") == metadata_text(*object, "uid");
+    const bool same_object = meta_text(*slot, "uid") == meta_text(*object, "uid");
     if (same_object &&
-        newer_version(metadata_text(*slot, "resourceVersion"), metadata_text(*object, "resourceVersion"))) {
+        newer_version(meta_text(*slot, "resourceVersion"), meta_text(*object, "resourceVersion"))) {
       return false;
     }
     drop_from_index(slot);
@@ -95,7 +90,7 @@ bool Store::upsert(Object object) {
 
 void Store::erase(const Json& deleted) {
   const MutexLock lock(mutex_);
-  graves_.emplace_back(metadata_text(deleted, "uid"), metadata_text(deleted, "resourceVersion"));
+  graves_.emplace_back(meta_text(deleted, "uid"), meta_text(deleted, "resourceVersion"));
   if (graves_.size() > kGravesMax) graves_.pop_front();
   const auto found = objects_.find(object_key(deleted));
   if (found == objects_.end()) return;
@@ -116,14 +111,14 @@ std::vector<Object> Store::replace(std::vector<Object> objects, const std::strin
   for (Object& object : objects) {
     const std::string key = object_key(*object);
     const auto known = old.find(key);
-    const bool newer = known != old.end() && newer_version(metadata_text(*known->second, "resourceVersion"),
-                                                           metadata_text(*object, "resourceVersion"));
+    const bool newer = known != old.end() && newer_version(meta_text(*known->second, "resourceVersion"),
+                                                           meta_text(*object, "resourceVersion"));
     put(key, newer ? known->second : std::move(object));
     if (known != old.end()) old.erase(known);
   }
   std::vector<Object> gone;
   for (auto& [key, object] : old) {
-    if (newer_version(metadata_text(*object, "resourceVersion"), version)) {
+    if (newer_version(meta_text(*object, "resourceVersion"), version)) {
       put(key, std::move(object));  // made after the list; if it is gone again, the watch will tell
     } else {
       gone.push_back(std::move(object));

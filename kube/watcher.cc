@@ -3,6 +3,7 @@
 
 #include <iterator>
 
+#include "common/json/access.h"
 #include "kube/api_error.h"
 
 namespace muster::kube {
@@ -11,12 +12,7 @@ namespace {
 constexpr std::chrono::minutes kHealthyAfter{1};   // the shortest whole watch: then the backoff starts over
 constexpr std::chrono::seconds kSuspiciousEnd{1};  // a watch that ends sooner and empty is an error
 
-std::string version_of(const Json& object) {
-  const auto metadata = object.find("metadata");
-  if (metadata == object.end() || !metadata->is_object()) return {};
-  const auto version = metadata->find("resourceVersion");
-  return version != metadata->end() && version->is_string() ? version->get<std::string>() : std::string();
-}
+std::string version_of(const Json& object) { return meta_text(object, "resourceVersion"); }
 
 bool is_expired(const Error& error) { return error.code == Code::kOutOfRange; }
 

@@ -10,30 +10,12 @@
 #include <cerrno>
 #include <cstring>
 
+#include "common/platform/file_descriptor.h"
+
 namespace muster::learning {
 namespace {
 
 constexpr std::size_t kLargestWrite = std::size_t{1} << 30;  // Linux writes at most 2 GiB - 4 KiB a call
-
-class Descriptor {
- public:
-  explicit Descriptor(int fd) : fd_(fd) {}
-  ~Descriptor() {
-    if (fd_ >= 0) ::close(fd_);
-  }
-  Descriptor(const Descriptor&) = delete;
-  Descriptor& operator=(const Descriptor&) = delete;
-  [[nodiscard]] int get() const { return fd_; }
-  // Some file systems report a full disk only here.
-  [[nodiscard]] int close() {
-    const int fd = fd_;
-    fd_ = -1;
-    return ::close(fd);
-  }
-
- private:
-  int fd_;
-};
 
 // 0, or the errno of the write that failed.
 int write_all(int fd, std::span<const std::byte> bytes) {
@@ -49,16 +31,16 @@ int write_all(int fd, std::span<const std::byte> bytes) {
 }
 
 int write_and_sync(const std::filesystem::path& path, std::span<const std::span<const std::byte>> parts) {
-  Descriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
+  FileDescriptor file(::open(path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
   if (file.get() < 0) return errno;
   for (const auto part : parts)
     if (const int error = write_all(file.get(), part); error != 0) return error;
   if (::fsync(file.get()) != 0) return errno;
-  return file.close() == 0 ? 0 : errno;
+  return ::close(file.release()) == 0 ? 0 : errno;  // some file systems report a full disk only here
 }
 
 int sync_folder(const std::filesystem::path& folder) {
-  const Descriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  const FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (descriptor.get() < 0) return errno;
   // EINVAL: a file system that has no fsync of folders (some FUSE ones).
   return ::fsync(descriptor.get()) == 0 || errno == EINVAL ? 0 : errno;

@@ -8,6 +8,7 @@
 #include <optional>
 
 #include "common/base/random.h"
+#include "common/base/slice.h"
 
 namespace muster::learning {
 namespace {
@@ -15,16 +16,8 @@ namespace {
 using Parts = std::vector<std::vector<std::int64_t>>;
 using Rows = std::vector<std::int64_t>;
 
-// Part `index` of `count` nearly equal parts of n items: [begin, end). The first n mod count have one more.
-std::pair<std::int64_t, std::int64_t> slice(std::int64_t n, std::int64_t count, std::int64_t index) {
-  const std::int64_t base = n / count;
-  const std::int64_t more = n % count;
-  const std::int64_t begin = index * base + std::min(index, more);
-  return {begin, begin + base + (index < more ? 1 : 0)};
-}
-
 void append_slice(Rows& part, const Rows& order, std::int64_t count, std::int64_t index) {
-  const auto [begin, end] = slice(std::ssize(order), count, index);
+  const auto [begin, end] = slice_of(std::ssize(order), index, count);
   part.insert(part.end(), order.begin() + begin, order.begin() + end);
 }
 
@@ -120,7 +113,7 @@ Result<Parts> dirichlet(const Examples& data, std::int64_t clients, double alpha
   Parts parts(static_cast<std::size_t>(clients));
   for (std::int64_t c = 0; c < clients; ++c) {
     const auto weights = draw_proportions(whole, data.size(), alpha, random);
-    const auto [begin, end] = slice(data.size(), clients, c);
+    const auto [begin, end] = slice_of(data.size(), c, clients);
     for (std::int64_t i = begin; i < end; ++i) {
       Rows& pool = pools[draw_class(pools, weights, random)];
       parts[static_cast<std::size_t>(c)].push_back(pool.back());

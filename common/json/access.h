@@ -24,8 +24,21 @@ template <typename... Names>
   return value.is_string() ? value.get<std::string>() : std::string(otherwise);
 }
 
+[[nodiscard]] inline std::string text_at(const Json& object, std::string_view name) {
+  return text(member(object, name));
+}
+
+// Of an object of the Kubernetes API.
+[[nodiscard]] inline std::string meta_text(const Json& object, std::string_view name) {
+  return text(member(object, "metadata", name));
+}
+
 [[nodiscard]] inline std::int64_t integer(const Json& value, std::int64_t otherwise = 0) {
   return value.is_number_integer() ? value.get<std::int64_t>() : otherwise;
+}
+
+[[nodiscard]] inline std::int64_t integer_at(const Json& object, std::string_view name) {
+  return integer(member(object, name));
 }
 
 [[nodiscard]] inline bool boolean(const Json& value, bool otherwise = false) {

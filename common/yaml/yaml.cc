@@ -243,7 +243,8 @@ void write(const Json& value, std::size_t indent, std::string& out) {
       }
     }
   } else {
-    out += value.is_string() ? yaml_string(value.get_ref<const std::string&>()) : value.dump();
+    out += value.is_string() ? yaml_string(value.get_ref<const std::string&>())
+                             : value.dump(-1, ' ', false, Json::error_handler_t::replace);
     out += '\n';
   }
 }

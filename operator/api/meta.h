@@ -32,10 +32,6 @@ struct ObjectMeta {
 // Lenient: what the server did not send stays empty. Errors: kInvalidArgument without a name or a uid.
 [[nodiscard]] Result<ObjectMeta> meta_from_json(const Json& object);
 
-// RFC 3339 in UTC with whole seconds, as metav1.Time; parsing also takes fractions and offsets.
-[[nodiscard]] std::string format_time(WallTime time);
-[[nodiscard]] std::optional<WallTime> parse_time(const std::string& text);
-
 struct Condition {  // metav1.Condition
   std::string type;
   bool status = false;

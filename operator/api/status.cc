@@ -1,26 +1,14 @@
 // operator/api/status.cc: the status of both kinds from and to JSON, and the patch between two of them
 #include "operator/api/status.h"
 
+#include "common/base/rfc3339.h"
+#include "common/json/access.h"
+
 namespace muster::op::api {
 namespace {
 
-std::string text(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_string() ? found->get<std::string>() : std::string();
-}
-
-std::int64_t number(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() && found->is_number_integer() ? found->get<std::int64_t>() : 0;
-}
-
-Json value(const Json& object, const char* name) {
-  const auto found = object.find(name);
-  return found != object.end() ? *found : Json();
-}
-
 void put_time(Json& json, const char* name, const std::optional<WallTime>& time) {
-  if (time) json[name] = format_time(*time);
+  if (time) json[name] = rfc3339(*time);
 }
 
 }  // namespace
@@ -28,36 +16,36 @@ void put_time(Json& json, const char* name, const std::optional<WallTime>& time)
 JobStatus status_from_json(const Json& json) {
   JobStatus status;
   if (!json.is_object()) return status;
-  status.phase = text(json, "phase");
-  status.observed_generation = number(json, "observedGeneration");
-  status.conditions = conditions_from_json(value(json, "conditions"));
-  status.start_time = parse_time(text(json, "startTime"));
-  status.completion_time = parse_time(text(json, "completionTime"));
-  status.restarts = number(json, "restarts");
-  status.disruptions = number(json, "disruptions");
-  status.incarnation = number(json, "incarnation");
-  status.formed_incarnation = number(json, "formedIncarnation");
-  status.membership = number(json, "membership");
-  status.last_restart_time = parse_time(text(json, "lastRestartTime"));
-  status.replicas = number(json, "replicas");
-  status.ready_replicas = number(json, "readyReplicas");
-  status.ready = text(json, "ready");
-  status.selector = text(json, "selector");
-  if (const Json ranks = value(json, "succeededRanks"); ranks.is_array()) {
+  status.phase = text_at(json, "phase");
+  status.observed_generation = integer_at(json, "observedGeneration");
+  status.conditions = conditions_from_json(member(json, "conditions"));
+  status.start_time = parse_rfc3339(text_at(json, "startTime"));
+  status.completion_time = parse_rfc3339(text_at(json, "completionTime"));
+  status.restarts = integer_at(json, "restarts");
+  status.disruptions = integer_at(json, "disruptions");
+  status.incarnation = integer_at(json, "incarnation");
+  status.formed_incarnation = integer_at(json, "formedIncarnation");
+  status.membership = integer_at(json, "membership");
+  status.last_restart_time = parse_rfc3339(text_at(json, "lastRestartTime"));
+  status.replicas = integer_at(json, "replicas");
+  status.ready_replicas = integer_at(json, "readyReplicas");
+  status.ready = text_at(json, "ready");
+  status.selector = text_at(json, "selector");
+  if (const Json& ranks = member(json, "succeededRanks"); ranks.is_array()) {
     for (const Json& rank : ranks)
       if (rank.is_number_integer()) status.succeeded_ranks.push_back(rank.get<std::int64_t>());
   }
-  if (const Json attempts = value(json, "clientAttempts"); attempts.is_array()) {
+  if (const Json& attempts = member(json, "clientAttempts"); attempts.is_array()) {
     for (const Json& item : attempts) {
       if (!item.is_object()) continue;
       status.client_attempts.push_back(
-          {.index = number(item, "index"),
-           .attempt = number(item, "attempt"),
-           .failed_at = parse_time(text(item, "failedAt")).value_or(WallTime{})});
+          {.index = integer_at(item, "index"),
+           .attempt = integer_at(item, "attempt"),
+           .failed_at = parse_rfc3339(text_at(item, "failedAt")).value_or(WallTime{})});
     }
   }
-  if (Json progress = value(json, "progress"); progress.is_object()) status.progress = std::move(progress);
-  if (Json history = value(json, "history"); history.is_array()) status.history = std::move(history);
+  if (const Json& progress = member(json, "progress"); progress.is_object()) status.progress = progress;
+  if (const Json& history = member(json, "history"); history.is_array()) status.history = history;
   return status;
 }
 
@@ -81,9 +69,8 @@ Json to_json(const JobStatus& status) {
   if (!status.client_attempts.empty()) {
     Json& list = json["clientAttempts"] = Json::array();
     for (const ClientAttempt& attempt : status.client_attempts)
-      list.push_back({{"index", attempt.index},
-                      {"attempt", attempt.attempt},
-                      {"failedAt", format_time(attempt.failed_at)}});
+      list.push_back(
+          {{"index", attempt.index}, {"attempt", attempt.attempt}, {"failedAt", rfc3339(attempt.failed_at)}});
   }
   if (!status.progress.is_null()) json["progress"] = status.progress;
   if (!status.history.is_null()) json["history"] = status.history;

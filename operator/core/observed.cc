@@ -6,6 +6,7 @@
 #include <charconv>
 #include <string_view>
 
+#include "common/base/rfc3339.h"
 #include "common/json/access.h"
 #include "pod/pod_contract.h"
 
@@ -68,7 +69,7 @@ void read_containers(const Json& json, Pod& pod) {
   pod.phase = state.phase;
   pod.runs = state.runs;
   pod.end = std::move(state.end);
-  if (pod.end) pod.ended = api::parse_time(pod.end->finished_at);
+  if (pod.end) pod.ended = parse_rfc3339(pod.end->finished_at);
   const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
   if (ended || !pod.reason.empty()) return;
   pod.reason = std::move(state.waiting_reason);
@@ -98,8 +99,8 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);
   pod.ip = text(member(status, "podIP"));
   pod.node = text(member(json, "spec", "nodeName"));
-  pod.created = api::parse_time(text(member(metadata, "creationTimestamp")));
-  pod.deletion = api::parse_time(text(member(metadata, "deletionTimestamp")));
+  pod.created = parse_rfc3339(text(member(metadata, "creationTimestamp")));
+  pod.deletion = parse_rfc3339(text(member(metadata, "deletionTimestamp")));
   pod.reason = text(member(status, "reason"));
   pod.message = text(member(status, "message"));
   pod.disrupted = is_disruption(pod.reason, pod.message);

@@ -71,17 +71,12 @@ Json figures(const Message& message, int digits = 4) {
   return json;
 }
 
-std::int64_t at_of(const Json& point) {
-  const auto at = point.is_object() ? point.find("at") : point.end();
-  return point.is_object() && at != point.end() && at->is_number_integer() ? at->get<std::int64_t>() : 0;
-}
-
 // The known curve up to where the new one begins (a restarted pod tells only what it saw), then the new one.
 Json joined(const Json& known, const std::vector<Point>& fresh) {
   Json joined = Json::array();
   if (known.is_array()) {
     for (const Json& point : known)
-      if (fresh.empty() || at_of(point) < fresh.front().at()) joined.push_back(point);
+      if (fresh.empty() || integer_at(point, "at") < fresh.front().at()) joined.push_back(point);
   }
   for (const Point& point : fresh) joined.push_back(figures(point, 6));
   while (joined.size() > kHistoryMax) {  // every second point goes, the last one stays
@@ -96,7 +91,7 @@ Json joined(const Json& known, const std::vector<Point>& fresh) {
 void fold_history(Pass& pass, std::vector<Point> fresh, const std::optional<Point>& last) {
   if (last && (fresh.empty() || fresh.back().at() < last->at())) {
     const Json& known = pass.after.history;
-    const bool is_new = !known.is_array() || known.empty() || at_of(known.back()) < last->at();
+    const bool is_new = !known.is_array() || known.empty() || integer_at(known.back(), "at") < last->at();
     if (!fresh.empty() || is_new) fresh.push_back(*last);
   }
   if (!fresh.empty()) pass.after.history = joined(pass.after.history, fresh);

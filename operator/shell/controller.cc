@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <exception>
 
+#include "common/json/access.h"
 #include "operator/core/failure_policy.h"
 
 namespace muster::op {
@@ -20,11 +21,6 @@ constexpr int kGatherShare = 20;
 constexpr std::chrono::seconds kRefusedPause{
     30};  // the server will not take it: only a person can change that
 constexpr std::chrono::milliseconds kConfigureLook{500};  // while an Agent has not told of its assignment
-
-std::string metadata_text(const Json& object, const char* name) {
-  const auto metadata = object.find("metadata");
-  return metadata == object.end() ? std::string() : metadata->value(name, std::string());
-}
 
 std::chrono::milliseconds gather_after(std::chrono::nanoseconds looked) {
   return std::clamp(std::chrono::duration_cast<std::chrono::milliseconds>(looked * kGatherShare), kGatherMin,
@@ -180,9 +176,9 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
     return Outcome::kDone;
   }
   const Subject subject{.resource = options_.resource,
-                        .ns = metadata_text(*object, "namespace"),
-                        .name = metadata_text(*object, "name"),
-                        .uid = metadata_text(*object, "uid")};
+                        .ns = meta_text(*object, "namespace"),
+                        .name = meta_text(*object, "name"),
+                        .uid = meta_text(*object, "uid")};
   const auto decision = options_.decide(*object, observe(subject, parts_.cache.pods_of(subject.uid)));
   looked = std::chrono::steady_clock::now() - began;
   if (!decision) return failed(key, decision.error());

@@ -4,6 +4,7 @@
 
 #include "cli/describe_view.h"
 #include "cli/format.h"
+#include "common/base/rfc3339.h"
 #include "tests/cli/builders.h"
 
 namespace muster::cli {
@@ -22,7 +23,7 @@ TEST(Describe, ShowsJobConditionsPodsAndEventsNewestLast) {
                   {"involvedObject", {{"kind", "Pod"}, {"name", "ring-worker-0"}}}};
   const Json early{{"lastTimestamp", "2026-01-01T00:00:10Z"}, {"reason", "Created"}};
   const std::string text = render_description(object, {pod().ended(7, "went wrong").json}, {late, early},
-                                              *parse_time("2026-01-01T00:01:40Z"));
+                                              *parse_rfc3339("2026-01-01T00:01:40Z"));
   EXPECT_THAT(text, HasSubstr("DistributedJob/ring in namespace default, 100s old"));
   EXPECT_THAT(text, HasSubstr("step 5 of 10"));
   EXPECT_THAT(text, HasSubstr("all pods are ready"));

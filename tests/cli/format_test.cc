@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "cli/table.h"
+#include "common/base/rfc3339.h"
 
 namespace muster::cli {
 namespace {
@@ -57,11 +58,11 @@ TEST(Format, ClipsByColumnsAndKeepsEscapeSequencesWhole) {
 TEST(Format, ReplacesControlCharactersOfForeignText) { EXPECT_EQ(printable("a\x1b[2Jb\nc"), "a?[2Jb?c"); }
 
 TEST(Format, ReadsTimesWithAndWithoutFraction) {
-  const auto time = parse_time("2026-01-31T10:00:00Z");
+  const auto time = parse_rfc3339("2026-01-31T10:00:00Z");
   ASSERT_TRUE(time);
-  EXPECT_EQ(parse_time("2026-01-31T10:00:00.123456Z"), time);
-  EXPECT_FALSE(parse_time("yesterday"));
-  EXPECT_FALSE(parse_time(""));
+  EXPECT_EQ(parse_rfc3339("2026-01-31T10:00:00.123456Z"), time);
+  EXPECT_FALSE(parse_rfc3339("yesterday"));
+  EXPECT_FALSE(parse_rfc3339(""));
 }
 
 TEST(Table, AlignsColumnsAndLeavesNoBlanksAtLineEnds) {

@@ -1,9 +1,8 @@
 // worker/collective/ring_plan.cc: the arithmetic of the ring
 #include "worker/collective/ring_plan.h"
 
-#include <algorithm>
-
 #include "common/base/check.h"
+#include "common/base/slice.h"
 
 namespace muster::worker {
 
@@ -12,11 +11,8 @@ RingPlan::RingPlan(std::size_t elements, int ranks) : elements_(elements), ranks
 }
 
 Chunk RingPlan::chunk(int index) const {
-  const auto ranks = static_cast<std::size_t>(ranks_);
-  const auto i = static_cast<std::size_t>(index);
-  const std::size_t size = elements_ / ranks;
-  const std::size_t longer = elements_ % ranks;
-  return {.begin = i * size + std::min(i, longer), .size = size + (i < longer ? 1 : 0)};
+  const Slice slice = slice_of(static_cast<std::int64_t>(elements_), index, ranks_);
+  return {.begin = static_cast<std::size_t>(slice.begin), .size = static_cast<std::size_t>(slice.size())};
 }
 
 Chunk RingPlan::sent(int rank, int step) const { return chunk((rank - step + 2 * ranks_) % ranks_); }

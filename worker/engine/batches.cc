@@ -14,13 +14,6 @@ std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, st
   return order;
 }
 
-Slice slice_of(std::int64_t count, int rank, int ranks) {
-  const std::int64_t size = count / ranks;
-  const std::int64_t longer = count % ranks;
-  const auto start = [&](std::int64_t r) { return r * size + std::min(r, longer); };
-  return {.begin = start(rank), .end = start(rank + 1)};
-}
-
 learning::Examples cut(const learning::Examples& examples, Slice slice) {
   learning::Examples part;
   part.feature_count = examples.feature_count;

@@ -2,6 +2,7 @@
 #include <gmock/gmock.h>
 
 #include "cluster_model.h"
+#include "common/base/rfc3339.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
 
@@ -12,18 +13,18 @@ using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
 TEST(Time, IsReadInEveryFormThatServersWrite) {
-  const WallTime expected = *api::parse_time("2030-02-03T04:05:06Z");
-  EXPECT_EQ(api::format_time(expected), "2030-02-03T04:05:06Z");
-  EXPECT_EQ(api::parse_time("2030-02-03T04:05:06.250Z"), expected + 250ms);
-  EXPECT_EQ(api::parse_time("2030-02-03T06:05:06+02:00"), expected);
-  EXPECT_EQ(api::parse_time("2030-02-03T03:05:06-01:00"), expected);
+  const WallTime expected = *parse_rfc3339("2030-02-03T04:05:06Z");
+  EXPECT_EQ(rfc3339(expected), "2030-02-03T04:05:06Z");
+  EXPECT_EQ(parse_rfc3339("2030-02-03T04:05:06.250Z"), expected + 250ms);
+  EXPECT_EQ(parse_rfc3339("2030-02-03T06:05:06+02:00"), expected);
+  EXPECT_EQ(parse_rfc3339("2030-02-03T03:05:06-01:00"), expected);
   for (const char* bad : {"", "2030", "2030-02-03", "2030-13-03T04:05:06Z", "2030-02-03T04:05:06",
                           "2030-02-03 04:05:06Z", "xxxx-02-03T04:05:06Z", "2030-02-03T04:05:06+0x:00"})
-    EXPECT_FALSE(api::parse_time(bad)) << bad;
+    EXPECT_FALSE(parse_rfc3339(bad)) << bad;
 }
 
 TEST(Conditions, TransitionTimeMovesOnlyWhenTheStatusChanges) {
-  const WallTime start = *api::parse_time("2030-01-01T00:00:00Z");
+  const WallTime start = *parse_rfc3339("2030-01-01T00:00:00Z");
   api::Conditions conditions;
   const auto set = [&](bool status, const char* reason, WallTime now) {
     api::set_condition(conditions,

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/base/rfc3339.h"
 #include "operator/api/pod_template.h"
 #include "operator/core/assignment.h"
 #include "pod/pod_contract.h"
@@ -12,7 +13,7 @@
 namespace muster::op::testing {
 namespace {
 
-const WallTime kStart = *api::parse_time("2030-01-01T00:00:00Z");
+const WallTime kStart = *parse_rfc3339("2030-01-01T00:00:00Z");
 
 constexpr const char* kFinalStatus = R"({"membership": "1", "phase": "PHASE_SUCCEEDED"})";
 
@@ -122,7 +123,7 @@ bool ClusterModel::create_pod(const Json& manifest) {
   expect_credentials(secrets, manifest);
   Json pod = manifest;
   pod["metadata"]["uid"] = "pod-" + std::to_string(next_uid_++);
-  pod["metadata"]["creationTimestamp"] = api::format_time(now);
+  pod["metadata"]["creationTimestamp"] = rfc3339(now);
   pod["status"] = {{"phase", "Pending"}};
   touch(pod);
   pods[name] = std::move(pod);
@@ -166,7 +167,7 @@ bool ClusterModel::apply(const Action& action) {
                                [&](const PatchStatus& patch) { return patch_status(patch.patch); },
                                [&](const DeleteObject&) {
                                  object_deleted = true;
-                                 object["metadata"]["deletionTimestamp"] = api::format_time(now);
+                                 object["metadata"]["deletionTimestamp"] = rfc3339(now);
                                  return true;
                                },
                                [&](const EmitEvent& event) {
@@ -218,7 +219,7 @@ void ClusterModel::end_pod(const std::string& name, int exit_code, const std::st
                                                       {{"terminated",
                                                         {{"exitCode", exit_code},
                                                          {"message", said},
-                                                         {"finishedAt", api::format_time(now)},
+                                                         {"finishedAt", rfc3339(now)},
                                                          {"reason", "Error"}}}}}}});
   agents.erase(pod["metadata"]["uid"].get<std::string>());
   touch(pod);
@@ -236,7 +237,7 @@ void ClusterModel::evict(const std::string& name) {
 void ClusterModel::delete_pod(const std::string& name) {
   Json& pod = pods.at(name);
   if (terminating(pod)) return;
-  pod["metadata"]["deletionTimestamp"] = api::format_time(now + std::chrono::seconds(30));
+  pod["metadata"]["deletionTimestamp"] = rfc3339(now + std::chrono::seconds(30));
   touch(pod);
 }
 
