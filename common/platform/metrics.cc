@@ -22,6 +22,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/host_port.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster {
 namespace {
@@ -34,7 +35,7 @@ constexpr int kAcceptsAtOnce = 16;  // so that a flood of connections does not h
 constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has no descriptor left
 
 struct Connection {
-  int fd = -1;
+  FileDescriptor fd{};
   Deadline until{};
   std::string request{};
   std::string answer{};
@@ -49,11 +50,8 @@ class PollServer final : public MetricsServer {
   ~PollServer() override {
     if (thread_.joinable()) {
       const std::uint64_t one = 1;
-      [[maybe_unused]] const auto written = write(wake_, &one, sizeof one);
+      [[maybe_unused]] const auto written = write(wake_.get(), &one, sizeof one);
       thread_.join();
-    }
-    for (const int fd : {listener_, wake_}) {
-      if (fd >= 0) close(fd);
     }
   }
 
@@ -69,19 +67,19 @@ class PollServer final : public MetricsServer {
       return invalid_argument(fmt::format("\"{}\" is not an IP address to serve /metrics on", options_.ip));
     auto* generic = v6 ? reinterpret_cast<sockaddr*>(&address6) : reinterpret_cast<sockaddr*>(&address);
     socklen_t length = v6 ? sizeof address6 : sizeof address;
-    listener_ = socket(generic->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    wake_ = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    listener_ = FileDescriptor(socket(generic->sa_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+    wake_ = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
     const int one = 1;
-    setsockopt(listener_, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+    setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
     const int zero = 0;
-    if (v6) setsockopt(listener_, IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
-    if (bind(listener_, generic, length) != 0 || ::listen(listener_, SOMAXCONN) != 0) {
+    if (v6) setsockopt(listener_.get(), IPPROTO_IPV6, IPV6_V6ONLY, &zero, sizeof zero);
+    if (bind(listener_.get(), generic, length) != 0 || ::listen(listener_.get(), SOMAXCONN) != 0) {
       return already_exists(
           fmt::format("cannot listen on {} for /metrics: the port is in use or the address is not this "
                       "machine's; end the other program or choose another port",
                       host_port(options_.ip, options_.port)));
     }
-    getsockname(listener_, generic, &length);
+    getsockname(listener_.get(), generic, &length);
     port_ = ntohs(v6 ? address6.sin6_port : address.sin_port);
     thread_ = std::thread([this] { serve(); });
     return {};
@@ -94,11 +92,11 @@ class PollServer final : public MetricsServer {
     while (true) {
       const Deadline before = std::chrono::steady_clock::now();
       std::vector<pollfd> polled{
-          {.fd = wake_, .events = POLLIN, .revents = 0},
-          {.fd = before < accept_after_ ? -1 : listener_, .events = POLLIN, .revents = 0}};
+          {.fd = wake_.get(), .events = POLLIN, .revents = 0},
+          {.fd = before < accept_after_ ? -1 : listener_.get(), .events = POLLIN, .revents = 0}};
       for (const Connection& connection : connections_) {
         const short events = connection.answer.empty() ? POLLIN : POLLOUT;
-        polled.push_back({.fd = connection.fd, .events = events, .revents = 0});
+        polled.push_back({.fd = connection.fd.get(), .events = events, .revents = 0});
       }
       poll(polled.data(), polled.size(), wait_ms(before));
       if (polled[0].revents != 0) break;
@@ -111,7 +109,7 @@ class PollServer final : public MetricsServer {
       drop_ended();
       if (polled[1].revents != 0) accept_some(now);
     }
-    for (const Connection& connection : connections_) close(connection.fd);
+    connections_.clear();
   }
 
   // Until the first deadline of a connection, or the end of a pause.
@@ -124,15 +122,15 @@ class PollServer final : public MetricsServer {
 
   void accept_some(Deadline now) {
     for (int i = 0; i < kAcceptsAtOnce; ++i) {
-      const int fd = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
-      if (fd < 0 && (errno == ECONNABORTED || errno == EINTR)) continue;
-      if (fd < 0) {
+      FileDescriptor fd(accept4(listener_.get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
+      if (!fd.valid() && (errno == ECONNABORTED || errno == EINTR)) continue;
+      if (!fd.valid()) {
         if (errno != EAGAIN) accept_after_ = now + kAcceptPause;
         return;
       }
       if (connections_.size() >= kConnectionsMax) drop_oldest();
       Connection& connection = connections_.emplace_back();
-      connection.fd = fd;
+      connection.fd = std::move(fd);
       connection.until = now + kHeadTime;
       advance(connection);  // most have sent their request by now
       drop_ended();
@@ -148,16 +146,13 @@ class PollServer final : public MetricsServer {
   }
 
   void drop_ended() {
-    std::erase_if(connections_, [](const Connection& connection) {
-      if (connection.over) close(connection.fd);
-      return connection.over;
-    });
+    std::erase_if(connections_, [](const Connection& connection) { return connection.over; });
   }
 
   void advance(Connection& connection) {
     if (connection.answer.empty()) {
       char bytes[2048];
-      const ssize_t count = recv(connection.fd, bytes, sizeof bytes, 0);
+      const ssize_t count = recv(connection.fd.get(), bytes, sizeof bytes, 0);
       if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
       if (count > 0) connection.request.append(bytes, static_cast<std::size_t>(count));
       connection.over = count <= 0 || connection.request.size() > kRequestBytesMax;
@@ -165,7 +160,7 @@ class PollServer final : public MetricsServer {
       connection.answer = answer(connection.request);
       connection.until = std::chrono::steady_clock::now() + kAnswerTime;
     }
-    const ssize_t count = send(connection.fd, connection.answer.data() + connection.sent,
+    const ssize_t count = send(connection.fd.get(), connection.answer.data() + connection.sent,
                                connection.answer.size() - connection.sent, MSG_NOSIGNAL);
     if (count < 0 && (errno == EAGAIN || errno == EINTR)) return;
     connection.sent += static_cast<std::size_t>(std::max<ssize_t>(count, 0));
@@ -199,8 +194,8 @@ class PollServer final : public MetricsServer {
 
   std::shared_ptr<prometheus::Registry> registry_;
   Options options_;
-  int listener_ = -1;
-  int wake_ = -1;
+  FileDescriptor listener_;
+  FileDescriptor wake_;
   int port_ = 0;
   std::list<Connection> connections_;  // of the thread, the oldest first
   Deadline accept_after_{};            // of the thread
