@@ -9,7 +9,7 @@
 
 #include "common/base/check.h"
 #include "common/base/text.h"
-#include "common/json/fields.h"
+#include "common/json/defaults.h"
 #include "common/json/read_json.h"
 #include "learning/atomic_file.h"
 #include "learning/sha256.h"
@@ -115,21 +115,6 @@ Status make_folder(const fs::path& folder) {
   fs::create_directories(folder, error);
   if (error) return file_error("create the folder", folder, error.value());
   return {};
-}
-
-// The fields of `value` that differ from those of `defaults`, at every depth.
-Json differing(const Json& value, const Json& defaults) {
-  if (!value.is_object() || !defaults.is_object()) return value;
-  Json result = Json::object();
-  for (const auto& [key, field] : value.items()) {
-    const auto usual = defaults.find(key);
-    if (usual == defaults.end()) {
-      result[key] = field;
-    } else if (field != *usual) {
-      result[key] = differing(field, *usual);
-    }
-  }
-  return result;
 }
 
 }  // namespace
@@ -329,7 +314,7 @@ Status CheckpointStore::finish(const TrainingStateView& state) {
 }
 
 std::string fingerprint_of(const Json& spec, const Json& defaults) {
-  const std::string text = differing(spec, defaults).dump();
+  const std::string text = without_defaults(spec, defaults).dump();
   return sha256_hex(std::as_bytes(std::span(text))).substr(0, 16);
 }
 

@@ -1,38 +1,49 @@
-// pod/assignment_difference.cc: protobuf's comparison, over specs whose defaults are filled in
+// pod/assignment_difference.cc: protobuf's comparison, and that of the specs with their defaults filled in
 #include "pod/assignment_difference.h"
 
 #include <google/protobuf/util/message_differencer.h>
 
 #include "common/json/read_json.h"
-#include "common/spec/federation.h"
-#include "common/spec/training.h"
+#include "common/spec/distributed_job.h"
+#include "common/spec/federated_round.h"
 
 namespace muster {
 namespace {
 
 using control::v1::Assignment;
 
-// With every field of the spec written out; a text that is no spec stays as it is.
-template <typename Spec>
-std::string filled_in(const std::string& text, Result<Spec> (*read)(const Json&, const std::string&)) {
-  const Result<Spec> spec = read(read_json(text), "spec");
-  return spec ? to_json(*spec).dump() : text;
+// With every field written out; null if it is no spec that this program can read.
+Json filled_in(const Assignment& message) {
+  const Json json = read_json(message.spec());
+  if (message.has_worker()) {
+    const auto job = spec::distributed_job_from_json(json);
+    if (!job || !job->training) return nullptr;
+    return {{"training", to_json(*job->training)},
+            {"synchronization", to_json(job->synchronization)},
+            {"security", to_json(job->security)}};
+  }
+  const auto round = spec::federated_round_from_json(json);
+  return round ? to_json(round->federation) : Json();
 }
 
+// The path of the first difference between two values, of which `at` is the path; they do differ.
+std::string first_difference(const Json& one, const Json& other, const std::string& at) {
+  if (!one.is_object() || !other.is_object()) return at;
+  for (const auto& [key, field] : one.items()) {
+    const auto found = other.find(key);
+    if (found == other.end()) return at + "." + key;
+    if (*found != field) return first_difference(field, *found, at + "." + key);
+  }
+  for (const auto& [key, field] : other.items())
+    if (!one.contains(key)) return at + "." + key;
+  return at;
+}
+
+// Without what is compared otherwise, or not at all.
 Assignment plain(Assignment message) {
   message.DiscardUnknownFields();
   message.clear_pod_uid();
-  if (message.has_worker()) {
-    auto& part = *message.mutable_worker();
-    part.set_training(filled_in(part.training(), spec::training_from_json));
-    part.set_synchronization(filled_in(part.synchronization(), spec::synchronization_from_json));
-  } else if (message.has_aggregator()) {
-    auto& part = *message.mutable_aggregator();
-    part.set_federation(filled_in(part.federation(), spec::federation_from_json));
-  } else if (message.has_client()) {
-    auto& part = *message.mutable_client();
-    part.set_federation(filled_in(part.federation(), spec::federation_from_json));
-  }
+  message.clear_spec();
   return message;
 }
 
@@ -42,9 +53,15 @@ std::optional<std::string> difference(const Assignment& taken, const Assignment&
   google::protobuf::util::MessageDifferencer differencer;
   std::string report;  // lines like "modified: worker.rank: 1 -> 2"
   differencer.ReportDifferencesToString(&report);
-  if (differencer.Compare(plain(taken), plain(again))) return std::nullopt;
-  const std::size_t begin = report.find(": ") + 2;
-  return report.substr(begin, report.find(": ", begin) - begin);
+  if (!differencer.Compare(plain(taken), plain(again))) {
+    const std::size_t begin = report.find(": ") + 2;
+    return report.substr(begin, report.find(": ", begin) - begin);
+  }
+  if (taken.spec() == again.spec()) return std::nullopt;
+  const Json one = filled_in(taken);
+  const Json other = filled_in(again);
+  if (one == other && !one.is_null()) return std::nullopt;
+  return first_difference(one, other, "spec");
 }
 
 }  // namespace muster

@@ -5,6 +5,8 @@
 
 #include <atomic>
 #include <cstdlib>
+#include <map>
+#include <mutex>
 
 #include "common/base/host_port.h"
 #include "common/platform/log.h"
@@ -21,8 +23,11 @@ using control::v1::AgentStatus;
 
 class Life {
  public:
-  Life(const PodProgram& program, const PodEnvironment& pod, SignalWaiter& signals)
+  Life(const PodProgram& program, ReadJob<std::any> read, Work<std::any> work, const PodEnvironment& pod,
+       SignalWaiter& signals)
       : program_(program),
+        read_(std::move(read)),
+        work_(std::move(work)),
         pod_(pod),
         refusals_(counter_family(*program.registry, "muster_control_calls_refused_total")),
         stopper_(signals) {}
@@ -69,13 +74,28 @@ class Life {
       membership = assignment->membership();
       status_.Clear();
       status_.set_membership(membership);
-      Ending ending = program_.work(frame, *assignment);
+      Ending ending = work_(frame, *assignment, take_job(membership));
       status_.set_membership(membership);
       // Work that was broken off for the next assignment has not ended the pod.
       if (ending.exit_code == 0 || stopper_.requested() || agent_->membership() == membership) return ending;
       spdlog::info("membership {} is over: {}; going on in membership {}", membership, ending.message,
                    agent_->membership());
     }
+  }
+
+  // On a thread of the server: what was read is kept for the work.
+  Status accept(const control::v1::Assignment& assignment) {
+    MUSTER_ASSIGN(std::any job, read_(assignment));
+    const std::scoped_lock lock(jobs_mutex_);
+    jobs_.insert_or_assign(assignment.membership(), std::move(job));
+    return {};
+  }
+
+  std::any take_job(std::int64_t membership) {
+    const std::scoped_lock lock(jobs_mutex_);
+    std::any job = std::move(jobs_.at(membership));
+    jobs_.erase(jobs_.begin(), jobs_.upper_bound(membership));
+    return job;
   }
 
   Status serve(const Credentials& credentials) {
@@ -87,15 +107,17 @@ class Life {
     if (program_.prepare) {
       MUSTER_TRY(program_.prepare(pod_));
     }
-    MUSTER_ASSIGN(agent_, AgentServer::start(
-                              {.ip = pod_.ip,
-                               .port = kControlPort,
-                               .credentials = credentials,
-                               .job_uid = pod_.job_uid,
-                               .pod_uid = pod_.uid,
-                               .accept = program_.accept,
-                               .superseded = [this] { stopper_.break_off(); },
-                               .refused = [this](std::string_view reason) { refusals_.count(reason); }}));
+    MUSTER_ASSIGN(
+        agent_,
+        AgentServer::start(
+            {.ip = pod_.ip,
+             .port = kControlPort,
+             .credentials = credentials,
+             .job_uid = pod_.job_uid,
+             .pod_uid = pod_.uid,
+             .accept = [this](const control::v1::Assignment& assignment) { return accept(assignment); },
+             .superseded = [this] { stopper_.break_off(); },
+             .refused = [this](std::string_view reason) { refusals_.count(reason); }}));
     stopper_.set_abort([this](bool /*hard*/) { agent_->cancel(); });
     return {};
   }
@@ -110,7 +132,11 @@ class Life {
   }
 
   const PodProgram& program_;
+  const ReadJob<std::any> read_;
+  const Work<std::any> work_;
   const PodEnvironment& pod_;
+  std::mutex jobs_mutex_;
+  std::map<std::int64_t, std::any> jobs_;  // by membership: those that the work has not taken
   std::atomic<bool> assigned_ = false;
   AgentStatus status_;
   RefusalCounter refusals_;
@@ -127,7 +153,7 @@ void PodFrame::publish(control::v1::Phase phase, std::string_view message) {
   publish();
 }
 
-int run_pod(const PodProgram& program) {
+int run_pod(const PodProgram& program, ReadJob<std::any> read, Work<std::any> work) {
   setenv("GRPC_VERBOSITY", "NONE", 0);  // what fails is said by our own errors
   SignalWaiter signals;
   init_log(program.name);
@@ -136,7 +162,7 @@ int run_pod(const PodProgram& program) {
     spdlog::error("{}", pod.error().message);
     return kExitInvalid;
   }
-  return Life(program, *pod, signals).run();
+  return Life(program, std::move(read), std::move(work), *pod, signals).run();
 }
 
 }  // namespace muster

@@ -1,9 +1,11 @@
 #pragma once  // pod/pod_life.h: what worker, aggregator and device have in common: from the pod's
               // start to its last words
+#include <any>
 #include <chrono>
 #include <functional>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "pod/agent_server.h"
 #include "pod/credentials.h"
@@ -31,15 +33,32 @@ struct PodFrame {  // what the work has around it
 struct PodProgram {
   std::string_view name;  // "worker": of the log
   std::chrono::milliseconds configure_timeout{600'000};
-  std::shared_ptr<prometheus::Registry> registry;                // behind /metrics
-  std::function<Status(const control::v1::Assignment&)> accept;  // AgentServer::Options'
-  std::function<Status(const PodEnvironment&)> prepare;          // before the Agent answers; may be empty
-  // The program's work, once its assignment has come. A failure after SIGTERM counts as kExitStopped.
-  std::function<Ending(PodFrame&, const control::v1::Assignment&)> work;
+  std::shared_ptr<prometheus::Registry> registry;        // behind /metrics
+  std::function<Status(const PodEnvironment&)> prepare;  // before the Agent answers; may be empty
 };
+
+// Reads an assignment, once: AgentServer::Options::accept.
+template <typename Job>
+using ReadJob = std::function<Result<Job>(const control::v1::Assignment&)>;
+// The program's work, once its assignment has come and was read. A failure after SIGTERM counts as
+// kExitStopped.
+template <typename Job>
+using Work = std::function<Ending(PodFrame&, const control::v1::Assignment&, Job)>;
 
 // Serves Agent, /metrics, /healthz and /readyz, waits for the assignment, works, publishes and writes the
 // last words. Returns the exit code. Call it from main, before any thread.
-[[nodiscard]] int run_pod(const PodProgram& program);
+[[nodiscard]] int run_pod(const PodProgram& program, ReadJob<std::any> read, Work<std::any> work);
+template <typename Job>
+[[nodiscard]] int run_pod(const PodProgram& program, ReadJob<Job> read, Work<Job> work) {
+  return run_pod(
+      program,
+      [read = std::move(read)](const control::v1::Assignment& assignment) -> Result<std::any> {
+        MUSTER_ASSIGN(Job job, read(assignment));
+        return std::any(std::move(job));
+      },
+      [work = std::move(work)](PodFrame& frame, const control::v1::Assignment& assignment, std::any job) {
+        return work(frame, assignment, std::any_cast<Job>(std::move(job)));
+      });
+}
 
 }  // namespace muster

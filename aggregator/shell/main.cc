@@ -13,6 +13,7 @@
 #include "common/json/fields.h"
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
+#include "common/spec/federated_round.h"
 #include "learning/dataset.h"
 #include "learning/partition.h"
 #include "learning/task.h"
@@ -31,10 +32,10 @@ Result<spec::Federation> federation_of(const control::v1::Assignment& assignment
   if (!assignment.has_aggregator()) {
     return invalid_argument("this pod is an aggregator, the assignment is of another role");
   }
-  MUSTER_ASSIGN(const Json json, parse_json(assignment.aggregator().federation(), "the federation"));
-  MUSTER_ASSIGN(spec::Federation federation, spec::federation_from_json(json));
-  MUSTER_TRY(make_strategy(federation.strategy, 1));
-  return federation;
+  MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
+  MUSTER_ASSIGN(spec::FederatedRoundSpec spec, spec::federated_round_from_json(json));
+  MUSTER_TRY(make_strategy(spec.federation.strategy, 1));
+  return std::move(spec.federation);
 }
 
 // One aggregator from its assignment to its end.
@@ -42,24 +43,22 @@ class Run {
  public:
   Run(PodFrame& frame, AggregatorMetrics& metrics) : frame_(frame), metrics_(metrics) {}
 
-  Ending play(const control::v1::Assignment& assignment) {
+  Ending play(const control::v1::Assignment& assignment, spec::Federation federation) {
     frame_.publish(control::v1::PHASE_STARTING, "loading the test data");
-    auto federation = federation_of(assignment);
-    if (!federation) return {kExitInvalid, federation.error().message};
-    if (const Status storage = permit_storage(assignment, *federation); !storage)
+    if (const Status storage = permit_storage(assignment, federation); !storage)
       return ending_of(storage.error());
-    auto dataset = load(*federation);
+    auto dataset = load(federation);
     if (!dataset) return ending_of(dataset.error());
-    const auto examples = examples_of_clients(*federation, *dataset);
+    const auto examples = examples_of_clients(federation, *dataset);
     if (!examples) return ending_of(examples.error());
     dataset->train = {};  // the clients' business; an aggregator sees the test set alone
-    auto task = learning::make_task(federation->training.model, (*dataset).test);
+    auto task = learning::make_task(federation.training.model, (*dataset).test);
     if (!task) return ending_of(task.error());
-    RoundStore store(*federation, (*task)->tensors(), assignment.uid());
-    auto start = resume(*federation, store, **task);
+    RoundStore store(federation, (*task)->tensors(), assignment.uid());
+    auto start = resume(federation, store, **task);
     if (!start) return storage_ending_of(start.error());
     CoordinatorOptions options;
-    options.federation = *federation;
+    options.federation = std::move(federation);
     options.examples_max = *examples;
     return serve(std::move(options), **task, dataset->test, store, std::move(*start));
   }
@@ -162,19 +161,16 @@ class Run {
 
 int run(milliseconds configure_timeout) {
   AggregatorMetrics metrics;
-  return run_pod({.name = "aggregator",
-                  .configure_timeout = configure_timeout,
-                  .registry = metrics.registry(),
-                  .accept = [](const control::v1::Assignment& assignment) -> Status {
-                    MUSTER_TRY(federation_of(assignment));
-                    return {};
-                  },
-                  .prepare = {},
-                  .work =
-                      [&metrics](PodFrame& frame, const control::v1::Assignment& assignment) {
-                        learning::set_compute_threads(1);  // evaluation runs beside the clients' calls
-                        return Run(frame, metrics).play(assignment);
-                      }});
+  return run_pod<spec::Federation>(
+      {.name = "aggregator",
+       .configure_timeout = configure_timeout,
+       .registry = metrics.registry(),
+       .prepare = {}},
+      federation_of,
+      [&metrics](PodFrame& frame, const control::v1::Assignment& assignment, spec::Federation federation) {
+        learning::set_compute_threads(1);  // evaluation runs beside the clients' calls
+        return Run(frame, metrics).play(assignment, std::move(federation));
+      });
 }
 
 }  // namespace

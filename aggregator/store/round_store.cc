@@ -47,8 +47,8 @@ Status RoundStore::finish(const RoundView& round) {
 
 std::string federation_fingerprint(const spec::Federation& federation) {
   Json json = spec::to_json(federation);
-  for (const char* changeable : {"rounds", "target", "stragglers", "storagePath", "perPod"})
-    json.erase(changeable);
+  for (const char* changeable : {"rounds", "target", "stragglers", "aggregator"}) json.erase(changeable);
+  json["clients"].erase("perPod");
   json["cohort"].erase("maxExamplesPerClient");
   return learning::fingerprint_of(json, spec::to_json(spec::Federation{}));
 }

@@ -12,7 +12,6 @@ namespace muster::spec {
 namespace {
 
 constexpr std::int64_t kExamplesMax = std::int64_t{1} << 40;  // weights are exact up to here
-constexpr std::int64_t kClientsPerPodMax = 10'000;
 
 }  // namespace
 
@@ -71,40 +70,6 @@ Result<Partition> partition_from_json(const Json& json, const std::string& path)
   return partition;
 }
 
-Result<Federation> federation_from_json(const Json& json, const std::string& path) {
-  Federation federation;
-  Fields fields(json, path);
-  fields.require("training");
-  fields.integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
-  fields.object("target", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(federation.target, target_from_json(value, at));
-    return {};
-  });
-  fields.object("training", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(federation.training, client_training_from_json(value, at));
-    return {};
-  });
-  fields.one_of("strategy", federation.strategy, {"FedAvg"});
-  fields.object("cohort", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(federation.cohort, cohort_from_json(value, at));
-    return {};
-  });
-  fields.object("stragglers", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(federation.stragglers, stragglers_from_json(value, at));
-    return {};
-  });
-  fields.integer("clients", federation.clients, {.min = 1, .max = 1'000'000});
-  fields.integer("perPod", federation.clients_per_pod, {.min = 1, .max = kClientsPerPodMax});
-  fields.object("partition", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(federation.partition, partition_from_json(value, at));
-    return {};
-  });
-  fields.string("storagePath", federation.storage_path);
-  MUSTER_TRY(fields.finish());
-  MUSTER_TRY(validate(federation));
-  return federation;
-}
-
 Json to_json(const Federation& federation) {
   const ClientTraining& training = federation.training;
   Json json{{"rounds", federation.rounds},
@@ -116,25 +81,23 @@ Json to_json(const Federation& federation) {
               {"batchSize", training.batch_size},
               {"optimizer", to_json(training.optimizer)},
               {"seed", training.seed}}},
-            {"strategy", federation.strategy},
+            {"strategy", {{"name", federation.strategy}}},
             {"cohort",
              {{"size", federation.cohort.size},
               {"overSelection", federation.cohort.over_selection},
-              {"minimum", federation.cohort.minimum}}},
+              {"minimum", federation.cohort.minimum},
+              {"maxExamplesPerClient", federation.cohort.max_examples_per_client}}},
             {"stragglers",
              {{"deadlineSeconds", federation.stragglers.deadline_seconds},
               {"policy", federation.stragglers.policy}}},
-            {"clients", federation.clients},
-            {"partition",
-             {{"kind", federation.partition.kind},
-              {"shardsPerClient", federation.partition.shards_per_client},
-              {"alpha", federation.partition.alpha}}},
-            {"storagePath", federation.storage_path}};
-  // As if absent: a default that is added later changes no fingerprint and no assignment.
-  if (const Cohort fresh; federation.cohort.max_examples_per_client != fresh.max_examples_per_client)
-    json["cohort"]["maxExamplesPerClient"] = federation.cohort.max_examples_per_client;
-  if (const Federation fresh; federation.clients_per_pod != fresh.clients_per_pod)
-    json["perPod"] = federation.clients_per_pod;
+            {"clients",
+             {{"count", federation.clients},
+              {"perPod", federation.clients_per_pod},
+              {"partition",
+               {{"kind", federation.partition.kind},
+                {"shardsPerClient", federation.partition.shards_per_client},
+                {"alpha", federation.partition.alpha}}}}}};
+  if (!federation.storage_path.empty()) json["aggregator"]["storage"]["path"] = federation.storage_path;
   if (federation.target)
     json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};
   return json;

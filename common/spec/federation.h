@@ -64,12 +64,10 @@ struct Federation {
   friend bool operator==(const Federation&, const Federation&) = default;
 };
 
-// The wire form (control.proto), flat: not the manifest. Strict like training_from_json.
-[[nodiscard]] Result<Federation> federation_from_json(const Json& json,
-                                                      const std::string& path = "federation");
+// In the manifest's shape, less pod templates; read by federated_round_from_json.
 [[nodiscard]] Json to_json(const Federation& federation);
 
-// The pieces, for operator/api, which reads them from the manifest.
+// The pieces of the manifest.
 [[nodiscard]] Result<ClientTraining> client_training_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Target> target_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Cohort> cohort_from_json(const Json& json, const std::string& path);

@@ -175,6 +175,29 @@ Json to_json(const Training& training) {
   return json;
 }
 
+Json optional_fields(Json training) {
+  Model mlp;
+  mlp.name = "mlp";
+  training["model"].update(to_json(mlp));
+  Dataset csv, synthetic;
+  csv.name = "csv";
+  synthetic.name = "synthetic";
+  Json& dataset = training["dataset"];
+  dataset.update(to_json(csv));
+  dataset.update(to_json(synthetic));
+  Optimizer adam;
+  adam.name = "Adam";
+  Json& optimizer = training["optimizer"];
+  const Json usual_name = optimizer["name"];
+  optimizer.update(to_json(adam));
+  optimizer["name"] = usual_name;
+  for (const char* required : {"/model/name", "/dataset/name", "/checkpoint/path"}) {
+    const Json::json_pointer at(required);
+    if (training.contains(at)) training[at.parent_pointer()].erase(at.back());
+  }
+  return training;
+}
+
 Json to_json(const Synchronization& synchronization) {
   return {{"topology", synchronization.topology},
           {"updates", synchronization.updates},

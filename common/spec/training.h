@@ -98,4 +98,8 @@ struct Security {                // DistributedJob spec.security
 [[nodiscard]] Json to_json(const Synchronization& synchronization);
 [[nodiscard]] Json to_json(const Security& security);
 
+// Of a training in JSON, of either kind, at its defaults: the fields that may be absent. Those of all
+// models, datasets and optimizers are there.
+[[nodiscard]] Json optional_fields(Json training);
+
 }  // namespace muster::spec

@@ -9,6 +9,7 @@
 
 #include "common/json/fields.h"
 #include "common/platform/log.h"
+#include "common/spec/federated_round.h"
 #include "device/shell/device_metrics.h"
 #include "device/shell/fleet.h"
 #include "device/shell/local_trainer.h"
@@ -35,8 +36,9 @@ Result<spec::Federation> federation_of(const control::v1::Assignment& assignment
     return invalid_argument("this pod plays clients, the assignment is of another role");
   if (assignment.client().aggregator().empty())
     return invalid_argument("client.aggregator: no address was given");
-  MUSTER_ASSIGN(const Json json, parse_json(assignment.client().federation(), "the federation"));
-  return spec::federation_from_json(json);
+  MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
+  MUSTER_ASSIGN(spec::FederatedRoundSpec spec, spec::federated_round_from_json(json));
+  return std::move(spec.federation);
 }
 
 class Run {
@@ -44,14 +46,12 @@ class Run {
   Run(PodFrame& frame, const Flags& flags, DeviceMetrics& metrics)
       : frame_(frame), flags_(flags), metrics_(metrics) {}
 
-  Ending play(const control::v1::Assignment& assignment) {
+  Ending play(const control::v1::Assignment& assignment, const spec::Federation& federation) {
     const control::v1::ClientAssignment& part = assignment.client();
     frame_.publish(control::v1::PHASE_STARTING, "loading the clients' data");
-    const auto federation = federation_of(assignment);
-    if (!federation) return {kExitInvalid, federation.error().message};
     // Loading a large dataset takes seconds: SIGTERM is heard meanwhile.
     auto loading = std::async(std::launch::async, [&] {
-      return LocalTrainer::load(*federation, part.first_client(), part.clients(), flags_.parallel_clients);
+      return LocalTrainer::load(federation, part.first_client(), part.clients(), flags_.parallel_clients);
     });
     while (loading.wait_for(milliseconds(0)) != std::future_status::ready) {
       if (frame_.stopper.wait(milliseconds(50))) return stopped();
@@ -101,19 +101,16 @@ class Run {
 
 int run(const Flags& flags) {
   DeviceMetrics metrics;
-  return run_pod({.name = "device",
-                  .configure_timeout = std::chrono::seconds(flags.configure_timeout_seconds),
-                  .registry = metrics.registry(),
-                  .accept = [](const control::v1::Assignment& assignment) -> Status {
-                    MUSTER_TRY(federation_of(assignment));
-                    return {};
-                  },
-                  .prepare = {},
-                  .work =
-                      [&](PodFrame& frame, const control::v1::Assignment& assignment) {
-                        learning::set_compute_threads(flags.compute_threads);
-                        return Run(frame, flags, metrics).play(assignment);
-                      }});
+  return run_pod<spec::Federation>(
+      {.name = "device",
+       .configure_timeout = std::chrono::seconds(flags.configure_timeout_seconds),
+       .registry = metrics.registry(),
+       .prepare = {}},
+      federation_of,
+      [&](PodFrame& frame, const control::v1::Assignment& assignment, const spec::Federation& federation) {
+        learning::set_compute_threads(flags.compute_threads);
+        return Run(frame, flags, metrics).play(assignment, federation);
+      });
 }
 
 }  // namespace

@@ -1,7 +1,6 @@
-// operator/api/distributed_job.cc: DistributedJob from JSON, with defaults and strict fields
+// operator/api/distributed_job.cc: DistributedJob from JSON: the spec that pods read, too, and what is the
+// operator's
 #include "operator/api/distributed_job.h"
-
-#include <fmt/format.h>
 
 #include "common/json/access.h"
 #include "operator/api/mounts.h"
@@ -19,52 +18,10 @@ Status check_paths(const DistributedJobSpec& spec) {
                        spec.workers.pod_template, "spec.workers.template", "worker");
 }
 
-Status read_workers(const Json& json, const std::string& path, Workers& workers) {
-  Rendezvous& rendezvous = workers.rendezvous;
-  return Fields(json, path)
-      .integer("replicas", workers.replicas, {.min = 1, .max = kWorkersMax})
-      .integer("masterPort", rendezvous.master_port, {.min = 1, .max = 65535})
-      .integer("processesPerNode", rendezvous.processes_per_node, {.min = 1, .max = 1024})
-      .raw("template", workers.pod_template)
-      .finish();
-}
-
 }  // namespace
 
 Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
-  DistributedJobSpec spec;
-  Fields fields(json, "spec");
-  fields.boolean("suspend", spec.suspend);
-  fields.object("workers", [&](const Json& value, const std::string& at) {
-    return read_workers(value, at, spec.workers);
-  });
-  fields.object("training", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.training, spec::training_from_json(value, at));
-    return {};
-  });
-  fields.object("synchronization", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.synchronization, spec::synchronization_from_json(value, at));
-    return {};
-  });
-  fields.object("security", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.security, spec::security_from_json(value, at));
-    return {};
-  });
-  fields.object("runPolicy", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.run_policy, run_policy_from_json(value, at));
-    return {};
-  });
-  MUSTER_TRY(fields.finish());
-  if (spec.security.encrypt_traffic && !spec.training)
-    return invalid_argument(
-        "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
-        "spec.training");
-  if (spec.training) {
-    for (const char* name : {"masterPort", "processesPerNode"})
-      if (!member(json, "workers", name).is_null())
-        return invalid_argument(fmt::format(
-            "spec.workers.{}: only programs of your own read it; remove it, or spec.training", name));
-  }
+  MUSTER_ASSIGN(DistributedJobSpec spec, spec::distributed_job_from_json(json));
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
                                    {.role = "worker", .image_is_ours = spec.training.has_value()}));
   MUSTER_TRY(check_paths(spec));
@@ -73,11 +30,14 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
 
 Result<DistributedJob> distributed_job_from_json(const Json& object) {
   MUSTER_ASSIGN(ObjectMeta meta, meta_from_json(object));
-  const auto spec = object.find("spec");
-  const auto status = object.find("status");
+  const Json& spec = member(object, "spec");
+  const Json& status = member(object, "status");
+  auto read = distributed_job_spec_from_json(spec.is_null() ? Json::object() : spec);
+  std::string told = read ? spec::distributed_job_for_pods(spec).dump() : "";
   return DistributedJob{.meta = std::move(meta),
-                        .spec = distributed_job_spec_from_json(spec == object.end() ? Json::object() : *spec),
-                        .status = status == object.end() ? JobStatus{} : status_from_json(*status)};
+                        .spec = std::move(read),
+                        .for_pods = std::move(told),
+                        .status = status.is_null() ? JobStatus{} : status_from_json(status)};
 }
 
 }  // namespace muster::op::api

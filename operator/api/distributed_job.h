@@ -1,38 +1,20 @@
 #pragma once  // operator/api/distributed_job.h: DistributedJob as a typed value, and its status back to JSON
-#include "common/spec/training.h"
+#include "common/spec/distributed_job.h"
 #include "operator/api/meta.h"
-#include "operator/api/run_policy.h"
 #include "operator/api/status.h"
 
 namespace muster::op::api {
 
-struct Rendezvous {                  // how the processes of a user's own program find each other
-  std::int64_t master_port = 29500;  // as torch.distributed has it by custom
-  std::int64_t processes_per_node = 1;
-};
-
-struct Workers {
-  std::int64_t replicas = 1;
-  Rendezvous rendezvous;  // without spec.training
-  Json pod_template;      // a PodTemplateSpec, as the user wrote it
-};
-
-struct DistributedJobSpec {
-  bool suspend = false;
-  Workers workers;
-  std::optional<spec::Training> training;  // absent: the containers bring their own program
-  spec::Synchronization synchronization;
-  spec::Security security;
-  RunPolicy run_policy;
-};
+using spec::DistributedJobSpec;
 
 struct DistributedJob {
   ObjectMeta meta;
   Result<DistributedJobSpec> spec;  // an error: the spec cannot work; it becomes condition InvalidSpec
+  std::string for_pods;             // the spec as its pods get it, JSON
   JobStatus status;
 };
 
-// The typed spec with defaults filled in. Strict: the error names the field's path.
+// The reader of common/spec, and what only the operator judges: templates, and paths by them.
 [[nodiscard]] Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& spec);
 // Errors only when the metadata is unusable; a bad spec is kept in `spec`.
 [[nodiscard]] Result<DistributedJob> distributed_job_from_json(const Json& object);

@@ -11,14 +11,9 @@ namespace muster::op::api {
 
 inline constexpr const char* kGroupVersion = "muster.dev/v1alpha1";
 
-// Bounds that keep names of pods within 63 characters and one status within a watch event; the CRDs say the
-// same.
-inline constexpr std::int64_t kWorkersMax = 1000;
-inline constexpr std::int64_t kClientsMax = 100'000;
-inline constexpr std::int64_t kClientsPerPodMax = 10'000;
-inline constexpr std::int64_t kClientPodsMax = 1000;
-inline constexpr std::size_t kNameMax =
-    50;  // of the object: "<name>-aggregator-0" and "<name>-worker-999" fit
+// Of an object's name: "<name>-aggregator-0" and "<name>-worker-999" have 63 characters at most. The CRDs say
+// the same.
+inline constexpr std::size_t kNameMax = 50;
 
 struct ObjectMeta {
   std::string name;

@@ -3,12 +3,13 @@
 
 namespace muster::op {
 
-control::v1::Assignment assignment_to(const Pass& pass) {
+control::v1::Assignment assignment_to(const Pass& pass, const std::string& for_pods) {
   control::v1::Assignment told;
   told.set_namespace_(pass.meta.ns);
   told.set_name(pass.meta.name);
   told.set_uid(pass.meta.uid);
   told.set_membership(pass.before.membership);
+  told.set_spec(for_pods);
   return told;
 }
 

@@ -19,8 +19,8 @@ struct PodPlan {
   bool image_is_ours =
       true;  // Muster's program: fill in image and security context; else the rendezvous variables
   std::string default_image;
-  api::Rendezvous rendezvous{};  // of programs of the user's own
-  std::string ca;                // id of the authority of its keys; only our programs have keys
+  spec::Rendezvous rendezvous{};  // of programs of the user's own
+  std::string ca;                 // id of the authority of its keys; only our programs have keys
 };
 
 // "<object>-<role>-<index>", also the pod's hostname.
@@ -36,7 +36,7 @@ struct PodPlan {
 
 // Headless, named like the object, with addresses of pods that are not ready yet (ranks meet before that).
 [[nodiscard]] Json service_manifest(const api::ObjectMeta& owner, const std::string& kind, bool image_is_ours,
-                                    std::int64_t master_port = api::Rendezvous().master_port);
+                                    std::int64_t master_port = spec::Rendezvous().master_port);
 
 // The label selector of the object's pods of `role` (empty: of all roles), for status.selector.
 [[nodiscard]] std::string selector_of(const api::ObjectMeta& owner, const std::string& role);

@@ -85,21 +85,18 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
 }
 
 // Ranks and roster, once every member has an address and its Agent answers.
-void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::string& for_pods,
+               const std::vector<const Pod*>& workers) {
   const std::int64_t membership = pass.before.membership;
   if (pass.before.formed_incarnation != pass.before.incarnation ||
       std::ssize(workers) != spec.workers.replicas)
     return;
   auto roster = roster_of(pass.seen, workers);
   if (!roster) return;
-  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
-  control::v1::WorkerAssignment& told = *common->mutable_worker();
-  *told.mutable_roster() = std::move(*roster);
+  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass, for_pods));
+  *common->mutable_worker()->mutable_roster() = std::move(*roster);
   for (std::string& mount : api::writable_mounts(spec.workers.pod_template, kRole))
     common->add_writable_mounts(std::move(mount));
-  told.set_training(to_json(*spec.training).dump());
-  told.set_synchronization(to_json(spec.synchronization).dump());
-  told.set_security(to_json(spec.security).dump());
   for (const Pod* pod : workers) {
     const auto agent = pass.seen.agents.find(pod->uid);
     if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
@@ -127,6 +124,7 @@ class JobBody final : public ObjectBody {
  public:
   JobBody(const api::DistributedJobSpec& spec, const ObservedJob& seen)
       : spec_(spec),
+        for_pods_(seen.job.for_pods),
         members_(incarnation_of(seen.pods, kRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))) {}
 
   bool conclude(Pass& pass) override {
@@ -157,7 +155,7 @@ class JobBody final : public ObjectBody {
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, members_.current);
     if (std::ssize(members_.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
     if (spec_.training) {
-      configure(pass, spec_, members_.current);
+      configure(pass, spec_, for_pods_, members_.current);
       fold_workers(pass, members_.current);
       renew_credentials(pass, members_.current);
       tell_rejections(pass, members_.current);
@@ -168,6 +166,7 @@ class JobBody final : public ObjectBody {
 
  private:
   const api::DistributedJobSpec& spec_;
+  const std::string& for_pods_;
   Incarnation members_;
 };
 

@@ -78,25 +78,23 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
 }
 
 // The aggregator first; the clients once it has its part, so that the address they get answers.
-void configure(Pass& pass, const api::FederatedRoundSpec& spec, const Pod& aggregator,
-               const std::vector<const Pod*>& clients) {
+void configure(Pass& pass, const api::FederatedRoundSpec& spec, const std::string& for_pods,
+               const Pod& aggregator, const std::vector<const Pod*>& clients) {
   const std::int64_t membership = pass.before.membership;
   const auto agent = pass.seen.agents.find(aggregator.uid);
   if (pass.before.formed_incarnation != pass.before.incarnation || aggregator.ip.empty() ||
       agent == pass.seen.agents.end() || fate_of(aggregator) != PodFate::kAlive)
     return;
-  const std::string federation = to_json(spec.federation).dump();
-  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass));
+  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass, for_pods));
   if (agent->second.membership() < membership) {
     for (std::string& mount : api::writable_mounts(spec.aggregator_template, kRole))
       common->add_writable_mounts(std::move(mount));
-    common->mutable_aggregator()->set_federation(federation);
+    common->mutable_aggregator();
     pass.act(ConfigurePod{
         .pod = aggregator.name, .uid = aggregator.uid, .ip = aggregator.ip, .common = std::move(common)});
     return;
   }
   common->mutable_client()->set_aggregator(host_port(aggregator.ip, kDataPort));
-  common->mutable_client()->set_federation(federation);
   for (const Pod* client : clients) {
     const auto known = pass.seen.agents.find(client->uid);
     if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())
@@ -127,7 +125,8 @@ void succeed_by(Pass& pass, const Pod& aggregator) {
 
 class RoundBody final : public ObjectBody {
  public:
-  RoundBody(const api::FederatedRoundSpec& spec, const ObservedRound& seen) : spec_(spec) {
+  RoundBody(const api::FederatedRoundSpec& spec, const ObservedRound& seen)
+      : spec_(spec), for_pods_(seen.round.for_pods) {
     const std::int64_t incarnation = std::max<std::int64_t>(seen.round.status.incarnation, 1);
     members_ = incarnation_of(seen.pods, kRole, incarnation);
     clients_ = incarnation_of(seen.pods, "client", incarnation);
@@ -163,7 +162,7 @@ class RoundBody final : public ObjectBody {
       const Pod& aggregator = *members_.current.front();
       pass.after.formed_incarnation = pass.after.incarnation;
       running = aggregator.phase == PodPhase::kRunning;
-      configure(pass, spec_, aggregator, clients_.current);
+      configure(pass, spec_, for_pods_, aggregator, clients_.current);
       fold_aggregator(pass, aggregator);
       wanted.insert(wanted.begin(), &aggregator);
     }
@@ -175,6 +174,7 @@ class RoundBody final : public ObjectBody {
 
  private:
   const api::FederatedRoundSpec& spec_;
+  const std::string& for_pods_;
   Incarnation members_, clients_;
 };
 

@@ -17,7 +17,7 @@ struct ObjectPolicy {
   bool suspend = false;               // spec.suspend
   std::int64_t pods_wanted = 0;       // while it is not suspended
   bool agents = true;                 // Muster's programs run in the pods
-  api::RunPolicy run_policy{};
+  spec::RunPolicy run_policy{};
 };
 
 // What the kind does in between.

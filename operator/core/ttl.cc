@@ -19,7 +19,7 @@ bool may_keep(const Pod& pod, const std::string& policy) {
 
 }  // namespace
 
-void clean_up(Pass& pass, const api::RunPolicy& policy) {
+void clean_up(Pass& pass, const spec::RunPolicy& policy) {
   pass.observe_generation();  // what the conditions say does not change
   const WallTime end = pass.before.completion_time.value_or(WallTime::min());
   bool evidence = false;

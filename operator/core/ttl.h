@@ -7,6 +7,6 @@ namespace muster::op {
 // of a rank that is done, but keeps the log of a role's container that has failed. All deletes all; one that
 // has failed a few seconds after the end, so that whoever follows the object can read its log. Then, after
 // ttlSecondsAfterFinished, the object itself, in the foreground. The status is final.
-void clean_up(Pass& pass, const api::RunPolicy& policy);
+void clean_up(Pass& pass, const spec::RunPolicy& policy);
 
 }  // namespace muster::op

@@ -1,8 +1,8 @@
 // tests/common/spec_test.cc: training and federation specs survive the wire and refuse nonsense
 #include <gmock/gmock.h>
 
-#include "common/spec/federation.h"
-#include "common/spec/training.h"
+#include "common/spec/distributed_job.h"
+#include "common/spec/federated_round.h"
 
 namespace muster::spec {
 namespace {
@@ -42,10 +42,67 @@ TEST(Training, NeedsThePathOfItsFiles) {
 TEST(Federation, SurvivesTheWire) {
   Federation value = federation();
   value.target = Target{.metric = "Accuracy", .value = 0.8};
+  value.clients_per_pod = 7;
+  value.cohort.max_examples_per_client = 600;
+  value.storage_path = "/m";
   value.partition = {.kind = "LabelShards", .shards_per_client = 2, .alpha = 0.5};
-  const auto back = federation_from_json(to_json(value));
+  const auto back = federated_round_from_json(to_json(value));
   ASSERT_TRUE(back) << back.error().message;
-  EXPECT_EQ(*back, value);
+  EXPECT_EQ(back->federation, value);
+}
+
+Json read(const char* text) { return Json::parse(text); }
+
+TEST(ForPods, OfADistributedJobIsWhatPodsNeedAndIsNotUsual) {
+  const struct {
+    const char* what;
+    const char* spec;
+    const char* told;
+  } cases[] = {
+      {"the operator's own goes",
+       R"({"suspend": true, "workers": {"replicas": 3, "template": {"spec": {}}}, "runPolicy": {"maxRestarts": 1},
+           "training": {"model": {"name": "cnn"}, "dataset": {"name": "csv", "path": "/d"}}})",
+       R"({"training": {"model": {"name": "cnn"}, "dataset": {"name": "csv", "path": "/d"}}})"},
+      {"what is at its default goes, whatever its number's form",
+       R"({"training": {"model": {"name": "mlp", "hidden": [32]}, "objective": "CrossEntropy", "epochs": 1, "batchSize": 32,
+             "optimizer": {"name": "Adam", "learningRate": 0.01, "beta1": 0.9, "beta2": 0.5, "momentum": 0},
+             "dataset": {"name": "csv", "path": "/d", "csv": {"labelColumn": "label", "testFraction": 0.1}},
+             "checkpoint": {"path": "/c", "everySteps": 200, "keep": 4}},
+           "synchronization": {"topology": "Ring", "updates": "Synchronous", "timeoutSeconds": 60},
+           "security": {"encryptTraffic": false}})",
+       R"({"training": {"model": {"name": "mlp", "hidden": [32]}, "batchSize": 32, "optimizer": {"name": "Adam", "beta2": 0.5},
+             "dataset": {"name": "csv", "path": "/d"}, "checkpoint": {"path": "/c", "keep": 4}}})"},
+      {"the default of a model that is not the default one goes, too",
+       R"({"training": {"model": {"name": "mlp", "hidden": [200]}, "dataset": {"name": "csv", "path": "/d"}},
+           "synchronization": {"timeoutSeconds": 5}, "security": {"encryptTraffic": true}})",
+       R"({"training": {"model": {"name": "mlp"}, "dataset": {"name": "csv", "path": "/d"}},
+           "synchronization": {"timeoutSeconds": 5}, "security": {"encryptTraffic": true}})"},
+      {"what this version does not know stays, for the pod to judge",
+       R"({"training": {"model": {"name": "cnn"}, "dataset": {"name": "synthetic", "synthetic": {"iid": false, "more": 1}}}})",
+       R"({"training": {"model": {"name": "cnn"}, "dataset": {"name": "synthetic", "synthetic": {"more": 1}}}})"},
+  };
+  for (const auto& each : cases)
+    EXPECT_EQ(distributed_job_for_pods(read(each.spec)), read(each.told)) << each.what;
+}
+
+TEST(ForPods, OfAFederatedRoundReadsAsTheSame) {
+  const Json spec = read(
+      R"({"suspend": false, "rounds": 1, "target": {"metric": "Accuracy", "value": 0.5}, "strategy": {"name": "FedAvg"},
+          "cohort": {"size": 10, "overSelection": 1.0, "minimum": 2, "maxExamplesPerClient": 1000000000}, "runPolicy": {},
+          "stragglers": {"deadlineSeconds": 60, "policy": "Drop"},
+          "aggregator": {"template": {"spec": {}}, "storage": {"path": "/m"}},
+          "clients": {"count": 100, "perPod": 50, "template": {"spec": {}}, "partition": {"kind": "IID", "alpha": 0.5}},
+          "training": {"model": {"name": "softmax"}, "dataset": {"name": "csv", "path": "/d"}, "localEpochs": 1,
+                       "batchSize": 0, "seed": 0}})");
+  const Json told = federated_round_for_pods(spec);
+  EXPECT_EQ(told, read(R"({"rounds": 1, "target": {"value": 0.5}, "cohort": {"minimum": 2},
+                           "aggregator": {"storage": {"path": "/m"}}, "clients": {"count": 100, "perPod": 50},
+                           "training": {"model": {"name": "softmax"}, "dataset": {"name": "csv", "path": "/d"},
+                                        "batchSize": 0}})"));
+  const auto whole = federated_round_from_json(spec);
+  const auto back = federated_round_from_json(told);
+  ASSERT_TRUE(whole && back) << back.error().message;
+  EXPECT_EQ(back->federation, whole->federation);
 }
 
 TEST(SelectionCount, IsTheCeilingOfSizeTimesOverSelection) {

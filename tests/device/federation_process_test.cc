@@ -63,7 +63,6 @@ class FederationProcess : public testing::Test {
     assignment.mutable_client()->set_aggregator(base_ + "1:8471");
     assignment.mutable_client()->set_first_client(index * 5);
     assignment.mutable_client()->set_clients(5);
-    assignment.mutable_client()->set_federation(spec::to_json(federation_).dump());
     const grpc::Status status = pod->configure(assignment);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return pod;
@@ -71,15 +70,16 @@ class FederationProcess : public testing::Test {
   Assignment aggregator_assignment() const {
     Assignment assignment = named();
     assignment.add_writable_mounts(federation_.storage_path);
-    assignment.mutable_aggregator()->set_federation(spec::to_json(federation_).dump());
+    assignment.mutable_aggregator();
     return assignment;
   }
-  static Assignment named() {
+  [[nodiscard]] Assignment named() const {
     Assignment assignment;
     assignment.set_namespace_("default");
     assignment.set_name("fr");
     assignment.set_uid("uid-1");
     assignment.set_membership(1);
+    assignment.set_spec(spec::to_json(federation_).dump());
     return assignment;
   }
   static bool succeeded(const AgentStatus& status) { return status.phase() == control::v1::PHASE_SUCCEEDED; }
@@ -227,10 +227,14 @@ TEST_F(FederationProcess, SigtermEndsBothWithinTwoSeconds) {
 TEST_F(FederationProcess, SaysWhatIsWrongWithItsAssignment) {
   const auto server = aggregator(false);
   Assignment assignment = aggregator_assignment();
-  assignment.mutable_aggregator()->set_federation(R"({"rounds": 0})");
+  assignment.set_spec(R"({"rounds": 0, "training": {}, "clients": {}})");
   const grpc::Status refused = server->configure(assignment);
   EXPECT_EQ(refused.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
-  EXPECT_NE(refused.error_message().find("federation"), std::string::npos) << refused.error_message();
+  EXPECT_NE(refused.error_message().find("spec.rounds"), std::string::npos) << refused.error_message();
+  assignment.clear_spec();
+  const grpc::Status empty = server->configure(assignment);
+  EXPECT_EQ(empty.error_code(), grpc::StatusCode::INVALID_ARGUMENT) << "of an operator that tells no spec";
+  EXPECT_EQ(empty.error_message().find("spec: "), 0U) << empty.error_message();
 }
 
 TEST_F(FederationProcess, NamesTheDatasetThatIsNotThere) {

@@ -53,18 +53,17 @@ Assignment worker() {
   made.mutable_worker()->set_rank(1);
   made.mutable_worker()->add_roster()->set_pod_uid("p-0");
   made.mutable_worker()->add_roster()->set_pod_uid("p-1");
-  made.mutable_worker()->set_training(
-      R"({"model": {"name": "cnn"}, "dataset": {"name": "fashion-mnist", "path": "/d"}})");
-  made.mutable_worker()->set_synchronization("{}");
+  made.set_spec(
+      R"({"training": {"model": {"name": "cnn"}, "dataset": {"name": "fashion-mnist", "path": "/d"}}})");
   return made;
 }
 
 TEST(AssignmentDifference, ThereIsNoneInWhatMeansTheSame) {
   EXPECT_FALSE(difference(worker(), worker()));
   Assignment again = worker();
-  again.mutable_worker()->set_training(
-      R"({"dataset": {"name": "fashion-mnist", "path": "/d"}, "model": {"name": "cnn"}, "batchSize": 64, "seed": 0})");
-  again.mutable_worker()->set_synchronization(R"({"topology": "Ring"})");
+  again.set_spec(
+      R"({"training": {"dataset": {"name": "fashion-mnist", "path": "/d"}, "model": {"name": "cnn"}, "batchSize": 64,
+          "seed": 0}, "security": {"encryptTraffic": false}, "synchronization": {"topology": "Ring"}})");
   EXPECT_FALSE(difference(worker(), again)) << "a default that is written out, in another order";
   again = worker();
   again.set_pod_uid("p-1");
@@ -84,8 +83,48 @@ TEST(AssignmentDifference, NamesTheFieldAndNotItsValue) {
   EXPECT_EQ(changed([](auto& part) { part.mutable_roster(1)->set_pod_uid("s3cr3t"); }),
             "worker.roster[1].pod_uid");
   EXPECT_EQ(changed([](auto& part) { part.mutable_roster()->RemoveLast(); }), "worker.roster[1]");
-  EXPECT_EQ(changed([](auto& part) { part.set_training(R"({"model": {"name": "mlp"}})"); }),
-            "worker.training");
+}
+
+TEST(AssignmentDifference, NamesTheFieldOfTheSpec) {
+  const auto with = [](const std::string& model, const std::string& more) {
+    return R"({"training": {"model": )" + model + R"(, "dataset": {"name": "csv", "path": "/d"}})" + more +
+           "}";
+  };
+  const std::string cnn = R"({"name": "cnn"})";
+  const auto changed = [](Assignment taken, const std::string& one, const std::string& other) {
+    Assignment again = taken;
+    taken.set_spec(one);
+    again.set_spec(other);
+    return difference(taken, again).value_or("none");
+  };
+  EXPECT_EQ(changed(worker(), with(cnn, ""), with(R"({"name": "mlp"})", "")), "spec.training.model.name");
+  EXPECT_EQ(
+      changed(worker(), with(R"({"name": "mlp", "hidden": [200]})", ""), with(R"({"name": "mlp"})", "")),
+      "none");
+  EXPECT_EQ(changed(worker(), with(cnn, ""), with(cnn, R"(, "security": {"encryptTraffic": true})")),
+            "spec.security.encryptTraffic");
+  EXPECT_EQ(changed(worker(), with(cnn, R"(, "synchronization": {"timeoutSeconds": 9})"), with(cnn, "")),
+            "spec.synchronization.timeoutSeconds");
+  EXPECT_EQ(changed(worker(), with(cnn, ""), with(cnn, R"(, "later": 1)")), "spec")
+      << "what this program cannot read is not passed over";
+  EXPECT_EQ(changed(worker(), with(cnn, ""), "no JSON"), "spec");
+  EXPECT_EQ(changed(worker(), "no JSON", "nor this"), "spec");
+  EXPECT_EQ(changed(worker(), "no JSON", "no JSON"), "none");
+
+  Assignment aggregator;
+  aggregator.mutable_aggregator();
+  Assignment client;
+  client.mutable_client();
+  const auto round = [](const std::string& cohort, const std::string& clients) {
+    return R"({"rounds": 1, "cohort": {"size": 1)" + cohort + R"(}, "clients": {"count": 9)" + clients +
+           R"(}, "training": {"model": {"name": "cnn"}, "dataset": {"name": "csv", "path": "/d"}}})";
+  };
+  for (const Assignment& one : {aggregator, client}) {
+    EXPECT_EQ(changed(one, round("", ""), round(R"(, "minimum": 1)", R"(, "perPod": 25)")), "none");
+    EXPECT_EQ(changed(one, round("", ""), round("", R"(, "perPod": 3)")), "spec.clients.perPod");
+    EXPECT_EQ(changed(one, round("", ""), round(R"(, "maxExamplesPerClient": 5)", "")),
+              "spec.cohort.maxExamplesPerClient");
+  }
 }
 
 }  // namespace

@@ -195,9 +195,10 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
   }
   if (training.contains("checkpoint"))
     assignment.add_writable_mounts(training["checkpoint"]["path"].get<std::string>());
-  worker.set_training(training.dump());
-  worker.set_synchronization(Json{{"timeoutSeconds", timeout_seconds}}.dump());
-  worker.set_security(Json{{"encryptTraffic", encrypt}}.dump());
+  const Json spec{{"training", training},
+                  {"synchronization", {{"timeoutSeconds", timeout_seconds}}},
+                  {"security", {{"encryptTraffic", encrypt}}}};
+  assignment.set_spec(spec.dump());
   return assignment;
 }
 

@@ -14,7 +14,7 @@
 
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
-#include "common/spec/training.h"
+#include "common/spec/distributed_job.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"
 #include "pod/pod_contract.h"
@@ -71,16 +71,12 @@ Result<Job> parse(const Assignment& assignment) {
                     job.identity.size, key.size(), job.key.size()));
   }
   std::memcpy(job.key.data(), key.data(), std::min(key.size(), job.key.size()));
-  MUSTER_ASSIGN(const Json training, parse_json(worker.training(), "spec.training"));
-  MUSTER_ASSIGN(job.training, spec::training_from_json(training));
-  if (!worker.synchronization().empty()) {
-    MUSTER_ASSIGN(const Json synchronization, parse_json(worker.synchronization(), "spec.synchronization"));
-    MUSTER_ASSIGN(job.synchronization, spec::synchronization_from_json(synchronization));
-  }
-  if (!worker.security().empty()) {
-    MUSTER_ASSIGN(const Json security, parse_json(worker.security(), "spec.security"));
-    MUSTER_ASSIGN(job.security, spec::security_from_json(security));
-  }
+  MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
+  MUSTER_ASSIGN(spec::DistributedJobSpec spec, spec::distributed_job_from_json(json));
+  if (!spec.training) return invalid_argument("spec.training: required field is missing");
+  job.training = *std::move(spec.training);
+  job.synchronization = std::move(spec.synchronization);
+  job.security = spec.security;
   // What may change between an interrupted training and its resumption is left out. Where the data is, says
   // nothing about what it is: its digest does.
   Json same = spec::to_json(job.training);
@@ -111,7 +107,8 @@ class Worker {
   Worker(PodFrame& frame, TcpRing& ring, WorkerMetrics& metrics)
       : frame_(frame), ring_(ring), metrics_(metrics) {}
 
-  Ending run(const Assignment& assignment) {
+  Ending run(const Assignment& assignment, Job job) {
+    job_ = std::move(job);
     Ending ending = work(assignment);
     frame_.stopper.set_abort({});
     if (collective_ != nullptr) collective_->leave(status_for_peers(ending));
@@ -120,9 +117,6 @@ class Worker {
 
  private:
   Ending work(const Assignment& assignment) {
-    auto job = parse(assignment);
-    if (!job) return ending_of(job.error());
-    job_ = *std::move(job);
     frame_.status.mutable_worker()->set_rank(job_.identity.rank);
     frame_.publish(control::v1::PHASE_STARTING, "");
     if (const Status paths = permit_paths(assignment, job_.training); !paths) return ending_of(paths.error());
@@ -323,27 +317,23 @@ class Worker {
 int run_worker(milliseconds configure_timeout) {
   WorkerMetrics metrics;
   std::unique_ptr<TcpRing> ring;
-  return run_pod({.name = "worker",
-                  .configure_timeout = configure_timeout,
-                  .registry = metrics.registry(),
-                  .accept = [](const Assignment& assignment) -> Status {
-                    MUSTER_TRY(parse(assignment));
-                    return {};
-                  },
-                  // Its port is open before the peers are told of it.
-                  .prepare = [&ring](const PodEnvironment& pod) -> Status {
-                    MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
-                    return {};
-                  },
-                  .work = [&](PodFrame& frame, const Assignment& assignment) -> Ending {
-                    if (ring == nullptr) {  // of a membership before this one
-                      auto again = TcpRing::listen(frame.pod.ip, kDataPort);
-                      if (!again) return {kExitRetry, again.error().message};
-                      ring = *std::move(again);
-                    }
-                    const auto mine = std::exchange(ring, nullptr);
-                    return Worker(frame, *mine, metrics).run(assignment);
-                  }});
+  return run_pod<Job>({.name = "worker",
+                       .configure_timeout = configure_timeout,
+                       .registry = metrics.registry(),
+                       // Its port is open before the peers are told of it.
+                       .prepare = [&ring](const PodEnvironment& pod) -> Status {
+                         MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
+                         return {};
+                       }},
+                      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
+                        if (ring == nullptr) {  // of a membership before this one
+                          auto again = TcpRing::listen(frame.pod.ip, kDataPort);
+                          if (!again) return {kExitRetry, again.error().message};
+                          ring = *std::move(again);
+                        }
+                        const auto mine = std::exchange(ring, nullptr);
+                        return Worker(frame, *mine, metrics).run(assignment, std::move(job));
+                      });
 }
 
 }  // namespace muster::worker

@@ -239,8 +239,8 @@ TEST_P(Crd, NamesOfPodsFitIntoSixtyThreeCharacters) {
   const Json rules = load_schema(GetParam().crd)["x-kubernetes-validations"];
   EXPECT_EQ(rules[0]["rule"], "size(self.metadata.name) <= " + std::to_string(api::kNameMax));
   EXPECT_LE(api::kNameMax + std::string("-aggregator-0").size(), 63U);
-  EXPECT_LE(api::kNameMax + ("-worker-" + std::to_string(api::kWorkersMax - 1)).size(), 63U);
-  EXPECT_LE(api::kNameMax + ("-client-" + std::to_string(api::kClientPodsMax - 1)).size(), 63U);
+  EXPECT_LE(api::kNameMax + ("-worker-" + std::to_string(spec::kWorkersMax - 1)).size(), 63U);
+  EXPECT_LE(api::kNameMax + ("-client-" + std::to_string(spec::kClientPodsMax - 1)).size(), 63U);
 }
 
 // Every field of a progress message, with a value; and two points.

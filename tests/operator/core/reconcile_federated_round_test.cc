@@ -33,7 +33,9 @@ TEST(FederatedRound, EveryClientIsPlayedByExactlyOnePod) {
     const control::v1::ClientAssignment& part = told.client();
     EXPECT_EQ(part.aggregator(),
               cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
-    EXPECT_TRUE(spec::federation_from_json(Json::parse(part.federation())));
+    const auto read = spec::federated_round_from_json(Json::parse(told.spec()));
+    ASSERT_TRUE(read) << read.error().message;
+    EXPECT_EQ(read->federation.clients_per_pod, 4);
     for (auto client = part.first_client(); client < part.first_client() + part.clients(); ++client)
       played.at(static_cast<std::size_t>(client)) += 1;
   }

@@ -1,7 +1,7 @@
-// operator/api/run_policy.cc: spec.runPolicy from JSON
-#include "operator/api/run_policy.h"
+// common/spec/run_policy.cc: spec.runPolicy from JSON
+#include "common/spec/run_policy.h"
 
-namespace muster::op::api {
+namespace muster::spec {
 
 Result<RunPolicy> run_policy_from_json(const Json& json, const std::string& path) {
   RunPolicy policy;
@@ -16,4 +16,4 @@ Result<RunPolicy> run_policy_from_json(const Json& json, const std::string& path
   return policy;
 }
 
-}  // namespace muster::op::api
+}  // namespace muster::spec

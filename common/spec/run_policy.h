@@ -1,11 +1,11 @@
-#pragma once  // operator/api/run_policy.h: spec.runPolicy, the same in both kinds
+#pragma once  // common/spec/run_policy.h: spec.runPolicy, the same in both kinds
 #include <cstdint>
 #include <optional>
 #include <string>
 
 #include "common/json/fields.h"
 
-namespace muster::op::api {
+namespace muster::spec {
 
 struct RunPolicy {
   std::int64_t max_restarts = 3;
@@ -17,4 +17,4 @@ struct RunPolicy {
 
 [[nodiscard]] Result<RunPolicy> run_policy_from_json(const Json& json, const std::string& path);
 
-}  // namespace muster::op::api
+}  // namespace muster::spec

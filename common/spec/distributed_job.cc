@@ -1,0 +1,77 @@
+// common/spec/distributed_job.cc: spec of a DistributedJob from JSON, with defaults and strict fields
+#include "common/spec/distributed_job.h"
+
+#include <fmt/format.h>
+
+#include "common/json/access.h"
+#include "common/json/defaults.h"
+
+namespace muster::spec {
+namespace {
+
+Status read_workers(const Json& json, const std::string& path, Workers& workers) {
+  Rendezvous& rendezvous = workers.rendezvous;
+  return Fields(json, path)
+      .integer("replicas", workers.replicas, {.min = 1, .max = kWorkersMax})
+      .integer("masterPort", rendezvous.master_port, {.min = 1, .max = 65535})
+      .integer("processesPerNode", rendezvous.processes_per_node, {.min = 1, .max = 1024})
+      .raw("template", workers.pod_template)
+      .finish();
+}
+
+// What has a meaning with, or without, spec.training only.
+Status check_training(const Json& json, const DistributedJobSpec& spec) {
+  if (!spec.training) {
+    if (!spec.security.encrypt_traffic) return {};
+    return invalid_argument(
+        "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
+        "spec.training");
+  }
+  for (const char* name : {"masterPort", "processesPerNode"})
+    if (!member(json, "workers", name).is_null())
+      return invalid_argument(fmt::format(
+          "spec.workers.{}: only programs of your own read it; remove it, or spec.training", name));
+  return {};
+}
+
+}  // namespace
+
+Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
+  DistributedJobSpec spec;
+  Fields fields(json, "spec");
+  fields.boolean("suspend", spec.suspend);
+  fields.object("workers", [&](const Json& value, const std::string& at) {
+    return read_workers(value, at, spec.workers);
+  });
+  fields.object("training", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(spec.training, training_from_json(value, at));
+    return {};
+  });
+  fields.object("synchronization", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(spec.synchronization, synchronization_from_json(value, at));
+    return {};
+  });
+  fields.object("security", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(spec.security, security_from_json(value, at));
+    return {};
+  });
+  fields.object("runPolicy", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(spec.run_policy, run_policy_from_json(value, at));
+    return {};
+  });
+  MUSTER_TRY(fields.finish());
+  MUSTER_TRY(check_training(json, spec));
+  return spec;
+}
+
+Json distributed_job_for_pods(const Json& spec) {
+  Json told = spec;
+  for (const char* name : {"suspend", "workers", "runPolicy"}) told.erase(name);
+  Training usual;
+  usual.checkpoint = Checkpoint{};
+  return without_defaults(told, {{"training", optional_fields(to_json(usual))},
+                                 {"synchronization", to_json(Synchronization{})},
+                                 {"security", to_json(Security{})}});
+}
+
+}  // namespace muster::spec

@@ -1,0 +1,38 @@
+#pragma once  // common/spec/distributed_job.h: spec of a DistributedJob: one reader for operator and pods
+#include "common/spec/run_policy.h"
+#include "common/spec/training.h"
+
+namespace muster::spec {
+
+// Names of pods stay within 63 characters; the CRD says the same.
+inline constexpr std::int64_t kWorkersMax = 1000;
+
+struct Rendezvous {                  // how the processes of a user's own program find each other
+  std::int64_t master_port = 29500;  // as torch.distributed has it by custom
+  std::int64_t processes_per_node = 1;
+};
+
+struct Workers {
+  std::int64_t replicas = 1;
+  Rendezvous rendezvous;  // without spec.training
+  Json pod_template;      // a PodTemplateSpec, as the user wrote it; null: none
+};
+
+struct DistributedJobSpec {
+  bool suspend = false;
+  Workers workers;
+  std::optional<Training> training;  // absent: the containers bring their own program
+  Synchronization synchronization;
+  Security security;
+  RunPolicy run_policy;
+};
+
+// Strict: the error names the field's path. Pod templates are not looked into.
+[[nodiscard]] Result<DistributedJobSpec> distributed_job_from_json(const Json& spec);
+
+// The spec as its pods get it: as it stands in the object, less what is the operator's alone and may change
+// at any time (suspend, workers, runPolicy), and less what is at its default, so that a pod of the last
+// release reads it unless the job uses what that one cannot do.
+[[nodiscard]] Json distributed_job_for_pods(const Json& spec);
+
+}  // namespace muster::spec

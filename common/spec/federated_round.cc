@@ -1,0 +1,90 @@
+// common/spec/federated_round.cc: spec of a FederatedRound from JSON, with defaults and strict fields
+#include "common/spec/federated_round.h"
+
+#include <fmt/format.h>
+
+#include "common/json/defaults.h"
+
+namespace muster::spec {
+namespace {
+
+template <typename T>
+std::function<Status(const Json&, const std::string&)> into(T& out, Result<T> (*read)(const Json&,
+                                                                                      const std::string&)) {
+  return [&out, read](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(out, read(value, at));
+    return {};
+  };
+}
+
+Status read_aggregator(const Json& json, const std::string& path, FederatedRoundSpec& spec) {
+  Fields fields(json, path);
+  fields.raw("template", spec.aggregator_template);
+  fields.object("storage", [&](const Json& value, const std::string& at) {
+    return Fields(value, at).require("path").string("path", spec.federation.storage_path).finish();
+  });
+  return fields.finish();
+}
+
+Status read_clients(const Json& json, const std::string& path, FederatedRoundSpec& spec) {
+  Fields fields(json, path);
+  fields.require("count")
+      .integer("count", spec.federation.clients, {.min = 1, .max = kClientsMax})
+      .integer("perPod", spec.federation.clients_per_pod, {.min = 1, .max = kClientsPerPodMax})
+      .raw("template", spec.client_template)
+      .object("partition", into(spec.federation.partition, partition_from_json));
+  MUSTER_TRY(fields.finish());
+  if (spec.client_pods() > kClientPodsMax) {
+    return invalid_argument(fmt::format(
+        "{}.perPod: {} clients at {} a pod are {} pods, more than {}; raise perPod", path,
+        spec.federation.clients, spec.federation.clients_per_pod, spec.client_pods(), kClientPodsMax));
+  }
+  return {};
+}
+
+Status read_strategy(const Json& json, const std::string& path, FederatedRoundSpec& spec) {
+  return Fields(json, path).one_of("name", spec.federation.strategy, {"FedAvg"}).finish();
+}
+
+}  // namespace
+
+Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
+  FederatedRoundSpec spec;
+  Federation& federation = spec.federation;
+  Fields fields(json, "spec");
+  fields.require("rounds").require("training").require("clients");
+  fields.boolean("suspend", spec.suspend).integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
+  fields.object("target", [&](const Json& value, const std::string& at) -> Status {
+    MUSTER_ASSIGN(federation.target, target_from_json(value, at));
+    return {};
+  });
+  fields.object("training", into(federation.training, client_training_from_json))
+      .object("cohort", into(federation.cohort, cohort_from_json))
+      .object("stragglers", into(federation.stragglers, stragglers_from_json))
+      .object("runPolicy", into(spec.run_policy, run_policy_from_json));
+  fields.object("strategy",
+                [&](const Json& value, const std::string& at) { return read_strategy(value, at, spec); });
+  fields.object("aggregator",
+                [&](const Json& value, const std::string& at) { return read_aggregator(value, at, spec); });
+  fields.object("clients",
+                [&](const Json& value, const std::string& at) { return read_clients(value, at, spec); });
+  MUSTER_TRY(fields.finish());
+  MUSTER_TRY(validate(federation));
+  return spec;
+}
+
+Json federated_round_for_pods(const Json& spec) {
+  Json told = spec;
+  for (const char* name : {"suspend", "runPolicy"}) told.erase(name);
+  for (const char* role : {"aggregator", "clients"})
+    if (const auto part = told.find(role); part != told.end() && part->is_object()) part->erase("template");
+  Json usual = to_json(Federation{});
+  usual["training"] = optional_fields(std::move(usual["training"]));
+  usual["clients"].erase("count");
+  usual["aggregator"] = Json::object();
+  usual["target"] = {{"metric", Target{}.metric}};
+  usual.erase("rounds");
+  return without_defaults(told, usual);
+}
+
+}  // namespace muster::spec
