@@ -10,6 +10,7 @@
 #include "cli/monitor.h"
 #include "cli/table.h"
 #include "common/base/rfc3339.h"
+#include "common/base/text.h"
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "common/yaml/yaml.h"

@@ -6,6 +6,8 @@
 #include <array>
 #include <cmath>
 
+#include "common/base/text.h"
+
 namespace muster::cli {
 namespace {
 
@@ -94,14 +96,6 @@ std::string clip(std::string_view text, std::size_t width) {
     if (!is_continuation(text[at])) ++columns;
     if (columns <= width) out += text[at];
     ++at;
-  }
-  return out;
-}
-
-std::string printable(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) c = '?';
   }
   return out;
 }

@@ -20,9 +20,7 @@ namespace muster::cli {
 [[nodiscard]] std::size_t display_width(std::string_view text);
 // At most `width` columns; escape sequences are kept whole.
 [[nodiscard]] std::string clip(std::string_view text, std::size_t width);
-// Control characters replaced, so that text from a pod cannot steer the terminal.
-[[nodiscard]] std::string printable(std::string_view text);
-// The same line by line, each but the first set in by two columns: words of a pod may be several lines.
+// printable() line by line, each but the first set in by two columns: words of a pod may be several lines.
 [[nodiscard]] std::string printable_lines(std::string_view text);
 
 }  // namespace muster::cli

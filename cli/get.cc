@@ -14,6 +14,7 @@
 #include "cli/format.h"
 #include "cli/resources.h"
 #include "cli/table.h"
+#include "common/base/text.h"
 #include "common/platform/signals.h"
 #include "common/yaml/yaml.h"
 

@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "cli/format.h"
+#include "common/base/text.h"
 #include "common/pods/pod_state.h"
 
 namespace muster::cli {

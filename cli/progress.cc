@@ -7,6 +7,7 @@
 #include <cmath>
 
 #include "cli/format.h"
+#include "common/base/text.h"
 
 namespace muster::cli {
 namespace {

@@ -9,6 +9,7 @@
 #include <array>
 
 #include "cli/format.h"
+#include "common/base/text.h"
 
 namespace muster::cli {
 namespace {

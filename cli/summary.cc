@@ -9,6 +9,7 @@
 
 #include "cli/format.h"
 #include "cli/table.h"
+#include "common/base/text.h"
 
 namespace muster::cli {
 namespace {

@@ -31,7 +31,7 @@ constexpr auto kStateKey = "state";
 constexpr std::size_t kShownBytes = 16;                 // of a digest or a name out of a file, in a message
 constexpr std::string_view kSlotPrefix = "optimizer.";  // tensors of the optimizer: "optimizer.momentum"
 
-// The number in "<prefix>-<digits><extension>".
+// The number in "<prefix>-<digits><extension>" as save writes it: a "step-5" is somebody else's file.
 std::optional<std::int64_t> number_of(const std::string& name, const std::string& prefix) {
   std::string_view rest = name;
   if (!rest.starts_with(prefix + "-") || !rest.ends_with(kExtension)) return std::nullopt;
@@ -39,8 +39,8 @@ std::optional<std::int64_t> number_of(const std::string& name, const std::string
   rest.remove_suffix(kExtension.size());
   std::int64_t number = 0;
   const auto [stop, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
-  if (rest.empty() || error != std::errc() || stop != rest.data() + rest.size() || number < 0)
-    return std::nullopt;
+  if (error != std::errc() || stop != rest.data() + rest.size() || number < 0) return std::nullopt;
+  if (rest != fmt::format("{:08}", number)) return std::nullopt;
   return number;
 }
 

@@ -74,10 +74,13 @@ class Table {
   Result<std::span<const std::string_view>> fit(std::span<const std::string_view> cells, std::int64_t line) {
     const std::size_t width = header_.names.size();
     // R's write.table, and pandas with it: the header has no cell above the names of the rows.
-    if (rows_ == 0) row_names_ = cells.size() == width + 1 && !cells.back().empty();
     const auto all = cells.size();
+    if (rows_ == 0) row_names_ = header_.unnamed_last == 0 && all == width + 1 && !cells.back().empty();
     if (row_names_) cells = cells.subspan(1);
     while (cells.size() > width && cells.back().empty()) cells = cells.first(cells.size() - 1);
+    if (cells.size() > width && cells.size() <= width + header_.unnamed_last)
+      return invalid_argument(fmt::format("{} line {}: column {} has a value but no name; name or remove it",
+                                          file_, line, cells.size()));
     if (cells.size() != width)
       return invalid_argument(fmt::format(
           "{} line {}: has {} cells, the header has {}; make every row as long as the header, and "
@@ -149,6 +152,10 @@ Result<Table> read_table(const std::filesystem::path& path, const std::string& l
           fmt::format("{} line {}: a cell of this row opens a quote that is not closed; close or remove it",
                       file, row_line));
     const bool complete = line ? rows.feed(*line) : rows.finish();
+    if (rows.broken())
+      return invalid_argument(fmt::format(
+          "{} line {}: text stands behind the closing quote of a cell; write a quote inside a cell twice",
+          file, row_line));
     if (complete) MUSTER_TRY(table.add(rows.cells(), row_line));
     if (!line) break;
   }

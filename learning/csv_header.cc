@@ -24,7 +24,8 @@ struct Split {
   std::vector<std::string> names;
   std::size_t labels = 0;  // columns of the label's name
   bool open = false;       // a quoted name goes on in the next line
-  std::string rest;        // lines after the header
+  bool broken = false;
+  std::string rest;  // lines after the header
 };
 
 // The first row of `text`.
@@ -34,6 +35,7 @@ Split split(std::string_view text, char separator, std::string_view label) {
   bool complete = false;
   while (!complete && !text.empty()) complete = rows.feed(take_line(text));
   result.open = rows.open_bytes() > 0;
+  result.broken = rows.broken();
   if (!complete) (void)rows.finish();
   result.rest = text;
   for (const auto cell : rows.cells()) {
@@ -48,7 +50,9 @@ Split best_split(std::string_view header, std::string_view label, std::optional<
   std::optional<Split> best;
   for (const char candidate : kSeparators) {
     Split next = split(header, candidate, label);
-    const auto rank = [](const Split& s) { return std::tuple(s.labels > 0, !s.open, s.names.size()); };
+    const auto rank = [](const Split& s) {
+      return std::tuple(!s.broken, s.labels > 0, !s.open, s.names.size());
+    };
     if (!best || rank(next) > rank(*best)) best = std::move(next);
   }
   return *std::move(best);
@@ -103,7 +107,10 @@ Result<CsvHeader> columns_of(Split&& chosen, const std::string& file, const std:
     return invalid_argument(
         fmt::format("{}: has {} columns \"{}\"; rename all but one", file, chosen.labels, label));
   // Separators at the end of the header: a spreadsheet's empty columns.
-  while (header.names.size() > 1 && header.names.back().empty()) header.names.pop_back();
+  while (header.names.size() > 1 && header.names.back().empty()) {
+    header.names.pop_back();
+    ++header.unnamed_last;
+  }
   if (header.names.size() > kColumnsMax)
     return invalid_argument(
         fmt::format("{}: has {} columns, at most {} are read", file, header.names.size(), kColumnsMax));
@@ -177,6 +184,10 @@ Result<CsvHeader> read_csv_header(TextLines& lines, const std::string& file,
     return invalid_argument(fmt::format("{}: is empty; it needs a header line and rows", file));
   const std::int64_t number = lines.number();
   MUSTER_ASSIGN(Split chosen, split_header(lines, header, label, separator));
+  if (chosen.broken)
+    return invalid_argument(fmt::format(
+        "{} line {}: text stands behind the closing quote of a name; write a quote inside a name twice", file,
+        number));
   if (chosen.labels == 0) {
     Split commented = best_split(comment, label, separator);
     if (commented.labels == 0) return no_label(chosen, file, number, label_column);

@@ -20,6 +20,7 @@ struct CsvHeader {
   std::vector<std::string> names;
   std::vector<CsvColumn> columns;  // one for each name
   std::size_t features = 0;        // columns that are features
+  std::size_t unnamed_last = 0;    // columns without a name behind those of `names`
   std::string first_rows;          // lines that were read already and belong to the rows; mostly none
 
   [[nodiscard]] std::string column(std::size_t i) const;  // column 3 ("width"), safe in a message

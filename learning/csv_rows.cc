@@ -108,7 +108,7 @@ void on_row(int /*line_end*/, void* data) { static_cast<Row*>(data)->complete = 
 }  // namespace
 
 CsvRows::CsvRows(char separator) {
-  MUSTER_CHECK(csv_init(&parser_, 0) == 0);
+  MUSTER_CHECK(csv_init(&parser_, CSV_STRICT) == 0);
   csv_set_delim(&parser_, static_cast<unsigned char>(separator));
   csv_set_blk_size(&parser_, 4096);
 }
@@ -135,7 +135,17 @@ bool CsvRows::take() {
 bool CsvRows::feed(std::string_view line) {
   begin();
   Row row{text_, ends_, complete_};
-  MUSTER_CHECK(csv_parse(&parser_, line.data(), line.size(), on_cell, on_row, &row) == line.size());
+  while (!broken_ && !line.empty()) {
+    line.remove_prefix(csv_parse(&parser_, line.data(), line.size(), on_cell, on_row, &row));
+    if (line.empty()) break;
+    // libcsv stands before what its strictness refuses: a quote in an unquoted cell, which is a letter here,
+    // or text behind a closing quote, which without strictness would run on to the next quote.
+    broken_ = parser_.quoted != 0;
+    csv_set_opts(&parser_, 0);
+    MUSTER_CHECK(csv_parse(&parser_, line.data(), 1, on_cell, on_row, &row) == 1);
+    csv_set_opts(&parser_, CSV_STRICT);
+    line.remove_prefix(1);
+  }
   return take();
 }
 

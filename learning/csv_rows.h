@@ -44,7 +44,8 @@ class TextLines {
 [[nodiscard]] std::string_view take_line(std::string_view& text);
 
 // Splits text that comes line by line into rows. Cells come without their quotes and, unless quoted, without
-// the spaces around them. Rows without any cell are passed over. A quote inside an unquoted cell is a letter.
+// the spaces around them. Rows without any cell are passed over. A quote inside an unquoted cell is a letter;
+// text behind a closing quote, after which nobody could say where the cell ends, makes the rows broken.
 class CsvRows {
  public:
   explicit CsvRows(char separator);
@@ -56,6 +57,7 @@ class CsvRows {
   [[nodiscard]] bool feed(std::string_view line);
   // After the last line: true when it completed a row although it had no end.
   [[nodiscard]] bool finish();
+  [[nodiscard]] bool broken() const { return broken_; }  // once, and for good
   [[nodiscard]] std::span<const std::string_view> cells() const { return cells_; }
   // Bytes of the row so far when a quoted cell goes on in the next line, else 0.
   [[nodiscard]] std::size_t open_bytes() const;
@@ -68,6 +70,7 @@ class CsvRows {
   std::string text_;               // of all cells of the row
   std::vector<std::size_t> ends_;  // in text_
   bool complete_ = false;
+  bool broken_ = false;
   std::vector<std::string_view> cells_;
 };
 

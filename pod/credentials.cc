@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "common/crypto/x509.h"
+#include "pod/plain_messages.h"
 
 namespace muster {
 namespace {
@@ -79,6 +80,7 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials::for_channel() const {
 
 void Credentials::expect(const PeerName& peer, grpc::ChannelArguments& arguments) {
   arguments.SetSslTargetNameOverride(dns_name(peer));
+  take_plain_messages(arguments);
 }
 
 std::optional<PeerName> caller_of(const grpc::AuthContext& context) {

@@ -41,7 +41,7 @@ class Credentials {
   // For a channel; `expect` says with whom.
   [[nodiscard]] std::shared_ptr<grpc::ChannelCredentials> for_channel() const;
   // Adds to the arguments of a channel that only `peer` is talked to: whoever else answers at the address
-  // fails in the handshake.
+  // fails in the handshake. Compressed messages are not taken (plain_messages.h).
   static void expect(const PeerName& peer, grpc::ChannelArguments& arguments);
 
  private:

@@ -16,13 +16,16 @@
 #include <cstring>
 #include <list>
 #include <map>
+#include <ranges>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/base/host_port.h"
 #include "common/platform/file_descriptor.h"
 #include "common/platform/mutex.h"
+#include "pod/plain_messages.h"
 
 namespace muster {
 namespace {
@@ -33,6 +36,7 @@ using std::chrono::steady_clock;
 constexpr unsigned char kTlsHandshake = 0x16;  // the content type of a ClientHello's record
 constexpr int kBacklog = 128;
 constexpr milliseconds kNoDescriptors{100};  // before accept is tried again when there were none left
+constexpr milliseconds kRefusalTime{500};    // for the answer to one whose name is not permitted
 
 struct Address {
   sockaddr_storage storage{};
@@ -92,6 +96,12 @@ struct Stranger {
   std::string peer;
   Deadline deadline;
   bool handed_over = false;
+  bool refused = false;  // a call of his was: that is counted
+};
+
+struct Known {                // made a permitted call
+  FileDescriptor connection;  // a duplicate
+  std::string name;
 };
 
 class Port final : public GuardedPort {
@@ -121,6 +131,7 @@ class Port final : public GuardedPort {
     port_ = std::stoi(bound.substr(bound.rfind(':') + 1));
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                                static_cast<int>(options_.patience.count()));
+    take_plain_messages(builder);
     acceptor_ = builder.experimental().AddExternalConnectionAcceptor(
         grpc::ServerBuilder::experimental_type::ExternalConnectionType::FROM_FD,
         options_.credentials.for_server());
@@ -137,30 +148,61 @@ class Port final : public GuardedPort {
     const MutexLock lock(stop_mutex_);
     if (!thread_.joinable()) return;
     thread_.request_stop();
-    ::eventfd_write(wake_.get(), 1);
+    wake();
     thread_.join();
     listener_.reset();
     const MutexLock strangers_lock(mutex_);
     strangers_.clear();
+    known_.clear();
   }
 
   grpc::Status check(const grpc::ServerContextBase& call) override {
     const auto name = caller_of(call);
+    const std::string peer = text_of(call.peer());
     if (!name || !options_.permitted(*name)) {
       refuse("name");
+      send_away_soon(peer);
       if (!name)
         return {grpc::StatusCode::UNAUTHENTICATED, "the caller's certificate names no peer of Muster's"};
       return {grpc::StatusCode::PERMISSION_DENIED,
               fmt::format("the caller is {}, who may not make calls here", dns_name(*name))};
     }
-    const std::string peer = text_of(call.peer());
-    const MutexLock lock(mutex_);
-    strangers_.remove_if(
-        [&](const Stranger& stranger) { return stranger.handed_over && stranger.peer == peer; });
+    admit(peer, *name);
     return grpc::Status::OK;
   }
 
  private:
+  void admit(const std::string& peer, const PeerName& name) {
+    const MutexLock lock(mutex_);
+    const auto stranger = handed_over(peer);
+    if (stranger == strangers_.end()) return;
+    known_.push_back({.connection = std::move(stranger->connection), .name = dns_name(name)});
+    strangers_.erase(stranger);
+    const auto is_same = [same = known_.back().name](const Known& other) { return other.name == same; };
+    if (std::cmp_less_equal(std::ranges::count_if(known_, is_same), options_.connections_of_a_peer_max))
+      return;
+    refuse("crowded");
+    const auto oldest = std::ranges::find_if(known_, is_same);
+    ::shutdown(oldest->connection.get(), SHUT_RDWR);
+    known_.erase(oldest);
+  }
+
+  void send_away_soon(const std::string& peer) {
+    const MutexLock lock(mutex_);
+    const auto stranger = handed_over(peer);
+    if (stranger == strangers_.end()) return;
+    stranger->refused = true;
+    stranger->deadline = std::min(stranger->deadline, steady_clock::now() + kRefusalTime);
+    wake();
+  }
+
+  std::list<Stranger>::iterator handed_over(const std::string& peer) MUSTER_REQUIRES(mutex_) {
+    return std::ranges::find_if(
+        strangers_, [&](const Stranger& stranger) { return stranger.handed_over && stranger.peer == peer; });
+  }
+
+  void wake() { ::eventfd_write(wake_.get(), 1); }
+
   void refuse(std::string_view reason) const {
     if (options_.refused) options_.refused(reason);
   }
@@ -178,34 +220,47 @@ class Port final : public GuardedPort {
           polled.push_back({stranger.connection.get(), events, 0});
           next = std::min(next, stranger.deadline);
         }
+        for (const Known& known : known_) polled.push_back({known.connection.get(), POLLRDHUP, 0});
       }
       const auto wait = std::chrono::ceil<milliseconds>(next - steady_clock::now());
       ::poll(polled.data(), polled.size(), static_cast<int>(std::max<std::int64_t>(0, wait.count())));
       if (stop.stop_requested()) return;
+      if (polled[0].revents != 0) {
+        eventfd_t count = 0;
+        ::eventfd_read(wake_.get(), &count);
+      }
+      std::erase_if(polled, [](const pollfd& entry) { return entry.revents == 0; });
       look_at_strangers(polled);
-      if (polled[1].revents != 0) accept_all();
+      forget_known(polled);
+      if (told(polled, listener_)) accept_all();
     }
   }
 
-  // `polled` may name strangers who have been admitted since.
-  void look_at_strangers(const std::vector<pollfd>& polled) {
+  // `events` may name strangers who have been admitted since.
+  void look_at_strangers(const std::vector<pollfd>& events) {
     const MutexLock lock(mutex_);
     const Deadline now = steady_clock::now();
     strangers_.remove_if([&](Stranger& stranger) {
-      const auto found = std::find_if(polled.begin() + 2, polled.end(), [&](const pollfd& entry) {
-        return entry.fd == stranger.connection.get();
-      });
-      const bool told = found != polled.end() && found->revents != 0;
-      if (told && !stranger.handed_over) return !hand_over(stranger);
-      if (told) {
-        refuse("handshake");
+      const bool speaks = told(events, stranger.connection);
+      if (speaks && !stranger.handed_over) return !hand_over(stranger);
+      if (speaks) {
+        if (!stranger.refused) refuse("handshake");
         return true;
       }
       if (now < stranger.deadline) return false;
-      refuse(stranger.handed_over ? "late" : "silent");
+      if (!stranger.refused) refuse(stranger.handed_over ? "late" : "silent");
       ::shutdown(stranger.connection.get(), SHUT_RDWR);
       return true;
     });
+  }
+
+  void forget_known(const std::vector<pollfd>& events) {
+    const MutexLock lock(mutex_);
+    known_.remove_if([&](const Known& known) { return told(events, known.connection); });
+  }
+
+  static bool told(const std::vector<pollfd>& events, const FileDescriptor& descriptor) {
+    return std::ranges::any_of(events, [&](const pollfd& event) { return event.fd == descriptor.get(); });
   }
 
   // False: he is turned away.
@@ -252,16 +307,14 @@ class Port final : public GuardedPort {
     }
   }
 
-  // The oldest one of the address that has most of them: a flood pushes itself out, not the others.
+  // The oldest one of the addresses that have most of them: a flood pushes itself out, not the others.
   void remove_oldest() MUSTER_REQUIRES(mutex_) {
     if (strangers_.empty()) return;
     std::map<std::string_view, int> counts;
     for (const Stranger& stranger : strangers_) ++counts[ip_of(stranger.peer)];
-    const auto most = std::max_element(counts.begin(), counts.end(),
-                                       [](const auto& a, const auto& b) { return a.second < b.second; });
-    const auto oldest = std::find_if(strangers_.begin(), strangers_.end(), [&](const Stranger& stranger) {
-      return ip_of(stranger.peer) == most->first;
-    });
+    const int most = std::ranges::max(counts | std::views::values);
+    const auto oldest = std::ranges::find_if(
+        strangers_, [&](const Stranger& stranger) { return counts[ip_of(stranger.peer)] == most; });
     refuse("crowded");
     ::shutdown(oldest->connection.get(), SHUT_RDWR);
     strangers_.erase(oldest);
@@ -274,6 +327,7 @@ class Port final : public GuardedPort {
   std::unique_ptr<grpc::experimental::ExternalConnectionAcceptor> acceptor_;
   Mutex mutex_;
   std::list<Stranger> strangers_ MUSTER_GUARDED_BY(mutex_);  // the oldest first
+  std::list<Known> known_ MUSTER_GUARDED_BY(mutex_);         // likewise
   Mutex stop_mutex_;
   std::jthread thread_;  // last: it uses the others
 };

@@ -14,7 +14,8 @@ namespace muster {
 
 // Accepts the connections of ip:port for a gRPC server. Whoever connects is a stranger until his first
 // permitted call, which must come soon. There is room for so many strangers; beyond, the oldest goes first,
-// of the address that has most of them: strangers cost little, and cannot keep others out. All methods are
+// of the addresses that have most of them: strangers cost little, and cannot keep others out. A peer that
+// has made itself known has room for so many connections; beyond, its oldest goes. All methods are
 // thread-safe.
 //
 //   auto port = GuardedPort::open({...}, builder);
@@ -31,6 +32,7 @@ class GuardedPort {
     std::function<void(std::string_view reason)> refused{};
     std::chrono::milliseconds patience{5000};  // with a stranger, from accept to his first permitted call
     std::size_t strangers_max = 64;
+    std::size_t connections_of_a_peer_max = 8;
   };
   // Listens and takes its place in `builder`. Errors: kAlreadyExists: the port is in use; kUnavailable: the
   // address is not this machine's, or another fault of the system, in words.
@@ -43,7 +45,7 @@ class GuardedPort {
   virtual void stop() = 0;   // accepting; before the server is shut down. Idempotent.
 
   // To be asked first by every call: OK, and its connection is no stranger's any more; else what to answer:
-  // UNAUTHENTICATED or PERMISSION_DENIED, counted as "name".
+  // UNAUTHENTICATED or PERMISSION_DENIED, counted as "name", and the connection ends soon.
   [[nodiscard]] virtual grpc::Status check(const grpc::ServerContextBase& call) = 0;
 };
 
@@ -54,7 +56,7 @@ inline constexpr std::string_view kRefusals[] = {
     "handshake",  // the connection ended before a permitted call: another authority, no certificate, expired,
                   // ...
     "late",       // no permitted call came in time
-    "crowded",    // there were too many strangers
+    "crowded",    // there were too many strangers, or connections of one peer
     "name",       // a call of a peer whose name is not permitted
 };
 

@@ -258,7 +258,7 @@ UploadReply Coordinator::late(const std::string& task_id, Instant now) {
 
 UploadReply Coordinator::refuse(const std::string& task_id, Refusal kind, const std::string& reason,
                                 Instant now) {
-  const std::string shown = clip(reason, kReasonBytesMax);  // it may come from outside
+  const std::string shown = printable(clip(reason, kReasonBytesMax));  // it may come from outside
   metrics_.count_update("rejected");
   metrics_.count_refused(kind);
   spdlog::warn("an update was refused: {} task={}", shown, task_id);

@@ -94,7 +94,9 @@ inline Error aborted(std::string message) { return {Code::kAborted, std::move(me
 // `MUSTER_ASSIGN(auto x, f());` declares x from a Result, or returns its error.
 #define MUSTER_ASSIGN(declaration, expression) \
   MUSTER_ASSIGN_(MUSTER_CONCAT(muster_result_, __COUNTER__), declaration, expression)
+// NOLINTBEGIN(bugprone-macro-parentheses): a declaration takes none
 #define MUSTER_ASSIGN_(name, declaration, expression) \
   auto name = (expression);                           \
   if (!name) return std::move(name).error();          \
   declaration = std::move(*name)
+// NOLINTEND(bugprone-macro-parentheses)

@@ -80,6 +80,21 @@ std::size_t role_container(const Json& containers, std::string_view role) {
   return 0;
 }
 
+Json spec_for_pod_state(const Json& spec) {
+  Json kept = Json::object();
+  for (const char* list : {"initContainers", "containers"}) {
+    const Json& containers = member(spec, list);
+    if (!containers.is_array()) continue;
+    Json& names = kept[list] = Json::array();
+    for (const Json& container : containers) {
+      Json& one = names.emplace_back(Json::object());
+      for (const char* field : {"name", "restartPolicy"})
+        if (const Json& value = member(container, field); value.is_string()) one[field] = value;
+    }
+  }
+  return kept;
+}
+
 PodState pod_state(const Json& pod, std::string_view role) {
   const Json& statuses = member(pod, "status", "containerStatuses");
   const Json& main = named(statuses, decider(member(pod, "spec", "containers"), role));

@@ -30,6 +30,9 @@ struct PodState {
 // Tolerates absent and malformed fields.
 [[nodiscard]] PodState pod_state(const Json& pod, std::string_view role);
 
+// Of a pod's spec what pod_state reads, for a cache that keeps no more of it.
+[[nodiscard]] Json spec_for_pod_state(const Json& spec);
+
 // Index in spec.containers of the container that carries the role: the one named after it, else the first.
 [[nodiscard]] std::size_t role_container(const Json& containers, std::string_view role);
 

@@ -2,6 +2,7 @@
 #include "operator/shell/cluster_cache.h"
 
 #include "common/json/access.h"
+#include "common/pods/pod_state.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -20,17 +21,12 @@ void drop_bookkeeping(Json& object) {
   }
 }
 
-// Of a pod's spec only the node and the containers' names matter: what we put there we know, and env and
-// volumes are most of its bytes.
+// What we put into a pod's spec we know, and env and volumes are most of its bytes.
 void project_pod(Json& pod) {
   drop_bookkeeping(pod);
-  Json spec = Json::object();
+  Json spec = spec_for_pod_state(member(pod, "spec"));
   if (std::string node = text(member(pod, "spec", "nodeName")); !node.empty())
     spec["nodeName"] = std::move(node);
-  if (const Json& containers = member(pod, "spec", "containers"); containers.is_array()) {
-    for (const Json& container : containers)
-      spec["containers"].push_back({{"name", member(container, "name")}});
-  }
   pod["spec"] = std::move(spec);
 }
 

@@ -55,16 +55,6 @@ TEST(Format, ClipsByColumnsAndKeepsEscapeSequencesWhole) {
   EXPECT_EQ(clip("\x1b[1mbold\x1b[0m", 2), "\x1b[1mbo\x1b[0m");
 }
 
-TEST(Format, ReplacesControlCharactersOfForeignText) { EXPECT_EQ(printable("a\x1b[2Jb\nc"), "a?[2Jb?c"); }
-
-TEST(Format, ReadsTimesWithAndWithoutFraction) {
-  const auto time = parse_rfc3339("2026-01-31T10:00:00Z");
-  ASSERT_TRUE(time);
-  EXPECT_EQ(parse_rfc3339("2026-01-31T10:00:00.123456Z"), time);
-  EXPECT_FALSE(parse_rfc3339("yesterday"));
-  EXPECT_FALSE(parse_rfc3339(""));
-}
-
 TEST(Table, AlignsColumnsAndLeavesNoBlanksAtLineEnds) {
   EXPECT_EQ(render_table({{"NAME", "PHASE"}, {"ring", "Running"}, {"a-long-name"}}),
             "NAME          PHASE\nring          Running\na-long-name\n");

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "cli/format.h"
+#include "common/base/text.h"
 #include "tests/cli/builders.h"
 
 namespace muster::cli {

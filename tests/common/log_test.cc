@@ -30,5 +30,15 @@ TEST(Log, KeepsTheDefaultWhenTheLevelIsEmptyOrUnknownAndSaysSo) {
   EXPECT_NE(said.find("MUSTER_LOG is \"verbose\": use debug, info"), std::string::npos) << said;
 }
 
+TEST(Log, AnEntryIsOneLineWhoeverSuppliedItsWords) {
+  testing::internal::CaptureStderr();
+  level_with("info");
+  spdlog::info("refused: {}", "boom\n2030-01-01T00:00:00.000Z info test: all is well\x1b[2J");
+  const std::string said = testing::internal::GetCapturedStderr();
+  EXPECT_EQ(said.find('\n'), said.size() - 1) << said;
+  EXPECT_NE(said.find("boom\\n2030"), std::string::npos) << said;
+  EXPECT_EQ(said.find('\x1b'), std::string::npos) << said;
+}
+
 }  // namespace
 }  // namespace muster

@@ -45,12 +45,17 @@ Json pod(const Case& given) {
 class PodStateOf : public ::testing::TestWithParam<Case> {};
 
 TEST_P(PodStateOf, IsThatOfTheRolesContainer) {
-  const PodState state = pod_state(pod(GetParam()), "worker");
-  EXPECT_EQ(state.phase, GetParam().expected);
-  EXPECT_EQ(state.runs, GetParam().runs);
-  ASSERT_EQ(state.end.has_value(), GetParam().blamed != nullptr);
-  if (state.end) {
-    EXPECT_EQ(state.end->container, GetParam().blamed);
+  const Json whole = pod(GetParam());
+  Json kept = whole;
+  kept["spec"] = spec_for_pod_state(whole["spec"]);
+  for (const Json& known : {whole, kept}) {
+    const PodState state = pod_state(known, "worker");
+    EXPECT_EQ(state.phase, GetParam().expected);
+    EXPECT_EQ(state.runs, GetParam().runs);
+    ASSERT_EQ(state.end.has_value(), GetParam().blamed != nullptr);
+    if (state.end) {
+      EXPECT_EQ(state.end->container, GetParam().blamed);
+    }
   }
 }
 INSTANTIATE_TEST_SUITE_P(
@@ -98,6 +103,15 @@ TEST(PodState, GarbageIsToleratedNotObeyed) {
       {"null", "7", "[]", "{}", R"({"spec": [], "status": 3})", R"({"spec": {"containers": [7, null]}})",
        R"({"status": {"containerStatuses": [null, {"state": 7}, {"name": "worker", "state": {"terminated": []}}]}})"})
     EXPECT_EQ(pod_state(Json::parse(text), "worker").phase, PodPhase::kPending) << text;
+}
+
+TEST(PodState, ACacheKeepsOfTheSpecWhatDecides) {
+  EXPECT_EQ(spec_for_pod_state(Json::parse(R"({"nodeName": "n", "volumes": [{"name": "v"}],
+      "initContainers": [{"name": "mesh", "restartPolicy": "Always", "image": "i"}],
+      "containers": [{"name": "worker", "env": [{"name": "A", "value": "b"}]}, 7]})")),
+            Json::parse(R"({"initContainers": [{"name": "mesh", "restartPolicy": "Always"}],
+      "containers": [{"name": "worker"}, {}]})"));
+  EXPECT_EQ(spec_for_pod_state(Json(7)), Json::object());
 }
 
 TEST(LastWords, OneLineIsASentence) {

@@ -179,6 +179,18 @@ TEST_F(Checkpoints, SweepTemporariesThatACrashLeft) {
       (std::vector<std::string>{"step-00000200.safetensors", "step-00000400.safetensors", "unrelated.tmp"}));
 }
 
+TEST_F(Checkpoints, LeaveWhatTheyDidNotWrite) {
+  auto checkpoints = store();
+  ASSERT_TRUE(checkpoints.save(state_at(200)));
+  for (const char* name : {"step-5.safetensors", "step-000000200.safetensors", "step-1e2.safetensors"})
+    write_text(file(name), "mine");
+  EXPECT_TRUE(checkpoints.load_newest()->skipped.empty());
+  ASSERT_TRUE(checkpoints.finish(state_at(300)));
+  EXPECT_EQ(names_in(folder_.path() / "out"),
+            (std::vector<std::string>{"history.csv", "model.safetensors", "step-000000200.safetensors",
+                                      "step-1e2.safetensors", "step-5.safetensors"}));
+}
+
 TEST_F(Checkpoints, EndAsAModelAndAHistory) {
   auto checkpoints = store();
   ASSERT_TRUE(checkpoints.save(state_at(200)));

@@ -70,6 +70,8 @@ TEST_F(CsvFile, MayHoldSeparatorsQuotesAndLineBreaksInQuotes) {
   EXPECT_EQ(load("a,b,label\n1,2.5,\"a, or\nb\"\n3,4,\"c \"\"d\"\"\"\n")->class_names,
             (std::vector<std::string>{"a, or\nb", "c \"d\""}));
   EXPECT_EQ(rows(load("5\" pipe,b,label\n1,2.5,0\n3,4,1\n")), kTwo) << "a quote inside a cell is a letter";
+  EXPECT_EQ(load("a,b,label\n1,2.5,6\" \"pipe\"\n3,4,x\"\"y\n")->class_names,
+            (std::vector<std::string>{"6\" \"pipe\"", "x\"\"y"}));
 }
 
 TEST_F(CsvFile, MayUseSemicolonsTabsAndBarsAndDecimalCommas) {
@@ -210,6 +212,13 @@ TEST_F(CsvFile, ThatIsWrongIsToldByLineAndColumn) {
     EXPECT_THAT(error("a,label\n1,0\n" + text + ",1\n"), HasSubstr(" line 3: column \"a\" is text"));
   EXPECT_THAT(error("a,label,label\n1,0,1\n"), HasSubstr("has 2 columns \"label\"; rename all but one"));
   EXPECT_THAT(error("a,label\n1,0\n\"2,1\n3,0\n"), HasSubstr(" line 3: a cell of this row opens a quote"));
+  for (const std::string label : {"\"dog\"s", "\"dog\" s", "\"do\"\"g\"s\"", "\"a\nb\"c"})
+    EXPECT_THAT(error("a,label\n1,\"cat\"\n1," + label + "\n0,\"cat\"\n2,\"dog\"\n"),
+                HasSubstr(" line 3: text stands behind the closing quote of a cell"));
+  EXPECT_THAT(error("\"a\"s,label\n1,0\n2,1\n"), HasSubstr(" line 1: text stands behind the closing quote"));
+  for (const std::string row : {"1,1,0,1", "1,1,0,dog"})
+    EXPECT_THAT(error("a,b,label,\n" + row + "\n0,1,1,0\n"),
+                HasSubstr(" line 2: column 4 has a value but no name; name or remove it"));
   EXPECT_THAT(error("a,label\n1,0\n\"2," + std::string(3 << 20, 'x') + "\n4,0\n"),
               HasSubstr(" line 3: a cell of this row opens a quote"));
 }

@@ -165,6 +165,60 @@ TEST_F(HostileControl, ARightCertificateOfSomebodyElseIsRefusedOnEveryCall) {
   EXPECT_TRUE(configure_as_operator().ok());
 }
 
+TEST_F(HostileControl, WhoeverIsRefusedIsHungUpOnSoon) {
+  serve(seconds(60));
+  const auto channel = pki_.channel(address(), kPod, pki_.of({"worker", 0, "u-1"}));
+  EXPECT_EQ(configure(channel).error_code(), grpc::StatusCode::PERMISSION_DENIED);
+  EXPECT_TRUE(
+      channel->WaitForStateChange(GRPC_CHANNEL_READY, std::chrono::system_clock::now() + seconds(30)));
+  const std::scoped_lock lock(mutex_);
+  EXPECT_EQ(refused_["late"] + refused_["handshake"], 0) << "it is counted already";
+}
+
+TEST_F(HostileControl, OnePeerHasRoomForSoManyConnectionsAndItsOldestGoes) {
+  serve();
+  struct Watching {
+    std::unique_ptr<Agent::Stub> stub;
+    grpc::ClientContext context;
+    std::unique_ptr<grpc::ClientReader<control::v1::AgentStatus>> reader;
+  };
+  std::vector<std::unique_ptr<Watching>> all;
+  control::v1::AgentStatus status;
+  for (int i = 0; i < 9; ++i) {
+    auto& one = *all.emplace_back(std::make_unique<Watching>());
+    one.stub = Agent::NewStub(pki_.channel(address(), kPod));
+    one.context.set_deadline(std::chrono::system_clock::now() + seconds(30));
+    one.reader = one.stub->Watch(&one.context, {});
+    ASSERT_TRUE(one.reader->Read(&status));
+  }
+  EXPECT_FALSE(all.front()->reader->Read(&status));
+  EXPECT_EQ(all.front()->reader->Finish().error_code(), grpc::StatusCode::UNAVAILABLE);
+  EXPECT_EQ(wait_for("crowded"), 1);
+  status.set_phase(control::v1::PHASE_RUNNING);
+  server_->publish(status);
+  for (std::size_t i = 1; i < all.size(); ++i) {
+    EXPECT_TRUE(all[i]->reader->Read(&status)) << i;
+    all[i]->context.TryCancel();
+  }
+}
+
+// gRPC compares the size before it inflates.
+TEST_F(HostileControl, ACompressedMessageIsNotTaken) {
+  serve();
+  grpc::ChannelArguments arguments;  // not by Credentials::expect, which lets nobody compress
+  arguments.SetSslTargetNameOverride(dns_name(kPod));
+  const auto stub =
+      Agent::NewStub(grpc::CreateCustomChannel(address(), raw(pki_.pem(operator_name())), arguments));
+  grpc::ClientContext context;
+  context.set_compression_algorithm(GRPC_COMPRESS_GZIP);
+  control::v1::Assignment bomb = assignment();
+  bomb.set_membership_key(std::string(16 << 20, '\0'));
+  control::v1::ConfigureReply reply;
+  EXPECT_EQ(stub->Configure(&context, bomb, &reply).error_code(), grpc::StatusCode::UNIMPLEMENTED);
+  EXPECT_EQ(server_->membership(), 0);
+  EXPECT_TRUE(configure_as_operator().ok());
+}
+
 TEST_F(HostileControl, ACertificateThatNamesNoPeerIsUnauthenticated) {
   serve();
   for (const char* dns : {"www.example.com", "operator.muster.dev.example.com", "*.muster.dev"})
@@ -211,6 +265,19 @@ TEST_F(HostileControl, WhoeverSaysNothingOrStopsInTheMiddleHasLittleTime) {
   EXPECT_EQ(wait_for("silent"), 1);
   const std::scoped_lock lock(mutex_);
   EXPECT_EQ(refused_["late"] + refused_["handshake"], 1) << "by our clock or by gRPC's, which is the same";
+}
+
+TEST_F(HostileControl, OfStrangersFromOneAddressEachTheOldestGoes) {
+  serve();
+  std::vector<FileDescriptor> strangers;
+  for (int i = 1; i <= 63; ++i) strangers.push_back(connect(("127.5.0." + std::to_string(i)).c_str()));
+  const FileDescriptor first_by_text = connect("127.0.0.1");
+  const FileDescriptor one_more = connect("127.5.1.1");
+  drain(strangers.front());
+  EXPECT_EQ(wait_for("crowded"), 1);
+  char byte = 0;
+  EXPECT_EQ(recv(first_by_text.get(), &byte, 1, MSG_DONTWAIT), -1) << "it was hung up on";
+  EXPECT_EQ(errno, EAGAIN);
 }
 
 std::int64_t resident_kib() {
