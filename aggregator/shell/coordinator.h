@@ -23,7 +23,7 @@ namespace muster::agg {
 
 // Thread-safe. Nothing that takes as long as the model is large happens under its lock: updates are folded
 // and models finished on a thread of their own, and chunks do not come here at all. Memory: the model, the
-// aggregate, and upload_memory_max.
+// aggregate, and upload_memory_max (or two updates).
 class Coordinator {
  public:
   using Answer = std::function<void(federation::v1::CheckInReply)>;
@@ -79,6 +79,7 @@ class Coordinator {
   // The newest committed round with its history; durable once wait_outcome has said that all is well.
   [[nodiscard]] CommittedModel committed() const;
   [[nodiscard]] std::uint64_t upload_room() const;  // bytes for updates that may come now
+  [[nodiscard]] std::int64_t clients_per_pod() const { return options_.federation.clients_per_pod; }
   [[nodiscard]] AggregatorMetrics& metrics() { return metrics_; }
 
  private:

@@ -60,7 +60,7 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports, Com
       machine_(round_options(options_, start.round), steady_clock::now()),
       model_(make_global_model(start.round, std::move(start.parameters))),
       history_(std::move(start.history)),
-      uploads_(std::max(options_.upload_memory_max, kUploadsMin * model_->bytes())) {
+      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))) {
   MUSTER_CHECK(ports_.new_strategy && ports_.evaluate && ports_.save);
   MUSTER_CHECK(options_.examples_max.empty() ||
                std::ssize(options_.examples_max) == options_.federation.clients);

@@ -26,9 +26,10 @@ using std::chrono::milliseconds;
 
 constexpr int kKeepaliveMs = 20'000;  // a client that froze or lost its network is noticed
 constexpr int kKeepaliveTimeoutMs = 20'000;
-constexpr int kPingIntervalMs = 5'000;      // clients may ping this often
-constexpr std::size_t kStrangersMax = 256;  // at a start, hundreds of pods come at once
-constexpr milliseconds kFlushTime{500};     // for the last answers to leave
+constexpr int kPingIntervalMs = 5'000;         // clients may ping this often
+constexpr std::size_t kStrangersMax = 256;     // at a start, hundreds of pods come at once
+constexpr std::int64_t kCallsOfClientMax = 4;  // at once; more wait at their pod
+constexpr milliseconds kFlushTime{500};        // for the last answers to leave
 constexpr int kMessageBytesMax =
     static_cast<int>(kChunkBytesMax) + (64 << 10);  // a chunk and what is around it
 
@@ -102,6 +103,12 @@ class GrpcFederationServer final : public FederationServer,
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS, kPingIntervalMs);
     builder.SetMaxReceiveMessageSize(kMessageBytesMax);
+    // What a stream holds is a message that is read and the beginning of the next: with gRPC's estimate of
+    // the bandwidth, windows grow to megabytes, on every connection, whether or not somebody reads.
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
+    builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(kStreamWindowBytes));
+    builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
+                               static_cast<int>(kCallsOfClientMax * coordinator_.clients_per_pod()));
     builder.RegisterService(static_cast<federation::v1::Federation::CallbackService*>(this));
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return internal_error("gRPC cannot serve the clients");
@@ -119,7 +126,7 @@ class GrpcFederationServer final : public FederationServer,
   }
   grpc::ServerWriteReactor<Chunk>* Download(grpc::CallbackServerContext* context,
                                             const DownloadRequest* request) override {
-    return new DownloadCall(coordinator_, context, caller_of(*context), *request, options_.limits);
+    return new DownloadCall(coordinator_, slots_, context, caller_of(*context), *request, options_.limits);
   }
   grpc::ServerReadReactor<UploadRequest>* Upload(grpc::CallbackServerContext* context,
                                                  UploadReply* reply) override {
@@ -151,6 +158,7 @@ class GrpcFederationServer final : public FederationServer,
 
   const Options options_;
   Coordinator& coordinator_;
+  DownloadSlots slots_{options_.downloads_at_once};
   std::unique_ptr<GuardedPort> port_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -19,6 +19,7 @@ class FederationServer {
     int port = 0;             // kDataPort in a pod; 0 takes a free one
     Credentials credentials;  // the pod's; whoever cannot prove to be a client of its object is turned away
     TransferLimits limits{};
+    std::size_t downloads_at_once = kDownloadsAtOnce;
     std::chrono::milliseconds stranger_patience{5'000};  // GuardedPort::Options'
   };
   // `coordinator` outlives the server. Errors: kAlreadyExists: the port is in use.

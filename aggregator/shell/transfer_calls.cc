@@ -17,14 +17,17 @@ constexpr std::chrono::milliseconds kFlushTime{500};  // for the reason to leave
 
 }  // namespace
 
-DownloadCall::DownloadCall(Coordinator& coordinator, grpc::CallbackServerContext* context,
-                           const Result<Caller>& caller, const DownloadRequest& request,
-                           const TransferLimits& limits)
+DownloadCall::DownloadCall(Coordinator& coordinator, DownloadSlots& slots,
+                           grpc::CallbackServerContext* context, const Result<Caller>& caller,
+                           const DownloadRequest& request, const TransferLimits& limits)
     : coordinator_(coordinator),
+      slots_(slots),
       task_id_(request.task_id()),
+      limits_(limits),
+      deadline_(std::chrono::steady_clock::now() + limits.whole),
       link_(std::make_shared<CallLink>(context, [this](const Error& why) { end(why); })),
       offset_(request.offset()) {
-  link_->cancel_after(limits.whole);
+  limit_time(limits.whole);
   if (caller) {
     begin(*caller);
   } else {
@@ -46,10 +49,12 @@ void DownloadCall::begin(const Caller& caller) {
 }
 
 void DownloadCall::OnWriteDone(bool ok) {
+  if (ok) coordinator_.count_sent(chunk_.data().size());
+  std::string().swap(*chunk_.mutable_data());
+  slots_.give();  // without the lock: the next one starts its write in it
   {
     const std::scoped_lock lock(link_->mutex());
     writing_ = false;
-    if (ok) coordinator_.count_sent(chunk_.data().size());
     if (ended_) return finish(to_grpc(*ended_));
     if (!ok) return finish(grpc::Status::CANCELLED);
     if (write_next()) return;
@@ -65,15 +70,36 @@ void DownloadCall::OnDone() {
 }
 
 bool DownloadCall::write_next() {
+  if (offset_ == model_->bytes()) return false;
+  const bool taken = slots_.take([this, link = link_] {
+    const std::scoped_lock lock(link->mutex());
+    if (link->detached() || finished_ || ended_) return false;
+    write_chunk();
+    return true;
+  });
+  if (taken) {
+    write_chunk();
+  } else {
+    limit_time(limits_.whole);  // it waits for others
+  }
+  return true;
+}
+
+void DownloadCall::write_chunk() {
   const std::uint64_t size = std::min(kDownloadChunkBytes, model_->bytes() - offset_);
-  if (size == 0) return false;
   const auto bytes = std::as_bytes(std::span(model_->values)).subspan(offset_, size);
   chunk_.set_offset(offset_);
   chunk_.mutable_data()->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   offset_ += size;
   writing_ = true;
+  limit_time(limits_.chunk);
   StartWrite(&chunk_);
-  return true;
+}
+
+void DownloadCall::limit_time(std::chrono::milliseconds at_most) {
+  const auto left =
+      std::chrono::ceil<std::chrono::milliseconds>(deadline_ - std::chrono::steady_clock::now());
+  link_->cancel_after(std::min(left, at_most));
 }
 
 // The write under way ends first, so that a client which reads gets the reason; one that stands still does

@@ -9,11 +9,19 @@
 
 #include "aggregator/shell/call_link.h"
 #include "aggregator/shell/coordinator.h"
+#include "aggregator/shell/download_slots.h"
+#include "common/base/clock.h"
 
 namespace muster::agg {
 
+inline constexpr std::uint64_t kDownloadChunkBytes = std::uint64_t{128} << 10;
+inline constexpr std::size_t kDownloadsAtOnce = 64;  // hold a chunk
+// A chunk is there as our message, as gRPC's and as what TLS makes of it; the fourth is what lies between.
+inline constexpr std::uint64_t kDownloadMemory = kDownloadsAtOnce * 4 * kDownloadChunkBytes;
+
 struct TransferLimits {
   std::chrono::milliseconds first_message{10'000};  // of an upload: its header
+  std::chrono::milliseconds chunk{10'000};          // of a download: for its client to take one
   std::chrono::milliseconds whole{600'000};
 };
 
@@ -24,19 +32,25 @@ struct TransferLimits {
 // gRPC owns the reactors: OnDone deletes them. All of their state is under the link's mutex.
 class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk> {
  public:
-  DownloadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, const Result<Caller>& caller,
-               const federation::v1::DownloadRequest& request, const TransferLimits& limits);
+  DownloadCall(Coordinator& coordinator, DownloadSlots& slots, grpc::CallbackServerContext* context,
+               const Result<Caller>& caller, const federation::v1::DownloadRequest& request,
+               const TransferLimits& limits);
   void OnWriteDone(bool ok) override;
   void OnDone() override;
 
  private:
   void begin(const Caller& caller);
-  [[nodiscard]] bool write_next();  // false: there is no more
+  [[nodiscard]] bool write_next();  // as soon as there is a slot; false: there is no more
+  void write_chunk();               // REQUIRES: a slot
+  void limit_time(std::chrono::milliseconds at_most);
   void end(const Error& why);
   void finish(const grpc::Status& status);
 
   Coordinator& coordinator_;
+  DownloadSlots& slots_;
   const std::string task_id_;
+  const TransferLimits limits_;
+  const Deadline deadline_;
   const std::shared_ptr<CallLink> link_;
   std::uint64_t offset_;
   std::shared_ptr<const GlobalModel> model_;

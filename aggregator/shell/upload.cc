@@ -33,7 +33,7 @@ UploadBuffer::UploadBuffer(federation::v1::UploadHeader header, std::shared_ptr<
 }
 
 void UploadBuffer::give_budget_back() {
-  if (budgeted_.exchange(false)) budget_->give(header_.update_bytes());
+  if (budgeted_.exchange(false)) budget_->give(room_of_upload(header_.update_bytes()));
 }
 
 Status UploadBuffer::append(const federation::v1::Chunk& chunk) {
@@ -84,7 +84,7 @@ Result<std::shared_ptr<UploadBuffer>> UploadDesk::open(const federation::v1::Upl
     return it->second.buffer;
   }
   if (it != entries_.end()) drop(it);
-  if (!make_room(header.update_bytes())) {
+  if (!make_room(room_of_upload(header.update_bytes()))) {
     return resource_exhausted(
         "the aggregator has no memory for another upload just now; try again in a moment");
   }

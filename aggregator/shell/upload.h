@@ -1,5 +1,6 @@
 #pragma once  // aggregator/shell/upload.h: updates on their way in: buffers, their total memory, broken ones
               // kept
+#include <algorithm>
 #include <atomic>
 #include <cstdint>
 #include <memory>
@@ -16,12 +17,18 @@
 
 namespace muster::agg {
 
-// What we send: each download under way has such a chunk in hand, and gRPC a copy or two of it.
-inline constexpr std::uint64_t kDownloadChunkBytes = std::uint64_t{128} << 10;
 inline constexpr std::uint64_t kChunkBytesMax = std::uint64_t{1} << 20;  // what the protocol allows
 // For all updates on their way in and not folded yet; two of them fit in any case.
 inline constexpr std::uint64_t kUploadMemory = std::uint64_t{512} << 20;
 inline constexpr std::uint64_t kUploadsMin = 2;
+// Of an upload's stream, before the server reads of how long a message it is the beginning.
+inline constexpr std::uint64_t kStreamWindowBytes = std::uint64_t{16} << 10;
+
+// What one upload takes: its values, and what is on the way to them: a message that gRPC puts together, the
+// message that we read, and the beginning of the next.
+[[nodiscard]] constexpr std::uint64_t room_of_upload(std::uint64_t update_bytes) {
+  return update_bytes + 2 * std::min(update_bytes, kChunkBytesMax) + kStreamWindowBytes;
+}
 
 // The room of all updates on their way in. Thread-safe.
 class UploadBudget {

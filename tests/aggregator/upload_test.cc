@@ -36,7 +36,7 @@ class UploadDeskTest : public testing::Test {
     desk_.pause(task, *buffer);
   }
   Instant now_{1h};
-  UploadDesk desk_{2 * kUpdateBytes};
+  UploadDesk desk_{2 * room_of_upload(kUpdateBytes)};
 };
 
 TEST_F(UploadDeskTest, KeepsABrokenUploadSoThatItMayGoOn) {
@@ -72,9 +72,9 @@ TEST_F(UploadDeskTest, TakesNoMoreRoomThanItNeeds) {
 TEST_F(UploadDeskTest, GivesTheRoomOfAClosedRoundBackAtOnceWhoeverHoldsTheBuffer) {
   const auto held = desk_.open(header_of("a"), now_);
   ASSERT_TRUE(held);
-  EXPECT_EQ(desk_.room(), kUpdateBytes);
+  EXPECT_EQ(desk_.room(), room_of_upload(kUpdateBytes));
   desk_.clear();
-  EXPECT_EQ(desk_.room(), 2 * kUpdateBytes);
+  EXPECT_EQ(desk_.room(), 2 * room_of_upload(kUpdateBytes));
   EXPECT_EQ(desk_.dropped().size(), 1U) << "freed by the owner, without its lock";
   EXPECT_EQ(desk_.dropped().size(), 0U);
   EXPECT_FALSE(desk_.take(*held)) << "its round is over";

@@ -111,6 +111,7 @@ class FederationFixture : public testing::Test {
                                                 .port = 0,
                                                 .credentials = pki_.of_pod("aggregator", 0, "uid"),
                                                 .limits = limits_,
+                                                .downloads_at_once = downloads_at_once_,
                                                 .stranger_patience = stranger_patience_},
                                                *coordinator_);
     ASSERT_TRUE(server) << server.error().message;
@@ -225,6 +226,7 @@ class FederationFixture : public testing::Test {
   agg::CoordinatorOptions options_;
   const TestPki& pki_ = shared_test_pki();
   agg::TransferLimits limits_;
+  std::size_t downloads_at_once_ = agg::kDownloadsAtOnce;
   std::chrono::milliseconds stranger_patience_ = 5s;
   Status save_result_;
   Gate* fold_gate_ = nullptr;    // of every fold

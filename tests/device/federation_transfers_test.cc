@@ -98,6 +98,34 @@ TEST_F(FederationTransfers, ADownloadThatIsReadIsToldWhyItEnds) {
   EXPECT_NE(ended.error_message().find("round 1 is closed"), std::string::npos) << ended.error_message();
 }
 
+// It has the only slot for a chunk; without an end to its patience nobody else would get the model.
+TEST_F(FederationTransfers, AReaderThatStandsStillKeepsOthersWaitingForAMomentOnly) {
+  downloads_at_once_ = 1;
+  limits_.chunk = 500ms;
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  const auto narrow = narrow_stub();
+  std::array<grpc::ClientContext, 2> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<Chunk>>> readers;
+  Chunk chunk;
+  for (std::size_t i = 0; i < 2; ++i) {
+    limit(contexts[i]);
+    federation::v1::DownloadRequest request;
+    request.set_task_id(tasks[i].task_id());
+    readers.push_back((i == 0 ? narrow : stub_)->Download(&contexts[i], request));
+    ASSERT_TRUE(readers[i]->Read(&chunk));  // the second one's comes when the first one's time is over
+  }
+  std::uint64_t received = chunk.data().size();
+  while (readers[1]->Read(&chunk)) received += chunk.data().size();
+  const grpc::Status ended = readers[1]->Finish();
+  EXPECT_TRUE(ended.ok()) << ended.error_message();
+  EXPECT_EQ(received, kParameters * sizeof(float));
+  while (readers[0]->Read(&chunk)) {
+  }
+  EXPECT_EQ(readers[0]->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
 TEST_F(FederationTransfers, AnAbandonedRoundEndsItsTransfersWithTheReason) {
   options_.federation.cohort.minimum = 2;
   options_.report_deadline = 1s;
