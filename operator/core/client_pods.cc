@@ -61,7 +61,7 @@ bool judge_clients(Pass& pass, const Incarnation& clients) {
   std::string first;
   for (const Pod* pod : clients.current) {
     if (is_outdated(pass.before, *pod)) continue;
-    if (pod->phase != PodPhase::kFailed && !has_other_authority(pass, *pod)) continue;
+    if (pod->phase != PodPhase::kFailed && !has_other_authority(pass.seen, *pod)) continue;
     if (cannot_work(*pod)) {
       fail(pass, "PodFailedPermanently", with_note(end_of(*pod), "a restart would not help"));
       return true;

@@ -66,8 +66,8 @@ void renew_credentials(Pass& pass, const std::vector<const Pod*>& pods) {
   }
 }
 
-bool has_other_authority(const Pass& pass, const Pod& pod) {
-  return fate_of(pod) == PodFate::kAlive && pod.ca != pass.seen.ca;
+bool has_other_authority(const Observed& seen, const Pod& pod) {
+  return fate_of(pod) == PodFate::kAlive && pod.ca != seen.ca;
 }
 
 std::string other_authority(const Pass& pass, const Pod& pod) {

@@ -37,7 +37,7 @@ void renew_credentials(Pass& pass, const std::vector<const Pod*>& pods);
 
 // The keys of a live pod of ours are of another authority than the operator's: it cannot be talked to any
 // more.
-[[nodiscard]] bool has_other_authority(const Pass& pass, const Pod& pod);
+[[nodiscard]] bool has_other_authority(const Observed& seen, const Pod& pod);
 [[nodiscard]] std::string other_authority(const Pass& pass, const Pod& pod);  // in words
 
 // Condition CredentialsRejected: a pod of these does not take the operator for the operator, or proves

@@ -36,7 +36,7 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
     fail(pass, "PodFailedPermanently", with_note(end_of(pod), "a restart would not help"));
     return true;
   }
-  if (has_other_authority(pass, pod)) {
+  if (has_other_authority(pass.seen, pod)) {
     restart(pass, Cause::kDisruption, other_authority(pass, pod), 0);
     return true;
   }

@@ -81,7 +81,7 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
   const Pod* resized = find_pod(
       workers, [replicas](const Pod& pod) { return pod.world_size != 0 && pod.world_size != replicas; });
   const Pod* stranger =
-      find_pod(workers, [&](const Pod& pod) { return ours && has_other_authority(pass, pod); });
+      find_pod(workers, [&](const Pod& pod) { return ours && has_other_authority(pass.seen, pod); });
   const std::int64_t known = std::ssize(workers) + done_and_gone(pass.after, workers);
   const bool formed = pass.before.formed_incarnation == pass.after.incarnation;
   const bool cause_elsewhere = ours && failed != nullptr && lost_a_peer(*failed);

@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kAuthorityKeyName = "ca.key";
 constexpr const char* kCertificateName = "ca.crt";
 constexpr const char* kDataKeyName = "data.key";
+constexpr std::chrono::seconds kConfirmedFor{10};
 
 Json to_json(const Issuer::Secrets& secrets, const std::string& ns) {
   return {{"apiVersion", "v1"},
@@ -62,6 +63,40 @@ Result<Json> read_or_create(kube::Client& client, const std::string& ns, WallTim
 Result<Issuer> load_issuer(kube::Client& client, const std::string& ns, WallTime now) {
   MUSTER_ASSIGN(const Json secret, read_or_create(client, ns, now));
   return from_json(secret, ns, now);
+}
+
+Status AuthorityCheck::confirm(Instant now, WallTime wall_now) {
+  const MutexLock lock(mutex_);
+  if (superseded_) return *superseded_;
+  if (seen_ && now - *seen_ < kConfirmedFor) return {};
+  const Status looked = look(wall_now);
+  if (looked) {
+    seen_ = now;
+  } else if (looked.error().code == Code::kFailedPrecondition) {
+    superseded_ = looked.error();
+  }
+  return looked;
+}
+
+std::optional<Error> AuthorityCheck::superseded() {
+  const MutexLock lock(mutex_);
+  return superseded_;
+}
+
+Status AuthorityCheck::look(WallTime now) {
+  const auto secret = client_.get(kube::kSecrets, ns_, kAuthoritySecret);
+  const bool gone = !secret && secret.error().code == Code::kNotFound;
+  if (!secret && !gone) return secret.error();
+  const auto issuer = gone ? Result<Issuer>(secret.error()) : from_json(*secret, ns_, now);
+  if (issuer && issuer->id() == id_) return {};
+  return failed_precondition(fmt::format(
+      "Secret {}/{} {}, and there are pods with keys of another authority than {}, this operator's: it ends, "
+      "and reads the Secret when it is started again",
+      ns_, kAuthoritySecret,
+      gone     ? "is gone"
+      : issuer ? "is of authority " + issuer->id()
+               : "has changed",
+      id_));
 }
 
 }  // namespace muster::op

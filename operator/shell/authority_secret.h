@@ -1,6 +1,9 @@
 #pragma once  // operator/shell/authority_secret.h: Secret muster-ca, which all replicas of the operator share
+#include <chrono>
+#include <optional>
 #include <string>
 
+#include "common/platform/mutex.h"
 #include "kube/client.h"
 #include "operator/control/issuer.h"
 
@@ -14,5 +17,28 @@ inline constexpr const char* kOperatorNamespace = "muster-system";
 // kDataLoss: its content is not what an operator makes. Else trying again may help: kNotFound: there is no
 // such namespace; kPermissionDenied: a right is missing; others of kube::Client.
 [[nodiscard]] Result<Issuer> load_issuer(kube::Client& client, const std::string& ns, WallTime now);
+
+// Is the operator's authority still that of the Secret? Asked before pods with keys of another authority are
+// replaced: of two operators with different authorities one has to give way, or each would replace the
+// other's pods for ever. Thread-safe; asks the API server at most every 10 s.
+class AuthorityCheck {
+ public:
+  AuthorityCheck(kube::Client& client, std::string ns, std::string id)
+      : client_(client), ns_(std::move(ns)), id_(std::move(id)) {}
+  // kFailedPrecondition, for good: it is not, and this operator has to end; its successor reads the Secret.
+  // Others of kube::Client: nobody knows.
+  [[nodiscard]] Status confirm(Instant now, WallTime wall_now) MUSTER_EXCLUDES(mutex_);
+  [[nodiscard]] std::optional<Error> superseded() MUSTER_EXCLUDES(mutex_);  // what confirm has found
+
+ private:
+  Status look(WallTime now);
+
+  kube::Client& client_;
+  const std::string ns_;
+  const std::string id_;
+  Mutex mutex_;
+  std::optional<Instant> seen_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<Error> superseded_ MUSTER_GUARDED_BY(mutex_);
+};
 
 }  // namespace muster::op

@@ -7,6 +7,7 @@
 #include <exception>
 
 #include "common/json/access.h"
+#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 
 namespace muster::op {
@@ -118,6 +119,14 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   return seen;
 }
 
+Status Controller::confirm_authority(const Observed& seen) const {
+  // Programs of users have no keys, and pods of the version before had none.
+  const bool others = std::ranges::any_of(
+      seen.pods, [&](const Pod& pod) { return !pod.ca.empty() && has_other_authority(seen, pod); });
+  if (!others || !parts_.confirm_authority) return {};
+  return parts_.confirm_authority();
+}
+
 void Controller::remember(const Subject& subject, const Applied& applied) {
   if (!applied.status_written && !applied.obstacle && applied.credentials.empty()) return;
   const MutexLock lock(mutex_);
@@ -179,7 +188,9 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
                         .ns = meta_text(*object, "namespace"),
                         .name = meta_text(*object, "name"),
                         .uid = meta_text(*object, "uid")};
-  const auto decision = options_.decide(*object, observe(subject, parts_.cache.pods_of(subject.uid)));
+  Observed seen = observe(subject, parts_.cache.pods_of(subject.uid));
+  if (const Status ours = confirm_authority(seen); !ours) return failed(key, ours.error());
+  const auto decision = options_.decide(*object, std::move(seen));
   looked = std::chrono::steady_clock::now() - began;
   if (!decision) return failed(key, decision.error());
 

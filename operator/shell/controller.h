@@ -24,6 +24,8 @@ struct ControllerParts {  // all outlive the controllers
   const Issuer& issuer;
   OperatorMetrics& metrics;
   prometheus::Registry& registry;
+  // Asked before pods with keys of another authority than the operator's are replaced: AuthorityCheck.
+  std::function<Status()> confirm_authority{};
 };
 
 class Controller {
@@ -69,6 +71,7 @@ class Controller {
   [[nodiscard]] std::string owner(const std::string& key) const { return options_.resource.kind + "/" + key; }
   [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods)
       MUSTER_EXCLUDES(mutex_);
+  [[nodiscard]] Status confirm_authority(const Observed& seen) const;
   void remember(const Subject& subject, const Applied& applied) MUSTER_EXCLUDES(mutex_);
   void forget(const std::string& key) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Outcome failed(const std::string& key, const Error& error);

@@ -69,18 +69,26 @@ class Operator {
     while (true) {
       const auto signal = signals.wait(kHousekeeping);
       sample();
+      if (auto superseded = authority_->superseded()) {
+        stop_all();
+        return *std::move(superseded);
+      }
       if (!signal) continue;
       spdlog::info("stopping signal={}: passes under way are finished first", *signal);
       break;
     }
-    ready_ = false;
-    stopping_.request_stop();
-    for (const auto& controller : controllers_) controller->stop();
+    stop_all();
     spdlog::info("stopped");
     return {};
   }
 
  private:
+  void stop_all() {
+    ready_ = false;
+    stopping_.request_stop();
+    for (const auto& controller : controllers_) controller->stop();
+  }
+
   Status connect() {
     MUSTER_ASSIGN(const kube::ClusterConfig config,
                   kube::load_cluster_config({.path = options_.kubeconfig, .context = {}}));
@@ -237,7 +245,11 @@ class Operator {
     };
     applier_ = std::make_unique<Applier>(*client_, *cache_, *agents_, *events_, *issuer_, std::move(applier));
     nodes_ = std::make_unique<NodeHealth>(*client_);
-    const ControllerParts parts{*cache_, *agents_, *applier_, *nodes_, *issuer_, metrics_, *registry_};
+    authority_ = std::make_unique<AuthorityCheck>(*client_, own_namespace_, issuer_->id());
+    const ControllerParts parts{
+        *cache_, *agents_, *applier_, *nodes_, *issuer_, metrics_, *registry_, [this] {
+          return authority_->confirm(std::chrono::steady_clock::now(), std::chrono::system_clock::now());
+        }};
     controllers_.push_back(
         std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kDistributedJobs,
                                                                 .name = "distributedjob",
@@ -276,6 +288,7 @@ class Operator {
   std::shared_ptr<kube::HttpTransport> transport_;
   std::shared_ptr<kube::IdentitySource> identity_;
   std::unique_ptr<kube::Client> client_;
+  std::unique_ptr<AuthorityCheck> authority_;
   std::unique_ptr<NodeHealth> nodes_;
   std::unique_ptr<MetricsServer> metrics_server_;
   // What calls others is declared after them, so that it is gone first.

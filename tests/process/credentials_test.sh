@@ -40,6 +40,30 @@ a_lost_authority_replaces_the_pods_without_counting() {
   down
 }
 
+# A second operator finds no Secret and makes one: the first has to give way, else each would replace the other's pods.
+of_two_operators_with_different_authorities_one_gives_way() {
+  up || return
+  wait_until 30 has_authority || fail "no authority"
+  job
+  wait_until 60 field_is dj/ring '{.status.phase}' Running || fail "never ran"
+  local first second new
+  first="$(processes_named muster-operator)"
+  kubectl --namespace muster-system delete secret muster-ca > /dev/null
+  "$MUSTER_BIN/muster-operator" --kubeconfig "$KUBECONFIG" --metrics-address 127.0.0.1:0 > second.txt 2>&1 &
+  second=$!
+  wait_until 60 has_authority || fail "no second authority: $(cat second.txt)"
+  new="$(authority)"
+  has_ended() { ! kill -0 "$first" 2> /dev/null; }
+  wait_until 60 has_ended || fail "the first operator goes on"
+  wait_until 60 field_is pod/ring-worker-1 '{.metadata.labels.muster\.dev/ca}' "$new" || fail "no new pods"
+  wait_until 60 field_is dj/ring '{.status.phase}' Running || fail "did not go on"
+  check "one disruption" field_is dj/ring '{.status.disruptions}' 1
+  check "the Secret stays" [ "$(authority)" = "$new" ]
+  kill "$second"
+  wait "$second"
+  down
+}
+
 a_name_that_was_taken_first_is_told_and_can_be_freed() {
   up || return
   wait_until 30 has_authority || fail "no authority"
@@ -73,5 +97,6 @@ a_name_that_was_taken_first_is_told_and_can_be_freed() {
 }
 
 run_case a_lost_authority_replaces_the_pods_without_counting 200
+run_case of_two_operators_with_different_authorities_one_gives_way 300
 run_case a_name_that_was_taken_first_is_told_and_can_be_freed 300
 finish

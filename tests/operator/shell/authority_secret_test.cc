@@ -71,6 +71,33 @@ TEST_F(AuthoritySecret, TheFirstReplicaThatCreatesItWins) {
   EXPECT_EQ(ours->id(), theirs->id());
 }
 
+TEST_F(AuthoritySecret, IsConfirmedWhileItIsTheSecretsAndAskedForSeldom) {
+  const auto issuer = load();
+  AuthorityCheck check(client_, "muster-system", issuer->id());
+  const Instant now{};
+  asked_.clear();
+  EXPECT_TRUE(check.confirm(now, kNow));
+  EXPECT_TRUE(check.confirm(now + std::chrono::seconds(9), kNow));
+  EXPECT_EQ(asked_.size(), 1U);
+  EXPECT_TRUE(check.confirm(now + std::chrono::seconds(11), kNow));
+  EXPECT_EQ(asked_.size(), 2U);
+  EXPECT_FALSE(check.superseded());
+}
+
+TEST_F(AuthoritySecret, OfAnotherOperatorSupersedesOurs) {
+  const std::string ours = load()->id();
+  stored_ = Json();
+  AuthorityCheck gone(client_, "muster-system", ours);
+  EXPECT_THAT(gone.confirm({}, kNow).error().message, HasSubstr("Secret muster-system/muster-ca is gone"));
+  const std::string theirs = load()->id();
+  AuthorityCheck check(client_, "muster-system", ours);
+  const Status answer = check.confirm({}, kNow);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().code, Code::kFailedPrecondition);
+  EXPECT_THAT(answer.error().message, HasSubstr("is of authority " + theirs));
+  EXPECT_TRUE(check.superseded());
+}
+
 TEST_F(AuthoritySecret, AMissingNamespaceIsNamedWithTheRemedy) {
   namespace_exists_ = false;
   const auto issuer = load();
