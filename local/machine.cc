@@ -17,7 +17,7 @@
 #include <string_view>
 #include <system_error>
 
-#include "local/runtime/timestamps.h"
+#include "common/base/rfc3339.h"
 
 namespace muster::local {
 namespace {

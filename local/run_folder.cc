@@ -32,12 +32,12 @@ constexpr std::chrono::seconds kYoung{60};  // a folder without a lock may be on
 
 std::string prefix() { return fmt::format("muster-run-{}-", ::getuid()); }
 
-// Holding it is the sign of life; the kernel lets go of it when the process ends, however it ends. -1: held.
-int try_lock(const fs::path& file, int flags) {
-  const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600);
-  if (fd >= 0 && ::flock(fd, LOCK_EX | LOCK_NB) == 0) return fd;
-  if (fd >= 0) ::close(fd);
-  return -1;
+// Holding it is the sign of life; the kernel lets go of it when the process ends, however it ends. Nothing:
+// it is held.
+FileDescriptor try_lock(const fs::path& file, int flags) {
+  FileDescriptor fd(::open(file.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | flags, 0600));
+  if (fd.valid() && ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) fd.reset();
+  return fd;
 }
 
 // Containers carry MUSTER_RUN_FOLDER in their environment; muster-init has ended them already unless it was
@@ -70,11 +70,10 @@ void remove_stale(const fs::path& parent) {
     const bool locked_once = fs::exists(entry.path() / kLock, error);
     if (!locked_once && fs::file_time_type::clock::now() - fs::last_write_time(entry.path(), error) < kYoung)
       continue;
-    const int lock = locked_once ? try_lock(entry.path() / kLock, 0) : -1;
-    if (locked_once && lock < 0) continue;
+    const FileDescriptor lock = locked_once ? try_lock(entry.path() / kLock, 0) : FileDescriptor();
+    if (locked_once && !lock.valid()) continue;
     kill_leftovers(entry.path());
     fs::remove_all(entry.path(), error);
-    if (lock >= 0) ::close(lock);
   }
 }
 
@@ -109,20 +108,19 @@ Result<std::unique_ptr<RunFolder>> RunFolder::create(fs::path parent) {
         fmt::format("cannot make a folder in {}: {}; make it writable or set XDG_RUNTIME_DIR",
                     parent.string(), std::strerror(errno)));
   }
-  const int lock = try_lock(fs::path(pattern) / kLock, O_CREAT | O_EXCL);
-  if (lock < 0) {
+  FileDescriptor lock = try_lock(fs::path(pattern) / kLock, O_CREAT | O_EXCL);
+  if (!lock.valid()) {
     const std::string reason = std::strerror(errno);
     fs::remove_all(pattern, error);
     return failed_precondition(fmt::format("cannot lock {}: {}; use a local file system", pattern, reason));
   }
-  return std::unique_ptr<RunFolder>(new RunFolder(pattern, lock));
+  return std::unique_ptr<RunFolder>(new RunFolder(pattern, std::move(lock)));
 }
 
 RunFolder::~RunFolder() {
   std::error_code error;
   fs::remove_all(path_, error);
   if (error) spdlog::warn("cannot remove the run folder folder={} error={}", path_.string(), error.message());
-  ::close(lock_);
 }
 
 }  // namespace muster::local

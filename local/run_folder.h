@@ -3,6 +3,7 @@
 #include <memory>
 
 #include "common/base/result.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::local {
 
@@ -19,10 +20,11 @@ class RunFolder {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
  private:
-  RunFolder(std::filesystem::path path, int lock) : path_(std::move(path)), lock_(lock) {}
+  RunFolder(std::filesystem::path path, FileDescriptor lock)
+      : path_(std::move(path)), lock_(std::move(lock)) {}
 
   std::filesystem::path path_;
-  int lock_;
+  FileDescriptor lock_;
 };
 
 }  // namespace muster::local

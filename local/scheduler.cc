@@ -6,9 +6,9 @@
 #include <algorithm>
 #include <vector>
 
+#include "common/base/rfc3339.h"
 #include "common/platform/log.h"
 #include "local/runtime/json_access.h"
-#include "local/runtime/timestamps.h"
 #include "local/scheduling.h"
 
 namespace muster::local {

@@ -48,7 +48,7 @@ struct ApiServer::Impl {
   Impl(Options from, std::string token, const std::string& certificate_pem)
       : options(std::move(from)),
         controllers(store, kinds, rest, options.event_lifetime, certificate_pem),
-        api(store, kinds, rest, HttpApi::Options{std::move(token), options.faults, options.watch_list}) {}
+        api(store, kinds, rest, HttpApi::Options{std::move(token), options.watch_list}) {}
 
   Status install_crds() {
     for (const std::string& text : options.crds) {

@@ -6,7 +6,6 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "local/api/faults.h"
 #include "local/api/local_client.h"
 #include "local/api/log_source.h"
 #include "local/api/object_store.h"
@@ -22,7 +21,6 @@ class ApiServer {  // thread-safe
     std::vector<std::string> crds;  // JSON or YAML texts, with CustomResourceDefinitions
     LogSource* logs =
         nullptr;              // outlives the server; null: pods have no logs (attach_logs() gives them later)
-    FaultScript faults;       // for tests; empty in normal use
     bool watch_list = false;  // sendInitialEvents is served, as with Kubernetes' feature gate WatchList
     std::chrono::seconds event_lifetime{3600};
   };

@@ -13,7 +13,7 @@ inline constexpr const char* kPortRange = "must be between 1 and 65535, inclusiv
 [[nodiscard]] std::string go_string_map(const Json& map);  // map[string]string{"a":"b"}
 [[nodiscard]] bool is_port(const Json& port);
 
-// Roles, bindings, budgets, ingresses, network policies, claims, priority classes, autoscalers, quotas
+// Roles, bindings, budgets, network policies, claims, priority classes, quotas
 // (builtin_policies.cc).
 void validate_policies(const Kind& kind, const Json& object, const Json* old, FieldErrors& errors);
 // Deployments and the like, jobs (builtin_workloads.cc).

@@ -1,4 +1,4 @@
-// local/api/builtin_defaults.cc: defaults of bindings, network policies, autoscalers and limit ranges
+// local/api/builtin_defaults.cc: defaults of bindings, network policies and limit ranges
 #include "local/api/builtin_defaults.h"
 
 #include "local/api/metadata.h"
@@ -8,12 +8,12 @@ namespace muster::local {
 void default_binding(Json& binding) {
   constexpr const char* kRbac = "rbac.authorization.k8s.io";
   if (binding.contains("roleRef") && binding["roleRef"].is_object() &&
-      text_of(binding["roleRef"], "apiGroup").empty())
+      text_at(binding["roleRef"], "apiGroup").empty())
     binding["roleRef"]["apiGroup"] = kRbac;
   if (!binding.contains("subjects") || !binding["subjects"].is_array()) return;
   for (Json& subject : binding["subjects"])
-    if (const std::string kind = text_of(subject, "kind"); kind == "User" || kind == "Group")
-      if (text_of(subject, "apiGroup").empty()) subject["apiGroup"] = kRbac;
+    if (const std::string kind = text_at(subject, "kind"); kind == "User" || kind == "Group")
+      if (text_at(subject, "apiGroup").empty()) subject["apiGroup"] = kRbac;
 }
 
 void default_network_policy(Json& policy) {
@@ -28,22 +28,11 @@ void default_network_policy(Json& policy) {
   if (!array_of(spec, "egress").empty()) spec["policyTypes"].push_back("Egress");
 }
 
-void default_autoscaler(Json& autoscaler) {
-  if (!autoscaler.contains("spec") || !autoscaler["spec"].is_object()) return;
-  Json& spec = autoscaler["spec"];
-  set_default(spec, "minReplicas", 1);
-  if (array_of(spec, "metrics").empty())
-    spec["metrics"] = Json::array(
-        {{{"type", "Resource"},
-          {"resource",
-           {{"name", "cpu"}, {"target", {{"type", "Utilization"}, {"averageUtilization", 80}}}}}}});
-}
-
 // A container's limit that is not said otherwise is its default, and its default request.
 void default_limit_range(Json& range) {
   for (std::size_t i = 0; i < array_of(object_of(range, "spec"), "limits").size(); ++i) {
     Json& item = range["spec"]["limits"][i];
-    if (text_of(item, "type") != "Container") continue;
+    if (text_at(item, "type") != "Container") continue;
     const auto fill = [&item](const char* from, const char* to) {
       const Json values = object_of(item, from);  // a copy: `to` may be its neighbour
       for (const auto& [name, value] : values.items()) set_default(item[to], name.c_str(), value);

@@ -9,7 +9,6 @@ inline void set_default(Json& object, const char* name, Json value) {
 
 void default_binding(Json& binding);  // of a Role or a ClusterRole
 void default_network_policy(Json& policy);
-void default_autoscaler(Json& autoscaler);
 void default_limit_range(Json& range);
 
 }  // namespace muster::local

@@ -15,7 +15,7 @@ using Texts = std::vector<std::string>;
 
 void check_choice(const Json& holder, const char* name, const std::string& path, const Texts& known,
                   FieldErrors& errors) {
-  const std::string value = text_of(holder, name);
+  const std::string value = text_at(holder, name);
   if (!value.empty() && std::find(known.begin(), known.end(), value) == known.end())
     errors.push_back(FieldError::not_supported(join_path(path, name), value, known));
 }
@@ -24,7 +24,7 @@ void check_env(const Json& container, const std::string& path, FieldErrors& erro
   const Json& env = array_of(container, "env");
   for (std::size_t i = 0; i < env.size(); ++i) {
     const std::string at = fmt::format("{}.env[{}]", path, i);
-    const std::string name = text_of(env[i], "name");
+    const std::string name = text_at(env[i], "name");
     if (name.empty())
       errors.push_back(FieldError::required(at + ".name"));
     else if (std::any_of(name.begin(), name.end(), [](char c) { return c < ' ' || c > '~' || c == '='; }))
@@ -35,7 +35,7 @@ void check_env(const Json& container, const std::string& path, FieldErrors& erro
     const Json& from = object_of(env[i], "valueFrom");
     if (!env[i].is_object() || !env[i].contains("valueFrom")) continue;
     check_variable_field(env[i], at, errors);
-    if (!text_of(env[i], "value").empty())
+    if (!text_at(env[i], "value").empty())
       errors.push_back(
           FieldError::invalid(at + ".valueFrom", "", "may not be specified when `value` is not empty"));
     if (from.empty())
@@ -46,7 +46,7 @@ void check_env(const Json& container, const std::string& path, FieldErrors& erro
       errors.push_back(
           FieldError::invalid(at + ".valueFrom", "", "may not have more than one field specified at a time"));
     for (const char* ref : {"configMapKeyRef", "secretKeyRef"})
-      if (from.contains(ref) && text_of(from[ref], "key").empty())
+      if (from.contains(ref) && text_at(from[ref], "key").empty())
         errors.push_back(FieldError::required(fmt::format("{}.valueFrom.{}.key", at, ref)));
   }
 }
@@ -56,7 +56,7 @@ void check_ports(const Json& container, const std::string& path, FieldErrors& er
   std::set<std::string> names;
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const std::string at = fmt::format("{}.ports[{}]", path, i);
-    const std::string name = text_of(ports[i], "name");
+    const std::string name = text_at(ports[i], "name");
     if (!name.empty() && !names.insert(name).second)
       errors.push_back(FieldError::duplicate(at + ".name", name));
     if (name.size() > 15)
@@ -81,7 +81,7 @@ void check_resources(const Json& container, const std::string& path, FieldErrors
         errors.push_back(FieldError::invalid(fmt::format("{}.resources.{}[{}]", path, list, name), value,
                                              "must be greater than or equal to 0"));
   for (const auto& [name, value] : object_of(resources, "requests").items()) {
-    const std::string limit = text_of(limits, name.c_str());
+    const std::string limit = text_at(limits, name.c_str());
     if (!value.is_string()) continue;
     // Devices and huge pages cannot be promised twice: what is requested of them is what is to be had.
     const bool native =
@@ -133,7 +133,7 @@ void check_mounts(const Json& container, const std::set<std::string>& volumes, c
   std::set<std::string> places;
   for (std::size_t i = 0; i < mounts.size(); ++i) {
     const std::string at = fmt::format("{}.volumeMounts[{}]", path, i);
-    const std::string name = text_of(mounts[i], "name"), place = text_of(mounts[i], "mountPath");
+    const std::string name = text_at(mounts[i], "name"), place = text_at(mounts[i], "mountPath");
     if (name.empty())
       errors.push_back(FieldError::required(at + ".name"));
     else if (!volumes.count(name))
@@ -147,7 +147,7 @@ void check_mounts(const Json& container, const std::set<std::string>& volumes, c
 
 void check_container(const Json& container, const std::string& path, const std::set<std::string>& volumes,
                      std::set<std::string>& names, FieldErrors& errors) {
-  const std::string name = text_of(container, "name");
+  const std::string name = text_at(container, "name");
   if (name.empty()) {
     errors.push_back(FieldError::required(path + ".name"));
   } else {
@@ -155,7 +155,7 @@ void check_container(const Json& container, const std::string& path, const std::
       errors.push_back(FieldError::invalid(path + ".name", name, wrong));
     if (!names.insert(name).second) errors.push_back(FieldError::duplicate(path + ".name", name));
   }
-  if (text_of(container, "image").empty()) errors.push_back(FieldError::required(path + ".image"));
+  if (text_at(container, "image").empty()) errors.push_back(FieldError::required(path + ".image"));
   check_choice(container, "imagePullPolicy", path, {"Always", "IfNotPresent", "Never"}, errors);
   check_choice(container, "terminationMessagePolicy", path, {"FallbackToLogsOnError", "File"}, errors);
   check_env(container, path, errors);
@@ -170,8 +170,8 @@ void check_tolerations(const Json& spec, const std::string& root, FieldErrors& e
   const Json& tolerations = array_of(spec, "tolerations");
   for (std::size_t i = 0; i < tolerations.size(); ++i) {
     const std::string at = fmt::format("{}.tolerations[{}]", root, i);
-    const std::string key = text_of(tolerations[i], "key"), how = text_of(tolerations[i], "operator");
-    const std::string value = text_of(tolerations[i], "value"), effect = text_of(tolerations[i], "effect");
+    const std::string key = text_at(tolerations[i], "key"), how = text_at(tolerations[i], "operator");
+    const std::string value = text_at(tolerations[i], "value"), effect = text_at(tolerations[i], "effect");
     for (const std::string& wrong : key.empty() ? Texts{} : check_qualified_name(key))
       errors.push_back(FieldError::invalid(at + ".key", key, wrong));
     if (key.empty() && how != "Exists")
@@ -199,7 +199,7 @@ std::set<std::string> check_volumes(const Json& spec, const std::string& root, F
   for (std::size_t i = 0; i < volumes.size(); ++i) {
     const std::size_t before = errors.size();
     const std::string path = fmt::format("{}.volumes[{}]", root, i);
-    const std::string name = text_of(volumes[i], "name");
+    const std::string name = text_at(volumes[i], "name");
     if (name.empty()) errors.push_back(FieldError::required(path + ".name"));
     for (const std::string& wrong : name.empty() ? Texts{} : check_dns_label(name))
       errors.push_back(FieldError::invalid(path + ".name", name, wrong));
@@ -208,7 +208,7 @@ std::set<std::string> check_volumes(const Json& spec, const std::string& root, F
       errors.push_back(FieldError::forbidden(path + "." + std::next(volumes[i].begin()).key(),
                                              "may not specify more than 1 volume type"));
     const auto need = [&](const char* source, const char* field) {
-      if (volumes[i].contains(source) && text_of(volumes[i][source], field).empty())
+      if (volumes[i].contains(source) && text_at(volumes[i][source], field).empty())
         errors.push_back(FieldError::required(fmt::format("{}.{}.{}", path, source, field)));
     };
     need("configMap", "name");
@@ -240,7 +240,7 @@ void validate_pod_spec(const Json& spec, const std::string& root, FieldErrors& e
       errors.push_back(FieldError::invalid(root + ".nodeSelector", value, wrong));
   }
   for (const char* name : {"hostname", "subdomain"})
-    if (const std::string value = text_of(spec, name); !value.empty())
+    if (const std::string value = text_at(spec, name); !value.empty())
       for (const std::string& wrong : check_dns_label(value))
         errors.push_back(FieldError::invalid(join_path(root, name), value, wrong));
   if (const Json limit = spec.value("activeDeadlineSeconds", Json(1)); limit.is_number() && limit < 1)

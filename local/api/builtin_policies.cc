@@ -1,8 +1,9 @@
-// local/api/builtin_policies.cc: the checks of roles, budgets, ingresses, claims and the like
+// local/api/builtin_policies.cc: the checks of roles, budgets, network policies, claims and the like
 #include <fmt/format.h>
 
 #include <set>
 
+#include "common/json/access.h"
 #include "local/api/builtin_checks.h"
 #include "local/api/metadata.h"
 #include "local/api/pod_checks.h"
@@ -11,13 +12,6 @@ namespace muster::local {
 namespace {
 
 constexpr const char* kRbac = "rbac.authorization.k8s.io";
-
-const Json& member(const Json& object, const char* name) {
-  static const Json kNull;
-  if (!object.is_object()) return kNull;
-  const auto it = object.find(name);
-  return it == object.end() ? kNull : *it;
-}
 
 void check_rules(const Json& role, bool namespaced, FieldErrors& errors) {
   const Json& rules = array_of(role, "rules");
@@ -49,14 +43,14 @@ void check_subjects(const Json& binding, FieldErrors& errors) {
   const Json& subjects = array_of(binding, "subjects");
   for (std::size_t i = 0; i < subjects.size(); ++i) {
     const std::string at = fmt::format("subjects[{}]", i);
-    const std::string kind = text_of(subjects[i], "kind"), name = text_of(subjects[i], "name");
-    const std::string group = text_of(subjects[i], "apiGroup");
+    const std::string kind = text_at(subjects[i], "kind"), name = text_at(subjects[i], "name");
+    const std::string group = text_at(subjects[i], "apiGroup");
     if (name.empty()) errors.push_back(FieldError::required(at + ".name"));
     if (kind == "ServiceAccount") {
       for (const std::string& wrong : name.empty() ? std::vector<std::string>{} : check_dns_subdomain(name))
         errors.push_back(FieldError::invalid(at + ".name", name, wrong));
       if (!group.empty()) errors.push_back(FieldError::not_supported(at + ".apiGroup", group, {""}));
-      if (text_of(subjects[i], "namespace").empty())
+      if (text_at(subjects[i], "namespace").empty())
         errors.push_back(FieldError::required(at + ".namespace"));
     } else if (kind == "User" || kind == "Group") {
       if (group != kRbac) errors.push_back(FieldError::not_supported(at + ".apiGroup", group, {kRbac}));
@@ -68,8 +62,8 @@ void check_subjects(const Json& binding, FieldErrors& errors) {
 
 void check_binding(const Kind& kind, const Json& binding, const Json* old, FieldErrors& errors) {
   const Json& role = object_of(binding, "roleRef");
-  const std::string group = text_of(role, "apiGroup"), ref = text_of(role, "kind"),
-                    name = text_of(role, "name");
+  const std::string group = text_at(role, "apiGroup"), ref = text_at(role, "kind"),
+                    name = text_at(role, "name");
   if (group != kRbac) errors.push_back(FieldError::not_supported("roleRef.apiGroup", group, {kRbac}));
   std::vector<std::string> kinds = {"ClusterRole"};
   if (kind.namespaced) kinds.insert(kinds.begin(), "Role");
@@ -109,66 +103,10 @@ void check_budget(const Json& budget, FieldErrors& errors) {
                                 "minAvailable and maxUnavailable cannot be both set"));
   for (const char* name : {"minAvailable", "maxUnavailable"})
     check_share(member(spec, name), std::string("spec.") + name, errors);
-  const std::string policy = text_of(spec, "unhealthyPodEvictionPolicy");
+  const std::string policy = text_at(spec, "unhealthyPodEvictionPolicy");
   if (!policy.empty() && policy != "IfHealthyBudget" && policy != "AlwaysAllow")
     errors.push_back(FieldError::not_supported("spec.unhealthyPodEvictionPolicy", policy,
                                                {"AlwaysAllow", "IfHealthyBudget"}));
-}
-
-void check_backend(const Json& backend, const std::string& path, FieldErrors& errors) {
-  const Json& service = object_of(backend, "service");
-  if (backend.contains("resource")) return;
-  if (!backend.contains("service")) {
-    errors.push_back(FieldError::required(path, "service or resource backend is required"));
-    return;
-  }
-  const std::string name = text_of(service, "name");
-  if (name.empty()) errors.push_back(FieldError::required(path + ".service.name"));
-  for (const std::string& wrong : name.empty() ? std::vector<std::string>{} : check_dns1035_label(name))
-    errors.push_back(FieldError::invalid(path + ".service.name", name, wrong));
-  const Json& port = object_of(service, "port");
-  const bool named = !text_of(port, "name").empty();
-  const Json number = port.value("number", Json(0));
-  if (named && number != 0)
-    errors.push_back(
-        go_invalid(path, "networking.ServiceBackendPort{}", "cannot set both port name & port number"));
-  else if (!named && number == 0)
-    errors.push_back(FieldError::required(path, "port name or number is required"));
-  else if (!named && !is_port(number))
-    errors.push_back(FieldError::invalid(path + ".service.port.number", number, kPortRange));
-}
-
-void check_ingress(const Json& ingress, FieldErrors& errors) {
-  const Json& spec = object_of(ingress, "spec");
-  const Json& rules = array_of(spec, "rules");
-  if (rules.empty() && !spec.contains("defaultBackend"))
-    errors.push_back(go_invalid("spec", "networking.IngressSpec{}",
-                                "either `defaultBackend` or `rules` must be specified"));
-  if (spec.contains("defaultBackend")) check_backend(spec["defaultBackend"], "spec.defaultBackend", errors);
-  for (std::size_t i = 0; i < rules.size(); ++i) {
-    const std::string at = fmt::format("spec.rules[{}]", i);
-    std::string host = text_of(rules[i], "host");
-    const std::string shown = host;
-    if (host.rfind("*.", 0) == 0) host.erase(0, 2);
-    for (const std::string& wrong : host.empty() ? std::vector<std::string>{} : check_dns_subdomain(host))
-      errors.push_back(FieldError::invalid(at + ".host", shown, wrong));
-    const Json& http = object_of(rules[i], "http");
-    const Json& paths = array_of(http, "paths");
-    if (rules[i].contains("http") && paths.empty())
-      errors.push_back(FieldError::required(at + ".http.paths"));
-    for (std::size_t k = 0; k < paths.size(); ++k) {
-      const std::string place = fmt::format("{}.http.paths[{}]", at, k);
-      const std::string type = text_of(paths[k], "pathType"), path = text_of(paths[k], "path");
-      if (type.empty())
-        errors.push_back(FieldError::required(place + ".pathType", "pathType must be specified"));
-      else if (type != "Exact" && type != "Prefix" && type != "ImplementationSpecific")
-        errors.push_back(FieldError::not_supported(place + ".pathType", type,
-                                                   {"Exact", "ImplementationSpecific", "Prefix"}));
-      if ((type == "Exact" || type == "Prefix") && path.rfind('/', 0) != 0)
-        errors.push_back(FieldError::invalid(place + ".path", path, "must be an absolute path"));
-      check_backend(object_of(paths[k], "backend"), place + ".backend", errors);
-    }
-  }
 }
 
 void check_claim(const Json& claim, const Json* old, FieldErrors& errors) {
@@ -180,7 +118,7 @@ void check_claim(const Json& claim, const Json* old, FieldErrors& errors) {
   for (const Json& mode : array_of(spec, "accessModes"))
     if (mode.is_string() && !kModes.count(mode.get<std::string>()))
       errors.push_back(FieldError::not_supported("spec.accessModes", mode, {kModes.begin(), kModes.end()}));
-  const std::string size = text_of(object_of(object_of(spec, "resources"), "requests"), "storage");
+  const std::string size = text_at(object_of(object_of(spec, "resources"), "requests"), "storage");
   if (size.empty())
     errors.push_back(FieldError::required("spec.resources[storage]"));
   else if (quantity_value(size).value_or(1) <= 0)
@@ -188,9 +126,9 @@ void check_claim(const Json& claim, const Json* old, FieldErrors& errors) {
   if (old == nullptr) return;
   // Only what a bound claim asks for may grow.
   Json before = object_of(*old, "spec"), now = spec;
-  const std::string size_before = text_of(object_of(object_of(before, "resources"), "requests"), "storage");
-  const bool bound = text_of(object_of(*old, "status"), "phase") == "Bound";
-  if (text_of(before, "volumeName").empty() && !bound) before["volumeName"] = now.value("volumeName", Json());
+  const std::string size_before = text_at(object_of(object_of(before, "resources"), "requests"), "storage");
+  const bool bound = text_at(object_of(*old, "status"), "phase") == "Bound";
+  if (text_at(before, "volumeName").empty() && !bound) before["volumeName"] = now.value("volumeName", Json());
   for (Json* each : {&before, &now}) {
     if (bound) (*each)["resources"]["requests"].erase("storage");
     if (each->value("volumeName", Json()).is_null()) each->erase("volumeName");
@@ -206,21 +144,6 @@ void check_claim(const Json& claim, const Json* old, FieldErrors& errors) {
                                            "field can not be less than status.capacity"));
 }
 
-void check_volume(const Json& volume, FieldErrors& errors) {
-  static const std::set<std::string> kNoSources = {"accessModes",      "capacity",
-                                                   "claimRef",         "mountOptions",
-                                                   "nodeAffinity",     "persistentVolumeReclaimPolicy",
-                                                   "storageClassName", "volumeAttributesClassName",
-                                                   "volumeMode"};
-  const Json& spec = object_of(volume, "spec");
-  if (array_of(spec, "accessModes").empty()) errors.push_back(FieldError::required("spec.accessModes"));
-  if (!object_of(spec, "capacity").contains("storage"))
-    errors.push_back(FieldError::required("spec.capacity"));
-  bool source = false;
-  for (const auto& [name, value] : spec.items()) source = source || kNoSources.count(name) == 0;
-  if (!source) errors.push_back(FieldError::required("spec", "must specify a volume type"));
-}
-
 void check_priority(const Json& priority, const Json* old, FieldErrors& errors) {
   const std::string name = meta_text(priority, "name");
   const Json value = priority.value("value", Json(0));
@@ -234,24 +157,9 @@ void check_priority(const Json& priority, const Json* old, FieldErrors& errors) 
         FieldError::forbidden("value", "maximum allowed value of a user defined priority is 1000000000"));
   if (old != nullptr && old->value("value", Json(0)) != value)
     errors.push_back(FieldError::forbidden("value", "may not be changed in an update."));
-  if (old != nullptr && text_of(*old, "preemptionPolicy") != text_of(priority, "preemptionPolicy"))
+  if (old != nullptr && text_at(*old, "preemptionPolicy") != text_at(priority, "preemptionPolicy"))
     errors.push_back(
-        FieldError::invalid("preemptionPolicy", text_of(priority, "preemptionPolicy"), "field is immutable"));
-}
-
-void check_autoscaler(const Json& autoscaler, FieldErrors& errors) {
-  const Json& spec = object_of(autoscaler, "spec");
-  const Json least = spec.value("minReplicas", Json(1)), most = spec.value("maxReplicas", Json(0));
-  if (least.is_number() && least < 1)
-    errors.push_back(FieldError::invalid("spec.minReplicas", least, "must be greater than or equal to 1"));
-  if (most.is_number() && most < 1)
-    errors.push_back(FieldError::invalid("spec.maxReplicas", most, "must be greater than 0"));
-  if (least.is_number() && most.is_number() && most < least)
-    errors.push_back(
-        FieldError::invalid("spec.maxReplicas", most, "must be greater than or equal to `minReplicas`"));
-  for (const char* name : {"kind", "name"})
-    if (text_of(object_of(spec, "scaleTargetRef"), name).empty())
-      errors.push_back(FieldError::required(std::string("spec.scaleTargetRef.") + name));
+        FieldError::invalid("preemptionPolicy", text_at(priority, "preemptionPolicy"), "field is immutable"));
 }
 
 void check_quota(const Json& quota, FieldErrors& errors) {
@@ -300,12 +208,9 @@ void validate_policies(const Kind& kind, const Json& object, const Json* old, Fi
   if (kind.kind == "RoleBinding" || kind.kind == "ClusterRoleBinding")
     check_binding(kind, object, old, errors);
   if (kind.kind == "PodDisruptionBudget") check_budget(object, errors);
-  if (kind.kind == "Ingress") check_ingress(object, errors);
   if (kind.kind == "NetworkPolicy") check_policy_types(object, errors);
   if (kind.kind == "PersistentVolumeClaim") check_claim(object, old, errors);
-  if (kind.kind == "PersistentVolume") check_volume(object, errors);
   if (kind.kind == "PriorityClass") check_priority(object, old, errors);
-  if (kind.kind == "HorizontalPodAutoscaler") check_autoscaler(object, errors);
   if (kind.kind == "ResourceQuota") check_quota(object, errors);
 }
 

@@ -47,7 +47,7 @@ void default_probe(Json& container, const char* name) {
 }
 
 void default_container(Json& container) {
-  const std::string image = text_of(container, "image");
+  const std::string image = text_at(container, "image");
   const auto slash = image.rfind('/');
   const auto colon = image.rfind(':');
   const bool tagged = colon != std::string::npos && (slash == std::string::npos || colon > slash);
@@ -95,19 +95,17 @@ void default_pod_spec(Json& spec, bool pod) {
   if (spec.contains("volumes"))
     for (Json& volume : spec["volumes"])
       if (volume.is_object()) default_volume(volume);
-  if (!text_of(spec, "serviceAccountName").empty()) spec["serviceAccount"] = spec["serviceAccountName"];
+  if (!text_at(spec, "serviceAccountName").empty()) spec["serviceAccount"] = spec["serviceAccountName"];
   drop_empty(spec, {"nodeSelector", "volumes", "tolerations", "initContainers", "imagePullSecrets"});
 }
 
-// Of pods and claims to come: their metadata is written with the time that it has not.
-void default_template(Json& holder, const char* name) {
-  if (!holder.contains(name) || !holder[name].is_object()) return;
-  Json& metadata = holder[name]["metadata"];
-  if (!metadata.is_object()) metadata = Json::object();
-  metadata["creationTimestamp"] = nullptr;
-  const auto spec = holder[name].find("spec");
-  if (std::string_view(name) == "template" && spec != holder[name].end() && spec->is_object())
-    default_pod_spec(*spec, false);
+// Of pods to come: their metadata is written with the time that it has not.
+void default_template(Json& holder) {
+  if (!holder.contains("template") || !holder["template"].is_object()) return;
+  Json& pod = holder["template"];
+  if (!pod["metadata"].is_object()) pod["metadata"] = Json::object();
+  pod["metadata"]["creationTimestamp"] = nullptr;
+  if (pod.contains("spec") && pod["spec"].is_object()) default_pod_spec(pod["spec"], false);
 }
 
 void default_claim(Json& claim) {
@@ -115,20 +113,12 @@ void default_claim(Json& claim) {
     set_default(claim["spec"], "volumeMode", "Filesystem");
 }
 
-void default_claim_template(Json& claim) {
-  claim["apiVersion"] = "v1";
-  claim["kind"] = "PersistentVolumeClaim";
-  claim["metadata"]["creationTimestamp"] = nullptr;
-  default_claim(claim);
-  claim["status"] = Json{{"phase", "Pending"}};
-}
-
 void default_pod(Json& pod) {
   Json& spec = pod["spec"];
   default_pod_spec(spec, true);
-  if (text_of(spec, "serviceAccountName").empty())
+  if (text_at(spec, "serviceAccountName").empty())
     spec["serviceAccountName"] =
-        text_of(spec, "serviceAccount").empty() ? "default" : text_of(spec, "serviceAccount");
+        text_at(spec, "serviceAccount").empty() ? "default" : text_at(spec, "serviceAccount");
   spec["serviceAccount"] = spec["serviceAccountName"];
   set_default(spec, "preemptionPolicy", "PreemptLowerPriority");
   set_default(spec, "priority", 0);
@@ -136,7 +126,7 @@ void default_pod(Json& pod) {
   if (!tolerations.is_array()) tolerations = Json::array();
   for (const char* key : {"node.kubernetes.io/not-ready", "node.kubernetes.io/unreachable"}) {
     bool there = false;
-    for (const Json& each : tolerations) there = there || text_of(each, "key") == key;
+    for (const Json& each : tolerations) there = there || text_at(each, "key") == key;
     if (!there)
       tolerations.push_back(
           Json{{"effect", "NoExecute"}, {"key", key}, {"operator", "Exists"}, {"tolerationSeconds", 300}});
@@ -206,7 +196,7 @@ void add_api_access(Json& pod) {
       if (!container.is_object()) continue;
       const Json& mounts = array_of(container, "volumeMounts");
       if (std::ranges::any_of(mounts,
-                              [&](const Json& mount) { return text_of(mount, "mountPath") == kPath; }))
+                              [&](const Json& mount) { return text_at(mount, "mountPath") == kPath; }))
         continue;
       container["volumeMounts"].push_back(Json{{"name", name}, {"mountPath", kPath}, {"readOnly", true}});
       used = true;
@@ -238,18 +228,6 @@ void default_workload(const Kind& kind, Json& object) {
   Json& spec = object["spec"];
   if (!spec.is_object()) spec = Json::object();
   if (kind.scale && !spec.contains("replicas")) spec["replicas"] = 1;
-  Json* holder = &spec;
-  if (kind.kind == "CronJob") {
-    set_default(spec, "concurrencyPolicy", "Allow");
-    set_default(spec, "suspend", false);
-    set_default(spec, "successfulJobsHistoryLimit", 3);
-    set_default(spec, "failedJobsHistoryLimit", 1);
-    if (!spec.contains("jobTemplate") || !spec["jobTemplate"].is_object() ||
-        !spec["jobTemplate"].contains("spec"))
-      return;
-    default_template(spec, "jobTemplate");
-    holder = &spec["jobTemplate"]["spec"];
-  }
   if (kind.kind == "Deployment") {
     Json& strategy = spec["strategy"];
     set_default(strategy, "type", "RollingUpdate");
@@ -260,23 +238,6 @@ void default_workload(const Kind& kind, Json& object) {
     set_default(spec, "revisionHistoryLimit", 10);
     set_default(spec, "progressDeadlineSeconds", 600);
   }
-  if (kind.kind == "StatefulSet") {
-    set_default(spec, "podManagementPolicy", "OrderedReady");
-    set_default(spec, "revisionHistoryLimit", 10);
-    set_default(spec, "persistentVolumeClaimRetentionPolicy",
-                Json{{"whenDeleted", "Retain"}, {"whenScaled", "Retain"}});
-    set_default(spec, "updateStrategy",
-                Json{{"type", "RollingUpdate"}, {"rollingUpdate", Json{{"partition", 0}}}});
-    set_default(spec, "serviceName", "");
-    for (std::size_t i = 0; i < array_of(spec, "volumeClaimTemplates").size(); ++i)
-      if (Json& claim = spec["volumeClaimTemplates"][i]; claim.is_object()) default_claim_template(claim);
-  }
-  if (kind.kind == "DaemonSet") {
-    set_default(spec, "revisionHistoryLimit", 10);
-    set_default(
-        spec, "updateStrategy",
-        Json{{"type", "RollingUpdate"}, {"rollingUpdate", Json{{"maxSurge", 0}, {"maxUnavailable", 1}}}});
-  }
   if (kind.kind == "Job") {
     set_default(spec, "podReplacementPolicy", "TerminatingOrFailed");
     set_default(spec, "backoffLimit", 6);
@@ -285,12 +246,7 @@ void default_workload(const Kind& kind, Json& object) {
     set_default(spec, "parallelism", 1);
     set_default(spec, "suspend", false);
   }
-  default_template(*holder, "template");
-  const Json& labels = object_of(object_of(object_of(spec, "template"), "metadata"), "labels");
-  if (kind.kind == "ReplicationController" && !labels.empty()) {  // an elder, which defaults more
-    if (object_of(object_of(object, "metadata"), "labels").empty()) object["metadata"]["labels"] = labels;
-    set_default(spec, "selector", labels);
-  }
+  default_template(spec);
 }
 
 }  // namespace
@@ -308,21 +264,10 @@ void default_builtin(const Kind& kind, Json& object) {
     default_event(object);
   } else if (resource == "customresourcedefinitions.apiextensions.k8s.io") {
     default_crd(object);
-  } else if (kind.group == "apps" || kind.group == "batch" || resource == "replicationcontrollers") {
-    if (kind.kind != "ControllerRevision") default_workload(kind, object);
-  } else if (resource == "podtemplates") {
-    default_template(object, "template");
+  } else if (kind.group == "apps" || kind.group == "batch") {
+    default_workload(kind, object);
   } else if (resource == "persistentvolumeclaims") {
     default_claim(object);
-  } else if (resource == "persistentvolumes") {
-    if (object.contains("spec") && object["spec"].is_object()) {
-      set_default(object["spec"], "volumeMode", "Filesystem");
-      set_default(object["spec"], "persistentVolumeReclaimPolicy", "Retain");
-      default_volume(object["spec"]);
-    }
-  } else if (resource == "storageclasses.storage.k8s.io") {
-    set_default(object, "reclaimPolicy", "Delete");
-    set_default(object, "volumeBindingMode", "Immediate");
   } else if (resource == "roles.rbac.authorization.k8s.io" ||
              resource == "clusterroles.rbac.authorization.k8s.io") {
     set_default(object, "rules", nullptr);
@@ -332,8 +277,6 @@ void default_builtin(const Kind& kind, Json& object) {
     default_network_policy(object);
   } else if (resource == "priorityclasses.scheduling.k8s.io") {
     set_default(object, "preemptionPolicy", "PreemptLowerPriority");
-  } else if (resource == "horizontalpodautoscalers.autoscaling") {
-    default_autoscaler(object);
   } else if (resource == "limitranges") {
     default_limit_range(object);
   } else if (resource == "configmaps") {
@@ -365,11 +308,11 @@ void prepare_builtin_create(const Kind& kind, Json& object, bool trusted, WallTi
   } else if (resource == "services") {
     object["status"] = Json{{"loadBalancer", Json::object()}};
     Json& spec = object["spec"];
-    if (text_of(spec, "type") != "ExternalName") {
-      if (text_of(spec, "clusterIP").empty()) spec["clusterIP"] = cluster_ip(meta_text(object, "uid"));
+    if (text_at(spec, "type") != "ExternalName") {
+      if (text_at(spec, "clusterIP").empty()) spec["clusterIP"] = cluster_ip(meta_text(object, "uid"));
       spec["clusterIPs"] = Json::array({spec["clusterIP"]});
     }
-  } else if (resource == "persistentvolumeclaims" || resource == "persistentvolumes") {
+  } else if (resource == "persistentvolumeclaims") {
     object["status"] = Json{{"phase", "Pending"}};
   } else if (resource == "customresourcedefinitions.apiextensions.k8s.io") {
     object.erase("status");
@@ -389,7 +332,7 @@ void prepare_builtin_update(const Kind& kind, const Json& old, Json& object, con
   if (resource == "services") {  // what was allocated stays when an update says nothing of it
     const Json& before = object_of(old, "spec");
     Json& spec = object["spec"];
-    if (text_of(spec, "type") != "ExternalName")
+    if (text_at(spec, "type") != "ExternalName")
       for (const char* name : {"clusterIP", "clusterIPs"})
         if ((!spec.contains(name) || spec[name].empty() || spec[name] == "") && before.contains(name))
           spec[name] = before[name];

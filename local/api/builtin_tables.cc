@@ -25,20 +25,12 @@ std::vector<std::string> strings_of(const Json& object, const char* name) {
   return texts;
 }
 
-std::int64_t integer_of(const Json& object, const char* name) {
-  if (!object.is_object()) return 0;
-  const auto it = object.find(name);
-  return it != object.end() && it->is_number_integer() ? it->get<std::int64_t>() : 0;
-}
-
 bool flag_of(const Json& object, const char* name, bool otherwise) {
-  if (!object.is_object()) return otherwise;
-  const auto it = object.find(name);
-  return it != object.end() && it->is_boolean() ? it->get<bool>() : otherwise;
+  return boolean(member(object, name), otherwise);
 }
 
 std::string text_or(const Json& object, const char* name, const char* otherwise) {
-  const std::string text = text_of(object, name);
+  const std::string text = text_at(object, name);
   return text.empty() ? otherwise : text;
 }
 
@@ -54,7 +46,7 @@ std::string selector_text(const Json& selector, const char* none) {
   for (const auto& [key, value] : object_of(selector, "matchLabels").items())
     if (value.is_string()) terms.emplace_back(key, key + "=" + value.get<std::string>());
   for (const Json& each : array_of(selector, "matchExpressions")) {
-    const std::string key = text_of(each, "key"), op = text_of(each, "operator");
+    const std::string key = text_at(each, "key"), op = text_at(each, "operator");
     std::vector<std::string> values = strings_of(each, "values");
     std::sort(values.begin(), values.end());
     if (op == "In") terms.emplace_back(key, fmt::format("{} in ({})", key, join(values, "")));
@@ -72,7 +64,7 @@ std::string selector_text(const Json& selector, const char* none) {
 bool has_condition(const Json& status, std::string_view type) {
   const Json& conditions = array_of(status, "conditions");
   return std::any_of(conditions.begin(), conditions.end(), [&](const Json& each) {
-    return text_of(each, "type") == type && text_of(each, "status") == "True";
+    return text_at(each, "type") == type && text_at(each, "status") == "True";
   });
 }
 
@@ -84,7 +76,7 @@ struct Definition {
 };
 
 Cells namespace_cells(const Json& o, WallTime now) {
-  return {meta_text(o, "name"), text_of(object_of(o, "status"), "phase"), created(o, now)};
+  return {meta_text(o, "name"), text_at(object_of(o, "status"), "phase"), created(o, now)};
 }
 
 Cells config_map_cells(const Json& o, WallTime now) {
@@ -93,7 +85,7 @@ Cells config_map_cells(const Json& o, WallTime now) {
 }
 
 Cells secret_cells(const Json& o, WallTime now) {
-  return {meta_text(o, "name"), text_of(o, "type"), object_of(o, "data").size(), created(o, now)};
+  return {meta_text(o, "name"), text_at(o, "type"), object_of(o, "data").size(), created(o, now)};
 }
 
 Cells account_cells(const Json& o, WallTime now) {
@@ -101,7 +93,7 @@ Cells account_cells(const Json& o, WallTime now) {
 }
 
 Cells lease_cells(const Json& o, WallTime now) {
-  return {meta_text(o, "name"), text_of(object_of(o, "spec"), "holderIdentity"), created(o, now)};
+  return {meta_text(o, "name"), text_at(object_of(o, "spec"), "holderIdentity"), created(o, now)};
 }
 
 Cells policy_cells(const Json& o, WallTime now) {
@@ -109,17 +101,9 @@ Cells policy_cells(const Json& o, WallTime now) {
           created(o, now)};
 }
 
-Cells webhook_cells(const Json& o, WallTime now) {
-  return {meta_text(o, "name"), array_of(o, "webhooks").size(), created(o, now)};
-}
-
 Cells priority_cells(const Json& o, WallTime now) {
-  return {meta_text(o, "name"), integer_of(o, "value"), flag_of(o, "globalDefault"), created(o, now),
-          text_of(o, "preemptionPolicy")};
-}
-
-Cells runtime_class_cells(const Json& o, WallTime now) {
-  return {meta_text(o, "name"), text_of(o, "handler"), created(o, now)};
+  return {meta_text(o, "name"), integer_at(o, "value"), flag_of(o, "globalDefault"), created(o, now),
+          text_at(o, "preemptionPolicy")};
 }
 
 // Kinds without columns of their own: roles, limit ranges, definitions.
@@ -131,7 +115,6 @@ constexpr Definition kOther = {"Name,Created At@", other_cells};
 
 constexpr std::pair<const char*, Definition> kDefinitions[] = {
     {"pods", {"Name,Ready,Status,Restarts,Age,IP*,Node*,Nominated Node*,Readiness Gates*", pod_cells}},
-    {"podtemplates", {"Name,Containers,Images,Pod Labels", pod_template_cells}},
     {"services", {"Name,Type,Cluster-IP,External-IP,Port(s),Age,Selector*", service_cells}},
     {"endpoints", {"Name,Endpoints,Age", endpoints_cells}},
     {"nodes",
@@ -145,48 +128,24 @@ constexpr std::pair<const char*, Definition> kDefinitions[] = {
     {"secrets", {"Name,Type,Data,Age", secret_cells}},
     {"serviceaccounts", {"Name,Secrets,Age", account_cells}},
     {"resourcequotas", {"Name,Request,Limit,Age", quota_cells}},
-    {"replicationcontrollers",
-     {"Name,Desired#,Current#,Ready#,Age,Containers*,Images*,Selector*", replication_controller_cells}},
     {"persistentvolumeclaims",
      {"Name,Status,Volume,Capacity,Access Modes,StorageClass,VolumeAttributesClass,Age,VolumeMode*",
       claim_cells}},
-    {"persistentvolumes",
-     {"Name,Capacity,Access Modes,Reclaim Policy,Status,Claim,StorageClass,VolumeAttributesClass,Reason,"
-      "Age,VolumeMode*",
-      volume_cells}},
     {"deployments.apps",
      {"Name,Ready,Up-to-date,Available,Age,Containers*,Images*,Selector*", deployment_cells}},
-    {"statefulsets.apps", {"Name,Ready,Age,Containers*,Images*", stateful_set_cells}},
     {"replicasets.apps",
      {"Name,Desired#,Current#,Ready#,Age,Containers*,Images*,Selector*", replica_set_cells}},
-    {"daemonsets.apps",
-     {"Name,Desired#,Current#,Ready#,Up-to-date#,Available#,Node Selector,Age,Containers*,Images*,"
-      "Selector*",
-      daemon_set_cells}},
-    {"controllerrevisions.apps", {"Name,Controller,Revision,Age", revision_cells}},
     {"jobs.batch", {"Name,Status,Completions,Duration,Age,Containers*,Images*,Selector*", job_cells}},
-    {"cronjobs.batch",
-     {"Name,Schedule,Timezone,Suspend,Active#,Last Schedule,Age,Containers*,Images*,Selector*",
-      cron_job_cells}},
-    {"horizontalpodautoscalers.autoscaling",
-     {"Name,Reference,Targets,MinPods,MaxPods,Replicas,Age", autoscaler_cells}},
     {"poddisruptionbudgets.policy",
      {"Name,Min Available,Max Unavailable,Allowed Disruptions#,Age", disruption_budget_cells}},
-    {"ingresses.networking.k8s.io", {"Name,Class,Hosts,Address,Ports,Age", ingress_cells}},
-    {"ingressclasses.networking.k8s.io", {"Name,Controller,Parameters,Age", ingress_class_cells}},
     {"networkpolicies.networking.k8s.io", {"Name,Pod-Selector,Age", policy_cells}},
     {"endpointslices.discovery.k8s.io", {"Name,AddressType,Ports,Endpoints,Age", endpoint_slice_cells}},
     {"rolebindings.rbac.authorization.k8s.io",
      {"Name,Role,Age,Users*,Groups*,ServiceAccounts*", binding_cells}},
     {"clusterrolebindings.rbac.authorization.k8s.io",
      {"Name,Role,Age,Users*,Groups*,ServiceAccounts*", binding_cells}},
-    {"storageclasses.storage.k8s.io",
-     {"Name,Provisioner,ReclaimPolicy,VolumeBindingMode,AllowVolumeExpansion,Age", storage_class_cells}},
     {"priorityclasses.scheduling.k8s.io",
      {"Name,Value#,Global-Default,Age,PreemptionPolicy", priority_cells}},
-    {"runtimeclasses.node.k8s.io", {"Name,Handler,Age", runtime_class_cells}},
-    {"mutatingwebhookconfigurations.admissionregistration.k8s.io", {"Name,Webhooks#,Age", webhook_cells}},
-    {"validatingwebhookconfigurations.admissionregistration.k8s.io", {"Name,Webhooks#,Age", webhook_cells}},
     {"leases.coordination.k8s.io", {"Name,Holder,Age", lease_cells}},
 };
 

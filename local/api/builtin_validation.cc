@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/base/base64.h"
+#include "common/base/rfc3339.h"
 #include "local/api/builtin_checks.h"
 #include "local/api/crd.h"
 #include "local/api/kind_rules.h"
@@ -60,7 +61,7 @@ class TypeCheck {
           "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'");
     }
     if (schema.format.rfind("date-time", 0) == 0 && value.is_string() &&
-        !parse_time(value.get_ref<const std::string&>())) {
+        !parse_rfc3339(value.get_ref<const std::string&>())) {
       const std::string text = go_quote(value.get_ref<const std::string&>());
       return refuse(
           fmt::format("parsing time {} as \"2006-01-02T15:04:05{}Z07:00\": cannot parse {} as \"2006\"", text,
@@ -139,7 +140,7 @@ void check_immutable(const Json& object, const Json& old, std::initializer_list<
 
 // What Secrets of a well-known type must hold.
 void check_secret_type(const Json& secret, FieldErrors& errors) {
-  const std::string type = text_of(secret, "type");
+  const std::string type = text_at(secret, "type");
   const Json& data = object_of(secret, "data");
   const auto need = [&](const char* key) {
     if (!data.contains(key)) errors.push_back(FieldError::required(fmt::format("data[{}]", key)));
@@ -156,7 +157,7 @@ void check_secret_type(const Json& secret, FieldErrors& errors) {
     need("password");
   } else if (type == "kubernetes.io/service-account-token") {
     constexpr const char* kAccount = "kubernetes.io/service-account.name";
-    if (text_of(object_of(object_of(secret, "metadata"), "annotations"), kAccount).empty())
+    if (text_at(object_of(object_of(secret, "metadata"), "annotations"), kAccount).empty())
       errors.push_back(FieldError::required(fmt::format("metadata.annotations[{}]", kAccount)));
   }
 }
@@ -187,18 +188,18 @@ std::vector<std::string> check_port_name(const std::string& name) {
 void check_service(const Json& service, const Json* old, FieldErrors& errors) {
   const Json& spec = object_of(service, "spec");
   const Json& ports = array_of(spec, "ports");
-  const std::string type = text_of(spec, "type");
+  const std::string type = text_at(spec, "type");
   static const std::set<std::string> kTypes = {"ClusterIP", "ExternalName", "LoadBalancer", "NodePort"};
   if (!kTypes.count(type))
     errors.push_back(FieldError::not_supported("spec.type", type, {kTypes.begin(), kTypes.end()}));
-  if (ports.empty() && text_of(spec, "clusterIP") != "None" && type != "ExternalName")
+  if (ports.empty() && text_at(spec, "clusterIP") != "None" && type != "ExternalName")
     errors.push_back(FieldError::required("spec.ports"));
-  if (const std::string affinity = text_of(spec, "sessionAffinity");
+  if (const std::string affinity = text_at(spec, "sessionAffinity");
       affinity != "None" && affinity != "ClientIP")
     errors.push_back(FieldError::not_supported("spec.sessionAffinity", affinity, {"ClientIP", "None"}));
   if (type == "ExternalName") {
-    if (text_of(spec, "externalName").empty()) errors.push_back(FieldError::required("spec.externalName"));
-  } else if (const std::string ip = text_of(spec, "clusterIP"); !ip.empty() && ip != "None" && !is_ip(ip)) {
+    if (text_at(spec, "externalName").empty()) errors.push_back(FieldError::required("spec.externalName"));
+  } else if (const std::string ip = text_at(spec, "clusterIP"); !ip.empty() && ip != "None" && !is_ip(ip)) {
     errors.push_back(FieldError::invalid("spec.clusterIPs[0]", ip,
                                          "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)"));
   }
@@ -207,7 +208,7 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
   for (std::size_t i = 0; i < ports.size(); ++i) {
     const std::string path = fmt::format("spec.ports[{}]", i);
     const Json& port = ports[i];
-    const std::string name = text_of(port, "name");
+    const std::string name = text_at(port, "name");
     if (ports.size() > 1 && name.empty()) errors.push_back(FieldError::required(path + ".name"));
     if (!name.empty() && !names.insert(name).second)
       errors.push_back(FieldError::duplicate(path + ".name", name));
@@ -221,7 +222,7 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
     if (port.contains("targetPort") && port["targetPort"].is_string())
       for (const std::string& wrong : check_port_name(port["targetPort"].get<std::string>()))
         errors.push_back(FieldError::invalid(path + ".targetPort", port["targetPort"], wrong));
-    const std::string protocol = text_of(port, "protocol");
+    const std::string protocol = text_at(port, "protocol");
     if (protocol != "TCP" && protocol != "UDP" && protocol != "SCTP")
       errors.push_back(FieldError::not_supported(path + ".protocol", protocol, {"SCTP", "TCP", "UDP"}));
     if (port.contains("port") && !numbers.insert(port["port"].dump() + protocol).second)
@@ -235,10 +236,10 @@ void check_service(const Json& service, const Json* old, FieldErrors& errors) {
         errors.push_back(FieldError::invalid("spec.selector", value, wrong));
   }
   if (old != nullptr) {
-    const std::string before = text_of(object_of(*old, "spec"), "clusterIP");
-    const std::string after = text_of(spec, "clusterIP");
+    const std::string before = text_at(object_of(*old, "spec"), "clusterIP");
+    const std::string after = text_at(spec, "clusterIP");
     if (!before.empty() && before != after && type != "ExternalName" &&
-        text_of(object_of(*old, "spec"), "type") != "ExternalName")
+        text_at(object_of(*old, "spec"), "type") != "ExternalName")
       errors.push_back(
           {"FieldValueInvalid", "spec.clusterIPs[0]",
            fmt::format("Invalid value: []string{{{}}}: may not change once set", go_quote(after))});
@@ -269,8 +270,8 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
     check_secret_type(object, errors);
     if (old != nullptr) {
       check_immutable(object, *old, {"data"}, errors);
-      if (text_of(object, "type") != text_of(*old, "type"))
-        errors.push_back(FieldError::invalid("type", text_of(object, "type"), "field is immutable"));
+      if (text_at(object, "type") != text_at(*old, "type"))
+        errors.push_back(FieldError::invalid("type", text_at(object, "type"), "field is immutable"));
     }
   } else if (resource == "services") {
     check_service(object, old, errors);
@@ -283,7 +284,7 @@ FieldErrors validate_builtin(const Kind& kind, const Json& object, const Json* o
   } else if (kind.group == "apps" || kind.group == "batch") {
     validate_workload(kind, object, old, errors);
   } else if (resource == "events") {
-    const std::string involved = text_of(object_of(object, "involvedObject"), "namespace");
+    const std::string involved = text_at(object_of(object, "involvedObject"), "namespace");
     const std::string own = meta_text(object, "namespace");
     if (involved != own && !(involved.empty() && own == "default"))
       errors.push_back(

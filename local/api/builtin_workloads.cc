@@ -1,8 +1,5 @@
-// local/api/builtin_workloads.cc: the checks of Deployments, StatefulSets, DaemonSets, ReplicaSets, Jobs,
-// CronJobs
+// local/api/builtin_workloads.cc: the checks of Deployments, ReplicaSets and Jobs
 #include <fmt/format.h>
-
-#include <sstream>
 
 #include "local/api/builtin_checks.h"
 #include "local/api/metadata.h"
@@ -20,7 +17,7 @@ bool selects(const Json& selector, const Json& labels) {
   for (const auto& [key, value] : object_of(selector, "matchLabels").items())
     if (labels.value(key, Json()) != value) return false;
   for (const Json& each : array_of(selector, "matchExpressions")) {
-    const std::string key = text_of(each, "key"), how = text_of(each, "operator");
+    const std::string key = text_at(each, "key"), how = text_at(each, "operator");
     const bool there = labels.contains(key);
     const Json& values = array_of(each, "values");
     const bool in = there && std::find(values.begin(), values.end(), labels[key]) != values.end();
@@ -40,7 +37,7 @@ std::string shown_selector(const Json& selector) {
 void check_strategy(const Kind& kind, const Json& spec, FieldErrors& errors) {
   if (kind.kind != "Deployment") return;
   const Json& strategy = object_of(spec, "strategy");
-  const std::string type = text_of(strategy, "type");
+  const std::string type = text_at(strategy, "type");
   if (type == "Recreate" && strategy.contains("rollingUpdate"))
     errors.push_back(FieldError::forbidden("spec.strategy.rollingUpdate",
                                            "may not be specified when strategy `type` is 'Recreate'"));
@@ -70,33 +67,16 @@ void check_set(const Kind& kind, const Json& object, const Json* old, FieldError
     errors.push_back(go_invalid("spec.template.metadata.labels", go_string_map(labels),
                                 "`selector` does not match template `labels`"));
   validate_pod_spec(object_of(pod_template, "spec"), "spec.template.spec", errors);
-  const std::string restart = text_of(object_of(pod_template, "spec"), "restartPolicy");
+  const std::string restart = text_at(object_of(pod_template, "spec"), "restartPolicy");
   if (restart != "Always" && !restart.empty())
     errors.push_back(FieldError::not_supported("spec.template.spec.restartPolicy", restart, {"Always"}));
   if (object_of(pod_template, "spec").contains("activeDeadlineSeconds"))
-    errors.push_back(FieldError::forbidden(
-        "spec.template.spec.activeDeadlineSeconds",
-        fmt::format("activeDeadlineSeconds in {} is not Supported",
-                    kind.kind == "Deployment" ? std::string("ReplicaSet") : kind.kind)));
+    errors.push_back(FieldError::forbidden("spec.template.spec.activeDeadlineSeconds",
+                                           "activeDeadlineSeconds in ReplicaSet is not Supported"));
   check_strategy(kind, spec, errors);
   if (old == nullptr) return;
-  if (kind.kind == "StatefulSet") {
-    const auto fixed = [](const Json& from) {
-      Json rest = object_of(from, "spec");
-      for (const char* name : {"replicas", "ordinals", "template", "updateStrategy", "revisionHistoryLimit",
-                               "persistentVolumeClaimRetentionPolicy", "minReadySeconds"})
-        rest.erase(name);
-      return rest;
-    };
-    if (fixed(object) != fixed(*old))
-      errors.push_back(FieldError::forbidden("spec",
-                                             "updates to statefulset spec for fields other than 'replicas', "
-                                             "'ordinals', 'template', 'updateStrategy', "
-                                             "'revisionHistoryLimit', 'persistentVolumeClaimRetentionPolicy' "
-                                             "and 'minReadySeconds' are forbidden"));
-  } else if (object_of(object_of(*old, "spec"), "selector") != selector) {
+  if (object_of(object_of(*old, "spec"), "selector") != selector)
     errors.push_back(go_invalid("spec.selector", shown_selector(selector), "field is immutable"));
-  }
 }
 
 void check_job_spec(const Json& spec, const std::string& root, FieldErrors& errors) {
@@ -107,14 +87,14 @@ void check_job_spec(const Json& spec, const std::string& root, FieldErrors& erro
   if (const Json limit = spec.value("activeDeadlineSeconds", Json(0)); limit.is_number() && limit < 0)
     errors.push_back(
         FieldError::invalid(root + ".activeDeadlineSeconds", limit, "must be greater than or equal to 0"));
-  const std::string mode = text_of(spec, "completionMode");
+  const std::string mode = text_at(spec, "completionMode");
   if (mode == "Indexed" && !spec.contains("completions"))
     errors.push_back(FieldError::required(root + ".completions", "when completion mode is Indexed"));
   if (!mode.empty() && mode != "Indexed" && mode != "NonIndexed")
     errors.push_back(FieldError::not_supported(root + ".completionMode", mode, {"Indexed", "NonIndexed"}));
   const Json& pod = object_of(object_of(spec, "template"), "spec");
   validate_pod_spec(pod, root + ".template.spec", errors);
-  const std::string restart = text_of(pod, "restartPolicy");
+  const std::string restart = text_at(pod, "restartPolicy");
   if (restart == "Always" || restart.empty())
     errors.push_back(FieldError::required(root + ".template.spec.restartPolicy",
                                           "valid values: \"OnFailure\", \"Never\""));
@@ -126,7 +106,7 @@ void check_job_update(const Json& object, const Json& old, FieldErrors& errors) 
   if (now.value("completionMode", Json()) != before.value("completionMode", Json()))
     errors.push_back(FieldError::invalid("spec.completionMode", now.value("completionMode", Json()),
                                          "field is immutable"));
-  if (text_of(now, "completionMode") != "Indexed" &&
+  if (text_at(now, "completionMode") != "Indexed" &&
       now.value("completions", Json()) != before.value("completions", Json()))
     errors.push_back(
         FieldError::invalid("spec.completions", now.value("completions", Json()), "field is immutable"));
@@ -134,37 +114,13 @@ void check_job_update(const Json& object, const Json& old, FieldErrors& errors) 
     errors.push_back(go_invalid("spec.template", "core.PodTemplateSpec{}", "field is immutable"));
 }
 
-void check_cron_job(const Json& object, FieldErrors& errors) {
-  const Json& spec = object_of(object, "spec");
-  const std::string schedule = text_of(spec, "schedule"), policy = text_of(spec, "concurrencyPolicy");
-  std::vector<std::string> fields;
-  std::istringstream words(schedule);
-  for (std::string word; words >> word;) fields.push_back(word);
-  if (schedule.empty())
-    errors.push_back(FieldError::required("spec.schedule"));
-  else if (schedule[0] != '@' && fields.size() != 5)
-    errors.push_back(FieldError::invalid(
-        "spec.schedule", schedule,
-        fmt::format("expected exactly 5 fields, found {}: [{}]", fields.size(), fmt::join(fields, " "))));
-  if (!policy.empty() && policy != "Allow" && policy != "Forbid" && policy != "Replace")
-    errors.push_back(
-        FieldError::not_supported("spec.concurrencyPolicy", policy, {"Allow", "Forbid", "Replace"}));
-  for (const char* name : {"startingDeadlineSeconds", "successfulJobsHistoryLimit", "failedJobsHistoryLimit"})
-    not_negative(spec, name, errors);
-  if (const std::string name = meta_text(object, "name"); name.size() > 52)
-    errors.push_back(FieldError::invalid("metadata.name", name, "must be no more than 52 characters"));
-  check_job_spec(object_of(object_of(spec, "jobTemplate"), "spec"), "spec.jobTemplate.spec", errors);
-}
-
 }  // namespace
 
 void validate_workload(const Kind& kind, const Json& object, const Json* old, FieldErrors& errors) {
-  if (kind.kind == "CronJob") {
-    check_cron_job(object, errors);
-  } else if (kind.kind == "Job") {
+  if (kind.kind == "Job") {
     check_job_spec(object_of(object, "spec"), "spec", errors);
     if (old != nullptr) check_job_update(object, *old, errors);
-  } else if (kind.kind != "ControllerRevision") {
+  } else {
     check_set(kind, object, old, errors);
   }
 }

@@ -17,6 +17,7 @@
 #include <memory>
 
 #include "common/base/base64.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::local {
 namespace {
@@ -124,20 +125,19 @@ Status write_private_file(const std::filesystem::path& path, const std::string& 
                  fmt::format("cannot {} {}: {}", what, path.string(), std::strerror(errno))};
   };
   ::unlink(temporary.c_str());
-  const int file = ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (file < 0) return fail("create");
+  FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file.valid()) return fail("create");
   std::size_t done = 0;
   while (done < content.size()) {
-    const ssize_t wrote = ::write(file, content.data() + done, content.size() - done);
+    const ssize_t wrote = ::write(file.get(), content.data() + done, content.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote < 0) {
-      ::close(file);
       ::unlink(temporary.c_str());
       return fail("write");
     }
     done += static_cast<std::size_t>(wrote);
   }
-  ::close(file);
+  file.reset();
   if (::rename(temporary.c_str(), path.c_str()) != 0) return fail("rename to");
   return {};
 }

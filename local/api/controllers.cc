@@ -95,7 +95,7 @@ void Controllers::wrote(const Kind& kind, const Json& object, bool created) {
     }
     bool accepted = false;
     for (const Json& each : array_of(object_of(crd, "status"), "conditions"))
-      accepted = accepted || (text_of(each, "type") == "NamesAccepted" && text_of(each, "status") == "True");
+      accepted = accepted || (text_at(each, "type") == "NamesAccepted" && text_at(each, "status") == "True");
     kinds_.set_custom(meta_text(crd, "name"), accepted ? kinds_of_crd(crd) : std::vector<KindPtr>{});
   }
 }

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/base/rfc3339.h"
 #include "common/json/access.h"
 #include "local/api/metadata.h"
 
@@ -59,11 +60,11 @@ std::vector<PrinterColumn> columns_of(const Json& version) {
   std::vector<PrinterColumn> columns;
   for (const Json& from : array_of(version, "additionalPrinterColumns")) {
     PrinterColumn column;
-    column.name = text_of(from, "name");
-    column.type = text_of(from, "type");
-    column.format = text_of(from, "format");
-    column.description = text_of(from, "description");
-    column.json_path = text_of(from, "jsonPath");
+    column.name = text_at(from, "name");
+    column.type = text_at(from, "type");
+    column.format = text_at(from, "format");
+    column.description = text_at(from, "description");
+    column.json_path = text_at(from, "jsonPath");
     if (const auto it = from.find("priority"); it != from.end() && it->is_number_integer())
       column.priority = static_cast<int>(std::clamp<std::int64_t>(it->get<std::int64_t>(), 0, 1000));
     columns.push_back(std::move(column));
@@ -85,9 +86,9 @@ Json condition(const char* type, const char* status, const char* reason, const s
 void default_crd(Json& crd) {
   Json& names = crd["spec"]["names"];
   if (!names.is_object()) names = Json::object();
-  if (text_of(names, "singular").empty()) names["singular"] = lower(text_of(names, "kind"));
-  if (text_of(names, "listKind").empty() && !text_of(names, "kind").empty())
-    names["listKind"] = text_of(names, "kind") + "List";
+  if (text_at(names, "singular").empty()) names["singular"] = lower(text_at(names, "kind"));
+  if (text_at(names, "listKind").empty() && !text_at(names, "kind").empty())
+    names["listKind"] = text_at(names, "kind") + "List";
   if (!crd["spec"].contains("conversion")) crd["spec"]["conversion"] = Json{{"strategy", "None"}};
 }
 
@@ -98,16 +99,16 @@ std::vector<KindPtr> kinds_of_crd(const Json& crd) {
   for (const Json& version : array_of(spec, "versions")) {
     if (version.value("served", Json(false)) != Json(true)) continue;
     auto kind = std::make_shared<Kind>();
-    kind->group = text_of(spec, "group");
-    kind->version = text_of(version, "name");
-    kind->kind = text_of(names, "kind");
-    kind->list_kind = text_of(names, "listKind");
-    kind->plural = text_of(names, "plural");
-    kind->singular = text_of(names, "singular");
+    kind->group = text_at(spec, "group");
+    kind->version = text_at(version, "name");
+    kind->kind = text_at(names, "kind");
+    kind->list_kind = text_at(names, "listKind");
+    kind->plural = text_at(names, "plural");
+    kind->singular = text_at(names, "singular");
     kind->short_names = texts(array_of(names, "shortNames"));
     kind->categories = texts(array_of(names, "categories"));
     kind->verbs = {"delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"};
-    kind->namespaced = text_of(spec, "scope") == "Namespaced";
+    kind->namespaced = text_at(spec, "scope") == "Namespaced";
     kind->custom = true;
     kind->crd = meta_text(crd, "name");
     kind->terminating = is_terminating(crd);
@@ -116,10 +117,10 @@ std::vector<KindPtr> kinds_of_crd(const Json& crd) {
     const Json& subresources = object_of(version, "subresources");
     kind->has_status = subresources.contains("status");
     if (const Json& scale = object_of(subresources, "scale"); !scale.empty())
-      kind->scale = ScalePaths{text_of(scale, "specReplicasPath"), text_of(scale, "statusReplicasPath"),
-                               text_of(scale, "labelSelectorPath")};
+      kind->scale = ScalePaths{text_at(scale, "specReplicasPath"), text_at(scale, "statusReplicasPath"),
+                               text_at(scale, "labelSelectorPath")};
     for (const Json& field : array_of(version, "selectableFields"))
-      kind->selectable_fields.push_back(text_of(field, "jsonPath"));
+      kind->selectable_fields.push_back(text_at(field, "jsonPath"));
     kind->columns = columns_of(version);
     kind->openapi = object_of(object_of(version, "schema"), "openAPIV3Schema");
     kind->schema = object_schema(kind->openapi);
@@ -134,24 +135,24 @@ std::vector<KindPtr> kinds_of_crd(const Json& crd) {
 bool establish_crd(Json& crd, const KindTable& others, WallTime now) {
   const Json before = crd;
   const Json& names = object_of(object_of(crd, "spec"), "names");
-  const std::string group = text_of(object_of(crd, "spec"), "group");
+  const std::string group = text_at(object_of(crd, "spec"), "group");
   std::string conflict;
   for (const KindPtr& other : others.kinds()) {
     if (other->group != group || other->crd == meta_text(crd, "name")) continue;
-    if (other->kind == text_of(names, "kind"))
+    if (other->kind == text_at(names, "kind"))
       conflict = fmt::format("{} is already in use", go_quote(other->kind));
-    if (other->singular == text_of(names, "singular"))
+    if (other->singular == text_at(names, "singular"))
       conflict = fmt::format("{} is already in use", go_quote(other->singular));
   }
-  const std::string time = format_time(now);
+  const std::string time = rfc3339(now);
   Json& status = crd["status"];
   if (!status.is_object()) status = Json::object();
   const auto set = [&](const Json& wanted) {
     Json& conditions = status["conditions"];
     if (!conditions.is_array()) conditions = Json::array();
     for (Json& each : conditions)
-      if (text_of(each, "type") == text_of(wanted, "type")) {
-        if (text_of(each, "status") != text_of(wanted, "status")) each = wanted;
+      if (text_at(each, "type") == text_at(wanted, "type")) {
+        if (text_at(each, "status") != text_at(wanted, "status")) each = wanted;
         return;
       }
     conditions.push_back(wanted);

@@ -30,24 +30,24 @@ void check_label(const std::string& path, const std::string& value, bool mixed_c
 void check_names(const Json& names, FieldErrors& errors) {
   const std::string path = "spec.names.";
   for (const char* field : {"plural", "singular", "kind", "listKind"})
-    if (text_of(names, field).empty()) errors.push_back(FieldError::required(path + field));
+    if (text_at(names, field).empty()) errors.push_back(FieldError::required(path + field));
   for (const char* field : {"plural", "singular", "kind", "listKind"})
-    if (const std::string value = text_of(names, field); !value.empty())
+    if (const std::string value = text_at(names, field); !value.empty())
       check_label(path + field, value, std::string_view(field).find("ind") != std::string_view::npos, errors);
   for (const char* list : {"shortNames", "categories"})
     for (std::size_t i = 0; i < array_of(names, list).size(); ++i)
       if (names[list][i].is_string())
         check_label(fmt::format("{}{}[{}]", path, list, i), names[list][i].get<std::string>(), false, errors);
-  if (text_of(names, "kind") == text_of(names, "listKind") && !text_of(names, "kind").empty())
-    errors.push_back(FieldError::invalid(path + "listKind", text_of(names, "listKind"),
+  if (text_at(names, "kind") == text_at(names, "listKind") && !text_at(names, "kind").empty())
+    errors.push_back(FieldError::invalid(path + "listKind", text_at(names, "listKind"),
                                          "kind and listKind may not be the same"));
 }
 
 void check_group(const Json& crd, FieldErrors& errors) {
   const Json& spec = object_of(crd, "spec");
-  const std::string group = text_of(spec, "group");
+  const std::string group = text_at(spec, "group");
   const std::string name = meta_text(crd, "name");
-  if (name != text_of(object_of(spec, "names"), "plural") + "." + group)
+  if (name != text_at(object_of(spec, "names"), "plural") + "." + group)
     errors.push_back(
         FieldError::invalid("metadata.name", name, "must be spec.names.plural+\".\"+spec.group"));
   if (group.empty())
@@ -63,12 +63,12 @@ void check_group(const Json& crd, FieldErrors& errors) {
   };
   constexpr const char* kApproved = "api-approved.kubernetes.io";
   if ((ends("k8s.io") || ends("kubernetes.io")) &&
-      text_of(object_of(object_of(crd, "metadata"), "annotations"), kApproved).empty())
+      text_at(object_of(object_of(crd, "metadata"), "annotations"), kApproved).empty())
     errors.push_back(FieldError::required(fmt::format("metadata.annotations[{}]", kApproved),
                                           "protected groups must have approval annotation "
                                           "\"api-approved.kubernetes.io\", see "
                                           "https://github.com/kubernetes/enhancements/pull/1111"));
-  const std::string scope = text_of(spec, "scope");
+  const std::string scope = text_at(spec, "scope");
   if (scope.empty())
     errors.push_back(FieldError::required("spec.scope"));
   else if (scope != "Namespaced" && scope != "Cluster")
@@ -110,9 +110,9 @@ void check_root(const Json& schema, bool has_status, const std::string& path, Fi
   if (schema.value("nullable", Json(false)) == Json(true))
     errors.push_back(FieldError::forbidden(path + ".nullable", "nullable cannot be true at the root"));
   if (!has_status) return;
-  if (text_of(schema, "type") != "object")
+  if (text_at(schema, "type") != "object")
     errors.push_back(
-        FieldError::invalid(path + ".type", text_of(schema, "type"),
+        FieldError::invalid(path + ".type", text_at(schema, "type"),
                             "only \"object\" is allowed as the type at the root of the schema if the "
                             "status subresource is enabled"));
   for (const char* name :
@@ -162,10 +162,10 @@ void check_json_path(const std::string& text, const std::string& path, const cha
 void check_subresources(const Json& subresources, const std::string& path, FieldErrors& errors) {
   if (!subresources.is_object() || !subresources.contains("scale")) return;
   const Json& scale = object_of(subresources, "scale");
-  check_json_path(text_of(scale, "specReplicasPath"), path + ".scale.specReplicasPath", ".spec", errors);
-  check_json_path(text_of(scale, "statusReplicasPath"), path + ".scale.statusReplicasPath", ".status",
+  check_json_path(text_at(scale, "specReplicasPath"), path + ".scale.specReplicasPath", ".spec", errors);
+  check_json_path(text_at(scale, "statusReplicasPath"), path + ".scale.statusReplicasPath", ".status",
                   errors);
-  const std::string selector = text_of(scale, "labelSelectorPath");
+  const std::string selector = text_at(scale, "labelSelectorPath");
   if (!selector.empty() && selector.rfind(".spec.", 0) != 0 && selector.rfind(".status.", 0) != 0)
     errors.push_back(FieldError::invalid(path + ".scale.labelSelectorPath", selector,
                                          selector[0] == '.'
@@ -179,8 +179,8 @@ void check_columns(const Json& columns, const std::string& path, FieldErrors& er
                                                  "float", "int32", "int64",     "password"};
   for (std::size_t i = 0; i < columns.size(); ++i) {
     const std::string at = fmt::format("{}[{}]", path, i);
-    const std::string type = text_of(columns[i], "type"), format = text_of(columns[i], "format");
-    if (text_of(columns[i], "name").empty()) errors.push_back(FieldError::required(at + ".name"));
+    const std::string type = text_at(columns[i], "type"), format = text_at(columns[i], "format");
+    if (text_at(columns[i], "name").empty()) errors.push_back(FieldError::required(at + ".name"));
     const std::string types = fmt::format("must be one of {}", fmt::join(kTypes, ","));
     if (type.empty())
       errors.push_back(FieldError::required(at + ".type", types));
@@ -189,7 +189,7 @@ void check_columns(const Json& columns, const std::string& path, FieldErrors& er
     if (!format.empty() && !kFormats.count(format))
       errors.push_back(FieldError::invalid(at + ".format", format,
                                            fmt::format("must be one of {}", fmt::join(kFormats, ","))));
-    check_json_path(text_of(columns[i], "jsonPath"), at + ".JSONPath", nullptr, errors);
+    check_json_path(text_at(columns[i], "jsonPath"), at + ".JSONPath", nullptr, errors);
   }
 }
 
@@ -197,7 +197,7 @@ void check_selectable(const Json& fields, const Json& schema, const std::string&
   std::set<std::string> seen;
   for (std::size_t i = 0; i < fields.size(); ++i) {
     const std::string at = fmt::format("{}[{}].jsonPath", path, i);
-    const std::string text = text_of(fields[i], "jsonPath");
+    const std::string text = text_at(fields[i], "jsonPath");
     if (text.empty()) {
       errors.push_back(FieldError::required(at));
       continue;
@@ -222,7 +222,7 @@ void check_selectable(const Json& fields, const Json& schema, const std::string&
       node = it != properties.end() ? &*it : &object_of(*node, "additionalProperties");
       from = end + 1;
     }
-    const std::string type = text_of(*node, "type");
+    const std::string type = text_at(*node, "type");
     if (type != "string" && type != "boolean" && type != "integer")
       errors.push_back(FieldError::invalid(at, text,
                                            "must point to a field of type string, boolean or integer. Enum "
@@ -244,7 +244,7 @@ class VersionCheck {
     std::set<std::string> seen;
     for (std::size_t i = 0; i < versions_.size(); ++i) {
       if (versions_[i].value("storage", Json(false)) == Json(true)) ++storage;
-      unique = seen.insert(text_of(versions_[i], "name")).second && unique;
+      unique = seen.insert(text_at(versions_[i], "name")).second && unique;
       version(i);
     }
     const auto refuse = [&](const char* why) {
@@ -270,7 +270,7 @@ class VersionCheck {
   void version(std::size_t i) {
     const Json& version = versions_[i];
     const std::string path = fmt::format("spec.versions[{}]", i);
-    check_label(path + ".name", text_of(version, "name"), false, errors_);
+    check_label(path + ".name", text_at(version, "name"), false, errors_);
     const Json& holder = object_of(version, "schema");
     const Json& schema = object_of(holder, "openAPIV3Schema");
     const Json subresources = version.value("subresources", Json());
@@ -301,7 +301,7 @@ void check_stored_versions(const Json& crd, FieldErrors& errors) {
   std::set<std::string> names;
   bool any_storage = false;
   for (const Json& version : versions) {
-    names.insert(text_of(version, "name"));
+    names.insert(text_at(version, "name"));
     any_storage = any_storage || version.value("storage", Json(false)) == Json(true);
   }
   if (stored.empty() && !any_storage)
@@ -347,7 +347,7 @@ FieldErrors validate_crd(const Json& crd, const Json* old) {
     bool established = false;
     for (const Json& each : array_of(object_of(*old, "status"), "conditions"))
       established =
-          established || (text_of(each, "type") == "Established" && text_of(each, "status") == "True");
+          established || (text_at(each, "type") == "Established" && text_at(each, "status") == "True");
     if (established) {
       fixed("/spec/scope", "spec.scope");
       fixed("/spec/names/kind", "spec.names.kind");

@@ -1,6 +1,7 @@
 // local/api/endings.cc: namespaces and CRDs take their content with them; new namespaces get theirs
 #include <fmt/format.h>
 
+#include "common/base/rfc3339.h"
 #include "local/api/controllers.h"
 #include "local/api/crd.h"
 #include "local/api/metadata.h"
@@ -32,7 +33,7 @@ std::string counted(const std::map<std::string, int>& counts, const char* betwee
 
 // What the namespace controller tells of a namespace that content holds up.
 void set_conditions(Json& status, const Remains& remains) {
-  const std::string now = format_time(std::chrono::system_clock::now());
+  const std::string now = rfc3339(std::chrono::system_clock::now());
   const auto set = [&](const char* type, bool holds, const char* reason, const std::string& message) {
     Json& conditions = status["conditions"];
     if (!conditions.is_array()) conditions = Json::array();
@@ -42,9 +43,9 @@ void set_conditions(Json& status, const Remains& remains) {
                       {"message", message},
                       {"lastTransitionTime", now}};
     for (Json& each : conditions) {
-      if (text_of(each, "type") != type) continue;
-      const std::string since = text_of(each, "lastTransitionTime");
-      const bool same = text_of(each, "status") == text_of(wanted, "status");
+      if (text_at(each, "type") != type) continue;
+      const std::string since = text_at(each, "lastTransitionTime");
+      const bool same = text_at(each, "status") == text_at(wanted, "status");
       each = wanted;
       if (same) each["lastTransitionTime"] = since;
       return;

@@ -19,7 +19,7 @@ bool selected(const Json& pod, const Json& selector) {
 
 bool is_ready(const Json& pod) {
   for (const Json& each : array_of(object_of(pod, "status"), "conditions"))
-    if (text_of(each, "type") == "Ready") return text_of(each, "status") == "True";
+    if (text_at(each, "type") == "Ready") return text_at(each, "status") == "True";
   return false;
 }
 
@@ -29,19 +29,19 @@ Json target_port(const Json& port, const Json& pod) {
   if (!target.is_string()) return target;
   for (const Json& container : array_of(object_of(pod, "spec"), "containers"))
     for (const Json& each : array_of(container, "ports"))
-      if (text_of(each, "name") == target) return each.value("containerPort", Json());
+      if (text_at(each, "name") == target) return each.value("containerPort", Json());
   return nullptr;
 }
 
 Json address_of(const Json& pod) {
-  Json address{{"ip", text_of(object_of(pod, "status"), "podIP")},
+  Json address{{"ip", text_at(object_of(pod, "status"), "podIP")},
                {"targetRef", Json{{"kind", "Pod"},
                                   {"name", meta_text(pod, "name")},
                                   {"namespace", meta_text(pod, "namespace")},
                                   {"uid", meta_text(pod, "uid")}}}};
   const Json& spec = object_of(pod, "spec");
-  if (const std::string node = text_of(spec, "nodeName"); !node.empty()) address["nodeName"] = node;
-  if (const std::string host = text_of(spec, "hostname"); !host.empty()) address["hostname"] = host;
+  if (const std::string node = text_at(spec, "nodeName"); !node.empty()) address["nodeName"] = node;
+  if (const std::string host = text_at(spec, "hostname"); !host.empty()) address["hostname"] = host;
   return address;
 }
 
@@ -66,26 +66,26 @@ void Controllers::update_service_endpoints(const Json& service, const std::vecto
   Json ready = Json::array(), waiting = Json::array(), slice_endpoints = Json::array();
   Json ports = Json::array();
   for (const Json& pod : pods) {
-    const std::string phase = text_of(object_of(pod, "status"), "phase");
-    if (!selected(pod, object_of(spec, "selector")) || text_of(object_of(pod, "status"), "podIP").empty())
+    const std::string phase = text_at(object_of(pod, "status"), "phase");
+    if (!selected(pod, object_of(spec, "selector")) || text_at(object_of(pod, "status"), "podIP").empty())
       continue;
     if (phase == "Succeeded" || phase == "Failed") continue;
     const bool good = is_ready(pod) && !is_terminating(pod);
     (good || publish_all ? ready : waiting).push_back(address_of(pod));
-    Json endpoint{{"addresses", Json::array({text_of(object_of(pod, "status"), "podIP")})},
+    Json endpoint{{"addresses", Json::array({text_at(object_of(pod, "status"), "podIP")})},
                   {"conditions", Json{{"ready", good || publish_all},
                                       {"serving", is_ready(pod)},
                                       {"terminating", is_terminating(pod)}}},
                   {"targetRef", address_of(pod)["targetRef"]}};
-    if (const std::string host = text_of(object_of(pod, "spec"), "hostname"); !host.empty())
+    if (const std::string host = text_at(object_of(pod, "spec"), "hostname"); !host.empty())
       endpoint["hostname"] = host;
-    if (const std::string node = text_of(object_of(pod, "spec"), "nodeName"); !node.empty())
+    if (const std::string node = text_at(object_of(pod, "spec"), "nodeName"); !node.empty())
       endpoint["nodeName"] = node;
     slice_endpoints.push_back(std::move(endpoint));
     if (ports.empty())
       for (const Json& port : array_of(spec, "ports")) {
         Json entry{{"port", target_port(port, pod)}, {"protocol", port.value("protocol", "TCP")}};
-        if (const std::string name = text_of(port, "name"); !name.empty()) entry["name"] = name;
+        if (const std::string name = text_at(port, "name"); !name.empty()) entry["name"] = name;
         if (!entry["port"].is_null()) ports.push_back(std::move(entry));
       }
   }

@@ -8,8 +8,9 @@
 #include <array>
 #include <cmath>
 #include <cstdio>
-#include <ctime>
 #include <random>
+
+#include "common/base/rfc3339.h"
 
 namespace muster::local {
 namespace {
@@ -45,7 +46,7 @@ bool matches_format(std::string_view format, const std::string& text) {
   static const re2::RE2 kHost(
       R"(([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)(\.[A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?)*)");
   static const re2::RE2 kDuration(R"([-+]?(\d+(\.\d*)?(ns|us|µs|ms|s|m|h|d|w))+|0)");
-  if (format == "date-time" || format == "datetime") return parse_time(text).has_value();
+  if (format == "date-time" || format == "datetime") return parse_rfc3339(text).has_value();
   if (format == "date") return re2::RE2::FullMatch(text, kDate);
   if (format == "uuid" || format == "uuid4") return re2::RE2::FullMatch(text, kUuid);
   if (format == "byte") return re2::RE2::FullMatch(text, kByte);
@@ -156,58 +157,6 @@ std::vector<std::string> check_config_key(const std::string& key) {
   return {};
 }
 
-std::string format_time(WallTime time) {
-  const std::time_t seconds =
-      std::chrono::system_clock::to_time_t(std::chrono::floor<std::chrono::seconds>(time));
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1,
-                     parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec);
-}
-
-std::string format_micro_time(WallTime time) {
-  const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(
-      time - std::chrono::floor<std::chrono::seconds>(time));
-  std::string text = format_time(time);
-  text.pop_back();
-  return text + fmt::format(".{:06}Z", micros.count());
-}
-
-// The clock counts nanoseconds: it ends in 2262, RFC 3339 in 9999. Within this bound, ages can be told as
-// well.
-WallTime clock_time(std::int64_t seconds) {
-  constexpr std::int64_t kSecondsMax = 7'000'000'000;
-  return WallTime(std::chrono::seconds(std::clamp(seconds, -kSecondsMax, kSecondsMax)));
-}
-
-std::optional<WallTime> parse_time(std::string_view text) {
-  static const re2::RE2 kRe(R"((\d{4})-(\d\d)-(\d\d)[Tt](\d\d):(\d\d):(\d\d)(\.\d+)?([Zz]|[+-]\d\d:\d\d))");
-  std::tm parts{};
-  std::string fraction, zone;
-  if (!re2::RE2::FullMatch(re2::StringPiece(text.data(), text.size()), kRe, &parts.tm_year, &parts.tm_mon,
-                           &parts.tm_mday, &parts.tm_hour, &parts.tm_min, &parts.tm_sec, &fraction, &zone))
-    return std::nullopt;
-  const std::tm given = parts;
-  if (given.tm_mon < 1 || given.tm_mon > 12 || given.tm_mday < 1 || given.tm_mday > 31 ||
-      given.tm_hour > 23 || given.tm_min > 59 || given.tm_sec > 60)
-    return std::nullopt;
-  parts.tm_year -= 1900;
-  parts.tm_mon -= 1;
-  const int month = parts.tm_mon;
-  const std::time_t seconds = timegm(&parts);
-  if (parts.tm_mon != month) return std::nullopt;  // 30 February
-  auto time = clock_time(seconds);
-  if (zone != "Z" && zone != "z") {
-    const int minutes = std::stoi(zone.substr(1, 2)) * 60 + std::stoi(zone.substr(4, 2));
-    time -= std::chrono::minutes(zone[0] == '-' ? -minutes : minutes);
-  }
-  if (!fraction.empty()) {
-    const double part = std::stod("0" + fraction);
-    time += std::chrono::microseconds(static_cast<std::int64_t>(part * 1e6));
-  }
-  return time;
-}
-
 std::string human_duration(std::chrono::seconds span) {
   const auto s = span.count();
   if (s < -1) return "<invalid>";
@@ -228,7 +177,7 @@ std::string human_duration(std::chrono::seconds span) {
 }
 
 std::string age(std::string_view timestamp, WallTime now) {
-  const auto time = parse_time(timestamp);
+  const auto time = parse_rfc3339(timestamp);
   if (!time) return "<unknown>";
   return human_duration(std::chrono::duration_cast<std::chrono::seconds>(now - *time));
 }

@@ -26,11 +26,6 @@ namespace muster::local {
 [[nodiscard]] std::string canonical_quantity(const std::string& text);
 [[nodiscard]] std::optional<double> quantity_value(const std::string& text);
 
-[[nodiscard]] std::string format_time(WallTime time);        // "2026-01-02T03:04:05Z"
-[[nodiscard]] std::string format_micro_time(WallTime time);  // "2026-01-02T03:04:05.000006Z"
-// Seconds since 1970, as near as a WallTime can be to them.
-[[nodiscard]] WallTime clock_time(std::int64_t seconds);
-[[nodiscard]] std::optional<WallTime> parse_time(std::string_view text);
 // Ages as kubectl shows them: "5m2s", "3h", "2d4h".
 [[nodiscard]] std::string human_duration(std::chrono::seconds span);
 [[nodiscard]] std::string age(std::string_view timestamp, WallTime now);  // "<unknown>" if it is not one

@@ -31,7 +31,7 @@ Json without_owner(const Json& object, const std::string& uid) {
   Json changed = object;
   Json owners = Json::array();
   for (const Json& owner : array_of(object_of(object, "metadata"), "ownerReferences"))
-    if (text_of(owner, "uid") != uid) owners.push_back(owner);
+    if (text_at(owner, "uid") != uid) owners.push_back(owner);
   if (owners.empty())
     changed["metadata"].erase("ownerReferences");
   else
@@ -115,7 +115,7 @@ void Controllers::finish_owner(const Note& note) {
       if (!dependent || dependent->uid != key.uid) continue;
       const Json dependent_json = dependent->json();
       for (const Json& owner : array_of(object_of(dependent_json, "metadata"), "ownerReferences"))
-        if (text_of(owner, "uid") == note.uid && owner.value("blockOwnerDeletion", Json(false)) == Json(true))
+        if (text_at(owner, "uid") == note.uid && owner.value("blockOwnerDeletion", Json(false)) == Json(true))
           return;  // its deletion comes back here
     }
   }
@@ -143,11 +143,11 @@ void Controllers::check_owners(const Note& note) {
   const Json json = object->json();
   for (const Json& owner : array_of(object_of(json, "metadata"), "ownerReferences")) {
     const KindPtr owner_kind =
-        kinds_.table()->find_kind(text_of(owner, "apiVersion"), text_of(owner, "kind"));
+        kinds_.table()->find_kind(text_at(owner, "apiVersion"), text_at(owner, "kind"));
     if (!owner_kind) return;  // a kind that we do not know: never guess
     const ObjectPtr found =
-        store_.get(owner_kind->resource(), owner_kind->namespaced ? note.ns : "", text_of(owner, "name"));
-    if (found && found->uid == text_of(owner, "uid")) return;  // its own note is still on the way
+        store_.get(owner_kind->resource(), owner_kind->namespaced ? note.ns : "", text_at(owner, "name"));
+    if (found && found->uid == text_at(owner, "uid")) return;  // its own note is still on the way
   }
   DeleteOptions options;
   options.uid = note.uid;

@@ -111,8 +111,6 @@ void Http1Connection::write_head(const HttpResponse& answer) {
 
 void Http1Connection::reply(HttpResponse answer) {
   busy_ = true;
-  if (answer.cut && !answer.stream) return connection_.end();
-  cut_ = answer.cut;
   if (answer.stream) {
     keep_alive_ = false;  // its read is taken by watch_client()
     write_head(answer);
@@ -153,7 +151,6 @@ void Http1Connection::pump() {
     return;
   }
   const bool last = state == BodyStream::State::kEnd;
-  if (last && cut_) return connection_.end();
   out_.clear();
   if (!piece_.empty() && chunked_) fmt::format_to(std::back_inserter(out_), "{:x}\r\n", piece_.size());
   out_ += piece_;

@@ -39,7 +39,6 @@ class Http1Connection : public HttpProtocol {
   bool keep_alive_ = true;
   bool chunked_ = true;
   bool head_only_ = false;
-  bool cut_ = false;       // a fault: the stream ends without its end
   bool busy_ = false;      // with an answer
   bool watching_ = false;  // a read of watch_client() is under way
   bool finished_ = false;  // all answers are written

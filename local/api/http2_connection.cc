@@ -161,8 +161,6 @@ void Http2Connection::serve(Exchange& exchange) {
       const auto it = exchanges_.find(id);
       if (it == exchanges_.end()) {  // the client did not wait for it, or left
         if (answer->stream) answer->stream->close();
-      } else if (answer->cut && !answer->stream) {
-        return connection_.end();
       } else {
         it->second->request.method = head_only ? "HEAD" : "";
         reply(*it->second, std::move(*answer));
@@ -180,7 +178,6 @@ void Http2Connection::reply(Exchange& exchange, HttpResponse answer) {
   const bool head_only = exchange.request.method == "HEAD";
   exchange.request = {};
   exchange.body = std::move(answer.stream);
-  exchange.cut = answer.cut;
   // The reader of a stream may pause; it costs one piece.
   exchange.until = exchange.body ? kNever : steady_clock::now() + connection_.limits().request;
   const std::string status = std::to_string(answer.status);
@@ -227,8 +224,6 @@ std::ptrdiff_t Http2Connection::fill(Exchange& exchange, std::uint8_t* to, std::
       return NGHTTP2_ERR_DEFERRED;
     }
     if (state == BodyStream::State::kEnd) std::exchange(exchange.body, nullptr)->close();
-    if (state == BodyStream::State::kEnd && exchange.cut)
-      return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
   }
   const std::size_t size = std::min(room, exchange.piece.size() - exchange.sent);
   std::memcpy(to, exchange.piece.data() + exchange.sent, size);

@@ -15,7 +15,6 @@ struct Http2Connection::Exchange {
   std::shared_ptr<BodyStream> body;
   std::string piece;  // of the answer, from `sent` on still to be sent
   std::size_t sent = 0;
-  bool cut = false;     // a fault: the stream ends without its end
   bool asleep = false;  // nghttp2 waits for wake()
 
   Exchange() = default;

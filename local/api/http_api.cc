@@ -43,30 +43,10 @@ std::optional<HttpResponse> health_report(const std::string& name, const HttpReq
   return plain_text("[+]ping ok\n" + name + " check passed\n");
 }
 
-ApiError fault_error(const Fault& fault) {
-  switch (fault.kind) {
-    case FaultKind::kConflict:
-      return {409,
-              "Conflict",
-              "the object has been modified; please apply your changes to the latest version and try again",
-              {}};
-    case FaultKind::kExpired:
-      return ApiError::expired("The resourceVersion for the provided watch is too old.");
-    case FaultKind::kTooManyRequests: {
-      ApiError error{429, "TooManyRequests", "too many requests, please try again later", Json::object()};
-      error.retry_after_seconds = 1;
-      return error;
-    }
-    case FaultKind::kTimeoutAfterCommit:
-      return ApiError::timeout("request did not complete within the allotted timeout");
-    default: return ApiError::internal("a fault was asked for");
-  }
-}
-
 }  // namespace
 
 HttpApi::HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options)
-    : store_(store), kinds_(kinds), rest_(rest), options_(std::move(options)), faults_(options_.faults) {}
+    : store_(store), kinds_(kinds), rest_(rest), options_(std::move(options)) {}
 
 HttpApi::~HttpApi() { close(); }
 
@@ -107,41 +87,10 @@ bool HttpApi::admits(const HttpRequest& request) const {
 
 HttpResponse HttpApi::handle(const HttpRequest& request) {
   if (!admits(request)) return error_response(ApiError{401, "Unauthorized", "Unauthorized", {}}, request);
-  const bool watching = flag_parameter(request, "watch") || request.path.find("/watch/") != std::string::npos;
-  const auto fault = faults_.next(watching ? "WATCH" : std::string_view(request.method), request.path);
-  return fault ? answer(request, *fault, watching) : dispatch(request, {});
+  return dispatch(request, false);
 }
 
-HttpResponse HttpApi::answer(const HttpRequest& request, const Fault& fault, bool watching) {
-  switch (fault.kind) {
-    case FaultKind::kSlow: {
-      std::this_thread::sleep_for(fault.delay);
-      return dispatch(request, {});
-    }
-    case FaultKind::kCut: {
-      if (watching) return dispatch(request, {.cut_watch = true});
-      HttpResponse cut;
-      cut.cut = true;
-      return cut;
-    }
-    case FaultKind::kTimeoutAfterCommit: {
-      const HttpResponse done = dispatch(request, {});
-      if (done.status >= 400) return done;
-      return error_response(fault_error(fault), request);
-    }
-    default: break;
-  }
-  if (watching && fault.kind == FaultKind::kExpired) {
-    HttpResponse response;
-    response.body = render_error_event(fault_error(fault));
-    return response;
-  }
-  return error_response(fault_error(fault), request);
-}
-
-HttpResponse HttpApi::handle_trusted(const HttpRequest& request) {
-  return dispatch(request, {.trusted = true});
-}
+HttpResponse HttpApi::handle_trusted(const HttpRequest& request) { return dispatch(request, true); }
 
 std::optional<HttpResponse> HttpApi::serve_fixed(const HttpRequest& request) {
   const std::string& path = request.path;
@@ -156,7 +105,7 @@ std::optional<HttpResponse> HttpApi::serve_fixed(const HttpRequest& request) {
   return std::nullopt;
 }
 
-HttpResponse HttpApi::dispatch(const HttpRequest& request, Caller caller) {
+HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
   try {
     if (request.method == "GET")
       if (auto fixed = serve_fixed(request)) return *std::move(fixed);
@@ -168,7 +117,7 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, Caller caller) {
     if (request.header("content-type").rfind("application/vnd.kubernetes.protobuf", 0) != 0 &&
         nested_too_deep(std::string_view(request.body)))
       return error_response(ApiError::bad_request("json: exceeded max depth"), request);
-    auto response = serve_resource(request, target, caller);
+    auto response = serve_resource(request, target, trusted);
     if (!response) return error_response(response.error(), request);
     return *std::move(response);
   } catch (const std::exception& error) {
@@ -177,7 +126,7 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, Caller caller) {
 }
 
 ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, const RequestTarget& target,
-                                                Caller caller) {
+                                                bool trusted) {
   auto table = kinds_.table();
   if (!table->has_group_version(target.group, target.version)) return plain_text("404 page not found\n", 404);
   KindPtr kind = table->find(target.group, target.version, target.plural);
@@ -185,11 +134,10 @@ ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, cons
   if (!kind->namespaced && !target.ns.empty()) return ApiError::no_such_path();
   auto format = choose_format(request);
   if (!format) return format.error();
-  auto options = request.method == "GET" ? ApiResult<WriteOptions>(WriteOptions{})
-                                         : write_options(request, caller.trusted);
+  auto options =
+      request.method == "GET" ? ApiResult<WriteOptions>(WriteOptions{}) : write_options(request, trusted);
   if (!options) return options.error();
-  Call call{request, target,          std::move(table), std::move(kind), *format, std::move(*options),
-            {},      caller.cut_watch};
+  Call call{request, target, std::move(table), std::move(kind), *format, std::move(*options), {}};
   call.options.warnings = &call.warnings;
   call.options.subresource = target.subresource;
   auto response = !target.subresource.empty() ? serve_subresource(call)

@@ -7,7 +7,6 @@
 #include <string_view>
 #include <vector>
 
-#include "local/api/faults.h"
 #include "local/api/http_message.h"
 #include "local/api/kind.h"
 #include "local/api/log_source.h"
@@ -27,22 +26,20 @@ struct RequestTarget {
 class HttpApi {  // thread-safe
  public:
   struct Options {
-    std::string token;  // required of every request; "" requires none
-    FaultScript faults;
+    std::string token;        // required of every request; "" requires none
     bool watch_list = false;  // the feature gate WatchList, off in Kubernetes 1.33: sendInitialEvents
   };
   HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options);
-  ~HttpApi();
+  virtual ~HttpApi();
 
   // Whether it shows the token; handle() refuses it with 401 if not.
   [[nodiscard]] bool admits(const HttpRequest& request) const;
-  // Never throws; every refusal is a Status.
-  [[nodiscard]] HttpResponse handle(const HttpRequest& request);
+  // Never throws; every refusal is a Status. Virtual for tests, which answer late or wrongly.
+  [[nodiscard]] virtual HttpResponse handle(const HttpRequest& request);
   // The same without the token, for the node.
   [[nodiscard]] HttpResponse handle_trusted(const HttpRequest& request);
 
   void attach_logs(LogSource* logs);
-  [[nodiscard]] Faults& faults() { return faults_; }
   [[nodiscard]] Rest& rest() { return rest_; }
   // Ends all streams.
   void close();
@@ -50,15 +47,10 @@ class HttpApi {  // thread-safe
  private:
   struct Call;  // one request on its way
 
-  struct Caller {
-    bool trusted = false;    // the node
-    bool cut_watch = false;  // a fault
-  };
-  [[nodiscard]] HttpResponse answer(const HttpRequest& request, const Fault& fault, bool watching);
-  [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, Caller caller);
+  [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, bool trusted);
   [[nodiscard]] std::optional<HttpResponse> serve_fixed(const HttpRequest& request);
   [[nodiscard]] ApiResult<HttpResponse> serve_resource(const HttpRequest& request,
-                                                       const RequestTarget& target, Caller caller);
+                                                       const RequestTarget& target, bool trusted);
   [[nodiscard]] ApiResult<HttpResponse> serve_collection(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_object(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_subresource(Call& call);
@@ -81,7 +73,6 @@ class HttpApi {  // thread-safe
   Kinds& kinds_;
   Rest& rest_;
   const Options options_;
-  Faults faults_;
   TimerQueue timers_;
   std::mutex mutex_;
   std::vector<std::weak_ptr<BodyStream>> streams_;

@@ -13,7 +13,6 @@ struct HttpApi::Call {
   Format format;
   WriteOptions options;
   std::vector<std::string> warnings;
-  bool cut_after_first = false;  // a fault: a watch ends, unfinished, after its first event
 
   // The answer with one object; `status` 201 for a new one.
   [[nodiscard]] HttpResponse object(const Json& json, int status = 200) const {

@@ -53,7 +53,6 @@ struct HttpResponse {
   std::vector<std::pair<std::string, std::string>> headers;
   std::string body;
   std::shared_ptr<BodyStream> stream;  // instead of `body`
-  bool cut = false;                    // a fault: close the connection without an answer
 };
 
 // "/a%20b?x=1&y" -> path "/a b", query {{x,1},{y,}}. False for a broken escape.

@@ -152,7 +152,6 @@ ApiResult<HttpResponse> HttpApi::watch(Call& call) {
   options.timeout = parsed->timeout_seconds > 0
                         ? std::chrono::seconds(std::min<std::int64_t>(parsed->timeout_seconds, 86400))
                         : default_timeout();
-  options.cut_after_first = call.cut_after_first;
   options.initial_events_end = parsed->bookmarks && parsed->initial_events.value_or(false);
   std::vector<ObjectPtr> existing;
   if (parsed->initial_events.value_or(version == 0)) {
@@ -175,7 +174,6 @@ ApiResult<HttpResponse> HttpApi::watch(Call& call) {
       std::make_shared<WatchStream>(std::move(options), std::move(existing), std::move(*cursor), timers_);
   remember(stream);
   response.stream = std::move(stream);
-  response.cut = call.cut_after_first;
   return response;
 }
 

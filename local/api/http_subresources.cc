@@ -15,12 +15,10 @@
 namespace muster::local {
 namespace {
 
-// Of a workload; a ReplicationController's selector is a plain map.
 std::string scale_selector(const Json& object) {
   const Json& selector = object_of(object_of(object, "spec"), "selector");
   if (selector.empty()) return {};
-  return text_of(object, "kind") == "ReplicationController" ? labels_text(selector)
-                                                            : selector_text(selector, "");
+  return selector_text(selector, "");
 }
 
 Json scale_of(const Kind& kind, const Json& object) {
@@ -167,13 +165,13 @@ ApiResult<HttpResponse> HttpApi::scale(Call& call) {
 ApiResult<HttpResponse> HttpApi::bind(Call& call) {
   auto body = decode_body(call.request, *call.kind, false);
   if (!body) return body.error();
-  const std::string node = text_of(object_of(*body, "target"), "name");
+  const std::string node = text_at(object_of(*body, "target"), "name");
   if (node.empty()) return ApiError::bad_request("a Binding needs target.name");
   call.options.trusted = true;
   auto bound = rest_.update(
       *call.kind, call.target.ns, call.target.name,
       [&](const Json& current) -> ApiResult<Json> {
-        const std::string taken = text_of(object_of(current, "spec"), "nodeName");
+        const std::string taken = text_at(object_of(current, "spec"), "nodeName");
         if (!taken.empty())
           return ApiError::conflict(
               "pods/binding", call.target.name,
@@ -200,7 +198,7 @@ ApiResult<HttpResponse> HttpApi::evict(Call& call) {
   const Json& wanted = object_of(*body, "deleteOptions");
   if (const auto it = wanted.find("gracePeriodSeconds"); it != wanted.end() && it->is_number_integer())
     options.grace_seconds = it->get<std::int64_t>();
-  options.uid = text_of(object_of(wanted, "preconditions"), "uid");
+  options.uid = text_at(object_of(wanted, "preconditions"), "uid");
   options.dry_run = call.options.dry_run;
   auto deletion = rest_.remove(*call.kind, call.target.ns, call.target.name, options);
   if (!deletion) return deletion.error();
@@ -224,7 +222,7 @@ ApiResult<HttpResponse> HttpApi::review(Call& call) {
   if (call.kind->kind == "SelfSubjectReview") {
     answer["status"] = Json{{"userInfo", user}};
   } else if (call.kind->kind == "TokenReview") {
-    const std::string token = text_of(object_of(answer, "spec"), "token");
+    const std::string token = text_at(object_of(answer, "spec"), "token");
     const bool good = !options_.token.empty() && token == options_.token;
     answer["status"] = good ? Json{{"authenticated", true}, {"user", user}}
                             : Json{{"user", Json::object()}, {"error", "invalid token"}};
@@ -265,7 +263,7 @@ ApiResult<HttpResponse> HttpApi::pod_log(Call& call) {
   query.container = *container;
   HttpResponse response;
   response.content_type = "text/plain";
-  if (text_of(object_of(*pod, "spec"), "nodeName").empty())
+  if (text_at(object_of(*pod, "spec"), "nodeName").empty())
     return response;  // nobody has run it: nothing yet
   std::unique_ptr<LogStream> stream;
   {

@@ -14,8 +14,8 @@ namespace {
 
 // apiVersion and kind of the body must be those of the path; absent ones are taken from it.
 ApiStatus check_type(const HttpRequest& request, const Kind& kind, Json& body) {
-  const std::string version = text_of(body, "apiVersion");
-  const std::string name = text_of(body, "kind");
+  const std::string version = text_at(body, "apiVersion");
+  const std::string name = text_at(body, "kind");
   if (!version.empty() && version != kind.api_version() && (kind.custom || name == kind.kind))
     return ApiError::bad_request(
         fmt::format("the API version in the data ({}) does not match the expected API version ({})", version,
@@ -38,7 +38,7 @@ ApiStatus check_type(const HttpRequest& request, const Kind& kind, Json& body) {
 // Of a body whose version is not served no field is known, which is said beside the error.
 void warn_of_unserved(const Kind& kind, const Json& body, const KindTable& kinds,
                       const WriteOptions& options) {
-  const std::string version = text_of(body, "apiVersion");
+  const std::string version = text_at(body, "apiVersion");
   const auto slash = version.find('/');
   if (!kind.custom || slash == std::string::npos || options.validation == FieldValidation::kIgnore) return;
   if (kinds.find(version.substr(0, slash), version.substr(slash + 1), kind.plural) != nullptr) return;
@@ -53,8 +53,8 @@ std::string_view patch_type(const HttpRequest& request) {
 }
 
 bool returns_deleted_object(const Kind& kind) {
-  for (const char* plural : {"pods", "services", "serviceaccounts", "persistentvolumeclaims",
-                             "persistentvolumes", "resourcequotas", "podtemplates"})
+  for (const char* plural :
+       {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "resourcequotas"})
     if (kind.group.empty() && kind.plural == plural) return true;
   return false;
 }
@@ -155,10 +155,10 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
           return ApiError::invalid(
               call.kind->group_kind(), call.target.name,
               {FieldError::invalid("metadata.uid", meta_text(object, "uid"), "field is immutable")});
-        if (const std::string kind = text_of(object, "kind"); call.kind->custom && kind != call.kind->kind)
+        if (const std::string kind = text_at(object, "kind"); call.kind->custom && kind != call.kind->kind)
           return ApiError::invalid(kind + "." + call.kind->group, call.target.name,
                                    {FieldError::invalid("kind", kind, "must be " + call.kind->kind)});
-        if (const std::string version = text_of(object, "apiVersion");
+        if (const std::string version = text_at(object, "apiVersion");
             call.kind->custom && version != call.kind->api_version()) {
           warn_of_unserved(*call.kind, object, *call.table, call.options);
           return ApiError::invalid(

@@ -148,12 +148,12 @@ ApiResult<ContinueToken> decode_continue(std::string_view text) {
   const std::string bytes = *base64_decode(standard);
   const Json json = read_json(bytes);
   if (!json.is_object()) return refuse(json.is_discarded() ? json_problem(bytes) : "it is not an object");
-  if (const std::string version = text_of(json, "v"); version != kTokenVersion)
+  if (const std::string version = text_at(json, "v"); version != kTokenVersion)
     return refuse("server does not recognize this encoded version " + version);
   const auto version = json.find("rv");
   if (version == json.end() || !version->is_number_integer() || *version == 0)
     return refuse("incorrect encoded start resourceVersion (version meta.k8s.io/v1)");
-  ContinueToken token{version->get<std::int64_t>(), text_of(json, "start")};
+  ContinueToken token{version->get<std::int64_t>(), text_at(json, "start")};
   if (token.start.empty()) return refuse("encoded start key empty (version meta.k8s.io/v1)");
   if (token.start.find("..") != std::string::npos || token.start.find("//") != std::string::npos)
     return refuse(token.start);

@@ -6,6 +6,7 @@
 #include <map>
 #include <thread>
 
+#include "common/base/rfc3339.h"
 #include "local/api/http_api.h"
 #include "local/api/metadata.h"
 #include "local/api/selectors.h"
@@ -169,7 +170,7 @@ Status LocalClient::bind_pod(std::string_view ns, std::string_view name, std::st
       *kind, std::string(ns), std::string(name),
       [&](const Json& current) -> ApiResult<Json> {
         if (meta_text(current, "uid") != uid) return ApiError::not_found("pods", name);
-        if (!text_of(object_of(current, "spec"), "nodeName").empty())
+        if (!text_at(object_of(current, "spec"), "nodeName").empty())
           return ApiError::conflict("pods/binding", name,
                                     fmt::format("pod {} is already assigned to node", name));
         Json changed = current;
@@ -187,11 +188,11 @@ Status LocalClient::bind_pod(std::string_view ns, std::string_view name, std::st
         changed["metadata"].erase("resourceVersion");
         Json conditions = Json::array();
         for (const Json& each : array_of(object_of(current, "status"), "conditions"))
-          if (text_of(each, "type") != "PodScheduled") conditions.push_back(each);
+          if (text_at(each, "type") != "PodScheduled") conditions.push_back(each);
         conditions.push_back(Json{{"type", "PodScheduled"},
                                   {"status", "True"},
                                   {"lastProbeTime", nullptr},
-                                  {"lastTransitionTime", format_time(std::chrono::system_clock::now())}});
+                                  {"lastTransitionTime", rfc3339(std::chrono::system_clock::now())}});
         changed["status"]["conditions"] = conditions;
         return changed;
       },
@@ -218,7 +219,7 @@ constexpr std::size_t kRecentEventsMax = 4096;
 Json involved_object(const EventRecord& record) {
   Json involved = Json::object();
   for (const char* member : {"apiVersion", "kind"})
-    if (const std::string text = text_of(record.regarding, member); !text.empty()) involved[member] = text;
+    if (const std::string text = text_at(record.regarding, member); !text.empty()) involved[member] = text;
   for (const char* member : {"name", "namespace", "uid", "resourceVersion"})
     if (const std::string text = meta_text(record.regarding, member); !text.empty()) involved[member] = text;
   if (!record.field_path.empty()) involved["fieldPath"] = record.field_path;
@@ -248,7 +249,7 @@ Json new_event(const EventRecord& record, const std::string& name, const std::st
 }  // namespace
 
 void LocalClient::record_event(const EventRecord& record) {
-  const std::string now = format_time(std::chrono::system_clock::now());
+  const std::string now = rfc3339(std::chrono::system_clock::now());
   const std::string given = meta_text(record.regarding, "namespace");
   const std::string ns = given.empty() ? "default" : given;
   std::string key = ns;

@@ -15,7 +15,7 @@ constexpr auto kWait = std::chrono::milliseconds(200);  // how soon a closed rea
 
 const Json* find_named(const Json& list, const std::string& name) {
   for (const Json& each : list)
-    if (text_of(each, "name") == name) return &each;
+    if (text_at(each, "name") == name) return &each;
   return nullptr;
 }
 
@@ -30,11 +30,11 @@ ApiResult<std::string> choose_container(const Json& pod, const std::string& name
   if (chosen.empty()) {
     if (containers.size() != 1) {
       std::string names;
-      for (const Json& each : containers) names += (names.empty() ? "" : " ") + text_of(each, "name");
+      for (const Json& each : containers) names += (names.empty() ? "" : " ") + text_at(each, "name");
       return ApiError::bad_request(
           fmt::format("a container name must be specified for pod {}, choose one of: [{}]", pod_name, names));
     }
-    chosen = text_of(containers[0], "name");
+    chosen = text_at(containers[0], "name");
   }
   if (find_named(containers, chosen) == nullptr && find_named(init, chosen) == nullptr)
     return ApiError::bad_request(fmt::format("container {} is not valid for pod {}", chosen, pod_name));
@@ -42,14 +42,14 @@ ApiResult<std::string> choose_container(const Json& pod, const std::string& name
   const Json* seen = find_named(array_of(status, "containerStatuses"), chosen);
   if (seen == nullptr) seen = find_named(array_of(status, "initContainerStatuses"), chosen);
   if (seen == nullptr || previous) {
-    if (seen != nullptr || text_of(spec, "nodeName").empty() || previous) return chosen;
+    if (seen != nullptr || text_at(spec, "nodeName").empty() || previous) return chosen;
     return ApiError::bad_request(
         fmt::format("container {} in pod {} is not available", go_quote(chosen), go_quote(pod_name)));
   }
   const Json& state = object_of(*seen, "state");
   const Json& waiting = object_of(state, "waiting");
   if (state.contains("waiting") && !object_of(*seen, "lastState").contains("terminated")) {
-    const std::string reason = text_of(waiting, "reason");
+    const std::string reason = text_at(waiting, "reason");
     return ApiError::bad_request(fmt::format("container {} in pod {} is waiting to start: {}",
                                              go_quote(chosen), go_quote(pod_name),
                                              reason.empty() ? "no reason" : reason));

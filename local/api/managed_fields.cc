@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <map>
 
+#include "common/base/rfc3339.h"
 #include "common/json/read_json.h"
 #include "local/api/builtin_types.h"
 #include "local/api/metadata.h"
@@ -47,9 +48,9 @@ void strip(FieldSet& set) {
 Entries read_entries(const Json& object) {
   Entries entries;
   for (const Json& from : array_of(object_of(object, "metadata"), "managedFields")) {
-    Entry entry{text_of(from, "manager"),    text_of(from, "operation"),
-                text_of(from, "apiVersion"), text_of(from, "subresource"),
-                text_of(from, "time"),       FieldSet::from_json(object_of(from, "fieldsV1"))};
+    Entry entry{text_at(from, "manager"),    text_at(from, "operation"),
+                text_at(from, "apiVersion"), text_at(from, "subresource"),
+                text_at(from, "time"),       FieldSet::from_json(object_of(from, "fieldsV1"))};
     if (entry.operation == "Apply" || entry.operation == "Update") entries.push_back(std::move(entry));
   }
   return entries;
@@ -143,7 +144,7 @@ void record_update(const Kind& kind, const Json* old, Json& object, const std::s
     if (own == entries.end())
       own = entries.insert(own, Entry{manager, "Update", version, subresource, "", {}});
     own->fields.insert_all(taken);
-    own->time = format_time(now);
+    own->time = rfc3339(now);
   }
   write_entries(object, std::move(entries));
 }
@@ -152,7 +153,7 @@ namespace {
 
 // What kubectl applied on the client's side and `live` still holds as it did.
 FieldSet last_applied(const Json& live, const Schema& schema) {
-  const std::string note = text_of(object_of(object_of(live, "metadata"), "annotations"), kLastApplied);
+  const std::string note = text_at(object_of(object_of(live, "metadata"), "annotations"), kLastApplied);
   const Json applied = note.empty() ? Json() : read_json(note);
   if (!applied.is_object()) return {};
   FieldSet fields = fields_of(applied, schema);
@@ -220,7 +221,7 @@ void stamp_apply(Json& object, const std::string& manager, const std::string& su
   Entries entries = read_entries(object);
   for (Entry& entry : entries)
     if (entry.manager == manager && entry.operation == "Apply" && entry.subresource == subresource)
-      entry.time = format_time(now);
+      entry.time = rfc3339(now);
   write_entries(object, std::move(entries));
 }
 

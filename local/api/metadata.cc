@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/base/rfc3339.h"
 #include "local/api/crd.h"
 
 namespace muster::local {
@@ -52,12 +53,12 @@ void check_owners(const Json& metadata, FieldErrors& errors) {
   std::vector<std::string> controllers;
   for (std::size_t i = 0; i < owners.size(); ++i) {
     for (const char* name : {"apiVersion", "kind", "name", "uid"})
-      if (text_of(owners[i], name).empty())
+      if (text_at(owners[i], name).empty())
         errors.push_back(FieldError::invalid(
             std::string("metadata.ownerReferences.") + name, "",
             fmt::format("{} must not be empty", std::string_view(name) == "apiVersion" ? "version" : name)));
     if (owners[i].is_object() && owners[i].value("controller", Json(false)) == Json(true))
-      controllers.push_back(text_of(owners[i], "name"));
+      controllers.push_back(text_at(owners[i], "name"));
   }
   if (controllers.size() > 1)
     errors.push_back(FieldError::invalid(
@@ -68,12 +69,6 @@ void check_owners(const Json& metadata, FieldErrors& errors) {
 }
 
 }  // namespace
-
-std::string text_of(const Json& object, const char* name) {
-  if (!object.is_object()) return {};
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
 
 const Json& object_of(const Json& object, const char* name) {
   static const Json kEmpty = Json::object();
@@ -87,10 +82,6 @@ const Json& array_of(const Json& object, const char* name) {
   if (!object.is_object()) return kEmpty;
   const auto it = object.find(name);
   return it != object.end() && it->is_array() ? *it : kEmpty;
-}
-
-std::string meta_text(const Json& object, const char* name) {
-  return text_of(object_of(object, "metadata"), name);
 }
 
 std::vector<std::string> finalizers_of(const Json& object) {
@@ -113,12 +104,12 @@ void prepare_new_metadata(const Kind& kind, const std::string& ns, WallTime now,
        {"resourceVersion", "selfLink", "deletionTimestamp", "deletionGracePeriodSeconds", "generation"})
     metadata.erase(name);
   if (kind.namespaced) metadata["namespace"] = ns;
-  if (text_of(metadata, "name").empty()) {
-    const std::string base = text_of(metadata, "generateName");
+  if (text_at(metadata, "name").empty()) {
+    const std::string base = text_at(metadata, "generateName");
     if (!base.empty()) metadata["name"] = base.substr(0, kGeneratedNameMax) + random_suffix();
   }
   metadata["uid"] = new_uid();
-  metadata["creationTimestamp"] = format_time(now);
+  metadata["creationTimestamp"] = rfc3339(now);
   if (kind.custom || kind.has_generation) metadata["generation"] = 1;
   for (const char* name : {"labels", "annotations", "finalizers", "ownerReferences"})
     if (const auto it = metadata.find(name); it != metadata.end() && (it->is_null() || it->empty()))
@@ -143,8 +134,8 @@ void keep_metadata(const Json& old, Json& object) {
 FieldErrors validate_metadata(const Kind& kind, const Json& object) {
   FieldErrors errors;
   const Json& metadata = object_of(object, "metadata");
-  const std::string name = text_of(metadata, "name");
-  if (std::string base = text_of(metadata, "generateName"); !base.empty()) {
+  const std::string name = text_at(metadata, "name");
+  if (std::string base = text_at(metadata, "generateName"); !base.empty()) {
     const std::string shown = base;
     if (base.size() > 1 && base.back() == '-') base.back() = 'a';  // what follows makes it a whole name
     for (const std::string& wrong : check_name(kind, base))

@@ -4,16 +4,13 @@
 #include <string_view>
 #include <vector>
 
+#include "common/json/access.h"
 #include "local/api/api_error.h"
 #include "local/api/formats.h"
 #include "local/api/kind.h"
 
 namespace muster::local {
 
-// The string at metadata.NAME, or "".
-[[nodiscard]] std::string meta_text(const Json& object, const char* name);
-// The string member of `object`, or "".
-[[nodiscard]] std::string text_of(const Json& object, const char* name);
 // The member `name` if it is there and an object, else an empty one.
 [[nodiscard]] const Json& object_of(const Json& object, const char* name);
 [[nodiscard]] const Json& array_of(const Json& object, const char* name);

@@ -3,6 +3,8 @@
 
 #include <cstdint>
 
+#include "common/json/access.h"
+
 namespace muster::local {
 namespace {
 
@@ -29,11 +31,6 @@ class Message {
   }
   std::string bytes_;
 };
-
-std::string text_member(const Json& object, const char* name) {
-  const auto it = object.find(name);
-  return it != object.end() && it->is_string() ? it->get<std::string>() : std::string();
-}
 
 Message any(const Json& value) {  // Any: 2 yaml; JSON is YAML
   Message message;
@@ -64,7 +61,7 @@ Message properties(const Json& members) {
 Message schema(const Json& json) {
   Message out;
   const auto text = [&](const char* name, std::uint32_t number) {
-    if (const std::string value = text_member(json, name); !value.empty()) out.text(number, value);
+    if (const std::string value = text_at(json, name); !value.empty()) out.text(number, value);
   };
   text("$ref", 1);
   text("format", 2);
@@ -83,7 +80,7 @@ Message schema(const Json& json) {
       item.flag(2, json["additionalProperties"] == Json(true));
     out.message(21, item);
   }
-  if (const std::string type = text_member(json, "type"); !type.empty()) {
+  if (const std::string type = text_at(json, "type"); !type.empty()) {
     Message item;
     item.text(1, type);
     out.message(22, item);
@@ -101,12 +98,12 @@ Message schema(const Json& json) {
 }
 
 Message parameter(const Json& json) {
-  const bool path = text_member(json, "in") == "path";
+  const bool path = text_at(json, "in") == "path";
   Message inner;  // QueryParameterSubSchema, PathParameterSubSchema
   inner.flag(1, path);
-  inner.text(2, text_member(json, "in"));
-  inner.text(4, text_member(json, "name"));
-  inner.text(path ? 5 : 6, text_member(json, "type"));
+  inner.text(2, text_at(json, "in"));
+  inner.text(4, text_at(json, "name"));
+  inner.text(path ? 5 : 6, text_at(json, "type"));
   Message non_body, outer, item;
   non_body.message(path ? 4 : 3, inner);
   outer.message(2, non_body);
@@ -142,8 +139,8 @@ Message path_item(const Json& json) {
 std::string openapi_v2_protobuf(const Json& document) {
   Message out, info, paths, definitions;
   out.text(1, "2.0");
-  info.text(1, text_member(document["info"], "title"));
-  info.text(2, text_member(document["info"], "version"));
+  info.text(1, text_at(document["info"], "title"));
+  info.text(2, text_at(document["info"], "version"));
   out.message(2, info);
   for (const auto& [name, item] : document["paths"].items()) paths.message(2, named(name, path_item(item)));
   out.message(8, paths);

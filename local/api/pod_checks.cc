@@ -28,7 +28,7 @@ void check_items(const Json& source, const std::string& at, FieldErrors& errors)
   const Json& items = array_of(source, "items");
   for (std::size_t i = 0; i < items.size(); ++i) {
     const std::string field = fmt::format("{}.items[{}].path", at, i);
-    const std::string path = text_of(items[i], "path");
+    const std::string path = text_at(items[i], "path");
     if (path.empty())
       errors.push_back(FieldError::required(field));
     else
@@ -59,7 +59,7 @@ void check_pod_paths(const Json& spec, const std::string& root, FieldErrors& err
       const Json& mounts = array_of(containers[i], "volumeMounts");
       for (std::size_t k = 0; k < mounts.size(); ++k) {
         for (const char* member : {"subPath", "subPathExpr"})
-          check_path(text_of(mounts[k], member),
+          check_path(text_at(mounts[k], member),
                      fmt::format("{}.{}[{}].volumeMounts[{}].{}", root, list, i, k, member), errors);
       }
     }
@@ -80,18 +80,18 @@ void check_pod_paths(const Json& spec, const std::string& root, FieldErrors& err
 
 void check_host_path(const Json& volume, const std::string& at, FieldErrors& errors) {
   const Json& source = object_of(volume, "hostPath");
-  if (const std::string path = text_of(source, "path"); climbs(path))
+  if (const std::string path = text_at(source, "path"); climbs(path))
     errors.push_back(FieldError::invalid(at + ".hostPath.path", path, "must not contain '..'"));
   static const std::vector<std::string> kTypes = {
       "", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"};
-  if (const std::string type = text_of(source, "type"); std::ranges::find(kTypes, type) == kTypes.end())
+  if (const std::string type = text_at(source, "type"); std::ranges::find(kTypes, type) == kTypes.end())
     errors.push_back(FieldError::not_supported(at + ".hostPath.type", type, kTypes));
 }
 
 void check_variable_field(const Json& env, const std::string& at, FieldErrors& errors) {
   const Json& source = object_of(env, "valueFrom");
   if (!source.contains("fieldRef")) return;
-  const std::string path = text_of(object_of(source, "fieldRef"), "fieldPath");
+  const std::string path = text_at(object_of(source, "fieldRef"), "fieldPath");
   if (known_field(path)) return;
   errors.push_back(
       FieldError::invalid(at + ".valueFrom.fieldRef.fieldPath", path,

@@ -9,6 +9,7 @@
 #include <sstream>
 
 #include "common/base/base64.h"
+#include "common/base/rfc3339.h"
 #include "common/json/read_json.h"
 #include "local/api/formats.h"
 
@@ -132,7 +133,7 @@ Result<Json> read_time(std::string_view bytes, bool micro) {
   }
   if (bytes.empty() || seconds < -62135596799 || seconds > 253402300799) return Json();
   const WallTime time = clock_time(seconds) + std::chrono::microseconds(nanos / 1000 % 1000000);
-  return Json(micro ? format_micro_time(time) : format_time(time));
+  return Json(micro ? rfc3339_micro(time) : rfc3339(time));
 }
 
 Result<Json> read_int_or_string(std::string_view bytes) {

@@ -4,6 +4,7 @@
 #include <charconv>
 
 #include "common/json/read_json.h"
+#include "common/yaml/yaml.h"
 #include "local/api/http_call.h"
 #include "local/api/protobuf_body.h"
 #include "local/api/yaml.h"
@@ -153,7 +154,7 @@ ApiResult<DeleteOptions> delete_options(const HttpRequest& request) {
       return ApiError::bad_request("the DeleteOptions of the body are not a JSON object");
   }
   const auto parameter = [&](const char* name) { return std::string(request.parameter(name)); };
-  options.propagation = text_of(body, "propagationPolicy");
+  options.propagation = text_at(body, "propagationPolicy");
   if (options.propagation.empty()) options.propagation = parameter("propagationPolicy");
   if (body.value("orphanDependents", Json(false)) == Json(true) ||
       is_true(request.parameter("orphanDependents")))
@@ -174,8 +175,8 @@ ApiResult<DeleteOptions> delete_options(const HttpRequest& request) {
   }
   if (options.grace_seconds && *options.grace_seconds < 0) options.grace_seconds = 1;
   const Json& preconditions = object_of(body, "preconditions");
-  options.uid = text_of(preconditions, "uid");
-  options.resource_version = text_of(preconditions, "resourceVersion");
+  options.uid = text_at(preconditions, "uid");
+  options.resource_version = text_at(preconditions, "resourceVersion");
   options.dry_run = parameter("dryRun") == "All" || !array_of(body, "dryRun").empty();
   return options;
 }
@@ -206,8 +207,8 @@ ApiStatus check_partial(const Kind& kind, const Format& format, bool list) {
 }
 
 void write_yaml(HttpResponse& response) {
-  if (response.stream || response.cut || response.content_type != "application/json") return;
-  response.body = yaml_text(Json::parse(response.body));
+  if (response.stream || response.content_type != "application/json") return;
+  response.body = to_yaml(Json::parse(response.body));
   response.content_type = "application/yaml";
 }
 

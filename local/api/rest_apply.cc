@@ -28,7 +28,7 @@ ApiStatus check_config(const Kind& kind, const std::string& ns, const std::strin
 // kubectl's own note of what it applied is kept up to date for it once it applies on the server.
 void update_last_applied(Json& object, const Json& config) {
   Json& metadata = object["metadata"];
-  if (text_of(object_of(metadata, "annotations"), kLastApplied).empty()) return;
+  if (text_at(object_of(metadata, "annotations"), kLastApplied).empty()) return;
   Json applied = config;
   applied["metadata"].erase("managedFields");
   if (object_of(applied["metadata"], "annotations").contains(kLastApplied))

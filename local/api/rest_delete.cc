@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "common/base/rfc3339.h"
 #include "local/api/conversion.h"
 #include "local/api/metadata.h"
 #include "local/api/rest.h"
@@ -27,8 +28,8 @@ void set_finalizer(Json& object, std::string_view finalizer, bool wanted) {
 // How long the pod may take to end: 0 unless a node runs it.
 std::int64_t pod_grace(const Json& pod, const DeleteOptions& options) {
   const Json& spec = object_of(pod, "spec");
-  const std::string phase = text_of(object_of(pod, "status"), "phase");
-  if (text_of(spec, "nodeName").empty() || phase == "Succeeded" || phase == "Failed") return 0;
+  const std::string phase = text_at(object_of(pod, "status"), "phase");
+  if (text_at(spec, "nodeName").empty() || phase == "Succeeded" || phase == "Failed") return 0;
   std::int64_t grace = 30;
   if (const auto it = spec.find("terminationGracePeriodSeconds"); it != spec.end() && it->is_number_integer())
     grace = it->get<std::int64_t>();
@@ -51,8 +52,7 @@ ApiStatus Rest::set_deletion(const Kind& kind, Json& object, const DeleteOptions
                     (resource == "namespaces" && !array_of(object_of(object, "spec"), "finalizers").empty());
   const bool first = !metadata.contains("deletionTimestamp");
   if (first || grace < metadata.value("deletionGracePeriodSeconds", std::int64_t{0})) {
-    metadata["deletionTimestamp"] =
-        format_time(std::chrono::system_clock::now() + std::chrono::seconds(grace));
+    metadata["deletionTimestamp"] = rfc3339(std::chrono::system_clock::now() + std::chrono::seconds(grace));
     metadata["deletionGracePeriodSeconds"] = grace;
     if (kind.custom || kind.has_generation) metadata["generation"] = metadata.value("generation", 0) + 1;
   }

@@ -341,7 +341,7 @@ ApiResult<Json> Rest::finish_update(const Kind& kind, const ObjectPtr& stored, c
     if (auto allocated = allocate_node_ports(store_, object, &old); !allocated) return allocated.error();
   // That a pod gets its node is no change that its generation counts.
   const bool bound =
-      text_of(object_of(old, "spec"), "nodeName") != text_of(object_of(object, "spec"), "nodeName");
+      text_at(object_of(old, "spec"), "nodeName") != text_at(object_of(object, "spec"), "nodeName");
   if ((kind.custom || (kind.has_generation && !bound)) && options.subresource != "status" &&
       (spec_differs(old, object) ||
        (kind.custom && !kind.has_status && old.value("status", Json()) != object.value("status", Json()))))

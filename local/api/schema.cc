@@ -6,6 +6,8 @@
 
 #include <algorithm>
 
+#include "common/json/access.h"
+
 namespace muster::local {
 namespace {
 
@@ -32,14 +34,6 @@ class Compiler {
   }
 
  private:
-  static bool flag(const Json& json, const char* name) {
-    const auto it = json.find(name);
-    return it != json.end() && it->is_boolean() && it->get<bool>();
-  }
-  static std::string text(const Json& json, const char* name) {
-    const auto it = json.find(name);
-    return it != json.end() && it->is_string() ? it->get<std::string>() : std::string();
-  }
   static std::optional<double> number(const Json& json, const char* name) {
     const auto it = json.find(name);
     return it != json.end() && it->is_number() ? std::optional(it->get<double>()) : std::nullopt;
@@ -57,13 +51,13 @@ class Compiler {
         {"object", Schema::Type::kObject}, {"array", Schema::Type::kArray},
         {"string", Schema::Type::kString}, {"integer", Schema::Type::kInteger},
         {"number", Schema::Type::kNumber}, {"boolean", Schema::Type::kBoolean}};
-    schema.nullable = flag(json, "nullable");
-    schema.preserve_unknown = flag(json, "x-kubernetes-preserve-unknown-fields");
-    schema.int_or_string = flag(json, "x-kubernetes-int-or-string");
-    schema.embedded_resource = flag(json, "x-kubernetes-embedded-resource");
-    schema.description = text(json, "description");
-    schema.format = text(json, "format");
-    const std::string type = text(json, "type");
+    schema.nullable = boolean(member(json, "nullable"));
+    schema.preserve_unknown = boolean(member(json, "x-kubernetes-preserve-unknown-fields"));
+    schema.int_or_string = boolean(member(json, "x-kubernetes-int-or-string"));
+    schema.embedded_resource = boolean(member(json, "x-kubernetes-embedded-resource"));
+    schema.description = text_at(json, "description");
+    schema.format = text_at(json, "format");
+    const std::string type = text_at(json, "type");
     if (const auto it = kTypes.find(type); it != kTypes.end()) schema.type = it->second;
   }
 
@@ -74,16 +68,16 @@ class Compiler {
     schema.minimum = number(json, "minimum");
     schema.maximum = number(json, "maximum");
     schema.multiple_of = number(json, "multipleOf");
-    schema.exclusive_minimum = flag(json, "exclusiveMinimum");
-    schema.exclusive_maximum = flag(json, "exclusiveMaximum");
-    schema.unique_items = flag(json, "uniqueItems");
+    schema.exclusive_minimum = boolean(member(json, "exclusiveMinimum"));
+    schema.exclusive_maximum = boolean(member(json, "exclusiveMaximum"));
+    schema.unique_items = boolean(member(json, "uniqueItems"));
     schema.min_length = integer(json, "minLength");
     schema.max_length = integer(json, "maxLength");
     schema.min_items = integer(json, "minItems");
     schema.max_items = integer(json, "maxItems");
     schema.min_properties = integer(json, "minProperties");
     schema.max_properties = integer(json, "maxProperties");
-    schema.pattern = text(json, "pattern");
+    schema.pattern = text_at(json, "pattern");
     if (schema.pattern.empty()) return;
     RE2::Options options;
     options.set_log_errors(false);
@@ -125,8 +119,8 @@ class Compiler {
   }
 
   static void read_lists(const Json& json, Schema& schema) {
-    schema.list_type = text(json, "x-kubernetes-list-type");
-    schema.map_type = text(json, "x-kubernetes-map-type");
+    schema.list_type = text_at(json, "x-kubernetes-list-type");
+    schema.map_type = text_at(json, "x-kubernetes-map-type");
     if (const auto it = json.find("x-kubernetes-list-map-keys"); it != json.end() && it->is_array())
       for (const Json& key : *it)
         if (key.is_string()) schema.list_map_keys.push_back(key.get<std::string>());
@@ -140,12 +134,11 @@ class Compiler {
       const Json& from = (*it)[i];
       if (!from.is_object()) continue;
       ValidationRule rule;
-      rule.rule = text(from, "rule");
-      rule.message = text(from, "message");
-      rule.message_expression = text(from, "messageExpression");
-      rule.reason = text(from, "reason");
-      rule.field_path = field_path_of(text(from, "fieldPath"), json).value_or("");
-      rule.optional_old_self = flag(from, "optionalOldSelf");
+      rule.rule = text_at(from, "rule");
+      rule.message = text_at(from, "message");
+      rule.message_expression = text_at(from, "messageExpression");
+      rule.reason = text_at(from, "reason");
+      rule.field_path = field_path_of(text_at(from, "fieldPath"), json).value_or("");
       RulePlace place{&schema, root || schema.embedded_resource, "", no_past,
                       from.contains("optionalOldSelf")};
       place.path = fmt::format("{}.x-kubernetes-validations[{}]", path, i);

@@ -29,9 +29,8 @@ struct ValidationRule {  // x-kubernetes-validations
   std::string rule;
   std::string message;
   std::string message_expression;
-  std::string reason;      // "" is FieldValueInvalid
-  std::string field_path;  // "parts", "parts.name", "extra[x]"
-  bool optional_old_self = false;
+  std::string reason;       // "" is FieldValueInvalid
+  std::string field_path;   // "parts", "parts.name", "extra[x]"
   bool transition = false;  // mentions oldSelf
   std::shared_ptr<const cel::Program> program;
   std::shared_ptr<const cel::Program> message_program;

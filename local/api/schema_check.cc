@@ -11,7 +11,6 @@ namespace {
 
 using raw::flag;
 using raw::kBranches;
-using raw::member;
 using raw::property_path;
 
 // What OpenAPI allows and definitions do not; lists, maps and rules in themselves.
@@ -41,7 +40,7 @@ class KeywordCheck {
  private:
   void keywords(const Json& json, const std::string& path, const std::string& no_defaults) {
     static const std::set<std::string> kTypes = {"array", "boolean", "integer", "number", "object", "string"};
-    const std::string type = text_of(json, "type");
+    const std::string type = text_at(json, "type");
     if (!type.empty() && !kTypes.count(type))
       errors_.push_back(FieldError::not_supported(path + ".type", type, {kTypes.begin(), kTypes.end()}));
     if (type == "null")
@@ -71,7 +70,7 @@ class KeywordCheck {
   }
 
   void wanted_type(const Json& json, const std::string& path, const char* type, const std::string& why) {
-    const std::string own = text_of(json, "type");
+    const std::string own = text_at(json, "type");
     if (own == type) return;
     errors_.push_back(own.empty() ? FieldError::required(path + ".type", why)
                                   : FieldError::invalid(path + ".type", own, why));
@@ -79,7 +78,7 @@ class KeywordCheck {
 
   void map_type(const Json& json, const std::string& path) {
     if (!json.contains("x-kubernetes-map-type")) return;
-    const std::string type = text_of(json, "x-kubernetes-map-type");
+    const std::string type = text_at(json, "x-kubernetes-map-type");
     wanted_type(json, path, "object", "must be object if x-kubernetes-map-type is specified");
     if (type != "atomic" && type != "granular")
       errors_.push_back(
@@ -88,11 +87,11 @@ class KeywordCheck {
 
   void list_type(const Json& json, const std::string& path) {
     const bool given = json.contains("x-kubernetes-list-type");
-    const std::string type = text_of(json, "x-kubernetes-list-type");
+    const std::string type = text_at(json, "x-kubernetes-list-type");
     const Json& keys = array_of(json, "x-kubernetes-list-map-keys");
     const Json& items = object_of(json, "items");
     if (given) wanted_type(json, path, "array", "must be array if x-kubernetes-list-type is specified");
-    if (type == "set" && text_of(json, "type") == "array") set_items(items, path);
+    if (type == "set" && text_at(json, "type") == "array") set_items(items, path);
     if (given && type != "atomic" && type != "set" && type != "map")
       errors_.push_back(
           FieldError::not_supported(path + ".x-kubernetes-list-type", type, {"atomic", "set", "map"}));
@@ -108,11 +107,11 @@ class KeywordCheck {
 
   void set_items(const Json& items, const std::string& path) {
     constexpr const char* kWhy = "must be atomic as item of a list with x-kubernetes-list-type=set";
-    const std::string type = text_of(items, "type");
-    const std::string list = text_of(items, "x-kubernetes-list-type");
+    const std::string type = text_at(items, "type");
+    const std::string list = text_at(items, "x-kubernetes-list-type");
     if (type == "array" && !list.empty() && list != "atomic")
       errors_.push_back(FieldError::invalid(path + ".items.x-kubernetes-list-type", list, kWhy));
-    if (type == "object" && text_of(items, "x-kubernetes-map-type") != "atomic")
+    if (type == "object" && text_at(items, "x-kubernetes-map-type") != "atomic")
       errors_.push_back(FieldError{"FieldValueInvalid", path + ".items.x-kubernetes-map-type",
                                    fmt::format("Invalid value: null: {}", kWhy)});
   }
@@ -125,9 +124,9 @@ class KeywordCheck {
     if (!json.contains("items"))
       errors_.push_back(
           FieldError::required(path + ".items", "must have a schema if x-kubernetes-list-type is map"));
-    else if (text_of(items, "type") != "object")
+    else if (text_at(items, "type") != "object")
       errors_.push_back(
-          FieldError::invalid(path + ".items.type", text_of(items, "type"),
+          FieldError::invalid(path + ".items.type", text_at(items, "type"),
                               "must be object if parent array's x-kubernetes-list-type is map"));
     else
       map_keys(keys, items, path, keys_path);
@@ -153,10 +152,10 @@ class KeywordCheck {
         errors_.push_back(wrong_keys(keys_path, keys, "entries must all be names of item properties"));
         continue;
       }
-      const std::string type = text_of(*it, "type");
+      const std::string type = text_at(*it, "type");
       if (type == "array" || type == "object")
         errors_.push_back(
-            FieldError::invalid(at + ".type", text_of(items, "type"),
+            FieldError::invalid(at + ".type", text_at(items, "type"),
                                 "must be a scalar type if parent array's x-kubernetes-list-type is map"));
       if (std::find(required.begin(), required.end(), key) == required.end() && !it->contains("default"))
         errors_.push_back(
@@ -179,9 +178,9 @@ class KeywordCheck {
     const Json& list = array_of(json, "x-kubernetes-validations");
     for (std::size_t i = 0; i < list.size(); ++i) {
       const std::string at = fmt::format("{}.x-kubernetes-validations[{}]", path, i);
-      const std::string rule = text_of(list[i], "rule"), message = text_of(list[i], "message");
-      const std::string expression = text_of(list[i], "messageExpression");
-      const std::string field = text_of(list[i], "fieldPath"), reason = text_of(list[i], "reason");
+      const std::string rule = text_at(list[i], "rule"), message = text_at(list[i], "message");
+      const std::string expression = text_at(list[i], "messageExpression");
+      const std::string field = text_at(list[i], "fieldPath"), reason = text_at(list[i], "reason");
       if (trimmed(rule).empty())
         errors_.push_back(FieldError::required(at + ".rule", "rule is not specified"));
       else if (!message.empty() && trimmed(message).empty())

@@ -15,12 +15,6 @@ inline bool flag(const Json& json, const char* name) {
   return it != json.end() && *it == true;
 }
 
-inline const Json& member(const Json& json, const char* name) {
-  static const Json kNull;
-  const auto it = json.find(name);
-  return it == json.end() ? kNull : *it;
-}
-
 inline std::string property_path(const std::string& path, const std::string& name) {
   return path + ".properties[" + name + "]";
 }

@@ -123,26 +123,19 @@ class RuleWalker {
   void judge(const Json& value, const Past& past, const Schema& schema, const ValidationRule& rule,
              const std::string& path) {
     if (!rule.program) return;
-    if (rule.transition && past.old == nullptr && !rule.optional_old_self) return;
+    if (rule.transition && past.old == nullptr) return;
     const std::string at = path.empty() ? "<nil>" : path;
     const std::string type(type_text(schema.type));
-    const auto self = cel::Value::of_json(value, &schema);
-    if (!self) return evaluation_error(self.error(), rule, at, type);
+    const cel::Value self = cel::Value::of_json(value, &schema);
     std::optional<cel::Value> old;
-    if (past.old != nullptr) {
-      auto before = cel::Value::of_json(*past.old, &schema);
-      if (!before) return evaluation_error(before.error(), rule, at, type);
-      old = *std::move(before);
-    }
-    std::optional<cel::Value> shown = old;
-    if (rule.optional_old_self) shown = old ? cel::Value::some(*old) : cel::Value::none();
-    const auto result = rule.program->evaluate(*self, shown ? &*shown : nullptr, budget_);
+    if (past.old != nullptr) old = cel::Value::of_json(*past.old, &schema);
+    const auto result = rule.program->evaluate(self, old ? &*old : nullptr, budget_);
     if (!result) return evaluation_error(result.error(), rule, at, type);
     if (result->is_true()) return;
     const std::string place = rule.field_path.empty() ? at
                               : path.empty()          ? rule.field_path
                                                       : path + "." + rule.field_path;
-    FieldError error = error_of(rule, place, type, message_of(rule, *self, shown ? &*shown : nullptr));
+    FieldError error = error_of(rule, place, type, message_of(rule, self, old ? &*old : nullptr));
     if (!rule.transition && past.unchanged)
       warnings_.push_back(error.field + ": " + error.message);
     else
@@ -173,7 +166,7 @@ void compile_rule(ValidationRule& rule, const RulePlace& place, FieldErrors& err
     errors.push_back(FieldError{"FieldValueInvalid", join_path(place.path, member),
                                 fmt::format("Invalid value: {}: {}", go_rule(rule, place), why)});
   };
-  const cel::Scope scope{place.schema, place.root, rule.optional_old_self};
+  const cel::Scope scope{place.schema, place.root};
   auto program = cel::Program::compile(rule.rule, scope, "bool");
   if (!program) {
     const bool typed = program.error().code == Code::kFailedPrecondition;
@@ -196,9 +189,9 @@ void compile_rule(ValidationRule& rule, const RulePlace& place, FieldErrors& err
     errors.push_back(FieldError::invalid(
         join_path(place.path, "rule"), rule.rule,
         "oldSelf cannot be used on the uncorrelatable portion of the schema within " + place.no_past));
-  if (!rule.transition && place.old_self_said)
-    errors.push_back(FieldError::invalid(join_path(place.path, "optionalOldSelf"), rule.optional_old_self,
-                                         "may not be set if oldSelf is not used in rule"));
+  if (place.old_self_said)
+    errors.push_back(FieldError::forbidden(join_path(place.path, "optionalOldSelf"),
+                                           "this server evaluates no optionals; write a rule without them"));
 }
 
 void validate_rules(const Json& value, const Json* old, const Schema& schema, FieldErrors& errors,

@@ -9,7 +9,6 @@ namespace {
 
 using raw::flag;
 using raw::kBranches;
-using raw::member;
 using raw::property_path;
 
 // What Go's parser, of the same family, says where RE2 says otherwise.
@@ -41,7 +40,7 @@ class StructuralCheck {
   enum class Level { kRoot, kItem, kField };
 
   void node(const Json& json, Level level, const std::string& path) {
-    const std::string type = text_of(json, "type");
+    const std::string type = text_at(json, "type");
     const Json& items = member(json, "items");
     if (type == "array" && !items.is_object())
       errors_.push_back(FieldError::required(path + ".items", "must be specified"));
@@ -103,14 +102,14 @@ class StructuralCheck {
   void resource_fields(const Json& json, Level level, const std::string& path) {
     const Json& properties = object_of(json, "properties");
     for (const char* name : {"kind", "apiVersion"})
-      if (properties.contains(name) && text_of(properties[name], "type") != "string")
+      if (properties.contains(name) && text_at(properties[name], "type") != "string")
         errors_.push_back(FieldError::invalid(property_path(path, name) + ".type",
-                                              text_of(properties[name], "type"), "must be string"));
+                                              text_at(properties[name], "type"), "must be string"));
     if (!properties.contains("metadata")) return;
     const Json& metadata = properties["metadata"];
-    if (text_of(metadata, "type") != "object")
+    if (text_at(metadata, "type") != "object")
       errors_.push_back(FieldError::invalid(property_path(path, "metadata") + ".type",
-                                            text_of(metadata, "type"), "must be object"));
+                                            text_at(metadata, "type"), "must be object"));
     bool plain = true;
     for (const auto& [name, value] : metadata.items())
       plain = plain && (name == "type" || name == "default" || name == "description" || name == "title" ||
@@ -139,7 +138,7 @@ class StructuralCheck {
       }
     }
     if (json.contains("not")) nested(json["not"], false, path + ".not");
-    const std::string pattern = text_of(json, "pattern");
+    const std::string pattern = text_at(json, "pattern");
     if (pattern.empty()) return;
     RE2::Options options;
     options.set_log_errors(false);
@@ -160,7 +159,7 @@ class StructuralCheck {
       errors_.push_back(FieldError::forbidden(join_path(path, name), why));
     };
     for (const char* name : {"type", "title", "description"})
-      if (!text_of(json, name).empty()) forbid(name, "must be empty to be structural");
+      if (!text_at(json, name).empty()) forbid(name, "must be empty to be structural");
     for (const char* name :
          {"additionalProperties", "default", "x-kubernetes-list-type", "x-kubernetes-map-type"})
       if (json.contains(name)) forbid(name, "must be undefined to be structural");

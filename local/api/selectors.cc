@@ -263,8 +263,8 @@ constexpr FieldRule kFieldRules[] = {
 
 std::string field_text(const Json& object, const std::string& field) {
   if (field == "source") {
-    const std::string component = text_of(object_of(object, "source"), "component");
-    return component.empty() ? text_of(object, "reportingComponent") : component;
+    const std::string component = text_at(object_of(object, "source"), "component");
+    return component.empty() ? text_at(object, "reportingComponent") : component;
   }
   std::string path = "." + field;
   std::string absent;

@@ -59,7 +59,7 @@ ApiStatus merge_list(Json& target, const Json& patch, const Schema& schema) {
     return {};
   }
   for (const Json& item : patch)
-    if (item.is_object() && text_of(item, "$patch") == "replace") {
+    if (item.is_object() && text_at(item, "$patch") == "replace") {
       target = Json::array();
       for (const Json& each : patch)
         if (!(each.is_object() && each.size() == 1 && each.contains("$patch"))) target.push_back(each);
@@ -75,7 +75,7 @@ ApiStatus merge_list(Json& target, const Json& patch, const Schema& schema) {
       return other.is_object() && other.value(key, Json()) == item[key];
     };
     const auto it = std::find_if(target.begin(), target.end(), same);
-    if (text_of(item, "$patch") == "delete") {
+    if (text_at(item, "$patch") == "delete") {
       if (it != target.end()) target.erase(it);
     } else if (it != target.end()) {
       if (auto done = merge_object(*it, item, schema.items.get()); !done) return done;
@@ -105,7 +105,7 @@ ApiStatus merge_member(Json& target, const std::string& name, const Json& value,
 }
 
 ApiStatus merge_object(Json& target, const Json& patch, const Schema* schema) {
-  if (const std::string directive = text_of(patch, "$patch"); directive == "replace") {
+  if (const std::string directive = text_at(patch, "$patch"); directive == "replace") {
     target = patch;
     target.erase("$patch");
     return {};

@@ -24,12 +24,12 @@ ApiStatus admit_pod(const ObjectStore& store, Json& pod) {
   Json& spec = pod["spec"];
   const std::string ns = meta_text(pod, "namespace");
   // The default account of a namespace comes soon after it: nobody has to wait for that here.
-  if (const std::string account = text_of(spec, "serviceAccountName");
+  if (const std::string account = text_at(spec, "serviceAccountName");
       account != "default" && !store.get("serviceaccounts", ns, account))
     return refuse_pod(
         pod, fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", ns,
                          account, account));
-  const std::string name = text_of(spec, "priorityClassName");
+  const std::string name = text_at(spec, "priorityClassName");
   if (name.empty()) return {};
   const ObjectPtr found = store.get("priorityclasses.scheduling.k8s.io", "", name);
   if (!found) return refuse_pod(pod, fmt::format("no PriorityClass with name {} was found", name));
@@ -42,15 +42,7 @@ ApiStatus admit_pod(const ObjectStore& store, Json& pod) {
 // A status without news, as Go writes the members that are not optional.
 Json empty_status(const std::string& kind) {
   static const std::map<std::string, Json> kStatuses = {
-      {"CronJob", Json::object()},
-      {"DaemonSet",
-       {{"currentNumberScheduled", 0},
-        {"desiredNumberScheduled", 0},
-        {"numberMisscheduled", 0},
-        {"numberReady", 0}}},
       {"Deployment", Json::object()},
-      {"HorizontalPodAutoscaler", {{"currentMetrics", nullptr}, {"desiredReplicas", 0}}},
-      {"Ingress", {{"loadBalancer", Json::object()}}},
       {"Job", Json::object()},
       {"Node",
        {{"daemonEndpoints", {{"kubeletEndpoint", {{"Port", 0}}}}},
@@ -68,9 +60,7 @@ Json empty_status(const std::string& kind) {
       {"PodDisruptionBudget",
        {{"currentHealthy", 0}, {"desiredHealthy", 0}, {"disruptionsAllowed", 0}, {"expectedPods", 0}}},
       {"ReplicaSet", {{"replicas", 0}}},
-      {"ReplicationController", {{"replicas", 0}}},
       {"ResourceQuota", Json::object()},
-      {"StatefulSet", {{"availableReplicas", 0}, {"replicas", 0}}},
   };
   const auto it = kStatuses.find(kind);
   return it == kStatuses.end() ? Json() : it->second;
@@ -101,7 +91,7 @@ std::set<int> node_ports_of(const Json& service) {
 }
 
 bool wants_node_ports(const Json& spec) {
-  const std::string type = text_of(spec, "type");
+  const std::string type = text_at(spec, "type");
   return type == "NodePort" ||
          (type == "LoadBalancer" && spec.value("allocateLoadBalancerNodePorts", Json(true)) != Json(false));
 }
@@ -118,8 +108,6 @@ ApiStatus admit_builtin(const ObjectStore& store, const Kind& kind, Json& object
 void complete_builtin(const Kind& kind, Json& object) {
   if (kind.kind == "Job" && kind.group == "batch" && object_of(object, "spec").contains("template"))
     complete_job(object);
-  if (kind.kind == "DaemonSet")
-    object["metadata"]["annotations"]["deprecated.daemonset.template.generation"] = "1";
   if (const Json status = empty_status(kind.kind); !status.is_null()) set_default(object, "status", status);
 }
 
@@ -135,7 +123,7 @@ ApiStatus allocate_node_ports(const ObjectStore& store, Json& service, const Jso
         continue;
       if (wants_node_ports(spec) && !has_node_port(port) && has_node_port(each))
         port["nodePort"] = each["nodePort"];
-      if (!wants_node_ports(spec) && text_of(spec, "type") != "LoadBalancer" && has_node_port(port) &&
+      if (!wants_node_ports(spec) && text_at(spec, "type") != "LoadBalancer" && has_node_port(port) &&
           port["nodePort"] == each.value("nodePort", Json()))
         port.erase("nodePort");  // it went with the type that had it
     }

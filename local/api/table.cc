@@ -5,6 +5,7 @@
 
 #include <cmath>
 
+#include "common/base/rfc3339.h"
 #include "local/api/json_path.h"
 #include "local/api/metadata.h"
 
@@ -35,7 +36,7 @@ std::string plain_text(const Json& value) {
 
 Json date_cell(const std::string& text, WallTime now) {
   if (text.empty()) return "<unknown>";
-  return parse_time(text) ? age(text, now) : "<invalid>";
+  return parse_rfc3339(text) ? age(text, now) : "<invalid>";
 }
 
 // A path may lead to several values: a real server shows the first.
@@ -57,7 +58,7 @@ Json cell(const PrinterColumn& column, const Json& object, WallTime now) {
 
 // A row of a pod that has ended says so.
 void add_completion(const Json& pod, Json& row) {
-  const std::string phase = text_of(object_of(pod, "status"), "phase");
+  const std::string phase = text_at(object_of(pod, "status"), "phase");
   if (phase != "Succeeded" && phase != "Failed") return;
   row["conditions"] = Json::array(
       {Json{{"type", "Completed"},

@@ -14,7 +14,6 @@ using Cells = std::vector<Json>;
 [[nodiscard]] std::string created(const Json& object, WallTime now);  // the age of the object
 [[nodiscard]] std::string join(const std::vector<std::string>& parts, const char* none = "<none>");
 [[nodiscard]] std::vector<std::string> strings_of(const Json& object, const char* name);
-[[nodiscard]] std::int64_t integer_of(const Json& object, const char* name);
 [[nodiscard]] bool flag_of(const Json& object, const char* name, bool otherwise = false);
 [[nodiscard]] std::string text_or(const Json& object, const char* name, const char* otherwise);
 [[nodiscard]] std::string labels_text(const Json& labels);
@@ -26,28 +25,17 @@ using Cells = std::vector<Json>;
 [[nodiscard]] Cells pod_cells(const Json& pod, WallTime now);  // table_pods.cc
 
 [[nodiscard]] Cells deployment_cells(const Json& object, WallTime now);  // table_workloads.cc
-[[nodiscard]] Cells pod_template_cells(const Json& object, WallTime now);
-[[nodiscard]] Cells stateful_set_cells(const Json& object, WallTime now);
 [[nodiscard]] Cells replica_set_cells(const Json& object, WallTime now);
-[[nodiscard]] Cells replication_controller_cells(const Json& object, WallTime now);
-[[nodiscard]] Cells daemon_set_cells(const Json& object, WallTime now);
 [[nodiscard]] Cells job_cells(const Json& object, WallTime now);
-[[nodiscard]] Cells cron_job_cells(const Json& object, WallTime now);
-[[nodiscard]] Cells revision_cells(const Json& object, WallTime now);
-[[nodiscard]] Cells autoscaler_cells(const Json& object, WallTime now);
 [[nodiscard]] Cells disruption_budget_cells(const Json& object, WallTime now);
 
 [[nodiscard]] Cells service_cells(const Json& service, WallTime now);  // table_network.cc
 [[nodiscard]] Cells endpoints_cells(const Json& endpoints, WallTime now);
 [[nodiscard]] Cells endpoint_slice_cells(const Json& slice, WallTime now);
-[[nodiscard]] Cells ingress_cells(const Json& ingress, WallTime now);
-[[nodiscard]] Cells ingress_class_cells(const Json& object, WallTime now);
 
 [[nodiscard]] Cells node_cells(const Json& node, WallTime now);  // table_cluster.cc
 [[nodiscard]] Cells event_cells(const Json& event, WallTime now);
 [[nodiscard]] Cells claim_cells(const Json& claim, WallTime now);
-[[nodiscard]] Cells volume_cells(const Json& volume, WallTime now);
-[[nodiscard]] Cells storage_class_cells(const Json& object, WallTime now);
 [[nodiscard]] Cells quota_cells(const Json& quota, WallTime now);
 [[nodiscard]] Cells binding_cells(const Json& binding, WallTime now);
 

@@ -25,13 +25,13 @@ std::string access_modes(const Json& modes) {
 
 std::string storage_class(const Json& object) {
   const Json& annotations = object_of(object_of(object, "metadata"), "annotations");
-  const std::string old = text_of(annotations, "volume.beta.kubernetes.io/storage-class");
-  return old.empty() ? text_of(object_of(object, "spec"), "storageClassName") : old;
+  const std::string old = text_at(annotations, "volume.beta.kubernetes.io/storage-class");
+  return old.empty() ? text_at(object_of(object, "spec"), "storageClassName") : old;
 }
 
 std::string address_of(const Json& status, std::string_view type) {
   for (const Json& each : array_of(status, "addresses"))
-    if (text_of(each, "type") == type) return text_of(each, "address");
+    if (text_at(each, "type") == type) return text_at(each, "address");
   return "<none>";
 }
 
@@ -53,15 +53,15 @@ Cells node_cells(const Json& node, WallTime now) {
   const Json& info = object_of(status, "nodeInfo");
   std::vector<std::string> states;
   for (const Json& each : array_of(status, "conditions"))
-    if (text_of(each, "type") == "Ready")
-      states.emplace_back(text_of(each, "status") == "True" ? "Ready" : "NotReady");
+    if (text_at(each, "type") == "Ready")
+      states.emplace_back(text_at(each, "status") == "True" ? "Ready" : "NotReady");
   if (states.empty()) states.emplace_back("Unknown");
   if (flag_of(object_of(node, "spec"), "unschedulable")) states.emplace_back("SchedulingDisabled");
   return {meta_text(node, "name"),
           join(states),
           join(node_roles(node)),
           created(node, now),
-          text_of(info, "kubeletVersion"),
+          text_at(info, "kubeletVersion"),
           address_of(status, "InternalIP"),
           address_of(status, "ExternalIP"),
           text_or(info, "osImage", "<unknown>"),
@@ -71,31 +71,31 @@ Cells node_cells(const Json& node, WallTime now) {
 
 Cells event_cells(const Json& event, WallTime now) {
   const Json& object = object_of(event, "involvedObject");
-  std::string target = text_of(object, "kind");
+  std::string target = text_at(object, "kind");
   std::transform(target.begin(), target.end(), target.begin(),
                  [](unsigned char c) { return static_cast<char>(std::tolower(c)); });
-  if (const std::string name = text_of(object, "name"); !name.empty()) target += "/" + name;
-  const std::string first = age(text_or(event, "firstTimestamp", text_of(event, "eventTime").c_str()), now);
-  std::string last = text_of(event, "lastTimestamp");
+  if (const std::string name = text_at(object, "name"); !name.empty()) target += "/" + name;
+  const std::string first = age(text_or(event, "firstTimestamp", text_at(event, "eventTime").c_str()), now);
+  std::string last = text_at(event, "lastTimestamp");
   last = last.empty() ? first : age(last, now);
-  std::int64_t count = std::max<std::int64_t>(integer_of(event, "count"), 1);
+  std::int64_t count = std::max<std::int64_t>(integer_at(event, "count"), 1);
   if (const Json& series = object_of(event, "series"); !series.empty()) {
-    last = age(text_of(series, "lastObservedTime"), now);
-    count = integer_of(series, "count");
+    last = age(text_at(series, "lastObservedTime"), now);
+    count = integer_at(series, "count");
   }
   const Json& from = object_of(event, "source");
-  std::string source = text_or(from, "component", text_of(event, "reportingComponent").c_str());
-  const std::string host = text_or(from, "host", text_of(event, "reportingInstance").c_str());
+  std::string source = text_or(from, "component", text_at(event, "reportingComponent").c_str());
+  const std::string host = text_or(from, "host", text_at(event, "reportingInstance").c_str());
   if (!host.empty()) source += ", " + host;
-  std::string message = text_of(event, "message");
+  std::string message = text_at(event, "message");
   constexpr const char* kSpace = " \t\r\n\v\f";
   message.erase(0, std::min(message.find_first_not_of(kSpace), message.size()));
   message.erase(message.find_last_not_of(kSpace) + 1);
   return {last,
-          text_of(event, "type"),
-          text_of(event, "reason"),
+          text_at(event, "type"),
+          text_at(event, "reason"),
           target,
-          text_of(object, "fieldPath"),
+          text_at(object, "fieldPath"),
           source,
           message,
           first,
@@ -106,50 +106,16 @@ Cells event_cells(const Json& event, WallTime now) {
 Cells claim_cells(const Json& claim, WallTime now) {
   const Json& spec = object_of(claim, "spec");
   const Json& status = object_of(claim, "status");
-  const bool bound = !text_of(spec, "volumeName").empty();
+  const bool bound = !text_at(spec, "volumeName").empty();
   return {meta_text(claim, "name"),
-          is_terminating(claim) ? "Terminating" : text_of(status, "phase"),
-          text_of(spec, "volumeName"),
+          is_terminating(claim) ? "Terminating" : text_at(status, "phase"),
+          text_at(spec, "volumeName"),
           bound ? text_or(object_of(status, "capacity"), "storage", "0") : "",
           bound ? access_modes(array_of(status, "accessModes")) : "",
           storage_class(claim),
           text_or(spec, "volumeAttributesClassName", "<unset>"),
           created(claim, now),
           text_or(spec, "volumeMode", "<unset>")};
-}
-
-Cells volume_cells(const Json& volume, WallTime now) {
-  const Json& spec = object_of(volume, "spec");
-  const Json& status = object_of(volume, "status");
-  const Json& claim = object_of(spec, "claimRef");
-  return {meta_text(volume, "name"),
-          text_or(object_of(spec, "capacity"), "storage", "0"),
-          access_modes(array_of(spec, "accessModes")),
-          text_of(spec, "persistentVolumeReclaimPolicy"),
-          is_terminating(volume) ? "Terminating" : text_of(status, "phase"),
-          claim.empty() ? "" : text_of(claim, "namespace") + "/" + text_of(claim, "name"),
-          storage_class(volume),
-          text_or(spec, "volumeAttributesClassName", "<unset>"),
-          text_of(status, "reason"),
-          created(volume, now),
-          text_or(spec, "volumeMode", "<unset>")};
-}
-
-Cells storage_class_cells(const Json& object, WallTime now) {
-  const Json& annotations = object_of(object_of(object, "metadata"), "annotations");
-  std::string name = meta_text(object, "name");
-  for (const char* key :
-       {"storageclass.kubernetes.io/is-default-class", "storageclass.beta.kubernetes.io/is-default-class"})
-    if (text_of(annotations, key) == "true") {
-      name += " (default)";
-      break;
-    }
-  return {name,
-          text_of(object, "provisioner"),
-          text_or(object, "reclaimPolicy", "Delete"),
-          text_or(object, "volumeBindingMode", "Immediate"),
-          flag_of(object, "allowVolumeExpansion"),
-          created(object, now)};
 }
 
 Cells quota_cells(const Json& quota, WallTime now) {
@@ -168,16 +134,16 @@ Cells binding_cells(const Json& binding, WallTime now) {
   const Json& role = object_of(binding, "roleRef");
   std::vector<std::string> users, groups, accounts;
   for (const Json& subject : array_of(binding, "subjects")) {
-    const std::string kind = text_of(subject, "kind"), name = text_of(subject, "name");
+    const std::string kind = text_at(subject, "kind"), name = text_at(subject, "name");
     if (kind == "User") users.push_back(name);
     if (kind == "Group") groups.push_back(name);
-    if (kind == "ServiceAccount") accounts.push_back(text_of(subject, "namespace") + "/" + name);
+    if (kind == "ServiceAccount") accounts.push_back(text_at(subject, "namespace") + "/" + name);
   }
   const auto listed = [](const std::vector<std::string>& names) {
     return fmt::format("{}", fmt::join(names, ", "));
   };
   return {meta_text(binding, "name"),
-          text_of(role, "kind") + "/" + text_of(role, "name"),
+          text_at(role, "kind") + "/" + text_at(role, "name"),
           created(binding, now),
           listed(users),
           listed(groups),

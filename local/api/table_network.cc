@@ -21,32 +21,21 @@ std::string shortened(const std::vector<std::string>& all, const char* none) {
 std::vector<std::string> ingress_points(const Json& object) {
   std::set<std::string> points;
   for (const Json& each : array_of(object_of(object_of(object, "status"), "loadBalancer"), "ingress"))
-    if (const std::string point = text_or(each, "ip", text_of(each, "hostname").c_str()); !point.empty())
+    if (const std::string point = text_or(each, "ip", text_at(each, "hostname").c_str()); !point.empty())
       points.insert(point);
   return {points.begin(), points.end()};
 }
 
 std::string external_text(const Json& service) {
   const Json& spec = object_of(service, "spec");
-  const std::string type = text_of(spec, "type");
+  const std::string type = text_at(spec, "type");
   std::vector<std::string> addresses = strings_of(spec, "externalIPs");
-  if (type == "ExternalName") return text_of(spec, "externalName");
+  if (type == "ExternalName") return text_at(spec, "externalName");
   if (type != "LoadBalancer")
     return type == "ClusterIP" || type == "NodePort" ? join(addresses) : "<unknown>";
   const std::vector<std::string> points = ingress_points(service);
   addresses.insert(addresses.begin(), points.begin(), points.end());
   return join(addresses, "<pending>");
-}
-
-std::string hosts_text(const Json& rules) {
-  std::vector<std::string> hosts;
-  bool more = false;
-  for (const Json& rule : rules) {
-    if (hosts.size() == kShown) more = true;
-    if (const std::string host = text_of(rule, "host"); !more && !host.empty()) hosts.push_back(host);
-  }
-  const std::string text = join(hosts, "*");
-  return more ? text + fmt::format(" + {} more...", rules.size() - kShown) : text;
 }
 
 }  // namespace
@@ -55,13 +44,13 @@ Cells service_cells(const Json& service, WallTime now) {
   const Json& spec = object_of(service, "spec");
   std::vector<std::string> ports;
   for (const Json& port : array_of(spec, "ports")) {
-    const std::string protocol = text_of(port, "protocol");
-    const std::int64_t node_port = integer_of(port, "nodePort");
-    ports.push_back(node_port > 0 ? fmt::format("{}:{}/{}", integer_of(port, "port"), node_port, protocol)
-                                  : fmt::format("{}/{}", integer_of(port, "port"), protocol));
+    const std::string protocol = text_at(port, "protocol");
+    const std::int64_t node_port = integer_at(port, "nodePort");
+    ports.push_back(node_port > 0 ? fmt::format("{}:{}/{}", integer_at(port, "port"), node_port, protocol)
+                                  : fmt::format("{}/{}", integer_at(port, "port"), protocol));
   }
   return {meta_text(service, "name"),
-          text_of(spec, "type"),
+          text_at(spec, "type"),
           text_or(spec, "clusterIP", "<none>"),
           external_text(service),
           join(ports),
@@ -75,10 +64,10 @@ Cells endpoints_cells(const Json& endpoints, WallTime now) {
   for (const Json& subset : subsets) {
     const Json& addresses = array_of(subset, "addresses");
     if (array_of(subset, "ports").empty())
-      for (const Json& address : addresses) all.push_back(text_of(address, "ip"));
+      for (const Json& address : addresses) all.push_back(text_at(address, "ip"));
     for (const Json& port : array_of(subset, "ports"))
       for (const Json& address : addresses)
-        all.push_back(host_port(text_of(address, "ip"), integer_of(port, "port")));
+        all.push_back(host_port(text_at(address, "ip"), integer_at(port, "port")));
   }
   return {meta_text(endpoints, "name"), shortened(all, subsets.empty() ? "<none>" : ""),
           created(endpoints, now)};
@@ -87,33 +76,12 @@ Cells endpoints_cells(const Json& endpoints, WallTime now) {
 Cells endpoint_slice_cells(const Json& slice, WallTime now) {
   std::vector<std::string> ports, addresses;
   for (const Json& port : array_of(slice, "ports"))
-    ports.push_back(port.contains("port") ? std::to_string(integer_of(port, "port"))
+    ports.push_back(port.contains("port") ? std::to_string(integer_at(port, "port"))
                                           : text_or(port, "name", "*"));
   for (const Json& endpoint : array_of(slice, "endpoints"))
     for (const std::string& address : strings_of(endpoint, "addresses")) addresses.push_back(address);
-  return {meta_text(slice, "name"), text_of(slice, "addressType"), shortened(ports, "<unset>"),
+  return {meta_text(slice, "name"), text_at(slice, "addressType"), shortened(ports, "<unset>"),
           shortened(addresses, "<unset>"), created(slice, now)};
-}
-
-Cells ingress_cells(const Json& ingress, WallTime now) {
-  const Json& spec = object_of(ingress, "spec");
-  return {meta_text(ingress, "name"),
-          text_or(spec, "ingressClassName", "<none>"),
-          hosts_text(array_of(spec, "rules")),
-          join(ingress_points(ingress), ""),
-          array_of(spec, "tls").empty() ? "80" : "80, 443",
-          created(ingress, now)};
-}
-
-Cells ingress_class_cells(const Json& object, WallTime now) {
-  const Json& spec = object_of(object, "spec");
-  std::string parameters = "<none>";
-  if (const Json& reference = object_of(spec, "parameters"); !reference.empty()) {
-    parameters = text_of(reference, "kind");
-    if (const std::string group = text_of(reference, "apiGroup"); !group.empty()) parameters += "." + group;
-    parameters += "/" + text_of(reference, "name");
-  }
-  return {meta_text(object, "name"), text_of(spec, "controller"), parameters, created(object, now)};
 }
 
 }  // namespace muster::local

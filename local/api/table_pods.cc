@@ -17,20 +17,20 @@ struct Summary {
 
 bool is_sidecar(const Json& pod, const std::string& name) {
   for (const Json& container : array_of(object_of(pod, "spec"), "initContainers"))
-    if (text_of(container, "name") == name) return text_of(container, "restartPolicy") == "Always";
+    if (text_at(container, "name") == name) return text_at(container, "restartPolicy") == "Always";
   return false;
 }
 
 std::string ended_reason(const Json& terminated) {
-  if (const std::string reason = text_of(terminated, "reason"); !reason.empty()) return reason;
-  if (const std::int64_t signal = integer_of(terminated, "signal"); signal != 0)
+  if (const std::string reason = text_at(terminated, "reason"); !reason.empty()) return reason;
+  if (const std::int64_t signal = integer_at(terminated, "signal"); signal != 0)
     return fmt::format("Signal:{}", signal);
-  return fmt::format("ExitCode:{}", integer_of(terminated, "exitCode"));
+  return fmt::format("ExitCode:{}", integer_at(terminated, "exitCode"));
 }
 
 void count_restarts(const Json& status, Summary& summary) {
-  summary.restarts += integer_of(status, "restartCount");
-  const std::string finished = text_of(object_of(object_of(status, "lastState"), "terminated"), "finishedAt");
+  summary.restarts += integer_at(status, "restartCount");
+  const std::string finished = text_at(object_of(object_of(status, "lastState"), "terminated"), "finishedAt");
   summary.last_restart = std::max(summary.last_restart, finished);
 }
 
@@ -40,19 +40,19 @@ std::string init_reason(const Json& pod, Summary& all, Summary& sidecars) {
   const Json& statuses = array_of(object_of(pod, "status"), "initContainerStatuses");
   for (std::size_t i = 0; i < statuses.size(); ++i) {
     const Json& status = statuses[i];
-    const bool sidecar = is_sidecar(pod, text_of(status, "name"));
+    const bool sidecar = is_sidecar(pod, text_at(status, "name"));
     count_restarts(status, all);
     if (sidecar) count_restarts(status, sidecars);
     const Json& state = object_of(status, "state");
     const Json& terminated = object_of(state, "terminated");
     const bool ended = state.contains("terminated");
-    if (ended && integer_of(terminated, "exitCode") == 0) continue;
+    if (ended && integer_at(terminated, "exitCode") == 0) continue;
     if (sidecar && flag_of(status, "started")) {
       if (flag_of(status, "ready")) ++all.ready;
       continue;
     }
     if (ended) return "Init:" + ended_reason(terminated);
-    const std::string waiting = text_of(object_of(state, "waiting"), "reason");
+    const std::string waiting = text_at(object_of(state, "waiting"), "reason");
     if (!waiting.empty() && waiting != "PodInitializing") return "Init:" + waiting;
     return fmt::format("Init:{}/{}", i, array_of(object_of(pod, "spec"), "initContainers").size());
   }
@@ -66,7 +66,7 @@ void add_containers(const Json& status, Summary& summary) {
     const Json& container = containers[i];
     count_restarts(container, summary);
     const Json& state = object_of(container, "state");
-    const std::string waiting = text_of(object_of(state, "waiting"), "reason");
+    const std::string waiting = text_at(object_of(state, "waiting"), "reason");
     if (!waiting.empty()) {
       summary.reason = waiting;
     } else if (state.contains("terminated")) {
@@ -82,14 +82,14 @@ void add_containers(const Json& status, Summary& summary) {
 
 Summary summarize(const Json& pod) {
   const Json& status = object_of(pod, "status");
-  const std::string phase = text_of(status, "phase");
+  const std::string phase = text_at(status, "phase");
   Summary all, sidecars;
   all.total = static_cast<std::int64_t>(array_of(object_of(pod, "spec"), "containers").size());
   for (const Json& container : array_of(object_of(pod, "spec"), "initContainers"))
-    if (text_of(container, "restartPolicy") == "Always") ++all.total;
+    if (text_at(container, "restartPolicy") == "Always") ++all.total;
   all.reason = text_or(status, "reason", phase.c_str());
   for (const Json& condition : array_of(status, "conditions"))
-    if (text_of(condition, "type") == "PodScheduled" && text_of(condition, "reason") == "SchedulingGated")
+    if (text_at(condition, "type") == "PodScheduled" && text_at(condition, "reason") == "SchedulingGated")
       all.reason = "SchedulingGated";
   const std::string initializing = init_reason(pod, all, sidecars);
   if (!initializing.empty()) all.reason = initializing;
@@ -99,7 +99,7 @@ Summary summarize(const Json& pod) {
     add_containers(status, all);
   }
   if (is_terminating(pod)) {
-    if (text_of(status, "reason") == "NodeLost")
+    if (text_at(status, "reason") == "NodeLost")
       all.reason = "Unknown";
     else if (phase != "Succeeded" && phase != "Failed")
       all.reason = "Terminating";
@@ -111,7 +111,7 @@ std::string gates_text(const Json& pod) {
   const Json& gates = array_of(object_of(pod, "spec"), "readinessGates");
   if (gates.empty()) return "<none>";
   const auto open = std::count_if(gates.begin(), gates.end(), [&](const Json& gate) {
-    return has_condition(object_of(pod, "status"), text_of(gate, "conditionType"));
+    return has_condition(object_of(pod, "status"), text_at(gate, "conditionType"));
   });
   return fmt::format("{}/{}", open, gates.size());
 }
@@ -125,7 +125,7 @@ Cells pod_cells(const Json& pod, WallTime now) {
   if (summary.restarts > 0 && !summary.last_restart.empty())
     restarts += " (" + age(summary.last_restart, now) + " ago)";
   const Json& ips = array_of(status, "podIPs");
-  const std::string ip = ips.empty() ? text_of(status, "podIP") : text_of(ips[0], "ip");
+  const std::string ip = ips.empty() ? text_at(status, "podIP") : text_at(ips[0], "ip");
   return {meta_text(pod, "name"),
           fmt::format("{}/{}", summary.ready, summary.total),
           summary.reason,

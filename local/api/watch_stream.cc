@@ -93,13 +93,7 @@ BodyStream::State WatchStream::pull(std::string& out) {
       ended_ = true;
       return State::kData;
     }
-    for (const Change& change : *changes) {
-      add_change(out, change);
-      if (options_.cut_after_first && out.size() > start) {
-        ended_ = true;
-        return State::kData;
-      }
-    }
+    for (const Change& change : *changes) add_change(out, change);
     if (changes->empty()) break;
   }
   add_bookmark_if_due(out, now);

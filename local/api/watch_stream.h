@@ -21,7 +21,6 @@ struct WatchOptions {
   bool bookmarks = false;
   bool initial_events_end = false;     // a bookmark says that all existing objects were sent
   std::chrono::seconds timeout{0};     // when it ends by itself
-  bool cut_after_first = false;        // a fault
   std::optional<ApiError> fail_first;  // a fault: this error instead of events
 };
 

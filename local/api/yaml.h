@@ -12,8 +12,6 @@ namespace muster::local {
 [[nodiscard]] Result<Json> parse_yaml(const std::string& text);
 // Every document of a text; empty ones are left out.
 [[nodiscard]] Result<std::vector<Json>> parse_yaml_documents(const std::string& text);
-// The other way: block style, keys sorted, lists not indented (yaml_text.cc).
-[[nodiscard]] std::string yaml_text(const Json& value);
 // Why a text is not JSON, in the words of Go's decoder where they are simple.
 [[nodiscard]] std::string json_problem(const std::string& text);
 

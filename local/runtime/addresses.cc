@@ -6,7 +6,6 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <sys/un.h>
-#include <unistd.h>
 
 #include <cerrno>
 #include <cstddef>
@@ -20,52 +19,46 @@ constexpr int kReuseAfter = 32;  // addresses that rest before one is used again
 // Beyond so many in a row it is not this or that address: somebody listens on the port of all of them.
 constexpr int kTries = 64;
 
-// Bound, with a name that only one process of this network namespace can have; -1 if it is taken.
-int claim(const std::string& name) {
-  const int fd = ::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
+// Bound, with a name that only one process of this network namespace can have; none if it is taken.
+FileDescriptor claim(const std::string& name) {
+  FileDescriptor fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return fd;
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::memcpy(address.sun_path + 1, name.data(), name.size());  // a leading zero: no file
   const auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + 1 + name.size());
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), size) == 0) return fd;
-  ::close(fd);
-  return -1;
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), size) != 0) fd.reset();
+  return fd;
 }
 
 Status can_bind(const std::string& ip, int port) {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return unavailable(fmt::format("cannot make a socket: {}", std::strerror(errno)));
+  const FileDescriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!fd.valid()) return unavailable(fmt::format("cannot make a socket: {}", std::strerror(errno)));
   const int on = 1;
-  ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
   sockaddr_in address{};
   address.sin_family = AF_INET;
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   ::inet_pton(AF_INET, ip.c_str(), &address.sin_addr);
   Status bound;
-  if (::bind(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0) {
     bound = unavailable(
         fmt::format("pods cannot listen on port {}: {} on each of {} addresses of this machine ({} was the "
                     "last); end the program that listens on 0.0.0.0:{}",
                     port, std::strerror(errno), kTries, ip, port));
   }
-  ::close(fd);
   return bound;
 }
 
 }  // namespace
 
-AddressPool::~AddressPool() {
-  for (const int fd : blocks_) ::close(fd);
-}
-
 Status AddressPool::claim_block() {
   for (int i = 0; i < kBlockTries; ++i) {
     // 127.0.0.0/16 is left to the machine: 127.0.0.1, 127.0.0.53, 127.0.1.1 are in use.
     const std::string prefix = fmt::format("127.{}.{}", 1 + random_.below(254), random_.below(256));
-    const int fd = claim("muster-addresses-" + prefix);
-    if (fd < 0) continue;
-    blocks_.push_back(fd);
+    FileDescriptor fd = claim("muster-addresses-" + prefix);
+    if (!fd.valid()) continue;
+    blocks_.push_back(std::move(fd));
     for (int host = 1; host <= 254; ++host) free_.push_back(fmt::format("{}.{}", prefix, host));
     return {};
   }

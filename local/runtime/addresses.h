@@ -6,6 +6,7 @@
 
 #include "common/base/random.h"
 #include "common/base/result.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::local {
 
@@ -16,9 +17,6 @@ class AddressPool {  // one thread
  public:
   // `ports`: what pods listen on.
   AddressPool(std::uint64_t seed, std::vector<int> ports) : random_(seed), ports_(std::move(ports)) {}
-  ~AddressPool();
-  AddressPool(const AddressPool&) = delete;
-  AddressPool& operator=(const AddressPool&) = delete;
 
   // An address on which nobody listens on those ports. The longest unused one comes first, so that what
   // talks to a pod that ended does not find its successor. kResourceExhausted: no block is free;
@@ -31,7 +29,7 @@ class AddressPool {  // one thread
 
   Random random_;
   std::vector<int> ports_;
-  std::vector<int> blocks_;
+  std::vector<FileDescriptor> blocks_;
   std::vector<std::string> free_;  // oldest first
 };
 

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::local {
 
@@ -11,16 +12,11 @@ namespace muster::local {
 // kernel's on the folder itself, so it leaves no file and goes with the process that holds it.
 class ClaimLocks {  // one thread
  public:
-  ClaimLocks() = default;
-  ~ClaimLocks();
-  ClaimLocks(const ClaimLocks&) = delete;
-  ClaimLocks& operator=(const ClaimLocks&) = delete;
-
   // Holds `folder` until the end; again is no error. kFailedPrecondition: another process holds it.
   [[nodiscard]] Status hold(const std::filesystem::path& folder);
 
  private:
-  std::map<std::string, int> held_;  // descriptor by folder
+  std::map<std::string, FileDescriptor> held_;  // by folder
 };
 
 }  // namespace muster::local

@@ -12,7 +12,7 @@
 #include <system_error>
 #include <vector>
 
-#include "local/runtime/timestamps.h"
+#include "common/base/rfc3339.h"
 
 namespace muster::local {
 namespace {
@@ -27,24 +27,20 @@ ContainerLog::ContainerLog(std::filesystem::path prefix, std::size_t file_bytes)
   open_next();
 }
 
-ContainerLog::~ContainerLog() {
-  if (fd_ >= 0) ::close(fd_);
-}
-
 std::filesystem::path ContainerLog::file(std::uint64_t index) const {
   return prefix_.string() + fmt::format(".{}", index);
 }
 
 void ContainerLog::open_next() {
-  if (fd_ >= 0) {
-    ::close(fd_);
+  if (fd_.valid()) {
     ++position_.newest;
     if (position_.newest > position_.oldest + 1) {
       ::unlink(file(position_.oldest).c_str());
       ++position_.oldest;
     }
   }
-  fd_ = ::open(file(position_.newest).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600);
+  fd_ = FileDescriptor(
+      ::open(file(position_.newest).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_APPEND | O_CLOEXEC, 0600));
   written_ = 0;
 }
 
@@ -70,10 +66,10 @@ void ContainerLog::take_lines(std::string_view bytes, WallTime now, std::string&
 
 // A full disk costs log lines, never the container.
 void ContainerLog::write(const std::string& records) {
-  if (fd_ < 0) return;
+  if (!fd_.valid()) return;
   std::size_t done = 0;
   while (done < records.size()) {
-    const ssize_t wrote = ::write(fd_, records.data() + done, records.size() - done);
+    const ssize_t wrote = ::write(fd_.get(), records.data() + done, records.size() - done);
     if (wrote < 0 && errno == EINTR) continue;
     if (wrote <= 0) break;
     done += static_cast<std::size_t>(wrote);

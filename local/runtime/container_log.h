@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include "common/base/clock.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::local {
 
@@ -18,7 +19,6 @@ namespace muster::local {
 class ContainerLog {
  public:
   ContainerLog(std::filesystem::path prefix, std::size_t file_bytes);
-  ~ContainerLog();
   ContainerLog(const ContainerLog&) = delete;
   ContainerLog& operator=(const ContainerLog&) = delete;
 
@@ -48,7 +48,7 @@ class ContainerLog {
   mutable std::mutex mutex_;
   mutable std::condition_variable changed_;
   Position position_;
-  int fd_ = -1;
+  FileDescriptor fd_;
   std::size_t written_ = 0;
   std::string partial_;  // a line whose end has not come
 };

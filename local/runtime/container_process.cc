@@ -16,6 +16,8 @@
 #include <cstring>
 #include <utility>
 
+#include "common/platform/file_descriptor.h"
+
 namespace muster::local {
 namespace {
 
@@ -31,14 +33,6 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   out.push_back(nullptr);
   return out;
 }
-
-struct Fd {
-  int value = -1;
-  ~Fd() {
-    if (value >= 0) close(value);
-  }
-  [[nodiscard]] int release() { return std::exchange(value, -1); }
-};
 
 // posix_spawn rather than fork: the caller may be large and have many threads.
 int spawn(const ContainerProcess::Spec& spec, int control, int output, pid_t& pid) {
@@ -78,11 +72,10 @@ int spawn(const ContainerProcess::Spec& spec, int control, int output, pid_t& pi
 // Collects muster-init, which is ending. A process stuck in the kernel may hold it up; that must not stop the
 // node.
 void reap(pid_t pid) {
-  const int fd = static_cast<int>(syscall(SYS_pidfd_open, pid, 0));
-  if (fd >= 0) {
-    pollfd waiting{.fd = fd, .events = POLLIN, .revents = 0};
+  const FileDescriptor fd(static_cast<int>(syscall(SYS_pidfd_open, pid, 0)));
+  if (fd.valid()) {
+    pollfd waiting{.fd = fd.get(), .events = POLLIN, .revents = 0};
     poll(&waiting, 1, kReapMs);
-    close(fd);
   }
   waitpid(pid, nullptr, WNOHANG);
 }
@@ -96,21 +89,21 @@ Result<std::unique_ptr<ContainerProcess>> ContainerProcess::start(Reactor& react
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0) {
     return unavailable(fmt::format("no socket for a container: {}; raise `ulimit -n`", std::strerror(errno)));
   }
-  Fd control{sockets[0]};
-  const Fd control_child{sockets[1]};
+  FileDescriptor control{sockets[0]};
+  const FileDescriptor control_child{sockets[1]};
   if (pipe2(pipes.data(), O_CLOEXEC) != 0) {
     return unavailable(fmt::format("no pipe for a container: {}; raise `ulimit -n`", std::strerror(errno)));
   }
-  Fd output{pipes[0]};
-  const Fd output_child{pipes[1]};
-  fcntl(output.value, F_SETFL, O_NONBLOCK);
-  fcntl(control.value, F_SETFL, O_NONBLOCK);
+  FileDescriptor output{pipes[0]};
+  const FileDescriptor output_child{pipes[1]};
+  fcntl(output.get(), F_SETFL, O_NONBLOCK);
+  fcntl(control.get(), F_SETFL, O_NONBLOCK);
   pid_t pid = 0;
-  if (const int error = spawn(spec, control_child.value, output_child.value, pid); error != 0) {
+  if (const int error = spawn(spec, control_child.get(), output_child.get(), pid); error != 0) {
     return unavailable(fmt::format("{} cannot be started: {}", spec.init.string(), std::strerror(error)));
   }
   return std::unique_ptr<ContainerProcess>(
-      new ContainerProcess(reactor, pid, control.release(), output.release(), std::move(handlers)));
+      new ContainerProcess(reactor, pid, std::move(control), std::move(output), std::move(handlers)));
 }
 
 Status ContainerProcess::try_binds(Spec spec) {
@@ -118,15 +111,15 @@ Status ContainerProcess::try_binds(Spec spec) {
   std::array<int, 2> sockets{};
   if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, sockets.data()) != 0)
     return unavailable(fmt::format("no socket for a container: {}; raise `ulimit -n`", std::strerror(errno)));
-  const Fd control{sockets[0]};
-  Fd child{sockets[1]};
+  const FileDescriptor control{sockets[0]};
+  FileDescriptor child{sockets[1]};
   pid_t pid = 0;
-  if (const int error = spawn(spec, child.value, STDERR_FILENO, pid); error != 0)
+  if (const int error = spawn(spec, child.get(), STDERR_FILENO, pid); error != 0)
     return unavailable(fmt::format("{} cannot be started: {}", spec.init.string(), std::strerror(error)));
-  close(child.release());
+  child.reset();
   InitReport report{.kind = InitReport::kStartFailed, .value = ETIMEDOUT, .detail = kStepNamespace};
-  pollfd waiting{.fd = control.value, .events = POLLIN, .revents = 0};
-  if (poll(&waiting, 1, kReapMs) == 1 && recv(control.value, &report, sizeof report, 0) <= 0)
+  pollfd waiting{.fd = control.get(), .events = POLLIN, .revents = 0};
+  if (poll(&waiting, 1, kReapMs) == 1 && recv(control.get(), &report, sizeof report, 0) <= 0)
     report.value = ECHILD;
   ::kill(pid, SIGKILL);  // it has nothing more to do
   reap(pid);
@@ -143,34 +136,36 @@ Status ContainerProcess::try_binds(Spec spec) {
                   std::strerror(report.value)));
 }
 
-ContainerProcess::ContainerProcess(Reactor& reactor, pid_t init, int control, int output, Handlers handlers)
-    : reactor_(reactor), init_(init), control_(control), output_(output), handlers_(std::move(handlers)) {
-  reactor_.watch(control_, [this] { read_control(); });
-  reactor_.watch(output_, [this] { (void)read_output(); });
+ContainerProcess::ContainerProcess(Reactor& reactor, pid_t init, FileDescriptor control,
+                                   FileDescriptor output, Handlers handlers)
+    : reactor_(reactor),
+      init_(init),
+      control_(std::move(control)),
+      output_(std::move(output)),
+      handlers_(std::move(handlers)) {
+  reactor_.watch(control_.get(), [this] { read_control(); });
+  reactor_.watch(output_.get(), [this] { (void)read_output(); });
 }
 
 ContainerProcess::~ContainerProcess() {
-  if (output_ >= 0) {
-    reactor_.forget(output_);
-    close(output_);
-  }
-  if (control_ < 0) return;
-  reactor_.forget(control_);
-  close(control_);  // muster-init kills everything and ends
+  if (output_.valid()) reactor_.forget(output_.get());
+  if (!control_.valid()) return;
+  reactor_.forget(control_.get());
+  control_.reset();  // muster-init kills everything and ends
   reap(init_);
 }
 
 void ContainerProcess::signal(int number) {
-  if (control_ < 0) return;
+  if (!control_.valid()) return;
   const auto byte = static_cast<unsigned char>(number);
-  [[maybe_unused]] const ssize_t sent = send(control_, &byte, 1, MSG_NOSIGNAL);
+  [[maybe_unused]] const ssize_t sent = send(control_.get(), &byte, 1, MSG_NOSIGNAL);
 }
 
 void ContainerProcess::kill() { signal(SIGKILL); }
 
 void ContainerProcess::read_control() {
   InitReport report;
-  const ssize_t got = recv(control_, &report, sizeof report, 0);
+  const ssize_t got = recv(control_.get(), &report, sizeof report, 0);
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
   if (got != static_cast<ssize_t>(sizeof report)) return finish();
   if (report.kind == InitReport::kStarted) {
@@ -187,22 +182,22 @@ void ContainerProcess::read_control() {
 }
 
 bool ContainerProcess::read_output() {
-  if (output_ < 0) return false;
+  if (!output_.valid()) return false;
   static thread_local std::array<char, kOutputBytes> buffer;
-  const ssize_t got = read(output_, buffer.data(), buffer.size());
+  const ssize_t got = read(output_.get(), buffer.data(), buffer.size());
   if (got > 0) {
     handlers_.output({buffer.data(), static_cast<std::size_t>(got)});
     return true;
   }
   if (got < 0 && (errno == EAGAIN || errno == EINTR)) return false;
-  reactor_.forget(output_);
-  close(std::exchange(output_, -1));
+  reactor_.forget(output_.get());
+  output_.reset();
   return false;
 }
 
 void ContainerProcess::finish() {
-  reactor_.forget(control_);
-  close(std::exchange(control_, -1));
+  reactor_.forget(control_.get());
+  control_.reset();
   reap(init_);
   // All writers are gone: what is in the pipe is the end of it.
   for (int reads = 0; reads < kLastReads && read_output(); ++reads) {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/platform/file_descriptor.h"
 #include "local/runtime/init_protocol.h"
 #include "local/runtime/reactor.h"
 
@@ -59,15 +60,16 @@ class ContainerProcess {
   void kill();              // SIGKILL to the command; what it left behind goes with it
 
  private:
-  ContainerProcess(Reactor& reactor, pid_t init, int control, int output, Handlers handlers);
+  ContainerProcess(Reactor& reactor, pid_t init, FileDescriptor control, FileDescriptor output,
+                   Handlers handlers);
   void read_control();
   [[nodiscard]] bool read_output();  // false: nothing more now
   void finish();
 
   Reactor& reactor_;
   pid_t init_;
-  int control_;
-  int output_;
+  FileDescriptor control_;
+  FileDescriptor output_;
   Handlers handlers_;
   Ended ended_;
 };

@@ -6,8 +6,8 @@
 #include <algorithm>
 #include <array>
 
+#include "common/base/rfc3339.h"
 #include "local/runtime/json_access.h"
-#include "local/runtime/timestamps.h"
 
 namespace muster::local {
 namespace {

@@ -26,9 +26,4 @@ class Dialogue {
 // redirects are not followed.
 [[nodiscard]] std::unique_ptr<Dialogue> http_get(const Json& get, const std::string& host, int port);
 
-// One call of grpc.health.v1.Health/Check for `service` ("": the server as a whole) over HTTP/2 without TLS.
-// SERVING is success.
-// Source: the gRPC health checking protocol; RFC 9113 (frames), RFC 7541 (headers, sent as literals).
-[[nodiscard]] std::unique_ptr<Dialogue> grpc_health(const std::string& authority, const std::string& service);
-
 }  // namespace muster::local

@@ -10,7 +10,8 @@
 #include <optional>
 #include <system_error>
 
-#include "local/runtime/timestamps.h"
+#include "common/base/rfc3339.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::local {
 namespace {
@@ -24,7 +25,7 @@ class RecordReader {
  public:
   // Opens the oldest file at once: it stays readable when its pod goes.
   explicit RecordReader(std::shared_ptr<ContainerLog> log) : log_(std::move(log)) { (void)fill(); }
-  ~RecordReader() { close_file(); }
+  ~RecordReader() { fd_.reset(); }
   RecordReader(const RecordReader&) = delete;
   RecordReader& operator=(const RecordReader&) = delete;
 
@@ -47,34 +48,29 @@ class RecordReader {
     at_ = 0;
     while (true) {
       const ContainerLog::Position position = log_->position();
-      if (fd_ < 0) {
+      if (!fd_.valid()) {
         if (opened_ && index_ + 1 > position.newest) return false;
         index_ = opened_ ? std::max(index_ + 1, position.oldest) : position.oldest;
-        fd_ = ::open(log_->file(index_).c_str(), O_RDONLY | O_CLOEXEC);
+        fd_ = FileDescriptor(::open(log_->file(index_).c_str(), O_RDONLY | O_CLOEXEC));
         opened_ = true;
-        if (fd_ < 0 && index_ >= position.newest) return false;
-        if (fd_ < 0) continue;  // rotated away meanwhile
+        if (!fd_.valid() && index_ >= position.newest) return false;
+        if (!fd_.valid()) continue;  // rotated away meanwhile
       }
       std::array<char, kReadBytes> bytes;
-      const ssize_t got = ::read(fd_, bytes.data(), bytes.size());
+      const ssize_t got = ::read(fd_.get(), bytes.data(), bytes.size());
       if (got > 0) {
         buffer_.append(bytes.data(), static_cast<std::size_t>(got));
         return true;
       }
       if (index_ >= position.newest) return false;  // the file that is being written: more may come
-      close_file();
+      fd_.reset();
     }
-  }
-
-  void close_file() {
-    if (fd_ >= 0) ::close(fd_);
-    fd_ = -1;
   }
 
   std::shared_ptr<ContainerLog> log_;
   std::uint64_t index_ = 0;
   bool opened_ = false;
-  int fd_ = -1;
+  FileDescriptor fd_;
   std::string buffer_;
   std::size_t at_ = 0;
 };

@@ -42,7 +42,6 @@ bool write_at(int fd, std::string_view bytes, std::size_t at) {
 PodNames::PodNames(fs::path folder) : folder_(std::move(folder)) {}
 
 PodNames::~PodNames() {
-  for (const auto& [ns, file] : files_) ::close(file.fd);
   std::error_code error;
   fs::remove_all(folder_, error);
 }
@@ -68,7 +67,7 @@ void PodNames::open(const fs::path& init) {
 std::vector<Bind> PodNames::binds(const std::string& ns) {
   if (!problem_.empty()) return {};
   File& file = files_[ns];
-  if (file.fd < 0) write(ns, file);
+  if (!file.fd.valid()) write(ns, file);
   std::vector<Bind> out{{.from = path(ns), .at = kHosts}};
   if (!name_services_.empty()) out.push_back({.from = name_services_, .at = kNameServices});
   return out;
@@ -83,10 +82,11 @@ void PodNames::settle() {
 // old one, and what is too much at its end is blanked before it is cut off.
 void PodNames::write(const std::string& ns, File& file) {
   const std::string now = machine_ + names_.lines(ns);
-  if (file.fd < 0) {
+  if (!file.fd.valid()) {
     std::error_code error;
     fs::create_directories(path(ns).parent_path(), error);
-    file.fd = ::open(path(ns).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+    file.fd =
+        FileDescriptor(::open(path(ns).c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644));
   } else if (now == file.content) {
     return;
   }
@@ -94,8 +94,8 @@ void PodNames::write(const std::string& ns, File& file) {
   while (same < std::min(now.size(), file.content.size()) && now[same] == file.content[same]) ++same;
   std::string rest = now.substr(same);
   if (now.size() < file.content.size()) rest.append(file.content.size() - now.size(), '\n');
-  if (file.fd >= 0 && write_at(file.fd, rest, same) &&
-      ::ftruncate(file.fd, static_cast<off_t>(now.size())) == 0) {
+  if (file.fd.valid() && write_at(file.fd.get(), rest, same) &&
+      ::ftruncate(file.fd.get(), static_cast<off_t>(now.size())) == 0) {
     file.content = now;
   } else {
     spdlog::warn("cannot write the names of pods file={} error={}", path(ns).string(), std::strerror(errno));

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/platform/file_descriptor.h"
 #include "local/runtime/container_process.h"
 #include "local/runtime/host_names.h"
 
@@ -33,8 +34,8 @@ class PodNames {
 
  private:
   struct File {
-    int fd = -1;
-    std::string content;
+    FileDescriptor fd{};
+    std::string content{};
   };
   [[nodiscard]] std::filesystem::path path(const std::string& ns) const { return folder_ / ns / "hosts"; }
   void write(const std::string& ns, File& file);

@@ -12,6 +12,7 @@
 #include <system_error>
 #include <utility>
 
+#include "common/platform/file_descriptor.h"
 #include "common/platform/log.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/quantity.h"
@@ -30,13 +31,12 @@ constexpr std::chrono::seconds kWriteAgain{1};  // after a status write that fai
 // Of a plain file only: a container may have put a link or a pipe there, which the node must neither follow
 // nor wait for.
 std::string first_bytes(const fs::path& file) {
-  const int fd = ::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
-  if (fd < 0) return "";
+  const FileDescriptor fd(::open(file.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd.valid()) return "";
   struct stat info {};
   std::string out(kMessageBytes, '\0');
-  const bool plain = ::fstat(fd, &info) == 0 && S_ISREG(info.st_mode);
-  const ssize_t got = plain ? ::read(fd, out.data(), out.size()) : 0;
-  ::close(fd);
+  const bool plain = ::fstat(fd.get(), &info) == 0 && S_ISREG(info.st_mode);
+  const ssize_t got = plain ? ::read(fd.get(), out.data(), out.size()) : 0;
   out.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
   return out;
 }

@@ -4,10 +4,10 @@
 
 #include <algorithm>
 
+#include "common/base/rfc3339.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/pod_machine.h"
 #include "local/runtime/quantity.h"
-#include "local/runtime/timestamps.h"
 
 namespace muster::local {
 namespace {

@@ -1,4 +1,4 @@
-// local/runtime/probe_check.cc: exec, tcpSocket, httpGet and grpc checks without blocking
+// local/runtime/probe_check.cc: exec, tcpSocket and httpGet checks without blocking
 #include <arpa/inet.h>
 #include <fmt/format.h>
 #include <netinet/in.h>
@@ -12,10 +12,10 @@
 #include <cstring>
 #include <utility>
 
+#include "common/platform/file_descriptor.h"
 #include "local/runtime/dialogue.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/prober.h"
-#include "local/runtime/tls_dialogue.h"
 
 namespace muster::local {
 namespace {
@@ -82,9 +82,9 @@ class SocketCheck : public ProbeCheck {
     sockaddr_in address{};
     address.sin_family = AF_INET;
     address.sin_port = htons(static_cast<std::uint16_t>(port));
-    if (fd_ < 0 || ::inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) {
+    if (!fd_.valid() || ::inet_pton(AF_INET, ip.c_str(), &address.sin_addr) != 1) {
       finish(false, what_ + ": not an IPv4 address");
-    } else if (::connect(fd_, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
+    } else if (::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 &&
                errno != EINPROGRESS) {
       finish(false, fmt::format("{}: {}", what_, std::strerror(errno)));
     } else {
@@ -97,15 +97,15 @@ class SocketCheck : public ProbeCheck {
 
  private:
   void wait(Reactor::Wait what, void (SocketCheck::*next)()) {
-    reactor_.forget(fd_);
+    reactor_.forget(fd_.get());
     reactor_.watch(
-        fd_, [this, next] { (this->*next)(); }, what);
+        fd_.get(), [this, next] { (this->*next)(); }, what);
   }
 
   void connected() {
     int error = 0;
     socklen_t size = sizeof error;
-    ::getsockopt(fd_, SOL_SOCKET, SO_ERROR, &error, &size);
+    ::getsockopt(fd_.get(), SOL_SOCKET, SO_ERROR, &error, &size);
     if (error != 0) return finish(false, what_ + ": " + std::strerror(error));
     if (!dialogue_) return finish(true, "");
     go_on();
@@ -114,7 +114,8 @@ class SocketCheck : public ProbeCheck {
   void go_on() {
     if (const auto verdict = dialogue_->verdict()) return finish(verdict->success, verdict->output);
     unsent_ += dialogue_->output();
-    const ssize_t sent = unsent_.empty() ? 0 : ::send(fd_, unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
+    const ssize_t sent =
+        unsent_.empty() ? 0 : ::send(fd_.get(), unsent_.data(), unsent_.size(), MSG_NOSIGNAL);
     if (sent < 0 && errno != EAGAIN && errno != EINTR)
       return finish(false, fmt::format("{}: {}", what_, std::strerror(errno)));
     if (sent > 0) unsent_.erase(0, static_cast<std::size_t>(sent));
@@ -127,7 +128,7 @@ class SocketCheck : public ProbeCheck {
 
   void read_some() {
     std::array<char, 4096> bytes;
-    const ssize_t got = ::recv(fd_, bytes.data(), bytes.size(), 0);
+    const ssize_t got = ::recv(fd_.get(), bytes.data(), bytes.size(), 0);
     if (got < 0 && (errno == EAGAIN || errno == EINTR)) return;
     if (got > 0) {
       dialogue_->input({bytes.data(), static_cast<std::size_t>(got)});
@@ -143,16 +144,16 @@ class SocketCheck : public ProbeCheck {
   }
 
   void close_socket() {
-    if (fd_ < 0) return;
-    reactor_.forget(fd_);
-    ::close(std::exchange(fd_, -1));
+    if (!fd_.valid()) return;
+    reactor_.forget(fd_.get());
+    fd_.reset();
   }
 
   Reactor& reactor_;
   const std::string what_;
   const std::unique_ptr<Dialogue> dialogue_;
   const Done done_;
-  int fd_;
+  FileDescriptor fd_;
   std::string unsent_;
 };
 
@@ -181,21 +182,17 @@ std::unique_ptr<ProbeCheck> start_check(Reactor& reactor, const Json& spec, cons
                                          std::move(dialogue), std::move(done));
   };
   if (const Json& tcp = member(spec, "tcpSocket"); tcp.is_object()) return connect(tcp, nullptr);
-  if (const Json& get = member(spec, "httpGet"); get.is_object()) {
-    auto dialogue =
-        http_get(get, text(member(get, "host"), target.ip), port_of(member(get, "port"), target.container));
-    const bool tls = text(member(get, "scheme"), "HTTP") == "HTTPS";
-    return connect(get, tls ? over_tls(std::move(dialogue)) : std::move(dialogue));
-  }
-  if (const Json& grpc = member(spec, "grpc"); grpc.is_object()) {
-    const int port = port_of(member(grpc, "port"), target.container);
-    return connect(grpc, grpc_health(fmt::format("{}:{}", target.ip, port), text(member(grpc, "service"))));
+  if (const Json& get = member(spec, "httpGet"); get.is_object() && text(member(get, "scheme")) != "HTTPS") {
+    return connect(get, http_get(get, text(member(get, "host"), target.ip),
+                                 port_of(member(get, "port"), target.container)));
   }
   if (const Json& sleep = member(spec, "sleep"); sleep.is_object()) {
     return std::make_unique<SleepCheck>(reactor, std::chrono::seconds(integer(member(sleep, "seconds"))),
                                         done);
   }
-  return std::make_unique<FailedCheck>(done, "a probe is one of exec, tcpSocket, httpGet and grpc");
+  return std::make_unique<FailedCheck>(
+      done,
+      "without a cluster a probe or hook is one of exec, tcpSocket and httpGet over HTTP; use one of them");
 }
 
 }  // namespace muster::local

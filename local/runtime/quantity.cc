@@ -4,33 +4,13 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
-#include <cctype>
 #include <cmath>
-#include <cstdlib>
-#include <utility>
 
+#include "common/base/quantity.h"
 #include "local/runtime/json_access.h"
 
 namespace muster::local {
 namespace {
-
-constexpr std::array<std::pair<std::string_view, double>, 16> kSuffixes{{{"", 1.0},
-                                                                         {"n", 1e-9},
-                                                                         {"u", 1e-6},
-                                                                         {"m", 1e-3},
-                                                                         {"k", 1e3},
-                                                                         {"M", 1e6},
-                                                                         {"G", 1e9},
-                                                                         {"T", 1e12},
-                                                                         {"P", 1e15},
-                                                                         {"E", 1e18},
-                                                                         {"Ki", 0x1p10},
-                                                                         {"Mi", 0x1p20},
-                                                                         {"Gi", 0x1p30},
-                                                                         {"Ti", 0x1p40},
-                                                                         {"Pi", 0x1p50},
-                                                                         {"Ei", 0x1p60}}};
 
 constexpr double kLargest = 9.2e18;
 
@@ -56,19 +36,12 @@ std::int64_t request_of(const Json& container, const std::string& name) {
 }  // namespace
 
 Result<std::int64_t> parse_quantity_milli(std::string_view quantity) {
-  const std::string copy(quantity);
-  char* end = nullptr;
-  const bool number_like =
-      !copy.empty() && (std::isdigit(static_cast<unsigned char>(copy.front())) != 0 || copy.front() == '.' ||
-                        copy.front() == '+' || copy.front() == '-');
-  const double number = number_like ? std::strtod(copy.c_str(), &end) : 0.0;
-  const auto suffix = std::ranges::find(kSuffixes, std::string_view(end == nullptr ? "?" : end),
-                                        [](const auto& entry) { return entry.first; });
-  if (end == copy.c_str() || suffix == kSuffixes.end() || !std::isfinite(number)) {
+  const auto parsed = parse_quantity(quantity);
+  if (!parsed) {
     return invalid_argument(
         fmt::format("'{}' is not a quantity; write for example 500m, 2 or 64Mi", quantity));
   }
-  return milli_of(number * suffix->second);
+  return milli_of(static_cast<double>(parsed->value));
 }
 
 std::int64_t quantity_milli(const Json& value) {

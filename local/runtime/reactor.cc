@@ -19,27 +19,24 @@ constexpr std::chrono::milliseconds kLongestWait{60'000};
 }  // namespace
 
 Reactor::Reactor() : epoll_(epoll_create1(EPOLL_CLOEXEC)), wake_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  MUSTER_CHECK(epoll_ >= 0 && wake_ >= 0);
-  watch(wake_, [this] {
+  MUSTER_CHECK(epoll_.valid() && wake_.valid());
+  watch(wake_.get(), [this] {
     eventfd_t count = 0;
-    eventfd_read(wake_, &count);
+    eventfd_read(wake_.get(), &count);
     run_posted();
   });
 }
 
-Reactor::~Reactor() {
-  close(wake_);
-  close(epoll_);
-}
+Reactor::~Reactor() {}
 
 void Reactor::watch(int fd, Handler handler, Wait wait) {
   handlers_[fd] = std::make_shared<Handler>(std::move(handler));
   epoll_event event{.events = wait == Wait::kReadable ? EPOLLIN : EPOLLOUT, .data = {.fd = fd}};
-  MUSTER_CHECK(epoll_ctl(epoll_, EPOLL_CTL_ADD, fd, &event) == 0);
+  MUSTER_CHECK(epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
 void Reactor::forget(int fd) {
-  if (handlers_.erase(fd) > 0) epoll_ctl(epoll_, EPOLL_CTL_DEL, fd, nullptr);
+  if (handlers_.erase(fd) > 0) epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, fd, nullptr);
 }
 
 Reactor::TimerId Reactor::at(Instant due, Handler handler) {
@@ -61,7 +58,7 @@ void Reactor::post(Handler handler) {
     const std::lock_guard lock(mutex_);
     posted_.push_back(std::move(handler));
   }
-  eventfd_write(wake_, 1);
+  eventfd_write(wake_.get(), 1);
 }
 
 void Reactor::run_posted() {
@@ -95,7 +92,7 @@ int Reactor::wait_ms() const {
 void Reactor::run() {
   std::array<epoll_event, 64> events{};
   while (!stopped_) {
-    const int ready = epoll_wait(epoll_, events.data(), static_cast<int>(events.size()), wait_ms());
+    const int ready = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), wait_ms());
     for (int i = 0; i < ready && !stopped_; ++i) {
       const auto found = handlers_.find(events[static_cast<std::size_t>(i)].data.fd);
       if (found == handlers_.end()) continue;  // forgotten by an earlier handler of this round

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/platform/file_descriptor.h"
 
 namespace muster::local {
 
@@ -42,8 +43,8 @@ class Reactor {
   void run_timers();
   [[nodiscard]] int wait_ms() const;
 
-  int epoll_;
-  int wake_;
+  FileDescriptor epoll_;
+  FileDescriptor wake_;
   bool stopped_ = false;
   TimerId next_timer_ = 1;
   std::map<std::pair<Instant, TimerId>, Handler> timers_;

@@ -13,6 +13,7 @@
 #include <system_error>
 
 #include "common/base/base64.h"
+#include "common/platform/file_descriptor.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/mounts.h"
 
@@ -39,12 +40,12 @@ Status write_file(const fs::path& folder, const std::string& path, const std::st
   const fs::path file = folder / path;
   MUSTER_TRY(make_folder(file.parent_path()));
   ::unlink(file.c_str());  // an earlier one may be read-only
-  const int fd = ::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
-  if (fd < 0)
+  const FileDescriptor fd(::open(file.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd.valid())
     return failed_precondition(fmt::format("cannot write {}: {}", file.string(), std::strerror(errno)));
-  const bool whole = ::write(fd, content.data(), content.size()) == static_cast<ssize_t>(content.size());
-  ::fchmod(fd, static_cast<mode_t>(mode & 0777));
-  ::close(fd);
+  const bool whole =
+      ::write(fd.get(), content.data(), content.size()) == static_cast<ssize_t>(content.size());
+  ::fchmod(fd.get(), static_cast<mode_t>(mode & 0777));
   if (!whole)
     return failed_precondition(fmt::format("cannot write {}: {}", file.string(), std::strerror(errno)));
   return {};
@@ -142,10 +143,9 @@ Status check_host_path(const fs::path& path, const std::string& type) {
   if (error) return failed_precondition(fmt::format("cannot look at {}: {}", path.string(), error.message()));
   if (missing && type == "DirectoryOrCreate") MUSTER_TRY(make_folder(path));
   if (missing && type == "FileOrCreate") {
-    const int fd = ::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644);
-    if (fd < 0)
+    const FileDescriptor fd(::open(path.c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0644));
+    if (!fd.valid())
       return failed_precondition(fmt::format("cannot create {}: {}", path.string(), std::strerror(errno)));
-    ::close(fd);
   }
   struct stat info {};
   const bool there = ::stat(path.c_str(), &info) == 0;

@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (!object_of(live, "metadata").is_object() || !live.contains("metadata") || !config.contains("metadata"))
     return 0;
   if (!live["metadata"].is_object() || !config["metadata"].is_object()) return 0;
-  const std::string name = text_of(config, "kind");
+  const std::string name = muster::text_at(config, "kind");
   const KindPtr kind = name == "Pod"       ? kBuiltin.preferred("pods")
                        : name == "Service" ? kBuiltin.preferred("services")
                                            : muster::fuzz::thing_kinds().front();

@@ -34,10 +34,7 @@ bool is_parameter(const Type& type) {
 }
 bool is_null(const Type& type) { return type.name == "null_type"; }
 // null fits where the language has a message: not numbers, texts, booleans, lists, maps.
-bool takes_null(const Type& type) {
-  return type.name == "object" || type.name == "duration" || type.name == "timestamp" ||
-         type.name == "optional" || (type.name[0] >= 'A' && type.name[0] <= 'Z' && type.name.size() > 1);
-}
+bool takes_null(const Type& type) { return type.name == "object"; }
 
 using Bindings = std::map<std::string, TypePtr>;
 
@@ -89,8 +86,7 @@ class Checker {
   Checker(const Scope& scope, std::string_view text) : text_(text) {
     const TypePtr self = scope.self == nullptr ? dyn() : type_of_schema(*scope.self, scope.root);
     names_.emplace_back("self", self ? self : dyn());
-    names_.emplace_back("oldSelf",
-                        scope.optional_old_self ? generic("optional", {names_[0].second}) : names_[0].second);
+    names_.emplace_back("oldSelf", names_[0].second);
   }
 
   Result<TypePtr> check(const Node& node) {
@@ -141,34 +137,23 @@ class Checker {
 
   Result<TypePtr> select(const Node& node) {
     MUSTER_ASSIGN(const TypePtr target, check(*node.parts[0]));
-    const bool wrapped = target->name == "optional";
-    MUSTER_ASSIGN(TypePtr type, field(node, wrapped ? *target->of[0] : *target));
-    return wrapped || node.optional ? generic("optional", {type}) : type;
+    return field(node, *target);
   }
 
   Result<TypePtr> index(const Node& node) {
     MUSTER_ASSIGN(const TypePtr target, check(*node.parts[0]));
     MUSTER_ASSIGN(const TypePtr key, check(*node.parts[1]));
-    const bool wrapped = target->name == "optional";
-    const TypePtr holder = wrapped ? target->of[0] : target;
-    TypePtr type;
     Bindings bound;
-    if (holder->name == "dyn" || holder->name == "?")
-      type = dyn();
-    else if (holder->name == "list" && fits(*simple("int"), key, bound))
-      type = holder->of[0];
-    else if (holder->name == "map" && fits(*holder->of[0], key, bound))
-      type = holder->of[1];
-    else
-      return fail(node, fmt::format("found no matching overload for '_[_]' applied to '({}, {})'",
-                                    type_text(*target), type_text(*key)));
-    return wrapped || node.optional ? generic("optional", {type}) : type;
+    if (target->name == "dyn" || target->name == "?") return dyn();
+    if (target->name == "list" && fits(*simple("int"), key, bound)) return target->of[0];
+    if (target->name == "map" && fits(*target->of[0], key, bound)) return target->of[1];
+    return fail(node, fmt::format("found no matching overload for '_[_]' applied to '({}, {})'",
+                                  type_text(*target), type_text(*key)));
   }
 
   // Literals hold elements of one type.
-  Result<TypePtr> element(const Node& node, bool optional, TypePtr& common) {
+  Result<TypePtr> element(const Node& node, TypePtr& common) {
     MUSTER_ASSIGN(TypePtr type, check(node));
-    if (optional && type->name == "optional") type = type->of[0];
     Bindings bound;
     if (!common || common->name == "?")
       common = type;
@@ -180,8 +165,8 @@ class Checker {
 
   Result<TypePtr> list(const Node& node) {
     TypePtr common;
-    for (std::size_t i = 0; i < node.parts.size(); ++i) {
-      MUSTER_ASSIGN(const TypePtr unused, element(*node.parts[i], node.optionals[i], common));
+    for (const auto& part : node.parts) {
+      MUSTER_ASSIGN(const TypePtr unused, element(*part, common));
       static_cast<void>(unused);
     }
     return generic("list", {common ? common : simple("?")});
@@ -190,53 +175,36 @@ class Checker {
   Result<TypePtr> map(const Node& node) {
     TypePtr keys, values;
     for (std::size_t i = 0; i + 1 < node.parts.size(); i += 2) {
-      MUSTER_ASSIGN(const TypePtr key, element(*node.parts[i], false, keys));
-      MUSTER_ASSIGN(const TypePtr value, element(*node.parts[i + 1], node.optionals[i / 2], values));
+      MUSTER_ASSIGN(const TypePtr key, element(*node.parts[i], keys));
+      MUSTER_ASSIGN(const TypePtr value, element(*node.parts[i + 1], values));
       static_cast<void>(key);
       static_cast<void>(value);
     }
     return generic("map", {keys ? keys : simple("?"), values ? values : simple("?")});
   }
 
-  Result<TypePtr> optional_macro(const Node& node, const TypePtr& target) {
-    if (target->name != "optional" && target->name != "dyn")
-      return fail(node, fmt::format("found no matching overload for '{}' applied to '{}.()'", node.text,
-                                    type_text(*target)));
-    names_.emplace_back(node.variables[0], target->name == "dyn" ? dyn() : target->of[0]);
-    auto type = check(*node.parts[1]);
-    names_.pop_back();
-    if (!type) return type.error();
-    if (node.text == "optMap") return generic("optional", {*type});
-    return *type;
-  }
-
   Result<TypePtr> macro(const Node& node) {
     MUSTER_ASSIGN(const TypePtr range, check(*node.parts[0]));
-    if (node.text == "optMap" || node.text == "optFlatMap") return optional_macro(node, range);
     const bool known = range->name == "list" || range->name == "map";
     if (!known && range->name != "dyn" && range->name != "?")
       return fail(*node.parts[0],
                   fmt::format("expression of type '{}' cannot be range of a comprehension (must be "
                               "list, map, or dynamic)",
                               type_text(*range)));
-    const bool pairs = node.variables.size() == 2;
-    const TypePtr first = !known ? dyn() : range->name == "list" && pairs ? simple("int") : range->of[0];
-    const TypePtr second = !known ? dyn() : range->of.back();
-    names_.emplace_back(node.variables[0], first->name == "?" ? dyn() : first);
-    if (pairs) names_.emplace_back(node.variables[1], second->name == "?" ? dyn() : second);
-    auto type = macro_body(node, range, first);
-    names_.resize(names_.size() - node.variables.size());
+    const TypePtr item = known ? range->of[0] : dyn();
+    names_.emplace_back(node.variable, item->name == "?" ? dyn() : item);
+    auto type = macro_body(node, item);
+    names_.pop_back();
     return type;
   }
 
-  Result<TypePtr> macro_body(const Node& node, const TypePtr& range, const TypePtr& item) {
+  Result<TypePtr> macro_body(const Node& node, const TypePtr& item) {
     std::vector<TypePtr> types;
     for (std::size_t i = 1; i < node.parts.size(); ++i) {
       MUSTER_ASSIGN(TypePtr type, check(*node.parts[i]));
       types.push_back(std::move(type));
     }
-    const bool maps = node.text == "map" || node.text.rfind("transform", 0) == 0;
-    if (!maps || types.size() == 2) {
+    if (node.text != "map" || types.size() == 2) {
       Bindings bound;
       if (!fits(*boolean(), types[0], bound))
         return fail(*node.parts[1],
@@ -244,10 +212,7 @@ class Checker {
                                 type_text(*types[0])));
     }
     if (node.text == "filter") return generic("list", {item});
-    if (node.text == "map" || node.text == "transformList") return generic("list", {types.back()});
-    if (node.text == "transformMap")
-      return generic("map", {range->name == "map" ? range->of[0] : simple("int"), types.back()});
-    if (node.text == "transformMapEntry") return types.back();
+    if (node.text == "map") return generic("list", {types.back()});
     return boolean();
   }
 
@@ -315,9 +280,9 @@ TypePtr type_of_schema(const Schema& schema, bool root) {
       return type;
     }
     case Schema::Type::kString:
-      if (schema.format == "byte") return simple("bytes");
-      if (schema.format == "duration") return simple("duration");
-      if (schema.format == "date" || schema.format == "date-time") return simple("timestamp");
+      // Bytes, durations and times have types of their own in a cluster; rules on them are refused here.
+      for (const char* format : {"byte", "duration", "date", "date-time"})
+        if (schema.format == format) return nullptr;
       return simple("string");
     case Schema::Type::kBoolean: return boolean();
     case Schema::Type::kNumber: return simple("double");
@@ -331,7 +296,7 @@ std::string type_text(const Type& type) {
   if (type.of.empty()) return type.name == "?" ? "dyn" : type.name;
   std::string text;
   for (const TypePtr& part : type.of) text += (text.empty() ? "" : ", ") + type_text(*part);
-  return (type.name == "optional" ? "optional_type" : type.name) + "(" + text + ")";
+  return type.name + "(" + text + ")";
 }
 
 Result<TypePtr> check_types(const Node& root, const Scope& scope, std::string_view text) {

@@ -11,8 +11,8 @@ namespace muster::local::cel {
 struct Type;
 using TypePtr = std::shared_ptr<const Type>;
 
-// "int", "list" (of[0]), "map" (of[0] to of[1]), "optional" (of[0]), "object" (schema), "dyn", "Quantity",
-// ... A name of one capital letter is a parameter of a signature.
+// "int", "list" (of[0]), "map" (of[0] to of[1]), "object" (schema), "dyn", ... A name of one capital letter
+// is a parameter of a signature.
 struct Type {
   std::string name;
   std::vector<TypePtr> of;
@@ -20,7 +20,8 @@ struct Type {
   bool root = false;  // object: a whole resource
 };
 
-// The type of values of a schema; null if rules cannot see them (no type is declared).
+// The type of values of a schema; null if rules cannot see them (no type is declared, or one
+// of a format that they would see as bytes, a duration or a time).
 [[nodiscard]] TypePtr type_of_schema(const Schema& schema, bool root);
 [[nodiscard]] std::string type_text(const Type& type);
 

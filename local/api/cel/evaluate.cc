@@ -2,8 +2,7 @@
 // functions.h
 #include <algorithm>
 #include <cmath>
-#include <map>
-#include <set>
+#include <optional>
 
 #include "local/api/cel/checker.h"
 #include "local/api/cel/functions.h"
@@ -70,29 +69,8 @@ class Evaluator {
     return found;
   }
 
-  // The value of an optional, or of what may be missing, as an optional.
-  Result<Value> optional_member(const Value& target, const Value& key, const std::string* name) {
-    Value holder = target;
-    if (target.kind == Kind::kOptional) {
-      if (target.size() == 0) return Value::none();
-      MUSTER_ASSIGN(holder, target.item(0));
-    }
-    if (holder.kind == Kind::kMap) {
-      MUSTER_ASSIGN(auto found, name != nullptr ? member(holder, *name) : holder.find(key));
-      return found ? Value::some(std::move(*found)) : Value::none();
-    }
-    if (holder.kind == Kind::kList && key.kind == Kind::kInt) {
-      if (key.number < 0 || key.number >= static_cast<std::int64_t>(holder.size())) return Value::none();
-      MUSTER_ASSIGN(Value item, holder.item(static_cast<std::size_t>(key.number)));
-      return Value::some(std::move(item));
-    }
-    return no_overload();
-  }
-
   Result<Value> select(const Node& node) {
     MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
-    if (node.optional || target.kind == Kind::kOptional)
-      return optional_member(target, Value::of_text(node.text), &node.text);
     if (target.kind != Kind::kMap) return no_such_key(node.text);
     MUSTER_ASSIGN(auto found, member(target, node.text));
     if (!found) return no_such_key(node.text);
@@ -100,21 +78,15 @@ class Evaluator {
   }
 
   Result<Value> has(const Node& node) {
-    MUSTER_ASSIGN(Value target, run(*node.parts[0]));
-    if (target.kind == Kind::kOptional) {
-      if (target.size() == 0) return Value::of_bool(false);
-      MUSTER_ASSIGN(target, target.item(0));
-    }
+    MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
     if (target.kind != Kind::kMap) return no_overload();
     MUSTER_ASSIGN(const auto found, member(target, node.text));
-    if (found) budget_.steps -= width(*found);  // a text in base64 was decoded
     return Value::of_bool(found.has_value());
   }
 
   Result<Value> index(const Node& node) {
     MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
     MUSTER_ASSIGN(Value key, run(*node.parts[1]));
-    if (node.optional || target.kind == Kind::kOptional) return optional_member(target, key, nullptr);
     if (target.kind == Kind::kList && key.is_number()) {
       const double at = key.as_double();
       if (!(at >= 0 && at < static_cast<double>(target.size())) || at != std::floor(at)) {
@@ -132,13 +104,8 @@ class Evaluator {
 
   Result<Value> list(const Node& node) {
     std::vector<Value> items;
-    for (std::size_t i = 0; i < node.parts.size(); ++i) {
-      MUSTER_ASSIGN(Value item, run(*node.parts[i]));
-      if (node.optionals[i]) {
-        if (item.kind != Kind::kOptional) return no_overload();
-        if (item.size() == 0) continue;
-        MUSTER_ASSIGN(item, item.item(0));
-      }
+    for (const auto& part : node.parts) {
+      MUSTER_ASSIGN(Value item, run(*part));
       items.push_back(std::move(item));
     }
     return Value::of_list(std::move(items));
@@ -149,97 +116,55 @@ class Evaluator {
     for (std::size_t i = 0; i + 1 < node.parts.size(); i += 2) {
       MUSTER_ASSIGN(Value key, run(*node.parts[i]));
       MUSTER_ASSIGN(Value value, run(*node.parts[i + 1]));
-      if (node.optionals[i / 2]) {
-        if (value.kind != Kind::kOptional) return no_overload();
-        if (value.size() == 0) continue;
-        MUSTER_ASSIGN(value, value.item(0));
-      }
       entries.push_back(std::move(key));
       entries.push_back(std::move(value));
     }
     return Value::of_map(std::move(entries));
   }
 
-  Result<Value> body(const Node& node, std::size_t part, const Value& first, const Value& second) {
-    const std::size_t before = locals_.size();
-    locals_.emplace_back(node.variables[0], first);
-    if (node.variables.size() == 2) locals_.emplace_back(node.variables[1], second);
+  Result<Value> body(const Node& node, std::size_t part, const Value& item) {
+    locals_.emplace_back(node.variable, item);
     auto result = run(*node.parts[part]);
-    locals_.erase(locals_.begin() + static_cast<std::ptrdiff_t>(before), locals_.end());
+    locals_.pop_back();
     return result;
   }
 
-  Result<Value> optional_macro(const Node& node, const Value& target) {
-    if (target.kind != Kind::kOptional) return no_overload();
-    if (target.size() == 0) return Value::none();
-    MUSTER_ASSIGN(const Value inner, target.item(0));
-    MUSTER_ASSIGN(Value result, body(node, 1, inner, Value()));
-    return node.text == "optMap" ? Value::some(std::move(result)) : result;
-  }
-
-  // What a macro's variables stand for, one after the other: items, or keys; with two variables index and
-  // item, or key and value.
-  static Result<std::vector<std::pair<Value, Value>>> range_of(const Node& node, const Value& target) {
-    std::vector<std::pair<Value, Value>> range;
-    if (target.kind == Kind::kMap) {
-      for (Value& key : target.keys()) {
-        MUSTER_ASSIGN(auto value, target.find(key));
-        range.emplace_back(std::move(key), value.value_or(Value()));
-      }
-      return range;
-    }
+  // What a macro's variable stands for, one after the other: items of a list, keys of a map.
+  static Result<std::vector<Value>> range_of(const Value& target) {
+    if (target.kind == Kind::kMap) return target.keys();
     if (target.kind != Kind::kList) return no_overload();
-    for (std::size_t i = 0; i < target.size(); ++i) {
-      MUSTER_ASSIGN(Value item, target.item(i));
-      if (node.variables.size() == 2)
-        range.emplace_back(Value::of_int(static_cast<std::int64_t>(i)), std::move(item));
-      else
-        range.emplace_back(std::move(item), Value());
-    }
+    std::vector<Value> range;
+    for (std::size_t i = 0; i < target.size(); ++i) range.push_back(target.item(i));
     return range;
   }
 
   Result<Value> macro(const Node& node) {
     MUSTER_ASSIGN(const Value target, run(*node.parts[0]));
-    if (node.text == "optMap" || node.text == "optFlatMap") return optional_macro(node, target);
-    budget_.steps -= width(target) * (target.kind == Kind::kMap ? target.find_steps() : 1);
+    budget_.steps -= width(target);
     if (budget_.steps < 0) return too_costly();
-    MUSTER_ASSIGN(const auto range, range_of(node, target));
+    MUSTER_ASSIGN(const auto range, range_of(target));
     if (node.text == "all" || node.text == "exists") return quantifier(node, range, node.text == "all");
-    const bool maps = node.text == "map" || node.text.rfind("transform", 0) == 0;
+    const bool maps = node.text == "map";
     const bool filtered = !maps || node.parts.size() == 3;
     std::vector<Value> collected;
-    std::int64_t count = 0;
-    for (const auto& [first, second] : range) {
-      MUSTER_ASSIGN(Value value, body(node, 1, first, second));
+    for (const Value& item : range) {
+      MUSTER_ASSIGN(Value value, body(node, 1, item));
       if (filtered && value.kind != Kind::kBool) return no_overload();
       if (filtered && !value.is_true()) continue;
-      ++count;
       if (maps && filtered) {
-        MUSTER_ASSIGN(value, body(node, 2, first, second));
+        MUSTER_ASSIGN(value, body(node, 2, item));
       }
-      if (node.text == "filter") value = first;
-      if (node.text == "transformMapEntry") {
-        for (const Value& key : value.keys()) {
-          MUSTER_ASSIGN(auto entry, value.find(key));
-          collected.push_back(key);
-          collected.push_back(entry.value_or(Value()));
-        }
-        continue;
-      }
-      if (node.text == "transformMap") collected.push_back(first);
-      collected.push_back(std::move(value));
+      collected.push_back(maps ? std::move(value) : item);
     }
-    if (node.text == "exists_one" || node.text == "existsOne") return Value::of_bool(count == 1);
-    return node.text.rfind("transformMap", 0) == 0 ? Value::of_map(std::move(collected))
-                                                   : Value::of_list(std::move(collected));
+    if (node.text == "exists_one") return Value::of_bool(collected.size() == 1);
+    return Value::of_list(std::move(collected));
   }
 
   // An item that decides the answer outweighs errors of others.
-  Result<Value> quantifier(const Node& node, const std::vector<std::pair<Value, Value>>& range, bool all) {
+  Result<Value> quantifier(const Node& node, const std::vector<Value>& range, bool all) {
     std::optional<Error> problem;
-    for (const auto& [first, second] : range) {
-      auto value = body(node, 1, first, second);
+    for (const Value& item : range) {
+      auto value = body(node, 1, item);
       if (value && value->kind == Kind::kBool) {
         if (value->is_true() != all) return Value::of_bool(!all);
         continue;
@@ -253,21 +178,15 @@ class Evaluator {
 
   // Takes from the budget what a call costs, before it is done.
   void charge(const std::string& function, const Arguments& a) {
-    static const std::set<std::string> kDeep = {
-        "_in_", "format", "indexOf",       "lastIndexOf",     "isSorted",       "max",
-        "min",  "sum",    "sets.contains", "sets.equivalent", "sets.intersects"};
-    static const std::set<std::string> kMatching = {"find", "findAll", "matches"};
     for (const Value& value : a) budget_.steps -= width(value);
-    if (kMatching.count(function) > 0) budget_.steps -= kMatchSteps;
-    if (kDeep.count(function) > 0)
+    if (function == "matches") budget_.steps -= kMatchSteps;
+    if (function == "_in_")
       for (const Value& value : a) value.weigh(budget_.steps);
     if (a.size() != 2 || budget_.steps < 0) return;
     // Each item of one list may be compared with each of the other.
     const Schema* schema = a[0].schema();
-    const bool joined =
-        function == "_+_" && schema != nullptr && (schema->list_type == "set" || schema->list_type == "map");
-    if (joined || function.rfind("sets.", 0) == 0)
-      budget_.steps -= weight(a[1], budget_.steps) * (width(a[0]) + (joined ? width(a[1]) : 0));
+    if (function == "_+_" && schema != nullptr && (schema->list_type == "set" || schema->list_type == "map"))
+      budget_.steps -= weight(a[1], budget_.steps) * (width(a[0]) + width(a[1]));
   }
 
   Result<Value> call(const Node& node) {

@@ -1,12 +1,13 @@
-// local/api/cel/functions.cc: operators, conversions, times
+// local/api/cel/functions.cc: operators, conversions, and the functions on texts and lists
 #include "local/api/cel/functions.h"
 
 #include <fmt/format.h>
+#include <re2/re2.h>
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
-
-#include "local/api/cel/times.h"
+#include <map>
 
 namespace muster::local::cel {
 namespace {
@@ -16,13 +17,6 @@ Error overflow(std::string_view type = "integer") {
 }
 
 Result<Value> int_result(std::int64_t value) { return Value::of_int(value); }
-
-Value duration_of(std::int64_t nanoseconds) {
-  Value value;
-  value.kind = Kind::kDuration;
-  value.number = nanoseconds;
-  return value;
-}
 
 Result<Value> int_arithmetic(char op, std::int64_t x, std::int64_t y) {
   std::int64_t result = 0;
@@ -52,32 +46,6 @@ Result<Value> uint_arithmetic(char op, std::uint64_t x, std::uint64_t y) {
   return Value::of_uint(op == '/' ? x / y : x % y);
 }
 
-Result<Value> time_arithmetic(char op, const Value& a, const Value& b) {
-  constexpr std::int64_t kSecond = 1'000'000'000;
-  if (a.kind == Kind::kDuration && b.kind == Kind::kDuration) {
-    std::int64_t result = 0;
-    const bool broken = op == '+' ? __builtin_add_overflow(a.number, b.number, &result)
-                                  : __builtin_sub_overflow(a.number, b.number, &result);
-    return broken ? Result<Value>(overflow("duration")) : Result<Value>(duration_of(result));
-  }
-  if (a.kind == Kind::kTimestamp && b.kind == Kind::kTimestamp && op == '-') {
-    std::int64_t nanoseconds = 0;
-    if (__builtin_mul_overflow(a.number - b.number, kSecond, &nanoseconds) ||
-        __builtin_add_overflow(nanoseconds, a.nanos - b.nanos, &nanoseconds))
-      return overflow("duration");
-    return duration_of(nanoseconds);
-  }
-  const Value& time = a.kind == Kind::kTimestamp ? a : b;
-  const Value& span = a.kind == Kind::kTimestamp ? b : a;
-  if (time.kind != Kind::kTimestamp || span.kind != Kind::kDuration || (op == '-' && &time == &b))
-    return no_overload();
-  std::int64_t by = span.number;
-  if (op == '-' && __builtin_sub_overflow(0, span.number, &by)) return overflow("duration");
-  const auto sum = shifted(time, by);
-  if (!sum) return overflow("timestamp");
-  return *sum;
-}
-
 Result<Value> arithmetic(char op, const Value& a, const Value& b) {
   if (a.kind == Kind::kInt && b.kind == Kind::kInt) return int_arithmetic(op, a.number, b.number);
   if (a.kind == Kind::kUint && b.kind == Kind::kUint) return uint_arithmetic(op, a.uint(), b.uint());
@@ -85,7 +53,6 @@ Result<Value> arithmetic(char op, const Value& a, const Value& b) {
     const double x = a.real, y = b.real;
     return Value::of_double(op == '+' ? x + y : op == '-' ? x - y : op == '*' ? x * y : x / y);
   }
-  if (op == '+' || op == '-') return time_arithmetic(op, a, b);
   return no_overload();
 }
 
@@ -116,7 +83,6 @@ std::optional<Number> parsed(std::string_view text) {
 Result<Value> to_int(const Arguments& a) {
   switch (a[0].kind) {
     case Kind::kInt: return a[0];
-    case Kind::kTimestamp: return Value::of_int(a[0].number);
     case Kind::kUint: return a[0].number < 0 ? Result<Value>(overflow()) : Value::of_int(a[0].number);
     case Kind::kDouble:
       if (!(std::abs(a[0].real) < 9.2233720368547748e18)) return overflow();
@@ -160,58 +126,137 @@ Result<Value> to_bool(const Arguments& a) {
   return conversion("string", "bool");
 }
 
-Result<Value> to_bytes(const Arguments& a) {
-  if (a[0].kind == Kind::kBytes) return a[0];
-  if (a[0].kind != Kind::kString) return no_overload();
-  return Value::of_text(std::string(a[0].text()), Kind::kBytes);
+Result<std::vector<Value>> items_of(const Value& list) {
+  std::vector<Value> items;
+  if (list.kind != Kind::kList) return no_overload();
+  for (std::size_t i = 0; i < list.size(); ++i) items.push_back(list.item(i));
+  return items;
 }
 
-Result<Value> to_duration(const Arguments& a) {
-  if (a[0].kind == Kind::kDuration) return a[0];
-  if (a[0].kind != Kind::kString) return no_overload();
-  const auto nanoseconds = parse_duration(a[0].text(), false);
-  if (!nanoseconds) return invalid_argument(fmt::format("time: invalid duration \"{}\"", a[0].text()));
-  return duration_of(*nanoseconds);
-}
-
-Result<Value> to_timestamp(const Arguments& a) {
-  if (a[0].kind == Kind::kTimestamp) return a[0];
-  if (a[0].kind == Kind::kInt) {
-    Value epoch;
-    epoch.kind = Kind::kTimestamp;
-    epoch.number = a[0].number;
-    if (std::abs(static_cast<double>(epoch.number)) > 3e11) return overflow("timestamp");
-    return epoch;
+Result<bool> holds(const std::vector<Value>& items, const Value& wanted) {
+  for (const Value& item : items) {
+    MUSTER_ASSIGN(const bool same, equal(item, wanted));
+    if (same) return true;
   }
-  if (a[0].kind != Kind::kString) return no_overload();
-  const std::string text(a[0].text());
-  if (const auto time = parse_timestamp(text)) return *time;
-  return invalid_argument(
-      fmt::format("parsing time \"{}\" as \"2006-01-02T15:04:05Z07:00\": cannot parse", text));
+  return false;
 }
 
-Result<Value> time_part(const Arguments& a, const char* part) {
-  if (a[0].kind == Kind::kTimestamp) {
-    const auto value = timestamp_part(a[0], part, a.size() > 1 ? a[1].text() : std::string_view());
-    if (!value) return invalid_argument(fmt::format("unknown time zone {}", a[1].text()));
-    return Value::of_int(*value);
+Result<bool> same_key(const Value& a, const Value& b, const Schema& schema) {
+  for (const std::string& name : schema.list_map_keys) {
+    const Value key = Value::of_text(name);
+    MUSTER_ASSIGN(const auto left, a.find(key));
+    MUSTER_ASSIGN(const auto right, b.find(key));
+    if (left.has_value() != right.has_value()) return false;
+    if (!left) continue;
+    MUSTER_ASSIGN(const bool same, equal(*left, *right));
+    if (!same) return false;
   }
-  if (a[0].kind != Kind::kDuration || a.size() > 1) return no_overload();
-  const std::string_view name = part;
-  if (name == "getHours") return Value::of_int(a[0].number / 3'600'000'000'000);
-  if (name == "getMinutes") return Value::of_int(a[0].number / 60'000'000'000);
-  if (name == "getSeconds") return Value::of_int(a[0].number / 1'000'000'000);
-  if (name == "getMilliseconds") return Value::of_int(a[0].number / 1'000'000 % 1000);
+  return true;
+}
+
+// Lists are appended; a set becomes a union, a list-map takes the items of the second by key.
+Result<Value> add_lists(const Value& a, const Value& b) {
+  MUSTER_ASSIGN(std::vector<Value> items, items_of(a));
+  MUSTER_ASSIGN(const std::vector<Value> more, items_of(b));
+  const Schema* schema = a.schema();
+  for (const Value& item : more) {
+    bool placed = false;
+    if (schema != nullptr && schema->list_type == "set") {
+      MUSTER_ASSIGN(placed, holds(items, item));
+    } else if (schema != nullptr && schema->list_type == "map" && item.kind == Kind::kMap) {
+      for (Value& own : items) {
+        if (own.kind != Kind::kMap) continue;
+        MUSTER_ASSIGN(const bool same, same_key(own, item, *schema));
+        if (!same) continue;
+        own = item;
+        placed = true;
+        break;
+      }
+    }
+    if (!placed) items.push_back(item);
+  }
+  if (items.size() > kTextMax / 64) return invalid_argument("a list gets too long");
+  return Value::of_list(std::move(items));
+}
+
+Result<Value> add(const Arguments& a) {
+  if (a[0].kind == Kind::kList && a[1].kind == Kind::kList) return add_lists(a[0], a[1]);
+  if (a[0].kind == a[1].kind && (a[0].kind == Kind::kString || a[0].kind == Kind::kBytes)) {
+    if (a[0].text().size() + a[1].text().size() > kTextMax) return invalid_argument("a string gets too long");
+    return Value::of_text(std::string(a[0].text()) + std::string(a[1].text()), a[0].kind);
+  }
+  return arithmetic('+', a[0], a[1]);
+}
+
+Result<Value> contains_value(const Arguments& a) {
+  if (a[1].kind == Kind::kMap) {
+    MUSTER_ASSIGN(const auto found, a[1].find(a[0]));
+    return Value::of_bool(found.has_value());
+  }
+  MUSTER_ASSIGN(const auto items, items_of(a[1]));
+  MUSTER_ASSIGN(const bool found, holds(items, a[0]));
+  return Value::of_bool(found);
+}
+
+Result<Value> size(const Arguments& a) {
+  if (a[0].kind == Kind::kString) {
+    const auto text = a[0].text();
+    return Value::of_int(std::count_if(text.begin(), text.end(), [](char c) { return (c & 0xC0) != 0x80; }));
+  }
+  if (a[0].kind == Kind::kBytes) return Value::of_int(static_cast<std::int64_t>(a[0].text().size()));
+  if (a[0].kind == Kind::kList || a[0].kind == Kind::kMap)
+    return Value::of_int(static_cast<std::int64_t>(a[0].size()));
   return no_overload();
 }
 
-const FunctionTable& core_functions() {
-  static const FunctionTable kTable = {
+bool all_texts(const Arguments& a) {
+  return std::all_of(a.begin(), a.end(), [](const Value& each) { return each.kind == Kind::kString; });
+}
+
+template <typename Test>
+Result<Value> test(const Arguments& a, Test test) {
+  if (!all_texts(a)) return no_overload();
+  return Value::of_bool(test(a[0].text(), a[1].text()));
+}
+
+Result<Value> matches(const Arguments& a) {
+  if (!all_texts(a)) return no_overload();
+  const auto piece = [](std::string_view text) { return re2::StringPiece(text.data(), text.size()); };
+  re2::RE2::Options options;
+  options.set_log_errors(false);
+  options.set_max_mem(1 << 20);  // a short expression can be a large program
+  const re2::RE2 pattern(piece(a[1].text()), options);
+  if (!pattern.ok()) return invalid_argument("error parsing regexp: " + pattern.error());
+  return Value::of_bool(re2::RE2::PartialMatch(piece(a[0].text()), pattern));
+}
+
+std::string double_text(double value) {
+  if (std::abs(value) < 1e15 && value == static_cast<double>(static_cast<std::int64_t>(value)))
+    return fmt::format("{}", static_cast<std::int64_t>(value));
+  return fmt::format("{}", value);
+}
+
+Result<Value> to_string(const Arguments& a) {
+  switch (a[0].kind) {
+    case Kind::kString: return a[0];
+    case Kind::kBytes: return Value::of_text(std::string(a[0].text()));
+    case Kind::kBool: return Value::of_text(a[0].is_true() ? "true" : "false");
+    case Kind::kInt: return Value::of_text(std::to_string(a[0].number));
+    case Kind::kUint: return Value::of_text(std::to_string(a[0].uint()));
+    case Kind::kDouble: return Value::of_text(double_text(a[0].real));
+    default: return no_overload();
+  }
+}
+
+}  // namespace
+
+Function find_function(const std::string& name) {
+  static const std::map<std::string, Function> kTable = {
       {"_-_", [](const Arguments& a) { return arithmetic('-', a[0], a[1]); }},
       {"_*_", [](const Arguments& a) { return arithmetic('*', a[0], a[1]); }},
       {"_/_", [](const Arguments& a) { return arithmetic('/', a[0], a[1]); }},
       {"_%_", [](const Arguments& a) { return arithmetic('%', a[0], a[1]); }},
-      {"_plus_", [](const Arguments& a) { return arithmetic('+', a[0], a[1]); }},
+      {"_+_", add},
       {"-_", negated},
       {"!_",
        [](const Arguments& a) -> Result<Value> {
@@ -222,37 +267,33 @@ const FunctionTable& core_functions() {
       {"_<=_", [](const Arguments& a) { return ordered(a, [](int r) { return r <= 0; }); }},
       {"_>_", [](const Arguments& a) { return ordered(a, [](int r) { return r > 0; }); }},
       {"_>=_", [](const Arguments& a) { return ordered(a, [](int r) { return r >= 0; }); }},
+      {"_in_", contains_value},
+      {"size", size},
       {"int", to_int},
       {"uint", to_uint},
       {"double", to_double},
       {"bool", to_bool},
-      {"bytes", to_bytes},
-      {"duration", to_duration},
-      {"timestamp", to_timestamp},
+      {"string", to_string},
       {"dyn", [](const Arguments& a) -> Result<Value> { return a[0]; }},
       {"type",
        [](const Arguments& a) -> Result<Value> { return Value::of_text(type_name(a[0]), Kind::kType); }},
-      {"getFullYear", [](const Arguments& a) { return time_part(a, "getFullYear"); }},
-      {"getMonth", [](const Arguments& a) { return time_part(a, "getMonth"); }},
-      {"getDate", [](const Arguments& a) { return time_part(a, "getDate"); }},
-      {"getDayOfMonth", [](const Arguments& a) { return time_part(a, "getDayOfMonth"); }},
-      {"getDayOfWeek", [](const Arguments& a) { return time_part(a, "getDayOfWeek"); }},
-      {"getDayOfYear", [](const Arguments& a) { return time_part(a, "getDayOfYear"); }},
-      {"getHours", [](const Arguments& a) { return time_part(a, "getHours"); }},
-      {"getMinutes", [](const Arguments& a) { return time_part(a, "getMinutes"); }},
-      {"getSeconds", [](const Arguments& a) { return time_part(a, "getSeconds"); }},
-      {"getMilliseconds", [](const Arguments& a) { return time_part(a, "getMilliseconds"); }},
+      {"matches", matches},
+      {"startsWith",
+       [](const Arguments& a) {
+         return test(a, [](std::string_view x, std::string_view y) { return x.starts_with(y); });
+       }},
+      {"endsWith",
+       [](const Arguments& a) {
+         return test(a, [](std::string_view x, std::string_view y) { return x.ends_with(y); });
+       }},
+      {"contains",
+       [](const Arguments& a) {
+         return test(
+             a, [](std::string_view x, std::string_view y) { return x.find(y) != std::string_view::npos; });
+       }},
   };
-  return kTable;
-}
-
-}  // namespace
-
-Function find_function(const std::string& name) {
-  for (const FunctionTable* table : {&core_functions(), &text_functions(), &list_functions(),
-                                     &kubernetes_functions(), &address_functions()})
-    if (const auto it = table->find(name); it != table->end()) return it->second;
-  return nullptr;
+  const auto it = kTable.find(name);
+  return it == kTable.end() ? nullptr : it->second;
 }
 
 }  // namespace muster::local::cel

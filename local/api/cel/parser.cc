@@ -34,24 +34,10 @@ NodePtr call(std::string function, std::size_t at, Parts... parts) {
   return node;
 }
 
-// How many variables a macro declares, by its name and the number of its arguments; 0 if it is none.
-std::size_t macro_variables(std::string_view name, std::size_t arguments) {
-  const bool quantifier = name == "all" || name == "exists" || name == "exists_one";
-  if ((quantifier || name == "filter" || name == "map" || name == "optMap" || name == "optFlatMap") &&
-      arguments == 2)
-    return 1;
-  if (name == "map" && arguments == 3) return 1;
-  if ((quantifier || name == "existsOne") && arguments == 3) return 2;
-  if ((name == "transformList" || name == "transformMap" || name == "transformMapEntry") &&
-      (arguments == 3 || arguments == 4))
-    return 2;
-  return 0;
-}
-
-bool is_namespace(const Node& node) {
-  return node.kind == Node::Kind::kName &&
-         (node.text == "sets" || node.text == "optional" || node.text == "strings" || node.text == "format" ||
-          node.text == "ip");
+bool is_macro(std::string_view name, std::size_t arguments) {
+  if (name == "map" && arguments == 3) return true;
+  return arguments == 2 &&
+         (name == "all" || name == "exists" || name == "exists_one" || name == "filter" || name == "map");
 }
 
 class Parser {
@@ -156,21 +142,18 @@ class Parser {
       const std::size_t at = token().at;
       if (take("[")) {
         NodePtr outer = make(Node::Kind::kIndex, at);
-        outer->optional = take("?");
         MUSTER_ASSIGN(NodePtr index, expression());
         MUSTER_TRY(expect("]"));
         adopt(*outer, std::move(node));
         adopt(*outer, std::move(index));
         MUSTER_ASSIGN(node, checked(std::move(outer)));
       } else if (take(".")) {
-        const bool optional = take("?");
         if (token().kind != Token::Kind::kName) return unexpected();
         const std::string name = tokens_[at_++].text;
-        if (is("(") && !optional) {
+        if (is("(")) {
           MUSTER_ASSIGN(node, method(std::move(node), name, token().at));
         } else {
           NodePtr outer = make(Node::Kind::kSelect, at, name);
-          outer->optional = optional;
           adopt(*outer, std::move(node));
           MUSTER_ASSIGN(node, checked(std::move(outer)));
         }
@@ -182,19 +165,13 @@ class Parser {
 
   Result<NodePtr> method(NodePtr target, const std::string& name, std::size_t at) {
     MUSTER_ASSIGN(auto arguments, list(")", "("));
-    const std::size_t variables = macro_variables(name, arguments.size());
-    NodePtr node = make(variables > 0 ? Node::Kind::kMacro : Node::Kind::kCall, at, name);
-    for (std::size_t i = 0; i < variables; ++i) {
-      if (arguments[i]->kind != Node::Kind::kName) return fail("argument must be a simple name");
-      node->variables.push_back(arguments[i]->text);
-    }
-    if (variables == 0 && is_namespace(*target)) {
-      node->text = target->text + "." + name;
-    } else {
-      node->method = true;
-      adopt(*node, std::move(target));
-    }
-    for (std::size_t i = variables; i < arguments.size(); ++i) adopt(*node, std::move(arguments[i]));
+    const bool macro = is_macro(name, arguments.size());
+    NodePtr node = make(macro ? Node::Kind::kMacro : Node::Kind::kCall, at, name);
+    if (macro && arguments[0]->kind != Node::Kind::kName) return fail("argument must be a simple name");
+    if (macro) node->variable = arguments[0]->text;
+    node->method = true;
+    adopt(*node, std::move(target));
+    for (std::size_t i = macro ? 1 : 0; i < arguments.size(); ++i) adopt(*node, std::move(arguments[i]));
     return checked(std::move(node));
   }
 
@@ -231,7 +208,7 @@ class Parser {
     const std::size_t open = token().at;
     MUSTER_ASSIGN(auto arguments, list(")", "("));
     if (name == "has") {
-      if (arguments.size() != 1 || arguments[0]->kind != Node::Kind::kSelect || arguments[0]->optional)
+      if (arguments.size() != 1 || arguments[0]->kind != Node::Kind::kSelect)
         return located(text_, open, "invalid argument to has() macro");
       arguments[0]->kind = Node::Kind::kHas;
       return std::move(arguments[0]);
@@ -244,7 +221,6 @@ class Parser {
   Result<NodePtr> list_literal(std::size_t at) {
     NodePtr node = make(Node::Kind::kList, at);
     while (!is("]")) {
-      node->optionals.push_back(take("?"));
       MUSTER_ASSIGN(NodePtr item, expression());
       adopt(*node, std::move(item));
       if (!take(",")) break;
@@ -256,7 +232,6 @@ class Parser {
   Result<NodePtr> map_literal(std::size_t at) {
     NodePtr node = make(Node::Kind::kMap, at);
     while (!is("}")) {
-      node->optionals.push_back(take("?"));
       MUSTER_ASSIGN(NodePtr key, expression());
       MUSTER_TRY(expect(":"));
       MUSTER_ASSIGN(NodePtr value, expression());

@@ -15,12 +15,10 @@ struct Node {
   Kind kind = Kind::kLiteral;
   Value literal;
   std::string text;                          // name, member, function, operator ("_+_"), or macro
-  std::vector<std::string> variables;        // of a macro
+  std::string variable;                      // of a macro
   std::vector<std::unique_ptr<Node>> parts;  // operands; of a method call or a macro, its target first
-  std::vector<bool> optionals;               // of a list or map: which elements stand behind a "?"
   bool method = false;
-  bool optional = false;  // a.?b, a[?b]
-  std::size_t at = 0;     // where it stands in the text
+  std::size_t at = 0;  // where it stands in the text
   int height = 1;
 };
 
@@ -32,8 +30,7 @@ struct Budget {
 // What an expression may speak of: `self`, and `oldSelf` of the same type.
 struct Scope {
   const Schema* self = nullptr;
-  bool root = false;               // self is a whole resource: apiVersion, kind and metadata.name are there
-  bool optional_old_self = false;  // oldSelf is an optional
+  bool root = false;  // self is a whole resource: apiVersion, kind and metadata.name are there
 };
 
 class Program {

@@ -5,37 +5,10 @@
 #include <array>
 #include <cmath>
 
-#include "common/base/base64.h"
-#include "local/api/cel/times.h"
-
 namespace muster::local::cel {
 namespace {
 
 constexpr std::int64_t kStepsMax = 1'000'000;  // of one comparison that nobody counts
-
-Result<Value> of_formatted(const Json& json, const Schema& schema) {
-  const auto& text = json.get_ref<const std::string&>();
-  if (schema.format == "duration") {
-    if (const auto nanoseconds = parse_duration(text, true)) {
-      Value value;
-      value.kind = Kind::kDuration;
-      value.number = *nanoseconds;
-      return value;
-    }
-    return invalid_argument("Invalid duration " + text);
-  }
-  if (schema.format == "date" || schema.format == "date-time") {
-    if (const auto time = parse_timestamp(schema.format == "date" ? text + "T00:00:00Z" : text)) return *time;
-    return invalid_argument("Invalid " + schema.format + " formatted string " + text);
-  }
-  if (base64_error(text)) return invalid_argument("Invalid byte formatted string " + text);
-  return Value::of_text(base64_decode(text).value_or(""), Kind::kBytes);
-}
-
-bool is_formatted(const Schema& schema) {
-  return schema.type == Schema::Type::kString && (schema.format == "duration" || schema.format == "date" ||
-                                                  schema.format == "date-time" || schema.format == "byte");
-}
 
 const Schema* member_schema(const Schema* schema, const std::string& name) {
   return schema == nullptr ? nullptr : schema->property(name);
@@ -68,10 +41,10 @@ Result<bool> equal_maps(const Value& a, const Value& b, std::int64_t& steps) {
 // Sets, and list-maps, of the same size: each item of `a` is in `b`, wherever; most likely at the same place.
 Result<bool> equal_unordered(const Value& a, const Value& b, std::int64_t& steps) {
   for (std::size_t i = 0; i < a.size(); ++i) {
-    MUSTER_ASSIGN(const Value item, a.item(i));
+    const Value item = a.item(i);
     bool found = false;
     for (std::size_t k = 0; k < b.size() && !found; ++k) {
-      MUSTER_ASSIGN(const Value other, b.item((i + k) % b.size()));
+      const Value other = b.item((i + k) % b.size());
       MUSTER_ASSIGN(found, equal(item, other, steps));
     }
     if (!found) return false;
@@ -85,8 +58,8 @@ Result<bool> equal_lists(const Value& a, const Value& b, std::int64_t& steps) {
   if (schema != nullptr && (schema->list_type == "set" || schema->list_type == "map"))
     return equal_unordered(a, b, steps);
   for (std::size_t i = 0; i < a.size(); ++i) {
-    MUSTER_ASSIGN(const Value left, a.item(i));
-    MUSTER_ASSIGN(const Value right, b.item(i));
+    const Value left = a.item(i);
+    const Value right = b.item(i);
     MUSTER_ASSIGN(const bool same, equal(left, right, steps));
     if (!same) return false;
   }
@@ -146,18 +119,7 @@ Value Value::of_map(std::vector<Value> keys_and_values) {
   made.kind = Kind::kMap;
   return made;
 }
-Value Value::none() {
-  Value made;
-  made.kind = Kind::kOptional;
-  return made;
-}
-Value Value::some(Value value) {
-  Value made = of_list({std::move(value)});
-  made.kind = Kind::kOptional;
-  return made;
-}
-
-Result<Value> Value::of_json(const Json& json, const Schema* schema) {
+Value Value::of_json(const Json& json, const Schema* schema) {
   Value value;
   switch (json.type()) {
     case Json::value_t::boolean: return of_bool(json.get<bool>());
@@ -170,7 +132,6 @@ Result<Value> Value::of_json(const Json& json, const Schema* schema) {
         return of_int(static_cast<std::int64_t>(std::clamp(json.get<double>(), -9e18, 9e18)));
       return of_double(json.get<double>());
     case Json::value_t::string:
-      if (schema != nullptr && is_formatted(*schema)) return of_formatted(json, *schema);
       value.kind = Kind::kString;
       value.borrowed_ = json.get_ref<const std::string&>();
       return value;
@@ -195,7 +156,7 @@ std::size_t Value::size() const {
   return kind == Kind::kMap ? items_->size() / 2 : items_->size();
 }
 
-Result<Value> Value::item(std::size_t index) const {
+Value Value::item(std::size_t index) const {
   if (json_ == nullptr) return (*items_)[index];
   return of_json((*json_)[index], schema_ == nullptr ? nullptr : schema_->items.get());
 }
@@ -206,8 +167,7 @@ Result<std::optional<Value>> Value::find(const Value& key) const {
     const std::string name(key.text());
     const auto it = json_->find(name);
     if (it == json_->end()) return std::optional<Value>();
-    MUSTER_ASSIGN(Value value, of_json(*it, member_schema(schema_, name)));
-    return std::optional<Value>(std::move(value));
+    return std::optional<Value>(of_json(*it, member_schema(schema_, name)));
   }
   for (std::size_t i = 0; items_ && i + 1 < items_->size(); i += 2) {
     MUSTER_ASSIGN(const bool same, equal((*items_)[i], key));
@@ -249,20 +209,10 @@ Result<bool> equal(const Value& a, const Value& b, std::int64_t& steps) {
   if (a.kind != b.kind) return false;
   switch (a.kind) {
     case Kind::kNull: return true;
-    case Kind::kBool:
-    case Kind::kDuration: return a.number == b.number;
-    case Kind::kTimestamp: return a.number == b.number && a.nanos == b.nanos;
+    case Kind::kBool: return a.number == b.number;
     case Kind::kList: return equal_lists(a, b, steps);
     case Kind::kMap: return equal_maps(a, b, steps);
-    case Kind::kOptional: {
-      if (a.size() != b.size()) return false;
-      if (a.size() == 0) return true;
-      MUSTER_ASSIGN(const Value left, a.item(0));
-      MUSTER_ASSIGN(const Value right, b.item(0));
-      return equal(left, right, steps);
-    }
-    case Kind::kQuantity: return a.real == b.real;
-    default: return a.text() == b.text() && a.number == b.number;
+    default: return a.text() == b.text();
   }
 }
 
@@ -270,16 +220,12 @@ Result<int> compare(const Value& a, const Value& b) {
   if (a.is_number() && b.is_number()) return compare_numbers(a, b);
   if (a.kind != b.kind) return no_overload();
   switch (a.kind) {
-    case Kind::kBool:
-    case Kind::kDuration: return a.number < b.number ? -1 : a.number > b.number ? 1 : 0;
+    case Kind::kBool: return a.number < b.number ? -1 : a.number > b.number ? 1 : 0;
     case Kind::kString:
     case Kind::kBytes: {
       const int order = a.text().compare(b.text());
       return order < 0 ? -1 : order > 0 ? 1 : 0;
     }
-    case Kind::kTimestamp:
-      if (a.number != b.number) return a.number < b.number ? -1 : 1;
-      return a.nanos < b.nanos ? -1 : a.nanos > b.nanos ? 1 : 0;
     default: return no_overload();
   }
 }
@@ -293,17 +239,9 @@ std::string type_name(const Value& value) {
     case Kind::kDouble: return "double";
     case Kind::kString: return "string";
     case Kind::kBytes: return "bytes";
-    case Kind::kDuration: return "google.protobuf.Duration";
-    case Kind::kTimestamp: return "google.protobuf.Timestamp";
     case Kind::kList: return "list";
     case Kind::kMap: return "map";
     case Kind::kType: return "type";
-    case Kind::kOptional: return "optional_type";
-    case Kind::kQuantity: return "kubernetes.Quantity";
-    case Kind::kUrl: return "kubernetes.URL";
-    case Kind::kIp: return "net.IP";
-    case Kind::kCidr: return "net.CIDR";
-    case Kind::kFormat: return "kubernetes.NamedFormat";
   }
   return "";
 }

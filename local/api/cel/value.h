@@ -19,25 +19,16 @@ enum class Kind {
   kDouble,
   kString,
   kBytes,
-  kDuration,   // number: nanoseconds
-  kTimestamp,  // number: seconds since 1970, nanos
   kList,
   kMap,
-  kType,      // text: its name
-  kOptional,  // items: none or one
-  kQuantity,  // text as written, real
-  kUrl,       // text
-  kIp,        // text: 4 or 16 bytes
-  kCidr,      // text: 4 or 16 bytes, number: length of the prefix
-  kFormat,    // text: its name
+  kType,  // text: its name
 };
 
 // Cheap to copy. What is borrowed (texts, lists and maps of an object) must outlive it.
 class Value {
  public:
   Kind kind = Kind::kNull;
-  std::int64_t number = 0;  // kBool, kInt, kUint (its bits), kDuration, kTimestamp, kCidr
-  std::int32_t nanos = 0;
+  std::int64_t number = 0;  // kBool, kInt, kUint (its bits)
   double real = 0;
 
   static Value of_bool(bool value);
@@ -47,10 +38,8 @@ class Value {
   static Value of_text(std::string text, Kind kind = Kind::kString);
   static Value of_list(std::vector<Value> items);
   static Value of_map(std::vector<Value> keys_and_values);  // keys at even places
-  static Value none();
-  static Value some(Value value);
-  // `schema` null: by the form of the JSON alone. The error says which format a text does not have.
-  static Result<Value> of_json(const Json& json, const Schema* schema);
+  // `schema` null: by the form of the JSON alone.
+  static Value of_json(const Json& json, const Schema* schema);
 
   [[nodiscard]] bool is_true() const { return kind == Kind::kBool && number != 0; }
   [[nodiscard]] std::uint64_t uint() const { return static_cast<std::uint64_t>(number); }
@@ -60,9 +49,9 @@ class Value {
   }
   [[nodiscard]] double as_double() const;
 
-  // kList, kMap (its entries), kOptional.
+  // kList, kMap (its entries).
   [[nodiscard]] std::size_t size() const;
-  [[nodiscard]] Result<Value> item(std::size_t index) const;                // of a list; index < size()
+  [[nodiscard]] Value item(std::size_t index) const;                        // of a list; index < size()
   [[nodiscard]] Result<std::optional<Value>> find(const Value& key) const;  // of a map
   [[nodiscard]] std::vector<Value> keys() const;                            // of a map
   [[nodiscard]] const Schema* schema() const { return schema_; }            // of a borrowed list or map
@@ -83,8 +72,8 @@ class Value {
 };
 
 // CEL's equality: numbers across kinds, lists in order (sets and list-maps of a schema in any order).
-// Values that cannot be compared are not equal. An error from a broken text of a format, and kOutOfRange
-// when the `steps` are spent: one for each pair of values that is compared.
+// Values that cannot be compared are not equal. kOutOfRange when the `steps` are spent: one for each pair of
+// values that is compared.
 [[nodiscard]] Result<bool> equal(const Value& a, const Value& b, std::int64_t& steps);
 // The same for what is small, or was weighed before: keys, items of lists.
 [[nodiscard]] Result<bool> equal(const Value& a, const Value& b);

@@ -59,15 +59,10 @@ TEST(BuiltinKinds, WhatARealServerRefusesIsRefused) {
        "spec.volumes[0].hostPath.path: Invalid value: \"../x\": must not contain '..'"},
       {"pods", pod({{"spec", {{"tolerations", {{{"operator", "Foo"}}}}}}}),
        "spec.tolerations[0].operator: Unsupported value: \"Foo\""},
-      {"persistentvolumes",
-       {{"metadata", {{"name", "v"}}},
-        {"spec", {{"capacity", {{"storage", "1Gi"}}}, {"accessModes", {"ReadWriteOnce"}}}}},
-       "spec: Required value: must specify a volume type"},
   };
   Api api;
   for (const Case& each : cases) {
-    const bool cluster = std::string(each.plural) == "persistentvolumes";
-    const Json answer = api.json("POST", (cluster ? "/api/v1/" : kDefault) + each.plural, each.body);
+    const Json answer = api.json("POST", kDefault + each.plural, each.body);
     EXPECT_EQ(answer["kind"], "Status") << answer;
     EXPECT_THAT(answer["message"].get<std::string>(), HasSubstr(each.message));
   }
@@ -155,12 +150,6 @@ TEST(BuiltinKinds, AScaleTellsTheSelectorOfItsPods) {
       Json::array({{{"key", "a"}, {"operator", "In"}, {"values", {"c", "b"}}}});
   (void)api.json("POST", kDeployments, wide);
   EXPECT_EQ(api.get(kDeployments + "/d/scale")["status"]["selector"], "a=b,a in (b,c)");
-  Json elder = deployment("x");
-  elder["apiVersion"] = "v1";
-  elder["kind"] = "ReplicationController";
-  elder["spec"].erase("selector");
-  (void)api.json("POST", kDefault + "replicationcontrollers", elder);
-  EXPECT_EQ(api.get(kDefault + "replicationcontrollers/d/scale")["status"]["selector"], "a=b");
 }
 
 TEST(BuiltinKinds, StrategicPatchesMergeListsByTheirKeys) {

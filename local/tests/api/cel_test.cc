@@ -35,15 +35,13 @@ properties:
 }
 
 Result<cel::Value> evaluate(const std::string& text, const Json& self, cel::Budget budget = {}) {
-  auto program = cel::Program::compile(text, cel::Scope{&robot(), false, false}, "bool");
+  auto program = cel::Program::compile(text, cel::Scope{&robot(), false}, "bool");
   if (!program) return program.error();
-  auto value = cel::Value::of_json(self, &robot());
-  if (!value) return value.error();
-  return (*program)->evaluate(*value, nullptr, budget);
+  return (*program)->evaluate(cel::Value::of_json(self, &robot()), nullptr, budget);
 }
 
 std::string refusal(const std::string& text) {
-  const auto program = cel::Program::compile(text, cel::Scope{&robot(), false, false}, "bool");
+  const auto program = cel::Program::compile(text, cel::Scope{&robot(), false}, "bool");
   return program ? "accepted" : program.error().message;
 }
 
@@ -64,21 +62,16 @@ my-name: z
   for (const char* holds : {
            "self.a * 2 == 6 && self.a % 2 == 1 && -self.a < 0",
            "self.n > 1 && self.n / 4.0 == 0.5",
-           "self.s.size() == 3 && self.s.matches('^[a-c]+$') && self.s.upperAscii() == 'ABC'",
-           "self.t.getFullYear() == 2024 && self.t < timestamp('2024-03-01T00:00:00Z')",
-           "self.d > duration('1h') && self.d.getMinutes() == 90",
+           "self.s.size() == 3 && self.s.matches('^[a-c]+$') && self.s.startsWith('ab') && "
+           "self.s.contains('b')",
            "self.l.all(x, x in ['x', 'y', 'z']) && self.l.exists_one(x, x == 'y')",
-           "self.l.map(x, x + '!') == ['x!', 'y!'] && self.l.join('-') == 'x-y'",
+           "self.l.map(x, x + '!') == ['x!', 'y!'] && self.l.map(x, x > 'x', x) == ['y']",
            "self.set == ['r', 'q'] && !(self.l == ['y', 'x'])",
            "self.m.all(k, self.m[k] > 0) && 'k' in self.m && !('z' in self.m)",
            "type(self.p) == string ? self.p.endsWith('%') : self.p < 100",
-           "self.o.filter(x, x.w > 1).map(x, x.name) == ['b'] && self.o.map(x, x.w).sum() == 3",
+           "self.o.filter(x, x.w > 1).map(x, x.name) == ['b']",
            "self.my__dash__name == 'z' && !has(self.free)",
-           "self.?s.orValue('') == 'abc' && self.l[?5].hasValue() == false",
-           "quantity('1Gi').isGreaterThan(quantity('500Mi')) && isQuantity('3') && !isQuantity('x')",
-           "url('https://h:1/p?q=1').getHostname() == 'h' && !isURL('x')",
-           "cidr('10.0.0.0/8').containsIP('10.1.2.3') && ip('::1').isLoopback()",
-           "sets.contains(['a', 'b'], ['a']) && !format.dns1123Label().validate('ok').hasValue()",
+           "int('3') == self.a && string(self.a) == '3' && double(self.a) == 3.0 && bool('true')",
            "false && self.l[9] == 'x' || true",
        }) {
     const auto result = evaluate(holds, self);
@@ -107,6 +100,10 @@ TEST(Cel, WhatCannotBeRightIsRefusedWhenItIsWritten) {
   says("self.s == null", "found no matching overload");
   says("other == 1", "undeclared reference to 'other'");
   says("self.s.frobnicate()", "frobnicate()");
+  says("self.s.charAt(0) == 'a'", "this server does not know the function charAt()");
+  says("quantity('1') == quantity('1')", "this server does not know the function quantity()");
+  says("self.?s.orValue('') == ''", "Syntax error");
+  says("self.t != ''", "undefined field 't'");
   says("self.a.all(x, true)", "cannot be range of a comprehension");
   says("self.a", "must evaluate to a bool");
   says("self.a >", "Syntax error");

@@ -61,14 +61,14 @@ TEST(Hostile, ARuleThatMakesMuchOfLittleIsStopped) {
   const SchemaPtr texts =
       compile_schema(Json{{"type", "array"}, {"items", Json{{"type", "string"}}}}, "", errors);
   const std::string shared = "[[self, self, self, self]" + repeat(".map(a, [a, a, a, a])", 20) + "]";
-  for (const std::string& rule : {shared + ".all(a, a == a)", shared + ".all(a, '%s'.format([a]) == '')",
+  for (const std::string& rule : {shared + ".all(a, a == a)", shared + ".all(a, a in " + shared + ")",
                                   std::string("self.all(a, self.all(b, self.all(c, self == self)))"),
                                   std::string("self.all(a, self.exists(b, self.exists(c, true)))"),
                                   std::string("self.all(a, self.all(b, !a.matches('y+' + b)))")}) {
-    const auto program = cel::Program::compile(rule, cel::Scope{texts.get(), false, false}, "bool");
+    const auto program = cel::Program::compile(rule, cel::Scope{texts.get(), false}, "bool");
     ASSERT_TRUE(program) << program.error().message;
     cel::Budget budget;
-    const auto value = (*program)->evaluate(*cel::Value::of_json(self, texts.get()), nullptr, budget);
+    const auto value = (*program)->evaluate(cel::Value::of_json(self, texts.get()), nullptr, budget);
     ASSERT_FALSE(value) << rule;
     EXPECT_EQ(value.error().code, Code::kOutOfRange) << rule;
   }

@@ -121,15 +121,6 @@ TEST(HttpApi, ANamespaceTakesItsContentWithIt) {
   EXPECT_EQ(api.store.get("configmaps", "brief", "a"), nullptr);
 }
 
-TEST(HttpApi, FaultsHitTheRequestsTheyAreMeantFor) {
-  Api api(HttpApi::Options{"", {Fault{FaultKind::kTooManyRequests, "POST", "configmaps", 1, 1, {}}}});
-  EXPECT_EQ(api.call("POST", kMaps, config_map("a")).status, 201);
-  const HttpResponse refused = api.call("POST", kMaps, config_map("b"));
-  EXPECT_EQ(refused.status, 429);
-  EXPECT_EQ(refused.headers.front(), (std::pair<std::string, std::string>{"Retry-After", "1"}));
-  EXPECT_EQ(api.call("POST", kMaps, config_map("b")).status, 201);
-}
-
 TEST(HttpApi, HostileBodiesAreRefusedNotFatal) {
   Api api;
   for (const std::string& body :

@@ -17,10 +17,11 @@ class ListenerTest : public ::testing::Test {
     api_.http.close();
     if (listener_) listener_->close();
   }
-  void listen(ConnectionLimits limits = {}) {
+  void listen(ConnectionLimits limits = {}) { listen(api_.http, limits); }
+  void listen(HttpApi& api, ConnectionLimits limits = {}) {
     const auto certificate = make_certificate("127.0.0.1");
     ASSERT_TRUE(certificate);
-    auto opened = HttpListener::open(api_.http, "127.0.0.1", 0, *certificate, limits);
+    auto opened = HttpListener::open(api, "127.0.0.1", 0, *certificate, limits);
     ASSERT_TRUE(opened) << opened.error().message;
     listener_ = std::move(*opened);
     target_ = {"127.0.0.1", listener_->port(), certificate->certificate_pem, "secret"};

@@ -22,10 +22,10 @@ TEST(OpenApi, BuiltinTypesTellTheirFieldsRequirementsAndEnums) {
 
 TEST(OpenApi, TypesAreShownByTheirOwnNames) {
   Api api;
-  const Json scaling = api.get("/openapi/v3/apis/autoscaling/v2");
-  const Json& kind = schema_of(scaling, "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler");
-  const std::string reference = kind["properties"]["spec"]["allOf"][0]["$ref"];
-  EXPECT_EQ(reference.substr(reference.rfind('.') + 1), "HorizontalPodAutoscalerSpec");
+  const Json events = api.get("/openapi/v3/apis/events.k8s.io/v1");
+  const Json& kind = schema_of(events, "io.k8s.api.events.v1.Event");
+  const std::string reference = kind["properties"]["series"]["allOf"][0]["$ref"];
+  EXPECT_EQ(reference.substr(reference.rfind('.') + 1), "EventSeries");
 }
 
 TEST(OpenApi, EveryReferenceLeadsSomewhere) {

@@ -8,7 +8,6 @@
 #include "local/runtime/images.h"
 #include "local/runtime/mounts.h"
 #include "local/runtime/quantity.h"
-#include "local/runtime/timestamps.h"
 #include "local/tests/runtime/builders.h"
 
 namespace muster::local {
@@ -206,16 +205,6 @@ TEST(Images, AreMustersProgramsOrNeedACommand) {
   ASSERT_FALSE(unbuilt);
   EXPECT_NE(unbuilt.error().message.find("/nowhere/muster-worker"), std::string::npos);
   EXPECT_NE(unbuilt.error().message.find("./dev build"), std::string::npos);
-}
-
-TEST(Timestamps, AreReadAndWritten) {
-  const auto time = parse_rfc3339("2026-01-02T03:04:05.000000006Z");
-  ASSERT_TRUE(time);
-  EXPECT_EQ(rfc3339_nano(*time), "2026-01-02T03:04:05.000000006Z");
-  EXPECT_EQ(rfc3339(*parse_rfc3339("2026-01-02T03:04:05+02:00")), "2026-01-02T01:04:05Z");
-  for (const char* bad : {"", "yesterday", "2026-01-02", "2026-01-02T03:04:05", "2026-01-02T03:04:05Zx"}) {
-    EXPECT_FALSE(parse_rfc3339(bad)) << bad;
-  }
 }
 
 }  // namespace
