@@ -5,21 +5,23 @@
 #include <fmt/format.h>
 
 #include <bit>
+#include <limits>
 
 #include "common/base/check.h"
 
 namespace muster::agg {
 namespace {
 
-constexpr std::uint32_t kExponentMask = 0x7f80'0000U;  // all set: infinity or NaN
+constexpr std::int32_t kMagnitudeMask = 0x7fff'ffff;
 
-// Integer arithmetic, because a test of floats by branches would not become SIMD.
-bool all_finite(std::span<const float> values) {
-  std::uint32_t bad = 0;
-  for (const float value : values) {
-    bad |= static_cast<std::uint32_t>((std::bit_cast<std::uint32_t>(value) & kExponentMask) == kExponentMask);
-  }
-  return bad == 0;
+// The bits of a magnitude grow with it, and NaN is beyond infinity. Integer arithmetic, because a test of
+// floats by branches would not become SIMD.
+bool all_within(std::span<const float> values, float most) {
+  const auto limit = std::bit_cast<std::int32_t>(most);
+  std::int32_t beyond = 0;
+  for (const float value : values)
+    beyond |= static_cast<std::int32_t>((std::bit_cast<std::int32_t>(value) & kMagnitudeMask) > limit);
+  return beyond == 0;
 }
 
 void move_towards(std::span<float> mean, std::span<const float> delta, double share) {
@@ -45,11 +47,11 @@ Status FedAvg::accumulate(const Update& update) {
     return invalid_argument(fmt::format("the update of client {} claims {} examples; 1 to {} are possible",
                                         update.client, update.examples, kExamplesMax));
   }
-  if (!all_finite(update.delta)) {
+  if (!all_within(update.delta, kMoveMax)) {
     return invalid_argument(
-        fmt::format("the update of client {} holds values that are not finite; its training "
-                    "diverged, lower the learning rate",
-                    update.client));
+        fmt::format("the update of client {} holds values that are not finite or move a weight by more than "
+                    "{:.3g}; its training diverged, lower the learning rate",
+                    update.client, kMoveMax));
   }
   examples_ += update.examples;
   move_towards(mean_, update.delta, static_cast<double>(update.examples) / static_cast<double>(examples_));
@@ -61,7 +63,7 @@ Result<std::vector<float>> FedAvg::finish(std::span<const float> model) && {
     return failed_precondition("no update was accepted in this round; there is nothing to average");
   MUSTER_CHECK(model.size() == mean_.size());
   for (std::size_t i = 0; i < model.size(); ++i) mean_[i] += model[i];
-  if (!all_finite(mean_)) {
+  if (!all_within(mean_, std::numeric_limits<float>::max())) {
     return data_loss("the model is not finite: training diverged; lower training.optimizer.learningRate");
   }
   return std::move(mean_);

@@ -20,7 +20,7 @@ class Strategy {  // one instance per round, one thread at a time; built for a f
   virtual ~Strategy() = default;
   // Folds one update in. O(P) time; nothing of `update` is kept. A rejected update leaves the aggregate as it
   // was. Errors: kInvalidArgument if P differs, examples is 0 or above kExamplesMax, or a value is not
-  // finite.
+  // finite or beyond kMoveMax.
   [[nodiscard]] virtual Status accumulate(const Update& update) = 0;
   // Ends the round: the next model [P], from the present one [P]. It is made in the aggregate's own memory,
   // so that both models together are all that there is.
@@ -30,6 +30,10 @@ class Strategy {  // one instance per round, one thread at a time; built for a f
 
 // Weights are exact in float64 up to here; no client has more examples.
 inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;
+
+// By how much a local training may move a weight: no training that goes well comes near, and one update of
+// finite but absurd values, 3e38 each, would otherwise be the model.
+inline constexpr float kMoveMax = 1 << 20;
 
 // `name` is spec.strategy.name. Errors: kInvalidArgument: no such strategy.
 [[nodiscard]] Result<std::unique_ptr<Strategy>> make_strategy(const std::string& name,

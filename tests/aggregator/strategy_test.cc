@@ -89,17 +89,16 @@ TEST(FedAvg, IsAsExactAsItPromisesInAnyOrderOfArrival) {
 }
 
 TEST(FedAvg, LargeWeightsAndValuesDoNotOverflow) {
-  const std::vector<float> large{3e38F};
+  const std::vector<float> large{-kMoveMax};
   auto strategy = fed_avg(1);
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(strategy->accumulate({.delta = large, .examples = kExamplesMax}));
   EXPECT_EQ(step_of(*strategy, 1), large);
 }
 
 TEST(FedAvg, AModelThatIsNotFiniteIsAnErrorWithARemedy) {
-  const std::vector<float> large{3e38F};
   auto strategy = fed_avg(1);
-  ASSERT_TRUE(strategy->accumulate({.delta = large, .examples = 1}));
-  const auto next = std::move(*strategy).finish(large);
+  ASSERT_TRUE(strategy->accumulate({.delta = std::vector<float>{1.0F}, .examples = 1}));
+  const auto next = std::move(*strategy).finish(std::vector<float>{std::numeric_limits<float>::infinity()});
   ASSERT_FALSE(next);
   EXPECT_EQ(next.error().code, Code::kDataLoss);
   EXPECT_NE(next.error().message.find("learningRate"), std::string::npos);
@@ -113,6 +112,8 @@ TEST(FedAvg, ARefusedUpdateLeavesTheAggregateAlone) {
       {{1.0F, 2.0F, kNan}, 5},
       {{kInfinity, 0.0F, 0.0F}, 5},
       {{0.0F, -kInfinity, 0.0F}, 5},
+      {{0.0F, 3e38F, 0.0F}, 5},
+      {{0.0F, 0.0F, std::nextafter(-kMoveMax, -kInfinity)}, 5},
       {{1.0F, 2.0F}, 5},
       {{}, 5},
       {{1.0F, 2.0F, 3.0F, 4.0F}, 5},
