@@ -33,12 +33,23 @@ bool controlled_by(const Json& metadata, const std::string& owner_uid) {
 // refused by a node.
 bool is_disruption(const std::string& reason, const std::string& message) {
   // Also the reason when a pod has outgrown its own limit of ephemeral storage or an emptyDir, which it will
-  // again.
-  if (reason == "Evicted") return message.starts_with("The node was low on resource");
+  // again: "Usage of EmptyDir volume "x" exceeds the limit", "Pod ephemeral local storage usage exceeds the
+  // total limit of containers", "Container x exceeded its local ephemeral storage limit".
+  if (reason == "Evicted")
+    return message.find(" exceeds the ") == std::string::npos &&
+           message.find(" exceeded its local ephemeral storage limit") == std::string::npos;
   if (reason.starts_with("OutOf")) return true;  // OutOfcpu, OutOfnvidia.com/gpu: the node is full after all
-  constexpr std::array<std::string_view, 8> kReasons{
-      "Preempting", "NodeLost",     "NodeShutdown",          "Shutdown",
-      "Terminated", "NodeAffinity", "TopologyAffinityError", "UnexpectedAdmissionError"};
+  constexpr std::array<std::string_view, 11> kReasons{"Preempting",
+                                                      "NodeLost",
+                                                      "NodeShutdown",
+                                                      "Shutdown",
+                                                      "Terminated",
+                                                      "NodeAffinity",
+                                                      "TopologyAffinityError",
+                                                      "UnexpectedAdmissionError",
+                                                      "VolumeAttachmentLimitExceeded",
+                                                      "NodePorts",
+                                                      "InvalidNodeInfo"};
   return std::find(kReasons.begin(), kReasons.end(), reason) != kReasons.end();
 }
 
@@ -63,6 +74,12 @@ void read_conditions(const Json& status, Pod& pod) {
   }
 }
 
+// After its node's restart a runtime knows no more of a container than that it is gone: containerd says so by
+// Unknown with 255, the kubelet by ContainerStatusUnknown with 137.
+bool was_lost(const ContainerEnd& end) {
+  return end.reason == "ContainerStatusUnknown" || (end.reason == "Unknown" && end.exit_code == 255);
+}
+
 // What its containers say; why one waits counts where the pod itself does not say why.
 void read_containers(const Json& json, Pod& pod) {
   PodState state = pod_state(json, pod.role);
@@ -70,6 +87,11 @@ void read_containers(const Json& json, Pod& pod) {
   pod.runs = state.runs;
   pod.end = std::move(state.end);
   if (pod.end) pod.ended = parse_rfc3339(pod.end->finished_at);
+  if (pod.end && was_lost(*pod.end)) {
+    pod.disrupted = true;
+    pod.reason = pod.end->reason;
+    pod.message = "the container was gone when its node came back";
+  }
   const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
   if (ended || !pod.reason.empty()) return;
   pod.reason = std::move(state.waiting_reason);

@@ -97,7 +97,20 @@ void keep_last_words(Json& containers) {
     set_default(container, "terminationMessagePolicy", "FallbackToLogsOnError");
 }
 
-void complete_own_container(Json& container, const PodPlan& plan, bool user_set_by_pod) {
+// Each level counts by itself; a container's own word comes before its pod's.
+void complete_user(Json& security, const Json& pod_security) {
+  const auto effective = [&](const char* field) -> const Json& {
+    const Json& own = member(security, field);
+    return own.is_null() ? member(pod_security, field) : own;
+  };
+  const Json user = effective("runAsUser");
+  if (effective("runAsNonRoot").is_null() && user != 0) {
+    security["runAsNonRoot"] = true;
+    if (user.is_null()) security["runAsUser"] = kNobody;
+  }
+}
+
+void complete_own_container(Json& container, const PodPlan& plan, const Json& pod_security) {
   set_default(container, "name", plan.role);
   if (!container.contains("image") || container["image"].is_null() || container["image"] == "")
     container["image"] = plan.default_image;
@@ -108,10 +121,7 @@ void complete_own_container(Json& container, const PodPlan& plan, bool user_set_
   Json& security = child_object(container, "securityContext");
   set_default(security, "allowPrivilegeEscalation", false);
   set_default(security, "capabilities", {{"drop", Json::array({"ALL"})}});
-  if (!user_set_by_pod) {
-    set_default(security, "runAsNonRoot", true);
-    if (security["runAsNonRoot"] == true) set_default(security, "runAsUser", kNobody);
-  }
+  complete_user(security, pod_security);
 }
 
 // The pod's part of `restricted`; fsGroup lets the unprivileged user write to a mounted claim.
@@ -155,8 +165,7 @@ Json pod_spec(const PodPlan& plan) {
   if (spec.contains("initContainers") && spec["initContainers"].is_array())
     keep_last_words(spec["initContainers"]);
   if (plan.image_is_ours) {
-    const Json& security = child_object(spec, "securityContext");
-    complete_own_container(main, plan, security.contains("runAsUser") || security.contains("runAsNonRoot"));
+    complete_own_container(main, plan, member(spec, "securityContext"));
     complete_own_pod(spec);
     mount_credentials(spec, main, plan);
   }

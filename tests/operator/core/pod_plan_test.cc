@@ -72,6 +72,31 @@ TEST(PodPlan, ATemplateThatSaysNothingBecomesARestrictedMusterPod) {
   EXPECT_FALSE(env.contains("RANK"));
 }
 
+TEST(PodPlan, WhoeverSaysWhichUserItIsIsNotContradicted) {
+  struct Case {
+    const char* pod;
+    const char* container;
+    const char* expected;  // runAsNonRoot and runAsUser of the container
+  };
+  for (const Case& given :
+       {Case{"{}", "{}", R"({"runAsNonRoot": true, "runAsUser": 65532})"},
+        Case{R"({"runAsUser": 1000})", "{}", R"({"runAsNonRoot": true})"},
+        Case{R"({"runAsUser": 0})", "{}", "{}"},
+        Case{R"({"runAsUser": 0})", R"({"runAsUser": 7})", R"({"runAsNonRoot": true, "runAsUser": 7})"},
+        Case{R"({"runAsUser": 7})", R"({"runAsUser": 0})", R"({"runAsUser": 0})"},
+        Case{"{}", R"({"runAsUser": 0})", R"({"runAsUser": 0})"},
+        Case{R"({"runAsNonRoot": true})", "{}", "{}"},
+        Case{"{}", R"({"runAsNonRoot": false})", R"({"runAsNonRoot": false})"}}) {
+    Json pod = Json::parse(R"({"spec": {"containers": [{"name": "worker"}]}})");
+    pod["spec"]["securityContext"] = Json::parse(given.pod);
+    pod["spec"]["containers"][0]["securityContext"] = Json::parse(given.container);
+    Json made = manifest(pod)["spec"]["containers"][0]["securityContext"];
+    made.erase("allowPrivilegeEscalation");
+    made.erase("capabilities");
+    EXPECT_EQ(made, Json::parse(given.expected)) << given.pod << " " << given.container;
+  }
+}
+
 TEST(PodPlan, WhatTheUserSaysStays) {
   const Json pod = manifest(Json::parse(R"json({
     "metadata": {"labels": {"team": "vision"}, "annotations": {"note": "x"}},
@@ -363,6 +388,21 @@ INSTANTIATE_TEST_SUITE_P(
         Fate{R"({"phase": "Failed", "reason": "Evicted",
                 "message": "Pod ephemeral local storage usage exceeds the total limit of containers 1Gi. "})",
              PodFate::kFailed},
+        Fate{R"({"phase": "Failed", "reason": "Evicted", "message":
+                "Pod was rejected: The node had condition: [DiskPressure]. "})",
+             PodFate::kDisrupted},
+        Fate{
+            R"({"phase": "Failed", "reason": "Evicted", "message": "Usage of EmptyDir volume \"x\" exceeds the limit \"1Gi\". "})",
+            PodFate::kFailed},
+        Fate{R"({"phase": "Failed", "reason": "Evicted",
+                "message": "Container x exceeded its local ephemeral storage limit \"1Gi\". "})",
+             PodFate::kFailed},
+        Fate{R"({"phase": "Running", "containerStatuses":
+                [{"state": {"terminated": {"exitCode": 255, "reason": "Unknown"}}}]})",
+             PodFate::kDisrupted},
+        Fate{R"({"phase": "Failed", "containerStatuses":
+                [{"state": {"terminated": {"exitCode": 137, "reason": "ContainerStatusUnknown"}}}]})",
+             PodFate::kDisrupted},
         Fate{R"({"phase": "Failed", "reason": "OutOfnvidia.com/gpu"})", PodFate::kDisrupted},
         Fate{R"({"phase": "Failed", "reason": "TopologyAffinityError"})", PodFate::kDisrupted},
         Fate{R"({"phase": "Failed", "reason": "DeadlineExceeded"})", PodFate::kFailed},
