@@ -4,8 +4,9 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 
+#include "cli/check_spec.h"
 #include "common/json/access.h"
 #include "common/json/field_path.h"
 #include "common/pods/pod_state.h"
@@ -116,24 +117,39 @@ Status check_templates(kube::Client& client, const ManifestObject& object) {
   return problems.empty() ? Status() : Status(invalid_argument(problems));
 }
 
+// Everything that speaks against an object, a line each.
+Status check(kube::Client& client, const ManifestObject& object) {
+  const auto completed = create(client, object, true);
+  if (!completed && !refused(completed.error())) return completed.error().in(object.title());
+  std::string problems = completed ? "" : locate(object, completed.error().message);
+  const Status templates = check_templates(client, object);
+  if (!templates && templates.error().code != Code::kInvalidArgument)
+    return templates.error().in(object.title());
+  if (!templates) problems += (problems.empty() ? "" : "\n") + templates.error().message;
+  if (!problems.empty()) return invalid_argument(problems);
+  return check_spec(object, *completed);
+}
+
 bool is_namespace(const ManifestObject& object) { return object.kind->kind == "Namespace"; }
 
 // Those that the manifest brings along, as they are there; and, because this control plane is the run's own,
 // those that its objects only name. They come first: nothing can be checked in a namespace that is not there.
 Status create_namespaces(kube::Client& client, const std::vector<ManifestObject>& objects) {
-  std::set<std::string> named;
+  std::map<std::string, const ManifestObject*> named;  // by the first that names it
   for (const ManifestObject& object : objects) {
-    if (!object.name_space.empty()) named.insert(object.name_space);
+    if (!object.name_space.empty()) named.emplace(object.name_space, &object);
     if (!is_namespace(object)) continue;
     const auto made = create(client, object, false);
     if (made || made.error().code == Code::kAlreadyExists) continue;  // `default` is there
     return refused(made.error()) ? invalid_argument(locate(object, made.error().message))
                                  : made.error().in(object.title());
   }
-  for (const std::string& name : named) {
+  for (const auto& [name, object] : named) {
     const Json body{{"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", name}}}};
     const auto made = client.create(kube::kNamespaces, "", body);
-    if (!made && made.error().code != Code::kAlreadyExists) return made.error();
+    if (made || made.error().code == Code::kAlreadyExists) continue;
+    if (!refused(made.error())) return made.error();
+    return invalid_argument(fmt::format("{}: {}", object->where("metadata.namespace"), made.error().message));
   }
   return {};
 }
@@ -145,13 +161,9 @@ Result<std::vector<Json>> apply_objects(kube::Client& client, const std::vector<
   std::string problems;
   for (const ManifestObject& object : objects) {
     if (is_namespace(object)) continue;
-    auto checked = create(client, object, true);
-    if (!checked && !refused(checked.error())) return checked.error().in(object.title());
-    if (!checked) problems += (problems.empty() ? "" : "\n") + locate(object, checked.error().message);
-    const Status templates = check_templates(client, object);
-    if (!templates && templates.error().code != Code::kInvalidArgument)
-      return templates.error().in(object.title());
-    if (!templates) problems += (problems.empty() ? "" : "\n") + templates.error().message;
+    const Status checked = check(client, object);
+    if (!checked && checked.error().code != Code::kInvalidArgument) return checked.error();
+    if (!checked) problems += (problems.empty() ? "" : "\n") + checked.error().message;
   }
   if (!problems.empty()) return invalid_argument(problems);
   std::vector<Json> jobs;

@@ -8,8 +8,8 @@ namespace muster::cli {
 
 // Creates the namespaces that are named, checks every object by a strict dry run, and creates them only if
 // the server took all; of a job also the pods that its templates describe, whose fields its schema does not
-// know. Returns the jobs as created. Errors: kInvalidArgument: one line for each refused object, with the
-// place in its file where the server's message names a field.
+// know, and the rules of the operator (check_spec.h). Returns the jobs as created. Errors: kInvalidArgument:
+// one line for each refused object, with the place in its file where the server's message names a field.
 [[nodiscard]] Result<std::vector<Json>> apply_objects(kube::Client& client,
                                                       const std::vector<ManifestObject>& objects);
 

@@ -26,8 +26,8 @@ void collect_model(Outcome& outcome, const ModelFolder& source, const std::files
     outcome.no_model = source.why;
     return;
   }
-  const auto target = folder / "model.safetensors";
-  const Status copied = cli::copy_file(source.path / "model.safetensors", target);
+  const auto target = folder / kModelFile;
+  const Status copied = cli::copy_file(source.path / kModelFile, target);
   if (copied) {
     outcome.model_file = target.string();
   } else {
@@ -49,7 +49,7 @@ std::string keep(Outcome& outcome, const std::filesystem::path& file, std::strin
 std::string output_folder(const JobView& view, std::set<std::string>& taken) {
   for (const std::string& name : {view.name, lower(view.kind) + "-" + view.name,
                                   view.name_space + "-" + lower(view.kind) + "-" + view.name}) {
-    if (name != "volumes" && taken.insert(name).second) return name;
+    if (name != kVolumesFolder && taken.insert(name).second) return name;
   }
   return view.uid;
 }
@@ -61,14 +61,14 @@ void collect_files(Outcome& outcome, const Json& object, const std::filesystem::
   std::vector<CurvePoint> points = outcome.view.history;
   if (!outcome.model_file.empty()) {
     // The file has every point; the status at most 200 of them.
-    const auto text = read_file((source.path / "history.csv").string(), kHistoryBytesMax);
-    auto read = text ? curve_from_csv(*text, "history.csv") : Result<std::vector<CurvePoint>>(text.error());
+    const auto text = read_file((source.path / kHistoryFile).string(), kHistoryBytesMax);
+    auto read = text ? curve_from_csv(*text, kHistoryFile) : Result<std::vector<CurvePoint>>(text.error());
     if (read && read->size() >= points.size()) points = std::move(*read);
   }
   if (points.empty()) return;
-  outcome.history_file = keep(outcome, folder / "history.csv", curve_to_csv(points, outcome.view.unit()));
+  outcome.history_file = keep(outcome, folder / kHistoryFile, curve_to_csv(points, outcome.view.unit()));
   const Curve curve{outcome.view.title(), outcome.view.description, outcome.view.unit(), std::move(points)};
-  outcome.plot_file = keep(outcome, folder / "curve.svg", draw_curve(curve));
+  outcome.plot_file = keep(outcome, folder / kPlotFile, draw_curve(curve));
 }
 
 }  // namespace muster::cli

@@ -7,6 +7,12 @@
 
 namespace muster::cli {
 
+// What a run leaves in its output folder: the claims' folder, and in a folder of each job's own these files.
+inline constexpr const char* kVolumesFolder = "volumes";
+inline constexpr const char* kModelFile = "model.safetensors";
+inline constexpr const char* kHistoryFile = "history.csv";
+inline constexpr const char* kPlotFile = "curve.svg";
+
 // The folder of a job's files: `name`, or "kind-name", "namespace-kind-name" where an earlier job took that.
 [[nodiscard]] std::string output_folder(const JobView& view, std::set<std::string>& taken);
 

@@ -119,6 +119,12 @@ std::string job_lines(const Json& object) {
 
 }  // namespace
 
+std::string render_event(const Json& event) {
+  const Json& about = member(event, "involvedObject");
+  return fmt::format("event: {}/{} {}: {}", text_at(about, "kind"), text_at(about, "name"),
+                     printable(text_at(event, "reason")), printable_lines(text_at(event, "message")));
+}
+
 std::string render_description(const Json& object, const std::vector<Json>& pods,
                                const std::vector<Json>& events, WallTime now) {
   const Json metadata = member(object, "metadata");

@@ -11,4 +11,7 @@ namespace muster::cli {
 [[nodiscard]] std::string render_description(const Json& object, const std::vector<Json>& pods,
                                              const std::vector<Json>& events, WallTime now);
 
+// "event: Pod/ring-worker-0 Started: MESSAGE"; further lines of the message are set in.
+[[nodiscard]] std::string render_event(const Json& event);
+
 }  // namespace muster::cli

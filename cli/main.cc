@@ -1,9 +1,13 @@
 // cli/main.cc: `muster`: arguments in, one verb called
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
 #include <CLI/CLI.hpp>
 
 #include "cli/completion.h"
 #include "cli/console.h"
 #include "cli/describe.h"
+#include "cli/did_you_mean.h"
 #include "cli/exit_code.h"
 #include "cli/get.h"
 #include "cli/local_up.h"
@@ -12,6 +16,7 @@
 #include "cli/resources.h"
 #include "cli/run.h"
 #include "cli/version.h"
+#include "common/base/text.h"
 #include "common/platform/log.h"
 
 namespace muster::cli {
@@ -119,6 +124,22 @@ int usage(const std::string& message) {
   return kExitUsage;
 }
 
+// Of "muster rnu": CLI11 would say that a subcommand is required. "" if the command is known or none is
+// given.
+std::string unknown_command(const CLI::App& app, const std::vector<std::string>& words) {
+  if (words.empty() || words.front().starts_with('-') || app.get_require_subcommand_min() == 0) return "";
+  std::vector<std::string> known;
+  for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+    if (command->get_name() == words.front())
+      return unknown_command(*command, {words.begin() + 1, words.end()});
+    known.push_back(command->get_name());
+  }
+  const std::string nearest = nearest_word(words.front(), known);
+  return fmt::format("unknown command '{}'; {}; the commands are {}", printable(words.front()),
+                     nearest.empty() ? "see `muster --help`" : fmt::format("did you mean '{}'?", nearest),
+                     fmt::join(known, ", "));
+}
+
 int call_get(Arguments& args) {
   if (const auto parts = split_slash(args.get.kind)) {
     if (!args.get.name.empty()) return usage("give either KIND/NAME or KIND NAME");
@@ -190,6 +211,8 @@ int main(int argc, char** argv) {
   add_logs(app, args);
   add_describe(app, args);
   add_rest(app, args);
+  if (const std::string problem = unknown_command(app, {argv + 1, argv + argc}); !problem.empty())
+    return usage(problem);
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

@@ -49,9 +49,37 @@ std::string unknown_kind(const std::string& api_version, const std::string& kind
   return fmt::format("unknown kind '{}' (apiVersion '{}'); supported are {}", kind, api_version, supported());
 }
 
+// A field that is there, but no text: YAML reads 1, true, y and no as numbers and booleans.
+std::string not_text(const Json& object, const std::string& field) {
+  const Json& value = member(object, field);
+  if (value.is_null() || value.is_string()) return "";
+  const bool quotes = value.is_primitive();
+  return fmt::format("{} must be text, is {}{}", field, quotes ? value.dump() : value.type_name(),
+                     quotes ? "; put it in double quotes" : "");
+}
+
+// kubectl refuses metadata that is not text, before any server sees it.
+Status check_metadata(const ManifestObject& object, const Json& metadata) {
+  for (const char* field : {"name", "generateName", "namespace"}) {
+    if (const std::string wrong = not_text(metadata, field); !wrong.empty())
+      return invalid_argument(
+          fmt::format("{}: metadata.{}", object.where(fmt::format("metadata.{}", field)), wrong));
+  }
+  for (const char* map : {"labels", "annotations"}) {
+    for (const auto& [key, value] : member(metadata, map).items()) {
+      if (const std::string wrong = not_text(member(metadata, map), key); !wrong.empty())
+        return invalid_argument(fmt::format(
+            "{}: metadata.{}.{}", object.where(fmt::format("metadata.{}.{}", map, key)), map, wrong));
+    }
+  }
+  return {};
+}
+
 Status check_header(ManifestObject& object, int line) {
   const Json& value = object.value;
   for (const char* field : {"apiVersion", "kind"}) {
+    if (const std::string wrong = not_text(value, field); !wrong.empty())
+      return invalid_argument(fmt::format("{}: {}", object.where(field), wrong));
     if (text_at(value, field).empty()) {
       return at_line(object.file, line,
                      fmt::format("the object has no {}; supported are {}", field, supported()));
@@ -65,10 +93,11 @@ Status check_header(ManifestObject& object, int line) {
   }
   const auto metadata = value.find("metadata");
   const Json header = metadata != value.end() && metadata->is_object() ? *metadata : Json::object();
+  MUSTER_TRY(check_metadata(object, header));
   object.name = text_at(header, "name");
   if (object.name.empty() && text_at(header, "generateName").empty()) {
     return invalid_argument(
-        fmt::format("{}: the {} has no metadata.name and no metadata.generateName (text); add "
+        fmt::format("{}: the {} has no metadata.name and no metadata.generateName; add "
                     "one",
                     object.where("metadata"), kind));
   }

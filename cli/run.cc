@@ -13,6 +13,7 @@
 #include "cli/exit_code.h"
 #include "cli/files.h"
 #include "cli/format.h"
+#include "cli/output_folder.h"
 #include "cli/programs.h"
 #include "cli/run_session.h"
 #include "kube/cpprest_transport.h"
@@ -117,32 +118,6 @@ int report(const RunOptions& options, const Ended& ended, Console& out, Instant 
   return whole ? shown : kExitEnvironment;
 }
 
-// What stands in the way of a folder at `path`; empty: nothing that has a name of its own.
-std::string in_the_way(const std::filesystem::path& path) {
-  std::error_code error;
-  for (auto part = path; !part.empty(); part = part.parent_path()) {
-    const auto link = std::filesystem::symlink_status(part, error);
-    if (std::filesystem::is_symlink(link) && !std::filesystem::exists(part, error)) {
-      return fmt::format("{} is a link to {}, which does not exist", part.string(),
-                         std::filesystem::read_symlink(part, error).string());
-    }
-    if (std::filesystem::exists(link) && !std::filesystem::is_directory(part, error))
-      return part.string() + " is a file";
-    if (part == part.parent_path()) break;
-  }
-  return "";
-}
-
-Status prepare_output(const std::filesystem::path& folder) {
-  std::error_code error;
-  std::filesystem::create_directories(folder, error);
-  if (!error && ::access(folder.c_str(), W_OK) == 0) return {};
-  std::string why = in_the_way(folder);
-  if (why.empty()) why = error ? error.message() : "no permission";
-  return unavailable(fmt::format("cannot write to the output folder {}: {}; choose another --output-dir",
-                                 folder.string(), why));
-}
-
 }  // namespace
 
 Result<std::vector<ManifestObject>> load_manifests(const std::vector<std::string>& files) {
@@ -175,7 +150,7 @@ int run(const RunOptions& options) {
     return kExitUsage;
   }
   Status ready = check_programs(*objects, program_folder());
-  if (ready) ready = prepare_output(options.output_dir);
+  if (ready) ready = prepare_output(options.output_dir, *objects);
   if (!ready) {
     print_error(ready.error().message);
     return kExitEnvironment;

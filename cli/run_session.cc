@@ -8,7 +8,7 @@
 
 #include <array>
 
-#include "cli/format.h"
+#include "cli/describe_view.h"
 #include "common/base/text.h"
 
 namespace muster::cli {
@@ -90,7 +90,7 @@ void RunSession::take_in() {
         if (monitor_.on_pod(*one.object, now())) fetch_log(*one.object);
         break;
       case Seen::What::kEvent:
-        if (!one.deleted) event_line(*one.object);
+        if (!one.deleted) show(render_event(*one.object));
         break;
     }
   }
@@ -110,17 +110,6 @@ void RunSession::fetch_log(const Json& pod) {
       });
   if (!got && tail.empty()) tail = fmt::format("(the log cannot be read: {})", got.error().message);
   monitor_.on_pod_log(view, std::move(tail));
-}
-
-void RunSession::event_line(const Json& event) {
-  const auto text = [](const Json& object, const char* name) {
-    return object.is_object() && object.contains(name) && object[name].is_string()
-               ? object[name].get<std::string>()
-               : "";
-  };
-  const Json about = event.value("involvedObject", Json::object());
-  show(fmt::format("event: {}/{} {}: {}", text(about, "kind"), text(about, "name"),
-                   printable(text(event, "reason")), printable(text(event, "message"))));
 }
 
 void RunSession::show(const std::string& line) {

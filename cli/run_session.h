@@ -37,7 +37,6 @@ class RunSession {
   void push(Seen seen);
   void take_in();
   void fetch_log(const Json& pod);
-  void event_line(const Json& event);
   void draw();
   [[nodiscard]] bool wait(std::chrono::milliseconds timeout);  // true: a signal has come
 

@@ -76,8 +76,9 @@ std::optional<Json> as_real(std::string_view text) {
 // The meaning of a plain (unquoted, untagged) scalar.
 Json plain_scalar(const std::string& text) {
   if (text.empty() || one_of(text, {"~", "null", "Null", "NULL"})) return nullptr;
-  if (one_of(text, {"true", "True", "TRUE", "yes", "Yes", "YES", "on", "On", "ON"})) return true;
-  if (one_of(text, {"false", "False", "FALSE", "no", "No", "NO", "off", "Off", "OFF"})) return false;
+  if (one_of(text, {"true", "True", "TRUE", "y", "Y", "yes", "Yes", "YES", "on", "On", "ON"})) return true;
+  if (one_of(text, {"false", "False", "FALSE", "n", "N", "no", "No", "NO", "off", "Off", "OFF"}))
+    return false;
   std::string digits = text;
   if (std::string_view("0123456789+-").find(text.front()) != std::string_view::npos)
     std::erase(digits, '_');  // YAML 1.1: 1_000_000
@@ -169,7 +170,7 @@ class Converter {
 
 bool needs_quotes(const std::string& text) {
   if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':') return true;
-  if (!plain_scalar(text).is_string() || one_of(text, {"y", "Y", "n", "N", "=", "<<"})) return true;
+  if (!plain_scalar(text).is_string() || one_of(text, {"=", "<<"})) return true;
   if (std::string_view("-?:,[]{}#&*!|>'\"%@`").find(text.front()) != std::string_view::npos) {
     const bool dash_word = text.front() == '-' && text.size() > 1 && text[1] != ' ' && text != "---";
     if (!dash_word) return true;
@@ -272,6 +273,20 @@ class Progress : public YAML::EventHandler {
   int last_ = -1;
 };
 
+// The line at which the text broke, or the one before it, is set in by a tab: yaml-cpp only says what it
+// found instead of the end of a map. 0: neither. Lines count from 0.
+int tabbed_line(std::string_view text, int broken) {
+  int line = 0;
+  for (std::size_t at = 0; at < text.size() && line <= broken; ++line) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    const std::string_view whole = text.substr(at, end - at);
+    const std::string_view white = whole.substr(0, std::min(whole.find_first_not_of(" \t"), whole.size()));
+    if (line + 1 >= broken && white.find('\t') != std::string_view::npos) return line + 1;
+    at = end + 1;
+  }
+  return 0;
+}
+
 void check_progress(const std::string& text) {
   std::istringstream in(text);
   YAML::Parser parser(in);
@@ -302,6 +317,10 @@ Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::s
     }
     return out;
   } catch (const YAML::Exception& broken) {
+    if (const int line = broken.mark.is_null() ? 0 : tabbed_line(text, broken.mark.line); line > 0) {
+      return invalid_argument(
+          fmt::format("{}:{}: not YAML: the line is set in by a tab; use spaces instead", file, line));
+    }
     const std::string place =
         broken.mark.is_null() ? file
                               : fmt::format("{}:{}:{}", file, broken.mark.line + 1, broken.mark.column + 1);

@@ -14,6 +14,7 @@
 
 #include "common/base/base64.h"
 #include "common/platform/file_descriptor.h"
+#include "common/platform/in_the_way.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/mounts.h"
 
@@ -27,9 +28,10 @@ constexpr std::int64_t kDefaultMode = 0644;
 Status make_folder(const fs::path& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
-  if (error)
-    return failed_precondition(fmt::format("cannot create folder {}: {}", folder.string(), error.message()));
-  return {};
+  if (!error) return {};
+  const std::string why = in_the_way(folder);
+  return failed_precondition(fmt::format("cannot create folder {}: {}", folder.string(),
+                                         why.empty() ? error.message() : why + "; move it away"));
 }
 
 Status write_file(const fs::path& folder, const std::string& path, const std::string& content,

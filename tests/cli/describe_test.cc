@@ -32,6 +32,15 @@ TEST(Describe, ShowsJobConditionsPodsAndEventsNewestLast) {
   EXPECT_LT(text.find("Created"), text.find("Started"));
 }
 
+TEST(Describe, ShowsEachLineOfAnEventOnALineOfItsOwn) {
+  const Json event{{"reason", "Restarting"},
+                   {"message", "worker 0 exited with code 137\nwaiting for \x1b the assignment"},
+                   {"involvedObject", {{"kind", "DistributedJob"}, {"name", "slow"}}}};
+  EXPECT_EQ(render_event(event),
+            "event: DistributedJob/slow Restarting: worker 0 exited with code 137\n"
+            "  waiting for ? the assignment");
+}
+
 TEST(Describe, ShowsTheSpecOfOtherKindsAndSurvivesNonsense) {
   const Json config{{"kind", "ConfigMap"}, {"metadata", {{"name", "c"}}}, {"spec", {{"a", 1}}}};
   EXPECT_THAT(render_description(config, {}, {}, WallTime{}), HasSubstr("Spec:\n  a: 1\n"));

@@ -49,9 +49,23 @@ TEST(Manifest, RefusesObjectsWithoutKindNameOrShape) {
   EXPECT_THAT(problem("metadata: {name: x}\n"), HasSubstr("has no apiVersion"));
   EXPECT_THAT(problem("apiVersion: v1\nmetadata: {name: x}\n"), HasSubstr("has no kind"));
   EXPECT_THAT(problem("apiVersion: v1\nkind: Pod\n"), HasSubstr("no metadata.name"));
-  EXPECT_THAT(problem("apiVersion: v1\nkind: Pod\nmetadata: {name: 5}\n"), HasSubstr("no metadata.name"));
   EXPECT_THAT(problem("- a\n- b\n"), HasSubstr("must be a map"));
   EXPECT_THAT(problem("hello\n"), HasSubstr("must be a map"));
+}
+
+TEST(Manifest, RefusesMetadataThatIsNoTextAsKubectlDoes) {
+  const std::string pod = "apiVersion: v1\nkind: Pod\nmetadata:\n";
+  EXPECT_EQ(problem("apiVersion: 1\nkind: Pod\n"),
+            "job.yaml:1: apiVersion must be text, is 1; put it in double quotes");
+  EXPECT_EQ(problem("apiVersion: v1\nkind: {}\n"), "job.yaml:2: kind must be text, is object");
+  EXPECT_EQ(problem(pod + "  name: 5\n"),
+            "job.yaml:4: metadata.name must be text, is 5; put it in double quotes");
+  EXPECT_EQ(problem(pod + "  name: y\n"),
+            "job.yaml:4: metadata.name must be text, is true; put it in double quotes");
+  EXPECT_EQ(problem(pod + "  name: x\n  annotations:\n    a: fine\n    b.c/d: no\n"),
+            "job.yaml:7: metadata.annotations.b.c/d must be text, is false; put it in double quotes");
+  EXPECT_EQ(problem(pod + "  name: x\n  labels: {a: 1}\n"),
+            "job.yaml:5: metadata.labels.a must be text, is 1; put it in double quotes");
 }
 
 TEST(Manifest, TakesAPrefixOfTheNameAsKubectlCreateDoes) {

@@ -16,8 +16,10 @@ Json read(const std::string& text) {
 
 TEST(Yaml, ReadsScalarsAsKubernetesDoes) {
   EXPECT_EQ(
-      read("[1, -2, 0x10, 0644, 1.5, 1e3, true, no, ~, null, '1', \"yes\", abc, 1.2.3, +5, 0o17, 1_000, _1]"),
-      Json::parse(R"([1,-2,16,420,1.5,1000.0,true,false,null,null,"1","yes","abc","1.2.3",5,15,1000,"_1"])"));
+      read("[1, -2, 0x10, 0644, 1.5, 1e3, true, no, ~, null, '1', \"yes\", abc, 1.2.3, +5, 0o17, 1_000, _1, "
+           "y, N]"),
+      Json::parse(
+          R"([1,-2,16,420,1.5,1000.0,true,false,null,null,"1","yes","abc","1.2.3",5,15,1000,"_1",true,false])"));
 }
 
 TEST(Yaml, KeepsTheFullRangeOfIntegers) {
@@ -35,6 +37,17 @@ TEST(Yaml, NamesFileLineAndColumnOfBrokenText) {
   ASSERT_FALSE(broken);
   EXPECT_EQ(broken.error().message.rfind("job.yaml:3:", 0), 0U) << broken.error().message;
   EXPECT_NE(broken.error().message.find("not YAML"), std::string::npos);
+}
+
+TEST(Yaml, NamesATabThatSetsALineIn) {
+  for (const char* text : {"a:\n  b: 1\n\tc: 2\n", "a:\n\tb: 1\n", "a:\n  b:\n  \t- 1\n  \t- 2\n"}) {
+    const auto broken = parse_yaml(text, "job.yaml");
+    ASSERT_FALSE(broken) << text;
+    EXPECT_NE(broken.error().message.find("not YAML: the line is set in by a tab; use spaces instead"),
+              std::string::npos)
+        << broken.error().message;
+  }
+  EXPECT_EQ(read("a: |\n  all:\n  \tmake\n"), Json::parse(R"({"a": "all:\n\tmake\n"})"));
 }
 
 TEST(Yaml, RefusesAKeyThatAppearsTwice) {

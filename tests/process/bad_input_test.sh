@@ -148,6 +148,10 @@ disk_that_is_full() {
 }
 wrong_arguments() {
   timeout 5 "$MUSTER" frobnicate > out.txt 2> err.txt; check "unknown verb" [ $? = 2 ]
+  timeout 5 "$MUSTER" rnu x.yaml > out.txt 2> err.txt; check "misspelt verb" [ $? = 2 ]
+  check "the verb that is meant" contains err.txt "unknown command 'rnu'; did you mean 'run'"
+  timeout 5 "$MUSTER" local pu > out.txt 2> err.txt; check "misspelt verb of local" [ $? = 2 ]
+  check "the verb of local that is meant" contains err.txt "unknown command 'pu'; did you mean 'up'"
   timeout 5 "$MUSTER" run > out.txt 2> err.txt; check "no file" [ $? = 2 ]
   timeout 5 "$MUSTER" get jbo > out.txt 2> err.txt; check "unknown kind" [ $? = 2 ]
   check "known kinds" contains err.txt 'distributedjobs \(dj\)'
@@ -160,10 +164,29 @@ output_folder_that_cannot_be_written() {
   check "exit code" [ $? = 3 ]
   check "message" contains err.txt 'file/below.*another --output-dir'
 }
-model_that_cannot_be_kept() {
+places_that_are_taken() {
   write_job job.yaml ring
-  mkdir muster-out; touch muster-out/ring
-  expect 3 'DistributedJob/ring: cannot create .*muster-out/ring'
+  mkdir -p muster-out/volumes/default; touch muster-out/ring
+  ln -s /nonexistent muster-out/volumes/default/ring
+  expect 3 'job.yaml:3: PersistentVolumeClaim/ring: .*default/ring is a link to /nonexistent, which does not exist; move it away' \
+      'job.yaml:8: DistributedJob/ring: .*muster-out/ring is a file; move it away, or choose another --output-dir'
+  check "nothing is trained before" [ ! -s out.txt ]
+}
+spec_that_the_operator_refuses() {
+  write_job good.yaml good
+  write_job bad.yaml bad
+  sed -i 's|volumeMounts: .*|&\n          env: [{name: MUSTER_POD_NAME, value: x}]|' bad.yaml
+  write_job other.yaml other
+  sed -i 's|path: /checkpoints|path: checkpoints|' other.yaml
+  for part in good bad other; do cat "$part.yaml"; echo ---; done > job.yaml
+  expect 2 'job.yaml:[0-9]+: spec.workers.template.spec.containers\[0\].env\[0\].name: MUSTER_POD_NAME is set by Muster' \
+      'job.yaml:[0-9]+: spec.training.checkpoint.path: "checkpoints" is not absolute'
+  check "nothing is started" [ ! -s out.txt ]
+}
+namespace_that_cannot_be() {
+  write_job job.yaml ring
+  sed -i 's/metadata: {name: ring}/metadata: {name: ring, namespace: Bad_NS}/' job.yaml
+  expect 2 'job.yaml:3: .*Bad_NS'
 }
 output_that_cannot_be_written() {
   "$MUSTER" completion bash > /dev/full 2> err.txt
@@ -185,7 +208,7 @@ for name in text_that_is_not_yaml file_that_is_missing unknown_kind name_that_is
     negative_replicas several_problems_are_all_told missing_dataset_path dataset_volume_that_is_missing \
     truncated_dataset_file loss_that_is_not_a_number port_that_is_in_use unreadable_kubeconfig server_out_of_reach \
     binary_that_is_missing disk_that_is_full wrong_arguments output_folder_that_cannot_be_written \
-    model_that_cannot_be_kept output_that_cannot_be_written claim_of_another_run; do
+    places_that_are_taken spec_that_the_operator_refuses namespace_that_cannot_be output_that_cannot_be_written claim_of_another_run; do
   run_case "$name" 65
 done
 finish

@@ -249,6 +249,11 @@ TEST_F(NodeTest, IsReadyWhenItsReadinessProbeSaysSo) {
   }));
 }
 
+TEST_F(NodeTest, ADeadlineThatFindsNothingRunningIsNoFailure) {
+  const Status stopped = node_->stop(milliseconds(0), deadline_after(milliseconds(0)));
+  EXPECT_TRUE(stopped) << stopped.error().message;
+}
+
 TEST_F(NodeTest, StopsAllPodsWithinItsDeadline) {
   for (int i = 0; i < 4; ++i) {
     run(PodBuilder("p" + std::to_string(i)).shell("trap '' TERM; while true; do sleep 0.05; done"));

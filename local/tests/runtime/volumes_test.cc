@@ -146,6 +146,19 @@ TEST_F(VolumesTest, LeavesAClaimToTheRunThatHasIt) {
   EXPECT_NE(refused.error().message.find("in use by another run"), std::string::npos);
 }
 
+TEST_F(VolumesTest, SaysWhatIsThereInsteadOfAClaimsFolder) {
+  objects_["persistentvolumeclaims/data"] = Json::object();
+  const std::filesystem::path claim = folder_.path() / "volumes" / "test" / "data";
+  std::filesystem::create_directories(claim.parent_path());
+  std::filesystem::create_symlink("/nonexistent", claim);
+  const auto made = prepare({{"persistentVolumeClaim", {{"claimName", "data"}}}});
+  ASSERT_FALSE(made);
+  EXPECT_NE(
+      made.error().message.find("test/data is a link to /nonexistent, which does not exist; move it away"),
+      std::string::npos)
+      << made.error().message;
+}
+
 // The API server refuses most of these before; the node trusts nobody with its paths.
 TEST_F(VolumesTest, StaysInsideWhateverTheManifestSays) {
   for (const char* key : {"../evil", "/etc/evil", "a/../../evil", ".."}) {

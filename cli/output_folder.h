@@ -1,0 +1,14 @@
+#pragma once  // cli/output_folder.h: the folder that a run writes to, looked at before anything starts
+#include <filesystem>
+#include <vector>
+
+#include "cli/manifest.h"
+
+namespace muster::cli {
+
+// Makes `folder`, and looks whether the claims of `objects` and the files of its jobs can have their places
+// in it. Errors: kUnavailable: a line for each place that is taken by something else, with what it is.
+[[nodiscard]] Status prepare_output(const std::filesystem::path& folder,
+                                    const std::vector<ManifestObject>& objects);
+
+}  // namespace muster::cli

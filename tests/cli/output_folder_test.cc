@@ -1,0 +1,101 @@
+// tests/cli/output_folder_test.cc: what cli/output_folder promises
+#include "cli/output_folder.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <fstream>
+
+#include "tests/support/temporary_folder.h"
+
+namespace muster::cli {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::HasSubstr;
+
+constexpr const char* kManifest = R"(apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: ckpt}
+---
+apiVersion: v1
+kind: PersistentVolumeClaim
+metadata: {name: data}
+---
+apiVersion: muster.dev/v1alpha1
+kind: DistributedJob
+metadata: {name: ring}
+spec:
+  workers:
+    template:
+      spec:
+        containers: [{name: worker, volumeMounts: [{name: v, mountPath: /checkpoints}]}]
+        volumes: [{name: v, persistentVolumeClaim: {claimName: ckpt}}]
+  training: {checkpoint: {path: /checkpoints/a}}
+)";
+
+class OutputFolderTest : public ::testing::Test {
+ protected:
+  // "" or the message.
+  std::string prepared() {
+    const auto objects = parse_manifest(kManifest, "job.yaml");
+    const Status ready = prepare_output(out_, *objects);
+    return ready ? "" : ready.error().message;
+  }
+  static void write(const fs::path& file) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file) << "mine";
+  }
+  TemporaryFolder temporary_;
+  fs::path out_ = temporary_.path() / "out";
+};
+
+TEST_F(OutputFolderTest, TakesAnEmptyPlaceAndWhatAnEarlierRunLeft) {
+  EXPECT_EQ(prepared(), "");
+  fs::create_directories(out_ / "volumes" / "default" / "ckpt" / "a");
+  write(out_ / "ring" / "model.safetensors");
+  write(out_ / "volumes" / "default" / "ckpt" / "a" / "model.safetensors");
+  EXPECT_EQ(prepared(), "");
+}
+
+TEST_F(OutputFolderTest, ClaimsMayBeLinksToFolders) {
+  fs::create_directories(temporary_.path() / "elsewhere");
+  fs::create_directories(out_ / "volumes" / "default");
+  fs::create_symlink(temporary_.path() / "elsewhere", out_ / "volumes" / "default" / "ckpt");
+  EXPECT_EQ(prepared(), "");
+}
+
+TEST_F(OutputFolderTest, NamesWhatIsInTheWayOfAClaim) {
+  fs::create_directories(out_ / "volumes" / "default");
+  fs::create_symlink("/nonexistent", out_ / "volumes" / "default" / "ckpt");
+  fs::create_symlink("data", out_ / "volumes" / "default" / "data");
+  const std::string claims = (out_ / "volumes" / "default").string();
+  EXPECT_EQ(prepared(),
+            "job.yaml:3: PersistentVolumeClaim/ckpt: " + claims +
+                "/ckpt is a link to /nonexistent, which does not exist; move it away, or choose another "
+                "--output-dir\njob.yaml:7: PersistentVolumeClaim/data: " +
+                claims +
+                "/data is a link that leads back to itself; move it away, or choose another --output-dir");
+}
+
+TEST_F(OutputFolderTest, TellsAnObstacleOnce) {
+  write(out_ / "volumes" / "default");
+  EXPECT_EQ(prepared(), "job.yaml:3: PersistentVolumeClaim/ckpt: " + (out_ / "volumes" / "default").string() +
+                            " is a file; move it away, or choose another --output-dir");
+}
+
+TEST_F(OutputFolderTest, NamesWhatIsInTheWayOfAJobsFiles) {
+  write(out_ / "ring");
+  EXPECT_THAT(prepared(), HasSubstr("DistributedJob/ring: " + (out_ / "ring").string() + " is a file"));
+  fs::remove(out_ / "ring");
+  fs::create_directories(out_ / "ring" / "model.safetensors");
+  EXPECT_THAT(prepared(), HasSubstr("ring/model.safetensors is a folder"));
+}
+
+TEST_F(OutputFolderTest, NamesAFolderInPlaceOfTheModelInItsClaim) {
+  fs::create_directories(out_ / "volumes" / "default" / "ckpt" / "a" / "model.safetensors");
+  EXPECT_THAT(prepared(), HasSubstr("ckpt/a/model.safetensors is a folder"));
+}
+
+}  // namespace
+}  // namespace muster::cli
