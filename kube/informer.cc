@@ -94,6 +94,7 @@ void Store::erase(const Json& deleted) {
   if (graves_.size() > kGravesMax) graves_.pop_front();
   const auto found = objects_.find(object_key(deleted));
   if (found == objects_.end()) return;
+  if (meta_text(*found->second, "uid") != meta_text(deleted, "uid")) return;  // made anew meanwhile
   const Object object = std::move(found->second);
   objects_.erase(found);
   drop_from_index(object);

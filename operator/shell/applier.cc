@@ -141,8 +141,11 @@ Status Applier::operator()(Pass& pass, const DeletePod& action) {
   auto gone = client_.remove(kube::kPods, pass.subject.ns, action.name, options);
   if (!gone) {
     // 409: another pod has the name now, so the one we meant is gone.
-    const bool landed = gone.error().code == Code::kNotFound || gone.error().code == Code::kAborted;
-    return landed ? Status() : Status(gone.error());
+    if (gone.error().code != Code::kNotFound && gone.error().code != Code::kAborted) return gone.error();
+    // Landed, and the next pass must see so: no event may come that says it.
+    cache_.observe_gone(kube::kPods, pass.subject.ns + "/" + action.name, action.uid);
+    pass.applied.look_soon = true;
+    return {};
   }
   const bool terminating =
       gone->value("kind", "") == "Pod" && gone->contains(Json::json_pointer("/metadata/deletionTimestamp"));
@@ -152,7 +155,7 @@ Status Applier::operator()(Pass& pass, const DeletePod& action) {
 
 Status Applier::operator()(Pass& pass, const ConfigurePod& action) {
   agents_.configure(action);
-  pass.applied.configuring = true;
+  pass.applied.look_soon = true;
   return {};
 }
 

@@ -28,7 +28,7 @@ struct Applied {
   std::set<std::string> warned;          // what the server said of the children, as events
   std::vector<std::string> credentials;  // Secrets with keys that are there now, by name
   std::optional<Obstacle> obstacle;      // that a create met: core is to judge it at once
-  bool configuring = false;              // an Agent is being given its assignment: look again soon
+  bool look_soon = false;  // an Agent is being given its assignment, or a pod to be deleted was gone already
 };
 
 class Applier {

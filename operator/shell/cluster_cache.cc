@@ -36,9 +36,10 @@ void project_service(Json& service) {
   service.erase("status");
 }
 
-std::string owner_uid(const Json& object) {
+std::string owner_index(const std::string& ns, const std::string& uid) { return ns + "/" + uid; }
+std::string owner_of(const Json& object) {
   const auto owner = controller_of(object);
-  return owner ? owner->uid : std::string();
+  return owner ? owner_index(meta_text(object, "namespace"), owner->uid) : std::string();
 }
 
 }  // namespace
@@ -90,7 +91,7 @@ void ClusterCache::add(kube::Client& client, const kube::Resource& resource, con
   } else {
     options.label_selector = std::string(kManagedByLabel) + "=" + kManagedBy;
     options.project = resource == kube::kPods ? project_pod : project_service;
-    options.index = owner_uid;
+    options.index = owner_of;
     options.on_change = [this](const kube::Object& object, bool) {
       const auto owner = controller_of(*object);
       if (!owner) return;
@@ -136,11 +137,12 @@ std::vector<kube::Object> ClusterCache::list(const kube::Resource& resource) con
   return all;
 }
 
-std::vector<kube::Object> ClusterCache::pods_of(const std::string& owner_uid) const {
+std::vector<kube::Object> ClusterCache::pods_of(const std::string& ns, const std::string& owner_uid) const {
   std::vector<kube::Object> all;
   for (const auto& informer : informers_) {
     if (informer->resource() != kube::kPods) continue;
-    for (auto& object : informer->store().by_index(owner_uid)) all.push_back(std::move(object));
+    for (auto& object : informer->store().by_index(owner_index(ns, owner_uid)))
+      all.push_back(std::move(object));
   }
   return all;
 }
@@ -150,6 +152,15 @@ void ClusterCache::observe_write(const kube::Resource& resource, Json object) {
   for (const auto& informer : informers_) {
     if (informer->resource() == resource && informer->covers(ns))
       return informer->observe_write(std::move(object));
+  }
+}
+
+void ClusterCache::observe_gone(const kube::Resource& resource, const std::string& key,
+                                const std::string& uid) {
+  for (const auto& informer : informers_) {
+    if (informer->resource() != resource) continue;
+    const auto known = informer->store().get(key);
+    if (known && meta_text(*known, "uid") == uid) informer->store().erase(*known);
   }
 }
 

@@ -36,9 +36,14 @@ class ClusterCache {
 
   [[nodiscard]] kube::Object get(const kube::Resource& resource, const std::string& key) const;
   [[nodiscard]] std::vector<kube::Object> list(const kube::Resource& resource) const;
-  [[nodiscard]] std::vector<kube::Object> pods_of(const std::string& owner_uid) const;
+  // Those in its namespace: an owner reference is what the author of a pod writes, and only who may create
+  // pods beside an object may create pods of it.
+  [[nodiscard]] std::vector<kube::Object> pods_of(const std::string& ns, const std::string& owner_uid) const;
   // Puts the answer to one of our writes in, so that the next pass sees it.
   void observe_write(const kube::Resource& resource, Json object);
+  // The API server says that "namespace/name" is not there with this uid: nor is it here from now on, though
+  // the watch have said nothing yet.
+  void observe_gone(const kube::Resource& resource, const std::string& key, const std::string& uid);
 
  private:
   void add(kube::Client& client, const kube::Resource& resource, const std::string& ns);

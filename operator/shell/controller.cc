@@ -21,7 +21,8 @@ constexpr std::chrono::milliseconds kGatherMax{200};
 constexpr int kGatherShare = 20;
 constexpr std::chrono::seconds kRefusedPause{
     30};  // the server will not take it: only a person can change that
-constexpr std::chrono::milliseconds kConfigureLook{500};  // while an Agent has not told of its assignment
+// While an Agent has not told of its assignment, or the cache was behind.
+constexpr std::chrono::milliseconds kSoon{500};
 
 std::chrono::milliseconds gather_after(std::chrono::nanoseconds looked) {
   return std::clamp(std::chrono::duration_cast<std::chrono::milliseconds>(looked * kGatherShare), kGatherMin,
@@ -188,7 +189,7 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
                         .ns = meta_text(*object, "namespace"),
                         .name = meta_text(*object, "name"),
                         .uid = meta_text(*object, "uid")};
-  Observed seen = observe(subject, parts_.cache.pods_of(subject.uid));
+  Observed seen = observe(subject, parts_.cache.pods_of(subject.ns, subject.uid));
   if (const Status ours = confirm_authority(seen); !ours) return failed(key, ours.error());
   const auto decision = options_.decide(*object, std::move(seen));
   looked = std::chrono::steady_clock::now() - began;
@@ -210,7 +211,7 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
   if (!done) return failed(key, done.error());
   queue_.forget(key);
   auto after = decision->requeue_after;
-  if (applied.configuring && (after.count() == 0 || after > kConfigureLook)) after = kConfigureLook;
+  if (applied.look_soon && (after.count() == 0 || after > kSoon)) after = kSoon;
   if (after.count() == 0) return Outcome::kDone;
   queue_.add_after(key, after);
   return Outcome::kRequeueAfter;

@@ -48,6 +48,8 @@ TEST(Store, AnAnswerThatComesAfterTheDeletionDoesNotBringTheObjectBack) {
   Json anew = pod("a", "20");
   anew["metadata"]["uid"] = "another";
   EXPECT_TRUE(store.upsert(shared(anew)));
+  store.erase(pod("a", "13"));
+  EXPECT_NE(store.get("n/a"), nullptr) << "the end of the one before, told late";
 }
 
 TEST(Store, TheIndexFollowsChangesAndDeletions) {

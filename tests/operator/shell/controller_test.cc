@@ -233,11 +233,43 @@ TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
   EXPECT_EQ(Json::parse(writes_->requests()[0].body)["metadata"]["uid"], "u");
 }
 
+TEST_F(ControllerTest, APodOfAnotherNamespaceIsNotOursWhateverItsOwnerReferencesSay) {
+  Json stranger = pod_manifest();
+  stranger["metadata"]["namespace"] = "evil";
+  stranger["metadata"]["uid"] = "q";
+  stranger["status"] = {{"phase", "Failed"}};
+  cache_.observe_write(kube::kPods, stranger);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_TRUE(seen_.pods.empty());
+  cache_.observe_write(kube::kPods, pod_manifest());
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  ASSERT_EQ(seen_.pods.size(), 1U);
+  EXPECT_EQ(seen_.pods[0].uid, "p");
+}
+
+TEST_F(ControllerTest, APodThatIsGoneByTheServersWordIsNotSeenAgain) {
+  const auto remove = [this](const std::string& uid, int code, const std::string& reason) {
+    decision_.actions = {DeletePod{"x-worker-0", uid, {}}};
+    writes_->will_json(code, refusal(code, reason));
+    EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter) << "no event may come";
+    decision_.actions.clear();
+    EXPECT_EQ(pass(), Controller::Outcome::kDone);
+    return seen_.pods.size();
+  };
+  cache_.observe_write(kube::kPods, pod_manifest());
+  EXPECT_EQ(remove("p", 404, "NotFound"), 0U);
+  Json anew = pod_manifest();
+  anew["metadata"]["uid"] = "p2";
+  cache_.observe_write(kube::kPods, anew);
+  EXPECT_EQ(remove("p", 404, "NotFound"), 1U) << "another one of the same name";
+  EXPECT_EQ(remove("p2", 409, "Conflict"), 0U);
+}
+
 TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
   decision_.actions = {DeletePod{"a", "1", {}}, DeletePod{"b", "2", 0}};
   writes_->will_json(404, refusal(404, "NotFound"));
   writes_->will_json(409, refusal(409, "Conflict"));
-  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter);
   EXPECT_EQ(Json::parse(writes_->requests()[1].body)["preconditions"]["uid"], "2");
   EXPECT_EQ(Json::parse(writes_->requests()[1].body)["gracePeriodSeconds"], 0);
 }
