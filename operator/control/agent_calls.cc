@@ -3,14 +3,19 @@
 
 #include <utility>
 
+#include "operator/core/agent_status.h"
+
 namespace muster::op {
 namespace {
 
 using control::v1::Agent;
 
+constexpr std::size_t kErrorMax = 1024;  // no more fits into a condition
+
 Status to_status(const grpc::Status& status) {
   if (status.ok()) return {};
-  return Error{static_cast<Code>(status.error_code()), status.error_message()};  // the same numbers
+  return Error{static_cast<Code>(status.error_code()),  // the same numbers
+               told_text(status.error_message(), kErrorMax)};
 }
 
 }  // namespace

@@ -16,6 +16,7 @@
 #include "common/platform/mutex.h"
 #include "operator/control/agent_calls.h"
 #include "operator/control/agent_probe.h"
+#include "operator/core/agent_status.h"
 #include "operator/core/assignment.h"
 
 namespace muster::op {
@@ -24,7 +25,7 @@ using control::v1::AgentStatus;
 
 namespace {
 
-constexpr int kMessageBytesMax = 1 << 20;  // a status with 200 points of history is a few KiB
+constexpr int kMessageBytesMax = 64 << 10;  // a status with 200 points of history is a few KiB
 constexpr int kConnectBackoffFirstMs = 100;
 constexpr int kConnectBackoffMaxMs = 2000;
 constexpr int kConnectTimeoutMs = 2000;
@@ -253,7 +254,8 @@ class AgentClient::Impl {
     --live_;
     last_left_.notify_all();
   }
-  void told(const std::string& uid, const AgentStatus& status) MUSTER_EXCLUDES(mutex_) {
+  void told(const std::string& uid, const AgentStatus& said) MUSTER_EXCLUDES(mutex_) {
+    AgentStatus status = checked(said);
     std::string owner;
     bool news = false;
     {
@@ -262,7 +264,7 @@ class AgentClient::Impl {
       if (found == pods_.end()) return;
       owner = found->second.owner;
       news = is_news(found->second.status, status);
-      found->second.status = status;
+      found->second.status = std::move(status);
       found->second.rejections = 0;
     }
     if (options_.on_change) options_.on_change(owner, !news);

@@ -6,10 +6,13 @@
 #include <chrono>
 #include <utility>
 
+#include "operator/core/agent_status.h"
+
 namespace muster::op {
 namespace {
 
 constexpr std::chrono::seconds kDeadline{1};
+constexpr std::size_t kReasonMax = 512;
 
 }  // namespace
 
@@ -20,7 +23,8 @@ std::optional<std::string> rejection_in(const grpc::Status& status) {
   if (says("certificate verify failed") || says("CERTIFICATE_VERIFY_FAILED"))
     return "its certificate is not of the operator's authority, or not in force";
   if (says("is not in peer certificate")) return "its certificate names another peer";
-  if (says("andshake failed")) return fmt::format("the TLS handshake fails ({})", text);
+  if (says("andshake failed"))
+    return fmt::format("the TLS handshake fails ({})", told_text(text, kReasonMax));
   if (says("ocket closed") || says("reset by peer") || says("SETTINGS"))
     return "it hangs up on the operator: it does not accept the operator's certificate";
   return std::nullopt;

@@ -7,11 +7,24 @@
 #include <string_view>
 
 #include "common/base/rfc3339.h"
+#include "common/base/text.h"
 #include "common/json/access.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
 namespace {
+
+// The same with its line breaks: last words are the tail of a log.
+std::string printable_lines(std::string_view text) {
+  std::string out;
+  while (true) {
+    const std::size_t end = text.find_first_of("\r\n");
+    out += printable(text.substr(0, end));
+    if (end == std::string_view::npos) return out;
+    out += text[end];
+    text.remove_prefix(end + 1);
+  }
+}
 
 std::int64_t decimal(const std::string& text, std::int64_t otherwise) {
   std::int64_t value = 0;
@@ -63,13 +76,13 @@ void read_conditions(const Json& status, Pod& pod) {
     if (type == "DisruptionTarget" && is_true) {
       pod.disrupted = true;
       if (pod.reason.empty()) {
-        pod.reason = text(member(condition, "reason"));
-        pod.message = text(member(condition, "message"));
+        pod.reason = printable(text(member(condition, "reason")));
+        pod.message = printable_lines(text(member(condition, "message")));
       }
     }
     if (type == "PodScheduled" && !is_true && pod.reason.empty()) {
-      pod.reason = text(member(condition, "reason"));
-      pod.message = text(member(condition, "message"));
+      pod.reason = printable(text(member(condition, "reason")));
+      pod.message = printable_lines(text(member(condition, "message")));
     }
   }
 }
@@ -86,6 +99,10 @@ void read_containers(const Json& json, Pod& pod) {
   pod.phase = state.phase;
   pod.runs = state.runs;
   pod.end = std::move(state.end);
+  if (pod.end) {
+    for (std::string* words : {&pod.end->container, &pod.end->reason, &pod.end->message})
+      *words = printable_lines(*words);
+  }
   if (pod.end) pod.ended = parse_rfc3339(pod.end->finished_at);
   if (pod.end && was_lost(*pod.end)) {
     pod.disrupted = true;
@@ -94,8 +111,8 @@ void read_containers(const Json& json, Pod& pod) {
   }
   const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
   if (ended || !pod.reason.empty()) return;
-  pod.reason = std::move(state.waiting_reason);
-  pod.message = std::move(state.waiting_message);
+  pod.reason = printable(state.waiting_reason);
+  pod.message = printable_lines(state.waiting_message);
 }
 
 }  // namespace
@@ -123,8 +140,8 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.node = text(member(json, "spec", "nodeName"));
   pod.created = parse_rfc3339(text(member(metadata, "creationTimestamp")));
   pod.deletion = parse_rfc3339(text(member(metadata, "deletionTimestamp")));
-  pod.reason = text(member(status, "reason"));
-  pod.message = text(member(status, "message"));
+  pod.reason = printable(text(member(status, "reason")));
+  pod.message = printable_lines(text(member(status, "message")));
   pod.disrupted = is_disruption(pod.reason, pod.message);
   read_conditions(status, pod);
   read_containers(json, pod);

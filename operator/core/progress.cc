@@ -9,9 +9,9 @@
 #include <cstdlib>
 
 #include "common/base/check.h"
-#include "common/base/text.h"
 #include "common/json/access.h"
 #include "common/json/read_json.h"
+#include "operator/core/agent_status.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"
 
@@ -24,10 +24,6 @@ using control::v1::Point;
 using control::v1::WorkerProgress;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
-
-constexpr std::size_t kHistoryMax = 200;   // points kept in status; the CRD allows as many
-constexpr std::size_t kWarningsMax = 16;   // the same of warnings
-constexpr std::size_t kWarningMax = 1024;  // and of the bytes of one
 
 // As a person reads it, in a table too.
 double rounded(double value, int digits) {
@@ -79,7 +75,7 @@ Json joined(const Json& known, const std::vector<Point>& fresh) {
       if (fresh.empty() || integer_at(point, "at") < fresh.front().at()) joined.push_back(point);
   }
   for (const Point& point : fresh) joined.push_back(figures(point, 6));
-  while (joined.size() > kHistoryMax) {  // every second point goes, the last one stays
+  while (joined.size() > std::size_t{kHistoryMax}) {  // every second point goes, the last one stays
     Json thinner = Json::array();
     for (std::size_t i = (joined.size() - 1) % 2; i < joined.size(); i += 2)
       thinner.push_back(std::move(joined[i]));
@@ -98,15 +94,14 @@ void fold_history(Pass& pass, std::vector<Point> fresh, const std::optional<Poin
 }
 
 // Each stays in status.progress.warnings, and is an event once: what is in the status already has been one.
-void fold_warnings(Pass& pass, const AgentStatus& told) {
+void fold_warnings(Pass& pass, const std::vector<std::string>& told) {
   const Json& known = member(pass.before.progress, "warnings");
   Json warnings = known.is_array() ? known : Json::array();
-  for (const std::string& warning : told.warnings()) {
-    if (!is_utf8(warning) || warnings.size() >= kWarningsMax) continue;
-    Json text = clip(warning, kWarningMax);
-    if (std::find(warnings.begin(), warnings.end(), text) != warnings.end()) continue;
-    pass.event("Warning", "TrainingDoubtful", text.get<std::string>());
-    warnings.push_back(std::move(text));
+  for (const std::string& warning : told) {
+    if (warnings.size() >= std::size_t{kWarningsMax}) break;
+    if (std::find(warnings.begin(), warnings.end(), warning) != warnings.end()) continue;
+    pass.event("Warning", "TrainingDoubtful", warning);
+    warnings.push_back(warning);
   }
   if (!warnings.empty()) pass.after.progress["warnings"] = std::move(warnings);
 }
@@ -137,7 +132,7 @@ std::optional<AgentStatus> last_words_of(const std::string& text) {
   options.ignore_unknown_fields = true;
   if (!google::protobuf::util::JsonStringToMessage(text, &status, options).ok()) return std::nullopt;
   if (status.phase() == control::v1::PHASE_UNSPECIFIED) return std::nullopt;
-  return status;
+  return checked(std::move(status));
 }
 
 std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
@@ -177,22 +172,24 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {
   std::uint64_t sent = 0;
   std::uint64_t expected = 0;
   std::size_t digests = 0;
+  std::vector<std::string> warnings;
   for (const Pod* pod : workers) {
     std::optional<AgentStatus> word = word_of(pass, *pod);
     if (!word || !word->has_worker()) continue;
+    warnings.insert(warnings.end(), word->warnings().begin(), word->warnings().end());
     sent += word->worker().payload_bytes_sent();
     expected += word->worker().payload_bytes_expected();
     if (word->worker().has_parameters_sha256()) ++digests;
     if (pod->index == 0) rank_0 = std::move(word);
   }
-  if (!rank_0 || rank_0->worker().total_steps() == 0) return;
+  if (!rank_0 || rank_0->worker().total_steps() == 0) return fold_warnings(pass, warnings);
   WorkerProgress* const first = rank_0->mutable_worker();
   first->set_payload_bytes_sent(sent);
   first->set_payload_bytes_expected(expected);
   if (digests != workers.size() || parameters_diverged(pass, workers)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
-  fold_warnings(pass, *rank_0);
+  fold_warnings(pass, warnings);
   std::optional<Point> last;
   if (first->has_test_loss() && first->step() == first->total_steps())
     last = point(first->step(), first->test_loss(), accuracy_of(*first));
@@ -201,10 +198,12 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {
 
 void fold_aggregator(Pass& pass, const Pod& aggregator) {
   const std::optional<AgentStatus> word = word_of(pass, aggregator);
-  if (!word || word->aggregator().rounds() == 0) return;
+  if (!word) return;
+  const std::vector<std::string> warnings{word->warnings().begin(), word->warnings().end()};
+  if (word->aggregator().rounds() == 0) return fold_warnings(pass, warnings);
   const AggregatorProgress& told = word->aggregator();
   pass.after.progress = figures(told);
-  fold_warnings(pass, *word);
+  fold_warnings(pass, warnings);
   std::optional<Point> last;
   if (told.has_loss() && told.round() > 0) last = point(told.round(), told.loss(), accuracy_of(told));
   fold_history(pass, history_of(told), last);

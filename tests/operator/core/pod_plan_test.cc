@@ -331,6 +331,19 @@ TEST(PodFacts, GarbageIsToleratedNotObeyed) {
   EXPECT_EQ(pod->incarnation, 0);
 }
 
+TEST(PodFacts, WordsOfAContainerSteerNoTerminalAndKeepTheirLines) {
+  const Json json = Json::parse(R"({
+    "metadata": {"name": "w", "labels": {"muster.dev/role": "worker", "muster.dev/index": "0"},
+      "ownerReferences": [{"uid": "u", "controller": true}]},
+    "status": {"phase": "Failed", "reason": "\u001b[31mRed", "message": "a\u0007\nb", "containerStatuses": [
+      {"name": "worker", "state": {"terminated": {"exitCode": 1, "message": "one\ntwo \u001b[2J\u009b31m"}}}]}})");
+  const auto pod = pod_from_json(json, "u");
+  ASSERT_TRUE(pod);
+  EXPECT_EQ(pod->reason, "?[31mRed");
+  EXPECT_EQ(pod->message, "a?\nb");
+  EXPECT_EQ(pod->end->message, "one\ntwo ?[2J??31m");
+}
+
 TEST(PodFacts, OnlyTheExitCodeOfTheRolesContainerIsMusters) {
   Json json = Json::parse(R"({
     "metadata": {"name": "w", "labels": {"muster.dev/role": "worker", "muster.dev/index": "0"},

@@ -11,6 +11,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
+const std::string kDigest(64, 'a');
+
 std::string last_words(int step, const std::string& digest) {
   return Json{{"membership", "1"},
               {"phase", "PHASE_SUCCEEDED"},
@@ -30,15 +32,15 @@ std::string last_words(int step, const std::string& digest) {
 TEST(Progress, LastWordsFillTheProgressThatWasMissed) {
   ClusterModel cluster(job().workers(2).json());
   cluster.bring_up();
-  cluster.end_pod("digits-worker-0", 0, last_words(30, "abc"));
-  cluster.end_pod("digits-worker-1", 0, last_words(30, "abc"));
+  cluster.end_pod("digits-worker-0", 0, last_words(30, kDigest));
+  cluster.end_pod("digits-worker-1", 0, last_words(30, kDigest));
   cluster.settle();
   ASSERT_TRUE(cluster.is("Succeeded"));
   const Json progress = cluster.status().progress;
   EXPECT_EQ(progress["step"], 30);
   EXPECT_EQ(progress["accuracy"], 0.8912);
   EXPECT_EQ(progress["payloadBytesSent"], 2000);
-  EXPECT_EQ(progress["parametersSha256"], "abc");
+  EXPECT_EQ(progress["parametersSha256"], kDigest);
   ASSERT_EQ(cluster.status().history.size(), 1U);
   EXPECT_EQ(cluster.status().history[0]["at"], 30);
 }
@@ -80,8 +82,8 @@ TEST(Progress, LastWordsAreTheProtoJsonFormOrNothing) {
 TEST(Progress, FailsWhenWorkersEndWithDifferentParameters) {
   ClusterModel cluster(job().workers(2).json());
   cluster.bring_up();
-  cluster.end_pod("digits-worker-0", 0, last_words(30, "abc"));
-  cluster.end_pod("digits-worker-1", 0, last_words(30, "abd"));
+  cluster.end_pod("digits-worker-0", 0, last_words(30, kDigest));
+  cluster.end_pod("digits-worker-1", 0, last_words(30, std::string(64, 'b')));
   cluster.settle();
   EXPECT_FALSE(cluster.is("Succeeded"));
   ASSERT_TRUE(cluster.is("Failed"));
@@ -153,10 +155,42 @@ TEST(Progress, AWarningStaysInTheStatusAndIsAnEventOnce) {
   EXPECT_EQ(cluster.events.back().type, "Warning");
 }
 
+TEST(Progress, AnyWorkersWarningIsToldAlsoBeforeRankZeroHasAFigure) {
+  ClusterModel cluster(job().workers(2).json());
+  cluster.bring_up();
+  for (const char* pod : {"digits-worker-0", "digits-worker-1"}) {
+    auto& told = cluster.agents.at(cluster.uid_of(pod));
+    told.mutable_worker();
+    told.add_warnings("column \"id\" numbers the rows");
+  }
+  cluster.agents.at(cluster.uid_of("digits-worker-1")).add_warnings("a pod tells what cannot be");
+  cluster.settle();
+  EXPECT_EQ(cluster.status().progress["warnings"],
+            (Json{"column \"id\" numbers the rows", "a pod tells what cannot be"}));
+  EXPECT_EQ(cluster.count_events("TrainingDoubtful"), 2);
+}
+
+TEST(Progress, LastWordsAreCheckedAsAnAgentsAre) {
+  ClusterModel cluster(job().workers(1).json());
+  cluster.bring_up();
+  Json words = Json::parse(last_words(30, std::string(900, 'A')));
+  words["worker"]["accuracy"] = 7.5;
+  cluster.end_pod("digits-worker-0", 0, words.dump());
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Succeeded"));
+  const Json progress = cluster.status().progress;
+  EXPECT_EQ(progress["step"], 30);
+  EXPECT_FALSE(progress.contains("accuracy"));
+  EXPECT_FALSE(progress.contains("parametersSha256"));
+  EXPECT_THAT(progress["warnings"][0].get<std::string>(),
+              ::testing::HasSubstr("cannot be (accuracy, parametersSha256)"));
+  EXPECT_EQ(cluster.count_events("TrainingDoubtful"), 1);
+}
+
 TEST(Progress, WarningsOfLastWordsAreToldAndTheirNumberIsBounded) {
   ClusterModel cluster(job().workers(1).json());
   cluster.bring_up();
-  Json words = Json::parse(last_words(30, "abc"));
+  Json words = Json::parse(last_words(30, kDigest));
   for (int i = 0; i < 40; ++i)
     words["warnings"].push_back(std::string(2000, static_cast<char>('a' + i % 26)));
   cluster.end_pod("digits-worker-0", 0, words.dump());

@@ -152,6 +152,26 @@ TEST_F(AgentClientTest, ARefusalKeepsItsCodeAndIsTold) {
   EXPECT_EQ(refused_, std::vector<std::string>{"p-0"});
 }
 
+TEST_F(AgentClientTest, WordsOfARefusalAreShortAndSteerNothing) {
+  connect();
+  agent_->will_answer({grpc::StatusCode::FAILED_PRECONDITION,
+                       "\x1b[2Jboom\xff\nmuster: all is well" + std::string(2000, 'w')});
+  const auto refusal = refused(call());
+  ASSERT_TRUE(refusal);
+  EXPECT_EQ(refusal->message.substr(0, 29), "?[2Jboom??muster: all is well");
+  EXPECT_EQ(refusal->message.size(), 1024U);
+}
+
+TEST_F(AgentClientTest, AStatusThatCannotBeIsKeptWithoutItsFigures) {
+  connect();
+  agent_->set_step(-5);
+  client_->follow("o", kPod);
+  ASSERT_TRUE(wait_for_step(0));
+  const auto status = client_->status("uid-0");
+  ASSERT_EQ(status->warnings_size(), 1);
+  EXPECT_NE(status->warnings(0).find("(step)"), std::string::npos) << status->warnings(0);
+}
+
 TEST_F(AgentClientTest, APodThatIsNotThereFailsWithinTheDeadline) {
   connect(milliseconds(500));
   const auto refusal = refused(call("127.0.0.9"));

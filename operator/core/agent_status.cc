@@ -1,0 +1,114 @@
+// operator/core/agent_status.cc: what a pod tells of itself, made fit for the object's status
+#include "operator/core/agent_status.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <set>
+
+#include "common/base/text.h"
+#include "common/json/read_json.h"
+
+namespace muster::op {
+namespace {
+
+using control::v1::AgentStatus;
+using control::v1::Point;
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
+
+constexpr std::int64_t kIntegerMax = std::int64_t{1} << 53;  // readers of JSON take these without loss
+constexpr std::size_t kMessageMax = 4096;
+constexpr std::size_t kUidMax = 64;
+constexpr std::size_t kDigestSize = 64;
+
+bool is_count(std::int64_t value) { return 0 <= value && value <= kIntegerMax; }
+
+bool is_digest(const std::string& text) {
+  return text.size() == kDigestSize && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+bool is_possible(const Message& message, const FieldDescriptor& field) {
+  const auto& values = *message.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32: return is_count(values.GetInt32(message, &field));
+    case FieldDescriptor::CPPTYPE_INT64: return is_count(values.GetInt64(message, &field));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return values.GetUInt64(message, &field) <= static_cast<std::uint64_t>(kIntegerMax);
+    case FieldDescriptor::CPPTYPE_STRING: return is_digest(values.GetString(message, &field));
+    case FieldDescriptor::CPPTYPE_DOUBLE: {
+      const double value = values.GetDouble(message, &field);
+      return !std::isfinite(value) || (value >= 0 && (field.name() != "accuracy" || value <= 1));
+    }
+    default: return true;
+  }
+}
+
+// Clears the figures that cannot be, and puts their names into `odd`.
+void check_figures(Message& message, std::set<std::string>& odd) {
+  const auto& type = *message.GetDescriptor();
+  for (int i = 0; i < type.field_count(); ++i) {
+    const FieldDescriptor& field = *type.field(i);
+    if (field.is_repeated()) continue;
+    if (field.has_presence() && !message.GetReflection()->HasField(message, &field)) continue;
+    if (is_possible(message, field)) continue;
+    message.GetReflection()->ClearField(&message, &field);
+    odd.insert(field.json_name());
+  }
+}
+
+void check_history(google::protobuf::RepeatedPtrField<Point>& history, std::set<std::string>& odd) {
+  const int told = history.size();
+  const auto is_odd = [](Point& point) {
+    std::set<std::string> names;
+    check_figures(point, names);
+    return !names.empty();
+  };
+  history.erase(std::remove_if(history.begin(), history.end(), is_odd), history.end());
+  if (history.size() > kHistoryMax) history.DeleteSubrange(0, history.size() - kHistoryMax);
+  if (history.size() != told) odd.insert("history");
+}
+
+}  // namespace
+
+std::string told_text(std::string_view text, std::size_t bytes_max) {
+  std::string told = clip(text, bytes_max);
+  if (!is_utf8(told))  // an error of gRPC is any bytes
+    std::replace_if(
+        told.begin(), told.end(), [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, '?');
+  return printable(told);
+}
+
+AgentStatus checked(AgentStatus told) {
+  told.DiscardUnknownFields();
+  told.set_message(told_text(told.message(), kMessageMax));
+  told.set_pod_uid(told_text(told.pod_uid(), kUidMax));
+  std::set<std::string> odd;
+  if (told.has_worker()) {
+    check_figures(*told.mutable_worker(), odd);
+    check_history(*told.mutable_worker()->mutable_history(), odd);
+  }
+  if (told.has_aggregator()) {
+    check_figures(*told.mutable_aggregator(), odd);
+    check_history(*told.mutable_aggregator()->mutable_history(), odd);
+  }
+  if (told.has_client()) check_figures(*told.mutable_client(), odd);
+  auto& warnings = *told.mutable_warnings();
+  if (warnings.size() > kWarningsMax) {
+    warnings.DeleteSubrange(kWarningsMax, warnings.size() - kWarningsMax);
+    odd.insert("warnings");
+  }
+  for (std::string& warning : warnings) warning = told_text(warning, kWarningMax);
+  if (odd.empty()) return told;
+  *warnings.Add() = fmt::format(
+      "a pod tells what cannot be ({}), which is left out: see whether it runs Muster's program, of the "
+      "operator's version",
+      fmt::join(odd, ", "));
+  warnings.SwapElements(0, warnings.size() - 1);
+  return told;
+}
+
+}  // namespace muster::op
