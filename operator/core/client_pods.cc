@@ -14,6 +14,7 @@
 namespace muster::op {
 namespace {
 
+constexpr const char* kClientsAway = "ClientsAway";
 constexpr std::int64_t kBackoffFirstSeconds = 10;
 constexpr std::int64_t kBackoffMaxSeconds = 300;
 
@@ -54,21 +55,61 @@ bool is_outdated(const api::JobStatus& status, const Pod& pod) {
   return pod.deletion || pod.attempt < attempts(status, pod.index);
 }
 
+// How many clients the pod plays; none when its label is no index of this federation's pods.
+std::int64_t clients_of(const api::FederatedRoundSpec& spec, const Pod& pod) {
+  if (pod.index < 0 || pod.index >= spec.client_pods()) return 0;
+  const auto& federation = spec.federation;
+  return std::min(federation.clients_per_pod, federation.clients - pod.index * federation.clients_per_pod);
+}
+
+// Judges the pods that cannot work, in order of index. True when too few clients are left: the federation has
+// failed.
+bool judge_away(Pass& pass, const api::FederatedRoundSpec& spec, const std::vector<const Pod*>& away) {
+  if (away.empty()) {
+    if (api::is_true(pass.before.conditions, kClientsAway))
+      pass.condition(kClientsAway, false, "ClientsBack", "no client pod has ended for good");
+    return false;
+  }
+  std::int64_t left = spec.federation.clients;
+  for (const Pod* pod : away) left -= clients_of(spec, *pod);
+  const std::string end = end_of(*away.front());
+  const std::string more = away.size() > 1 ? fmt::format(" (and {} more ended so)", away.size() - 1) : "";
+  const std::string useless = fmt::format("a restart would not help{}", more);
+  const std::string counted = fmt::format("{} of {} clients are left", left, spec.federation.clients);
+  const std::int64_t minimum = spec.federation.cohort.minimum;
+  if (left < minimum) {
+    fail(pass, "PodFailedPermanently",
+         with_note(end, left <= 0 ? useless
+                                  : fmt::format("{}, and {}, fewer than cohort.minimum {}", useless, counted,
+                                                minimum)));
+    return true;
+  }
+  pass.condition(kClientsAway, true, "PodFailedPermanently",
+                 with_note(end, fmt::format("{}: delete its pod to try again; {}", useless, counted)));
+  const api::Condition* told = api::find_condition(pass.before.conditions, kClientsAway);
+  const std::string& message = api::find_condition(pass.after.conditions, kClientsAway)->message;
+  if (told == nullptr || !told->status || told->message != message)
+    pass.event("Warning", kClientsAway, message);
+  return false;
+}
+
 }  // namespace
 
-bool judge_clients(Pass& pass, const Incarnation& clients) {
+bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients) {
   std::int64_t lost = 0;
+  std::vector<const Pod*> away;
   std::string first;
   for (const Pod* pod : clients.current) {
     if (is_outdated(pass.before, *pod)) continue;
     if (pod->phase != PodPhase::kFailed && !has_other_authority(pass.seen, *pod)) continue;
     if (cannot_work(*pod)) {
-      fail(pass, "PodFailedPermanently", with_note(end_of(*pod), "a restart would not help"));
-      return true;
+      away.push_back(pod);
+      continue;
     }
     count_attempt(pass, pod->index);
     if (lost++ == 0) first = pod->phase == PodPhase::kFailed ? end_of(*pod) : other_authority(pass, *pod);
   }
+  if (judge_away(pass, spec, away)) return true;
   if (lost > 0)
     pass.event("Normal", "ClientsReplaced", fmt::format("replacing {} client pods; {}", lost, first));
   return lost > 0;

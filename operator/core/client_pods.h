@@ -5,9 +5,10 @@
 namespace muster::op {
 
 // Notes failed client pods in status.clientAttempts, as the restart counter does for incarnations: a pod of
-// an older attempt is deleted and recreated in later passes. A permanent failure of one fails the federation:
-// every client runs the same program on the same data. True when the pass is over.
-[[nodiscard]] bool judge_clients(Pass& pass, const Incarnation& clients);
+// an older attempt is deleted and recreated in later passes. One that cannot work stays as it is: its clients
+// are away (condition ClientsAway) until somebody deletes it. Only when fewer clients than cohort.minimum are
+// left does the federation fail. True when the pass is over.
+[[nodiscard]] bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients);
 
 // Deletes pods of older attempts and of older incarnations: those know another aggregator's address.
 void remove_outdated_clients(Pass& pass, const Incarnation& clients);

@@ -147,7 +147,7 @@ class RoundBody final : public ObjectBody {
   }
 
   void advance(Pass& pass) override {
-    if (judge_aggregator(pass, spec_, members_) || judge_clients(pass, clients_)) return;
+    if (judge_aggregator(pass, spec_, members_) || judge_clients(pass, spec_, clients_)) return;
     for (const Pod* pod : members_.older) remove_pod(pass, *pod);
     remove_outdated_clients(pass, clients_);
     if (!creation_blocked(pass)) {

@@ -147,14 +147,79 @@ TEST(FederatedRound, ARefusedReplacementIsNotAskedForAgainAtEveryProgress) {
   EXPECT_EQ(cluster.status().ready, "4/4");
 }
 
-TEST(FederatedRound, AClientThatCannotWorkFailsTheFederation) {
+TEST(FederatedRound, AClientThatCannotWorkIsAwayForGoodAndTheOthersGoOn) {
   ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  const std::string neighbour = cluster.uid_of("phones-client-0");
+  const std::string broken = cluster.uid_of("phones-client-2");
+  cluster.end_pod("phones-client-2", 65, "/data: no such folder");
+  for (int i = 0; i < 3; ++i) cluster.settle();
+  EXPECT_FALSE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.status().phase, "Running");
+  EXPECT_EQ(cluster.uid_of("phones-client-0"), neighbour);
+  EXPECT_EQ(cluster.uid_of("phones-client-2"), broken) << "a new one would meet the same";
+  ASSERT_TRUE(cluster.is("ClientsAway"));
+  EXPECT_EQ(
+      cluster.condition("ClientsAway")->message,
+      "client 2 (phones-client-2) exited with code 65: /data: no such folder; a restart would not help: "
+      "delete its pod to try again; 8 of 10 clients are left");
+  EXPECT_EQ(cluster.count_events("ClientsAway"), 1);
+  cluster.end_pod("phones-client-1", 74);
+  cluster.settle();
+  EXPECT_EQ(cluster.count_events("ClientsAway"), 2) << "each is told";
+  EXPECT_THAT(cluster.condition("ClientsAway")->message, HasSubstr("4 of 10 clients are left"));
+}
+
+TEST(FederatedRound, APodThatWasAwayIsTriedAgainOnceSomebodyDeletesIt) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  const std::string broken = cluster.uid_of("phones-client-2");
+  cluster.end_pod("phones-client-2", 65);
+  cluster.settle();
+  cluster.delete_pod("phones-client-2");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_NE(cluster.uid_of("phones-client-2"), broken);
+  EXPECT_FALSE(cluster.is("ClientsAway"));
+  EXPECT_EQ(cluster.status().ready, "4/4");
+}
+
+TEST(FederatedRound, FailsWhenFewerClientsThanTheMinimumAreLeft) {
+  Json object = federated_round(10, 4);
+  object["spec"]["cohort"] = {{"size", 8}, {"minimum", 7}};
+  ClusterModel cluster(object);
   cluster.bring_up();
   cluster.end_pod("phones-client-2", 65, "/data: no such folder");
   cluster.settle();
+  EXPECT_FALSE(cluster.is("Failed")) << "8 are left";
+  cluster.end_pod("phones-client-1", 137);
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_FALSE(cluster.is("Failed")) << "that one comes back";
+  cluster.end_pod("phones-client-1", 74);
+  cluster.settle();
   ASSERT_TRUE(cluster.is("Failed"));
   EXPECT_EQ(cluster.condition("Failed")->reason, "PodFailedPermanently");
-  EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("/data: no such folder"));
+  EXPECT_EQ(cluster.condition("Failed")->message,
+            "client 1 (phones-client-1) exited with code 74; a restart would not help (and 1 more ended so), "
+            "and 4 of 10 clients are left, fewer than cohort.minimum 7");
+}
+
+TEST(FederatedRound, WhenNoClientCanWorkItFailsWithTheWordsOfTheFirst) {
+  ClusterModel cluster(federated_round(10, 4));
+  cluster.bring_up();
+  for (const char* pod : {"phones-client-2", "phones-client-0", "phones-client-1"}) {
+    EXPECT_FALSE(cluster.is("Failed")) << pod;
+    cluster.end_pod(pod, 65, "/data: no such folder");
+    cluster.settle();
+  }
+  ASSERT_TRUE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("Failed")->reason, "PodFailedPermanently");
+  EXPECT_EQ(cluster.condition("Failed")->message,
+            "client 0 (phones-client-0) exited with code 65: /data: no such folder; a restart would not help "
+            "(and 2 more ended so)");
 }
 
 TEST(FederatedRound, ARestartedAggregatorCountsAndTheClientsMeetItAnew) {
