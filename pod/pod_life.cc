@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "common/base/host_port.h"
+#include "common/platform/core_file.h"
 #include "common/platform/log.h"
 #include "common/platform/metric_families.h"
 #include "common/platform/metrics.h"
@@ -155,6 +156,7 @@ void PodFrame::publish(control::v1::Phase phase, std::string_view message) {
 
 int run_pod(const PodProgram& program, ReadJob<std::any> read, Work<std::any> work) {
   setenv("GRPC_VERBOSITY", "NONE", 0);  // what fails is said by our own errors
+  forbid_core_file();                   // of the pod's keys, and of its data
   SignalWaiter signals;
   init_log(program.name);
   const auto pod = pod_environment();

@@ -2,6 +2,7 @@
 #include <CLI/CLI.hpp>
 #include <cstdio>
 
+#include "common/platform/core_file.h"
 #include "common/platform/log.h"
 #include "operator/shell/operator_app.h"
 
@@ -35,6 +36,7 @@ int main(int argc, char** argv) {
     return app.exit(error);
   }
 
+  muster::forbid_core_file();    // of the authority's key
   muster::SignalWaiter signals;  // before any thread
   muster::init_log("operator");
   muster::Status done = muster::op::parse_metrics_address(metrics_address, options);
