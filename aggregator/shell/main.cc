@@ -15,6 +15,7 @@
 #include "common/platform/permitted_path.h"
 #include "common/spec/federated_round.h"
 #include "learning/dataset.h"
+#include "learning/doubts.h"
 #include "learning/partition.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
@@ -51,10 +52,15 @@ class Run {
     if (!dataset) return ending_of(dataset.error());
     const auto examples = examples_of_clients(federation, *dataset);
     if (!examples) return ending_of(examples.error());
+    spdlog::info("data loaded test={} classes={} sha256={:.16}", dataset->test.size(),
+                 dataset->test.class_count, dataset->digest);
+    for (const std::string& note : dataset->notes) spdlog::info("{}", note);
+    for (const std::string& warning : dataset->warnings) warn(warning);
     dataset->train = {};  // the clients' business; an aggregator sees the test set alone
     auto task = learning::make_task(federation.training.model, (*dataset).test);
     if (!task) return ending_of(task.error());
-    RoundStore store(federation, (*task)->tensors(), assignment.uid());
+    RoundStore store(federation, (*task)->tensors(), assignment.uid(),
+                     {.digest = dataset->digest, .class_names = dataset->class_names});
     auto start = resume(federation, store, **task);
     if (!start) return storage_ending_of(start.error());
     CoordinatorOptions options;
@@ -148,11 +154,29 @@ class Run {
     server->reset();
     if (end.exit_code == 0) {
       const CommittedModel last = coordinator.committed();
+      warn_of_doubts(last, test.class_count);
       const Status kept = store.finish(
           {.round = last.model->round, .parameters = last.model->values, .history = last.history});
       if (!kept) end = storage_ending_of(kept.error());
     }
     return end;
+  }
+
+  void warn(const std::string& warning) {
+    spdlog::warn("{}", warning);
+    frame_.status.add_warnings(warning);
+  }
+
+  // A model that is no good is written all the same: only its owner knows.
+  void warn_of_doubts(const CommittedModel& last, std::int64_t classes) {
+    if (last.history.empty()) return;
+    const learning::HistoryPoint& end = last.history.back();
+    const auto doubt = learning::doubt_about({.first_loss = last.history.front().loss,
+                                              .last_loss = end.loss,
+                                              .accuracy = end.accuracy,
+                                              .classes = classes,
+                                              .steps = last.model->round});
+    if (doubt) warn(*doubt);
   }
 
   PodFrame& frame_;

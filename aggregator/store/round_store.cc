@@ -17,12 +17,14 @@ learning::TrainingStateView training_state(const RoundView& round) {
 }  // namespace
 
 RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
-                       std::string owner) {
+                       std::string owner, RoundData data) {
   if (federation.storage_path.empty()) return;
   files_.emplace(learning::CheckpointOptions{.folder = federation.storage_path,
                                              .prefix = "round",
                                              .fingerprint = federation_fingerprint(federation),
-                                             .owner = std::move(owner)},
+                                             .owner = std::move(owner),
+                                             .data_digest = std::move(data.digest),
+                                             .class_names = std::move(data.class_names)},
                  tensors);
 }
 

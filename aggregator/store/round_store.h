@@ -24,15 +24,20 @@ struct RoundView {  // the same by reference: a model is written from where it l
   std::span<const learning::HistoryPoint> history;
 };
 
+struct RoundData {                       // of learning::Dataset
+  std::string digest;                    // rounds that were trained on other data are refused
+  std::vector<std::string> class_names;  // kept with the model
+};
+
 // One writer a folder; not thread-safe. Without spec.aggregator.storage.path nothing is kept.
 class RoundStore {
  public:
   // `owner`: uid of the FederatedRound, which alone takes its finished model for its end.
   RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
-             std::string owner = {});
+             std::string owner = {}, RoundData data = {});
 
   // The newest whole committed round, if any; `notes` receives one sentence for each damaged file passed
-  // over. Errors: kFailedPrecondition: the folder holds rounds of another federation.
+  // over. Errors: kFailedPrecondition: the folder holds rounds of another federation, or of other data.
   [[nodiscard]] Result<std::optional<CommittedRound>> load(std::vector<std::string>& notes) const;
   // Durable when it returns. Errors: kResourceExhausted, kPermissionDenied: as CheckpointStore.
   [[nodiscard]] Status commit(const RoundView& round);

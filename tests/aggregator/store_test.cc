@@ -49,6 +49,21 @@ TEST_F(RoundStoreTest, ResumesFromTheNewestRound) {
   EXPECT_EQ((*loaded)->history, round(5).history);
 }
 
+TEST_F(RoundStoreTest, RefusesRoundsOfOtherDataAndKeepsTheNamesOfTheClasses) {
+  RoundStore first(federation_, tensors_, "uid", {.digest = "abc", .class_names = {"cat", "dog"}});
+  ASSERT_TRUE(first.commit(view(round(1))));
+  const auto file = learning::read_safetensors(folder_ / "round-00000001.safetensors");
+  ASSERT_TRUE(file) << file.error().message;
+  EXPECT_EQ(file->metadata.at("classes"), R"(["cat","dog"])");
+  std::vector<std::string> notes;
+  EXPECT_TRUE(RoundStore(federation_, tensors_, "uid", {.digest = "abc", .class_names = {}}).load(notes));
+  const auto other =
+      RoundStore(federation_, tensors_, "uid", {.digest = "def", .class_names = {}}).load(notes);
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error().code, Code::kFailedPrecondition);
+  EXPECT_NE(other.error().message.find("other data"), std::string::npos) << other.error().message;
+}
+
 TEST_F(RoundStoreTest, PassesOverADamagedRound) {
   RoundStore first = store();
   ASSERT_TRUE(first.commit(view(round(1))));

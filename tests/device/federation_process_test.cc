@@ -204,6 +204,42 @@ TEST_F(FederationProcess, TrainingThatDivergesEndsWithTheReasonAndExitCode65) {
   }
 }
 
+TEST_F(FederationProcess, AModelThatDivergedButIsFiniteIsToldOf) {
+  federation_.training.optimizer.learning_rate = 1000;
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  ASSERT_EQ(last->warnings_size(), 1);
+  EXPECT_NE(last->warnings(0).find("the training ended with a loss of"), std::string::npos)
+      << last->warnings(0);
+}
+
+TEST_F(FederationProcess, DoesNotGoOnWithOtherData) {
+  const auto write_data = [&](double shift) {
+    fs::create_directories(folder_ / "models");
+    std::ofstream file(folder_ / "models/data.csv");
+    file << "x,y,label\n";
+    for (int i = 0; i < 100; ++i) file << i % 10 + shift << ',' << i % 7 << ',' << (i % 2) << '\n';
+  };
+  write_data(0);
+  federation_.rounds = 100'000;
+  federation_.training.dataset.name = "csv";
+  federation_.training.dataset.path = "/models/data.csv";
+  federation_.partition.kind = "IID";
+  {
+    const auto server = aggregator();
+    const auto first = device(0);
+    const auto second = device(1);
+    ASSERT_TRUE(server->until(committed(2)));
+  }
+  write_data(0.5);
+  const auto server = aggregator();
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(20)), 65);
+  EXPECT_NE(server->last_words().find("a training on other data"), std::string::npos) << server->last_words();
+}
+
 TEST_F(FederationProcess, ALimitThatRefusesEveryUpdateIsToldBeforeTheFirstRound) {
   federation_.cohort.max_examples_per_client = 1;
   const auto server = aggregator();
