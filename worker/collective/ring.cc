@@ -55,6 +55,7 @@ struct Ring::Stream {
       total += size;
     }
     void advance(std::size_t bytes) {
+      MUSTER_CHECK(bytes <= left_in_piece());  // more would be of another buffer
       offset += bytes;
       moved += bytes;
       if (piece < pieces.size() && offset == pieces[piece].size) {
@@ -80,13 +81,20 @@ struct Ring::Stream {
   bool may_send = true;              // until a link says that it would block
   bool may_receive = false;
 
-  [[nodiscard]] std::size_t sendable() const { return std::min(own + in.moved, out.total) - out.moved; }
+  [[nodiscard]] std::size_t sendable() const {
+    const std::size_t ready = std::min(own + in.moved, out.total);
+    MUSTER_CHECK(out.moved <= ready);  // what was sent before it was reduced would be a wrong sum
+    return ready - out.moved;
+  }
   [[nodiscard]] bool can_send() const {
     return out.active() && (out.header < sizeof(Header) || sendable() > 0);
   }
   [[nodiscard]] std::size_t receivable() const {
+    MUSTER_CHECK(carry <= in.left_in_piece());
     const std::size_t left = in.left_in_piece() - carry;
-    return receive_behind_send ? std::min(left, out.moved - in.moved - carry) : left;
+    if (!receive_behind_send) return left;
+    MUSTER_CHECK(in.moved + carry <= out.moved);  // else it has overwritten what was not sent yet
+    return std::min(left, out.moved - in.moved - carry);
   }
   [[nodiscard]] bool can_receive() const {
     return in.active() && (in.header < sizeof(Header) || receivable() > 0);

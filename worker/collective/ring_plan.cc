@@ -11,11 +11,15 @@ RingPlan::RingPlan(std::size_t elements, int ranks) : elements_(elements), ranks
 }
 
 Chunk RingPlan::chunk(int index) const {
+  MUSTER_CHECK(index >= 0 && index < ranks_);
   const Slice slice = slice_of(static_cast<std::int64_t>(elements_), index, ranks_);
   return {.begin = static_cast<std::size_t>(slice.begin), .size = static_cast<std::size_t>(slice.size())};
 }
 
-Chunk RingPlan::sent(int rank, int step) const { return chunk((rank - step + 2 * ranks_) % ranks_); }
+Chunk RingPlan::sent(int rank, int step) const {
+  MUSTER_CHECK(step >= 0 && step < steps());
+  return chunk((rank - step + 2 * ranks_) % ranks_);
+}
 
 Chunk RingPlan::received(int rank, int step) const { return sent((rank + ranks_ - 1) % ranks_, step); }
 

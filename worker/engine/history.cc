@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "common/base/check.h"
+
 namespace muster::worker {
 
 History::History(std::vector<learning::HistoryPoint> points) : points_(std::move(points)) {
@@ -27,6 +29,7 @@ bool History::keeps(const learning::HistoryPoint& point) const {
 }
 
 void History::add(const learning::HistoryPoint& point) {
+  MUSTER_CHECK(points_.empty() || point.at >= points_.back().at);
   if (!points_.empty() && (points_.back().at == point.at || !keeps(points_.back()))) points_.pop_back();
   points_.push_back(point);
   thin();

@@ -92,6 +92,8 @@ Handshake::Handshake(Role role, Link link, const MembershipKey& key, const Nonce
       link_(std::move(link)),
       key_(hmac_sha256(key, std::as_bytes(std::span(kKeyPurpose)))),
       challenge_(nonce) {
+  const auto is_rank = [&](int rank) { return rank >= 0 && rank < link_.size; };
+  MUSTER_CHECK(is_rank(link_.dialer) && is_rank(link_.acceptor));
   if (role_ == Role::kDialer) hello_ = bytes_of(hello_of(link_, nonce));
 }
 
@@ -171,6 +173,7 @@ std::vector<std::byte> Handshake::read_reply(std::span<const std::byte> message)
 }
 
 std::array<std::byte, 32> Handshake::proof(Role of) const {
+  MUSTER_CHECK(hello_.size() == sizeof(Hello));  // a proof of nothing would fit every link
   const auto domain = std::as_bytes(std::span(of == Role::kDialer ? kDialerDomain : kAcceptorDomain));
   std::vector<std::byte> message(domain.begin(), domain.end());
   message.push_back(std::byte{0});  // no domain is the beginning of another

@@ -22,6 +22,7 @@ int PeerWatch::silent_beats_allowed() const {
 }
 
 void PeerWatch::remember(int silent_beats) {
+  MUSTER_CHECK(silent_beats >= 0);
   longest_silence_ = std::max(longest_silence_, silent_beats);
   if (--forget_in_ > 0) return;
   longest_silence_ /= 2;
