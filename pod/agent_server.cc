@@ -278,7 +278,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
 
   Status assign(const Assignment& request) {
     MUSTER_ASSIGN(const bool superseded, take(request));
-    if (superseded && options_.superseded) options_.superseded();
+    if (superseded && options_.superseded) options_.superseded(request.membership());
     return {};
   }
 

@@ -24,9 +24,9 @@ class AgentServer {
     // Whether this program can play the assignment; its error goes to the caller of Configure, and the pod
     // goes on waiting. Runs on a server thread, at most once at a time. Keep it to parsing.
     std::function<Status(const control::v1::Assignment&)> accept;
-    // Called on a server thread when an assignment has taken the place of one that was taken before; may be
-    // empty.
-    std::function<void()> superseded{};
+    // Called on a server thread when an assignment, of this membership, has taken the place of one that was
+    // taken before; may be empty.
+    std::function<void(std::int64_t membership)> superseded{};
     std::function<void(std::string_view reason)> refused{};  // GuardedPort::Options'
     std::chrono::milliseconds stranger_patience{5000};       // likewise
     std::chrono::milliseconds interval{200};  // least time between two statuses of one phase, per watcher

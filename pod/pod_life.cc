@@ -3,10 +3,12 @@
 
 #include <google/protobuf/util/json_util.h>
 
+#include <algorithm>
 #include <atomic>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <optional>
 
 #include "common/base/host_port.h"
 #include "common/platform/core_file.h"
@@ -21,6 +23,10 @@ namespace muster {
 namespace {
 
 using control::v1::AgentStatus;
+using control::v1::Assignment;
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLeftBehindTime{60'000};  // for the assignment that others have already
 
 class Life {
  public:
@@ -66,21 +72,23 @@ class Life {
                  host_port(pod_.ip, agent_->port()));
     PodFrame frame{
         .pod = pod_, .credentials = *credentials, .agent = *agent_, .stopper = stopper_, .status = status_};
+    std::optional<Ending> ending;  // of the membership before
     for (std::int64_t membership = 0;;) {
-      const auto assignment =
-          agent_->wait_for_assignment(membership, deadline_after(program_.configure_timeout));
-      stopper_.set_abort({});
-      if (!assignment) return ending_of(assignment.error());
+      const auto assignment = next_assignment(membership, ending.has_value());
+      if (!assignment) return ending ? *ending : ending_of(assignment.error());
       assigned_ = true;
       membership = assignment->membership();
       status_.Clear();
       status_.set_membership(membership);
-      Ending ending = work_(frame, *assignment, take_job(membership));
+      stopper_.working_for(membership);
+      ending = work_(frame, *assignment, take_job(membership));
+      stopper_.working_for(std::nullopt);
       status_.set_membership(membership);
       // Work that was broken off for the next assignment has not ended the pod.
-      if (ending.exit_code == 0 || stopper_.requested() || agent_->membership() == membership) return ending;
-      spdlog::info("membership {} is over: {}; going on in membership {}", membership, ending.message,
-                   agent_->membership());
+      const bool next = ending->left_behind || agent_->membership() > membership;
+      if (ending->exit_code == 0 || stopper_.requested() || !next) return *ending;
+      spdlog::info("membership {} is over: {}", membership, ending->message);
+      if (agent_->membership() == membership) frame.publish(control::v1::PHASE_WAITING, ending->message);
     }
   }
 
@@ -97,6 +105,15 @@ class Life {
     std::any job = std::move(jobs_.at(membership));
     jobs_.erase(jobs_.begin(), jobs_.upper_bound(membership));
     return job;
+  }
+
+  Result<Assignment> next_assignment(std::int64_t after, bool left_behind) {
+    const milliseconds limit =
+        left_behind ? std::min(kLeftBehindTime, program_.configure_timeout) : program_.configure_timeout;
+    stopper_.set_abort([this](bool /*hard*/) { agent_->cancel(); });
+    auto assignment = agent_->wait_for_assignment(after, deadline_after(limit));
+    stopper_.set_abort({});
+    return assignment;
   }
 
   Status serve(const Credentials& credentials) {
@@ -117,9 +134,8 @@ class Life {
              .job_uid = pod_.job_uid,
              .pod_uid = pod_.uid,
              .accept = [this](const control::v1::Assignment& assignment) { return accept(assignment); },
-             .superseded = [this] { stopper_.break_off(); },
+             .superseded = [this](std::int64_t membership) { stopper_.break_off_before(membership); },
              .refused = [this](std::string_view reason) { refusals_.count(reason); }}));
-    stopper_.set_abort([this](bool /*hard*/) { agent_->cancel(); });
     return {};
   }
 

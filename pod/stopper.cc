@@ -1,8 +1,8 @@
 // pod/stopper.cc: the thread behind stopper.h
 #include "pod/stopper.h"
 
+#include <algorithm>
 #include <cstdlib>
-#include <optional>
 #include <utility>
 
 #include "common/base/clock.h"
@@ -39,12 +39,21 @@ void Stopper::set_abort(std::function<void(bool hard)> abort) {
   const MutexLock lock(mutex_);
   abort_ = std::move(abort);
   if (requested() && abort_) abort_(false);
+  if (superseded() && abort_) abort_(true);
 }
 
-void Stopper::break_off() {
+void Stopper::working_for(std::optional<std::int64_t> membership) {
   const MutexLock lock(mutex_);
-  if (abort_) abort_(true);
+  working_for_ = membership;
 }
+
+void Stopper::break_off_before(std::int64_t membership) {
+  const MutexLock lock(mutex_);
+  newest_ = std::max(newest_, membership);
+  if (superseded() && abort_) abort_(true);
+}
+
+bool Stopper::superseded() const { return working_for_ && *working_for_ < newest_; }
 
 void Stopper::run(SignalWaiter& signals) {
   std::optional<Instant> since;

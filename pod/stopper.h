@@ -1,7 +1,9 @@
 #pragma once  // pod/stopper.h: SIGTERM as a wish, then an order, then the end of the process
 #include <atomic>
 #include <chrono>
+#include <cstdint>
 #include <functional>
+#include <optional>
 #include <thread>
 
 #include "common/platform/mutex.h"
@@ -24,18 +26,25 @@ class Stopper {
   // `abort` is called when a stop is asked for (at once if it was already), and again with `hard` when the
   // time is up; by one thread at a time, never after it was replaced.
   void set_abort(std::function<void(bool hard)> abort);
-  // Calls `abort` with `hard`, though no stop is asked for: the next work waits.
-  void break_off();
+  // The work under way is for this membership; nothing: there is none to break off.
+  void working_for(std::optional<std::int64_t> membership);
+  // An assignment of `membership` waits: calls `abort` with `hard`, though no stop is asked for, now and
+  // whenever another is set while the work under way is for an earlier one.
+  void break_off_before(std::int64_t membership);
 
  private:
   void run(SignalWaiter& signals);
   void call(bool hard) MUSTER_EXCLUDES(mutex_);
+  [[nodiscard]] bool superseded() const MUSTER_REQUIRES(mutex_);
 
   std::atomic<bool> over_ = false;
   std::atomic<bool> requested_ = false;
   Mutex mutex_;
   Condition asked_;
   std::function<void(bool)> abort_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<std::int64_t> working_for_ MUSTER_GUARDED_BY(mutex_);
+  // Of the assignments that came to take the place of another.
+  std::int64_t newest_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::thread thread_;  // last: it uses the others
 };
 

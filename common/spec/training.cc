@@ -117,7 +117,15 @@ Result<Synchronization> synchronization_from_json(const Json& json, const std::s
                  .one_of("topology", synchronization.topology, {"Ring"})
                  .one_of("updates", synchronization.updates, {"Synchronous"})
                  .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
+                 .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
                  .finish());
+  if (synchronization.peer_timeout_seconds > synchronization.timeout_seconds) {
+    return invalid_argument(
+        fmt::format("{0}.peerTimeoutSeconds: is {1}, but {0}.timeoutSeconds, after which any rank that does "
+                    "not come to an "
+                    "exchange is lost, is {2}; lower the first or raise the second",
+                    path, synchronization.peer_timeout_seconds, synchronization.timeout_seconds));
+  }
   return synchronization;
 }
 
@@ -201,7 +209,8 @@ Json optional_fields(Json training) {
 Json to_json(const Synchronization& synchronization) {
   return {{"topology", synchronization.topology},
           {"updates", synchronization.updates},
-          {"timeoutSeconds", synchronization.timeout_seconds}};
+          {"timeoutSeconds", synchronization.timeout_seconds},
+          {"peerTimeoutSeconds", synchronization.peer_timeout_seconds}};
 }
 
 Json to_json(const Security& security) { return {{"encryptTraffic", security.encrypt_traffic}}; }

@@ -71,7 +71,8 @@ struct Training {  // DistributedJob spec.training
 struct Synchronization {  // DistributedJob spec.synchronization
   std::string topology = "Ring";
   std::string updates = "Synchronous";
-  std::int64_t timeout_seconds = 60;  // for one collective call: longer means a peer is lost
+  std::int64_t timeout_seconds = 60;      // for one collective call: a rank that does not come to it is lost
+  std::int64_t peer_timeout_seconds = 1;  // without a sign of life: a rank is lost; at most timeout_seconds
   friend bool operator==(const Synchronization&, const Synchronization&) = default;
 };
 

@@ -68,7 +68,7 @@ TEST(ForPods, OfADistributedJobIsWhatPodsNeedAndIsNotUsual) {
              "optimizer": {"name": "Adam", "learningRate": 0.01, "beta1": 0.9, "beta2": 0.5, "momentum": 0},
              "dataset": {"name": "csv", "path": "/d", "csv": {"labelColumn": "label", "testFraction": 0.1}},
              "checkpoint": {"path": "/c", "everySteps": 200, "keep": 4}},
-           "synchronization": {"topology": "Ring", "updates": "Synchronous", "timeoutSeconds": 60},
+           "synchronization": {"topology": "Ring", "updates": "Synchronous", "timeoutSeconds": 60, "peerTimeoutSeconds": 1},
            "security": {"encryptTraffic": false}})",
        R"({"training": {"model": {"name": "mlp", "hidden": [32]}, "batchSize": 32, "optimizer": {"name": "Adam", "beta2": 0.5},
              "dataset": {"name": "csv", "path": "/d"}, "checkpoint": {"path": "/c", "keep": 4}}})"},
@@ -83,6 +83,16 @@ TEST(ForPods, OfADistributedJobIsWhatPodsNeedAndIsNotUsual) {
   };
   for (const auto& each : cases)
     EXPECT_EQ(distributed_job_for_pods(read(each.spec)), read(each.told)) << each.what;
+}
+
+TEST(Synchronization, ThePeerTimeoutIsAtMostThatOfACall) {
+  EXPECT_EQ(synchronization_from_json(read(R"({"timeoutSeconds": 5, "peerTimeoutSeconds": 5})"))
+                ->peer_timeout_seconds,
+            5);
+  EXPECT_EQ(synchronization_from_json(read("{}"))->peer_timeout_seconds, 1);
+  EXPECT_THAT(
+      synchronization_from_json(read(R"({"timeoutSeconds": 5, "peerTimeoutSeconds": 6})")).error().message,
+      HasSubstr("spec.synchronization.peerTimeoutSeconds: is 6, but spec.synchronization.timeoutSeconds"));
 }
 
 TEST(ForPods, OfAFederatedRoundReadsAsTheSame) {

@@ -169,15 +169,15 @@ TEST(AgentServer, WhoKnowsOfAnOlderMembershipOnlyIsRefused) {
 }
 
 TEST(AgentServer, ANewerMembershipTakesThePlaceOfThePresentOne) {
-  std::atomic<int> superseded = 0;
+  std::atomic<std::int64_t> superseded = 0;
   auto options = pod_options();
-  options.superseded = [&] { ++superseded; };
+  options.superseded = [&](std::int64_t membership) { superseded = membership; };
   const auto server = start(std::move(options));
   const auto stub = dial(*server);
   EXPECT_TRUE(configure(*stub, assignment(1)).ok());
   EXPECT_EQ(superseded, 0);
   EXPECT_TRUE(configure(*stub, assignment(4)).ok());
-  EXPECT_EQ(superseded, 1);
+  EXPECT_EQ(superseded, 4);
   const auto got = server->wait_for_assignment(1, deadline_after(seconds(10)));
   ASSERT_TRUE(got);
   EXPECT_EQ(got->membership(), 4);

@@ -161,18 +161,44 @@ Exit WorkerPod::wait(std::chrono::milliseconds limit) {
   return {.code = in_time ? code : -1, .at = at, .last_words = std::move(text), .words_at = words_at};
 }
 
-WorkerJob::WorkerJob(int workers, std::map<std::string, std::string> environment) : folder_(fresh_folder()) {
-  const std::string prefix = random_prefix();
-  for (int rank = 0; rank < workers; ++rank)
-    pods_.push_back(std::make_unique<WorkerPod>(prefix + std::to_string(rank + 1), folder_, environment,
-                                                std::vector<std::string>(), rank));
+WorkerJob::WorkerJob(int workers, std::map<std::string, std::string> environment,
+                     std::vector<std::string> arguments)
+    : folder_(fresh_folder()),
+      prefix_(random_prefix()),
+      environment_(std::move(environment)),
+      arguments_(std::move(arguments)) {
+  for (int rank = 0; rank < workers; ++rank) pods_.push_back(make_pod(rank));
+}
+
+std::unique_ptr<WorkerPod> WorkerJob::make_pod(int index) {
+  return std::make_unique<WorkerPod>(prefix_ + std::to_string(++pods_made_), folder_, environment_,
+                                     arguments_, index);
+}
+
+std::unique_ptr<WorkerPod> WorkerJob::spare(int rank) {
+  auto pod = make_pod(rank);
+  pod->watch([](const auto& status) { return status.phase() == control::v1::PHASE_WAITING; });
+  return pod;
+}
+
+std::unique_ptr<WorkerPod> WorkerJob::replace(int rank, std::unique_ptr<WorkerPod> spare) {
+  ++membership;
+  return std::exchange(pods_[static_cast<std::size_t>(rank)], std::move(spare));
+}
+
+std::unique_ptr<WorkerPod> WorkerJob::remove(int rank) {
+  ++membership;
+  auto removed = std::move(pods_[static_cast<std::size_t>(rank)]);
+  pods_.erase(pods_.begin() + rank);
+  return removed;
 }
 
 WorkerJob::~WorkerJob() {
   if (testing::Test::HasFailure()) {
-    for (const auto& pod : pods_) {
-      std::ifstream log(folder_ / ("log-" + pod->ip()));
-      std::cerr << "--- log of " << pod->ip() << "\n" << log.rdbuf() << "\n";
+    for (int pod = 1; pod <= pods_made_; ++pod) {
+      const std::string ip = prefix_ + std::to_string(pod);
+      std::ifstream log(folder_ / ("log-" + ip));
+      std::cerr << "--- log of " << ip << "\n" << log.rdbuf() << "\n";
     }
   }
   pods_.clear();
@@ -184,8 +210,8 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
   assignment.set_namespace_("default");
   assignment.set_name("job");
   assignment.set_uid(kJobUid);
-  assignment.set_membership(1);
-  assignment.set_membership_key(std::string(32, 'k'));
+  assignment.set_membership(membership);
+  assignment.set_membership_key(std::string(32, static_cast<char>('j' + membership)));
   auto& worker = *assignment.mutable_worker();
   worker.set_rank(rank);
   for (const auto& pod : pods_) {
@@ -196,7 +222,8 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
   if (training.contains("checkpoint"))
     assignment.add_writable_mounts(training["checkpoint"]["path"].get<std::string>());
   const Json spec{{"training", training},
-                  {"synchronization", {{"timeoutSeconds", timeout_seconds}}},
+                  {"synchronization",
+                   {{"timeoutSeconds", timeout_seconds}, {"peerTimeoutSeconds", peer_timeout_seconds}}},
                   {"security", {{"encryptTraffic", encrypt}}}};
   assignment.set_spec(spec.dump());
   return assignment;

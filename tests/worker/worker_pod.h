@@ -56,12 +56,19 @@ class WorkerPod {
 // A job of several pods on addresses that no other test uses.
 class WorkerJob {
  public:
-  explicit WorkerJob(int workers, std::map<std::string, std::string> environment = {});
+  explicit WorkerJob(int workers, std::map<std::string, std::string> environment = {},
+                     std::vector<std::string> arguments = {});
   ~WorkerJob();
 
-  bool encrypt = false;  // spec.security.encryptTraffic
+  bool encrypt = false;         // spec.security.encryptTraffic
+  std::int64_t membership = 1;  // of the assignments
+  int peer_timeout_seconds = 1;
   [[nodiscard]] int size() const { return static_cast<int>(pods_.size()); }
   WorkerPod& pod(int rank) { return *pods_[static_cast<std::size_t>(rank)]; }
+  // A pod that waits, ready to take the place of `rank` in a membership of its own; then the one that had it.
+  std::unique_ptr<WorkerPod> spare(int rank);
+  std::unique_ptr<WorkerPod> replace(int rank, std::unique_ptr<WorkerPod> spare);
+  std::unique_ptr<WorkerPod> remove(int rank);  // likewise, without another: the ranks above it move up
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   [[nodiscard]] control::v1::Assignment assignment(int rank, const Json& training,
                                                    int timeout_seconds = 30) const;
@@ -71,8 +78,14 @@ class WorkerJob {
   std::vector<control::v1::AgentStatus> run(const Json& training);
 
  private:
+  std::unique_ptr<WorkerPod> make_pod(int index);
+
   std::filesystem::path folder_;
+  std::string prefix_;  // of its addresses
+  std::map<std::string, std::string> environment_;
+  std::vector<std::string> arguments_;
   std::vector<std::unique_ptr<WorkerPod>> pods_;
+  int pods_made_ = 0;
 };
 
 [[nodiscard]] std::filesystem::path fresh_folder();

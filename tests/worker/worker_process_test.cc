@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <thread>
 
 #include "pod/pod_contract.h"
 #include "tests/worker/worker_pod.h"
@@ -96,6 +97,21 @@ TEST(WorkerProcess, AllOthersNameAKilledWorkerWithinASecondAndAskForARestart) {
 
 TEST(WorkerProcess, AllOthersNameAFrozenWorkerWithinASecondAndAskForARestart) {
   expect_all_others_name(SIGSTOP, "stands still");
+}
+
+TEST(WorkerProcess, AStandstillWithinThePeerTimeoutIsOutlived) {
+  WorkerJob job(2);
+  job.peer_timeout_seconds = 20;
+  job.configure(small_training(16, 1'000'000));
+  const auto before = job.pod(0).watch([](const auto& status) { return status.worker().step() >= 5; });
+  job.pod(1).signal(SIGSTOP);
+  std::this_thread::sleep_for(milliseconds(1500));  // a live migration: the standstill itself is the subject
+  job.pod(1).signal(SIGCONT);
+  const auto after = job.pod(0).watch([&](const auto& status) {
+    return status.worker().step() > before.worker().step() + 100 ||
+           status.phase() == control::v1::PHASE_FAILED;
+  });
+  EXPECT_EQ(after.phase(), control::v1::PHASE_RUNNING) << after.message();
 }
 
 TEST(WorkerProcess, AStoppedJobResumesToTheSameBitsAsOneThatWasNot) {

@@ -141,6 +141,7 @@ class Worker {
                                .key = job_.key,
                                .encrypt = job_.security.encrypt_traffic,
                                .peers = job_.peers,
+                               .peer_timeout = seconds(job_.synchronization.peer_timeout_seconds),
                                // A rank that still loads its data takes none: what is sent to it stays
                                // unacknowledged for so long.
                                .tcp_user_timeout = start_timeout(),
@@ -196,6 +197,8 @@ class Worker {
     if (!outcome) {
       Error error = outcome.error();
       const bool of_storage = storage_error_ == error;
+      if (error.code == Code::kAborted)
+        return {.exit_code = kExitRetry, .message = error.message, .left_behind = true};
       if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)
         error.message += fmt::format(" at step {}", step_ + 1);
       return of_storage ? storage_ending_of(error) : ending_of(error);
@@ -292,6 +295,9 @@ class Worker {
   [[nodiscard]] Status status_for_peers(const Ending& ending) const {
     if (ending.exit_code == 0) return {};
     const auto rank = static_cast<std::size_t>(job_.identity.rank);
+    // No failure: the others' next assignment may be on its way to them, too.
+    if (frame_.agent.membership() > job_.identity.membership)
+      return aborted(fmt::format("rank {} ({}) goes on in another membership", rank, job_.peers[rank]));
     return Error{ending.exit_code == kExitInvalid ? Code::kFailedPrecondition : Code::kUnavailable,
                  fmt::format("rank {} ({}) ended: {}", rank, job_.peers.empty() ? "" : job_.peers[rank],
                              ending.message)};

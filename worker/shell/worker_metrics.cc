@@ -4,15 +4,29 @@
 #include "common/platform/metric_families.h"
 
 namespace muster::worker {
+namespace {
+
+// The process's total of a figure that begins at 0 in every membership.
+struct Total {
+  prometheus::Counter& counter;
+  double seen = 0;
+
+  void advance(double figure) {
+    counter.Increment(figure < seen ? figure : figure - seen);
+    seen = figure;
+  }
+};
+
+}  // namespace
+
 struct WorkerMetrics::Families {
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   prometheus::Gauge& step = gauge_family(*registry, "muster_worker_step").Add({});
   prometheus::Gauge& loss = gauge_family(*registry, "muster_worker_loss").Add({});
   prometheus::Gauge& rate = gauge_family(*registry, "muster_worker_examples_per_second").Add({});
-  prometheus::Counter& sent = counter_family(*registry, "muster_worker_payload_bytes_total").Add({});
-  prometheus::Counter& expected =
-      counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({});
-  prometheus::Counter& skipped = counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({});
+  Total sent{counter_family(*registry, "muster_worker_payload_bytes_total").Add({})};
+  Total expected{counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({})};
+  Total skipped{counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({})};
   prometheus::Family<prometheus::Counter>& refused =
       counter_family(*registry, "muster_data_connections_refused_total");
 };
@@ -30,10 +44,9 @@ void WorkerMetrics::show(const Progress& progress) {
   families.step.Set(static_cast<double>(progress.step));
   families.loss.Set(progress.loss);
   families.rate.Set(progress.examples_per_second);
-  families.sent.Increment(static_cast<double>(progress.payload_bytes_sent) - families.sent.Value());
-  families.expected.Increment(static_cast<double>(progress.payload_bytes_expected) -
-                              families.expected.Value());
-  families.skipped.Increment(static_cast<double>(progress.checkpoints_skipped) - families.skipped.Value());
+  families.sent.advance(static_cast<double>(progress.payload_bytes_sent));
+  families.expected.advance(static_cast<double>(progress.payload_bytes_expected));
+  families.skipped.advance(static_cast<double>(progress.checkpoints_skipped));
 }
 
 void WorkerMetrics::count_refused(Refusal reason) {

@@ -27,7 +27,7 @@ constexpr Kind kKinds[] = {
     {"DistributedJob", "muster.dev_distributedjobs.yaml",
      R"({"workers": {"template": {"spec": {"containers": [
              {"name": "worker", "volumeMounts": [{"name": "v", "mountPath": "/c"}]}]}}},
-         "synchronization": {}, "security": {}, "runPolicy": {},
+         "synchronization": {"timeoutSeconds": 3600}, "security": {}, "runPolicy": {},
          "training": {"model": {"name": "cnn"}, "optimizer": {}, "checkpoint": {"path": "/c"},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {}}}})"},
     {"FederatedRound", "muster.dev_federatedrounds.yaml",

@@ -1,0 +1,162 @@
+// tests/worker/worker_membership_test.cc: real muster-worker processes that go from one membership to the
+// next
+#include <fmt/format.h>
+#include <gmock/gmock.h>
+#include <google/protobuf/util/json_util.h>
+#include <gtest/gtest.h>
+
+#include <array>
+#include <csignal>
+
+#include "pod/pod_contract.h"
+#include "tests/worker/worker_pod.h"
+
+namespace muster::worker::test {
+namespace {
+
+using testing::HasSubstr;
+
+constexpr int kWorkers = 3;
+constexpr std::int64_t kBatch = 8;
+
+Json training(const std::filesystem::path& checkpoints) {
+  Json json = small_training(kBatch, 80);  // some seconds, so that there is a middle
+  json["model"] = {{"name", "mlp"}, {"hidden", {512}}};
+  json["checkpoint"] = {{"path", checkpoints.string()}, {"everySteps", 10}};
+  return json;
+}
+
+const auto past_a_checkpoint = [](const control::v1::AgentStatus& status) {
+  return status.worker().step() >= 25;
+};
+
+class WorkerMembership : public testing::Test {
+ protected:
+  // To the end of the present membership, which resumed somewhere: the digest of the parameters.
+  static std::string finish(WorkerJob& job) {
+    std::string digest;
+    for (int rank = 0; rank < job.size(); ++rank) {
+      const Exit exit = job.pod(rank).wait();
+      EXPECT_EQ(exit.code, 0) << "rank " << rank;
+      control::v1::AgentStatus last;
+      EXPECT_TRUE(google::protobuf::util::JsonStringToMessage(exit.last_words, &last).ok())
+          << exit.last_words;
+      EXPECT_EQ(last.membership(), job.membership);
+      EXPECT_GT(last.worker().resumed_from_step(), 0);
+      EXPECT_EQ(last.worker().step(), last.worker().total_steps());
+      if (rank == 0) digest = last.worker().parameters_sha256();
+      EXPECT_EQ(last.worker().parameters_sha256(), digest);
+    }
+    return digest;
+  }
+
+  // What comes out where nobody is replaced.
+  static std::string undisturbed() {
+    static const std::string digest = [] {
+      const auto folder = fresh_folder();
+      WorkerJob job(kWorkers);
+      const auto last = job.run(training(folder));
+      std::filesystem::remove_all(folder);
+      return last[0].worker().parameters_sha256();
+    }();
+    return digest;
+  }
+
+  const std::filesystem::path checkpoints_ = fresh_folder();
+  ~WorkerMembership() override { std::filesystem::remove_all(checkpoints_); }
+};
+
+// Ranks are told one after the other, in this order.
+class WorkerMembershipOrder : public WorkerMembership,
+                              public testing::WithParamInterface<std::vector<int>> {};
+INSTANTIATE_TEST_SUITE_P(Told, WorkerMembershipOrder,
+                         testing::Values(std::vector<int>{0, 1, 2}, std::vector<int>{2, 1, 0}));
+
+TEST_P(WorkerMembershipOrder, SurvivorsGoOnFromTheCheckpointBesideAnotherWorker) {
+  WorkerJob job(kWorkers);
+  auto spare = job.spare(1);
+  job.configure(training(checkpoints_));
+  job.pod(0).watch(past_a_checkpoint);
+  const auto replaced = job.replace(1, std::move(spare));
+  for (const int rank : GetParam()) {
+    const grpc::Status told = job.pod(rank).configure(job.assignment(rank, training(checkpoints_)));
+    ASSERT_TRUE(told.ok()) << told.error_message();
+    // Who is told late is not taken along by those that are gone already.
+    const auto left = replaced->watch([](const auto& status) {
+      return status.phase() == control::v1::PHASE_WAITING || status.phase() == control::v1::PHASE_FAILED;
+    });
+    EXPECT_THAT(left.message(), HasSubstr("goes on in another membership"));
+  }
+  EXPECT_EQ(finish(job), undisturbed());
+}
+
+TEST_F(WorkerMembership, ANewRankZeroGoesOnFromTheCheckpointOfTheOneBefore) {
+  WorkerJob job(kWorkers);
+  auto spare = job.spare(0);
+  job.configure(training(checkpoints_));
+  job.pod(1).watch(past_a_checkpoint);
+  job.pod(0).signal(SIGSTOP);  // it is replaced because it stands still, and writes no checkpoint any more
+  const auto replaced = job.replace(0, std::move(spare));
+  job.configure(training(checkpoints_));
+  EXPECT_EQ(finish(job), undisturbed());
+}
+
+TEST_F(WorkerMembership, OneThatComesRightBehindAnotherTakesItsPlace) {
+  WorkerJob job(kWorkers);
+  std::array spares{job.spare(2), job.spare(2), job.spare(2)};
+  job.configure(training(checkpoints_));
+  job.pod(0).watch(past_a_checkpoint);
+  // Nobody else is told of memberships 2 and 3: they never come about.
+  std::vector<std::unique_ptr<WorkerPod>> replaced;
+  for (auto& spare : spares) {
+    replaced.push_back(job.replace(2, std::move(spare)));
+    EXPECT_TRUE(job.pod(0).configure(job.assignment(0, training(checkpoints_))).ok());
+  }
+  job.configure(training(checkpoints_));
+  EXPECT_EQ(finish(job), undisturbed());
+}
+
+TEST_F(WorkerMembership, AnotherSizeAndOtherRanks) {
+  WorkerJob job(kWorkers);
+  job.configure(training(checkpoints_));
+  job.pod(0).watch(past_a_checkpoint);
+  job.pod(0).signal(SIGSTOP);
+  const auto removed = job.remove(0);
+  job.configure(training(checkpoints_));
+  EXPECT_EQ(finish(job).size(), 64U);
+}
+
+TEST_F(WorkerMembership, TrafficIsCountedOn) {
+  WorkerJob job(2);
+  auto spare = job.spare(1);
+  job.configure(training(checkpoints_));
+  job.pod(0).watch(past_a_checkpoint);
+  const auto bytes = [&] {
+    const std::string metrics = job.pod(0).metrics();
+    const std::string name = "\nmuster_worker_payload_bytes_total ";
+    return std::stod(metrics.substr(metrics.find(name) + name.size()));
+  };
+  const double before = bytes();
+  EXPECT_GT(before, 0);
+  const auto replaced = job.replace(1, std::move(spare));
+  job.configure(training(checkpoints_));
+  const auto last = job.pod(0).watch([](const auto& status) {
+    return status.membership() == 2 && status.worker().payload_bytes_sent() > 0;
+  });
+  EXPECT_GE(bytes(), before + static_cast<double>(last.worker().payload_bytes_sent()));
+}
+
+TEST_F(WorkerMembership, WhoIsLeftBehindAsksForARestart) {
+  WorkerJob job(kWorkers, {}, {"--configure-timeout", "15"});
+  auto spare = job.spare(1);
+  job.configure(training(checkpoints_));
+  job.pod(0).watch(past_a_checkpoint);
+  const auto replaced = job.replace(1, std::move(spare));
+  job.configure(training(checkpoints_));
+  const Exit exit = replaced->wait();
+  EXPECT_EQ(exit.code, kExitRetry);
+  EXPECT_THAT(exit.last_words, HasSubstr("goes on in another membership"));
+}
+
+}  // namespace
+}  // namespace muster::worker::test
