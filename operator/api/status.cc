@@ -41,6 +41,7 @@ JobStatus status_from_json(const Json& json) {
       status.client_attempts.push_back(
           {.index = integer_at(item, "index"),
            .attempt = integer_at(item, "attempt"),
+           .failures = integer_at(item, "failures"),
            .failed_at = parse_rfc3339(text_at(item, "failedAt")).value_or(WallTime{})});
     }
   }
@@ -69,8 +70,10 @@ Json to_json(const JobStatus& status) {
   if (!status.client_attempts.empty()) {
     Json& list = json["clientAttempts"] = Json::array();
     for (const ClientAttempt& attempt : status.client_attempts)
-      list.push_back(
-          {{"index", attempt.index}, {"attempt", attempt.attempt}, {"failedAt", rfc3339(attempt.failed_at)}});
+      list.push_back({{"index", attempt.index},
+                      {"attempt", attempt.attempt},
+                      {"failures", attempt.failures},
+                      {"failedAt", rfc3339(attempt.failed_at)}});
   }
   if (!status.progress.is_null()) json["progress"] = status.progress;
   if (!status.history.is_null()) json["history"] = status.history;

@@ -8,10 +8,11 @@
 
 namespace muster::op::api {
 
-struct ClientAttempt {       // FederatedRound: a client pod that was replaced at least once
-  std::int64_t index = 0;    // of the pod
-  std::int64_t attempt = 0;  // replacements so far, >= 1
-  WallTime failed_at;        // when the last one was lost
+struct ClientAttempt {        // FederatedRound: a client pod that was replaced at least once
+  std::int64_t index = 0;     // of the pod
+  std::int64_t attempt = 0;   // replacements so far, >= 1
+  std::int64_t failures = 0;  // of those, after a failure, not a disruption, since the last committed round
+  WallTime failed_at;         // when the last one was lost
   friend bool operator==(const ClientAttempt&, const ClientAttempt&) = default;
 };
 

@@ -29,18 +29,17 @@ std::int64_t attempts(const api::JobStatus& status, std::int64_t index) {
   return found == nullptr ? 0 : found->attempt;
 }
 
-void count_attempt(Pass& pass, std::int64_t index) {
+// Returns how often it has failed in a row.
+std::int64_t count_attempt(Pass& pass, const Pod& pod) {
   auto& list = pass.after.client_attempts;
-  const WallTime now = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
-  const auto at = std::lower_bound(
-      list.begin(), list.end(), index,
+  auto at = std::lower_bound(
+      list.begin(), list.end(), pod.index,
       [](const api::ClientAttempt& entry, std::int64_t wanted) { return entry.index < wanted; });
-  if (at == list.end() || at->index != index) {
-    list.insert(at, {.index = index, .attempt = 1, .failed_at = now});
-  } else {
-    at->attempt += 1;
-    at->failed_at = now;
-  }
+  if (at == list.end() || at->index != pod.index) at = list.insert(at, {.index = pod.index, .failed_at = {}});
+  at->attempt += 1;
+  if (fate_of(pod) == PodFate::kFailed) at->failures += 1;
+  at->failed_at = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
+  return at->failures;
 }
 
 WallTime not_before(const api::ClientAttempt& attempt) {
@@ -56,10 +55,10 @@ bool is_outdated(const api::JobStatus& status, const Pod& pod) {
 }
 
 // How many clients the pod plays; none when its label is no index of this federation's pods.
-std::int64_t clients_of(const api::FederatedRoundSpec& spec, const Pod& pod) {
-  if (pod.index < 0 || pod.index >= spec.client_pods()) return 0;
+std::int64_t clients_of(const api::FederatedRoundSpec& spec, std::int64_t index) {
+  if (index < 0 || index >= spec.client_pods()) return 0;
   const auto& federation = spec.federation;
-  return std::min(federation.clients_per_pod, federation.clients - pod.index * federation.clients_per_pod);
+  return std::min(federation.clients_per_pod, federation.clients - index * federation.clients_per_pod);
 }
 
 // Judges the pods that cannot work, in order of index. True when too few clients are left: the federation has
@@ -71,7 +70,7 @@ bool judge_away(Pass& pass, const api::FederatedRoundSpec& spec, const std::vect
     return false;
   }
   std::int64_t left = spec.federation.clients;
-  for (const Pod* pod : away) left -= clients_of(spec, *pod);
+  for (const Pod* pod : away) left -= clients_of(spec, pod->index);
   const std::string end = end_of(*away.front());
   const std::string more = away.size() > 1 ? fmt::format(" (and {} more ended so)", away.size() - 1) : "";
   const std::string useless = fmt::format("a restart would not help{}", more);
@@ -93,26 +92,55 @@ bool judge_away(Pass& pass, const api::FederatedRoundSpec& spec, const std::vect
   return false;
 }
 
+// `pod` has failed once more. One that has failed more than maxRestarts times, with no round committed
+// meanwhile, is tried again, but not counted on. True when too few clients are left that are: the federation
+// has failed.
+bool judge_failures(Pass& pass, const api::FederatedRoundSpec& spec, const std::vector<const Pod*>& away,
+                    const Pod& pod, std::int64_t failures) {
+  const std::int64_t failures_max = spec.run_policy.max_restarts;
+  if (failures <= failures_max) return false;
+  std::set<std::int64_t> out;
+  for (const Pod* gone : away) out.insert(gone->index);
+  for (const api::ClientAttempt& attempt : pass.after.client_attempts)
+    if (attempt.failures > failures_max) out.insert(attempt.index);
+  std::int64_t left = spec.federation.clients;
+  for (const std::int64_t index : out) left -= clients_of(spec, index);
+  if (left >= spec.federation.cohort.minimum) return false;
+  fail(pass, "MaxRestartsExceeded",
+       with_note(end_of(pod),
+                 fmt::format("it failed {} times with no round committed meanwhile, runPolicy.maxRestarts is "
+                             "{}; {} of {} clients are left, fewer than cohort.minimum {}",
+                             failures, failures_max, left, spec.federation.clients,
+                             spec.federation.cohort.minimum)));
+  return true;
+}
+
 }  // namespace
 
 bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients) {
-  std::int64_t lost = 0;
-  std::vector<const Pod*> away;
-  std::string first;
+  std::vector<const Pod*> away, lost;
   for (const Pod* pod : clients.current) {
     if (is_outdated(pass.before, *pod)) continue;
     if (pod->phase != PodPhase::kFailed && !has_other_authority(pass.seen, *pod)) continue;
-    if (cannot_work(*pod)) {
-      away.push_back(pod);
-      continue;
-    }
-    count_attempt(pass, pod->index);
-    if (lost++ == 0) first = pod->phase == PodPhase::kFailed ? end_of(*pod) : other_authority(pass, *pod);
+    (cannot_work(*pod) ? away : lost).push_back(pod);
   }
   if (judge_away(pass, spec, away)) return true;
-  if (lost > 0)
-    pass.event("Normal", "ClientsReplaced", fmt::format("replacing {} client pods; {}", lost, first));
-  return lost > 0;
+  bool failed = false;
+  for (const Pod* pod : lost) {
+    failed = failed || fate_of(*pod) == PodFate::kFailed;
+    const std::int64_t failures = count_attempt(pass, *pod);
+    if (judge_failures(pass, spec, away, *pod, failures)) return true;
+  }
+  if (lost.empty()) return false;
+  const Pod& first = *lost.front();
+  pass.event(failed ? "Warning" : "Normal", "ClientsReplaced",
+             fmt::format("replacing {} client pods; {}", lost.size(),
+                         first.phase == PodPhase::kFailed ? end_of(first) : other_authority(pass, first)));
+  return true;
+}
+
+void forget_failures(Pass& pass) {
+  for (api::ClientAttempt& attempt : pass.after.client_attempts) attempt.failures = 0;
 }
 
 void remove_outdated_clients(Pass& pass, const Incarnation& clients) {

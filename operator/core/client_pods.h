@@ -6,9 +6,13 @@ namespace muster::op {
 
 // Notes failed client pods in status.clientAttempts, as the restart counter does for incarnations: a pod of
 // an older attempt is deleted and recreated in later passes. One that cannot work stays as it is: its clients
-// are away (condition ClientsAway) until somebody deletes it. Only when fewer clients than cohort.minimum are
-// left does the federation fail. True when the pass is over.
+// are away (condition ClientsAway) until somebody deletes it; one that has failed more than
+// runPolicy.maxRestarts times with no round committed meanwhile is tried again, but not counted on. When
+// fewer clients than cohort.minimum are left, the federation fails. True when the pass is over.
 [[nodiscard]] bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients);
+
+// A round was committed: what failed before it is no longer held against any client pod.
+void forget_failures(Pass& pass);
 
 // Deletes pods of older attempts and of older incarnations: those know another aggregator's address.
 void remove_outdated_clients(Pass& pass, const Incarnation& clients);

@@ -159,7 +159,13 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
   }
   if (!running) return;
   status.phase = "Running";
-  pass.condition("Running", true, "PodsRunning", "all pods of the incarnation are running");
+  const auto runs = [](const Pod* pod) {
+    return fate_of(*pod) == PodFate::kAlive && pod->phase == PodPhase::kRunning;
+  };
+  const std::int64_t up = done + std::count_if(pods.begin(), pods.end(), runs);
+  pass.condition("Running", true, "PodsRunning",
+                 up >= wanted ? "all pods of the incarnation are running"
+                              : fmt::format("{} of {} pods of the incarnation are running", up, wanted));
   if (api::is_true(status.conditions, "Restarting"))
     pass.condition("Restarting", false, "Restarted",
                    fmt::format("running in incarnation {}", status.incarnation));

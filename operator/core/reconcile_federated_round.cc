@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "common/base/host_port.h"
+#include "common/json/access.h"
 #include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/client_pods.h"
@@ -164,6 +165,8 @@ class RoundBody final : public ObjectBody {
       running = aggregator.phase == PodPhase::kRunning;
       configure(pass, spec_, for_pods_, aggregator, clients_.current);
       fold_aggregator(pass, aggregator);
+      if (integer(member(pass.after.progress, "round")) > integer(member(pass.before.progress, "round")))
+        forget_failures(pass);
       wanted.insert(wanted.begin(), &aggregator);
     }
     renew_credentials(pass, wanted);

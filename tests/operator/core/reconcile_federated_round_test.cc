@@ -4,6 +4,8 @@
 
 #include <gmock/gmock.h>
 
+#include <algorithm>
+
 #include "cluster_model.h"
 
 namespace muster::op::testing {
@@ -109,7 +111,9 @@ TEST(FederatedRound, ASnapshotOfTwoInstantsDisconnectsNobody) {
 }
 
 TEST(FederatedRound, ReplacementsOfOneClientPodBackOffTheFirstIsAtOnce) {
-  ClusterModel cluster(federated_round(2, 2));
+  Json object = federated_round(2, 2);
+  object["spec"]["runPolicy"]["maxRestarts"] = 100;
+  ClusterModel cluster(object);
   cluster.bring_up();
   std::vector<long> waits;
   for (int i = 0; i < 8; ++i) {
@@ -220,6 +224,85 @@ TEST(FederatedRound, WhenNoClientCanWorkItFailsWithTheWordsOfTheFirst) {
   EXPECT_EQ(cluster.condition("Failed")->message,
             "client 0 (phones-client-0) exited with code 65: /data: no such folder; a restart would not help "
             "(and 2 more ended so)");
+}
+
+// One pod fails, and its replacement comes up when it is due.
+void fail_and_replace(ClusterModel& cluster, const std::string& pod, int exit_code,
+                      const std::string& words) {
+  cluster.end_pod(pod, exit_code, words);
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.advance(300s);
+  cluster.bring_up();
+}
+
+TEST(FederatedRound, FailsWhenTheClientPodsCanNeverStart) {
+  ClusterModel cluster(federated_round(4, 2));  // maxRestarts 3
+  cluster.bring_up();
+  for (int i = 0; i < 3; ++i)
+    for (const char* pod : {"phones-client-0", "phones-client-1"})
+      fail_and_replace(cluster, pod, 4, "no such bucket");
+  fail_and_replace(cluster, "phones-client-0", 4, "no such bucket");
+  EXPECT_FALSE(cluster.is("Failed")) << "one pod is left that has failed three times only";
+  cluster.end_pod("phones-client-1", 4, "no such bucket");
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("Failed")->reason, "MaxRestartsExceeded");
+  EXPECT_EQ(cluster.condition("Failed")->message,
+            "client 1 (phones-client-1) exited with code 4: no such bucket; it failed 4 times with no round "
+            "committed meanwhile, runPolicy.maxRestarts is 3; 0 of 4 clients are left, fewer than "
+            "cohort.minimum 1");
+}
+
+TEST(FederatedRound, ARoundThatIsCommittedBreaksTheRowOfFailures) {
+  ClusterModel cluster(federated_round(2, 2));
+  cluster.bring_up();
+  for (int round = 1; round <= 8; ++round) {
+    for (int i = 0; i < 3; ++i) fail_and_replace(cluster, "phones-client-0", 137, "");
+    control::v1::AggregatorProgress& told =
+        *cluster.agents.at(cluster.uid_of(kAggregator)).mutable_aggregator();
+    told.set_round(round);
+    told.set_rounds(10);
+    cluster.advance(10s);
+    cluster.settle();
+    ASSERT_FALSE(cluster.is("Failed")) << round;
+    EXPECT_EQ(cluster.status().client_attempts.at(0).failures, 0);
+  }
+  EXPECT_EQ(cluster.status().client_attempts.at(0).attempt, 24);
+}
+
+TEST(FederatedRound, EvictionsOfClientPodsAreHeldAgainstNobody) {
+  ClusterModel cluster(federated_round(2, 2));
+  cluster.bring_up();
+  for (int i = 0; i < 8; ++i) {
+    cluster.end_pod("phones-client-0", 137);
+    cluster.pods.at("phones-client-0")["status"]["conditions"].push_back(
+        {{"type", "DisruptionTarget"}, {"status", "True"}, {"reason", "TerminationByKubelet"}});
+    cluster.settle();
+    cluster.finish_deletions();
+    cluster.advance(300s);
+    cluster.bring_up();
+  }
+  EXPECT_FALSE(cluster.is("Failed"));
+  ASSERT_EQ(cluster.status().client_attempts.size(), 1U);
+  EXPECT_EQ(cluster.status().client_attempts.at(0).attempt, 8);
+  EXPECT_EQ(cluster.status().client_attempts.at(0).failures, 0);
+}
+
+TEST(FederatedRound, SaysHowManyPodsRunAndWarnsOfThoseThatFail) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  EXPECT_EQ(cluster.condition("Running")->message, "all pods of the incarnation are running");
+  cluster.end_pod("phones-client-1", 4, "no such bucket");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.settle();
+  EXPECT_EQ(cluster.condition("Running")->message, "2 of 3 pods of the incarnation are running");
+  const auto told = std::find_if(cluster.events.begin(), cluster.events.end(),
+                                 [](const EmitEvent& event) { return event.reason == "ClientsReplaced"; });
+  ASSERT_NE(told, cluster.events.end());
+  EXPECT_EQ(told->type, "Warning");
+  EXPECT_THAT(told->message, HasSubstr("no such bucket"));
 }
 
 TEST(FederatedRound, ARestartedAggregatorCountsAndTheClientsMeetItAnew) {
