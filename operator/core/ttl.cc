@@ -14,7 +14,7 @@ constexpr auto kEvidenceKept = std::chrono::seconds(10);
 
 bool may_keep(const Pod& pod, const std::string& policy) {
   if (policy == "None") return true;
-  return policy == "Running" && (pod.phase == PodPhase::kFailed || !pod.runs);
+  return policy == "Running" && !pod.runs;
 }
 
 }  // namespace
@@ -23,12 +23,18 @@ void clean_up(Pass& pass, const spec::RunPolicy& policy) {
   pass.observe_generation();  // what the conditions say does not change
   const WallTime end = pass.before.completion_time.value_or(WallTime::min());
   bool evidence = false;
+  bool remains = false;  // a pod to be deleted once its log could be read
   for (const Pod& pod : pass.seen.pods) {
     const bool fresh = pod.phase == PodPhase::kFailed && !pod.deletion && pass.seen.now < end + kEvidenceKept;
     evidence = evidence || fresh;
-    if (!fresh && !may_keep(pod, policy.clean_pod_policy)) remove_pod(pass, pod);
+    if (may_keep(pod, policy.clean_pod_policy)) continue;
+    if (fresh) {
+      remains = true;
+    } else {
+      remove_pod(pass, pod);
+    }
   }
-  if (evidence && policy.clean_pod_policy == "All") pass.again_at(end + kEvidenceKept);
+  if (remains) pass.again_at(end + kEvidenceKept);
   if (!policy.ttl_seconds_after_finished || !pass.before.completion_time) return;
   const WallTime due =
       end + std::max<std::chrono::seconds>(std::chrono::seconds(*policy.ttl_seconds_after_finished),

@@ -40,6 +40,23 @@ TEST(Sidecar, ThatNeverEndsKeepsNoJobRunning) {
   EXPECT_TRUE(cluster.pods.empty()) << "cleanPodPolicy Running: something in them still ran";
 }
 
+TEST(Sidecar, ThatNeverEndsHoldsNoNodeForAFailedJob) {
+  Json object = with_sidecar(job().workers(2).max_restarts(0).json(), "/spec/workers", "worker");
+  ClusterModel cluster(std::move(object));
+  cluster.bring_up();
+  cluster.end_pod("digits-worker-1", 1, "first, and wholly");
+  end_role(cluster, "digits-worker-0", 1, "disk full");
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Failed"));
+  cluster.finish_deletions();
+  EXPECT_TRUE(cluster.pods.contains("digits-worker-0")) << "its log can still be read";
+  cluster.advance(11s);
+  cluster.settle();
+  cluster.finish_deletions();
+  EXPECT_FALSE(cluster.pods.contains("digits-worker-0")) << "its sidecar would hold the node's GPUs";
+  EXPECT_TRUE(cluster.pods.contains("digits-worker-1")) << "it has wholly ended";
+}
+
 TEST(Sidecar, ThatNeverEndsKeepsNoFederationRunning) {
   ClusterModel cluster(with_sidecar(federated_round(2, 1), "/spec/aggregator", "aggregator"));
   cluster.bring_up();
