@@ -1,9 +1,21 @@
 // pod/endings.cc: the one table from errors to exit codes
 #include "pod/endings.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include "pod/pod_contract.h"
 
 namespace muster {
+namespace {
+
+constexpr std::size_t kLastWordsMax = 800;  // a kubelet's share for each container of 15
+
+std::string json_of(const control::v1::AgentStatus& status) {
+  std::string json;
+  return google::protobuf::util::MessageToJsonString(status, &json).ok() ? json : "succeeded";
+}
+
+}  // namespace
 
 Ending ending_of(const Error& error) {
   switch (error.code) {
@@ -24,6 +36,19 @@ Ending credentials_ending_of(const Error& error) {
 
 Ending storage_ending_of(const Error& error) {
   return {error.code == Code::kFailedPrecondition ? kExitInvalid : kExitStorage, error.message};
+}
+
+std::string last_words_of(control::v1::AgentStatus status) {
+  if (status.has_worker()) status.mutable_worker()->clear_history();
+  if (status.has_aggregator()) status.mutable_aggregator()->clear_history();
+  std::string json = json_of(status);
+  while (json.size() > kLastWordsMax && status.warnings_size() > 0) {
+    status.mutable_warnings()->RemoveLast();
+    json = json_of(status);
+  }
+  if (json.size() <= kLastWordsMax) return json;
+  status.clear_message();
+  return json_of(status);
 }
 
 }  // namespace muster

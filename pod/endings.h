@@ -2,6 +2,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "proto/control.pb.h"
 
 namespace muster {
 
@@ -21,5 +22,10 @@ struct Ending {
 // Of a failure to read or write a model or checkpoint: kExitStorage, or kExitInvalid when the files belong to
 // another training (kFailedPrecondition).
 [[nodiscard]] Ending storage_ending_of(const Error& error);
+
+// The last words of a pod that has succeeded: the proto JSON form, small on purpose. A kubelet cuts
+// termination messages at 12 KiB for all containers of a pod together, and JSON that is cut is no evidence of
+// success at all. So there is no history, and of the warnings only those that fit; the Agent has told all.
+[[nodiscard]] std::string last_words_of(control::v1::AgentStatus status);
 
 }  // namespace muster

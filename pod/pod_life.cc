@@ -1,8 +1,6 @@
 // pod/pod_life.cc: the life of a Muster container around its work
 #include "pod/pod_life.h"
 
-#include <google/protobuf/util/json_util.h>
-
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
@@ -51,7 +49,7 @@ class Life {
     } else if (!ending.message.empty()) {
       spdlog::info("{}", ending.message);
     }
-    write_termination_message(pod_, done ? last_words(status_) : ending.message);
+    write_termination_message(pod_, done ? last_words_of(status_) : ending.message);
     if (agent_ != nullptr) {
       if (ending.exit_code != kExitStopped) agent_->publish(status_);
       agent_->stop();
@@ -137,15 +135,6 @@ class Life {
              .superseded = [this](std::int64_t membership) { stopper_.break_off_before(membership); },
              .refused = [this](std::string_view reason) { refusals_.count(reason); }}));
     return {};
-  }
-
-  // The proto JSON form without the history, which would not fit into what the kubelet reads.
-  static std::string last_words(AgentStatus status) {
-    if (status.has_worker()) status.mutable_worker()->clear_history();
-    if (status.has_aggregator()) status.mutable_aggregator()->clear_history();
-    std::string json;
-    if (!google::protobuf::util::MessageToJsonString(status, &json).ok()) return "succeeded";
-    return json;
   }
 
   const PodProgram& program_;

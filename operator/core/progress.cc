@@ -143,6 +143,8 @@ std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
   if (pod.phase != PodPhase::kSucceeded || !pod.end) return word;
   std::optional<AgentStatus> last = last_words_of(pod.end->message);
   if (!last) return word;
+  if (word && word->warnings_size() > last->warnings_size())  // last words hold only what fits
+    last->mutable_warnings()->Swap(word->mutable_warnings());
   if (word && last->has_worker())
     last->mutable_worker()->mutable_history()->Swap(word->mutable_worker()->mutable_history());
   if (word && last->has_aggregator())
