@@ -92,8 +92,10 @@ std::optional<EventWrite> EventCorrelator::correlate(EventRecord record, Instant
   return write;
 }
 
-EventRecorder::EventRecorder(Client& client, std::string component)
+EventRecorder::EventRecorder(Client& client, std::string component,
+                             std::function<void(const Error&)> on_refused)
     : client_(client),
+      on_refused_(std::move(on_refused)),
       correlator_(std::move(component)),
       thread_([this](const std::stop_token& stop) { run(stop); }) {}
 
@@ -139,9 +141,19 @@ void EventRecorder::write(EventRecord record) {
   if (!write) return;
   if (write->patch) {
     const auto raised = client_.patch(kEvents, write->ns, write->name, PatchType::kMerge, *write->patch);
-    if (raised || raised.error().code != Code::kNotFound) return;
+    if (raised) return;
+    if (raised.error().code != Code::kNotFound) return failed(raised.error());
   }
-  static_cast<void>(client_.create(kEvents, write->ns, write->event));
+  const auto created = client_.create(kEvents, write->ns, write->event);
+  if (!created) failed(created.error());
+}
+
+// 403 is also the answer of a namespace that is going away, which takes its objects along.
+void EventRecorder::failed(const Error& error) {
+  if (error.code != Code::kPermissionDenied || !on_refused_) return;
+  if (error.message.find("because it is being terminated") != std::string::npos) return;
+  on_refused_(error);
+  on_refused_ = {};
 }
 
 }  // namespace muster::kube

@@ -67,7 +67,8 @@ class EventCorrelator {
 
 class EventRecorder {
  public:
-  EventRecorder(Client& client, std::string component);
+  // `on_refused` hears once, from the recorder's thread, that the API server lets it write no event.
+  EventRecorder(Client& client, std::string component, std::function<void(const Error&)> on_refused = {});
   ~EventRecorder();  // writes what is queued, within 2 s
 
   // Never blocks; drops the record when 1000 are waiting. Failures to write are dropped too (a namespace is
@@ -78,9 +79,11 @@ class EventRecorder {
  private:
   void run(const std::stop_token& stop);
   void write(EventRecord record);
+  void failed(const Error& error);
 
   Client& client_;
-  EventCorrelator correlator_;  // of the thread
+  std::function<void(const Error&)> on_refused_;  // of the thread
+  EventCorrelator correlator_;                    // of the thread
   Mutex mutex_;
   Condition wake_;
   std::deque<EventRecord> queue_ MUSTER_GUARDED_BY(mutex_);

@@ -36,6 +36,13 @@ Obstacle name_obstacle(const Subject& subject, const kube::Resource& resource, c
                       owner ? owner->kind + " " + owner->name : "nobody")};
 }
 
+// The event that tells of a right that the operator lacks; of creates core tells.
+const char* reason_of_refused(const Action& action) {
+  if (std::holds_alternative<DeletePod>(action) || std::holds_alternative<DeleteObject>(action))
+    return "FailedDelete";
+  return std::holds_alternative<PatchStatus>(action) ? "FailedStatusUpdate" : nullptr;
+}
+
 }  // namespace
 
 struct Applier::Pass {
@@ -57,8 +64,14 @@ void Applier::emit(const Subject& subject, const std::string& type, const std::s
 
 Status Applier::apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied) {
   Pass pass{subject, applied};
-  for (const Action& action : actions)
-    MUSTER_TRY(std::visit([&](const auto& what) { return (*this)(pass, what); }, action));
+  for (const Action& action : actions) {
+    const Status done = std::visit([&](const auto& what) { return (*this)(pass, what); }, action);
+    if (done) continue;
+    const char* const reason = reason_of_refused(action);
+    if (reason != nullptr && done.error().code == Code::kPermissionDenied)
+      emit(subject, "Warning", reason, done.error().message);
+    return done.error();
+  }
   return {};
 }
 
@@ -162,7 +175,9 @@ Status Applier::operator()(Pass& pass, const ConfigurePod& action) {
 Status Applier::operator()(Pass& pass, const PatchStatus& action) {
   const auto before = cache_.get(pass.subject.resource, pass.subject.ns + "/" + pass.subject.name);
   Json patch = action.patch;
-  patch["metadata"]["uid"] = pass.subject.uid;  // an object of the same name made anew is another one
+  // What keeps this from an object of the same name made anew is its resourceVersion, which core sends: an
+  // API server overwrites the uid of a status write with the stored one before it compares.
+  patch["metadata"]["uid"] = pass.subject.uid;
   auto written =
       client_.patch(pass.subject.resource, pass.subject.ns, pass.subject.name, kube::PatchType::kMerge, patch,
                     {.subresource = "status", .field_manager = "muster", .force = false});

@@ -19,8 +19,10 @@ constexpr std::chrono::milliseconds kProgressPause{100};
 constexpr std::chrono::milliseconds kGatherMin{20};
 constexpr std::chrono::milliseconds kGatherMax{200};
 constexpr int kGatherShare = 20;
-constexpr std::chrono::seconds kRefusedPause{
-    30};  // the server will not take it: only a person can change that
+// After a pass that failed, doubled each time: a server that is away, or refuses what only a person can
+// allow, is not asked again for each message of a pod.
+constexpr std::chrono::milliseconds kFailurePauseMin{1'000};
+constexpr std::chrono::milliseconds kFailurePauseMax{60'000};
 // While an Agent has not told of its assignment, or the cache was behind.
 constexpr std::chrono::milliseconds kSoon{500};
 
@@ -71,7 +73,17 @@ void Controller::stop() {
 
 void Controller::enqueue(const std::string& key) { queue_.add(key); }
 void Controller::enqueue_gathered(const std::string& key) { queue_.add_gathered(key); }
-void Controller::enqueue_soon(const std::string& key) { queue_.add_after(key, kProgressPause); }
+void Controller::enqueue_soon(const std::string& key) {
+  std::chrono::milliseconds pause = kProgressPause;
+  {
+    const MutexLock lock(mutex_);
+    const auto failing = failing_.find(key);
+    if (failing != failing_.end())
+      pause = std::max(pause, std::chrono::ceil<std::chrono::milliseconds>(failing->second.until -
+                                                                           std::chrono::steady_clock::now()));
+  }
+  queue_.add_after(key, pause);
+}
 void Controller::sample() { queue_metrics_.sample(queue_); }
 
 void Controller::work(const std::stop_token& stop) {
@@ -150,11 +162,32 @@ void Controller::forget(const std::string& key) {
   parts_.agents.follow(owner(key), {});
   const MutexLock lock(mutex_);
   memory_.erase(key);
+  failing_.erase(key);
+}
+
+std::chrono::milliseconds Controller::retry(const std::string& key) {
+  std::chrono::milliseconds pause{};
+  {
+    const MutexLock lock(mutex_);
+    Failing& failing = failing_[key];
+    failing.pause = std::clamp(failing.pause * 2, kFailurePauseMin, kFailurePauseMax);
+    failing.until = std::chrono::steady_clock::now() + failing.pause;
+    pause = failing.pause;
+  }
+  queue_.add_after(key, pause);
+  queue_metrics_.retried();
+  return pause;
+}
+
+void Controller::recovered(const std::string& key) {
+  queue_.forget(key);
+  const MutexLock lock(mutex_);
+  failing_.erase(key);
 }
 
 Controller::Outcome Controller::failed(const std::string& key, const Error& error) {
   if (error.code == Code::kNotFound) {  // deleted meanwhile; the watch will say so
-    queue_.forget(key);
+    recovered(key);
     return Outcome::kDone;
   }
   if (error.code == Code::kAborted) {  // a stale snapshot is ordinary: the cache catches up
@@ -162,12 +195,12 @@ Controller::Outcome Controller::failed(const std::string& key, const Error& erro
     return Outcome::kRequeue;
   }
   if (error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied) {
-    spdlog::error("the API server refuses a write kind={} object={} error=\"{}\"", options_.resource.kind,
-                  key, error.message);
-    queue_.add_after(key, kRefusedPause);
+    const auto delay = retry(key);
+    spdlog::error("the API server refuses a write kind={} object={} retry_ms={} error=\"{}\"",
+                  options_.resource.kind, key, delay.count(), error.message);
     return Outcome::kFailed;
   }
-  const auto delay = queue_.add_rate_limited(key);
+  const auto delay = retry(key);
   spdlog::warn("pass failed kind={} object={} retry_ms={} error=\"{}\"", options_.resource.kind, key,
                delay.count(), error.message);
   return Outcome::kFailed;
@@ -209,7 +242,7 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
     return Outcome::kRequeue;
   }
   if (!done) return failed(key, done.error());
-  queue_.forget(key);
+  recovered(key);
   auto after = decision->requeue_after;
   if (applied.look_soon && (after.count() == 0 || after > kSoon)) after = kSoon;
   if (after.count() == 0) return Outcome::kDone;

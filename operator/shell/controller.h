@@ -49,8 +49,10 @@ class Controller {
   // News of its pods: the first at once, those of the pause after a pass (20 ms, more for an object of many
   // pods) make one pass.
   void enqueue_gathered(const std::string& key);
-  void enqueue_soon(const std::string& key);  // progress: several within 100 ms make one pass
-  void sample();                              // gauges of what only grows by waiting
+  // Progress: several within 100 ms make one pass; while passes of the object fail, none before the next
+  // retry.
+  void enqueue_soon(const std::string& key) MUSTER_EXCLUDES(mutex_);
+  void sample();  // gauges of what only grows by waiting
 
   [[nodiscard]] const kube::Resource& resource() const { return options_.resource; }
   // One pass, as a worker does it; for tests.
@@ -65,6 +67,10 @@ class Controller {
     std::optional<Obstacle> obstacle;
     Instant obstacle_until;
   };
+  struct Failing {  // an object whose last pass failed
+    std::chrono::milliseconds pause{0};
+    Instant until;
+  };
   void work(const std::stop_token& stop);
   // `looked`: how long it took to read the caches and decide.
   Outcome pass(const std::string& key, std::chrono::nanoseconds& looked);
@@ -75,6 +81,9 @@ class Controller {
   void remember(const Subject& subject, const Applied& applied) MUSTER_EXCLUDES(mutex_);
   void forget(const std::string& key) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Outcome failed(const std::string& key, const Error& error);
+  // After a failed pass: returns in how long it is tried again, from 1 s to a minute.
+  std::chrono::milliseconds retry(const std::string& key) MUSTER_EXCLUDES(mutex_);
+  void recovered(const std::string& key) MUSTER_EXCLUDES(mutex_);
 
   ControllerParts parts_;
   Options options_;
@@ -82,6 +91,7 @@ class Controller {
   kube::WorkQueue queue_;
   Mutex mutex_;
   std::map<std::string, Memory> memory_ MUSTER_GUARDED_BY(mutex_);
+  std::map<std::string, Failing> failing_ MUSTER_GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;
 };
 

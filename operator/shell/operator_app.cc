@@ -206,7 +206,9 @@ class Operator {
   }
 
   void build() {
-    events_ = std::make_unique<kube::EventRecorder>(*client_, "muster-operator");
+    events_ = std::make_unique<kube::EventRecorder>(*client_, "muster-operator", [](const Error& error) {
+      spdlog::warn("the API server refuses events, so nobody sees them: error=\"{}\"", error.message);
+    });
     ClusterCache::Options cache;
     cache.namespaces = options_.namespaces;
     cache.on_problem = [](const std::string& text) { spdlog::warn("{}", text); };

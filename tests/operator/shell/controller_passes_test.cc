@@ -98,6 +98,7 @@ class ControllerPasses : public ::testing::Test {
     ++passes_;
     pods_read_ += seen.pods.size();
     const std::string name = text(member(object, "metadata", "name"));
+    ++passes_of_[name];
     seen_[name] = std::move(seen);
     const auto script = decide_;
     changed_.notify_all();
@@ -124,6 +125,7 @@ class ControllerPasses : public ::testing::Test {
   std::function<Decision(const std::string& name)> decide_;
   std::map<std::string, Observed> seen_;
   std::size_t passes_ = 0;
+  std::map<std::string, int> passes_of_;
   std::size_t pods_read_ = 0;
   std::unique_ptr<Controller> controller_;
   Issuer issuer_ = *Issuer::load(*Issuer::make_secrets(std::chrono::system_clock::now()),
@@ -175,6 +177,34 @@ TEST_F(ControllerPasses, PodsThatDoNotAnswerConfigureHoldUpNoOtherJob) {
   EXPECT_TRUE(writes_->wait_for_requests(50));
   EXPECT_LT(steady_clock::now() - before, seconds(2)) << "a call of Configure has five";
 }
+
+class FailingPass : public ControllerPasses, public ::testing::WithParamInterface<int> {};
+
+TEST_P(FailingPass, IsNotHurriedByProgress) {
+  decide_ = [](const std::string& name) {
+    Decision decision;
+    if (name == "failing") decision.actions = {PatchStatus{{{"status", {{"restarts", 1}}}}}};
+    return decision;
+  };
+  writes_->otherwise([](const kube::HttpRequest&) -> FakeTransport::Answer {
+    return kube::HttpResponse{.status = GetParam(), .headers = {}, .body = R"({"kind": "Status"})"};
+  });
+  const auto began = steady_clock::now();
+  jobs_->push(event("ADDED", job("failing")));
+  ASSERT_TRUE(writes_->wait_for_requests(1));
+  jobs_->push(event("ADDED", job("fine")));
+  ASSERT_TRUE(wait_for_pass([&] { return passes_of_["fine"] > 0; }));
+  for (int message = 0; message < 12; ++message) {
+    controller_->enqueue_soon("n/failing");
+    controller_->enqueue_soon("n/fine");
+    ASSERT_TRUE(wait_for_pass([&] { return passes_of_["fine"] >= message + 2; }));
+  }
+  const std::lock_guard lock(mutex_);
+  int retries = 0;  // after 1 s, 3 s, 7 s, ...
+  for (auto due = seconds(1); due <= steady_clock::now() - began; due = due * 2 + seconds(1)) ++retries;
+  EXPECT_LE(passes_of_["failing"], 2 + retries) << "with 12 messages of a pod";
+}
+INSTANTIATE_TEST_SUITE_P(Codes, FailingPass, ::testing::Values(403, 500));
 
 TEST_F(ControllerPasses, AThousandPodsThatStartAreNotReadForEachOfThem) {
   constexpr int kPods = 1000;

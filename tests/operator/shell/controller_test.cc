@@ -4,6 +4,7 @@
 
 #include <gtest/gtest.h>
 
+#include "common/json/access.h"
 #include "operator/shell/operator_app.h"
 #include "tests/support/fake_transport.h"
 
@@ -272,6 +273,49 @@ TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
   EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter);
   EXPECT_EQ(Json::parse(writes_->requests()[1].body)["preconditions"]["uid"], "2");
   EXPECT_EQ(Json::parse(writes_->requests()[1].body)["gracePeriodSeconds"], 0);
+}
+
+struct Withdrawn {
+  Action action;
+  std::string reason;
+};
+class WithdrawnRight : public ControllerTest, public ::testing::WithParamInterface<Withdrawn> {};
+
+TEST_P(WithdrawnRight, IsAnEventOfTheObject) {
+  decision_.actions = {GetParam().action};
+  Json answer = refusal(403, "Forbidden");
+  answer["message"] = "muster-operator cannot do this";
+  writes_->will_json(403, answer);
+  EXPECT_EQ(pass(), Controller::Outcome::kFailed);
+  events_.reset();
+  ASSERT_EQ(event_writes_->requests().size(), 1U);
+  const Json event = Json::parse(event_writes_->requests()[0].body);
+  EXPECT_EQ(event["type"], "Warning");
+  EXPECT_EQ(event["reason"], GetParam().reason);
+  EXPECT_NE(text(event["message"]).find("cannot do this"), std::string::npos);
+}
+INSTANTIATE_TEST_SUITE_P(Verbs, WithdrawnRight,
+                         ::testing::Values(Withdrawn{DeletePod{"a", "1", {}}, "FailedDelete"},
+                                           Withdrawn{DeleteObject{.uid = "u"}, "FailedDelete"},
+                                           Withdrawn{PatchStatus{{{"status", {{"restarts", 1}}}}},
+                                                     "FailedStatusUpdate"}));
+
+TEST_F(ControllerTest, ThatEventsAreRefusedIsToldOnce) {
+  std::vector<std::string> told;
+  auto recorder = std::make_unique<kube::EventRecorder>(
+      event_client_, "test", [&](const Error& error) { told.push_back(error.message); });
+  event_writes_->otherwise([](const kube::HttpRequest&) -> FakeTransport::Answer {
+    return kube::HttpResponse{.status = 403, .headers = {}, .body = refusal(403, "no events").dump()};
+  });
+  for (const char* reason : {"First", "Second"})
+    recorder->record({.regarding = {{"uid", "u"}, {"namespace", "n"}, {"name", "x"}},
+                      .type = "Normal",
+                      .reason = reason,
+                      .message = "m"});
+  recorder.reset();
+  EXPECT_EQ(event_writes_->requests().size(), 2U);
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told[0].find("no events"), std::string::npos);
 }
 
 TEST_F(ControllerTest, AsksForTheNodeOfAPodThatDoesNotGoAway) {
