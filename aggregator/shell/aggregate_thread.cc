@@ -9,7 +9,7 @@ AggregateThread::AggregateThread() : thread_([this] { run(); }) {}
 
 AggregateThread::~AggregateThread() {
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   wake_.notify_one();
@@ -18,7 +18,7 @@ AggregateThread::~AggregateThread() {
 
 void AggregateThread::post(Job job) {
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     jobs_.push_back(std::move(job));
   }
   wake_.notify_one();
@@ -29,8 +29,8 @@ void AggregateThread::run() {
   while (true) {
     Job job;
     {
-      std::unique_lock lock(mutex_);
-      wake_.wait(lock, [this] { return stopping_ || !jobs_.empty(); });
+      MutexLock lock(mutex_);
+      wake_.wait(lock, [this]() MUSTER_REQUIRES(mutex_) { return stopping_ || !jobs_.empty(); });
       if (jobs_.empty()) return;
       job = std::move(jobs_.front());
       jobs_.pop_front();

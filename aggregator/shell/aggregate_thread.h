@@ -1,12 +1,11 @@
 #pragma once  // aggregator/shell/aggregate_thread.h: the one thread that touches the aggregate of a round
-#include <condition_variable>
 #include <deque>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "aggregator/strategy/strategy.h"
+#include "common/platform/mutex.h"
 
 namespace muster::agg {
 
@@ -26,10 +25,10 @@ class AggregateThread {
  private:
   void run();
 
-  std::mutex mutex_;
-  std::condition_variable wake_;
-  std::deque<Job> jobs_;
-  bool stopping_ = false;
+  Mutex mutex_;
+  Condition wake_;
+  std::deque<Job> jobs_ MUSTER_GUARDED_BY(mutex_);
+  bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: it uses the others
 };
 

@@ -40,7 +40,7 @@ UploadReply counted_before() { return reply_of(UploadReply::ACCEPTED, "it was co
 Result<std::uint64_t> Coordinator::check_in(const Caller& caller, ClientId client, milliseconds hold,
                                             Answer answer_call) {
   const Instant now = steady_clock::now();
-  return locked([&]() -> Result<std::uint64_t> {
+  return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<std::uint64_t> {
     if (const Status known = machine_.check_client(client); !known) {
       return refused(Refusal::kMalformed, known.error());
     }
@@ -66,7 +66,7 @@ Result<std::uint64_t> Coordinator::check_in(const Caller& caller, ClientId clien
 }
 
 void Coordinator::leave(ClientId client, std::uint64_t ticket) {
-  locked([&] {
+  locked([&]() MUSTER_REQUIRES(mutex_) {
     const auto it = held_.find(client);
     if (it == held_.end() || it->second.ticket != ticket) return;
     release(client);
@@ -111,7 +111,7 @@ Result<std::shared_ptr<const GlobalModel>> Coordinator::begin_download(const Cal
                                                                        const std::string& task_id,
                                                                        std::uint64_t offset,
                                                                        TransferPointer transfer) {
-  return locked([&]() -> Result<std::shared_ptr<const GlobalModel>> {
+  return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<std::shared_ptr<const GlobalModel>> {
     std::ignore = step(Tick{}, steady_clock::now());
     MUSTER_TRY(authorize(caller, task_id));
     MUSTER_TRY(machine_.task_deadline(task_id));
@@ -127,14 +127,14 @@ Result<std::shared_ptr<const GlobalModel>> Coordinator::begin_download(const Cal
 }
 
 void Coordinator::downloaded(const std::string& task_id) {
-  locked([&] {
+  locked([&]() MUSTER_REQUIRES(mutex_) {
     ++models_sent_;
     std::ignore = step(Downloaded{task_id}, steady_clock::now());
   });
 }
 
 void Coordinator::end_download(const std::string& task_id, const TransferPointer& transfer) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto it = transfers_.find(task_id);
   if (it != transfers_.end() && it->second.download == transfer) it->second.download.reset();
 }
@@ -146,7 +146,7 @@ void Coordinator::count_sent(std::uint64_t bytes) {
 
 Result<Coordinator::Admission> Coordinator::begin_upload(const Caller& caller, const UploadHeader& header,
                                                          TransferPointer transfer) {
-  return locked([&]() -> Result<Admission> {
+  return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<Admission> {
     const Instant now = steady_clock::now();
     const std::string& task_id = header.task_id();
     std::ignore = step(Tick{}, now);
@@ -219,8 +219,8 @@ void Coordinator::make_room_later(Instant now) {
 void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
   const std::string task_id = buffer->header().task_id();
   const Status intact = buffer->verify();
-  locked([&] {
-    const auto say = [&](Result<UploadReply> reply) {
+  locked([&]() MUSTER_REQUIRES(mutex_) {
+    const auto say = [&](Result<UploadReply> reply) MUSTER_REQUIRES(mutex_) {
       later_.releases.push_back(std::move(buffer));
       later_.answers.emplace_back(
           [call = std::move(answer_call), reply = std::move(reply)]() mutable { call(std::move(reply)); });
@@ -268,7 +268,7 @@ UploadReply Coordinator::refuse(const std::string& task_id, Refusal kind, const 
 
 void Coordinator::abandon_upload(const std::string& task_id, const TransferPointer& transfer,
                                  std::shared_ptr<UploadBuffer> buffer) {
-  locked([&] {
+  locked([&]() MUSTER_REQUIRES(mutex_) {
     const auto it = transfers_.find(task_id);
     if (it != transfers_.end() && it->second.upload == transfer) it->second.upload.reset();
     uploads_.pause(task_id, buffer);
@@ -282,13 +282,13 @@ void Coordinator::count_received(std::uint64_t bytes) {
 }
 
 Result<std::uint64_t> Coordinator::upload_offset(const Caller& caller, const std::string& task_id) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   MUSTER_TRY(authorize(caller, task_id));
   return uploads_.offset(task_id);
 }
 
 control::v1::AggregatorProgress Coordinator::progress() const {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   const RoundCounts counts = machine_.counts();
   control::v1::AggregatorProgress progress;
   progress.set_round(model_->round);
@@ -321,23 +321,24 @@ control::v1::AggregatorProgress Coordinator::progress() const {
 }
 
 std::optional<Outcome> Coordinator::wait_outcome(milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [this] { return is_over(); });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, timeout, [this]() MUSTER_REQUIRES(mutex_) { return is_over(); });
   return is_over() ? outcome_ : std::nullopt;
 }
 
 void Coordinator::wait_dismissed(milliseconds timeout) {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, timeout, [this] { return dismissed_.size() == seen_.size(); });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, timeout,
+                    [this]() MUSTER_REQUIRES(mutex_) { return dismissed_.size() == seen_.size(); });
 }
 
 CommittedModel Coordinator::committed() const {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   return {.model = model_, .history = history_};
 }
 
 std::uint64_t Coordinator::upload_room() const {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   return uploads_.room();
 }
 

@@ -1,8 +1,6 @@
 #pragma once  // aggregator/shell/coordinator.h: runs the round machine: held calls, transfers, the fold,
               // commits
 #include <atomic>
-#include <condition_variable>
-#include <mutex>
 #include <set>
 #include <thread>
 #include <unordered_map>
@@ -16,6 +14,7 @@
 #include "aggregator/shell/coordinator_options.h"
 #include "aggregator/shell/transfer.h"
 #include "aggregator/shell/upload.h"
+#include "common/platform/mutex.h"
 #include "proto/control.pb.h"
 #include "proto/federation.pb.h"
 
@@ -100,33 +99,34 @@ class Coordinator {
   template <typename Action>
   auto locked(Action action);  // runs it under the lock, then does what waits in later_
 
-  // All below: under the lock.
-  Status step(const Event& event, Instant now);
-  void apply(const Effects& effects, Instant now);
-  void apply(const BeginRound& effect, Instant now);
-  void apply(const AssignTask& effect, Instant now);
-  void apply(const CommitRound& effect, Instant now);
-  void apply(const AbandonRound& effect, Instant now);
-  void apply(const Dismiss& effect, Instant now);
-  void apply(const Ended& effect, Instant now);
-  void answer(ClientId client, federation::v1::CheckInReply reply);
-  std::optional<Held> release(ClientId client);
-  [[nodiscard]] Error refused(Refusal reason, Error error);
-  [[nodiscard]] Status authorize(const Caller& caller, const std::string& task_id);
-  [[nodiscard]] Status check_update(const federation::v1::UploadHeader& header, ClientId client) const;
-  void track(TransferPointer& slot, TransferPointer transfer);
-  void end_later(TransferPointer transfer, Error why);
-  void end_transfers(const std::string& why);
-  void make_room_later(Instant now);
-  void install(std::shared_ptr<const GlobalModel> model, Instant now);
-  void fail(int exit_code, std::string message, Instant now);
+  Status step(const Event& event, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const Effects& effects, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const BeginRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const AssignTask& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const CommitRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const AbandonRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const Dismiss& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const Ended& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void answer(ClientId client, federation::v1::CheckInReply reply) MUSTER_REQUIRES(mutex_);
+  std::optional<Held> release(ClientId client) MUSTER_REQUIRES(mutex_);
+  [[nodiscard]] Error refused(Refusal reason, Error error) MUSTER_REQUIRES(mutex_);
+  [[nodiscard]] Status authorize(const Caller& caller, const std::string& task_id) MUSTER_REQUIRES(mutex_);
+  [[nodiscard]] Status check_update(const federation::v1::UploadHeader& header, ClientId client) const
+      MUSTER_REQUIRES(mutex_);
+  void track(TransferPointer& slot, TransferPointer transfer) MUSTER_REQUIRES(mutex_);
+  void end_later(TransferPointer transfer, Error why) MUSTER_REQUIRES(mutex_);
+  void end_transfers(const std::string& why) MUSTER_REQUIRES(mutex_);
+  void make_room_later(Instant now) MUSTER_REQUIRES(mutex_);
+  void install(std::shared_ptr<const GlobalModel> model, Instant now) MUSTER_REQUIRES(mutex_);
+  void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
-                                     Instant now);
-  federation::v1::UploadReply late(const std::string& task_id, Instant now);
-  void expire_held(Instant now);
-  [[nodiscard]] Instant next_due() const;  // when the timer has something to do
-  [[nodiscard]] bool is_over() const;
-  [[nodiscard]] bool reaches_target(const std::vector<learning::HistoryPoint>& history) const;
+                                     Instant now) MUSTER_REQUIRES(mutex_);
+  federation::v1::UploadReply late(const std::string& task_id, Instant now) MUSTER_REQUIRES(mutex_);
+  void expire_held(Instant now) MUSTER_REQUIRES(mutex_);
+  [[nodiscard]] Instant next_due() const MUSTER_REQUIRES(mutex_);  // when the timer has something to do
+  [[nodiscard]] bool is_over() const MUSTER_REQUIRES(mutex_);
+  [[nodiscard]] bool reaches_target(const std::vector<learning::HistoryPoint>& history) const
+      MUSTER_REQUIRES(mutex_);
 
   // Of their own threads, without the lock.
   void run_timer();
@@ -141,34 +141,34 @@ class Coordinator {
   const CoordinatorPorts ports_;
   AggregatorMetrics& metrics_;
 
-  mutable std::mutex mutex_;
-  std::condition_variable timer_wake_;
-  std::condition_variable commit_wake_;
-  std::condition_variable changed_;  // over, or a client dismissed
-  bool stopping_ = false;
-  RoundMachine machine_;
-  std::shared_ptr<const GlobalModel> model_;
-  std::shared_ptr<const GlobalModel> to_commit_;  // waits for run_commits
-  std::shared_ptr<const GlobalModel> next_;       // finished while run_commits was busy
-  bool committing_ = false;
-  std::vector<learning::HistoryPoint> history_;
-  std::optional<Outcome> outcome_;
-  bool target_reached_ = false;
-
-  std::uint64_t next_ticket_ = 1;
-  std::unordered_map<ClientId, Held> held_;
-  std::set<std::pair<Instant, ClientId>> expiries_;  // of held_
-  Instant timer_until_{};                            // the timer sleeps until then
-  std::set<ClientId> seen_;
-  std::set<ClientId> dismissed_;
-  std::unordered_map<std::string, Transfers> transfers_;  // by task
-  std::vector<std::string> lapsed_;                       // uploads that the end of their round broke off
-  UploadDesk uploads_;
-  std::vector<std::pair<TransferPointer, Error>> to_end_;  // by the timer's thread, which holds no other lock
-  Later later_;
-  Instant round_began_{};
-  std::uint64_t models_sent_ = 0;
-  std::uint64_t updates_received_ = 0;
+  mutable Mutex mutex_;
+  Condition timer_wake_;
+  Condition commit_wake_;
+  Condition changed_;  // over, or a client dismissed
+  bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
+  RoundMachine machine_ MUSTER_GUARDED_BY(mutex_);
+  std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
+  std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
+  std::shared_ptr<const GlobalModel> next_ MUSTER_GUARDED_BY(mutex_);  // finished while run_commits was busy
+  bool committing_ MUSTER_GUARDED_BY(mutex_) = false;
+  std::vector<learning::HistoryPoint> history_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<Outcome> outcome_ MUSTER_GUARDED_BY(mutex_);
+  bool target_reached_ MUSTER_GUARDED_BY(mutex_) = false;
+  std::uint64_t next_ticket_ MUSTER_GUARDED_BY(mutex_) = 1;
+  std::unordered_map<ClientId, Held> held_ MUSTER_GUARDED_BY(mutex_);
+  std::set<std::pair<Instant, ClientId>> expiries_ MUSTER_GUARDED_BY(mutex_);  // of held_
+  Instant timer_until_ MUSTER_GUARDED_BY(mutex_){};                            // the timer sleeps until then
+  std::set<ClientId> seen_ MUSTER_GUARDED_BY(mutex_);
+  std::set<ClientId> dismissed_ MUSTER_GUARDED_BY(mutex_);
+  std::unordered_map<std::string, Transfers> transfers_ MUSTER_GUARDED_BY(mutex_);  // by task
+  std::vector<std::string> lapsed_ MUSTER_GUARDED_BY(mutex_);  // uploads, broken off with their round
+  UploadDesk uploads_ MUSTER_GUARDED_BY(mutex_);
+  // By the timer's thread, which holds no other lock.
+  std::vector<std::pair<TransferPointer, Error>> to_end_ MUSTER_GUARDED_BY(mutex_);
+  Later later_ MUSTER_GUARDED_BY(mutex_);
+  Instant round_began_ MUSTER_GUARDED_BY(mutex_){};
+  std::uint64_t models_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::uint64_t updates_received_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::atomic<std::uint64_t> bytes_sent_ = 0;  // not under the lock
   std::atomic<std::uint64_t> bytes_received_ = 0;
 

@@ -9,10 +9,10 @@ namespace muster::agg {
 // Answers leave and memory is freed after the lock is given back: gRPC may call into the coordinator again
 // from within an answer. The timer is woken only for what comes before it would wake by itself.
 template <typename Action>
-auto Coordinator::locked(Action action) {
+auto Coordinator::locked(Action action) MUSTER_NO_THREAD_SAFETY_ANALYSIS {
   Later later;
-  std::unique_lock lock(mutex_);
-  const auto leave = [&] {
+  MutexLock lock(mutex_);
+  const auto leave = [&]() MUSTER_NO_THREAD_SAFETY_ANALYSIS {
     std::swap(later, later_);
     for (auto& buffer : uploads_.dropped()) later.releases.push_back(std::move(buffer));
     const bool wake = stopping_ || !to_end_.empty() || next_due() < timer_until_;

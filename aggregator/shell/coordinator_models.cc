@@ -21,7 +21,7 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
   const std::string task_id = buffer->header().task_id();
   std::optional<ClientId> client;
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (machine_.judge(task_id, steady_clock::now()) == Judgement::kBeingFolded) {
       client = machine_.client_of(task_id);
     }
@@ -33,7 +33,7 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
         {.client = *client, .delta = buffer->values(), .examples = buffer->header().examples()});
   }
   buffer.reset();  // before the answer, after which its client may send another
-  UploadReply reply = locked([&] {
+  UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
     if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
@@ -53,7 +53,7 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
   aggregate.reset();
   std::shared_ptr<const GlobalModel> next;
   if (values) next = make_global_model(round, std::move(*values));
-  locked([&] {
+  locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {
       return fail(kExitInvalid, values.error().in(fmt::format("round {}", round)).message, now);
@@ -81,15 +81,16 @@ void Coordinator::run_commits() {
   while (true) {
     std::shared_ptr<const GlobalModel> model;
     {
-      std::unique_lock lock(mutex_);
-      commit_wake_.wait(lock, [this] { return stopping_ || to_commit_ != nullptr; });
+      MutexLock lock(mutex_);
+      commit_wake_.wait(lock,
+                        [this]() MUSTER_REQUIRES(mutex_) { return stopping_ || to_commit_ != nullptr; });
       if (to_commit_ == nullptr) return;
       model = std::exchange(to_commit_, nullptr);
       committing_ = true;
     }
     commit(model);
     model.reset();  // before the next round begins, so that there are never three
-    locked([&] {
+    locked([&]() MUSTER_REQUIRES(mutex_) {
       committing_ = false;
       auto next = std::exchange(next_, nullptr);
       if (next != nullptr && !machine_.over()) {
@@ -106,17 +107,17 @@ void Coordinator::run_commits() {
 void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
   std::vector<learning::HistoryPoint> history;
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     history = history_;
   }
   if (const Status saved =
           ports_.save({.round = model->round, .parameters = model->values, .history = history});
       !saved) {
-    locked([&] { fail(kExitStorage, saved.error().message, steady_clock::now()); });
+    locked([&]() MUSTER_REQUIRES(mutex_) { fail(kExitStorage, saved.error().message, steady_clock::now()); });
     return;
   }
   const learning::Evaluation result = ports_.evaluate(model->values);
-  locked([&] {
+  locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (!std::isfinite(result.loss)) {
       return fail(kExitInvalid,

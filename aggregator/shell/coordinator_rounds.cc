@@ -78,7 +78,7 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports, Com
 }
 
 Coordinator::~Coordinator() {
-  locked([&] {
+  locked([&]() MUSTER_REQUIRES(mutex_) {
     stopping_ = true;
     while (!held_.empty()) {
       CheckInReply reply;
@@ -100,7 +100,8 @@ Status Coordinator::step(const Event& event, Instant now) {
 }
 
 void Coordinator::apply(const Effects& effects, Instant now) {
-  for (const Effect& effect : effects) std::visit([&](const auto& it) { apply(it, now); }, effect);
+  for (const Effect& effect : effects)
+    std::visit([&](const auto& it) MUSTER_REQUIRES(mutex_) { apply(it, now); }, effect);
 }
 
 void Coordinator::apply(const BeginRound& effect, Instant now) {
@@ -218,14 +219,14 @@ void Coordinator::run_timer() {
   bool stop = false;
   while (!stop) {
     std::vector<std::pair<TransferPointer, Error>> ending;
-    locked([&] {
+    locked([&]() MUSTER_REQUIRES(mutex_) {
       const Instant now = steady_clock::now();
       std::ignore = step(Tick{}, now);
       expire_held(now);
       ending = std::exchange(to_end_, {});
     });
     for (const auto& [transfer, why] : ending) transfer->end(why);
-    std::unique_lock lock(mutex_);
+    MutexLock lock(mutex_);
     while (!stopping_ && to_end_.empty() && (timer_until_ = next_due()) > steady_clock::now())
       timer_wake_.wait_until(lock, timer_until_);
     stop = stopping_;

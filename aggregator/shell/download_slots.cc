@@ -6,7 +6,7 @@
 namespace muster::agg {
 
 bool DownloadSlots::take(Waiter waiter) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   if (free_ == 0) {
     waiters_.push_back(std::move(waiter));
     return false;
@@ -19,7 +19,7 @@ void DownloadSlots::give() {
   while (true) {
     Waiter next;
     {
-      const std::scoped_lock lock(mutex_);
+      const MutexLock lock(mutex_);
       if (waiters_.empty()) {
         ++free_;
         return;

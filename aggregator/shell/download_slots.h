@@ -2,7 +2,8 @@
 #include <cstddef>
 #include <deque>
 #include <functional>
-#include <mutex>
+
+#include "common/platform/mutex.h"
 
 namespace muster::agg {
 
@@ -20,9 +21,9 @@ class DownloadSlots {
   void give();  // by a holder, who holds no lock that a waiter takes
 
  private:
-  std::mutex mutex_;
-  std::size_t free_;
-  std::deque<Waiter> waiters_;
+  Mutex mutex_;
+  std::size_t free_ MUSTER_GUARDED_BY(mutex_);
+  std::deque<Waiter> waiters_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::agg
