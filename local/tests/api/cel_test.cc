@@ -52,7 +52,7 @@ n: 2
 s: abc
 t: 2024-02-29T12:00:00Z
 d: 90m
-l: [x, y]
+l: [x, "y"]
 set: [q, r]
 m: {k: 1}
 p: 50%
@@ -62,8 +62,8 @@ my-name: z
   for (const char* holds : {
            "self.a * 2 == 6 && self.a % 2 == 1 && -self.a < 0",
            "self.n > 1 && self.n / 4.0 == 0.5",
-           "self.s.size() == 3 && self.s.matches('^[a-c]+$') && self.s.startsWith('ab') && "
-           "self.s.contains('b')",
+           "self.s.size() == 3 && self.s.matches('^[a-c]+$')",
+           "self.s.startsWith('ab') && self.s.contains('b')",
            "self.l.all(x, x in ['x', 'y', 'z']) && self.l.exists_one(x, x == 'y')",
            "self.l.map(x, x + '!') == ['x!', 'y!'] && self.l.map(x, x > 'x', x) == ['y']",
            "self.set == ['r', 'q'] && !(self.l == ['y', 'x'])",

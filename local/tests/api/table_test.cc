@@ -42,7 +42,7 @@ TEST(Table, EveryBuiltinKindHasAsManyCellsAsColumns) {
 
 TEST(Table, WorkloadsShowReadinessContainersAndSelectors) {
   const auto deployment = row_of("deployments.apps", with_template(R"(
-spec: {replicas: 3, selector: {matchLabels: {b: "2", a: "1"}, matchExpressions: [{key: c, operator: In, values: [y, x]}]}}
+spec: {replicas: 3, selector: {matchLabels: {b: "2", a: "1"}, matchExpressions: [{key: c, operator: In, values: ["y", x]}]}}
 status: {readyReplicas: 1, updatedReplicas: 2, availableReplicas: 1})"));
   EXPECT_EQ(deployment.at("Ready"), "1/3");
   EXPECT_EQ(deployment.at("Up-to-date"), "2");
@@ -87,7 +87,7 @@ status: {hard: {pods: "10", limits.cpu: "4"}, used: {pods: "1"}})"));
   EXPECT_EQ(quota.at("Limit"), "limits.cpu: 0/4");
   const auto binding = row_of("rolebindings.rbac.authorization.k8s.io", *parse_yaml(R"(
 roleRef: {kind: Role, name: r}
-subjects: [{kind: User, name: u}, {kind: ServiceAccount, namespace: n, name: s}])"));
+subjects: [{kind: User, name: u}, {kind: ServiceAccount, namespace: "n", name: s}])"));
   EXPECT_EQ(binding.at("Role"), "Role/r");
   EXPECT_EQ(binding.at("ServiceAccounts"), "n/s");
   EXPECT_EQ(binding.at("Groups"), "");
