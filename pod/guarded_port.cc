@@ -16,7 +16,6 @@
 #include <cstring>
 #include <list>
 #include <map>
-#include <ranges>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -311,8 +310,8 @@ class Port final : public GuardedPort {
   void remove_oldest() MUSTER_REQUIRES(mutex_) {
     if (strangers_.empty()) return;
     std::map<std::string_view, int> counts;
-    for (const Stranger& stranger : strangers_) ++counts[ip_of(stranger.peer)];
-    const int most = std::ranges::max(counts | std::views::values);
+    int most = 0;
+    for (const Stranger& stranger : strangers_) most = std::max(most, ++counts[ip_of(stranger.peer)]);
     const auto oldest = std::ranges::find_if(
         strangers_, [&](const Stranger& stranger) { return counts[ip_of(stranger.peer)] == most; });
     refuse("crowded");
