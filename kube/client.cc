@@ -23,12 +23,12 @@ constexpr std::chrono::seconds kLogIdleTimeout{24 * 3600};  // a quiet log is no
 constexpr std::size_t kWarningsMax = 100;
 
 const std::string& user_agent() {
-  static const std::string agent = [] {
+  static const std::string kAgent = [] {
     utsname machine{};
     uname(&machine);
     return fmt::format("muster/{} (linux/{})", MUSTER_VERSION, machine.machine);
   }();
-  return agent;
+  return kAgent;
 }
 
 std::string_view propagation_name(Propagation propagation) {
@@ -222,13 +222,8 @@ Result<ListPage> Client::list_all(const Resource& resource, std::string_view ns,
 
 Result<Json> Client::create(const Resource& resource, std::string_view ns, const Json& object,
                             const CreateOptions& options, std::vector<std::string>* warnings) {
-  HttpRequest request{.method = "POST",
-                      .target = resource_path(resource, ns),
-                      .headers = {{"Content-Type", "application/json"}},
-                      .body = to_body(object)};
-  char separator = '?';
-  if (options.strict) request.target += std::exchange(separator, '&') + std::string("fieldValidation=Strict");
-  if (options.dry_run) request.target += separator + std::string("dryRun=All");
+  HttpRequest request = create_request(resource, ns, options);
+  request.body = to_body(object);
   return send_json(std::move(request),
                    describe("create", resource, ns, object.value(Json::json_pointer("/metadata/name"), "")),
                    warnings);
@@ -245,16 +240,8 @@ Result<Json> Client::replace(const Resource& resource, std::string_view ns, std:
 
 Result<Json> Client::patch(const Resource& resource, std::string_view ns, std::string_view name,
                            PatchType type, const Json& body, const PatchOptions& options) {
-  HttpRequest request{.method = "PATCH",
-                      .target = resource_path(resource, ns, name, options.subresource),
-                      .headers = {{"Content-Type", std::string(content_type(type))}},
-                      .body = to_body(body)};
-  char separator = '?';
-  if (!options.field_manager.empty()) {
-    request.target += separator + ("fieldManager=" + url_encode(options.field_manager));
-    separator = '&';
-  }
-  if (options.force) request.target += separator + std::string("force=true");
+  HttpRequest request = patch_request(resource, ns, name, type, options);
+  request.body = to_body(body);
   return send_json(std::move(request), describe("patch", resource, ns, name));
 }
 

@@ -90,6 +90,27 @@ HttpRequest watch_request(const Resource& resource, std::string_view ns, const W
   return {.method = "GET", .target = resource_path(resource, ns) + query.text(), .headers = {}, .body = {}};
 }
 
+HttpRequest create_request(const Resource& resource, std::string_view ns, const CreateOptions& options) {
+  Query query;
+  if (options.strict) query.add("fieldValidation", "Strict");
+  if (options.dry_run) query.add("dryRun", "All");
+  return {.method = "POST",
+          .target = resource_path(resource, ns) + query.text(),
+          .headers = {{"Content-Type", "application/json"}},
+          .body = {}};
+}
+
+HttpRequest patch_request(const Resource& resource, std::string_view ns, std::string_view name,
+                          PatchType type, const PatchOptions& options) {
+  Query query;
+  query.add("fieldManager", options.field_manager);
+  if (options.force) query.add("force", "true");
+  return {.method = "PATCH",
+          .target = resource_path(resource, ns, name, options.subresource) + query.text(),
+          .headers = {{"Content-Type", std::string(content_type(type))}},
+          .body = {}};
+}
+
 HttpRequest log_request(std::string_view ns, std::string_view pod, const LogOptions& options) {
   Query query;
   query.add("container", options.container);

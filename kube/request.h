@@ -87,6 +87,11 @@ struct LogOptions {
                                        const ListOptions& options);
 [[nodiscard]] HttpRequest watch_request(const Resource& resource, std::string_view ns,
                                         const WatchOptions& options);
+// Without their bodies.
+[[nodiscard]] HttpRequest create_request(const Resource& resource, std::string_view ns,
+                                         const CreateOptions& options);
+[[nodiscard]] HttpRequest patch_request(const Resource& resource, std::string_view ns, std::string_view name,
+                                        PatchType type, const PatchOptions& options);
 [[nodiscard]] HttpRequest log_request(std::string_view ns, std::string_view pod, const LogOptions& options);
 [[nodiscard]] std::string_view content_type(PatchType type);
 

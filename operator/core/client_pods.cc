@@ -61,6 +61,19 @@ std::int64_t clients_of(const api::FederatedRoundSpec& spec, std::int64_t index)
   return std::min(federation.clients_per_pod, federation.clients - index * federation.clients_per_pod);
 }
 
+// How many clients are left without these pods.
+std::int64_t clients_without(const api::FederatedRoundSpec& spec, const std::set<std::int64_t>& pods) {
+  std::int64_t left = spec.federation.clients;
+  for (const std::int64_t index : pods) left -= clients_of(spec, index);
+  return left;
+}
+
+std::set<std::int64_t> indexes_of(const std::vector<const Pod*>& pods) {
+  std::set<std::int64_t> indexes;
+  for (const Pod* pod : pods) indexes.insert(pod->index);
+  return indexes;
+}
+
 // Judges the pods that cannot work, in order of index. True when too few clients are left: the federation has
 // failed.
 bool judge_away(Pass& pass, const api::FederatedRoundSpec& spec, const std::vector<const Pod*>& away) {
@@ -69,8 +82,7 @@ bool judge_away(Pass& pass, const api::FederatedRoundSpec& spec, const std::vect
       pass.condition(kClientsAway, false, "ClientsBack", "no client pod has ended for good");
     return false;
   }
-  std::int64_t left = spec.federation.clients;
-  for (const Pod* pod : away) left -= clients_of(spec, pod->index);
+  const std::int64_t left = clients_without(spec, indexes_of(away));
   const std::string end = end_of(*away.front());
   const std::string more = away.size() > 1 ? fmt::format(" (and {} more ended so)", away.size() - 1) : "";
   const std::string useless = fmt::format("a restart would not help{}", more);
@@ -99,12 +111,10 @@ bool judge_failures(Pass& pass, const api::FederatedRoundSpec& spec, const std::
                     const Pod& pod, std::int64_t failures) {
   const std::int64_t failures_max = spec.run_policy.max_restarts;
   if (failures <= failures_max) return false;
-  std::set<std::int64_t> out;
-  for (const Pod* gone : away) out.insert(gone->index);
+  std::set<std::int64_t> out = indexes_of(away);
   for (const api::ClientAttempt& attempt : pass.after.client_attempts)
     if (attempt.failures > failures_max) out.insert(attempt.index);
-  std::int64_t left = spec.federation.clients;
-  for (const std::int64_t index : out) left -= clients_of(spec, index);
+  const std::int64_t left = clients_without(spec, out);
   if (left >= spec.federation.cohort.minimum) return false;
   fail(pass, "MaxRestartsExceeded",
        with_note(end_of(pod),

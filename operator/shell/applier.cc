@@ -3,9 +3,8 @@
 
 #include <fmt/format.h>
 
-#include "common/json/field_path.h"
-
 #include "common/base/base64.h"
+#include "common/json/field_path.h"
 
 namespace muster::op {
 namespace {

@@ -15,7 +15,7 @@ using ::testing::HasSubstr;
 const api::ObjectMeta kOwner{
     .name = "digits", .ns = "team", .uid = "u-1", .resource_version = {}, .generation = 1, .deletion = {}};
 
-Json manifest(const Json& pod_template, bool ours = true) {
+Json manifest(const Json& pod_template, bool ours = true, const spec::Rendezvous& rendezvous = {}) {
   return pod_manifest({.owner = kOwner,
                        .kind = "DistributedJob",
                        .role = "worker",
@@ -26,6 +26,7 @@ Json manifest(const Json& pod_template, bool ours = true) {
                        .pod_template = pod_template,
                        .image_is_ours = ours,
                        .default_image = "muster-worker:1",
+                       .rendezvous = rendezvous,
                        .ca = "cafe0123"});
 }
 
@@ -174,18 +175,7 @@ TEST(PodPlan, ASecretOfKeysIsOwnedImmutableAndHasNoKeysYet) {
 TEST(PodPlan, SeveralProcessesANodeCountInRankAndWorldSize) {
   const Json pod_template =
       Json::parse(R"({"spec": {"containers": [{"name": "main", "image": "torch:2"}]}})");
-  const Json pod = pod_manifest({.owner = kOwner,
-                                 .kind = "DistributedJob",
-                                 .role = "worker",
-                                 .index = 2,
-                                 .incarnation = 1,
-                                 .attempt = 0,
-                                 .world_size = 4,
-                                 .pod_template = pod_template,
-                                 .image_is_ours = false,
-                                 .default_image = {},
-                                 .rendezvous = {.master_port = 23456, .processes_per_node = 8},
-                                 .ca = {}});
+  const Json pod = manifest(pod_template, false, {.master_port = 23456, .processes_per_node = 8});
   const auto env = env_of(pod["spec"]["containers"][0]);
   EXPECT_EQ(env.at("MASTER_PORT"), "23456");
   EXPECT_EQ(env.at("PET_MASTER_PORT"), "23456");

@@ -149,27 +149,26 @@ TEST(Evidence, ASuccessWithoutTheFinalStatusOfATrainingIsNone) {
   EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("hello world"));
 }
 
-TEST(Evidence, TheAgentsWordCountsWhereTheLastWordsAreLost) {
-  ClusterModel cluster(job().workers(1).json());
+// The one worker's Agent has told of this end; then its pod ends with 0 and these last words.
+void end_worker(ClusterModel& cluster, control::v1::Phase told_phase, const std::string& last_words) {
   cluster.bring_up();
   const std::string uid = cluster.uid_of("digits-worker-0");
   control::v1::AgentStatus told = cluster.agents.at(uid);
-  told.set_phase(control::v1::PHASE_SUCCEEDED);
-  cluster.end_pod("digits-worker-0", 0, "\n");
+  told.set_phase(told_phase);
+  cluster.end_pod("digits-worker-0", 0, last_words);
   cluster.agents[uid] = told;
   cluster.settle();
+}
+
+TEST(Evidence, TheAgentsWordCountsWhereTheLastWordsAreLost) {
+  ClusterModel cluster(job().workers(1).json());
+  end_worker(cluster, control::v1::PHASE_SUCCEEDED, "\n");
   EXPECT_TRUE(cluster.is("Succeeded"));
 }
 
 TEST(Evidence, AWorkerWhoseAgentHasFailedDidNotSucceed) {
   ClusterModel cluster(job().workers(1).json());
-  cluster.bring_up();
-  const std::string uid = cluster.uid_of("digits-worker-0");
-  control::v1::AgentStatus told = cluster.agents.at(uid);
-  told.set_phase(control::v1::PHASE_FAILED);
-  cluster.end_pod("digits-worker-0", 0, "no such file");
-  cluster.agents[uid] = told;
-  cluster.settle();
+  end_worker(cluster, control::v1::PHASE_FAILED, "no such file");
   EXPECT_EQ(cluster.condition("Failed")->reason, "SuccessWithoutTraining");
 }
 
