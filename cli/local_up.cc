@@ -21,16 +21,18 @@ using namespace std::chrono_literals;
 
 constexpr auto kStop = 4500ms;  // leaves half a second of the 5 s that Ctrl-C may take
 
-std::string greeting(const local::ControlPlane& plane) {
+std::string greeting(const local::ControlPlane& plane, bool has_operator) {
   return fmt::format(
       "The Kubernetes API of this machine is at {}\n\n"
       "  export KUBECONFIG={}\n\n"
-      "Then, in another terminal:\n"
+      "{}Then, in another terminal:\n"
       "  kubectl apply -f examples/distributed/fashion-mnist-ring.yaml\n"
       "  kubectl get dj -w           or   muster get dj -w\n"
       "  kubectl logs -f POD         or   muster logs -f NAME\n\n"
       "Volumes are kept in {}. Ctrl-C ends everything.\n",
-      plane.url(), plane.kubeconfig_path().string(), plane.volumes_folder().string());
+      plane.url(), plane.kubeconfig_path().string(),
+      has_operator ? "" : "No operator runs (--no-operator): start muster-operator with this KUBECONFIG.\n\n",
+      plane.volumes_folder().string());
 }
 
 void wait_for_signal(SignalWaiter& signals) {
@@ -54,6 +56,7 @@ int local_up(const LocalUpOptions& options) {
   plane_options.crds = embedded_crds();
   plane_options.port = options.port;
   plane_options.watch_list = options.watch_list;
+  plane_options.run_operator = options.run_operator;
   auto plane = local::ControlPlane::start(std::move(plane_options));
   if (!plane) {
     print_error(plane.error().message);
@@ -62,7 +65,7 @@ int local_up(const LocalUpOptions& options) {
   Console out(Console::Stream::kOut);
   Status published = claim->publish({::getpid(), (*plane)->url(), (*plane)->kubeconfig_path().string()});
   if (published) {
-    out.write(greeting(**plane));
+    out.write(greeting(**plane, options.run_operator));
     wait_for_signal(signals);
     out.write("ending the pods...\n");
   } else {

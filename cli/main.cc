@@ -106,6 +106,8 @@ void add_rest(CLI::App& app, Arguments& args) {
   up->add_option("--feature-gates", args.feature_gates,
                  "of the API server: WatchList=true serves sendInitialEvents")
       ->check(CLI::IsMember({"WatchList=true", "WatchList=false"}));
+  up->add_flag("--no-operator{false}", args.local.run_operator,
+               "the API and the node alone: install the operator yourself, as on a cluster");
 
   CLI::App* version = app.add_subcommand("version", "Show the versions of this program and of the server");
   version->add_flag("--client", args.version.client_only, "do not ask the server");
