@@ -12,7 +12,7 @@ namespace {
 Status read_workers(const Json& json, const std::string& path, Workers& workers) {
   Rendezvous& rendezvous = workers.rendezvous;
   return Fields(json, path)
-      .integer("replicas", workers.replicas, {.min = 1, .max = kWorkersMax})
+      .integer("replicas", workers.replicas, {.min = 0, .max = kWorkersMax})
       .integer("masterPort", rendezvous.master_port, {.min = 1, .max = 65535})
       .integer("processesPerNode", rendezvous.processes_per_node, {.min = 1, .max = 1024})
       .raw("template", workers.pod_template)

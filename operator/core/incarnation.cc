@@ -24,7 +24,8 @@ std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>
   return {"WaitingForPods", counted};
 }
 
-std::optional<Obstacle> obstacle_to(const Pass& pass) {
+std::optional<Obstacle> obstacle_to(const Pass& pass, bool named) {
+  if (!named) return pass.seen.obstacle;
   const std::string& name = pass.meta.name;
   switch (pass.seen.service) {
     case ServiceState::kForeign:
@@ -112,8 +113,8 @@ void remove_pod(Pass& pass, const Pod& pod) {
   }
 }
 
-bool creation_blocked(Pass& pass) {
-  const auto obstacle = obstacle_to(pass);
+bool creation_blocked(Pass& pass, bool named) {
+  const auto obstacle = obstacle_to(pass, named);
   if (!obstacle) return false;
   const char* reason = reason_of(obstacle->kind);
   const api::Condition* told = api::find_condition(pass.before.conditions, "PodsReady");
@@ -138,7 +139,8 @@ void tell_refusals(Pass& pass) {
   if (told) pass.condition(kAssignmentRejected, false, "AssignmentsTaken", "no pod rejects its assignment");
 }
 
-void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running) {
+void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running,
+                    bool named) {
   api::JobStatus& status = pass.after;
   const auto is_live = [](const Pod* pod) { return fate_of(*pod) == PodFate::kAlive; };
   const auto is_ready = [&](const Pod* pod) { return is_live(pod) && pod->ready; };
@@ -148,7 +150,7 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
   status.ready_replicas = std::count_if(pods.begin(), pods.end(), is_ready);
   status.ready = fmt::format("{}/{}", status.ready_replicas, wanted);
   const std::string counted = fmt::format("{} of {} pods are ready", status.ready_replicas, wanted);
-  if (const auto obstacle = obstacle_to(pass)) {
+  if (const auto obstacle = obstacle_to(pass, named)) {
     pass.condition("PodsReady", false, reason_of(obstacle->kind), obstacle->message);
   } else if (status.ready_replicas + done >= wanted) {
     pass.condition("PodsReady", true, "AllReady",

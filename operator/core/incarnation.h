@@ -31,14 +31,15 @@ void follow_agents(Pass& pass);
 void remove_pod(Pass& pass, const Pod& pod);
 
 // True when a create has met an obstacle, so that nothing is created for now; tells it in one event, and
-// tell_readiness in condition PodsReady.
-[[nodiscard]] bool creation_blocked(Pass& pass);
+// tell_readiness in condition PodsReady. `named`: the pods find each other by names, which a Service gives.
+[[nodiscard]] bool creation_blocked(Pass& pass, bool named);
 
 // Sets AssignmentRejected while the Agent of a live pod will not take its assignment, however often it is
 // asked.
 void tell_refusals(Pass& pass);
 
 // Sets Running, PodsReady, Restarting, phase and the ready counts from the pods that should exist.
-void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running);
+void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running,
+                    bool named);
 
 }  // namespace muster::op

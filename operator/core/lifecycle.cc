@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cctype>
+#include <utility>
 
 namespace muster::op {
 namespace {
@@ -39,8 +40,7 @@ void finish(Pass& pass, const char* type, const std::string& reason, const std::
   pass.condition(type, true, reason, message);
   for (const char* other : {"Running", "Restarting", "Suspended"}) no_longer(pass, other, reason, message);
   // Whatever the pods were waited for, nobody waits for them now.
-  if (api::find_condition(pass.after.conditions, "PodsReady"))
-    pass.condition("PodsReady", false, reason, message);
+  pass.condition("PodsReady", false, reason, message);
 }
 
 }  // namespace
@@ -51,7 +51,7 @@ void start(Pass& pass) {
   if (status.membership == 0) status.membership = 1;
   if (!status.start_time) status.start_time = whole_second(pass.seen.now);
   if (!api::find_condition(status.conditions, "Initialized"))
-    pass.condition("Initialized", true, "Accepted", "the spec is valid; Service and pods are being created");
+    pass.condition("Initialized", true, "Accepted", "the spec is valid; the pods are being created");
   if (status.phase.empty()) status.phase = "Pending";
 }
 
@@ -88,13 +88,14 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
 
 void suspend(Pass& pass, std::int64_t pods_wanted) {
   pass.after.ready = fmt::format("0/{}", pods_wanted);
-  if (api::is_true(pass.after.conditions, "Suspended")) return;
+  const bool already = api::is_true(pass.after.conditions, "Suspended");
+  const std::string message = pods_wanted == 0 ? "spec.workers.replicas is 0" : "spec.suspend is true";
+  for (const auto& [type, status] : {std::pair{"Suspended", true}, {"PodsReady", false}})
+    pass.condition(type, status, "Suspended", message);
+  if (already) return;
   if (pass.after.incarnation > 0) next_incarnation(pass);
   pass.after.phase = "Suspended";
-  const std::string message = "spec.suspend is true";
-  pass.condition("Suspended", true, "Suspended", message);
-  for (const char* other : {"Running", "Restarting", "PodsReady"})
-    no_longer(pass, other, "Suspended", message);
+  for (const char* other : {"Running", "Restarting"}) no_longer(pass, other, "Suspended", message);
   pass.event("Normal", "Suspended", "suspended; the pods are being deleted");
 }
 
@@ -102,7 +103,7 @@ void resume(Pass& pass) {
   if (!api::is_true(pass.after.conditions, "Suspended")) return;
   pass.after.start_time = whole_second(pass.seen.now);
   pass.after.phase = "Pending";
-  pass.condition("Suspended", false, "Resumed", "spec.suspend is false");
+  pass.condition("Suspended", false, "Resumed", "pods are wanted again");
   pass.event("Normal", "Resumed", "resumed; the active deadline starts anew");
 }
 

@@ -38,7 +38,7 @@ bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& 
                    std::int64_t replicas) {
   const bool told = !workers.empty() && workers.front()->world_size > 0;
   const std::int64_t members = told ? workers.front()->world_size : replicas;
-  return std::ssize(status.succeeded_ranks) >= members;
+  return members > 0 && std::ssize(status.succeeded_ranks) >= members;
 }
 
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
@@ -46,9 +46,9 @@ bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& 
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members) {
   for (const Pod* pod : members.older) remove_pod(pass, *pod);
   const bool ours = spec.training.has_value();
-  if (creation_blocked(pass)) return;
-  if (pass.seen.service == ServiceState::kAbsent)
-    pass.act(CreateService{service_manifest(pass.meta, kKind, ours, spec.workers.rendezvous.master_port)});
+  if (creation_blocked(pass, !ours)) return;
+  if (!ours && pass.seen.service == ServiceState::kAbsent)  // our workers have addresses by the roster
+    pass.act(CreateService{service_manifest(pass.meta, kKind, false, spec.workers.rendezvous.master_port)});
   if (!members.older.empty()) return;
   if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
     pass.again_at(*when);
@@ -161,7 +161,8 @@ class JobBody final : public ObjectBody {
       tell_rejections(pass, members_.current);
       tell_refusals(pass);
     }
-    tell_readiness(pass, members_.current, spec_.workers.replicas, all_running(members_.current, wanted));
+    tell_readiness(pass, members_.current, spec_.workers.replicas, all_running(members_.current, wanted),
+                   !spec_.training);
   }
 
  private:
@@ -183,7 +184,7 @@ Decision reconcile(const ObservedJob& seen) {
     return run_object(seen, policy, nullptr);
   }
   const api::DistributedJobSpec& spec = *seen.job.spec;
-  policy.suspend = spec.suspend;
+  policy.suspend = spec.suspend || spec.workers.replicas == 0;
   policy.pods_wanted = spec.workers.replicas;
   policy.agents = spec.training.has_value();
   policy.run_policy = spec.run_policy;

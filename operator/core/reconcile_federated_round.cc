@@ -151,7 +151,7 @@ class RoundBody final : public ObjectBody {
     if (judge_aggregator(pass, spec_, members_) || judge_clients(pass, spec_, clients_)) return;
     for (const Pod* pod : members_.older) remove_pod(pass, *pod);
     remove_outdated_clients(pass, clients_);
-    if (!creation_blocked(pass)) {
+    if (!creation_blocked(pass, true)) {
       if (pass.seen.service == ServiceState::kAbsent)
         pass.act(CreateService{service_manifest(pass.meta, kKind, true)});
       create_aggregator(pass, spec_, members_);
@@ -172,7 +172,7 @@ class RoundBody final : public ObjectBody {
     renew_credentials(pass, wanted);
     tell_rejections(pass, wanted);
     tell_refusals(pass);
-    tell_readiness(pass, wanted, spec_.client_pods() + 1, running);
+    tell_readiness(pass, wanted, spec_.client_pods() + 1, running, true);
   }
 
  private:

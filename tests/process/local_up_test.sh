@@ -36,7 +36,7 @@ kubectl_works_on_our_kinds() {
   check "logs -f of a pod" wait_until 20 eval 'timeout 60 kubectl logs -f ring-worker-0 > logs.txt 2>&1 && [ -s logs.txt ]'
   check "wait" kubectl wait --for=condition=Succeeded dj/ring --timeout=60s > wait.txt 2>&1
   check "table" contains <(kubectl get dj) 'NAME +PHASE +READY'
-  check "row" contains <(kubectl get dj) 'ring +Succeeded'
+  check "row" contains <(kubectl get dj) 'ring +Succeeded +0/2 +Completed'
   check "pods" contains <(kubectl get pods) 'ring-worker-1 .*Completed'
   check "describe" contains <(kubectl describe dj ring) 'Succeeded'
   check "our get says the same" contains <("$MUSTER" get dj) 'ring +Succeeded'

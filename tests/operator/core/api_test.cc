@@ -90,7 +90,7 @@ TEST_P(BadJobs, AreRefusedWithTheFieldsPath) {
 INSTANTIATE_TEST_SUITE_P(
     Specs, BadJobs,
     ::testing::Values(
-        BadJob{"/spec/workers/replicas", "-1", "spec.workers.replicas: must be at least 1, is -1"},
+        BadJob{"/spec/workers/replicas", "-1", "spec.workers.replicas: must be at least 0, is -1"},
         BadJob{"/spec/workers/replica", "2", "spec.workers.replica: unknown field"},
         BadJob{"/spec/suspend", "\"yes\"", "spec.suspend: must be true or false"},
         BadJob{"/spec/training/model/name", "\"vgg\"", "spec.training.model.name: \"vgg\" is not supported"},
