@@ -59,9 +59,9 @@ struct Obstacle {
 [[nodiscard]] std::chrono::milliseconds patience_with(Obstacle::Kind kind);
 
 struct PodDefaults {  // of the operator's own configuration (flags)
-  std::string worker_image = "muster-worker:latest";
-  std::string aggregator_image = "muster-aggregator:latest";
-  std::string device_image = "muster-device:latest";
+  std::string worker_image = "muster-worker:" MUSTER_VERSION;
+  std::string aggregator_image = "muster-aggregator:" MUSTER_VERSION;
+  std::string device_image = "muster-device:" MUSTER_VERSION;
 };
 
 struct Observed {

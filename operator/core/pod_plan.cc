@@ -112,8 +112,11 @@ void complete_user(Json& security, const Json& pod_security) {
 
 void complete_own_container(Json& container, const PodPlan& plan, const Json& pod_security) {
   set_default(container, "name", plan.role);
-  if (!container.contains("image") || container["image"].is_null() || container["image"] == "")
+  if (!container.contains("image") || container["image"].is_null() || container["image"] == "") {
     container["image"] = plan.default_image;
+    set_default(container, "imagePullPolicy",
+                "IfNotPresent");  // an image that was loaded into the node will do
+  }
   if (!container.contains("ports")) {
     for (const auto& [name, port] : kPorts)
       container["ports"].push_back({{"name", name}, {"containerPort", port}});

@@ -58,6 +58,7 @@ TEST(PodPlan, ATemplateThatSaysNothingBecomesARestrictedMusterPod) {
   const Json& container = spec["containers"][0];
   EXPECT_EQ(container["name"], "worker");
   EXPECT_EQ(container["image"], "muster-worker:1");
+  EXPECT_EQ(container["imagePullPolicy"], "IfNotPresent") << "whatever tag --worker-image has";
   EXPECT_EQ(container["securityContext"]["runAsNonRoot"], true);
   EXPECT_EQ(container["securityContext"]["allowPrivilegeEscalation"], false);
   EXPECT_EQ(container["securityContext"]["capabilities"]["drop"][0], "ALL");
@@ -209,6 +210,13 @@ TEST(PodPlan, EveryContainersLastWordsAreKept) {
   EXPECT_EQ(pod["spec"]["initContainers"][0]["terminationMessagePolicy"], "FallbackToLogsOnError");
   EXPECT_EQ(pod["spec"]["containers"][0]["terminationMessagePolicy"], "FallbackToLogsOnError");
   EXPECT_EQ(pod["spec"]["containers"][1]["terminationMessagePolicy"], "File");
+}
+
+TEST(PodPlan, DefaultImagesAreOfTheOperatorsOwnVersion) {
+  const PodDefaults defaults;
+  EXPECT_EQ(defaults.worker_image, "muster-worker:" MUSTER_VERSION);
+  EXPECT_EQ(defaults.aggregator_image, "muster-aggregator:" MUSTER_VERSION);
+  EXPECT_EQ(defaults.device_image, "muster-device:" MUSTER_VERSION);
 }
 
 TEST(PodPlan, TheServiceIsHeadlessAndPublishesUnreadyAddresses) {
