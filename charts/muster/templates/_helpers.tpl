@@ -1,0 +1,77 @@
+{{/* Names. A release called muster gives muster-operator, not muster-muster-operator. */}}
+{{- define "muster.fullname" -}}
+{{- if .Values.fullnameOverride -}}
+{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- $name := default .Chart.Name .Values.nameOverride -}}
+{{- if contains $name .Release.Name -}}
+{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- else -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "muster.operator" -}}{{ include "muster.fullname" . }}-operator{{- end -}}
+
+{{- define "muster.serviceAccountName" -}}
+{{- .Values.serviceAccount.name | default (include "muster.operator" .) -}}
+{{- end -}}
+
+{{/* Names of objects of the whole cluster hold the namespace, so that releases of the same name do not meet. */}}
+{{- define "muster.clusterName" -}}{{ .Release.Namespace }}-{{ include "muster.operator" . }}{{- end -}}
+
+{{- define "muster.selectorLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/component: operator
+{{- end -}}
+
+{{- define "muster.labels" -}}
+{{ include "muster.selectorLabels" . }}
+app.kubernetes.io/part-of: muster
+app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
+app.kubernetes.io/managed-by: {{ .Release.Service }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end -}}
+
+{{/* The metadata that every object shares, less its name: {{ include "muster.metadata" . | nindent 2 }} */}}
+{{- define "muster.metadata" -}}
+labels:
+  {{- include "muster.labels" . | nindent 2 }}
+{{- with .Values.commonAnnotations }}
+annotations:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* The reference of an image: include "muster.image" (list . "worker") */}}
+{{- define "muster.image" -}}
+{{- $root := index . 0 -}}
+{{- $image := get $root.Values.images (index . 1) -}}
+{{- with $root.Values.imageRegistry -}}{{ trimSuffix "/" . }}/{{- end -}}
+{{- $image.repository -}}
+{{- if $image.digest -}}@{{ $image.digest }}{{- else -}}:{{ $image.tag | default $root.Chart.AppVersion }}{{- end -}}
+{{- end -}}
+
+{{/* Of the Lease that replicas elect their leader by. */}}
+{{- define "muster.lease" -}}{{ include "muster.operator" . }}.muster.dev{{- end -}}
+
+{{/* What Kubernetes' pod security standard `restricted` asks for, and a root that cannot be written. */}}
+{{- define "muster.podSecurity" -}}
+runAsNonRoot: true
+runAsUser: 65532
+runAsGroup: 65532
+fsGroup: 65532
+seccompProfile:
+  type: RuntimeDefault
+{{- end -}}
+{{- define "muster.containerSecurity" -}}
+allowPrivilegeEscalation: false
+readOnlyRootFilesystem: true
+capabilities:
+  drop: [ALL]
+{{- end -}}
