@@ -14,19 +14,9 @@
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
 #include "device/shell/fleet.h"
-#include "learning/sha256.h"
-#include "proto/federation.grpc.pb.h"
-#include "tests/support/test_pki.h"
+#include "tests/device/federation_calls.h"
 
 namespace muster {
-
-using namespace std::chrono_literals;
-using federation::v1::CheckInReply;
-using federation::v1::Chunk;
-using federation::v1::Task;
-using federation::v1::UploadHeader;
-using federation::v1::UploadReply;
-using federation::v1::UploadRequest;
 
 // Opened once; whoever comes before waits.
 class Gate {
@@ -74,16 +64,6 @@ class GatedStrategy final : public agg::Strategy {
   Gate* finish_;
 };
 
-template <typename Fact>
-[[nodiscard]] bool eventually(Fact fact, std::chrono::seconds limit = 20s) {
-  const auto deadline = std::chrono::steady_clock::now() + limit;
-  while (!fact()) {
-    if (std::chrono::steady_clock::now() >= deadline) return false;
-    std::this_thread::yield();
-  }
-  return true;
-}
-
 inline constexpr std::size_t kParameters = 400'000;  // 1.6 MB: four chunks
 
 class FederationFixture : public testing::Test {
@@ -120,22 +100,12 @@ class FederationFixture : public testing::Test {
     stub_ = stub_of(pki_.of_pod("client", 0, "uid"));
   }
 
-  // What the holder of `credentials` says to the aggregator.
-  using Stub = federation::v1::Federation::Stub;
-  std::unique_ptr<Stub> stub_of(const Credentials& credentials, grpc::ChannelArguments arguments = {}) const {
-    return federation::v1::Federation::NewStub(TestPki::channel(
-        address_, {.role = "aggregator", .index = 0, .uid = "uid"}, credentials, std::move(arguments)));
-  }
-  static void limit(grpc::ClientContext& context, std::chrono::milliseconds time = 20s) {
-    context.set_deadline(std::chrono::system_clock::now() + time);
+  std::unique_ptr<FederationStub> stub_of(const Credentials& credentials,
+                                          grpc::ChannelArguments arguments = {}) const {
+    return federation_stub(address_, "uid", credentials, std::move(arguments));
   }
   grpc::Status check_in(std::int32_t client, CheckInReply& reply, std::int64_t hold_ms = 10'000) {
-    grpc::ClientContext context;
-    limit(context);
-    federation::v1::CheckInRequest request;
-    request.set_client(client);
-    request.set_hold_ms(hold_ms);
-    return stub_->CheckIn(&context, request, &reply);
+    return muster::check_in(*stub_, client, reply, hold_ms);
   }
   // Checks all clients in at once; the tasks of those that were selected.
   std::vector<Task> begin_round() {
@@ -152,48 +122,14 @@ class FederationFixture : public testing::Test {
     }
     return tasks;
   }
-  static UploadHeader header_of(const Task& task, std::span<const float> update) {
-    UploadHeader header;
-    header.set_task_id(task.task_id());
-    header.set_examples(1);
-    header.set_update_bytes(update.size_bytes());
-    header.set_update_sha256(learning::sha256_hex(std::as_bytes(update)));
-    return header;
-  }
-  // Sends the header and `bytes` from header.offset() on, up to `until`, then breaks the call or ends it.
   grpc::Status upload(const UploadHeader& header, std::span<const float> update, UploadReply& reply,
                       std::uint64_t until = ~std::uint64_t{0}, bool break_call = false) {
-    grpc::ClientContext context;
-    limit(context);
-    auto writer = stub_->Upload(&context, &reply);
-    UploadRequest request;
-    *request.mutable_header() = header;
-    bool writing = writer->Write(request);
-    const auto bytes = std::as_bytes(update);
-    std::uint64_t offset = header.offset();
-    while (writing && offset < std::min<std::uint64_t>(until, bytes.size())) {
-      const auto part = bytes.subspan(offset, std::min<std::size_t>(256 << 10, bytes.size() - offset));
-      request.mutable_chunk()->set_offset(offset);
-      request.mutable_chunk()->mutable_data()->assign(reinterpret_cast<const char*>(part.data()),
-                                                      part.size());
-      writing = writer->Write(request);
-      offset += part.size();
-    }
-    if (break_call) {
-      context.TryCancel();
-    } else {
-      writer->WritesDone();
-    }
-    return writer->Finish();
+    return muster::upload(*stub_, header, update, reply, until, break_call);
   }
   std::uint64_t held_bytes(const Task& task) {
-    grpc::ClientContext context;
-    limit(context);
-    federation::v1::UploadOffsetRequest request;
-    request.set_task_id(task.task_id());
-    federation::v1::UploadOffsetReply reply;
-    EXPECT_TRUE(stub_->UploadOffset(&context, request, &reply).ok());
-    return reply.offset();
+    std::uint64_t offset = 0;
+    EXPECT_TRUE(upload_offset(*stub_, task.task_id(), offset).ok());
+    return offset;
   }
   // An upload that stands still after its first bytes; its call is open until it is told otherwise.
   struct Standing {
@@ -235,7 +171,7 @@ class FederationFixture : public testing::Test {
   std::unique_ptr<agg::Coordinator> coordinator_;
   std::unique_ptr<agg::FederationServer> server_;
   std::string address_;
-  std::unique_ptr<federation::v1::Federation::Stub> stub_;
+  std::unique_ptr<FederationStub> stub_;
   const std::vector<float> ones_ = std::vector<float>(kParameters, 1.0F);
 };
 

@@ -22,49 +22,22 @@ class FederationIdentity : public FederationFixture {
   }
   // The tasks of clients 0 to 3, all of which are selected.
   std::vector<Task> all_tasks() {
-    std::vector<CheckInReply> replies(4);
-    std::vector<std::thread> calls;
-    for (std::int32_t client = 0; client < 4; ++client) {
-      calls.emplace_back([this, client, &reply = replies[static_cast<std::size_t>(client)]] {
-        grpc::ClientContext context;
-        limit(context);
-        federation::v1::CheckInRequest request;
-        request.set_client(client);
-        request.set_hold_ms(10'000);
-        EXPECT_TRUE(stub_of_pod(client / 2)->CheckIn(&context, request, &reply).ok());
-      });
-    }
-    for (std::thread& call : calls) call.join();
     std::vector<Task> tasks;
-    for (const CheckInReply& reply : replies) {
+    for (const CheckInReply& reply : check_in_all(4, [&](auto client) { return stub_of_pod(client / 2); })) {
       EXPECT_TRUE(reply.has_task());
       tasks.push_back(reply.task());
     }
     return tasks;
   }
-  std::unique_ptr<Stub> stub_of_pod(std::int64_t pod) const {
+  std::unique_ptr<FederationStub> stub_of_pod(std::int64_t pod) const {
     return stub_of(pki_.of_pod("client", pod, "uid"));
   }
   // From here on calls are made by this pod.
   void become(std::int64_t pod) { stub_ = stub_of_pod(pod); }
-  StatusCode download(const std::string& task_id) {
-    grpc::ClientContext context;
-    limit(context);
-    federation::v1::DownloadRequest request;
-    request.set_task_id(task_id);
-    auto reader = stub_->Download(&context, request);
-    Chunk chunk;
-    while (reader->Read(&chunk)) {
-    }
-    return reader->Finish().error_code();
-  }
+  StatusCode download(const std::string& task_id) { return muster::download(*stub_, task_id).error_code(); }
   StatusCode offset(const std::string& task_id) {
-    grpc::ClientContext context;
-    limit(context);
-    federation::v1::UploadOffsetRequest request;
-    request.set_task_id(task_id);
-    federation::v1::UploadOffsetReply reply;
-    return stub_->UploadOffset(&context, request, &reply).error_code();
+    std::uint64_t held = 0;
+    return upload_offset(*stub_, task_id, held).error_code();
   }
   void honest_clients_finish(const std::vector<Task>& tasks) {
     become(0);

@@ -1,96 +1,11 @@
 // tests/device/federation_process_test.cc: one aggregator and two device processes, real data, real kills
-#include <gtest/gtest.h>
-
-#include <filesystem>
-#include <random>
-
-#include "common/spec/federation.h"
-#include "tests/device/process.h"
+#include "tests/device/federation_process.h"
 
 namespace muster {
 namespace {
 
 namespace fs = std::filesystem;
-using control::v1::AgentStatus;
 using control::v1::Assignment;
-using testing_process::Pod;
-
-class FederationProcess : public testing::Test {
- protected:
-  FederationProcess() {
-    std::string pattern = (fs::temp_directory_path() / "muster-federation-XXXXXX").string();
-    folder_ = mkdtemp(pattern.data());
-    std::random_device random;
-    base_ = fmt::format("127.{}.{}.", 1 + random() % 250, random() % 250);
-    federation_.rounds = 8;
-    federation_.training.model.name = "softmax";
-    federation_.training.dataset.name = "synthetic";
-    federation_.training.dataset.synthetic.devices = 10;
-    federation_.training.optimizer.learning_rate = 0.05;
-    federation_.training.seed = 3;
-    federation_.cohort = {.size = 4, .over_selection = 1.0, .minimum = 1};
-    federation_.stragglers.deadline_seconds = 3;
-    federation_.clients = 10;
-    federation_.clients_per_pod = 5;
-    federation_.partition.kind = "Natural";
-    federation_.storage_path = "/models";
-  }
-  ~FederationProcess() override {
-    if (HasFailure()) {
-      for (const auto& entry : fs::directory_iterator(folder_)) {
-        if (entry.path().extension() == ".log") {
-          std::cerr << "--- " << entry.path() << '\n'
-                    << testing_process::file_text(entry.path()).substr(0, 6000);
-        }
-      }
-    }
-    fs::remove_all(folder_);
-  }
-
-  std::unique_ptr<Pod> aggregator(bool configured = true) {
-    auto pod =
-        std::make_unique<Pod>(MUSTER_AGGREGATOR_BINARY, "fr-aggregator-0", base_ + "1", "uid-1", folder_);
-    if (configured) {
-      const grpc::Status status = pod->configure(aggregator_assignment());
-      EXPECT_TRUE(status.ok()) << status.error_message();
-    }
-    return pod;
-  }
-  std::unique_ptr<Pod> device(int index) {
-    auto pod = std::make_unique<Pod>(MUSTER_DEVICE_BINARY, fmt::format("fr-client-{}", index),
-                                     fmt::format("{}{}", base_, 10 + index), "uid-1", folder_);
-    Assignment assignment = named();
-    assignment.mutable_client()->set_aggregator(base_ + "1:8471");
-    assignment.mutable_client()->set_first_client(index * 5);
-    assignment.mutable_client()->set_clients(5);
-    const grpc::Status status = pod->configure(assignment);
-    EXPECT_TRUE(status.ok()) << status.error_message();
-    return pod;
-  }
-  Assignment aggregator_assignment() const {
-    Assignment assignment = named();
-    assignment.add_writable_mounts(federation_.storage_path);
-    assignment.mutable_aggregator();
-    return assignment;
-  }
-  [[nodiscard]] Assignment named() const {
-    Assignment assignment;
-    assignment.set_namespace_("default");
-    assignment.set_name("fr");
-    assignment.set_uid("uid-1");
-    assignment.set_membership(1);
-    assignment.set_spec(spec::to_json(federation_).dump());
-    return assignment;
-  }
-  static bool succeeded(const AgentStatus& status) { return status.phase() == control::v1::PHASE_SUCCEEDED; }
-  static std::function<bool(const AgentStatus&)> committed(std::int64_t round) {
-    return [round](const AgentStatus& status) { return status.aggregator().round() >= round; };
-  }
-
-  fs::path folder_;
-  std::string base_;
-  spec::Federation federation_;
-};
 
 TEST_F(FederationProcess, FinishesAllRoundsAndLeavesTheModel) {
   const auto server = aggregator();

@@ -22,6 +22,7 @@
 #include "common/platform/signals.h"
 #include "common/platform/volume_map.h"
 #include "proto/control.grpc.pb.h"
+#include "tests/support/pod_figures.h"
 #include "tests/support/test_pki.h"
 
 namespace muster::testing_process {
@@ -126,6 +127,7 @@ class Pod {
   [[nodiscard]] std::string log() const { return file_text(log_); }
   [[nodiscard]] std::string last_words() const { return file_text(last_words_); }
   [[nodiscard]] const std::string& ip() const { return ip_; }
+  [[nodiscard]] pid_t pid() const { return pid_; }
 
  private:
   [[nodiscard]] std::shared_ptr<grpc::Channel> channel() const {

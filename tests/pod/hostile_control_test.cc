@@ -6,10 +6,10 @@
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 #include <condition_variable>
-#include <fstream>
 #include <map>
 #include <mutex>
 #include <string>
@@ -20,6 +20,7 @@
 #include "common/platform/file_descriptor.h"
 #include "pod/agent_server.h"
 #include "proto/control.grpc.pb.h"
+#include "tests/support/pod_figures.h"
 #include "tests/support/test_pki.h"
 
 namespace muster {
@@ -280,13 +281,6 @@ TEST_F(HostileControl, OfStrangersFromOneAddressEachTheOldestGoes) {
   EXPECT_EQ(errno, EAGAIN);
 }
 
-std::int64_t resident_kib() {
-  std::ifstream status("/proc/self/status");
-  for (std::string line; std::getline(status, line);)
-    if (line.starts_with("VmRSS:")) return std::stoll(line.substr(6));
-  return 0;
-}
-
 TEST_F(HostileControl, ThousandsOfConnectionsInTurnsKeepTheOperatorNeitherOutNorWaiting) {
   serve();
   grpc::ClientContext context;
@@ -294,7 +288,7 @@ TEST_F(HostileControl, ThousandsOfConnectionsInTurnsKeepTheOperatorNeitherOutNor
   const auto watch = stub->Watch(&context, {});
   control::v1::AgentStatus status;
   ASSERT_TRUE(watch->Read(&status));
-  const std::int64_t before = resident_kib();
+  const std::int64_t before = status_kib(getpid(), "VmRSS");
   std::atomic<bool> over = false;
   std::atomic<int> connections = 0;
   std::thread flood([&] {
@@ -313,7 +307,7 @@ TEST_F(HostileControl, ThousandsOfConnectionsInTurnsKeepTheOperatorNeitherOutNor
   ASSERT_TRUE(watch->Read(&status)) << "what was there before goes on";
   EXPECT_EQ(status.phase(), control::v1::PHASE_RUNNING);
   EXPECT_GT(wait_for("crowded", 1000), 1000);
-  EXPECT_LT(resident_kib() - before, 64 << 10);
+  EXPECT_LT(status_kib(getpid(), "VmRSS") - before, 64 << 10);
   context.TryCancel();
 }
 

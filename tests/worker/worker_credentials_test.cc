@@ -1,15 +1,12 @@
 // tests/worker/worker_credentials_test.cc: bin/muster-worker and its keys: which it needs, whom it turns away
-#include <arpa/inet.h>
 #include <gmock/gmock.h>
 #include <grpcpp/grpcpp.h>
-#include <sys/socket.h>
 
 #include <chrono>
 #include <filesystem>
 #include <string>
 #include <thread>
 
-#include "common/platform/file_descriptor.h"
 #include "common/platform/volume_map.h"
 #include "pod/pod_contract.h"
 #include "tests/support/temporary_folder.h"
@@ -25,23 +22,6 @@ constexpr const char* kIp = "127.9.8.6";
 
 std::map<std::string, std::string> keys_at(const std::filesystem::path& folder) {
   return {{kVolumeMapVariable, volume_map_text({{kCredentialsFolder, folder.string()}})}};
-}
-
-std::string metrics_of(const std::string& ip) {
-  const FileDescriptor fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in peer{};
-  peer.sin_family = AF_INET;
-  inet_pton(AF_INET, ip.c_str(), &peer.sin_addr);
-  peer.sin_port = htons(kMetricsPort);
-  EXPECT_EQ(connect(fd.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer), 0);
-  const std::string request = "GET /metrics HTTP/1.0\r\n\r\n";
-  EXPECT_EQ(send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL),
-            static_cast<ssize_t>(request.size()));
-  std::string answer;
-  char buffer[4096];
-  for (ssize_t got = 0; (got = recv(fd.get(), buffer, sizeof buffer, 0)) > 0;)
-    answer.append(buffer, static_cast<std::size_t>(got));
-  return answer;
 }
 
 TEST(WorkerCredentials, WithoutKeysItEndsAndNamesTheFile) {
@@ -108,7 +88,7 @@ TEST(WorkerCredentials, StrangersAreCountedByReasonAndTheOperatorIsServed) {
                              "muster_control_calls_refused_total{reason=\"name\"} 1"}) {
     std::string page;
     const auto counted = [&] {
-      page = metrics_of(kIp);
+      page = pod.metrics();
       const std::size_t at = page.find(series);
       return at != std::string::npos && page[page.find("} ", at) + 2] != '0';
     };

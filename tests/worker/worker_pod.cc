@@ -10,7 +10,6 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <array>
 #include <csignal>
 #include <cstdlib>
 #include <fstream>
@@ -20,8 +19,8 @@
 #include <utility>
 
 #include "common/platform/volume_map.h"
+#include "tests/support/pod_figures.h"
 #include "tests/support/test_pki.h"
-#include "worker/transport/sockets.h"
 
 namespace muster::worker::test {
 namespace {
@@ -121,29 +120,12 @@ control::v1::AgentStatus WorkerPod::watch(
 void WorkerPod::signal(int number) const { kill(pid_, number); }
 
 std::int64_t WorkerPod::peak_kib() const {
-  std::ifstream status(fmt::format("/proc/{}/status", pid_));
-  for (std::string word; status >> word;) {
-    std::int64_t kib = 0;
-    if (word == "VmHWM:" && status >> kib) return kib;
-  }
-  ADD_FAILURE() << "no VmHWM of " << ip_;
-  return 0;
+  const std::int64_t peak = status_kib(pid_, "VmHWM");
+  EXPECT_GT(peak, 0) << "no VmHWM of " << ip_;
+  return peak;
 }
 
-std::string WorkerPod::metrics() const {
-  const auto address = make_address(ip_, 8472);
-  const Fd fd(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  EXPECT_EQ(0, connect(fd.get(), reinterpret_cast<const sockaddr*>(&address->storage), address->length));
-  const std::string request = "GET /metrics HTTP/1.1\r\nHost: pod\r\nConnection: close\r\n\r\n";
-  EXPECT_GT(send(fd.get(), request.data(), request.size(), MSG_NOSIGNAL), 0);
-  std::string answer;
-  std::array<char, 4096> piece{};
-  for (ssize_t count = 1; count > 0;) {
-    count = recv(fd.get(), piece.data(), piece.size(), 0);
-    if (count > 0) answer.append(piece.data(), static_cast<std::size_t>(count));
-  }
-  return answer;
-}
+std::string WorkerPod::metrics() const { return metrics_page(ip_); }
 
 Exit WorkerPod::wait(std::chrono::milliseconds limit) {
   pollfd ended{.fd = pidfd_, .events = POLLIN, .revents = 0};
