@@ -5,18 +5,43 @@
 
 #include <algorithm>
 
+#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 
 namespace muster::op {
 namespace {
 
 constexpr const char* kAssignmentRejected = "AssignmentRejected";
+constexpr auto kPreparation = std::chrono::minutes(1);
 constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
 
+// Of a pod that its node has been preparing for a minute without a word: a kubelet tells what it cannot mount
+// in events of the pod only.
+std::optional<std::string> slow_preparation(Pass& pass, const Pod& pod) {
+  const auto since = pod.scheduled ? pod.scheduled : pod.created;
+  const bool prepares = fate_of(pod) == PodFate::kAlive && pod.phase == PodPhase::kPending &&
+                        !pod.node.empty() && pod.ip.empty() && pod.message.empty() && since;
+  if (!prepares) return std::nullopt;
+  if (pass.seen.now < *since + kPreparation) {
+    pass.again_at(*since + kPreparation);
+    return std::nullopt;
+  }
+  std::string told =
+      fmt::format("{} waits for its volumes, network or image on {}: kubectl describe pod {} --namespace {}",
+                  pod.name, pod.node, pod.name, pass.meta.ns);
+  const std::string secret = credentials_name(pass.meta, pod.ca, pod.role, pod.index);
+  if (pass.seen.found_credentials.contains(secret))
+    told += fmt::format("; Secret {} with its keys was there already: if somebody else made it, delete it",
+                        secret);
+  return told;
+}
+
 // Why the pods are not all ready: the first reason that a person can act upon.
-std::pair<std::string, std::string> waiting_reason(const std::vector<const Pod*>& pods,
+std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector<const Pod*>& pods,
                                                    const std::string& counted) {
   for (const Pod* pod : pods) {
+    if (const auto slow = slow_preparation(pass, *pod))
+      return {pod->reason, fmt::format("{}; {}", counted, *slow)};
     if (fate_of(*pod) == PodFate::kAlive && !pod->ready && !pod->reason.empty())
       return {pod->reason, fmt::format("{}; {}: {}", counted, pod->name,
                                        pod->message.empty() ? pod->reason : pod->message)};
@@ -121,7 +146,7 @@ bool creation_blocked(Pass& pass, bool named) {
   const bool passes = obstacle->kind == Obstacle::Kind::kPredecessor;  // by itself, and soon: no warning
   if (!passes && (told == nullptr || told->reason != reason))
     pass.event("Warning", reason, obstacle->message);
-  pass.again_at(pass.seen.now + patience_with(obstacle->kind));
+  pass.again_at(pass.seen.now + patience_with(*obstacle));
   return true;
 }
 
@@ -156,7 +181,7 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
     pass.condition("PodsReady", true, "AllReady",
                    done == 0 ? counted : fmt::format("{}, {} are done", counted, done));
   } else {
-    auto [reason, message] = waiting_reason(pods, counted);
+    auto [reason, message] = waiting_reason(pass, pods, counted);
     pass.condition("PodsReady", false, is_camel_case(reason) ? reason : "WaitingForPods", message);
   }
   if (!running) return;

@@ -80,6 +80,8 @@ void read_conditions(const Json& status, Pod& pod) {
         pod.message = printable_lines(text(member(condition, "message")));
       }
     }
+    if (type == "PodScheduled" && is_true)
+      pod.scheduled = parse_rfc3339(text(member(condition, "lastTransitionTime")));
     if (type == "PodScheduled" && !is_true && pod.reason.empty()) {
       pod.reason = printable(text(member(condition, "reason")));
       pod.message = printable_lines(text(member(condition, "message")));
@@ -117,8 +119,16 @@ void read_containers(const Json& json, Pod& pod) {
 
 }  // namespace
 
-std::chrono::milliseconds patience_with(Obstacle::Kind kind) {
-  return kind == Obstacle::Kind::kPredecessor ? std::chrono::seconds(2) : std::chrono::seconds(30);
+std::chrono::milliseconds patience_with(const Obstacle& obstacle) {
+  using std::chrono::seconds;
+  switch (obstacle.kind) {
+    case Obstacle::Kind::kPredecessor: return seconds(2);
+    case Obstacle::Kind::kRefused:  // a quota may be free in a moment, or next week
+      return seconds(std::min(1 << std::clamp(obstacle.refusals - 1, 0, 8), 240));
+    case Obstacle::Kind::kNameTaken:
+    case Obstacle::Kind::kInvalid: break;
+  }
+  return seconds(30);
 }
 
 std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid) {

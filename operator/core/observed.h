@@ -28,7 +28,8 @@ struct Pod {
   bool ready = false;                   // condition Ready
   std::string ip, node;
   std::optional<WallTime> created;
-  std::optional<WallTime> deletion;  // deletionTimestamp: the instant by which it should be gone
+  std::optional<WallTime> scheduled;  // since when it has its node, where condition PodScheduled says so
+  std::optional<WallTime> deletion;   // deletionTimestamp: the instant by which it should be gone
   std::optional<ContainerEnd> end;
   std::optional<WallTime> ended;  // when the container of `end` did
   bool disrupted = false;         // condition DisruptionTarget, or a status.reason that says as much
@@ -53,10 +54,11 @@ struct Obstacle {
   };
   Kind kind = Kind::kRefused;
   std::string message;
+  int refusals = 1;  // of creates in a row, this one counted
   friend bool operator==(const Obstacle&, const Obstacle&) = default;
 };
 // For how long it counts, before the next create is tried.
-[[nodiscard]] std::chrono::milliseconds patience_with(Obstacle::Kind kind);
+[[nodiscard]] std::chrono::milliseconds patience_with(const Obstacle& obstacle);
 
 struct PodDefaults {  // of the operator's own configuration (flags)
   std::string worker_image = "muster-worker:" MUSTER_VERSION;
@@ -76,6 +78,7 @@ struct Observed {
   std::string ca;  // id of the operator's authority
   std::map<std::string, WallTime>
       credentials;                            // Secrets with keys: when this process last made them, or tried
+  std::set<std::string> found_credentials;    // those of them that it has never made: they were there
   std::optional<Obstacle> obstacle;           // that a create met of late
   std::set<std::string> lost_nodes;           // of overdue pods: unreachable, out of service, or gone
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress

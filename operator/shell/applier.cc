@@ -125,7 +125,7 @@ Status Applier::operator()(Pass& pass, const CreateCredentials& action) {
     pass.applied.obstacle = obstacle_of(created.error());
     return created.error();
   }
-  pass.applied.credentials.push_back(name_of(secret));
+  pass.applied.credentials[name_of(secret)] = !created;
   return {};
 }
 

@@ -1,6 +1,7 @@
 #pragma once  // operator/shell/applier.h: carries out a Decision: writes in order, stops at the first that
               // fails
 #include <functional>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -20,14 +21,15 @@ namespace muster::op {
 struct Subject {
   kube::Resource resource;
   std::string ns, name, uid;
+  std::int64_t generation = 0;
 };
 
 struct Applied {
   bool status_written = false;
   std::int64_t pods_created = 0;
-  std::set<std::string> warned;          // what the server said of the children, as events
-  std::vector<std::string> credentials;  // Secrets with keys that are there now, by name
-  std::optional<Obstacle> obstacle;      // that a create met: core is to judge it at once
+  std::set<std::string> warned;             // what the server said of the children, as events
+  std::map<std::string, bool> credentials;  // Secrets with keys that are there now; true: they were already
+  std::optional<Obstacle> obstacle;         // that a create met: core is to judge it at once
   bool look_soon = false;  // an Agent is being given its assignment, or a pod to be deleted was gone already
 };
 

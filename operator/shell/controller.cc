@@ -127,7 +127,9 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   if (memory == memory_.end() || memory->second.uid != subject.uid) return seen;
   seen.last_status_write = memory->second.last_status_write;
   seen.credentials = memory->second.credentials;
-  if (std::chrono::steady_clock::now() < memory->second.obstacle_until)
+  seen.found_credentials = memory->second.found_credentials;
+  if (std::chrono::steady_clock::now() < memory->second.obstacle_until &&
+      memory->second.obstacle_generation == subject.generation)
     seen.obstacle = memory->second.obstacle;
   return seen;
 }
@@ -141,18 +143,30 @@ Status Controller::confirm_authority(const Observed& seen) const {
 }
 
 void Controller::remember(const Subject& subject, const Applied& applied) {
-  if (!applied.status_written && !applied.obstacle && applied.credentials.empty()) return;
+  if (!applied.status_written && !applied.obstacle && applied.credentials.empty() &&
+      applied.pods_created == 0)
+    return;
   const MutexLock lock(mutex_);
   Memory& memory = memory_[subject.ns + "/" + subject.name];
-  if (memory.uid != subject.uid)
-    memory = Memory{
-        .uid = subject.uid, .last_status_write = {}, .credentials = {}, .obstacle = {}, .obstacle_until = {}};
-  for (const std::string& name : applied.credentials)
+  if (memory.uid != subject.uid) {
+    memory = Memory{};
+    memory.uid = subject.uid;
+  }
+  for (const auto& [name, found] : applied.credentials) {
+    if (!found) memory.found_credentials.erase(name);
+    if (found && !memory.credentials.contains(name)) memory.found_credentials.insert(name);
     memory.credentials[name] = std::chrono::system_clock::now();
+  }
   if (applied.status_written) memory.last_status_write = std::chrono::system_clock::now();
+  if (applied.pods_created > 0) memory.refusals = 0;
   if (!applied.obstacle) return;
+  const bool again = memory.obstacle && memory.obstacle->kind == applied.obstacle->kind &&
+                     memory.obstacle_generation == subject.generation;
+  memory.refusals = again ? memory.refusals + 1 : 1;
   memory.obstacle = applied.obstacle;
-  memory.obstacle_until = std::chrono::steady_clock::now() + patience_with(applied.obstacle->kind);
+  memory.obstacle->refusals = memory.refusals;
+  memory.obstacle_generation = subject.generation;
+  memory.obstacle_until = std::chrono::steady_clock::now() + patience_with(*memory.obstacle);
 }
 
 // Of an object that is gone; owner references take its children away. Only a pass forgets: one that was under
@@ -221,7 +235,8 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
   const Subject subject{.resource = options_.resource,
                         .ns = meta_text(*object, "namespace"),
                         .name = meta_text(*object, "name"),
-                        .uid = meta_text(*object, "uid")};
+                        .uid = meta_text(*object, "uid"),
+                        .generation = integer_at(member(*object, "metadata"), "generation")};
   Observed seen = observe(subject, parts_.cache.pods_of(subject.ns, subject.uid));
   if (const Status ours = confirm_authority(seen); !ours) return failed(key, ours.error());
   const auto decision = options_.decide(*object, std::move(seen));

@@ -64,8 +64,11 @@ class Controller {
     std::string uid;  // of the object: one that is made anew under this name starts afresh
     std::optional<WallTime> last_status_write;
     std::map<std::string, WallTime> credentials;  // Secrets with keys: when they were made, or tried
+    std::set<std::string> found_credentials;      // those that were there and not made here
     std::optional<Obstacle> obstacle;
     Instant obstacle_until;
+    std::int64_t obstacle_generation = 0;  // of the object: another spec is tried at once
+    int refusals = 0;
   };
   struct Failing {  // an object whose last pass failed
     std::chrono::milliseconds pause{0};

@@ -85,6 +85,7 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   common.rejections = rejections;
   common.ca = ca;
   common.credentials = credentials;
+  common.found_credentials = found_credentials;
   common.refusals = refusals;
   common.obstacle = obstacle;
   common.lost_nodes = lost_nodes;

@@ -49,6 +49,7 @@ class ClusterModel {
   std::string ca = "cafe0123";
   std::map<std::string, WallTime>
       credentials;  // what this process of the operator remembers; empty when it has just started
+  std::set<std::string> found_credentials;
   std::map<std::string, std::string> rejections;  // by pod uid
   std::map<std::string, Error> refusals;          // by pod uid
   std::optional<Obstacle> obstacle;

@@ -391,6 +391,19 @@ TEST(DistributedJob, ARefusedCreateIsToldAndTheDeadlineRuns) {
   EXPECT_EQ(cluster.condition("Failed")->reason, "DeadlineExceeded");
 }
 
+TEST(DistributedJob, RefusedCreatesAreTriedAgainEverMoreSeldom) {
+  ClusterModel cluster(job().json());
+  std::vector<std::chrono::milliseconds> pauses;
+  for (const int refusals : {1, 2, 5, 9, 1000}) {
+    cluster.obstacle =
+        Obstacle{.kind = Obstacle::Kind::kRefused, .message = "exceeded quota: pods", .refusals = refusals};
+    cluster.settle();
+    pauses.push_back(cluster.decide().requeue_after);
+  }
+  EXPECT_EQ(pauses, (std::vector<std::chrono::milliseconds>{1s, 2s, 16s, 240s, 240s}));
+  EXPECT_EQ(cluster.count_events("FailedCreate"), 1);
+}
+
 TEST(DistributedJob, AfterTheRefusalHasExpiredTheMissingPodsAreCreated) {
   ClusterModel cluster(job().json());
   cluster.obstacle = Obstacle{Obstacle::Kind::kRefused, "exceeded quota: pods"};

@@ -225,6 +225,42 @@ INSTANTIATE_TEST_SUITE_P(Codes, RefusedCreate,
                                            Refusal{400, "admission webhook \"w\" denied the request",
                                                    Obstacle::Kind::kRefused}));
 
+TEST_F(ControllerTest, RefusalsInARowAreCountedUntilThereIsAnotherSpec) {
+  decision_.actions = {CreatePod{pod_manifest()}};
+  for (const int generation : {1, 2}) {
+    Json object = job_object();
+    object["metadata"]["generation"] = generation;
+    object["metadata"]["resourceVersion"] = std::to_string(10 + generation);
+    cache_.observe_write(kube::kDistributedJobs, object);
+    for (int refusals = 1; refusals <= 3; ++refusals) {
+      writes_->will_json(403, refusal(403, "exceeded quota"));
+      decision_.actions = {CreatePod{pod_manifest()}};
+      EXPECT_EQ(pass(), Controller::Outcome::kRequeue);
+      if (refusals == 1) EXPECT_FALSE(seen_.obstacle) << "of another spec";
+      decision_.actions.clear();
+      pass();
+      ASSERT_TRUE(seen_.obstacle);
+      EXPECT_EQ(seen_.obstacle->refusals, refusals);
+    }
+  }
+}
+
+TEST_F(ControllerTest, ASecretThatSomebodyElseMadeIsTold) {
+  const auto create = [this](int code) {
+    decision_.actions = {CreateCredentials{
+        .manifest = {{"metadata", {{"name", "keys"}}}}, .role = "worker", .first = 0, .count = 1}};
+    writes_->will_json(code, refusal(code, "AlreadyExists"));
+    pass();
+    decision_.actions.clear();
+    pass();
+    return seen_.found_credentials.contains("keys");
+  };
+  EXPECT_TRUE(create(409));
+  EXPECT_TRUE(create(409));
+  EXPECT_FALSE(create(201)) << "it was deleted, and made here";
+  EXPECT_FALSE(create(409)) << "our own";
+}
+
 TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
   decision_.actions = {
       PatchStatus{{{"metadata", {{"resourceVersion", "5"}}}, {"status", {{"restarts", 1}}}}}};
