@@ -28,8 +28,8 @@ struct CreateCredentials {
 struct CreatePod {
   Json manifest;
   std::string part{};  // where its template stands in the object ("spec.workers.template"), for messages
-  // A field that the API server does not know makes the pod invalid. Not once pods of the object have run: a
-  // misspelt field that an earlier operator let pass is then told in an event.
+  // A field that the API server does not know makes the pod invalid. Not once pods of the template have run:
+  // a misspelt field that an earlier operator let pass is then told in an event.
   bool strict = false;
 };
 // Asks whether the API server would take this pod, before others of the object are created: that it is

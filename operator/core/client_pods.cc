@@ -190,7 +190,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
     keys.before_pod(index);
     pass.act(CreatePod{.manifest = client_manifest(pass, spec, index),
                        .part = kClientTemplate,
-                       .strict = pass.before.formed_incarnation == 0});
+                       .strict = is_new_template(pass.before)});
   }
   if (created > 0) pass.event("Normal", "PodsCreated", fmt::format("created {} client pods", created));
 }

@@ -3,7 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <map>
+
 #include "pod/pod_contract.h"
+#include "pod/standstill.h"
 
 namespace muster::op {
 namespace {
@@ -28,6 +31,22 @@ bool cannot_work(const Pod& pod) {
 }
 
 bool lost_a_peer(const Pod& pod) { return role_exited_with(pod, kExitRetry); }
+
+std::vector<StillPod> standing_still(const std::vector<const Pod*>& pods) {
+  std::map<std::pair<std::int64_t, std::int64_t>, bool> named;  // by incarnation and rank
+  for (const Pod* pod : pods) {
+    if (!lost_a_peer(*pod)) continue;
+    if (const auto said = standstill_in(pod->end->message))
+      named[{pod->incarnation, said->rank}] = said->hung;
+  }
+  std::vector<StillPod> still;
+  for (const Pod* pod : pods) {
+    const auto found = named.find({pod->incarnation, pod->index});
+    if (found != named.end() && fate_of(*pod) == PodFate::kAlive)
+      still.push_back({.pod = pod, .hung = found->second});
+  }
+  return still;
+}
 
 std::string end_of(const Pod& pod) {
   const std::string who = fmt::format("{} {} ({})", pod.role, pod.index, pod.name);

@@ -1,5 +1,6 @@
 #pragma once  // operator/core/failure_policy.h: what the end of a pod means for its job
 #include <string>
+#include <vector>
 
 #include "operator/core/observed.h"
 
@@ -20,6 +21,13 @@ enum class PodFate {
 [[nodiscard]] bool cannot_work(
     const Pod& pod);  // 65, 74: a restart would meet the same, whatever else happened
 [[nodiscard]] bool lost_a_peer(const Pod& pod);  // 75: a consequence; the cause is seldom this pod
+
+// The live ones of `pods` that stand still by the last words of their peers; `hung`: see Standstill.
+struct StillPod {
+  const Pod* pod;
+  bool hung;
+};
+[[nodiscard]] std::vector<StillPod> standing_still(const std::vector<const Pod*>& pods);
 
 // One sentence on why the pod ended: "worker 2 (digits-worker-2) exited with code 137 (SIGKILL): last words".
 [[nodiscard]] std::string end_of(const Pod& pod);

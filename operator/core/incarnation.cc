@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <set>
 
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
@@ -13,6 +14,8 @@ namespace {
 
 constexpr const char* kAssignmentRejected = "AssignmentRejected";
 constexpr auto kPreparation = std::chrono::minutes(1);
+constexpr int kServiceLooks = 4;  // every 8 s: into the cache, which costs the server nothing
+constexpr std::int64_t kStandstillGraceSeconds = 1;  // it answers no signal; 0 would not wait for its end
 constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
 
 // Of a pod that its node has been preparing for a minute without a word: a kubelet tells what it cannot mount
@@ -41,7 +44,7 @@ std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector
                                                    const std::string& counted) {
   for (const Pod* pod : pods) {
     if (const auto slow = slow_preparation(pass, *pod))
-      return {pod->reason, fmt::format("{}; {}", counted, *slow)};
+      return {pod->reason.empty() ? "ContainerCreating" : pod->reason, fmt::format("{}; {}", counted, *slow)};
     if (fate_of(*pod) == PodFate::kAlive && !pod->ready && !pod->reason.empty())
       return {pod->reason, fmt::format("{}; {}: {}", counted, pod->name,
                                        pod->message.empty() ? pod->reason : pod->message)};
@@ -57,7 +60,8 @@ std::optional<Obstacle> obstacle_to(const Pass& pass, bool named) {
       return Obstacle{
           Obstacle::Kind::kNameTaken,
           fmt::format("Service {} exists and belongs to something else; delete it or rename this object",
-                      name)};
+                      name),
+          kServiceLooks};
     case ServiceState::kPredecessors:
       return Obstacle{
           Obstacle::Kind::kPredecessor,
@@ -126,9 +130,9 @@ void follow_agents(Pass& pass) {
   }
 }
 
-void remove_pod(Pass& pass, const Pod& pod) {
+void remove_pod(Pass& pass, const Pod& pod, std::optional<std::int64_t> grace_seconds) {
   if (!pod.deletion) {
-    pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = std::nullopt});
+    pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = grace_seconds});
   } else if (force_delete_due(pod, pass.seen)) {
     pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = 0});
     pass.event("Warning", "ForceDeleted",
@@ -136,6 +140,16 @@ void remove_pod(Pass& pass, const Pod& pod) {
   } else {
     pass.again_at(std::max(*pod.deletion, pass.seen.now) + kTerminatingLook);
   }
+}
+
+void remove_older(Pass& pass, const Incarnation& members) {
+  std::set<const Pod*> still;
+  for (const StillPod& each : standing_still(members.older)) {
+    still.insert(each.pod);
+    remove_pod(pass, *each.pod, kStandstillGraceSeconds);
+  }
+  for (const Pod* pod : members.older)
+    if (!still.contains(pod)) remove_pod(pass, *pod);
 }
 
 bool creation_blocked(Pass& pass, bool named) {

@@ -27,8 +27,11 @@ struct Incarnation {
 void follow_agents(Pass& pass);
 
 // Deletes a pod unless that is under way already; one whose node is lost is deleted by force, or looked at
-// again.
-void remove_pod(Pass& pass, const Pod& pod);
+// again. `grace_seconds`: absent: the pod's own.
+void remove_pod(Pass& pass, const Pod& pod, std::optional<std::int64_t> grace_seconds = {});
+// Deletes the pods of older incarnations; those that stand still, by the words of their peers, first and
+// soon.
+void remove_older(Pass& pass, const Incarnation& members);
 
 // True when a create has met an obstacle, so that nothing is created for now; tells it in one event, and
 // tell_readiness in condition PodsReady. `named`: the pods find each other by names, which a Service gives.

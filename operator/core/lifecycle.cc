@@ -141,8 +141,33 @@ bool children_invalid(Pass& pass) {
   const auto& obstacle = pass.seen.obstacle;
   if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid || pass.before.formed_incarnation > 0)
     return false;
-  fail(pass, "InvalidSpec", obstacle->message + "; correct the pod template and create the object anew");
+  fail(pass, "InvalidSpec",
+       obstacle->message + "; correct the pod template: the object is looked at again when it is changed");
   return true;
+}
+
+bool may_begin_anew(const api::JobStatus& status, std::int64_t generation) {
+  const api::Condition* failed = api::find_condition(status.conditions, "Failed");
+  return failed != nullptr && failed->status && failed->reason == "InvalidSpec" &&
+         status.formed_incarnation == 0 && generation > status.observed_generation;
+}
+
+void begin_anew(Pass& pass) {
+  const std::string message = "the spec was changed before anything had run, and is looked at again";
+  if (pass.after.incarnation > 0) next_incarnation(pass);  // some pods of the refused one may be there
+  pass.after.phase.clear();
+  pass.after.start_time.reset();
+  pass.after.completion_time.reset();
+  pass.condition("Failed", false, "SpecChanged", message);
+  pass.event("Normal", "SpecChanged", message);
+}
+
+// A template that has worked may be changed only while the object is suspended.
+bool is_new_template(const api::JobStatus& status) {
+  if (status.formed_incarnation == 0) return true;
+  const api::Condition* suspended = api::find_condition(status.conditions, "Suspended");
+  return suspended != nullptr && status.formed_incarnation < status.incarnation &&
+         (!status.last_restart_time || *status.last_restart_time <= suspended->last_transition);
 }
 
 void refuse_spec(Pass& pass, const std::string& message) {

@@ -15,7 +15,7 @@ enum class Cause { kFailure, kDisruption, kScale };
 void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max);
 void suspend(Pass& pass, std::int64_t pods_wanted);  // `pods_wanted`: once it is resumed
 void resume(Pass& pass);                             // the active deadline starts anew
-// Terminal conditions; nothing changes after them.
+// Terminal conditions; nothing changes after them, but for may_begin_anew().
 void succeed(Pass& pass, const std::string& message);
 void fail(Pass& pass, const std::string& reason, const std::string& message);
 
@@ -28,6 +28,13 @@ void fail(Pass& pass, const std::string& reason, const std::string& message);
 // True when the API server says that a child can never be, and nothing has run yet: the object is then
 // failed. Later the same is worth waiting for, as when a policy is new: the spec has worked before.
 [[nodiscard]] bool children_invalid(Pass& pass);
+
+// True for a spec that was refused (InvalidSpec) before its pods were all there, and has been changed since:
+// it is to be looked at as if it were new.
+[[nodiscard]] bool may_begin_anew(const api::JobStatus& status, std::int64_t generation);
+void begin_anew(Pass& pass);
+// True while no pods of the present template have been seen to exist: what it says may be wrong.
+[[nodiscard]] bool is_new_template(const api::JobStatus& status);
 
 // The spec cannot be read. A young object fails with InvalidSpec; one whose pods run (they began under a spec
 // that could be read, so the operator is older than the CRD) is left alone and says so.

@@ -121,14 +121,9 @@ void read_containers(const Json& json, Pod& pod) {
 
 std::chrono::milliseconds patience_with(const Obstacle& obstacle) {
   using std::chrono::seconds;
-  switch (obstacle.kind) {
-    case Obstacle::Kind::kPredecessor: return seconds(2);
-    case Obstacle::Kind::kRefused:  // a quota may be free in a moment, or next week
-      return seconds(std::min(1 << std::clamp(obstacle.refusals - 1, 0, 8), 240));
-    case Obstacle::Kind::kNameTaken:
-    case Obstacle::Kind::kInvalid: break;
-  }
-  return seconds(30);
+  if (obstacle.kind == Obstacle::Kind::kPredecessor) return seconds(1);
+  // A quota, a right or a name may be free in a moment, or next week.
+  return seconds(std::min(1 << std::clamp(obstacle.refusals - 1, 0, 8), 240));
 }
 
 std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid) {

@@ -31,10 +31,11 @@ struct Pod {
   std::optional<WallTime> scheduled;  // since when it has its node, where condition PodScheduled says so
   std::optional<WallTime> deletion;   // deletionTimestamp: the instant by which it should be gone
   std::optional<ContainerEnd> end;
-  std::optional<WallTime> ended;  // when the container of `end` did
-  bool disrupted = false;         // condition DisruptionTarget, or a status.reason that says as much
-  std::string reason;             // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
-  std::string message;            // the sentence that goes with `reason`
+  std::optional<WallTime> ended;    // when the container of `end` did
+  std::optional<WallTime> sighted;  // when this process first saw that it had; by the operator's own clock
+  bool disrupted = false;           // condition DisruptionTarget, or a status.reason that says as much
+  std::string reason;               // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
+  std::string message;              // the sentence that goes with `reason`
 };
 
 // The facts of a v1 Pod that core judges by. The controller owner must have uid `owner_uid`, otherwise
@@ -80,7 +81,7 @@ struct Observed {
       credentials;                            // Secrets with keys: when this process last made them, or tried
   std::set<std::string> found_credentials;    // those of them that it has never made: they were there
   std::optional<Obstacle> obstacle;           // that a create met of late
-  std::set<std::string> lost_nodes;           // of overdue pods: unreachable, out of service, or gone
+  std::set<std::string> lost_nodes;           // of nodes_in_question: unreachable, out of service, or gone
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress
   PodDefaults defaults;
 };

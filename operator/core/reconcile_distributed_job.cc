@@ -44,7 +44,7 @@ bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& 
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
 // rendezvous.
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members) {
-  for (const Pod* pod : members.older) remove_pod(pass, *pod);
+  remove_older(pass, members);
   const bool ours = spec.training.has_value();
   if (creation_blocked(pass, !ours)) return;
   if (!ours && pass.seen.service == ServiceState::kAbsent)  // our workers have addresses by the roster
@@ -76,7 +76,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
                                                  .rendezvous = spec.workers.rendezvous,
                                                  .ca = pass.seen.ca}),
                        .part = "spec.workers.template",
-                       .strict = pass.before.formed_incarnation == 0});
+                       .strict = is_new_template(pass.before)});
   }
   if (created > 0) {
     pass.event("Normal", "PodsCreated",

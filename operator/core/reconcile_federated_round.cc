@@ -59,7 +59,7 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
     return;
   }
   CredentialsBlocks(pass, kRole).before_pod(0);
-  const bool first = pass.before.formed_incarnation == 0;
+  const bool first = is_new_template(pass.before);
   if (first) pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
   pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
                                                .kind = kKind,

@@ -53,7 +53,9 @@ void run(Pass& pass, const ObjectPolicy& policy, ObjectBody& body) {
 Decision run_object(const Observed& seen, const ObjectPolicy& policy, ObjectBody* body) {
   if (policy.meta.deletion) return {};
   Pass pass(seen, policy.meta, policy.kind, policy.status);
-  if (policy.status.finished()) {
+  if (may_begin_anew(policy.status, policy.meta.generation)) {
+    begin_anew(pass);
+  } else if (policy.status.finished()) {
     clean_up(pass, policy.run_policy);
     return land(std::move(pass));
   }

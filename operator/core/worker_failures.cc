@@ -13,9 +13,13 @@
 namespace muster::op {
 namespace {
 
-// For the cause of a lost peer to show: a kubelet tells of the end of a pod within a second or two, of a node
-// that is gone nobody tells for the better part of a minute.
+// For the cause of a lost peer to show, from when its peers' ends were seen: a kubelet tells of the end of a
+// pod within a second or two.
 constexpr auto kCausePatience = std::chrono::seconds(15);
+// Then its node is asked for. A kubelet that comes back within this time tells of an exit code; of one that
+// does not, the node lifecycle controller tells after 40 to 50 s.
+constexpr auto kNodePatience = std::chrono::seconds(60);
+constexpr auto kNodeLook = std::chrono::seconds(5);
 
 // Of those with `fate`, the first to end; what lost a peer comes last, as the cause is another.
 const Pod* first_of(const std::vector<const Pod*>& pods, PodFate fate, bool ours) {
@@ -35,6 +39,17 @@ const Pod* find_pod(const std::vector<const Pod*>& pods, Predicate wanted) {
   return found == pods.end() ? nullptr : *found;
 }
 
+bool is_alive(const Pod& pod) { return fate_of(pod) == PodFate::kAlive; }
+
+// A machine that stands still is no fault of the program, a program that hangs is.
+void restart_standstill(Pass& pass, const StillPod& still, const Pod& told_by, std::int64_t restarts_max) {
+  const Pod& pod = *still.pod;
+  restart(pass, still.hung ? Cause::kFailure : Cause::kDisruption,
+          fmt::format("{} {} stands still ({}{}); {}", pod.role, pod.index, pod.name,
+                      pod.node.empty() ? "" : " on " + pod.node, end_of(told_by)),
+          restarts_max);
+}
+
 // Every worker that has ended so far waited for another in vain. True when the pass is over.
 bool judge_lost_peers(Pass& pass, const std::vector<const Pod*>& workers, const Pod& first,
                       std::int64_t restarts_max) {
@@ -46,24 +61,35 @@ bool judge_lost_peers(Pass& pass, const std::vector<const Pod*>& workers, const 
             0);
     return true;
   }
-  const Pod* silent = find_pod(workers, [](const Pod& pod) { return fate_of(pod) == PodFate::kAlive; });
-  // Without the time of its end, or with one of a clock that is far ahead, nothing can be waited for.
-  const bool dated = first.ended && *first.ended <= pass.seen.now + kCausePatience;
-  if (silent == nullptr || !dated) {
+  if (const auto still = standing_still(workers); !still.empty()) {
+    restart_standstill(pass, still.front(), first, restarts_max);
+    return true;
+  }
+  const Pod* silent = find_pod(workers, is_alive);
+  if (silent == nullptr) {
     restart(pass, Cause::kFailure, end_of(first), restarts_max);
     return true;
   }
-  const WallTime known_by = *first.ended + kCausePatience;
-  if (pass.seen.now < known_by) {
-    pass.again_at(known_by);
+  const auto on_lost_node = [&](const Pod& pod) {
+    return is_alive(pod) && pass.seen.lost_nodes.contains(pod.node);
+  };
+  if (const Pod* lost = find_pod(workers, on_lost_node)) {
+    restart(pass, Cause::kDisruption,
+            fmt::format("{} has not ended with its peers, as its node {} is out of reach; {}", lost->name,
+                        lost->node, end_of(first)),
+            0);
+    return true;
+  }
+  const WallTime sighted = first.sighted.value_or(pass.seen.now);
+  if (pass.seen.now < sighted + kNodePatience) {
+    pass.again_at(
+        std::min(std::max(sighted + kCausePatience, pass.seen.now + kNodeLook), sighted + kNodePatience));
     return false;
   }
-  // A live worker whose ring is broken ends within moments.
-  restart(
-      pass, Cause::kDisruption,
-      fmt::format("{} counts as running but has not ended with its peers, so its node{} is out of reach; {}",
-                  silent->name, silent->node.empty() ? "" : " " + silent->node, end_of(first)),
-      0);
+  restart(pass, Cause::kDisruption,
+          fmt::format("{} has not ended with its peers, and nothing is told of it or of its node{}; {}",
+                      silent->name, silent->node.empty() ? "" : " " + silent->node, end_of(first)),
+          0);
   return true;
 }
 
@@ -102,6 +128,23 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
     return false;
   }
   return true;
+}
+
+std::set<std::string> nodes_in_question(const Observed& seen) {
+  std::set<std::string> nodes;
+  std::set<std::int64_t> incarnations;  // whose workers have waited for a cause
+  for (const Pod& pod : seen.pods) {
+    if (overdue(pod, seen.now)) nodes.insert(pod.node);
+    if (pod.role == "worker" && lost_a_peer(pod) && pod.sighted && seen.now >= *pod.sighted + kCausePatience)
+      incarnations.insert(pod.incarnation);
+  }
+  for (const std::int64_t incarnation : incarnations) {
+    const auto silent = std::ranges::find_if(
+        seen.pods, [&](const Pod& pod) { return pod.incarnation == incarnation && is_alive(pod); });
+    if (silent != seen.pods.end()) nodes.insert(silent->node);
+  }
+  nodes.erase("");
+  return nodes;
 }
 
 }  // namespace muster::op

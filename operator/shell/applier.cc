@@ -1,39 +1,10 @@
 // operator/shell/applier.cc: actions into API calls
 #include "operator/shell/applier.h"
 
-#include <fmt/format.h>
-
-#include "common/base/base64.h"
-#include "common/json/field_path.h"
+#include <algorithm>
 
 namespace muster::op {
 namespace {
-
-std::string name_of(const Json& object) {
-  return object.value(Json::json_pointer("/metadata/name"), std::string());
-}
-
-// What the answer to a create says of the next ones; nullopt: it may go well any moment.
-std::optional<Obstacle> obstacle_of(const Error& error) {
-  if (error.code == Code::kPermissionDenied) return Obstacle{Obstacle::Kind::kRefused, error.message};
-  if (error.code != Code::kInvalidArgument) return std::nullopt;
-  // A webhook says 400, too, when it says nothing else, and means a policy, which may change.
-  const bool policy = error.message.find("admission webhook") != std::string::npos;
-  return Obstacle{policy ? Obstacle::Kind::kRefused : Obstacle::Kind::kInvalid, error.message};
-}
-
-// What holds the name of a child.
-Obstacle name_obstacle(const Subject& subject, const kube::Resource& resource, const Json& existing) {
-  const std::string what = fmt::format("{} {}/{}", resource.kind, subject.ns, name_of(existing));
-  if (leaves_soon(existing, subject.resource.kind, subject.name)) {
-    return {Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is still being deleted", what,
-                                                      subject.resource.kind, subject.name)};
-  }
-  const auto owner = controller_of(existing);
-  return {Obstacle::Kind::kNameTaken,
-          fmt::format("{} exists and belongs to {}; delete it or rename this object", what,
-                      owner ? owner->kind + " " + owner->name : "nobody")};
-}
 
 // The event that tells of a right that the operator lacks; of creates core tells.
 const char* reason_of_refused(const Action& action) {
@@ -49,102 +20,38 @@ struct Applier::Pass {
   Applied& applied;
 };
 
-void Applier::emit(const Subject& subject, const std::string& type, const std::string& reason,
-                   const std::string& message) {
-  events_.record({.regarding = Json{{"apiVersion", subject.resource.api_version()},
-                                    {"kind", subject.resource.kind},
-                                    {"namespace", subject.ns},
-                                    {"name", subject.name},
-                                    {"uid", subject.uid}},
-                  .type = type,
-                  .reason = reason,
-                  .message = message});
-}
-
 Status Applier::apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied) {
   Pass pass{subject, applied};
-  for (const Action& action : actions) {
-    const Status done = std::visit([&](const auto& what) { return (*this)(pass, what); }, action);
-    if (done) continue;
-    const char* const reason = reason_of_refused(action);
-    if (reason != nullptr && done.error().code == Code::kPermissionDenied)
-      emit(subject, "Warning", reason, done.error().message);
-    return done.error();
-  }
-  return {};
-}
-
-// What the server says of a child that it takes: fields that it drops, rules that it does not enforce yet.
-// The pods of a pass are of one template, so each sentence once.
-void Applier::tell(Pass& pass, const std::vector<std::string>& warnings, const std::string& part) {
-  for (const std::string& warning : warnings) {
-    const std::string sentence = in_part(warning, part);
-    if (pass.applied.warned.insert(sentence).second) emit(pass.subject, "Warning", "ServerWarning", sentence);
-  }
-}
-
-// A name that is taken: by our own object, then an earlier pass made it; else we may not touch it.
-Status Applier::create(Pass& pass, const kube::Resource& resource, const Json& manifest,
-                       const kube::CreateOptions& options, const std::string& part) {
-  const std::string name = name_of(manifest);
-  std::vector<std::string> warnings;
-  auto created = client_.create(resource, pass.subject.ns, manifest, options, &warnings);
-  tell(pass, warnings, part);
-  if (created) {
-    cache_.observe_write(resource, std::move(*created));
-    return {};
-  }
-  if (created.error().code == Code::kAlreadyExists) {
-    auto existing = client_.get(resource, pass.subject.ns, name);
-    if (!existing) return existing.error();
-    const auto owner = controller_of(*existing);
-    if (!owner || owner->uid != pass.subject.uid) {
-      pass.applied.obstacle = name_obstacle(pass.subject, resource, *existing);
-      return failed_precondition(pass.applied.obstacle->message);
+  std::span<const Action> left = actions;
+  while (!left.empty()) {
+    const auto creates =
+        static_cast<std::size_t>(std::ranges::find_if_not(left, &Children::is_create) - left.begin());
+    if (creates > 0) {
+      MUSTER_TRY(children_.create(subject, left.first(creates), applied));
+      left = left.subspan(creates);
+      continue;
     }
-    cache_.observe_write(resource, std::move(*existing));
-    return {};
+    MUSTER_TRY(apply_one(pass, left.front()));
+    left = left.subspan(1);
   }
-  Error error = created.error();
-  error.message = in_part(error.message, part);
-  pass.applied.obstacle = obstacle_of(error);
-  return error;
-}
-
-Status Applier::operator()(Pass& pass, const CreateService& action) {
-  return create(pass, kube::kServices, action.manifest, {}, "");
-}
-
-Status Applier::operator()(Pass& pass, const CreateCredentials& action) {
-  MUSTER_ASSIGN(const auto files, issuer_.keys_of(pass.subject.uid, action.role, action.first, action.count,
-                                                  std::chrono::system_clock::now()));
-  Json secret = action.manifest;
-  for (const auto& [name, pem] : files) secret["data"][name] = base64_encode(pem);
-  const auto created = client_.create(kube::kSecrets, pass.subject.ns, secret);
-  if (!created && created.error().code != Code::kAlreadyExists) {
-    pass.applied.obstacle = obstacle_of(created.error());
-    return created.error();
-  }
-  pass.applied.credentials[name_of(secret)] = !created;
   return {};
 }
 
-Status Applier::operator()(Pass& pass, const CreatePod& action) {
-  MUSTER_TRY(create(pass, kube::kPods, action.manifest, {.strict = action.strict}, action.part));
-  ++pass.applied.pods_created;
-  return {};
+Status Applier::apply_one(Pass& pass, const Action& action) {
+  const Status done = std::visit(
+      [&](const auto& what) -> Status {
+        if constexpr (requires { (*this)(pass, what); }) return (*this)(pass, what);
+        return children_.create(pass.subject, {&action, 1}, pass.applied);
+      },
+      action);
+  const char* const reason = reason_of_refused(action);
+  if (!done && reason != nullptr && done.error().code == Code::kPermissionDenied)
+    emit(events_, pass.subject, {"Warning", reason, done.error().message});
+  return done;
 }
 
 Status Applier::operator()(Pass& pass, const CheckPod& action) {
-  const auto judged =
-      client_.create(kube::kPods, pass.subject.ns, action.manifest, {.strict = true, .dry_run = true});
-  if (judged) return {};
-  Error error = judged.error();
-  error.message = in_part(error.message, action.part);
-  auto obstacle = obstacle_of(error);
-  if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid) return {};
-  pass.applied.obstacle = std::move(obstacle);
-  return error;
+  return children_.check(pass.subject, action, pass.applied);
 }
 
 Status Applier::operator()(Pass& pass, const DeletePod& action) {
@@ -199,7 +106,7 @@ Status Applier::operator()(Pass& pass, const DeleteObject& action) {
 }
 
 Status Applier::operator()(Pass& pass, const EmitEvent& action) {
-  emit(pass.subject, action.type, action.reason, action.message);
+  emit(events_, pass.subject, action);
   return {};
 }
 

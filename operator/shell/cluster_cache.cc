@@ -63,6 +63,13 @@ bool leaves_soon(const Json& object, const std::string& kind, const std::string&
   return owner && owner->kind == kind && owner->name == name;
 }
 
+bool is_orphan(const Json& object, const std::string& kind, const std::string& name) {
+  const Json& labels = member(object, "metadata", "labels");
+  return !controller_of(object) && !leaves_soon(object, kind, name) &&
+         text(member(labels, kManagedByLabel)) == kManagedBy && text(member(labels, kJobKindLabel)) == kind &&
+         text(member(labels, kJobNameLabel)) == name;
+}
+
 ClusterCache::ClusterCache(kube::Client& client, Options options) : options_(std::move(options)) {
   std::vector<std::string> namespaces = options_.namespaces;
   if (namespaces.empty()) namespaces.emplace_back();

@@ -18,6 +18,9 @@ struct Owner {
 // An object that was deleted and applied again finds the children of the first one for as long as the garbage
 // collector takes.
 [[nodiscard]] bool leaves_soon(const Json& object, const std::string& kind, const std::string& name);
+// Whether it was a child of an earlier one of `kind` `name` that was deleted without its children: it has the
+// labels, and no controller, and stays.
+[[nodiscard]] bool is_orphan(const Json& object, const std::string& kind, const std::string& name);
 
 class ClusterCache {
  public:

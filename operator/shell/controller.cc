@@ -8,7 +8,7 @@
 
 #include "common/json/access.h"
 #include "operator/core/credentials.h"
-#include "operator/core/failure_policy.h"
+#include "operator/core/worker_failures.h"
 
 namespace muster::op {
 namespace {
@@ -44,6 +44,8 @@ const char* result_name(Controller::Outcome outcome) {
 ServiceState service_state(const Json& service, const Subject& subject) {
   const auto owner = controller_of(service);
   if (owner && owner->uid == subject.uid) return ServiceState::kOurs;
+  if (is_orphan(service, subject.resource.kind, subject.name))
+    return ServiceState::kAbsent;  // it is replaced
   return leaves_soon(service, subject.resource.kind, subject.name) ? ServiceState::kPredecessors
                                                                    : ServiceState::kForeign;
 }
@@ -116,22 +118,45 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
     if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
     if (auto why = parts_.agents.rejection(pod->uid)) seen.rejections[pod->uid] = std::move(*why);
     if (auto refusal = parts_.agents.refusal(pod->uid)) seen.refusals.emplace(pod->uid, std::move(*refusal));
-    if (overdue(*pod, seen.now) && parts_.nodes.lost(pod->node)) seen.lost_nodes.insert(pod->node);
     seen.pods.push_back(std::move(*pod));
   }
   if (const auto service = parts_.cache.get(kube::kServices, key)) {
     seen.service = service_state(*service, subject);
   }
-  const MutexLock lock(mutex_);
-  const auto memory = memory_.find(key);
-  if (memory == memory_.end() || memory->second.uid != subject.uid) return seen;
-  seen.last_status_write = memory->second.last_status_write;
-  seen.credentials = memory->second.credentials;
-  seen.found_credentials = memory->second.found_credentials;
-  if (std::chrono::steady_clock::now() < memory->second.obstacle_until &&
-      memory->second.obstacle_generation == subject.generation)
-    seen.obstacle = memory->second.obstacle;
+  recall(subject, seen);
+  for (const std::string& node : nodes_in_question(seen))
+    if (parts_.nodes.lost(node)) seen.lost_nodes.insert(node);
   return seen;
+}
+
+void Controller::recall(const Subject& subject, Observed& seen) {
+  const bool ended = std::ranges::any_of(seen.pods, [](const Pod& pod) { return pod.end.has_value(); });
+  const std::string key = subject.ns + "/" + subject.name;
+  const MutexLock lock(mutex_);
+  if (!ended && !memory_.contains(key)) return;
+  Memory& memory = memory_of(subject);
+  std::map<std::string, WallTime> ends;
+  for (Pod& pod : seen.pods) {
+    if (!pod.end) continue;
+    const auto known = memory.ends.find(pod.uid);
+    pod.sighted = ends[pod.uid] = known == memory.ends.end() ? seen.now : known->second;
+  }
+  memory.ends = std::move(ends);
+  seen.last_status_write = memory.last_status_write;
+  seen.credentials = memory.credentials;
+  seen.found_credentials = memory.found_credentials;
+  if (std::chrono::steady_clock::now() < memory.obstacle_until &&
+      memory.obstacle_generation == subject.generation)
+    seen.obstacle = memory.obstacle;
+}
+
+Controller::Memory& Controller::memory_of(const Subject& subject) {
+  Memory& memory = memory_[subject.ns + "/" + subject.name];
+  if (memory.uid != subject.uid) {
+    memory = Memory{};
+    memory.uid = subject.uid;
+  }
+  return memory;
 }
 
 Status Controller::confirm_authority(const Observed& seen) const {
@@ -147,11 +172,7 @@ void Controller::remember(const Subject& subject, const Applied& applied) {
       applied.pods_created == 0)
     return;
   const MutexLock lock(mutex_);
-  Memory& memory = memory_[subject.ns + "/" + subject.name];
-  if (memory.uid != subject.uid) {
-    memory = Memory{};
-    memory.uid = subject.uid;
-  }
+  Memory& memory = memory_of(subject);
   for (const auto& [name, found] : applied.credentials) {
     if (!found) memory.found_credentials.erase(name);
     if (found && !memory.credentials.contains(name)) memory.found_credentials.insert(name);
@@ -183,10 +204,13 @@ std::chrono::milliseconds Controller::retry(const std::string& key) {
   std::chrono::milliseconds pause{};
   {
     const MutexLock lock(mutex_);
+    const Instant now = std::chrono::steady_clock::now();
     Failing& failing = failing_[key];
-    failing.pause = std::clamp(failing.pause * 2, kFailurePauseMin, kFailurePauseMax);
-    failing.until = std::chrono::steady_clock::now() + failing.pause;
-    pause = failing.pause;
+    if (now >= failing.until) {  // what news have hurried is no retry
+      failing.pause = std::clamp(failing.pause * 2, kFailurePauseMin, kFailurePauseMax);
+      failing.until = now + failing.pause;
+    }
+    pause = std::chrono::ceil<std::chrono::milliseconds>(failing.until - now);
   }
   queue_.add_after(key, pause);
   queue_metrics_.retried();
@@ -212,6 +236,14 @@ Controller::Outcome Controller::failed(const std::string& key, const Error& erro
     const auto delay = retry(key);
     spdlog::error("the API server refuses a write kind={} object={} retry_ms={} error=\"{}\"",
                   options_.resource.kind, key, delay.count(), error.message);
+    return Outcome::kFailed;
+  }
+  if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded) {
+    const Instant now = std::chrono::steady_clock::now();
+    if (outage_.failed(now))
+      spdlog::warn("the API server is away: writes wait kind={} object={} error=\"{}\"",
+                   options_.resource.kind, key, error.message);
+    queue_.add_after(key, outage_.pause(now));
     return Outcome::kFailed;
   }
   const auto delay = retry(key);
@@ -244,6 +276,12 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
   if (!decision) return failed(key, decision.error());
 
   parts_.agents.follow(owner(key), decision->agents);
+  if (!decision->actions.empty()) {
+    if (const auto pause = outage_.wait(std::chrono::steady_clock::now()); pause.count() > 0) {
+      queue_.add_after(key, pause);
+      return Outcome::kRequeueAfter;
+    }
+  }
   Applied applied;
   const Status done = parts_.applier.apply(subject, decision->actions, applied);
   remember(subject, applied);
@@ -257,6 +295,8 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
     return Outcome::kRequeue;
   }
   if (!done) return failed(key, done.error());
+  if (!decision->actions.empty() && outage_.answered())
+    spdlog::info("the API server is back kind={}", options_.resource.kind);
   recovered(key);
   auto after = decision->requeue_after;
   if (applied.look_soon && (after.count() == 0 || after > kSoon)) after = kSoon;

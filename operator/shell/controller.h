@@ -13,6 +13,7 @@
 #include "operator/shell/applier.h"
 #include "operator/shell/node_health.h"
 #include "operator/shell/operator_metrics.h"
+#include "operator/shell/outage.h"
 
 namespace muster::op {
 
@@ -65,6 +66,7 @@ class Controller {
     std::optional<WallTime> last_status_write;
     std::map<std::string, WallTime> credentials;  // Secrets with keys: when they were made, or tried
     std::set<std::string> found_credentials;      // those that were there and not made here
+    std::map<std::string, WallTime> ends;         // of pods, by uid: when they were first seen
     std::optional<Obstacle> obstacle;
     Instant obstacle_until;
     std::int64_t obstacle_generation = 0;  // of the object: another spec is tried at once
@@ -81,10 +83,13 @@ class Controller {
   [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods)
       MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Status confirm_authority(const Observed& seen) const;
+  // Adds to `seen` what this process remembers of the object and of its pods' ends.
+  void recall(const Subject& subject, Observed& seen) MUSTER_EXCLUDES(mutex_);
+  [[nodiscard]] Memory& memory_of(const Subject& subject) MUSTER_REQUIRES(mutex_);
   void remember(const Subject& subject, const Applied& applied) MUSTER_EXCLUDES(mutex_);
   void forget(const std::string& key) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Outcome failed(const std::string& key, const Error& error);
-  // After a failed pass: returns in how long it is tried again, from 1 s to a minute.
+  // After a pass that the server refused: returns in how long it is tried again, from 1 s to a minute.
   std::chrono::milliseconds retry(const std::string& key) MUSTER_EXCLUDES(mutex_);
   void recovered(const std::string& key) MUSTER_EXCLUDES(mutex_);
 
@@ -92,6 +97,7 @@ class Controller {
   Options options_;
   kube::QueueMetrics queue_metrics_;
   kube::WorkQueue queue_;
+  Outage outage_;
   Mutex mutex_;
   std::map<std::string, Memory> memory_ MUSTER_GUARDED_BY(mutex_);
   std::map<std::string, Failing> failing_ MUSTER_GUARDED_BY(mutex_);

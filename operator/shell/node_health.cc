@@ -10,7 +10,7 @@
 namespace muster::op {
 namespace {
 
-constexpr std::chrono::seconds kAnswerFor{30};
+constexpr std::chrono::seconds kAnswerFor{5};
 
 bool is_tainted_lost(const Json& node) {
   const Json& taints = member(node, "spec", "taints");

@@ -16,7 +16,7 @@ class NodeHealth {
   explicit NodeHealth(kube::Client& client) : client_(client) {}
 
   // True when the node is tainted unreachable or out of service, or is gone. False when that is not known;
-  // without the right to get nodes it never is, which the log says once. An answer counts for 30 s.
+  // without the right to get nodes it never is, which the log says once. An answer counts for 5 s.
   [[nodiscard]] bool lost(const std::string& node) MUSTER_EXCLUDES(mutex_);
 
  private:

@@ -36,6 +36,19 @@ worker_killed_restarts_once_and_resumes() {
   check "the pod is told" contains err.txt 'pod ring-worker-[01] failed'
   check "resumed from a checkpoint" contains err.txt 'resumed from step [0-9]*'
 }
+worker_that_stands_still_is_named_and_replaced_at_once() {
+  write_long_job
+  start 'DistributedJob/ring: Running' || return
+  wait_until 60 past_first_checkpoint || fail "no step 25"
+  local frozen
+  frozen="$(processes_named muster-worker | head -1)"
+  kill -STOP "$frozen"
+  wait_until 12 ended "$frozen" || { fail "it is still there after 12 s: 1 s to be named, 1 s of grace"; kill -CONT "$frozen"; }
+  outcome || return
+  check "no restart is counted" [ "$(json out.json 'd["objects"][0]["restarts"]')" = 0 ]
+  check "equal parameters" [ "$(json out.json 'd["objects"][0]["parametersEqual"]')" = True ]
+  check "the worker is named" contains err.txt 'worker [01] stands still'
+}
 operator_killed_is_restarted_and_starts_no_second_pod() {
   write_long_job 250
   start 'DistributedJob/ring: Running' || return
@@ -63,6 +76,7 @@ killed_too_often_fails_with_the_reason() {
 }
 
 run_case worker_killed_restarts_once_and_resumes 250
+run_case worker_that_stands_still_is_named_and_replaced_at_once 250
 run_case operator_killed_is_restarted_and_starts_no_second_pod 250
 run_case killed_too_often_fails_with_the_reason 60
 finish

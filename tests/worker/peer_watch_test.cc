@@ -7,6 +7,8 @@
 
 #include <deque>
 
+#include "pod/standstill.h"
+
 namespace muster::worker {
 namespace {
 
@@ -94,8 +96,13 @@ TEST(PeerWatch, AFrozenRankIsNamedByAllWithinASecond) {
   ring.beats(kSilentBeats);
   EXPECT_FALSE(ring.of(1).verdict());
   ring.beats(1);
-  for (const int rank : {0, 1, 3})
+  for (const int rank : {0, 1, 3}) {
     EXPECT_THAT(ring.of(rank).verdict()->message, HasSubstr("rank 2 stands still"));
+    const auto told = standstill_in(ring.of(rank).verdict()->message);
+    ASSERT_TRUE(told) << "as the operator reads it";
+    EXPECT_EQ(told->rank, 2);
+    EXPECT_FALSE(told->hung);
+  }
 }
 
 TEST(PeerWatch, ASuccessorThatHasNotBegunMayStillLookForItsOwnNeighbours) {
@@ -179,9 +186,14 @@ TEST(PeerWatch, ALateCallNamesTheRankThatDidNotComeWhoeverAsks) {
     ring.beats(4);
     ring.post(asking, ring.of(asking).ask());
     ring.deliver();
-    for (int rank = 0; rank < 4; ++rank)
+    for (int rank = 0; rank < 4; ++rank) {
       EXPECT_THAT(ring.of(rank).verdict()->message, HasSubstr("rank 3 stands still"))
           << "asked by " << asking;
+      const auto told = standstill_in(ring.of(rank).verdict()->message);
+      ASSERT_TRUE(told) << "as the operator reads it";
+      EXPECT_EQ(told->rank, 3);
+      EXPECT_TRUE(told->hung);
+    }
   }
 }
 

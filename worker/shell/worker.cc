@@ -19,6 +19,7 @@
 #include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
+#include "pod/standstill.h"
 #include "worker/collective/ring.h"
 #include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"
@@ -297,10 +298,11 @@ class Worker {
     const auto rank = static_cast<std::size_t>(job_.identity.rank);
     // No failure: the others' next assignment may be on its way to them, too.
     if (frame_.agent.membership() > job_.identity.membership)
-      return aborted(fmt::format("rank {} ({}) goes on in another membership", rank, job_.peers[rank]));
-    return Error{ending.exit_code == kExitInvalid ? Code::kFailedPrecondition : Code::kUnavailable,
-                 fmt::format("rank {} ({}) ended: {}", rank, job_.peers.empty() ? "" : job_.peers[rank],
-                             ending.message)};
+      return aborted(rank_name(job_.identity.rank, job_.peers[rank]) + " goes on in another membership");
+    return Error{
+        ending.exit_code == kExitInvalid ? Code::kFailedPrecondition : Code::kUnavailable,
+        fmt::format("{} ended: {}", rank_name(job_.identity.rank, job_.peers.empty() ? "" : job_.peers[rank]),
+                    ending.message)};
   }
 
   PodFrame& frame_;

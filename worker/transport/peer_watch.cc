@@ -1,11 +1,10 @@
 // worker/transport/peer_watch.cc: the rules of peer_watch.h
 #include "worker/transport/peer_watch.h"
 
-#include <fmt/format.h>
-
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "pod/standstill.h"
 
 namespace muster::worker {
 
@@ -36,8 +35,7 @@ std::optional<Note> PeerWatch::tick(std::uint32_t waits, int late_beats) {
   waits_ = waits;
   if (left_ || verdict_) return std::nullopt;
   if (beating_ && !successor_done_ && ++silent_beats_ > silent_beats_allowed()) {
-    return conclude(unavailable(fmt::format("{} stands still: nothing was heard of it for {} ms", successor_,
-                                            (kBeat * silent_beats_allowed()).count())));
+    return conclude(unavailable(silent_words(successor_, (kBeat * silent_beats_allowed()).count())));
   }
   return Note{.kind = Note::Kind::kBeat};
 }
@@ -53,9 +51,7 @@ std::optional<Note> PeerWatch::heard(const std::optional<Note>& note) {
     case Note::Kind::kDone: successor_done_ = true; return std::nullopt;
     case Note::Kind::kLost: return conclude(note->reason);
     case Note::Kind::kLate:
-      if (away_beats_ >= kAwayBeatsMin)
-        return conclude(
-            deadline_exceeded(self_ + " stands still: it did not come to the ring's call in time"));
+      if (away_beats_ >= kAwayBeatsMin) return conclude(deadline_exceeded(hung_words(self_)));
       return ask();
   }
   return std::nullopt;

@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "pod/standstill.h"
 #include "worker/transport/ring_ends.h"
 #include "worker/transport/sockets.h"
 #include "worker/transport/tcp_links.h"
@@ -20,10 +21,6 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr int kBacklog = 512;  // what connects before this rank is told of its peers waits there
-
-std::string name_of(int rank, const std::string& address) {
-  return fmt::format("rank {} ({})", rank, address);
-}
 
 MakeStream streams_of(const TcpRing::Options& options) {
   if (!options.encrypt) return [](Fd fd, Handshake::Role) { return plain_stream(std::move(fd)); };
@@ -68,7 +65,9 @@ class ListeningRing final : public TcpRing {
                                           self.rank, self.size, options.peers.size()));
     const int next = (self.rank + 1) % self.size;
     const int previous = (self.rank + self.size - 1) % self.size;
-    const auto peer = [&](int rank) { return name_of(rank, options.peers[static_cast<std::size_t>(rank)]); };
+    const auto peer = [&](int rank) {
+      return rank_name(rank, options.peers[static_cast<std::size_t>(rank)]);
+    };
     MUSTER_ASSIGN(const Address address, parse_address(options.peers[static_cast<std::size_t>(next)]));
     MUSTER_ASSIGN(auto roster, addresses_of(options.peers));
     const MakeStream streams = streams_of(options);

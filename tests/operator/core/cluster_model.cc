@@ -78,7 +78,10 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   Observed common;
   common.now = now;
   for (const auto& [name, pod] : seen_pods) {
-    if (auto known = pod_from_json(pod, object["metadata"]["uid"])) common.pods.push_back(std::move(*known));
+    auto known = pod_from_json(pod, object["metadata"]["uid"]);
+    if (!known) continue;
+    if (known->end) known->sighted = sightings.try_emplace(known->uid, now).first->second;
+    common.pods.push_back(std::move(*known));
   }
   common.service = service;
   common.agents = agents;

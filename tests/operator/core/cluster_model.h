@@ -50,6 +50,7 @@ class ClusterModel {
   std::map<std::string, WallTime>
       credentials;  // what this process of the operator remembers; empty when it has just started
   std::set<std::string> found_credentials;
+  mutable std::map<std::string, WallTime> sightings;  // by pod uid: when a pass first saw that it had ended
   std::map<std::string, std::string> rejections;  // by pod uid
   std::map<std::string, Error> refusals;          // by pod uid
   std::optional<Obstacle> obstacle;

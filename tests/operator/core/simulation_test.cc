@@ -58,6 +58,7 @@ class Life {
       if (one_in(20)) {  // killed and started anew: a fresh list, no memory
         cluster_.last_status_write.reset();
         cluster_.credentials.clear();
+        cluster_.sightings.clear();
         refresh();
       }
     } else {

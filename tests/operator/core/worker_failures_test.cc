@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "cluster_model.h"
+#include "operator/core/worker_failures.h"
 
 namespace muster::op::testing {
 namespace {
@@ -73,14 +74,108 @@ TEST_F(LostPeer, AnEvictionIsTheCauseAndDoesNotCount) {
   EXPECT_EQ(cluster_.status().disruptions, 1);
 }
 
-TEST_F(LostPeer, WhenNobodyTellsItsNodeIsLostWhichDoesNotCount) {
-  cluster_.now += cluster_.decide().requeue_after;
+TEST_F(LostPeer, AnExitCodeThatAKubeletTellsLateStillCounts) {
+  for (int second = 0; second < 25; second += 5) {  // so long it was away
+    cluster_.advance(5s);
+    cluster_.pass();
+  }
+  EXPECT_EQ(cluster_.status().incarnation, 1) << "nobody is blamed meanwhile";
+  cluster_.end_pod("digits-worker-3", 137);
+  cluster_.pass();
+  EXPECT_EQ(cluster_.status().restarts, 1);
+  EXPECT_EQ(cluster_.status().disruptions, 0);
+  EXPECT_THAT(cluster_.condition("Restarting")->message, HasSubstr("worker 3 (digits-worker-3) exited with"));
+}
+
+TEST_F(LostPeer, OnlyItsNodeSaysThatItIsOutOfReachWhichDoesNotCount) {
+  cluster_.pods["digits-worker-3"]["spec"]["nodeName"] = "n-3";
+  cluster_.advance(14s);
+  cluster_.pass();
+  EXPECT_EQ(cluster_.status().incarnation, 1);
+  cluster_.lost_nodes = {"n-3"};
   cluster_.pass();
   EXPECT_EQ(cluster_.status().restarts, 0);
   EXPECT_EQ(cluster_.status().disruptions, 1);
   EXPECT_EQ(cluster_.status().incarnation, 2);
-  EXPECT_THAT(cluster_.condition("Restarting")->message, HasSubstr("its node is out of reach"));
+  EXPECT_THAT(cluster_.condition("Restarting")->message, HasSubstr("its node n-3 is out of reach"));
 }
+
+TEST_F(LostPeer, OfWhichNothingIsToldForAMinuteIsNotWaitedForAnyLonger) {
+  for (int looks = 0; looks < 20 && cluster_.status().incarnation == 1; ++looks) {
+    cluster_.now += cluster_.decide().requeue_after;
+    cluster_.pass();
+  }
+  EXPECT_EQ(cluster_.status().incarnation, 2);
+  EXPECT_EQ(cluster_.status().restarts, 0);
+  EXPECT_EQ(cluster_.status().disruptions, 1);
+  EXPECT_THAT(cluster_.condition("Restarting")->message, HasSubstr("nothing is told of it or of its node"));
+}
+
+TEST(WorkerFailures, PatienceCountsFromTheSightingOfTheEnds) {
+  ClusterModel cluster(job().json());
+  cluster.bring_up();
+  for (const char* name : {"digits-worker-0", "digits-worker-1", "digits-worker-2"})
+    cluster.end_pod(name, 75, "rank 3 (127.1.0.4:8471) closed the connection");
+  cluster.advance(90s);  // the API server was away
+  cluster.pass();
+  EXPECT_EQ(cluster.status().incarnation, 1);
+  cluster.end_pod("digits-worker-3", 137);  // the watch of pods has only begun
+  cluster.pass();
+  EXPECT_EQ(cluster.status().restarts, 1);
+  EXPECT_EQ(cluster.status().disruptions, 0);
+}
+
+TEST(WorkerFailures, TheNodeOfASilentWorkerIsAskedForOnceItsPeersHaveWaited) {
+  const WallTime now{std::chrono::hours(1)};
+  const auto worker = [&](std::int64_t index, bool ended, std::chrono::seconds ago) {
+    Pod pod;
+    pod.role = "worker";
+    pod.index = index;
+    pod.incarnation = 1;
+    pod.node = "n-" + std::to_string(index);
+    pod.phase = ended ? PodPhase::kFailed : PodPhase::kRunning;
+    if (ended) pod.end.emplace().exit_code = 75;
+    if (ended) pod.sighted = now - ago;
+    return pod;
+  };
+  Observed seen;
+  seen.now = now;
+  seen.pods = {worker(0, true, 14s), worker(1, false, 0s), worker(2, false, 0s)};
+  EXPECT_TRUE(nodes_in_question(seen).empty());
+  seen.pods[0] = worker(0, true, 15s);
+  EXPECT_EQ(nodes_in_question(seen), std::set<std::string>{"n-1"}) << "one, not all that still run";
+  seen.pods[1].deletion = now - 61s;
+  EXPECT_EQ(nodes_in_question(seen), (std::set<std::string>{"n-1", "n-2"}));
+}
+
+struct Words {
+  const char* words;
+  bool counts;
+};
+class Standstill : public ::testing::TestWithParam<Words> {};
+
+TEST_P(Standstill, ThePodThatThePeersNameGoesAtOnceAndSoon) {
+  ClusterModel cluster(job().max_restarts(2).json());
+  cluster.bring_up();
+  for (const char* name : {"digits-worker-0", "digits-worker-1"}) cluster.end_pod(name, 75, GetParam().words);
+  cluster.pass();
+  EXPECT_EQ(cluster.status().incarnation, 2);
+  EXPECT_EQ(cluster.status().restarts, GetParam().counts ? 1 : 0);
+  EXPECT_EQ(cluster.status().disruptions, GetParam().counts ? 0 : 1);
+  EXPECT_THAT(cluster.condition("Restarting")->message, HasSubstr("worker 2 stands still (digits-worker-2"));
+  std::vector<std::pair<std::string, std::optional<std::int64_t>>> deleted;
+  for (const Action& action : cluster.decide().actions)
+    if (const auto* remove = std::get_if<DeletePod>(&action))
+      deleted.emplace_back(remove->name, remove->grace_seconds);
+  ASSERT_EQ(deleted.size(), 4U);
+  EXPECT_EQ(deleted[0], std::pair(std::string("digits-worker-2"), std::optional<std::int64_t>(1)));
+  for (std::size_t i = 1; i < 4; ++i) EXPECT_FALSE(deleted[i].second) << deleted[i].first;
+}
+INSTANTIATE_TEST_SUITE_P(
+    Words, Standstill,
+    ::testing::Values(
+        Words{"rank 2 (127.1.0.3:8471) stands still: nothing was heard of it for 850 ms", false},
+        Words{"rank 2 (127.1.0.3:8471) stands still: it did not come to the ring's call in time", true}));
 
 TEST_F(LostPeer, WhenAllHaveLostOneAnotherItCounts) {
   cluster_.end_pod("digits-worker-3", 75, "rank 0 is gone");

@@ -206,6 +206,45 @@ TEST_P(FailingPass, IsNotHurriedByProgress) {
 }
 INSTANTIATE_TEST_SUITE_P(Codes, FailingPass, ::testing::Values(403, 500));
 
+TEST_F(ControllerPasses, NewsWaitWhileTheServerIsAwayAndLandSoonAfterItsReturn) {
+  std::atomic<bool> away = true;
+  std::atomic<int> landed = 0;
+  decide_ = [](const std::string&) {
+    Decision decision;
+    decision.actions = {PatchStatus{{{"status", {{"restarts", 1}}}}}};
+    return decision;
+  };
+  writes_->otherwise([&](const kube::HttpRequest& request) -> FakeTransport::Answer {
+    if (away) return unavailable("no connection");
+    ++landed;
+    return kube::HttpResponse{.status = 200, .headers = {}, .body = request.body};
+  });
+  const std::vector<std::string> names{"a", "b", "c"};
+  const auto began = steady_clock::now();
+  for (const std::string& name : names) jobs_->push(event("ADDED", job(name)));
+  ASSERT_TRUE(writes_->wait_for_requests(1));
+  for (int message = 1; message <= 10; ++message) {
+    for (const std::string& name : names) {
+      controller_->enqueue_soon("n/" + name);
+      controller_->enqueue_gathered("n/" + name);
+    }
+    ASSERT_TRUE(wait_for_pass([&] { return passes_of_["a"] > message; }));
+  }
+  // In each pause of 250 ms, 500 ms, ... one asks; two more were on their way at the start.
+  int asks = 0;
+  for (auto due = milliseconds(0), pause = milliseconds(250); due <= steady_clock::now() - began;
+       pause *= 2) {
+    ++asks;
+    due += std::min(pause, Outage::kPauseMax);
+  }
+  EXPECT_LE(writes_->requests().size(), static_cast<std::size_t>(asks) + 2);
+  away = false;
+  const auto back = steady_clock::now();
+  while (landed < 3 && steady_clock::now() < back + seconds(30)) std::this_thread::yield();
+  EXPECT_GE(landed, 3);
+  EXPECT_LT(steady_clock::now() - back, Outage::kPauseMax * 2 + seconds(2)) << "not after a minute";
+}
+
 TEST_F(ControllerPasses, AThousandPodsThatStartAreNotReadForEachOfThem) {
   constexpr int kPods = 1000;
   jobs_->push(event("ADDED", job("x")));

@@ -1,0 +1,187 @@
+// operator/shell/children.cc: creates, and names that are taken
+#include "operator/shell/children.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "common/base/base64.h"
+#include "common/json/access.h"
+#include "common/json/field_path.h"
+
+namespace muster::op {
+namespace {
+
+constexpr std::size_t kFirstPods = 4;
+
+// What the answer to a create says of the next ones; nullopt: it may go well any moment.
+std::optional<Obstacle> obstacle_of(const Error& error) {
+  if (error.code == Code::kPermissionDenied) return Obstacle{Obstacle::Kind::kRefused, error.message};
+  if (error.code != Code::kInvalidArgument) return std::nullopt;
+  // A webhook says 400, too, when it says nothing else, and means a policy, which may change.
+  const bool policy = error.message.find("admission webhook") != std::string::npos;
+  return Obstacle{policy ? Obstacle::Kind::kRefused : Obstacle::Kind::kInvalid, error.message};
+}
+
+std::string named(const Subject& subject, const kube::Resource& resource, const Json& existing) {
+  return fmt::format("{} {}/{}", resource.kind, subject.ns, meta_text(existing, "name"));
+}
+
+// What holds the name of a child.
+Obstacle name_obstacle(const Subject& subject, const kube::Resource& resource, const Json& existing) {
+  const std::string what = named(subject, resource, existing);
+  if (leaves_soon(existing, subject.resource.kind, subject.name)) {
+    return {Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is still being deleted", what,
+                                                      subject.resource.kind, subject.name)};
+  }
+  const auto owner = controller_of(existing);
+  return {Obstacle::Kind::kNameTaken,
+          fmt::format("{} exists and belongs to {}; delete it or rename this object", what,
+                      owner ? owner->kind + " " + owner->name : "nobody")};
+}
+
+}  // namespace
+
+void emit(kube::EventRecorder& events, const Subject& subject, const EmitEvent& event) {
+  events.record({.regarding = Json{{"apiVersion", subject.resource.api_version()},
+                                   {"kind", subject.resource.kind},
+                                   {"namespace", subject.ns},
+                                   {"name", subject.name},
+                                   {"uid", subject.uid}},
+                 .type = event.type,
+                 .reason = event.reason,
+                 .message = event.message});
+}
+
+bool Children::is_create(const Action& action) {
+  return std::holds_alternative<CreateService>(action) || std::holds_alternative<CreateCredentials>(action) ||
+         std::holds_alternative<CreatePod>(action);
+}
+
+Status Children::create(const Subject& subject, std::span<const Action> creates, Applied& applied) {
+  std::vector<const Action*> pods, others;
+  for (const Action& action : creates)
+    (std::holds_alternative<CreatePod>(action) ? pods : others).push_back(&action);
+  MUSTER_TRY(create_batch(subject, others, applied));
+  std::span<const Action* const> left = pods;
+  for (std::size_t at_once = kFirstPods; !left.empty(); at_once *= 2) {
+    const std::size_t count = std::min(at_once, left.size());
+    MUSTER_TRY(create_batch(subject, left.first(count), applied));
+    left = left.subspan(count);
+  }
+  return {};
+}
+
+Status Children::create_batch(const Subject& subject, std::span<const Action* const> creates,
+                              Applied& applied) {
+  std::vector<Outcome> outcomes(creates.size());
+  lanes_.run(creates.size(), [&](std::size_t i) { outcomes[i] = create_one(subject, *creates[i]); });
+  Status first;
+  for (std::size_t i = 0; i < creates.size(); ++i) {
+    Outcome& outcome = outcomes[i];
+    // The pods of a pass are of one template, so each sentence once.
+    for (const std::string& warning : outcome.warnings)
+      if (applied.warned.insert(warning).second)
+        emit(events_, subject, {"Warning", "ServerWarning", warning});
+    if (outcome.credentials) applied.credentials.insert(*std::move(outcome.credentials));
+    if (outcome.obstacle && !applied.obstacle) applied.obstacle = std::move(outcome.obstacle);
+    if (outcome.status && std::holds_alternative<CreatePod>(*creates[i])) ++applied.pods_created;
+    if (!outcome.status && first) first = outcome.status;
+  }
+  return first;
+}
+
+Children::Outcome Children::create_one(const Subject& subject, const Action& action) {
+  if (const auto* pod = std::get_if<CreatePod>(&action))
+    return create_child(subject, kube::kPods, pod->manifest, {.strict = pod->strict}, pod->part);
+  if (const auto* keys = std::get_if<CreateCredentials>(&action)) return create_credentials(subject, *keys);
+  return create_child(subject, kube::kServices, std::get<CreateService>(action).manifest, {}, "");
+}
+
+Children::Outcome Children::create_credentials(const Subject& subject, const CreateCredentials& action) {
+  const auto files =
+      issuer_.keys_of(subject.uid, action.role, action.first, action.count, std::chrono::system_clock::now());
+  if (!files) return {.status = files.error()};
+  Json secret = action.manifest;
+  for (const auto& [name, pem] : *files) secret["data"][name] = base64_encode(pem);
+  const auto created = client_.create(kube::kSecrets, subject.ns, secret);
+  if (!created && created.error().code != Code::kAlreadyExists)
+    return {.status = created.error(), .obstacle = obstacle_of(created.error())};
+  return {.status = {}, .credentials = std::pair(meta_text(secret, "name"), !created)};
+}
+
+// A name that is taken: by our own object, then an earlier pass made it; by what an earlier object of our
+// name has left behind, then that goes; else we may not touch it.
+Children::Outcome Children::create_child(const Subject& subject, const kube::Resource& resource,
+                                         const Json& manifest, const kube::CreateOptions& options,
+                                         const std::string& part) {
+  std::vector<std::string> warnings;
+  auto created = client_.create(resource, subject.ns, manifest, options, &warnings);
+  for (std::string& warning : warnings) warning = in_part(warning, part);
+  if (created) {
+    cache_.observe_write(resource, std::move(*created));
+    return {.status = {}, .warnings = std::move(warnings)};
+  }
+  if (created.error().code == Code::kAlreadyExists)
+    return take_name(subject, resource, meta_text(manifest, "name"));
+  Error error = created.error();
+  error.message = in_part(error.message, part);
+  auto obstacle = obstacle_of(error);
+  return {.status = std::move(error), .obstacle = std::move(obstacle), .warnings = std::move(warnings)};
+}
+
+Children::Outcome Children::take_name(const Subject& subject, const kube::Resource& resource,
+                                      const std::string& name) {
+  auto existing = client_.get(resource, subject.ns, name);
+  if (!existing) return {.status = existing.error()};
+  const auto owner = controller_of(*existing);
+  if (owner && owner->uid == subject.uid) {
+    cache_.observe_write(resource, std::move(*existing));
+    return {.status = {}};
+  }
+  if (is_orphan(*existing, subject.resource.kind, subject.name))
+    return replace_orphan(subject, resource, *existing);
+  Obstacle obstacle = name_obstacle(subject, resource, *existing);
+  return {.status = failed_precondition(obstacle.message), .obstacle = std::move(obstacle)};
+}
+
+// The rules by which a ReplicaSet adopts: what has no controller, by its labels, and only for an object that
+// the API server itself says is there and stays. But its pods have keys and names of their object's uid, so
+// that they are of no use to another: they go, and it gets its own.
+Children::Outcome Children::replace_orphan(const Subject& subject, const kube::Resource& resource,
+                                           const Json& orphan) {
+  // By a list, for which the operator has the right anyway.
+  const auto owner =
+      client_.list(subject.resource, subject.ns, {.field_selector = "metadata.name=" + subject.name});
+  if (!owner) return {.status = owner.error()};
+  const bool stays = !owner->items.empty() && meta_text(owner->items.front(), "uid") == subject.uid &&
+                     meta_text(owner->items.front(), "deletionTimestamp").empty();
+  if (!stays)
+    return {.status = aborted(fmt::format("{} {} is being deleted", subject.resource.kind, subject.name))};
+  const auto gone = client_.remove(
+      resource, subject.ns, meta_text(orphan, "name"),
+      {.uid = meta_text(orphan, "uid"), .resource_version = meta_text(orphan, "resourceVersion")});
+  if (!gone && gone.error().code != Code::kNotFound) return {.status = gone.error()};
+  const std::string what = named(subject, resource, orphan);
+  emit(events_, subject,
+       {"Normal", "OrphanReplaced",
+        fmt::format("{} of an earlier {} {} has no owner, and is replaced", what, subject.resource.kind,
+                    subject.name)});
+  Obstacle obstacle{Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is being deleted", what,
+                                                              subject.resource.kind, subject.name)};
+  return {.status = failed_precondition(obstacle.message), .obstacle = std::move(obstacle)};
+}
+
+Status Children::check(const Subject& subject, const CheckPod& action, Applied& applied) {
+  const auto judged =
+      client_.create(kube::kPods, subject.ns, action.manifest, {.strict = true, .dry_run = true});
+  if (judged) return {};
+  Error error = judged.error();
+  error.message = in_part(error.message, action.part);
+  auto obstacle = obstacle_of(error);
+  if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid) return {};
+  applied.obstacle = std::move(obstacle);
+  return error;
+}
+
+}  // namespace muster::op
