@@ -53,7 +53,7 @@ inline grpc::Status check_in(FederationStub& stub, std::int32_t client, CheckInR
 
 // Checks clients 0 to `count` - 1 in at once; what each of them is answered.
 inline std::vector<CheckInReply> check_in_all(
-    std::int32_t count, const std::function<std::unique_ptr<FederationStub>(std::int32_t)>& stub_of_client,
+    std::int32_t count, const std::function<std::shared_ptr<FederationStub>(std::int32_t)>& stub_of_client,
     std::int64_t hold_ms = 10'000) {
   std::vector<CheckInReply> replies(static_cast<std::size_t>(count));
   std::vector<std::thread> calls;

@@ -83,6 +83,9 @@ class FederationProcess : public testing::Test {
     assignment.set_spec(spec::to_json(federation_).dump());
     return assignment;
   }
+  static bool running(const control::v1::AgentStatus& status) {
+    return status.phase() == control::v1::PHASE_RUNNING;
+  }
   static bool succeeded(const control::v1::AgentStatus& status) {
     return status.phase() == control::v1::PHASE_SUCCEEDED;
   }
