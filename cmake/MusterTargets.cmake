@@ -8,6 +8,12 @@ set(CMAKE_RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/bin")
 if(NOT CMAKE_BUILD_TYPE)
   set(CMAKE_BUILD_TYPE Release)
 endif()
+# Libraries of our own (TrimmedTorch.cmake, a tarball's) lie beside the programs, built and installed alike. RPATH, not
+# RUNPATH: it also serves the libraries that these name.
+set(CMAKE_INSTALL_RPATH "$ORIGIN/../lib/muster")
+set(CMAKE_INSTALL_RPATH_USE_LINK_PATH ON)
+set(CMAKE_BUILD_WITH_INSTALL_RPATH ON)
+add_link_options(LINKER:--disable-new-dtags LINKER:--as-needed)
 find_package(Threads REQUIRED)
 
 add_library(muster_options INTERFACE)

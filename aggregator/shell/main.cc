@@ -11,6 +11,7 @@
 #include "aggregator/shell/federation_service.h"
 #include "common/base/check.h"
 #include "common/json/fields.h"
+#include "common/platform/end_process.h"
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
 #include "common/spec/federated_round.h"
@@ -211,7 +212,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : muster::kExitInvalid;
+    muster::end_process(app.exit(error) == 0 ? 0 : muster::kExitInvalid);
   }
-  return muster::agg::run(std::chrono::seconds(configure_timeout));
+  muster::end_process(muster::agg::run(std::chrono::seconds(configure_timeout)));
 }

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "common/json/fields.h"
+#include "common/platform/end_process.h"
 #include "common/platform/log.h"
 #include "common/spec/federated_round.h"
 #include "device/shell/device_metrics.h"
@@ -138,7 +139,7 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : muster::kExitInvalid;
+    muster::end_process(app.exit(error) == 0 ? 0 : muster::kExitInvalid);
   }
-  return muster::device::run(flags);
+  muster::end_process(muster::device::run(flags));
 }

@@ -1,6 +1,7 @@
 // worker/shell/main.cc: the program muster-worker: flags, environment, exit code
 #include <CLI/CLI.hpp>
 
+#include "common/platform/end_process.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
 #include "worker/shell/worker.h"
@@ -28,9 +29,9 @@ int main(int argc, char** argv) {
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
-    return app.exit(error) == 0 ? 0 : muster::kExitInvalid;
+    muster::end_process(app.exit(error) == 0 ? 0 : muster::kExitInvalid);
   }
   muster::learning::set_compute_threads(compute_threads);
-  return muster::worker::run_worker(
-      std::chrono::milliseconds(static_cast<std::int64_t>(configure_timeout_seconds * 1000)));
+  muster::end_process(muster::worker::run_worker(
+      std::chrono::milliseconds(static_cast<std::int64_t>(configure_timeout_seconds * 1000))));
 }
