@@ -139,7 +139,12 @@ Result<HttpResponse> Client::send(HttpRequest request) {
   bool asked_anew = false;
   for (int attempt = 1;; ++attempt) {
     MUSTER_TRY(authorize(request));
-    auto answer = transport_->send(request, deadline);
+    Deadline limit = deadline;
+    if (options_.may_write && request.method != "GET") {
+      MUSTER_ASSIGN(const Deadline until, options_.may_write());
+      limit = std::min(limit, until);
+    }
+    auto answer = transport_->send(request, limit);
     observe(request, answer);
     if (!answer) return answer;
     if (renewed(*answer, identity_.get(), asked_anew)) continue;

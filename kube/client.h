@@ -30,6 +30,9 @@ class Client {
     std::function<void(std::string_view method, std::string_view code)> on_answer;  // "200" or "<error>"
     std::function<void(const std::string&)> on_warning;    // a `Warning:` header, once per text
     std::function<void(std::chrono::milliseconds)> sleep;  // for tests; default: this thread, until `stop`
+    // Asked right before each try of a request that is no GET: by when it must be over, or the error to
+    // return instead of sending it.
+    std::function<Result<Deadline>()> may_write{};
   };
   Client(std::shared_ptr<HttpTransport> transport, std::shared_ptr<IdentitySource> identity, Options options);
 
