@@ -4,6 +4,7 @@
 
 #include "common/platform/core_file.h"
 #include "common/platform/log.h"
+#include "operator/shell/await_job.h"
 #include "operator/shell/operator_app.h"
 
 int main(int argc, char** argv) {
@@ -29,6 +30,12 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--client-image", options.defaults.device_image, "image of clients, likewise")
       ->capture_default_str();
+  muster::op::AwaitOptions await;
+  app.add_option("--await", await.job,
+                 "do nothing but wait until this DistributedJob, NAMESPACE/NAME, succeeds");
+  app.add_option("--await-seconds", await.seconds, "for at most so long")
+      ->check(CLI::Range(1, 86400))
+      ->capture_default_str();
   app.set_version_flag("--version", std::string("muster-operator ") + MUSTER_VERSION);
   try {
     app.parse(argc, argv);
@@ -40,7 +47,12 @@ int main(int argc, char** argv) {
   muster::SignalWaiter signals;  // before any thread
   muster::init_log("operator");
   muster::Status done = muster::op::parse_metrics_address(metrics_address, options);
-  if (done) done = muster::op::run_operator(options, signals);
+  if (done && !await.job.empty()) {
+    await.kubeconfig = options.kubeconfig;
+    done = muster::op::await_job(await, signals);
+  } else if (done) {
+    done = muster::op::run_operator(options, signals);
+  }
   if (done) return 0;
   std::fprintf(stderr, "muster-operator: %s\n", done.error().message.c_str());
   return 1;

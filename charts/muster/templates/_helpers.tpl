@@ -1,13 +1,13 @@
 {{/* Names. A release called muster gives muster-operator, not muster-muster-operator. */}}
 {{- define "muster.fullname" -}}
 {{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 50 | trimSuffix "-" -}}
+{{- .Values.fullnameOverride | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
 {{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 50 | trimSuffix "-" -}}
+{{- .Release.Name | trunc 40 | trimSuffix "-" -}}
 {{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 50 | trimSuffix "-" -}}
+{{- printf "%s-%s" .Release.Name $name | trunc 40 | trimSuffix "-" -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -21,14 +21,19 @@
 {{/* Names of objects of the whole cluster hold the namespace, so that releases of the same name do not meet. */}}
 {{- define "muster.clusterName" -}}{{ .Release.Namespace }}-{{ include "muster.operator" . }}{{- end -}}
 
+{{/* What the operator's pods are found by. */}}
 {{- define "muster.selectorLabels" -}}
-app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
-app.kubernetes.io/instance: {{ .Release.Name }}
+{{ include "muster.nameLabels" . }}
 app.kubernetes.io/component: operator
 {{- end -}}
 
+{{- define "muster.nameLabels" -}}
+app.kubernetes.io/name: {{ default .Chart.Name .Values.nameOverride | trunc 63 | trimSuffix "-" }}
+app.kubernetes.io/instance: {{ .Release.Name }}
+{{- end -}}
+
 {{- define "muster.labels" -}}
-{{ include "muster.selectorLabels" . }}
+{{ include "muster.nameLabels" . }}
 app.kubernetes.io/part-of: muster
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
@@ -38,13 +43,31 @@ helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 {{- end }}
 {{- end -}}
 
-{{/* The metadata that every object shares, less its name: {{ include "muster.metadata" . | nindent 2 }} */}}
+{{/* Labels and annotations of an object: include "muster.metadata" (dict "root" $ "labels" MORE "annotations" MORE) */}}
 {{- define "muster.metadata" -}}
 labels:
-  {{- include "muster.labels" . | nindent 2 }}
-{{- with .Values.commonAnnotations }}
+  {{- include "muster.labels" .root | nindent 2 }}
+  {{- with .labels }}
+  {{- toYaml . | nindent 2 }}
+  {{- end }}
+{{- with merge (dict) (.annotations | default dict) .root.Values.commonAnnotations }}
 annotations:
   {{- toYaml . | nindent 2 }}
+{{- end }}
+{{- end -}}
+
+{{/* A hook of `helm test`, in the order of their weights; what a failed test made stays until the next one. */}}
+{{- define "muster.hook" -}}
+{{- $annotations := dict "helm.sh/hook" "test" "helm.sh/hook-weight" (.weight | toString) "helm.sh/hook-delete-policy" "before-hook-creation,hook-succeeded" -}}
+{{- include "muster.metadata" (dict "root" .root "annotations" $annotations) -}}
+{{- end -}}
+
+{{- define "muster.pullSecrets" -}}
+{{- with .Values.imagePullSecrets }}
+imagePullSecrets:
+{{- range . }}
+- name: {{ . }}
+{{- end }}
 {{- end }}
 {{- end -}}
 

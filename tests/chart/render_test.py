@@ -1,0 +1,265 @@
+#!/usr/bin/python3
+"""What the chart renders over a matrix of values: against Kubernetes' and prometheus-operator's schemas, against pod security, against
+the sources that it must agree with; and what its own schema refuses."""
+import copy
+import json
+import os
+import pathlib
+import re
+import sys
+import unittest
+
+import jsonschema
+import yaml
+
+import chart
+import prometheus_types
+import restricted
+
+TOOLS = pathlib.Path(os.environ.get("MUSTER_TOOLS", chart.ROOT / "build" / "tools"))
+VERSIONS = ["1.31", "1.35", "1.37"]  # of Kubernetes
+TYPES = TOOLS / "prometheus-operator"
+OURS = {"DistributedJob", "CustomResourceDefinition"}  # judged by the API server, see server_test.sh
+
+
+class Schemas:
+    """The strict JSON schemas of one version of Kubernetes: unknown fields are errors."""
+
+    def __init__(self, version):
+        self.folder = TOOLS / "kubernetes-schemas" / f"v{version}.0-local-strict"
+        self.validators = {}
+        definitions = json.loads((self.folder / "_definitions.json").read_text())
+        self.store = {definitions["$id"]: definitions}
+
+    def problems(self, document):
+        group, _, version = document["apiVersion"].rpartition("/")
+        file = "-".join([document["kind"].lower(), *([group.split(".")[0]] if group else []), version]) + ".json"
+        if file not in self.validators:
+            schema = json.loads((self.folder / file).read_text())
+            resolver = jsonschema.RefResolver.from_schema(schema, store=self.store)
+            self.validators[file] = jsonschema.Draft7Validator(schema, resolver=resolver)
+        return ["/".join(map(str, e.path)) + ": " + e.message for e in self.validators[file].iter_errors(document)]
+
+
+def cases():
+    for title, settings in chart.MATRIX.items():
+        yield title, settings, chart.rendered(settings)
+
+
+class Rendering(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        cls.matrix = list(cases())
+
+    def test_lint(self):
+        code, out, err = chart.helm("lint", "--strict", chart.CHART)
+        self.assertEqual(code, 0, out + err)
+
+    def test_every_document_is_what_its_kind_allows(self):
+        if not (TOOLS / "kubernetes-schemas").is_dir():
+            self.skipTest("build/tools/kubernetes-schemas is not there (./dev test brings it where there is pip)")
+        seen = set()
+        for version in VERSIONS:
+            schemas = Schemas(version)
+            for title, _, documents in self.matrix:
+                for document in documents:
+                    if document["kind"] in OURS or document["apiVersion"].startswith("monitoring.coreos.com/"):
+                        continue
+                    seen.add(document["kind"])
+                    with self.subTest(version=version, values=title, document=chart.name(document)):
+                        self.assertEqual(schemas.problems(document), [])
+        self.assertEqual(seen, {"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding",
+                                "PodDisruptionBudget", "NetworkPolicy", "Pod"})
+        # The judge is not blind.
+        wrong = copy.deepcopy(next(d for d in self.matrix[0][2] if d["kind"] == "Deployment"))
+        wrong["spec"]["template"]["spec"]["containers"][0]["imagePulPolicy"] = "Always"
+        self.assertIn("imagePulPolicy", schemas.problems(wrong)[0])
+
+    def test_monitors_and_rules_are_what_prometheus_operator_reads(self):
+        if not TYPES.is_dir():
+            self.skipTest("build/tools/prometheus-operator is not there (./dev test brings it where there is npm)")
+        types = prometheus_types.Types(TYPES)
+        seen = set()
+        for title, _, documents in self.matrix:
+            for document in documents:
+                if not document["apiVersion"].startswith("monitoring.coreos.com/"):
+                    continue
+                seen.add(document["kind"])
+                with self.subTest(values=title, document=chart.name(document)):
+                    self.assertEqual(types.object_problems(document), [])
+        self.assertEqual(seen, {"ServiceMonitor", "PodMonitor"})
+        monitor = {"kind": "PodMonitor", "spec": {"selector": {}, "podMetricsEndpoints": [{"relabelings": [{"source": []}], "port": 1}]}}
+        self.assertEqual(types.object_problems(monitor), ["spec.podMetricsEndpoints[0].relabelings[0].source: unknown",
+                                                          "spec.podMetricsEndpoints[0].port: 1 is no string"])
+
+    def test_pods_keep_to_the_standard_restricted(self):
+        for title, _, documents in self.matrix:
+            pods = [(chart.name(d), pod) for d in documents for pod in chart.pods(d)]
+            self.assertTrue(pods)
+            for name, pod in pods:
+                with self.subTest(values=title, document=name):
+                    self.assertEqual(restricted.violations(pod), [])
+                    for container in restricted.containers(pod):
+                        self.assertTrue(container["securityContext"]["readOnlyRootFilesystem"])
+                        self.assertTrue(container["resources"]["requests"])
+
+    def test_a_pod_that_breaks_the_standard_is_seen(self):
+        pod = next(pod for d in self.matrix[0][2] for pod in chart.pods(d))
+        context = pod["containers"][0]["securityContext"]
+        planted = [(pod, "hostNetwork", True), (pod, "hostPID", True), (pod, "volumes", [{"name": "x", "hostPath": {"path": "/"}}]),
+                   (context, "privileged", True), (context, "allowPrivilegeEscalation", True), (context, "capabilities", {"drop": []}),
+                   (context, "capabilities", {"drop": ["ALL"], "add": ["SYS_ADMIN"]}), (context, "runAsNonRoot", False),
+                   (context, "runAsUser", 0), (context, "seccompProfile", {"type": "Unconfined"}), (context, "procMount", "Unmasked"),
+                   (pod["containers"][0], "ports", [{"containerPort": 1, "hostPort": 1}]), (pod, "securityContext", {})]
+        for place, field, value in planted:
+            before = dict(place)
+            place[field] = value
+            with self.subTest(field=field, value=value):
+                self.assertTrue(restricted.violations(pod))
+            place.clear()
+            place.update(before)
+        self.assertEqual(restricted.violations(pod), [])
+
+    def test_objects_have_names_that_a_server_takes_and_places(self):
+        whole_cluster = {"ClusterRole", "ClusterRoleBinding", "CustomResourceDefinition"}
+        for title, _, documents in self.matrix:
+            names = [(d["kind"], d["metadata"].get("namespace"), d["metadata"]["name"]) for d in documents]
+            with self.subTest(values=title):
+                self.assertEqual(len(names), len(set(names)), "two objects of one name")
+            for kind, namespace, name in names:
+                with self.subTest(values=title, object=f"{kind}/{name}"):
+                    self.assertEqual(namespace is None, kind in whole_cluster)
+                    limit = {"CustomResourceDefinition": 253, "DistributedJob": 50}.get(kind, 63)
+                    self.assertLessEqual(len(name), limit)
+                    self.assertRegex(name, r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+
+    def test_selectors_find_the_operators_pods_alone(self):
+        for title, _, documents in self.matrix:
+            pods = {chart.name(d): (d["spec"]["template"] if d["kind"] == "Deployment" else d)["metadata"]["labels"]
+                    for d in documents if chart.pods(d)}
+            for document in documents:
+                spec = document.get("spec", {})
+                selector = {"Deployment": lambda: spec["selector"]["matchLabels"], "Service": lambda: spec["selector"],
+                            "PodDisruptionBudget": lambda: spec["selector"]["matchLabels"],
+                            "NetworkPolicy": lambda: spec["podSelector"]["matchLabels"]}.get(document["kind"])
+                if selector is None or document["metadata"]["name"].endswith("-training"):
+                    continue
+                found = {name.split("/")[0] for name, labels in pods.items() if selector().items() <= labels.items()}
+                with self.subTest(values=title, document=chart.name(document)):
+                    self.assertEqual(found, {"Deployment"})
+
+    def test_a_service_monitor_finds_the_service(self):
+        documents = chart.rendered(["monitoring.enabled=true"])
+        labels = next(d for d in documents if d["kind"] == "Service")["metadata"]["labels"]
+        monitor = next(d for d in documents if d["kind"] == "ServiceMonitor")
+        self.assertLessEqual(monitor["spec"]["selector"]["matchLabels"].items(), labels.items())
+
+    def test_images(self):
+        def images(*settings):
+            deployment = next(d for d in chart.rendered(settings) if d["kind"] == "Deployment")
+            container = deployment["spec"]["template"]["spec"]["containers"][0]
+            flags = dict(argument.split("=", 1) for argument in container["args"] if "image=" in argument)
+            return [container["image"], flags["--worker-image"], flags["--aggregator-image"], flags["--client-image"]]
+
+        version = cmake_version()
+        self.assertEqual(images(), [f"muster-{name}:{version}" for name in ("operator", "worker", "aggregator", "device")])
+        self.assertEqual(images("imageRegistry=r.example.com/ml/")[0], f"r.example.com/ml/muster-operator:{version}")
+        digest = "sha256:" + "0" * 64
+        self.assertEqual(images(f"images.worker.digest={digest}", "images.device.tag=x")[1:],
+                         [f"muster-worker@{digest}", f"muster-aggregator:{version}", "muster-device:x"])
+
+
+class Sources(unittest.TestCase):
+    def test_the_version_is_that_of_the_project(self):
+        about = yaml.safe_load((chart.CHART / "Chart.yaml").read_text())
+        self.assertEqual(about["version"], cmake_version())
+        self.assertEqual(about["appVersion"], cmake_version())
+
+    def test_crds_are_those_of_the_repository_and_stay(self):
+        rendered = {d["metadata"]["name"]: d for d in chart.rendered() if d["kind"] == "CustomResourceDefinition"}
+        sources = [yaml.safe_load(file.read_text()) for file in sorted((chart.ROOT / "crds").glob("*.yaml"))]
+        self.assertEqual(sorted(rendered), sorted(source["metadata"]["name"] for source in sources))
+        for source in sources:
+            crd = rendered[source["metadata"]["name"]]
+            self.assertEqual(crd["metadata"].pop("annotations"), {"helm.sh/resource-policy": "keep"})
+            self.assertEqual(crd["metadata"].pop("labels")["app.kubernetes.io/managed-by"], "Helm")
+            self.assertEqual(crd, source)
+
+    def test_every_value_is_described_and_judged(self):
+        values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
+        schema = json.loads((chart.CHART / "values.schema.json").read_text())
+
+        def compare(value, part, path):
+            while "$ref" in part:
+                part = schema["definitions"][part["$ref"].rsplit("/", 1)[1]]
+            if not isinstance(value, dict) or part.get("additionalProperties") is not False:
+                return
+            self.assertEqual(sorted(value), sorted(set(part["properties"]) - {"global"}), path)
+            for key in value:
+                compare(value[key], part["properties"][key], f"{path}.{key}")
+
+        compare(values, schema, "values")
+
+    def test_the_package_holds_what_links_name(self):
+        import tarfile
+        import tempfile
+        with tempfile.TemporaryDirectory() as folder:
+            code, _, err = chart.helm("package", chart.CHART, "--destination", folder)
+            self.assertEqual(code, 0, err)
+            file = f"{folder}/muster-{cmake_version()}.tgz"
+            with tarfile.open(file) as package:
+                members = package.getmembers()
+            self.assertTrue(all(member.isfile() for member in members))
+            names = {member.name.removeprefix("muster/") for member in members}
+            for source in [*(chart.ROOT / "crds").glob("*.yaml")]:
+                self.assertIn(f"files/crds/{source.name}", names)
+            code, out, err = chart.helm("template", "muster", file, "--namespace", "muster-system")
+            self.assertEqual(code, 0, err)
+            self.assertEqual(chart.documents(out), chart.rendered())
+
+
+class Refusals(unittest.TestCase):
+    """Setting -> what helm says."""
+    CASES = {
+        "operator.replicas=two": "/operator/replicas.*got string, want integer",
+        "operator.replicas=0": "/operator/replicas.*minimum",
+        "operator.replica=2": "'replica' not allowed",
+        "replicas=2": "'replicas' not allowed",
+        "imagePullPolicy=Sometimes": "/imagePullPolicy.*must be one of 'IfNotPresent', 'Always', 'Never'",
+        "operator.logLevel=verbose": "/operator/logLevel.*must be one of 'debug', 'info', 'warning', 'error', 'off'",
+        "watchNamespaces=team-a": "/watchNamespaces.*got string, want array",
+        "watchNamespaces={Team}": "/watchNamespaces/0.*'Team' does not match",
+        "watchNamespaces={a,a}": "/watchNamespaces.*equal",
+        "images.worker=muster-worker": "/images/worker.*got string, want object",
+        "images.worker.digest=abc": "/images/worker/digest.*does not match",
+        "images.worker.tag=a b": "/images/worker/tag.*does not match",
+        "images.client.tag=1": "'client' not allowed",
+        "imageRegistry=https://r.example.com": "/imageRegistry.*does not match",
+        "rbac.create=maybe": "/rbac/create.*got string, want boolean",
+        "crds=false": "/crds.*got boolean, want object",
+        "metrics.port=80": "/metrics/port.*minimum",
+        "metrics.port=70000": "/metrics/port.*maximum",
+        "commonLabels.app\\.kubernetes\\.io/name=x": "app.kubernetes.io/name",
+        "networkPolicy.egress.apiServerPorts={}": "/networkPolicy/egress/apiServerPorts",
+        "monitoring.podMonitor.interval=15": "/monitoring/podMonitor/interval",
+        "monitoring.enabled=true,metrics.service.enabled=false": "/metrics/service/enabled.*true",
+        "operator.terminationGracePeriodSeconds=5": "/operator/terminationGracePeriodSeconds.*minimum",
+        "fullnameOverride=9lives": "/fullnameOverride.*does not match",
+        "test.timeoutSeconds=0": "/test/timeoutSeconds.*minimum",
+    }
+
+    def test_wrong_values_are_refused_with_their_place(self):
+        for setting, words in self.CASES.items():
+            with self.subTest(setting=setting):
+                code, _, err = chart.helm("template", "muster", chart.CHART, "--set", setting)
+                self.assertNotEqual(code, 0)
+                self.assertTrue(re.search(words, err, flags=re.S), err)
+
+
+def cmake_version():
+    return re.search(r"project\(muster VERSION ([0-9.]+)", (chart.ROOT / "CMakeLists.txt").read_text()).group(1)
+
+
+if __name__ == "__main__":
+    chart.helm("version")  # or skipped
+    unittest.main(verbosity=2 if "-v" in sys.argv else 1)
