@@ -1,5 +1,5 @@
-// bench/operator/operator_bench.cc: manifest applied -> all pods created, for 1, 10 and 100 jobs, and the
-// operator's memory
+// bench/operator/operator_bench.cc: manifest applied -> all pods created, for 1, 10, 100 and 1,000 jobs, with
+// the operator's writes, CPU and memory
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <spawn.h>
@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <thread>
@@ -20,9 +21,7 @@
 #include "kube/cpprest_transport.h"
 #include "kube/informer.h"
 #ifdef MUSTER_BENCH_LOCAL
-#include <sstream>
-
-#include "local/api/api_server.h"
+#include "bench/operator/slow_server.h"
 #endif
 
 extern char** environ;  // NOLINT: POSIX's name
@@ -60,6 +59,15 @@ class OperatorProcess {
   ~OperatorProcess() {
     kill(pid_, SIGTERM);
     waitpid(pid_, nullptr, 0);
+  }
+  // User and system time that it has used.
+  [[nodiscard]] double cpu_seconds() const {
+    std::ifstream stat(fmt::format("/proc/{}/stat", pid_));
+    std::string field;
+    double ticks = 0;
+    for (int i = 1; i <= 15 && stat >> field; ++i)
+      if (i >= 14) ticks += std::stod(field);
+    return ticks / static_cast<double>(sysconf(_SC_CLK_TCK));
   }
   // Of /proc/PID/status, in KiB.
   [[nodiscard]] long status_kib(const std::string& field) const {
@@ -100,17 +108,19 @@ class PodTimes {
   std::map<std::string, std::pair<int, steady_clock::time_point>> pods_;
 };
 
-Json manifest(const std::string& name) {
-  return {{"apiVersion", "muster.dev/v1alpha1"},
-          {"kind", "DistributedJob"},
-          {"metadata", {{"name", name}}},
-          {"spec",
-           {{"workers",
-             {{"replicas", kPodsAJob},
-              {"template",
-               {{"spec",
-                 {{"containers",
-                   {{{"name", "worker"}, {"image", "debian:12"}, {"command", {"sleep", "60"}}}}}}}}}}}}}};
+enum class Program { kMusters, kUsers };
+
+Json manifest(const std::string& name, Program program) {
+  Json object{
+      {"apiVersion", "muster.dev/v1alpha1"}, {"kind", "DistributedJob"}, {"metadata", {{"name", name}}}};
+  Json& workers = object["spec"]["workers"] = {{"replicas", kPodsAJob}};
+  if (program == Program::kMusters) {
+    object["spec"]["training"] = {{"model", {{"name", "softmax"}}}, {"dataset", {{"name", "synthetic"}}}};
+  } else {
+    workers["template"]["spec"]["containers"] = {
+        {{"name", "worker"}, {"image", "debian:12"}, {"command", {"sleep", "60"}}}};
+  }
+  return object;
 }
 
 double percentile(std::vector<double> values, double p) {
@@ -118,29 +128,15 @@ double percentile(std::vector<double> values, double p) {
   return values[static_cast<std::size_t>(p * static_cast<double>(values.size() - 1) + 0.5)];
 }
 
-void round_of(kube::Client& client, PodTimes& times, int jobs, const OperatorProcess& process, int repeat) {
-  std::vector<double> milliseconds;
-  std::vector<std::string> names;
-  for (int turn = 0; turn < repeat; ++turn) {
-    std::map<std::string, steady_clock::time_point> applied;
-    for (int i = 0; i < jobs; ++i) {
-      const std::string name = fmt::format("bench-{}-{}-{}", jobs, turn, i);
-      applied[name] = steady_clock::now();
-      if (const auto made = client.create(kube::kDistributedJobs, "default", manifest(name)); !made) {
-        die(made.error().message);
-      }
-      names.push_back(name);
-    }
-    for (const auto& [name, since] : applied) {
-      milliseconds.push_back(std::chrono::duration<double, std::milli>(times.wait(name) - since).count());
-    }
-  }
-  fmt::print(
-      "{:5} jobs x {} pods: p50 {:8.1f} ms  p99 {:8.1f} ms   operator: RSS {:.1f} MiB (anonymous {:.1f}), {} "
-      "threads\n",
-      jobs, kPodsAJob, percentile(milliseconds, 0.5), percentile(milliseconds, 0.99),
-      static_cast<double>(process.status_kib("VmRSS")) / 1024,
-      static_cast<double>(process.status_kib("RssAnon")) / 1024, process.status_kib("Threads"));
+struct Bench {
+  kube::Client& client;
+  PodTimes& times;
+  const OperatorProcess& process;
+  // The operator's writes since the last call, where the server counts them.
+  std::function<std::map<std::string, int>()> take_writes;
+};
+
+void remove_all(kube::Client& client, const std::vector<std::string>& names) {
   for (const std::string& name : names) {
     static_cast<void>(client.remove(kube::kDistributedJobs, "default", name,
                                     {.propagation = kube::Propagation::kBackground}));
@@ -151,7 +147,62 @@ void round_of(kube::Client& client, PodTimes& times, int jobs, const OperatorPro
   }
 }
 
-void run(const std::string& kubeconfig, const std::string& binary) {
+// "8.0 writes a job (POST pods 4.0, ...)".
+std::string writes_of(const std::map<std::string, int>& writes, int jobs) {
+  double all = 0;
+  std::string parts;
+  for (const auto& [what, count] : writes) {
+    if (what == "POST distributedjobs" || what.starts_with("DELETE ")) continue;  // ours
+    const double each = static_cast<double>(count) / jobs;
+    all += each;
+    parts += fmt::format("{}{} {:.2f}", parts.empty() ? "" : ", ", what, each);
+  }
+  return fmt::format("{:.2f} writes a job ({})", all, parts);
+}
+
+void round_of(const Bench& bench, int jobs, int repeat, Program program) {
+  std::vector<double> milliseconds;
+  std::vector<std::string> names;
+  double whole = 0;
+  const double cpu = bench.process.cpu_seconds();
+  static_cast<void>(bench.take_writes());
+  for (int turn = 0; turn < repeat; ++turn) {
+    std::map<std::string, steady_clock::time_point> applied;
+    const auto began = steady_clock::now();
+    for (int i = 0; i < jobs; ++i) {
+      const std::string name =
+          fmt::format("{}-{}-{}-{}", program == Program::kMusters ? "train" : "plain", jobs, turn, i);
+      applied[name] = steady_clock::now();
+      if (const auto made = bench.client.create(kube::kDistributedJobs, "default", manifest(name, program));
+          !made)
+        die(made.error().message);
+      names.push_back(name);
+    }
+    auto last = began;
+    for (const auto& [name, since] : applied) {
+      const auto done = bench.times.wait(name);
+      last = std::max(last, done);
+      milliseconds.push_back(std::chrono::duration<double, std::milli>(done - since).count());
+    }
+    whole += std::chrono::duration<double>(last - began).count() / repeat;
+  }
+  std::this_thread::sleep_for(std::chrono::seconds(1));  // for the status that says so, and for events
+  fmt::print(
+      "{:5} jobs x {} pods {}: all in {:6.2f} s, p50 {:7.1f} ms, p99 {:7.1f} ms; {:4.1f} ms CPU a job; RSS "
+      "{:.1f} MiB "
+      "(anonymous {:.1f}), {} threads\n      {}\n",
+      jobs, kPodsAJob, program == Program::kMusters ? "(training)" : "(plain)   ", whole,
+      percentile(milliseconds, 0.5), percentile(milliseconds, 0.99),
+      (bench.process.cpu_seconds() - cpu) * 1000 / jobs / repeat,
+      static_cast<double>(bench.process.status_kib("VmRSS")) / 1024,
+      static_cast<double>(bench.process.status_kib("RssAnon")) / 1024, bench.process.status_kib("Threads"),
+      writes_of(bench.take_writes(), jobs * repeat));
+  std::fflush(stdout);
+  remove_all(bench.client, names);
+}
+
+void run(const std::string& kubeconfig, const std::string& binary,
+         const std::function<std::map<std::string, int>()>& take_writes) {
   const auto config = kube::load_cluster_config({.path = kubeconfig});
   if (!config) die(config.error().message);
   auto client = kube::make_client(*config);
@@ -168,9 +219,12 @@ void run(const std::string& kubeconfig, const std::string& binary) {
   pods.start();
   if (!pods.wait_synced(deadline_after(kPatience))) die("the pods cannot be listed");
   const OperatorProcess process(binary, kubeconfig);
-  round_of(**client, times, 1, process, 20);
-  round_of(**client, times, 10, process, 5);
-  round_of(**client, times, 100, process, 1);
+  const Bench bench{**client, times, process, take_writes};
+  round_of(bench, 1, 20, Program::kUsers);
+  round_of(bench, 10, 5, Program::kUsers);
+  round_of(bench, 100, 1, Program::kUsers);
+  round_of(bench, 1000, 1, Program::kUsers);
+  round_of(bench, 1000, 1, Program::kMusters);
 }
 
 }  // namespace
@@ -180,34 +234,27 @@ int main(int argc, char** argv) {
   std::string kubeconfig;
   std::string binary =
       (std::filesystem::canonical("/proc/self/exe").parent_path() / "muster-operator").string();
-  CLI::App app("operator_bench: manifest applied -> all pods created, and the operator's memory");
+  CLI::App app(
+      "operator_bench: manifest applied -> all pods created, the operator's writes, CPU time and memory");
   app.add_option("--kubeconfig", kubeconfig, "measure against this cluster; no other operator may run there");
   app.add_option("--operator", binary, "the operator's binary")->capture_default_str();
+#ifdef MUSTER_BENCH_LOCAL
+  int delay_ms = 2;
+  app.add_option("--write-delay-ms", delay_ms, "after which the embedded API server answers a write")
+      ->capture_default_str();
+#endif
   CLI11_PARSE(app, argc, argv);
 #ifdef MUSTER_BENCH_LOCAL
-  std::unique_ptr<muster::local::ApiServer> server;
-  std::string folder;
+  std::unique_ptr<muster::SlowServer> server;
   if (kubeconfig.empty()) {
-    folder = (std::filesystem::temp_directory_path() / "muster-bench-XXXXXX").string();
-    if (mkdtemp(folder.data()) == nullptr) muster::die("cannot make a temporary folder");
-    muster::local::ApiServer::Options options;
-    options.folder = folder;
-    for (const char* name : {"muster.dev_distributedjobs.yaml", "muster.dev_federatedrounds.yaml"}) {
-      std::ostringstream text;
-      text << std::ifstream(std::filesystem::path(MUSTER_CRDS) / name).rdbuf();
-      options.crds.push_back(text.str());
-    }
-    auto started = muster::local::ApiServer::start(std::move(options));
-    if (!started) muster::die(started.error().message);
-    server = std::move(*started);
-    kubeconfig = server->kubeconfig_path().string();
+    server = std::make_unique<muster::SlowServer>(std::chrono::milliseconds(delay_ms));
+    kubeconfig = server->kubeconfig();
   }
-  muster::run(kubeconfig, binary);
-  server.reset();
-  if (!folder.empty()) std::filesystem::remove_all(folder);
+  muster::run(kubeconfig, binary,
+              [&] { return server ? server->take_writes() : std::map<std::string, int>(); });
 #else
   if (kubeconfig.empty()) muster::die("this build has no embedded API server: give --kubeconfig");
-  muster::run(kubeconfig, binary);
+  muster::run(kubeconfig, binary, [] { return std::map<std::string, int>(); });
 #endif
   return 0;
 }

@@ -15,7 +15,7 @@ struct OperatorOptions {
   std::string own_namespace;  // of Secret muster-ca; empty: the service account's, else muster-system
   std::string metrics_ip = "0.0.0.0";
   int metrics_port = 8080;
-  int workers = 2;  // passes at once, of each kind
+  int workers = 4;  // passes at once, of each kind
   PodDefaults defaults;
 };
 
