@@ -19,7 +19,7 @@ MATRIX = {
                 "test.enabled=false", "rbac.create=false", "serviceAccount.create=false", "crds.install=false"],
     "two namespaces": ["watchNamespaces={team-a,team-b}"],
     "two namespaces, no nodes": ["watchNamespaces={team-a,team-b}", "rbac.nodes=false", "rbac.aggregateRoles=false"],
-    "its own namespace": ["watchNamespaces={muster-system}", "monitoring.enabled=true"],
+    "its own namespace": ["watchNamespaces={muster-system}", "monitoring.enabled=true", "monitoring.dashboards.enabled=false"],
     "all namespaces, no nodes": ["rbac.nodes=false"],
     "somebody else's rights": ["rbac.create=false", "rbac.aggregateRoles=false", "serviceAccount.create=false",
                                "serviceAccount.name=theirs"],

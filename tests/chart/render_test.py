@@ -69,7 +69,7 @@ class Rendering(unittest.TestCase):
                     with self.subTest(version=version, values=title, document=chart.name(document)):
                         self.assertEqual(schemas.problems(document), [])
         self.assertEqual(seen, {"Deployment", "Service", "ServiceAccount", "Role", "RoleBinding", "ClusterRole", "ClusterRoleBinding",
-                                "PodDisruptionBudget", "NetworkPolicy", "Pod"})
+                                "PodDisruptionBudget", "NetworkPolicy", "ConfigMap", "Pod"})
         # The judge is not blind.
         wrong = copy.deepcopy(next(d for d in self.matrix[0][2] if d["kind"] == "Deployment"))
         wrong["spec"]["template"]["spec"]["containers"][0]["imagePulPolicy"] = "Always"
@@ -87,7 +87,7 @@ class Rendering(unittest.TestCase):
                 seen.add(document["kind"])
                 with self.subTest(values=title, document=chart.name(document)):
                     self.assertEqual(types.object_problems(document), [])
-        self.assertEqual(seen, {"ServiceMonitor", "PodMonitor"})
+        self.assertEqual(seen, {"ServiceMonitor", "PodMonitor", "PrometheusRule"})
         monitor = {"kind": "PodMonitor", "spec": {"selector": {}, "podMetricsEndpoints": [{"relabelings": [{"source": []}], "port": 1}]}}
         self.assertEqual(types.object_problems(monitor), ["spec.podMetricsEndpoints[0].relabelings[0].source: unknown",
                                                           "spec.podMetricsEndpoints[0].port: 1 is no string"])
@@ -184,6 +184,19 @@ class Sources(unittest.TestCase):
             self.assertEqual(crd["metadata"].pop("annotations"), {"helm.sh/resource-policy": "keep"})
             self.assertEqual(crd["metadata"].pop("labels")["app.kubernetes.io/managed-by"], "Helm")
             self.assertEqual(crd, source)
+
+    def test_dashboards_and_rules_are_those_of_the_repository(self):
+        documents = chart.rendered(["monitoring.enabled=true"])
+        texts = {key: text for d in documents if d["kind"] == "ConfigMap" for key, text in d["data"].items()}
+        files = sorted((chart.ROOT / "dashboards").glob("*.json"))
+        self.assertTrue(files)
+        self.assertEqual(sorted(texts), [f"muster-{file.name}" for file in files])
+        for file in files:
+            self.assertEqual(json.loads(texts[f"muster-{file.name}"]), json.loads(file.read_text()))
+        rule = next(d for d in documents if d["kind"] == "PrometheusRule")
+        self.assertEqual(rule["spec"], yaml.safe_load((chart.ROOT / "dashboards" / "alerts.yaml").read_text()))
+        for document in documents:  # what an API server takes
+            self.assertLess(len(json.dumps(document)), 1024 * 1024, chart.name(document))
 
     def test_every_value_is_described_and_judged(self):
         values = yaml.safe_load((chart.CHART / "values.yaml").read_text())
