@@ -22,6 +22,11 @@ Status read_workers(const Json& json, const std::string& path, Workers& workers)
 // What has a meaning with, or without, spec.training only.
 Status check_training(const Json& json, const DistributedJobSpec& spec) {
   if (!spec.training) {
+    if (spec.run_policy.progress_deadline_seconds)
+      return invalid_argument(
+          "spec.runPolicy.progressDeadlineSeconds: counts the steps of Muster's own workers; remove it, or "
+          "use "
+          "spec.training");
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
@@ -31,6 +36,14 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
     if (!member(json, "workers", name).is_null())
       return invalid_argument(fmt::format(
           "spec.workers.{}: only programs of your own read it; remove it, or spec.training", name));
+  if (spec.success_policy != "AllWorkers")
+    return invalid_argument(
+        "spec.successPolicy: a training is done when all of its workers are; remove it, or spec.training");
+  for (const FailureRule& rule : spec.run_policy.failure_rules)
+    if (rule.action == FailureAction::kRestartPod)
+      return invalid_argument(
+          "spec.runPolicy.failurePolicy: the workers of a training start anew together: write RestartJob for "
+          "RestartPod, or remove spec.training");
   return {};
 }
 
@@ -39,7 +52,9 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
 Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
   DistributedJobSpec spec;
   Fields fields(json, "spec");
-  fields.boolean("suspend", spec.suspend);
+  fields.boolean("suspend", spec.suspend)
+      .string("managedBy", spec.managed_by)
+      .one_of("successPolicy", spec.success_policy, {"AllWorkers", "Rank0"});
   fields.object("workers", [&](const Json& value, const std::string& at) {
     return read_workers(value, at, spec.workers);
   });
@@ -60,13 +75,14 @@ Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
     return {};
   });
   MUSTER_TRY(fields.finish());
+  MUSTER_TRY(check_managed_by(spec.managed_by));
   MUSTER_TRY(check_training(json, spec));
   return spec;
 }
 
 Json distributed_job_for_pods(const Json& spec) {
   Json told = spec;
-  for (const char* name : {"suspend", "workers", "runPolicy"}) told.erase(name);
+  for (const char* name : {"suspend", "managedBy", "successPolicy", "workers", "runPolicy"}) told.erase(name);
   Training usual;
   usual.checkpoint = Checkpoint{};
   return without_defaults(told, {{"training", optional_fields(to_json(usual))},

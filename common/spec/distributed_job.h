@@ -20,6 +20,8 @@ struct Workers {
 
 struct DistributedJobSpec {
   bool suspend = false;
+  std::string managed_by;                     // absent: this operator; see run_policy.h
+  std::string success_policy = "AllWorkers";  // AllWorkers | Rank0: whose success is the job's
   Workers workers;
   std::optional<Training> training;  // absent: the containers bring their own program
   Synchronization synchronization;
@@ -31,8 +33,8 @@ struct DistributedJobSpec {
 [[nodiscard]] Result<DistributedJobSpec> distributed_job_from_json(const Json& spec);
 
 // The spec as its pods get it: as it stands in the object, less what is the operator's alone and may change
-// at any time (suspend, workers, runPolicy), and less what is at its default, so that a pod of the last
-// release reads it unless the job uses what that one cannot do.
+// at any time (suspend, workers, runPolicy and their kin), and less what is at its default, so that a pod of
+// the last release reads it unless the job uses what that one cannot do.
 [[nodiscard]] Json distributed_job_for_pods(const Json& spec);
 
 }  // namespace muster::spec

@@ -53,7 +53,9 @@ Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
   Federation& federation = spec.federation;
   Fields fields(json, "spec");
   fields.require("rounds").require("training").require("clients");
-  fields.boolean("suspend", spec.suspend).integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
+  fields.boolean("suspend", spec.suspend)
+      .string("managedBy", spec.managed_by)
+      .integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
   fields.object("target", [&](const Json& value, const std::string& at) -> Status {
     MUSTER_ASSIGN(federation.target, target_from_json(value, at));
     return {};
@@ -69,13 +71,14 @@ Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
   fields.object("clients",
                 [&](const Json& value, const std::string& at) { return read_clients(value, at, spec); });
   MUSTER_TRY(fields.finish());
+  MUSTER_TRY(check_managed_by(spec.managed_by));
   MUSTER_TRY(validate(federation));
   return spec;
 }
 
 Json federated_round_for_pods(const Json& spec) {
   Json told = spec;
-  for (const char* name : {"suspend", "runPolicy"}) told.erase(name);
+  for (const char* name : {"suspend", "managedBy", "runPolicy"}) told.erase(name);
   for (const char* role : {"aggregator", "clients"})
     if (const auto part = told.find(role); part != told.end() && part->is_object()) part->erase("template");
   Json usual = to_json(Federation{});

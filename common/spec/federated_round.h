@@ -12,6 +12,7 @@ inline constexpr std::int64_t kClientPodsMax = 1000;
 
 struct FederatedRoundSpec {
   bool suspend = false;
+  std::string managed_by;    // absent: this operator; see run_policy.h
   Federation federation;     // all that its pods need
   Json aggregator_template;  // PodTemplateSpec, as the user wrote it; null: none
   Json client_template;      // likewise

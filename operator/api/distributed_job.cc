@@ -37,7 +37,8 @@ Result<DistributedJob> distributed_job_from_json(const Json& object) {
   return DistributedJob{.meta = std::move(meta),
                         .spec = std::move(read),
                         .for_pods = std::move(told),
-                        .status = status.is_null() ? JobStatus{} : status_from_json(status)};
+                        .status = status.is_null() ? JobStatus{} : status_from_json(status),
+                        .managed_elsewhere = spec::managed_elsewhere(spec)};
 }
 
 }  // namespace muster::op::api

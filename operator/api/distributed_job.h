@@ -12,6 +12,7 @@ struct DistributedJob {
   Result<DistributedJobSpec> spec;  // an error: the spec cannot work; it becomes condition InvalidSpec
   std::string for_pods;             // the spec as its pods get it, JSON
   JobStatus status;
+  bool managed_elsewhere = false;  // spec.managedBy names another controller
 };
 
 // The reader of common/spec, and what only the operator judges: templates, and paths by them.

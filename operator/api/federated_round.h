@@ -12,6 +12,7 @@ struct FederatedRound {
   Result<FederatedRoundSpec> spec;
   std::string for_pods;  // the spec as its pods get it, JSON
   JobStatus status;
+  bool managed_elsewhere = false;  // spec.managedBy names another controller
 };
 
 [[nodiscard]] Result<FederatedRoundSpec> federated_round_spec_from_json(const Json& spec);

@@ -27,6 +27,7 @@ JobStatus status_from_json(const Json& json) {
   status.formed_incarnation = integer_at(json, "formedIncarnation");
   status.membership = integer_at(json, "membership");
   status.last_restart_time = parse_rfc3339(text_at(json, "lastRestartTime"));
+  status.last_progress_time = parse_rfc3339(text_at(json, "lastProgressTime"));
   status.replicas = integer_at(json, "replicas");
   status.ready_replicas = integer_at(json, "readyReplicas");
   status.ready = text_at(json, "ready");
@@ -35,10 +36,10 @@ JobStatus status_from_json(const Json& json) {
     for (const Json& rank : ranks)
       if (rank.is_number_integer()) status.succeeded_ranks.push_back(rank.get<std::int64_t>());
   }
-  if (const Json& attempts = member(json, "clientAttempts"); attempts.is_array()) {
+  if (const Json& attempts = member(json, "podAttempts"); attempts.is_array()) {
     for (const Json& item : attempts) {
       if (!item.is_object()) continue;
-      status.client_attempts.push_back(
+      status.pod_attempts.push_back(
           {.index = integer_at(item, "index"),
            .attempt = integer_at(item, "attempt"),
            .failures = integer_at(item, "failures"),
@@ -66,10 +67,11 @@ Json to_json(const JobStatus& status) {
   put_time(json, "startTime", status.start_time);
   put_time(json, "completionTime", status.completion_time);
   put_time(json, "lastRestartTime", status.last_restart_time);
+  put_time(json, "lastProgressTime", status.last_progress_time);
   if (!status.succeeded_ranks.empty()) json["succeededRanks"] = status.succeeded_ranks;
-  if (!status.client_attempts.empty()) {
-    Json& list = json["clientAttempts"] = Json::array();
-    for (const ClientAttempt& attempt : status.client_attempts)
+  if (!status.pod_attempts.empty()) {
+    Json& list = json["podAttempts"] = Json::array();
+    for (const PodAttempt& attempt : status.pod_attempts)
       list.push_back({{"index", attempt.index},
                       {"attempt", attempt.attempt},
                       {"failures", attempt.failures},

@@ -8,12 +8,12 @@
 
 namespace muster::op::api {
 
-struct ClientAttempt {        // FederatedRound: a client pod that was replaced at least once
+struct PodAttempt {           // a pod that was replaced alone, within its incarnation, at least once
   std::int64_t index = 0;     // of the pod
   std::int64_t attempt = 0;   // replacements so far, >= 1
-  std::int64_t failures = 0;  // of those, after a failure, not a disruption, since the last committed round
+  std::int64_t failures = 0;  // of those, after a failure, not a disruption; a committed round clears it
   WallTime failed_at;         // when the last one was lost
-  friend bool operator==(const ClientAttempt&, const ClientAttempt&) = default;
+  friend bool operator==(const PodAttempt&, const PodAttempt&) = default;
 };
 
 struct JobStatus {
@@ -28,14 +28,15 @@ struct JobStatus {
   std::int64_t formed_incarnation = 0;  // the last incarnation whose pods were all seen to exist
   std::int64_t membership = 0;          // the number of the roster that the pods are told of
   std::optional<WallTime> last_restart_time;
-  std::int64_t replicas = 0;  // live pods of the incarnation
+  std::optional<WallTime> last_progress_time;  // when status.progress last moved on
+  std::int64_t replicas = 0;                   // live pods of the incarnation
   std::int64_t ready_replicas = 0;
-  std::string ready;                           // "3/4"
-  std::string selector;                        // of the pods, for the scale subresource
-  std::vector<std::int64_t> succeeded_ranks;   // DistributedJob: done in this incarnation; sorted
-  std::vector<ClientAttempt> client_attempts;  // sorted by index
-  Json progress;                               // object or null; its fields: the CRD's status.progress
-  Json history;                                // array of {at, loss, accuracy} or null
+  std::string ready;                          // "3/4"
+  std::string selector;                       // of the pods, for the scale subresource
+  std::vector<std::int64_t> succeeded_ranks;  // DistributedJob: done in this incarnation; sorted
+  std::vector<PodAttempt> pod_attempts;       // sorted by index
+  Json progress;                              // object or null; its fields: the CRD's status.progress
+  Json history;                               // array of {at, loss, accuracy} or null
   friend bool operator==(const JobStatus&, const JobStatus&) = default;
 
   [[nodiscard]] bool finished() const {

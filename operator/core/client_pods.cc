@@ -8,50 +8,19 @@
 
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
+#include "operator/core/failure_rules.h"
 #include "operator/core/lifecycle.h"
+#include "operator/core/pod_attempts.h"
 #include "operator/core/pod_plan.h"
 
 namespace muster::op {
 namespace {
 
 constexpr const char* kClientsAway = "ClientsAway";
-constexpr std::int64_t kBackoffFirstSeconds = 10;
-constexpr std::int64_t kBackoffMaxSeconds = 300;
-
-const api::ClientAttempt* attempt_of(const api::JobStatus& status, std::int64_t index) {
-  for (const api::ClientAttempt& attempt : status.client_attempts)
-    if (attempt.index == index) return &attempt;
-  return nullptr;
-}
-
-std::int64_t attempts(const api::JobStatus& status, std::int64_t index) {
-  const api::ClientAttempt* found = attempt_of(status, index);
-  return found == nullptr ? 0 : found->attempt;
-}
-
-// Returns how often it has failed in a row.
-std::int64_t count_attempt(Pass& pass, const Pod& pod) {
-  auto& list = pass.after.client_attempts;
-  auto at = std::lower_bound(
-      list.begin(), list.end(), pod.index,
-      [](const api::ClientAttempt& entry, std::int64_t wanted) { return entry.index < wanted; });
-  if (at == list.end() || at->index != pod.index) at = list.insert(at, {.index = pod.index, .failed_at = {}});
-  at->attempt += 1;
-  if (fate_of(pod) == PodFate::kFailed) at->failures += 1;
-  at->failed_at = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
-  return at->failures;
-}
-
-WallTime not_before(const api::ClientAttempt& attempt) {
-  if (attempt.attempt < 2) return attempt.failed_at;
-  const std::int64_t doublings = std::min<std::int64_t>(attempt.attempt - 2, 10);
-  return attempt.failed_at +
-         std::chrono::seconds(std::min(kBackoffMaxSeconds, kBackoffFirstSeconds << doublings));
-}
 
 // Judged before, or terminating: its replacement is under way.
 bool is_outdated(const api::JobStatus& status, const Pod& pod) {
-  return pod.deletion || pod.attempt < attempts(status, pod.index);
+  return pod.deletion || is_replaced(status, pod);
 }
 
 // How many clients the pod plays; none when its label is no index of this federation's pods.
@@ -112,7 +81,7 @@ bool judge_failures(Pass& pass, const api::FederatedRoundSpec& spec, const std::
   const std::int64_t failures_max = spec.run_policy.max_restarts;
   if (failures <= failures_max) return false;
   std::set<std::int64_t> out = indexes_of(away);
-  for (const api::ClientAttempt& attempt : pass.after.client_attempts)
+  for (const api::PodAttempt& attempt : pass.after.pod_attempts)
     if (attempt.failures > failures_max) out.insert(attempt.index);
   const std::int64_t left = clients_without(spec, out);
   if (left >= spec.federation.cohort.minimum) return false;
@@ -125,6 +94,27 @@ bool judge_failures(Pass& pass, const api::FederatedRoundSpec& spec, const std::
   return true;
 }
 
+// True when a rule ended the federation, or lets all of it start anew.
+bool judge_by_rules(Pass& pass, const spec::RunPolicy& policy, const std::vector<const Pod*>& lost) {
+  for (const Pod* pod : lost) {
+    const RuleMatch match = rule_for(policy.failure_rules, *pod);
+    if (!match) continue;
+    const std::string words = with_note(end_of(*pod), rule_note(match));
+    if (match.rule->action == spec::FailureAction::kFailJob) fail(pass, "FailurePolicy", words);
+    if (match.rule->action == spec::FailureAction::kRestartJob)
+      restart(pass, Cause::kFailure, words, policy.max_restarts);
+    if (match.rule->action == spec::FailureAction::kFailJob ||
+        match.rule->action == spec::FailureAction::kRestartJob)
+      return true;
+  }
+  return false;
+}
+
+bool is_ignored(const spec::RunPolicy& policy, const Pod& pod) {
+  const RuleMatch match = rule_for(policy.failure_rules, pod);
+  return match && match.rule->action == spec::FailureAction::kIgnore;
+}
+
 }  // namespace
 
 bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients) {
@@ -132,13 +122,15 @@ bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarn
   for (const Pod* pod : clients.current) {
     if (is_outdated(pass.before, *pod)) continue;
     if (pod->phase != PodPhase::kFailed && !has_other_authority(pass.seen, *pod)) continue;
-    (cannot_work(*pod) ? away : lost).push_back(pod);
+    const bool for_good = cannot_work(*pod) && !rule_for(spec.run_policy.failure_rules, *pod);
+    (for_good ? away : lost).push_back(pod);
   }
-  if (judge_away(pass, spec, away)) return true;
+  if (judge_away(pass, spec, away) || judge_by_rules(pass, spec.run_policy, lost)) return true;
   bool failed = false;
   for (const Pod* pod : lost) {
-    failed = failed || fate_of(*pod) == PodFate::kFailed;
-    const std::int64_t failures = count_attempt(pass, *pod);
+    const bool counts = fate_of(*pod) == PodFate::kFailed && !is_ignored(spec.run_policy, *pod);
+    failed = failed || counts;
+    const std::int64_t failures = count_attempt(pass, *pod, counts);
     if (judge_failures(pass, spec, away, *pod, failures)) return true;
   }
   if (lost.empty()) return false;
@@ -150,7 +142,7 @@ bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarn
 }
 
 void forget_failures(Pass& pass) {
-  for (api::ClientAttempt& attempt : pass.after.client_attempts) attempt.failures = 0;
+  for (api::PodAttempt& attempt : pass.after.pod_attempts) attempt.failures = 0;
 }
 
 void remove_outdated_clients(Pass& pass, const Incarnation& clients) {
@@ -181,9 +173,9 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
   CredentialsBlocks keys(pass, "client");
   for (std::int64_t index = 0; index < spec.client_pods(); ++index) {
     if (present.contains(index)) continue;
-    const api::ClientAttempt* attempt = attempt_of(pass.before, index);
-    if (attempt != nullptr && pass.seen.now < not_before(*attempt)) {
-      pass.again_at(not_before(*attempt));
+    const api::PodAttempt* attempt = attempt_of(pass.before, index);
+    if (attempt != nullptr && pass.seen.now < create_not_before(*attempt)) {
+      pass.again_at(create_not_before(*attempt));
       continue;
     }
     ++created;

@@ -4,7 +4,7 @@
 
 namespace muster::op {
 
-// Notes failed client pods in status.clientAttempts, as the restart counter does for incarnations: a pod of
+// Notes failed client pods in status.podAttempts, as the restart counter does for incarnations: a pod of
 // an older attempt is deleted and recreated in later passes. One that cannot work stays as it is: its clients
 // are away (condition ClientsAway) until somebody deletes it; one that has failed more than
 // runPolicy.maxRestarts times with no round committed meanwhile is tried again, but not counted on. When

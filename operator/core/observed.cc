@@ -89,6 +89,13 @@ void read_conditions(const Json& status, Pod& pod) {
   }
 }
 
+void keep_conditions(const Json& status, Pod& pod) {
+  const Json& conditions = member(status, "conditions");
+  if (!conditions.is_array()) return;
+  for (const Json& condition : conditions)
+    pod.conditions.push_back({text(member(condition, "type")), text(member(condition, "status"))});
+}
+
 // After its node's restart a runtime knows no more of a container than that it is gone: containerd says so by
 // Unknown with 255, the kubelet by ContainerStatusUnknown with 137.
 bool was_lost(const ContainerEnd& end) {
@@ -112,6 +119,7 @@ void read_containers(const Json& json, Pod& pod) {
     pod.message = "the container was gone when its node came back";
   }
   const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
+  if (pod.phase == PodPhase::kFailed || pod.deletion) keep_conditions(member(json, "status"), pod);
   if (ended || !pod.reason.empty()) return;
   pod.reason = printable(state.waiting_reason);
   pod.message = printable_lines(state.waiting_message);
@@ -136,6 +144,9 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.name = text(member(metadata, "name"));
   pod.uid = text(member(metadata, "uid"));
   pod.role = text(member(labels, kRoleLabel));
+  if (const Json& containers = member(json, "spec", "containers");
+      containers.is_array() && !containers.empty())
+    pod.container = text(member(containers[role_container(containers, pod.role)], "name"));
   pod.index = decimal(text(member(labels, kIndexLabel)), -1);
   pod.incarnation = decimal(text(member(labels, kIncarnationLabel)), 0);
   pod.ca = text(member(labels, kAuthorityLabel));

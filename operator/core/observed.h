@@ -15,9 +15,14 @@
 
 namespace muster::op {
 
+struct PodCondition {
+  std::string type, status;  // status: True | False | Unknown
+};
+
 struct Pod {
   std::string name, uid;
   std::string role;                     // label muster.dev/role: worker, aggregator, client
+  std::string container;                // name of the container that carries it
   std::int64_t index = -1;              // label muster.dev/index
   std::int64_t incarnation = 0;         // label muster.dev/incarnation
   std::string ca;                       // label muster.dev/ca (pods of ours): the authority of its keys
@@ -34,8 +39,10 @@ struct Pod {
   std::optional<WallTime> ended;    // when the container of `end` did
   std::optional<WallTime> sighted;  // when this process first saw that it had; by the operator's own clock
   bool disrupted = false;           // condition DisruptionTarget, or a status.reason that says as much
-  std::string reason;               // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
-  std::string message;              // the sentence that goes with `reason`
+  // Of a pod that has failed or is being deleted, for the rules of spec.runPolicy.failurePolicy.
+  std::vector<PodCondition> conditions;
+  std::string reason;   // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
+  std::string message;  // the sentence that goes with `reason`
 };
 
 // The facts of a v1 Pod that core judges by. The controller owner must have uid `owner_uid`, otherwise

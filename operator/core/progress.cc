@@ -67,6 +67,24 @@ Json figures(const Message& message, int digits = 4) {
   return json;
 }
 
+// For people: "45s", "12m30s", "3h5m", "2d4h".
+std::string duration_words(std::int64_t seconds) {
+  if (seconds < 60) return fmt::format("{}s", seconds);
+  if (seconds < 3600) return fmt::format("{}m{}s", seconds / 60, seconds % 60);
+  if (seconds < 86400) return fmt::format("{}h{}m", seconds / 3600, seconds / 60 % 60);
+  return fmt::format("{}d{}h", seconds / 86400, seconds / 3600 % 24);
+}
+
+// How much is done, and how long the rest takes at `per_second`; not told while that is unknown.
+void tell_pace(Json& progress, std::int64_t done, std::int64_t total, double per_second) {
+  constexpr double kLongest = 86400.0 * 3650;
+  progress["percent"] = done * 100 / total;
+  progress.erase("timeLeft");
+  const double left = static_cast<double>(total - done) / per_second;
+  if (done < total && per_second > 0 && left < kLongest)
+    progress["timeLeft"] = duration_words(std::llround(left));
+}
+
 // The known curve up to where the new one begins (a restarted pod tells only what it saw), then the new one.
 Json joined(const Json& known, const std::vector<Point>& fresh) {
   Json joined = Json::array();
@@ -104,6 +122,13 @@ void fold_warnings(Pass& pass, const std::vector<std::string>& told) {
     warnings.push_back(warning);
   }
   if (!warnings.empty()) pass.after.progress["warnings"] = std::move(warnings);
+}
+
+// Since the start or the last resumption; 0 while no round has been committed.
+double rounds_a_second(const Pass& pass, std::int64_t rounds) {
+  if (!pass.after.start_time || pass.seen.now <= *pass.after.start_time) return 0;
+  return static_cast<double>(rounds) /
+         std::chrono::duration<double>(pass.seen.now - *pass.after.start_time).count();
 }
 
 template <typename Progress>
@@ -169,7 +194,7 @@ std::optional<std::string> success_without_evidence(const Pass& pass, const std:
   return std::nullopt;
 }
 
-void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {
+void fold_workers(Pass& pass, const std::vector<const Pod*>& workers, std::int64_t examples_a_step) {
   std::optional<AgentStatus> rank_0;
   std::uint64_t sent = 0;
   std::uint64_t expected = 0;
@@ -191,6 +216,8 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& workers) {
   if (digests != workers.size() || parameters_diverged(pass, workers)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
+  tell_pace(pass.after.progress, first->step(), first->total_steps(),
+            first->examples_per_second() / static_cast<double>(std::max<std::int64_t>(examples_a_step, 1)));
   fold_warnings(pass, warnings);
   std::optional<Point> last;
   if (first->has_test_loss() && first->step() == first->total_steps())
@@ -205,6 +232,7 @@ void fold_aggregator(Pass& pass, const Pod& aggregator) {
   if (word->aggregator().rounds() == 0) return fold_warnings(pass, warnings);
   const AggregatorProgress& told = word->aggregator();
   pass.after.progress = figures(told);
+  tell_pace(pass.after.progress, told.round(), told.rounds(), rounds_a_second(pass, told.round()));
   fold_warnings(pass, warnings);
   std::optional<Point> last;
   if (told.has_loss() && told.round() > 0) last = point(told.round(), told.loss(), accuracy_of(told));

@@ -24,7 +24,8 @@ namespace muster::op {
                                                                   const char* where);
 
 // Steps, loss and rates come from rank 0; bytes are those of all workers. Nothing heard: progress stays.
-void fold_workers(Pass& pass, const std::vector<const Pod*>& workers);
+// `examples_a_step`: of all workers together, for the time that is left.
+void fold_workers(Pass& pass, const std::vector<const Pod*>& workers, std::int64_t examples_a_step);
 void fold_aggregator(Pass& pass, const Pod& aggregator);
 
 // Workers that ended with different parameters; the sentence names two of them. nullopt: all that told agree.

@@ -10,9 +10,11 @@
 #include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/credentials.h"
+#include "operator/core/deadlines.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
+#include "operator/core/pod_attempts.h"
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
 #include "operator/core/roster.h"
@@ -41,10 +43,21 @@ bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& 
   return members > 0 && std::ssize(status.succeeded_ranks) >= members;
 }
 
+// Takes those out of `workers` that start anew alone.
+std::vector<const Pod*> take_replaced(const api::JobStatus& status, std::vector<const Pod*>& workers) {
+  const auto from = std::stable_partition(workers.begin(), workers.end(),
+                                          [&](const Pod* pod) { return !is_replaced(status, *pod); });
+  std::vector<const Pod*> replaced(from, workers.end());
+  workers.erase(from, workers.end());
+  return replaced;
+}
+
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
-// rendezvous.
-void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members) {
+// rendezvous. `replaced`: their names are taken until they are gone.
+void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members,
+                    const std::vector<const Pod*>& replaced) {
   remove_older(pass, members);
+  for (const Pod* pod : replaced) remove_pod(pass, *pod);
   const bool ours = spec.training.has_value();
   if (creation_blocked(pass, !ours)) return;
   if (!ours && pass.seen.service == ServiceState::kAbsent)  // our workers have addresses by the roster
@@ -56,11 +69,17 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   }
   std::set<std::int64_t> present;
   for (const Pod* pod : members.current) present.insert(pod->index);
+  for (const Pod* pod : replaced) present.insert(pod->index);
   present.insert(pass.after.succeeded_ranks.begin(), pass.after.succeeded_ranks.end());
   std::int64_t created = 0;
   CredentialsBlocks keys(pass, kRole);
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
+    const api::PodAttempt* attempt = attempt_of(pass.before, index);
+    if (attempt != nullptr && pass.seen.now < create_not_before(*attempt)) {
+      pass.again_at(create_not_before(*attempt));
+      continue;
+    }
     ++created;
     if (ours) keys.before_pod(index);
     pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
@@ -68,7 +87,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
                                                  .role = kRole,
                                                  .index = index,
                                                  .incarnation = pass.after.incarnation,
-                                                 .attempt = 0,
+                                                 .attempt = attempts(pass.before, index),
                                                  .world_size = spec.workers.replicas,
                                                  .pod_template = spec.workers.pod_template,
                                                  .image_is_ours = ours,
@@ -114,6 +133,14 @@ bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
   return std::ssize(workers) == wanted && std::all_of(workers.begin(), workers.end(), began);
 }
 
+std::int64_t examples_a_step(const api::DistributedJobSpec& spec) {
+  return spec.training ? spec.training->batch_size * spec.workers.replicas : 0;
+}
+
+bool rank_0_tells(const Pass& pass, const std::vector<const Pod*>& workers) {
+  return !workers.empty() && workers.front()->index == 0 && word_of(pass, *workers.front()).has_value();
+}
+
 // The checkpoint that the job began with was of the last step.
 bool nothing_was_left(const api::JobStatus& status) {
   const std::int64_t from = integer(member(status.progress, "resumedFromStep"));
@@ -125,7 +152,8 @@ class JobBody final : public ObjectBody {
   JobBody(const api::DistributedJobSpec& spec, const ObservedJob& seen)
       : spec_(spec),
         for_pods_(seen.job.for_pods),
-        members_(incarnation_of(seen.pods, kRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))) {}
+        members_(incarnation_of(seen.pods, kRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))),
+        replaced_(take_replaced(seen.job.status, members_.current)) {}
 
   bool conclude(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
@@ -136,9 +164,13 @@ class JobBody final : public ObjectBody {
       }
     }
     note_succeeded(pass, workers);
+    if (spec_.success_policy == "Rank0" && is_done(pass.after, 0)) {
+      succeed(pass, "worker 0 succeeded, which is what spec.successPolicy Rank0 asks for");
+      return true;
+    }
     if (!all_succeeded(pass.after, workers, spec_.workers.replicas)) return false;
     if (spec_.training) {
-      fold_workers(pass, workers);
+      fold_workers(pass, workers, examples_a_step(spec_));
       if (const auto diverged = parameters_diverged(pass, workers)) {
         fail(pass, "ParametersDiverged", *diverged);
         return true;
@@ -151,24 +183,28 @@ class JobBody final : public ObjectBody {
 
   void advance(Pass& pass) override {
     if (judge_workers(pass, spec_, members_.current)) return;
-    create_missing(pass, spec_, members_);
+    create_missing(pass, spec_, members_, replaced_);
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, members_.current);
     if (std::ssize(members_.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
     if (spec_.training) {
       configure(pass, spec_, for_pods_, members_.current);
-      fold_workers(pass, members_.current);
+      fold_workers(pass, members_.current, examples_a_step(spec_));
+      note_progress(pass, {"step"});
+      if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, members_.current), "step")) return;
       renew_credentials(pass, members_.current);
       tell_rejections(pass, members_.current);
       tell_refusals(pass);
     }
     tell_readiness(pass, members_.current, spec_.workers.replicas, all_running(members_.current, wanted),
                    !spec_.training);
+    judge_pending(pass, spec_.run_policy);
   }
 
  private:
   const api::DistributedJobSpec& spec_;
   const std::string& for_pods_;
   Incarnation members_;
+  std::vector<const Pod*> replaced_;  // were part of members_.current
 };
 
 }  // namespace
@@ -179,6 +215,7 @@ Decision reconcile(const ObservedJob& seen) {
                       .status = seen.job.status,
                       .selector_role = kRole,
                       .roles = {kRole}};
+  policy.managed_elsewhere = seen.job.managed_elsewhere;
   if (!seen.job.spec) {
     policy.unreadable = &seen.job.spec.error();
     return run_object(seen, policy, nullptr);

@@ -11,7 +11,9 @@
 #include "operator/core/assignment.h"
 #include "operator/core/client_pods.h"
 #include "operator/core/credentials.h"
+#include "operator/core/deadlines.h"
 #include "operator/core/failure_policy.h"
+#include "operator/core/failure_rules.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_plan.h"
@@ -25,6 +27,17 @@ namespace {
 constexpr const char* kKind = "FederatedRound";
 constexpr const char* kRole = "aggregator";
 
+// The aggregator is alone in its role: RestartPod is RestartJob.
+void obey(Pass& pass, const RuleMatch& match, const Pod& pod, std::int64_t restarts_max) {
+  const std::string words = with_note(end_of(pod), rule_note(match));
+  switch (match.rule->action) {
+    case spec::FailureAction::kFailJob: return fail(pass, "FailurePolicy", words);
+    case spec::FailureAction::kRestartJob:
+    case spec::FailureAction::kRestartPod: return restart(pass, Cause::kFailure, words, restarts_max);
+    case spec::FailureAction::kIgnore: return restart(pass, Cause::kDisruption, words, restarts_max);
+  }
+}
+
 // True when the pass is over: the federation failed, or its aggregator starts anew.
 bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
   if (members.current.empty()) {
@@ -33,6 +46,10 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
     return true;
   }
   const Pod& pod = *members.current.front();
+  if (const RuleMatch match = rule_for(spec.run_policy.failure_rules, pod)) {
+    obey(pass, match, pod, spec.run_policy.max_restarts);
+    return true;
+  }
   if (cannot_work(pod)) {
     fail(pass, "PodFailedPermanently", with_note(end_of(pod), "a restart would not help"));
     return true;
@@ -165,6 +182,8 @@ class RoundBody final : public ObjectBody {
       running = aggregator.phase == PodPhase::kRunning;
       configure(pass, spec_, for_pods_, aggregator, clients_.current);
       fold_aggregator(pass, aggregator);
+      note_progress(pass, {"round", "configured", "reported", "late", "dropped"});
+      if (stands_still(pass, spec_.run_policy, word_of(pass, aggregator).has_value(), "round")) return;
       if (integer(member(pass.after.progress, "round")) > integer(member(pass.before.progress, "round")))
         forget_failures(pass);
       wanted.insert(wanted.begin(), &aggregator);
@@ -173,6 +192,7 @@ class RoundBody final : public ObjectBody {
     tell_rejections(pass, wanted);
     tell_refusals(pass);
     tell_readiness(pass, wanted, spec_.client_pods() + 1, running, true);
+    judge_pending(pass, spec_.run_policy);
   }
 
  private:
@@ -189,6 +209,7 @@ Decision reconcile(const ObservedRound& seen) {
                       .status = seen.round.status,
                       .selector_role = "",
                       .roles = {kRole, "client"}};
+  policy.managed_elsewhere = seen.round.managed_elsewhere;
   if (!seen.round.spec) {
     policy.unreadable = &seen.round.spec.error();
     return run_object(seen, policy, nullptr);

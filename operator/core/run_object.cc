@@ -51,7 +51,7 @@ void run(Pass& pass, const ObjectPolicy& policy, ObjectBody& body) {
 }  // namespace
 
 Decision run_object(const Observed& seen, const ObjectPolicy& policy, ObjectBody* body) {
-  if (policy.meta.deletion) return {};
+  if (policy.meta.deletion || policy.managed_elsewhere) return {};
   Pass pass(seen, policy.meta, policy.kind, policy.status);
   if (may_begin_anew(policy.status, policy.meta.generation)) {
     begin_anew(pass);

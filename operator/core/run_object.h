@@ -14,6 +14,7 @@ struct ObjectPolicy {
   std::string selector_role;          // of status.selector; empty: all roles
   std::vector<std::string> roles{};   // of the pods that are replaced as an incarnation
   const Error* unreadable = nullptr;  // why the spec cannot work: then nothing below counts
+  bool managed_elsewhere = false;     // another controller works on it: nothing is done
   bool suspend = false;               // spec.suspend
   std::int64_t pods_wanted = 0;       // while it is not suspended
   bool agents = true;                 // Muster's programs run in the pods

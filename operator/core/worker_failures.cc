@@ -7,8 +7,10 @@
 
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
+#include "operator/core/failure_rules.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
+#include "operator/core/pod_attempts.h"
 
 namespace muster::op {
 namespace {
@@ -93,11 +95,73 @@ bool judge_lost_peers(Pass& pass, const std::vector<const Pod*>& workers, const 
   return true;
 }
 
+// Workers that start anew alone and have no pod yet.
+std::int64_t awaited(const Pass& pass, const std::vector<const Pod*>& workers) {
+  const auto& replaced = pass.before.pod_attempts;
+  return std::count_if(replaced.begin(), replaced.end(), [&](const api::PodAttempt& attempt) {
+    return !is_done(pass.after, attempt.index) &&
+           find_pod(workers, [&](const Pod& pod) { return pod.index == attempt.index; }) == nullptr;
+  });
+}
+
+// The worker alone starts anew. True when that was once too often.
+bool restart_pod(Pass& pass, const Pod& pod, const std::string& words, std::int64_t restarts_max) {
+  if (pass.after.restarts >= restarts_max) {
+    restart(pass, Cause::kFailure, words, restarts_max);
+    return true;
+  }
+  count_attempt(pass, pod, true);
+  pass.after.restarts += 1;
+  pass.event("Warning", "PodRestarting",
+             with_note(words, fmt::format("restart {} of {}", pass.after.restarts, restarts_max)));
+  return false;
+}
+
+// By runPolicy.failurePolicy: FailJob of any pod decides, then RestartJob, then Ignore where no other failure
+// counts. A worker that only lost a peer is judged by its cause. True when the pass is over.
+bool judge_by_rules(Pass& pass, const spec::RunPolicy& policy, const std::vector<const Pod*>& workers,
+                    bool ours) {
+  std::vector<std::pair<const Pod*, RuleMatch>> matches;
+  bool unruled = false;
+  for (const Pod* pod : workers) {
+    if (ours && lost_a_peer(*pod)) continue;
+    if (const RuleMatch match = rule_for(policy.failure_rules, *pod)) {
+      matches.emplace_back(pod, match);
+    } else {
+      unruled = unruled || fate_of(*pod) == PodFate::kFailed;
+    }
+  }
+  using Action = spec::FailureAction;
+  for (const Action action : {Action::kFailJob, Action::kRestartJob, Action::kRestartPod, Action::kIgnore}) {
+    for (const auto& [pod, match] : matches) {
+      if (match.rule->action != action) continue;
+      if (unruled && action != Action::kFailJob) return false;  // that one restarts the job, and counts
+      const std::string words = with_note(end_of(*pod), rule_note(match));
+      if (action == Action::kRestartPod) {
+        if (restart_pod(pass, *pod, words, policy.max_restarts)) return true;
+        continue;
+      }
+      if (action == Action::kFailJob) {
+        fail(pass, "FailurePolicy", words);
+      } else {
+        restart(pass, action == Action::kIgnore ? Cause::kDisruption : Cause::kFailure, words,
+                policy.max_restarts);
+      }
+      return true;
+    }
+  }
+  return std::any_of(matches.begin(), matches.end(),
+                     [](const auto& match) { return match.second.rule->action == Action::kRestartPod; });
+}
+
 }  // namespace
 
 bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
   const bool ours = spec.training.has_value();
-  if (const Pod* stuck = find_pod(workers, [ours](const Pod& pod) { return ours && cannot_work(pod); })) {
+  if (judge_by_rules(pass, spec.run_policy, workers, ours)) return true;
+  const auto& rules = spec.run_policy.failure_rules;
+  if (const Pod* stuck = find_pod(
+          workers, [&](const Pod& pod) { return ours && cannot_work(pod) && !rule_for(rules, pod); })) {
     fail(pass, "PodFailedPermanently", with_note(end_of(*stuck), "a restart would not help"));
     return true;
   }
@@ -108,7 +172,8 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
       workers, [replicas](const Pod& pod) { return pod.world_size != 0 && pod.world_size != replicas; });
   const Pod* stranger =
       find_pod(workers, [&](const Pod& pod) { return ours && has_other_authority(pass.seen, pod); });
-  const std::int64_t known = std::ssize(workers) + done_and_gone(pass.after, workers);
+  const std::int64_t known =
+      std::ssize(workers) + done_and_gone(pass.after, workers) + awaited(pass, workers);
   const bool formed = pass.before.formed_incarnation == pass.after.incarnation;
   const bool cause_elsewhere = ours && failed != nullptr && lost_a_peer(*failed);
   if (failed != nullptr && !cause_elsewhere) {

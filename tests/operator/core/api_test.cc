@@ -63,13 +63,13 @@ TEST(Status, SurvivesTheRoundTripThroughJson) {
   cluster.end_pod("phones-client-1", 1);
   cluster.settle();
   const api::JobStatus status = cluster.status();
-  EXPECT_EQ(status.client_attempts.size(), 1U);
+  EXPECT_EQ(status.pod_attempts.size(), 1U);
   EXPECT_EQ(api::status_from_json(api::to_json(status)), status);
 }
 
 TEST(Status, GarbageIsReadAsAbsent) {
   for (const char* text :
-       {"null", "[]", "7", R"({"conditions": {}, "restarts": "x", "clientAttempts": [1], "progress": 3})"})
+       {"null", "[]", "7", R"({"conditions": {}, "restarts": "x", "podAttempts": [1], "progress": 3})"})
     EXPECT_EQ(api::status_from_json(Json::parse(text)).restarts, 0) << text;
 }
 

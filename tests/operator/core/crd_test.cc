@@ -27,12 +27,13 @@ constexpr Kind kKinds[] = {
     {"DistributedJob", "muster.dev_distributedjobs.yaml",
      R"({"workers": {"template": {"spec": {"containers": [
              {"name": "worker", "volumeMounts": [{"name": "v", "mountPath": "/c"}]}]}}},
-         "synchronization": {"timeoutSeconds": 3600}, "security": {}, "runPolicy": {},
+         "synchronization": {"timeoutSeconds": 3600}, "security": {},
+         "runPolicy": {"failurePolicy": {"rules": [{"action": "Ignore", "onReasons": ["Evicted"]}]}},
          "training": {"model": {"name": "cnn"}, "optimizer": {}, "checkpoint": {"path": "/c"},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {}}}})"},
     {"FederatedRound", "muster.dev_federatedrounds.yaml",
      R"({"rounds": 1, "target": {"value": 0.5}, "strategy": {}, "cohort": {"size": 1}, "stragglers": {},
-         "runPolicy": {},
+         "runPolicy": {"failurePolicy": {"rules": [{"action": "Ignore", "onReasons": ["Evicted"]}]}},
          "aggregator": {"storage": {"path": "/m"}, "template": {"spec": {"containers": [
              {"name": "aggregator", "volumeMounts": [{"name": "v", "mountPath": "/m"}]}]}}},
          "clients": {"count": 100000, "perPod": 10000, "partition": {}},
@@ -285,6 +286,8 @@ TEST_P(Crd, TheStatusThatTheOperatorWritesIsInTheSchema) {
   for (auto& [uid, agent] : cluster.agents) {
     fill(*agent.mutable_worker());
     fill(*agent.mutable_aggregator());
+    agent.mutable_worker()->set_total_steps(1000);  // something is left to do
+    agent.mutable_aggregator()->set_rounds(1000);
     agent.add_warnings("the training diverged");
   }
   cluster.settle();

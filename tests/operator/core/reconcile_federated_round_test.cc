@@ -86,8 +86,8 @@ TEST(FederatedRound, AKilledClientPodIsReplacedAloneAndNotCounted) {
   EXPECT_EQ(cluster.status().phase, "Running");
   EXPECT_EQ(cluster.status().incarnation, 1);
   EXPECT_TRUE(cluster.assignments.contains(cluster.uid_of("phones-client-1")));
-  ASSERT_EQ(cluster.status().client_attempts.size(), 1U);
-  EXPECT_EQ(cluster.status().client_attempts[0].index, 1);
+  ASSERT_EQ(cluster.status().pod_attempts.size(), 1U);
+  EXPECT_EQ(cluster.status().pod_attempts[0].index, 1);
 }
 
 TEST(FederatedRound, ALostClientPodDisconnectsNobodyElse) {
@@ -266,9 +266,9 @@ TEST(FederatedRound, ARoundThatIsCommittedBreaksTheRowOfFailures) {
     cluster.advance(10s);
     cluster.settle();
     ASSERT_FALSE(cluster.is("Failed")) << round;
-    EXPECT_EQ(cluster.status().client_attempts.at(0).failures, 0);
+    EXPECT_EQ(cluster.status().pod_attempts.at(0).failures, 0);
   }
-  EXPECT_EQ(cluster.status().client_attempts.at(0).attempt, 24);
+  EXPECT_EQ(cluster.status().pod_attempts.at(0).attempt, 24);
 }
 
 TEST(FederatedRound, EvictionsOfClientPodsAreHeldAgainstNobody) {
@@ -284,9 +284,9 @@ TEST(FederatedRound, EvictionsOfClientPodsAreHeldAgainstNobody) {
     cluster.bring_up();
   }
   EXPECT_FALSE(cluster.is("Failed"));
-  ASSERT_EQ(cluster.status().client_attempts.size(), 1U);
-  EXPECT_EQ(cluster.status().client_attempts.at(0).attempt, 8);
-  EXPECT_EQ(cluster.status().client_attempts.at(0).failures, 0);
+  ASSERT_EQ(cluster.status().pod_attempts.size(), 1U);
+  EXPECT_EQ(cluster.status().pod_attempts.at(0).attempt, 8);
+  EXPECT_EQ(cluster.status().pod_attempts.at(0).failures, 0);
 }
 
 TEST(FederatedRound, SaysHowManyPodsRunAndWarnsOfThoseThatFail) {
@@ -324,7 +324,7 @@ TEST(FederatedRound, ARestartedAggregatorCountsAndTheClientsMeetItAnew) {
     EXPECT_EQ(told.client().aggregator(),
               cluster.pods.at(kAggregator)["status"]["podIP"].get<std::string>() + ":8471");
   }
-  EXPECT_TRUE(cluster.status().client_attempts.empty());
+  EXPECT_TRUE(cluster.status().pod_attempts.empty());
   EXPECT_EQ(cluster.pass(), 0U);
 }
 

@@ -1,0 +1,48 @@
+// operator/core/pod_attempts.cc: pods that are replaced alone, within their incarnation
+#include "operator/core/pod_attempts.h"
+
+#include <algorithm>
+
+namespace muster::op {
+namespace {
+
+constexpr std::int64_t kBackoffFirstSeconds = 10;
+constexpr std::int64_t kBackoffMaxSeconds = 300;
+
+}  // namespace
+
+const api::PodAttempt* attempt_of(const api::JobStatus& status, std::int64_t index) {
+  for (const api::PodAttempt& attempt : status.pod_attempts)
+    if (attempt.index == index) return &attempt;
+  return nullptr;
+}
+
+std::int64_t attempts(const api::JobStatus& status, std::int64_t index) {
+  const api::PodAttempt* found = attempt_of(status, index);
+  return found == nullptr ? 0 : found->attempt;
+}
+
+std::int64_t count_attempt(Pass& pass, const Pod& pod, bool failed) {
+  auto& list = pass.after.pod_attempts;
+  auto at = std::lower_bound(
+      list.begin(), list.end(), pod.index,
+      [](const api::PodAttempt& entry, std::int64_t wanted) { return entry.index < wanted; });
+  if (at == list.end() || at->index != pod.index) at = list.insert(at, {.index = pod.index, .failed_at = {}});
+  at->attempt += 1;
+  if (failed) at->failures += 1;
+  at->failed_at = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
+  return at->failures;
+}
+
+WallTime create_not_before(const api::PodAttempt& attempt) {
+  if (attempt.attempt < 2) return attempt.failed_at;
+  const std::int64_t doublings = std::min<std::int64_t>(attempt.attempt - 2, 10);
+  return attempt.failed_at +
+         std::chrono::seconds(std::min(kBackoffMaxSeconds, kBackoffFirstSeconds << doublings));
+}
+
+bool is_replaced(const api::JobStatus& status, const Pod& pod) {
+  return pod.attempt < attempts(status, pod.index);
+}
+
+}  // namespace muster::op
