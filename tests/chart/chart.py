@@ -29,7 +29,7 @@ MATRIX = {
     "digests and tags": ["images.operator.digest=sha256:" + "a" * 64, "images.worker.tag=1.2.3-cuda",
                          "images.device.repository=ghcr.io/example/device", "imagePullPolicy=Never"],
     "names": ["nameOverride=ml", "fullnameOverride=trainer"],
-    "a long name": ["fullnameOverride=a" + "b" * 38 + "c"],
+    "a long name": ["fullnameOverride=a" + "b" * 34 + "c"],
     "labels and annotations": ["commonLabels.team=ml", "commonAnnotations.owner=me", "operator.podLabels.a=b",
                                "operator.podAnnotations.c=d", "metrics.service.annotations.e=f",
                                "monitoring.enabled=true",
