@@ -171,7 +171,7 @@ bool is_new_template(const api::JobStatus& status) {
 }
 
 void refuse_spec(Pass& pass, const std::string& message) {
-  if (pass.before.incarnation == 0) {
+  if (pass.before.incarnation == 0 || pass.before.finished()) {
     fail(pass, "InvalidSpec", message);
     return;
   }

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "common/base/check.h"
+
 namespace muster::op {
 namespace {
 
@@ -12,6 +14,8 @@ const char* reason_of_refused(const Action& action) {
     return "FailedDelete";
   return std::holds_alternative<PatchStatus>(action) ? "FailedStatusUpdate" : nullptr;
 }
+
+bool is_delete(const Action& action) { return std::holds_alternative<DeletePod>(action); }
 
 }  // namespace
 
@@ -24,15 +28,19 @@ Status Applier::apply(const Subject& subject, const std::vector<Action>& actions
   Pass pass{subject, applied};
   std::span<const Action> left = actions;
   while (!left.empty()) {
-    const auto creates =
-        static_cast<std::size_t>(std::ranges::find_if_not(left, &Children::is_create) - left.begin());
-    if (creates > 0) {
-      MUSTER_TRY(children_.create(subject, left.first(creates), applied));
-      left = left.subspan(creates);
-      continue;
+    const auto leading = [&](auto wanted) {
+      return left.first(static_cast<std::size_t>(std::ranges::find_if_not(left, wanted) - left.begin()));
+    };
+    std::span<const Action> batch = leading(&Children::is_create);
+    if (!batch.empty()) {
+      MUSTER_TRY(children_.create(subject, batch, applied));
+    } else if (batch = leading(is_delete); !batch.empty()) {
+      MUSTER_TRY(in_growing_batches(batch, [&](auto some) { return remove_pods(pass, some); }));
+    } else {
+      batch = left.first(1);
+      MUSTER_TRY(apply_one(pass, batch.front()));
     }
-    MUSTER_TRY(apply_one(pass, left.front()));
-    left = left.subspan(1);
+    left = left.subspan(batch.size());
   }
   return {};
 }
@@ -41,35 +49,52 @@ Status Applier::apply_one(Pass& pass, const Action& action) {
   const Status done = std::visit(
       [&](const auto& what) -> Status {
         if constexpr (requires { (*this)(pass, what); }) return (*this)(pass, what);
-        return children_.create(pass.subject, {&action, 1}, pass.applied);
+        MUSTER_CHECK(false);  // a create or a delete: they go in batches
       },
       action);
+  tell_refused(pass, action, done);
+  return done;
+}
+
+void Applier::tell_refused(const Pass& pass, const Action& action, const Status& done) {
   const char* const reason = reason_of_refused(action);
   if (!done && reason != nullptr && done.error().code == Code::kPermissionDenied)
     emit(events_, pass.subject, {"Warning", reason, done.error().message});
-  return done;
+}
+
+Status Applier::remove_pods(Pass& pass, std::span<const Action> deletes) {
+  std::vector<Removal> removals(deletes.size());
+  lanes_.run(deletes.size(),
+             [&](std::size_t i) { removals[i] = remove_pod(pass.subject, std::get<DeletePod>(deletes[i])); });
+  Status first;
+  for (const Removal& removal : removals) {
+    pass.applied.look_soon = pass.applied.look_soon || removal.was_gone;
+    if (!removal.status && first) first = removal.status;
+  }
+  tell_refused(pass, deletes.front(), first);
+  return first;
 }
 
 Status Applier::operator()(Pass& pass, const CheckPod& action) {
   return children_.check(pass.subject, action, pass.applied);
 }
 
-Status Applier::operator()(Pass& pass, const DeletePod& action) {
+Applier::Removal Applier::remove_pod(const Subject& subject, const DeletePod& action) {
   kube::DeleteOptions options{.uid = action.uid, .resource_version = {}, .propagation = {}, .grace = {}};
   if (action.grace_seconds) options.grace = std::chrono::seconds(*action.grace_seconds);
-  auto gone = client_.remove(kube::kPods, pass.subject.ns, action.name, options);
+  auto gone = client_.remove(kube::kPods, subject.ns, action.name, options);
   if (!gone) {
     // 409: another pod has the name now, so the one we meant is gone.
-    if (gone.error().code != Code::kNotFound && gone.error().code != Code::kAborted) return gone.error();
+    if (gone.error().code != Code::kNotFound && gone.error().code != Code::kAborted)
+      return {.status = gone.error()};
     // Landed, and the next pass must see so: no event may come that says it.
-    cache_.observe_gone(kube::kPods, pass.subject.ns + "/" + action.name, action.uid);
-    pass.applied.look_soon = true;
-    return {};
+    cache_.observe_gone(kube::kPods, subject.ns + "/" + action.name, action.uid);
+    return {.status = {}, .was_gone = true};
   }
   const bool terminating =
       gone->value("kind", "") == "Pod" && gone->contains(Json::json_pointer("/metadata/deletionTimestamp"));
   if (terminating) cache_.observe_write(kube::kPods, std::move(*gone));
-  return {};
+  return {.status = {}};
 }
 
 Status Applier::operator()(Pass& pass, const ConfigurePod& action) {

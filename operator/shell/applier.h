@@ -12,7 +12,7 @@ class Applier {
  public:
   struct Options {
     std::function<void(const Subject&, const Json& before, const Json& after)> on_status;  // for counters
-    int lanes = 8;  // creates at once, besides one of each pass
+    int lanes = 8;  // writes of batches at once, besides one of each pass
   };
   Applier(kube::Client& client, ClusterCache& cache, AgentClient& agents, kube::EventRecorder& events,
           const Issuer& issuer, Options options)
@@ -21,7 +21,13 @@ class Applier {
         agents_(agents),
         events_(events),
         options_(std::move(options)),
-        children_(client, cache, events, issuer, options_.lanes) {}
+        lanes_(options_.lanes),
+        children_(client, cache, events, issuer, lanes_) {}
+
+  // False: it is done by others, later.
+  [[nodiscard]] static bool waits_for_an_answer(const Action& action) {
+    return !std::holds_alternative<ConfigurePod>(action) && !std::holds_alternative<EmitEvent>(action);
+  }
 
   // What happened up to the first failure is in `applied`, whatever is returned. Errors: kAborted: the
   // snapshot was stale. kNotFound: the object is gone. kPermissionDenied, kInvalidArgument: the server will
@@ -30,9 +36,15 @@ class Applier {
 
  private:
   struct Pass;
+  struct Removal {
+    Status status;
+    bool was_gone = false;
+  };
   Status apply_one(Pass& pass, const Action& action);
+  void tell_refused(const Pass& pass, const Action& action, const Status& done);
+  Status remove_pods(Pass& pass, std::span<const Action> deletes);
+  Removal remove_pod(const Subject& subject, const DeletePod& action);
   Status operator()(Pass& pass, const CheckPod& action);
-  Status operator()(Pass& pass, const DeletePod& action);
   Status operator()(Pass& pass, const ConfigurePod& action);
   Status operator()(Pass& pass, const PatchStatus& action);
   Status operator()(Pass& pass, const DeleteObject& action);
@@ -43,6 +55,7 @@ class Applier {
   AgentClient& agents_;
   kube::EventRecorder& events_;
   Options options_;
+  Lanes lanes_;
   Children children_;
 };
 

@@ -12,8 +12,6 @@
 namespace muster::op {
 namespace {
 
-constexpr std::size_t kFirstPods = 4;
-
 // What the answer to a create says of the next ones; nullopt: it may go well any moment.
 std::optional<Obstacle> obstacle_of(const Error& error) {
   if (error.code == Code::kPermissionDenied) return Obstacle{Obstacle::Kind::kRefused, error.message};
@@ -63,13 +61,8 @@ Status Children::create(const Subject& subject, std::span<const Action> creates,
   for (const Action& action : creates)
     (std::holds_alternative<CreatePod>(action) ? pods : others).push_back(&action);
   MUSTER_TRY(create_batch(subject, others, applied));
-  std::span<const Action* const> left = pods;
-  for (std::size_t at_once = kFirstPods; !left.empty(); at_once *= 2) {
-    const std::size_t count = std::min(at_once, left.size());
-    MUSTER_TRY(create_batch(subject, left.first(count), applied));
-    left = left.subspan(count);
-  }
-  return {};
+  return in_growing_batches(std::span<const Action* const>(pods),
+                            [&](auto batch) { return create_batch(subject, batch, applied); });
 }
 
 Status Children::create_batch(const Subject& subject, std::span<const Action* const> creates,

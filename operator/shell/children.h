@@ -38,9 +38,8 @@ void emit(kube::EventRecorder& events, const Subject& subject, const EmitEvent& 
 
 class Children {
  public:
-  // Creates of all passes together have `lanes` threads besides those of the passes.
   Children(kube::Client& client, ClusterCache& cache, kube::EventRecorder& events, const Issuer& issuer,
-           int lanes)
+           Lanes& lanes)
       : client_(client), cache_(cache), events_(events), issuer_(issuer), lanes_(lanes) {}
 
   [[nodiscard]] static bool is_create(const Action& action);
@@ -71,7 +70,7 @@ class Children {
   ClusterCache& cache_;
   kube::EventRecorder& events_;
   const Issuer& issuer_;
-  Lanes lanes_;
+  Lanes& lanes_;
 };
 
 }  // namespace muster::op

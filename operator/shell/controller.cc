@@ -41,6 +41,11 @@ const char* result_name(Controller::Outcome outcome) {
   return "error";
 }
 
+// Nobody has answered, or somebody who says that nobody will.
+bool is_away(const Error& error) {
+  return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
+}
+
 ServiceState service_state(const Json& service, const Subject& subject) {
   const auto owner = controller_of(service);
   if (owner && owner->uid == subject.uid) return ServiceState::kOurs;
@@ -238,7 +243,7 @@ Controller::Outcome Controller::failed(const std::string& key, const Error& erro
                   options_.resource.kind, key, delay.count(), error.message);
     return Outcome::kFailed;
   }
-  if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded) {
+  if (is_away(error)) {
     const Instant now = std::chrono::steady_clock::now();
     if (outage_.failed(now))
       spdlog::warn("the API server is away: writes wait kind={} object={} error=\"{}\"",
@@ -276,7 +281,8 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
   if (!decision) return failed(key, decision.error());
 
   parts_.agents.follow(owner(key), decision->agents);
-  if (!decision->actions.empty()) {
+  const bool writes = std::ranges::any_of(decision->actions, &Applier::waits_for_an_answer);
+  if (writes) {
     if (const auto pause = outage_.wait(std::chrono::steady_clock::now()); pause.count() > 0) {
       queue_.add_after(key, pause);
       return Outcome::kRequeueAfter;
@@ -285,6 +291,8 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
   Applied applied;
   const Status done = parts_.applier.apply(subject, decision->actions, applied);
   remember(subject, applied);
+  if (writes && (done || !is_away(done.error())) && outage_.answered())
+    spdlog::info("the API server is back kind={}", options_.resource.kind);
   parts_.metrics.pods_created(options_.resource.kind, applied.pods_created);
   if (applied.obstacle) {  // core turns it into a condition, and lets no create out until it has expired
     const bool passes = applied.obstacle->kind == Obstacle::Kind::kPredecessor;
@@ -295,8 +303,6 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
     return Outcome::kRequeue;
   }
   if (!done) return failed(key, done.error());
-  if (!decision->actions.empty() && outage_.answered())
-    spdlog::info("the API server is back kind={}", options_.resource.kind);
   recovered(key);
   auto after = decision->requeue_after;
   if (applied.look_soon && (after.count() == 0 || after > kSoon)) after = kSoon;

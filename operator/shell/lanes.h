@@ -1,12 +1,15 @@
-#pragma once  // operator/shell/lanes.h: a few threads on which the creates of all passes go out side by side
+#pragma once  // operator/shell/lanes.h: a few threads on which the writes of all passes go out side by side
+#include <algorithm>
 #include <cstddef>
 #include <deque>
 #include <exception>
 #include <functional>
 #include <memory>
+#include <span>
 #include <thread>
 #include <vector>
 
+#include "common/base/result.h"
 #include "common/platform/mutex.h"
 
 namespace muster::op {
@@ -37,5 +40,18 @@ class Lanes {  // thread-safe
   std::deque<std::shared_ptr<Batch>> waiting_ MUSTER_GUARDED_BY(mutex_);  // with pieces that nobody has begun
   std::vector<std::jthread> threads_;
 };
+
+// Gives `work` a few of `items`, then twice as many, and so on, as long as it goes well: a refusal is not met
+// a thousand times.
+template <typename Item, typename Work>
+[[nodiscard]] Status in_growing_batches(std::span<Item> items, const Work& work) {
+  constexpr std::size_t kFirst = 4;
+  for (std::size_t at_once = kFirst; !items.empty(); at_once *= 2) {
+    const std::size_t count = std::min(at_once, items.size());
+    MUSTER_TRY(work(items.first(count)));
+    items = items.subspan(count);
+  }
+  return {};
+}
 
 }  // namespace muster::op

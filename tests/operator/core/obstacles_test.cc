@@ -159,6 +159,21 @@ TEST(Obstacles, ATemplateThatIsMendedRunsWithoutThePodsOfTheFirst) {
   EXPECT_EQ(cluster.status().restarts, 0);
 }
 
+TEST(Obstacles, ATemplateThatIsMendedBadlyIsRefusedAgain) {
+  ClusterModel cluster(job().json());
+  cluster.pass();
+  cluster.object["status"]["formedIncarnation"] = 0;
+  cluster.obstacle = Obstacle{Obstacle::Kind::kInvalid, "volumeMounts[0].name: Not found: \"data\""};
+  cluster.pass();
+  ASSERT_EQ(cluster.condition("Failed")->reason, "InvalidSpec");
+  cluster.obstacle.reset();
+  edit(cluster, "/spec/training/epoch", 3);
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.status().phase, "Failed");
+  EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("spec.training.epoch: unknown field"));
+}
+
 TEST(Obstacles, WhatHasRunStaysFailedWhateverIsEdited) {
   ClusterModel cluster(job().max_restarts(0).json());
   cluster.bring_up();

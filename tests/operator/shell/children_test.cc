@@ -96,7 +96,8 @@ class ChildrenTest : public ::testing::Test {
                                  std::chrono::system_clock::now());
   ClusterCache cache_{client_,
                       {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
-  Children children_{client_, cache_, *events_, issuer_, 3};
+  Lanes lanes_{3};
+  Children children_{client_, cache_, *events_, issuer_, lanes_};
   Subject subject_{.resource = kube::kDistributedJobs, .ns = "n", .name = "x", .uid = "u", .generation = 1};
   Applied applied_;
 };
@@ -186,7 +187,7 @@ TEST_F(ChildrenTest, OfABatchWhatWentWellIsCountedAndTheFirstFailureTold) {
 TEST_F(ChildrenTest, PodsAreCreatedSideBySideAfterTheirSecrets) {
   auto transport = std::make_shared<MeetingTransport>(4);  // three lanes and the pass itself
   kube::Client client(transport, nullptr, {});
-  Children children(client, cache_, *events_, issuer_, 3);
+  Children children(client, cache_, *events_, issuer_, lanes_);
   const std::vector<Action> actions{keys(0), pod(0), pod(1), keys(1), pod(2), pod(3), pod(4)};
   ASSERT_TRUE(children.create(subject_, actions, applied_));
   EXPECT_EQ(transport->most(), 4);

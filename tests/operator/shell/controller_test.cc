@@ -307,8 +307,23 @@ TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
   writes_->will_json(404, refusal(404, "NotFound"));
   writes_->will_json(409, refusal(409, "Conflict"));
   EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter);
-  EXPECT_EQ(Json::parse(writes_->requests()[1].body)["preconditions"]["uid"], "2");
-  EXPECT_EQ(Json::parse(writes_->requests()[1].body)["gracePeriodSeconds"], 0);
+  const auto requests = writes_->requests();  // side by side
+  ASSERT_EQ(requests.size(), 2U);
+  const Json b = Json::parse(requests[requests[0].target.ends_with("/b") ? 0 : 1].body);
+  EXPECT_EQ(b["preconditions"]["uid"], "2");
+  EXPECT_EQ(b["gracePeriodSeconds"], 0);
+}
+
+TEST_F(ControllerTest, ARefusedDeleteIsNotMetByAThousandPods) {
+  writes_->otherwise([](const kube::HttpRequest&) -> FakeTransport::Answer {
+    return kube::HttpResponse{.status = 403, .headers = {}, .body = refusal(403, "Forbidden").dump()};
+  });
+  for (int i = 0; i < 1000; ++i) decision_.actions.emplace_back(DeletePod{std::to_string(i), "1", {}});
+  decision_.actions.emplace_back(PatchStatus{{{"status", {{"restarts", 1}}}}});
+  EXPECT_EQ(pass(), Controller::Outcome::kFailed);
+  EXPECT_LE(asked().size(), 4U);
+  events_.reset();
+  EXPECT_EQ(event_writes_->requests().size(), 1U);
 }
 
 struct Withdrawn {
@@ -401,6 +416,26 @@ TEST_F(ControllerTest, ANodeIsLostWhenItIsTaintedSoOrGoneAndNotWhenNobodyKnows) 
   EXPECT_FALSE(nodes_.lost("d"));
   writes_->will(unavailable("no connection"));
   EXPECT_FALSE(nodes_.lost("e"));
+}
+
+TEST_F(ControllerTest, AnOutageHoldsUpWritesAloneAndEndsWithAnyAnswer) {
+  const std::vector<Action> write{PatchStatus{{{"status", {{"restarts", 1}}}}}};
+  decision_.actions = write;
+  writes_->will(unavailable("no connection"));
+  EXPECT_EQ(pass(), Controller::Outcome::kFailed);
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter);
+  EXPECT_EQ(asked().size(), 1U) << "it waits";
+  decision_.actions = {EmitEvent{"Normal", "PodsCreated", "1"}};
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  decision_.actions = write;
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter) << "an event says nothing of the server";
+  writes_->will_json(403, refusal(403, "Forbidden"));
+  while (asked().size() == 1) static_cast<void>(pass());
+  for (int i = 0; i < 3; ++i) {
+    writes_->will_json(403, refusal(403, "Forbidden"));
+    EXPECT_EQ(pass(), Controller::Outcome::kFailed) << "nothing holds it up any more";
+  }
+  EXPECT_EQ(asked().size(), 5U);
 }
 
 TEST_F(ControllerTest, AnObjectThatIsGoneNeedsNothing) {
