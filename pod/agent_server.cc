@@ -11,9 +11,11 @@
 #include <utility>
 #include <vector>
 
+#include "common/base/text.h"
 #include "common/platform/mutex.h"
 #include "pod/assignment_difference.h"
 #include "pod/guarded_port.h"
+#include "pod/status_limits.h"
 #include "proto/control.grpc.pb.h"
 
 namespace muster {
@@ -30,6 +32,16 @@ constexpr int kPingIntervalMs = 1'000;        // operators may ping this often t
 
 grpc::Status to_grpc(const Error& error) {
   return {static_cast<grpc::StatusCode>(error.code), error.message};
+}
+
+// gRPC would refuse a message that is too long, and the operator would hear nothing: an error may hold a name
+// of any length out of a user's file.
+void bound(AgentStatus& status) {
+  status.set_message(clip(status.message(), kStatusMessageBytesMax));
+  auto& warnings = *status.mutable_warnings();
+  if (warnings.size() > kStatusWarningsMax)
+    warnings.DeleteSubrange(kStatusWarningsMax, warnings.size() - kStatusWarningsMax);
+  for (std::string& warning : warnings) warning = clip(warning, kStatusWarningBytesMax);
 }
 
 class Pump;
@@ -228,6 +240,7 @@ class GrpcAgentServer final : public AgentServer, private control::v1::Agent::Ca
       if (assignment_) status.set_membership(assignment_->membership());
     }
     status.set_pod_uid(options_.pod_uid);
+    bound(status);
     pump_.publish(std::move(status));
   }
 

@@ -80,6 +80,7 @@ std::shared_ptr<grpc::ChannelCredentials> Credentials::for_channel() const {
 
 void Credentials::expect(const PeerName& peer, grpc::ChannelArguments& arguments) {
   arguments.SetSslTargetNameOverride(dns_name(peer));
+  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // pods are never behind the machine's proxy
   take_plain_messages(arguments);
 }
 

@@ -18,6 +18,7 @@
 #include "operator/control/agent_probe.h"
 #include "operator/core/agent_status.h"
 #include "operator/core/assignment.h"
+#include "pod/status_limits.h"
 
 namespace muster::op {
 
@@ -25,7 +26,6 @@ using control::v1::AgentStatus;
 
 namespace {
 
-constexpr int kMessageBytesMax = 64 << 10;  // a status with 200 points of history is a few KiB
 constexpr int kConnectBackoffFirstMs = 100;
 constexpr int kConnectBackoffMaxMs = 2000;
 constexpr int kConnectTimeoutMs = 2000;
@@ -35,13 +35,12 @@ constexpr int kRejectionsMin =
 std::shared_ptr<grpc::Channel> dial(const AgentAddress& pod, int port,
                                     const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
   grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);  // pods are never behind the machine's proxy
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kConnectBackoffFirstMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kConnectBackoffMaxMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a dead pod's backoff is not its successor's
-  arguments.SetMaxReceiveMessageSize(kMessageBytesMax);
+  arguments.SetMaxReceiveMessageSize(kStatusBytesMax);
   Credentials::expect(pod.peer, arguments);
   const bool ipv6 = pod.ip.find(':') != std::string::npos;
   const std::string target =

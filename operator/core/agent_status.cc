@@ -21,7 +21,6 @@ using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
 constexpr std::int64_t kIntegerMax = std::int64_t{1} << 53;  // readers of JSON take these without loss
-constexpr std::size_t kMessageMax = 4096;
 constexpr std::size_t kUidMax = 64;
 constexpr std::size_t kDigestSize = 64;
 
@@ -84,7 +83,7 @@ std::string told_text(std::string_view text, std::size_t bytes_max) {
 
 AgentStatus checked(AgentStatus told) {
   told.DiscardUnknownFields();
-  told.set_message(told_text(told.message(), kMessageMax));
+  told.set_message(told_text(told.message(), kStatusMessageBytesMax));
   told.set_pod_uid(told_text(told.pod_uid(), kUidMax));
   std::set<std::string> odd;
   if (told.has_worker()) {

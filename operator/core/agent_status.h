@@ -2,13 +2,14 @@
 #include <string>
 #include <string_view>
 
+#include "pod/status_limits.h"
 #include "proto/control.pb.h"
 
 namespace muster::op {
 
-inline constexpr int kHistoryMax = 200;           // points kept in status; the CRD allows as many
-inline constexpr int kWarningsMax = 16;           // the same of warnings
-inline constexpr std::size_t kWarningMax = 1024;  // and of the bytes of one
+inline constexpr int kHistoryMax = kStatusHistoryMax;               // points kept in status
+inline constexpr int kWarningsMax = kStatusWarningsMax;             // the same of warnings
+inline constexpr std::size_t kWarningMax = kStatusWarningBytesMax;  // and of the bytes of one
 
 // Words of a pod for conditions, events and the log: UTF-8 of at most `bytes_max` bytes, on one line.
 [[nodiscard]] std::string told_text(std::string_view text, std::size_t bytes_max);

@@ -31,6 +31,18 @@ TEST_F(FederationProcess, FinishesAllRoundsAndLeavesTheModel) {
   EXPECT_EQ(server->last_words().find("history"), std::string::npos);
 }
 
+// Pods talk to pods: what http_proxy says is meant for the way out of the cluster.
+TEST_F(FederationProcess, NoProxyOfTheEnvironmentIsAsked) {
+  federation_.rounds = 1;
+  for (const char* variable : {"grpc_proxy", "https_proxy", "http_proxy"})
+    setenv(variable, "http://127.0.0.1:1", 1);  // nobody listens there
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  for (const char* variable : {"grpc_proxy", "https_proxy", "http_proxy"}) unsetenv(variable);
+  EXPECT_TRUE(server->until(succeeded, std::chrono::seconds(20)));
+}
+
 TEST_F(FederationProcess, GoesOnWithoutADeviceThatIsKilledInTheMiddleOfARound) {
   federation_.rounds = 40;
   const auto server = aggregator();

@@ -14,6 +14,7 @@
 #include <thread>
 
 #include "common/base/host_port.h"
+#include "pod/status_limits.h"
 #include "proto/control.grpc.pb.h"
 #include "tests/support/test_pki.h"
 
@@ -103,6 +104,29 @@ TEST(AgentServer, GivesTheAssignmentOnceAndTakesTheSameOneAgain) {
   const auto got = server->wait_for_assignment(0, deadline_after(seconds(10)));
   ASSERT_TRUE(got);
   EXPECT_EQ(got->worker().rank(), 3) << "the second one must change nothing";
+}
+
+TEST(AgentServer, AStatusOfAnyLengthReachesTheOperator) {
+  const auto server = start();
+  grpc::ChannelArguments arguments;
+  arguments.SetMaxReceiveMessageSize(kStatusBytesMax);  // as the operator's
+  const auto stub = Agent::NewStub(
+      pki().channel(host_port("127.0.0.1", server->port()), {"worker", 3, "u-1"}, std::move(arguments)));
+  Watch watch(*stub);
+  AgentStatus status;
+  ASSERT_TRUE(watch.reader->Read(&status));
+  AgentStatus longest = running(7);
+  longest.set_phase(control::v1::PHASE_FAILED);
+  longest.set_message("the data has no column " + std::string(1 << 20, 'x'));
+  for (int i = 0; i < 1'000; ++i) longest.add_warnings(std::string(10'000, 'w'));
+  server->publish(longest);
+  ASSERT_TRUE(watch.reader->Read(&status)) << watch.reader->Finish().error_message();
+  EXPECT_EQ(status.phase(), control::v1::PHASE_FAILED);
+  EXPECT_EQ(status.worker().step(), 7);
+  EXPECT_EQ(status.message(), longest.message().substr(0, kStatusMessageBytesMax));
+  ASSERT_EQ(status.warnings_size(), kStatusWarningsMax);
+  EXPECT_EQ(status.warnings(15), std::string(kStatusWarningBytesMax, 'w'));
+  watch.context.TryCancel();
 }
 
 TEST(AgentServer, RefusesOtherJobsOlderMembershipsAndWhatTheProgramCannotPlay) {

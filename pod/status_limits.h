@@ -1,0 +1,15 @@
+#pragma once  // pod/status_limits.h: how much a pod tells of itself: its status always fits into one message
+#include <cstddef>
+
+namespace muster {
+
+inline constexpr int kStatusBytesMax = 64 << 10;             // the operator takes no larger message
+inline constexpr std::size_t kStatusMessageBytesMax = 4096;  // nor has the termination log room for more
+inline constexpr int kStatusWarningsMax = 16;
+inline constexpr std::size_t kStatusWarningBytesMax = 1024;
+inline constexpr int kStatusHistoryMax = 200;  // points; the CRD allows as many
+static_assert(kStatusMessageBytesMax + kStatusWarningsMax * (kStatusWarningBytesMax + 8) +
+                  kStatusHistoryMax * 40 + 4096 <
+              kStatusBytesMax);
+
+}  // namespace muster
