@@ -103,33 +103,33 @@ void Coordinator::run_commits() {
   }
 }
 
-// Saves, then evaluates; the history that is saved ends with the round before, until the next commit.
+// Evaluates, then saves: what an aggregator resumes from is a model that was good, with its own point of the
+// history. A model that is not stays out of the store, so that the one before it is the newest there.
 void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
+  const learning::Evaluation result = ports_.evaluate(model->values);
+  if (!std::isfinite(result.loss)) {
+    locked([&]() MUSTER_REQUIRES(mutex_) {
+      fail(kExitInvalid,
+           fmt::format("the test loss of round {0} is not finite: training diverged; lower "
+                       "training.optimizer.learningRate. Round {0} is not kept",
+                       model->round),
+           steady_clock::now());
+    });
+    return;
+  }
   std::vector<learning::HistoryPoint> history;
   {
     const MutexLock lock(mutex_);
+    history_.push_back({.at = model->round, .loss = result.loss, .accuracy = result.accuracy});
     history = history_;
   }
-  if (const Status saved =
-          ports_.save({.round = model->round, .parameters = model->values, .history = history});
-      !saved) {
-    locked([&]() MUSTER_REQUIRES(mutex_) { fail(kExitStorage, saved.error().message, steady_clock::now()); });
-    return;
-  }
-  const learning::Evaluation result = ports_.evaluate(model->values);
+  metrics_.set_evaluation(result.loss, result.accuracy);
+  spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
+               result.loss, result.accuracy);
+  const Status saved = ports_.save({.round = model->round, .parameters = model->values, .history = history});
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
-    if (!std::isfinite(result.loss)) {
-      return fail(kExitInvalid,
-                  fmt::format("the test loss of round {} is not finite: training diverged; lower "
-                              "training.optimizer.learningRate",
-                              model->round),
-                  now);
-    }
-    history_.push_back({.at = model->round, .loss = result.loss, .accuracy = result.accuracy});
-    metrics_.set_evaluation(result.loss, result.accuracy);
-    spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
-                 result.loss, result.accuracy);
+    if (!saved) return fail(kExitStorage, saved.error().message, now);
     if (target_reached_ || !reaches_target(history_)) return;
     target_reached_ = true;
     std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,

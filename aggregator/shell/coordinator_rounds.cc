@@ -64,12 +64,17 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports, Com
   MUSTER_CHECK(ports_.new_strategy && ports_.evaluate && ports_.save);
   MUSTER_CHECK(options_.examples_max.empty() ||
                std::ssize(options_.examples_max) == options_.federation.clients);
-  // A process that was killed between committing a round and evaluating it left no point of it.
+  // A release that saved before it evaluated, and was killed between the two, left no point of the round.
   if (start.round > 0 && (history_.empty() || history_.back().at < start.round)) to_commit_ = model_;
   if (start.finished) {
     std::ignore =
         machine_.step(Stopped{"the federation had ended: its model is written"}, steady_clock::now());
     target_reached_ = reaches_target(history_);
+  } else if (to_commit_ == nullptr && reaches_target(history_)) {  // killed before it could stop
+    std::ignore = machine_.step(Stopped{fmt::format("round {} had reached the target of {}", start.round,
+                                                    options_.federation.target->value)},
+                                steady_clock::now());
+    target_reached_ = true;
   }
   if (machine_.over()) outcome_ = Outcome{0, machine_.outcome()};
   metrics_.set_round(start.round, options_.federation.rounds);

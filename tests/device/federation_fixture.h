@@ -4,6 +4,7 @@
 #include <grpcpp/grpcpp.h>
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <condition_variable>
 #include <memory>
 #include <mutex>
@@ -74,19 +75,23 @@ class FederationFixture : public testing::Test {
     options_.federation.cohort = {.size = 2, .over_selection = 1.5, .minimum = 1};
     options_.selection_grace = 50ms;
     options_.report_deadline = 20s;
+    start_.parameters.assign(kParameters, 0.0F);
   }
   void start() {
     agg::CoordinatorPorts ports;
-    ports.evaluate = [](std::span<const float> values) {
-      return learning::Evaluation{.loss = 1.0, .accuracy = static_cast<double>(values[0])};
+    ports.evaluate = [this](std::span<const float> values) {
+      return learning::Evaluation{.loss = test_loss_, .accuracy = static_cast<double>(values[0])};
     };
-    ports.save = [this](const agg::RoundView&) { return save_result_; };
+    ports.save = [this](const agg::RoundView& round) {
+      saved_ = {.round = round.round,
+                .parameters = {round.parameters.begin(), round.parameters.end()},
+                .history = {round.history.begin(), round.history.end()}};
+      return save_result_;
+    };
     ports.new_strategy = [this](std::size_t parameters) {
       return std::make_unique<GatedStrategy>(parameters, fold_gate_, finish_gate_);
     };
-    agg::CommittedRound fresh;
-    fresh.parameters.assign(kParameters, 0.0F);
-    coordinator_ = std::make_unique<agg::Coordinator>(options_, std::move(ports), std::move(fresh), metrics_);
+    coordinator_ = std::make_unique<agg::Coordinator>(options_, std::move(ports), start_, metrics_);
     auto server = agg::FederationServer::start({.ip = "127.0.0.1",
                                                 .port = 0,
                                                 .credentials = pki_.of_pod("aggregator", 0, "uid"),
@@ -165,6 +170,9 @@ class FederationFixture : public testing::Test {
   std::size_t downloads_at_once_ = agg::kDownloadsAtOnce;
   std::chrono::milliseconds stranger_patience_ = 5s;
   Status save_result_;
+  std::atomic<double> test_loss_ = 1.0;  // of every evaluation; the accuracy is the model's first value
+  agg::CommittedRound start_;
+  agg::CommittedRound saved_;    // the last
   Gate* fold_gate_ = nullptr;    // of every fold
   Gate* finish_gate_ = nullptr;  // of the end of every round
   agg::AggregatorMetrics metrics_;

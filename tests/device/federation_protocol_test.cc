@@ -1,5 +1,6 @@
 // tests/device/federation_protocol_test.cc: the protocol over real gRPC on loopback, with training made up
 #include <atomic>
+#include <limits>
 #include <numeric>
 
 #include "pod/pod_contract.h"
@@ -281,6 +282,41 @@ TEST_F(FederationProtocol, ADiskThatIsFullEndsTheFederationWithTheStorageExitCod
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->exit_code, kExitStorage);
   EXPECT_NE(outcome->message.find("the disk is full"), std::string::npos);
+}
+
+TEST_F(FederationProtocol, AModelWhoseLossIsNotFiniteEndsTheFederationAndIsNotKept) {
+  start();
+  UploadReply reply;
+  for (std::int64_t round = 1; round <= 2; ++round) {
+    const auto tasks = begin_round();
+    ASSERT_EQ(tasks.size(), 3U);
+    if (round == 2) test_loss_ = std::numeric_limits<double>::infinity();
+    for (std::size_t i = 0; i < 2; ++i) ASSERT_TRUE(upload(header_of(tasks[i], ones_), ones_, reply).ok());
+    ASSERT_TRUE(eventually([&] { return coordinator_->committed().model->round == round; }));
+    ASSERT_TRUE(eventually([&] { return round == 2 || coordinator_->progress().history_size() == 1; }));
+  }
+  const auto outcome = coordinator_->wait_outcome(20s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->exit_code, 65);
+  EXPECT_EQ(outcome->message,
+            "the test loss of round 2 is not finite: training diverged; lower "
+            "training.optimizer.learningRate. Round 2 is not kept");
+  EXPECT_EQ(saved_.round, 1) << "the next process resumes from it";
+  EXPECT_EQ(saved_.parameters, ones_);
+  EXPECT_EQ(saved_.history.size(), 1U);
+  EXPECT_EQ(coordinator_->progress().history_size(), 1);
+}
+
+TEST_F(FederationProtocol, AnAggregatorThatWasKilledAtItsTargetStopsThere) {
+  options_.federation.target = spec::Target{.value = 0.5};
+  start_.round = 2;
+  start_.history = {{.at = 1, .loss = 1, .accuracy = 0.4}, {.at = 2, .loss = 1, .accuracy = 0.5}};
+  start();
+  const auto outcome = coordinator_->wait_outcome(20s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->exit_code, 0);
+  EXPECT_EQ(outcome->message, "round 2 had reached the target of 0.5");
+  EXPECT_TRUE(coordinator_->progress().target_reached());
 }
 
 TEST_F(FederationProtocol, AFleetWhoseAggregatorIsGoneGivesUpInTime) {
