@@ -106,7 +106,7 @@ void remove_temporaries(const fs::path& folder, const std::string& prefix) {
     const std::string name = entry.path().filename().string();
     const bool ours =
         name.starts_with(prefix + "-") || name.starts_with(kModelFile) || name.starts_with(kHistoryFile);
-    if (ours && name.ends_with(kTemporarySuffix)) fs::remove(entry.path(), ignored);
+    if (ours && name.ends_with(kTemporarySuffix)) remove_stale_temporary(entry.path());
   }
 }
 
@@ -295,8 +295,33 @@ Result<LoadedState> CheckpointStore::load_newest() const {
   return loaded;
 }
 
+// It may have cost days. The same training again, or a damaged file, is overwritten.
+Status CheckpointStore::set_aside_another_model() const {
+  const fs::path model = options_.folder / kModelFile;
+  const auto file = read_safetensors(model);
+  if (file ? check_origin(*file, model).has_value()
+           : file.error().code == Code::kNotFound || file.error().code == Code::kDataLoss)
+    return {};
+  const auto numbered_name = [&](std::string_view name, int number) {
+    const fs::path path(name);
+    return options_.folder / fmt::format("{}.{}{}", path.stem().string(), number, path.extension().string());
+  };
+  std::error_code error;
+  int number = 1;
+  while (fs::exists(fs::symlink_status(numbered_name(kModelFile, number), error))) ++number;
+  const fs::path kept = numbered_name(kModelFile, number);
+  fs::rename(model, kept, error);
+  if (error) return file_error("rename", model, error.value());
+  fs::rename(options_.folder / kHistoryFile, numbered_name(kHistoryFile, number), error);  // if there is one
+  if (options_.note)
+    options_.note(fmt::format("{} was the model of another training; it is {} now", model.string(),
+                              kept.filename().string()));
+  return {};
+}
+
 Status CheckpointStore::finish(const TrainingStateView& state) {
   MUSTER_TRY(make_folder(options_.folder));
+  MUSTER_TRY(set_aside_another_model());
   auto described = metadata();
   described[options_.prefix] = fmt::format("{}", state.step);
   if (!options_.owner.empty()) {

@@ -2,6 +2,7 @@
               // history
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <optional>
 #include <span>
@@ -75,7 +76,8 @@ struct CheckpointOptions {
   std::int64_t keep = 3;         // newest numbered files left by save
   std::string owner = {};        // uid of the object: its own finished model is known again; empty: none is
   std::string data_digest = {};  // Dataset::digest; a checkpoint with another one is refused
-  std::vector<std::string> class_names = {};  // Dataset::class_names, for readers of the model
+  std::vector<std::string> class_names = {};          // Dataset::class_names, for readers of the model
+  std::function<void(const std::string&)> note = {};  // what the owner should know, in one sentence
 };
 
 struct LoadedState {
@@ -100,14 +102,16 @@ class CheckpointStore {
   // Errors: kFailedPrecondition (the newest whole one does not fit: it is of another training, other data or
   // another model; names both and the remedy); kPermissionDenied.
   [[nodiscard]] Result<LoadedState> load_newest() const;
-  // Writes model.safetensors (named tensors) and history.csv, then removes the numbered files. A process that
-  // is killed during or after it finds the model again by its owner, and does the rest.
+  // Writes model.safetensors (named tensors) and history.csv, then removes the numbered files. Those of
+  // another training stay, as model.<n>.safetensors and history.<n>.csv. A process that is killed during or
+  // after it finds the model again by its owner, and does the rest.
   [[nodiscard]] Status finish(const TrainingStateView& state);
 
  private:
   [[nodiscard]] std::vector<std::filesystem::path> numbered() const;  // oldest first
   [[nodiscard]] Result<TrainingState> load(const std::filesystem::path& path) const;
   [[nodiscard]] Result<std::optional<TrainingState>> load_finished() const;
+  [[nodiscard]] Status set_aside_another_model() const;
   [[nodiscard]] Status check_origin(const SafetensorsFile& file, const std::filesystem::path& path) const;
   [[nodiscard]] std::map<std::string, std::string> metadata() const;
   [[nodiscard]] Result<TrainingState> state_of(SafetensorsFile file, const std::filesystem::path& path) const;

@@ -3,6 +3,8 @@
 
 #include <utility>
 
+#include "common/platform/log.h"
+
 namespace muster::agg {
 namespace {
 
@@ -19,13 +21,15 @@ learning::TrainingStateView training_state(const RoundView& round) {
 RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
                        std::string owner, RoundData data) {
   if (federation.storage_path.empty()) return;
-  files_.emplace(learning::CheckpointOptions{.folder = federation.storage_path,
-                                             .prefix = "round",
-                                             .fingerprint = federation_fingerprint(federation),
-                                             .owner = std::move(owner),
-                                             .data_digest = std::move(data.digest),
-                                             .class_names = std::move(data.class_names)},
-                 tensors);
+  files_.emplace(
+      learning::CheckpointOptions{.folder = federation.storage_path,
+                                  .prefix = "round",
+                                  .fingerprint = federation_fingerprint(federation),
+                                  .owner = std::move(owner),
+                                  .data_digest = std::move(data.digest),
+                                  .class_names = std::move(data.class_names),
+                                  .note = [](const std::string& note) { spdlog::warn("{}", note); }},
+      tensors);
 }
 
 Result<std::optional<CommittedRound>> RoundStore::load(std::vector<std::string>& notes) const {

@@ -3,10 +3,15 @@
 
 #include <gtest/gtest.h>
 
+#include <fcntl.h>
+#include <sys/file.h>
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <thread>
 
+#include "common/platform/file_descriptor.h"
 #include "tests/learning/examples.h"
 
 namespace muster::learning {
@@ -204,6 +209,76 @@ TEST_F(Checkpoints, EndAsAModelAndAHistory) {
   EXPECT_EQ(model->tensors[0].shape, (std::vector<std::int64_t>{2, 2}));
   EXPECT_EQ(model->metadata.at("step"), "300");
   EXPECT_FALSE(checkpoints.load_newest()->state) << "the same manifest again starts afresh";
+}
+
+TEST_F(Checkpoints, KeepTheModelOfAnotherTrainingUnderAnotherName) {
+  std::vector<std::string> notes;
+  const auto finish = [&](const std::string& fingerprint, std::int64_t step,
+                          const std::string& digest = "d") {
+    CheckpointStore checkpoints({.folder = folder_.path() / "out",
+                                 .fingerprint = fingerprint,
+                                 .data_digest = digest,
+                                 .note = [&](const std::string& note) { notes.push_back(note); }},
+                                kTensors);
+    ASSERT_TRUE(checkpoints.finish(state_at(step)));
+  };
+  const auto step_of = [&](const std::string& name) {
+    return read_safetensors(file(name))->metadata["step"];
+  };
+  finish("abc", 100);
+  finish("abc", 200);  // the same training again: overwritten
+  EXPECT_TRUE(notes.empty());
+  EXPECT_EQ(names_in(folder_.path() / "out"), (std::vector<std::string>{"history.csv", "model.safetensors"}));
+  finish("xyz", 300);
+  finish("xyz", 400, "other data");
+  EXPECT_EQ(names_in(folder_.path() / "out"),
+            (std::vector<std::string>{"history.1.csv", "history.2.csv", "history.csv", "model.1.safetensors",
+                                      "model.2.safetensors", "model.safetensors"}));
+  EXPECT_EQ(step_of("model.1.safetensors"), "200");
+  EXPECT_EQ(step_of("model.2.safetensors"), "300");
+  EXPECT_EQ(step_of("model.safetensors"), "400");
+  ASSERT_EQ(notes.size(), 2U);
+  EXPECT_EQ(notes[0], file("model.safetensors").string() +
+                          " was the model of another training; it is model.1.safetensors now");
+  write_text(file("model.safetensors"), "damaged");
+  finish("xyz", 500);
+  EXPECT_EQ(notes.size(), 2U);
+}
+
+// Another rank 0 of the same folder may be in the middle of a write, e.g. one that has not heard yet that it
+// is none any more.
+TEST_F(Checkpoints, LeaveATemporaryThatIsBeingWritten) {
+  ASSERT_TRUE(store().save(state_at(200)));
+  const auto path = file("step-00000300.safetensors.0123.tmp");
+  write_text(path, "half");
+  FileDescriptor writer(open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  ASSERT_EQ(flock(writer.get(), LOCK_EX | LOCK_NB), 0);
+  ASSERT_TRUE(store().save(state_at(400)));
+  EXPECT_TRUE(fs::exists(path));
+  writer.reset();
+  ASSERT_TRUE(store().save(state_at(500)));
+  EXPECT_FALSE(fs::exists(path));
+}
+
+TEST_F(Checkpoints, OfTwoWritersAtOnceAreWhole) {
+  constexpr int kSaves = 50;
+  const auto write = [this](float value) {
+    auto checkpoints = store();
+    TrainingState state = state_at(200);
+    std::fill(state.parameters.begin(), state.parameters.end(), value);
+    for (int i = 0; i < kSaves; ++i) {
+      const Status saved = checkpoints.save(state);
+      ASSERT_TRUE(saved) << saved.error().message;
+    }
+  };
+  std::jthread other([&] { write(1); });
+  write(2);
+  other.join();
+  const auto loaded = store().load_newest();
+  ASSERT_TRUE(loaded && loaded->state) << "it is garbled";
+  const auto& values = loaded->state->parameters;
+  EXPECT_EQ(values, std::vector<float>(values.size(), values[0]));
+  EXPECT_EQ(names_in(folder_.path() / "out"), (std::vector<std::string>{"step-00000200.safetensors"}));
 }
 
 TEST_F(Checkpoints, KnowTheModelThatTheirOwnerEndedWith) {

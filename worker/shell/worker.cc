@@ -174,12 +174,14 @@ class Worker {
     std::optional<learning::CheckpointStore> store;
     std::optional<learning::TrainingState> resume;
     if (job_.training.checkpoint && job_.identity.rank == 0) {
-      store.emplace(learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
-                                                .fingerprint = job_.fingerprint,
-                                                .keep = job_.training.checkpoint->keep,
-                                                .data_digest = data->digest,
-                                                .class_names = data->class_names},
-                    (*task)->tensors());
+      store.emplace(
+          learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
+                                      .fingerprint = job_.fingerprint,
+                                      .keep = job_.training.checkpoint->keep,
+                                      .data_digest = data->digest,
+                                      .class_names = data->class_names,
+                                      .note = [](const std::string& note) { spdlog::warn("{}", note); }},
+          (*task)->tensors());
       auto loaded = store->load_newest();
       if (!loaded) return storage_ending_of(loaded.error());
       for (const std::string& line : loaded->skipped) spdlog::warn("checkpoint passed over: {}", line);
