@@ -52,6 +52,7 @@ explain() {  # KIND NAME: what a person would look at
 release() { helm upgrade --install muster "$CHART" -n "$NAMESPACE" --create-namespace --wait --timeout "${WAIT}s" "${OPTIONS[@]}" "$@"; }
 leader() { kubectl -n "$NAMESPACE" get lease -o 'jsonpath={.items[0].spec.holderIdentity}'; }
 leads_other_than() { local now; now=$(leader); [ -n "$now" ] && [ "$now" != "$1" ]; }
+restarts() { value "$1" "$2" .status.restarts | grep . || echo 0; }
 pods_of() { k get pods -l "muster.dev/job-name=$1" -o 'jsonpath={.items[*].metadata.uid}'; }
 
 example() {  # FILE: as this cluster and this run need it
@@ -87,7 +88,7 @@ distributed() {
   check "helm upgrade" quiet release --set operator.podAnnotations.upgraded=yes
   check "no worker was restarted for it" equal "$(pods_of $name)" "$pods"
   check "$name succeeds" succeeded dj $name || return
-  check "a deletion counts as no restart" equal "$(value dj $name .status.restarts)" 0
+  check "a deletion counts as no restart" equal "$(restarts dj $name)" 0
   check "its bytes are those of the formula" equal "$(value dj $name .status.progress.payloadBytesSent)" "$(value dj $name .status.progress.payloadBytesExpected)"
   check "it has learnt" at_least "$(value dj $name .status.progress.accuracy)" "$([ -n "$QUICK" ] && echo 0.7 || echo 0.87)"
   say "accuracy $(value dj $name .status.progress.accuracy), parameters $(value dj $name .status.progress.parametersSha256)"
@@ -126,7 +127,7 @@ spec:
   runPolicy: {maxRestarts: 1}
 YAML
   check "a failing rank's job succeeds after a restart" succeeded dj plain || return
-  check "which is counted" equal "$(value dj plain .status.restarts)" 1
+  check "which is counted" equal "$(restarts dj plain)" 1
   check "its pods knew their ranks" grep -q 'rank 2 of 3' <(k logs plain-worker-2)
 }
 
