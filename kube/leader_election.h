@@ -12,7 +12,7 @@
 namespace muster::kube {
 
 // One replica's part, by the rules of client-go's LeaderElector. Not thread-safe; the same seed, answers and
-// times give the same requests. docs/adr/0009-fencing.md says why no two lead at once:
+// times give the same requests. docs/adr/0010-fencing.md says why no two lead at once:
 // - who leads may begin writes until fence(): `renew_deadline` after the last renewal that succeeded was
 //   *sent*;
 // - who does not lead takes the Lease only once it has not seen it change for the `leaseDurationSeconds` in

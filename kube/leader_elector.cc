@@ -34,8 +34,7 @@ LeaderElector::LeaderElector(Client& client, Options options)
     : client_(client),
       options_(std::move(options)),
       fence_(Instant::min().time_since_epoch().count()),
-      election_(options_.election),
-      alive_at_(now()) {}
+      election_(options_.election) {}
 
 LeaderElector::~LeaderElector() {
   thread_.request_stop();
@@ -79,9 +78,9 @@ Status LeaderElector::healthy() const {
   const Instant at = now();
   const MutexLock lock(mutex_);
   if (published_ == Standing::kResigned) return {};
-  if (at > alive_at_ + kStuckAfter)
+  if (alive_at_ && at > *alive_at_ + kStuckAfter)
     return unavailable(
-        fmt::format("the leader election has stood still for {} s", seconds_between(alive_at_, at)));
+        fmt::format("the leader election has stood still for {} s", seconds_between(*alive_at_, at)));
   if (published_ == Standing::kDeposed && at > deposed_at_ + kEndingPatience)
     return unavailable(
         fmt::format("passes have not ended {} s after the Lease was lost", seconds_between(deposed_at_, at)));
@@ -102,12 +101,13 @@ void LeaderElector::run(const std::stop_token& stop) {
     bool changed = false;
     {
       MutexLock lock(mutex_);
-      alive_at_ = now();
-      request = election_.next(alive_at_, std::chrono::system_clock::now());
+      const Instant at = now();
+      alive_at_ = at;
+      request = election_.next(at, std::chrono::system_clock::now());
       changed = publish();
       if (!request && !changed) {
         const auto pause = std::min<Instant::duration>(
-            std::max<Instant::duration>(election_.wake() - alive_at_, Instant::duration::zero()), kRoundMax);
+            std::max<Instant::duration>(election_.wake() - at, Instant::duration::zero()), kRoundMax);
         wake_.wait_for(lock, stop, pause, [this]() MUSTER_REQUIRES(mutex_) {
           return election_.standing() != published_ || election_.wake() <= now();
         });

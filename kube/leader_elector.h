@@ -2,6 +2,7 @@
               // write by
 #include <atomic>
 #include <functional>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
@@ -60,7 +61,8 @@ class LeaderElector {
   LeaderElection election_ MUSTER_GUARDED_BY(mutex_);
   Standing published_ MUSTER_GUARDED_BY(mutex_) = Standing::kStandby;
   Instant deposed_at_ MUSTER_GUARDED_BY(mutex_);
-  Instant alive_at_ MUSTER_GUARDED_BY(mutex_);  // when the loop last came round
+  std::optional<Instant> alive_at_
+      MUSTER_GUARDED_BY(mutex_);  // when the loop last came round; none: not begun
   std::jthread thread_;
 };
 

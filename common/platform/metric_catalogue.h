@@ -43,6 +43,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "How many seconds the longest running processor of workqueue has been running"},
     {"operator", "rest_client_requests_total", MetricType::kCounter, "code, method, host",
      "Number of HTTP requests, partitioned by status code, method, and host"},
+    {"operator", "leader_election_master_status", MetricType::kGauge, "name",
+     "1 on the replica that works, by the Lease of this name or alone; 0 on those that stand by"},
     {"operator", "muster_restarts_total", MetricType::kCounter, "kind",
      "Restarts that counted towards runPolicy.maxRestarts"},
     {"operator", "muster_disruptions_total", MetricType::kCounter, "kind",

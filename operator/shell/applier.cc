@@ -98,6 +98,9 @@ Applier::Removal Applier::remove_pod(const Subject& subject, const DeletePod& ac
 }
 
 Status Applier::operator()(Pass& pass, const ConfigurePod& action) {
+  if (options_.may_write) {
+    if (const auto token = options_.may_write(); !token) return token.error();
+  }
   agents_.configure(action);
   pass.applied.look_soon = true;
   return {};

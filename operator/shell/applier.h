@@ -12,6 +12,8 @@ class Applier {
  public:
   struct Options {
     std::function<void(const Subject&, const Json& before, const Json& after)> on_status;  // for counters
+    // Whether a call that changes something may begin; of requests to the API server the client asks, too.
+    std::function<Result<Deadline>()> may_write{};
     int lanes = 8;  // writes of batches at once, besides one of each pass
   };
   Applier(kube::Client& client, ClusterCache& cache, AgentClient& agents, kube::EventRecorder& events,

@@ -237,6 +237,10 @@ Controller::Outcome Controller::failed(const std::string& key, const Error& erro
     queue_.add_rate_limited(key);
     return Outcome::kRequeue;
   }
+  if (error.code == Code::kCancelled) {  // another may lead by now; this controller is about to end
+    queue_.add_after(key, kSoon);
+    return Outcome::kRequeue;
+  }
   if (error.code == Code::kInvalidArgument || error.code == Code::kPermissionDenied) {
     const auto delay = retry(key);
     spdlog::error("the API server refuses a write kind={} object={} retry_ms={} error=\"{}\"",

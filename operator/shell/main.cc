@@ -17,6 +17,13 @@ int main(int argc, char** argv) {
                  "watch this namespace only; may be repeated; default: all");
   app.add_option("--operator-namespace", options.own_namespace,
                  "namespace of Secret muster-ca; default: the service account's, else muster-system");
+  bool leader_elect = false;
+  const CLI::Option* elects =
+      app.add_flag("--leader-elect,!--no-leader-elect", leader_elect,
+                   "of several replicas one works, the others stand by; default: if it runs in a pod");
+  app.add_option("--leader-elect-namespace", options.lease_namespace,
+                 "namespace of the Lease; default: as --operator-namespace");
+  app.add_option("--leader-elect-name", options.lease_name, "name of the Lease")->capture_default_str();
   app.add_option("--metrics-address", metrics_address,
                  "ip:port of /metrics, /healthz, /readyz; port 0: a free one")
       ->capture_default_str();
@@ -43,6 +50,7 @@ int main(int argc, char** argv) {
     return app.exit(error);
   }
 
+  if (elects->count() > 0) options.leader_elect = leader_elect;
   muster::forbid_core_file();    // of the authority's key
   muster::SignalWaiter signals;  // before any thread
   muster::init_log("operator");

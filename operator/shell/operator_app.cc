@@ -6,18 +6,23 @@
 #include <poll.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <charconv>
-#include <map>
+#include <climits>
+#include <cstdlib>
+#include <cstring>
+#include <random>
 
 #include "common/base/host_port.h"
+#include "common/platform/file_descriptor.h"
 #include "common/platform/metrics.h"
 #include "kube/cpprest_transport.h"
-#include "operator/core/reconcile_distributed_job.h"
-#include "operator/core/reconcile_federated_round.h"
-#include "operator/shell/authority_secret.h"
-#include "operator/shell/controller.h"
+#include "kube/leader_elector.h"
+#include "operator/shell/term.h"
 
 namespace muster::op {
 namespace {
@@ -27,66 +32,153 @@ constexpr std::chrono::seconds kCrdRetry{2};
 constexpr std::chrono::seconds kSyncTimeout{120};  // then the caches will not come: start over
 constexpr int kHttpThreads = 3;  // they only move bytes; four watches and the workers wait elsewhere
 
-Result<Decision> decide_job(const Json& object, Observed seen) {
-  MUSTER_ASSIGN(api::DistributedJob job, api::distributed_job_from_json(object));
-  return reconcile(ObservedJob{std::move(seen), std::move(job)});
-}
-
-Result<Decision> decide_round(const Json& object, Observed seen) {
-  MUSTER_ASSIGN(api::FederatedRound round, api::federated_round_from_json(object));
-  return reconcile(ObservedRound{std::move(seen), std::move(round)});
-}
-
 std::string host_of(const std::string& server) {
   const auto scheme = server.find("://");
   const std::string rest = scheme == std::string::npos ? server : server.substr(scheme + 3);
   return rest.substr(0, rest.find('/'));
 }
 
+// The pod's name and something that no other replica ever has.
+std::string replica_name() {
+  std::string name(HOST_NAME_MAX + 1, '\0');
+  const char* pod = std::getenv("POD_NAME");
+  if (pod != nullptr && *pod != '\0') {
+    name = pod;
+  } else if (gethostname(name.data(), name.size()) == 0) {
+    name.resize(std::strlen(name.c_str()));
+  } else {
+    name = "muster-operator";
+  }
+  std::random_device random;
+  return fmt::format("{}_{:08x}{:08x}", name, random(), random());
+}
+
 class Operator {
  public:
   explicit Operator(const OperatorOptions& options)
       : options_(options), registry_(std::make_shared<prometheus::Registry>()), metrics_(*registry_) {}
-  ~Operator() { stopping_.request_stop(); }
+  ~Operator() {
+    stopping_.request_stop();
+    end_term();
+  }
 
   Status run(SignalWaiter& signals) {
     MUSTER_TRY(connect());
     MUSTER_TRY(serve_metrics());
     MUSTER_ASSIGN(const bool found, wait_for_kinds(signals));
     if (!found) return {};
-    MUSTER_ASSIGN(const bool trusted, wait_for_issuer(signals));
-    if (!trusted) return {};
-    build();
+    build_cache();
     cache_->start();
     MUSTER_ASSIGN(const bool synced, wait_for_caches(signals));
     if (!synced) return {};
-    for (const auto& controller : controllers_) controller->start();
-    ready_ = true;
-    spdlog::info("ready version={} server={} namespaces={} metrics=http://{}/metrics", MUSTER_VERSION,
-                 server_,
+    synced_ = true;
+    if (elector_) elector_->start();
+    spdlog::info("ready version={} server={} namespaces={} lease={} metrics=http://{}/metrics",
+                 MUSTER_VERSION, server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),
-                 host_port(options_.metrics_ip, metrics_server_->port()));
-    while (true) {
-      const auto signal = signals.wait(kHousekeeping);
-      sample();
-      if (auto superseded = authority_->superseded()) {
-        stop_all();
-        return *std::move(superseded);
-      }
-      if (!signal) continue;
-      spdlog::info("stopping signal={}: passes under way are finished first", *signal);
-      break;
-    }
-    stop_all();
-    spdlog::info("stopped");
-    return {};
+                 elector_ ? lease_ : "none", host_port(options_.metrics_ip, metrics_server_->port()));
+    const Status ended = work_until_stopped(signals);
+    synced_ = false;
+    stopping_.request_stop();
+    end_term();
+    if (elector_) elector_->resign();
+    if (ended) spdlog::info("stopped");
+    return ended;
   }
 
  private:
-  void stop_all() {
-    ready_ = false;
-    stopping_.request_stop();
-    for (const auto& controller : controllers_) controller->stop();
+  Status work_until_stopped(SignalWaiter& signals) {
+    while (true) {
+      MUSTER_TRY(turn(signals));
+      const auto signal = wait(signals, kHousekeeping);
+      if (!signal) continue;
+      spdlog::info("stopping signal={}: passes under way are finished first", *signal);
+      return {};
+    }
+  }
+
+  // A signal, news of the election, or the end of `span`.
+  std::optional<int> wait(SignalWaiter& signals, std::chrono::milliseconds span) {
+    std::array<pollfd, 2> fds{pollfd{.fd = signals.fd(), .events = POLLIN, .revents = 0},
+                              pollfd{.fd = news_.get(), .events = POLLIN, .revents = 0}};
+    static_cast<void>(poll(fds.data(), fds.size(), static_cast<int>(span.count())));
+    std::uint64_t count = 0;
+    if ((fds[1].revents & POLLIN) != 0) static_cast<void>(read(news_.get(), &count, sizeof count));
+    return signals.wait(std::chrono::milliseconds(0));
+  }
+
+  // Begins a term when this replica leads, ends it when it no longer does.
+  Status turn(SignalWaiter& signals) {
+    const bool leads = !elector_ || elector_->leads();
+    metrics_.set_leader(options_.lease_name, leads);
+    if (!leads) return stand_by();
+    if (!term_) MUSTER_TRY(begin_term(signals));
+    if (!term_) return {};
+    term_->sample();
+    if (auto superseded = term_->superseded()) return *std::move(superseded);
+    return {};
+  }
+
+  Status stand_by() {
+    if (term_) {
+      const std::string holder = elector_->holder();
+      spdlog::warn("no longer leads lease={}: {}; nothing is written until it leads again", lease_,
+                   holder == identity_of_replica_ ? "it could not be renewed in time" : holder + " has it");
+      end_term();
+      for (const kube::Resource* resource : {&kube::kDistributedJobs, &kube::kFederatedRounds})
+        metrics_.set_jobs(resource->kind, {});
+    }
+    elector_->rejoin();
+    return {};
+  }
+
+  // Once the authority of the pods' keys can be had. Says once why it cannot.
+  Status begin_term(SignalWaiter& signals) {
+    const Instant now = std::chrono::steady_clock::now();
+    if (now < next_begin_) return {};
+    next_begin_ = now + kCrdRetry;
+    kube::Client::Options options = main_thread_options(signals);
+    options.may_write = may_write();
+    kube::Client client(transport_, identity_, std::move(options));
+    auto issuer = load_issuer(client, own_namespace_, std::chrono::system_clock::now());
+    if (!issuer) {
+      if (issuer.error().code == Code::kDataLoss) return issuer.error();
+      if (issuer.error().message != said_)
+        spdlog::warn("{}; trying again every {} s", issuer.error().message, kCrdRetry.count());
+      said_ = issuer.error().message;
+      return {};
+    }
+    said_.clear();
+    if (elector_) spdlog::info("leads lease={} identity={}", lease_, identity_of_replica_);
+    spdlog::info("certificates are of authority {}, Secret {}/{}", issuer->id(), own_namespace_,
+                 kAuthoritySecret);
+    term_ = std::make_unique<Term>(transport_, identity_, client_options(), *cache_, metrics_, *registry_,
+                                   *std::move(issuer),
+                                   TermOptions{.workers = options_.workers,
+                                               .defaults = options_.defaults,
+                                               .own_namespace = own_namespace_,
+                                               .may_write = may_write()});
+    {
+      const MutexLock lock(mutex_);
+      listener_ = term_.get();
+    }
+    term_->start();
+    working_ = true;
+    return {};
+  }
+
+  void end_term() {
+    working_ = false;
+    {
+      const MutexLock lock(mutex_);
+      listener_ = nullptr;
+    }
+    term_.reset();
+  }
+
+  std::function<Result<Deadline>()> may_write() {
+    if (!elector_) return {};
+    return [this] { return elector_->may_write(); };
   }
 
   Status connect() {
@@ -101,6 +193,32 @@ class Operator {
     MUSTER_ASSIGN(transport_, kube::make_cpprest_transport(config));
     identity_ = config.identity;
     client_ = std::make_unique<kube::Client>(transport_, identity_, client_options());
+    if (options_.leader_elect.value_or(config.in_pod)) return make_elector();
+    return {};
+  }
+
+  Status make_elector() {
+    news_ = FileDescriptor(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    if (!news_.valid()) return resource_exhausted("no file descriptor is left for the leader election");
+    const std::string ns = options_.lease_namespace.empty() ? own_namespace_ : options_.lease_namespace;
+    lease_ = ns + "/" + options_.lease_name;
+    identity_of_replica_ = replica_name();
+    kube::Client::Options options = client_options();
+    options.request_timeout = kube::LeaderElector::kRequestTimeout;
+    lease_client_ = std::make_unique<kube::Client>(transport_, identity_, std::move(options));
+    elector_ = std::make_unique<kube::LeaderElector>(
+        *lease_client_,
+        kube::LeaderElector::Options{
+            .election = {.ns = ns,
+                         .name = options_.lease_name,
+                         .identity = identity_of_replica_,
+                         .seed = std::hash<std::string>{}(identity_of_replica_)},
+            .on_change =
+                [this] {
+                  const std::uint64_t one = 1;
+                  static_cast<void>(write(news_.get(), &one, sizeof one));
+                },
+            .on_problem = [](const std::string& text) { spdlog::warn("leader election: {}", text); }});
     return {};
   }
 
@@ -128,9 +246,12 @@ class Operator {
     MetricsServer::Options server;
     server.ip = options_.metrics_ip;
     server.port = options_.metrics_port;
+    server.healthy = [this] { return elector_ ? elector_->healthy() : Status(); };
     server.ready = [this]() -> Status {
-      if (ready_) return {};
-      return unavailable("the caches are not filled yet");
+      if (!synced_) return unavailable("the caches are not filled yet");
+      if (elector_ && !elector_->seen()) return unavailable("the Lease could not be read yet");
+      if (working_ || (elector_ && !elector_->leads())) return {};
+      return unavailable("the authority of the pods' keys could not be read yet");
     };
     MUSTER_ASSIGN(metrics_server_, MetricsServer::start(registry_, std::move(server)));
     return {};
@@ -166,26 +287,6 @@ class Operator {
     }
   }
 
-  // True when the operator has its authority, false when a signal came first. Says once why it waits.
-  Result<bool> wait_for_issuer(SignalWaiter& signals) {
-    kube::Client client(transport_, identity_, main_thread_options(signals));
-    std::string said;
-    while (true) {
-      auto issuer = load_issuer(client, own_namespace_, std::chrono::system_clock::now());
-      if (issuer) {
-        issuer_.emplace(*std::move(issuer));
-        spdlog::info("certificates are of authority {}, Secret {}/{}", issuer_->id(), own_namespace_,
-                     kAuthoritySecret);
-        return true;
-      }
-      if (issuer.error().code == Code::kDataLoss) return issuer.error();
-      if (issuer.error().message != said)
-        spdlog::warn("{}; trying again every {} s", issuer.error().message, kCrdRetry.count());
-      said = issuer.error().message;
-      if (signals.wait(kCrdRetry)) return false;
-    }
-  }
-
   Result<bool> wait_for_caches(SignalWaiter& signals) {
     const Deadline deadline = deadline_after(kSyncTimeout);
     while (!cache_->wait_synced(deadline_after(std::chrono::milliseconds(100)))) {
@@ -198,84 +299,15 @@ class Operator {
     return true;
   }
 
-  Controller* controller_of_kind(const std::string& kind) {
-    for (const auto& controller : controllers_) {
-      if (controller->resource().kind == kind) return controller.get();
-    }
-    return nullptr;
-  }
-
-  void build() {
-    events_ = std::make_unique<kube::EventRecorder>(*client_, "muster-operator", [](const Error& error) {
-      spdlog::warn("the API server refuses events, so nobody sees them: error=\"{}\"", error.message);
-    });
+  void build_cache() {
     ClusterCache::Options cache;
     cache.namespaces = options_.namespaces;
     cache.on_problem = [](const std::string& text) { spdlog::warn("{}", text); };
     cache.on_change = [this](const std::string& kind, const std::string& key, bool child) {
-      Controller* controller = controller_of_kind(kind);
-      if (controller == nullptr) return;
-      if (child) {
-        controller->enqueue_gathered(key);
-      } else {
-        controller->enqueue(key);
-      }
+      const MutexLock lock(mutex_);
+      if (listener_ != nullptr) listener_->changed(kind, key, child);
     };
     cache_ = std::make_unique<ClusterCache>(*client_, std::move(cache));
-    AgentClient::Options agents{.credentials = issuer_->credentials()};
-    agents.membership_key = [this](const std::string& uid, std::int64_t membership) {
-      return issuer_->membership_key(uid, membership);
-    };
-    agents.on_change = [this](const std::string& owner, bool progress) {  // "Kind/namespace/name"
-      const auto slash = owner.find('/');
-      Controller* controller = controller_of_kind(owner.substr(0, slash));
-      if (controller == nullptr) return;
-      if (progress) {
-        controller->enqueue_soon(owner.substr(slash + 1));
-      } else {
-        controller->enqueue_gathered(owner.substr(slash + 1));
-      }
-    };
-    agents.on_refusal = [](const std::string& owner, const std::string& pod, const Error& why) {
-      spdlog::warn("agent did not take its assignment object={} pod={} error=\"{}\"", owner, pod,
-                   why.message);
-    };
-    agents_ = std::make_unique<AgentClient>(std::move(agents));
-    Applier::Options applier;
-    applier.on_status = [this](const Subject& subject, const Json& before, const Json& after) {
-      metrics_.status_changed(subject.resource.kind, before, after);
-    };
-    applier_ = std::make_unique<Applier>(*client_, *cache_, *agents_, *events_, *issuer_, std::move(applier));
-    nodes_ = std::make_unique<NodeHealth>(*client_);
-    authority_ = std::make_unique<AuthorityCheck>(*client_, own_namespace_, issuer_->id());
-    const ControllerParts parts{
-        *cache_, *agents_, *applier_, *nodes_, *issuer_, metrics_, *registry_, [this] {
-          return authority_->confirm(std::chrono::steady_clock::now(), std::chrono::system_clock::now());
-        }};
-    controllers_.push_back(
-        std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kDistributedJobs,
-                                                                .name = "distributedjob",
-                                                                .workers = options_.workers,
-                                                                .defaults = options_.defaults,
-                                                                .decide = decide_job}));
-    controllers_.push_back(
-        std::make_unique<Controller>(parts, Controller::Options{.resource = kube::kFederatedRounds,
-                                                                .name = "federatedround",
-                                                                .workers = options_.workers,
-                                                                .defaults = options_.defaults,
-                                                                .decide = decide_round}));
-  }
-
-  void sample() {
-    for (const auto& controller : controllers_) {
-      controller->sample();
-      std::map<std::string, int> counts;
-      for (const auto& object : cache_->list(controller->resource())) {
-        const auto phase = object->value(Json::json_pointer("/status/phase"), std::string("Pending"));
-        ++counts[phase];
-      }
-      metrics_.set_jobs(controller->resource().kind, counts);
-    }
   }
 
   OperatorOptions options_;
@@ -283,22 +315,26 @@ class Operator {
   OperatorMetrics metrics_;
   std::string server_;
   std::string own_namespace_;
-  std::optional<Issuer> issuer_;
-  std::atomic<bool> ready_{false};
-  std::stop_source stopping_;  // ends what only waits
+  std::string lease_;                // "namespace/name"
+  std::string identity_of_replica_;  // in it
+  std::string said_;                 // why no term begins
+  Instant next_begin_{};
+  std::atomic<bool> synced_{false};
+  std::atomic<bool> working_{false};  // there is a term
+  std::stop_source stopping_;         // ends what only waits
+  FileDescriptor news_;               // of the election
+  Mutex mutex_;
+  Term* listener_ MUSTER_GUARDED_BY(mutex_) = nullptr;  // to news of the caches
+  // What calls others is declared after them, so that it is gone first.
   std::unique_ptr<kube::RequestMetrics> requests_;
   std::shared_ptr<kube::HttpTransport> transport_;
   std::shared_ptr<kube::IdentitySource> identity_;
-  std::unique_ptr<kube::Client> client_;
-  std::unique_ptr<AuthorityCheck> authority_;
-  std::unique_ptr<NodeHealth> nodes_;
+  std::unique_ptr<kube::Client> client_;  // of the caches: it only reads
+  std::unique_ptr<kube::Client> lease_client_;
+  std::unique_ptr<kube::LeaderElector> elector_;  // null: there is one operator
   std::unique_ptr<MetricsServer> metrics_server_;
-  // What calls others is declared after them, so that it is gone first.
-  std::vector<std::unique_ptr<Controller>> controllers_;
-  std::unique_ptr<AgentClient> agents_;
-  std::unique_ptr<kube::EventRecorder> events_;
   std::unique_ptr<ClusterCache> cache_;
-  std::unique_ptr<Applier> applier_;
+  std::unique_ptr<Term> term_;
 };
 
 }  // namespace

@@ -1,5 +1,5 @@
 #pragma once  // operator/shell/operator_app.h: the whole operator, from options to a clean stop
-#include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,6 +15,9 @@ struct OperatorOptions {
   std::string own_namespace;  // of Secret muster-ca; empty: the service account's, else muster-system
   std::string metrics_ip = "0.0.0.0";
   int metrics_port = 8080;
+  std::optional<bool> leader_elect;  // absent: if it runs in a pod
+  std::string lease_namespace;       // empty: as own_namespace
+  std::string lease_name = "muster-operator.muster.dev";
   int workers = 4;  // passes at once, of each kind
   PodDefaults defaults;
 };
@@ -22,8 +25,8 @@ struct OperatorOptions {
 // "ip:port", ":port" (all addresses) or "[ipv6]:port". Errors: kInvalidArgument.
 [[nodiscard]] Status parse_metrics_address(const std::string& text, OperatorOptions& options);
 
-// Runs until a stop signal, then ends the passes under way and returns. Errors: the start failed, in one
-// line.
+// Runs until a stop signal, then ends the passes under way, gives the Lease back and returns. Errors: the
+// start failed, in one line.
 [[nodiscard]] Status run_operator(const OperatorOptions& options, SignalWaiter& signals);
 
 }  // namespace muster::op

@@ -38,7 +38,8 @@ OperatorMetrics::OperatorMetrics(prometheus::Registry& registry)
       disruptions_(counter_family(registry, "muster_disruptions_total")),
       finished_(counter_family(registry, "muster_finished_total")),
       pods_(counter_family(registry, "muster_pods_created_total")),
-      jobs_(gauge_family(registry, "muster_jobs")) {
+      jobs_(gauge_family(registry, "muster_jobs")),
+      leader_(gauge_family(registry, "leader_election_master_status")) {
   gauge_family(registry, "muster_build_info").Add({{"version", MUSTER_VERSION}}).Set(1);
 }
 
@@ -76,6 +77,10 @@ void OperatorMetrics::status_changed(const std::string& kind, const Json& before
 
 void OperatorMetrics::pods_created(const std::string& kind, std::int64_t count) {
   add(pods_.Add({{"kind", kind}}), count);
+}
+
+void OperatorMetrics::set_leader(const std::string& lease, bool leads) {
+  leader_.Add({{"name", lease}}).Set(leads ? 1 : 0);
 }
 
 void OperatorMetrics::set_jobs(const std::string& kind, const std::map<std::string, int>& counts) {

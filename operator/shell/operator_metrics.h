@@ -27,6 +27,8 @@ class OperatorMetrics {
   // changed.
   void status_changed(const std::string& kind, const Json& before, const Json& after);
   void pods_created(const std::string& kind, std::int64_t count);
+  // leader_election_master_status{name}: 1 if this replica works by the Lease `name`, or alone.
+  void set_leader(const std::string& lease, bool leads);
   // muster_jobs{kind,phase}: how many objects there are now; phases not in `counts` are set to zero.
   void set_jobs(const std::string& kind, const std::map<std::string, int>& counts);
 
@@ -41,6 +43,7 @@ class OperatorMetrics {
   prometheus::Family<prometheus::Counter>& finished_;
   prometheus::Family<prometheus::Counter>& pods_;
   prometheus::Family<prometheus::Gauge>& jobs_;
+  prometheus::Family<prometheus::Gauge>& leader_;
 };
 
 }  // namespace muster::op

@@ -1,0 +1,63 @@
+#pragma once  // operator/shell/term.h: what only an operator that leads has: passes, events, calls to pods,
+              // keys
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "operator/shell/authority_secret.h"
+#include "operator/shell/controller.h"
+
+namespace muster::op {
+
+struct TermOptions {
+  int workers = 4;  // passes at once, of each kind
+  PodDefaults defaults;
+  std::string own_namespace;  // of Secret muster-ca
+  // Whether a call that changes something may begin: kube::Client::Options::may_write. Empty: always.
+  std::function<Result<Deadline>()> may_write;
+};
+
+// From when an operator leads until it no longer does. A standby has none: it writes nothing, calls no pod
+// and holds no key. The destructor ends the passes under way; then nothing of the term is left to be written.
+class Term {
+ public:
+  // `client` is made for the transport of the cluster with the options of the operator, but for may_write and
+  // stop.
+  Term(std::shared_ptr<kube::HttpTransport> transport, std::shared_ptr<kube::IdentitySource> identity,
+       kube::Client::Options client, ClusterCache& cache, OperatorMetrics& metrics,
+       prometheus::Registry& registry, Issuer issuer, TermOptions options);
+  ~Term();
+  Term(const Term&) = delete;
+  Term& operator=(const Term&) = delete;
+
+  void start();  // with a pass over every object of the cache
+  // News of an object, or of its pods: see ClusterCache::Options::on_change. Never blocks.
+  void changed(const std::string& kind, const std::string& key, bool child);
+  void sample();  // gauges
+  // Another authority has taken the place of this operator's: it has to end.
+  [[nodiscard]] std::optional<Error> superseded() { return authority_.superseded(); }
+
+ private:
+  [[nodiscard]] AgentClient::Options agent_options();
+  [[nodiscard]] Controller* controller_of_kind(const std::string& kind);
+  void add_controller(const kube::Resource& resource, const char* name, Controller::Decide decide);
+
+  ClusterCache& cache_;
+  OperatorMetrics& metrics_;
+  prometheus::Registry& registry_;
+  const TermOptions options_;
+  std::stop_source stopping_;  // ends waits for a Retry-After
+  const Issuer issuer_;
+  kube::Client client_;
+  AuthorityCheck authority_;
+  NodeHealth nodes_;
+  // What calls others is declared after them, so that it is gone first.
+  std::vector<std::unique_ptr<Controller>> controllers_;
+  AgentClient agents_;
+  kube::EventRecorder events_;
+  Applier applier_;
+};
+
+}  // namespace muster::op
