@@ -13,6 +13,7 @@ require(package_).createLinter().then((lint) => {
   for (const file of files) {
     const text = fs.readFileSync(path.join(folder, file), "utf8");
     for (const found of lint(text, file)) {
+      if (/^label "ubuntu-\d+\.04" is unknown/.test(found.message)) continue;  // newer than this linter
       findings++;
       console.log(`${file}:${found.line}:${found.column}: ${found.message}`);
     }
