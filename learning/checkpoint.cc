@@ -154,6 +154,7 @@ std::vector<fs::path> CheckpointStore::numbered() const {
       found.emplace_back(*number, entry.path());
   std::sort(found.begin(), found.end());
   std::vector<fs::path> paths;
+  paths.reserve(found.size());
   for (auto& [number, path] : found) paths.push_back(std::move(path));
   return paths;
 }
@@ -271,7 +272,7 @@ Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::
 Result<LoadedState> CheckpointStore::load_newest() const {
   LoadedState loaded;
   std::error_code error;
-  fs::directory_iterator(options_.folder, error);
+  const fs::directory_iterator readable(options_.folder, error);
   if (error && error != std::errc::no_such_file_or_directory)
     return file_error("read the checkpoints in", options_.folder, error.value());
   MUSTER_ASSIGN(loaded.state, load_finished());
