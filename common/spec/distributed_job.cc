@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "common/base/quantity.h"
 #include "common/json/access.h"
 #include "common/json/defaults.h"
 
@@ -15,8 +16,18 @@ Status read_workers(const Json& json, const std::string& path, Workers& workers)
       .integer("replicas", workers.replicas, {.min = 0, .max = kWorkersMax})
       .integer("masterPort", rendezvous.master_port, {.min = 1, .max = 65535})
       .integer("processesPerNode", rendezvous.processes_per_node, {.min = 1, .max = 1024})
+      .string("topologyKey", workers.topology_key)
+      .string("sharedMemory", workers.shared_memory)
       .raw("template", workers.pod_template)
       .finish();
+}
+
+Status check_workers(const Workers& workers) {
+  if (workers.shared_memory.empty()) return {};
+  const auto quantity = parse_quantity(workers.shared_memory);
+  if (quantity && quantity->value >= 1) return {};
+  return invalid_argument(fmt::format("spec.workers.sharedMemory: {} is no quantity of bytes, such as 8Gi",
+                                      workers.shared_memory));
 }
 
 // What has a meaning with, or without, spec.training only.
@@ -76,6 +87,7 @@ Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
   });
   MUSTER_TRY(fields.finish());
   MUSTER_TRY(check_managed_by(spec.managed_by));
+  MUSTER_TRY(check_workers(spec.workers));
   MUSTER_TRY(check_training(json, spec));
   return spec;
 }

@@ -9,13 +9,15 @@ inline constexpr std::int64_t kWorkersMax = 1000;
 
 struct Rendezvous {                  // how the processes of a user's own program find each other
   std::int64_t master_port = 29500;  // as torch.distributed has it by custom
-  std::int64_t processes_per_node = 1;
+  std::optional<std::int64_t> processes_per_node;  // absent: one for each GPU of the container, at least one
 };
 
 struct Workers {
   std::int64_t replicas = 1;
-  Rendezvous rendezvous;  // without spec.training
-  Json pod_template;      // a PodTemplateSpec, as the user wrote it; null: none
+  Rendezvous rendezvous;      // without spec.training
+  std::string topology_key;   // of nodes, such as topology.kubernetes.io/zone: all workers share its value
+  std::string shared_memory;  // a quantity: /dev/shm is in memory, and that large
+  Json pod_template;          // a PodTemplateSpec, as the user wrote it; null: none
 };
 
 struct DistributedJobSpec {

@@ -1,6 +1,8 @@
 // operator/core/observed.cc: the facts of a v1 Pod that core judges by
 #include "operator/core/observed.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -102,6 +104,26 @@ bool was_lost(const ContainerEnd& end) {
   return end.reason == "ContainerStatusUnknown" || (end.reason == "Unknown" && end.exit_code == 255);
 }
 
+// A device that the container was given has failed (allocatedResourcesStatus): "nvidia.com/gpu GPU-7:
+// Unhealthy".
+std::string unhealthy_device(const Json& status) {
+  const Json& containers = member(status, "containerStatuses");
+  if (!containers.is_array()) return "";
+  for (const Json& container : containers) {
+    const Json& kinds = member(container, "allocatedResourcesStatus");
+    if (!kinds.is_array()) continue;
+    for (const Json& kind : kinds) {
+      const Json& devices = member(kind, "resources");
+      if (!devices.is_array()) continue;
+      for (const Json& device : devices)
+        if (text(member(device, "health")) == "Unhealthy")
+          return fmt::format("{} {} is unhealthy", text(member(kind, "name")),
+                             text(member(device, "resourceID")));
+    }
+  }
+  return "";
+}
+
 // What its containers say; why one waits counts where the pod itself does not say why.
 void read_containers(const Json& json, Pod& pod) {
   PodState state = pod_state(json, pod.role);
@@ -119,6 +141,11 @@ void read_containers(const Json& json, Pod& pod) {
     pod.message = "the container was gone when its node came back";
   }
   const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
+  if (std::string device = unhealthy_device(member(json, "status")); !device.empty() && !pod.disrupted) {
+    pod.disrupted = true;
+    pod.reason = "DeviceUnhealthy";
+    pod.message = printable(device);
+  }
   if (pod.phase == PodPhase::kFailed || pod.deletion) keep_conditions(member(json, "status"), pod);
   if (ended || !pod.reason.empty()) return;
   pod.reason = printable(state.waiting_reason);

@@ -3,9 +3,12 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
 #include <utility>
 #include <vector>
 
+#include "common/base/quantity.h"
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "operator/core/credentials.h"
@@ -16,8 +19,11 @@ namespace {
 
 constexpr std::pair<const char*, int> kPorts[] = {
     {"control", kControlPort}, {"data", kDataPort}, {"metrics", kMetricsPort}};
-constexpr int kCredentialsMode = 0440;   // for the pod's group: its user is not known here
-constexpr std::int64_t kNobody = 65532;  // the user of Muster's images
+constexpr const char* kSharedMemoryVolume = "muster-shared-memory";
+constexpr const char* kSharedMemoryFolder = "/dev/shm";
+constexpr int kCredentialsMode = 0440;        // for the pod's group: its user is not known here
+constexpr std::int64_t kProcessesMax = 1024;  // of one node, as the CRD says
+constexpr std::int64_t kNobody = 65532;       // the user of Muster's images
 
 void set_default(Json& object, const char* name, Json value) {
   if (!object.contains(name) || object[name].is_null()) object[name] = std::move(value);
@@ -50,7 +56,22 @@ Json field_variable(const char* name, const char* path) {
   return {{"name", name}, {"valueFrom", {{"fieldRef", {{"fieldPath", path}}}}}};
 }
 
-Json environment(const PodPlan& plan) {
+// What the container asks for of nvidia.com/gpu, amd.com/gpu and their like; parts of one
+// ("nvidia.com/mig-...") are counted by whoever shares them.
+std::int64_t gpus_of(const Json& container) {
+  const Json& limits = member(container, "resources", "limits");
+  if (!limits.is_object()) return 0;
+  long double count = 0;
+  for (const auto& [name, value] : limits.items()) {
+    if (!name.ends_with("/gpu")) continue;
+    const auto quantity = parse_quantity(value.is_string() ? value.get<std::string>() : value.dump());
+    if (quantity && quantity->value > 0) count += quantity->value;
+  }
+  return static_cast<std::int64_t>(std::min<long double>(count, kProcessesMax));
+}
+
+// `gpus`: of the container that carries the role.
+Json environment(const PodPlan& plan, std::int64_t gpus) {
   Json env = Json::array(
       {field_variable(kPodNameVariable, "metadata.name"), field_variable(kPodUidVariable, "metadata.uid"),
        field_variable(kPodIpVariable, "status.podIP"), variable(kJobNameVariable, plan.owner.name),
@@ -62,7 +83,7 @@ Json environment(const PodPlan& plan) {
   const std::string port = std::to_string(plan.rendezvous.master_port);
   const std::string node = std::to_string(plan.index);
   const std::string nodes = std::to_string(plan.world_size);
-  const std::int64_t per_node = plan.rendezvous.processes_per_node;
+  const std::int64_t per_node = plan.rendezvous.processes_per_node.value_or(std::max<std::int64_t>(gpus, 1));
   const std::string processes = std::to_string(per_node);
   for (auto& [name, value] : std::vector<std::pair<const char*, std::string>>{
            {"MASTER_ADDR", master},
@@ -154,6 +175,33 @@ void mount_credentials(Json& spec, Json& main, const PodPlan& plan) {
       {{"name", kCredentialsVolume}, {"mountPath", kCredentialsFolder}, {"readOnly", true}});
 }
 
+bool mounts(const Json& container, std::string_view folder) {
+  const Json& list = member(container, "volumeMounts");
+  return list.is_array() && std::any_of(list.begin(), list.end(), [folder](const Json& mount) {
+           return text(member(mount, "mountPath")) == folder;
+         });
+}
+
+// Of 64 MiB a container has without it, in which the loaders and NCCL of a GPU program do not fit. Without a
+// size the container's limit of memory bounds it.
+void mount_shared_memory(Json& spec, Json& main, const PodPlan& plan, std::int64_t gpus) {
+  if ((plan.shared_memory.empty() && gpus == 0) || mounts(main, kSharedMemoryFolder)) return;
+  Json volume{{"medium", "Memory"}};
+  if (!plan.shared_memory.empty()) volume["sizeLimit"] = plan.shared_memory;
+  spec["volumes"].push_back({{"name", kSharedMemoryVolume}, {"emptyDir", std::move(volume)}});
+  main["volumeMounts"].push_back({{"name", kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
+}
+
+// The first pod may go anywhere: the scheduler lets a pod start that its own labels satisfy.
+void keep_together(Json& spec, const PodPlan& plan) {
+  if (plan.topology_key.empty()) return;
+  Json& terms = child_object(child_object(spec, "affinity"),
+                             "podAffinity")["requiredDuringSchedulingIgnoredDuringExecution"];
+  if (!terms.is_array()) terms = Json::array();
+  terms.push_back({{"labelSelector", {{"matchLabels", {{kJobUidLabel, plan.owner.uid}}}}},
+                   {"topologyKey", plan.topology_key}});
+}
+
 Json pod_spec(const PodPlan& plan) {
   Json pod_template = plan.pod_template.is_object() ? plan.pod_template : Json::object();
   Json spec = child_object(pod_template, "spec");
@@ -172,7 +220,10 @@ Json pod_spec(const PodPlan& plan) {
     complete_own_pod(spec);
     mount_credentials(spec, main, plan);
   }
-  const Json env = environment(plan);
+  const std::int64_t gpus = gpus_of(main);
+  mount_shared_memory(spec, main, plan, gpus);
+  keep_together(spec, plan);
+  const Json env = environment(plan, gpus);
   add_environment(containers, env);
   if (spec.contains("initContainers") && spec["initContainers"].is_array())
     add_environment(spec["initContainers"], env);

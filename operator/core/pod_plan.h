@@ -20,6 +20,8 @@ struct PodPlan {
       true;  // Muster's program: fill in image and security context; else the rendezvous variables
   std::string default_image;
   spec::Rendezvous rendezvous{};  // of programs of the user's own
+  std::string topology_key{};     // workers: keep together by this label of nodes
+  std::string shared_memory{};    // workers: size of /dev/shm; a container with GPUs has one anyhow
   std::string ca;                 // id of the authority of its keys; only our programs have keys
 };
 

@@ -93,6 +93,8 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
                                                  .image_is_ours = ours,
                                                  .default_image = pass.seen.defaults.worker_image,
                                                  .rendezvous = spec.workers.rendezvous,
+                                                 .topology_key = spec.workers.topology_key,
+                                                 .shared_memory = spec.workers.shared_memory,
                                                  .ca = pass.seen.ca}),
                        .part = "spec.workers.template",
                        .strict = is_new_template(pass.before)});

@@ -101,6 +101,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadJob{"/spec", R"({"security": {"encryptTraffic": true}, "workers": {"template": {}}})",
                "spec.security.encryptTraffic: encrypts the connections of Muster's own workers"},
         BadJob{"/spec/runPolicy", "{\"cleanPodPolicy\": \"Some\"}", "spec.runPolicy.cleanPodPolicy"},
+        BadJob{"/spec/workers/sharedMemory", "\"eight\"", "spec.workers.sharedMemory: eight is no quantity"},
         BadJob{"/spec/runPolicy", "[]", "spec.runPolicy: must be an object, is array"},
         BadJob{"/spec/training", "7", "spec.training: must be an object"},
         BadJob{"/spec", "\"x\"", "spec: must be an object"}));

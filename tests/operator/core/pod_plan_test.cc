@@ -189,6 +189,64 @@ TEST(PodPlan, SeveralProcessesANodeCountInRankAndWorldSize) {
   EXPECT_EQ(service_manifest(kOwner, "DistributedJob", false, 23456)["spec"]["ports"][0]["port"], 23456);
 }
 
+TEST(PodPlan, AGpuIsAProcessAndBringsSharedMemory) {
+  const Json pod_template = Json::parse(R"({"spec": {"containers": [{"name": "main", "image": "torch:2",
+      "resources": {"limits": {"nvidia.com/gpu": "8", "memory": "64Gi", "nvidia.com/mig-1g.5gb": 2}}}]}})");
+  const Json pod = manifest(pod_template, false);
+  const auto env = env_of(pod["spec"]["containers"][0]);
+  EXPECT_EQ(env.at("PET_NPROC_PER_NODE"), "8");
+  EXPECT_EQ(env.at("WORLD_SIZE"), "32");
+  EXPECT_EQ(env.at("RANK"), "16");
+  EXPECT_EQ(pod["spec"]["volumes"][0]["emptyDir"], Json::parse(R"({"medium": "Memory"})"));
+  EXPECT_EQ(pod["spec"]["containers"][0]["volumeMounts"][0]["mountPath"], "/dev/shm");
+  EXPECT_EQ(env_of(manifest(pod_template, false,
+                            {.master_port = 1, .processes_per_node = 2})["spec"]["containers"][0])
+                .at("WORLD_SIZE"),
+            "8")
+      << "processesPerNode wins";
+}
+
+TEST(PodPlan, TheTemplatesOwnSharedMemoryStays) {
+  const Json pod_template =
+      Json::parse(R"({"spec": {"volumes": [{"name": "shm", "emptyDir": {}}], "containers": [
+      {"name": "main", "image": "torch:2", "resources": {"limits": {"amd.com/gpu": 1}},
+       "volumeMounts": [{"name": "shm", "mountPath": "/dev/shm"}]}]}})");
+  const Json pod = manifest(pod_template, false);
+  EXPECT_EQ(pod["spec"]["volumes"].size(), 1U);
+  EXPECT_EQ(env_of(pod["spec"]["containers"][0]).at("PET_NPROC_PER_NODE"), "1");
+}
+
+TEST(PodPlan, SharedMemoryHasItsSizeAndWorkersKeepTogether) {
+  const Json pod_template = Json::parse(R"({"spec": {"affinity": {"nodeAffinity": {"x": 1}}}})");
+  const Json pod = pod_manifest({.owner = kOwner,
+                                 .kind = "DistributedJob",
+                                 .role = "worker",
+                                 .world_size = 4,
+                                 .pod_template = pod_template,
+                                 .default_image = "muster-worker:1",
+                                 .topology_key = "topology.kubernetes.io/zone",
+                                 .shared_memory = "2Gi",
+                                 .ca = "cafe0123"});
+  EXPECT_EQ(pod["spec"]["volumes"].back()["emptyDir"]["sizeLimit"], "2Gi");
+  EXPECT_EQ(pod["spec"]["affinity"]["nodeAffinity"]["x"], 1);
+  const Json& term =
+      pod["spec"]["affinity"]["podAffinity"]["requiredDuringSchedulingIgnoredDuringExecution"][0];
+  EXPECT_EQ(term["topologyKey"], "topology.kubernetes.io/zone");
+  EXPECT_EQ(term["labelSelector"]["matchLabels"]["muster.dev/job-uid"], "u-1");
+}
+
+TEST(PodFromJson, AnUnhealthyDeviceIsADisruption) {
+  Json pod = manifest(nullptr);
+  pod["status"] =
+      Json::parse(R"({"phase": "Running", "containerStatuses": [{"name": "worker", "state": {"running": {}},
+      "allocatedResourcesStatus": [{"name": "nvidia.com/gpu", "resources": [
+          {"resourceID": "GPU-1", "health": "Healthy"}, {"resourceID": "GPU-7", "health": "Unhealthy"}]}]}]})");
+  const auto read = pod_from_json(pod, kOwner.uid);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(fate_of(*read), PodFate::kDisrupted);
+  EXPECT_THAT(end_of(*read), HasSubstr("nvidia.com/gpu GPU-7 is unhealthy"));
+}
+
 TEST(PodPlan, OfTheTemplatesMetadataLabelsAnnotationsAndFinalizersReachThePod) {
   const Json given = Json::parse(R"({
     "metadata": {"namespace": "other", "name": "x", "generateName": "x-", "finalizers": ["a.b/c"], "uid": "7",
