@@ -123,6 +123,12 @@ Children::Outcome Children::create_child(const Subject& subject, const kube::Res
   return {.status = std::move(error), .obstacle = std::move(obstacle), .warnings = std::move(warnings)};
 }
 
+Children::Outcome Children::blocked(Obstacle obstacle) {
+  Outcome outcome{.status = failed_precondition(obstacle.message)};
+  outcome.obstacle = std::move(obstacle);
+  return outcome;
+}
+
 Children::Outcome Children::take_name(const Subject& subject, const kube::Resource& resource,
                                       const std::string& name) {
   auto existing = client_.get(resource, subject.ns, name);
@@ -134,8 +140,7 @@ Children::Outcome Children::take_name(const Subject& subject, const kube::Resour
   }
   if (is_orphan(*existing, subject.resource.kind, subject.name))
     return replace_orphan(subject, resource, *existing);
-  Obstacle obstacle = name_obstacle(subject, resource, *existing);
-  return {.status = failed_precondition(obstacle.message), .obstacle = std::move(obstacle)};
+  return blocked(name_obstacle(subject, resource, *existing));
 }
 
 // The rules by which a ReplicaSet adopts: what has no controller, by its labels, and only for an object that
@@ -160,9 +165,8 @@ Children::Outcome Children::replace_orphan(const Subject& subject, const kube::R
        {"Normal", "OrphanReplaced",
         fmt::format("{} of an earlier {} {} has no owner, and is replaced", what, subject.resource.kind,
                     subject.name)});
-  Obstacle obstacle{Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is being deleted", what,
-                                                              subject.resource.kind, subject.name)};
-  return {.status = failed_precondition(obstacle.message), .obstacle = std::move(obstacle)};
+  return blocked({Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is being deleted", what,
+                                                            subject.resource.kind, subject.name)});
 }
 
 Status Children::check(const Subject& subject, const CheckPod& action, Applied& applied) {

@@ -63,6 +63,7 @@ class Children {
   Outcome create_credentials(const Subject& subject, const CreateCredentials& action);
   Outcome create_child(const Subject& subject, const kube::Resource& resource, const Json& manifest,
                        const kube::CreateOptions& options, const std::string& part);
+  static Outcome blocked(Obstacle obstacle);
   Outcome take_name(const Subject& subject, const kube::Resource& resource, const std::string& name);
   Outcome replace_orphan(const Subject& subject, const kube::Resource& resource, const Json& orphan);
 
