@@ -52,7 +52,7 @@ OPERATOR_ROWS = [
     ]),
     ('What is there, and why does it not run?', [
         graph('Objects by phase', 'How many there are of each kind in each phase, those that have ended included.',
-              (f'max by (kind, phase) (muster_jobs{OP})', '{{kind}} {{phase}}'), width=12),
+              (f'max by (kind, phase) (muster_jobs{OP}) > 0', '{{kind}} {{phase}}'), width=12),
         graph('Ended in the last hour', 'How many reached their end, by result.',
               (f'sum by (kind, result) (increase(muster_finished_total{OP}[1h]))', '{{kind}} {{result}}'), width=12),
         table('What does not run, and why', 'Objects that have not ended and do not run. `reason` is that of condition PodsReady: kubectl describe says more.',
@@ -122,7 +122,7 @@ JOB_ROWS = [
         graph('Steps', 'Training steps a second. 0: alert MusterJobNotProgressing after 15 minutes.', (STEP_RATE, NAME), unit='ops', min=0),
         graph('Examples', 'Examples (pictures, rows, sequences) trained on a second by the whole job.',
               (f'max {BY_JOB} (muster_worker_examples_per_second{J})', NAME), min=0),
-        graph('Loss', 'Mean training loss of the last global batch.', (f'max {BY_JOB} (muster_worker_loss{J})', NAME), unit='none'),
+        graph('Loss', 'Mean training loss of the last global batch.', (f'max {BY_JOB} (muster_worker_loss{J} and on (namespace, pod) muster_worker_step > 0)', NAME), unit='none'),
     ]),
     ('Who is slow?', [
         graph('Computing time a step, by worker', 'Forward and backward pass. In a synchronous job all wait for the slowest.',
@@ -170,8 +170,8 @@ ROUND_ROWS = [
     ('Is it going, and is it any good?', [
         bars('Progress', 'Committed rounds of the rounds wanted.',
              (f'max {BY_JOB} (muster_aggregator_round{J}) / max {BY_JOB} (muster_aggregator_rounds{J})', NAME), unit='percentunit', min=0, max=1),
-        graph('Test accuracy', 'Of the newest model that was evaluated.', (f'max {BY_JOB} (muster_aggregator_test_accuracy{J})', NAME), unit='percentunit'),
-        graph('Test loss', 'Of the newest model that was evaluated.', (f'max {BY_JOB} (muster_aggregator_test_loss{J})', NAME), unit='none'),
+        graph('Test accuracy', 'Of the newest model that was evaluated.', (f'max {BY_JOB} (muster_aggregator_test_accuracy{J} and on (namespace, pod) muster_aggregator_round > 0)', NAME), unit='percentunit'),
+        graph('Test loss', 'Of the newest model that was evaluated.', (f'max {BY_JOB} (muster_aggregator_test_loss{J} and on (namespace, pod) muster_aggregator_round > 0)', NAME), unit='none'),
         graph('Rounds a minute', 'Committed, and abandoned for want of updates.',
               (f'sum by (namespace, job_name, outcome) (rate(muster_aggregator_round_seconds_count{J}{RATE})) * 60', NAME + ' {{outcome}}'), unit='none', min=0),
         graph('Time of a round', 'From the selection of clients to the commit: median and 95th percentile.',

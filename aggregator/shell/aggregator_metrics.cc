@@ -25,6 +25,16 @@ struct AggregatorMetrics::Families {
   prometheus::Gauge& round = gauge_family(*registry, "muster_aggregator_round").Add({});
   prometheus::Gauge& rounds = gauge_family(*registry, "muster_aggregator_rounds").Add({});
   prometheus::Gauge& clients = gauge_family(*registry, "muster_aggregator_connected_clients").Add({});
+  prometheus::Family<prometheus::Gauge>& round_clients =
+      gauge_family(*registry, "muster_aggregator_round_clients");
+  prometheus::Gauge& selected = round_clients.Add({{"state", "selected"}});
+  prometheus::Gauge& configured = round_clients.Add({{"state", "configured"}});
+  prometheus::Gauge& reported = round_clients.Add({{"state", "reported"}});
+  prometheus::Counter& bytes_expected =
+      counter_family(*registry, "muster_aggregator_bytes_expected_total").Add({});
+  prometheus::Gauge& upload_bytes = gauge_family(*registry, "muster_aggregator_upload_memory_bytes").Add({});
+  prometheus::Gauge& upload_bytes_max =
+      gauge_family(*registry, "muster_aggregator_upload_memory_max_bytes").Add({});
   prometheus::Gauge& loss = gauge_family(*registry, "muster_aggregator_test_loss").Add({});
   prometheus::Gauge& accuracy = gauge_family(*registry, "muster_aggregator_test_accuracy").Add({});
   prometheus::Family<prometheus::Counter>& updates =
@@ -82,6 +92,16 @@ double AggregatorMetrics::refused(std::string_view reason) const {
 void AggregatorMetrics::observe_round(double seconds, bool committed) {
   families_->round_seconds.Add({{"outcome", committed ? "committed" : "abandoned"}}, kRoundSeconds)
       .Observe(seconds);
+}
+void AggregatorMetrics::sample(const control::v1::AggregatorProgress& progress, std::uint64_t upload_bytes,
+                               std::uint64_t upload_bytes_max) {
+  families_->selected.Set(progress.selected());
+  families_->configured.Set(progress.configured());
+  families_->reported.Set(progress.reported());
+  const double more = static_cast<double>(progress.bytes_expected()) - families_->bytes_expected.Value();
+  if (more > 0) families_->bytes_expected.Increment(more);
+  families_->upload_bytes.Set(static_cast<double>(upload_bytes));
+  families_->upload_bytes_max.Set(static_cast<double>(upload_bytes_max));
 }
 void AggregatorMetrics::set_evaluation(double loss, double accuracy) {
   families_->loss.Set(loss);

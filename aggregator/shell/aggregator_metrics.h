@@ -3,6 +3,8 @@
 #include <memory>
 #include <string_view>
 
+#include "proto/control.pb.h"
+
 namespace prometheus {
 class Registry;
 }
@@ -43,6 +45,9 @@ class AggregatorMetrics {  // thread-safe
   [[nodiscard]] double refused(std::string_view reason) const;
   void observe_round(double seconds, bool committed);
   void set_evaluation(double loss, double accuracy);
+  // From time to time: the round under way, the bytes that should have been moved, the memory of uploads.
+  void sample(const control::v1::AggregatorProgress& progress, std::uint64_t upload_bytes,
+              std::uint64_t upload_bytes_max);
 
  private:
   struct Families;

@@ -136,19 +136,24 @@ class Run {
     ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, test); };
     ports.save = [&](const RoundView& round) { return store.commit(round); };
     Coordinator coordinator(std::move(options), std::move(ports), std::move(start), metrics_);
+    const std::uint64_t room = coordinator.upload_room();  // no client has come yet
     auto server = FederationServer::start(
         {.ip = frame_.pod.ip, .port = kDataPort, .credentials = frame_.credentials}, coordinator);
     if (!server) return {kExitRetry, server.error().message};
     frame_.publish(control::v1::PHASE_RUNNING, "");
 
+    const auto sample = [&] {
+      *frame_.status.mutable_aggregator() = coordinator.progress();
+      metrics_.sample(frame_.status.aggregator(), room - coordinator.upload_room(), room);
+    };
     std::optional<Outcome> outcome;
     while (!outcome) {
-      if (frame_.stopper.wait(kPublishInterval)) return {kExitStopped, "the aggregator was told to stop"};
-      *frame_.status.mutable_aggregator() = coordinator.progress();
+      sample();
       frame_.publish(control::v1::PHASE_RUNNING, "");
+      if (frame_.stopper.wait(kPublishInterval)) return {kExitStopped, "the aggregator was told to stop"};
       outcome = coordinator.wait_outcome(milliseconds(0));
     }
-    *frame_.status.mutable_aggregator() = coordinator.progress();
+    sample();
     Ending end{outcome->exit_code, outcome->message};
     // The clients first: they take seconds, and a process killed meanwhile has its last round to resume from.
     coordinator.wait_dismissed(kDismissTime);

@@ -6,10 +6,11 @@ namespace muster {
 
 enum class MetricType { kCounter, kGauge, kHistogram };
 
-// As Prometheus sees it. Names of objects are never labels: a counter lives as long as its process, objects
-// come and go.
+// As Prometheus sees it. Names of objects label no counter, which lives as long as its process, while objects
+// come and go. The gauges muster_job_* have them: they are made at each scrape, from the objects that are
+// there.
 struct Metric {
-  std::string_view program;  // operator, worker, aggregator, device; pod: the last three
+  std::string_view program;  // operator, worker, aggregator, device; pod: the last three; every: all four
   std::string_view name;
   MetricType type;
   std::string_view labels;  // "kind, phase"; empty: none
@@ -54,9 +55,27 @@ inline constexpr Metric kMetricCatalogue[] = {
     {"operator", "muster_pods_created_total", MetricType::kCounter, "kind", "Pods created"},
     {"operator", "muster_jobs", MetricType::kGauge, "kind, phase", "Objects by kind and phase"},
     {"operator", "muster_build_info", MetricType::kGauge, "version", "The version that runs; always 1"},
+    {"operator", "muster_job_info", MetricType::kGauge, "namespace, job_name, job_kind, phase, reason",
+     "An object that has not ended, where it stands and why; always 1"},
+    {"operator", "muster_job_restarts", MetricType::kGauge, "namespace, job_name, job_kind",
+     "Counted restarts of an object that has not ended and had one"},
+    {"operator", "muster_job_restarts_max", MetricType::kGauge, "namespace, job_name, job_kind",
+     "How many counted restarts such an object may have (runPolicy.maxRestarts)"},
+    {"every", "process_resident_memory_bytes", MetricType::kGauge, "", "Resident memory size in bytes"},
+    {"every", "process_cpu_seconds_total", MetricType::kCounter, "",
+     "Total user and system CPU time spent in seconds"},
+    {"every", "process_open_fds", MetricType::kGauge, "", "Number of open file descriptors"},
+    {"every", "process_start_time_seconds", MetricType::kGauge, "",
+     "Start time of the process since unix epoch in seconds"},
     {"pod", "muster_control_calls_refused_total", MetricType::kCounter, "reason",
      "Connections and calls to the control port that were turned away, by reason"},
     {"worker", "muster_worker_step", MetricType::kGauge, "", "Completed training steps of the job"},
+    {"worker", "muster_worker_steps_wanted", MetricType::kGauge, "",
+     "Training steps that the job will have made"},
+    {"worker", "muster_worker_steps_total", MetricType::kCounter, "",
+     "Training steps that this process has made; those that a resumed job repeats count again"},
+    {"worker", "muster_worker_seconds_total", MetricType::kCounter, "activity",
+     "Time of the training thread, by what it was for; exchange: it waited for other ranks and the network"},
     {"worker", "muster_worker_loss", MetricType::kGauge, "", "Mean training loss of the last global batch"},
     {"worker", "muster_worker_examples_per_second", MetricType::kGauge, "",
      "Examples trained on a second by the whole job, smoothed"},
@@ -66,6 +85,10 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Gradient bytes that the topology's formula says for the same steps"},
     {"worker", "muster_worker_checkpoints_skipped_total", MetricType::kCounter, "",
      "Checkpoints not written because the one before was still being written"},
+    {"worker", "muster_worker_checkpoint_step", MetricType::kGauge, "",
+     "Step of the newest checkpoint that is on disk; 0 on ranks that write none"},
+    {"worker", "muster_worker_checkpoint_seconds", MetricType::kGauge, "",
+     "How long the newest checkpoint took to write"},
     {"worker", "muster_data_connections_refused_total", MetricType::kCounter, "reason",
      "Connections at the data port, or to a peer's, that did not prove to be of this membership"},
     {"worker", "muster_worker_build_info", MetricType::kGauge, "version", "Version of the worker; always 1"},
@@ -73,6 +96,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "The newest committed round; until it is on disk, a kill may take it back"},
     {"aggregator", "muster_aggregator_rounds", MetricType::kGauge, "", "Rounds wanted"},
     {"aggregator", "muster_aggregator_connected_clients", MetricType::kGauge, "", "Clients that are here"},
+    {"aggregator", "muster_aggregator_round_clients", MetricType::kGauge, "state",
+     "Clients of the round under way that got as far: selected, configured, reported"},
     {"aggregator", "muster_aggregator_test_loss", MetricType::kGauge, "",
      "Test loss of the newest evaluated model"},
     {"aggregator", "muster_aggregator_test_accuracy", MetricType::kGauge, "",
@@ -81,6 +106,12 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Updates answered, by verdict"},
     {"aggregator", "muster_aggregator_bytes_total", MetricType::kCounter, "direction",
      "Payload bytes of models and updates, by direction"},
+    {"aggregator", "muster_aggregator_bytes_expected_total", MetricType::kCounter, "",
+     "Payload bytes that whole models and updates would have been; more were moved where a transfer broke"},
+    {"aggregator", "muster_aggregator_upload_memory_bytes", MetricType::kGauge, "",
+     "Memory of updates on their way in"},
+    {"aggregator", "muster_aggregator_upload_memory_max_bytes", MetricType::kGauge, "",
+     "Memory that updates on their way in may take together"},
     {"aggregator", "muster_federation_calls_refused_total", MetricType::kCounter, "reason",
      "Calls of clients that were refused, or ended early, by reason"},
     {"aggregator", "muster_aggregator_round_seconds", MetricType::kHistogram, "outcome",

@@ -2,6 +2,7 @@
 #include <prometheus/counter.h>
 #include <prometheus/gauge.h>
 #include <prometheus/histogram.h>
+#include <prometheus/metric_family.h>
 #include <prometheus/registry.h>
 
 #include <algorithm>
@@ -13,14 +14,20 @@
 
 namespace muster {
 
-// The family `name` with the catalogue's help text. A name that the catalogue lacks, or has with another
-// type, is a programming error.
+// A name that the catalogue lacks is a programming error.
+[[nodiscard]] inline const Metric& metric_of(std::string_view name) {
+  const auto* const found = std::ranges::find(kMetricCatalogue, name, &Metric::name);
+  MUSTER_CHECK(found != std::end(kMetricCatalogue));
+  return *found;
+}
+
+// The family `name` with the catalogue's help text; it must have that type there.
 template <typename Builder>
 [[nodiscard]] auto& metric_family(prometheus::Registry& registry, std::string_view name, MetricType type,
                                   Builder builder) {
-  const auto* const found = std::ranges::find(kMetricCatalogue, name, &Metric::name);
-  MUSTER_CHECK(found != std::end(kMetricCatalogue) && found->type == type);
-  return builder.Name(std::string(name)).Help(std::string(found->help)).Register(registry);
+  const Metric& metric = metric_of(name);
+  MUSTER_CHECK(metric.type == type);
+  return builder.Name(std::string(name)).Help(std::string(metric.help)).Register(registry);
 }
 
 [[nodiscard]] inline auto& counter_family(prometheus::Registry& registry, std::string_view name) {
@@ -31,6 +38,15 @@ template <typename Builder>
 }
 [[nodiscard]] inline auto& histogram_family(prometheus::Registry& registry, std::string_view name) {
   return metric_family(registry, name, MetricType::kHistogram, prometheus::BuildHistogram());
+}
+// For a counter or gauge that is made at each scrape: its family, without a series yet.
+[[nodiscard]] inline prometheus::MetricFamily collected_family(std::string_view name) {
+  const Metric& metric = metric_of(name);
+  return {
+      std::string(name),
+      std::string(metric.help),
+      metric.type == MetricType::kCounter ? prometheus::MetricType::Counter : prometheus::MetricType::Gauge,
+      {}};
 }
 
 }  // namespace muster

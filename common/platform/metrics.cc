@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <list>
 #include <string_view>
 #include <thread>
@@ -23,6 +24,7 @@
 #include "common/base/clock.h"
 #include "common/base/host_port.h"
 #include "common/platform/file_descriptor.h"
+#include "common/platform/process_metrics.h"
 
 namespace muster {
 namespace {
@@ -175,11 +177,17 @@ class PollServer final : public MetricsServer {
       return http(405, "Method Not Allowed", "text/plain", "only GET\n");
     if (path == "/metrics") {
       return http(200, "OK", "text/plain; version=0.0.4; charset=utf-8",
-                  prometheus::TextSerializer().Serialize(registry_->Collect()));
+                  prometheus::TextSerializer().Serialize(families()));
     }
     if (path == "/healthz") return state(options_.healthy);
     if (path == "/readyz") return state(options_.ready);
     return http(404, "Not Found", "text/plain", "there are /metrics, /healthz and /readyz\n");
+  }
+  [[nodiscard]] std::vector<prometheus::MetricFamily> families() const {
+    std::vector<prometheus::MetricFamily> all = registry_->Collect();
+    std::ranges::move(process_families(), std::back_inserter(all));
+    if (options_.collect) std::ranges::move(options_.collect(), std::back_inserter(all));
+    return all;
   }
   static std::string state(const std::function<Status()>& check) {
     const Status status = check ? check() : Status();

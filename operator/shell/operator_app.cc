@@ -22,6 +22,7 @@
 #include "common/platform/metrics.h"
 #include "kube/cpprest_transport.h"
 #include "kube/leader_elector.h"
+#include "operator/shell/object_series.h"
 #include "operator/shell/term.h"
 
 namespace muster::op {
@@ -60,6 +61,7 @@ class Operator {
   ~Operator() {
     stopping_.request_stop();
     end_term();
+    objects_.watch(nullptr);
   }
 
   Status run(SignalWaiter& signals) {
@@ -72,6 +74,7 @@ class Operator {
     MUSTER_ASSIGN(const bool synced, wait_for_caches(signals));
     if (!synced) return {};
     synced_ = true;
+    objects_.watch(cache_.get());
     if (elector_) elector_->start();
     spdlog::info("ready version={} server={} namespaces={} lease={} metrics=http://{}/metrics",
                  MUSTER_VERSION, server_,
@@ -253,6 +256,7 @@ class Operator {
       if (working_ || (elector_ && !elector_->leads())) return {};
       return unavailable("the authority of the pods' keys could not be read yet");
     };
+    server.collect = [this] { return objects_.collect(); };
     MUSTER_ASSIGN(metrics_server_, MetricsServer::start(registry_, std::move(server)));
     return {};
   }
@@ -313,6 +317,7 @@ class Operator {
   OperatorOptions options_;
   std::shared_ptr<prometheus::Registry> registry_;
   OperatorMetrics metrics_;
+  ObjectSeries objects_;
   std::string server_;
   std::string own_namespace_;
   std::string lease_;                // "namespace/name"

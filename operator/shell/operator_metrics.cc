@@ -41,6 +41,13 @@ OperatorMetrics::OperatorMetrics(prometheus::Registry& registry)
       jobs_(gauge_family(registry, "muster_jobs")),
       leader_(gauge_family(registry, "leader_election_master_status")) {
   gauge_family(registry, "muster_build_info").Add({{"version", MUSTER_VERSION}}).Set(1);
+  // From the start: a counter that begins with its first event hides that event from rate() and increase().
+  for (const char* kind : {"DistributedJob", "FederatedRound"}) {
+    restarts_.Add({{"kind", kind}});
+    disruptions_.Add({{"kind", kind}});
+    pods_.Add({{"kind", kind}});
+    for (const char* result : {"Succeeded", "Failed"}) finished_.Add({{"kind", kind}, {"result", result}});
+  }
 }
 
 void OperatorMetrics::set_workers(const std::string& controller, int workers) {

@@ -14,7 +14,10 @@
 
 #include <algorithm>
 #include <chrono>
+#include <map>
 #include <thread>
+
+#include "common/platform/process_metrics.h"
 
 namespace muster {
 namespace {
@@ -29,6 +32,27 @@ TEST(MetricsServer, SaysThatThePortIsInUse) {
       registry, {.ip = "127.0.0.1", .port = (*first)->port(), .healthy = {}, .ready = {}});
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kAlreadyExists);
+}
+
+TEST(ProcessMetrics, SayWhatThisProcessCosts) {
+  std::map<std::string, double> figures;
+  for (const prometheus::MetricFamily& family : process_families()) {
+    ASSERT_EQ(family.metric.size(), 1u) << family.name;
+    figures[family.name] = family.metric[0].gauge.value + family.metric[0].counter.value;
+  }
+  const double now =
+      std::chrono::duration<double>(std::chrono::system_clock::now().time_since_epoch()).count();
+  EXPECT_GT(figures["process_resident_memory_bytes"], 1 << 20);
+  EXPECT_LT(figures["process_resident_memory_bytes"], 4e9);
+  EXPECT_GT(figures["process_cpu_seconds_total"], 0);
+  EXPECT_GE(figures["process_open_fds"], 3);
+  EXPECT_NEAR(figures["process_start_time_seconds"], now, 300);
+  const int one_more = open("/dev/null", O_RDONLY | O_CLOEXEC);
+  for (const prometheus::MetricFamily& family : process_families()) {
+    if (family.name != "process_open_fds") continue;
+    EXPECT_EQ(family.metric[0].gauge.value, figures["process_open_fds"] + 1);
+  }
+  close(one_more);
 }
 
 class Socket {
@@ -110,6 +134,21 @@ class MetricsServerTest : public ::testing::Test {
   std::unique_ptr<MetricsServer> server_;
   std::vector<std::unique_ptr<Socket>> strangers_;
 };
+
+TEST(MetricsServer, ShowsWhatIsMadeAtTheScrape) {
+  const auto made = [] {
+    prometheus::ClientMetric series;
+    series.label = {{"job_name", "ring"}};
+    series.gauge.value = 2;
+    return std::vector{prometheus::MetricFamily{"made", "now", prometheus::MetricType::Gauge, {series}}};
+  };
+  auto server = MetricsServer::start(std::make_shared<prometheus::Registry>(),
+                                     {.healthy = {}, .ready = {}, .collect = made});
+  ASSERT_TRUE(server) << server.error().message;
+  const std::string page = ask((*server)->port(), "/metrics");
+  EXPECT_NE(page.find("made{job_name=\"ring\"} 2"), std::string::npos) << page;
+  EXPECT_NE(page.find("\nprocess_resident_memory_bytes "), std::string::npos) << page;
+}
 
 struct Crowd {
   const char* name;

@@ -373,22 +373,45 @@ TEST(TrainLoop, TheLastCheckpointThatCannotBeWrittenEndsTheJobToo) {
   EXPECT_EQ(outcome.error().message, "disk full");
 }
 
+struct TimedTask : QuadraticTask {  // a second a gradient, a minute an evaluation
+  explicit TimedTask(Instant& now) : QuadraticTask(kParameters), clock(now) {}
+  [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
+    clock += std::chrono::hours(1);
+    return QuadraticTask::initial_parameters(seed);
+  }
+  double gradient(std::span<const float> parameters, const learning::Examples& examples,
+                  std::span<const std::int64_t> rows, std::span<float> out) override {
+    clock += std::chrono::seconds(1);
+    return QuadraticTask::gradient(parameters, examples, rows, out);
+  }
+  learning::Evaluation evaluate(std::span<const float> parameters,
+                                const learning::Examples& examples) override {
+    clock += std::chrono::minutes(1);
+    return QuadraticTask::evaluate(parameters, examples);
+  }
+  Instant& clock;
+};
+
 TEST(TrainLoop, TheRateDoesNotCountTheWaitForOtherRanks) {
   Instant clock{};
-  struct LateTask : QuadraticTask {
-    explicit LateTask(Instant& now) : QuadraticTask(kParameters), clock(now) {}
-    [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
-      clock += std::chrono::hours(1);
-      return QuadraticTask::initial_parameters(seed);
-    }
-    Instant& clock;
-  } task(clock);
+  TimedTask task(clock);
   double rate = 0;
   TrainLoop::Hooks hooks;
-  hooks.now = [&] { return clock += std::chrono::seconds(1); };
+  hooks.now = [&] { return clock; };
   hooks.progress = [&](const Progress& progress, const History&) { rate = progress.examples_per_second; };
   ASSERT_TRUE(run_alone(training(5, 1), dataset(50, 9), task, hooks));
   EXPECT_NEAR(rate, 5, 1e-9);
+}
+
+TEST(TrainLoop, TellsWhatItsTimeWasSpentOn) {
+  Instant clock{};
+  TimedTask task(clock);
+  Progress last;
+  TrainLoop::Hooks hooks;
+  hooks.now = [&] { return clock; };
+  hooks.progress = [&](const Progress& progress, const History&) { last = progress; };
+  ASSERT_TRUE(run_alone(training(5, 2), dataset(50, 9), task, hooks));
+  EXPECT_THAT(last.seconds, testing::ElementsAre(20, 0, 0, 120, 0));  // in the order of kActivities
 }
 
 TEST(Batches, SlicesTileTheBatchAndOrdersArePermutationsThatDifferByEpoch) {

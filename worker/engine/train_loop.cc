@@ -34,6 +34,24 @@ std::string_view shown(const std::array<char, 64>& digest) { return {digest.data
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// Adds the time since it was made, or since the last call, to an activity's.
+class Laps {
+ public:
+  Laps(const std::function<Instant()>& now, Progress& progress)
+      : now_(now), progress_(progress), from_(now()) {}
+  void add(Activity activity) {
+    const Instant until = now_();
+    progress_.seconds[static_cast<std::size_t>(activity)] +=
+        std::chrono::duration<double>(until - from_).count();
+    from_ = until;
+  }
+
+ private:
+  const std::function<Instant()>& now_;
+  Progress& progress_;
+  Instant from_;
+};
+
 // Whether rank 0 can go on from `state` with this model and this data.
 Status check_resume(const learning::TrainingState& state, std::size_t parameters, std::int64_t examples) {
   if (state.parameters.size() != parameters) {
@@ -192,10 +210,13 @@ Status TrainLoop::step(Run& run) {
   const Slice mine = slice_of(all, parts_.collective.rank(), parts_.collective.size());
   const auto rows = std::span(run.order).subspan(static_cast<std::size_t>(run.into_epoch + mine.begin),
                                                  static_cast<std::size_t>(mine.size()));
+  Laps laps(hooks_.now, run.progress);
   double loss = 0;
   if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, run.gradient);
+  laps.add(Activity::kGradient);
   MUSTER_ASSIGN(const StepSums sums, run.parallel.combine(run.gradient, loss, hooks_.stop_requested(),
                                                           {.mine = mine.size(), .all = all}));
+  laps.add(Activity::kExchange);
   if (!std::isfinite(sums.loss)) {
     return invalid_argument(
         fmt::format("the loss is {} at step {}: the training diverged or the data holds such values; lower "
@@ -203,6 +224,7 @@ Status TrainLoop::step(Run& run) {
                     learning::loss_text(sums.loss), run.step + 1, parts_.training.optimizer.learning_rate));
   }
   parts_.optimizer.step(run.parameters, run.gradient);
+  laps.add(Activity::kUpdate);
   ++run.step;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
   run.epoch_loss += sums.loss * static_cast<double>(all);
@@ -223,11 +245,14 @@ Status TrainLoop::step(Run& run) {
 Status TrainLoop::evaluate(Run& run) {
   const std::int64_t tested = parts_.data.test.size();
   if (tested == 0) return {};
+  Laps laps(hooks_.now, run.progress);
   const learning::Evaluation part = parts_.task.evaluate(run.parameters, run.test_part);
+  laps.add(Activity::kEvaluation);
   const auto size = static_cast<double>(run.test_part.size());
   std::array<float, 2> sums{static_cast<float>(part.loss * size),
                             static_cast<float>(std::round(part.accuracy * size))};
   MUSTER_TRY(run.parallel.sum(sums));
+  laps.add(Activity::kExchange);
   run.progress.test =
       learning::Evaluation{.loss = static_cast<double>(sums[0]) / static_cast<double>(tested),
                            .accuracy = static_cast<double>(sums[1]) / static_cast<double>(tested)};
@@ -244,11 +269,15 @@ Status TrainLoop::evaluate(Run& run) {
 // Beside the training: the other ranks would take a rank that writes for longer than their time for lost. A
 // storage that is slower than the interval loses a checkpoint, not the job its pace.
 Status TrainLoop::save_beside(Run& run) {
+  Laps laps(hooks_.now, run.progress);
   if (run.saving.valid() && run.saving.wait_for(options_.checkpoint_patience) != std::future_status::ready) {
     ++run.progress.checkpoints_skipped;
+    laps.add(Activity::kCheckpoint);
     return {};
   }
-  return save(run);
+  Status saved = save(run);
+  laps.add(Activity::kCheckpoint);
+  return saved;
 }
 
 Status TrainLoop::save(Run& run) {

@@ -1,8 +1,10 @@
 #pragma once  // worker/engine/train_loop.h: one rank's training from its first to its last step
+#include <array>
 #include <chrono>
 #include <functional>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "common/base/clock.h"
@@ -17,6 +19,17 @@
 
 namespace muster::worker {
 
+// What the training thread spends its time on.
+enum class Activity : std::size_t {
+  kGradient,    // forward and backward pass
+  kExchange,    // waiting for other ranks and the network: communication that nothing hides
+  kUpdate,      // the optimizer's step
+  kEvaluation,  // of the test examples
+  kCheckpoint,  // copying the state, waiting for the checkpoint before; writing goes on beside
+};
+inline constexpr std::array<std::string_view, 5> kActivities{"gradient", "exchange", "update", "evaluation",
+                                                             "checkpoint"};
+
 struct Progress {
   std::int64_t step = 0;
   std::int64_t total_steps = 0;
@@ -28,7 +41,8 @@ struct Progress {
   std::uint64_t payload_bytes_expected = 0;
   std::uint64_t gradient_bytes = 0;
   std::int64_t resumed_from_step = 0;
-  std::int64_t checkpoints_skipped = 0;  // because the one before was still being written
+  std::int64_t checkpoints_skipped = 0;              // because the one before was still being written
+  std::array<double, kActivities.size()> seconds{};  // by Activity, since this loop began
 };
 
 // Synchronous data parallelism: at each step the job trains on batchSize * size() examples in a seeded order

@@ -185,7 +185,10 @@ class Worker {
       auto loaded = store->load_newest();
       if (!loaded) return storage_ending_of(loaded.error());
       for (const std::string& line : loaded->skipped) spdlog::warn("checkpoint passed over: {}", line);
-      if (loaded->state) spdlog::info("resuming step={} from={}", loaded->state->step, loaded->path.string());
+      if (loaded->state) {
+        spdlog::info("resuming step={} from={}", loaded->state->step, loaded->path.string());
+        metrics_.checkpoint_on_disk(loaded->state->step, std::nullopt);
+      }
       resume = std::move(loaded->state);
     }
     TrainLoop loop(
@@ -221,8 +224,11 @@ class Worker {
     hooks.progress = [this](const Progress& progress, const History& history) { show(progress, history); };
     if (store) {
       hooks.save = [this, &store](const learning::TrainingState& state) -> Status {
+        const Instant begun = std::chrono::steady_clock::now();
         const Status saved = store->save(state);
         if (saved) {
+          metrics_.checkpoint_on_disk(
+              state.step, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
           spdlog::info("checkpoint written step={}", state.step);
         } else {
           storage_error_ = saved.error();

@@ -1,6 +1,9 @@
 // worker/shell/worker_metrics.cc: the worker's gauges and counters
 #include "worker/shell/worker_metrics.h"
 
+#include <string>
+#include <vector>
+
 #include "common/platform/metric_families.h"
 
 namespace muster::worker {
@@ -22,17 +25,25 @@ struct Total {
 struct WorkerMetrics::Families {
   std::shared_ptr<prometheus::Registry> registry = std::make_shared<prometheus::Registry>();
   prometheus::Gauge& step = gauge_family(*registry, "muster_worker_step").Add({});
+  prometheus::Gauge& wanted = gauge_family(*registry, "muster_worker_steps_wanted").Add({});
+  Total steps{counter_family(*registry, "muster_worker_steps_total").Add({})};
+  std::vector<Total> seconds{};  // by Activity
   prometheus::Gauge& loss = gauge_family(*registry, "muster_worker_loss").Add({});
   prometheus::Gauge& rate = gauge_family(*registry, "muster_worker_examples_per_second").Add({});
   Total sent{counter_family(*registry, "muster_worker_payload_bytes_total").Add({})};
   Total expected{counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({})};
   Total skipped{counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({})};
+  prometheus::Gauge& checkpoint = gauge_family(*registry, "muster_worker_checkpoint_step").Add({});
+  prometheus::Gauge& checkpoint_time = gauge_family(*registry, "muster_worker_checkpoint_seconds").Add({});
   prometheus::Family<prometheus::Counter>& refused =
       counter_family(*registry, "muster_data_connections_refused_total");
 };
 
 WorkerMetrics::WorkerMetrics() : families_(std::make_unique<Families>()) {
   gauge_family(*families_->registry, "muster_worker_build_info").Add({{"version", MUSTER_VERSION}}).Set(1);
+  auto& seconds = counter_family(*families_->registry, "muster_worker_seconds_total");
+  for (const std::string_view activity : kActivities)
+    families_->seconds.push_back({seconds.Add({{"activity", std::string(activity)}})});
   for (const Refusal reason : kRefusals) families_->refused.Add({{"reason", std::string(label_of(reason))}});
 }
 WorkerMetrics::~WorkerMetrics() = default;
@@ -42,11 +53,19 @@ std::shared_ptr<prometheus::Registry> WorkerMetrics::registry() const { return f
 void WorkerMetrics::show(const Progress& progress) {
   Families& families = *families_;
   families.step.Set(static_cast<double>(progress.step));
+  families.wanted.Set(static_cast<double>(progress.total_steps));
+  families.steps.advance(static_cast<double>(progress.step - progress.resumed_from_step));
+  for (std::size_t i = 0; i < kActivities.size(); ++i) families.seconds[i].advance(progress.seconds[i]);
   families.loss.Set(progress.loss);
   families.rate.Set(progress.examples_per_second);
   families.sent.advance(static_cast<double>(progress.payload_bytes_sent));
   families.expected.advance(static_cast<double>(progress.payload_bytes_expected));
   families.skipped.advance(static_cast<double>(progress.checkpoints_skipped));
+}
+
+void WorkerMetrics::checkpoint_on_disk(std::int64_t step, std::optional<double> seconds) {
+  families_->checkpoint.Set(static_cast<double>(step));
+  if (seconds) families_->checkpoint_time.Set(*seconds);
 }
 
 void WorkerMetrics::count_refused(Refusal reason) {

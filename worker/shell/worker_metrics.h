@@ -1,5 +1,7 @@
 #pragma once  // worker/shell/worker_metrics.h: a worker's entries in /metrics
+#include <cstdint>
 #include <memory>
+#include <optional>
 
 #include "worker/engine/train_loop.h"
 #include "worker/transport/refusal.h"
@@ -10,7 +12,7 @@ class Registry;
 
 namespace muster::worker {
 
-class WorkerMetrics {  // one thread
+class WorkerMetrics {  // one thread, but for checkpoint_on_disk
  public:
   WorkerMetrics();
   ~WorkerMetrics();
@@ -18,6 +20,8 @@ class WorkerMetrics {  // one thread
   WorkerMetrics& operator=(const WorkerMetrics&) = delete;
   [[nodiscard]] std::shared_ptr<prometheus::Registry> registry() const;
   void show(const Progress& progress);
+  // On any thread. `seconds`: it was written just now, in so many.
+  void checkpoint_on_disk(std::int64_t step, std::optional<double> seconds);
   void count_refused(Refusal reason);  // a data connection
 
  private:
