@@ -56,6 +56,7 @@ int local_up(const LocalUpOptions& options) {
   plane_options.crds = embedded_crds();
   plane_options.port = options.port;
   plane_options.watch_list = options.watch_list;
+  plane_options.audit_log = options.audit_log;
   plane_options.run_operator = options.run_operator;
   auto plane = local::ControlPlane::start(std::move(plane_options));
   if (!plane) {

@@ -6,6 +6,7 @@ namespace muster::cli {
 struct LocalUpOptions {
   int port = 0;  // 0: a free one
   bool watch_list = false;
+  std::filesystem::path audit_log;
   bool run_operator = true;
   std::filesystem::path output_dir = "muster-out";
 };

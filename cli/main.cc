@@ -103,6 +103,8 @@ void add_rest(CLI::App& app, Arguments& args) {
   up->add_option("--port", args.local.port, "port of the API; a free one when absent or 0")
       ->check(CLI::Range(0, 65535));
   up->add_option("--output-dir", args.local.output_dir, "volumes go there (muster-out)");
+  up->add_option("--audit-log", args.local.audit_log,
+                 "file to which who asked the API for what is added, in the form of Kubernetes' audit log");
   up->add_option("--feature-gates", args.feature_gates,
                  "of the API server: WatchList=true serves sendInitialEvents")
       ->check(CLI::IsMember({"WatchList=true", "WatchList=false"}));

@@ -12,6 +12,7 @@
 
 #include "common/base/base64.h"
 #include "common/json/access.h"
+#include "common/platform/volume_map.h"
 #include "common/yaml/yaml.h"
 #include "kube/identity.h"
 
@@ -256,8 +257,8 @@ Result<ClusterConfig> resolve(const Merged& merged, const std::string& wanted) {
   return config;
 }
 
-// $KUBECONFIG's files that exist, else ~/.kube/config if it does.
-std::vector<fs::path> default_files() {
+// $KUBECONFIG's files that exist, else ~/.kube/config if it does and `home_too`.
+std::vector<fs::path> default_files(bool home_too) {
   std::vector<fs::path> files;
   std::error_code ignored;
   if (const char* list = std::getenv("KUBECONFIG"); list != nullptr && *list != '\0') {
@@ -268,7 +269,7 @@ std::vector<fs::path> default_files() {
     return files;
   }
   const char* home = std::getenv("HOME");
-  if (home != nullptr && fs::exists(fs::path(home) / ".kube/config", ignored)) {
+  if (home_too && home != nullptr && fs::exists(fs::path(home) / ".kube/config", ignored)) {
     files.push_back(fs::path(home) / ".kube/config");
   }
   return files;
@@ -281,8 +282,10 @@ Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options) {
   if (!options.path.empty()) {
     files.emplace_back(options.path);
   } else {
-    files = default_files();
-    if (files.empty() && std::getenv("KUBERNETES_SERVICE_HOST") != nullptr) return in_cluster_config();
+    const bool in_pod = std::getenv("KUBERNETES_SERVICE_HOST") != nullptr;
+    files = default_files(!(in_pod && options.controller));
+    // Without a cluster the volume of the account is a folder elsewhere.
+    if (files.empty() && in_pod) return in_cluster_config(resolve_mount(kAccountFolder));
     if (files.empty()) {
       const char* list = std::getenv("KUBECONFIG");
       return not_found(

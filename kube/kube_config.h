@@ -40,6 +40,7 @@ struct ClusterConfig {
 struct KubeConfigOptions {
   std::string path{};     // --kubeconfig; empty: $KUBECONFIG (a list), then ~/.kube/config, then in-cluster
   std::string context{};  // empty: current-context
+  bool controller{};      // the pod's service account comes before ~/.kube/config, as controllers look for it
 };
 
 // Errors name the file and what to do: kNotFound: no configuration anywhere, or the file is missing.
@@ -47,8 +48,8 @@ struct KubeConfigOptions {
 // fields.
 [[nodiscard]] Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options = {});
 
-// The service account of the pod that we run in; the folder is a parameter for tests.
-[[nodiscard]] Result<ClusterConfig> in_cluster_config(
-    const std::filesystem::path& folder = "/var/run/secrets/kubernetes.io/serviceaccount");
+// The service account of the pod that we run in.
+inline constexpr const char* kAccountFolder = "/var/run/secrets/kubernetes.io/serviceaccount";
+[[nodiscard]] Result<ClusterConfig> in_cluster_config(const std::filesystem::path& folder);
 
 }  // namespace muster::kube

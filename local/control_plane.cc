@@ -17,6 +17,7 @@
 #include "local/run_folder.h"
 #include "local/runtime/node.h"
 #include "local/scheduler.h"
+#include "local/workload_controller.h"
 
 namespace muster::local {
 namespace {
@@ -63,6 +64,7 @@ struct ControlPlane::Impl {
   std::unique_ptr<LogStore> logs;
   std::unique_ptr<ApiServer> api;
   std::unique_ptr<NodeAdapter> adapter;
+  std::unique_ptr<WorkloadController> workloads;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<Node> node;
   std::unique_ptr<OperatorProcess> the_operator;
@@ -81,6 +83,7 @@ struct ControlPlane::Impl {
     wanted.folder = folder_path / "api";
     wanted.crds = options.crds;
     wanted.watch_list = options.watch_list;
+    wanted.audit_log = options.audit_log;
     wanted.logs = logs.get();
     MUSTER_ASSIGN(api, ApiServer::start(std::move(wanted)));
     kubeconfig = api->kubeconfig_path();
@@ -104,6 +107,8 @@ struct ControlPlane::Impl {
     MUSTER_ASSIGN(node, Node::start(*adapter, *logs,
                                     {.name = kNodeName,
                                      .host_ip = kNodeIp,
+                                     .api_host = kHostIp,
+                                     .api_port = api->port(),
                                      .binaries = options.binaries,
                                      .run_folder = folder_path,
                                      .volumes_folder = volumes,
@@ -111,6 +116,7 @@ struct ControlPlane::Impl {
                                      .memory_milli = machine.memory_bytes * 1000,
                                      .gpus = machine.gpus}));
     scheduler = std::make_unique<Scheduler>(client, kNodeName);
+    workloads = std::make_unique<WorkloadController>(client);
     return {};
   }
 
@@ -126,8 +132,8 @@ struct ControlPlane::Impl {
     return {};
   }
 
-  // The operator first, so that it starts no pod for one that ends; the server last, so that pods can say how
-  // they ended.
+  // The operator and the controllers first, so that they start no pod for one that ends; the server last, so
+  // that pods can say how they ended.
   Status stop(Deadline deadline) {
     const std::lock_guard lock(mutex);
     if (stopped) return {};
@@ -137,6 +143,7 @@ struct ControlPlane::Impl {
       if (first && !status) first = std::move(status);
     };
     if (the_operator) keep(the_operator->stop(kOperatorGrace, deadline));
+    if (workloads) workloads->stop();
     if (scheduler) scheduler->stop();
     if (adapter) adapter->close();
     if (node) keep(node->stop(kPodGrace, deadline));
@@ -146,6 +153,7 @@ struct ControlPlane::Impl {
     }
     if (the_operator) last_operator_log = the_operator->log_tail(kLinesKept);
     the_operator.reset();
+    workloads.reset();
     scheduler.reset();
     node.reset();
     adapter.reset();

@@ -23,6 +23,7 @@ class ControlPlane {
     std::vector<std::string> crds;         // JSON or YAML texts, served from the start
     int port = 0;                          // of the API server; 0: a free one
     bool watch_list = false;               // the API server's feature gate WatchList
+    std::filesystem::path audit_log = {};  // of the API server's requests; empty: none
     bool run_operator = true;              // false: the API and the node alone
     std::filesystem::path runtime_folder;  // where the run folder goes; empty: $XDG_RUNTIME_DIR, else /tmp
   };

@@ -36,6 +36,11 @@ Result<Json> NodeAdapter::get(std::string_view resource, std::string_view ns, st
 
 std::vector<Json> NodeAdapter::services(std::string_view ns) { return client_.list("services", ns); }
 
+Result<std::string> NodeAdapter::account_token(const Json& pod) {
+  return client_.pod_token(namespace_of(pod), text(member(pod, "spec", "serviceAccountName"), "default"),
+                           name_of(pod), uid_of(pod));
+}
+
 Status NodeAdapter::write_status(std::string_view resource, const Json& object, const Json& status) {
   const std::string ns = namespace_of(object);
   const std::string name = name_of(object);

@@ -14,6 +14,7 @@ class NodeAdapter : public NodeApi {
   std::vector<ObjectChange> changes(std::string_view resource, std::chrono::milliseconds wait) override;
   Result<Json> get(std::string_view resource, std::string_view ns, std::string_view name) override;
   std::vector<Json> services(std::string_view ns) override;
+  Result<std::string> account_token(const Json& pod) override;
   Status write_status(std::string_view resource, const Json& object, const Json& status) override;
   Status finish_deletion(const Json& pod) override;
   void record(const NodeEvent& event) override;

@@ -7,6 +7,7 @@
 
 #include <mutex>
 
+#include "local/api/audit_log.h"
 #include "local/api/certificate.h"
 #include "local/api/controllers.h"
 #include "local/api/http_listener.h"
@@ -39,16 +40,19 @@ struct ApiServer::Impl {
   Kinds kinds;
   Rest rest{store, kinds};
   Controllers controllers;
+  std::unique_ptr<AuditLog> audit;
   HttpApi api;
   LocalClient client{api, store};
   std::unique_ptr<HttpListener> listener;
   std::string url;
   std::once_flag stopped;
 
-  Impl(Options from, std::string token, const std::string& certificate_pem)
+  Impl(Options from, std::string token, const std::string& certificate_pem,
+       std::unique_ptr<AuditLog> audit_log)
       : options(std::move(from)),
         controllers(store, kinds, rest, options.event_lifetime, certificate_pem),
-        api(store, kinds, rest, HttpApi::Options{std::move(token), options.watch_list}) {}
+        audit(std::move(audit_log)),
+        api(store, kinds, rest, HttpApi::Options{std::move(token), options.watch_list, audit.get()}) {}
 
   Status install_crds() {
     for (const std::string& text : options.crds) {
@@ -73,7 +77,12 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
   MUSTER_TRY(prepare_folder(options.folder));
   MUSTER_ASSIGN(std::string token, make_token());
   MUSTER_ASSIGN(const Certificate certificate, make_certificate(options.ip));
-  auto impl = std::make_unique<Impl>(std::move(options), token, certificate.certificate_pem);
+  std::unique_ptr<AuditLog> audit;
+  if (!options.audit_log.empty()) {
+    MUSTER_ASSIGN(audit, AuditLog::open(options.audit_log));
+  }
+  auto impl =
+      std::make_unique<Impl>(std::move(options), token, certificate.certificate_pem, std::move(audit));
   impl->rest.set_hooks(&impl->controllers);
   impl->controllers.start();
   impl->api.attach_logs(impl->options.logs);
@@ -87,6 +96,7 @@ Result<std::unique_ptr<ApiServer>> ApiServer::start(Options options) {
 }
 
 std::string ApiServer::url() const { return impl_->url; }
+int ApiServer::port() const { return impl_->listener->port(); }
 std::filesystem::path ApiServer::kubeconfig_path() const { return impl_->options.folder / "kubeconfig"; }
 void ApiServer::attach_logs(LogSource* logs) { impl_->api.attach_logs(logs); }
 ObjectStore& ApiServer::store() { return impl_->store; }

@@ -20,7 +20,8 @@ class ApiServer {  // thread-safe
     std::filesystem::path folder;   // certificate and kubeconfig go there; created with mode 0700
     std::vector<std::string> crds;  // JSON or YAML texts, with CustomResourceDefinitions
     LogSource* logs =
-        nullptr;              // outlives the server; null: pods have no logs (attach_logs() gives them later)
+        nullptr;  // outlives the server; null: pods have no logs (attach_logs() gives them later)
+    std::filesystem::path audit_log;  // empty: none
     bool watch_list = false;  // sendInitialEvents is served, as with Kubernetes' feature gate WatchList
     std::chrono::seconds event_lifetime{3600};
   };
@@ -31,6 +32,7 @@ class ApiServer {  // thread-safe
   ~ApiServer();  // stops
 
   [[nodiscard]] std::string url() const;  // "https://127.0.0.1:41234"
+  [[nodiscard]] int port() const;
   [[nodiscard]] std::filesystem::path kubeconfig_path() const;
   void attach_logs(LogSource* logs);  // null detaches; returns when no reader is left in the old one
 

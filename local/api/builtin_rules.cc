@@ -180,43 +180,6 @@ void default_event(Json& event) {
   set_default(event, "source", Json::object());
 }
 
-// As the admission of a real server does: access to the API, in every container that has not its own. Without
-// a cluster there is no token, but what else a manifest may expect there is: the certificate and the
-// namespace.
-void add_api_access(Json& pod) {
-  constexpr const char* kPath = "/var/run/secrets/kubernetes.io/serviceaccount";
-  if (!pod.contains("spec") || !pod["spec"].is_object()) return;  // refused by what comes after
-  Json& spec = pod["spec"];
-  if (spec.value("automountServiceAccountToken", Json(true)) == Json(false)) return;
-  const std::string name = "kube-api-access-" + random_suffix();
-  bool used = false;
-  for (const char* list : {"containers", "initContainers"}) {
-    if (!spec.contains(list)) continue;
-    for (Json& container : spec[list]) {
-      if (!container.is_object()) continue;
-      const Json& mounts = array_of(container, "volumeMounts");
-      if (std::ranges::any_of(mounts,
-                              [&](const Json& mount) { return text_at(mount, "mountPath") == kPath; }))
-        continue;
-      container["volumeMounts"].push_back(Json{{"name", name}, {"mountPath", kPath}, {"readOnly", true}});
-      used = true;
-    }
-  }
-  if (!used) return;
-  const Json token{{"serviceAccountToken", {{"expirationSeconds", 3607}, {"path", "token"}}}};
-  const Json certificate{
-      {"configMap",
-       {{"name", "kube-root-ca.crt"}, {"items", Json::array({{{"key", "ca.crt"}, {"path", "ca.crt"}}})}}}};
-  const Json name_space{
-      {"downwardAPI",
-       {{"items",
-         Json::array({{{"path", "namespace"},
-                       {"fieldRef", {{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}}}}})}}}};
-  spec["volumes"].push_back(Json{
-      {"name", name},
-      {"projected", {{"defaultMode", 420}, {"sources", Json::array({token, certificate, name_space})}}}});
-}
-
 // An address of the usual range of Services. Nothing listens there: names and environment variables of
 // Services lead to pods by other ways.
 std::string cluster_ip(const std::string& uid) {
@@ -294,7 +257,6 @@ void prepare_builtin_create(const Kind& kind, Json& object, bool trusted, WallTi
     object["spec"]["finalizers"] = Json::array({"kubernetes"});
     object["status"]["phase"] = "Active";
   } else if (resource == "pods") {
-    add_api_access(object);
     object["status"] = Json{{"phase", "Pending"}, {"qosClass", "BestEffort"}};
     bool limited = false, guaranteed = true;
     for (const Json& container : array_of(object_of(object, "spec"), "containers")) {

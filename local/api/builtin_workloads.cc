@@ -34,6 +34,27 @@ std::string shown_selector(const Json& selector) {
       go_string_map(object_of(selector, "matchLabels")));
 }
 
+bool is_zero(const Json& rolling, const char* name) {
+  const Json& value = member(rolling, name);
+  return value == 0 || value == "0%";
+}
+
+// A count of pods, or a share of them: "25%".
+void check_bound(const Json& rolling, const char* name, FieldErrors& errors) {
+  const Json& value = member(rolling, name);
+  const std::string field = std::string("spec.strategy.rollingUpdate.") + name;
+  if (value.is_number() && value < 0)
+    errors.push_back(FieldError::invalid(field, value, "must be greater than or equal to 0"));
+  if (!value.is_string()) return;
+  const std::string share = value.get<std::string>();
+  if (share.size() < 2 || share.size() > 8 || share.find_first_not_of("0123456789") != share.size() - 1 ||
+      share.back() != '%')
+    errors.push_back(FieldError::invalid(
+        field, value,
+        "a valid percent string must be a numeric string followed by an ending '%' (e.g. '1%',  or '93%', "
+        "regex used for validation is '[0-9]+%')"));
+}
+
 void check_strategy(const Kind& kind, const Json& spec, FieldErrors& errors) {
   if (kind.kind != "Deployment") return;
   const Json& strategy = object_of(spec, "strategy");
@@ -41,6 +62,19 @@ void check_strategy(const Kind& kind, const Json& spec, FieldErrors& errors) {
   if (type == "Recreate" && strategy.contains("rollingUpdate"))
     errors.push_back(FieldError::forbidden("spec.strategy.rollingUpdate",
                                            "may not be specified when strategy `type` is 'Recreate'"));
+  // What the controller here does not do is refused instead of being accepted and doing nothing.
+  if (type == "Recreate")
+    errors.push_back(FieldError::forbidden("spec.strategy.type",
+                                           "Recreate is not there without a cluster; use RollingUpdate with "
+                                           "maxSurge 0 and maxUnavailable 100%"));
+  if (spec.value("paused", Json(false)) == Json(true))
+    errors.push_back(FieldError::forbidden("spec.paused", "rollouts are not paused without a cluster"));
+  const Json& rolling = object_of(strategy, "rollingUpdate");
+  check_bound(rolling, "maxUnavailable", errors);
+  check_bound(rolling, "maxSurge", errors);
+  if (is_zero(rolling, "maxUnavailable") && is_zero(rolling, "maxSurge"))
+    errors.push_back(FieldError::invalid("spec.strategy.rollingUpdate.maxUnavailable",
+                                         rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0"));
   const Json delay = spec.value("progressDeadlineSeconds", Json(600)),
              ready = spec.value("minReadySeconds", Json(0));
   if (delay.is_number() && ready.is_number() && delay <= ready)

@@ -7,6 +7,7 @@
 #include <algorithm>
 
 #include "common/json/read_json.h"
+#include "local/api/audit_log.h"
 #include "local/api/discovery.h"
 #include "local/api/http_call.h"
 #include "local/api/list_options.h"
@@ -46,7 +47,7 @@ std::optional<HttpResponse> health_report(const std::string& name, const HttpReq
 }  // namespace
 
 HttpApi::HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options)
-    : store_(store), kinds_(kinds), rest_(rest), options_(std::move(options)) {}
+    : store_(store), kinds_(kinds), rest_(rest), options_(std::move(options)), tokens_(store) {}
 
 HttpApi::~HttpApi() { close(); }
 
@@ -77,20 +78,37 @@ void HttpApi::close() {
     if (const auto stream = weak.lock()) stream->close();
 }
 
-bool HttpApi::admits(const HttpRequest& request) const {
-  if (options_.token.empty()) return true;
+std::optional<User> HttpApi::user_of(const HttpRequest& request) const {
+  if (options_.token.empty()) return admin_user();
   constexpr std::string_view kBearer = "Bearer ";
-  const std::string_view given = request.header("authorization");
-  return given.substr(0, kBearer.size()) == kBearer &&
-         same_secret(given.substr(kBearer.size()), options_.token);
+  std::string_view given = request.header("authorization");
+  if (!given.starts_with(kBearer)) return std::nullopt;
+  given.remove_prefix(kBearer.size());
+  if (same_secret(given, options_.token)) return admin_user();
+  return tokens_.user_of(given, std::chrono::system_clock::now());
 }
+
+bool HttpApi::admits(const HttpRequest& request) const { return user_of(request).has_value(); }
 
 HttpResponse HttpApi::handle(const HttpRequest& request) {
-  if (!admits(request)) return error_response(ApiError{401, "Unauthorized", "Unauthorized", {}}, request);
-  return dispatch(request, false);
+  const WallTime received = std::chrono::system_clock::now();
+  std::optional<User> shown = user_of(request);
+  if (!shown) return error_response(ApiError{401, "Unauthorized", "Unauthorized", {}}, request);
+  const ApiResult<User> user = acting_user(*std::move(shown), request);
+  if (!user) return error_response(user.error(), request);
+  RequestTarget target;
+  const bool about_object = parse_resource_path(request.path, target);
+  const Access access = access_of(request, target);
+  const bool may = !about_object || allowed(store_, *user, access);
+  HttpResponse response =
+      may ? dispatch(request, *user, false) : error_response(not_allowed(*user, access), request);
+  if (options_.audit) options_.audit->write({request, response, *user, access, may, received});
+  return response;
 }
 
-HttpResponse HttpApi::handle_trusted(const HttpRequest& request) { return dispatch(request, true); }
+HttpResponse HttpApi::handle_trusted(const HttpRequest& request) {
+  return dispatch(request, admin_user(), true);
+}
 
 std::optional<HttpResponse> HttpApi::serve_fixed(const HttpRequest& request) {
   const std::string& path = request.path;
@@ -105,7 +123,7 @@ std::optional<HttpResponse> HttpApi::serve_fixed(const HttpRequest& request) {
   return std::nullopt;
 }
 
-HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
+HttpResponse HttpApi::dispatch(const HttpRequest& request, const User& user, bool trusted) {
   try {
     if (request.method == "GET")
       if (auto fixed = serve_fixed(request)) return *std::move(fixed);
@@ -117,7 +135,7 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
     if (request.header("content-type").rfind("application/vnd.kubernetes.protobuf", 0) != 0 &&
         nested_too_deep(std::string_view(request.body)))
       return error_response(ApiError::bad_request("json: exceeded max depth"), request);
-    auto response = serve_resource(request, target, trusted);
+    auto response = serve_resource(request, target, user, trusted);
     if (!response) return error_response(response.error(), request);
     return *std::move(response);
   } catch (const std::exception& error) {
@@ -126,7 +144,7 @@ HttpResponse HttpApi::dispatch(const HttpRequest& request, bool trusted) {
 }
 
 ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, const RequestTarget& target,
-                                                bool trusted) {
+                                                const User& user, bool trusted) {
   auto table = kinds_.table();
   if (!table->has_group_version(target.group, target.version)) return plain_text("404 page not found\n", 404);
   KindPtr kind = table->find(target.group, target.version, target.plural);
@@ -137,7 +155,7 @@ ApiResult<HttpResponse> HttpApi::serve_resource(const HttpRequest& request, cons
   auto options =
       request.method == "GET" ? ApiResult<WriteOptions>(WriteOptions{}) : write_options(request, trusted);
   if (!options) return options.error();
-  Call call{request, target, std::move(table), std::move(kind), *format, std::move(*options), {}};
+  Call call{request, target, user, std::move(table), std::move(kind), *format, std::move(*options), {}};
   call.options.warnings = &call.warnings;
   call.options.subresource = target.subresource;
   auto response = !target.subresource.empty() ? serve_subresource(call)

@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "local/api/account_tokens.h"
 #include "local/api/http_message.h"
 #include "local/api/kind.h"
 #include "local/api/log_source.h"
@@ -17,6 +18,8 @@
 
 namespace muster::local {
 
+class AuditLog;
+
 // What a path and its query are about.
 struct RequestTarget {
   std::string group, version, plural, ns, name, subresource;
@@ -26,13 +29,14 @@ struct RequestTarget {
 class HttpApi {  // thread-safe
  public:
   struct Options {
-    std::string token;        // required of every request; "" requires none
-    bool watch_list = false;  // the feature gate WatchList, off in Kubernetes 1.33: sendInitialEvents
+    std::string token;          // of the user who may do everything; "" makes everybody that user
+    bool watch_list = false;    // the feature gate WatchList, off in Kubernetes 1.33: sendInitialEvents
+    AuditLog* audit = nullptr;  // hears of every request but those of this process; outlives this object
   };
   HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options);
   virtual ~HttpApi();
 
-  // Whether it shows the token; handle() refuses it with 401 if not.
+  // Whether it shows the token, or one of an account; handle() refuses it with 401 if not.
   [[nodiscard]] bool admits(const HttpRequest& request) const;
   // Never throws; every refusal is a Status. Virtual for tests, which answer late or wrongly.
   [[nodiscard]] virtual HttpResponse handle(const HttpRequest& request);
@@ -41,16 +45,19 @@ class HttpApi {  // thread-safe
 
   void attach_logs(LogSource* logs);
   [[nodiscard]] Rest& rest() { return rest_; }
+  [[nodiscard]] const AccountTokens& account_tokens() const { return tokens_; }
   // Ends all streams.
   void close();
 
  private:
   struct Call;  // one request on its way
 
-  [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, bool trusted);
+  [[nodiscard]] std::optional<User> user_of(const HttpRequest& request) const;
+  [[nodiscard]] HttpResponse dispatch(const HttpRequest& request, const User& user, bool trusted);
   [[nodiscard]] std::optional<HttpResponse> serve_fixed(const HttpRequest& request);
   [[nodiscard]] ApiResult<HttpResponse> serve_resource(const HttpRequest& request,
-                                                       const RequestTarget& target, bool trusted);
+                                                       const RequestTarget& target, const User& user,
+                                                       bool trusted);
   [[nodiscard]] ApiResult<HttpResponse> serve_collection(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_object(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> serve_subresource(Call& call);
@@ -67,12 +74,14 @@ class HttpApi {  // thread-safe
   [[nodiscard]] ApiResult<HttpResponse> bind(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> evict(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> review(Call& call);
+  [[nodiscard]] ApiResult<HttpResponse> account_token(Call& call);
   void remember(const std::shared_ptr<BodyStream>& stream);
 
   ObjectStore& store_;
   Kinds& kinds_;
   Rest& rest_;
   const Options options_;
+  const AccountTokens tokens_;
   TimerQueue timers_;
   std::mutex mutex_;
   std::vector<std::weak_ptr<BodyStream>> streams_;

@@ -8,6 +8,7 @@ namespace muster::local {
 struct HttpApi::Call {
   const HttpRequest& request;
   const RequestTarget& target;
+  const User& user;
   std::shared_ptr<const KindTable> table;
   KindPtr kind;
   Format format;

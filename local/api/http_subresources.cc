@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "common/base/rfc3339.h"
 #include "common/json/read_json.h"
 #include "local/api/discovery.h"
 #include "local/api/http_call.h"
@@ -14,6 +15,8 @@
 
 namespace muster::local {
 namespace {
+
+constexpr std::int64_t kTokenSecondsMax = 31'536'000;  // a year
 
 std::string scale_selector(const Json& object) {
   const Json& selector = object_of(object_of(object, "spec"), "selector");
@@ -77,6 +80,13 @@ const Kind& scale_kind() {
   return kScale;
 }
 
+Access reviewed_access(const Json& attributes) {
+  Access out{text_at(attributes, "verb"), text_at(attributes, "group"), text_at(attributes, "resource"),
+             text_at(attributes, "namespace"), text_at(attributes, "name")};
+  if (const std::string sub = text_at(attributes, "subresource"); !sub.empty()) out.resource += "/" + sub;
+  return out;
+}
+
 bool is_true(std::string_view value) { return value == "true" || value == "1"; }
 
 }  // namespace
@@ -101,8 +111,7 @@ ApiResult<HttpResponse> HttpApi::serve_subresource(Call& call) {
   if (sub == "binding") return bind(call);
   if (sub == "eviction") return evict(call);
   if (sub == "scale") return scale(call);
-  if (sub == "token")
-    return ApiError{501, "NotImplemented", "this server signs no tokens: it has one user", {}};
+  if (sub == "token") return account_token(call);
   if (method == "GET") {
     auto json = rest_.get(*call.kind, call.target.ns, call.target.name);
     if (!json) return json.error();
@@ -217,24 +226,47 @@ ApiResult<HttpResponse> HttpApi::review(Call& call) {
   answer["apiVersion"] = call.kind->api_version();
   answer["kind"] = call.kind->kind;
   if (!answer.contains("metadata")) answer["metadata"] = Json{{"creationTimestamp", nullptr}};
-  const Json user{{"username", "muster-admin"},
-                  {"groups", Json::array({"system:masters", "system:authenticated"})}};
+  const Json& spec = object_of(answer, "spec");
   if (call.kind->kind == "SelfSubjectReview") {
-    answer["status"] = Json{{"userInfo", user}};
+    answer["status"] = Json{{"userInfo", call.user.json()}};
   } else if (call.kind->kind == "TokenReview") {
-    const std::string token = text_at(object_of(answer, "spec"), "token");
-    const bool good = !options_.token.empty() && token == options_.token;
-    answer["status"] = good ? Json{{"authenticated", true}, {"user", user}}
+    HttpRequest shown;
+    shown.headers["authorization"] = "Bearer " + text_at(spec, "token");
+    const auto user = user_of(shown);
+    answer["status"] = user ? Json{{"authenticated", true}, {"user", user->json()}}
                             : Json{{"user", Json::object()}, {"error", "invalid token"}};
   } else if (call.kind->kind == "SelfSubjectRulesReview") {
-    const Json all = Json::array({"*"});
-    answer["status"] =
-        Json{{"resourceRules", Json::array({Json{{"verbs", all}, {"apiGroups", all}, {"resources", all}}})},
-             {"nonResourceRules", Json::array({Json{{"verbs", all}, {"nonResourceURLs", all}}})},
-             {"incomplete", false}};
-  } else {  // whoever holds the token may do everything
-    answer["status"] = Json{{"allowed", true}, {"reason", "the holder of the token may do everything"}};
+    answer["status"] = rules_of(store_, call.user, text_at(spec, "namespace"));
+  } else {
+    User user = call.user;
+    if (call.kind->kind.find("Self") == std::string::npos)
+      user = {text_at(spec, "user"), text_at(spec, "uid"), strings_of(spec, "groups")};
+    // What is no object of the API may be read by everyone.
+    const bool may = !spec.contains("resourceAttributes") ||
+                     allowed(store_, user, reviewed_access(object_of(spec, "resourceAttributes")));
+    answer["status"] = Json{{"allowed", may}};
   }
+  return json_response(answer, call.request, 201);
+}
+
+ApiResult<HttpResponse> HttpApi::account_token(Call& call) {
+  auto body = decode_body(call.request, *call.kind, false);
+  if (!body) return body.error();
+  const Json& spec = object_of(*body, "spec");
+  for (const std::string& audience : strings_of(spec, "audiences"))
+    if (audience != AccountTokens::kIssuer)
+      return ApiError::bad_request(fmt::format(
+          "tokens are for this API alone: leave spec.audiences out, or name {}", AccountTokens::kIssuer));
+  const Json& bound = object_of(spec, "boundObjectRef");
+  if (!bound.empty() && text_at(bound, "kind") != "Pod")
+    return ApiError::bad_request("spec.boundObjectRef.kind must be Pod");
+  AccountTokens::Wish wish{call.target.ns, call.target.name, text_at(bound, "name"), text_at(bound, "uid")};
+  if (const std::int64_t asked = integer_at(spec, "expirationSeconds"); asked > 0)
+    wish.lifetime = std::chrono::seconds(std::min<std::int64_t>(asked, kTokenSecondsMax));
+  auto token = tokens_.issue(wish, std::chrono::system_clock::now());
+  if (!token) return token.error();
+  Json answer = *body;
+  answer["status"] = {{"token", token->text}, {"expirationTimestamp", rfc3339(token->expires)}};
   return json_response(answer, call.request, 201);
 }
 

@@ -53,6 +53,10 @@ class LocalClient {
   // The pod's processes are gone: removes an object that carries deletionTimestamp (unless finalizers are
   // left: then they keep it). kNotFound if the pod is gone or has another uid.
   [[nodiscard]] Status finish_pod_deletion(std::string_view ns, std::string_view name, std::string_view uid);
+  // A token of the pod's account, bound to the pod, as the kubelet asks for it (TokenRequest); good for a
+  // year, as those that a cluster puts into pods. kNotFound: pod or account are gone.
+  [[nodiscard]] Result<std::string> pod_token(std::string_view ns, std::string_view account,
+                                              std::string_view pod, std::string_view uid) const;
   void record_event(const EventRecord& event);
 
   // All objects of now as kAdded, then every change. Survives compaction by listing again (then some

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <set>
 
@@ -19,16 +20,52 @@ ApiError refuse_pod(const Json& pod, const std::string& why) {
   return ApiError::forbidden("pods", meta_text(pod, "name"), why);
 }
 
+// Access to the API, in every container that has not its own, unless pod or account want none.
+void add_api_access(Json& spec, const Json& account) {
+  constexpr const char* kPath = "/var/run/secrets/kubernetes.io/serviceaccount";
+  const char* wanted = "automountServiceAccountToken";
+  if (spec.value(wanted, account.value(wanted, Json(true))) == Json(false)) return;
+  const std::string name = "kube-api-access-" + random_suffix();
+  bool used = false;
+  for (const char* list : {"containers", "initContainers"}) {
+    if (!spec.contains(list)) continue;
+    for (Json& container : spec[list]) {
+      if (!container.is_object()) continue;
+      const Json& mounts = array_of(container, "volumeMounts");
+      if (std::ranges::any_of(mounts,
+                              [&](const Json& mount) { return text_at(mount, "mountPath") == kPath; }))
+        continue;
+      container["volumeMounts"].push_back(Json{{"name", name}, {"mountPath", kPath}, {"readOnly", true}});
+      used = true;
+    }
+  }
+  if (!used) return;
+  const Json token{{"serviceAccountToken", {{"expirationSeconds", 3607}, {"path", "token"}}}};
+  const Json certificate{
+      {"configMap",
+       {{"name", "kube-root-ca.crt"}, {"items", Json::array({{{"key", "ca.crt"}, {"path", "ca.crt"}}})}}}};
+  const Json name_space{
+      {"downwardAPI",
+       {{"items",
+         Json::array({{{"path", "namespace"},
+                       {"fieldRef", {{"apiVersion", "v1"}, {"fieldPath", "metadata.namespace"}}}}})}}}};
+  spec["volumes"].push_back(Json{
+      {"name", name},
+      {"projected", {{"defaultMode", 420}, {"sources", Json::array({token, certificate, name_space})}}}});
+}
+
 ApiStatus admit_pod(const ObjectStore& store, Json& pod) {
   if (!pod.contains("spec") || !pod["spec"].is_object()) return {};
   Json& spec = pod["spec"];
   const std::string ns = meta_text(pod, "namespace");
   // The default account of a namespace comes soon after it: nobody has to wait for that here.
-  if (const std::string account = text_at(spec, "serviceAccountName");
-      account != "default" && !store.get("serviceaccounts", ns, account))
+  const std::string account = text_at(spec, "serviceAccountName");
+  const ObjectPtr found_account = store.get("serviceaccounts", ns, account);
+  if (!found_account && account != "default")
     return refuse_pod(
         pod, fmt::format("error looking up service account {}/{}: serviceaccount \"{}\" not found", ns,
                          account, account));
+  add_api_access(spec, found_account ? found_account->json() : Json::object());
   const std::string name = text_at(spec, "priorityClassName");
   if (name.empty()) return {};
   const ObjectPtr found = store.get("priorityclasses.scheduling.k8s.io", "", name);

@@ -198,6 +198,13 @@ Result<std::string> resource_value(const Json& container, const Json& reference,
 
 Result<Variables> container_variables(const EnvironmentInput& input) {
   Variables out;
+  if (!input.api_host.empty()) {  // KUBERNETES_SERVICE_HOST and what comes with it, whatever the pod says
+    add_service({{"metadata", {{"name", "kubernetes"}}},
+                 {"spec",
+                  {{"clusterIP", input.api_host},
+                   {"ports", Json::array({{{"name", "https"}, {"port", input.api_port}}})}}}},
+                out);
+  }
   if (boolean(member(input.pod, "spec", "enableServiceLinks"), true)) {
     for (const Json& service : input.services) add_service(service, out);
   }

@@ -21,7 +21,9 @@ using ReadObject = std::function<Result<Json>(std::string_view resource, std::st
 struct EnvironmentInput {
   const Json& pod;  // with status.podIP and status.hostIP
   const Json& container;
-  std::vector<Json> services;       // of the pod's namespace
+  std::vector<Json> services;  // of the pod's namespace
+  std::string api_host = {};   // of the API server; "": told to no pod
+  int api_port = 0;
   std::int64_t node_cpu_milli = 0;  // what resourceFieldRef says without a limit
   std::int64_t node_memory_milli = 0;
   ReadObject read;

@@ -36,6 +36,8 @@ class NodeApi {
   [[nodiscard]] virtual Result<Json> get(std::string_view resource, std::string_view ns,
                                          std::string_view name) = 0;
   [[nodiscard]] virtual std::vector<Json> services(std::string_view ns) = 0;
+  // A token of the pod's service account, good as long as both are there. kNotFound: one of them is gone.
+  [[nodiscard]] virtual Result<std::string> account_token(const Json& pod) = 0;
   // Merge-patches the status of a pod, or of a claim. kNotFound: it is gone, or another object has its name
   // now.
   [[nodiscard]] virtual Status write_status(std::string_view resource, const Json& object,

@@ -136,6 +136,7 @@ void PodRunner::prepare() {
       .node_cpu_milli = options_.cpu_milli,
       .node_memory_milli = options_.memory_milli,
       .read = reader(),
+      .token = [this] { return api_.account_token(pod_); },
       .bound =
           [this](const Json& claim) {
             const Json status{{"phase", "Bound"},

@@ -28,6 +28,8 @@ namespace muster::local {
 struct NodeOptions {
   std::string name = "muster-local";
   std::string host_ip = "127.0.0.1";
+  std::string api_host = {};  // of the API server, for programs in pods; "": they are not told
+  int api_port = 0;
   std::filesystem::path binaries;        // muster-init and what the project's images stand for
   std::filesystem::path run_folder;      // pods/ and logs/ go there
   std::filesystem::path volumes_folder;  // claims; kept

@@ -63,6 +63,8 @@ Result<Variables> PodRunner::variables(const Json& container) const {
   return container_variables({.pod = pod_,
                               .container = container,
                               .services = api_.services(namespace_of(pod_)),
+                              .api_host = options_.api_host,
+                              .api_port = options_.api_port,
                               .node_cpu_milli = options_.cpu_milli,
                               .node_memory_milli = options_.memory_milli,
                               .read = reader()});

@@ -120,10 +120,16 @@ Status write_downward(const VolumesInput& input, const Json& source, const fs::p
 }
 
 Status write_projected(const VolumesInput& input, const Json& volume, const fs::path& folder) {
-  // The volume that the API server adds to pods, as a cluster's does: it serves API clients in pods, which
-  // have no account of their own here, so nothing of it may hold a pod up.
+  // Of the volume that the API server adds to pods, a certificate that is missing holds nobody up.
   const bool api_access = text(member(volume, "name")).starts_with("kube-api-access-");
   for (Json source : member(volume, "projected", "sources")) {
+    if (const Json& token = member(source, "serviceAccountToken"); token.is_object()) {
+      if (!text(member(token, "audience")).empty())
+        return failed_precondition(
+            "tokens for another audience than this API are not issued without a cluster");
+      MUSTER_ASSIGN(const std::string value, input.token());
+      MUSTER_TRY(write_file(folder, text(member(token, "path")), value, 0600));
+    }
     for (const char* kind : {"configMap", "secret", "downwardAPI"}) {
       Json& part = source[kind];
       if (part.is_null()) continue;

@@ -38,7 +38,7 @@ Status await_job(const AwaitOptions& options, SignalWaiter& signals) {
   if (ns.empty() || name.empty())
     return invalid_argument(fmt::format("--await {} is not NAMESPACE/NAME of a DistributedJob", options.job));
   MUSTER_ASSIGN(const kube::ClusterConfig config,
-                kube::load_cluster_config({.path = options.kubeconfig, .context = {}}));
+                kube::load_cluster_config({.path = options.kubeconfig, .context = {}, .controller = true}));
   kube::Client::Options client_options;
   client_options.request_timeout = std::chrono::seconds(10);
   MUSTER_ASSIGN(const std::unique_ptr<kube::Client> client, kube::make_client(config, client_options));

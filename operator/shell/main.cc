@@ -12,7 +12,7 @@ int main(int argc, char** argv) {
   std::string metrics_address = "0.0.0.0:8080";
   CLI::App app("muster-operator: reconciles DistributedJobs and FederatedRounds of a Kubernetes cluster");
   app.add_option("--kubeconfig", options.kubeconfig,
-                 "kubeconfig file; default: $KUBECONFIG, ~/.kube/config, the pod's service account");
+                 "kubeconfig file; default: $KUBECONFIG, the pod's service account, ~/.kube/config");
   app.add_option("--namespace", options.namespaces,
                  "watch this namespace only; may be repeated; default: all");
   app.add_option("--operator-namespace", options.own_namespace,

@@ -185,8 +185,9 @@ class Operator {
   }
 
   Status connect() {
-    MUSTER_ASSIGN(const kube::ClusterConfig config,
-                  kube::load_cluster_config({.path = options_.kubeconfig, .context = {}}));
+    MUSTER_ASSIGN(
+        const kube::ClusterConfig config,
+        kube::load_cluster_config({.path = options_.kubeconfig, .context = {}, .controller = true}));
     server_ = config.server;
     own_namespace_ = !options_.own_namespace.empty() ? options_.own_namespace
                      : config.in_pod                 ? config.default_namespace

@@ -26,6 +26,8 @@ class KubeConfig : public ::testing::Test {
     unsetenv("KUBECONFIG");
     unsetenv("KUBERNETES_SERVICE_HOST");
     unsetenv("KUBERNETES_SERVICE_PORT");
+    unsetenv("MUSTER_VOLUME_MAP");
+    setenv("HOME", home_.c_str(), 1);
   }
   std::string write(const std::string& name, const std::string& text) {
     fs::create_directories((folder_ / name).parent_path());
@@ -47,6 +49,7 @@ class KubeConfig : public ::testing::Test {
     EXPECT_EQ(result.error().code, code) << result.error().message;
     EXPECT_NE(result.error().message.find(part), std::string::npos) << result.error().message;
   }
+  const std::string home_ = std::getenv("HOME") != nullptr ? std::getenv("HOME") : "/";
   TemporaryFolder temporary_;
   fs::path folder_ = temporary_.path();
 };
@@ -97,6 +100,23 @@ TEST_F(KubeConfig, TokenFilesAreReadAgainAfterARefusalAndKeptWhenTheyVanish) {
   fs::remove(folder_ / "token");
   found->identity->invalidate();
   EXPECT_EQ(found->identity->get()->bearer_token, "two");
+}
+
+TEST_F(KubeConfig, AControllerInAPodTakesThePodsAccountBeforeTheHomesFile) {
+  write("home/.kube/config", config("", "token: home"));
+  write("account/ca.crt", "CA");
+  write("account/token", "sa");
+  setenv("HOME", (folder_ / "home").c_str(), 1);
+  // Without a cluster the volume lies elsewhere, and this variable says where.
+  setenv("MUSTER_VOLUME_MAP", Json{{kAccountFolder, (folder_ / "account").string()}}.dump().c_str(), 1);
+  EXPECT_EQ(load_cluster_config({.controller = true})->identity->get()->bearer_token, "home");
+  setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
+  setenv("KUBERNETES_SERVICE_PORT", "443", 1);
+  EXPECT_EQ(load_cluster_config()->identity->get()->bearer_token, "home");
+  const auto found = load_cluster_config({.controller = true});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_TRUE(found->in_pod);
+  EXPECT_EQ(found->identity->get()->bearer_token, "sa");
 }
 
 TEST_F(KubeConfig, InClusterReadsTheServiceAccountAndNamesAnIpv6Server) {

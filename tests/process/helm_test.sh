@@ -75,16 +75,22 @@ waiting_means_what_it_says() {
   up || return
   succeeds "install --wait" out.txt helm install tiny "$CHART" --wait --timeout 40s
   check "deployed" [ "$(release_status tiny)" = deployed ]
-  # Nothing here runs a Deployment's pods, so a wait for it ends with its time, and says for what it waited.
-  fails "a Deployment is waited for" wait.txt helm upgrade tiny "$CHART" --set deployment=true --wait --timeout 4s
-  check "it says for what" contains wait.txt 'Deployment.*tiny|deployment'
+  fails "a Deployment whose pod cannot start" wait.txt helm upgrade tiny "$CHART" --set deployment=true,program=/no/such \
+    --wait --timeout 4s
+  check "it says for what it waited" contains wait.txt 'Deployment.*tiny|deployment'
   check "failed" [ "$(release_status tiny)" = failed ]
-  # What a Deployment's controller would write.
-  succeeds "its status is written" patch.txt kubectl patch deployment tiny --subresource=status --type=merge -p '{"status":{
-    "observedGeneration":1,"replicas":1,"updatedReplicas":1,"readyReplicas":1,"availableReplicas":1,"conditions":[
-    {"type":"Available","status":"True"},{"type":"Progressing","status":"True","reason":"NewReplicaSetAvailable"}]}}'
-  succeeds "then it is ready" wait.txt helm upgrade tiny "$CHART" --set deployment=true --wait --timeout 30s
-  succeeds "without --wait it is only stored" out.txt helm upgrade tiny "$CHART" --set deployment=true,greeting=hi
+  succeeds "one whose pod starts" wait.txt helm upgrade tiny "$CHART" --set deployment=true --wait --timeout 30s
+  check "the Deployment is there" contains <(kubectl get deployment tiny) 'tiny +1/1 +1 +1'
+  succeeds "its rollout is done" out.txt kubectl rollout status deployment/tiny --timeout 5s
+  succeeds "it scales" out.txt kubectl scale deployment tiny --replicas 3
+  succeeds "to three pods" out.txt kubectl wait deployment/tiny --for=jsonpath='{.status.availableReplicas}'=3 --timeout 20s
+  succeeds "it starts anew" out.txt kubectl rollout restart deployment/tiny
+  succeeds "one pod after the other" out.txt kubectl rollout status deployment/tiny --timeout 30s
+  check "its revisions are kept" contains <(kubectl rollout history deployment/tiny) '^3 '
+  succeeds "it goes back" out.txt kubectl rollout undo deployment/tiny
+  succeeds "to what ran before" out.txt kubectl rollout status deployment/tiny --timeout 30s
+  succeeds "it goes with its pods" out.txt helm uninstall tiny --wait --timeout 30s
+  check "all of them" wait_until 10 eval '[ -z "$(kubectl get pods,replicasets -l app.kubernetes.io/name=tiny -o name)" ]'
   down
 }
 

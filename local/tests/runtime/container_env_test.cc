@@ -96,6 +96,22 @@ TEST(ContainerEnv, AddsServiceVariables) {
   EXPECT_EQ(*variables, expected);
 }
 
+TEST(ContainerEnv, TellsWhereTheApiServerIsWhateverThePodSays) {
+  Json pod = PodBuilder("p");
+  pod["spec"]["enableServiceLinks"] = false;
+  const auto variables = container_variables({.pod = pod,
+                                              .container = Json::object(),
+                                              .services = {},
+                                              .api_host = "127.0.0.1",
+                                              .api_port = 6443,
+                                              .read = read_object});
+  ASSERT_TRUE(variables);
+  const Variables first(variables->begin(), variables->begin() + 3);
+  EXPECT_EQ(first, (Variables{{"KUBERNETES_SERVICE_HOST", "127.0.0.1"},
+                              {"KUBERNETES_SERVICE_PORT", "6443"},
+                              {"KUBERNETES_SERVICE_PORT_HTTPS", "6443"}}));
+}
+
 TEST(ContainerEnv, ExpandsReferencesAsKubernetesDoes) {
   const Variables variables{{"A", "1"}};
   for (const auto& [in, out] : std::map<std::string, std::string>{{"$(A)", "1"},

@@ -32,6 +32,7 @@ class VolumesTest : public testing::Test {
                               if (found == objects_.end()) return not_found("none");
                               return found->second;
                             },
+                            .token = [] { return Result<std::string>("t0ken"); },
                             .bound = [](const Json&) {},
                             .claims = claims_});
   }
@@ -66,6 +67,20 @@ TEST_F(VolumesTest, WritesKeysItemsAndModes) {
   ASSERT_TRUE(items) << items.error().message;
   EXPECT_EQ(read(items->at("v") / "deep/t"), "abc");
   EXPECT_EQ(mode(items->at("v") / "deep/t"), 0600);
+}
+
+TEST_F(VolumesTest, WritesTheAccountsTokenBesideWhatElseIsProjected) {
+  objects_["configmaps/kube-root-ca.crt"] = {{"data", {{"ca.crt", "CA"}}}};
+  const Json token{{"serviceAccountToken", {{"path", "token"}, {"expirationSeconds", 3607}}}};
+  const Json authority{{"configMap", {{"name", "kube-root-ca.crt"}}}};
+  const auto all = prepare({{"projected", {{"sources", Json::array({token, authority})}}}});
+  ASSERT_TRUE(all) << all.error().message;
+  EXPECT_EQ(read(all->at("v") / "token"), "t0ken");
+  EXPECT_EQ(mode(all->at("v") / "token"), 0600);
+  EXPECT_EQ(read(all->at("v") / "ca.crt"), "CA");
+
+  const Json other{{"serviceAccountToken", {{"path", "token"}, {"audience", "vault"}}}};
+  EXPECT_FALSE(prepare({{"projected", {{"sources", Json::array({other})}}}}));
 }
 
 // The programs of a pod run as its owner, and nobody else of the machine is to read what they are trusted

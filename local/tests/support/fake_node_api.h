@@ -79,6 +79,7 @@ class FakeNodeApi : public NodeApi {  // thread-safe
     }
     return out;
   }
+  Result<std::string> account_token(const Json& pod) override { return "token of " + name_of(pod); }
   Status write_status(std::string_view resource, const Json& object, const Json& status) override {
     const std::lock_guard lock(mutex_);
     auto& all = objects_[std::string(resource)];
