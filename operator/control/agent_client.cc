@@ -5,6 +5,8 @@
 #include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
+#include <deque>
+#include <iterator>
 #include <map>
 #include <set>
 #include <thread>
@@ -29,6 +31,8 @@ namespace {
 constexpr int kConnectBackoffFirstMs = 100;
 constexpr int kConnectBackoffMaxMs = 2000;
 constexpr int kConnectTimeoutMs = 2000;
+constexpr std::size_t kConnectingMax = 64;  // handshakes under way
+constexpr std::chrono::milliseconds kConnectLook{50};
 constexpr int kRejectionsMin =
     2;  // in a row: a pod that dies in the middle of a handshake looks the same, once
 
@@ -73,6 +77,7 @@ class AgentClient::Impl {
       pods = std::exchange(pods_, {});
       stopping_ = true;
       sweep_alarm_.Cancel();
+      if (looking_) look_alarm_.Cancel();
     }
     for (auto& [uid, pod] : pods) end(pod);
     {
@@ -105,14 +110,13 @@ class AgentClient::Impl {
         }
         state.owner = owner;
         state.channel = dial(pod, options_.port, credentials_);
-        state.dialled = std::chrono::steady_clock::now();
         state.follower = make_follower(pod.uid, state.channel);
-        coming.push_back(state.follower);
+        waiting_.push_back(pod.uid);
         expecting.emplace_back(state.follower, pod.membership);
-        ++live_;
       }
       before = std::move(now);
       if (before.empty()) owners_.erase(owner);
+      coming = admit();
     }
     for (PodState& pod : leaving) end(pod);
     for (const auto& [follower, membership] : expecting) follower->expect(membership);
@@ -166,7 +170,7 @@ class AgentClient::Impl {
     std::string owner;
     std::shared_ptr<grpc::Channel> channel;
     std::shared_ptr<Follower> follower;
-    Instant dialled{};
+    Instant dialled{};             // when the follower began; before: it waits for its turn
     std::shared_ptr<Probe> probe;  // the one under way
     int rejections = 0;            // probes in a row that met one
     std::string rejection;
@@ -191,6 +195,47 @@ class AgentClient::Impl {
     if (pod.probe) pod.probe->cancel();
     if (pod.configuring) pod.configuring->cancel();
   }
+  // Those whose turn it is to connect: all handshakes of a takeover at once would be late together.
+  [[nodiscard]] std::vector<std::shared_ptr<Follower>> admit() MUSTER_REQUIRES(mutex_) {
+    std::vector<std::shared_ptr<Follower>> admitted;
+    if (stopping_) return admitted;
+    while (!waiting_.empty() && connecting_.size() < kConnectingMax) {
+      const std::string uid = std::move(waiting_.front());
+      waiting_.pop_front();
+      const auto found = pods_.find(uid);
+      if (found == pods_.end() || found->second.dialled != Instant{}) continue;
+      found->second.dialled = std::chrono::steady_clock::now();
+      connecting_.insert(uid);
+      admitted.push_back(found->second.follower);
+      ++live_;
+    }
+    if (!waiting_.empty() && !std::exchange(looking_, true)) {
+      ++live_;
+      look_alarm_.Set(&queue_, std::chrono::system_clock::now() + kConnectLook, &look_);
+    }
+    return admitted;
+  }
+  // Whether the first connection of a pod has come about, or has failed: that frees its turn.
+  [[nodiscard]] bool connected(const std::string& uid, Instant now) const MUSTER_REQUIRES(mutex_) {
+    const auto found = pods_.find(uid);
+    if (found == pods_.end()) return true;
+    const auto state = found->second.channel->GetState(false);
+    return state == GRPC_CHANNEL_READY || state == GRPC_CHANNEL_TRANSIENT_FAILURE ||
+           now >= found->second.dialled + std::chrono::milliseconds(kConnectTimeoutMs);
+  }
+  void look() MUSTER_EXCLUDES(mutex_) {
+    std::vector<std::shared_ptr<Follower>> coming;
+    {
+      const MutexLock lock(mutex_);
+      looking_ = false;
+      const Instant now = std::chrono::steady_clock::now();
+      for (auto each = connecting_.begin(); each != connecting_.end();)
+        each = connected(*each, now) ? connecting_.erase(each) : std::next(each);
+      coming = admit();
+    }
+    for (const auto& follower : coming) follower->start();
+    left();
+  }
   // Asks why those pods that have told nothing yet are silent.
   void sweep() MUSTER_EXCLUDES(mutex_) {
     std::vector<std::shared_ptr<Probe>> probes;
@@ -201,7 +246,9 @@ class AgentClient::Impl {
       if (!over) {
         const Instant now = std::chrono::steady_clock::now();
         for (auto& [uid, pod] : pods_) {
-          if (pod.status || pod.probe || now < pod.dialled + options_.probe_interval) continue;
+          if (pod.status || pod.probe || pod.dialled == Instant{} ||
+              now < pod.dialled + options_.probe_interval)
+            continue;
           pod.probe = std::make_shared<Probe>(
               Probe::Options{.channel = pod.channel,
                              .queue = &queue_,
@@ -257,16 +304,20 @@ class AgentClient::Impl {
     AgentStatus status = checked(said);
     std::string owner;
     bool news = false;
+    std::vector<std::shared_ptr<Follower>> coming;
     {
       const MutexLock lock(mutex_);
+      if (connecting_.erase(uid) > 0) coming = admit();
       const auto found = pods_.find(uid);
-      if (found == pods_.end()) return;
-      owner = found->second.owner;
-      news = is_news(found->second.status, status);
-      found->second.status = std::move(status);
-      found->second.rejections = 0;
+      if (found != pods_.end()) {
+        owner = found->second.owner;
+        news = is_news(found->second.status, status);
+        found->second.status = std::move(status);
+        found->second.rejections = 0;
+      }
     }
-    if (options_.on_change) options_.on_change(owner, !news);
+    for (const auto& follower : coming) follower->start();
+    if (!owner.empty() && options_.on_change) options_.on_change(owner, !news);
   }
   void configured(const std::string& name, const std::string& uid, const ConfigureCall& over,
                   const Status& outcome) MUSTER_EXCLUDES(mutex_) {
@@ -293,13 +344,14 @@ class AgentClient::Impl {
     while (queue_.Next(&tag, &ok)) static_cast<Operation*>(tag)->complete(ok);
   }
 
-  class Sweep final : public Operation {
+  class Call final : public Operation {  // of an alarm
    public:
-    explicit Sweep(Impl& impl) : impl_(impl) {}
-    void complete(bool /*ok*/) override { impl_.sweep(); }
+    Call(Impl& impl, void (Impl::*what)()) : impl_(impl), what_(what) {}
+    void complete(bool /*ok*/) override { (impl_.*what_)(); }
 
    private:
     Impl& impl_;
+    void (Impl::*what_)();
   };
 
   const Options options_;
@@ -310,9 +362,14 @@ class AgentClient::Impl {
   std::map<std::string, PodState> pods_ MUSTER_GUARDED_BY(mutex_);
   std::map<std::string, std::set<std::string>> owners_ MUSTER_GUARDED_BY(mutex_);
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
+  std::deque<std::string> waiting_ MUSTER_GUARDED_BY(mutex_);   // uids of pods that are to be connected to
+  std::set<std::string> connecting_ MUSTER_GUARDED_BY(mutex_);  // uids of those whose turn it is
+  bool looking_ MUSTER_GUARDED_BY(mutex_) = false;
   grpc::CompletionQueue queue_;
-  Sweep sweep_{*this};
+  Call sweep_{*this, &Impl::sweep};
+  Call look_{*this, &Impl::look};
   grpc::Alarm sweep_alarm_ MUSTER_GUARDED_BY(mutex_);
+  grpc::Alarm look_alarm_ MUSTER_GUARDED_BY(mutex_);
   std::vector<std::jthread> threads_;
 };
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "operator/core/failure_policy.h"
+#include "operator/core/followers.h"
 #include "operator/core/pod_plan.h"
 
 namespace muster::op {
@@ -93,7 +94,7 @@ void tell_rejections(Pass& pass, const std::vector<const Pod*>& pods) {
     const std::string others = rejected > 1 ? fmt::format(" ({} pods in all)", rejected) : "";
     if (!api::is_true(pass.before.conditions, kRejected)) pass.event("Warning", kRejected, first + others);
     pass.condition(kRejected, true, "AuthenticationFailed", first + others);
-  } else if (api::is_true(pass.after.conditions, kRejected)) {
+  } else if (api::is_true(pass.after.conditions, kRejected) && all_have_told(pass, false)) {
     pass.condition(kRejected, false, "Accepted", "pods and operator take each other for what they are");
   }
 }

@@ -8,6 +8,7 @@
 
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
+#include "operator/core/followers.h"
 
 namespace muster::op {
 namespace {
@@ -119,17 +120,6 @@ std::int64_t done_and_gone(const api::JobStatus& status, const std::vector<const
   });
 }
 
-void follow_agents(Pass& pass) {
-  for (const Pod& pod : pass.seen.pods) {
-    if (!pod.ip.empty() && fate_of(pod) == PodFate::kAlive)
-      pass.decision.agents.push_back({.pod = pod.name,
-                                      .uid = pod.uid,
-                                      .ip = pod.ip,
-                                      .peer = {.role = pod.role, .index = pod.index, .uid = pass.meta.uid},
-                                      .membership = pass.before.membership});
-  }
-}
-
 void remove_pod(Pass& pass, const Pod& pod, std::optional<std::int64_t> grace_seconds) {
   if (!pod.deletion) {
     pass.act(DeletePod{.name = pod.name, .uid = pod.uid, .grace_seconds = grace_seconds});
@@ -175,7 +165,8 @@ void tell_refusals(Pass& pass) {
     pass.condition(kAssignmentRejected, true, kAssignmentRejected, message);
     return;
   }
-  if (told) pass.condition(kAssignmentRejected, false, "AssignmentsTaken", "no pod rejects its assignment");
+  if (told && all_have_told(pass, true))
+    pass.condition(kAssignmentRejected, false, "AssignmentsTaken", "no pod rejects its assignment");
 }
 
 void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted, bool running,

@@ -22,10 +22,6 @@ struct Incarnation {
 [[nodiscard]] std::int64_t done_and_gone(const api::JobStatus& status,
                                          const std::vector<const Pod*>& current);
 
-// Listens to the Agents of all live pods, of whatever incarnation: an Agent that is not followed is
-// disconnected, and what a pass decides about one pod is no reason to hang up on the others.
-void follow_agents(Pass& pass);
-
 // Deletes a pod unless that is under way already; one whose node is lost is deleted by force, or looked at
 // again. `grace_seconds`: absent: the pod's own.
 void remove_pod(Pass& pass, const Pod& pod, std::optional<std::int64_t> grace_seconds = {});

@@ -198,21 +198,28 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& workers, std::int64
   std::optional<AgentStatus> rank_0;
   std::uint64_t sent = 0;
   std::uint64_t expected = 0;
+  std::uint64_t at_work = 0;
   std::size_t digests = 0;
   std::vector<std::string> warnings;
   for (const Pod* pod : workers) {
     std::optional<AgentStatus> word = word_of(pass, *pod);
+    if (word) warnings.insert(warnings.end(), word->warnings().begin(), word->warnings().end());
+    if (word && word->phase() == control::v1::PHASE_SUCCEEDED) {
+      sent += word->worker().payload_bytes_sent();
+      expected += word->worker().payload_bytes_expected();
+    } else {
+      ++at_work;
+    }
     if (!word || !word->has_worker()) continue;
-    warnings.insert(warnings.end(), word->warnings().begin(), word->warnings().end());
-    sent += word->worker().payload_bytes_sent();
-    expected += word->worker().payload_bytes_expected();
     if (word->worker().has_parameters_sha256()) ++digests;
     if (pod->index == 0) rank_0 = std::move(word);
   }
   if (!rank_0 || rank_0->worker().total_steps() == 0) return fold_warnings(pass, warnings);
   WorkerProgress* const first = rank_0->mutable_worker();
-  first->set_payload_bytes_sent(sent);
-  first->set_payload_bytes_expected(expected);
+  // Nobody listens to the others while they work. A ring's ranks send the same but for a few bytes, and what
+  // each has sent in the end is in its last words.
+  first->set_payload_bytes_sent(sent + at_work * first->payload_bytes_sent());
+  first->set_payload_bytes_expected(expected + at_work * first->payload_bytes_expected());
   if (digests != workers.size() || parameters_diverged(pass, workers)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none

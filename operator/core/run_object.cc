@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "operator/core/followers.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_plan.h"

@@ -263,6 +263,17 @@ TEST_F(AgentClientTest, PodsThatAreNoLongerNamedAreForgotten) {
   EXPECT_TRUE(agent_->wait_watches(0));
 }
 
+// More pods than may be connected to at a time, and the first of them never answer.
+TEST_F(AgentClientTest, PodsThatDoNotAnswerHoldUpTheOthersForSecondsOnly) {
+  connect();
+  std::vector<AgentAddress> pods;
+  for (int i = 0; i < 150; ++i)
+    pods.push_back({.pod = "q", .uid = "q" + std::to_string(i), .ip = "127.0.0.9", .peer = kPeer});
+  pods.push_back(kPod[0]);
+  client_->follow("o", pods);
+  EXPECT_TRUE(wait_for_step(0));
+}
+
 TEST_F(AgentClientTest, EndsWhilePodsAreFollowedThatNeverAnswer) {
   connect();
   std::vector<AgentAddress> pods = kPod;

@@ -1,0 +1,15 @@
+#pragma once  // operator/core/followers.h: to whose Agents the operator listens
+#include "operator/core/pass.h"
+
+namespace muster::op {
+
+// Of the live pods, those of whom something is to be learnt: a stream costs 200 KiB. Rank 0, or the
+// aggregator, has the figures of the object. Another worker is listened to until all have their assignment,
+// and when rank 0 has lost its ring; pods of an older incarnation are not.
+void follow_agents(Pass& pass);
+
+// Whether each Agent that is listened to has told something (`of_this_membership`: that it has its
+// assignment). After a takeover none has, and what is not known is not over.
+[[nodiscard]] bool all_have_told(const Pass& pass, bool of_this_membership);
+
+}  // namespace muster::op
