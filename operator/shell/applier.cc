@@ -46,7 +46,7 @@ Status Applier::apply(const Subject& subject, const std::vector<Action>& actions
 }
 
 Status Applier::apply_one(Pass& pass, const Action& action) {
-  const Status done = std::visit(
+  Status done = std::visit(
       [&](const auto& what) -> Status {
         if constexpr (requires { (*this)(pass, what); }) return (*this)(pass, what);
         MUSTER_CHECK(false);  // a create or a delete: they go in batches
