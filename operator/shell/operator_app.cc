@@ -80,7 +80,7 @@ class Operator {
                  MUSTER_VERSION, server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),
                  elector_ ? lease_ : "none", host_port(options_.metrics_ip, metrics_server_->port()));
-    const Status ended = work_until_stopped(signals);
+    Status ended = work_until_stopped(signals);
     synced_ = false;
     stopping_.request_stop();
     end_term();
