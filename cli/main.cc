@@ -15,6 +15,7 @@
 #include "cli/plot_verb.h"
 #include "cli/resources.h"
 #include "cli/run.h"
+#include "cli/status.h"
 #include "cli/version.h"
 #include "common/base/text.h"
 #include "common/platform/log.h"
@@ -31,6 +32,7 @@ struct Arguments {
   std::int64_t rank = -1;
   std::int64_t tail = -1;
   DescribeOptions describe;
+  StatusOptions status;   // of status, top, suspend and resume
   std::string described;  // "dj" or "dj/ring"
   PlotOptions plot;
   LocalUpOptions local;
@@ -88,6 +90,23 @@ void add_describe(CLI::App& app, Arguments& args) {
   verb->add_option("KIND", args.described, "dj, fr, pod, ...; or KIND/NAME")->required();
   verb->add_option("NAME", args.describe.name, "the object");
   add_query(*verb, args.describe.query);
+}
+
+void add_status(CLI::App& app, Arguments& args) {
+  const auto add = [&](const char* name, const char* what) {
+    CLI::App* verb = app.add_subcommand(name, what);
+    add_query(*verb, args.status.query);
+    return verb;
+  };
+  CLI::App* status =
+      add("status", "Show jobs as trees: progress, membership, pods and what is wrong with them");
+  status->add_option("NAME", args.status.name, "one job (ring or dj/ring); all when absent");
+  CLI::App* top = add("top", "Show the jobs that have not ended, the fastest first");
+  for (CLI::App* verb : {status, top})
+    verb->add_flag("-A,--all-namespaces", args.status.all_namespaces, "of all namespaces");
+  for (CLI::App* verb : {add("suspend", "Pause a job: its pods end, its checkpoint stays"),
+                         add("resume", "Let a suspended job go on from its checkpoint")})
+    verb->add_option("NAME", args.status.name, "ring or dj/ring")->required();
 }
 
 void add_rest(CLI::App& app, Arguments& args) {
@@ -169,6 +188,14 @@ int call_describe(Arguments& args) {
   return describe(args.describe);
 }
 
+int call_status(const CLI::App& app, const Arguments& args) {
+  if (!args.status.name.empty() && args.status.all_namespaces)
+    return usage("one object is in one namespace; use -n instead of -A");
+  if (app.got_subcommand("status")) return status(args.status);
+  if (app.got_subcommand("top")) return top(args.status);
+  return suspend(args.status, app.got_subcommand("suspend"));
+}
+
 int call_completion(const Arguments& args) {
   const auto script = completion_script(args.shell);
   if (!script) return usage(script.error().message);
@@ -190,6 +217,8 @@ int call(const CLI::App& app, Arguments& args) {
     return logs(args.logs);
   }
   if (app.got_subcommand("describe")) return call_describe(args);
+  for (const char* verb : {"status", "top", "suspend", "resume"})
+    if (app.got_subcommand(verb)) return call_status(app, args);
   if (app.got_subcommand("plot")) return plot(args.plot);
   if (app.got_subcommand("local")) {
     args.local.watch_list = args.feature_gates == "WatchList=true";
@@ -214,6 +243,7 @@ int main(int argc, char** argv) {
   add_get(app, args);
   add_logs(app, args);
   add_describe(app, args);
+  add_status(app, args);
   add_rest(app, args);
   if (const std::string problem = unknown_command(app, {argv + 1, argv + argc}); !problem.empty())
     return usage(problem);

@@ -58,6 +58,13 @@ ending_it_ends_the_pods() {
   if command -v kubectl > /dev/null; then
     check "apply" kubectl apply -f job.yaml > /dev/null
     check "it runs" wait_until 30 phase_is dj long Running
+    check "status: a tree" contains <("$MUSTER" status long) 'worker 1 +long-worker-1 +Running'
+    check "top" contains <("$MUSTER" top -A) 'default +long +DistributedJob +Running'
+    check "suspend" contains <("$MUSTER" suspend long) 'DistributedJob/long suspended'
+    check "it is suspended" wait_until 30 phase_is dj long Suspended
+    check "resume" contains <("$MUSTER" resume dj/long) 'DistributedJob/long resumed'
+    check "it runs again" wait_until 60 phase_is dj long Running
+    check "no such job" contains <("$MUSTER" suspend nobody 2>&1) "no job 'nobody' in namespace 'default'"
   else
     skip "the pods: kubectl is not on PATH"
   fi
@@ -67,5 +74,5 @@ ending_it_ends_the_pods() {
 run_case second_one_is_refused_with_the_address_of_the_first 40
 run_case verbs_find_it_without_a_kubeconfig 30
 run_case kubectl_works_on_our_kinds 150
-run_case ending_it_ends_the_pods 60
+run_case ending_it_ends_the_pods 120
 finish

@@ -1,0 +1,122 @@
+// cli/status.cc: the objects that were asked for, with pods and events of each
+#include "cli/status.h"
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "cli/connect.h"
+#include "cli/console.h"
+#include "cli/exit_code.h"
+#include "cli/resources.h"
+#include "cli/status_view.h"
+#include "common/json/access.h"
+
+namespace muster::cli {
+namespace {
+
+struct Asked {
+  kube::Client& client;
+  std::string ns;  // empty: all
+  std::string name;
+  std::vector<kube::Resource> kinds;
+};
+
+// The objects, or kNotFound where one was named.
+Result<std::vector<std::pair<kube::Resource, Json>>> find_objects(const Asked& asked) {
+  std::vector<std::pair<kube::Resource, Json>> found;
+  for (const kube::Resource& kind : asked.kinds) {
+    if (asked.name.empty()) {
+      MUSTER_ASSIGN(kube::ListPage page, asked.client.list_all(kind, asked.ns));
+      for (Json& object : page.items) {
+        if (text_at(object, "kind").empty()) object["kind"] = kind.kind;  // items of a list need not have it
+        found.emplace_back(kind, std::move(object));
+      }
+      continue;
+    }
+    auto object = asked.client.get(kind, asked.ns, asked.name);
+    if (!object && object.error().code != Code::kNotFound) return object.error();
+    if (object) found.emplace_back(kind, *std::move(object));
+  }
+  if (found.empty() && !asked.name.empty()) {
+    return not_found(fmt::format("no job '{}' in namespace '{}'; see `muster get -A`", asked.name, asked.ns));
+  }
+  return found;
+}
+
+Result<std::string> status_of(const Asked& asked) {
+  MUSTER_ASSIGN(const auto objects, find_objects(asked));
+  std::string out;
+  for (const auto& [kind, object] : objects) {
+    const std::string ns = meta_text(object, "namespace");
+    MUSTER_ASSIGN(const kube::ListPage pods,
+                  asked.client.list_all(
+                      kube::kPods, ns, {.label_selector = "muster.dev/job-uid=" + meta_text(object, "uid")}));
+    std::set<std::string> uids{meta_text(object, "uid")};
+    for (const Json& pod : pods.items) uids.insert(meta_text(pod, "uid"));
+    MUSTER_ASSIGN(kube::ListPage events, asked.client.list_all(kube::kEvents, ns));
+    std::erase_if(events.items, [&](const Json& event) {
+      return !uids.contains(text(member(event, "involvedObject", "uid")));
+    });
+    out += (out.empty() ? "" : "\n") +
+           render_status(object, pods.items, events.items, std::chrono::system_clock::now());
+  }
+  return out.empty() ? std::string("there are no jobs; `-A` looks in all namespaces\n") : out;
+}
+
+Result<std::string> top_of(const Asked& asked) {
+  MUSTER_ASSIGN(const auto objects, find_objects(asked));
+  std::vector<Json> all;
+  all.reserve(objects.size());
+  for (const auto& [kind, object] : objects) all.push_back(object);
+  return render_top(all);
+}
+
+Result<std::string> set_suspended(const Asked& asked, bool suspended) {
+  MUSTER_ASSIGN(const auto objects, find_objects(asked));
+  if (objects.size() > 1) {
+    return invalid_argument(
+        fmt::format("'{0}' is a DistributedJob and a FederatedRound; write dj/{0} or fr/{0}", asked.name));
+  }
+  const auto& [kind, object] = objects.front();
+  const Json patch{{"spec", {{"suspend", suspended}}}};
+  MUSTER_TRY(asked.client.patch(kind, asked.ns, asked.name, kube::PatchType::kMerge, patch));
+  return fmt::format("{}/{} {}\n", kind.kind, asked.name, suspended ? "suspended" : "resumed");
+}
+
+// Connects, answers, and says what went wrong.
+template <typename Answer>
+int answer(const StatusOptions& options, Answer answer_of) {
+  const auto fail = [](const Error& error) {
+    print_error(error.message);
+    return exit_code_of(error);
+  };
+  std::string name = options.name;
+  std::vector<kube::Resource> kinds{kube::kDistributedJobs, kube::kFederatedRounds};
+  if (const auto parts = split_slash(name)) {
+    const auto kind = find_resource(parts->kind);
+    if (!kind) return fail(kind.error());
+    kinds = {*kind};
+    name = parts->name;
+  }
+  const auto connection = connect(options.query.kubeconfig);
+  if (!connection) return fail(connection.error());
+  std::string ns =
+      options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;
+  if (options.all_namespaces) ns.clear();
+  const auto text = answer_of(Asked{*connection->client, ns, name, kinds});
+  if (!text) return fail(explain(text.error(), connection->server));
+  Console out(Console::Stream::kOut);
+  out.write(*text);
+  return finish(out);
+}
+
+}  // namespace
+
+int status(const StatusOptions& options) { return answer(options, status_of); }
+int top(const StatusOptions& options) { return answer(options, top_of); }
+int suspend(const StatusOptions& options, bool suspended) {
+  return answer(options, [&](const Asked& asked) { return set_suspended(asked, suspended); });
+}
+
+}  // namespace muster::cli

@@ -1,0 +1,129 @@
+// cli/status_view.cc: an object, its membership and its pods as a tree; objects as a table
+#include "cli/status_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <tuple>
+
+#include "cli/format.h"
+#include "cli/job_view.h"
+#include "cli/table.h"
+#include "common/base/rfc3339.h"
+#include "common/base/text.h"
+#include "common/json/access.h"
+#include "common/pods/pod_state.h"
+
+namespace muster::cli {
+namespace {
+
+std::string age(const std::string& since, WallTime now) {
+  const auto time = parse_rfc3339(since);
+  return time ? format_age(std::chrono::duration_cast<std::chrono::seconds>(now - *time)) : "-";
+}
+
+// "step 50 of 200 (25%)"; empty before the first.
+std::string progress_of(const JobView& view) {
+  if (view.total <= 0) return "";
+  return fmt::format("{} {} of {} ({}%)", view.unit(), format_count(view.at), format_count(view.total),
+                     100 * view.at / view.total);
+}
+
+std::string rate_of(const JobView& view) {
+  return view.examples_per_second <= 0
+             ? ""
+             : fmt::format("{} examples/s",
+                           format_count(static_cast<std::int64_t>(view.examples_per_second)));
+}
+
+std::string restarts_of(const Json& object, const JobView& view) {
+  const Json& most = member(object, "spec", "runPolicy", "maxRestarts");
+  return most.is_number_integer() ? fmt::format("{} of {}", view.restarts, most.get<std::int64_t>())
+                                  : std::to_string(view.restarts);
+}
+
+std::string headline(const Json& object, const JobView& view) {
+  std::string line = fmt::format("{} {}/{}: {}", view.kind, view.name_space, view.name, view.phase);
+  const auto add = [&](const std::string& part) {
+    if (!part.empty()) line += ", " + part;
+  };
+  add(progress_of(view));
+  add(rate_of(view));
+  if (view.loss) add("loss " + format_loss(view.loss));
+  if (view.accuracy) add("accuracy " + format_percent(view.accuracy));
+  if (view.restarts > 0) add("restarts " + restarts_of(object, view));
+  return line + "\n";
+}
+
+std::string trouble_of(const PodView& pod) {
+  std::string why = pod.failed() || pod.phase == "Pending" ? pod.reason : "";
+  if (!pod.exit.empty()) why += (why.empty() ? "exit " : ", exit ") + pod.exit;
+  return why.empty() ? "" : with_last_words(why, pod.message);
+}
+
+std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
+  std::vector<std::pair<PodView, std::string>> views;
+  for (const Json& pod : pods) views.emplace_back(view_pod(pod), meta_text(pod, "creationTimestamp"));
+  std::ranges::sort(views, {}, [](const auto& each) { return std::tie(each.first.role, each.first.index); });
+  std::vector<std::vector<std::string>> rows;
+  for (const auto& [pod, created] : views) {
+    std::string why = trouble_of(pod);
+    std::ranges::replace(why, '\n', ' ');
+    const char* branch = rows.size() + 1 == views.size() ? "   └─ " : "   ├─ ";
+    rows.push_back({branch + fmt::format("{} {}", pod.role, pod.index), pod.name, pod.phase,
+                    age(created, now), printable(why)});
+  }
+  return rows.empty() ? "" : render_table(rows);
+}
+
+std::string time_of(const Json& event) {
+  std::string time = text_at(event, "lastTimestamp");
+  return time.empty() ? text_at(event, "eventTime") : time;
+}
+
+// What went wrong last.
+std::string newest_warning(const std::vector<Json>& events, WallTime now) {
+  const Json* newest = nullptr;
+  for (const Json& event : events) {
+    if (text_at(event, "type") == "Warning" && (newest == nullptr || time_of(*newest) <= time_of(event)))
+      newest = &event;
+  }
+  if (newest == nullptr) return "";
+  return fmt::format("last warning, {} ago: {}: {}\n", age(time_of(*newest), now),
+                     printable(text_at(*newest, "reason")), printable_lines(text_at(*newest, "message")));
+}
+
+}  // namespace
+
+std::string render_status(const Json& object, const std::vector<Json>& pods, const std::vector<Json>& events,
+                          WallTime now) {
+  const JobView view = view_job(object);
+  const Json& status = member(object, "status");
+  std::string out = headline(object, view);
+  if (!view.message.empty()) out += view.reason + ": " + printable_lines(view.message) + "\n";
+  if (!pods.empty()) {
+    out += fmt::format("└─ membership {}, incarnation {}, pods {}\n", integer_at(status, "membership"),
+                       integer_at(status, "incarnation"), view.ready.empty() ? "-" : view.ready + " ready");
+    out += pod_tree(pods, now);
+  }
+  return out + newest_warning(events, now);
+}
+
+std::string render_top(const std::vector<Json>& objects) {
+  std::vector<std::pair<JobView, std::string>> views;
+  for (const Json& object : objects) {
+    JobView view = view_job(object);
+    if (!view.finished()) views.emplace_back(view, restarts_of(object, view));
+  }
+  std::ranges::stable_sort(views, std::greater<>(),
+                           [](const auto& each) { return each.first.examples_per_second; });
+  std::vector<std::vector<std::string>> rows{
+      {"NAMESPACE", "NAME", "KIND", "PHASE", "PODS", "PROGRESS", "RATE", "LOSS", "SENT", "RESTARTS"}};
+  for (const auto& [view, restarts] : views) {
+    rows.push_back({view.name_space, view.name, view.kind, view.phase, view.ready, progress_of(view),
+                    rate_of(view), format_loss(view.loss), format_bytes(view.bytes_sent), restarts});
+  }
+  return render_table(rows);
+}
+
+}  // namespace muster::cli

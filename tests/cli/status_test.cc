@@ -1,0 +1,70 @@
+// tests/cli/status_test.cc: what `muster status` and `muster top` show
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "cli/status_view.h"
+#include "common/base/rfc3339.h"
+#include "tests/cli/builders.h"
+
+namespace muster::cli {
+namespace {
+
+using testing::federated;
+using ::testing::HasSubstr;
+using testing::job;
+using ::testing::Not;
+using testing::pod;
+
+Json running() {
+  Json object =
+      job().step(1234, 5000).progress("examplesPerSecond", 2140.4).progress("loss", 0.3123).restarts(1).json;
+  object["spec"]["runPolicy"]["maxRestarts"] = 3;
+  object["status"]["membership"] = 2;
+  object["status"]["incarnation"] = 2;
+  return object;
+}
+Json warning(const char* time, const char* message) {
+  return {{"type", "Warning"}, {"reason", "Restarting"}, {"lastTimestamp", time}, {"message", message}};
+}
+
+TEST(Status, IsATreeOfObjectMembershipAndPods) {
+  Json first = pod().index(0).json;
+  first["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z";
+  const std::string text = render_status(
+      running(), {pod().index(1).ended(7, "went wrong").json, first},
+      {warning("2026-01-01T00:01:00Z", "worker 1 failed"), warning("2026-01-01T00:00:30Z", "long ago")},
+      *parse_rfc3339("2026-01-01T00:01:40Z"));
+  EXPECT_EQ(
+      text.find("DistributedJob default/ring: Running, step 1,234 of 5,000 (24%), 2,140 examples/s, loss "
+                "0.3123, restarts 1 of 3\n└─ membership 2, incarnation 2, pods 4/4 ready\n"),
+      0u)
+      << text;
+  EXPECT_THAT(text, HasSubstr("├─ worker 0   ring-worker-0   Running   100s\n"));
+  EXPECT_THAT(text,
+              ::testing::ContainsRegex("└─ worker 1 +ring-worker-1 +Failed +- +.*code 7.*went wrong\n"));
+  EXPECT_THAT(text, HasSubstr("last warning, 40s ago: Restarting: worker 1 failed\n"));
+  EXPECT_THAT(text, Not(HasSubstr("long ago")));
+}
+
+TEST(Status, SaysWhyAJobFailed) {
+  const std::string text = render_status(
+      job().phase("Failed").condition("Failed", "TooManyRestarts", "worker 1: exit code 7").json, {}, {},
+      WallTime{});
+  EXPECT_EQ(text, "DistributedJob default/ring: Failed\nTooManyRestarts: worker 1: exit code 7\n");
+}
+
+TEST(Status, SurvivesNonsense) {
+  EXPECT_FALSE(render_status(Json::object(), {Json(5)}, {Json()}, WallTime{}).empty());
+}
+
+TEST(Top, ShowsWhatHasNotEndedTheFastestFirst) {
+  const std::string text = render_top(
+      {job().phase("Failed").condition("Failed", "InvalidSpec", "no").json, federated().json, running()});
+  EXPECT_THAT(text, HasSubstr("NAMESPACE"));
+  EXPECT_LT(text.find("2,140 examples/s"), text.find("fedavg"));
+  EXPECT_THAT(text, Not(HasSubstr("Failed")));
+  EXPECT_THAT(text, HasSubstr("1 of 3"));
+}
+
+}  // namespace
+}  // namespace muster::cli
