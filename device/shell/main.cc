@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cstdio>
+#include <exception>
 #include <future>
 #include <memory>
 #include <string>
@@ -117,7 +119,7 @@ int run(const Flags& flags) {
 }  // namespace
 }  // namespace muster::device
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app("muster-device plays clients of one FederatedRound. The operator starts and configures it.");
   muster::device::Flags flags;
   app.add_option("--configure-timeout", flags.configure_timeout_seconds,
@@ -142,4 +144,7 @@ int main(int argc, char** argv) {
     muster::end_process(app.exit(error) == 0 ? 0 : muster::kExitInvalid);
   }
   muster::end_process(muster::device::run(flags));
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "muster-device: %s\n", error.what());
+  muster::end_process(1);  // as any failure without a code of its own: the pod is tried again
 }

@@ -1,12 +1,14 @@
 // worker/shell/main.cc: the program muster-worker: flags, environment, exit code
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
 
 #include "common/platform/end_process.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
 #include "worker/shell/worker.h"
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app(
       "Trains one rank of a DistributedJob. The operator starts it in a pod (MUSTER_POD_NAME, "
       "MUSTER_POD_IP,\n"
@@ -34,4 +36,7 @@ int main(int argc, char** argv) {
   muster::learning::set_compute_threads(compute_threads);
   muster::end_process(muster::worker::run_worker(
       std::chrono::milliseconds(static_cast<std::int64_t>(configure_timeout_seconds * 1000))));
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "muster-worker: %s\n", error.what());
+  muster::end_process(1);  // as any failure without a code of its own: the pod is tried again
 }
