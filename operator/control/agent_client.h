@@ -8,13 +8,13 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "operator/core/action.h"
+#include "operator/control/agents.h"
 #include "pod/credentials.h"
 
 namespace muster::op {
 
 // Thread-safe. All pods share `threads` threads of ours, whatever their number.
-class AgentClient {
+class AgentClient final : public Agents {
  public:
   struct Options {
     Credentials credentials;  // the operator's
@@ -33,25 +33,15 @@ class AgentClient {
     std::function<void(const std::string& owner, const std::string& pod, const Error& why)> on_refusal{};
   };
   explicit AgentClient(Options options);
-  ~AgentClient();  // ends all calls
+  ~AgentClient() override;  // ends all calls
   AgentClient(const AgentClient&) = delete;
   AgentClient& operator=(const AgentClient&) = delete;
 
-  // Follows exactly these pods of `owner` (an object's key) from now on; of its others all is forgotten, and
-  // their calls end.
-  void follow(const std::string& owner, const std::vector<AgentAddress>& pods);
-
-  // The last status that the pod told us, kept when its connection breaks; none before the first.
-  [[nodiscard]] std::optional<control::v1::AgentStatus> status(const std::string& pod_uid) const;
-  // Why pod and operator do not believe each other: the handshake fails, again and again. In words.
-  [[nodiscard]] std::optional<std::string> rejection(const std::string& pod_uid) const;
-
-  // Calls Configure of a pod that is followed, and returns. Does nothing while a call to this pod is under
-  // way, or for a while after one (longer after each failure): ask again until the pod's status has the
-  // assignment.
-  void configure(const ConfigurePod& pod);
-  // Why the pod did not take its last assignment: the Agent's own code, kUnavailable or kDeadlineExceeded.
-  [[nodiscard]] std::optional<Error> refusal(const std::string& pod_uid) const;
+  void follow(const std::string& owner, const std::vector<AgentAddress>& pods) override;
+  [[nodiscard]] std::optional<control::v1::AgentStatus> status(const std::string& pod_uid) const override;
+  [[nodiscard]] std::optional<std::string> rejection(const std::string& pod_uid) const override;
+  void configure(const ConfigurePod& pod) override;
+  [[nodiscard]] std::optional<Error> refusal(const std::string& pod_uid) const override;
 
  private:
   class Impl;

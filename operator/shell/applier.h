@@ -3,7 +3,7 @@
 #include <functional>
 #include <vector>
 
-#include "operator/control/agent_client.h"
+#include "operator/control/agents.h"
 #include "operator/shell/children.h"
 
 namespace muster::op {
@@ -16,7 +16,7 @@ class Applier {
     std::function<Result<Deadline>()> may_write{};
     int lanes = 8;  // writes of batches at once, besides one of each pass
   };
-  Applier(kube::Client& client, ClusterCache& cache, AgentClient& agents, kube::EventRecorder& events,
+  Applier(kube::Client& client, ClusterCache& cache, Agents& agents, kube::EventRecorder& events,
           const Issuer& issuer, Options options)
       : client_(client),
         cache_(cache),
@@ -54,7 +54,7 @@ class Applier {
 
   kube::Client& client_;
   ClusterCache& cache_;
-  AgentClient& agents_;
+  Agents& agents_;
   kube::EventRecorder& events_;
   Options options_;
   Lanes lanes_;

@@ -19,7 +19,7 @@ namespace muster::op {
 
 struct ControllerParts {  // all outlive the controllers
   ClusterCache& cache;
-  AgentClient& agents;
+  Agents& agents;
   Applier& applier;
   NodeHealth& nodes;
   const Issuer& issuer;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/control/agent_client.h"
 #include "operator/shell/authority_secret.h"
 #include "operator/shell/controller.h"
 

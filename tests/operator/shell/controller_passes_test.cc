@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/json/access.h"
+#include "operator/control/agent_client.h"
 #include "operator/shell/controller.h"
 #include "tests/operator/shell/fake_agent.h"
 #include "tests/support/fake_transport.h"

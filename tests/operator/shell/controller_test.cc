@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include "common/json/access.h"
+#include "operator/control/agent_client.h"
 #include "operator/shell/operator_app.h"
 #include "tests/support/fake_transport.h"
 
