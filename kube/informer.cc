@@ -76,11 +76,9 @@ bool Store::upsert(Object object) {
   if (buried) return false;  // the answer to a write that came after the watch had told of the deletion
   Object& slot = objects_[object_key(*object)];
   if (slot != nullptr) {
-    const bool same_object = meta_text(*slot, "uid") == meta_text(*object, "uid");
-    if (same_object &&
-        newer_version(meta_text(*slot, "resourceVersion"), meta_text(*object, "resourceVersion"))) {
+    // Also when it is another object of this name: a watch that is late tells of the one before.
+    if (newer_version(meta_text(*slot, "resourceVersion"), meta_text(*object, "resourceVersion")))
       return false;
-    }
     drop_from_index(slot);
   }
   slot = object;

@@ -131,6 +131,17 @@ double rounds_a_second(const Pass& pass, std::int64_t rounds) {
          std::chrono::duration<double>(pass.seen.now - *pass.after.start_time).count();
 }
 
+// An estimate that only time has changed is no news: it stands until the next round is committed, so that a
+// pass over the same state writes nothing.
+void keep_estimate(Pass& pass) {
+  const Json& before = pass.before.progress;
+  if (!before.is_object() || member(before, "round") != member(pass.after.progress, "round") ||
+      member(before, "rounds") != member(pass.after.progress, "rounds"))
+    return;
+  pass.after.progress.erase("timeLeft");
+  if (const Json& left = member(before, "timeLeft"); left.is_string()) pass.after.progress["timeLeft"] = left;
+}
+
 template <typename Progress>
 std::vector<Point> history_of(const Progress& told) {
   return {told.history().begin(), told.history().end()};
@@ -240,6 +251,7 @@ void fold_aggregator(Pass& pass, const Pod& aggregator) {
   const AggregatorProgress& told = word->aggregator();
   pass.after.progress = figures(told);
   tell_pace(pass.after.progress, told.round(), told.rounds(), rounds_a_second(pass, told.round()));
+  keep_estimate(pass);
   fold_warnings(pass, warnings);
   std::optional<Point> last;
   if (told.has_loss() && told.round() > 0) last = point(told.round(), told.loss(), accuracy_of(told));

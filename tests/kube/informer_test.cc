@@ -52,6 +52,16 @@ TEST(Store, AnAnswerThatComesAfterTheDeletionDoesNotBringTheObjectBack) {
   EXPECT_NE(store.get("n/a"), nullptr) << "the end of the one before, told late";
 }
 
+TEST(Store, LateNewsOfAnEarlierObjectOfTheNameTakesNothingAway) {
+  Store store;
+  Json anew = pod("a", "20");
+  anew["metadata"]["uid"] = "another";
+  store.upsert(shared(anew));
+  EXPECT_FALSE(store.upsert(shared(pod("a", "12"))));
+  store.erase(pod("a", "13"));
+  EXPECT_NE(store.get("n/a"), nullptr);
+}
+
 TEST(Store, TheIndexFollowsChangesAndDeletions) {
   Store store([](const Json& object) { return object["metadata"]["owner"].get<std::string>(); });
   store.upsert(shared(pod("a", "1", "x")));

@@ -121,5 +121,19 @@ TEST_F(ProgressDeadline, NothingIsLeftAtTheEnd) {
   EXPECT_FALSE(cluster_.status().progress.contains("timeLeft"));
 }
 
+// Else every pass would have something to write, also that of an operator which has just started.
+TEST(TimeLeft, OfAFederationStandsUntilTheNextRound) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.bring_up();
+  auto& told = *cluster.agents[cluster.uid_of("phones-aggregator-0")].mutable_aggregator();
+  told.set_round(2);
+  told.set_rounds(5);
+  cluster.advance(60s);
+  cluster.settle();
+  ASSERT_TRUE(cluster.status().progress.contains("timeLeft"));
+  cluster.advance(60s);
+  EXPECT_EQ(cluster.pass(), 0U);
+}
+
 }  // namespace
 }  // namespace muster::op::testing
