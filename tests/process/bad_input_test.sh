@@ -39,7 +39,7 @@ wrong_enum() {
 }
 negative_replicas() {
   write_job job.yaml ring "" -1
-  expect 2 'job.yaml:[0-9]+: .*spec.workers.replicas: Invalid value: -1' 'greater than or equal to 1'
+  expect 2 'job.yaml:[0-9]+: .*spec.workers.replicas: Invalid value: -1' 'greater than or equal to 0'
 }
 several_problems_are_all_told() {
   write_job a.yaml a "" -1
