@@ -1,0 +1,238 @@
+// tests/sim/checker.cc: the invariants
+#include "checker.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <utility>
+
+#include "common/json/access.h"
+#include "operator/core/failure_policy.h"
+#include "operator/core/observed.h"
+#include "pod/pod_contract.h"
+
+namespace muster::sim {
+namespace {
+
+using op::api::JobStatus;
+
+constexpr std::size_t kViolationsMax = 10;
+constexpr std::uint64_t kWritesMax = 5000;  // of a life: several times of what one needs
+constexpr std::chrono::seconds kTold{60};   // a watch is at most 40 s late
+constexpr const char* kKinds[] = {"distributedjobs", "federatedrounds"};
+
+std::string label(const Json& pod, const char* name) { return text(member(pod, "metadata", "labels", name)); }
+
+JobStatus status_of(const Json& object) { return op::api::status_from_json(member(object, "status")); }
+
+std::int64_t limit_of(const Json& object) {
+  return integer(member(object, "spec", "runPolicy", "maxRestarts"), 3);
+}
+
+// What was refused before anything ran is looked at again once it is edited.
+bool may_be_mended(const JobStatus& status) {
+  const op::api::Condition* failed = op::api::find_condition(status.conditions, "Failed");
+  return failed != nullptr && failed->reason == "InvalidSpec";
+}
+
+bool is_owned_by(const Json& object, const std::string& uid) {
+  const Json& owners = member(object, "metadata", "ownerReferences");
+  return owners.is_array() && !owners.empty() && text(member(owners[0], "uid")) == uid;
+}
+
+}  // namespace
+
+Checker::Checker(VirtualThreads& threads, ApiStore& store) : threads_(threads), store_(store) {
+  store_.listen([this](const std::string& resource, const Json* before, const Json* after) {
+    if (resource == "pods") pod_changed(before, after);
+    if ((resource == kKinds[0] || resource == kKinds[1]) && after != nullptr) object_changed(before, *after);
+  });
+}
+
+void Checker::violation(const std::string& what) {
+  if (violations_.size() < kViolationsMax)
+    violations_.push_back(
+        fmt::format("{:.3f} s: {}", std::chrono::duration<double>(threads_.now()).count(), what));
+}
+
+// A pod goes before its incarnation is over only with its object. Whether the server does it, is seen by
+// wrote().
+void Checker::arrives(const ApiRequest& write) {
+  suspect_.clear();
+  if (write.verb != "delete" || write.resource != "pods") return;
+  const Json* pod = store_.find("pods", write.key());
+  if (pod == nullptr || label(*pod, kRoleLabel) == "client") return;
+  const auto seen = op::pod_from_json(*pod, label(*pod, kJobUidLabel));
+  if (!seen || op::fate_of(*seen) != op::PodFate::kAlive) return;
+  const JobStatus& status = lives_[label(*pod, kJobUidLabel)].status;
+  if (!status.finished() && status.phase != "Suspended" && status.incarnation == seen->incarnation)
+    suspect_ =
+        fmt::format("{} is deleted, a live pod of the present incarnation {}", seen->name, seen->incarnation);
+}
+
+void Checker::wrote(const Write& write) {
+  if (!suspect_.empty() && write.status == 200) violation(suspect_);
+  suspect_.clear();
+  if (write.request.resource == "events" || write.request.resource == "leases") return;
+  if (++writes_ == kWritesMax) violation(fmt::format("{} writes: passes wake each other", kWritesMax));
+  last_write_ = fmt::format("{} {} {}", write.request.verb, write.request.resource, write.request.key());
+}
+
+void Checker::object_changed(const Json* before, const Json& after) {
+  Life& life = lives_[meta_text(after, "uid")];
+  if (before == nullptr) return;
+  check_progress_of_life(fmt::format("{} {}", text(member(after, "kind")), meta_text(after, "name")), after,
+                         life);
+}
+
+void Checker::check_progress_of_life(const std::string& who, const Json& object, Life& life) {
+  const JobStatus now = status_of(object);
+  const JobStatus& last = life.status;
+  if (now == last) return;
+  if (now.restarts > limit_of(object))
+    violation(fmt::format("{}: {} restarts, maxRestarts is {}", who, now.restarts, limit_of(object)));
+  if (now.restarts < last.restarts || now.disruptions < last.disruptions)
+    violation(fmt::format("{}: counters go back: restarts {} -> {}, disruptions {} -> {}", who, last.restarts,
+                          now.restarts, last.disruptions, now.disruptions));
+  if (now.incarnation < last.incarnation || now.membership < last.membership)
+    violation(fmt::format("{}: incarnation {} -> {}, membership {} -> {}", who, last.incarnation,
+                          now.incarnation, last.membership, now.membership));
+  if (std::cmp_greater(now.ready_replicas, life.ready_once[now.incarnation].size()))
+    violation(fmt::format("{}: {} pods of incarnation {} are said to be ready, {} were ever", who,
+                          now.ready_replicas, now.incarnation, life.ready_once[now.incarnation].size()));
+  if (last.finished() && !may_be_mended(last) &&
+      (now.phase != last.phase || now.completion_time != last.completion_time))
+    violation(fmt::format("{}: {} was final, and is {}", who, last.phase, now.phase));
+  if (is_true(now.conditions, "Succeeded") && is_true(now.conditions, "Failed"))
+    violation(fmt::format("{}: both Succeeded and Failed", who));
+  if (now.incarnation > last.incarnation && last.incarnation > 0) {
+    check_restart(who, object, life, now);
+    life.excused = false;
+  }
+  life.status = now;
+}
+
+// Of an incarnation that all ends of pods point the same way, the count is known.
+void Checker::check_restart(const std::string& who, const Json& object, const Life& life,
+                            const JobStatus& now) {
+  const auto found = life.ends.find(life.status.incarnation);
+  const Ends ends = found == life.ends.end() ? Ends{} : found->second;
+  const std::int64_t restarts = now.restarts - life.status.restarts;
+  const std::int64_t disruptions = now.disruptions - life.status.disruptions;
+  const std::string counted = fmt::format(
+      "{}: incarnation {} ended with {} failures, {} disruptions, {} lost peers: restarts +{}, disruptions "
+      "+{}",
+      who, life.status.incarnation, ends.crashes, ends.disruptions, ends.lost_peers, restarts, disruptions);
+  if (restarts + disruptions > 1) return violation(counted + ", counted twice");
+  const bool federated = object["kind"] == "FederatedRound";
+  if (life.excused) return;
+  if (now.phase == "Suspended") return;
+  if (ends.crashes == 0 && ends.lost_peers == 0 && restarts > 0)
+    return violation(counted + ", without a failure");
+  if (ends.crashes + ends.disruptions + ends.lost_peers == 0 && !federated)
+    return violation(counted + ", without a cause");
+  // Of those that wait for the cause of a lost peer, whoever is told of it too late may take it for another.
+  const bool in_time = ends.lost_peers == 0 || threads_.now() - ends.crashed_at > kTold;
+  if (ends.crashes > 0 && ends.disruptions == 0 && in_time && restarts != 1)
+    return violation(counted + ", not counted");
+}
+
+void Checker::pod_changed(const Json* before, const Json* after) {
+  if (before == nullptr) return check_only_one(*after);
+  note_end(*before, after);
+}
+
+void Checker::check_only_one(const Json& pod) {
+  for (const Json* other : store_.all("pods")) {
+    if (meta_text(*other, "uid") == meta_text(pod, "uid")) continue;
+    if (label(*other, kJobUidLabel) == label(pod, kJobUidLabel) &&
+        label(*other, kRoleLabel) == label(pod, kRoleLabel) &&
+        label(*other, kIndexLabel) == label(pod, kIndexLabel))
+      violation(fmt::format("{} and {} are the same {} {}", meta_text(*other, "name"), meta_text(pod, "name"),
+                            label(pod, kRoleLabel), label(pod, kIndexLabel)));
+  }
+}
+
+// The first time that something is amiss with a pod. Clients of a federation do not end an incarnation.
+void Checker::note_end(const Json& before, const Json* after) {
+  const std::string owner = label(before, kJobUidLabel);
+  if (after != nullptr) {
+    const auto pod = op::pod_from_json(*after, owner);
+    if (pod && pod->ready) lives_[owner].ready_once[pod->incarnation].insert(pod->uid);
+  }
+  if (label(before, kRoleLabel) == "client") return;
+  const auto was = op::pod_from_json(before, owner);
+  if (!was) return;
+  Ends& ends = lives_[owner].ends[was->incarnation];
+  if (after == nullptr) {  // whoever has not seen how it ended sees no more than that it is gone
+    ++ends.disruptions;
+    return;
+  }
+  if (op::fate_of(*was) != op::PodFate::kAlive) return;
+  const auto now = op::pod_from_json(*after, owner);
+  if (!now) return;
+  if (op::fate_of(*now) == op::PodFate::kDisrupted) ++ends.disruptions;
+  if (op::fate_of(*now) != op::PodFate::kFailed) return;
+  const bool ours = !now->ca.empty();
+  if (ours && op::lost_a_peer(*now)) {
+    ++ends.lost_peers;
+  } else {
+    ++ends.crashes;
+    ends.crashed_at = threads_.now();
+  }
+}
+
+void Checker::check_steady() {
+  for (const char* kind : kKinds) {
+    for (const Json* object : store_.all(kind)) {
+      const JobStatus status = status_of(*object);
+      const std::string who = fmt::format("{} is {}", meta_text(*object, "name"), status.phase);
+      if (status.finished()) continue;
+      std::int64_t ready = 0;
+      for (const Json* pod : store_.all("pods")) {
+        const auto seen = op::pod_from_json(*pod, meta_text(*object, "uid"));
+        if (seen && seen->ready && op::fate_of(*seen) == op::PodFate::kAlive) ++ready;
+      }
+      if (status.ready_replicas != ready)
+        violation(
+            fmt::format("{}: readyReplicas {}, but {} pods are ready", who, status.ready_replicas, ready));
+      const bool wanted = !boolean(member(*object, "spec", "suspend"));
+      if (wanted && status.phase != "Running") violation(who + ", not Running, long after the last fault");
+      if (wanted && !is_true(status.conditions, "PodsReady") && !is_true(status.conditions, "ClientsAway"))
+        violation(who + ": PodsReady is not True, long after the last fault");
+    }
+  }
+}
+
+void Checker::check_finished() {
+  for (const char* kind : kKinds) {
+    for (const Json* object : store_.all(kind)) {
+      const JobStatus status = status_of(*object);
+      const std::string who = fmt::format("{} is {}", meta_text(*object, "name"), status.phase);
+      if (!status.finished()) {
+        violation(who +
+                  ", and has not ended, long after the last fault: " + member(*object, "status").dump());
+        continue;
+      }
+      const std::string policy = text(member(*object, "spec", "runPolicy", "cleanPodPolicy"), "Running");
+      for (const Json* pod : store_.all("pods")) {
+        if (!is_owned_by(*pod, meta_text(*object, "uid"))) continue;
+        const std::string phase = text(member(*pod, "status", "phase"));
+        const bool runs = phase != "Succeeded" && phase != "Failed";
+        if (policy == "All" || (policy == "Running" && runs))
+          violation(fmt::format("{}: pod {} ({}) is left, cleanPodPolicy is {}", who, meta_text(*pod, "name"),
+                                phase, policy));
+      }
+    }
+  }
+}
+
+void Checker::check_nothing_left() {
+  for (const char* resource : {"distributedjobs", "federatedrounds", "pods", "services", "secrets"})
+    for (const Json* object : store_.all(resource))
+      if (meta_text(*object, "namespace") == "team")
+        violation(
+            fmt::format("{} {} is left after everything was deleted", resource, meta_text(*object, "name")));
+}
+
+}  // namespace muster::sim

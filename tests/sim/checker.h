@@ -1,0 +1,59 @@
+#pragma once  // tests/sim/checker.h: what must be true at every instant, and once the faults are over
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api_store.h"
+#include "network.h"
+#include "operator/api/status.h"
+
+namespace muster::sim {
+
+class Checker {
+ public:
+  Checker(VirtualThreads& threads, ApiStore& store);
+
+  // Of an object's spec: from now on its pods may be replaced without having failed.
+  void edited(const std::string& uid) { lives_[uid].excused = true; }
+  void arrives(const ApiRequest& write);  // before the server judges it
+  void wrote(const Write& write);
+
+  // Objects rest: what is wrong with this state, one line each.
+  void check_steady();        // with programs that run and do not end
+  void check_finished();      // every object has ended, its pods are as cleanPodPolicy says
+  void check_nothing_left();  // after everything was deleted
+  [[nodiscard]] std::uint64_t writes() const { return writes_; }  // by replicas, but events and Leases
+  [[nodiscard]] const std::string& last_write() const { return last_write_; }
+  [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
+  void violation(const std::string& what);
+
+ private:
+  struct Ends {  // of pods of one incarnation
+    int crashes = 0, disruptions = 0, lost_peers = 0;
+    Nanos crashed_at{0};
+  };
+  struct Life {
+    op::api::JobStatus status;
+    bool excused = false;                                      // the spec was changed in this incarnation
+    std::map<std::int64_t, Ends> ends;                         // by incarnation
+    std::map<std::int64_t, std::set<std::string>> ready_once;  // uids of pods
+  };
+  void object_changed(const Json* before, const Json& after);
+  void check_progress_of_life(const std::string& who, const Json& object, Life& life);
+  void check_restart(const std::string& who, const Json& object, const Life& life,
+                     const op::api::JobStatus& now);
+  void pod_changed(const Json* before, const Json* after);
+  void check_only_one(const Json& pod);
+  void note_end(const Json& before, const Json* after);
+
+  VirtualThreads& threads_;
+  ApiStore& store_;
+  std::map<std::string, Life> lives_;  // by uid of the object
+  std::uint64_t writes_ = 0;
+  std::string last_write_;
+  std::string suspect_;  // what is wrong if the write that has arrived is carried out
+  std::vector<std::string> violations_;
+};
+
+}  // namespace muster::sim

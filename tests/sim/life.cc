@@ -1,0 +1,265 @@
+// tests/sim/life.cc: the phases of a life
+#include "life.h"
+
+#include <fmt/format.h>
+
+#include <cstdio>
+#include <memory>
+
+#include "common/json/access.h"
+#include "garbage.h"
+#include "network.h"
+#include "nodes.h"
+#include "programs.h"
+#include "replica.h"
+#include "users.h"
+
+namespace muster::sim {
+namespace {
+
+using std::chrono::minutes;
+using std::chrono::seconds;
+
+constexpr seconds kTick{1};
+constexpr minutes kSteadyWithin{30};  // backoffs of clients are up to five minutes, and nodes come back first
+constexpr minutes kFinishWithin{30};
+constexpr seconds kQuiet{90};
+
+class Life {
+ public:
+  Life(const LifeOptions& options, Tally& tally);
+  LifeReport live();
+
+ private:
+  void chaos();
+  void calm();
+  void finish();
+  void remove();
+  void tick();
+  void replicas_misbehave();
+  void start_replica();
+  void crash(Replica& replica);
+  void end_replica();
+  bool rests_within(std::chrono::nanoseconds limit);
+  void stays_quiet(const char* when);
+  void drop_orphans();
+  void watch_store();
+  [[nodiscard]] bool failed() const { return !checker_.violations().empty(); }
+  [[nodiscard]] bool one_in(std::uint64_t n) { return random_.below(n) == 0; }
+
+  LifeOptions options_;
+  Tally& tally_;
+  Random random_;
+  VirtualThreads threads_;
+  Faults faults_;
+  ApiStore store_;
+  Checker checker_;
+  Programs programs_;
+  Nodes nodes_;
+  Network network_;
+  Users users_;
+  std::vector<std::unique_ptr<Replica>> replicas_;  // the last one may be alive, the others are ending
+  Nanos next_replica_{0};
+  std::uint64_t collected_ = 0;  // the version of the last round of garbage collection
+  bool users_act_ = true;
+  bool over_ = false;
+  LifeReport report_;
+};
+
+std::uint64_t part(std::uint64_t seed, const char* name) {
+  return hash_key(seed, std::hash<std::string>{}(name));
+}
+
+Life::Life(const LifeOptions& options, Tally& tally)
+    : options_(options),
+      tally_(tally),
+      random_(part(options.seed, "life")),
+      threads_(part(options.seed, "threads")),
+      faults_(part(options.seed, "faults"), tally),
+      store_([this] { return threads_.wall(); }),
+      checker_(threads_, store_),
+      programs_(threads_, faults_, part(options.seed, "programs")),
+      nodes_(threads_, store_, programs_, faults_, part(options.seed, "nodes")),
+      network_(threads_, store_, faults_, part(options.seed, "network")),
+      users_(store_, tally, part(options.seed, "users"),
+             [this](const std::string& uid) { checker_.edited(uid); }) {
+  if (!options.faults) faults_.stop();
+  (void)store_.create("secrets", authority_secret(threads_.wall()));
+  programs_.on_status = [this](const std::string& uid) {
+    for (const auto& replica : replicas_) replica->told(uid);
+  };
+  network_.on_arrival = [this](const ApiRequest& request) { checker_.arrives(request); };
+  network_.on_write = [this](const Write& write) {
+    checker_.wrote(write);
+    if (options_.trace)
+      std::printf("%12.3f  replica %d: %s %s %s -> %d\n",
+                  std::chrono::duration<double>(threads_.now()).count(), write.replica,
+                  write.request.verb.c_str(), write.request.resource.c_str(), write.request.key().c_str(),
+                  write.status);
+  };
+  network_.on_crash = [this](const Link& link) {
+    for (const auto& replica : replicas_)
+      if (replica->process() == link.replica) crash(*replica);
+  };
+  watch_store();
+}
+
+void Life::watch_store() {
+  store_.listen([this](const std::string& resource, const Json* before, const Json* after) {
+    const Json& object = after == nullptr ? *before : *after;
+    const std::string version = after == nullptr ? "gone" : meta_text(*after, "resourceVersion");
+    report_.fingerprint =
+        hash_key(report_.fingerprint, std::hash<std::string>{}(resource + key_of(object) + version),
+                 threads_.now().count());
+    if (!options_.trace || resource == "events" || resource == "nodes") return;
+    const Json& status = member(object, "status");
+    std::printf("%12.3f  %s %s %s: phase %s incarnation %lld restarts %lld disruptions %lld%s%s\n",
+                std::chrono::duration<double>(threads_.now()).count(), resource.c_str(),
+                key_of(object).c_str(), version.c_str(), text(member(status, "phase")).c_str(),
+                static_cast<long long>(integer(member(status, "incarnation"))),
+                static_cast<long long>(integer(member(status, "restarts"))),
+                static_cast<long long>(integer(member(status, "disruptions"))),
+                member(object, "metadata", "deletionTimestamp").is_string() ? " terminating" : "",
+                before == nullptr ? " (new)" : "");
+  });
+}
+
+void Life::start_replica() {
+  replicas_.push_back(std::make_unique<Replica>(
+      Replica::World{threads_, network_, programs_, nodes_, faults_}, options_.planted));
+}
+
+void Life::crash(Replica& replica) {
+  if (!replica.alive()) return;
+  replica.crash();
+  next_replica_ = threads_.now() + seconds(random_.below(10));
+}
+
+void Life::replicas_misbehave() {
+  std::erase_if(replicas_, [](const auto& replica) { return !replica->alive() && replica->gone(); });
+  const bool there = !replicas_.empty() && replicas_.back()->alive();
+  if (!there) {
+    if (threads_.now() >= next_replica_) start_replica();
+    return;
+  }
+  Replica& replica = *replicas_.back();
+  if (faults_.strikes(Fault::kOperatorCrash)) return crash(replica);
+  if (faults_.strikes(Fault::kOperatorPaused)) {
+    const int process = replica.process();
+    threads_.pause(process);
+    threads_.after(seconds(1 + random_.below(30)), [this, process] { threads_.resume(process); });
+  }
+}
+
+void Life::tick() {
+  if (over_) return;
+  replicas_misbehave();
+  if (faults_.on()) nodes_.misbehave();
+  if (users_act_) users_.act();
+  if (one_in(2) && store_.version() != collected_) {
+    collected_ = store_.version();
+    collect_garbage(store_);
+  }
+  if (faults_.strikes(Fault::kServerDown)) network_.set_down(threads_.now() + seconds(1 + random_.below(60)));
+  if (faults_.strikes(Fault::kQuota)) network_.set_quota(threads_.now() + seconds(1 + random_.below(60)));
+  threads_.after(kTick, [this] { tick(); });
+}
+
+void Life::chaos() {
+  const std::uint64_t objects = 1 + random_.below(2);
+  for (std::uint64_t i = 0; i < objects; ++i) users_.create();
+  tick();
+  const Nanos until = threads_.now() + seconds(20 + random_.below(options_.faults ? 100 : 5));
+  threads_.run(until, [this] { return failed(); });
+}
+
+// Nothing is written for a while.
+bool Life::rests_within(std::chrono::nanoseconds limit) {
+  const Nanos until = threads_.now() + limit;
+  std::uint64_t writes = checker_.writes();
+  Nanos since = threads_.now();
+  while (!failed() && threads_.now() < until) {
+    threads_.run(threads_.now() + seconds(5), [this] { return failed(); });
+    if (checker_.writes() != writes) {
+      writes = checker_.writes();
+      since = threads_.now();
+    }
+    if (threads_.now() - since >= seconds(330)) return true;
+  }
+  return false;
+}
+
+// A second pass over a state that is settled writes nothing, also by a replica that has just started.
+void Life::stays_quiet(const char* when) {
+  const std::uint64_t writes = checker_.writes();
+  if (!replicas_.empty()) crash(*replicas_.back());
+  threads_.run(threads_.now() + kQuiet, [this] { return failed(); });
+  if (checker_.writes() != writes)
+    checker_.violation(
+        fmt::format("{}: a new replica writes over a settled state: {}", when, checker_.last_write()));
+}
+
+void Life::drop_orphans() {
+  for (const char* resource : {"pods", "services", "secrets"})
+    for (const Json* object : store_.all(resource))
+      if (meta_text(*object, "namespace") == "team" && !object->at("metadata").contains("ownerReferences"))
+        threads_.after(Nanos(0),
+                       [this, resource, key = key_of(*object)] { (void)store_.remove(resource, key, {}); });
+}
+
+// No more faults; programs run, and do not end.
+void Life::calm() {
+  users_act_ = false;
+  faults_.stop();
+  network_.set_down(threads_.now());
+  network_.set_quota(threads_.now());
+  nodes_.heal();
+  drop_orphans();
+  users_.resume_all();
+  programs_.hold(true);
+  if (!rests_within(kSteadyWithin) && !failed())
+    checker_.violation("writes go on, long after the last fault: " + checker_.last_write());
+  if (failed()) return;
+  checker_.check_steady();
+  stays_quiet("while programs run");
+}
+
+void Life::finish() {
+  programs_.hold(false);
+  if (!rests_within(kFinishWithin) && !failed())
+    checker_.violation("writes go on, long after the last program: " + checker_.last_write());
+  if (failed()) return;
+  checker_.check_finished();
+  stays_quiet("after the end");
+}
+
+void Life::remove() {
+  users_.remove_all();
+  threads_.run(threads_.now() + seconds(60));
+  drop_orphans();
+  threads_.run(threads_.now() + seconds(120));
+  checker_.check_nothing_left();
+}
+
+void Life::end_replica() {
+  over_ = true;
+  for (const auto& replica : replicas_) replica->crash();
+  threads_.run(threads_.now() + minutes(30), [this] {
+    return std::ranges::all_of(replicas_, [](const auto& replica) { return replica->gone(); });
+  });
+}
+
+LifeReport Life::live() {
+  chaos();
+  for (const auto phase : {&Life::calm, &Life::finish, &Life::remove})
+    if (!failed()) (this->*phase)();
+  end_replica();
+  report_.violations = checker_.violations();
+  return report_;
+}
+
+}  // namespace
+
+LifeReport live(const LifeOptions& options, Tally& tally) { return Life(options, tally).live(); }
+
+}  // namespace muster::sim

@@ -1,0 +1,137 @@
+// tests/sim/planted.cc: what each planted bug does to decisions and requests
+#include "planted.h"
+
+#include <array>
+
+#include "common/json/access.h"
+#include "common/json/read_json.h"
+#include "operator/api/status.h"
+
+namespace muster::sim {
+namespace {
+
+constexpr std::array<const char*, static_cast<std::size_t>(Planted::kMax)> kBugNames{
+    "none",
+    "a stale status wins",
+    "a retry under another name",
+    "a restart is not counted",
+    "a restart is counted twice",
+    "a disruption counts as a restart",
+    "the limit of restarts is ignored",
+    "a finished object is begun anew",
+    "a deletion is ignored",
+    "every pod counts as ready",
+    "an expired watch goes on",
+    "nobody looks again",
+    "deletes carry no uid",
+    "every pass writes the status"};
+
+op::PatchStatus* status_of(op::Decision& decision) {
+  for (op::Action& action : decision.actions)
+    if (auto* patch = std::get_if<op::PatchStatus>(&action)) return patch;
+  return nullptr;
+}
+
+std::int64_t restarts_of(const Json& object) { return integer(member(object, "status", "restarts")); }
+
+// Of the object that the pass is to see.
+Json falsified(Planted bug, Json object) {
+  if (bug == Planted::kDeletionIgnored) object["metadata"].erase("deletionTimestamp");
+  if (bug == Planted::kLimitIgnored) object["spec"]["runPolicy"]["maxRestarts"] = 100;
+  if (bug == Planted::kTerminalForgotten && member(object, "status", "completionTime").is_string())
+    object["status"] = {{"incarnation", member(object, "status", "incarnation")}};
+  return object;
+}
+
+void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Decision& decision) {
+  if (bug == Planted::kRequeueForgotten) decision.requeue_after = {};
+  op::PatchStatus* patch = status_of(decision);
+  if (patch == nullptr) {
+    if (bug == Planted::kStatusEveryPass)
+      decision.actions.emplace_back(op::PatchStatus{
+          {{"metadata", {{"resourceVersion", meta_text(object, "resourceVersion")}}},
+           {"status", {{"progress", {{"step", seen.now.time_since_epoch().count() % 1'000'000'007}}}}}}});
+    return;
+  }
+  Json& status = patch->patch["status"];
+  if (bug == Planted::kStaleStatusWins) patch->patch.erase("metadata");
+  if (bug == Planted::kReadyCountsAll && status.contains("readyReplicas"))
+    status["readyReplicas"] = static_cast<std::int64_t>(seen.pods.size());
+  const bool restarts = status.contains("restarts");
+  if (bug == Planted::kRestartNotCounted && restarts) status.erase("restarts");
+  if (bug == Planted::kRestartCountedTwice && restarts) status["restarts"] = restarts_of(object) + 2;
+  if (bug == Planted::kDisruptionCounted && status.contains("disruptions"))
+    status["restarts"] = restarts_of(object) + 1;
+}
+
+class FaultyTransport final : public kube::HttpTransport {
+ public:
+  FaultyTransport(Planted bug, std::shared_ptr<kube::HttpTransport> real)
+      : bug_(bug), real_(std::move(real)) {}
+
+  Result<kube::HttpResponse> send(const kube::HttpRequest& request, Deadline deadline) override {
+    kube::HttpRequest sent = request;
+    if (bug_ == Planted::kDeletesWithoutUid && request.method == "DELETE") {
+      Json body = read_json(request.body);
+      body.erase("preconditions");
+      sent.body = body.dump();
+    }
+    auto answer = real_->send(sent, deadline);
+    if (bug_ != Planted::kRetryUnderAnotherName || answer || request.method != "POST" ||
+        request.target.find("/pods") == std::string::npos)
+      return answer;
+    Json pod = read_json(request.body);
+    pod["metadata"]["name"] = meta_text(pod, "name") + "-again";
+    sent.body = pod.dump();
+    return real_->send(sent, deadline);
+  }
+
+  Result<kube::HttpResponse> stream(const kube::HttpRequest& request, const kube::StreamOptions& options,
+                                    const std::function<bool(std::string_view)>& on_bytes) override {
+    if (bug_ != Planted::kExpiryIgnored) return real_->stream(request, options, on_bytes);
+    kube::HttpRequest sent = request;  // goes on from whatever is newest
+    if (skip_) {
+      const auto version = sent.target.find("resourceVersion=");
+      const auto end = sent.target.find('&', version);
+      sent.target.replace(version, end - version, "resourceVersion=" + newest());
+    }
+    skip_ = false;
+    return real_->stream(sent, options, [&](std::string_view bytes) {
+      if (bytes.find("\"code\":410") == std::string_view::npos) return on_bytes(bytes);
+      skip_ = true;
+      return false;
+    });
+  }
+
+ private:
+  std::string newest() {
+    const auto page =
+        real_->send({.target = "/api/v1/pods?limit=1"}, deadline_after(std::chrono::seconds(10)));
+    return page ? text(member(read_json(page->body), "metadata", "resourceVersion"), "1") : "1";
+  }
+
+  Planted bug_;
+  std::shared_ptr<kube::HttpTransport> real_;
+  bool skip_ = false;
+};
+
+}  // namespace
+
+const char* name_of(Planted bug) { return kBugNames[static_cast<std::size_t>(bug)]; }
+
+op::Controller::Decide planted_decide(Planted bug, op::Controller::Decide decide) {
+  if (bug == Planted::kNone) return decide;
+  return [bug, decide = std::move(decide)](const Json& object, op::Observed seen) -> Result<op::Decision> {
+    auto decision = decide(falsified(bug, object), seen);
+    if (decision) falsify(bug, object, seen, *decision);
+    return decision;
+  };
+}
+
+std::shared_ptr<kube::HttpTransport> planted_transport(Planted bug,
+                                                       std::shared_ptr<kube::HttpTransport> real) {
+  if (bug == Planted::kNone) return real;
+  return std::make_shared<FaultyTransport>(bug, std::move(real));
+}
+
+}  // namespace muster::sim

@@ -1,0 +1,31 @@
+#pragma once  // tests/sim/planted.h: bugs that the simulation must find, put in where the operator meets the
+              // world
+#include "kube/http_transport.h"
+#include "operator/shell/controller.h"
+
+namespace muster::sim {
+
+enum class Planted {
+  kNone,
+  kStaleStatusWins,        // the status is written without the version that was read
+  kRetryUnderAnotherName,  // a create whose answer is lost is tried again under another name
+  kRestartNotCounted,      //
+  kRestartCountedTwice,    //
+  kDisruptionCounted,      // an eviction counts as a restart
+  kLimitIgnored,           // restarts go on past maxRestarts
+  kTerminalForgotten,      // a finished object is begun anew
+  kDeletionIgnored,        // pods are made for an object that is being deleted
+  kReadyCountsAll,         // pods that exist count as ready
+  kExpiryIgnored,          // a watch whose history was compacted goes on as if nothing was lost
+  kRequeueForgotten,       // nobody looks again unless something happens
+  kDeletesWithoutUid,      // a delete may meet a pod that was made anew
+  kStatusEveryPass,        // a pass that has nothing to say writes
+  kMax
+};
+[[nodiscard]] const char* name_of(Planted bug);
+
+[[nodiscard]] op::Controller::Decide planted_decide(Planted bug, op::Controller::Decide decide);
+[[nodiscard]] std::shared_ptr<kube::HttpTransport> planted_transport(
+    Planted bug, std::shared_ptr<kube::HttpTransport> real);
+
+}  // namespace muster::sim

@@ -1,0 +1,65 @@
+#pragma once  // tests/sim/programs.h: what runs in the pods: Muster's agents, and programs of users
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+
+#include "common/base/result.h"
+#include "common/json/fields.h"
+#include "faults.h"
+#include "proto/control.pb.h"
+#include "virtual_threads.h"
+
+namespace muster::sim {
+
+// By pod uid. A worker waits for its assignment, works with the peers of its roster once all have it, and all
+// end together; when one is lost the others end with 75. An aggregator works once enough clients have its
+// address.
+class Programs {
+ public:
+  Programs(VirtualThreads& threads, Faults& faults, std::uint64_t seed)
+      : threads_(threads), faults_(faults), random_(seed) {}
+
+  void begin(const Json& pod);        // its container has started
+  void kill(const std::string& uid);  // it is gone, without a word
+  [[nodiscard]] bool runs(const std::string& uid) const { return programs_.contains(uid); }
+  [[nodiscard]] std::vector<std::string> running() const;
+
+  // The Agent's side of the control channel; nullopt and kUnavailable when nothing answers.
+  [[nodiscard]] std::optional<control::v1::AgentStatus> status(const std::string& uid) const;
+  [[nodiscard]] Status configure(const std::string& uid, const control::v1::Assignment& assignment);
+
+  // While it is held, nothing makes progress and nothing ends by itself.
+  void hold(bool held);
+  // It ends now, by its own fault.
+  void crash(const std::string& uid, int code);
+
+  std::function<void(const std::string& uid, int code, const std::string& words)> on_exit;
+  std::function<void(const std::string& uid)> on_status;
+
+ private:
+  struct Program {
+    std::string uid, job, kind, role;
+    std::int64_t index = 0;
+    bool ours = false;
+    std::optional<control::v1::Assignment> assignment;
+    control::v1::AgentStatus status;
+    bool leaving = false;
+  };
+  void set_phase(Program& program, control::v1::Phase phase);
+  void exit(const std::string& uid, int code, Nanos in);
+  void work_later(const std::string& uid);
+  void work(Program& program);
+  [[nodiscard]] bool may_work(const Program& program) const;
+  void step(Program& program, std::int64_t step);
+  void end_peers(const Program& lost);
+  [[nodiscard]] Nanos up_to(std::chrono::milliseconds most);
+
+  VirtualThreads& threads_;
+  Faults& faults_;
+  Random random_;
+  bool held_ = false;
+  std::map<std::string, Program> programs_;
+};
+
+}  // namespace muster::sim
