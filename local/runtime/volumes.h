@@ -19,9 +19,9 @@ struct VolumesInput {
   std::int64_t node_cpu_milli = 0;       // what a resourceFieldRef says without a limit
   std::int64_t node_memory_milli = 0;
   ReadObject read;
-  std::function<Result<std::string>()> token = {};    // of the pod's service account
-  std::function<void(const Json& claim)> bound;  // called for a claim that is not Bound yet
-  ClaimLocks& claims;                            // holds the folders of claims from here on
+  std::function<Result<std::string>()> token = {};  // of the pod's service account
+  std::function<void(const Json& claim)> bound;     // called for a claim that is not Bound yet
+  ClaimLocks& claims;                               // holds the folders of claims from here on
 };
 
 // Creates what is missing and says where each volume lies. Errors are in the words of a kubelet's FailedMount

@@ -51,8 +51,8 @@ class ClusterModel {
       credentials;  // what this process of the operator remembers; empty when it has just started
   std::set<std::string> found_credentials;
   mutable std::map<std::string, WallTime> sightings;  // by pod uid: when a pass first saw that it had ended
-  std::map<std::string, std::string> rejections;  // by pod uid
-  std::map<std::string, Error> refusals;          // by pod uid
+  std::map<std::string, std::string> rejections;      // by pod uid
+  std::map<std::string, Error> refusals;              // by pod uid
   std::optional<Obstacle> obstacle;
   std::set<std::string> lost_nodes;
   std::optional<WallTime> last_status_write;
