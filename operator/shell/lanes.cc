@@ -23,7 +23,7 @@ void Lanes::run(std::size_t count, const std::function<void(std::size_t)>& work)
     waiting_.push_back(batch);
     changed_.notify_all();
   }
-  while (batch->next < batch->count) advance(*batch, lock);
+  while (batch->next < batch->count) advance(*batch);
   std::erase(waiting_, batch);
   while (batch->ended < batch->count) changed_.wait(lock);
   lock.unlock();
@@ -34,22 +34,22 @@ void Lanes::serve(const std::stop_token& stop) {
   MutexLock lock(mutex_);
   while (changed_.wait(lock, stop, [this]() MUSTER_REQUIRES(mutex_) { return !waiting_.empty(); })) {
     const std::shared_ptr<Batch> batch = waiting_.front();
-    if (batch->next < batch->count) advance(*batch, lock);
+    if (batch->next < batch->count) advance(*batch);
     if (batch->next == batch->count) std::erase(waiting_, batch);
   }
 }
 
-void Lanes::advance(Batch& batch, MutexLock& lock) {
+void Lanes::advance(Batch& batch) {
   MUSTER_CHECK(batch.next < batch.count);
   const std::size_t piece = batch.next++;
-  lock.unlock();
+  mutex_.unlock();
   std::exception_ptr error;
   try {
     batch.work(piece);
   } catch (...) {
     error = std::current_exception();
   }
-  lock.lock();
+  mutex_.lock();
   if (error && !batch.error) batch.error = std::move(error);
   if (++batch.ended == batch.count) changed_.notify_all();
 }

@@ -32,8 +32,8 @@ class Lanes {  // thread-safe
     std::exception_ptr error{};
   };
   void serve(const std::stop_token& stop) MUSTER_EXCLUDES(mutex_);
-  // One piece of `batch`, which has one that nobody has begun.
-  void advance(Batch& batch, MutexLock& lock) MUSTER_REQUIRES(mutex_);
+  // One piece of `batch`, which has one that nobody has begun; the mutex is free while it is worked on.
+  void advance(Batch& batch) MUSTER_REQUIRES(mutex_);
 
   Mutex mutex_;
   Condition changed_;
