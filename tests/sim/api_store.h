@@ -65,7 +65,7 @@ class ApiStore {
   void listen(Listener listener) { listeners_.push_back(std::move(listener)); }
 
  private:
-  struct Stored {
+  struct Stored {  // NOLINT(bugprone-exception-escape): moving JSON does not throw, though it is checked
     Json object;
     std::string text;
   };

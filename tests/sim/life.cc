@@ -48,7 +48,6 @@ class Life {
   [[nodiscard]] bool one_in(std::uint64_t n) { return random_.below(n) == 0; }
 
   LifeOptions options_;
-  Tally& tally_;
   Random random_;
   VirtualThreads threads_;
   Faults faults_;
@@ -72,7 +71,6 @@ std::uint64_t part(std::uint64_t seed, const char* name) {
 
 Life::Life(const LifeOptions& options, Tally& tally)
     : options_(options),
-      tally_(tally),
       random_(part(options.seed, "life")),
       threads_(part(options.seed, "threads")),
       faults_(part(options.seed, "faults"), tally),

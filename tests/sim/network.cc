@@ -126,9 +126,7 @@ void Network::complete(const std::shared_ptr<Call>& call, Result<kube::HttpRespo
 
 // What the client hears when nothing has been done.
 bool Network::fail_early(const ApiRequest& request, const std::shared_ptr<Call>& call) {
-  if (threads_.now() < down_until_) {
-    complete(call, unavailable("connection refused"), latency());
-  } else if (faults_.strikes(Fault::kConnectionRefused)) {
+  if (threads_.now() < down_until_ || faults_.strikes(Fault::kConnectionRefused)) {
     complete(call, unavailable("connection refused"), latency());
   } else if (faults_.strikes(Fault::kTooManyRequests)) {
     auto answer = answer_with({429, "TooManyRequests", "too many requests"});

@@ -91,7 +91,7 @@ void Nodes::edit(const std::string& key, const std::function<void(Json& status)>
 
 // Runs on the pod's node, once that is up, if the pod is still there.
 void Nodes::when_up(const std::string& key, const std::string& uid, Nanos in,
-                    std::function<void(const Json& pod)> what) {
+                    const std::function<void(const Json& pod)>& what) {
   threads_.after(in, [=, this] {
     const Json* found = pod(key, uid);
     if (found == nullptr) return;

@@ -121,7 +121,8 @@ const char* name_of(Planted bug) { return kBugNames[static_cast<std::size_t>(bug
 
 op::Controller::Decide planted_decide(Planted bug, op::Controller::Decide decide) {
   if (bug == Planted::kNone) return decide;
-  return [bug, decide = std::move(decide)](const Json& object, op::Observed seen) -> Result<op::Decision> {
+  return [bug, decide = std::move(decide)](const Json& object,
+                                           const op::Observed& seen) -> Result<op::Decision> {
     auto decision = decide(falsified(bug, object), seen);
     if (decision) falsify(bug, object, seen, *decision);
     return decision;

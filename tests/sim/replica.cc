@@ -15,7 +15,6 @@ namespace {
 using std::chrono::seconds;
 
 constexpr seconds kStartRetry{2};
-constexpr seconds kSyncTimeout{120};
 
 Result<op::Decision> decide_job(const Json& object, op::Observed seen) {
   MUSTER_ASSIGN(op::api::DistributedJob job, op::api::distributed_job_from_json(object));
