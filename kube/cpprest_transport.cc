@@ -3,6 +3,7 @@
 
 #include <cpprest/http_client.h>
 #include <fmt/format.h>
+#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 #include <openssl/x509.h>
@@ -328,6 +329,10 @@ Result<HttpResponse> CpprestTransport::run(const HttpRequest& request, bool stre
 
 void set_http_threads(int threads) {
   std::call_once(threads_once, [threads] {
+    // The pool's threads may still free connections while the process ends. OpenSSL's cleanup at exit would
+    // take its locks from under them, and the process would hang; the process's end gives all of it back
+    // anyway.
+    OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
     try {
       crossplat::threadpool::initialize_with_threads(static_cast<std::size_t>(threads));
     } catch (const std::exception&) {

@@ -1,6 +1,10 @@
 // tests/kube/transport_test.cc: the cpprestsdk transport against a server that misbehaves
 #include <gtest/gtest.h>
+#include <openssl/ssl.h>
+#include <pplx/threadpool.h>
+#include <unistd.h>
 
+#include <cstdlib>
 #include <future>
 
 #include "kube/client.h"
@@ -312,6 +316,29 @@ TEST(TransportTls, BadMaterialIsRefusedWithASentence) {
   const auto made = make_cpprest_transport(config);
   ASSERT_FALSE(made);
   EXPECT_EQ(made.error().code, Code::kInvalidArgument);
+}
+
+std::promise<void> ending;
+
+// A thread of the pool may free a connection while the handlers of exit run: OpenSSL must still be there, or
+// the thread waits for ever for a lock that is gone, and the process for the thread.
+[[noreturn]] void exit_while_the_pool_works_with_openssl() {
+  ClusterConfig config;
+  config.server = "https://127.0.0.1:1";
+  if (!make_cpprest_transport(config)) ::_exit(2);
+  std::atexit(
+      [] { ending.set_value(); });  // OpenSSL's handler would be registered after it, and run before it
+  SSL_CTX_free(SSL_CTX_new(TLS_client_method()));
+  crossplat::threadpool::shared_instance().service().post([] {
+    ending.get_future().wait();
+    if (SSL_CTX_new(TLS_client_method()) == nullptr) ::_exit(1);
+  });
+  std::exit(0);
+}
+
+TEST(TransportDeathTest, OpenSslOutlivesTheThreadsOfThePool) {
+  GTEST_FLAG_SET(death_test_style, "threadsafe");  // a process of its own, in which nothing has used OpenSSL
+  EXPECT_EXIT(exit_while_the_pool_works_with_openssl(), testing::ExitedWithCode(0), "");
 }
 
 TEST(Transport, AnIpv6AddressIsRefusedWithARemedy) {
