@@ -9,7 +9,6 @@
 #include "cli/job_view.h"
 #include "cli/monitor.h"
 #include "cli/table.h"
-#include "common/base/rfc3339.h"
 #include "common/base/text.h"
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
@@ -19,11 +18,6 @@ namespace muster::cli {
 namespace {
 
 constexpr std::size_t kEventsMax = 20;
-
-std::string age(const std::string& since, WallTime now) {
-  const auto time = parse_rfc3339(since);
-  return time ? format_age(std::chrono::duration_cast<std::chrono::seconds>(now - *time)) : "-";
-}
 
 std::string indent(const std::string& block) {
   std::string out;
@@ -46,7 +40,7 @@ std::string conditions(const Json& status, WallTime now) {
   std::vector<std::vector<std::string>> rows;
   for (const Json& condition : member(status, "conditions")) {
     rows.push_back({text_at(condition, "type"), text_at(condition, "status"), text_at(condition, "reason"),
-                    age(text_at(condition, "lastTransitionTime"), now),
+                    age_of(text_at(condition, "lastTransitionTime"), now),
                     in_a_cell(text_at(condition, "message"))});
   }
   if (rows.empty()) return "";
@@ -63,7 +57,7 @@ std::string pod_table(const std::vector<Json>& pods, WallTime now) {
     if (!view.exit.empty()) why += fmt::format("{}exit {}", why.empty() ? "" : ", ", view.exit);
     if (!why.empty()) why = with_last_words(why, view.message);
     rows.push_back({view.name, view.phase, text(member(pod, "status", "podIP")),
-                    age(text(member(pod, "metadata", "creationTimestamp")), now), in_a_cell(why)});
+                    age_of(text(member(pod, "metadata", "creationTimestamp")), now), in_a_cell(why)});
   }
   return "Pods:\n" + indent(render_table(rows));
 }
@@ -86,7 +80,7 @@ std::string event_table(std::vector<Json> events, WallTime now) {
     const std::string times =
         count.is_number_integer() && count.get<int>() > 1 ? fmt::format(" (x{})", count.get<int>()) : "";
     const Json about = member(event, "involvedObject");
-    rows.push_back({age(last_seen(event), now) + times, text_at(event, "type"), text_at(event, "reason"),
+    rows.push_back({age_of(last_seen(event), now) + times, text_at(event, "type"), text_at(event, "reason"),
                     text_at(about, "kind") + "/" + text_at(about, "name"),
                     in_a_cell(text_at(event, "message"))});
   }
@@ -131,7 +125,7 @@ std::string render_description(const Json& object, const std::vector<Json>& pods
   std::string out = fmt::format("{}/{}", text_at(object, "kind"), text_at(metadata, "name"));
   if (const std::string ns = text_at(metadata, "namespace"); !ns.empty())
     out += fmt::format(" in namespace {}", ns);
-  out += fmt::format(", {} old\n", age(text_at(metadata, "creationTimestamp"), now));
+  out += fmt::format(", {} old\n", age_of(text_at(metadata, "creationTimestamp"), now));
   const std::string job = job_lines(object);
   out += job;
   if (job.empty() && object.contains("spec")) out += "Spec:\n" + indent(to_yaml(object["spec"]));

@@ -6,6 +6,7 @@
 #include <array>
 #include <cmath>
 
+#include "common/base/rfc3339.h"
 #include "common/base/text.h"
 
 namespace muster::cli {
@@ -59,6 +60,11 @@ std::string format_age(std::chrono::seconds age) {
   if (s < 3 * 3600) return fmt::format("{}m", s / 60);
   if (s < 48 * 3600) return fmt::format("{}h", s / 3600);
   return fmt::format("{}d", s / 86400);
+}
+
+std::string age_of(const std::string& since, WallTime now) {
+  const auto time = parse_rfc3339(since);
+  return time ? format_age(std::chrono::duration_cast<std::chrono::seconds>(now - *time)) : "-";
 }
 
 std::string format_loss(std::optional<double> loss) {

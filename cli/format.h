@@ -12,7 +12,8 @@ namespace muster::cli {
 [[nodiscard]] std::string format_bytes(std::uint64_t bytes);  // "0 B", "12.4 kB", "3.10 MB"; powers of 1000
 [[nodiscard]] std::string format_count(std::int64_t count);   // "12,345"
 [[nodiscard]] std::string format_duration(std::chrono::milliseconds t);  // "4.2s", "1m05s", "2h03m"
-[[nodiscard]] std::string format_age(std::chrono::seconds age);     // as kubectl: "42s", "5m12s", "3h", "2d"
+[[nodiscard]] std::string format_age(std::chrono::seconds age);  // as kubectl: "42s", "5m12s", "3h", "2d"
+[[nodiscard]] std::string age_of(const std::string& since, WallTime now);  // of an RFC 3339 time; "-" if none
 [[nodiscard]] std::string format_loss(std::optional<double> loss);  // "0.4123"; "-" if absent, "nan" if it is
 [[nodiscard]] std::string format_percent(std::optional<double> fraction);  // 0.8612 -> "86.12%"
 

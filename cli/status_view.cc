@@ -9,18 +9,12 @@
 #include "cli/format.h"
 #include "cli/job_view.h"
 #include "cli/table.h"
-#include "common/base/rfc3339.h"
 #include "common/base/text.h"
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 
 namespace muster::cli {
 namespace {
-
-std::string age(const std::string& since, WallTime now) {
-  const auto time = parse_rfc3339(since);
-  return time ? format_age(std::chrono::duration_cast<std::chrono::seconds>(now - *time)) : "-";
-}
 
 // "step 50 of 200 (25%)"; empty before the first.
 std::string progress_of(const JobView& view) {
@@ -71,7 +65,7 @@ std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
     std::ranges::replace(why, '\n', ' ');
     const char* branch = rows.size() + 1 == views.size() ? "   └─ " : "   ├─ ";
     rows.push_back({branch + fmt::format("{} {}", pod.role, pod.index), pod.name, pod.phase,
-                    age(created, now), printable(why)});
+                    age_of(created, now), printable(why)});
   }
   return rows.empty() ? "" : render_table(rows);
 }
@@ -89,7 +83,7 @@ std::string newest_warning(const std::vector<Json>& events, WallTime now) {
       newest = &event;
   }
   if (newest == nullptr) return "";
-  return fmt::format("last warning, {} ago: {}: {}\n", age(time_of(*newest), now),
+  return fmt::format("last warning, {} ago: {}: {}\n", age_of(time_of(*newest), now),
                      printable(text_at(*newest, "reason")), printable_lines(text_at(*newest, "message")));
 }
 

@@ -6,6 +6,7 @@
 #include "common/base/quantity.h"
 #include "common/json/access.h"
 #include "common/json/defaults.h"
+#include "common/spec/into.h"
 
 namespace muster::spec {
 namespace {
@@ -69,22 +70,10 @@ Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
   fields.object("workers", [&](const Json& value, const std::string& at) {
     return read_workers(value, at, spec.workers);
   });
-  fields.object("training", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.training, training_from_json(value, at));
-    return {};
-  });
-  fields.object("synchronization", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.synchronization, synchronization_from_json(value, at));
-    return {};
-  });
-  fields.object("security", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.security, security_from_json(value, at));
-    return {};
-  });
-  fields.object("runPolicy", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(spec.run_policy, run_policy_from_json(value, at));
-    return {};
-  });
+  fields.object("training", into(spec.training, training_from_json))
+      .object("synchronization", into(spec.synchronization, synchronization_from_json))
+      .object("security", into(spec.security, security_from_json))
+      .object("runPolicy", into(spec.run_policy, run_policy_from_json));
   MUSTER_TRY(fields.finish());
   MUSTER_TRY(check_managed_by(spec.managed_by));
   MUSTER_TRY(check_workers(spec.workers));

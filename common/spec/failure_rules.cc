@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "common/spec/into.h"
+
 namespace muster::spec {
 namespace {
 
@@ -57,11 +59,7 @@ Result<FailureRule> rule_from_json(const Json& json, const std::string& path) {
   MUSTER_TRY(Fields(json, path)
                  .one_of("action", action, {"FailJob", "RestartJob", "RestartPod", "Ignore"})
                  .require("action")
-                 .object("onExitCodes",
-                         [&](const Json& value, const std::string& at) -> Status {
-                           MUSTER_ASSIGN(rule.on_exit_codes, exit_codes_from_json(value, at));
-                           return {};
-                         })
+                 .object("onExitCodes", into(rule.on_exit_codes, exit_codes_from_json))
                  .each("onReasons",
                        [&](const Json& value, const std::string& at) -> Status {
                          if (!value.is_string() || value.get_ref<const std::string&>().empty())
@@ -69,12 +67,7 @@ Result<FailureRule> rule_from_json(const Json& json, const std::string& path) {
                          rule.on_reasons.push_back(value.get<std::string>());
                          return {};
                        })
-                 .each("onPodConditions",
-                       [&](const Json& value, const std::string& at) -> Status {
-                         MUSTER_ASSIGN(OnPodCondition condition, condition_from_json(value, at));
-                         rule.on_pod_conditions.push_back(std::move(condition));
-                         return {};
-                       })
+                 .each("onPodConditions", onto(rule.on_pod_conditions, condition_from_json))
                  .finish());
   rule.action = action_of(action);
   const int requirements = (rule.on_exit_codes ? 1 : 0) + (rule.on_reasons.empty() ? 0 : 1) +
@@ -90,15 +83,7 @@ Result<FailureRule> rule_from_json(const Json& json, const std::string& path) {
 
 Result<std::vector<FailureRule>> failure_rules_from_json(const Json& json, const std::string& path) {
   std::vector<FailureRule> rules;
-  MUSTER_TRY(Fields(json, path)
-                 .require("rules")
-                 .each("rules",
-                       [&](const Json& value, const std::string& at) -> Status {
-                         MUSTER_ASSIGN(FailureRule rule, rule_from_json(value, at));
-                         rules.push_back(std::move(rule));
-                         return {};
-                       })
-                 .finish());
+  MUSTER_TRY(Fields(json, path).require("rules").each("rules", onto(rules, rule_from_json)).finish());
   if (rules.empty() || rules.size() > kFailureRulesMax)
     return invalid_argument(fmt::format("{}.rules: 1 to {} rules", path, kFailureRulesMax));
   return rules;

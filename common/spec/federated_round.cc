@@ -4,18 +4,10 @@
 #include <fmt/format.h>
 
 #include "common/json/defaults.h"
+#include "common/spec/into.h"
 
 namespace muster::spec {
 namespace {
-
-template <typename T>
-std::function<Status(const Json&, const std::string&)> into(T& out, Result<T> (*read)(const Json&,
-                                                                                      const std::string&)) {
-  return [&out, read](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(out, read(value, at));
-    return {};
-  };
-}
 
 Status read_aggregator(const Json& json, const std::string& path, FederatedRoundSpec& spec) {
   Fields fields(json, path);
@@ -56,11 +48,8 @@ Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
   fields.boolean("suspend", spec.suspend)
       .string("managedBy", spec.managed_by)
       .integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
-  fields.object("target", [&](const Json& value, const std::string& at) -> Status {
-    MUSTER_ASSIGN(federation.target, target_from_json(value, at));
-    return {};
-  });
-  fields.object("training", into(federation.training, client_training_from_json))
+  fields.object("target", into(federation.target, target_from_json))
+      .object("training", into(federation.training, client_training_from_json))
       .object("cohort", into(federation.cohort, cohort_from_json))
       .object("stragglers", into(federation.stragglers, stragglers_from_json))
       .object("runPolicy", into(spec.run_policy, run_policy_from_json));

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include "common/json/access.h"
+#include "common/spec/into.h"
 
 namespace muster::spec {
 
@@ -19,11 +20,7 @@ Result<RunPolicy> run_policy_from_json(const Json& json, const std::string& path
           .integer("ttlSecondsAfterFinished", policy.ttl_seconds_after_finished,
                    {.min = 0, .max = 315'360'000})
           .one_of("cleanPodPolicy", policy.clean_pod_policy, {"None", "Running", "All"})
-          .object("failurePolicy",
-                  [&policy](const Json& value, const std::string& at) -> Status {
-                    MUSTER_ASSIGN(policy.failure_rules, failure_rules_from_json(value, at));
-                    return {};
-                  })
+          .object("failurePolicy", into(policy.failure_rules, failure_rules_from_json))
           .finish());
   return policy;
 }

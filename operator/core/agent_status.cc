@@ -67,7 +67,7 @@ void check_history(google::protobuf::RepeatedPtrField<Point>& history, std::set<
     return !names.empty();
   };
   history.erase(std::remove_if(history.begin(), history.end(), is_odd), history.end());
-  if (history.size() > kHistoryMax) history.DeleteSubrange(0, history.size() - kHistoryMax);
+  if (history.size() > kStatusHistoryMax) history.DeleteSubrange(0, history.size() - kStatusHistoryMax);
   if (history.size() != told) odd.insert("history");
 }
 
@@ -96,11 +96,11 @@ AgentStatus checked(AgentStatus told) {
   }
   if (told.has_client()) check_figures(*told.mutable_client(), odd);
   auto& warnings = *told.mutable_warnings();
-  if (warnings.size() > kWarningsMax) {
-    warnings.DeleteSubrange(kWarningsMax, warnings.size() - kWarningsMax);
+  if (warnings.size() > kStatusWarningsMax) {
+    warnings.DeleteSubrange(kStatusWarningsMax, warnings.size() - kStatusWarningsMax);
     odd.insert("warnings");
   }
-  for (std::string& warning : warnings) warning = told_text(warning, kWarningMax);
+  for (std::string& warning : warnings) warning = told_text(warning, kStatusWarningBytesMax);
   if (odd.empty()) return told;
   *warnings.Add() = fmt::format(
       "a pod tells what cannot be ({}), which is left out: see whether it runs Muster's program, of the "

@@ -7,10 +7,6 @@
 
 namespace muster::op {
 
-inline constexpr int kHistoryMax = kStatusHistoryMax;               // points kept in status
-inline constexpr int kWarningsMax = kStatusWarningsMax;             // the same of warnings
-inline constexpr std::size_t kWarningMax = kStatusWarningBytesMax;  // and of the bytes of one
-
 // Words of a pod for conditions, events and the log: UTF-8 of at most `bytes_max` bytes, on one line.
 [[nodiscard]] std::string told_text(std::string_view text, std::size_t bytes_max);
 

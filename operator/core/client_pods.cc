@@ -98,14 +98,11 @@ bool judge_failures(Pass& pass, const api::FederatedRoundSpec& spec, const std::
 bool judge_by_rules(Pass& pass, const spec::RunPolicy& policy, const std::vector<const Pod*>& lost) {
   for (const Pod* pod : lost) {
     const RuleMatch match = rule_for(policy.failure_rules, *pod);
-    if (!match) continue;
-    const std::string words = with_note(end_of(*pod), rule_note(match));
-    if (match.rule->action == spec::FailureAction::kFailJob) fail(pass, "FailurePolicy", words);
-    if (match.rule->action == spec::FailureAction::kRestartJob)
-      restart(pass, Cause::kFailure, words, policy.max_restarts);
-    if (match.rule->action == spec::FailureAction::kFailJob ||
-        match.rule->action == spec::FailureAction::kRestartJob)
-      return true;
+    const bool of_all = match && (match.rule->action == spec::FailureAction::kFailJob ||
+                                  match.rule->action == spec::FailureAction::kRestartJob);
+    if (!of_all) continue;
+    obey(pass, match, *pod, policy.max_restarts);
+    return true;
   }
   return false;
 }
@@ -173,11 +170,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
   CredentialsBlocks keys(pass, "client");
   for (std::int64_t index = 0; index < spec.client_pods(); ++index) {
     if (present.contains(index)) continue;
-    const api::PodAttempt* attempt = attempt_of(pass.before, index);
-    if (attempt != nullptr && pass.seen.now < create_not_before(*attempt)) {
-      pass.again_at(create_not_before(*attempt));
-      continue;
-    }
+    if (is_held_back(pass, index)) continue;
     ++created;
     keys.before_pod(index);
     pass.act(CreatePod{.manifest = client_manifest(pass, spec, index),

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "operator/core/failure_policy.h"
+#include "operator/core/lifecycle.h"
 
 namespace muster::op {
 namespace {
@@ -65,8 +66,19 @@ RuleMatch rule_for(const std::vector<spec::FailureRule>& rules, const Pod& pod) 
   return {};
 }
 
-std::string rule_note(const RuleMatch& match) {
-  return fmt::format("runPolicy.failurePolicy.rules[{}] says {}", match.number, word_of(match.rule->action));
+std::string words_on(const RuleMatch& match, const Pod& pod) {
+  return with_note(end_of(pod), fmt::format("runPolicy.failurePolicy.rules[{}] says {}", match.number,
+                                            word_of(match.rule->action)));
+}
+
+void obey(Pass& pass, const RuleMatch& match, const Pod& pod, std::int64_t restarts_max) {
+  const std::string words = words_on(match, pod);
+  switch (match.rule->action) {
+    case spec::FailureAction::kFailJob: return fail(pass, "FailurePolicy", words);
+    case spec::FailureAction::kRestartJob:
+    case spec::FailureAction::kRestartPod: return restart(pass, Cause::kFailure, words, restarts_max);
+    case spec::FailureAction::kIgnore: return restart(pass, Cause::kDisruption, words, restarts_max);
+  }
 }
 
 }  // namespace muster::op

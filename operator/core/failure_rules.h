@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "operator/core/observed.h"
+#include "operator/core/pass.h"
 
 namespace muster::op {
 
@@ -15,7 +15,11 @@ struct RuleMatch {
 };
 [[nodiscard]] RuleMatch rule_for(const std::vector<spec::FailureRule>& rules, const Pod& pod);
 
-// "rule 2 of runPolicy.failurePolicy says FailJob", to stand behind how the pod ended.
-[[nodiscard]] std::string rule_note(const RuleMatch& match);
+// How the pod ended, and "runPolicy.failurePolicy.rules[2] says FailJob".
+[[nodiscard]] std::string words_on(const RuleMatch& match, const Pod& pod);
+
+// The object fails or all its pods start anew; RestartPod is RestartJob here, Ignore does not count. The pass
+// is over then.
+void obey(Pass& pass, const RuleMatch& match, const Pod& pod, std::int64_t restarts_max);
 
 }  // namespace muster::op

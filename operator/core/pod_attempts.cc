@@ -9,13 +9,20 @@ namespace {
 constexpr std::int64_t kBackoffFirstSeconds = 10;
 constexpr std::int64_t kBackoffMaxSeconds = 300;
 
-}  // namespace
-
 const api::PodAttempt* attempt_of(const api::JobStatus& status, std::int64_t index) {
   for (const api::PodAttempt& attempt : status.pod_attempts)
     if (attempt.index == index) return &attempt;
   return nullptr;
 }
+
+WallTime not_before(const api::PodAttempt& attempt) {
+  if (attempt.attempt < 2) return attempt.failed_at;
+  const std::int64_t doublings = std::min<std::int64_t>(attempt.attempt - 2, 10);
+  return attempt.failed_at +
+         std::chrono::seconds(std::min(kBackoffMaxSeconds, kBackoffFirstSeconds << doublings));
+}
+
+}  // namespace
 
 std::int64_t attempts(const api::JobStatus& status, std::int64_t index) {
   const api::PodAttempt* found = attempt_of(status, index);
@@ -34,11 +41,13 @@ std::int64_t count_attempt(Pass& pass, const Pod& pod, bool failed) {
   return at->failures;
 }
 
-WallTime create_not_before(const api::PodAttempt& attempt) {
-  if (attempt.attempt < 2) return attempt.failed_at;
-  const std::int64_t doublings = std::min<std::int64_t>(attempt.attempt - 2, 10);
-  return attempt.failed_at +
-         std::chrono::seconds(std::min(kBackoffMaxSeconds, kBackoffFirstSeconds << doublings));
+bool is_held_back(Pass& pass, std::int64_t index) {
+  const api::PodAttempt* attempt = attempt_of(pass.before, index);
+  if (attempt == nullptr) return false;
+  const WallTime when = not_before(*attempt);
+  if (pass.seen.now >= when) return false;
+  pass.again_at(when);
+  return true;
 }
 
 bool is_replaced(const api::JobStatus& status, const Pod& pod) {

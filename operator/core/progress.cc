@@ -93,7 +93,7 @@ Json joined(const Json& known, const std::vector<Point>& fresh) {
       if (fresh.empty() || integer_at(point, "at") < fresh.front().at()) joined.push_back(point);
   }
   for (const Point& point : fresh) joined.push_back(figures(point, 6));
-  while (joined.size() > std::size_t{kHistoryMax}) {  // every second point goes, the last one stays
+  while (joined.size() > std::size_t{kStatusHistoryMax}) {  // every second point goes, the last one stays
     Json thinner = Json::array();
     for (std::size_t i = (joined.size() - 1) % 2; i < joined.size(); i += 2)
       thinner.push_back(std::move(joined[i]));
@@ -116,7 +116,7 @@ void fold_warnings(Pass& pass, const std::vector<std::string>& told) {
   const Json& known = member(pass.before.progress, "warnings");
   Json warnings = known.is_array() ? known : Json::array();
   for (const std::string& warning : told) {
-    if (warnings.size() >= std::size_t{kWarningsMax}) break;
+    if (warnings.size() >= std::size_t{kStatusWarningsMax}) break;
     if (std::find(warnings.begin(), warnings.end(), warning) != warnings.end()) continue;
     pass.event("Warning", "TrainingDoubtful", warning);
     warnings.push_back(warning);

@@ -75,11 +75,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   CredentialsBlocks keys(pass, kRole);
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
-    const api::PodAttempt* attempt = attempt_of(pass.before, index);
-    if (attempt != nullptr && pass.seen.now < create_not_before(*attempt)) {
-      pass.again_at(create_not_before(*attempt));
-      continue;
-    }
+    if (is_held_back(pass, index)) continue;
     ++created;
     if (ours) keys.before_pod(index);
     pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,

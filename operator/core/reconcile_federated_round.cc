@@ -27,17 +27,6 @@ namespace {
 constexpr const char* kKind = "FederatedRound";
 constexpr const char* kRole = "aggregator";
 
-// The aggregator is alone in its role: RestartPod is RestartJob.
-void obey(Pass& pass, const RuleMatch& match, const Pod& pod, std::int64_t restarts_max) {
-  const std::string words = with_note(end_of(pod), rule_note(match));
-  switch (match.rule->action) {
-    case spec::FailureAction::kFailJob: return fail(pass, "FailurePolicy", words);
-    case spec::FailureAction::kRestartJob:
-    case spec::FailureAction::kRestartPod: return restart(pass, Cause::kFailure, words, restarts_max);
-    case spec::FailureAction::kIgnore: return restart(pass, Cause::kDisruption, words, restarts_max);
-  }
-}
-
 // True when the pass is over: the federation failed, or its aggregator starts anew.
 bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
   if (members.current.empty()) {
@@ -47,7 +36,7 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
   }
   const Pod& pod = *members.current.front();
   if (const RuleMatch match = rule_for(spec.run_policy.failure_rules, pod)) {
-    obey(pass, match, pod, spec.run_policy.max_restarts);
+    obey(pass, match, pod, spec.run_policy.max_restarts);  // alone in its role: RestartPod is RestartJob
     return true;
   }
   if (cannot_work(pod)) {

@@ -136,18 +136,11 @@ bool judge_by_rules(Pass& pass, const spec::RunPolicy& policy, const std::vector
     for (const auto& [pod, match] : matches) {
       if (match.rule->action != action) continue;
       if (unruled && action != Action::kFailJob) return false;  // that one restarts the job, and counts
-      const std::string words = with_note(end_of(*pod), rule_note(match));
-      if (action == Action::kRestartPod) {
-        if (restart_pod(pass, *pod, words, policy.max_restarts)) return true;
-        continue;
+      if (action != Action::kRestartPod) {
+        obey(pass, match, *pod, policy.max_restarts);
+        return true;
       }
-      if (action == Action::kFailJob) {
-        fail(pass, "FailurePolicy", words);
-      } else {
-        restart(pass, action == Action::kIgnore ? Cause::kDisruption : Cause::kFailure, words,
-                policy.max_restarts);
-      }
-      return true;
+      if (restart_pod(pass, *pod, words_on(match, *pod), policy.max_restarts)) return true;
     }
   }
   return std::any_of(matches.begin(), matches.end(),

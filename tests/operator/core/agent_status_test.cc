@@ -100,7 +100,7 @@ INSTANTIATE_TEST_SUITE_P(
               for (int i = 0; i < 1000; ++i) s.mutable_worker()->add_history()->set_at(i);
             },
             [](const auto& s) {
-              return s.worker().history_size() == kHistoryMax && s.worker().history(199).at() == 999;
+              return s.worker().history_size() == kStatusHistoryMax && s.worker().history(199).at() == 999;
             }},
         Odd{"history", [](auto& s) { s.mutable_aggregator()->add_history()->set_accuracy(2); },
             [](const auto& s) { return s.aggregator().history_size() == 0; }},
@@ -114,7 +114,7 @@ INSTANTIATE_TEST_SUITE_P(
             [](auto& s) {
               for (int i = 0; i < 100; ++i) s.add_warnings(std::string(100, 'w') + std::to_string(i));
             },
-            [](const auto& s) { return s.warnings_size() == kWarningsMax + 1; }}));
+            [](const auto& s) { return s.warnings_size() == kStatusWarningsMax + 1; }}));
 
 TEST(CheckedStatus, ItsTextsAreShortAndSteerNothing) {
   AgentStatus told = honest();
@@ -125,7 +125,7 @@ TEST(CheckedStatus, ItsTextsAreShortAndSteerNothing) {
   EXPECT_EQ(kept.message().size(), 4096U);
   EXPECT_EQ(kept.message().substr(0, 10), "?]0;owned?");
   EXPECT_EQ(kept.pod_uid().size(), 64U);
-  EXPECT_EQ(kept.warnings(1).size(), kWarningMax);
+  EXPECT_EQ(kept.warnings(1).size(), kStatusWarningBytesMax);
   EXPECT_EQ(kept.warnings(1).substr(0, 27), "?[2Jboom?muster: all is wel");
   EXPECT_EQ(kept.warnings_size(), 2) << "which is nothing to warn of";
 }
