@@ -53,20 +53,11 @@ std::string pod_table(const std::vector<Json>& pods, WallTime now) {
   std::vector<std::vector<std::string>> rows{{"NAME", "PHASE", "IP", "AGE", "WHY"}};
   for (const Json& pod : pods) {
     const PodView view = view_pod(pod);
-    std::string why = view.failed() || view.phase == "Pending" ? view.reason : "";
-    if (!view.exit.empty()) why += fmt::format("{}exit {}", why.empty() ? "" : ", ", view.exit);
-    if (!why.empty()) why = with_last_words(why, view.message);
     rows.push_back({view.name, view.phase, text(member(pod, "status", "podIP")),
-                    age_of(text(member(pod, "metadata", "creationTimestamp")), now), in_a_cell(why)});
+                    age_of(text(member(pod, "metadata", "creationTimestamp")), now),
+                    in_a_cell(trouble_of(view))});
   }
   return "Pods:\n" + indent(render_table(rows));
-}
-
-std::string last_seen(const Json& event) {
-  for (const char* name : {"lastTimestamp", "eventTime", "firstTimestamp"}) {
-    if (std::string time = text_at(event, name); !time.empty()) return time;
-  }
-  return text(member(event, "metadata", "creationTimestamp"));
 }
 
 std::string event_table(std::vector<Json> events, WallTime now) {
@@ -112,6 +103,13 @@ std::string job_lines(const Json& object) {
 }
 
 }  // namespace
+
+std::string last_seen(const Json& event) {
+  for (const char* name : {"lastTimestamp", "eventTime", "firstTimestamp"}) {
+    if (std::string time = text_at(event, name); !time.empty()) return time;
+  }
+  return text(member(event, "metadata", "creationTimestamp"));
+}
 
 std::string render_event(const Json& event) {
   const Json& about = member(event, "involvedObject");

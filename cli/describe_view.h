@@ -11,6 +11,9 @@ namespace muster::cli {
 [[nodiscard]] std::string render_description(const Json& object, const std::vector<Json>& pods,
                                              const std::vector<Json>& events, WallTime now);
 
+// When the event was told last, RFC 3339.
+[[nodiscard]] std::string last_seen(const Json& event);
+
 // "event: Pod/ring-worker-0 Started: MESSAGE"; further lines of the message are set in.
 [[nodiscard]] std::string render_event(const Json& event);
 

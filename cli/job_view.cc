@@ -198,4 +198,10 @@ PodView view_pod(const Json& pod) {
   return view;
 }
 
+std::string trouble_of(const PodView& pod) {
+  std::string why = pod.failed() || pod.phase == "Pending" ? pod.reason : "";
+  if (!pod.exit.empty()) why += (why.empty() ? "exit " : ", exit ") + pod.exit;
+  return why.empty() ? "" : with_last_words(why, pod.message);
+}
+
 }  // namespace muster::cli

@@ -65,5 +65,7 @@ struct PodView {
 };
 
 [[nodiscard]] PodView view_pod(const Json& pod);
+// Why it failed or waits, and how it ended; empty while all is well.
+[[nodiscard]] std::string trouble_of(const PodView& pod);
 
 }  // namespace muster::cli

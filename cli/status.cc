@@ -3,10 +3,11 @@
 
 #include <fmt/format.h>
 
-#include <set>
+#include <map>
 
 #include "cli/connect.h"
 #include "cli/console.h"
+#include "cli/evidence.h"
 #include "cli/exit_code.h"
 #include "cli/resources.h"
 #include "cli/status_view.h"
@@ -28,10 +29,7 @@ Result<std::vector<std::pair<kube::Resource, Json>>> find_objects(const Asked& a
   for (const kube::Resource& kind : asked.kinds) {
     if (asked.name.empty()) {
       MUSTER_ASSIGN(kube::ListPage page, asked.client.list_all(kind, asked.ns));
-      for (Json& object : page.items) {
-        if (text_at(object, "kind").empty()) object["kind"] = kind.kind;  // items of a list need not have it
-        found.emplace_back(kind, std::move(object));
-      }
+      for (Json& object : page.items) found.emplace_back(kind, std::move(object));
       continue;
     }
     auto object = asked.client.get(kind, asked.ns, asked.name);
@@ -46,20 +44,17 @@ Result<std::vector<std::pair<kube::Resource, Json>>> find_objects(const Asked& a
 
 Result<std::string> status_of(const Asked& asked) {
   MUSTER_ASSIGN(const auto objects, find_objects(asked));
+  std::map<std::string, std::vector<Json>> events;  // by namespace
   std::string out;
   for (const auto& [kind, object] : objects) {
     const std::string ns = meta_text(object, "namespace");
-    MUSTER_ASSIGN(const kube::ListPage pods,
-                  asked.client.list_all(
-                      kube::kPods, ns, {.label_selector = "muster.dev/job-uid=" + meta_text(object, "uid")}));
-    std::set<std::string> uids{meta_text(object, "uid")};
-    for (const Json& pod : pods.items) uids.insert(meta_text(pod, "uid"));
-    MUSTER_ASSIGN(kube::ListPage events, asked.client.list_all(kube::kEvents, ns));
-    std::erase_if(events.items, [&](const Json& event) {
-      return !uids.contains(text(member(event, "involvedObject", "uid")));
-    });
-    out += (out.empty() ? "" : "\n") +
-           render_status(object, pods.items, events.items, std::chrono::system_clock::now());
+    if (!events.contains(ns)) {
+      MUSTER_ASSIGN(kube::ListPage page, asked.client.list_all(kube::kEvents, ns));
+      events[ns] = std::move(page.items);
+    }
+    MUSTER_ASSIGN(const std::vector<Json> pods, pods_of(asked.client, object));
+    out += (out.empty() ? "" : "\n") + render_status(object, pods, events_about(object, pods, events[ns]),
+                                                     std::chrono::system_clock::now());
   }
   return out.empty() ? std::string("there are no jobs; `-A` looks in all namespaces\n") : out;
 }

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "cli/describe_view.h"
 #include "cli/format.h"
 #include "cli/job_view.h"
 #include "cli/table.h"
@@ -49,12 +50,6 @@ std::string headline(const Json& object, const JobView& view) {
   return line + "\n";
 }
 
-std::string trouble_of(const PodView& pod) {
-  std::string why = pod.failed() || pod.phase == "Pending" ? pod.reason : "";
-  if (!pod.exit.empty()) why += (why.empty() ? "exit " : ", exit ") + pod.exit;
-  return why.empty() ? "" : with_last_words(why, pod.message);
-}
-
 std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
   std::vector<std::pair<PodView, std::string>> views;
   for (const Json& pod : pods) views.emplace_back(view_pod(pod), meta_text(pod, "creationTimestamp"));
@@ -70,20 +65,15 @@ std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
   return rows.empty() ? "" : render_table(rows);
 }
 
-std::string time_of(const Json& event) {
-  std::string time = text_at(event, "lastTimestamp");
-  return time.empty() ? text_at(event, "eventTime") : time;
-}
-
 // What went wrong last.
 std::string newest_warning(const std::vector<Json>& events, WallTime now) {
   const Json* newest = nullptr;
   for (const Json& event : events) {
-    if (text_at(event, "type") == "Warning" && (newest == nullptr || time_of(*newest) <= time_of(event)))
+    if (text_at(event, "type") == "Warning" && (newest == nullptr || last_seen(*newest) <= last_seen(event)))
       newest = &event;
   }
   if (newest == nullptr) return "";
-  return fmt::format("last warning, {} ago: {}: {}\n", age_of(time_of(*newest), now),
+  return fmt::format("last warning, {} ago: {}: {}\n", age_of(last_seen(*newest), now),
                      printable(text_at(*newest, "reason")), printable_lines(text_at(*newest, "message")));
 }
 

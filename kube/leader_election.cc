@@ -96,7 +96,6 @@ void LeaderElection::observe(const Json& lease, Instant now) {
   if (last_.is_null() || deleted_ || version_of(lease) != version_of(last_)) changed_at_ = now;
   last_ = lease;
   deleted_ = false;
-  seen_ = true;
 }
 
 void LeaderElection::look_again(Instant now) {

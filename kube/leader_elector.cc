@@ -13,7 +13,7 @@ namespace {
 
 const Resource kLeases{"coordination.k8s.io", "v1", "leases", true, "Lease"};
 
-constexpr std::chrono::seconds kStuckAfter{20};      // a request takes 4 s at most, a pause 2 s
+constexpr std::chrono::seconds kStuckAfter{20};      // a request takes 4 s at most, a pause kRoundMax
 constexpr std::chrono::seconds kEndingPatience{60};  // for the passes of a replica that no longer leads
 constexpr std::chrono::seconds kRoundMax{5};
 

@@ -10,11 +10,10 @@
 #include "common/base/text.h"
 #include "common/platform/volume_map.h"
 #include "pod/pod_contract.h"
+#include "pod/status_limits.h"
 
 namespace muster {
 namespace {
-
-constexpr std::size_t kTerminationMessageBytes = 4096;  // the kubelet reads no more
 
 std::string variable(const char* name, const char* otherwise = "") {
   const char* value = std::getenv(name);
@@ -57,7 +56,7 @@ Result<PodEnvironment> pod_environment() {
 
 void write_termination_message(const PodEnvironment& pod, const std::string& message) {
   std::ofstream file(pod.termination_log, std::ios::trunc);
-  file << clip(message, kTerminationMessageBytes);
+  file << clip(message, kStatusMessageBytesMax);
 }
 
 }  // namespace muster

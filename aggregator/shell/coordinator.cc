@@ -10,6 +10,7 @@
 #include "common/base/check.h"
 #include "common/base/text.h"
 #include "common/platform/log.h"
+#include "pod/status_limits.h"
 
 namespace muster::agg {
 namespace {
@@ -24,7 +25,6 @@ constexpr milliseconds kHoldMax{600'000};
 constexpr milliseconds kDisplacedPause{
     5'000};  // two processes with one client's number take turns at leisure
 constexpr std::size_t kReasonBytesMax = 500;
-constexpr std::int64_t kHistoryPointsMax = 200;  // control.proto
 
 UploadReply reply_of(UploadReply::Verdict verdict, std::string reason = "") {
   UploadReply reply;
@@ -308,7 +308,7 @@ control::v1::AggregatorProgress Coordinator::progress() const {
   progress.set_loss(history_.back().loss);
   if (history_.back().accuracy) progress.set_accuracy(*history_.back().accuracy);
   const auto size = static_cast<std::int64_t>(history_.size());
-  const std::int64_t points = std::min(size, kHistoryPointsMax);
+  const std::int64_t points = std::min(size, std::int64_t{kStatusHistoryMax});
   for (std::int64_t i = 0; i < points; ++i) {  // evenly thinned; the first and the last point stay
     const std::int64_t at = points == 1 ? 0 : i * (size - 1) / (points - 1);
     const learning::HistoryPoint& from = history_[static_cast<std::size_t>(at)];

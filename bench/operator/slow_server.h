@@ -15,7 +15,7 @@ class SlowServer {
   ~SlowServer();
 
   [[nodiscard]] std::string kubeconfig() const;
-  // Writes of the operator since the last call, by verb and resource: "POST pods".
+  // Writes of all clients since the last call, by verb and resource: "POST pods".
   [[nodiscard]] std::map<std::string, int> take_writes();
 
  private:

@@ -90,7 +90,6 @@ bool set_name(X509_NAME* name, const std::string& common_name) {
                                     0) == 1;
 }
 
-// Version 3, serial, validity and key; the caller adds names and extensions and signs.
 // As X509_set_pubkey, which takes six times as long as making the key: it writes it down and reads it again.
 bool set_public_key(X509* certificate, EVP_PKEY* key) {
   std::array<unsigned char, kPointBytes> point{};
@@ -107,6 +106,7 @@ bool set_public_key(X509* certificate, EVP_PKEY* key) {
   return false;
 }
 
+// Version 3, serial, validity and key; the caller adds names and extensions and signs.
 Certificate blank(EVP_PKEY* key, WallTime from, WallTime to) {
   Certificate certificate(X509_new());
   if (!certificate || X509_set_version(certificate.get(), X509_VERSION_3) != 1 ||

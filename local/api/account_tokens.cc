@@ -1,15 +1,13 @@
 // local/api/account_tokens.cc: RFC 7515 tokens with an HMAC
 #include "local/api/account_tokens.h"
 
-#include <openssl/crypto.h>
-#include <openssl/evp.h>
-#include <openssl/hmac.h>
-#include <openssl/rand.h>
-
-#include <array>
+#include <cstring>
+#include <span>
 #include <stdexcept>
 
 #include "common/base/base64.h"
+#include "common/crypto/hkdf.h"
+#include "common/crypto/hmac.h"
 #include "common/json/read_json.h"
 #include "local/api/metadata.h"
 
@@ -32,18 +30,14 @@ std::optional<std::string> from_url_safe(std::string_view text) {
   return base64_decode(plain);
 }
 
-std::string random_key() {
-  std::array<unsigned char, 32> bytes{};
-  if (RAND_bytes(bytes.data(), bytes.size()) != 1) throw std::runtime_error("OpenSSL has no random bytes");
-  return {bytes.begin(), bytes.end()};
+std::string new_key() {
+  const Result<std::string> key = random_key(32);
+  if (!key) throw std::runtime_error(key.error().message);
+  return *key;
 }
 
-std::string signature(const std::string& key, std::string_view what) {
-  std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
-  unsigned size = 0;
-  HMAC(EVP_sha256(), key.data(), static_cast<int>(key.size()),
-       reinterpret_cast<const unsigned char*>(what.data()), what.size(), digest.data(), &size);
-  return {digest.begin(), digest.begin() + size};
+Mac signature(const std::string& key, std::string_view what) {
+  return hmac_sha256(std::as_bytes(std::span(key)), std::as_bytes(std::span(what)));
 }
 
 std::int64_t seconds(WallTime time) {
@@ -52,7 +46,7 @@ std::int64_t seconds(WallTime time) {
 
 }  // namespace
 
-AccountTokens::AccountTokens(const ObjectStore& store) : store_(store), key_(random_key()) {}
+AccountTokens::AccountTokens(const ObjectStore& store) : store_(store), key_(new_key()) {}
 
 ApiResult<AccountTokens::Token> AccountTokens::issue(const Wish& wish, WallTime now) const {
   const ObjectPtr account = store_.get("serviceaccounts", wish.ns, wish.account);
@@ -74,7 +68,8 @@ ApiResult<AccountTokens::Token> AccountTokens::issue(const Wish& wish, WallTime 
                     {"kubernetes.io", bound},
                     {"sub", account_user(wish.ns, wish.account, "").name}};
   std::string text = url_safe(R"({"alg":"HS256","typ":"JWT"})") + "." + url_safe(claims.dump());
-  text += "." + url_safe(signature(key_, text));
+  const Mac mac = signature(key_, text);
+  text += "." + url_safe({reinterpret_cast<const char*>(mac.data()), mac.size()});
   return Token{std::move(text), expires};
 }
 
@@ -82,10 +77,10 @@ std::optional<User> AccountTokens::user_of(std::string_view token, WallTime now)
   const std::size_t first = token.find('.'), last = token.rfind('.');
   if (token.size() > kTokenBytesMax || first == std::string_view::npos || first == last) return std::nullopt;
   const auto given = from_url_safe(token.substr(last + 1));
-  const std::string right = signature(key_, token.substr(0, last));
-  if (!given || given->size() != right.size() ||
-      CRYPTO_memcmp(given->data(), right.data(), right.size()) != 0)
-    return std::nullopt;
+  Mac mac{};
+  if (!given || given->size() != mac.size()) return std::nullopt;
+  std::memcpy(mac.data(), given->data(), mac.size());
+  if (!equal_in_constant_time(mac, signature(key_, token.substr(0, last)))) return std::nullopt;
   const auto payload = from_url_safe(token.substr(first + 1, last - first - 1));
   const Json claims = payload ? read_json(*payload) : Json();
   if (!claims.is_object() || integer_at(claims, "exp") <= seconds(now)) return std::nullopt;

@@ -14,8 +14,8 @@ class Applier {
     std::function<void(const Subject&, const Json& before, const Json& after)> on_status;  // for counters
     // Whether a call that changes something may begin; of requests to the API server the client asks, too.
     std::function<Result<Deadline>()> may_write{};
-    int lanes = 8;  // writes of batches at once, besides one of each pass
   };
+  static constexpr int kLanes = 8;  // writes of batches at once, besides one of each pass
   Applier(kube::Client& client, ClusterCache& cache, Agents& agents, kube::EventRecorder& events,
           const Issuer& issuer, Options options)
       : client_(client),
@@ -23,7 +23,7 @@ class Applier {
         agents_(agents),
         events_(events),
         options_(std::move(options)),
-        lanes_(options_.lanes),
+        lanes_(kLanes),
         children_(client, cache, events, issuer, lanes_) {}
 
   // False: it is done by others, later.

@@ -3,8 +3,6 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "common/base/base64.h"
 #include "common/json/access.h"
 #include "common/json/field_path.h"

@@ -89,7 +89,8 @@ class Controller {
   void remember(const Subject& subject, const Applied& applied) MUSTER_EXCLUDES(mutex_);
   void forget(const std::string& key) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Outcome failed(const std::string& key, const Error& error);
-  // After a pass that the server refused: returns in how long it is tried again, from 1 s to a minute.
+  // After a failed pass, unless the server is away: returns in how long it is tried again, from 1 s to a
+  // minute.
   std::chrono::milliseconds retry(const std::string& key) MUSTER_EXCLUDES(mutex_);
   void recovered(const std::string& key) MUSTER_EXCLUDES(mutex_);
 

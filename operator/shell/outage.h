@@ -1,5 +1,5 @@
-#pragma once  // operator/shell/outage.h: while the API server is away, one write asks for all whether it is
-              // back
+#pragma once  // operator/shell/outage.h: while the API server is away, one write asks for
+              // all of a kind whether it is back
 #include <chrono>
 
 #include "common/base/clock.h"

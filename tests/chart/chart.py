@@ -73,10 +73,10 @@ def helm(*arguments):
     return done.returncode, done.stdout, "\n".join(words)
 
 
-def template(settings=(), release="muster", namespace="muster-system"):
+def template(settings=()):
     """The text that helm would send to the server, with hooks."""
     options = [word for setting in settings for word in ("--set", setting)]
-    code, out, err = helm("template", release, CHART, "--namespace", namespace, *options)
+    code, out, err = helm("template", "muster", CHART, "--namespace", "muster-system", *options)
     if code != 0:
         raise RuntimeError(err)
     return out
@@ -86,8 +86,8 @@ def documents(text):
     return [document for document in yaml.load_all(text, Loader=OnceOnly) if document]
 
 
-def rendered(settings=(), **where):
-    return documents(template(settings, **where))
+def rendered(settings=()):
+    return documents(template(settings))
 
 
 def name(document):

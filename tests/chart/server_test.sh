@@ -13,7 +13,6 @@ a_strict_server_takes_it() {
   up --no-operator || return
   local namespace
   for namespace in muster-system team-a team-b; do kubectl create namespace $namespace > /dev/null 2>&1; done
-  kubectl get crd distributedjobs.muster.dev > /dev/null 2>&1 || kubectl apply -f "$HERE/../../crds" > /dev/null
   kubectl apply -f manifests/accounts > /dev/null
   kubectl apply --dry-run=server --validate=strict -f manifests > out.txt 2> err.txt ||
     { grep -v last-applied-configuration err.txt | sed 's/^/    | /'; fail "what the chart renders is refused"; }

@@ -3,6 +3,8 @@ import json
 import pathlib
 import re
 
+import yaml
+
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 FOLDER = ROOT / 'dashboards'
 RULES = FOLDER / 'alerts.yaml'
@@ -25,14 +27,8 @@ def substitute(expr, variables):
 
 
 def expressions_of_rules():
-    """name -> expression. The file's form is our own: an alert's name, then its expression, one line or indented ones."""
-    found = {}
-    for block in re.split(r'^  - alert: ', RULES.read_text(), flags=re.M)[1:]:
-        name = block.split('\n', 1)[0]
-        inline = re.search(r'^    expr: (?!\|)(.*)$', block, flags=re.M)
-        folded = re.search(r'^    expr: \|\n((?:      .*\n)+)', block, flags=re.M)
-        found[name] = inline.group(1) if inline else folded.group(1)
-    return found
+    """name -> expression"""
+    return {rule['alert']: rule['expr'] for group in yaml.safe_load(RULES.read_text())['groups'] for rule in group['rules']}
 
 
 def rules_with(minute_seconds):

@@ -64,7 +64,7 @@ class Cluster:
         self.token = re.search(r'token: (\S+)', config).group(1)
         authority = base64.b64decode(re.search(r'certificate-authority-data: (\S+)', config).group(1)).decode()
         self.tls = ssl.create_default_context(cadata=authority)
-        self.create('/api/v1/namespaces', {'apiVersion': 'v1', 'kind': 'Namespace', 'metadata': {'name': 'muster-system'}}, exists=True)
+        self.create('/api/v1/namespaces', {'apiVersion': 'v1', 'kind': 'Namespace', 'metadata': {'name': 'muster-system'}})
 
     def request(self, method, path, body=None):
         request = urllib.request.Request(self.server + path, method=method, data=None if body is None else json.dumps(body).encode(),
@@ -72,12 +72,10 @@ class Cluster:
         with urllib.request.urlopen(request, context=self.tls, timeout=10) as answer:
             return json.load(answer)
 
-    def create(self, path, body, exists=False):
+    def create(self, path, body):
         try:
             return self.request('POST', path, body)
         except urllib.error.HTTPError as error:
-            if exists and error.code == 409:
-                return None
             raise AssertionError(f'POST {path}: {error.read().decode()}') from error
 
     def apply(self, body):
@@ -107,7 +105,7 @@ class Cluster:
                 program = os.readlink(entry / 'exe')
             except OSError:
                 continue
-            ours = f'XDG_RUNTIME_DIR={self.environment["XDG_RUNTIME_DIR"]}'.encode() in environment or str(self.folder).encode() in b''.join(environment)
+            ours = str(self.folder).encode() in b''.join(environment)
             if ours and program.endswith('/muster-worker') and f'MUSTER_POD_NAME={pod}'.encode() in environment:
                 os.kill(int(entry.name), signal.SIGKILL)
                 return

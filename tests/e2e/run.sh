@@ -96,14 +96,13 @@ distributed() {
 
 # The aggregator is killed and resumes, a client pod is killed and replaced.
 federated() {
-  local name=fashion-mnist-fedavg rounds=1
+  local name=fashion-mnist-fedavg
   example examples/federated/fashion-mnist-fedavg.yaml | k apply -f - > /dev/null
   check "$name commits a round" poll eval '[ "$(value fr '$name' .status.progress.round)" -ge 1 ]'
   k delete pod $name-client-0 --grace-period=0 --force > /dev/null 2>&1
   k delete pod $name-aggregator-0 --grace-period=0 --force > /dev/null 2>&1
   check "$name succeeds" succeeded fr $name || return
-  [ -z "$QUICK" ] || rounds=3
-  check "all its rounds are done" at_least "$(value fr $name .status.progress.round)" $rounds
+  [ -z "$QUICK" ] || check "all its rounds are done" at_least "$(value fr $name .status.progress.round)" 3
   check "it has learnt" at_least "$(value fr $name .status.progress.accuracy)" "$([ -n "$QUICK" ] && echo 0.2 || echo 0.76)"
   say "accuracy $(value fr $name .status.progress.accuracy) after $(value fr $name .status.progress.round) rounds"
 }
