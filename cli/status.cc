@@ -91,6 +91,10 @@ int answer(const StatusOptions& options, Answer answer_of) {
   if (const auto parts = split_slash(name)) {
     const auto kind = find_resource(parts->kind);
     if (!kind) return fail(kind.error());
+    if (kind->group != kube::kDistributedJobs.group) {
+      return fail(invalid_argument(fmt::format("'{}' is no job; write dj/{} or fr/{}, or only its name", name,
+                                               parts->name, parts->name)));
+    }
     kinds = {*kind};
     name = parts->name;
   }

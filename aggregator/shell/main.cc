@@ -3,6 +3,8 @@
 
 #include <CLI/CLI.hpp>
 #include <chrono>
+#include <cstdio>
+#include <exception>
 #include <memory>
 #include <string>
 #include <vector>
@@ -206,7 +208,7 @@ int run(milliseconds configure_timeout) {
 }  // namespace
 }  // namespace muster::agg
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   CLI::App app(
       "muster-aggregator runs the rounds of one FederatedRound. The operator starts and configures it.");
   std::int64_t configure_timeout = 600;
@@ -220,4 +222,7 @@ int main(int argc, char** argv) {
     muster::end_process(app.exit(error) == 0 ? 0 : muster::kExitInvalid);
   }
   muster::end_process(muster::agg::run(std::chrono::seconds(configure_timeout)));
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "muster-aggregator: %s\n", error.what());
+  muster::end_process(1);  // as any failure without a code of its own: the pod is tried again
 }

@@ -49,6 +49,7 @@ double clock_seconds(clockid_t clock) {
 }
 
 // Field 22 of stat, in ticks since the machine started; the name of the program, field 2, may hold anything.
+// Once a process: the two clocks drift apart, and a start time that moves looks like a restart.
 std::optional<double> start_time() {
   std::ifstream file("/proc/self/stat");
   file.ignore(std::numeric_limits<std::streamsize>::max(), ')');
@@ -64,6 +65,7 @@ std::optional<double> start_time() {
 
 std::vector<prometheus::MetricFamily> process_families() {
   std::vector<prometheus::MetricFamily> families;
+  static const std::optional<double> started = start_time();
   const auto add = [&](prometheus::MetricFamily family, std::optional<double> value) {
     if (!value) return;
     prometheus::ClientMetric& metric = family.metric.emplace_back();
@@ -73,7 +75,7 @@ std::vector<prometheus::MetricFamily> process_families() {
   add(collected_family("process_resident_memory_bytes"), resident_bytes());
   add(collected_family("process_cpu_seconds_total"), cpu_seconds());
   add(collected_family("process_open_fds"), open_files());
-  add(collected_family("process_start_time_seconds"), start_time());
+  add(collected_family("process_start_time_seconds"), started);
   return families;
 }
 

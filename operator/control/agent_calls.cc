@@ -20,7 +20,10 @@ Status to_status(const grpc::Status& status) {
 
 }  // namespace
 
-Follower::Follower(Options options) : options_(std::move(options)), stub_(Agent::NewStub(options_.channel)) {}
+Follower::Follower(Options options)
+    : options_(std::move(options)),
+      stub_(Agent::NewStub(options_.channel)),
+      membership_(options_.membership) {}
 
 void Follower::start() {
   std::shared_ptr<Follower> keep;

@@ -28,7 +28,8 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
   struct Options {
     std::shared_ptr<grpc::Channel> channel;
     grpc::CompletionQueue* queue = nullptr;
-    std::string pod_uid;  // whose Agent is meant: another pod at the address refuses
+    std::string pod_uid;          // whose Agent is meant: another pod at the address refuses
+    std::int64_t membership = 0;  // as for expect()
     Backoff backoff;
     std::function<void(const control::v1::AgentStatus&)> told;
     std::function<void()> left;  // once, after stop(): nothing of it is in the queue, or will be

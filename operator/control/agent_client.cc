@@ -110,9 +110,8 @@ class AgentClient::Impl {
         }
         state.owner = owner;
         state.channel = dial(pod, options_.port, credentials_);
-        state.follower = make_follower(pod.uid, state.channel);
+        state.follower = make_follower(pod, state.channel);
         waiting_.push_back(pod.uid);
-        expecting.emplace_back(state.follower, pod.membership);
       }
       before = std::move(now);
       if (before.empty()) owners_.erase(owner);
@@ -285,14 +284,15 @@ class AgentClient::Impl {
     return {{.first = options_.retry_first, .max = options_.retry_max, .factor = 2, .jitter = 0.5},
             std::hash<std::string>{}(uid)};
   }
-  std::shared_ptr<Follower> make_follower(const std::string& uid,
+  std::shared_ptr<Follower> make_follower(const AgentAddress& pod,
                                           const std::shared_ptr<grpc::Channel>& channel) {
     return std::make_shared<Follower>(
         Follower::Options{.channel = channel,
                           .queue = &queue_,
-                          .pod_uid = uid,
-                          .backoff = retry_backoff(uid),
-                          .told = [this, uid](const AgentStatus& status) { told(uid, status); },
+                          .pod_uid = pod.uid,
+                          .membership = pod.membership,
+                          .backoff = retry_backoff(pod.uid),
+                          .told = [this, uid = pod.uid](const AgentStatus& status) { told(uid, status); },
                           .left = [this] { left(); }});
   }
   void left() MUSTER_EXCLUDES(mutex_) {

@@ -45,6 +45,10 @@ const char* result_name(Controller::Outcome outcome) {
 bool is_away(const Error& error) {
   return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
 }
+// A write that was not begun, since the Lease may be lost, has asked nobody.
+bool is_answer(const Status& status) {
+  return status || !(is_away(status.error()) || status.error().code == Code::kCancelled);
+}
 
 ServiceState service_state(const Json& service, const Subject& subject) {
   const auto owner = controller_of(service);
@@ -295,7 +299,7 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
   Applied applied;
   const Status done = parts_.applier.apply(subject, decision->actions, applied);
   remember(subject, applied);
-  if (writes && (done || !is_away(done.error())) && outage_.answered())
+  if (writes && is_answer(done) && outage_.answered())
     spdlog::info("the API server is back kind={}", options_.resource.kind);
   parts_.metrics.pods_created(options_.resource.kind, applied.pods_created);
   if (applied.obstacle) {  // core turns it into a condition, and lets no create out until it has expired

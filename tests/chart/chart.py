@@ -34,6 +34,9 @@ MATRIX = {
                                "operator.podAnnotations.c=d", "metrics.service.annotations.e=f",
                                "monitoring.enabled=true",
                                "monitoring.serviceMonitor.labels.release=prometheus"],
+    "labels of an object that replace the common ones": [
+        "commonLabels.team=ml", "operator.podLabels.team=a", "monitoring.enabled=true", "monitoring.serviceMonitor.labels.team=b",
+        "monitoring.podMonitor.labels.team=c", "monitoring.prometheusRule.labels.team=d"],
     "scheduling": ["operator.nodeSelector.disk=ssd", "operator.priorityClassName=system-cluster-critical",
                    "operator.tolerations[0].key=a", "operator.tolerations[0].operator=Exists",
                    "operator.affinity.nodeAffinity.requiredDuringSchedulingIgnoredDuringExecution.nodeSelectorTerms[0]"

@@ -155,6 +155,11 @@ wrong_arguments() {
   timeout 5 "$MUSTER" run > out.txt 2> err.txt; check "no file" [ $? = 2 ]
   timeout 5 "$MUSTER" get jbo > out.txt 2> err.txt; check "unknown kind" [ $? = 2 ]
   check "known kinds" contains err.txt 'distributedjobs \(dj\)'
+  local verb
+  for verb in status suspend resume; do
+    timeout 5 "$MUSTER" "$verb" pods/x --kubeconfig none > out.txt 2> err.txt; check "$verb of a pod" [ $? = 2 ]
+    check "what to write" contains err.txt "'pods/x' is no job; write dj/x or fr/x"
+  done
   timeout 5 "$MUSTER" run x.yaml --output xml > out.txt 2> err.txt; check "unknown output" [ $? = 2 ]
 }
 output_folder_that_cannot_be_written() {
