@@ -32,7 +32,7 @@ _muster() {
     --kubeconfig|--output-dir) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case "$verb" in
-    "") COMPREPLY=($(compgen -W "run get logs describe status top suspend resume plot local version completion --help --version" -- "$word")) ;;
+    "") COMPREPLY=($(compgen -W "run get logs describe status top suspend resume plot convert local version completion --help --version" -- "$word")) ;;
     run) COMPREPLY=($(compgen -W "--output --output-dir --timeout --verbose --help" -- "$word")
            $(compgen -f -X '!*.y*ml' -- "$word") $(compgen -d -- "$word")) ;;
     get|describe)
@@ -59,6 +59,7 @@ _muster() {
       fi ;;
     top) COMPREPLY=($(compgen -W "-A --all-namespaces -n --namespace --kubeconfig --help" -- "$word")) ;;
     plot) COMPREPLY=($(compgen -f -- "$word")) ;;
+    convert) COMPREPLY=($(compgen -f -X '!*.@(y*ml|json)' -- "$word") $(compgen -d -- "$word")) ;;
     local) COMPREPLY=($(compgen -W "up --port --output-dir --feature-gates --help" -- "$word")) ;;
     completion) COMPREPLY=($(compgen -W "bash zsh fish" -- "$word")) ;;
   esac
@@ -75,7 +76,7 @@ _muster_names() {
 }
 _muster() {
   local -a verbs kinds
-  verbs=(run get logs describe status top suspend resume plot local version completion)
+  verbs=(run get logs describe status top suspend resume plot convert local version completion)
   kinds=(dj fr pods services events nodes configmaps persistentvolumeclaims namespaces)
   if (( CURRENT == 2 )); then compadd -a verbs; return; fi
   case "${words[2]}" in
@@ -113,7 +114,7 @@ constexpr std::string_view kFish = R"script(# fish completion of muster: muster 
 function __muster_names
     muster get $argv[1] -o name 2>/dev/null | string replace -r '.*/' ''
 end
-set -l verbs run get logs describe status top suspend resume plot local version completion
+set -l verbs run get logs describe status top suspend resume plot convert local version completion
 complete -c muster -n "not __fish_seen_subcommand_from $verbs" -f -a "$verbs"
 complete -c muster -n "__fish_seen_subcommand_from run" -F -l output-dir -r
 complete -c muster -n "__fish_seen_subcommand_from run" -l output -x -a "text json"
@@ -130,6 +131,7 @@ complete -c muster -n "__fish_seen_subcommand_from logs" -l pod -x
 complete -c muster -n "__fish_seen_subcommand_from logs" -s c -l container -x
 complete -c muster -n "__fish_seen_subcommand_from status suspend resume" -f -a "(__muster_names dj) (__muster_names fr)"
 complete -c muster -n "__fish_seen_subcommand_from status top" -s A -l all-namespaces
+complete -c muster -n "__fish_seen_subcommand_from convert" -F
 complete -c muster -n "__fish_seen_subcommand_from local" -f -a "up"
 complete -c muster -n "__fish_seen_subcommand_from completion" -f -a "bash zsh fish"
 )script";

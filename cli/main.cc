@@ -6,6 +6,7 @@
 
 #include "cli/completion.h"
 #include "cli/console.h"
+#include "cli/convert_verb.h"
 #include "cli/describe.h"
 #include "cli/did_you_mean.h"
 #include "cli/exit_code.h"
@@ -37,6 +38,7 @@ struct Arguments {
   PlotOptions plot;
   LocalUpOptions local;
   std::string feature_gates;
+  ConvertOptions convert;
   VersionOptions version;
   std::string version_output = "text";
   std::string shell;
@@ -115,6 +117,12 @@ void add_rest(CLI::App& app, Arguments& args) {
   plot->add_option("-o,--output", args.plot.output, "SVG file; - is standard output");
   plot->add_option("--title", args.plot.title, "another title");
   add_query(*plot, args.plot.query);
+
+  CLI::App* convert = app.add_subcommand(
+      "convert",
+      "Print PyTorchJobs, TrainJobs and MPIJobs as DistributedJobs, with a comment at what has no equal");
+  convert->add_option("FILE", args.convert.files, "YAML or JSON, several documents each; - is standard input")
+      ->required();
 
   CLI::App* local = app.add_subcommand("local", "Kubernetes API, node and operator on this machine");
   local->require_subcommand(1);
@@ -220,6 +228,7 @@ int call(const CLI::App& app, Arguments& args) {
   for (const char* verb : {"status", "top", "suspend", "resume"})
     if (app.got_subcommand(verb)) return call_status(app, args);
   if (app.got_subcommand("plot")) return plot(args.plot);
+  if (app.got_subcommand("convert")) return convert(args.convert);
   if (app.got_subcommand("local")) {
     args.local.watch_list = args.feature_gates == "WatchList=true";
     return local_up(args.local);

@@ -110,30 +110,16 @@ Status check_header(ManifestObject& object, int line) {
 }
 
 bool is_list(const Json& value) {
-  return value.is_object() && text_at(value, "kind") == "List" && text_at(value, "apiVersion") == "v1" &&
-         value.contains("items") && value["items"].is_array();
+  return value.is_object() && text_at(value, "kind").ends_with("List") && value.contains("items") &&
+         value["items"].is_array();
 }
 
-// A `kind: List` stands for its items; their lines are those below "items[i].".
-std::vector<YamlDocument> flatten(std::vector<YamlDocument> documents) {
-  std::vector<YamlDocument> out;
-  for (YamlDocument& document : documents) {
-    if (!is_list(document.value)) {
-      out.push_back(std::move(document));
-      continue;
-    }
-    std::size_t index = 0;
-    for (Json& item : document.value["items"]) {
-      const std::string prefix = fmt::format("items[{}]", index++);
-      YamlDocument single{std::move(item), document.line, {}};
-      for (const auto& [path, line] : document.lines) {
-        if (path == prefix) single.line = line;
-        if (path.starts_with(prefix + ".")) single.lines.emplace(path.substr(prefix.size() + 1), line);
-      }
-      out.push_back(std::move(single));
-    }
-  }
-  return out;
+// An item of a PyTorchJobList, as the API serves it, does not say what it is.
+void complete_header(Json& item, const Json& list) {
+  const std::string kind = text_at(list, "kind");
+  if (kind == "List" || !item.is_object()) return;
+  item.emplace("apiVersion", text_at(list, "apiVersion"));
+  item.emplace("kind", kind.substr(0, kind.size() - std::string_view("List").size()));
 }
 
 }  // namespace
@@ -162,15 +148,40 @@ std::string ManifestObject::where(std::string_view field_path) const {
   return kind_line == lines.end() ? file : fmt::format("{}:{}", file, kind_line->second);
 }
 
-Result<std::vector<ManifestObject>> parse_manifest(std::string_view text, const std::string& file) {
-  if (text.size() > kManifestBytesMax) {
-    return invalid_argument(
-        fmt::format("{}: {} bytes are too many for a manifest (at most {}); is this the right file?", file,
-                    text.size(), kManifestBytesMax));
+std::vector<YamlDocument> flatten_lists(std::vector<YamlDocument> documents) {
+  std::vector<YamlDocument> out;
+  for (YamlDocument& document : documents) {
+    if (!is_list(document.value)) {
+      out.push_back(std::move(document));
+      continue;
+    }
+    std::size_t index = 0;
+    for (Json& item : document.value["items"]) {
+      complete_header(item, document.value);
+      const std::string prefix = fmt::format("items[{}]", index++);
+      YamlDocument single{std::move(item), document.line, {}};
+      for (const auto& [path, line] : document.lines) {
+        if (path == prefix) single.line = line;
+        if (path.starts_with(prefix + ".")) single.lines.emplace(path.substr(prefix.size() + 1), line);
+      }
+      out.push_back(std::move(single));
+    }
   }
+  return out;
+}
+
+Status check_manifest_size(std::string_view text, const std::string& file) {
+  if (text.size() <= kManifestBytesMax) return {};
+  return invalid_argument(
+      fmt::format("{}: {} bytes are too many for a manifest (at most {}); is this the right file?", file,
+                  text.size(), kManifestBytesMax));
+}
+
+Result<std::vector<ManifestObject>> parse_manifest(std::string_view text, const std::string& file) {
+  MUSTER_TRY(check_manifest_size(text, file));
   MUSTER_ASSIGN(std::vector<YamlDocument> documents, parse_yaml(text, file));
   std::vector<ManifestObject> objects;
-  for (YamlDocument& document : flatten(std::move(documents))) {
+  for (YamlDocument& document : flatten_lists(std::move(documents))) {
     if (!document.value.is_object()) {
       return at_line(file, document.line,
                      fmt::format("a manifest must be a map with apiVersion, kind and metadata, this is a {}",

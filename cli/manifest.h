@@ -5,7 +5,7 @@
 #include <string_view>
 #include <vector>
 
-#include "common/json/fields.h"
+#include "common/yaml/yaml.h"
 
 namespace muster::cli {
 
@@ -36,6 +36,10 @@ struct ManifestObject {
   // "job.yaml:12" of the field, or of the nearest parent that was written.
   [[nodiscard]] std::string where(std::string_view field_path) const;
 };
+
+// A List stands for its items; their lines are those below "items[i].".
+[[nodiscard]] std::vector<YamlDocument> flatten_lists(std::vector<YamlDocument> documents);
+[[nodiscard]] Status check_manifest_size(std::string_view text, const std::string& file);
 
 // Reads all documents of `text`, in the order in which they must be applied. `file` is its name in messages.
 // Errors: kInvalidArgument, naming file, line and column: not YAML, not an object, duplicate keys, unknown
