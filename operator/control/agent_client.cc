@@ -165,7 +165,7 @@ class AgentClient::Impl {
 
  private:
   struct PodState {
-    explicit PodState(Backoff backoff) : configure_backoff(std::move(backoff)) {}
+    explicit PodState(const Backoff& backoff) : configure_backoff(backoff) {}
     std::string owner;
     std::shared_ptr<grpc::Channel> channel;
     std::shared_ptr<Follower> follower;

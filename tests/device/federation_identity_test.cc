@@ -19,6 +19,7 @@ class FederationIdentity : public FederationFixture {
     options_.federation.clients_per_pod = 2;
     options_.federation.rounds = 1;
     options_.federation.cohort = {.size = 2, .over_selection = 2.0, .minimum = 1};
+    options_.selection_grace = 20s;  // a round begins when all four have checked in, however slow they are
   }
   // The tasks of clients 0 to 3, all of which are selected.
   std::vector<Task> all_tasks() {
