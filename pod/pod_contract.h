@@ -36,6 +36,7 @@ inline constexpr const char* kIncarnationLabel = "muster.dev/incarnation";
 inline constexpr const char* kAuthorityLabel = "muster.dev/ca";  // pods with keys: the authority of these
 inline constexpr const char* kAttemptAnnotation = "muster.dev/attempt";       // replacements of a client pod
 inline constexpr const char* kWorldSizeAnnotation = "muster.dev/world-size";  // workers of the incarnation
+inline constexpr const char* kGangAnnotation = "muster.dev/gang";  // whose group of pods it belongs to
 
 // The folder in the container of a role that holds the pod's own key and certificate and the authority's
 // certificate, in the files below: a Secret that the operator made, mounted by `items`.

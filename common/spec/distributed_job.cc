@@ -70,6 +70,11 @@ Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
   fields.object("workers", [&](const Json& value, const std::string& at) {
     return read_workers(value, at, spec.workers);
   });
+  fields.object("scheduling", [&](const Json& value, const std::string& at) {
+    return Fields(value, at)
+        .one_of("gang", spec.gang, {"Auto", "None", "Native", "SchedulerPlugins", "Volcano"})
+        .finish();
+  });
   fields.object("training", into(spec.training, training_from_json))
       .object("synchronization", into(spec.synchronization, synchronization_from_json))
       .object("security", into(spec.security, security_from_json))
@@ -83,7 +88,8 @@ Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
 
 Json distributed_job_for_pods(const Json& spec) {
   Json told = spec;
-  for (const char* name : {"suspend", "managedBy", "successPolicy", "workers", "runPolicy"}) told.erase(name);
+  for (const char* name : {"suspend", "managedBy", "successPolicy", "scheduling", "workers", "runPolicy"})
+    told.erase(name);
   Training usual;
   usual.checkpoint = Checkpoint{};
   return without_defaults(told, {{"training", optional_fields(to_json(usual))},

@@ -22,7 +22,8 @@ struct Workers {
 
 struct DistributedJobSpec {
   bool suspend = false;
-  std::string managed_by;                     // absent: this operator; see run_policy.h
+  std::string managed_by;     // absent: this operator; see run_policy.h
+  std::string gang = "Auto";  // scheduling.gang: Auto | None | Native | SchedulerPlugins | Volcano
   std::string success_policy = "AllWorkers";  // AllWorkers | Rank0: whose success is the job's
   Workers workers;
   std::optional<Training> training;  // absent: the containers bring their own program

@@ -32,6 +32,7 @@ JobStatus status_from_json(const Json& json) {
   status.ready_replicas = integer_at(json, "readyReplicas");
   status.ready = text_at(json, "ready");
   status.selector = text_at(json, "selector");
+  status.gang = text_at(json, "gang");
   if (const Json& ranks = member(json, "succeededRanks"); ranks.is_array()) {
     for (const Json& rank : ranks)
       if (rank.is_number_integer()) status.succeeded_ranks.push_back(rank.get<std::int64_t>());
@@ -68,6 +69,7 @@ Json to_json(const JobStatus& status) {
   put_time(json, "completionTime", status.completion_time);
   put_time(json, "lastRestartTime", status.last_restart_time);
   put_time(json, "lastProgressTime", status.last_progress_time);
+  if (!status.gang.empty()) json["gang"] = status.gang;
   if (!status.succeeded_ranks.empty()) json["succeededRanks"] = status.succeeded_ranks;
   if (!status.pod_attempts.empty()) {
     Json& list = json["podAttempts"] = Json::array();

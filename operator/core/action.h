@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "common/json/fields.h"
+#include "operator/core/scheduling.h"
 #include "pod/peer_name.h"
 #include "proto/control.pb.h"
 
@@ -24,6 +25,16 @@ struct CreateCredentials {
   Json manifest;
   std::string role;
   std::int64_t first = 0, count = 0;
+};
+// A group of the pods. That its API is not there, or not allowed, is remembered for SchedulingSeen, and the
+// next pass decides anew.
+struct CreateChild {
+  ApiKind api;
+  Json manifest;
+};
+struct DeleteChild {  // with a uid precondition, as DeletePod
+  ApiKind api;
+  std::string name, uid;
 };
 struct CreatePod {
   Json manifest;
@@ -66,8 +77,8 @@ struct EmitEvent {   // on the object; dropped when writing it fails
   std::string message;
 };
 
-using Action = std::variant<CreateService, CreateCredentials, CreatePod, CheckPod, DeletePod, ConfigurePod,
-                            PatchStatus, DeleteObject, EmitEvent>;
+using Action = std::variant<CreateService, CreateCredentials, CreateChild, CreatePod, CheckPod, DeletePod,
+                            DeleteChild, ConfigurePod, PatchStatus, DeleteObject, EmitEvent>;
 
 struct AgentAddress {
   std::string pod, uid, ip;     // Agent at ip:8470

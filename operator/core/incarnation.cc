@@ -54,6 +54,7 @@ std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector
 }
 
 std::optional<Obstacle> obstacle_to(const Pass& pass, bool named) {
+  if (pass.obstacle) return pass.obstacle;
   if (!named) return pass.seen.obstacle;
   const std::string& name = pass.meta.name;
   switch (pass.seen.service) {

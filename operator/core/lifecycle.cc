@@ -26,6 +26,11 @@ void no_pods(api::JobStatus& status) {
     status.ready = "0" + status.ready.substr(slash);
 }
 
+void no_gang(Pass& pass, const std::string& reason, const std::string& message) {
+  if (api::find_condition(pass.after.conditions, "GangScheduled") != nullptr)
+    pass.condition("GangScheduled", false, reason, message);
+}
+
 void next_incarnation(Pass& pass) {
   pass.after.incarnation += 1;
   pass.after.membership += 1;  // other pods: another roster
@@ -41,6 +46,7 @@ void finish(Pass& pass, const char* type, const std::string& reason, const std::
   for (const char* other : {"Running", "Restarting", "Suspended"}) no_longer(pass, other, reason, message);
   // Whatever the pods were waited for, nobody waits for them now.
   pass.condition("PodsReady", false, reason, message);
+  no_gang(pass, reason, message);
 }
 
 }  // namespace
@@ -92,6 +98,7 @@ void suspend(Pass& pass, std::int64_t pods_wanted) {
   const std::string message = pods_wanted == 0 ? "spec.workers.replicas is 0" : "spec.suspend is true";
   for (const auto& [type, status] : {std::pair{"Suspended", true}, {"PodsReady", false}})
     pass.condition(type, status, "Suspended", message);
+  no_gang(pass, "Suspended", message);
   if (already) return;
   if (pass.after.incarnation > 0) next_incarnation(pass);
   pass.after.phase = "Suspended";

@@ -11,6 +11,7 @@
 #include "common/pods/pod_state.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
+#include "operator/core/scheduling.h"
 #include "proto/control.pb.h"
 
 namespace muster::op {
@@ -28,6 +29,7 @@ struct Pod {
   std::string ca;                       // label muster.dev/ca (pods of ours): the authority of its keys
   std::int64_t attempt = 0;             // annotation muster.dev/attempt (client pods)
   std::int64_t world_size = 0;          // annotation muster.dev/world-size (workers)
+  std::string gang;                     // annotation muster.dev/gang: whose group it is a member of
   PodPhase phase = PodPhase::kPending;  // of the container that carries the role, whatever accompanies it
   bool runs = true;                     // something in it still runs, be it a sidecar
   bool ready = false;                   // condition Ready
@@ -91,6 +93,7 @@ struct Observed {
   std::set<std::string> lost_nodes;           // of nodes_in_question: unreachable, out of service, or gone
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress
   PodDefaults defaults;
+  SchedulingSeen scheduling;
 };
 
 struct ObservedJob : Observed {

@@ -17,6 +17,7 @@ struct Pass {
   api::JobStatus after;  // starts as `before`
   Decision decision;
   std::vector<EmitEvent> events;
+  std::optional<Obstacle> obstacle;  // to creates, that this pass sees by itself
 
   Pass(const Observed& observed, const api::ObjectMeta& object, const char* kind_name,
        const api::JobStatus& status)

@@ -257,14 +257,17 @@ Json pod_manifest(const PodPlan& plan) {
   return {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(metadata)}, {"spec", pod_spec(plan)}};
 }
 
+Json child_metadata(const api::ObjectMeta& owner, const std::string& kind, const std::string& name) {
+  return {{"name", name},
+          {"namespace", owner.ns},
+          {"labels", object_labels(owner, kind)},
+          {"ownerReferences", owner_references(owner, kind)}};
+}
+
 Json credentials_manifest(const api::ObjectMeta& owner, const std::string& kind, const std::string& name) {
   return {{"apiVersion", "v1"},
           {"kind", "Secret"},
-          {"metadata",
-           {{"name", name},
-            {"namespace", owner.ns},
-            {"labels", object_labels(owner, kind)},
-            {"ownerReferences", owner_references(owner, kind)}}},
+          {"metadata", child_metadata(owner, kind, name)},
           {"type", "Opaque"},
           {"immutable", true}};
 }
@@ -280,11 +283,7 @@ Json service_manifest(const api::ObjectMeta& owner, const std::string& kind, boo
   }
   return {{"apiVersion", "v1"},
           {"kind", "Service"},
-          {"metadata",
-           {{"name", owner.name},
-            {"namespace", owner.ns},
-            {"labels", object_labels(owner, kind)},
-            {"ownerReferences", owner_references(owner, kind)}}},
+          {"metadata", child_metadata(owner, kind, owner.name)},
           {"spec",
            {{"clusterIP", "None"},
             {"publishNotReadyAddresses", true},

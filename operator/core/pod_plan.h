@@ -32,6 +32,10 @@ struct PodPlan {
 // something. Our containers get what Pod Security `restricted` asks for where the template is silent.
 [[nodiscard]] Json pod_manifest(const PodPlan& plan);
 
+// Of a child that is no pod: its owner and labels.
+[[nodiscard]] Json child_metadata(const api::ObjectMeta& owner, const std::string& kind,
+                                  const std::string& name);
+
 // The Secret `name` of CreateCredentials: owned, immutable, without its data.
 [[nodiscard]] Json credentials_manifest(const api::ObjectMeta& owner, const std::string& kind,
                                         const std::string& name);

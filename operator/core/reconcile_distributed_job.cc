@@ -12,6 +12,7 @@
 #include "operator/core/credentials.h"
 #include "operator/core/deadlines.h"
 #include "operator/core/failure_policy.h"
+#include "operator/core/gang.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_attempts.h"
@@ -52,6 +53,23 @@ std::vector<const Pod*> take_replaced(const api::JobStatus& status, std::vector<
   return replaced;
 }
 
+Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
+  return pod_manifest({.owner = pass.meta,
+                       .kind = kKind,
+                       .role = kRole,
+                       .index = index,
+                       .incarnation = pass.after.incarnation,
+                       .attempt = attempts(pass.before, index),
+                       .world_size = spec.workers.replicas,
+                       .pod_template = spec.workers.pod_template,
+                       .image_is_ours = spec.training.has_value(),
+                       .default_image = pass.seen.defaults.worker_image,
+                       .rendezvous = spec.workers.rendezvous,
+                       .topology_key = spec.workers.topology_key,
+                       .shared_memory = spec.workers.shared_memory,
+                       .ca = pass.seen.ca});
+}
+
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
 // rendezvous. `replaced`: their names are taken until they are gone.
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members,
@@ -67,6 +85,14 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     pass.again_at(*when);
     return;
   }
+  const bool fresh = members.current.empty() && replaced.empty() && pass.after.succeeded_ranks.empty();
+  const auto gang = prepare_gang(
+      pass, {.choice = spec.gang, .pod_template = spec.workers.pod_template, .pods = spec.workers.replicas},
+      fresh);
+  if (!gang) {
+    static_cast<void>(creation_blocked(pass, !ours));
+    return;
+  }
   std::set<std::int64_t> present;
   for (const Pod* pod : members.current) present.insert(pod->index);
   for (const Pod* pod : replaced) present.insert(pod->index);
@@ -78,20 +104,9 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     if (is_held_back(pass, index)) continue;
     ++created;
     if (ours) keys.before_pod(index);
-    pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
-                                                 .kind = kKind,
-                                                 .role = kRole,
-                                                 .index = index,
-                                                 .incarnation = pass.after.incarnation,
-                                                 .attempt = attempts(pass.before, index),
-                                                 .world_size = spec.workers.replicas,
-                                                 .pod_template = spec.workers.pod_template,
-                                                 .image_is_ours = ours,
-                                                 .default_image = pass.seen.defaults.worker_image,
-                                                 .rendezvous = spec.workers.rendezvous,
-                                                 .topology_key = spec.workers.topology_key,
-                                                 .shared_memory = spec.workers.shared_memory,
-                                                 .ca = pass.seen.ca}),
+    Json manifest = worker_manifest(pass, spec, index);
+    join_gang(pass, *gang, manifest);
+    pass.act(CreatePod{.manifest = std::move(manifest),
                        .part = "spec.workers.template",
                        .strict = is_new_template(pass.before)});
   }
@@ -182,6 +197,7 @@ class JobBody final : public ObjectBody {
   void advance(Pass& pass) override {
     if (judge_workers(pass, spec_, members_.current)) return;
     create_missing(pass, spec_, members_, replaced_);
+    tell_gang(pass, members_.current, spec_.workers.replicas);
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, members_.current);
     if (std::ssize(members_.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
     if (spec_.training) {

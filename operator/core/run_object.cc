@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "operator/core/followers.h"
+#include "operator/core/gang.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_plan.h"
@@ -17,9 +18,10 @@ constexpr auto kStaleLook = std::chrono::milliseconds(200);
 bool suspended(Pass& pass, const ObjectPolicy& policy) {
   if (!policy.suspend) return false;
   suspend(pass, policy.pods_wanted);
-  if (pass.before.phase ==
-      "Suspended")  // the status landed first: a crash in between deletes no running work unannounced
+  if (pass.before.phase == "Suspended") {  // that landed: a crash before it deletes no work unannounced
     for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
+    leave_gang(pass);
+  }
   return true;
 }
 

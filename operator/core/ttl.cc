@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "operator/core/failure_policy.h"
+#include "operator/core/gang.h"
 #include "operator/core/incarnation.h"
 
 namespace muster::op {
@@ -35,6 +36,7 @@ void clean_up(Pass& pass, const spec::RunPolicy& policy) {
     }
   }
   if (remains) pass.again_at(end + kEvidenceKept);
+  leave_gang(pass);
   if (!policy.ttl_seconds_after_finished || !pass.before.completion_time) return;
   const WallTime due =
       end + std::max<std::chrono::seconds>(std::chrono::seconds(*policy.ttl_seconds_after_finished),

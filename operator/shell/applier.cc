@@ -4,13 +4,15 @@
 #include <algorithm>
 
 #include "common/base/check.h"
+#include "common/json/access.h"
 
 namespace muster::op {
 namespace {
 
 // The event that tells of a right that the operator lacks; of creates core tells.
 const char* reason_of_refused(const Action& action) {
-  if (std::holds_alternative<DeletePod>(action) || std::holds_alternative<DeleteObject>(action))
+  if (std::holds_alternative<DeletePod>(action) || std::holds_alternative<DeleteChild>(action) ||
+      std::holds_alternative<DeleteObject>(action))
     return "FailedDelete";
   return std::holds_alternative<PatchStatus>(action) ? "FailedStatusUpdate" : nullptr;
 }
@@ -95,6 +97,21 @@ Applier::Removal Applier::remove_pod(const Subject& subject, const DeletePod& ac
       gone->value("kind", "") == "Pod" && gone->contains(Json::json_pointer("/metadata/deletionTimestamp"));
   if (terminating) cache_.observe_write(kube::kPods, std::move(*gone));
   return {.status = {}};
+}
+
+Status Applier::operator()(Pass& pass, const DeleteChild& action) {
+  const kube::Resource resource = resource_of(action.api);
+  auto gone = client_.remove(resource, pass.subject.ns, action.name,
+                             {.uid = action.uid, .resource_version = {}, .propagation = {}, .grace = {}});
+  if (gone && !meta_text(*gone, "deletionTimestamp").empty()) {
+    cache_.observe_write(resource, std::move(*gone));
+    return {};
+  }
+  if (!gone && gone.error().code != Code::kNotFound && gone.error().code != Code::kAborted)
+    return gone.error();
+  cache_.observe_gone(resource, pass.subject.ns + "/" + action.name, action.uid);
+  pass.applied.look_soon = true;
+  return {};
 }
 
 Status Applier::operator()(Pass& pass, const ConfigurePod& action) {

@@ -47,6 +47,7 @@ class Applier {
   Status remove_pods(Pass& pass, std::span<const Action> deletes);
   Removal remove_pod(const Subject& subject, const DeletePod& action);
   Status operator()(Pass& pass, const CheckPod& action);
+  Status operator()(Pass& pass, const DeleteChild& action);
   Status operator()(Pass& pass, const ConfigurePod& action);
   Status operator()(Pass& pass, const PatchStatus& action);
   Status operator()(Pass& pass, const DeleteObject& action);

@@ -8,6 +8,12 @@
 #include "common/json/field_path.h"
 
 namespace muster::op {
+
+kube::Resource resource_of(const ApiKind& api) {
+  return {
+      .group = api.group, .version = api.version, .plural = api.plural, .namespaced = true, .kind = api.kind};
+}
+
 namespace {
 
 // What the answer to a create says of the next ones; nullopt: it may go well any moment.
@@ -51,7 +57,7 @@ void emit(kube::EventRecorder& events, const Subject& subject, const EmitEvent& 
 
 bool Children::is_create(const Action& action) {
   return std::holds_alternative<CreateService>(action) || std::holds_alternative<CreateCredentials>(action) ||
-         std::holds_alternative<CreatePod>(action);
+         std::holds_alternative<CreateChild>(action) || std::holds_alternative<CreatePod>(action);
 }
 
 Status Children::create(const Subject& subject, std::span<const Action> creates, Applied& applied) {
@@ -75,6 +81,7 @@ Status Children::create_batch(const Subject& subject, std::span<const Action* co
       if (applied.warned.insert(warning).second)
         emit(events_, subject, {"Warning", "ServerWarning", warning});
     if (outcome.credentials) applied.credentials.insert(*std::move(outcome.credentials));
+    if (outcome.refused) applied.refused = std::move(outcome.refused);
     if (outcome.obstacle && !applied.obstacle) applied.obstacle = std::move(outcome.obstacle);
     if (outcome.status && std::holds_alternative<CreatePod>(*creates[i])) ++applied.pods_created;
     if (!outcome.status && first) first = outcome.status;
@@ -86,6 +93,7 @@ Children::Outcome Children::create_one(const Subject& subject, const Action& act
   if (const auto* pod = std::get_if<CreatePod>(&action))
     return create_child(subject, kube::kPods, pod->manifest, {.strict = pod->strict}, pod->part);
   if (const auto* keys = std::get_if<CreateCredentials>(&action)) return create_credentials(subject, *keys);
+  if (const auto* child = std::get_if<CreateChild>(&action)) return create_of(subject, *child);
   return create_child(subject, kube::kServices, std::get<CreateService>(action).manifest, {}, "");
 }
 
@@ -99,6 +107,19 @@ Children::Outcome Children::create_credentials(const Subject& subject, const Cre
   if (!created && created.error().code != Code::kAlreadyExists)
     return {.status = created.error(), .obstacle = obstacle_of(created.error())};
   return {.status = {}, .credentials = std::pair(meta_text(secret, "name"), !created)};
+}
+
+// An API that is not there, or not allowed, is for core to judge: another may do. What is invalid is not the
+// pod template's doing.
+Children::Outcome Children::create_of(const Subject& subject, const CreateChild& action) {
+  Outcome outcome = create_child(subject, resource_of(action.api), action.manifest, {}, "");
+  if (outcome.status) return outcome;
+  const Error& error = outcome.status.error();
+  if (error.code == Code::kPermissionDenied || error.code == Code::kNotFound)
+    return {.status = aborted(error.message), .refused = std::pair(action.api, error)};
+  if (outcome.obstacle && outcome.obstacle->kind == Obstacle::Kind::kInvalid)
+    outcome.obstacle->kind = Obstacle::Kind::kRefused;
+  return outcome;
 }
 
 // A name that is taken: by our own object, then an earlier pass made it; by what an earlier object of our

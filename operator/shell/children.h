@@ -31,9 +31,11 @@ struct Applied {
   std::set<std::string> warned;             // what the server said of the children, as events
   std::map<std::string, bool> credentials;  // Secrets with keys that are there now; true: they were already
   std::optional<Obstacle> obstacle;         // that a create met: core is to judge it at once
+  std::optional<std::pair<ApiKind, Error>> refused;  // a kind of others that cannot be created at all
   bool look_soon = false;  // an Agent is being given its assignment, or a pod to be deleted was gone already
 };
 
+[[nodiscard]] kube::Resource resource_of(const ApiKind& api);
 void emit(kube::EventRecorder& events, const Subject& subject, const EmitEvent& event);
 
 class Children {
@@ -57,10 +59,12 @@ class Children {
     std::optional<Obstacle> obstacle{};
     std::vector<std::string> warnings{};
     std::optional<std::pair<std::string, bool>> credentials{};
+    std::optional<std::pair<ApiKind, Error>> refused{};
   };
   Status create_batch(const Subject& subject, std::span<const Action* const> creates, Applied& applied);
   Outcome create_one(const Subject& subject, const Action& action);
   Outcome create_credentials(const Subject& subject, const CreateCredentials& action);
+  Outcome create_of(const Subject& subject, const CreateChild& action);
   Outcome create_child(const Subject& subject, const kube::Resource& resource, const Json& manifest,
                        const kube::CreateOptions& options, const std::string& part);
   static Outcome blocked(Obstacle obstacle);

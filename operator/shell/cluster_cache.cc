@@ -1,6 +1,8 @@
 // operator/shell/cluster_cache.cc: informers, label-filtered and projected to what a pass reads
 #include "operator/shell/cluster_cache.h"
 
+#include <algorithm>
+
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "pod/pod_contract.h"
@@ -70,18 +72,21 @@ bool is_orphan(const Json& object, const std::string& kind, const std::string& n
          text(member(labels, kJobNameLabel)) == name;
 }
 
-ClusterCache::ClusterCache(kube::Client& client, Options options) : options_(std::move(options)) {
-  std::vector<std::string> namespaces = options_.namespaces;
-  if (namespaces.empty()) namespaces.emplace_back();
-  for (const std::string& ns : namespaces) {
-    for (const kube::Resource* resource :
-         {&kube::kDistributedJobs, &kube::kFederatedRounds, &kube::kPods, &kube::kServices}) {
-      add(client, *resource, ns);
-    }
-  }
+ClusterCache::ClusterCache(kube::Client& client, Options options)
+    : client_(client), options_(std::move(options)) {
+  if (options_.namespaces.empty()) options_.namespaces.emplace_back();
+  const MutexLock lock(mutex_);
+  for (const kube::Resource* resource :
+       {&kube::kDistributedJobs, &kube::kFederatedRounds, &kube::kPods, &kube::kServices})
+    add(*resource);
 }
 
-void ClusterCache::add(kube::Client& client, const kube::Resource& resource, const std::string& ns) {
+void ClusterCache::add(const kube::Resource& resource) {
+  for (const std::string& ns : options_.namespaces) informers_.push_back(informer_of(resource, ns));
+}
+
+std::unique_ptr<kube::Informer> ClusterCache::informer_of(const kube::Resource& resource,
+                                                          const std::string& ns) {
   const bool root = resource == kube::kDistributedJobs || resource == kube::kFederatedRounds;
   kube::Informer::Options options;
   options.ns = ns;
@@ -97,7 +102,9 @@ void ClusterCache::add(kube::Client& client, const kube::Resource& resource, con
     };
   } else {
     options.label_selector = std::string(kManagedByLabel) + "=" + kManagedBy;
-    options.project = resource == kube::kPods ? project_pod : project_service;
+    options.project = resource == kube::kPods       ? project_pod
+                      : resource == kube::kServices ? project_service
+                                                    : drop_bookkeeping;
     options.index = owner_of;
     options.on_change = [this](const kube::Object& object, bool) {
       const auto owner = controller_of(*object);
@@ -106,30 +113,58 @@ void ClusterCache::add(kube::Client& client, const kube::Resource& resource, con
       options_.on_change(owner->kind, space + "/" + owner->name, true);
     };
   }
-  informers_.push_back(std::make_unique<kube::Informer>(client, resource, std::move(options)));
+  return std::make_unique<kube::Informer>(client_, resource, std::move(options));
+}
+
+std::vector<kube::Informer*> ClusterCache::all() const {
+  std::vector<kube::Informer*> all;
+  const MutexLock lock(mutex_);
+  for (const auto& informer : informers_) all.push_back(informer.get());
+  return all;
+}
+
+std::vector<kube::Informer*> ClusterCache::of(const kube::Resource& resource) const {
+  std::vector<kube::Informer*> found;
+  const MutexLock lock(mutex_);
+  for (const auto& informer : informers_)
+    if (informer->resource() == resource) found.push_back(informer.get());
+  return found;
+}
+
+void ClusterCache::follow(const kube::Resource& resource) {
+  {
+    const MutexLock lock(mutex_);
+    for (const auto& informer : informers_)
+      if (informer->resource() == resource) return;
+    add(resource);
+  }
+  for (kube::Informer* informer : of(resource)) informer->start();
+}
+
+bool ClusterCache::synced(const kube::Resource& resource) const {
+  return std::ranges::all_of(of(resource), [](const kube::Informer* each) { return each->synced(); });
 }
 
 void ClusterCache::start() {
-  for (const auto& informer : informers_) informer->start();
+  for (kube::Informer* informer : all()) informer->start();
 }
 
 bool ClusterCache::wait_synced(Deadline deadline) {
-  for (const auto& informer : informers_) {
+  for (kube::Informer* informer : all()) {
     if (!informer->wait_synced(deadline)) return false;
   }
   return true;
 }
 
 bool ClusterCache::synced() const {
-  for (const auto& informer : informers_) {
+  for (kube::Informer* informer : all()) {
     if (!informer->synced()) return false;
   }
   return true;
 }
 
 kube::Object ClusterCache::get(const kube::Resource& resource, const std::string& key) const {
-  for (const auto& informer : informers_) {
-    if (informer->resource() != resource) continue;
+  for (kube::Informer* informer : of(resource)) {
     if (auto object = informer->store().get(key)) return object;
   }
   return nullptr;
@@ -137,8 +172,7 @@ kube::Object ClusterCache::get(const kube::Resource& resource, const std::string
 
 std::vector<kube::Object> ClusterCache::list(const kube::Resource& resource) const {
   std::vector<kube::Object> all;
-  for (const auto& informer : informers_) {
-    if (informer->resource() != resource) continue;
+  for (kube::Informer* informer : of(resource)) {
     for (auto& object : informer->store().list()) all.push_back(std::move(object));
   }
   return all;
@@ -146,8 +180,7 @@ std::vector<kube::Object> ClusterCache::list(const kube::Resource& resource) con
 
 std::vector<kube::Object> ClusterCache::pods_of(const std::string& ns, const std::string& owner_uid) const {
   std::vector<kube::Object> all;
-  for (const auto& informer : informers_) {
-    if (informer->resource() != kube::kPods) continue;
+  for (kube::Informer* informer : of(kube::kPods)) {
     for (auto& object : informer->store().by_index(owner_index(ns, owner_uid)))
       all.push_back(std::move(object));
   }
@@ -156,16 +189,14 @@ std::vector<kube::Object> ClusterCache::pods_of(const std::string& ns, const std
 
 void ClusterCache::observe_write(const kube::Resource& resource, Json object) {
   const std::string ns = text(member(object, "metadata", "namespace"));
-  for (const auto& informer : informers_) {
-    if (informer->resource() == resource && informer->covers(ns))
-      return informer->observe_write(std::move(object));
+  for (kube::Informer* informer : of(resource)) {
+    if (informer->covers(ns)) return informer->observe_write(std::move(object));
   }
 }
 
 void ClusterCache::observe_gone(const kube::Resource& resource, const std::string& key,
                                 const std::string& uid) {
-  for (const auto& informer : informers_) {
-    if (informer->resource() != resource) continue;
+  for (kube::Informer* informer : of(resource)) {
     const auto known = informer->store().get(key);
     if (known && meta_text(*known, "uid") == uid) informer->store().erase(*known);
   }

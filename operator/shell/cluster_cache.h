@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "kube/informer.h"
 
 namespace muster::op {
@@ -37,6 +38,11 @@ class ClusterCache {
   [[nodiscard]] bool wait_synced(Deadline deadline);
   [[nodiscard]] bool synced() const;
 
+  // Copies of children of another kind, from now on: groups of pods. Begins them unless they are there.
+  void follow(const kube::Resource& resource) MUSTER_EXCLUDES(mutex_);
+  [[nodiscard]] bool follows(const kube::Resource& resource) const { return !of(resource).empty(); }
+  [[nodiscard]] bool synced(const kube::Resource& resource) const;  // true when it is not followed
+
   [[nodiscard]] kube::Object get(const kube::Resource& resource, const std::string& key) const;
   [[nodiscard]] std::vector<kube::Object> list(const kube::Resource& resource) const;
   // Those in its namespace: an owner reference is what the author of a pod writes, and only who may create
@@ -49,10 +55,16 @@ class ClusterCache {
   void observe_gone(const kube::Resource& resource, const std::string& key, const std::string& uid);
 
  private:
-  void add(kube::Client& client, const kube::Resource& resource, const std::string& ns);
+  std::unique_ptr<kube::Informer> informer_of(const kube::Resource& resource, const std::string& ns);
+  // None is ever taken away.
+  [[nodiscard]] std::vector<kube::Informer*> all() const MUSTER_EXCLUDES(mutex_);
+  [[nodiscard]] std::vector<kube::Informer*> of(const kube::Resource& resource) const MUSTER_EXCLUDES(mutex_);
+  void add(const kube::Resource& resource) MUSTER_REQUIRES(mutex_);
 
+  kube::Client& client_;
   Options options_;
-  std::vector<std::unique_ptr<kube::Informer>> informers_;
+  mutable Mutex mutex_;
+  std::vector<std::unique_ptr<kube::Informer>> informers_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::op

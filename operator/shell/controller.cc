@@ -284,6 +284,10 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
                         .generation = integer_at(member(*object, "metadata"), "generation")};
   Observed seen = observe(subject, parts_.cache.pods_of(subject.ns, subject.uid));
   if (const Status ours = confirm_authority(seen); !ours) return failed(key, ours.error());
+  if (parts_.scheduling != nullptr) {
+    if (const Status asked = parts_.scheduling->look(*object, subject, seen); !asked)
+      return failed(key, asked.error());
+  }
   const auto decision = options_.decide(*object, std::move(seen));
   looked = std::chrono::steady_clock::now() - began;
   if (!decision) return failed(key, decision.error());
@@ -299,6 +303,8 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
   Applied applied;
   const Status done = parts_.applier.apply(subject, decision->actions, applied);
   remember(subject, applied);
+  if (applied.refused && parts_.scheduling != nullptr)
+    parts_.scheduling->refused(applied.refused->first, applied.refused->second);
   if (writes && is_answer(done) && outage_.answered())
     spdlog::info("the API server is back kind={}", options_.resource.kind);
   parts_.metrics.pods_created(options_.resource.kind, applied.pods_created);

@@ -46,6 +46,7 @@ Term::Term(std::shared_ptr<kube::HttpTransport> transport, std::shared_ptr<kube:
               of_term(std::move(client), options_, stopping_.get_token())),
       authority_(client_, options_.own_namespace, issuer_.id()),
       nodes_(client_),
+      scheduling_(client_, cache_),
       agents_(agent_options()),
       events_(client_, "muster-operator", tell_refused_events),
       applier_(client_, cache_, agents_, events_, issuer_,
@@ -85,10 +86,18 @@ AgentClient::Options Term::agent_options() {
 }
 
 void Term::add_controller(const kube::Resource& resource, const char* name, Controller::Decide decide) {
-  const ControllerParts parts{cache_, agents_, applier_, nodes_, issuer_, metrics_, registry_, [this] {
+  const ControllerParts parts{cache_,
+                              agents_,
+                              applier_,
+                              nodes_,
+                              issuer_,
+                              metrics_,
+                              registry_,
+                              [this] {
                                 return authority_.confirm(std::chrono::steady_clock::now(),
                                                           std::chrono::system_clock::now());
-                              }};
+                              },
+                              &scheduling_};
   controllers_.push_back(
       std::make_unique<Controller>(parts, Controller::Options{.resource = resource,
                                                               .name = name,

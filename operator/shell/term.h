@@ -54,6 +54,7 @@ class Term {
   kube::Client client_;
   AuthorityCheck authority_;
   NodeHealth nodes_;
+  SchedulingApis scheduling_;
   // What calls others is declared after them, so that it is gone first.
   std::vector<std::unique_ptr<Controller>> controllers_;
   AgentClient agents_;

@@ -20,7 +20,7 @@ MATRIX = {
     "two namespaces": ["watchNamespaces={team-a,team-b}"],
     "two namespaces, no nodes": ["watchNamespaces={team-a,team-b}", "rbac.nodes=false", "rbac.aggregateRoles=false"],
     "its own namespace": ["watchNamespaces={muster-system}", "monitoring.enabled=true", "monitoring.dashboards.enabled=false"],
-    "all namespaces, no nodes": ["rbac.nodes=false"],
+    "all namespaces, no nodes, no gangs": ["rbac.nodes=false", "rbac.gangs=false"],
     "somebody else's rights": ["rbac.create=false", "rbac.aggregateRoles=false", "serviceAccount.create=false",
                                "serviceAccount.name=theirs"],
     "an account with a role of a cloud": ["serviceAccount.annotations.eks\\.amazonaws\\.com/role-arn=arn:aws:iam::1:role/x"],

@@ -92,6 +92,10 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   common.refusals = refusals;
   common.obstacle = obstacle;
   common.lost_nodes = lost_nodes;
+  common.scheduling = scheduling;
+  if (seen_object.contains("status") && seen_object["status"].contains("gang"))
+    common.scheduling.group = {.known = true,
+                               .object = group.is_null() ? nullptr : std::make_shared<Json>(group)};
   common.last_status_write = last_status_write;
   if (seen_object["kind"] == "FederatedRound")
     return reconcile(ObservedRound{common, *api::federated_round_from_json(seen_object)});
@@ -151,6 +155,18 @@ bool ClusterModel::apply(const Action& action) {
                                  return service == ServiceState::kOurs;
                                },
                                [&](const CreateCredentials& create) { return create_credentials(create); },
+                               [&](const CreateChild& create) {
+                                 if (!group.is_null()) return true;
+                                 group = create.manifest;
+                                 group["metadata"]["uid"] = "group-" + std::to_string(next_uid_++);
+                                 touch(group);
+                                 return true;
+                               },
+                               [&](const DeleteChild& remove) {
+                                 if (!group.is_null() && group["metadata"]["uid"] == remove.uid)
+                                   group = nullptr;
+                                 return true;
+                               },
                                [&](const CreatePod& create) { return create_pod(create.manifest); },
                                [&](const CheckPod&) { return true; },
                                [&](const DeletePod& remove) {

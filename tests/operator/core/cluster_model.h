@@ -55,6 +55,8 @@ class ClusterModel {
   std::map<std::string, Error> refusals;              // by pod uid
   std::optional<Obstacle> obstacle;
   std::set<std::string> lost_nodes;
+  SchedulingSeen scheduling;  // what is served
+  Json group;                 // the group object of the job's name; null: none
   std::optional<WallTime> last_status_write;
   bool object_deleted = false;
   int status_writes = 0;
