@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include "common/json/read_json.h"
+#include "common/json/whole_number.h"
 
 namespace muster {
 
@@ -42,17 +43,15 @@ Fields& Fields::string(std::string_view name, std::string& out) {
 
 Fields& Fields::integer(std::string_view name, std::int64_t& out, IntegerRange range) {
   if (const Json* value = take(name)) {
-    const bool too_large =
-        value->is_number_unsigned() &&
-        value->get<std::uint64_t>() > std::uint64_t{std::numeric_limits<std::int64_t>::max()};
-    if (!value->is_number_integer() || too_large) {
+    const auto read = whole_number(*value);
+    if (!read) {
       fail(name, fmt::format("must be an integer, is {}", value->dump()));
-    } else if (const auto read = value->get<std::int64_t>(); read < range.min) {
-      fail(name, fmt::format("must be at least {}, is {}", range.min, read));
-    } else if (read > range.max) {
-      fail(name, fmt::format("must be at most {}, is {}", range.max, read));
+    } else if (*read < range.min) {
+      fail(name, fmt::format("must be at least {}, is {}", range.min, *read));
+    } else if (*read > range.max) {
+      fail(name, fmt::format("must be at most {}, is {}", range.max, *read));
     } else {
-      out = read;
+      out = *read;
     }
   }
   return *this;

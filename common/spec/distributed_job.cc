@@ -3,6 +3,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <cctype>
+#include <string_view>
+
 #include "common/base/quantity.h"
 #include "common/json/access.h"
 #include "common/json/defaults.h"
@@ -23,7 +27,35 @@ Status read_workers(const Json& json, const std::string& path, Workers& workers)
       .finish();
 }
 
+bool all_of(std::string_view text, const char* others) {
+  return std::all_of(text.begin(), text.end(), [others](unsigned char c) {
+    return std::isalnum(c) != 0 ||
+           std::string_view(others).find(static_cast<char>(c)) != std::string_view::npos;
+  });
+}
+
+bool ends_well(std::string_view text) {
+  return !text.empty() && std::isalnum(static_cast<unsigned char>(text.front())) != 0 &&
+         std::isalnum(static_cast<unsigned char>(text.back())) != 0;
+}
+
+// The key of a label: a name of at most 63 characters, perhaps with a domain before it.
+bool is_label_key(std::string_view key) {
+  const auto slash = key.find('/');
+  const std::string_view name = slash == std::string_view::npos ? key : key.substr(slash + 1);
+  const std::string_view domain = slash == std::string_view::npos ? "a" : key.substr(0, slash);
+  const bool lower =
+      std::none_of(domain.begin(), domain.end(), [](unsigned char c) { return std::isupper(c) != 0; });
+  return name.size() <= 63 && ends_well(name) && all_of(name, "-_.") && domain.size() <= 253 &&
+         ends_well(domain) && all_of(domain, "-.") && lower;
+}
+
 Status check_workers(const Workers& workers) {
+  if (!workers.topology_key.empty() && !is_label_key(workers.topology_key))
+    return invalid_argument(fmt::format(
+        "spec.workers.topologyKey: \"{}\" is not the key of a label; use one of the nodes', such as "
+        "topology.kubernetes.io/zone",
+        workers.topology_key));
   if (workers.shared_memory.empty()) return {};
   const auto quantity = parse_quantity(workers.shared_memory);
   if (quantity && quantity->value >= 1) return {};

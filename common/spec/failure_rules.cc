@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/json/whole_number.h"
 #include "common/spec/into.h"
 
 namespace muster::spec {
@@ -29,11 +30,13 @@ Result<OnExitCodes> exit_codes_from_json(const Json& json, const std::string& pa
                  .require("values")
                  .each("values",
                        [&](const Json& value, const std::string& at) -> Status {
-                         if (!value.is_number_integer() || value < 1 || value > 255)
-                           return invalid_argument(
-                               at +
-                               ": an exit code from 1 to 255; a container that ends with 0 has not failed");
-                         codes.values.push_back(value.get<std::int64_t>());
+                         const auto code = whole_number(value);
+                         if (!code || *code < 1 || *code > 255)
+                           return invalid_argument(fmt::format(
+                               "{}: must be an exit code from 1 to 255, is {}; a container that ends with 0 "
+                               "has not failed",
+                               at, value.dump()));
+                         codes.values.push_back(*code);
                          return {};
                        })
                  .finish());
@@ -63,7 +66,8 @@ Result<FailureRule> rule_from_json(const Json& json, const std::string& path) {
                  .each("onReasons",
                        [&](const Json& value, const std::string& at) -> Status {
                          if (!value.is_string() || value.get_ref<const std::string&>().empty())
-                           return invalid_argument(at + ": a reason such as OOMKilled or Evicted");
+                           return invalid_argument(
+                               at + ": must be a reason such as OOMKilled or Evicted, is " + value.dump());
                          rule.on_reasons.push_back(value.get<std::string>());
                          return {};
                        })

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include "common/json/whole_number.h"
 #include "common/spec/common_training.h"
 
 namespace muster::spec {
@@ -13,9 +14,10 @@ Result<Model> model_from_json(const Json& json, const std::string& path) {
   std::vector<std::int64_t> hidden;
   fields.require("name").one_of("name", model.name, {"softmax", "mlp", "cnn"});
   fields.each("hidden", [&](const Json& element, const std::string& at) -> Status {
-    if (!element.is_number_integer() || element < 1 || element > 65536)
+    const auto width = whole_number(element);
+    if (!width || *width < 1 || *width > 65536)
       return invalid_argument(at + ": must be a width from 1 to 65536, is " + element.dump());
-    hidden.push_back(element.get<std::int64_t>());
+    hidden.push_back(*width);
     return {};
   });
   MUSTER_TRY(fields.finish());

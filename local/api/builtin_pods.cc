@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <set>
 
 #include "local/api/builtin_checks.h"
@@ -72,21 +73,29 @@ void check_ports(const Json& container, const std::string& path, FieldErrors& er
   }
 }
 
+// A resource of the cluster's own machines; anything else is a device, which is counted.
+bool is_native(const std::string& name) {
+  return name.find('/') == std::string::npos || name.find("kubernetes.io/") != std::string::npos;
+}
+
+void check_amount(const std::string& name, const Json& value, const std::string& at, FieldErrors& errors) {
+  const auto amount = value.is_string() ? quantity_value(value.get<std::string>()).value_or(0) : 0;
+  if (amount < 0) errors.push_back(FieldError::invalid(at, value, "must be greater than or equal to 0"));
+  if (!is_native(name) && std::floor(amount) != amount)
+    errors.push_back(FieldError::invalid(at, value, "must be an integer"));
+}
+
 void check_resources(const Json& container, const std::string& path, FieldErrors& errors) {
   const Json& resources = object_of(container, "resources");
   const Json& limits = object_of(resources, "limits");
   for (const char* list : {"limits", "requests"})
     for (const auto& [name, value] : object_of(resources, list).items())
-      if (value.is_string() && quantity_value(value.get<std::string>()).value_or(0) < 0)
-        errors.push_back(FieldError::invalid(fmt::format("{}.resources.{}[{}]", path, list, name), value,
-                                             "must be greater than or equal to 0"));
+      check_amount(name, value, fmt::format("{}.resources.{}[{}]", path, list, name), errors);
   for (const auto& [name, value] : object_of(resources, "requests").items()) {
     const std::string limit = text_at(limits, name.c_str());
     if (!value.is_string()) continue;
     // Devices and huge pages cannot be promised twice: what is requested of them is what is to be had.
-    const bool native =
-        name.find('/') == std::string::npos || name.find("kubernetes.io/") != std::string::npos;
-    const bool overcommit = native && name.rfind("hugepages-", 0) != 0;
+    const bool overcommit = is_native(name) && name.rfind("hugepages-", 0) != 0;
     if (limit.empty()) {
       if (!overcommit)
         errors.push_back(FieldError::required(path + ".resources.limits",

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <set>
 
+#include "common/json/whole_number.h"
 #include "local/api/formats.h"
 #include "local/api/schema.h"
 
@@ -19,11 +20,7 @@ std::string_view json_type(const Json& value) {
     case Json::value_t::array: return "array";
     case Json::value_t::string: return "string";
     case Json::value_t::boolean: return "boolean";
-    case Json::value_t::number_float: {
-      const double number = value.get<double>();
-      return std::floor(number) == number && std::abs(number) < 9.2e18 ? "integer" : "number";
-    }
-    default: return "integer";
+    default: return whole_number(value) ? "integer" : "number";
   }
 }
 

@@ -5,6 +5,7 @@
 #include "common/json/access.h"
 #include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
+#include "operator/api/rule_containers.h"
 
 namespace muster::op::api {
 namespace {
@@ -24,6 +25,7 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
   MUSTER_ASSIGN(DistributedJobSpec spec, spec::distributed_job_from_json(json));
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
                                    {.role = "worker", .image_is_ours = spec.training.has_value()}));
+  MUSTER_TRY(check_rule_containers(spec.run_policy.failure_rules, {{spec.workers.pod_template, "worker"}}));
   MUSTER_TRY(check_paths(spec));
   return spec;
 }

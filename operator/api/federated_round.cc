@@ -5,6 +5,7 @@
 #include "common/json/access.h"
 #include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
+#include "operator/api/rule_containers.h"
 
 namespace muster::op::api {
 namespace {
@@ -24,6 +25,8 @@ Result<FederatedRoundSpec> federated_round_spec_from_json(const Json& json) {
   MUSTER_TRY(
       validate_pod_template(spec.aggregator_template, "spec.aggregator.template", {.role = "aggregator"}));
   MUSTER_TRY(validate_pod_template(spec.client_template, "spec.clients.template", {.role = "client"}));
+  MUSTER_TRY(check_rule_containers(spec.run_policy.failure_rules, {{spec.aggregator_template, "aggregator"},
+                                                                   {spec.client_template, "client"}}));
   MUSTER_TRY(check_paths(spec));
   return spec;
 }

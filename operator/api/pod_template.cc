@@ -7,6 +7,7 @@
 #include <array>
 #include <string_view>
 
+#include "common/base/quantity.h"
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "pod/pod_contract.h"
@@ -49,8 +50,6 @@ constexpr std::array<const char*, 15> kMetadataFields{"labels",
 
 Status validate_env(const Json& container, const std::string& path, const TemplateUse& use) {
   const Json& env = member(container, "env");
-  if (env.is_null()) return {};
-  if (!env.is_array()) return invalid_argument(path + ".env: must be a list");
   for (std::size_t i = 0; i < env.size(); ++i) {
     const Json& variable = env[i];
     const std::string at = fmt::format("{}.env[{}]", path, i);
@@ -68,23 +67,39 @@ std::string plain_folder(std::string path) {
   return path.starts_with("/run/") ? "/var" + path : path;
 }
 
+// What the operator completes or adds to must be of the shape that the API server asks for, too.
+Status expect_shapes(const Json& parent, const std::string& path, std::initializer_list<const char*> objects,
+                     std::initializer_list<const char*> lists) {
+  for (const char* name : objects)
+    if (const Json& value = member(parent, name); !value.is_null() && !value.is_object())
+      return invalid_argument(fmt::format("{}.{}: must be an object, is {}", path, name, value.type_name()));
+  for (const char* name : lists)
+    if (const Json& value = member(parent, name); !value.is_null() && !value.is_array())
+      return invalid_argument(fmt::format("{}.{}: must be a list, is {}", path, name, value.type_name()));
+  return {};
+}
+
+Status validate_shapes(const Json& spec, const std::string& path) {
+  MUSTER_TRY(expect_shapes(spec, path, {"securityContext", "affinity"},
+                           {"volumes", "initContainers", "containers"}));
+  const Json& affinity = member(spec, "affinity");
+  MUSTER_TRY(expect_shapes(affinity, path + ".affinity", {"podAffinity"}, {}));
+  return expect_shapes(member(affinity, "podAffinity"), path + ".affinity.podAffinity", {},
+                       {"requiredDuringSchedulingIgnoredDuringExecution"});
+}
+
 Status validate_mounts(const Json& container, const std::string& path) {
-  const auto mounts = container.find("volumeMounts");
-  if (mounts == container.end() || mounts->is_null()) return {};
-  if (!mounts->is_array()) return invalid_argument(path + ".volumeMounts: must be a list");
-  for (std::size_t i = 0; i < mounts->size(); ++i) {
-    const Json& mount = (*mounts)[i];
-    if (!mount.is_object()) continue;
+  const Json& mounts = member(container, "volumeMounts");
+  for (std::size_t i = 0; i < mounts.size(); ++i) {
+    const Json& mount = mounts[i];
     const std::string at = fmt::format("{}.volumeMounts[{}]", path, i);
-    if (mount.value("name", Json()) == kCredentialsVolume) {
+    if (text_at(mount, "name") == kCredentialsVolume) {
       return invalid_argument(
           fmt::format("{}.name: {} is the volume of the pod's keys, which Muster mounts; "
                       "remove it",
                       at, kCredentialsVolume));
     }
-    const Json& where = mount.value("mountPath", Json());
-    if (!where.is_string()) continue;
-    const std::string folder = plain_folder(where.get<std::string>());
+    const std::string folder = plain_folder(text_at(mount, "mountPath"));
     if (folder == kCredentialsFolder || folder.starts_with(std::string(kCredentialsFolder) + "/")) {
       return invalid_argument(fmt::format(
           "{}.mountPath: {} is where Muster mounts the pod's keys; choose another", at, kCredentialsFolder));
@@ -93,17 +108,29 @@ Status validate_mounts(const Json& container, const std::string& path) {
   return {};
 }
 
-Status validate_volumes(const Json& spec, const std::string& path) {
-  const auto volumes = spec.find("volumes");
-  if (volumes == spec.end() || volumes->is_null()) return {};
-  if (!volumes->is_array()) return invalid_argument(path + ".volumes: must be a list");
-  for (std::size_t i = 0; i < volumes->size(); ++i) {
-    const Json& volume = (*volumes)[i];
-    if (volume.is_object() && volume.value("name", Json()) == kCredentialsVolume) {
-      return invalid_argument(fmt::format(
-          "{}.volumes[{}].name: {} is the volume of the pod's keys, which Muster adds; choose another", path,
-          i, kCredentialsVolume));
-    }
+Status validate_volumes(const Json& spec, const std::string& path, const TemplateUse& use) {
+  const Json& volumes = member(spec, "volumes");
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    const std::string name = text_at(volumes[i], "name");
+    const bool of_keys = use.image_is_ours && name == kCredentialsVolume;
+    if (!of_keys && name != kSharedMemoryVolume) continue;
+    return invalid_argument(
+        fmt::format("{}.volumes[{}].name: {} is the volume of {}, which Muster adds; choose another", path, i,
+                    name, of_keys ? "the pod's keys" : "/dev/shm"));
+  }
+  return {};
+}
+
+// The API server's own message would not say where.
+Status validate_quantities(const Json& container, const std::string& path) {
+  for (const char* list : {"limits", "requests"}) {
+    const Json& amounts = member(container, "resources", list);
+    if (!amounts.is_object()) continue;
+    for (const auto& [name, value] : amounts.items())
+      if (!parse_quantity(value.is_string() ? value.get<std::string>() : value.dump()) && !value.is_null())
+        return invalid_argument(
+            fmt::format("{}.resources.{}.{}: must be a quantity such as 2, 500m or 8Gi, is {}", path, list,
+                        name, value.dump()));
   }
   return {};
 }
@@ -111,20 +138,21 @@ Status validate_volumes(const Json& spec, const std::string& path) {
 Status validate_containers(const Json& spec, const char* list, const std::string& path,
                            const TemplateUse& use) {
   const Json& found = member(spec, list);
-  if (found.is_null()) return {};
-  if (!found.is_array()) return invalid_argument(fmt::format("{}.{}: must be a list", path, list));
   const bool main_list = std::string_view(list) == "containers";
   const std::size_t role_index = main_list && !found.empty() ? role_container(found, use.role) : found.size();
   for (std::size_t i = 0; i < found.size(); ++i) {
     const std::string at = fmt::format("{}.{}[{}]", path, list, i);
     const Json& container = found[i];
-    if (!container.is_object()) return invalid_argument(at + ": must be an object");
+    if (!container.is_object())
+      return invalid_argument(fmt::format("{}: must be an object, is {}", at, container.type_name()));
+    MUSTER_TRY(expect_shapes(container, at, {"securityContext"}, {"env", "volumeMounts"}));
     if (i == role_index && text(member(container, "restartPolicy"), "Never") != "Never")
       return invalid_argument(at + ".restartPolicy: must be Never, Muster does the restarts; remove it");
     const bool completed = i == role_index && use.image_is_ours;
     if (!completed && text(member(container, "image")).empty())
       return invalid_argument(at + ".image: required field is missing");
     MUSTER_TRY(validate_env(container, at, use));
+    MUSTER_TRY(validate_quantities(container, at));
     if (use.image_is_ours) MUSTER_TRY(validate_mounts(container, at));
   }
   return {};
@@ -147,7 +175,9 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
   Json metadata = Json::object();
   Json spec = Json::object();
   MUSTER_TRY(Fields(pod_template, path).raw("metadata", metadata).raw("spec", spec).finish());
-  if (!spec.is_object()) return invalid_argument(path + ".spec: must be an object");
+  if (!spec.is_object())
+    return invalid_argument(fmt::format("{}.spec: must be an object, is {}", path, spec.type_name()));
+  MUSTER_TRY(validate_shapes(spec, path + ".spec"));
   Fields fields(metadata, path + ".metadata");
   for (const char* name : kMetadataFields) fields.ignore(name);
   MUSTER_TRY(fields.finish());
@@ -155,10 +185,12 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
     const auto map = metadata.find(name);
     if (map == metadata.end() || map->is_null()) continue;
     if (!map->is_object())
-      return invalid_argument(fmt::format("{}.metadata.{}: must be an object", path, name));
+      return invalid_argument(
+          fmt::format("{}.metadata.{}: must be an object, is {}", path, name, map->type_name()));
     for (const auto& item : map->items()) {
       if (!item.value().is_string())
-        return invalid_argument(fmt::format("{}.metadata.{}.{}: must be a string", path, name, item.key()));
+        return invalid_argument(fmt::format("{}.metadata.{}.{}: must be a string, is {}", path, name,
+                                            item.key(), item.value().dump()));
       if (item.key().starts_with("muster.dev/"))
         return invalid_argument(
             fmt::format("{}.metadata.{}: {} is set by Muster; remove it", path, name, item.key()));
@@ -174,7 +206,7 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
   const bool none = containers.is_null() || (containers.is_array() && containers.empty());
   if (none && !use.image_is_ours)
     return invalid_argument(path + ".spec.containers: at least one is needed without spec.training");
-  if (use.image_is_ours) MUSTER_TRY(validate_volumes(spec, path + ".spec"));
+  MUSTER_TRY(validate_volumes(spec, path + ".spec", use));
   MUSTER_TRY(validate_containers(spec, "initContainers", path + ".spec", use));
   return validate_containers(spec, "containers", path + ".spec", use);
 }

@@ -6,6 +6,8 @@
 
 namespace muster::op::api {
 
+inline constexpr const char* kSharedMemoryVolume = "muster-shared-memory";  // of /dev/shm
+
 struct TemplateUse {
   std::string role;  // worker, aggregator, client
   bool image_is_ours =
@@ -13,8 +15,8 @@ struct TemplateUse {
 };
 
 // Checks shape, the names that Muster keeps to itself (hostname, subdomain, restartPolicy, env, port 29500 is
-// free; the volume and the folder of
-// the pod's keys) and that a container which is not ours has an image. The error names the field's path.
+// free; the volume and the folder of the pod's keys, the volume of /dev/shm), that a container which is not
+// ours has an image, and that what Muster adds to is what it seems to be. The error names the field's path.
 [[nodiscard]] Status validate_pod_template(const Json& pod_template, const std::string& path,
                                            const TemplateUse& use);
 

@@ -11,6 +11,8 @@
 #include "common/base/quantity.h"
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
+#include "common/spec/paths.h"
+#include "operator/api/pod_template.h"
 #include "operator/core/credentials.h"
 #include "pod/pod_contract.h"
 
@@ -19,7 +21,6 @@ namespace {
 
 constexpr std::pair<const char*, int> kPorts[] = {
     {"control", kControlPort}, {"data", kDataPort}, {"metrics", kMetricsPort}};
-constexpr const char* kSharedMemoryVolume = "muster-shared-memory";
 constexpr const char* kSharedMemoryFolder = "/dev/shm";
 constexpr int kCredentialsMode = 0440;        // for the pod's group: its user is not known here
 constexpr std::int64_t kProcessesMax = 1024;  // of one node, as the CRD says
@@ -178,7 +179,7 @@ void mount_credentials(Json& spec, Json& main, const PodPlan& plan) {
 bool mounts(const Json& container, std::string_view folder) {
   const Json& list = member(container, "volumeMounts");
   return list.is_array() && std::any_of(list.begin(), list.end(), [folder](const Json& mount) {
-           return text(member(mount, "mountPath")) == folder;
+           return spec::normal_path(text(member(mount, "mountPath"))) == folder;
          });
 }
 
@@ -188,8 +189,8 @@ void mount_shared_memory(Json& spec, Json& main, const PodPlan& plan, std::int64
   if ((plan.shared_memory.empty() && gpus == 0) || mounts(main, kSharedMemoryFolder)) return;
   Json volume{{"medium", "Memory"}};
   if (!plan.shared_memory.empty()) volume["sizeLimit"] = plan.shared_memory;
-  spec["volumes"].push_back({{"name", kSharedMemoryVolume}, {"emptyDir", std::move(volume)}});
-  main["volumeMounts"].push_back({{"name", kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
+  spec["volumes"].push_back({{"name", api::kSharedMemoryVolume}, {"emptyDir", std::move(volume)}});
+  main["volumeMounts"].push_back({{"name", api::kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
 }
 
 // The first pod may go anywhere: the scheduler lets a pod start that its own labels satisfy.

@@ -5,7 +5,7 @@
 
 #include "common/base/base64.h"
 #include "common/json/access.h"
-#include "common/json/field_path.h"
+#include "operator/core/template_words.h"
 
 namespace muster::op {
 
@@ -129,7 +129,7 @@ Children::Outcome Children::create_child(const Subject& subject, const kube::Res
                                          const std::string& part) {
   std::vector<std::string> warnings;
   auto created = client_.create(resource, subject.ns, manifest, options, &warnings);
-  for (std::string& warning : warnings) warning = in_part(warning, part);
+  for (std::string& warning : warnings) warning = in_template(warning, manifest, part);
   if (created) {
     cache_.observe_write(resource, std::move(*created));
     return {.status = {}, .warnings = std::move(warnings)};
@@ -137,7 +137,7 @@ Children::Outcome Children::create_child(const Subject& subject, const kube::Res
   if (created.error().code == Code::kAlreadyExists)
     return take_name(subject, resource, meta_text(manifest, "name"));
   Error error = created.error();
-  error.message = in_part(error.message, part);
+  error.message = in_template(error.message, manifest, part);
   auto obstacle = obstacle_of(error);
   return {.status = std::move(error), .obstacle = std::move(obstacle), .warnings = std::move(warnings)};
 }
@@ -193,7 +193,7 @@ Status Children::check(const Subject& subject, const CheckPod& action, Applied& 
       client_.create(kube::kPods, subject.ns, action.manifest, {.strict = true, .dry_run = true});
   if (judged) return {};
   Error error = judged.error();
-  error.message = in_part(error.message, action.part);
+  error.message = in_template(error.message, action.manifest, action.part);
   auto obstacle = obstacle_of(error);
   if (!obstacle || obstacle->kind != Obstacle::Kind::kInvalid) return {};
   applied.obstacle = std::move(obstacle);

@@ -69,7 +69,11 @@ TEST(FailureRules, AnIgnoredFailureBesideOneThatIsNotCounts) {
 TEST(FailureRules, ASidecarsExitCodeIsNotTheWorkers) {
   Json codes = on_codes({4});
   codes["onExitCodes"]["containerName"] = "mesh";
-  ClusterModel cluster(job_with(Json::array({rule("FailJob", codes)})).json());
+  ClusterModel cluster(
+      job_with(Json::array({rule("FailJob", codes)}))
+          .set("/spec/workers/template/spec/containers",
+               Json::array({{{"name", "main"}, {"image", "a:1"}}, {{"name", "mesh"}, {"image", "m:1"}}}))
+          .json());
   cluster.bring_up();
   cluster.end_pod("digits-worker-1", 4);
   cluster.settle();
