@@ -12,16 +12,6 @@
 namespace muster::op {
 namespace {
 
-Result<Decision> decide_job(const Json& object, Observed seen) {
-  MUSTER_ASSIGN(api::DistributedJob job, api::distributed_job_from_json(object));
-  return reconcile(ObservedJob{std::move(seen), std::move(job)});
-}
-
-Result<Decision> decide_round(const Json& object, Observed seen) {
-  MUSTER_ASSIGN(api::FederatedRound round, api::federated_round_from_json(object));
-  return reconcile(ObservedRound{std::move(seen), std::move(round)});
-}
-
 kube::Client::Options of_term(kube::Client::Options options, const TermOptions& term, std::stop_token stop) {
   options.may_write = term.may_write;
   options.stop = std::move(stop);
@@ -33,6 +23,16 @@ void tell_refused_events(const Error& error) {
 }
 
 }  // namespace
+
+Result<Decision> decide_job(const Json& object, Observed seen) {
+  MUSTER_ASSIGN(api::DistributedJob job, api::distributed_job_from_json(object));
+  return reconcile(ObservedJob{std::move(seen), std::move(job)});
+}
+
+Result<Decision> decide_round(const Json& object, Observed seen) {
+  MUSTER_ASSIGN(api::FederatedRound round, api::federated_round_from_json(object));
+  return reconcile(ObservedRound{std::move(seen), std::move(round)});
+}
 
 Term::Term(std::shared_ptr<kube::HttpTransport> transport, std::shared_ptr<kube::IdentitySource> identity,
            kube::Client::Options client, ClusterCache& cache, OperatorMetrics& metrics,
@@ -47,16 +47,16 @@ Term::Term(std::shared_ptr<kube::HttpTransport> transport, std::shared_ptr<kube:
       authority_(client_, options_.own_namespace, issuer_.id()),
       nodes_(client_),
       scheduling_(client_, cache_),
-      agents_(agent_options()),
+      agents_(options_.make_agents(agent_options())),
       events_(client_, "muster-operator", tell_refused_events),
-      applier_(client_, cache_, agents_, events_, issuer_,
+      applier_(client_, cache_, *agents_, events_, issuer_,
                {.on_status =
                     [this](const Subject& subject, const Json& before, const Json& after) {
                       metrics_.status_changed(subject.resource.kind, before, after);
                     },
                 .may_write = options_.may_write}) {
-  add_controller(kube::kDistributedJobs, "distributedjob", decide_job);
-  add_controller(kube::kFederatedRounds, "federatedround", decide_round);
+  add_controller(kube::kDistributedJobs, "distributedjob", options_.decide_job);
+  add_controller(kube::kFederatedRounds, "federatedround", options_.decide_round);
 }
 
 Term::~Term() {
@@ -85,9 +85,10 @@ AgentClient::Options Term::agent_options() {
   return agents;
 }
 
-void Term::add_controller(const kube::Resource& resource, const char* name, Controller::Decide decide) {
+void Term::add_controller(const kube::Resource& resource, const char* name,
+                          const Controller::Decide& decide) {
   const ControllerParts parts{cache_,
-                              agents_,
+                              *agents_,
                               applier_,
                               nodes_,
                               issuer_,
@@ -103,7 +104,7 @@ void Term::add_controller(const kube::Resource& resource, const char* name, Cont
                                                               .name = name,
                                                               .workers = options_.workers,
                                                               .defaults = options_.defaults,
-                                                              .decide = std::move(decide)}));
+                                                              .decide = decide}));
 }
 
 Controller* Term::controller_of_kind(const std::string& kind) {

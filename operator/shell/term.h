@@ -12,12 +12,22 @@
 
 namespace muster::op {
 
+// What a pass makes of an object of each kind.
+[[nodiscard]] Result<Decision> decide_job(const Json& object, Observed seen);
+[[nodiscard]] Result<Decision> decide_round(const Json& object, Observed seen);
+
 struct TermOptions {
   int workers = 4;  // passes at once, of each kind
   PodDefaults defaults;
   std::string own_namespace;  // of Secret muster-ca
   // Whether a call that changes something may begin: kube::Client::Options::may_write. Empty: always.
   std::function<Result<Deadline>()> may_write;
+  // What leads out of the process besides the API server, and what decides: others in tests/sim.
+  std::function<std::unique_ptr<Agents>(AgentClient::Options)> make_agents = [](AgentClient::Options agents) {
+    return std::make_unique<AgentClient>(std::move(agents));
+  };
+  Controller::Decide decide_job = op::decide_job;
+  Controller::Decide decide_round = op::decide_round;
 };
 
 // From when an operator leads until it no longer does. A standby has none: it writes nothing, calls no pod
@@ -43,7 +53,7 @@ class Term {
  private:
   [[nodiscard]] AgentClient::Options agent_options();
   [[nodiscard]] Controller* controller_of_kind(const std::string& kind);
-  void add_controller(const kube::Resource& resource, const char* name, Controller::Decide decide);
+  void add_controller(const kube::Resource& resource, const char* name, const Controller::Decide& decide);
 
   ClusterCache& cache_;
   OperatorMetrics& metrics_;
@@ -57,7 +67,7 @@ class Term {
   SchedulingApis scheduling_;
   // What calls others is declared after them, so that it is gone first.
   std::vector<std::unique_ptr<Controller>> controllers_;
-  AgentClient agents_;
+  std::unique_ptr<Agents> agents_;
   kube::EventRecorder events_;
   Applier applier_;
 };
