@@ -1,13 +1,20 @@
 #!/usr/bin/python3
 """rights.py AUDIT_LOG ACCOUNT [SETTING...]: are the rights that the chart gives exactly those that its operator used?
 
-AUDIT_LOG holds audit.k8s.io/v1 events, a line each, ACCOUNT is the user that operators authenticate as. Prints each difference and ends
-with 1 if there is one.
+AUDIT_LOG holds audit.k8s.io/v1 events, a line each, ACCOUNT is the user that operators authenticate as, SETTINGs are those of the
+release. Prints each difference, with the value of the chart that brings the right, and ends with 1 if there is one.
 """
 import json
 import sys
 
+import yaml
+
 import chart
+
+# Values whose rights are for one of several systems: what was used of one of them counts for the others.
+ALTERNATIVES = {
+    "rbac.gangs",  # groups of Kubernetes itself, of scheduler-plugins and of Volcano
+}
 
 # Given though no call shows it: what asks for it is the API server itself.
 NEVER_SEEN = {
@@ -32,6 +39,19 @@ def given(settings):
     return rights
 
 
+def values_of(settings):
+    """(group, resource, verb) -> the switch below `rbac` that brings it, if one does."""
+    switches = yaml.safe_load((chart.CHART / "values.yaml").read_text())["rbac"]
+    everything = given(settings)
+    brought = {}
+    for name, default in switches.items():
+        if not isinstance(default, bool) or name == "create":
+            continue
+        for right in everything.keys() - given([*settings, f"rbac.{name}=false"]).keys():
+            brought[right] = f"rbac.{name}"
+    return brought
+
+
 def used(log, account):
     """(group, resource, verb) -> the names that it was used for."""
     rights = {}
@@ -45,23 +65,26 @@ def used(log, account):
     return rights
 
 
-def differences(given, used):
+def differences(given, used, brought):
+    alternatives = {(brought[right], right[2]) for right in used if brought.get(right) in ALTERNATIVES}
     for right, names in used.items():
         if right not in given:
             yield f"used, not given: {right} for {sorted(names)}"
         elif given[right] is not None and not names <= set(given[right]):
             yield f"given for {given[right]} only: {right} for {sorted(names)}"
     for right in given:
-        if right not in used and right not in NEVER_SEEN:
-            yield f"given, not used: {right}"
+        if right not in used and right not in NEVER_SEEN and (brought.get(right), right[2]) not in alternatives:
+            yield f"given, not used: {right}" + (f", which {brought[right]} brings" if right in brought else "")
     for right in NEVER_SEEN:
         if right in used or right not in given:
             yield f"an exception that is none: {right}"
 
 
 def main():
-    found = sorted(differences(given(sys.argv[3:]), used(sys.argv[1], sys.argv[2])))
-    print("\n".join(found) or f"{len(used(sys.argv[1], sys.argv[2]))} rights, all used, none lacking")
+    log, account, *settings = sys.argv[1:]
+    seen = used(log, account)
+    found = sorted(differences(given(settings), seen, values_of(settings)))
+    print("\n".join(found) or f"{len(seen)} rights used, none lacking, none too many")
     return 1 if found else 0
 
 

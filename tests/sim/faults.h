@@ -43,7 +43,7 @@ enum class Fault {
 
 class Tally {  // of everything that must not go untested
  public:
-  void count(const std::string& what) { ++counts_[what]; }
+  void count(const std::string& what, std::uint64_t times = 1) { counts_[what] += times; }
   [[nodiscard]] std::uint64_t of(const std::string& what) const;
   [[nodiscard]] const std::map<std::string, std::uint64_t>& counts() const { return counts_; }
 

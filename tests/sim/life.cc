@@ -5,6 +5,7 @@
 
 #include <cstdio>
 #include <memory>
+#include <set>
 
 #include "common/json/access.h"
 #include "garbage.h"
@@ -24,6 +25,7 @@ constexpr seconds kTick{1};
 constexpr minutes kSteadyWithin{30};  // backoffs of clients are up to five minutes, and nodes come back first
 constexpr minutes kFinishWithin{30};
 constexpr seconds kQuiet{90};
+constexpr minutes kBackAfter{10};  // an outage: time for what it has put off
 
 class Life {
  public:
@@ -33,6 +35,7 @@ class Life {
  private:
   void chaos();
   void calm();
+  void ride_out();
   void finish();
   void remove();
   void tick();
@@ -222,6 +225,28 @@ void Life::calm() {
   if (failed()) return;
   checker_.check_steady();
   stays_quiet("while programs run");
+  if (!failed() && options_.outage.count() > 0) ride_out();
+}
+
+// The API server is away for a while, and with it all news; the pods run on.
+void Life::ride_out() {
+  const auto pods = [this] {
+    std::set<std::string> uids;
+    for (const Json* pod : store_.all("pods")) uids.insert(meta_text(*pod, "uid"));
+    return uids;
+  };
+  const std::set<std::string> before = pods();
+  const std::uint64_t writes = checker_.writes();
+  tally_.count("pods through an outage", before.size());
+  network_.set_down(threads_.now() + options_.outage);
+  threads_.run(threads_.now() + options_.outage, [this] { return failed(); });
+  if (!replicas_.empty() && !replicas_.back()->alive()) checker_.violation("an outage ended the operator");
+  threads_.run(threads_.now() + kBackAfter, [this] { return failed(); });
+  if (pods() != before) checker_.violation("an outage of the API server replaced pods");
+  if (checker_.writes() != writes)
+    checker_.violation("an outage of the API server made writes: " + checker_.last_write());
+  if (failed()) return;
+  checker_.check_steady();
 }
 
 void Life::finish() {

@@ -1,5 +1,6 @@
 #pragma once  // tests/sim/life.h: one seeded life of a cluster: chaos, calm, the end of all programs,
               // deletion
+#include <chrono>
 #include <string>
 #include <vector>
 
@@ -13,7 +14,8 @@ struct LifeOptions {
   std::uint64_t seed = 1;
   Planted planted = Planted::kNone;
   bool faults = true;
-  bool trace = false;  // every write, every change of a status and a pod, on stdout
+  std::chrono::seconds outage{0};  // of the API server, while programs run and nothing else happens
+  bool trace = false;              // every write, every change of a status and a pod, on stdout
 };
 
 struct LifeReport {

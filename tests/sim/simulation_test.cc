@@ -64,6 +64,15 @@ TEST_F(Simulation, WithoutFaultsEveryObjectEnds) {
   }
 }
 
+TEST_F(Simulation, AnApiServerThatIsAwayForFiveMinutesCostsNoPodAndNoWrite) {
+  Tally tally;
+  for (std::uint64_t seed = 1; seed <= 20; ++seed) {
+    const LifeReport report = live({.seed = seed, .faults = false, .outage = std::chrono::minutes(5)}, tally);
+    EXPECT_TRUE(report.violations.empty()) << "seed " << seed << "\n" << lines(report.violations);
+  }
+  EXPECT_GE(tally.of("pods through an outage"), 20U);
+}
+
 TEST_F(Simulation, ASeedIsReplayedExactly) {
   Tally tally;
   for (std::uint64_t seed = 1; seed <= 3; ++seed)
