@@ -51,6 +51,9 @@ void read_conditions(const Json& conditions, JobView& view) {
 void read_progress(const Json& progress, JobView& view) {
   view.at = integer<std::int64_t>(progress, view.federated ? "round" : "step");
   view.total = integer<std::int64_t>(progress, view.federated ? "rounds" : "totalSteps");
+  if (const Json& percent = member(progress, "percent"); percent.is_number_integer())
+    view.percent = percent.get<std::int64_t>();
+  view.time_left = text(member(progress, "timeLeft"));
   view.loss = number(progress, "loss");
   view.accuracy = number(progress, "accuracy");
   view.examples_per_second = number(progress, "examplesPerSecond").value_or(0);

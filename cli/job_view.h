@@ -20,6 +20,8 @@ struct JobView {
   std::vector<std::string> warnings;
   std::string ready;               // "3/4"
   std::int64_t at = 0, total = 0;  // step of total steps, round of rounds
+  std::optional<std::int64_t> percent;
+  std::string time_left;  // "12m30s"; empty: not known
   std::optional<double> loss, accuracy;
   double examples_per_second = 0;
   bool images = false;  // the examples are pictures

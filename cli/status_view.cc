@@ -17,11 +17,13 @@
 namespace muster::cli {
 namespace {
 
-// "step 50 of 200 (25%)"; empty before the first.
+// "step 50 of 200 (25%), 12m30s left"; empty before the first. A program may tell how much is done and no
+// step.
 std::string progress_of(const JobView& view) {
-  if (view.total <= 0) return "";
-  return fmt::format("{} {} of {} ({}%)", view.unit(), format_count(view.at), format_count(view.total),
-                     100 * view.at / view.total);
+  const std::string left = view.time_left.empty() ? "" : ", " + printable(view.time_left) + " left";
+  if (view.total <= 0) return view.percent ? fmt::format("{}%{}", *view.percent, left) : "";
+  return fmt::format("{} {} of {} ({}%){}", view.unit(), format_count(view.at), format_count(view.total),
+                     view.percent.value_or(100 * view.at / view.total), left);
 }
 
 std::string rate_of(const JobView& view) {

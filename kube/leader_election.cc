@@ -32,6 +32,10 @@ LeaderElection::LeaderElection(Options options) : options_(std::move(options)), 
 
 std::string LeaderElection::holder() const { return holder_of(last_); }
 
+std::string LeaderElection::told_by_holder(const std::string& annotation) const {
+  return holder().empty() ? "" : text(member(last_, "metadata", "annotations", annotation));
+}
+
 Instant LeaderElection::wake() const {
   if (sent_ || standing_ == Standing::kDeposed || standing_ == Standing::kResigned) return Instant::max();
   return standing_ == Standing::kLeading ? std::min(wake_, fence_) : wake_;
@@ -71,6 +75,11 @@ Json LeaderElection::lease_of(const std::string& holder, WallTime wall) const {
   const bool renewal = holder_of(last_) == holder;
   const std::int64_t changes = integer_at(before, "leaseTransitions");
   if (!renewal) spec["acquireTime"] = time;
+  if (!holder.empty() && !options_.annotations.empty()) {
+    Json& annotations = lease["metadata"]["annotations"];
+    if (!annotations.is_object()) annotations = Json::object();
+    for (const auto& [name, value] : options_.annotations) annotations[name] = value;
+  }
   spec["renewTime"] = time;
   spec["holderIdentity"] = holder;
   spec["leaseDurationSeconds"] =

@@ -1,6 +1,7 @@
 #pragma once  // kube/leader_election.h: one Lease, at most one leader, as a machine without I/O
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 
@@ -22,8 +23,9 @@ namespace muster::kube {
 class LeaderElection {
  public:
   struct Options {
-    std::string ns, name;  // of the Lease
-    std::string identity;  // of this replica, and of no other that ever was
+    std::string ns, name;                              // of the Lease
+    std::string identity;                              // of this replica, and of no other that ever was
+    std::map<std::string, std::string> annotations{};  // of the Lease while this replica holds it
     std::chrono::milliseconds lease_duration{15'000};
     std::chrono::milliseconds renew_deadline{10'000};  // less than lease_duration
     std::chrono::milliseconds retry_period{2'000};     // at most half of renew_deadline
@@ -54,6 +56,8 @@ class LeaderElection {
   [[nodiscard]] Instant fence() const { return fence_; }
   // Who holds the Lease, as last seen; empty: nobody, or it is not known.
   [[nodiscard]] std::string holder() const;
+  // What the holder says of itself in that annotation; empty: nothing, or nobody holds it.
+  [[nodiscard]] std::string told_by_holder(const std::string& annotation) const;
   [[nodiscard]] bool seen() const { return seen_; }  // the server has told something of the Lease
 
   // Of a deposed replica, all of whose writes are over: it stands by again.

@@ -69,6 +69,11 @@ std::string LeaderElector::holder() const {
   return election_.holder();
 }
 
+std::string LeaderElector::told_by_holder(const std::string& annotation) const {
+  const MutexLock lock(mutex_);
+  return election_.told_by_holder(annotation);
+}
+
 bool LeaderElector::seen() const {
   const MutexLock lock(mutex_);
   return election_.seen();

@@ -37,7 +37,8 @@ class LeaderElector {
   [[nodiscard]] bool leads() const { return may_write().has_value(); }
   [[nodiscard]] Standing standing() const MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] std::string holder() const MUSTER_EXCLUDES(mutex_);  // as last seen
-  [[nodiscard]] bool seen() const MUSTER_EXCLUDES(mutex_);           // the server has told of the Lease
+  [[nodiscard]] std::string told_by_holder(const std::string& annotation) const MUSTER_EXCLUDES(mutex_);
+  [[nodiscard]] bool seen() const MUSTER_EXCLUDES(mutex_);  // the server has told of the Lease
   // Errors, for /healthz: the loop stands still, or a deposed owner has not called rejoin() for a minute.
   [[nodiscard]] Status healthy() const MUSTER_EXCLUDES(mutex_);
 

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <mutex>
+#include <random>
 #include <system_error>
 #include <utility>
 
@@ -15,6 +16,7 @@
 #include "local/node_adapter.h"
 #include "local/operator_process.h"
 #include "local/run_folder.h"
+#include "local/runtime/addresses.h"
 #include "local/runtime/node.h"
 #include "local/scheduler.h"
 #include "local/workload_controller.h"
@@ -30,6 +32,7 @@ constexpr const char* kOperatorNamespace =
 constexpr const char* kHostIp = "127.0.0.1";  // of the API server
 // Of the node: as in a cluster it is not the address by which every pod means itself.
 constexpr const char* kNodeIp = "127.0.0.2";
+constexpr int kProgressPort = 8473;  // of the operator, at an address of its own
 constexpr std::chrono::milliseconds kOperatorGrace{1'000};
 constexpr std::chrono::milliseconds kPodGrace{2'000};
 constexpr std::size_t kLinesKept = 200;  // of the operator's log, after stop()
@@ -67,6 +70,7 @@ struct ControlPlane::Impl {
   std::unique_ptr<WorkloadController> workloads;
   std::unique_ptr<Scheduler> scheduler;
   std::unique_ptr<Node> node;
+  AddressPool operator_addresses{std::random_device{}(), {kProgressPort}};
   std::unique_ptr<OperatorProcess> the_operator;
   fs::path folder_path;
   std::mutex mutex;  // guards what follows, and the_operator against stop()
@@ -125,10 +129,14 @@ struct ControlPlane::Impl {
     const Json home{
         {"apiVersion", "v1"}, {"kind", "Namespace"}, {"metadata", {{"name", kOperatorNamespace}}}};
     if (const auto made = api->client().create("namespaces", "", home); !made) return made.error();
-    MUSTER_ASSIGN(the_operator, OperatorProcess::start({.binaries = options.binaries,
-                                                        .arguments = {"--kubeconfig", kubeconfig.string(),
-                                                                      "--metrics-address", "127.0.0.1:0"},
-                                                        .run_folder = folder_path}));
+    // The same after a restart of the operator: pods that run know no other.
+    MUSTER_ASSIGN(const std::string address, operator_addresses.take());
+    MUSTER_ASSIGN(the_operator,
+                  OperatorProcess::start(
+                      {.binaries = options.binaries,
+                       .arguments = {"--kubeconfig", kubeconfig.string(), "--metrics-address", "127.0.0.1:0",
+                                     "--progress-address", fmt::format("{}:{}", address, kProgressPort)},
+                       .run_folder = folder_path}));
     return {};
   }
 

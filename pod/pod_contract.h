@@ -35,6 +35,7 @@ inline constexpr const char* kIndexLabel = "muster.dev/index";  // of the pod wi
 inline constexpr const char* kIncarnationLabel = "muster.dev/incarnation";
 inline constexpr const char* kAuthorityLabel = "muster.dev/ca";  // pods with keys: the authority of these
 inline constexpr const char* kAttemptAnnotation = "muster.dev/attempt";       // replacements of a client pod
+inline constexpr const char* kProgressAnnotation = "muster.dev/progress-ca";  // pods with a token: whose
 inline constexpr const char* kWorldSizeAnnotation = "muster.dev/world-size";  // workers of the incarnation
 inline constexpr const char* kGangAnnotation = "muster.dev/gang";  // whose group of pods it belongs to
 
@@ -45,5 +46,14 @@ inline constexpr const char* kCredentialsFolder = "/var/run/secrets/muster.dev";
 inline constexpr const char* kKeyFile = "tls.key";
 inline constexpr const char* kCertificateFile = "tls.crt";
 inline constexpr const char* kAuthorityFile = "ca.crt";
+
+// In the container of the role of a job without spec.training: what it tells its progress by, with the
+// authority's certificate. The names are those of Kubeflow's protocol (KEP-2779), which programs look for.
+inline constexpr const char* kProgressVolume = "muster-progress";
+inline constexpr const char* kProgressFolder = "/var/run/secrets/muster.dev/progress";
+inline constexpr const char* kTokenFile = "token";
+inline constexpr const char* kProgressUrlVariable = "KUBEFLOW_TRAINER_SERVER_URL";
+inline constexpr const char* kProgressCaVariable = "KUBEFLOW_TRAINER_SERVER_CA_CERT";
+inline constexpr const char* kProgressTokenVariable = "KUBEFLOW_TRAINER_SERVER_TOKEN";
 
 }  // namespace muster

@@ -173,6 +173,22 @@ Result<KeyPair> Authority::issue(const std::string& dns_name, WallTime now) cons
 }
 
 Result<KeyPair> Authority::issue(const std::string& dns_name, WallTime from, WallTime to) const {
+  return sign("DNS:" + dns_name, from, to);
+}
+
+Result<KeyPair> Authority::issue_for(const std::vector<std::string>& hosts, WallTime now) const {
+  std::string names;
+  for (const std::string& host : hosts) {
+    ASN1_OCTET_STRING* const ip = a2i_IPADDRESS(host.c_str());
+    ERR_clear_error();
+    names += (names.empty() ? "" : ",") + std::string(ip == nullptr ? "DNS:" : "IP:") + host;
+    ASN1_OCTET_STRING_free(ip);
+  }
+  return sign(names, now - kClockSkew, parts_->end);
+}
+
+// `names`: as OpenSSL's configuration writes subject alternative names.
+Result<KeyPair> Authority::sign(const std::string& names, WallTime from, WallTime to) const {
   const Key key(EVP_EC_gen("P-256"));
   if (!key) return failure("make a key");
   const Certificate made = blank(key.get(), from, to);
@@ -184,7 +200,7 @@ Result<KeyPair> Authority::issue(const std::string& dns_name, WallTime from, Wal
       !extend(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE") ||
       !extend(certificate, issuer, NID_key_usage, "critical,digitalSignature") ||
       !extend(certificate, issuer, NID_ext_key_usage, "serverAuth,clientAuth") ||
-      !extend(certificate, issuer, NID_subject_alt_name, "critical,DNS:" + dns_name) ||
+      !extend(certificate, issuer, NID_subject_alt_name, "critical," + names) ||
       !extend(certificate, issuer, NID_authority_key_identifier, "keyid:always") ||
       X509_sign(certificate, parts_->key.get(), EVP_sha256()) == 0)
     return failure("make a certificate");

@@ -29,6 +29,8 @@ class Authority {
   // before `now` until the authority itself ends.
   [[nodiscard]] Result<KeyPair> issue(const std::string& dns_name, WallTime now) const;
   [[nodiscard]] Result<KeyPair> issue(const std::string& dns_name, WallTime from, WallTime to) const;
+  // The same for a server that is called by several names; IP addresses are such, too.
+  [[nodiscard]] Result<KeyPair> issue_for(const std::vector<std::string>& hosts, WallTime now) const;
   [[nodiscard]] const std::string& certificate() const;
   [[nodiscard]] WallTime end() const;
   // The first 8 hex digits of the certificate's SHA-256: what names and labels call it by.
@@ -37,6 +39,7 @@ class Authority {
  private:
   struct Parts;
   explicit Authority(std::shared_ptr<const Parts> parts) : parts_(std::move(parts)) {}
+  [[nodiscard]] Result<KeyPair> sign(const std::string& names, WallTime from, WallTime to) const;
   std::shared_ptr<const Parts> parts_;
 };
 

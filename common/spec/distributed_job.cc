@@ -66,11 +66,6 @@ Status check_workers(const Workers& workers) {
 // What has a meaning with, or without, spec.training only.
 Status check_training(const Json& json, const DistributedJobSpec& spec) {
   if (!spec.training) {
-    if (spec.run_policy.progress_deadline_seconds)
-      return invalid_argument(
-          "spec.runPolicy.progressDeadlineSeconds: counts the steps of Muster's own workers; remove it, or "
-          "use "
-          "spec.training");
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "

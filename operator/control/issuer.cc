@@ -3,12 +3,22 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <span>
+
+#include "common/base/base64.h"
 #include "common/crypto/hkdf.h"
+#include "common/crypto/hmac.h"
 
 namespace muster::op {
 namespace {
 
 constexpr std::size_t kKeyBytes = 32;
+
+Mac progress_mac(const std::string& data_key, const std::string& uid) {
+  const std::string text = "muster.dev progress " + uid;
+  return hmac_sha256(std::as_bytes(std::span(data_key)), std::as_bytes(std::span(text)));
+}
 
 }  // namespace
 
@@ -48,6 +58,27 @@ Result<std::map<std::string, std::string>> Issuer::keys_of(const std::string& ui
 
 Result<std::string> Issuer::membership_key(const std::string& uid, std::int64_t membership) const {
   return hkdf_sha256(data_key_, fmt::format("muster.dev membership {} {}", uid, membership), kKeyBytes);
+}
+
+std::string Issuer::progress_token(const std::string& uid) const {
+  const Mac mac = progress_mac(data_key_, uid);
+  return base64_encode({reinterpret_cast<const char*>(mac.data()), mac.size()});
+}
+
+bool Issuer::is_progress_token(const std::string& uid, std::string_view token) const {
+  const auto bytes = base64_decode(token);
+  Mac told{};
+  if (!bytes || bytes->size() != told.size()) return false;
+  std::ranges::transform(*bytes, told.begin(), [](char c) { return static_cast<std::byte>(c); });
+  return equal_in_constant_time(told, progress_mac(data_key_, uid));
+}
+
+std::map<std::string, std::string> Issuer::token_of(const std::string& uid) const {
+  return {{kTokenFile, progress_token(uid)}, {kAuthorityFile, authority_.certificate()}};
+}
+
+Result<KeyPair> Issuer::progress_server(const std::string& host, WallTime now) const {
+  return authority_.issue_for({dns_name(operator_name()), host}, now);
 }
 
 }  // namespace muster::op

@@ -24,6 +24,7 @@ class Issuer {
   [[nodiscard]] static Result<Issuer> load(const Secrets& secrets, WallTime now);
 
   [[nodiscard]] const std::string& id() const { return authority_.id(); }
+  [[nodiscard]] const std::string& authority_certificate() const { return authority_.certificate(); }  // PEM
   [[nodiscard]] const Credentials& credentials() const { return credentials_; }
 
   // The content of one Secret: "<i>.key" and "<i>.crt" of the pods `first` to `first` + `count` - 1 of
@@ -35,6 +36,14 @@ class Issuer {
   // What proves that a pod belongs to `membership` of the object with `uid`: the same after a restart, and on
   // every replica. 32 bytes, raw.
   [[nodiscard]] Result<std::string> membership_key(const std::string& uid, std::int64_t membership) const;
+
+  // What a program of the object with `uid` proves by that it may tell its progress: text, the same always.
+  [[nodiscard]] std::string progress_token(const std::string& uid) const;
+  [[nodiscard]] bool is_progress_token(const std::string& uid, std::string_view token) const;
+  // The content of its Secret: "token" and "ca.crt".
+  [[nodiscard]] std::map<std::string, std::string> token_of(const std::string& uid) const;
+  // Of the server that takes it: the operator's name and `host`, by which pods call it.
+  [[nodiscard]] Result<KeyPair> progress_server(const std::string& host, WallTime now) const;
 
  private:
   Issuer(Authority authority, Credentials credentials, std::string data_key)

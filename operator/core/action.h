@@ -25,6 +25,9 @@ struct CreateCredentials {
   Json manifest;
   std::string role;
   std::int64_t first = 0, count = 0;
+  // Instead: the token by which the object's program tells its progress. Nothing depends on it: where the API
+  // server refuses it, an event says so, and the pods are created without.
+  bool token = false;
 };
 // A group of the pods. That its API is not there, or not allowed, is remembered for SchedulingSeen, and the
 // next pass decides anew.

@@ -33,6 +33,19 @@ std::string credentials_name(const api::ObjectMeta& owner, const std::string& ca
                      index / kCredentialsBlock);
 }
 
+std::string token_name(const api::ObjectMeta& owner, const std::string& ca) {
+  return fmt::format("{}-{}-{}-progress", owner.name, owner.uid.substr(0, kUidDigits), ca);
+}
+
+void make_token(Pass& pass) {
+  const std::string name = token_name(pass.meta, pass.seen.ca);
+  const bool made = std::any_of(pass.seen.pods.begin(), pass.seen.pods.end(),
+                                [&](const Pod& pod) { return pod.token_ca == pass.seen.ca; });
+  if (made || pass.seen.credentials.contains(name)) return;
+  pass.act(CreateCredentials{
+      .manifest = credentials_manifest(pass.meta, pass.kind, name), .role = {}, .token = true});
+}
+
 CredentialsBlocks::CredentialsBlocks(Pass& pass, std::string role) : pass_(pass), role_(std::move(role)) {
   for (const Pod& pod : pass_.seen.pods)
     if (pod.role == role_ && pod.index >= 0 && pod.ca == pass_.seen.ca)

@@ -17,6 +17,11 @@ inline constexpr std::int64_t kCredentialsBlock = 16;
 [[nodiscard]] std::string credentials_name(const api::ObjectMeta& owner, const std::string& ca,
                                            const std::string& role, std::int64_t index);
 
+// "<object>-<uid8>-<ca>-progress": the Secret with the token of a job without spec.training.
+[[nodiscard]] std::string token_name(const api::ObjectMeta& owner, const std::string& ca);
+// Puts its creation before that of the first pod; made: as with CredentialsBlocks.
+void make_token(Pass& pass);
+
 // Puts the creation of a block's Secret before that of its first pod. A block counts as made when a pod of it
 // with keys of the present authority is in the snapshot, or when this process has made it: replacements and
 // scaling inside a block write nothing, and an operator that has just started writes at most once more.

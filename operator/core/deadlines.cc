@@ -29,7 +29,7 @@ void note_progress(Pass& pass, std::initializer_list<const char*> figures) {
   if (moved) pass.after.last_progress_time = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
 }
 
-bool stands_still(Pass& pass, const spec::RunPolicy& policy, bool told, const char* what) {
+bool stands_still(Pass& pass, const spec::RunPolicy& policy, bool told, const std::string& what) {
   if (!policy.progress_deadline_seconds || !told || !api::is_true(pass.before.conditions, kRunning))
     return false;
   const std::int64_t seconds = *policy.progress_deadline_seconds;
@@ -40,12 +40,14 @@ bool stands_still(Pass& pass, const spec::RunPolicy& policy, bool told, const ch
     pass.again_at(deadline);
     return false;
   }
-  restart(
-      pass, Cause::kFailure,
-      fmt::format("the pods run, but for {} s (runPolicy.progressDeadlineSeconds) no {} was made after {}",
-                  seconds, what, integer(member(pass.after.progress, what))),
-      policy.max_restarts);
+  restart(pass, Cause::kFailure,
+          fmt::format("the pods run, but for {} s (runPolicy.progressDeadlineSeconds) no {}", seconds, what),
+          policy.max_restarts);
   return true;
+}
+
+std::string made(const Pass& pass, const char* figure) {
+  return fmt::format("{} was made after {}", figure, integer(member(pass.after.progress, figure)));
 }
 
 void judge_pending(Pass& pass, const spec::RunPolicy& policy) {

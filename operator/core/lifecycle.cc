@@ -31,17 +31,24 @@ void no_gang(Pass& pass, const std::string& reason, const std::string& message) 
     pass.condition("GangScheduled", false, reason, message);
 }
 
+// The pace was that of pods that are gone.
+void forget_time_left(api::JobStatus& status) {
+  if (status.progress.is_object()) status.progress.erase("timeLeft");
+}
+
 void next_incarnation(Pass& pass) {
   pass.after.incarnation += 1;
   pass.after.membership += 1;  // other pods: another roster
   pass.after.succeeded_ranks.clear();
   no_pods(pass.after);
+  forget_time_left(pass.after);
 }
 
 void finish(Pass& pass, const char* type, const std::string& reason, const std::string& message) {
   pass.after.phase = type;
   pass.after.completion_time = whole_second(pass.seen.now);
   no_pods(pass.after);
+  forget_time_left(pass.after);
   pass.condition(type, true, reason, message);
   for (const char* other : {"Running", "Restarting", "Suspended"}) no_longer(pass, other, reason, message);
   // Whatever the pods were waited for, nobody waits for them now.

@@ -177,6 +177,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.index = decimal(text(member(labels, kIndexLabel)), -1);
   pod.incarnation = decimal(text(member(labels, kIncarnationLabel)), 0);
   pod.ca = text(member(labels, kAuthorityLabel));
+  pod.token_ca = text(member(annotations, kProgressAnnotation));
   pod.attempt = decimal(text(member(annotations, kAttemptAnnotation)), 0);
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);
   pod.gang = text(member(annotations, kGangAnnotation));

@@ -11,6 +11,7 @@
 #include "common/pods/pod_state.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
+#include "operator/core/progress_report.h"
 #include "operator/core/scheduling.h"
 #include "proto/control.pb.h"
 
@@ -22,12 +23,13 @@ struct PodCondition {
 
 struct Pod {
   std::string name, uid;
-  std::string role;                     // label muster.dev/role: worker, aggregator, client
-  std::string container;                // name of the container that carries it
-  std::int64_t index = -1;              // label muster.dev/index
-  std::int64_t incarnation = 0;         // label muster.dev/incarnation
-  std::string ca;                       // label muster.dev/ca (pods of ours): the authority of its keys
-  std::int64_t attempt = 0;             // annotation muster.dev/attempt (client pods)
+  std::string role;              // label muster.dev/role: worker, aggregator, client
+  std::string container;         // name of the container that carries it
+  std::int64_t index = -1;       // label muster.dev/index
+  std::int64_t incarnation = 0;  // label muster.dev/incarnation
+  std::string ca;                // label muster.dev/ca (pods of ours): the authority of its keys
+  std::string token_ca;      // annotation muster.dev/progress-ca: the authority that its token is checked by
+  std::int64_t attempt = 0;  // annotation muster.dev/attempt (client pods)
   std::int64_t world_size = 0;          // annotation muster.dev/world-size (workers)
   std::string gang;                     // annotation muster.dev/gang: whose group it is a member of
   PodPhase phase = PodPhase::kPending;  // of the container that carries the role, whatever accompanies it
@@ -70,7 +72,8 @@ struct Obstacle {
 // For how long it counts, before the next create is tried.
 [[nodiscard]] std::chrono::milliseconds patience_with(const Obstacle& obstacle);
 
-struct PodDefaults {  // of the operator's own configuration (flags)
+struct PodDefaults {         // of the operator's own configuration (flags)
+  std::string progress_url;  // "https://host:port", where programs tell their progress; empty: nowhere
   std::string worker_image = "muster-worker:" MUSTER_VERSION;
   std::string aggregator_image = "muster-aggregator:" MUSTER_VERSION;
   std::string device_image = "muster-device:" MUSTER_VERSION;
@@ -84,8 +87,9 @@ struct Observed {
   std::map<std::string, control::v1::AgentStatus> agents;
   std::map<std::string, Error> refusals;  // by pod uid: why its Agent did not take its assignment
   std::map<std::string, std::string>
-      rejections;  // by pod uid: why Agent and operator do not trust each other
-  std::string ca;  // id of the operator's authority
+      rejections;                        // by pod uid: why Agent and operator do not trust each other
+  std::string ca;                        // id of the operator's authority
+  std::optional<ProgressReport> report;  // the newest that a program of the user's own has sent
   std::map<std::string, WallTime>
       credentials;                            // Secrets with keys: when this process last made them, or tried
   std::set<std::string> found_credentials;    // those of them that it has never made: they were there

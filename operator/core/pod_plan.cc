@@ -22,7 +22,9 @@ namespace {
 constexpr std::pair<const char*, int> kPorts[] = {
     {"control", kControlPort}, {"data", kDataPort}, {"metrics", kMetricsPort}};
 constexpr const char* kSharedMemoryFolder = "/dev/shm";
-constexpr int kCredentialsMode = 0440;        // for the pod's group: its user is not known here
+constexpr int kCredentialsMode = 0440;  // for the pod's group: its user is not known here
+// Of a token, where the pod names no group: nobody but the container's own processes sees the mount.
+constexpr int kTokenMode = 0444;
 constexpr std::int64_t kProcessesMax = 1024;  // of one node, as the CRD says
 constexpr std::int64_t kNobody = 65532;       // the user of Muster's images
 
@@ -176,6 +178,13 @@ void mount_credentials(Json& spec, Json& main, const PodPlan& plan) {
       {{"name", kCredentialsVolume}, {"mountPath", kCredentialsFolder}, {"readOnly", true}});
 }
 
+bool has_volume(const Json& spec, std::string_view name) {
+  const Json& list = member(spec, "volumes");
+  return list.is_array() && std::any_of(list.begin(), list.end(), [name](const Json& volume) {
+           return text(member(volume, "name")) == name;
+         });
+}
+
 bool mounts(const Json& container, std::string_view folder) {
   const Json& list = member(container, "volumeMounts");
   return list.is_array() && std::any_of(list.begin(), list.end(), [folder](const Json& mount) {
@@ -193,6 +202,29 @@ void mount_shared_memory(Json& spec, Json& main, const PodPlan& plan, std::int64
   main["volumeMounts"].push_back({{"name", api::kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
 }
 
+// What the program of the role's container tells its progress by: variables, which the user's own of the same
+// names override, and the files that they name. Optional: without the Secret the program runs all the same.
+void mount_token(Json& spec, Json& main, const PodPlan& plan) {
+  const auto item = [](const char* name) { return Json{{"key", name}, {"path", name}}; };
+  const bool group = !member(spec, "securityContext", "fsGroup").is_null();
+  spec["volumes"].push_back({{"name", kProgressVolume},
+                             {"secret",
+                              {{"secretName", token_name(plan.owner, plan.ca)},
+                               {"optional", true},
+                               {"defaultMode", group ? kCredentialsMode : kTokenMode},
+                               {"items", Json::array({item(kTokenFile), item(kAuthorityFile)})}}}});
+  main["volumeMounts"].push_back(
+      {{"name", kProgressVolume}, {"mountPath", kProgressFolder}, {"readOnly", true}});
+  const std::string folder = std::string(kProgressFolder) + "/";
+  Json env = Json::array(
+      {variable(kProgressUrlVariable, plan.progress_url + report_path({plan.owner.ns, plan.owner.name,
+                                                                       plan.owner.uid, plan.incarnation})),
+       variable(kProgressCaVariable, folder + kAuthorityFile),
+       variable(kProgressTokenVariable, folder + kTokenFile)});
+  if (const Json& own = member(main, "env"); own.is_array()) env.insert(env.end(), own.begin(), own.end());
+  main["env"] = std::move(env);
+}
+
 // The first pod may go anywhere: the scheduler lets a pod start that its own labels satisfy.
 void keep_together(Json& spec, const PodPlan& plan) {
   if (plan.topology_key.empty()) return;
@@ -201,6 +233,15 @@ void keep_together(Json& spec, const PodPlan& plan) {
   if (!terms.is_array()) terms = Json::array();
   terms.push_back({{"labelSelector", {{"matchLabels", {{kJobUidLabel, plan.owner.uid}}}}},
                    {"topologyKey", plan.topology_key}});
+}
+
+// The user's own volume of the name, or mount in the place, wins.
+bool tells_progress(const PodPlan& plan) {
+  if (plan.image_is_ours || plan.progress_url.empty()) return false;
+  const Json& spec = member(plan.pod_template, "spec");
+  const Json& containers = member(spec, "containers");
+  if (!containers.is_array() || containers.empty() || has_volume(spec, kProgressVolume)) return false;
+  return !mounts(containers[role_container(containers, plan.role)], kProgressFolder);
 }
 
 Json pod_spec(const PodPlan& plan) {
@@ -221,6 +262,7 @@ Json pod_spec(const PodPlan& plan) {
     complete_own_pod(spec);
     mount_credentials(spec, main, plan);
   }
+  if (tells_progress(plan)) mount_token(spec, main, plan);
   const std::int64_t gpus = gpus_of(main);
   mount_shared_memory(spec, main, plan, gpus);
   keep_together(spec, plan);
@@ -250,6 +292,7 @@ Json pod_manifest(const PodPlan& plan) {
   labels[kIndexLabel] = std::to_string(plan.index);
   labels[kIncarnationLabel] = std::to_string(plan.incarnation);
   if (plan.image_is_ours) labels[kAuthorityLabel] = plan.ca;
+  if (tells_progress(plan)) child_object(metadata, "annotations")[kProgressAnnotation] = plan.ca;
   if (plan.attempt > 0)
     child_object(metadata, "annotations")[kAttemptAnnotation] = std::to_string(plan.attempt);
   if (plan.world_size > 0)

@@ -23,6 +23,7 @@ struct PodPlan {
   std::string topology_key{};     // workers: keep together by this label of nodes
   std::string shared_memory{};    // workers: size of /dev/shm; a container with GPUs has one anyhow
   std::string ca;                 // id of the authority of its keys; only our programs have keys
+  std::string progress_url{};     // where a program of the user's own tells its progress; empty: nowhere
 };
 
 // "<object>-<role>-<index>", also the pod's hostname.

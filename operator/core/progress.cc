@@ -25,11 +25,6 @@ using control::v1::WorkerProgress;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 
-// As a person reads it, in a table too.
-double rounded(double value, int digits) {
-  return std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
-}
-
 Json figure(const Message& message, const FieldDescriptor& field, int digits) {
   const auto& values = *message.GetReflection();
   switch (field.cpp_type()) {
@@ -66,14 +61,6 @@ Json figures(const Message& message, int digits = 4) {
     if (!value.is_null()) json[field.json_name()] = std::move(value);
   }
   return json;
-}
-
-// For people: "45s", "12m30s", "3h5m", "2d4h".
-std::string duration_words(std::int64_t seconds) {
-  if (seconds < 60) return fmt::format("{}s", seconds);
-  if (seconds < 3600) return fmt::format("{}m{}s", seconds / 60, seconds % 60);
-  if (seconds < 86400) return fmt::format("{}h{}m", seconds / 3600, seconds / 60 % 60);
-  return fmt::format("{}d{}h", seconds / 86400, seconds / 3600 % 24);
 }
 
 // How much is done, and how long the rest takes at `per_second`; not told while that is unknown.
@@ -162,6 +149,17 @@ std::optional<double> accuracy_of(const Progress& told) {
 }
 
 }  // namespace
+
+double rounded(double value, int digits) {
+  return std::strtod(fmt::format("{:.{}g}", value, digits).c_str(), nullptr);
+}
+
+std::string duration_words(std::int64_t seconds) {
+  if (seconds < 60) return fmt::format("{}s", seconds);
+  if (seconds < 3600) return fmt::format("{}m{}s", seconds / 60, seconds % 60);
+  if (seconds < 86400) return fmt::format("{}h{}m", seconds / 3600, seconds / 60 % 60);
+  return fmt::format("{}d{}h", seconds / 86400, seconds / 3600 % 24);
+}
 
 std::optional<AgentStatus> last_words_of(const std::string& text) {
   AgentStatus status;

@@ -8,6 +8,11 @@
 
 namespace muster::op {
 
+// As a person reads it, in a table too.
+[[nodiscard]] double rounded(double value, int digits);
+// For people: "45s", "12m30s", "3h5m", "2d4h".
+[[nodiscard]] std::string duration_words(std::int64_t seconds);
+
 // The pod's newest word of its incarnation: its Agent's, or, when it has ended well, its last
 // words.
 [[nodiscard]] std::optional<control::v1::AgentStatus> word_of(const Pass& pass, const Pod& pod);

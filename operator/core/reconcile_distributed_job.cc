@@ -67,7 +67,8 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
                        .rendezvous = spec.workers.rendezvous,
                        .topology_key = spec.workers.topology_key,
                        .shared_memory = spec.workers.shared_memory,
-                       .ca = pass.seen.ca});
+                       .ca = pass.seen.ca,
+                       .progress_url = pass.seen.defaults.progress_url});
 }
 
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
@@ -103,7 +104,11 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     if (present.contains(index)) continue;
     if (is_held_back(pass, index)) continue;
     ++created;
-    if (ours) keys.before_pod(index);
+    if (ours) {
+      keys.before_pod(index);
+    } else if (created == 1 && !pass.seen.defaults.progress_url.empty()) {
+      make_token(pass);
+    }
     Json manifest = worker_manifest(pass, spec, index);
     join_gang(pass, *gang, manifest);
     pass.act(CreatePod{.manifest = std::move(manifest),
@@ -177,6 +182,7 @@ class JobBody final : public ObjectBody {
       }
     }
     note_succeeded(pass, workers);
+    if (!spec_.training) fold_report(pass);  // a program's last one may come just before its end
     if (spec_.success_policy == "Rank0" && is_done(pass.after, 0)) {
       succeed(pass, "worker 0 succeeded, which is what spec.successPolicy Rank0 asks for");
       return true;
@@ -204,10 +210,16 @@ class JobBody final : public ObjectBody {
       configure(pass, spec_, for_pods_, members_.current);
       fold_workers(pass, members_.current, examples_a_step(spec_));
       note_progress(pass, {"step"});
-      if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, members_.current), "step")) return;
+      if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, members_.current), made(pass, "step")))
+        return;
       renew_credentials(pass, members_.current);
       tell_rejections(pass, members_.current);
       tell_refusals(pass);
+    } else {
+      // How long is left is no progress: it may come from a clock.
+      note_progress(pass, {"percent", "metrics"});
+      // Of a program that has never told anything nobody can say that it stands still.
+      if (stands_still(pass, spec_.run_policy, pass.after.progress.is_object(), "progress was told")) return;
     }
     tell_readiness(pass, members_.current, spec_.workers.replicas, all_running(members_.current, wanted),
                    !spec_.training);

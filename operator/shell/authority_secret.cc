@@ -65,6 +65,11 @@ Result<Issuer> load_issuer(kube::Client& client, const std::string& ns, WallTime
   return from_json(secret, ns, now);
 }
 
+Result<Issuer> read_issuer(kube::Client& client, const std::string& ns, WallTime now) {
+  MUSTER_ASSIGN(const Json secret, client.get(kube::kSecrets, ns, kAuthoritySecret));
+  return from_json(secret, ns, now);
+}
+
 Status AuthorityCheck::confirm(Instant now, WallTime wall_now) {
   const MutexLock lock(mutex_);
   if (superseded_) return *superseded_;

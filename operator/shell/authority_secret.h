@@ -18,6 +18,9 @@ inline constexpr const char* kOperatorNamespace = "muster-system";
 // such namespace; kPermissionDenied: a right is missing; others of kube::Client.
 [[nodiscard]] Result<Issuer> load_issuer(kube::Client& client, const std::string& ns, WallTime now);
 
+// The same for a replica that stands by: only reads. Error besides: kNotFound: nobody has made it yet.
+[[nodiscard]] Result<Issuer> read_issuer(kube::Client& client, const std::string& ns, WallTime now);
+
 // Is the operator's authority still that of the Secret? Asked before pods with keys of another authority are
 // replaced: of two operators with different authorities one has to give way, or each would replace the
 // other's pods for ever. Thread-safe; asks the API server at most every 10 s.

@@ -98,14 +98,20 @@ Children::Outcome Children::create_one(const Subject& subject, const Action& act
 }
 
 Children::Outcome Children::create_credentials(const Subject& subject, const CreateCredentials& action) {
-  const auto files =
-      issuer_.keys_of(subject.uid, action.role, action.first, action.count, std::chrono::system_clock::now());
+  const auto files = action.token ? Result<std::map<std::string, std::string>>(issuer_.token_of(subject.uid))
+                                  : issuer_.keys_of(subject.uid, action.role, action.first, action.count,
+                                                    std::chrono::system_clock::now());
   if (!files) return {.status = files.error()};
   Json secret = action.manifest;
   for (const auto& [name, pem] : *files) secret["data"][name] = base64_encode(pem);
   const auto created = client_.create(kube::kSecrets, subject.ns, secret);
-  if (!created && created.error().code != Code::kAlreadyExists)
-    return {.status = created.error(), .obstacle = obstacle_of(created.error())};
+  if (!created && created.error().code != Code::kAlreadyExists) {
+    auto obstacle = obstacle_of(created.error());
+    if (action.token && obstacle)
+      return {.status = {},
+              .warnings = {obstacle->message + "; the pods run without it, and cannot tell their progress"}};
+    return {.status = created.error(), .obstacle = std::move(obstacle)};
+  }
   return {.status = {}, .credentials = std::pair(meta_text(secret, "name"), !created)};
 }
 

@@ -132,6 +132,7 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   if (const auto service = parts_.cache.get(kube::kServices, key)) {
     seen.service = service_state(*service, subject);
   }
+  if (parts_.reports != nullptr) seen.report = parts_.reports->of(key, subject.uid);
   recall(subject, seen);
   for (const std::string& node : nodes_in_question(seen))
     if (parts_.nodes.lost(node)) seen.lost_nodes.insert(node);
@@ -204,6 +205,7 @@ void Controller::remember(const Subject& subject, const Applied& applied) {
 void Controller::forget(const std::string& key) {
   queue_.forget(key);
   parts_.agents.follow(owner(key), {});
+  if (parts_.reports != nullptr) parts_.reports->forget(key);
   const MutexLock lock(mutex_);
   memory_.erase(key);
   failing_.erase(key);

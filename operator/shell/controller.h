@@ -14,6 +14,7 @@
 #include "operator/shell/node_health.h"
 #include "operator/shell/operator_metrics.h"
 #include "operator/shell/outage.h"
+#include "operator/shell/progress_reports.h"
 #include "operator/shell/scheduling_apis.h"
 
 namespace muster::op {
@@ -29,6 +30,7 @@ struct ControllerParts {  // all outlive the controllers
   // Asked before pods with keys of another authority than the operator's are replaced: AuthorityCheck.
   std::function<Status()> confirm_authority{};
   SchedulingApis* scheduling = nullptr;  // null: a cluster without groups and queues
+  ProgressReports* reports = nullptr;    // of programs; null: there are none
 };
 
 class Controller {

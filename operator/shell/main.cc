@@ -5,6 +5,7 @@
 #include "common/platform/core_file.h"
 #include "common/platform/log.h"
 #include "operator/shell/await_job.h"
+#include "operator/shell/ip_port.h"
 #include "operator/shell/operator_app.h"
 
 int main(int argc, char** argv) {
@@ -27,6 +28,12 @@ int main(int argc, char** argv) {
   app.add_option("--metrics-address", metrics_address,
                  "ip:port of /metrics, /healthz, /readyz; port 0: a free one")
       ->capture_default_str();
+  app.add_option(
+      "--progress-address", options.progress_address,
+      "ip:port where programs of DistributedJobs without spec.training tell their progress by Kubeflow's "
+      "protocol; port 0: a free one; default: nowhere");
+  app.add_option("--progress-url", options.progress_url,
+                 "https://host:port by which pods reach it; default: by --progress-address");
   app.add_option("--workers", options.workers, "objects reconciled at once, of each kind")
       ->check(CLI::Range(1, 64))
       ->capture_default_str();
@@ -54,7 +61,12 @@ int main(int argc, char** argv) {
   muster::forbid_core_file();    // of the authority's key
   muster::SignalWaiter signals;  // before any thread
   muster::init_log("operator");
-  muster::Status done = muster::op::parse_metrics_address(metrics_address, options);
+  const auto metrics = muster::op::parse_ip_port("--metrics-address", metrics_address);
+  muster::Status done = metrics ? muster::Status() : metrics.error();
+  if (metrics) {
+    options.metrics_ip = metrics->ip;
+    options.metrics_port = metrics->port;
+  }
   if (done && !await.job.empty()) {
     await.kubeconfig = options.kubeconfig;
     done = muster::op::await_job(await, signals);

@@ -10,7 +10,7 @@
 namespace muster::op {
 namespace {
 
-enum Family : std::size_t { kInfo, kRestarts, kRestartsMax };
+enum Family : std::size_t { kInfo, kRestarts, kRestartsMax, kPercent };
 
 void add_gauge(prometheus::MetricFamily& family, std::vector<prometheus::ClientMetric::Label> labels,
                double value) {
@@ -23,7 +23,7 @@ void add_gauge(prometheus::MetricFamily& family, std::vector<prometheus::ClientM
 
 std::vector<prometheus::MetricFamily> object_families() {
   return {collected_family("muster_job_info"), collected_family("muster_job_restarts"),
-          collected_family("muster_job_restarts_max")};
+          collected_family("muster_job_restarts_max"), collected_family("muster_job_progress_percent")};
 }
 
 void add_series(std::vector<prometheus::MetricFamily>& families, const std::string& kind,
@@ -40,6 +40,8 @@ void add_series(std::vector<prometheus::MetricFamily>& families, const std::stri
     add_gauge(families[kRestarts], labels, static_cast<double>(status.restarts));
     add_gauge(families[kRestartsMax], labels, static_cast<double>(most));
   }
+  if (const Json& percent = member(status.progress, "percent"); percent.is_number_integer())
+    add_gauge(families[kPercent], labels, static_cast<double>(integer(percent)));
   const api::Condition* const pods =
       api::find_condition(status.conditions, "PodsReady");  // as the column Reason
   labels.push_back({"phase", status.phase.empty() ? "Pending" : status.phase});

@@ -9,7 +9,8 @@
 
 namespace muster::op {
 
-// muster_job_info, muster_job_restarts, muster_job_restarts_max, without series yet.
+// muster_job_info, muster_job_restarts, muster_job_restarts_max, muster_job_progress_percent, without series
+// yet.
 [[nodiscard]] std::vector<prometheus::MetricFamily> object_families();
 // Adds what there is to say of `object`: nothing, once it has ended.
 void add_series(std::vector<prometheus::MetricFamily>& families, const std::string& kind, const Json& object);

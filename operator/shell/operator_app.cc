@@ -11,10 +11,10 @@
 
 #include <array>
 #include <atomic>
-#include <charconv>
 #include <climits>
 #include <cstdlib>
 #include <cstring>
+#include <map>
 #include <random>
 
 #include "common/base/host_port.h"
@@ -23,6 +23,7 @@
 #include "kube/cpprest_transport.h"
 #include "kube/leader_elector.h"
 #include "operator/shell/object_series.h"
+#include "operator/shell/progress_port.h"
 #include "operator/shell/term.h"
 
 namespace muster::op {
@@ -31,6 +32,7 @@ namespace {
 constexpr std::chrono::seconds kHousekeeping{1};
 constexpr std::chrono::seconds kCrdRetry{2};
 constexpr std::chrono::seconds kSyncTimeout{120};  // then the caches will not come: start over
+constexpr const char* kProgressAddress = "muster.dev/progress-address";  // annotation of the Lease
 constexpr int kHttpThreads = 3;  // they only move bytes; four watches and the workers wait elsewhere
 
 std::string host_of(const std::string& server) {
@@ -65,6 +67,7 @@ class Operator {
   }
 
   Status run(SignalWaiter& signals) {
+    MUSTER_TRY(open_progress());
     MUSTER_TRY(connect());
     MUSTER_TRY(serve_metrics());
     MUSTER_ASSIGN(const bool found, wait_for_kinds(signals));
@@ -76,10 +79,11 @@ class Operator {
     synced_ = true;
     objects_.watch(cache_.get());
     if (elector_) elector_->start();
-    spdlog::info("ready version={} server={} namespaces={} lease={} metrics=http://{}/metrics",
+    spdlog::info("ready version={} server={} namespaces={} lease={} metrics=http://{}/metrics progress={}",
                  MUSTER_VERSION, server_,
                  options_.namespaces.empty() ? "all" : fmt::format("{}", fmt::join(options_.namespaces, ",")),
-                 elector_ ? lease_ : "none", host_port(options_.metrics_ip, metrics_server_->port()));
+                 elector_ ? lease_ : "none", host_port(options_.metrics_ip, metrics_server_->port()),
+                 progress_ ? progress_address_ : "none");
     Status ended = work_until_stopped(signals);
     synced_ = false;
     stopping_.request_stop();
@@ -132,6 +136,35 @@ class Operator {
         metrics_.set_jobs(resource->kind, {});
     }
     elector_->rejoin();
+    return read_progress_keys();
+  }
+
+  // A standby checks tokens, too, before it passes anything on. The authority may be another one when another
+  // replica leads.
+  Status read_progress_keys() {
+    const std::string holder = elector_->holder();
+    const Instant now = std::chrono::steady_clock::now();
+    if (!progress_ || holder.empty() || holder == keys_since_ || now < next_begin_) return {};
+    next_begin_ = now + kCrdRetry;
+    kube::Client client(transport_, identity_, client_options());
+    const auto issuer = read_issuer(client, own_namespace_, std::chrono::system_clock::now());
+    if (!issuer) return {};  // the leader makes it, and says what is wrong with it
+    MUSTER_TRY(progress_->use(*issuer));
+    keys_since_ = holder;
+    return {};
+  }
+
+  // The port is known before the first pod is told of it.
+  Status open_progress() {
+    if (options_.progress_address.empty()) return {};
+    MUSTER_ASSIGN(ProgressPlace place, progress_place(options_.progress_address, options_.progress_url));
+    ProgressPort::Options port{.ip = place.listen.ip, .port = place.listen.port, .host = place.host};
+    port.leader = [this] { return elector_ ? elector_->told_by_holder(kProgressAddress) : std::string(); };
+    MUSTER_ASSIGN(progress_, ProgressPort::open(std::move(port), *registry_));
+    progress_address_ = host_port(place.listen.ip, progress_->port());
+    if (!place.listen.any()) holder_annotations_[kProgressAddress] = progress_address_;
+    options_.defaults.progress_url =
+        options_.progress_url.empty() ? "https://" + progress_address_ : options_.progress_url;
     return {};
   }
 
@@ -153,6 +186,7 @@ class Operator {
     }
     said_.clear();
     if (elector_) spdlog::info("leads lease={} identity={}", lease_, identity_of_replica_);
+    if (progress_) MUSTER_TRY(progress_->use(*issuer));
     spdlog::info("certificates are of authority {}, Secret {}/{}", issuer->id(), own_namespace_,
                  kAuthoritySecret);
     term_ = std::make_unique<Term>(transport_, identity_, client_options(), *cache_, metrics_, *registry_,
@@ -165,6 +199,10 @@ class Operator {
       const MutexLock lock(mutex_);
       listener_ = term_.get();
     }
+    if (progress_)
+      progress_->lead([term = term_.get()](const ReportTarget& target, std::string_view body) {
+        return term->take_report(target, body);
+      });
     term_->start();
     working_ = true;
     return {};
@@ -172,6 +210,7 @@ class Operator {
 
   void end_term() {
     working_ = false;
+    if (progress_) progress_->lead({});
     {
       const MutexLock lock(mutex_);
       listener_ = nullptr;
@@ -216,6 +255,7 @@ class Operator {
             .election = {.ns = ns,
                          .name = options_.lease_name,
                          .identity = identity_of_replica_,
+                         .annotations = holder_annotations_,
                          .seed = std::hash<std::string>{}(identity_of_replica_)},
             .on_change =
                 [this] {
@@ -321,9 +361,12 @@ class Operator {
   ObjectSeries objects_;
   std::string server_;
   std::string own_namespace_;
-  std::string lease_;                // "namespace/name"
-  std::string identity_of_replica_;  // in it
-  std::string said_;                 // why no term begins
+  std::string lease_;                                      // "namespace/name"
+  std::string identity_of_replica_;                        // in it
+  std::string said_;                                       // why no term begins
+  std::string progress_address_;                           // as it listens: "ip:port"
+  std::map<std::string, std::string> holder_annotations_;  // of the Lease, while this replica holds it
+  std::string keys_since_;                                 // a standby's: who led when it read the authority
   Instant next_begin_{};
   std::atomic<bool> synced_{false};
   std::atomic<bool> working_{false};  // there is a term
@@ -339,30 +382,12 @@ class Operator {
   std::unique_ptr<kube::Client> lease_client_;
   std::unique_ptr<kube::LeaderElector> elector_;  // null: there is one operator
   std::unique_ptr<MetricsServer> metrics_server_;
+  std::unique_ptr<ProgressPort> progress_;  // null: programs tell their progress nowhere
   std::unique_ptr<ClusterCache> cache_;
   std::unique_ptr<Term> term_;
 };
 
 }  // namespace
-
-Status parse_metrics_address(const std::string& text, OperatorOptions& options) {
-  const auto colon = text.rfind(':');
-  int port = -1;
-  if (colon != std::string::npos) {
-    const std::string_view digits = std::string_view(text).substr(colon + 1);
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-    if (error != std::errc() || end != digits.data() + digits.size()) port = -1;
-  }
-  if (port < 0 || port > 65535) {
-    return invalid_argument(
-        fmt::format("--metrics-address {} is not ip:port; write for example 127.0.0.1:8080", text));
-  }
-  std::string ip = colon == 0 ? "0.0.0.0" : text.substr(0, colon);
-  if (ip.starts_with('[') && ip.ends_with(']')) ip = ip.substr(1, ip.size() - 2);
-  options.metrics_ip = std::move(ip);
-  options.metrics_port = port;
-  return {};
-}
 
 Status run_operator(const OperatorOptions& options, SignalWaiter& signals) {
   mallopt(M_ARENA_MAX, 2);  // an arena a thread would keep many half-empty pages

@@ -15,15 +15,14 @@ struct OperatorOptions {
   std::string own_namespace;  // of Secret muster-ca; empty: the service account's, else muster-system
   std::string metrics_ip = "0.0.0.0";
   int metrics_port = 8080;
+  std::string progress_address;      // "ip:port" where programs tell their progress; empty: nowhere
+  std::string progress_url;          // by which pods reach it; empty: by the address
   std::optional<bool> leader_elect;  // absent: if it runs in a pod
   std::string lease_namespace;       // empty: as own_namespace
   std::string lease_name = "muster-operator.muster.dev";
   int workers = 4;  // passes at once, of each kind
   PodDefaults defaults;
 };
-
-// "ip:port", ":port" (all addresses) or "[ipv6]:port". Errors: kInvalidArgument.
-[[nodiscard]] Status parse_metrics_address(const std::string& text, OperatorOptions& options);
 
 // Runs until a stop signal, then ends the passes under way, gives the Lease back and returns. Errors: the
 // start failed, in one line.

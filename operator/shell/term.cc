@@ -87,6 +87,7 @@ AgentClient::Options Term::agent_options() {
 
 void Term::add_controller(const kube::Resource& resource, const char* name,
                           const Controller::Decide& decide) {
+  const bool programs = resource.kind == kube::kDistributedJobs.kind;
   const ControllerParts parts{cache_,
                               *agents_,
                               applier_,
@@ -98,7 +99,8 @@ void Term::add_controller(const kube::Resource& resource, const char* name,
                                 return authority_.confirm(std::chrono::steady_clock::now(),
                                                           std::chrono::system_clock::now());
                               },
-                              &scheduling_};
+                              &scheduling_,
+                              programs ? &reports_ : nullptr};
   controllers_.push_back(
       std::make_unique<Controller>(parts, Controller::Options{.resource = resource,
                                                               .name = name,
@@ -130,6 +132,18 @@ void Term::changed(const std::string& kind, const std::string& key, bool child) 
   } else {
     controller->enqueue(key);
   }
+}
+
+ReportAnswer Term::take_report(const ReportTarget& target, std::string_view body) {
+  const std::string key = target.ns + "/" + target.name;
+  const kube::Object object = cache_.get(kube::kDistributedJobs, key);
+  std::optional<ProgressReport> report;
+  ReportAnswer answer = op::take_report(target, body, object == nullptr ? Json() : *object, report);
+  if (report) {
+    reports_.put(key, target.uid, *std::move(report));
+    controller_of_kind(kube::kDistributedJobs.kind)->enqueue_soon(key);
+  }
+  return answer;
 }
 
 void Term::sample() {

@@ -30,8 +30,8 @@ struct TermOptions {
   Controller::Decide decide_round = op::decide_round;
 };
 
-// From when an operator leads until it no longer does. A standby has none: it writes nothing, calls no pod
-// and holds no key. The destructor ends the passes under way; then nothing of the term is left to be written.
+// From when an operator leads until it no longer does. A standby has none: it writes nothing and calls no
+// pod. The destructor ends the passes under way; then nothing of the term is left to be written.
 class Term {
  public:
   // `client` is made for the transport of the cluster with the options of the operator, but for may_write and
@@ -46,6 +46,8 @@ class Term {
   void start();  // with a pass over every object of the cache
   // News of an object, or of its pods: see ClusterCache::Options::on_change. Never blocks.
   void changed(const std::string& kind, const std::string& key, bool child);
+  // What the program of an object tells of its progress; a pass soon folds it into the status. Never blocks.
+  [[nodiscard]] ReportAnswer take_report(const ReportTarget& target, std::string_view body);
   void sample();  // gauges
   // Another authority has taken the place of this operator's: it has to end.
   [[nodiscard]] std::optional<Error> superseded() { return authority_.superseded(); }
@@ -65,6 +67,7 @@ class Term {
   AuthorityCheck authority_;
   NodeHealth nodes_;
   SchedulingApis scheduling_;
+  ProgressReports reports_;
   // What calls others is declared after them, so that it is gone first.
   std::vector<std::unique_ptr<Controller>> controllers_;
   std::unique_ptr<Agents> agents_;

@@ -16,7 +16,7 @@ MATRIX = {
     "everything": ["monitoring.enabled=true",
                    "networkPolicy.egress.enabled=true", "networkPolicy.trainingPods.namespaces={team-a,team-b}"],
     "nothing": ["podDisruptionBudget.enabled=false", "metrics.service.enabled=false", "networkPolicy.enabled=false",
-                "test.enabled=false", "rbac.create=false", "serviceAccount.create=false", "crds.install=false"],
+                "progress.enabled=false", "test.enabled=false", "rbac.create=false", "serviceAccount.create=false", "crds.install=false"],
     "two namespaces": ["watchNamespaces={team-a,team-b}"],
     "two namespaces, no nodes": ["watchNamespaces={team-a,team-b}", "rbac.nodes=false", "rbac.aggregateRoles=false"],
     "its own namespace": ["watchNamespaces={muster-system}", "monitoring.enabled=true", "monitoring.dashboards.enabled=false"],
@@ -47,10 +47,11 @@ MATRIX = {
                    "operator.topologySpreadConstraints[0].topologyKey=rack",
                    "operator.topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule"],
     "one replica": ["operator.replicas=1", "operator.workers=8", "operator.logLevel=debug",
-                    "operator.terminationGracePeriodSeconds=60", "operator.resources.limits=null", "metrics.port=9090"],
+                    "operator.terminationGracePeriodSeconds=60", "operator.resources.limits=null", "metrics.port=9090", "progress.port=9443"],
     "a closed network": ["networkPolicy.egress.enabled=true", "networkPolicy.egress.apiServerPorts={8443}",
                          "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
                          "networkPolicy.metricsFrom[1].ipBlock.cidr=10.0.0.0/8",
+                         "networkPolicy.progressFrom[0].namespaceSelector.matchLabels.team=a",
                          "networkPolicy.trainingPods.namespaces={team-a}"],
 }
 

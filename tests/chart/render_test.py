@@ -154,6 +154,17 @@ class Rendering(unittest.TestCase):
         monitor = next(d for d in documents if d["kind"] == "ServiceMonitor")
         self.assertLessEqual(monitor["spec"]["selector"]["matchLabels"].items(), labels.items())
 
+    def test_pods_are_told_the_name_of_the_service_that_takes_progress(self):
+        for title, _, documents in self.matrix:
+            deployment = next(d for d in documents if d["kind"] == "Deployment")
+            container = deployment["spec"]["template"]["spec"]["containers"][0]
+            told = [argument.removeprefix("--progress-url=https://") for argument in container["args"] if "progress-url" in argument]
+            services = [f"{d['metadata']['name']}.{d['metadata']['namespace']}.svc:{port['port']}" for d in documents
+                        if d["kind"] == "Service" for port in d["spec"]["ports"] if port["targetPort"] == "progress"]
+            with self.subTest(values=title):
+                self.assertEqual(told, services)
+                self.assertEqual(bool(told), "progress" in [port["name"] for port in container["ports"]])
+
     def test_images(self):
         def images(*settings):
             deployment = next(d for d in chart.rendered(settings) if d["kind"] == "Deployment")
@@ -251,6 +262,8 @@ class Refusals(unittest.TestCase):
         "rbac.create=maybe": "/rbac/create.*got string, want boolean",
         "crds=false": "/crds.*got boolean, want object",
         "metrics.port=80": "/metrics/port.*minimum",
+        "progress.port=443": "/progress/port.*minimum",
+        "progress.url=https://x": "'url' not allowed",
         "metrics.port=70000": "/metrics/port.*maximum",
         "commonLabels.app\\.kubernetes\\.io/name=x": "app.kubernetes.io/name",
         "networkPolicy.egress.apiServerPorts={}": "/networkPolicy/egress/apiServerPorts",

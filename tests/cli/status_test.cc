@@ -46,6 +46,12 @@ TEST(Status, IsATreeOfObjectMembershipAndPods) {
   EXPECT_THAT(text, Not(HasSubstr("long ago")));
 }
 
+TEST(Status, OfAProgramThatTellsNoStepIsItsPercentage) {
+  const std::string text = render_status(
+      job().phase("Running").progress("percent", 45).progress("timeLeft", "13m15s").json, {}, {}, WallTime{});
+  EXPECT_EQ(text, "DistributedJob default/ring: Running, 45%, 13m15s left\n");
+}
+
 TEST(Status, SaysWhyAJobFailed) {
   const std::string text = render_status(
       job().phase("Failed").condition("Failed", "TooManyRestarts", "worker 1: exit code 7").json, {}, {},

@@ -75,6 +75,21 @@ TEST_F(LeaderElectionTest, CreatesTheLeaseAsClientGoDoes) {
   EXPECT_TRUE(me_.seen());
 }
 
+TEST_F(LeaderElectionTest, WhatTheHolderSaysOfItselfIsInTheLeaseAndTheNextOneReplacesIt) {
+  me_ = LeaderElection(
+      {.ns = "muster-system", .name = "lease", .identity = "me", .annotations = {{"at", "10.0.0.1:1"}}});
+  EXPECT_EQ(me_.told_by_holder("at"), "");
+  Json others = lease("", 1);
+  others["metadata"]["annotations"] = {{"at", "10.0.0.2:1"}, {"theirs", "x"}};
+  ask(Verb::kGet);
+  me_.answered(others, now_);
+  EXPECT_EQ(me_.told_by_holder("at"), "") << "it was given back";
+  const Json taken = ask(Verb::kUpdate).lease;
+  EXPECT_EQ(taken["metadata"]["annotations"], (Json{{"at", "10.0.0.1:1"}, {"theirs", "x"}}));
+  me_.answered(taken, now_);
+  EXPECT_EQ(me_.told_by_holder("at"), "10.0.0.1:1");
+}
+
 TEST_F(LeaderElectionTest, RenewsEveryTwoSecondsUponTheVersionItKnows) {
   lead();
   EXPECT_EQ(me_.wake(), now_ + seconds(2));

@@ -17,6 +17,7 @@ leader() { of leases -n $NS -o 'jsonpath={.items[0].spec.holderIdentity}'; }
 led_by_one_of() { local pod; for pod in $1; do [[ "$(leader)" == "$pod"* ]] && return; done; return 1; }
 step() { value dj life .status.progress.step; }
 steps_beyond() { [ "$(step)" -gt "$1" ] 2>/dev/null; }
+percent() { [ "$(value dj bert .status.progress.percent)" = "$1" ]; }
 run_of_life() { value dj life '.status.incarnation}{" "}{.status.restarts'; of pods -l muster.dev/job-name=life -o 'jsonpath={.items[*].metadata.uid}'; }
 succeeds() {  # DESCRIPTION COMMAND...: shows the output when it fails
   local what="$1"; shift
@@ -43,11 +44,23 @@ the_chart_lives() {
   check "it runs" wait_until 40 steps_beyond 0
   local before; before="$(run_of_life)"
   check "its pods are told" [ "$(wc -w <<< "$before")" -ge 3 ]
+  cat > bert.yaml << YAML
+apiVersion: muster.dev/v1alpha1
+kind: DistributedJob
+metadata: {name: bert}
+spec: {workers: {replicas: 1, template: {spec: {containers: [{name: worker, image: python,
+  command: [python3, $SOURCE/tests/process/data/progress_callback.py, $PWD]}]}}}}
+YAML
+  succeeds "a program is taken" kubectl apply -f bert.yaml
+  check "it tells its progress to the Service: $(kubectl logs bert-worker-0)" wait_until 40 percent 0
 
   succeeds "upgrade --wait" helm upgrade muster "$CHART" -n $NS --set operator.logLevel=debug --wait --timeout 60s
   local second; second="$(operators)"
   check "two other operators" [ "$(wc -w <<< "$second") $(comm -12 <(echo "$first") <(echo "$second"))" = "2 " ]
   check "one of these leads" wait_until 20 led_by_one_of "$second"
+  touch step-1
+  check "the program finds them by the same name: $(kubectl logs bert-worker-0)" wait_until 20 percent 45
+  touch step-2
   local reached; reached="$(step)"
   check "the job is followed further" wait_until 20 steps_beyond "$reached"
   check "and was not restarted" [ "$(run_of_life)" = "$before" ]

@@ -14,6 +14,9 @@
 
 {{- define "muster.operator" -}}{{ include "muster.fullname" . }}-operator{{- end -}}
 
+{{/* The Service where programs tell their progress. Pods that run know it by this name. */}}
+{{- define "muster.progress" -}}{{ include "muster.operator" . }}-progress{{- end -}}
+
 {{- define "muster.serviceAccountName" -}}
 {{- .Values.serviceAccount.name | default (include "muster.operator" .) -}}
 {{- end -}}

@@ -76,6 +76,8 @@ void ClusterModel::touch(Json& item) {
 
 Decision ClusterModel::decide(const Json& seen_object, const std::map<std::string, Json>& seen_pods) const {
   Observed common;
+  common.report = report;
+  common.defaults = defaults;
   common.now = now;
   for (const auto& [name, pod] : seen_pods) {
     auto known = pod_from_json(pod, object["metadata"]["uid"]);

@@ -54,6 +54,8 @@ class ClusterModel {
   std::map<std::string, std::string> rejections;      // by pod uid
   std::map<std::string, Error> refusals;              // by pod uid
   std::optional<Obstacle> obstacle;
+  std::optional<ProgressReport> report;  // the newest of the object's program
+  PodDefaults defaults;
   std::set<std::string> lost_nodes;
   SchedulingSeen scheduling;  // what is served
   Json group;                 // the group object of the job's name; null: none

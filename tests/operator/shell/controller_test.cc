@@ -6,7 +6,6 @@
 
 #include "common/json/access.h"
 #include "operator/control/agent_client.h"
-#include "operator/shell/operator_app.h"
 #include "tests/support/fake_transport.h"
 
 namespace muster::op {
@@ -447,20 +446,6 @@ TEST_F(ControllerTest, AnObjectThatIsGoneNeedsNothing) {
 TEST_F(ControllerTest, CoresRequeueIsKept) {
   decision_.requeue_after = seconds(3);
   EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter);
-}
-
-TEST(MetricsAddress, IsIpAndPort) {
-  OperatorOptions options;
-  ASSERT_TRUE(parse_metrics_address("127.0.0.1:0", options));
-  EXPECT_EQ(options.metrics_ip, "127.0.0.1");
-  ASSERT_TRUE(parse_metrics_address(":9090", options));
-  EXPECT_EQ(options.metrics_ip, "0.0.0.0");
-  EXPECT_EQ(options.metrics_port, 9090);
-  ASSERT_TRUE(parse_metrics_address("[::]:8080", options));
-  EXPECT_EQ(options.metrics_ip, "::");
-  for (const char* bad : {"", "x", "1.2.3.4", "1.2.3.4:", "1.2.3.4:99999", "1.2.3.4:-1", "1.2.3.4:8080x"}) {
-    EXPECT_FALSE(parse_metrics_address(bad, options)) << bad;
-  }
 }
 
 }  // namespace

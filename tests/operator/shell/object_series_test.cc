@@ -42,6 +42,15 @@ TEST(ObjectSeries, SayHowManyRestartsOfHowMany) {
       HasSubstr(R"(muster_job_restarts_max{namespace="ml",job_name="ring",job_kind="DistributedJob"} 5)"));
 }
 
+TEST(ObjectSeries, SayHowMuchIsDoneWhereThatIsKnown) {
+  EXPECT_THAT(
+      page_of({{"phase", "Running"}, {"progress", {{"percent", 45}}}}),
+      HasSubstr(
+          R"(muster_job_progress_percent{namespace="ml",job_name="ring",job_kind="DistributedJob"} 45)"));
+  EXPECT_THAT(page_of({{"phase", "Running"}, {"progress", {{"step", 45}}}}),
+              Not(HasSubstr("muster_job_progress_percent{")));
+}
+
 TEST(ObjectSeries, AnObjectThatNoPassHasSeenIsPending) {
   EXPECT_THAT(page_of(nullptr), HasSubstr(R"(phase="Pending",reason=""} 1)"));
 }
