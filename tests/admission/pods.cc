@@ -23,6 +23,7 @@ std::string refusal_of_pods(Server& server, const Json& object) {
   known["metadata"]["uid"] = "0b1b2b3b-uid";
   known["metadata"]["generation"] = 1;
   op::testing::ClusterModel cluster(known);
+  cluster.defaults.progress_url = "https://here:8443";
   std::map<std::string, Made> made;  // by part: the pods of one template are alike
   for (int pass = 0; pass < kPasses; ++pass) {
     for (const op::Action& action : cluster.decide().actions) {
