@@ -50,8 +50,9 @@ void convert_scheduling_policy(Conversion& conversion) {
                   "With Kueue, label the job: kueue.x-k8s.io/queue-name. With Volcano, annotate the pods.");
   conversion.drop(from + "/scheduleTimeoutSeconds", "/spec/runPolicy",
                   "runPolicy.pendingDeadlineSeconds ends a job whose pods do not all come to run in time.");
-  conversion.drop(from, "/spec/runPolicy",
-                  "Muster's jobs have no such field; all workers are needed to begin.");
+  conversion.drop(
+      from, "/spec/runPolicy",
+      "All workers are needed to begin; scheduling.gang says whose scheduler places them together.");
 }
 
 Json exit_code_rules() {

@@ -22,6 +22,9 @@ Result<ObjectMeta> meta_from_json(const Json& object) {
   meta.generation = integer_at(metadata, "generation");
   if (const std::string deletion = text_at(metadata, "deletionTimestamp"); !deletion.empty())
     meta.deletion = parse_rfc3339(deletion).value_or(WallTime{});
+  const Json& labels = member(metadata, "labels");
+  meta.queue = text_at(labels, "kueue.x-k8s.io/queue-name");
+  meta.queue_priority = text_at(labels, "kueue.x-k8s.io/priority-class");
   if (meta.name.empty() || meta.uid.empty())
     return invalid_argument(
         fmt::format("object \"{}\": metadata has no {}", meta.name, meta.name.empty() ? "name" : "uid"));

@@ -29,8 +29,8 @@ struct CreateCredentials {
   // server refuses it, an event says so, and the pods are created without.
   bool token = false;
 };
-// A group of the pods. That its API is not there, or not allowed, is remembered for SchedulingSeen, and the
-// next pass decides anew.
+// A group of the pods, a Workload of Kueue. That its API is not there, or not allowed, is remembered for
+// SchedulingSeen, and the next pass decides anew.
 struct CreateChild {
   ApiKind api;
   Json manifest;
@@ -38,6 +38,12 @@ struct CreateChild {
 struct DeleteChild {  // with a uid precondition, as DeletePod
   ApiKind api;
   std::string name, uid;
+};
+// application/merge-patch+json to its /status, with the resourceVersion that was read.
+struct PatchChildStatus {
+  ApiKind api;
+  std::string name;
+  Json patch;
 };
 struct CreatePod {
   Json manifest;
@@ -80,8 +86,9 @@ struct EmitEvent {   // on the object; dropped when writing it fails
   std::string message;
 };
 
-using Action = std::variant<CreateService, CreateCredentials, CreateChild, CreatePod, CheckPod, DeletePod,
-                            DeleteChild, ConfigurePod, PatchStatus, DeleteObject, EmitEvent>;
+using Action =
+    std::variant<CreateService, CreateCredentials, CreateChild, CreatePod, CheckPod, DeletePod, DeleteChild,
+                 PatchChildStatus, ConfigurePod, PatchStatus, DeleteObject, EmitEvent>;
 
 struct AgentAddress {
   std::string pod, uid, ip;     // Agent at ip:8470

@@ -9,6 +9,7 @@
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
+#include "operator/core/kueue.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_attempts.h"
 #include "operator/core/pod_plan.h"
@@ -173,9 +174,10 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
     if (is_held_back(pass, index)) continue;
     ++created;
     keys.before_pod(index);
-    pass.act(CreatePod{.manifest = client_manifest(pass, spec, index),
-                       .part = kClientTemplate,
-                       .strict = is_new_template(pass.before)});
+    Json manifest = client_manifest(pass, spec, index);
+    admit(pass, "client", manifest);
+    pass.act(CreatePod{
+        .manifest = std::move(manifest), .part = kClientTemplate, .strict = is_new_template(pass.before)});
   }
   if (created > 0) pass.event("Normal", "PodsCreated", fmt::format("created {} client pods", created));
 }

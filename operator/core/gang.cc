@@ -16,6 +16,8 @@ namespace muster::op {
 namespace {
 
 constexpr const char* kCondition = "GangScheduled";
+constexpr const char* kPluginsLabel = "scheduling.x-k8s.io/pod-group";
+constexpr const char* kVolcanoAnnotation = "scheduling.k8s.io/group-name";
 constexpr const char* kMembers = "workers";  // of a Workload of Kubernetes 1.35: the name of its one group
 constexpr const char* kFirstNative = "v1alpha1";  // a Workload with groups in it; later a PodGroup by itself
 constexpr int kLooks = 4;                        // at what only an installation or a right changes: every 8 s
@@ -45,7 +47,17 @@ std::string scheduler_of(const Json& pod_template) {
   return text(member(pod_template, "spec", "schedulerName"), "default-scheduler");
 }
 
+// The author sees to a group by himself.
+bool names_a_group(const Json& pod_template) {
+  const Json& metadata = member(pod_template, "metadata");
+  const Json& spec = member(pod_template, "spec");
+  return !member(metadata, "labels", kPluginsLabel).is_null() ||
+         !member(metadata, "annotations", kVolcanoAnnotation).is_null() ||
+         !member(spec, "schedulingGroup").is_null() || !member(spec, "workloadRef").is_null();
+}
+
 Gang automatic(const GangWish& wish, const SchedulingSeen& seen) {
+  if (names_a_group(wish.pod_template)) return Gang::kNone;
   const std::string scheduler = scheduler_of(wish.pod_template);
   if (scheduler == "volcano") return usable(seen.volcano) ? Gang::kVolcano : Gang::kNone;
   if (scheduler == "default-scheduler" && usable(seen.native)) return Gang::kNative;
@@ -232,9 +244,9 @@ void join_gang(const Pass& pass, Gang gang, Json& pod) {
       else
         pod["spec"]["schedulingGroup"] = {{"podGroupName", name}};
       break;
-    case Gang::kSchedulerPlugins: metadata["labels"]["scheduling.x-k8s.io/pod-group"] = name; break;
+    case Gang::kSchedulerPlugins: metadata["labels"][kPluginsLabel] = name; break;
     case Gang::kVolcano:
-      metadata["annotations"]["scheduling.k8s.io/group-name"] = name;
+      metadata["annotations"][kVolcanoAnnotation] = name;
       if (!member(pod, "spec", "schedulerName").is_string()) pod["spec"]["schedulerName"] = "volcano";
       break;
   }
@@ -242,6 +254,9 @@ void join_gang(const Pass& pass, Gang gang, Json& pod) {
 
 void tell_gang(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted) {
   if (pass.after.gang.empty() || pass.obstacle) return;
+  const ServedApi& api = api_of(pass.seen.scheduling, gang_named(pass.after.gang));
+  // A restarted operator, too, says nothing before it has read what the group says.
+  if (!pass.seen.scheduling.group.known && api.refusal.empty()) return;
   const auto placed = std::count_if(pods.begin(), pods.end(), [](const Pod* pod) {
     return !pod->node.empty() && fate_of(*pod) != PodFate::kDisrupted;
   });

@@ -99,18 +99,17 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
   }
 }
 
-void suspend(Pass& pass, std::int64_t pods_wanted) {
+void suspend(Pass& pass, std::int64_t pods_wanted, const Hold& hold) {
   pass.after.ready = fmt::format("0/{}", pods_wanted);
   const bool already = api::is_true(pass.after.conditions, "Suspended");
-  const std::string message = pods_wanted == 0 ? "spec.workers.replicas is 0" : "spec.suspend is true";
   for (const auto& [type, status] : {std::pair{"Suspended", true}, {"PodsReady", false}})
-    pass.condition(type, status, "Suspended", message);
-  no_gang(pass, "Suspended", message);
+    pass.condition(type, status, hold.reason, hold.message);
+  no_gang(pass, hold.reason, hold.message);
   if (already) return;
   if (pass.after.incarnation > 0) next_incarnation(pass);
   pass.after.phase = "Suspended";
-  for (const char* other : {"Running", "Restarting"}) no_longer(pass, other, "Suspended", message);
-  pass.event("Normal", "Suspended", "suspended; the pods are being deleted");
+  for (const char* other : {"Running", "Restarting"}) no_longer(pass, other, hold.reason, hold.message);
+  pass.event("Normal", hold.reason, hold.message + "; there are no pods meanwhile");
 }
 
 void resume(Pass& pass) {

@@ -13,8 +13,8 @@ void start(Pass& pass);
 enum class Cause { kFailure, kDisruption, kScale };
 // kFailure counts towards `restarts_max` and fails the object when that is used up.
 void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max);
-void suspend(Pass& pass, std::int64_t pods_wanted);  // `pods_wanted`: once it is resumed
-void resume(Pass& pass);                             // the active deadline starts anew
+void suspend(Pass& pass, std::int64_t pods_wanted, const Hold& hold);  // `pods_wanted`: once it is resumed
+void resume(Pass& pass);                                               // the active deadline starts anew
 // Terminal conditions; nothing changes after them, but for may_begin_anew().
 void succeed(Pass& pass, const std::string& message);
 void fail(Pass& pass, const std::string& reason, const std::string& message);

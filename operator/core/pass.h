@@ -9,6 +9,10 @@
 
 namespace muster::op {
 
+struct Hold {  // why an object that is not done has no pods
+  std::string reason, message;
+};
+
 struct Pass {
   const Observed& seen;
   const api::ObjectMeta& meta;

@@ -111,6 +111,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     }
     Json manifest = worker_manifest(pass, spec, index);
     join_gang(pass, *gang, manifest);
+    admit(pass, kRole, manifest);
     pass.act(CreatePod{.manifest = std::move(manifest),
                        .part = "spec.workers.template",
                        .strict = is_new_template(pass.before)});
@@ -203,8 +204,8 @@ class JobBody final : public ObjectBody {
   void advance(Pass& pass) override {
     if (judge_workers(pass, spec_, members_.current)) return;
     create_missing(pass, spec_, members_, replaced_);
-    tell_gang(pass, members_.current, spec_.workers.replicas);
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, members_.current);
+    tell_gang(pass, members_.current, wanted);
     if (std::ssize(members_.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
     if (spec_.training) {
       configure(pass, spec_, for_pods_, members_.current);
@@ -224,6 +225,10 @@ class JobBody final : public ObjectBody {
     tell_readiness(pass, members_.current, spec_.workers.replicas, all_running(members_.current, wanted),
                    !spec_.training);
     judge_pending(pass, spec_.run_policy);
+  }
+
+  [[nodiscard]] std::vector<PodSet> pod_sets(const Pass& pass) const override {
+    return {{.role = kRole, .count = spec_.workers.replicas, .pod = worker_manifest(pass, spec_, 0)}};
   }
 
  private:

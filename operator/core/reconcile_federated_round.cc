@@ -26,6 +26,7 @@ namespace {
 
 constexpr const char* kKind = "FederatedRound";
 constexpr const char* kRole = "aggregator";
+constexpr const char* kClientRole = "client";
 
 // True when the pass is over: the federation failed, or its aggregator starts anew.
 bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
@@ -58,6 +59,20 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
   return false;
 }
 
+Json aggregator_manifest(const Pass& pass, const api::FederatedRoundSpec& spec) {
+  return pod_manifest({.owner = pass.meta,
+                       .kind = kKind,
+                       .role = kRole,
+                       .index = 0,
+                       .incarnation = pass.after.incarnation,
+                       .attempt = 0,
+                       .world_size = 0,
+                       .pod_template = spec.aggregator_template,
+                       .image_is_ours = true,
+                       .default_image = pass.seen.defaults.aggregator_image,
+                       .ca = pass.seen.ca});
+}
+
 void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
   if (!members.current.empty() || !members.older.empty()) return;
   if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
@@ -67,19 +82,9 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
   CredentialsBlocks(pass, kRole).before_pod(0);
   const bool first = is_new_template(pass.before);
   if (first) pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
-  pass.act(CreatePod{.manifest = pod_manifest({.owner = pass.meta,
-                                               .kind = kKind,
-                                               .role = kRole,
-                                               .index = 0,
-                                               .incarnation = pass.after.incarnation,
-                                               .attempt = 0,
-                                               .world_size = 0,
-                                               .pod_template = spec.aggregator_template,
-                                               .image_is_ours = true,
-                                               .default_image = pass.seen.defaults.aggregator_image,
-                                               .ca = pass.seen.ca}),
-                     .part = "spec.aggregator.template",
-                     .strict = first});
+  Json manifest = aggregator_manifest(pass, spec);
+  admit(pass, kRole, manifest);
+  pass.act(CreatePod{.manifest = std::move(manifest), .part = "spec.aggregator.template", .strict = first});
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }
@@ -136,7 +141,7 @@ class RoundBody final : public ObjectBody {
       : spec_(spec), for_pods_(seen.round.for_pods) {
     const std::int64_t incarnation = std::max<std::int64_t>(seen.round.status.incarnation, 1);
     members_ = incarnation_of(seen.pods, kRole, incarnation);
-    clients_ = incarnation_of(seen.pods, "client", incarnation);
+    clients_ = incarnation_of(seen.pods, kClientRole, incarnation);
   }
 
   bool conclude(Pass& pass) override {
@@ -185,6 +190,11 @@ class RoundBody final : public ObjectBody {
     judge_pending(pass, spec_.run_policy);
   }
 
+  [[nodiscard]] std::vector<PodSet> pod_sets(const Pass& pass) const override {
+    return {{.role = kRole, .count = 1, .pod = aggregator_manifest(pass, spec_)},
+            {.role = kClientRole, .count = spec_.client_pods(), .pod = client_manifest(pass, spec_, 0)}};
+  }
+
  private:
   const api::FederatedRoundSpec& spec_;
   const std::string& for_pods_;
@@ -198,7 +208,7 @@ Decision reconcile(const ObservedRound& seen) {
                       .kind = kKind,
                       .status = seen.round.status,
                       .selector_role = "",
-                      .roles = {kRole, "client"}};
+                      .roles = {kRole, kClientRole}};
   policy.managed_elsewhere = seen.round.managed_elsewhere;
   if (!seen.round.spec) {
     policy.unreadable = &seen.round.spec.error();

@@ -14,15 +14,19 @@ namespace muster::op {
 namespace {
 
 constexpr auto kStaleLook = std::chrono::milliseconds(200);
+constexpr int kQueueLooks = 4;  // at an admission that cannot be read: every 8 s
 
-bool suspended(Pass& pass, const ObjectPolicy& policy) {
-  if (!policy.suspend) return false;
-  suspend(pass, policy.pods_wanted);
-  if (pass.before.phase == "Suspended") {  // that landed: a crash before it deletes no work unannounced
-    for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
-    leave_gang(pass);
-  }
-  return true;
+void stop(Pass& pass, const ObjectPolicy& policy, const Hold& hold) {
+  suspend(pass, policy.pods_wanted, hold);
+  if (pass.before.phase != "Suspended") return;  // first that lands: no work is deleted unannounced
+  for (const Pod& pod : pass.seen.pods) remove_pod(pass, pod);
+  leave_gang(pass);
+}
+
+std::optional<Hold> hold_of(const ObjectPolicy& policy, const QueueVerdict& queue) {
+  if (policy.suspend)
+    return Hold{"Suspended", policy.pods_wanted == 0 ? "spec.workers.replicas is 0" : "spec.suspend is true"};
+  return queue.kind == QueueVerdict::Kind::kHeld ? std::optional(queue.hold) : std::nullopt;
 }
 
 // A newer pass of ours wrote a status that this snapshot has not seen.
@@ -32,23 +36,38 @@ bool is_stale(const Pass& pass, const ObjectPolicy& policy) {
   });
 }
 
+void wait_for_news(Pass& pass, WallTime until) {
+  pass.after = pass.before;
+  pass.again_at(until);
+}
+
 void run(Pass& pass, const ObjectPolicy& policy, ObjectBody& body) {
   pass.observe_generation();
-  if (policy.suspend && pass.before.incarnation == 0) {
-    suspend(pass, policy.pods_wanted);
+  const std::vector<PodSet> sets = pass.meta.queue.empty() ? std::vector<PodSet>() : body.pod_sets(pass);
+  const QueueVerdict queue = judge_queue(pass, sets);
+  if (queue.kind == QueueVerdict::Kind::kUnknown) return wait_for_news(pass, pass.seen.now + kStaleLook);
+  const std::optional<Hold> hold = hold_of(policy, queue);
+  if (hold && pass.before.incarnation == 0) {
+    suspend(pass, policy.pods_wanted, *hold);
+    tend_workload(pass, sets, queue, !policy.suspend);
     return;
   }
   start(pass);
   if (policy.agents) follow_agents(pass);
-  if (is_stale(pass, policy)) {
-    pass.after = pass.before;
-    pass.again_at(pass.seen.now + kStaleLook);
+  if (is_stale(pass, policy)) return wait_for_news(pass, pass.seen.now + kStaleLook);
+  if (body.conclude(pass)) return;
+  if (hold) {
+    stop(pass, policy, *hold);
+    tend_workload(pass, sets, queue, !policy.suspend);
     return;
   }
-  if (body.conclude(pass) || suspended(pass, policy)) return;
   resume(pass);
   if (deadline_passed(pass, policy.run_policy.active_deadline_seconds) || children_invalid(pass)) return;
+  if (!queue.hold.message.empty() && std::ssize(pass.seen.pods) < policy.pods_wanted)
+    pass.obstacle = {
+        .kind = Obstacle::Kind::kRefused, .message = queue.hold.message, .refusals = kQueueLooks};
   body.advance(pass);
+  if (!pass.after.finished()) tend_workload(pass, sets, queue, true);
 }
 
 }  // namespace
@@ -60,6 +79,7 @@ Decision run_object(const Observed& seen, const ObjectPolicy& policy, ObjectBody
     begin_anew(pass);
   } else if (policy.status.finished()) {
     clean_up(pass, policy.run_policy);
+    finish_workload(pass);
     return land(std::move(pass));
   }
   pass.after.observed_generation = policy.meta.generation;

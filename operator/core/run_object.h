@@ -2,7 +2,7 @@
 #include <string>
 #include <vector>
 
-#include "operator/core/pass.h"
+#include "operator/core/kueue.h"
 
 namespace muster::op {
 
@@ -15,7 +15,7 @@ struct ObjectPolicy {
   std::vector<std::string> roles{};   // of the pods that are replaced as an incarnation
   const Error* unreadable = nullptr;  // why the spec cannot work: then nothing below counts
   bool managed_elsewhere = false;     // another controller works on it: nothing is done
-  bool suspend = false;               // spec.suspend
+  bool suspend = false;               // the spec wants no pods
   std::int64_t pods_wanted = 0;       // while it is not suspended
   bool agents = true;                 // Muster's programs run in the pods
   spec::RunPolicy run_policy{};
@@ -29,6 +29,8 @@ class ObjectBody {
   virtual bool conclude(Pass& pass) = 0;
   // Judges failures, creates what is missing, configures, and tells how it is going.
   virtual void advance(Pass& pass) = 0;
+  // What it asks a queue for.
+  [[nodiscard]] virtual std::vector<PodSet> pod_sets(const Pass& pass) const = 0;
 };
 
 // Deleted and finished objects, names and specs that cannot work, suspension, snapshots that mix two

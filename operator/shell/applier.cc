@@ -14,7 +14,9 @@ const char* reason_of_refused(const Action& action) {
   if (std::holds_alternative<DeletePod>(action) || std::holds_alternative<DeleteChild>(action) ||
       std::holds_alternative<DeleteObject>(action))
     return "FailedDelete";
-  return std::holds_alternative<PatchStatus>(action) ? "FailedStatusUpdate" : nullptr;
+  const bool status =
+      std::holds_alternative<PatchStatus>(action) || std::holds_alternative<PatchChildStatus>(action);
+  return status ? "FailedStatusUpdate" : nullptr;
 }
 
 bool is_delete(const Action& action) { return std::holds_alternative<DeletePod>(action); }
@@ -111,6 +113,15 @@ Status Applier::operator()(Pass& pass, const DeleteChild& action) {
     return gone.error();
   cache_.observe_gone(resource, pass.subject.ns + "/" + action.name, action.uid);
   pass.applied.look_soon = true;
+  return {};
+}
+
+Status Applier::operator()(Pass& pass, const PatchChildStatus& action) {
+  const kube::Resource resource = resource_of(action.api);
+  auto written = client_.patch(resource, pass.subject.ns, action.name, kube::PatchType::kMerge, action.patch,
+                               {.subresource = "status", .field_manager = "muster", .force = false});
+  if (!written) return written.error();
+  cache_.observe_write(resource, std::move(*written));
   return {};
 }
 

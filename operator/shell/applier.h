@@ -48,6 +48,7 @@ class Applier {
   Removal remove_pod(const Subject& subject, const DeletePod& action);
   Status operator()(Pass& pass, const CheckPod& action);
   Status operator()(Pass& pass, const DeleteChild& action);
+  Status operator()(Pass& pass, const PatchChildStatus& action);
   Status operator()(Pass& pass, const ConfigurePod& action);
   Status operator()(Pass& pass, const PatchStatus& action);
   Status operator()(Pass& pass, const DeleteObject& action);

@@ -38,6 +38,14 @@ void project_service(Json& service) {
   service.erase("status");
 }
 
+// Kueue's Workloads: their templates are large, and ours.
+void project_child(Json& object) {
+  drop_bookkeeping(object);
+  if (object.value("kind", "") != "Workload" || !member(object, "spec", "podSets").is_array()) return;
+  for (Json& set : object["spec"]["podSets"])
+    if (set.is_object()) set.erase("template");
+}
+
 std::string owner_index(const std::string& ns, const std::string& uid) { return ns + "/" + uid; }
 std::string owner_of(const Json& object) {
   const auto owner = controller_of(object);
@@ -104,7 +112,7 @@ std::unique_ptr<kube::Informer> ClusterCache::informer_of(const kube::Resource& 
     options.label_selector = std::string(kManagedByLabel) + "=" + kManagedBy;
     options.project = resource == kube::kPods       ? project_pod
                       : resource == kube::kServices ? project_service
-                                                    : drop_bookkeeping;
+                                                    : project_child;
     options.index = owner_of;
     options.on_change = [this](const kube::Object& object, bool) {
       const auto owner = controller_of(*object);

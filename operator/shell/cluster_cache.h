@@ -38,7 +38,8 @@ class ClusterCache {
   [[nodiscard]] bool wait_synced(Deadline deadline);
   [[nodiscard]] bool synced() const;
 
-  // Copies of children of another kind, from now on: groups of pods. Begins them unless they are there.
+  // Copies of children of another kind, from now on: groups of pods, Workloads. Begins them unless they are
+  // there.
   void follow(const kube::Resource& resource) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] bool follows(const kube::Resource& resource) const { return !of(resource).empty(); }
   [[nodiscard]] bool synced(const kube::Resource& resource) const;  // true when it is not followed

@@ -1,4 +1,4 @@
-// operator/shell/scheduling_apis.cc: discovery, and caches of groups of pods
+// operator/shell/scheduling_apis.cc: discovery, and caches of groups of pods and Workloads
 #include "operator/shell/scheduling_apis.h"
 
 #include <spdlog/spdlog.h>
@@ -7,8 +7,10 @@
 #include <array>
 
 #include "common/json/access.h"
+#include "common/spec/run_policy.h"
 #include "kube/discovery.h"
 #include "operator/core/gang.h"
+#include "operator/core/kueue.h"
 
 namespace muster::op {
 namespace {
@@ -24,12 +26,14 @@ struct Wanted {
 };
 // The first that is served of each place. PriorityClasses are served in scheduling.k8s.io, too, once in
 // v1beta1.
-constexpr std::array<Wanted, 5> kWanted{{
+constexpr std::array<Wanted, 7> kWanted{{
     {&SchedulingSeen::native, "scheduling.k8s.io", "v1beta1", "podgroups", "PodGroup"},   // 1.37
     {&SchedulingSeen::native, "scheduling.k8s.io", "v1alpha2", "podgroups", "PodGroup"},  // 1.36
     {&SchedulingSeen::native, "scheduling.k8s.io", "v1alpha1", "workloads", "Workload"},  // 1.35
     {&SchedulingSeen::scheduler_plugins, "scheduling.x-k8s.io", "v1alpha1", "podgroups", "PodGroup"},
     {&SchedulingSeen::volcano, "scheduling.volcano.sh", "v1beta1", "podgroups", "PodGroup"},
+    {&SchedulingSeen::queue, "kueue.x-k8s.io", "v1beta2", "workloads", "Workload"},
+    {&SchedulingSeen::queue, "kueue.x-k8s.io", "v1beta1", "workloads", "Workload"},
 }};
 
 bool is_away(const Error& error) {
@@ -121,16 +125,64 @@ Result<SeenChild> SchedulingApis::child(ServedApi& api, const Subject& subject, 
   return SeenChild{.known = true, .object = std::move(object)};
 }
 
+Result<Json> SchedulingApis::cluster_object(const kube::Resource& resource, const std::string& name,
+                                            std::string& problem) {
+  const std::string key = resource.plural + "/" + name;
+  const Instant now = std::chrono::steady_clock::now();
+  {
+    const MutexLock lock(mutex_);
+    std::erase_if(answers_, [now](const auto& entry) { return entry.second.until < now; });
+    if (const auto known = answers_.find(key); known != answers_.end()) {
+      problem = known->second.problem;
+      return known->second.object;
+    }
+  }
+  const auto got = client_.get(resource, "", name);
+  if (!got && !is_refusal(got.error())) return got.error();
+  if (!got) problem = got.error().message;
+  const MutexLock lock(mutex_);
+  answers_[key] = {.object = got ? *got : Json(), .problem = problem, .until = now + kAnswerFor};
+  return got ? *got : Json();
+}
+
+Status SchedulingApis::look_at_queue(const Json& object, const Subject& subject, Observed& seen) {
+  SchedulingSeen& scheduling = seen.scheduling;
+  MUSTER_ASSIGN(scheduling.workload, child(scheduling.queue, subject,
+                                           workload_name(subject.resource.kind, subject.name, subject.uid)));
+  const QueueQuestions questions = questions_of(object, scheduling, seen.pods.size());
+  if (questions.priority_class) {
+    const auto& [group, name] = *questions.priority_class;
+    const bool kueues = group == scheduling.queue.kind->group;
+    const kube::Resource resource =
+        kueues ? kube::Resource{group, scheduling.queue.kind->version, "workloadpriorityclasses", false,
+                                "WorkloadPriorityClass"}
+               : kube::Resource{group, "v1", "priorityclasses", false, "PriorityClass"};
+    scheduling.priority = {.group = group, .name = name};
+    MUSTER_ASSIGN(const Json found, cluster_object(resource, name, scheduling.priority.problem));
+    if (const Json& value = member(found, "value"); value.is_number_integer())
+      scheduling.priority.value = value.get<std::int64_t>();
+  }
+  for (const std::string& name : questions.flavors) {
+    const kube::Resource flavors{scheduling.queue.kind->group, scheduling.queue.kind->version,
+                                 "resourceflavors", false, "ResourceFlavor"};
+    MUSTER_ASSIGN(scheduling.flavors[name], cluster_object(flavors, name, scheduling.flavor_problem));
+  }
+  return {};
+}
+
 Status SchedulingApis::look(const Json& object, const Subject& subject, Observed& seen) {
-  if (!needs_groups(object, subject, seen)) return {};
+  if (spec::managed_elsewhere(member(object, "spec"))) return {};
+  const bool queue = needs_queue(object);
+  if (!queue && !needs_groups(object, subject, seen)) return {};
   {
     const MutexLock lock(mutex_);
     MUSTER_TRY(ask(!seen.pods.empty()));
     seen.scheduling = served_;
-    for (ServedApi* api :
-         {&seen.scheduling.native, &seen.scheduling.scheduler_plugins, &seen.scheduling.volcano})
+    for (ServedApi* api : {&seen.scheduling.native, &seen.scheduling.scheduler_plugins,
+                           &seen.scheduling.volcano, &seen.scheduling.queue})
       tell_refusal(*api);
   }
+  if (queue) MUSTER_TRY(look_at_queue(object, subject, seen));
   const Gang gang = gang_named(text(member(object, "status", "gang")));
   if (gang == Gang::kNone) return {};
   ServedApi& api = gang == Gang::kNative             ? seen.scheduling.native

@@ -1,5 +1,5 @@
-#pragma once  // operator/shell/scheduling_apis.h: which schedulers' groups the API server serves, and those
-              // of our objects
+#pragma once  // operator/shell/scheduling_apis.h: which schedulers' and queues' APIs are served, and what of
+              // them is our objects'
 #include <map>
 #include <string>
 
@@ -31,6 +31,12 @@ class SchedulingApis {
   [[nodiscard]] Result<SeenChild> child(ServedApi& api, const Subject& subject, const std::string& name)
       MUSTER_EXCLUDES(mutex_);
 
+  [[nodiscard]] Status look_at_queue(const Json& object, const Subject& subject, Observed& seen)
+      MUSTER_EXCLUDES(mutex_);
+  // An object of the cluster; null and `problem`, if it is not to be had. An answer counts for 5 s.
+  [[nodiscard]] Result<Json> cluster_object(const kube::Resource& resource, const std::string& name,
+                                            std::string& problem) MUSTER_EXCLUDES(mutex_);
+
   struct Refusal {
     std::string why;
     Instant until;
@@ -41,6 +47,12 @@ class SchedulingApis {
   SchedulingSeen served_ MUSTER_GUARDED_BY(mutex_);
   Instant asked_ MUSTER_GUARDED_BY(mutex_){};
   std::map<std::string, Refusal> refusals_ MUSTER_GUARDED_BY(mutex_);  // by group and plural
+  struct Answer {
+    Json object;
+    std::string problem;
+    Instant until;
+  };
+  std::map<std::string, Answer> answers_ MUSTER_GUARDED_BY(mutex_);  // by plural and name
 };
 
 }  // namespace muster::op

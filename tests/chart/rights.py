@@ -16,11 +16,13 @@ ALTERNATIVES = {
     "rbac.gangs",  # groups of Kubernetes itself, of scheduler-plugins and of Volcano
 }
 
-# Given though no call shows it: what asks for it is the API server itself.
+# Given though no call shows it.
 NEVER_SEEN = {
-    # The admission plugin OwnerReferencesPermissionEnforcement, at the creation of a pod whose owner reference blocks its owner's deletion.
+    # What asks for it is the API server's admission plugin OwnerReferencesPermissionEnforcement, at the creation of a pod whose owner reference blocks its owner's deletion.
     ("muster.dev", "distributedjobs/finalizers", "update"),
     ("muster.dev", "federatedrounds/finalizers", "update"),
+    # A create that meets its own Workload, of which the cache has not heard yet; nobody else's has a name with the object's uid.
+    ("kueue.x-k8s.io", "workloads", "get"),
 }
 
 

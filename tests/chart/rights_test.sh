@@ -10,24 +10,11 @@ done
 export HELM_CACHE_HOME="$ROOT/helm/cache" HELM_CONFIG_HOME="$ROOT/helm/config" HELM_DATA_HOME="$ROOT/helm/data"
 NS=muster-system
 
-write_podgroups() {  # the definition of scheduler-plugins, as far as it matters here
-  cat <<'YAML'
-apiVersion: apiextensions.k8s.io/v1
-kind: CustomResourceDefinition
-metadata: {name: podgroups.scheduling.x-k8s.io, annotations: {api-approved.kubernetes.io: "unapproved, for a test"}}
-spec:
-  group: scheduling.x-k8s.io
-  names: {kind: PodGroup, plural: podgroups}
-  scope: Namespaced
-  versions:
-  - name: v1alpha1
-    served: true
-    storage: true
-    subresources: {status: {}}
-    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
-YAML
-}
 write_group() { printf 'apiVersion: scheduling.x-k8s.io/v1alpha1\nkind: PodGroup\nmetadata: {name: grouped}\nspec: {minMember: 9}\n'; }
+queued_workload() { kubectl get workloads -o name | grep distributedjob-queued-; }
+ADMITTED='{"status": {"admission": {"clusterQueue": "all", "podSetAssignments": [{"name": "worker", "count": 1, "flavors": {"cpu": "any"}}]},
+  "conditions": [{"type": "QuotaReserved", "status": "True", "reason": "QuotaReserved", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"},
+                 {"type": "Admitted", "status": "True", "reason": "Admitted", "message": "", "lastTransitionTime": "2030-01-01T00:00:00Z"}]}}'
 phase_is() { [ "$(kubectl get "$1" "$2" -o 'jsonpath={.status.phase}' 2> /dev/null)" = "$3" ]; }
 gone() { ! kubectl get "$1" "$2" > /dev/null 2>&1; }
 has_another() { local now; now="$(kubectl get pod "$1" -o 'jsonpath={.metadata.uid}' 2> /dev/null)"; [ -n "$now" ] && [ "$now" != "$2" ]; }
@@ -86,6 +73,22 @@ kind: Pod
 metadata: {name: squatted-worker-0}
 spec: {containers: [{name: x, image: x, command: [sleep, "600"]}]}
 YAML
+  cat <<'YAML'
+---
+apiVersion: muster.dev/v1alpha1   # in a queue, with the priority of its own label
+kind: DistributedJob
+metadata: {name: queued, labels: {kueue.x-k8s.io/queue-name: team, kueue.x-k8s.io/priority-class: urgent}}
+spec:
+  scheduling: {gang: None}
+  workers: {replicas: 1, template: {spec: {terminationGracePeriodSeconds: 1, containers: [{name: worker, image: x, command: [sleep, "600"]}]}}}
+---
+apiVersion: muster.dev/v1alpha1   # and with that of its pods
+kind: DistributedJob
+metadata: {name: ranked, labels: {kueue.x-k8s.io/queue-name: team}}
+spec:
+  scheduling: {gang: None}
+  workers: {replicas: 1, template: {spec: {priorityClassName: high, containers: [{name: worker, image: x, command: [sleep, "600"]}]}}}
+YAML
   local name node seconds gang
   for name in taken squatted left held grouped; do
     node=''; [ $name != held ] || node='nodeName: silent,'  # no kubelet answers there
@@ -105,12 +108,19 @@ YAML
 }
 
 rights_are_those_that_are_used() {
+  local kind
   up --no-operator --audit-log "$PWD/audit.log" || return
   kubectl delete -f "$SOURCE/crds" > /dev/null  # the chart brings them
   helm install muster "$SOURCE/charts/muster" -n $NS --create-namespace --wait --timeout 60s > out.txt 2>&1 || fail "install: $(tail -3 out.txt)" || { down; return; }
-  write_podgroups | kubectl apply -f - > /dev/null
+  write_crd scheduling.x-k8s.io v1alpha1 podgroups PodGroup | kubectl apply -f - > /dev/null
+  for kind in workloads/Workload resourceflavors/ResourceFlavor/Cluster workloadpriorityclasses/WorkloadPriorityClass/Cluster; do
+    write_crd kueue.x-k8s.io v1beta2 ${kind//\// } | kubectl apply -f - > /dev/null
+  done
   check "groups of pods are served" wait_until 20 kubectl get podgroups > /dev/null
+  check "queues, too" wait_until 20 kubectl get workloadpriorityclasses > /dev/null
+  printf 'apiVersion: kueue.x-k8s.io/v1beta2\nkind: WorkloadPriorityClass\nmetadata: {name: urgent}\nvalue: 7\n' | kubectl apply -f - > /dev/null
   write_group | kubectl apply -f - > /dev/null
+  printf 'apiVersion: kueue.x-k8s.io/v1beta2\nkind: ResourceFlavor\nmetadata: {name: any}\n' | kubectl apply -f - > /dev/null
   manifests | kubectl apply -f - > /dev/null
   check "a pod is on a node that does not answer" wait_until 40 kubectl get pod held-worker-0 -o name
   local held; held="$(kubectl get pod held-worker-0 -o 'jsonpath={.metadata.uid}')"
@@ -129,6 +139,13 @@ rights_are_those_that_are_used() {
   check "a group in the way is looked at" wait_until 20 did get podgroups
   kubectl delete podgroup grouped > /dev/null
   check "and made, and removed at the end" wait_until 60 did delete podgroups
+  check "an object is queued" wait_until 20 eval '[ -n "$(queued_workload)" ]'
+  kubectl patch "$(queued_workload)" --subresource=status --type=merge -p "$ADMITTED" > /dev/null
+  check "admitted, it runs, and Kueue is told" wait_until 40 did patch workloads
+  check "with its flavor" did get resourceflavors
+  check "a class of pods is looked at" wait_until 20 did get priorityclasses
+  kubectl patch dj queued --type=merge -p '{"spec": {"suspend": true}}' > /dev/null
+  check "suspended, it leaves the queue" wait_until 40 did delete workloads
   local suspended
   for suspended in true false true; do
     kubectl patch dj squatted --type=merge -p "{\"spec\": {\"suspend\": $suspended}}" > /dev/null

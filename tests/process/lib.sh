@@ -126,3 +126,24 @@ spec:
 ${3:-}
 YAML
 }
+
+# A definition of somebody else's kind, as far as it matters here: write_crd GROUP VERSION PLURAL KIND [Cluster]
+write_crd() {
+  cat << YAML
+apiVersion: apiextensions.k8s.io/v1
+kind: CustomResourceDefinition
+metadata:
+  name: $3.$1
+  annotations: {api-approved.kubernetes.io: "unapproved, for a test"}
+spec:
+  group: $1
+  names: {kind: $4, listKind: $4List, plural: $3, singular: ${4,,}}
+  scope: ${5:-Namespaced}
+  versions:
+  - name: $2
+    served: true
+    storage: true
+    subresources: {status: {}}
+    schema: {openAPIV3Schema: {type: object, x-kubernetes-preserve-unknown-fields: true}}
+YAML
+}

@@ -8,6 +8,7 @@
 #include "common/base/rfc3339.h"
 #include "operator/api/pod_template.h"
 #include "operator/core/assignment.h"
+#include "operator/core/kueue.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op::testing {
@@ -74,6 +75,19 @@ void ClusterModel::touch(Json& item) {
   item["metadata"]["resourceVersion"] = std::to_string(next_version_++);
 }
 
+Json& ClusterModel::child_of(const ApiKind& api) { return api.group == "kueue.x-k8s.io" ? workload : group; }
+
+bool ClusterModel::patch_child(const PatchChildStatus& patch) {
+  Json& child = child_of(patch.api);
+  if (child["metadata"]["resourceVersion"] != patch.patch.at("metadata").at("resourceVersion")) return false;
+  Json status = child.value("status", Json::object());
+  status.merge_patch(patch.patch.at("status"));
+  child["status"] = std::move(status);
+  touch(child);
+  ++workload_writes;
+  return true;
+}
+
 Decision ClusterModel::decide(const Json& seen_object, const std::map<std::string, Json>& seen_pods) const {
   Observed common;
   common.report = report;
@@ -95,9 +109,12 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   common.obstacle = obstacle;
   common.lost_nodes = lost_nodes;
   common.scheduling = scheduling;
+  common.scheduling.workload = {.known = scheduling.queue.kind.has_value() && needs_queue(seen_object),
+                                .object = workload.is_null() ? nullptr : std::make_shared<Json>(workload)};
   if (seen_object.contains("status") && seen_object["status"].contains("gang"))
-    common.scheduling.group = {.known = true,
-                               .object = group.is_null() ? nullptr : std::make_shared<Json>(group)};
+    common.scheduling.group = {
+        .known = group_known,
+        .object = group.is_null() || !group_known ? nullptr : std::make_shared<Json>(group)};
   common.last_status_write = last_status_write;
   if (seen_object["kind"] == "FederatedRound")
     return reconcile(ObservedRound{common, *api::federated_round_from_json(seen_object)});
@@ -158,17 +175,20 @@ bool ClusterModel::apply(const Action& action) {
                                },
                                [&](const CreateCredentials& create) { return create_credentials(create); },
                                [&](const CreateChild& create) {
-                                 if (!group.is_null()) return true;
-                                 group = create.manifest;
-                                 group["metadata"]["uid"] = "group-" + std::to_string(next_uid_++);
-                                 touch(group);
+                                 Json& child = child_of(create.api);
+                                 if (!child.is_null()) return true;
+                                 child = create.manifest;
+                                 child["metadata"]["uid"] = "child-" + std::to_string(next_uid_++);
+                                 touch(child);
                                  return true;
                                },
                                [&](const DeleteChild& remove) {
-                                 if (!group.is_null() && group["metadata"]["uid"] == remove.uid)
-                                   group = nullptr;
+                                 Json& child = child_of(remove.api);
+                                 if (!child.is_null() && child["metadata"]["uid"] == remove.uid)
+                                   child = nullptr;
                                  return true;
                                },
+                               [&](const PatchChildStatus& patch) { return patch_child(patch); },
                                [&](const CreatePod& create) { return create_pod(create.manifest); },
                                [&](const CheckPod&) { return true; },
                                [&](const DeletePod& remove) {

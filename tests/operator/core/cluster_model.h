@@ -59,9 +59,13 @@ class ClusterModel {
   std::set<std::string> lost_nodes;
   SchedulingSeen scheduling;  // what is served
   Json group;                 // the group object of the job's name; null: none
+  bool group_known = true;    // false: the operator's cache of groups is not filled yet
+  Json workload;              // Kueue's; null: none
   std::optional<WallTime> last_status_write;
   bool object_deleted = false;
   int status_writes = 0;
+  int workload_writes = 0;  // of its status
+  void touch(Json& item);   // a new resourceVersion, as after any write
 
   [[nodiscard]] Decision decide() const { return decide(object, pods); }
   // Judges by the given (perhaps stale) caches.
@@ -96,7 +100,8 @@ class ClusterModel {
   bool create_pod(const Json& manifest);
   bool create_credentials(const CreateCredentials& create);
   bool patch_status(const Json& patch);
-  void touch(Json& item);
+  Json& child_of(const ApiKind& api);
+  bool patch_child(const PatchChildStatus& patch);
   int next_uid_ = 1;
   int next_version_ = 1;
   mutable api::JobStatus status_cache_;

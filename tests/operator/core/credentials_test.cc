@@ -205,7 +205,9 @@ TEST(Credentials, NamesCarryUidAndAuthority) {
                               .uid = "5a1c0b3e-0d6f-4a55-9f0a-0123456789ab",
                               .resource_version = {},
                               .generation = 1,
-                              .deletion = {}};
+                              .deletion = {},
+                              .queue = {},
+                              .queue_priority = {}};
   EXPECT_EQ(credentials_name(owner, "cafe0123", "client", 15), "digits-5a1c0b3e-cafe0123-client-0");
   EXPECT_EQ(credentials_name(owner, "cafe0123", "client", 16), "digits-5a1c0b3e-cafe0123-client-1");
 }

@@ -136,6 +136,32 @@ TEST(Gang, AutoIsTheGroupOfTheSchedulerThatTheTemplateNames) {
   }
 }
 
+TEST(Gang, AutoLeavesATemplateAloneThatNamesAGroupItself) {
+  SchedulingSeen seen;
+  seen.known = true;
+  seen.native = kNative37;
+  seen.scheduler_plugins = kPlugins;
+  for (const char* own : {R"({"metadata": {"labels": {"scheduling.x-k8s.io/pod-group": "mine"}}})",
+                          R"({"metadata": {"annotations": {"scheduling.k8s.io/group-name": "mine"}}})",
+                          R"({"spec": {"schedulingGroup": {"podGroupName": "mine"}}})",
+                          R"({"spec": {"workloadRef": {"name": "mine"}}})"}) {
+    const Json pod_template = Json::parse(own);
+    EXPECT_EQ(*choose_gang({.choice = "Auto", .pod_template = pod_template, .pods = 4}, seen), Gang::kNone)
+        << own;
+  }
+}
+
+TEST(Gang, ARestartedOperatorWritesNothingBeforeItHasReadTheGroup) {
+  ClusterModel cluster = cluster_with(job().json(), &SchedulingSeen::scheduler_plugins, kPlugins);
+  cluster.bring_up();
+  cluster.group["status"]["phase"] = "Running";
+  cluster.settle();
+  cluster.group_known = false;
+  EXPECT_EQ(cluster.pass(), 0U);
+  cluster.group_known = true;
+  EXPECT_EQ(cluster.pass(), 0U);
+}
+
 TEST(Gang, NoneMakesNoGroupThoughOneCouldBe) {
   ClusterModel cluster = cluster_with(gang("None").json(), &SchedulingSeen::native, kNative37);
   cluster.settle();

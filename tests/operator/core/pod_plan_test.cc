@@ -12,8 +12,14 @@ namespace {
 
 using ::testing::HasSubstr;
 
-const api::ObjectMeta kOwner{
-    .name = "digits", .ns = "team", .uid = "u-1", .resource_version = {}, .generation = 1, .deletion = {}};
+const api::ObjectMeta kOwner{.name = "digits",
+                             .ns = "team",
+                             .uid = "u-1",
+                             .resource_version = {},
+                             .generation = 1,
+                             .deletion = {},
+                             .queue = {},
+                             .queue_priority = {}};
 
 Json manifest(const Json& pod_template, bool ours = true, const spec::Rendezvous& rendezvous = {}) {
   return pod_manifest({.owner = kOwner,

@@ -69,15 +69,16 @@ class SchedulingApisTest : public ::testing::Test {
   }
   [[nodiscard]] std::size_t asked() const { return transport_->requests().size(); }
   // Looks until the cache that the first look began has its first list.
-  SeenChild group_of(const Json& object) {
+  SchedulingSeen wait_for(const Json& object, SeenChild SchedulingSeen::*child) {
     const Deadline deadline = deadline_after(seconds(10));
-    while (std::chrono::steady_clock::now() < deadline) {
-      const SeenChild group = look(object).group;
-      if (group.known) return group;
+    SchedulingSeen seen = look(object);
+    while (!(seen.*child).known && std::chrono::steady_clock::now() < deadline) {
       std::this_thread::yield();
+      seen = look(object);
     }
-    return {};
+    return seen;
   }
+  SeenChild group_of(const Json& object) { return wait_for(object, &SchedulingSeen::group).group; }
 
   std::map<std::string, kube::HttpResponse> answers_;
   std::shared_ptr<FakeTransport> transport_ = std::make_shared<FakeTransport>();
@@ -186,6 +187,41 @@ TEST_F(SchedulingApisTest, WhatACreateDidNotFindIsAskedForAnew) {
   serve({"apps/v1/deployments"});
   apis_.refused(*seen.volcano.kind, not_found("the server could not find the requested resource"));
   EXPECT_FALSE(look(job_object()).volcano.kind);
+}
+
+TEST_F(SchedulingApisTest, OfAnObjectInAQueueItReadsWorkloadPriorityAndFlavors) {
+  serve({"kueue.x-k8s.io/v1beta1/workloads", "kueue.x-k8s.io/v1beta2/workloads"});
+  Json object = job_object();
+  object["metadata"]["labels"] = {{"kueue.x-k8s.io/queue-name", "team"},
+                                  {"kueue.x-k8s.io/priority-class", "high"}};
+  const std::string base = "/apis/kueue.x-k8s.io/v1beta2/";
+  const auto list = [&](const Json& items) {
+    const kube::HttpResponse page = json(200, {{"metadata", {{"resourceVersion", "9"}}}, {"items", items}});
+    answers_[base + "namespaces/n/workloads"] = answers_[base + "workloads"] = page;
+  };
+  answers_[base + "workloadpriorityclasses/high"] = json(200, {{"value", 7}});
+  answers_[base + "resourceflavors/spot"] = json(200, {{"spec", {{"nodeLabels", {{"a", "b"}}}}}});
+  list(Json::array());
+  const SchedulingSeen queued = wait_for(object, &SchedulingSeen::workload);
+  EXPECT_EQ(queued.queue.kind->version, "v1beta2");
+  EXPECT_EQ(queued.workload.object, nullptr);
+  EXPECT_EQ(queued.priority.value, 7);
+  Json workload = group_object("u");
+  workload["kind"] = "Workload";
+  workload["metadata"]["name"] = "distributedjob-x-u";
+  workload["spec"]["podSets"] = {{{"name", "worker"}, {"count", 4}, {"template", {{"spec", "large"}}}}};
+  workload["status"]["admission"]["podSetAssignments"] = {
+      {{"name", "worker"}, {"flavors", {{"cpu", "spot"}, {"gpu", "gone"}}}}};
+  cache_.observe_write({"kueue.x-k8s.io", "v1beta2", "workloads", true, "Workload"}, workload);
+  const SchedulingSeen admitted = look(object);
+  ASSERT_NE(admitted.workload.object, nullptr);
+  EXPECT_FALSE((*admitted.workload.object)["spec"]["podSets"][0].contains("template")) << "large, and ours";
+  EXPECT_EQ(admitted.flavors.at("spot")["spec"]["nodeLabels"]["a"], "b");
+  EXPECT_TRUE(admitted.flavors.at("gone").is_null());
+  EXPECT_NE(admitted.flavor_problem, "");
+  const std::size_t before = asked();
+  EXPECT_TRUE(look(object, std::vector<Pod>(4)).flavors.empty()) << "no pod is to be made";
+  EXPECT_EQ(asked(), before);
 }
 
 TEST_F(SchedulingApisTest, AServerThatDoesNotTellIsNoReasonToStop) {
