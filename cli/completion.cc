@@ -15,7 +15,7 @@ _muster() {
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case "${COMP_WORDS[i]}" in
-      -n|--namespace|-l|--selector|-o|--output|-c|--container|--kubeconfig|--output-dir|--timeout|--rank|--pod|--tail|--title|--port)
+      -n|--namespace|-l|--selector|-o|--output|-c|--container|--role|--kubeconfig|--output-dir|--timeout|--rank|--pod|--tail|--title|--port)
         ((++i)) ;;  # its value is no word of the command
       -*) ;;
       *) if [ -z "$verb" ]; then verb="${COMP_WORDS[i]}"; elif [ -z "$kind" ]; then kind="${COMP_WORDS[i]}"; fi ;;
@@ -26,13 +26,15 @@ _muster() {
       case "$verb" in
         run) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
         get) COMPREPLY=($(compgen -W "table json yaml name" -- "$word")); return ;;
+        history) COMPREPLY=($(compgen -W "table wide json yaml" -- "$word")); return ;;
         version) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
         *) COMPREPLY=($(compgen -f -- "$word")); return ;;
       esac ;;
+    --role) COMPREPLY=($(compgen -W "worker aggregator client" -- "$word")); return ;;
     --kubeconfig|--output-dir) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case "$verb" in
-    "") COMPREPLY=($(compgen -W "run get logs describe status top suspend resume plot convert local version completion --help --version" -- "$word")) ;;
+    "") COMPREPLY=($(compgen -W "run get logs describe status top suspend resume history plot convert local version completion --help --version" -- "$word")) ;;
     run) COMPREPLY=($(compgen -W "--output --output-dir --timeout --verbose --help" -- "$word")
            $(compgen -f -X '!*.y*ml' -- "$word") $(compgen -d -- "$word")) ;;
     get|describe)
@@ -47,7 +49,7 @@ _muster() {
       fi ;;
     logs)
       if [[ "$word" == -* ]]; then
-        COMPREPLY=($(compgen -W "-f --follow -c --container --rank --pod --tail -n --namespace --kubeconfig --help" -- "$word"))
+        COMPREPLY=($(compgen -W "-f --follow -c --container --rank --all-ranks --role --pod --tail --previous -n --namespace --kubeconfig --help" -- "$word"))
       else
         COMPREPLY=($(compgen -W "$(_muster_names dj) $(_muster_names fr)" -- "$word"))
       fi ;;
@@ -57,6 +59,7 @@ _muster() {
       else
         COMPREPLY=($(compgen -W "$(_muster_names dj) $(_muster_names fr)" -- "$word"))
       fi ;;
+    history) COMPREPLY=($(compgen -W "-A --all-namespaces -o --output -n --namespace --kubeconfig --help" -- "$word")) ;;
     top) COMPREPLY=($(compgen -W "-A --all-namespaces -n --namespace --kubeconfig --help" -- "$word")) ;;
     plot) COMPREPLY=($(compgen -f -- "$word")) ;;
     convert) COMPREPLY=($(compgen -f -X '!*.@(y*ml|json)' -- "$word") $(compgen -d -- "$word")) ;;
@@ -76,7 +79,7 @@ _muster_names() {
 }
 _muster() {
   local -a verbs kinds
-  verbs=(run get logs describe status top suspend resume plot convert local version completion)
+  verbs=(run get logs describe status top suspend resume history plot convert local version completion)
   kinds=(dj fr pods services events nodes configmaps persistentvolumeclaims namespaces)
   if (( CURRENT == 2 )); then compadd -a verbs; return; fi
   case "${words[2]}" in
@@ -93,7 +96,7 @@ _muster() {
       esac ;;
     logs)
       case "${words[CURRENT]}" in
-        -*) compadd -- -f --follow -c --container --rank --pod --tail -n --namespace --kubeconfig --help ;;
+        -*) compadd -- -f --follow -c --container --rank --all-ranks --role --pod --tail --previous -n --namespace --kubeconfig --help ;;
         *) _muster_names dj; _muster_names fr ;;
       esac ;;
     status|suspend|resume)
@@ -101,6 +104,7 @@ _muster() {
         -*) compadd -- -n --namespace --kubeconfig --help ;;
         *) _muster_names dj; _muster_names fr ;;
       esac ;;
+    history) compadd -- -A --all-namespaces -o --output -n --namespace --kubeconfig --help ;;
     top) compadd -- -A --all-namespaces -n --namespace --kubeconfig --help ;;
     local) compadd -- up --port --output-dir --feature-gates --help ;;
     completion) compadd bash zsh fish ;;
@@ -114,7 +118,7 @@ constexpr std::string_view kFish = R"script(# fish completion of muster: muster 
 function __muster_names
     muster get $argv[1] -o name 2>/dev/null | string replace -r '.*/' ''
 end
-set -l verbs run get logs describe status top suspend resume plot convert local version completion
+set -l verbs run get logs describe status top suspend resume history plot convert local version completion
 complete -c muster -n "not __fish_seen_subcommand_from $verbs" -f -a "$verbs"
 complete -c muster -n "__fish_seen_subcommand_from run" -F -l output-dir -r
 complete -c muster -n "__fish_seen_subcommand_from run" -l output -x -a "text json"
@@ -127,11 +131,15 @@ complete -c muster -n "__fish_seen_subcommand_from get" -s A -l all-namespaces
 complete -c muster -n "__fish_seen_subcommand_from logs" -f -a "(__muster_names dj) (__muster_names fr)"
 complete -c muster -n "__fish_seen_subcommand_from logs" -s f -l follow
 complete -c muster -n "__fish_seen_subcommand_from logs" -l rank -x
+complete -c muster -n "__fish_seen_subcommand_from logs" -l all-ranks
+complete -c muster -n "__fish_seen_subcommand_from logs" -l previous
+complete -c muster -n "__fish_seen_subcommand_from logs" -l role -x -a "worker aggregator client"
 complete -c muster -n "__fish_seen_subcommand_from logs" -l pod -x
 complete -c muster -n "__fish_seen_subcommand_from logs" -s c -l container -x
 complete -c muster -n "__fish_seen_subcommand_from status suspend resume" -f -a "(__muster_names dj) (__muster_names fr)"
-complete -c muster -n "__fish_seen_subcommand_from status top" -s A -l all-namespaces
+complete -c muster -n "__fish_seen_subcommand_from status top history" -s A -l all-namespaces
 complete -c muster -n "__fish_seen_subcommand_from convert" -F
+complete -c muster -n "__fish_seen_subcommand_from history" -s o -l output -x -a "table wide json yaml"
 complete -c muster -n "__fish_seen_subcommand_from local" -f -a "up"
 complete -c muster -n "__fish_seen_subcommand_from completion" -f -a "bash zsh fish"
 )script";

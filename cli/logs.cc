@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <atomic>
 #include <list>
+#include <map>
 #include <mutex>
 #include <set>
 #include <stop_token>
@@ -18,7 +19,9 @@
 #include "cli/exit_code.h"
 #include "cli/job_view.h"
 #include "cli/line_prefixer.h"
+#include "cli/log_absence.h"
 #include "cli/resources.h"
+#include "common/base/text.h"
 #include "common/platform/signals.h"
 
 namespace muster::cli {
@@ -35,6 +38,15 @@ struct Reader {
   Console out{Console::Stream::kOut};
 };
 
+bool picks(const LogsOptions& options) { return options.rank || options.all_ranks || !options.role.empty(); }
+
+bool is_asked_for(const PodView& pod, const LogsOptions& options) {
+  if (options.all_ranks) return pod.role == "worker";
+  if (!options.role.empty() && pod.role != options.role) return false;
+  if (!options.rank) return true;
+  return pod.index == *options.rank && (!options.role.empty() || pod.role != "client");
+}
+
 // The pods that were asked for, in order of role and index.
 Result<std::vector<PodView>> find_pods(Reader& reader) {
   std::vector<PodView> pods;
@@ -43,15 +55,11 @@ Result<std::vector<PodView>> find_pods(Reader& reader) {
     list.label_selector = "muster.dev/job-name=" + reader.job;
     MUSTER_ASSIGN(const kube::ListPage page, reader.client.list_all(kube::kPods, reader.ns, list));
     for (const Json& pod : page.items) pods.push_back(view_pod(pod));
-    if (reader.options.rank) {
-      std::erase_if(pods, [&](const PodView& pod) {
-        return pod.index != *reader.options.rank || pod.role == "client";
-      });
-    }
+    std::erase_if(pods, [&](const PodView& pod) { return !is_asked_for(pod, reader.options); });
     std::sort(pods.begin(), pods.end(), [](const PodView& a, const PodView& b) {
       return std::tie(a.role, a.index) < std::tie(b.role, b.index);
     });
-    if (!pods.empty() || reader.options.rank) return pods;
+    if (!pods.empty() || picks(reader.options)) return pods;
   }
   const std::string& name = reader.options.pod.empty() ? reader.job : reader.options.pod;
   auto pod = reader.client.get(kube::kPods, reader.ns, name);
@@ -60,19 +68,50 @@ Result<std::vector<PodView>> find_pods(Reader& reader) {
   return pods;
 }
 
-bool is_job(Reader& reader, bool* finished) {
+std::optional<Json> find_job(Reader& reader) {
   for (const kube::Resource& resource : {kube::kDistributedJobs, kube::kFederatedRounds}) {
-    const auto job = reader.client.get(resource, reader.ns, reader.job);
-    if (!job) continue;
-    if (finished != nullptr) *finished = view_job(*job).finished();
-    return true;
+    auto job = reader.client.get(resource, reader.ns, reader.job);
+    if (job) return *std::move(job);
   }
-  return false;
+  return std::nullopt;
 }
 
-std::string prefix_of(const PodView& pod, std::size_t pods) {
-  if (pod.role.empty() || pods <= 1) return "";
-  return fmt::format("[{}-{}] ", pod.role, pod.index);
+bool is_job(Reader& reader, bool* finished) {
+  const auto job = find_job(reader);
+  if (job && finished != nullptr) *finished = view_job(*job).finished();
+  return job.has_value();
+}
+
+// "rank 2" with --all-ranks, else "worker-2".
+std::string title_of(const PodView& pod, const LogsOptions& options) {
+  return fmt::format("{}{}{}", options.all_ranks ? "rank" : pod.role, options.all_ranks ? ' ' : '-',
+                     pod.index);
+}
+
+std::string prefix_of(const PodView& pod, const LogsOptions& options, std::size_t pods) {
+  if (pod.role.empty() || (pods <= 1 && !options.all_ranks)) return "";
+  return fmt::format("[{}] ", title_of(pod, options));
+}
+
+Status no_pods(Reader& reader) {
+  const auto job = find_job(reader);
+  if (job) return not_found(why_no_pods(*job, {.rank = reader.options.rank, .role = reader.options.role}));
+  return not_found(
+      fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", reader.job, reader.ns));
+}
+
+// With what the server's words leave out.
+Error explain_log(const LogsOptions& options, const PodView& pod, const Error& error) {
+  if (error.code == Code::kNotFound || error.code == Code::kCancelled) return error.in("pod " + pod.name);
+  if (options.previous)
+    return error.in(
+        fmt::format("pod {}: Muster makes a new pod instead of starting a container again, and a pod's "
+                    "log goes with it",
+                    pod.name));
+  if (pod.phase != "Pending") return error.in("pod " + pod.name);
+  const std::string why = trouble_of(pod);
+  return failed_precondition(fmt::format("pod {} has not started, so it has no log{}", pod.name,
+                                         why.empty() ? "" : ": " + printable(why)));
 }
 
 Status read_log(Reader& reader, const PodView& pod, const std::string& prefix, const std::stop_token& stop) {
@@ -80,6 +119,7 @@ Status read_log(Reader& reader, const PodView& pod, const std::string& prefix, c
   kube::LogOptions log;
   log.container = reader.options.container.empty() ? pod.main_container : reader.options.container;
   log.follow = reader.options.follow;
+  log.previous = reader.options.previous;
   log.tail_lines = reader.options.tail_lines;
   const auto write = [&](const std::string& text) {
     const std::lock_guard lock(reader.mutex);
@@ -99,7 +139,8 @@ struct RequestStop {
 
 // Follows every pod, also those that come later, until the job has finished.
 Status follow_all(Reader& reader, const std::stop_token& asked) {
-  std::set<std::string> started;
+  std::set<std::string> started;            // by uid
+  std::map<std::string, int> pods_of_name;  // how many have had the name
   std::atomic<int> reading{0};
   std::list<std::jthread> threads;
   // Whatever ends this, the readers end with it; a quiet pod's would wait for its next line.
@@ -112,11 +153,14 @@ Status follow_all(Reader& reader, const std::stop_token& asked) {
     for (const PodView& pod : pods) {
       if (pod.phase == "Pending" || pod.phase.empty() || !started.insert(pod.uid).second) continue;
       ++reading;
-      const std::string prefix = prefix_of(pod, reader.options.pod.empty() && !reader.options.rank ? 2 : 1);
+      if (++pods_of_name[pod.name] > 1)
+        print_error(fmt::format("{} goes on in a new pod {}", title_of(pod, reader.options), pod.name));
+      const std::string prefix =
+          prefix_of(pod, reader.options, reader.options.pod.empty() && !reader.options.rank ? 2 : 1);
       threads.emplace_back([&, pod, prefix] {
         const Status ended = read_log(reader, pod, prefix, stop);
         if (!ended && ended.error().code != Code::kCancelled && ended.error().code != Code::kNotFound) {
-          print_error(fmt::format("pod {}: {}", pod.name, ended.error().message));
+          print_error(explain_log(reader.options, pod, ended.error()).message);
         }
         --reading;
       });
@@ -130,25 +174,23 @@ Status follow_all(Reader& reader, const std::stop_token& asked) {
   }
 }
 
+// There may be pods later: of a job that goes on, unless it has no such rank.
+bool will_come(Reader& reader) {
+  const auto job = find_job(reader);
+  return job && !view_job(*job).finished() &&
+         may_have_pod(*job, {.rank = reader.options.rank, .role = reader.options.role});
+}
+
 Status read_all(Reader& reader) {
   MUSTER_ASSIGN(const std::vector<PodView> pods, find_pods(reader));
-  if (pods.empty()) {
-    if (reader.options.rank) {
-      return not_found(
-          fmt::format("{} has no pod of rank {}; see `muster get pods`", reader.job, *reader.options.rank));
-    }
-    if (is_job(reader, nullptr)) {
-      return not_found(fmt::format("{} has no pods (yet, or any more); see `muster describe`", reader.job));
-    }
-    return not_found(
-        fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", reader.job, reader.ns));
-  }
+  if (pods.empty()) return no_pods(reader);
   Status first_error;
   bool any = false;
   for (const PodView& pod : pods) {
-    const Status ended = read_log(reader, pod, prefix_of(pod, pods.size()), std::stop_token());
+    const Status ended =
+        read_log(reader, pod, prefix_of(pod, reader.options, pods.size()), std::stop_token());
     any = any || ended.has_value();
-    if (!ended && first_error) first_error = ended.error().in("pod " + pod.name);
+    if (!ended && first_error) first_error = explain_log(reader.options, pod, ended.error());
   }
   return any ? Status() : first_error;
 }
@@ -182,9 +224,8 @@ int logs(const LogsOptions& options) {
   Status ended;
   if (options.follow) {
     auto pods = find_pods(reader);
-    if (pods && pods->empty() && !is_job(reader, nullptr)) {
-      ended =
-          not_found(fmt::format("no job and no pod '{}' in namespace '{}'; see `muster get -A`", name, ns));
+    if (pods && pods->empty() && !will_come(reader)) {
+      ended = no_pods(reader);
     } else {
       ended = pods ? follow_all(reader, stop.get_token()) : Status(pods.error());
     }

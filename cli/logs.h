@@ -10,9 +10,13 @@ struct LogsOptions {
   QueryOptions query;
   std::string name;  // of a job ("ring", "dj/ring") or of a pod
   bool follow = false;
-  std::optional<std::int64_t> rank;
+  std::optional<std::int64_t>
+      rank;                // the pod of this index: of `role`, else of the workers or the aggregator
+  bool all_ranks = false;  // the workers, each line behind [rank 2]
+  std::string role;        // worker | aggregator | client; empty: all
   std::string pod;
   std::string container;
+  bool previous = false;
   std::optional<std::int64_t> tail_lines;
 };
 

@@ -11,6 +11,7 @@
 #include "cli/did_you_mean.h"
 #include "cli/exit_code.h"
 #include "cli/get.h"
+#include "cli/history.h"
 #include "cli/local_up.h"
 #include "cli/logs.h"
 #include "cli/plot_verb.h"
@@ -39,6 +40,7 @@ struct Arguments {
   LocalUpOptions local;
   std::string feature_gates;
   ConvertOptions convert;
+  HistoryOptions history;
   VersionOptions version;
   std::string version_output = "text";
   std::string shell;
@@ -80,8 +82,18 @@ void add_logs(CLI::App& app, Arguments& args) {
   verb->add_option("NAME", args.logs.name, "a job (ring or dj/ring), or a pod")->required();
   add_query(*verb, args.logs.query);
   verb->add_flag("-f,--follow", args.logs.follow, "go on until the job has finished");
-  verb->add_option("--rank", args.rank, "only the worker of this rank")->check(CLI::Range(0L, 1'000'000L));
-  verb->add_option("--pod", args.logs.pod, "only this pod")->excludes("--rank");
+  verb->add_option("--rank", args.rank, "only the worker of this rank, or the aggregator")
+      ->check(CLI::Range(0L, 1'000'000L));
+  verb->add_flag("--all-ranks", args.logs.all_ranks, "all workers, each line behind its [rank 2]")
+      ->excludes("--rank");
+  verb->add_option("--role", args.logs.role,
+                   "worker, aggregator or client: only these pods; --rank counts among them")
+      ->check(CLI::IsMember({"worker", "aggregator", "client"}))
+      ->excludes("--all-ranks");
+  verb->add_option("--pod", args.logs.pod, "only this pod")->excludes("--rank", "--all-ranks", "--role");
+  verb->add_flag("-p,--previous", args.logs.previous,
+                 "of the container before its restart in the same pod, if it had one")
+      ->excludes("--follow");
   verb->add_option("-c,--container", args.logs.container,
                    "of the pods; else the one that does the job's work");
   verb->add_option("--tail", args.tail, "only the last lines")->check(CLI::Range(0L, 1'000'000'000L));
@@ -117,6 +129,14 @@ void add_rest(CLI::App& app, Arguments& args) {
   plot->add_option("-o,--output", args.plot.output, "SVG file; - is standard output");
   plot->add_option("--title", args.plot.title, "another title");
   add_query(*plot, args.plot.query);
+
+  CLI::App* history = app.add_subcommand("history", "List jobs that have ended, also those that are gone");
+  history->add_option("NAME", args.history.name,
+                      "of one job (ring or dj/ring), all its runs; of all when absent");
+  add_query(*history, args.history.query);
+  history->add_flag("-A,--all-namespaces", args.history.all_namespaces, "of all namespaces");
+  history->add_option("-o,--output", args.history.output, "table, wide, json or yaml")
+      ->check(CLI::IsMember({"table", "wide", "json", "yaml"}));
 
   CLI::App* convert = app.add_subcommand(
       "convert",
@@ -228,6 +248,7 @@ int call(const CLI::App& app, Arguments& args) {
   for (const char* verb : {"status", "top", "suspend", "resume"})
     if (app.got_subcommand(verb)) return call_status(app, args);
   if (app.got_subcommand("plot")) return plot(args.plot);
+  if (app.got_subcommand("history")) return history(args.history);
   if (app.got_subcommand("convert")) return convert(args.convert);
   if (app.got_subcommand("local")) {
     args.local.watch_list = args.feature_gates == "WatchList=true";

@@ -52,6 +52,17 @@ std::string headline(const Json& object, const JobView& view) {
   return line + "\n";
 }
 
+// Of one that has ended well: how far it came, and how fast. While pods run, only the whole is known.
+std::string report_of(const PodView& pod) {
+  if (!pod.report || pod.report->total <= 0) return "";
+  std::string line = fmt::format("{} {} of {}", pod.role == "aggregator" ? "round" : "step",
+                                 format_count(pod.report->at), format_count(pod.report->total));
+  if (pod.report->examples_per_second > 0)
+    line += fmt::format(", {} examples/s",
+                        format_count(static_cast<std::int64_t>(pod.report->examples_per_second)));
+  return line;
+}
+
 std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
   std::vector<std::pair<PodView, std::string>> views;
   for (const Json& pod : pods) views.emplace_back(view_pod(pod), meta_text(pod, "creationTimestamp"));
@@ -62,7 +73,7 @@ std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
     std::ranges::replace(why, '\n', ' ');
     const char* branch = rows.size() + 1 == views.size() ? "   └─ " : "   ├─ ";
     rows.push_back({branch + fmt::format("{} {}", pod.role, pod.index), pod.name, pod.phase,
-                    age_of(created, now), printable(why)});
+                    age_of(created, now), printable(why.empty() ? report_of(pod) : why)});
   }
   return rows.empty() ? "" : render_table(rows);
 }

@@ -80,6 +80,13 @@ struct DeleteObject {  // the object itself (TTL), with a uid precondition
   std::string uid;
   bool foreground = true;
 };
+// A line of the namespace's history of ended objects. Asked for again it changes nothing. That the API server
+// refuses it is told in an event; what follows is done all the same, unless `must`.
+struct RecordHistory {
+  std::string key;
+  Json record;
+  bool must = false;
+};
 struct EmitEvent {   // on the object; dropped when writing it fails
   std::string type;  // Normal | Warning
   std::string reason;
@@ -88,7 +95,7 @@ struct EmitEvent {   // on the object; dropped when writing it fails
 
 using Action =
     std::variant<CreateService, CreateCredentials, CreateChild, CreatePod, CheckPod, DeletePod, DeleteChild,
-                 PatchChildStatus, ConfigurePod, PatchStatus, DeleteObject, EmitEvent>;
+                 PatchChildStatus, ConfigurePod, PatchStatus, DeleteObject, RecordHistory, EmitEvent>;
 
 struct AgentAddress {
   std::string pod, uid, ip;     // Agent at ip:8470

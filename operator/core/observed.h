@@ -98,6 +98,7 @@ struct Observed {
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress
   PodDefaults defaults;
   SchedulingSeen scheduling;
+  bool keeps_history = false;  // records of ended objects: see history.h
 };
 
 struct ObservedJob : Observed {

@@ -256,6 +256,10 @@ Decision reconcile(const ObservedJob& seen) {
   policy.pods_wanted = spec.workers.replicas;
   policy.agents = spec.training.has_value();
   policy.run_policy = spec.run_policy;
+  policy.recorded = {.count = spec.workers.replicas,
+                     .role = kRole,
+                     .pod_template = &spec.workers.pod_template,
+                     .default_image = seen.defaults.worker_image};
   JobBody body(spec, seen);
   return run_object(seen, policy, &body);
 }

@@ -218,6 +218,10 @@ Decision reconcile(const ObservedRound& seen) {
   policy.suspend = spec.suspend;
   policy.pods_wanted = spec.client_pods() + 1;
   policy.run_policy = spec.run_policy;
+  policy.recorded = {.count = policy.pods_wanted,
+                     .role = kRole,
+                     .pod_template = &spec.aggregator_template,
+                     .default_image = seen.defaults.aggregator_image};
   RoundBody body(spec, seen);
   return run_object(seen, policy, &body);
 }

@@ -78,7 +78,7 @@ Decision run_object(const Observed& seen, const ObjectPolicy& policy, ObjectBody
   if (may_begin_anew(policy.status, policy.meta.generation)) {
     begin_anew(pass);
   } else if (policy.status.finished()) {
-    clean_up(pass, policy.run_policy);
+    clean_up(pass, policy.run_policy, policy.recorded);
     finish_workload(pass);
     return land(std::move(pass));
   }
@@ -91,6 +91,7 @@ Decision run_object(const Observed& seen, const ObjectPolicy& policy, ObjectBody
   } else {
     run(pass, policy, *body);
   }
+  record_end(pass, policy.recorded);
   return land(std::move(pass));
 }
 

@@ -2,6 +2,7 @@
 #include <string>
 #include <vector>
 
+#include "operator/core/history.h"
 #include "operator/core/kueue.h"
 
 namespace muster::op {
@@ -19,6 +20,7 @@ struct ObjectPolicy {
   std::int64_t pods_wanted = 0;       // while it is not suspended
   bool agents = true;                 // Muster's programs run in the pods
   spec::RunPolicy run_policy{};
+  RecordedPods recorded{};  // for the record of its end
 };
 
 // What the kind does in between.

@@ -20,7 +20,7 @@ bool may_keep(const Pod& pod, const std::string& policy) {
 
 }  // namespace
 
-void clean_up(Pass& pass, const spec::RunPolicy& policy) {
+void clean_up(Pass& pass, const spec::RunPolicy& policy, const RecordedPods& recorded) {
   pass.observe_generation();  // what the conditions say does not change
   const WallTime end = pass.before.completion_time.value_or(WallTime::min());
   bool evidence = false;
@@ -44,6 +44,7 @@ void clean_up(Pass& pass, const spec::RunPolicy& policy) {
   if (pass.seen.now < due) {
     pass.again_at(due);
   } else {
+    record_before_deletion(pass, recorded, due);
     pass.act(DeleteObject{.uid = pass.meta.uid, .foreground = true});
   }
 }

@@ -161,6 +161,16 @@ Status Applier::operator()(Pass& pass, const DeleteObject& action) {
   return {};
 }
 
+Status Applier::operator()(Pass& pass, const RecordHistory& action) {
+  Status done = history_.write(pass.subject.ns, action, std::chrono::system_clock::now());
+  if (done) return done;
+  const Code code = done.error().code;
+  const bool refused =
+      code == Code::kPermissionDenied || code == Code::kInvalidArgument || code == Code::kNotFound;
+  if (refused) emit(events_, pass.subject, {"Warning", "FailedHistory", done.error().message});
+  return refused && !action.must ? Status() : done;
+}
+
 Status Applier::operator()(Pass& pass, const EmitEvent& action) {
   emit(events_, pass.subject, action);
   return {};

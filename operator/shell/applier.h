@@ -5,6 +5,7 @@
 
 #include "operator/control/agents.h"
 #include "operator/shell/children.h"
+#include "operator/shell/history_writer.h"
 
 namespace muster::op {
 
@@ -14,6 +15,7 @@ class Applier {
     std::function<void(const Subject&, const Json& before, const Json& after)> on_status;  // for counters
     // Whether a call that changes something may begin; of requests to the API server the client asks, too.
     std::function<Result<Deadline>()> may_write{};
+    HistoryLimits history{};
   };
   static constexpr int kLanes = 8;  // writes of batches at once, besides one of each pass
   Applier(kube::Client& client, ClusterCache& cache, Agents& agents, kube::EventRecorder& events,
@@ -24,7 +26,8 @@ class Applier {
         events_(events),
         options_(std::move(options)),
         lanes_(kLanes),
-        children_(client, cache, events, issuer, lanes_) {}
+        children_(client, cache, events, issuer, lanes_),
+        history_(client, options_.history) {}
 
   // False: it is done by others, later.
   [[nodiscard]] static bool waits_for_an_answer(const Action& action) {
@@ -52,6 +55,7 @@ class Applier {
   Status operator()(Pass& pass, const ConfigurePod& action);
   Status operator()(Pass& pass, const PatchStatus& action);
   Status operator()(Pass& pass, const DeleteObject& action);
+  Status operator()(Pass& pass, const RecordHistory& action);
   Status operator()(Pass& pass, const EmitEvent& action);
 
   kube::Client& client_;
@@ -61,6 +65,7 @@ class Applier {
   Options options_;
   Lanes lanes_;
   Children children_;
+  HistoryWriter history_;
 };
 
 }  // namespace muster::op

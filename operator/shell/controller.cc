@@ -120,6 +120,7 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   Observed seen;
   seen.now = std::chrono::system_clock::now();
   seen.defaults = options_.defaults;
+  seen.keeps_history = options_.keeps_history;
   seen.ca = parts_.issuer.id();
   for (const kube::Object& object : pods) {
     auto pod = pod_from_json(*object, subject.uid);

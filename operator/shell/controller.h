@@ -42,6 +42,7 @@ class Controller {
     std::string name;  // label `controller` of the metrics
     int workers = 2;
     PodDefaults defaults;
+    bool keeps_history = false;
     Decide decide;
   };
   Controller(ControllerParts parts, Options options);

@@ -44,6 +44,15 @@ int main(int argc, char** argv) {
       ->capture_default_str();
   app.add_option("--client-image", options.defaults.device_image, "image of clients, likewise")
       ->capture_default_str();
+  std::int64_t history_days = options.history.age_max.count() / 24;
+  app.add_option(
+         "--history-max", options.history.records_max,
+         "records of ended objects that ConfigMap muster-history of each namespace holds; 0: none are kept")
+      ->check(CLI::Range(0, 300))  // of at most 2 KiB each, in an object of 1 MiB
+      ->capture_default_str();
+  app.add_option("--history-days", history_days, "records that are older go")
+      ->check(CLI::Range(1, 3650))
+      ->capture_default_str();
   muster::op::AwaitOptions await;
   app.add_option("--await", await.job,
                  "do nothing but wait until this DistributedJob, NAMESPACE/NAME, succeeds");
@@ -57,6 +66,7 @@ int main(int argc, char** argv) {
     return app.exit(error);
   }
 
+  options.history.age_max = std::chrono::hours(24 * history_days);
   if (elects->count() > 0) options.leader_elect = leader_elect;
   muster::forbid_core_file();    // of the authority's key
   muster::SignalWaiter signals;  // before any thread

@@ -193,6 +193,7 @@ class Operator {
                                    *std::move(issuer),
                                    TermOptions{.workers = options_.workers,
                                                .defaults = options_.defaults,
+                                               .history = options_.history,
                                                .own_namespace = own_namespace_,
                                                .may_write = may_write()});
     {

@@ -5,7 +5,7 @@
 
 #include "common/base/result.h"
 #include "common/platform/signals.h"
-#include "operator/core/observed.h"
+#include "operator/core/history.h"
 
 namespace muster::op {
 
@@ -22,6 +22,7 @@ struct OperatorOptions {
   std::string lease_name = "muster-operator.muster.dev";
   int workers = 4;  // passes at once, of each kind
   PodDefaults defaults;
+  HistoryLimits history{.records_max = 200};
 };
 
 // Runs until a stop signal, then ends the passes under way, gives the Lease back and returns. Errors: the

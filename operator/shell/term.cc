@@ -54,7 +54,8 @@ Term::Term(std::shared_ptr<kube::HttpTransport> transport, std::shared_ptr<kube:
                     [this](const Subject& subject, const Json& before, const Json& after) {
                       metrics_.status_changed(subject.resource.kind, before, after);
                     },
-                .may_write = options_.may_write}) {
+                .may_write = options_.may_write,
+                .history = options_.history}) {
   add_controller(kube::kDistributedJobs, "distributedjob", options_.decide_job);
   add_controller(kube::kFederatedRounds, "federatedround", options_.decide_round);
 }
@@ -101,12 +102,13 @@ void Term::add_controller(const kube::Resource& resource, const char* name,
                               },
                               &scheduling_,
                               programs ? &reports_ : nullptr};
-  controllers_.push_back(
-      std::make_unique<Controller>(parts, Controller::Options{.resource = resource,
-                                                              .name = name,
-                                                              .workers = options_.workers,
-                                                              .defaults = options_.defaults,
-                                                              .decide = decide}));
+  controllers_.push_back(std::make_unique<Controller>(
+      parts, Controller::Options{.resource = resource,
+                                 .name = name,
+                                 .workers = options_.workers,
+                                 .defaults = options_.defaults,
+                                 .keeps_history = options_.history.records_max > 0,
+                                 .decide = decide}));
 }
 
 Controller* Term::controller_of_kind(const std::string& kind) {

@@ -19,6 +19,7 @@ namespace muster::op {
 struct TermOptions {
   int workers = 4;  // passes at once, of each kind
   PodDefaults defaults;
+  HistoryLimits history;
   std::string own_namespace;  // of Secret muster-ca
   // Whether a call that changes something may begin: kube::Client::Options::may_write. Empty: always.
   std::function<Result<Deadline>()> may_write;

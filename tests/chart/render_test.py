@@ -179,6 +179,21 @@ class Rendering(unittest.TestCase):
         self.assertEqual(images(f"images.worker.digest={digest}", "images.device.tag=x")[1:],
                          [f"muster-worker@{digest}", f"muster-aggregator:{version}", "muster-device:x"])
 
+    def test_history_comes_with_its_rights_and_goes_with_them(self):
+        def rights(*settings):
+            documents = chart.rendered(["watchNamespaces={team-a}", *settings])
+            role = next(d for d in documents if d["kind"] == "Role" and d["metadata"]["namespace"] == "team-a")
+            return [(rule["verbs"], rule.get("resourceNames")) for rule in role["rules"] if rule["resources"] == ["configmaps"]]
+
+        def flag(*settings):
+            deployment = next(d for d in chart.rendered(settings) if d["kind"] == "Deployment")
+            return [a for a in deployment["spec"]["template"]["spec"]["containers"][0]["args"] if a.startswith("--history")]
+
+        self.assertEqual(rights(), [(["create"], None), (["patch"], ["muster-history"])])
+        self.assertEqual(flag("history.maxPerNamespace=50"), ["--history-max=50", "--history-days=90"])
+        self.assertEqual(rights("history.enabled=false"), [])
+        self.assertEqual(flag("history.enabled=false")[0], "--history-max=0")
+
 
 class Sources(unittest.TestCase):
     def test_the_version_is_that_of_the_project(self):
@@ -271,6 +286,7 @@ class Refusals(unittest.TestCase):
         "monitoring.enabled=true,metrics.service.enabled=false": "/metrics/service/enabled.*true",
         "operator.terminationGracePeriodSeconds=5": "/operator/terminationGracePeriodSeconds.*minimum",
         "fullnameOverride=9lives": "/fullnameOverride.*does not match",
+        "history.maxPerNamespace=301": "/history/maxPerNamespace.*maximum",
         "test.timeoutSeconds=0": "/test/timeoutSeconds.*minimum",
     }
 

@@ -11,7 +11,8 @@ TEST(Completion, KnowsEveryVerbInEveryShell) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const auto script = completion_script(shell);
     ASSERT_TRUE(script) << shell;
-    for (const char* verb : {"run", "get", "logs", "describe", "plot", "convert", "local", "version", "completion"}) {
+    for (const char* verb :
+         {"run", "get", "logs", "describe", "plot", "history", "convert", "local", "version", "completion"}) {
       EXPECT_THAT(*script, ::testing::HasSubstr(verb)) << shell;
     }
   }

@@ -115,6 +115,7 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
     common.scheduling.group = {
         .known = group_known,
         .object = group.is_null() || !group_known ? nullptr : std::make_shared<Json>(group)};
+  common.keeps_history = keeps_history;
   common.last_status_write = last_status_write;
   if (seen_object["kind"] == "FederatedRound")
     return reconcile(ObservedRound{common, *api::federated_round_from_json(seen_object)});
@@ -211,6 +212,11 @@ bool ClusterModel::apply(const Action& action) {
                                  object_deleted = true;
                                  object["metadata"]["deletionTimestamp"] = rfc3339(now);
                                  return true;
+                               },
+                               [&](const RecordHistory& what) {
+                                 if (!history_refused) history[what.key] = what.record;
+                                 ++history_writes;
+                                 return !history_refused || !what.must;
                                },
                                [&](const EmitEvent& event) {
                                  events.push_back(event);

@@ -62,6 +62,10 @@ class ClusterModel {
   bool group_known = true;    // false: the operator's cache of groups is not filled yet
   Json workload;              // Kueue's; null: none
   std::optional<WallTime> last_status_write;
+  bool keeps_history = false;
+  bool history_refused = false;         // then nothing is kept
+  std::map<std::string, Json> history;  // by key
+  int history_writes = 0;
   bool object_deleted = false;
   int status_writes = 0;
   int workload_writes = 0;  // of its status

@@ -124,6 +124,34 @@ TEST_F(ControllerTest, StopsAtTheFirstFailureAndTellsNoEvents) {
   EXPECT_TRUE(event_writes_->requests().empty());
 }
 
+TEST_F(ControllerTest, ARefusedRecordIsToldAndHoldsNoEndUp) {
+  decision_.actions = {RecordHistory{.key = "x.u", .record = {{"name", "x"}}},
+                       PatchStatus{{{"status", {{"phase", "Succeeded"}}}}}};
+  writes_->will_json(403, refusal(403, "Forbidden"));
+  writes_->will_json(200, job_object());
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(asked().size(), 2U);
+  events_.reset();
+  ASSERT_EQ(event_writes_->requests().size(), 1U);
+  EXPECT_NE(event_writes_->requests()[0].body.find("FailedHistory"), std::string::npos);
+}
+
+TEST_F(ControllerTest, AnObjectStaysWhileTheRecordThatItMustLeaveIsRefused) {
+  decision_.actions = {RecordHistory{.key = "x.u", .record = {{"name", "x"}}, .must = true},
+                       DeleteObject{.uid = "u"}};
+  writes_->will_json(403, refusal(403, "Forbidden"));
+  EXPECT_EQ(pass(), Controller::Outcome::kFailed);
+  EXPECT_EQ(asked().size(), 1U);
+}
+
+TEST_F(ControllerTest, ARecordThatNobodyAnswersIsTriedAgainBeforeTheStatus) {
+  decision_.actions = {RecordHistory{.key = "x.u", .record = {{"name", "x"}}},
+                       PatchStatus{{{"status", {{"phase", "Succeeded"}}}}}};
+  writes_->will_json(500, refusal(500, "InternalError"));
+  EXPECT_EQ(pass(), Controller::Outcome::kFailed);
+  EXPECT_EQ(asked().size(), 1U);
+}
+
 TEST_F(ControllerTest, AnExistingPodOfOursHasLanded) {
   decision_.actions = {CreatePod{pod_manifest()}};
   writes_->will_json(409, refusal(409, "AlreadyExists"));
