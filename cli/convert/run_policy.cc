@@ -12,6 +12,7 @@ constexpr std::size_t kNameMax = 50;
 constexpr IntegerRange kSeconds{.min = 1, .max = 315'360'000};
 constexpr const char* kServers =
     "Written by a server about the object that it was read from; no part of a manifest, left out.";
+constexpr const char* kGang = "/spec/scheduling/gang";
 constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
 
 // As DistributedJob has names: they become names of pods and of a Service.
@@ -43,6 +44,8 @@ void convert_name(Conversion& conversion) {
 void convert_scheduling_policy(Conversion& conversion) {
   const std::string from = "/spec/runPolicy/schedulingPolicy";
   conversion.must_be_object(from);
+  if (!conversion.see(from).is_object()) return;
+  ask_for_gang(conversion);
   conversion.drop(
       from + "/priorityClass", "/spec/workers",
       "Was the priority of the gang. Set workers.template.spec.priorityClassName for that of the pods.");
@@ -50,9 +53,8 @@ void convert_scheduling_policy(Conversion& conversion) {
                   "With Kueue, label the job: kueue.x-k8s.io/queue-name. With Volcano, annotate the pods.");
   conversion.drop(from + "/scheduleTimeoutSeconds", "/spec/runPolicy",
                   "runPolicy.pendingDeadlineSeconds ends a job whose pods do not all come to run in time.");
-  conversion.drop(
-      from, "/spec/runPolicy",
-      "All workers are needed to begin; scheduling.gang says whose scheduler places them together.");
+  conversion.drop(from, kGang,
+                  "All workers are needed to begin; gang says whose scheduler places them together.");
 }
 
 Json exit_code_rules() {
@@ -64,6 +66,8 @@ Json exit_code_rules() {
 }
 
 }  // namespace
+
+void ask_for_gang(Conversion& conversion) { conversion.out(kGang) = "Auto"; }
 
 void convert_metadata(Conversion& conversion) {
   conversion.must_be_object("/metadata");

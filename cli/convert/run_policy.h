@@ -13,6 +13,9 @@ void convert_run_policy(Conversion& conversion, const std::string& us);
 
 void convert_managed_by(Conversion& conversion, const std::string& from, const std::string& us);
 
+// scheduling.gang, as it is when absent, too: the workers are placed together by whoever can.
+void ask_for_gang(Conversion& conversion);
+
 // restartPolicy of the replicas at `from`, after the run policy: Never means that no restart is allowed,
 // ExitCode becomes rules. `usual` is the other operator's default.
 void convert_restart_policy(Conversion& conversion, const std::string& from, const std::string& usual);

@@ -55,7 +55,9 @@ void convert_runtime(Conversion& conversion) {
       "/runtime/spec/mlPolicy/torch", "/spec/workers",
       "Muster gives every program the variables of torchrun; workers.processesPerNode says how many "
       "processes a pod has, else one for each GPU.");
-  conversion.drop("/runtime/spec/podGroupPolicy", "/spec", "No PodGroup is made from it; left out.");
+  if (conversion.see("/runtime/spec/podGroupPolicy").is_object()) ask_for_gang(conversion);
+  conversion.drop("/runtime/spec/podGroupPolicy", "/spec/scheduling",
+                  "The gang is made by whoever can: see scheduling.gang.");
 }
 
 // The one that is given last counts, as in the pods that the runtime makes.
