@@ -22,8 +22,8 @@ struct ObjectMeta {
   std::string resource_version;
   std::int64_t generation = 0;
   std::optional<WallTime> deletion;  // deletionTimestamp: the object is going away
-  std::string queue;                 // label kueue.x-k8s.io/queue-name
-  std::string queue_priority;        // label kueue.x-k8s.io/priority-class
+  std::string queue{};               // label kueue.x-k8s.io/queue-name
+  std::string queue_priority{};      // label kueue.x-k8s.io/priority-class
 };
 
 // Lenient: what the server did not send stays empty. Errors: kInvalidArgument without a name or a uid.

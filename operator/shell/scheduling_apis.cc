@@ -77,7 +77,7 @@ Status SchedulingApis::ask(bool may_be_old) {
   const bool asked = asked_ != Instant{};
   if (asked && (now < asked_ + kAnswerFor || (may_be_old && served_.known))) return {};
   SchedulingSeen served;
-  if (const Status done = ask_all(served); !done) {
+  if (Status done = ask_all(served); !done) {
     if (is_away(done.error())) return done;
     served = {};
     served.problem = done.error().message;
