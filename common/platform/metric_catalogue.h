@@ -29,6 +29,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Total number of reconciliation errors per controller"},
     {"operator", "controller_runtime_reconcile_time_seconds", MetricType::kHistogram, "controller",
      "Length of time per reconciliation per controller"},
+    {"operator", "muster_reconcile_cpu_seconds", MetricType::kHistogram, "controller",
+     "CPU time of one reconciliation's own thread, without what it waits for"},
     {"operator", "workqueue_depth", MetricType::kGauge, "name, controller", "Current depth of workqueue"},
     {"operator", "workqueue_adds_total", MetricType::kCounter, "name, controller",
      "Total number of adds handled by workqueue"},

@@ -4,6 +4,7 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
+#include <ctime>
 #include <exception>
 
 #include "common/json/access.h"
@@ -48,6 +49,12 @@ bool is_away(const Error& error) {
 // A write that was not begun, since the Lease may be lost, has asked nobody.
 bool is_answer(const Status& status) {
   return status || !(is_away(status.error()) || status.error().code == Code::kCancelled);
+}
+
+double cpu_seconds() {  // of this thread
+  timespec time{};
+  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
 }
 
 ServiceState service_state(const Json& service, const Subject& subject) {
@@ -101,6 +108,7 @@ void Controller::work(const std::stop_token& stop) {
   while (const auto key = queue_.take(stop)) {
     parts_.metrics.reconcile_started(options_.name);
     const auto began = std::chrono::steady_clock::now();
+    const double cpu_began = cpu_seconds();
     Outcome outcome = Outcome::kFailed;
     std::chrono::nanoseconds looked{0};
     try {
@@ -110,7 +118,8 @@ void Controller::work(const std::stop_token& stop) {
       queue_.add_rate_limited(*key);
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
-    parts_.metrics.reconcile_ended(options_.name, result_name(outcome), took.count());
+    parts_.metrics.reconcile_ended(options_.name, result_name(outcome), took.count(),
+                                   cpu_seconds() - cpu_began);
     queue_.done(*key, gather_after(looked));
   }
 }

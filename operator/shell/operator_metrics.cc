@@ -17,6 +17,10 @@ prometheus::Histogram::BucketBoundaries seconds_buckets() {
   return {0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60};
 }
 
+prometheus::Histogram::BucketBoundaries cpu_buckets() {
+  return {0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1};
+}
+
 api::JobStatus status_of(const Json& object) {
   const auto found = object.find("status");
   return api::status_from_json(found == object.end() ? Json() : *found);
@@ -34,6 +38,7 @@ OperatorMetrics::OperatorMetrics(prometheus::Registry& registry)
       reconciles_(counter_family(registry, "controller_runtime_reconcile_total")),
       errors_(counter_family(registry, "controller_runtime_reconcile_errors_total")),
       seconds_(histogram_family(registry, "controller_runtime_reconcile_time_seconds")),
+      cpu_seconds_(histogram_family(registry, "muster_reconcile_cpu_seconds")),
       restarts_(counter_family(registry, "muster_restarts_total")),
       disruptions_(counter_family(registry, "muster_disruptions_total")),
       finished_(counter_family(registry, "muster_finished_total")),
@@ -64,11 +69,12 @@ void OperatorMetrics::reconcile_started(const std::string& controller) {
 }
 
 void OperatorMetrics::reconcile_ended(const std::string& controller, const std::string& result,
-                                      double seconds) {
+                                      double seconds, double cpu_seconds) {
   active_workers_.Add({{"controller", controller}}).Decrement();
   reconciles_.Add({{"controller", controller}, {"result", result}}).Increment();
   if (result == "error") errors_.Add({{"controller", controller}}).Increment();
   seconds_.Add({{"controller", controller}}, seconds_buckets()).Observe(seconds);
+  cpu_seconds_.Add({{"controller", controller}}, cpu_buckets()).Observe(cpu_seconds);
 }
 
 void OperatorMetrics::status_changed(const std::string& kind, const Json& before, const Json& after) {

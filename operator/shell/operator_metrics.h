@@ -18,10 +18,12 @@ class OperatorMetrics {
   explicit OperatorMetrics(prometheus::Registry& registry);
 
   // controller_runtime_{max_concurrent_reconciles,active_workers,reconcile_total,reconcile_errors_total,
-  // reconcile_time_seconds}{controller}; result: success, error, requeue, requeue_after.
+  // reconcile_time_seconds}{controller}, muster_reconcile_cpu_seconds{controller}; result: success, error,
+  // requeue, requeue_after.
   void set_workers(const std::string& controller, int workers);
   void reconcile_started(const std::string& controller);
-  void reconcile_ended(const std::string& controller, const std::string& result, double seconds);
+  void reconcile_ended(const std::string& controller, const std::string& result, double seconds,
+                       double cpu_seconds);
 
   // muster_restarts_total, muster_disruptions_total, muster_finished_total: what one status write has
   // changed.
@@ -38,6 +40,7 @@ class OperatorMetrics {
   prometheus::Family<prometheus::Counter>& reconciles_;
   prometheus::Family<prometheus::Counter>& errors_;
   prometheus::Family<prometheus::Histogram>& seconds_;
+  prometheus::Family<prometheus::Histogram>& cpu_seconds_;
   prometheus::Family<prometheus::Counter>& restarts_;
   prometheus::Family<prometheus::Counter>& disruptions_;
   prometheus::Family<prometheus::Counter>& finished_;

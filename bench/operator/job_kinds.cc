@@ -1,0 +1,75 @@
+// bench/operator/job_kinds.cc: manifests
+#include "bench/operator/job_kinds.h"
+
+namespace muster {
+namespace {
+
+Json pod_spec() {
+  return {{"nodeSelector", {{"muster.dev/bench", "no-node-has-it"}}},
+          {"containers", {{{"name", "worker"}, {"image", "debian:12"}, {"command", {"sleep", "60"}}}}}};
+}
+
+Json object_of(const kube::Resource& resource, const std::string& name, Json spec) {
+  return {{"apiVersion", resource.api_version()},
+          {"kind", resource.kind},
+          {"metadata", {{"name", name}}},
+          {"spec", std::move(spec)}};
+}
+
+Json indexed_job() {
+  Json spec = pod_spec();
+  spec["restartPolicy"] = "Never";
+  return {{"parallelism", kPodsAJob},
+          {"completions", kPodsAJob},
+          {"completionMode", "Indexed"},
+          {"template", {{"spec", std::move(spec)}}}};
+}
+
+}  // namespace
+
+JobKind plain_jobs() {
+  return {.title = "DistributedJob, a program of one's own",
+          .prefix = "plain",
+          .resource = kube::kDistributedJobs,
+          .name_label = "muster.dev/job-name",
+          .manifest = [](const std::string& name) {
+            return object_of(kube::kDistributedJobs, name,
+                             {{"workers", {{"replicas", kPodsAJob}, {"template", {{"spec", pod_spec()}}}}}});
+          }};
+}
+
+JobKind trainings() {
+  return {.title = "DistributedJob, training",
+          .prefix = "train",
+          .resource = kube::kDistributedJobs,
+          .name_label = "muster.dev/job-name",
+          .manifest = [](const std::string& name) {
+            const Json pod{{"nodeSelector", pod_spec()["nodeSelector"]}};
+            return object_of(
+                kube::kDistributedJobs, name,
+                {{"workers", {{"replicas", kPodsAJob}, {"template", {{"spec", pod}}}}},
+                 {"training", {{"model", {{"name", "softmax"}}}, {"dataset", {{"name", "synthetic"}}}}}});
+          }};
+}
+
+std::vector<JobKind> jobs_of_others() {
+  const kube::Resource jobs{"batch", "v1", "jobs", true, "Job"};
+  const kube::Resource sets{"jobset.x-k8s.io", "v1alpha2", "jobsets", true, "JobSet"};
+  return {{.title = "batch/v1 Job",
+           .prefix = "batch",
+           .resource = jobs,
+           .name_label = "batch.kubernetes.io/job-name",
+           .manifest = [jobs](const std::string& name) { return object_of(jobs, name, indexed_job()); }},
+          {.title = "JobSet",
+           .prefix = "jobset",
+           .resource = sets,
+           .name_label = "jobset.sigs.k8s.io/jobset-name",
+           .manifest = [sets](const std::string& name) {
+             return object_of(
+                 sets, name,
+                 {{"replicatedJobs",
+                   {{{"name", "worker"}, {"replicas", 1}, {"template", {{"spec", indexed_job()}}}}}}});
+           }}};
+}
+
+}  // namespace muster
