@@ -129,7 +129,8 @@ void remove_pod(Pass& pass, const Pod& pod, std::optional<std::int64_t> grace_se
     pass.event("Warning", "ForceDeleted",
                fmt::format("pod {} is deleted by force: its node {} is lost", pod.name, pod.node));
   } else {
-    pass.again_at(std::max(*pod.deletion, pass.seen.now) + kTerminatingLook);
+    const WallTime due = *pod.deletion + kTerminatingLook;
+    pass.again_at(due > pass.seen.now ? due : pass.seen.now + kTerminatingLook);
   }
 }
 
