@@ -157,6 +157,8 @@ Children::Outcome Children::blocked(Obstacle obstacle) {
 Children::Outcome Children::take_name(const Subject& subject, const kube::Resource& resource,
                                       const std::string& name) {
   auto existing = client_.get(resource, subject.ns, name);
+  if (!existing && existing.error().code == Code::kNotFound)  // the child, not the object: there is more to do
+    return {.status = aborted(fmt::format("{} {} has just gone", resource.kind, name))};
   if (!existing) return {.status = existing.error()};
   const auto owner = controller_of(*existing);
   if (owner && owner->uid == subject.uid) {

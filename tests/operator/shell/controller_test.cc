@@ -131,6 +131,13 @@ TEST_F(ControllerTest, AnExistingPodOfOursHasLanded) {
   EXPECT_EQ(pass(), Controller::Outcome::kDone);
 }
 
+TEST_F(ControllerTest, ANameThatHasJustBecomeFreeIsTriedAgain) {
+  decision_.actions = {CreatePod{pod_manifest()}};
+  writes_->will_json(409, refusal(409, "AlreadyExists"));
+  writes_->will_json(404, refusal(404, "NotFound"));
+  EXPECT_EQ(pass(), Controller::Outcome::kRequeue) << "it is the pod that is gone, not the object";
+}
+
 TEST_F(ControllerTest, ANameOfAnotherOwnerIsHandedToCoreAsForeign) {
   decision_.actions = {CreatePod{pod_manifest()}};
   writes_->will_json(409, refusal(409, "AlreadyExists"));
