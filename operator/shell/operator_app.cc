@@ -177,6 +177,9 @@ class Operator {
     options.may_write = may_write();
     kube::Client client(transport_, identity_, std::move(options));
     auto issuer = load_issuer(client, own_namespace_, std::chrono::system_clock::now());
+    if (issuer && elector_) {
+      if (const Status current = cache_->catch_up(); !current) issuer = current.error();
+    }
     if (!issuer) {
       if (issuer.error().code == Code::kDataLoss) return issuer.error();
       if (issuer.error().message != said_)
