@@ -61,14 +61,28 @@ nothing_left() {
   [ -z "$left" ] || { fail "files are left: $left"; rm -rf "${XDG_RUNTIME_DIR:?}"/*; }
 }
 
+# What waits for ever is ended and named, so that the case fails and not the whole script: kubectl, for one, waits for an
+# object that was made again under its name while it was asked to delete it.
+watch_over() {  # NAME SECONDS
+  local pid slept
+  trap 'kill $slept 2>/dev/null; exit' TERM
+  env -i sleep "$2" & slept=$!  # not marked
+  wait $slept
+  echo "    FAILED: $1 is not done after $2 s; ended are:"
+  for pid in $(marked); do echo "    | $pid $(tr '\0' ' ' < /proc/$pid/cmdline 2>/dev/null)"; done
+  end_marked
+}
+
 run_case() {  # NAME SECONDS: the function NAME, in a folder of its own
-  local begin=$SECONDS
+  local begin=$SECONDS watcher
   CASES=$((CASES + 1)); CASE_FAILED=0
   mkdir -p "$ROOT/$1" "$ROOT/tmp"; cd "$ROOT/$1" || exit 1
   export TMPDIR="$ROOT/tmp"
   echo "[ RUN  ] $1"
   DEADLINE=$((SECONDS + $2 * MUSTER_TIMEOUT_FACTOR))
+  watch_over "$1" $((DEADLINE - SECONDS + 1)) & watcher=$!
   "$1"
+  kill $watcher 2>/dev/null; wait $watcher
   nothing_left
   [ "$SECONDS" -le "$DEADLINE" ] || fail "took $((SECONDS - begin)) s, more than $2"
   if [ "$CASE_FAILED" = 0 ]; then echo "[  OK  ] $1 ($((SECONDS - begin)) s)"; else
