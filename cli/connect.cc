@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "cli/local_state.h"
+#include "kube/api_error.h"
 #include "kube/kube_config.h"
 
 namespace muster::cli {
@@ -34,7 +35,7 @@ Result<Connection> connect(const std::string& kubeconfig) {
 }
 
 Error explain(const Error& error, const std::string& server) {
-  if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded) {
+  if (kube::is_away(error)) {
     return {error.code,
             fmt::format("the API server {} is out of reach: {}; is it running? Check $KUBECONFIG, or start "
                         "`muster local up`",

@@ -28,4 +28,9 @@ struct ApiError {
 // other 5xx -> kUnavailable.
 [[nodiscard]] Error to_error(const ApiError& error);
 
+// Nobody has answered, or somebody who says that nobody will.
+[[nodiscard]] inline bool is_away(const Error& error) {
+  return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
+}
+
 }  // namespace muster::kube

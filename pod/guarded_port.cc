@@ -2,10 +2,8 @@
 // eye on it, through a duplicate of its descriptor, until its first permitted call
 #include "pod/guarded_port.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <fmt/format.h>
-#include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/eventfd.h>
@@ -24,6 +22,7 @@
 #include "common/base/host_port.h"
 #include "common/platform/file_descriptor.h"
 #include "common/platform/mutex.h"
+#include "common/platform/socket_address.h"
 #include "pod/plain_messages.h"
 
 namespace muster {
@@ -37,47 +36,8 @@ constexpr int kBacklog = 128;
 constexpr milliseconds kNoDescriptors{100};  // before accept is tried again when there were none left
 constexpr milliseconds kRefusalTime{500};    // for the answer to one whose name is not permitted
 
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t length = sizeof(sockaddr_storage);
-  sockaddr* any() { return reinterpret_cast<sockaddr*>(&storage); }
-};
-
-Result<Address> address_of(const std::string& ip, int port) {
-  Address address;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
-  if (inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(static_cast<std::uint16_t>(port));
-    address.length = sizeof(sockaddr_in);
-    return address;
-  }
-  if (inet_pton(AF_INET6, ip.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(static_cast<std::uint16_t>(port));
-    address.length = sizeof(sockaddr_in6);
-    return address;
-  }
-  return invalid_argument(fmt::format("\"{}\" is not an IP address", ip));
-}
-
 // "127.0.0.1:4711", "[::1]:4711".
-std::string text_of(const Address& address) {
-  char text[INET6_ADDRSTRLEN] = {};
-  if (address.storage.ss_family == AF_INET) {
-    const auto* v4 = reinterpret_cast<const sockaddr_in*>(&address.storage);
-    inet_ntop(AF_INET, &v4->sin_addr, text, sizeof text);
-    return host_port(text, ntohs(v4->sin_port));
-  }
-  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&address.storage);
-  if (IN6_IS_ADDR_V4MAPPED(&v6->sin6_addr)) {
-    inet_ntop(AF_INET, &v6->sin6_addr.s6_addr[12], text, sizeof text);
-  } else {
-    inet_ntop(AF_INET6, &v6->sin6_addr, text, sizeof text);
-  }
-  return host_port(text, ntohs(v6->sin6_port));
-}
+std::string text_of(const SocketAddress& address) { return host_port(address.ip(), address.port()); }
 
 // The same of gRPC's "ipv4:127.0.0.1:4711" and "ipv6:%5B::1%5D:4711".
 std::string text_of(std::string peer) {
@@ -110,13 +70,13 @@ class Port final : public GuardedPort {
   ~Port() override { stop(); }
 
   Status listen(grpc::ServerBuilder& builder) {
-    MUSTER_ASSIGN(Address address, address_of(options_.ip, options_.port));
-    listener_ =
-        FileDescriptor(::socket(address.storage.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    auto address = SocketAddress::of(options_.ip, options_.port);
+    if (!address) return invalid_argument(fmt::format("\"{}\" is not an IP address", options_.ip));
+    listener_ = FileDescriptor(::socket(address->family(), SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
     const int yes = 1;
     if (!listener_.valid() || !wake_.valid() ||
         ::setsockopt(listener_.get(), SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-        ::bind(listener_.get(), address.any(), address.length) != 0 ||
+        ::bind(listener_.get(), address->any(), address->length) != 0 ||
         ::listen(listener_.get(), kBacklog) != 0) {
       const int reason = errno;
       const std::string what = fmt::format("cannot listen on {}: {}", host_port(options_.ip, options_.port),
@@ -124,10 +84,9 @@ class Port final : public GuardedPort {
       if (reason == EADDRINUSE) return already_exists(what + "; end the other program");
       return unavailable(what + (reason == EADDRNOTAVAIL ? "; is MUSTER_POD_IP this pod's own?" : ""));
     }
-    address.length = sizeof address.storage;
-    ::getsockname(listener_.get(), address.any(), &address.length);
-    const std::string bound = text_of(address);
-    port_ = std::stoi(bound.substr(bound.rfind(':') + 1));
+    address->length = sizeof address->storage;
+    ::getsockname(listener_.get(), address->any(), &address->length);
+    port_ = address->port();
     builder.AddChannelArgument(GRPC_ARG_SERVER_HANDSHAKE_TIMEOUT_MS,
                                static_cast<int>(options_.patience.count()));
     take_plain_messages(builder);
@@ -289,7 +248,7 @@ class Port final : public GuardedPort {
 
   void accept_all() {
     for (int i = 0; i < kBacklog; ++i) {
-      Address address;
+      SocketAddress address;
       FileDescriptor connection(
           ::accept4(listener_.get(), address.any(), &address.length, SOCK_CLOEXEC | SOCK_NONBLOCK));
       const MutexLock lock(mutex_);

@@ -31,7 +31,6 @@ JobKind plain_jobs() {
   return {.title = "DistributedJob, a program of one's own",
           .prefix = "plain",
           .resource = kube::kDistributedJobs,
-          .name_label = "muster.dev/job-name",
           .manifest = [](const std::string& name) {
             return object_of(kube::kDistributedJobs, name,
                              {{"workers", {{"replicas", kPodsAJob}, {"template", {{"spec", pod_spec()}}}}}});
@@ -42,7 +41,6 @@ JobKind trainings() {
   return {.title = "DistributedJob, training",
           .prefix = "train",
           .resource = kube::kDistributedJobs,
-          .name_label = "muster.dev/job-name",
           .manifest = [](const std::string& name) {
             const Json pod{{"nodeSelector", pod_spec()["nodeSelector"]}};
             return object_of(
@@ -55,21 +53,17 @@ JobKind trainings() {
 std::vector<JobKind> jobs_of_others() {
   const kube::Resource jobs{"batch", "v1", "jobs", true, "Job"};
   const kube::Resource sets{"jobset.x-k8s.io", "v1alpha2", "jobsets", true, "JobSet"};
-  return {{.title = "batch/v1 Job",
-           .prefix = "batch",
-           .resource = jobs,
-           .name_label = "batch.kubernetes.io/job-name",
-           .manifest = [jobs](const std::string& name) { return object_of(jobs, name, indexed_job()); }},
-          {.title = "JobSet",
-           .prefix = "jobset",
-           .resource = sets,
-           .name_label = "jobset.sigs.k8s.io/jobset-name",
-           .manifest = [sets](const std::string& name) {
-             return object_of(
-                 sets, name,
-                 {{"replicatedJobs",
-                   {{{"name", "worker"}, {"replicas", 1}, {"template", {{"spec", indexed_job()}}}}}}});
-           }}};
+  return {
+      {.title = "batch/v1 Job",
+       .prefix = "batch",
+       .resource = jobs,
+       .manifest = [jobs](const std::string& name) { return object_of(jobs, name, indexed_job()); }},
+      {.title = "JobSet", .prefix = "jobset", .resource = sets, .manifest = [sets](const std::string& name) {
+         return object_of(
+             sets, name,
+             {{"replicatedJobs",
+               {{{"name", "worker"}, {"replicas", 1}, {"template", {{"spec", indexed_job()}}}}}}});
+       }}};
 }
 
 }  // namespace muster

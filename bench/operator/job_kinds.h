@@ -16,7 +16,6 @@ struct JobKind {
   std::string title;
   std::string prefix;  // of names
   kube::Resource resource;
-  std::string name_label;  // of its pods: holds the job's name
   std::function<Json(const std::string& name)> manifest;
 };
 

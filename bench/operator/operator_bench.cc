@@ -6,6 +6,9 @@
 #include <CLI/CLI.hpp>
 #include <algorithm>
 #include <atomic>
+#include <cmath>
+#include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <functional>
 #include <map>
@@ -39,13 +42,14 @@ double seconds_since(steady_clock::time_point since) {
 
 double percentile(std::vector<double> values, double p) {
   std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(p * static_cast<double>(values.size() - 1) + 0.5)];
+  return values[static_cast<std::size_t>(std::lround(p * static_cast<double>(values.size() - 1)))];
 }
 
 // Calls `work` for each of the words, from several threads.
 void for_all(const std::vector<std::string>& words, const std::function<void(const std::string&)>& work) {
   std::atomic<std::size_t> next = 0;
   std::vector<std::jthread> threads;
+  threads.reserve(kThreads);
   for (int i = 0; i < kThreads; ++i) {
     threads.emplace_back([&] {
       for (std::size_t each = next++; each < words.size(); each = next++) work(words[each]);
@@ -72,9 +76,7 @@ class Bench {
     auto client = kube::make_client(*config);
     if (!client) die(client.error().message);
     client_ = *std::move(client);
-    watch_ = std::make_unique<PodWatch>(
-        *client_, std::vector<std::string>{plain_jobs().name_label, "jobset.sigs.k8s.io/jobset-name",
-                                           "batch.kubernetes.io/job-name"});
+    watch_ = std::make_unique<PodWatch>(*client_);
     start_operator();
   }
 
@@ -121,6 +123,7 @@ class Bench {
 
   std::vector<std::string> named(const JobKind& kind, const std::string& middle, int jobs) {
     std::vector<std::string> names;
+    names.reserve(static_cast<std::size_t>(jobs));
     for (int i = 0; i < jobs; ++i) names.push_back(fmt::format("{}-{}-{}", kind.prefix, middle, i));
     return names;
   }
@@ -262,7 +265,7 @@ class Bench {
 }  // namespace
 }  // namespace muster
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   std::string kubeconfig;
   std::string binary =
       (std::filesystem::canonical("/proc/self/exe").parent_path() / "muster-operator").string();
@@ -298,4 +301,7 @@ int main(int argc, char** argv) {
   if (real) bench.compare();
   bench.run(jobs);
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "operator_bench: %s\n", error.what());
+  return 1;
 }

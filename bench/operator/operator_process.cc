@@ -49,6 +49,7 @@ OperatorProcess::OperatorProcess(const std::string& binary, const std::string& k
   std::vector<std::string> words{binary,  "--kubeconfig",         kubeconfig,     "--metrics-address",
                                  address, "--operator-namespace", kBenchNamespace};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions{};

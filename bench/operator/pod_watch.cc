@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <array>
 #include <cstdlib>
 
 #include "common/json/access.h"
@@ -13,6 +14,9 @@ namespace {
 using std::chrono::steady_clock;
 
 constexpr std::chrono::seconds kPatience{300};
+// The first one that a pod has holds its job's name; pods of JobSets have their Job's, too.
+constexpr std::array kNameLabels{"muster.dev/job-name", "jobset.sigs.k8s.io/jobset-name",
+                                 "batch.kubernetes.io/job-name"};
 
 }  // namespace
 
@@ -21,7 +25,7 @@ void die(const std::string& what) {
   std::exit(1);
 }
 
-PodWatch::PodWatch(kube::Client& client, std::vector<std::string> labels) : labels_(std::move(labels)) {
+PodWatch::PodWatch(kube::Client& client) {
   kube::Informer::Options options;
   options.ns = kBenchNamespace;
   options.on_change = [this](const kube::Object& pod, bool deleted) { changed(*pod, deleted); };
@@ -32,8 +36,8 @@ PodWatch::PodWatch(kube::Client& client, std::vector<std::string> labels) : labe
 
 void PodWatch::changed(const Json& pod, bool deleted) {
   std::string job;
-  for (const std::string& label : labels_)
-    if (job.empty()) job = text(member(member(pod, "metadata", "labels"), label));
+  for (const char* label : kNameLabels)
+    if (job.empty()) job = text(member(pod, "metadata", "labels", label));
   if (job.empty()) return;
   const std::lock_guard lock(mutex_);
   if (deleted) {

@@ -6,7 +6,6 @@
 #include <mutex>
 #include <set>
 #include <string>
-#include <utility>
 #include <vector>
 
 #include "bench/operator/job_kinds.h"
@@ -18,9 +17,8 @@ namespace muster {
 
 class PodWatch {  // thread-safe
  public:
-  // Watches the pods of the namespace; dies if they cannot be listed. `labels`: the first one that a pod has
-  // holds its job's name.
-  PodWatch(kube::Client& client, std::vector<std::string> labels);
+  // Watches the pods of the namespace; dies if they cannot be listed.
+  explicit PodWatch(kube::Client& client);
 
   // The instant at which the job's `count`-th pod was first seen; dies when it has not been in time.
   std::chrono::steady_clock::time_point wait(const std::string& job, std::size_t count = kPodsAJob);
@@ -35,7 +33,6 @@ class PodWatch {  // thread-safe
     std::set<std::string> uids;  // of all that there ever were
     std::chrono::steady_clock::time_point last;
   };
-  const std::vector<std::string> labels_;
   std::mutex mutex_;
   std::condition_variable changed_;
   std::map<std::string, Seen> jobs_;

@@ -71,28 +71,26 @@ Json Conversion::take(const std::string& from) {
   return see(from);
 }
 
-std::optional<std::int64_t> Conversion::integer(const std::string& from) {
+template <typename T>
+std::optional<T> Conversion::typed(const std::string& from, bool (Json::*is_such)() const noexcept,
+                                   const char* such) {
   const Json value = take(from);
   if (value.is_null()) return std::nullopt;
-  if (value.is_number_integer()) return value.get<std::int64_t>();
-  fail(from, fmt::format("must be an integer, is {}", shown(value)));
+  if ((value.*is_such)()) return value.get<T>();
+  fail(from, fmt::format("must be {}, is {}", such, shown(value)));
   return std::nullopt;
+}
+
+std::optional<std::int64_t> Conversion::integer(const std::string& from) {
+  return typed<std::int64_t>(from, &Json::is_number_integer, "an integer");
 }
 
 std::optional<std::string> Conversion::string(const std::string& from) {
-  const Json value = take(from);
-  if (value.is_null()) return std::nullopt;
-  if (value.is_string()) return value.get<std::string>();
-  fail(from, fmt::format("must be text, is {}", shown(value)));
-  return std::nullopt;
+  return typed<std::string>(from, &Json::is_string, "text");
 }
 
 std::optional<bool> Conversion::boolean(const std::string& from) {
-  const Json value = take(from);
-  if (value.is_null()) return std::nullopt;
-  if (value.is_boolean()) return value.get<bool>();
-  fail(from, fmt::format("must be true or false, is {}", shown(value)));
-  return std::nullopt;
+  return typed<bool>(from, &Json::is_boolean, "true or false");
 }
 
 void Conversion::must_be_object(const std::string& from) {

@@ -57,6 +57,8 @@ class Conversion {
   [[nodiscard]] const std::vector<Comment>& comments() const { return comments_; }
 
  private:
+  template <typename T>
+  std::optional<T> typed(const std::string& from, bool (Json::*is_such)() const noexcept, const char* such);
   [[nodiscard]] bool taken(const std::string& pointer) const;
   void add(Comment comment);  // fields of which the same is said share its text
   void leaves(const Json& value, const std::string& at, std::vector<std::string>& fields);

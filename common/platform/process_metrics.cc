@@ -42,12 +42,6 @@ std::optional<double> open_files() {
   return failed ? std::nullopt : std::optional(count);
 }
 
-double clock_seconds(clockid_t clock) {
-  timespec time{};
-  clock_gettime(clock, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
-}
-
 // Field 22 of stat, in ticks since the machine started; the name of the program, field 2, may hold anything.
 // Once a process: the two clocks drift apart, and a start time that moves looks like a restart.
 std::optional<double> start_time() {
@@ -63,9 +57,15 @@ std::optional<double> start_time() {
 
 }  // namespace
 
+double clock_seconds(clockid_t clock) {
+  timespec time{};
+  clock_gettime(clock, &time);
+  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+}
+
 std::vector<prometheus::MetricFamily> process_families() {
   std::vector<prometheus::MetricFamily> families;
-  static const std::optional<double> started = start_time();
+  static const std::optional<double> kStarted = start_time();
   const auto add = [&](prometheus::MetricFamily family, std::optional<double> value) {
     if (!value) return;
     prometheus::ClientMetric& metric = family.metric.emplace_back();
@@ -75,7 +75,7 @@ std::vector<prometheus::MetricFamily> process_families() {
   add(collected_family("process_resident_memory_bytes"), resident_bytes());
   add(collected_family("process_cpu_seconds_total"), cpu_seconds());
   add(collected_family("process_open_fds"), open_files());
-  add(collected_family("process_start_time_seconds"), started);
+  add(collected_family("process_start_time_seconds"), kStarted);
   return families;
 }
 

@@ -26,20 +26,23 @@ constexpr auto kLook = std::chrono::seconds(5);  // at a group that is on its wa
 struct Row {
   Gang gang;
   const char* name;
+  ServedApi SchedulingSeen::*place;
   const char* group;   // of its API
   const char* remedy;  // where that is not served
 };
 constexpr std::array<Row, 3> kGangs{
-    {{Gang::kNative, "Native", "scheduling.k8s.io",
+    {{Gang::kNative, "Native", &SchedulingSeen::native, "scheduling.k8s.io",
       "use Kubernetes 1.37, or 1.35 and 1.36 with the feature gates GenericWorkload and GangScheduling and "
       "their API turned on"},
-     {Gang::kSchedulerPlugins, "SchedulerPlugins", "scheduling.x-k8s.io",
+     {Gang::kSchedulerPlugins, "SchedulerPlugins", &SchedulingSeen::scheduler_plugins, "scheduling.x-k8s.io",
       "install scheduler-plugins (coscheduling)"},
-     {Gang::kVolcano, "Volcano", "scheduling.volcano.sh", "install Volcano"}}};
+     {Gang::kVolcano, "Volcano", &SchedulingSeen::volcano, "scheduling.volcano.sh", "install Volcano"}}};
 
 const Row& row_of(Gang gang) {
   return *std::find_if(kGangs.begin(), kGangs.end(), [gang](const Row& row) { return row.gang == gang; });
 }
+
+const ServedApi& api_of(const SchedulingSeen& seen, Gang gang) { return seen.*place_of(gang); }
 
 bool usable(const ServedApi& api) { return api.kind.has_value() && api.refusal.empty(); }
 
@@ -180,15 +183,7 @@ Gang gang_named(const std::string& name) {
   return Gang::kNone;
 }
 
-const ServedApi& api_of(const SchedulingSeen& seen, Gang gang) {
-  switch (gang) {
-    case Gang::kSchedulerPlugins: return seen.scheduler_plugins;
-    case Gang::kVolcano: return seen.volcano;
-    case Gang::kNone:
-    case Gang::kNative: break;
-  }
-  return seen.native;
-}
+ServedApi SchedulingSeen::*place_of(Gang gang) { return row_of(gang).place; }
 
 Result<Gang> choose_gang(const GangWish& wish, const SchedulingSeen& seen) {
   if (wish.choice == "None") return Gang::kNone;
@@ -238,8 +233,7 @@ void join_gang(const Pass& pass, Gang gang, Json& pod) {
   switch (gang) {
     case Gang::kNone: break;
     case Gang::kNative:
-      if (api_of(pass.seen.scheduling, gang).kind &&
-          api_of(pass.seen.scheduling, gang).kind->version == kFirstNative)
+      if (const auto& kind = pass.seen.scheduling.native.kind; kind && kind->version == kFirstNative)
         pod["spec"]["workloadRef"] = {{"name", name}, {"podGroup", kMembers}};
       else
         pod["spec"]["schedulingGroup"] = {{"podGroupName", name}};

@@ -10,9 +10,9 @@ namespace muster::op {
 
 // Whose group. kNative: Kubernetes' own, scheduling.k8s.io; kSchedulerPlugins: the coscheduling plugin's.
 enum class Gang { kNone, kNative, kSchedulerPlugins, kVolcano };
-[[nodiscard]] const char* name_of(Gang gang);            // as in spec.scheduling.gang and status.gang
-[[nodiscard]] Gang gang_named(const std::string& name);  // kNone for any other
-[[nodiscard]] const ServedApi& api_of(const SchedulingSeen& seen, Gang gang);  // not of kNone
+[[nodiscard]] const char* name_of(Gang gang);                  // as in spec.scheduling.gang and status.gang
+[[nodiscard]] Gang gang_named(const std::string& name);        // kNone for any other
+[[nodiscard]] ServedApi SchedulingSeen::*place_of(Gang gang);  // of its API; not of kNone
 
 struct GangWish {
   std::string choice;  // spec.scheduling.gang

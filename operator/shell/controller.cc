@@ -4,10 +4,11 @@
 #include <spdlog/spdlog.h>
 
 #include <algorithm>
-#include <ctime>
 #include <exception>
 
 #include "common/json/access.h"
+#include "common/platform/process_metrics.h"
+#include "kube/api_error.h"
 #include "operator/core/credentials.h"
 #include "operator/core/worker_failures.h"
 
@@ -42,19 +43,9 @@ const char* result_name(Controller::Outcome outcome) {
   return "error";
 }
 
-// Nobody has answered, or somebody who says that nobody will.
-bool is_away(const Error& error) {
-  return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
-}
 // A write that was not begun, since the Lease may be lost, has asked nobody.
 bool is_answer(const Status& status) {
-  return status || !(is_away(status.error()) || status.error().code == Code::kCancelled);
-}
-
-double cpu_seconds() {  // of this thread
-  timespec time{};
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) / 1e9;
+  return status || !(kube::is_away(status.error()) || status.error().code == Code::kCancelled);
 }
 
 ServiceState service_state(const Json& service, const Subject& subject) {
@@ -108,7 +99,7 @@ void Controller::work(const std::stop_token& stop) {
   while (const auto key = queue_.take(stop)) {
     parts_.metrics.reconcile_started(options_.name);
     const auto began = std::chrono::steady_clock::now();
-    const double cpu_began = cpu_seconds();
+    const double cpu_began = clock_seconds(CLOCK_THREAD_CPUTIME_ID);
     Outcome outcome = Outcome::kFailed;
     std::chrono::nanoseconds looked{0};
     try {
@@ -119,7 +110,7 @@ void Controller::work(const std::stop_token& stop) {
     }
     const std::chrono::duration<double> took = std::chrono::steady_clock::now() - began;
     parts_.metrics.reconcile_ended(options_.name, result_name(outcome), took.count(),
-                                   cpu_seconds() - cpu_began);
+                                   clock_seconds(CLOCK_THREAD_CPUTIME_ID) - cpu_began);
     queue_.done(*key, gather_after(looked));
   }
 }
@@ -263,7 +254,7 @@ Controller::Outcome Controller::failed(const std::string& key, const Error& erro
                   options_.resource.kind, key, delay.count(), error.message);
     return Outcome::kFailed;
   }
-  if (is_away(error)) {
+  if (kube::is_away(error)) {
     const Instant now = std::chrono::steady_clock::now();
     if (outage_.failed(now))
       spdlog::warn("the API server is away: writes wait kind={} object={} error=\"{}\"",

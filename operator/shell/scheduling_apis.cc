@@ -8,6 +8,7 @@
 
 #include "common/json/access.h"
 #include "common/spec/run_policy.h"
+#include "kube/api_error.h"
 #include "kube/discovery.h"
 #include "operator/core/gang.h"
 #include "operator/core/kueue.h"
@@ -35,11 +36,6 @@ constexpr std::array<Wanted, 7> kWanted{{
     {&SchedulingSeen::queue, "kueue.x-k8s.io", "v1beta2", "workloads", "Workload"},
     {&SchedulingSeen::queue, "kueue.x-k8s.io", "v1beta1", "workloads", "Workload"},
 }};
-
-bool is_away(const Error& error) {
-  return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded ||
-         error.code == Code::kCancelled;
-}
 
 std::string key_of(const ApiKind& api) { return api.plural + "." + api.group; }
 
@@ -78,7 +74,7 @@ Status SchedulingApis::ask(bool may_be_old) {
   if (asked && (now < asked_ + kAnswerFor || (may_be_old && served_.known))) return {};
   SchedulingSeen served;
   if (Status done = ask_all(served); !done) {
-    if (is_away(done.error())) return done;
+    if (kube::is_away(done.error()) || done.error().code == Code::kCancelled) return done;
     served = {};
     served.problem = done.error().message;
     spdlog::warn("which schedulers' APIs are served is not known: error=\"{}\"", served.problem);
@@ -185,10 +181,7 @@ Status SchedulingApis::look(const Json& object, const Subject& subject, Observed
   if (queue) MUSTER_TRY(look_at_queue(object, subject, seen));
   const Gang gang = gang_named(text(member(object, "status", "gang")));
   if (gang == Gang::kNone) return {};
-  ServedApi& api = gang == Gang::kNative             ? seen.scheduling.native
-                   : gang == Gang::kSchedulerPlugins ? seen.scheduling.scheduler_plugins
-                                                     : seen.scheduling.volcano;
-  MUSTER_ASSIGN(seen.scheduling.group, child(api, subject, subject.name));
+  MUSTER_ASSIGN(seen.scheduling.group, child(seen.scheduling.*place_of(gang), subject, subject.name));
   return {};
 }
 

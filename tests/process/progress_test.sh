@@ -102,14 +102,18 @@ print(next((line.split()[-1] for line in page.splitlines() if line.startswith(sy
     "$(sed -n 's,.*metrics=\(http://[^ ]*/metrics\).*,\1,p' "$1.txt" | head -1)" "$2"
 }
 
-a_standby_passes_on_what_it_is_told() {
-  up --no-operator || return
+a_leads_a_program() {
+  up --no-operator || return 1
   kubectl create namespace muster-system > /dev/null
   replica a
   write_program 1
   kubectl apply --filename bert.yaml > /dev/null
-  told_the_first || return
+  told_the_first || return 1
   access
+}
+
+a_standby_passes_on_what_it_is_told() {
+  a_leads_a_program || return
   replica b
   wait_until 10 eval '[ "$(post "$(url_at b)" 51)" = 200 ]' || fail "b did not pass it on: $(post "$(url_at b)" 51)"
   wait_until 10 job_is '{.status.progress.percent}' 51 || fail "what b was told is not there"
@@ -131,13 +135,7 @@ a_standby_passes_on_what_it_is_told() {
 }
 
 strangers_hold_up_nobody() {
-  up --no-operator || return
-  kubectl create namespace muster-system > /dev/null
-  replica a
-  write_program 1
-  kubectl apply --filename bert.yaml > /dev/null
-  told_the_first || return
-  access
+  a_leads_a_program || return
   python3 "$HERE/data/progress_strangers.py" "$(cat url)" ca.crt token "$(pid a)" > strangers.txt 2>&1 ||
     fail "$(cat strangers.txt)"
   sed 's/^/    /' strangers.txt

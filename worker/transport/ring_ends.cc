@@ -50,11 +50,11 @@ void Outgoing::step(short revents, Instant now) {
 }
 
 void Outgoing::start(Instant now) {
-  fd_ = Fd(socket(address_.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  fd_ = Fd(socket(address_.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd_.valid()) return fail(error_text(errno), now);
   state_ = State::kConnecting;
   until_ = now + kConnectTime;
-  const int rc = ::connect(fd_.get(), reinterpret_cast<const sockaddr*>(&address_.storage), address_.length);
+  const int rc = ::connect(fd_.get(), address_.any(), address_.length);
   if (rc != 0 && errno != EINPROGRESS) fail(error_text(errno), now);
 }
 
@@ -136,9 +136,7 @@ void Incoming::take_if_free(Caller& caller, Instant now) {
 void Incoming::accept_some(Instant now) {
   for (int i = 0; i < kAcceptsAtOnce; ++i) {
     Address address;
-    address.length = sizeof address.storage;
-    Fd fd(accept4(listener_, reinterpret_cast<sockaddr*>(&address.storage), &address.length,
-                  SOCK_NONBLOCK | SOCK_CLOEXEC));
+    Fd fd(accept4(listener_, address.any(), &address.length, SOCK_NONBLOCK | SOCK_CLOEXEC));
     if (fd.valid()) {
       add(std::move(fd), address, now);
       continue;

@@ -19,12 +19,6 @@
 namespace muster::worker {
 namespace {
 
-int port_of(const Address& address) {
-  return address.storage.ss_family == AF_INET6
-             ? ntohs(reinterpret_cast<const sockaddr_in6*>(&address.storage)->sin6_port)
-             : ntohs(reinterpret_cast<const sockaddr_in*>(&address.storage)->sin_port);
-}
-
 void set_option(int fd, int level, int option, int value) {
   setsockopt(fd, level, option, &value, sizeof value);
 }
@@ -34,21 +28,9 @@ void set_option(int fd, int level, int option, int value) {
 std::string error_text(int error_number) { return std::generic_category().message(error_number); }
 
 Result<Address> make_address(const std::string& ip, int port) {
-  Address address;
-  auto* v4 = reinterpret_cast<sockaddr_in*>(&address.storage);
-  auto* v6 = reinterpret_cast<sockaddr_in6*>(&address.storage);
-  if (inet_pton(AF_INET, ip.c_str(), &v4->sin_addr) == 1) {
-    v4->sin_family = AF_INET;
-    v4->sin_port = htons(static_cast<std::uint16_t>(port));
-    address.length = sizeof(sockaddr_in);
-  } else if (inet_pton(AF_INET6, ip.c_str(), &v6->sin6_addr) == 1) {
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = htons(static_cast<std::uint16_t>(port));
-    address.length = sizeof(sockaddr_in6);
-  } else {
-    return invalid_argument(fmt::format("\"{}\" is not an IP address", ip));
-  }
-  return address;
+  const auto address = Address::of(ip, port);
+  if (!address) return invalid_argument(fmt::format("\"{}\" is not an IP address", ip));
+  return *address;
 }
 
 Result<Address> parse_address(const std::string& text) {
@@ -76,10 +58,10 @@ std::string ip_of(const Address& address) {
   return text;
 }
 
-std::string to_string(const Address& address) { return host_port(ip_of(address), port_of(address)); }
+std::string to_string(const Address& address) { return host_port(ip_of(address), address.port()); }
 
 Result<Fd> listen_on(const Address& address, int backlog) {
-  Fd fd(socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  Fd fd(socket(address.family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
   if (!fd.valid()) return resource_exhausted(fmt::format("cannot make a socket: {}", error_text(errno)));
   set_option(fd.get(), SOL_SOCKET, SO_REUSEADDR, 1);
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 ||
@@ -97,9 +79,8 @@ Result<Fd> listen_on(const Address& address, int backlog) {
 
 int port_of(int fd) {
   Address address;
-  address.length = sizeof address.storage;
-  getsockname(fd, reinterpret_cast<sockaddr*>(&address.storage), &address.length);
-  return port_of(address);
+  getsockname(fd, address.any(), &address.length);
+  return address.port();
 }
 
 void tune_stream(int fd, int timeout_ms) {

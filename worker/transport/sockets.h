@@ -1,20 +1,16 @@
 #pragma once  // worker/transport/sockets.h: sockets and their addresses, nothing more
-#include <sys/socket.h>
-
 #include <memory>
 #include <string>
 
 #include "common/base/result.h"
 #include "common/platform/file_descriptor.h"
+#include "common/platform/socket_address.h"
 
 namespace muster::worker {
 
 using Fd = FileDescriptor;
 
-struct Address {
-  sockaddr_storage storage{};
-  socklen_t length = 0;
-};
+using Address = SocketAddress;
 
 // "127.0.0.1:8471", "[::1]:8471". Error: kInvalidArgument names the text.
 [[nodiscard]] Result<Address> parse_address(const std::string& text);

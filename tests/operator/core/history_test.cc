@@ -88,13 +88,18 @@ TEST(History, ARefusalHoldsNoEndUp) {
   EXPECT_TRUE(cluster.is("Succeeded"));
 }
 
-TEST(History, IsWrittenAgainBeforeTheTtlDeletesTheObject) {
+ClusterModel ended_while_history_is_refused() {
   ClusterModel cluster =
       finishing(job().plain().workers(1).set("/spec/runPolicy/ttlSecondsAfterFinished", 60).json());
   cluster.history_refused = true;
   cluster.bring_up();
   end_all(cluster);
   cluster.settle();
+  return cluster;
+}
+
+TEST(History, IsWrittenAgainBeforeTheTtlDeletesTheObject) {
+  ClusterModel cluster = ended_while_history_is_refused();
   EXPECT_THAT(cluster.history, IsEmpty());
   cluster.advance(70s);
   cluster.settle();
@@ -106,12 +111,7 @@ TEST(History, IsWrittenAgainBeforeTheTtlDeletesTheObject) {
 }
 
 TEST(History, PutsTheTtlOffForABoundedTime) {
-  ClusterModel cluster =
-      finishing(job().plain().workers(1).set("/spec/runPolicy/ttlSecondsAfterFinished", 60).json());
-  cluster.history_refused = true;
-  cluster.bring_up();
-  end_all(cluster);
-  cluster.settle();
+  ClusterModel cluster = ended_while_history_is_refused();
   cluster.advance(60s + 11min);
   cluster.settle();
   EXPECT_TRUE(cluster.object_deleted);
