@@ -14,8 +14,12 @@ rank = int(os.environ["RANK"])
 
 
 def tell(percent, left=None, metrics=None):
-    if rank != 0:
-        return
+    # A training tells again with a later step what nobody could take: between two leaders nobody can.
+    while rank == 0 and send(percent, left, metrics) == 503:
+        time.sleep(1)
+
+
+def send(percent, left, metrics):
     status = {"lastUpdatedTime": datetime.datetime.now(datetime.timezone.utc).isoformat(), "progressPercentage": percent}
     if left is not None:
         status["estimatedRemainingSeconds"] = left
@@ -29,9 +33,11 @@ def tell(percent, left=None, metrics=None):
                  "Content-Type": "application/json"})
     (folder / f"sent-{rank}").touch()
     try:
-        print(urllib.request.urlopen(request, timeout=5, context=context).status, flush=True)
+        with urllib.request.urlopen(request, timeout=5, context=context) as answer:
+            print(answer.status, flush=True)
     except OSError as error:  # nothing that comes of telling ends a training
         print(error, getattr(error, "read", lambda: b"")().decode(), flush=True)
+        return getattr(error, "code", None)
 
 
 def step(number):
