@@ -12,6 +12,8 @@
 namespace muster::sim {
 namespace {
 
+constexpr const char* kGroupsApi = "scheduling.x-k8s.io";  // of scheduler-plugins
+
 std::string decoded(std::string_view text) {
   std::string plain;
   for (std::size_t i = 0; i < text.size(); ++i) {
@@ -34,12 +36,6 @@ std::vector<std::string_view> split(std::string_view text, char by) {
     text.remove_prefix(end + 1);
   }
   return parts;
-}
-
-std::uint64_t to_number(std::string_view text) {
-  std::uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
 }
 
 kube::HttpResponse answer(int status, std::string body) {
@@ -71,10 +67,13 @@ kube::HttpResponse list(const ApiStore& store, const ApiRequest& request, std::u
   }
   const std::size_t limit = query("limit").empty() ? SIZE_MAX : to_number(query("limit"));
   const bool selective = !query("labelSelector").empty();
+  const std::string by_name = query("fieldSelector");  // metadata.name=NAME, or none
+  const std::string name = by_name.empty() ? "" : by_name.substr(by_name.find('=') + 1);
   std::string items, last, next;
   std::size_t count = 0;
   for (const auto& [key, text] : store.list_at(request.resource, as_of)) {
     if (key <= after || (!request.ns.empty() && !key.starts_with(request.ns + "/"))) continue;
+    if (!name.empty() && !key.ends_with("/" + name)) continue;
     if (selective && text.find("\"app.kubernetes.io/managed-by\":\"muster\"") == std::string::npos) continue;
     if (count == limit) {
       next = fmt::format("{}:{}", as_of, last);
@@ -85,6 +84,17 @@ kube::HttpResponse list(const ApiStore& store, const ApiRequest& request, std::u
   }
   return answer(200, fmt::format(R"({{"metadata":{{"resourceVersion":"{}","continue":"{}"}},"items":[{}]}})",
                                  as_of, next, items));
+}
+
+// Of the groups of schedulers, which an operator asks for.
+kube::HttpResponse discover(const ApiStore& store, const ApiRequest& request) {
+  Json groups = Json::array();
+  if (store.serves_groups)
+    groups.push_back({{"name", kGroupsApi}, {"versions", Json::array({{{"version", "v1alpha1"}}})}});
+  if (request.name.empty()) return answer(200, Json{{"groups", groups}}.dump());
+  if (!store.serves_groups || request.name != kGroupsApi)
+    return answer_with({404, "NotFound", "the server could not find the requested resource"});
+  return answer(200, Json{{"resources", Json::array({{{"name", "podgroups"}}})}}.dump());
 }
 
 std::optional<Refusal> check_version(const Json& wanted, const Json& stored) {
@@ -151,10 +161,22 @@ kube::HttpResponse remove(ApiStore& store, const ApiRequest& request, const std:
 
 }  // namespace
 
+std::uint64_t to_number(std::string_view text) {
+  std::uint64_t value = 0;
+  std::from_chars(text.data(), text.data() + text.size(), value);
+  return value;
+}
+
 ApiRequest parse_request(const kube::HttpRequest& request) {
+  constexpr std::size_t kGroupParts = 3;  // apis/group/version
   ApiRequest parsed;
   const auto mark = request.target.find('?');
   auto path = split(std::string_view(request.target).substr(0, mark), '/');
+  if (path.front() == "apis" && path.size() <= kGroupParts) {
+    parsed.verb = "discover";
+    if (path.size() == kGroupParts) parsed.name = path[1];
+    return parsed;
+  }
   path.erase(path.begin(), path.begin() + (path.front() == "apis" ? 3 : 2));  // api/v1, apis/group/version
   if (path.size() >= 3 && path[0] == "namespaces") {
     parsed.ns = path[1];
@@ -186,6 +208,7 @@ kube::HttpResponse answer_with(const Refusal& refusal) {
 
 kube::HttpResponse serve(ApiStore& store, const ApiRequest& request, const std::string& body,
                          std::uint64_t lists_from) {
+  if (request.verb == "discover") return discover(store, request);
   if (request.verb == "list") return list(store, request, lists_from);
   if (request.verb == "create") return create(store, request, body);
   if (request.verb == "patch") return patch(store, request, body);

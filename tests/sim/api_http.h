@@ -2,6 +2,7 @@
               // store
 #include <map>
 #include <string>
+#include <string_view>
 
 #include "api_store.h"
 #include "kube/http_transport.h"
@@ -9,14 +10,17 @@
 namespace muster::sim {
 
 struct ApiRequest {
-  std::string verb;      // get, list, watch, create, update, patch, delete
+  std::string verb;      // get, list, watch, create, update, patch, delete, discover
   std::string resource;  // plural
   std::string ns, name, subresource;
   std::map<std::string, std::string> query;
 
   [[nodiscard]] std::string key() const { return ns.empty() ? name : ns + "/" + name; }
-  [[nodiscard]] bool is_write() const { return verb != "get" && verb != "list" && verb != "watch"; }
+  [[nodiscard]] bool is_write() const {
+    return verb != "get" && verb != "list" && verb != "watch" && verb != "discover";
+  }
 };
+[[nodiscard]] std::uint64_t to_number(std::string_view text);  // 0: none
 [[nodiscard]] ApiRequest parse_request(const kube::HttpRequest& request);
 
 [[nodiscard]] kube::HttpResponse answer_with(const Refusal& refusal);

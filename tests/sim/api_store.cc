@@ -7,8 +7,8 @@
 
 #include "common/base/random.h"
 #include "common/base/rfc3339.h"
-#include "common/json/access.h"
 #include "kube/informer.h"
+#include "objects.h"
 #include "pod/pod_contract.h"
 
 namespace muster::sim {
@@ -25,17 +25,11 @@ bool has_finalizers(const Json& object) {
   return finalizers.is_array() && !finalizers.empty();
 }
 
-bool is_being_removed(const Json& object) {
-  return member(object, "metadata", "deletionTimestamp").is_string();
-}
-
 // A pod that no kubelet has, or whose containers have ended, is gone at once.
 std::chrono::seconds grace_of(const std::string& resource, const Json& object,
                               const kube::DeleteOptions& options) {
   if (resource != "pods") return std::chrono::seconds(0);
-  const std::string phase = text(member(object, "status", "phase"));
-  if (phase == "Succeeded" || phase == "Failed" || text(member(object, "spec", "nodeName")).empty())
-    return std::chrono::seconds(0);
+  if (has_ended(object) || text(member(object, "spec", "nodeName")).empty()) return std::chrono::seconds(0);
   return options.grace.value_or(std::chrono::seconds(
       integer(member(object, "spec", "terminationGracePeriodSeconds"), kPodGraceSeconds)));
 }
@@ -133,7 +127,7 @@ std::variant<const Json*, Refusal> ApiStore::update(
   if (object == *known) return known;
   if (object.value("spec", Json()) != known->value("spec", Json()))
     object["metadata"]["generation"] = (*known)["metadata"].value("generation", 0) + 1;
-  if (is_being_removed(object) && !has_finalizers(object) && resource != "pods") {
+  if (is_terminating(object) && !has_finalizers(object) && resource != "pods") {
     static const Json kGone = Json::object();
     erase(resource, key);
     return &kGone;
@@ -151,7 +145,7 @@ std::variant<Json, Refusal> ApiStore::remove(const std::string& resource, const 
                    fmt::format("the UID in the precondition ({}) does not match the UID in record ({})",
                                options.uid, uid)};
   Json object = *known;
-  if (!is_being_removed(object)) add_propagation(object, options.propagation);
+  if (!is_terminating(object)) add_propagation(object, options.propagation);
   const auto grace = grace_of(resource, object, options);
   if (grace.count() == 0 && !has_finalizers(object)) return erase(resource, key);
   const Json& stated = member(object, "metadata", "deletionGracePeriodSeconds");

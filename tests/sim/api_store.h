@@ -37,6 +37,8 @@ class ApiStore {
  public:
   explicit ApiStore(std::function<WallTime()> wall) : wall_(std::move(wall)) {}
 
+  bool serves_groups = false;  // PodGroups of scheduler-plugins
+
   [[nodiscard]] const Json* find(const std::string& resource, const std::string& key) const;
   [[nodiscard]] std::vector<const Json*> all(const std::string& resource) const;  // by key
   [[nodiscard]] const std::string& text(const std::string& resource, const std::string& key) const;
@@ -65,7 +67,7 @@ class ApiStore {
   void listen(Listener listener) { listeners_.push_back(std::move(listener)); }
 
  private:
-  struct Stored {
+  struct Stored {  // NOLINT(bugprone-exception-escape): moving JSON does not throw, though it is checked
     Json object;
     std::string text;
   };

@@ -6,7 +6,8 @@
 #include <algorithm>
 #include <utility>
 
-#include "common/json/access.h"
+#include "kube/leader_election.h"
+#include "objects.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/observed.h"
 #include "pod/pod_contract.h"
@@ -19,6 +20,7 @@ using op::api::JobStatus;
 constexpr std::size_t kViolationsMax = 10;
 constexpr std::uint64_t kWritesMax = 5000;  // of a life: several times of what one needs
 constexpr std::chrono::seconds kTold{60};   // a watch is at most 40 s late
+const std::string kLease = std::string(kOwnNamespace) + "/" + kLeaseName;
 constexpr const char* kKinds[] = {"distributedjobs", "federatedrounds"};
 
 std::string label(const Json& pod, const char* name) { return text(member(pod, "metadata", "labels", name)); }
@@ -35,11 +37,6 @@ bool may_be_mended(const JobStatus& status) {
   return failed != nullptr && failed->reason == "InvalidSpec";
 }
 
-bool is_owned_by(const Json& object, const std::string& uid) {
-  const Json& owners = member(object, "metadata", "ownerReferences");
-  return owners.is_array() && !owners.empty() && text(member(owners[0], "uid")) == uid;
-}
-
 }  // namespace
 
 Checker::Checker(VirtualThreads& threads, ApiStore& store) : threads_(threads), store_(store) {
@@ -53,6 +50,25 @@ void Checker::violation(const std::string& what) {
   if (violations_.size() < kViolationsMax)
     violations_.push_back(
         fmt::format("{:.3f} s: {}", std::chrono::duration<double>(threads_.now()).count(), what));
+}
+
+// Whether another could lead is not asked: a right ends before that.
+void Checker::begins(int replica, const ApiRequest& write) {
+  if (write.resource == "leases") return;
+  const Json* lease = store_.find("leases", kLease);
+  const std::string holder = lease == nullptr ? "nobody" : holder_of(*lease);
+  const auto right = rights_.find(replica);
+  const bool in_time = right != rights_.end() && threads_.now() < right->second;
+  if (holder == identity_of(replica) && in_time) return;
+  violation(fmt::format("{} begins to {} {} {}, but {}", identity_of(replica), write.verb, write.resource,
+                        write.key(), in_time ? "\"" + holder + "\" holds the Lease" : "its right has ended"));
+}
+
+void Checker::note_lease(const Write& write) {
+  const Json* lease = store_.find("leases", kLease);
+  if (write.status >= 300 || lease == nullptr || holder_of(*lease) != identity_of(write.replica)) return;
+  Nanos& until = rights_[write.replica];
+  until = std::max<Nanos>(until, write.begun + kube::LeaderElection::Options{}.renew_deadline);
 }
 
 // A pod goes before its incarnation is over only with its object. Whether the server does it, is seen by
@@ -73,6 +89,7 @@ void Checker::arrives(const ApiRequest& write) {
 void Checker::wrote(const Write& write) {
   if (!suspect_.empty() && write.status == 200) violation(suspect_);
   suspect_.clear();
+  if (write.request.resource == "leases") note_lease(write);
   if (write.request.resource == "events" || write.request.resource == "leases") return;
   if (++writes_ == kWritesMax) violation(fmt::format("{} writes: passes wake each other", kWritesMax));
   last_write_ = fmt::format("{} {} {}", write.request.verb, write.request.resource, write.request.key());
@@ -182,7 +199,8 @@ void Checker::note_end(const Json& before, const Json* after) {
   }
 }
 
-void Checker::check_steady() {
+Checker::Findings Checker::not_steady() const {
+  Findings found;
   for (const char* kind : kKinds) {
     for (const Json* object : store_.all(kind)) {
       const JobStatus status = status_of(*object);
@@ -194,45 +212,61 @@ void Checker::check_steady() {
         if (seen && seen->ready && op::fate_of(*seen) == op::PodFate::kAlive) ++ready;
       }
       if (status.ready_replicas != ready)
-        violation(
+        found.push_back(
             fmt::format("{}: readyReplicas {}, but {} pods are ready", who, status.ready_replicas, ready));
       const bool wanted = !boolean(member(*object, "spec", "suspend"));
-      if (wanted && status.phase != "Running") violation(who + ", not Running, long after the last fault");
+      if (wanted && status.phase != "Running")
+        found.push_back(who + ", not Running, long after the last fault");
       if (wanted && !is_true(status.conditions, "PodsReady") && !is_true(status.conditions, "ClientsAway"))
-        violation(who + ": PodsReady is not True, long after the last fault");
+        found.push_back(who + ": PodsReady is not True, long after the last fault");
     }
   }
+  return found;
 }
 
-void Checker::check_finished() {
+Checker::Findings Checker::not_finished() const {
+  Findings found;
   for (const char* kind : kKinds) {
     for (const Json* object : store_.all(kind)) {
       const JobStatus status = status_of(*object);
       const std::string who = fmt::format("{} is {}", meta_text(*object, "name"), status.phase);
       if (!status.finished()) {
-        violation(who +
-                  ", and has not ended, long after the last fault: " + member(*object, "status").dump());
+        found.push_back(
+            who + ", and has not ended, long after the last fault: " + member(*object, "status").dump());
         continue;
       }
       const std::string policy = text(member(*object, "spec", "runPolicy", "cleanPodPolicy"), "Running");
       for (const Json* pod : store_.all("pods")) {
-        if (!is_owned_by(*pod, meta_text(*object, "uid"))) continue;
-        const std::string phase = text(member(*pod, "status", "phase"));
-        const bool runs = phase != "Succeeded" && phase != "Failed";
-        if (policy == "All" || (policy == "Running" && runs))
-          violation(fmt::format("{}: pod {} ({}) is left, cleanPodPolicy is {}", who, meta_text(*pod, "name"),
-                                phase, policy));
+        if (owner_of(*pod) != meta_text(*object, "uid")) continue;
+        if (policy == "All" || (policy == "Running" && !has_ended(*pod)))
+          found.push_back(fmt::format("{}: pod {} ({}) is left, cleanPodPolicy is {}", who,
+                                      meta_text(*pod, "name"), text(member(*pod, "status", "phase")),
+                                      policy));
       }
     }
   }
+  return found;
 }
 
-void Checker::check_nothing_left() {
-  for (const char* resource : {"distributedjobs", "federatedrounds", "pods", "services", "secrets"})
+// A federation looks again after minutes at clients that are away.
+bool Checker::awaits_a_deadline() const {
+  for (const char* kind : kKinds)
+    for (const Json* object : store_.all(kind))
+      if (!status_of(*object).finished() &&
+          (kind == kKinds[1] || member(*object, "spec", "runPolicy").contains("activeDeadlineSeconds")))
+        return true;
+  return false;
+}
+
+Checker::Findings Checker::left_over() const {
+  Findings found;
+  for (const char* resource :
+       {"distributedjobs", "federatedrounds", "pods", "services", "secrets", "podgroups"})
     for (const Json* object : store_.all(resource))
       if (meta_text(*object, "namespace") == "team")
-        violation(
+        found.push_back(
             fmt::format("{} {} is left after everything was deleted", resource, meta_text(*object, "name")));
+  return found;
 }
 
 }  // namespace muster::sim

@@ -16,13 +16,16 @@ class Checker {
 
   // Of an object's spec: from now on its pods may be replaced without having failed.
   void edited(const std::string& uid) { lives_[uid].excused = true; }
-  void arrives(const ApiRequest& write);  // before the server judges it
+  void begins(int replica, const ApiRequest& write);  // by the code of a replica that elects
+  void arrives(const ApiRequest& write);              // before the server judges it
   void wrote(const Write& write);
 
-  // Objects rest: what is wrong with this state, one line each.
-  void check_steady();        // with programs that run and do not end
-  void check_finished();      // every object has ended, its pods are as cleanPodPolicy says
-  void check_nothing_left();  // after everything was deleted
+  // What is wrong with a state in which objects rest, one line each.
+  using Findings = std::vector<std::string>;
+  [[nodiscard]] Findings not_steady() const;    // while programs run and do not end
+  [[nodiscard]] Findings not_finished() const;  // every object has ended, its pods are as cleanPodPolicy says
+  [[nodiscard]] Findings left_over() const;     // after everything was deleted
+  [[nodiscard]] bool awaits_a_deadline() const;  // something is to happen by the clock alone, much later
   [[nodiscard]] std::uint64_t writes() const { return writes_; }  // by replicas, but events and Leases
   [[nodiscard]] const std::string& last_write() const { return last_write_; }
   [[nodiscard]] const std::vector<std::string>& violations() const { return violations_; }
@@ -33,7 +36,7 @@ class Checker {
     int crashes = 0, disruptions = 0, lost_peers = 0;
     Nanos crashed_at{0};
   };
-  struct Life {
+  struct Life {  // NOLINT(bugprone-exception-escape): as JobStatus
     op::api::JobStatus status;
     bool excused = false;                                      // the spec was changed in this incarnation
     std::map<std::int64_t, Ends> ends;                         // by incarnation
@@ -46,10 +49,12 @@ class Checker {
   void pod_changed(const Json* before, const Json* after);
   void check_only_one(const Json& pod);
   void note_end(const Json& before, const Json* after);
+  void note_lease(const Write& write);
 
   VirtualThreads& threads_;
   ApiStore& store_;
   std::map<std::string, Life> lives_;  // by uid of the object
+  std::map<int, Nanos> rights_;        // of replicas: until when their last renewal lets them write
   std::uint64_t writes_ = 0;
   std::string last_write_;
   std::string suspect_;  // what is wrong if the write that has arrived is carried out

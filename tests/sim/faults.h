@@ -10,33 +10,36 @@
 namespace muster::sim {
 
 enum class Fault {
-  kConnectionRefused,     // the request never arrives
-  kTooManyRequests,       // 429 with Retry-After
-  kServerError,           // 500, 503 or 504, nothing done
-  kTimeoutAfterCommit,    // done, but no answer comes
-  kLostAfterCommit,       // done, and the connection breaks
-  kLateDelivery,          // the client has given up when the request arrives
-  kSlowAnswer,            //
-  kWatchDelayed,          // one kind's events stop for a while: caches are stale, kinds are out of order
-  kWatchCut,              // between events
-  kWatchCutInEvent,       // at any byte
-  kWatchExpired,          // 410: the history was compacted
-  kStaleList,             // a list that is as old as it may be
-  kServerDown,            //
-  kOperatorCrash,         // at any instant
-  kOperatorCrashAtWrite,  // between a write and its answer
-  kOperatorPaused,        // as SIGSTOP
-  kClockSkew,             //
-  kSlowPod,               // scheduling or starting takes its time
-  kPodCrash,              //
-  kPodRefusesForGood,     // exit code 65
-  kEviction,              //
-  kPodDeleted,            // by hand
-  kPodVanishes,           // deleted by force
-  kNodeLost,              //
-  kNodeGone,              //
-  kAgentSilent,           // calls to it fail for a while
-  kQuota,                 // 403 on creates for a while
+  kConnectionRefused,      // the request never arrives
+  kTooManyRequests,        // 429 with Retry-After
+  kServerError,            // 500, 503 or 504, nothing done
+  kTimeoutAfterCommit,     // done, but no answer comes
+  kLostAfterCommit,        // done, and the connection breaks
+  kLateDelivery,           // the client has given up when the request arrives
+  kSlowAnswer,             //
+  kWatchDelayed,           // one kind's events stop for a while: caches are stale, kinds are out of order
+  kWatchCut,               // between events
+  kWatchCutInEvent,        // at any byte
+  kWatchExpired,           // 410: the history was compacted
+  kStaleList,              // a list that is as old as it may be
+  kServerDown,             //
+  kOperatorCrash,          // at any instant
+  kOperatorCrashAtWrite,   // between a write and its answer
+  kOperatorPaused,         // as SIGSTOP
+  kOperatorFrozenAtWrite,  // as SIGSTOP, between the decision to write and the system call
+  kOperatorCutOff,         // one replica from the API server
+  kOperatorStopped,        // as SIGTERM: a graceful handover
+  kClockSkew,              //
+  kSlowPod,                // scheduling or starting takes its time
+  kPodCrash,               //
+  kPodRefusesForGood,      // exit code 65
+  kEviction,               //
+  kPodDeleted,             // by hand
+  kPodVanishes,            // deleted by force
+  kNodeLost,               //
+  kNodeGone,               //
+  kAgentSilent,            // calls to it fail for a while
+  kQuota,                  // 403 on creates for a while
   kMax
 };
 [[nodiscard]] const char* name_of(Fault fault);
@@ -58,7 +61,6 @@ class Faults {
 
   void stop() { on_ = false; }
   [[nodiscard]] bool on() const { return on_; }
-  [[nodiscard]] bool has(Fault fault) const { return rate(fault) > 0; }
   // Whether it strikes now; counted if so.
   [[nodiscard]] bool strikes(Fault fault);
   void seen(const std::string& what) { tally_.count(what); }

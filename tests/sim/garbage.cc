@@ -4,18 +4,13 @@
 #include <algorithm>
 #include <set>
 
-#include "common/json/access.h"
+#include "objects.h"
 
 namespace muster::sim {
 namespace {
 
 constexpr const char* kOwners[] = {"distributedjobs", "federatedrounds"};
-constexpr const char* kChildren[] = {"pods", "services", "secrets"};
-
-std::string owner_of(const Json& object) {
-  const Json& owners = member(object, "metadata", "ownerReferences");
-  return owners.is_array() && !owners.empty() ? text(member(owners[0], "uid")) : "";
-}
+constexpr const char* kChildren[] = {"pods", "services", "secrets", "podgroups"};
 
 bool has_finalizer(const Json& object, const char* name) {
   const Json& finalizers = member(object, "metadata", "finalizers");
@@ -41,8 +36,7 @@ std::vector<Child> children_of(const ApiStore& store, const std::string& owner_u
   for (const char* resource : kChildren)
     for (const Json* object : store.all(resource))
       if (owner_of(*object) == owner_uid)
-        children.push_back({resource, key_of(*object), meta_text(*object, "uid"),
-                            member(*object, "metadata", "deletionTimestamp").is_string()});
+        children.push_back({resource, key_of(*object), meta_text(*object, "uid"), is_terminating(*object)});
   return children;
 }
 

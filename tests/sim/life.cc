@@ -3,14 +3,15 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cstdio>
 #include <memory>
 #include <set>
 
-#include "common/json/access.h"
 #include "garbage.h"
 #include "network.h"
 #include "nodes.h"
+#include "objects.h"
 #include "programs.h"
 #include "replica.h"
 #include "users.h"
@@ -24,8 +25,10 @@ using std::chrono::seconds;
 constexpr seconds kTick{1};
 constexpr minutes kSteadyWithin{30};  // backoffs of clients are up to five minutes, and nodes come back first
 constexpr minutes kFinishWithin{30};
-constexpr seconds kQuiet{90};
-constexpr minutes kBackAfter{10};  // an outage: time for what it has put off
+constexpr seconds kRests{45};             // without a write, when all is as it is to be
+constexpr seconds kBackoffsAreOver{330};  // and deadlines
+constexpr seconds kQuiet{60};             // of which an election takes 17
+constexpr minutes kBackAfter{10};         // an outage: time for what it has put off
 
 class Life {
  public:
@@ -41,17 +44,22 @@ class Life {
   void tick();
   void replicas_misbehave();
   void start_replica();
+  void misbehave(Replica& replica);
+  void freeze(int process);
   void crash(Replica& replica);
+  void replace_leader();
   void end_replica();
-  bool rests_within(std::chrono::nanoseconds limit);
+  using Check = Checker::Findings (Checker::*)() const;
+  bool rests_within(std::chrono::nanoseconds limit, Check check);
+  void expect(Check check);
   void stays_quiet(const char* when);
   void drop_orphans();
   void watch_store();
+  [[nodiscard]] bool elects() const { return replicas_wanted_ > 1; }
   [[nodiscard]] bool failed() const { return !checker_.violations().empty(); }
   [[nodiscard]] bool one_in(std::uint64_t n) { return random_.below(n) == 0; }
 
   LifeOptions options_;
-  Tally& tally_;
   Random random_;
   VirtualThreads threads_;
   Faults faults_;
@@ -61,7 +69,8 @@ class Life {
   Nodes nodes_;
   Network network_;
   Users users_;
-  std::vector<std::unique_ptr<Replica>> replicas_;  // the last one may be alive, the others are ending
+  std::vector<std::unique_ptr<Replica>> replicas_;  // also those that are ending
+  std::size_t replicas_wanted_ = 1;
   Nanos next_replica_{0};
   std::uint64_t collected_ = 0;  // the version of the last round of garbage collection
   bool users_act_ = true;
@@ -75,7 +84,6 @@ std::uint64_t part(std::uint64_t seed, const char* name) {
 
 Life::Life(const LifeOptions& options, Tally& tally)
     : options_(options),
-      tally_(tally),
       random_(part(options.seed, "life")),
       threads_(part(options.seed, "threads")),
       faults_(part(options.seed, "faults"), tally),
@@ -87,14 +95,21 @@ Life::Life(const LifeOptions& options, Tally& tally)
       users_(store_, tally, part(options.seed, "users"),
              [this](const std::string& uid) { checker_.edited(uid); }) {
   if (!options.faults) faults_.stop();
+  if (!one_in(3)) replicas_wanted_ = 2;
+  store_.serves_groups = one_in(4);
   (void)store_.create("secrets", authority_secret(threads_.wall()));
   programs_.on_status = [this](const std::string& uid) {
     for (const auto& replica : replicas_) replica->told(uid);
   };
+  if (elects())
+    network_.on_begin = [this](const Link& link, const ApiRequest& request) {
+      checker_.begins(link.replica, request);
+    };
+  network_.on_freeze = [this](const Link& link) { freeze(link.replica); };
   network_.on_arrival = [this](const ApiRequest& request) { checker_.arrives(request); };
   network_.on_write = [this](const Write& write) {
     checker_.wrote(write);
-    if (options_.trace)
+    if (options_.trace && write.request.resource != "leases")
       std::printf("%12.3f  replica %d: %s %s %s -> %d\n",
                   std::chrono::duration<double>(threads_.now()).count(), write.replica,
                   write.request.verb.c_str(), write.request.resource.c_str(), write.request.key().c_str(),
@@ -115,6 +130,12 @@ void Life::watch_store() {
         hash_key(report_.fingerprint, std::hash<std::string>{}(resource + key_of(object) + version),
                  threads_.now().count());
     if (!options_.trace || resource == "events" || resource == "nodes") return;
+    if (resource == "leases") {
+      if (before == nullptr || holder_of(*before) != holder_of(object))
+        std::printf("%12.3f  the Lease is of \"%s\"\n", std::chrono::duration<double>(threads_.now()).count(),
+                    holder_of(object).c_str());
+      return;
+    }
     const Json& status = member(object, "status");
     std::printf("%12.3f  %s %s %s: phase %s incarnation %lld restarts %lld disruptions %lld%s%s\n",
                 std::chrono::duration<double>(threads_.now()).count(), resource.c_str(),
@@ -122,36 +143,43 @@ void Life::watch_store() {
                 static_cast<long long>(integer(member(status, "incarnation"))),
                 static_cast<long long>(integer(member(status, "restarts"))),
                 static_cast<long long>(integer(member(status, "disruptions"))),
-                member(object, "metadata", "deletionTimestamp").is_string() ? " terminating" : "",
-                before == nullptr ? " (new)" : "");
+                is_terminating(object) ? " terminating" : "", before == nullptr ? " (new)" : "");
   });
 }
 
 void Life::start_replica() {
   replicas_.push_back(std::make_unique<Replica>(
-      Replica::World{threads_, network_, programs_, nodes_, faults_}, options_.planted));
+      Replica::World{threads_, network_, programs_, nodes_, faults_}, options_.planted, elects()));
 }
 
 void Life::crash(Replica& replica) {
-  if (!replica.alive()) return;
+  if (replica.crashed()) return;
   replica.crash();
   next_replica_ = threads_.now() + seconds(random_.below(10));
 }
 
-void Life::replicas_misbehave() {
-  std::erase_if(replicas_, [](const auto& replica) { return !replica->alive() && replica->gone(); });
-  const bool there = !replicas_.empty() && replicas_.back()->alive();
-  if (!there) {
-    if (threads_.now() >= next_replica_) start_replica();
-    return;
-  }
-  Replica& replica = *replicas_.back();
+void Life::freeze(int process) {
+  threads_.pause(process);
+  threads_.after(seconds(1 + random_.below(40)), [this, process] { threads_.resume(process); });
+}
+
+void Life::misbehave(Replica& replica) {
   if (faults_.strikes(Fault::kOperatorCrash)) return crash(replica);
-  if (faults_.strikes(Fault::kOperatorPaused)) {
-    const int process = replica.process();
-    threads_.pause(process);
-    threads_.after(seconds(1 + random_.below(30)), [this, process] { threads_.resume(process); });
+  if (faults_.strikes(Fault::kOperatorPaused)) freeze(replica.process());
+  if (faults_.strikes(Fault::kOperatorCutOff))
+    replica.cut_off(threads_.now() + seconds(1 + random_.below(40)));
+  if (elects() && faults_.strikes(Fault::kOperatorStopped)) replica.stop();
+}
+
+void Life::replicas_misbehave() {
+  std::erase_if(replicas_, [](const auto& replica) { return replica->ending() && replica->gone(); });
+  std::size_t present = 0;
+  for (const auto& replica : replicas_) {
+    if (replica->ending()) continue;
+    ++present;
+    misbehave(*replica);
   }
+  if (present < replicas_wanted_ && threads_.now() >= next_replica_) start_replica();
 }
 
 void Life::tick() {
@@ -176,8 +204,8 @@ void Life::chaos() {
   threads_.run(until, [this] { return failed(); });
 }
 
-// Nothing is written for a while.
-bool Life::rests_within(std::chrono::nanoseconds limit) {
+// Nothing is written for a while, and nothing is missing; or for so long that nothing will come any more.
+bool Life::rests_within(std::chrono::nanoseconds limit, Check check) {
   const Nanos until = threads_.now() + limit;
   std::uint64_t writes = checker_.writes();
   Nanos since = threads_.now();
@@ -187,15 +215,30 @@ bool Life::rests_within(std::chrono::nanoseconds limit) {
       writes = checker_.writes();
       since = threads_.now();
     }
-    if (threads_.now() - since >= seconds(330)) return true;
+    const auto quiet = threads_.now() - since;
+    if (quiet >= kBackoffsAreOver) return true;
+    if (quiet >= kRests && !checker_.awaits_a_deadline() && (checker_.*check)().empty()) return true;
   }
   return false;
 }
 
-// A second pass over a state that is settled writes nothing, also by a replica that has just started.
+void Life::expect(Check check) {
+  for (const std::string& finding : (checker_.*check)()) checker_.violation(finding);
+}
+
+// All end, or the leader hands over to a replica whose caches are warm.
+void Life::replace_leader() {
+  const bool hands_over = elects() && one_in(2);
+  for (const auto& replica : replicas_) {
+    if (!hands_over) crash(*replica);
+    if (hands_over && replica->works()) replica->stop();
+  }
+}
+
+// A second pass over a state that is settled writes nothing, also by a replica that has just begun.
 void Life::stays_quiet(const char* when) {
   const std::uint64_t writes = checker_.writes();
-  if (!replicas_.empty()) crash(*replicas_.back());
+  replace_leader();
   threads_.run(threads_.now() + kQuiet, [this] { return failed(); });
   if (checker_.writes() != writes)
     checker_.violation(
@@ -203,7 +246,7 @@ void Life::stays_quiet(const char* when) {
 }
 
 void Life::drop_orphans() {
-  for (const char* resource : {"pods", "services", "secrets"})
+  for (const char* resource : {"pods", "services", "secrets", "podgroups"})
     for (const Json* object : store_.all(resource))
       if (meta_text(*object, "namespace") == "team" && !object->at("metadata").contains("ownerReferences"))
         threads_.after(Nanos(0),
@@ -216,14 +259,15 @@ void Life::calm() {
   faults_.stop();
   network_.set_down(threads_.now());
   network_.set_quota(threads_.now());
+  for (const auto& replica : replicas_) replica->cut_off(threads_.now());
   nodes_.heal();
   drop_orphans();
   users_.resume_all();
   programs_.hold(true);
-  if (!rests_within(kSteadyWithin) && !failed())
+  if (!rests_within(kSteadyWithin, &Checker::not_steady) && !failed())
     checker_.violation("writes go on, long after the last fault: " + checker_.last_write());
   if (failed()) return;
-  checker_.check_steady();
+  expect(&Checker::not_steady);
   stays_quiet("while programs run");
   if (!failed() && options_.outage.count() > 0) ride_out();
 }
@@ -240,30 +284,31 @@ void Life::ride_out() {
   tally_.count("pods through an outage", before.size());
   network_.set_down(threads_.now() + options_.outage);
   threads_.run(threads_.now() + options_.outage, [this] { return failed(); });
-  if (!replicas_.empty() && !replicas_.back()->alive()) checker_.violation("an outage ended the operator");
+  if (std::ranges::all_of(replicas_, [](const auto& replica) { return replica->ending(); }))
+    checker_.violation("an outage ended the operator");
   threads_.run(threads_.now() + kBackAfter, [this] { return failed(); });
   if (pods() != before) checker_.violation("an outage of the API server replaced pods");
   if (checker_.writes() != writes)
     checker_.violation("an outage of the API server made writes: " + checker_.last_write());
   if (failed()) return;
-  checker_.check_steady();
+  expect(&Checker::not_steady);
 }
 
 void Life::finish() {
   programs_.hold(false);
-  if (!rests_within(kFinishWithin) && !failed())
+  if (!rests_within(kFinishWithin, &Checker::not_finished) && !failed())
     checker_.violation("writes go on, long after the last program: " + checker_.last_write());
   if (failed()) return;
-  checker_.check_finished();
+  expect(&Checker::not_finished);
   stays_quiet("after the end");
 }
 
 void Life::remove() {
   users_.remove_all();
-  threads_.run(threads_.now() + seconds(60));
+  threads_.run(threads_.now() + seconds(30));
   drop_orphans();
-  threads_.run(threads_.now() + seconds(120));
-  checker_.check_nothing_left();
+  threads_.run(threads_.now() + seconds(60));
+  expect(&Checker::left_over);
 }
 
 void Life::end_replica() {

@@ -4,7 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <charconv>
+
+#include "objects.h"
 
 namespace muster::sim {
 namespace {
@@ -13,10 +14,8 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 std::uint64_t number(const std::map<std::string, std::string>& query, const std::string& name) {
-  std::uint64_t value = 0;
-  if (const auto found = query.find(name); found != query.end())
-    std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
-  return value;
+  const auto found = query.find(name);
+  return found == query.end() ? 0 : to_number(found->second);
 }
 
 const Error& reset() {
@@ -38,8 +37,12 @@ class Network::Transport final : public kube::HttpTransport {
 
   Result<kube::HttpResponse> send(const kube::HttpRequest& request, Deadline deadline) override {
     if (!link_->alive) return reset();
+    const ApiRequest parsed = parse_request(request);
+    const Nanos begun = network_.threads_.now();
+    if (parsed.is_write()) network_.begin(*link_, parsed);
+    if (!link_->alive) return reset();
     auto call = std::make_shared<Call>();
-    network_.dispatch(link_, request, call);
+    network_.dispatch(link_, begun, parsed, request.body, call);
     link_->waits.insert(call.get());
     while (!call->done && link_->alive) {
       if (network_.threads_.wait(call.get(), deadline.time_since_epoch())) continue;
@@ -108,12 +111,8 @@ void Network::set_down(Nanos until) {
   for (const auto& watch : std::vector(watches_)) end(watch, reset());
 }
 
-Nanos Network::up_to(milliseconds most) {
-  return Nanos(static_cast<std::int64_t>(random_.uniform() * static_cast<double>(Nanos(most).count())));
-}
-
 Nanos Network::latency() {
-  return milliseconds(1) + up_to(milliseconds(faults_.strikes(Fault::kSlowAnswer) ? 3000 : 4));
+  return milliseconds(1) + up_to(random_, milliseconds(faults_.strikes(Fault::kSlowAnswer) ? 3000 : 4));
 }
 
 void Network::complete(const std::shared_ptr<Call>& call, Result<kube::HttpResponse> answer, Nanos after) {
@@ -124,11 +123,18 @@ void Network::complete(const std::shared_ptr<Call>& call, Result<kube::HttpRespo
   });
 }
 
+// A process may be stopped between its decision to write and the system call.
+void Network::begin(const Link& link, const ApiRequest& request) {
+  if (on_begin) on_begin(link, request);
+  if (!on_freeze || !faults_.strikes(Fault::kOperatorFrozenAtWrite)) return;
+  on_freeze(link);
+  threads_.wait(&link, threads_.now());
+}
+
 // What the client hears when nothing has been done.
-bool Network::fail_early(const ApiRequest& request, const std::shared_ptr<Call>& call) {
-  if (threads_.now() < down_until_) {
-    complete(call, unavailable("connection refused"), latency());
-  } else if (faults_.strikes(Fault::kConnectionRefused)) {
+bool Network::fail_early(const Link& link, const ApiRequest& request, const std::shared_ptr<Call>& call) {
+  if (threads_.now() < link.cut_off_until) return true;  // nothing: its own deadline ends the wait
+  if (threads_.now() < down_until_ || faults_.strikes(Fault::kConnectionRefused)) {
     complete(call, unavailable("connection refused"), latency());
   } else if (faults_.strikes(Fault::kTooManyRequests)) {
     auto answer = answer_with({429, "TooManyRequests", "too many requests"});
@@ -146,7 +152,7 @@ bool Network::fail_early(const ApiRequest& request, const std::shared_ptr<Call>&
   return true;
 }
 
-kube::HttpResponse Network::judge(const Link& link, Nanos sent, const ApiRequest& request,
+kube::HttpResponse Network::judge(const Link& link, Nanos begun, const ApiRequest& request,
                                   const std::string& body) {
   std::uint64_t as_of = store_.version();
   const std::uint64_t wanted = number(request.query, "resourceVersion");
@@ -157,15 +163,13 @@ kube::HttpResponse Network::judge(const Link& link, Nanos sent, const ApiRequest
   auto answer = serve(store_, request, body, as_of);
   faults_.seen("HTTP " + std::to_string(answer.status));
   if (request.is_write() && on_write)
-    on_write({.replica = link.replica, .sent = sent, .request = request, .status = answer.status});
+    on_write({.replica = link.replica, .begun = begun, .request = request, .status = answer.status});
   return answer;
 }
 
-void Network::dispatch(const std::shared_ptr<Link>& link, const kube::HttpRequest& sent,
-                       const std::shared_ptr<Call>& call) {
-  const ApiRequest request = parse_request(sent);
-  if (fail_early(request, call)) return;
-  const Nanos left = threads_.now();
+void Network::dispatch(const std::shared_ptr<Link>& link, Nanos begun, const ApiRequest& request,
+                       const std::string& body, const std::shared_ptr<Call>& call) {
+  if (fail_early(*link, request, call)) return;
   Nanos arrives = latency();
   bool answered = true;
   if (request.is_write()) {
@@ -177,12 +181,12 @@ void Network::dispatch(const std::shared_ptr<Link>& link, const kube::HttpReques
     } else if (faults_.strikes(Fault::kLateDelivery)) {
       answered = false;
       complete(call, reset(), arrives);
-      arrives += up_to(seconds(20));
+      arrives += up_to(random_, seconds(20));
     }
   }
   const bool crashes = request.is_write() && faults_.strikes(Fault::kOperatorCrashAtWrite);
-  threads_.after(arrives, [=, this, body = sent.body] {
-    auto answer = judge(*link, left, request, body);
+  threads_.after(arrives, [=, this] {
+    auto answer = judge(*link, begun, request, body);
     if (crashes && link->alive && on_crash) return on_crash(*link);
     if (answered) complete(call, std::move(answer), latency());
   });
@@ -191,11 +195,11 @@ void Network::dispatch(const std::shared_ptr<Link>& link, const kube::HttpReques
 void Network::open(const std::shared_ptr<Watch>& watch, const kube::HttpRequest& sent) {
   const ApiRequest request = parse_request(sent);
   watch->resource = request.resource;
-  watch->ns = request.ns;
   watch->position = number(request.query, "resourceVersion");
   const auto lasts = seconds(number(request.query, "timeoutSeconds"));
   threads_.after(latency(), [=, this] {
-    if (threads_.now() < down_until_ || faults_.strikes(Fault::kConnectionRefused))
+    if (threads_.now() < std::max(down_until_, watch->link->cut_off_until) ||
+        faults_.strikes(Fault::kConnectionRefused))
       return end(watch, unavailable("connection refused"));
     if (faults_.strikes(Fault::kTooManyRequests))
       return end(watch, answer_with({429, "TooManyRequests", "too many requests"}));
@@ -216,8 +220,9 @@ void Network::changed(const std::string& resource) {
 void Network::pump_later(const std::shared_ptr<Watch>& watch) {
   if (watch->pumping || watch->ended) return;
   watch->pumping = true;
+  watch->stalled_until = std::max(watch->stalled_until, watch->link->cut_off_until);
   if (faults_.strikes(Fault::kWatchDelayed))
-    watch->stalled_until = threads_.now() + up_to(seconds(random_.below(4) == 0 ? 40 : 4));
+    watch->stalled_until = threads_.now() + up_to(random_, seconds(random_.below(4) == 0 ? 40 : 4));
   threads_.at(std::max(threads_.now() + latency(), watch->stalled_until), [this, watch] { pump(watch); });
 }
 
@@ -240,7 +245,7 @@ void Network::pump(const std::shared_ptr<Watch>& watch) {
     return end(watch, kube::HttpResponse{.status = 200, .headers = {}, .body = {}});
   }
   std::string text;
-  const bool selective = watch->resource == "pods" || watch->resource == "services";
+  const bool selective = watch->resource != "distributedjobs" && watch->resource != "federatedrounds";
   while (const StoredEvent* event = store_.event_after(watch->resource, watch->position)) {
     watch->position = event->version;
     if (selective && !event->managed) continue;

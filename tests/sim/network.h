@@ -14,12 +14,13 @@ namespace muster::sim {
 struct Link {
   int replica = 0;
   bool alive = true;
+  Nanos cut_off_until{0};       // no answer comes, and nothing arrives
   std::set<const void*> waits;  // of calls that are under way
 };
 
 struct Write {  // as the server has judged it
   int replica = 0;
-  Nanos sent{0};
+  Nanos begun{0};
   ApiRequest request;
   int status = 0;
 };
@@ -33,6 +34,8 @@ class Network {
   void set_down(Nanos until);  // the API server, for everybody
   void set_quota(Nanos until) { quota_until_ = until; }
 
+  std::function<void(const Link&, const ApiRequest&)> on_begin;  // of a write, by the client's code
+  std::function<void(const Link&)> on_freeze;         // this replica's process is to stop for a while, now
   std::function<void(const ApiRequest&)> on_arrival;  // of a write, before it is judged
   std::function<void(const Write&)> on_write;         // once it is judged
   std::function<void(const Link&)> on_crash;          // a crash of this replica is due
@@ -45,7 +48,7 @@ class Network {
   };
   struct Watch {
     std::shared_ptr<Link> link;
-    std::string resource, ns;
+    std::string resource;
     std::uint64_t position = 0;
     bool pumping = false, closed = false, ended = false;
     Nanos stalled_until{0};
@@ -53,11 +56,12 @@ class Network {
     Result<kube::HttpResponse> end = kube::HttpResponse{.status = 200, .headers = {}, .body = {}};
   };
   [[nodiscard]] Nanos latency();
-  [[nodiscard]] Nanos up_to(std::chrono::milliseconds most);
-  void dispatch(const std::shared_ptr<Link>& link, const kube::HttpRequest& request,
-                const std::shared_ptr<Call>& call);
-  [[nodiscard]] bool fail_early(const ApiRequest& request, const std::shared_ptr<Call>& call);
-  [[nodiscard]] kube::HttpResponse judge(const Link& link, Nanos sent, const ApiRequest& request,
+  void begin(const Link& link, const ApiRequest& request);
+  void dispatch(const std::shared_ptr<Link>& link, Nanos begun, const ApiRequest& request,
+                const std::string& body, const std::shared_ptr<Call>& call);
+  [[nodiscard]] bool fail_early(const Link& link, const ApiRequest& request,
+                                const std::shared_ptr<Call>& call);
+  [[nodiscard]] kube::HttpResponse judge(const Link& link, Nanos begun, const ApiRequest& request,
                                          const std::string& body);
   void complete(const std::shared_ptr<Call>& call, Result<kube::HttpResponse> answer, Nanos after);
   void open(const std::shared_ptr<Watch>& watch, const kube::HttpRequest& request);

@@ -4,8 +4,8 @@
 #include <fmt/format.h>
 
 #include "common/base/rfc3339.h"
-#include "common/json/access.h"
 #include "common/pods/pod_state.h"
+#include "objects.h"
 #include "pod/pod_contract.h"
 
 namespace muster::sim {
@@ -18,13 +18,6 @@ constexpr int kNodes = 3;
 
 Json condition(const char* type, bool is_true) {
   return {{"type", type}, {"status", is_true ? "True" : "False"}};
-}
-
-bool is_terminating(const Json& pod) { return member(pod, "metadata", "deletionTimestamp").is_string(); }
-
-bool has_ended(const Json& pod) {
-  const std::string phase = text(member(pod, "status", "phase"));
-  return phase == "Succeeded" || phase == "Failed";
 }
 
 std::string container_of(const Json& pod) {
@@ -40,7 +33,7 @@ Nodes::Nodes(VirtualThreads& threads, ApiStore& store, Programs& programs, Fault
   for (int i = 0; i < kNodes; ++i) {
     const std::string name = fmt::format("node-{}", i);
     Node node;
-    if (faults_.strikes(Fault::kClockSkew)) node.skew = up_to(seconds(20)) - seconds(10);
+    if (faults_.strikes(Fault::kClockSkew)) node.skew = up_to(random_, seconds(20)) - seconds(10);
     nodes_[name] = node;
     (void)store_.create("nodes",
                         Json{{"kind", "Node"}, {"metadata", {{"name", name}}}, {"spec", Json::object()}});
@@ -51,10 +44,6 @@ Nodes::Nodes(VirtualThreads& threads, ApiStore& store, Programs& programs, Fault
   programs_.on_exit = [this](const std::string& uid, int code, const std::string& words) {
     ended(uid, code, words);
   };
-}
-
-Nanos Nodes::up_to(milliseconds most) {
-  return Nanos(static_cast<std::int64_t>(random_.uniform() * static_cast<double>(Nanos(most).count())));
 }
 
 const Json* Nodes::pod(const std::string& key, const std::string& uid) const {
@@ -91,7 +80,7 @@ void Nodes::edit(const std::string& key, const std::function<void(Json& status)>
 
 // Runs on the pod's node, once that is up, if the pod is still there.
 void Nodes::when_up(const std::string& key, const std::string& uid, Nanos in,
-                    std::function<void(const Json& pod)> what) {
+                    const std::function<void(const Json& pod)>& what) {
   threads_.after(in, [=, this] {
     const Json* found = pod(key, uid);
     if (found == nullptr) return;
@@ -108,7 +97,7 @@ void Nodes::changed(const Json* before, const Json* after) {
   if (before == nullptr) {
     keys_[uid] = key;
     const bool slow = faults_.strikes(Fault::kSlowPod);
-    threads_.after(milliseconds(5) + up_to(slow ? seconds(30) : milliseconds(50)),
+    threads_.after(milliseconds(5) + up_to(random_, slow ? seconds(30) : milliseconds(50)),
                    [=, this] { bind(key, uid); });
   } else if (after == nullptr) {
     // Deleted by force, it may run on for a while where nobody can see it; not here.
@@ -134,7 +123,7 @@ void Nodes::bind(const std::string& key, const std::string& uid) {
     return std::nullopt;
   });
   const bool slow = faults_.strikes(Fault::kSlowPod);
-  when_up(key, uid, milliseconds(50) + up_to(slow ? seconds(30) : milliseconds(500)),
+  when_up(key, uid, milliseconds(50) + up_to(random_, slow ? seconds(30) : milliseconds(500)),
           [=, this](const Json&) { start(key, uid); });
 }
 
@@ -155,11 +144,11 @@ void Nodes::start(const std::string& key, const std::string& uid) {
 
 // The kubelet's part of a graceful deletion.
 void Nodes::terminate(const std::string& key, const std::string& uid) {
-  when_up(key, uid, milliseconds(100) + up_to(seconds(3)), [=, this](const Json& known) {
+  when_up(key, uid, milliseconds(100) + up_to(random_, seconds(3)), [=, this](const Json& known) {
     const bool ran = programs_.runs(uid);
     programs_.kill(uid);
     if (ran && !has_ended(known)) report_end(uid, kExitStopped, "");
-    when_up(key, uid, milliseconds(50) + up_to(seconds(1)), [=, this](const Json&) {
+    when_up(key, uid, milliseconds(50) + up_to(random_, seconds(1)), [=, this](const Json&) {
       (void)store_.remove(
           "pods", key,
           {.uid = uid, .resource_version = {}, .propagation = {}, .grace = std::chrono::seconds(0)});
@@ -170,7 +159,7 @@ void Nodes::terminate(const std::string& key, const std::string& uid) {
 void Nodes::ended(const std::string& uid, int code, const std::string& words) {
   const auto key = keys_.find(uid);
   if (key == keys_.end()) return;
-  when_up(key->second, uid, milliseconds(10) + up_to(seconds(1)), [=, this](const Json& known) {
+  when_up(key->second, uid, milliseconds(10) + up_to(random_, seconds(1)), [=, this](const Json& known) {
     if (!has_ended(known)) report_end(uid, code, words);
   });
 }
@@ -196,7 +185,7 @@ void Nodes::report_end(const std::string& uid, int code, const std::string& word
     if (!in_steps) status["phase"] = phase;
   });
   if (!in_steps) return;
-  when_up(key, uid, up_to(seconds(2)),
+  when_up(key, uid, up_to(random_, seconds(2)),
           [=, this](const Json&) { edit(key, [&](Json& status) { status["phase"] = phase; }); });
 }
 
@@ -263,7 +252,7 @@ void Nodes::lose(const std::string& name) {
           if (victim != nullptr && !nodes_.at(name).up) evict(*victim, "DeletionByTaintManager");
         });
   });
-  threads_.after(seconds(10) + up_to(seconds(240)), [this, name] { come_back(name); });
+  threads_.after(seconds(10) + up_to(random_, seconds(240)), [this, name] { come_back(name); });
 }
 
 void Nodes::come_back(const std::string& name) {

@@ -33,14 +33,13 @@ class Nodes {
   [[nodiscard]] const Json* pod(const std::string& key, const std::string& uid) const;
   [[nodiscard]] Node* node_of(const Json& pod);
   void when_up(const std::string& key, const std::string& uid, Nanos in,
-               std::function<void(const Json& pod)> what);
+               const std::function<void(const Json& pod)>& what);
   void edit(const std::string& key, const std::function<void(Json& status)>& change);
   void evict(const Json& pod, const char* reason);
   void lose(const std::string& name);
   void come_back(const std::string& name);
   void taint(const std::string& name, bool lost);
   [[nodiscard]] WallTime wall_of(const Json& pod);
-  [[nodiscard]] Nanos up_to(std::chrono::milliseconds most);
   [[nodiscard]] const Json* any_pod(bool running);
 
   VirtualThreads& threads_;

@@ -24,7 +24,10 @@ constexpr std::array<const char*, static_cast<std::size_t>(Planted::kMax)> kBugN
     "an expired watch goes on",
     "nobody looks again",
     "deletes carry no uid",
-    "every pass writes the status"};
+    "every pass writes the status",
+    "writes go on after the Lease is lost",
+    "a new leader does not wait for its caches",
+    "the Lease is taken too early"};
 
 op::PatchStatus* status_of(op::Decision& decision) {
   for (op::Action& action : decision.actions)
@@ -77,6 +80,12 @@ class FaultyTransport final : public kube::HttpTransport {
       sent.body = body.dump();
     }
     auto answer = real_->send(sent, deadline);
+    if (bug_ == Planted::kLeaseTakenEarly && answer && request.method == "GET" &&
+        request.target.find("/leases/") != std::string::npos && answer->status == 200) {
+      Json lease = read_json(answer->body);
+      lease["spec"]["leaseDurationSeconds"] = 3;
+      answer->body = lease.dump();
+    }
     if (bug_ != Planted::kRetryUnderAnotherName || answer || request.method != "POST" ||
         request.target.find("/pods") == std::string::npos)
       return answer;
@@ -121,7 +130,8 @@ const char* name_of(Planted bug) { return kBugNames[static_cast<std::size_t>(bug
 
 op::Controller::Decide planted_decide(Planted bug, op::Controller::Decide decide) {
   if (bug == Planted::kNone) return decide;
-  return [bug, decide = std::move(decide)](const Json& object, op::Observed seen) -> Result<op::Decision> {
+  return [bug, decide = std::move(decide)](const Json& object,
+                                           const op::Observed& seen) -> Result<op::Decision> {
     auto decision = decide(falsified(bug, object), seen);
     if (decision) falsify(bug, object, seen, *decision);
     return decision;

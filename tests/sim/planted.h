@@ -20,6 +20,9 @@ enum class Planted {
   kRequeueForgotten,       // nobody looks again unless something happens
   kDeletesWithoutUid,      // a delete may meet a pod that was made anew
   kStatusEveryPass,        // a pass that has nothing to say writes
+  kWritesWithoutLease,     // passes go on writing until the term has ended
+  kCachesNotAwaited,       // a new leader works with whatever its caches have
+  kLeaseTakenEarly,        // the Lease of another counts as run out too soon
   kMax
 };
 [[nodiscard]] const char* name_of(Planted bug);

@@ -5,7 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 
-#include "common/json/access.h"
+#include "objects.h"
 #include "pod/pod_contract.h"
 
 namespace muster::sim {
@@ -27,10 +27,6 @@ std::string last_words(const AgentStatus& status) {
 
 }  // namespace
 
-Nanos Programs::up_to(milliseconds most) {
-  return Nanos(static_cast<std::int64_t>(random_.uniform() * static_cast<double>(Nanos(most).count())));
-}
-
 std::vector<std::string> Programs::running() const {
   std::vector<std::string> uids;
   for (const auto& [uid, program] : programs_)
@@ -43,7 +39,6 @@ void Programs::begin(const Json& pod) {
   Program program;
   program.uid = meta_text(pod, "uid");
   program.job = text(member(labels, kJobUidLabel));
-  program.kind = text(member(labels, kJobKindLabel));
   program.role = text(member(labels, kRoleLabel));
   program.index = std::stoll(text(member(labels, kIndexLabel), "0"));
   program.ours = labels.contains(kAuthorityLabel);
@@ -108,7 +103,7 @@ void Programs::hold(bool held) {
 }
 
 void Programs::work_later(const std::string& uid) {
-  threads_.after(milliseconds(100) + up_to(seconds(8)), [this, uid] {
+  threads_.after(milliseconds(100) + up_to(random_, seconds(8)), [this, uid] {
     const auto found = programs_.find(uid);
     if (found != programs_.end() && !found->second.leaving && !held_) work(found->second);
   });
@@ -154,7 +149,7 @@ void Programs::step(Program& program, std::int64_t step) {
     program.status.mutable_aggregator()->set_rounds(kSteps);
   }
   set_phase(program, last ? control::v1::PHASE_SUCCEEDED : control::v1::PHASE_RUNNING);
-  if (last) exit(program.uid, 0, up_to(milliseconds(500)));
+  if (last) exit(program.uid, 0, up_to(random_, milliseconds(500)));
 }
 
 void Programs::exit(const std::string& uid, int code, Nanos in) {
@@ -180,7 +175,7 @@ void Programs::end_peers(const Program& lost) {
   for (const auto& [uid, peer] : programs_)
     if (peer.job == lost.job && peer.assignment &&
         peer.assignment->membership() == lost.assignment->membership())
-      exit(uid, kExitRetry, milliseconds(800) + up_to(seconds(1)));
+      exit(uid, kExitRetry, milliseconds(800) + up_to(random_, seconds(1)));
 }
 
 }  // namespace muster::sim

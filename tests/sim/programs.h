@@ -39,7 +39,7 @@ class Programs {
 
  private:
   struct Program {
-    std::string uid, job, kind, role;
+    std::string uid, job, role;
     std::int64_t index = 0;
     bool ours = false;
     std::optional<control::v1::Assignment> assignment;
@@ -53,7 +53,6 @@ class Programs {
   [[nodiscard]] bool may_work(const Program& program) const;
   void step(Program& program, std::int64_t step);
   void end_peers(const Program& lost);
-  [[nodiscard]] Nanos up_to(std::chrono::milliseconds most);
 
   VirtualThreads& threads_;
   Faults& faults_;

@@ -1,5 +1,5 @@
-#pragma once  // tests/sim/replica.h: one replica of the operator, from its start to its end, all code but
-              // gRPC and sockets
+#pragma once  // tests/sim/replica.h: one replica of the operator as a process, all its code but gRPC and
+              // sockets
 #include <memory>
 
 #include "network.h"
@@ -22,27 +22,36 @@ class Replica {
     Nodes& nodes;
     Faults& faults;
   };
-  Replica(World world, Planted planted);
+  // `elects`: it is one of several, and works while it holds the Lease.
+  Replica(World world, Planted planted, bool elects);
   Replica(const Replica&) = delete;
   Replica& operator=(const Replica&) = delete;
 
   void crash();  // nothing of it gets out any more; its threads end in their own time
+  void stop();   // as SIGTERM: the passes under way end, and the Lease is given back
+  void cut_off(Nanos until) { link_->cut_off_until = until; }  // from the API server
   [[nodiscard]] bool gone() const { return world_.threads.has_ended(process_); }
   [[nodiscard]] int process() const { return process_; }
-  [[nodiscard]] bool alive() const { return link_->alive; }
-  void told(const std::string& uid);  // by a pod: news for its followers
+  [[nodiscard]] bool crashed() const { return !link_->alive; }
+  [[nodiscard]] bool ending() const { return stopping_; }
+  [[nodiscard]] bool works() const { return agents_ != nullptr; }  // has a term
+  void told(const std::string& uid);                               // by a pod: news for its followers
 
  private:
   struct Parts;
   void run();
-  void live();
+  void wait(Nanos most);  // or until there is news
+  void turn(Parts& parts);
+  void begin_term(Parts& parts);
+  void end_term(Parts& parts);
 
   World world_;
   Planted planted_;
+  bool elects_;
   std::shared_ptr<Link> link_ = std::make_shared<Link>();
   int process_ = 0;
-  bool stopping_ = false;
-  Parts* parts_ = nullptr;  // on the stack of run()
+  bool stopping_ = false, news_ = false;
+  ReplicaAgents* agents_ = nullptr;  // of the term
 };
 
 }  // namespace muster::sim

@@ -19,6 +19,11 @@ constexpr milliseconds kPauseMin{250}, kPauseMax{5000};
 ReplicaAgents::ReplicaAgents(World world, std::shared_ptr<Link> link, Changed changed)
     : world_(world), link_(std::move(link)), changed_(std::move(changed)) {}
 
+ReplicaAgents::~ReplicaAgents() {
+  *here_ = false;
+  while (telling_ > 0) world_.threads.wait(this);
+}
+
 void ReplicaAgents::follow(const std::string& owner, const std::vector<op::AgentAddress>& pods) {
   std::erase_if(followed_, [&](const auto& entry) {
     return entry.second.owner == owner &&
@@ -55,8 +60,12 @@ void ReplicaAgents::told(const std::string& uid) {
 
 // As the threads of AgentClient do, from a thread of the replica.
 void ReplicaAgents::change(const std::string& owner, bool progress) {
-  world_.threads.post(link_->replica, [changed = changed_, owner, progress, link = link_] {
-    if (link->alive) changed(owner, progress);
+  world_.threads.post(link_->replica, [this, owner, progress, here = here_] {
+    if (!*here || !link_->alive) return;
+    ++telling_;
+    changed_(owner, progress);
+    --telling_;
+    world_.threads.wake(this);
   });
 }
 
@@ -78,12 +87,13 @@ void ReplicaAgents::configure(const op::ConfigurePod& pod) {
   control::v1::Assignment assignment = op::assignment_of(pod);
   assignment.set_pod_uid(pod.uid);
   const bool lost = !world_.nodes.reaches(pod.uid) || world_.faults.strikes(Fault::kAgentSilent);
-  world_.threads.after(lost ? kCallTimeout : kLatency, [=, this, here = here_, uid = pod.uid] {
-    // The pod takes it whether or not the operator still lives.
-    const Status result = lost ? Status(Error{Code::kDeadlineExceeded, "no answer"})
-                               : world_.programs.configure(uid, assignment);
-    if (*here && link_->alive) answered(uid, result);
-  });
+  world_.threads.after(
+      lost ? kCallTimeout : kLatency, [=, this, here = here_, uid = pod.uid, &programs = world_.programs] {
+        // The pod takes it whether or not the operator still lives, or leads.
+        const Status result =
+            lost ? Status(Error{Code::kDeadlineExceeded, "no answer"}) : programs.configure(uid, assignment);
+        if (*here && link_->alive) answered(uid, result);
+      });
 }
 
 void ReplicaAgents::answered(const std::string& uid, const Status& result) {

@@ -21,7 +21,7 @@ class ReplicaAgents final : public op::Agents {
   };
   using Changed = std::function<void(const std::string& owner, bool progress)>;
   ReplicaAgents(World world, std::shared_ptr<Link> link, Changed changed);
-  ~ReplicaAgents() override { *here_ = false; }
+  ~ReplicaAgents() override;  // waits for changes that are being told
 
   void follow(const std::string& owner, const std::vector<op::AgentAddress>& pods) override;
   [[nodiscard]] std::optional<control::v1::AgentStatus> status(const std::string& pod_uid) const override;
@@ -49,6 +49,7 @@ class ReplicaAgents final : public op::Agents {
   std::shared_ptr<Link> link_;
   Changed changed_;
   std::shared_ptr<bool> here_ = std::make_shared<bool>(true);
+  int telling_ = 0;                           // threads within `changed_`
   std::map<std::string, Followed> followed_;  // by pod uid
 };
 

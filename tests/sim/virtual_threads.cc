@@ -241,15 +241,15 @@ Function library(const char* name) {
 }
 
 int lock(pthread_mutex_t* mutex) {
-  static const auto real = library<int (*)(pthread_mutex_t*)>("pthread_mutex_lock");
-  if (the_active == nullptr) return real(mutex);
+  static const auto kReal = library<int (*)(pthread_mutex_t*)>("pthread_mutex_lock");
+  if (the_active == nullptr) return kReal(mutex);
   while (pthread_mutex_trylock(mutex) == EBUSY) the_active->wait(mutex);
   return 0;
 }
 
 int unlock(pthread_mutex_t* mutex) {
-  static const auto real = library<int (*)(pthread_mutex_t*)>("pthread_mutex_unlock");
-  const int result = real(mutex);
+  static const auto kReal = library<int (*)(pthread_mutex_t*)>("pthread_mutex_unlock");
+  const int result = kReal(mutex);
   if (the_active != nullptr) the_active->wake_one(mutex);
   return result;
 }
@@ -291,17 +291,17 @@ extern "C" {
 
 int pthread_create(pthread_t* thread, const pthread_attr_t* attributes, void* (*start)(void*),
                    void* argument) noexcept {
-  static const auto real =
+  static const auto kReal =
       muster::sim::library<int (*)(pthread_t*, const pthread_attr_t*, void* (*)(void*), void*)>(
           "pthread_create");
-  if (VirtualThreads::active() == nullptr) return real(thread, attributes, start, argument);
+  if (VirtualThreads::active() == nullptr) return kReal(thread, attributes, start, argument);
   *thread = VirtualThreads::active()->create(start, argument);
   return 0;
 }
 
 int pthread_join(pthread_t thread, void** result) {
-  static const auto real = muster::sim::library<int (*)(pthread_t, void**)>("pthread_join");
-  if (VirtualThreads::active() == nullptr) return real(thread, result);
+  static const auto kReal = muster::sim::library<int (*)(pthread_t, void**)>("pthread_join");
+  if (VirtualThreads::active() == nullptr) return kReal(thread, result);
   VirtualThreads::active()->join(thread);
   return 0;
 }
@@ -310,38 +310,38 @@ int pthread_mutex_lock(pthread_mutex_t* mutex) noexcept { return muster::sim::lo
 int pthread_mutex_unlock(pthread_mutex_t* mutex) noexcept { return muster::sim::unlock(mutex); }
 
 int pthread_cond_wait(pthread_cond_t* condition, pthread_mutex_t* mutex) {
-  static const auto real =
+  static const auto kReal =
       muster::sim::library<int (*)(pthread_cond_t*, pthread_mutex_t*)>("pthread_cond_wait");
-  if (VirtualThreads::active() == nullptr) return real(condition, mutex);
+  if (VirtualThreads::active() == nullptr) return kReal(condition, mutex);
   return muster::sim::wait_on(condition, mutex, muster::sim::kForever);
 }
 
 int pthread_cond_clockwait(pthread_cond_t* condition, pthread_mutex_t* mutex, clockid_t clock,
                            const timespec* until) {
-  static const auto real =
+  static const auto kReal =
       muster::sim::library<int (*)(pthread_cond_t*, pthread_mutex_t*, clockid_t, const timespec*)>(
           "pthread_cond_clockwait");
-  if (VirtualThreads::active() == nullptr) return real(condition, mutex, clock, until);
+  if (VirtualThreads::active() == nullptr) return kReal(condition, mutex, clock, until);
   return muster::sim::wait_until(condition, mutex, clock, until);
 }
 
 int pthread_cond_timedwait(pthread_cond_t* condition, pthread_mutex_t* mutex, const timespec* until) {
-  static const auto real = muster::sim::library<int (*)(pthread_cond_t*, pthread_mutex_t*, const timespec*)>(
+  static const auto kReal = muster::sim::library<int (*)(pthread_cond_t*, pthread_mutex_t*, const timespec*)>(
       "pthread_cond_timedwait");
-  if (VirtualThreads::active() == nullptr) return real(condition, mutex, until);
+  if (VirtualThreads::active() == nullptr) return kReal(condition, mutex, until);
   return muster::sim::wait_until(condition, mutex, CLOCK_REALTIME, until);
 }
 
 int pthread_cond_signal(pthread_cond_t* condition) noexcept {
-  static const auto real = muster::sim::library<int (*)(pthread_cond_t*)>("pthread_cond_signal");
-  if (VirtualThreads::active() == nullptr) return real(condition);
+  static const auto kReal = muster::sim::library<int (*)(pthread_cond_t*)>("pthread_cond_signal");
+  if (VirtualThreads::active() == nullptr) return kReal(condition);
   VirtualThreads::active()->wake_one(condition);
   return 0;
 }
 
 int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
-  static const auto real = muster::sim::library<int (*)(pthread_cond_t*)>("pthread_cond_broadcast");
-  if (VirtualThreads::active() == nullptr) return real(condition);
+  static const auto kReal = muster::sim::library<int (*)(pthread_cond_t*)>("pthread_cond_broadcast");
+  if (VirtualThreads::active() == nullptr) return kReal(condition);
   VirtualThreads::active()->wake(condition);
   return 0;
 }
@@ -349,9 +349,9 @@ int pthread_cond_broadcast(pthread_cond_t* condition) noexcept {
 int clock_gettime(clockid_t clock, timespec* time) noexcept { return muster::sim::read_clock(clock, time); }
 
 int nanosleep(const timespec* span, timespec* left) {
-  static const auto real = muster::sim::library<int (*)(const timespec*, timespec*)>("nanosleep");
+  static const auto kReal = muster::sim::library<int (*)(const timespec*, timespec*)>("nanosleep");
   VirtualThreads* const active = VirtualThreads::active();
-  if (active == nullptr) return real(span, left);
+  if (active == nullptr) return kReal(span, left);
   active->wait(span, active->now() + muster::sim::from(*span));
   return 0;
 }
