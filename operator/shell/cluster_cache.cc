@@ -46,6 +46,8 @@ void project_child(Json& object) {
     if (set.is_object()) set.erase("template");
 }
 
+std::string ours() { return std::string(kManagedByLabel) + "=" + kManagedBy; }
+
 std::string owner_index(const std::string& ns, const std::string& uid) { return ns + "/" + uid; }
 std::string owner_of(const Json& object) {
   const auto owner = controller_of(object);
@@ -109,7 +111,7 @@ std::unique_ptr<kube::Informer> ClusterCache::informer_of(const kube::Resource& 
       options_.on_change(kind, kube::object_key(*object), false);
     };
   } else {
-    options.label_selector = std::string(kManagedByLabel) + "=" + kManagedBy;
+    options.label_selector = ours();
     options.project = resource == kube::kPods       ? project_pod
                       : resource == kube::kServices ? project_service
                                                     : project_child;
@@ -193,6 +195,20 @@ std::vector<kube::Object> ClusterCache::pods_of(const std::string& ns, const std
       all.push_back(std::move(object));
   }
   return all;
+}
+
+Status ClusterCache::catch_up() {
+  for (const std::string& ns : options_.namespaces) {
+    kube::ListOptions options;
+    options.label_selector = ours();
+    options.limit = kPageSize;
+    do {
+      MUSTER_ASSIGN(kube::ListPage page, client_.list(kube::kPods, ns, options));
+      for (Json& pod : page.items) observe_write(kube::kPods, std::move(pod));
+      options.continue_token = std::move(page.continue_token);
+    } while (!options.continue_token.empty());
+  }
+  return {};
 }
 
 void ClusterCache::observe_write(const kube::Resource& resource, Json object) {

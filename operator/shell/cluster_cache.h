@@ -49,6 +49,9 @@ class ClusterCache {
   // Those in its namespace: an owner reference is what the author of a pod writes, and only who may create
   // pods beside an object may create pods of it.
   [[nodiscard]] std::vector<kube::Object> pods_of(const std::string& ns, const std::string& owner_uid) const;
+  // Adds the pods that the API server has now. For a replica that begins to lead: another made pods, of which
+  // a watch that is late has told nothing yet, though that of the objects has; they would count as lost.
+  [[nodiscard]] Status catch_up();
   // Puts the answer to one of our writes in, so that the next pass sees it.
   void observe_write(const kube::Resource& resource, Json object);
   // The API server says that "namespace/name" is not there with this uid: nor is it here from now on, though

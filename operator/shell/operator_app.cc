@@ -177,6 +177,8 @@ class Operator {
     options.may_write = may_write();
     kube::Client client(transport_, identity_, std::move(options));
     auto issuer = load_issuer(client, own_namespace_, std::chrono::system_clock::now());
+    if (issuer && elector_)
+      if (const Status current = cache_->catch_up(); !current) issuer = current.error();
     if (!issuer) {
       if (issuer.error().code == Code::kDataLoss) return issuer.error();
       if (issuer.error().message != said_)
@@ -196,10 +198,7 @@ class Operator {
                                                .history = options_.history,
                                                .own_namespace = own_namespace_,
                                                .may_write = may_write()});
-    {
-      const MutexLock lock(mutex_);
-      listener_ = term_.get();
-    }
+    listen_with(term_.get());
     if (progress_)
       progress_->lead([term = term_.get()](const ReportTarget& target, std::string_view body) {
         return term->take_report(target, body);
@@ -212,11 +211,13 @@ class Operator {
   void end_term() {
     working_ = false;
     if (progress_) progress_->lead({});
-    {
-      const MutexLock lock(mutex_);
-      listener_ = nullptr;
-    }
+    listen_with(nullptr);
     term_.reset();
+  }
+
+  void listen_with(Term* term) {
+    const MutexLock lock(mutex_);
+    listener_ = term;
   }
 
   std::function<Result<Deadline>()> may_write() {
@@ -311,12 +312,9 @@ class Operator {
       std::string problem;
       for (const kube::Resource* resource : {&kube::kDistributedJobs, &kube::kFederatedRounds}) {
         const std::string ns = options_.namespaces.empty() ? "" : options_.namespaces.front();
-        const auto page = client.list(*resource, ns,
-                                      {.label_selector = {},
-                                       .field_selector = {},
-                                       .resource_version = {},
-                                       .continue_token = {},
-                                       .limit = 1});
+        kube::ListOptions one;
+        one.limit = 1;
+        const auto page = client.list(*resource, ns, one);
         if (page) continue;
         problem = page.error().code == Code::kNotFound
                       ? fmt::format(

@@ -25,7 +25,7 @@ using std::chrono::seconds;
 constexpr seconds kTick{1};
 constexpr minutes kSteadyWithin{30};  // backoffs of clients are up to five minutes, and nodes come back first
 constexpr minutes kFinishWithin{30};
-constexpr seconds kRests{45};             // without a write, when all is as it is to be
+constexpr seconds kRests{60};             // without a write, when all is as it is to be; news are 40 s late
 constexpr seconds kBackoffsAreOver{330};  // and deadlines
 constexpr seconds kQuiet{60};             // of which an election takes 17
 constexpr minutes kBackAfter{10};         // an outage: time for what it has put off
@@ -60,6 +60,7 @@ class Life {
   [[nodiscard]] bool one_in(std::uint64_t n) { return random_.below(n) == 0; }
 
   LifeOptions options_;
+  Tally& tally_;
   Random random_;
   VirtualThreads threads_;
   Faults faults_;
@@ -84,6 +85,7 @@ std::uint64_t part(std::uint64_t seed, const char* name) {
 
 Life::Life(const LifeOptions& options, Tally& tally)
     : options_(options),
+      tally_(tally),
       random_(part(options.seed, "life")),
       threads_(part(options.seed, "threads")),
       faults_(part(options.seed, "faults"), tally),

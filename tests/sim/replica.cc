@@ -167,7 +167,7 @@ void Replica::begin_term(Parts& parts) {
   options.may_write = parts.may_write();
   kube::Client client(parts.transport, nullptr, std::move(options));
   auto issuer = op::load_issuer(client, kOwnNamespace, std::chrono::system_clock::now());
-  if (!issuer) return;
+  if (!issuer || (parts.elector && planted_ != Planted::kCachesNotAwaited && !parts.cache.catch_up())) return;
   world_.faults.seen("a term begins");
   op::TermOptions term;
   term.workers = 2;

@@ -8,6 +8,7 @@
 #include <optional>
 #include <stop_token>
 #include <string>
+#include <utility>
 #include <variant>
 #include <vector>
 
@@ -117,7 +118,7 @@ class FakeTransport final : public HttpTransport {
     const std::lock_guard lock(mutex_);
     requests_.push_back(request);
     asked_.notify_all();
-    if (script_.empty()) return otherwise_ ? otherwise_(request) : last_resort;
+    if (script_.empty()) return otherwise_ ? otherwise_(request) : std::move(last_resort);
     Answer answer = std::move(script_.front());
     script_.pop_front();
     return answer;
