@@ -119,19 +119,18 @@ class Run(unittest.TestCase):
         type(self).healthy = time.time()
 
     def nothing_fires_in_a_healthy_run(self):
-        firing = {name for name, alert in self.prometheus.firing().items() if alert['labels']['severity'] != 'info'}
-        # A minute is half a second: what waits for its GPU has done so for 30 of these minutes.
-        self.assertLessEqual(firing, {'MusterJobWaiting'})
+        # A minute is half a second: what waits for its GPU has done so for 30 of these minutes, and a machine that is busy with other
+        # things for two seconds is a bad quarter of an hour. Such an alert ends by itself.
+        wait_for('no alert', 30, lambda: {name for name, alert in self.prometheus.firing().items()
+                                          if alert['labels']['severity'] != 'info'} <= {'MusterJobWaiting'})
 
     def steps_and_bytes_are_those_of_the_job(self):
         address = next(target['targets'][0] for pod in self.cluster.pods() if pod['metadata']['name'] == 'ring-worker-0'
                        for target in discovered(pod) if target['targets'][0].endswith(':8472'))
         before = metric_page(address)['muster_worker_step']
-        time.sleep(1)
-        step = self.prometheus.value('max(muster_worker_step{job_name="ring"})')
+        step = wait_for('a scrape', 20, lambda: max(0, self.prometheus.value('max(muster_worker_step{job_name="ring"})') - before)) + before
         after = metric_page(address)['muster_worker_step']
-        self.assertLessEqual(before, step)
-        self.assertLessEqual(step, after)
+        self.assertLessEqual(step, after + 1)  # ranks may differ by one
         self.assertEqual(self.prometheus.value('max(muster_worker_steps_wanted{job_name="ring"})'), self.progress('ring')['totalSteps'])
         # 2k(n-1)/n a worker and step, so 2k(n-1) a step by all. A scrape may fall between two figures of one step.
         k = int(self.progress('ring')['gradientBytes'])
@@ -143,12 +142,9 @@ class Run(unittest.TestCase):
             self.assertLessEqual(abs(bytes_ - steps[at] * expected / workloads.WORKERS), expected, f'at {at}')
         formula = self.prometheus.value('sum(muster_worker_payload_bytes_total) / sum(muster_worker_payload_bytes_expected_total)')
         self.assertAlmostEqual(formula, 1, delta=0.02)
-        # The time of a worker's thread is all accounted for but for what a step has between its parts.
-        seconds = self.prometheus.instant(f'sum by (pod) (rate(muster_worker_seconds_total{{job_name="ring"}}[{RATE}]))')
-        self.assertEqual(len(seconds), workloads.WORKERS)
-        for labels, share in seconds:
-            self.assertGreater(share, 0.7, labels)
-            self.assertLess(share, 1.1, labels)
+        # The time of a worker's thread is all accounted for but for what a step has between its parts. A late scrape bends a rate.
+        query = f'sum by (pod) (rate(muster_worker_seconds_total{{job_name="ring"}}[{RATE}]))'
+        wait_for('seconds of each second', 30, lambda: [0.7 < share < 1.1 for _, share in self.prometheus.instant(query)] == [True] * workloads.WORKERS)
 
     def rounds_clients_and_bytes_are_those_of_the_federation(self):
         ask = self.prometheus.value
