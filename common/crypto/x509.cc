@@ -8,7 +8,10 @@
 #include <openssl/pem.h>
 #include <openssl/rand.h>
 
+#include <algorithm>
 #include <array>
+#include <string_view>
+#include <utility>
 
 #include "common/crypto/openssl.h"
 
@@ -17,11 +20,32 @@ namespace {
 
 using openssl::Bio;
 using openssl::Certificate;
+using openssl::Extension;
 using openssl::Key;
+using openssl::KeyContext;
 
 constexpr int kSerialBytes = 16;
 constexpr std::size_t kIdBytes = 4;
-constexpr std::size_t kPointBytes = 65;  // of P-256, uncompressed
+constexpr int kScalarBytes = 32;         // of P-256: the private key
+constexpr std::size_t kPointBytes = 65;  // the public one, uncompressed
+using Point = std::array<unsigned char, kPointBytes>;
+struct NewKey {
+  Key key;
+  Point point{};
+};
+// PKCS#8 (RFC 5958) around an ECPrivateKey (RFC 5915) of P-256: what comes before the scalar, and between it
+// and the point.
+constexpr std::string_view kBeforeScalar(
+    "\x30\x81\x87\x02\x01\x00\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01"
+    "\x07\x04\x6d\x30\x6b\x02\x01\x01\x04\x20",
+    36);
+constexpr std::string_view kBeforePoint("\xa1\x44\x03\x42\x00", 5);
+// Extensions that every leaf has.
+constexpr std::array<std::pair<int, const char*>, 4> kOfLeaves{
+    {{NID_basic_constraints, "critical,CA:FALSE"},
+     {NID_key_usage, "critical,digitalSignature"},
+     {NID_ext_key_usage, "serverAuth,clientAuth"},
+     {NID_authority_key_identifier, "keyid:always"}}};
 
 Error failure(const char* what) { return internal_error(fmt::format("OpenSSL cannot {}", what)); }
 
@@ -50,24 +74,64 @@ std::string text_of(BIO* bio) {
   return {data, static_cast<std::size_t>(size)};
 }
 
-Result<KeyPair> write_pair(EVP_PKEY* key, X509* certificate) {
+KeyContext key_context() {
+  KeyContext context(EVP_PKEY_CTX_new_from_name(nullptr, "EC", nullptr));
+  if (context &&
+      (EVP_PKEY_keygen_init(context.get()) != 1 || EVP_PKEY_CTX_set_group_name(context.get(), "P-256") != 1))
+    context.reset();
+  return context;
+}
+
+// A new P-256 key.
+Result<NewKey> make_key() {
+  thread_local KeyContext context;  // making it takes as long as making a key
+  if (!context) context = key_context();
+  EVP_PKEY* key = nullptr;
+  if (!context || EVP_PKEY_generate(context.get(), &key) != 1) return failure("make a key");
+  NewKey made{.key = Key(key)};
+  std::size_t size = 0;
+  if (EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, made.point.data(), made.point.size(),
+                                      &size) != 1 ||
+      size != made.point.size())
+    return failure("read a key");
+  return made;
+}
+
+// As PEM_write_bio_PrivateKey, byte for byte, which takes three times as long as making the key: it looks for
+// an encoder among all there are, each time.
+bool write_key(BIO* bio, EVP_PKEY* key, const Point& point) {
+  std::array<unsigned char, kBeforeScalar.size() + kScalarBytes + kBeforePoint.size() + kPointBytes> der{};
+  BIGNUM* scalar = nullptr;
+  if (EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_PRIV_KEY, &scalar) != 1) return false;
+  auto* const at = std::copy(kBeforeScalar.begin(), kBeforeScalar.end(), der.begin());
+  std::copy(point.begin(), point.end(),
+            std::copy(kBeforePoint.begin(), kBeforePoint.end(), at + kScalarBytes));
+  const bool written = BN_bn2binpad(scalar, at, kScalarBytes) == kScalarBytes &&
+                       PEM_write_bio(bio, PEM_STRING_PKCS8INF, "", der.data(), der.size()) > 0;
+  BN_clear_free(scalar);
+  OPENSSL_cleanse(der.data(), der.size());
+  return written;
+}
+
+Result<KeyPair> write_pair(const NewKey& key, X509* certificate) {
   const Bio key_bio(BIO_new(BIO_s_secmem()));
   const Bio certificate_bio(BIO_new(BIO_s_mem()));
   if (PEM_write_bio_X509(certificate_bio.get(), certificate) != 1 ||
-      PEM_write_bio_PrivateKey(key_bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr) != 1)
+      !write_key(key_bio.get(), key.key.get(), key.point))
     return failure("write a certificate");
   return KeyPair{text_of(key_bio.get()), text_of(certificate_bio.get())};
 }
 
-bool extend(X509* certificate, X509* issuer, int nid, const std::string& value) {
+Extension extension(X509* certificate, X509* issuer, int nid, const std::string& value) {
   X509V3_CTX context;
   X509V3_set_ctx_nodb(&context);
   X509V3_set_ctx(&context, issuer, certificate, nullptr, nullptr, 0);
-  X509_EXTENSION* extension = X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str());
-  if (extension == nullptr) return false;
-  const bool added = X509_add_ext(certificate, extension, -1) == 1;
-  X509_EXTENSION_free(extension);
-  return added;
+  return Extension(X509V3_EXT_conf_nid(nullptr, &context, nid, value.c_str()));
+}
+
+// Adds a copy of it.
+bool add(X509* certificate, const Extension& extension) {
+  return extension && X509_add_ext(certificate, extension.get(), -1) == 1;
 }
 
 bool set_serial(X509* certificate) {
@@ -91,27 +155,23 @@ bool set_name(X509_NAME* name, const std::string& common_name) {
 }
 
 // As X509_set_pubkey, which takes six times as long as making the key: it writes it down and reads it again.
-bool set_public_key(X509* certificate, EVP_PKEY* key) {
-  std::array<unsigned char, kPointBytes> point{};
-  std::size_t size = 0;
-  if (EVP_PKEY_get_octet_string_param(key, OSSL_PKEY_PARAM_PUB_KEY, point.data(), point.size(), &size) != 1)
-    return false;
-  auto* owned = static_cast<unsigned char*>(OPENSSL_memdup(point.data(), size));
+bool set_public_key(X509* certificate, const Point& point) {
+  auto* owned = static_cast<unsigned char*>(OPENSSL_memdup(point.data(), point.size()));
   if (owned != nullptr &&
       X509_PUBKEY_set0_param(X509_get_X509_PUBKEY(certificate), OBJ_nid2obj(NID_X9_62_id_ecPublicKey),
                              V_ASN1_OBJECT, OBJ_nid2obj(NID_X9_62_prime256v1), owned,
-                             static_cast<int>(size)) == 1)
+                             static_cast<int>(point.size())) == 1)
     return true;
   OPENSSL_free(owned);
   return false;
 }
 
 // Version 3, serial, validity and key; the caller adds names and extensions and signs.
-Certificate blank(EVP_PKEY* key, WallTime from, WallTime to) {
+Certificate blank(const NewKey& key, WallTime from, WallTime to) {
   Certificate certificate(X509_new());
   if (!certificate || X509_set_version(certificate.get(), X509_VERSION_3) != 1 ||
       !set_serial(certificate.get()) || !set_time(X509_getm_notBefore(certificate.get()), from) ||
-      !set_time(X509_getm_notAfter(certificate.get()), to) || !set_public_key(certificate.get(), key))
+      !set_time(X509_getm_notAfter(certificate.get()), to) || !set_public_key(certificate.get(), key.point))
     return nullptr;
   return certificate;
 }
@@ -136,23 +196,25 @@ WallTime time_of(const ASN1_TIME* time) {
 struct Authority::Parts {
   Key key;
   Certificate certificate;
+  std::vector<Extension> of_leaves;  // kOfLeaves
   std::string pem, id;
   WallTime end;
 };
 
 Result<KeyPair> make_authority(const std::string& common_name, WallTime now) {
-  const Key key(EVP_EC_gen("P-256"));
-  if (!key) return failure("make a key");
-  const Certificate made = blank(key.get(), now - kClockSkew, now + kAuthorityLife);
+  MUSTER_ASSIGN(const NewKey key, make_key());
+  const Certificate made = blank(key, now - kClockSkew, now + kAuthorityLife);
   X509* certificate = made.get();
+  const auto extend = [certificate](int nid, const char* value) {
+    return add(certificate, extension(certificate, certificate, nid, value));
+  };
   if (certificate == nullptr || !set_name(X509_get_subject_name(certificate), common_name) ||
       X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) != 1 ||
-      !extend(certificate, certificate, NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
-      !extend(certificate, certificate, NID_key_usage, "critical,keyCertSign") ||
-      !extend(certificate, certificate, NID_subject_key_identifier, "hash") ||
-      X509_sign(certificate, key.get(), EVP_sha256()) == 0)
+      !extend(NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
+      !extend(NID_key_usage, "critical,keyCertSign") || !extend(NID_subject_key_identifier, "hash") ||
+      X509_sign(certificate, key.key.get(), EVP_sha256()) == 0)
     return failure("make an authority's certificate");
-  return write_pair(key.get(), certificate);
+  return write_pair(key, certificate);
 }
 
 Result<Authority> Authority::load(const KeyPair& pair) {
@@ -162,6 +224,11 @@ Result<Authority> Authority::load(const KeyPair& pair) {
   MUSTER_ASSIGN(parts->certificate, read_certificate(pair.certificate));
   if (X509_check_ca(parts->certificate.get()) != 1)
     return invalid_argument("the certificate is not that of an authority");
+  X509* issuer = parts->certificate.get();
+  for (const auto& [nid, value] : kOfLeaves) {
+    parts->of_leaves.push_back(extension(nullptr, issuer, nid, value));
+    if (!parts->of_leaves.back()) return failure("make an extension");
+  }
   parts->pem = pair.certificate;
   parts->id = id_of(parts->certificate.get());
   parts->end = time_of(X509_get0_notAfter(parts->certificate.get()));
@@ -189,22 +256,19 @@ Result<KeyPair> Authority::issue_for(const std::vector<std::string>& hosts, Wall
 
 // `names`: as OpenSSL's configuration writes subject alternative names.
 Result<KeyPair> Authority::sign(const std::string& names, WallTime from, WallTime to) const {
-  const Key key(EVP_EC_gen("P-256"));
-  if (!key) return failure("make a key");
-  const Certificate made = blank(key.get(), from, to);
+  MUSTER_ASSIGN(const NewKey key, make_key());
+  const Certificate made = blank(key, from, to);
   X509* certificate = made.get();
   X509* issuer = parts_->certificate.get();
+  const auto add_to_leaf = [certificate](const Extension& each) { return add(certificate, each); };
   // The subject stays empty, since a common name has at most 64 characters: the name is the SAN, critical
   // then.
   if (certificate == nullptr || X509_set_issuer_name(certificate, X509_get_subject_name(issuer)) != 1 ||
-      !extend(certificate, issuer, NID_basic_constraints, "critical,CA:FALSE") ||
-      !extend(certificate, issuer, NID_key_usage, "critical,digitalSignature") ||
-      !extend(certificate, issuer, NID_ext_key_usage, "serverAuth,clientAuth") ||
-      !extend(certificate, issuer, NID_subject_alt_name, "critical," + names) ||
-      !extend(certificate, issuer, NID_authority_key_identifier, "keyid:always") ||
+      !std::ranges::all_of(parts_->of_leaves, add_to_leaf) ||
+      !add_to_leaf(extension(certificate, issuer, NID_subject_alt_name, "critical," + names)) ||
       X509_sign(certificate, parts_->key.get(), EVP_sha256()) == 0)
     return failure("make a certificate");
-  return write_pair(key.get(), certificate);
+  return write_pair(key, certificate);
 }
 
 const std::string& Authority::certificate() const { return parts_->pem; }

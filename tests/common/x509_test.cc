@@ -2,6 +2,9 @@
 #include "common/crypto/x509.h"
 
 #include <gmock/gmock.h>
+#include <openssl/pem.h>
+
+#include <set>
 
 #include "common/crypto/hkdf.h"
 
@@ -29,6 +32,34 @@ TEST(X509, ALeafIsItsAuthoritysAndNamesOnePeer) {
   const auto names = verified_dns_names(leaf->certificate, authority->certificate(), kNow);
   ASSERT_TRUE(names) << names.error().message;
   EXPECT_THAT(*names, ElementsAre("worker-3.u-1.muster.dev"));
+}
+
+std::string as_openssl_writes(const std::string& key_pem) {
+  BIO* const from = BIO_new_mem_buf(key_pem.data(), static_cast<int>(key_pem.size()));
+  EVP_PKEY* const key = PEM_read_bio_PrivateKey(from, nullptr, nullptr, nullptr);
+  BIO* const to = BIO_new(BIO_s_mem());
+  EXPECT_EQ(PEM_write_bio_PrivateKey(to, key, nullptr, nullptr, 0, nullptr, nullptr), 1);
+  char* data = nullptr;
+  const long size = BIO_get_mem_data(to, &data);
+  std::string written(data, static_cast<std::size_t>(size));
+  BIO_free(from);
+  BIO_free(to);
+  EVP_PKEY_free(key);
+  return written;
+}
+
+// So many that some private keys are short numbers (one of 256 begins with a zero byte).
+TEST(X509, KeysAreWrittenAsOpenSslWritesThemAndNoneTwice) {
+  constexpr std::size_t kLeaves = 600;
+  const auto authority = Authority::load(authority_pair());
+  std::set<std::string> keys;
+  for (std::size_t i = 0; i < kLeaves; ++i) {
+    const auto leaf = authority->issue("worker-0.u-1.muster.dev", kNow);
+    ASSERT_TRUE(leaf) << leaf.error().message;
+    EXPECT_EQ(leaf->key, as_openssl_writes(leaf->key));
+    keys.insert(leaf->key);
+  }
+  EXPECT_EQ(keys.size(), kLeaves);
 }
 
 TEST(X509, ALeafLivesFromAnHourAgoToTheEndOfItsAuthority) {
