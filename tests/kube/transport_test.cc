@@ -2,15 +2,20 @@
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>
 #include <pplx/threadpool.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
+#include <array>
 #include <cstdlib>
+#include <fstream>
 #include <future>
 
+#include "common/platform/file_descriptor.h"
 #include "kube/client.h"
 #include "kube/cpprest_transport.h"
 #include "kube/identity.h"
 #include "tests/kube/http_test_server.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster::kube {
 namespace {
@@ -220,6 +225,7 @@ TEST(Transport, ManyWatchesLeaveRoomForRequests) {
   const auto transport = transport_to(config_for(server));
   std::stop_source stop;
   std::vector<std::jthread> watches;
+  watches.reserve(12);
   std::atomic<int> open{0};
   for (int i = 0; i < 12; ++i) {
     watches.emplace_back([&] {
@@ -271,6 +277,31 @@ TEST(TransportTls, RefusesAnotherAuthorityAndAnotherName) {
   config.ca_pem.clear();
   config.insecure_skip_tls_verify = true;
   EXPECT_TRUE(transport_to(config)->send(get("/"), soon()));
+}
+
+// Reading them takes longer than all else that a connection takes.
+TEST(TransportTls, ReadsTheSystemsAuthoritiesOnlyForAClusterThatNamesNone) {
+  const auto certificate = make_certificate("127.0.0.1");
+  HttpTestServer server(answer_all, &certificate);
+  const TemporaryFolder folder;
+  const std::string bundle = folder.path() / "authorities.pem";
+  std::ofstream(bundle) << certificate.certificate_pem;
+  setenv("SSL_CERT_FILE", bundle.c_str(), 1);
+  const FileDescriptor watch(inotify_init1(IN_NONBLOCK | IN_CLOEXEC));
+  ASSERT_GE(inotify_add_watch(watch.get(), bundle.c_str(), IN_OPEN), 0);
+  const auto opened = [&] {
+    std::array<char, 4096> events{};
+    return read(watch.get(), events.data(), events.size()) > 0;
+  };
+  auto config = config_for(server);
+  config.ca_pem = certificate.certificate_pem;
+  EXPECT_TRUE(transport_to(config)->send(get("/"), soon()));
+  EXPECT_FALSE(opened());
+  config.ca_pem.clear();
+  const auto answer = transport_to(config)->send(get("/"), soon());
+  EXPECT_TRUE(answer) << answer.error().message;
+  EXPECT_TRUE(opened());
+  unsetenv("SSL_CERT_FILE");
 }
 
 TEST(TransportTls, TlsServerNameReplacesTheHost) {
