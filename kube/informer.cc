@@ -11,6 +11,21 @@ namespace {
 
 constexpr std::size_t kGravesMax = 256;  // writes in flight are far fewer
 
+// A store with an index holds children: most of all objects, which a pass reads by their owner, a few at a
+// time. It keeps them packed, as CBOR: a seventh of their Json's memory, and about 20 us until it is read.
+// JSON has no binary values, so what is one is packed.
+Json pack(const Json& object) {
+  std::vector<std::uint8_t> bytes;
+  Json::to_cbor(object, bytes);
+  bytes.shrink_to_fit();
+  return Json::binary(std::move(bytes));
+}
+
+Object unpack(const Object& kept) {
+  if (kept == nullptr || !kept->is_binary()) return kept;
+  return std::make_shared<const Json>(Json::from_cbor(kept->get_binary()));
+}
+
 }  // namespace
 
 std::string object_key(const Json& object) {
@@ -31,14 +46,14 @@ bool newer_version(const std::string& a, const std::string& b) {
 Object Store::get(const std::string& key) const {
   const MutexLock lock(mutex_);
   const auto found = objects_.find(key);
-  return found == objects_.end() ? nullptr : found->second;
+  return found == objects_.end() ? nullptr : unpack(found->second);
 }
 
 std::vector<Object> Store::list() const {
   const MutexLock lock(mutex_);
   std::vector<Object> all;
   all.reserve(objects_.size());
-  for (const auto& [key, object] : objects_) all.push_back(object);
+  for (const auto& [key, object] : objects_) all.push_back(unpack(object));
   return all;
 }
 
@@ -46,7 +61,7 @@ std::vector<Object> Store::by_index(const std::string& value) const {
   const MutexLock lock(mutex_);
   std::vector<Object> found;
   const auto [from, to] = indexed_.equal_range(value);
-  for (auto it = from; it != to; ++it) found.push_back(it->second);
+  for (auto it = from; it != to; ++it) found.push_back(unpack(it->second));
   return found;
 }
 
@@ -58,7 +73,7 @@ std::size_t Store::size() const {
 // With the lock held.
 void Store::drop_from_index(const Object& object) {
   if (!index_) return;
-  const auto [from, to] = indexed_.equal_range(index_(*object));
+  const auto [from, to] = indexed_.equal_range(index_(*unpack(object)));
   for (auto it = from; it != to; ++it) {
     if (it->second == object) {
       indexed_.erase(it);
@@ -77,12 +92,12 @@ bool Store::upsert(Object object) {
   Object& slot = objects_[object_key(*object)];
   if (slot != nullptr) {
     // Also when it is another object of this name: a watch that is late tells of the one before.
-    if (newer_version(meta_text(*slot, "resourceVersion"), meta_text(*object, "resourceVersion")))
+    if (newer_version(meta_text(*unpack(slot), "resourceVersion"), meta_text(*object, "resourceVersion")))
       return false;
     drop_from_index(slot);
   }
-  slot = object;
-  if (index_) indexed_.emplace(index_(*object), std::move(object));
+  slot = index_ ? std::make_shared<const Json>(pack(*object)) : object;
+  if (index_) indexed_.emplace(index_(*object), slot);
   return true;
 }
 
@@ -92,14 +107,14 @@ void Store::erase(const Json& deleted) {
   if (graves_.size() > kGravesMax) graves_.pop_front();
   const auto found = objects_.find(object_key(deleted));
   if (found == objects_.end()) return;
-  if (meta_text(*found->second, "uid") != meta_text(deleted, "uid")) return;  // made anew meanwhile
+  if (meta_text(*unpack(found->second), "uid") != meta_text(deleted, "uid")) return;  // made anew meanwhile
   const Object object = std::move(found->second);
   objects_.erase(found);
   drop_from_index(object);
 }
 
 void Store::put(const std::string& key, Object object) {
-  if (index_) indexed_.emplace(index_(*object), object);
+  if (index_) indexed_.emplace(index_(*unpack(object)), object);
   objects_[key] = std::move(object);
 }
 
@@ -107,18 +122,21 @@ std::vector<Object> Store::replace(std::vector<Object> objects, const std::strin
   const MutexLock lock(mutex_);
   auto old = std::exchange(objects_, {});
   indexed_.clear();
-  for (Object& object : objects) {
+  for (Object& listed : objects) {
+    const Object object = unpack(listed);
     const std::string key = object_key(*object);
     const auto known = old.find(key);
-    const bool newer = known != old.end() && newer_version(meta_text(*known->second, "resourceVersion"),
-                                                           meta_text(*object, "resourceVersion"));
-    put(key, newer ? known->second : std::move(object));
+    const bool newer =
+        known != old.end() && newer_version(meta_text(*unpack(known->second), "resourceVersion"),
+                                            meta_text(*object, "resourceVersion"));
+    put(key, newer ? known->second : std::move(listed));
     if (known != old.end()) old.erase(known);
   }
   std::vector<Object> gone;
-  for (auto& [key, object] : old) {
+  for (auto& [key, kept] : old) {
+    Object object = unpack(kept);
     if (newer_version(meta_text(*object, "resourceVersion"), version)) {
-      put(key, std::move(object));  // made after the list; if it is gone again, the watch will tell
+      put(key, std::move(kept));  // made after the list; if it is gone again, the watch will tell
     } else {
       gone.push_back(std::move(object));
     }
@@ -189,7 +207,7 @@ void Informer::apply(WatcherEffect&& effect) {
     }
     wake_.notify_all();
     for (const Object& object : gone) changed(object, true);
-    for (const Object& object : objects) changed(object, false);
+    for (const Object& object : objects) changed(unpack(object), false);
   } else if (auto* upsert = std::get_if<Upsert>(&effect)) {
     auto object = std::make_shared<const Json>(std::move(upsert->object));
     if (store_.upsert(object)) changed(object, false);
@@ -210,8 +228,9 @@ std::vector<WatcherEffect> Informer::perform(const ListNext& next, const std::st
                             .limit = options_.page_size});
   const auto now = std::chrono::steady_clock::now();
   if (!page) return watcher_.step(ListFailed{page.error()}, now);
-  if (options_.project) {
-    for (Json& item : page->items) options_.project(item);
+  for (Json& item : page->items) {
+    if (options_.project) options_.project(item);
+    if (options_.index) item = pack(item);  // before the next page comes: all are held until the last
   }
   return watcher_.step(PageListed{std::move(page->items), page->resource_version, page->continue_token}, now);
 }

@@ -2,6 +2,9 @@
 #include "operator/shell/cluster_cache.h"
 
 #include <algorithm>
+#include <initializer_list>
+#include <iterator>
+#include <string_view>
 
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
@@ -23,13 +26,41 @@ void drop_bookkeeping(Json& object) {
   }
 }
 
-// What we put into a pod's spec we know, and env and volumes are most of its bytes.
+using Fields = std::initializer_list<std::string_view>;
+
+// Of an object its members in `kept`; of a list, of each of its objects.
+void keep(Json& value, Fields kept) {
+  if (value.is_array())
+    for (Json& item : value) keep(item, kept);
+  if (!value.is_object()) return;
+  for (auto it = value.begin(); it != value.end();)
+    it = std::ranges::find(kept, it.key()) == kept.end() ? value.erase(it) : std::next(it);
+}
+
+void keep_in(Json& object, const char* field, Fields kept) {
+  if (const auto found = object.find(field); found != object.end()) keep(*found, kept);
+}
+
+// What pod_from_json reads. What we put into a pod's spec we know, and env and volumes are most of its bytes;
+// of its annotations most are a network's, of its status the images.
 void project_pod(Json& pod) {
-  drop_bookkeeping(pod);
   Json spec = spec_for_pod_state(member(pod, "spec"));
   if (std::string node = text(member(pod, "spec", "nodeName")); !node.empty())
     spec["nodeName"] = std::move(node);
   pod["spec"] = std::move(spec);
+  keep_in(pod, "metadata",
+          {"namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels",
+           "annotations", "ownerReferences"});
+  if (const auto metadata = pod.find("metadata"); metadata != pod.end())
+    keep_in(*metadata, "annotations",
+            {kProgressAnnotation, kAttemptAnnotation, kWorldSizeAnnotation, kGangAnnotation});
+  const auto status = pod.find("status");
+  if (status == pod.end()) return;
+  keep(*status,
+       {"phase", "reason", "message", "podIP", "conditions", "containerStatuses", "initContainerStatuses"});
+  keep_in(*status, "conditions", {"type", "status", "reason", "message", "lastTransitionTime"});
+  for (const char* statuses : {"containerStatuses", "initContainerStatuses"})
+    keep_in(*status, statuses, {"name", "state", "allocatedResourcesStatus"});
 }
 
 void project_service(Json& service) {

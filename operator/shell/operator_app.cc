@@ -2,7 +2,6 @@
 #include "operator/shell/operator_app.h"
 
 #include <fmt/format.h>
-#include <malloc.h>
 #include <poll.h>
 #include <prometheus/registry.h>
 #include <spdlog/spdlog.h>
@@ -20,6 +19,7 @@
 #include "common/base/host_port.h"
 #include "common/platform/file_descriptor.h"
 #include "common/platform/metrics.h"
+#include "common/platform/resident_memory.h"
 #include "kube/cpprest_transport.h"
 #include "kube/leader_elector.h"
 #include "operator/shell/object_series.h"
@@ -76,6 +76,7 @@ class Operator {
     cache_->start();
     MUSTER_ASSIGN(const bool synced, wait_for_caches(signals));
     if (!synced) return {};
+    give_back_memory();
     synced_ = true;
     objects_.watch(cache_.get());
     if (elector_) elector_->start();
@@ -205,6 +206,7 @@ class Operator {
       });
     term_->start();
     working_ = true;
+    give_back_memory();
     return {};
   }
 
@@ -389,8 +391,7 @@ class Operator {
 }  // namespace
 
 Status run_operator(const OperatorOptions& options, SignalWaiter& signals) {
-  mallopt(M_ARENA_MAX, 2);  // an arena a thread would keep many half-empty pages
-  mallopt(M_TRIM_THRESHOLD, 256 * 1024);
+  keep_heap_small();
   Operator app(options);
   return app.run(signals);
 }

@@ -76,6 +76,18 @@ TEST(Store, TheIndexFollowsChangesAndDeletions) {
   EXPECT_TRUE(store.by_index("y").empty());
 }
 
+TEST(Store, AnIndexedObjectComesBackAsItWas) {
+  Store store([](const Json& object) { return object["metadata"]["owner"].get<std::string>(); });
+  Json object = pod("a", "1", "x");
+  object["status"] = Json::parse(R"({"nothing": null, "flag": true, "negative": -5, "large": 12345678901234,
+      "half": 0.5, "tenth": 0.1, "text": "\u00fc \u0000 \n", "empty": {}, "list": [[], {"a": ""}, -1]})");
+  store.upsert(shared(object));
+  EXPECT_EQ(*store.get("n/a"), object);
+  ASSERT_EQ(store.by_index("x").size(), 1U);
+  EXPECT_EQ(*store.by_index("x").front(), object);
+  EXPECT_EQ(*store.list().front(), object);
+}
+
 TEST(Store, AnOlderListTakesNothingBackThatIsKnownToBeNewer) {
   Store store([](const Json& object) { return object["metadata"]["owner"].get<std::string>(); });
   store.upsert(shared(pod("changed", "21", "x")));
@@ -97,12 +109,14 @@ TEST(Store, ComparesVersionsAsNumbers) {
   EXPECT_FALSE(newer_version("x", "1"));
 }
 
-class InformerTest : public ::testing::Test {
+class InformerTest : public ::testing::TestWithParam<bool> {  // with an index, or without
  protected:
   std::unique_ptr<Informer> make() {
     Informer::Options options;
     options.ns = "n";
     options.project = [](Json& object) { object["metadata"].erase("managedFields"); };
+    if (GetParam())
+      options.index = [](const Json& object) { return object["metadata"]["owner"].get<std::string>(); };
     options.on_change = [this](const Object& object, bool deleted) {
       const std::lock_guard lock(mutex_);
       changes_.push_back((deleted ? "-" : "+") + (*object)["metadata"]["name"].get<std::string>());
@@ -118,6 +132,10 @@ class InformerTest : public ::testing::Test {
     changed_.wait_for(lock, seconds(10), [&] { return changes_.size() >= count; });
     return changes_;
   }
+  // As a pass reads it: by its owner, where there is an index.
+  static std::vector<Object> read(const Store& store) {
+    return GetParam() ? store.by_index("o") : store.list();
+  }
   std::shared_ptr<FakeTransport> transport_ = std::make_shared<FakeTransport>();
   Client client_{transport_, nullptr, {}};
   std::mutex mutex_;
@@ -125,7 +143,7 @@ class InformerTest : public ::testing::Test {
   std::vector<std::string> changes_;
 };
 
-TEST_F(InformerTest, FillsTheStoreFromPagesAndTheWatch) {
+TEST_P(InformerTest, FillsTheStoreFromPagesAndTheWatch) {
   transport_->will_json(200, list_of("5", {pod("a", "1")}, "more"));
   transport_->will_json(200, list_of("5", {pod("b", "2")}));
   transport_->will(FakeTransport::Stream{
@@ -134,11 +152,11 @@ TEST_F(InformerTest, FillsTheStoreFromPagesAndTheWatch) {
   const auto informer = make();
   EXPECT_EQ(wait_changes(4), (std::vector<std::string>{"+a", "+b", "+c", "-a"}));
   EXPECT_TRUE(informer->synced());
-  EXPECT_EQ(informer->store().size(), 2U);
+  EXPECT_EQ(read(informer->store()).size(), 2U);
   EXPECT_FALSE((*informer->store().get("n/c"))["metadata"].contains("managedFields"));
 }
 
-TEST_F(InformerTest, AfterGoneItListsAgainAndTellsOfObjectsThatAreLost) {
+TEST_P(InformerTest, AfterGoneItListsAgainAndTellsOfObjectsThatAreLost) {
   transport_->will_json(200, list_of("5", {pod("a", "1"), pod("b", "2")}));
   transport_->will_json(410, {{"kind", "Status"}, {"reason", "Expired"}});
   transport_->will_json(200, list_of("9", {pod("b", "8")}));
@@ -148,7 +166,7 @@ TEST_F(InformerTest, AfterGoneItListsAgainAndTellsOfObjectsThatAreLost) {
   EXPECT_NE(transport_->requests()[2].target.find("resourceVersion=5"), std::string::npos);
 }
 
-TEST_F(InformerTest, ACutWatchGoesOnFromTheLastVersion) {
+TEST_P(InformerTest, ACutWatchGoesOnFromTheLastVersion) {
   transport_->will_json(200, list_of("5", {}));
   transport_->will(
       FakeTransport::Stream{.pieces = {event_line("ADDED", pod("a", "6"))}, .end = unavailable("cut")});
@@ -158,7 +176,7 @@ TEST_F(InformerTest, ACutWatchGoesOnFromTheLastVersion) {
   EXPECT_NE(transport_->requests()[2].target.find("resourceVersion=6"), std::string::npos);
 }
 
-TEST_F(InformerTest, OurOwnWriteIsSeenAtOnceAndItsEchoChangesNothing) {
+TEST_P(InformerTest, OurOwnWriteIsSeenAtOnceAndItsEchoChangesNothing) {
   transport_->will_json(200, list_of("5", {}));
   const auto informer = make();
   ASSERT_TRUE(informer->wait_synced(deadline_after(seconds(10))));
@@ -166,13 +184,16 @@ TEST_F(InformerTest, OurOwnWriteIsSeenAtOnceAndItsEchoChangesNothing) {
   EXPECT_NE(informer->store().get("n/a"), nullptr);
 }
 
-TEST_F(InformerTest, EndsWithinAMomentWhileAWatchIsOpen) {
+TEST_P(InformerTest, EndsWithinAMomentWhileAWatchIsOpen) {
   transport_->will_json(200, list_of("5", {}));
   auto informer = make();
   ASSERT_TRUE(transport_->wait_for_requests(2));
   auto gone = std::async(std::launch::async, [&] { informer.reset(); });
   EXPECT_EQ(gone.wait_for(seconds(5)), std::future_status::ready);
 }
+
+INSTANTIATE_TEST_SUITE_P(Stores, InformerTest, testing::Bool(),
+                         [](const auto& kind) { return kind.param ? "Indexed" : "Plain"; });
 
 }  // namespace
 }  // namespace muster::kube

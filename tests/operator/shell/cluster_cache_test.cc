@@ -1,4 +1,5 @@
-// tests/operator/shell/cluster_cache_test.cc: what a replica knows that begins to lead
+// tests/operator/shell/cluster_cache_test.cc: what a replica knows that begins to lead, and what is kept of a
+// pod
 #include "operator/shell/cluster_cache.h"
 
 #include <gtest/gtest.h>
@@ -22,6 +23,41 @@ Json pod(const std::string& name) {
             {"resourceVersion", "7"},
             {"ownerReferences",
              {{{"kind", "DistributedJob"}, {"name", "x"}, {"uid", "u"}, {"controller", true}}}}}}};
+}
+
+// As a pass reads it; whole: as a cluster tells of it.
+Json told_pod(bool whole) {
+  Json pod = Json::parse(R"({"apiVersion": "v1", "kind": "Pod",
+      "metadata": {"namespace": "n", "name": "x-worker-0", "uid": "p", "resourceVersion": "6",
+          "creationTimestamp": "2026-11-29T14:34:20Z", "deletionTimestamp": "2026-11-29T15:34:20Z",
+          "labels": {"app": "mine", "muster.dev/role": "worker", "muster.dev/index": "0"},
+          "annotations": {"muster.dev/world-size": "4", "muster.dev/attempt": "1", "muster.dev/gang": "g",
+                          "muster.dev/progress-ca": "62a5b4ce"},
+          "ownerReferences": [{"kind": "DistributedJob", "name": "x", "uid": "u", "controller": true}]},
+      "spec": {"nodeName": "node-1", "containers": [{"name": "worker"}],
+               "initContainers": [{"name": "side", "restartPolicy": "Always"}]},
+      "status": {"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory",
+          "podIP": "10.1.2.3",
+          "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "r", "message": "m",
+                          "lastTransitionTime": "2026-11-29T14:34:20Z"}],
+          "initContainerStatuses": [{"name": "side", "state": {"terminated": {"exitCode": 1}}}],
+          "containerStatuses": [{"name": "worker", "state": {"waiting": {"reason": "CrashLoopBackOff"}},
+              "allocatedResourcesStatus": [{"name": "nvidia.com/gpu", "resources": [
+                  {"resourceID": "GPU-7", "health": "Unhealthy"}]}]}]}})");
+  if (!whole) return pod;
+  pod["metadata"]["managedFields"] = Json::array({{{"manager", "kubelet"}}});
+  pod["metadata"]["generateName"] = "x-";
+  pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = "[{}]";
+  pod["spec"]["volumes"] = Json::array({{{"name", "v"}}});
+  pod["spec"]["containers"][0]["image"] = "i";
+  pod["status"]["hostIP"] = "10.0.0.1";
+  pod["status"]["qosClass"] = "BestEffort";
+  pod["status"]["conditions"][0]["lastProbeTime"] = nullptr;
+  for (const char* statuses : {"initContainerStatuses", "containerStatuses"}) {
+    pod["status"][statuses][0]["imageID"] = "sha256:0";
+    pod["status"][statuses][0]["lastState"] = Json::object();
+  }
+  return pod;
 }
 
 TEST(ClusterCache, CatchingUpAddsThePodsThatNoWatchHasTold) {
@@ -52,6 +88,35 @@ TEST(ClusterCache, CatchingUpAddsThePodsThatNoWatchHasTold) {
   const Status refused = cache.catch_up();
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code, Code::kPermissionDenied);
+}
+
+class Kept : public ::testing::Test {
+ protected:
+  std::shared_ptr<FakeTransport> transport_ = std::make_shared<FakeTransport>();
+  kube::Client client_{transport_, nullptr, {}};
+  ClusterCache cache_{client_,
+                      {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
+};
+
+TEST_F(Kept, OfAPodWhatAPassReads) {
+  cache_.observe_write(kube::kPods, told_pod(true));
+  const auto pods = cache_.pods_of("n", "u");
+  ASSERT_EQ(pods.size(), 1U);
+  EXPECT_EQ(*pods.front(), told_pod(false));
+  EXPECT_EQ(*cache_.get(kube::kPods, "n/x-worker-0"), told_pod(false));
+}
+
+// A list or watch whose objects are no pods at all must not end the operator.
+TEST_F(Kept, OfAnOddPodWhatThereIs) {
+  for (const char* odd : {R"({"metadata": {"name": "a", "namespace": "n"}})",
+                          R"({"metadata": {"name": "a", "namespace": "n", "annotations": 7}, "status": "x"})",
+                          R"({"metadata": {"name": "a", "namespace": "n"},
+                              "status": {"conditions": {"type": 1}, "containerStatuses": [7, [], null]}})"}) {
+    cache_.observe_write(kube::kPods, Json::parse(odd));
+    const auto kept = cache_.get(kube::kPods, "n/a");
+    ASSERT_NE(kept, nullptr) << odd;
+    EXPECT_EQ((*kept)["metadata"]["name"], "a") << odd;
+  }
 }
 
 }  // namespace
