@@ -14,7 +14,7 @@
 namespace muster::cli {
 namespace {
 
-std::string or_dash(std::string text) { return text.empty() ? "-" : printable(text); }
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : printable(text); }
 
 std::string count_of(const Json& value) {
   return value.is_number_integer() ? format_count(value.get<std::int64_t>()) : "-";

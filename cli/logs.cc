@@ -126,8 +126,8 @@ Status read_log(Reader& reader, const PodView& pod, const std::string& prefix, c
     reader.out.write(text);
     return !reader.out.broken();
   };
-  const Status ended = reader.client.logs(reader.ns, pod.name, log, stop,
-                                          [&](std::string_view bytes) { return write(lines.feed(bytes)); });
+  Status ended = reader.client.logs(reader.ns, pod.name, log, stop,
+                                    [&](std::string_view bytes) { return write(lines.feed(bytes)); });
   (void)write(lines.finish());
   return ended;
 }

@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <exception>
 
 #include "cli/completion.h"
 #include "cli/console.h"
@@ -262,7 +264,7 @@ int call(const CLI::App& app, Arguments& args) {
 }  // namespace
 }  // namespace muster::cli
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   using namespace muster::cli;
   muster::init_log("muster", "warning");  // stdout belongs to the answer
   CLI::App app("Distributed and federated training on Kubernetes, or on this machine alone", "muster");
@@ -283,4 +285,7 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? kExitDone : kExitUsage;
   }
   return call(app, args);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "muster: %s\n", error.what());
+  return muster::cli::kExitFailed;
 }

@@ -65,6 +65,7 @@ std::string report_of(const PodView& pod) {
 
 std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
   std::vector<std::pair<PodView, std::string>> views;
+  views.reserve(pods.size());
   for (const Json& pod : pods) views.emplace_back(view_pod(pod), meta_text(pod, "creationTimestamp"));
   std::ranges::sort(views, {}, [](const auto& each) { return std::tie(each.first.role, each.first.index); });
   std::vector<std::vector<std::string>> rows;

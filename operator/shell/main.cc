@@ -1,6 +1,7 @@
 // operator/shell/main.cc: muster-operator's command line
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <exception>
 
 #include "common/platform/core_file.h"
 #include "common/platform/log.h"
@@ -8,7 +9,7 @@
 #include "operator/shell/ip_port.h"
 #include "operator/shell/operator_app.h"
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   muster::op::OperatorOptions options;
   std::string metrics_address = "0.0.0.0:8080";
   CLI::App app("muster-operator: reconciles DistributedJobs and FederatedRounds of a Kubernetes cluster");
@@ -85,5 +86,8 @@ int main(int argc, char** argv) {
   }
   if (done) return 0;
   std::fprintf(stderr, "muster-operator: %s\n", done.error().message.c_str());
+  return 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "muster-operator: %s\n", error.what());
   return 1;
 }
