@@ -91,12 +91,10 @@ Json merge_patch(const Json& from, const Json& to) {
   }
   for (const auto& item : to.items()) {
     const auto before = from.find(item.key());
-    if (before == from.end()) {
-      patch[item.key()] = item.value();
-    } else if (before->is_object() && item.value().is_object()) {
+    if (before != from.end() && before->is_object() && item.value().is_object()) {
       if (Json inner = merge_patch(*before, item.value()); !inner.empty())
         patch[item.key()] = std::move(inner);
-    } else if (*before != item.value()) {
+    } else if (before == from.end() || *before != item.value()) {
       patch[item.key()] = item.value();
     }
   }
