@@ -127,7 +127,7 @@ void complete_user(Json& security, const Json& pod_security) {
     const Json& own = member(security, field);
     return own.is_null() ? member(pod_security, field) : own;
   };
-  const Json user = effective("runAsUser");
+  const Json& user = effective("runAsUser");  // fields that are added beside it do not move it
   if (effective("runAsNonRoot").is_null() && user != 0) {
     security["runAsNonRoot"] = true;
     if (user.is_null()) security["runAsUser"] = kNobody;
