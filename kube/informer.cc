@@ -216,6 +216,7 @@ void Informer::apply(WatcherEffect&& effect) {
     changed(std::make_shared<const Json>(std::move(remove->object)), true);
   } else if (const auto* problem = std::get_if<Problem>(&effect)) {
     if (options_.on_problem) options_.on_problem(resource_.plural + ": " + problem->error.message);
+    if (options_.on_error) options_.on_error(problem->error);
   }
 }
 

@@ -59,6 +59,7 @@ class Informer {
     std::function<void(const Object& object, bool deleted)>
         on_change;                                       // on the informer's thread; never blocks
     std::function<void(const std::string&)> on_problem;  // one line for the log
+    std::function<void(const Error&)> on_error;          // the same, for who acts upon it
     Watcher::Options watcher;
   };
   Informer(Client& client, Resource resource, Options options);

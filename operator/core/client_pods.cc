@@ -24,6 +24,8 @@ bool is_outdated(const api::JobStatus& status, const Pod& pod) {
   return pod.deletion || is_replaced(status, pod);
 }
 
+bool is_disrupted(const Pod& pod) { return fate_of(pod) == PodFate::kDisrupted; }
+
 // How many clients the pod plays; none when its label is no index of this federation's pods.
 std::int64_t clients_of(const api::FederatedRoundSpec& spec, std::int64_t index) {
   if (index < 0 || index >= spec.client_pods()) return 0;
@@ -119,7 +121,8 @@ bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarn
   std::vector<const Pod*> away, lost;
   for (const Pod* pod : clients.current) {
     if (is_outdated(pass.before, *pod)) continue;
-    if (pod->phase != PodPhase::kFailed && !has_other_authority(pass.seen, *pod)) continue;
+    if (pod->phase != PodPhase::kFailed && !is_disrupted(*pod) && !has_other_authority(pass.seen, *pod))
+      continue;
     const bool for_good = cannot_work(*pod) && !rule_for(spec.run_policy.failure_rules, *pod);
     (for_good ? away : lost).push_back(pod);
   }
@@ -133,9 +136,11 @@ bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarn
   }
   if (lost.empty()) return false;
   const Pod& first = *lost.front();
-  pass.event(failed ? "Warning" : "Normal", "ClientsReplaced",
-             fmt::format("replacing {} client pods; {}", lost.size(),
-                         first.phase == PodPhase::kFailed ? end_of(first) : other_authority(pass, first)));
+  pass.event(
+      failed ? "Warning" : "Normal", "ClientsReplaced",
+      fmt::format("replacing {} client pods; {}", lost.size(),
+                  first.phase == PodPhase::kFailed || is_disrupted(first) ? end_of(first)
+                                                                          : other_authority(pass, first)));
   return true;
 }
 
@@ -176,6 +181,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
     keys.before_pod(index);
     Json manifest = client_manifest(pass, spec, index);
     admit(pass, "client", manifest);
+    avoid_bad_nodes(pass.seen.bad_nodes, manifest);
     pass.act(CreatePod{
         .manifest = std::move(manifest), .part = kClientTemplate, .strict = is_new_template(pass.before)});
   }

@@ -26,7 +26,9 @@ PodFate fate_of(const Pod& pod) {
   return pod.phase == PodPhase::kFailed ? PodFate::kFailed : PodFate::kAlive;
 }
 
+// What a broken node keeps from working may work on another.
 bool cannot_work(const Pod& pod) {
+  if (pod.on_bad_node) return false;
   return role_exited_with(pod, kExitInvalid) || role_exited_with(pod, kExitStorage);
 }
 

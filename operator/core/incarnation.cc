@@ -46,9 +46,14 @@ std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector
   for (const Pod* pod : pods) {
     if (const auto slow = slow_preparation(pass, *pod))
       return {pod->reason.empty() ? "ContainerCreating" : pod->reason, fmt::format("{}; {}", counted, *slow)};
-    if (fate_of(*pod) == PodFate::kAlive && !pod->ready && !pod->reason.empty())
-      return {pod->reason, fmt::format("{}; {}: {}", counted, pod->name,
-                                       pod->message.empty() ? pod->reason : pod->message)};
+    if (fate_of(*pod) == PodFate::kAlive && !pod->ready && !pod->reason.empty()) {
+      std::string told =
+          fmt::format("{}; {}: {}", counted, pod->name, pod->message.empty() ? pod->reason : pod->message);
+      if (const std::string avoided = words_on_avoided(*pod, pass.seen.bad_nodes);
+          pod->node.empty() && !avoided.empty())
+        told += "; " + avoided;
+      return {pod->reason, std::move(told)};
+    }
   }
   return {"WaitingForPods", counted};
 }

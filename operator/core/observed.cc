@@ -181,6 +181,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.attempt = decimal(text(member(annotations, kAttemptAnnotation)), 0);
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);
   pod.gang = text(member(annotations, kGangAnnotation));
+  pod.avoids = text(member(annotations, kAvoidsAnnotation));
   pod.ip = text(member(status, "podIP"));
   pod.node = text(member(json, "spec", "nodeName"));
   pod.created = parse_rfc3339(text(member(metadata, "creationTimestamp")));

@@ -11,6 +11,7 @@
 #include "common/pods/pod_state.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
+#include "operator/core/node_problems.h"
 #include "operator/core/progress_report.h"
 #include "operator/core/scheduling.h"
 #include "proto/control.pb.h"
@@ -32,6 +33,7 @@ struct Pod {
   std::int64_t attempt = 0;  // annotation muster.dev/attempt (client pods)
   std::int64_t world_size = 0;          // annotation muster.dev/world-size (workers)
   std::string gang;                     // annotation muster.dev/gang: whose group it is a member of
+  std::string avoids;                   // annotation muster.dev/avoids: bad nodes, as when it was made
   PodPhase phase = PodPhase::kPending;  // of the container that carries the role, whatever accompanies it
   bool runs = true;                     // something in it still runs, be it a sidecar
   bool ready = false;                   // condition Ready
@@ -42,7 +44,8 @@ struct Pod {
   std::optional<ContainerEnd> end;
   std::optional<WallTime> ended;    // when the container of `end` did
   std::optional<WallTime> sighted;  // when this process first saw that it had; by the operator's own clock
-  bool disrupted = false;           // condition DisruptionTarget, or a status.reason that says as much
+  bool disrupted = false;    // condition DisruptionTarget, a status.reason that says as much, a bad node
+  bool on_bad_node = false;  // one with a problem that it does not tolerate: see judge_node
   // Of a pod that has failed or is being deleted, for the rules of spec.runPolicy.failurePolicy.
   std::vector<PodCondition> conditions;
   std::string reason;   // status.reason, or why it waits: Unschedulable, ImagePullBackOff, ...
@@ -95,6 +98,7 @@ struct Observed {
   std::set<std::string> found_credentials;    // those of them that it has never made: they were there
   std::optional<Obstacle> obstacle;           // that a create met of late
   std::set<std::string> lost_nodes;           // of nodes_in_question: unreachable, out of service, or gone
+  NodeProblems bad_nodes;                     // at most kBadNodesMax
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress
   PodDefaults defaults;
   SchedulingSeen scheduling;

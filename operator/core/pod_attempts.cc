@@ -1,6 +1,8 @@
 // operator/core/pod_attempts.cc: pods that are replaced alone, within their incarnation
 #include "operator/core/pod_attempts.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace muster::op {
@@ -47,6 +49,22 @@ bool is_held_back(Pass& pass, std::int64_t index) {
   const WallTime when = not_before(*attempt);
   if (pass.seen.now >= when) return false;
   pass.again_at(when);
+  return true;
+}
+
+bool replace_waiting(Pass& pass, const std::vector<const Pod*>& pods) {
+  int replaced = 0;
+  std::string first;
+  for (const Pod* pod : pods) {
+    if (is_replaced(pass.before, *pod) || !avoids_in_vain(*pod, pass.seen.bad_nodes)) continue;
+    count_attempt(pass, *pod, false);
+    if (++replaced == 1) first = pod->name;
+  }
+  if (replaced == 0) return false;
+  pass.event("Normal", "PodsReplaced",
+             fmt::format("{} {} for a node and may not go to one that is well again, or gone: made anew",
+                         replaced == 1 ? first : fmt::format("{} and {} other pods", first, replaced - 1),
+                         replaced == 1 ? "waits" : "wait"));
   return true;
 }
 

@@ -112,6 +112,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     Json manifest = worker_manifest(pass, spec, index);
     join_gang(pass, *gang, manifest);
     admit(pass, kRole, manifest);
+    avoid_bad_nodes(pass.seen.bad_nodes, manifest);
     pass.act(CreatePod{.manifest = std::move(manifest),
                        .part = "spec.workers.template",
                        .strict = is_new_template(pass.before)});
@@ -202,7 +203,7 @@ class JobBody final : public ObjectBody {
   }
 
   void advance(Pass& pass) override {
-    if (judge_workers(pass, spec_, members_.current)) return;
+    if (judge_workers(pass, spec_, members_.current) || replace_waiting(pass, members_.current)) return;
     create_missing(pass, spec_, members_, replaced_);
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, members_.current);
     tell_gang(pass, members_.current, wanted);

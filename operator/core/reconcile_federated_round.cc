@@ -16,6 +16,7 @@
 #include "operator/core/failure_rules.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
+#include "operator/core/pod_attempts.h"
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
 #include "operator/core/run_object.h"
@@ -46,6 +47,12 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
   }
   if (has_other_authority(pass.seen, pod)) {
     restart(pass, Cause::kDisruption, other_authority(pass, pod), 0);
+    return true;
+  }
+  if (avoids_in_vain(pod, pass.seen.bad_nodes)) {
+    restart(pass, Cause::kDisruption,
+            fmt::format("{} waits for a node and may not go to one that is well again, or gone", pod.name),
+            0);
     return true;
   }
   switch (fate_of(pod)) {
@@ -84,6 +91,7 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
   if (first) pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
   Json manifest = aggregator_manifest(pass, spec);
   admit(pass, kRole, manifest);
+  avoid_bad_nodes(pass.seen.bad_nodes, manifest);
   pass.act(CreatePod{.manifest = std::move(manifest), .part = "spec.aggregator.template", .strict = first});
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
@@ -159,7 +167,9 @@ class RoundBody final : public ObjectBody {
   }
 
   void advance(Pass& pass) override {
-    if (judge_aggregator(pass, spec_, members_) || judge_clients(pass, spec_, clients_)) return;
+    if (judge_aggregator(pass, spec_, members_) || judge_clients(pass, spec_, clients_) ||
+        replace_waiting(pass, clients_.current))
+      return;
     for (const Pod* pod : members_.older) remove_pod(pass, *pod);
     remove_outdated_clients(pass, clients_);
     if (!creation_blocked(pass, true)) {

@@ -43,6 +43,8 @@ const Pod* find_pod(const std::vector<const Pod*>& pods, Predicate wanted) {
 
 bool is_alive(const Pod& pod) { return fate_of(pod) == PodFate::kAlive; }
 
+bool is_struck(const Pod& pod) { return pod.on_bad_node && fate_of(pod) == PodFate::kDisrupted; }
+
 // A machine that stands still is no fault of the program, a program that hangs is.
 void restart_standstill(Pass& pass, const StillPod& still, const Pod& told_by, std::int64_t restarts_max) {
   const Pod& pod = *still.pod;
@@ -161,6 +163,7 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
   const std::int64_t replicas = spec.workers.replicas;
   const Pod* failed = first_of(workers, PodFate::kFailed, ours);
   const Pod* disrupted = first_of(workers, PodFate::kDisrupted, ours);
+  const Pod* struck = find_pod(workers, is_struck);
   const Pod* resized = find_pod(
       workers, [replicas](const Pod& pod) { return pod.world_size != 0 && pod.world_size != replicas; });
   const Pod* stranger =
@@ -169,7 +172,9 @@ bool judge_workers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
       std::ssize(workers) + done_and_gone(pass.after, workers) + awaited(pass, workers);
   const bool formed = pass.before.formed_incarnation == pass.after.incarnation;
   const bool cause_elsewhere = ours && failed != nullptr && lost_a_peer(*failed);
-  if (failed != nullptr && !cause_elsewhere) {
+  if (struck != nullptr) {  // what a broken node did to one, has ended the others
+    restart(pass, Cause::kDisruption, end_of(*struck), 0);
+  } else if (failed != nullptr && !cause_elsewhere) {
     restart(pass, Cause::kFailure, end_of(*failed), spec.run_policy.max_restarts);
   } else if (disrupted != nullptr) {
     restart(pass, Cause::kDisruption, end_of(*disrupted), 0);

@@ -26,6 +26,19 @@ void drop_bookkeeping(Json& object) {
   }
 }
 
+// Those by which judge_node goes.
+Json tolerations_that_count(const Json& spec, const std::vector<NodeProblemRule>& rules) {
+  Json kept = Json::array();
+  const Json& tolerations = member(spec, "tolerations");
+  if (!tolerations.is_array()) return kept;
+  for (const Json& toleration : tolerations) {
+    const std::string key = text(member(toleration, "key"));
+    const auto is_ruled = [&key](const NodeProblemRule& rule) { return rule.is_taint && rule.name == key; };
+    if (key.empty() || std::ranges::any_of(rules, is_ruled)) kept.push_back(toleration);
+  }
+  return kept;
+}
+
 using Fields = std::initializer_list<std::string_view>;
 
 // Of an object its members in `kept`; of a list, of each of its objects.
@@ -43,17 +56,20 @@ void keep_in(Json& object, const char* field, Fields kept) {
 
 // What pod_from_json reads. What we put into a pod's spec we know, and env and volumes are most of its bytes;
 // of its annotations most are a network's, of its status the images.
-void project_pod(Json& pod) {
+void project_pod(Json& pod, const std::vector<NodeProblemRule>& rules) {
   Json spec = spec_for_pod_state(member(pod, "spec"));
   if (std::string node = text(member(pod, "spec", "nodeName")); !node.empty())
     spec["nodeName"] = std::move(node);
+  if (Json tolerations = tolerations_that_count(member(pod, "spec"), rules); !tolerations.empty())
+    spec["tolerations"] = std::move(tolerations);
   pod["spec"] = std::move(spec);
   keep_in(pod, "metadata",
           {"namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels",
            "annotations", "ownerReferences"});
   if (const auto metadata = pod.find("metadata"); metadata != pod.end())
-    keep_in(*metadata, "annotations",
-            {kProgressAnnotation, kAttemptAnnotation, kWorldSizeAnnotation, kGangAnnotation});
+    keep_in(
+        *metadata, "annotations",
+        {kProgressAnnotation, kAttemptAnnotation, kWorldSizeAnnotation, kGangAnnotation, kAvoidsAnnotation});
   const auto status = pod.find("status");
   if (status == pod.end()) return;
   keep(*status,
@@ -116,6 +132,11 @@ bool is_orphan(const Json& object, const std::string& kind, const std::string& n
 ClusterCache::ClusterCache(kube::Client& client, Options options)
     : client_(client), options_(std::move(options)) {
   if (options_.namespaces.empty()) options_.namespaces.emplace_back();
+  if (!options_.node_problems.empty())
+    nodes_ = std::make_unique<NodeWatch>(
+        client_, NodeWatch::Options{.rules = options_.node_problems,
+                                    .on_change = [this](const std::string& node) { wake_owners(node); },
+                                    .on_problem = options_.on_problem});
   const MutexLock lock(mutex_);
   for (const kube::Resource* resource :
        {&kube::kDistributedJobs, &kube::kFederatedRounds, &kube::kPods, &kube::kServices})
@@ -143,9 +164,11 @@ std::unique_ptr<kube::Informer> ClusterCache::informer_of(const kube::Resource& 
     };
   } else {
     options.label_selector = ours();
-    options.project = resource == kube::kPods       ? project_pod
-                      : resource == kube::kServices ? project_service
-                                                    : project_child;
+    if (resource == kube::kPods) {
+      options.project = [this](Json& pod) { project_pod(pod, options_.node_problems); };
+    } else {
+      options.project = resource == kube::kServices ? project_service : project_child;
+    }
     options.index = owner_of;
     options.on_change = [this](const kube::Object& object, bool) {
       const auto owner = controller_of(*object);
@@ -188,20 +211,31 @@ bool ClusterCache::synced(const kube::Resource& resource) const {
 
 void ClusterCache::start() {
   for (kube::Informer* informer : all()) informer->start();
+  if (nodes_) nodes_->start();
+}
+
+void ClusterCache::wake_owners(const std::string& node) {
+  for (const kube::Object& pod : list(kube::kPods)) {
+    const std::string its = text(member(*pod, "spec", "nodeName"));
+    const bool waits = its.empty() && !member(*pod, "metadata", "annotations", kAvoidsAnnotation).is_null();
+    const auto owner = controller_of(*pod);
+    if (owner && (its == node || waits))
+      options_.on_change(owner->kind, meta_text(*pod, "namespace") + "/" + owner->name, true);
+  }
 }
 
 bool ClusterCache::wait_synced(Deadline deadline) {
   for (kube::Informer* informer : all()) {
     if (!informer->wait_synced(deadline)) return false;
   }
-  return true;
+  return !nodes_ || nodes_->wait_settled(deadline);
 }
 
 bool ClusterCache::synced() const {
   for (kube::Informer* informer : all()) {
     if (!informer->synced()) return false;
   }
-  return true;
+  return !nodes_ || nodes_->settled();
 }
 
 kube::Object ClusterCache::get(const kube::Resource& resource, const std::string& key) const {

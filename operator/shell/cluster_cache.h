@@ -1,4 +1,5 @@
-#pragma once  // operator/shell/cluster_cache.h: live copies of our objects, their pods and their Services
+#pragma once  // operator/shell/cluster_cache.h: live copies of our objects, their pods and their Services,
+              // and which nodes are bad
 #include <functional>
 #include <memory>
 #include <string>
@@ -6,6 +7,7 @@
 
 #include "common/platform/mutex.h"
 #include "kube/informer.h"
+#include "operator/shell/node_watch.h"
 
 namespace muster::op {
 
@@ -26,17 +28,20 @@ struct Owner {
 class ClusterCache {
  public:
   struct Options {
-    std::vector<std::string> namespaces;  // empty: all
+    std::vector<std::string> namespaces{};         // empty: all
+    std::vector<NodeProblemRule> node_problems{};  // empty: nodes are not watched
     // Something about the object (`kind`, "namespace/name") has changed, it may be gone; `child`: about its
-    // pods or its Service. On an informer's thread; never blocks.
-    std::function<void(const std::string& kind, const std::string& key, bool child)> on_change;
-    std::function<void(const std::string&)> on_problem;
+    // pods, a node of theirs or its Service. On an informer's thread; never blocks.
+    std::function<void(const std::string& kind, const std::string& key, bool child)> on_change{};
+    std::function<void(const std::string&)> on_problem{};
   };
   ClusterCache(kube::Client& client, Options options);
 
   void start();
   [[nodiscard]] bool wait_synced(Deadline deadline);
   [[nodiscard]] bool synced() const;
+
+  [[nodiscard]] NodeProblems bad_nodes() const { return nodes_ ? nodes_->problems() : NodeProblems(); }
 
   // Copies of children of another kind, from now on: groups of pods, Workloads. Begins them unless they are
   // there.
@@ -64,11 +69,14 @@ class ClusterCache {
   [[nodiscard]] std::vector<kube::Informer*> all() const MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] std::vector<kube::Informer*> of(const kube::Resource& resource) const MUSTER_EXCLUDES(mutex_);
   void add(const kube::Resource& resource) MUSTER_REQUIRES(mutex_);
+  // Of the pods that are on the node, or that keep away from it.
+  void wake_owners(const std::string& node);
 
   kube::Client& client_;
   Options options_;
   mutable Mutex mutex_;
   std::vector<std::unique_ptr<kube::Informer>> informers_ MUSTER_GUARDED_BY(mutex_);
+  std::unique_ptr<NodeWatch> nodes_;  // null: no problem of a node counts. Last: its thread uses the others
 };
 
 }  // namespace muster::op

@@ -122,9 +122,11 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
   seen.defaults = options_.defaults;
   seen.keeps_history = options_.keeps_history;
   seen.ca = parts_.issuer.id();
+  seen.bad_nodes = parts_.cache.bad_nodes();
   for (const kube::Object& object : pods) {
     auto pod = pod_from_json(*object, subject.uid);
     if (!pod) continue;
+    judge_node(*pod, *object, seen.bad_nodes);
     if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
     if (auto why = parts_.agents.rejection(pod->uid)) seen.rejections[pod->uid] = std::move(*why);
     if (auto refusal = parts_.agents.refusal(pod->uid)) seen.refusals.emplace(pod->uid, std::move(*refusal));

@@ -45,6 +45,13 @@ int main(int argc, char** argv) try {
       ->capture_default_str();
   app.add_option("--client-image", options.defaults.device_image, "image of clients, likewise")
       ->capture_default_str();
+  std::string node_problems = "default";
+  const CLI::Option* node_problems_given =
+      app.add_option("--node-problems", node_problems,
+                     "conditions and taints of nodes, with commas, whose pods are replaced elsewhere: "
+                     "TYPE, TYPE=False, taint:KEY, default (docs/operations.md has the list) or none; with "
+                     "--namespace it is none unless given")
+          ->capture_default_str();
   std::int64_t history_days = options.history.age_max.count() / 24;
   app.add_option(
          "--history-max", options.history.records_max,
@@ -69,11 +76,14 @@ int main(int argc, char** argv) try {
 
   options.history.age_max = std::chrono::hours(24 * history_days);
   if (elects->count() > 0) options.leader_elect = leader_elect;
+  if (!options.namespaces.empty() && node_problems_given->count() == 0) node_problems = "none";
   muster::forbid_core_file();    // of the authority's key
   muster::SignalWaiter signals;  // before any thread
   muster::init_log("operator");
   const auto metrics = muster::op::parse_ip_port("--metrics-address", metrics_address);
-  muster::Status done = metrics ? muster::Status() : metrics.error();
+  auto problems = muster::op::parse_node_problems(node_problems);
+  muster::Status done = !metrics ? metrics.error() : !problems ? problems.error() : muster::Status();
+  if (problems) options.node_problems = *std::move(problems);
   if (metrics) {
     options.metrics_ip = metrics->ip;
     options.metrics_port = metrics->port;

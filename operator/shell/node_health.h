@@ -9,8 +9,8 @@
 
 namespace muster::op {
 
-// Thread-safe. Asks for one node at a time, when it matters: a watch of all nodes would be most of the
-// operator's load.
+// Thread-safe. Asks for one node at a time, when it matters: pods are deleted by force on its word, so that
+// what a watch told some time ago (node_watch.h) is not enough.
 class NodeHealth {
  public:
   explicit NodeHealth(kube::Client& client) : client_(client) {}

@@ -33,7 +33,7 @@ constexpr std::chrono::seconds kHousekeeping{1};
 constexpr std::chrono::seconds kCrdRetry{2};
 constexpr std::chrono::seconds kSyncTimeout{120};  // then the caches will not come: start over
 constexpr const char* kProgressAddress = "muster.dev/progress-address";  // annotation of the Lease
-constexpr int kHttpThreads = 3;  // they only move bytes; four watches and the workers wait elsewhere
+constexpr int kHttpThreads = 3;  // they only move bytes; the watches and the workers wait elsewhere
 
 std::string host_of(const std::string& server) {
   const auto scheme = server.find("://");
@@ -346,8 +346,7 @@ class Operator {
   }
 
   void build_cache() {
-    ClusterCache::Options cache;
-    cache.namespaces = options_.namespaces;
+    ClusterCache::Options cache{.namespaces = options_.namespaces, .node_problems = options_.node_problems};
     cache.on_problem = [](const std::string& text) { spdlog::warn("{}", text); };
     cache.on_change = [this](const std::string& kind, const std::string& key, bool child) {
       const MutexLock lock(mutex_);

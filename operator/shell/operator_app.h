@@ -6,6 +6,7 @@
 #include "common/base/result.h"
 #include "common/platform/signals.h"
 #include "operator/core/history.h"
+#include "operator/core/node_problems.h"
 
 namespace muster::op {
 
@@ -20,7 +21,8 @@ struct OperatorOptions {
   std::optional<bool> leader_elect;  // absent: if it runs in a pod
   std::string lease_namespace;       // empty: as own_namespace
   std::string lease_name = "muster-operator.muster.dev";
-  int workers = 4;  // passes at once, of each kind
+  int workers = 4;                             // passes at once, of each kind
+  std::vector<NodeProblemRule> node_problems;  // by which nodes are bad; empty: they are not watched
   PodDefaults defaults;
   HistoryLimits history{.records_max = 200};
 };

@@ -48,6 +48,7 @@ MATRIX = {
                    "operator.topologySpreadConstraints[0].maxSkew=1",
                    "operator.topologySpreadConstraints[0].topologyKey=rack",
                    "operator.topologySpreadConstraints[0].whenUnsatisfiable=DoNotSchedule"],
+    "problems of nodes": ["nodeProblems={default,Burning,Cool=False,taint:example.com/broken}"],
     "one replica": ["operator.replicas=1", "operator.workers=8", "operator.logLevel=debug",
                     "operator.terminationGracePeriodSeconds=60", "operator.resources.limits=null", "metrics.port=9090", "progress.port=9443"],
     "a closed network": ["networkPolicy.egress.enabled=true", "networkPolicy.egress.apiServerPorts={8443}",

@@ -179,6 +179,21 @@ class Rendering(unittest.TestCase):
         self.assertEqual(images(f"images.worker.digest={digest}", "images.device.tag=x")[1:],
                          [f"muster-worker@{digest}", f"muster-aggregator:{version}", "muster-device:x"])
 
+    def test_nodes_are_watched_where_their_problems_count_and_all_may_be_seen(self):
+        def seen(*settings):
+            documents = chart.rendered(settings)
+            verbs = [rule["verbs"] for d in documents if d["kind"] == "ClusterRole" for rule in d["rules"] if rule["resources"] == ["nodes"]]
+            deployment = next(d for d in documents if d["kind"] == "Deployment")
+            arguments = deployment["spec"]["template"]["spec"]["containers"][0]["args"]
+            return verbs, [a.removeprefix("--node-problems=") for a in arguments if a.startswith("--node-problems=")]
+
+        every = [["get", "list", "watch"]]
+        self.assertEqual(seen(), (every, ["default"]))
+        self.assertEqual(seen("nodeProblems={default,Burning,Cool=False,taint:x.y/z}"), (every, ["default,Burning,Cool=False,taint:x.y/z"]))
+        self.assertEqual(seen("nodeProblems=null"), ([["get"]], ["none"]))
+        self.assertEqual(seen("watchNamespaces={team-a}"), ([["get"]], ["none"]))
+        self.assertEqual(seen("rbac.nodes=false"), ([], ["none"]))
+
     def test_history_comes_with_its_rights_and_goes_with_them(self):
         def rights(*settings):
             documents = chart.rendered(["watchNamespaces={team-a}", *settings])
@@ -288,6 +303,11 @@ class Refusals(unittest.TestCase):
         "fullnameOverride=9lives": "/fullnameOverride.*does not match",
         "history.maxPerNamespace=301": "/history/maxPerNamespace.*maximum",
         "test.timeoutSeconds=0": "/test/timeoutSeconds.*minimum",
+        "nodeProblems=KernelDeadlock": "/nodeProblems.*got string, want array",
+        "nodeProblems={default,KernelDeadlock=Bad}": "/nodeProblems/1.*does not match",
+        "nodeProblems={taint:x.y/z=true}": "/nodeProblems/0.*does not match",
+        "nodeProblems={default,Ready=False}": "/nodeProblems/1.*not",
+        "nodeProblems={taint:node.kubernetes.io/not-ready}": "/nodeProblems/0.*not",
     }
 
     def test_wrong_values_are_refused_with_their_place(self):

@@ -96,6 +96,7 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   for (const auto& [name, pod] : seen_pods) {
     auto known = pod_from_json(pod, object["metadata"]["uid"]);
     if (!known) continue;
+    judge_node(*known, pod, bad_nodes);
     if (known->end) known->sighted = sightings.try_emplace(known->uid, now).first->second;
     common.pods.push_back(std::move(*known));
   }
@@ -108,6 +109,7 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   common.refusals = refusals;
   common.obstacle = obstacle;
   common.lost_nodes = lost_nodes;
+  common.bad_nodes = bad_nodes;
   common.scheduling = scheduling;
   common.scheduling.workload = {.known = scheduling.queue.kind.has_value() && needs_queue(seen_object),
                                 .object = workload.is_null() ? nullptr : std::make_shared<Json>(workload)};

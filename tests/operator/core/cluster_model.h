@@ -57,6 +57,7 @@ class ClusterModel {
   std::optional<ProgressReport> report;  // the newest of the object's program
   PodDefaults defaults;
   std::set<std::string> lost_nodes;
+  NodeProblems bad_nodes;
   SchedulingSeen scheduling;  // what is served
   Json group;                 // the group object of the job's name; null: none
   bool group_known = true;    // false: the operator's cache of groups is not filled yet
