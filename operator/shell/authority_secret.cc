@@ -74,7 +74,7 @@ Status AuthorityCheck::confirm(Instant now, WallTime wall_now) {
   const MutexLock lock(mutex_);
   if (superseded_) return *superseded_;
   if (seen_ && now - *seen_ < kConfirmedFor) return {};
-  const Status looked = look(wall_now);
+  Status looked = look(wall_now);
   if (looked) {
     seen_ = now;
   } else if (looked.error().code == Code::kFailedPrecondition) {

@@ -25,9 +25,10 @@ using Places = std::map<std::string, Place>;  // by the path without indices: on
 
 void names_of(const Json& schema, const std::string& path, std::set<std::string>& out) {
   out.insert(path);
-  if (schema.contains("items")) names_of(schema["items"], path + "[]", out);
+  if (schema.contains("items")) names_of(schema["items"], fmt::format("{}[]", path), out);
   if (schema.contains("properties"))
-    for (const auto& [name, inner] : schema["properties"].items()) names_of(inner, path + "." + name, out);
+    for (const auto& [name, inner] : schema["properties"].items())
+      names_of(inner, fmt::format("{}.{}", path, name), out);
 }
 
 void find_places(const Json& value, const Place& here, const std::string& name, Places& out) {
@@ -48,10 +49,10 @@ void find_places(const Json& value, const Place& here, const std::string& name, 
       find_places(value[field],
                   {.sample = here.sample,
                    .schema = inner,
-                   .path = here.path + "." + field,
+                   .path = fmt::format("{}.{}", here.path, field),
                    .at = here.at / field,
                    .required = std::find(required.begin(), required.end(), field) != required.end()},
-                  name + "." + field, out);
+                  fmt::format("{}.{}", name, field), out);
 }
 
 class Maker {

@@ -20,7 +20,10 @@ struct Kind {
   const char* name;
   const char* crd;
   const char* base;
-  friend void PrintTo(const Kind& kind, std::ostream* out) { *out << kind.name; }
+  // Googletest gives it its name.
+  friend void PrintTo(const Kind& kind, std::ostream* out) {  // NOLINT(readability-identifier-naming)
+    *out << kind.name;
+  }
 };
 
 constexpr Kind kKinds[] = {

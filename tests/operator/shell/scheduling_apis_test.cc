@@ -1,6 +1,7 @@
 // tests/operator/shell/scheduling_apis_test.cc: what is asked of the API server for groups of pods, and when
 #include "operator/shell/scheduling_apis.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <thread>
@@ -55,7 +56,7 @@ class SchedulingApisTest : public ::testing::Test {
       Json entry{{"name", group}, {"versions", Json::array()}};
       for (const auto& [version, resources] : versions) {
         entry["versions"].push_back({{"version", version}});
-        answers_["/apis/" + group + "/" + version] = json(200, {{"resources", resources}});
+        answers_[fmt::format("/apis/{}/{}", group, version)] = json(200, {{"resources", resources}});
       }
       list.push_back(entry);
     }
@@ -109,14 +110,14 @@ TEST_F(SchedulingApisTest, AsksOnceForManyObjectsThatStartTogether) {
 }
 
 TEST_F(SchedulingApisTest, FindsTheNewestShapeOfKubernetesOwnGroups) {
-  const std::pair<std::vector<std::string>, const char*> kCases[] = {
+  const std::pair<std::vector<std::string>, const char*> cases[] = {
       {{"scheduling.k8s.io/v1/priorityclasses"}, ""},
       {{"scheduling.k8s.io/v1beta1/priorityclasses"}, ""},  // as Kubernetes 1.21 has it
       {{"scheduling.k8s.io/v1alpha1/workloads"}, "v1alpha1"},
       {{"scheduling.k8s.io/v1alpha1/workloads", "scheduling.k8s.io/v1alpha2/podgroups"}, "v1alpha2"},
       {{"scheduling.k8s.io/v1alpha2/podgroups", "scheduling.k8s.io/v1beta1/podgroups"}, "v1beta1"},
   };
-  for (const auto& [apis, version] : kCases) {
+  for (const auto& [apis, version] : cases) {
     answers_.clear();
     serve(apis);
     SchedulingApis fresh(client_, cache_);
