@@ -32,9 +32,9 @@ inline constexpr std::size_t kUploadChunkBytes = 256 << 10;
 // Of the holder of `credentials`, to the aggregator of the federation `uid`.
 inline std::unique_ptr<FederationStub> federation_stub(const std::string& address, const std::string& uid,
                                                        const Credentials& credentials,
-                                                       grpc::ChannelArguments arguments = {}) {
-  return federation::v1::Federation::NewStub(TestPki::channel(
-      address, {.role = "aggregator", .index = 0, .uid = uid}, credentials, std::move(arguments)));
+                                                       const grpc::ChannelArguments& arguments = {}) {
+  return federation::v1::Federation::NewStub(
+      TestPki::channel(address, {.role = "aggregator", .index = 0, .uid = uid}, credentials, arguments));
 }
 
 inline void limit(grpc::ClientContext& context, std::chrono::milliseconds time = 20s) {
@@ -57,6 +57,7 @@ inline std::vector<CheckInReply> check_in_all(
     std::int64_t hold_ms = 10'000) {
   std::vector<CheckInReply> replies(static_cast<std::size_t>(count));
   std::vector<std::thread> calls;
+  calls.reserve(replies.size());
   for (std::int32_t client = 0; client < count; ++client) {
     calls.emplace_back([&, client] {
       const auto stub = stub_of_client(client);
@@ -128,7 +129,7 @@ inline grpc::Status upload_offset(FederationStub& stub, const std::string& task_
   federation::v1::UploadOffsetRequest request;
   request.set_task_id(task_id);
   federation::v1::UploadOffsetReply reply;
-  const grpc::Status status = stub.UploadOffset(&context, request, &reply);
+  grpc::Status status = stub.UploadOffset(&context, request, &reply);
   offset = reply.offset();
   return status;
 }

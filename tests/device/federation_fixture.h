@@ -106,8 +106,8 @@ class FederationFixture : public testing::Test {
   }
 
   std::unique_ptr<FederationStub> stub_of(const Credentials& credentials,
-                                          grpc::ChannelArguments arguments = {}) const {
-    return federation_stub(address_, "uid", credentials, std::move(arguments));
+                                          const grpc::ChannelArguments& arguments = {}) const {
+    return federation_stub(address_, "uid", credentials, arguments);
   }
   grpc::Status check_in(std::int32_t client, CheckInReply& reply, std::int64_t hold_ms = 10'000) {
     return muster::check_in(*stub_, client, reply, hold_ms);

@@ -8,7 +8,9 @@
 
 #include "common/base/check.h"  // MUSTER_CHECK: what must hold whatever the input
 
-extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size);
+// libFuzzer gives it its name.
+extern "C" int LLVMFuzzerTestOneInput(  // NOLINT(readability-identifier-naming)
+    const std::uint8_t* data, std::size_t size);
 
 namespace muster::fuzz {
 

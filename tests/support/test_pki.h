@@ -39,8 +39,8 @@ class TestPki {
 
   // A channel of the operator to what must be the pod `peer`.
   [[nodiscard]] std::shared_ptr<grpc::Channel> channel(const std::string& address, const PeerName& peer,
-                                                       grpc::ChannelArguments arguments = {}) const {
-    return channel(address, peer, of_operator(), std::move(arguments));
+                                                       const grpc::ChannelArguments& arguments = {}) const {
+    return channel(address, peer, of_operator(), arguments);
   }
   [[nodiscard]] static std::shared_ptr<grpc::Channel> channel(const std::string& address,
                                                               const PeerName& peer, const Credentials& own,
@@ -67,8 +67,8 @@ class TestPki {
 
 // One for all that a test program starts.
 inline const TestPki& shared_test_pki() {
-  static const TestPki pki;
-  return pki;
+  static const TestPki kPki;
+  return kPki;
 }
 
 }  // namespace muster
