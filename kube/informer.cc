@@ -44,24 +44,34 @@ bool newer_version(const std::string& a, const std::string& b) {
 }
 
 Object Store::get(const std::string& key) const {
-  const MutexLock lock(mutex_);
-  const auto found = objects_.find(key);
-  return found == objects_.end() ? nullptr : unpack(found->second);
+  Object kept;
+  {
+    const MutexLock lock(mutex_);
+    const auto found = objects_.find(key);
+    if (found != objects_.end()) kept = found->second;
+  }
+  return unpack(kept);
 }
 
 std::vector<Object> Store::list() const {
-  const MutexLock lock(mutex_);
   std::vector<Object> all;
-  all.reserve(objects_.size());
-  for (const auto& [key, object] : objects_) all.push_back(unpack(object));
+  {
+    const MutexLock lock(mutex_);
+    all.reserve(objects_.size());
+    for (const auto& [key, object] : objects_) all.push_back(object);
+  }
+  for (Object& object : all) object = unpack(object);
   return all;
 }
 
 std::vector<Object> Store::by_index(const std::string& value) const {
-  const MutexLock lock(mutex_);
   std::vector<Object> found;
-  const auto [from, to] = indexed_.equal_range(value);
-  for (auto it = from; it != to; ++it) found.push_back(unpack(it->second));
+  {
+    const MutexLock lock(mutex_);
+    const auto [from, to] = indexed_.equal_range(value);
+    for (auto it = from; it != to; ++it) found.push_back(it->second);
+  }
+  for (Object& object : found) object = unpack(object);
   return found;
 }
 
@@ -70,12 +80,11 @@ std::size_t Store::size() const {
   return objects_.size();
 }
 
-// With the lock held.
-void Store::drop_from_index(const Object& object) {
+void Store::drop_from_index(const Object& kept, const Json& object) {
   if (!index_) return;
-  const auto [from, to] = indexed_.equal_range(index_(*unpack(object)));
+  const auto [from, to] = indexed_.equal_range(index_(object));
   for (auto it = from; it != to; ++it) {
-    if (it->second == object) {
+    if (it->second == kept) {
       indexed_.erase(it);
       return;
     }
@@ -92,9 +101,10 @@ bool Store::upsert(Object object) {
   Object& slot = objects_[object_key(*object)];
   if (slot != nullptr) {
     // Also when it is another object of this name: a watch that is late tells of the one before.
-    if (newer_version(meta_text(*unpack(slot), "resourceVersion"), meta_text(*object, "resourceVersion")))
+    const Object before = unpack(slot);
+    if (newer_version(meta_text(*before, "resourceVersion"), meta_text(*object, "resourceVersion")))
       return false;
-    drop_from_index(slot);
+    drop_from_index(slot, *before);
   }
   slot = index_ ? std::make_shared<const Json>(pack(*object)) : object;
   if (index_) indexed_.emplace(index_(*object), slot);
@@ -107,15 +117,15 @@ void Store::erase(const Json& deleted) {
   if (graves_.size() > kGravesMax) graves_.pop_front();
   const auto found = objects_.find(object_key(deleted));
   if (found == objects_.end()) return;
-  if (meta_text(*unpack(found->second), "uid") != meta_text(deleted, "uid")) return;  // made anew meanwhile
-  const Object object = std::move(found->second);
+  const Object object = unpack(found->second);
+  if (meta_text(*object, "uid") != meta_text(deleted, "uid")) return;  // made anew meanwhile
+  drop_from_index(found->second, *object);
   objects_.erase(found);
-  drop_from_index(object);
 }
 
-void Store::put(const std::string& key, Object object) {
-  if (index_) indexed_.emplace(index_(*unpack(object)), object);
-  objects_[key] = std::move(object);
+void Store::put(const std::string& key, Object kept, const Json& object) {
+  if (index_) indexed_.emplace(index_(object), kept);
+  objects_[key] = std::move(kept);
 }
 
 std::vector<Object> Store::replace(std::vector<Object> objects, const std::string& version) {
@@ -126,17 +136,20 @@ std::vector<Object> Store::replace(std::vector<Object> objects, const std::strin
     const Object object = unpack(listed);
     const std::string key = object_key(*object);
     const auto known = old.find(key);
-    const bool newer =
-        known != old.end() && newer_version(meta_text(*unpack(known->second), "resourceVersion"),
-                                            meta_text(*object, "resourceVersion"));
-    put(key, newer ? known->second : std::move(listed));
-    if (known != old.end()) old.erase(known);
+    const Object before = known == old.end() ? nullptr : unpack(known->second);
+    if (before != nullptr &&
+        newer_version(meta_text(*before, "resourceVersion"), meta_text(*object, "resourceVersion"))) {
+      put(key, known->second, *before);
+    } else {
+      put(key, std::move(listed), *object);
+    }
+    if (before != nullptr) old.erase(known);
   }
   std::vector<Object> gone;
   for (auto& [key, kept] : old) {
     Object object = unpack(kept);
     if (newer_version(meta_text(*object, "resourceVersion"), version)) {
-      put(key, std::move(kept));  // made after the list; if it is gone again, the watch will tell
+      put(key, std::move(kept), *object);  // made after the list; if it is gone again, the watch will tell
     } else {
       gone.push_back(std::move(object));
     }

@@ -37,8 +37,9 @@ class Store {  // thread-safe
   std::vector<Object> replace(std::vector<Object> objects, const std::string& version);
 
  private:
-  void drop_from_index(const Object& object) MUSTER_REQUIRES(mutex_);
-  void put(const std::string& key, Object object) MUSTER_REQUIRES(mutex_);
+  // `kept`: what is stored of `object`.
+  void drop_from_index(const Object& kept, const Json& object) MUSTER_REQUIRES(mutex_);
+  void put(const std::string& key, Object kept, const Json& object) MUSTER_REQUIRES(mutex_);
 
   const std::function<std::string(const Json&)> index_;
   mutable Mutex mutex_;
