@@ -59,6 +59,7 @@ void Follower::complete(bool ok) {
       reader_.reset();
       context_.reset();
       if (stopped_) return leave(keep);
+      options_.ended(to_status(status_));
       stage_ = Stage::kWaiting;
       alarm_.Set(options_.queue, std::chrono::system_clock::now() + options_.backoff.next(), this);
       return;

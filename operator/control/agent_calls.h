@@ -32,6 +32,7 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
     std::int64_t membership = 0;  // as for expect()
     Backoff backoff;
     std::function<void(const control::v1::AgentStatus&)> told;
+    std::function<void(const Status&)> ended;  // a stream, how; it is opened again after a while
     std::function<void()> left;  // once, after stop(): nothing of it is in the queue, or will be
   };
   explicit Follower(Options options);

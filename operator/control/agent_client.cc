@@ -57,6 +57,13 @@ bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after)
   return !before || before->phase() != after.phase() || before->membership() != after.membership();
 }
 
+// Whether a stream has ended for what the pod says, and not because it comes, goes or takes another
+// membership.
+bool is_unusable(Code code) {
+  return code == Code::kResourceExhausted || code == Code::kInternal || code == Code::kPermissionDenied ||
+         code == Code::kUnimplemented;
+}
+
 }  // namespace
 
 class AgentClient::Impl {
@@ -174,6 +181,7 @@ class AgentClient::Impl {
     int rejections = 0;            // probes in a row that met one
     std::string rejection;
     std::optional<AgentStatus> status;
+    std::string unusable;                        // why a stream has ended, when that was told
     std::shared_ptr<ConfigureCall> configuring;  // the one under way
     Backoff configure_backoff;
     Instant configure_after{};
@@ -286,14 +294,15 @@ class AgentClient::Impl {
   }
   std::shared_ptr<Follower> make_follower(const AgentAddress& pod,
                                           const std::shared_ptr<grpc::Channel>& channel) {
-    return std::make_shared<Follower>(
-        Follower::Options{.channel = channel,
-                          .queue = &queue_,
-                          .pod_uid = pod.uid,
-                          .membership = pod.membership,
-                          .backoff = retry_backoff(pod.uid),
-                          .told = [this, uid = pod.uid](const AgentStatus& status) { told(uid, status); },
-                          .left = [this] { left(); }});
+    return std::make_shared<Follower>(Follower::Options{
+        .channel = channel,
+        .queue = &queue_,
+        .pod_uid = pod.uid,
+        .membership = pod.membership,
+        .backoff = retry_backoff(pod.uid),
+        .told = [this, uid = pod.uid](const AgentStatus& status) { told(uid, status); },
+        .ended = [this, name = pod.pod, uid = pod.uid](const Status& how) { watch_ended(name, uid, how); },
+        .left = [this] { left(); }});
   }
   void left() MUSTER_EXCLUDES(mutex_) {
     const MutexLock lock(mutex_);
@@ -318,6 +327,19 @@ class AgentClient::Impl {
     }
     for (const auto& follower : coming) follower->start();
     if (!owner.empty() && options_.on_change) options_.on_change(owner, !news);
+  }
+  void watch_ended(const std::string& name, const std::string& uid, const Status& how)
+      MUSTER_EXCLUDES(mutex_) {
+    if (how || !is_unusable(how.error().code)) return;
+    std::string owner;
+    {
+      const MutexLock lock(mutex_);
+      const auto found = pods_.find(uid);
+      if (found == pods_.end() || found->second.unusable == how.error().message) return;
+      found->second.unusable = how.error().message;
+      owner = found->second.owner;
+    }
+    if (options_.on_unusable) options_.on_unusable(owner, name, how.error());
   }
   void configured(const std::string& name, const std::string& uid, const ConfigureCall& over,
                   const Status& outcome) MUSTER_EXCLUDES(mutex_) {

@@ -31,6 +31,9 @@ class AgentClient final : public Agents {
     std::function<void(const std::string& owner, bool progress)> on_change{};
     // A pod did not take its assignment: for the log. On a thread of ours; never blocks.
     std::function<void(const std::string& owner, const std::string& pod, const Error& why)> on_refusal{};
+    // What a pod tells of itself cannot be taken: too long, not our protocol, another pod's. For the log,
+    // once a reason. On a thread of ours; never blocks.
+    std::function<void(const std::string& owner, const std::string& pod, const Error& why)> on_unusable{};
   };
   explicit AgentClient(Options options);
   ~AgentClient() override;  // ends all calls

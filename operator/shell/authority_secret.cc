@@ -70,38 +70,40 @@ Result<Issuer> read_issuer(kube::Client& client, const std::string& ns, WallTime
   return from_json(secret, ns, now);
 }
 
-Status AuthorityCheck::confirm(Instant now, WallTime wall_now) {
+Status AuthorityCheck::confirm(AuthorityDoubt doubt, Instant now, WallTime wall_now) {
   const MutexLock lock(mutex_);
   if (superseded_) return *superseded_;
   if (seen_ && now - *seen_ < kConfirmedFor) return {};
-  Status looked = look(wall_now);
-  if (looked) {
+  const auto secret = client_.get(kube::kSecrets, ns_, kAuthoritySecret);
+  const bool gone = !secret && secret.error().code == Code::kNotFound;
+  if (!secret && !gone) return secret.error();
+  if (gone && doubt == AuthorityDoubt::kPodsLeave) return {};
+  const std::string differs = gone ? "is gone" : difference(*secret, wall_now);
+  if (differs.empty()) {
     seen_ = now;
-  } else if (looked.error().code == Code::kFailedPrecondition) {
-    superseded_ = looked.error();
+    return {};
   }
-  return looked;
+  superseded_ =
+      failed_precondition(fmt::format("Secret {}/{} {}, and {} keys of authority {}, this operator's: it "
+                                      "ends, and reads the Secret when it is "
+                                      "started again",
+                                      ns_, kAuthoritySecret, differs,
+                                      doubt == AuthorityDoubt::kPodsLeave ? "somebody deletes pods that have"
+                                                                          : "there are pods that do not have",
+                                      id_));
+  return *superseded_;
+}
+
+// In what the Secret's authority is not ours; "" when it is.
+std::string AuthorityCheck::difference(const Json& secret, WallTime now) const {
+  const auto issuer = from_json(secret, ns_, now);
+  if (!issuer) return "has changed";
+  return issuer->id() == id_ ? "" : "is of authority " + issuer->id();
 }
 
 std::optional<Error> AuthorityCheck::superseded() {
   const MutexLock lock(mutex_);
   return superseded_;
-}
-
-Status AuthorityCheck::look(WallTime now) {
-  const auto secret = client_.get(kube::kSecrets, ns_, kAuthoritySecret);
-  const bool gone = !secret && secret.error().code == Code::kNotFound;
-  if (!secret && !gone) return secret.error();
-  const auto issuer = gone ? Result<Issuer>(secret.error()) : from_json(*secret, ns_, now);
-  if (issuer && issuer->id() == id_) return {};
-  return failed_precondition(fmt::format(
-      "Secret {}/{} {}, and there are pods with keys of another authority than {}, this operator's: it ends, "
-      "and reads the Secret when it is started again",
-      ns_, kAuthoritySecret,
-      gone     ? "is gone"
-      : issuer ? "is of authority " + issuer->id()
-               : "has changed",
-      id_));
 }
 
 }  // namespace muster::op

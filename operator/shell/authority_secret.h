@@ -21,20 +21,27 @@ inline constexpr const char* kOperatorNamespace = "muster-system";
 // The same for a replica that stands by: only reads. Error besides: kNotFound: nobody has made it yet.
 [[nodiscard]] Result<Issuer> read_issuer(kube::Client& client, const std::string& ns, WallTime now);
 
-// Is the operator's authority still that of the Secret? Asked before pods with keys of another authority are
-// replaced: of two operators with different authorities one has to give way, or each would replace the
-// other's pods for ever. Thread-safe; asks the API server at most every 10 s.
+// Why an operator doubts that its authority is still that of the Secret.
+enum class AuthorityDoubt {
+  kPodsOfAnother,  // there are pods with keys of another authority, which it would replace
+  kPodsLeave,      // pods with its own keys are being deleted: by another operator, who would replace ours?
+};
+
+// Is the operator's authority still that of the Secret? Of two operators with different authorities one has
+// to give way, or each would replace the other's pods for ever. Thread-safe; asks the API server at most
+// every 10 s.
 class AuthorityCheck {
  public:
   AuthorityCheck(kube::Client& client, std::string ns, std::string id)
       : client_(client), ns_(std::move(ns)), id_(std::move(id)) {}
   // kFailedPrecondition, for good: it is not, and this operator has to end; its successor reads the Secret.
-  // Others of kube::Client: nobody knows.
-  [[nodiscard]] Status confirm(Instant now, WallTime wall_now) MUSTER_EXCLUDES(mutex_);
+  // One that is gone is no other operator's: it speaks against ours only beside pods of another. Others of
+  // kube::Client: nobody knows.
+  [[nodiscard]] Status confirm(AuthorityDoubt doubt, Instant now, WallTime wall_now) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] std::optional<Error> superseded() MUSTER_EXCLUDES(mutex_);  // what confirm has found
 
  private:
-  Status look(WallTime now);
+  [[nodiscard]] std::string difference(const Json& secret, WallTime now) const;
 
   kube::Client& client_;
   const std::string ns_;

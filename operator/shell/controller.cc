@@ -173,11 +173,16 @@ Controller::Memory& Controller::memory_of(const Subject& subject) {
 }
 
 Status Controller::confirm_authority(const Observed& seen) const {
+  if (!parts_.confirm_authority) return {};
   // Programs of users have no keys, and pods of the version before had none.
-  const bool others = std::ranges::any_of(
-      seen.pods, [&](const Pod& pod) { return !pod.ca.empty() && has_other_authority(seen, pod); });
-  if (!others || !parts_.confirm_authority) return {};
-  return parts_.confirm_authority();
+  const auto with_keys = [&](const auto& what) {
+    return std::ranges::any_of(seen.pods, [&](const Pod& pod) { return !pod.ca.empty() && what(pod); });
+  };
+  if (with_keys([&](const Pod& pod) { return has_other_authority(seen, pod); }))
+    return parts_.confirm_authority(AuthorityDoubt::kPodsOfAnother);
+  if (with_keys([&](const Pod& pod) { return pod.ca == seen.ca && pod.deletion; }))
+    return parts_.confirm_authority(AuthorityDoubt::kPodsLeave);
+  return {};
 }
 
 void Controller::remember(const Subject& subject, const Applied& applied) {

@@ -11,6 +11,7 @@
 #include "kube/work_queue.h"
 #include "operator/core/observed.h"
 #include "operator/shell/applier.h"
+#include "operator/shell/authority_secret.h"
 #include "operator/shell/node_health.h"
 #include "operator/shell/operator_metrics.h"
 #include "operator/shell/outage.h"
@@ -27,8 +28,8 @@ struct ControllerParts {  // all outlive the controllers
   const Issuer& issuer;
   OperatorMetrics& metrics;
   prometheus::Registry& registry;
-  // Asked before pods with keys of another authority than the operator's are replaced: AuthorityCheck.
-  std::function<Status()> confirm_authority{};
+  // Asked before pods are replaced because of, or in spite of, another operator: AuthorityCheck.
+  std::function<Status(AuthorityDoubt)> confirm_authority{};
   SchedulingApis* scheduling = nullptr;  // null: a cluster without groups and queues
   ProgressReports* reports = nullptr;    // of programs; null: there are none
 };

@@ -83,6 +83,9 @@ AgentClient::Options Term::agent_options() {
   agents.on_refusal = [](const std::string& owner, const std::string& pod, const Error& why) {
     spdlog::warn("agent did not take its assignment object={} pod={} error=\"{}\"", owner, pod, why.message);
   };
+  agents.on_unusable = [](const std::string& owner, const std::string& pod, const Error& why) {
+    spdlog::warn("agent tells what cannot be taken object={} pod={} error=\"{}\"", owner, pod, why.message);
+  };
   return agents;
 }
 
@@ -96,8 +99,8 @@ void Term::add_controller(const kube::Resource& resource, const char* name,
                               issuer_,
                               metrics_,
                               registry_,
-                              [this] {
-                                return authority_.confirm(std::chrono::steady_clock::now(),
+                              [this](AuthorityDoubt doubt) {
+                                return authority_.confirm(doubt, std::chrono::steady_clock::now(),
                                                           std::chrono::system_clock::now());
                               },
                               &scheduling_,

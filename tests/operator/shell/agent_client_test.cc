@@ -34,6 +34,11 @@ class AgentClientTest : public ::testing::Test {
       const std::lock_guard lock(mutex_);
       refused_.push_back(pod);
     };
+    options.on_unusable = [this](const std::string&, const std::string& pod, const Error& why) {
+      const std::lock_guard lock(mutex_);
+      unusable_.push_back(pod + ": " + why.message);
+      changed_.notify_all();
+    };
     client_ = std::make_unique<AgentClient>(std::move(options));
   }
   bool wait_for_step(std::int64_t step) {
@@ -76,7 +81,7 @@ class AgentClientTest : public ::testing::Test {
   std::unique_ptr<FakeAgent> agent_ = std::make_unique<FakeAgent>();
   std::mutex mutex_;
   std::condition_variable changed_;
-  std::vector<std::string> owners_, progressed_, refused_;
+  std::vector<std::string> owners_, progressed_, refused_, unusable_;
   std::unique_ptr<AgentClient> client_;
 };
 
@@ -170,6 +175,18 @@ TEST_F(AgentClientTest, AStatusThatCannotBeIsKeptWithoutItsFigures) {
   const auto status = client_->status("uid-0");
   ASSERT_EQ(status->warnings_size(), 1);
   EXPECT_NE(status->warnings(0).find("(step)"), std::string::npos) << status->warnings(0);
+}
+
+TEST_F(AgentClientTest, AStatusThatIsTooLongIsToldOnceAndAShorterOneIsTakenLater) {
+  connect();
+  agent_->will_say(std::string(100 << 10, 'x'));
+  client_->follow("o", kPod);
+  ASSERT_TRUE(agent_->wait_opened(3)) << "it is asked again";
+  agent_->will_say("");
+  EXPECT_TRUE(wait_for_step(0));
+  const std::lock_guard lock(mutex_);
+  EXPECT_THAT(unusable_,
+              ::testing::ElementsAre(::testing::HasSubstr("p-0: Received message larger than max")));
 }
 
 TEST_F(AgentClientTest, APodThatIsNotThereFailsWithinTheDeadline) {

@@ -76,10 +76,10 @@ TEST_F(AuthoritySecret, IsConfirmedWhileItIsTheSecretsAndAskedForSeldom) {
   AuthorityCheck check(client_, "muster-system", issuer->id());
   const Instant now{};
   asked_.clear();
-  EXPECT_TRUE(check.confirm(now, kNow));
-  EXPECT_TRUE(check.confirm(now + std::chrono::seconds(9), kNow));
+  EXPECT_TRUE(check.confirm(AuthorityDoubt::kPodsOfAnother, now, kNow));
+  EXPECT_TRUE(check.confirm(AuthorityDoubt::kPodsOfAnother, now + std::chrono::seconds(9), kNow));
   EXPECT_EQ(asked_.size(), 1U);
-  EXPECT_TRUE(check.confirm(now + std::chrono::seconds(11), kNow));
+  EXPECT_TRUE(check.confirm(AuthorityDoubt::kPodsOfAnother, now + std::chrono::seconds(11), kNow));
   EXPECT_EQ(asked_.size(), 2U);
   EXPECT_FALSE(check.superseded());
 }
@@ -88,14 +88,33 @@ TEST_F(AuthoritySecret, OfAnotherOperatorSupersedesOurs) {
   const std::string ours = load()->id();
   stored_ = Json();
   AuthorityCheck gone(client_, "muster-system", ours);
-  EXPECT_THAT(gone.confirm({}, kNow).error().message, HasSubstr("Secret muster-system/muster-ca is gone"));
+  EXPECT_THAT(gone.confirm(AuthorityDoubt::kPodsOfAnother, {}, kNow).error().message,
+              HasSubstr("Secret muster-system/muster-ca is gone"));
   const std::string theirs = load()->id();
   AuthorityCheck check(client_, "muster-system", ours);
-  const Status answer = check.confirm({}, kNow);
+  const Status answer = check.confirm(AuthorityDoubt::kPodsOfAnother, {}, kNow);
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error().code, Code::kFailedPrecondition);
   EXPECT_THAT(answer.error().message, HasSubstr("is of authority " + theirs));
   EXPECT_TRUE(check.superseded());
+}
+
+TEST_F(AuthoritySecret, ThatIsGoneSpeaksAgainstOursOnlyBesidePodsOfAnother) {
+  const auto issuer = load();
+  AuthorityCheck check(client_, "muster-system", issuer->id());
+  const Json ours = std::exchange(stored_, Json());
+  EXPECT_TRUE(check.confirm(AuthorityDoubt::kPodsLeave, {}, kNow)) << "somebody deletes a pod, as users do";
+  EXPECT_FALSE(check.confirm(AuthorityDoubt::kPodsOfAnother, {}, kNow)) << "that was no confirmation";
+}
+
+TEST_F(AuthoritySecret, OfAnotherOperatorSupersedesOursWhenItDeletesOurPods) {
+  const std::string ours = load()->id();
+  stored_ = Json();
+  ASSERT_NE(load()->id(), ours);
+  AuthorityCheck check(client_, "muster-system", ours);
+  const Status answer = check.confirm(AuthorityDoubt::kPodsLeave, {}, kNow);
+  ASSERT_FALSE(answer);
+  EXPECT_THAT(answer.error().message, HasSubstr("somebody deletes pods that have keys of authority " + ours));
 }
 
 TEST_F(AuthoritySecret, AMissingNamespaceIsNamedWithTheRemedy) {

@@ -2,7 +2,7 @@
 // and when it stops
 #include "operator/shell/controller.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "common/json/access.h"
 #include "operator/control/agent_client.h"
@@ -54,10 +54,15 @@ class ControllerTest : public ::testing::Test {
     options.name = "distributedjob";
     options.decide = [this](const Json&, Observed seen) -> Result<Decision> {
       seen_ = std::move(seen);
+      ++decided_;
       return decision_;
     };
-    controller_ = std::make_unique<Controller>(
-        ControllerParts{cache_, agents_, applier_, nodes_, issuer_, metrics_, registry_}, std::move(options));
+    ControllerParts parts{cache_, agents_, applier_, nodes_, issuer_, metrics_, registry_};
+    parts.confirm_authority = [this](AuthorityDoubt doubt) {
+      doubts_.push_back(doubt);
+      return authority_;
+    };
+    controller_ = std::make_unique<Controller>(parts, std::move(options));
   }
   Controller::Outcome pass() { return controller_->reconcile("n/x"); }
   [[nodiscard]] std::vector<std::string> asked() const {
@@ -82,7 +87,10 @@ class ControllerTest : public ::testing::Test {
                       {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
   Applier applier_{client_, cache_, agents_, *events_, issuer_, {}};
   NodeHealth nodes_{client_};
+  std::vector<AuthorityDoubt> doubts_;
+  Status authority_;  // what confirm_authority answers
   Decision decision_;
+  int decided_ = 0;
   Observed seen_;
   std::unique_ptr<Controller> controller_;
 };
@@ -471,6 +479,29 @@ TEST_F(ControllerTest, AnOutageHoldsUpWritesAloneAndEndsWithAnyAnswer) {
     EXPECT_EQ(pass(), Controller::Outcome::kFailed) << "nothing holds it up any more";
   }
   EXPECT_EQ(asked().size(), 5U);
+}
+
+TEST_F(ControllerTest, PodsWithKeysRaiseADoubtWhenTheyLeaveOrAreOfAnotherAuthority) {
+  Json pod = pod_manifest();
+  const auto pass_with = [&](const std::string& ca, bool leaves) {
+    pod["metadata"]["resourceVersion"] = std::to_string(100 + decided_);
+    pod["metadata"]["labels"]["muster.dev/ca"] = ca;
+    if (leaves) pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+    cache_.observe_write(kube::kPods, pod);
+    doubts_.clear();
+    return pass();
+  };
+  pass_with(issuer_.id(), false);
+  EXPECT_THAT(doubts_, ::testing::IsEmpty());
+  pass_with("00000000", false);
+  EXPECT_THAT(doubts_, ::testing::ElementsAre(AuthorityDoubt::kPodsOfAnother));
+  pass_with("", true);
+  EXPECT_THAT(doubts_, ::testing::IsEmpty()) << "a program of a user";
+  const int decided = decided_;
+  authority_ = failed_precondition("another's");
+  pass_with(issuer_.id(), true);
+  EXPECT_THAT(doubts_, ::testing::ElementsAre(AuthorityDoubt::kPodsLeave));
+  EXPECT_EQ(decided_, decided) << "nothing is done about it before";
 }
 
 TEST_F(ControllerTest, AnObjectThatIsGoneNeedsNothing) {

@@ -43,6 +43,7 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
     std::unique_lock lock(mutex_);
     watched_ = *request;
     ++watches_;
+    ++opened_;
     changed_.notify_all();
     std::int64_t told = -1;
     while (!context->IsCancelled() && !ending_) {
@@ -52,6 +53,7 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
         status.set_membership(2);
         status.set_phase(control::v1::PHASE_RUNNING);
         status.mutable_worker()->set_step(step_);
+        status.set_message(message_);
         if (!writer->Write(status)) break;
       }
       changed_.wait_for(lock, std::chrono::milliseconds(20));
@@ -65,6 +67,10 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
     const std::lock_guard lock(mutex_);
     step_ = step;
     changed_.notify_all();
+  }
+  void will_say(std::string message) {  // with each status
+    const std::lock_guard lock(mutex_);
+    message_ = std::move(message);
   }
   void will_answer(grpc::Status answer) {
     const std::lock_guard lock(mutex_);
@@ -100,6 +106,10 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
     std::unique_lock lock(mutex_);
     return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return watches_ == count; });
   }
+  bool wait_opened(int count) {  // watches, in all
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, std::chrono::seconds(10), [&] { return opened_ >= count; });
+  }
 
  private:
   std::mutex mutex_;
@@ -107,8 +117,10 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
   control::v1::WatchRequest watched_;
   control::v1::Assignment configured_;
   grpc::Status answer_;
+  std::string message_;
   std::int64_t step_ = 0;
   int watches_ = 0;
+  int opened_ = 0;
   int configures_ = 0;
   bool silent_ = false;  // holds calls of Configure
   bool ending_ = false;
