@@ -150,7 +150,7 @@ void Node::note_idle() {
 }
 
 Status Node::stop(std::chrono::milliseconds grace, Deadline deadline) {
-  if (stopped_.exchange(true)) return {};
+  if (stopped_.exchange(true) || !reactor_thread_.joinable()) return {};  // or it could not be started
   reactor_.post([this, grace] {
     shutting_down_ = true;
     for (const auto& [uid, pod] : pods_) pod->shut_down(grace);

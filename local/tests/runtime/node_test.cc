@@ -1,8 +1,10 @@
 // local/tests/runtime/node_test.cc: pods as real processes: phases, exit codes, logs, volumes, kills
 #include "local/runtime/node.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
 
 #include <fstream>
 #include <sstream>
@@ -11,6 +13,29 @@
 
 namespace muster::local {
 namespace {
+
+// As where another program listens on a port of all addresses: muster ended by an exception.
+TEST(Node, ThatCannotHaveAnAddressForPodsSaysSo) {
+  TemporaryFolder folder;
+  FakeNodeApi api;
+  LogStore logs(folder.path() / "logs");
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit scarce = before;
+  scarce.rlim_cur = 0;
+  for (int free = 0; free < 2; ++scarce.rlim_cur)  // for the reactor's two; there is none for an address
+    if (::fcntl(static_cast<int>(scarce.rlim_cur), F_GETFD) < 0) ++free;
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &scarce), 0);
+  const auto node = Node::start(api, logs,
+                                {.binaries = MUSTER_BINARIES,
+                                 .run_folder = folder.path() / "run",
+                                 .volumes_folder = folder.path() / "volumes",
+                                 .cpu_milli = 2000,
+                                 .memory_milli = 1000});
+  ASSERT_EQ(::setrlimit(RLIMIT_NOFILE, &before), 0);
+  ASSERT_FALSE(node);
+  EXPECT_NE(node.error().message.find("loopback addresses"), std::string::npos) << node.error().message;
+}
 
 TEST_F(NodeTest, RunsAPodToSuccessAndKeepsItsLog) {
   run(PodBuilder("hello").shell("echo hello; echo world >&2"));
