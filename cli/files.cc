@@ -53,17 +53,19 @@ Status write_all(int fd, std::string_view content, const std::string& path) {
 
 using Writer = std::function<Status(int fd, const std::string& name)>;
 
+Status write_into(const std::filesystem::path& path, const char* name, int flags, const Writer& write) {
+  const FileDescriptor file(::open(name, O_WRONLY | O_CREAT | O_CLOEXEC | flags, 0644));
+  if (file.get() < 0) return system_error(fmt::format("cannot write {}", path.string()), errno);
+  return write(file.get(), path.string());
+}
+
 Status replace_file(const std::filesystem::path& path, const Writer& write) {
   std::error_code error;
   if (path.has_parent_path()) std::filesystem::create_directories(path.parent_path(), error);
   if (error) return system_error(fmt::format("cannot create {}", path.parent_path().string()), error.value());
   const std::string temporary = fmt::format("{}.{}.tmp", path.string(), ::getpid());
-  Status done;
-  {
-    const FileDescriptor file(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0644));
-    if (file.get() < 0) return system_error(fmt::format("cannot write {}", path.string()), errno);
-    done = write(file.get(), path.string());
-  }
+  ::unlink(temporary.c_str());  // of a process that was killed; in a folder of all, whoever put a link there
+  Status done = write_into(path, temporary.c_str(), O_EXCL | O_NOFOLLOW, write);
   if (done && ::rename(temporary.c_str(), path.c_str()) != 0) {
     done = system_error(fmt::format("cannot write {}", path.string()), errno);
   }
@@ -89,6 +91,16 @@ Result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
 
 Status write_file(const std::filesystem::path& path, std::string_view content) {
   return replace_file(path, [&](int fd, const std::string& name) { return write_all(fd, content, name); });
+}
+
+Status write_output(const std::filesystem::path& path, std::string_view content) {
+  std::error_code error;
+  const auto there = std::filesystem::symlink_status(path, error);
+  const bool ordinary = !std::filesystem::exists(there) || std::filesystem::is_regular_file(there) ||
+                        std::filesystem::is_directory(there);
+  if (ordinary) return write_file(path, content);
+  return write_into(path, path.c_str(), O_TRUNC,
+                    [&](int fd, const std::string& name) { return write_all(fd, content, name); });
 }
 
 Status copy_file(const std::filesystem::path& from, const std::filesystem::path& to) {

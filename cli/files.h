@@ -15,6 +15,10 @@ namespace muster::cli {
 // reason.
 [[nodiscard]] Status write_file(const std::filesystem::path& path, std::string_view content);
 
+// Into what a user named: a file as write_file does; a link, a device or a pipe (`-o /dev/stdout`) stays what
+// it is and is written into.
+[[nodiscard]] Status write_output(const std::filesystem::path& path, std::string_view content);
+
 // Copies in pieces, likewise atomic.
 [[nodiscard]] Status copy_file(const std::filesystem::path& from, const std::filesystem::path& to);
 

@@ -66,7 +66,7 @@ int plot(const PlotOptions& options) {
     out.write(*svg);
     return finish(out);
   }
-  const Status written = write_file(options.output, *svg);
+  const Status written = write_output(options.output, *svg);
   return written ? kExitDone : fail(written.error());
 }
 
