@@ -4,9 +4,13 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <map>
+#include <set>
+
 #include "cli/collect.h"
 #include "cli/storage.h"
 #include "common/platform/in_the_way.h"
+#include "common/spec/paths.h"
 
 namespace muster::cli {
 namespace {
@@ -62,7 +66,29 @@ void look_at_job(const ManifestObject& job, const fs::path& folder, const fs::pa
     obstacles.add(job, blocked_file(source.path / kModelFile));
 }
 
+std::string path_field(const ManifestObject& job) {
+  return job.kind->kind == "FederatedRound" ? "spec.aggregator.storage.path"
+                                            : "spec.training.checkpoint.path";
+}
+
 }  // namespace
+
+Status check_model_folders(const std::vector<ManifestObject>& objects) {
+  std::map<std::string, const ManifestObject*> seen;
+  for (const ManifestObject& object : objects) {
+    if (!object.is_job()) continue;
+    const ModelFolder folder = find_model_folder(object.value, kVolumesFolder);
+    if (folder.path.empty()) continue;
+    const auto [earlier, fresh] = seen.emplace(spec::normal_path(folder.path.string()), &object);
+    if (fresh) continue;
+    const std::string field = path_field(object);
+    return invalid_argument(
+        fmt::format("{}: {}: {}: is the folder of {} at {}, too; give each a folder of its own",
+                    object.where(field), object.title(), field, earlier->second->title(),
+                    earlier->second->where(path_field(*earlier->second))));
+  }
+  return {};
+}
 
 Status prepare_output(const fs::path& folder, const std::vector<ManifestObject>& objects) {
   MUSTER_TRY(make_output(folder));

@@ -135,6 +135,7 @@ Result<std::vector<ManifestObject>> load_manifests(const std::vector<std::string
   }
   if (refused) return invalid_argument(problems);
   MUSTER_TRY(check_together(objects));
+  MUSTER_TRY(check_model_folders(objects));
   for (const ManifestObject& object : objects) {
     if (object.is_job()) return objects;
   }

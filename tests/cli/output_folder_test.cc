@@ -97,5 +97,23 @@ TEST_F(OutputFolderTest, NamesAFolderInPlaceOfTheModelInItsClaim) {
   EXPECT_THAT(prepared(), HasSubstr("ckpt/a/model.safetensors is a folder"));
 }
 
+// "one" was given the model of "two", and each removed the other's checkpoints.
+TEST_F(OutputFolderTest, TwoJobsOfOneModelFolderAreRefused) {
+  const auto checked = [](const std::string& other_path) {
+    std::string other = kManifest;
+    other = other.substr(other.rfind("---\n"));
+    other.replace(other.find("name: ring"), 10, "name: star");
+    other.replace(other.find("/checkpoints/a"), 14, other_path);
+    const auto objects = parse_manifest(kManifest + other, "job.yaml");
+    const Status status = check_model_folders(*objects);
+    return status ? "" : status.error().message;
+  };
+  EXPECT_EQ(checked("/checkpoints/b"), "");
+  EXPECT_EQ(checked("/checkpoints"), "");
+  EXPECT_EQ(checked("/checkpoints/b/../a/"),
+            "job.yaml:29: DistributedJob/star: spec.training.checkpoint.path: is the folder of "
+            "DistributedJob/ring at job.yaml:18, too; give each a folder of its own");
+}
+
 }  // namespace
 }  // namespace muster::cli
