@@ -13,6 +13,7 @@
 
 #include "cli/exit_code.h"
 #include "cli/format.h"
+#include "common/base/text.h"
 
 namespace muster::cli {
 namespace {
@@ -79,7 +80,10 @@ int finish(const Console& out) {
 }
 
 void print_error(std::string_view message) {
-  Console(Console::Stream::kError).write(fmt::format("muster: {}\n", message));
+  std::string shown;  // line by line: it may quote what others wrote
+  for (std::size_t end; (end = message.find('\n')) != std::string_view::npos; message.remove_prefix(end + 1))
+    shown += printable(message.substr(0, end)) + '\n';
+  Console(Console::Stream::kError).write(fmt::format("muster: {}{}\n", shown, printable(message)));
 }
 
 int exit_code_of(const Error& error) {

@@ -113,8 +113,9 @@ std::string last_seen(const Json& event) {
 
 std::string render_event(const Json& event) {
   const Json& about = member(event, "involvedObject");
-  return fmt::format("event: {}/{} {}: {}", text_at(about, "kind"), text_at(about, "name"),
-                     printable(text_at(event, "reason")), printable_lines(text_at(event, "message")));
+  return fmt::format("event: {}/{} {}: {}", printable(text_at(about, "kind")),
+                     printable(text_at(about, "name")), printable(text_at(event, "reason")),
+                     printable_lines(text_at(event, "message")));
 }
 
 std::string render_description(const Json& object, const std::vector<Json>& pods,

@@ -98,7 +98,7 @@ std::string render_status(const Json& object, const std::vector<Json>& pods, con
   const JobView view = view_job(object);
   const Json& status = member(object, "status");
   std::string out = headline(object, view);
-  if (!view.message.empty()) out += view.reason + ": " + printable_lines(view.message) + "\n";
+  if (!view.message.empty()) out += printable(view.reason) + ": " + printable_lines(view.message) + "\n";
   if (!pods.empty()) {
     out += fmt::format("└─ membership {}, incarnation {}, pods {}\n", integer_at(status, "membership"),
                        integer_at(status, "incarnation"), view.ready.empty() ? "-" : view.ready + " ready");

@@ -4,10 +4,15 @@
 #include <algorithm>
 
 #include "cli/format.h"
+#include "common/base/text.h"
 
 namespace muster::cli {
 
-std::string render_table(const std::vector<std::vector<std::string>>& rows) {
+// Cells may hold what others wrote into an event or a condition: none moves the cursor of a terminal.
+std::string render_table(const std::vector<std::vector<std::string>>& given) {
+  std::vector<std::vector<std::string>> rows = given;
+  for (auto& row : rows)
+    for (std::string& cell : row) cell = printable(cell);
   std::vector<std::size_t> widths;
   for (const auto& row : rows) {
     widths.resize(std::max(widths.size(), row.size()), 0);

@@ -168,6 +168,26 @@ class Converter {
   std::size_t values_ = 0;
 };
 
+// The bytes of the character at the front of `text`, if it may not stand there as it is: DEL and C1, which
+// YAML does not take and a terminal obeys, the byte order mark, and what ends a line for readers of YAML 1.1
+// (with NEL of C1), so that the rest of the text would be read as fields. 0: it may.
+std::size_t special_bytes(std::string_view text) {
+  if (text.starts_with('\x7f')) return 1;
+  if (text.size() >= 2 && text[0] == '\xC2' && static_cast<unsigned char>(text[1]) <= 0x9f) return 2;
+  for (const std::string_view special : {"\u2028", "\u2029", "\ufeff"})
+    if (text.starts_with(special)) return special.size();
+  return 0;
+}
+
+bool is_clean(std::string_view text, bool of_several_lines) {
+  for (std::size_t at = 0; at < text.size(); ++at) {
+    const bool control = static_cast<unsigned char>(text[at]) < 0x20;
+    if ((control && !(of_several_lines && text[at] == '\n')) || special_bytes(text.substr(at)) > 0)
+      return false;
+  }
+  return true;
+}
+
 bool needs_quotes(const std::string& text) {
   if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':') return true;
   if (!plain_scalar(text).is_string() || one_of(text, {"=", "<<"})) return true;
@@ -179,15 +199,26 @@ bool needs_quotes(const std::string& text) {
       text.find_first_not_of("0123456789-:.TZ_") == std::string::npos) {
     return true;  // dates and sexagesimal numbers of YAML 1.1
   }
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20) return true;
-  }
-  return text.find(": ") != std::string::npos || text.find(" #") != std::string::npos;
+  return !is_clean(text, false) || text.find(": ") != std::string::npos ||
+         text.find(" #") != std::string::npos;
 }
 
 std::string yaml_string(const std::string& text) {
   if (!needs_quotes(text)) return text;
-  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);  // JSON strings are YAML strings
+  // JSON strings are YAML strings.
+  const std::string quoted = Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
+  std::string out;
+  for (std::size_t at = 0; at < quoted.size();) {
+    const std::size_t special = special_bytes(std::string_view(quoted).substr(at));
+    if (special == 0) {
+      out += quoted[at++];
+      continue;
+    }
+    const std::string escaped = Json(quoted.substr(at, special)).dump(-1, ' ', true);  // "\u0085"
+    out += special == 1 ? "\\u007f" : escaped.substr(1, escaped.size() - 2);
+    at += special;
+  }
+  return out;
 }
 
 void write(const Json& value, std::size_t indent, std::string& out);
@@ -208,10 +239,7 @@ bool as_block(const Json& value) {
   const auto& text = value.get_ref<const std::string&>();
   if (text.find('\n') == std::string::npos || text.front() == ' ' || text.front() == '\n') return false;
   if (text.ends_with("\n\n") || text.find(" \n") != std::string::npos) return false;
-  for (const char c : text) {
-    if (static_cast<unsigned char>(c) < 0x20 && c != '\n') return false;
-  }
-  return true;
+  return is_clean(text, true);
 }
 
 void write_member(const Json& value, std::size_t indent, std::string& out) {
@@ -295,6 +323,34 @@ void check_progress(const std::string& text) {
   }
 }
 
+std::optional<std::uint16_t> escaped_unit(std::string_view text) {
+  return text.starts_with("\\u") && text.size() >= 6 ? number<std::uint16_t>(text.substr(2, 4), 16)
+                                                     : std::nullopt;
+}
+
+// JSON may write a character beyond U+FFFF as a pair of escapes, which YAML does not know.
+std::string joined_pairs(std::string_view json) {
+  std::string out;
+  for (std::size_t at = 0; at < json.size();) {
+    const auto high = escaped_unit(json.substr(at));
+    const auto low = high ? escaped_unit(json.substr(at + 6)) : std::nullopt;
+    if (low && (*high & 0xFC00U) == 0xD800U && (*low & 0xFC00U) == 0xDC00U) {
+      out += read_json(fmt::format("\"{}\"", json.substr(at, 12))).get<std::string>();
+      at += 12;
+    } else {
+      const std::size_t size = json[at] == '\\' ? 2 : 1;  // of "\\\\ud83d" the backslash, and no unit
+      out += json.substr(at, size);
+      at += size;
+    }
+  }
+  return out;
+}
+
+bool begins_as_json(std::string_view text) {
+  const std::size_t at = text.find_first_not_of(" \t\r\n");
+  return at != std::string_view::npos && (text[at] == '{' || text[at] == '[');
+}
+
 }  // namespace
 
 Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::string& file) {
@@ -305,7 +361,7 @@ Result<std::vector<YamlDocument>> parse_yaml(std::string_view text, const std::s
     return invalid_argument(fmt::format("{}: not YAML: it is not UTF-8; save it as UTF-8", file));
   try {
     std::vector<YamlDocument> out;
-    const std::string whole(text);
+    const std::string whole = begins_as_json(text) ? joined_pairs(text) : std::string(text);
     check_progress(whole);
     for (const YAML::Node& node : YAML::LoadAll(whole)) {
       if (!node.IsDefined() || node.IsNull()) continue;

@@ -32,6 +32,18 @@ TEST(Describe, ShowsJobConditionsPodsAndEventsNewestLast) {
   EXPECT_LT(text.find("Created"), text.find("Started"));
 }
 
+// Whoever may create events in a namespace writes all of their fields.
+TEST(Describe, NoFieldOfAnEventSteersATerminal) {
+  const std::string steers = "\x1b]0;title\a";
+  const Json event{{"type", steers},
+                   {"reason", steers},
+                   {"message", steers},
+                   {"involvedObject", {{"kind", steers}, {"name", steers}}}};
+  const std::string text = render_description(job().json, {}, {event}, WallTime{}) + render_event(event);
+  EXPECT_EQ(text.find_first_of("\x1b\a"), std::string::npos) << text;
+  EXPECT_THAT(text, HasSubstr("?]0;title?/?]0;title?"));
+}
+
 TEST(Describe, ShowsEachLineOfAnEventOnALineOfItsOwn) {
   const Json event{{"reason", "Restarting"},
                    {"message", "worker 0 exited with code 137\nwaiting for \x1b the assignment"},

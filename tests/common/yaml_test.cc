@@ -123,6 +123,25 @@ Json random_json(std::mt19937& random, int depth) {
   }
 }
 
+// Readers of YAML 1.1, as kubectl is, take NEL and the separators for the end of a line: what followed one
+// was a field of its own. Terminals obey C1.
+TEST(Yaml, WritesNoCharacterThatEndsALineOrSteersATerminal) {
+  for (const std::string special : {"\x7f", "\u0080", "\u0085", "\u009b", "\u2028", "\u2029", "\ufeff"}) {
+    for (const std::string& text : {"x" + special + "y:" + special + " z", special, "a\nb" + special}) {
+      const Json value{{text, text}};
+      const std::string written = to_yaml(value);
+      EXPECT_EQ(written.find(special), std::string::npos) << written;
+      EXPECT_EQ(read(written), value) << written;
+    }
+  }
+  EXPECT_EQ(to_yaml({{"a", "\u2028\u00e9\U0001f600"}}), "a: \"\\u2028\u00e9\U0001f600\"\n");
+}
+
+TEST(Yaml, ReadsPairsOfEscapesInJson) {
+  EXPECT_EQ(read(R"({"a": "\ud83d\ude00 \\ud83d \u00e9"})"), Json({{"a", "\U0001f600 \\ud83d \u00e9"}}));
+  EXPECT_FALSE(parse_yaml(R"({"a": "\ud83d"})", "half.json"));
+}
+
 TEST(Yaml, WritesWhatItReadsBackForRandomValues) {
   const unsigned seed = std::random_device()();
   std::mt19937 random(seed);
