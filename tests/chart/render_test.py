@@ -236,6 +236,12 @@ class Sources(unittest.TestCase):
             self.assertEqual(json.loads(texts[f"muster-{file.name}"]), json.loads(file.read_text()))
         rule = next(d for d in documents if d["kind"] == "PrometheusRule")
         self.assertEqual(rule["spec"], yaml.safe_load((chart.ROOT / "dashboards" / "alerts.yaml").read_text()))
+        published = "https://git.example/muster/docs/operations.md"
+        linked = chart.rendered(["monitoring.enabled=true", f"monitoring.prometheusRule.runbookUrl={published}"])
+        rule = next(d for d in linked if d["kind"] == "PrometheusRule")
+        for alert in (rule for group in rule["spec"]["groups"] for rule in group["rules"]):
+            self.assertEqual(alert["annotations"]["runbook_url"], f"{published}#{alert['alert'].lower()}")
+            self.assertNotIn("runbook", alert["annotations"])
         for document in documents:  # what an API server takes
             self.assertLess(len(json.dumps(document)), 1024 * 1024, chart.name(document))
 

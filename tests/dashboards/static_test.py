@@ -72,7 +72,7 @@ class Alerts(unittest.TestCase):
             self.assertRegex(block, r'labels: \{severity: (critical|warning|info)\}', name)
             for word in ('summary', 'description'):
                 self.assertRegex(block, rf'\n      {word}: \S', name)
-            self.assertIn(f'docs/operations.md#{name.lower()}\n', block, name)
+            self.assertIn(f'\n      runbook: docs/operations.md#{name.lower()}\n', block, name)
             self.assertIn(name, headings, 'docs/operations.md has no such heading')
         self.assertEqual(headings, set(boards.expressions_of_rules()), 'docs/operations.md tells of other alerts')
 
