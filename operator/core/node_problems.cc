@@ -35,6 +35,7 @@ constexpr std::array kDefaultRules = {
     "NebiusBootDiskIOError"};
 
 constexpr std::string_view kTaint = "taint:";
+constexpr const char* kNodeUnhealthy = "NodeUnhealthy";
 
 // The cluster's own: the kubelet, or a controller with the toleration's patience, evicts for them.
 bool is_of_the_cluster(const NodeProblemRule& rule) {
@@ -208,6 +209,10 @@ void project_node(Json& node, const std::vector<NodeProblemRule>& rules) {
   node = std::move(kept);
 }
 
+bool is_disrupted_by_its_node(const Pod& pod) {
+  return pod.on_bad_node && pod.disrupted && pod.reason == kNodeUnhealthy;
+}
+
 void judge_node(Pod& pod, const Json& json, const NodeProblems& problems) {
   if (pod.node.empty() || pod.phase == PodPhase::kSucceeded) return;
   const auto found = problems.find(pod.node);
@@ -217,7 +222,7 @@ void judge_node(Pod& pod, const Json& json, const NodeProblems& problems) {
   pod.on_bad_node = true;
   if (pod.disrupted || pod.deletion) return;
   pod.disrupted = true;
-  pod.reason = "NodeUnhealthy";
+  pod.reason = kNodeUnhealthy;
   pod.message = fmt::format("node {} has {}", pod.node, trouble);
 }
 

@@ -40,6 +40,7 @@ void project_node(Json& node, const std::vector<NodeProblemRule>& rules);
 
 // A pod whose node has a problem that it does not tolerate is disrupted by it. `json`: the pod.
 void judge_node(Pod& pod, const Json& json, const NodeProblems& problems);
+[[nodiscard]] bool is_disrupted_by_its_node(const Pod& pod);
 
 // Annotation of a pod that keeps away from bad nodes by its affinity: their names, with commas.
 inline constexpr const char* kAvoidsAnnotation = "muster.dev/avoids";

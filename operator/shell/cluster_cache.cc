@@ -276,6 +276,17 @@ Status ClusterCache::catch_up() {
   return {};
 }
 
+Status ClusterCache::look_again(const std::string& ns, const std::string& pod, const std::string& uid) {
+  auto found = client_.get(kube::kPods, ns, pod);
+  if (!found && found.error().code != Code::kNotFound) return found.error();
+  if (!found || meta_text(*found, "uid") != uid) {
+    observe_gone(kube::kPods, ns + "/" + pod, uid);
+  } else {
+    observe_write(kube::kPods, std::move(*found));
+  }
+  return {};
+}
+
 void ClusterCache::observe_write(const kube::Resource& resource, Json object) {
   const std::string ns = text(member(object, "metadata", "namespace"));
   for (kube::Informer* informer : of(resource)) {

@@ -57,6 +57,8 @@ class ClusterCache {
   // Adds the pods that the API server has now. For a replica that begins to lead: another made pods, of which
   // a watch that is late has told nothing yet, though that of the objects has; they would count as lost.
   [[nodiscard]] Status catch_up();
+  // Puts the pod in as the API server has it now; it is gone if another has its name.
+  [[nodiscard]] Status look_again(const std::string& ns, const std::string& pod, const std::string& uid);
   // Puts the answer to one of our writes in, so that the next pass sees it.
   void observe_write(const kube::Resource& resource, Json object);
   // The API server says that "namespace/name" is not there with this uid: nor is it here from now on, though

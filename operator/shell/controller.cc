@@ -185,6 +185,28 @@ Status Controller::confirm_authority(const Observed& seen) const {
   return {};
 }
 
+Result<bool> Controller::look_again_at_disrupted(const Subject& subject, const Observed& seen) {
+  std::set<std::string> now;
+  std::vector<const Pod*> fresh;
+  {
+    const MutexLock lock(mutex_);
+    const auto memory = memory_.find(subject.ns + "/" + subject.name);
+    for (const Pod& pod : seen.pods) {
+      if (!is_disrupted_by_its_node(pod)) continue;
+      now.insert(pod.uid);
+      if (memory == memory_.end() || !memory->second.on_bad_nodes.contains(pod.uid)) fresh.push_back(&pod);
+    }
+    if (memory != memory_.end())
+      std::erase_if(memory->second.on_bad_nodes,
+                    [&now](const std::string& uid) { return !now.contains(uid); });
+  }
+  for (const Pod* pod : fresh) MUSTER_TRY(parts_.cache.look_again(subject.ns, pod->name, pod->uid));
+  if (fresh.empty()) return false;
+  const MutexLock lock(mutex_);
+  memory_of(subject).on_bad_nodes = std::move(now);
+  return true;
+}
+
 void Controller::remember(const Subject& subject, const Applied& applied) {
   if (!applied.status_written && !applied.obstacle && applied.credentials.empty() &&
       applied.pods_created == 0)
@@ -293,6 +315,9 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
                         .uid = meta_text(*object, "uid"),
                         .generation = integer_at(member(*object, "metadata"), "generation")};
   Observed seen = observe(subject, parts_.cache.pods_of(subject.ns, subject.uid));
+  const auto news = look_again_at_disrupted(subject, seen);
+  if (!news) return failed(key, news.error());
+  if (*news) seen = observe(subject, parts_.cache.pods_of(subject.ns, subject.uid));
   if (const Status ours = confirm_authority(seen); !ours) return failed(key, ours.error());
   if (parts_.scheduling != nullptr) {
     if (const Status asked = parts_.scheduling->look(*object, subject, seen); !asked)

@@ -73,6 +73,7 @@ class Controller {
     std::map<std::string, WallTime> credentials;  // Secrets with keys: when they were made, or tried
     std::set<std::string> found_credentials;      // those that were there and not made here
     std::map<std::string, WallTime> ends;         // of pods, by uid: when they were first seen
+    std::set<std::string> on_bad_nodes;           // uids of pods that were looked at again for it
     std::optional<Obstacle> obstacle;
     Instant obstacle_until;
     std::int64_t obstacle_generation = 0;  // of the object: another spec is tried at once
@@ -89,6 +90,10 @@ class Controller {
   [[nodiscard]] Observed observe(const Subject& subject, const std::vector<kube::Object>& pods)
       MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Status confirm_authority(const Observed& seen) const;
+  // The watches of pods and of nodes keep no step: a pod may have ended before its node broke. True: the
+  // cache has what the API server says of pods that their nodes disrupt.
+  [[nodiscard]] Result<bool> look_again_at_disrupted(const Subject& subject, const Observed& seen)
+      MUSTER_EXCLUDES(mutex_);
   // Adds to `seen` what this process remembers of the object and of its pods' ends.
   void recall(const Subject& subject, Observed& seen) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Memory& memory_of(const Subject& subject) MUSTER_REQUIRES(mutex_);

@@ -10,6 +10,7 @@
 #include "objects.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/observed.h"
+#include "operator/core/pod_attempts.h"
 #include "pod/pod_contract.h"
 
 namespace muster::sim {
@@ -24,6 +25,15 @@ const std::string kLease = std::string(kOwnNamespace) + "/" + kLeaseName;
 constexpr const char* kKinds[] = {"distributedjobs", "federatedrounds"};
 
 std::string label(const Json& pod, const char* name) { return text(member(pod, "metadata", "labels", name)); }
+
+std::string node_of(const Json& pod) { return text(member(pod, "spec", "nodeName")); }
+
+bool is_broken(const Json& node) {
+  const Json& conditions = member(node, "status", "conditions");
+  return conditions.is_array() && std::ranges::any_of(conditions, [](const Json& each) {
+           return each.at("type") == kNodeProblem && each.at("status") == "True";
+         });
+}
 
 JobStatus status_of(const Json& object) { return op::api::status_from_json(member(object, "status")); }
 
@@ -42,6 +52,7 @@ bool may_be_mended(const JobStatus& status) {
 Checker::Checker(VirtualThreads& threads, ApiStore& store) : threads_(threads), store_(store) {
   store_.listen([this](const std::string& resource, const Json* before, const Json* after) {
     if (resource == "pods") pod_changed(before, after);
+    if (resource == "nodes" && after != nullptr) node_changed(*after);
     if ((resource == kKinds[0] || resource == kKinds[1]) && after != nullptr) object_changed(before, *after);
   });
 }
@@ -81,6 +92,7 @@ void Checker::arrives(const ApiRequest& write) {
   const auto seen = op::pod_from_json(*pod, label(*pod, kJobUidLabel));
   if (!seen || op::fate_of(*seen) != op::PodFate::kAlive) return;
   const JobStatus& status = lives_[label(*pod, kJobUidLabel)].status;
+  if (op::is_replaced(status, *seen)) return;  // alone: it waits for a node that it may not go to
   if (!status.finished() && status.phase != "Suspended" && status.incarnation == seen->incarnation)
     suspect_ =
         fmt::format("{} is deleted, a live pod of the present incarnation {}", seen->name, seen->incarnation);
@@ -157,6 +169,22 @@ void Checker::check_restart(const std::string& who, const Json& object, const Li
 void Checker::pod_changed(const Json* before, const Json* after) {
   if (before == nullptr) return check_only_one(*after);
   note_end(*before, after);
+  if (after == nullptr || node_of(*after) == node_of(*before)) return;
+  const Json* node = store_.find("nodes", node_of(*after));
+  if (node != nullptr && is_broken(*node)) note_broken_node(*after);
+}
+
+void Checker::node_changed(const Json& node) {
+  if (!is_broken(node)) return;
+  for (const Json* pod : store_.all("pods"))
+    if (node_of(*pod) == meta_text(node, "name")) note_broken_node(*pod);
+}
+
+// Its incarnation may be replaced, or the node is well again before anybody has looked.
+void Checker::note_broken_node(const Json& pod) {
+  if (label(pod, kRoleLabel) == "client" || has_ended(pod)) return;
+  const std::string owner = label(pod, kJobUidLabel);
+  if (const auto seen = op::pod_from_json(pod, owner)) ++lives_[owner].ends[seen->incarnation].disruptions;
 }
 
 void Checker::check_only_one(const Json& pod) {

@@ -47,6 +47,8 @@ class Checker {
   void check_restart(const std::string& who, const Json& object, const Life& life,
                      const op::api::JobStatus& now);
   void pod_changed(const Json* before, const Json* after);
+  void node_changed(const Json& node);
+  void note_broken_node(const Json& pod);
   void check_only_one(const Json& pod);
   void note_end(const Json& before, const Json* after);
   void note_lease(const Write& write);

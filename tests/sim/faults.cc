@@ -38,6 +38,7 @@ constexpr std::array<Kind, static_cast<std::size_t>(Fault::kMax)> kFaultKinds{{
     {"pod vanishes", 0.03},
     {"node lost", 0.03},
     {"node gone", 1.0},
+    {"node broken", 0.03},
     {"agent silent", 0.05},
     {"quota exceeded", 0.03},
 }};

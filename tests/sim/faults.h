@@ -38,6 +38,7 @@ enum class Fault {
   kPodVanishes,            // deleted by force
   kNodeLost,               //
   kNodeGone,               //
+  kNodeBroken,             // node-problem-detector says so, for a while
   kAgentSilent,            // calls to it fail for a while
   kQuota,                  // 403 on creates for a while
   kMax

@@ -195,6 +195,7 @@ void Network::dispatch(const std::shared_ptr<Link>& link, Nanos begun, const Api
 void Network::open(const std::shared_ptr<Watch>& watch, const kube::HttpRequest& sent) {
   const ApiRequest request = parse_request(sent);
   watch->resource = request.resource;
+  watch->selective = request.query.contains("labelSelector");
   watch->position = number(request.query, "resourceVersion");
   const auto lasts = seconds(number(request.query, "timeoutSeconds"));
   threads_.after(latency(), [=, this] {
@@ -245,10 +246,9 @@ void Network::pump(const std::shared_ptr<Watch>& watch) {
     return end(watch, kube::HttpResponse{.status = 200, .headers = {}, .body = {}});
   }
   std::string text;
-  const bool selective = watch->resource != "distributedjobs" && watch->resource != "federatedrounds";
   while (const StoredEvent* event = store_.event_after(watch->resource, watch->position)) {
     watch->position = event->version;
-    if (selective && !event->managed) continue;
+    if (watch->selective && !event->managed) continue;
     text += fmt::format("{{\"type\":\"{}\",\"object\":{}}}\n", event->type, event->text);
     if (faults_.strikes(Fault::kWatchCut)) {
       watch->inbox.push_back(std::move(text));

@@ -49,6 +49,7 @@ class Network {
   struct Watch {
     std::shared_ptr<Link> link;
     std::string resource;
+    bool selective = false;  // by a label: only what the operator manages
     std::uint64_t position = 0;
     bool pumping = false, closed = false, ended = false;
     Nanos stalled_until{0};

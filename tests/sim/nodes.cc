@@ -26,6 +26,16 @@ std::string container_of(const Json& pod) {
       containers[role_container(containers, text(member(pod, "metadata", "labels", kRoleLabel)))], "name"));
 }
 
+// Whether its affinity does: of one that was made while the node was broken.
+bool avoids(const Json& pod, const std::string& node) {
+  const Json& terms = member(pod, "spec", "affinity", "nodeAffinity");
+  const Json& required = member(terms, "requiredDuringSchedulingIgnoredDuringExecution", "nodeSelectorTerms");
+  for (const Json& term : required.is_array() ? required : Json::array())
+    for (const Json& field : term.at("matchFields"))
+      if (field.at("operator") == "NotIn" && field.at("values").at(0) == node) return true;
+  return false;
+}
+
 }  // namespace
 
 Nodes::Nodes(VirtualThreads& threads, ApiStore& store, Programs& programs, Faults& faults, std::uint64_t seed)
@@ -108,10 +118,14 @@ void Nodes::changed(const Json* before, const Json* after) {
 }
 
 void Nodes::bind(const std::string& key, const std::string& uid) {
-  if (pod(key, uid) == nullptr) return;
+  const Json* known = pod(key, uid);
+  if (known == nullptr) return;
   std::vector<std::string> fit;
-  for (const auto& [name, node] : nodes_)
-    if (node.up) fit.push_back(name);
+  for (const auto& [name, node] : nodes_) {
+    const bool avoided = avoids(*known, name);
+    if (avoided) faults_.seen("a pod avoids a node");
+    if (node.up && !avoided) fit.push_back(name);
+  }
   if (fit.empty()) {
     threads_.after(seconds(2), [=, this] { bind(key, uid); });
     return;
@@ -224,6 +238,19 @@ void Nodes::misbehave() {
         "pods", key_of(*victim),
         {.uid = {}, .resource_version = {}, .propagation = {}, .grace = std::chrono::seconds(0)});
   if (faults_.strikes(Fault::kNodeLost)) lose(fmt::format("node-{}", random_.below(kNodes)));
+  if (faults_.strikes(Fault::kNodeBroken)) {
+    const std::string name = fmt::format("node-{}", random_.below(kNodes));
+    set_broken(name, true);
+    threads_.after(seconds(5) + up_to(random_, seconds(120)), [this, name] { set_broken(name, false); });
+  }
+}
+
+// Its pods run on: that they have to leave it is for the operator to see.
+void Nodes::set_broken(const std::string& name, bool broken) {
+  (void)store_.update("nodes", name, [&](Json& node) -> std::optional<Refusal> {
+    node["status"]["conditions"] = Json::array({condition(kNodeProblem, broken)});
+    return std::nullopt;
+  });
 }
 
 void Nodes::taint(const std::string& name, bool lost) {
@@ -276,7 +303,10 @@ void Nodes::come_back(const std::string& name) {
 }
 
 void Nodes::heal() {
-  for (auto& [name, node] : nodes_) come_back(name);
+  for (auto& [name, node] : nodes_) {
+    come_back(name);
+    set_broken(name, false);
+  }
 }
 
 }  // namespace muster::sim

@@ -39,6 +39,7 @@ class Nodes {
   void lose(const std::string& name);
   void come_back(const std::string& name);
   void taint(const std::string& name, bool lost);
+  void set_broken(const std::string& name, bool broken);
   [[nodiscard]] WallTime wall_of(const Json& pod);
   [[nodiscard]] const Json* any_pod(bool running);
 

@@ -10,6 +10,8 @@ namespace muster::sim {
 inline constexpr const char* kOwnNamespace = "muster-system";  // of the operator
 inline constexpr const char* kLeaseName = "muster-operator.muster.dev";
 
+inline constexpr const char* kNodeProblem = "KernelDeadlock";  // a condition of a node
+
 inline std::string identity_of(int replica) { return "operator-" + std::to_string(replica); }
 
 inline bool is_terminating(const Json& object) {

@@ -58,6 +58,7 @@ struct Replica::Parts {
         client(transport, nullptr, options()),
         lease_client(transport, nullptr, lease_options()),
         cache(client, {.namespaces = {},
+                       .node_problems = *op::parse_node_problems(kNodeProblem),
                        .on_change =
                            [this](const std::string& kind, const std::string& key, bool child) {
                              const MutexLock lock(mutex);

@@ -19,6 +19,7 @@ std::vector<std::string> more_kinds() {
           "pod configured",
           "a term begins",
           "lease lost",
+          "a pod avoids a node",
           "HTTP 404",
           "HTTP 409",
           "HTTP 422",

@@ -33,6 +33,10 @@ Json pod_manifest(const std::string& owner = "u") {
             {"ownerReferences",
              {{{"kind", "DistributedJob"}, {"name", "x"}, {"uid", owner}, {"controller", true}}}}}}};
 }
+Json bad_node() {
+  return {{"metadata", {{"name", "bad"}, {"uid", "bad"}, {"resourceVersion", "1"}}},
+          {"status", {{"conditions", {{{"type", "KernelDeadlock"}, {"status", "True"}}}}}}};
+}
 Json refusal(int code, const std::string& reason) {
   return {{"kind", "Status"}, {"code", code}, {"reason", reason}, {"message", reason}};
 }
@@ -40,11 +44,14 @@ Json refusal(int code, const std::string& reason) {
 class ControllerTest : public ::testing::Test {
  protected:
   ControllerTest() {
-    lists_->otherwise([](const kube::HttpRequest& request) -> FakeTransport::Answer {
+    lists_->otherwise([this](const kube::HttpRequest& request) -> FakeTransport::Answer {
       if (request.target.find("watch=1") != std::string::npos)
         return FakeTransport::Stream{.stays_open = true};
-      const Json empty{{"metadata", {{"resourceVersion", "1"}}}, {"items", Json::array()}};
-      return kube::HttpResponse{.status = 200, .headers = {}, .body = empty.dump()};
+      if (request.target.ends_with("/pods/x-worker-0"))
+        return kube::HttpResponse{.status = 200, .headers = {}, .body = pod_at_server_.dump()};
+      Json list{{"metadata", {{"resourceVersion", "1"}}}, {"items", Json::array()}};
+      if (request.target.find("/nodes") != std::string::npos) list["items"].push_back(bad_node());
+      return kube::HttpResponse{.status = 200, .headers = {}, .body = list.dump()};
     });
     cache_.start();
     EXPECT_TRUE(cache_.wait_synced(deadline_after(seconds(10))));
@@ -84,11 +91,15 @@ class ControllerTest : public ::testing::Test {
   AgentClient agents_{AgentClient::Options{.credentials = issuer_.credentials()}};
   std::unique_ptr<kube::EventRecorder> events_ = std::make_unique<kube::EventRecorder>(event_client_, "test");
   ClusterCache cache_{list_client_,
-                      {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
+                      {.namespaces = {},
+                       .node_problems = *parse_node_problems("KernelDeadlock"),
+                       .on_change = [](auto&&...) {},
+                       .on_problem = [](const auto&) {}}};
   Applier applier_{client_, cache_, agents_, *events_, issuer_, {}};
   NodeHealth nodes_{client_};
   std::vector<AuthorityDoubt> doubts_;
-  Status authority_;  // what confirm_authority answers
+  Status authority_;    // what confirm_authority answers
+  Json pod_at_server_;  // what a look at one pod finds
   Decision decision_;
   int decided_ = 0;
   Observed seen_;
@@ -479,6 +490,34 @@ TEST_F(ControllerTest, AnOutageHoldsUpWritesAloneAndEndsWithAnyAnswer) {
     EXPECT_EQ(pass(), Controller::Outcome::kFailed) << "nothing holds it up any more";
   }
   EXPECT_EQ(asked().size(), 5U);
+}
+
+TEST_F(ControllerTest, APodThatItsNodeDisruptsIsLookedAtAgainOnce) {
+  Json pod = pod_manifest();
+  pod["spec"]["nodeName"] = "bad";
+  pod["status"]["phase"] = "Running";
+  const auto looks = [&] {
+    return std::ranges::count_if(lists_->requests(), [](const kube::HttpRequest& request) {
+      return request.target.ends_with("/pods/x-worker-0");
+    });
+  };
+  pod_at_server_ = pod;
+  cache_.observe_write(kube::kPods, pod);
+  pass();
+  EXPECT_TRUE(seen_.pods.at(0).disrupted);
+  pass();
+  EXPECT_EQ(looks(), 1);
+
+  pod["metadata"]["uid"] = "q";
+  pod["metadata"]["resourceVersion"] = "7";
+  cache_.observe_write(kube::kPods, pod);
+  pod["metadata"]["resourceVersion"] = "8";
+  pod["status"]["phase"] = "Succeeded";
+  pod_at_server_ = pod;
+  pass();
+  EXPECT_EQ(looks(), 2);
+  EXPECT_EQ(seen_.pods.at(0).phase, PodPhase::kSucceeded) << "it had ended before its node broke";
+  EXPECT_FALSE(seen_.pods.at(0).disrupted);
 }
 
 TEST_F(ControllerTest, PodsWithKeysRaiseADoubtWhenTheyLeaveOrAreOfAnotherAuthority) {
