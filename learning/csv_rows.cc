@@ -18,6 +18,13 @@ bool is_control(char c) {
   return byte < 0x20 && c != '\t' && c != '\r' && c != '\n' && c != '\f';
 }
 
+// By the byte order mark.
+const char* wide_encoding(std::string_view line) {
+  using namespace std::string_view_literals;
+  if (line.starts_with("\xFF\xFE\0\0"sv) || line.starts_with("\0\0\xFE\xFF"sv)) return "UTF-32";
+  return line.starts_with("\xFF\xFE") || line.starts_with("\xFE\xFF") ? "UTF-16" : nullptr;
+}
+
 }  // namespace
 
 Result<TextLines> TextLines::open(const std::filesystem::path& path) {
@@ -56,8 +63,8 @@ std::optional<std::size_t> TextLines::find_end() {
 }
 
 Status TextLines::check_text(std::string_view line) const {
-  if (number_ == 1 && (line.starts_with("\xFF\xFE") || line.starts_with("\xFE\xFF")))
-    return invalid_argument(fmt::format("{}: is UTF-16 text; save it as UTF-8", path_.string()));
+  if (const char* encoding = number_ == 1 ? wide_encoding(line) : nullptr)
+    return invalid_argument(fmt::format("{}: is {} text; save it as UTF-8", path_.string(), encoding));
   if (std::ranges::any_of(line, is_control))
     return invalid_argument(
         fmt::format("{}: is not a text file (line {} has control characters); unpack or convert it to "

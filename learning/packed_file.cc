@@ -2,6 +2,7 @@
 #include "learning/packed_file.h"
 
 #include <fmt/format.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <algorithm>
@@ -24,6 +25,10 @@ PackedFile::PackedFile(std::filesystem::path path, std::string remedy, std::uniq
     : path_(std::move(path)), remedy_(std::move(remedy)), file_(std::move(file)) {}
 
 Result<PackedFile> PackedFile::open(const std::filesystem::path& path, std::string remedy) {
+  struct stat info {};
+  if (::stat(path.c_str(), &info) == 0 && !S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode))
+    return invalid_argument(
+        fmt::format("{}: is a pipe, a socket or a device, which may never end; name a file", path.string()));
   errno = 0;
   std::unique_ptr<gzFile_s, Close> file(gzopen(path.c_str(), "rbe"));
   if (!file) return file_error("read", path, errno != 0 ? errno : ENOMEM);

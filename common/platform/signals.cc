@@ -18,6 +18,8 @@ namespace muster {
 namespace {
 
 constexpr int kStopSignals[] = {SIGTERM, SIGINT, SIGHUP};
+// Ignored: the write fails, too, and says why (the other end is closed; `ulimit -f`).
+constexpr int kOfWrites[] = {SIGPIPE, SIGXFSZ};
 
 // Whoever started this under nohup wants it to outlive the terminal.
 bool ignored_hangup(int number) {
@@ -57,7 +59,7 @@ void add(int epoll, int fd) {
 SignalWaiter::SignalWaiter() : fd_(epoll_create1(EPOLL_CLOEXEC)) {
   const sigset_t set = stop_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_IGN);
+  for (const int number : kOfWrites) std::signal(number, SIG_IGN);
   signal_fd_ = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
   MUSTER_CHECK(fd_ >= 0 && signal_fd_ >= 0 && pipe2(pipe_, O_CLOEXEC | O_NONBLOCK) == 0);
   add(fd_, signal_fd_);
@@ -94,7 +96,7 @@ void reset_signals_after_fork() noexcept {
   sigemptyset(&set);
   for (const int number : kStopSignals) std::signal(number, SIG_DFL);
   sigprocmask(SIG_SETMASK, &set, nullptr);
-  std::signal(SIGPIPE, SIG_DFL);
+  for (const int number : kOfWrites) std::signal(number, SIG_DFL);
 }
 
 }  // namespace muster

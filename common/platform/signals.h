@@ -5,8 +5,8 @@
 namespace muster {
 
 // Construct one, once, in main before it starts a thread: it blocks SIGTERM, SIGINT and, unless it was
-// ignored (nohup), SIGHUP (threads inherit that), and ignores SIGPIPE. fd() becomes readable when a signal
-// has come.
+// ignored (nohup), SIGHUP (threads inherit that), and ignores SIGPIPE and SIGXFSZ. fd() becomes readable when
+// a signal has come.
 class SignalWaiter {
  public:
   SignalWaiter();

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/stat.h>
 #include <zlib.h>
 
 #include <cmath>
@@ -255,6 +256,8 @@ TEST_F(CsvFile, ThatIsNoTextIsToldAsSuch) {
                                 "a\0,\0",
                                 6)),
               HasSubstr(": is UTF-16 text; save it as UTF-8"));
+  EXPECT_THAT(error(std::string("\xFF\xFE\0\0a\0\0\0", 8)), HasSubstr(": is UTF-32 text; save it as UTF-8"));
+  EXPECT_THAT(error(std::string("\0\0\xFE\xFF\0\0\0a", 8)), HasSubstr(": is UTF-32 text; save it as UTF-8"));
   EXPECT_THAT(error(std::string("a,label\n1,0\n\0\0\0", 15)), HasSubstr("(line 3 has control characters)"));
 }
 
@@ -264,6 +267,16 @@ TEST_F(CsvFile, ThatIsMissingOrAFolderIsTold) {
   };
   EXPECT_EQ(code("/nonexistent.csv"), Code::kNotFound);
   EXPECT_EQ(code(folder_.path().string()), Code::kInvalidArgument);
+}
+
+// It was waited for, without an end.
+TEST_F(CsvFile, ThatIsAPipeIsTold) {
+  const std::string pipe = (folder_.path() / "pipe").string();
+  ASSERT_EQ(::mkfifo(pipe.c_str(), 0600), 0);
+  const auto data = load_dataset({.name = "csv", .path = pipe, .csv = {}, .synthetic = {}}, 0);
+  ASSERT_FALSE(data);
+  EXPECT_EQ(data.error().code, Code::kInvalidArgument);
+  EXPECT_THAT(data.error().message, HasSubstr("pipe: is a pipe, a socket or a device"));
 }
 
 TEST_F(CsvFile, HasADigestOfItsContentHoweverItIsWritten) {

@@ -2,6 +2,12 @@
 #include "pod/stopper.h"
 
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
 
 namespace muster {
 namespace {
@@ -53,6 +59,21 @@ TEST_F(StopperTest, AWaitForAnAssignmentIsNotBrokenOffByOne) {
   stopper_.set_abort(calls_.abort());
   stopper_.break_off_before(2);
   EXPECT_EQ(calls_.hard, 0);
+}
+
+// SIGXFSZ ended `muster run` without a word, and a worker as if by a crash.
+TEST_F(StopperTest, AWriteBeyondTheLimitOfAFileFailsAndEndsNothing) {
+  const std::unique_ptr<FILE, int (*)(FILE*)> file(std::tmpfile(), &std::fclose);
+  ASSERT_NE(file, nullptr);
+  rlimit before{};
+  ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+  const rlimit nothing{.rlim_cur = 0, .rlim_max = before.rlim_max};
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &nothing), 0);
+  const auto written = ::write(::fileno(file.get()), "x", 1);
+  const int why = errno;
+  ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &before), 0);
+  EXPECT_EQ(written, -1);
+  EXPECT_EQ(why, EFBIG);
 }
 
 }  // namespace
