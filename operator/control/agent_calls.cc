@@ -1,15 +1,21 @@
 // operator/control/agent_calls.cc: the stages of a Watch, and Configure
 #include "operator/control/agent_calls.h"
 
+#include <fmt/format.h>
+
 #include <utility>
 
 #include "operator/core/agent_status.h"
+#include "pod/credentials.h"
+#include "pod/status_limits.h"
 
 namespace muster::op {
 namespace {
 
 using control::v1::Agent;
 
+constexpr int kConnectBackoffFirstMs = 100;
+constexpr int kConnectBackoffMaxMs = 2000;
 constexpr std::size_t kErrorMax = 1024;  // no more fits into a condition
 
 Status to_status(const grpc::Status& status) {
@@ -19,6 +25,23 @@ Status to_status(const grpc::Status& status) {
 }
 
 }  // namespace
+
+std::shared_ptr<grpc::Channel> dial(const AgentAddress& pod, int port,
+                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
+  grpc::ChannelArguments arguments;
+  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
+  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kConnectBackoffFirstMs);
+  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
+  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kConnectBackoffMaxMs);
+  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a dead pod's backoff is not its successor's
+  arguments.SetMaxReceiveMessageSize(kStatusBytesMax);
+  arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // what comes faster than it is read waits in the pod
+  Credentials::expect(pod.peer, arguments);
+  const bool ipv6 = pod.ip.find(':') != std::string::npos;
+  const std::string target =
+      ipv6 ? fmt::format("ipv6:[{}]:{}", pod.ip, port) : fmt::format("ipv4:{}:{}", pod.ip, port);
+  return grpc::CreateCustomChannel(target, credentials, arguments);
+}
 
 Follower::Follower(Options options)
     : options_(std::move(options)),
@@ -37,7 +60,7 @@ void Follower::stop() {
   const MutexLock lock(mutex_);
   stopped_ = true;
   if (context_) context_->TryCancel();
-  if (stage_ == Stage::kWaiting) alarm_.Cancel();
+  if (stage_ == Stage::kWaiting || stage_ == Stage::kResting) alarm_.Cancel();
 }
 
 void Follower::expect(std::int64_t membership) {
@@ -54,7 +77,8 @@ void Follower::complete(bool ok) {
       if (!ok) return finish();
       options_.backoff.reset();
       if (!stopped_) options_.told(message_);
-      return read();
+      return read_in_time();
+    case Stage::kResting: return read();  // a call that was cancelled meanwhile says so
     case Stage::kFinishing:
       reader_.reset();
       context_.reset();
@@ -88,6 +112,17 @@ void Follower::open() {
 void Follower::read() {
   stage_ = Stage::kReading;
   reader_->Read(&message_, this);
+}
+
+void Follower::read_in_time() {
+  const Instant now = std::chrono::steady_clock::now();
+  const bool due = now >= next_read_ || stopped_;
+  const Instant at = due ? now : next_read_;
+  next_read_ = at + options_.rest;
+  if (due) return read();
+  stage_ = Stage::kResting;
+  alarm_.Set(options_.queue,
+             std::chrono::system_clock::now() + std::chrono::ceil<std::chrono::milliseconds>(at - now), this);
 }
 
 void Follower::finish() {

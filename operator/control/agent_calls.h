@@ -8,11 +8,19 @@
 #include <string>
 
 #include "common/base/backoff.h"
+#include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/platform/mutex.h"
+#include "operator/control/agents.h"
 #include "proto/control.grpc.pb.h"
 
 namespace muster::op {
+
+inline constexpr int kConnectTimeoutMs = 2000;
+
+// Connects when it is first used, and again when it is lost.
+[[nodiscard]] std::shared_ptr<grpc::Channel> dial(
+    const AgentAddress& pod, int port, const std::shared_ptr<grpc::ChannelCredentials>& credentials);
 
 class Operation {  // what a tag of the completion queue points to
  public:
@@ -20,9 +28,10 @@ class Operation {  // what a tag of the completion queue points to
   virtual void complete(bool ok) = 0;
 };
 
-// One pod's Watch: opened, read until it ends, opened again after a while. It has one operation in the queue
-// at a time and lives, by `self_`, as long as that one. Made by make_shared; start() is called once, stop()
-// at any time, before start(), too.
+// One pod's Watch: opened, read until it ends, opened again after a while. However fast a pod tells, it is
+// read every `rest` at most: a program of a user's may have the pod's keys, and all pods share a thread. It
+// has one operation in the queue at a time and lives, by `self_`, as long as that one. Made by make_shared;
+// start() is called once, stop() at any time, before start(), too.
 class Follower final : public Operation, public std::enable_shared_from_this<Follower> {
  public:
   struct Options {
@@ -31,6 +40,7 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
     std::string pod_uid;          // whose Agent is meant: another pod at the address refuses
     std::int64_t membership = 0;  // as for expect()
     Backoff backoff;
+    std::chrono::milliseconds rest{50};  // ours tell every 200 ms, and a change of phase at once
     std::function<void(const control::v1::AgentStatus&)> told;
     std::function<void(const Status&)> ended;  // a stream, how; it is opened again after a while
     std::function<void()> left;  // once, after stop(): nothing of it is in the queue, or will be
@@ -44,10 +54,11 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
   void complete(bool ok) override MUSTER_EXCLUDES(mutex_);
 
  private:
-  enum class Stage { kOpening, kReading, kFinishing, kWaiting };
+  enum class Stage { kOpening, kReading, kResting, kFinishing, kWaiting };
 
   void open() MUSTER_REQUIRES(mutex_);
   void read() MUSTER_REQUIRES(mutex_);
+  void read_in_time() MUSTER_REQUIRES(mutex_);
   void finish() MUSTER_REQUIRES(mutex_);
   void leave(std::shared_ptr<Follower>& keep) MUSTER_REQUIRES(mutex_);
 
@@ -62,6 +73,7 @@ class Follower final : public Operation, public std::enable_shared_from_this<Fol
   control::v1::AgentStatus message_ MUSTER_GUARDED_BY(mutex_);
   grpc::Status status_ MUSTER_GUARDED_BY(mutex_);
   grpc::Alarm alarm_ MUSTER_GUARDED_BY(mutex_);
+  Instant next_read_ MUSTER_GUARDED_BY(mutex_){};
   std::shared_ptr<Follower> self_ MUSTER_GUARDED_BY(mutex_);
 };
 

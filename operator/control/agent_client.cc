@@ -1,7 +1,6 @@
 // operator/control/agent_client.cc: all calls on one completion queue
 #include "operator/control/agent_client.h"
 
-#include <fmt/format.h>
 #include <grpcpp/alarm.h>
 #include <grpcpp/grpcpp.h>
 
@@ -20,7 +19,6 @@
 #include "operator/control/agent_probe.h"
 #include "operator/core/agent_status.h"
 #include "operator/core/assignment.h"
-#include "pod/status_limits.h"
 
 namespace muster::op {
 
@@ -28,29 +26,10 @@ using control::v1::AgentStatus;
 
 namespace {
 
-constexpr int kConnectBackoffFirstMs = 100;
-constexpr int kConnectBackoffMaxMs = 2000;
-constexpr int kConnectTimeoutMs = 2000;
 constexpr std::size_t kConnectingMax = 64;  // handshakes under way
 constexpr std::chrono::milliseconds kConnectLook{50};
 constexpr int kRejectionsMin =
     2;  // in a row: a pod that dies in the middle of a handshake looks the same, once
-
-std::shared_ptr<grpc::Channel> dial(const AgentAddress& pod, int port,
-                                    const std::shared_ptr<grpc::ChannelCredentials>& credentials) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kConnectBackoffFirstMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kConnectTimeoutMs);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kConnectBackoffMaxMs);
-  arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a dead pod's backoff is not its successor's
-  arguments.SetMaxReceiveMessageSize(kStatusBytesMax);
-  Credentials::expect(pod.peer, arguments);
-  const bool ipv6 = pod.ip.find(':') != std::string::npos;
-  const std::string target =
-      ipv6 ? fmt::format("ipv6:[{}]:{}", pod.ip, port) : fmt::format("ipv4:{}:{}", pod.ip, port);
-  return grpc::CreateCustomChannel(target, credentials, arguments);
-}
 
 // Whether more than a figure has changed: a decision may hang on it.
 bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after) {

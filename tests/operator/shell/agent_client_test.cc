@@ -189,6 +189,18 @@ TEST_F(AgentClientTest, AStatusThatIsTooLongIsToldOnceAndAShorterOneIsTakenLater
               ::testing::ElementsAre(::testing::HasSubstr("p-0: Received message larger than max")));
 }
 
+TEST_F(AgentClientTest, APodThatTellsWithoutEndIsReadNowAndThen) {
+  constexpr std::size_t kTold = 20;
+  agent_->will_flood();
+  connect();
+  const auto began = std::chrono::steady_clock::now();
+  client_->follow("o", kPod);
+  std::unique_lock lock(mutex_);
+  ASSERT_TRUE(changed_.wait_for(lock, seconds(60), [&] { return progressed_.size() >= kTold; }));
+  // The first comes with another reason, the second is read at once.
+  EXPECT_GE(std::chrono::steady_clock::now() - began, 15 * milliseconds(50));
+}
+
 TEST_F(AgentClientTest, APodThatIsNotThereFailsWithinTheDeadline) {
   connect(milliseconds(500));
   const auto refusal = refused(call("127.0.0.9"));

@@ -46,6 +46,14 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
     ++opened_;
     changed_.notify_all();
     std::int64_t told = -1;
+    while (floods_ && !context->IsCancelled() && !ending_) {
+      control::v1::AgentStatus status;
+      status.set_phase(control::v1::PHASE_RUNNING);
+      lock.unlock();
+      const bool taken = writer->Write(status);
+      lock.lock();
+      if (!taken) break;
+    }
     while (!context->IsCancelled() && !ending_) {
       if (told != step_) {
         told = step_;
@@ -71,6 +79,10 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
   void will_say(std::string message) {  // with each status
     const std::lock_guard lock(mutex_);
     message_ = std::move(message);
+  }
+  void will_flood() {  // a status after the other, as fast as they are taken
+    const std::lock_guard lock(mutex_);
+    floods_ = true;
   }
   void will_answer(grpc::Status answer) {
     const std::lock_guard lock(mutex_);
@@ -124,6 +136,7 @@ class FakeAgent final : public control::v1::Agent::Service {  // on 127.0.0.1, u
   int configures_ = 0;
   bool silent_ = false;  // holds calls of Configure
   bool ending_ = false;
+  bool floods_ = false;
   int port_ = 0;
   std::unique_ptr<grpc::Server> server_;
 };
