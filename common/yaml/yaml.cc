@@ -138,7 +138,7 @@ class Converter {
     for (const auto& entry : node) {
       if (!entry.first.IsScalar()) return error(entry.first, "a key must be plain text");
       const std::string& key = entry.first.Scalar();
-      const std::string at = path.empty() ? key : path + "." + key;
+      const std::string at = path.empty() ? key : fmt::format("{}.{}", path, key);
       document_.lines.try_emplace(at, entry.first.Mark().line + 1);
       MUSTER_ASSIGN(Json value, convert(entry.second, at, depth + 1));
       if (key == "<<" && entry.first.Tag() != "!") {

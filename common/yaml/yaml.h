@@ -8,7 +8,7 @@
 
 namespace muster {
 
-struct YamlDocument {
+struct YamlDocument {  // NOLINT(bugprone-exception-escape): as JobStatus
   Json value;
   int line = 1;
   std::map<std::string, int, std::less<>> lines;  // field path -> line
