@@ -188,9 +188,19 @@ bool is_clean(std::string_view text, bool of_several_lines) {
   return true;
 }
 
+// What is text here and a number for readers of YAML 1.1: 1_000, 0b11, .inf.
+bool is_number_elsewhere(const std::string& text) {
+  std::string plain = text;
+  std::erase(plain, '_');
+  if (!plain_scalar(plain).is_string()) return true;
+  if (plain.starts_with('-') || plain.starts_with('+')) plain.erase(0, 1);
+  return one_of(plain, {".inf", ".Inf", ".INF", ".nan", ".NaN", ".NAN"}) ||
+         (plain.starts_with("0b") && plain.find_first_not_of("01", 2) == std::string::npos);
+}
+
 bool needs_quotes(const std::string& text) {
   if (text.empty() || text.front() == ' ' || text.back() == ' ' || text.back() == ':') return true;
-  if (!plain_scalar(text).is_string() || one_of(text, {"=", "<<"})) return true;
+  if (is_number_elsewhere(text) || one_of(text, {"=", "<<"})) return true;
   if (std::string_view("-?:,[]{}#&*!|>'\"%@`").find(text.front()) != std::string_view::npos) {
     const bool dash_word = text.front() == '-' && text.size() > 1 && text[1] != ' ' && text != "---";
     if (!dash_word) return true;

@@ -1,6 +1,7 @@
 // tests/common/yaml_test.cc: what common/yaml promises (YAML <-> JSON as Kubernetes reads and writes it)
 #include "common/yaml/yaml.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <random>
@@ -135,6 +136,14 @@ TEST(Yaml, WritesNoCharacterThatEndsALineOrSteersATerminal) {
     }
   }
   EXPECT_EQ(to_yaml({{"a", "\u2028\u00e9\U0001f600"}}), "a: \"\\u2028\u00e9\U0001f600\"\n");
+}
+
+TEST(Yaml, WritesTextThatIsANumberForKubectlInQuotes) {
+  for (const char* text :
+       {".inf", "-.INF", "+.Inf", ".NaN", "0b11", "-0b1", "0b1_0", ".1_0", "+1_000", "-0x_f", "1_0e3"})
+    EXPECT_EQ(to_yaml({{"a", text}}), fmt::format("a: \"{}\"\n", text));
+  for (const char* text : {"0b12", ".info", "x_1", "966819a4-37d3"})
+    EXPECT_EQ(to_yaml({{"a", text}}), fmt::format("a: {}\n", text));
 }
 
 TEST(Yaml, ReadsPairsOfEscapesInJson) {
