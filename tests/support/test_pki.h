@@ -4,6 +4,7 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <stdexcept>
 #include <string>
 #include <utility>
 
@@ -19,17 +20,17 @@ class TestPki {
   [[nodiscard]] const Authority& authority() const { return authority_; }
   [[nodiscard]] Credentials::Pem pem(const PeerName& name) const { return pem(dns_name(name)); }
   [[nodiscard]] Credentials::Pem pem(const std::string& dns) const {
-    const KeyPair leaf = *authority_.issue(dns, now());
+    const KeyPair leaf = must(authority_.issue(dns, now()));
     return {.key = leaf.key, .certificate = leaf.certificate, .authority = authority_.certificate()};
   }
   // What was in force until an hour ago.
   [[nodiscard]] Credentials::Pem expired(const PeerName& name) const {
     const auto hour = std::chrono::hours(1);
-    const KeyPair leaf = *authority_.issue(dns_name(name), now() - 2 * hour, now() - hour);
+    const KeyPair leaf = must(authority_.issue(dns_name(name), now() - 2 * hour, now() - hour));
     return {.key = leaf.key, .certificate = leaf.certificate, .authority = authority_.certificate()};
   }
   [[nodiscard]] Credentials of(const PeerName& name) const {
-    return *Credentials::from_pem(pem(name), now());
+    return must(Credentials::from_pem(pem(name), now()));
   }
   [[nodiscard]] Credentials of_operator() const { return of(operator_name()); }
   [[nodiscard]] Credentials of_pod(const std::string& role, std::int64_t index,
@@ -60,6 +61,11 @@ class TestPki {
   }
 
  private:
+  template <typename T>
+  static T must(Result<T> result) {
+    if (!result) throw std::runtime_error(result.error().message);
+    return *std::move(result);
+  }
   static WallTime now() { return std::chrono::system_clock::now(); }
 
   Authority authority_;

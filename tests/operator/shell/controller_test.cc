@@ -1,110 +1,9 @@
 // tests/operator/shell/controller_test.cc: passes through the HTTP client: what is written, in which order,
 // and when it stops
-#include "operator/shell/controller.h"
-
-#include <gmock/gmock.h>
-
-#include "common/json/access.h"
-#include "operator/control/agent_client.h"
-#include "tests/support/fake_transport.h"
+#include "tests/operator/shell/controller_fixture.h"
 
 namespace muster::op {
 namespace {
-
-using kube::FakeTransport;
-using std::chrono::seconds;
-
-Json job_object() {
-  return {{"apiVersion", "muster.dev/v1alpha1"},
-          {"kind", "DistributedJob"},
-          {"metadata",
-           {{"name", "x"}, {"namespace", "n"}, {"uid", "u"}, {"resourceVersion", "5"}, {"generation", 1}}},
-          {"spec", {{"workers", {{"replicas", 1}}}}}};
-}
-Json pod_manifest(const std::string& owner = "u") {
-  return {{"kind", "Pod"},
-          {"metadata",
-           {{"name", "x-worker-0"},
-            {"namespace", "n"},
-            {"uid", "p"},
-            {"resourceVersion", "6"},
-            {"labels",
-             {{"muster.dev/role", "worker"}, {"muster.dev/index", "0"}, {"muster.dev/incarnation", "1"}}},
-            {"ownerReferences",
-             {{{"kind", "DistributedJob"}, {"name", "x"}, {"uid", owner}, {"controller", true}}}}}}};
-}
-Json bad_node() {
-  return {{"metadata", {{"name", "bad"}, {"uid", "bad"}, {"resourceVersion", "1"}}},
-          {"status", {{"conditions", {{{"type", "KernelDeadlock"}, {"status", "True"}}}}}}};
-}
-Json refusal(int code, const std::string& reason) {
-  return {{"kind", "Status"}, {"code", code}, {"reason", reason}, {"message", reason}};
-}
-
-class ControllerTest : public ::testing::Test {
- protected:
-  ControllerTest() {
-    lists_->otherwise([this](const kube::HttpRequest& request) -> FakeTransport::Answer {
-      if (request.target.find("watch=1") != std::string::npos)
-        return FakeTransport::Stream{.stays_open = true};
-      if (request.target.ends_with("/pods/x-worker-0"))
-        return kube::HttpResponse{.status = 200, .headers = {}, .body = pod_at_server_.dump()};
-      Json list{{"metadata", {{"resourceVersion", "1"}}}, {"items", Json::array()}};
-      if (request.target.find("/nodes") != std::string::npos) list["items"].push_back(bad_node());
-      return kube::HttpResponse{.status = 200, .headers = {}, .body = list.dump()};
-    });
-    cache_.start();
-    EXPECT_TRUE(cache_.wait_synced(deadline_after(seconds(10))));
-    cache_.observe_write(kube::kDistributedJobs, job_object());
-    Controller::Options options;
-    options.resource = kube::kDistributedJobs;
-    options.name = "distributedjob";
-    options.decide = [this](const Json&, Observed seen) -> Result<Decision> {
-      seen_ = std::move(seen);
-      ++decided_;
-      return decision_;
-    };
-    ControllerParts parts{cache_, agents_, applier_, nodes_, issuer_, metrics_, registry_};
-    parts.confirm_authority = [this](AuthorityDoubt doubt) {
-      doubts_.push_back(doubt);
-      return authority_;
-    };
-    controller_ = std::make_unique<Controller>(parts, std::move(options));
-  }
-  Controller::Outcome pass() { return controller_->reconcile("n/x"); }
-  [[nodiscard]] std::vector<std::string> asked() const {
-    std::vector<std::string> out;
-    for (const auto& request : writes_->requests()) out.push_back(request.method + " " + request.target);
-    return out;
-  }
-
-  std::shared_ptr<FakeTransport> lists_ = std::make_shared<FakeTransport>();
-  std::shared_ptr<FakeTransport> writes_ = std::make_shared<FakeTransport>();
-  std::shared_ptr<FakeTransport> event_writes_ = std::make_shared<FakeTransport>();
-  kube::Client list_client_{lists_, nullptr, {}};
-  kube::Client client_{writes_, nullptr, {}};
-  kube::Client event_client_{event_writes_, nullptr, {}};
-  prometheus::Registry registry_;
-  OperatorMetrics metrics_{registry_};
-  Issuer issuer_ = *Issuer::load(*Issuer::make_secrets(std::chrono::system_clock::now()),
-                                 std::chrono::system_clock::now());
-  AgentClient agents_{AgentClient::Options{.credentials = issuer_.credentials()}};
-  std::unique_ptr<kube::EventRecorder> events_ = std::make_unique<kube::EventRecorder>(event_client_, "test");
-  ClusterCache cache_{list_client_,
-                      {.namespaces = {},
-                       .node_problems = *parse_node_problems("KernelDeadlock"),
-                       .on_change = [](auto&&...) {},
-                       .on_problem = [](const auto&) {}}};
-  Applier applier_{client_, cache_, agents_, *events_, issuer_, {}};
-  NodeHealth nodes_{client_};
-  std::vector<AuthorityDoubt> doubts_;
-  Status authority_;    // what confirm_authority answers
-  Json pod_at_server_;  // what a look at one pod finds
-  Decision decision_;
-  int decided_ = 0;
-  Observed seen_;
-  std::unique_ptr<Controller> controller_;
-};
 
 TEST_F(ControllerTest, WritesInOrderAndSeesItsOwnWrites) {
   Json service = pod_manifest();
@@ -324,38 +223,6 @@ TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
   EXPECT_EQ(Json::parse(writes_->requests()[0].body)["metadata"]["uid"], "u");
 }
 
-TEST_F(ControllerTest, APodOfAnotherNamespaceIsNotOursWhateverItsOwnerReferencesSay) {
-  Json stranger = pod_manifest();
-  stranger["metadata"]["namespace"] = "evil";
-  stranger["metadata"]["uid"] = "q";
-  stranger["status"] = {{"phase", "Failed"}};
-  cache_.observe_write(kube::kPods, stranger);
-  EXPECT_EQ(pass(), Controller::Outcome::kDone);
-  EXPECT_TRUE(seen_.pods.empty());
-  cache_.observe_write(kube::kPods, pod_manifest());
-  EXPECT_EQ(pass(), Controller::Outcome::kDone);
-  ASSERT_EQ(seen_.pods.size(), 1U);
-  EXPECT_EQ(seen_.pods[0].uid, "p");
-}
-
-TEST_F(ControllerTest, APodThatIsGoneByTheServersWordIsNotSeenAgain) {
-  const auto remove = [this](const std::string& uid, int code, const std::string& reason) {
-    decision_.actions = {DeletePod{"x-worker-0", uid, {}}};
-    writes_->will_json(code, refusal(code, reason));
-    EXPECT_EQ(pass(), Controller::Outcome::kRequeueAfter) << "no event may come";
-    decision_.actions.clear();
-    EXPECT_EQ(pass(), Controller::Outcome::kDone);
-    return seen_.pods.size();
-  };
-  cache_.observe_write(kube::kPods, pod_manifest());
-  EXPECT_EQ(remove("p", 404, "NotFound"), 0U);
-  Json anew = pod_manifest();
-  anew["metadata"]["uid"] = "p2";
-  cache_.observe_write(kube::kPods, anew);
-  EXPECT_EQ(remove("p", 404, "NotFound"), 1U) << "another one of the same name";
-  EXPECT_EQ(remove("p2", 409, "Conflict"), 0U);
-}
-
 TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
   decision_.actions = {DeletePod{"a", "1", {}}, DeletePod{"b", "2", 0}};
   writes_->will_json(404, refusal(404, "NotFound"));
@@ -423,55 +290,6 @@ TEST_F(ControllerTest, ThatEventsAreRefusedIsToldOnce) {
   EXPECT_NE(told[0].find("no events"), std::string::npos);
 }
 
-TEST_F(ControllerTest, AsksForTheNodeOfAPodThatDoesNotGoAway) {
-  Json pod = pod_manifest();
-  pod["spec"]["nodeName"] = "n1";
-  cache_.observe_write(kube::kPods, pod);
-  EXPECT_EQ(pass(), Controller::Outcome::kDone);
-  EXPECT_TRUE(asked().empty()) << "it lives";
-  pod["metadata"]["deletionTimestamp"] = "2020-01-01T00:00:00Z";
-  cache_.observe_write(kube::kPods, pod);
-  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/unreachable"}}}}}}});
-  EXPECT_EQ(pass(), Controller::Outcome::kDone);
-  EXPECT_EQ(pass(), Controller::Outcome::kDone);
-  EXPECT_EQ(asked(), std::vector<std::string>{"GET /api/v1/nodes/n1"}) << "an answer counts for a while";
-  EXPECT_TRUE(seen_.lost_nodes.contains("n1"));
-}
-
-TEST_F(ControllerTest, WhenThePodsEndWasSeenIsRememberedByItsUid) {
-  const auto ended = [this](const std::string& uid, const std::string& version) {
-    Json pod = pod_manifest();
-    pod["metadata"]["uid"] = uid;
-    pod["metadata"]["resourceVersion"] = version;
-    pod["status"] = {
-        {"phase", "Failed"},
-        {"containerStatuses",
-         {{{"name", "worker"},
-           {"state", {{"terminated", {{"exitCode", 75}, {"finishedAt", "2020-01-01T00:00:00Z"}}}}}}}}};
-    cache_.observe_write(kube::kPods, pod);
-    pass();
-    return seen_.pods.at(0).sighted.value_or(WallTime{});
-  };
-  const WallTime before = std::chrono::system_clock::now();
-  const WallTime first = ended("p", "6");
-  EXPECT_GE(first, before) << "not when the node's clock says that it ended";
-  EXPECT_EQ(ended("p", "7"), first);
-  EXPECT_GT(ended("q", "8"), first);
-}
-
-TEST_F(ControllerTest, ANodeIsLostWhenItIsTaintedSoOrGoneAndNotWhenNobodyKnows) {
-  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/not-ready"}}}}}}});
-  EXPECT_FALSE(nodes_.lost("a"));
-  writes_->will_json(200, {{"spec", {{"taints", {{{"key", "node.kubernetes.io/out-of-service"}}}}}}});
-  EXPECT_TRUE(nodes_.lost("b"));
-  writes_->will_json(404, refusal(404, "NotFound"));
-  EXPECT_TRUE(nodes_.lost("c"));
-  writes_->will_json(403, refusal(403, "Forbidden"));
-  EXPECT_FALSE(nodes_.lost("d"));
-  writes_->will(unavailable("no connection"));
-  EXPECT_FALSE(nodes_.lost("e"));
-}
-
 TEST_F(ControllerTest, AnOutageHoldsUpWritesAloneAndEndsWithAnyAnswer) {
   const std::vector<Action> write{PatchStatus{{{"status", {{"restarts", 1}}}}}};
   decision_.actions = write;
@@ -490,57 +308,6 @@ TEST_F(ControllerTest, AnOutageHoldsUpWritesAloneAndEndsWithAnyAnswer) {
     EXPECT_EQ(pass(), Controller::Outcome::kFailed) << "nothing holds it up any more";
   }
   EXPECT_EQ(asked().size(), 5U);
-}
-
-TEST_F(ControllerTest, APodThatItsNodeDisruptsIsLookedAtAgainOnce) {
-  Json pod = pod_manifest();
-  pod["spec"]["nodeName"] = "bad";
-  pod["status"]["phase"] = "Running";
-  const auto looks = [&] {
-    return std::ranges::count_if(lists_->requests(), [](const kube::HttpRequest& request) {
-      return request.target.ends_with("/pods/x-worker-0");
-    });
-  };
-  pod_at_server_ = pod;
-  cache_.observe_write(kube::kPods, pod);
-  pass();
-  EXPECT_TRUE(seen_.pods.at(0).disrupted);
-  pass();
-  EXPECT_EQ(looks(), 1);
-
-  pod["metadata"]["uid"] = "q";
-  pod["metadata"]["resourceVersion"] = "7";
-  cache_.observe_write(kube::kPods, pod);
-  pod["metadata"]["resourceVersion"] = "8";
-  pod["status"]["phase"] = "Succeeded";
-  pod_at_server_ = pod;
-  pass();
-  EXPECT_EQ(looks(), 2);
-  EXPECT_EQ(seen_.pods.at(0).phase, PodPhase::kSucceeded) << "it had ended before its node broke";
-  EXPECT_FALSE(seen_.pods.at(0).disrupted);
-}
-
-TEST_F(ControllerTest, PodsWithKeysRaiseADoubtWhenTheyLeaveOrAreOfAnotherAuthority) {
-  Json pod = pod_manifest();
-  const auto pass_with = [&](const std::string& ca, bool leaves) {
-    pod["metadata"]["resourceVersion"] = std::to_string(100 + decided_);
-    pod["metadata"]["labels"]["muster.dev/ca"] = ca;
-    if (leaves) pod["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
-    cache_.observe_write(kube::kPods, pod);
-    doubts_.clear();
-    return pass();
-  };
-  pass_with(issuer_.id(), false);
-  EXPECT_THAT(doubts_, ::testing::IsEmpty());
-  pass_with("00000000", false);
-  EXPECT_THAT(doubts_, ::testing::ElementsAre(AuthorityDoubt::kPodsOfAnother));
-  pass_with("", true);
-  EXPECT_THAT(doubts_, ::testing::IsEmpty()) << "a program of a user";
-  const int decided = decided_;
-  authority_ = failed_precondition("another's");
-  pass_with(issuer_.id(), true);
-  EXPECT_THAT(doubts_, ::testing::ElementsAre(AuthorityDoubt::kPodsLeave));
-  EXPECT_EQ(decided_, decided) << "nothing is done about it before";
 }
 
 TEST_F(ControllerTest, AnObjectThatIsGoneNeedsNothing) {
