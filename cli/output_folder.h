@@ -7,8 +7,8 @@
 namespace muster::cli {
 
 // Jobs that run side by side keep their models and checkpoints in folders of their own: in a common one each
-// removes the other's checkpoints, and nobody knows whose model is there in the end. Errors: kInvalidArgument,
-// naming both places.
+// removes the other's checkpoints, and nobody knows whose model is there in the end. Errors:
+// kInvalidArgument, naming both places.
 [[nodiscard]] Status check_model_folders(const std::vector<ManifestObject>& objects);
 
 // Makes `folder`, and looks whether the claims of `objects` and the files of its jobs can have their places
