@@ -1,6 +1,8 @@
 // common/pods/pod_state.cc: containers of a pod: which one decides, which ones only accompany it
 #include "common/pods/pod_state.h"
 
+#include <algorithm>
+
 #include "common/json/access.h"
 
 namespace muster {
@@ -58,6 +60,17 @@ std::optional<ContainerEnd> final_init_failure(const Json& pod) {
   return std::nullopt;
 }
 
+// A kubelet tells the end of a pod's containers before that of the pod, and ends native sidecars meanwhile.
+bool all_ended(const Json& pod) {
+  const Json& containers = member(pod, "spec", "containers");
+  const Json& statuses = member(pod, "status", "containerStatuses");
+  return containers.is_array() && !containers.empty() &&
+         std::ranges::all_of(containers, [&statuses](const Json& each) {
+           const bool is_restarted = text(member(each, "restartPolicy"), "Never") != "Never";
+           return !is_restarted && end_of_container(named(statuses, text(member(each, "name"))));
+         });
+}
+
 void read_waiting(const Json& statuses, PodState& state) {
   if (!statuses.is_array()) return;
   for (const Json& status : statuses) {
@@ -100,7 +113,7 @@ PodState pod_state(const Json& pod, std::string_view role) {
   const Json& main = named(statuses, decider(member(pod, "spec", "containers"), role));
   PodState state;
   state.phase = phase_named(text(member(pod, "status", "phase")));
-  state.runs = state.phase != PodPhase::kSucceeded && state.phase != PodPhase::kFailed;
+  state.runs = state.phase != PodPhase::kSucceeded && state.phase != PodPhase::kFailed && !all_ended(pod);
   read_waiting(member(pod, "status", "initContainerStatuses"), state);
   read_waiting(statuses, state);
   if (auto end = end_of_container(main)) {

@@ -22,7 +22,7 @@ struct PodState {
   // Of the role's container. A sidecar changes it neither by its failure nor by running on; an init container
   // whose failure is final has ended the pod, whatever status.phase says so far.
   PodPhase phase = PodPhase::kPending;
-  bool runs = true;                 // something in the pod has not ended: status.phase is not a final one
+  bool runs = true;                 // a container has not ended for good; native sidecars end with the others
   std::optional<ContainerEnd> end;  // why it ended
   std::string waiting_reason, waiting_message;  // of the first container that waits for more than its turn
 };
