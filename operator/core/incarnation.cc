@@ -9,15 +9,22 @@
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/followers.h"
+#include "operator/core/unscheduled.h"
 
 namespace muster::op {
 namespace {
 
 constexpr const char* kAssignmentRejected = "AssignmentRejected";
 constexpr auto kPreparation = std::chrono::minutes(1);
+constexpr auto kSchedulerSilence = std::chrono::seconds(30);
 constexpr int kServiceLooks = 4;  // every 8 s: into the cache, which costs the server nothing
 constexpr std::int64_t kStandstillGraceSeconds = 1;  // it answers no signal; 0 would not wait for its end
 constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
+
+bool has_passed(Pass& pass, WallTime instant) {
+  if (pass.seen.now < instant) pass.again_at(instant);
+  return pass.seen.now >= instant;
+}
 
 // Of a pod that its node has been preparing for a minute without a word: a kubelet tells what it cannot mount
 // in events of the pod only.
@@ -25,11 +32,7 @@ std::optional<std::string> slow_preparation(Pass& pass, const Pod& pod) {
   const auto since = pod.scheduled ? pod.scheduled : pod.created;
   const bool prepares = fate_of(pod) == PodFate::kAlive && pod.phase == PodPhase::kPending &&
                         !pod.node.empty() && pod.ip.empty() && pod.message.empty() && since;
-  if (!prepares) return std::nullopt;
-  if (pass.seen.now < *since + kPreparation) {
-    pass.again_at(*since + kPreparation);
-    return std::nullopt;
-  }
+  if (!prepares || !has_passed(pass, *since + kPreparation)) return std::nullopt;
   std::string told =
       fmt::format("{} waits for its volumes, network or image on {}: kubectl describe pod {} --namespace {}",
                   pod.name, pod.node, pod.name, pass.meta.ns);
@@ -46,6 +49,9 @@ std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector
   for (const Pod* pod : pods) {
     if (const auto slow = slow_preparation(pass, *pod))
       return {pod->reason.empty() ? "ContainerCreating" : pod->reason, fmt::format("{}; {}", counted, *slow)};
+    const bool early = pod->reason == kWaitingForScheduler && pod->created &&
+                       !has_passed(pass, *pod->created + kSchedulerSilence);
+    if (early) continue;
     if (fate_of(*pod) == PodFate::kAlive && !pod->ready && !pod->reason.empty()) {
       std::string told =
           fmt::format("{}; {}: {}", counted, pod->name, pod->message.empty() ? pod->reason : pod->message);

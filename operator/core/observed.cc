@@ -11,6 +11,7 @@
 #include "common/base/rfc3339.h"
 #include "common/base/text.h"
 #include "common/json/access.h"
+#include "operator/core/unscheduled.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -191,6 +192,11 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.disrupted = is_disruption(pod.reason, pod.message);
   read_conditions(status, pod);
   read_containers(json, pod);
+  if (pod.phase != PodPhase::kPending || !pod.reason.empty()) return pod;
+  if (std::string words = words_on_silence(json); !words.empty()) {
+    pod.reason = kWaitingForScheduler;
+    pod.message = std::move(words);
+  }
   return pod;
 }
 

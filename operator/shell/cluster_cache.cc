@@ -54,6 +54,13 @@ void keep_in(Json& object, const char* field, Fields kept) {
   if (const auto found = object.find(field); found != object.end()) keep(*found, kept);
 }
 
+void keep_what_a_scheduler_needs(const Json& spec, Json& kept) {
+  if (const std::string name = text(member(spec, "schedulerName"));
+      name != "default-scheduler" && !name.empty())
+    kept["schedulerName"] = name;
+  if (const Json& claims = member(spec, "resourceClaims"); claims.is_array()) kept["resourceClaims"] = claims;
+}
+
 // What pod_from_json reads. What we put into a pod's spec we know, and env and volumes are most of its bytes;
 // of its annotations most are a network's, of its status the images.
 void project_pod(Json& pod, const std::vector<NodeProblemRule>& rules) {
@@ -62,6 +69,8 @@ void project_pod(Json& pod, const std::vector<NodeProblemRule>& rules) {
     spec["nodeName"] = std::move(node);
   if (Json tolerations = tolerations_that_count(member(pod, "spec"), rules); !tolerations.empty())
     spec["tolerations"] = std::move(tolerations);
+  const bool placed = spec.contains("nodeName");
+  if (!placed) keep_what_a_scheduler_needs(member(pod, "spec"), spec);
   pod["spec"] = std::move(spec);
   keep_in(pod, "metadata",
           {"namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels",
@@ -72,8 +81,10 @@ void project_pod(Json& pod, const std::vector<NodeProblemRule>& rules) {
         {kProgressAnnotation, kAttemptAnnotation, kWorldSizeAnnotation, kGangAnnotation, kAvoidsAnnotation});
   const auto status = pod.find("status");
   if (status == pod.end()) return;
-  keep(*status,
-       {"phase", "reason", "message", "podIP", "conditions", "containerStatuses", "initContainerStatuses"});
+  keep(*status, {"phase", "reason", "message", "podIP", "conditions", "containerStatuses",
+                 "initContainerStatuses", "resourceClaimStatuses"});
+  if (placed && status->is_object()) status->erase("resourceClaimStatuses");
+  keep_in(*status, "resourceClaimStatuses", {"name"});
   keep_in(*status, "conditions", {"type", "status", "reason", "message", "lastTransitionTime"});
   for (const char* statuses : {"containerStatuses", "initContainerStatuses"})
     keep_in(*status, statuses, {"name", "state", "allocatedResourcesStatus"});

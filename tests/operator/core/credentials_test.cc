@@ -173,6 +173,8 @@ TEST(Credentials, ASecretWhosePodIsNotBelievedIsMadeAgainForTheCaseThatItIsGone)
 TEST(Credentials, APodThatItsNodePreparesInVainIsToldAfterAMinute) {
   ClusterModel cluster(job().workers(2).json());
   cluster.settle();
+  cluster.pods.at("digits-worker-0")["status"]["conditions"] =
+      Json::array({{{"type", "PodScheduled"}, {"status", "False"}}});
   Json& pod = cluster.pods.at("digits-worker-1");
   cluster.advance(std::chrono::hours(1));  // in the scheduler's queue
   pod["spec"]["nodeName"] = "n-1";

@@ -44,6 +44,32 @@ TEST(Obstacles, ARefusedCreateIsToldAndTheDeadlineRuns) {
   EXPECT_EQ(cluster.condition("Failed")->reason, "DeadlineExceeded");
 }
 
+TEST(Obstacles, APodOfWhichNoSchedulerSaysAWordIsToldAfterHalfAMinute) {
+  ClusterModel cluster(job().workers(2).json());
+  cluster.settle();
+  Json& pod = cluster.pods.at("digits-worker-1");
+  const auto told = [&cluster] {
+    cluster.settle();
+    return *cluster.condition("PodsReady");
+  };
+  EXPECT_EQ(told().reason, "WaitingForPods");
+  EXPECT_LE(cluster.decide().requeue_after, 30s);
+  cluster.advance(30s);
+  EXPECT_EQ(told().reason, "WaitingForScheduler");
+  EXPECT_THAT(told().message, HasSubstr("digits-worker-0: no scheduler has said anything of it: does "
+                                        "scheduler default-scheduler run?"));
+  cluster.pods.at("digits-worker-0")["spec"]["nodeName"] = "n-1";
+  pod["spec"]["schedulerName"] = "volcano";
+  pod["spec"]["resourceClaims"] = Json::array({{{"name", "gpu"}, {"resourceClaimTemplateName", "one-gpu"}},
+                                               {{"name", "nic"}, {"resourceClaimTemplateName", "one-nic"}},
+                                               {{"name", "all"}, {"resourceClaimName", "shared"}}});
+  pod["status"]["resourceClaimStatuses"] = Json::array({{{"name", "gpu"}, {"resourceClaimName", "g-1"}}});
+  EXPECT_THAT(told().message, HasSubstr("does scheduler volcano run, and is there ResourceClaimTemplate "
+                                        "one-nic, ResourceClaim shared?"));
+  pod["status"]["conditions"] = Json::array({{{"type", "PodScheduled"}, {"status", "False"}}});
+  EXPECT_EQ(told().reason, "WaitingForPods");
+}
+
 TEST(Obstacles, RefusedCreatesAreTriedAgainEverMoreSeldom) {
   ClusterModel cluster(job().json());
   std::vector<std::chrono::milliseconds> pauses;

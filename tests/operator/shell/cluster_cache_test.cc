@@ -106,6 +106,24 @@ TEST_F(Kept, OfAPodWhatAPassReads) {
   EXPECT_EQ(*cache_.get(kube::kPods, "n/x-worker-0"), told_pod(false));
 }
 
+TEST_F(Kept, OfAPodWithoutANodeWhatASchedulerNeeds) {
+  Json pod = told_pod(false);
+  pod["spec"]["schedulerName"] = "volcano";
+  pod["spec"]["resourceClaims"] = Json::array({{{"name", "gpu"}, {"resourceClaimTemplateName", "one-gpu"}}});
+  pod["status"]["resourceClaimStatuses"] = Json::array({{{"name", "gpu"}}});
+  const auto kept = [this](const Json& told) {
+    cache_.observe_write(kube::kPods, told);
+    return *cache_.get(kube::kPods, "n/x-worker-0");
+  };
+  pod["metadata"]["resourceVersion"] = "7";
+  Json placed = told_pod(false);
+  placed["metadata"]["resourceVersion"] = "7";
+  EXPECT_EQ(kept(pod), placed);
+  pod["metadata"]["resourceVersion"] = "8";
+  pod["spec"].erase("nodeName");
+  EXPECT_EQ(kept(pod), pod);
+}
+
 // A list or watch whose objects are no pods at all must not end the operator.
 TEST_F(Kept, OfAnOddPodWhatThereIs) {
   for (const char* odd : {R"({"metadata": {"name": "a", "namespace": "n"}})",
