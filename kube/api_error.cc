@@ -67,6 +67,8 @@ ApiError parse_api_status(const Json& status) {
   if (causes == details->end() || !causes->is_array()) return error;
   for (const Json& cause : *causes) {
     if (!cause.is_object()) continue;
+    // Its field is that of the request, not one that anybody wrote, and the message tells it.
+    if (text_at(cause, "reason") == "NamespaceTerminating") continue;
     const std::string text = text_at(cause, "message");
     if (!text.empty() && error.message.find(text) == std::string::npos) {
       error.message += fmt::format("; {}: {}", text_at(cause, "field"), one_line(text));

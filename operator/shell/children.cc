@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <string_view>
+
 #include "common/base/base64.h"
 #include "common/json/access.h"
 #include "operator/core/template_words.h"
@@ -16,13 +19,20 @@ kube::Resource resource_of(const ApiKind& api) {
 
 namespace {
 
+// Admission gives what code it likes: 422 a ValidatingAdmissionPolicy, 400 a webhook that says nothing else,
+// 500 one that cannot be reached. It may change its mind, or come back.
+bool is_of_admission(const std::string& message) {
+  constexpr std::string_view kWords[] = {" is forbidden: ", "admission webhook ", "failed calling webhook "};
+  return std::ranges::any_of(
+      kWords, [&](std::string_view words) { return message.find(words) != std::string::npos; });
+}
+
 // What the answer to a create says of the next ones; nullopt: it may go well any moment.
 std::optional<Obstacle> obstacle_of(const Error& error) {
-  if (error.code == Code::kPermissionDenied) return Obstacle{Obstacle::Kind::kRefused, error.message};
+  if (error.code == Code::kPermissionDenied || is_of_admission(error.message))
+    return Obstacle{Obstacle::Kind::kRefused, error.message};
   if (error.code != Code::kInvalidArgument) return std::nullopt;
-  // A webhook says 400, too, when it says nothing else, and means a policy, which may change.
-  const bool policy = error.message.find("admission webhook") != std::string::npos;
-  return Obstacle{policy ? Obstacle::Kind::kRefused : Obstacle::Kind::kInvalid, error.message};
+  return Obstacle{Obstacle::Kind::kInvalid, error.message};
 }
 
 std::string named(const Subject& subject, const kube::Resource& resource, const Json& existing) {

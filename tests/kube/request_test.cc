@@ -94,6 +94,18 @@ TEST(ApiError, ShowsTheCausesOfAnInvalidObject) {
   EXPECT_EQ(error.message, "x is invalid; spec.replicas: must be positive");
 }
 
+TEST(ApiError, ANamespaceThatGoesIsNamedOnce) {
+  const std::string message = "pods \"p\" is forbidden: namespace n is being terminated";
+  const Json cause{
+      {"reason", "NamespaceTerminating"}, {"field", "metadata.namespace"}, {"message", "namespace n goes"}};
+  const auto error = parse_api_error(answer(403, {{"kind", "Status"},
+                                                  {"reason", "Forbidden"},
+                                                  {"message", message},
+                                                  {"details", {{"causes", Json::array({cause})}}}}),
+                                     kNow);
+  EXPECT_EQ(error.message, message);
+}
+
 TEST(ApiError, ReadsRetryAfterFromHeaderDateAndDetails) {
   const Json status{{"kind", "Status"}, {"message", "busy"}, {"details", {{"retryAfterSeconds", 3}}}};
   EXPECT_EQ(parse_api_error(answer(429, status), kNow).retry_after, seconds(3));

@@ -172,11 +172,19 @@ TEST_P(RefusedCreate, IsHandedToCoreAtOnce) {
   EXPECT_EQ(seen_.obstacle->kind, GetParam().kind);
   EXPECT_NE(seen_.obstacle->message.find(GetParam().reason), std::string::npos);
 }
-INSTANTIATE_TEST_SUITE_P(Codes, RefusedCreate,
-                         ::testing::Values(Refusal{403, "Forbidden", Obstacle::Kind::kRefused},
-                                           Refusal{422, "Invalid", Obstacle::Kind::kInvalid},
-                                           Refusal{400, "admission webhook \"w\" denied the request",
-                                                   Obstacle::Kind::kRefused}));
+INSTANTIATE_TEST_SUITE_P(
+    Codes, RefusedCreate,
+    ::testing::Values(Refusal{403, "Forbidden", Obstacle::Kind::kRefused},
+                      Refusal{422, "Invalid", Obstacle::Kind::kInvalid},
+                      Refusal{400, "admission webhook \"w\" denied the request", Obstacle::Kind::kRefused},
+                      Refusal{404, "admission webhook \"w\" denied the request: no such team",
+                              Obstacle::Kind::kRefused},
+                      Refusal{422,
+                              "pods \"p\" is forbidden: ValidatingAdmissionPolicy 'v' denied "
+                              "request: a label is missing",
+                              Obstacle::Kind::kRefused},
+                      Refusal{500, "Internal error occurred: failed calling webhook \"w\": refused",
+                              Obstacle::Kind::kRefused}));
 
 TEST_F(ControllerTest, RefusalsInARowAreCountedUntilThereIsAnotherSpec) {
   decision_.actions = {CreatePod{pod_manifest()}};
