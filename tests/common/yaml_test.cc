@@ -128,7 +128,7 @@ Json random_json(std::mt19937& random, int depth) {
 // was a field of its own. Terminals obey C1.
 TEST(Yaml, WritesNoCharacterThatEndsALineOrSteersATerminal) {
   for (const std::string special : {"\x7f", "\u0080", "\u0085", "\u009b", "\u2028", "\u2029", "\ufeff"}) {
-    for (const std::string& text : {"x" + special + "y:" + special + " z", special, "a\nb" + special}) {
+    for (const std::string& text : {fmt::format("x{0}y:{0} z", special), special, "a\nb" + special}) {
       const Json value{{text, text}};
       const std::string written = to_yaml(value);
       EXPECT_EQ(written.find(special), std::string::npos) << written;

@@ -7,6 +7,7 @@
 
 #include <cmath>
 #include <set>
+#include <utility>
 
 #include "learning/dataset.h"
 #include "tests/learning/examples.h"
@@ -23,8 +24,11 @@ class CsvFile : public testing::Test {
  protected:
   Result<Dataset> load(const std::string& text, spec::Csv csv = {}) {
     write_text(folder_.path() / "data.csv", text);
-    return load_dataset(
-        {.name = "csv", .path = (folder_.path() / "data.csv").string(), .csv = csv, .synthetic = {}}, 3);
+    return load_dataset({.name = "csv",
+                         .path = (folder_.path() / "data.csv").string(),
+                         .csv = std::move(csv),
+                         .synthetic = {}},
+                        3);
   }
   std::string error(const std::string& text, const spec::Csv& csv = {}) {
     const auto data = load(text, csv);
@@ -98,8 +102,8 @@ TEST_F(CsvFile, MayBeginWithBlankAndCommentLinesAndAByteOrderMark) {
 TEST_F(CsvFile, MayEndItsLinesInEveryWay) {
   for (const std::string end : {"\n", "\r\n", "\r"}) {
     for (const std::string& last : {std::string(), end, end + end}) {
-      EXPECT_EQ(rows(load("a,b,label" + end + "1,2.5,0" + end + "3,4,1" + last)), kTwo);
-      EXPECT_THAT(error("a,b,label" + end + "1,2.5,0" + end + end + "x,4,1" + last), HasSubstr("line 4:"));
+      EXPECT_EQ(rows(load(fmt::format("a,b,label{0}1,2.5,0{0}3,4,1{1}", end, last))), kTwo);
+      EXPECT_THAT(error(fmt::format("a,b,label{0}1,2.5,0{0}{0}x,4,1{1}", end, last)), HasSubstr("line 4:"));
     }
   }
 }

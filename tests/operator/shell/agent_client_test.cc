@@ -296,6 +296,7 @@ TEST_F(AgentClientTest, PodsThatAreNoLongerNamedAreForgotten) {
 TEST_F(AgentClientTest, PodsThatDoNotAnswerHoldUpTheOthersForSecondsOnly) {
   connect();
   std::vector<AgentAddress> pods;
+  pods.reserve(151);
   for (int i = 0; i < 150; ++i)
     pods.push_back({.pod = "q", .uid = "q" + std::to_string(i), .ip = "127.0.0.9", .peer = kPeer});
   pods.push_back(kPod[0]);
@@ -319,6 +320,7 @@ TEST_F(AgentClientTest, EndsWhateverTheOrderInWhichPodsComeAndGo) {
   for (int round = 0; round < 200; ++round) {
     connect();
     std::vector<std::jthread> threads;
+    threads.reserve(3);
     for (int t = 0; t < 3; ++t) {
       threads.emplace_back([this, t] {
         const std::string ip = t == 0 ? "127.0.0.1" : "127.0.0.9";  // nobody is at the second
