@@ -13,7 +13,6 @@
 
 #include "cli/exit_code.h"
 #include "cli/format.h"
-#include "common/base/text.h"
 
 namespace muster::cli {
 namespace {
@@ -80,10 +79,8 @@ int finish(const Console& out) {
 }
 
 void print_error(std::string_view message) {
-  std::string shown;  // line by line: it may quote what others wrote
-  for (std::size_t end; (end = message.find('\n')) != std::string_view::npos; message.remove_prefix(end + 1))
-    shown += printable(message.substr(0, end)) + '\n';
-  Console(Console::Stream::kError).write(fmt::format("muster: {}{}\n", shown, printable(message)));
+  // It may quote what others wrote.
+  Console(Console::Stream::kError).write(fmt::format("muster: {}\n", printable_lines(message, "\n")));
 }
 
 int exit_code_of(const Error& error) {

@@ -33,7 +33,7 @@ std::string indent(const std::string& block) {
 std::string in_a_cell(std::string text) {
   for (std::size_t at = 0; (at = text.find('\n', at)) != std::string::npos; at += 3)
     text.replace(at, 1, " | ");
-  return printable(text);
+  return text;
 }
 
 std::string conditions(const Json& status, WallTime now) {

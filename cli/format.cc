@@ -106,13 +106,13 @@ std::string clip(std::string_view text, std::size_t width) {
   return out;
 }
 
-std::string printable_lines(std::string_view text) {
+std::string printable_lines(std::string_view text, std::string_view between) {
   std::string out;
   while (true) {
     const std::size_t end = text.find('\n');
     out += printable(text.substr(0, end));
     if (end == std::string_view::npos) return out;
-    out += "\n  ";
+    out += between;
     text.remove_prefix(end + 1);
   }
 }

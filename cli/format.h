@@ -21,7 +21,8 @@ namespace muster::cli {
 [[nodiscard]] std::size_t display_width(std::string_view text);
 // At most `width` columns; escape sequences are kept whole.
 [[nodiscard]] std::string clip(std::string_view text, std::size_t width);
-// printable() line by line, each but the first set in by two columns: words of a pod may be several lines.
-[[nodiscard]] std::string printable_lines(std::string_view text);
+// printable() line by line: words of a pod may be several lines. `between`: what stands between two; as it
+// is, each but the first is set in by two columns.
+[[nodiscard]] std::string printable_lines(std::string_view text, std::string_view between = "\n  ");
 
 }  // namespace muster::cli

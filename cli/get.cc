@@ -14,7 +14,6 @@
 #include "cli/format.h"
 #include "cli/resources.h"
 #include "cli/table.h"
-#include "common/base/text.h"
 #include "common/platform/signals.h"
 #include "common/yaml/yaml.h"
 
@@ -41,7 +40,7 @@ std::string member(const Json& object, const char* name) {
 
 std::string cell_text(const Json& cell) {
   if (cell.is_null()) return "";
-  return printable(cell.is_string() ? cell.get<std::string>() : cell.dump());
+  return cell.is_string() ? cell.get<std::string>() : cell.dump();
 }
 
 // The server's Table as rows, header first; columns of priority above 0 are for `-o wide`, which we do not

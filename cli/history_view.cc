@@ -7,14 +7,13 @@
 
 #include "cli/format.h"
 #include "cli/table.h"
-#include "common/base/text.h"
 #include "common/json/access.h"
 #include "common/json/read_json.h"
 
 namespace muster::cli {
 namespace {
 
-std::string or_dash(const std::string& text) { return text.empty() ? "-" : printable(text); }
+std::string or_dash(const std::string& text) { return text.empty() ? "-" : text; }
 
 std::string count_of(const Json& value) {
   return value.is_number_integer() ? format_count(value.get<std::int64_t>()) : "-";
@@ -44,7 +43,7 @@ std::string resources_of(const Json& record) {
     std::string out;
     for (const auto& [name, amount] : member(record, "resources", part).items())
       out += fmt::format("{}{}={}", out.empty() ? "" : ",", name, text(amount, amount.dump()));
-    if (!out.empty()) return printable(out);
+    if (!out.empty()) return out;
   }
   return "-";
 }

@@ -74,7 +74,7 @@ std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
     std::ranges::replace(why, '\n', ' ');
     const char* branch = rows.size() + 1 == views.size() ? "   └─ " : "   ├─ ";
     rows.push_back({branch + fmt::format("{} {}", pod.role, pod.index), pod.name, pod.phase,
-                    age_of(created, now), printable(why.empty() ? report_of(pod) : why)});
+                    age_of(created, now), why.empty() ? report_of(pod) : why});
   }
   return rows.empty() ? "" : render_table(rows);
 }

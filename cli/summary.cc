@@ -215,13 +215,9 @@ std::string render_failure(const Outcome& outcome) {
                                 : fmt::format("{} did not finish: it is {}\n", view.title(), view.phase);
   if (outcome.failed_pod_log.empty()) return out;
   out += fmt::format("last lines of pod {}:\n", outcome.failed_pod);
-  std::string_view rest = outcome.failed_pod_log;
-  while (!rest.empty()) {
-    const std::size_t end = std::min(rest.find('\n'), rest.size());
-    out += "  " + printable(rest.substr(0, end)) + "\n";
-    rest.remove_prefix(std::min(end + 1, rest.size()));
-  }
-  return out;
+  std::string_view log = outcome.failed_pod_log;
+  if (log.ends_with('\n')) log.remove_suffix(1);
+  return out + "  " + printable_lines(log) + "\n";
 }
 
 }  // namespace muster::cli

@@ -72,10 +72,7 @@ void renew_credentials(Pass& pass, const std::vector<const Pod*>& pods) {
     const auto made = pass.seen.credentials.find(name);
     WallTime due = rejected ? WallTime{} : *pod->created + kRenewAfter;
     if (made != pass.seen.credentials.end()) due = std::max(due, made->second + kRenewAfter);
-    if (pass.seen.now < due) {
-      pass.again_at(due);
-      continue;
-    }
+    if (!pass.is_due(due)) continue;
     pass.act(credentials_of_block(pass, pod->role, pod->index / kCredentialsBlock));
   }
 }

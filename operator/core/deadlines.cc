@@ -35,11 +35,7 @@ bool stands_still(Pass& pass, const spec::RunPolicy& policy, bool told, const st
   const std::int64_t seconds = *policy.progress_deadline_seconds;
   WallTime from = since(pass, api::find_condition(pass.before.conditions, kRunning));
   if (pass.after.last_progress_time) from = std::max(from, *pass.after.last_progress_time);
-  const WallTime deadline = from + std::chrono::seconds(seconds);
-  if (pass.seen.now < deadline) {
-    pass.again_at(deadline);
-    return false;
-  }
+  if (!pass.is_due(from + std::chrono::seconds(seconds))) return false;
   restart(pass, Cause::kFailure,
           fmt::format("the pods run, but for {} s (runPolicy.progressDeadlineSeconds) no {}", seconds, what),
           policy.max_restarts);
@@ -55,8 +51,7 @@ void judge_pending(Pass& pass, const spec::RunPolicy& policy) {
   const api::Condition* running = api::find_condition(pass.after.conditions, kRunning);
   if (running != nullptr && running->status) return;
   const std::int64_t seconds = *policy.pending_deadline_seconds;
-  const WallTime deadline = since(pass, running) + std::chrono::seconds(seconds);
-  if (pass.seen.now < deadline) return pass.again_at(deadline);
+  if (!pass.is_due(since(pass, running) + std::chrono::seconds(seconds))) return;
   const api::Condition* pods = api::find_condition(pass.after.conditions, "PodsReady");
   fail(pass, "PendingDeadlineExceeded",
        fmt::format("not all pods ran within runPolicy.pendingDeadlineSeconds ({} s){}", seconds,

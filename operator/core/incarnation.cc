@@ -21,18 +21,13 @@ constexpr int kServiceLooks = 4;  // every 8 s: into the cache, which costs the 
 constexpr std::int64_t kStandstillGraceSeconds = 1;  // it answers no signal; 0 would not wait for its end
 constexpr auto kTerminatingLook = std::chrono::seconds(61);  // just after force_delete_due can become true
 
-bool has_passed(Pass& pass, WallTime instant) {
-  if (pass.seen.now < instant) pass.again_at(instant);
-  return pass.seen.now >= instant;
-}
-
 // Of a pod that its node has been preparing for a minute without a word: a kubelet tells what it cannot mount
 // in events of the pod only.
 std::optional<std::string> slow_preparation(Pass& pass, const Pod& pod) {
   const auto since = pod.scheduled ? pod.scheduled : pod.created;
   const bool prepares = fate_of(pod) == PodFate::kAlive && pod.phase == PodPhase::kPending &&
                         !pod.node.empty() && pod.ip.empty() && pod.message.empty() && since;
-  if (!prepares || !has_passed(pass, *since + kPreparation)) return std::nullopt;
+  if (!prepares || !pass.is_due(*since + kPreparation)) return std::nullopt;
   std::string told =
       fmt::format("{} waits for its volumes, network or image on {}: kubectl describe pod {} --namespace {}",
                   pod.name, pod.node, pod.name, pass.meta.ns);
@@ -50,7 +45,7 @@ std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector
     if (const auto slow = slow_preparation(pass, *pod))
       return {pod->reason.empty() ? "ContainerCreating" : pod->reason, fmt::format("{}; {}", counted, *slow)};
     const bool early = pod->reason == kWaitingForScheduler && pod->created &&
-                       !has_passed(pass, *pod->created + kSchedulerSilence);
+                       !pass.is_due(*pod->created + kSchedulerSilence);
     if (early) continue;
     if (fate_of(*pod) == PodFate::kAlive && !pod->ready && !pod->reason.empty()) {
       std::string told =

@@ -132,11 +132,7 @@ void fail(Pass& pass, const std::string& reason, const std::string& message) {
 
 bool deadline_passed(Pass& pass, const std::optional<std::int64_t>& active_deadline_seconds) {
   if (!active_deadline_seconds || !pass.after.start_time) return false;
-  const WallTime deadline = *pass.after.start_time + std::chrono::seconds(*active_deadline_seconds);
-  if (pass.seen.now < deadline) {
-    pass.again_at(deadline);
-    return false;
-  }
+  if (!pass.is_due(*pass.after.start_time + std::chrono::seconds(*active_deadline_seconds))) return false;
   fail(pass, "DeadlineExceeded",
        fmt::format("not done within runPolicy.activeDeadlineSeconds ({} s)", *active_deadline_seconds));
   return true;

@@ -48,6 +48,12 @@ void Pass::observe_generation() {
   for (api::Condition& each : after.conditions) each.observed_generation = meta.generation;
 }
 
+bool Pass::is_due(WallTime when) {
+  if (seen.now >= when) return true;
+  again_at(when);
+  return false;
+}
+
 void Pass::again_at(WallTime when) {
   const auto wait = std::max(std::chrono::ceil<std::chrono::milliseconds>(when - seen.now), kRequeueMin);
   auto& requeue = decision.requeue_after;

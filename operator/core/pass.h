@@ -38,6 +38,8 @@ struct Pass {
   void condition(const char* type, bool status, const std::string& reason, const std::string& message);
   // Come back at `when` at the latest.
   void again_at(WallTime when);
+  // Whether it is that late; if not, comes back then.
+  [[nodiscard]] bool is_due(WallTime when);
 };
 
 // Ends the pass: appends the status write, if there is something to say, and the events.

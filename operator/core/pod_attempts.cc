@@ -45,11 +45,7 @@ std::int64_t count_attempt(Pass& pass, const Pod& pod, bool failed) {
 
 bool is_held_back(Pass& pass, std::int64_t index) {
   const api::PodAttempt* attempt = attempt_of(pass.before, index);
-  if (attempt == nullptr) return false;
-  const WallTime when = not_before(*attempt);
-  if (pass.seen.now >= when) return false;
-  pass.again_at(when);
-  return true;
+  return attempt != nullptr && !pass.is_due(not_before(*attempt));
 }
 
 bool replace_waiting(Pass& pass, const std::vector<const Pod*>& pods) {

@@ -82,10 +82,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   if (!ours && pass.seen.service == ServiceState::kAbsent)  // our workers have addresses by the roster
     pass.act(CreateService{service_manifest(pass.meta, kKind, false, spec.workers.rendezvous.master_port)});
   if (!members.older.empty()) return;
-  if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
-    pass.again_at(*when);
-    return;
-  }
+  if (const auto when = create_not_before(pass.after); when && !pass.is_due(*when)) return;
   const bool fresh = members.current.empty() && replaced.empty() && pass.after.succeeded_ranks.empty();
   const auto gang = prepare_gang(
       pass, {.choice = spec.gang, .pod_template = spec.workers.pod_template, .pods = spec.workers.replicas},

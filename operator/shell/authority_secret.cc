@@ -83,14 +83,12 @@ Status AuthorityCheck::confirm(AuthorityDoubt doubt, Instant now, WallTime wall_
     seen_ = now;
     return {};
   }
-  superseded_ =
-      failed_precondition(fmt::format("Secret {}/{} {}, and {} keys of authority {}, this operator's: it "
-                                      "ends, and reads the Secret when it is "
-                                      "started again",
-                                      ns_, kAuthoritySecret, differs,
-                                      doubt == AuthorityDoubt::kPodsLeave ? "somebody deletes pods that have"
-                                                                          : "there are pods that do not have",
-                                      id_));
+  const char* const beside = doubt == AuthorityDoubt::kPodsLeave ? "somebody deletes pods that have"
+                                                                 : "there are pods that do not have";
+  superseded_ = failed_precondition(
+      fmt::format("Secret {}/{} {}, and {} keys of authority {}, this operator's: it ends, and reads the "
+                  "Secret when it is started again",
+                  ns_, kAuthoritySecret, differs, beside, id_));
   return *superseded_;
 }
 

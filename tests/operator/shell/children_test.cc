@@ -6,12 +6,11 @@
 #include <condition_variable>
 #include <mutex>
 
-#include "tests/support/fake_transport.h"
+#include "tests/operator/shell/writes_fixture.h"
 
 namespace muster::op {
 namespace {
 
-using kube::FakeTransport;
 using std::chrono::seconds;
 
 Json manifest(const std::string& kind, const std::string& name, const std::string& uid = "") {
@@ -75,25 +74,13 @@ class MeetingTransport final : public kube::HttpTransport {
   int most_ = 0;
 };
 
-class ChildrenTest : public ::testing::Test {
+class ChildrenTest : public WritesTest {
  protected:
   Status create(const std::vector<Action>& actions) {
     applied_ = {};
     return children_.create(subject_, actions, applied_);
   }
-  [[nodiscard]] std::vector<std::string> asked() const {
-    std::vector<std::string> out;
-    for (const auto& request : writes_->requests()) out.push_back(request.method + " " + request.target);
-    return out;
-  }
 
-  std::shared_ptr<FakeTransport> writes_ = std::make_shared<FakeTransport>();
-  std::shared_ptr<FakeTransport> event_writes_ = std::make_shared<FakeTransport>();
-  kube::Client client_{writes_, nullptr, {}};
-  kube::Client event_client_{event_writes_, nullptr, {}};
-  std::unique_ptr<kube::EventRecorder> events_ = std::make_unique<kube::EventRecorder>(event_client_, "test");
-  Issuer issuer_ = *Issuer::load(*Issuer::make_secrets(std::chrono::system_clock::now()),
-                                 std::chrono::system_clock::now());
   ClusterCache cache_{client_,
                       {.namespaces = {}, .on_change = [](auto&&...) {}, .on_problem = [](const auto&) {}}};
   Lanes lanes_{3};

@@ -10,11 +10,10 @@
 #include "common/json/access.h"
 #include "operator/control/agent_client.h"
 #include "operator/shell/controller.h"
-#include "tests/support/fake_transport.h"
+#include "tests/operator/shell/writes_fixture.h"
 
 namespace muster::op {
 
-using kube::FakeTransport;
 using std::chrono::seconds;
 
 inline Json job_object() {
@@ -44,7 +43,7 @@ inline Json refusal(int code, const std::string& reason) {
   return {{"kind", "Status"}, {"code", code}, {"reason", reason}, {"message", reason}};
 }
 
-class ControllerTest : public ::testing::Test {
+class ControllerTest : public WritesTest {
  protected:
   ControllerTest() {
     lists_->otherwise([this](const kube::HttpRequest& request) -> FakeTransport::Answer {
@@ -75,24 +74,12 @@ class ControllerTest : public ::testing::Test {
     controller_ = std::make_unique<Controller>(parts, std::move(options));
   }
   Controller::Outcome pass() { return controller_->reconcile("n/x"); }
-  [[nodiscard]] std::vector<std::string> asked() const {
-    std::vector<std::string> out;
-    for (const auto& request : writes_->requests()) out.push_back(request.method + " " + request.target);
-    return out;
-  }
 
   std::shared_ptr<FakeTransport> lists_ = std::make_shared<FakeTransport>();
-  std::shared_ptr<FakeTransport> writes_ = std::make_shared<FakeTransport>();
-  std::shared_ptr<FakeTransport> event_writes_ = std::make_shared<FakeTransport>();
   kube::Client list_client_{lists_, nullptr, {}};
-  kube::Client client_{writes_, nullptr, {}};
-  kube::Client event_client_{event_writes_, nullptr, {}};
   prometheus::Registry registry_;
   OperatorMetrics metrics_{registry_};
-  Issuer issuer_ = *Issuer::load(*Issuer::make_secrets(std::chrono::system_clock::now()),
-                                 std::chrono::system_clock::now());
   AgentClient agents_{AgentClient::Options{.credentials = issuer_.credentials()}};
-  std::unique_ptr<kube::EventRecorder> events_ = std::make_unique<kube::EventRecorder>(event_client_, "test");
   ClusterCache cache_{list_client_,
                       {.namespaces = {},
                        .node_problems = *parse_node_problems("KernelDeadlock"),
