@@ -145,8 +145,8 @@ Status watch_objects(const Query& query, const std::string& version, Console& ou
   if (!query.options.name.empty()) watch.field_selector = "metadata.name=" + query.options.name;
   watch.resource_version = version;
   while (!stop.stop_requested() && !out.broken()) {
-    const Status ended =
-        query.client.watch(query.resource, query.ns, watch, stop, [&](kube::WatchEvent event) -> bool {
+    Status ended =
+        query.client.watch(query.resource, query.ns, watch, stop, [&](const kube::WatchEvent& event) -> bool {
           watch.resource_version = version_of(event.object);
           if (event.type == kube::WatchEvent::Type::kBookmark) return true;
           if (event.type == kube::WatchEvent::Type::kDeleted) {

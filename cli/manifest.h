@@ -22,8 +22,8 @@ struct ResourceKind {
 // What `muster run` starts from; nullptr if it is not among them.
 [[nodiscard]] const ResourceKind* find_kind(std::string_view api_version, std::string_view kind);
 
-struct ManifestObject {  // NOLINT(bugprone-exception-escape): as JobStatus
-  Json value;            // with metadata.namespace filled in where the kind has one
+struct ManifestObject {
+  Json value;  // with metadata.namespace filled in where the kind has one
   const ResourceKind* kind = nullptr;
   std::string name;        // empty: the server makes one that begins with metadata.generateName
   std::string name_space;  // empty for kinds without

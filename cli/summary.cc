@@ -23,7 +23,7 @@ std::string payload_text(const Outcome& outcome) {
 
 std::string parameters_text(const Outcome& outcome) {
   if (outcome.digest.empty()) return "-";
-  const std::string digest = outcome.digest.substr(0, 12);
+  std::string digest = outcome.digest.substr(0, 12);
   if (outcome.ranks <= 1) return digest;
   return outcome.digests_equal ? fmt::format("{} on all {} ranks", digest, outcome.ranks)
                                : fmt::format("DIFFERENT between the {} ranks", outcome.ranks);

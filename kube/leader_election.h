@@ -37,7 +37,6 @@ class LeaderElection {
     kDeposed,   // led, and lost it: asks for nothing until rejoin()
     kResigned,  // for good
   };
-  // NOLINTNEXTLINE(bugprone-exception-escape): moving JSON does not throw, though it is checked
   struct Request {
     enum class Verb { kGet, kCreate, kUpdate } verb = Verb::kGet;
     Json lease{};  // the body of a create or update

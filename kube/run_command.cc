@@ -28,12 +28,13 @@ std::vector<std::string> merged_environment(const Command& command) {
     for (const auto& [key, value] : command.environment) replaced = replaced || key == name;
     if (!replaced) all.push_back(text);
   }
-  for (const auto& [key, value] : command.environment) all.push_back(key + "=" + value);
+  for (const auto& [key, value] : command.environment) all.push_back(fmt::format("{}={}", key, value));
   return all;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& texts) {
   std::vector<char*> out;
+  out.reserve(texts.size() + 1);
   for (std::string& text : texts) out.push_back(text.data());
   out.push_back(nullptr);
   return out;

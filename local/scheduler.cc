@@ -80,7 +80,7 @@ void Scheduler::place_all(bool refused_too) {
 
 std::string Scheduler::missing_claim(const Json& pod) const {
   for (const Json& volume : member(pod, "spec", "volumes")) {
-    const std::string claim = text(member(volume, "persistentVolumeClaim", "claimName"));
+    std::string claim = text(member(volume, "persistentVolumeClaim", "claimName"));
     if (!claim.empty() && !client_.get("persistentvolumeclaims", namespace_of(pod), claim)) return claim;
   }
   return "";

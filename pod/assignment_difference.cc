@@ -1,6 +1,7 @@
 // pod/assignment_difference.cc: protobuf's comparison, and that of the specs with their defaults filled in
 #include "pod/assignment_difference.h"
 
+#include <fmt/format.h>
 #include <google/protobuf/util/message_differencer.h>
 
 #include "common/json/read_json.h"
@@ -31,11 +32,11 @@ std::string first_difference(const Json& one, const Json& other, const std::stri
   if (!one.is_object() || !other.is_object()) return at;
   for (const auto& [key, field] : one.items()) {
     const auto found = other.find(key);
-    if (found == other.end()) return at + "." + key;
-    if (*found != field) return first_difference(field, *found, at + "." + key);
+    if (found == other.end()) return fmt::format("{}.{}", at, key);
+    if (*found != field) return first_difference(field, *found, fmt::format("{}.{}", at, key));
   }
   for (const auto& [key, field] : other.items())
-    if (!one.contains(key)) return at + "." + key;
+    if (!one.contains(key)) return fmt::format("{}.{}", at, key);
   return at;
 }
 

@@ -175,7 +175,10 @@ void UploadCall::on_chunk(std::shared_ptr<UploadBuffer> buffer) {
   }
   if (const Status taken = buffer->append(request_.chunk()); !taken) return refuse_malformed(taken.error());
   coordinator_.count_received(request_.chunk().data().size());
-  if (!buffer->whole()) return read_next();
+  if (!buffer->whole()) {
+    buffer.reset();  // before the next message, which another thread may handle to the answer's end meanwhile
+    return read_next();
+  }
   {
     const std::scoped_lock lock(link_->mutex());
     if (finished_) return;

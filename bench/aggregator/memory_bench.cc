@@ -163,6 +163,7 @@ bool measure(const Case& what, const std::string& chunk, const std::string& sha2
   const pid_t clients = fork();
   if (clients == 0) {
     std::vector<std::unique_ptr<Stub>> stubs;
+    stubs.reserve(static_cast<std::size_t>(what.pods));
     for (int pod = 0; pod < what.pods; ++pod) {
       stubs.push_back(federation::v1::Federation::NewStub(TestPki::channel(
           "127.0.0.1:" + std::to_string(port), {.role = "aggregator", .index = 0, .uid = "bench"},

@@ -10,6 +10,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cmath>
 #include <csignal>
 #include <fstream>
 #include <map>
@@ -91,6 +92,10 @@ std::string OperatorProcess::page() const {
   return answer ? answer->body : "";
 }
 
+bool OperatorProcess::ready() const {
+  return metrics_->raw({.method = "GET", .target = "/readyz", .headers = {}, .body = {}}).has_value();
+}
+
 double OperatorProcess::metric(const std::string& sample) const {
   double sum = 0;
   std::istringstream lines(page());
@@ -107,9 +112,18 @@ double OperatorProcess::quantile(const std::string& histogram, double share) con
     if (line.starts_with(histogram + "_bucket") && bound != std::string::npos)
       below[std::stod(line.substr(bound + 4))] += std::stod(line.substr(line.rfind(' ')));
   }
-  for (const auto& [bound, count] : below)
-    if (count >= share * below.rbegin()->second) return bound;
-  return 0;
+  if (below.empty()) return 0;
+  const double rank = share * below.rbegin()->second;
+  double from = 0, under = 0;
+  for (const auto& [bound, count] : below) {
+    if (count >= rank) {
+      const bool last = std::isinf(bound) || count == under;
+      return last ? from : from + (bound - from) * (rank - under) / (count - under);
+    }
+    from = bound;
+    under = count;
+  }
+  return from;
 }
 
 }  // namespace muster

@@ -18,9 +18,10 @@ class OperatorProcess {
 
   [[nodiscard]] double cpu_seconds() const;                        // user and system time that it has used
   [[nodiscard]] double mebibytes(const std::string& field) const;  // of /proc/PID/status
+  [[nodiscard]] bool ready() const;                                // its caches are filled, and it works
   // The sum of the samples of its metrics page whose name and labels begin so; 0 until it serves the page.
   [[nodiscard]] double metric(const std::string& sample) const;
-  // The least upper bound of the histogram's buckets below which a share of `share` lies; seconds.
+  // Of a histogram over all its labels, as Prometheus' histogram_quantile: linear within a bucket; seconds.
   [[nodiscard]] double quantile(const std::string& histogram, double share) const;
   [[nodiscard]] std::string memory() const;  // in words
 

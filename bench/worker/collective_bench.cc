@@ -100,8 +100,9 @@ void verify(Contender& contender, int rank, int size) {
   for (const std::size_t elements : {1UL, 1000UL, 300'001UL}) {
     std::vector<float> buffer(elements, static_cast<float>(rank + 1));
     contender.all_reduce(buffer);
+    const int sum = size * (size + 1) / 2;
     for (const float value : buffer) {
-      if (value != static_cast<float>(size * (size + 1) / 2)) die("a contender computed a wrong sum");
+      if (value != static_cast<float>(sum)) die("a contender computed a wrong sum");
     }
   }
 }

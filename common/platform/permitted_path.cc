@@ -47,6 +47,7 @@ Result<std::filesystem::path> permitted_dataset(const std::string& path, const s
 Result<std::filesystem::path> permitted_storage(const std::string& path, const std::string& field,
                                                 const std::vector<std::string>& mounts) {
   std::vector<spec::Mount> writable;
+  writable.reserve(mounts.size());
   for (const std::string& mount : mounts) writable.push_back({.path = mount, .writable = true});
   MUSTER_ASSIGN(
       const std::string mount,

@@ -12,7 +12,7 @@ struct Rendezvous {                  // how the processes of a user's own progra
   std::optional<std::int64_t> processes_per_node;  // absent: one for each GPU of the container, at least one
 };
 
-struct Workers {  // NOLINT(bugprone-exception-escape): the move of a Json does not throw
+struct Workers {
   std::int64_t replicas = 1;
   Rendezvous rendezvous;      // without spec.training
   std::string topology_key;   // of nodes, such as topology.kubernetes.io/zone: all workers share its value

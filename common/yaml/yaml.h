@@ -8,7 +8,7 @@
 
 namespace muster {
 
-struct YamlDocument {  // NOLINT(bugprone-exception-escape): as JobStatus
+struct YamlDocument {
   Json value;
   int line = 1;
   std::map<std::string, int, std::less<>> lines;  // field path -> line

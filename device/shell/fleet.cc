@@ -262,7 +262,7 @@ class GrpcFleet final : public Fleet {
 
   Event send(UpdateUpload& upload, const std::string& task_id) {
     federation::v1::UploadOffsetReply held;
-    const Event asked = with_context([&](grpc::ClientContext& context) -> Event {
+    Event asked = with_context([&](grpc::ClientContext& context) -> Event {
       federation::v1::UploadOffsetRequest request;
       request.set_task_id(task_id);
       const grpc::Status status = stub_->UploadOffset(&context, request, &held);

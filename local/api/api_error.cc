@@ -194,7 +194,7 @@ ApiError ApiError::forbidden(std::string_view resource, std::string_view name, s
   return {403, "Forbidden", fmt::format("{} {} is forbidden: {}", resource, go_quote(name), why),
           details_of(resource, name)};
 }
-ApiError ApiError::internal(std::string message) {
+ApiError ApiError::internal(const std::string& message) {
   return {500, "InternalError", "Internal error occurred: " + message, {}};
 }
 ApiError ApiError::timeout(std::string message) { return {504, "Timeout", std::move(message), {}}; }

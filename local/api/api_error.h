@@ -53,7 +53,7 @@ struct ApiError {
   static ApiError unsupported_media_type(std::string_view accepted);
   static ApiError expired(std::string message);
   static ApiError forbidden(std::string_view resource, std::string_view name, std::string_view why);
-  static ApiError internal(std::string message);
+  static ApiError internal(const std::string& message);
   static ApiError timeout(std::string message);
 };
 

@@ -57,6 +57,7 @@ std::string selector_text(const Json& selector, const char* none) {
   std::stable_sort(terms.begin(), terms.end(),
                    [](const auto& a, const auto& b) { return a.first < b.first; });
   std::vector<std::string> parts;
+  parts.reserve(terms.size());
   for (auto& [key, text] : terms) parts.push_back(std::move(text));
   return join(parts, none);
 }

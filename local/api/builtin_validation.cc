@@ -107,7 +107,9 @@ class TypeCheck {
     for (const auto& [name, member] : value.items()) {
       const Schema* type = schema.property(name);
       if (type == nullptr) continue;
-      const std::string at = schema.additional ? path : path.empty() ? name : path + "." + name;
+      const std::string at = schema.additional ? path
+                             : path.empty()    ? name
+                                               : fmt::format("{}.{}", path, name);
       if (auto good = check(member, *type, owner, at); !good) return good;
     }
     return {};

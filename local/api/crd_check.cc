@@ -100,7 +100,7 @@ void check_defaults(const Schema& schema, const std::string& path, FieldErrors& 
     }
   }
   for (const auto& [name, member] : schema.properties)
-    check_defaults(*member, path + ".properties[" + name + "]", errors);
+    check_defaults(*member, fmt::format("{}.properties[{}]", path, name), errors);
   if (schema.items) check_defaults(*schema.items, path + ".items", errors);
   if (schema.additional) check_defaults(*schema.additional, path + ".additionalProperties", errors);
 }

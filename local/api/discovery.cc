@@ -125,7 +125,7 @@ HttpResponse not_found_text() {
 }  // namespace
 
 std::vector<Subresource> subresources_of(const Kind& kind) {
-  const std::vector<std::string> kReadWrite = {"get", "patch", "update"};
+  const std::vector<std::string> read_write = {"get", "patch", "update"};
   std::vector<Subresource> subs;
   const std::string resource = kind.resource();
   if (resource == "pods") {
@@ -137,12 +137,12 @@ std::vector<Subresource> subresources_of(const Kind& kind) {
   if (resource == "serviceaccounts")
     subs.push_back({"token", "authentication.k8s.io", "v1", "TokenRequest", {"create"}});
   if (kind.custom) {
-    if (kind.has_status) subs.push_back({"status", "", "", "", kReadWrite});
-    if (kind.scale) subs.push_back({"scale", "autoscaling", "v1", "Scale", kReadWrite});
+    if (kind.has_status) subs.push_back({"status", "", "", "", read_write});
+    if (kind.scale) subs.push_back({"scale", "autoscaling", "v1", "Scale", read_write});
     return subs;
   }
-  if (kind.scale) subs.push_back({"scale", "autoscaling", "v1", "Scale", kReadWrite});
-  if (kind.has_status) subs.push_back({"status", "", "", "", kReadWrite});
+  if (kind.scale) subs.push_back({"scale", "autoscaling", "v1", "Scale", read_write});
+  if (kind.has_status) subs.push_back({"status", "", "", "", read_write});
   return subs;
 }
 

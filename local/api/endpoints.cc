@@ -25,7 +25,7 @@ bool is_ready(const Json& pod) {
 
 // The number behind targetPort, which may be the name of a container's port.
 Json target_port(const Json& port, const Json& pod) {
-  const Json target = port.value("targetPort", port.value("port", Json(0)));
+  Json target = port.value("targetPort", port.value("port", Json(0)));
   if (!target.is_string()) return target;
   for (const Json& container : array_of(object_of(pod, "spec"), "containers"))
     for (const Json& each : array_of(container, "ports"))
@@ -45,6 +45,61 @@ Json address_of(const Json& pod) {
   return address;
 }
 
+Json ports_of(const Json& spec, const Json& pod) {
+  Json ports = Json::array();
+  for (const Json& port : array_of(spec, "ports")) {
+    Json entry{{"port", target_port(port, pod)}, {"protocol", port.value("protocol", "TCP")}};
+    if (const std::string name = text_at(port, "name"); !name.empty()) entry["name"] = name;
+    if (!entry["port"].is_null()) ports.push_back(std::move(entry));
+  }
+  return ports;
+}
+
+// Of a slice, from the address of Endpoints.
+Json slice_endpoint(const Json& address, const Json& pod, bool ready) {
+  Json endpoint{{"addresses", Json::array({address["ip"]})},
+                {"conditions",
+                 Json{{"ready", ready}, {"serving", is_ready(pod)}, {"terminating", is_terminating(pod)}}},
+                {"targetRef", address["targetRef"]}};
+  for (const char* field : {"hostname", "nodeName"})
+    if (address.contains(field)) endpoint[field] = address[field];
+  return endpoint;
+}
+
+struct Backends {
+  Json ready = Json::array();  // addresses
+  Json waiting = Json::array();
+  Json slice_endpoints = Json::array();
+  Json ports = Json::array();
+};
+
+Backends backends_of(const Json& service, const std::vector<Json>& pods) {
+  const Json& spec = object_of(service, "spec");
+  const bool publish_all = spec.value("publishNotReadyAddresses", Json(false)) == Json(true);
+  Backends backends;
+  for (const Json& pod : pods) {
+    const Json& status = object_of(pod, "status");
+    const std::string phase = text_at(status, "phase");
+    if (!selected(pod, object_of(spec, "selector")) || text_at(status, "podIP").empty()) continue;
+    if (phase == "Succeeded" || phase == "Failed") continue;
+    const bool ready = publish_all || (is_ready(pod) && !is_terminating(pod));
+    const Json address = address_of(pod);
+    (ready ? backends.ready : backends.waiting).push_back(address);
+    backends.slice_endpoints.push_back(slice_endpoint(address, pod, ready));
+    if (backends.ports.empty()) backends.ports = ports_of(spec, pod);
+  }
+  return backends;
+}
+
+Json subsets_of(const Backends& backends) {
+  if (backends.ready.empty() && backends.waiting.empty()) return Json::array();
+  Json subset = Json::object();
+  if (!backends.ready.empty()) subset["addresses"] = backends.ready;
+  if (!backends.waiting.empty()) subset["notReadyAddresses"] = backends.waiting;
+  if (!backends.ports.empty()) subset["ports"] = backends.ports;
+  return Json::array({subset});
+}
+
 }  // namespace
 
 void Controllers::update_endpoints(const std::string& ns) {
@@ -61,42 +116,7 @@ void Controllers::update_endpoints(const std::string& ns) {
 }
 
 void Controllers::update_service_endpoints(const Json& service, const std::vector<Json>& pods) {
-  const Json& spec = object_of(service, "spec");
-  const bool publish_all = spec.value("publishNotReadyAddresses", Json(false)) == Json(true);
-  Json ready = Json::array(), waiting = Json::array(), slice_endpoints = Json::array();
-  Json ports = Json::array();
-  for (const Json& pod : pods) {
-    const std::string phase = text_at(object_of(pod, "status"), "phase");
-    if (!selected(pod, object_of(spec, "selector")) || text_at(object_of(pod, "status"), "podIP").empty())
-      continue;
-    if (phase == "Succeeded" || phase == "Failed") continue;
-    const bool good = is_ready(pod) && !is_terminating(pod);
-    (good || publish_all ? ready : waiting).push_back(address_of(pod));
-    Json endpoint{{"addresses", Json::array({text_at(object_of(pod, "status"), "podIP")})},
-                  {"conditions", Json{{"ready", good || publish_all},
-                                      {"serving", is_ready(pod)},
-                                      {"terminating", is_terminating(pod)}}},
-                  {"targetRef", address_of(pod)["targetRef"]}};
-    if (const std::string host = text_at(object_of(pod, "spec"), "hostname"); !host.empty())
-      endpoint["hostname"] = host;
-    if (const std::string node = text_at(object_of(pod, "spec"), "nodeName"); !node.empty())
-      endpoint["nodeName"] = node;
-    slice_endpoints.push_back(std::move(endpoint));
-    if (ports.empty())
-      for (const Json& port : array_of(spec, "ports")) {
-        Json entry{{"port", target_port(port, pod)}, {"protocol", port.value("protocol", "TCP")}};
-        if (const std::string name = text_at(port, "name"); !name.empty()) entry["name"] = name;
-        if (!entry["port"].is_null()) ports.push_back(std::move(entry));
-      }
-  }
-  Json subsets = Json::array();
-  if (!ready.empty() || !waiting.empty()) {
-    Json subset = Json::object();
-    if (!ready.empty()) subset["addresses"] = ready;
-    if (!waiting.empty()) subset["notReadyAddresses"] = waiting;
-    if (!ports.empty()) subset["ports"] = ports;
-    subsets.push_back(std::move(subset));
-  }
+  const Backends backends = backends_of(service, pods);
   const std::string ns = meta_text(service, "namespace");
   const std::string name = meta_text(service, "name");
   const auto table = kinds_.table();
@@ -124,11 +144,11 @@ void Controllers::update_service_endpoints(const Json& service, const std::vecto
       Json{{"apiVersion", "v1"},
            {"kind", "Endpoints"},
            {"metadata", Json{{"name", name}, {"labels", labels}}},
-           {"subsets", subsets}});
+           {"subsets", subsets_of(backends)}});
   labels["kubernetes.io/service-name"] = name;
   labels["endpointslice.kubernetes.io/managed-by"] = "endpointslice-controller.k8s.io";
   Json slice_ports = Json::array();
-  for (Json port : ports) {
+  for (Json port : backends.ports) {
     if (!port.contains("name")) port["name"] = "";
     slice_ports.push_back(std::move(port));
   }
@@ -140,7 +160,7 @@ void Controllers::update_service_endpoints(const Json& service, const std::vecto
           {"apiVersion", "discovery.k8s.io/v1"},
           {"kind", "EndpointSlice"},
           {"addressType", "IPv4"},
-          {"endpoints", slice_endpoints},
+          {"endpoints", backends.slice_endpoints},
           {"ports", slice_ports},
           {"metadata", Json{{"name", name}, {"labels", labels}, {"ownerReferences", Json::array({owner})}}}});
 }

@@ -280,9 +280,10 @@ std::string undeclared_field(const Json& config, const Schema& schema, const std
     for (const auto& [name, value] : config.items()) {
       const Schema* type = schema.property(name);
       if (type == nullptr && !schema.preserve_unknown)
-        return prefix + "." + name + ": field not declared in schema";
+        return fmt::format("{}.{}: field not declared in schema", prefix, name);
       if (type != nullptr)
-        if (std::string found = undeclared_field(value, *type, prefix + "." + name); !found.empty())
+        if (std::string found = undeclared_field(value, *type, fmt::format("{}.{}", prefix, name));
+            !found.empty())
           return found;
     }
   } else if (config.is_array() && schema.items) {
@@ -292,11 +293,13 @@ std::string undeclared_field(const Json& config, const Schema& schema, const std
         for (const std::string& key : schema.list_map_keys) {
           if (!item.is_object()) continue;
           if (item.contains(key))
-            at += (at.back() == '[' ? "" : ",") + key + "=" + item[key].dump();
+            at += fmt::format("{}{}={}", at.back() == '[' ? "" : ",", key, item[key].dump());
           else if (key != "protocol" &&
                    !(schema.items->property(key) != nullptr && schema.items->property(key)->default_value))
-            return prefix + ": element 0: associative list with keys has an element that omits key field \"" +
-                   key + "\" (and doesn't have default value)";
+            return fmt::format(
+                "{}: element 0: associative list with keys has an element that omits key field \"{}\" (and "
+                "doesn't have default value)",
+                prefix, key);
         }
       if (std::string found = undeclared_field(item, *schema.items, at + "]"); !found.empty()) return found;
     }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <cstring>
 #include <vector>
 
 #include "local/api/http2_exchange.h"
@@ -226,7 +225,7 @@ std::ptrdiff_t Http2Connection::fill(Exchange& exchange, std::uint8_t* to, std::
     if (state == BodyStream::State::kEnd) std::exchange(exchange.body, nullptr)->close();
   }
   const std::size_t size = std::min(room, exchange.piece.size() - exchange.sent);
-  std::memcpy(to, exchange.piece.data() + exchange.sent, size);
+  std::copy_n(exchange.piece.data() + exchange.sent, size, to);
   exchange.sent += size;
   if (exchange.sent == exchange.piece.size() && !exchange.body) flags |= NGHTTP2_DATA_FLAG_EOF;
   return static_cast<std::ptrdiff_t>(size);

@@ -66,6 +66,8 @@ class HttpApi {  // thread-safe
   [[nodiscard]] ApiResult<HttpResponse> watch(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> create(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> update(Call& call);
+  // What a patch leaves is the object that it was for.
+  [[nodiscard]] static ApiStatus check_patched(const Call& call, const Json& object, const Json& current);
   [[nodiscard]] ApiResult<HttpResponse> patch(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> remove(Call& call);
   [[nodiscard]] ApiResult<HttpResponse> remove_collection(Call& call);

@@ -52,6 +52,26 @@ std::string_view patch_type(const HttpRequest& request) {
   return type.substr(0, type.find(';'));
 }
 
+// `current` after a patch of this type.
+ApiResult<Json> patched_object(std::string_view type, const Json& document, const Kind& kind,
+                               const Json& current) {
+  Json object = current;
+  if (type == "application/json-patch+json") {
+    if (auto done = json_patch(object, document); !done) return done.error();
+    // Only a patch that sets it is optimistic.
+    if (meta_text(object, "resourceVersion") == meta_text(current, "resourceVersion"))
+      object["metadata"].erase("resourceVersion");
+    return object;
+  }
+  object["metadata"].erase("resourceVersion");
+  if (type == "application/strategic-merge-patch+json") {
+    if (auto done = strategic_merge_patch(object, document, *kind.schema); !done) return done.error();
+  } else {
+    merge_patch(object, document);
+  }
+  return object;
+}
+
 bool returns_deleted_object(const Kind& kind) {
   for (const char* plural :
        {"pods", "services", "serviceaccounts", "persistentvolumeclaims", "resourcequotas"})
@@ -95,6 +115,32 @@ ApiResult<HttpResponse> HttpApi::update(Call& call) {
   return call.object(*updated);
 }
 
+ApiStatus HttpApi::check_patched(const Call& call, const Json& object, const Json& current) {
+  const Kind& kind = *call.kind;
+  if (!object.is_object()) return ApiError::bad_request("the patch does not leave an object");
+  if (kind.namespaced && meta_text(object, "namespace") != call.target.ns)
+    return ApiError::bad_request(
+        "the namespace of the provided object does not match the namespace sent on the request");
+  if (meta_text(object, "uid") != meta_text(current, "uid") && !meta_text(object, "uid").empty())
+    return ApiError::invalid(
+        kind.group_kind(), call.target.name,
+        {FieldError::invalid("metadata.uid", meta_text(object, "uid"), "field is immutable")});
+  if (const std::string name = text_at(object, "kind"); kind.custom && name != kind.kind)
+    return ApiError::invalid(name + "." + kind.group, call.target.name,
+                             {FieldError::invalid("kind", name, "must be " + kind.kind)});
+  if (const std::string version = text_at(object, "apiVersion");
+      kind.custom && version != kind.api_version()) {
+    warn_of_unserved(kind, object, *call.table, call.options);
+    return ApiError::invalid(kind.group_kind(), call.target.name,
+                             {FieldError::invalid("apiVersion", version, "must be " + kind.api_version())});
+  }
+  if (meta_text(object, "name") != call.target.name)
+    return ApiError::bad_request(
+        fmt::format("the name of the object ({}) does not match the name on the URL ({})",
+                    meta_text(object, "name"), call.target.name));
+  return {};
+}
+
 ApiResult<HttpResponse> HttpApi::patch(Call& call) {
   const std::string_view type = patch_type(call.request);
   const bool strategic = type == "application/strategic-merge-patch+json";
@@ -133,43 +179,10 @@ ApiResult<HttpResponse> HttpApi::patch(Call& call) {
   auto patched = rest_.update(
       *call.kind, call.target.ns, call.target.name,
       [&](const Json& current) -> ApiResult<Json> {
-        Json object = current;
-        object["metadata"].erase("resourceVersion");  // only a patch that sets it is optimistic
-        Json with_version = current;
-        if (type == "application/json-patch+json") {
-          if (auto done = json_patch(with_version, document); !done) return done.error();
-          if (meta_text(with_version, "resourceVersion") == meta_text(current, "resourceVersion"))
-            with_version["metadata"].erase("resourceVersion");
-          object = std::move(with_version);
-        } else if (strategic) {
-          if (auto done = strategic_merge_patch(object, document, *call.kind->schema); !done)
-            return done.error();
-        } else {
-          merge_patch(object, document);
-        }
-        if (!object.is_object()) return ApiError::bad_request("the patch does not leave an object");
-        if (call.kind->namespaced && meta_text(object, "namespace") != call.target.ns)
-          return ApiError::bad_request(
-              "the namespace of the provided object does not match the namespace sent on the request");
-        if (meta_text(object, "uid") != meta_text(current, "uid") && !meta_text(object, "uid").empty())
-          return ApiError::invalid(
-              call.kind->group_kind(), call.target.name,
-              {FieldError::invalid("metadata.uid", meta_text(object, "uid"), "field is immutable")});
-        if (const std::string kind = text_at(object, "kind"); call.kind->custom && kind != call.kind->kind)
-          return ApiError::invalid(kind + "." + call.kind->group, call.target.name,
-                                   {FieldError::invalid("kind", kind, "must be " + call.kind->kind)});
-        if (const std::string version = text_at(object, "apiVersion");
-            call.kind->custom && version != call.kind->api_version()) {
-          warn_of_unserved(*call.kind, object, *call.table, call.options);
-          return ApiError::invalid(
-              call.kind->group_kind(), call.target.name,
-              {FieldError::invalid("apiVersion", version, "must be " + call.kind->api_version())});
-        }
-        if (meta_text(object, "name") != call.target.name)
-          return ApiError::bad_request(
-              fmt::format("the name of the object ({}) does not match the name on the URL ({})",
-                          meta_text(object, "name"), call.target.name));
-        if (auto checked = check_type(call.request, *call.kind, object); !checked) return checked.error();
+        auto object = patched_object(type, document, *call.kind, current);
+        if (!object) return object.error();
+        if (auto checked = check_patched(call, *object, current); !checked) return checked.error();
+        if (auto checked = check_type(call.request, *call.kind, *object); !checked) return checked.error();
         return object;
       },
       call.options);

@@ -24,16 +24,16 @@ void append_member(std::string& text, const std::string& name, const Json& value
 // `metadata` as text, with room for the digits of its version among the sorted members; returns where they
 // are.
 std::size_t append_metadata(std::string& text, const Json& metadata) {
-  const std::string kVersion = "resourceVersion";
+  const std::string version = "resourceVersion";
   std::size_t version_at = 0;
   const auto append_version = [&] {
-    append_member(text, kVersion, std::string(kVersionDigits, '0'));
+    append_member(text, version, std::string(kVersionDigits, '0'));
     version_at = text.size() - kVersionDigits - 1;
   };
   text += '{';
   for (const auto& [name, value] : metadata.items()) {
-    if (version_at == 0 && name >= kVersion) append_version();
-    if (name != kVersion) append_member(text, name, value);
+    if (version_at == 0 && name >= version) append_version();
+    if (name != version) append_member(text, name, value);
   }
   if (version_at == 0) append_version();
   text += '}';

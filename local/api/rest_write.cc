@@ -134,11 +134,12 @@ ApiStatus Rest::decode(const Kind& kind, Json& object, const WriteOptions& optio
     Json& metadata = object["metadata"];
     std::vector<std::string> unknown_metadata;
     prune(metadata, *object_meta_schema(), unknown_metadata);
-    for (std::string& path : unknown_metadata) path = "metadata." + path;
+    for (std::string& path : unknown_metadata) path.insert(0, "metadata.");
     unknown.insert(unknown.begin(), unknown_metadata.begin(), unknown_metadata.end());
   }
   if (!unknown.empty() && options.validation != FieldValidation::kIgnore) {
     std::vector<std::string> messages;
+    messages.reserve(unknown.size());
     for (const std::string& path : unknown) messages.push_back(fmt::format("unknown field \"{}\"", path));
     if (options.validation == FieldValidation::kStrict)
       return ApiError::bad_request(
@@ -254,8 +255,9 @@ ApiResult<Json> Rest::create(const Kind& kind, const std::string& ns, Json body,
     if (auto allocated = allocate_node_ports(store_, body, nullptr); !allocated) return allocated.error();
   body["apiVersion"] = kind.api_version();
   body["kind"] = kind.kind;
-  auto stored = store_new(kind, generated ? body : std::move(body), options);
-  for (int i = 0; i < 8 && !stored && generated && stored.error().reason == "AlreadyExists"; ++i) {
+  if (!generated) return store_new(kind, std::move(body), options);
+  auto stored = store_new(kind, body, options);
+  for (int i = 0; i < 8 && !stored && stored.error().reason == "AlreadyExists"; ++i) {
     body["metadata"]["name"] = meta_text(body, "generateName").substr(0, 58) + random_suffix();
     stored = store_new(kind, body, options);
   }

@@ -90,7 +90,7 @@ class Compiler {
     if (const auto it = json.find("properties"); it != json.end() && it->is_object())
       for (const auto& [name, member] : it->items())
         schema.properties[name] =
-            compile(member, path + ".properties[" + name + "]", members_past, depth + 1);
+            compile(member, fmt::format("{}.properties[{}]", path, name), members_past, depth + 1);
     if (const auto it = json.find("required"); it != json.end() && it->is_array())
       for (const Json& name : *it)
         if (name.is_string()) schema.required.push_back(name.get<std::string>());

@@ -112,7 +112,7 @@ class RuleWalker {
     if (rule.message_program) {
       const auto text = rule.message_program->evaluate(self, old, budget_);
       if (text && text->kind == cel::Kind::kString) {
-        const std::string message = trimmed(std::string(text->text()));
+        std::string message = trimmed(std::string(text->text()));
         if (!message.empty() && message.size() <= kMessageMax && message.find('\n') == std::string::npos)
           return message;
       }

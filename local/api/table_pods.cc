@@ -22,7 +22,7 @@ bool is_sidecar(const Json& pod, const std::string& name) {
 }
 
 std::string ended_reason(const Json& terminated) {
-  if (const std::string reason = text_at(terminated, "reason"); !reason.empty()) return reason;
+  if (std::string reason = text_at(terminated, "reason"); !reason.empty()) return reason;
   if (const std::int64_t signal = integer_at(terminated, "signal"); signal != 0)
     return fmt::format("Signal:{}", signal);
   return fmt::format("ExitCode:{}", integer_at(terminated, "exitCode"));

@@ -6,7 +6,10 @@
 
 #include <algorithm>
 #include <atomic>
+#include <cmath>
 #include <csignal>
+#include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <optional>
 #include <thread>
@@ -36,7 +39,7 @@ struct Options {
 
 double percentile(std::vector<double> values, double p) {
   std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(p * static_cast<double>(values.size() - 1) + 0.5)];
+  return values[static_cast<std::size_t>(std::lround(p * static_cast<double>(values.size() - 1)))];
 }
 
 double own_cpu_seconds() {
@@ -203,6 +206,7 @@ void flood(const ServerProcess& server, const HttpsTarget& target, const Options
 
 void start_up(const Options& options) {
   std::vector<double> milliseconds;
+  milliseconds.reserve(static_cast<std::size_t>(options.rounds));
   for (int i = 0; i < options.rounds; ++i)
     milliseconds.push_back(ServerProcess(options.muster).start_time().count());
   fmt::print("{:28} {:7.1f} ms (median of {}; {:.1f} to {:.1f})\n", "start-up to ready",
@@ -242,7 +246,7 @@ void run(const Options& options) {
 }  // namespace
 }  // namespace muster::bench
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   muster::bench::Options options;
   options.muster = (std::filesystem::canonical("/proc/self/exe").parent_path() / "muster").string();
   int every_ms = 10;
@@ -259,4 +263,7 @@ int main(int argc, char** argv) {
   std::signal(SIGPIPE, SIG_IGN);
   muster::bench::run(options);
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "local_bench: %s\n", error.what());
+  return 1;
 }

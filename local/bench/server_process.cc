@@ -47,6 +47,7 @@ ServerProcess::ServerProcess(const std::string& muster) {
   if (pipe2(out.data(), O_CLOEXEC) != 0) die("cannot make a pipe");
   std::vector<std::string> words{muster, "local", "up", "--output-dir", folder + "/out"};
   std::vector<char*> arguments;
+  arguments.reserve(words.size() + 1);
   for (std::string& word : words) arguments.push_back(word.data());
   arguments.push_back(nullptr);
   posix_spawn_file_actions_t actions{};

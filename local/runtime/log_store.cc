@@ -79,7 +79,7 @@ class FileLogStream : public LogStream {
  public:
   FileLogStream(std::shared_ptr<ContainerLog> log, const LogQuery& query, std::string since)
       : log_(log),
-        reader_(log),
+        reader_(std::move(log)),
         since_(std::move(since)),
         follow_(query.follow),
         timestamps_(query.timestamps),

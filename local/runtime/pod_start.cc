@@ -113,7 +113,8 @@ ContainerProcess::Spec PodRunner::plan(const Json& container, const std::vector<
   set_variable(environment, "MUSTER_TERMINATION_LOG", last_words.string());
   // By this mark a later run finds processes that outlived this one.
   set_variable(environment, "MUSTER_RUN_FOLDER", options_.run_folder.string());
-  for (const auto& [variable, value] : environment) out.environment.push_back(variable + "=" + value);
+  for (const auto& [variable, value] : environment)
+    out.environment.push_back(fmt::format("{}={}", variable, value));
   out.binds = shared_.names.binds(namespace_of(pod_));
   if (!out.binds.empty()) out.hostname = pod_hostname(pod_);
   std::string directory = text(member(container, "workingDir"));

@@ -83,6 +83,7 @@ Rollout::Rollout(const Json& deployment, const std::vector<Json>& replica_sets, 
   unavailable_ = std::min(resolve(member(rolling, "maxUnavailable"), wanted_, false), wanted_);
   if (surge_ == 0 && unavailable_ == 0) unavailable_ = 1;  // percentages of few pods; something must move
   std::vector<const Json*> sets;
+  sets.reserve(replica_sets.size());
   for (const Json& each : replica_sets) sets.push_back(&each);
   std::ranges::stable_sort(
       sets, {}, [](const Json* set) { return text(member(*set, "metadata", "creationTimestamp")); });

@@ -16,7 +16,7 @@ struct PodAttempt {           // a pod that was replaced alone, within its incar
   friend bool operator==(const PodAttempt&, const PodAttempt&) = default;
 };
 
-struct JobStatus {    // NOLINT(bugprone-exception-escape): the move of a Json does not throw
+struct JobStatus {
   std::string phase;  // Pending | Running | Restarting | Suspended | Succeeded | Failed; empty: never written
   std::int64_t observed_generation = 0;
   Conditions conditions;

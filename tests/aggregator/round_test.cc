@@ -4,8 +4,10 @@
 #include <gtest/gtest.h>
 
 #include <map>
+#include <numeric>
 #include <set>
 #include <string>
+#include <utility>
 
 namespace muster::agg {
 namespace {
@@ -15,7 +17,7 @@ using namespace std::chrono_literals;
 // Drives a machine as the shell does: keeps the tasks it hands out.
 class Driver {
  public:
-  explicit Driver(RoundOptions options) : machine(options, now) {}
+  explicit Driver(RoundOptions options) : machine(std::move(options), now) {}
 
   void report(const std::string& task) {
     send(Arrived{task});
@@ -68,13 +70,13 @@ TEST(DrawCohort, IsTheSameForTheSameSeedAndRoundWhateverTheOrder) {
 
 TEST(DrawCohort, TakesEveryClientEquallyOften) {
   std::vector<int> drawn(20, 0);
-  std::vector<ClientId> all;
-  for (ClientId client = 0; client < 20; ++client) all.push_back(client);
+  std::vector<ClientId> all(20);
+  std::iota(all.begin(), all.end(), 0);
   constexpr int kRounds = 8000;
   for (int round = 0; round < kRounds; ++round) {
     for (const ClientId client : draw_cohort(all, 5, 42, round, 0)) ++drawn[static_cast<std::size_t>(client)];
   }
-  for (const int times : drawn) EXPECT_NEAR(times, kRounds / 4, 200);  // five standard deviations
+  for (const int times : drawn) EXPECT_NEAR(times, kRounds / 4.0, 200);  // five standard deviations
 }
 
 TEST(RoundMachine, SelectsAtOnceWhenEveryClientIsThere) {

@@ -44,7 +44,7 @@ class FederationMemory : public FederationProcess {
     arguments.SetInt(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, 64 << 10);
     arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     return federation_stub(server_->ip() + ":8471", kUid, shared_test_pki().of_pod("client", 0, kUid),
-                           std::move(arguments));
+                           arguments);
   }
   std::vector<Task> begin_round() {
     std::vector<Task> tasks;

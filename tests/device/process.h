@@ -37,7 +37,7 @@ inline std::string file_text(const std::filesystem::path& path) {
 // One Muster pod as a process. Killed when it goes out of scope.
 class Pod {
  public:
-  Pod(const std::string& binary, std::string name, std::string ip, const std::string& uid,
+  Pod(const std::string& binary, const std::string& name, std::string ip, const std::string& uid,
       const std::filesystem::path& folder)
       : peer_{.role = name.find("-client-") == std::string::npos ? "aggregator" : "client",
               .index = std::stoi(name.substr(name.rfind('-') + 1)),
@@ -59,6 +59,7 @@ class Pod {
         "MUSTER_TERMINATION_LOG=" + last_words_.string(),
         "OMP_NUM_THREADS=1"};
     std::vector<char*> envp;
+    envp.reserve(env.size() + 1);
     for (const std::string& variable : env) envp.push_back(const_cast<char*>(variable.c_str()));
     for (char** variable = environ; *variable != nullptr; ++variable) envp.push_back(*variable);
     envp.push_back(nullptr);

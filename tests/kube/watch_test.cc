@@ -52,7 +52,7 @@ TEST(WatchDecoder, GivesTheSameEventsHoweverTheBytesAreCut) {
 TEST(WatchDecoder, SkipsUnknownTypesAndBlankLines) {
   WatchDecoder decoder;
   int seen = 0;
-  const auto count = [&](WatchEvent) { return ++seen > 0; };
+  const auto count = [&](const WatchEvent&) { return ++seen > 0; };
   EXPECT_TRUE(decoder.feed(
       "\n \n" + event_line("SURPRISE", pod("a", "1")) + event_line("DELETED", pod("b", "2")), count));
   EXPECT_EQ(seen, 1);
@@ -61,7 +61,7 @@ TEST(WatchDecoder, SkipsUnknownTypesAndBlankLines) {
 TEST(WatchDecoder, RefusesWhatIsNoEvent) {
   for (const char* bytes : {"<html>\n", "[]\n", "{\"type\":3,\"object\":{}}\n", "{\"type\":\"ADDED\"}\n"}) {
     WatchDecoder decoder;
-    const auto more = decoder.feed(bytes, [](WatchEvent) { return true; });
+    const auto more = decoder.feed(bytes, [](const WatchEvent&) { return true; });
     ASSERT_FALSE(more) << bytes;
     EXPECT_EQ(more.error().code, Code::kDataLoss);
   }
@@ -69,14 +69,14 @@ TEST(WatchDecoder, RefusesWhatIsNoEvent) {
 
 TEST(WatchDecoder, BoundsOneEvent) {
   WatchDecoder decoder(100);
-  const auto more = decoder.feed(std::string(101, 'x'), [](WatchEvent) { return true; });
+  const auto more = decoder.feed(std::string(101, 'x'), [](const WatchEvent&) { return true; });
   ASSERT_FALSE(more);
   EXPECT_EQ(more.error().code, Code::kResourceExhausted);
 }
 
 TEST(WatchDecoder, CountsALastEventWithoutANewlineAndDropsHalfAnEvent) {
   int seen = 0;
-  const auto count = [&](WatchEvent) { return ++seen > 0; };
+  const auto count = [&](const WatchEvent&) { return ++seen > 0; };
   WatchDecoder whole;
   std::string line = event_line("ADDED", pod("a", "1"));
   line.pop_back();
@@ -92,11 +92,11 @@ TEST(WatchDecoder, CountsALastEventWithoutANewlineAndDropsHalfAnEvent) {
 TEST(WatchDecoder, StopsWhenTheConsumerSaysSo) {
   WatchDecoder decoder;
   int seen = 0;
-  const auto more =
-      decoder.feed(event_line("ADDED", pod("a", "1")) + event_line("ADDED", pod("b", "2")), [&](WatchEvent) {
-        ++seen;
-        return false;
-      });
+  const auto more = decoder.feed(event_line("ADDED", pod("a", "1")) + event_line("ADDED", pod("b", "2")),
+                                 [&](const WatchEvent&) {
+                                   ++seen;
+                                   return false;
+                                 });
   ASSERT_TRUE(more);
   EXPECT_FALSE(*more);
   EXPECT_EQ(seen, 1);

@@ -160,6 +160,7 @@ TEST(WorkQueue, ManyWorkersRunEachKeyAloneAndLoseNone) {
   std::map<std::string, int> runs;
   bool overlap = false;
   std::vector<std::jthread> workers;
+  workers.reserve(4);
   for (int i = 0; i < 4; ++i) {
     workers.emplace_back([&](const std::stop_token& stop) {
       while (const auto key = queue.take(stop)) {

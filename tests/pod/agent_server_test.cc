@@ -110,8 +110,8 @@ TEST(AgentServer, AStatusOfAnyLengthReachesTheOperator) {
   const auto server = start();
   grpc::ChannelArguments arguments;
   arguments.SetMaxReceiveMessageSize(kStatusBytesMax);  // as the operator's
-  const auto stub = Agent::NewStub(
-      pki().channel(host_port("127.0.0.1", server->port()), {"worker", 3, "u-1"}, std::move(arguments)));
+  const auto stub =
+      Agent::NewStub(pki().channel(host_port("127.0.0.1", server->port()), {"worker", 3, "u-1"}, arguments));
   Watch watch(*stub);
   AgentStatus status;
   ASSERT_TRUE(watch.reader->Read(&status));

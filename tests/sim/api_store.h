@@ -67,7 +67,7 @@ class ApiStore {
   void listen(Listener listener) { listeners_.push_back(std::move(listener)); }
 
  private:
-  struct Stored {  // NOLINT(bugprone-exception-escape): moving JSON does not throw, though it is checked
+  struct Stored {
     Json object;
     std::string text;
   };

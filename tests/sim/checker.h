@@ -36,7 +36,7 @@ class Checker {
     int crashes = 0, disruptions = 0, lost_peers = 0;
     Nanos crashed_at{0};
   };
-  struct Life {  // NOLINT(bugprone-exception-escape): as JobStatus
+  struct Life {
     op::api::JobStatus status;
     bool excused = false;                                      // the spec was changed in this incarnation
     std::map<std::int64_t, Ends> ends;                         // by incarnation

@@ -204,8 +204,9 @@ TEST_P(RingHostile, StrangersNeverPushAMemberOut) {
   Waiting ring(GetParam());
   // A member that is slow to answer, though within its time.
   PendingConnection member = call(ring.port(), {.link = ring.ends().link(0), .encrypt = GetParam()});
-  std::vector<Fd> strangers;
   constexpr auto kMany = static_cast<int>(2 * Incoming::kPendingMax);
+  std::vector<Fd> strangers;
+  strangers.reserve(kMany);
   for (int i = 0; i < kMany; ++i) strangers.push_back(dial(ring.port(), "127.0.0.2"));
   EXPECT_TRUE(ring.counts.await(Refusal::kCrowded, kMany / 2));
   EXPECT_EQ(finish(member), State::kProven);

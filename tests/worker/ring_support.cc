@@ -103,6 +103,7 @@ std::vector<std::unique_ptr<RingLinks>> memory_ring(int size, std::uint64_t seed
   auto world = std::make_shared<World>();
   world->pipes.resize(static_cast<std::size_t>(size));
   std::vector<std::unique_ptr<RingLinks>> links;
+  links.reserve(static_cast<std::size_t>(size));
   for (int rank = 0; rank < size; ++rank)
     links.push_back(std::make_unique<MemoryLinks>(world, rank, size, seed));
   return links;
@@ -202,6 +203,7 @@ std::vector<std::unique_ptr<Collective>> collectives(std::vector<std::unique_ptr
 
 void on_all_ranks(int size, const std::function<void(int)>& body) {
   std::vector<std::jthread> threads;
+  threads.reserve(static_cast<std::size_t>(size));
   for (int rank = 0; rank < size; ++rank) threads.emplace_back([&body, rank] { body(rank); });
 }
 

@@ -26,9 +26,7 @@ Json training(const std::filesystem::path& checkpoints) {
   return json;
 }
 
-const auto past_a_checkpoint = [](const control::v1::AgentStatus& status) {
-  return status.worker().step() >= 25;
-};
+bool past_a_checkpoint(const control::v1::AgentStatus& status) { return status.worker().step() >= 25; }
 
 class WorkerMembership : public testing::Test {
  protected:
@@ -52,14 +50,14 @@ class WorkerMembership : public testing::Test {
 
   // What comes out where nobody is replaced.
   static std::string undisturbed() {
-    static const std::string digest = [] {
+    static const std::string kDigest = [] {
       const auto folder = fresh_folder();
       WorkerJob job(kWorkers);
       const auto last = job.run(training(folder));
       std::filesystem::remove_all(folder);
       return last[0].worker().parameters_sha256();
     }();
-    return digest;
+    return kDigest;
   }
 
   const std::filesystem::path checkpoints_ = fresh_folder();

@@ -63,16 +63,19 @@ WorkerPod::WorkerPod(std::string ip, const std::filesystem::path& folder,
                       {"MUSTER_INDEX", std::to_string(index)},
                       {"MUSTER_TERMINATION_LOG", termination_log_.string()},
                       {"MUSTER_LOG", "info"}});
-  std::vector<std::string> variables;
   for (const char* name : {"ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS", "TSAN_OPTIONS"})
     if (const char* value = std::getenv(name)) environment.insert({name, value});
-  for (const auto& [name, value] : environment) variables.push_back(name + "=" + value);
+  std::vector<std::string> variables;
+  variables.reserve(environment.size());
+  for (const auto& [name, value] : environment) variables.push_back(fmt::format("{}={}", name, value));
   const std::string log = (folder / ("log-" + ip_)).string();
   arguments.insert(arguments.begin(), MUSTER_WORKER_PROGRAM);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   std::vector<char*> envp;
+  envp.reserve(variables.size() + 1);
   for (std::string& variable : variables) envp.push_back(variable.data());
   envp.push_back(nullptr);
   pid_ = fork();
@@ -221,6 +224,7 @@ void WorkerJob::configure(const Json& training, int timeout_seconds) {
 std::vector<control::v1::AgentStatus> WorkerJob::run(const Json& training) {
   std::vector<control::v1::AgentStatus> last(pods_.size());
   std::vector<std::thread> threads;
+  threads.reserve(pods_.size());
   std::latch watched(size());
   for (int rank = 0; rank < size(); ++rank) {
     threads.emplace_back([this, rank, &last, &watched] {

@@ -160,7 +160,7 @@ TEST(WorkerProcess, WrongAssignmentsAreRefusedAndTheRightOneStillTaken) {
   const grpc::Status misspelt = job.pod(0).configure(assignment);
   EXPECT_EQ(misspelt.error_code(), grpc::StatusCode::INVALID_ARGUMENT);
   EXPECT_THAT(misspelt.error_message(), HasSubstr("spec.training.epoch"));
-  for (const std::size_t bytes : {0, 31, 33}) {
+  for (const std::size_t bytes : {0UL, 31UL, 33UL}) {
     assignment = job.assignment(0, small_training(16, 1));
     *assignment.mutable_worker()->add_roster() = assignment.worker().roster(0);
     assignment.set_membership_key(std::string(bytes, 'k'));

@@ -225,7 +225,7 @@ class Worker {
     if (store) {
       hooks.save = [this, &store](const learning::TrainingState& state) -> Status {
         const Instant begun = std::chrono::steady_clock::now();
-        const Status saved = store->save(state);
+        Status saved = store->save(state);
         if (saved) {
           metrics_.checkpoint_on_disk(
               state.step, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());

@@ -154,7 +154,8 @@ class Evaluator {
       if (maps && filtered) {
         MUSTER_ASSIGN(value, body(node, 2, item));
       }
-      collected.push_back(maps ? std::move(value) : item);
+      if (!maps) value = item;
+      collected.push_back(std::move(value));
     }
     if (node.text == "exists_one") return Value::of_bool(collected.size() == 1);
     return Value::of_list(std::move(collected));

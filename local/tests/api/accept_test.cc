@@ -9,7 +9,7 @@ constexpr const char* kMap = "/api/v1/namespaces/default/configmaps/kube-root-ca
 
 TEST(Accept, TheFirstTypeThatCanBeServedIsServed) {
   Api api;
-  const std::pair<const char*, const char*> kCases[] = {
+  const std::pair<const char*, const char*> cases[] = {
       {"", "ConfigMapList"},
       {"*/*", "ConfigMapList"},
       {"text/html, application/json", "ConfigMapList"},
@@ -20,7 +20,7 @@ TEST(Accept, TheFirstTypeThatCanBeServedIsServed) {
       {"application/json;q=0.5,application/json;as=Table;v=v1;g=meta.k8s.io", "Table"},
       {"application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io", "PartialObjectMetadataList"},
   };
-  for (const auto& [accept, kind] : kCases) EXPECT_EQ(api.get(kMaps, accept)["kind"], kind) << accept;
+  for (const auto& [accept, kind] : cases) EXPECT_EQ(api.get(kMaps, accept)["kind"], kind) << accept;
   EXPECT_EQ(api.get(kMaps, "application/json;as=Table;v=v1beta1;g=meta.k8s.io")["apiVersion"],
             "meta.k8s.io/v1beta1");
 }

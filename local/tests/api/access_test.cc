@@ -213,7 +213,7 @@ TEST_F(Accounts, ReviewsAnswerForWhoeverAsksAndForOthers) {
 }
 
 TEST_F(Accounts, PodsGetTheirAccountsTokenUnlessPodOrAccountWantNone) {
-  const auto volumes = [&](const std::string& name, Json pod_wish) {
+  const auto volumes = [&](const std::string& name, const Json& pod_wish) {
     Json pod{
         {"metadata", {{"name", name}}},
         {"spec",

@@ -1,4 +1,6 @@
 // Bytes that a client would only send to break the server: each is refused, and nothing else happens.
+#include <fmt/format.h>
+
 #include "local/api/cel/program.h"
 #include "local/api/formats.h"
 #include "local/api/json_path.h"
@@ -61,7 +63,7 @@ TEST(Hostile, ARuleThatMakesMuchOfLittleIsStopped) {
   const SchemaPtr texts =
       compile_schema(Json{{"type", "array"}, {"items", Json{{"type", "string"}}}}, "", errors);
   const std::string shared = "[[self, self, self, self]" + repeat(".map(a, [a, a, a, a])", 20) + "]";
-  for (const std::string& rule : {shared + ".all(a, a == a)", shared + ".all(a, a in " + shared + ")",
+  for (const std::string& rule : {shared + ".all(a, a == a)", fmt::format("{0}.all(a, a in {0})", shared),
                                   std::string("self.all(a, self.all(b, self.all(c, self == self)))"),
                                   std::string("self.all(a, self.exists(b, self.exists(c, true)))"),
                                   std::string("self.all(a, self.all(b, !a.matches('y+' + b)))")}) {
@@ -93,14 +95,14 @@ TEST(Hostile, NullsInListsAreEmptyObjects) {
   Api api;
   const std::string base = "/api/v1/namespaces/default/";
   const Json nothing = Json::array({nullptr});
-  const std::pair<const char*, Json> kBodies[] = {
+  const std::pair<const char*, Json> bodies[] = {
       {"services", {{"metadata", {{"name", "a"}}}, {"spec", {{"ports", nothing}}}}},
       {"pods", {{"metadata", {{"name", "a"}}}, {"spec", {{"containers", nothing}}}}},
       {"pods",
        {{"metadata", {{"name", "a"}}},
         {"spec",
          {{"containers", {{{"name", "c"}, {"image", "i"}, {"ports", nothing}, {"env", nothing}}}}}}}}};
-  for (const auto& [plural, body] : kBodies) {
+  for (const auto& [plural, body] : bodies) {
     const HttpResponse refused = api.call("POST", base + plural, body);
     EXPECT_EQ(refused.status, 422) << refused.body;
   }

@@ -15,7 +15,6 @@ using namespace std::chrono_literals;
 using std::chrono::steady_clock;
 using testing::Http2Client;
 using testing::HttpsClient;
-using testing::HttpsTarget;
 
 const std::string kMaps = "/api/v1/namespaces/default/configmaps";
 const std::string kWatch = kMaps + "?watch=true";
@@ -58,6 +57,7 @@ TEST_F(Http2Test, RequestsInParallelAreAnsweredOnOneConnection) {
   listen();
   Http2Client client = this->client();
   std::vector<int> made;
+  made.reserve(200);
   for (int i = 0; i < 200; ++i)
     made.push_back(client.send({.method = "POST", .path = kMaps, .body = map("m" + std::to_string(i))}));
   for (const int id : made) {
@@ -125,6 +125,7 @@ TEST_F(Http2Test, UnreadWatchesCostNoMemoryAndHoldUpNobody) {
   Http2Client client = this->client();
   ASSERT_TRUE(client.request({.method = "POST", .path = kMaps, .body = map("a")}));
   std::vector<int> watches;
+  watches.reserve(50);
   for (int i = 0; i < 50; ++i)
     watches.push_back(client.send({.method = "GET", .path = kWatch, .unread = true}));
   for (const int id : watches) ASSERT_TRUE(client.wait([&] { return client.stream(id).status == 200; }));

@@ -248,6 +248,7 @@ TEST_F(HttpListenerTest, AFullHouseMakesRoomForAnHonestClient) {
   HttpsClient first = client();
   ASSERT_TRUE(first.request("GET", "/healthz"));
   std::vector<int> silent;
+  silent.reserve(30);
   for (int i = 0; i < 30; ++i) silent.push_back(testing::connect_tcp(target_));
   HttpsClient honest = client();
   const auto answer = honest.request("GET", kMaps);

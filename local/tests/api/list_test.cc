@@ -97,7 +97,7 @@ TEST_F(List, AVersionOfTheFutureIsATimeoutToBeTriedAgain) {
 
 TEST_F(List, WrongOptionsAreRefusedInTheRealServersWords) {
   const std::string path = std::string(kMaps) + "?";
-  const std::pair<const char*, const char*> kCases[] = {
+  const std::pair<const char*, const char*> cases[] = {
       {"limit=x", "strconv.ParseInt: parsing \"x\": invalid syntax"},
       {"limit=99999999999999999999",
        "strconv.ParseInt: parsing \"99999999999999999999\": value out of range"},
@@ -126,7 +126,7 @@ TEST_F(List, WrongOptionsAreRefusedInTheRealServersWords) {
        "invalid continue token: continue key is not valid: illegal base64 data at input "
        "byte 0"},
   };
-  for (const auto& [query, message] : kCases) EXPECT_EQ(api.get(path + query)["message"], message) << query;
+  for (const auto& [query, message] : cases) EXPECT_EQ(api.get(path + query)["message"], message) << query;
 }
 
 }  // namespace

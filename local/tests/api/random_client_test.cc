@@ -168,6 +168,7 @@ TEST(RandomClient, FindsNothingThatBreaksTheRules) {
       clients.push_back(std::make_unique<RandomClient>(*target, seed + i));
     const auto end = steady_clock::now() + seconds;
     std::vector<std::thread> threads;
+    threads.reserve(clients.size());
     for (const auto& client : clients) threads.emplace_back([&client, end] { client->run(end); });
     const double before = anonymous_mib();
     for (std::thread& thread : threads) thread.join();

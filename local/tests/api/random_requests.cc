@@ -2,6 +2,34 @@
 #include "local/tests/api/random_requests.h"
 
 namespace muster::local {
+namespace {
+
+const std::vector<std::string> kOdd{"/",
+                                    "/api",
+                                    "/apis",
+                                    "/apis/apps",
+                                    "/openapi/v2",
+                                    "/openapi/v3",
+                                    "/openapi/v3/api/v1",
+                                    "/healthz",
+                                    "/version",
+                                    "/api/v1",
+                                    "/api/v2",
+                                    "/apis/muster.dev/v1alpha1",
+                                    "/api/v1/namespaces/default/pods/n1/log?follow=false",
+                                    "/api/v1/watch/pods?timeoutSeconds=1",
+                                    "//",
+                                    "/api/v1/namespaces//pods",
+                                    "/api/v1/pods/a/b/c/d/e",
+                                    "/metrics"};
+const std::vector<std::string> kAccepts{"application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
+                                        "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+                                        "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
+                                        "application/vnd.kubernetes.protobuf", "*/*"};
+const std::vector<std::string> kSubresources{"status",  "scale",    "log",   "eviction",
+                                             "binding", "finalize", "token", "nothing"};
+
+}  // namespace
 
 const std::vector<RandomRequests::Resource>& RandomRequests::resources() {
   static const std::vector<Resource> kResources{
@@ -217,31 +245,6 @@ RandomRequest RandomRequests::patch(const Resource& resource, const std::string&
 }
 
 RandomRequest RandomRequests::next() {
-  static const std::vector<std::string> kOdd{"/",
-                                             "/api",
-                                             "/apis",
-                                             "/apis/apps",
-                                             "/openapi/v2",
-                                             "/openapi/v3",
-                                             "/openapi/v3/api/v1",
-                                             "/healthz",
-                                             "/version",
-                                             "/api/v1",
-                                             "/api/v2",
-                                             "/apis/muster.dev/v1alpha1",
-                                             "/api/v1/namespaces/default/pods/n1/log?follow=false",
-                                             "/api/v1/watch/pods?timeoutSeconds=1",
-                                             "//",
-                                             "/api/v1/namespaces//pods",
-                                             "/api/v1/pods/a/b/c/d/e",
-                                             "/metrics"};
-  static const std::vector<std::string> kAccepts{
-      "application/json;as=Table;v=v1;g=meta.k8s.io,application/json",
-      "application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-      "application/json;as=PartialObjectMetadataList;v=v1;g=meta.k8s.io",
-      "application/vnd.kubernetes.protobuf", "*/*"};
-  static const std::vector<std::string> kSubresources{"status",  "scale",    "log",   "eviction",
-                                                      "binding", "finalize", "token", "nothing"};
   RandomRequest request;
   const Resource& resource = any(resources());
   const std::string name = this->name();

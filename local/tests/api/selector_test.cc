@@ -23,7 +23,7 @@ TEST(LabelSelector, EveryOperatorJudgesPresentAndAbsentLabels) {
 }
 
 TEST(LabelSelector, AWrongOneIsRefusedWithTheWordsOfTheRealParser) {
-  const std::pair<const char*, const char*> kCases[] = {
+  const std::pair<const char*, const char*> cases[] = {
       {"a in b", "unable to parse requirement: found 'b' expected: '('"},
       {"a b", "unable to parse requirement: found 'b', expected: in, notin, =, ==, !=, gt, lt"},
       {"a=b,", "found '', expected: identifier after ','"},
@@ -36,7 +36,7 @@ TEST(LabelSelector, AWrongOneIsRefusedWithTheWordsOfTheRealParser) {
        "must be an integer"},
       {"(", "found '(', expected: !, identifier, or 'end of string'"},
   };
-  for (const auto& [selector, message] : kCases) {
+  for (const auto& [selector, message] : cases) {
     const auto parsed = parse_label_selector(selector);
     ASSERT_FALSE(parsed) << selector;
     EXPECT_EQ(parsed.error().message, message) << selector;

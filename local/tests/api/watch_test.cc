@@ -8,6 +8,7 @@ constexpr const char* kMaps = "/api/v1/namespaces/default/configmaps";
 
 std::vector<std::string> types_of(const std::vector<Json>& events) {
   std::vector<std::string> types;
+  types.reserve(events.size());
   for (const Json& event : events) types.push_back(event["type"]);
   return types;
 }

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <cstdlib>
-#include <cstring>
 #include <set>
 
 namespace muster::testing {
@@ -87,7 +86,7 @@ struct Http2Client::Impl {
     Upload& from = *static_cast<Upload*>(source->ptr);
     const std::size_t size = std::min(room, from.body.size() - from.sent);
     if (size == 0 && from.open) return NGHTTP2_ERR_DEFERRED;
-    std::memcpy(to, from.body.data() + from.sent, size);
+    std::copy_n(from.body.data() + from.sent, size, to);
     from.sent += size;
     if (from.sent == from.body.size() && !from.open) *flags |= NGHTTP2_DATA_FLAG_EOF;
     return static_cast<ssize_t>(size);

@@ -152,6 +152,7 @@ TEST_F(ChildrenTest, ARefusalIsNotMetByAThousandPods) {
     return kube::HttpResponse{.status = 403, .headers = {}, .body = status(403, "exceeded quota").dump()};
   });
   std::vector<Action> pods;
+  pods.reserve(1000);
   for (int i = 0; i < 1000; ++i) pods.emplace_back(pod(i));
   EXPECT_EQ(create(pods).error().code, Code::kPermissionDenied);
   ASSERT_TRUE(applied_.obstacle);
