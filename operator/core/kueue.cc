@@ -55,6 +55,12 @@ std::string why_waiting(const Pass& pass, const Json& workload) {
   return fmt::format("in queue {}{}{}", pass.meta.queue, said.empty() ? "" : ": ", said);
 }
 
+// After an eviction: its quota is given back, and Kueue says what the next admission waits for.
+bool waits_again(const Pass& pass, const Json& workload) {
+  return pass.seen.pods.empty() && !member(workload, "status", "admission").is_object() &&
+         message_of(workload, "QuotaReserved") != message_of(workload, "Evicted");
+}
+
 QueueVerdict judge_admission(const Pass& pass, const Json& workload) {
   const SchedulingSeen& seen = pass.seen.scheduling;
   QueueVerdict verdict{.kind = Kind::kAdmitted};
@@ -173,11 +179,13 @@ QueueVerdict judge_queue(const Pass& pass, const std::vector<PodSet>& sets) {
     return held("Queued",
                 fmt::format("is queued anew in {}: what it asks for was changed, or its Workload deleted",
                             pass.meta.queue));
-  if (holds(workload, "Evicted"))
-    return held("Evicted", "evicted by Kueue: " + message_of(workload, "Evicted"));
+  const std::string evicted = holds(workload, "Evicted") ? message_of(workload, "Evicted") : "";
   if (!is_active(workload))
-    return held("Deactivated", fmt::format("its Workload {} is not active: set its spec.active to true",
-                                           meta_text(workload, "name")));
+    return held("Deactivated",
+                fmt::format("its Workload {} is not active{}: set its spec.active to true",
+                            meta_text(workload, "name"), evicted.empty() ? "" : " (" + evicted + ")"));
+  if (holds(workload, "Evicted") && !waits_again(pass, workload))
+    return held("Evicted", "evicted by Kueue: " + evicted);
   if (!holds(workload, "Admitted") || !member(workload, "status", "admission").is_object())
     return held("Queued", why_waiting(pass, workload));
   return judge_admission(pass, workload);

@@ -18,18 +18,25 @@ bool may_keep(const Pod& pod, const std::string& policy) {
   return policy == "Running" && !pod.runs;
 }
 
+// Its aggregator has told it of the end: it ends in a moment, and keeps its log then.
+bool ends_by_itself(const Pass& pass, const Pod& pod, const std::string& policy) {
+  return policy == "Running" && pass.before.phase == "Succeeded" && pod.role == "client" &&
+         pod.phase == PodPhase::kRunning && !pod.deletion;
+}
+
 }  // namespace
 
 void clean_up(Pass& pass, const spec::RunPolicy& policy, const RecordedPods& recorded) {
   pass.observe_generation();  // what the conditions say does not change
   const WallTime end = pass.before.completion_time.value_or(WallTime::min());
+  const bool soon = pass.seen.now < end + kEvidenceKept;
   bool evidence = false;
-  bool remains = false;  // a pod to be deleted once its log could be read
+  bool remains = false;  // a pod to be deleted later, if it is there still
   for (const Pod& pod : pass.seen.pods) {
-    const bool fresh = pod.phase == PodPhase::kFailed && !pod.deletion && pass.seen.now < end + kEvidenceKept;
+    const bool fresh = soon && pod.phase == PodPhase::kFailed && !pod.deletion;
     evidence = evidence || fresh;
     if (may_keep(pod, policy.clean_pod_policy)) continue;
-    if (fresh) {
+    if (fresh || (soon && ends_by_itself(pass, pod, policy.clean_pod_policy))) {
       remains = true;
     } else {
       remove_pod(pass, pod);

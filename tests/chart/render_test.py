@@ -75,6 +75,16 @@ class Rendering(unittest.TestCase):
         wrong["spec"]["template"]["spec"]["containers"][0]["imagePulPolicy"] = "Always"
         self.assertIn("imagePulPolicy", schemas.problems(wrong)[0])
 
+    def test_kueue_may_see_whose_the_pods_are(self):
+        def bindings(*settings):
+            return [d for d in chart.rendered(list(settings)) if d["kind"] == "ClusterRoleBinding" and d["metadata"]["name"].endswith("-kueue")]
+        self.assertEqual(bindings()[0]["subjects"],
+                         [{"kind": "ServiceAccount", "namespace": "kueue-system", "name": "kueue-controller-manager"}])
+        self.assertEqual(bindings("rbac.kueueServiceAccount=queues/kueue")[0]["subjects"],
+                         [{"kind": "ServiceAccount", "namespace": "queues", "name": "kueue"}])
+        for setting in "rbac.kueueServiceAccount=", "rbac.kueue=false", "rbac.create=false":
+            self.assertEqual(bindings(setting), [], setting)
+
     def test_monitors_and_rules_are_what_prometheus_operator_reads(self):
         if not TYPES.is_dir():
             self.skipTest("build/tools/prometheus-operator is not there (./dev test brings it where there is npm)")

@@ -217,6 +217,10 @@ TEST_F(Kueue, AnEvictionStopsThePodsAndGivesTheQuotaBackWhenNoneIsLeft) {
   EXPECT_EQ(cluster.pass(), 0U);
   EXPECT_EQ(cluster.status().restarts, 0);
   EXPECT_EQ(cluster.status().disruptions, 0);
+  set(cluster, "QuotaReserved", false, "Pending", "insufficient unused quota for cpu");
+  cluster.settle();
+  EXPECT_EQ(cluster.condition("Suspended")->reason, "Queued");
+  EXPECT_THAT(cluster.condition("Admitted")->message, HasSubstr("insufficient unused quota for cpu"));
   admit(cluster);
   cluster.bring_up();
   EXPECT_EQ(cluster.status().phase, "Running");
@@ -240,6 +244,11 @@ TEST_F(Kueue, ADeactivatedWorkloadStopsTheObject) {
   cluster.settle();
   EXPECT_EQ(cluster.condition("Suspended")->reason, "Deactivated");
   EXPECT_THAT(cluster.condition("Suspended")->message, HasSubstr("set its spec.active to true"));
+  set(cluster, "Evicted", true, "Deactivated", "exceeded the number of retries");
+  cluster.settle();
+  EXPECT_EQ(cluster.condition("Suspended")->reason, "Deactivated");
+  EXPECT_THAT(cluster.condition("Suspended")->message,
+              HasSubstr("(exceeded the number of retries): set its"));
 }
 
 TEST_F(Kueue, AWorkloadThatIsDeletedStopsTheObjectAndIsMadeAnewOnceNoPodIsLeft) {

@@ -391,16 +391,23 @@ TEST(FederatedRound, SuspendDeletesEveryPodAndResumeBringsThemBack) {
   EXPECT_EQ(cluster.status().restarts + cluster.status().disruptions, 0);
 }
 
-TEST(FederatedRound, WhenItIsDoneLivingClientsAreDeleted) {
-  ClusterModel cluster(federated_round(4, 2));
+TEST(FederatedRound, WhenItIsDoneClientsHaveAMomentToEndBeforeTheyAreDeleted) {
+  ClusterModel cluster(federated_round(6, 2));
   cluster.bring_up();
   cluster.end_pod(kAggregator, 0);
   cluster.end_pod("phones-client-0", 0);
   cluster.settle();
+  EXPECT_TRUE(cluster.is("Succeeded"));
+  cluster.end_pod("phones-client-1", 0);
+  cluster.settle();
+  cluster.finish_deletions();
+  EXPECT_EQ(cluster.pods.size(), 4U) << "all three may still end by themselves";
+  cluster.advance(11s);
+  cluster.settle();
   cluster.finish_deletions();
   EXPECT_TRUE(cluster.pods.contains(kAggregator));
-  EXPECT_TRUE(cluster.pods.contains("phones-client-0"));
-  EXPECT_FALSE(cluster.pods.contains("phones-client-1"));
+  EXPECT_TRUE(cluster.pods.contains("phones-client-1")) << "with its log";
+  EXPECT_FALSE(cluster.pods.contains("phones-client-2"));
 }
 
 TEST(FederatedRound, ACohortLargerThanTheCrowdIsAnInvalidSpec) {
