@@ -12,6 +12,7 @@
 
 #include "common/base/check.h"
 #include "learning/network.h"
+#include "learning/openblas.h"
 #include "learning/task.h"
 
 namespace muster::learning {
@@ -238,6 +239,8 @@ class TorchTask : public Task {
 
 // One thread unless someone asked for more: many pods share a machine.
 std::once_flag threads_set;
+// While the program is loaded, before it has threads.
+[[maybe_unused]] const bool kernels_chosen = (use_better_kernels(), true);
 
 void apply_threads(int threads) {
   at::set_num_threads(threads);

@@ -19,6 +19,7 @@
 #include "bench/operator/operator_process.h"
 #include "bench/operator/pod_watch.h"
 #include "common/base/rfc3339.h"
+#include "common/json/access.h"
 #include "kube/cpprest_transport.h"
 #ifdef MUSTER_BENCH_LOCAL
 #include "bench/operator/slow_server.h"
@@ -82,8 +83,14 @@ class Bench {
 
   // Controllers of others make pods on a real cluster only: the embedded API server has none of theirs.
   void compare() {
-    for (JobKind& kind : jobs_of_others())
-      if (client_->list(kind.resource, kBenchNamespace, {.limit = 1})) others_.push_back(std::move(kind));
+    for (JobKind& kind : jobs_of_others()) {
+      if (!client_->list(kind.resource, kBenchNamespace, {.limit = 1})) continue;
+      if (kind.runtime)
+        if (const auto made = client_->create(*kind.runtime, kBenchNamespace, kind.runtime_manifest);
+            !made && made.error().code != Code::kAlreadyExists)
+          die(made.error().message);
+      others_.push_back(std::move(kind));
+    }
   }
 
   void run(int jobs_max) {
@@ -99,6 +106,10 @@ class Bench {
     create_all(trainings(), jobs_max, 1);
     recover(20);
     restart(jobs_max);
+    for (const JobKind& other : others_)
+      if (other.runtime)
+        static_cast<void>(
+            client_->remove(*other.runtime, kBenchNamespace, meta_text(other.runtime_manifest, "name"), {}));
   }
 
  private:
@@ -277,7 +288,7 @@ int main(int argc, char** argv) try {
   CLI::App app(
       "operator_bench: how fast the operator makes pods, notices failures and takes over; against a cluster "
       "of "
-      "yours the same of batch/v1 Jobs, and of JobSets where their controller is installed");
+      "yours the same of batch/v1 Jobs, and of JobSets and TrainJobs where their controllers are installed");
   app.add_option("--kubeconfig", kubeconfig, "measure against this cluster; no other operator may run there");
   app.add_option("--operator", binary, "the operator's binary")->capture_default_str();
   app.add_option("--jobs", jobs, "the largest number of jobs; default: 1000, 200 with --kubeconfig")
