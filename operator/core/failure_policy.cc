@@ -5,8 +5,8 @@
 
 #include <map>
 
+#include "common/pods/standstill.h"
 #include "pod/pod_contract.h"
-#include "pod/standstill.h"
 
 namespace muster::op {
 namespace {

@@ -7,7 +7,7 @@
 
 #include <deque>
 
-#include "pod/standstill.h"
+#include "common/pods/standstill.h"
 
 namespace muster::worker {
 namespace {

@@ -14,12 +14,12 @@
 
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
+#include "common/pods/standstill.h"
 #include "common/spec/distributed_job.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
-#include "pod/standstill.h"
 #include "worker/collective/ring.h"
 #include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"

@@ -4,7 +4,7 @@
 #include <algorithm>
 
 #include "common/base/check.h"
-#include "pod/standstill.h"
+#include "common/pods/standstill.h"
 
 namespace muster::worker {
 

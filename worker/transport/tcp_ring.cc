@@ -8,7 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
-#include "pod/standstill.h"
+#include "common/pods/standstill.h"
 #include "worker/transport/ring_ends.h"
 #include "worker/transport/sockets.h"
 #include "worker/transport/tcp_links.h"

@@ -1,5 +1,5 @@
-// tests/pod/standstill_test.cc: which rank stands still, by the words of its peers
-#include "pod/standstill.h"
+// tests/common/standstill_test.cc: which rank stands still, by the words of its peers
+#include "common/pods/standstill.h"
 
 #include <gtest/gtest.h>
 

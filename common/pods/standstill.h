@@ -1,5 +1,5 @@
-#pragma once  // pod/standstill.h: the words by which workers name the rank that stands still; the operator
-              // reads them in their last words
+#pragma once  // common/pods/standstill.h: the words by which workers name the rank that stands still; the
+              // operator reads them in their last words
 #include <cstdint>
 #include <optional>
 #include <string>

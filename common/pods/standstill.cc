@@ -1,5 +1,5 @@
-// pod/standstill.cc: the words by which workers name the rank that stands still
-#include "pod/standstill.h"
+// common/pods/standstill.cc: the words by which workers name the rank that stands still
+#include "common/pods/standstill.h"
 
 #include <charconv>
 
