@@ -98,12 +98,20 @@ bool Store::upsert(Object object) {
     return grave.first == uid && !newer_version(meta_text(*object, "resourceVersion"), grave.second);
   });
   if (buried) return false;  // the answer to a write that came after the watch had told of the deletion
-  Object& slot = objects_[object_key(*object)];
-  if (slot != nullptr) {
+  const std::string version = meta_text(*object, "resourceVersion");
+  const auto [found, absent] = objects_.try_emplace(object_key(*object));
+  Object& slot = found->second;
+  const bool listed = !listed_version_.empty() &&
+                      (version == listed_version_ || newer_version(listed_version_, version));
+  if (absent && listed) {
+    // The list would have had it, so it is gone, and no watch from that list on will tell.
+    objects_.erase(found);
+    return false;
+  }
+  if (!absent) {
     // Also when it is another object of this name: a watch that is late tells of the one before.
     const Object before = unpack(slot);
-    if (newer_version(meta_text(*before, "resourceVersion"), meta_text(*object, "resourceVersion")))
-      return false;
+    if (newer_version(meta_text(*before, "resourceVersion"), version)) return false;
     drop_from_index(slot, *before);
   }
   slot = index_ ? std::make_shared<const Json>(pack(*object)) : object;
@@ -130,6 +138,7 @@ void Store::put(const std::string& key, Object kept, const Json& object) {
 
 std::vector<Object> Store::replace(std::vector<Object> objects, const std::string& version) {
   const MutexLock lock(mutex_);
+  listed_version_ = version;
   auto old = std::exchange(objects_, {});
   indexed_.clear();
   for (Object& listed : objects) {

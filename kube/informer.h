@@ -28,7 +28,7 @@ class Store {  // thread-safe
   [[nodiscard]] std::size_t size() const;
 
   explicit Store(std::function<std::string(const Json&)> index = {}) : index_(std::move(index)) {}
-  // Stores unless a newer version is there, or was there and is deleted; returns whether it did.
+  // Stores unless a newer version is there, or was there and is gone; returns whether it did.
   bool upsert(Object object);
   // `deleted` is the last state of an object that is gone.
   void erase(const Json& deleted);
@@ -43,6 +43,7 @@ class Store {  // thread-safe
 
   const std::function<std::string(const Json&)> index_;
   mutable Mutex mutex_;
+  std::string listed_version_ MUSTER_GUARDED_BY(mutex_);  // of the last list; empty: none yet
   std::map<std::string, Object, std::less<>> objects_ MUSTER_GUARDED_BY(mutex_);
   std::multimap<std::string, Object, std::less<>> indexed_ MUSTER_GUARDED_BY(mutex_);
   std::deque<std::pair<std::string, std::string>> graves_

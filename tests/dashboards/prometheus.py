@@ -11,7 +11,7 @@ import boards
 from cluster import Process
 
 PROGRAM = shutil.which('prometheus')
-SCRAPE = '500ms'
+SCRAPE_SECONDS = 0.5
 MONITORS = boards.ROOT / 'charts' / 'muster' / 'templates' / 'monitoring.yaml'
 
 
@@ -55,7 +55,8 @@ class Prometheus:
                    for name, more in jobs.items()]
         for name in jobs:
             self.set_targets(name, [])
-        config = {'global': {'scrape_interval': SCRAPE, 'scrape_timeout': SCRAPE, 'evaluation_interval': '1s'},
+        scrape = f'{SCRAPE_SECONDS * 1000:.0f}ms'
+        config = {'global': {'scrape_interval': scrape, 'scrape_timeout': scrape, 'evaluation_interval': '1s'},
                   'rule_files': [str(folder / 'rules.yaml')], 'scrape_configs': scrapes}
         (folder / 'prometheus.yml').write_text(json.dumps(config))  # JSON is YAML
         with socket.socket() as free:
@@ -85,8 +86,8 @@ class Prometheus:
         series = [(each['metric'], [(time_, float(value)) for time_, value in each['values'] if math.isfinite(float(value))]) for each in found]
         return [(labels, points) for labels, points in series if points]
 
-    def value(self, expr):
-        found = self.instant(expr)
+    def value(self, expr, at=None):
+        found = self.instant(expr, at)
         assert len(found) == 1, f'{expr}: {found}'
         return found[0][1]
 

@@ -16,7 +16,7 @@ import urllib.request
 import boards
 import workloads
 from cluster import Cluster, wait_for
-from prometheus import PROGRAM, Prometheus, discovered, honors_labels_of_the_operator, of_pods
+from prometheus import PROGRAM, SCRAPE_SECONDS, Prometheus, discovered, honors_labels_of_the_operator, of_pods
 
 MINUTE = 0.5  # seconds of a minute of the rules
 RATE = '4s'
@@ -102,6 +102,11 @@ class Run(unittest.TestCase):
                 cls.prometheus.set_targets('pods', targets)
             before = targets
 
+    def of_one_instant(self):
+        """A query's value, of the same scrapes whichever is asked: those that have certainly ended, an instant ago."""
+        at = time.time() - 2 * SCRAPE_SECONDS
+        return lambda expr: self.prometheus.value(expr, at)
+
     def progress(self, name, plural='distributedjobs'):
         return self.cluster.job(name, plural).get('status', {}).get('progress') or {}
 
@@ -115,7 +120,9 @@ class Run(unittest.TestCase):
     def until_it_runs(self):
         wait_for('80 steps', 120, lambda: self.progress('ring').get('step', 0) >= 80)
         wait_for('3 rounds', 120, lambda: self.progress('rounds', 'federatedrounds').get('round', 0) >= 3)
-        time.sleep(2)  # so that rates are those of steps and rounds
+        since = time.time() + 2  # so that rates are those of steps and rounds
+        oldest = 'min(timestamp({__name__=~"muster_worker_step|muster_aggregator_round"}))'
+        wait_for('scrapes of what runs', 20, lambda: self.prometheus.value(oldest) > since)
         type(self).healthy = time.time()
 
     def nothing_fires_in_a_healthy_run(self):
@@ -135,7 +142,7 @@ class Run(unittest.TestCase):
         # 2k(n-1)/n a worker and step, so 2k(n-1) a step by all. A scrape may fall between two figures of one step.
         k = int(self.progress('ring')['gradientBytes'])
         expected = 2 * k * (workloads.WORKERS - 1)
-        now = time.time()
+        now = time.time() - 2 * SCRAPE_SECONDS  # a scrape that is under way may be there for one query and not for the other
         sent = dict(self.prometheus.series('sum(muster_worker_payload_bytes_total{job_name="ring"})', now - 4, now)[0][1])
         steps = dict(self.prometheus.series('sum(muster_worker_steps_total{job_name="ring"})', now - 4, now)[0][1])
         for at, bytes_ in sent.items():
@@ -147,7 +154,7 @@ class Run(unittest.TestCase):
         wait_for('seconds of each second', 30, lambda: [0.7 < share < 1.1 for _, share in self.prometheus.instant(query)] == [True] * workloads.WORKERS)
 
     def rounds_clients_and_bytes_are_those_of_the_federation(self):
-        ask = self.prometheus.value
+        ask = self.of_one_instant()
         self.assertEqual(ask('muster_aggregator_rounds'), 100000)
         self.assertEqual(ask('sum(muster_device_clients)'), workloads.CLIENTS)
         self.assertLessEqual(ask('muster_aggregator_connected_clients'), workloads.CLIENTS)

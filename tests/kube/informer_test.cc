@@ -102,6 +102,17 @@ TEST(Store, AnOlderListTakesNothingBackThatIsKnownToBeNewer) {
   EXPECT_EQ(store.by_index("x").size(), 3U);
 }
 
+TEST(Store, AnAnswerThatComesAfterAListWithoutItsObjectDoesNotBringItBack) {
+  Store store;
+  EXPECT_TRUE(store.upsert(shared(pod("a", "10"))));
+  EXPECT_EQ(store.replace({}, "12").size(), 1U);
+  EXPECT_FALSE(store.upsert(shared(pod("a", "11")))) << "its deletion was between two watches: none will tell";
+  EXPECT_FALSE(store.upsert(shared(pod("a", "12"))));
+  EXPECT_EQ(store.get("n/a"), nullptr);
+  EXPECT_EQ(store.size(), 0U);
+  EXPECT_TRUE(store.upsert(shared(pod("a", "13")))) << "made after the list";
+}
+
 TEST(Store, ComparesVersionsAsNumbers) {
   EXPECT_TRUE(newer_version("10", "9"));
   EXPECT_FALSE(newer_version("9", "10"));

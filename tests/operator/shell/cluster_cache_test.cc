@@ -20,7 +20,7 @@ Json pod(const std::string& name) {
            {{"name", name},
             {"namespace", "n"},
             {"uid", "uid-" + name},
-            {"resourceVersion", "7"},
+            {"resourceVersion", "17"},
             {"ownerReferences",
              {{{"kind", "DistributedJob"}, {"name", "x"}, {"uid", "u"}, {"controller", true}}}}}}};
 }
@@ -69,6 +69,7 @@ TEST(ClusterCache, CatchingUpAddsThePodsThatNoWatchHasTold) {
     const bool first = request.target.find("continue=") == std::string::npos;
     Json page{{"metadata", {{"resourceVersion", "9"}}}, {"items", Json::array()}};
     if (server == Server::kTwoPages) {
+      page["metadata"]["resourceVersion"] = "19";
       page["items"].push_back(pod(first ? "x-worker-0" : "x-worker-1"));
       if (first) page["metadata"]["continue"] = "more";
     }

@@ -210,6 +210,7 @@ TEST_F(SchedulingApisTest, OfAnObjectInAQueueItReadsWorkloadPriorityAndFlavors) 
   Json workload = group_object("u");
   workload["kind"] = "Workload";
   workload["metadata"]["name"] = "distributedjob-x-u";
+  workload["metadata"]["resourceVersion"] = "17";  // made after the list
   workload["spec"]["podSets"] = {{{"name", "worker"}, {"count", 4}, {"template", {{"spec", "large"}}}}};
   workload["status"]["admission"]["podSetAssignments"] = {
       {{"name", "worker"}, {"flavors", {{"cpu", "spot"}, {"gpu", "gone"}}}}};
