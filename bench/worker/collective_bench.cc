@@ -15,8 +15,8 @@
 
 #include "bench/worker/contender.h"
 #include "bench/worker/report.h"
-#include "worker/collective/ring.h"
-#include "worker/transport/tcp_ring.h"
+#include "worker/collective/mesh_collective.h"
+#include "worker/transport/tcp_mesh.h"
 
 namespace muster::bench {
 namespace {
@@ -33,15 +33,15 @@ constexpr int kRounds = 7;
   std::_Exit(1);
 }
 
-class MusterRing final : public Contender {
+class MusterMesh final : public Contender {
  public:
-  MusterRing(int rank, int size, const std::filesystem::path& folder, bool encrypt) {
-    auto listening = worker::TcpRing::listen("127.0.0.1", 0);
+  MusterMesh(int rank, int size, const std::filesystem::path& folder, bool encrypt) {
+    auto listening = worker::MeshPort::listen("127.0.0.1", 0);
     if (!listening) die(listening.error().message);
     const auto mine = folder / std::to_string(rank);
     std::ofstream(mine.string() + ".new") << "127.0.0.1:" << (*listening)->port();
     std::filesystem::rename(mine.string() + ".new", mine);
-    worker::TcpRing::Options options{
+    worker::MeshPort::Options options{
         .identity = {.job_uid = "bench", .membership = 1, .rank = rank, .size = size},
         .key = {std::byte{1}},
         .encrypt = encrypt,
@@ -55,21 +55,22 @@ class MusterRing final : public Contender {
       std::ifstream(file) >> address;
       options.peers.push_back(address);
     }
-    auto links = (*listening)->connect(std::move(options), deadline_after(std::chrono::seconds(30)));
-    if (!links) die(links.error().message);
-    ring_ = std::make_unique<worker::Ring>(*std::move(links));
+    auto mesh = (*listening)->connect(std::move(options), deadline_after(std::chrono::seconds(30)));
+    if (!mesh) die(mesh.error().message);
+    collective_ = std::make_unique<worker::MeshCollective>(*std::move(mesh), worker::Topology::kRing);
   }
 
-  ~MusterRing() override { ring_->leave({}); }
+  ~MusterMesh() override { collective_->leave({}); }
 
   void all_reduce(std::span<float> buffer) override {
     const auto deadline = deadline_after(std::chrono::seconds(120));
-    if (const Status status = ring_->all_reduce_sum(buffer, worker::Traffic::kPayload, deadline); !status)
+    if (const Status status = collective_->all_reduce_sum(buffer, worker::Traffic::kPayload, deadline);
+        !status)
       die(status.error().message);
   }
 
  private:
-  std::unique_ptr<worker::Ring> ring_;
+  std::unique_ptr<worker::Collective> collective_;
 };
 
 struct Timing {
@@ -177,7 +178,7 @@ int run_group(int size, const std::filesystem::path& folder, std::size_t largest
 
 std::unique_ptr<Contender> make_muster(int rank, int size, const std::filesystem::path& folder,
                                        bool encrypt) {
-  return std::make_unique<MusterRing>(rank, size, folder, encrypt);
+  return std::make_unique<MusterMesh>(rank, size, folder, encrypt);
 }
 
 }  // namespace muster::bench

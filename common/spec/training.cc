@@ -115,12 +115,13 @@ Result<Training> training_from_json(const Json& json, const std::string& path) {
 
 Result<Synchronization> synchronization_from_json(const Json& json, const std::string& path) {
   Synchronization synchronization;
-  MUSTER_TRY(Fields(json, path)
-                 .one_of("topology", synchronization.topology, {"Ring"})
-                 .one_of("updates", synchronization.updates, {"Synchronous"})
-                 .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
-                 .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
-                 .finish());
+  MUSTER_TRY(
+      Fields(json, path)
+          .one_of("topology", synchronization.topology, {"Ring", "HalvingDoubling", "Tree", "AllToAll"})
+          .one_of("updates", synchronization.updates, {"Synchronous"})
+          .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
+          .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
+          .finish());
   if (synchronization.peer_timeout_seconds > synchronization.timeout_seconds) {
     return invalid_argument(
         fmt::format("{0}.peerTimeoutSeconds: is {1}, but {0}.timeoutSeconds, after which any rank that does "

@@ -8,14 +8,14 @@
 #include <thread>
 
 #include "common/base/random.h"
-#include "tests/worker/ring_support.h"
-#include "worker/collective/ring_plan.h"
+#include "tests/worker/mesh_support.h"
+#include "worker/collective/mesh_collective.h"
 
 namespace muster::worker::test {
 namespace {
 
 enum class Backend { kMemory, kTcp, kTls };
-using Param = std::tuple<Backend, int>;
+using Param = std::tuple<Backend, Topology, int>;
 
 // Of equal numbers the bits may differ.
 std::vector<std::uint32_t> bits(const std::vector<float>& values) {
@@ -33,13 +33,15 @@ class CollectiveContract : public testing::TestWithParam<Param> {
             ? 1
             : static_cast<std::uint64_t>(testing::UnitTest::GetInstance()->random_seed());
     RecordProperty("seed", std::to_string(seed));
-    size_ = std::get<1>(GetParam());
+    size_ = std::get<2>(GetParam());
+    topology_ = std::get<1>(GetParam());
     if (size_ == 1) {
       group_ = collectives({});
     } else {
       const Backend backend = std::get<0>(GetParam());
-      group_ = collectives(backend == Backend::kMemory ? memory_ring(size_, seed)
-                                                       : tcp_ring(size_, backend == Backend::kTls));
+      group_ = collectives(
+          backend == Backend::kMemory ? memory_mesh(size_, seed) : tcp_mesh(size_, backend == Backend::kTls),
+          topology_);
     }
     ASSERT_EQ(group_.size(), static_cast<std::size_t>(size_));
   }
@@ -53,6 +55,7 @@ class CollectiveContract : public testing::TestWithParam<Param> {
   }
 
   int size_ = 0;
+  Topology topology_ = Topology::kRing;
   std::vector<std::unique_ptr<Collective>> group_;
 };
 
@@ -95,16 +98,22 @@ TEST_P(CollectiveContract, CountsPayloadByTheFormulaAndControlApart) {
   for (const std::size_t length : lengths()) {
     on_all_ranks(size_, [&](int rank) {
       const TrafficBytes before = at(rank).bytes_sent();
-      std::vector<float> buffer(length, 1.0F);
-      ASSERT_TRUE(at(rank).all_reduce_sum(buffer, Traffic::kPayload, soon()));
+      std::vector<float> buffer(length + 2, 1.0F);
+      ASSERT_TRUE(at(rank).all_reduce_sum(buffer, Traffic::kPayload, soon(), 2));
       const TrafficBytes payload = at(rank).bytes_sent();
-      EXPECT_EQ(payload.payload - before.payload, RingPlan(length, size_).bytes_sent(rank));
-      EXPECT_LE(payload.control - before.control, 64U) << "headers";
+      const std::uint64_t sent = payload.payload - before.payload;
+      EXPECT_EQ(sent, at(rank).all_reduce_bytes(length));
+      if (topology_ == Topology::kRing) {
+        EXPECT_EQ(sent, ring_bytes(length, size_, rank));
+      }
+      EXPECT_EQ(buffer.back(), static_cast<float>(size_)) << "what rides behind";
+      // A header to each peer, and the riders.
+      EXPECT_LE(payload.control - before.control, (24U + 16U) * static_cast<unsigned>(size_));
       ASSERT_TRUE(at(rank).all_reduce_sum(buffer, Traffic::kControl, soon()));
       ASSERT_TRUE(at(rank).broadcast(std::as_writable_bytes(std::span(buffer)), 0, soon()));
       ASSERT_TRUE(at(rank).barrier(soon()));
       EXPECT_EQ(at(rank).bytes_sent().payload, payload.payload);
-      if (size_ > 1 && length > 0) {
+      if (size_ > 1) {
         EXPECT_GT(at(rank).bytes_sent().control, payload.control);
       }
     });
@@ -145,14 +154,23 @@ TEST_P(CollectiveContract, AnAbortEndsTheCallUnderWayAndEveryLaterOne) {
   EXPECT_EQ(at(0).barrier(soon()).error().code, Code::kAborted);
 }
 
-std::string name_of(const testing::TestParamInfo<Param>& info) {
+std::string case_name(const testing::TestParamInfo<Param>& info) {
   constexpr const char* kNames[] = {"Memory", "Tcp", "Tls"};
-  return fmt::format("{}{}", kNames[static_cast<int>(std::get<0>(info.param))], std::get<1>(info.param));
+  const auto& [backend, topology, size] = info.param;
+  return fmt::format("{}{}{}", kNames[static_cast<int>(backend)], name_of(topology), size);
 }
-INSTANTIATE_TEST_SUITE_P(Backends, CollectiveContract,
-                         testing::Combine(testing::Values(Backend::kMemory, Backend::kTcp, Backend::kTls),
-                                          testing::Range(1, 10)),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(Alone, CollectiveContract,
+                         testing::Combine(testing::Values(Backend::kMemory), testing::Values(Topology::kRing),
+                                          testing::Values(1)),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Meshes, CollectiveContract,
+                         testing::Combine(testing::Values(Backend::kMemory, Backend::kTcp),
+                                          testing::ValuesIn(kTopologies), testing::Range(2, 10)),
+                         case_name);
+INSTANTIATE_TEST_SUITE_P(Encrypted, CollectiveContract,
+                         testing::Combine(testing::Values(Backend::kTls), testing::ValuesIn(kTopologies),
+                                          testing::Values(2, 5)),
+                         case_name);
 
 }  // namespace
 }  // namespace muster::worker::test

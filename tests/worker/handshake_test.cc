@@ -17,7 +17,7 @@ using Role = Handshake::Role;
 using State = Handshake::State;
 using Bytes = std::vector<std::byte>;
 
-const Link kLink{.job_uid = "u-1", .membership = 3, .dialer = 1, .acceptor = 2, .size = 4, .channel = 0};
+const Link kLink{.job_uid = "u-1", .membership = 3, .line = {.dialer = 1, .acceptor = 2}, .size = 4};
 
 std::array<std::byte, 32> filled(int value) {
   std::array<std::byte, 32> bytes{};
@@ -71,12 +71,11 @@ TEST(Handshake, RefusesWhoeverIsNotTheExpectedMember) {
        "the caller belongs to another job"},
       {"membership", [](Link& link, auto&) { link.membership = 2; }, Refusal::kMembership,
        "the caller is of membership 2, this worker of 3"},
-      {"rank", [](Link& link, auto&) { link.dialer = 3; }, Refusal::kRank,
-       "the caller is rank 3 of 4 and wants rank 2 (channel 0), expected is rank 1 of 4 that wants rank 2 "
-       "(channel 0)"},
-      {"wanted rank", [](Link& link, auto&) { link.acceptor = 3; }, Refusal::kRank, nullptr},
+      {"rank", [](Link& link, auto&) { link.line.dialer = 3; }, Refusal::kRank,
+       "the caller is rank 3 of 4 and wants rank 2 (channel 0): no call for this worker, rank 2 of 4"},
+      {"wanted rank", [](Link& link, auto&) { link.line.acceptor = 3; }, Refusal::kRank, nullptr},
       {"size", [](Link& link, auto&) { link.size = 5; }, Refusal::kRank, nullptr},
-      {"channel", [](Link& link, auto&) { link.channel = 1; }, Refusal::kRank, nullptr},
+      {"channel", [](Link& link, auto&) { link.line.channel = 2; }, Refusal::kRank, nullptr},
       {"key", [](Link&, MembershipKey& key) { key[31] ^= std::byte{1}; }, Refusal::kProof,
        "its proof of membership is wrong"}};
   for (const Wrong& wrong : table) {
@@ -104,7 +103,7 @@ TEST(Handshake, AnotherVersionIsNamed) {
     if (index == 0) message[8] = std::byte{9};  // behind the magic number
   });
   EXPECT_EQ(other.refusal(), Refusal::kVersion);
-  EXPECT_THAT(other.problem(), testing::HasSubstr("version 9 of the data protocol, this worker 2"));
+  EXPECT_THAT(other.problem(), testing::HasSubstr("version 9 of the data protocol, this worker 3"));
 }
 
 TEST(Handshake, WhatWasHeardOnceProvesNothingAgain) {

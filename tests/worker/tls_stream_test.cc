@@ -14,7 +14,7 @@
 
 #include "common/base/random.h"
 #include "common/crypto/x509.h"
-#include "tests/worker/ring_support.h"
+#include "tests/worker/mesh_support.h"
 
 namespace muster::worker::test {
 namespace {

@@ -11,9 +11,8 @@
 #include <numeric>
 
 #include "common/base/random.h"
+#include "tests/worker/mesh_support.h"
 #include "tests/worker/quadratic_task.h"
-#include "tests/worker/ring_support.h"
-#include "worker/collective/ring_plan.h"
 #include "worker/engine/batches.h"
 #include "worker/engine/history.h"
 #include "worker/engine/rate.h"
@@ -59,7 +58,7 @@ struct JobOptions {
   std::optional<learning::TrainingState> resume{};
   std::int64_t stop_after_step = -1;  // rank 1 is asked to stop then
   int nan_at_step = -1;
-  bool lost_at_evaluation = false;    // the ring breaks when rank 0 begins its first evaluation
+  bool lost_at_evaluation = false;    // the mesh breaks when rank 0 begins its first evaluation
   std::int64_t lost_after_step = -1;  // the last rank is gone then
   Status save_result{};
   std::string digest_of_last{};  // of the data that the last rank has
@@ -67,7 +66,7 @@ struct JobOptions {
 
 std::vector<RankResult> run_job(int size, const spec::Training& spec, const learning::Dataset& data,
                                 const JobOptions& options = {}) {
-  auto group = collectives(size == 1 ? std::vector<std::unique_ptr<RingLinks>>() : memory_ring(size, 1));
+  auto group = collectives(size == 1 ? std::vector<std::unique_ptr<Mesh>>() : memory_mesh(size, 1));
   std::vector<RankResult> results(static_cast<std::size_t>(size));
   learning::Dataset of_last = data;
   if (!options.digest_of_last.empty()) of_last.digest = options.digest_of_last;
@@ -102,7 +101,7 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
                    hooks);
     result.outcome = loop.run(rank == 0 ? options.resume : std::nullopt);
     result.rows = task.rows_seen;
-    // What all ranks find out by themselves is not told (and the memory ring forgets what is on its way).
+    // What all ranks find out by themselves is not told (and the memory mesh forgets what is on its way).
     const bool told = !*result.outcome && (result.outcome->error().code != Code::kInvalidArgument ||
                                            !options.digest_of_last.empty());
     if (told) group[static_cast<std::size_t>(rank)]->leave(unavailable("failed"));
@@ -145,7 +144,7 @@ TEST(TrainLoop, AllRanksEndWithTheSameBitsAndSendTheFormulasBytes) {
     const auto& result = results[static_cast<std::size_t>(rank)];
     EXPECT_EQ((**result.outcome).state.parameters, (**results[0].outcome).state.parameters);
     const Progress& last = result.progress.back();
-    EXPECT_EQ(last.payload_bytes_sent, 10 * RingPlan(kParameters, 3).bytes_sent(rank));
+    EXPECT_EQ(last.payload_bytes_sent, 10 * ring_bytes(kParameters, 3, rank));
     EXPECT_EQ(last.payload_bytes_expected, last.payload_bytes_sent);
     EXPECT_EQ(last.gradient_bytes, kParameters * sizeof(float));
   }
@@ -276,7 +275,7 @@ TEST(TrainLoop, AResumeWithNothingLeftTellsTheLossAndTheAccuracy) {
 }
 
 TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
-  auto group = collectives(memory_ring(2, 1));  // rank 1 does not come
+  auto group = collectives(memory_mesh(2, 1));  // rank 1 does not come
   QuadraticTask task(kParameters);
   const spec::Training spec = training(4, 1);
   const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);

@@ -36,7 +36,7 @@ class Flood {
 
  private:
   void run(const std::stop_token& stop) {
-    const Link link{.job_uid = kJobUid, .membership = 1, .dialer = 0, .acceptor = 1, .size = 2};
+    const Link link{.job_uid = kJobUid, .membership = 1, .line = {.dialer = 0, .acceptor = 1}, .size = 2};
     const auto hello = Handshake(Handshake::Role::kDialer, link, MembershipKey{}, Nonce{}).begin();
     const std::string garbage(300, 'G');
     const auto from = make_address(targets_[0].substr(0, targets_[0].rfind('.')) + ".250", 0);

@@ -208,7 +208,9 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
     assignment.add_writable_mounts(training["checkpoint"]["path"].get<std::string>());
   const Json spec{{"training", training},
                   {"synchronization",
-                   {{"timeoutSeconds", timeout_seconds}, {"peerTimeoutSeconds", peer_timeout_seconds}}},
+                   {{"topology", topology},
+                    {"timeoutSeconds", timeout_seconds},
+                    {"peerTimeoutSeconds", peer_timeout_seconds}}},
                   {"security", {{"encryptTraffic", encrypt}}}};
   assignment.set_spec(spec.dump());
   return assignment;

@@ -9,8 +9,8 @@
 #include <thread>
 
 #include "pod/pod_contract.h"
+#include "tests/worker/mesh_support.h"
 #include "tests/worker/worker_pod.h"
-#include "worker/collective/ring_plan.h"
 
 namespace muster::worker::test {
 namespace {
@@ -29,8 +29,8 @@ TEST(WorkerProcess, FourWorkersEndWithTheSameParametersAndTheFormulasBytes) {
     EXPECT_EQ(worker.parameters_sha256().size(), 64U);
     EXPECT_GT(worker.step(), 10);
     EXPECT_EQ(worker.step(), worker.total_steps());
-    const RingPlan plan(worker.gradient_bytes() / sizeof(float), 4);
-    EXPECT_EQ(worker.payload_bytes_sent(), plan.bytes_sent(rank) * static_cast<std::uint64_t>(worker.step()));
+    const std::uint64_t a_step = ring_bytes(worker.gradient_bytes() / sizeof(float), 4, rank);
+    EXPECT_EQ(worker.payload_bytes_sent(), a_step * static_cast<std::uint64_t>(worker.step()));
     EXPECT_EQ(worker.payload_bytes_sent(), worker.payload_bytes_expected());
     const Exit exit = job.pod(rank).wait();
     EXPECT_EQ(exit.code, 0);
@@ -41,6 +41,35 @@ TEST(WorkerProcess, FourWorkersEndWithTheSameParametersAndTheFormulasBytes) {
   }
   EXPECT_GT(last[0].worker().history_size(), 10);
   EXPECT_EQ(last[1].worker().history_size(), 0);
+}
+
+class WorkerTopology : public testing::TestWithParam<std::string> {};
+INSTANTIATE_TEST_SUITE_P(Topologies, WorkerTopology, testing::Values("HalvingDoubling", "Tree", "AllToAll"),
+                         [](const auto& topology) { return topology.param; });
+
+TEST_P(WorkerTopology, LearnsTheSameAsARingAndSendsItsOwnFormulasBytes) {
+  constexpr std::uint64_t kRanks = 3;
+  WorkerJob ring(kRanks);
+  const auto of_ring = ring.run(small_training(16, 2));
+  WorkerJob job(kRanks);
+  job.topology = GetParam();
+  const auto last = job.run(small_training(16, 2));
+  std::uint64_t sent = 0;
+  for (const auto& status : last) {
+    EXPECT_EQ(status.phase(), control::v1::PHASE_SUCCEEDED) << status.message();
+    EXPECT_EQ(status.worker().parameters_sha256(), last[0].worker().parameters_sha256());
+    EXPECT_EQ(status.worker().payload_bytes_sent(), status.worker().payload_bytes_expected());
+    sent += status.worker().payload_bytes_sent();
+  }
+  const auto& worker = last[0].worker();
+  const std::uint64_t messages = GetParam() == "AllToAll" ? kRanks * (kRanks - 1) : 2 * (kRanks - 1);
+  EXPECT_EQ(sent, messages * worker.gradient_bytes() * static_cast<std::uint64_t>(worker.step()));
+  // Sums in another order: the same within rounding.
+  const auto& curve = of_ring[0].worker();
+  ASSERT_EQ(worker.history_size(), curve.history_size());
+  for (int i = 0; i < curve.history_size(); ++i)
+    EXPECT_NEAR(worker.history(i).loss(), curve.history(i).loss(),
+                1e-4 * std::max(1.0, curve.history(i).loss()));
 }
 
 TEST(WorkerProcess, EncryptionChangesNoBitAndCountsNoByte) {

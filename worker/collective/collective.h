@@ -24,14 +24,19 @@ class Collective {  // every rank makes the same calls in the same order, from o
   [[nodiscard]] virtual int rank() const = 0;  // 0 <= rank() < size()
   [[nodiscard]] virtual int size() const = 0;  // >= 1, fixed for the life of the group
 
-  // Replaces buffer[i] by its sum over ranks. buffer: [n] float32, same n everywhere, 0 allowed. All ranks
-  // get the same bits, and the same inputs give the same bits again. Blocks until done or `deadline`
-  // (monotonic, whole call). The caller keeps the memory. Errors: kDeadlineExceeded: a peer is late or gone.
-  // kUnavailable: a link broke. kAborted. kInternal: the ranks did not make the same call. After any error
-  // `buffer` is unspecified and the group is dead. Cost (ring): 2(size-1) steps; 2(size-1)/size * 4n bytes
-  // sent per rank. Source: Patarasuk & Yuan, J. Parallel Distrib. Comput. 69(2), 2009.
-  [[nodiscard]] virtual Status all_reduce_sum(std::span<float> buffer, Traffic traffic,
-                                              Deadline deadline) = 0;
+  // Replaces buffer[i] by its sum over ranks. buffer: [n] float32, same n everywhere, 0 allowed; its last
+  // `riders` elements count as control whatever the rest is. All ranks get the same bits, and the same inputs
+  // give the same bits again. Blocks until done or `deadline` (monotonic, whole call). The caller keeps the
+  // memory. Errors: kDeadlineExceeded: a peer is late or gone. kUnavailable: a link broke. kAborted.
+  // kInternal: the ranks did not make the same call. After any error `buffer` is unspecified and the group is
+  // dead. Cost: that of the topology (schedule.h).
+  [[nodiscard]] virtual Status all_reduce_sum(std::span<float> buffer, Traffic traffic, Deadline deadline,
+                                              std::size_t riders) = 0;
+  [[nodiscard]] Status all_reduce_sum(std::span<float> buffer, Traffic traffic, Deadline deadline) {
+    return all_reduce_sum(buffer, traffic, deadline, 0);
+  }
+  // Bytes that this rank sends for a sum of so many float32, by the topology's formula; riders left out.
+  [[nodiscard]] virtual std::uint64_t all_reduce_bytes(std::size_t elements) const = 0;
 
   // Makes buffer the root's on every rank; same size everywhere. Counted as control. Errors as above.
   [[nodiscard]] virtual Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) = 0;

@@ -9,9 +9,11 @@ class Solo final : public Collective {
  public:
   [[nodiscard]] int rank() const override { return 0; }
   [[nodiscard]] int size() const override { return 1; }
-  Status all_reduce_sum(std::span<float> /*buffer*/, Traffic /*traffic*/, Deadline /*deadline*/) override {
+  Status all_reduce_sum(std::span<float> /*buffer*/, Traffic /*traffic*/, Deadline /*deadline*/,
+                        std::size_t /*riders*/) override {
     return state();
   }
+  [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t /*elements*/) const override { return 0; }
   Status broadcast(std::span<std::byte> /*buffer*/, int /*root*/, Deadline /*deadline*/) override {
     return state();
   }

@@ -74,7 +74,9 @@ Status check_resume(const learning::TrainingState& state, std::size_t parameters
 struct TrainLoop::Run {
   Run(Parts& parts, const Options& options)
       : parallel(parts.collective, {.timeout = options.timeout}),
-        gradient(static_cast<std::size_t>(parts.task.parameter_count())),
+        parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
+        gradient(parameter_count + DataParallel::kRiders),
+        bytes_per_step(parallel.bytes_per_step(parameter_count)),
         examples(parts.data.train.size()),
         global_batch(parts.training.batch_size * parts.collective.size()),
         test_part(cut(parts.data.test,
@@ -82,9 +84,11 @@ struct TrainLoop::Run {
 
   DataParallel parallel;
   Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
+  std::size_t parameter_count;
   std::vector<float> parameters;
-  std::vector<float> gradient;
-  std::int64_t examples;  // of an epoch
+  std::vector<float> gradient;   // and the riders behind it
+  std::uint64_t bytes_per_step;  // of payload, by the formula
+  std::int64_t examples;         // of an epoch
   std::int64_t global_batch;
   learning::Examples test_part;
 
@@ -153,7 +157,7 @@ Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState
   Status fits;
   if (root && resume) {
     fits = learning::restore(parts_.optimizer, resume->optimizer);
-    if (fits) fits = check_resume(*resume, run.gradient.size(), run.examples);
+    if (fits) fits = check_resume(*resume, run.parameter_count, run.examples);
     start.step = resume->step;
     start.epoch = resume->epoch;
     start.into_epoch = resume->examples_into_epoch;
@@ -212,7 +216,8 @@ Status TrainLoop::step(Run& run) {
                                                  static_cast<std::size_t>(mine.size()));
   Laps laps(hooks_.now, run.progress);
   double loss = 0;
-  if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, run.gradient);
+  const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
+  if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
   MUSTER_ASSIGN(const StepSums sums, run.parallel.combine(run.gradient, loss, hooks_.stop_requested(),
                                                           {.mine = mine.size(), .all = all}));
@@ -223,7 +228,7 @@ Status TrainLoop::step(Run& run) {
                     "spec.training.optimizer.learningRate (now {}) or check the dataset",
                     learning::loss_text(sums.loss), run.step + 1, parts_.training.optimizer.learning_rate));
   }
-  parts_.optimizer.step(run.parameters, run.gradient);
+  parts_.optimizer.step(run.parameters, gradient);
   laps.add(Activity::kUpdate);
   ++run.step;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
@@ -236,7 +241,7 @@ Status TrainLoop::step(Run& run) {
   }
   run.stop = sums.stop;
   run.progress.loss = sums.loss;
-  run.progress.payload_bytes_expected += run.parallel.bytes_per_step(run.gradient.size());
+  run.progress.payload_bytes_expected += run.bytes_per_step;
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());
   return {};
@@ -316,7 +321,7 @@ void TrainLoop::report(Run& run) {
                    static_cast<double>(run.into_epoch) / static_cast<double>(run.examples);
   progress.examples_per_second = run.rate.per_second();
   progress.payload_bytes_sent = parts_.collective.bytes_sent().payload;
-  progress.gradient_bytes = run.gradient.size() * sizeof(float);
+  progress.gradient_bytes = run.parameter_count * sizeof(float);
   hooks_.progress(progress, run.history);
 }
 

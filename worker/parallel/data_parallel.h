@@ -2,6 +2,7 @@
               // over all
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <span>
 
 #include "worker/collective/collective.h"
@@ -18,19 +19,22 @@ struct StepSums {     // what the ranks learn from each other beside the gradien
   bool stop = false;  // some rank was asked to stop
 };
 
-// Synchronous data parallelism on flat gradients. Each bucket is one ring all-reduce of payload; loss and
-// stop flag go in a second, tiny one that counts as control, so that payload bytes are the formula's of the
-// gradient alone.
+// Synchronous data parallelism on flat gradients. Each bucket is one all-reduce of payload; loss and stop
+// flag ride behind the last one, so that they cost no latency of their own, and count as control, so that
+// payload bytes are the formula's of the gradient alone.
 class DataParallel {
  public:
+  static constexpr std::size_t kRiders = 2;  // loss, stop flag
+
   struct Options {
     std::chrono::milliseconds timeout{60'000};       // of one collective call
     std::size_t bucket_elements = 16 * 1024 * 1024;  // of one all-reduce; bounds what a slow link holds up
   };
   DataParallel(Collective& collective, Options options) : collective_(collective), options_(options) {}
 
-  // gradient: [P], the mean over this rank's examples (anything when it has none); becomes the mean over all
-  // examples of the global batch, the same bits on every rank. `loss`: mean over this rank's examples.
+  // gradient: [P + kRiders]. The first P are the mean over this rank's examples (anything when it has none)
+  // and become the mean over all examples of the global batch, the same bits on every rank; the others are
+  // this call's. `loss`: mean over this rank's examples.
   // Errors: the collective's.
   [[nodiscard]] Result<StepSums> combine(std::span<float> gradient, double loss, bool stop, BatchShare share);
 
@@ -39,10 +43,13 @@ class DataParallel {
     return collective_.all_reduce_sum(values, Traffic::kControl, deadline_after(options_.timeout));
   }
 
-  // Payload bytes this rank sends for one gradient of `elements`, by the ring's formula.
+  // Payload bytes this rank sends for one gradient of `elements`, by the topology's formula.
   [[nodiscard]] std::uint64_t bytes_per_step(std::size_t elements) const;
 
  private:
+  using Bucket = std::function<Status(std::size_t begin, std::size_t size, std::size_t riders)>;
+  [[nodiscard]] Status for_each_bucket(std::size_t elements, const Bucket& call) const;
+
   Collective& collective_;
   Options options_;
 };

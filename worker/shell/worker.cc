@@ -20,12 +20,12 @@
 #include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
-#include "worker/collective/ring.h"
+#include "worker/collective/mesh_collective.h"
 #include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"
 #include "worker/shell/status.h"
 #include "worker/shell/worker_metrics.h"
-#include "worker/transport/tcp_ring.h"
+#include "worker/transport/tcp_mesh.h"
 
 namespace muster::worker {
 namespace {
@@ -42,10 +42,11 @@ constexpr seconds kStartTimeout{600};         // and load their data at differen
 
 struct Job {  // an assignment, parsed
   std::string name;
-  RingIdentity identity{};
+  MeshIdentity identity{};
   std::vector<std::string> peers{};
   spec::Training training{};
   spec::Synchronization synchronization{};
+  Topology topology = Topology::kRing;
   spec::Security security{};
   MembershipKey key{};  // of a job of one worker: zeros
   std::string fingerprint{};
@@ -77,6 +78,13 @@ Result<Job> parse(const Assignment& assignment) {
   if (!spec.training) return invalid_argument("spec.training: required field is missing");
   job.training = *std::move(spec.training);
   job.synchronization = std::move(spec.synchronization);
+  const auto topology = topology_named(job.synchronization.topology);
+  if (!topology)
+    return invalid_argument(
+        fmt::format("spec.synchronization.topology: this worker knows no {}; is its image of "
+                    "the operator's release?",
+                    job.synchronization.topology));
+  job.topology = *topology;
   job.security = spec.security;
   // What may change between an interrupted training and its resumption is left out. Where the data is, says
   // nothing about what it is: its digest does.
@@ -105,8 +113,8 @@ Status permit_paths(const Assignment& assignment, spec::Training& training) {
 
 class Worker {
  public:
-  Worker(PodFrame& frame, TcpRing& ring, WorkerMetrics& metrics)
-      : frame_(frame), ring_(ring), metrics_(metrics) {}
+  Worker(PodFrame& frame, MeshPort& port, WorkerMetrics& metrics)
+      : frame_(frame), port_(port), metrics_(metrics) {}
 
   Ending run(const Assignment& assignment, Job job) {
     job_ = std::move(job);
@@ -125,7 +133,7 @@ class Worker {
     auto data = std::async(std::launch::async, [this] {
       return learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed));
     });
-    if (const Status ring = connect(); !ring) return ending_of(ring.error());
+    if (const Status connected = connect(); !connected) return ending_of(connected.error());
     return train(data.get());
   }
 
@@ -137,22 +145,21 @@ class Worker {
     if (job_.identity.size == 1) {
       collective_ = std::make_unique<Solo>();
     } else {
-      frame_.stopper.set_abort([this](bool /*hard*/) { ring_.abort(); });
-      TcpRing::Options options{.identity = job_.identity,
-                               .key = job_.key,
-                               .encrypt = job_.security.encrypt_traffic,
-                               .peers = job_.peers,
-                               .peer_timeout = seconds(job_.synchronization.peer_timeout_seconds),
-                               // A rank that still loads its data takes none: what is sent to it stays
-                               // unacknowledged for so long.
-                               .tcp_user_timeout = start_timeout(),
-                               .log = [](const std::string& line) { spdlog::warn("{}", line); },
-                               .refused = [this](Refusal reason) { metrics_.count_refused(reason); }};
-      MUSTER_ASSIGN(auto links,
-                    ring_.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
-      collective_ = std::make_unique<Ring>(std::move(links));
-      spdlog::info("ring complete successor={} encrypted={}",
-                   job_.peers[static_cast<std::size_t>((job_.identity.rank + 1) % job_.identity.size)],
+      frame_.stopper.set_abort([this](bool /*hard*/) { port_.abort(); });
+      MeshPort::Options options{.identity = job_.identity,
+                                .key = job_.key,
+                                .encrypt = job_.security.encrypt_traffic,
+                                .peers = job_.peers,
+                                .peer_timeout = seconds(job_.synchronization.peer_timeout_seconds),
+                                // A rank that still loads its data takes none: what is sent to it stays
+                                // unacknowledged for so long.
+                                .tcp_user_timeout = start_timeout(),
+                                .log = [](const std::string& line) { spdlog::warn("{}", line); },
+                                .refused = [this](Refusal reason) { metrics_.count_refused(reason); }};
+      MUSTER_ASSIGN(auto mesh,
+                    port_.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
+      collective_ = std::make_unique<MeshCollective>(std::move(mesh), job_.topology);
+      spdlog::info("mesh complete topology={} encrypted={}", name_of(job_.topology),
                    job_.security.encrypt_traffic);
     }
     frame_.stopper.set_abort([this](bool hard) {
@@ -314,7 +321,7 @@ class Worker {
   }
 
   PodFrame& frame_;
-  TcpRing& ring_;
+  MeshPort& port_;
   WorkerMetrics& metrics_;
   Job job_;
   std::unique_ptr<Collective> collective_;
@@ -332,22 +339,22 @@ class Worker {
 
 int run_worker(milliseconds configure_timeout) {
   WorkerMetrics metrics;
-  std::unique_ptr<TcpRing> ring;
+  std::unique_ptr<MeshPort> port;
   return run_pod<Job>({.name = "worker",
                        .configure_timeout = configure_timeout,
                        .registry = metrics.registry(),
                        // Its port is open before the peers are told of it.
-                       .prepare = [&ring](const PodEnvironment& pod) -> Status {
-                         MUSTER_ASSIGN(ring, TcpRing::listen(pod.ip, kDataPort));
+                       .prepare = [&port](const PodEnvironment& pod) -> Status {
+                         MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
                          return {};
                        }},
                       parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
-                        if (ring == nullptr) {  // of a membership before this one
-                          auto again = TcpRing::listen(frame.pod.ip, kDataPort);
+                        if (port == nullptr) {  // of a membership before this one
+                          auto again = MeshPort::listen(frame.pod.ip, kDataPort);
                           if (!again) return {kExitRetry, again.error().message};
-                          ring = *std::move(again);
+                          port = *std::move(again);
                         }
-                        const auto mine = std::exchange(ring, nullptr);
+                        const auto mine = std::exchange(port, nullptr);
                         return Worker(frame, *mine, metrics).run(assignment, std::move(job));
                       });
 }

@@ -19,7 +19,7 @@ static_assert(std::endian::native == std::endian::little, "the wire format is li
 
 constexpr std::uint64_t kHelloMagic = 0x324f4c4548'52534dULL;  // "MSRHELO2"
 constexpr std::uint64_t kReplyMagic = 0x31594c5052'52534dULL;  // "MSRRPLY1"
-constexpr std::uint32_t kVersion = 2;
+constexpr std::uint32_t kVersion = 3;
 constexpr std::size_t kUidBytes = 64;
 
 constexpr std::string_view kKeyPurpose = "muster data connection: proofs of membership";
@@ -68,10 +68,10 @@ Hello hello_of(const Link& link, const Nonce& nonce) {
   Hello hello{};
   hello.magic = kHelloMagic;
   hello.version = kVersion;
-  hello.channel = link.channel;
+  hello.channel = link.line.channel;
   hello.membership = link.membership;
-  hello.dialer = link.dialer;
-  hello.acceptor = link.acceptor;
+  hello.dialer = link.line.dialer;
+  hello.acceptor = link.line.acceptor;
   hello.size = link.size;
   copy_uid(link.job_uid, hello.uid);
   hello.nonce = nonce;
@@ -79,6 +79,13 @@ Hello hello_of(const Link& link, const Nonce& nonce) {
 }
 
 }  // namespace
+
+bool is_line(const Line& line, int size) {
+  const auto is_rank = [&](int rank) { return rank >= 0 && rank < size; };
+  if (!is_rank(line.dialer) || !is_rank(line.acceptor)) return false;
+  if (line.channel == kWatchChannel) return (line.dialer + 1) % size == line.acceptor;
+  return line.channel == kDataChannel && line.dialer != line.acceptor;
+}
 
 std::vector<std::byte> encode_refusal(Refusal refusal) {
   return bytes_of(Reply{.magic = kReplyMagic,
@@ -93,7 +100,7 @@ Handshake::Handshake(Role role, Link link, const MembershipKey& key, const Nonce
       key_(hmac_sha256(key, std::as_bytes(std::span(kKeyPurpose)))),
       challenge_(nonce) {
   const auto is_rank = [&](int rank) { return rank >= 0 && rank < link_.size; };
-  MUSTER_CHECK(is_rank(link_.dialer) && is_rank(link_.acceptor));
+  MUSTER_CHECK(is_rank(link_.line.dialer) && is_rank(link_.line.acceptor));
   if (role_ == Role::kDialer) hello_ = bytes_of(hello_of(link_, nonce));
 }
 
@@ -122,20 +129,23 @@ std::vector<std::byte> Handshake::check_hello(std::span<const std::byte> message
                               "image for all workers",
                               hello.version, kVersion));
   }
-  const Hello wanted = hello_of(link_, hello.nonce);
+  Link said = link_;
+  said.line.dialer = hello.dialer;
+  said.line.channel = hello.channel;
+  const Hello wanted = hello_of(said, hello.nonce);
   if (std::memcmp(hello.uid, wanted.uid, kUidBytes) != 0) return refuse(Refusal::kJob);
   if (hello.membership != wanted.membership) {
     return refuse(Refusal::kMembership, fmt::format("the caller is of membership {}, this worker of {}",
                                                     hello.membership, wanted.membership));
   }
-  if (std::memcmp(&hello, &wanted, sizeof hello) != 0) {
-    return refuse(
-        Refusal::kRank,
-        fmt::format("the caller is rank {} of {} and wants rank {} (channel {}), expected is rank {} "
-                    "of {} that wants rank {} (channel {})",
-                    hello.dialer, hello.size, hello.acceptor, hello.channel, wanted.dialer, wanted.size,
-                    wanted.acceptor, wanted.channel));
+  if (!is_line(said.line, link_.size) || std::memcmp(&hello, &wanted, sizeof hello) != 0) {
+    return refuse(Refusal::kRank,
+                  fmt::format("the caller is rank {} of {} and wants rank {} (channel {}): no call for this "
+                              "worker, rank {} of {}",
+                              hello.dialer, hello.size, hello.acceptor, hello.channel, link_.line.acceptor,
+                              link_.size));
   }
+  link_ = said;
   hello_.assign(message.begin(), message.end());
   return reply(Reply::Kind::kChallenge, challenge_);
 }

@@ -1,6 +1,7 @@
 #pragma once  // worker/transport/handshake.h: how both ends of a data connection prove that they belong
               // together; decides, does no I/O
 #include <array>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -14,13 +15,23 @@ namespace muster::worker {
 using MembershipKey = std::array<std::byte, 32>;  // of the assignment; all ranks of a membership have it
 using Nonce = std::array<std::byte, 32>;          // random, of one connection
 
+// The connections of a mesh: the watch's, from each rank to the next, and for data one from each rank to each
+// other to which it sends. Data goes one way on each: two ranks that send to each other at once would contend
+// for the one socket.
+inline constexpr std::uint32_t kWatchChannel = 0;
+inline constexpr std::uint32_t kDataChannel = 1;
+struct Line {
+  int dialer = 0;  // ranks
+  int acceptor = 0;
+  std::uint32_t channel = kWatchChannel;
+  friend auto operator<=>(const Line&, const Line&) = default;
+};
+[[nodiscard]] bool is_line(const Line& line, int size);
 struct Link {           // what is proved: who dials whom
   std::string job_uid;  // its first 63 bytes; the key depends on all of it
   std::int64_t membership = 1;
-  int dialer = 0;  // ranks
-  int acceptor = 0;
+  Line line{};
   int size = 1;
-  std::uint32_t channel = 0;  // of the connections between two ranks
 };
 
 // One end of one connection:
@@ -46,6 +57,8 @@ class Handshake {
     kRefusedByPeer,
   };
 
+  // Of an acceptor's `link` the dialer and the channel do not matter: any line that leads to it may prove
+  // itself.
   Handshake(Role role, Link link, const MembershipKey& key, const Nonce& nonce);
 
   [[nodiscard]] std::vector<std::byte> begin() const;  // what this end says first, if it does
@@ -55,6 +68,7 @@ class Handshake {
   [[nodiscard]] std::vector<std::byte> heard(std::span<const std::byte> message);
 
   [[nodiscard]] State state() const { return state_; }
+  [[nodiscard]] const Link& link() const { return link_; }               // once proven
   [[nodiscard]] Refusal refusal() const { return refusal_; }             // once refused
   [[nodiscard]] const std::string& problem() const { return problem_; }  // the same for people, with numbers
 

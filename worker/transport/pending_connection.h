@@ -24,8 +24,9 @@ class PendingConnection {
   [[nodiscard]] Instant until() const { return until_; }
 
   [[nodiscard]] State state() const { return state_; }
-  [[nodiscard]] Refusal refusal() const;      // of one that is refused or closed
-  [[nodiscard]] std::string problem() const;  // for people
+  [[nodiscard]] const Link& link() const { return handshake_.link(); }  // of one that is proven
+  [[nodiscard]] Refusal refusal() const;                                // of one that is refused or closed
+  [[nodiscard]] std::string problem() const;                            // for people
   // The acceptor's last word to a caller that is proven. False: the caller is gone.
   [[nodiscard]] bool welcome();
   void refuse(Refusal refusal);  // tells the peer, if bytes can be sent yet, and half-closes

@@ -92,12 +92,36 @@ void tune_stream(int fd, int timeout_ms) {
   set_option(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, timeout_ms);
 }
 
-Alarm::Alarm() : fd_(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) { MUSTER_CHECK(fd_.valid()); }
+int poll_timeout_ms(Instant until) {
+  using std::chrono::milliseconds;
+  const auto left = std::chrono::ceil<milliseconds>(until - std::chrono::steady_clock::now());
+  return static_cast<int>(std::clamp<milliseconds::rep>(left.count(), 0, 3'600'000));
+}
 
-void Alarm::ring() noexcept {
+namespace {
+
+Fd event() {
+  Fd fd(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  MUSTER_CHECK(fd.valid());
+  return fd;
+}
+
+void add_one(const Fd& event) noexcept {
   const std::uint64_t one = 1;
   [[maybe_unused]] const auto written =
-      write(fd_.get(), &one, sizeof one);  // can only fail when it is ringing
+      write(event.get(), &one, sizeof one);  // can only fail when it is ringing
+}
+
+}  // namespace
+
+Alarm::Alarm() : fd_(event()) {}
+void Alarm::ring() noexcept { add_one(fd_); }
+
+Bell::Bell() : fd_(event()) {}
+void Bell::ring() noexcept { add_one(fd_); }
+void Bell::hear() noexcept {
+  std::uint64_t rung = 0;
+  [[maybe_unused]] const auto count = read(fd_.get(), &rung, sizeof rung);  // can only fail when it is silent
 }
 
 }  // namespace muster::worker

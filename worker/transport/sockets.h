@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/platform/file_descriptor.h"
 #include "common/platform/socket_address.h"
@@ -20,7 +21,10 @@ using Address = SocketAddress;
 
 [[nodiscard]] std::string error_text(int error_number);
 
-// A non-blocking TCP socket that listens. Errors as TcpRing::listen.
+// What is left until then, rounded up, as poll() takes it.
+[[nodiscard]] int poll_timeout_ms(Instant until);
+
+// A non-blocking TCP socket that listens. Errors as MeshPort::listen.
 [[nodiscard]] Result<Fd> listen_on(const Address& address, int backlog);
 [[nodiscard]] int port_of(int fd);
 // No delay; the connection breaks when data or keepalive probes are unacknowledged for `timeout_ms`, or when
@@ -32,6 +36,18 @@ class Alarm {
  public:
   Alarm();
   void ring() noexcept;
+  [[nodiscard]] int fd() const { return fd_.get(); }
+
+ private:
+  Fd fd_;
+};
+
+// Wakes polls from any thread until it is heard.
+class Bell {
+ public:
+  Bell();
+  void ring() noexcept;
+  void hear() noexcept;  // it is silent again
   [[nodiscard]] int fd() const { return fd_.get(); }
 
  private:

@@ -314,9 +314,9 @@ TEST_P(Crd, TheStatusThatTheOperatorWritesIsInTheSchema) {
 }
 
 TEST(Examples, AreAcceptedByParserAndSchema) {
-  for (const char* path :
-       {"examples/distributed/fashion-mnist-ring.yaml", "examples/distributed/plain-containers.yaml",
-        "examples/federated/fashion-mnist-fedavg.yaml"}) {
+  const std::vector<std::string> paths = example_paths();
+  EXPECT_GE(paths.size(), 6U);
+  for (const std::string& path : paths) {
     int objects = 0;
     for (const Json& object : load_yaml(path)) {
       if (object["apiVersion"] != api::kGroupVersion) continue;

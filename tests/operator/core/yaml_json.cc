@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <filesystem>
 #include <fstream>
 
 #include "common/yaml/yaml.h"
@@ -21,6 +22,14 @@ bool has_type(const Json& value, const std::string& type) {
 }
 
 }  // namespace
+
+std::vector<std::string> example_paths() {
+  const std::filesystem::path root = MUSTER_SOURCE_DIR;
+  std::vector<std::string> paths;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(root / "examples"))
+    if (entry.path().extension() == ".yaml") paths.push_back(entry.path().lexically_relative(root).string());
+  return paths;
+}
 
 std::vector<Json> load_yaml(const std::string& path) {
   std::ifstream file(std::string(MUSTER_SOURCE_DIR) + "/" + path);

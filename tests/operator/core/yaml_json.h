@@ -8,6 +8,7 @@ namespace muster::op::testing {
 
 // The documents of a file below the source tree; fails the test when it cannot be read.
 [[nodiscard]] std::vector<Json> load_yaml(const std::string& path);
+[[nodiscard]] std::vector<std::string> example_paths();  // of all manifests of examples/
 // The schema of the CRD's one version.
 [[nodiscard]] Json load_schema(const std::string& crd);
 

@@ -1,4 +1,4 @@
-// tests/worker/ring_hostile_test.cc: callers and answerers that do not belong to the membership, on a ring's
+// tests/worker/mesh_hostile_test.cc: callers and answerers that do not belong to the membership, on a rank's
 // port
 #include <fmt/format.h>
 #include <gmock/gmock.h>
@@ -12,9 +12,8 @@
 #include <mutex>
 #include <thread>
 
-#include "tests/worker/ring_support.h"
-#include "worker/collective/ring.h"
-#include "worker/transport/ring_ends.h"
+#include "tests/worker/mesh_support.h"
+#include "worker/transport/incoming.h"
 
 namespace muster::worker::test {
 namespace {
@@ -23,9 +22,9 @@ using State = PendingConnection::State;
 using std::chrono::milliseconds;
 using std::chrono::seconds;
 
-class RingHostile : public testing::TestWithParam<bool> {};
+class MeshHostile : public testing::TestWithParam<bool> {};
 std::string stream_name(const testing::TestParamInfo<bool>& info) { return info.param ? "Tls" : "Plain"; }
-INSTANTIATE_TEST_SUITE_P(Streams, RingHostile, testing::Bool(), stream_name);
+INSTANTIATE_TEST_SUITE_P(Streams, MeshHostile, testing::Bool(), stream_name);
 
 class Counts {  // of refusals, by reason
  public:
@@ -49,36 +48,36 @@ class Counts {  // of refusals, by reason
   std::map<Refusal, int> counts_;
 };
 
-// A ring of two of which rank 1 waits for rank 0 on a thread, until rank 0 comes.
+// A mesh of two of which rank 1 waits for rank 0 on a thread, until rank 0 comes.
 class Waiting {
  public:
-  explicit Waiting(bool encrypt) : ends_(listen_ends(2, encrypt)), port_(ends_.rings[1]->port()) {
-    TcpRing::Options options = ends_.options(1);
+  explicit Waiting(bool encrypt) : ends_(listen_ends(2, encrypt)), port_(ends_.ports[1]->port()) {
+    MeshPort::Options options = ends_.options(1);
     options.refused = [this](Refusal refusal) { counts.add(refusal); };
     options.log = [this](const std::string& /*line*/) { ++lines; };
     thread_ = std::jthread([this, options] {
-      auto links = ends_.rings[1]->connect(options, soon());
+      auto mesh = ends_.ports[1]->connect(options, soon());
       if (aborted_) return;
-      ASSERT_TRUE(links) << links.error().message;
-      Ring ring(*std::move(links));
-      EXPECT_TRUE(ring.barrier(soon()));
-      ring.leave({});
+      ASSERT_TRUE(mesh) << mesh.error().message;
+      MeshCollective group(*std::move(mesh), Topology::kRing);
+      EXPECT_TRUE(group.barrier(soon()));
+      group.leave({});
     });
   }
   [[nodiscard]] int port() const { return port_; }
   [[nodiscard]] const TcpEnds& ends() const { return ends_; }
-  void complete() {  // rank 0 comes, and the ring works
-    auto links = ends_.rings[0]->connect(ends_.options(0), soon());
-    ASSERT_TRUE(links) << links.error().message;
-    Ring ring(*std::move(links));
-    EXPECT_TRUE(ring.barrier(soon()));
-    ring.leave({});
+  void complete() {  // rank 0 comes, and the mesh works
+    auto mesh = ends_.ports[0]->connect(ends_.options(0), soon());
+    ASSERT_TRUE(mesh) << mesh.error().message;
+    MeshCollective group(*std::move(mesh), Topology::kRing);
+    EXPECT_TRUE(group.barrier(soon()));
+    group.leave({});
     thread_.join();
   }
 
   void abort() {
     aborted_ = true;
-    ends_.rings[1]->abort();
+    ends_.ports[1]->abort();
   }
 
   Counts counts;
@@ -95,7 +94,7 @@ void say(const Fd& fd, std::string_view bytes) {
   EXPECT_EQ(send(fd.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL), static_cast<ssize_t>(bytes.size()));
 }
 
-TEST_P(RingHostile, CallersWithOtherWordsAreRefusedByReason) {
+TEST_P(MeshHostile, CallersWithOtherWordsAreRefusedByReason) {
   Waiting ring(GetParam());
   const Link right = ring.ends().link(0);
   struct Case {
@@ -107,9 +106,9 @@ TEST_P(RingHostile, CallersWithOtherWordsAreRefusedByReason) {
   cases[0].refusal = Refusal::kJob;
   cases[1].words.link.membership = 2;  // its proof is right, for that
   cases[1].refusal = Refusal::kMembership;
-  cases[2].words.link.dialer = 1;
-  cases[3].words.link.acceptor = 0;
-  cases[4].words.link.channel = 1;
+  cases[2].words.link.line.dialer = 1;
+  cases[3].words.link.line.acceptor = 0;
+  cases[4].words.link.line.channel = 9;
   cases[5].words.key = test_key(8);
   cases[5].refusal = GetParam() ? Refusal::kTls : Refusal::kProof;
   std::map<Refusal, int> expected;
@@ -124,7 +123,7 @@ TEST_P(RingHostile, CallersWithOtherWordsAreRefusedByReason) {
   ring.complete();
 }
 
-TEST_P(RingHostile, ARecordedCallProvesNothing) {
+TEST_P(MeshHostile, ARecordedCallProvesNothing) {
   Waiting ring(GetParam());
   // All that a member said to another acceptor, which welcomed it.
   Handshake member(Handshake::Role::kDialer, ring.ends().link(0), test_key(), random_nonce());
@@ -141,7 +140,7 @@ TEST_P(RingHostile, ARecordedCallProvesNothing) {
   ring.complete();
 }
 
-TEST_P(RingHostile, GarbageSilenceAndSlowBytesEndByTheirReason) {
+TEST_P(MeshHostile, GarbageSilenceAndSlowBytesEndByTheirReason) {
   Waiting ring(GetParam());
   const Fd garbage = dial(ring.port());
   say(garbage, std::string(5'000, 'G'));
@@ -165,7 +164,7 @@ TEST_P(RingHostile, GarbageSilenceAndSlowBytesEndByTheirReason) {
   ring.complete();
 }
 
-TEST_P(RingHostile, ThousandsOfStrangersKeepNoMemberOut) {
+TEST_P(MeshHostile, ThousandsOfStrangersKeepNoMemberOut) {
   constexpr int kStrangers = 2'000;
   constexpr std::size_t kOpenAtOnce = 200;
   Waiting ring(GetParam());
@@ -200,7 +199,7 @@ TEST_P(RingHostile, ThousandsOfStrangersKeepNoMemberOut) {
   EXPECT_LT(ring.lines, 100) << "the log has a limit";
 }
 
-TEST_P(RingHostile, StrangersNeverPushAMemberOut) {
+TEST_P(MeshHostile, StrangersNeverPushAMemberOut) {
   Waiting ring(GetParam());
   // A member that is slow to answer, though within its time.
   PendingConnection member = call(ring.port(), {.link = ring.ends().link(0), .encrypt = GetParam()});
@@ -213,13 +212,13 @@ TEST_P(RingHostile, StrangersNeverPushAMemberOut) {
   ring.abort();
 }
 
-TEST_P(RingHostile, AnAnswererWithoutTheKeyIsNotTaken) {
+TEST_P(MeshHostile, AnAnswererWithoutTheKeyIsNotTaken) {
   TcpEnds ends = listen_ends(2, GetParam());
   Fd listener = *listen_on(*make_address("127.0.0.1", 0), 8);
   const int port = port_of(listener.get());
   ends.peers[1] = fmt::format("127.0.0.1:{}", port);
   Counts counts;
-  TcpRing::Options options = ends.options(0);
+  MeshPort::Options options = ends.options(0);
   options.refused = [&](Refusal refusal) { counts.add(refusal); };
   std::jthread impostor([&] {  // at the successor's address, with all that can be known
     pollfd arrival{.fd = listener.get(), .events = POLLIN, .revents = 0};
@@ -239,9 +238,9 @@ TEST_P(RingHostile, AnAnswererWithoutTheKeyIsNotTaken) {
     }
     (void)send(fd.get(), answer.data(), answer.size(), MSG_NOSIGNAL);
     EXPECT_TRUE(counts.await(GetParam() ? Refusal::kTls : Refusal::kProof, 1));
-    ends.rings[0]->abort();
+    ends.ports[0]->abort();
   });
-  EXPECT_EQ(ends.rings[0]->connect(options, soon()).error().code, Code::kAborted);
+  EXPECT_EQ(ends.ports[0]->connect(options, soon()).error().code, Code::kAborted);
 }
 
 }  // namespace

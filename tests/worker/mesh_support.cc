@@ -1,18 +1,20 @@
-// tests/worker/ring_support.cc: the rings behind ring_support.h
-#include "tests/worker/ring_support.h"
+// tests/worker/mesh_support.cc: the meshes behind mesh_support.h
+#include "tests/worker/mesh_support.h"
 
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <poll.h>
 
+#include <algorithm>
 #include <condition_variable>
 #include <cstring>
 #include <deque>
+#include <map>
 #include <mutex>
 #include <thread>
 
 #include "common/base/random.h"
-#include "worker/collective/ring.h"
+#include "common/base/slice.h"
 #include "worker/collective/solo.h"
 #include "worker/transport/tls_stream.h"
 
@@ -24,22 +26,23 @@ constexpr std::size_t kPipeBytes = 4096;  // small, so that senders meet a full 
 struct World {
   std::mutex mutex;
   std::condition_variable changed;
-  std::vector<std::deque<std::byte>> pipes;  // [r]: from r to r + 1
+  std::map<std::pair<int, int>, std::deque<std::byte>> pipes;  // [from, to]
   bool aborted = false;
 };
 
-class MemoryLinks final : public RingLinks {
+class MemoryMesh final : public Mesh {
  public:
-  MemoryLinks(std::shared_ptr<World> world, int rank, int size, std::uint64_t seed)
+  MemoryMesh(std::shared_ptr<World> world, int rank, int size, std::uint64_t seed)
       : world_(std::move(world)), rank_(rank), size_(size), random_(hash_key(seed, rank)) {}
 
   [[nodiscard]] int rank() const override { return rank_; }
   [[nodiscard]] int size() const override { return size_; }
 
-  Result<std::size_t> send_some(std::span<const std::byte> head, std::span<const std::byte> body) override {
+  Result<std::size_t> send_some(int peer, std::span<const std::byte> head,
+                                std::span<const std::byte> body) override {
     const std::scoped_lock lock(world_->mutex);
     if (world_->aborted) return aborted("aborted");
-    auto& pipe = out();
+    auto& pipe = world_->pipes[{rank_, peer}];
     std::size_t allowed = random_.below(std::min(head.size() + body.size(), kPipeBytes - pipe.size()) + 1);
     const std::size_t total = allowed;
     for (const auto part : {head, body}) {
@@ -51,10 +54,10 @@ class MemoryLinks final : public RingLinks {
     return total;
   }
 
-  Result<std::size_t> receive_some(std::span<std::byte> head, std::span<std::byte> body) override {
+  Result<std::size_t> receive_some(int peer, std::span<std::byte> head, std::span<std::byte> body) override {
     const std::scoped_lock lock(world_->mutex);
     if (world_->aborted) return aborted("aborted");
-    auto& pipe = in();
+    auto& pipe = world_->pipes[{peer, rank_}];
     std::size_t allowed = random_.below(std::min(head.size() + body.size(), pipe.size()) + 1);
     const std::size_t total = allowed;
     for (const auto part : {head, body}) {
@@ -67,17 +70,27 @@ class MemoryLinks final : public RingLinks {
     return total;
   }
 
-  Result<Ready> wait(bool sending, bool receiving, Deadline deadline) override {
+  Status wait(std::span<Interest> interests, Deadline deadline) override {
     std::unique_lock lock(world_->mutex);
-    Ready ready;
+    const auto can_send = [&](const Interest& of) {
+      return of.send && world_->pipes[{rank_, of.peer}].size() < kPipeBytes;
+    };
+    const auto can_receive = [&](const Interest& of) {
+      return of.receive && !world_->pipes[{of.peer, rank_}].empty();
+    };
     const bool in_time = world_->changed.wait_until(lock, deadline, [&] {
-      ready.send = sending && out().size() < kPipeBytes;
-      ready.receive = receiving && !in().empty();
-      return ready.send || ready.receive || world_->aborted;
+      return world_->aborted || std::ranges::any_of(interests, [&](const Interest& of) {
+               return can_send(of) || can_receive(of);
+             });
     });
     if (!in_time) return deadline_exceeded("late");
     if (world_->aborted) return aborted("aborted");
-    return ready;
+    for (Interest& of : interests) {
+      const bool send = can_send(of);
+      of.receive = can_receive(of);
+      of.send = send;
+    }
+    return {};
   }
 
   void abort() noexcept override {
@@ -88,9 +101,6 @@ class MemoryLinks final : public RingLinks {
   void leave(const Status& /*why*/) noexcept override { abort(); }
 
  private:
-  std::deque<std::byte>& out() { return world_->pipes[static_cast<std::size_t>(rank_)]; }
-  std::deque<std::byte>& in() { return world_->pipes[static_cast<std::size_t>((rank_ + size_ - 1) % size_)]; }
-
   std::shared_ptr<World> world_;
   int rank_;
   int size_;
@@ -99,17 +109,16 @@ class MemoryLinks final : public RingLinks {
 
 }  // namespace
 
-std::vector<std::unique_ptr<RingLinks>> memory_ring(int size, std::uint64_t seed) {
+std::vector<std::unique_ptr<Mesh>> memory_mesh(int size, std::uint64_t seed) {
   auto world = std::make_shared<World>();
-  world->pipes.resize(static_cast<std::size_t>(size));
-  std::vector<std::unique_ptr<RingLinks>> links;
-  links.reserve(static_cast<std::size_t>(size));
+  std::vector<std::unique_ptr<Mesh>> meshes;
+  meshes.reserve(static_cast<std::size_t>(size));
   for (int rank = 0; rank < size; ++rank)
-    links.push_back(std::make_unique<MemoryLinks>(world, rank, size, seed));
-  return links;
+    meshes.push_back(std::make_unique<MemoryMesh>(world, rank, size, seed));
+  return meshes;
 }
 
-TcpRing::Options TcpEnds::options(int rank, std::int64_t membership) const {
+MeshPort::Options TcpEnds::options(int rank, std::int64_t membership) const {
   return {.identity = {.job_uid = "job-1",
                        .membership = membership,
                        .rank = rank,
@@ -123,8 +132,10 @@ TcpRing::Options TcpEnds::options(int rank, std::int64_t membership) const {
 
 Link TcpEnds::link(int dialer) const {
   const int size = static_cast<int>(peers.size());
-  return {
-      .job_uid = "job-1", .membership = 1, .dialer = dialer, .acceptor = (dialer + 1) % size, .size = size};
+  return {.job_uid = "job-1",
+          .membership = 1,
+          .line = {.dialer = dialer, .acceptor = (dialer + 1) % size},
+          .size = size};
 }
 
 MembershipKey test_key(int fill) {
@@ -137,13 +148,13 @@ TcpEnds listen_ends(int size, bool encrypt) {
   TcpEnds ends;
   ends.encrypt = encrypt;
   for (int rank = 0; rank < size; ++rank) {
-    auto ring = TcpRing::listen("127.0.0.1", 0);
-    if (!ring) {
-      ADD_FAILURE() << ring.error().message;
+    auto port = MeshPort::listen("127.0.0.1", 0);
+    if (!port) {
+      ADD_FAILURE() << port.error().message;
       return ends;
     }
-    ends.peers.push_back(fmt::format("127.0.0.1:{}", (*ring)->port()));
-    ends.rings.push_back(*std::move(ring));
+    ends.peers.push_back(fmt::format("127.0.0.1:{}", (*port)->port()));
+    ends.ports.push_back(*std::move(port));
   }
   return ends;
 }
@@ -177,28 +188,36 @@ PendingConnection::State finish(PendingConnection& connection) {
   return connection.state();
 }
 
-std::vector<std::unique_ptr<RingLinks>> tcp_ring(int size, bool encrypt) {
+std::vector<std::unique_ptr<Mesh>> tcp_mesh(int size, bool encrypt) {
   TcpEnds ends = listen_ends(size, encrypt);
-  std::vector<std::unique_ptr<RingLinks>> links(static_cast<std::size_t>(size));
+  std::vector<std::unique_ptr<Mesh>> meshes(static_cast<std::size_t>(size));
   on_all_ranks(size, [&](int rank) {
-    auto connected = ends.rings[static_cast<std::size_t>(rank)]->connect(ends.options(rank), soon());
+    auto connected = ends.ports[static_cast<std::size_t>(rank)]->connect(ends.options(rank), soon());
     if (!connected) {
       ADD_FAILURE() << connected.error().message;
       return;
     }
-    links[static_cast<std::size_t>(rank)] = *std::move(connected);
+    meshes[static_cast<std::size_t>(rank)] = *std::move(connected);
   });
-  return links;
+  return meshes;
 }
 
-std::vector<std::unique_ptr<Collective>> collectives(std::vector<std::unique_ptr<RingLinks>> links) {
+std::vector<std::unique_ptr<Collective>> collectives(std::vector<std::unique_ptr<Mesh>> meshes,
+                                                     Topology topology) {
   std::vector<std::unique_ptr<Collective>> group;
-  if (links.size() <= 1) {
+  if (meshes.size() <= 1) {
     group.push_back(std::make_unique<Solo>());
     return group;
   }
-  for (auto& link : links) group.push_back(std::make_unique<Ring>(std::move(link)));
+  for (auto& mesh : meshes) group.push_back(std::make_unique<MeshCollective>(std::move(mesh), topology));
   return group;
+}
+
+std::uint64_t ring_bytes(std::size_t elements, int ranks, int rank) {
+  if (ranks == 1) return 0;
+  const auto count = static_cast<std::int64_t>(elements);
+  const auto part = [&](int i) { return slice_of(count, i % ranks, ranks).size(); };
+  return sizeof(float) * static_cast<std::uint64_t>(2 * count - part(rank + 1) - part(rank + 2));
 }
 
 void on_all_ranks(int size, const std::function<void(int)>& body) {

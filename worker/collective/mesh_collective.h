@@ -1,0 +1,51 @@
+#pragma once  // worker/collective/mesh_collective.h: the collective over a mesh, by the schedules of a
+              // topology
+#include <array>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+#include "worker/collective/collective.h"
+#include "worker/collective/executor.h"
+#include "worker/collective/schedule.h"
+#include "worker/transport/mesh.h"
+
+namespace muster::worker {
+
+// How an all-reduce goes; the words are those of spec.synchronization.topology.
+enum class Topology : std::uint8_t { kRing, kHalvingDoubling, kTree, kAllToAll, kDirect };
+inline constexpr std::array kTopologies{Topology::kRing, Topology::kHalvingDoubling, Topology::kTree,
+                                        Topology::kAllToAll, Topology::kDirect};
+[[nodiscard]] std::string_view name_of(Topology topology);
+[[nodiscard]] std::optional<Topology> topology_named(std::string_view name);
+
+// The plan of an all-reduce. A ring of two exchanges whole vectors while they are small.
+[[nodiscard]] Schedule all_reduce_schedule(Topology topology, int rank, int ranks, Extent extent);
+
+class MeshCollective final : public Collective {
+ public:
+  // A mesh of at least two ranks.
+  MeshCollective(std::unique_ptr<Mesh> mesh, Topology topology);
+
+  [[nodiscard]] int rank() const override { return mesh_->rank(); }
+  [[nodiscard]] int size() const override { return mesh_->size(); }
+  Status all_reduce_sum(std::span<float> buffer, Traffic traffic, Deadline deadline,
+                        std::size_t riders) override;
+  Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override;
+  Status barrier(Deadline deadline) override;
+  [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t elements) const override;
+  [[nodiscard]] TrafficBytes bytes_sent() const override { return sent_; }
+  void abort() noexcept override { mesh_->abort(); }
+  void leave(const Status& why) noexcept override { mesh_->leave(why); }
+
+ private:
+  [[nodiscard]] Status run(const Executor::Call& call, Traffic traffic, Deadline deadline);
+
+  std::unique_ptr<Mesh> mesh_;
+  Topology topology_;
+  Executor executor_;
+  std::uint32_t calls_ = 0;
+  TrafficBytes sent_;
+};
+
+}  // namespace muster::worker
