@@ -24,7 +24,8 @@ using control::v1::AgentStatus;
 using control::v1::Assignment;
 using std::chrono::milliseconds;
 
-constexpr milliseconds kLeftBehindTime{60'000};  // for the assignment that others have already
+// For the assignment of another membership: that of whoever lost a peer waits for another pod to start.
+constexpr milliseconds kLeftBehindTime{600'000};
 
 class Life {
  public:

@@ -13,6 +13,7 @@
 #include "common/base/random.h"
 #include "tests/worker/mesh_support.h"
 #include "tests/worker/quadratic_task.h"
+#include "tests/worker/small_job.h"
 #include "worker/engine/batches.h"
 #include "worker/engine/history.h"
 #include "worker/engine/rate.h"
@@ -21,31 +22,6 @@ namespace muster::worker::test {
 namespace {
 
 using testing::HasSubstr;
-
-constexpr std::int64_t kParameters = 7;
-
-learning::Examples examples(std::int64_t count, std::uint64_t seed) {
-  Random random(seed);
-  learning::Examples made;
-  made.feature_count = kParameters;
-  made.class_count = 2;
-  made.shape = {kParameters};
-  for (std::int64_t i = 0; i < count * kParameters; ++i)
-    made.features.push_back(static_cast<float>(random.normal()));
-  for (std::int64_t i = 0; i < count; ++i)
-    made.labels.push_back(static_cast<std::int32_t>(i % 3 == 0 ? 1 : 0));
-  return made;
-}
-
-spec::Training training(std::int64_t batch_size, std::int64_t epochs) {
-  spec::Training made;
-  made.batch_size = batch_size;
-  made.epochs = epochs;
-  made.seed = 3;
-  made.optimizer.learning_rate = 0.1;
-  made.optimizer.momentum = 0.9;
-  return made;
-}
 
 struct RankResult {
   std::optional<Result<TrainLoop::Outcome>> outcome;
@@ -86,20 +62,21 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
       return rank == size - 1 && options.stop_after_step >= 0 &&
              result.progress.back().step >= options.stop_after_step - 1;
     };
-    hooks.save = [&](const learning::TrainingState& state) {
+    CheckpointWriter writer([&](const learning::TrainingState& state) {
       result.saved.push_back(state);
       return options.save_result;
-    };
+    });
     TrainLoop loop({.collective = *group[static_cast<std::size_t>(rank)],
                     .task = task,
                     .optimizer = *optimizer,
                     .training = spec,
-                    .data = rank == size - 1 ? of_last : data},
+                    .data = rank == size - 1 ? of_last : data,
+                    .writer = rank == 0 ? &writer : nullptr},
                    {.timeout = std::chrono::seconds(30),
                     .start_timeout = std::chrono::seconds(30),
                     .checkpoint_patience = std::chrono::seconds(30)},
                    hooks);
-    result.outcome = loop.run(rank == 0 ? options.resume : std::nullopt);
+    result.outcome = loop.run({.state = rank == 0 ? options.resume : std::nullopt});
     result.rows = task.rows_seen;
     // What all ranks find out by themselves is not told (and the memory mesh forgets what is on its way).
     const bool told = !*result.outcome && (result.outcome->error().code != Code::kInvalidArgument ||
@@ -107,10 +84,6 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
     if (told) group[static_cast<std::size_t>(rank)]->leave(unavailable("failed"));
   });
   return results;
-}
-
-learning::Dataset dataset(std::int64_t train, std::int64_t test) {
-  return {.train = examples(train, 1), .test = examples(test, 2), .device_begin = {}};
 }
 
 TEST(TrainLoop, EveryEpochTrainsOnEveryExampleOnceOverAllRanks) {
@@ -287,7 +260,7 @@ TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
   TrainLoop loop(
       {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data},
       {.timeout = kShort, .start_timeout = kShort}, hooks);
-  const auto outcome = loop.run(std::nullopt);
+  const auto outcome = loop.run({});
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Code::kDeadlineExceeded);
   EXPECT_FALSE(began);
@@ -295,13 +268,19 @@ TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
 
 // One rank with the hooks of the test.
 Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning::Dataset& data,
-                                     QuadraticTask& task, const TrainLoop::Hooks& hooks) {
+                                     QuadraticTask& task, const TrainLoop::Hooks& hooks,
+                                     const CheckpointWriter::Write& write = {}) {
+  CheckpointWriter writer(write);
   auto group = collectives({});
   const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
-  TrainLoop loop(
-      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data},
-      {.checkpoint_patience = std::chrono::milliseconds(0)}, hooks);
-  return loop.run(std::nullopt);
+  TrainLoop loop({.collective = *group[0],
+                  .task = task,
+                  .optimizer = *optimizer,
+                  .training = spec,
+                  .data = data,
+                  .writer = write ? &writer : nullptr},
+                 {.checkpoint_patience = std::chrono::milliseconds(0)}, hooks);
+  return loop.run({});
 }
 
 TEST(TrainLoop, SkipsACheckpointThatIsDueWhileTheOneBeforeIsWrittenButNotTheLast) {
@@ -319,13 +298,13 @@ TEST(TrainLoop, SkipsACheckpointThatIsDueWhileTheOneBeforeIsWrittenButNotTheLast
     if (progress.step == 18) went_on.set_value();
   };
   std::vector<std::int64_t> saved;
-  hooks.save = [&](const learning::TrainingState& state) -> Status {
+  const auto write = [&](const learning::TrainingState& state) -> Status {
     saved.push_back(state.step);
     const bool in_time = state.step != 4 ||
                          went_on.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready;
     return in_time ? Status() : unavailable("the training waits for its checkpoint");
   };
-  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks);
+  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks, write);
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_TRUE(outcome->stopped);
   EXPECT_EQ(saved, (std::vector<std::int64_t>{4, 18}));
@@ -365,9 +344,9 @@ TEST(TrainLoop, TheLastCheckpointThatCannotBeWrittenEndsTheJobToo) {
   spec::Training spec = training(5, 1);
   spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 9, .keep = 1};
   QuadraticTask task(kParameters);
-  TrainLoop::Hooks hooks;
-  hooks.save = [](const learning::TrainingState&) -> Status { return resource_exhausted("disk full"); };
-  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks);
+  const auto outcome =
+      run_alone(spec, dataset(50, 9), task, {},
+                [](const learning::TrainingState&) -> Status { return resource_exhausted("disk full"); });
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().message, "disk full");
 }

@@ -19,9 +19,14 @@ using testing::HasSubstr;
 constexpr int kWorkers = 3;
 constexpr std::int64_t kBatch = 8;
 
-Json training(const std::filesystem::path& checkpoints) {
+Json training() {
   Json json = small_training(kBatch, 80);  // some seconds, so that there is a middle
   json["model"] = {{"name", "mlp"}, {"hidden", {512}}};
+  return json;
+}
+
+Json training(const std::filesystem::path& checkpoints) {
+  Json json = training();
   json["checkpoint"] = {{"path", checkpoints.string()}, {"everySteps", 10}};
   return json;
 }
@@ -142,6 +147,56 @@ TEST_F(WorkerMembership, TrafficIsCountedOn) {
     return status.membership() == 2 && status.worker().payload_bytes_sent() > 0;
   });
   EXPECT_GE(bytes(), before + static_cast<double>(last.worker().payload_bytes_sent()));
+}
+
+// Without a checkpoint: what they go on with is in their memory.
+TEST_P(WorkerMembershipOrder, SurvivorsOfAKilledWorkerGoOnFromTheLastStepAndGiveTheirStateToAnother) {
+  WorkerJob job(kWorkers);
+  auto spare = job.spare(1);
+  job.configure(training());
+  job.pod(0).watch(past_a_checkpoint);
+  const auto killed = job.replace(1, std::move(spare));
+  killed->signal(SIGKILL);
+  std::int64_t step = 0;
+  for (const int rank : {0, 2}) {
+    const auto left = job.pod(rank).watch([](const auto& status) {
+      return status.phase() == control::v1::PHASE_WAITING || status.phase() == control::v1::PHASE_FAILED;
+    });
+    EXPECT_EQ(left.phase(), control::v1::PHASE_WAITING) << left.message();
+    EXPECT_THAT(left.message(), HasSubstr("rank 1 ("));
+    step = std::max(step, left.worker().step());
+  }
+  for (const int rank : GetParam())
+    ASSERT_TRUE(job.pod(rank).configure(job.assignment(rank, training())).ok());
+  const auto again = job.pod(1).watch([](const auto& status) { return status.worker().step() > 0; });
+  EXPECT_GE(again.worker().resumed_from_step(), step);
+  EXPECT_EQ(finish(job), undisturbed());
+}
+
+TEST_F(WorkerMembership, SurvivorsGoOnAloneAndTakeOthersInLater) {
+  WorkerJob job(kWorkers);
+  auto spare = job.spare(0);
+  job.configure(training());
+  job.pod(1).watch(past_a_checkpoint);
+  job.pod(0).signal(SIGKILL);
+  const auto killed = job.remove(0);
+  job.configure(training());  // two of three, the first one of them is rank 0 now
+  const auto two = job.pod(0).watch([](const auto& status) {
+    return status.membership() == 2 && status.worker().step() > status.worker().resumed_from_step() + 5;
+  });
+  EXPECT_GE(two.worker().resumed_from_step(), 25);
+  EXPECT_GT(two.worker().history_size(), 10) << "what was told before is told on";
+  job.pod(0).signal(SIGKILL);
+  const auto next = job.remove(0);
+  job.configure(training());  // one alone
+  job.pod(0).watch([](const auto& status) {
+    return status.membership() == 3 && status.worker().step() > status.worker().resumed_from_step() + 5;
+  });
+  job.add(std::move(spare));
+  job.configure(training());
+  const auto joined = job.pod(1).watch([](const auto& status) { return status.worker().step() > 0; });
+  EXPECT_GT(joined.worker().resumed_from_step(), two.worker().step());
+  EXPECT_EQ(finish(job).size(), 64U);
 }
 
 TEST_F(WorkerMembership, WhoIsLeftBehindAsksForARestart) {

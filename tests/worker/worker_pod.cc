@@ -178,6 +178,11 @@ std::unique_ptr<WorkerPod> WorkerJob::remove(int rank) {
   return removed;
 }
 
+void WorkerJob::add(std::unique_ptr<WorkerPod> spare) {
+  ++membership;
+  pods_.push_back(std::move(spare));
+}
+
 WorkerJob::~WorkerJob() {
   if (testing::Test::HasFailure()) {
     for (int pod = 1; pod <= pods_made_; ++pod) {

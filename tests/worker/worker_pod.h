@@ -70,6 +70,7 @@ class WorkerJob {
   std::unique_ptr<WorkerPod> spare(int rank);
   std::unique_ptr<WorkerPod> replace(int rank, std::unique_ptr<WorkerPod> spare);
   std::unique_ptr<WorkerPod> remove(int rank);  // likewise, without another: the ranks above it move up
+  void add(std::unique_ptr<WorkerPod> spare);   // as the last rank
   [[nodiscard]] const std::filesystem::path& folder() const { return folder_; }
   [[nodiscard]] control::v1::Assignment assignment(int rank, const Json& training,
                                                    int timeout_seconds = 30) const;

@@ -7,8 +7,8 @@
 #include <array>
 #include <cmath>
 #include <cstring>
-#include <future>
 
+#include "common/base/check.h"
 #include "learning/doubts.h"
 #include "worker/engine/batches.h"
 #include "worker/engine/rate.h"
@@ -16,19 +16,6 @@
 
 namespace muster::worker {
 namespace {
-
-// What rank 0 tells the others before the first step; parameters and optimizer slots follow.
-struct Start {
-  std::int64_t step = 0;
-  std::int64_t epoch = 0;
-  std::int64_t into_epoch = 0;
-  std::int64_t optimizer_steps = 0;
-  std::int64_t parameter_count = 0;
-  std::int64_t examples = 0;
-  std::array<char, 64> data_digest{};
-  double loss = 0;           // of the last step
-  std::int64_t refused = 0;  // rank 0 could not resume: all end
-};
 
 std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
 
@@ -52,7 +39,7 @@ class Laps {
   Instant from_;
 };
 
-// Whether rank 0 can go on from `state` with this model and this data.
+// Whether a rank can go on from `state` with this model and this data.
 Status check_resume(const learning::TrainingState& state, std::size_t parameters, std::int64_t examples) {
   if (state.parameters.size() != parameters) {
     return invalid_argument(
@@ -71,6 +58,19 @@ Status check_resume(const learning::TrainingState& state, std::size_t parameters
 
 }  // namespace
 
+// What the rank whose state is taken tells the others; parameters, optimizer slots and history follow.
+struct TrainLoop::Start {
+  std::int64_t step = 0;
+  std::int64_t epoch = 0;
+  std::int64_t into_epoch = 0;
+  std::int64_t optimizer_steps = 0;
+  std::int64_t parameter_count = 0;
+  std::int64_t examples = 0;
+  std::array<char, 64> data_digest{};
+  std::int64_t history_points = 0;
+  std::int64_t refused = 0;  // it could not resume: all end
+};
+
 struct TrainLoop::Run {
   Run(Parts& parts, const Options& options)
       : parallel(parts.collective, {.timeout = options.timeout}),
@@ -82,6 +82,8 @@ struct TrainLoop::Run {
         test_part(cut(parts.data.test,
                       slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
 
+  Learnt mine;          // until the ranks have agreed
+  bool agreed = false;  // the rest holds what is learnt
   DataParallel parallel;
   Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
   std::size_t parameter_count;
@@ -99,8 +101,6 @@ struct TrainLoop::Run {
   double epoch_examples = 0;
   std::int64_t ordered_epoch = -1;
   std::vector<std::int64_t> order;  // of ordered_epoch
-  std::int64_t saved_step = 0;
-  std::future<Status> saving;  // of saved_step, where it is still under way
   bool stop = false;
   History history;
   Progress progress;
@@ -110,10 +110,12 @@ TrainLoop::TrainLoop(Parts parts, Options options, Hooks hooks)
     : parts_(parts), options_(options), hooks_(std::move(hooks)) {}
 TrainLoop::~TrainLoop() = default;
 
-Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState> resume) {
+Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
+  run_ = std::make_unique<Run>(parts_, options_);
+  Run& run = *run_;
+  run.mine = std::move(mine);
   if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
-  Run run(parts_, options_);
-  MUSTER_TRY(agree_on_start(run, std::move(resume)));
+  MUSTER_TRY(agree_on_start(run));
   // The evaluation may be what a lost peer prevented, and is all that a finished training still has to tell.
   if (run.epoch > 0 && run.into_epoch == 0) MUSTER_TRY(evaluate(run));
   run.rate = Rate(hooks_.now());
@@ -133,76 +135,111 @@ Result<TrainLoop::Outcome> TrainLoop::run(std::optional<learning::TrainingState>
     if (const Status ended = parts_.collective.barrier(deadline_after(options_.timeout)); !ended)
       return give_up(run, ended.error());
   }
-  MUSTER_TRY(await_save(run));
+  if (parts_.writer != nullptr) MUSTER_TRY(parts_.writer->await());
   return Outcome{.state = state_of(run),
                  .stopped = run.stop && !finished(),
                  .doubt = finished() ? doubt_of(run) : std::nullopt};
 }
 
-// Without its peers the job cannot go on, but what it has learnt up to the last whole step is not lost.
+Learnt TrainLoop::learnt() {
+  MUSTER_CHECK(run_ != nullptr);
+  if (!run_->agreed) return std::move(run_->mine);
+  Learnt learnt{.state = state_of(*run_), .membership = options_.membership};
+  run_.reset();
+  return learnt;
+}
+
+// In this membership the job cannot go on, and nobody knows whether there will be another with these ranks:
+// what was learnt up to the last whole step goes to storage, too.
 Error TrainLoop::give_up(Run& run, const Error& why) {
   if (run.step == 0 || why.code == Code::kInvalidArgument) return why;
-  Status saved = save(run);
-  if (saved) saved = await_save(run);
+  const Status saved = save(run);
   return saved ? why : saved.error();
 }
 
-Status TrainLoop::agree_on_start(Run& run, std::optional<learning::TrainingState> resume) {
-  const bool root = parts_.collective.rank() == 0;
+Status TrainLoop::agree_on_start(Run& run) {
   const Deadline deadline = deadline_after(options_.start_timeout);
+  MUSTER_ASSIGN(const Choice choice, choose(parts_.collective, run.mine, deadline));
+  const bool root = parts_.collective.rank() == choice.root;
+  std::optional<learning::TrainingState>& state = run.mine.state;
   Start start{.parameter_count = parts_.task.parameter_count(), .examples = run.examples};
   std::ranges::copy_n(parts_.data.digest.begin(),
                       std::min(std::ssize(parts_.data.digest), std::ssize(start.data_digest)),
                       start.data_digest.begin());
   Status fits;
-  if (root && resume) {
-    fits = learning::restore(parts_.optimizer, resume->optimizer);
-    if (fits) fits = check_resume(*resume, run.parameter_count, run.examples);
-    start.step = resume->step;
-    start.epoch = resume->epoch;
-    start.into_epoch = resume->examples_into_epoch;
-    start.optimizer_steps = resume->optimizer.steps;
-    if (!resume->history.empty()) start.loss = resume->history.back().loss;
+  const bool have = state && (root || choice.all_have_it);  // what all begin with
+  if (have) {
+    fits = learning::restore(parts_.optimizer, state->optimizer);
+    if (fits) fits = check_resume(*state, run.parameter_count, run.examples);
+  }
+  if (state && root) {
+    start.step = state->step;
+    start.epoch = state->epoch;
+    start.into_epoch = state->examples_into_epoch;
+    start.optimizer_steps = state->optimizer.steps;
+    start.history_points = std::ssize(state->history);
     start.refused = fits ? 0 : 1;
   }
   const Start mine = start;
-  MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(std::span(&start, 1)), 0, deadline));
+  MUSTER_TRY(
+      parts_.collective.broadcast(std::as_writable_bytes(std::span(&start, 1)), choice.root, deadline));
   MUSTER_TRY(fits);
-  if (start.refused != 0) return unavailable("rank 0 could not resume from its checkpoint");
-  if (start.parameter_count != mine.parameter_count || start.examples != mine.examples) {
+  MUSTER_TRY(compare(mine, start, choice.root));
+  // What this rank brought stays as it is until all have agreed.
+  std::vector<float> received;
+  std::vector<learning::HistoryPoint> points;
+  if (have) points = state->history;
+  if (!have && root)
+    received = parts_.task.initial_parameters(static_cast<std::uint64_t>(parts_.training.seed));
+  if (!have && !root) received.resize(run.parameter_count);
+  std::vector<float>& parameters = have ? state->parameters : received;
+  if (!choice.all_have_it) {
+    MUSTER_TRY(share(parts_.collective, choice.root, parameters, parts_.optimizer, deadline));
+    MUSTER_TRY(share(parts_.collective, choice.root, points, start.history_points, deadline));
+  }
+  // A broadcast is over for its root before the others have come: it would wait for them in its first step,
+  // with the shorter time of one.
+  MUSTER_TRY(parts_.collective.barrier(deadline));
+  if (parts_.writer != nullptr && root && run.mine.membership == 0) parts_.writer->note_stored(start.step);
+  run.parameters = std::move(parameters);
+  run.history = History(std::move(points));
+  run.mine = {};
+  run.agreed = true;
+  begin_with(run, start);
+  return {};
+}
+
+// Whether this rank can begin with what `root` has.
+Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
+  if (theirs.refused != 0)
+    return unavailable(fmt::format("rank {} could not resume from its checkpoint", root));
+  if (theirs.parameter_count != mine.parameter_count || theirs.examples != mine.examples) {
     return invalid_argument(
-        fmt::format("rank 0 has {} parameters and {} training examples, this rank {} and {}: the dataset "
-                    "must be the same on all "
-                    "workers",
-                    start.parameter_count, start.examples, mine.parameter_count, mine.examples));
+        fmt::format("rank {} has {} parameters and {} training examples, this rank {} and {}: the dataset "
+                    "must be the same on all workers",
+                    root, theirs.parameter_count, theirs.examples, mine.parameter_count, mine.examples));
   }
-  if (start.data_digest != mine.data_digest) {
+  if (theirs.data_digest != mine.data_digest) {
     return invalid_argument(fmt::format(
-        "rank 0's examples have the digest {}, this rank's {}: the dataset must be the same on all "
+        "rank {}'s examples have the digest {}, this rank's {}: the dataset must be the same on all "
         "workers; compare its files",
-        shown(start.data_digest), shown(mine.data_digest)));
+        root, shown(theirs.data_digest), shown(mine.data_digest)));
   }
-  run.parameters = root && resume
-                       ? std::move(resume->parameters)
-                       : parts_.task.initial_parameters(static_cast<std::uint64_t>(parts_.training.seed));
-  MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(std::span(run.parameters)), 0, deadline));
-  for (const auto& slot : parts_.optimizer.slots())
-    MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(slot.values), 0, deadline));
+  return {};
+}
+
+void TrainLoop::begin_with(Run& run, const Start& start) {
   parts_.optimizer.set_steps(start.optimizer_steps);
-  run.step = run.saved_step = start.step;
+  run.step = start.step;
   run.epoch = start.epoch;
   run.into_epoch = start.into_epoch;
-  if (root && resume) run.history = History(std::move(resume->history));
   run.progress.resumed_from_step = start.step;
-  run.progress.loss = start.loss;
+  if (!run.history.points().empty()) run.progress.loss = run.history.points().back().loss;
   const std::int64_t epochs_left = std::max<std::int64_t>(parts_.training.epochs - run.epoch, 0);
   run.progress.total_steps =
       run.step + (epochs_left == 0 ? 0
                                    : ceil_div(run.examples - run.into_epoch, run.global_batch) +
                                          (epochs_left - 1) * ceil_div(run.examples, run.global_batch));
-  // A broadcast is over for its root before the others have come: it would wait for them in its first step,
-  // with the shorter time of one.
-  return parts_.collective.barrier(deadline);
 }
 
 Status TrainLoop::step(Run& run) {
@@ -271,29 +308,23 @@ Status TrainLoop::evaluate(Run& run) {
   return {};
 }
 
-// Beside the training: the other ranks would take a rank that writes for longer than their time for lost. A
-// storage that is slower than the interval loses a checkpoint, not the job its pace.
+// A storage that is slower than the interval loses a checkpoint, not the job its pace.
 Status TrainLoop::save_beside(Run& run) {
   Laps laps(hooks_.now, run.progress);
-  if (run.saving.valid() && run.saving.wait_for(options_.checkpoint_patience) != std::future_status::ready) {
+  Status saved;
+  if (parts_.writer != nullptr && !parts_.writer->is_free(options_.checkpoint_patience)) {
     ++run.progress.checkpoints_skipped;
-    laps.add(Activity::kCheckpoint);
-    return {};
+  } else {
+    saved = save(run);
   }
-  Status saved = save(run);
   laps.add(Activity::kCheckpoint);
   return saved;
 }
 
 Status TrainLoop::save(Run& run) {
-  if (!hooks_.save || parts_.collective.rank() != 0 || run.saved_step == run.step) return {};
-  MUSTER_TRY(await_save(run));
-  run.saving = std::async(std::launch::async, [this, state = state_of(run)] { return hooks_.save(state); });
-  run.saved_step = run.step;
-  return {};
+  if (parts_.writer == nullptr || parts_.writer->has(run.step)) return {};
+  return parts_.writer->begin(state_of(run));
 }
-
-Status TrainLoop::await_save(Run& run) { return run.saving.valid() ? run.saving.get() : Status(); }
 
 learning::TrainingState TrainLoop::state_of(Run& run) {
   return {.step = run.step,

@@ -2,6 +2,7 @@
 #include <array>
 #include <chrono>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -15,6 +16,8 @@
 #include "learning/optimizer.h"
 #include "learning/task.h"
 #include "worker/collective/collective.h"
+#include "worker/engine/agreement.h"
+#include "worker/engine/checkpoint_writer.h"
 #include "worker/engine/history.h"
 
 namespace muster::worker {
@@ -57,8 +60,10 @@ class TrainLoop {
     learning::Optimizer& optimizer;
     const spec::Training& training;
     const learning::Dataset& data;
+    CheckpointWriter* writer = nullptr;  // of rank 0, where there are checkpoints
   };
   struct Options {
+    std::int64_t membership = 1;                       // >= 1
     std::chrono::milliseconds timeout{60'000};         // of one collective call
     std::chrono::milliseconds start_timeout{600'000};  // until all have begun: they load data first
     // How long a due checkpoint waits for the one before, so that very short intervals skip none.
@@ -69,35 +74,37 @@ class TrainLoop {
     std::function<bool()> stop_requested = [] { return false; };
     std::function<void(const Progress&, const History&)> progress = [](const auto&, const auto&) {
     };  // each step
-    // A checkpoint is due; rank 0 only; may be empty. Runs on a thread of its own, at most once at a time:
-    // one that is due before is skipped, but for the last, which waits. Its error ends the training at the
-    // next checkpoint or the end.
-    std::function<Status(const learning::TrainingState&)> save;
   };
   TrainLoop(Parts parts, Options options, Hooks hooks);
   ~TrainLoop();
 
   struct Outcome {
-    learning::TrainingState state;  // after the last completed step; history on rank 0
+    learning::TrainingState state;  // after the last completed step
     bool stopped = false;           // some rank was asked to stop; the checkpoint is written
     // Why the model is probably no good, for the user; on rank 0, where all epochs are done.
     std::optional<std::string> doubt{};
   };
-  // `resume`: rank 0 only, from its newest checkpoint; all ranks then start from it. Where the training is
-  // finished, all ranks have finished it, so that nobody needs a checkpoint of it any more.
-  // Errors: those of the collective and of `save`; kInvalidArgument: the loss is not finite (names step and
-  // remedy), a checkpoint that does not fit, a rank that has other data than rank 0.
-  [[nodiscard]] Result<Outcome> run(std::optional<learning::TrainingState> resume);
+  // All ranks begin with what one of them brings (agreement.h). A checkpoint that is due while the one before
+  // is still written is skipped; an error of the writer ends the training at the next one or the end. Where
+  // the training is finished, all ranks have finished it, so that nobody needs a checkpoint of it any more.
+  // Errors: those of the collective and of the writer; kInvalidArgument: the loss is not finite (names step
+  // and remedy), a checkpoint that does not fit, a rank that has other data than the one that begins.
+  [[nodiscard]] Result<Outcome> run(Learnt mine);
+  // After an error of run: what it has learnt up to the last whole step, or what was brought, to go on with
+  // in the next membership. Call once.
+  [[nodiscard]] Learnt learnt();
 
  private:
   struct Run;
-  [[nodiscard]] Status agree_on_start(Run& run, std::optional<learning::TrainingState> resume);
+  struct Start;
+  [[nodiscard]] Status agree_on_start(Run& run);
+  [[nodiscard]] static Status compare(const Start& mine, const Start& theirs, int root);
+  void begin_with(Run& run, const Start& start);
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status evaluate(Run& run);
   [[nodiscard]] Error give_up(Run& run, const Error& why);
   [[nodiscard]] Status save_beside(Run& run);
   [[nodiscard]] Status save(Run& run);
-  [[nodiscard]] Status await_save(Run& run);
   [[nodiscard]] learning::TrainingState state_of(Run& run);
   [[nodiscard]] std::optional<std::string> doubt_of(const Run& run) const;
   void report(Run& run);
@@ -105,6 +112,7 @@ class TrainLoop {
   Parts parts_;
   Options options_;
   Hooks hooks_;
+  std::unique_ptr<Run> run_;
 };
 
 }  // namespace muster::worker

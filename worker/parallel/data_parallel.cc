@@ -14,7 +14,10 @@ Result<StepSums> DataParallel::combine(std::span<float> gradient, double loss, b
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
   const std::span<float> riders = gradient.last(kRiders);
   const auto ranks = static_cast<double>(collective_.size());
-  if (collective_.size() == 1) return StepSums{.loss = loss, .stop = stop};
+  if (collective_.size() == 1) {  // there is nothing to share, but the next membership may wait
+    MUSTER_TRY(collective_.barrier(deadline_after(options_.timeout)));
+    return StepSums{.loss = loss, .stop = stop};
+  }
   // sum_r (m_r / M) g_r = (1 / n) sum_r (m_r n / M) g_r: with equal shares the weight is exactly 1.
   const double weight = static_cast<double>(share.mine) * ranks / static_cast<double>(share.all);
   if (share.mine == 0) {

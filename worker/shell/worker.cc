@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <atomic>
-#include <cstring>
 #include <future>
 #include <memory>
 #include <mutex>
@@ -13,16 +12,14 @@
 #include <utility>
 
 #include "common/platform/log.h"
-#include "common/platform/permitted_path.h"
 #include "common/pods/standstill.h"
-#include "common/spec/distributed_job.h"
 #include "learning/checkpoint.h"
 #include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
-#include "worker/collective/mesh_collective.h"
 #include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"
+#include "worker/shell/job.h"
 #include "worker/shell/status.h"
 #include "worker/shell/worker_metrics.h"
 #include "worker/transport/tcp_mesh.h"
@@ -40,104 +37,49 @@ constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may ta
 constexpr seconds kConnectTimeMin{60};        // pods of one membership start at different times
 constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
-struct Job {  // an assignment, parsed
-  std::string name;
-  MeshIdentity identity{};
-  std::vector<std::string> peers{};
-  spec::Training training{};
-  spec::Synchronization synchronization{};
-  Topology topology = Topology::kRing;
-  spec::Security security{};
-  MembershipKey key{};  // of a job of one worker: zeros
-  std::string fingerprint{};
-};
-
-Result<Job> parse(const Assignment& assignment) {
-  if (!assignment.has_worker())
-    return invalid_argument("the assignment is not a worker's; is the image of this pod the right one?");
-  const auto& worker = assignment.worker();
-  Job job{.name = assignment.namespace_() + "/" + assignment.name(),
-          .identity = {.job_uid = assignment.uid(),
-                       .membership = assignment.membership(),
-                       .rank = worker.rank(),
-                       .size = worker.roster_size()}};
-  for (const auto& member : worker.roster()) job.peers.push_back(member.address());
-  if (job.identity.size < 1 || job.identity.rank < 0 || job.identity.rank >= job.identity.size)
-    return invalid_argument(
-        fmt::format("rank {} of {} peers is no place in a job", worker.rank(), worker.roster_size()));
-  const std::string& key = assignment.membership_key();
-  if (job.identity.size > 1 && key.size() != job.key.size()) {
-    return invalid_argument(
-        fmt::format("the assignment of {} workers has a membership key of {} bytes instead of {}: their "
-                    "connections would be anyone's; is the operator of this worker's release?",
-                    job.identity.size, key.size(), job.key.size()));
-  }
-  std::memcpy(job.key.data(), key.data(), std::min(key.size(), job.key.size()));
-  MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
-  MUSTER_ASSIGN(spec::DistributedJobSpec spec, spec::distributed_job_from_json(json));
-  if (!spec.training) return invalid_argument("spec.training: required field is missing");
-  job.training = *std::move(spec.training);
-  job.synchronization = std::move(spec.synchronization);
-  const auto topology = topology_named(job.synchronization.topology);
-  if (!topology)
-    return invalid_argument(
-        fmt::format("spec.synchronization.topology: this worker knows no {}; is its image of "
-                    "the operator's release?",
-                    job.synchronization.topology));
-  job.topology = *topology;
-  job.security = spec.security;
-  // What may change between an interrupted training and its resumption is left out. Where the data is, says
-  // nothing about what it is: its digest does.
-  Json same = spec::to_json(job.training);
-  same.erase("checkpoint");
-  same.erase("epochs");
-  same["dataset"].erase("path");
-  job.fingerprint = learning::fingerprint_of(same, spec::to_json(spec::Training{}));
-  return job;
-}
-
-// The process's own paths in place of the manifest's. Not part of parse: a slow volume would hold up
-// Configure.
-Status permit_paths(const Assignment& assignment, spec::Training& training) {
-  if (std::string& path = training.dataset.path; !path.empty()) {
-    MUSTER_ASSIGN(path, permitted_dataset(path, "spec.training.dataset.path"));
-  }
-  if (training.checkpoint) {
-    std::string& path = training.checkpoint->path;
-    MUSTER_ASSIGN(
-        path, permitted_storage(path, "spec.training.checkpoint.path",
-                                {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
-  }
-  return {};
-}
-
+// Of the process: what it has learnt, its data and what it counts outlive memberships.
 class Worker {
  public:
-  Worker(PodFrame& frame, MeshPort& port, WorkerMetrics& metrics)
-      : frame_(frame), port_(port), metrics_(metrics) {}
+  explicit Worker(WorkerMetrics& metrics) : metrics_(metrics) {}
 
-  Ending run(const Assignment& assignment, Job job) {
+  Ending run(PodFrame& frame, MeshPort& port, const Assignment& assignment, Job job) {
+    frame_ = &frame;
     job_ = std::move(job);
-    Ending ending = work(assignment);
-    frame_.stopper.set_abort({});
+    training_ = false;
+    storage_error_.reset();
+    skipped_ = 0;
+    Ending ending = work(port, assignment);
+    frame.stopper.set_abort({});
     if (collective_ != nullptr) collective_->leave(status_for_peers(ending));
+    collective_.reset();
     return ending;
   }
 
  private:
-  Ending work(const Assignment& assignment) {
-    frame_.status.mutable_worker()->set_rank(job_.identity.rank);
-    frame_.publish(control::v1::PHASE_STARTING, "");
+  // What the spec of an object, which does not change, makes of its data.
+  struct Prepared {
+    spec::Training training;
+    learning::Dataset data;
+    std::unique_ptr<learning::Task> task;
+  };
+
+  Ending work(MeshPort& port, const Assignment& assignment) {
+    frame_->status.mutable_worker()->set_rank(job_.identity.rank);
+    for (const std::string& warning : warnings_) frame_->status.add_warnings(warning);
+    frame_->publish(control::v1::PHASE_STARTING, "");
     if (const Status paths = permit_paths(assignment, job_.training); !paths) return ending_of(paths.error());
     // While the peers are connected: each takes its time.
-    auto data = std::async(std::launch::async, [this] {
-      return learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed));
-    });
-    if (const Status connected = connect(); !connected) return ending_of(connected.error());
-    return train(data.get());
+    auto data = std::async(std::launch::async, [this] { return prepare(); });
+    if (const Status connected = connect(port); !connected) {
+      Ending ending = ending_of(connected.error());
+      ending.left_behind = connected.error().code == Code::kAborted;
+      return ending;
+    }
+    if (const Status prepared = data.get(); !prepared) return ending_of(prepared.error());
+    return train();
   }
 
-  Status connect() {
+  Status connect(MeshPort& port) {
     const seconds timeout(job_.synchronization.timeout_seconds);
     spdlog::info("assigned job={} membership={} rank={} size={} batch_size={} epochs={}", job_.name,
                  job_.identity.membership, job_.identity.rank, job_.identity.size, job_.training.batch_size,
@@ -145,7 +87,7 @@ class Worker {
     if (job_.identity.size == 1) {
       collective_ = std::make_unique<Solo>();
     } else {
-      frame_.stopper.set_abort([this](bool /*hard*/) { port_.abort(); });
+      frame_->stopper.set_abort([&port](bool /*hard*/) { port.abort(); });
       MeshPort::Options options{.identity = job_.identity,
                                 .key = job_.key,
                                 .encrypt = job_.security.encrypt_traffic,
@@ -157,92 +99,133 @@ class Worker {
                                 .log = [](const std::string& line) { spdlog::warn("{}", line); },
                                 .refused = [this](Refusal reason) { metrics_.count_refused(reason); }};
       MUSTER_ASSIGN(auto mesh,
-                    port_.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
+                    port.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
       collective_ = std::make_unique<MeshCollective>(std::move(mesh), job_.topology);
       spdlog::info("mesh complete topology={} encrypted={}", name_of(job_.topology),
                    job_.security.encrypt_traffic);
     }
-    frame_.stopper.set_abort([this](bool hard) {
+    frame_->stopper.set_abort([this](bool hard) {
       if (hard || !training_) collective_->abort();
     });
     return {};
   }
 
-  Ending train(const Result<learning::Dataset>& data) {
-    if (!data) return ending_of(data.error());
-    auto task = learning::make_task(job_.training.model, data->train);
-    if (!task) return ending_of(task.error());
-    const std::int64_t parameters = (*task)->parameter_count();
-    spdlog::info("data loaded train={} test={} classes={} sha256={:.16} parameters={}", data->train.size(),
-                 data->test.size(), data->train.class_count, data->digest, parameters);
-    for (const std::string& note : data->notes) spdlog::info("{}", note);
-    for (const std::string& warning : data->warnings) warn(warning);
-    auto optimizer = learning::make_optimizer(job_.training.optimizer, parameters);
-    std::optional<learning::CheckpointStore> store;
-    std::optional<learning::TrainingState> resume;
-    if (job_.training.checkpoint && job_.identity.rank == 0) {
-      store.emplace(
-          learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
-                                      .fingerprint = job_.fingerprint,
-                                      .keep = job_.training.checkpoint->keep,
-                                      .data_digest = data->digest,
-                                      .class_names = data->class_names,
-                                      .note = [](const std::string& note) { spdlog::warn("{}", note); }},
-          (*task)->tensors());
-      auto loaded = store->load_newest();
-      if (!loaded) return storage_ending_of(loaded.error());
-      for (const std::string& line : loaded->skipped) spdlog::warn("checkpoint passed over: {}", line);
-      if (loaded->state) {
-        spdlog::info("resuming step={} from={}", loaded->state->step, loaded->path.string());
-        metrics_.checkpoint_on_disk(loaded->state->step, std::nullopt);
-      }
-      resume = std::move(loaded->state);
+  Status prepare() {
+    if (prepared_ && prepared_->training == job_.training) return {};
+    writer_.reset();
+    store_.reset();
+    learnt_ = {};
+    prepared_.reset();
+    MUSTER_ASSIGN(
+        learning::Dataset data,
+        learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed)));
+    MUSTER_ASSIGN(auto task, learning::make_task(job_.training.model, data.train));
+    prepared_.emplace(Prepared{.training = job_.training, .data = std::move(data), .task = std::move(task)});
+    tell_data_ = true;
+    return {};
+  }
+
+  void tell_data() {
+    if (!std::exchange(tell_data_, false)) return;
+    const learning::Dataset& data = prepared_->data;
+    spdlog::info("data loaded train={} test={} classes={} sha256={:.16} parameters={}", data.train.size(),
+                 data.test.size(), data.train.class_count, data.digest, prepared_->task->parameter_count());
+    for (const std::string& note : data.notes) spdlog::info("{}", note);
+    for (const std::string& warning : data.warnings) warn(warning);
+  }
+
+  // Rank 0 writes the checkpoints, and begins with the newest where nothing is learnt yet.
+  std::optional<Ending> open_store() {
+    const bool mine = job_.training.checkpoint && job_.identity.rank == 0;
+    if (!mine) {
+      writer_.reset();
+      store_.reset();
     }
-    TrainLoop loop(
-        {.collective = *collective_,
-         .task = **task,
-         .optimizer = *optimizer,
-         .training = job_.training,
-         .data = *data},
-        {.timeout = seconds(job_.synchronization.timeout_seconds), .start_timeout = start_timeout()},
-        hooks(store));
-    auto outcome = loop.run(std::move(resume));
+    if (!mine || store_) return std::nullopt;
+    store_.emplace(
+        learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
+                                    .fingerprint = job_.fingerprint,
+                                    .keep = job_.training.checkpoint->keep,
+                                    .data_digest = prepared_->data.digest,
+                                    .class_names = prepared_->data.class_names,
+                                    .note = [](const std::string& note) { spdlog::warn("{}", note); }},
+        prepared_->task->tensors());
+    writer_.emplace([this](const learning::TrainingState& state) { return write(state); });
+    if (learnt_.state) return std::nullopt;
+    auto loaded = store_->load_newest();
+    if (!loaded) return storage_ending_of(loaded.error());
+    for (const std::string& line : loaded->skipped) spdlog::warn("checkpoint passed over: {}", line);
+    if (loaded->state) {
+      spdlog::info("resuming step={} from={}", loaded->state->step, loaded->path.string());
+      metrics_.checkpoint_on_disk(loaded->state->step, std::nullopt);
+    }
+    learnt_ = {.state = std::move(loaded->state)};
+    return std::nullopt;
+  }
+
+  // On a thread of the writer.
+  Status write(const learning::TrainingState& state) {
+    const Instant begun = std::chrono::steady_clock::now();
+    Status saved = store_->save(state);
+    if (saved) {
+      metrics_.checkpoint_on_disk(
+          state.step, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
+      spdlog::info("checkpoint written step={}", state.step);
+    } else {
+      const std::scoped_lock lock(storage_mutex_);
+      storage_error_ = saved.error();
+    }
+    return saved;
+  }
+
+  Ending train() {
+    tell_data();
+    if (auto ending = open_store()) return *std::move(ending);
+    if (learnt_.membership > 0)
+      spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
+    auto optimizer = learning::make_optimizer(job_.training.optimizer, prepared_->task->parameter_count());
+    TrainLoop loop({.collective = *collective_,
+                    .task = *prepared_->task,
+                    .optimizer = *optimizer,
+                    .training = job_.training,
+                    .data = prepared_->data,
+                    .writer = writer_ ? &*writer_ : nullptr},
+                   {.membership = job_.identity.membership,
+                    .timeout = seconds(job_.synchronization.timeout_seconds),
+                    .start_timeout = start_timeout()},
+                   hooks());
+    auto outcome = loop.run(std::move(learnt_));
+    learnt_ = {};
     if (!outcome) {
-      Error error = outcome.error();
-      const bool of_storage = storage_error_ == error;
-      if (error.code == Code::kAborted)
-        return {.exit_code = kExitRetry, .message = error.message, .left_behind = true};
-      if (error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded)
-        error.message += fmt::format(" at step {}", step_ + 1);
-      return of_storage ? storage_ending_of(error) : ending_of(error);
+      learnt_ = loop.learnt();
+      return lost(outcome.error());
     }
-    if (outcome->stopped) return stopped(outcome->state.step);
+    if (outcome->stopped) return stopped(std::move(outcome->state));
     if (outcome->doubt) warn(*outcome->doubt);
-    return finish(outcome->state, store);
+    return finish(outcome->state);
+  }
+
+  // What ended the training in this membership.
+  Ending lost(Error error) {
+    {
+      const std::scoped_lock lock(storage_mutex_);
+      if (storage_error_ == error) return storage_ending_of(error);
+    }
+    const bool peer = error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
+    if (!peer && error.code != Code::kAborted) return ending_of(error);
+    if (peer) error.message += fmt::format(" at step {}", step_ + 1);
+    // Nothing is wrong with this rank: with what it has learnt it can go on beside others.
+    return {.exit_code = kExitRetry, .message = error.message, .left_behind = true};
   }
 
   [[nodiscard]] milliseconds start_timeout() const {
     return std::max(seconds(job_.synchronization.timeout_seconds), kStartTimeout);
   }
 
-  TrainLoop::Hooks hooks(std::optional<learning::CheckpointStore>& store) {
+  TrainLoop::Hooks hooks() {
     TrainLoop::Hooks hooks;
-    hooks.stop_requested = [this] { return frame_.stopper.requested(); };
+    hooks.stop_requested = [this] { return frame_->stopper.requested(); };
     hooks.progress = [this](const Progress& progress, const History& history) { show(progress, history); };
-    if (store) {
-      hooks.save = [this, &store](const learning::TrainingState& state) -> Status {
-        const Instant begun = std::chrono::steady_clock::now();
-        Status saved = store->save(state);
-        if (saved) {
-          metrics_.checkpoint_on_disk(
-              state.step, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
-          spdlog::info("checkpoint written step={}", state.step);
-        } else {
-          storage_error_ = saved.error();
-        }
-        return saved;
-      };
-    }
     return hooks;
   }
 
@@ -251,7 +234,7 @@ class Worker {
     if (job_.identity.rank != 0) return;
     spdlog::warn("{}", warning);
     warnings_.push_back(warning);
-    frame_.status.add_warnings(warning);
+    frame_->status.add_warnings(warning);
   }
 
   void show(const Progress& progress, const History& history) {
@@ -280,29 +263,34 @@ class Worker {
     }
     if (!evaluated && !last && now < next_status_) return;
     next_status_ = now + kStatusInterval;
-    frame_.status = to_status(progress, job_.identity.rank);
-    for (const std::string& warning : warnings_) frame_.status.add_warnings(warning);
-    if (job_.identity.rank == 0) add_history(frame_.status, history.points());
-    frame_.publish();
+    frame_->status = to_status(progress, job_.identity.rank);
+    for (const std::string& warning : warnings_) frame_->status.add_warnings(warning);
+    if (job_.identity.rank == 0) add_history(frame_->status, history.points());
+    frame_->publish();
   }
 
-  Ending stopped(std::int64_t step) {
-    return {kExitRetry, fmt::format("{} asked to stop: the job paused after step {}{}",
-                                    frame_.stopper.requested() ? "this worker was" : "another worker was",
-                                    step, job_.training.checkpoint ? ", its checkpoint is written" : "")};
+  Ending stopped(learning::TrainingState state) {
+    const char* const saved = job_.training.checkpoint ? ", its checkpoint is written" : "";
+    const bool mine = frame_->stopper.requested();
+    Ending ending{.exit_code = kExitRetry,
+                  .message = fmt::format("{} asked to stop: the job paused after step {}{}",
+                                         mine ? "this worker was" : "another worker was", state.step, saved),
+                  .left_behind = !mine};
+    learnt_ = {.state = std::move(state), .membership = job_.identity.membership};
+    return ending;
   }
 
-  Ending finish(const learning::TrainingState& state, std::optional<learning::CheckpointStore>& store) {
+  Ending finish(const learning::TrainingState& state) {
     const std::string digest = learning::sha256_hex(std::as_bytes(std::span(state.parameters)));
-    if (store) {
-      if (const Status written = store->finish(state); !written) return storage_ending_of(written.error());
+    if (store_) {
+      if (const Status written = store_->finish(state); !written) return storage_ending_of(written.error());
       spdlog::info("model written folder={}", job_.training.checkpoint->path);
     }
-    frame_.status.mutable_worker()->set_parameters_sha256(digest);
+    frame_->status.mutable_worker()->set_parameters_sha256(digest);
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
-                 frame_.status.worker().payload_bytes_sent(), frame_.status.worker().payload_bytes_expected(),
-                 digest);
-    if (state.step > 0 && frame_.status.worker().resumed_from_step() == state.step)
+                 frame_->status.worker().payload_bytes_sent(),
+                 frame_->status.worker().payload_bytes_expected(), digest);
+    if (state.step > 0 && frame_->status.worker().resumed_from_step() == state.step)
       return {0, fmt::format("the training was finished already: its checkpoint is of step {}", state.step)};
     return {};
   }
@@ -312,7 +300,7 @@ class Worker {
     if (ending.exit_code == 0) return {};
     const auto rank = static_cast<std::size_t>(job_.identity.rank);
     // No failure: the others' next assignment may be on its way to them, too.
-    if (frame_.agent.membership() > job_.identity.membership)
+    if (frame_->agent.membership() > job_.identity.membership)
       return aborted(rank_name(job_.identity.rank, job_.peers[rank]) + " goes on in another membership");
     return Error{
         ending.exit_code == kExitInvalid ? Code::kFailedPrecondition : Code::kUnavailable,
@@ -320,19 +308,24 @@ class Worker {
                     ending.message)};
   }
 
-  PodFrame& frame_;
-  MeshPort& port_;
   WorkerMetrics& metrics_;
+  PodFrame* frame_ = nullptr;  // of the membership, as the job and the collective
   Job job_;
   std::unique_ptr<Collective> collective_;
   std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
-  std::optional<Error> storage_error_;  // of a checkpoint; the loop has ended its thread before this is read
+  std::optional<Prepared> prepared_;
+  bool tell_data_ = false;
+  Learnt learnt_;  // between memberships
+  std::mutex storage_mutex_;
+  std::optional<Error> storage_error_;  // of a checkpoint
   std::int64_t step_ = 0;
   std::int64_t skipped_ = 0;           // checkpoints
   std::vector<std::string> warnings_;  // for the user
   Instant next_log_{};
   Instant next_evaluation_log_{};
   Instant next_status_{};
+  std::optional<learning::CheckpointStore> store_;
+  std::optional<CheckpointWriter> writer_;  // last: its thread uses the others
 };
 
 }  // namespace
@@ -340,6 +333,7 @@ class Worker {
 int run_worker(milliseconds configure_timeout) {
   WorkerMetrics metrics;
   std::unique_ptr<MeshPort> port;
+  Worker worker(metrics);
   return run_pod<Job>({.name = "worker",
                        .configure_timeout = configure_timeout,
                        .registry = metrics.registry(),
@@ -355,7 +349,7 @@ int run_worker(milliseconds configure_timeout) {
                           port = *std::move(again);
                         }
                         const auto mine = std::exchange(port, nullptr);
-                        return Worker(frame, *mine, metrics).run(assignment, std::move(job));
+                        return worker.run(frame, *mine, assignment, std::move(job));
                       });
 }
 

@@ -1,0 +1,88 @@
+// worker/engine/agreement.cc: the choice, and how the state gets to all
+#include "worker/engine/agreement.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "common/base/check.h"
+
+namespace muster::worker {
+namespace {
+
+// float32 holds integers up to this exactly, so a number goes as two.
+constexpr std::int64_t kDigit = 1 << 24;
+constexpr std::size_t kFloats = 4;
+
+struct WirePoint {
+  std::int64_t at = 0;
+  double loss = 0;
+  double accuracy = 0;  // not a number: none
+};
+
+void write_number(std::span<float> digits, std::int64_t number) {
+  MUSTER_CHECK(number >= 0 && number < kDigit * kDigit);
+  digits[0] = static_cast<float>(number / kDigit);
+  digits[1] = static_cast<float>(number % kDigit);
+}
+
+std::int64_t read_number(std::span<const float> digits) {
+  return static_cast<std::int64_t>(digits[0]) * kDigit + static_cast<std::int64_t>(digits[1]);
+}
+
+}  // namespace
+
+Choice choose(std::span<const Standing> standings) {
+  const auto best = std::ranges::max_element(standings);  // the first of equal ones
+  if (best->membership == 0) return {};
+  return {.root = static_cast<int>(best - standings.begin()),
+          .all_have_it = std::ranges::all_of(standings, [&](const Standing& one) { return one == *best; })};
+}
+
+Result<Choice> choose(Collective& collective, const Learnt& mine, Deadline deadline) {
+  const auto ranks = static_cast<std::size_t>(collective.size());
+  std::vector<float> told(ranks * kFloats);
+  const auto of = [&](std::size_t rank) { return std::span(told).subspan(rank * kFloats, kFloats); };
+  if (mine.state && mine.membership > 0) {
+    const auto slot = of(static_cast<std::size_t>(collective.rank()));
+    write_number(slot.first(2), mine.membership);
+    write_number(slot.last(2), mine.state->step);
+  }
+  MUSTER_TRY(collective.all_reduce_sum(told, Traffic::kControl, deadline));
+  std::vector<Standing> standings;
+  for (std::size_t rank = 0; rank < ranks; ++rank)
+    standings.push_back(
+        {.membership = read_number(of(rank).first(2)), .step = read_number(of(rank).last(2))});
+  return choose(standings);
+}
+
+Status share(Collective& collective, int root, std::span<float> parameters, learning::Optimizer& optimizer,
+             Deadline deadline) {
+  MUSTER_TRY(collective.broadcast(std::as_writable_bytes(parameters), root, deadline));
+  for (const auto& slot : optimizer.slots())
+    MUSTER_TRY(collective.broadcast(std::as_writable_bytes(slot.values), root, deadline));
+  return {};
+}
+
+Status share(Collective& collective, int root, std::vector<learning::HistoryPoint>& points,
+             std::int64_t count, Deadline deadline) {
+  std::vector<WirePoint> wire(static_cast<std::size_t>(count));
+  if (collective.rank() == root) {
+    MUSTER_CHECK(std::ssize(points) == count);
+    std::ranges::transform(points, wire.begin(), [](const learning::HistoryPoint& point) {
+      return WirePoint{.at = point.at,
+                       .loss = point.loss,
+                       .accuracy = point.accuracy.value_or(std::numeric_limits<double>::quiet_NaN())};
+    });
+  }
+  MUSTER_TRY(collective.broadcast(std::as_writable_bytes(std::span(wire)), root, deadline));
+  points.clear();
+  for (const WirePoint& point : wire) {
+    points.push_back({.at = point.at,
+                      .loss = point.loss,
+                      .accuracy = std::isnan(point.accuracy) ? std::nullopt : std::optional(point.accuracy)});
+  }
+  return {};
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,72 @@
+// worker/shell/job.cc: reads an assignment
+#include "worker/shell/job.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <utility>
+
+#include "common/platform/permitted_path.h"
+#include "learning/checkpoint.h"
+
+namespace muster::worker {
+
+Result<Job> parse(const control::v1::Assignment& assignment) {
+  if (!assignment.has_worker())
+    return invalid_argument("the assignment is not a worker's; is the image of this pod the right one?");
+  const auto& worker = assignment.worker();
+  Job job{.name = assignment.namespace_() + "/" + assignment.name(),
+          .identity = {.job_uid = assignment.uid(),
+                       .membership = assignment.membership(),
+                       .rank = worker.rank(),
+                       .size = worker.roster_size()}};
+  for (const auto& member : worker.roster()) job.peers.push_back(member.address());
+  if (job.identity.size < 1 || job.identity.rank < 0 || job.identity.rank >= job.identity.size)
+    return invalid_argument(
+        fmt::format("rank {} of {} peers is no place in a job", worker.rank(), worker.roster_size()));
+  const std::string& key = assignment.membership_key();
+  if (job.identity.size > 1 && key.size() != job.key.size()) {
+    return invalid_argument(
+        fmt::format("the assignment of {} workers has a membership key of {} bytes instead of {}: their "
+                    "connections would be anyone's; is the operator of this worker's release?",
+                    job.identity.size, key.size(), job.key.size()));
+  }
+  std::memcpy(job.key.data(), key.data(), std::min(key.size(), job.key.size()));
+  MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
+  MUSTER_ASSIGN(spec::DistributedJobSpec spec, spec::distributed_job_from_json(json));
+  if (!spec.training) return invalid_argument("spec.training: required field is missing");
+  job.training = *std::move(spec.training);
+  job.synchronization = std::move(spec.synchronization);
+  const auto topology = topology_named(job.synchronization.topology);
+  if (!topology)
+    return invalid_argument(
+        fmt::format("spec.synchronization.topology: this worker knows no {}; is its image of "
+                    "the operator's release?",
+                    job.synchronization.topology));
+  job.topology = *topology;
+  job.security = spec.security;
+  // What may change between an interrupted training and its resumption is left out. Where the data is, says
+  // nothing about what it is: its digest does.
+  Json same = spec::to_json(job.training);
+  same.erase("checkpoint");
+  same.erase("epochs");
+  same["dataset"].erase("path");
+  job.fingerprint = learning::fingerprint_of(same, spec::to_json(spec::Training{}));
+  return job;
+}
+
+Status permit_paths(const control::v1::Assignment& assignment, spec::Training& training) {
+  if (std::string& path = training.dataset.path; !path.empty()) {
+    MUSTER_ASSIGN(path, permitted_dataset(path, "spec.training.dataset.path"));
+  }
+  if (training.checkpoint) {
+    std::string& path = training.checkpoint->path;
+    MUSTER_ASSIGN(
+        path, permitted_storage(path, "spec.training.checkpoint.path",
+                                {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
+  }
+  return {};
+}
+
+}  // namespace muster::worker

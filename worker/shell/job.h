@@ -1,0 +1,31 @@
+#pragma once  // worker/shell/job.h: an assignment, as a worker takes it
+#include <string>
+#include <vector>
+
+#include "common/spec/distributed_job.h"
+#include "proto/control.pb.h"
+#include "worker/collective/mesh_collective.h"
+#include "worker/transport/connector.h"
+
+namespace muster::worker {
+
+struct Job {
+  std::string name;
+  MeshIdentity identity{};
+  std::vector<std::string> peers{};
+  spec::Training training{};
+  spec::Synchronization synchronization{};
+  Topology topology = Topology::kRing;
+  spec::Security security{};
+  MembershipKey key{};  // of a job of one worker: zeros
+  std::string fingerprint{};
+};
+
+// Errors: kInvalidArgument names what is wrong and the remedy.
+[[nodiscard]] Result<Job> parse(const control::v1::Assignment& assignment);
+
+// The process's own paths in place of the manifest's. Not part of parse: a slow volume would hold up
+// Configure.
+[[nodiscard]] Status permit_paths(const control::v1::Assignment& assignment, spec::Training& training);
+
+}  // namespace muster::worker
