@@ -108,6 +108,7 @@ std::unique_ptr<Codec> codec_of(const CodecOptions& options) {
     })->Unit(benchmark::kMillisecond);
   }
   for (const auto& [name, options] : contenders()) {
+    if (options.prune_threshold) continue;  // of the same gradients again and again ever more would be sent
     benchmark::RegisterBenchmark(("feedback/" + name).c_str(), [options = options](benchmark::State& state) {
       ErrorFeedback codec(codec_of(options), kValues);
       encode(state, codec);
