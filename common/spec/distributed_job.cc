@@ -66,11 +66,21 @@ Status check_workers(const Workers& workers) {
 // What has a meaning with, or without, spec.training only.
 Status check_training(const Json& json, const DistributedJobSpec& spec) {
   if (!spec.training) {
+    if (spec.compression.by_codec() || spec.compression.low_rank > 0)
+      return invalid_argument(
+          "spec.compression: compresses what Muster's own workers send each other; remove it, or use "
+          "spec.training");
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
         "spec.training");
   }
+  if (spec.compression.by_codec() && spec.synchronization.topology != "Direct")
+    return invalid_argument(
+        fmt::format("spec.synchronization.topology: compressed gradients go Direct, where they are rounded "
+                    "twice; over a {} "
+                    "each worker would round anew: write topology: Direct, or remove spec.compression",
+                    spec.synchronization.topology));
   for (const char* name : {"masterPort", "processesPerNode"})
     if (!member(json, "workers", name).is_null())
       return invalid_argument(fmt::format(
@@ -104,6 +114,7 @@ Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
   });
   fields.object("training", into(spec.training, training_from_json))
       .object("synchronization", into(spec.synchronization, synchronization_from_json))
+      .object("compression", into(spec.compression, compression_from_json))
       .object("security", into(spec.security, security_from_json))
       .object("runPolicy", into(spec.run_policy, run_policy_from_json));
   MUSTER_TRY(fields.finish());
@@ -121,6 +132,7 @@ Json distributed_job_for_pods(const Json& spec) {
   usual.checkpoint = Checkpoint{};
   return without_defaults(told, {{"training", optional_fields(to_json(usual))},
                                  {"synchronization", to_json(Synchronization{})},
+                                 {"compression", to_json(Compression{})},
                                  {"security", to_json(Security{})}});
 }
 

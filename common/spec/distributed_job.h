@@ -28,6 +28,7 @@ struct DistributedJobSpec {
   Workers workers;
   std::optional<Training> training;  // absent: the containers bring their own program
   Synchronization synchronization;
+  Compression compression;
   Security security;
   RunPolicy run_policy;
 };

@@ -115,13 +115,13 @@ Result<Training> training_from_json(const Json& json, const std::string& path) {
 
 Result<Synchronization> synchronization_from_json(const Json& json, const std::string& path) {
   Synchronization synchronization;
-  MUSTER_TRY(
-      Fields(json, path)
-          .one_of("topology", synchronization.topology, {"Ring", "HalvingDoubling", "Tree", "AllToAll"})
-          .one_of("updates", synchronization.updates, {"Synchronous"})
-          .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
-          .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
-          .finish());
+  MUSTER_TRY(Fields(json, path)
+                 .one_of("topology", synchronization.topology,
+                         {"Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct"})
+                 .one_of("updates", synchronization.updates, {"Synchronous"})
+                 .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
+                 .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
+                 .finish());
   if (synchronization.peer_timeout_seconds > synchronization.timeout_seconds) {
     return invalid_argument(
         fmt::format("{0}.peerTimeoutSeconds: is {1}, but {0}.timeoutSeconds, after which any rank that does "
@@ -130,6 +130,40 @@ Result<Synchronization> synchronization_from_json(const Json& json, const std::s
                     path, synchronization.peer_timeout_seconds, synchronization.timeout_seconds));
   }
   return synchronization;
+}
+
+Result<Compression> compression_from_json(const Json& json, const std::string& path) {
+  Compression read;
+  MUSTER_TRY(Fields(json, path)
+                 .integer("quantizationBits", read.quantization_bits, {.min = 1, .max = 32})
+                 .string("format", read.format)
+                 .number("topKFraction", read.top_k_fraction, {.min = 1e-6, .max = 1})
+                 .number("pruneBelow", read.prune_below, {.min = 0, .max = 1e30})
+                 .integer("lowRank", read.low_rank, {.min = 0, .max = 1024})
+                 .boolean("errorFeedback", read.error_feedback)
+                 .finish());
+  const auto wrong = [&](std::string_view what) {
+    return invalid_argument(fmt::format("{}.{}", path, what));
+  };
+  const auto bits = read.quantization_bits;
+  if (bits != 32 && bits != 16 && bits != 8 && bits != 4 && bits != 2 && bits != 1)
+    return wrong("quantizationBits: use one of: 32, 16, 8, 4, 2, 1");
+  const bool of_16 = read.format == "Float16" || read.format == "BFloat16";
+  if (!read.format.empty() && !of_16 && read.format != "Integer" && read.format != "E3M0")
+    return wrong(fmt::format("format: \"{}\" is not supported, use one of: Float16, BFloat16, Integer, E3M0",
+                             read.format));
+  if (!read.format.empty() && (of_16 ? bits != 16 : bits != 4))
+    return wrong("format: quantizationBits must be 16 for Float16 and BFloat16, and 4 for Integer and E3M0");
+  if (read.top_k_fraction < 1 && read.prune_below > 0)
+    return wrong("pruneBelow: topKFraction says already what is sent; choose one of the two");
+  if (read.low_rank > 0 && read.by_codec())
+    return wrong("lowRank: remove it, or quantizationBits, topKFraction and pruneBelow: it is sent as it is");
+  if (read.low_rank > 0 && !read.error_feedback)
+    return wrong(
+        "errorFeedback: lowRank keeps what it leaves out, or it would never learn it; remove the field");
+  if (bits == 1 && !read.error_feedback)
+    return wrong("errorFeedback: signs alone are biased; remove the field, or use more quantizationBits");
+  return read;
 }
 
 Result<Security> security_from_json(const Json& json, const std::string& path) {
@@ -214,6 +248,16 @@ Json to_json(const Synchronization& synchronization) {
           {"updates", synchronization.updates},
           {"timeoutSeconds", synchronization.timeout_seconds},
           {"peerTimeoutSeconds", synchronization.peer_timeout_seconds}};
+}
+
+Json to_json(const Compression& compression) {
+  Json json{{"quantizationBits", compression.quantization_bits},
+            {"topKFraction", compression.top_k_fraction},
+            {"pruneBelow", compression.prune_below},
+            {"lowRank", compression.low_rank},
+            {"errorFeedback", compression.error_feedback}};
+  if (!compression.format.empty()) json["format"] = compression.format;
+  return json;
 }
 
 Json to_json(const Security& security) { return {{"encryptTraffic", security.encrypt_traffic}}; }

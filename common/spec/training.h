@@ -76,6 +76,20 @@ struct Synchronization {  // DistributedJob spec.synchronization
   friend bool operator==(const Synchronization&, const Synchronization&) = default;
 };
 
+struct Compression {                    // DistributedJob spec.compression: of what workers send each other
+  std::int64_t quantization_bits = 32;  // of a value: 32, 16, 8, 4, 2, 1
+  std::string format{};        // of 16 bits: Float16 (the default) or BFloat16; of 4: Integer or E3M0
+  double top_k_fraction = 1;   // in (0, 1]; below 1 only the largest are sent
+  double prune_below = 0;      // above 0: only values of larger magnitude are sent
+  std::int64_t low_rank = 0;   // above 0: PowerSGD of this rank
+  bool error_feedback = true;  // what is left out is added to the next step's
+  // Sent as frames of a codec: topology Direct.
+  [[nodiscard]] bool by_codec() const {
+    return quantization_bits < 32 || top_k_fraction < 1 || prune_below > 0;
+  }
+  friend bool operator==(const Compression&, const Compression&) = default;
+};
+
 struct Security {                // DistributedJob spec.security
   bool encrypt_traffic = false;  // TLS 1.3 on the connections between workers
   friend bool operator==(const Security&, const Security&) = default;
@@ -86,6 +100,8 @@ struct Security {                // DistributedJob spec.security
                                                   const std::string& path = "spec.training");
 [[nodiscard]] Result<Synchronization> synchronization_from_json(
     const Json& json, const std::string& path = "spec.synchronization");
+[[nodiscard]] Result<Compression> compression_from_json(const Json& json,
+                                                        const std::string& path = "spec.compression");
 [[nodiscard]] Result<Security> security_from_json(const Json& json,
                                                   const std::string& path = "spec.security");
 [[nodiscard]] Result<Model> model_from_json(const Json& json, const std::string& path);
@@ -97,6 +113,7 @@ struct Security {                // DistributedJob spec.security
 [[nodiscard]] Json to_json(const Optimizer& optimizer);
 [[nodiscard]] Json to_json(const Training& training);
 [[nodiscard]] Json to_json(const Synchronization& synchronization);
+[[nodiscard]] Json to_json(const Compression& compression);
 [[nodiscard]] Json to_json(const Security& security);
 
 // Of a training in JSON, of either kind, at its defaults: the fields that may be absent. Those of all

@@ -129,9 +129,11 @@ std::optional<std::vector<float>> run(const Membership& membership, std::vector<
     hooks.progress = [&](const Progress&, const History&) {
       if (rank == membership.rank_that_breaks && reports++ == membership.after_steps) group[index]->abort();
     };
+    const auto gradient_sum = dense_sum(*group[index], {});
     TrainLoop loop({.collective = *group[index],
                     .task = task,
                     .optimizer = optimizer,
+                    .gradient_sum = *gradient_sum,
                     .training = training,
                     .data = data},
                    {.membership = membership.number}, hooks);

@@ -66,9 +66,11 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
       result.saved.push_back(state);
       return options.save_result;
     });
+    const auto gradient_sum = dense_sum(*group[static_cast<std::size_t>(rank)], {});
     TrainLoop loop({.collective = *group[static_cast<std::size_t>(rank)],
                     .task = task,
                     .optimizer = *optimizer,
+                    .gradient_sum = *gradient_sum,
                     .training = spec,
                     .data = rank == size - 1 ? of_last : data,
                     .writer = rank == 0 ? &writer : nullptr},
@@ -257,9 +259,14 @@ TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
   TrainLoop::Hooks hooks;
   hooks.progress = [&](const Progress&, const History&) { began = true; };
   constexpr std::chrono::milliseconds kShort{20};
-  TrainLoop loop(
-      {.collective = *group[0], .task = task, .optimizer = *optimizer, .training = spec, .data = data},
-      {.timeout = kShort, .start_timeout = kShort}, hooks);
+  const auto gradient_sum = dense_sum(*group[0], {});
+  TrainLoop loop({.collective = *group[0],
+                  .task = task,
+                  .optimizer = *optimizer,
+                  .gradient_sum = *gradient_sum,
+                  .training = spec,
+                  .data = data},
+                 {.timeout = kShort, .start_timeout = kShort}, hooks);
   const auto outcome = loop.run({});
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Code::kDeadlineExceeded);
@@ -273,9 +280,11 @@ Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning:
   CheckpointWriter writer(write);
   auto group = collectives({});
   const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
+  const auto gradient_sum = dense_sum(*group[0], {});
   TrainLoop loop({.collective = *group[0],
                   .task = task,
                   .optimizer = *optimizer,
+                  .gradient_sum = *gradient_sum,
                   .training = spec,
                   .data = data,
                   .writer = write ? &writer : nullptr},

@@ -216,6 +216,7 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
                    {{"topology", topology},
                     {"timeoutSeconds", timeout_seconds},
                     {"peerTimeoutSeconds", peer_timeout_seconds}}},
+                  {"compression", compression},
                   {"security", {{"encryptTraffic", encrypt}}}};
   assignment.set_spec(spec.dump());
   return assignment;

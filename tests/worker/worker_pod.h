@@ -64,6 +64,7 @@ class WorkerJob {
   std::int64_t membership = 1;  // of the assignments
   int peer_timeout_seconds = 1;
   std::string topology = "Ring";
+  Json compression = Json::object();
   [[nodiscard]] int size() const { return static_cast<int>(pods_.size()); }
   WorkerPod& pod(int rank) { return *pods_[static_cast<std::size_t>(rank)]; }
   // A pod that waits, ready to take the place of `rank` in a membership of its own; then the one that had it.

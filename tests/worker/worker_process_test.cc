@@ -72,6 +72,42 @@ TEST_P(WorkerTopology, LearnsTheSameAsARingAndSendsItsOwnFormulasBytes) {
                 1e-4 * std::max(1.0, curve.history(i).loss()));
 }
 
+struct CompressedCase {
+  const char* name;
+  Json compression;
+  double bytes;  // of those of a ring, at most
+};
+class WorkerCompression : public testing::TestWithParam<CompressedCase> {};
+INSTANTIATE_TEST_SUITE_P(
+    Ways, WorkerCompression,
+    testing::Values(CompressedCase{"Int8", {{"quantizationBits", 8}}, 0.26},
+                    CompressedCase{"TopK", {{"topKFraction", 0.02}, {"quantizationBits", 16}}, 0.04},
+                    CompressedCase{"LowRank", {{"lowRank", 1}}, 0.3}),
+    [](const auto& way) { return way.param.name; });
+
+TEST_P(WorkerCompression, LearnsAsMuchWithFewerBytes) {
+  constexpr int kRanks = 3;
+  Json training = small_training(16, 8);
+  training["model"] = {{"name", "mlp"}, {"hidden", {64}}};
+  WorkerJob plain(kRanks);
+  const auto of_plain = plain.run(training);
+  WorkerJob job(kRanks);
+  job.topology = GetParam().compression.contains("lowRank") ? "Ring" : "Direct";
+  job.compression = GetParam().compression;
+  const auto last = job.run(training);
+  double sent = 0;
+  for (const auto& status : last) {
+    EXPECT_EQ(status.phase(), control::v1::PHASE_SUCCEEDED) << status.message();
+    EXPECT_EQ(status.worker().parameters_sha256(), last[0].worker().parameters_sha256());
+    EXPECT_EQ(status.worker().payload_bytes_sent(), status.worker().payload_bytes_expected());
+    sent += static_cast<double>(status.worker().payload_bytes_sent());
+  }
+  double of_ring = 0;
+  for (const auto& status : of_plain) of_ring += static_cast<double>(status.worker().payload_bytes_sent());
+  EXPECT_LE(sent, GetParam().bytes * of_ring);
+  EXPECT_NEAR(last[0].worker().accuracy(), of_plain[0].worker().accuracy(), 0.05);
+}
+
 TEST(WorkerProcess, EncryptionChangesNoBitAndCountsNoByte) {
   WorkerJob plain(3);
   WorkerJob encrypted(3);

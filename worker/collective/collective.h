@@ -5,6 +5,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "worker/collective/schedule.h"
 
 namespace muster::worker {
 
@@ -37,6 +38,16 @@ class Collective {  // every rank makes the same calls in the same order, from o
   }
   // Bytes that this rank sends for a sum of so many float32, by the topology's formula; riders left out.
   [[nodiscard]] virtual std::uint64_t all_reduce_bytes(std::size_t elements) const = 0;
+
+  // Each rank's bytes for each other, of any sizes that both ends know. Parcels between two ranks go in the
+  // order in which both list them. Those within [0, payload) of `memory` count as payload. Errors as above.
+  struct Parcel {
+    int peer = 0;  // another rank
+    Chunk chunk;   // bytes of `memory`
+  };
+  [[nodiscard]] virtual Status exchange(std::span<std::byte> memory, std::size_t payload,
+                                        std::span<const Parcel> to, std::span<const Parcel> from,
+                                        Deadline deadline) = 0;
 
   // Makes buffer the root's on every rank; same size everywhere. Counted as control. Errors as above.
   [[nodiscard]] virtual Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) = 0;

@@ -6,7 +6,7 @@
 namespace muster::worker {
 namespace {
 
-enum class Kind : std::uint32_t { kAllReduce = 1, kBroadcast = 2 };
+enum class Kind : std::uint32_t { kAllReduce = 1, kBroadcast = 2, kExchange = 3 };
 
 // Up to this size a whole vector in one step is faster than two halves in two.
 constexpr std::size_t kExchangeBytes = 256 * 1024;
@@ -67,6 +67,23 @@ Status MeshCollective::all_reduce_sum(std::span<float> buffer, Traffic traffic, 
               .element = sizeof(float),
               .header = header_of(Kind::kAllReduce, how, calls_++, bytes.size())},
              traffic, deadline);
+}
+
+Status MeshCollective::exchange(std::span<std::byte> memory, std::size_t payload, std::span<const Parcel> to,
+                                std::span<const Parcel> from, Deadline deadline) {
+  MUSTER_CHECK(payload <= memory.size());
+  Schedule schedule;
+  for (const Parcel& parcel : to)
+    (void)schedule.add({.kind = Move::Kind::kSend, .peer = parcel.peer, .chunk = parcel.chunk});
+  for (const Parcel& parcel : from)
+    (void)schedule.add({.kind = Move::Kind::kStore, .peer = parcel.peer, .chunk = parcel.chunk});
+  // What the ranks have in memory differs: their sizes say nothing.
+  return run({.schedule = schedule,
+              .extent = {.elements = payload, .riders = memory.size() - payload},
+              .buffer = memory,
+              .element = 1,
+              .header = header_of(Kind::kExchange, 0, calls_++, 0)},
+             Traffic::kPayload, deadline);
 }
 
 Status MeshCollective::broadcast(std::span<std::byte> buffer, int root, Deadline deadline) {

@@ -31,6 +31,8 @@ class MeshCollective final : public Collective {
   [[nodiscard]] int size() const override { return mesh_->size(); }
   Status all_reduce_sum(std::span<float> buffer, Traffic traffic, Deadline deadline,
                         std::size_t riders) override;
+  Status exchange(std::span<std::byte> memory, std::size_t payload, std::span<const Parcel> to,
+                  std::span<const Parcel> from, Deadline deadline) override;
   Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override;
   Status barrier(Deadline deadline) override;
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t elements) const override;

@@ -14,6 +14,10 @@ class Solo final : public Collective {
     return state();
   }
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t /*elements*/) const override { return 0; }
+  Status exchange(std::span<std::byte> /*memory*/, std::size_t /*payload*/, std::span<const Parcel> /*to*/,
+                  std::span<const Parcel> /*from*/, Deadline /*deadline*/) override {
+    return state();
+  }
   Status broadcast(std::span<std::byte> /*buffer*/, int /*root*/, Deadline /*deadline*/) override {
     return state();
   }

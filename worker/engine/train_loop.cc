@@ -73,10 +73,9 @@ struct TrainLoop::Start {
 
 struct TrainLoop::Run {
   Run(Parts& parts, const Options& options)
-      : parallel(parts.collective, {.timeout = options.timeout}),
+      : parallel(parts.collective, parts.gradient_sum, options.timeout),
         parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
         gradient(parameter_count + DataParallel::kRiders),
-        bytes_per_step(parallel.bytes_per_step(parameter_count)),
         examples(parts.data.train.size()),
         global_batch(parts.training.batch_size * parts.collective.size()),
         test_part(cut(parts.data.test,
@@ -88,9 +87,8 @@ struct TrainLoop::Run {
   Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
   std::size_t parameter_count;
   std::vector<float> parameters;
-  std::vector<float> gradient;   // and the riders behind it
-  std::uint64_t bytes_per_step;  // of payload, by the formula
-  std::int64_t examples;         // of an epoch
+  std::vector<float> gradient;  // and the riders behind it
+  std::int64_t examples;        // of an epoch
   std::int64_t global_batch;
   learning::Examples test_part;
 
@@ -126,7 +124,7 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
     if (done && run.into_epoch == 0) done = evaluate(run);
     if (!done) return give_up(run, done.error());
     report(run);
-    const bool due = parts_.training.checkpoint && run.step % parts_.training.checkpoint->every_steps == 0;
+    const bool due = checkpoint_is_due(run.step);
     if (run.stop && !finished()) MUSTER_TRY(save(run));
     if (due && !run.stop && !finished()) MUSTER_TRY(save_beside(run));
   }
@@ -147,6 +145,12 @@ Learnt TrainLoop::learnt() {
   Learnt learnt{.state = state_of(*run_), .membership = options_.membership};
   run_.reset();
   return learnt;
+}
+
+// The step before goes dense: with nothing left out, a checkpoint needs nothing of what compression keeps,
+// and a training that is resumed is the one that was not.
+bool TrainLoop::checkpoint_is_due(std::int64_t step) const {
+  return parts_.training.checkpoint && step % parts_.training.checkpoint->every_steps == 0;
 }
 
 // In this membership the job cannot go on, and nobody knows whether there will be another with these ranks:
@@ -256,8 +260,12 @@ Status TrainLoop::step(Run& run) {
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
   if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
-  MUSTER_ASSIGN(const StepSums sums, run.parallel.combine(run.gradient, loss, hooks_.stop_requested(),
-                                                          {.mine = mine.size(), .all = all}));
+  MUSTER_ASSIGN(const StepSums sums,
+                run.parallel.combine(run.gradient, {.loss = loss,
+                                                    .stop = hooks_.stop_requested(),
+                                                    .share = {.mine = mine.size(), .all = all},
+                                                    .number = run.step,
+                                                    .dense = checkpoint_is_due(run.step + 1)}));
   laps.add(Activity::kExchange);
   if (!std::isfinite(sums.loss)) {
     return invalid_argument(
@@ -278,7 +286,8 @@ Status TrainLoop::step(Run& run) {
   }
   run.stop = sums.stop;
   run.progress.loss = sums.loss;
-  run.progress.payload_bytes_expected += run.bytes_per_step;
+  run.progress.payload_bytes_expected += sums.cost.payload_bytes;
+  run.progress.dense_buckets += sums.cost.dense_buckets;
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());
   return {};

@@ -19,6 +19,7 @@
 #include "worker/engine/agreement.h"
 #include "worker/engine/checkpoint_writer.h"
 #include "worker/engine/history.h"
+#include "worker/parallel/gradient_sum.h"
 
 namespace muster::worker {
 
@@ -43,6 +44,7 @@ struct Progress {
   std::uint64_t payload_bytes_sent = 0;
   std::uint64_t payload_bytes_expected = 0;
   std::uint64_t gradient_bytes = 0;
+  std::int64_t dense_buckets = 0;  // since this loop began: compression would have sent more
   std::int64_t resumed_from_step = 0;
   std::int64_t checkpoints_skipped = 0;              // because the one before was still being written
   std::array<double, kActivities.size()> seconds{};  // by Activity, since this loop began
@@ -58,6 +60,7 @@ class TrainLoop {
     Collective& collective;
     learning::Task& task;
     learning::Optimizer& optimizer;
+    GradientSum& gradient_sum;
     const spec::Training& training;
     const learning::Dataset& data;
     CheckpointWriter* writer = nullptr;  // of rank 0, where there are checkpoints
@@ -102,6 +105,7 @@ class TrainLoop {
   void begin_with(Run& run, const Start& start);
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status evaluate(Run& run);
+  [[nodiscard]] bool checkpoint_is_due(std::int64_t step) const;
   [[nodiscard]] Error give_up(Run& run, const Error& why);
   [[nodiscard]] Status save_beside(Run& run);
   [[nodiscard]] Status save(Run& run);

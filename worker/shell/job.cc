@@ -45,6 +45,7 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
                     "the operator's release?",
                     job.synchronization.topology));
   job.topology = *topology;
+  job.compression = std::move(spec.compression);
   job.security = spec.security;
   // What may change between an interrupted training and its resumption is left out. Where the data is, says
   // nothing about what it is: its digest does.

@@ -16,6 +16,7 @@ struct Job {
   spec::Training training{};
   spec::Synchronization synchronization{};
   Topology topology = Topology::kRing;
+  spec::Compression compression{};
   spec::Security security{};
   MembershipKey key{};  // of a job of one worker: zeros
   std::string fingerprint{};

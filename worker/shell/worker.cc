@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "common/base/random.h"
 #include "common/platform/log.h"
 #include "common/pods/standstill.h"
 #include "learning/checkpoint.h"
@@ -184,9 +185,15 @@ class Worker {
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
     auto optimizer = learning::make_optimizer(job_.training.optimizer, prepared_->task->parameter_count());
+    auto gradient_sum = make_gradient_sum(
+        job_.compression, *collective_, prepared_->task->tensors(),
+        {.timeout = seconds(job_.synchronization.timeout_seconds),
+         .seed = hash_key(static_cast<std::uint64_t>(job_.training.seed), job_.identity.membership)});
+    if (!gradient_sum) return ending_of(gradient_sum.error());
     TrainLoop loop({.collective = *collective_,
                     .task = *prepared_->task,
                     .optimizer = *optimizer,
+                    .gradient_sum = **gradient_sum,
                     .training = job_.training,
                     .data = prepared_->data,
                     .writer = writer_ ? &*writer_ : nullptr},
