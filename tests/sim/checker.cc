@@ -28,13 +28,6 @@ std::string label(const Json& pod, const char* name) { return text(member(pod, "
 
 std::string node_of(const Json& pod) { return text(member(pod, "spec", "nodeName")); }
 
-bool is_broken(const Json& node) {
-  const Json& conditions = member(node, "status", "conditions");
-  return conditions.is_array() && std::ranges::any_of(conditions, [](const Json& each) {
-           return each.at("type") == kNodeProblem && each.at("status") == "True";
-         });
-}
-
 JobStatus status_of(const Json& object) { return op::api::status_from_json(member(object, "status")); }
 
 std::int64_t limit_of(const Json& object) {
@@ -180,9 +173,10 @@ void Checker::node_changed(const Json& node) {
     if (node_of(*pod) == meta_text(node, "name")) note_broken_node(*pod);
 }
 
-// Its incarnation may be replaced, or the node is well again before anybody has looked.
+// Its incarnation may be replaced, or the node is well again before anybody has looked. A program that has
+// failed there before may be the first to tell of what the node has.
 void Checker::note_broken_node(const Json& pod) {
-  if (label(pod, kRoleLabel) == "client" || has_ended(pod)) return;
+  if (label(pod, kRoleLabel) == "client" || text(member(pod, "status", "phase")) == "Succeeded") return;
   const std::string owner = label(pod, kJobUidLabel);
   if (const auto seen = op::pod_from_json(pod, owner)) ++lives_[owner].ends[seen->incarnation].disruptions;
 }

@@ -30,6 +30,24 @@ constexpr seconds kBackoffsAreOver{330};  // and deadlines
 constexpr seconds kQuiet{60};             // of which an election takes 17
 constexpr minutes kBackAfter{10};         // an outage: time for what it has put off
 
+// What a trace tells of an object.
+std::string words_on(const std::string& resource, const Json& object) {
+  const Json& status = member(object, "status");
+  if (resource == "leases") return fmt::format("of \"{}\"", holder_of(object));
+  if (resource == "nodes") {
+    const bool lost = !member(object, "spec", "taints").is_null();
+    return fmt::format("{}{}", is_broken(object) ? kNodeProblem : "", lost ? " unreachable" : "");
+  }
+  std::string words = "phase " + text(member(status, "phase"));
+  if (resource == "pods") return fmt::format("{} on \"{}\"", words, text(member(object, "spec", "nodeName")));
+  if (!status.contains("incarnation")) return words;
+  const op::api::JobStatus known = op::api::status_from_json(status);
+  words += fmt::format(" incarnation {} restarts {} disruptions {}", known.incarnation, known.restarts,
+                       known.disruptions);
+  const auto* again = op::api::find_condition(known.conditions, "Restarting");
+  return again != nullptr && again->status ? words + ": " + again->message : words;
+}
+
 class Life {
  public:
   Life(const LifeOptions& options, Tally& tally);
@@ -131,20 +149,11 @@ void Life::watch_store() {
     report_.fingerprint =
         hash_key(report_.fingerprint, std::hash<std::string>{}(resource + key_of(object) + version),
                  threads_.now().count());
-    if (!options_.trace || resource == "events" || resource == "nodes") return;
-    if (resource == "leases") {
-      if (before == nullptr || holder_of(*before) != holder_of(object))
-        std::printf("%12.3f  the Lease is of \"%s\"\n", std::chrono::duration<double>(threads_.now()).count(),
-                    holder_of(object).c_str());
-      return;
-    }
-    const Json& status = member(object, "status");
-    std::printf("%12.3f  %s %s %s: phase %s incarnation %lld restarts %lld disruptions %lld%s%s\n",
-                std::chrono::duration<double>(threads_.now()).count(), resource.c_str(),
-                key_of(object).c_str(), version.c_str(), text(member(status, "phase")).c_str(),
-                static_cast<long long>(integer(member(status, "incarnation"))),
-                static_cast<long long>(integer(member(status, "restarts"))),
-                static_cast<long long>(integer(member(status, "disruptions"))),
+    if (!options_.trace || resource == "events") return;
+    if (resource == "leases" && before != nullptr && holder_of(*before) == holder_of(object)) return;
+    const std::string words = words_on(resource, object);
+    std::printf("%12.3f  %s %s %s: %s%s%s\n", std::chrono::duration<double>(threads_.now()).count(),
+                resource.c_str(), key_of(object).c_str(), version.c_str(), words.c_str(),
                 is_terminating(object) ? " terminating" : "", before == nullptr ? " (new)" : "");
   });
 }

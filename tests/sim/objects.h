@@ -1,4 +1,5 @@
 #pragma once  // tests/sim/objects.h: what the parts of the cluster read in objects
+#include <algorithm>
 #include <chrono>
 #include <string>
 
@@ -21,6 +22,13 @@ inline bool is_terminating(const Json& object) {
 inline bool has_ended(const Json& pod) {
   const std::string phase = text(member(pod, "status", "phase"));
   return phase == "Succeeded" || phase == "Failed";
+}
+
+inline bool is_broken(const Json& node) {
+  const Json& conditions = member(node, "status", "conditions");
+  return conditions.is_array() && std::ranges::any_of(conditions, [](const Json& each) {
+           return each.at("type") == kNodeProblem && each.at("status") == "True";
+         });
 }
 
 // The uid of its owner; empty: none.

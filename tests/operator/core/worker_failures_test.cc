@@ -11,6 +11,71 @@ namespace {
 using ::testing::HasSubstr;
 using namespace std::chrono_literals;
 
+// What happens to a job of four, worker i on node n-i, before a pass looks at it.
+struct WhatHappens {
+  const char* name;
+  void (*happens)(ClusterModel& cluster);
+  std::int64_t restarts, disruptions;
+};
+class WhatCounts : public ::testing::TestWithParam<WhatHappens> {};
+
+const NodeProblem kBroken{.condition = "KernelDeadlock", .taints = {}};
+
+TEST_P(WhatCounts, IsAnExitCodeUnlessANodeIsBroken) {
+  ClusterModel cluster(job().plain().json());
+  cluster.bring_up();
+  for (int i = 0; i < 4; ++i) {
+    const std::string number = std::to_string(i);
+    cluster.pods["digits-worker-" + number]["spec"]["nodeName"] = "n-" + number;
+  }
+  GetParam().happens(cluster);
+  cluster.pass();
+  EXPECT_EQ(cluster.status().restarts, GetParam().restarts);
+  EXPECT_EQ(cluster.status().disruptions, GetParam().disruptions);
+}
+INSTANTIATE_TEST_SUITE_P(
+    Worker, WhatCounts,
+    ::testing::Values(
+        WhatHappens{"Fails", [](ClusterModel& cluster) { cluster.end_pod("digits-worker-1", 1); }, 1, 0},
+        WhatHappens{"IsEvicted", [](ClusterModel& cluster) { cluster.evict("digits-worker-1"); }, 0, 1},
+        WhatHappens{"FailsAndAnotherIsEvicted",
+                    [](ClusterModel& cluster) {
+                      cluster.end_pod("digits-worker-1", 1);
+                      cluster.evict("digits-worker-2");
+                    },
+                    1, 0},
+        WhatHappens{"FailsBeforeItsNodeIsCalledBroken",  // others have done their part, one waits for a node
+                    [](ClusterModel& cluster) {
+                      cluster.end_pod("digits-worker-0", 137);
+                      cluster.end_pod("digits-worker-1", 0);
+                      cluster.end_pod("digits-worker-2", 0);
+                      cluster.pods["digits-worker-3"]["spec"].erase("nodeName");
+                      cluster.pods["digits-worker-3"]["status"] = {{"phase", "Pending"}};
+                      cluster.bad_nodes["n-0"] = kBroken;
+                    },
+                    0, 1},
+        WhatHappens{"FailsAfterAPeersNodeBroke",
+                    [](ClusterModel& cluster) {
+                      cluster.bad_nodes["n-2"] = kBroken;
+                      cluster.end_pod("digits-worker-1", 1);
+                    },
+                    0, 1},
+        WhatHappens{"FailsWhereANodeIsWellAgain",
+                    [](ClusterModel& cluster) {
+                      cluster.bad_nodes["n-1"] = kBroken;
+                      cluster.end_pod("digits-worker-1", 1);
+                      cluster.bad_nodes.clear();
+                    },
+                    1, 0},
+        WhatHappens{"FailsBesideOneThatIsDoneOnABrokenNode",
+                    [](ClusterModel& cluster) {
+                      cluster.end_pod("digits-worker-1", 1);
+                      cluster.end_pod("digits-worker-2", 0);
+                      cluster.bad_nodes["n-2"] = kBroken;
+                    },
+                    1, 0}),
+    [](const auto& at) { return at.param.name; });
+
 class UsersExitCode : public ::testing::TestWithParam<int> {};
 
 TEST_P(UsersExitCode, IsAFailureLikeAnyOther) {
