@@ -39,9 +39,13 @@ void read_conditions(const Json& conditions, JobView& view) {
     const bool is_true = text(member(condition, "status")) == "True";
     if (type == "Succeeded" && is_true) view.succeeded = true;
     if (type == "Failed" && is_true) view.failed = true;
+    if (type == "AllWorkersTrain" && !is_true && view.message.empty()) {
+      view.reason = text(member(condition, "reason"));
+      view.message = text(member(condition, "message"));
+    }
     const bool tells =
         is_true && (type == "Failed" || (type == "Restarting" && !view.failed) || type == "Suspended");
-    if (tells) {
+    if (tells) {  // before any other
       view.reason = text(member(condition, "reason"));
       view.message = text(member(condition, "message"));
     }
@@ -182,7 +186,7 @@ PodView view_pod(const Json& pod) {
   view.uid = text(member(metadata, "uid"));
   view.job = text(member(labels, "muster.dev/job-name"));
   view.role = text(member(labels, "muster.dev/role"));
-  view.index = integer<std::int64_t>(labels, "muster.dev/index");
+  view.index = view.rank = integer<std::int64_t>(labels, "muster.dev/index");
   view.reason = text(member(status, "reason"));
   view.message = text(member(status, "message"));
   view.main_container = view.role;
@@ -199,6 +203,14 @@ PodView view_pod(const Json& pod) {
     }
   }
   return view;
+}
+
+void give_ranks(const Json& job, PodView& pod) {
+  const Json& roster = member(job, "status", "roster");
+  if (pod.role != "worker" || !roster.is_array() || roster.empty()) return;
+  pod.rank = -1;
+  for (std::size_t rank = 0; rank < roster.size(); ++rank)
+    if (text(member(roster[rank], "podUID")) == pod.uid) pod.rank = static_cast<std::int64_t>(rank);
 }
 
 std::string trouble_of(const PodView& pod) {

@@ -56,7 +56,8 @@ struct PodReport {
 struct PodView {
   std::string name, name_space, uid, job, role;
   std::int64_t index = 0;
-  std::string phase;  // of the container that does the job's work: Pending, Running, Succeeded, Failed
+  std::int64_t rank = 0;  // by the roster of a training (give_ranks), else the index; -1: no member
+  std::string phase;      // of the container that does the job's work: Pending, Running, Succeeded, Failed
   std::string reason, message;  // why it failed, or why it waits
   std::string exit;             // how the container that failed ended: "code 137 (SIGKILL)"; empty: none did
   std::string container;        // the one whose log tells: that which failed, else the main one
@@ -67,6 +68,8 @@ struct PodView {
 };
 
 [[nodiscard]] PodView view_pod(const Json& pod);
+// Gives the workers the ranks that they have in `job` now.
+void give_ranks(const Json& job, PodView& pod);
 // Why it failed or waits, and how it ended; empty while all is well.
 [[nodiscard]] std::string trouble_of(const PodView& pod);
 

@@ -44,7 +44,15 @@ bool is_asked_for(const PodView& pod, const LogsOptions& options) {
   if (options.all_ranks) return pod.role == "worker";
   if (!options.role.empty() && pod.role != options.role) return false;
   if (!options.rank) return true;
-  return pod.index == *options.rank && (!options.role.empty() || pod.role != "client");
+  return pod.rank == *options.rank && (!options.role.empty() || pod.role != "client");
+}
+
+std::optional<Json> find_job(Reader& reader) {
+  for (const kube::Resource& resource : {kube::kDistributedJobs, kube::kFederatedRounds}) {
+    auto job = reader.client.get(resource, reader.ns, reader.job);
+    if (job) return *std::move(job);
+  }
+  return std::nullopt;
 }
 
 // The pods that were asked for, in order of role and index.
@@ -54,7 +62,11 @@ Result<std::vector<PodView>> find_pods(Reader& reader) {
     kube::ListOptions list;
     list.label_selector = "muster.dev/job-name=" + reader.job;
     MUSTER_ASSIGN(const kube::ListPage page, reader.client.list_all(kube::kPods, reader.ns, list));
-    for (const Json& pod : page.items) pods.push_back(view_pod(pod));
+    const auto job = page.items.empty() ? std::nullopt : find_job(reader);
+    for (const Json& pod : page.items) {
+      pods.push_back(view_pod(pod));
+      if (job) give_ranks(*job, pods.back());
+    }
     std::erase_if(pods, [&](const PodView& pod) { return !is_asked_for(pod, reader.options); });
     std::sort(pods.begin(), pods.end(), [](const PodView& a, const PodView& b) {
       return std::tie(a.role, a.index) < std::tie(b.role, b.index);
@@ -68,14 +80,6 @@ Result<std::vector<PodView>> find_pods(Reader& reader) {
   return pods;
 }
 
-std::optional<Json> find_job(Reader& reader) {
-  for (const kube::Resource& resource : {kube::kDistributedJobs, kube::kFederatedRounds}) {
-    auto job = reader.client.get(resource, reader.ns, reader.job);
-    if (job) return *std::move(job);
-  }
-  return std::nullopt;
-}
-
 bool is_job(Reader& reader, bool* finished) {
   const auto job = find_job(reader);
   if (job && finished != nullptr) *finished = view_job(*job).finished();
@@ -85,7 +89,7 @@ bool is_job(Reader& reader, bool* finished) {
 // "rank 2" with --all-ranks, else "worker-2".
 std::string title_of(const PodView& pod, const LogsOptions& options) {
   return fmt::format("{}{}{}", options.all_ranks ? "rank" : pod.role, options.all_ranks ? ' ' : '-',
-                     pod.index);
+                     options.all_ranks && pod.rank >= 0 ? pod.rank : pod.index);
 }
 
 std::string prefix_of(const PodView& pod, const LogsOptions& options, std::size_t pods) {

@@ -99,9 +99,10 @@ void Monitor::say(const Tracked& job, Instant now, const std::string& text) {
 void Monitor::phase_line(const Tracked& job, const JobView& before, Instant now) {
   const JobView& view = job.view;
   if (view.restarts > before.restarts || view.disruptions > before.disruptions) {
+    const std::string words = printable_lines(view.message);
+    const bool alone = view.reason == "WorkerLost";  // the others go on
     say(job, now,
-        fmt::format("restart {}{}", view.restarts,
-                    view.message.empty() ? "" : ": " + printable_lines(view.message)));
+        alone ? words : fmt::format("restart {}{}", view.restarts, words.empty() ? "" : ": " + words));
   }
   if (view.resumed_from != before.resumed_from && view.resumed_from > 0) {
     say(job, now, fmt::format("resumed from {} {}", view.unit(), format_count(view.resumed_from)));

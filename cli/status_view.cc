@@ -63,18 +63,28 @@ std::string report_of(const PodView& pod) {
   return line;
 }
 
-std::string pod_tree(const std::vector<Json>& pods, WallTime now) {
+// "worker 2", and its rank where that is another, or none yet.
+std::string name_in_tree(const PodView& pod) {
+  const std::string name = fmt::format("{} {}", pod.role, pod.index);
+  if (pod.rank == pod.index) return name;
+  return name + (pod.rank < 0 ? " (no member)" : fmt::format(" (rank {})", pod.rank));
+}
+
+std::string pod_tree(const Json& object, const std::vector<Json>& pods, WallTime now) {
   std::vector<std::pair<PodView, std::string>> views;
   views.reserve(pods.size());
-  for (const Json& pod : pods) views.emplace_back(view_pod(pod), meta_text(pod, "creationTimestamp"));
+  for (const Json& pod : pods) {
+    views.emplace_back(view_pod(pod), meta_text(pod, "creationTimestamp"));
+    give_ranks(object, views.back().first);
+  }
   std::ranges::sort(views, {}, [](const auto& each) { return std::tie(each.first.role, each.first.index); });
   std::vector<std::vector<std::string>> rows;
   for (const auto& [pod, created] : views) {
     std::string why = trouble_of(pod);
     std::ranges::replace(why, '\n', ' ');
     const char* branch = rows.size() + 1 == views.size() ? "   └─ " : "   ├─ ";
-    rows.push_back({branch + fmt::format("{} {}", pod.role, pod.index), pod.name, pod.phase,
-                    age_of(created, now), why.empty() ? report_of(pod) : why});
+    rows.push_back({branch + name_in_tree(pod), pod.name, pod.phase, age_of(created, now),
+                    why.empty() ? report_of(pod) : why});
   }
   return rows.empty() ? "" : render_table(rows);
 }
@@ -102,7 +112,7 @@ std::string render_status(const Json& object, const std::vector<Json>& pods, con
   if (!pods.empty()) {
     out += fmt::format("└─ membership {}, incarnation {}, pods {}\n", integer_at(status, "membership"),
                        integer_at(status, "incarnation"), view.ready.empty() ? "-" : view.ready + " ready");
-    out += pod_tree(pods, now);
+    out += pod_tree(object, pods, now);
   }
   return out + newest_warning(events, now);
 }

@@ -9,7 +9,8 @@ namespace muster {
 struct Ending {
   int exit_code = 0;    // of pod/pod_contract.h
   std::string message;  // of a failure: the pod's last words; else what the log says, may be empty
-  // Of a failure: others went on in a later membership, so that its assignment may be on its way to this pod.
+  // Of a failure: a peer is lost, or others went on in a later membership, so that the assignment of the next
+  // one may be on its way to this pod.
   bool left_behind = false;
 };
 

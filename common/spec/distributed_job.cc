@@ -19,6 +19,8 @@ Status read_workers(const Json& json, const std::string& path, Workers& workers)
   Rendezvous& rendezvous = workers.rendezvous;
   return Fields(json, path)
       .integer("replicas", workers.replicas, {.min = 0, .max = kWorkersMax})
+      .integer("minReplicas", workers.min_replicas, {.min = 1, .max = kWorkersMax})
+      .integer("maxReplicas", workers.max_replicas, {.min = 1, .max = kWorkersMax})
       .integer("masterPort", rendezvous.master_port, {.min = 1, .max = 65535})
       .integer("processesPerNode", rendezvous.processes_per_node, {.min = 1, .max = 1024})
       .string("topologyKey", workers.topology_key)
@@ -50,7 +52,26 @@ bool is_label_key(std::string_view key) {
          ends_well(domain) && all_of(domain, "-.") && lower;
 }
 
+// 0 workers suspend the job, whatever the bounds are.
+Status check_bounds(const Workers& workers) {
+  const std::int64_t replicas = workers.replicas;
+  if (replicas > 0 && workers.min_replicas && *workers.min_replicas > replicas)
+    return invalid_argument(
+        fmt::format("spec.workers.minReplicas: {} is more than replicas {}; lower it or raise replicas",
+                    *workers.min_replicas, replicas));
+  if (workers.max_replicas && replicas > *workers.max_replicas)
+    return invalid_argument(
+        fmt::format("spec.workers.replicas: {} is more than maxReplicas {}; lower it or raise maxReplicas",
+                    replicas, *workers.max_replicas));
+  if (workers.min_replicas && workers.max_replicas && *workers.min_replicas > *workers.max_replicas)
+    return invalid_argument(
+        fmt::format("spec.workers.minReplicas: {} is more than maxReplicas {}; lower it or raise maxReplicas",
+                    *workers.min_replicas, *workers.max_replicas));
+  return {};
+}
+
 Status check_workers(const Workers& workers) {
+  MUSTER_TRY(check_bounds(workers));
   if (!workers.topology_key.empty() && !is_label_key(workers.topology_key))
     return invalid_argument(fmt::format(
         "spec.workers.topologyKey: \"{}\" is not the key of a label; use one of the nodes', such as "
@@ -70,6 +91,11 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
       return invalid_argument(
           "spec.compression: compresses what Muster's own workers send each other; remove it, or use "
           "spec.training");
+    if (spec.workers.min_replicas || spec.workers.max_replicas)
+      return invalid_argument(fmt::format(
+          "spec.workers.{}: only the workers of spec.training go on without one of them; remove it, or use "
+          "spec.training",
+          spec.workers.min_replicas ? "minReplicas" : "maxReplicas"));
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
@@ -88,11 +114,6 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
   if (spec.success_policy != "AllWorkers")
     return invalid_argument(
         "spec.successPolicy: a training is done when all of its workers are; remove it, or spec.training");
-  for (const FailureRule& rule : spec.run_policy.failure_rules)
-    if (rule.action == FailureAction::kRestartPod)
-      return invalid_argument(
-          "spec.runPolicy.failurePolicy: the workers of a training start anew together: write RestartJob for "
-          "RestartPod, or remove spec.training");
   return {};
 }
 

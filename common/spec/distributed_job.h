@@ -14,6 +14,9 @@ struct Rendezvous {                  // how the processes of a user's own progra
 
 struct Workers {
   std::int64_t replicas = 1;
+  // With spec.training: it goes on while so many are left, and is scaled to at most so many.
+  std::optional<std::int64_t> min_replicas;  // absent: 1
+  std::optional<std::int64_t> max_replicas;
   Rendezvous rendezvous;      // without spec.training
   std::string topology_key;   // of nodes, such as topology.kubernetes.io/zone: all workers share its value
   std::string shared_memory;  // a quantity: /dev/shm is in memory, and that large

@@ -26,6 +26,12 @@ JobStatus status_from_json(const Json& json) {
   status.incarnation = integer_at(json, "incarnation");
   status.formed_incarnation = integer_at(json, "formedIncarnation");
   status.membership = integer_at(json, "membership");
+  if (const Json& roster = member(json, "roster"); roster.is_array()) {
+    for (const Json& each : roster)
+      status.roster.push_back({.index = integer_at(each, "index"), .uid = text_at(each, "podUID")});
+  }
+  status.holders = integer_at(json, "holders");
+  status.last_failure_time = parse_rfc3339(text_at(json, "lastFailureTime"));
   status.last_restart_time = parse_rfc3339(text_at(json, "lastRestartTime"));
   status.last_progress_time = parse_rfc3339(text_at(json, "lastProgressTime"));
   status.replicas = integer_at(json, "replicas");
@@ -44,6 +50,7 @@ JobStatus status_from_json(const Json& json) {
           {.index = integer_at(item, "index"),
            .attempt = integer_at(item, "attempt"),
            .failures = integer_at(item, "failures"),
+           .in_a_row = integer_at(item, "inARow"),
            .failed_at = parse_rfc3339(text_at(item, "failedAt")).value_or(WallTime{})});
     }
   }
@@ -69,6 +76,13 @@ Json to_json(const JobStatus& status) {
   put_time(json, "completionTime", status.completion_time);
   put_time(json, "lastRestartTime", status.last_restart_time);
   put_time(json, "lastProgressTime", status.last_progress_time);
+  put_time(json, "lastFailureTime", status.last_failure_time);
+  if (!status.roster.empty()) {
+    Json& list = json["roster"] = Json::array();
+    for (const RosterMember& each : status.roster)
+      list.push_back({{"index", each.index}, {"podUID", each.uid}});
+  }
+  if (status.holders > 0) json["holders"] = status.holders;
   if (!status.gang.empty()) json["gang"] = status.gang;
   if (!status.succeeded_ranks.empty()) json["succeededRanks"] = status.succeeded_ranks;
   if (!status.pod_attempts.empty()) {
@@ -77,6 +91,7 @@ Json to_json(const JobStatus& status) {
       list.push_back({{"index", attempt.index},
                       {"attempt", attempt.attempt},
                       {"failures", attempt.failures},
+                      {"inARow", attempt.in_a_row},
                       {"failedAt", rfc3339(attempt.failed_at)}});
   }
   if (!status.progress.is_null()) json["progress"] = status.progress;

@@ -12,8 +12,15 @@ struct PodAttempt {           // a pod that was replaced alone, within its incar
   std::int64_t index = 0;     // of the pod
   std::int64_t attempt = 0;   // replacements so far, >= 1
   std::int64_t failures = 0;  // of those, after a failure, not a disruption; a committed round clears it
+  std::int64_t in_a_row = 0;  // with little time between: the last ones slow down
   WallTime failed_at;         // when the last one was lost
   friend bool operator==(const PodAttempt&, const PodAttempt&) = default;
+};
+
+struct RosterMember {  // a rank of a membership: the pod that has it
+  std::int64_t index = 0;
+  std::string uid;
+  friend bool operator==(const RosterMember&, const RosterMember&) = default;
 };
 
 struct JobStatus {
@@ -27,6 +34,9 @@ struct JobStatus {
   std::int64_t incarnation = 0;         // 0: no pods were ever wanted
   std::int64_t formed_incarnation = 0;  // the last incarnation whose pods were all seen to exist
   std::int64_t membership = 0;          // the number of the roster that the pods are told of
+  std::vector<RosterMember> roster;     // of a training, in order of rank; empty: none is formed yet
+  std::int64_t holders = 0;             // its first ranks, which hold the state; 0: nothing is trained yet
+  std::optional<WallTime> last_failure_time;  // of a worker that was replaced alone, in this incarnation
   std::optional<WallTime> last_restart_time;
   std::optional<WallTime> last_progress_time;  // when status.progress last moved on
   std::int64_t replicas = 0;                   // live pods of the incarnation

@@ -17,6 +17,7 @@
 #include "common/platform/mutex.h"
 #include "operator/control/agent_calls.h"
 #include "operator/control/agent_probe.h"
+#include "operator/control/followed_pod.h"
 #include "operator/core/agent_status.h"
 #include "operator/core/assignment.h"
 
@@ -33,7 +34,8 @@ constexpr int kRejectionsMin =
 
 // Whether more than a figure has changed: a decision may hang on it.
 bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after) {
-  return !before || before->phase() != after.phase() || before->membership() != after.membership();
+  return !before || before->phase() != after.phase() || before->membership() != after.membership() ||
+         before->message() != after.message();
 }
 
 // Whether a stream has ended for what the pod says, and not because it comes, goes or takes another
@@ -57,7 +59,7 @@ class AgentClient::Impl {
     sweep_alarm_.Set(&queue_, std::chrono::system_clock::now() + options_.probe_interval, &sweep_);
   }
   ~Impl() {
-    std::map<std::string, PodState> pods;
+    std::map<std::string, FollowedPod> pods;
     {
       const MutexLock lock(mutex_);
       pods = std::exchange(pods_, {});
@@ -75,7 +77,7 @@ class AgentClient::Impl {
   }
 
   void follow(const std::string& owner, const std::vector<AgentAddress>& wanted) MUSTER_EXCLUDES(mutex_) {
-    std::vector<PodState> leaving;
+    std::vector<FollowedPod> leaving;
     std::vector<std::shared_ptr<Follower>> coming;
     std::vector<std::pair<std::shared_ptr<Follower>, std::int64_t>> expecting;
     {
@@ -89,7 +91,7 @@ class AgentClient::Impl {
       }
       for (const AgentAddress& pod : wanted) {
         const auto [added, fresh] = pods_.try_emplace(pod.uid, retry_backoff(pod.uid));
-        PodState& state = added->second;
+        FollowedPod& state = added->second;
         if (!fresh) {
           expecting.emplace_back(state.follower, pod.membership);
           continue;
@@ -103,7 +105,7 @@ class AgentClient::Impl {
       if (before.empty()) owners_.erase(owner);
       coming = admit();
     }
-    for (PodState& pod : leaving) end(pod);
+    for (FollowedPod& pod : leaving) end(pod);
     for (const auto& [follower, membership] : expecting) follower->expect(membership);
     for (const auto& follower : coming) follower->start();
   }
@@ -112,6 +114,13 @@ class AgentClient::Impl {
     const MutexLock lock(mutex_);
     const auto found = pods_.find(uid);
     return found == pods_.end() ? std::nullopt : found->second.status;
+  }
+
+  std::optional<Contact> contact(const std::string& uid) const MUSTER_EXCLUDES(mutex_) {
+    const MutexLock lock(mutex_);
+    const auto found = pods_.find(uid);
+    if (found == pods_.end() || found->second.dialled == Instant{}) return std::nullopt;
+    return Contact{.answers = found->second.answers, .since = found->second.since};
   }
 
   std::optional<std::string> rejection(const std::string& uid) const MUSTER_EXCLUDES(mutex_) {
@@ -127,7 +136,7 @@ class AgentClient::Impl {
       const MutexLock lock(mutex_);
       const auto found = pods_.find(pod.uid);
       if (found == pods_.end()) return;
-      PodState& state = found->second;
+      FollowedPod& state = found->second;
       if (state.configuring || std::chrono::steady_clock::now() < state.configure_after) return;
       call = std::make_shared<ConfigureCall>(ConfigureCall::Options{
           .channel = state.channel,
@@ -150,23 +159,6 @@ class AgentClient::Impl {
   }
 
  private:
-  struct PodState {
-    explicit PodState(const Backoff& backoff) : configure_backoff(backoff) {}
-    std::string owner;
-    std::shared_ptr<grpc::Channel> channel;
-    std::shared_ptr<Follower> follower;
-    Instant dialled{};             // when the follower began; before: it waits for its turn
-    std::shared_ptr<Probe> probe;  // the one under way
-    int rejections = 0;            // probes in a row that met one
-    std::string rejection;
-    std::optional<AgentStatus> status;
-    std::string unusable;                        // why a stream has ended, when that was told
-    std::shared_ptr<ConfigureCall> configuring;  // the one under way
-    Backoff configure_backoff;
-    Instant configure_after{};
-    std::optional<Error> refusal;
-  };
-
   [[nodiscard]] control::v1::Assignment message_of(const ConfigurePod& pod) const {
     control::v1::Assignment message = assignment_of(pod);
     message.set_pod_uid(pod.uid);
@@ -176,7 +168,7 @@ class AgentClient::Impl {
     if (key) message.set_membership_key(*key);
     return message;
   }
-  static void end(PodState& pod) {
+  static void end(FollowedPod& pod) {
     pod.follower->stop();
     if (pod.probe) pod.probe->cancel();
     if (pod.configuring) pod.configuring->cancel();
@@ -190,7 +182,7 @@ class AgentClient::Impl {
       waiting_.pop_front();
       const auto found = pods_.find(uid);
       if (found == pods_.end() || found->second.dialled != Instant{}) continue;
-      found->second.dialled = std::chrono::steady_clock::now();
+      found->second.dialled = found->second.since = std::chrono::steady_clock::now();
       connecting_.insert(uid);
       admitted.push_back(found->second.follower);
       ++live_;
@@ -257,7 +249,7 @@ class AgentClient::Impl {
       const MutexLock lock(mutex_);
       const auto found = pods_.find(uid);
       if (found == pods_.end()) return;
-      PodState& pod = found->second;
+      FollowedPod& pod = found->second;
       pod.probe.reset();
       const bool was = pod.rejections >= kRejectionsMin;
       pod.rejections = rejection && !pod.status ? pod.rejections + 1 : 0;
@@ -299,7 +291,9 @@ class AgentClient::Impl {
       const auto found = pods_.find(uid);
       if (found != pods_.end()) {
         owner = found->second.owner;
-        news = is_news(found->second.status, status);
+        news = is_news(found->second.status, status) || !found->second.answers;
+        if (news) found->second.since = std::chrono::steady_clock::now();
+        found->second.answers = true;
         found->second.status = std::move(status);
         found->second.rejections = 0;
       }
@@ -309,16 +303,23 @@ class AgentClient::Impl {
   }
   void watch_ended(const std::string& name, const std::string& uid, const Status& how)
       MUSTER_EXCLUDES(mutex_) {
-    if (how || !is_unusable(how.error().code)) return;
+    const bool unusable = !how && is_unusable(how.error().code);
     std::string owner;
+    bool lost = false;
+    bool tells = false;
     {
       const MutexLock lock(mutex_);
       const auto found = pods_.find(uid);
-      if (found == pods_.end() || found->second.unusable == how.error().message) return;
-      found->second.unusable = how.error().message;
-      owner = found->second.owner;
+      if (found == pods_.end()) return;
+      FollowedPod& pod = found->second;
+      owner = pod.owner;
+      lost = std::exchange(pod.answers, false);
+      if (lost) pod.since = std::chrono::steady_clock::now();
+      tells = unusable && pod.unusable != how.error().message;
+      if (tells) pod.unusable = how.error().message;
     }
-    if (options_.on_unusable) options_.on_unusable(owner, name, how.error());
+    if (lost && options_.on_change) options_.on_change(owner, false);
+    if (tells && options_.on_unusable) options_.on_unusable(owner, name, how.error());
   }
   void configured(const std::string& name, const std::string& uid, const ConfigureCall& over,
                   const Status& outcome) MUSTER_EXCLUDES(mutex_) {
@@ -327,7 +328,7 @@ class AgentClient::Impl {
       const MutexLock lock(mutex_);
       const auto found = pods_.find(uid);
       if (found == pods_.end() || found->second.configuring.get() != &over) return;
-      PodState& state = found->second;
+      FollowedPod& state = found->second;
       owner = state.owner;
       state.configuring.reset();
       state.refusal = outcome ? std::nullopt : std::optional(outcome.error());
@@ -360,7 +361,7 @@ class AgentClient::Impl {
   mutable Mutex mutex_;
   Condition last_left_;
   int live_ MUSTER_GUARDED_BY(mutex_) = 0;  // calls that are in the queue, or about to be
-  std::map<std::string, PodState> pods_ MUSTER_GUARDED_BY(mutex_);
+  std::map<std::string, FollowedPod> pods_ MUSTER_GUARDED_BY(mutex_);
   std::map<std::string, std::set<std::string>> owners_ MUSTER_GUARDED_BY(mutex_);
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
   std::deque<std::string> waiting_ MUSTER_GUARDED_BY(mutex_);   // uids of pods that are to be connected to
@@ -384,6 +385,10 @@ std::optional<AgentStatus> AgentClient::status(const std::string& pod_uid) const
   return impl_->status(pod_uid);
 }
 void AgentClient::configure(const ConfigurePod& pod) { impl_->configure(pod); }
+std::optional<Agents::Contact> AgentClient::contact(const std::string& uid) const {
+  return impl_->contact(uid);
+}
+
 std::optional<std::string> AgentClient::rejection(const std::string& pod_uid) const {
   return impl_->rejection(pod_uid);
 }

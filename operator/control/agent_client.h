@@ -42,6 +42,7 @@ class AgentClient final : public Agents {
 
   void follow(const std::string& owner, const std::vector<AgentAddress>& pods) override;
   [[nodiscard]] std::optional<control::v1::AgentStatus> status(const std::string& pod_uid) const override;
+  [[nodiscard]] std::optional<Contact> contact(const std::string& pod_uid) const override;
   [[nodiscard]] std::optional<std::string> rejection(const std::string& pod_uid) const override;
   void configure(const ConfigurePod& pod) override;
   [[nodiscard]] std::optional<Error> refusal(const std::string& pod_uid) const override;

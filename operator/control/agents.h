@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "common/base/clock.h"
 #include "common/base/result.h"
 #include "operator/core/action.h"
 
@@ -18,6 +19,13 @@ class Agents {  // thread-safe
 
   // The last status that the pod told us, kept when its connection breaks; none before the first.
   [[nodiscard]] virtual std::optional<control::v1::AgentStatus> status(const std::string& pod_uid) const = 0;
+  // Whether the pod answers, and since when it has told what it tells now (its figures do not count), or has
+  // not answered; none before it is dialled.
+  struct Contact {
+    bool answers = false;
+    Instant since;
+  };
+  [[nodiscard]] virtual std::optional<Contact> contact(const std::string& pod_uid) const = 0;
   // Why pod and operator do not believe each other: the handshake fails, again and again. In words.
   [[nodiscard]] virtual std::optional<std::string> rejection(const std::string& pod_uid) const = 0;
 

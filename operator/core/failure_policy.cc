@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "common/base/host_port.h"
 #include "common/pods/standstill.h"
 #include "pod/pod_contract.h"
 
@@ -35,15 +36,15 @@ bool cannot_work(const Pod& pod) {
 bool lost_a_peer(const Pod& pod) { return role_exited_with(pod, kExitRetry); }
 
 std::vector<StillPod> standing_still(const std::vector<const Pod*>& pods) {
-  std::map<std::pair<std::int64_t, std::int64_t>, bool> named;  // by incarnation and rank
+  std::map<std::pair<std::int64_t, std::string>, bool> named;  // by incarnation and address
   for (const Pod* pod : pods) {
     if (!lost_a_peer(*pod)) continue;
     if (const auto said = standstill_in(pod->end->message))
-      named[{pod->incarnation, said->rank}] = said->hung;
+      named[{pod->incarnation, said->address}] = said->hung;
   }
   std::vector<StillPod> still;
   for (const Pod* pod : pods) {
-    const auto found = named.find({pod->incarnation, pod->index});
+    const auto found = named.find({pod->incarnation, host_port(pod->ip, kDataPort)});
     if (found != named.end() && fate_of(*pod) == PodFate::kAlive)
       still.push_back({.pod = pod, .hung = found->second});
   }

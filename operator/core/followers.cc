@@ -10,26 +10,74 @@ namespace {
 
 constexpr auto kSettled = std::chrono::minutes(1);
 
-// The aggregator, or the first rank that is left.
-const Pod* lead_of(const Pass& pass) {
-  const Pod* lead = nullptr;
-  for (const Pod& pod : pass.seen.pods) {
-    const bool counts = pod.role != "client" && pod.incarnation == pass.before.incarnation &&
-                        !pod.ip.empty() && fate_of(pod) == PodFate::kAlive;
-    if (counts && (lead == nullptr || pod.index < lead->index)) lead = &pod;
+bool counts(const Pass& pass, const Pod& pod) {
+  return pod.role != "client" && pod.incarnation == pass.before.incarnation && !pod.ip.empty() &&
+         fate_of(pod) == PodFate::kAlive;
+}
+
+bool is_member(const Pass& pass, const Pod& pod) {
+  const auto& roster = pass.before.roster;
+  return pod.role != "worker" ||
+         std::ranges::any_of(roster, [&pod](const auto& each) { return each.uid == pod.uid; });
+}
+
+// The aggregator, or the first rank that is left, and one beside it.
+struct Leads {
+  const Pod* first = nullptr;
+  const Pod* second = nullptr;
+};
+
+Leads leads_of(const Pass& pass) {
+  std::vector<const Pod*> members;
+  for (const api::RosterMember& each : pass.before.roster) {
+    const auto pod = std::ranges::find(pass.seen.pods, each.uid, &Pod::uid);
+    if (pod != pass.seen.pods.end() && counts(pass, *pod)) members.push_back(&*pod);
   }
-  return lead;
+  if (pass.before.roster.empty()) {
+    for (const Pod& pod : pass.seen.pods)
+      if (counts(pass, pod)) members.push_back(&pod);
+    std::ranges::stable_sort(members, {}, &Pod::index);
+    if (!members.empty()) members.resize(1);
+  }
+  if (members.empty()) return {};
+  Leads leads{.first = members.front()};
+  for (const Pod* pod : members) {
+    if (pod == leads.first) continue;
+    if (leads.second == nullptr) leads.second = pod;
+    if (pod->node == leads.first->node) continue;
+    leads.second = pod;
+    break;
+  }
+  return leads;
+}
+
+// It trains, and says nothing else: a message tells what it has lost.
+bool works(const Pass& pass, const control::v1::AgentStatus& told) {
+  return told.membership() == pass.before.membership &&
+         ((told.phase() == control::v1::PHASE_RUNNING && told.message().empty()) ||
+          told.phase() == control::v1::PHASE_SUCCEEDED);
+}
+
+bool is_lost(const Pass& pass, const Pod& pod) {
+  const auto contact = pass.seen.contacts.find(pod.uid);
+  return pass.seen.agents.contains(pod.uid) && contact != pass.seen.contacts.end() &&
+         !contact->second.answers;
 }
 
 // Whether all workers have their assignment: none begins before all have, so one that trains says so. After a
-// takeover nothing is known of a job that has run for long, and its first rank is asked before the others
+// takeover nothing is known of a job that has run for long, and its first ranks are asked before the others
 // are.
-bool they_work(const Pass& pass, const Pod& lead) {
-  const auto told = pass.seen.agents.find(lead.uid);
-  if (told != pass.seen.agents.end())
-    return told->second.membership() == pass.before.membership &&
-           (told->second.phase() == control::v1::PHASE_RUNNING ||
-            told->second.phase() == control::v1::PHASE_SUCCEEDED);
+bool they_work(const Pass& pass, const Leads& leads) {
+  for (const Pod* pod : {leads.first, leads.second})
+    if (pod != nullptr && is_lost(pass, *pod)) return false;
+  const auto told = pass.seen.agents.find(leads.first->uid);
+  if (leads.second != nullptr) {
+    const auto beside = pass.seen.agents.find(leads.second->uid);
+    const bool begins = beside != pass.seen.agents.end() && beside->second.message().empty() &&
+                        beside->second.phase() == control::v1::PHASE_STARTING;
+    if (beside != pass.seen.agents.end() && !begins && !works(pass, beside->second)) return false;
+  }
+  if (told != pass.seen.agents.end()) return works(pass, told->second);
   const api::Condition* running = api::find_condition(pass.before.conditions, "Running");
   return running != nullptr && running->status && pass.seen.now >= running->last_transition + kSettled;
 }
@@ -37,12 +85,12 @@ bool they_work(const Pass& pass, const Pod& lead) {
 }  // namespace
 
 void follow_agents(Pass& pass) {
-  const Pod* lead = lead_of(pass);
-  const bool all_work = lead != nullptr && lead->role == "worker" && they_work(pass, *lead);
+  const Leads leads = leads_of(pass);
+  const bool all_work = leads.first != nullptr && leads.first->role == "worker" && they_work(pass, leads);
   for (const Pod& pod : pass.seen.pods) {
     if (pod.ip.empty() || fate_of(pod) != PodFate::kAlive || pod.incarnation < pass.before.incarnation)
       continue;
-    if (all_work && &pod != lead) continue;
+    if (all_work && &pod != leads.first && &pod != leads.second && is_member(pass, pod)) continue;
     pass.decision.agents.push_back({.pod = pod.name,
                                     .uid = pod.uid,
                                     .ip = pod.ip,

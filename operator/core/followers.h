@@ -4,8 +4,9 @@
 namespace muster::op {
 
 // Of the live pods, those of whom something is to be learnt: a stream costs 200 KiB. Rank 0, or the
-// aggregator, has the figures of the object. Another worker is listened to until all have their assignment,
-// and when rank 0 has lost its ring; pods of an older incarnation are not.
+// aggregator, has the figures of the object; a second member, on another node if there is one, tells when
+// rank 0 is lost. Another worker is listened to until all have their assignment, when one of the two has lost
+// a peer or does not answer any more, and while it is no member; pods of an older incarnation are not.
 void follow_agents(Pass& pass);
 
 // Whether each Agent that is listened to has told something (`of_this_membership`: that it has its

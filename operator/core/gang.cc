@@ -229,6 +229,11 @@ void join_gang(const Pass& pass, Gang gang, Json& pod) {
   const bool counts_done = gang == Gang::kVolcano;
   if (!pass.after.succeeded_ranks.empty() && !counts_done) return;
   Json& metadata = pod["metadata"];
+  if (!pass.before.roster.empty()) {
+    if (gang == Gang::kVolcano && !member(pod, "spec", "schedulerName").is_string())
+      pod["spec"]["schedulerName"] = "volcano";
+    return;
+  }
   metadata["annotations"][kGangAnnotation] = name_of(gang);
   switch (gang) {
     case Gang::kNone: break;

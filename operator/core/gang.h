@@ -28,7 +28,8 @@ struct GangWish {
 // been. An existing group of another size or kind goes first. nullopt: pods cannot be created yet.
 [[nodiscard]] std::optional<Gang> prepare_gang(Pass& pass, const GangWish& wish, bool fresh);
 // Makes the pod a member. One that starts anew alone beside others that have succeeded is none: schedulers do
-// not count those, and it would wait for ever.
+// not count those, and it would wait for ever. Nor is one that comes to a training at work, which may have
+// been scaled: the others do not wait for it.
 void join_gang(const Pass& pass, Gang gang, Json& pod);
 // Sets GangScheduled by the pods' nodes and the group's own words.
 void tell_gang(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted);

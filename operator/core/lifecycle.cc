@@ -39,6 +39,9 @@ void forget_time_left(api::JobStatus& status) {
 void next_incarnation(Pass& pass) {
   pass.after.incarnation += 1;
   pass.after.membership += 1;  // other pods: another roster
+  pass.after.roster.clear();
+  pass.after.holders = 0;
+  pass.after.last_failure_time.reset();
   pass.after.succeeded_ranks.clear();
   no_pods(pass.after);
   forget_time_left(pass.after);
@@ -81,14 +84,15 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
   if (cause == Cause::kDisruption) status.disruptions += 1;
   if (cause != Cause::kScale) status.last_restart_time = whole_second(pass.seen.now);
   status.phase = "Restarting";
-  const char* reason = cause == Cause::kFailure      ? "PodFailed"
-                       : cause == Cause::kDisruption ? "PodDisrupted"
-                                                     : "Scaled";
+  const char* reason = cause == Cause::kDisruption ? "PodDisrupted"
+                       : cause == Cause::kScale    ? "Scaled"
+                                                   : "PodFailed";
   pass.condition("Restarting", true, reason, message);
   pass.condition("PodsReady", false, "Restarting", message);
   no_longer(pass, "Running", "Restarting", message);
   switch (cause) {
     case Cause::kFailure:
+    case Cause::kCounted:
       pass.event("Warning", "Restarting",
                  with_note(message, fmt::format("restart {} of {}", status.restarts, restarts_max)));
       break;

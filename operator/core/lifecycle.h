@@ -10,7 +10,12 @@ namespace muster::op {
 void start(Pass& pass);
 // A new incarnation at once: the pods of the older ones go in later passes, so that a crash between
 // the two steps is harmless.
-enum class Cause { kFailure, kDisruption, kScale };
+enum class Cause {
+  kFailure,
+  kCounted,  // a failure that was counted when others failed by the same cause
+  kDisruption,
+  kScale
+};
 // kFailure counts towards `restarts_max` and fails the object when that is used up.
 void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max);
 void suspend(Pass& pass, std::int64_t pods_wanted, const Hold& hold);  // `pods_wanted`: once it is resumed

@@ -82,13 +82,20 @@ struct PodDefaults {         // of the operator's own configuration (flags)
   std::string device_image = "muster-device:" MUSTER_VERSION;
 };
 
+// With the Agent of a pod that is listened to.
+struct Contact {
+  bool answers = false;
+  WallTime since;  // it has told what it tells now, or has not answered
+};
+
 struct Observed {
   WallTime now;
   std::vector<Pod> pods;                         // owned by the object, any incarnation, any order
   ServiceState service = ServiceState::kAbsent;  // the Service named like the object
   // By pod uid: the last status of each Agent that answered.
   std::map<std::string, control::v1::AgentStatus> agents;
-  std::map<std::string, Error> refusals;  // by pod uid: why its Agent did not take its assignment
+  std::map<std::string, Contact> contacts;  // by pod uid
+  std::map<std::string, Error> refusals;    // by pod uid: why its Agent did not take its assignment
   std::map<std::string, std::string>
       rejections;                        // by pod uid: why Agent and operator do not trust each other
   std::string ca;                        // id of the operator's authority

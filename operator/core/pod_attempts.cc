@@ -10,6 +10,8 @@ namespace {
 
 constexpr std::int64_t kBackoffFirstSeconds = 10;
 constexpr std::int64_t kBackoffMaxSeconds = 300;
+// A pod that has lived so long begins anew: on nodes that are taken back every hour none waits for the next.
+constexpr auto kRowEnds = std::chrono::minutes(20);
 
 const api::PodAttempt* attempt_of(const api::JobStatus& status, std::int64_t index) {
   for (const api::PodAttempt& attempt : status.pod_attempts)
@@ -18,8 +20,8 @@ const api::PodAttempt* attempt_of(const api::JobStatus& status, std::int64_t ind
 }
 
 WallTime not_before(const api::PodAttempt& attempt) {
-  if (attempt.attempt < 2) return attempt.failed_at;
-  const std::int64_t doublings = std::min<std::int64_t>(attempt.attempt - 2, 10);
+  if (attempt.in_a_row < 2) return attempt.failed_at;
+  const std::int64_t doublings = std::min<std::int64_t>(attempt.in_a_row - 2, 10);
   return attempt.failed_at +
          std::chrono::seconds(std::min(kBackoffMaxSeconds, kBackoffFirstSeconds << doublings));
 }
@@ -37,7 +39,9 @@ std::int64_t count_attempt(Pass& pass, const Pod& pod, bool failed) {
       list.begin(), list.end(), pod.index,
       [](const api::PodAttempt& entry, std::int64_t wanted) { return entry.index < wanted; });
   if (at == list.end() || at->index != pod.index) at = list.insert(at, {.index = pod.index, .failed_at = {}});
+  const bool again = pass.seen.now < at->failed_at + kRowEnds;
   at->attempt += 1;
+  at->in_a_row = again ? at->in_a_row + 1 : 1;
   if (failed) at->failures += 1;
   at->failed_at = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
   return at->failures;

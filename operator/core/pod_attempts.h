@@ -16,7 +16,7 @@ namespace muster::op {
 std::int64_t count_attempt(Pass& pass, const Pod& pod, bool failed);
 
 // Not yet time to create the replacement of `index`; the pass then looks again at that time. The first is
-// created at once, the n-th after 10 s * 2^(n-2), at most 5 min.
+// created at once, the n-th in a row after 10 s * 2^(n-2), at most 5 min.
 [[nodiscard]] bool is_held_back(Pass& pass, std::int64_t index);
 
 // Each of `pods` that avoids_in_vain is to start anew, alone. True when there are some: the pass is over.

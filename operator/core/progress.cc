@@ -130,6 +130,15 @@ void keep_estimate(Pass& pass) {
   if (const Json& left = member(before, "timeLeft"); left.is_string()) pass.after.progress["timeLeft"] = left;
 }
 
+// The first words of another rank 0 may be of a step earlier than the last of the one before. With a
+// checkpoint, or from the start, steps are made again.
+bool would_go_back(const Pass& pass, const WorkerProgress& told) {
+  const Json& known = pass.before.progress;
+  if (pass.before.holders == 0 || told.step() >= integer(member(known, "step"))) return false;
+  return !told.has_resumed_from_step() ||
+         told.resumed_from_step() == integer(member(known, "resumedFromStep"));
+}
+
 template <typename Progress>
 std::vector<Point> history_of(const Progress& told) {
   return {told.history().begin(), told.history().end()};
@@ -204,14 +213,15 @@ std::optional<std::string> success_without_evidence(const Pass& pass, const std:
   return std::nullopt;
 }
 
-void fold_workers(Pass& pass, const std::vector<const Pod*>& workers, std::int64_t examples_a_step) {
-  std::optional<AgentStatus> rank_0;
+void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod* rank_0,
+                  std::int64_t examples_a_step) {
+  std::optional<AgentStatus> lead;
   std::uint64_t sent = 0;
   std::uint64_t expected = 0;
   std::uint64_t at_work = 0;
   std::size_t digests = 0;
   std::vector<std::string> warnings;
-  for (const Pod* pod : workers) {
+  for (const Pod* pod : members) {
     std::optional<AgentStatus> word = word_of(pass, *pod);
     if (word) warnings.insert(warnings.end(), word->warnings().begin(), word->warnings().end());
     if (word && word->phase() == control::v1::PHASE_SUCCEEDED) {
@@ -222,15 +232,16 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& workers, std::int64
     }
     if (!word || !word->has_worker()) continue;
     if (word->worker().has_parameters_sha256()) ++digests;
-    if (pod->index == 0) rank_0 = std::move(word);
+    if (pod == rank_0) lead = std::move(word);
   }
-  if (!rank_0 || rank_0->worker().total_steps() == 0) return fold_warnings(pass, warnings);
-  WorkerProgress* const first = rank_0->mutable_worker();
+  if (!lead || lead->worker().total_steps() == 0 || would_go_back(pass, lead->worker()))
+    return fold_warnings(pass, warnings);
+  WorkerProgress* const first = lead->mutable_worker();
   // Nobody listens to the others while they work. A ring's ranks send the same but for a few bytes, and what
   // each has sent in the end is in its last words.
   first->set_payload_bytes_sent(sent + at_work * first->payload_bytes_sent());
   first->set_payload_bytes_expected(expected + at_work * first->payload_bytes_expected());
-  if (digests != workers.size() || parameters_diverged(pass, workers)) first->clear_parameters_sha256();
+  if (digests != members.size() || parameters_diverged(pass, members)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
   tell_pace(pass.after.progress, first->step(), first->total_steps(),

@@ -28,9 +28,11 @@ namespace muster::op {
                                                                   const std::vector<const Pod*>& pods,
                                                                   const char* where);
 
-// Steps, loss and rates come from rank 0; bytes are those of all workers. Nothing heard: progress stays.
-// `examples_a_step`: of all workers together, for the time that is left.
-void fold_workers(Pass& pass, const std::vector<const Pod*>& workers, std::int64_t examples_a_step);
+// Steps, loss and rates come from rank 0; bytes are those of all members. Nothing heard: progress stays, and
+// while members hold the state, steps do not go back. `rank_0`: null: it has no pod. `examples_a_step`: of
+// all members together, for the time that is left.
+void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod* rank_0,
+                  std::int64_t examples_a_step);
 void fold_aggregator(Pass& pass, const Pod& aggregator);
 
 // Workers that ended with different parameters; the sentence names two of them. nullopt: all that told agree.

@@ -4,17 +4,21 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
 #include <set>
+#include <span>
 
 #include "common/json/access.h"
 #include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/credentials.h"
 #include "operator/core/deadlines.h"
+#include "operator/core/elastic.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/gang.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
+#include "operator/core/members.h"
 #include "operator/core/pod_attempts.h"
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
@@ -36,7 +40,15 @@ void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers) {
   }
 }
 
-// The membership ran to its end: every one of its members has succeeded.
+// The training is done once those who hold its state are: whoever was about to join them has nothing to add.
+bool holders_succeeded(const api::JobStatus& status) {
+  const auto count = status.holders > 0 ? status.holders : std::ssize(status.roster);
+  const std::span<const api::RosterMember> holders(status.roster.begin(), static_cast<std::size_t>(count));
+  return !holders.empty() &&
+         std::ranges::all_of(holders, [&status](const auto& each) { return is_done(status, each.index); });
+}
+
+// Every worker has succeeded.
 bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& workers,
                    std::int64_t replicas) {
   const bool told = !workers.empty() && workers.front()->world_size > 0;
@@ -60,7 +72,7 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
                        .index = index,
                        .incarnation = pass.after.incarnation,
                        .attempt = attempts(pass.before, index),
-                       .world_size = spec.workers.replicas,
+                       .world_size = spec.training ? 0 : spec.workers.replicas,
                        .pod_template = spec.workers.pod_template,
                        .image_is_ours = spec.training.has_value(),
                        .default_image = pass.seen.defaults.worker_image,
@@ -71,18 +83,31 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
                        .progress_url = pass.seen.defaults.progress_url});
 }
 
+// One of ours that is replaced while it lives has been given up: it stands still, or is out of reach.
+constexpr std::int64_t kGivenUpGraceSeconds = 1;
+
+void remove_replaced(Pass& pass, const std::vector<const Pod*>& replaced, bool ours) {
+  for (const Pod* pod : replaced) {
+    const bool given_up = ours && fate_of(*pod) == PodFate::kAlive && pod->phase == PodPhase::kRunning;
+    remove_pod(pass, *pod, given_up ? std::optional(kGivenUpGraceSeconds) : std::nullopt);
+  }
+}
+
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
 // rendezvous. `replaced`: their names are taken until they are gone.
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members,
                     const std::vector<const Pod*>& replaced) {
-  remove_older(pass, members);
-  for (const Pod* pod : replaced) remove_pod(pass, *pod);
   const bool ours = spec.training.has_value();
+  remove_older(pass, members);
+  remove_replaced(pass, replaced, ours);
   if (creation_blocked(pass, !ours)) return;
   if (!ours && pass.seen.service == ServiceState::kAbsent)  // our workers have addresses by the roster
     pass.act(CreateService{service_manifest(pass.meta, kKind, false, spec.workers.rendezvous.master_port)});
   if (!members.older.empty()) return;
-  if (const auto when = create_not_before(pass.after); when && !pass.is_due(*when)) return;
+  // Beside a membership each worker that is replaced has its own time.
+  if (const auto when = create_not_before(pass.after);
+      when && pass.before.roster.empty() && !pass.is_due(*when))
+    return;
   const bool fresh = members.current.empty() && replaced.empty() && pass.after.succeeded_ranks.empty();
   const auto gang = prepare_gang(
       pass, {.choice = spec.gang, .pod_template = spec.workers.pod_template, .pods = spec.workers.replicas},
@@ -120,25 +145,26 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   }
 }
 
-// Ranks and roster, once every member has an address and its Agent answers.
+// Ranks and roster: of a membership that is in the status already, so that no other of its number can be
+// told.
 void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::string& for_pods,
                const std::vector<const Pod*>& workers) {
   const std::int64_t membership = pass.before.membership;
-  if (pass.before.formed_incarnation != pass.before.incarnation ||
-      std::ssize(workers) != spec.workers.replicas)
-    return;
-  auto roster = roster_of(pass.seen, workers);
+  if (pass.after.membership != membership || !may_work(pass.before, spec)) return;
+  auto roster = roster_of(pass.before.roster, workers);
   if (!roster) return;
   auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass, for_pods));
   *common->mutable_worker()->mutable_roster() = std::move(*roster);
   for (std::string& mount : api::writable_mounts(spec.workers.pod_template, kRole))
     common->add_writable_mounts(std::move(mount));
-  for (const Pod* pod : workers) {
+  std::int32_t rank = -1;
+  for (const Pod* pod : ranked(pass.before, workers)) {
+    ++rank;
     const auto agent = pass.seen.agents.find(pod->uid);
     if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
     if (agent->second.membership() >= membership) continue;
     ConfigurePod call{.pod = pod->name, .uid = pod->uid, .ip = pod->ip, .common = common};
-    call.own.mutable_worker()->set_rank(static_cast<std::int32_t>(pod->index));
+    call.own.mutable_worker()->set_rank(rank);
     pass.act(std::move(call));
   }
 }
@@ -150,12 +176,23 @@ bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
   return std::ssize(workers) == wanted && std::all_of(workers.begin(), workers.end(), began);
 }
 
-std::int64_t examples_a_step(const api::DistributedJobSpec& spec) {
-  return spec.training ? spec.training->batch_size * spec.workers.replicas : 0;
+void fold_members(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  const std::vector<const Pod*> members = ranked(pass.before, workers);
+  fold_workers(pass, members, rank_0_of(pass.before, workers),
+               spec.training->batch_size * std::ssize(members));
 }
 
 bool rank_0_tells(const Pass& pass, const std::vector<const Pod*>& workers) {
-  return !workers.empty() && workers.front()->index == 0 && word_of(pass, *workers.front()).has_value();
+  const Pod* rank_0 = rank_0_of(pass.before, workers);
+  return rank_0 != nullptr && word_of(pass, *rank_0).has_value();
+}
+
+// Without those above `replicas`, who leave.
+std::vector<const Pod*> wanted_of(const std::vector<const Pod*>& workers, std::int64_t replicas) {
+  std::vector<const Pod*> wanted;
+  std::ranges::copy_if(workers, std::back_inserter(wanted),
+                       [replicas](const Pod* pod) { return pod->index < replicas; });
+  return wanted;
 }
 
 // The checkpoint that the job began with was of the last step.
@@ -186,10 +223,12 @@ class JobBody final : public ObjectBody {
       succeed(pass, "worker 0 succeeded, which is what spec.successPolicy Rank0 asks for");
       return true;
     }
-    if (!all_succeeded(pass.after, workers, spec_.workers.replicas)) return false;
+    const bool formed = spec_.training && !pass.before.roster.empty();
+    if (formed ? !holders_succeeded(pass.after) : !all_succeeded(pass.after, workers, spec_.workers.replicas))
+      return false;
     if (spec_.training) {
-      fold_workers(pass, workers, examples_a_step(spec_));
-      if (const auto diverged = parameters_diverged(pass, workers)) {
+      fold_members(pass, spec_, workers);
+      if (const auto diverged = parameters_diverged(pass, ranked(pass.before, workers))) {
         fail(pass, "ParametersDiverged", *diverged);
         return true;
       }
@@ -200,19 +239,23 @@ class JobBody final : public ObjectBody {
   }
 
   void advance(Pass& pass) override {
-    if (judge_workers(pass, spec_, members_.current) || replace_waiting(pass, members_.current)) return;
+    const std::vector<const Pod*>& workers = members_.current;
+    const bool over =
+        spec_.training ? tend_members(pass, spec_, workers) : judge_workers(pass, spec_, workers);
+    if (over || replace_waiting(pass, workers)) return;
     create_missing(pass, spec_, members_, replaced_);
-    const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, members_.current);
-    tell_gang(pass, members_.current, wanted);
-    if (std::ssize(members_.current) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
+    const std::vector<const Pod*> here = wanted_of(workers, spec_.workers.replicas);
+    const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, here);
+    tell_gang(pass, here, wanted);
+    if (std::ssize(here) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
     if (spec_.training) {
-      configure(pass, spec_, for_pods_, members_.current);
-      fold_workers(pass, members_.current, examples_a_step(spec_));
+      remove_surplus(pass, spec_, workers);
+      configure(pass, spec_, for_pods_, workers);
+      fold_members(pass, spec_, workers);
       note_progress(pass, {"step"});
-      if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, members_.current), made(pass, "step")))
-        return;
-      renew_credentials(pass, members_.current);
-      tell_rejections(pass, members_.current);
+      if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, workers), made(pass, "step"))) return;
+      renew_credentials(pass, workers);
+      tell_rejections(pass, workers);
       tell_refusals(pass);
     } else {
       // How long is left is no progress: it may come from a clock.
@@ -220,8 +263,7 @@ class JobBody final : public ObjectBody {
       // Of a program that has never told anything nobody can say that it stands still.
       if (stands_still(pass, spec_.run_policy, pass.after.progress.is_object(), "progress was told")) return;
     }
-    tell_readiness(pass, members_.current, spec_.workers.replicas, all_running(members_.current, wanted),
-                   !spec_.training);
+    tell_readiness(pass, here, spec_.workers.replicas, is_running(pass, here, wanted), !spec_.training);
     judge_pending(pass, spec_.run_policy);
   }
 
@@ -230,6 +272,14 @@ class JobBody final : public ObjectBody {
   }
 
  private:
+  // All pods run; of a training whose membership is formed, its members do.
+  [[nodiscard]] bool is_running(const Pass& pass, const std::vector<const Pod*>& here,
+                                std::int64_t wanted) const {
+    if (!spec_.training || pass.after.roster.empty()) return all_running(here, wanted);
+    return may_work(pass.after, spec_) &&
+           all_running(ranked(pass.after, members_.current), std::ssize(pass.after.roster));
+  }
+
   const api::DistributedJobSpec& spec_;
   const std::string& for_pods_;
   Incarnation members_;

@@ -1,19 +1,22 @@
-// operator/core/roster.cc: ranks are given in order of the pods' indexes
+// operator/core/roster.cc: the roster of a training as its members are told it
 #include "operator/core/roster.h"
+
+#include <algorithm>
 
 #include "common/base/host_port.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
 
-std::optional<Roster> roster_of(const Observed& seen, const std::vector<const Pod*>& workers) {
+std::optional<Roster> roster_of(const std::vector<api::RosterMember>& members,
+                                const std::vector<const Pod*>& workers) {
   Roster roster;
-  for (const Pod* pod : workers) {
-    const bool answers = seen.agents.contains(pod->uid) || pod->phase == PodPhase::kSucceeded;
-    if (pod->ip.empty() || !answers) return std::nullopt;
+  for (const api::RosterMember& each : members) {
+    const auto pod = std::ranges::find_if(workers, [&each](const Pod* has) { return has->uid == each.uid; });
+    if (pod == workers.end() || (*pod)->ip.empty()) return std::nullopt;
     control::v1::Member& member = *roster.Add();
-    member.set_pod_uid(pod->uid);
-    member.set_address(host_port(pod->ip, kDataPort));
+    member.set_pod_uid(each.uid);
+    member.set_address(host_port((*pod)->ip, kDataPort));
   }
   return roster;
 }

@@ -1,4 +1,4 @@
-#pragma once  // operator/core/roster.h: who is a member of a training: rank -> pod and data address
+#pragma once  // operator/core/roster.h: the roster of a training as its members are told it
 #include <optional>
 #include <vector>
 
@@ -8,8 +8,8 @@ namespace muster::op {
 
 using Roster = google::protobuf::RepeatedPtrField<control::v1::Member>;
 
-// The roster of the pods of one incarnation, one rank each in order of index; nullopt until every pod has an
-// address and its Agent answers, or has done its part.
-[[nodiscard]] std::optional<Roster> roster_of(const Observed& seen, const std::vector<const Pod*>& workers);
+// Rank, pod and data address of each member; nullopt while one has no address, or no pod.
+[[nodiscard]] std::optional<Roster> roster_of(const std::vector<api::RosterMember>& members,
+                                              const std::vector<const Pod*>& workers);
 
 }  // namespace muster::op

@@ -48,6 +48,10 @@ bool is_answer(const Status& status) {
   return status || !(kube::is_away(status.error()) || status.error().code == Code::kCancelled);
 }
 
+WallTime wall_of(Instant when, WallTime now) {
+  return now - std::chrono::duration_cast<WallTime::duration>(std::chrono::steady_clock::now() - when);
+}
+
 ServiceState service_state(const Json& service, const Subject& subject) {
   const auto owner = controller_of(service);
   if (owner && owner->uid == subject.uid) return ServiceState::kOurs;
@@ -128,6 +132,8 @@ Observed Controller::observe(const Subject& subject, const std::vector<kube::Obj
     if (!pod) continue;
     judge_node(*pod, *object, seen.bad_nodes);
     if (auto status = parts_.agents.status(pod->uid)) seen.agents[pod->uid] = std::move(*status);
+    if (const auto contact = parts_.agents.contact(pod->uid))
+      seen.contacts[pod->uid] = {.answers = contact->answers, .since = wall_of(contact->since, seen.now)};
     if (auto why = parts_.agents.rejection(pod->uid)) seen.rejections[pod->uid] = std::move(*why);
     if (auto refusal = parts_.agents.refusal(pod->uid)) seen.refusals.emplace(pod->uid, std::move(*refusal));
     seen.pods.push_back(std::move(*pod));

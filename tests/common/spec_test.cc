@@ -95,6 +95,27 @@ TEST(Synchronization, ThePeerTimeoutIsAtMostThatOfACall) {
       HasSubstr("spec.synchronization.peerTimeoutSeconds: is 6, but spec.synchronization.timeoutSeconds"));
 }
 
+TEST(Workers, AreBoundedOnlyWhereTheyTrain) {
+  const auto error_of = [](const Json& workers, bool trains) -> std::string {
+    Json spec{{"workers", workers}};
+    if (trains) spec["training"] = {{"model", {{"name", "mlp"}}}, {"dataset", {{"name", "synthetic"}}}};
+    const auto read = distributed_job_from_json(spec);
+    return read ? "" : read.error().message;
+  };
+  EXPECT_EQ(error_of({{"replicas", 3}, {"minReplicas", 3}, {"maxReplicas", 3}}, true), "");
+  EXPECT_EQ(error_of({{"replicas", 0}, {"minReplicas", 3}}, true), "") << "it is suspended";
+  EXPECT_EQ(error_of({{"replicas", 3}, {"minReplicas", 4}}, true),
+            "spec.workers.minReplicas: 4 is more than replicas 3; lower it or raise replicas");
+  EXPECT_EQ(error_of({{"replicas", 5}, {"maxReplicas", 4}}, true),
+            "spec.workers.replicas: 5 is more than maxReplicas 4; lower it or raise maxReplicas");
+  EXPECT_EQ(error_of({{"replicas", 0}, {"minReplicas", 5}, {"maxReplicas", 4}}, true),
+            "spec.workers.minReplicas: 5 is more than maxReplicas 4; lower it or raise maxReplicas");
+  EXPECT_EQ(
+      error_of({{"minReplicas", 1}}, false),
+      "spec.workers.minReplicas: only the workers of spec.training go on without one of them; remove it, "
+      "or use spec.training");
+}
+
 TEST(ForPods, OfAFederatedRoundReadsAsTheSame) {
   const Json spec = read(
       R"({"suspend": false, "rounds": 1, "target": {"metric": "Accuracy", "value": 0.5}, "strategy": {"name": "FedAvg"},

@@ -25,6 +25,28 @@ print(max([d.get("status", {}).get("progress", {}).get("step", 0) for d in json.
 }
 past_first_checkpoint() { [ "$(steps)" -ge 25 ] 2>/dev/null; }
 
+worker_pids() { processes_named muster-worker | sort; }
+all_four() { [ "$(worker_pids | wc -l)" = 4 ] && [ "$("$MUSTER" get dj ring --kubeconfig "$CONFIG" -o json | python3 -c '
+import json, sys
+status = json.load(sys.stdin)["status"]
+print(len(status.get("roster", [])) == 4 and status.get("membership", 0) > 1)')" = True ]; }
+
+one_of_four_is_killed_and_the_others_keep_their_processes() {
+  write_job job.yaml ring "" 4 400
+  sed -i -e 's/model: {name: softmax}/model: {name: mlp, hidden: [512, 512]}/' job.yaml
+  start 'DistributedJob/ring: Running' || return
+  wait_until 60 past_first_checkpoint || fail "no step 25"
+  local killed kept
+  killed="$(worker_pids | head -1)"
+  kept="$(worker_pids | tail -3)"
+  kill -9 "$killed"
+  wait_until 30 all_four || fail "its replacement did not join"
+  check "the others go on" [ -z "$(comm -23 <(echo "$kept") <(worker_pids))" ]
+  outcome || return
+  check "one restart" [ "$(json out.json 'd["objects"][0]["restarts"]')" = 1 ]
+  check "equal parameters" [ "$(json out.json 'd["objects"][0]["parametersEqual"]')" = True ]
+  check "it is told" contains err.txt 'training goes on with 3 of 4 workers'
+}
 worker_killed_restarts_once_and_resumes() {
   write_long_job
   start 'DistributedJob/ring: Running' || return
@@ -75,6 +97,7 @@ killed_too_often_fails_with_the_reason() {
   check "why" contains err.txt 'DistributedJob/ring failed: .*[Rr]estart'
 }
 
+run_case one_of_four_is_killed_and_the_others_keep_their_processes 250
 run_case worker_killed_restarts_once_and_resumes 250
 run_case worker_that_stands_still_is_named_and_replaced_at_once 250
 run_case operator_killed_is_restarted_and_starts_no_second_pod 250

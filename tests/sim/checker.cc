@@ -28,6 +28,19 @@ std::string label(const Json& pod, const char* name) { return text(member(pod, "
 
 std::string node_of(const Json& pod) { return text(member(pod, "spec", "nodeName")); }
 
+bool is_broken(const Json& node) {
+  const Json& conditions = member(node, "status", "conditions");
+  return conditions.is_array() && std::ranges::any_of(conditions, [](const Json& each) {
+           return each.at("type") == kNodeProblem && each.at("status") == "True";
+         });
+}
+
+bool is_lost(const Json& node) { return !member(node, "spec", "taints").is_null(); }
+
+bool is_training(const Json& object) {
+  return object["kind"] == "DistributedJob" && member(object, "spec", "training").is_object();
+}
+
 JobStatus status_of(const Json& object) { return op::api::status_from_json(member(object, "status")); }
 
 std::int64_t limit_of(const Json& object) {
@@ -85,7 +98,11 @@ void Checker::arrives(const ApiRequest& write) {
   const auto seen = op::pod_from_json(*pod, label(*pod, kJobUidLabel));
   if (!seen || op::fate_of(*seen) != op::PodFate::kAlive) return;
   const JobStatus& status = lives_[label(*pod, kJobUidLabel)].status;
-  if (op::is_replaced(status, *seen)) return;  // alone: it waits for a node that it may not go to
+  if (op::is_replaced(status, *seen)) return;  // alone; see check_replacements
+  const bool ours = !seen->ca.empty();
+  const bool is_member = std::ranges::any_of(
+      status.roster, [&](const op::api::RosterMember& each) { return each.uid == seen->uid; });
+  if (ours && !is_member && lives_[label(*pod, kJobUidLabel)].excused) return;  // scaled down
   if (!status.finished() && status.phase != "Suspended" && status.incarnation == seen->incarnation)
     suspect_ =
         fmt::format("{} is deleted, a live pod of the present incarnation {}", seen->name, seen->incarnation);
@@ -119,6 +136,8 @@ void Checker::check_progress_of_life(const std::string& who, const Json& object,
   if (now.incarnation < last.incarnation || now.membership < last.membership)
     violation(fmt::format("{}: incarnation {} -> {}, membership {} -> {}", who, last.incarnation,
                           now.incarnation, last.membership, now.membership));
+  check_membership(who, life, now);
+  if (is_training(object)) check_replacements(who, object, last, now);
   if (std::cmp_greater(now.ready_replicas, life.ready_once[now.incarnation].size()))
     violation(fmt::format("{}: {} pods of incarnation {} are said to be ready, {} were ever", who,
                           now.ready_replicas, now.incarnation, life.ready_once[now.incarnation].size()));
@@ -132,6 +151,62 @@ void Checker::check_progress_of_life(const std::string& who, const Json& object,
     life.excused = false;
   }
   life.status = now;
+}
+
+// One roster a number, for ever; and ranks are given to pods that there are.
+void Checker::check_membership(const std::string& who, Life& life, const JobStatus& now) {
+  if (now.roster.empty()) return;
+  std::vector<std::string> uids;
+  for (const auto& member : now.roster) uids.push_back(member.uid);
+  const auto [known, fresh] = life.rosters.try_emplace(now.membership, uids);
+  if (!fresh && known->second != uids)
+    violation(fmt::format("{}: two rosters of membership {}", who, now.membership));
+  if (std::set(uids.begin(), uids.end()).size() != uids.size())
+    violation(fmt::format("{}: a pod has two ranks in membership {}", who, now.membership));
+  if (std::cmp_greater(now.holders, uids.size()))
+    violation(fmt::format("{}: {} of {} members hold the state", who, now.holders, uids.size()));
+}
+
+void Checker::configured(const std::string& job, const control::v1::Assignment& assignment) {
+  if (!assignment.has_worker()) return;
+  std::vector<std::string> uids;
+  for (const auto& member : assignment.worker().roster()) uids.push_back(member.pod_uid());
+  const auto& rosters = lives_[job].rosters;
+  const auto known = rosters.find(assignment.membership());
+  if (known == rosters.end() || known->second != uids)
+    violation(fmt::format("a worker of {} is told of membership {}, and the status of {}", job,
+                          assignment.membership(), known == rosters.end() ? "none" : "another roster"));
+}
+
+bool Checker::may_be_replaced(const Json& pod) const {
+  const bool avoids = !text(member(pod, "metadata", "annotations", op::kAvoidsAnnotation)).empty();
+  return amiss_.contains(meta_text(pod, "uid")) || avoids;  // which a pod may do in vain, as was seen earlier
+}
+
+// Nobody is replaced because another was lost; and a failure counts, once for those within ten seconds.
+void Checker::check_replacements(const std::string& who, const Json& object, const JobStatus& last,
+                                 const JobStatus& now) {
+  std::int64_t failed = 0;
+  for (const op::api::PodAttempt& attempt : now.pod_attempts) {
+    const auto before = std::ranges::find(last.pod_attempts, attempt.index, &op::api::PodAttempt::index);
+    if (before != last.pod_attempts.end() && before->attempt == attempt.attempt) continue;
+    for (const Json* each : store_.all("pods")) {
+      const auto pod = op::pod_from_json(*each, meta_text(object, "uid"));
+      if (!pod || pod->index != attempt.index) continue;
+      if (!may_be_replaced(*each)) violation(fmt::format("{}: {} is replaced, and was well", who, pod->name));
+      if (op::fate_of(*pod) == op::PodFate::kFailed && !op::lost_a_peer(*pod)) ++failed;
+    }
+  }
+  const Nanos struck = lives_[meta_text(object, "uid")].struck;  // what that does to others does not count
+  if (struck.count() > 0 && threads_.now() - struck < kTold) return;
+  const std::int64_t counted = now.restarts - last.restarts;
+  const bool of_one_cause =
+      last.last_failure_time && now.last_failure_time &&
+      threads_.wall() - *last.last_failure_time < std::chrono::seconds(30);  // clocks are skewed
+  if (now.incarnation == last.incarnation && failed > 0 && counted == 0 && !of_one_cause && !now.finished())
+    violation(fmt::format("{}: {} workers failed and are replaced, not counted", who, failed));
+  if (now.incarnation == last.incarnation && counted > failed)
+    violation(fmt::format("{}: {} workers failed and are replaced, counted {} times", who, failed, counted));
 }
 
 // Of an incarnation that all ends of pods point the same way, the count is known.
@@ -154,6 +229,7 @@ void Checker::check_restart(const std::string& who, const Json& object, const Li
   if (ends.crashes + ends.disruptions + ends.lost_peers == 0 && !federated)
     return violation(counted + ", without a cause");
   // Of those that wait for the cause of a lost peer, whoever is told of it too late may take it for another.
+  if (is_training(object)) return;  // each failure has its own count: see check_replacements
   const bool in_time = ends.lost_peers == 0 || threads_.now() - ends.crashed_at > kTold;
   if (ends.crashes > 0 && ends.disruptions == 0 && in_time && restarts != 1)
     return violation(counted + ", not counted");
@@ -168,6 +244,9 @@ void Checker::pod_changed(const Json* before, const Json* after) {
 }
 
 void Checker::node_changed(const Json& node) {
+  if (is_lost(node))
+    for (const Json* pod : store_.all("pods"))
+      if (node_of(*pod) == meta_text(node, "name")) amiss_.insert(meta_text(*pod, "uid"));
   if (!is_broken(node)) return;
   for (const Json* pod : store_.all("pods"))
     if (node_of(*pod) == meta_text(node, "name")) note_broken_node(*pod);
@@ -176,6 +255,8 @@ void Checker::node_changed(const Json& node) {
 // Its incarnation may be replaced, or the node is well again before anybody has looked. A program that has
 // failed there before may be the first to tell of what the node has.
 void Checker::note_broken_node(const Json& pod) {
+  amiss_.insert(meta_text(pod, "uid"));
+  lives_[label(pod, kJobUidLabel)].struck = threads_.now();
   if (label(pod, kRoleLabel) == "client" || text(member(pod, "status", "phase")) == "Succeeded") return;
   const std::string owner = label(pod, kJobUidLabel);
   if (const auto seen = op::pod_from_json(pod, owner)) ++lives_[owner].ends[seen->incarnation].disruptions;
@@ -197,6 +278,7 @@ void Checker::note_end(const Json& before, const Json* after) {
   const std::string owner = label(before, kJobUidLabel);
   if (after != nullptr) {
     const auto pod = op::pod_from_json(*after, owner);
+    if (pod && op::fate_of(*pod) != op::PodFate::kAlive) amiss_.insert(pod->uid);
     if (pod && pod->ready) lives_[owner].ready_once[pod->incarnation].insert(pod->uid);
   }
   if (label(before, kRoleLabel) == "client") return;
@@ -237,6 +319,9 @@ Checker::Findings Checker::not_steady() const {
         found.push_back(
             fmt::format("{}: readyReplicas {}, but {} pods are ready", who, status.ready_replicas, ready));
       const bool wanted = !boolean(member(*object, "spec", "suspend"));
+      if (wanted && is_training(*object) &&
+          std::ssize(status.roster) != integer(member(*object, "spec", "workers", "replicas")))
+        found.push_back(fmt::format("{}: {} members", who, status.roster.size()));
       if (wanted && status.phase != "Running")
         found.push_back(who + ", not Running, long after the last fault");
       if (wanted && !is_true(status.conditions, "PodsReady") && !is_true(status.conditions, "ClientsAway"))

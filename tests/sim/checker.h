@@ -7,6 +7,7 @@
 #include "api_store.h"
 #include "network.h"
 #include "operator/api/status.h"
+#include "proto/control.pb.h"
 
 namespace muster::sim {
 
@@ -18,6 +19,8 @@ class Checker {
   void edited(const std::string& uid) { lives_[uid].excused = true; }
   void begins(int replica, const ApiRequest& write);  // by the code of a replica that elects
   void arrives(const ApiRequest& write);              // before the server judges it
+  // A worker has taken an assignment.
+  void configured(const std::string& job, const control::v1::Assignment& assignment);
   void wrote(const Write& write);
 
   // What is wrong with a state in which objects rest, one line each.
@@ -38,7 +41,9 @@ class Checker {
   };
   struct Life {
     op::api::JobStatus status;
-    bool excused = false;                                      // the spec was changed in this incarnation
+    bool excused = false;  // the spec was changed in this incarnation
+    Nanos struck{0};       // when a node under one of its pods was last seen to be broken; 0: never
+    std::map<std::int64_t, std::vector<std::string>> rosters;  // uids of pods, by membership
     std::map<std::int64_t, Ends> ends;                         // by incarnation
     std::map<std::int64_t, std::set<std::string>> ready_once;  // uids of pods
   };
@@ -46,6 +51,10 @@ class Checker {
   void check_progress_of_life(const std::string& who, const Json& object, Life& life);
   void check_restart(const std::string& who, const Json& object, const Life& life,
                      const op::api::JobStatus& now);
+  void check_membership(const std::string& who, Life& life, const op::api::JobStatus& now);
+  void check_replacements(const std::string& who, const Json& object, const op::api::JobStatus& last,
+                          const op::api::JobStatus& now);
+  [[nodiscard]] bool may_be_replaced(const Json& pod) const;
   void pod_changed(const Json* before, const Json* after);
   void node_changed(const Json& node);
   void note_broken_node(const Json& pod);
@@ -56,6 +65,7 @@ class Checker {
   VirtualThreads& threads_;
   ApiStore& store_;
   std::map<std::string, Life> lives_;  // by uid of the object
+  std::set<std::string> amiss_;        // uids of pods that have ended, or whose nodes are broken or lost
   std::map<int, Nanos> rights_;        // of replicas: until when their last renewal lets them write
   std::uint64_t writes_ = 0;
   std::string last_write_;

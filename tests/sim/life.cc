@@ -121,6 +121,10 @@ Life::Life(const LifeOptions& options, Tally& tally)
   programs_.on_status = [this](const std::string& uid) {
     for (const auto& replica : replicas_) replica->told(uid);
   };
+  programs_.on_configured = [this](const std::string& job, const control::v1::Assignment& assignment) {
+    checker_.configured(job, assignment);
+  };
+  programs_.on_violation = [this](const std::string& what) { checker_.violation(what); };
   if (elects())
     network_.on_begin = [this](const Link& link, const ApiRequest& request) {
       checker_.begins(link.replica, request);

@@ -1,6 +1,7 @@
 // tests/sim/planted.cc: what each planted bug does to decisions and requests
 #include "planted.h"
 
+#include <algorithm>
 #include <array>
 
 #include "common/json/access.h"
@@ -27,7 +28,10 @@ constexpr std::array<const char*, static_cast<std::size_t>(Planted::kMax)> kBugN
     "every pass writes the status",
     "writes go on after the Lease is lost",
     "a new leader does not wait for its caches",
-    "the Lease is taken too early"};
+    "the Lease is taken too early",
+    "a membership's number is used again",
+    "those who join come first",
+    "survivors are replaced"};
 
 op::PatchStatus* status_of(op::Decision& decision) {
   for (op::Action& action : decision.actions)
@@ -44,6 +48,23 @@ Json falsified(Planted bug, Json object) {
   if (bug == Planted::kTerminalForgotten && member(object, "status", "completionTime").is_string())
     object["status"] = {{"incarnation", member(object, "status", "incarnation")}};
   return object;
+}
+
+void falsify_membership(Planted bug, const Json& object, Json& status) {
+  const Json& before = member(object, "status", "roster");
+  if (bug == Planted::kMembershipReused && before.is_array() && status.contains("roster") &&
+      status["roster"].is_array())
+    status.erase("membership");
+  if (bug == Planted::kJoinersFirst && before.is_array() && status.contains("roster") &&
+      status["roster"].is_array())
+    std::reverse(status["roster"].begin(), status["roster"].end());
+  if (bug == Planted::kSurvivorsReplaced && status.contains("podAttempts") && before.is_array()) {
+    Json attempts = Json::array();
+    for (const Json& each : before)
+      attempts.push_back(
+          {{"index", each.at("index")}, {"attempt", 1000}, {"failedAt", "2030-01-01T00:00:00Z"}});
+    status["podAttempts"] = std::move(attempts);
+  }
 }
 
 void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Decision& decision) {
@@ -63,6 +84,7 @@ void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Deci
   const bool restarts = status.contains("restarts");
   if (bug == Planted::kRestartNotCounted && restarts) status.erase("restarts");
   if (bug == Planted::kRestartCountedTwice && restarts) status["restarts"] = restarts_of(object) + 2;
+  falsify_membership(bug, object, status);
   if (bug == Planted::kDisruptionCounted && status.contains("disruptions"))
     status["restarts"] = restarts_of(object) + 1;
 }

@@ -23,6 +23,9 @@ enum class Planted {
   kWritesWithoutLease,     // passes go on writing until the term has ended
   kCachesNotAwaited,       // a new leader works with whatever its caches have
   kLeaseTakenEarly,        // the Lease of another counts as run out too soon
+  kMembershipReused,       // another roster gets the number of the one before
+  kJoinersFirst,           // ranks are given to those first who have no state
+  kSurvivorsReplaced,      // all workers are replaced when one is lost
   kMax
 };
 [[nodiscard]] const char* name_of(Planted bug);

@@ -5,6 +5,7 @@
 #include <google/protobuf/util/json_util.h>
 #include <google/protobuf/util/message_differencer.h>
 
+#include "common/pods/standstill.h"
 #include "objects.h"
 #include "pod/pod_contract.h"
 
@@ -18,6 +19,7 @@ using std::chrono::seconds;
 
 constexpr std::int64_t kSteps = 3;
 constexpr seconds kAssignmentPatience{600};
+constexpr seconds kLeftBehindPatience{60};
 
 std::string last_words(const AgentStatus& status) {
   std::string words;
@@ -60,7 +62,7 @@ void Programs::kill(const std::string& uid) {
   if (found == programs_.end()) return;
   const Program lost = std::move(found->second);
   programs_.erase(found);
-  end_peers(lost);
+  lose_peer(lost);
 }
 
 std::optional<AgentStatus> Programs::status(const std::string& uid) const {
@@ -81,6 +83,9 @@ Status Programs::configure(const std::string& uid, const Assignment& assignment)
   if (program.assignment && assignment.membership() < program.assignment->membership())
     return failed_precondition("an older membership");
   faults_.seen("pod configured");
+  if (program.assignment && assignment.has_worker()) faults_.seen("a worker goes on in another membership");
+  if (on_configured) on_configured(program.job, assignment);
+  program.broken = false;
   program.assignment = assignment;
   program.status.Clear();
   program.status.set_pod_uid(uid);
@@ -109,37 +114,61 @@ void Programs::work_later(const std::string& uid) {
   });
 }
 
+// Those of its roster that are there and have the same assignment.
+std::vector<Programs::Program*> Programs::members(const Program& program) {
+  std::vector<Program*> members;
+  for (const auto& member : program.assignment->worker().roster()) {
+    const auto found = programs_.find(member.pod_uid());
+    if (found == programs_.end() || !found->second.assignment || found->second.broken) continue;
+    if (found->second.assignment->membership() == program.assignment->membership())
+      members.push_back(&found->second);
+  }
+  return members;
+}
+
 // All that it works with are there and know of each other.
-bool Programs::may_work(const Program& program) const {
+bool Programs::may_work(const Program& program) {
   if (!program.ours) return true;
-  if (!program.assignment) return false;
+  if (!program.assignment || program.broken) return false;
+  if (program.role == "worker")
+    return std::ssize(members(program)) == program.assignment->worker().roster_size();
   const std::int64_t membership = program.assignment->membership();
   std::int64_t with = 0;
   for (const auto& [uid, peer] : programs_)
     if (peer.job == program.job && peer.assignment && peer.assignment->membership() == membership) ++with;
-  if (program.role == "worker") return with == program.assignment->worker().roster_size();
   return with >= 2;  // the aggregator and a client
 }
 
-// The leader makes the steps of all.
+// The leader makes the steps of all. Its state is what the others go on with.
 void Programs::work(Program& program) {
   if (!program.ours) return exit(program.uid, 0, Nanos(0));
-  const bool leads = program.role == "aggregator" || (program.role == "worker" && program.index == 0);
+  const bool worker = program.role == "worker";
+  const bool leads =
+      worker ? program.assignment && program.assignment->worker().rank() == 0 : program.role == "aggregator";
   if (!leads || !may_work(program)) return;
-  const std::int64_t next =
-      (program.role == "worker" ? program.status.worker().step() : program.status.aggregator().round()) + 1;
-  for (auto& [uid, peer] : programs_)
-    if (peer.job == program.job && peer.assignment &&
-        peer.assignment->membership() == program.assignment->membership())
-      step(peer, next);
+  const std::int64_t next = program.steps + 1;
+  if (worker) {
+    for (Program* member : members(program)) {
+      if (member->steps > program.steps && on_violation)
+        on_violation(fmt::format("rank 0 has made {} steps, another member {}: its state is lost",
+                                 program.steps, member->steps));
+      step(*member, next);
+    }
+  } else {
+    for (auto& [uid, peer] : programs_)
+      if (peer.job == program.job && peer.assignment &&
+          peer.assignment->membership() == program.assignment->membership())
+        step(peer, next);
+  }
   if (next < kSteps) work_later(program.uid);
 }
 
 void Programs::step(Program& program, std::int64_t step) {
   const bool last = step >= kSteps;
+  program.steps = step;
   if (program.role == "worker") {
     auto& worker = *program.status.mutable_worker();
-    worker.set_rank(static_cast<std::int32_t>(program.index));
+    worker.set_rank(program.assignment->worker().rank());
     worker.set_step(step);
     worker.set_total_steps(kSteps);
     worker.set_loss(1.0 / static_cast<double>(step));
@@ -162,20 +191,46 @@ void Programs::exit(const std::string& uid, int code, Nanos in) {
     const Program program = std::move(at->second);
     programs_.erase(at);
     on_exit(uid, code, code == 0 && program.ours ? last_words(program.status) : "");
-    if (code != 0) end_peers(program);
+    if (code != 0) lose_peer(program);
   });
 }
 
 void Programs::crash(const std::string& uid, int code) { exit(uid, code, Nanos(0)); }
 
-void Programs::end_peers(const Program& lost) {
+void Programs::lose_peer(const Program& lost) {
   if (!lost.ours || lost.role != "worker" || !lost.assignment) return;
-  if (lost.status.phase() != control::v1::PHASE_RUNNING && lost.status.phase() != control::v1::PHASE_STARTING)
-    return;
-  for (const auto& [uid, peer] : programs_)
-    if (peer.job == lost.job && peer.assignment &&
-        peer.assignment->membership() == lost.assignment->membership())
-      exit(uid, kExitRetry, milliseconds(800) + up_to(random_, seconds(1)));
+  if (lost.status.phase() == control::v1::PHASE_SUCCEEDED) return;
+  const auto& worker = lost.assignment->worker();
+  const std::string words =
+      rank_name(worker.rank(), worker.roster(worker.rank()).address()) + " closed the connection";
+  for (Program* peer : members(lost)) {
+    if (of_the_release_before_) {
+      exit(peer->uid, kExitRetry, milliseconds(800) + up_to(random_, seconds(1)));
+    } else {
+      threads_.after(milliseconds(1) + up_to(random_, milliseconds(200)),
+                     [this, uid = peer->uid, membership = lost.assignment->membership(), words] {
+                       const auto found = programs_.find(uid);
+                       if (found == programs_.end() || found->second.leaving ||
+                           found->second.assignment->membership() != membership)
+                         return;
+                       break_off(found->second, words);
+                     });
+    }
+  }
+}
+
+// It waits for its next assignment for as long as a worker does.
+void Programs::break_off(Program& program, const std::string& message) {
+  if (program.broken || program.status.phase() == control::v1::PHASE_SUCCEEDED) return;
+  program.broken = true;
+  program.status.set_message(message);
+  set_phase(program, control::v1::PHASE_WAITING);
+  threads_.after(kLeftBehindPatience,
+                 [this, uid = program.uid, membership = program.assignment->membership()] {
+                   const auto found = programs_.find(uid);
+                   if (found != programs_.end() && found->second.assignment->membership() == membership)
+                     exit(uid, kExitRetry, Nanos(0));
+                 });
 }
 
 }  // namespace muster::sim

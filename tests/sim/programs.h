@@ -3,6 +3,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "common/base/result.h"
 #include "common/json/fields.h"
@@ -13,12 +14,13 @@
 namespace muster::sim {
 
 // By pod uid. A worker waits for its assignment, works with the peers of its roster once all have it, and all
-// end together; when one is lost the others end with 75. An aggregator works once enough clients have its
-// address.
+// end together; when one is lost the others wait for their next assignment, in which they go on with the
+// state that they have (those of the release before end with 75, and so does whoever waits in vain). An
+// aggregator works once enough clients have its address.
 class Programs {
  public:
   Programs(VirtualThreads& threads, Faults& faults, std::uint64_t seed)
-      : threads_(threads), faults_(faults), random_(seed) {}
+      : threads_(threads), faults_(faults), random_(seed), of_the_release_before_(random_.below(8) == 0) {}
 
   void begin(const Json& pod);        // its container has started
   void kill(const std::string& uid);  // it is gone, without a word
@@ -36,6 +38,8 @@ class Programs {
 
   std::function<void(const std::string& uid, int code, const std::string& words)> on_exit;
   std::function<void(const std::string& uid)> on_status;
+  std::function<void(const std::string& what)> on_violation;
+  std::function<void(const std::string& job, const control::v1::Assignment& assignment)> on_configured;
 
  private:
   struct Program {
@@ -45,19 +49,24 @@ class Programs {
     std::optional<control::v1::Assignment> assignment;
     control::v1::AgentStatus status;
     bool leaving = false;
+    bool broken = false;     // it has lost a peer
+    std::int64_t steps = 0;  // that its state has behind it
   };
   void set_phase(Program& program, control::v1::Phase phase);
   void exit(const std::string& uid, int code, Nanos in);
   void work_later(const std::string& uid);
   void work(Program& program);
-  [[nodiscard]] bool may_work(const Program& program) const;
+  [[nodiscard]] bool may_work(const Program& program);
   void step(Program& program, std::int64_t step);
-  void end_peers(const Program& lost);
+  void lose_peer(const Program& lost);
+  void break_off(Program& program, const std::string& message);
+  [[nodiscard]] std::vector<Program*> members(const Program& program);
 
   VirtualThreads& threads_;
   Faults& faults_;
   Random random_;
   bool held_ = false;
+  bool of_the_release_before_ = false;
   std::map<std::string, Program> programs_;
 };
 

@@ -30,8 +30,9 @@ void ReplicaAgents::follow(const std::string& owner, const std::vector<op::Agent
            std::none_of(pods.begin(), pods.end(), [&](const auto& pod) { return pod.uid == entry.first; });
   });
   for (const op::AgentAddress& pod : pods) {
-    if (!followed_.try_emplace(pod.uid, Followed{.owner = owner, .status = {}, .refusal = {}}).second)
-      continue;
+    Followed fresh{.owner = owner, .status = {}, .refusal = {}};
+    fresh.contact.since = std::chrono::steady_clock::now();
+    if (!followed_.try_emplace(pod.uid, std::move(fresh)).second) continue;
     told(pod.uid);
   }
 }
@@ -44,6 +45,7 @@ void ReplicaAgents::told(const std::string& uid) {
     if (found == followed_.end()) return;
     const bool silent = !world_.nodes.reaches(uid) || world_.faults.strikes(Fault::kAgentSilent);
     auto status = world_.programs.status(uid);
+    if (!status || silent) this->silent(found->second);
     if (!status) return;  // it has ended: the kubelet tells how
     if (silent) {
       world_.threads.after(kPauseMax, [this, uid, here] {
@@ -51,11 +53,25 @@ void ReplicaAgents::told(const std::string& uid) {
       });
       return;
     }
-    const bool progress = found->second.status && found->second.status->phase() == status->phase() &&
-                          found->second.status->membership() == status->membership();
+    const bool progress = found->second.status && found->second.contact.answers &&
+                          found->second.status->phase() == status->phase() &&
+                          found->second.status->membership() == status->membership() &&
+                          found->second.status->message() == status->message();
+    if (!progress) found->second.contact = {.answers = true, .since = std::chrono::steady_clock::now()};
     found->second.status = std::move(status);
     change(found->second.owner, progress);
   });
+}
+
+void ReplicaAgents::silent(Followed& pod) {
+  if (!pod.contact.answers) return;
+  pod.contact = {.answers = false, .since = std::chrono::steady_clock::now()};
+  change(pod.owner, false);
+}
+
+std::optional<ReplicaAgents::Contact> ReplicaAgents::contact(const std::string& pod_uid) const {
+  const auto found = followed_.find(pod_uid);
+  return found == followed_.end() ? std::nullopt : std::optional(found->second.contact);
 }
 
 // As the threads of AgentClient do, from a thread of the replica.

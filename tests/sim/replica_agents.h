@@ -25,6 +25,7 @@ class ReplicaAgents final : public op::Agents {
 
   void follow(const std::string& owner, const std::vector<op::AgentAddress>& pods) override;
   [[nodiscard]] std::optional<control::v1::AgentStatus> status(const std::string& pod_uid) const override;
+  [[nodiscard]] std::optional<Contact> contact(const std::string& pod_uid) const override;
   [[nodiscard]] std::optional<std::string> rejection(const std::string&) const override {
     return std::nullopt;
   }
@@ -37,12 +38,14 @@ class ReplicaAgents final : public op::Agents {
   struct Followed {
     std::string owner;
     std::optional<control::v1::AgentStatus> status;
+    Contact contact{};
     std::optional<Error> refusal;
     bool calling = false;
     Nanos next_call{0};
     Nanos pause{0};
   };
   void answered(const std::string& uid, const Status& result);
+  void silent(Followed& pod);
   void change(const std::string& owner, bool progress);
 
   World world_;

@@ -17,6 +17,7 @@ std::vector<std::string> more_kinds() {
   return {"kinds out of order",
           "watch expired",
           "pod configured",
+          "a worker goes on in another membership",
           "a term begins",
           "lease lost",
           "a pod avoids a node",

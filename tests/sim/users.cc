@@ -42,6 +42,7 @@ void Users::create() {
   if (one_in(20)) pod_template["metadata"]["labels"]["sim/refuse"] = "422";
   if (kind < 4) spec["workers"] = {{"replicas", 1 + random_.below(4)}, {"template", pod_template}};
   if (kind < 2) spec["training"] = training();
+  if (kind < 2 && one_in(4)) spec["workers"]["minReplicas"] = 1 + random_.below(spec["workers"]["replicas"]);
   if (kind == 2 || kind == 3)
     spec["workers"]["template"]["spec"] = {
         {"containers", Json::array({{{"name", "main"}, {"image", "debian:12"}}})}};
@@ -94,8 +95,11 @@ void Users::remove(const Target& target) {
 void Users::scale(const Target& target) {
   if (target.resource != "distributedjobs") return;
   const std::uint64_t replicas = one_in(6) ? 0 : 1 + random_.below(4);
-  edit(target, replicas == 0 ? "scale to 0" : "scale",
-       [&](Json& spec) { spec["workers"]["replicas"] = replicas; });
+  edit(target, replicas == 0 ? "scale to 0" : "scale", [&](Json& spec) {
+    Json& workers = spec["workers"];
+    workers["replicas"] = replicas;
+    if (workers.contains("minReplicas") && workers["minReplicas"] > replicas) workers.erase("minReplicas");
+  });
 }
 
 void Users::act() {

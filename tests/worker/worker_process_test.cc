@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <fstream>
+#include <future>
 #include <thread>
 
 #include "pod/pod_contract.h"
@@ -200,7 +201,7 @@ TEST(WorkerProcess, AStoppedJobResumesToTheSameBitsAsOneThatWasNot) {
   WorkerJob whole(2);
   const auto expected = whole.run(with_checkpoint(whole_folder))[0];
   {
-    WorkerJob first(2);
+    WorkerJob first(2, {}, {"--configure-timeout", "15"});
     first.configure(with_checkpoint(split_folder));
     first.pod(1).watch([](const auto& status) { return status.worker().step() >= 20; });
     const Instant asked = steady_clock::now();
@@ -274,7 +275,7 @@ TEST(WorkerProcess, AMissingDatasetIsNamedAndNotRetried) {
 }
 
 TEST(WorkerProcess, AFolderThatCannotBeWrittenIsAStorageFailureForTheJob) {
-  WorkerJob job(2);
+  WorkerJob job(2, {}, {"--configure-timeout", "15"});
   const auto file = job.folder() / "a-file";
   std::ofstream(file) << "in the way";
   Json training = small_training(16, 1'000);

@@ -38,6 +38,12 @@ constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may ta
 constexpr seconds kConnectTimeMin{60};        // pods of one membership start at different times
 constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
+// Of an error of all ranks: nothing is wrong with this one, so it can go on beside others.
+bool may_go_on(const Error& error) {
+  return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded ||
+         error.code == Code::kAborted;
+}
+
 // Of the process: what it has learnt, its data and what it counts outlive memberships.
 class Worker {
  public:
@@ -73,7 +79,7 @@ class Worker {
     auto data = std::async(std::launch::async, [this] { return prepare(); });
     if (const Status connected = connect(port); !connected) {
       Ending ending = ending_of(connected.error());
-      ending.left_behind = connected.error().code == Code::kAborted;
+      ending.left_behind = may_go_on(connected.error());
       return ending;
     }
     if (const Status prepared = data.get(); !prepared) return ending_of(prepared.error());
@@ -218,10 +224,8 @@ class Worker {
       const std::scoped_lock lock(storage_mutex_);
       if (storage_error_ == error) return storage_ending_of(error);
     }
-    const bool peer = error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded;
-    if (!peer && error.code != Code::kAborted) return ending_of(error);
-    if (peer) error.message += fmt::format(" at step {}", step_ + 1);
-    // Nothing is wrong with this rank: with what it has learnt it can go on beside others.
+    if (!may_go_on(error)) return ending_of(error);
+    if (error.code != Code::kAborted) error.message += fmt::format(" at step {}", step_ + 1);
     return {.exit_code = kExitRetry, .message = error.message, .left_behind = true};
   }
 

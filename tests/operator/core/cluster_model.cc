@@ -1,6 +1,7 @@
 // tests/operator/core/cluster_model.cc: the least of a cluster that a reconcile pass can be held against
 #include "cluster_model.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -102,6 +103,14 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
   }
   common.service = service;
   common.agents = agents;
+  for (const auto& [uid, agent] : agents) {
+    const bool answers = !silent.contains(uid);
+    const std::string news =
+        answers ? fmt::format("{} {} {}", agent.membership(), agent.phase(), agent.message()) : "silent";
+    auto& known = told[uid];
+    if (known.first != news) known = {news, now};
+    common.contacts[uid] = {.answers = answers, .since = known.second};
+  }
   common.rejections = rejections;
   common.ca = ca;
   common.credentials = credentials;
@@ -300,11 +309,18 @@ void ClusterModel::finish_deletions() {
 
 void ClusterModel::agents_follow() {
   for (auto& [uid, agent] : agents) {
-    const auto told = assignments.find(uid);
-    if (told == assignments.end() || agent.membership() >= told->second.membership()) continue;
-    agent.set_membership(told->second.membership());
+    const auto given = assignments.find(uid);
+    if (given == assignments.end() || agent.membership() >= given->second.membership()) continue;
+    agent.set_membership(given->second.membership());
     agent.set_phase(control::v1::PHASE_RUNNING);
+    agent.clear_message();
   }
+}
+
+void ClusterModel::lose_peer(const std::string& name, const std::string& words) {
+  control::v1::AgentStatus& agent = agents.at(uid_of(name));
+  agent.set_phase(control::v1::PHASE_WAITING);
+  agent.set_message(words);
 }
 
 void ClusterModel::bring_up() {

@@ -44,6 +44,7 @@ class ClusterModel {
   int secret_writes = 0;  // creates that went out, also those that met AlreadyExists
   ServiceState service = ServiceState::kAbsent;
   std::map<std::string, control::v1::AgentStatus> agents;      // by pod uid
+  std::set<std::string> silent;                                // uids of pods whose Agents do not answer
   std::map<std::string, control::v1::Assignment> assignments;  // by pod uid: the last Configure
   std::vector<EmitEvent> events;
   std::string ca = "cafe0123";
@@ -51,8 +52,10 @@ class ClusterModel {
       credentials;  // what this process of the operator remembers; empty when it has just started
   std::set<std::string> found_credentials;
   mutable std::map<std::string, WallTime> sightings;  // by pod uid: when a pass first saw that it had ended
-  std::map<std::string, std::string> rejections;      // by pod uid
-  std::map<std::string, Error> refusals;              // by pod uid
+  mutable std::map<std::string, std::pair<std::string, WallTime>>
+      told;                                       // by pod uid: its news, and since when
+  std::map<std::string, std::string> rejections;  // by pod uid
+  std::map<std::string, Error> refusals;          // by pod uid
   std::optional<Obstacle> obstacle;
   std::optional<ProgressReport> report;  // the newest of the object's program
   PodDefaults defaults;
@@ -90,6 +93,8 @@ class ClusterModel {
   void delete_pod(const std::string& name);  // as a user's kubectl delete
   void finish_deletions();                   // terminating pods are gone
   void agents_follow();                      // agents take the membership that Configure told them and run
+  // The worker has lost a peer, and says so: "rank 2 (127.1.0.3:8471) closed the connection".
+  void lose_peer(const std::string& name, const std::string& words);
   void advance(std::chrono::seconds span) { now += span; }
 
   // Runs a new object up to running pods with configured agents.

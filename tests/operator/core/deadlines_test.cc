@@ -46,7 +46,8 @@ TEST_F(PendingDeadline, RunningPodsAreSafe) {
   EXPECT_FALSE(cluster_.is("Failed"));
 }
 
-TEST_F(PendingDeadline, CountsAnewFromTheLossOfRunningPods) {
+TEST_F(PendingDeadline, CountsAnewFromWhenTooFewWorkersAreLeft) {
+  cluster_.object["spec"]["workers"]["minReplicas"] = 2;
   cluster_.bring_up();
   cluster_.advance(1h);
   cluster_.settle();
@@ -60,6 +61,17 @@ TEST_F(PendingDeadline, CountsAnewFromTheLossOfRunningPods) {
   cluster_.advance(40s);
   cluster_.settle();
   EXPECT_TRUE(cluster_.is("Failed"));
+}
+
+TEST_F(PendingDeadline, DoesNotCountWhileTrainingGoesOn) {
+  cluster_.bring_up();
+  cluster_.evict("digits-worker-1");
+  cluster_.settle();
+  cluster_.finish_deletions();
+  cluster_.settle();
+  cluster_.advance(70s);
+  cluster_.settle();
+  EXPECT_FALSE(cluster_.is("Failed"));
 }
 
 class ProgressDeadline : public ::testing::Test {

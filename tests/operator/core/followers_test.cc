@@ -29,16 +29,34 @@ void take_over(ClusterModel& cluster) {
   cluster.last_status_write.reset();
 }
 
-TEST(Followers, AllWorkersUntilTheyTrainThenRankZero) {
+TEST(Followers, AllWorkersUntilTheyTrainThenRankZeroAndOneBeside) {
   ClusterModel cluster(job().workers(3).json());
   cluster.settle();
   cluster.start_pods();
   EXPECT_THAT(listened(cluster), SizeIs(3));
+  cluster.pass();  // the roster
   for (auto& [uid, agent] : cluster.agents) agent.set_membership(1);
   cluster.agents.at(cluster.uid_of("digits-worker-0")).set_phase(control::v1::PHASE_STARTING);
   EXPECT_THAT(listened(cluster), SizeIs(3)) << "its ring is not complete";
   cluster.agents.at(cluster.uid_of("digits-worker-0")).set_phase(control::v1::PHASE_RUNNING);
-  EXPECT_THAT(listened(cluster), ElementsAre("digits-worker-0"));
+  cluster.agents.at(cluster.uid_of("digits-worker-1")).set_phase(control::v1::PHASE_STARTING);
+  EXPECT_THAT(listened(cluster), ElementsAre("digits-worker-0", "digits-worker-1"));
+  cluster.pods["digits-worker-0"]["spec"]["nodeName"] = "a";
+  cluster.pods["digits-worker-1"]["spec"]["nodeName"] = "a";
+  cluster.pods["digits-worker-2"]["spec"]["nodeName"] = "b";
+  EXPECT_THAT(listened(cluster), SizeIs(3)) << "the one on another node has said nothing of it yet";
+  cluster.agents.at(cluster.uid_of("digits-worker-2")).set_phase(control::v1::PHASE_RUNNING);
+  EXPECT_THAT(listened(cluster), ElementsAre("digits-worker-0", "digits-worker-2"));
+}
+
+TEST(Followers, AllWorkersOnceOneOfTheTwoIsLost) {
+  for (const char* name : {"digits-worker-0", "digits-worker-1"}) {
+    ClusterModel cluster(job().workers(3).json());
+    cluster.bring_up();
+    EXPECT_THAT(listened(cluster), SizeIs(2));
+    cluster.silent.insert(cluster.uid_of(name));
+    EXPECT_THAT(listened(cluster), SizeIs(3)) << name;
+  }
 }
 
 TEST(Followers, AllWorkersOnceRankZeroHasLostItsRing) {
@@ -52,16 +70,16 @@ TEST(Followers, TheFirstRankThatIsLeftWhenRankZeroIsDone) {
   ClusterModel cluster(job().workers(3).json());
   cluster.bring_up();
   cluster.end_pod("digits-worker-0", 0);
-  EXPECT_THAT(listened(cluster), ElementsAre("digits-worker-1"));
+  EXPECT_THAT(listened(cluster), ElementsAre("digits-worker-1", "digits-worker-2"));
 }
 
-TEST(Followers, AfterATakeoverRankZeroOfAJobThatHasRunForLongIsAskedFirst) {
+TEST(Followers, AfterATakeoverTheFirstRanksOfAJobThatHasRunForLongAreAskedFirst) {
   ClusterModel cluster(job().workers(3).json());
   cluster.bring_up();
   take_over(cluster);
   EXPECT_THAT(listened(cluster), SizeIs(3)) << "its pods have begun just now";
   cluster.advance(61s);
-  EXPECT_THAT(listened(cluster), ElementsAre("digits-worker-0"));
+  EXPECT_THAT(listened(cluster), ElementsAre("digits-worker-0", "digits-worker-1"));
   cluster.agents[cluster.uid_of("digits-worker-0")].set_phase(control::v1::PHASE_WAITING);
   EXPECT_THAT(listened(cluster), SizeIs(3)) << "the operator before us did not get so far";
 }
@@ -69,8 +87,9 @@ TEST(Followers, AfterATakeoverRankZeroOfAJobThatHasRunForLongIsAskedFirst) {
 TEST(Followers, NobodyOfAnOlderIncarnation) {
   ClusterModel cluster(job().workers(2).json());
   cluster.bring_up();
-  cluster.end_pod("digits-worker-1", 1);
+  cluster.end_pod("digits-worker-0", 0);
   cluster.pass();
+  cluster.object["status"]["incarnation"] = 2;
   EXPECT_THAT(listened(cluster), IsEmpty());
 }
 

@@ -214,7 +214,7 @@ TEST(Gang, ARightThatIsLackingStopsAnExplicitOneAndIsToldByAuto) {
 }
 
 TEST(Gang, ScaledGetsAGroupOfTheNewSize) {
-  ClusterModel cluster = cluster_with(job().json(), &SchedulingSeen::native, kNative36);
+  ClusterModel cluster = cluster_with(job().plain().json(), &SchedulingSeen::native, kNative36);
   cluster.bring_up();
   cluster.object["spec"]["workers"]["replicas"] = 6;
   cluster.object["metadata"]["generation"] = 2;
@@ -227,7 +227,7 @@ TEST(Gang, ScaledGetsAGroupOfTheNewSize) {
 }
 
 TEST(Gang, AGroupThatIsStillGoingIsWaitedFor) {
-  ClusterModel cluster = cluster_with(job().json(), &SchedulingSeen::native, kNative36);
+  ClusterModel cluster = cluster_with(job().plain().json(), &SchedulingSeen::native, kNative36);
   cluster.bring_up();
   cluster.object["spec"]["workers"]["replicas"] = 6;
   cluster.settle();
@@ -241,7 +241,7 @@ TEST(Gang, AGroupThatIsStillGoingIsWaitedFor) {
 }
 
 TEST(Gang, ARestartKeepsTheGroup) {
-  ClusterModel cluster = cluster_with(job().json(), &SchedulingSeen::native, kNative37);
+  ClusterModel cluster = cluster_with(job().plain().json(), &SchedulingSeen::native, kNative37);
   cluster.bring_up();
   const Json group = cluster.group;
   cluster.end_pod("digits-worker-1", 1, "boom");
@@ -249,6 +249,19 @@ TEST(Gang, ARestartKeepsTheGroup) {
   cluster.finish_deletions();
   cluster.bring_up();
   EXPECT_EQ(cluster.status().incarnation, 2);
+  EXPECT_EQ(cluster.group, group);
+}
+
+TEST(Gang, AWorkerThatComesToATrainingAtWorkIsPlacedByItself) {
+  ClusterModel cluster = cluster_with(job().json(), &SchedulingSeen::native, kNative37);
+  cluster.bring_up();
+  const Json group = cluster.group;
+  EXPECT_TRUE(cluster.pods["digits-worker-1"]["spec"].contains("schedulingGroup"));
+  cluster.end_pod("digits-worker-1", 1, "boom");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.settle();
+  EXPECT_FALSE(cluster.pods["digits-worker-1"]["spec"].contains("schedulingGroup"));
   EXPECT_EQ(cluster.group, group);
 }
 

@@ -361,10 +361,11 @@ TEST_F(Kueue, WhatRunsGoesOnWhileKueueCannotBeAsked) {
   cluster.settle();
   cluster.finish_deletions();
   cluster.settle();
-  EXPECT_TRUE(cluster.pods.empty()) << "new pods wait for the admission to be read";
+  EXPECT_FALSE(cluster.pods.contains("digits-worker-1")) << "new pods wait for the admission to be read";
   EXPECT_THAT(cluster.condition("PodsReady")->message, HasSubstr("install Kueue"));
   cluster.scheduling.queue = served;
   cluster.bring_up();
+  EXPECT_TRUE(cluster.pods.contains("digits-worker-1"));
   EXPECT_EQ(cluster.status().phase, "Running");
 }
 

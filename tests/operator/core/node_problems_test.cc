@@ -143,7 +143,22 @@ class BadNode : public ::testing::Test {
   ClusterModel cluster_;
 };
 
-TEST_F(BadNode, ItsPodIsReplacedElsewhereUncounted) {
+class BadNodeOfAProgram : public BadNode {
+ protected:
+  BadNodeOfAProgram() : BadNode(job().max_restarts(0).plain().json()) {}
+};
+
+TEST_F(BadNode, AWorkerOfATrainingAloneIsReplacedElsewhereUncounted) {
+  const std::string neighbour = cluster_.uid_of("digits-worker-2");
+  cluster_.bad_nodes["node-of-digits-worker-1"] = kDeadlock;
+  replace();
+  EXPECT_EQ(cluster_.status().restarts, 0);
+  EXPECT_EQ(cluster_.status().disruptions, 1);
+  EXPECT_EQ(cluster_.uid_of("digits-worker-2"), neighbour);
+  EXPECT_THAT(avoided(cluster_.pods["digits-worker-1"]), ElementsAre("node-of-digits-worker-1"));
+}
+
+TEST_F(BadNodeOfAProgram, ItsPodIsReplacedElsewhereUncounted) {
   cluster_.bad_nodes["node-of-digits-worker-1"] = kDeadlock;
   cluster_.pass();
   EXPECT_EQ(cluster_.status().restarts, 0);
@@ -158,7 +173,7 @@ TEST_F(BadNode, ItsPodIsReplacedElsewhereUncounted) {
   EXPECT_EQ(cluster_.pass(), 0U);
 }
 
-TEST_F(BadNode, ATaintThatThePodToleratesDoesNotDisruptIt) {
+TEST_F(BadNodeOfAProgram, ATaintThatThePodToleratesDoesNotDisruptIt) {
   cluster_.pods["digits-worker-1"]["spec"]["tolerations"] = {{{"operator", "Exists"}}};
   cluster_.bad_nodes["node-of-digits-worker-1"] = kTainted;
   EXPECT_EQ(cluster_.pass(), 0U);
@@ -177,7 +192,7 @@ TEST_P(EndOnABadNode, IsTheNodesDoing) {
   cluster_.pass();
   EXPECT_FALSE(cluster_.is("Failed")) << "74 may be its read-only file system";
   EXPECT_EQ(cluster_.status().restarts, 0);
-  EXPECT_EQ(cluster_.status().disruptions, 1);
+  EXPECT_EQ(cluster_.status().disruptions, 2);
 }
 INSTANTIATE_TEST_SUITE_P(Codes, EndOnABadNode, ::testing::Values(1, 65, 74, 75, 137));
 
@@ -188,7 +203,7 @@ TEST_F(BadNode, AWorkerThatHasSucceededThereStaysDone) {
   EXPECT_EQ(cluster_.pass(), 0U);
 }
 
-TEST_F(BadNode, PodsThatWaitAreMadeAnewWhenItIsWell) {
+TEST_F(BadNodeOfAProgram, PodsThatWaitAreMadeAnewWhenItIsWell) {
   cluster_.bad_nodes["node-of-digits-worker-1"] = kDeadlock;
   replace();
   const auto unschedulable = Json::array({{{"type", "PodScheduled"},
@@ -215,7 +230,7 @@ TEST_F(BadNode, PodsThatWaitAreMadeAnewWhenItIsWell) {
   EXPECT_EQ(cluster_.pass(), 0U);
 }
 
-TEST_F(BadNode, ThatIsStillAvoidedWhenOthersAreWellAgain) {
+TEST_F(BadNodeOfAProgram, ThatIsStillAvoidedWhenOthersAreWellAgain) {
   cluster_.bad_nodes = {{"node-of-digits-worker-1", kDeadlock}, {"other", kDeadlock}};
   replace();
   EXPECT_THAT(avoided(cluster_.pods["digits-worker-3"]), ElementsAre("node-of-digits-worker-1", "other"));

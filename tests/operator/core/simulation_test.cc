@@ -7,6 +7,7 @@
 // them.
 #include <gmock/gmock.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <set>
 
@@ -166,9 +167,13 @@ class Life {
   // roster.
   [[nodiscard]] bool everybody_configured(std::int64_t membership) const {
     std::set<std::vector<std::string>> rosters;
+    const std::vector<api::RosterMember> roster = cluster_.status().roster;
     for (const auto& [name, pod] : cluster_.pods) {
-      if (pod["status"]["phase"] == "Succeeded") continue;
-      const auto told = cluster_.assignments.find(pod["metadata"]["uid"].get<std::string>());
+      const std::string uid = pod["metadata"]["uid"];
+      const bool joins =
+          !roster.empty() && std::ranges::find(roster, uid, &api::RosterMember::uid) == roster.end();
+      if (pod["status"]["phase"] == "Succeeded" || joins) continue;  // who joins has no part in it yet
+      const auto told = cluster_.assignments.find(uid);
       if (told == cluster_.assignments.end() || told->second.membership() != membership) return false;
       if (told->second.has_worker()) rosters.insert(addresses_of(told->second.worker()));
     }

@@ -262,6 +262,21 @@ TEST_F(AgentClientTest, AWatchThatEndsIsOpenedAgainAndTheLastStatusIsKept) {
   EXPECT_TRUE(wait_for_step(9));
 }
 
+TEST_F(AgentClientTest, APodWhoseConnectionBreaksDoesNotAnswerAnyMore) {
+  connect();
+  EXPECT_FALSE(client_->contact("uid-0"));
+  client_->follow("o", kPod);
+  ASSERT_TRUE(client_->contact("uid-0"));
+  ASSERT_TRUE(wait_for_step(0));
+  EXPECT_TRUE(client_->contact("uid-0")->answers);
+  const Instant told = client_->contact("uid-0")->since;
+  agent_.reset();
+  std::unique_lock lock(mutex_);
+  EXPECT_TRUE(changed_.wait_for(lock, seconds(10), [&] { return !client_->contact("uid-0")->answers; }));
+  EXPECT_GT(client_->contact("uid-0")->since, told);
+  EXPECT_TRUE(client_->status("uid-0")) << "what it told last is kept";
+}
+
 TEST_F(AgentClientTest, EveryCallNamesThePodThatIsMeantAndTheMembershipThatIsKnown) {
   connect();
   std::vector<AgentAddress> pods = kPod;

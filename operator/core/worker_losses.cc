@@ -1,0 +1,130 @@
+// operator/core/worker_losses.cc: which workers of a training are lost, and why
+#include "operator/core/worker_losses.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <iterator>
+#include <set>
+
+#include "common/pods/standstill.h"
+#include "operator/core/failure_policy.h"
+#include "operator/core/failure_rules.h"
+#include "operator/core/members.h"
+
+namespace muster::op {
+namespace {
+
+using control::v1::AgentStatus;
+
+// Of one that ended because it lost a peer: for the cause to show, which counts instead.
+constexpr auto kCausePatience = std::chrono::seconds(15);
+// Of one that does not answer: then its node is asked for, and in the end it is given up. See
+// worker_failures.cc.
+constexpr auto kSilencePatience = std::chrono::seconds(15);
+constexpr auto kGivenUpAfter = std::chrono::seconds(60);
+constexpr auto kNodeLook = std::chrono::seconds(5);
+
+// Those that stand still by the words of a member which lost them; whoever was told of first is the one.
+std::vector<Loss> standing_still(const Pass& pass, const std::vector<const Pod*>& live) {
+  struct Report {
+    WallTime at;
+    const Pod* by;
+    const Pod* on;
+    Standstill said;
+  };
+  std::vector<Report> reports;
+  for (const Pod* pod : live) {
+    const AgentStatus* word = word_from(pass, *pod);
+    if (word == nullptr || word->membership() != pass.before.membership) continue;
+    const auto said = standstill_in(word->message());
+    if (!said || said->rank < 0 || said->rank >= std::ssize(pass.before.roster)) continue;
+    const Pod* on = find_pod(live, pass.before.roster[static_cast<std::size_t>(said->rank)].uid);
+    const auto contact = pass.seen.contacts.find(pod->uid);
+    if (on == nullptr) continue;
+    reports.push_back(
+        {contact == pass.seen.contacts.end() ? WallTime{} : contact->second.since, pod, on, *said});
+  }
+  std::ranges::stable_sort(reports, {}, &Report::at);
+  std::vector<Loss> still;
+  std::set<const Pod*> lost;
+  for (const Report& report : reports) {
+    if (lost.contains(report.by) || !lost.insert(report.on).second) continue;
+    const Pod& pod = *report.on;
+    still.push_back({.pod = &pod,
+                     .words = fmt::format("worker {} stands still ({}{}), says {}", pod.index, pod.name,
+                                          pod.node.empty() ? "" : " on " + pod.node, report.by->name),
+                     .counts = report.said.hung});
+  }
+  return still;
+}
+
+bool is_ignored(const api::DistributedJobSpec& spec, const Pod& pod) {
+  const RuleMatch match = rule_for(spec.run_policy.failure_rules, pod);
+  return match && match.rule->action == spec::FailureAction::kIgnore;
+}
+
+std::string words_on_end(const api::DistributedJobSpec& spec, const Pod& pod) {
+  const RuleMatch match = rule_for(spec.run_policy.failure_rules, pod);
+  return match ? words_on(match, pod) : end_of(pod);
+}
+
+// Workers that have ended or are about to, each with whether that counts.
+std::vector<Loss> ended(Pass& pass, const api::DistributedJobSpec& spec,
+                        const std::vector<const Pod*>& workers) {
+  std::vector<Loss> losses;
+  const bool struck =
+      std::ranges::any_of(workers, [](const Pod* pod) {  // what did that may have ended others
+        return pod->on_bad_node && fate_of(*pod) == PodFate::kDisrupted;
+      });
+  for (const Pod* pod : workers) {
+    const PodFate fate = fate_of(*pod);
+    if (fate != PodFate::kFailed && fate != PodFate::kDisrupted) continue;
+    const bool of_peer = lost_a_peer(*pod) && fate == PodFate::kFailed;
+    if (of_peer && !pass.is_due(pod->sighted.value_or(pass.seen.now) + kCausePatience)) continue;
+    losses.push_back({.pod = pod,
+                      .words = words_on_end(spec, *pod),
+                      .counts = fate == PodFate::kFailed && !of_peer && !struck && !is_ignored(spec, *pod)});
+  }
+  return losses;
+}
+
+// A pod that has answered, does not any more, and is no member: until its node tells, or nobody does.
+std::optional<Loss> out_of_reach(Pass& pass, const Pod& pod) {
+  const auto contact = pass.seen.contacts.find(pod.uid);
+  if (contact == pass.seen.contacts.end() || contact->second.answers || is_member(pass.before, pod) ||
+      !pass.seen.agents.contains(pod.uid))
+    return std::nullopt;
+  const WallTime since = contact->second.since;
+  if (!pass.is_due(since + kSilencePatience)) return std::nullopt;
+  Loss loss{.pod = &pod, .words = {}};
+  if (pass.seen.lost_nodes.contains(pod.node)) {
+    loss.words = fmt::format("{} does not answer, as its node {} is out of reach", pod.name, pod.node);
+    return loss;
+  }
+  if (pass.seen.now < since + kGivenUpAfter) {
+    pass.again_at(std::min(pass.seen.now + kNodeLook, since + kGivenUpAfter));
+    return std::nullopt;
+  }
+  loss.words = fmt::format("{} does not answer, and nothing is told of it or of its node{}", pod.name,
+                           pod.node.empty() ? "" : " " + pod.node);
+  return loss;
+}
+
+}  // namespace
+
+std::vector<Loss> losses_of(Pass& pass, const api::DistributedJobSpec& spec,
+                            const std::vector<const Pod*>& workers) {
+  std::vector<Loss> losses = ended(pass, spec, workers);
+  for (const Pod* pod : workers) {
+    if (fate_of(*pod) != PodFate::kAlive) continue;
+    if (auto loss = out_of_reach(pass, *pod)) losses.push_back(*std::move(loss));
+  }
+  std::vector<const Pod*> live;
+  for (const Pod* pod : workers)
+    if (fate_of(*pod) == PodFate::kAlive) live.push_back(pod);
+  std::ranges::move(standing_still(pass, live), std::back_inserter(losses));
+  return losses;
+}
+
+}  // namespace muster::op

@@ -1,0 +1,22 @@
+#pragma once  // operator/core/worker_losses.h: which workers of a training are lost, and why
+#include <string>
+#include <vector>
+
+#include "operator/api/distributed_job.h"
+#include "operator/core/pass.h"
+
+namespace muster::op {
+
+struct Loss {
+  const Pod* pod = nullptr;
+  std::string words;  // for people: how it ended, or why it is given up
+  bool counts = false;
+};
+
+// Those of `workers` that have ended, are being deleted, stand still by the words of a member which lost
+// them, or are out of reach. One that ended because it lost a peer is told after a while: the cause counts
+// instead.
+[[nodiscard]] std::vector<Loss> losses_of(Pass& pass, const api::DistributedJobSpec& spec,
+                                          const std::vector<const Pod*>& workers);
+
+}  // namespace muster::op
