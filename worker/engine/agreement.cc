@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <string>
 
 #include "common/base/check.h"
 
@@ -26,7 +27,10 @@ void write_number(std::span<float> digits, std::int64_t number) {
   digits[1] = static_cast<float>(number % kDigit);
 }
 
+// -1: no number.
 std::int64_t read_number(std::span<const float> digits) {
+  const auto is_digit = [](float value) { return value >= 0 && value < static_cast<float>(kDigit); };
+  if (!is_digit(digits[0]) || !is_digit(digits[1])) return -1;
   return static_cast<std::int64_t>(digits[0]) * kDigit + static_cast<std::int64_t>(digits[1]);
 }
 
@@ -50,9 +54,13 @@ Result<Choice> choose(Collective& collective, const Learnt& mine, Deadline deadl
   }
   MUSTER_TRY(collective.all_reduce_sum(told, Traffic::kControl, deadline));
   std::vector<Standing> standings;
-  for (std::size_t rank = 0; rank < ranks; ++rank)
-    standings.push_back(
-        {.membership = read_number(of(rank).first(2)), .step = read_number(of(rank).last(2))});
+  for (std::size_t rank = 0; rank < ranks; ++rank) {
+    const Standing standing{.membership = read_number(of(rank).first(2)),
+                            .step = read_number(of(rank).last(2))};
+    if (standing.membership < 0 || standing.step < 0)
+      return internal_error("rank " + std::to_string(rank) + " tells a membership and a step that are none");
+    standings.push_back(standing);
+  }
   return choose(standings);
 }
 

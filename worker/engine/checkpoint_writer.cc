@@ -17,6 +17,14 @@ Status CheckpointWriter::begin(learning::TrainingState state) {
   return {};
 }
 
-Status CheckpointWriter::await() { return writing_.valid() ? writing_.get() : Status(); }
+Status CheckpointWriter::await() {
+  if (!writing_.valid()) return {};
+  Status written = writing_.get();
+  if (!written) {
+    failure_ = written.error();
+    newest_ = -1;  // what is there, nobody knows
+  }
+  return written;
+}
 
 }  // namespace muster::worker

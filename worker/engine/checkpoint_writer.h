@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <future>
+#include <optional>
 
 #include "common/base/result.h"
 #include "learning/checkpoint.h"
@@ -22,6 +23,8 @@ class CheckpointWriter {
   // Waits for the one before; its error. A step that was begun, or came from storage, is not written again.
   [[nodiscard]] Status begin(learning::TrainingState state);
   [[nodiscard]] Status await();
+  // Of the last write that failed, once it was waited for.
+  [[nodiscard]] const std::optional<Error>& failure() const { return failure_; }
   // The state of this step came from storage.
   void note_stored(std::int64_t step) { newest_ = step; }
   [[nodiscard]] bool has(std::int64_t step) const { return newest_ == step; }
@@ -29,6 +32,7 @@ class CheckpointWriter {
  private:
   Write write_;
   std::int64_t newest_ = 0;
+  std::optional<Error> failure_;
   std::future<Status> writing_;
 };
 

@@ -17,6 +17,8 @@
 namespace muster::worker {
 namespace {
 
+constexpr std::int64_t kHistoryMax = 10 * static_cast<std::int64_t>(History::kPointsMax);  // of a peer
+
 std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
 
 std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
@@ -142,21 +144,28 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
 Learnt TrainLoop::learnt() {
   MUSTER_CHECK(run_ != nullptr);
   if (!run_->agreed) return std::move(run_->mine);
-  Learnt learnt{.state = state_of(*run_), .membership = options_.membership};
+  learning::TrainingState state{.step = run_->step,
+                                .epoch = run_->epoch,
+                                .examples_into_epoch = run_->into_epoch,
+                                .parameters = std::move(run_->parameters),
+                                .optimizer = learning::capture(parts_.optimizer),
+                                .history = run_->history.points()};
   run_.reset();
-  return learnt;
+  return {.state = std::move(state), .membership = options_.membership};
 }
 
-// The step before goes dense: with nothing left out, a checkpoint needs nothing of what compression keeps,
-// and a training that is resumed is the one that was not.
+// The step before goes dense: with nothing left out, a checkpoint needs nothing of what compression keeps.
 bool TrainLoop::checkpoint_is_due(std::int64_t step) const {
   return parts_.training.checkpoint && step % parts_.training.checkpoint->every_steps == 0;
 }
 
 // In this membership the job cannot go on, and nobody knows whether there will be another with these ranks:
-// what was learnt up to the last whole step goes to storage, too.
+// what was learnt up to the last whole step goes to storage, too, but the next membership does not wait for
+// a checkpoint that is under way.
 Error TrainLoop::give_up(Run& run, const Error& why) {
+  using std::chrono::milliseconds;
   if (run.step == 0 || why.code == Code::kInvalidArgument) return why;
+  if (parts_.writer != nullptr && !parts_.writer->is_free(milliseconds(0))) return why;
   const Status saved = save(run);
   return saved ? why : saved.error();
 }
@@ -200,6 +209,12 @@ Status TrainLoop::agree_on_start(Run& run) {
   if (!choice.all_have_it) {
     MUSTER_TRY(share(parts_.collective, choice.root, parameters, parts_.optimizer, deadline));
     MUSTER_TRY(share(parts_.collective, choice.root, points, start.history_points, deadline));
+    std::int64_t at = 0;
+    for (const learning::HistoryPoint& point : points) {
+      if (point.at < at || point.at > start.step)
+        return internal_error(fmt::format("rank {} tells a history that is none", choice.root));
+      at = point.at;
+    }
   }
   // A broadcast is over for its root before the others have come: it would wait for them in its first step,
   // with the shorter time of one.
@@ -215,6 +230,12 @@ Status TrainLoop::agree_on_start(Run& run) {
 
 // Whether this rank can begin with what `root` has.
 Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
+  const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
+                     theirs.into_epoch >= 0 && theirs.history_points >= 0 &&
+                     theirs.history_points <= kHistoryMax;
+  if (!sound)
+    return internal_error(
+        fmt::format("rank {} begins with a state that is none; is its image this worker's?", root));
   if (theirs.refused != 0)
     return unavailable(fmt::format("rank {} could not resume from its checkpoint", root));
   if (theirs.parameter_count != mine.parameter_count || theirs.examples != mine.examples) {
@@ -223,6 +244,9 @@ Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
                     "must be the same on all workers",
                     root, theirs.parameter_count, theirs.examples, mine.parameter_count, mine.examples));
   }
+  if (theirs.into_epoch >= mine.examples)
+    return internal_error(
+        fmt::format("rank {} is {} examples into an epoch of {}", root, theirs.into_epoch, mine.examples));
   if (theirs.data_digest != mine.data_digest) {
     return invalid_argument(fmt::format(
         "rank {}'s examples have the digest {}, this rank's {}: the dataset must be the same on all "

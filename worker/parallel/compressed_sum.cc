@@ -19,8 +19,9 @@ std::unique_ptr<codec::Codec> checked(Result<std::unique_ptr<codec::Codec>> made
   return *std::move(made);
 }
 
+// Another try may fare better: no data of the job is at fault.
 Error of_peer(const Error& error, int peer) {
-  return {error.code, fmt::format("what rank {} sent: {}", peer, error.message)};
+  return internal_error(fmt::format("what rank {} sent: {}", peer, error.message));
 }
 
 }  // namespace
@@ -71,7 +72,7 @@ Result<SumCost> CompressedSum::sum(std::span<float> gradient, std::size_t riders
   const std::size_t elements = gradient.size() - riders;
   if (collective_.size() == 1) return dense_->sum(gradient, riders, step, dense);
   if (buckets_.empty()) make_buckets(elements);
-  if (dense) {
+  if (dense && error_feedback_) {
     flush(gradient.first(elements));
     return dense_->sum(gradient, riders, step, dense);
   }
@@ -118,7 +119,8 @@ Status CompressedSum::scatter(Bucket& bucket, const codec::Key& key, std::span<f
   std::size_t room = ranks * slot;
   for (std::size_t peer = 0; peer < ranks; ++peer)
     room += decoder_->max_wire_bytes(chunk(bucket.size, static_cast<int>(peer)).size);
-  memory_.resize(room + (ranks + 1) * riders.size_bytes());
+  frames.all = room + (ranks + 1) * riders.size_bytes();
+  if (memory_.size() < frames.all) memory_.resize(frames.all);
   std::size_t end = 0;
   for (std::size_t peer = 0; peer < ranks; ++peer) {
     if (peer == self) continue;
@@ -167,8 +169,8 @@ Status CompressedSum::gather(Bucket& bucket, const codec::Key& key, std::span<fl
     frames.from[peer] = {.begin = end, .size = decoder_->max_wire_bytes(counts[peer])};
     end += frames.from[peer].size;
   }
-  memory_.resize(end);
-  frames.payload = end;
+  if (memory_.size() < end) memory_.resize(end);
+  frames.payload = frames.all = end;
   const Chunk frame{.begin = 0, .size = bucket.mean->encode(chunk_values, at, memory_)};
   for (std::size_t peer = 0; peer < ranks; ++peer)
     if (peer != self) frames.to[peer] = frame;
@@ -211,8 +213,8 @@ Status CompressedSum::exchange(Frames& frames, std::span<const std::size_t> coun
       const std::size_t size = sizes[static_cast<std::size_t>(ranks + peer)];
       Chunk& frame = frames.from[static_cast<std::size_t>(peer)];
       if (size > frame.size)
-        return data_loss(fmt::format("rank {} announced a frame of {} bytes for {} values: at most {}", peer,
-                                     size, counts[static_cast<std::size_t>(peer)], frame.size));
+        return internal_error(fmt::format("rank {} announced a frame of {} bytes for {} values: at most {}",
+                                          peer, size, counts[static_cast<std::size_t>(peer)], frame.size));
       frame.size = size;
     }
     to.clear();
@@ -227,11 +229,11 @@ Status CompressedSum::exchange(Frames& frames, std::span<const std::size_t> coun
     to.push_back({.peer = peer, .chunk = {.begin = frames.payload, .size = riders}});
     from.push_back({.peer = peer, .chunk = {.begin = frames.payload + (index + 1) * riders, .size = riders}});
   }
-  return collective_.exchange(memory_, frames.payload, to, from, deadline_after(options_.timeout));
+  return collective_.exchange(std::span(memory_).first(frames.all), frames.payload, to, from,
+                              deadline_after(options_.timeout));
 }
 
 void CompressedSum::flush(std::span<float> values) {
-  if (!error_feedback_) return;
   for (Bucket& bucket : buckets_) {
     const auto all = values.subspan(bucket.first, bucket.size);
     static_cast<codec::ErrorFeedback&>(*bucket.values).flush(all);

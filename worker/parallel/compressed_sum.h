@@ -31,7 +31,8 @@ class CompressedSum final : public GradientSum {
   struct Frames {  // of one leg, in memory_; by rank, empty: none
     std::vector<Chunk> to;
     std::vector<Chunk> from;
-    std::size_t payload = 0;  // bytes of memory_ that hold frames; riders are behind
+    std::size_t payload = 0;  // bytes of memory_ that hold frames
+    std::size_t all = 0;      // with the riders behind
   };
 
   void make_buckets(std::size_t elements);

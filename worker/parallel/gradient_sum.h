@@ -23,8 +23,8 @@ class GradientSum {
  public:
   virtual ~GradientSum() = default;
   // gradient: [P + riders]. The first P become their sum over ranks, or what compression makes of it; the
-  // riders their sum in float32. The same bits on every rank. `dense`: nothing is compressed, and what was
-  // left out before is sent, too. Errors: the collective's; kDataLoss: what a peer sent is no frame.
+  // riders their sum in float32. The same bits on every rank. `dense`: what was
+  // left out before is sent, too. Errors: the collective's; kInternal: what a peer sent is no frame.
   [[nodiscard]] virtual Result<SumCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t step,
                                             bool dense) = 0;
 };

@@ -4,6 +4,7 @@
 #include <exception>
 
 #include "common/platform/end_process.h"
+#include "common/platform/file_limit.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
 #include "worker/shell/worker.h"
@@ -34,6 +35,7 @@ int main(int argc, char** argv) try {
     muster::end_process(app.exit(error) == 0 ? 0 : muster::kExitInvalid);
   }
   muster::learning::set_compute_threads(compute_threads);
+  muster::allow_many_files();  // two connections with each other rank
   muster::end_process(muster::worker::run_worker(
       std::chrono::milliseconds(static_cast<std::int64_t>(configure_timeout_seconds * 1000))));
 } catch (const std::exception& error) {

@@ -7,11 +7,9 @@
 #include <atomic>
 #include <future>
 #include <memory>
-#include <mutex>
 #include <thread>
 #include <utility>
 
-#include "common/base/random.h"
 #include "common/platform/log.h"
 #include "common/pods/standstill.h"
 #include "learning/checkpoint.h"
@@ -53,7 +51,6 @@ class Worker {
     frame_ = &frame;
     job_ = std::move(job);
     training_ = false;
-    storage_error_.reset();
     skipped_ = 0;
     Ending ending = work(port, assignment);
     frame.stopper.set_abort({});
@@ -143,21 +140,18 @@ class Worker {
 
   // Rank 0 writes the checkpoints, and begins with the newest where nothing is learnt yet.
   std::optional<Ending> open_store() {
-    const bool mine = job_.training.checkpoint && job_.identity.rank == 0;
-    if (!mine) {
-      writer_.reset();
-      store_.reset();
+    if (!job_.training.checkpoint || job_.identity.rank != 0) return std::nullopt;
+    if (!store_) {
+      store_.emplace(
+          learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
+                                      .fingerprint = job_.fingerprint,
+                                      .keep = job_.training.checkpoint->keep,
+                                      .data_digest = prepared_->data.digest,
+                                      .class_names = prepared_->data.class_names,
+                                      .note = [](const std::string& note) { spdlog::warn("{}", note); }},
+          prepared_->task->tensors());
+      writer_.emplace([this](const learning::TrainingState& state) { return write(state); });
     }
-    if (!mine || store_) return std::nullopt;
-    store_.emplace(
-        learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
-                                    .fingerprint = job_.fingerprint,
-                                    .keep = job_.training.checkpoint->keep,
-                                    .data_digest = prepared_->data.digest,
-                                    .class_names = prepared_->data.class_names,
-                                    .note = [](const std::string& note) { spdlog::warn("{}", note); }},
-        prepared_->task->tensors());
-    writer_.emplace([this](const learning::TrainingState& state) { return write(state); });
     if (learnt_.state) return std::nullopt;
     auto loaded = store_->load_newest();
     if (!loaded) return storage_ending_of(loaded.error());
@@ -179,8 +173,7 @@ class Worker {
           state.step, std::chrono::duration<double>(std::chrono::steady_clock::now() - begun).count());
       spdlog::info("checkpoint written step={}", state.step);
     } else {
-      const std::scoped_lock lock(storage_mutex_);
-      storage_error_ = saved.error();
+      spdlog::error("checkpoint not written step={}: {}", state.step, saved.error().message);
     }
     return saved;
   }
@@ -191,10 +184,9 @@ class Worker {
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
     auto optimizer = learning::make_optimizer(job_.training.optimizer, prepared_->task->parameter_count());
-    auto gradient_sum = make_gradient_sum(
-        job_.compression, *collective_, prepared_->task->tensors(),
-        {.timeout = seconds(job_.synchronization.timeout_seconds),
-         .seed = hash_key(static_cast<std::uint64_t>(job_.training.seed), job_.identity.membership)});
+    auto gradient_sum = make_gradient_sum(job_.compression, *collective_, prepared_->task->tensors(),
+                                          {.timeout = seconds(job_.synchronization.timeout_seconds),
+                                           .seed = static_cast<std::uint64_t>(job_.training.seed)});
     if (!gradient_sum) return ending_of(gradient_sum.error());
     TrainLoop loop({.collective = *collective_,
                     .task = *prepared_->task,
@@ -202,11 +194,12 @@ class Worker {
                     .gradient_sum = **gradient_sum,
                     .training = job_.training,
                     .data = prepared_->data,
-                    .writer = writer_ ? &*writer_ : nullptr},
+                    .writer = writer_ && job_.identity.rank == 0 ? &*writer_ : nullptr},
                    {.membership = job_.identity.membership,
                     .timeout = seconds(job_.synchronization.timeout_seconds),
                     .start_timeout = start_timeout()},
                    hooks());
+    const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
     auto outcome = loop.run(std::move(learnt_));
     learnt_ = {};
     if (!outcome) {
@@ -215,15 +208,12 @@ class Worker {
     }
     if (outcome->stopped) return stopped(std::move(outcome->state));
     if (outcome->doubt) warn(*outcome->doubt);
-    return finish(outcome->state);
+    return finish(std::move(outcome->state), from_checkpoint);
   }
 
   // What ended the training in this membership.
   Ending lost(Error error) {
-    {
-      const std::scoped_lock lock(storage_mutex_);
-      if (storage_error_ == error) return storage_ending_of(error);
-    }
+    if (writer_ && writer_->failure() == error) return storage_ending_of(error);
     if (!may_go_on(error)) return ending_of(error);
     if (error.code != Code::kAborted) error.message += fmt::format(" at step {}", step_ + 1);
     return {.exit_code = kExitRetry, .message = error.message, .left_behind = true};
@@ -291,17 +281,20 @@ class Worker {
     return ending;
   }
 
-  Ending finish(const learning::TrainingState& state) {
+  Ending finish(learning::TrainingState state, bool from_checkpoint) {
     const std::string digest = learning::sha256_hex(std::as_bytes(std::span(state.parameters)));
     if (store_) {
-      if (const Status written = store_->finish(state); !written) return storage_ending_of(written.error());
+      if (const Status written = store_->finish(state); !written) {
+        learnt_ = {.state = std::move(state), .membership = job_.identity.membership};
+        return storage_ending_of(written.error());
+      }
       spdlog::info("model written folder={}", job_.training.checkpoint->path);
     }
     frame_->status.mutable_worker()->set_parameters_sha256(digest);
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
                  frame_->status.worker().payload_bytes_sent(),
                  frame_->status.worker().payload_bytes_expected(), digest);
-    if (state.step > 0 && frame_->status.worker().resumed_from_step() == state.step)
+    if (from_checkpoint && frame_->status.worker().resumed_from_step() == state.step)
       return {0, fmt::format("the training was finished already: its checkpoint is of step {}", state.step)};
     return {};
   }
@@ -327,8 +320,6 @@ class Worker {
   std::optional<Prepared> prepared_;
   bool tell_data_ = false;
   Learnt learnt_;  // between memberships
-  std::mutex storage_mutex_;
-  std::optional<Error> storage_error_;  // of a checkpoint
   std::int64_t step_ = 0;
   std::int64_t skipped_ = 0;           // checkpoints
   std::vector<std::string> warnings_;  // for the user

@@ -4,6 +4,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <cerrno>
 
 #include "common/base/random.h"
 #include "worker/transport/tls_stream.h"
@@ -45,6 +46,8 @@ Connector::Connector(Fd listener, Options options)
                                         link_of(options_.identity, {.acceptor = options_.identity.rank}),
                                         options_.key, random_nonce());
                      },
+                 // All may call at once: for the watch, and for data.
+                 .members_max = std::max(Incoming::kPendingMax, 2 * options_.peers.size()),
                  .roster = roster_of(options_.peers),
                  .taken = [this](const Link& link) { return is_taken(link); },
                  .accept = [this](const Link& link,
@@ -75,6 +78,18 @@ bool Connector::has(const Line& line) const {
   return place != places_.end() && place->second.stream != nullptr && !hung_up(place->second.stream->fd());
 }
 
+void Connector::renew(const Line& line) {
+  {
+    const MutexLock lock(mutex_);
+    const auto place = places_.find(line);
+    const bool gone =
+        place != places_.end() && place->second.stream != nullptr && hung_up(place->second.stream->fd());
+    if (!gone) return;
+    places_.erase(place);
+  }
+  want(line);
+}
+
 std::unique_ptr<ByteStream> Connector::take(const Line& line) {
   const MutexLock lock(mutex_);
   const auto place = places_.find(line);
@@ -86,8 +101,9 @@ std::unique_ptr<ByteStream> Connector::take(const Line& line) {
 std::string Connector::problem(const Line& line) const {
   const MutexLock lock(mutex_);
   const auto place = places_.find(line);
-  const bool told = place != places_.end() && !place->second.problem.empty();
-  return told ? place->second.problem : callers_problem_;
+  if (place != places_.end() && !place->second.problem.empty()) return place->second.problem;
+  // For the watch's line one caller is waited for, to whom refusals may be due.
+  return line.channel == kWatchChannel ? callers_problem_ : "it has not called yet";
 }
 
 MakeHandshake Connector::dialer_of(const Line& line) const {
@@ -146,7 +162,8 @@ void Connector::run() {
     const std::size_t callers = polled.size();
     incoming_.poll_into(polled, wake);
     const int count = poll(polled.data(), polled.size(), poll_timeout_ms(wake));
-    if (count < 0) continue;  // interrupted
+    if (count < 0 && errno != EINTR && errno != ENOMEM) return;  // whoever waits for it has a deadline
+    if (count < 0) continue;
     if (polled[0].revents != 0) return;
     if (polled[1].revents != 0) wanted_rings_.hear();
     step_outgoing(std::span(polled).subspan(3, callers - 3));

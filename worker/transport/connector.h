@@ -42,6 +42,8 @@ class Connector {
   void want(const Line& line);
   // Its connection is there, and proven. What is not taken yet may go and come again.
   [[nodiscard]] bool has(const Line& line) const;
+  // One that this rank made, and that broke before it was taken, is made again.
+  void renew(const Line& line);
   // That connection; empty while it is not there.
   [[nodiscard]] std::unique_ptr<ByteStream> take(const Line& line);
   // Why it is not there yet, for people.

@@ -11,7 +11,7 @@ namespace muster::worker {
 namespace {
 
 constexpr int kAcceptsAtOnce = 256;                  // then those that are here have their turn
-constexpr std::chrono::milliseconds kRestTime{200};  // without descriptors
+constexpr std::chrono::milliseconds kRestTime{200};  // without descriptors or memory
 
 }  // namespace
 
@@ -63,9 +63,11 @@ void Incoming::accept_some(Instant now) {
       add(std::move(fd), address, now);
       continue;
     }
-    const bool out_of_descriptors = errno == EMFILE || errno == ENFILE;
+    const int failure = errno;
+    const bool nobody = failure == EAGAIN || failure == EINTR || failure == ECONNABORTED;
+    const bool out_of_descriptors = failure == EMFILE || failure == ENFILE;
     Callers& unknown = callers_[0];
-    if (out_of_descriptors && unknown.empty()) accept_from_ = now + kRestTime;
+    if (!nobody && (!out_of_descriptors || unknown.empty())) accept_from_ = now + kRestTime;
     if (!out_of_descriptors || unknown.empty()) return;
     refuse(unknown.front(), Refusal::kCrowded, now);
     unknown.pop_front();
@@ -75,7 +77,7 @@ void Incoming::accept_some(Instant now) {
 void Incoming::add(Fd fd, const Address& address, Instant now) {
   const bool of_roster = options_.roster.contains(ip_of(address));
   Callers& callers = callers_[of_roster ? 1 : 0];
-  if (callers.size() >= kPendingMax) {
+  if (callers.size() >= (of_roster ? options_.members_max : kPendingMax)) {
     refuse(callers.front(), Refusal::kCrowded, now);
     callers.pop_front();
   }

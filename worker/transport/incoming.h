@@ -20,11 +20,12 @@ namespace muster::worker {
 // newer one of its kind. So no number of other machines can keep a member out, or take more memory than that.
 class Incoming {
  public:
-  static constexpr std::size_t kPendingMax = 64;  // of either kind
+  static constexpr std::size_t kPendingMax = 64;  // of others; of a large roster more
 
   struct Options {
     MakeStream stream;
     MakeHandshake handshake;
+    std::size_t members_max = kPendingMax;                                 // that are kept of the roster
     std::set<std::string> roster;                                          // IP addresses
     std::function<bool(const Link&)> taken;                                // its place is
     std::function<void(const Link&, std::unique_ptr<ByteStream>)> accept;  // it has been welcomed

@@ -26,6 +26,7 @@ constexpr milliseconds kVerdictTime{300};
 // A rank that is done stays for so long until those it is connected with are done too: to close earlier would
 // reset connections, and payload still on its way would be lost.
 constexpr milliseconds kLinger{1'000};
+constexpr milliseconds kLookTime{200};
 
 // What connect() and the mesh it made share: one abort for both.
 struct AbortSignal {
@@ -235,7 +236,7 @@ class TcpMesh final : public Mesh {
         open.push_back({.fd = to->fd(), .events = POLLRDHUP, .revents = 0});
     while (!open.empty()) {
       const int count = poll(open.data(), open.size(), poll_timeout_ms(until));
-      if (count == 0) return;
+      if (count == 0 || (count < 0 && errno != EINTR)) return;
       std::erase_if(open, [](const pollfd& one) { return one.revents != 0; });
     }
   }
@@ -291,6 +292,7 @@ class ListeningPort final : public MeshPort {
     connector.want(next);
     while (true) {
       connector.arrivals().hear();
+      connector.renew(next);
       if (connector.has(next) && connector.has(previous))
         return WatchLinks{.successor = take(connector, next, options),
                           .predecessor = take(connector, previous, options)};
@@ -298,7 +300,9 @@ class ListeningPort final : public MeshPort {
       if (steady_clock::now() >= deadline) break;
       std::array<pollfd, 2> polled{pollfd{.fd = aborting_->alarm.fd(), .events = POLLIN, .revents = 0},
                                    pollfd{.fd = connector.arrivals().fd(), .events = POLLIN, .revents = 0}};
-      (void)poll(polled.data(), polled.size(), poll_timeout_ms(deadline));  // interrupted: looked at again
+      // Looked at again for a successor that went while the predecessor is waited for.
+      const Instant look = std::min(deadline, steady_clock::now() + kLookTime);
+      (void)poll(polled.data(), polled.size(), poll_timeout_ms(look));
     }
     const auto missing = [&](const char* who, int rank, const Line& line) {
       return fmt::format("{} {}: {}", who, rank_name(rank, options.peers[static_cast<std::size_t>(rank)]),
