@@ -50,7 +50,8 @@ TEST(ProgressToken, IsTheObjectsAndTheAuthoritys) {
   EXPECT_TRUE(issuer.is_progress_token("u-1", token));
   EXPECT_FALSE(issuer.is_progress_token("u-2", token));
   EXPECT_FALSE(make_issuer().is_progress_token("u-1", token));
-  for (const std::string& bad : {std::string(), token.substr(1), token + "A", "x" + token.substr(1)})
+  const std::string another = (token.front() == 'x' ? "y" : "x") + token.substr(1);
+  for (const std::string& bad : {std::string(), token.substr(1), token + "A", another})
     EXPECT_FALSE(issuer.is_progress_token("u-1", bad)) << bad;
 }
 
