@@ -65,7 +65,7 @@ std::string report_of(const PodView& pod) {
 
 // "worker 2", and its rank where that is another, or none yet.
 std::string name_in_tree(const PodView& pod) {
-  const std::string name = fmt::format("{} {}", pod.role, pod.index);
+  std::string name = fmt::format("{} {}", pod.role, pod.index);
   if (pod.rank == pod.index) return name;
   return name + (pod.rank < 0 ? " (no member)" : fmt::format(" (rank {})", pod.rank));
 }

@@ -113,6 +113,7 @@ class Planner {
     if (to_come(here) > 0) {
       if (!view_.minimum || here < members_needed(view_.replicas, view_.minimum)) return stay();
       std::vector<WallTime> came;
+      came.reserve(joining.size());
       for (const Candidate* each : joining) came.push_back(each->since.value_or(view_.now));
       std::ranges::sort(came);
       const std::int64_t needed = members_needed(view_.replicas, view_.minimum);

@@ -27,6 +27,21 @@ Json warning(const char* time, const char* message) {
   return {{"type", "Warning"}, {"reason", "Restarting"}, {"lastTimestamp", time}, {"message", message}};
 }
 
+TEST(Status, TellsTheRankOfAWorkerWhereItIsNotItsIndex) {
+  Json object = running();
+  std::vector<Json> pods;
+  for (int index = 0; index < 3; ++index) {
+    pods.push_back(pod().index(index).json);
+    pods.back()["metadata"]["uid"] = "uid-" + std::to_string(index);
+  }
+  object["status"]["roster"] =
+      Json::array({{{"index", 2}, {"podUID", "uid-2"}}, {{"index", 1}, {"podUID", "uid-1"}}});
+  const std::string text = render_status(object, pods, {}, *parse_rfc3339("2026-01-01T00:01:40Z"));
+  EXPECT_THAT(text, HasSubstr("worker 0 (no member)"));
+  EXPECT_THAT(text, HasSubstr("worker 1  "));
+  EXPECT_THAT(text, HasSubstr("worker 2 (rank 0)"));
+}
+
 TEST(Status, IsATreeOfObjectMembershipAndPods) {
   Json first = pod().index(0).json;
   first["metadata"]["creationTimestamp"] = "2026-01-01T00:00:00Z";

@@ -102,10 +102,10 @@ the_lease_passes_on_and_only_its_holder_writes() {
   replica c  # takes longer than the first pass
   check "a takeover of what runs writes nothing" [ "$(writes b)" = 0 ]
 
-  write_job ring.yaml ring "" 2 100000
+  write_job ring.yaml ring "" 3 100000
   kubectl apply --filename ring.yaml > /dev/null
   wait_until 60 past 5 || fail "no step: $(kubectl get dj; tail -3 b.txt)"
-  wait_until 10 follows b 1 || fail "b has $(agents b) connections to 2 workers that train, not that to rank 0 alone"
+  wait_until 10 follows b 2 || fail "b has $(agents b) connections to 3 workers that train, not those to two of them"
   check "a standby calls no pod" follows c 0
   pods="$(pod_uids)"
 
