@@ -28,13 +28,6 @@ std::string label(const Json& pod, const char* name) { return text(member(pod, "
 
 std::string node_of(const Json& pod) { return text(member(pod, "spec", "nodeName")); }
 
-bool is_broken(const Json& node) {
-  const Json& conditions = member(node, "status", "conditions");
-  return conditions.is_array() && std::ranges::any_of(conditions, [](const Json& each) {
-           return each.at("type") == kNodeProblem && each.at("status") == "True";
-         });
-}
-
 bool is_lost(const Json& node) { return !member(node, "spec", "taints").is_null(); }
 
 bool is_training(const Json& object) {
