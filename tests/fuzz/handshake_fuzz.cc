@@ -13,7 +13,7 @@ namespace {
 using namespace muster::worker;
 using Input = std::span<const std::uint8_t>;
 
-const Link kLink{.job_uid = "uid", .membership = 3, .dialer = 0, .acceptor = 1, .size = 4, .channel = 0};
+const Link kLink{.job_uid = "uid", .membership = 3, .line = {.dialer = 0, .acceptor = 1}, .size = 4};
 const MembershipKey kKey{std::byte{7}};
 
 // Takes as many bytes of the input as there are, and lays them over `bytes`; whether that changed anything.
