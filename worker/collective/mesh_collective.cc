@@ -115,7 +115,7 @@ std::uint64_t MeshCollective::all_reduce_bytes(std::size_t elements) const {
 
 Status MeshCollective::run(const Executor::Call& call, Traffic traffic, Deadline deadline) {
   const SentBytes before = executor_.sent();
-  const Status done = executor_.run(call, deadline);
+  Status done = executor_.run(call, deadline);
   const SentBytes after = executor_.sent();
   (traffic == Traffic::kPayload ? sent_.payload : sent_.control) += after.payload - before.payload;
   sent_.control += after.control - before.control;

@@ -23,8 +23,9 @@ struct WirePoint {
 
 void write_number(std::span<float> digits, std::int64_t number) {
   MUSTER_CHECK(number >= 0 && number < kDigit * kDigit);
-  digits[0] = static_cast<float>(number / kDigit);
-  digits[1] = static_cast<float>(number % kDigit);
+  const std::int64_t high = number / kDigit;
+  digits[0] = static_cast<float>(high);
+  digits[1] = static_cast<float>(number - high * kDigit);
 }
 
 // -1: no number.
@@ -37,7 +38,7 @@ std::int64_t read_number(std::span<const float> digits) {
 }  // namespace
 
 Choice choose(std::span<const Standing> standings) {
-  const auto best = std::ranges::max_element(standings);  // the first of equal ones
+  const auto best = std::max_element(standings.begin(), standings.end());  // the first of equal ones
   if (best->membership == 0) return {};
   return {.root = static_cast<int>(best - standings.begin()),
           .all_have_it = std::ranges::all_of(standings, [&](const Standing& one) { return one == *best; })};

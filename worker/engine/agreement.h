@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <tuple>
 #include <vector>
 
 #include "common/base/result.h"
@@ -25,7 +26,10 @@ struct Learnt {
 struct Standing {
   std::int64_t membership = 0;
   std::int64_t step = 0;
-  friend auto operator<=>(const Standing&, const Standing&) = default;
+  friend bool operator==(const Standing&, const Standing&) = default;
+  friend bool operator<(const Standing& a, const Standing& b) {
+    return std::tie(a.membership, a.step) < std::tie(b.membership, b.step);
+  }
 };
 struct Choice {
   int root = 0;

@@ -195,22 +195,21 @@ Status CompressedSum::exchange(Frames& frames, std::span<const std::size_t> coun
   std::vector<Collective::Parcel> from;
   if (!decoder_->wire_bytes(1)) {
     std::vector<std::uint32_t> sizes(2 * static_cast<std::size_t>(ranks));
-    const auto place = [](int index) {
-      return Chunk{.begin = static_cast<std::size_t>(index) * sizeof(std::uint32_t),
-                   .size = sizeof(std::uint32_t)};
+    const auto place = [](std::size_t at) {
+      return Chunk{.begin = at * sizeof(std::uint32_t), .size = sizeof(std::uint32_t)};
     };
     for (int peer = 0; peer < ranks; ++peer) {
       if (peer == self) continue;
-      sizes[static_cast<std::size_t>(peer)] =
-          static_cast<std::uint32_t>(frames.to[static_cast<std::size_t>(peer)].size);
-      to.push_back({.peer = peer, .chunk = place(peer)});
-      from.push_back({.peer = peer, .chunk = place(ranks + peer)});
+      const auto index = static_cast<std::size_t>(peer);
+      sizes[index] = static_cast<std::uint32_t>(frames.to[index].size);
+      to.push_back({.peer = peer, .chunk = place(index)});
+      from.push_back({.peer = peer, .chunk = place(static_cast<std::size_t>(ranks) + index)});
     }
     MUSTER_TRY(collective_.exchange(std::as_writable_bytes(std::span(sizes)), 0, to, from,
                                     deadline_after(options_.timeout)));
     for (int peer = 0; peer < ranks; ++peer) {
       if (peer == self) continue;
-      const std::size_t size = sizes[static_cast<std::size_t>(ranks + peer)];
+      const std::size_t size = sizes[static_cast<std::size_t>(ranks) + static_cast<std::size_t>(peer)];
       Chunk& frame = frames.from[static_cast<std::size_t>(peer)];
       if (size > frame.size)
         return internal_error(fmt::format("rank {} announced a frame of {} bytes for {} values: at most {}",

@@ -1,11 +1,11 @@
 #pragma once  // worker/transport/handshake.h: how both ends of a data connection prove that they belong
               // together; decides, does no I/O
 #include <array>
-#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <span>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "worker/transport/refusal.h"
@@ -24,7 +24,10 @@ struct Line {
   int dialer = 0;  // ranks
   int acceptor = 0;
   std::uint32_t channel = kWatchChannel;
-  friend auto operator<=>(const Line&, const Line&) = default;
+  friend bool operator==(const Line&, const Line&) = default;
+  friend bool operator<(const Line& a, const Line& b) {
+    return std::tie(a.dialer, a.acceptor, a.channel) < std::tie(b.dialer, b.acceptor, b.channel);
+  }
 };
 [[nodiscard]] bool is_line(const Line& line, int size);
 struct Link {           // what is proved: who dials whom
