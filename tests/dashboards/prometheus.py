@@ -86,8 +86,11 @@ class Prometheus:
         series = [(each['metric'], [(time_, float(value)) for time_, value in each['values'] if math.isfinite(float(value))]) for each in found]
         return [(labels, points) for labels, points in series if points]
 
-    def value(self, expr, at=None):
+    def value(self, expr, at=None, default=None):
+        """Of a query with one answer; `default`: of one that has none yet."""
         found = self.instant(expr, at)
+        if not found and default is not None:
+            return default
         assert len(found) == 1, f'{expr}: {found}'
         return found[0][1]
 

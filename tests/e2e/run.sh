@@ -80,7 +80,7 @@ distributed() {
   old=$(value pod $name-worker-1 .metadata.uid)
   k delete pod $name-worker-1 --grace-period=0 --force > /dev/null 2>&1
   check "its killed worker is replaced" poll eval '[ -n "$(value pod '$name'-worker-1 .metadata.uid)" ] && [ "$(value pod '$name'-worker-1 .metadata.uid)" != "'"$old"'" ]'
-  check "it trains again" poll eval '[ "$(value dj '$name' .status.phase)" = Running ]'
+  check "all train again" poll eval '[ "$(value dj '$name' ".status.conditions[?(@.type==\"AllWorkersTrain\")].status")" = True ]'
   pods=$(pods_of $name)
   old=$(leader)
   kubectl -n "$NAMESPACE" delete pod "${old%_*}" --grace-period=0 --force > /dev/null 2>&1
