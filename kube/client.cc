@@ -9,10 +9,10 @@
 #include <utility>
 
 #include "common/base/base64.h"
-#include "common/json/read_json.h"
 #include "common/platform/mutex.h"
 #include "kube/api_error.h"
 #include "kube/identity.h"
+#include "kube/read_object.h"
 
 namespace muster::kube {
 namespace {
@@ -168,7 +168,7 @@ Result<Json> Client::send_json(HttpRequest request, std::string_view what,
   if (!answer) return answer.error().in(what);
   for (const auto& [name, value] : answer->headers)
     if (warnings != nullptr && is_warning(name)) warnings->push_back(warning_text(value));
-  Json object = read_json(answer->body);
+  Json object = read_object(answer->body);
   if (!object.is_object()) {
     return data_loss(
         fmt::format("{}: the server's answer is not a JSON object; is this a Kubernetes API server?", what));

@@ -144,7 +144,7 @@ void EventRecorder::write(EventRecord record) {
     if (raised) return;
     if (raised.error().code != Code::kNotFound) return failed(raised.error());
   }
-  const auto created = client_.create(kEvents, write->ns, write->event);
+  const auto created = client_.create(kEvents, write->ns, write->event, {.metadata_only = true});
   if (!created) failed(created.error());
 }
 

@@ -94,10 +94,15 @@ HttpRequest create_request(const Resource& resource, std::string_view ns, const 
   Query query;
   if (options.strict) query.add("fieldValidation", "Strict");
   if (options.dry_run) query.add("dryRun", "All");
-  return {.method = "POST",
-          .target = resource_path(resource, ns) + query.text(),
-          .headers = {{"Content-Type", "application/json"}},
-          .body = {}};
+  HttpRequest request{.method = "POST",
+                      .target = resource_path(resource, ns) + query.text(),
+                      .headers = {{"Content-Type", "application/json"}},
+                      .body = {}};
+  // A Status has no such form: refusals come as the second.
+  if (options.metadata_only)
+    request.headers.emplace_back(
+        "Accept", "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
+  return request;
 }
 
 HttpRequest patch_request(const Resource& resource, std::string_view ns, std::string_view name,

@@ -53,6 +53,8 @@ struct WatchOptions {
 struct CreateOptions {
   bool strict = false;   // unknown and duplicate fields are refused (kInvalidArgument), not dropped
   bool dry_run = false;  // judged, not stored
+  // The answer need be no more than a PartialObjectMetadata. A server that has none answers the object.
+  bool metadata_only = false;
 };
 
 struct PatchOptions {

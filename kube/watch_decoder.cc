@@ -5,7 +5,7 @@
 
 #include <optional>
 
-#include "common/json/read_json.h"
+#include "kube/read_object.h"
 
 namespace muster::kube {
 namespace {
@@ -24,7 +24,7 @@ std::optional<WatchEvent::Type> type_of(const std::string& name) {
 Result<bool> WatchDecoder::line(std::string_view text,
                                 const std::function<bool(WatchEvent)>& on_event) const {
   if (text.find_first_not_of(" \t\r") == std::string_view::npos) return true;
-  Json value = read_json(text);
+  Json value = read_object(text);
   if (!value.is_object() || !value.contains("type") || !value["type"].is_string() ||
       !value.contains("object") || !value["object"].is_object()) {
     return data_loss(fmt::format("the server sent a watch event that is not {{\"type\", \"object\"}}: {:.80}",

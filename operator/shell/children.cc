@@ -114,7 +114,7 @@ Children::Outcome Children::create_credentials(const Subject& subject, const Cre
   if (!files) return {.status = files.error()};
   Json secret = action.manifest;
   for (const auto& [name, pem] : *files) secret["data"][name] = base64_encode(pem);
-  const auto created = client_.create(kube::kSecrets, subject.ns, secret);
+  const auto created = client_.create(kube::kSecrets, subject.ns, secret, {.metadata_only = true});
   if (!created && created.error().code != Code::kAlreadyExists) {
     auto obstacle = obstacle_of(created.error());
     if (action.token && obstacle)
@@ -208,8 +208,8 @@ Children::Outcome Children::replace_orphan(const Subject& subject, const kube::R
 }
 
 Status Children::check(const Subject& subject, const CheckPod& action, Applied& applied) {
-  const auto judged =
-      client_.create(kube::kPods, subject.ns, action.manifest, {.strict = true, .dry_run = true});
+  const auto judged = client_.create(kube::kPods, subject.ns, action.manifest,
+                                     {.strict = true, .dry_run = true, .metadata_only = true});
   if (judged) return {};
   Error error = judged.error();
   error.message = in_template(error.message, action.manifest, action.part);

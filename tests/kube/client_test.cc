@@ -81,6 +81,15 @@ TEST_F(ClientTest, ACreateMayBeStrictAndHearsTheServersWarnings) {
   EXPECT_EQ(warnings, std::vector<std::string>{"unknown field \"spec.x\""});
 }
 
+TEST_F(ClientTest, ACreateWhoseAnswerNobodyReadsAsksForMetadataAlone) {
+  for (int i = 0; i < 2; ++i) transport_->will_json(201, {{"kind", "PartialObjectMetadata"}});
+  ASSERT_TRUE(client_->create(kSecrets, "n", Json::object(), {.metadata_only = true}));
+  ASSERT_TRUE(client_->create(kSecrets, "n", Json::object()));
+  EXPECT_EQ(header(asked(0).headers, "Accept"),
+            "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json");
+  EXPECT_EQ(header(asked(1).headers, "Accept"), "application/json");
+}
+
 TEST_F(ClientTest, GivesUpWaitingAfterTenTriesOrTheRequestsTime) {
   for (int i = 0; i < 20; ++i)
     transport_->will_json(429, status(429, "TooManyRequests"), {{"Retry-After", "0"}});

@@ -45,6 +45,23 @@ TEST(Accept, PartialMetadataIsMetadataAlone) {
   EXPECT_FALSE(object.contains("data"));
 }
 
+TEST(Accept, ACreateAnswersMetadataAloneAndARefusalTheStatus) {
+  Api api;
+  const char* const accept = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
+  const std::string map = config_map("m", {{"a", "b"}}).dump();
+  const auto post = [&] { return api.call("POST", kMaps, Json::parse(map), "", accept); };
+  const HttpResponse created = post();
+  EXPECT_EQ(created.status, 201);
+  const Json object = Json::parse(created.body);
+  EXPECT_EQ(object["kind"], "PartialObjectMetadata");
+  EXPECT_FALSE(object["metadata"]["uid"].get<std::string>().empty());
+  EXPECT_FALSE(object.contains("data"));
+  EXPECT_EQ(api.get(std::string(kMaps) + "/m")["data"]["a"], "b");
+  const HttpResponse again = post();
+  EXPECT_EQ(again.status, 409);
+  EXPECT_EQ(Json::parse(again.body)["reason"], "AlreadyExists");
+}
+
 TEST(Accept, YamlSaysTheSameAsJson) {
   Api api;
   (void)api.json(
