@@ -101,8 +101,8 @@ bool Store::upsert(Object object) {
   const std::string version = meta_text(*object, "resourceVersion");
   const auto [found, absent] = objects_.try_emplace(object_key(*object));
   Object& slot = found->second;
-  const bool listed = !listed_version_.empty() &&
-                      (version == listed_version_ || newer_version(listed_version_, version));
+  const bool listed =
+      !listed_version_.empty() && (version == listed_version_ || newer_version(listed_version_, version));
   if (absent && listed) {
     // The list would have had it, so it is gone, and no watch from that list on will tell.
     objects_.erase(found);

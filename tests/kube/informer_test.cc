@@ -106,7 +106,8 @@ TEST(Store, AnAnswerThatComesAfterAListWithoutItsObjectDoesNotBringItBack) {
   Store store;
   EXPECT_TRUE(store.upsert(shared(pod("a", "10"))));
   EXPECT_EQ(store.replace({}, "12").size(), 1U);
-  EXPECT_FALSE(store.upsert(shared(pod("a", "11")))) << "its deletion was between two watches: none will tell";
+  EXPECT_FALSE(store.upsert(shared(pod("a", "11"))))
+      << "its deletion was between two watches: none will tell";
   EXPECT_FALSE(store.upsert(shared(pod("a", "12"))));
   EXPECT_EQ(store.get("n/a"), nullptr);
   EXPECT_EQ(store.size(), 0U);
