@@ -194,13 +194,18 @@ TEST_P(MeshRendezvous, APredecessorThatWentAfterItsWelcomeMayComeAgain) {
 TEST_P(MeshRendezvous, WaitsForRanksThatStartLater) {
   TcpEnds ends = listen_ends(2, GetParam());
   const int port = ends.ports[1]->port();
-  ends.ports[1].reset();  // nobody listens there yet: connections are refused
+  ends.ports[1].reset();          // nobody listens there yet: connections are refused
+  std::unique_ptr<Mesh> of_late;  // neither goes before the other is complete
   std::jthread late([&] {
     std::this_thread::sleep_for(milliseconds(100));  // the lateness itself is the subject
     ends.ports[1] = *MeshPort::listen("127.0.0.1", port);
-    EXPECT_TRUE(ends.ports[1]->connect(ends.options(1), soon()));
+    auto connected = ends.ports[1]->connect(ends.options(1), soon());
+    EXPECT_TRUE(connected);
+    if (connected) of_late = *std::move(connected);
   });
-  EXPECT_TRUE(ends.ports[0]->connect(ends.options(0), soon()));
+  const auto first = ends.ports[0]->connect(ends.options(0), soon());
+  EXPECT_TRUE(first);
+  late.join();
 }
 
 TEST_P(MeshRendezvous, NamesTheRankThatIsMissing) {
