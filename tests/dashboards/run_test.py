@@ -20,6 +20,7 @@ from prometheus import PROGRAM, SCRAPE_SECONDS, Prometheus, discovered, honors_l
 
 MINUTE = 0.5  # seconds of a minute of the rules
 RATE = '4s'
+HISTORY = 4 + 2 * SCRAPE_SECONDS  # seconds back that the healthy run is asked of
 VARIABLES = {'namespace': '.*', 'job': '.*', '__rate_interval': RATE, 'datasource': 'prometheus'}
 EXPORTERS = {'4.8': {'honor_labels': True}, '4.9': {'honor_labels': False}}
 EXPORTER_FOLDER = pathlib.Path(__file__).parent / 'exporter'
@@ -102,9 +103,15 @@ class Run(unittest.TestCase):
                 cls.prometheus.set_targets('pods', targets)
             before = targets
 
+    def whole_instant(self):
+        """A moment ago, when every scrape had been answered: what is asked at it is of the same scrapes, whichever is asked."""
+        def found():
+            at = time.time() - 2 * SCRAPE_SECONDS
+            return at if self.prometheus.value('min(up)', at, default=0) == 1 else None
+        return wait_for('an instant at which every scrape was answered', 30, found)
+
     def of_one_instant(self):
-        """A query's value, of the same scrapes whichever is asked: those that have certainly ended, an instant ago."""
-        at = time.time() - 2 * SCRAPE_SECONDS
+        at = self.whole_instant()
         return lambda expr: self.prometheus.value(expr, at)
 
     def progress(self, name, plural='distributedjobs'):
@@ -120,10 +127,10 @@ class Run(unittest.TestCase):
     def until_it_runs(self):
         wait_for('80 steps', 120, lambda: self.progress('ring').get('step', 0) >= 80)
         wait_for('3 rounds', 120, lambda: self.progress('rounds', 'federatedrounds').get('round', 0) >= 3)
-        since = time.time() + 2  # so that rates are those of steps and rounds
-        oldest = 'min(timestamp({__name__=~"muster_worker_step|muster_aggregator_round"}))'
-        wait_for('scrapes of what runs', 20, lambda: self.prometheus.value(oldest, default=0) > since)
-        type(self).healthy = time.time()
+        # So that rates, and questions of some seconds ago, are those of steps and rounds: Prometheus takes new targets after up to 5 s.
+        known = 'count({__name__=~"muster_worker_step|muster_aggregator_round"} > 0)'
+        wait_for('scrapes of what runs', 40,
+                 lambda: self.prometheus.value(known, time.time() - HISTORY, default=0) == workloads.WORKERS + 1)
 
     def nothing_fires_in_a_healthy_run(self):
         # A minute is half a second: what waits for its GPU has done so for 30 of these minutes, and a machine that is busy with other
@@ -142,11 +149,9 @@ class Run(unittest.TestCase):
         # 2k(n-1)/n a worker and step, so 2k(n-1) a step by all. A scrape may fall between two figures of one step.
         k = int(self.progress('ring')['gradientBytes'])
         expected = 2 * k * (workloads.WORKERS - 1)
-        now = time.time() - 2 * SCRAPE_SECONDS  # a scrape that is under way may be there for one query and not for the other
-        sent = dict(self.prometheus.series('sum(muster_worker_payload_bytes_total{job_name="ring"})', now - 4, now)[0][1])
-        steps = dict(self.prometheus.series('sum(muster_worker_steps_total{job_name="ring"})', now - 4, now)[0][1])
-        for at, bytes_ in sent.items():
-            self.assertLessEqual(abs(bytes_ - steps[at] * expected / workloads.WORKERS), expected, f'at {at}')
+        ask = self.of_one_instant()
+        sent, steps = (ask(f'sum(muster_worker_{name}_total{{job_name="ring"}})') for name in ('payload_bytes', 'steps'))
+        self.assertLessEqual(abs(sent - steps * expected / workloads.WORKERS), expected)
         formula = self.prometheus.value('sum(muster_worker_payload_bytes_total) / sum(muster_worker_payload_bytes_expected_total)')
         self.assertAlmostEqual(formula, 1, delta=0.02)
         # The time of a worker's thread is all accounted for but for what a step has between its parts. A late scrape bends a rate.
@@ -202,7 +207,10 @@ class Run(unittest.TestCase):
                 self.assertNotIn('<no value>', text)
 
     def restarts_are_counted(self):
-        ask = self.prometheus.value
+        # ring and the one that replaces a worker, waiting and broken.
+        created = 'sum(muster_pods_created_total{kind="DistributedJob"})'
+        wait_for('the replacement', 30, lambda: self.prometheus.value(created, self.whole_instant()) == workloads.WORKERS + 3)
+        ask = self.of_one_instant()
         self.assertEqual(ask('sum(muster_restarts_total{kind="DistributedJob"})'), 1)
         self.assertEqual(ask('max(muster_job_restarts{job_name="ring"})'), 1)
         self.assertEqual(ask('max(muster_job_restarts_max{job_name="ring"})'), 1)
@@ -211,24 +219,25 @@ class Run(unittest.TestCase):
         self.assertEqual(round(ask('sum(increase(muster_restarts_total[1h]))')), 1)
         waiting = self.prometheus.instant('max by (namespace, job_name, reason) (muster_job_info{phase="Pending"})')
         self.assertEqual([labels for labels, _ in waiting], [{'namespace': 'default', 'job_name': 'waiting', 'reason': 'Unschedulable'}])
-        # ring and the one that replaces a worker, waiting and broken; the aggregator and two pods of clients.
-        self.assertEqual(ask('sum(muster_pods_created_total{kind="DistributedJob"})'), workloads.WORKERS + 3)
+        # The aggregator and two pods of clients.
         self.assertEqual(ask('sum(muster_pods_created_total{kind="FederatedRound"})'), 3)
 
-    def data_of(self, query):
+    def whole_run(self, query):
+        return self.prometheus.series(boards.substitute(query['expr'], VARIABLES), self.begin, time.time())
+
+    def shown(self, query):
+        """What the panel shows now: of a query that asks of one instant, that instant."""
+        if not query['instant']:
+            return self.whole_run(query)
         expr = boards.substitute(query['expr'], VARIABLES)
-        if query['instant']:
-            # What a panel shows of running jobs is gone with them, which may have ended by now.
-            return [(labels, [(0, value)]) for at in (None, self.healthy) for labels, value in self.prometheus.instant(expr, at)
-                    if math.isfinite(value)]
-        return self.prometheus.series(expr, self.begin, time.time())
+        return [(labels, [(0, value)]) for labels, value in self.prometheus.instant(expr, self.whole_instant()) if math.isfinite(value)]
 
     def every_panel_has_data(self):
         empty = []
         for name in boards.NAMES:
             for panel in boards.panels(boards.load(name)):
                 for query in panel['targets']:
-                    if not self.data_of(query):
+                    if not self.whole_run(query):  # what a panel shows of running jobs is gone with them, which may have ended by now
                         empty.append(f'{name}: {panel["title"]}: {boards.substitute(query["expr"], VARIABLES)}')
         self.assertFalse(empty, '\n' + '\n'.join(empty))
         for name in boards.NAMES:
@@ -242,7 +251,7 @@ class Run(unittest.TestCase):
         for panel in boards.panels(boards.load('gpus')):
             for query in panel['targets']:
                 nodes = {}
-                for labels, points in self.data_of(query):
+                for labels, points in self.shown(query):
                     if 'gpu' in labels:
                         self.assertEqual((labels['namespace'], labels['job_name']), ('default', 'ring'), panel['title'])
                         nodes.setdefault(labels['pod'], {})[labels['gpu']] = points[-1][1]
@@ -250,7 +259,7 @@ class Run(unittest.TestCase):
                     self.assertEqual(set(nodes), {'ring-worker-0', 'ring-worker-1'}, panel['title'])
                     for gpu in ('0', '1'):
                         self.assertAlmostEqual(nodes['ring-worker-0'][gpu], nodes['ring-worker-1'][gpu], 9, panel['title'])
-        by_title = {panel['title']: self.data_of(panel['targets'][0]) for panel in boards.panels(boards.load('gpus'))}
+        by_title = {panel['title']: self.shown(panel['targets'][0]) for panel in boards.panels(boards.load('gpus'))}
         self.assertEqual(by_title['GPUs held'][0][1][0][1], 4)
         self.assertEqual(by_title['Idle'][0][1][0][1], 0)
         self.assertAlmostEqual(by_title['Mean utilization'][0][1][0][1], (0.97 + 0.42) / 2)
