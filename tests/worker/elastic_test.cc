@@ -10,6 +10,8 @@
 #include "tests/worker/mesh_support.h"
 #include "worker/engine/agreement.h"
 #include "worker/engine/train_loop.h"
+#include "worker/parallel/data_parallel.h"
+#include "worker/parallel/gradient_sum.h"
 
 namespace muster::worker::test {
 namespace {
@@ -130,10 +132,10 @@ std::optional<std::vector<float>> run(const Membership& membership, std::vector<
       if (rank == membership.rank_that_breaks && reports++ == membership.after_steps) group[index]->abort();
     };
     const auto gradient_sum = dense_sum(*group[index], {});
+    DataParallel parallel({*group[index], *gradient_sum, optimizer}, std::chrono::seconds(60));
     TrainLoop loop({.collective = *group[index],
                     .task = task,
-                    .optimizer = optimizer,
-                    .gradient_sum = *gradient_sum,
+                    .synchronizer = parallel,
                     .training = training,
                     .data = data},
                    {.membership = membership.number}, hooks);

@@ -1,6 +1,8 @@
 // tests/worker/train_loop_test.cc: batches, weights, evaluation, checkpoints and stops of the loop, on a task
 // done by hand
 #include "worker/engine/train_loop.h"
+#include "worker/parallel/data_parallel.h"
+#include "worker/parallel/gradient_sum.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -67,10 +69,11 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
       return options.save_result;
     });
     const auto gradient_sum = dense_sum(*group[static_cast<std::size_t>(rank)], {});
+    DataParallel parallel({*group[static_cast<std::size_t>(rank)], *gradient_sum, *optimizer},
+                          std::chrono::seconds(30));
     TrainLoop loop({.collective = *group[static_cast<std::size_t>(rank)],
                     .task = task,
-                    .optimizer = *optimizer,
-                    .gradient_sum = *gradient_sum,
+                    .synchronizer = parallel,
                     .training = spec,
                     .data = rank == size - 1 ? of_last : data,
                     .writer = rank == 0 ? &writer : nullptr},
@@ -260,13 +263,10 @@ TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
   hooks.progress = [&](const Progress&, const History&) { began = true; };
   constexpr std::chrono::milliseconds kShort{20};
   const auto gradient_sum = dense_sum(*group[0], {});
-  TrainLoop loop({.collective = *group[0],
-                  .task = task,
-                  .optimizer = *optimizer,
-                  .gradient_sum = *gradient_sum,
-                  .training = spec,
-                  .data = data},
-                 {.timeout = kShort, .start_timeout = kShort}, hooks);
+  DataParallel parallel({*group[0], *gradient_sum, *optimizer}, kShort);
+  TrainLoop loop(
+      {.collective = *group[0], .task = task, .synchronizer = parallel, .training = spec, .data = data},
+      {.timeout = kShort, .start_timeout = kShort}, hooks);
   const auto outcome = loop.run({});
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().code, Code::kDeadlineExceeded);
@@ -281,10 +281,10 @@ Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning:
   auto group = collectives({});
   const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
   const auto gradient_sum = dense_sum(*group[0], {});
+  DataParallel parallel({*group[0], *gradient_sum, *optimizer}, std::chrono::seconds(60));
   TrainLoop loop({.collective = *group[0],
                   .task = task,
-                  .optimizer = *optimizer,
-                  .gradient_sum = *gradient_sum,
+                  .synchronizer = parallel,
                   .training = spec,
                   .data = data,
                   .writer = write ? &writer : nullptr},

@@ -65,10 +65,10 @@ Result<Choice> choose(Collective& collective, const Learnt& mine, Deadline deadl
   return choose(standings);
 }
 
-Status share(Collective& collective, int root, std::span<float> parameters, learning::Optimizer& optimizer,
-             Deadline deadline) {
+Status share(Collective& collective, int root, std::span<float> parameters,
+             const std::vector<learning::Optimizer::Slot>& slots, Deadline deadline) {
   MUSTER_TRY(collective.broadcast(std::as_writable_bytes(parameters), root, deadline));
-  for (const auto& slot : optimizer.slots())
+  for (const auto& slot : slots)
     MUSTER_TRY(collective.broadcast(std::as_writable_bytes(slot.values), root, deadline));
   return {};
 }

@@ -40,10 +40,10 @@ struct Choice {
 // The same between the ranks of a collective. Errors: the collective's.
 [[nodiscard]] Result<Choice> choose(Collective& collective, const Learnt& mine, Deadline deadline);
 
-// The root's parameters and optimizer state on all ranks; `parameters` and the optimizer's slots are written
-// on those that are not the root. Errors: the collective's; what is written to is then unspecified.
+// The root's parameters and optimizer state on all ranks, written on those that are not the root. Errors: the
+// collective's; what is written to is then unspecified.
 [[nodiscard]] Status share(Collective& collective, int root, std::span<float> parameters,
-                           learning::Optimizer& optimizer, Deadline deadline);
+                           const std::vector<learning::Optimizer::Slot>& slots, Deadline deadline);
 // The root's points on all ranks, of which there are `count`.
 [[nodiscard]] Status share(Collective& collective, int root, std::vector<learning::HistoryPoint>& points,
                            std::int64_t count, Deadline deadline);

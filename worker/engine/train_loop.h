@@ -13,13 +13,12 @@
 #include "common/spec/training.h"
 #include "learning/checkpoint.h"
 #include "learning/dataset.h"
-#include "learning/optimizer.h"
 #include "learning/task.h"
 #include "worker/collective/collective.h"
 #include "worker/engine/agreement.h"
 #include "worker/engine/checkpoint_writer.h"
 #include "worker/engine/history.h"
-#include "worker/parallel/gradient_sum.h"
+#include "worker/parallel/synchronizer.h"
 
 namespace muster::worker {
 
@@ -56,11 +55,10 @@ struct Progress {
 // examples.
 class TrainLoop {
  public:
-  struct Parts {  // all outlive the loop
-    Collective& collective;
+  struct Parts {             // all outlive the loop
+    Collective& collective;  // of the ranks that train
     learning::Task& task;
-    learning::Optimizer& optimizer;
-    GradientSum& gradient_sum;
+    Synchronizer& synchronizer;
     const spec::Training& training;
     const learning::Dataset& data;
     CheckpointWriter* writer = nullptr;  // of rank 0, where there are checkpoints
@@ -102,14 +100,15 @@ class TrainLoop {
   struct Start;
   [[nodiscard]] Status agree_on_start(Run& run);
   [[nodiscard]] static Status compare(const Start& mine, const Start& theirs, int root);
-  void begin_with(Run& run, const Start& start);
+  [[nodiscard]] Status begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead);
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status evaluate(Run& run);
   [[nodiscard]] bool checkpoint_is_due(std::int64_t step) const;
   [[nodiscard]] Error give_up(Run& run, const Error& why);
   [[nodiscard]] Status save_beside(Run& run);
   [[nodiscard]] Status save(Run& run);
-  [[nodiscard]] learning::TrainingState state_of(Run& run);
+  [[nodiscard]] Result<learning::TrainingState> state_of(Run& run);
+  [[nodiscard]] Status sum(std::span<float> values);
   [[nodiscard]] std::optional<std::string> doubt_of(const Run& run) const;
   void report(Run& run);
 

@@ -67,8 +67,8 @@ void CompressedSum::make_buckets(std::size_t elements) {
                         });
 }
 
-Result<SumCost> CompressedSum::sum(std::span<float> gradient, std::size_t riders, std::int64_t step,
-                                   bool dense) {
+Result<SyncCost> CompressedSum::sum(std::span<float> gradient, std::size_t riders, std::int64_t step,
+                                    bool dense) {
   const std::size_t elements = gradient.size() - riders;
   if (collective_.size() == 1) return dense_->sum(gradient, riders, step, dense);
   if (buckets_.empty()) make_buckets(elements);
@@ -76,13 +76,13 @@ Result<SumCost> CompressedSum::sum(std::span<float> gradient, std::size_t riders
     flush(gradient.first(elements));
     return dense_->sum(gradient, riders, step, dense);
   }
-  SumCost cost;
+  SyncCost cost;
   for (std::size_t i = 0; i < buckets_.size(); ++i) {
     Bucket& bucket = buckets_[i];
     const std::size_t behind = i + 1 == buckets_.size() ? riders : 0;
     const auto all = gradient.subspan(bucket.first, bucket.size + behind);
     if (bucket.dense) {
-      MUSTER_ASSIGN(const SumCost of_bucket, dense_->sum(all, behind, step, true));
+      MUSTER_ASSIGN(const SyncCost of_bucket, dense_->sum(all, behind, step, true));
       cost.payload_bytes += of_bucket.payload_bytes;
       ++cost.dense_buckets;
       continue;

@@ -18,7 +18,7 @@ class CompressedSum final : public GradientSum {
  public:
   CompressedSum(codec::CodecOptions codec, bool error_feedback, Collective& collective,
                 const SumOptions& options);
-  Result<SumCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t step, bool dense) override;
+  Result<SyncCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t step, bool dense) override;
 
  private:
   struct Bucket {

@@ -8,29 +8,37 @@
 
 namespace muster::worker {
 
-Result<StepSums> DataParallel::combine(std::span<float> gradient, const Step& step) {
-  const BatchShare& share = step.share;
+void weigh(std::span<float> gradient, const BatchShare& share, int ranks) {
   MUSTER_CHECK(share.all >= 1 && share.mine >= 0 && share.mine <= share.all);
+  const double weight =
+      static_cast<double>(share.mine) * static_cast<double>(ranks) / static_cast<double>(share.all);
+  if (share.mine == 0) {
+    std::ranges::fill(gradient, 0.0F);
+  } else if (weight != 1.0) {
+    scale(gradient.data(), static_cast<float>(weight), gradient.size());
+  }
+}
+
+float loss_rider(double loss, const BatchShare& share) {
+  return share.mine == 0 ? 0.0F : static_cast<float>(loss * static_cast<double>(share.mine));
+}
+
+Result<StepSums> DataParallel::exchange(std::span<float> gradient, std::span<float> /*parameters*/,
+                                        const Step& step) {
   MUSTER_CHECK(gradient.size() >= kRiders);
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
   const std::span<float> riders = gradient.last(kRiders);
-  const auto ranks = static_cast<double>(collective_.size());
-  if (collective_.size() == 1) {  // there is nothing to share, but the next membership may wait
-    MUSTER_TRY(collective_.barrier(deadline_after(timeout_)));
+  const int ranks = parts_.collective.size();
+  if (ranks == 1) {  // there is nothing to share, but the next membership may wait
+    MUSTER_TRY(parts_.collective.barrier(deadline_after(timeout_)));
     return StepSums{.loss = step.loss, .stop = step.stop};
   }
-  // sum_r (m_r / M) g_r = (1 / n) sum_r (m_r n / M) g_r: with equal shares the weight is exactly 1.
-  const double weight = static_cast<double>(share.mine) * ranks / static_cast<double>(share.all);
-  if (share.mine == 0) {
-    std::ranges::fill(values, 0.0F);
-  } else if (weight != 1.0) {
-    scale(values.data(), static_cast<float>(weight), values.size());
-  }
-  riders[0] = share.mine == 0 ? 0.0F : static_cast<float>(step.loss * static_cast<double>(share.mine));
+  weigh(values, step.share, ranks);
+  riders[0] = loss_rider(step.loss, step.share);
   riders[1] = step.stop ? 1.0F : 0.0F;
-  MUSTER_ASSIGN(const SumCost cost, gradient_sum_.sum(gradient, kRiders, step.number, step.dense));
-  scale(values.data(), static_cast<float>(1.0 / ranks), values.size());
-  return StepSums{.loss = static_cast<double>(riders[0]) / static_cast<double>(share.all),
+  MUSTER_ASSIGN(const SyncCost cost, parts_.gradient_sum.sum(gradient, kRiders, step.number, step.dense));
+  scale(values.data(), static_cast<float>(1.0 / static_cast<double>(ranks)), values.size());
+  return StepSums{.loss = static_cast<double>(riders[0]) / static_cast<double>(step.share.all),
                   .stop = riders[1] > 0,
                   .cost = cost};
 }

@@ -11,9 +11,9 @@ class DenseSum final : public GradientSum {
  public:
   DenseSum(Collective& collective, const SumOptions& options) : collective_(collective), options_(options) {}
 
-  Result<SumCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t /*step*/,
-                      bool /*dense*/) override {
-    SumCost cost;
+  Result<SyncCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t /*step*/,
+                       bool /*dense*/) override {
+    SyncCost cost;
     MUSTER_TRY(for_each_bucket(gradient.size() - riders, riders, options_.bucket_elements,
                                [&](std::size_t first, std::size_t size, std::size_t behind) {
                                  cost.payload_bytes += bytes_of(size);

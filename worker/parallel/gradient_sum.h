@@ -8,13 +8,9 @@
 #include "common/spec/training.h"
 #include "learning/task.h"
 #include "worker/collective/collective.h"
+#include "worker/parallel/synchronizer.h"
 
 namespace muster::worker {
-
-struct SumCost {
-  std::uint64_t payload_bytes = 0;  // that the formula says for this rank and call
-  std::int64_t dense_buckets = 0;   // sent as they are, because compression would send more
-};
 
 // One a rank and membership; all ranks make the same calls. What a compressed sum leaves out is kept for the
 // next steps, where the spec asks for error feedback: it belongs to this rank's part of the batches, and is
@@ -25,8 +21,8 @@ class GradientSum {
   // gradient: [P + riders]. The first P become their sum over ranks, or what compression makes of it; the
   // riders their sum in float32. The same bits on every rank. `dense`: what was
   // left out before is sent, too. Errors: the collective's; kInternal: what a peer sent is no frame.
-  [[nodiscard]] virtual Result<SumCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t step,
-                                            bool dense) = 0;
+  [[nodiscard]] virtual Result<SyncCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t step,
+                                             bool dense) = 0;
 };
 
 struct SumOptions {

@@ -25,8 +25,8 @@ LowRankSum::LowRankSum(std::size_t rank, Collective& collective, std::span<const
       power_(shapes_of(tensors), {.rank = rank, .seed = options.seed}),
       dense_(dense_sum(collective, options)) {}
 
-Result<SumCost> LowRankSum::sum(std::span<float> gradient, std::size_t riders, std::int64_t step,
-                                bool dense) {
+Result<SyncCost> LowRankSum::sum(std::span<float> gradient, std::size_t riders, std::int64_t step,
+                                 bool dense) {
   const auto values = gradient.first(gradient.size() - riders);
   if (dense || collective_.size() == 1) {
     add_to(values.data(), power_.residual().data(), values.size());
@@ -37,14 +37,14 @@ Result<SumCost> LowRankSum::sum(std::span<float> gradient, std::size_t riders, s
   const std::span<float> first = power_.project(values, static_cast<std::uint64_t>(step));
   message_.assign(first.begin(), first.end());
   message_.insert(message_.end(), gradient.end() - static_cast<std::ptrdiff_t>(riders), gradient.end());
-  MUSTER_ASSIGN(SumCost cost, dense_->sum(message_, riders, step, true));
+  MUSTER_ASSIGN(SyncCost cost, dense_->sum(message_, riders, step, true));
   std::copy_n(message_.begin(), first.size(), first.begin());
   scale(first.data(), 1 / ranks, first.size());
   std::copy_n(message_.end() - static_cast<std::ptrdiff_t>(riders), riders,
               gradient.end() - static_cast<std::ptrdiff_t>(riders));
   const std::span<float> second = power_.back_project();
   if (!second.empty()) {
-    MUSTER_ASSIGN(const SumCost more, dense_->sum(second, 0, step, true));
+    MUSTER_ASSIGN(const SyncCost more, dense_->sum(second, 0, step, true));
     cost.payload_bytes += more.payload_bytes;
     scale(second.data(), 1 / ranks, second.size());
   }

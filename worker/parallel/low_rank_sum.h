@@ -12,7 +12,7 @@ class LowRankSum final : public GradientSum {
  public:
   LowRankSum(std::size_t rank, Collective& collective, std::span<const learning::Tensor> tensors,
              const SumOptions& options);
-  Result<SumCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t step, bool dense) override;
+  Result<SyncCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t step, bool dense) override;
 
  private:
   Collective& collective_;

@@ -18,6 +18,7 @@
 #include "pod/pod_life.h"
 #include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"
+#include "worker/parallel/data_parallel.h"
 #include "worker/shell/job.h"
 #include "worker/shell/status.h"
 #include "worker/shell/worker_metrics.h"
@@ -188,10 +189,11 @@ class Worker {
                                           {.timeout = seconds(job_.synchronization.timeout_seconds),
                                            .seed = static_cast<std::uint64_t>(job_.training.seed)});
     if (!gradient_sum) return ending_of(gradient_sum.error());
+    DataParallel parallel({*collective_, **gradient_sum, *optimizer},
+                          seconds(job_.synchronization.timeout_seconds));
     TrainLoop loop({.collective = *collective_,
                     .task = *prepared_->task,
-                    .optimizer = *optimizer,
-                    .gradient_sum = **gradient_sum,
+                    .synchronizer = parallel,
                     .training = job_.training,
                     .data = prepared_->data,
                     .writer = writer_ && job_.identity.rank == 0 ? &*writer_ : nullptr},

@@ -1,0 +1,64 @@
+#pragma once  // worker/engine/train_run.h: what a TrainLoop keeps while it runs; for its own sources
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "worker/engine/batches.h"
+#include "worker/engine/rate.h"
+#include "worker/engine/train_loop.h"
+
+namespace muster::worker {
+
+// Adds the time since it was made, or since the last call, to an activity's.
+class Laps {
+ public:
+  Laps(const std::function<Instant()>& now, Progress& progress)
+      : now_(now), progress_(progress), from_(now()) {}
+  void add(Activity activity) {
+    const Instant until = now_();
+    progress_.seconds[static_cast<std::size_t>(activity)] +=
+        std::chrono::duration<double>(until - from_).count();
+    from_ = until;
+  }
+
+ private:
+  const std::function<Instant()>& now_;
+  Progress& progress_;
+  Instant from_;
+};
+
+struct TrainLoop::Run {
+  explicit Run(const Parts& parts)
+      : parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
+        gradient(parameter_count + Synchronizer::kRiders),
+        examples(parts.data.train.size()),
+        global_batch(parts.training.batch_size * parts.collective.size()),
+        test_part(cut(parts.data.test,
+                      slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
+
+  Learnt mine;           // until the ranks have agreed
+  bool agreed = false;   // the rest holds what is learnt
+  Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
+  std::size_t parameter_count;
+  std::vector<float> parameters;
+  std::vector<float> gradient;  // and the riders behind it
+  std::int64_t examples;        // of an epoch
+  std::int64_t global_batch;
+  learning::Examples test_part;
+
+  std::int64_t step = 0;        // completed
+  std::int64_t epoch = 0;       // completed
+  std::int64_t into_epoch = 0;  // examples of the present epoch that are done
+  std::int64_t next_batch =
+      0;                  // examples of the next step, which some servers have done; 0: as many as usual
+  double epoch_loss = 0;  // sum over the examples of the present or last epoch that this process saw
+  double epoch_examples = 0;
+  std::int64_t ordered_epoch = -1;
+  std::vector<std::int64_t> order;  // of ordered_epoch
+  bool stop = false;
+  History history;
+  Progress progress;
+};
+
+}  // namespace muster::worker

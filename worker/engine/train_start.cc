@@ -1,0 +1,166 @@
+// worker/engine/train_start.cc: the ranks of a membership agree on where they begin
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cstring>
+
+#include "worker/engine/train_run.h"
+
+namespace muster::worker {
+namespace {
+
+constexpr std::int64_t kHistoryMax = 10 * static_cast<std::int64_t>(History::kPointsMax);  // of a peer
+
+std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
+
+std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
+// Whether a rank can go on from `state` with this model and this data.
+Status check_resume(const learning::TrainingState& state, std::size_t parameters, std::int64_t examples) {
+  if (state.parameters.size() != parameters) {
+    return invalid_argument(
+        fmt::format("the checkpoint of step {} has {} parameters, the model {}; use another "
+                    "checkpoint.path or remove the files",
+                    state.step, state.parameters.size(), parameters));
+  }
+  if (state.examples_into_epoch >= examples) {
+    return invalid_argument(
+        fmt::format("the checkpoint of step {} is {} examples into an epoch, but the dataset has {} training "
+                    "examples now; restore the dataset or use another checkpoint.path",
+                    state.step, state.examples_into_epoch, examples));
+  }
+  return {};
+}
+
+}  // namespace
+
+// What the rank whose state is taken tells the others; parameters, optimizer slots and history follow.
+struct TrainLoop::Start {
+  std::int64_t step = 0;
+  std::int64_t epoch = 0;
+  std::int64_t into_epoch = 0;
+  std::int64_t optimizer_steps = 0;
+  std::int64_t parameter_count = 0;
+  std::int64_t examples = 0;
+  std::array<char, 64> data_digest{};
+  std::int64_t history_points = 0;
+  std::int64_t refused = 0;  // it could not resume: all end
+  std::int64_t kept = 0;     // it was learnt in a membership before
+};
+
+Status TrainLoop::agree_on_start(Run& run) {
+  const Deadline deadline = deadline_after(options_.start_timeout);
+  MUSTER_ASSIGN(const Choice choice, choose(parts_.collective, run.mine, deadline));
+  const bool root = parts_.collective.rank() == choice.root;
+  std::optional<learning::TrainingState>& state = run.mine.state;
+  Start start{.parameter_count = parts_.task.parameter_count(), .examples = run.examples};
+  std::ranges::copy_n(parts_.data.digest.begin(),
+                      std::min(std::ssize(parts_.data.digest), std::ssize(start.data_digest)),
+                      start.data_digest.begin());
+  Status fits;
+  const bool have = state && (root || choice.all_have_it);  // what all begin with
+  if (have) {
+    fits = parts_.synchronizer.restore(state->optimizer);
+    if (fits) fits = check_resume(*state, run.parameter_count, run.examples);
+  }
+  if (state && root) {
+    start.step = state->step;
+    start.epoch = state->epoch;
+    start.into_epoch = state->examples_into_epoch;
+    start.optimizer_steps = state->optimizer.steps;
+    start.history_points = std::ssize(state->history);
+    start.refused = fits ? 0 : 1;
+    start.kept = run.mine.membership > 0 ? 1 : 0;
+  }
+  const Start mine = start;
+  MUSTER_TRY(
+      parts_.collective.broadcast(std::as_writable_bytes(std::span(&start, 1)), choice.root, deadline));
+  MUSTER_TRY(fits);
+  MUSTER_TRY(compare(mine, start, choice.root));
+  // What this rank brought stays as it is until all have agreed.
+  std::vector<float> received;
+  std::vector<learning::HistoryPoint> points;
+  if (have) points = state->history;
+  if (!have && root)
+    received = parts_.task.initial_parameters(static_cast<std::uint64_t>(parts_.training.seed));
+  if (!have && !root) received.resize(run.parameter_count);
+  std::vector<float>& parameters = have ? state->parameters : received;
+  if (!choice.all_have_it) {
+    MUSTER_TRY(
+        share(parts_.collective, choice.root, parameters, parts_.synchronizer.shared_slots(), deadline));
+    MUSTER_TRY(share(parts_.collective, choice.root, points, start.history_points, deadline));
+    std::int64_t at = 0;
+    for (const learning::HistoryPoint& point : points) {
+      if (point.at < at || point.at > start.step)
+        return internal_error(fmt::format("rank {} tells a history that is none", choice.root));
+      at = point.at;
+    }
+  }
+  // A broadcast is over for its root before the others have come: it would wait for them in its first step,
+  // with the shorter time of one.
+  MUSTER_TRY(parts_.collective.barrier(deadline));
+  parts_.synchronizer.set_steps(start.optimizer_steps);
+  MUSTER_ASSIGN(const Synchronizer::Ahead ahead,
+                parts_.synchronizer.begin(start.step, start.kept != 0, parameters));
+  if (parts_.writer != nullptr && root && run.mine.membership == 0) parts_.writer->note_stored(start.step);
+  run.parameters = std::move(parameters);
+  run.history = History(std::move(points));
+  run.mine = {};
+  run.agreed = true;
+  return begin_with(run, start, ahead);
+}
+
+// Whether this rank can begin with what `root` has.
+Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
+  const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
+                     theirs.into_epoch >= 0 && theirs.history_points >= 0 &&
+                     theirs.history_points <= kHistoryMax;
+  if (!sound)
+    return internal_error(
+        fmt::format("rank {} begins with a state that is none; is its image this worker's?", root));
+  if (theirs.refused != 0)
+    return unavailable(fmt::format("rank {} could not resume from its checkpoint", root));
+  if (theirs.parameter_count != mine.parameter_count || theirs.examples != mine.examples) {
+    return invalid_argument(
+        fmt::format("rank {} has {} parameters and {} training examples, this rank {} and {}: the dataset "
+                    "must be the same on all workers",
+                    root, theirs.parameter_count, theirs.examples, mine.parameter_count, mine.examples));
+  }
+  if (theirs.into_epoch >= mine.examples)
+    return internal_error(
+        fmt::format("rank {} is {} examples into an epoch of {}", root, theirs.into_epoch, mine.examples));
+  if (theirs.data_digest != mine.data_digest) {
+    return invalid_argument(fmt::format(
+        "rank {}'s examples have the digest {}, this rank's {}: the dataset must be the same on all "
+        "workers; compare its files",
+        root, shown(theirs.data_digest), shown(mine.data_digest)));
+  }
+  return {};
+}
+
+Status TrainLoop::begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead) {
+  if (ahead.examples + ahead.next_examples > run.examples - start.into_epoch)
+    return internal_error(
+        fmt::format("the parameter servers have trained on {} examples after step {}, where {} are left "
+                    "of the epoch",
+                    ahead.examples + ahead.next_examples, start.step, run.examples - start.into_epoch));
+  run.step = start.step + ahead.steps;
+  run.epoch = start.epoch;
+  run.into_epoch = start.into_epoch + ahead.examples;
+  if (run.into_epoch == run.examples) {
+    ++run.epoch;
+    run.into_epoch = 0;
+  }
+  run.next_batch = ahead.next_examples;
+  run.progress.resumed_from_step = start.step;
+  if (!run.history.points().empty()) run.progress.loss = run.history.points().back().loss;
+  const std::int64_t epochs_left = std::max<std::int64_t>(parts_.training.epochs - run.epoch, 0);
+  run.progress.total_steps =
+      run.step + (epochs_left == 0 ? 0
+                                   : ceil_div(run.examples - run.into_epoch, run.global_batch) +
+                                         (epochs_left - 1) * ceil_div(run.examples, run.global_batch));
+  return {};
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,86 @@
+#pragma once  // worker/parallel/synchronizer.h: how the ranks of a training come to the same parameters
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "common/base/result.h"
+#include "learning/checkpoint.h"
+#include "learning/optimizer.h"
+
+namespace muster::worker {
+
+struct BatchShare {       // of one global batch
+  std::int64_t mine = 0;  // examples of this rank; may be 0
+  std::int64_t all = 0;   // of all ranks, >= 1; the same number everywhere
+};
+
+struct SyncCost {
+  std::uint64_t payload_bytes = 0;  // that the formula says for this rank and call
+  std::int64_t dense_buckets = 0;   // sent as they are, because compression would send more
+};
+
+struct StepSums {     // what the ranks learn from each other beside the gradient
+  double loss = 0;    // mean over the global batch
+  bool stop = false;  // some rank was asked to stop
+  SyncCost cost{};    // of this rank
+};
+
+// One a rank and membership; all ranks make the same calls in the same order. It owns the optimizer's place:
+// with every rank, or with parameter servers. After an error it is dead. Errors: the mesh's.
+class Synchronizer {
+ public:
+  static constexpr std::size_t kRiders = 2;  // loss, stop flag
+
+  struct Step {
+    double loss = 0;    // mean over this rank's examples
+    bool stop = false;  // this rank was asked to stop
+    BatchShare share;
+    std::int64_t number = 0;  // the same on all ranks
+    bool dense = false;       // nothing is compressed; likewise
+  };
+
+  virtual ~Synchronizer() = default;
+
+  // The optimizer's state of a checkpoint, or of the membership before. kInvalidArgument: it is another
+  // optimizer's.
+  [[nodiscard]] virtual Status restore(const learning::OptimizerState& state) = 0;
+  // The state as a checkpoint keeps it. Rank 0 may call this where the others do not.
+  [[nodiscard]] virtual Result<learning::OptimizerState> capture() = 0;
+  // What of it this rank takes to the next membership: nothing where parameter servers hold it.
+  [[nodiscard]] virtual learning::OptimizerState kept() = 0;
+  // Optimizer state that the ranks give each other when one joins; views.
+  [[nodiscard]] virtual std::vector<learning::Optimizer::Slot> shared_slots() = 0;
+  virtual void set_steps(std::int64_t steps) = 0;
+
+  // What parameter servers did beyond the step from which the ranks begin, so that it is not done again.
+  struct Ahead {
+    std::int64_t steps = 0;     // whole ones
+    std::int64_t examples = 0;  // of these, together
+    // Of the step after them, which some servers have done and others have not: the ranks do it once more,
+    // with as many examples. 0: there is none.
+    std::int64_t next_examples = 0;
+  };
+  // Before the first step: all ranks hold the `parameters` [P] of `step`, from a checkpoint or afresh, or
+  // (`kept`) as they were learnt in the membership before. On return they are those to begin with.
+  [[nodiscard]] virtual Result<Ahead> begin(std::int64_t step, bool kept, std::span<float> parameters) = 0;
+
+  // gradient: [P + kRiders]. The first P are the mean over this rank's examples (anything when it has none);
+  // the others are this call's. Ends with the means over all examples of the global batch: the gradient, for
+  // update(); or `parameters` [P] that have made their step. The same bits on every rank.
+  [[nodiscard]] virtual Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,
+                                                  const Step& step) = 0;
+  // The optimizer's step, where each rank makes its own. gradient: [P], of exchange.
+  virtual void update(std::span<float> parameters, std::span<const float> gradient) = 0;
+
+  // The training is over for this rank, and it has no more to ask.
+  [[nodiscard]] virtual Status finish() = 0;
+  [[nodiscard]] virtual std::uint64_t payload_bytes_sent() const = 0;  // by this rank, in this membership
+};
+
+// sum_r (m_r / M) g_r = (1 / n) sum_r (m_r n / M) g_r: weighs g_r so that the sum over the ranks needs only
+// 1 / n. With equal shares the weight is exactly 1.
+void weigh(std::span<float> gradient, const BatchShare& share, int ranks);
+// The loss of a rank as a rider: the sum over its examples.
+[[nodiscard]] float loss_rider(double loss, const BatchShare& share);
+
+}  // namespace muster::worker
