@@ -29,7 +29,7 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
   report(run);
   const auto finished = [&] { return run.epoch >= parts_.training.epochs; };
   while (!finished() && !run.stop) {
-    Status done = step(run);
+    Status done = parts_.asynchronous != nullptr ? segment(run) : step(run);
     if (done && run.into_epoch == 0) done = evaluate(run);
     if (!done) return give_up(run, done.error());
     report(run);
@@ -37,13 +37,11 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
     if (run.stop && !finished()) MUSTER_TRY(save(run));
     if (due && !run.stop && !finished()) MUSTER_TRY(save_beside(run));
   }
-  // What comes next removes the checkpoints: not before all ranks can do without them.
-  if (finished()) {
-    if (const Status ended = parts_.collective.barrier(deadline_after(options_.timeout)); !ended)
-      return give_up(run, ended.error());
-  }
   auto state = state_of(run);
   if (!state) return give_up(run, state.error());
+  // What comes next removes the checkpoints, or ends the mesh: not before all ranks can do without them.
+  const Status together = parts_.collective.barrier(deadline_after(options_.timeout));
+  if (finished() && !together) return give_up(run, together.error());
   if (finished()) MUSTER_TRY(parts_.synchronizer.finish());
   if (parts_.writer != nullptr) MUSTER_TRY(parts_.writer->await());
   return Outcome{.state = *std::move(state),
@@ -60,6 +58,8 @@ Learnt TrainLoop::learnt() {
                                 .parameters = std::move(run_->parameters),
                                 .optimizer = parts_.synchronizer.kept(),
                                 .history = run_->history.points()};
+  // Of a segment that did not come to its end, the servers know what counts.
+  std::erase_if(state.history, [&](const learning::HistoryPoint& point) { return point.at > state.step; });
   run_.reset();
   return {.state = std::move(state), .membership = options_.membership};
 }
@@ -83,16 +83,28 @@ Error TrainLoop::give_up(Run& run, const Error& why) {
   return saved ? why : saved.error();
 }
 
-Status TrainLoop::step(Run& run) {
+// Of the present epoch's order.
+std::span<const std::int64_t> TrainLoop::rows_of(Run& run, std::int64_t begin, std::int64_t count) {
   if (run.ordered_epoch != run.epoch) {
     run.order = epoch_order(static_cast<std::uint64_t>(parts_.training.seed), run.epoch, run.examples);
     run.ordered_epoch = run.epoch;
   }
+  return std::span(run.order).subspan(static_cast<std::size_t>(begin), static_cast<std::size_t>(count));
+}
+
+Status TrainLoop::check_loss(double loss, std::int64_t step) const {
+  if (std::isfinite(loss)) return {};
+  return invalid_argument(
+      fmt::format("the loss is {} at step {}: the training diverged or the data holds such values; lower "
+                  "spec.training.optimizer.learningRate (now {}) or check the dataset",
+                  learning::loss_text(loss), step, parts_.training.optimizer.learning_rate));
+}
+
+Status TrainLoop::step(Run& run) {
   const std::int64_t usual = run.next_batch > 0 ? run.next_batch : run.global_batch;
   const std::int64_t all = std::min(usual, run.examples - run.into_epoch);
   const Slice mine = slice_of(all, parts_.collective.rank(), parts_.collective.size());
-  const auto rows = std::span(run.order).subspan(static_cast<std::size_t>(run.into_epoch + mine.begin),
-                                                 static_cast<std::size_t>(mine.size()));
+  const auto rows = rows_of(run, run.into_epoch + mine.begin, mine.size());
   Laps laps(hooks_.now, run.progress);
   double loss = 0;
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
@@ -106,12 +118,7 @@ Status TrainLoop::step(Run& run) {
                                               .number = run.step,
                                               .dense = checkpoint_is_due(run.step + 1)}));
   laps.add(Activity::kExchange);
-  if (!std::isfinite(sums.loss)) {
-    return invalid_argument(
-        fmt::format("the loss is {} at step {}: the training diverged or the data holds such values; lower "
-                    "spec.training.optimizer.learningRate (now {}) or check the dataset",
-                    learning::loss_text(sums.loss), run.step + 1, parts_.training.optimizer.learning_rate));
-  }
+  MUSTER_TRY(check_loss(sums.loss, run.step + 1));
   parts_.synchronizer.update(run.parameters, gradient);
   laps.add(Activity::kUpdate);
   ++run.step;
@@ -209,9 +216,10 @@ std::optional<std::string> TrainLoop::doubt_of(const Run& run) const {
 
 void TrainLoop::report(Run& run) {
   Progress& progress = run.progress;
-  progress.step = run.step;
-  progress.epoch = static_cast<double>(run.epoch) +
-                   static_cast<double>(run.into_epoch) / static_cast<double>(run.examples);
+  progress.step = run.step + ceil_div(run.segment_examples, run.global_batch);
+  progress.epoch =
+      static_cast<double>(run.epoch) +
+      static_cast<double>(run.into_epoch + run.segment_examples) / static_cast<double>(run.examples);
   progress.examples_per_second = run.rate.per_second();
   progress.payload_bytes_sent = parts_.synchronizer.payload_bytes_sent();
   progress.gradient_bytes = run.parameter_count * sizeof(float);

@@ -18,6 +18,7 @@
 #include "worker/engine/agreement.h"
 #include "worker/engine/checkpoint_writer.h"
 #include "worker/engine/history.h"
+#include "worker/parallel/asynchronous.h"
 #include "worker/parallel/synchronizer.h"
 
 namespace muster::worker {
@@ -61,7 +62,8 @@ class TrainLoop {
     Synchronizer& synchronizer;
     const spec::Training& training;
     const learning::Dataset& data;
-    CheckpointWriter* writer = nullptr;  // of rank 0, where there are checkpoints
+    AsynchronousUpdates* asynchronous = nullptr;  // in place of exchange and update
+    CheckpointWriter* writer = nullptr;           // of rank 0, where there are checkpoints
   };
   struct Options {
     std::int64_t membership = 1;                       // >= 1
@@ -102,6 +104,12 @@ class TrainLoop {
   [[nodiscard]] static Status compare(const Start& mine, const Start& theirs, int root);
   [[nodiscard]] Status begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead);
   [[nodiscard]] Status step(Run& run);
+  [[nodiscard]] Status segment(Run& run);
+  [[nodiscard]] std::int64_t end_of_segment(const Run& run) const;
+  [[nodiscard]] Result<AsynchronousUpdates::Turn> update_once(Run& run,
+                                                              const AsynchronousUpdates::Turn& turn);
+  [[nodiscard]] Status check_loss(double loss, std::int64_t step) const;
+  [[nodiscard]] std::span<const std::int64_t> rows_of(Run& run, std::int64_t begin, std::int64_t count);
   [[nodiscard]] Status evaluate(Run& run);
   [[nodiscard]] bool checkpoint_is_due(std::int64_t step) const;
   [[nodiscard]] Error give_up(Run& run, const Error& why);

@@ -28,12 +28,15 @@ class Laps {
   Instant from_;
 };
 
+inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
+
 struct TrainLoop::Run {
   explicit Run(const Parts& parts)
       : parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
         gradient(parameter_count + Synchronizer::kRiders),
         examples(parts.data.train.size()),
-        global_batch(parts.training.batch_size * parts.collective.size()),
+        global_batch(parts.training.batch_size *
+                     (parts.asynchronous != nullptr ? 1 : parts.collective.size())),
         test_part(cut(parts.data.test,
                       slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
 
@@ -50,6 +53,8 @@ struct TrainLoop::Run {
   std::int64_t step = 0;        // completed
   std::int64_t epoch = 0;       // completed
   std::int64_t into_epoch = 0;  // examples of the present epoch that are done
+  std::int64_t segment_examples =
+      0;  // asynchronous: done of the segment under way, which `step` does not count
   std::int64_t next_batch =
       0;                  // examples of the next step, which some servers have done; 0: as many as usual
   double epoch_loss = 0;  // sum over the examples of the present or last epoch that this process saw

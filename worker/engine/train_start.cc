@@ -14,8 +14,6 @@ constexpr std::int64_t kHistoryMax = 10 * static_cast<std::int64_t>(History::kPo
 
 std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
 
-std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
-
 // Whether a rank can go on from `state` with this model and this data.
 Status check_resume(const learning::TrainingState& state, std::size_t parameters, std::int64_t examples) {
   if (state.parameters.size() != parameters) {

@@ -1,0 +1,82 @@
+// worker/engine/train_segment.cc: asynchronous updates from one meeting of all ranks to the next
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "worker/engine/train_run.h"
+
+namespace muster::worker {
+
+// All ranks meet where an epoch ends, to evaluate, and where a checkpoint is due: there everything before has
+// been done, and nothing behind it.
+std::int64_t TrainLoop::end_of_segment(const Run& run) const {
+  const std::int64_t epoch_end = run.step + ceil_div(run.examples - run.into_epoch, run.global_batch);
+  if (!parts_.training.checkpoint) return epoch_end;
+  const std::int64_t every = parts_.training.checkpoint->every_steps;
+  return std::min(epoch_end, (run.step / every + 1) * every);
+}
+
+Status TrainLoop::segment(Run& run) {
+  AsynchronousUpdates& updates = *parts_.asynchronous;
+  const std::int64_t last = end_of_segment(run);
+  const auto meet = [this] { return parts_.collective.barrier(deadline_after(options_.timeout)); };
+  Laps laps(hooks_.now, run.progress);
+  MUSTER_TRY(meet());
+  MUSTER_ASSIGN(AsynchronousUpdates::Turn turn, updates.open(run.step, last, run.parameters));
+  laps.add(Activity::kExchange);
+  while (!turn.over) {
+    if (turn.batch < run.step || turn.batch >= last)
+      return internal_error(
+          fmt::format("a parameter server gives out update {} of {} to {}", turn.batch, run.step, last));
+    MUSTER_ASSIGN(turn, update_once(run, turn));
+    report(run);
+  }
+  Laps end(hooks_.now, run.progress);
+  MUSTER_TRY(meet());
+  MUSTER_ASSIGN(const AsynchronousUpdates::Turn all, updates.settle(run.parameters));
+  end.add(Activity::kExchange);
+  MUSTER_TRY(check_loss(all.loss, turn.batch));
+  if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
+  run.epoch_loss += all.loss;
+  run.epoch_examples += static_cast<double>(all.examples);
+  run.into_epoch = std::min(run.into_epoch + (turn.batch - run.step) * run.global_batch, run.examples);
+  run.step = turn.batch;
+  run.segment_examples = 0;
+  run.stop = turn.stop;
+  if (run.into_epoch == run.examples) {
+    ++run.epoch;
+    run.into_epoch = 0;
+  }
+  run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
+  return {};
+}
+
+// The gradient of one batch, on whatever parameters the servers had.
+Result<AsynchronousUpdates::Turn> TrainLoop::update_once(Run& run, const AsynchronousUpdates::Turn& turn) {
+  const std::int64_t begin = run.into_epoch + (turn.batch - run.step) * run.global_batch;
+  const std::int64_t count = std::min(run.global_batch, run.examples - begin);
+  Laps laps(hooks_.now, run.progress);
+  const double loss = parts_.task.gradient(run.parameters, parts_.data.train, rows_of(run, begin, count),
+                                           std::span(run.gradient).first(run.parameter_count));
+  laps.add(Activity::kGradient);
+  MUSTER_ASSIGN(AsynchronousUpdates::Turn next,
+                parts_.asynchronous->push(run.gradient, run.parameters,
+                                          {.loss = loss,
+                                           .stop = hooks_.stop_requested(),
+                                           .share = {.mine = count, .all = count},
+                                           .number = turn.batch}));
+  laps.add(Activity::kExchange);
+  const std::int64_t fresh = next.examples - turn.examples;  // of all ranks
+  const double mean = fresh > 0 ? (next.loss - turn.loss) / static_cast<double>(fresh) : loss;
+  MUSTER_TRY(check_loss(mean, turn.batch + 1));
+  run.segment_examples = std::min(next.examples, run.examples - run.into_epoch);
+  run.progress.loss = mean;
+  run.progress.payload_bytes_expected += next.cost.payload_bytes;
+  run.history.add({.at = run.step + ceil_div(run.segment_examples, run.global_batch),
+                   .loss = mean,
+                   .accuracy = std::nullopt});
+  run.rate.add(static_cast<double>(fresh), hooks_.now());
+  return next;
+}
+
+}  // namespace muster::worker

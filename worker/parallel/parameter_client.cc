@@ -1,0 +1,261 @@
+// worker/parallel/parameter_client.cc: gradients up, parameters down, all servers at once
+#include "worker/parallel/parameter_client.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "common/base/check.h"
+
+namespace muster::worker {
+namespace {
+
+using Kind = ShardMessage::Kind;
+
+// A server that waits for another worker gives that one up first, and names it.
+constexpr std::chrono::seconds kGrace{5};
+constexpr std::uint64_t kDoneMax = std::uint64_t{1} << 24;  // updates of a segment that a server tells of
+
+std::span<const std::byte> bytes_of(std::span<const float> values, const Chunk& part) {
+  return std::as_bytes(values.subspan(part.begin, part.size));
+}
+
+Error unexpected(int rank, const ShardMessage& head) {
+  return internal_error(
+      fmt::format("rank {}, a parameter server, answers with {} bytes of kind {}; do all pods run "
+                  "one image?",
+                  rank, head.bytes, static_cast<int>(head.kind)));
+}
+
+}  // namespace
+
+ParameterClient::ParameterClient(Mesh& mesh, Collective& workers, Options options)
+    : mesh_(mesh), workers_(workers), options_(std::move(options)) {
+  MUSTER_CHECK(options_.shards >= 1 && options_.parameters >= options_.shards);
+  MUSTER_CHECK(workers.size() + options_.shards == mesh.size());
+  servers_.reserve(static_cast<std::size_t>(options_.shards));
+  for (int shard = 0; shard < options_.shards; ++shard) servers_.emplace_back(mesh, workers.size() + shard);
+}
+
+Deadline ParameterClient::deadline() const { return deadline_after(options_.timeout + kGrace); }
+
+Status ParameterClient::talk(Deadline until) { return worker::finish(mesh_, servers_, until); }
+
+Status ParameterClient::restore(const learning::OptimizerState& state) {
+  if (!state.slots.empty()) {
+    const auto like = options_.make_optimizer(options_.parameters);
+    MUSTER_TRY(learning::restore(*like, state));
+  }
+  restored_ = state;
+  return {};
+}
+
+void ParameterClient::expect_lists(Kind kind, std::uint64_t bytes_max, Lists& lists) {
+  lists.resize(servers_.size());
+  for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
+    servers_[shard].receive([&list = lists[shard], kind, bytes_max, rank = servers_[shard].peer()](
+                                const ShardMessage& head) -> Result<std::span<std::byte>> {
+      if (head.kind != kind || head.bytes > bytes_max) return unexpected(rank, head);
+      list.resize(head.bytes);
+      return std::span(list);
+    });
+  }
+}
+
+Result<learning::OptimizerState> ParameterClient::capture() {
+  learning::OptimizerState state;
+  for (const auto& slot : options_.make_optimizer(1)->slots())
+    state.slots.push_back(
+        {.name = slot.name, .values = std::vector<float>(static_cast<std::size_t>(options_.parameters))});
+  Lists parts;
+  expect_lists(Kind::kOptimizer, part(0).size * sizeof(float) * state.slots.size(), parts);
+  for (PeerStream& server : servers_) server.send({.kind = Kind::kState});
+  MUSTER_TRY(talk(deadline()));
+  for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
+    const Chunk chunk = part(static_cast<int>(shard));
+    const std::size_t bytes = chunk.size * sizeof(float);
+    if (parts[shard].size() != bytes * state.slots.size())
+      return unexpected(servers_[shard].peer(), servers_[shard].head());
+    for (std::size_t slot = 0; slot < state.slots.size(); ++slot)
+      std::memcpy(state.slots[slot].values.data() + chunk.begin, parts[shard].data() + slot * bytes, bytes);
+    state.steps = servers_[shard].head().step;
+  }
+  return state;
+}
+
+Result<Synchronizer::Ahead> ParameterClient::begin(std::int64_t step, bool kept,
+                                                   std::span<float> parameters) {
+  const Deadline until = deadline_after(options_.start_timeout);
+  Ahead ahead;
+  if (workers_.rank() == 0) {
+    MUSTER_ASSIGN(ahead, begin_servers(step, kept, parameters));
+  }
+  MUSTER_TRY(workers_.broadcast(std::as_writable_bytes(std::span(&ahead, 1)), 0, until));
+  if (ahead.steps < 0 || ahead.examples < 0 || ahead.next_examples < 0)
+    return internal_error("rank 0 tells a state of the parameter servers that is none");
+  if (kept) MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = -1}, {}, parameters, until));
+  return ahead;
+}
+
+Result<Synchronizer::Ahead> ParameterClient::begin_servers(std::int64_t step, bool kept,
+                                                           std::span<const float> parameters) {
+  ShardMessage head{.kind = Kind::kBegin,
+                    .flags = static_cast<std::uint16_t>(kept ? ShardMessage::kKept : 0),
+                    .step = step,
+                    .examples = restored_.steps,
+                    .total = options_.parameters};
+  if (!kept && !restored_.slots.empty()) head.flags |= ShardMessage::kSlots;
+  Lists done, uploads(servers_.size());
+  expect_lists(Kind::kBegun, kDoneMax * sizeof(ShardDone), done);
+  for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
+    if (!kept) uploads[shard] = upload_of(static_cast<int>(shard), parameters);
+    servers_[shard].send(head, uploads[shard]);
+  }
+  MUSTER_TRY(talk(deadline_after(options_.start_timeout)));
+  restored_ = {};
+  return ahead_of(step, done);
+}
+
+std::vector<std::byte> ParameterClient::upload_of(int shard, std::span<const float> parameters) const {
+  const Chunk chunk = part(shard);
+  const auto values = bytes_of(parameters, chunk);
+  std::vector<std::byte> body(values.begin(), values.end());
+  for (const auto& slot : restored_.slots) {
+    const auto more = bytes_of(slot.values, chunk);
+    body.insert(body.end(), more.begin(), more.end());
+  }
+  return body;
+}
+
+// What all servers have without a gap is done; what some have beyond it, is done once more for the others.
+Result<Synchronizer::Ahead> ParameterClient::ahead_of(std::int64_t step, const Lists& done) {
+  struct Known {
+    int servers = 0;
+    std::int64_t examples = 0;
+  };
+  std::map<std::int64_t, Known> known;
+  for (std::size_t shard = 0; shard < done.size(); ++shard) {
+    std::vector<ShardDone> list(done[shard].size() / sizeof(ShardDone));
+    if (!list.empty()) std::memcpy(list.data(), done[shard].data(), list.size() * sizeof(ShardDone));
+    for (const ShardDone& each : list) {
+      if (each.step < step || each.examples < 0)
+        return internal_error(fmt::format("parameter server {} tells of an update that is none", shard));
+      known[each.step].servers += 1;
+      known[each.step].examples = each.examples;
+    }
+  }
+  Ahead ahead;
+  everywhere_.clear();
+  for (const auto& [update, what] : known) {
+    const bool all = what.servers == options_.shards;
+    if (all && update == step + ahead.steps) {
+      ahead.steps += 1;
+      ahead.examples += what.examples;
+    } else if (all) {
+      everywhere_.push_back(update);
+    } else if (update == step + ahead.steps) {
+      ahead.next_examples = what.examples;
+    }
+  }
+  return ahead;
+}
+
+// `gradient`: of a push. Each server's answer goes to its part of `parameters`.
+Status ParameterClient::ask_parameters(const ShardMessage& head, std::span<const float> gradient,
+                                       std::span<float> parameters, Deadline until) {
+  MUSTER_CHECK(std::ssize(parameters) == options_.parameters);
+  for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
+    const Chunk chunk = part(static_cast<int>(shard));
+    servers_[shard].receive(
+        [to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
+         rank = servers_[shard].peer()](const ShardMessage& answer) -> Result<std::span<std::byte>> {
+          if (answer.kind != Kind::kParameters || answer.bytes != to.size()) return unexpected(rank, answer);
+          return to;
+        });
+    servers_[shard].send(head, gradient.empty() ? std::span<const std::byte>() : bytes_of(gradient, chunk));
+  }
+  return talk(until);
+}
+
+Result<StepSums> ParameterClient::exchange(std::span<float> gradient, std::span<float> parameters,
+                                           const Step& step) {
+  const std::span<float> values = gradient.first(gradient.size() - kRiders);
+  weigh(values, step.share, workers_.size());
+  const ShardMessage head{
+      .kind = Kind::kPush,
+      .flags = static_cast<std::uint16_t>(step.stop ? ShardMessage::kStop : 0),
+      .step = step.number,
+      .examples = step.share.mine,
+      .total = step.share.all,
+      .loss = step.share.mine == 0 ? 0 : step.loss * static_cast<double>(step.share.mine)};
+  MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
+  const ShardMessage& answer = servers_[0].head();
+  return StepSums{.loss = answer.loss / static_cast<double>(step.share.all),
+                  .stop = answer.has(ShardMessage::kStop),
+                  .cost = {.payload_bytes = values.size_bytes()}};
+}
+
+Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std::int64_t last,
+                                                        std::span<float> parameters) {
+  if (workers_.rank() == 0) {
+    const ShardMessage head{.kind = Kind::kSegment, .step = first, .total = last};
+    std::erase_if(everywhere_, [&](std::int64_t update) { return update < first || update >= last; });
+    for (PeerStream& server : servers_) server.send(head, std::as_bytes(std::span(everywhere_)));
+    MUSTER_TRY(talk(deadline()));
+  }
+  MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = first}, {}, parameters, deadline()));
+  return next_turn();
+}
+
+Result<AsynchronousUpdates::Turn> ParameterClient::push(std::span<float> gradient,
+                                                        std::span<float> parameters, const Step& step) {
+  const std::span<float> values = gradient.first(gradient.size() - kRiders);
+  const ShardMessage head{.kind = Kind::kPush,
+                          .flags = static_cast<std::uint16_t>(step.stop ? ShardMessage::kStop : 0),
+                          .step = step.number,
+                          .examples = step.share.mine,
+                          .total = step.share.all,
+                          .loss = step.loss * static_cast<double>(step.share.mine)};
+  MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
+  MUSTER_ASSIGN(Turn next, next_turn());
+  next.cost.payload_bytes = values.size_bytes();
+  return next;
+}
+
+// Shard 0 gives out the batches, and knows who got none; the others are told.
+Result<AsynchronousUpdates::Turn> ParameterClient::next_turn() {
+  const Turn next = turn();
+  if (!next.over) return next;
+  for (std::size_t shard = 1; shard < servers_.size(); ++shard) servers_[shard].send({.kind = Kind::kIdle});
+  MUSTER_TRY(talk(deadline()));
+  return next;
+}
+
+AsynchronousUpdates::Turn ParameterClient::turn() const {
+  const ShardMessage& told = servers_[0].head();
+  return {.over = told.has(ShardMessage::kOver),
+          .batch = told.step,
+          .loss = told.loss,
+          .examples = told.examples,
+          .stop = told.has(ShardMessage::kStop)};
+}
+
+Result<AsynchronousUpdates::Turn> ParameterClient::settle(std::span<float> parameters) {
+  MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = -1}, {}, parameters, deadline()));
+  return turn();
+}
+
+Status ParameterClient::finish() {
+  for (PeerStream& server : servers_) server.send({.kind = Kind::kEnd});
+  return talk(deadline());
+}
+
+std::uint64_t ParameterClient::payload_bytes_sent() const {
+  std::uint64_t sent = 0;
+  for (const PeerStream& server : servers_) sent += server.payload_sent();
+  return sent;
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,308 @@
+// worker/parallel/shard.cc: updates, and when they are answered
+#include "worker/parallel/shard.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <bit>
+#include <cstring>
+
+#include "common/base/check.h"
+#include "worker/collective/reduce.h"
+
+namespace muster::worker {
+namespace {
+
+using Kind = ShardMessage::Kind;
+
+constexpr std::int64_t kParametersMax = std::int64_t{1} << 40;
+
+std::span<float> floats(std::span<std::byte> bytes) {
+  return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
+}
+
+std::span<const std::byte> bytes_of(std::span<const float> values) { return std::as_bytes(values); }
+
+// The values behind one another.
+std::span<const std::byte> take_values(std::span<const std::byte> from, std::span<float> to) {
+  std::memcpy(to.data(), from.data(), to.size_bytes());
+  return from.subspan(to.size_bytes());
+}
+
+Status refused(int worker, const std::string& why) {
+  return internal_error(fmt::format("rank {} {}; do all pods run one image?", worker, why));
+}
+
+}  // namespace
+
+Shard::Shard(ShardOptions options, ShardState& state)
+    : options_(std::move(options)), state_(state), workers_(static_cast<std::size_t>(options_.workers)) {
+  MUSTER_CHECK(options_.workers >= 1 && 0 <= options_.shard && options_.shard < options_.shards);
+}
+
+Status Shard::check(int worker, const ShardMessage& head) const {
+  const Worker& from = workers_[static_cast<std::size_t>(worker)];
+  if (from.asks || from.ended) return refused(worker, "speaks out of turn to a parameter server");
+  const std::uint64_t part = state_.parameters.size() * sizeof(float);
+  std::optional<std::uint64_t> bytes;  // absent: it may not say this now
+  switch (head.kind) {
+    case Kind::kBegin: {
+      if (worker != 0 || begun_ || head.step < 0 || head.total < options_.shards ||
+          head.total > kParametersMax)
+        break;
+      if (head.has(ShardMessage::kKept)) {
+        if (state_.total != head.total)
+          return unavailable(fmt::format(
+              "parameter server {} has lost its part of the parameters: it is another process than "
+              "in the membership before",
+              options_.shard));
+        bytes = 0;
+        break;
+      }
+      const std::uint64_t slots =
+          head.has(ShardMessage::kSlots) ? options_.make_optimizer(1)->slots().size() : 0;
+      bytes = shard_part(head.total, options_.shard, options_.shards).size * sizeof(float) * (1 + slots);
+      break;
+    }
+    case Kind::kPush: {
+      const bool counted = 0 <= head.examples && head.examples <= head.total && head.total >= 1;
+      const bool in_segment = !options_.asynchronous || (first_ <= head.step && head.step < last_);
+      if (begun_ && counted && head.step >= 0 && in_segment) bytes = part;
+      break;
+    }
+    case Kind::kSegment:
+      if (begun_ && worker == 0 && options_.asynchronous && 0 <= head.step && head.step < head.total &&
+          head.bytes % sizeof(std::int64_t) == 0 &&
+          head.bytes / sizeof(std::int64_t) <= static_cast<std::uint64_t>(head.total - head.step))
+        bytes = head.bytes;
+      break;
+    case Kind::kState:
+      if (begun_ && worker == 0) bytes = 0;
+      break;
+    case Kind::kPull:
+    case Kind::kIdle:
+    case Kind::kEnd:
+      if (begun_) bytes = 0;
+      break;
+    case Kind::kBegun:
+    case Kind::kParameters:
+    case Kind::kOptimizer: break;
+  }
+  if (!bytes) return refused(worker, "says to a parameter server what it may not say now");
+  if (*bytes != head.bytes)
+    return refused(worker, fmt::format("sends {} bytes where parameter server {} expects {}", head.bytes,
+                                       options_.shard, *bytes));
+  return {};
+}
+
+Status Shard::take(int worker, const ShardMessage& head, std::span<std::byte> body) {
+  Worker& from = workers_[static_cast<std::size_t>(worker)];
+  switch (head.kind) {
+    case Kind::kEnd: from.ended = true; return {};
+    case Kind::kIdle: from.idle = true; return {};
+    case Kind::kSegment: return open_segment(head, body);
+    case Kind::kBegin: MUSTER_TRY(begin(head, body)); break;
+    case Kind::kState: tell_optimizer(); break;
+    default: break;
+  }
+  from.asks = head;
+  from.body = body;
+  return head.kind == Kind::kPush ? push(worker) : Status();
+}
+
+Status Shard::begin(const ShardMessage& head, std::span<const std::byte> body) {
+  begun_ = true;
+  if (head.has(ShardMessage::kKept)) {
+    tell_done(head.step);
+    return {};
+  }
+  state_.total = head.total;
+  state_.parameters.resize(shard_part(head.total, options_.shard, options_.shards).size);
+  state_.optimizer = options_.make_optimizer(std::ssize(state_.parameters));
+  state_.done.clear();
+  body = take_values(body, state_.parameters);
+  if (head.has(ShardMessage::kSlots))
+    for (const auto& slot : state_.optimizer->slots()) body = take_values(body, slot.values);
+  state_.optimizer->set_steps(head.examples);
+  tell_done(head.step);
+  return {};
+}
+
+void Shard::tell_done(std::int64_t from) {
+  state_.done.erase(state_.done.begin(), state_.done.lower_bound(from));
+  std::vector<ShardDone> list;
+  list.reserve(state_.done.size());
+  for (const auto& [step, examples] : state_.done) list.push_back({.step = step, .examples = examples});
+  const auto bytes = std::as_bytes(std::span(list));
+  told_.assign(bytes.begin(), bytes.end());
+}
+
+void Shard::tell_optimizer() {
+  told_.clear();
+  for (const auto& slot : state_.optimizer->slots()) {
+    const auto bytes = bytes_of(slot.values);
+    told_.insert(told_.end(), bytes.begin(), bytes.end());
+  }
+}
+
+Status Shard::open_segment(const ShardMessage& head, std::span<const std::byte> body) {
+  first_ = next_ = head.step;
+  last_ = head.total;
+  std::vector<std::int64_t> everywhere(body.size() / sizeof(std::int64_t));
+  if (!body.empty()) std::memcpy(everywhere.data(), body.data(), body.size());
+  everywhere_ = {everywhere.begin(), everywhere.end()};
+  state_.done.erase(state_.done.begin(), state_.done.lower_bound(first_));
+  loss_ = 0;
+  examples_ = 0;
+  stop_ = false;
+  for (Worker& worker : workers_) {
+    worker.updates = 0;
+    worker.idle = false;
+  }
+  return {};
+}
+
+Status Shard::push(int worker) {
+  if (!options_.asynchronous) return make_synchronous_update();
+  make_update(workers_[static_cast<std::size_t>(worker)]);
+  return {};
+}
+
+// Once the gradients of all are here.
+Status Shard::make_synchronous_update() {
+  const Worker& first = workers_[0];
+  for (const Worker& worker : workers_)
+    if (!worker.asks || worker.asks->kind != Kind::kPush) return {};
+  loss_ = 0;
+  stop_ = false;
+  for (const Worker& worker : workers_) {
+    const ShardMessage& asks = *worker.asks;
+    if (asks.step != first.asks->step || asks.total != first.asks->total)
+      return refused(static_cast<int>(&worker - workers_.data()),
+                     fmt::format("is at step {} of {} examples where rank 0 is at step {} of {}",
+                                 asks.step + 1, asks.total, first.asks->step + 1, first.asks->total));
+    loss_ += asks.loss;
+    stop_ = stop_ || asks.has(ShardMessage::kStop);
+  }
+  answered_step_ = first.asks->step;
+  examples_ = first.asks->total;
+  if (state_.done.contains(answered_step_)) return {};
+  const std::span<float> sum = floats(first.body);
+  for (std::size_t i = 1; i < workers_.size(); ++i)
+    add_to(sum.data(), floats(workers_[i].body).data(), sum.size());
+  scale(sum.data(), static_cast<float>(1.0 / static_cast<double>(workers_.size())), sum.size());
+  state_.done.clear();  // whoever is at this step, has the one before from all servers
+  apply(answered_step_, examples_, sum);
+  return {};
+}
+
+void Shard::make_update(Worker& worker) {
+  const ShardMessage& asks = *worker.asks;
+  worker.updates += 1;
+  loss_ += asks.loss;
+  examples_ += asks.examples;
+  stop_ = stop_ || asks.has(ShardMessage::kStop);
+  if (state_.done.contains(asks.step)) return;
+  const std::span<float> gradient = floats(worker.body);
+  const std::int64_t age = version_ - worker.pulled_version;
+  const auto bucket = static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(age)));
+  if (staleness_.size() <= bucket) staleness_.resize(bucket + 1);
+  ++staleness_[bucket];
+  compensate(worker, gradient);
+  if (options_.staleness_aware && age > 1)
+    scale(gradient.data(), static_cast<float>(1.0 / static_cast<double>(age)), gradient.size());
+  apply(asks.step, asks.examples, gradient);
+}
+
+void Shard::compensate(const Worker& worker, std::span<float> gradient) const {
+  if (options_.delay_compensation == 0) return;
+  const auto lambda = static_cast<float>(options_.delay_compensation);
+  for (std::size_t i = 0; i < gradient.size(); ++i)
+    gradient[i] += lambda * gradient[i] * gradient[i] * (state_.parameters[i] - worker.pulled[i]);
+}
+
+void Shard::apply(std::int64_t step, std::int64_t examples, std::span<const float> gradient) {
+  state_.optimizer->step(state_.parameters, gradient);
+  state_.done[step] = examples;
+  ++version_;
+}
+
+// Whoever has no more updates in this segment holds up nobody.
+bool Shard::may_go_on(const Worker& worker) const {
+  if (!options_.max_staleness) return true;
+  return std::ranges::all_of(workers_, [&](const Worker& other) {
+    return other.idle || other.ended || worker.updates - other.updates <= *options_.max_staleness;
+  });
+}
+
+bool Shard::is_due(const Worker& worker) const {
+  if (!worker.asks) return false;
+  switch (worker.asks->kind) {
+    case Kind::kPush: return options_.asynchronous ? may_go_on(worker) : worker.asks->step == answered_step_;
+    case Kind::kPull: return worker.asks->step < 0 || (worker.asks->step == first_ && may_go_on(worker));
+    default: return true;
+  }
+}
+
+std::optional<Shard::Reply> Shard::next_reply() {
+  for (Worker& worker : workers_)
+    if (is_due(worker)) return answer(static_cast<int>(&worker - workers_.data()));
+  return std::nullopt;
+}
+
+Shard::Reply Shard::answer(int index) {
+  Worker& worker = workers_[static_cast<std::size_t>(index)];
+  const ShardMessage asks = *worker.asks;
+  worker.asks.reset();
+  Reply reply{.worker = index, .head = {}, .body = told_};
+  if (asks.kind == Kind::kBegin) {
+    reply.head.kind = Kind::kBegun;
+    return reply;
+  }
+  if (asks.kind == Kind::kState) {
+    reply.head.kind = Kind::kOptimizer;
+    reply.head.step = state_.optimizer->steps();
+    return reply;
+  }
+  reply.head = {.kind = Kind::kParameters,
+                .flags = static_cast<std::uint16_t>(stop_ ? ShardMessage::kStop : 0),
+                .step = asks.step,
+                .examples = examples_,
+                .loss = loss_};
+  reply.body = bytes_of(state_.parameters);
+  if (!options_.asynchronous) return reply;
+  worker.pulled = state_.parameters;  // others go on updating while it is sent
+  worker.pulled_version = version_;
+  reply.body = bytes_of(worker.pulled);
+  if (options_.shard == 0 && asks.step >= 0) give_batch(worker, reply.head);
+  return reply;
+}
+
+// A stop ends the segment where all before is given out: what lies behind must not be done without it.
+void Shard::give_batch(Worker& worker, ShardMessage& head) {
+  while (next_ < last_ && everywhere_.contains(next_)) ++next_;
+  if (stop_ && (everywhere_.empty() || next_ > *everywhere_.rbegin())) last_ = next_;
+  if (next_ < last_) {
+    head.step = next_++;
+    return;
+  }
+  head.step = last_;
+  head.flags |= ShardMessage::kOver;
+  worker.idle = true;
+}
+
+bool Shard::ended() const {
+  return std::ranges::all_of(workers_, [](const Worker& worker) { return worker.ended; });
+}
+
+std::vector<int> Shard::awaited() const {
+  std::vector<int> slow;
+  const bool held = std::ranges::any_of(
+      workers_, [](const Worker& worker) { return worker.asks && worker.asks->kind == Kind::kPush; });
+  if (!held) return slow;
+  for (std::size_t i = 0; i < workers_.size(); ++i)
+    if (!workers_[i].asks && !workers_[i].idle && !workers_[i].ended) slow.push_back(static_cast<int>(i));
+  return slow;
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,114 @@
+#pragma once  // worker/parallel/shard.h: a parameter server's part of the parameters, and when it answers
+              // whom
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <span>
+#include <vector>
+
+#include "common/base/result.h"
+#include "learning/optimizer.h"
+#include "worker/parallel/shard_message.h"
+
+namespace muster::worker {
+
+// What a server keeps from one membership to the next.
+struct ShardState {
+  std::int64_t total = 0;         // parameters of the model; 0: nothing is here yet
+  std::vector<float> parameters;  // [its part]
+  std::unique_ptr<learning::Optimizer> optimizer;
+  // Examples of the updates that are in the parameters, by their step, from the step on that all workers have
+  // behind them: an update that comes again, after others of its servers were lost, is not made twice.
+  std::map<std::int64_t, std::int64_t> done;
+};
+
+struct ShardOptions {
+  int shard = 0;  // 0 <= shard < shards
+  int shards = 1;
+  int workers = 1;
+  bool asynchronous = false;
+  // Asynchronous: a worker is at most so many updates ahead of the slowest. Absent: of any number. SSP: Ho et
+  // al., NeurIPS 2013.
+  std::optional<std::int64_t> max_staleness;
+  // Asynchronous: an update whose parameters are tau updates old weighs 1 / max(1, tau). Zhang et al., IJCAI
+  // 2016.
+  bool staleness_aware = false;
+  // Asynchronous: lambda of g + lambda g*g*(w - w_then). DC-ASGD: Zheng et al., ICML 2017. 0: none.
+  double delay_compensation = 0;
+  std::function<std::unique_ptr<learning::Optimizer>(std::int64_t parameters)> make_optimizer;
+};
+
+// A machine without I/O. Synchronous: update t is the mean of the gradients of all workers, added in the
+// order of ranks; nobody is answered before. Asynchronous: each gradient is an update of its own, and its
+// worker is answered at once unless it is too far ahead; shard 0 gives out the batches of a segment, so that
+// each is trained on once, by whoever is free.
+class Shard {
+ public:
+  Shard(ShardOptions options, ShardState& state);  // `state` outlives it
+
+  // Bytes of the body of such a message. Errors, of both: kInternal: `worker` may not say this now.
+  [[nodiscard]] Status check(int worker, const ShardMessage& head) const;
+  // `body`: head.bytes bytes, which stay until the worker is answered.
+  [[nodiscard]] Status take(int worker, const ShardMessage& head, std::span<std::byte> body);
+
+  struct Reply {
+    int worker = 0;
+    ShardMessage head;
+    std::span<const std::byte> body;  // stays until the worker's next message
+  };
+  // An answer that is due; each once.
+  [[nodiscard]] std::optional<Reply> next_reply();
+
+  [[nodiscard]] bool ended() const;                // no worker has anything more to ask
+  [[nodiscard]] std::vector<int> awaited() const;  // for whose gradients others wait; empty: nobody waits
+  [[nodiscard]] std::int64_t updates() const { return version_; }  // in this membership
+  // Of asynchronous updates, by how many others were made between their worker's read and them: 0, 1, 2-3,
+  // 4-7, ...
+  [[nodiscard]] const std::vector<std::int64_t>& staleness() const { return staleness_; }
+
+ private:
+  struct Worker {
+    std::optional<ShardMessage> asks;  // not yet answered
+    std::span<std::byte> body;         // of it
+    std::vector<float> pulled;         // asynchronous: the parameters that it works on
+    std::int64_t pulled_version = 0;
+    std::int64_t updates = 0;  // of this segment
+    bool idle = false;         // has no more updates in this segment
+    bool ended = false;
+  };
+
+  [[nodiscard]] Status begin(const ShardMessage& head, std::span<const std::byte> body);
+  [[nodiscard]] Status open_segment(const ShardMessage& head, std::span<const std::byte> body);
+  [[nodiscard]] Status push(int worker);
+  [[nodiscard]] Status make_synchronous_update();
+  void make_update(Worker& worker);
+  void apply(std::int64_t step, std::int64_t examples, std::span<const float> gradient);
+  void compensate(const Worker& worker, std::span<float> gradient) const;
+  [[nodiscard]] bool may_go_on(const Worker& worker) const;
+  [[nodiscard]] bool is_due(const Worker& worker) const;
+  [[nodiscard]] Reply answer(int index);
+  void give_batch(Worker& worker, ShardMessage& head);
+  void tell_done(std::int64_t from);
+  void tell_optimizer();
+
+  ShardOptions options_;
+  ShardState& state_;
+  std::vector<Worker> workers_;
+  bool begun_ = false;
+  std::int64_t version_ = 0;
+  std::vector<std::byte> told_;  // the body of an answer to rank 0
+
+  // Of the synchronous update or the segment under way.
+  double loss_ = 0;  // sum over the examples
+  std::int64_t examples_ = 0;
+  bool stop_ = false;
+  std::int64_t answered_step_ = -1;                  // synchronous: made, and told
+  std::int64_t first_ = -1, last_ = -1, next_ = -1;  // updates of the segment; the one to give out
+  std::set<std::int64_t> everywhere_;                // that are not given out: all servers have them
+  std::vector<std::int64_t> staleness_;
+};
+
+}  // namespace muster::worker

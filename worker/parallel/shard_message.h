@@ -1,0 +1,55 @@
+#pragma once  // worker/parallel/shard_message.h: what workers and parameter servers say to each other
+#include <cstddef>
+#include <cstdint>
+
+#include "worker/collective/schedule.h"
+
+namespace muster::worker {
+
+// Goes ahead of a body of `bytes` bytes. All numbers in the order of this machine's bytes, as everywhere in a
+// mesh: its ranks run one image.
+struct ShardMessage {
+  enum class Kind : std::uint16_t {
+    // Of workers. Each has at most one message under way to a server that is answered.
+    kBegin =
+        1,     // rank 0 alone: `step` to begin with, `total` parameters; unless kKept their part as body, and
+               // after them, with kSlots, the part of each optimizer slot, whose steps are `examples`
+    kPush,     // a gradient of `examples` of `total` examples, with the sum of their losses: update `step`
+    kPull,     // the parameters as they are; `step` >= 0: once the segment that begins there is open
+    kSegment,  // rank 0 alone, asynchronous: updates `step` .. `total` - 1 come next; body: int64 those that
+               // all servers have. Not answered
+    kIdle,     // it has no more updates in this segment. Not answered
+    kState,    // rank 0 alone: the optimizer's state
+    kEnd,      // it has nothing more to ask. Not answered
+    // Of servers.
+    kBegun,       // body: ShardDone, of updates from `step` on that the server has
+    kParameters,  // body: its part of them; what else it tells: ParameterWords
+    kOptimizer,   // its steps in `step`; body: its part of each slot
+  };
+  enum Flag : std::uint16_t { kKept = 1, kSlots = 2, kStop = 4, kOver = 8 };
+
+  static constexpr std::uint32_t kMagic = 0x4d505356U;  // "MPSV"
+  std::uint32_t magic = kMagic;
+  Kind kind = Kind::kBegin;
+  std::uint16_t flags = 0;
+  std::int64_t step = 0;
+  std::int64_t examples = 0;
+  std::int64_t total = 0;
+  double loss = 0;
+  std::uint64_t bytes = 0;
+  [[nodiscard]] bool has(Flag flag) const { return (flags & flag) != 0; }
+};
+static_assert(sizeof(ShardMessage) == 48);
+
+struct ShardDone {
+  std::int64_t step = 0;
+  std::int64_t examples = 0;
+};
+static_assert(sizeof(ShardDone) == 16);
+
+// The part of `shard` of `parameters`: all servers' parts differ by one at most.
+[[nodiscard]] inline Chunk shard_part(std::int64_t parameters, int shard, int shards) {
+  return Extent{.elements = static_cast<std::size_t>(parameters)}.part(shard, shards);
+}
+
+}  // namespace muster::worker
