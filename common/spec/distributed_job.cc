@@ -86,6 +86,7 @@ Status check_workers(const Workers& workers) {
 
 // What has a meaning with, or without, spec.training only.
 Status check_training(const Json& json, const DistributedJobSpec& spec) {
+  const Synchronization& synchronization = spec.synchronization;
   if (!spec.training) {
     if (spec.compression.by_codec() || spec.compression.low_rank > 0)
       return invalid_argument(
@@ -96,6 +97,11 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
           "spec.workers.{}: only the workers of spec.training go on without one of them; remove it, or use "
           "spec.training",
           spec.workers.min_replicas ? "minReplicas" : "maxReplicas"));
+    if (synchronization.servers() > 0)
+      return invalid_argument(
+          "spec.synchronization.topology: ParameterServer is how Muster's own workers meet; remove it, or "
+          "use "
+          "spec.training");
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
@@ -107,6 +113,19 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
                     "twice; over a {} "
                     "each worker would round anew: write topology: Direct, or remove spec.compression",
                     spec.synchronization.topology));
+  if (synchronization.servers() > 0 && spec.compression.low_rank > 0)
+    return invalid_argument(
+        "spec.compression.lowRank: needs sums over all workers, which parameter servers do not make; remove "
+        "it, "
+        "or choose another topology");
+  if ((synchronization.staleness_aware || synchronization.delay_compensation > 0) &&
+      spec.training->optimizer.name != "SGD")
+    return invalid_argument(
+        fmt::format("spec.synchronization.{}: changes the size of a step, which {} makes of any gradient "
+                    "alike; remove it, or "
+                    "use optimizer SGD",
+                    synchronization.staleness_aware ? "stalenessAware" : "delayCompensation",
+                    spec.training->optimizer.name));
   for (const char* name : {"masterPort", "processesPerNode"})
     if (!member(json, "workers", name).is_null())
       return invalid_argument(fmt::format(
@@ -149,6 +168,8 @@ Json distributed_job_for_pods(const Json& spec) {
   Json told = spec;
   for (const char* name : {"suspend", "managedBy", "successPolicy", "scheduling", "workers", "runPolicy"})
     told.erase(name);
+  if (const Json& servers = member(told, "synchronization", "parameterServers"); servers.is_object())
+    told["synchronization"]["parameterServers"].erase("template");
   Training usual;
   usual.checkpoint = Checkpoint{};
   return without_defaults(told, {{"training", optional_fields(to_json(usual))},

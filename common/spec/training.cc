@@ -113,12 +113,57 @@ Result<Training> training_from_json(const Json& json, const std::string& path) {
   return training;
 }
 
+namespace {
+
+Status read_servers(const Json& json, const std::string& path, std::optional<ParameterServers>& servers) {
+  servers.emplace();
+  return Fields(json, path)
+      .integer("shards", servers->shards, {.min = 1, .max = kShardsMax})
+      .raw("template", servers->pod_template)
+      .finish();
+}
+
+// What has a meaning with parameter servers, or asynchronous updates, only.
+Status check_updates(const Synchronization& read, const std::string& path) {
+  const auto wrong = [&](std::string_view what) {
+    return invalid_argument(fmt::format("{}.{}", path, what));
+  };
+  const bool servers = read.topology == "ParameterServer";
+  if (read.is_asynchronous() && !servers)
+    return wrong(
+        fmt::format("updates: Asynchronous updates need somebody who takes them one by one: write topology: "
+                    "ParameterServer "
+                    "instead of {}, or updates: Synchronous",
+                    read.topology));
+  if (read.parameter_servers && !servers)
+    return wrong(
+        fmt::format("parameterServers: topology {} has none; remove it, or write topology: ParameterServer",
+                    read.topology));
+  if (read.is_asynchronous()) return {};
+  for (const auto& [name, given] : {std::pair("maxStaleness", read.max_staleness.has_value()),
+                                    std::pair("stalenessAware", read.staleness_aware),
+                                    std::pair("delayCompensation", read.delay_compensation != 0)})
+    if (given)
+      return wrong(fmt::format(
+          "{}: Synchronous updates are never stale; remove it, or write updates: Asynchronous", name));
+  return {};
+}
+
+}  // namespace
+
 Result<Synchronization> synchronization_from_json(const Json& json, const std::string& path) {
   Synchronization synchronization;
   MUSTER_TRY(Fields(json, path)
                  .one_of("topology", synchronization.topology,
-                         {"Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct"})
-                 .one_of("updates", synchronization.updates, {"Synchronous"})
+                         {"Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "ParameterServer"})
+                 .one_of("updates", synchronization.updates, {"Synchronous", "Asynchronous"})
+                 .object("parameterServers",
+                         [&](const Json& value, const std::string& at) {
+                           return read_servers(value, at, synchronization.parameter_servers);
+                         })
+                 .integer("maxStaleness", synchronization.max_staleness, {.min = 0, .max = 1'000'000})
+                 .boolean("stalenessAware", synchronization.staleness_aware)
+                 .number("delayCompensation", synchronization.delay_compensation, {.min = 0, .max = 1000})
                  .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
                  .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
                  .finish());
@@ -129,6 +174,7 @@ Result<Synchronization> synchronization_from_json(const Json& json, const std::s
                     "exchange is lost, is {2}; lower the first or raise the second",
                     path, synchronization.peer_timeout_seconds, synchronization.timeout_seconds));
   }
+  MUSTER_TRY(check_updates(synchronization, path));
   return synchronization;
 }
 
@@ -246,6 +292,8 @@ Json optional_fields(Json training) {
 Json to_json(const Synchronization& synchronization) {
   return {{"topology", synchronization.topology},
           {"updates", synchronization.updates},
+          {"stalenessAware", synchronization.staleness_aware},
+          {"delayCompensation", synchronization.delay_compensation},
           {"timeoutSeconds", synchronization.timeout_seconds},
           {"peerTimeoutSeconds", synchronization.peer_timeout_seconds}};
 }

@@ -68,11 +68,31 @@ struct Training {  // DistributedJob spec.training
   friend bool operator==(const Training&, const Training&) = default;
 };
 
+inline constexpr std::int64_t kShardsMax = 64;
+
+struct ParameterServers {   // DistributedJob spec.synchronization.parameterServers
+  std::int64_t shards = 1;  // pods, each with its part of the parameters
+  Json pod_template;        // a PodTemplateSpec, as the user wrote it; null: none
+  friend bool operator==(const ParameterServers&, const ParameterServers&) = default;
+};
+
 struct Synchronization {  // DistributedJob spec.synchronization
   std::string topology = "Ring";
-  std::string updates = "Synchronous";
+  std::string updates = "Synchronous";  // Synchronous | Asynchronous
+  // With topology ParameterServer; absent: one.
+  std::optional<ParameterServers> parameter_servers;
+  // Of Asynchronous updates.
+  std::optional<std::int64_t>
+      max_staleness;                      // of a worker's updates beyond the slowest's; absent: any number
+  bool staleness_aware = false;           // an update weighs 1 / max(1, its staleness)
+  double delay_compensation = 0;          // lambda of DC-ASGD
   std::int64_t timeout_seconds = 60;      // for one collective call: a rank that does not come to it is lost
   std::int64_t peer_timeout_seconds = 1;  // without a sign of life: a rank is lost; at most timeout_seconds
+  [[nodiscard]] bool is_asynchronous() const { return updates == "Asynchronous"; }
+  [[nodiscard]] std::int64_t servers() const {
+    if (topology != "ParameterServer") return 0;
+    return parameter_servers ? parameter_servers->shards : 1;
+  }
   friend bool operator==(const Synchronization&, const Synchronization&) = default;
 };
 

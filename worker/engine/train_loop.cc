@@ -116,6 +116,7 @@ Status TrainLoop::step(Run& run) {
                                               .stop = hooks_.stop_requested(),
                                               .share = {.mine = mine.size(), .all = all},
                                               .number = run.step,
+                                              .position = run.position(),
                                               .dense = checkpoint_is_due(run.step + 1)}));
   laps.add(Activity::kExchange);
   MUSTER_TRY(check_loss(sums.loss, run.step + 1));

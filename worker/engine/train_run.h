@@ -62,6 +62,7 @@ struct TrainLoop::Run {
   std::int64_t ordered_epoch = -1;
   std::vector<std::int64_t> order;  // of ordered_epoch
   bool stop = false;
+  [[nodiscard]] std::int64_t position() const { return epoch * examples + into_epoch; }
   History history;
   Progress progress;
 };

@@ -22,7 +22,7 @@ Status TrainLoop::segment(Run& run) {
   const auto meet = [this] { return parts_.collective.barrier(deadline_after(options_.timeout)); };
   Laps laps(hooks_.now, run.progress);
   MUSTER_TRY(meet());
-  MUSTER_ASSIGN(AsynchronousUpdates::Turn turn, updates.open(run.step, last, run.parameters));
+  MUSTER_ASSIGN(AsynchronousUpdates::Turn turn, updates.open(run.step, last, run.position(), run.parameters));
   laps.add(Activity::kExchange);
   while (!turn.over) {
     if (turn.batch < run.step || turn.batch >= last)
@@ -64,7 +64,8 @@ Result<AsynchronousUpdates::Turn> TrainLoop::update_once(Run& run, const Asynchr
                                           {.loss = loss,
                                            .stop = hooks_.stop_requested(),
                                            .share = {.mine = count, .all = count},
-                                           .number = turn.batch}));
+                                           .number = turn.batch,
+                                           .position = run.position()}));
   laps.add(Activity::kExchange);
   const std::int64_t fresh = next.examples - turn.examples;  // of all ranks
   const double mean = fresh > 0 ? (next.loss - turn.loss) / static_cast<double>(fresh) : loss;

@@ -100,7 +100,10 @@ Status TrainLoop::agree_on_start(Run& run) {
   MUSTER_TRY(parts_.collective.barrier(deadline));
   parts_.synchronizer.set_steps(start.optimizer_steps);
   MUSTER_ASSIGN(const Synchronizer::Ahead ahead,
-                parts_.synchronizer.begin(start.step, start.kept != 0, parameters));
+                parts_.synchronizer.begin({.step = start.step,
+                                           .position = start.epoch * run.examples + start.into_epoch,
+                                           .kept = start.kept != 0},
+                                          parameters));
   if (parts_.writer != nullptr && root && run.mine.membership == 0) parts_.writer->note_stored(start.step);
   run.parameters = std::move(parameters);
   run.history = History(std::move(points));
@@ -138,18 +141,14 @@ Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
 }
 
 Status TrainLoop::begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead) {
-  if (ahead.examples + ahead.next_examples > run.examples - start.into_epoch)
-    return internal_error(
-        fmt::format("the parameter servers have trained on {} examples after step {}, where {} are left "
-                    "of the epoch",
-                    ahead.examples + ahead.next_examples, start.step, run.examples - start.into_epoch));
+  const std::int64_t position = start.epoch * run.examples + start.into_epoch + ahead.examples;
+  if (ahead.next_examples > run.examples - position % run.examples)
+    return internal_error(fmt::format(
+        "the parameter servers have trained on {} examples after step {}, where {} are left of the epoch",
+        ahead.next_examples, start.step + ahead.steps, run.examples - position % run.examples));
   run.step = start.step + ahead.steps;
-  run.epoch = start.epoch;
-  run.into_epoch = start.into_epoch + ahead.examples;
-  if (run.into_epoch == run.examples) {
-    ++run.epoch;
-    run.into_epoch = 0;
-  }
+  run.epoch = position / run.examples;
+  run.into_epoch = position % run.examples;
   run.next_batch = ahead.next_examples;
   run.progress.resumed_from_step = start.step;
   if (!run.history.points().empty()) run.progress.loss = run.history.points().back().loss;

@@ -22,8 +22,9 @@ class AsynchronousUpdates {
   };
 
   virtual ~AsynchronousUpdates() = default;
-  // All ranks, after a barrier. `parameters` [P], of all calls: written, those to compute the batch with.
-  [[nodiscard]] virtual Result<Turn> open(std::int64_t first, std::int64_t last,
+  // All ranks, after a barrier. `position`: examples trained on before, in all epochs. `parameters` [P], of
+  // all calls: written, those to compute the batch with.
+  [[nodiscard]] virtual Result<Turn> open(std::int64_t first, std::int64_t last, std::int64_t position,
                                           std::span<float> parameters) = 0;
   // step.number: the batch; step.share: its examples, mine == all. gradient: [P + kRiders], mean over them.
   [[nodiscard]] virtual Result<Turn> push(std::span<float> gradient, std::span<float> parameters,

@@ -31,7 +31,7 @@ class DataParallel final : public Synchronizer {
   learning::OptimizerState kept() override { return learning::capture(parts_.optimizer); }
   std::vector<learning::Optimizer::Slot> shared_slots() override { return parts_.optimizer.slots(); }
   void set_steps(std::int64_t steps) override { parts_.optimizer.set_steps(steps); }
-  Result<Ahead> begin(std::int64_t /*step*/, bool /*kept*/, std::span<float> /*parameters*/) override {
+  Result<Ahead> begin(const Beginning& /*where*/, std::span<float> /*parameters*/) override {
     return Ahead{};
   }
   Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,

@@ -85,37 +85,37 @@ Result<learning::OptimizerState> ParameterClient::capture() {
   return state;
 }
 
-Result<Synchronizer::Ahead> ParameterClient::begin(std::int64_t step, bool kept,
-                                                   std::span<float> parameters) {
+Result<Synchronizer::Ahead> ParameterClient::begin(const Beginning& where, std::span<float> parameters) {
   const Deadline until = deadline_after(options_.start_timeout);
   Ahead ahead;
   if (workers_.rank() == 0) {
-    MUSTER_ASSIGN(ahead, begin_servers(step, kept, parameters));
+    MUSTER_ASSIGN(ahead, begin_servers(where, parameters));
   }
   MUSTER_TRY(workers_.broadcast(std::as_writable_bytes(std::span(&ahead, 1)), 0, until));
   if (ahead.steps < 0 || ahead.examples < 0 || ahead.next_examples < 0)
     return internal_error("rank 0 tells a state of the parameter servers that is none");
-  if (kept) MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = -1}, {}, parameters, until));
+  if (where.kept) MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = -1}, {}, parameters, until));
   return ahead;
 }
 
-Result<Synchronizer::Ahead> ParameterClient::begin_servers(std::int64_t step, bool kept,
+Result<Synchronizer::Ahead> ParameterClient::begin_servers(const Beginning& where,
                                                            std::span<const float> parameters) {
   ShardMessage head{.kind = Kind::kBegin,
-                    .flags = static_cast<std::uint16_t>(kept ? ShardMessage::kKept : 0),
-                    .step = step,
+                    .flags = static_cast<std::uint16_t>(where.kept ? ShardMessage::kKept : 0),
+                    .step = where.step,
                     .examples = restored_.steps,
-                    .total = options_.parameters};
-  if (!kept && !restored_.slots.empty()) head.flags |= ShardMessage::kSlots;
+                    .total = options_.parameters,
+                    .position = where.position};
+  if (!where.kept && !restored_.slots.empty()) head.flags |= ShardMessage::kSlots;
   Lists done, uploads(servers_.size());
   expect_lists(Kind::kBegun, kDoneMax * sizeof(ShardDone), done);
   for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
-    if (!kept) uploads[shard] = upload_of(static_cast<int>(shard), parameters);
+    if (!where.kept) uploads[shard] = upload_of(static_cast<int>(shard), parameters);
     servers_[shard].send(head, uploads[shard]);
   }
   MUSTER_TRY(talk(deadline_after(options_.start_timeout)));
   restored_ = {};
-  return ahead_of(step, done);
+  return ahead_of(where, done);
 }
 
 std::vector<std::byte> ParameterClient::upload_of(int shard, std::span<const float> parameters) const {
@@ -130,32 +130,37 @@ std::vector<std::byte> ParameterClient::upload_of(int shard, std::span<const flo
 }
 
 // What all servers have without a gap is done; what some have beyond it, is done once more for the others.
-Result<Synchronizer::Ahead> ParameterClient::ahead_of(std::int64_t step, const Lists& done) {
+// Rank 0 itself may be far behind: whoever was ahead of it may be gone.
+Result<Synchronizer::Ahead> ParameterClient::ahead_of(const Beginning& where, const Lists& done) {
+  Ahead ahead;
+  for (const PeerStream& server : servers_) {
+    if (server.head().step <= where.step + ahead.steps) continue;
+    ahead.steps = server.head().step - where.step;
+    ahead.examples = server.head().position - where.position;
+  }
   struct Known {
     int servers = 0;
     std::int64_t examples = 0;
   };
   std::map<std::int64_t, Known> known;
-  for (std::size_t shard = 0; shard < done.size(); ++shard) {
-    std::vector<ShardDone> list(done[shard].size() / sizeof(ShardDone));
-    if (!list.empty()) std::memcpy(list.data(), done[shard].data(), list.size() * sizeof(ShardDone));
+  for (const auto& bytes : done) {
+    std::vector<ShardDone> list(bytes.size() / sizeof(ShardDone));
+    if (!list.empty()) std::memcpy(list.data(), bytes.data(), list.size() * sizeof(ShardDone));
     for (const ShardDone& each : list) {
-      if (each.step < step || each.examples < 0)
-        return internal_error(fmt::format("parameter server {} tells of an update that is none", shard));
+      if (each.step < where.step + ahead.steps) continue;
       known[each.step].servers += 1;
       known[each.step].examples = each.examples;
     }
   }
-  Ahead ahead;
   everywhere_.clear();
   for (const auto& [update, what] : known) {
     const bool all = what.servers == options_.shards;
-    if (all && update == step + ahead.steps) {
+    if (all && update == where.step + ahead.steps) {
       ahead.steps += 1;
       ahead.examples += what.examples;
     } else if (all) {
       everywhere_.push_back(update);
-    } else if (update == step + ahead.steps) {
+    } else if (update == where.step + ahead.steps) {
       ahead.next_examples = what.examples;
     }
   }
@@ -169,9 +174,10 @@ Status ParameterClient::ask_parameters(const ShardMessage& head, std::span<const
   for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
     const Chunk chunk = part(static_cast<int>(shard));
     servers_[shard].receive(
-        [to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
+        [wanted = head.kind == Kind::kPush ? Kind::kParameters : Kind::kPulled,
+         to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
          rank = servers_[shard].peer()](const ShardMessage& answer) -> Result<std::span<std::byte>> {
-          if (answer.kind != Kind::kParameters || answer.bytes != to.size()) return unexpected(rank, answer);
+          if (answer.kind != wanted || answer.bytes != to.size()) return unexpected(rank, answer);
           return to;
         });
     servers_[shard].send(head, gradient.empty() ? std::span<const std::byte>() : bytes_of(gradient, chunk));
@@ -193,14 +199,14 @@ Result<StepSums> ParameterClient::exchange(std::span<float> gradient, std::span<
   MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
   const ShardMessage& answer = servers_[0].head();
   return StepSums{.loss = answer.loss / static_cast<double>(step.share.all),
-                  .stop = answer.has(ShardMessage::kStop),
+                  .stop = is_stop_told(),
                   .cost = {.payload_bytes = values.size_bytes()}};
 }
 
 Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std::int64_t last,
-                                                        std::span<float> parameters) {
+                                                        std::int64_t position, std::span<float> parameters) {
   if (workers_.rank() == 0) {
-    const ShardMessage head{.kind = Kind::kSegment, .step = first, .total = last};
+    const ShardMessage head{.kind = Kind::kSegment, .step = first, .total = last, .position = position};
     std::erase_if(everywhere_, [&](std::int64_t update) { return update < first || update >= last; });
     for (PeerStream& server : servers_) server.send(head, std::as_bytes(std::span(everywhere_)));
     MUSTER_TRY(talk(deadline()));
@@ -212,12 +218,14 @@ Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std:
 Result<AsynchronousUpdates::Turn> ParameterClient::push(std::span<float> gradient,
                                                         std::span<float> parameters, const Step& step) {
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
-  const ShardMessage head{.kind = Kind::kPush,
-                          .flags = static_cast<std::uint16_t>(step.stop ? ShardMessage::kStop : 0),
-                          .step = step.number,
-                          .examples = step.share.mine,
-                          .total = step.share.all,
-                          .loss = step.loss * static_cast<double>(step.share.mine)};
+  const ShardMessage head{
+      .kind = Kind::kPush,
+      // Shard 0 ends the segment; another server's wish comes to it this way.
+      .flags = static_cast<std::uint16_t>(step.stop || is_stop_told() ? ShardMessage::kStop : 0),
+      .step = step.number,
+      .examples = step.share.mine,
+      .total = step.share.all,
+      .loss = step.loss * static_cast<double>(step.share.mine)};
   MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
   MUSTER_ASSIGN(Turn next, next_turn());
   next.cost.payload_bytes = values.size_bytes();
@@ -231,6 +239,11 @@ Result<AsynchronousUpdates::Turn> ParameterClient::next_turn() {
   for (std::size_t shard = 1; shard < servers_.size(); ++shard) servers_[shard].send({.kind = Kind::kIdle});
   MUSTER_TRY(talk(deadline()));
   return next;
+}
+
+bool ParameterClient::is_stop_told() const {
+  return std::ranges::any_of(servers_,
+                             [](const PeerStream& server) { return server.head().has(ShardMessage::kStop); });
 }
 
 AsynchronousUpdates::Turn ParameterClient::turn() const {

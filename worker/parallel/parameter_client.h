@@ -33,14 +33,15 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
   learning::OptimizerState kept() override { return {}; }
   std::vector<learning::Optimizer::Slot> shared_slots() override { return {}; }
   void set_steps(std::int64_t /*steps*/) override {}
-  Result<Ahead> begin(std::int64_t step, bool kept, std::span<float> parameters) override;
+  Result<Ahead> begin(const Beginning& where, std::span<float> parameters) override;
   Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,
                             const Step& step) override;
   void update(std::span<float> /*parameters*/, std::span<const float> /*gradient*/) override {}
   Status finish() override;
   [[nodiscard]] std::uint64_t payload_bytes_sent() const override;
 
-  Result<Turn> open(std::int64_t first, std::int64_t last, std::span<float> parameters) override;
+  Result<Turn> open(std::int64_t first, std::int64_t last, std::int64_t position,
+                    std::span<float> parameters) override;
   Result<Turn> push(std::span<float> gradient, std::span<float> parameters, const Step& step) override;
   Result<Turn> settle(std::span<float> parameters) override;
 
@@ -51,12 +52,13 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
   }
   [[nodiscard]] Deadline deadline() const;
   [[nodiscard]] Status talk(Deadline until);
-  [[nodiscard]] Result<Ahead> begin_servers(std::int64_t step, bool kept, std::span<const float> parameters);
+  [[nodiscard]] Result<Ahead> begin_servers(const Beginning& where, std::span<const float> parameters);
   [[nodiscard]] std::vector<std::byte> upload_of(int shard, std::span<const float> parameters) const;
-  [[nodiscard]] Result<Ahead> ahead_of(std::int64_t step, const Lists& done);
+  [[nodiscard]] Result<Ahead> ahead_of(const Beginning& where, const Lists& done);
   void expect_lists(ShardMessage::Kind kind, std::uint64_t bytes_max, Lists& lists);
   [[nodiscard]] Status ask_parameters(const ShardMessage& head, std::span<const float> gradient,
                                       std::span<float> parameters, Deadline until);
+  [[nodiscard]] bool is_stop_told() const;
   [[nodiscard]] Turn turn() const;
   [[nodiscard]] Result<Turn> next_turn();
 

@@ -13,6 +13,7 @@ namespace {
 
 constexpr std::size_t kHead = sizeof(ShardMessage);
 
+// What the formulas speak of: not what begins and ends a membership or a segment.
 bool is_payload(ShardMessage::Kind kind) {
   return kind == ShardMessage::Kind::kPush || kind == ShardMessage::Kind::kParameters;
 }

@@ -47,7 +47,7 @@ Status Shard::check(int worker, const ShardMessage& head) const {
   std::optional<std::uint64_t> bytes;  // absent: it may not say this now
   switch (head.kind) {
     case Kind::kBegin: {
-      if (worker != 0 || begun_ || head.step < 0 || head.total < options_.shards ||
+      if (worker != 0 || begun_ || head.step < 0 || head.position < 0 || head.total < options_.shards ||
           head.total > kParametersMax)
         break;
       if (head.has(ShardMessage::kKept)) {
@@ -65,14 +65,15 @@ Status Shard::check(int worker, const ShardMessage& head) const {
       break;
     }
     case Kind::kPush: {
-      const bool counted = 0 <= head.examples && head.examples <= head.total && head.total >= 1;
+      const bool counted =
+          0 <= head.examples && head.position >= 0 && head.examples <= head.total && head.total >= 1;
       const bool in_segment = !options_.asynchronous || (first_ <= head.step && head.step < last_);
       if (begun_ && counted && head.step >= 0 && in_segment) bytes = part;
       break;
     }
     case Kind::kSegment:
       if (begun_ && worker == 0 && options_.asynchronous && 0 <= head.step && head.step < head.total &&
-          head.bytes % sizeof(std::int64_t) == 0 &&
+          head.position >= 0 && head.bytes % sizeof(std::int64_t) == 0 &&
           head.bytes / sizeof(std::int64_t) <= static_cast<std::uint64_t>(head.total - head.step))
         bytes = head.bytes;
       break;
@@ -86,6 +87,7 @@ Status Shard::check(int worker, const ShardMessage& head) const {
       break;
     case Kind::kBegun:
     case Kind::kParameters:
+    case Kind::kPulled:
     case Kind::kOptimizer: break;
   }
   if (!bytes) return refused(worker, "says to a parameter server what it may not say now");
@@ -113,23 +115,30 @@ Status Shard::take(int worker, const ShardMessage& head, std::span<std::byte> bo
 Status Shard::begin(const ShardMessage& head, std::span<const std::byte> body) {
   begun_ = true;
   if (head.has(ShardMessage::kKept)) {
-    tell_done(head.step);
+    tell_done();
     return {};
   }
   state_.total = head.total;
   state_.parameters.resize(shard_part(head.total, options_.shard, options_.shards).size);
   state_.optimizer = options_.make_optimizer(std::ssize(state_.parameters));
   state_.done.clear();
+  move_base(head);
   body = take_values(body, state_.parameters);
   if (head.has(ShardMessage::kSlots))
     for (const auto& slot : state_.optimizer->slots()) body = take_values(body, slot.values);
   state_.optimizer->set_steps(head.examples);
-  tell_done(head.step);
+  tell_done();
   return {};
 }
 
-void Shard::tell_done(std::int64_t from) {
-  state_.done.erase(state_.done.begin(), state_.done.lower_bound(from));
+// Whoever is at the update of `head`, has those before it from all servers.
+void Shard::move_base(const ShardMessage& head) {
+  state_.base = head.step;
+  state_.base_position = head.position;
+  state_.done.erase(state_.done.begin(), state_.done.lower_bound(head.step));
+}
+
+void Shard::tell_done() {
   std::vector<ShardDone> list;
   list.reserve(state_.done.size());
   for (const auto& [step, examples] : state_.done) list.push_back({.step = step, .examples = examples});
@@ -151,7 +160,7 @@ Status Shard::open_segment(const ShardMessage& head, std::span<const std::byte> 
   std::vector<std::int64_t> everywhere(body.size() / sizeof(std::int64_t));
   if (!body.empty()) std::memcpy(everywhere.data(), body.data(), body.size());
   everywhere_ = {everywhere.begin(), everywhere.end()};
-  state_.done.erase(state_.done.begin(), state_.done.lower_bound(first_));
+  move_base(head);
   loss_ = 0;
   examples_ = 0;
   stop_ = false;
@@ -174,7 +183,7 @@ Status Shard::make_synchronous_update() {
   for (const Worker& worker : workers_)
     if (!worker.asks || worker.asks->kind != Kind::kPush) return {};
   loss_ = 0;
-  stop_ = false;
+  stop_ = stop_wanted_;
   for (const Worker& worker : workers_) {
     const ShardMessage& asks = *worker.asks;
     if (asks.step != first.asks->step || asks.total != first.asks->total)
@@ -186,12 +195,13 @@ Status Shard::make_synchronous_update() {
   }
   answered_step_ = first.asks->step;
   examples_ = first.asks->total;
+  move_base(*first.asks);
   if (state_.done.contains(answered_step_)) return {};
   const std::span<float> sum = floats(first.body);
   for (std::size_t i = 1; i < workers_.size(); ++i)
     add_to(sum.data(), floats(workers_[i].body).data(), sum.size());
   scale(sum.data(), static_cast<float>(1.0 / static_cast<double>(workers_.size())), sum.size());
-  state_.done.clear();  // whoever is at this step, has the one before from all servers
+  count(0);
   apply(answered_step_, examples_, sum);
   return {};
 }
@@ -201,17 +211,21 @@ void Shard::make_update(Worker& worker) {
   worker.updates += 1;
   loss_ += asks.loss;
   examples_ += asks.examples;
-  stop_ = stop_ || asks.has(ShardMessage::kStop);
+  stop_ = stop_ || stop_wanted_ || asks.has(ShardMessage::kStop);
   if (state_.done.contains(asks.step)) return;
   const std::span<float> gradient = floats(worker.body);
   const std::int64_t age = version_ - worker.pulled_version;
-  const auto bucket = static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(age)));
-  if (staleness_.size() <= bucket) staleness_.resize(bucket + 1);
-  ++staleness_[bucket];
+  count(age);
   compensate(worker, gradient);
   if (options_.staleness_aware && age > 1)
     scale(gradient.data(), static_cast<float>(1.0 / static_cast<double>(age)), gradient.size());
   apply(asks.step, asks.examples, gradient);
+}
+
+void Shard::count(std::int64_t age) {
+  const auto bucket = static_cast<std::size_t>(std::bit_width(static_cast<std::uint64_t>(age)));
+  if (staleness_.size() <= bucket) staleness_.resize(bucket + 1);
+  ++staleness_[bucket];
 }
 
 void Shard::compensate(const Worker& worker, std::span<float> gradient) const {
@@ -257,6 +271,8 @@ Shard::Reply Shard::answer(int index) {
   Reply reply{.worker = index, .head = {}, .body = told_};
   if (asks.kind == Kind::kBegin) {
     reply.head.kind = Kind::kBegun;
+    reply.head.step = state_.base;
+    reply.head.position = state_.base_position;
     return reply;
   }
   if (asks.kind == Kind::kState) {
@@ -264,7 +280,7 @@ Shard::Reply Shard::answer(int index) {
     reply.head.step = state_.optimizer->steps();
     return reply;
   }
-  reply.head = {.kind = Kind::kParameters,
+  reply.head = {.kind = asks.kind == Kind::kPush ? Kind::kParameters : Kind::kPulled,
                 .flags = static_cast<std::uint16_t>(stop_ ? ShardMessage::kStop : 0),
                 .step = asks.step,
                 .examples = examples_,

@@ -20,8 +20,11 @@ struct ShardState {
   std::int64_t total = 0;         // parameters of the model; 0: nothing is here yet
   std::vector<float> parameters;  // [its part]
   std::unique_ptr<learning::Optimizer> optimizer;
-  // Examples of the updates that are in the parameters, by their step, from the step on that all workers have
-  // behind them: an update that comes again, after others of its servers were lost, is not made twice.
+  // All servers have made the updates before `base`: somebody is beyond them who waited for all. Of the
+  // others that are in these parameters, by step, the examples: an update that comes again, as other servers
+  // had not made it when a membership ended, is not made twice.
+  std::int64_t base = 0;
+  std::int64_t base_position = 0;  // examples that were trained on before it, in all epochs
   std::map<std::int64_t, std::int64_t> done;
 };
 
@@ -62,11 +65,12 @@ class Shard {
   // An answer that is due; each once.
   [[nodiscard]] std::optional<Reply> next_reply();
 
+  // The server is asked to stop: all workers are, with the next update, as if one of them was.
+  void ask_stop() { stop_wanted_ = true; }
   [[nodiscard]] bool ended() const;                // no worker has anything more to ask
   [[nodiscard]] std::vector<int> awaited() const;  // for whose gradients others wait; empty: nobody waits
   [[nodiscard]] std::int64_t updates() const { return version_; }  // in this membership
-  // Of asynchronous updates, by how many others were made between their worker's read and them: 0, 1, 2-3,
-  // 4-7, ...
+  // Of these, by how many others were made between their worker's read and them: 0, 1, 2-3, 4-7, ...
   [[nodiscard]] const std::vector<std::int64_t>& staleness() const { return staleness_; }
 
  private:
@@ -86,12 +90,14 @@ class Shard {
   [[nodiscard]] Status make_synchronous_update();
   void make_update(Worker& worker);
   void apply(std::int64_t step, std::int64_t examples, std::span<const float> gradient);
+  void count(std::int64_t age);
   void compensate(const Worker& worker, std::span<float> gradient) const;
   [[nodiscard]] bool may_go_on(const Worker& worker) const;
   [[nodiscard]] bool is_due(const Worker& worker) const;
   [[nodiscard]] Reply answer(int index);
   void give_batch(Worker& worker, ShardMessage& head);
-  void tell_done(std::int64_t from);
+  void move_base(const ShardMessage& head);
+  void tell_done();
   void tell_optimizer();
 
   ShardOptions options_;
@@ -105,6 +111,7 @@ class Shard {
   double loss_ = 0;  // sum over the examples
   std::int64_t examples_ = 0;
   bool stop_ = false;
+  bool stop_wanted_ = false;
   std::int64_t answered_step_ = -1;                  // synchronous: made, and told
   std::int64_t first_ = -1, last_ = -1, next_ = -1;  // updates of the segment; the one to give out
   std::set<std::int64_t> everywhere_;                // that are not given out: all servers have them

@@ -22,9 +22,13 @@ struct ShardMessage {
     kState,    // rank 0 alone: the optimizer's state
     kEnd,      // it has nothing more to ask. Not answered
     // Of servers.
-    kBegun,       // body: ShardDone, of updates from `step` on that the server has
-    kParameters,  // body: its part of them; what else it tells: ParameterWords
-    kOptimizer,   // its steps in `step`; body: its part of each slot
+    kBegun,  // all updates before `step` are done by all servers; body: ShardDone, of others that this one
+             // has
+    kParameters,  // to a push. body: its part of the parameters; `examples` and the sum of their losses, of
+                  // the
+    // update or of the segment so far; asynchronous, of shard 0: the batch to compute next in `step`
+    kPulled,     // to a pull: the same
+    kOptimizer,  // its steps in `step`; body: its part of each slot
   };
   enum Flag : std::uint16_t { kKept = 1, kSlots = 2, kStop = 4, kOver = 8 };
 
@@ -35,11 +39,12 @@ struct ShardMessage {
   std::int64_t step = 0;
   std::int64_t examples = 0;
   std::int64_t total = 0;
+  std::int64_t position = 0;  // examples trained on before `step`, in all epochs
   double loss = 0;
   std::uint64_t bytes = 0;
   [[nodiscard]] bool has(Flag flag) const { return (flags & flag) != 0; }
 };
-static_assert(sizeof(ShardMessage) == 48);
+static_assert(sizeof(ShardMessage) == 56);
 
 struct ShardDone {
   std::int64_t step = 0;

@@ -35,8 +35,9 @@ class Synchronizer {
     double loss = 0;    // mean over this rank's examples
     bool stop = false;  // this rank was asked to stop
     BatchShare share;
-    std::int64_t number = 0;  // the same on all ranks
-    bool dense = false;       // nothing is compressed; likewise
+    std::int64_t number = 0;    // the same on all ranks
+    std::int64_t position = 0;  // examples that were trained on before it, in all epochs; likewise
+    bool dense = false;         // nothing is compressed; likewise
   };
 
   virtual ~Synchronizer() = default;
@@ -60,9 +61,14 @@ class Synchronizer {
     // with as many examples. 0: there is none.
     std::int64_t next_examples = 0;
   };
-  // Before the first step: all ranks hold the `parameters` [P] of `step`, from a checkpoint or afresh, or
-  // (`kept`) as they were learnt in the membership before. On return they are those to begin with.
-  [[nodiscard]] virtual Result<Ahead> begin(std::int64_t step, bool kept, std::span<float> parameters) = 0;
+  struct Beginning {
+    std::int64_t step = 0;      // completed
+    std::int64_t position = 0;  // examples that were trained on until then, in all epochs
+    bool kept = false;          // it was learnt in a membership before; else from a checkpoint, or afresh
+  };
+  // Before the first step: all ranks hold the `parameters` [P] of `where`. On return they are those to begin
+  // with.
+  [[nodiscard]] virtual Result<Ahead> begin(const Beginning& where, std::span<float> parameters) = 0;
 
   // gradient: [P + kRiders]. The first P are the mean over this rank's examples (anything when it has none);
   // the others are this call's. Ends with the means over all examples of the global batch: the gradient, for

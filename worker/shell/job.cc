@@ -38,7 +38,14 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
   if (!spec.training) return invalid_argument("spec.training: required field is missing");
   job.training = *std::move(spec.training);
   job.synchronization = std::move(spec.synchronization);
-  const auto topology = topology_named(job.synchronization.topology);
+  job.servers = worker.servers();
+  if (job.servers != job.synchronization.servers() || job.servers >= job.identity.size)
+    return invalid_argument(
+        fmt::format("the assignment names {} parameter servers among {} pods, where the spec asks for {}; "
+                    "is the operator of this worker's release?",
+                    job.servers, job.identity.size, job.synchronization.servers()));
+  const std::optional<Topology> topology =
+      job.servers > 0 ? Topology::kDirect : topology_named(job.synchronization.topology);
   if (!topology)
     return invalid_argument(
         fmt::format("spec.synchronization.topology: this worker knows no {}; is its image of "

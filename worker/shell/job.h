@@ -15,11 +15,14 @@ struct Job {
   std::vector<std::string> peers{};
   spec::Training training{};
   spec::Synchronization synchronization{};
-  Topology topology = Topology::kRing;
+  Topology topology = Topology::kRing;  // of the ranks that train; with servers, of what they share beside
+  int servers = 0;                      // the last ranks
   spec::Compression compression{};
   spec::Security security{};
   MembershipKey key{};  // of a job of one worker: zeros
   std::string fingerprint{};
+  [[nodiscard]] int workers() const { return identity.size - servers; }
+  [[nodiscard]] bool is_server() const { return identity.rank >= workers(); }
 };
 
 // Errors: kInvalidArgument names what is wrong and the remedy.

@@ -16,13 +16,14 @@
 #include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
-#include "worker/collective/solo.h"
 #include "worker/engine/train_loop.h"
 #include "worker/parallel/data_parallel.h"
+#include "worker/parallel/parameter_client.h"
 #include "worker/shell/job.h"
+#include "worker/shell/meeting.h"
+#include "worker/shell/parameter_server.h"
 #include "worker/shell/status.h"
 #include "worker/shell/worker_metrics.h"
-#include "worker/transport/tcp_mesh.h"
 
 namespace muster::worker {
 namespace {
@@ -46,7 +47,7 @@ bool may_go_on(const Error& error) {
 // Of the process: what it has learnt, its data and what it counts outlive memberships.
 class Worker {
  public:
-  explicit Worker(WorkerMetrics& metrics) : metrics_(metrics) {}
+  explicit Worker(WorkerMetrics& metrics) : metrics_(metrics), server_(metrics) {}
 
   Ending run(PodFrame& frame, MeshPort& port, const Assignment& assignment, Job job) {
     frame_ = &frame;
@@ -55,8 +56,8 @@ class Worker {
     skipped_ = 0;
     Ending ending = work(port, assignment);
     frame.stopper.set_abort({});
-    if (collective_ != nullptr) collective_->leave(status_for_peers(ending));
-    collective_.reset();
+    if (meeting_ != nullptr) meeting_->leave(status_for_peers(ending));
+    meeting_.reset();
     return ending;
   }
 
@@ -73,46 +74,40 @@ class Worker {
     for (const std::string& warning : warnings_) frame_->status.add_warnings(warning);
     frame_->publish(control::v1::PHASE_STARTING, "");
     if (const Status paths = permit_paths(assignment, job_.training); !paths) return ending_of(paths.error());
-    // While the peers are connected: each takes its time.
-    auto data = std::async(std::launch::async, [this] { return prepare(); });
+    // While the peers are connected: each takes its time. A parameter server needs no data.
+    auto data = std::async(std::launch::async, [this] { return job_.is_server() ? Status() : prepare(); });
     if (const Status connected = connect(port); !connected) {
       Ending ending = ending_of(connected.error());
       ending.left_behind = may_go_on(connected.error());
       return ending;
     }
     if (const Status prepared = data.get(); !prepared) return ending_of(prepared.error());
-    return train();
+    return job_.is_server() ? serve() : train();
   }
 
   Status connect(MeshPort& port) {
-    const seconds timeout(job_.synchronization.timeout_seconds);
-    spdlog::info("assigned job={} membership={} rank={} size={} batch_size={} epochs={}", job_.name,
-                 job_.identity.membership, job_.identity.rank, job_.identity.size, job_.training.batch_size,
-                 job_.training.epochs);
-    if (job_.identity.size == 1) {
-      collective_ = std::make_unique<Solo>();
-    } else {
-      frame_->stopper.set_abort([&port](bool /*hard*/) { port.abort(); });
-      MeshPort::Options options{.identity = job_.identity,
-                                .key = job_.key,
-                                .encrypt = job_.security.encrypt_traffic,
-                                .peers = job_.peers,
-                                .peer_timeout = seconds(job_.synchronization.peer_timeout_seconds),
-                                // A rank that still loads its data takes none: what is sent to it stays
-                                // unacknowledged for so long.
-                                .tcp_user_timeout = start_timeout(),
-                                .log = [](const std::string& line) { spdlog::warn("{}", line); },
-                                .refused = [this](Refusal reason) { metrics_.count_refused(reason); }};
-      MUSTER_ASSIGN(auto mesh,
-                    port.connect(std::move(options), deadline_after(std::max(timeout, kConnectTimeMin))));
-      collective_ = std::make_unique<MeshCollective>(std::move(mesh), job_.topology);
-      spdlog::info("mesh complete topology={} encrypted={}", name_of(job_.topology),
-                   job_.security.encrypt_traffic);
-    }
+    spdlog::info("assigned job={} membership={} rank={} size={} servers={} batch_size={} epochs={}",
+                 job_.name, job_.identity.membership, job_.identity.rank, job_.workers(), job_.servers,
+                 job_.training.batch_size, job_.training.epochs);
+    frame_->stopper.set_abort([&port](bool /*hard*/) { port.abort(); });
+    MUSTER_ASSIGN(meeting_,
+                  Meeting::connect(port, job_,
+                                   {.connect_timeout = std::max(timeout(), milliseconds(kConnectTimeMin)),
+                                    .start_timeout = start_timeout(),
+                                    .refused = [this](Refusal reason) { metrics_.count_refused(reason); }}));
+    // A parameter server serves on until the workers have saved what they learnt.
     frame_->stopper.set_abort([this](bool hard) {
-      if (hard || !training_) collective_->abort();
+      if (hard || (!training_ && !job_.is_server())) meeting_->abort();
     });
     return {};
+  }
+
+  Ending serve() {
+    const Status served = server_.serve(*frame_, job_, meeting_->mesh());
+    if (served) return {};
+    return may_go_on(served.error())
+               ? Ending{.exit_code = kExitRetry, .message = served.error().message, .left_behind = true}
+               : ending_of(served.error());
   }
 
   Status prepare() {
@@ -184,23 +179,18 @@ class Worker {
     if (auto ending = open_store()) return *std::move(ending);
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
-    auto optimizer = learning::make_optimizer(job_.training.optimizer, prepared_->task->parameter_count());
-    auto gradient_sum = make_gradient_sum(job_.compression, *collective_, prepared_->task->tensors(),
-                                          {.timeout = seconds(job_.synchronization.timeout_seconds),
-                                           .seed = static_cast<std::uint64_t>(job_.training.seed)});
-    if (!gradient_sum) return ending_of(gradient_sum.error());
-    DataParallel parallel({*collective_, **gradient_sum, *optimizer},
-                          seconds(job_.synchronization.timeout_seconds));
-    TrainLoop loop({.collective = *collective_,
-                    .task = *prepared_->task,
-                    .synchronizer = parallel,
-                    .training = job_.training,
-                    .data = prepared_->data,
-                    .writer = writer_ && job_.identity.rank == 0 ? &*writer_ : nullptr},
-                   {.membership = job_.identity.membership,
-                    .timeout = seconds(job_.synchronization.timeout_seconds),
-                    .start_timeout = start_timeout()},
-                   hooks());
+    auto synchronized = make_synchronization();
+    if (!synchronized) return ending_of(synchronized.error());
+    TrainLoop loop(
+        {.collective = meeting_->workers(),
+         .task = *prepared_->task,
+         .synchronizer = *synchronized->synchronizer,
+         .training = job_.training,
+         .data = prepared_->data,
+         .asynchronous = synchronized->asynchronous,
+         .writer = writer_ && job_.identity.rank == 0 ? &*writer_ : nullptr},
+        {.membership = job_.identity.membership, .timeout = timeout(), .start_timeout = start_timeout()},
+        hooks());
     const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
     auto outcome = loop.run(std::move(learnt_));
     learnt_ = {};
@@ -213,6 +203,46 @@ class Worker {
     return finish(std::move(outcome->state), from_checkpoint);
   }
 
+  // How the ranks come to the same parameters; of one membership.
+  struct Synchronization {
+    std::unique_ptr<learning::Optimizer> optimizer;
+    std::unique_ptr<GradientSum> gradient_sum;
+    std::unique_ptr<Synchronizer> synchronizer;
+    AsynchronousUpdates* asynchronous = nullptr;
+  };
+
+  Result<Synchronization> make_synchronization() {
+    Synchronization made;
+    const std::int64_t parameters = prepared_->task->parameter_count();
+    if (job_.servers > 0) {
+      if (parameters < job_.servers)
+        return invalid_argument(fmt::format(
+            "spec.synchronization.parameterServers.shards: {} servers cannot share the {} parameters of "
+            "the model; lower it",
+            job_.servers, parameters));
+      auto client = std::make_unique<ParameterClient>(
+          meeting_->mesh(), meeting_->workers(),
+          ParameterClient::Options{.parameters = parameters,
+                                   .shards = job_.servers,
+                                   .timeout = timeout(),
+                                   .start_timeout = start_timeout(),
+                                   .make_optimizer = [spec = job_.training.optimizer](std::int64_t count) {
+                                     return learning::make_optimizer(spec, count);
+                                   }});
+      if (job_.synchronization.is_asynchronous()) made.asynchronous = client.get();
+      made.synchronizer = std::move(client);
+      return made;
+    }
+    made.optimizer = learning::make_optimizer(job_.training.optimizer, parameters);
+    MUSTER_ASSIGN(
+        made.gradient_sum,
+        make_gradient_sum(job_.compression, meeting_->workers(), prepared_->task->tensors(),
+                          {.timeout = timeout(), .seed = static_cast<std::uint64_t>(job_.training.seed)}));
+    made.synchronizer = std::make_unique<DataParallel>(
+        DataParallel::Parts{meeting_->workers(), *made.gradient_sum, *made.optimizer}, timeout());
+    return made;
+  }
+
   // What ended the training in this membership.
   Ending lost(Error error) {
     if (writer_ && writer_->failure() == error) return storage_ending_of(error);
@@ -221,6 +251,7 @@ class Worker {
     return {.exit_code = kExitRetry, .message = error.message, .left_behind = true};
   }
 
+  [[nodiscard]] milliseconds timeout() const { return seconds(job_.synchronization.timeout_seconds); }
   [[nodiscard]] milliseconds start_timeout() const {
     return std::max(seconds(job_.synchronization.timeout_seconds), kStartTimeout);
   }
@@ -317,9 +348,10 @@ class Worker {
   WorkerMetrics& metrics_;
   PodFrame* frame_ = nullptr;  // of the membership, as the job and the collective
   Job job_;
-  std::unique_ptr<Collective> collective_;
+  std::unique_ptr<Meeting> meeting_;
   std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
   std::optional<Prepared> prepared_;
+  ParameterServer server_;
   bool tell_data_ = false;
   Learnt learnt_;  // between memberships
   std::int64_t step_ = 0;

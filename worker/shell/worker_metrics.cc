@@ -20,6 +20,13 @@ struct Total {
   }
 };
 
+// Of Shard::staleness: "0", "1", "2-3", "4-7", ...
+std::string staleness_label(std::size_t bucket) {
+  if (bucket < 2) return std::to_string(bucket);
+  const std::int64_t first = std::int64_t{1} << (bucket - 1);
+  return std::to_string(first) + "-" + std::to_string(2 * first - 1);
+}
+
 }  // namespace
 
 struct WorkerMetrics::Families {
@@ -36,6 +43,8 @@ struct WorkerMetrics::Families {
   Total skipped{counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({})};
   prometheus::Gauge& checkpoint = gauge_family(*registry, "muster_worker_checkpoint_step").Add({});
   prometheus::Gauge& checkpoint_time = gauge_family(*registry, "muster_worker_checkpoint_seconds").Add({});
+  prometheus::Family<prometheus::Counter>& updates = counter_family(*registry, "muster_server_updates_total");
+  std::vector<Total> updates_by_staleness{};
   prometheus::Family<prometheus::Counter>& refused =
       counter_family(*registry, "muster_data_connections_refused_total");
 };
@@ -63,6 +72,17 @@ void WorkerMetrics::show(const Progress& progress) {
   families.expected.advance(static_cast<double>(progress.payload_bytes_expected));
   families.dense_buckets.advance(static_cast<double>(progress.dense_buckets));
   families.skipped.advance(static_cast<double>(progress.checkpoints_skipped));
+}
+
+void WorkerMetrics::show(const Served& served) {
+  Families& families = *families_;
+  families.sent.advance(static_cast<double>(served.payload_bytes_sent));
+  families.expected.advance(static_cast<double>(served.payload_bytes_expected));
+  for (std::size_t i = families.updates_by_staleness.size(); i < served.updates.size(); ++i)
+    families.updates_by_staleness.push_back({families.updates.Add({{"staleness", staleness_label(i)}})});
+  for (std::size_t i = 0; i < families.updates_by_staleness.size(); ++i)
+    families.updates_by_staleness[i].advance(
+        i < served.updates.size() ? static_cast<double>(served.updates[i]) : 0);
 }
 
 void WorkerMetrics::checkpoint_on_disk(std::int64_t step, std::optional<double> seconds) {

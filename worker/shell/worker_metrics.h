@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <vector>
 
 #include "worker/engine/train_loop.h"
 #include "worker/transport/refusal.h"
@@ -20,6 +21,12 @@ class WorkerMetrics {  // one thread, but for checkpoint_on_disk
   WorkerMetrics& operator=(const WorkerMetrics&) = delete;
   [[nodiscard]] std::shared_ptr<prometheus::Registry> registry() const;
   void show(const Progress& progress);
+  struct Served {  // of a parameter server, in this membership
+    std::uint64_t payload_bytes_sent = 0;
+    std::uint64_t payload_bytes_expected = 0;
+    const std::vector<std::int64_t>& updates;  // Shard::staleness
+  };
+  void show(const Served& served);
   // On any thread. `seconds`: it was written just now, in so many.
   void checkpoint_on_disk(std::int64_t step, std::optional<double> seconds);
   void count_refused(Refusal reason);  // a data connection

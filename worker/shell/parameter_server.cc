@@ -1,0 +1,59 @@
+// worker/shell/parameter_server.cc: a shard from the words of a job, and what is told of it
+#include "worker/shell/parameter_server.h"
+
+#include "common/platform/log.h"
+#include "worker/parallel/shard_server.h"
+
+namespace muster::worker {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr milliseconds kStatusInterval{1000};  // its figures are for the metrics; workers tell the progress
+
+}  // namespace
+
+Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
+  if (fingerprint_ != job.fingerprint) state_ = {};
+  fingerprint_ = job.fingerprint;
+  const spec::Synchronization& synchronization = job.synchronization;
+  Shard shard(
+      {.shard = job.identity.rank - job.workers(),
+       .shards = job.servers,
+       .workers = job.workers(),
+       .asynchronous = synchronization.is_asynchronous(),
+       .max_staleness = synchronization.max_staleness,
+       .staleness_aware = synchronization.staleness_aware,
+       .delay_compensation = synchronization.delay_compensation,
+       .make_optimizer = [spec = job.training.optimizer](
+                             std::int64_t parameters) { return learning::make_optimizer(spec, parameters); }},
+      state_);
+  Instant next{};
+  const auto tell = [&](const ShardServer& server) {
+    if (frame.stopper.requested()) shard.ask_stop();
+    const Instant now = std::chrono::steady_clock::now();
+    if (now < next) return;
+    next = now + kStatusInterval;
+    const std::int64_t answers = shard.updates() * (synchronization.is_asynchronous() ? 1 : job.workers());
+    metrics_.show({.payload_bytes_sent = server.payload_bytes_sent(),
+                   .payload_bytes_expected =
+                       static_cast<std::uint64_t>(answers) * state_.parameters.size() * sizeof(float),
+                   .updates = shard.staleness()});
+  };
+  const ShardServer* told = nullptr;
+  ShardServer server(mesh, job.workers(), shard,
+                     {.timeout = seconds(synchronization.timeout_seconds), .updated = [&] { tell(*told); }});
+  told = &server;
+  frame.publish(control::v1::PHASE_RUNNING, "");
+  spdlog::info("serving shard={} of {} workers={} updates={}", job.identity.rank - job.workers(), job.servers,
+               job.workers(), synchronization.updates);
+  Status served = server.run();
+  next = {};
+  tell(server);
+  spdlog::info("served updates={} parameters={}", shard.updates(), state_.parameters.size());
+  return served;
+}
+
+}  // namespace muster::worker
