@@ -25,7 +25,13 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
   MUSTER_ASSIGN(DistributedJobSpec spec, spec::distributed_job_from_json(json));
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
                                    {.role = "worker", .image_is_ours = spec.training.has_value()}));
-  MUSTER_TRY(check_rule_containers(spec.run_policy.failure_rules, {{spec.workers.pod_template, "worker"}}));
+  std::vector<RoleTemplate> templates{{spec.workers.pod_template, "worker"}};
+  if (const auto& servers = spec.synchronization.parameter_servers) {
+    MUSTER_TRY(validate_pod_template(servers->pod_template, "spec.synchronization.parameterServers.template",
+                                     {.role = "server", .image_is_ours = true}));
+    templates.push_back({servers->pod_template, "server"});
+  }
+  MUSTER_TRY(check_rule_containers(spec.run_policy.failure_rules, templates));
   MUSTER_TRY(check_paths(spec));
   return spec;
 }

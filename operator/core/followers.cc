@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "operator/core/failure_policy.h"
+#include "operator/core/servers.h"
 
 namespace muster::op {
 namespace {
@@ -11,8 +12,8 @@ namespace {
 constexpr auto kSettled = std::chrono::minutes(1);
 
 bool counts(const Pass& pass, const Pod& pod) {
-  return pod.role != "client" && pod.incarnation == pass.before.incarnation && !pod.ip.empty() &&
-         fate_of(pod) == PodFate::kAlive;
+  return pod.role != "client" && pod.role != kServerRole && pod.incarnation == pass.before.incarnation &&
+         !pod.ip.empty() && fate_of(pod) == PodFate::kAlive;
 }
 
 bool is_member(const Pass& pass, const Pod& pod) {

@@ -24,6 +24,7 @@
 #include "operator/core/progress.h"
 #include "operator/core/roster.h"
 #include "operator/core/run_object.h"
+#include "operator/core/servers.h"
 #include "operator/core/worker_failures.h"
 
 namespace muster::op {
@@ -83,6 +84,19 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
                        .progress_url = pass.seen.defaults.progress_url});
 }
 
+// As a worker's, with the template of the servers.
+Json server_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
+  return pod_manifest({.owner = pass.meta,
+                       .kind = kKind,
+                       .role = kServerRole,
+                       .index = index,
+                       .incarnation = pass.after.incarnation,
+                       .pod_template = server_template(spec),
+                       .default_image = pass.seen.defaults.worker_image,
+                       .topology_key = spec.workers.topology_key,
+                       .ca = pass.seen.ca});
+}
+
 // One of ours that is replaced while it lives has been given up: it stands still, or is out of reach.
 constexpr std::int64_t kGivenUpGraceSeconds = 1;
 
@@ -93,25 +107,48 @@ void remove_replaced(Pass& pass, const std::vector<const Pod*>& replaced, bool o
   }
 }
 
+// How many were missing. Once workers have met them, a server that is missing is lost: judge_servers.
+std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
+                            const std::vector<const Pod*>& present, Gang gang) {
+  std::int64_t created = 0;
+  CredentialsBlocks keys(pass, kServerRole);
+  for (std::int64_t index = 0; index < servers_wanted(spec); ++index) {
+    if (std::ranges::find(present, index, &Pod::index) != present.end()) continue;
+    ++created;
+    keys.before_pod(index);
+    Json manifest = server_manifest(pass, spec, index);
+    join_gang(pass, gang, manifest);
+    admit(pass, kServerRole, manifest);
+    avoid_bad_nodes(pass.seen.bad_nodes, manifest);
+    pass.act(CreatePod{.manifest = std::move(manifest),
+                       .part = "spec.synchronization.parameterServers.template",
+                       .strict = is_new_template(pass.before)});
+  }
+  return created;
+}
+
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
 // rendezvous. `replaced`: their names are taken until they are gone.
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members,
-                    const std::vector<const Pod*>& replaced) {
+                    const std::vector<const Pod*>& replaced, const Incarnation& servers) {
   const bool ours = spec.training.has_value();
   remove_older(pass, members);
+  remove_older(pass, servers);
   remove_replaced(pass, replaced, ours);
   if (creation_blocked(pass, !ours)) return;
   if (!ours && pass.seen.service == ServiceState::kAbsent)  // our workers have addresses by the roster
     pass.act(CreateService{service_manifest(pass.meta, kKind, false, spec.workers.rendezvous.master_port)});
-  if (!members.older.empty()) return;
+  if (!members.older.empty() || !servers.older.empty()) return;
   // Beside a membership each worker that is replaced has its own time.
   if (const auto when = create_not_before(pass.after);
       when && pass.before.roster.empty() && !pass.is_due(*when))
     return;
   const bool fresh = members.current.empty() && replaced.empty() && pass.after.succeeded_ranks.empty();
-  const auto gang = prepare_gang(
-      pass, {.choice = spec.gang, .pod_template = spec.workers.pod_template, .pods = spec.workers.replicas},
-      fresh);
+  const auto gang = prepare_gang(pass,
+                                 {.choice = spec.gang,
+                                  .pod_template = spec.workers.pod_template,
+                                  .pods = spec.workers.replicas + servers_wanted(spec)},
+                                 fresh);
   if (!gang) {
     static_cast<void>(creation_blocked(pass, !ours));
     return;
@@ -120,7 +157,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   for (const Pod* pod : members.current) present.insert(pod->index);
   for (const Pod* pod : replaced) present.insert(pod->index);
   present.insert(pass.after.succeeded_ranks.begin(), pass.after.succeeded_ranks.end());
-  std::int64_t created = 0;
+  std::int64_t created = create_servers(pass, spec, servers.current, *gang);
   CredentialsBlocks keys(pass, kRole);
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
@@ -145,28 +182,51 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   }
 }
 
-// Ranks and roster: of a membership that is in the status already, so that no other of its number can be
-// told.
-void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::string& for_pods,
-               const std::vector<const Pod*>& workers) {
-  const std::int64_t membership = pass.before.membership;
-  if (pass.after.membership != membership || !may_work(pass.before, spec)) return;
-  auto roster = roster_of(pass.before.roster, workers);
-  if (!roster) return;
+// One that lives, answers, and has no assignment of this membership yet.
+bool awaits_assignment(const Pass& pass, const Pod& pod) {
+  const auto agent = pass.seen.agents.find(pod.uid);
+  return fate_of(pod) == PodFate::kAlive && agent != pass.seen.agents.end() &&
+         agent->second.membership() < pass.before.membership;
+}
+
+// The assignment that the pods of a role share.
+std::shared_ptr<control::v1::Assignment> common_of(const Pass& pass, const std::string& for_pods,
+                                                   const Roster& roster, std::int64_t servers,
+                                                   const Json& pod_template, const char* role) {
   auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass, for_pods));
-  *common->mutable_worker()->mutable_roster() = std::move(*roster);
-  for (std::string& mount : api::writable_mounts(spec.workers.pod_template, kRole))
+  *common->mutable_worker()->mutable_roster() = roster;
+  common->mutable_worker()->set_servers(static_cast<std::int32_t>(servers));
+  for (std::string& mount : api::writable_mounts(pod_template, role))
     common->add_writable_mounts(std::move(mount));
-  std::int32_t rank = -1;
-  for (const Pod* pod : ranked(pass.before, workers)) {
-    ++rank;
-    const auto agent = pass.seen.agents.find(pod->uid);
-    if (fate_of(*pod) != PodFate::kAlive || agent == pass.seen.agents.end()) continue;
-    if (agent->second.membership() >= membership) continue;
-    ConfigurePod call{.pod = pod->name, .uid = pod->uid, .ip = pod->ip, .common = common};
-    call.own.mutable_worker()->set_rank(rank);
-    pass.act(std::move(call));
-  }
+  return common;
+}
+
+// Ranks and roster: of a membership that is in the status already, so that no other of its number can be
+// told. The servers' ranks come behind the workers'.
+void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::string& for_pods,
+               const std::vector<const Pod*>& workers, const std::vector<const Pod*>& servers) {
+  if (pass.after.membership != pass.before.membership || !may_work(pass.before, spec)) return;
+  if (std::ssize(servers) < servers_wanted(spec)) return;
+  auto roster = roster_of(pass.before.roster, workers);
+  if (!roster || !add_servers(*roster, servers)) return;
+  const auto assign = [&pass](const std::vector<const Pod*>& pods, std::int32_t rank,
+                              const std::shared_ptr<control::v1::Assignment>& common) {
+    for (const Pod* pod : pods) {
+      if (awaits_assignment(pass, *pod)) {
+        ConfigurePod call{.pod = pod->name, .uid = pod->uid, .ip = pod->ip, .common = common};
+        call.own.mutable_worker()->set_rank(rank);
+        pass.act(std::move(call));
+      }
+      ++rank;
+    }
+  };
+  const auto common = [&](const Json& pod_template, const char* role) {
+    return common_of(pass, for_pods, *roster, std::ssize(servers), pod_template, role);
+  };
+  assign(ranked(pass.before, workers), 0, common(spec.workers.pod_template, kRole));
+  if (!servers.empty())
+    assign(servers, static_cast<std::int32_t>(pass.before.roster.size()),
+           common(server_template(spec), kServerRole));
 }
 
 bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
@@ -178,8 +238,9 @@ bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
 
 void fold_members(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
   const std::vector<const Pod*> members = ranked(pass.before, workers);
-  fold_workers(pass, members, rank_0_of(pass.before, workers),
-               spec.training->batch_size * std::ssize(members));
+  fold_workers(
+      pass, members, rank_0_of(pass.before, workers),
+      spec.training->batch_size * (spec.synchronization.is_asynchronous() ? 1 : std::ssize(members)));
 }
 
 bool rank_0_tells(const Pass& pass, const std::vector<const Pod*>& workers) {
@@ -207,12 +268,14 @@ class JobBody final : public ObjectBody {
       : spec_(spec),
         for_pods_(seen.job.for_pods),
         members_(incarnation_of(seen.pods, kRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))),
-        replaced_(take_replaced(seen.job.status, members_.current)) {}
+        replaced_(take_replaced(seen.job.status, members_.current)),
+        servers_(
+            incarnation_of(seen.pods, kServerRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))) {}
 
   bool conclude(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
     if (spec_.training) {
-      if (const auto claim = success_without_evidence(pass, workers, ", or spec.training")) {
+      if (const auto claim = success_without_evidence(pass, with_servers(workers), ", or spec.training")) {
         fail(pass, "SuccessWithoutTraining", *claim);
         return true;
       }
@@ -240,22 +303,25 @@ class JobBody final : public ObjectBody {
 
   void advance(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
+    const std::vector<const Pod*>& servers = servers_.current;
+    if (spec_.training && judge_servers(pass, spec_, servers, workers)) return;
     const bool over =
         spec_.training ? tend_members(pass, spec_, workers) : judge_workers(pass, spec_, workers);
     if (over || replace_waiting(pass, workers)) return;
-    create_missing(pass, spec_, members_, replaced_);
+    create_missing(pass, spec_, members_, replaced_, servers_);
     const std::vector<const Pod*> here = wanted_of(workers, spec_.workers.replicas);
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, here);
-    tell_gang(pass, here, wanted);
-    if (std::ssize(here) == wanted) pass.after.formed_incarnation = pass.after.incarnation;
+    const std::int64_t all = wanted + servers_wanted(spec_);
+    tell_gang(pass, with_servers(here), all);
+    if (std::ssize(here) + std::ssize(servers) == all) pass.after.formed_incarnation = pass.after.incarnation;
     if (spec_.training) {
       remove_surplus(pass, spec_, workers);
-      configure(pass, spec_, for_pods_, workers);
+      configure(pass, spec_, for_pods_, workers, servers);
       fold_members(pass, spec_, workers);
       note_progress(pass, {"step"});
       if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, workers), made(pass, "step"))) return;
-      renew_credentials(pass, workers);
-      tell_rejections(pass, workers);
+      renew_credentials(pass, with_servers(workers));
+      tell_rejections(pass, with_servers(workers));
       tell_refusals(pass);
     } else {
       // How long is left is no progress: it may come from a clock.
@@ -263,15 +329,30 @@ class JobBody final : public ObjectBody {
       // Of a program that has never told anything nobody can say that it stands still.
       if (stands_still(pass, spec_.run_policy, pass.after.progress.is_object(), "progress was told")) return;
     }
-    tell_readiness(pass, here, spec_.workers.replicas, is_running(pass, here, wanted), !spec_.training);
+    const bool running =
+        is_running(pass, here, wanted) && (servers.empty() || all_running(servers, servers_wanted(spec_)));
+    tell_readiness(pass, with_servers(here), spec_.workers.replicas + servers_wanted(spec_), running,
+                   !spec_.training);
+    // Of /scale, whose selector knows the workers alone.
+    pass.after.replicas =
+        std::ranges::count_if(here, [](const Pod* pod) { return fate_of(*pod) == PodFate::kAlive; });
     judge_pending(pass, spec_.run_policy);
   }
 
   [[nodiscard]] std::vector<PodSet> pod_sets(const Pass& pass) const override {
-    return {{.role = kRole, .count = spec_.workers.replicas, .pod = worker_manifest(pass, spec_, 0)}};
+    std::vector<PodSet> sets{
+        {.role = kRole, .count = spec_.workers.replicas, .pod = worker_manifest(pass, spec_, 0)}};
+    if (const std::int64_t servers = servers_wanted(spec_); servers > 0)
+      sets.push_back({.role = kServerRole, .count = servers, .pod = server_manifest(pass, spec_, 0)});
+    return sets;
   }
 
  private:
+  [[nodiscard]] std::vector<const Pod*> with_servers(std::vector<const Pod*> workers) const {
+    workers.insert(workers.end(), servers_.current.begin(), servers_.current.end());
+    return workers;
+  }
+
   // All pods run; of a training whose membership is formed, its members do.
   [[nodiscard]] bool is_running(const Pass& pass, const std::vector<const Pod*>& here,
                                 std::int64_t wanted) const {
@@ -284,6 +365,7 @@ class JobBody final : public ObjectBody {
   const std::string& for_pods_;
   Incarnation members_;
   std::vector<const Pod*> replaced_;  // were part of members_.current
+  Incarnation servers_;
 };
 
 }  // namespace
@@ -293,7 +375,7 @@ Decision reconcile(const ObservedJob& seen) {
                       .kind = kKind,
                       .status = seen.job.status,
                       .selector_role = kRole,
-                      .roles = {kRole}};
+                      .roles = {kRole, kServerRole}};
   policy.managed_elsewhere = seen.job.managed_elsewhere;
   if (!seen.job.spec) {
     policy.unreadable = &seen.job.spec.error();
@@ -301,7 +383,7 @@ Decision reconcile(const ObservedJob& seen) {
   }
   const api::DistributedJobSpec& spec = *seen.job.spec;
   policy.suspend = spec.suspend || spec.workers.replicas == 0;
-  policy.pods_wanted = spec.workers.replicas;
+  policy.pods_wanted = spec.workers.replicas == 0 ? 0 : spec.workers.replicas + servers_wanted(spec);
   policy.agents = spec.training.has_value();
   policy.run_policy = spec.run_policy;
   policy.recorded = {.count = spec.workers.replicas,

@@ -21,4 +21,14 @@ std::optional<Roster> roster_of(const std::vector<api::RosterMember>& members,
   return roster;
 }
 
+bool add_servers(Roster& roster, const std::vector<const Pod*>& servers) {
+  for (const Pod* pod : servers) {
+    if (pod->ip.empty()) return false;
+    control::v1::Member& member = *roster.Add();
+    member.set_pod_uid(pod->uid);
+    member.set_address(host_port(pod->ip, kDataPort));
+  }
+  return true;
+}
+
 }  // namespace muster::op
