@@ -145,6 +145,8 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembership) {
   spec::Training training;
   training.batch_size = 3;
   training.epochs = kEpochs;
+  training.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 11};
+  CheckpointWriter writer([](const learning::TrainingState&) { return Status(); });
   const learning::Dataset data = one_hot();
   std::vector<Learnt> learnt(3);
   std::vector<ShardState> states(2);
@@ -152,7 +154,8 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembership) {
                 .make_task = counting,
                 .make_optimizer = counter,
                 .training = training,
-                .data = data};
+                .data = data,
+                .writer = &writer};
   std::optional<Floats> counts;
   for (int change = 0; change < 200 && !counts; ++change) {
     const bool last = change >= 100;

@@ -41,7 +41,10 @@ ParameterClient::ParameterClient(Mesh& mesh, Collective& workers, Options option
 
 Deadline ParameterClient::deadline() const { return deadline_after(options_.timeout + kGrace); }
 
-Status ParameterClient::talk(Deadline until) { return worker::finish(mesh_, servers_, until); }
+Status ParameterClient::talk(Deadline until) {
+  alive_ = worker::finish(mesh_, servers_, until);
+  return alive_;
+}
 
 Status ParameterClient::restore(const learning::OptimizerState& state) {
   if (!state.slots.empty()) {
@@ -65,6 +68,7 @@ void ParameterClient::expect_lists(Kind kind, std::uint64_t bytes_max, Lists& li
 }
 
 Result<learning::OptimizerState> ParameterClient::capture() {
+  MUSTER_TRY(alive_);
   learning::OptimizerState state;
   for (const auto& slot : options_.make_optimizer(1)->slots())
     state.slots.push_back(
@@ -86,6 +90,7 @@ Result<learning::OptimizerState> ParameterClient::capture() {
 }
 
 Result<Synchronizer::Ahead> ParameterClient::begin(const Beginning& where, std::span<float> parameters) {
+  MUSTER_TRY(alive_);
   const Deadline until = deadline_after(options_.start_timeout);
   Ahead ahead;
   if (workers_.rank() == 0) {
@@ -170,6 +175,7 @@ Result<Synchronizer::Ahead> ParameterClient::ahead_of(const Beginning& where, co
 // `gradient`: of a push. Each server's answer goes to its part of `parameters`.
 Status ParameterClient::ask_parameters(const ShardMessage& head, std::span<const float> gradient,
                                        std::span<float> parameters, Deadline until) {
+  MUSTER_TRY(alive_);
   MUSTER_CHECK(std::ssize(parameters) == options_.parameters);
   for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
     const Chunk chunk = part(static_cast<int>(shard));
@@ -205,6 +211,7 @@ Result<StepSums> ParameterClient::exchange(std::span<float> gradient, std::span<
 
 Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std::int64_t last,
                                                         std::int64_t position, std::span<float> parameters) {
+  MUSTER_TRY(alive_);
   if (workers_.rank() == 0) {
     const ShardMessage head{.kind = Kind::kSegment, .step = first, .total = last, .position = position};
     std::erase_if(everywhere_, [&](std::int64_t update) { return update < first || update >= last; });
@@ -261,6 +268,7 @@ Result<AsynchronousUpdates::Turn> ParameterClient::settle(std::span<float> param
 }
 
 Status ParameterClient::finish() {
+  MUSTER_TRY(alive_);
   for (PeerStream& server : servers_) server.send({.kind = Kind::kEnd});
   return talk(deadline());
 }

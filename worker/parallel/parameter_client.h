@@ -66,6 +66,7 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
   Collective& workers_;
   Options options_;
   std::vector<PeerStream> servers_;
+  Status alive_;  // an error ends it: a message may be half sent
   learning::OptimizerState restored_;
   std::vector<std::int64_t> everywhere_;  // rank 0: updates beyond the first gap that all servers have
 };

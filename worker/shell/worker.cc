@@ -73,7 +73,10 @@ class Worker {
     frame_->status.mutable_worker()->set_rank(job_.identity.rank);
     for (const std::string& warning : warnings_) frame_->status.add_warnings(warning);
     frame_->publish(control::v1::PHASE_STARTING, "");
-    if (const Status paths = permit_paths(assignment, job_.training); !paths) return ending_of(paths.error());
+    if (!job_.is_server()) {  // which needs no files
+      if (const Status paths = permit_paths(assignment, job_.training); !paths)
+        return ending_of(paths.error());
+    }
     // While the peers are connected: each takes its time. A parameter server needs no data.
     auto data = std::async(std::launch::async, [this] { return job_.is_server() ? Status() : prepare(); });
     if (const Status connected = connect(port); !connected) {
