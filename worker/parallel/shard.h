@@ -35,13 +35,13 @@ struct ShardOptions {
   bool asynchronous = false;
   // Asynchronous: a worker is at most so many updates ahead of the slowest. Absent: of any number. SSP: Ho et
   // al., NeurIPS 2013.
-  std::optional<std::int64_t> max_staleness;
+  std::optional<std::int64_t> max_staleness{};
   // Asynchronous: an update whose parameters are tau updates old weighs 1 / max(1, tau). Zhang et al., IJCAI
   // 2016.
   bool staleness_aware = false;
   // Asynchronous: lambda of g + lambda g*g*(w - w_then). DC-ASGD: Zheng et al., ICML 2017. 0: none.
   double delay_compensation = 0;
-  std::function<std::unique_ptr<learning::Optimizer>(std::int64_t parameters)> make_optimizer;
+  std::function<std::unique_ptr<learning::Optimizer>(std::int64_t parameters)> make_optimizer{};
 };
 
 // A machine without I/O. Synchronous: update t is the mean of the gradients of all workers, added in the
