@@ -123,7 +123,7 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
     return invalid_argument(
         fmt::format("spec.synchronization.{}: changes the size of a step, which {} makes of any gradient "
                     "alike; remove it, or "
-                    "use optimizer SGD",
+                    "write optimizer: {{name: SGD}}",
                     synchronization.staleness_aware ? "stalenessAware" : "delayCompensation",
                     spec.training->optimizer.name));
   for (const char* name : {"masterPort", "processesPerNode"})

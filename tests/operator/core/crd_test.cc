@@ -30,7 +30,8 @@ constexpr Kind kKinds[] = {
     {"DistributedJob", "muster.dev_distributedjobs.yaml",
      R"({"workers": {"template": {"spec": {"containers": [
              {"name": "worker", "volumeMounts": [{"name": "v", "mountPath": "/c"}]}]}}},
-         "synchronization": {"timeoutSeconds": 3600}, "compression": {}, "security": {}, "scheduling": {},
+         "synchronization": {"timeoutSeconds": 3600, "topology": "ParameterServer", "updates": "Asynchronous",
+                             "parameterServers": {}}, "compression": {}, "security": {}, "scheduling": {},
          "runPolicy": {"failurePolicy": {"rules": [{"action": "Ignore", "onReasons": ["Evicted"]}]}},
          "training": {"model": {"name": "cnn"}, "optimizer": {}, "checkpoint": {"path": "/c"},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {}}}})"},
