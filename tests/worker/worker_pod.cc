@@ -211,11 +211,14 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
   }
   if (training.contains("checkpoint"))
     assignment.add_writable_mounts(training["checkpoint"]["path"].get<std::string>());
+  Json synchronization{{"topology", topology},
+                       {"updates", updates},
+                       {"timeoutSeconds", timeout_seconds},
+                       {"peerTimeoutSeconds", peer_timeout_seconds}};
+  if (servers > 0) synchronization["parameterServers"] = {{"shards", servers}};
+  worker.set_servers(servers);
   const Json spec{{"training", training},
-                  {"synchronization",
-                   {{"topology", topology},
-                    {"timeoutSeconds", timeout_seconds},
-                    {"peerTimeoutSeconds", peer_timeout_seconds}}},
+                  {"synchronization", std::move(synchronization)},
                   {"compression", compression},
                   {"security", {{"encryptTraffic", encrypt}}}};
   assignment.set_spec(spec.dump());

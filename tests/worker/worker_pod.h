@@ -64,6 +64,8 @@ class WorkerJob {
   std::int64_t membership = 1;  // of the assignments
   int peer_timeout_seconds = 1;
   std::string topology = "Ring";
+  std::string updates = "Synchronous";
+  int servers = 0;  // the last so many pods
   Json compression = Json::object();
   [[nodiscard]] int size() const { return static_cast<int>(pods_.size()); }
   WorkerPod& pod(int rank) { return *pods_[static_cast<std::size_t>(rank)]; }

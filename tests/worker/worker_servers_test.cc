@@ -1,0 +1,83 @@
+// tests/worker/worker_servers_test.cc: real muster-worker processes as workers and parameter servers
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <csignal>
+
+#include "tests/worker/worker_pod.h"
+
+namespace muster::worker::test {
+namespace {
+
+using testing::HasSubstr;
+
+double figure(const std::string& page, const std::string& name) {
+  const auto at = page.find("\n" + name + " ");
+  return at == std::string::npos ? -1 : std::stod(page.substr(at + name.size() + 2));
+}
+
+TEST(WorkerServers, TwoServersGiveThreeWorkersTheParametersOfAnAllToAll) {
+  WorkerJob plain(3);
+  plain.topology = "AllToAll";
+  const auto wanted = plain.run(small_training(16, 3));
+  WorkerJob job(5);
+  job.topology = "ParameterServer";
+  job.servers = 2;
+  const auto last = job.run(small_training(16, 3));
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    const auto& worker = last[rank].worker();
+    EXPECT_EQ(last[rank].phase(), control::v1::PHASE_SUCCEEDED) << last[rank].message();
+    EXPECT_EQ(worker.parameters_sha256(), wanted[0].worker().parameters_sha256());
+    EXPECT_EQ(worker.payload_bytes_sent(),
+              worker.gradient_bytes() * static_cast<std::uint64_t>(worker.step()));
+    EXPECT_EQ(worker.payload_bytes_sent(), worker.payload_bytes_expected());
+  }
+  for (int rank = 0; rank < 5; ++rank) EXPECT_EQ(job.pod(rank).wait().code, 0) << rank;
+}
+
+TEST(WorkerServers, AsynchronousUpdatesLearnAsWell) {
+  Json training = small_training(16, 12);
+  WorkerJob plain(3);
+  const auto wanted = plain.run(training);
+  training["epochs"] = 4;  // of three times as many steps
+  WorkerJob job(4);
+  job.topology = "ParameterServer";
+  job.updates = "Asynchronous";
+  job.servers = 1;
+  const auto last = job.run(training);
+  for (std::size_t rank = 0; rank < 3; ++rank) {
+    EXPECT_EQ(last[rank].phase(), control::v1::PHASE_SUCCEEDED) << last[rank].message();
+    EXPECT_EQ(last[rank].worker().parameters_sha256(), last[0].worker().parameters_sha256());
+    EXPECT_EQ(last[rank].worker().payload_bytes_sent(), last[rank].worker().payload_bytes_expected());
+  }
+  EXPECT_NEAR(last[0].worker().accuracy(), wanted[0].worker().accuracy(), 0.05);
+}
+
+TEST(WorkerServers, AWorkerThatIsKilledLeavesServersAndOtherWorkersInTheirProcesses) {
+  WorkerJob job(4);
+  job.topology = "ParameterServer";
+  job.servers = 1;
+  const Json training = small_training(16, 100'000);
+  job.configure(training);
+  (void)job.pod(0).watch([](const auto& status) { return status.worker().step() > 50; });
+  job.remove(1)->signal(SIGKILL);
+  // The one that was killed is known at once: who is left waits for the next membership.
+  const auto waiting = [](const control::v1::AgentStatus& status) {
+    return status.phase() == control::v1::PHASE_WAITING;
+  };
+  const auto lost = job.pod(0).watch(waiting);
+  EXPECT_THAT(lost.message(), HasSubstr("rank 1"));
+  (void)job.pod(1).watch(waiting);
+  (void)job.pod(2).watch(waiting);
+  job.membership = 2;
+  job.configure(training);
+  const auto on = job.pod(0).watch([&](const auto& status) {
+    return status.membership() == 2 && status.worker().step() > lost.worker().step() + 50;
+  });
+  EXPECT_EQ(on.phase(), control::v1::PHASE_RUNNING);
+  const double updates = figure(job.pod(2).metrics(), "muster_server_updates_total{staleness=\"0\"}");
+  EXPECT_GE(updates, 0);
+}
+
+}  // namespace
+}  // namespace muster::worker::test
