@@ -30,7 +30,7 @@ _muster() {
         version) COMPREPLY=($(compgen -W "text json" -- "$word")); return ;;
         *) COMPREPLY=($(compgen -f -- "$word")); return ;;
       esac ;;
-    --role) COMPREPLY=($(compgen -W "worker aggregator client" -- "$word")); return ;;
+    --role) COMPREPLY=($(compgen -W "worker server aggregator client" -- "$word")); return ;;
     --kubeconfig|--output-dir) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case "$verb" in
@@ -133,7 +133,7 @@ complete -c muster -n "__fish_seen_subcommand_from logs" -s f -l follow
 complete -c muster -n "__fish_seen_subcommand_from logs" -l rank -x
 complete -c muster -n "__fish_seen_subcommand_from logs" -l all-ranks
 complete -c muster -n "__fish_seen_subcommand_from logs" -l previous
-complete -c muster -n "__fish_seen_subcommand_from logs" -l role -x -a "worker aggregator client"
+complete -c muster -n "__fish_seen_subcommand_from logs" -l role -x -a "worker server aggregator client"
 complete -c muster -n "__fish_seen_subcommand_from logs" -l pod -x
 complete -c muster -n "__fish_seen_subcommand_from logs" -s c -l container -x
 complete -c muster -n "__fish_seen_subcommand_from status suspend resume" -f -a "(__muster_names dj) (__muster_names fr)"

@@ -93,6 +93,8 @@ void read_spec(const Json& spec, JobView& view) {
     const std::int64_t workers = replicas.is_number_integer() ? replicas.get<std::int64_t>() : 1;
     what += fmt::format(", {} worker{}", workers, workers == 1 ? "" : "s");
     view.model_path = text(member(training, "checkpoint", "path"));
+    view.own_models = text(member(spec, "synchronization", "topology")) == "Gossip";
+    if (view.own_models && !view.model_path.empty()) view.model_path += "/peer-0";
   }
   view.description = what;
 }

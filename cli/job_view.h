@@ -33,6 +33,7 @@ struct JobView {
   std::vector<CurvePoint> history;
   std::string description;  // "cnn on fashion-mnist, 4 workers"
   std::string model_path;   // folder in the container that receives the model; empty: none asked for
+  bool own_models = false;  // each worker has one (topology Gossip)
   std::optional<WallTime> started, completed;
 
   [[nodiscard]] std::string title() const { return kind + "/" + name; }

@@ -89,8 +89,8 @@ void add_logs(CLI::App& app, Arguments& args) {
   verb->add_flag("--all-ranks", args.logs.all_ranks, "all workers, each line behind its [rank 2]")
       ->excludes("--rank");
   verb->add_option("--role", args.logs.role,
-                   "worker, aggregator or client: only these pods; --rank counts among them")
-      ->check(CLI::IsMember({"worker", "aggregator", "client"}))
+                   "worker, server, aggregator or client: only these pods; --rank counts among them")
+      ->check(CLI::IsMember({"worker", "server", "aggregator", "client"}))
       ->excludes("--all-ranks");
   verb->add_option("--pod", args.logs.pod, "only this pod")->excludes("--rank", "--all-ranks", "--role");
   verb->add_flag("-p,--previous", args.logs.previous,

@@ -25,6 +25,8 @@ std::string parameters_text(const Outcome& outcome) {
   if (outcome.digest.empty()) return "-";
   std::string digest = outcome.digest.substr(0, 12);
   if (outcome.ranks <= 1) return digest;
+  if (outcome.view.own_models)
+    return fmt::format("{} of peer 0, as each of {} has its own", digest, outcome.ranks);
   return outcome.digests_equal ? fmt::format("{} on all {} ranks", digest, outcome.ranks)
                                : fmt::format("DIFFERENT between the {} ranks", outcome.ranks);
 }

@@ -91,6 +91,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Gradient bytes sent by this worker; of a parameter server, bytes of parameters"},
     {"worker", "muster_worker_payload_bytes_expected_total", MetricType::kCounter, "",
      "Gradient bytes that the formula of topology and compression says for the same steps"},
+    {"worker", "muster_worker_gossip_distance", MetricType::kGauge, "",
+     "How far this peer's model was from the mean of those that it met in the last step, in the 2-norm"},
     {"worker", "muster_worker_dense_buckets_total", MetricType::kCounter, "",
      "Parts of gradients that were sent as they are because compression would have sent more"},
     {"worker", "muster_worker_checkpoints_skipped_total", MetricType::kCounter, "",

@@ -97,11 +97,11 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
           "spec.workers.{}: only the workers of spec.training go on without one of them; remove it, or use "
           "spec.training",
           spec.workers.min_replicas ? "minReplicas" : "maxReplicas"));
-    if (synchronization.servers() > 0)
+    if (synchronization.servers() > 0 || synchronization.is_gossip())
       return invalid_argument(
-          "spec.synchronization.topology: ParameterServer is how Muster's own workers meet; remove it, or "
-          "use "
-          "spec.training");
+          fmt::format("spec.synchronization.topology: {} is how Muster's own workers meet; remove it, or use "
+                      "spec.training",
+                      synchronization.topology));
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
@@ -113,11 +113,16 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
                     "twice; over a {} "
                     "each worker would round anew: write topology: Direct, or remove spec.compression",
                     spec.synchronization.topology));
-  if (synchronization.servers() > 0 && spec.compression.low_rank > 0)
+  if ((synchronization.servers() > 0 || synchronization.is_gossip()) && spec.compression.low_rank > 0)
+    return invalid_argument(fmt::format(
+        "spec.compression.lowRank: needs sums of gradients over all workers, which topology {} does not "
+        "make; remove it, or choose another topology",
+        synchronization.topology));
+  if (synchronization.gossip && synchronization.gossip->partition.kind == "Natural" &&
+      spec.training->dataset.name != "synthetic")
     return invalid_argument(
-        "spec.compression.lowRank: needs sums over all workers, which parameter servers do not make; remove "
-        "it, "
-        "or choose another topology");
+        "spec.synchronization.gossip.partition.kind: Natural needs dataset synthetic, whose devices are the "
+        "partition; choose another kind");
   if ((synchronization.staleness_aware || synchronization.delay_compensation > 0) &&
       spec.training->optimizer.name != "SGD")
     return invalid_argument(

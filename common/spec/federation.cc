@@ -60,16 +60,6 @@ Result<Stragglers> stragglers_from_json(const Json& json, const std::string& pat
   return stragglers;
 }
 
-Result<Partition> partition_from_json(const Json& json, const std::string& path) {
-  Partition partition;
-  MUSTER_TRY(Fields(json, path)
-                 .one_of("kind", partition.kind, {"IID", "LabelShards", "Dirichlet", "Natural"})
-                 .integer("shardsPerClient", partition.shards_per_client, {.min = 1, .max = 1000})
-                 .number("alpha", partition.alpha, {.min = 1e-3, .max = 1e6})
-                 .finish());
-  return partition;
-}
-
 Json to_json(const Federation& federation) {
   const ClientTraining& training = federation.training;
   Json json{{"rounds", federation.rounds},

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "common/spec/partition.h"
 #include "common/spec/training.h"
 
 namespace muster::spec {
@@ -43,13 +44,6 @@ struct Stragglers {  // spec.stragglers
   friend bool operator==(const Stragglers&, const Stragglers&) = default;
 };
 
-struct Partition {           // spec.clients.partition
-  std::string kind = "IID";  // IID | LabelShards | Dirichlet | Natural (synthetic data: one device a client)
-  std::int64_t shards_per_client = 2;
-  double alpha = 0.5;  // Dirichlet
-  friend bool operator==(const Partition&, const Partition&) = default;
-};
-
 struct Federation {
   std::int64_t rounds = 1;
   std::optional<Target> target;
@@ -72,7 +66,6 @@ struct Federation {
 [[nodiscard]] Result<Target> target_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Cohort> cohort_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Stragglers> stragglers_from_json(const Json& json, const std::string& path);
-[[nodiscard]] Result<Partition> partition_from_json(const Json& json, const std::string& path);
 // Facts that hold between fields, e.g. minimum <= size <= clients; the message names the fields.
 [[nodiscard]] Status validate(const Federation& federation);
 

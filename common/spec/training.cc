@@ -5,6 +5,7 @@
 
 #include "common/json/whole_number.h"
 #include "common/spec/common_training.h"
+#include "common/spec/into.h"
 
 namespace muster::spec {
 
@@ -123,6 +124,14 @@ Status read_servers(const Json& json, const std::string& path, std::optional<Par
       .finish();
 }
 
+Status read_gossip(const Json& json, const std::string& path, std::optional<Gossip>& gossip) {
+  gossip.emplace();
+  return Fields(json, path)
+      .one_of("graph", gossip->graph, {"Ring", "Exponential", "RandomPairs"})
+      .object("partition", into(gossip->partition, partition_from_json))
+      .finish();
+}
+
 // What has a meaning with parameter servers, or asynchronous updates, only.
 Status check_updates(const Synchronization& read, const std::string& path) {
   const auto wrong = [&](std::string_view what) {
@@ -139,6 +148,9 @@ Status check_updates(const Synchronization& read, const std::string& path) {
     return wrong(
         fmt::format("parameterServers: topology {} has none; remove it, or write topology: ParameterServer",
                     read.topology));
+  if (read.gossip && !read.is_gossip())
+    return wrong(fmt::format(
+        "gossip: is how topology Gossip meets, not {}; remove it, or write topology: Gossip", read.topology));
   if (read.is_asynchronous()) return {};
   for (const auto& [name, given] : {std::pair("maxStaleness", read.max_staleness.has_value()),
                                     std::pair("stalenessAware", read.staleness_aware),
@@ -153,20 +165,25 @@ Status check_updates(const Synchronization& read, const std::string& path) {
 
 Result<Synchronization> synchronization_from_json(const Json& json, const std::string& path) {
   Synchronization synchronization;
-  MUSTER_TRY(Fields(json, path)
-                 .one_of("topology", synchronization.topology,
-                         {"Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "ParameterServer"})
-                 .one_of("updates", synchronization.updates, {"Synchronous", "Asynchronous"})
-                 .object("parameterServers",
-                         [&](const Json& value, const std::string& at) {
-                           return read_servers(value, at, synchronization.parameter_servers);
-                         })
-                 .integer("maxStaleness", synchronization.max_staleness, {.min = 0, .max = 1'000'000})
-                 .boolean("stalenessAware", synchronization.staleness_aware)
-                 .number("delayCompensation", synchronization.delay_compensation, {.min = 0, .max = 1000})
-                 .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
-                 .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
-                 .finish());
+  MUSTER_TRY(
+      Fields(json, path)
+          .one_of("topology", synchronization.topology,
+                  {"Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "ParameterServer", "Gossip"})
+          .one_of("updates", synchronization.updates, {"Synchronous", "Asynchronous"})
+          .object("parameterServers",
+                  [&](const Json& value, const std::string& at) {
+                    return read_servers(value, at, synchronization.parameter_servers);
+                  })
+          .object("gossip",
+                  [&](const Json& value, const std::string& at) {
+                    return read_gossip(value, at, synchronization.gossip);
+                  })
+          .integer("maxStaleness", synchronization.max_staleness, {.min = 0, .max = 1'000'000})
+          .boolean("stalenessAware", synchronization.staleness_aware)
+          .number("delayCompensation", synchronization.delay_compensation, {.min = 0, .max = 1000})
+          .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
+          .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
+          .finish());
   if (synchronization.peer_timeout_seconds > synchronization.timeout_seconds) {
     return invalid_argument(
         fmt::format("{0}.peerTimeoutSeconds: is {1}, but {0}.timeoutSeconds, after which any rank that does "

@@ -6,6 +6,7 @@
 
 #include "common/base/result.h"
 #include "common/json/fields.h"
+#include "common/spec/partition.h"
 
 namespace muster::spec {
 
@@ -76,11 +77,18 @@ struct ParameterServers {   // DistributedJob spec.synchronization.parameterServ
   friend bool operator==(const ParameterServers&, const ParameterServers&) = default;
 };
 
+struct Gossip {                // DistributedJob spec.synchronization.gossip
+  std::string graph = "Ring";  // Ring | Exponential | RandomPairs
+  Partition partition;         // each peer has its part of the training examples
+  friend bool operator==(const Gossip&, const Gossip&) = default;
+};
+
 struct Synchronization {  // DistributedJob spec.synchronization
   std::string topology = "Ring";
   std::string updates = "Synchronous";  // Synchronous | Asynchronous
   // With topology ParameterServer; absent: one.
   std::optional<ParameterServers> parameter_servers;
+  std::optional<Gossip> gossip;  // with topology Gossip
   // Of Asynchronous updates.
   std::optional<std::int64_t>
       max_staleness;                      // of a worker's updates beyond the slowest's; absent: any number
@@ -88,6 +96,7 @@ struct Synchronization {  // DistributedJob spec.synchronization
   double delay_compensation = 0;          // lambda of DC-ASGD
   std::int64_t timeout_seconds = 60;      // for one collective call: a rank that does not come to it is lost
   std::int64_t peer_timeout_seconds = 1;  // without a sign of life: a rank is lost; at most timeout_seconds
+  [[nodiscard]] bool is_gossip() const { return topology == "Gossip"; }
   [[nodiscard]] bool is_asynchronous() const { return updates == "Asynchronous"; }
   [[nodiscard]] std::int64_t servers() const {
     if (topology != "ParameterServer") return 0;

@@ -9,8 +9,7 @@
 #include <span>
 
 #include "common/json/access.h"
-#include "operator/api/mounts.h"
-#include "operator/core/assignment.h"
+#include "operator/core/configure.h"
 #include "operator/core/credentials.h"
 #include "operator/core/deadlines.h"
 #include "operator/core/elastic.h"
@@ -22,7 +21,6 @@
 #include "operator/core/pod_attempts.h"
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
-#include "operator/core/roster.h"
 #include "operator/core/run_object.h"
 #include "operator/core/servers.h"
 #include "operator/core/worker_failures.h"
@@ -182,53 +180,6 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   }
 }
 
-// One that lives, answers, and has no assignment of this membership yet.
-bool awaits_assignment(const Pass& pass, const Pod& pod) {
-  const auto agent = pass.seen.agents.find(pod.uid);
-  return fate_of(pod) == PodFate::kAlive && agent != pass.seen.agents.end() &&
-         agent->second.membership() < pass.before.membership;
-}
-
-// The assignment that the pods of a role share.
-std::shared_ptr<control::v1::Assignment> common_of(const Pass& pass, const std::string& for_pods,
-                                                   const Roster& roster, std::int64_t servers,
-                                                   const Json& pod_template, const char* role) {
-  auto common = std::make_shared<control::v1::Assignment>(assignment_to(pass, for_pods));
-  *common->mutable_worker()->mutable_roster() = roster;
-  common->mutable_worker()->set_servers(static_cast<std::int32_t>(servers));
-  for (std::string& mount : api::writable_mounts(pod_template, role))
-    common->add_writable_mounts(std::move(mount));
-  return common;
-}
-
-// Ranks and roster: of a membership that is in the status already, so that no other of its number can be
-// told. The servers' ranks come behind the workers'.
-void configure(Pass& pass, const api::DistributedJobSpec& spec, const std::string& for_pods,
-               const std::vector<const Pod*>& workers, const std::vector<const Pod*>& servers) {
-  if (pass.after.membership != pass.before.membership || !may_work(pass.before, spec)) return;
-  if (std::ssize(servers) < servers_wanted(spec)) return;
-  auto roster = roster_of(pass.before.roster, workers);
-  if (!roster || !add_servers(*roster, servers)) return;
-  const auto assign = [&pass](const std::vector<const Pod*>& pods, std::int32_t rank,
-                              const std::shared_ptr<control::v1::Assignment>& common) {
-    for (const Pod* pod : pods) {
-      if (awaits_assignment(pass, *pod)) {
-        ConfigurePod call{.pod = pod->name, .uid = pod->uid, .ip = pod->ip, .common = common};
-        call.own.mutable_worker()->set_rank(rank);
-        pass.act(std::move(call));
-      }
-      ++rank;
-    }
-  };
-  const auto common = [&](const Json& pod_template, const char* role) {
-    return common_of(pass, for_pods, *roster, std::ssize(servers), pod_template, role);
-  };
-  assign(ranked(pass.before, workers), 0, common(spec.workers.pod_template, kRole));
-  if (!servers.empty())
-    assign(servers, static_cast<std::int32_t>(pass.before.roster.size()),
-           common(server_template(spec), kServerRole));
-}
-
 bool all_running(const std::vector<const Pod*>& workers, std::int64_t wanted) {
   const auto began = [](const Pod* pod) {
     return pod->phase == PodPhase::kRunning || pod->phase == PodPhase::kSucceeded;
@@ -291,7 +242,10 @@ class JobBody final : public ObjectBody {
       return false;
     if (spec_.training) {
       fold_members(pass, spec_, workers);
-      if (const auto diverged = parameters_diverged(pass, ranked(pass.before, workers))) {
+      const auto diverged = spec_.synchronization.is_gossip()  // then each has a model of its own
+                                ? std::nullopt
+                                : parameters_diverged(pass, ranked(pass.before, workers));
+      if (diverged) {
         fail(pass, "ParametersDiverged", *diverged);
         return true;
       }
@@ -316,7 +270,7 @@ class JobBody final : public ObjectBody {
     if (std::ssize(here) + std::ssize(servers) == all) pass.after.formed_incarnation = pass.after.incarnation;
     if (spec_.training) {
       remove_surplus(pass, spec_, workers);
-      configure(pass, spec_, for_pods_, workers, servers);
+      configure(pass, {.spec = spec_, .for_pods = for_pods_, .workers = workers, .servers = servers});
       fold_members(pass, spec_, workers);
       note_progress(pass, {"step"});
       if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, workers), made(pass, "step"))) return;

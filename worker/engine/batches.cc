@@ -16,6 +16,20 @@ std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, st
   return order;
 }
 
+std::span<const std::int64_t> OwnExamples::take(std::int64_t begin, std::int64_t count) {
+  const std::int64_t size = std::ssize(rows_);
+  MUSTER_CHECK(size > 0 && begin >= 0);
+  taken_.clear();
+  for (std::int64_t at = begin; at < begin + count; ++at) {
+    if (at / size != ordered_pass_) {
+      ordered_pass_ = at / size;
+      order_ = epoch_order(seed_, ordered_pass_, size);
+    }
+    taken_.push_back(rows_[static_cast<std::size_t>(order_[static_cast<std::size_t>(at % size)])]);
+  }
+  return taken_;
+}
+
 learning::Examples cut(const learning::Examples& examples, Slice slice) {
   MUSTER_CHECK(slice.begin >= 0 && slice.begin <= slice.end && slice.end <= examples.size());
   learning::Examples part;

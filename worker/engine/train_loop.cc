@@ -104,7 +104,9 @@ Status TrainLoop::step(Run& run) {
   const std::int64_t usual = run.next_batch > 0 ? run.next_batch : run.global_batch;
   const std::int64_t all = std::min(usual, run.examples - run.into_epoch);
   const Slice mine = slice_of(all, parts_.collective.rank(), parts_.collective.size());
-  const auto rows = rows_of(run, run.into_epoch + mine.begin, mine.size());
+  const auto rows = parts_.own != nullptr
+                        ? parts_.own->take(run.position() / parts_.collective.size(), mine.size())
+                        : rows_of(run, run.into_epoch + mine.begin, mine.size());
   Laps laps(hooks_.now, run.progress);
   double loss = 0;
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
@@ -136,6 +138,7 @@ Status TrainLoop::step(Run& run) {
   run.progress.loss = sums.loss;
   run.progress.payload_bytes_expected += sums.cost.payload_bytes;
   run.progress.dense_buckets += sums.cost.dense_buckets;
+  run.progress.distance = parts_.synchronizer.distance();
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());
   return {};
@@ -189,10 +192,10 @@ Status TrainLoop::save(Run& run) {
   return parts_.writer->begin(std::move(state));
 }
 
-// On rank 0 with the optimizer's state, on others with what they keep.
+// On ranks that write it with the optimizer's state, on others with what they keep.
 Result<learning::TrainingState> TrainLoop::state_of(Run& run) {
   learning::OptimizerState optimizer;
-  if (parts_.collective.rank() == 0) {
+  if (parts_.writer != nullptr || parts_.collective.rank() == 0) {
     MUSTER_ASSIGN(optimizer, parts_.synchronizer.capture());
   } else {
     optimizer = parts_.synchronizer.kept();

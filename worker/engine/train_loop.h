@@ -16,6 +16,7 @@
 #include "learning/task.h"
 #include "worker/collective/collective.h"
 #include "worker/engine/agreement.h"
+#include "worker/engine/batches.h"
 #include "worker/engine/checkpoint_writer.h"
 #include "worker/engine/history.h"
 #include "worker/parallel/asynchronous.h"
@@ -44,6 +45,7 @@ struct Progress {
   std::uint64_t payload_bytes_sent = 0;
   std::uint64_t payload_bytes_expected = 0;
   std::uint64_t gradient_bytes = 0;
+  std::optional<double> distance;  // Synchronizer::distance
   std::int64_t dense_buckets = 0;  // since this loop began: compression would have sent more
   std::int64_t resumed_from_step = 0;
   std::int64_t checkpoints_skipped = 0;              // because the one before was still being written
@@ -63,6 +65,7 @@ class TrainLoop {
     const spec::Training& training;
     const learning::Dataset& data;
     AsynchronousUpdates* asynchronous = nullptr;  // in place of exchange and update
+    OwnExamples* own = nullptr;                   // this rank trains on these alone
     CheckpointWriter* writer = nullptr;           // of rank 0, where there are checkpoints
   };
   struct Options {

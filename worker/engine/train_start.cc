@@ -57,7 +57,8 @@ Status TrainLoop::agree_on_start(Run& run) {
                       std::min(std::ssize(parts_.data.digest), std::ssize(start.data_digest)),
                       start.data_digest.begin());
   Status fits;
-  const bool have = state && (root || choice.all_have_it);  // what all begin with
+  const bool own = parts_.synchronizer.keeps_own_parameters();
+  const bool have = state && (root || choice.all_have_it || own);  // what it begins with
   if (have) {
     fits = parts_.synchronizer.restore(state->optimizer);
     if (fits) fits = check_resume(*state, run.parameter_count, run.examples);
@@ -85,8 +86,10 @@ Status TrainLoop::agree_on_start(Run& run) {
   if (!have && !root) received.resize(run.parameter_count);
   std::vector<float>& parameters = have ? state->parameters : received;
   if (!choice.all_have_it) {
-    MUSTER_TRY(
-        share(parts_.collective, choice.root, parameters, parts_.synchronizer.shared_slots(), deadline));
+    std::vector<float> unwanted(have && !root ? run.parameter_count : 0);  // it has a model of its own
+    MUSTER_TRY(share(parts_.collective, choice.root,
+                     unwanted.empty() ? std::span(parameters) : std::span(unwanted),
+                     parts_.synchronizer.shared_slots(), deadline));
     MUSTER_TRY(share(parts_.collective, choice.root, points, start.history_points, deadline));
     std::int64_t at = 0;
     for (const learning::HistoryPoint& point : points) {

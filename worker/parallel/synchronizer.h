@@ -1,5 +1,6 @@
 #pragma once  // worker/parallel/synchronizer.h: how the ranks of a training come to the same parameters
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -77,6 +78,11 @@ class Synchronizer {
                                                   const Step& step) = 0;
   // The optimizer's step, where each rank makes its own. gradient: [P], of exchange.
   virtual void update(std::span<float> parameters, std::span<const float> gradient) = 0;
+
+  // Each rank has a model of its own: what others bring to a membership is for those who have none.
+  [[nodiscard]] virtual bool keeps_own_parameters() const { return false; }
+  // Then: of this rank's model from the mean of those that it met in the last step, in the 2-norm.
+  [[nodiscard]] virtual std::optional<double> distance() const { return std::nullopt; }
 
   // The training is over for this rank, and it has no more to ask.
   [[nodiscard]] virtual Status finish() = 0;

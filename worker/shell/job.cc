@@ -44,8 +44,15 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
         fmt::format("the assignment names {} parameter servers among {} pods, where the spec asks for {}; "
                     "is the operator of this worker's release?",
                     job.servers, job.identity.size, job.synchronization.servers()));
-  const std::optional<Topology> topology =
-      job.servers > 0 ? Topology::kDirect : topology_named(job.synchronization.topology);
+  job.parts = worker.parts();
+  if (job.synchronization.is_gossip() && job.parts < job.workers())
+    return invalid_argument(
+        fmt::format("the assignment divides the examples into {} parts for {} workers; is the operator of "
+                    "this worker's release?",
+                    job.parts, job.workers()));
+  const std::optional<Topology> topology = job.servers > 0 || job.synchronization.is_gossip()
+                                               ? Topology::kDirect
+                                               : topology_named(job.synchronization.topology);
   if (!topology)
     return invalid_argument(
         fmt::format("spec.synchronization.topology: this worker knows no {}; is its image of "

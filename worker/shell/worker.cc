@@ -17,12 +17,11 @@
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 #include "worker/engine/train_loop.h"
-#include "worker/parallel/data_parallel.h"
-#include "worker/parallel/parameter_client.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
 #include "worker/shell/parameter_server.h"
 #include "worker/shell/status.h"
+#include "worker/shell/way_to_meet.h"
 #include "worker/shell/worker_metrics.h"
 
 namespace muster::worker {
@@ -67,6 +66,7 @@ class Worker {
     spec::Training training;
     learning::Dataset data;
     std::unique_ptr<learning::Task> task;
+    std::optional<OwnExamples> own;
   };
 
   Ending work(MeshPort& port, const Assignment& assignment) {
@@ -123,7 +123,9 @@ class Worker {
         learning::Dataset data,
         learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed)));
     MUSTER_ASSIGN(auto task, learning::make_task(job_.training.model, data.train));
-    prepared_.emplace(Prepared{.training = job_.training, .data = std::move(data), .task = std::move(task)});
+    MUSTER_ASSIGN(auto own, own_examples_of(job_, frame_->pod.index, data));
+    prepared_.emplace(Prepared{
+        .training = job_.training, .data = std::move(data), .task = std::move(task), .own = std::move(own)});
     tell_data_ = true;
     return {};
   }
@@ -139,10 +141,10 @@ class Worker {
 
   // Rank 0 writes the checkpoints, and begins with the newest where nothing is learnt yet.
   std::optional<Ending> open_store() {
-    if (!job_.training.checkpoint || job_.identity.rank != 0) return std::nullopt;
+    if (!job_.training.checkpoint || !saves()) return std::nullopt;
     if (!store_) {
       store_.emplace(
-          learning::CheckpointOptions{.folder = job_.training.checkpoint->path,
+          learning::CheckpointOptions{.folder = folder(),
                                       .fingerprint = job_.fingerprint,
                                       .keep = job_.training.checkpoint->keep,
                                       .data_digest = prepared_->data.digest,
@@ -161,6 +163,13 @@ class Worker {
     }
     learnt_ = {.state = std::move(loaded->state)};
     return std::nullopt;
+  }
+
+  // Of a model that all have, rank 0's pod; of models of their own, each.
+  [[nodiscard]] bool saves() const { return job_.identity.rank == 0 || job_.synchronization.is_gossip(); }
+  [[nodiscard]] std::string folder() const {
+    const std::string& path = job_.training.checkpoint->path;
+    return job_.synchronization.is_gossip() ? fmt::format("{}/peer-{}", path, frame_->pod.index) : path;
   }
 
   // On a thread of the writer.
@@ -182,16 +191,18 @@ class Worker {
     if (auto ending = open_store()) return *std::move(ending);
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
-    auto synchronized = make_synchronization();
-    if (!synchronized) return ending_of(synchronized.error());
+    auto way = make_way_to_meet(job_, *meeting_, *prepared_->task,
+                                {.timeout = timeout(), .start_timeout = start_timeout()});
+    if (!way) return ending_of(way.error());
     TrainLoop loop(
         {.collective = meeting_->workers(),
          .task = *prepared_->task,
-         .synchronizer = *synchronized->synchronizer,
+         .synchronizer = *way->synchronizer,
          .training = job_.training,
          .data = prepared_->data,
-         .asynchronous = synchronized->asynchronous,
-         .writer = writer_ && job_.identity.rank == 0 ? &*writer_ : nullptr},
+         .asynchronous = way->asynchronous,
+         .own = prepared_->own ? &*prepared_->own : nullptr,
+         .writer = writer_ && saves() ? &*writer_ : nullptr},
         {.membership = job_.identity.membership, .timeout = timeout(), .start_timeout = start_timeout()},
         hooks());
     const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
@@ -204,46 +215,6 @@ class Worker {
     if (outcome->stopped) return stopped(std::move(outcome->state));
     if (outcome->doubt) warn(*outcome->doubt);
     return finish(std::move(outcome->state), from_checkpoint);
-  }
-
-  // How the ranks come to the same parameters; of one membership.
-  struct Synchronization {
-    std::unique_ptr<learning::Optimizer> optimizer;
-    std::unique_ptr<GradientSum> gradient_sum;
-    std::unique_ptr<Synchronizer> synchronizer;
-    AsynchronousUpdates* asynchronous = nullptr;
-  };
-
-  Result<Synchronization> make_synchronization() {
-    Synchronization made;
-    const std::int64_t parameters = prepared_->task->parameter_count();
-    if (job_.servers > 0) {
-      if (parameters < job_.servers)
-        return invalid_argument(fmt::format(
-            "spec.synchronization.parameterServers.shards: {} servers cannot share the {} parameters of "
-            "the model; lower it",
-            job_.servers, parameters));
-      auto client = std::make_unique<ParameterClient>(
-          meeting_->mesh(), meeting_->workers(),
-          ParameterClient::Options{.parameters = parameters,
-                                   .shards = job_.servers,
-                                   .timeout = timeout(),
-                                   .start_timeout = start_timeout(),
-                                   .make_optimizer = [spec = job_.training.optimizer](std::int64_t count) {
-                                     return learning::make_optimizer(spec, count);
-                                   }});
-      if (job_.synchronization.is_asynchronous()) made.asynchronous = client.get();
-      made.synchronizer = std::move(client);
-      return made;
-    }
-    made.optimizer = learning::make_optimizer(job_.training.optimizer, parameters);
-    MUSTER_ASSIGN(
-        made.gradient_sum,
-        make_gradient_sum(job_.compression, meeting_->workers(), prepared_->task->tensors(),
-                          {.timeout = timeout(), .seed = static_cast<std::uint64_t>(job_.training.seed)}));
-    made.synchronizer = std::make_unique<DataParallel>(
-        DataParallel::Parts{meeting_->workers(), *made.gradient_sum, *made.optimizer}, timeout());
-    return made;
   }
 
   // What ended the training in this membership.
@@ -324,7 +295,7 @@ class Worker {
         learnt_ = {.state = std::move(state), .membership = job_.identity.membership};
         return storage_ending_of(written.error());
       }
-      spdlog::info("model written folder={}", job_.training.checkpoint->path);
+      spdlog::info("model written folder={}", folder());
     }
     frame_->status.mutable_worker()->set_parameters_sha256(digest);
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,

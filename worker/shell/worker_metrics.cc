@@ -39,6 +39,7 @@ struct WorkerMetrics::Families {
   prometheus::Gauge& rate = gauge_family(*registry, "muster_worker_examples_per_second").Add({});
   Total sent{counter_family(*registry, "muster_worker_payload_bytes_total").Add({})};
   Total expected{counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({})};
+  prometheus::Family<prometheus::Gauge>& distance = gauge_family(*registry, "muster_worker_gossip_distance");
   Total dense_buckets{counter_family(*registry, "muster_worker_dense_buckets_total").Add({})};
   Total skipped{counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({})};
   prometheus::Gauge& checkpoint = gauge_family(*registry, "muster_worker_checkpoint_step").Add({});
@@ -70,6 +71,7 @@ void WorkerMetrics::show(const Progress& progress) {
   families.rate.Set(progress.examples_per_second);
   families.sent.advance(static_cast<double>(progress.payload_bytes_sent));
   families.expected.advance(static_cast<double>(progress.payload_bytes_expected));
+  if (progress.distance) families.distance.Add({}).Set(*progress.distance);
   families.dense_buckets.advance(static_cast<double>(progress.dense_buckets));
   families.skipped.advance(static_cast<double>(progress.checkpoints_skipped));
 }

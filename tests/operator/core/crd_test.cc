@@ -116,8 +116,7 @@ TEST_P(Crd, EveryObjectHasTheFieldsThatTheParserKnows) {
     if (!leaf.schema.contains("properties")) continue;
     ++objects;
     Json spec = base();
-    ASSERT_TRUE(spec.contains(leaf.at)) << leaf.path << " is missing in the base spec of this test";
-    spec[leaf.at]["zzz"] = 1;
+    spec[leaf.at]["zzz"] = 1;  // where the base has none: it is read before the rules are asked
     std::set<std::string> properties;
     for (const auto& property : leaf.schema["properties"].items()) properties.insert(property.key());
     const std::string message = error_of(spec);

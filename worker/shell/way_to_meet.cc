@@ -1,0 +1,80 @@
+// worker/shell/way_to_meet.cc: all-reduce, parameter servers or gossip
+#include "worker/shell/way_to_meet.h"
+
+#include <fmt/format.h>
+
+#include "common/base/random.h"
+#include "common/platform/log.h"
+#include "learning/partition.h"
+#include "worker/parallel/data_parallel.h"
+#include "worker/parallel/gossip.h"
+#include "worker/parallel/parameter_client.h"
+
+namespace muster::worker {
+namespace {
+
+Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t parameters,
+                             const MeetingTimes& times) {
+  if (parameters < job.servers)
+    return invalid_argument(fmt::format(
+        "spec.synchronization.parameterServers.shards: {} servers cannot share the {} parameters of "
+        "the model; lower it",
+        job.servers, parameters));
+  auto client = std::make_unique<ParameterClient>(
+      meeting.mesh(), meeting.workers(),
+      ParameterClient::Options{.parameters = parameters,
+                               .shards = job.servers,
+                               .timeout = times.timeout,
+                               .start_timeout = times.start_timeout,
+                               .make_optimizer = [spec = job.training.optimizer](std::int64_t count) {
+                                 return learning::make_optimizer(spec, count);
+                               }});
+  WayToMeet made;
+  if (job.synchronization.is_asynchronous()) made.asynchronous = client.get();
+  made.synchronizer = std::move(client);
+  return made;
+}
+
+spec::Gossip gossip_of(const Job& job) { return job.synchronization.gossip.value_or(spec::Gossip{}); }
+
+}  // namespace
+
+Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Task& task,
+                                   const MeetingTimes& times) {
+  const std::int64_t parameters = task.parameter_count();
+  const auto seed = static_cast<std::uint64_t>(job.training.seed);
+  if (job.servers > 0) return by_servers(job, meeting, parameters, times);
+  WayToMeet made;
+  made.optimizer = learning::make_optimizer(job.training.optimizer, parameters);
+  if (job.synchronization.is_gossip()) {
+    made.synchronizer = std::make_unique<Gossip>(
+        meeting.workers(), *made.optimizer,
+        Gossip::Options{.graph = gossip_graph_named(gossip_of(job).graph).value_or(GossipGraph::kRing),
+                        .seed = seed,
+                        .timeout = times.timeout});
+    return made;
+  }
+  MUSTER_ASSIGN(made.gradient_sum, make_gradient_sum(job.compression, meeting.workers(), task.tensors(),
+                                                     {.timeout = times.timeout, .seed = seed}));
+  made.synchronizer = std::make_unique<DataParallel>(
+      DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer}, times.timeout);
+  return made;
+}
+
+Result<std::optional<OwnExamples>> own_examples_of(const Job& job, std::int64_t index,
+                                                   const learning::Dataset& data) {
+  if (!job.synchronization.is_gossip()) return std::nullopt;
+  if (index >= job.parts)
+    return invalid_argument(fmt::format(
+        "worker {} has no part of examples that are divided among {}: spec.workers.maxReplicas, or "
+        "replicas where that is absent, says among how many; use another object",
+        index, job.parts));
+  const auto seed = static_cast<std::uint64_t>(job.training.seed);
+  const spec::Partition partition = gossip_of(job).partition;
+  MUSTER_ASSIGN(auto parts, learning::partition_examples(data, partition, job.parts, seed));
+  auto& mine = parts[static_cast<std::size_t>(index)];
+  spdlog::info("own examples={} of={} partition={}", mine.size(), data.train.size(), partition.kind);
+  return OwnExamples(std::move(mine), hash_key(seed, static_cast<std::uint64_t>(index)));
+}
+
+}  // namespace muster::worker
