@@ -66,10 +66,12 @@ class Run {
                      {.digest = dataset->digest, .class_names = dataset->class_names});
     auto start = resume(federation, store, **task);
     if (!start) return storage_ending_of(start.error());
+    auto strategy = strategy_of(federation, *start);
+    if (!strategy) return storage_ending_of(strategy.error());
     CoordinatorOptions options;
     options.federation = std::move(federation);
     options.examples_max = *examples;
-    return serve(std::move(options), **task, dataset->test, store, std::move(*start));
+    return serve(std::move(options), **task, dataset->test, store, std::move(*strategy), std::move(*start));
   }
 
  private:
@@ -127,17 +129,21 @@ class Run {
     return fresh;
   }
 
+  // With what it remembered when `start` was committed. A federation that has ended needs it no more.
+  static Result<std::unique_ptr<Strategy>> strategy_of(const spec::Federation& federation,
+                                                       CommittedRound& start) {
+    MUSTER_ASSIGN(auto strategy, make_strategy(federation.strategy, start.parameters.size()));
+    if (start.round > 0 && !start.finished) MUSTER_TRY(strategy->restore(std::move(start.state)));
+    return strategy;
+  }
+
   Ending serve(CoordinatorOptions options, learning::Task& task, const learning::Examples& test,
-               RoundStore& store, CommittedRound start) {
+               RoundStore& store, std::unique_ptr<Strategy> strategy, CommittedRound start) {
     CoordinatorPorts ports;
-    ports.new_strategy = [name = options.federation.strategy](std::size_t parameter_count) {
-      auto strategy = make_strategy(name, parameter_count);
-      MUSTER_CHECK(strategy);  // federation_of refuses a federation whose strategy there is not
-      return std::move(*strategy);
-    };
     ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, test); };
     ports.save = [&](const RoundView& round) { return store.commit(round); };
-    Coordinator coordinator(std::move(options), std::move(ports), std::move(start), metrics_);
+    Coordinator coordinator(std::move(options), std::move(ports), std::move(strategy), std::move(start),
+                            metrics_);
     const std::uint64_t room = coordinator.upload_room();  // no client has come yet
     auto server = FederationServer::start(
         {.ip = frame_.pod.ip, .port = kDataPort, .credentials = frame_.credentials}, coordinator);

@@ -81,7 +81,7 @@ Json to_json(const Federation& federation) {
               {"batchSize", training.batch_size},
               {"optimizer", to_json(training.optimizer)},
               {"seed", training.seed}}},
-            {"strategy", {{"name", federation.strategy}}},
+            {"strategy", to_json(federation.strategy)},
             {"cohort",
              {{"size", federation.cohort.size},
               {"overSelection", federation.cohort.over_selection},

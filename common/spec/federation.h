@@ -4,6 +4,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "common/spec/strategy.h"
 #include "common/spec/training.h"
 
 namespace muster::spec {
@@ -54,7 +55,7 @@ struct Federation {
   std::int64_t rounds = 1;
   std::optional<Target> target;
   ClientTraining training;
-  std::string strategy = "FedAvg";  // spec.strategy.name
+  Strategy strategy;
   Cohort cohort;
   Stragglers stragglers;
   std::int64_t clients = 1;           // spec.clients.count

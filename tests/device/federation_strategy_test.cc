@@ -1,0 +1,62 @@
+// tests/device/federation_strategy_test.cc: strategies over the real protocol: what a restart keeps
+#include "tests/device/federation_fixture.h"
+
+namespace muster {
+namespace {
+
+class FederationStrategy : public FederationFixture {
+ protected:
+  FederationStrategy() {
+    options_.federation.clients = 2;
+    options_.federation.cohort = {.size = 2, .over_selection = 1.0, .minimum = 2};
+    start_.parameters.assign(kParameters, 0.5F);
+  }
+  // Rounds up to `rounds`, from what was saved before, in a process of its own; its last model.
+  std::vector<float> play(std::int64_t rounds) {
+    options_.federation.rounds = rounds;
+    start();
+    std::vector<float> model;
+    const auto fleet = device::Fleet::start(
+        {.aggregator = address_,
+         .credentials = pki_.of_pod("client", 0, "uid"),
+         .clients = 2,
+         .parameter_count = kParameters,
+         .parallel_clients = 2},
+        [](int, std::int32_t client, std::int64_t round, std::span<const float> global, const auto&) {
+          learning::LocalUpdate update;  // exact in any order of arrival
+          update.delta.resize(global.size());
+          for (std::size_t i = 0; i < global.size(); ++i)
+            update.delta[i] = static_cast<float>((static_cast<std::int64_t>(i) + round) % 7 - 3 + client);
+          update.examples = 4;
+          return Result<learning::LocalUpdate>(std::move(update));
+        });
+    const auto outcome = coordinator_->wait_outcome(60s);
+    EXPECT_TRUE(outcome && outcome->exit_code == 0) << (outcome ? outcome->message : "it goes on");
+    model = coordinator_->committed().model->values;
+    start_ = saved_;
+    saved_.state.clear();
+    server_.reset();
+    coordinator_.reset();
+    return model;
+  }
+};
+
+TEST_F(FederationStrategy, ARestartedAggregatorGoesOnWithTheSameBits) {
+  for (const spec::Strategy& strategy : std::initializer_list<spec::Strategy>{
+           {.name = "FedAvgM"}, {.name = "FedYogi", .learning_rate = 0.1}}) {
+    const agg::CommittedRound beginning = start_;
+    options_.federation.strategy = strategy;
+    const std::vector<float> uninterrupted = play(6);
+    const auto state = start_.state;
+    EXPECT_EQ(state.size(), strategy.name == "FedYogi" ? 2U : 1U);
+    start_ = beginning;
+    static_cast<void>(play(2));
+    static_cast<void>(play(5));
+    EXPECT_EQ(play(6), uninterrupted) << strategy.name;
+    EXPECT_EQ(start_.state, state) << strategy.name;
+    start_ = beginning;
+  }
+}
+
+}  // namespace
+}  // namespace muster
