@@ -14,8 +14,7 @@ void adaptive(const OuterOptions& options, std::span<const Real> parameters, std
               OuterState<Real>& state, std::span<Real> next, Grow grow) {
   for (std::size_t i = 0; i < next.size(); ++i) {
     const auto change = static_cast<double>(delta[i]);
-    const double first =
-        options.beta1 * static_cast<double>(state.first[i]) + (1 - options.beta1) * change;
+    const double first = options.beta1 * static_cast<double>(state.first[i]) + (1 - options.beta1) * change;
     const double second = grow(static_cast<double>(state.second[i]), change * change);
     next[i] = static_cast<Real>(static_cast<double>(parameters[i]) +
                                 options.learning_rate * first / (std::sqrt(second) + options.tau));
@@ -25,8 +24,8 @@ void adaptive(const OuterOptions& options, std::span<const Real> parameters, std
 }
 
 template <typename Real>
-void with_momentum(const OuterOptions& options, std::span<const Real> parameters,
-                   std::span<const Real> delta, OuterState<Real>& state, std::span<Real> next) {
+void with_momentum(const OuterOptions& options, std::span<const Real> parameters, std::span<const Real> delta,
+                   OuterState<Real>& state, std::span<Real> next) {
   // Of Delta and of m in the step: (0, 1), or for Nesterov (1, beta).
   const bool nesterov = options.rule == OuterRule::kNesterov;
   const double of_delta = nesterov ? options.learning_rate : 0;
@@ -34,8 +33,7 @@ void with_momentum(const OuterOptions& options, std::span<const Real> parameters
   for (std::size_t i = 0; i < next.size(); ++i) {
     const auto change = static_cast<double>(delta[i]);
     const double first = options.momentum * static_cast<double>(state.first[i]) + change;
-    next[i] =
-        static_cast<Real>(static_cast<double>(parameters[i]) + (of_delta * change + of_first * first));
+    next[i] = static_cast<Real>(static_cast<double>(parameters[i]) + (of_delta * change + of_first * first));
     state.first[i] = static_cast<Real>(first);
   }
 }

@@ -5,12 +5,13 @@
 
 namespace muster::learning {
 
-// Clients or workers train on their own from w and come back with Delta, the mean of what they changed; -Delta
-// is the gradient that the outer optimizer sees. m and v begin at the first step: m = 0, v = tau^2.
+// Clients or workers train on their own from w and come back with Delta, the mean of what they changed;
+// -Delta is the gradient that the outer optimizer sees. m and v begin at the first step: m = 0, v = tau^2.
 enum class OuterRule {
   kAdd,       // w += eta Delta. FedAvg, with eta = 1
   kMomentum,  // m = beta m + Delta, w += eta m. FedAvgM: Hsu, Qi & Brown 2019, section 4.3 (no 1 - beta)
-  kNesterov,  // m = beta m + Delta, w += eta (Delta + beta m), as PyTorch's SGD. DiLoCo: Douillard et al. 2023
+  kNesterov,  // m = beta m + Delta, w += eta (Delta + beta m), as PyTorch's SGD. DiLoCo: Douillard et al.
+              // 2023
   // Reddi et al. 2021, "Adaptive Federated Optimization", Algorithm 2: m = beta1 m + (1 - beta1) Delta,
   // w += eta m / (sqrt(v) + tau), without Adam's correction of the bias. v is elementwise
   kAdagrad,  // v += Delta^2
@@ -41,8 +42,8 @@ struct OuterState {
 template <typename Real>
 [[nodiscard]] OuterState<Real> initial_outer_state(const OuterOptions& options, std::size_t parameters);
 
-// next [P] = `parameters` [P] moved by `delta` [P]; `state` goes a step on. `next` may be the memory of either.
-// Computed in float64, rounded once to Real: the same inputs, the same bits. O(P), no memory.
+// next [P] = `parameters` [P] moved by `delta` [P]; `state` goes a step on. `next` may be the memory of
+// either. Computed in float64, rounded once to Real: the same inputs, the same bits. O(P), no memory.
 template <typename Real>
 void outer(const OuterOptions& options, std::span<const Real> parameters, std::span<const Real> delta,
            OuterState<Real>& state, std::span<Real> next);

@@ -20,7 +20,9 @@ class AggregateThread {
   AggregateThread(const AggregateThread&) = delete;
   AggregateThread& operator=(const AggregateThread&) = delete;
 
-  void post(Job job);  // thread-safe
+  // Thread-safe.
+  void post(Job job);
+  [[nodiscard]] learning::LocalSettings settings() const { return strategy_->settings(); }
 
  private:
   void run();

@@ -96,7 +96,6 @@ class Coordinator {
     std::vector<std::function<void()>> answers;
     std::vector<std::shared_ptr<const void>> releases;  // memory
   };
-
   template <typename Action>
   auto locked(Action action);  // runs it under the lock, then does what waits in later_
 
@@ -165,8 +164,7 @@ class Coordinator {
   std::unordered_map<std::string, Transfers> transfers_ MUSTER_GUARDED_BY(mutex_);  // by task
   std::vector<std::string> lapsed_ MUSTER_GUARDED_BY(mutex_);  // uploads, broken off with their round
   UploadDesk uploads_ MUSTER_GUARDED_BY(mutex_);
-  // By the timer's thread, which holds no other lock.
-  std::vector<std::pair<TransferPointer, Error>> to_end_ MUSTER_GUARDED_BY(mutex_);
+  std::vector<std::pair<TransferPointer, Error>> to_end_ MUSTER_GUARDED_BY(mutex_);  // by the timer, unlocked
   Later later_ MUSTER_GUARDED_BY(mutex_);
   Instant round_began_ MUSTER_GUARDED_BY(mutex_){};
   std::uint64_t models_sent_ MUSTER_GUARDED_BY(mutex_) = 0;

@@ -125,6 +125,9 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   task.set_task_id(effect.task_id);
   task.set_model_bytes(model_->bytes());
   task.set_model_sha256(model_->sha256);
+  const learning::LocalSettings settings = aggregate_.settings();
+  task.mutable_settings()->set_proximal_mu(settings.proximal_mu);
+  if (settings.fairness_q) task.mutable_settings()->set_fairness_q(*settings.fairness_q);
   // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
   task.set_deadline_ms(
       std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));
@@ -136,7 +139,8 @@ void Coordinator::apply(const CommitRound& effect, Instant now) {
   spdlog::info("round {} is closed round={} reported={}", effect.round, effect.round, effect.reported);
   end_transfers(fmt::format("round {} is closed: {} updates came before this one was whole", effect.round,
                             effect.reported));
-  aggregate_.post([this, round = effect.round, model = model_](Strategy& strategy) { finish(round, model, strategy); });
+  aggregate_.post(
+      [this, round = effect.round, model = model_](Strategy& strategy) { finish(round, model, strategy); });
 }
 
 void Coordinator::apply(const AbandonRound& effect, Instant now) {

@@ -50,7 +50,8 @@ Status FedOpt::restore(std::vector<learning::OptimizerState::Slot> state) {
            check_model(state[i].values).has_value();
   if (!fits)
     return invalid_argument(
-        "the checkpoint's server state is of another strategy or model; use another folder, or remove the file "
+        "the checkpoint's server state is of another strategy or model; use another folder, or remove the "
+        "file "
         "to start afresh");
   if (!names.empty()) state_.first = std::move(state[0].values);
   if (names.size() > 1) state_.second = std::move(state[1].values);

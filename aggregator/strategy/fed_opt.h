@@ -1,4 +1,5 @@
-#pragma once  // aggregator/strategy/fed_opt.h: the mean of the updates, weighted by examples, then a server step
+#pragma once  // aggregator/strategy/fed_opt.h: the mean of the updates, weighted by examples, then a server
+              // step
 #include <vector>
 
 #include "aggregator/strategy/strategy.h"
@@ -7,16 +8,18 @@
 
 namespace muster::agg {
 
-// Delta = sum(n_i delta_i) / sum(n_i), then learning::outer(model, Delta, state). Reddi et al. 2021, Algorithm 2,
-// with the weights of its experiments; its pseudocode weighs clients alike.
+// Delta = sum(n_i delta_i) / sum(n_i), then learning::outer(model, Delta, state). Reddi et al. 2021,
+// Algorithm 2, with the weights of its experiments; its pseudocode weighs clients alike.
 //
-// FedAvg (McMahan et al. 2017, Algorithm 1) is the rule kAdd, model += Delta, and remembers nothing. Memory: 4 P
-// bytes for the mean, whatever the number of clients, and 4 P for each vector of the state: FedAvgM and Nesterov
-// one, FedAdam, FedYogi and FedAdagrad two.
+// FedAvg (McMahan et al. 2017, Algorithm 1) is the rule kAdd, model += Delta, and remembers nothing. Memory:
+// 4 P bytes for the mean, whatever the number of clients, and 4 P for each vector of the state: FedAvgM and
+// Nesterov one, FedAdam, FedYogi and FedAdagrad two. FedProx (Li et al. 2020, Algorithm 2) is FedAvg whose
+// clients are given mu.
 class FedOpt final : public Strategy {
  public:
-  FedOpt(std::size_t parameters, learning::OuterOptions options)
-      : parameters_(parameters), options_(options), mean_(parameters) {}
+  FedOpt(std::size_t parameters, learning::OuterOptions options, learning::LocalSettings settings = {})
+      : parameters_(parameters), options_(options), settings_(settings), mean_(parameters) {}
+  [[nodiscard]] learning::LocalSettings settings() const override { return settings_; }
   [[nodiscard]] Status take(const Contribution& from) override;
   [[nodiscard]] Result<std::vector<float>> finish(std::span<const float> model) override;
   void discard() override { static_cast<void>(mean_.take()); }
@@ -26,6 +29,7 @@ class FedOpt final : public Strategy {
  private:
   std::size_t parameters_;
   learning::OuterOptions options_;
+  learning::LocalSettings settings_;
   WeightedMean<float> mean_;
   learning::OuterState<float> state_;  // from the first finish on, or restored
 };

@@ -7,6 +7,7 @@
 
 #include "common/base/result.h"
 #include "common/spec/strategy.h"
+#include "learning/local_objective.h"
 #include "learning/optimizer_state.h"
 
 namespace muster::agg {
@@ -15,22 +16,24 @@ struct Contribution {  // views; alive only during take()
   std::int32_t client = 0;
   std::span<const float> delta;  // [P] local minus global weights, flat, in model order
   std::uint64_t examples = 0;    // training examples behind `delta`, >= 1
+  double weight = 0;             // of q-FedAvg's updates
 };
 
 // Lives as long as the federation, and owns what the server remembers between rounds, which is a part of the
-// checkpoint. One thread at a time; built for a fixed P. What it needs of a federation is data, so that the
-// operator can compare: spec::needs_of.
+// checkpoint. One thread at a time, but for settings(); built for a fixed P. What it needs of a federation is
+// data, so that the operator can compare: spec::needs_of.
 class Strategy {
  public:
   virtual ~Strategy() = default;
-  // Folds one update of the round under way in. O(P) time; nothing of `from` is kept. A rejected update leaves
-  // the aggregate as it was. Errors: kInvalidArgument if P differs, examples is 0 or above kExamplesMax, or a
-  // value is not finite or beyond kMoveMax.
+  [[nodiscard]] virtual learning::LocalSettings settings() const = 0;  // of every client
+  // Folds one update of the round under way in. O(P) time; nothing of `from` is kept. A rejected update
+  // leaves the aggregate as it was. Errors: kInvalidArgument if P differs, examples is 0 or above
+  // kExamplesMax, or a value is not finite or beyond kMoveMax.
   [[nodiscard]] virtual Status take(const Contribution& from) = 0;
-  // Ends the round: the next model [P], from the present one [P]. It is made in the aggregate's own memory, so
-  // that both models and the state are all that there is. The next take() begins another round.
-  // Errors: kFailedPrecondition: too few updates were taken. kDataLoss: the next model is not finite. The state
-  // is then of no use.
+  // Ends the round: the next model [P], from the present one [P]. It is made in the aggregate's own memory,
+  // so that both models and the state are all that there is. The next take() begins another round. Errors:
+  // kFailedPrecondition: too few updates were taken. kDataLoss: the next model is not finite. The state is
+  // then of no use.
   [[nodiscard]] virtual Result<std::vector<float>> finish(std::span<const float> model) = 0;
   virtual void discard() = 0;  // what was taken since the last finish
   // What is remembered: views that are good until the next finish, in a fixed order; empty before the first.

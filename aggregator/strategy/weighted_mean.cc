@@ -1,4 +1,5 @@
-// aggregator/strategy/weighted_mean.cc: the loop over an update, written so that the compiler makes SIMD of it
+// aggregator/strategy/weighted_mean.cc: the loop over an update, written so that the compiler makes SIMD of
+// it
 #include "aggregator/strategy/weighted_mean.h"
 
 #include <utility>

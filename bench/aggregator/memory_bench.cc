@@ -77,8 +77,8 @@ void serve(const Case& what, const TestPki& pki, int to_parent) {
   agg::CommittedRound start;
   start.parameters.assign(kParameters, 0.0F);
   agg::AggregatorMetrics metrics;
-  agg::Coordinator coordinator(std::move(options), std::move(ports), std::move(*agg::make_strategy({}, kParameters)),
-                               std::move(start), metrics);
+  agg::Coordinator coordinator(std::move(options), std::move(ports),
+                               std::move(*agg::make_strategy({}, kParameters)), std::move(start), metrics);
   auto server = agg::FederationServer::start(
       {.ip = "127.0.0.1", .port = 0, .credentials = pki.of_pod("aggregator", 0, "bench")}, coordinator);
   if (!server) std::_Exit(1);

@@ -22,15 +22,17 @@ struct NumberField {
 const std::vector<NumberField>& number_fields() {
   constexpr NumberRange kDecay{.min = 0, .max = 0.999999};
   static const std::vector<NumberField> fields{
+      {.name = "mu",
+       .value = &Strategy::mu,
+       .range = {.min = 0, .max = 1e6},
+       .readers = {"FedProx"},
+       .needed_by = {"FedProx"}},
       {.name = "learningRate",
        .value = &Strategy::learning_rate,
        .range = {.min = 1e-12, .max = 1e6},
        .readers = {"FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"},
        .needed_by = {"FedAdam", "FedYogi", "FedAdagrad"}},
-      {.name = "momentum",
-       .value = &Strategy::momentum,
-       .range = kDecay,
-       .readers = {"FedAvgM", "Nesterov"}},
+      {.name = "momentum", .value = &Strategy::momentum, .range = kDecay, .readers = {"FedAvgM", "Nesterov"}},
       {.name = "beta1",
        .value = &Strategy::beta1,
        .range = kDecay,
@@ -58,8 +60,9 @@ Status check_readers(const Json& json, const std::string& path, const Strategy& 
                      std::string_view name, const std::vector<std::string_view>& readers,
                      const std::vector<std::string_view>& needed_by) {
   if (given(json, name) && !among(strategy, readers))
-    return invalid_argument(fmt::format("{}.{}: {} read it, not {}; remove the field", path, name,
-                                        fmt::join(readers, ", "), strategy.name));
+    return invalid_argument(fmt::format("{}.{}: only {} {} it, not {}; remove the field", path, name,
+                                        fmt::join(readers, ", "), readers.size() == 1 ? "reads" : "read",
+                                        strategy.name));
   if (!given(json, name) && among(strategy, needed_by))
     return invalid_argument(fmt::format("{0}.{1}: {2} needs it; add {1}", path, name, strategy.name));
   return {};
@@ -70,8 +73,10 @@ Status check_readers(const Json& json, const std::string& path, const Strategy& 
 Result<Strategy> strategy_from_json(const Json& json, const std::string& path) {
   Strategy strategy;
   Fields fields(json, path);
-  fields.one_of("name", strategy.name, {"FedAvg", "FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"});
-  for (const NumberField& field : number_fields()) fields.number(field.name, strategy.*field.value, field.range);
+  fields.one_of("name", strategy.name,
+                {"FedAvg", "FedProx", "FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"});
+  for (const NumberField& field : number_fields())
+    fields.number(field.name, strategy.*field.value, field.range);
   MUSTER_TRY(fields.finish());
   for (const NumberField& field : number_fields())
     MUSTER_TRY(check_readers(json, path, strategy, field.name, field.readers, field.needed_by));

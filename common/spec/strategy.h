@@ -9,6 +9,7 @@ namespace muster::spec {
 // Which fields a strategy reads says strategy.cc's table; the others stay at their defaults.
 struct Strategy {
   std::string name = "FedAvg";
+  double mu = 0;               // FedProx: (mu / 2) ||w - w_t||^2 is added to the clients' loss
   double learning_rate = 1.0;  // of the server's step
   double momentum = 0.9;       // of the server: FedAvgM, Nesterov
   double beta1 = 0.9;          // FedAdam, FedYogi, FedAdagrad

@@ -1,5 +1,5 @@
-// tests/aggregator/fed_opt_test.cc: the server optimizers as strategies: what they remember, and that it may be
-// written and read back between any two rounds
+// tests/aggregator/fed_opt_test.cc: the server optimizers as strategies: what they remember, and that it may
+// be written and read back between any two rounds
 #include <gtest/gtest.h>
 
 #include <limits>

@@ -50,6 +50,7 @@ class GatedStrategy final : public agg::Strategy {
  public:
   GatedStrategy(std::unique_ptr<agg::Strategy> strategy, Gate* fold, Gate* finish)
       : strategy_(std::move(strategy)), fold_(fold), finish_(finish) {}
+  learning::LocalSettings settings() const override { return strategy_->settings(); }
   Status take(const agg::Contribution& from) override {
     if (fold_ != nullptr) fold_->pass();
     return strategy_->take(from);

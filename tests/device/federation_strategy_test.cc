@@ -22,11 +22,14 @@ class FederationStrategy : public FederationFixture {
          .clients = 2,
          .parameter_count = kParameters,
          .parallel_clients = 2},
-        [](int, std::int32_t client, std::int64_t round, std::span<const float> global, const auto&) {
+        [mu = options_.federation.strategy.mu](int, std::int32_t client, const device::TaskTicket& task,
+                                               std::span<const float> global, const auto&) {
+          EXPECT_EQ(task.settings.proximal_mu, mu);
           learning::LocalUpdate update;  // exact in any order of arrival
           update.delta.resize(global.size());
           for (std::size_t i = 0; i < global.size(); ++i)
-            update.delta[i] = static_cast<float>((static_cast<std::int64_t>(i) + round) % 7 - 3 + client);
+            update.delta[i] =
+                static_cast<float>((static_cast<std::int64_t>(i) + task.round) % 7 - 3 + client);
           update.examples = 4;
           return Result<learning::LocalUpdate>(std::move(update));
         });
@@ -55,6 +58,15 @@ TEST_F(FederationStrategy, ARestartedAggregatorGoesOnWithTheSameBits) {
     EXPECT_EQ(play(6), uninterrupted) << strategy.name;
     EXPECT_EQ(start_.state, state) << strategy.name;
     start_ = beginning;
+  }
+}
+
+TEST_F(FederationStrategy, ItsSettingsComeWithEveryTask) {
+  options_.federation.strategy = {.name = "FedProx", .mu = 0.25};
+  start();
+  for (const Task& task : begin_round()) {
+    EXPECT_EQ(task.settings().proximal_mu(), 0.25);
+    EXPECT_FALSE(task.settings().has_fairness_q());
   }
 }
 

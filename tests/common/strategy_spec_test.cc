@@ -1,0 +1,66 @@
+// tests/common/strategy_spec_test.cc: spec.strategy survives the wire, and no field is there in vain
+#include <gmock/gmock.h>
+
+#include "common/spec/federated_round.h"
+
+namespace muster::spec {
+namespace {
+
+using ::testing::HasSubstr;
+
+std::string refusal_of(const Json& strategy) {
+  const auto read = strategy_from_json(strategy, "spec.strategy");
+  return read ? "" : read.error().message;
+}
+
+TEST(StrategySpec, SurvivesTheWire) {
+  for (const Strategy& strategy : std::initializer_list<Strategy>{
+           {},
+           {.name = "FedProx", .mu = 0.25},
+           {.name = "FedAvgM", .learning_rate = 0.5, .momentum = 0.7},
+           {.name = "Nesterov", .learning_rate = 0.7},
+           {.name = "FedAdam", .learning_rate = 0.1, .beta1 = 0.8, .beta2 = 0.9, .tau = 0.01},
+           {.name = "FedYogi", .learning_rate = 0.1},
+           {.name = "FedAdagrad", .learning_rate = 0.1, .beta1 = 0, .tau = 1}}) {
+    const auto back = strategy_from_json(to_json(strategy), "spec.strategy");
+    ASSERT_TRUE(back) << strategy.name << ": " << back.error().message;
+    EXPECT_EQ(*back, strategy);
+  }
+}
+
+TEST(StrategySpec, IsToldToPodsWhole) {
+  const Json spec{{"rounds", 1},
+                  {"training", {{"model", {{"name", "softmax"}}}, {"dataset", {{"name", "synthetic"}}}}},
+                  {"strategy", {{"name", "FedAdam"}, {"learningRate", 1.0}, {"beta1", 0.9}}},
+                  {"cohort", {{"size", 3}}},
+                  {"clients", {{"count", 9}}}};
+  const auto whole = federated_round_from_json(spec);
+  const auto told = federated_round_from_json(federated_round_for_pods(spec));
+  ASSERT_TRUE(whole && told);
+  EXPECT_EQ(told->federation, whole->federation);
+}
+
+TEST(StrategySpec, AFieldThatItDoesNotReadIsRefused) {
+  EXPECT_EQ(refusal_of({{"name", "FedAvg"}, {"mu", 0.1}}),
+            "spec.strategy.mu: only FedProx reads it, not FedAvg; remove the field");
+  EXPECT_EQ(refusal_of({{"momentum", 0.9}}),
+            "spec.strategy.momentum: only FedAvgM, Nesterov read it, not FedAvg; remove the field");
+  EXPECT_EQ(refusal_of({{"name", "FedAdagrad"}, {"learningRate", 1}, {"beta2", 0.9}}),
+            "spec.strategy.beta2: only FedAdam, FedYogi read it, not FedAdagrad; remove the field");
+  EXPECT_EQ(refusal_of({{"name", "FedAvg"}, {"mu", nullptr}}), "") << "null is absent";
+}
+
+TEST(StrategySpec, AFieldThatNoValueFitsForAllMustBeThere) {
+  EXPECT_EQ(refusal_of({{"name", "FedProx"}}), "spec.strategy.mu: FedProx needs it; add mu");
+  EXPECT_EQ(refusal_of({{"name", "FedYogi"}}),
+            "spec.strategy.learningRate: FedYogi needs it; add learningRate");
+  EXPECT_EQ(refusal_of({{"name", "FedAvgM"}}), "");
+}
+
+TEST(StrategySpec, NamesAreThoseOfThePapers) {
+  EXPECT_THAT(refusal_of({{"name", "fedavg"}}), HasSubstr("spec.strategy.name"));
+  EXPECT_THAT(refusal_of({{"name", "FedProx"}, {"mu", -1}}), HasSubstr("spec.strategy.mu: must be"));
+}
+
+}  // namespace
+}  // namespace muster::spec
