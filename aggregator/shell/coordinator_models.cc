@@ -28,13 +28,17 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
   }
   Status folded;
   if (client) {  // else the round closed while the update waited
-    folded = strategy.take(
-        {.client = *client, .delta = buffer->values(), .examples = buffer->header().examples()});
+    folded = strategy.take({.client = *client,
+                            .delta = buffer->values(),
+                            .examples = buffer->header().examples(),
+                            .weight = buffer->header().weight()});
   }
   buffer.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
+    if (!folded && folded.error().code != Code::kInvalidArgument)
+      fail(kExitStorage, folded.error().message, now);
     if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
     metrics_.count_update("accepted");
     MUSTER_CHECK(step(Reported{task_id}, now));

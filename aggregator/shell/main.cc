@@ -11,6 +11,7 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
+#include "aggregator/store/mapped_shelf.h"
 #include "common/base/check.h"
 #include "common/json/fields.h"
 #include "common/platform/end_process.h"
@@ -38,7 +39,6 @@ Result<spec::Federation> federation_of(const control::v1::Assignment& assignment
   }
   MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
   MUSTER_ASSIGN(spec::FederatedRoundSpec spec, spec::federated_round_from_json(json));
-  MUSTER_TRY(make_strategy(spec.federation.strategy, 1));
   return std::move(spec.federation);
 }
 
@@ -132,7 +132,11 @@ class Run {
   // With what it remembered when `start` was committed. A federation that has ended needs it no more.
   static Result<std::unique_ptr<Strategy>> strategy_of(const spec::Federation& federation,
                                                        CommittedRound& start) {
-    MUSTER_ASSIGN(auto strategy, make_strategy(federation.strategy, start.parameters.size()));
+    const std::size_t parameters = start.parameters.size();
+    std::unique_ptr<UpdateShelf> shelf;
+    if (spec::needs_of(federation.strategy).every_update && !federation.storage_path.empty())
+      shelf = std::make_unique<MappedShelf>(federation.storage_path, parameters);
+    MUSTER_ASSIGN(auto strategy, make_strategy(federation.strategy, parameters, std::move(shelf)));
     if (start.round > 0 && !start.finished) MUSTER_TRY(strategy->restore(std::move(start.state)));
     return strategy;
   }

@@ -1,6 +1,9 @@
 // aggregator/strategy/fed_opt.cc: a fold for each update, a server step for each round
 #include "aggregator/strategy/fed_opt.h"
 
+#include <fmt/format.h>
+
+#include <cmath>
 #include <utility>
 
 #include "aggregator/strategy/checks.h"
@@ -11,12 +14,24 @@ namespace {
 
 constexpr const char* kFirstSlot = "m";
 constexpr const char* kSecondSlot = "v";
+// A weight of q-FedAvg is about F^q, F being a loss, plus a term of a power less: training with a loss of a
+// million has long gone wrong.
+constexpr double kFairBase = 1e6;
 
 }  // namespace
 
 Status FedOpt::take(const Contribution& from) {
   MUSTER_TRY(check_contribution(from, parameters_));
-  mean_.fold(from.delta, static_cast<double>(from.examples));
+  double weight = static_cast<double>(from.examples);
+  if (settings_.fairness_q) {
+    weight = from.weight;
+    const double most = std::pow(kFairBase, *settings_.fairness_q + 1);
+    if (!(weight > 0 && weight <= most))
+      return invalid_argument(
+          fmt::format("the update of client {} weighs {:.3g}; more than 0 and at most {:.3g} is possible",
+                      from.client, weight, most));
+  }
+  mean_.fold(from.delta, weight);
   return {};
 }
 

@@ -11,10 +11,14 @@ namespace muster::agg {
 // Delta = sum(n_i delta_i) / sum(n_i), then learning::outer(model, Delta, state). Reddi et al. 2021,
 // Algorithm 2, with the weights of its experiments; its pseudocode weighs clients alike.
 //
-// FedAvg (McMahan et al. 2017, Algorithm 1) is the rule kAdd, model += Delta, and remembers nothing. Memory:
-// 4 P bytes for the mean, whatever the number of clients, and 4 P for each vector of the state: FedAvgM and
-// Nesterov one, FedAdam, FedYogi and FedAdagrad two. FedProx (Li et al. 2020, Algorithm 2) is FedAvg whose
-// clients are given mu.
+// FedAvg (McMahan et al. 2017, Algorithm 1) is the rule kAdd, model += Delta, and remembers nothing. FedProx
+// (Li et al. 2020, Algorithm 2) is FedAvg whose clients are given mu. q-FedAvg is FedAvg whose clients are
+// given q, and whose updates weigh what their clients say instead of by examples (learning::make_fair): the
+// server cannot know their losses, so that, as in the paper, a client that exaggerates its own is believed,
+// up to a bound.
+//
+// Memory: 4 P bytes for the mean, whatever the number of clients, and 4 P for each vector of the state:
+// FedAvgM and Nesterov one, FedAdam, FedYogi and FedAdagrad two.
 class FedOpt final : public Strategy {
  public:
   FedOpt(std::size_t parameters, learning::OuterOptions options, learning::LocalSettings settings = {})

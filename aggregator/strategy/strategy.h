@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "aggregator/strategy/update_shelf.h"
 #include "common/base/result.h"
 #include "common/spec/strategy.h"
 #include "learning/local_objective.h"
@@ -26,9 +27,10 @@ class Strategy {
  public:
   virtual ~Strategy() = default;
   [[nodiscard]] virtual learning::LocalSettings settings() const = 0;  // of every client
-  // Folds one update of the round under way in. O(P) time; nothing of `from` is kept. A rejected update
-  // leaves the aggregate as it was. Errors: kInvalidArgument if P differs, examples is 0 or above
-  // kExamplesMax, or a value is not finite or beyond kMoveMax.
+  // Folds one update of the round under way in. O(P) time; `from` is copied where it is kept. A rejected
+  // update leaves the aggregate as it was. Errors: kInvalidArgument if P differs, examples is 0 or above
+  // kExamplesMax, the weight is none, or a value is not finite or beyond kMoveMax. Another code: it cannot be
+  // kept, and no other one could.
   [[nodiscard]] virtual Status take(const Contribution& from) = 0;
   // Ends the round: the next model [P], from the present one [P]. It is made in the aggregate's own memory,
   // so that both models and the state are all that there is. The next take() begins another round. Errors:
@@ -49,8 +51,10 @@ inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;
 // finite but absurd values, 3e38 each, would otherwise be the model.
 inline constexpr float kMoveMax = 1 << 20;
 
-// Errors: kInvalidArgument: no such strategy.
+// `shelf`: for the strategies that need every update (spec::needs_of).
+// Errors: kInvalidArgument: no such strategy, or no shelf for it.
 [[nodiscard]] Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec,
-                                                              std::size_t parameters);
+                                                              std::size_t parameters,
+                                                              std::unique_ptr<UpdateShelf> shelf = nullptr);
 
 }  // namespace muster::agg

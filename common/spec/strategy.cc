@@ -4,44 +4,42 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
+#include <cmath>
 #include <string_view>
+#include <variant>
 #include <vector>
 
 namespace muster::spec {
 namespace {
 
-struct NumberField {
+struct StrategyField {
   std::string_view name;
-  double Strategy::*value;
-  NumberRange range;
+  std::variant<double Strategy::*, std::int64_t Strategy::*> value;
+  double min;
+  double max;
   std::vector<std::string_view> readers;         // strategies that read it
   std::vector<std::string_view> needed_by = {};  // those of them for which no value fits every problem
 };
 
-const std::vector<NumberField>& number_fields() {
-  constexpr NumberRange kDecay{.min = 0, .max = 0.999999};
-  static const std::vector<NumberField> fields{
-      {.name = "mu",
-       .value = &Strategy::mu,
-       .range = {.min = 0, .max = 1e6},
-       .readers = {"FedProx"},
-       .needed_by = {"FedProx"}},
-      {.name = "learningRate",
-       .value = &Strategy::learning_rate,
-       .range = {.min = 1e-12, .max = 1e6},
-       .readers = {"FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"},
-       .needed_by = {"FedAdam", "FedYogi", "FedAdagrad"}},
-      {.name = "momentum", .value = &Strategy::momentum, .range = kDecay, .readers = {"FedAvgM", "Nesterov"}},
-      {.name = "beta1",
-       .value = &Strategy::beta1,
-       .range = kDecay,
-       .readers = {"FedAdam", "FedYogi", "FedAdagrad"}},
-      {.name = "beta2", .value = &Strategy::beta2, .range = kDecay, .readers = {"FedAdam", "FedYogi"}},
-      {.name = "tau",
-       .value = &Strategy::tau,
-       .range = {.min = 1e-12, .max = 1e6},
-       .readers = {"FedAdam", "FedYogi", "FedAdagrad"}},
+const std::vector<StrategyField>& strategy_fields() {
+  constexpr double kDecayMax = 0.999999;
+  const std::vector<std::string_view> adaptive{"FedAdam", "FedYogi", "FedAdagrad"};
+  static const std::vector<StrategyField> fields{
+      {"mu", &Strategy::mu, 0, 1e6, {"FedProx"}, {"FedProx"}},
+      {"q", &Strategy::q, 0, 10, {"QFedAvg"}, {"QFedAvg"}},
+      {"learningRate",
+       &Strategy::learning_rate,
+       1e-12,
+       1e6,
+       {"FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"},
+       adaptive},
+      {"momentum", &Strategy::momentum, 0, kDecayMax, {"FedAvgM", "Nesterov"}},
+      {"beta1", &Strategy::beta1, 0, kDecayMax, adaptive},
+      {"beta2", &Strategy::beta2, 0, kDecayMax, {"FedAdam", "FedYogi"}},
+      {"tau", &Strategy::tau, 1e-12, 1e6, adaptive},
+      {"trimFraction", &Strategy::trim_fraction, 0.001, 0.499, {"TrimmedMean"}, {"TrimmedMean"}},
+      {"byzantineClients", &Strategy::byzantine_clients, 0, kEveryUpdateMax, {"Krum"}, {"Krum"}},
+      {"averagedUpdates", &Strategy::averaged_updates, 1, kEveryUpdateMax, {"Krum"}},
   };
   return fields;
 }
@@ -57,14 +55,13 @@ bool given(const Json& json, std::string_view name) {
 
 // A field that nobody reads is a mistake: its owner believes that it does something.
 Status check_readers(const Json& json, const std::string& path, const Strategy& strategy,
-                     std::string_view name, const std::vector<std::string_view>& readers,
-                     const std::vector<std::string_view>& needed_by) {
-  if (given(json, name) && !among(strategy, readers))
-    return invalid_argument(fmt::format("{}.{}: only {} {} it, not {}; remove the field", path, name,
-                                        fmt::join(readers, ", "), readers.size() == 1 ? "reads" : "read",
-                                        strategy.name));
-  if (!given(json, name) && among(strategy, needed_by))
-    return invalid_argument(fmt::format("{0}.{1}: {2} needs it; add {1}", path, name, strategy.name));
+                     const StrategyField& field) {
+  if (given(json, field.name) && !among(strategy, field.readers))
+    return invalid_argument(fmt::format("{}.{}: only {} {} it, not {}; remove the field", path, field.name,
+                                        fmt::join(field.readers, ", "),
+                                        field.readers.size() == 1 ? "reads" : "read", strategy.name));
+  if (!given(json, field.name) && among(strategy, field.needed_by))
+    return invalid_argument(fmt::format("{0}.{1}: {2} needs it; add {1}", path, field.name, strategy.name));
   return {};
 }
 
@@ -74,20 +71,42 @@ Result<Strategy> strategy_from_json(const Json& json, const std::string& path) {
   Strategy strategy;
   Fields fields(json, path);
   fields.one_of("name", strategy.name,
-                {"FedAvg", "FedProx", "FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"});
-  for (const NumberField& field : number_fields())
-    fields.number(field.name, strategy.*field.value, field.range);
+                {"FedAvg", "FedProx", "QFedAvg", "FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad",
+                 "Median", "TrimmedMean", "Krum"});
+  for (const StrategyField& field : strategy_fields()) {
+    if (const auto* number = std::get_if<double Strategy::*>(&field.value)) {
+      fields.number(field.name, strategy.**number, {.min = field.min, .max = field.max});
+    } else {
+      fields.integer(
+          field.name, strategy.*std::get<std::int64_t Strategy::*>(field.value),
+          {.min = static_cast<std::int64_t>(field.min), .max = static_cast<std::int64_t>(field.max)});
+    }
+  }
   MUSTER_TRY(fields.finish());
-  for (const NumberField& field : number_fields())
-    MUSTER_TRY(check_readers(json, path, strategy, field.name, field.readers, field.needed_by));
+  for (const StrategyField& field : strategy_fields()) MUSTER_TRY(check_readers(json, path, strategy, field));
   return strategy;
 }
 
 Json to_json(const Strategy& strategy) {
   Json json{{"name", strategy.name}};
-  for (const NumberField& field : number_fields())
-    if (among(strategy, field.readers)) json[std::string(field.name)] = strategy.*field.value;
+  for (const StrategyField& field : strategy_fields())
+    if (among(strategy, field.readers))
+      std::visit([&](auto value) { json[std::string(field.name)] = strategy.*value; }, field.value);
   return json;
+}
+
+StrategyNeeds needs_of(const Strategy& strategy) {
+  StrategyNeeds needs;
+  const std::string& name = strategy.name;
+  needs.every_update = name == "Median" || name == "TrimmedMean" || name == "Krum";
+  needs.plain_sgd = name == "QFedAvg";
+  if (name == "Median") needs.updates_min = 3;  // of two it is their mean
+  if (name == "TrimmedMean")                    // else it cuts off nobody
+    needs.updates_min = static_cast<std::int64_t>(std::ceil(1 / strategy.trim_fraction - 1e-9));
+  if (name == "Krum")
+    needs.updates_min =
+        std::max(2 * strategy.byzantine_clients + 3, strategy.averaged_updates + strategy.byzantine_clients);
+  return needs;
 }
 
 }  // namespace muster::spec

@@ -17,6 +17,10 @@ TEST(StrategySpec, SurvivesTheWire) {
   for (const Strategy& strategy : std::initializer_list<Strategy>{
            {},
            {.name = "FedProx", .mu = 0.25},
+           {.name = "QFedAvg", .q = 0.5},
+           {.name = "Median"},
+           {.name = "TrimmedMean", .trim_fraction = 0.25},
+           {.name = "Krum", .byzantine_clients = 3, .averaged_updates = 4},
            {.name = "FedAvgM", .learning_rate = 0.5, .momentum = 0.7},
            {.name = "Nesterov", .learning_rate = 0.7},
            {.name = "FedAdam", .learning_rate = 0.1, .beta1 = 0.8, .beta2 = 0.9, .tau = 0.01},
@@ -55,6 +59,67 @@ TEST(StrategySpec, AFieldThatNoValueFitsForAllMustBeThere) {
   EXPECT_EQ(refusal_of({{"name", "FedYogi"}}),
             "spec.strategy.learningRate: FedYogi needs it; add learningRate");
   EXPECT_EQ(refusal_of({{"name", "FedAvgM"}}), "");
+}
+
+Federation federation_with(const Strategy& strategy) {
+  Federation federation;
+  federation.training.dataset.name = "synthetic";
+  federation.clients = 5000;
+  federation.cohort = {.size = 20, .minimum = 10};
+  federation.strategy = strategy;
+  federation.storage_path = "/models";
+  return federation;
+}
+
+std::string refusal_of(const Federation& federation) {
+  const Status valid = validate(federation);
+  return valid ? "" : valid.error().message;
+}
+
+TEST(StrategyNeeds, ARoundMustHaveAsManyUpdatesAsTheStrategyNeeds) {
+  const struct {
+    Strategy strategy;
+    std::int64_t needed;
+  } cases[] = {{{}, 1},
+               {{.name = "Median"}, 3},
+               {{.name = "TrimmedMean", .trim_fraction = 0.1}, 10},
+               {{.name = "TrimmedMean", .trim_fraction = 0.3}, 4},
+               {{.name = "Krum", .byzantine_clients = 2}, 7},
+               {{.name = "Krum", .byzantine_clients = 2, .averaged_updates = 8}, 10}};
+  for (const auto& each : cases) {
+    EXPECT_EQ(needs_of(each.strategy).updates_min, each.needed) << each.strategy.name;
+    Federation federation = federation_with(each.strategy);
+    federation.cohort.minimum = each.needed;
+    EXPECT_EQ(refusal_of(federation), "");
+    federation.cohort.minimum = each.needed - 1;
+    if (each.needed > 1) {
+      EXPECT_THAT(refusal_of(federation), HasSubstr("spec.cohort.minimum: " + each.strategy.name))
+          << each.needed;
+    }
+  }
+}
+
+TEST(StrategyNeeds, UpdatesThatAreLookedAtTogetherAreFewAndHaveAPlace) {
+  for (const Strategy& strategy : std::initializer_list<Strategy>{
+           {.name = "Median"}, {.name = "TrimmedMean"}, {.name = "Krum", .byzantine_clients = 1}}) {
+    Federation federation = federation_with(strategy);
+    federation.cohort.size = kEveryUpdateMax;
+    EXPECT_EQ(refusal_of(federation), "");
+    federation.cohort.size = kEveryUpdateMax + 1;
+    EXPECT_THAT(refusal_of(federation), HasSubstr("spec.cohort.size: " + strategy.name));
+    federation.cohort.size = 20;
+    federation.storage_path.clear();
+    EXPECT_THAT(refusal_of(federation), HasSubstr("spec.aggregator.storage: " + strategy.name));
+  }
+}
+
+TEST(StrategyNeeds, QFedAvgTakesPlainSgdOnly) {
+  Federation federation = federation_with({.name = "QFedAvg", .q = 1});
+  EXPECT_EQ(refusal_of(federation), "");
+  federation.training.optimizer.momentum = 0.1;
+  EXPECT_THAT(refusal_of(federation), HasSubstr("spec.training.optimizer: QFedAvg"));
+  federation.training.optimizer = {.name = "Adam"};
+  EXPECT_THAT(refusal_of(federation), HasSubstr("spec.training.optimizer: QFedAvg"));
 }
 
 TEST(StrategySpec, NamesAreThoseOfThePapers) {

@@ -14,8 +14,10 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
+#include "aggregator/store/mapped_shelf.h"
 #include "device/shell/fleet.h"
 #include "tests/device/federation_calls.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster {
 
@@ -96,7 +98,9 @@ class FederationFixture : public testing::Test {
         saved_.state.push_back({slot.name, {slot.values.begin(), slot.values.end()}});
       return save_result_;
     };
-    auto strategy = agg::make_strategy(options_.federation.strategy, start_.parameters.size());
+    auto strategy =
+        agg::make_strategy(options_.federation.strategy, start_.parameters.size(),
+                           std::make_unique<agg::MappedShelf>(shelf_folder_, start_.parameters.size()));
     ASSERT_TRUE(strategy) << strategy.error().message;
     if (start_.round > 0 && !start_.finished) {
       ASSERT_TRUE((*strategy)->restore(start_.state));
@@ -177,6 +181,8 @@ class FederationFixture : public testing::Test {
   }
 
   agg::CoordinatorOptions options_;
+  TemporaryFolder shelf_parent_;
+  std::filesystem::path shelf_folder_ = shelf_parent_.path() / "shelf";
   const TestPki& pki_ = shared_test_pki();
   agg::TransferLimits limits_;
   std::size_t downloads_at_once_ = agg::kDownloadsAtOnce;

@@ -1,4 +1,5 @@
 // tests/device/federation_strategy_test.cc: strategies over the real protocol: what a restart keeps
+#include "pod/pod_contract.h"
 #include "tests/device/federation_fixture.h"
 
 namespace muster {
@@ -10,6 +11,21 @@ class FederationStrategy : public FederationFixture {
     options_.federation.clients = 2;
     options_.federation.cohort = {.size = 2, .over_selection = 1.0, .minimum = 2};
     start_.parameters.assign(kParameters, 0.5F);
+  }
+  // A value that every client adds to each parameter, every round.
+  using Says = std::function<float(std::int32_t client)>;
+  std::unique_ptr<device::Fleet> fleet_of(std::int32_t clients, Says says) {
+    return device::Fleet::start(
+        {.aggregator = address_,
+         .credentials = pki_.of_pod("client", 0, "uid"),
+         .clients = clients,
+         .parameter_count = kParameters,
+         .parallel_clients = 2},
+        [says = std::move(says)](int, std::int32_t client, const device::TaskTicket&, std::span<const float>,
+                                 const auto&) {
+          return Result<learning::LocalUpdate>(
+              {.delta = std::vector<float>(kParameters, says(client)), .examples = 1});
+        });
   }
   // Rounds up to `rounds`, from what was saved before, in a process of its own; its last model.
   std::vector<float> play(std::int64_t rounds) {
@@ -68,6 +84,45 @@ TEST_F(FederationStrategy, ItsSettingsComeWithEveryTask) {
     EXPECT_EQ(task.settings().proximal_mu(), 0.25);
     EXPECT_FALSE(task.settings().has_fairness_q());
   }
+}
+
+TEST_F(FederationStrategy, AMedianIsNotCarriedAwayByAClientThatLies) {
+  options_.federation.rounds = 4;
+  options_.federation.clients = 5;
+  options_.federation.cohort = {.size = 5, .over_selection = 1.0, .minimum = 5};
+  options_.federation.strategy = {.name = "Median"};
+  start();
+  const auto fleet = fleet_of(5, [](std::int32_t client) { return client == 2 ? -agg::kMoveMax : 0.25F; });
+  const auto outcome = coordinator_->wait_outcome(60s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->exit_code, 0) << outcome->message;
+  EXPECT_EQ(coordinator_->committed().model->values, std::vector<float>(kParameters, 0.5F + 4 * 0.25F));
+  EXPECT_TRUE(std::filesystem::is_empty(shelf_folder_));
+}
+
+TEST_F(FederationStrategy, AStorageThatTakesNoUpdateEndsTheFederationWithTheReason) {
+  options_.federation.strategy = {.name = "Median"};
+  shelf_folder_ = "/proc/nowhere";
+  start();
+  const auto fleet = fleet_of(2, [](std::int32_t) { return 1.0F; });
+  const auto outcome = coordinator_->wait_outcome(60s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->exit_code, kExitStorage);
+  EXPECT_NE(outcome->message.find("/proc/nowhere"), std::string::npos) << outcome->message;
+}
+
+TEST_F(FederationStrategy, AFairUpdateWeighsWhatItsClientSaysAndMustSayIt) {
+  options_.federation.rounds = 1;
+  options_.federation.strategy = {.name = "QFedAvg", .q = 2};
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 2U);
+  EXPECT_EQ(tasks[0].settings().fairness_q(), 2);
+  UploadReply reply;
+  UploadHeader header = header_of(tasks[0], ones_);
+  ASSERT_TRUE(upload(header, ones_, reply).ok());
+  EXPECT_EQ(reply.verdict(), UploadReply::REJECTED) << "it weighs nothing";
+  EXPECT_NE(reply.reason().find("weighs 0"), std::string::npos) << reply.reason();
 }
 
 }  // namespace

@@ -91,6 +91,36 @@ TEST(FedProx, OfOneStepIsFedAvg) {  // the term has no gradient where it begins
   EXPECT_EQ(setting.train({.proximal_mu = 7}).delta, setting.train({}).delta);
 }
 
+TEST(QFedAvg, ScalesTheUpdateByTheLossOfTheGlobalModelOnAllExamples) {
+  const Setting setting;
+  auto expected = setting.train({});
+  const double loss =
+      setting.task->evaluate(setting.global, setting.data).loss;  // of all 60, before training
+  const double weight = make_fair<float>(expected.delta, loss, 2, setting.spec.optimizer.learning_rate);
+  const auto fair = setting.train({.fairness_q = 2});
+  EXPECT_NEAR(fair.weight, weight, 1e-5 * weight);
+  ASSERT_EQ(fair.delta.size(), expected.delta.size());
+  for (std::size_t i = 0; i < fair.delta.size(); ++i)
+    ASSERT_NEAR(fair.delta[i], expected.delta[i], 1e-6F) << "parameter " << i;
+}
+
+TEST(QFedAvg, WithoutQLeavesTheUpdateAloneAndWeighsAllAlike) {
+  const Setting setting;
+  const auto fair = setting.train({.fairness_q = 0});
+  EXPECT_EQ(fair.delta, setting.train({}).delta);
+  EXPECT_EQ(fair.weight, 1);
+}
+
+TEST(QFedAvg, OfAModelThatHasDivergedIsAnError) {
+  const Setting setting;
+  std::vector<float> broken = setting.global;
+  broken[3] = std::numeric_limits<float>::quiet_NaN();
+  const auto update = train_locally(*setting.task, setting.spec, broken, setting.data, rows_of(0, 9), 1, {},
+                                    {.fairness_q = 1});
+  ASSERT_FALSE(update);
+  EXPECT_EQ(update.error().code, Code::kDataLoss);
+}
+
 TEST(LocalSettings, ThatMakeNoSenseAreRefused) {
   const Setting setting;
   const double nan = std::numeric_limits<double>::quiet_NaN();
