@@ -21,6 +21,9 @@ Status validate(const LocalSettings& settings) {
         fmt::format("local training: mu is {}, must be at least 0", settings.proximal_mu));
   if (settings.fairness_q && !sound(*settings.fairness_q))
     return invalid_argument(fmt::format("local training: q is {}, must be at least 0", *settings.fairness_q));
+  if (settings.meta && !(sound(settings.meta->alpha) && settings.meta->alpha > 0))
+    return invalid_argument(
+        fmt::format("local training: innerLearningRate is {}, must be above 0", settings.meta->alpha));
   return {};
 }
 

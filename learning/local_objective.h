@@ -4,6 +4,7 @@
 #include <span>
 
 #include "common/base/result.h"
+#include "learning/meta_gradient.h"
 
 namespace muster::learning {
 
@@ -14,6 +15,8 @@ struct LocalSettings {
   double proximal_mu = 0;
   // q-FedAvg: the update is scaled and weighed by the client's loss. Absent: it is the plain difference.
   std::optional<double> fairness_q = std::nullopt;
+  // Per-FedAvg: the client descends by meta_gradient. Absent: by its loss's own.
+  std::optional<MetaSettings> meta = std::nullopt;
   friend bool operator==(const LocalSettings&, const LocalSettings&) = default;
 };
 

@@ -46,6 +46,14 @@ RoundOptions round_options(const CoordinatorOptions& options, std::int64_t commi
               options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds))};
 }
 
+void tell(const learning::LocalSettings& settings, federation::v1::LocalSettings& told) {
+  told.set_proximal_mu(settings.proximal_mu);
+  if (settings.fairness_q) told.set_fairness_q(*settings.fairness_q);
+  if (!settings.meta) return;
+  told.mutable_meta()->set_alpha(settings.meta->alpha);
+  told.mutable_meta()->set_hessian_free(settings.meta->hessian_free);
+}
+
 double seconds_between(Instant begin, Instant end) {
   return std::chrono::duration<double>(end - begin).count();
 }
@@ -125,9 +133,7 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   task.set_task_id(effect.task_id);
   task.set_model_bytes(model_->bytes());
   task.set_model_sha256(model_->sha256);
-  const learning::LocalSettings settings = aggregate_.settings();
-  task.mutable_settings()->set_proximal_mu(settings.proximal_mu);
-  if (settings.fairness_q) task.mutable_settings()->set_fairness_q(*settings.fairness_q);
+  tell(aggregate_.settings(), *task.mutable_settings());
   // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
   task.set_deadline_ms(
       std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));

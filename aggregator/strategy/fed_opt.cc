@@ -22,17 +22,19 @@ constexpr double kFairBase = 1e6;
 
 Status FedOpt::take(const Contribution& from) {
   MUSTER_TRY(check_contribution(from, parameters_));
-  double weight = static_cast<double>(from.examples);
-  if (settings_.fairness_q) {
-    weight = from.weight;
-    const double most = std::pow(kFairBase, *settings_.fairness_q + 1);
-    if (!(weight > 0 && weight <= most))
-      return invalid_argument(
-          fmt::format("the update of client {} weighs {:.3g}; more than 0 and at most {:.3g} is possible",
-                      from.client, weight, most));
-  }
+  MUSTER_ASSIGN(const double weight, weight_of(from));
   mean_.fold(from.delta, weight);
   return {};
+}
+
+Result<double> FedOpt::weight_of(const Contribution& from) const {
+  if (settings_.meta) return 1.0;
+  if (!settings_.fairness_q) return static_cast<double>(from.examples);
+  const double most = std::pow(kFairBase, *settings_.fairness_q + 1);
+  if (from.weight > 0 && from.weight <= most) return from.weight;
+  return invalid_argument(
+      fmt::format("the update of client {} weighs {:.3g}; more than 0 and at most {:.3g} is possible",
+                  from.client, from.weight, most));
 }
 
 Result<std::vector<float>> FedOpt::finish(std::span<const float> model) {

@@ -16,6 +16,7 @@ namespace muster::agg {
 // given q, and whose updates weigh what their clients say instead of by examples (learning::make_fair): the
 // server cannot know their losses, so that, as in the paper, a client that exaggerates its own is believed,
 // up to a bound.
+// Per-FedAvg (Fallah et al. 2020, Algorithm 1) takes the plain mean, of clients that are told how they adapt.
 //
 // Memory: 4 P bytes for the mean, whatever the number of clients, and 4 P for each vector of the state:
 // FedAvgM and Nesterov one, FedAdam, FedYogi and FedAdagrad two.
@@ -31,6 +32,8 @@ class FedOpt final : public Strategy {
   [[nodiscard]] Status restore(std::vector<learning::OptimizerState::Slot> state) override;
 
  private:
+  [[nodiscard]] Result<double> weight_of(const Contribution& from) const;
+
   std::size_t parameters_;
   learning::OuterOptions options_;
   learning::LocalSettings settings_;

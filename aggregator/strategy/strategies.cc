@@ -55,12 +55,16 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
     return std::unique_ptr<Strategy>(
         std::make_unique<Robust>(parameters, needs.updates_min, std::move(shelf), combine_of(spec)));
   constexpr std::pair<const char*, OuterRule> kServerSteps[] = {
-      {"FedAvg", OuterRule::kAdd},        {"FedProx", OuterRule::kAdd},       {"QFedAvg", OuterRule::kAdd},
-      {"FedAvgM", OuterRule::kMomentum},  {"FedAdam", OuterRule::kAdam},      {"FedYogi", OuterRule::kYogi},
-      {"Nesterov", OuterRule::kNesterov}, {"FedAdagrad", OuterRule::kAdagrad}};
+      {"FedAvg", OuterRule::kAdd},        {"FedProx", OuterRule::kAdd},
+      {"QFedAvg", OuterRule::kAdd},       {"PerFedAvg", OuterRule::kAdd},
+      {"FedAvgM", OuterRule::kMomentum},  {"FedAdam", OuterRule::kAdam},
+      {"FedYogi", OuterRule::kYogi},      {"Nesterov", OuterRule::kNesterov},
+      {"FedAdagrad", OuterRule::kAdagrad}};
   learning::LocalSettings settings;
   if (spec.name == "FedProx") settings.proximal_mu = spec.mu;
   if (spec.name == "QFedAvg") settings.fairness_q = spec.q;
+  if (spec.name == "PerFedAvg")
+    settings.meta = {.alpha = spec.inner_learning_rate, .hessian_free = spec.hessian == "HessianFree"};
   for (const auto& [name, rule] : kServerSteps)
     if (spec.name == name)
       return std::unique_ptr<Strategy>(

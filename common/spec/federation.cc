@@ -91,8 +91,8 @@ Status check_needs(const Federation& federation) {
   const Optimizer& optimizer = federation.training.optimizer;
   if (needs.plain_sgd && (optimizer.name != "SGD" || optimizer.momentum > 0))
     return invalid_argument(fmt::format(
-        "spec.training.optimizer: {} divides by the learning rate of its clients' SGD, which momentum "
-        "or Adam make another; choose SGD without momentum",
+        "spec.training.optimizer: {} is a formula of its clients' SGD, which momentum or Adam make another; "
+        "choose SGD without momentum",
         name));
   return {};
 }

@@ -14,7 +14,7 @@ namespace {
 
 struct StrategyField {
   std::string_view name;
-  std::variant<double Strategy::*, std::int64_t Strategy::*> value;
+  std::variant<double Strategy::*, std::int64_t Strategy::*, std::string Strategy::*> value;
   double min;
   double max;
   std::vector<std::string_view> readers;         // strategies that read it
@@ -24,9 +24,11 @@ struct StrategyField {
 const std::vector<StrategyField>& strategy_fields() {
   constexpr double kDecayMax = 0.999999;
   const std::vector<std::string_view> adaptive{"FedAdam", "FedYogi", "FedAdagrad"};
-  static const std::vector<StrategyField> fields{
+  static const std::vector<StrategyField> kFields{
       {"mu", &Strategy::mu, 0, 1e6, {"FedProx"}, {"FedProx"}},
       {"q", &Strategy::q, 0, 10, {"QFedAvg"}, {"QFedAvg"}},
+      {"innerLearningRate", &Strategy::inner_learning_rate, 1e-12, 1e6, {"PerFedAvg"}, {"PerFedAvg"}},
+      {"hessian", &Strategy::hessian, 0, 0, {"PerFedAvg"}},
       {"learningRate",
        &Strategy::learning_rate,
        1e-12,
@@ -41,7 +43,7 @@ const std::vector<StrategyField>& strategy_fields() {
       {"byzantineClients", &Strategy::byzantine_clients, 0, kEveryUpdateMax, {"Krum"}, {"Krum"}},
       {"averagedUpdates", &Strategy::averaged_updates, 1, kEveryUpdateMax, {"Krum"}},
   };
-  return fields;
+  return kFields;
 }
 
 bool among(const Strategy& strategy, const std::vector<std::string_view>& names) {
@@ -71,17 +73,18 @@ Result<Strategy> strategy_from_json(const Json& json, const std::string& path) {
   Strategy strategy;
   Fields fields(json, path);
   fields.one_of("name", strategy.name,
-                {"FedAvg", "FedProx", "QFedAvg", "FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad",
-                 "Median", "TrimmedMean", "Krum"});
+                {"FedAvg", "FedProx", "QFedAvg", "PerFedAvg", "FedAvgM", "Nesterov", "FedAdam", "FedYogi",
+                 "FedAdagrad", "Median", "TrimmedMean", "Krum"});
   for (const StrategyField& field : strategy_fields()) {
     if (const auto* number = std::get_if<double Strategy::*>(&field.value)) {
       fields.number(field.name, strategy.**number, {.min = field.min, .max = field.max});
-    } else {
+    } else if (const auto* count = std::get_if<std::int64_t Strategy::*>(&field.value)) {
       fields.integer(
-          field.name, strategy.*std::get<std::int64_t Strategy::*>(field.value),
+          field.name, strategy.**count,
           {.min = static_cast<std::int64_t>(field.min), .max = static_cast<std::int64_t>(field.max)});
     }
   }
+  fields.one_of("hessian", strategy.hessian, {"FirstOrder", "HessianFree"});
   MUSTER_TRY(fields.finish());
   for (const StrategyField& field : strategy_fields()) MUSTER_TRY(check_readers(json, path, strategy, field));
   return strategy;
@@ -99,7 +102,7 @@ StrategyNeeds needs_of(const Strategy& strategy) {
   StrategyNeeds needs;
   const std::string& name = strategy.name;
   needs.every_update = name == "Median" || name == "TrimmedMean" || name == "Krum";
-  needs.plain_sgd = name == "QFedAvg";
+  needs.plain_sgd = name == "QFedAvg" || name == "PerFedAvg";
   if (name == "Median") needs.updates_min = 3;  // of two it is their mean
   if (name == "TrimmedMean")                    // else it cuts off nobody
     needs.updates_min = static_cast<std::int64_t>(std::ceil(1 / strategy.trim_fraction - 1e-9));

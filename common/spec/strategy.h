@@ -15,6 +15,8 @@ struct Strategy {
   std::string name = "FedAvg";
   double mu = 0;                       // FedProx: (mu / 2) ||w - w_t||^2 is added to the clients' loss
   double q = 0;                        // QFedAvg: how much more clients with a large loss count
+  double inner_learning_rate = 0;      // PerFedAvg: alpha, of the step by which a client adapts the model
+  std::string hessian = "FirstOrder";  // PerFedAvg: FirstOrder | HessianFree
   double learning_rate = 1.0;          // of the server's step
   double momentum = 0.9;               // of the server: FedAvgM, Nesterov
   double beta1 = 0.9;                  // FedAdam, FedYogi, FedAdagrad

@@ -175,6 +175,8 @@ class GrpcFleet final : public Fleet {
   static learning::LocalSettings settings_of(const federation::v1::LocalSettings& told) {
     learning::LocalSettings settings{.proximal_mu = told.proximal_mu()};
     if (told.has_fairness_q()) settings.fairness_q = told.fairness_q();
+    if (told.has_meta())
+      settings.meta = {.alpha = told.meta().alpha(), .hessian_free = told.meta().hessian_free()};
     return settings;
   }
 

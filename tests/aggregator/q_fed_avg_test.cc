@@ -86,5 +86,14 @@ TEST(QFedAvg, RefusesAWeightThatIsNone) {
   EXPECT_EQ(*(*strategy)->finish(std::vector<float>{0}), std::vector<float>{1});
 }
 
+TEST(PerFedAvg, WeighsAllClientsAlike) {
+  const auto strategy = make_strategy({.name = "PerFedAvg", .inner_learning_rate = 0.1}, 1);
+  ASSERT_TRUE(strategy);
+  EXPECT_EQ((*strategy)->settings().meta, (learning::MetaSettings{.alpha = 0.1, .hessian_free = false}));
+  ASSERT_TRUE((*strategy)->take({.delta = std::vector<float>{4}, .examples = 1000}));
+  ASSERT_TRUE((*strategy)->take({.delta = std::vector<float>{0}, .examples = 1}));
+  EXPECT_EQ(*(*strategy)->finish(std::vector<float>{10}), std::vector<float>{12});
+}
+
 }  // namespace
 }  // namespace muster::agg

@@ -26,12 +26,12 @@ std::unique_ptr<Strategy> made(const spec::Strategy& spec, std::size_t parameter
 }
 
 const std::vector<spec::Strategy>& robust() {
-  static const std::vector<spec::Strategy> all{
+  static const std::vector<spec::Strategy> kAll{
       {.name = "Median"},
       {.name = "TrimmedMean", .trim_fraction = 0.2},
       {.name = "Krum", .byzantine_clients = 2},
       {.name = "Krum", .byzantine_clients = 2, .averaged_updates = 4}};
-  return all;
+  return kAll;
 }
 
 TEST(Median, IsTheMiddleOfEachParameter) {

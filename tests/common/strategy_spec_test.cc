@@ -18,6 +18,7 @@ TEST(StrategySpec, SurvivesTheWire) {
            {},
            {.name = "FedProx", .mu = 0.25},
            {.name = "QFedAvg", .q = 0.5},
+           {.name = "PerFedAvg", .inner_learning_rate = 0.1, .hessian = "HessianFree"},
            {.name = "Median"},
            {.name = "TrimmedMean", .trim_fraction = 0.25},
            {.name = "Krum", .byzantine_clients = 3, .averaged_updates = 4},
@@ -113,13 +114,16 @@ TEST(StrategyNeeds, UpdatesThatAreLookedAtTogetherAreFewAndHaveAPlace) {
   }
 }
 
-TEST(StrategyNeeds, QFedAvgTakesPlainSgdOnly) {
-  Federation federation = federation_with({.name = "QFedAvg", .q = 1});
-  EXPECT_EQ(refusal_of(federation), "");
-  federation.training.optimizer.momentum = 0.1;
-  EXPECT_THAT(refusal_of(federation), HasSubstr("spec.training.optimizer: QFedAvg"));
-  federation.training.optimizer = {.name = "Adam"};
-  EXPECT_THAT(refusal_of(federation), HasSubstr("spec.training.optimizer: QFedAvg"));
+TEST(StrategyNeeds, FormulasOfPlainSgdTakeNoOther) {
+  for (const Strategy& strategy : std::initializer_list<Strategy>{
+           {.name = "QFedAvg", .q = 1}, {.name = "PerFedAvg", .inner_learning_rate = 0.1}}) {
+    Federation federation = federation_with(strategy);
+    EXPECT_EQ(refusal_of(federation), "");
+    federation.training.optimizer.momentum = 0.1;
+    EXPECT_THAT(refusal_of(federation), HasSubstr("spec.training.optimizer: " + strategy.name));
+    federation.training.optimizer = {.name = "Adam"};
+    EXPECT_THAT(refusal_of(federation), HasSubstr("spec.training.optimizer: " + strategy.name));
+  }
 }
 
 TEST(StrategySpec, NamesAreThoseOfThePapers) {

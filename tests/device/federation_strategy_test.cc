@@ -86,6 +86,16 @@ TEST_F(FederationStrategy, ItsSettingsComeWithEveryTask) {
   }
 }
 
+TEST_F(FederationStrategy, ClientsOfPerFedAvgAreToldHowTheyAdapt) {
+  options_.federation.strategy = {
+      .name = "PerFedAvg", .inner_learning_rate = 0.125, .hessian = "HessianFree"};
+  start();
+  for (const Task& task : begin_round()) {
+    EXPECT_EQ(task.settings().meta().alpha(), 0.125);
+    EXPECT_TRUE(task.settings().meta().hessian_free());
+  }
+}
+
 TEST_F(FederationStrategy, AMedianIsNotCarriedAwayByAClientThatLies) {
   options_.federation.rounds = 4;
   options_.federation.clients = 5;

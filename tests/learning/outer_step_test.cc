@@ -17,7 +17,7 @@ struct Case {
 
 // From w = 0. Computed with 40 digits by the formulas of outer_step.h, apart from this code.
 const std::vector<Case>& cases() {
-  static const std::vector<Case> all{
+  static const std::vector<Case> kAll{
       {"FedAdam: the closed form without a correction of the bias, v = tau^2 at first",
        {.rule = OuterRule::kAdam, .learning_rate = 0.1},
        {1, -0.5, 0.25, 2},
@@ -44,7 +44,7 @@ const std::vector<Case>& cases() {
        {1.33, 1.232, 1.7913, 4.79717}},
       {"FedAvg", {.rule = OuterRule::kAdd}, {1, -0.5, 0.25, 2}, {1, 0.5, 0.75, 2.75}},
   };
-  return all;
+  return kAll;
 }
 
 TEST(OuterStep, IsTheFormulaOfItsPaper) {
