@@ -9,6 +9,7 @@
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "learning/local_objective.h"
 
 namespace muster::device {
 
@@ -26,6 +27,7 @@ struct TaskTicket {  // what a check-in brought
   std::uint64_t model_bytes = 0;
   std::string model_sha256;
   Instant deadline;
+  learning::LocalSettings settings = {};
 };
 
 // What happened.

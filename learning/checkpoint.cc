@@ -95,7 +95,7 @@ std::string counters_of(const TrainingStateView& state) {
   return Json{{"step", state.step},
               {"epoch", state.epoch},
               {"examplesIntoEpoch", state.examples_into_epoch},
-              {"optimizerSteps", state.optimizer != nullptr ? state.optimizer->steps : 0},
+              {"optimizerSteps", state.optimizer_steps},
               {"history", history_to_json(state.history)}}
       .dump();
 }
@@ -171,10 +171,8 @@ std::vector<NamedTensor> CheckpointStore::named(std::span<const float> parameter
 Status CheckpointStore::save(const TrainingStateView& state) {
   MUSTER_TRY(make_folder(options_.folder));
   auto tensors = named(state.parameters);
-  if (state.optimizer != nullptr) {
-    for (const auto& slot : state.optimizer->slots)
-      tensors.push_back({std::string(kSlotPrefix) + slot.name, {std::ssize(slot.values)}, slot.values});
-  }
+  for (const SlotView& slot : state.slots)
+    tensors.push_back({std::string(kSlotPrefix) + slot.name, {std::ssize(slot.values)}, slot.values});
   const auto path = options_.folder / fmt::format("{}-{:08d}{}", options_.prefix, state.step, kExtension);
   auto described = metadata();
   described[kStateKey] = counters_of(state);

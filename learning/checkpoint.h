@@ -12,6 +12,7 @@
 #include "common/base/result.h"
 #include "common/json/fields.h"
 #include "learning/optimizer.h"
+#include "learning/optimizer_state.h"
 #include "learning/safetensors.h"
 #include "learning/task.h"
 
@@ -22,17 +23,6 @@ struct HistoryPoint {
   double loss = 0;
   std::optional<double> accuracy;
   friend bool operator==(const HistoryPoint&, const HistoryPoint&) = default;
-};
-
-struct OptimizerState {
-  struct Slot {
-    std::string name;
-    std::vector<float> values;  // [P]
-    friend bool operator==(const Slot&, const Slot&) = default;
-  };
-  std::int64_t steps = 0;
-  std::vector<Slot> slots;
-  friend bool operator==(const OptimizerState&, const OptimizerState&) = default;
 };
 
 // Copies an optimizer's state out, and back in. restore: kInvalidArgument when the slots differ in name or
@@ -59,13 +49,17 @@ struct TrainingStateView {
         epoch(state.epoch),
         examples_into_epoch(state.examples_into_epoch),
         parameters(state.parameters),
-        optimizer(&state.optimizer),
-        history(state.history) {}
+        optimizer_steps(state.optimizer.steps),
+        history(state.history) {
+    slots.reserve(state.optimizer.slots.size());
+    for (const auto& slot : state.optimizer.slots) slots.push_back({slot.name, slot.values});
+  }
   std::int64_t step = 0;
   std::int64_t epoch = 0;
   std::int64_t examples_into_epoch = 0;
   std::span<const float> parameters;
-  const OptimizerState* optimizer = nullptr;  // none: there is none
+  std::int64_t optimizer_steps = 0;
+  std::vector<SlotView> slots;  // of the optimizer; empty where there is none
   std::span<const HistoryPoint> history;
 };
 

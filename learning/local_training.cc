@@ -12,10 +12,69 @@
 #include "learning/optimizer.h"
 
 namespace muster::learning {
+namespace {
+
+constexpr std::size_t kRowsBetweenQuestions = 1024;  // whether training was cancelled
+
+// The mean loss over `rows`. Errors: kAborted; kDataLoss: it is not finite.
+Result<double> loss_of(Task& task, std::span<const float> parameters, const Examples& data,
+                       std::span<const std::int64_t> rows, const std::function<bool()>& cancelled) {
+  double sum = 0;
+  for (std::size_t begin = 0; begin < rows.size(); begin += kRowsBetweenQuestions) {
+    if (cancelled && cancelled()) return aborted("local training: cancelled");
+    const auto part = rows.subspan(begin, std::min(kRowsBetweenQuestions, rows.size() - begin));
+    sum += task.loss(parameters, data, part) * static_cast<double>(part.size());
+  }
+  if (std::isfinite(sum)) return sum / static_cast<double>(rows.size());
+  return data_loss(
+      fmt::format("local training: the loss of the global model is {}; lower the learning rate or "
+                  "check the data",
+                  loss_text(sum)));
+}
+
+// The rows of an epoch in their order, cut into batches.
+class Batches {
+ public:
+  // `size` 0: one batch of all.
+  Batches(std::span<const std::int64_t> rows, std::size_t size, std::uint64_t key)
+      : rows_(rows), size_(size == 0 ? rows.size() : std::min(size, rows.size())), key_(key) {}
+  void shuffle(std::int64_t epoch) {
+    order_.assign(rows_.begin(), rows_.end());
+    if (size_ < rows_.size()) Random(hash_key(key_, epoch)).shuffle(std::span(order_));
+  }
+  [[nodiscard]] std::size_t count() const { return (rows_.size() + size_ - 1) / size_; }
+  // Past the last one it goes on with the first.
+  [[nodiscard]] std::span<const std::int64_t> at(std::size_t batch) const {
+    const std::size_t begin = batch % count() * size_;
+    return std::span<const std::int64_t>(order_).subspan(begin, std::min(size_, order_.size() - begin));
+  }
+
+ private:
+  std::span<const std::int64_t> rows_;
+  std::size_t size_;
+  std::uint64_t key_;
+  std::vector<std::int64_t> order_;
+};
+
+// What the step with `batch` descends by; returns the loss. D' and D'' of Per-FedAvg are the two batches
+// after it.
+double gradient_of(Task& task, const Examples& data, const Batches& batches, std::size_t batch,
+                   const LocalSettings& settings, std::span<const float> parameters,
+                   std::span<float> gradient) {
+  if (!settings.meta) return task.gradient(parameters, data, batches.at(batch), gradient);
+  return meta_gradient<float>(
+      *settings.meta,
+      [&](MetaBatch which, std::span<const float> point, std::span<float> out) {
+        return task.gradient(point, data, batches.at(batch + static_cast<std::size_t>(which)), out);
+      },
+      parameters, gradient);
+}
+
+}  // namespace
 
 Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, std::span<const float> global,
                                   const Examples& data, std::span<const std::int64_t> rows, std::uint64_t key,
-                                  const std::function<bool()>& cancelled) {
+                                  const std::function<bool()>& cancelled, const LocalSettings& settings) {
   MUSTER_CHECK(std::ssize(global) == task.parameter_count());
   if (rows.empty())
     return invalid_argument("local training: the client has no examples; lower clients.count");
@@ -23,25 +82,27 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
     return invalid_argument(
         fmt::format("local training: localEpochs is {} and batchSize is {}, must be at least 1 and 0",
                     spec.local_epochs, spec.batch_size));
-  const std::size_t batch_size =
-      spec.batch_size == 0 ? rows.size() : std::min(static_cast<std::size_t>(spec.batch_size), rows.size());
+  MUSTER_TRY(validate(settings));
+  double loss_before = 0;
+  if (settings.fairness_q) {
+    MUSTER_ASSIGN(loss_before, loss_of(task, global, data, rows, cancelled));
+  }
   const auto optimizer = make_optimizer(spec.optimizer, task.parameter_count());
   std::vector<float> parameters(global.begin(), global.end());
   std::vector<float> gradient(parameters.size());
-  std::vector<std::int64_t> order;
+  Batches batches(rows, static_cast<std::size_t>(spec.batch_size), key);
   for (std::int64_t epoch = 0; epoch < spec.local_epochs; ++epoch) {
-    order.assign(rows.begin(), rows.end());
-    if (batch_size < rows.size()) Random(hash_key(key, epoch)).shuffle(std::span(order));
-    for (std::size_t begin = 0; begin < order.size(); begin += batch_size) {
+    batches.shuffle(epoch);
+    for (std::size_t batch = 0; batch < batches.count(); ++batch) {
       if (cancelled && cancelled()) return aborted("local training: cancelled");
-      const auto batch =
-          std::span<const std::int64_t>(order).subspan(begin, std::min(batch_size, order.size() - begin));
-      const double loss = task.gradient(parameters, data, batch, gradient);
+      const double loss = gradient_of(task, data, batches, batch, settings, parameters, gradient);
       if (!std::isfinite(loss))
         return data_loss(
             fmt::format("local training: the loss is {} in epoch {}, batch {}; lower the learning rate or "
                         "check the data",
-                        loss_text(loss), epoch + 1, begin / batch_size + 1));
+                        loss_text(loss), epoch + 1, batch + 1));
+      if (settings.proximal_mu > 0)
+        add_proximal_gradient<float>(gradient, parameters, global, settings.proximal_mu);
       optimizer->step(parameters, gradient);
     }
   }
@@ -49,6 +110,9 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
   update.examples = rows.size();
   for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] -= global[i];
   update.delta = std::move(parameters);
+  if (settings.fairness_q)
+    update.weight =
+        make_fair<float>(update.delta, loss_before, *settings.fairness_q, spec.optimizer.learning_rate);
   return update;
 }
 

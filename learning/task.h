@@ -35,6 +35,12 @@ class Task {
   // gradient written to `gradient` [P]. Same inputs, same bits. Returns the loss, which may be NaN.
   [[nodiscard]] virtual double gradient(std::span<const float> parameters, const Examples& data,
                                         std::span<const std::int64_t> rows, std::span<float> gradient) = 0;
+  // The same loss alone, up to rounding. A task that can tell it for less than gradient costs does so.
+  [[nodiscard]] virtual double loss(std::span<const float> parameters, const Examples& data,
+                                    std::span<const std::int64_t> rows) {
+    std::vector<float> unused(parameters.size());
+    return gradient(parameters, data, rows, unused);
+  }
   // Loss and accuracy over all of `data`; an empty one gives zeros.
   [[nodiscard]] virtual Evaluation evaluate(std::span<const float> parameters, const Examples& data) = 0;
 };

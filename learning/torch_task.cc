@@ -194,6 +194,26 @@ class TorchTask : public Task {
     });
   }
 
+  double loss(std::span<const float> parameters, const Examples& data,
+              std::span<const std::int64_t> rows) override {
+    check_fits(parameters, data);
+    MUSTER_CHECK(!rows.empty());
+    return guarded([&] {
+      const auto layers = views_of(network_, parameters.data());
+      double sum = 0;
+      for (std::size_t begin = 0; begin < rows.size(); begin += kRowsAtOnce) {
+        const auto chunk = rows.subspan(begin, std::min<std::size_t>(kRowsAtOnce, rows.size() - begin));
+        gather(data, chunk);
+        const Pass pass =
+            forward(network_, layers, view(features_.data(), {std::ssize(chunk), feature_count_}));
+        sum +=
+            cross_entropy(pass.logits.data_ptr<float>(), classes_, std::span(labels_).first(chunk.size()), 0)
+                .loss_sum;
+      }
+      return sum / static_cast<double>(rows.size());
+    });
+  }
+
   Evaluation evaluate(std::span<const float> parameters, const Examples& data) override {
     check_fits(parameters, data);
     if (data.size() == 0) return {};

@@ -5,7 +5,8 @@
 
 namespace muster::agg {
 
-AggregateThread::AggregateThread() : thread_([this] { run(); }) {}
+AggregateThread::AggregateThread(std::unique_ptr<Strategy> strategy)
+    : strategy_(std::move(strategy)), thread_([this] { run(); }) {}
 
 AggregateThread::~AggregateThread() {
   {
@@ -25,7 +26,6 @@ void AggregateThread::post(Job job) {
 }
 
 void AggregateThread::run() {
-  std::unique_ptr<Strategy> aggregate;
   while (true) {
     Job job;
     {
@@ -35,7 +35,7 @@ void AggregateThread::run() {
       job = std::move(jobs_.front());
       jobs_.pop_front();
     }
-    job(aggregate);
+    job(*strategy_);
   }
 }
 

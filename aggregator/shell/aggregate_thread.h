@@ -1,4 +1,4 @@
-#pragma once  // aggregator/shell/aggregate_thread.h: the one thread that touches the aggregate of a round
+#pragma once  // aggregator/shell/aggregate_thread.h: the one thread that touches the strategy
 #include <deque>
 #include <functional>
 #include <memory>
@@ -13,14 +13,16 @@ namespace muster::agg {
 // anybody's lock, and none on a thread of gRPC's, of which there are few.
 class AggregateThread {
  public:
-  using Job = std::function<void(std::unique_ptr<Strategy>& aggregate)>;  // null until a job makes one
+  using Job = std::function<void(Strategy& strategy)>;
 
-  AggregateThread();
+  explicit AggregateThread(std::unique_ptr<Strategy> strategy);
   ~AggregateThread();  // runs what was posted before
   AggregateThread(const AggregateThread&) = delete;
   AggregateThread& operator=(const AggregateThread&) = delete;
 
-  void post(Job job);  // thread-safe
+  // Thread-safe.
+  void post(Job job);
+  [[nodiscard]] learning::LocalSettings settings() const { return strategy_->settings(); }
 
  private:
   void run();
@@ -29,6 +31,7 @@ class AggregateThread {
   Condition wake_;
   std::deque<Job> jobs_ MUSTER_GUARDED_BY(mutex_);
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
+  const std::unique_ptr<Strategy> strategy_;
   std::thread thread_;  // last: it uses the others
 };
 

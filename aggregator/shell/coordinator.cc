@@ -246,7 +246,7 @@ void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnsw
     }
     MUSTER_CHECK(step(Arrived{task_id}, now));
     aggregate_.post([this, buffer = std::move(buffer), answer_call = std::move(answer_call)](
-                        auto& aggregate) mutable { fold(std::move(buffer), answer_call, aggregate); });
+                        Strategy& strategy) mutable { fold(std::move(buffer), answer_call, strategy); });
   });
 }
 

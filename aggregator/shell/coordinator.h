@@ -22,15 +22,16 @@ namespace muster::agg {
 
 // Thread-safe. Nothing that takes as long as the model is large happens under its lock: updates are folded
 // and models finished on a thread of their own, and chunks do not come here at all. Memory: the model, the
-// aggregate, and upload_memory_max (or two updates).
+// aggregate, what the strategy remembers, and upload_memory_max (or two updates).
 class Coordinator {
  public:
   using Answer = std::function<void(federation::v1::CheckInReply)>;
   using UploadAnswer = std::function<void(Result<federation::v1::UploadReply>)>;
   using TransferPointer = std::shared_ptr<Transfer>;
 
-  Coordinator(CoordinatorOptions options, CoordinatorPorts ports, CommittedRound start,
-              AggregatorMetrics& metrics);
+  // `strategy` is of the model in `start`, whose state it has been given.
+  Coordinator(CoordinatorOptions options, CoordinatorPorts ports, std::unique_ptr<Strategy> strategy,
+              CommittedRound start, AggregatorMetrics& metrics);
   ~Coordinator();  // answers every held call and stops
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
@@ -95,7 +96,6 @@ class Coordinator {
     std::vector<std::function<void()>> answers;
     std::vector<std::shared_ptr<const void>> releases;  // memory
   };
-
   template <typename Action>
   auto locked(Action action);  // runs it under the lock, then does what waits in later_
 
@@ -131,10 +131,9 @@ class Coordinator {
   // Of their own threads, without the lock.
   void run_timer();
   void run_commits();
-  void fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer,
-            std::unique_ptr<Strategy>& aggregate);
-  void finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model,
-              std::unique_ptr<Strategy> aggregate);
+  void fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer, Strategy& strategy);
+  void finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model, Strategy& strategy);
+  [[nodiscard]] bool wait_saved();
   void commit(const std::shared_ptr<const GlobalModel>& model);
 
   const CoordinatorOptions options_;
@@ -144,13 +143,15 @@ class Coordinator {
   mutable Mutex mutex_;
   Condition timer_wake_;
   Condition commit_wake_;
-  Condition changed_;  // over, or a client dismissed
+  Condition changed_;  // over, a round saved, or a client dismissed
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
   RoundMachine machine_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
   std::shared_ptr<const GlobalModel> next_ MUSTER_GUARDED_BY(mutex_);  // finished while run_commits was busy
   bool committing_ MUSTER_GUARDED_BY(mutex_) = false;
+  // Of the model that is committed or to be; the strategy leaves it alone meanwhile (wait_saved).
+  std::vector<learning::SlotView> state_ MUSTER_GUARDED_BY(mutex_);
   std::vector<learning::HistoryPoint> history_ MUSTER_GUARDED_BY(mutex_);
   std::optional<Outcome> outcome_ MUSTER_GUARDED_BY(mutex_);
   bool target_reached_ MUSTER_GUARDED_BY(mutex_) = false;
@@ -163,8 +164,7 @@ class Coordinator {
   std::unordered_map<std::string, Transfers> transfers_ MUSTER_GUARDED_BY(mutex_);  // by task
   std::vector<std::string> lapsed_ MUSTER_GUARDED_BY(mutex_);  // uploads, broken off with their round
   UploadDesk uploads_ MUSTER_GUARDED_BY(mutex_);
-  // By the timer's thread, which holds no other lock.
-  std::vector<std::pair<TransferPointer, Error>> to_end_ MUSTER_GUARDED_BY(mutex_);
+  std::vector<std::pair<TransferPointer, Error>> to_end_ MUSTER_GUARDED_BY(mutex_);  // by the timer, unlocked
   Later later_ MUSTER_GUARDED_BY(mutex_);
   Instant round_began_ MUSTER_GUARDED_BY(mutex_){};
   std::uint64_t models_sent_ MUSTER_GUARDED_BY(mutex_) = 0;

@@ -17,7 +17,7 @@ using federation::v1::UploadReply;
 using std::chrono::steady_clock;
 
 void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer_call,
-                       std::unique_ptr<Strategy>& aggregate) {
+                       Strategy& strategy) {
   const std::string task_id = buffer->header().task_id();
   std::optional<ClientId> client;
   {
@@ -28,14 +28,17 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
   }
   Status folded;
   if (client) {  // else the round closed while the update waited
-    if (aggregate == nullptr) aggregate = ports_.new_strategy(buffer->values().size());
-    folded = aggregate->accumulate(
-        {.client = *client, .delta = buffer->values(), .examples = buffer->header().examples()});
+    folded = strategy.take({.client = *client,
+                            .delta = buffer->values(),
+                            .examples = buffer->header().examples(),
+                            .weight = buffer->header().weight()});
   }
   buffer.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
+    if (!folded && folded.error().code != Code::kInvalidArgument)
+      fail(kExitStorage, folded.error().message, now);
     if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
     metrics_.count_update("accepted");
     MUSTER_CHECK(step(Reported{task_id}, now));
@@ -47,10 +50,9 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
 }
 
 void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model,
-                         std::unique_ptr<Strategy> aggregate) {
-  MUSTER_CHECK(aggregate != nullptr);  // the machine commits only rounds with reports
-  auto values = std::move(*aggregate).finish(model->values);
-  aggregate.reset();
+                         Strategy& strategy) {
+  if (!strategy.state().empty() && !wait_saved()) return;
+  auto values = strategy.finish(model->values);
   std::shared_ptr<const GlobalModel> next;
   if (values) next = make_global_model(round, std::move(*values));
   locked([&]() MUSTER_REQUIRES(mutex_) {
@@ -59,12 +61,23 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
       return fail(kExitInvalid, values.error().in(fmt::format("round {}", round)).message, now);
     }
     if (machine_.over()) return;
+    state_ = strategy.state();
     if (committing_ || to_commit_ != nullptr) {
       next_ = std::move(next);
     } else {
       install(std::move(next), now);
     }
   });
+}
+
+// What the strategy remembers is written from where it lies: the next round changes it only once the last one
+// is saved. False: all is over, and nobody needs another model.
+bool Coordinator::wait_saved() {
+  MutexLock lock(mutex_);
+  changed_.wait(lock, [this]() MUSTER_REQUIRES(mutex_) {
+    return stopping_ || machine_.over() || (!committing_ && to_commit_ == nullptr);
+  });
+  return !stopping_ && !machine_.over();
 }
 
 // The next round may begin with this model; its durability and evaluation follow beside it.
@@ -118,15 +131,18 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
     return;
   }
   std::vector<learning::HistoryPoint> history;
+  std::vector<learning::SlotView> state;
   {
     const MutexLock lock(mutex_);
     history_.push_back({.at = model->round, .loss = result.loss, .accuracy = result.accuracy});
     history = history_;
+    state = state_;
   }
   metrics_.set_evaluation(result.loss, result.accuracy);
   spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
                result.loss, result.accuracy);
-  const Status saved = ports_.save({.round = model->round, .parameters = model->values, .history = history});
+  const Status saved = ports_.save(
+      {.round = model->round, .parameters = model->values, .history = history, .state = std::move(state)});
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (!saved) return fail(kExitStorage, saved.error().message, now);

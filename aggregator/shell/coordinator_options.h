@@ -28,7 +28,6 @@ struct CoordinatorOptions {
 
 // Each runs on one thread of the coordinator, one call at a time, so that the service goes on meanwhile.
 struct CoordinatorPorts {
-  std::function<std::unique_ptr<Strategy>(std::size_t parameter_count)> new_strategy;  // with each round
   std::function<learning::Evaluation(std::span<const float>)> evaluate;
   std::function<Status(const RoundView&)> save;
 };

@@ -46,22 +46,32 @@ RoundOptions round_options(const CoordinatorOptions& options, std::int64_t commi
               options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds))};
 }
 
+void tell(const learning::LocalSettings& settings, federation::v1::LocalSettings& told) {
+  told.set_proximal_mu(settings.proximal_mu);
+  if (settings.fairness_q) told.set_fairness_q(*settings.fairness_q);
+  if (!settings.meta) return;
+  told.mutable_meta()->set_alpha(settings.meta->alpha);
+  told.mutable_meta()->set_hessian_free(settings.meta->hessian_free);
+}
+
 double seconds_between(Instant begin, Instant end) {
   return std::chrono::duration<double>(end - begin).count();
 }
 
 }  // namespace
 
-Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports, CommittedRound start,
-                         AggregatorMetrics& metrics)
+Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
+                         std::unique_ptr<Strategy> strategy, CommittedRound start, AggregatorMetrics& metrics)
     : options_(std::move(options)),
       ports_(std::move(ports)),
       metrics_(metrics),
       machine_(round_options(options_, start.round), steady_clock::now()),
       model_(make_global_model(start.round, std::move(start.parameters))),
+      state_(strategy->state()),
       history_(std::move(start.history)),
-      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))) {
-  MUSTER_CHECK(ports_.new_strategy && ports_.evaluate && ports_.save);
+      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
+      aggregate_(std::move(strategy)) {
+  MUSTER_CHECK(ports_.evaluate && ports_.save);
   MUSTER_CHECK(options_.examples_max.empty() ||
                std::ssize(options_.examples_max) == options_.federation.clients);
   // A release that saved before it evaluated, and was killed between the two, left no point of the round.
@@ -91,6 +101,7 @@ Coordinator::~Coordinator() {
       answer(held_.begin()->first, std::move(reply));
     }
     commit_wake_.notify_all();
+    changed_.notify_all();
   });
   timer_.join();
   commits_.join();
@@ -122,6 +133,7 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   task.set_task_id(effect.task_id);
   task.set_model_bytes(model_->bytes());
   task.set_model_sha256(model_->sha256);
+  tell(aggregate_.settings(), *task.mutable_settings());
   // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
   task.set_deadline_ms(
       std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));
@@ -133,9 +145,8 @@ void Coordinator::apply(const CommitRound& effect, Instant now) {
   spdlog::info("round {} is closed round={} reported={}", effect.round, effect.round, effect.reported);
   end_transfers(fmt::format("round {} is closed: {} updates came before this one was whole", effect.round,
                             effect.reported));
-  aggregate_.post([this, round = effect.round, model = model_](std::unique_ptr<Strategy>& aggregate) {
-    finish(round, model, std::move(aggregate));
-  });
+  aggregate_.post(
+      [this, round = effect.round, model = model_](Strategy& strategy) { finish(round, model, strategy); });
 }
 
 void Coordinator::apply(const AbandonRound& effect, Instant now) {
@@ -144,7 +155,7 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
   }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
   end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason));
-  aggregate_.post([](std::unique_ptr<Strategy>& aggregate) { aggregate.reset(); });
+  aggregate_.post([](Strategy& strategy) { strategy.discard(); });
 }
 
 // At once, whatever their clients do: an upload gives its room back, a download its model.
@@ -170,7 +181,7 @@ void Coordinator::apply(const Dismiss& effect, Instant /*now*/) {
 
 void Coordinator::apply(const Ended& effect, Instant /*now*/) {
   end_transfers("the federation is over: " + effect.reason);
-  aggregate_.post([](std::unique_ptr<Strategy>& aggregate) { aggregate.reset(); });
+  aggregate_.post([](Strategy& strategy) { strategy.discard(); });
   if (!outcome_)
     outcome_ = Outcome{!effect.failed ? 0 : effect.refused ? kExitInvalid : kExitRetry, effect.reason};
   spdlog::info("the federation is over: {}", effect.reason);

@@ -11,6 +11,7 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
+#include "aggregator/store/mapped_shelf.h"
 #include "common/base/check.h"
 #include "common/json/fields.h"
 #include "common/platform/end_process.h"
@@ -38,7 +39,6 @@ Result<spec::Federation> federation_of(const control::v1::Assignment& assignment
   }
   MUSTER_ASSIGN(const Json json, parse_json(assignment.spec(), "spec"));
   MUSTER_ASSIGN(spec::FederatedRoundSpec spec, spec::federated_round_from_json(json));
-  MUSTER_TRY(make_strategy(spec.federation.strategy, 1));
   return std::move(spec.federation);
 }
 
@@ -66,10 +66,12 @@ class Run {
                      {.digest = dataset->digest, .class_names = dataset->class_names});
     auto start = resume(federation, store, **task);
     if (!start) return storage_ending_of(start.error());
+    auto strategy = strategy_of(federation, *start);
+    if (!strategy) return storage_ending_of(strategy.error());
     CoordinatorOptions options;
     options.federation = std::move(federation);
     options.examples_max = *examples;
-    return serve(std::move(options), **task, dataset->test, store, std::move(*start));
+    return serve(std::move(options), **task, dataset->test, store, std::move(*strategy), std::move(*start));
   }
 
  private:
@@ -127,17 +129,25 @@ class Run {
     return fresh;
   }
 
+  // With what it remembered when `start` was committed. A federation that has ended needs it no more.
+  static Result<std::unique_ptr<Strategy>> strategy_of(const spec::Federation& federation,
+                                                       CommittedRound& start) {
+    const std::size_t parameters = start.parameters.size();
+    std::unique_ptr<UpdateShelf> shelf;
+    if (spec::needs_of(federation.strategy).every_update && !federation.storage_path.empty())
+      shelf = std::make_unique<MappedShelf>(federation.storage_path, parameters);
+    MUSTER_ASSIGN(auto strategy, make_strategy(federation.strategy, parameters, std::move(shelf)));
+    if (start.round > 0 && !start.finished) MUSTER_TRY(strategy->restore(std::move(start.state)));
+    return strategy;
+  }
+
   Ending serve(CoordinatorOptions options, learning::Task& task, const learning::Examples& test,
-               RoundStore& store, CommittedRound start) {
+               RoundStore& store, std::unique_ptr<Strategy> strategy, CommittedRound start) {
     CoordinatorPorts ports;
-    ports.new_strategy = [name = options.federation.strategy](std::size_t parameter_count) {
-      auto strategy = make_strategy(name, parameter_count);
-      MUSTER_CHECK(strategy);  // federation_of refuses a federation whose strategy there is not
-      return std::move(*strategy);
-    };
     ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, test); };
     ports.save = [&](const RoundView& round) { return store.commit(round); };
-    Coordinator coordinator(std::move(options), std::move(ports), std::move(start), metrics_);
+    Coordinator coordinator(std::move(options), std::move(ports), std::move(strategy), std::move(start),
+                            metrics_);
     const std::uint64_t room = coordinator.upload_room();  // no client has come yet
     auto server = FederationServer::start(
         {.ip = frame_.pod.ip, .port = kDataPort, .credentials = frame_.credentials}, coordinator);

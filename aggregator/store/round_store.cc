@@ -13,6 +13,7 @@ learning::TrainingStateView training_state(const RoundView& round) {
   state.step = round.round;
   state.parameters = round.parameters;
   state.history = round.history;
+  state.slots = round.state;
   return state;
 }
 
@@ -40,7 +41,8 @@ Result<std::optional<CommittedRound>> RoundStore::load(std::vector<std::string>&
   return std::optional(CommittedRound{.round = loaded.state->step,
                                       .parameters = std::move(loaded.state->parameters),
                                       .history = std::move(loaded.state->history),
-                                      .finished = loaded.finished});
+                                      .finished = loaded.finished,
+                                      .state = std::move(loaded.state->optimizer.slots)});
 }
 
 Status RoundStore::commit(const RoundView& round) {

@@ -15,13 +15,15 @@ struct CommittedRound {
   std::int64_t round = 0;         // 0: nothing is committed, `parameters` are the initial ones
   std::vector<float> parameters;  // [P]
   std::vector<learning::HistoryPoint> history;
-  bool finished = false;  // it is the last one: its model is written
+  bool finished = false;                                   // it is the last one: its model is written
+  std::vector<learning::OptimizerState::Slot> state = {};  // of the strategy; empty before the first round
 };
 
 struct RoundView {  // the same by reference: a model is written from where it lies
   std::int64_t round = 0;
   std::span<const float> parameters;  // [P]
   std::span<const learning::HistoryPoint> history;
+  std::vector<learning::SlotView> state = {};  // of the strategy
 };
 
 struct RoundData {                       // of learning::Dataset

@@ -5,27 +5,43 @@
 #include <string>
 #include <vector>
 
+#include "aggregator/strategy/update_shelf.h"
 #include "common/base/result.h"
+#include "common/spec/strategy.h"
+#include "learning/local_objective.h"
+#include "learning/optimizer_state.h"
 
 namespace muster::agg {
 
-struct Update {  // views; alive only during accumulate()
+struct Contribution {  // views; alive only during take()
   std::int32_t client = 0;
   std::span<const float> delta;  // [P] local minus global weights, flat, in model order
-  std::uint64_t examples = 0;    // training examples behind `delta`, >= 1; the averaging weight
+  std::uint64_t examples = 0;    // training examples behind `delta`, >= 1
+  double weight = 0;             // of q-FedAvg's updates
 };
 
-class Strategy {  // one instance per round, one thread at a time; built for a fixed P
+// Lives as long as the federation, and owns what the server remembers between rounds, which is a part of the
+// checkpoint. One thread at a time, but for settings(); built for a fixed P. What it needs of a federation is
+// data, so that the operator can compare: spec::needs_of.
+class Strategy {
  public:
   virtual ~Strategy() = default;
-  // Folds one update in. O(P) time; nothing of `update` is kept. A rejected update leaves the aggregate as it
-  // was. Errors: kInvalidArgument if P differs, examples is 0 or above kExamplesMax, or a value is not
-  // finite or beyond kMoveMax.
-  [[nodiscard]] virtual Status accumulate(const Update& update) = 0;
+  [[nodiscard]] virtual learning::LocalSettings settings() const = 0;  // of every client
+  // Folds one update of the round under way in. O(P) time; `from` is copied where it is kept. A rejected
+  // update leaves the aggregate as it was. Errors: kInvalidArgument if P differs, examples is 0 or above
+  // kExamplesMax, the weight is none, or a value is not finite or beyond kMoveMax. Another code: it cannot be
+  // kept, and no other one could.
+  [[nodiscard]] virtual Status take(const Contribution& from) = 0;
   // Ends the round: the next model [P], from the present one [P]. It is made in the aggregate's own memory,
-  // so that both models together are all that there is.
-  // Errors: kFailedPrecondition: no update was accepted. kDataLoss: the next model is not finite.
-  [[nodiscard]] virtual Result<std::vector<float>> finish(std::span<const float> model) && = 0;
+  // so that both models and the state are all that there is. The next take() begins another round. Errors:
+  // kFailedPrecondition: too few updates were taken. kDataLoss: the next model is not finite. The state is
+  // then of no use.
+  [[nodiscard]] virtual Result<std::vector<float>> finish(std::span<const float> model) = 0;
+  virtual void discard() = 0;  // what was taken since the last finish
+  // What is remembered: views that are good until the next finish, in a fixed order; empty before the first.
+  [[nodiscard]] virtual std::vector<learning::SlotView> state() const = 0;
+  // Goes on from the state of an earlier process. Errors: kInvalidArgument: it is another strategy's.
+  [[nodiscard]] virtual Status restore(std::vector<learning::OptimizerState::Slot> state) = 0;
 };
 
 // Weights are exact in float64 up to here; no client has more examples.
@@ -35,8 +51,10 @@ inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;
 // finite but absurd values, 3e38 each, would otherwise be the model.
 inline constexpr float kMoveMax = 1 << 20;
 
-// `name` is spec.strategy.name. Errors: kInvalidArgument: no such strategy.
-[[nodiscard]] Result<std::unique_ptr<Strategy>> make_strategy(const std::string& name,
-                                                              std::size_t parameter_count);
+// `shelf`: for the strategies that need every update (spec::needs_of).
+// Errors: kInvalidArgument: no such strategy, or no shelf for it.
+[[nodiscard]] Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec,
+                                                              std::size_t parameters,
+                                                              std::unique_ptr<UpdateShelf> shelf = nullptr);
 
 }  // namespace muster::agg

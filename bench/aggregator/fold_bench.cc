@@ -36,7 +36,7 @@ void measure(std::size_t parameters) {
   for (auto& delta : deltas) {
     for (float& value : delta) value = static_cast<float>(random.uniform() - 0.5);
   }
-  auto strategy = muster::agg::make_strategy("FedAvg", parameters);
+  auto strategy = muster::agg::make_strategy({}, parameters);
   if (!strategy) return;
   std::vector<float> copy(parameters);
   std::vector<double> fold;
@@ -45,7 +45,7 @@ void measure(std::size_t parameters) {
   for (int repetition = 0; repetition < kRepetitions; ++repetition) {
     fold.push_back(seconds([&] {
       for (std::size_t i = 0; i < updates; ++i) {
-        const auto status = (*strategy)->accumulate({.delta = deltas[i % deltas.size()], .examples = 1 + i});
+        const auto status = (*strategy)->take({.delta = deltas[i % deltas.size()], .examples = 1 + i});
         accepted = accepted && status.has_value();
       }
     }));

@@ -70,9 +70,6 @@ void serve(const Case& what, const TestPki& pki, int to_parent) {
       {.name = "weight", .shape = {kParameters}, .offset = 0, .size = kParameters}};
   agg::RoundStore store(options.federation, tensors);
   agg::CoordinatorPorts ports;
-  ports.new_strategy = [](std::size_t parameters) {
-    return std::move(*agg::make_strategy("FedAvg", parameters));
-  };
   ports.save = [&](const agg::RoundView& round) { return store.commit(round); };
   ports.evaluate = [](std::span<const float> values) {
     return learning::Evaluation{.loss = static_cast<double>(values.front()), .accuracy = 0.5};
@@ -80,7 +77,8 @@ void serve(const Case& what, const TestPki& pki, int to_parent) {
   agg::CommittedRound start;
   start.parameters.assign(kParameters, 0.0F);
   agg::AggregatorMetrics metrics;
-  agg::Coordinator coordinator(std::move(options), std::move(ports), std::move(start), metrics);
+  agg::Coordinator coordinator(std::move(options), std::move(ports),
+                               std::move(*agg::make_strategy({}, kParameters)), std::move(start), metrics);
   auto server = agg::FederationServer::start(
       {.ip = "127.0.0.1", .port = 0, .credentials = pki.of_pod("aggregator", 0, "bench")}, coordinator);
   if (!server) std::_Exit(1);

@@ -34,10 +34,6 @@ Status read_clients(const Json& json, const std::string& path, FederatedRoundSpe
   return {};
 }
 
-Status read_strategy(const Json& json, const std::string& path, FederatedRoundSpec& spec) {
-  return Fields(json, path).one_of("name", spec.federation.strategy, {"FedAvg"}).finish();
-}
-
 }  // namespace
 
 Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
@@ -50,11 +46,10 @@ Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
       .integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
   fields.object("target", into(federation.target, target_from_json))
       .object("training", into(federation.training, client_training_from_json))
+      .object("strategy", into(federation.strategy, strategy_from_json))
       .object("cohort", into(federation.cohort, cohort_from_json))
       .object("stragglers", into(federation.stragglers, stragglers_from_json))
       .object("runPolicy", into(spec.run_policy, run_policy_from_json));
-  fields.object("strategy",
-                [&](const Json& value, const std::string& at) { return read_strategy(value, at, spec); });
   fields.object("aggregator",
                 [&](const Json& value, const std::string& at) { return read_aggregator(value, at, spec); });
   fields.object("clients",

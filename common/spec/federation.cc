@@ -60,6 +60,35 @@ Result<Stragglers> stragglers_from_json(const Json& json, const std::string& pat
   return stragglers;
 }
 
+namespace {
+
+Status check_needs(const Federation& federation) {
+  const StrategyNeeds needs = needs_of(federation.strategy);
+  const Cohort& cohort = federation.cohort;
+  const std::string& name = federation.strategy.name;
+  if (cohort.minimum < needs.updates_min)
+    return invalid_argument(
+        fmt::format("spec.cohort.minimum: {} needs at least {} updates with these settings, is {}; raise it",
+                    name, needs.updates_min, cohort.minimum));
+  if (needs.every_update && cohort.size > kEveryUpdateMax)
+    return invalid_argument(fmt::format(
+        "spec.cohort.size: {} looks at every update of a round at once, {} at most, is {}; lower it", name,
+        kEveryUpdateMax, cohort.size));
+  if (needs.every_update && federation.storage_path.empty())
+    return invalid_argument(fmt::format(
+        "spec.aggregator.storage: {} keeps every update of a round there until all have come; add storage",
+        name));
+  const Optimizer& optimizer = federation.training.optimizer;
+  if (needs.plain_sgd && (optimizer.name != "SGD" || optimizer.momentum > 0))
+    return invalid_argument(fmt::format(
+        "spec.training.optimizer: {} is a formula of its clients' SGD, which momentum or Adam make another; "
+        "choose SGD without momentum",
+        name));
+  return {};
+}
+
+}  // namespace
+
 Json to_json(const Federation& federation) {
   const ClientTraining& training = federation.training;
   Json json{{"rounds", federation.rounds},
@@ -71,7 +100,7 @@ Json to_json(const Federation& federation) {
               {"batchSize", training.batch_size},
               {"optimizer", to_json(training.optimizer)},
               {"seed", training.seed}}},
-            {"strategy", {{"name", federation.strategy}}},
+            {"strategy", to_json(federation.strategy)},
             {"cohort",
              {{"size", federation.cohort.size},
               {"overSelection", federation.cohort.over_selection},
@@ -104,6 +133,7 @@ Status validate(const Federation& federation) {
     return invalid_argument(fmt::format("spec.cohort.minimum: {} is more than spec.cohort.size {}; lower it",
                                         cohort.minimum, cohort.size));
   }
+  MUSTER_TRY(check_needs(federation));
   const std::int64_t selected = selection_count(cohort);
   if (selected > federation.clients) {
     return invalid_argument(fmt::format(

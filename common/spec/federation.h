@@ -5,6 +5,7 @@
 
 #include "common/base/result.h"
 #include "common/spec/partition.h"
+#include "common/spec/strategy.h"
 #include "common/spec/training.h"
 
 namespace muster::spec {
@@ -48,7 +49,7 @@ struct Federation {
   std::int64_t rounds = 1;
   std::optional<Target> target;
   ClientTraining training;
-  std::string strategy = "FedAvg";  // spec.strategy.name
+  Strategy strategy;
   Cohort cohort;
   Stragglers stragglers;
   std::int64_t clients = 1;           // spec.clients.count

@@ -172,6 +172,14 @@ class GrpcFleet final : public Fleet {
                             });
   }
 
+  static learning::LocalSettings settings_of(const federation::v1::LocalSettings& told) {
+    learning::LocalSettings settings{.proximal_mu = told.proximal_mu()};
+    if (told.has_fairness_q()) settings.fairness_q = told.fairness_q();
+    if (told.has_meta())
+      settings.meta = {.alpha = told.meta().alpha(), .hessian_free = told.meta().hessian_free()};
+    return settings;
+  }
+
   static Event event_of(const grpc::Status& status, const CheckInReply& reply) {
     if (!status.ok()) return CallFailed{error_of(status)};
     if (reply.has_done()) return ToldDone{reply.done().reason(), reply.done().failed()};
@@ -181,7 +189,8 @@ class GrpcFleet final : public Fleet {
                       .task_id = task.task_id(),
                       .model_bytes = task.model_bytes(),
                       .model_sha256 = task.model_sha256(),
-                      .deadline = steady_clock::now() + bounded(task.deadline_ms(), kRoundMax)}};
+                      .deadline = steady_clock::now() + bounded(task.deadline_ms(), kRoundMax),
+                      .settings = settings_of(task.settings())}};
   }
 
   void work(int slot) {
@@ -220,7 +229,7 @@ class GrpcFleet final : public Fleet {
         const auto cancelled = [this, until = train->task.deadline] {
           return over() || steady_clock::now() >= until;
         };
-        auto trained = trainer_(slot, client, train->task.round, model->values(), cancelled);
+        auto trained = trainer_(slot, client, train->task, model->values(), cancelled);
         model.reset();
         if (trained) {
           update = std::move(*trained);

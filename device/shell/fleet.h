@@ -7,6 +7,7 @@
 #include <string>
 
 #include "common/base/result.h"
+#include "device/client_round.h"
 #include "learning/local_training.h"
 #include "pod/credentials.h"
 #include "proto/control.pb.h"
@@ -25,12 +26,12 @@ struct FleetOptions {
   std::chrono::milliseconds transfer_timeout{600'000};
 };
 
-// Trains client `client` in `round` from `global` [P]. Called from `parallel_clients` threads, `slot` tells
+// Trains client `client` for `task` from `global` [P]. Called from `parallel_clients` threads, `slot` tells
 // them apart. Asks `cancelled` now and then, which holds once the task's deadline has passed: no slot is kept
 // from other clients for an update that nobody waits for. kAborted when it says so.
-using Trainer = std::function<Result<learning::LocalUpdate>(int slot, std::int32_t client, std::int64_t round,
-                                                            std::span<const float> global,
-                                                            const std::function<bool()>& cancelled)>;
+using Trainer = std::function<Result<learning::LocalUpdate>(
+    int slot, std::int32_t client, const TaskTicket& task, std::span<const float> global,
+    const std::function<bool()>& cancelled)>;
 
 struct FederationEnd {  // in the aggregator's words
   std::string reason;

@@ -46,13 +46,13 @@ std::size_t LocalTrainer::parameter_count() const {
   return static_cast<std::size_t>(tasks_[0]->parameter_count());
 }
 
-Result<learning::LocalUpdate> LocalTrainer::train(int slot, std::int32_t client, std::int64_t round,
+Result<learning::LocalUpdate> LocalTrainer::train(int slot, std::int32_t client, const TaskTicket& task,
                                                   std::span<const float> global,
                                                   const std::function<bool()>& cancelled) {
-  const auto key = hash_key(static_cast<std::uint64_t>(federation_.training.seed), round, client);
+  const auto key = hash_key(static_cast<std::uint64_t>(federation_.training.seed), task.round, client);
   return learning::train_locally(*tasks_[static_cast<std::size_t>(slot)], federation_.training, global,
                                  examples_, rows_[static_cast<std::size_t>(client - first_client_)], key,
-                                 cancelled);
+                                 cancelled, task.settings);
 }
 
 }  // namespace muster::device

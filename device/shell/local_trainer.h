@@ -20,7 +20,7 @@ class LocalTrainer {
                                                                   std::int32_t clients, int slots);
   [[nodiscard]] std::size_t parameter_count() const;
   // The order of a client's examples is a function of (seed, round, client) alone.
-  [[nodiscard]] Result<learning::LocalUpdate> train(int slot, std::int32_t client, std::int64_t round,
+  [[nodiscard]] Result<learning::LocalUpdate> train(int slot, std::int32_t client, const TaskTicket& task,
                                                     std::span<const float> global,
                                                     const std::function<bool()>& cancelled);
 

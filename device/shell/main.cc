@@ -71,9 +71,9 @@ class Run {
                       .parameter_count = (*trainer)->parameter_count(),
                       .parallel_clients = flags_.parallel_clients,
                       .aggregator_timeout = std::chrono::seconds(flags_.aggregator_timeout_seconds)},
-                     [&](int slot, std::int32_t client, std::int64_t round, std::span<const float> global,
+                     [&](int slot, std::int32_t client, const TaskTicket& task, std::span<const float> global,
                          const std::function<bool()>& cancelled) {
-                       return (*trainer)->train(slot, client, round, global, cancelled);
+                       return (*trainer)->train(slot, client, task, global, cancelled);
                      });
     return watch(*fleet);
   }

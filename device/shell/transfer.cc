@@ -80,6 +80,7 @@ UpdateUpload::UpdateUpload(std::string task_id, const learning::LocalUpdate& upd
   const auto bytes = std::as_bytes(std::span(update.delta));
   header_.set_task_id(std::move(task_id));
   header_.set_examples(update.examples);
+  header_.set_weight(update.weight);
   header_.set_update_bytes(bytes.size());
   header_.set_update_sha256(learning::sha256_hex(bytes));
 }

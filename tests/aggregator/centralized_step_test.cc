@@ -32,16 +32,16 @@ TEST(FedAvg, OfOneFullBatchStepEachIsTheCentralizedGradientStep) {
   ASSERT_TRUE(parts) << parts.error().message;
   const std::vector<float> global = (*task)->initial_parameters(kSeed);
 
-  auto strategy = make_strategy("FedAvg", global.size());
+  auto strategy = make_strategy({}, global.size());
   ASSERT_TRUE(strategy);
   for (std::int64_t client = 0; client < kClients; ++client) {
     const auto update = learning::train_locally(**task, training, global, data->train,
                                                 (*parts)[static_cast<std::size_t>(client)],
                                                 static_cast<std::uint64_t>(client), [] { return false; });
     ASSERT_TRUE(update) << update.error().message;
-    ASSERT_TRUE((*strategy)->accumulate({.delta = update->delta, .examples = update->examples}));
+    ASSERT_TRUE((*strategy)->take({.delta = update->delta, .examples = update->examples}));
   }
-  auto next = std::move(**strategy).finish(global);
+  auto next = (*strategy)->finish(global);
   ASSERT_TRUE(next) << next.error().message;
   std::vector<float> step = std::move(*next);
   for (std::size_t i = 0; i < step.size(); ++i) step[i] -= global[i];

@@ -15,14 +15,14 @@ namespace muster::agg {
 namespace {
 
 std::unique_ptr<Strategy> fed_avg(std::size_t parameters) {
-  auto strategy = make_strategy("FedAvg", parameters);
+  auto strategy = make_strategy({}, parameters);
   EXPECT_TRUE(strategy);
   return std::move(*strategy);
 }
 
 // The step of a round whose model was zero.
 std::vector<float> step_of(Strategy& strategy, std::size_t parameters) {
-  auto next = std::move(strategy).finish(std::vector<float>(parameters));
+  auto next = strategy.finish(std::vector<float>(parameters));
   EXPECT_TRUE(next);
   return next ? std::move(*next) : std::vector<float>();
 }
@@ -31,8 +31,8 @@ TEST(FedAvg, WeightsByExamples) {
   auto strategy = fed_avg(2);
   const std::vector<float> a{1.0F, -4.0F};
   const std::vector<float> b{5.0F, 0.0F};
-  ASSERT_TRUE(strategy->accumulate({.client = 0, .delta = a, .examples = 30}));
-  ASSERT_TRUE(strategy->accumulate({.client = 1, .delta = b, .examples = 10}));
+  ASSERT_TRUE(strategy->take({.client = 0, .delta = a, .examples = 30}));
+  ASSERT_TRUE(strategy->take({.client = 1, .delta = b, .examples = 10}));
   const std::vector<float> step = step_of(*strategy, 2);
   EXPECT_FLOAT_EQ(step[0], 2.0F);
   EXPECT_FLOAT_EQ(step[1], -3.0F);
@@ -67,7 +67,7 @@ TEST(FedAvg, IsAsExactAsItPromisesInAnyOrderOfArrival) {
     for (int run = 0; run < 2; ++run) {
       auto strategy = fed_avg(kParameters);
       for (const std::size_t c : order) {
-        ASSERT_TRUE(strategy->accumulate({.delta = deltas[c], .examples = 1 + c * c}));
+        ASSERT_TRUE(strategy->take({.delta = deltas[c], .examples = 1 + c * c}));
       }
       const std::vector<float> step = step_of(*strategy, kParameters);
       if (run == 1) {
@@ -91,14 +91,14 @@ TEST(FedAvg, IsAsExactAsItPromisesInAnyOrderOfArrival) {
 TEST(FedAvg, LargeWeightsAndValuesDoNotOverflow) {
   const std::vector<float> large{-kMoveMax};
   auto strategy = fed_avg(1);
-  for (int i = 0; i < 3; ++i) ASSERT_TRUE(strategy->accumulate({.delta = large, .examples = kExamplesMax}));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(strategy->take({.delta = large, .examples = kExamplesMax}));
   EXPECT_EQ(step_of(*strategy, 1), large);
 }
 
 TEST(FedAvg, AModelThatIsNotFiniteIsAnErrorWithARemedy) {
   auto strategy = fed_avg(1);
-  ASSERT_TRUE(strategy->accumulate({.delta = std::vector<float>{1.0F}, .examples = 1}));
-  const auto next = std::move(*strategy).finish(std::vector<float>{std::numeric_limits<float>::infinity()});
+  ASSERT_TRUE(strategy->take({.delta = std::vector<float>{1.0F}, .examples = 1}));
+  const auto next = strategy->finish(std::vector<float>{std::numeric_limits<float>::infinity()});
   ASSERT_FALSE(next);
   EXPECT_EQ(next.error().code, Code::kDataLoss);
   EXPECT_NE(next.error().message.find("learningRate"), std::string::npos);
@@ -120,9 +120,9 @@ TEST(FedAvg, ARefusedUpdateLeavesTheAggregateAlone) {
       {{9.0F, 9.0F, 9.0F}, 0},
       {{9.0F, 9.0F, 9.0F}, std::numeric_limits<std::uint64_t>::max()}};
   auto strategy = fed_avg(3);
-  ASSERT_TRUE(strategy->accumulate({.delta = good, .examples = 4}));
+  ASSERT_TRUE(strategy->take({.delta = good, .examples = 4}));
   for (const auto& [delta, examples] : bad) {
-    const Status refused = strategy->accumulate({.client = 3, .delta = delta, .examples = examples});
+    const Status refused = strategy->take({.client = 3, .delta = delta, .examples = examples});
     ASSERT_FALSE(refused);
     EXPECT_EQ(refused.error().code, Code::kInvalidArgument);
     EXPECT_NE(refused.error().message.find("client 3"), std::string::npos);
@@ -132,13 +132,13 @@ TEST(FedAvg, ARefusedUpdateLeavesTheAggregateAlone) {
 
 TEST(FedAvg, HasNothingToSayWithoutUpdates) {
   auto strategy = fed_avg(2);
-  const auto finished = std::move(*strategy).finish(std::vector<float>{7.0F, 8.0F});
+  const auto finished = strategy->finish(std::vector<float>{7.0F, 8.0F});
   ASSERT_FALSE(finished);
   EXPECT_EQ(finished.error().code, Code::kFailedPrecondition);
 }
 
 TEST(Strategy, NamesTheOneItDoesNotKnow) {
-  const auto strategy = make_strategy("Average", 2);
+  const auto strategy = make_strategy({.name = "Average"}, 2);
   ASSERT_FALSE(strategy);
   EXPECT_NE(strategy.error().message.find("Average"), std::string::npos);
 }

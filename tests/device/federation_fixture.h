@@ -14,8 +14,10 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
+#include "aggregator/store/mapped_shelf.h"
 #include "device/shell/fleet.h"
 #include "tests/device/federation_calls.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster {
 
@@ -45,18 +47,24 @@ class Gate {
   int waiting_ = 0;
 };
 
-// FedAvg that may be held up, so that a test knows what is under way.
+// A strategy that may be held up, so that a test knows what is under way.
 class GatedStrategy final : public agg::Strategy {
  public:
-  GatedStrategy(std::size_t parameters, Gate* fold, Gate* finish)
-      : strategy_(*agg::make_strategy("FedAvg", parameters)), fold_(fold), finish_(finish) {}
-  Status accumulate(const agg::Update& update) override {
+  GatedStrategy(std::unique_ptr<agg::Strategy> strategy, Gate* fold, Gate* finish)
+      : strategy_(std::move(strategy)), fold_(fold), finish_(finish) {}
+  learning::LocalSettings settings() const override { return strategy_->settings(); }
+  Status take(const agg::Contribution& from) override {
     if (fold_ != nullptr) fold_->pass();
-    return strategy_->accumulate(update);
+    return strategy_->take(from);
   }
-  Result<std::vector<float>> finish(std::span<const float> model) && override {
+  Result<std::vector<float>> finish(std::span<const float> model) override {
     if (finish_ != nullptr) finish_->pass();
-    return std::move(*strategy_).finish(model);
+    return strategy_->finish(model);
+  }
+  void discard() override { strategy_->discard(); }
+  std::vector<learning::SlotView> state() const override { return strategy_->state(); }
+  Status restore(std::vector<learning::OptimizerState::Slot> state) override {
+    return strategy_->restore(std::move(state));
   }
 
  private:
@@ -86,12 +94,20 @@ class FederationFixture : public testing::Test {
       saved_ = {.round = round.round,
                 .parameters = {round.parameters.begin(), round.parameters.end()},
                 .history = {round.history.begin(), round.history.end()}};
+      for (const auto& slot : round.state)
+        saved_.state.push_back({slot.name, {slot.values.begin(), slot.values.end()}});
       return save_result_;
     };
-    ports.new_strategy = [this](std::size_t parameters) {
-      return std::make_unique<GatedStrategy>(parameters, fold_gate_, finish_gate_);
-    };
-    coordinator_ = std::make_unique<agg::Coordinator>(options_, std::move(ports), start_, metrics_);
+    auto strategy =
+        agg::make_strategy(options_.federation.strategy, start_.parameters.size(),
+                           std::make_unique<agg::MappedShelf>(shelf_folder_, start_.parameters.size()));
+    ASSERT_TRUE(strategy) << strategy.error().message;
+    if (start_.round > 0 && !start_.finished) {
+      ASSERT_TRUE((*strategy)->restore(start_.state));
+    }
+    coordinator_ = std::make_unique<agg::Coordinator>(
+        options_, std::move(ports),
+        std::make_unique<GatedStrategy>(std::move(*strategy), fold_gate_, finish_gate_), start_, metrics_);
     auto server = agg::FederationServer::start({.ip = "127.0.0.1",
                                                 .port = 0,
                                                 .credentials = pki_.of_pod("aggregator", 0, "uid"),
@@ -165,6 +181,8 @@ class FederationFixture : public testing::Test {
   }
 
   agg::CoordinatorOptions options_;
+  TemporaryFolder shelf_parent_;
+  std::filesystem::path shelf_folder_ = shelf_parent_.path() / "shelf";
   const TestPki& pki_ = shared_test_pki();
   agg::TransferLimits limits_;
   std::size_t downloads_at_once_ = agg::kDownloadsAtOnce;

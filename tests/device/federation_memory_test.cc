@@ -107,6 +107,21 @@ TEST_F(FederationMemory, ARoundTakesTwoModelsAndTheUpdateOnItsWay) {
   EXPECT_LT(peak(), 2 * model_ + process_);
 }
 
+// FedAdam: both moments beside the model and the aggregate, also while they are saved.
+TEST_F(FederationMemory, WhatTheServerRemembersIsThereOnce) {
+  federation_.strategy = {.name = "FedAdam", .learning_rate = 0.01};
+  serve(2);
+  for (int round = 1; round <= 2; ++round) {
+    const auto tasks = begin_round();
+    report(tasks[0]);
+    report(tasks[1]);
+  }
+  const auto third = begin_round();
+  EXPECT_GT(peak(), 4 * model_) << "the model, the aggregate and two moments";
+  EXPECT_LT(peak(),
+            4 * model_ + static_cast<std::int64_t>(agg::room_of_upload(third[0].model_bytes())) + process_);
+}
+
 // An upload or download that stands still; its call is open as long as it lives.
 struct Standing {
   ~Standing() { context.TryCancel(); }

@@ -17,20 +17,21 @@ TEST_F(FederationProtocol, AFleetPlaysAllRoundsAndTheModelIsTheSumOfTheMeans) {
   options_.federation.cohort = {.size = 10, .over_selection = 1.3, .minimum = 1};
   start();
   std::atomic<int> trained = 0;
-  const auto fleet = device::Fleet::start(
-      {.aggregator = address_,
-       .credentials = pki_.of_pod("client", 0, "uid"),
-       .clients = 40,
-       .parameter_count = kParameters,
-       .parallel_clients = 2},
-      [&](int, std::int32_t client, std::int64_t round, std::span<const float> global, const auto&) {
-        ++trained;
-        EXPECT_EQ(global[kParameters - 1], static_cast<float>(round - 1));
-        learning::LocalUpdate update;
-        update.delta.assign(kParameters, 1.0F);
-        update.examples = static_cast<std::uint64_t>(client) + 1;
-        return Result<learning::LocalUpdate>(std::move(update));
-      });
+  const auto fleet =
+      device::Fleet::start({.aggregator = address_,
+                            .credentials = pki_.of_pod("client", 0, "uid"),
+                            .clients = 40,
+                            .parameter_count = kParameters,
+                            .parallel_clients = 2},
+                           [&](int, std::int32_t client, const device::TaskTicket& task,
+                               std::span<const float> global, const auto&) {
+                             ++trained;
+                             EXPECT_EQ(global[kParameters - 1], static_cast<float>(task.round - 1));
+                             learning::LocalUpdate update;
+                             update.delta.assign(kParameters, 1.0F);
+                             update.examples = static_cast<std::uint64_t>(client) + 1;
+                             return Result<learning::LocalUpdate>(std::move(update));
+                           });
   const auto outcome = coordinator_->wait_outcome(60s);
   ASSERT_TRUE(outcome);
   EXPECT_EQ(outcome->exit_code, 0) << outcome->message;
@@ -59,7 +60,7 @@ TEST_F(FederationProtocol, AClientThatIsTooSlowGivesItsSlotToTheOthersAtTheDeadl
        .clients = 2,
        .parameter_count = kParameters,
        .parallel_clients = 2},
-      [&](int, std::int32_t client, std::int64_t, std::span<const float>,
+      [&](int, std::int32_t client, const device::TaskTicket&, std::span<const float>,
           const auto& cancelled) -> Result<learning::LocalUpdate> {
         if (client == 1) {  // never done
           while (!cancelled()) std::this_thread::yield();
@@ -325,9 +326,8 @@ TEST_F(FederationProtocol, AFleetWhoseAggregatorIsGoneGivesUpInTime) {
                             .credentials = pki_.of_pod("client", 0, "uid"),
                             .clients = 3,
                             .aggregator_timeout = 300ms},
-                           [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
-                             return Result<learning::LocalUpdate>(aborted("not reached"));
-                           });
+                           [](int, std::int32_t, const device::TaskTicket&, std::span<const float>,
+                              const auto&) { return Result<learning::LocalUpdate>(aborted("not reached")); });
   const auto end = fleet->wait(20s);
   ASSERT_FALSE(end);
   EXPECT_EQ(end.error().code, Code::kUnavailable);
@@ -338,7 +338,7 @@ TEST_F(FederationProtocol, AFleetThatIsRefusedSaysSoAtOnce) {
   start();
   const auto fleet = device::Fleet::start(
       {.aggregator = address_, .credentials = pki_.of_pod("client", 1, "uid"), .clients = 1},
-      [](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
+      [](int, std::int32_t, const device::TaskTicket&, std::span<const float>, const auto&) {
         return Result<learning::LocalUpdate>(aborted("not reached"));
       });
   const auto end = fleet->wait(20s);

@@ -209,7 +209,7 @@ TEST_F(FederationTransfers, AFleetKeepsItsUpdatesUntilThereIsRoomForThem) {
        .clients = 8,
        .parameter_count = kParameters,
        .parallel_clients = 8},
-      [&](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
+      [&](int, std::int32_t, const device::TaskTicket&, std::span<const float>, const auto&) {
         ++trained;
         return Result<learning::LocalUpdate>({.delta = std::vector<float>(kParameters, 1.0F), .examples = 1});
       });
@@ -269,7 +269,7 @@ TEST_F(FederationTransfers, AFleetIsToldThatTheFederationFailed) {
        .clients = 4,
        .parameter_count = kParameters,
        .parallel_clients = 4},
-      [&](int, std::int32_t, std::int64_t, std::span<const float>, const auto&) {
+      [&](int, std::int32_t, const device::TaskTicket&, std::span<const float>, const auto&) {
         return Result<learning::LocalUpdate>(data_loss("the loss is NaN; lower the learning rate"));
       });
   const auto farewell = fleet->wait(60s);

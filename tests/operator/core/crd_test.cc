@@ -227,7 +227,8 @@ void check_structure(const Json& schema, const std::string& path, bool in_list) 
         << path << ": no transition rules in atomic lists";
     static const std::regex kCall(R"(([A-Za-z]+)\()");
     for (std::sregex_iterator call(text.begin(), text.end(), kCall), end; call != end; ++call)
-      EXPECT_THAT((std::set<std::string>{"has", "size", "matches"}), ::testing::Contains((*call)[1].str()))
+      EXPECT_THAT((std::set<std::string>{"double", "has", "size", "matches"}),
+                  ::testing::Contains((*call)[1].str()))
           << path;
   }
   if (!schema.contains("properties")) return;

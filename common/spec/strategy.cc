@@ -1,0 +1,115 @@
+// common/spec/strategy.cc: which strategy reads which field
+#include "common/spec/strategy.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace muster::spec {
+namespace {
+
+struct StrategyField {
+  std::string_view name;
+  std::variant<double Strategy::*, std::int64_t Strategy::*, std::string Strategy::*> value;
+  double min;
+  double max;
+  std::vector<std::string_view> readers;         // strategies that read it
+  std::vector<std::string_view> needed_by = {};  // those of them for which no value fits every problem
+};
+
+const std::vector<StrategyField>& strategy_fields() {
+  constexpr double kDecayMax = 0.999999;
+  const std::vector<std::string_view> adaptive{"FedAdam", "FedYogi", "FedAdagrad"};
+  static const std::vector<StrategyField> kFields{
+      {"mu", &Strategy::mu, 0, 1e6, {"FedProx"}, {"FedProx"}},
+      {"q", &Strategy::q, 0, 10, {"QFedAvg"}, {"QFedAvg"}},
+      {"innerLearningRate", &Strategy::inner_learning_rate, 1e-12, 1e6, {"PerFedAvg"}, {"PerFedAvg"}},
+      {"hessian", &Strategy::hessian, 0, 0, {"PerFedAvg"}},
+      {"learningRate",
+       &Strategy::learning_rate,
+       1e-12,
+       1e6,
+       {"FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"},
+       adaptive},
+      {"momentum", &Strategy::momentum, 0, kDecayMax, {"FedAvgM", "Nesterov"}},
+      {"beta1", &Strategy::beta1, 0, kDecayMax, adaptive},
+      {"beta2", &Strategy::beta2, 0, kDecayMax, {"FedAdam", "FedYogi"}},
+      {"tau", &Strategy::tau, 1e-12, 1e6, adaptive},
+      {"trimFraction", &Strategy::trim_fraction, 0.001, 0.499, {"TrimmedMean"}, {"TrimmedMean"}},
+      {"byzantineClients", &Strategy::byzantine_clients, 0, kEveryUpdateMax, {"Krum"}, {"Krum"}},
+      {"averagedUpdates", &Strategy::averaged_updates, 1, kEveryUpdateMax, {"Krum"}},
+  };
+  return kFields;
+}
+
+bool among(const Strategy& strategy, const std::vector<std::string_view>& names) {
+  return std::find(names.begin(), names.end(), strategy.name) != names.end();
+}
+
+bool given(const Json& json, std::string_view name) {
+  const auto found = json.find(name);
+  return found != json.end() && !found->is_null();
+}
+
+// A field that nobody reads is a mistake: its owner believes that it does something.
+Status check_readers(const Json& json, const std::string& path, const Strategy& strategy,
+                     const StrategyField& field) {
+  if (given(json, field.name) && !among(strategy, field.readers))
+    return invalid_argument(fmt::format("{}.{}: only {} {} it, not {}; remove the field", path, field.name,
+                                        fmt::join(field.readers, ", "),
+                                        field.readers.size() == 1 ? "reads" : "read", strategy.name));
+  if (!given(json, field.name) && among(strategy, field.needed_by))
+    return invalid_argument(fmt::format("{0}.{1}: {2} needs it; add {1}", path, field.name, strategy.name));
+  return {};
+}
+
+}  // namespace
+
+Result<Strategy> strategy_from_json(const Json& json, const std::string& path) {
+  Strategy strategy;
+  Fields fields(json, path);
+  fields.one_of("name", strategy.name,
+                {"FedAvg", "FedProx", "QFedAvg", "PerFedAvg", "FedAvgM", "Nesterov", "FedAdam", "FedYogi",
+                 "FedAdagrad", "Median", "TrimmedMean", "Krum"});
+  for (const StrategyField& field : strategy_fields()) {
+    if (const auto* number = std::get_if<double Strategy::*>(&field.value)) {
+      fields.number(field.name, strategy.**number, {.min = field.min, .max = field.max});
+    } else if (const auto* count = std::get_if<std::int64_t Strategy::*>(&field.value)) {
+      fields.integer(
+          field.name, strategy.**count,
+          {.min = static_cast<std::int64_t>(field.min), .max = static_cast<std::int64_t>(field.max)});
+    }
+  }
+  fields.one_of("hessian", strategy.hessian, {"FirstOrder", "HessianFree"});
+  MUSTER_TRY(fields.finish());
+  for (const StrategyField& field : strategy_fields()) MUSTER_TRY(check_readers(json, path, strategy, field));
+  return strategy;
+}
+
+Json to_json(const Strategy& strategy) {
+  Json json{{"name", strategy.name}};
+  for (const StrategyField& field : strategy_fields())
+    if (among(strategy, field.readers))
+      std::visit([&](auto value) { json[std::string(field.name)] = strategy.*value; }, field.value);
+  return json;
+}
+
+StrategyNeeds needs_of(const Strategy& strategy) {
+  StrategyNeeds needs;
+  const std::string& name = strategy.name;
+  needs.every_update = name == "Median" || name == "TrimmedMean" || name == "Krum";
+  needs.plain_sgd = name == "QFedAvg" || name == "PerFedAvg";
+  if (name == "Median") needs.updates_min = 3;  // of two it is their mean
+  if (name == "TrimmedMean")                    // else it cuts off nobody
+    needs.updates_min = static_cast<std::int64_t>(std::ceil(1 / strategy.trim_fraction - 1e-9));
+  if (name == "Krum")
+    needs.updates_min =
+        std::max(2 * strategy.byzantine_clients + 3, strategy.averaged_updates + strategy.byzantine_clients);
+  return needs;
+}
+
+}  // namespace muster::spec

@@ -1,0 +1,43 @@
+#pragma once  // common/spec/strategy.h: spec.strategy of a FederatedRound, and what each strategy needs
+#include <cstdint>
+#include <string>
+
+#include "common/base/result.h"
+#include "common/json/fields.h"
+
+namespace muster::spec {
+
+// Updates that a strategy may want at once: Krum compares each with each.
+inline constexpr std::int64_t kEveryUpdateMax = 1000;
+
+// Which fields a strategy reads says strategy.cc's table; the others stay at their defaults.
+struct Strategy {
+  std::string name = "FedAvg";
+  double mu = 0;                       // FedProx: (mu / 2) ||w - w_t||^2 is added to the clients' loss
+  double q = 0;                        // QFedAvg: how much more clients with a large loss count
+  double inner_learning_rate = 0;      // PerFedAvg: alpha, of the step by which a client adapts the model
+  std::string hessian = "FirstOrder";  // PerFedAvg: FirstOrder | HessianFree
+  double learning_rate = 1.0;          // of the server's step
+  double momentum = 0.9;               // of the server: FedAvgM, Nesterov
+  double beta1 = 0.9;                  // FedAdam, FedYogi, FedAdagrad
+  double beta2 = 0.99;                 // FedAdam, FedYogi
+  double tau = 1e-3;                   // likewise and FedAdagrad: added to the root of the second moment
+  double trim_fraction = 0.1;          // TrimmedMean: this share of the values is cut off at either end
+  std::int64_t byzantine_clients = 0;  // Krum: f, of a round
+  std::int64_t averaged_updates = 1;   // Krum: m
+  friend bool operator==(const Strategy&, const Strategy&) = default;
+};
+
+// What a federation must have for the strategy to be sound; compared by validate(Federation).
+struct StrategyNeeds {
+  bool every_update = false;     // all updates of a round at once, kept in the storage; else a sum suffices
+  bool plain_sgd = false;        // clients descend by SGD without momentum, whose learning rate it divides by
+  std::int64_t updates_min = 1;  // fewer in a round make no model
+};
+[[nodiscard]] StrategyNeeds needs_of(const Strategy& strategy);
+
+[[nodiscard]] Result<Strategy> strategy_from_json(const Json& json, const std::string& path);
+// The fields that the strategy reads.
+[[nodiscard]] Json to_json(const Strategy& strategy);
+
+}  // namespace muster::spec
