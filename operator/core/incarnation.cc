@@ -123,7 +123,7 @@ bool is_done(const api::JobStatus& status, std::int64_t rank) {
 std::int64_t done_and_gone(const api::JobStatus& status, const std::vector<const Pod*>& current) {
   return std::count_if(status.succeeded_ranks.begin(), status.succeeded_ranks.end(), [&](std::int64_t rank) {
     return std::none_of(current.begin(), current.end(),
-                        [rank](const Pod* pod) { return pod->index == rank; });
+                        [rank](const Pod* pod) { return pod->index == rank && pod->role == "worker"; });
   });
 }
 

@@ -283,8 +283,7 @@ class JobBody final : public ObjectBody {
       // Of a program that has never told anything nobody can say that it stands still.
       if (stands_still(pass, spec_.run_policy, pass.after.progress.is_object(), "progress was told")) return;
     }
-    const bool running =
-        is_running(pass, here, wanted) && (servers.empty() || all_running(servers, servers_wanted(spec_)));
+    const bool running = is_running(pass, here, wanted) && all_running(servers, servers_wanted(spec_));
     tell_readiness(pass, with_servers(here), spec_.workers.replicas + servers_wanted(spec_), running,
                    !spec_.training);
     // Of /scale, whose selector knows the workers alone.

@@ -18,6 +18,7 @@ namespace {
 
 // Of one that does not answer: then it is given up. See worker_losses.cc.
 constexpr auto kSilencePatience = std::chrono::seconds(15);
+constexpr auto kCausePatience = std::chrono::seconds(15);
 
 struct Verdict {
   Cause cause;
@@ -40,7 +41,10 @@ bool judge_end(Pass& pass, const spec::RunPolicy& policy, const Pod& server,
          with_note(end_of(cause == workers.end() ? server : **cause), "a restart would not help"));
     return true;
   }
-  const bool counts = fate_of(server) == PodFate::kFailed && !server.on_bad_node;
+  // One that lost its workers, or waited for them in vain, is no cause: that shows by itself meanwhile.
+  const bool of_peer = fate_of(server) == PodFate::kFailed && lost_a_peer(server);
+  if (of_peer && !pass.is_due(server.sighted.value_or(pass.seen.now) + kCausePatience)) return false;
+  const bool counts = fate_of(server) == PodFate::kFailed && !of_peer && !server.on_bad_node;
   restart(pass, counts ? Cause::kFailure : Cause::kDisruption, end_of(server), policy.max_restarts);
   return true;
 }
@@ -97,7 +101,8 @@ bool judge_servers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
     return true;
   }
   const std::int64_t gone = servers_wanted(spec) - std::ssize(servers);
-  if (gone <= 0 || pass.before.formed_incarnation != pass.after.incarnation) return false;
+  const bool formed = pass.before.formed_incarnation == pass.after.incarnation || pass.before.holders > 0;
+  if (gone <= 0 || !formed) return false;
   restart(pass, Cause::kDisruption, fmt::format("{} of {} servers are gone", gone, servers_wanted(spec)), 0);
   return true;
 }

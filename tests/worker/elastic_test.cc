@@ -25,6 +25,9 @@ TEST(Agreement, TheLatestStepOfTheLatestMembershipIsTaken) {
   };
   const Case cases[] = {
       {"a first membership: rank 0 reads the checkpoint", {{}, {}, {}}, {.root = 0}},
+      {"peers with checkpoints of their own: the latest, and none is the same by chance",
+       {{.step = 3}, {.step = 9}, {.step = 9}},
+       {.root = 1}},
       {"one worker alone", {{.membership = 4, .step = 9}}, {.root = 0, .all_have_it = true}},
       {"all have completed the same step",
        {{.membership = 1, .step = 7}, {.membership = 1, .step = 7}},

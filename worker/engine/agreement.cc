@@ -39,16 +39,17 @@ std::int64_t read_number(std::span<const float> digits) {
 
 Choice choose(std::span<const Standing> standings) {
   const auto best = std::max_element(standings.begin(), standings.end());  // the first of equal ones
-  if (best->membership == 0) return {};
+  // What comes from a checkpoint is the same on all only by chance.
   return {.root = static_cast<int>(best - standings.begin()),
-          .all_have_it = std::ranges::all_of(standings, [&](const Standing& one) { return one == *best; })};
+          .all_have_it = best->membership > 0 &&
+                         std::ranges::all_of(standings, [&](const Standing& one) { return one == *best; })};
 }
 
 Result<Choice> choose(Collective& collective, const Learnt& mine, Deadline deadline) {
   const auto ranks = static_cast<std::size_t>(collective.size());
   std::vector<float> told(ranks * kFloats);
   const auto of = [&](std::size_t rank) { return std::span(told).subspan(rank * kFloats, kFloats); };
-  if (mine.state && mine.membership > 0) {
+  if (mine.state) {
     const auto slot = of(static_cast<std::size_t>(collective.rank()));
     write_number(slot.first(2), mine.membership);
     write_number(slot.last(2), mine.state->step);

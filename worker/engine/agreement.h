@@ -22,7 +22,8 @@ struct Learnt {
 
 // Whose state the ranks take: that of the latest membership, and then of the latest step, so that a step that
 // some of the ranks completed before another was lost counts once, for all. Of equal ones the lowest rank's.
-// Where nobody brings one from a membership, rank 0 begins: from its checkpoint, or afresh.
+// Where nobody brings one from a membership, whoever has the latest checkpoint begins (rank 0 writes it, or
+// each peer its own), or rank 0 afresh.
 struct Standing {
   std::int64_t membership = 0;
   std::int64_t step = 0;

@@ -42,7 +42,8 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
   // What comes next removes the checkpoints, or ends the mesh: not before all ranks can do without them.
   const Status together = parts_.collective.barrier(deadline_after(options_.timeout));
   if (finished() && !together) return give_up(run, together.error());
-  if (finished()) MUSTER_TRY(parts_.synchronizer.finish());
+  // A server that is lost now takes nothing with it: what it had is here.
+  if (finished()) static_cast<void>(parts_.synchronizer.finish());
   if (parts_.writer != nullptr) MUSTER_TRY(parts_.writer->await());
   return Outcome{.state = *std::move(state),
                  .stopped = run.stop && !finished(),

@@ -32,7 +32,9 @@ Status TrainLoop::segment(Run& run) {
     report(run);
   }
   Laps end(hooks_.now, run.progress);
-  MUSTER_TRY(meet());
+  // A meeting, too. Whoever had no batch after it was asked to stop tells so here, and all agree.
+  float stop = turn.stop || hooks_.stop_requested() ? 1.0F : 0.0F;
+  MUSTER_TRY(sum(std::span(&stop, 1)));
   MUSTER_ASSIGN(const AsynchronousUpdates::Turn all, updates.settle(run.parameters));
   end.add(Activity::kExchange);
   MUSTER_TRY(check_loss(all.loss, turn.batch));
@@ -42,7 +44,7 @@ Status TrainLoop::segment(Run& run) {
   run.into_epoch = std::min(run.into_epoch + (turn.batch - run.step) * run.global_batch, run.examples);
   run.step = turn.batch;
   run.segment_examples = 0;
-  run.stop = turn.stop;
+  run.stop = stop > 0;
   if (run.into_epoch == run.examples) {
     ++run.epoch;
     run.into_epoch = 0;

@@ -144,6 +144,12 @@ Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
 }
 
 Status TrainLoop::begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead) {
+  const std::int64_t left =
+      std::max<std::int64_t>(parts_.training.epochs - start.epoch, 0) * run.examples - start.into_epoch;
+  if (ahead.examples > std::max<std::int64_t>(left, 0) || ahead.steps > ahead.examples)
+    return internal_error(fmt::format(
+        "the parameter servers have made {} updates of {} examples after step {}, where {} examples are left",
+        ahead.steps, ahead.examples, start.step, left));
   const std::int64_t position = start.epoch * run.examples + start.into_epoch + ahead.examples;
   if (ahead.next_examples > run.examples - position % run.examples)
     return internal_error(fmt::format(

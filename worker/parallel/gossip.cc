@@ -13,6 +13,7 @@ Result<StepSums> Gossip::exchange(std::span<float> /*gradient*/, std::span<float
                                   const Step& step) {
   StepSums sums{.loss = step.loss};
   stop_ = stop_ || step.stop;
+  has_gradient_ = step.share.mine > 0;
   if (peers_.size() > 1) MUSTER_TRY(average(parameters, step.number, sums.cost));
   if (step.number % kTalkSteps == 0) MUSTER_TRY(talk(step, sums));
   if (loss_ && std::isfinite(step.loss)) sums.loss = *loss_;
@@ -53,9 +54,9 @@ Status Gossip::average(std::span<float> parameters, std::int64_t step, SyncCost&
 
 // All at the same step.
 Status Gossip::talk(const Step& step, StepSums& sums) {
-  std::array<float, 2> told{static_cast<float>(step.loss), stop_ ? 1.0F : 0.0F};
+  std::array<float, 2> told{loss_rider(step.loss, step.share), stop_ ? 1.0F : 0.0F};
   MUSTER_TRY(peers_.all_reduce_sum(told, Traffic::kControl, deadline_after(options_.timeout)));
-  loss_ = static_cast<double>(told[0]) / static_cast<double>(peers_.size());
+  loss_ = static_cast<double>(told[0]) / static_cast<double>(step.share.all);
   sums.stop = told[1] > 0;
   return {};
 }

@@ -41,7 +41,7 @@ class Gossip final : public Synchronizer {
   Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,
                             const Step& step) override;
   void update(std::span<float> parameters, std::span<const float> gradient) override {
-    optimizer_.step(parameters, gradient);
+    if (has_gradient_) optimizer_.step(parameters, gradient);
   }
   Status finish() override { return {}; }
   [[nodiscard]] std::uint64_t payload_bytes_sent() const override { return peers_.bytes_sent().payload; }
@@ -57,6 +57,7 @@ class Gossip final : public Synchronizer {
   std::vector<float> models_;  // this peer's, then its neighbours'
   std::optional<double> distance_;
   std::optional<double> loss_;  // mean of all peers, when it was last told
+  bool has_gradient_ = false;   // of the step under way: it had examples
   bool stop_ = false;           // somebody was asked to; told with the next talk
 };
 

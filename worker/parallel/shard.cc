@@ -16,6 +16,7 @@ namespace {
 using Kind = ShardMessage::Kind;
 
 constexpr std::int64_t kParametersMax = std::int64_t{1} << 40;
+constexpr std::uint64_t kUpdatesMax = std::uint64_t{1} << 24;  // of a segment, that are named one by one
 
 std::span<float> floats(std::span<std::byte> bytes) {
   return {reinterpret_cast<float*>(bytes.data()), bytes.size() / sizeof(float)};
@@ -68,20 +69,26 @@ Status Shard::check(int worker, const ShardMessage& head) const {
       const bool counted =
           0 <= head.examples && head.position >= 0 && head.examples <= head.total && head.total >= 1;
       const bool in_segment = !options_.asynchronous || (first_ <= head.step && head.step < last_);
-      if (begun_ && counted && head.step >= 0 && in_segment) bytes = part;
+      const bool pulled = !options_.asynchronous || from.pulled.size() == state_.parameters.size();
+      if (begun_ && counted && head.step >= 0 && in_segment && pulled) bytes = part;
       break;
     }
     case Kind::kSegment:
       if (begun_ && worker == 0 && options_.asynchronous && 0 <= head.step && head.step < head.total &&
           head.position >= 0 && head.bytes % sizeof(std::int64_t) == 0 &&
-          head.bytes / sizeof(std::int64_t) <= static_cast<std::uint64_t>(head.total - head.step))
+          head.bytes / sizeof(std::int64_t) <=
+              std::min<std::uint64_t>(static_cast<std::uint64_t>(head.total - head.step), kUpdatesMax))
         bytes = head.bytes;
       break;
     case Kind::kState:
       if (begun_ && worker == 0) bytes = 0;
       break;
     case Kind::kPull:
+      if (begun_ && (head.step < 0 || head.step >= first_)) bytes = 0;
+      break;
     case Kind::kIdle:
+      if (begun_ && options_.asynchronous && !from.idle) bytes = 0;
+      break;
     case Kind::kEnd:
       if (begun_) bytes = 0;
       break;
@@ -318,6 +325,10 @@ std::vector<int> Shard::awaited() const {
   if (!held) return slow;
   for (std::size_t i = 0; i < workers_.size(); ++i)
     if (!workers_[i].asks && !workers_[i].idle && !workers_[i].ended) slow.push_back(static_cast<int>(i));
+  if (!options_.asynchronous || slow.empty()) return slow;
+  const auto updates = [this](int worker) { return workers_[static_cast<std::size_t>(worker)].updates; };
+  const std::int64_t fewest = updates(*std::ranges::min_element(slow, {}, updates));
+  std::erase_if(slow, [&](int worker) { return updates(worker) > fewest; });
   return slow;
 }
 

@@ -28,7 +28,7 @@ Status ShardServer::move(int worker) {
   Peer& peer = peers_[static_cast<std::size_t>(worker)];
   MUSTER_TRY(peer.stream.move());
   if (peer.state == Peer::State::kAnswered && !peer.stream.sending()) listen(worker);
-  while (peer.state == Peer::State::kListening && !peer.stream.receiving()) {
+  if (peer.state == Peer::State::kListening && !peer.stream.receiving()) {
     heard_ = std::chrono::steady_clock::now();
     const ShardMessage head = peer.stream.head();
     MUSTER_TRY(shard_.take(worker, head, peer.body));
@@ -36,8 +36,7 @@ Status ShardServer::move(int worker) {
     if (head.kind == Kind::kEnd) {
       peer.state = Peer::State::kOver;
     } else if (head.kind == Kind::kIdle || head.kind == Kind::kSegment) {
-      listen(worker);
-      MUSTER_TRY(peer.stream.move());
+      listen(worker);  // what is behind it comes with the next move
     } else {
       peer.state = Peer::State::kHeld;
     }
@@ -80,6 +79,7 @@ Status ShardServer::wait() {
   } else if (awaited_ == Instant{}) {
     awaited_ = std::chrono::steady_clock::now();
   }
+  if (interests_.empty()) return deadline_exceeded("all workers wait for an answer that none can get");
   const Instant until = awaited_ == Instant{} ? heard_ + options_.start_timeout : awaited_ + options_.timeout;
   return mesh_.wait(interests_, until);
 }

@@ -1,6 +1,8 @@
 // worker/shell/parameter_server.cc: a shard from the words of a job, and what is told of it
 #include "worker/shell/parameter_server.h"
 
+#include <algorithm>
+
 #include "common/platform/log.h"
 #include "worker/parallel/shard_server.h"
 
@@ -12,6 +14,9 @@ using std::chrono::seconds;
 namespace {
 
 constexpr milliseconds kStatusInterval{1000};  // its figures are for the metrics; workers tell the progress
+
+// Of all workers together: they load data, or evaluate.
+constexpr seconds kSilenceMax{600};
 
 }  // namespace
 
@@ -44,7 +49,9 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
   };
   const ShardServer* told = nullptr;
   ShardServer server(mesh, job.workers(), shard,
-                     {.timeout = seconds(synchronization.timeout_seconds), .updated = [&] { tell(*told); }});
+                     {.timeout = seconds(synchronization.timeout_seconds),
+                      .start_timeout = std::max(seconds(synchronization.timeout_seconds), kSilenceMax),
+                      .updated = [&] { tell(*told); }});
   told = &server;
   frame.publish(control::v1::PHASE_RUNNING, "");
   spdlog::info("serving shard={} of {} workers={} updates={}", job.identity.rank - job.workers(), job.servers,

@@ -66,6 +66,7 @@ class Worker {
     spec::Training training;
     learning::Dataset data;
     std::unique_ptr<learning::Task> task;
+    int parts = 0;  // Job::parts
     std::optional<OwnExamples> own;
   };
 
@@ -114,7 +115,12 @@ class Worker {
   }
 
   Status prepare() {
-    if (prepared_ && prepared_->training == job_.training) return {};
+    if (prepared_ && prepared_->training == job_.training) {
+      if (prepared_->parts == job_.parts) return {};
+      MUSTER_ASSIGN(prepared_->own, own_examples_of(job_, frame_->pod.index, prepared_->data));
+      prepared_->parts = job_.parts;
+      return {};
+    }
     writer_.reset();
     store_.reset();
     learnt_ = {};
@@ -124,8 +130,11 @@ class Worker {
         learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed)));
     MUSTER_ASSIGN(auto task, learning::make_task(job_.training.model, data.train));
     MUSTER_ASSIGN(auto own, own_examples_of(job_, frame_->pod.index, data));
-    prepared_.emplace(Prepared{
-        .training = job_.training, .data = std::move(data), .task = std::move(task), .own = std::move(own)});
+    prepared_.emplace(Prepared{.training = job_.training,
+                               .data = std::move(data),
+                               .task = std::move(task),
+                               .parts = job_.parts,
+                               .own = std::move(own)});
     tell_data_ = true;
     return {};
   }
