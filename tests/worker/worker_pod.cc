@@ -217,6 +217,8 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
                        {"peerTimeoutSeconds", peer_timeout_seconds}};
   if (servers > 0) synchronization["parameterServers"] = {{"shards", servers}};
   worker.set_servers(servers);
+  if (topology == "Gossip") worker.set_parts(size());
+  if (topology == "Gossip") synchronization["gossip"] = {{"graph", "Exponential"}};
   const Json spec{{"training", training},
                   {"synchronization", std::move(synchronization)},
                   {"compression", compression},

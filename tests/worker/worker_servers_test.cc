@@ -1,8 +1,11 @@
-// tests/worker/worker_servers_test.cc: real muster-worker processes as workers and parameter servers
+// tests/worker/worker_servers_test.cc: real muster-worker processes as workers and parameter servers, and as
+// peers
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <filesystem>
+#include <set>
 
 #include "tests/worker/worker_pod.h"
 
@@ -77,6 +80,31 @@ TEST(WorkerServers, AWorkerThatIsKilledLeavesServersAndOtherWorkersInTheirProces
   EXPECT_EQ(on.phase(), control::v1::PHASE_RUNNING);
   const double updates = figure(job.pod(2).metrics(), "muster_server_updates_total{staleness=\"0\"}");
   EXPECT_GE(updates, 0);
+}
+
+TEST(WorkerPeers, EachLearnsFromItsOwnExamplesAndItsNeighboursAndSavesAModelOfItsOwn) {
+  Json training = small_training(16, 6);
+  WorkerJob plain(4);
+  const auto wanted = plain.run(training);
+  WorkerJob job(4);
+  job.topology = "Gossip";
+  const std::filesystem::path folder = job.folder() / "models";
+  std::filesystem::create_directories(folder);
+  training["checkpoint"] = {{"path", folder.string()}, {"everySteps", 10}};
+  const auto last = job.run(training);
+  std::set<std::string> models;
+  for (int rank = 0; rank < 4; ++rank) {
+    const auto& status = last[static_cast<std::size_t>(rank)];
+    EXPECT_EQ(status.phase(), control::v1::PHASE_SUCCEEDED) << status.message();
+    models.insert(status.worker().parameters_sha256());
+    // Of four all are neighbours by 1 or 2.
+    EXPECT_EQ(status.worker().payload_bytes_sent(),
+              3 * status.worker().gradient_bytes() * static_cast<std::uint64_t>(status.worker().step()));
+    EXPECT_EQ(status.worker().payload_bytes_sent(), status.worker().payload_bytes_expected());
+    EXPECT_TRUE(std::filesystem::exists(folder / ("peer-" + std::to_string(rank)) / "model.safetensors"));
+  }
+  EXPECT_EQ(models.size(), 4U);
+  EXPECT_NEAR(last[0].worker().accuracy(), wanted[0].worker().accuracy(), 0.05);
 }
 
 }  // namespace
