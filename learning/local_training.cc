@@ -70,6 +70,14 @@ double gradient_of(Task& task, const Examples& data, const Batches& batches, std
       parameters, gradient);
 }
 
+// What weight decay adds to a loss.
+double penalty_of(const spec::Optimizer& optimizer, std::span<const float> parameters) {
+  if (optimizer.weight_decay == 0) return 0;
+  double squares = 0;
+  for (const float value : parameters) squares += static_cast<double>(value) * static_cast<double>(value);
+  return optimizer.weight_decay / 2 * squares;
+}
+
 }  // namespace
 
 Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, std::span<const float> global,
@@ -86,6 +94,7 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
   double loss_before = 0;
   if (settings.fairness_q) {
     MUSTER_ASSIGN(loss_before, loss_of(task, global, data, rows, cancelled));
+    loss_before += penalty_of(spec.optimizer, global);  // of what its training descends
   }
   const auto optimizer = make_optimizer(spec.optimizer, task.parameter_count());
   std::vector<float> parameters(global.begin(), global.end());

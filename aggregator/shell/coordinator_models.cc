@@ -58,7 +58,10 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {
-      return fail(kExitInvalid, values.error().in(fmt::format("round {}", round)).message, now);
+      const Code code = values.error().code;
+      const bool final = code == Code::kDataLoss || code == Code::kFailedPrecondition;
+      return fail(final ? kExitInvalid : kExitStorage,
+                  values.error().in(fmt::format("round {}", round)).message, now);
     }
     if (machine_.over()) return;
     state_ = strategy.state();

@@ -32,7 +32,13 @@ Status MappedShelf::open() {
 Status MappedShelf::add(std::span<const float> values) {
   MUSTER_CHECK(values.size() == parameters_);
   unmap();
-  if (file_ < 0) MUSTER_TRY(open());
+  if (file_ < 0) {
+    Status opened = open();
+    // Of Strategy::take, which calls this, an invalid argument is the client's.
+    if (!opened && opened.error().code == Code::kInvalidArgument)
+      return internal_error(opened.error().message);
+    MUSTER_TRY(opened);
+  }
   const auto bytes = std::as_bytes(values);
   const std::size_t begin = count_ * bytes.size();
   for (std::size_t done = 0; done < bytes.size();) {
@@ -51,6 +57,8 @@ Result<std::span<const float>> MappedShelf::all() {
   const std::size_t values = count_ * parameters_;
   if (values == 0) return std::span<const float>();
   if (mapping_ == nullptr) {
+    // A full volume of a network tells so here; behind a mapping it would be a signal.
+    if (::fdatasync(file_) != 0) return learning::file_error("write the updates to", folder_, errno);
     const std::size_t bytes = values * sizeof(float);
     void* const mapping = ::mmap(nullptr, bytes, PROT_READ, MAP_SHARED, file_, 0);
     if (mapping == MAP_FAILED) return learning::file_error("map the updates in", folder_, errno);

@@ -58,7 +58,11 @@ std::string federation_fingerprint(const spec::Federation& federation) {
   for (const char* changeable : {"rounds", "target", "stragglers", "aggregator"}) json.erase(changeable);
   json["clients"].erase("perPod");
   json["cohort"].erase("maxExamplesPerClient");
-  return learning::fingerprint_of(json, spec::to_json(spec::Federation{}));
+  spec::Federation usual;
+  usual.strategy.name = federation.strategy.name;  // whose fields have their own defaults
+  Json defaults = spec::to_json(usual);
+  defaults["strategy"]["name"] = spec::Federation{}.strategy.name;
+  return learning::fingerprint_of(json, defaults);
 }
 
 }  // namespace muster::agg

@@ -15,8 +15,8 @@ namespace {
 constexpr const char* kFirstSlot = "m";
 constexpr const char* kSecondSlot = "v";
 // A weight of q-FedAvg is about F^q, F being a loss, plus a term of a power less: training with a loss of a
-// million has long gone wrong.
-constexpr double kFairBase = 1e6;
+// thousand has long gone wrong.
+constexpr double kFairBase = 1e3;
 
 }  // namespace
 
@@ -66,7 +66,7 @@ Status FedOpt::restore(std::vector<learning::OptimizerState::Slot> state) {
     fits = state[i].name == names[i] && state[i].values.size() == parameters_ &&
            check_model(state[i].values).has_value();
   if (!fits)
-    return invalid_argument(
+    return failed_precondition(
         "the checkpoint's server state is of another strategy or model; use another folder, or remove the "
         "file "
         "to start afresh");

@@ -43,7 +43,7 @@ void Robust::discard() {
 
 Status Robust::restore(std::vector<learning::OptimizerState::Slot> state) {
   if (state.empty()) return {};
-  return invalid_argument(
+  return failed_precondition(
       "the checkpoint has a server state, but the strategy keeps none; use another folder, or remove the "
       "file to "
       "start afresh");

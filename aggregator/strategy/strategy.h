@@ -40,7 +40,7 @@ class Strategy {
   virtual void discard() = 0;  // what was taken since the last finish
   // What is remembered: views that are good until the next finish, in a fixed order; empty before the first.
   [[nodiscard]] virtual std::vector<learning::SlotView> state() const = 0;
-  // Goes on from the state of an earlier process. Errors: kInvalidArgument: it is another strategy's.
+  // Goes on from the state of an earlier process. Errors: kFailedPrecondition: it is another strategy's.
   [[nodiscard]] virtual Status restore(std::vector<learning::OptimizerState::Slot> state) = 0;
 };
 

@@ -98,6 +98,19 @@ Json to_json(const Strategy& strategy) {
   return json;
 }
 
+namespace {
+
+// The fewest updates of which a fraction is one, as the rule of the CRD says it.
+std::int64_t fewest_trimmed(double fraction) {
+  constexpr double kOne = 0.999999999;  // 1/3 of three is less than 1 as written
+  auto count = static_cast<std::int64_t>(std::ceil(kOne / fraction));
+  while (fraction * static_cast<double>(count) < kOne) ++count;
+  while (count > 1 && fraction * static_cast<double>(count - 1) >= kOne) --count;
+  return count;
+}
+
+}  // namespace
+
 StrategyNeeds needs_of(const Strategy& strategy) {
   StrategyNeeds needs;
   const std::string& name = strategy.name;
@@ -105,7 +118,7 @@ StrategyNeeds needs_of(const Strategy& strategy) {
   needs.plain_sgd = name == "QFedAvg" || name == "PerFedAvg";
   if (name == "Median") needs.updates_min = 3;  // of two it is their mean
   if (name == "TrimmedMean")                    // else it cuts off nobody
-    needs.updates_min = static_cast<std::int64_t>(std::ceil(1 / strategy.trim_fraction - 1e-9));
+    needs.updates_min = fewest_trimmed(strategy.trim_fraction);
   if (name == "Krum")
     needs.updates_min =
         std::max(2 * strategy.byzantine_clients + 3, strategy.averaged_updates + strategy.byzantine_clients);

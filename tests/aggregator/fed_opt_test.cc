@@ -99,7 +99,7 @@ TEST(FedOpt, RefusesTheStateOfAnotherStrategyOrModel) {
   bad[7] = std::numeric_limits<float>::quiet_NaN();
   const auto refuses = [](const char* name, State state) {
     const Status restored = made({.name = name})->restore(std::move(state));
-    EXPECT_TRUE(restored || restored.error().code == Code::kInvalidArgument);
+    EXPECT_TRUE(restored || restored.error().code == Code::kFailedPrecondition);
     return !restored;
   };
   EXPECT_FALSE(refuses("FedAvg", {}));
