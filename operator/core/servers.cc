@@ -81,8 +81,9 @@ std::int64_t servers_wanted(const api::DistributedJobSpec& spec) {
 }
 
 const Json& server_template(const api::DistributedJobSpec& spec) {
-  static const Json none;
-  return spec.synchronization.parameter_servers ? spec.synchronization.parameter_servers->pod_template : none;
+  static const Json kNone;
+  return spec.synchronization.parameter_servers ? spec.synchronization.parameter_servers->pod_template
+                                                : kNone;
 }
 
 bool judge_servers(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& servers,

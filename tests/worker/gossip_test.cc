@@ -139,7 +139,7 @@ TEST_P(Consensus, ModelsComeTogetherAsFastAsTheSpectralGapSaysAndKeepTheirMean) 
   for (std::size_t i = 0; i < kSize; ++i) EXPECT_NEAR(mean_after[i], mean[i], 1e-5);
   const double bound = std::pow(second_eigenvalue(weights(GetParam(), kRanks, 0)), kSteps) * apart;
   EXPECT_LE(apart_after, bound * 1.01 + 1e-5);
-  EXPECT_GE(apart_after, bound * 1e-4);
+  EXPECT_TRUE(bound < 1e-3 || apart_after >= bound * 1e-4);  // below, models may meet to the bit
 }
 
 // Peers of one membership, each with its own examples; what they learn stays in `learnt`.

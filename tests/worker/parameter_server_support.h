@@ -49,7 +49,7 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
   made.progress.resize(learnt.size());
   const auto serve = [&](int shard) {
     const auto index = static_cast<std::size_t>(shard);
-    Mesh& mesh = *meshes[static_cast<std::size_t>(job.workers + shard)];
+    Mesh& mesh = *meshes[static_cast<std::size_t>(job.workers) + index];
     Shard machine({.shard = shard,
                    .shards = shards,
                    .workers = job.workers,

@@ -144,7 +144,9 @@ TEST_F(WorkerMembership, TrafficIsCountedOn) {
   const auto replaced = job.replace(1, std::move(spare));
   job.configure(training(checkpoints_));
   const auto last = job.pod(0).watch([](const auto& status) {
-    return status.membership() == 2 && status.worker().payload_bytes_sent() > 0;
+    // What it tells before it runs is of the membership before.
+    return status.membership() == 2 && status.phase() == control::v1::PHASE_RUNNING &&
+           status.worker().payload_bytes_sent() > 0;
   });
   EXPECT_GE(bytes(), before + static_cast<double>(last.worker().payload_bytes_sent()));
 }
