@@ -13,7 +13,7 @@ struct PodEnvironment {
   std::string uid;                        // MUSTER_POD_UID: the roster of an assignment names it
   std::string ip;                         // MUSTER_POD_IP: the address to listen on
   std::string job_uid;                    // MUSTER_JOB_UID: assignments of other jobs are refused
-  std::string role;                       // MUSTER_ROLE: worker, aggregator, client
+  std::string role;                       // MUSTER_ROLE: worker, server, aggregator, client
   std::int64_t index = 0;                 // MUSTER_INDEX: of the pod within its role
   std::filesystem::path termination_log;  // MUSTER_TERMINATION_LOG, else /dev/termination-log
 };

@@ -9,7 +9,7 @@ namespace muster {
 // The operator, or the pod `index` of `role` of the object with `uid`. Which clients a client pod plays
 // follows from its index; membership is proved by a key, since it changes while a certificate stays.
 struct PeerName {
-  std::string role;  // operator, worker, aggregator, client
+  std::string role;  // operator, worker, server, aggregator, client
   std::int64_t index = 0;
   std::string uid;  // empty: the operator's
 

@@ -28,7 +28,7 @@ inline constexpr const char* kManagedBy = "muster";
 inline constexpr const char* kJobNameLabel = "muster.dev/job-name";
 inline constexpr const char* kJobUidLabel = "muster.dev/job-uid";
 inline constexpr const char* kJobKindLabel = "muster.dev/job-kind";
-inline constexpr const char* kRoleLabel = "muster.dev/role";    // worker, aggregator, client
+inline constexpr const char* kRoleLabel = "muster.dev/role";    // worker, server, aggregator, client
 inline constexpr const char* kIndexLabel = "muster.dev/index";  // of the pod within its role, from 0
 // A pod set that is replaced as a whole. Who is a member of the training is decided by the roster of the
 // assignment, not by this label.

@@ -9,7 +9,7 @@ namespace muster::op::api {
 inline constexpr const char* kSharedMemoryVolume = "muster-shared-memory";  // of /dev/shm
 
 struct TemplateUse {
-  std::string role;  // worker, aggregator, client
+  std::string role;  // worker, server, aggregator, client
   bool image_is_ours =
       true;  // Muster's own program runs in it: a template without containers or image is completed
 };

@@ -24,7 +24,7 @@ struct PodCondition {
 
 struct Pod {
   std::string name, uid;
-  std::string role;              // label muster.dev/role: worker, aggregator, client
+  std::string role;              // label muster.dev/role: worker, server, aggregator, client
   std::string container;         // name of the container that carries it
   std::int64_t index = -1;       // label muster.dev/index
   std::int64_t incarnation = 0;  // label muster.dev/incarnation

@@ -10,7 +10,7 @@ namespace muster::op {
 struct PodPlan {
   const api::ObjectMeta& owner;
   std::string kind;  // of the owner
-  std::string role;  // worker, aggregator, client
+  std::string role;  // worker, server, aggregator, client
   std::int64_t index = 0;
   std::int64_t incarnation = 1;
   std::int64_t attempt = 0;     // clients
