@@ -41,7 +41,7 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
   if (!state) return give_up(run, state.error());
   // What comes next removes the checkpoints, or ends the mesh: not before all ranks can do without them.
   const Status together = parts_.collective.barrier(deadline_after(options_.timeout));
-  if (finished() && !together) return give_up(run, together.error());
+  if (finished() && !together) return give_up(run, together.error(), *std::move(state));
   // A server that is lost now takes nothing with it: what it had is here.
   if (finished()) static_cast<void>(parts_.synchronizer.finish());
   if (parts_.writer != nullptr) MUSTER_TRY(parts_.writer->await());
@@ -73,12 +73,12 @@ bool TrainLoop::checkpoint_is_due(std::int64_t step) const {
 // In this membership the job cannot go on, and nobody knows whether there will be another with these ranks:
 // what was learnt up to the last whole step goes to storage, too, but the next membership does not wait for
 // a checkpoint that is under way.
-Error TrainLoop::give_up(Run& run, const Error& why) {
+Error TrainLoop::give_up(Run& run, const Error& why, std::optional<learning::TrainingState> at_hand) {
   using std::chrono::milliseconds;
   if (run.step == 0 || why.code == Code::kInvalidArgument) return why;
   if (parts_.writer != nullptr && !parts_.writer->is_free(milliseconds(0))) return why;
   if (parts_.writer == nullptr || parts_.writer->has(run.step)) return why;
-  auto state = state_of(run);
+  auto state = at_hand ? Result<learning::TrainingState>(*std::move(at_hand)) : state_of(run);
   if (!state) return why;  // parameter servers have a part of it, and are out of reach
   const Status saved = parts_.writer->begin(*std::move(state));
   return saved ? why : saved.error();

@@ -115,7 +115,8 @@ class TrainLoop {
   [[nodiscard]] std::span<const std::int64_t> rows_of(Run& run, std::int64_t begin, std::int64_t count);
   [[nodiscard]] Status evaluate(Run& run);
   [[nodiscard]] bool checkpoint_is_due(std::int64_t step) const;
-  [[nodiscard]] Error give_up(Run& run, const Error& why);
+  [[nodiscard]] Error give_up(Run& run, const Error& why,
+                              std::optional<learning::TrainingState> at_hand = std::nullopt);
   [[nodiscard]] Status save_beside(Run& run);
   [[nodiscard]] Status save(Run& run);
   [[nodiscard]] Result<learning::TrainingState> state_of(Run& run);
