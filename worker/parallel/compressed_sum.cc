@@ -134,15 +134,15 @@ Status CompressedSum::scatter(Bucket& bucket, const codec::Key& key, std::span<f
     end += decoder_->max_wire_bytes(theirs.size);
   }
   frames.payload = room;
-  std::memcpy(memory_.data() + room, riders.data(), riders.size_bytes());
+  std::ranges::copy(std::as_bytes(riders), memory_.begin() + static_cast<std::ptrdiff_t>(room));
   MUSTER_TRY(exchange(frames, std::vector<std::size_t>(ranks, mine.size), riders.size_bytes()));
   const auto chunk_values = values.subspan(mine.begin, mine.size);
   std::vector<float> sums(riders.size(), 0.0F);
   for (std::size_t peer = 0; peer < ranks; ++peer) {
     std::vector<float> theirs(riders.begin(), riders.end());
     if (peer != self) {
-      std::memcpy(theirs.data(), memory_.data() + room + (peer + 1) * riders.size_bytes(),
-                  riders.size_bytes());
+      std::copy_n(memory_.begin() + static_cast<std::ptrdiff_t>(room + (peer + 1) * riders.size_bytes()),
+                  riders.size_bytes(), std::as_writable_bytes(std::span(theirs)).begin());
       if (const Status added = decoder_->decode_add(bytes(frames.from[peer]), 1, chunk_values); !added)
         return of_peer(added.error(), static_cast<int>(peer));
     }
