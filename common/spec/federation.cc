@@ -112,10 +112,7 @@ Json to_json(const Federation& federation) {
             {"clients",
              {{"count", federation.clients},
               {"perPod", federation.clients_per_pod},
-              {"partition",
-               {{"kind", federation.partition.kind},
-                {"shardsPerClient", federation.partition.shards_per_client},
-                {"alpha", federation.partition.alpha}}}}}};
+              {"partition", to_json(federation.partition)}}}};
   if (!federation.storage_path.empty()) json["aggregator"]["storage"]["path"] = federation.storage_path;
   if (federation.target)
     json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};

@@ -179,11 +179,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
     if (is_held_back(pass, index)) continue;
     ++created;
     keys.before_pod(index);
-    Json manifest = client_manifest(pass, spec, index);
-    admit(pass, "client", manifest);
-    avoid_bad_nodes(pass.seen.bad_nodes, manifest);
-    pass.act(CreatePod{
-        .manifest = std::move(manifest), .part = kClientTemplate, .strict = is_new_template(pass.before)});
+    create_pod(pass, "client", kClientTemplate, client_manifest(pass, spec, index));
   }
   if (created > 0) pass.event("Normal", "PodsCreated", fmt::format("created {} client pods", created));
 }

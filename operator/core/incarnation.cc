@@ -9,6 +9,8 @@
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/followers.h"
+#include "operator/core/kueue.h"
+#include "operator/core/lifecycle.h"
 #include "operator/core/unscheduled.h"
 
 namespace muster::op {
@@ -160,6 +162,12 @@ bool creation_blocked(Pass& pass, bool named) {
     pass.event("Warning", reason, obstacle->message);
   pass.again_at(pass.seen.now + patience_with(*obstacle));
   return true;
+}
+
+void create_pod(Pass& pass, const std::string& role, const char* part, Json manifest) {
+  admit(pass, role, manifest);
+  avoid_bad_nodes(pass.seen.bad_nodes, manifest);
+  pass.act(CreatePod{.manifest = std::move(manifest), .part = part, .strict = is_new_template(pass.before)});
 }
 
 void tell_refusals(Pass& pass) {

@@ -33,6 +33,10 @@ void remove_older(Pass& pass, const Incarnation& members);
 // tell_readiness in condition PodsReady. `named`: the pods find each other by names, which a Service gives.
 [[nodiscard]] bool creation_blocked(Pass& pass, bool named);
 
+// Creates a pod of `role`, whose template stands at `part` of the object: where the queue has admitted it,
+// and on no node that is broken.
+void create_pod(Pass& pass, const std::string& role, const char* part, Json manifest);
+
 // Sets AssignmentRejected while the Agent of a live pod will not take its assignment, however often it is
 // asked.
 void tell_refusals(Pass& pass);

@@ -64,35 +64,33 @@ std::vector<const Pod*> take_replaced(const api::JobStatus& status, std::vector<
   return replaced;
 }
 
-Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
-  return pod_manifest({.owner = pass.meta,
-                       .kind = kKind,
-                       .role = kRole,
-                       .index = index,
-                       .incarnation = pass.after.incarnation,
-                       .attempt = attempts(pass.before, index),
-                       .world_size = spec.training ? 0 : spec.workers.replicas,
-                       .pod_template = spec.workers.pod_template,
-                       .image_is_ours = spec.training.has_value(),
-                       .default_image = pass.seen.defaults.worker_image,
-                       .rendezvous = spec.workers.rendezvous,
-                       .topology_key = spec.workers.topology_key,
-                       .shared_memory = spec.workers.shared_memory,
-                       .ca = pass.seen.ca,
-                       .progress_url = pass.seen.defaults.progress_url});
+// What the pods of a role, and of its template, have in common.
+PodPlan plan_of(const Pass& pass, const api::DistributedJobSpec& spec, const char* role,
+                const Json& pod_template, std::int64_t index) {
+  return {.owner = pass.meta,
+          .kind = kKind,
+          .role = role,
+          .index = index,
+          .incarnation = pass.after.incarnation,
+          .pod_template = pod_template,
+          .default_image = pass.seen.defaults.worker_image,
+          .topology_key = spec.workers.topology_key,
+          .ca = pass.seen.ca};
 }
 
-// As a worker's, with the template of the servers.
+Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
+  PodPlan plan = plan_of(pass, spec, kRole, spec.workers.pod_template, index);
+  plan.attempt = attempts(pass.before, index);
+  plan.world_size = spec.training ? 0 : spec.workers.replicas;
+  plan.image_is_ours = spec.training.has_value();
+  plan.rendezvous = spec.workers.rendezvous;
+  plan.shared_memory = spec.workers.shared_memory;
+  plan.progress_url = pass.seen.defaults.progress_url;
+  return pod_manifest(plan);
+}
+
 Json server_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
-  return pod_manifest({.owner = pass.meta,
-                       .kind = kKind,
-                       .role = kServerRole,
-                       .index = index,
-                       .incarnation = pass.after.incarnation,
-                       .pod_template = server_template(spec),
-                       .default_image = pass.seen.defaults.worker_image,
-                       .topology_key = spec.workers.topology_key,
-                       .ca = pass.seen.ca});
+  return pod_manifest(plan_of(pass, spec, kServerRole, server_template(spec), index));
 }
 
 // One of ours that is replaced while it lives has been given up: it stands still, or is out of reach.
@@ -116,11 +114,7 @@ std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
     keys.before_pod(index);
     Json manifest = server_manifest(pass, spec, index);
     join_gang(pass, gang, manifest);
-    admit(pass, kServerRole, manifest);
-    avoid_bad_nodes(pass.seen.bad_nodes, manifest);
-    pass.act(CreatePod{.manifest = std::move(manifest),
-                       .part = "spec.synchronization.parameterServers.template",
-                       .strict = is_new_template(pass.before)});
+    create_pod(pass, kServerRole, "spec.synchronization.parameterServers.template", std::move(manifest));
   }
   return created;
 }
@@ -168,11 +162,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     }
     Json manifest = worker_manifest(pass, spec, index);
     join_gang(pass, *gang, manifest);
-    admit(pass, kRole, manifest);
-    avoid_bad_nodes(pass.seen.bad_nodes, manifest);
-    pass.act(CreatePod{.manifest = std::move(manifest),
-                       .part = "spec.workers.template",
-                       .strict = is_new_template(pass.before)});
+    create_pod(pass, kRole, "spec.workers.template", std::move(manifest));
   }
   if (created > 0) {
     pass.event("Normal", "PodsCreated",

@@ -87,12 +87,9 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
     return;
   }
   CredentialsBlocks(pass, kRole).before_pod(0);
-  const bool first = is_new_template(pass.before);
-  if (first) pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
-  Json manifest = aggregator_manifest(pass, spec);
-  admit(pass, kRole, manifest);
-  avoid_bad_nodes(pass.seen.bad_nodes, manifest);
-  pass.act(CreatePod{.manifest = std::move(manifest), .part = "spec.aggregator.template", .strict = first});
+  if (is_new_template(pass.before))
+    pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
+  create_pod(pass, kRole, "spec.aggregator.template", aggregator_manifest(pass, spec));
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }

@@ -191,17 +191,23 @@ Status ParameterClient::ask_parameters(const ShardMessage& head, std::span<const
   return talk(until);
 }
 
+// Shard 0 ends an asynchronous segment; another server's wish to stop comes to it this way.
+ShardMessage ParameterClient::push_of(const Step& step) const {
+  const bool stop = step.stop || is_stop_told();
+  return {.kind = Kind::kPush,
+          .flags = static_cast<std::uint16_t>(stop ? ShardMessage::kStop : 0),
+          .step = step.number,
+          .examples = step.share.mine,
+          .total = step.share.all,
+          .position = step.position,
+          .loss = step.share.mine == 0 ? 0 : step.loss * static_cast<double>(step.share.mine)};
+}
+
 Result<StepSums> ParameterClient::exchange(std::span<float> gradient, std::span<float> parameters,
                                            const Step& step) {
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
   weigh(values, step.share, workers_.size());
-  const ShardMessage head{
-      .kind = Kind::kPush,
-      .flags = static_cast<std::uint16_t>(step.stop ? ShardMessage::kStop : 0),
-      .step = step.number,
-      .examples = step.share.mine,
-      .total = step.share.all,
-      .loss = step.share.mine == 0 ? 0 : step.loss * static_cast<double>(step.share.mine)};
+  const ShardMessage head = push_of(step);
   MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
   const ShardMessage& answer = servers_[0].head();
   return StepSums{.loss = answer.loss / static_cast<double>(step.share.all),
@@ -225,14 +231,7 @@ Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std:
 Result<AsynchronousUpdates::Turn> ParameterClient::push(std::span<float> gradient,
                                                         std::span<float> parameters, const Step& step) {
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
-  const ShardMessage head{
-      .kind = Kind::kPush,
-      // Shard 0 ends the segment; another server's wish comes to it this way.
-      .flags = static_cast<std::uint16_t>(step.stop || is_stop_told() ? ShardMessage::kStop : 0),
-      .step = step.number,
-      .examples = step.share.mine,
-      .total = step.share.all,
-      .loss = step.loss * static_cast<double>(step.share.mine)};
+  const ShardMessage head = push_of(step);
   MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
   MUSTER_ASSIGN(Turn next, next_turn());
   next.cost.payload_bytes = values.size_bytes();

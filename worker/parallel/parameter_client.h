@@ -58,6 +58,7 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
   void expect_lists(ShardMessage::Kind kind, std::uint64_t bytes_max, Lists& lists);
   [[nodiscard]] Status ask_parameters(const ShardMessage& head, std::span<const float> gradient,
                                       std::span<float> parameters, Deadline until);
+  [[nodiscard]] ShardMessage push_of(const Step& step) const;
   [[nodiscard]] bool is_stop_told() const;
   [[nodiscard]] Turn turn() const;
   [[nodiscard]] Result<Turn> next_turn();

@@ -58,7 +58,7 @@ Status ShardServer::run() {
         answered = true;
       }
       if (answered) {
-        options_.updated();
+        options_.updated(*this);
         continue;
       }
       if (shard_.ended()) return {};

@@ -16,7 +16,7 @@ class ShardServer {
   struct Options {
     std::chrono::milliseconds timeout{60'000};         // others wait for a worker for so long
     std::chrono::milliseconds start_timeout{600'000};  // nobody says anything for so long
-    std::function<void()> updated = [] {};             // an answer is about to go out
+    std::function<void(const ShardServer&)> updated = [](const auto&) {};  // an answer is about to go out
   };
   // Ranks 0 .. workers - 1 of `mesh` are served. All outlive it.
   ShardServer(Mesh& mesh, int workers, Shard& shard, Options options);

@@ -47,12 +47,10 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
                        static_cast<std::uint64_t>(answers) * state_.parameters.size() * sizeof(float),
                    .updates = shard.staleness()});
   };
-  const ShardServer* told = nullptr;
   ShardServer server(mesh, job.workers(), shard,
                      {.timeout = seconds(synchronization.timeout_seconds),
                       .start_timeout = std::max(seconds(synchronization.timeout_seconds), kSilenceMax),
-                      .updated = [&] { tell(*told); }});
-  told = &server;
+                      .updated = tell});
   frame.publish(control::v1::PHASE_RUNNING, "");
   spdlog::info("serving shard={} of {} workers={} updates={}", job.identity.rank - job.workers(), job.servers,
                job.workers(), synchronization.updates);
