@@ -116,6 +116,8 @@ class TrainLoop {
   struct Start;
   [[nodiscard]] Status agree_on_start(Run& run);
   [[nodiscard]] static Status compare(const Start& mine, const Start& theirs, int root);
+  [[nodiscard]] Status share_state(int root, const Start& start, std::span<float> parameters,
+                                   std::vector<learning::HistoryPoint>& points, Deadline deadline);
   [[nodiscard]] Status begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead);
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status segment(Run& run);

@@ -19,6 +19,15 @@ std::string_view text_of(const TopologyName& name) {
   return {name.data(), static_cast<std::size_t>(std::ranges::find(name, '\0') - name.begin())};
 }
 
+TopologyName picked_for(int ranks, const learning::TrainingState& state) {
+  TopologyName name{};
+  const auto picked = state.topologies.find(ranks);
+  if (picked != state.topologies.end())
+    std::ranges::copy_n(picked->second.begin(), std::min(std::ssize(picked->second), std::ssize(name)),
+                        name.begin());
+  return name;
+}
+
 std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
 
 // Whether a rank can go on from `state` with this model and this data.
@@ -81,11 +90,7 @@ Status TrainLoop::agree_on_start(Run& run) {
     start.refused = fits ? 0 : 1;
     start.kept = run.mine.membership > 0 ? 1 : 0;
     start.trained_seconds = state->trained_seconds;
-    if (const auto picked = state->topologies.find(parts_.collective.size());
-        picked != state->topologies.end())
-      std::ranges::copy_n(picked->second.begin(),
-                          std::min(std::ssize(picked->second), std::ssize(start.topology)),
-                          start.topology.begin());
+    start.topology = picked_for(parts_.collective.size(), *state);
   }
   const Start mine = start;
   MUSTER_TRY(
@@ -102,16 +107,8 @@ Status TrainLoop::agree_on_start(Run& run) {
   std::vector<float>& parameters = have ? state->parameters : received;
   if (!choice.all_have_it) {
     std::vector<float> unwanted(have && !root ? run.parameter_count : 0);  // it has a model of its own
-    MUSTER_TRY(share(parts_.collective, choice.root,
-                     unwanted.empty() ? std::span(parameters) : std::span(unwanted),
-                     parts_.synchronizer.shared_slots(), deadline));
-    MUSTER_TRY(share(parts_.collective, choice.root, points, start.history_points, deadline));
-    std::int64_t at = 0;
-    for (const learning::HistoryPoint& point : points) {
-      if (point.at < at || point.at > start.step)
-        return internal_error(fmt::format("rank {} tells a history that is none", choice.root));
-      at = point.at;
-    }
+    MUSTER_TRY(share_state(choice.root, start, unwanted.empty() ? std::span(parameters) : std::span(unwanted),
+                           points, deadline));
   }
   // A broadcast is over for its root before the others have come: it would wait for them in its first step,
   // with the shorter time of one.
@@ -132,6 +129,19 @@ Status TrainLoop::agree_on_start(Run& run) {
   run.mine = {};
   run.agreed = true;
   return begin_with(run, start, ahead);
+}
+
+Status TrainLoop::share_state(int root, const Start& start, std::span<float> parameters,
+                              std::vector<learning::HistoryPoint>& points, Deadline deadline) {
+  MUSTER_TRY(share(parts_.collective, root, parameters, parts_.synchronizer.shared_slots(), deadline));
+  MUSTER_TRY(share(parts_.collective, root, points, start.history_points, deadline));
+  std::int64_t at = 0;
+  for (const learning::HistoryPoint& point : points) {
+    if (point.at < at || point.at > start.step)
+      return internal_error(fmt::format("rank {} tells a history that is none", root));
+    at = point.at;
+  }
+  return {};
 }
 
 // Whether this rank can begin with what `root` has.
