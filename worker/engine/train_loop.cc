@@ -17,6 +17,7 @@ namespace muster::worker {
 namespace {
 
 constexpr std::int64_t kStepsOfALook = 50;
+constexpr float kLeastMedian = 0.05F;  // seconds of gradients in all steps of a look
 
 // Seconds of gradients, by rank.
 std::optional<Slowest> slowest_of(const std::vector<float>& seconds, std::size_t mine) {
@@ -24,7 +25,7 @@ std::optional<Slowest> slowest_of(const std::vector<float>& seconds, std::size_t
   const auto median = sorted.begin() + (std::ssize(sorted) - 1) / 2;
   std::ranges::nth_element(sorted, median);
   const auto slowest = std::ranges::max_element(seconds);
-  if (!(*median > 0)) return std::nullopt;  // nobody has worked
+  if (!(*median > kLeastMedian)) return std::nullopt;  // noise
   return Slowest{.rank = static_cast<int>(slowest - seconds.begin()),
                  .slowdown = static_cast<double>(*slowest) / static_cast<double>(*median),
                  .mine = static_cast<double>(seconds[mine]) / static_cast<double>(*median)};
@@ -137,7 +138,9 @@ Status TrainLoop::step(Run& run) {
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
   if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
-  if (options_.least_patience)
+  // What only some ranks do before such a step, or send in it, is in no step's time.
+  const bool usual = run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
+  if (options_.least_patience && usual)
     parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
   const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
                                                  {.loss = loss,
@@ -154,7 +157,7 @@ Status TrainLoop::step(Run& run) {
   laps.add(Activity::kUpdate);
   ++run.step;
   run.trained_seconds += seconds_since(begun);
-  run.patience.took(Patience::Duration(seconds_since(begun)));
+  if (usual) run.patience.took(Patience::Duration(seconds_since(begun)));
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
   run.epoch_loss += sums->loss * static_cast<double>(all);

@@ -204,20 +204,19 @@ class Worker {
     auto way = make_way_to_meet(job_, *meeting_, *prepared_->task,
                                 {.timeout = timeout(), .start_timeout = start_timeout()});
     if (!way) return ending_of(way.error());
-    TrainLoop loop(
-        {.collective = meeting_->workers(),
-         .task = *prepared_->task,
-         .synchronizer = *way->synchronizer,
-         .training = job_.training,
-         .data = prepared_->data,
-         .asynchronous = way->asynchronous,
-         .own = prepared_->own ? &*prepared_->own : nullptr,
-         .writer = writer_ && saves() ? &*writer_ : nullptr},
-        {.membership = job_.identity.membership,
-         .timeout = timeout(),
-         .start_timeout = start_timeout(),
-         .least_patience = kPatience * seconds(job_.synchronization.peer_timeout_seconds)},
-        hooks());
+    TrainLoop loop({.collective = meeting_->workers(),
+                    .task = *prepared_->task,
+                    .synchronizer = *way->synchronizer,
+                    .training = job_.training,
+                    .data = prepared_->data,
+                    .asynchronous = way->asynchronous,
+                    .own = prepared_->own ? &*prepared_->own : nullptr,
+                    .writer = writer_ && saves() ? &*writer_ : nullptr},
+                   {.membership = job_.identity.membership,
+                    .timeout = timeout(),
+                    .start_timeout = start_timeout(),
+                    .least_patience = kPatience * seconds(job_.synchronization.peer_timeout_seconds)},
+                   hooks());
     const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
     auto outcome = loop.run(std::move(learnt_));
     learnt_ = {};
@@ -311,6 +310,8 @@ class Worker {
       spdlog::info("model written folder={}", folder());
     }
     frame_->status.mutable_worker()->set_parameters_sha256(digest);
+    if (job_.servers == 0 && !job_.synchronization.is_gossip())
+      frame_->status.mutable_worker()->set_state_sha256(learning::digest_of(state));
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
                  frame_->status.worker().payload_bytes_sent(),
                  frame_->status.worker().payload_bytes_expected(), digest);
