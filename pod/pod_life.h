@@ -35,6 +35,14 @@ struct PodProgram {
   std::chrono::milliseconds configure_timeout{600'000};
   std::shared_ptr<prometheus::Registry> registry;        // behind /metrics
   std::function<Status(const PodEnvironment&)> prepare;  // before the Agent answers; may be empty
+
+  // What is left when the work has ended, and its ending is told: the Agent answers on.
+  struct Afterwards {
+    control::v1::AgentStatus& status;
+    std::function<void()> publish;  // the status, changed
+    Stopper& stopper;
+  };
+  std::function<void(const Ending&, const Afterwards&)> linger = {};  // before the process ends; may be empty
 };
 
 // Reads an assignment, once: AgentServer::Options::accept.

@@ -56,7 +56,7 @@ Learnt TrainLoop::learnt() {
   learning::TrainingState state{.step = run_->step,
                                 .epoch = run_->epoch,
                                 .examples_into_epoch = run_->into_epoch,
-                                .parameters = std::move(run_->parameters),
+                                .parameters = run_->give_parameters(),
                                 .optimizer = parts_.synchronizer.kept(),
                                 .history = run_->history.points()};
   // Of a segment that did not come to its end, the servers know what counts.
@@ -113,6 +113,7 @@ Status TrainLoop::step(Run& run) {
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
   if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
+  MUSTER_TRY(hooks_.task_failure());
   MUSTER_ASSIGN(const StepSums sums,
                 parts_.synchronizer.exchange(run.gradient, run.parameters,
                                              {.loss = loss,
@@ -125,6 +126,7 @@ Status TrainLoop::step(Run& run) {
   MUSTER_TRY(check_loss(sums.loss, run.step + 1));
   parts_.synchronizer.update(run.parameters, gradient);
   laps.add(Activity::kUpdate);
+  MUSTER_TRY(hooks_.task_failure());
   ++run.step;
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
@@ -201,10 +203,11 @@ Result<learning::TrainingState> TrainLoop::state_of(Run& run) {
   } else {
     optimizer = parts_.synchronizer.kept();
   }
+  MUSTER_TRY(hooks_.task_failure());
   return learning::TrainingState{.step = run.step,
                                  .epoch = run.epoch,
                                  .examples_into_epoch = run.into_epoch,
-                                 .parameters = run.parameters,
+                                 .parameters = {run.parameters.begin(), run.parameters.end()},
                                  .optimizer = std::move(optimizer),
                                  .history = run.history.points()};
 }
@@ -221,6 +224,10 @@ std::optional<std::string> TrainLoop::doubt_of(const Run& run) const {
 
 void TrainLoop::report(Run& run) {
   Progress& progress = run.progress;
+  if (const auto accuracy = hooks_.told_accuracy()) {
+    progress.test = learning::Evaluation{.loss = progress.loss, .accuracy = *accuracy};
+    run.history.add({.at = run.step, .loss = progress.loss, .accuracy = accuracy});
+  }
   progress.step = run.step + ceil_div(run.segment_examples, run.global_batch);
   progress.epoch =
       static_cast<double>(run.epoch) +

@@ -10,6 +10,9 @@
 namespace muster::worker {
 namespace {
 
+// Of a state of any size: what a peer may make this rank take into its memory, in floats.
+constexpr std::int64_t kStateMax = 64 << 20;
+constexpr std::int64_t kStatesOfModel = 16;
 constexpr std::int64_t kHistoryMax = 10 * static_cast<std::int64_t>(History::kPointsMax);  // of a peer
 
 std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
@@ -45,6 +48,7 @@ struct TrainLoop::Start {
   std::int64_t history_points = 0;
   std::int64_t refused = 0;  // it could not resume: all end
   std::int64_t kept = 0;     // it was learnt in a membership before
+  std::int64_t state_values = 0;  // of an optimizer whose state may be of any size
 };
 
 Status TrainLoop::agree_on_start(Run& run) {
@@ -63,6 +67,8 @@ Status TrainLoop::agree_on_start(Run& run) {
     fits = parts_.synchronizer.restore(state->optimizer);
     if (fits) fits = check_resume(*state, run.parameter_count, run.examples);
   }
+  const bool any_size = parts_.synchronizer.has_state_of_any_size();
+  if (root && any_size && !choice.all_have_it) start.state_values = std::ssize(parts_.synchronizer.shared_slots().front().values);
   if (state && root) {
     start.step = state->step;
     start.epoch = state->epoch;
@@ -86,6 +92,7 @@ Status TrainLoop::agree_on_start(Run& run) {
   if (!have && !root) received.resize(run.parameter_count);
   std::vector<float>& parameters = have ? state->parameters : received;
   if (!choice.all_have_it) {
+    if (any_size && !root) parts_.synchronizer.make_room(static_cast<std::size_t>(start.state_values));
     std::vector<float> unwanted(have && !root ? run.parameter_count : 0);  // it has a model of its own
     MUSTER_TRY(share(parts_.collective, choice.root,
                      unwanted.empty() ? std::span(parameters) : std::span(unwanted),
@@ -102,13 +109,14 @@ Status TrainLoop::agree_on_start(Run& run) {
   // with the shorter time of one.
   MUSTER_TRY(parts_.collective.barrier(deadline));
   parts_.synchronizer.set_steps(start.optimizer_steps);
+  MUSTER_TRY(hooks_.task_failure());
   MUSTER_ASSIGN(const Synchronizer::Ahead ahead,
                 parts_.synchronizer.begin({.step = start.step,
                                            .position = start.epoch * run.examples + start.into_epoch,
                                            .kept = start.kept != 0},
                                           parameters));
   if (parts_.writer != nullptr && root && run.mine.membership == 0) parts_.writer->note_stored(start.step);
-  run.parameters = std::move(parameters);
+  run.begin_with(std::move(parameters));
   run.history = History(std::move(points));
   run.mine = {};
   run.agreed = true;
@@ -119,7 +127,8 @@ Status TrainLoop::agree_on_start(Run& run) {
 Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
   const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
                      theirs.into_epoch >= 0 && theirs.history_points >= 0 &&
-                     theirs.history_points <= kHistoryMax;
+                     theirs.history_points <= kHistoryMax && theirs.state_values >= 0 &&
+                     theirs.state_values <= kStateMax + kStatesOfModel * mine.parameter_count;
   if (!sound)
     return internal_error(
         fmt::format("rank {} begins with a state that is none; is its image this worker's?", root));

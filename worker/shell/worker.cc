@@ -19,7 +19,9 @@
 #include "worker/engine/train_loop.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
+#include "worker/program/same_model.h"
 #include "worker/shell/parameter_server.h"
+#include "worker/shell/program_side.h"
 #include "worker/shell/status.h"
 #include "worker/shell/way_to_meet.h"
 #include "worker/shell/worker_metrics.h"
@@ -46,7 +48,9 @@ bool may_go_on(const Error& error) {
 // Of the process: what it has learnt, its data and what it counts outlive memberships.
 class Worker {
  public:
-  explicit Worker(WorkerMetrics& metrics) : metrics_(metrics), server_(metrics) {}
+  // `program`: of a job with spec.training.program; outlives it.
+  Worker(WorkerMetrics& metrics, const std::unique_ptr<program::ProgramLink>& program)
+      : metrics_(metrics), program_(program), server_(metrics) {}
 
   Ending run(PodFrame& frame, MeshPort& port, const Assignment& assignment, Job job) {
     frame_ = &frame;
@@ -125,10 +129,17 @@ class Worker {
     store_.reset();
     learnt_ = {};
     prepared_.reset();
-    MUSTER_ASSIGN(
-        learning::Dataset data,
-        learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed)));
-    MUSTER_ASSIGN(auto task, learning::make_task(job_.training.model, data.train));
+    learning::Dataset data;
+    std::unique_ptr<learning::Task> task;
+    if (job_.training.program) {
+      MUSTER_TRY(meet_program(program_.get(), job_, start_timeout()));
+      data = program::dataset_of(program_->model());
+      task = std::make_unique<program::ProgramTask>(*program_);
+    } else {
+      const auto seed = static_cast<std::uint64_t>(job_.training.seed);
+      MUSTER_ASSIGN(data, learning::load_dataset(job_.training.dataset, seed));
+      MUSTER_ASSIGN(task, learning::make_task(job_.training.model, data.train));
+    }
     MUSTER_ASSIGN(auto own, own_examples_of(job_, frame_->pod.index, data));
     prepared_.emplace(Prepared{.training = job_.training,
                                .data = std::move(data),
@@ -146,6 +157,8 @@ class Worker {
                  data.test.size(), data.train.class_count, data.digest, prepared_->task->parameter_count());
     for (const std::string& note : data.notes) spdlog::info("{}", note);
     for (const std::string& warning : data.warnings) warn(warning);
+    if (!job_.training.program) return;
+    if (const std::string words = words_on(program_->model(), job_); !words.empty()) warn(words);
   }
 
   // Rank 0 writes the checkpoints, and begins with the newest where nothing is learnt yet.
@@ -200,8 +213,15 @@ class Worker {
     if (auto ending = open_store()) return *std::move(ending);
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
+    program::ProgramLink* const program = job_.training.program ? program_.get() : nullptr;
+    if (program != nullptr) {
+      if (const Status same = program::compare_models(meeting_->workers(), program->model().tensors,
+                                                      deadline_after(start_timeout()));
+          !same)
+        return lost(same.error());
+    }
     auto way = make_way_to_meet(job_, *meeting_, *prepared_->task,
-                                {.timeout = timeout(), .start_timeout = start_timeout()});
+                                {.timeout = timeout(), .start_timeout = start_timeout()}, program);
     if (!way) return ending_of(way.error());
     TrainLoop loop(
         {.collective = meeting_->workers(),
@@ -211,7 +231,9 @@ class Worker {
          .data = prepared_->data,
          .asynchronous = way->asynchronous,
          .own = prepared_->own ? &*prepared_->own : nullptr,
-         .writer = writer_ && saves() ? &*writer_ : nullptr},
+         .writer = writer_ && saves() ? &*writer_ : nullptr,
+         .parameters = program != nullptr ? program->parameters() : std::span<float>(),
+         .gradient = program != nullptr ? program->gradient() : std::span<float>()},
         {.membership = job_.identity.membership, .timeout = timeout(), .start_timeout = start_timeout()},
         hooks());
     const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
@@ -243,6 +265,10 @@ class Worker {
     TrainLoop::Hooks hooks;
     hooks.stop_requested = [this] { return frame_->stopper.requested(); };
     hooks.progress = [this](const Progress& progress, const History& history) { show(progress, history); };
+    if (job_.training.program) {
+      hooks.task_failure = [this] { return program_->failure(); };
+      hooks.told_accuracy = [this] { return program_->told_accuracy(); };
+    }
     return hooks;
   }
 
@@ -257,6 +283,7 @@ class Worker {
   void show(const Progress& progress, const History& history) {
     training_ = true;
     step_ = progress.step;
+    if (job_.training.program) place_program(*program_, progress, job_);
     if (progress.checkpoints_skipped > skipped_) {
       skipped_ = progress.checkpoints_skipped;
       spdlog::warn(
@@ -329,6 +356,7 @@ class Worker {
   }
 
   WorkerMetrics& metrics_;
+  const std::unique_ptr<program::ProgramLink>& program_;
   PodFrame* frame_ = nullptr;  // of the membership, as the job and the collective
   Job job_;
   std::unique_ptr<Meeting> meeting_;
@@ -352,14 +380,19 @@ class Worker {
 int run_worker(milliseconds configure_timeout) {
   WorkerMetrics metrics;
   std::unique_ptr<MeshPort> port;
-  Worker worker(metrics);
+  std::unique_ptr<program::ProgramLink> program;
+  Worker worker(metrics, program);
   return run_pod<Job>({.name = "worker",
                        .configure_timeout = configure_timeout,
                        .registry = metrics.registry(),
                        // Its port is open before the peers are told of it.
-                       .prepare = [&port](const PodEnvironment& pod) -> Status {
+                       .prepare = [&port, &program](const PodEnvironment& pod) -> Status {
                          MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
+                         MUSTER_ASSIGN(program, listen_for_program());
                          return {};
+                       },
+                       .linger = [&program](const Ending& ending, const PodProgram::Afterwards& after) {
+                         linger_with_program(program, ending, after);
                        }},
                       parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
                         if (port == nullptr) {  // of a membership before this one

@@ -1,0 +1,413 @@
+// worker/program/muster_worker.cc: the program's end of the protocol behind a C ABI
+#include "worker/program/muster_worker.h"
+
+#include <algorithm>
+#include <atomic>
+#include <cmath>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+#include <memory>
+#include <optional>
+#include <thread>
+
+#include "worker/program/alone.h"
+#include "worker/program/channel.h"
+#include "worker/program/shared_memory.h"
+
+namespace mp = muster::program;
+using muster::Status;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+namespace {
+
+constexpr seconds kConnectTime{120};   // the worker's container starts first, but may be slow to listen
+constexpr seconds kBeginTime{660};     // until all pods of the job are there
+constexpr seconds kSilence{60};        // of a worker that tells every two seconds that it lives
+constexpr seconds kSendTime{60};
+constexpr milliseconds kLook{250};     // how soon a wish to stop is seen
+
+std::span<const std::byte> bytes_of(std::string_view text) {
+  return std::as_bytes(std::span(text.data(), text.size()));
+}
+
+std::string text_of(const std::vector<std::byte>& body) {
+  return {reinterpret_cast<const char*>(body.data()), body.size()};
+}
+
+// A kubelet makes them the container's termination message.
+void write_last_words(const std::string& words) {
+  const char* told = std::getenv("MUSTER_TERMINATION_LOG");
+  std::ofstream file(told == nullptr || *told == '\0' ? "/dev/termination-log" : told, std::ios::trunc);
+  file << words;
+}
+
+}  // namespace
+
+struct muster_job {
+  std::string error;
+  std::optional<mp::Channel> channel;  // absent: alone
+  std::optional<mp::Alone> alone;      // once begun
+  mp::World world;
+  std::vector<mp::TensorShape> tensors;
+  mp::SharedMemory memory;
+  mp::MemoryPlan plan;
+  std::int64_t examples = 0;
+  std::vector<std::byte> body;  // of the last frame
+  std::int32_t due = MUSTER_NOTHING;  // the question that waits for its answer
+  bool begun = false;
+  std::optional<std::int32_t> ended;
+  std::string words;
+  std::atomic<bool> stop = false;
+  bool stop_told = false;
+  std::chrono::steady_clock::time_point heard = std::chrono::steady_clock::now();
+};
+
+namespace {
+
+int fail(muster_job& job, std::string why) {
+  job.error = std::move(why);
+  return -1;
+}
+
+int result(muster_job& job, const Status& status) {
+  if (status) return 0;
+  return fail(job, job.ended ? job.words : status.error().message);
+}
+
+// No exception goes into a C program.
+template <typename Work>
+int guarded(muster_job* job, Work work) noexcept {
+  if (job == nullptr) return -1;
+  try {
+    return work(*job);
+  } catch (const std::exception& error) {
+    try {
+      job->error = error.what();
+    } catch (...) {
+    }
+    return -1;
+  }
+}
+
+Status tell_stop(muster_job& job) {
+  if (!job.stop || job.stop_told || !job.channel) return {};
+  job.stop_told = true;
+  return job.channel->send({.kind = mp::Kind::kStop}, {}, muster::deadline_after(kSendTime));
+}
+
+// The next frame that says something; nullopt: none until `deadline`.
+muster::Result<std::optional<mp::Frame>> receive(muster_job& job, muster::Deadline deadline) {
+  for (;;) {
+    MUSTER_TRY(tell_stop(job));
+    MUSTER_ASSIGN(const std::optional<mp::Frame> frame,
+                  job.channel->receive(std::min(deadline, muster::deadline_after(kLook))));
+    const auto now = std::chrono::steady_clock::now();
+    if (frame) job.heard = now;
+    if (!frame && now - job.heard > kSilence)
+      return muster::unavailable("the worker beside this program has been silent for a minute");
+    if (!frame && now >= deadline) return std::optional<mp::Frame>();
+    if (!frame || frame->kind == mp::Kind::kAlive) continue;
+    MUSTER_TRY(job.channel->receive_body(frame->body_bytes, job.body, muster::deadline_after(kBeginTime)));
+    if (frame->kind == mp::Kind::kEnd) {
+      job.words = text_of(job.body);
+      job.ended = static_cast<std::int32_t>(std::clamp<std::int64_t>(frame->numbers[0], 0, 255));
+      if (!job.words.empty()) write_last_words(job.words);
+    }
+    return frame;
+  }
+}
+
+// The frame of this kind, which is due.
+muster::Result<mp::Frame> expect(muster_job& job, mp::Kind kind) {
+  job.heard = std::chrono::steady_clock::now();
+  MUSTER_ASSIGN(const std::optional<mp::Frame> frame, receive(job, muster::deadline_after(kBeginTime)));
+  if (!frame) return muster::deadline_exceeded("the worker beside this program has no place in its job yet");
+  if (frame->kind == mp::Kind::kEnd) return muster::aborted(job.words);
+  if (frame->kind != kind)
+    return muster::data_loss("the worker beside this program speaks of other things than this library; use the package of "
+                             "the worker's version");
+  return *frame;
+}
+
+Status connect(muster_job& job, const char* path) {
+  const muster::Deadline deadline = muster::deadline_after(kConnectTime);
+  for (;;) {
+    auto socket = mp::connect_to(path);
+    if (socket) {
+      job.channel.emplace(*std::move(socket));
+      break;
+    }
+    if (socket.error().code != muster::Code::kUnavailable || std::chrono::steady_clock::now() >= deadline)
+      return socket.error().in("no worker beside this program");
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  MUSTER_TRY(job.channel->send({.kind = mp::Kind::kHello, .numbers = {mp::kProtocol}}, bytes_of(MUSTER_VERSION),
+                               muster::deadline_after(kSendTime)));
+  MUSTER_ASSIGN(const mp::Frame frame, expect(job, mp::Kind::kWorld));
+  if (frame.numbers[7] != mp::kProtocol)
+    return muster::failed_precondition("this program has muster " MUSTER_VERSION ", the worker beside it " +
+                                       text_of(job.body) + "; install the worker's version in the image");
+  job.world = mp::read_world(frame);
+  return {};
+}
+
+int open_alone(muster_job& job, const muster_alone* told) {
+  job.world = {.batch_size = 64, .epochs = 1};
+  if (told == nullptr) return 0;
+  if (told->size < sizeof(muster_alone) || told->batch_size < 1 || told->epochs < 1 || told->seed < 0)
+    return fail(job, "muster_alone: batch_size and epochs are at least 1, seed at least 0");
+  job.world.batch_size = told->batch_size;
+  job.world.epochs = told->epochs;
+  job.world.seed = told->seed;
+  return 0;
+}
+
+void show(const mp::Batch& batch, muster_event& event) {
+  event.step = batch.step;
+  event.total_steps = batch.total_steps;
+  event.epoch = batch.epoch;
+}
+
+void show_end(muster_job& job, muster_event& event) {
+  event.kind = MUSTER_END;
+  event.exit_code = job.ended.value_or(0);
+  event.words = job.words.c_str();
+}
+
+int next_alone(muster_job& job, muster_event& event) {
+  const mp::Alone::Ask ask = job.alone->next(job.stop);
+  show(ask.batch, event);
+  if (ask.kind == mp::Kind::kEnd) {
+    job.ended = ask.exit_code;
+    show_end(job, event);
+    return 0;
+  }
+  event.kind = job.due = ask.kind == mp::Kind::kBatch ? MUSTER_BATCH : MUSTER_STEP;
+  event.rows = ask.rows.data();
+  event.row_count = ask.rows.size();
+  return 0;
+}
+
+int show_batch(muster_job& job, const mp::Frame& frame, muster_event& event) {
+  const mp::Batch batch = mp::read_batch(frame);
+  show(batch, event);
+  job.world.rank = batch.rank;
+  job.world.size = batch.size;
+  job.world.membership = batch.membership;
+  event.kind = MUSTER_BATCH;
+  event.rows = reinterpret_cast<const std::int64_t*>(job.body.data());
+  event.row_count = job.body.size() / sizeof(std::int64_t);
+  for (std::size_t i = 0; i < event.row_count; ++i)
+    if (event.rows[i] < 0 || event.rows[i] >= job.examples)
+      return fail(job, "the worker beside this program names an example that the dataset does not have");
+  return 0;
+}
+
+int show_frame(muster_job& job, const mp::Frame& frame, muster_event& event) {
+  switch (frame.kind) {
+    case mp::Kind::kBatch:
+      if (show_batch(job, frame, event) != 0) return -1;
+      break;
+    case mp::Kind::kStep: event.kind = MUSTER_STEP; break;
+    case mp::Kind::kGiveState: event.kind = MUSTER_GIVE_STATE; break;
+    case mp::Kind::kTakeState:
+      event.kind = MUSTER_TAKE_STATE;
+      event.state = job.body.data();
+      event.state_bytes = job.body.size();
+      break;
+    case mp::Kind::kEnd: show_end(job, event); break;
+    default:
+      return fail(job, "the worker beside this program speaks of other things than this library; use the package of the "
+                       "worker's version");
+  }
+  if (event.kind != MUSTER_TAKE_STATE && event.kind != MUSTER_END) job.due = event.kind;
+  return 0;
+}
+
+int next_of_job(muster_job& job, std::int64_t timeout_ms, muster_event& event) {
+  constexpr std::int64_t kEver = std::int64_t{1000} * 60 * 60 * 24 * 365;
+  auto frame = receive(job, muster::deadline_after(milliseconds(timeout_ms < 0 ? kEver : std::min(timeout_ms, kEver))));
+  if (!frame)
+    return fail(job, "the worker beside this program is gone: " + frame.error().message + "; its log says why");
+  return *frame ? show_frame(job, **frame, event) : 0;
+}
+
+// Answers the question that is due.
+int answer(muster_job& job, std::int32_t question, const char* name, const mp::Frame& frame,
+           std::span<const std::byte> body = {}) {
+  if (job.due != question)
+    return fail(job, std::string(name) + ": nothing like it is due; call it once, after the event that asks for it");
+  job.due = MUSTER_NOTHING;
+  if (!job.channel) return 0;
+  return result(job, job.channel->send(frame, body, muster::deadline_after(kBeginTime)));
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* muster_version(void) { return MUSTER_VERSION; }
+
+muster_job* muster_open(const muster_alone* alone) {
+  muster_job* job = new (std::nothrow) muster_job;
+  guarded(job, [alone](muster_job& made) {
+    const char* path = std::getenv("MUSTER_SOCKET");
+    return path == nullptr || *path == '\0' ? open_alone(made, alone) : result(made, connect(made, path));
+  });
+  return job;
+}
+
+void muster_close(muster_job* job) { delete job; }
+
+const char* muster_last_error(const muster_job* job) { return job == nullptr ? "out of memory" : job->error.c_str(); }
+
+int muster_get_world(const muster_job* job, muster_world* world) {
+  if (job == nullptr || world == nullptr || world->size < sizeof(muster_world)) return -1;
+  const mp::World& known = job->world;
+  *world = {.size = world->size,
+            .rank = known.rank,
+            .ranks = known.size,
+            .membership = known.membership,
+            .batch_size = known.batch_size,
+            .epochs = known.epochs,
+            .seed = known.seed,
+            .servers_step = known.place == mp::Place::kServers ? 1 : 0};
+  return 0;
+}
+
+int muster_register_tensor(muster_job* job, const char* name, int32_t dimensions, const int64_t* shape) {
+  return guarded(job, [&](muster_job& made) {
+    if (!made.memory.bytes().empty()) return fail(made, "muster_register_tensor: the memory is allocated already");
+    if (name == nullptr || dimensions < 0 || (dimensions > 0 && shape == nullptr))
+      return fail(made, "muster_register_tensor: name and shape are missing");
+    made.tensors.push_back({.name = name, .shape = {shape, shape + dimensions}});
+    return 0;
+  });
+}
+
+int muster_allocate(muster_job* job) {
+  return guarded(job, [](muster_job& made) {
+    if (!made.memory.bytes().empty()) return fail(made, "muster_allocate: call it once");
+    const std::vector<std::byte> tensors = mp::write_tensors(made.tensors);
+    const auto read = mp::read_tensors(tensors);  // what the worker would say of them
+    if (!read || tensors.size() > mp::kTensorsMax)
+      return fail(made, read ? "the names of the tensors are too long" : read.error().message);
+    std::size_t count = 0;
+    for (const mp::TensorShape& tensor : made.tensors) {
+      std::size_t size = 1;
+      for (const std::int64_t one : tensor.shape) size *= static_cast<std::size_t>(one);
+      count += size;
+    }
+    made.plan = mp::plan_memory(count, 0);
+    if (!made.channel) {
+      auto memory = mp::SharedMemory::make(made.plan.bytes);
+      if (memory) made.memory = *std::move(memory);
+      return result(made, memory ? Status() : Status(memory.error()));
+    }
+    Status sent = made.channel->send({.kind = mp::Kind::kTensors}, tensors, muster::deadline_after(kSendTime));
+    if (!sent) return result(made, sent);
+    const auto told = expect(made, mp::Kind::kMemory);
+    if (!told) return result(made, told.error());
+    const auto& numbers = told->numbers;
+    const auto bytes = static_cast<std::size_t>(numbers[2]);
+    if (numbers[0] != static_cast<std::int64_t>(count) || numbers[1] != static_cast<std::int64_t>(made.plan.gradient) ||
+        bytes < made.plan.bytes)
+      return fail(made, "the worker beside this program shares other memory than this library expects; use the package "
+                        "of the worker's version");
+    auto memory = mp::SharedMemory::map(made.channel->take_descriptor(), bytes);
+    if (memory) made.memory = *std::move(memory);
+    return result(made, memory ? Status() : Status(memory.error()));
+  });
+}
+
+float* muster_parameters(const muster_job* job, size_t* count) {
+  if (job == nullptr || job->memory.bytes().empty()) return nullptr;
+  if (count != nullptr) *count = job->plan.parameters;
+  return job->memory.floats(0, job->plan.parameters).data();
+}
+
+float* muster_gradient(const muster_job* job, size_t* count) {
+  if (job == nullptr || job->memory.bytes().empty()) return nullptr;
+  if (count != nullptr) *count = job->plan.parameters;
+  return job->memory.floats(job->plan.gradient, job->plan.parameters).data();
+}
+
+int muster_begin(muster_job* job, const muster_training* training) {
+  return guarded(job, [training](muster_job& made) {
+    if (training == nullptr || training->size < sizeof(muster_training))
+      return fail(made, "muster_begin: training is missing");
+    if (made.memory.bytes().empty() || made.begun) return fail(made, "muster_begin: call it once, after muster_allocate");
+    if (training->examples < 1 || training->examples > mp::kExamplesMax)
+      return fail(made, "muster_begin: a dataset has from 1 to two thousand million examples");
+    made.begun = true;
+    made.examples = training->examples;
+    if (!made.channel) {
+      made.alone.emplace(made.world, training->examples);
+      return 0;
+    }
+    const std::string optimizer = training->optimizer == nullptr ? "" : training->optimizer;
+    return result(made, made.channel->send({.kind = mp::Kind::kReady,
+                                            .numbers = {training->examples, training->batch_size}},
+                                           bytes_of(optimizer), muster::deadline_after(kSendTime)));
+  });
+}
+
+int muster_next(muster_job* job, int64_t timeout_ms, muster_event* event) {
+  return guarded(job, [&](muster_job& made) {
+    if (event == nullptr || event->size < sizeof(muster_event)) return fail(made, "muster_next: event is missing");
+    muster_event nothing{};
+    nothing.size = event->size;
+    *event = nothing;
+    if (made.ended) {
+      show_end(made, *event);
+      return 0;
+    }
+    if (!made.begun) return fail(made, "muster_next: call muster_begin first");
+    if (made.due != MUSTER_NOTHING) return fail(made, "muster_next: the event before waits for its answer");
+    return made.channel ? next_of_job(made, timeout_ms, *event) : next_alone(made, *event);
+  });
+}
+
+int muster_gradient_ready(muster_job* job, double loss, int32_t has_loss) {
+  return guarded(job, [&](muster_job& made) {
+    return answer(made, MUSTER_BATCH, "muster_gradient_ready",
+                  {.kind = mp::Kind::kGradient, .numbers = {has_loss != 0 ? 1 : 0}, .reals = {loss}});
+  });
+}
+
+int muster_stepped(muster_job* job) {
+  return guarded(job, [](muster_job& made) {
+    return answer(made, MUSTER_STEP, "muster_stepped", {.kind = mp::Kind::kStepped});
+  });
+}
+
+int muster_give_state(muster_job* job, const void* state, size_t bytes) {
+  return guarded(job, [&](muster_job& made) {
+    return answer(made, MUSTER_GIVE_STATE, "muster_give_state", {.kind = mp::Kind::kState},
+                  {static_cast<const std::byte*>(state), bytes});
+  });
+}
+
+int muster_report(muster_job* job, double loss, double accuracy) {
+  return guarded(job, [&](muster_job& made) {
+    if (!made.channel) return 0;
+    const std::int64_t told = (std::isnan(loss) ? 0 : 1) | (std::isnan(accuracy) ? 0 : 2);
+    if (told == 0) return 0;
+    if (const int failed = result(made, made.channel->send({.kind = mp::Kind::kReport, .numbers = {told},
+                                                            .reals = {loss, accuracy}},
+                                                           {}, muster::deadline_after(kSendTime)));
+        failed != 0 || !made.ended)
+      return failed;
+    // The last words tell it, too.
+    const auto again = expect(made, mp::Kind::kEnd);
+    return again || again.error().code == muster::Code::kAborted ? 0 : result(made, again.error());
+  });
+}
+
+void muster_ask_stop(muster_job* job) {
+  if (job != nullptr) job->stop = true;
+}
+
+}  // extern "C"

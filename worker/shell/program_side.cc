@@ -1,0 +1,100 @@
+// worker/shell/program_side.cc: what is told to a program, and what is made of its words
+#include "worker/shell/program_side.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+
+#include "common/json/read_json.h"
+#include "common/platform/log.h"
+#include "pod/pod_contract.h"
+
+namespace muster::worker {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kLook{100};         // for what a program tells after its training
+constexpr milliseconds kConnectTime{60'000};  // of a program, to hear why there will be no training
+
+program::World world_of(const Job& job) {
+  return {.rank = job.identity.rank,
+          .size = job.workers(),
+          .membership = job.identity.membership,
+          .batch_size = job.training.batch_size,
+          .epochs = job.training.epochs,
+          .seed = job.training.seed,
+          .place = job.servers > 0 ? program::Place::kServers : program::Place::kProgram};
+}
+
+// Servers make the manifest's step: a program that means another one would train otherwise than it reads.
+Status compare_optimizers(const std::string& told, const spec::Optimizer& manifest) {
+  if (told.empty()) return {};
+  MUSTER_ASSIGN(const Json json, parse_json(told, "the program's optimizer"));
+  MUSTER_ASSIGN(const spec::Optimizer optimizer, spec::optimizer_from_json(json, "the program's optimizer"));
+  const std::string here = spec::to_json(optimizer).dump();
+  const std::string there = spec::to_json(manifest).dump();
+  if (here == there) return {};
+  return invalid_argument(fmt::format(
+      "the program has the optimizer {}, but parameter servers make the steps of spec.training.optimizer {}; write the "
+      "same in both",
+      here, there));
+}
+
+}  // namespace
+
+Result<std::unique_ptr<program::ProgramLink>> listen_for_program() {
+  const char* path = std::getenv(kSocketVariable);
+  if (path == nullptr || *path == '\0') return std::unique_ptr<program::ProgramLink>();
+  return program::ProgramLink::listen({.path = path,
+                                       // As the kubelet would: a program is asked before its sidecars are.
+                                       .stop_asked = [] { ::kill(::getpid(), SIGTERM); },
+                                       .riders = Synchronizer::kRiders});
+}
+
+Status meet_program(program::ProgramLink* link, const Job& job, milliseconds patience) {
+  if (link == nullptr)
+    return invalid_argument(fmt::format(
+        "spec.training.program: {} is not set, so no program can reach this worker; is the operator of this worker's "
+        "release?",
+        kSocketVariable));
+  MUSTER_TRY(link->meet(world_of(job), deadline_after(patience)));
+  return job.servers > 0 ? compare_optimizers(link->model().optimizer, job.training.optimizer) : Status();
+}
+
+std::string words_on(const program::ProgramLink::Model& model, const Job& job) {
+  if (model.batch_size == 0 || model.batch_size == job.training.batch_size) return "";
+  return fmt::format("the program asks for batches of {} examples, spec.training.batchSize, which holds, is {}",
+                     model.batch_size, job.training.batch_size);
+}
+
+void place_program(program::ProgramLink& link, const Progress& progress, const Job& job) {
+  link.place({.step = progress.step,
+              .total_steps = progress.total_steps,
+              .epoch = static_cast<std::int64_t>(progress.epoch),
+              .rank = job.identity.rank,
+              .size = job.workers(),
+              .membership = job.identity.membership});
+}
+
+void linger_with_program(std::unique_ptr<program::ProgramLink>& link, const Ending& ending,
+                         const PodProgram::Afterwards& after) {
+  if (link == nullptr) {  // the pod failed before it listened
+    auto late = listen_for_program();
+    if (!late || *late == nullptr) return;
+    link = *std::move(late);
+  }
+  const bool done = ending.exit_code == 0;
+  link->end(ending.exit_code, done ? last_words_of(after.status) : ending.message, kConnectTime);
+  while (!after.stopper.wait(kLook)) {
+    const auto accuracy = link->told_accuracy();
+    if (!accuracy || !done) continue;
+    after.status.mutable_worker()->set_accuracy(*accuracy);
+    after.publish();
+    link->end(ending.exit_code, last_words_of(after.status), kLook);
+  }
+}
+
+}  // namespace muster::worker

@@ -1,0 +1,28 @@
+#pragma once  // worker/shell/program_side.h: a worker beside a program of the user's own (spec.training.program)
+#include <memory>
+
+#include "pod/pod_life.h"
+#include "worker/engine/train_loop.h"
+#include "worker/program/program_link.h"
+#include "worker/program/program_task.h"
+#include "worker/shell/job.h"
+
+namespace muster::worker {
+
+// Of the process. A null link where MUSTER_SOCKET is not set: then there is no program.
+[[nodiscard]] Result<std::unique_ptr<program::ProgramLink>> listen_for_program();
+
+// Waits for the program and its model, and holds what it tells against the spec. Errors: ProgramLink's.
+[[nodiscard]] Status meet_program(program::ProgramLink* link, const Job& job, std::chrono::milliseconds patience);
+// What the user should know of it; empty: nothing.
+[[nodiscard]] std::string words_on(const program::ProgramLink::Model& model, const Job& job);
+
+// Where the ranks are, for the batches to come.
+void place_program(program::ProgramLink& link, const Progress& progress, const Job& job);
+
+// PodProgram::linger: hands the program the ending, and goes on to serve the Agent until the pod's end: a sidecar that
+// ends is started again.
+void linger_with_program(std::unique_ptr<program::ProgramLink>& link, const Ending& ending,
+                         const PodProgram::Afterwards& after);
+
+}  // namespace muster::worker
