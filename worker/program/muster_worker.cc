@@ -153,15 +153,13 @@ Status connect(muster_job& job, const char* path) {
   return {};
 }
 
-int open_alone(muster_job& job, const muster_alone* told) {
-  job.world = {.batch_size = 64, .epochs = 1};
-  if (told == nullptr) return 0;
-  if (told->size < sizeof(muster_alone) || told->batch_size < 1 || told->epochs < 1 || told->seed < 0)
-    return fail(job, "muster_alone: batch_size and epochs are at least 1, seed at least 0");
-  job.world.batch_size = told->batch_size;
-  job.world.epochs = told->epochs;
-  job.world.seed = told->seed;
-  return 0;
+constexpr std::int64_t kUsualBatch = 64;
+
+void begin_alone(muster_job& job, const muster_training& told) {
+  job.world = {.batch_size = told.batch_size > 0 ? told.batch_size : kUsualBatch,
+               .epochs = std::max<std::int64_t>(told.epochs, 1),
+               .seed = told.seed};
+  job.alone.emplace(job.world, told.examples);
 }
 
 void show(const mp::Batch& batch, muster_event& event) {
@@ -250,11 +248,11 @@ extern "C" {
 
 const char* muster_version(void) { return MUSTER_VERSION; }
 
-muster_job* muster_open(const muster_alone* alone) {
+muster_job* muster_open(void) {
   muster_job* job = new (std::nothrow) muster_job;
-  guarded(job, [alone](muster_job& made) {
+  guarded(job, [](muster_job& made) {
     const char* path = std::getenv("MUSTER_SOCKET");
-    return path == nullptr || *path == '\0' ? open_alone(made, alone) : result(made, connect(made, path));
+    return path == nullptr || *path == '\0' ? 0 : result(made, connect(made, path));
   });
   return job;
 }
@@ -341,10 +339,12 @@ int muster_begin(muster_job* job, const muster_training* training) {
     if (made.memory.bytes().empty() || made.begun) return fail(made, "muster_begin: call it once, after muster_allocate");
     if (training->examples < 1 || training->examples > mp::kExamplesMax)
       return fail(made, "muster_begin: a dataset has from 1 to two thousand million examples");
+    if (training->batch_size < 0 || training->batch_size > (1 << 24) || training->epochs < 0 || training->seed < 0)
+      return fail(made, "muster_begin: batch_size, epochs and seed are at least 0, a batch is no more than 16 million");
     made.begun = true;
     made.examples = training->examples;
     if (!made.channel) {
-      made.alone.emplace(made.world, training->examples);
+      begin_alone(made, *training);
       return 0;
     }
     const std::string optimizer = training->optimizer == nullptr ? "" : training->optimizer;

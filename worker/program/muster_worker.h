@@ -4,7 +4,7 @@
  * examples come next, and makes of the gradients of all ranks their mean. Parameters and gradient lie in memory that both
  * share; nothing is copied. Outside a job (MUSTER_SOCKET is not set) the same program runs alone: a world of one.
  *
- *   muster_job* job = muster_open(NULL);
+ *   muster_job* job = muster_open();
  *   muster_register_tensor(job, "w", 2, (int64_t[]){10, 784});
  *   muster_allocate(job);                             the first parameters into muster_parameters(job, NULL)
  *   muster_begin(job, &training);
@@ -34,17 +34,10 @@ typedef struct muster_job muster_job;
 /* "0.1.0". */
 MUSTER_API const char* muster_version(void);
 
-typedef struct muster_alone { /* what the manifest would say, for a world of one */
-  uint32_t size;              /* sizeof(muster_alone) */
-  int64_t batch_size;         /* examples a step, >= 1 */
-  int64_t epochs;             /* >= 1 */
-  int64_t seed;               /* of the order of examples, >= 0 */
-} muster_alone;
-
 /* Connects to the worker that MUSTER_SOCKET names, and waits until it has its place in the job: up to ten minutes, as other
- * pods start. NULL `alone`: {64, 1, 0}. Never NULL but where memory is out: ask muster_last_error, which is "" when all is
+ * pods start. Never NULL but where memory is out: ask muster_last_error, which is "" when all is
  * well. */
-MUSTER_API muster_job* muster_open(const muster_alone* alone);
+MUSTER_API muster_job* muster_open(void);
 MUSTER_API void muster_close(muster_job* job); /* NULL is fine */
 /* Of the last call that failed; "" before. Valid until the next call. */
 MUSTER_API const char* muster_last_error(const muster_job* job);
@@ -54,7 +47,7 @@ typedef struct muster_world {
   int64_t rank;        /* 0 <= rank < ranks; both change with the membership */
   int64_t ranks;
   int64_t membership;  /* counted from 1; 0: alone */
-  int64_t batch_size;  /* examples of this rank in a usual step */
+  int64_t batch_size;  /* examples of this rank in a usual step; alone, this and what follows is 0 before muster_begin */
   int64_t epochs;
   int64_t seed;
   int32_t servers_step; /* parameter servers make the optimizer's step: no MUSTER_STEP comes */
@@ -67,7 +60,9 @@ MUSTER_API int muster_register_tensor(muster_job* job, const char* name, int32_t
 typedef struct muster_training {
   uint32_t size;          /* sizeof(muster_training) */
   int64_t examples;       /* of the whole dataset, the same on all ranks */
-  int64_t batch_size;     /* that the program would like; 0: the manifest's, which holds anyhow */
+  int64_t batch_size;     /* examples of a step, alone; 0: 64. In a job the manifest's holds, here and below */
+  int64_t epochs;         /* alone; 0: 1 */
+  int64_t seed;           /* alone: of the order of examples, >= 0 */
   const char* optimizer;  /* for parameter servers: {"name": "Adam", "learningRate": 0.001, ...} as in the manifest, whose
                              own it must be; NULL: not told */
 } muster_training;
