@@ -48,8 +48,9 @@ class Sgd : public Optimizer {
   std::int64_t steps_ = 0;
 };
 
-// Kingma & Ba 2015, algorithm 1, in the form of PyTorch: epsilon is added after the bias correction. AdamW: Loshchilov &
-// Hutter 2019, algorithm 2, in the form of PyTorch: the decay, times the learning rate, is of the parameters.
+// Kingma & Ba 2015, algorithm 1, in the form of PyTorch: epsilon is added after the bias correction. AdamW:
+// Loshchilov & Hutter 2019, algorithm 2, in the form of PyTorch: the decay, times the learning rate, is of
+// the parameters.
 class Adam : public Optimizer {
  public:
   Adam(const spec::Optimizer& spec, std::size_t count) : spec_(spec), mean_(count), square_(count) {}

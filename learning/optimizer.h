@@ -21,8 +21,8 @@ class Optimizer {  // not thread-safe; deterministic: same inputs, same bits
     std::span<float> values;  // view into the optimizer, writable to restore
   };
   [[nodiscard]] virtual std::vector<Slot> slots() = 0;
-  // An optimizer whose state may be of any size has one slot, and makes it so large for what is to be written to it; the
-  // slots of the others are of length P.
+  // An optimizer whose state may be of any size has one slot, and makes it so large for what is to be written
+  // to it; the slots of the others are of length P.
   [[nodiscard]] virtual bool has_state_of_any_size() const { return false; }
   virtual void make_room(std::size_t /*values*/) {}
   [[nodiscard]] virtual std::int64_t steps() const = 0;

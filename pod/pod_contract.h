@@ -23,8 +23,8 @@ inline constexpr const char* kIncarnationVariable = "MUSTER_INCARNATION";
 inline constexpr const char* kRoleVariable = "MUSTER_ROLE";
 inline constexpr const char* kIndexVariable = "MUSTER_INDEX";
 
-// Of a training by a program of the user's own: the socket of the worker beside it, in a volume of their pod, and the
-// worker's container.
+// Of a training by a program of the user's own: the socket of the worker beside it, in a volume of their pod,
+// and the worker's container.
 inline constexpr const char* kSocketVariable = "MUSTER_SOCKET";
 inline constexpr const char* kSocketVolume = "muster-socket";
 inline constexpr const char* kSocketFolder = "/var/run/muster.dev/socket";

@@ -92,7 +92,8 @@ Status check_program(const DistributedJobSpec& spec) {
                             told.momentum == usual.momentum && told.weight_decay == usual.weight_decay;
   if (!says_nothing && spec.synchronization.servers() == 0)
     return invalid_argument(
-        "spec.training.optimizer: is the program's own, unless parameter servers make the steps; remove it, or "
+        "spec.training.optimizer: is the program's own, unless parameter servers make the steps; remove it, "
+        "or "
         "write topology: ParameterServer");
   const auto& gossip = spec.synchronization.gossip;
   if (gossip && gossip->partition.kind != "IID")

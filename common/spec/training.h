@@ -57,13 +57,14 @@ struct Checkpoint {
   friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
 };
 
-// DistributedJob training.program: a program of the user's own in the container of the role makes the gradients, beside a
-// worker of ours. It has the model, the examples and, but with parameter servers, the optimizer.
+// DistributedJob training.program: a program of the user's own in the container of the role makes the
+// gradients, beside a worker of ours. It has the model, the examples and, but with parameter servers, the
+// optimizer.
 struct Program {
   friend bool operator==(const Program&, const Program&) = default;
 };
 
-struct Training {  // DistributedJob spec.training
+struct Training {                  // DistributedJob spec.training
   std::optional<Program> program;  // then model, dataset and objective say nothing
   Model model;
   Dataset dataset;

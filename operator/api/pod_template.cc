@@ -176,7 +176,8 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
   if (pod_template.is_null()) {
     if (!brings_program) return {};
     return invalid_argument(
-        path + ": required field is missing; its containers bring the program, unless spec.training has a model");
+        path +
+        ": required field is missing; its containers bring the program, unless spec.training has a model");
   }
   Json metadata = Json::object();
   Json spec = Json::object();

@@ -26,8 +26,9 @@ constexpr int kCredentialsMode = 0440;  // for the pod's group: its user is not 
 // Of a token, where the pod names no group: nobody but the container's own processes sees the mount.
 constexpr int kTokenMode = 0444;
 constexpr std::int64_t kProcessesMax = 1024;  // of one node, as the CRD says
-constexpr const char* kSocketVolumeSize = "1Mi";  // it holds a name; parameters lie in memory of the two processes
-constexpr std::int64_t kNobody = 65532;       // the user of Muster's images
+constexpr const char* kSocketVolumeSize =
+    "1Mi";                               // it holds a name; parameters lie in memory of the two processes
+constexpr std::int64_t kNobody = 65532;  // the user of Muster's images
 
 void set_default(Json& object, const char* name, Json value) {
   if (!object.contains(name) || object[name].is_null()) object[name] = std::move(value);
@@ -218,8 +219,8 @@ Json mounts_holding(const Json& container, const std::string& path) {
   return best == nullptr ? Json::array() : Json::array({*best});
 }
 
-// Muster's worker as a native sidecar: it starts before the user's program, is told to end after it, and has the keys and
-// ports. The two meet at a socket in a volume of their own.
+// Muster's worker as a native sidecar: it starts before the user's program, is told to end after it, and has
+// the keys and ports. The two meet at a socket in a volume of their own.
 void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
   const Json socket{{"name", kSocketVolume}, {"mountPath", kSocketFolder}};
   Json sidecar{{"name", kProgramSidecar},

@@ -84,7 +84,8 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
   plan.world_size = spec.training ? 0 : spec.workers.replicas;
   plan.image_is_ours = spec.training.has_value();
   plan.beside_program = spec.training && spec.training->program;
-  if (plan.beside_program && spec.training->checkpoint) plan.checkpoint_path = spec.training->checkpoint->path;
+  if (plan.beside_program && spec.training->checkpoint)
+    plan.checkpoint_path = spec.training->checkpoint->path;
   plan.rendezvous = spec.workers.rendezvous;
   plan.shared_memory = spec.workers.shared_memory;
   plan.progress_url = pass.seen.defaults.progress_url;

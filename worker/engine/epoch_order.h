@@ -8,7 +8,8 @@
 
 namespace muster::worker {
 
-// The order of one epoch: a permutation of 0 .. examples - 1, a function of seed and epoch alone. Both are at least 0.
+// The order of one epoch: a permutation of 0 .. examples - 1, a function of seed and epoch alone. Both are at
+// least 0.
 [[nodiscard]] inline std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch,
                                                            std::int64_t examples) {
   std::vector<std::int64_t> order(static_cast<std::size_t>(examples));

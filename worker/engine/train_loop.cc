@@ -95,6 +95,11 @@ std::span<const std::int64_t> TrainLoop::rows_of(Run& run, std::int64_t begin, s
 
 Status TrainLoop::check_loss(double loss, std::int64_t step) const {
   if (std::isfinite(loss)) return {};
+  if (parts_.training.program)
+    return invalid_argument(fmt::format(
+        "the loss that the programs told is {} at step {}: the training diverged or the data holds "
+        "such values; lower the learning rate or check the dataset",
+        learning::loss_text(loss), step));
   return invalid_argument(
       fmt::format("the loss is {} at step {}: the training diverged or the data holds such values; lower "
                   "spec.training.optimizer.learningRate (now {}) or check the dataset",

@@ -67,8 +67,8 @@ class TrainLoop {
     AsynchronousUpdates* asynchronous = nullptr;  // in place of exchange and update
     OwnExamples* own = nullptr;                   // this rank trains on these alone
     CheckpointWriter* writer = nullptr;           // of rank 0, where there are checkpoints
-    // Memory that the task shares with somebody: parameters [P] and gradient [P + Synchronizer::kRiders]. Empty: the
-    // loop's own.
+    // Memory that the task shares with somebody: parameters [P] and gradient [P + Synchronizer::kRiders].
+    // Empty: the loop's own.
     std::span<float> parameters{};
     std::span<float> gradient{};
   };

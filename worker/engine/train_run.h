@@ -52,7 +52,7 @@ struct TrainLoop::Run {
   std::vector<float> own_gradient;
   std::span<float> parameters;
   std::span<float> gradient;  // and the riders behind it
-  std::int64_t examples;        // of an epoch
+  std::int64_t examples;      // of an epoch
   std::int64_t global_batch;
   learning::Examples test_part;
 

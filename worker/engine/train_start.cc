@@ -46,8 +46,8 @@ struct TrainLoop::Start {
   std::int64_t examples = 0;
   std::array<char, 64> data_digest{};
   std::int64_t history_points = 0;
-  std::int64_t refused = 0;  // it could not resume: all end
-  std::int64_t kept = 0;     // it was learnt in a membership before
+  std::int64_t refused = 0;       // it could not resume: all end
+  std::int64_t kept = 0;          // it was learnt in a membership before
   std::int64_t state_values = 0;  // of an optimizer whose state may be of any size
 };
 
@@ -68,7 +68,8 @@ Status TrainLoop::agree_on_start(Run& run) {
     if (fits) fits = check_resume(*state, run.parameter_count, run.examples);
   }
   const bool any_size = parts_.synchronizer.has_state_of_any_size();
-  if (root && any_size && !choice.all_have_it) start.state_values = std::ssize(parts_.synchronizer.shared_slots().front().values);
+  if (root && any_size && !choice.all_have_it)
+    start.state_values = std::ssize(parts_.synchronizer.shared_slots().front().values);
   if (state && root) {
     start.step = state->step;
     start.epoch = state->epoch;

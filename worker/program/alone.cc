@@ -27,7 +27,8 @@ Alone::Ask Alone::next(bool stop) {
     }
     return {.kind = Kind::kStep, .batch = batch_};
   }
-  if (stop || batch_.epoch >= world_.epochs) return {.kind = Kind::kEnd, .batch = batch_, .exit_code = stop ? kStopped : 0};
+  if (stop || batch_.epoch >= world_.epochs)
+    return {.kind = Kind::kEnd, .batch = batch_, .exit_code = stop ? kStopped : 0};
   if (ordered_epoch_ != batch_.epoch) {
     order_ = worker::epoch_order(static_cast<std::uint64_t>(world_.seed), batch_.epoch, examples_);
     ordered_epoch_ = batch_.epoch;

@@ -24,10 +24,12 @@ Status wait_for(int socket, short events, Deadline deadline) {
     const auto left =
         std::chrono::duration_cast<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now());
     pollfd entry{.fd = socket, .events = events, .revents = 0};
-    const int ready = ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left.count() + 1, 0, 60'000)));
+    const int ready =
+        ::poll(&entry, 1, static_cast<int>(std::clamp<std::int64_t>(left.count() + 1, 0, 60'000)));
     if (ready > 0) return {};
     if (ready < 0 && errno != EINTR) return internal_error(std::string("poll: ") + std::strerror(errno));
-    if (std::chrono::steady_clock::now() >= deadline) return deadline_exceeded("the other end did not answer in time");
+    if (std::chrono::steady_clock::now() >= deadline)
+      return deadline_exceeded("the other end did not answer in time");
   }
 }
 
@@ -39,7 +41,8 @@ Error socket_error(const std::string& what, const std::string& path) {
   return internal_error(std::move(message));
 }
 
-// An address has room for 107 bytes, a volume's folder may be deeper: it is named by a descriptor of its folder.
+// An address has room for 107 bytes, a volume's folder may be deeper: it is named by a descriptor of its
+// folder.
 struct SocketPlace {
   FileDescriptor folder;
   sockaddr_un address{};
@@ -58,7 +61,9 @@ Result<SocketPlace> place_of(const std::string& path) {
   return place;
 }
 
-FileDescriptor new_socket() { return FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)); }
+FileDescriptor new_socket() {
+  return FileDescriptor(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+}
 
 Error closed() { return unavailable("the other end has closed the connection"); }
 

@@ -22,11 +22,11 @@ using std::chrono::seconds;
 
 namespace {
 
-constexpr seconds kConnectTime{120};   // the worker's container starts first, but may be slow to listen
-constexpr seconds kBeginTime{660};     // until all pods of the job are there
-constexpr seconds kSilence{60};        // of a worker that tells every two seconds that it lives
+constexpr seconds kConnectTime{120};  // the worker's container starts first, but may be slow to listen
+constexpr seconds kBeginTime{660};    // until all pods of the job are there
+constexpr seconds kSilence{60};       // of a worker that tells every two seconds that it lives
 constexpr seconds kSendTime{60};
-constexpr milliseconds kLook{250};     // how soon a wish to stop is seen
+constexpr milliseconds kLook{250};  // how soon a wish to stop is seen
 
 std::span<const std::byte> bytes_of(std::string_view text) {
   return std::as_bytes(std::span(text.data(), text.size()));
@@ -54,7 +54,7 @@ struct muster_job {
   mp::SharedMemory memory;
   mp::MemoryPlan plan;
   std::int64_t examples = 0;
-  std::vector<std::byte> body;  // of the last frame
+  std::vector<std::byte> body;        // of the last frame
   std::int32_t due = MUSTER_NOTHING;  // the question that waits for its answer
   bool begun = false;
   std::optional<std::int32_t> ended;
@@ -126,8 +126,9 @@ muster::Result<mp::Frame> expect(muster_job& job, mp::Kind kind) {
   if (!frame) return muster::deadline_exceeded("the worker beside this program has no place in its job yet");
   if (frame->kind == mp::Kind::kEnd) return muster::aborted(job.words);
   if (frame->kind != kind)
-    return muster::data_loss("the worker beside this program speaks of other things than this library; use the package of "
-                             "the worker's version");
+    return muster::data_loss(
+        "the worker beside this program speaks of other things than this library; use the package of "
+        "the worker's version");
   return *frame;
 }
 
@@ -143,8 +144,8 @@ Status connect(muster_job& job, const char* path) {
       return socket.error().in("no worker beside this program");
     std::this_thread::sleep_for(milliseconds(20));
   }
-  MUSTER_TRY(job.channel->send({.kind = mp::Kind::kHello, .numbers = {mp::kProtocol}}, bytes_of(MUSTER_VERSION),
-                               muster::deadline_after(kSendTime)));
+  MUSTER_TRY(job.channel->send({.kind = mp::Kind::kHello, .numbers = {mp::kProtocol}},
+                               bytes_of(MUSTER_VERSION), muster::deadline_after(kSendTime)));
   MUSTER_ASSIGN(const mp::Frame frame, expect(job, mp::Kind::kWorld));
   if (frame.numbers[7] != mp::kProtocol)
     return muster::failed_precondition("this program has muster " MUSTER_VERSION ", the worker beside it " +
@@ -217,8 +218,10 @@ int show_frame(muster_job& job, const mp::Frame& frame, muster_event& event) {
       break;
     case mp::Kind::kEnd: show_end(job, event); break;
     default:
-      return fail(job, "the worker beside this program speaks of other things than this library; use the package of the "
-                       "worker's version");
+      return fail(
+          job,
+          "the worker beside this program speaks of other things than this library; use the package of the "
+          "worker's version");
   }
   if (event.kind != MUSTER_TAKE_STATE && event.kind != MUSTER_END) job.due = event.kind;
   return 0;
@@ -226,9 +229,11 @@ int show_frame(muster_job& job, const mp::Frame& frame, muster_event& event) {
 
 int next_of_job(muster_job& job, std::int64_t timeout_ms, muster_event& event) {
   constexpr std::int64_t kEver = std::int64_t{1000} * 60 * 60 * 24 * 365;
-  auto frame = receive(job, muster::deadline_after(milliseconds(timeout_ms < 0 ? kEver : std::min(timeout_ms, kEver))));
+  auto frame = receive(
+      job, muster::deadline_after(milliseconds(timeout_ms < 0 ? kEver : std::min(timeout_ms, kEver))));
   if (!frame)
-    return fail(job, "the worker beside this program is gone: " + frame.error().message + "; its log says why");
+    return fail(job,
+                "the worker beside this program is gone: " + frame.error().message + "; its log says why");
   return *frame ? show_frame(job, **frame, event) : 0;
 }
 
@@ -236,7 +241,8 @@ int next_of_job(muster_job& job, std::int64_t timeout_ms, muster_event& event) {
 int answer(muster_job& job, std::int32_t question, const char* name, const mp::Frame& frame,
            std::span<const std::byte> body = {}) {
   if (job.due != question)
-    return fail(job, std::string(name) + ": nothing like it is due; call it once, after the event that asks for it");
+    return fail(
+        job, std::string(name) + ": nothing like it is due; call it once, after the event that asks for it");
   job.due = MUSTER_NOTHING;
   if (!job.channel) return 0;
   return result(job, job.channel->send(frame, body, muster::deadline_after(kBeginTime)));
@@ -259,7 +265,9 @@ muster_job* muster_open(void) {
 
 void muster_close(muster_job* job) { delete job; }
 
-const char* muster_last_error(const muster_job* job) { return job == nullptr ? "out of memory" : job->error.c_str(); }
+const char* muster_last_error(const muster_job* job) {
+  return job == nullptr ? "out of memory" : job->error.c_str();
+}
 
 int muster_get_world(const muster_job* job, muster_world* world) {
   if (job == nullptr || world == nullptr || world->size < sizeof(muster_world)) return -1;
@@ -277,7 +285,8 @@ int muster_get_world(const muster_job* job, muster_world* world) {
 
 int muster_register_tensor(muster_job* job, const char* name, int32_t dimensions, const int64_t* shape) {
   return guarded(job, [&](muster_job& made) {
-    if (!made.memory.bytes().empty()) return fail(made, "muster_register_tensor: the memory is allocated already");
+    if (!made.memory.bytes().empty())
+      return fail(made, "muster_register_tensor: the memory is allocated already");
     if (name == nullptr || dimensions < 0 || (dimensions > 0 && shape == nullptr))
       return fail(made, "muster_register_tensor: name and shape are missing");
     made.tensors.push_back({.name = name, .shape = {shape, shape + dimensions}});
@@ -304,16 +313,19 @@ int muster_allocate(muster_job* job) {
       if (memory) made.memory = *std::move(memory);
       return result(made, memory ? Status() : Status(memory.error()));
     }
-    Status sent = made.channel->send({.kind = mp::Kind::kTensors}, tensors, muster::deadline_after(kSendTime));
+    Status sent =
+        made.channel->send({.kind = mp::Kind::kTensors}, tensors, muster::deadline_after(kSendTime));
     if (!sent) return result(made, sent);
     const auto told = expect(made, mp::Kind::kMemory);
     if (!told) return result(made, told.error());
     const auto& numbers = told->numbers;
     const auto bytes = static_cast<std::size_t>(numbers[2]);
-    if (numbers[0] != static_cast<std::int64_t>(count) || numbers[1] != static_cast<std::int64_t>(made.plan.gradient) ||
-        bytes < made.plan.bytes)
-      return fail(made, "the worker beside this program shares other memory than this library expects; use the package "
-                        "of the worker's version");
+    if (numbers[0] != static_cast<std::int64_t>(count) ||
+        numbers[1] != static_cast<std::int64_t>(made.plan.gradient) || bytes < made.plan.bytes)
+      return fail(
+          made,
+          "the worker beside this program shares other memory than this library expects; use the package "
+          "of the worker's version");
     auto memory = mp::SharedMemory::map(made.channel->take_descriptor(), bytes);
     if (memory) made.memory = *std::move(memory);
     return result(made, memory ? Status() : Status(memory.error()));
@@ -336,11 +348,15 @@ int muster_begin(muster_job* job, const muster_training* training) {
   return guarded(job, [training](muster_job& made) {
     if (training == nullptr || training->size < sizeof(muster_training))
       return fail(made, "muster_begin: training is missing");
-    if (made.memory.bytes().empty() || made.begun) return fail(made, "muster_begin: call it once, after muster_allocate");
+    if (made.memory.bytes().empty() || made.begun)
+      return fail(made, "muster_begin: call it once, after muster_allocate");
     if (training->examples < 1 || training->examples > mp::kExamplesMax)
       return fail(made, "muster_begin: a dataset has from 1 to two thousand million examples");
-    if (training->batch_size < 0 || training->batch_size > (1 << 24) || training->epochs < 0 || training->seed < 0)
-      return fail(made, "muster_begin: batch_size, epochs and seed are at least 0, a batch is no more than 16 million");
+    if (training->batch_size < 0 || training->batch_size > (1 << 24) || training->epochs < 0 ||
+        training->seed < 0)
+      return fail(
+          made,
+          "muster_begin: batch_size, epochs and seed are at least 0, a batch is no more than 16 million");
     made.begun = true;
     made.examples = training->examples;
     if (!made.channel) {
@@ -348,15 +364,16 @@ int muster_begin(muster_job* job, const muster_training* training) {
       return 0;
     }
     const std::string optimizer = training->optimizer == nullptr ? "" : training->optimizer;
-    return result(made, made.channel->send({.kind = mp::Kind::kReady,
-                                            .numbers = {training->examples, training->batch_size}},
-                                           bytes_of(optimizer), muster::deadline_after(kSendTime)));
+    return result(made, made.channel->send(
+                            {.kind = mp::Kind::kReady, .numbers = {training->examples, training->batch_size}},
+                            bytes_of(optimizer), muster::deadline_after(kSendTime)));
   });
 }
 
 int muster_next(muster_job* job, int64_t timeout_ms, muster_event* event) {
   return guarded(job, [&](muster_job& made) {
-    if (event == nullptr || event->size < sizeof(muster_event)) return fail(made, "muster_next: event is missing");
+    if (event == nullptr || event->size < sizeof(muster_event))
+      return fail(made, "muster_next: event is missing");
     muster_event nothing{};
     nothing.size = event->size;
     *event = nothing;
@@ -395,9 +412,10 @@ int muster_report(muster_job* job, double loss, double accuracy) {
     if (!made.channel) return 0;
     const std::int64_t told = (std::isnan(loss) ? 0 : 1) | (std::isnan(accuracy) ? 0 : 2);
     if (told == 0) return 0;
-    if (const int failed = result(made, made.channel->send({.kind = mp::Kind::kReport, .numbers = {told},
-                                                            .reals = {loss, accuracy}},
-                                                           {}, muster::deadline_after(kSendTime)));
+    if (const int failed = result(
+            made,
+            made.channel->send({.kind = mp::Kind::kReport, .numbers = {told}, .reals = {loss, accuracy}}, {},
+                               muster::deadline_after(kSendTime)));
         failed != 0 || !made.ended)
       return failed;
     // The last words tell it, too.

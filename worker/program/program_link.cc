@@ -19,7 +19,8 @@ constexpr std::uint64_t kStateFloor = 256 << 20;  // what any program may keep b
 constexpr std::uint64_t kStatesOfModel = 16;      // and how many times its parameters besides
 
 Error lost(const Error& why) {
-  if (why.code == Code::kDataLoss || why.code == Code::kInvalidArgument) return why.in("the program of this pod");
+  if (why.code == Code::kDataLoss || why.code == Code::kInvalidArgument)
+    return why.in("the program of this pod");
   return internal_error("the program of this pod has ended, or does not answer: " + why.message);
 }
 
@@ -224,7 +225,8 @@ void ProgramLink::end(int exit_code, const std::string& words, milliseconds pati
   }
   const std::string cut = words.substr(0, kTextMax);
   const MutexLock lock(sending_);
-  static_cast<void>(channel_->send({.kind = Kind::kEnd, .numbers = {exit_code}}, bytes_of(cut), deadline_after(kLook)));
+  static_cast<void>(
+      channel_->send({.kind = Kind::kEnd, .numbers = {exit_code}}, bytes_of(cut), deadline_after(kLook)));
 }
 
 std::optional<double> ProgramLink::told_accuracy() {

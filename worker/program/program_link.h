@@ -14,19 +14,19 @@
 
 namespace muster::program {
 
-// One program a worker. All methods but the constructor are for the worker's own thread, unless they say otherwise; a
-// thread of the link's tells the program that the worker lives, and hears what comes unasked. Nothing that the program
-// sends does more than end the training of this pod.
+// One program a worker. All methods but the constructor are for the worker's own thread, unless they say
+// otherwise; a thread of the link's tells the program that the worker lives, and hears what comes unasked.
+// Nothing that the program sends does more than end the training of this pod.
 //
-// Errors: kInternal: the program has ended, or does not answer in time: another try may fare better. kInvalidArgument,
-// kDataLoss: what it tells is wrong. The first error stays (failure()).
+// Errors: kInternal: the program has ended, or does not answer in time: another try may fare better.
+// kInvalidArgument, kDataLoss: what it tells is wrong. The first error stays (failure()).
 class ProgramLink {
  public:
   struct Options {
-    std::string path;                             // of the socket
-    std::function<void()> stop_asked = [] {};     // on a thread of the link's
-    std::size_t riders = 0;                       // floats behind the gradient
-    std::chrono::milliseconds answer{600'000};    // of the program, to anything
+    std::string path;                           // of the socket
+    std::function<void()> stop_asked = [] {};   // on a thread of the link's
+    std::size_t riders = 0;                     // floats behind the gradient
+    std::chrono::milliseconds answer{600'000};  // of the program, to anything
   };
   struct Model {
     std::vector<TensorShape> tensors;
@@ -41,22 +41,24 @@ class ProgramLink {
   ProgramLink(const ProgramLink&) = delete;
   ProgramLink& operator=(const ProgramLink&) = delete;
 
-  // Waits for the program, tells it the world, takes its model and gives it memory, with its initial parameters in it.
+  // Waits for the program, tells it the world, takes its model and gives it memory, with its initial
+  // parameters in it.
   [[nodiscard]] Status meet(const World& world, Deadline deadline);
-  [[nodiscard]] const Model& model() const { return model_; }                     // after meet
-  [[nodiscard]] std::span<float> parameters() const;                              // [P]
-  [[nodiscard]] std::span<float> gradient() const;                                // [P + riders]
+  [[nodiscard]] const Model& model() const { return model_; }  // after meet
+  [[nodiscard]] std::span<float> parameters() const;           // [P]
+  [[nodiscard]] std::span<float> gradient() const;             // [P + riders]
 
   // For the batches to come.
   void place(const Batch& batch) { batch_ = batch; }
-  // The mean gradient over the examples `rows`, in gradient(). Returns their mean loss: the last one that was told.
+  // The mean gradient over the examples `rows`, in gradient(). Returns their mean loss: the last one that was
+  // told.
   [[nodiscard]] Result<double> gradient_of(std::span<const std::int64_t> rows);
   [[nodiscard]] Status step();
   [[nodiscard]] Result<std::vector<std::byte>> state();
   [[nodiscard]] Status take(std::span<const std::byte> state);
 
-  // Tells the program that its training is over, with its exit code and last words, as soon as one is there, also again
-  // with other words. Waits for at most `patience`.
+  // Tells the program that its training is over, with its exit code and last words, as soon as one is there,
+  // also again with other words. Waits for at most `patience`.
   void end(int exit_code, const std::string& words, std::chrono::milliseconds patience);
 
   [[nodiscard]] std::optional<double> told_accuracy();  // since the call before; any thread
@@ -69,7 +71,7 @@ class ProgramLink {
     std::vector<std::byte> body;
   };
   ProgramLink(Options options, FileDescriptor listener);
-  void run();                               // of the thread
+  void run();  // of the thread
   [[nodiscard]] bool accept_program();
   [[nodiscard]] Status hear(const Frame& frame);
   [[nodiscard]] Status tell(const Frame& frame, std::span<const std::byte> body, int descriptor = -1);

@@ -1,4 +1,5 @@
-#pragma once  // worker/program/program_task.h: a user's program in the place of a built-in model and optimizer
+#pragma once  // worker/program/program_task.h: a user's program in the place of a built-in model and
+              // optimizer
 #include <string>
 
 #include "learning/dataset.h"
@@ -8,8 +9,8 @@
 
 namespace muster::program {
 
-// Gradients by the program. `parameters` and `gradient` of each call are the link's memory, so that nothing is copied.
-// After an error of the link its results are of no use: ask ProgramLink::failure.
+// Gradients by the program. `parameters` and `gradient` of each call are the link's memory, so that nothing
+// is copied. After an error of the link its results are of no use: ask ProgramLink::failure.
 class ProgramTask final : public learning::Task {
  public:
   explicit ProgramTask(ProgramLink& link);  // which has met its program, and outlives it
@@ -28,13 +29,14 @@ class ProgramTask final : public learning::Task {
   std::vector<learning::Tensor> tensors_;
 };
 
-// Steps by the program's own optimizer, and its state as one slot of bytes: a survivor's goes to those who join, rank 0's
-// into checkpoints.
+// Steps by the program's own optimizer, and its state as one slot of bytes: a survivor's goes to those who
+// join, rank 0's into checkpoints.
 class ProgramOptimizer final : public learning::Optimizer {
  public:
   explicit ProgramOptimizer(ProgramLink& link) : link_(link) {}
   void step(std::span<float> parameters, std::span<const float> gradient) override;
-  // The program's present state; between make_room and set_steps, room for another, which set_steps hands to the program.
+  // The program's present state; between make_room and set_steps, room for another, which set_steps hands to
+  // the program.
   [[nodiscard]] std::vector<Slot> slots() override;
   [[nodiscard]] bool has_state_of_any_size() const override { return true; }
   void make_room(std::size_t values) override;
@@ -44,10 +46,10 @@ class ProgramOptimizer final : public learning::Optimizer {
  private:
   void fetch();
   ProgramLink& link_;
-  std::vector<float> state_;      // pack()ed
-  bool is_programs_ = false;      // the program has state_
-  bool is_awaited_ = false;       // what comes is written to state_
-  std::vector<float> programs_;   // what the program was known to have when room was made
+  std::vector<float> state_;     // pack()ed
+  bool is_programs_ = false;     // the program has state_
+  bool is_awaited_ = false;      // what comes is written to state_
+  std::vector<float> programs_;  // what the program was known to have when room was made
   std::int64_t steps_ = 0;
 };
 

@@ -14,13 +14,13 @@ namespace muster::program {
 // Raised with every change of a frame's meaning. Both ends refuse another number.
 inline constexpr std::int64_t kProtocol = 1;
 
-// One stream in each direction over a Unix socket. The worker asks, the program answers, but for kReport and kStop, which
-// may come at any time. `numbers` and `reals` that a kind does not name are 0.
+// One stream in each direction over a Unix socket. The worker asks, the program answers, but for kReport and
+// kStop, which may come at any time. `numbers` and `reals` that a kind does not name are 0.
 enum class Kind : std::uint16_t {
   // From the program.
-  kHello = 1,     // {protocol}; body: the library's version
-  kTensors = 2,   // body: write_tensors
-  kReady = 3,     // {examples, batch size or 0}; body: the optimizer as JSON for parameter servers, or nothing
+  kHello = 1,    // {protocol}; body: the library's version
+  kTensors = 2,  // body: write_tensors
+  kReady = 3,    // {examples, batch size or 0}; body: the optimizer as JSON for parameter servers, or nothing
   kGradient = 4,  // {1: a loss was told}, {mean loss}: the mean gradient of the batch is in place
   kStepped = 5,   // the optimizer has made its step
   kState = 6,     // body: what the program keeps beside the parameters
@@ -46,8 +46,8 @@ struct Frame {
   friend bool operator==(const Frame&, const Frame&) = default;
 };
 
-inline constexpr std::uint64_t kTextMax = 8192;            // versions, last words, an optimizer
-inline constexpr std::uint64_t kTensorsMax = 16 << 20;     // bytes of kTensors
+inline constexpr std::uint64_t kTextMax = 8192;         // versions, last words, an optimizer
+inline constexpr std::uint64_t kTensorsMax = 16 << 20;  // bytes of kTensors
 inline constexpr std::int64_t kTensorCountMax = 1'000'000;
 inline constexpr std::int64_t kParametersMax = std::int64_t{1} << 36;
 inline constexpr std::uint64_t kStateMax = std::uint64_t{1} << 36;
@@ -85,10 +85,10 @@ struct World {
   Place place = Place::kProgram;
 };
 struct Batch {
-  std::int64_t step = 0;        // completed ones
+  std::int64_t step = 0;  // completed ones
   std::int64_t total_steps = 0;
-  std::int64_t epoch = 0;       // completed ones
-  std::int64_t position = 0;    // examples of the epoch that are done
+  std::int64_t epoch = 0;     // completed ones
+  std::int64_t position = 0;  // examples of the epoch that are done
   std::int64_t rank = 0;
   std::int64_t size = 1;
   std::int64_t membership = 0;

@@ -16,12 +16,14 @@ std::string at(const std::vector<TensorShape>& tensors, std::size_t index) {
 
 }  // namespace
 
-Status compare_models(worker::Collective& collective, const std::vector<TensorShape>& mine, Deadline deadline) {
+Status compare_models(worker::Collective& collective, const std::vector<TensorShape>& mine,
+                      Deadline deadline) {
   std::vector<std::byte> bytes = write_tensors(mine);
   std::int64_t size = std::ssize(bytes);
   MUSTER_TRY(collective.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0, deadline));
   if (size < 0 || static_cast<std::uint64_t>(size) > kTensorsMax)
-    return internal_error(fmt::format("rank 0 describes its model in {} bytes; is its image this worker's?", size));
+    return internal_error(
+        fmt::format("rank 0 describes its model in {} bytes; is its image this worker's?", size));
   if (collective.rank() != 0) bytes.resize(static_cast<std::size_t>(size));
   MUSTER_TRY(collective.broadcast(bytes, 0, deadline));
   if (collective.rank() == 0) return {};
@@ -30,7 +32,8 @@ Status compare_models(worker::Collective& collective, const std::vector<TensorSh
   const auto apart = std::ranges::mismatch(theirs, mine);
   const auto index = static_cast<std::size_t>(apart.in1 - theirs.begin());
   return invalid_argument(fmt::format(
-      "the program of rank 0 has a model with the hash {:.16}, that of rank {} one with {:.16}: parameter {} is {} there "
+      "the program of rank 0 has a model with the hash {:.16}, that of rank {} one with {:.16}: parameter {} "
+      "is {} there "
       "and {} here; all ranks must build the same model",
       hash_of(theirs), collective.rank(), hash_of(mine), index, at(theirs, index), at(mine, index)));
 }

@@ -4,8 +4,8 @@
 
 namespace muster::program {
 
-// All ranks call it. kInvalidArgument on every rank whose model is not rank 0's: both hashes, and the first tensor that
-// differs. Other errors: the collective's.
+// All ranks call it. kInvalidArgument on every rank whose model is not rank 0's: both hashes, and the first
+// tensor that differs. Other errors: the collective's.
 [[nodiscard]] Status compare_models(worker::Collective& collective, const std::vector<TensorShape>& mine,
                                     Deadline deadline);
 

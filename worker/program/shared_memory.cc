@@ -36,7 +36,8 @@ Result<SharedMemory> SharedMemory::map(FileDescriptor descriptor, std::size_t by
   const int seals = descriptor.valid() ? ::fcntl(descriptor.get(), F_GET_SEALS) : -1;
   if (seals < 0 || (seals & F_SEAL_SHRINK) == 0 || ::fstat(descriptor.get(), &found) != 0 ||
       std::cmp_less(found.st_size, bytes))
-    return invalid_argument("what the worker shares is no sealed memory of " + std::to_string(bytes) + " bytes");
+    return invalid_argument("what the worker shares is no sealed memory of " + std::to_string(bytes) +
+                            " bytes");
   return mapped(std::move(descriptor), bytes);
 }
 
@@ -68,7 +69,9 @@ SharedMemory::~SharedMemory() {
 MemoryPlan plan_memory(std::size_t parameters, std::size_t riders) {
   constexpr std::size_t kLine = 64 / sizeof(float);
   const std::size_t gradient = (parameters + kLine - 1) / kLine * kLine;
-  return {.parameters = parameters, .gradient = gradient, .bytes = (gradient + parameters + riders) * sizeof(float)};
+  return {.parameters = parameters,
+          .gradient = gradient,
+          .bytes = (gradient + parameters + riders) * sizeof(float)};
 }
 
 }  // namespace muster::program

@@ -1,4 +1,5 @@
-#pragma once  // worker/program/shared_memory.h: parameters and gradient where worker and program both see them
+#pragma once  // worker/program/shared_memory.h: parameters and gradient where worker and program both see
+              // them
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -33,7 +34,8 @@ class SharedMemory {
   std::size_t size_ = 0;
 };
 
-// Where what lies: the parameters [P] at the begin, the gradient [P] and `riders` floats behind it from a cache line on.
+// Where what lies: the parameters [P] at the begin, the gradient [P] and `riders` floats behind it from a
+// cache line on.
 struct MemoryPlan {
   std::size_t parameters = 0;
   std::size_t gradient = 0;  // offset in floats

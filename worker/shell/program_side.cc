@@ -16,7 +16,7 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kLook{100};         // for what a program tells after its training
+constexpr milliseconds kLook{100};            // for what a program tells after its training
 constexpr milliseconds kConnectTime{60'000};  // of a program, to hear why there will be no training
 
 program::World world_of(const Job& job) {
@@ -34,13 +34,15 @@ Status compare_optimizers(const std::string& told, const spec::Optimizer& manife
   if (told.empty()) return {};
   MUSTER_ASSIGN(const Json json, parse_json(told, "the program's optimizer"));
   MUSTER_ASSIGN(const spec::Optimizer optimizer, spec::optimizer_from_json(json, "the program's optimizer"));
-  const std::string here = spec::to_json(optimizer).dump();
-  const std::string there = spec::to_json(manifest).dump();
-  if (here == there) return {};
-  return invalid_argument(fmt::format(
-      "the program has the optimizer {}, but parameter servers make the steps of spec.training.optimizer {}; write the "
-      "same in both",
-      here, there));
+  const Json here = spec::to_json(optimizer);
+  const Json there = spec::to_json(manifest);
+  for (const auto& [name, value] : there.items())
+    if (!here.contains(name) || here[name] != value)
+      return invalid_argument(fmt::format(
+          "parameter servers make the steps of spec.training.optimizer, where {} is {}, at the program's "
+          "optimizer {}; write the same in both",
+          name, value.dump(), here.value(name, Json("nothing")).dump()));
+  return {};
 }
 
 }  // namespace
@@ -56,18 +58,28 @@ Result<std::unique_ptr<program::ProgramLink>> listen_for_program() {
 
 Status meet_program(program::ProgramLink* link, const Job& job, milliseconds patience) {
   if (link == nullptr)
-    return invalid_argument(fmt::format(
-        "spec.training.program: {} is not set, so no program can reach this worker; is the operator of this worker's "
-        "release?",
-        kSocketVariable));
+    return invalid_argument(
+        fmt::format("spec.training.program: {} is not set, so no program can reach this worker; is the "
+                    "operator of this worker's "
+                    "release?",
+                    kSocketVariable));
   MUSTER_TRY(link->meet(world_of(job), deadline_after(patience)));
   return job.servers > 0 ? compare_optimizers(link->model().optimizer, job.training.optimizer) : Status();
 }
 
-std::string words_on(const program::ProgramLink::Model& model, const Job& job) {
-  if (model.batch_size == 0 || model.batch_size == job.training.batch_size) return "";
-  return fmt::format("the program asks for batches of {} examples, spec.training.batchSize, which holds, is {}",
-                     model.batch_size, job.training.batch_size);
+learning::Dataset data_of_program(const program::ProgramLink& link, const Job& job) {
+  learning::Dataset data = program::dataset_of(link.model());
+  const std::int64_t asked = link.model().batch_size;
+  if (asked != 0 && asked != job.training.batch_size)
+    data.warnings.push_back(fmt::format(
+        "the program asks for batches of {} examples; spec.training.batchSize, which holds, is {}", asked,
+        job.training.batch_size));
+  return data;
+}
+
+void ask_program(TrainLoop::Hooks& hooks, program::ProgramLink& link) {
+  hooks.task_failure = [&link] { return link.failure(); };
+  hooks.told_accuracy = [&link] { return link.told_accuracy(); };
 }
 
 void place_program(program::ProgramLink& link, const Progress& progress, const Job& job) {

@@ -1,4 +1,5 @@
-#pragma once  // worker/shell/program_side.h: a worker beside a program of the user's own (spec.training.program)
+#pragma once  // worker/shell/program_side.h: a worker beside a program of the user's own
+              // (spec.training.program)
 #include <memory>
 
 #include "pod/pod_life.h"
@@ -13,15 +14,17 @@ namespace muster::worker {
 [[nodiscard]] Result<std::unique_ptr<program::ProgramLink>> listen_for_program();
 
 // Waits for the program and its model, and holds what it tells against the spec. Errors: ProgramLink's.
-[[nodiscard]] Status meet_program(program::ProgramLink* link, const Job& job, std::chrono::milliseconds patience);
-// What the user should know of it; empty: nothing.
-[[nodiscard]] std::string words_on(const program::ProgramLink::Model& model, const Job& job);
+[[nodiscard]] Status meet_program(program::ProgramLink* link, const Job& job,
+                                  std::chrono::milliseconds patience);
+// Its examples, by their number, with what the user should know of it.
+[[nodiscard]] learning::Dataset data_of_program(const program::ProgramLink& link, const Job& job);
+void ask_program(TrainLoop::Hooks& hooks, program::ProgramLink& link);  // which outlives them
 
 // Where the ranks are, for the batches to come.
 void place_program(program::ProgramLink& link, const Progress& progress, const Job& job);
 
-// PodProgram::linger: hands the program the ending, and goes on to serve the Agent until the pod's end: a sidecar that
-// ends is started again.
+// PodProgram::linger: hands the program the ending, and goes on to serve the Agent until the pod's end: a
+// sidecar that ends is started again.
 void linger_with_program(std::unique_ptr<program::ProgramLink>& link, const Ending& ending,
                          const PodProgram::Afterwards& after);
 

@@ -10,6 +10,7 @@
 #include "worker/parallel/gossip.h"
 #include "worker/parallel/parameter_client.h"
 #include "worker/program/program_task.h"
+#include "worker/program/same_model.h"
 
 namespace muster::worker {
 namespace {
@@ -44,6 +45,9 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::T
                                    const MeetingTimes& times, program::ProgramLink* program) {
   const std::int64_t parameters = task.parameter_count();
   const auto seed = static_cast<std::uint64_t>(job.training.seed);
+  if (program != nullptr)
+    MUSTER_TRY(program::compare_models(meeting.workers(), program->model().tensors,
+                                       deadline_after(times.start_timeout)));
   if (job.servers > 0) return by_servers(job, meeting, parameters, times);
   WayToMeet made;
   if (program != nullptr) {

@@ -27,8 +27,8 @@ struct MeetingTimes {
   std::chrono::milliseconds start_timeout{600'000};  // until all have begun
 };
 
-// `meeting`, `task` and `program`, which makes the optimizer's steps where there is one, outlive it. Errors:
-// kInvalidArgument.
+// `meeting`, `task` and `program`, which makes the optimizer's steps where there is one, outlive it. All
+// ranks call it. Errors: kInvalidArgument; those of the collective.
 [[nodiscard]] Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Task& task,
                                                  const MeetingTimes& times, program::ProgramLink* program);
 

@@ -19,7 +19,6 @@
 #include "worker/engine/train_loop.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
-#include "worker/program/same_model.h"
 #include "worker/shell/parameter_server.h"
 #include "worker/shell/program_side.h"
 #include "worker/shell/status.h"
@@ -133,7 +132,7 @@ class Worker {
     std::unique_ptr<learning::Task> task;
     if (job_.training.program) {
       MUSTER_TRY(meet_program(program_.get(), job_, start_timeout()));
-      data = program::dataset_of(program_->model());
+      data = data_of_program(*program_, job_);
       task = std::make_unique<program::ProgramTask>(*program_);
     } else {
       const auto seed = static_cast<std::uint64_t>(job_.training.seed);
@@ -157,8 +156,6 @@ class Worker {
                  data.test.size(), data.train.class_count, data.digest, prepared_->task->parameter_count());
     for (const std::string& note : data.notes) spdlog::info("{}", note);
     for (const std::string& warning : data.warnings) warn(warning);
-    if (!job_.training.program) return;
-    if (const std::string words = words_on(program_->model(), job_); !words.empty()) warn(words);
   }
 
   // Rank 0 writes the checkpoints, and begins with the newest where nothing is learnt yet.
@@ -214,15 +211,9 @@ class Worker {
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
     program::ProgramLink* const program = job_.training.program ? program_.get() : nullptr;
-    if (program != nullptr) {
-      if (const Status same = program::compare_models(meeting_->workers(), program->model().tensors,
-                                                      deadline_after(start_timeout()));
-          !same)
-        return lost(same.error());
-    }
     auto way = make_way_to_meet(job_, *meeting_, *prepared_->task,
                                 {.timeout = timeout(), .start_timeout = start_timeout()}, program);
-    if (!way) return ending_of(way.error());
+    if (!way) return lost(way.error());
     TrainLoop loop(
         {.collective = meeting_->workers(),
          .task = *prepared_->task,
@@ -265,10 +256,7 @@ class Worker {
     TrainLoop::Hooks hooks;
     hooks.stop_requested = [this] { return frame_->stopper.requested(); };
     hooks.progress = [this](const Progress& progress, const History& history) { show(progress, history); };
-    if (job_.training.program) {
-      hooks.task_failure = [this] { return program_->failure(); };
-      hooks.told_accuracy = [this] { return program_->told_accuracy(); };
-    }
+    if (job_.training.program) ask_program(hooks, *program_);
     return hooks;
   }
 
@@ -391,9 +379,10 @@ int run_worker(milliseconds configure_timeout) {
                          MUSTER_ASSIGN(program, listen_for_program());
                          return {};
                        },
-                       .linger = [&program](const Ending& ending, const PodProgram::Afterwards& after) {
-                         linger_with_program(program, ending, after);
-                       }},
+                       .linger =
+                           [&program](const Ending& ending, const PodProgram::Afterwards& after) {
+                             linger_with_program(program, ending, after);
+                           }},
                       parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
                         if (port == nullptr) {  // of a membership before this one
                           auto again = MeshPort::listen(frame.pod.ip, kDataPort);
