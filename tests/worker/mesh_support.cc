@@ -203,7 +203,7 @@ std::vector<std::unique_ptr<Mesh>> tcp_mesh(int size, bool encrypt) {
 }
 
 std::vector<std::unique_ptr<Collective>> collectives(std::vector<std::unique_ptr<Mesh>> meshes,
-                                                     Topology topology) {
+                                                     std::optional<Topology> topology) {
   std::vector<std::unique_ptr<Collective>> group;
   if (meshes.size() <= 1) {
     group.push_back(std::make_unique<Solo>());

@@ -41,8 +41,8 @@ struct Words {
 PendingConnection::State finish(PendingConnection& connection);
 
 // Collectives over such meshes; Solo for size 1.
-[[nodiscard]] std::vector<std::unique_ptr<Collective>> collectives(std::vector<std::unique_ptr<Mesh>> meshes,
-                                                                   Topology topology = Topology::kRing);
+[[nodiscard]] std::vector<std::unique_ptr<Collective>> collectives(
+    std::vector<std::unique_ptr<Mesh>> meshes, std::optional<Topology> topology = Topology::kRing);
 
 // Payload bytes of a ring all-reduce of float32, by the formula (c[i]: the parts of the vector):
 // 2S - c[(rank + 1) % n] - c[(rank + 2) % n].

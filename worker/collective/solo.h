@@ -14,6 +14,11 @@ class Solo final : public Collective {
     return state();
   }
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t /*elements*/) const override { return 0; }
+  Result<Settled> settle(std::size_t /*elements*/, std::string_view /*known*/,
+                         std::chrono::milliseconds /*timeout*/) override {
+    MUSTER_TRY(state());
+    return Settled{};
+  }
   Status exchange(std::span<std::byte> /*memory*/, std::size_t /*payload*/, std::span<const Parcel> /*to*/,
                   std::span<const Parcel> /*from*/, Deadline /*deadline*/) override {
     return state();

@@ -3,6 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "worker/engine/batches.h"
@@ -66,7 +68,10 @@ struct TrainLoop::Run {
   double epoch_loss = 0;  // sum over the examples of the present or last epoch that this process saw
   double epoch_examples = 0;
   std::int64_t ordered_epoch = -1;
-  std::vector<std::int64_t> order;  // of ordered_epoch
+  std::vector<std::int64_t> order;                 // of ordered_epoch
+  double trained_seconds = 0;                      // TrainingState's
+  std::map<std::int64_t, std::string> topologies;  // likewise
+  double looked_seconds = 0;                       // of gradients, when the ranks last compared theirs
   bool stop = false;
   void begin_with(std::vector<float> values) {
     if (lent.empty()) {

@@ -35,9 +35,8 @@ class DataParallel final : public Synchronizer {
     return parts_.optimizer.has_state_of_any_size();
   }
   void make_room(std::size_t values) override { parts_.optimizer.make_room(values); }
-  Result<Ahead> begin(const Beginning& /*where*/, std::span<float> /*parameters*/) override {
-    return Ahead{};
-  }
+  Result<Ahead> begin(const Beginning& where, std::span<float> parameters) override;
+  [[nodiscard]] Settled sums() const override { return sums_; }
   Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,
                             const Step& step) override;
   void update(std::span<float> parameters, std::span<const float> gradient) override {
@@ -51,6 +50,7 @@ class DataParallel final : public Synchronizer {
  private:
   Parts parts_;
   std::chrono::milliseconds timeout_;
+  Settled sums_;
 };
 
 }  // namespace muster::worker
