@@ -157,6 +157,8 @@ class Job:
     def _note_end(self) -> None:
         self._over = self._event.exit_code
         self._words = (self._event.words or b"").decode(errors="replace")
+        if self._over == 0:
+            self.epoch = self._world().epochs
 
     def _next(self) -> int:
         """Does what the worker asks for until there is a batch or a step is made, or the training ends; which of them."""

@@ -146,7 +146,8 @@ class _TorchModel:
         if not isinstance(model, torch.nn.Module):
             raise Error("muster.Optimizer: the second argument is the torch.nn.Module (or muster.Arrays) that is optimized")
         self._named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
-        ours = {id(each) for _, each in self._named}
+        self._frozen = [(name, each) for name, each in model.named_parameters() if not each.requires_grad]
+        ours = {id(each) for _, each in self._named + self._frozen}
         for group in base.param_groups:
             for each in group["params"]:
                 if id(each) not in ours:
@@ -189,6 +190,9 @@ class _TorchModel:
                 each.grad.zero_()
 
     def gradients_in_place(self) -> None:
+        for name, each in self._frozen:
+            if each.requires_grad:
+                raise Error(f"parameter {name} had no gradient when muster.Optimizer was made; set requires_grad before it")
         for name, each, value, slope in self._places:
             on_cpu = each.device.type == "cpu"
             if each.dtype != value.dtype or (on_cpu and each.data_ptr() != value.data_ptr()):
@@ -219,7 +223,7 @@ class _TorchModel:
     def state(self) -> Dict[str, Any]:
         """What a rank needs beside the trained parameters."""
         state = {name: each for name, each in self._module.named_buffers()}
-        state.update((name, each) for name, each in self._module.named_parameters() if not each.requires_grad)
+        state.update(self._frozen)
         return state
 
     def load(self, state: Mapping[str, Any]) -> None:

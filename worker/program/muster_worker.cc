@@ -61,6 +61,8 @@ struct muster_job {
   std::string words;
   std::atomic<bool> stop = false;
   bool stop_told = false;
+  std::int64_t reports = 0;        // that were sent,
+  std::int64_t reports_heard = 0;  // and of these, that the last words know
   std::chrono::steady_clock::time_point heard = std::chrono::steady_clock::now();
 };
 
@@ -112,6 +114,7 @@ muster::Result<std::optional<mp::Frame>> receive(muster_job& job, muster::Deadli
     MUSTER_TRY(job.channel->receive_body(frame->body_bytes, job.body, muster::deadline_after(kBeginTime)));
     if (frame->kind == mp::Kind::kEnd) {
       job.words = text_of(job.body);
+      job.reports_heard = frame->numbers[1];
       job.ended = static_cast<std::int32_t>(std::clamp<std::int64_t>(frame->numbers[0], 0, 255));
       if (!job.words.empty()) write_last_words(job.words);
     }
@@ -409,18 +412,18 @@ int muster_give_state(muster_job* job, const void* state, size_t bytes) {
 
 int muster_report(muster_job* job, double loss, double accuracy) {
   return guarded(job, [&](muster_job& made) {
-    if (!made.channel) return 0;
     const std::int64_t told = (std::isnan(loss) ? 0 : 1) | (std::isnan(accuracy) ? 0 : 2);
-    if (told == 0) return 0;
-    if (const int failed = result(
-            made,
-            made.channel->send({.kind = mp::Kind::kReport, .numbers = {told}, .reals = {loss, accuracy}}, {},
-                               muster::deadline_after(kSendTime)));
-        failed != 0 || !made.ended)
-      return failed;
-    // The last words tell it, too.
-    const auto again = expect(made, mp::Kind::kEnd);
-    return again || again.error().code == muster::Code::kAborted ? 0 : result(made, again.error());
+    if (!made.channel || told == 0) return 0;
+    const mp::Frame report{.kind = mp::Kind::kReport, .numbers = {told}, .reals = {loss, accuracy}};
+    const Status sent = made.channel->send(report, {}, muster::deadline_after(kSendTime));
+    ++made.reports;
+    // After the end, the last words tell it, too.
+    while (sent && made.ended && made.reports_heard < made.reports) {
+      const auto again = receive(made, muster::deadline_after(kSendTime));
+      if (!again) return result(made, again.error());
+      if (!*again) return fail(made, "the worker beside this program did not take a report in time");
+    }
+    return result(made, sent);
   });
 }
 

@@ -99,7 +99,7 @@ Status ProgramLink::hear(const Frame& frame) {
   if (frame.kind == Kind::kReport) {
     if ((frame.numbers[0] & 1) != 0) told_loss_ = frame.reals[0];
     if ((frame.numbers[0] & 2) != 0) told_accuracy_ = frame.reals[1];
-    changed_.notify_all();
+    ++reports_;
     return {};
   }
   if (inbox_) return data_loss("tells more than it was asked for");
@@ -218,20 +218,27 @@ Result<std::vector<std::byte>> ProgramLink::state() {
 Status ProgramLink::take(std::span<const std::byte> state) { return tell({.kind = Kind::kTakeState}, state); }
 
 void ProgramLink::end(int exit_code, const std::string& words, milliseconds patience) {
+  std::int64_t reports = 0;
   {
     MutexLock lock(mutex_);
     const auto here = [this]() MUSTER_REQUIRES(mutex_) { return connected_ || closed_; };
     if (!changed_.wait_for(lock, patience, here) || closed_) return;
+    reports = reports_;
   }
   const std::string cut = words.substr(0, kTextMax);
   const MutexLock lock(sending_);
-  static_cast<void>(
-      channel_->send({.kind = Kind::kEnd, .numbers = {exit_code}}, bytes_of(cut), deadline_after(kLook)));
+  static_cast<void>(channel_->send({.kind = Kind::kEnd, .numbers = {exit_code, reports}}, bytes_of(cut),
+                                   deadline_after(kLook)));
 }
 
 std::optional<double> ProgramLink::told_accuracy() {
   const MutexLock lock(mutex_);
   return std::exchange(told_accuracy_, std::nullopt);
+}
+
+std::int64_t ProgramLink::reports() {
+  const MutexLock lock(mutex_);
+  return reports_;
 }
 
 bool ProgramLink::gone() {

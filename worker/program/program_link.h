@@ -62,6 +62,7 @@ class ProgramLink {
   void end(int exit_code, const std::string& words, std::chrono::milliseconds patience);
 
   [[nodiscard]] std::optional<double> told_accuracy();  // since the call before; any thread
+  [[nodiscard]] std::int64_t reports();                 // so far; any thread
   [[nodiscard]] bool gone();                            // the program has closed its end; any thread
   [[nodiscard]] Status failure() const { return failure_; }
 
@@ -96,6 +97,7 @@ class ProgramLink {
   std::optional<Error> closed_ MUSTER_GUARDED_BY(mutex_);
   std::optional<double> told_loss_ MUSTER_GUARDED_BY(mutex_);
   std::optional<double> told_accuracy_ MUSTER_GUARDED_BY(mutex_);
+  std::int64_t reports_ MUSTER_GUARDED_BY(mutex_) = 0;
   Mutex sending_;  // one frame after the other
   std::atomic<bool> over_ = false;
   std::thread thread_;  // last: it uses the others

@@ -6,6 +6,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <utility>
 
 #include "common/json/read_json.h"
 #include "common/platform/log.h"
@@ -99,14 +100,18 @@ void linger_with_program(std::unique_ptr<program::ProgramLink>& link, const Endi
     link = *std::move(late);
   }
   const bool done = ending.exit_code == 0;
-  link->end(ending.exit_code, done ? last_words_of(after.status) : ending.message, kConnectTime);
-  while (!after.stopper.wait(kLook)) {
-    const auto accuracy = link->told_accuracy();
-    if (!accuracy || !done) continue;
-    after.status.mutable_worker()->set_accuracy(*accuracy);
-    after.publish();
-    link->end(ending.exit_code, last_words_of(after.status), kLook);
-  }
+  milliseconds patience = kConnectTime;
+  std::int64_t heard = -1;
+  do {
+    const std::int64_t reports = link->reports();
+    if (reports == std::exchange(heard, reports)) continue;
+    if (const auto accuracy = link->told_accuracy(); accuracy && done) {
+      after.status.mutable_worker()->set_accuracy(*accuracy);
+      after.publish();
+    }
+    link->end(ending.exit_code, done ? last_words_of(after.status) : ending.message,
+              std::exchange(patience, kLook));
+  } while (!after.stopper.wait(kLook));
 }
 
 }  // namespace muster::worker
