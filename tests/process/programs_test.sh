@@ -4,6 +4,10 @@ source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 SOURCE="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 export LD_LIBRARY_PATH="$MUSTER_LIBRARY_FOLDER" PYTHONPATH="$SOURCE/python" PYTHONDONTWRITEBYTECODE=1
+if ldd "$MUSTER_LIBRARY_FOLDER/libmuster_worker.so" | grep -q 'lib[at]san'; then
+  skip "a library under a sanitizer is not loaded by programs without one; worker_program_test runs the same calls"
+  exit 77
+fi
 PYTHON=""
 for python in python3 /usr/bin/python3; do
   [ -n "$PYTHON" ] || ! "$python" -c 'import torch' 2> /dev/null || PYTHON="$(command -v "$python")"
@@ -73,10 +77,10 @@ c_program_trains_alone_and_in_a_job() {
   ./linear > alone.txt || fail "alone: exit code $?"
   check "a step for each of 64 examples" contains alone.txt '^step 8: y ='
   PATH="$PWD:$PATH" timeout 60 "$MUSTER" run "$SOURCE/examples/programs/linear-in-c.yaml" --output json > out.json 2> err.txt || fail "exit code $?: $(tail -5 err.txt)"
-  check "all steps" [ "$(field '["step"]')" = 220 ]
+  check "all steps" [ "$(field '["history"][-1]["at"]')" = 220 ]
   check "equal parameters" [ "$(field '["parametersEqual"]')" = True ]
   check "bytes by the formula" [ "$(field '["payloadBytesSent"] == d["objects"][0]["payloadBytesExpected"]')" = True ]
-  check "a small loss" [ "$(field '["loss"] < 1e-3')" = True ]
+  check "a small loss" [ "$(field '["history"][-1]["loss"] < 1e-3')" = True ]
   check "a model" test -s muster-out/linear-in-c/model.safetensors
 }
 torch_program_trains_alone() {
@@ -103,7 +107,6 @@ one_of_three_is_killed_and_the_others_keep_their_processes() {
   check "one restart" [ "$(field '["restarts"]')" = 1 ]
   check "equal parameters" [ "$(field '["parametersEqual"]')" = True ]
   check "it is told" contains err.txt 'training goes on with 2 of 3 workers'
-  check "each example once an epoch" [ "$(field '["epoch"] == 20')" = True ]
 }
 past_first_checkpoint() { [ "$("$MUSTER" get dj own --kubeconfig "$CONFIG" -o json 2> /dev/null | python3 -c '
 import json, sys
@@ -119,7 +122,8 @@ parameter_servers_make_the_steps() {
   write_program_job "[$PYTHON, $PWD/line.py]" "optimizer: {name: AdamW, learningRate: 0.05, weightDecay: 0.01}" "  synchronization: {topology: ParameterServer, parameterServers: {shards: 2}}"
   run 60 || fail "exit code $?: $(tail -5 err.txt)"
   check "equal parameters" [ "$(field '["parametersEqual"]')" = True ]
-  check "a small loss" [ "$(field '["loss"] < 0.5')" = True ]
+  check "a small loss" [ "$(field '["history"][-1]["loss"] < 0.5')" = True ]
+  check "what the program measured" [ "$(field '["accuracy"]')" = 0.5 ]
   sed -i 's/learningRate: 0.05/learningRate: 0.04/' job.yaml
   rm -rf muster-out
   run 60 && fail "another optimizer was taken"

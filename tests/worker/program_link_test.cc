@@ -182,7 +182,7 @@ TEST(ProgramLink, LiesEndTheTrainingInWordsAndNothingElse) {
          hello(p);
          p.tell({.kind = Kind::kTensors}, bytes_of("garbage"));
        },
-       "garbled"},
+       "more than a million tensors"},
       {"a model that no memory holds",
        [&](FakeProgram& p) {
          hello(p);
