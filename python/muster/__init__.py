@@ -8,11 +8,35 @@
         job.report(loss=loss)
         opt.step()
         opt.zero_grad()
+
+Or federated, in this process, by one function:
+
+    @muster.client
+    def train(model, data, round):
+        ...
+        return muster.Update(model, examples=len(data), loss=loss)
+
+    trained = muster.simulate(train, model=Net, data=parts, rounds=20, cohort=10).model
 """
 
+from ._federated import Round, RoundResult, Simulation, Update, client, simulate
 from ._job import Ended, Job, init
 from ._library import Error
 from ._optimizer import Arrays, Optimizer
 from ._version import __version__
 
-__all__ = ["Arrays", "Ended", "Error", "Job", "Optimizer", "init", "__version__"]
+__all__ = [
+    "Arrays",
+    "Ended",
+    "Error",
+    "Job",
+    "Optimizer",
+    "Round",
+    "RoundResult",
+    "Simulation",
+    "Update",
+    "client",
+    "init",
+    "simulate",
+    "__version__",
+]

@@ -2,81 +2,24 @@
 #include "worker/program/muster_worker.h"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
-#include <memory>
-#include <optional>
-#include <thread>
+#include <new>
 
-#include "worker/program/alone.h"
-#include "worker/program/channel.h"
-#include "worker/program/shared_memory.h"
+#include "worker/program/abi_job.h"
 
 namespace mp = muster::program;
+using mp::bytes_of;
+using mp::expect;
+using mp::fail;
+using mp::kBeginTime;
+using mp::kSendTime;
+using mp::receive;
+using mp::result;
 using muster::Status;
 using std::chrono::milliseconds;
-using std::chrono::seconds;
 
 namespace {
-
-constexpr seconds kConnectTime{120};  // the worker's container starts first, but may be slow to listen
-constexpr seconds kBeginTime{660};    // until all pods of the job are there
-constexpr seconds kSilence{60};       // of a worker that tells every two seconds that it lives
-constexpr seconds kSendTime{60};
-constexpr milliseconds kLook{250};  // how soon a wish to stop is seen
-
-std::span<const std::byte> bytes_of(std::string_view text) {
-  return std::as_bytes(std::span(text.data(), text.size()));
-}
-
-std::string text_of(const std::vector<std::byte>& body) {
-  return {reinterpret_cast<const char*>(body.data()), body.size()};
-}
-
-// A kubelet makes them the container's termination message.
-void write_last_words(const std::string& words) {
-  const char* told = std::getenv("MUSTER_TERMINATION_LOG");
-  std::ofstream file(told == nullptr || *told == '\0' ? "/dev/termination-log" : told, std::ios::trunc);
-  file << words;
-}
-
-}  // namespace
-
-struct muster_job {
-  std::string error;
-  std::optional<mp::Channel> channel;  // absent: alone
-  std::optional<mp::Alone> alone;      // once begun
-  mp::World world;
-  std::vector<mp::TensorShape> tensors;
-  mp::SharedMemory memory;
-  mp::MemoryPlan plan;
-  std::int64_t examples = 0;
-  std::vector<std::byte> body;        // of the last frame
-  std::int32_t due = MUSTER_NOTHING;  // the question that waits for its answer
-  bool begun = false;
-  std::optional<std::int32_t> ended;
-  std::string words;
-  std::atomic<bool> stop = false;
-  bool stop_told = false;
-  std::int64_t reports = 0;        // that were sent,
-  std::int64_t reports_heard = 0;  // and of these, that the last words know
-  std::chrono::steady_clock::time_point heard = std::chrono::steady_clock::now();
-};
-
-namespace {
-
-int fail(muster_job& job, std::string why) {
-  job.error = std::move(why);
-  return -1;
-}
-
-int result(muster_job& job, const Status& status) {
-  if (status) return 0;
-  return fail(job, job.ended ? job.words : status.error().message);
-}
 
 // No exception goes into a C program.
 template <typename Work>
@@ -91,70 +34,6 @@ int guarded(muster_job* job, Work work) noexcept {
     }
     return -1;
   }
-}
-
-Status tell_stop(muster_job& job) {
-  if (!job.stop || job.stop_told || !job.channel) return {};
-  job.stop_told = true;
-  return job.channel->send({.kind = mp::Kind::kStop}, {}, muster::deadline_after(kSendTime));
-}
-
-// The next frame that says something; nullopt: none until `deadline`.
-muster::Result<std::optional<mp::Frame>> receive(muster_job& job, muster::Deadline deadline) {
-  for (;;) {
-    MUSTER_TRY(tell_stop(job));
-    MUSTER_ASSIGN(const std::optional<mp::Frame> frame,
-                  job.channel->receive(std::min(deadline, muster::deadline_after(kLook))));
-    const auto now = std::chrono::steady_clock::now();
-    if (frame) job.heard = now;
-    if (!frame && now - job.heard > kSilence)
-      return muster::unavailable("the worker beside this program has been silent for a minute");
-    if (!frame && now >= deadline) return std::optional<mp::Frame>();
-    if (!frame || frame->kind == mp::Kind::kAlive) continue;
-    MUSTER_TRY(job.channel->receive_body(frame->body_bytes, job.body, muster::deadline_after(kBeginTime)));
-    if (frame->kind == mp::Kind::kEnd) {
-      job.words = text_of(job.body);
-      job.reports_heard = frame->numbers[1];
-      job.ended = static_cast<std::int32_t>(std::clamp<std::int64_t>(frame->numbers[0], 0, 255));
-      if (!job.words.empty()) write_last_words(job.words);
-    }
-    return frame;
-  }
-}
-
-// The frame of this kind, which is due.
-muster::Result<mp::Frame> expect(muster_job& job, mp::Kind kind) {
-  job.heard = std::chrono::steady_clock::now();
-  MUSTER_ASSIGN(const std::optional<mp::Frame> frame, receive(job, muster::deadline_after(kBeginTime)));
-  if (!frame) return muster::deadline_exceeded("the worker beside this program has no place in its job yet");
-  if (frame->kind == mp::Kind::kEnd) return muster::aborted(job.words);
-  if (frame->kind != kind)
-    return muster::data_loss(
-        "the worker beside this program speaks of other things than this library; use the package of "
-        "the worker's version");
-  return *frame;
-}
-
-Status connect(muster_job& job, const char* path) {
-  const muster::Deadline deadline = muster::deadline_after(kConnectTime);
-  for (;;) {
-    auto socket = mp::connect_to(path);
-    if (socket) {
-      job.channel.emplace(*std::move(socket));
-      break;
-    }
-    if (socket.error().code != muster::Code::kUnavailable || std::chrono::steady_clock::now() >= deadline)
-      return socket.error().in("no worker beside this program");
-    std::this_thread::sleep_for(milliseconds(20));
-  }
-  MUSTER_TRY(job.channel->send({.kind = mp::Kind::kHello, .numbers = {mp::kProtocol}},
-                               bytes_of(MUSTER_VERSION), muster::deadline_after(kSendTime)));
-  MUSTER_ASSIGN(const mp::Frame frame, expect(job, mp::Kind::kWorld));
-  if (frame.numbers[7] != mp::kProtocol)
-    return muster::failed_precondition("this program has muster " MUSTER_VERSION ", the worker beside it " +
-                                       text_of(job.body) + "; install the worker's version in the image");
-  job.world = mp::read_world(frame);
-  return {};
 }
 
 constexpr std::int64_t kUsualBatch = 64;
@@ -261,7 +140,7 @@ muster_job* muster_open(void) {
   muster_job* job = new (std::nothrow) muster_job;
   guarded(job, [](muster_job& made) {
     const char* path = std::getenv("MUSTER_SOCKET");
-    return path == nullptr || *path == '\0' ? 0 : result(made, connect(made, path));
+    return path == nullptr || *path == '\0' ? 0 : result(made, mp::connect(made, path));
   });
   return job;
 }
@@ -313,8 +192,9 @@ int muster_allocate(muster_job* job) {
     made.plan = mp::plan_memory(count, 0);
     if (!made.channel) {
       auto memory = mp::SharedMemory::make(made.plan.bytes);
-      if (memory) made.memory = *std::move(memory);
-      return result(made, memory ? Status() : Status(memory.error()));
+      if (!memory) return result(made, memory.error());
+      made.memory = *std::move(memory);
+      return 0;
     }
     Status sent =
         made.channel->send({.kind = mp::Kind::kTensors}, tensors, muster::deadline_after(kSendTime));
@@ -330,8 +210,9 @@ int muster_allocate(muster_job* job) {
           "the worker beside this program shares other memory than this library expects; use the package "
           "of the worker's version");
     auto memory = mp::SharedMemory::map(made.channel->take_descriptor(), bytes);
-    if (memory) made.memory = *std::move(memory);
-    return result(made, memory ? Status() : Status(memory.error()));
+    if (!memory) return result(made, memory.error());
+    made.memory = *std::move(memory);
+    return 0;
   });
 }
 

@@ -84,7 +84,10 @@ void ProgramLink::run() {
 
 Status ProgramLink::hear(const Frame& frame) {
   if (frame.kind == Kind::kState) {
-    const std::uint64_t room = kStateFloor + kStatesOfModel * plan_.parameters * sizeof(float);
+    const std::uint64_t room = [this] {
+      const MutexLock lock(mutex_);
+      return kStateFloor + kStatesOfModel * state_of_ * sizeof(float);
+    }();
     if (frame.body_bytes > room)
       return invalid_argument("keeps a state of " + std::to_string(frame.body_bytes) + " bytes, more than " +
                               std::to_string(room));
@@ -166,9 +169,10 @@ Status ProgramLink::register_model(Deadline deadline) {
     for (const std::int64_t one : tensor.shape) size *= one;
     model_.parameters += size;
   }
+  plan_ = plan_memory(static_cast<std::size_t>(model_.parameters), options_.riders);
   {
     const MutexLock lock(mutex_);
-    plan_ = plan_memory(static_cast<std::size_t>(model_.parameters), options_.riders);
+    state_of_ = plan_.parameters;
   }
   MUSTER_ASSIGN(memory_, SharedMemory::make(plan_.bytes));
   MUSTER_TRY(tell({.kind = Kind::kMemory,

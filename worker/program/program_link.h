@@ -98,7 +98,8 @@ class ProgramLink {
   std::optional<double> told_loss_ MUSTER_GUARDED_BY(mutex_);
   std::optional<double> told_accuracy_ MUSTER_GUARDED_BY(mutex_);
   std::int64_t reports_ MUSTER_GUARDED_BY(mutex_) = 0;
-  Mutex sending_;  // one frame after the other
+  std::size_t state_of_ MUSTER_GUARDED_BY(mutex_) = 0;  // so many parameters
+  Mutex sending_;                                       // one frame after the other
   std::atomic<bool> over_ = false;
   std::thread thread_;  // last: it uses the others
 };

@@ -33,8 +33,8 @@ enum class Kind : std::uint16_t {
   kStep = 104,       // the mean gradient of all ranks is in place: make the optimizer's step
   kGiveState = 105,  // tell kState
   kTakeState = 106,  // body: the state of a peer or of a checkpoint; parameters are in place
-  kEnd = 107,        // {exit code, reports that were heard}; body: last words; again after each further report
-  kAlive = 108,      // nothing; so that a worker that stands still is told from one that waits
+  kEnd = 107,    // {exit code, reports that were heard}; body: last words; again after each further report
+  kAlive = 108,  // nothing; so that a worker that stands still is told from one that waits
 };
 
 inline constexpr std::size_t kFrameBytes = 96;
