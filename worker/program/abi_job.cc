@@ -42,7 +42,11 @@ int fail(muster_job& job, std::string why) {
 
 int result(muster_job& job, const Status& status) {
   if (status) return 0;
-  return fail(job, job.ended ? job.words : status.error().message);
+  if (job.ended) return fail(job, job.words);
+  const bool gone = job.begun && status.error().code == Code::kUnavailable;
+  return fail(job, gone ? "the worker beside this program is gone: " + status.error().message +
+                              "; the log of container muster says why"
+                        : status.error().message);
 }
 
 // The next frame that says something; nullopt: none until `deadline`.

@@ -113,9 +113,7 @@ int next_of_job(muster_job& job, std::int64_t timeout_ms, muster_event& event) {
   constexpr std::int64_t kEver = std::int64_t{1000} * 60 * 60 * 24 * 365;
   auto frame = receive(
       job, muster::deadline_after(milliseconds(timeout_ms < 0 ? kEver : std::min(timeout_ms, kEver))));
-  if (!frame)
-    return fail(job,
-                "the worker beside this program is gone: " + frame.error().message + "; its log says why");
+  if (!frame) return result(job, frame.error());
   return *frame ? show_frame(job, **frame, event) : 0;
 }
 
