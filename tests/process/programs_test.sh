@@ -88,14 +88,19 @@ torch_program_trains_alone() {
   "$PYTHON" line.py > alone.txt 2>&1 || fail "exit code $?: $(tail -3 alone.txt)"
   check "all steps" contains alone.txt 'rank 0 of 1 .* steps 640'
 }
-one_of_three_is_killed_and_the_others_keep_their_processes() {
+# start_line [STEPS]: a run that is long enough to be disturbed, past step 25, with a checkpoint every 20 STEPS
+start_line() {
   write_line
   STEP_SECONDS=0.02 write_program_job "[$PYTHON, $PWD/line.py]"
+  sed -i "s/everySteps: 20/everySteps: ${1:-20}/" job.yaml
   "$MUSTER" run job.yaml --output json --verbose > out.json 2> err.txt &
   RUN=$!
   wait_until 30 contains err.txt 'DistributedJob/own: Running' > /dev/null || fail "never ran: $(tail -3 err.txt)"
   CONFIG="$(sed -n 's/^export KUBECONFIG=//p' err.txt)"
   wait_until 60 past_first_checkpoint || fail "no step 25: $(tail -3 err.txt)"
+}
+one_of_three_is_killed_and_the_others_keep_their_processes() {
+  start_line
   local pids killed kept
   pids="$(python_pids)"
   killed="$(echo "$pids" | tail -1)"
@@ -117,6 +122,25 @@ python_pids() {
 }
 all_three() { [ "$(python_pids | wc -l)" = 3 ]; }
 
+a_worker_beside_a_program_is_killed() {
+  start_line
+  kill -9 "$(processes_named muster-worker | head -1)"
+  wait $RUN || fail "exit code $?: $(tail -5 err.txt)"
+  check "one restart" [ "$(field '["restarts"]')" = 1 ]
+  check "equal parameters" [ "$(field '["parametersEqual"]')" = True ]
+  check "the program says so" contains err.txt 'the worker beside this program is gone'
+}
+suspended_it_saves_its_last_step_and_resumes_from_it() {
+  start_line 1000
+  "$MUSTER" suspend own --kubeconfig "$CONFIG" > /dev/null || fail "not suspended"
+  wait_until 20 no_programs || fail "its pods are still there"
+  "$MUSTER" resume own --kubeconfig "$CONFIG" > /dev/null || fail "not resumed"
+  wait $RUN || fail "exit code $?: $(tail -5 err.txt)"
+  check "no restart" [ "$(field '["restarts"]')" = 0 ]
+  check "all steps" [ "$(field '["history"][-1]["at"]')" = 220 ]
+  check "it was asked, and saved a step that was not due" contains err.txt 'resumed from step [0-9]+'
+}
+no_programs() { [ -z "$(python_pids)" ]; }
 parameter_servers_make_the_steps() {
   write_line
   write_program_job "[$PYTHON, $PWD/line.py]" "optimizer: {name: AdamW, learningRate: 0.05, weightDecay: 0.01}" "  synchronization: {topology: ParameterServer, parameterServers: {shards: 2}}"
@@ -150,6 +174,8 @@ if [ -z "$PYTHON" ]; then
 else
   run_case torch_program_trains_alone 60
   run_case one_of_three_is_killed_and_the_others_keep_their_processes 120
+  run_case a_worker_beside_a_program_is_killed 120
+  run_case suspended_it_saves_its_last_step_and_resumes_from_it 120
   run_case parameter_servers_make_the_steps 120
   run_case wrong_programs_end_the_job_in_words 150
 fi

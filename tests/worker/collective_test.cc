@@ -16,7 +16,7 @@
 namespace muster::worker::test {
 namespace {
 
-enum class Backend { kMemory, kTcp, kTls };
+enum class Backend { kModel, kPlain, kMemory, kTls };
 constexpr std::chrono::seconds kPatience{30};
 using Param = std::tuple<Backend, Topology, int>;
 
@@ -43,7 +43,11 @@ class CollectiveContract : public testing::TestWithParam<Param> {
     } else {
       const Backend backend = std::get<0>(GetParam());
       group_ = collectives(
-          backend == Backend::kMemory ? memory_mesh(size_, seed) : tcp_mesh(size_, backend == Backend::kTls),
+          backend == Backend::kModel
+              ? memory_mesh(size_, seed)
+              : tcp_mesh(size_, backend == Backend::kTls
+                                    ? Wires::kTls
+                                    : (backend == Backend::kMemory ? Wires::kMemory : Wires::kPlain)),
           topology_);
     }
     ASSERT_EQ(group_.size(), static_cast<std::size_t>(size_));
@@ -53,7 +57,7 @@ class CollectiveContract : public testing::TestWithParam<Param> {
     const auto n = static_cast<std::size_t>(size_);
     std::vector<std::size_t> lengths{0, 1, n - 1, n, n + 1, 101, 4099};
     // Past the size up to which two ranks exchange whole buffers, and past several segments.
-    if (std::get<0>(GetParam()) != Backend::kMemory) lengths.insert(lengths.end(), {65'537, 300'007});
+    if (std::get<0>(GetParam()) != Backend::kModel) lengths.insert(lengths.end(), {65'537, 300'007});
     return lengths;
   }
 
@@ -170,7 +174,7 @@ TEST_P(CollectiveContract, SaysHowSumsGo) {
 TEST(OpenTopology, AllRanksPickTheSameOneByMeasuringOrTakeWhatIsKnown) {
   for (int size = 2; size <= 5; ++size) {
     for (const std::size_t elements : {std::size_t{0}, std::size_t{5}, std::size_t{40'000}}) {
-      const auto group = collectives(tcp_mesh(size, false), std::nullopt);
+      const auto group = collectives(tcp_mesh(size, Wires::kPlain), std::nullopt);
       std::vector<Settled> settled(group.size());
       on_all_ranks(size, [&](int rank) {
         const auto index = static_cast<std::size_t>(rank);
@@ -189,7 +193,7 @@ TEST(OpenTopology, AllRanksPickTheSameOneByMeasuringOrTakeWhatIsKnown) {
         EXPECT_EQ(each.topology, settled[0].topology);
       }
     }
-    const auto group = collectives(tcp_mesh(size, false), std::nullopt);
+    const auto group = collectives(tcp_mesh(size, Wires::kPlain), std::nullopt);
     on_all_ranks(size, [&](int rank) {
       const auto known = group[static_cast<std::size_t>(rank)]->settle(7, "HalvingDoubling", kPatience);
       ASSERT_TRUE(known);
@@ -219,16 +223,16 @@ TEST(OpenTopology, WhatCannotBeFastestIsNotTimed) {
 }
 
 std::string case_name(const testing::TestParamInfo<Param>& info) {
-  constexpr const char* kNames[] = {"Memory", "Tcp", "Tls"};
+  constexpr const char* kNames[] = {"Model", "Tcp", "Memory", "Tls"};
   const auto& [backend, topology, size] = info.param;
   return fmt::format("{}{}{}", kNames[static_cast<int>(backend)], name_of(topology), size);
 }
 INSTANTIATE_TEST_SUITE_P(Alone, CollectiveContract,
-                         testing::Combine(testing::Values(Backend::kMemory), testing::Values(Topology::kRing),
+                         testing::Combine(testing::Values(Backend::kModel), testing::Values(Topology::kRing),
                                           testing::Values(1)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Meshes, CollectiveContract,
-                         testing::Combine(testing::Values(Backend::kMemory, Backend::kTcp),
+                         testing::Combine(testing::Values(Backend::kModel, Backend::kPlain, Backend::kMemory),
                                           testing::ValuesIn(kTopologies), testing::Range(2, 10)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Encrypted, CollectiveContract,

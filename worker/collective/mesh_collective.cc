@@ -164,6 +164,7 @@ std::uint64_t MeshCollective::all_reduce_bytes(std::size_t elements) const {
 
 Status MeshCollective::run(const Executor::Call& call, Traffic traffic, Deadline deadline) {
   const SentBytes before = executor_.sent();
+  if (wait_limit_) deadline = std::min(deadline, deadline_after(*wait_limit_));
   Status done = executor_.run(call, deadline);
   const SentBytes after = executor_.sent();
   (traffic == Traffic::kPayload ? sent_.payload : sent_.control) += after.payload - before.payload;

@@ -37,7 +37,8 @@ TrainLoop::TrainLoop(Parts parts, Options options, Hooks hooks)
 TrainLoop::~TrainLoop() = default;
 
 Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
-  run_ = std::make_unique<Run>(parts_);
+  run_ = std::make_unique<Run>(
+      parts_, Patience(options_.least_patience.value_or(options_.timeout), options_.timeout));
   Run& run = *run_;
   run.mine = std::move(mine);
   if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
@@ -142,34 +143,38 @@ Status TrainLoop::step(Run& run) {
   if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
   MUSTER_TRY(hooks_.task_failure());
-  MUSTER_ASSIGN(const StepSums sums,
-                parts_.synchronizer.exchange(run.gradient, run.parameters,
-                                             {.loss = loss,
-                                              .stop = hooks_.stop_requested(),
-                                              .share = {.mine = mine.size(), .all = all},
-                                              .number = run.step,
-                                              .position = run.position(),
-                                              .dense = checkpoint_is_due(run.step + 1)}));
+  if (options_.least_patience)
+    parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
+  const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
+                                                 {.loss = loss,
+                                                  .stop = hooks_.stop_requested(),
+                                                  .share = {.mine = mine.size(), .all = all},
+                                                  .number = run.step,
+                                                  .position = run.position(),
+                                                  .dense = checkpoint_is_due(run.step + 1)});
+  parts_.collective.limit_waits(std::nullopt);
+  if (!sums) return sums.error();
   laps.add(Activity::kExchange);
-  MUSTER_TRY(check_loss(sums.loss, run.step + 1));
+  MUSTER_TRY(check_loss(sums->loss, run.step + 1));
   parts_.synchronizer.update(run.parameters, gradient);
   laps.add(Activity::kUpdate);
   MUSTER_TRY(hooks_.task_failure());
   ++run.step;
   run.trained_seconds += seconds_since(begun);
+  run.patience.took(Patience::Duration(seconds_since(begun)));
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
-  run.epoch_loss += sums.loss * static_cast<double>(all);
+  run.epoch_loss += sums->loss * static_cast<double>(all);
   run.epoch_examples += static_cast<double>(all);
   run.into_epoch += all;
   if (run.into_epoch >= run.examples) {
     ++run.epoch;
     run.into_epoch = 0;
   }
-  run.stop = sums.stop;
-  run.progress.loss = sums.loss;
-  run.progress.payload_bytes_expected += sums.cost.payload_bytes;
-  run.progress.dense_buckets += sums.cost.dense_buckets;
+  run.stop = sums->stop;
+  run.progress.loss = sums->loss;
+  run.progress.payload_bytes_expected += sums->cost.payload_bytes;
+  run.progress.dense_buckets += sums->cost.dense_buckets;
   run.progress.distance = parts_.synchronizer.distance();
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());

@@ -87,6 +87,9 @@ class TrainLoop {
     std::int64_t membership = 1;                       // >= 1
     std::chrono::milliseconds timeout{60'000};         // of one collective call
     std::chrono::milliseconds start_timeout{600'000};  // until all have begun: they load data first
+    // Of a step's exchange, at least, where the steps before were short (patience.h). nullopt: `timeout`
+    // always, as where a user's program does between two steps what it likes.
+    std::optional<std::chrono::milliseconds> least_patience{5'000};
     // How long a due checkpoint waits for the one before, so that very short intervals skip none.
     std::chrono::milliseconds checkpoint_patience{100};
   };

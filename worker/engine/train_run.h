@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "worker/engine/batches.h"
+#include "worker/engine/patience.h"
 #include "worker/engine/rate.h"
 #include "worker/engine/train_loop.h"
 
@@ -34,8 +35,9 @@ class Laps {
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 struct TrainLoop::Run {
-  explicit Run(const Parts& parts)
-      : parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
+  Run(const Parts& parts, Patience patience_of_steps)
+      : patience(patience_of_steps),
+        parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
         lent(parts.parameters),
         own_gradient(parts.gradient.empty() ? parameter_count + Synchronizer::kRiders : 0),
         gradient(parts.gradient.empty() ? std::span<float>(own_gradient) : parts.gradient),
@@ -45,6 +47,7 @@ struct TrainLoop::Run {
         test_part(cut(parts.data.test,
                       slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
 
+  Patience patience;
   Learnt mine;           // until the ranks have agreed
   bool agreed = false;   // the rest holds what is learnt
   Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train

@@ -36,6 +36,7 @@ constexpr milliseconds kStatusInterval{100};  // between two statuses that only 
 constexpr seconds kLogInterval{10};
 constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may take milliseconds
 constexpr seconds kConnectTimeMin{60};        // pods of one membership start at different times
+constexpr int kPatience = 5;                  // with a step that takes no time, in peerTimeoutSeconds
 constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
 // Of an error of all ranks: nothing is wrong with this one, so it can go on beside others.
@@ -214,19 +215,21 @@ class Worker {
     auto way = make_way_to_meet(job_, *meeting_, *prepared_->task,
                                 {.timeout = timeout(), .start_timeout = start_timeout()}, program);
     if (!way) return lost(way.error());
-    TrainLoop loop(
-        {.collective = meeting_->workers(),
-         .task = *prepared_->task,
-         .synchronizer = *way->synchronizer,
-         .training = job_.training,
-         .data = prepared_->data,
-         .asynchronous = way->asynchronous,
-         .own = prepared_->own ? &*prepared_->own : nullptr,
-         .writer = writer_ && saves() ? &*writer_ : nullptr,
-         .parameters = program != nullptr ? program->parameters() : std::span<float>(),
-         .gradient = program != nullptr ? program->gradient() : std::span<float>()},
-        {.membership = job_.identity.membership, .timeout = timeout(), .start_timeout = start_timeout()},
-        hooks());
+    TrainLoop loop({.collective = meeting_->workers(),
+                    .task = *prepared_->task,
+                    .synchronizer = *way->synchronizer,
+                    .training = job_.training,
+                    .data = prepared_->data,
+                    .asynchronous = way->asynchronous,
+                    .own = prepared_->own ? &*prepared_->own : nullptr,
+                    .writer = writer_ && saves() ? &*writer_ : nullptr,
+                    .parameters = program != nullptr ? program->parameters() : std::span<float>(),
+                    .gradient = program != nullptr ? program->gradient() : std::span<float>()},
+                   {.membership = job_.identity.membership,
+                    .timeout = timeout(),
+                    .start_timeout = start_timeout(),
+                    .least_patience = patience()},
+                   hooks());
     const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
     auto outcome = loop.run(std::move(learnt_));
     learnt_ = {};
@@ -248,6 +251,11 @@ class Worker {
   }
 
   [[nodiscard]] milliseconds timeout() const { return seconds(job_.synchronization.timeout_seconds); }
+  // A program may do other things between its steps: it is waited for as long as an exchange may take.
+  [[nodiscard]] std::optional<milliseconds> patience() const {
+    if (job_.training.program) return std::nullopt;
+    return kPatience * seconds(job_.synchronization.peer_timeout_seconds);
+  }
   [[nodiscard]] milliseconds start_timeout() const {
     return std::max(seconds(job_.synchronization.timeout_seconds), kStartTimeout);
   }
@@ -286,12 +294,7 @@ class Worker {
     if (progress.step == 0 || last || (evaluated && now >= next_evaluation_log_) || now >= next_log_) {
       next_log_ = now + kLogInterval;
       next_evaluation_log_ = now + kEvaluationLogInterval;
-      spdlog::info("step={}/{} epoch={:.2f} loss={:.4f}{} examples_per_second={:.0f}", progress.step,
-                   progress.total_steps, progress.epoch, progress.loss,
-                   evaluated ? fmt::format(" test_loss={:.4f} accuracy={:.4f}", progress.test->loss,
-                                           progress.test->accuracy)
-                             : "",
-                   progress.examples_per_second);
+      spdlog::info("{}", line_of(progress, evaluated));
     }
     if (!evaluated && !last && now < next_status_) return;
     next_status_ = now + kStatusInterval;
