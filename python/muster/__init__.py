@@ -17,12 +17,18 @@ Or federated, in this process, by one function:
         return muster.Update(model, examples=len(data), loss=loss)
 
     trained = muster.simulate(train, model=Net, data=parts, rounds=20, cohort=10).model
+
+Or a manifest's job, in the cluster of the kubeconfig, else on this machine:
+
+    run = muster.submit("job.yaml")
+    run.wait()
 """
 
 from ._federated import Round, RoundResult, Simulation, Update, client, simulate
 from ._job import Ended, Job, init
 from ._library import Error
 from ._optimizer import Arrays, Optimizer
+from ._submit import Run, submit
 from ._version import __version__
 
 __all__ = [
@@ -33,10 +39,12 @@ __all__ = [
     "Optimizer",
     "Round",
     "RoundResult",
+    "Run",
     "Simulation",
     "Update",
     "client",
     "init",
     "simulate",
+    "submit",
     "__version__",
 ]

@@ -168,7 +168,34 @@ wrong_programs_end_the_job_in_words() {
   check "a program that does not train" contains err.txt 'SuccessWithoutTraining'
 }
 
+python_submits_a_job_where_no_cluster_is() {
+  cat > submit.py <<'EOF'
+import json, muster
+job = {"apiVersion": "muster.dev/v1alpha1", "kind": "DistributedJob", "metadata": {"name": "small"},
+       "spec": {"workers": {"replicas": 2}, "training": {"model": {"name": "softmax"}, "dataset": {"name": "synthetic"}, "epochs": 200}}}
+run = muster.submit(job)
+while run.status.get("progress", {}).get("step", 0) < 1:
+    pass
+run.scale(3)
+while len(run.status.get("roster", [])) < 3 and run.status.get("phase") != "Succeeded":
+    pass
+status = run.wait(timeout=60)
+print("phase", status["phase"], "restarts", status.get("restarts", 0), "ranks", len(status["roster"]))
+print(run.logs(0))
+try:
+    muster.submit(job)
+except muster.Error as error:
+    print("again:", error)
+run.delete()
+EOF
+  HOME="$PWD" PATH="$MUSTER_BIN:$PATH" timeout 90 python3 submit.py > out.txt 2>&1 || fail "exit code $?: $(tail -5 out.txt)"
+  check "it has succeeded" contains out.txt '^phase Succeeded restarts 0 ranks 3'
+  check "the log of rank 0" contains out.txt 'info worker: done step='
+  check "a job that exists is no new one" contains out.txt '^again: muster.submit: .*already exists'
+}
+
 run_case c_program_trains_alone_and_in_a_job 90
+run_case python_submits_a_job_where_no_cluster_is 120
 if [ -z "$PYTHON" ]; then
   skip "the cases with PyTorch: no python3 here has torch; ./dev setup installs Debian's python3-torch"
 else
