@@ -219,7 +219,11 @@ class JobBody final : public ObjectBody {
   bool conclude(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
     if (spec_.training) {
-      if (const auto claim = success_without_evidence(pass, with_servers(workers), ", or spec.training")) {
+      const std::string remedy =
+          spec_.training->program
+              ? "a program is done when job.batches is (MUSTER_END in C); let it go on until then"
+              : kNotOurs + ", or spec.training";
+      if (const auto claim = success_without_evidence(pass, with_servers(workers), remedy)) {
         fail(pass, "SuccessWithoutTraining", *claim);
         return true;
       }

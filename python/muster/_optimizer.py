@@ -162,6 +162,11 @@ class _TorchModel:
     def shapes(self) -> List[Tuple[str, Tuple[int, ...]]]:
         return [(name, tuple(each.shape)) for name, each in self._named]
 
+    @staticmethod
+    def _on_cpu(each: Any) -> bool:
+        """Else it is copied to and fro."""
+        return each.device.type == "cpu"
+
     def move_into(self, parameters: Any, gradient: Any) -> None:
         """Both: ctypes arrays of all elements. Parameters on the CPU become views of them."""
         torch = self._torch
@@ -175,7 +180,7 @@ class _TorchModel:
             slope = slopes[at : at + each.numel()].view(each.shape)
             at += each.numel()
             value.copy_(each.detach())
-            if each.device.type == "cpu":
+            if self._on_cpu(each):
                 each.data = value
                 each.grad = slope
             else:
@@ -184,7 +189,7 @@ class _TorchModel:
 
     def attach_gradients(self) -> None:
         for _, each, _, slope in self._places:
-            if each.device.type == "cpu":
+            if self._on_cpu(each):
                 each.grad = slope
             elif each.grad is not None:
                 each.grad.zero_()
@@ -194,7 +199,7 @@ class _TorchModel:
             if each.requires_grad:
                 raise Error(f"parameter {name} had no gradient when muster.Optimizer was made; set requires_grad before it")
         for name, each, value, slope in self._places:
-            on_cpu = each.device.type == "cpu"
+            on_cpu = self._on_cpu(each)
             if each.dtype != value.dtype or (on_cpu and each.data_ptr() != value.data_ptr()):
                 raise Error(
                     f"parameter {name} was moved or changed its type since muster.Optimizer was made; call model.to(), float() "

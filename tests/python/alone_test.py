@@ -5,12 +5,13 @@ import os
 import subprocess
 import sys
 import unittest
+from unittest import mock
 
 import numpy
 import torch
 
 import muster
-from muster import _job, _library
+from muster import _job, _library, _optimizer
 
 X = torch.linspace(-1, 1, 90).reshape(30, 3)
 Y = X @ torch.tensor([2.0, -1.0, 0.5]) + 3
@@ -96,6 +97,24 @@ class Alone(unittest.TestCase):
         loss_of(model, x, y).backward()
         gradient = (ctypes.c_float * 4).from_address(job._lib.muster_gradient(job._handle, None))
         self.assertEqual(list(gradient), model.weight.grad.flatten().tolist() + model.bias.grad.tolist())
+
+    def test_parameters_of_a_device_are_copied_to_and_fro_with_the_same_result(self):
+        results = []
+        for on_cpu in (True, False):
+            with mock.patch.object(_optimizer._TorchModel, "_on_cpu", staticmethod(lambda each: on_cpu)):
+                model = linear()
+                job, opt = fresh(model, adam)
+                for x, y in job.batches((X, Y), batch_size=8, epochs=2):
+                    loss_of(model, x, y).backward()
+                    opt.step()
+                    opt.zero_grad()
+                memory = (ctypes.c_float * 4).from_address(job._lib.muster_parameters(job._handle, None))
+                values = model.weight.flatten().tolist() + model.bias.tolist()
+                self.assertEqual(list(memory), values)
+                self.assertEqual(model.weight.data_ptr() == ctypes.addressof(memory), on_cpu)
+                results.append(values)
+                job.close()
+        self.assertEqual(*results)
 
     def test_a_list_of_examples_is_collated_as_torch_does(self):
         model = linear()
@@ -215,8 +234,6 @@ class Wrong(unittest.TestCase):
             job.batches((X[:0], Y[:0]))
 
     def test_parameter_servers_do_not_make_every_step(self):
-        from muster import _optimizer
-
         parameters = list(linear().parameters())
         words = _optimizer._in_words(torch.optim.AdamW(parameters, 0.1, (0.8, 0.9)))
         self.assertEqual((words["name"], words["beta1"], words["learningRate"]), ("AdamW", 0.8, 0.1))
