@@ -155,11 +155,10 @@ Status TrainLoop::share_state(int root, const Start& start, std::span<float> par
 
 // Whether this rank can begin with what `root` has.
 Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
-  const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
-                     theirs.into_epoch >= 0 && theirs.history_points >= 0 &&
-                     theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0 &&
-                     theirs.state_values >= 0 &&
-                     theirs.state_values <= kStateMax + kStatesOfModel * mine.parameter_count;
+  const bool sound =
+      theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 && theirs.into_epoch >= 0 &&
+      theirs.history_points >= 0 && theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0 &&
+      theirs.state_values >= 0 && theirs.state_values <= kStateMax + kStatesOfModel * mine.parameter_count;
   if (!sound)
     return internal_error(
         fmt::format("rank {} begins with a state that is none; is its image this worker's?", root));
