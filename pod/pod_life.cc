@@ -126,7 +126,7 @@ class Life {
     MUSTER_ASSIGN(metrics_, MetricsServer::start(program_.registry,
                                                  {.ip = pod_.ip, .port = kMetricsPort, .ready = ready}));
     if (program_.prepare) {
-      MUSTER_TRY(program_.prepare(pod_));
+      MUSTER_TRY(program_.prepare(pod_, stopper_));
     }
     MUSTER_ASSIGN(
         agent_,

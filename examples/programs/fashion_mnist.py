@@ -47,10 +47,11 @@ model = nn.Sequential(
     Block(1, 8, 2), Block(8, 16, 2), Block(16, 32, 2), nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(32, 10)
 )
 loss_of = nn.CrossEntropyLoss()
+train = images(folder, "train")
 
 job = muster.init()  # 1
 opt = muster.Optimizer(torch.optim.AdamW(model.parameters(), 2e-3), model)  # 2
-for x, y in job.batches(images(folder, "train"), batch_size=64):  # 3
+for x, y in job.batches(train, batch_size=64):  # 3
     loss = loss_of(model(x), y)
     loss.backward()
     job.report(loss=loss)

@@ -115,7 +115,7 @@ class Job:
         loss: the mean over the batch under way, before opt.step(); else of the one before, with the next. accuracy, 0..1: of
         the program's own test, at any time, also after the last batch. Both show in the job's status and curve.
         """
-        told = None if loss is None else float(loss)
+        told = None if loss is None else float(loss.detach() if hasattr(loss, "detach") else loss)
         if told is not None and self._due:
             self._loss = told
             told = None

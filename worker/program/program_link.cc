@@ -245,6 +245,11 @@ std::int64_t ProgramLink::reports() {
   return reports_;
 }
 
+bool ProgramLink::is_connected() {
+  const MutexLock lock(mutex_);
+  return connected_;
+}
+
 bool ProgramLink::gone() {
   const MutexLock lock(mutex_);
   return closed_.has_value();

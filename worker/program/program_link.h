@@ -63,7 +63,8 @@ class ProgramLink {
 
   [[nodiscard]] std::optional<double> told_accuracy();  // since the call before; any thread
   [[nodiscard]] std::int64_t reports();                 // so far; any thread
-  [[nodiscard]] bool gone();                            // the program has closed its end; any thread
+  [[nodiscard]] bool is_connected();                    // a program has come; any thread
+  [[nodiscard]] bool gone();                            // it has closed its end; any thread
   [[nodiscard]] Status failure() const { return failure_; }
 
  private:

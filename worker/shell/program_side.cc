@@ -17,6 +17,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
+constexpr milliseconds kStartTime{600'000};
+constexpr milliseconds kConnectLook{20};
 constexpr milliseconds kLook{100};            // for what a program tells after its training
 constexpr milliseconds kConnectTime{60'000};  // of a program, to hear why there will be no training
 
@@ -55,6 +57,14 @@ Result<std::unique_ptr<program::ProgramLink>> listen_for_program() {
                                        // As the kubelet would: a program is asked before its sidecars are.
                                        .stop_asked = [] { ::kill(::getpid(), SIGTERM); },
                                        .riders = Synchronizer::kRiders});
+}
+
+Status await_program(program::ProgramLink* link, Stopper& stopper) {
+  if (link == nullptr) return {};
+  const Deadline deadline = deadline_after(kStartTime);
+  while (!link->is_connected() && std::chrono::steady_clock::now() < deadline)
+    if (stopper.wait(kConnectLook)) return aborted("asked to stop before the program has connected");
+  return {};
 }
 
 Status meet_program(program::ProgramLink* link, const Job& job, milliseconds patience) {

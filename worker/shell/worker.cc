@@ -377,10 +377,10 @@ int run_worker(milliseconds configure_timeout) {
                        .configure_timeout = configure_timeout,
                        .registry = metrics.registry(),
                        // Its port is open before the peers are told of it.
-                       .prepare = [&port, &program](const PodEnvironment& pod) -> Status {
+                       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
                          MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
                          MUSTER_ASSIGN(program, listen_for_program());
-                         return {};
+                         return await_program(program.get(), stopper);
                        },
                        .linger =
                            [&program](const Ending& ending, const PodProgram::Afterwards& after) {
