@@ -110,8 +110,8 @@ class SharedStream : public PlainStream {
 
 class Writer final : public SharedStream {
  public:
-  explicit Writer(Fd connection) : SharedStream(std::move(connection)) {
-    if (!may_be_one_machine(fd())) return;
+  Writer(Fd connection, bool may_offer) : SharedStream(std::move(connection)) {
+    if (!may_offer || !may_be_one_machine(fd())) return;
     queue_ = SharedQueue::make();
     if (queue_) offer_ = {.there_is_one = 1, .place = queue_->place()};
   }
@@ -201,8 +201,8 @@ class Reader final : public SharedStream {
 
 }  // namespace
 
-std::unique_ptr<ByteStream> offer_memory(std::unique_ptr<ByteStream> connection) {
-  return std::make_unique<Writer>(connection->take_fd());
+std::unique_ptr<ByteStream> offer_memory(std::unique_ptr<ByteStream> connection, bool may) {
+  return std::make_unique<Writer>(connection->take_fd(), may);
 }
 
 std::unique_ptr<ByteStream> take_memory(std::unique_ptr<ByteStream> connection) {
