@@ -25,6 +25,7 @@ Or a manifest's job, in the cluster of the kubeconfig, else on this machine:
 """
 
 from ._federated import Round, RoundResult, Simulation, Update, client, simulate
+from ._function import DistributedJob
 from ._job import Ended, Job, init
 from ._library import Error
 from ._optimizer import Arrays, Optimizer
@@ -33,6 +34,7 @@ from ._version import __version__
 
 __all__ = [
     "Arrays",
+    "DistributedJob",
     "Ended",
     "Error",
     "Job",

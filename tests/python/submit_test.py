@@ -5,13 +5,15 @@ import json
 import os
 import pathlib
 import ssl
+import subprocess
+import sys
 import tempfile
 import threading
 import unittest
 from unittest import mock
 
 import muster
-from muster import _submit
+from muster import _function, _submit  # noqa: F401
 
 JOB = {"apiVersion": "muster.dev/v1alpha1", "kind": "DistributedJob", "metadata": {"name": "own"}, "spec": {}}
 CLAIM = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "store"}, "spec": {}}
@@ -92,6 +94,22 @@ class Submit(unittest.TestCase):
         run.scale(6)
         self.assertEqual(self.server.asked[-1][2:], ({"spec": {"replicas": 6}}, "application/merge-patch+json"))
 
+    def test_a_function_becomes_a_config_map_and_a_job(self):
+        def train():
+            print("trained")
+
+        path = "/api/v1/namespaces/team/configmaps"
+        self.server.answers["GET", "/api/v1"][1]["resources"].append({"kind": "ConfigMap", "name": "configmaps", "namespaced": True})
+        self.server.answers["POST", path] = (201, {})
+        run = muster.DistributedJob("own", train, image="i", workers=4, min_workers=2, synchronization={"topology": "Tree"})
+        self.assertEqual(run.name, "own")
+        made = {body["kind"]: body for _, _, body, _ in self.server.asked if body}
+        self.assertIn('print("trained")', made["ConfigMap"]["data"]["train.py"])
+        spec = made["DistributedJob"]["spec"]
+        self.assertEqual((spec["workers"]["replicas"], spec["workers"]["minReplicas"]), (4, 2))
+        self.assertEqual(spec["training"]["program"], {})
+        self.assertEqual(spec["workers"]["template"]["spec"]["volumes"][0]["configMap"]["name"], "own-program")
+
     def test_wrong_manifests_are_refused_in_words(self):
         self.server.answers["POST", self.PATH] = (422, {"message": "spec.workers.replicas: Invalid value"})
         for manifest, says in (
@@ -104,6 +122,54 @@ class Submit(unittest.TestCase):
         ):
             with self.assertRaisesRegex(muster.Error, says):
                 muster.submit(manifest)
+
+
+OUTSIDE = 3
+
+
+class Function(unittest.TestCase):
+    def test_its_source_is_a_program(self):
+        def train():
+            import math
+
+            class Model:
+                size = 2
+                twice = size * 2
+
+            def deep(x):
+                return [math.sqrt(each) for each in range(x)] + [Model.twice]
+
+            print(deep(2))
+
+        source = muster._function.source_of(train)
+        run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+        self.assertEqual(run.stdout.strip(), "[0.0, 1.0, 4]", run.stderr)
+
+    def test_one_that_is_not_self_contained_is_refused_by_what_it_lacks(self):
+        free = 4
+
+        def by_global():
+            return OUTSIDE
+
+        def by_closure():
+            return free
+
+        def inside():
+            return [json.dumps(each) for each in (1, 2)]
+
+        def with_argument(rank):
+            return rank
+
+        for train, says in (
+            (by_global, "by_global uses OUTSIDE from outside"),
+            (by_closure, "by_closure uses free from outside"),
+            (inside, "inside uses json from outside"),
+            (with_argument, "must take no arguments"),
+            (lambda: 1, "made by def"),
+            (print, "made by def"),
+        ):
+            with self.assertRaisesRegex(muster.Error, says):
+                muster.DistributedJob("x", train, image="i")
 
 
 class Configuration(unittest.TestCase):
