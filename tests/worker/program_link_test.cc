@@ -2,6 +2,7 @@
 // library against the worker's end
 #include <gtest/gtest.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 
 #include <atomic>
 #include <cstdlib>
@@ -132,6 +133,17 @@ TEST(ProgramLink, OneThatIsSilentIsNotWaitedForLongerThanItMayTake) {
   EXPECT_NE(loss.error().message.find("in time"), std::string::npos);
   over = true;
   link->end(75, "enough", milliseconds(100));
+}
+
+TEST(Channel, WhatIsOfferedLeavesRoomForWhatCounts) {
+  const SocketFolder folder;
+  auto listener = listen_at(folder.socket());
+  ASSERT_TRUE(listener);
+  FakeProgram program(folder.socket());
+  Channel channel(FileDescriptor(::accept(listener->get(), nullptr, nullptr)));
+  for (int i = 0; i < 10'000; ++i) channel.offer({.kind = Kind::kAlive});  // nobody reads
+  ASSERT_TRUE(channel.send({.kind = Kind::kEnd}, bytes_of("words"), deadline_after(milliseconds(100))));
+  EXPECT_EQ(program.hear()->kind, Kind::kEnd);
 }
 
 TEST(ProgramLink, WithoutAProgramSaysWhatIsMissing) {

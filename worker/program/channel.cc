@@ -2,7 +2,9 @@
 #include "worker/program/channel.h"
 
 #include <fcntl.h>
+#include <linux/sockios.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -17,6 +19,8 @@ namespace {
 
 constexpr std::size_t kPiece = 4 << 20;  // of a body: memory is taken as it comes, not as it was promised
 constexpr int kBacklog = 4;
+constexpr int kOfferedMax =
+    16 << 10;  // bytes with their buffers: who does not read finds room for what counts
 
 // Errors: kDeadlineExceeded.
 Status wait_for(int socket, short events, Deadline deadline) {
@@ -133,6 +137,8 @@ Status Channel::send(Frame frame, std::span<const std::byte> body, Deadline dead
 }
 
 void Channel::offer(const Frame& frame) noexcept {
+  int waiting = 0;
+  if (::ioctl(socket_.get(), SIOCOUTQ, &waiting) != 0 || waiting > kOfferedMax) return;
   const auto head = encode(frame);
   // A send of so few bytes is all or nothing: they are one buffer of the socket.
   static_cast<void>(::send(socket_.get(), head.data(), head.size(), MSG_NOSIGNAL | MSG_DONTWAIT));

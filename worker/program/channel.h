@@ -24,7 +24,7 @@ class Channel {
   // Errors: kDeadlineExceeded; kUnavailable: the peer has closed it.
   [[nodiscard]] Status send(Frame frame, std::span<const std::byte> body, Deadline deadline,
                             int descriptor = -1);
-  // As long as the socket takes it at once, all of it; else nothing is sent.
+  // As long as little waits to be read, and the socket takes it at once; else nothing is sent.
   void offer(const Frame& frame) noexcept;
   // The next frame. nullopt: none has begun until `quiet`. Errors: those of decode and send;
   // kDeadlineExceeded: one that has begun has not come whole within kFrameTime.

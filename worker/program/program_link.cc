@@ -232,7 +232,7 @@ void ProgramLink::end(int exit_code, const std::string& words, milliseconds pati
   const std::string cut = words.substr(0, kTextMax);
   const MutexLock lock(sending_);
   static_cast<void>(channel_->send({.kind = Kind::kEnd, .numbers = {exit_code, reports}}, bytes_of(cut),
-                                   deadline_after(kLook)));
+                                   deadline_after(Channel::kFrameTime)));
 }
 
 std::optional<double> ProgramLink::told_accuracy() {
