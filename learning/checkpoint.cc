@@ -162,6 +162,7 @@ OptimizerState capture(Optimizer& optimizer) {
 }
 
 Status restore(Optimizer& optimizer, const OptimizerState& state) {
+  if (state.slots.size() == 1) optimizer.make_room(state.slots.front().values.size());
   const auto slots = optimizer.slots();
   bool fits = slots.size() == state.slots.size();
   for (std::size_t i = 0; fits && i < slots.size(); ++i)

@@ -241,18 +241,15 @@ std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
 }
 
 std::optional<std::string> success_without_evidence(const Pass& pass, const std::vector<const Pod*>& pods,
-                                                    const char* where) {
+                                                    const std::string& remedy) {
   for (const Pod* pod : pods) {
     if (fate_of(*pod) != PodFate::kSucceeded) continue;
     if (pod->role == "worker" && is_done(pass.before, pod->index)) continue;
     const std::optional<AgentStatus> word = word_of(pass, *pod);
     if (word && word->phase() == control::v1::PHASE_SUCCEEDED) continue;
-    return with_last_words(
-        fmt::format(
-            "{} {} ({}) exited with code 0, but no training has ended in it: only Muster's own program "
-            "can do spec.training; remove image and command{}",
-            pod->role, pod->index, pod->name, where),
-        pod->end && !word ? pod->end->message : "");
+    return with_last_words(fmt::format("{} {} ({}) exited with code 0, but no training has ended in it: {}",
+                                       pod->role, pod->index, pod->name, remedy),
+                           pod->end && !word ? pod->end->message : "");
   }
   return std::nullopt;
 }
