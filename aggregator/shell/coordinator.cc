@@ -115,11 +115,11 @@ Result<std::shared_ptr<const GlobalModel>> Coordinator::begin_download(const Cal
     std::ignore = step(Tick{}, steady_clock::now());
     MUSTER_TRY(authorize(caller, task_id));
     MUSTER_TRY(machine_.task_deadline(task_id));
-    if (offset > model_->bytes()) {
+    if (offset > model_->download_bytes()) {
       return refused(
           Refusal::kMalformed,
           {Code::kOutOfRange, fmt::format("download of task \"{}\" from byte {}: the model has {} bytes",
-                                          task_id, offset, model_->bytes())});
+                                          task_id, offset, model_->download_bytes())});
     }
     track(transfers_[task_id].download, std::move(transfer));
     return model_;
@@ -182,11 +182,11 @@ Result<Coordinator::Admission> Coordinator::begin_upload(const Caller& caller, c
 
 // kOutOfRange: too many examples; kInvalidArgument: anything else.
 Status Coordinator::check_update(const UploadHeader& header, ClientId client) const {
-  if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
+  if (header.update_bytes() != model_->download_bytes() || header.examples() == 0) {
     return invalid_argument(
         fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
                     "example were due, give its pod the aggregator's spec and version of Muster",
-                    client, header.update_bytes(), header.examples(), model_->bytes()));
+                    client, header.update_bytes(), header.examples(), model_->download_bytes()));
   }
   const auto limit = static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client);
   if (header.examples() > limit) {
@@ -302,7 +302,7 @@ control::v1::AggregatorProgress Coordinator::progress() const {
   progress.set_bytes_sent(bytes_sent_);
   progress.set_bytes_received(bytes_received_);
   progress.set_model_bytes(model_->bytes());
-  progress.set_bytes_expected((models_sent_ + updates_received_) * model_->bytes());
+  progress.set_bytes_expected((models_sent_ + updates_received_) * model_->download_bytes());
   progress.set_target_reached(target_reached_);
   if (history_.empty()) return progress;
   progress.set_loss(history_.back().loss);

@@ -7,6 +7,7 @@
 #include <utility>
 #include <variant>
 
+#include "aggregator/round/counted.h"
 #include "aggregator/round/round.h"
 #include "aggregator/shell/aggregate_thread.h"
 #include "aggregator/shell/aggregator_metrics.h"
@@ -118,6 +119,9 @@ class Coordinator {
   void end_transfers(const std::string& why) MUSTER_REQUIRES(mutex_);
   void make_room_later(Instant now) MUSTER_REQUIRES(mutex_);
   void install(std::shared_ptr<const GlobalModel> model, Instant now) MUSTER_REQUIRES(mutex_);
+  void put_in_place(std::shared_ptr<const GlobalModel> model) MUSTER_REQUIRES(mutex_);
+  void save_later(std::shared_ptr<const GlobalModel> model) MUSTER_REQUIRES(mutex_);
+  void tell_counted(ClientId client, federation::v1::CheckInReply& reply) const MUSTER_REQUIRES(mutex_);
   void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
                                      Instant now) MUSTER_REQUIRES(mutex_);
@@ -137,6 +141,9 @@ class Coordinator {
   void commit(const std::shared_ptr<const GlobalModel>& model);
 
   const CoordinatorOptions options_;
+  // Clients keep something between rounds, which goes on when their update counts: a round begins when the
+  // one before is saved, so that the verdict outlives us.
+  const bool saved_first_;
   const CoordinatorPorts ports_;
   AggregatorMetrics& metrics_;
 
@@ -146,6 +153,7 @@ class Coordinator {
   Condition changed_;  // over, a round saved, or a client dismissed
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
   RoundMachine machine_ MUSTER_GUARDED_BY(mutex_);
+  CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
   std::shared_ptr<const GlobalModel> next_ MUSTER_GUARDED_BY(mutex_);  // finished while run_commits was busy

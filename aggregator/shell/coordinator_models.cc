@@ -28,10 +28,13 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
   }
   Status folded;
   if (client) {  // else the round closed while the update waited
+    const bool behind = strategy.settings().control_variates;
+    const std::size_t parameters = buffer->values().size() / (behind ? 2 : 1);
     folded = strategy.take({.client = *client,
-                            .delta = buffer->values(),
+                            .delta = buffer->values().first(parameters),
                             .examples = buffer->header().examples(),
-                            .weight = buffer->header().weight()});
+                            .weight = buffer->header().weight(),
+                            .control_change = buffer->values().subspan(parameters)});
   }
   buffer.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
@@ -41,6 +44,7 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
       fail(kExitStorage, folded.error().message, now);
     if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
     metrics_.count_update("accepted");
+    counted_.taken(*client, machine_.round());
     MUSTER_CHECK(step(Reported{task_id}, now));
     UploadReply accepted;
     accepted.set_verdict(UploadReply::ACCEPTED);
@@ -52,9 +56,15 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
 void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model,
                          Strategy& strategy) {
   if (!strategy.state().empty() && !wait_saved()) return;
+  std::vector<std::int64_t> counted;
+  {
+    const MutexLock lock(mutex_);
+    counted_.sealed();
+    counted = counted_.with_sealed();
+  }
   auto values = strategy.finish(model->values);
   std::shared_ptr<const GlobalModel> next;
-  if (values) next = make_global_model(round, std::move(*values));
+  if (values) next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted));
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {
@@ -65,7 +75,9 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
     }
     if (machine_.over()) return;
     state_ = strategy.state();
-    if (committing_ || to_commit_ != nullptr) {
+    if (saved_first_) {
+      save_later(std::move(next));
+    } else if (committing_ || to_commit_ != nullptr) {
       next_ = std::move(next);
     } else {
       install(std::move(next), now);
@@ -85,12 +97,21 @@ bool Coordinator::wait_saved() {
 
 // The next round may begin with this model; its durability and evaluation follow beside it.
 void Coordinator::install(std::shared_ptr<const GlobalModel> model, Instant now) {
+  put_in_place(std::move(model));
+  save_later(model_);
+  std::ignore = step(Committed{}, now);
+}
+
+void Coordinator::put_in_place(std::shared_ptr<const GlobalModel> model) {
   spdlog::info("round {} has its model round={}", model->round, model->round);
   later_.releases.push_back(std::exchange(model_, std::move(model)));
-  to_commit_ = model_;
-  commit_wake_.notify_all();
   metrics_.set_round(model_->round, options_.federation.rounds);
-  std::ignore = step(Committed{}, now);
+  counted_.committed();
+}
+
+void Coordinator::save_later(std::shared_ptr<const GlobalModel> model) {
+  to_commit_ = std::move(model);
+  commit_wake_.notify_all();
 }
 
 void Coordinator::run_commits() {
@@ -144,17 +165,24 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
   metrics_.set_evaluation(result.loss, result.accuracy);
   spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
                result.loss, result.accuracy);
-  const Status saved = ports_.save(
-      {.round = model->round, .parameters = model->values, .history = history, .state = std::move(state)});
+  const Status saved = ports_.save({.round = model->round,
+                                    .parameters = model->values,
+                                    .history = history,
+                                    .state = std::move(state),
+                                    .counted = model->counted});
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (!saved) return fail(kExitStorage, saved.error().message, now);
-    if (target_reached_ || !reaches_target(history_)) return;
-    target_reached_ = true;
-    std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
-                                           result.accuracy, options_.federation.target->value),
-                               false},
-                       now);
+    const bool waits = saved_first_ && model != model_;  // else it is in place
+    if (waits) put_in_place(model);
+    if (!target_reached_ && reaches_target(history_)) {
+      target_reached_ = true;
+      std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}",
+                                             model->round, result.accuracy, options_.federation.target->value),
+                                 false},
+                         now);
+    }
+    if (waits && !machine_.over()) std::ignore = step(Committed{}, now);
   });
 }
 

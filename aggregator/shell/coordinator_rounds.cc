@@ -48,10 +48,16 @@ RoundOptions round_options(const CoordinatorOptions& options, std::int64_t commi
 
 void tell(const learning::LocalSettings& settings, federation::v1::LocalSettings& told) {
   told.set_proximal_mu(settings.proximal_mu);
+  told.set_control_variates(settings.control_variates);
   if (settings.fairness_q) told.set_fairness_q(*settings.fairness_q);
   if (!settings.meta) return;
   told.mutable_meta()->set_alpha(settings.meta->alpha);
   told.mutable_meta()->set_hessian_free(settings.meta->hessian_free);
+}
+
+std::vector<std::int64_t> counted_of(const CoordinatorOptions& options, const CommittedRound& start) {
+  const auto clients = static_cast<std::size_t>(options.federation.clients);
+  return start.counted.size() == clients ? start.counted : std::vector<std::int64_t>(clients);
 }
 
 double seconds_between(Instant begin, Instant end) {
@@ -63,13 +69,16 @@ double seconds_between(Instant begin, Instant end) {
 Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
                          std::unique_ptr<Strategy> strategy, CommittedRound start, AggregatorMetrics& metrics)
     : options_(std::move(options)),
+      saved_first_(spec::needs_of(options_.federation.strategy).client_state),
       ports_(std::move(ports)),
       metrics_(metrics),
       machine_(round_options(options_, start.round), steady_clock::now()),
-      model_(make_global_model(start.round, std::move(start.parameters))),
+      counted_(counted_of(options_, start)),
+      model_(make_global_model(start.round, std::move(start.parameters), strategy->broadcast(),
+                               counted_of(options_, start))),
       state_(strategy->state()),
       history_(std::move(start.history)),
-      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
+      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->download_bytes()))),
       aggregate_(std::move(strategy)) {
   MUSTER_CHECK(ports_.evaluate && ports_.save);
   MUSTER_CHECK(options_.examples_max.empty() ||
@@ -131,9 +140,10 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   federation::v1::Task& task = *reply.mutable_task();
   task.set_round(effect.round);
   task.set_task_id(effect.task_id);
-  task.set_model_bytes(model_->bytes());
+  task.set_model_bytes(model_->download_bytes());
   task.set_model_sha256(model_->sha256);
   tell(aggregate_.settings(), *task.mutable_settings());
+  task.set_accept_partial(options_.federation.stragglers.policy == "AcceptPartial");
   // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
   task.set_deadline_ms(
       std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));
@@ -155,7 +165,11 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
   }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
   end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason));
-  aggregate_.post([](Strategy& strategy) { strategy.discard(); });
+  aggregate_.post([this](Strategy& strategy) {
+    strategy.discard();
+    const MutexLock lock(mutex_);
+    counted_.discarded();
+  });
 }
 
 // At once, whatever their clients do: an upload gives its room back, a download its model.
@@ -189,9 +203,15 @@ void Coordinator::apply(const Ended& effect, Instant /*now*/) {
 }
 
 void Coordinator::answer(ClientId client, CheckInReply reply) {
+  tell_counted(client, reply);
   if (auto held = release(client)) {
     later_.answers.emplace_back([call = std::move(held->answer), reply = std::move(reply)] { call(reply); });
   }
+}
+
+void Coordinator::tell_counted(ClientId client, CheckInReply& reply) const {
+  reply.set_counted_round(counted_.last(client));
+  reply.set_undecided(counted_.undecided(client));
 }
 
 std::optional<Coordinator::Held> Coordinator::release(ClientId client) {

@@ -70,7 +70,7 @@ void DownloadCall::OnDone() {
 }
 
 bool DownloadCall::write_next() {
-  if (offset_ == model_->bytes()) return false;
+  if (offset_ == model_->download_bytes()) return false;
   const bool taken = slots_.take([this, link = link_] {
     const std::scoped_lock lock(link->mutex());
     if (link->detached() || finished_ || ended_) return false;
@@ -86,11 +86,10 @@ bool DownloadCall::write_next() {
 }
 
 void DownloadCall::write_chunk() {
-  const std::uint64_t size = std::min(kDownloadChunkBytes, model_->bytes() - offset_);
-  const auto bytes = std::as_bytes(std::span(model_->values)).subspan(offset_, size);
+  const auto bytes = model_->part(offset_, kDownloadChunkBytes);
   chunk_.set_offset(offset_);
   chunk_.mutable_data()->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  offset_ += size;
+  offset_ += bytes.size();
   writing_ = true;
   limit_time(limits_.chunk);
   StartWrite(&chunk_);

@@ -7,6 +7,7 @@
 #include "aggregator/strategy/fed_opt.h"
 #include "aggregator/strategy/krum.h"
 #include "aggregator/strategy/robust.h"
+#include "aggregator/strategy/scaffold.h"
 #include "aggregator/strategy/strategy.h"
 #include "common/base/check.h"
 
@@ -46,7 +47,7 @@ Robust::Combine combine_of(const spec::Strategy& spec) {
 }  // namespace
 
 Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std::size_t parameters,
-                                                std::unique_ptr<UpdateShelf> shelf) {
+                                                std::unique_ptr<UpdateShelf> shelf, std::int64_t clients) {
   const spec::StrategyNeeds needs = spec::needs_of(spec);
   if (needs.every_update && shelf == nullptr)
     return invalid_argument(fmt::format(
@@ -54,6 +55,8 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
   if (needs.every_update)
     return std::unique_ptr<Strategy>(
         std::make_unique<Robust>(parameters, needs.updates_min, std::move(shelf), combine_of(spec)));
+  if (spec.name == "SCAFFOLD")
+    return std::unique_ptr<Strategy>(std::make_unique<Scaffold>(parameters, clients, spec.learning_rate));
   constexpr std::pair<const char*, OuterRule> kServerSteps[] = {
       {"FedAvg", OuterRule::kAdd},        {"FedProx", OuterRule::kAdd},
       {"QFedAvg", OuterRule::kAdd},       {"PerFedAvg", OuterRule::kAdd},

@@ -113,6 +113,9 @@ class GrpcFleet final : public Fleet {
     progress.set_clients(options_.clients);
     progress.set_updates_sent(updates_sent_);
     progress.set_updates_failed(updates_failed_);
+    progress.set_updates_counted(updates_counted_);
+    progress.set_updates_uncounted(updates_uncounted_);
+    progress.set_updates_partial(updates_partial_);
     progress.set_bytes_sent(bytes_sent_);
     progress.set_bytes_received(bytes_received_);
     return progress;
@@ -137,6 +140,8 @@ class GrpcFleet final : public Fleet {
           check_in = !stopping_ && !done_;
         } else if (std::holds_alternative<WantSlot>(effect)) {
           queue_.push_back(index);
+        } else if (const auto* settled = std::get_if<Settled>(&effect)) {
+          (settled->counted ? updates_counted_ : updates_uncounted_) += 1;
         } else if (const auto* home = std::get_if<GoHome>(&effect)) {
           if (!done_) done_ = FederationEnd{home->reason, home->failed};
         } else if (const auto* refused = std::get_if<GiveUp>(&effect)) {
@@ -173,7 +178,8 @@ class GrpcFleet final : public Fleet {
   }
 
   static learning::LocalSettings settings_of(const federation::v1::LocalSettings& told) {
-    learning::LocalSettings settings{.proximal_mu = told.proximal_mu()};
+    learning::LocalSettings settings{.proximal_mu = told.proximal_mu(),
+                                     .control_variates = told.control_variates()};
     if (told.has_fairness_q()) settings.fairness_q = told.fairness_q();
     if (told.has_meta())
       settings.meta = {.alpha = told.meta().alpha(), .hessian_free = told.meta().hessian_free()};
@@ -182,15 +188,19 @@ class GrpcFleet final : public Fleet {
 
   static Event event_of(const grpc::Status& status, const CheckInReply& reply) {
     if (!status.ok()) return CallFailed{error_of(status)};
-    if (reply.has_done()) return ToldDone{reply.done().reason(), reply.done().failed()};
-    if (!reply.has_task()) return ToldToComeBack{bounded(reply.come_back().after_ms(), kRestMax)};
+    const CountedWord counted{.round = reply.counted_round(), .undecided = reply.undecided()};
+    if (reply.has_done()) return ToldDone{reply.done().reason(), reply.done().failed(), counted};
+    if (!reply.has_task()) return ToldToComeBack{bounded(reply.come_back().after_ms(), kRestMax), counted};
     const auto& task = reply.task();
     return GivenTask{{.round = task.round(),
                       .task_id = task.task_id(),
                       .model_bytes = task.model_bytes(),
                       .model_sha256 = task.model_sha256(),
                       .deadline = steady_clock::now() + bounded(task.deadline_ms(), kRoundMax),
-                      .settings = settings_of(task.settings())}};
+                      .settings = settings_of(task.settings()),
+                      .serial = task.serial(),
+                      .accept_partial = task.accept_partial()},
+                     counted};
   }
 
   void work(int slot) {
@@ -233,6 +243,7 @@ class GrpcFleet final : public Fleet {
         model.reset();
         if (trained) {
           update = std::move(*trained);
+          if (update.partial) count_partial();
           upload.emplace(train->task.task_id, update);
           next = TrainingDone{};
         } else {
@@ -255,17 +266,18 @@ class GrpcFleet final : public Fleet {
 
   Event download(std::int32_t index, std::optional<ModelDownload>& model) {
     const TaskTicket task = task_of(index);
-    if (task.model_bytes != options_.parameter_count * sizeof(float)) {
-      return TrainingFailed{
-          invalid_argument(fmt::format("the aggregator's model has {} bytes, the client's has {}",
-                                       task.model_bytes, options_.parameter_count * sizeof(float)))};
+    const std::uint64_t due =
+        options_.parameter_count * sizeof(float) * (task.settings.control_variates ? 2 : 1);
+    if (task.model_bytes != due) {
+      return TrainingFailed{invalid_argument(fmt::format(
+          "the aggregator's model comes with {} bytes, the client's has {}", task.model_bytes, due))};
     }
     if (!model) model.emplace(task);
     return with_context([&](grpc::ClientContext& context) -> Event {
       const Attempt attempt = model->attempt(*stub_, context);
       count(&GrpcFleet::bytes_received_, attempt.moved_bytes);
       if (!attempt.status) return CallFailed{attempt.status.error(), attempt.moved_bytes};
-      return ModelReceived{};
+      return ModelReceived{model->round()};
     });
   }
 
@@ -286,6 +298,11 @@ class GrpcFleet final : public Fleet {
       if (!attempt.status) return CallFailed{attempt.status.error(), attempt.moved_bytes};
       return UpdateAnswered{verdict};
     });
+  }
+
+  void count_partial() {
+    const MutexLock lock(mutex_);
+    ++updates_partial_;
   }
 
   template <typename Call>
@@ -382,6 +399,9 @@ class GrpcFleet final : public Fleet {
   Instant last_answer_ MUSTER_GUARDED_BY(mutex_);
   std::int64_t updates_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::int64_t updates_failed_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::int64_t updates_counted_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::int64_t updates_uncounted_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::int64_t updates_partial_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::uint64_t bytes_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::uint64_t bytes_received_ MUSTER_GUARDED_BY(mutex_) = 0;
 
