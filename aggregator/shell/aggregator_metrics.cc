@@ -1,8 +1,11 @@
 // aggregator/shell/aggregator_metrics.cc: prometheus-cpp families behind AggregatorMetrics
 #include "aggregator/shell/aggregator_metrics.h"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
+#include <utility>
 
 #include "common/platform/metric_families.h"
 #include "pod/guarded_port.h"
@@ -13,6 +16,16 @@ namespace {
 
 const prometheus::Histogram::BucketBoundaries kRoundSeconds{0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
                                                             10,   30,  60,   120, 300, 900, 3600};
+
+// Up to how many versions, and the label.
+constexpr std::array<std::pair<std::int64_t, const char*>, 7> kStaleness{
+    {{0, "0"},
+     {1, "1"},
+     {2, "2"},
+     {4, "3-4"},
+     {8, "5-8"},
+     {16, "9-16"},
+     {std::numeric_limits<std::int64_t>::max(), "17-"}}};
 
 constexpr std::array<const char*, 9> kCallRefusals{"client_of_another", "task_of_another", "unknown_task",
                                                    "too_many_examples", "unusable",        "damaged",
@@ -39,6 +52,9 @@ struct AggregatorMetrics::Families {
   prometheus::Gauge& accuracy = gauge_family(*registry, "muster_aggregator_test_accuracy").Add({});
   prometheus::Family<prometheus::Counter>& updates =
       counter_family(*registry, "muster_aggregator_updates_total");
+  prometheus::Family<prometheus::Counter>& taken =
+      counter_family(*registry, "muster_aggregator_updates_taken_total");
+  prometheus::Counter& partial = counter_family(*registry, "muster_aggregator_partial_updates_total").Add({});
   prometheus::Family<prometheus::Counter>& bytes = counter_family(*registry, "muster_aggregator_bytes_total");
   prometheus::Counter& sent = bytes.Add({{"direction", "sent"}});  // found once: every chunk is counted
   prometheus::Counter& received = bytes.Add({{"direction", "received"}});
@@ -50,6 +66,7 @@ struct AggregatorMetrics::Families {
 
 AggregatorMetrics::AggregatorMetrics() : families_(std::make_unique<Families>()) {
   for (const char* verdict : {"accepted", "late", "rejected"}) families_->updates.Add({{"verdict", verdict}});
+  for (const auto& [most, label] : kStaleness) families_->taken.Add({{"staleness", label}});
   for (const char* reason : kCallRefusals) families_->refused.Add({{"reason", reason}});
   for (const std::string_view reason : muster::kRefusals)
     families_->refused.Add({{"reason", std::string(reason)}});
@@ -70,6 +87,12 @@ void AggregatorMetrics::set_connected(std::int64_t clients) {
 }
 void AggregatorMetrics::count_update(std::string_view verdict) {
   families_->updates.Add({{"verdict", std::string(verdict)}}).Increment();
+}
+void AggregatorMetrics::count_taken(std::int64_t staleness, bool partial) {
+  const auto found = std::find_if(kStaleness.begin(), kStaleness.end(),
+                                  [&](const auto& label) { return staleness <= label.first; });
+  families_->taken.Add({{"staleness", found->second}}).Increment();
+  if (partial) families_->partial.Increment();
 }
 void AggregatorMetrics::count_sent(std::uint64_t payload_bytes) {
   families_->sent.Increment(static_cast<double>(payload_bytes));

@@ -37,6 +37,9 @@ class AggregatorMetrics {  // thread-safe
   void set_round(std::int64_t committed, std::int64_t rounds);
   void set_connected(std::int64_t clients);
   void count_update(std::string_view verdict);  // accepted, late, rejected
+  // One that was taken into an aggregate, of a model `staleness` versions old; partial: of a client that
+  // stopped before its last step.
+  void count_taken(std::int64_t staleness, bool partial);
   void count_sent(std::uint64_t payload_bytes);
   void count_received(std::uint64_t payload_bytes);
   void count_refused(Refusal reason);

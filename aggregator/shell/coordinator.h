@@ -8,7 +8,7 @@
 #include <variant>
 
 #include "aggregator/round/counted.h"
-#include "aggregator/round/round.h"
+#include "aggregator/round/machine.h"
 #include "aggregator/shell/aggregate_thread.h"
 #include "aggregator/shell/aggregator_metrics.h"
 #include "aggregator/shell/caller.h"
@@ -46,12 +46,17 @@ class Coordinator {
                                                std::chrono::milliseconds hold, Answer answer);
   void leave(ClientId client, std::uint64_t ticket);  // the caller has gone
 
-  // The model of an open task. `transfer` is ended with the round, or by a newer download of the same task,
-  // until end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
-  [[nodiscard]] Result<std::shared_ptr<const GlobalModel>> begin_download(const Caller& caller,
-                                                                          const std::string& task_id,
-                                                                          std::uint64_t offset,
-                                                                          TransferPointer transfer);
+  struct Download {
+    std::shared_ptr<const GlobalModel> model;
+    std::uint64_t offset = 0;
+    bool newest = false;  // it may be a newer model than the task was given with: the client is told which
+  };
+  // The model of an open task; where there are no rounds, the newest, from byte 0 on if the client has a part
+  // of another. `transfer` is ended with the round, or by a newer download of the same task, until
+  // end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
+  [[nodiscard]] Result<Download> begin_download(const Caller& caller,
+                                                const federation::v1::DownloadRequest& request,
+                                                TransferPointer transfer);
   void downloaded(const std::string& task_id);  // the last byte is on its way
   void end_download(const std::string& task_id, const TransferPointer& transfer);
   void count_sent(std::uint64_t bytes);
@@ -92,8 +97,10 @@ class Coordinator {
   struct Transfers {  // of one task
     TransferPointer download;
     TransferPointer upload;
+    std::int64_t version = 0;  // that is downloaded
   };
-  struct Later {  // what waits until the lock is given back
+  enum class Outlives { kNothing, kUploads, kAll };  // its round, of the transfers
+  struct Later {                                     // what waits until the lock is given back
     std::vector<std::function<void()>> answers;
     std::vector<std::shared_ptr<const void>> releases;  // memory
   };
@@ -104,6 +111,7 @@ class Coordinator {
   void apply(const Effects& effects, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const BeginRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const AssignTask& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const ForgetTask& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const CommitRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const AbandonRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const Dismiss& effect, Instant now) MUSTER_REQUIRES(mutex_);
@@ -116,7 +124,9 @@ class Coordinator {
       MUSTER_REQUIRES(mutex_);
   void track(TransferPointer& slot, TransferPointer transfer) MUSTER_REQUIRES(mutex_);
   void end_later(TransferPointer transfer, Error why) MUSTER_REQUIRES(mutex_);
-  void end_transfers(const std::string& why) MUSTER_REQUIRES(mutex_);
+  void end_transfers(const std::string& why, Outlives outlives) MUSTER_REQUIRES(mutex_);
+  void end_old_downloads() MUSTER_REQUIRES(mutex_);
+  void forget_ended_transfers() MUSTER_REQUIRES(mutex_);
   void make_room_later(Instant now) MUSTER_REQUIRES(mutex_);
   void install(std::shared_ptr<const GlobalModel> model, Instant now) MUSTER_REQUIRES(mutex_);
   void put_in_place(std::shared_ptr<const GlobalModel> model) MUSTER_REQUIRES(mutex_);
@@ -152,7 +162,10 @@ class Coordinator {
   Condition commit_wake_;
   Condition changed_;  // over, a round saved, or a client dismissed
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
-  RoundMachine machine_ MUSTER_GUARDED_BY(mutex_);
+  const Outlives outlives_;
+  const std::unique_ptr<FederationMachine> owned_machine_;
+  FederationMachine& machine_ MUSTER_GUARDED_BY(mutex_);
+  std::int64_t gathering_ MUSTER_GUARDED_BY(mutex_);  // the round whose aggregate takes updates
   CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits

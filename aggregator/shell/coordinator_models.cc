@@ -2,6 +2,7 @@
 // takes time with the size of the model, on threads of its own and without the lock
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -19,32 +20,38 @@ using std::chrono::steady_clock;
 void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer_call,
                        Strategy& strategy) {
   const std::string task_id = buffer->header().task_id();
-  std::optional<ClientId> client;
+  std::optional<KnownTask> task;
+  std::int64_t staleness = 0;
   {
     const MutexLock lock(mutex_);
     if (machine_.judge(task_id, steady_clock::now()) == Judgement::kBeingFolded) {
-      client = machine_.client_of(task_id);
+      task = machine_.known(task_id);
+      staleness = std::max<std::int64_t>(0, gathering_ - task->number);
     }
   }
   Status folded;
-  if (client) {  // else the round closed while the update waited
+  if (task) {  // else the round closed while the update waited
     const bool behind = strategy.settings().control_variates;
     const std::size_t parameters = buffer->values().size() / (behind ? 2 : 1);
-    folded = strategy.take({.client = *client,
+    folded = strategy.take({.client = task->client,
                             .delta = buffer->values().first(parameters),
                             .examples = buffer->header().examples(),
                             .weight = buffer->header().weight(),
-                            .control_change = buffer->values().subspan(parameters)});
+                            .control_change = buffer->values().subspan(parameters),
+                            .discount = 1 / std::sqrt(1 + static_cast<double>(staleness)),
+                            .copies = static_cast<double>(task->copies)});
   }
+  const bool partial = buffer->header().partial();
   buffer.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
-    if (machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
+    if (!task || machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
     if (!folded && folded.error().code != Code::kInvalidArgument)
       fail(kExitStorage, folded.error().message, now);
     if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
     metrics_.count_update("accepted");
-    counted_.taken(*client, machine_.round());
+    metrics_.count_taken(staleness, partial);
+    counted_.taken(task->client, task->number);
     MUSTER_CHECK(step(Reported{task_id}, now));
     UploadReply accepted;
     accepted.set_verdict(UploadReply::ACCEPTED);
@@ -59,6 +66,7 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
   std::vector<std::int64_t> counted;
   {
     const MutexLock lock(mutex_);
+    gathering_ = round + 1;
     counted_.sealed();
     counted = counted_.with_sealed();
   }
@@ -107,6 +115,7 @@ void Coordinator::put_in_place(std::shared_ptr<const GlobalModel> model) {
   later_.releases.push_back(std::exchange(model_, std::move(model)));
   metrics_.set_round(model_->round, options_.federation.rounds);
   counted_.committed();
+  if (outlives_ == Outlives::kAll) end_old_downloads();
 }
 
 void Coordinator::save_later(std::shared_ptr<const GlobalModel> model) {
@@ -177,10 +186,11 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
     if (waits) put_in_place(model);
     if (!target_reached_ && reaches_target(history_)) {
       target_reached_ = true;
-      std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}",
-                                             model->round, result.accuracy, options_.federation.target->value),
-                                 false},
-                         now);
+      std::ignore =
+          step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
+                                   result.accuracy, options_.federation.target->value),
+                       false},
+               now);
     }
     if (waits && !machine_.over()) std::ignore = step(Committed{}, now);
   });

@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "aggregator/round/buffer.h"
+#include "aggregator/round/round.h"
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/coordinator_lock.h"
 #include "common/base/check.h"
@@ -20,6 +22,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kTaskIdBytes = 16;
+constexpr int kQuietFactor = 3;  // as a round may be tried three times
 
 // Whoever knows a task's name could try to answer for it: it is not to be guessed.
 std::string random_task_id() {
@@ -30,20 +33,41 @@ std::string random_task_id() {
   return id;
 }
 
-RoundOptions round_options(const CoordinatorOptions& options, std::int64_t committed) {
+std::unique_ptr<FederationMachine> machine_of(const CoordinatorOptions& options, std::int64_t committed) {
   const spec::Federation& federation = options.federation;
-  return {.rounds = federation.rounds,
-          .first_round = committed + 1,
-          .clients = federation.clients,
-          .size = federation.cohort.size,
-          .selected = spec::selection_count(federation.cohort),
-          .minimum = federation.cohort.minimum,
-          .seed = static_cast<std::uint64_t>(federation.training.seed),
-          .new_task_id = random_task_id,
-          .selection_grace = options.selection_grace,
-          .selection_timeout = options.selection_timeout,
-          .report_deadline =
-              options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds))};
+  const auto seed = static_cast<std::uint64_t>(federation.training.seed);
+  const milliseconds deadline =
+      options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds));
+  const Instant now = steady_clock::now();
+  if (!spec::needs_of(federation.strategy).rounds)
+    return std::make_unique<BufferMachine>(
+        BufferOptions{.versions = federation.rounds,
+                      .committed = committed,
+                      .clients = federation.clients,
+                      .at_work = federation.cohort.size,
+                      .buffer = federation.strategy.buffer_size,
+                      .staleness_max = federation.strategy.max_staleness,
+                      .seed = seed,
+                      .new_task_id = random_task_id,
+                      .task_deadline = deadline,
+                      .quiet_max = kQuietFactor * std::max(options.selection_timeout, deadline)},
+        now);
+  const bool by_size = federation.cohort.sampling == "BySize";
+  return std::make_unique<RoundMachine>(
+      RoundOptions{.rounds = federation.rounds,
+                   .first_round = committed + 1,
+                   .clients = federation.clients,
+                   .size = federation.cohort.size,
+                   .selected = spec::selection_count(federation.cohort),
+                   .minimum = federation.cohort.minimum,
+                   .seed = seed,
+                   .sizes = by_size ? options.examples_max : std::vector<std::uint64_t>(),
+                   .late_counts = federation.stragglers.policy == "Buffer",
+                   .new_task_id = random_task_id,
+                   .selection_grace = options.selection_grace,
+                   .selection_timeout = options.selection_timeout,
+                   .report_deadline = deadline},
+      now);
 }
 
 void tell(const learning::LocalSettings& settings, federation::v1::LocalSettings& told) {
@@ -72,7 +96,12 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
       saved_first_(spec::needs_of(options_.federation.strategy).client_state),
       ports_(std::move(ports)),
       metrics_(metrics),
-      machine_(round_options(options_, start.round), steady_clock::now()),
+      outlives_(!spec::needs_of(options_.federation.strategy).rounds ? Outlives::kAll
+                : options_.federation.stragglers.policy == "Buffer"  ? Outlives::kUploads
+                                                                     : Outlives::kNothing),
+      owned_machine_(machine_of(options_, start.round)),
+      machine_(*owned_machine_),
+      gathering_(start.round + 1),
       counted_(counted_of(options_, start)),
       model_(make_global_model(start.round, std::move(start.parameters), strategy->broadcast(),
                                counted_of(options_, start))),
@@ -130,7 +159,7 @@ void Coordinator::apply(const Effects& effects, Instant now) {
 }
 
 void Coordinator::apply(const BeginRound& effect, Instant now) {
-  MUSTER_CHECK(transfers_.empty());  // none outlives its round
+  MUSTER_CHECK(transfers_.empty() || outlives_ != Outlives::kNothing);
   round_began_ = now;
   spdlog::info("round {} begins round={} selected={}", effect.round, effect.round, effect.selected);
 }
@@ -145,6 +174,7 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   tell(aggregate_.settings(), *task.mutable_settings());
   task.set_accept_partial(options_.federation.stragglers.policy == "AcceptPartial");
   // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
+  task.set_serial(effect.serial);
   task.set_deadline_ms(
       std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));
   answer(effect.client, std::move(reply));
@@ -154,8 +184,11 @@ void Coordinator::apply(const CommitRound& effect, Instant now) {
   metrics_.observe_round(seconds_between(std::exchange(round_began_, Instant{}), now), true);
   spdlog::info("round {} is closed round={} reported={}", effect.round, effect.round, effect.reported);
   end_transfers(fmt::format("round {} is closed: {} updates came before this one was whole", effect.round,
-                            effect.reported));
-  aggregate_.post(
+                            effect.reported),
+                outlives_);
+  // Before the updates that wait: a buffer has so many and no more, and who missed his round may be for the
+  // next.
+  aggregate_.post_next(
       [this, round = effect.round, model = model_](Strategy& strategy) { finish(round, model, strategy); });
 }
 
@@ -164,8 +197,8 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
     metrics_.observe_round(seconds_between(began, now), false);  // else it found too few clients to begin
   }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
-  end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason));
-  aggregate_.post([this](Strategy& strategy) {
+  end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason), outlives_);
+  aggregate_.post_next([this](Strategy& strategy) {
     strategy.discard();
     const MutexLock lock(mutex_);
     counted_.discarded();
@@ -173,28 +206,58 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
 }
 
 // At once, whatever their clients do: an upload gives its room back, a download its model.
-void Coordinator::end_transfers(const std::string& why) {
+void Coordinator::end_transfers(const std::string& why, Outlives outlives) {
+  if (outlives == Outlives::kAll) return;
   for (auto& [task_id, running] : transfers_) {
-    if (running.upload != nullptr) lapsed_.push_back(task_id);
-    for (TransferPointer* transfer : {&running.download, &running.upload}) {
-      if (*transfer != nullptr) end_later(std::move(*transfer), aborted(why));
-    }
+    if (running.download != nullptr) end_later(std::move(running.download), aborted(why));
+    running.download.reset();
+    if (outlives == Outlives::kUploads || running.upload == nullptr) continue;
+    lapsed_.push_back(task_id);
+    end_later(std::move(running.upload), aborted(why));
   }
+  if (outlives == Outlives::kUploads) return forget_ended_transfers();
   transfers_.clear();
   uploads_.clear();
+}
+
+void Coordinator::apply(const ForgetTask& effect, Instant /*now*/) {
+  uploads_.forget(effect.task_id);
+  const auto it = transfers_.find(effect.task_id);
+  if (it == transfers_.end()) return;
+  for (TransferPointer* transfer : {&it->second.download, &it->second.upload})
+    if (*transfer != nullptr) end_later(std::move(*transfer), aborted("the task is over: " + effect.why));
+  transfers_.erase(it);
+}
+
+// Where there are no rounds a slow download keeps its version, but no more than kOldVersions of them are
+// kept.
+void Coordinator::end_old_downloads() {
+  constexpr std::int64_t kOldVersions = 2;
+  for (auto& [task_id, running] : transfers_) {
+    if (running.download == nullptr || running.version + kOldVersions >= model_->round) continue;
+    end_later(std::move(running.download), unavailable("there are newer versions of the model; begin anew"));
+    running.download.reset();
+  }
+  forget_ended_transfers();
+}
+
+void Coordinator::forget_ended_transfers() {
+  std::erase_if(transfers_, [](const auto& running) {
+    return running.second.download == nullptr && running.second.upload == nullptr;
+  });
 }
 
 void Coordinator::apply(const Dismiss& effect, Instant /*now*/) {
   CheckInReply reply;
   reply.mutable_done()->set_reason(machine_.outcome());
-  reply.mutable_done()->set_failed(machine_.state() == RoundState::kFailed);
+  reply.mutable_done()->set_failed(machine_.failed());
   dismissed_.insert(effect.client);
   answer(effect.client, std::move(reply));
   changed_.notify_all();
 }
 
 void Coordinator::apply(const Ended& effect, Instant /*now*/) {
-  end_transfers("the federation is over: " + effect.reason);
+  end_transfers("the federation is over: " + effect.reason, Outlives::kNothing);
   aggregate_.post([](Strategy& strategy) { strategy.discard(); });
   if (!outcome_)
     outcome_ = Outcome{!effect.failed ? 0 : effect.refused ? kExitInvalid : kExitRetry, effect.reason};

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "aggregator/strategy/coordinate_wise.h"
+#include "aggregator/strategy/fed_buff.h"
 #include "aggregator/strategy/fed_opt.h"
 #include "aggregator/strategy/krum.h"
 #include "aggregator/strategy/robust.h"
@@ -57,6 +58,8 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
         std::make_unique<Robust>(parameters, needs.updates_min, std::move(shelf), combine_of(spec)));
   if (spec.name == "SCAFFOLD")
     return std::unique_ptr<Strategy>(std::make_unique<Scaffold>(parameters, clients, spec.learning_rate));
+  if (spec.name == "FedBuff")
+    return std::unique_ptr<Strategy>(std::make_unique<FedBuff>(parameters, spec.learning_rate));
   constexpr std::pair<const char*, OuterRule> kServerSteps[] = {
       {"FedAvg", OuterRule::kAdd},        {"FedProx", OuterRule::kAdd},
       {"QFedAvg", OuterRule::kAdd},       {"PerFedAvg", OuterRule::kAdd},
@@ -71,7 +74,7 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
   for (const auto& [name, rule] : kServerSteps)
     if (spec.name == name)
       return std::unique_ptr<Strategy>(
-          std::make_unique<FedOpt>(parameters, outer_options(rule, spec), settings));
+          std::make_unique<FedOpt>(parameters, outer_options(rule, spec), settings, needs.by_examples));
   return invalid_argument(
       fmt::format("strategy.name: \"{}\" is not known here; use one of the schema's, and "
                   "bring muster-operator and the pods to one version",

@@ -94,8 +94,8 @@ TEST(ScaffoldFormula, ComesToTheOptimumOfAllForAnyNumberOfSteps) {
 TEST(ScaffoldFormula, ItsControlVariateIsTheMeanOfAllThatAreEnrolledWhoeverTakesPart) {
   Federation federation({{1, 0}, {3, 1}, {2, -2}, {0.5, 4}}, 3, 0.05, 1);
   for (std::size_t round = 0; round < 40; ++round) {
-    const std::array<std::size_t, 2> cohort{round % 4, (round * 3 + 1) % 4 == round % 4 ? (round + 2) % 4
-                                                                                       : (round * 3 + 1) % 4};
+    const std::array<std::size_t, 2> cohort{
+        round % 4, (round * 3 + 1) % 4 == round % 4 ? (round + 2) % 4 : (round * 3 + 1) % 4};
     federation.round(cohort);
     EXPECT_NEAR(federation.control_[0], federation.mean_own(), 1e-12) << "round " << round;
   }

@@ -170,15 +170,15 @@ class World {
 
   void upload(std::int32_t client, const Task& task) {
     if (machine_->judge(task.id, now_) != agg::Judgement::kFold) {
-      if (machine_->client_of(task.id)) {
+      if (machine_->known(task.id)) {
         ++late_;
         feed(agg::Lapsed{task.id});
       }
       return;
     }
     feed(agg::Arrived{task.id});
-    ASSERT_TRUE(server_->take(
-        {.client = client, .delta = task.delta, .examples = 1, .control_change = task.change}));
+    ASSERT_TRUE(
+        server_->take({.client = client, .delta = task.delta, .examples = 1, .control_change = task.change}));
     counted_->taken(client, task.round);
     feed(agg::Reported{task.id});
   }

@@ -1,5 +1,5 @@
-// tests/device/federation_state_test.cc: what clients and the server keep between rounds, through kills of the
-// real binaries
+// tests/device/federation_state_test.cc: what clients and the server keep between rounds, through kills of
+// the real binaries
 #include <gmock/gmock.h>
 
 #include <cmath>
@@ -48,7 +48,8 @@ class FederationState : public FederationProcess {
     for (std::int64_t client = 0; client < federation_.clients; ++client) {
       const auto round = static_cast<std::int64_t>(saved.at("counted").at(static_cast<std::size_t>(client)));
       if (round == 0) continue;
-      const auto file = learning::read_safetensors(folder_of(client) / fmt::format("round-{:08d}.safetensors", round));
+      const auto file =
+          learning::read_safetensors(folder_of(client) / fmt::format("round-{:08d}.safetensors", round));
       EXPECT_TRUE(file) << "client " << client << ": " << (file ? "" : file.error().message);
       if (!file) return 1;
       for (std::size_t i = 0; i < mean.size(); ++i)
@@ -77,7 +78,8 @@ TEST_F(FederationState, ControlVariatesAreTheirMeanThroughKillsOfBothEnds) {
   while (round < 50) {
     round += 2 + static_cast<std::int64_t>(random.below(8));
     ASSERT_TRUE(server->until(committed(round))) << "round " << round;
-    std::this_thread::sleep_for(std::chrono::microseconds(random.below(20'000)));  // into the middle of a round
+    std::this_thread::sleep_for(
+        std::chrono::microseconds(random.below(20'000)));  // into the middle of a round
     const std::uint64_t who = random.below(3);
     if (who == 2) {
       server->kill_now();
@@ -117,7 +119,8 @@ TEST_F(FederationState, ClientsWithoutAFolderThatAreReplacedSayWhatTheyLost) {
   second->kill_now();
   second.reset();
   second = device(1);
-  const auto told = second->until([](const control::v1::AgentStatus& status) { return status.warnings_size() > 0; });
+  const auto told =
+      second->until([](const control::v1::AgentStatus& status) { return status.warnings_size() > 0; });
   ASSERT_TRUE(told);
   EXPECT_GT(told->client().states_lost(), 0);
   EXPECT_NE(told->warnings(0).find("spec.clients.storage"), std::string::npos) << told->warnings(0);
@@ -128,7 +131,8 @@ TEST_F(FederationState, AFolderOutsideItsVolumesIsRefused) {
   const auto server = aggregator();
   const auto client = device(0);
   EXPECT_EQ(client->wait_exit(std::chrono::seconds(20)), 65);
-  EXPECT_NE(client->last_words().find("spec.clients.storage.path"), std::string::npos) << client->last_words();
+  EXPECT_NE(client->last_words().find("spec.clients.storage.path"), std::string::npos)
+      << client->last_words();
 }
 
 }  // namespace
