@@ -25,8 +25,9 @@ class LocalTrainer {
   void keep_states_in(std::unique_ptr<ClientStates> states) { states_ = std::move(states); }
   void forget_states();  // the federation has ended well
   [[nodiscard]] std::int64_t states_lost() const { return states_lost_; }
-  // The order of a client's examples is a function of (seed, round, client) alone; where a client may have two
-  // tasks of one round, of (seed, serial, client). What the client is to keep is proposed when this returns.
+  // The order of a client's examples is a function of (seed, round, client) alone; where a client may have
+  // two tasks of one round, of (seed, serial, client). What the client is to keep is proposed when this
+  // returns.
   [[nodiscard]] Result<learning::LocalUpdate> train(int slot, std::int32_t client, const TaskTicket& task,
                                                     std::span<const float> global,
                                                     const std::function<bool()>& cancelled);

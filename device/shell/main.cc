@@ -100,7 +100,8 @@ class Run {
     frame_.status.mutable_client()->set_states_lost(trainer.states_lost());
     if (trainer.states_lost() > 0 && frame_.status.warnings_size() == 0)
       frame_.status.add_warnings(
-          "clients of this pod have lost what they keep between rounds, and began anew, which the others have to "
+          "clients of this pod have lost what they keep between rounds, and began anew, which the others "
+          "have to "
           "make up for; give spec.clients.storage a volume that follows the pod");
     metrics_.set(frame_.status.client());
   }

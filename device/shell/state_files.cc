@@ -35,7 +35,9 @@ Result<std::unique_ptr<StateFiles>> StateFiles::open(const fs::path& folder, con
   return std::unique_ptr<StateFiles>(new StateFiles(folder / uid, parameters));
 }
 
-fs::path StateFiles::folder_of(std::int32_t client) const { return folder_ / fmt::format("client-{}", client); }
+fs::path StateFiles::folder_of(std::int32_t client) const {
+  return folder_ / fmt::format("client-{}", client);
+}
 
 Result<ClientStates::Settled> StateFiles::settle(std::int32_t client, std::int64_t counted) {
   const fs::path folder = folder_of(client);
