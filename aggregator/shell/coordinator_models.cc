@@ -85,7 +85,7 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
     state_ = strategy.state();
     if (saved_first_) {
       save_later(std::move(next));
-    } else if (committing_ || to_commit_ != nullptr) {
+    } else if (outlives_ != Outlives::kAll && (committing_ || to_commit_ != nullptr)) {
       next_ = std::move(next);
     } else {
       install(std::move(next), now);
@@ -103,7 +103,8 @@ bool Coordinator::wait_saved() {
   return !stopping_ && !machine_.over();
 }
 
-// The next round may begin with this model; its durability and evaluation follow beside it.
+// The next round may begin with this model; its durability and evaluation follow beside it. Where there are no
+// rounds nobody waits for those either: a version that is followed by another before its turn has none.
 void Coordinator::install(std::shared_ptr<const GlobalModel> model, Instant now) {
   put_in_place(std::move(model));
   save_later(model_);

@@ -70,12 +70,12 @@ Status check_sampling(const Federation& federation, const StrategyNeeds& needs) 
   if (!needs.takes_copies)
     return invalid_argument(fmt::format(
         "spec.cohort.sampling: a client that BySize draws twice counts twice, which {} has no place for; "
-        "use Uniform",
+        "choose Uniform",
         name));
   if (needs.by_examples)
     return invalid_argument(fmt::format(
         "spec.strategy.weighting: BySize draws clients by their examples, and {} would weigh their updates by "
-        "them again; set weighting to Equal, or cohort.sampling to Uniform",
+        "them again; write weighting: Equal, or cohort.sampling: Uniform",
         name));
   return {};
 }
@@ -85,17 +85,17 @@ Status check_stragglers(const Federation& federation, const StrategyNeeds& needs
   const Cohort& cohort = federation.cohort;
   if (!needs.rounds && federation.stragglers.policy != "Drop")
     return invalid_argument(fmt::format(
-        "spec.stragglers.policy: {} has no rounds that an update could miss, so {} means nothing; use Drop",
+        "spec.stragglers.policy: {} has no rounds that an update could miss, so {} means nothing; choose Drop",
         name, federation.stragglers.policy));
   if (!needs.rounds && (cohort.over_selection > 1 || cohort.minimum > 1))
     return invalid_argument(
         fmt::format("spec.cohort: {} has no rounds: cohort.size clients are at work at any time, and "
-                    "strategy.bufferSize updates make a version; remove overSelection and minimum",
+                    "strategy.bufferSize updates make a version; remove the fields overSelection and minimum",
                     name));
   if (federation.stragglers.policy == "Buffer" && !needs.takes_late)
     return invalid_argument(fmt::format(
         "spec.stragglers.policy: Buffer lets updates of earlier rounds count with a smaller weight, which {} "
-        "has no place for; use Drop or AcceptPartial",
+        "has no place for; choose Drop or AcceptPartial",
         name));
   return {};
 }
