@@ -108,9 +108,9 @@ void Coordinator::end_later(TransferPointer transfer, Error why) {
   to_end_.emplace_back(std::move(transfer), std::move(why));
 }
 
-Result<Coordinator::Download> Coordinator::begin_download(const Caller& caller,
-                                                          const federation::v1::DownloadRequest& request,
-                                                          TransferPointer transfer) {
+Result<Download> Coordinator::begin_download(const Caller& caller,
+                                             const federation::v1::DownloadRequest& request,
+                                             TransferPointer transfer) {
   return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<Download> {
     const std::string& task_id = request.task_id();
     std::ignore = step(Tick{}, steady_clock::now());

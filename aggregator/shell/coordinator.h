@@ -13,7 +13,7 @@
 #include "aggregator/shell/aggregator_metrics.h"
 #include "aggregator/shell/caller.h"
 #include "aggregator/shell/coordinator_options.h"
-#include "aggregator/shell/transfer.h"
+#include "aggregator/shell/coordinator_parts.h"
 #include "aggregator/shell/upload.h"
 #include "common/platform/mutex.h"
 #include "proto/control.pb.h"
@@ -26,9 +26,8 @@ namespace muster::agg {
 // aggregate, what the strategy remembers, and upload_memory_max (or two updates).
 class Coordinator {
  public:
-  using Answer = std::function<void(federation::v1::CheckInReply)>;
+  using Answer = CheckInAnswer;
   using UploadAnswer = std::function<void(Result<federation::v1::UploadReply>)>;
-  using TransferPointer = std::shared_ptr<Transfer>;
 
   // `strategy` is of the model in `start`, whose state it has been given.
   Coordinator(CoordinatorOptions options, CoordinatorPorts ports, std::unique_ptr<Strategy> strategy,
@@ -46,11 +45,6 @@ class Coordinator {
                                                std::chrono::milliseconds hold, Answer answer);
   void leave(ClientId client, std::uint64_t ticket);  // the caller has gone
 
-  struct Download {
-    std::shared_ptr<const GlobalModel> model;
-    std::uint64_t offset = 0;
-    bool newest = false;  // it may be a newer model than the task was given with: the client is told which
-  };
   // The model of an open task; where there are no rounds, the newest, from byte 0 on if the client has a part
   // of another. `transfer` is ended with the round, or by a newer download of the same task, until
   // end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
@@ -89,21 +83,6 @@ class Coordinator {
   [[nodiscard]] AggregatorMetrics& metrics() { return metrics_; }
 
  private:
-  struct Held {
-    std::uint64_t ticket = 0;
-    Answer answer;
-    Instant expires;
-  };
-  struct Transfers {  // of one task
-    TransferPointer download;
-    TransferPointer upload;
-    std::int64_t version = 0;  // that is downloaded
-  };
-  enum class Outlives { kNothing, kUploads, kAll };  // its round, of the transfers
-  struct Later {                                     // what waits until the lock is given back
-    std::vector<std::function<void()>> answers;
-    std::vector<std::shared_ptr<const void>> releases;  // memory
-  };
   template <typename Action>
   auto locked(Action action);  // runs it under the lock, then does what waits in later_
 

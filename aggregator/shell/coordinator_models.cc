@@ -103,8 +103,8 @@ bool Coordinator::wait_saved() {
   return !stopping_ && !machine_.over();
 }
 
-// The next round may begin with this model; its durability and evaluation follow beside it. Where there are no
-// rounds nobody waits for those either: a version that is followed by another before its turn has none.
+// The next round may begin with this model; its durability and evaluation follow beside it. Where there are
+// no rounds nobody waits for those either: a version that is followed by another before its turn has none.
 void Coordinator::install(std::shared_ptr<const GlobalModel> model, Instant now) {
   put_in_place(std::move(model));
   save_later(model_);

@@ -277,7 +277,7 @@ void Coordinator::tell_counted(ClientId client, CheckInReply& reply) const {
   reply.set_undecided(counted_.undecided(client));
 }
 
-std::optional<Coordinator::Held> Coordinator::release(ClientId client) {
+std::optional<Held> Coordinator::release(ClientId client) {
   const auto it = held_.find(client);
   if (it == held_.end()) return std::nullopt;
   Held held = std::move(it->second);
