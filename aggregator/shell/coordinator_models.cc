@@ -187,6 +187,10 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
     if (waits) put_in_place(model);
     if (!target_reached_ && reaches_target(history_)) {
       target_reached_ = true;
+      if (model != model_) {  // newer versions came meanwhile; the one that is good enough is the last
+        later_.releases.push_back(std::exchange(model_, model));
+        later_.releases.push_back(std::exchange(to_commit_, nullptr));
+      }
       std::ignore =
           step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
                                    result.accuracy, options_.federation.target->value),

@@ -89,6 +89,7 @@ class FederationFixture : public testing::Test {
   void start() {
     agg::CoordinatorPorts ports;
     ports.evaluate = [this](std::span<const float> values) {
+      if (evaluate_gate_ != nullptr) evaluate_gate_->pass();
       return learning::Evaluation{.loss = test_loss_, .accuracy = static_cast<double>(values[0])};
     };
     ports.save = [this](const agg::RoundView& round) {
@@ -193,9 +194,10 @@ class FederationFixture : public testing::Test {
   Status save_result_;
   std::atomic<double> test_loss_ = 1.0;  // of every evaluation; the accuracy is the model's first value
   agg::CommittedRound start_;
-  agg::CommittedRound saved_;    // the last
-  Gate* fold_gate_ = nullptr;    // of every fold
-  Gate* finish_gate_ = nullptr;  // of the end of every round
+  agg::CommittedRound saved_;      // the last
+  Gate* evaluate_gate_ = nullptr;  // of every evaluation
+  Gate* fold_gate_ = nullptr;      // of every fold
+  Gate* finish_gate_ = nullptr;    // of the end of every round
   agg::AggregatorMetrics metrics_;
   std::unique_ptr<agg::Coordinator> coordinator_;
   std::unique_ptr<agg::FederationServer> server_;

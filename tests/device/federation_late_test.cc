@@ -257,6 +257,28 @@ TEST_F(FederationBuffer, AFleetPlaysAllVersions) {
   EXPECT_EQ(coordinator_->committed().history.back().at, 12) << "the last one is evaluated in any case";
 }
 
+TEST_F(FederationBuffer, TheVersionThatReachedTheTargetIsTheLastThoughNewerOnesCame) {
+  options_.federation.rounds = 1000;
+  options_.federation.target = spec::Target{.value = 1};
+  Gate evaluation;
+  evaluate_gate_ = &evaluation;
+  start();
+  const auto clients = fleet([](int, std::int32_t, const device::TaskTicket&, std::span<const float>,
+                                const auto&) {
+    return Result<learning::LocalUpdate>({.delta = std::vector<float>(kParameters, 0.25F), .examples = 1});
+  });
+  ASSERT_TRUE(committed(8));  // none of which is evaluated so far
+  evaluation.open();
+  const auto outcome = coordinator_->wait_outcome(60s);
+  ASSERT_TRUE(outcome);
+  EXPECT_EQ(outcome->exit_code, 0) << outcome->message;
+  const agg::CommittedModel end = coordinator_->committed();
+  EXPECT_GE(model(), 1.0F);
+  EXPECT_EQ(end.history.back().at, end.model->round);
+  EXPECT_EQ(saved_.round, end.model->round);
+  EXPECT_EQ(saved_.parameters, end.model->values);
+}
+
 TEST_F(FederationBuffer, AClientThatIsGoneIsReplaced) {
   options_.report_deadline = 300ms;
   options_.federation.clients = 4;

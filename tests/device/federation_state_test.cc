@@ -3,9 +3,8 @@
 #include <gmock/gmock.h>
 
 #include <cmath>
-#include <optional>
+#include <map>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include "common/base/random.h"
@@ -78,8 +77,6 @@ TEST_F(FederationState, ControlVariatesAreTheirMeanThroughKillsOfBothEnds) {
   while (round < 50) {
     round += 2 + static_cast<std::int64_t>(random.below(8));
     ASSERT_TRUE(server->until(committed(round))) << "round " << round;
-    std::this_thread::sleep_for(
-        std::chrono::microseconds(random.below(20'000)));  // into the middle of a round
     const std::uint64_t who = random.below(3);
     if (who == 2) {
       server->kill_now();
@@ -93,6 +90,30 @@ TEST_F(FederationState, ControlVariatesAreTheirMeanThroughKillsOfBothEnds) {
   ASSERT_TRUE(server->until(committed(round + 3)));
   server->kill_now();
   EXPECT_LE(distance(), 1e-6);
+}
+
+TEST_F(FederationState, AFederationWithoutRoundsGoesOnThroughKillsOfBothEnds) {
+  federation_.strategy = {.name = "FedBuff", .buffer_size = 2};
+  federation_.client_storage_path.clear();
+  federation_.cohort = {.size = 4};
+  federation_.rounds = 150;
+  auto server = aggregator();
+  auto first = device(0);
+  const auto second = device(1);
+  ASSERT_TRUE(server->until(committed(10)));
+  first->kill_now();
+  ASSERT_TRUE(server->until(committed(30))) << "the others go on, and those that are lost are replaced";
+  first.reset();
+  first = device(0);
+  server->kill_now();
+  server = aggregator();
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  EXPECT_NE(server->log().find("resumed from round"), std::string::npos);
+  EXPECT_EQ(last->aggregator().round(), 150);
+  EXPECT_EQ(last->aggregator().history(last->aggregator().history_size() - 1).at(), 150);
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  for (Pod* pod : {first.get(), second.get()}) EXPECT_EQ(pod->wait_exit(std::chrono::seconds(10)), 0);
 }
 
 TEST_F(FederationState, EndsWellAndLeavesNothingOfItsClients) {
