@@ -136,7 +136,9 @@ StrategyNeeds needs_of(const Strategy& strategy) {
     needs.updates_min = fewest_trimmed(strategy.trim_fraction);
   if (name == "Krum")
     needs.updates_min =
-        std::max(2 * strategy.byzantine_clients + 3, strategy.averaged_updates + strategy.byzantine_clients);
+        // Of n updates n - f - 2 have a score of honest neighbours alone (El Mhamdi et al. 2018, section 3).
+        std::max(2 * strategy.byzantine_clients + 3,
+                 strategy.averaged_updates + strategy.byzantine_clients + 2);
   return needs;
 }
 
