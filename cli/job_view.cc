@@ -71,6 +71,8 @@ void read_progress(const Json& progress, JobView& view) {
   view.reported = integer<std::int64_t>(progress, "reported");
   view.dropped = integer<std::int64_t>(progress, "dropped");
   view.digest = text(member(progress, "parametersSha256"));
+  view.topology = text(member(progress, "topology"));
+  view.goodput = number(progress, "goodput");
   if (const Json& warnings = member(progress, "warnings"); warnings.is_array())
     for (const Json& warning : warnings) view.warnings.push_back(text(warning));
 }
@@ -93,6 +95,7 @@ void read_spec(const Json& spec, JobView& view) {
     const std::int64_t workers = replicas.is_number_integer() ? replicas.get<std::int64_t>() : 1;
     what += fmt::format(", {} worker{}", workers, workers == 1 ? "" : "s");
     view.model_path = text(member(training, "checkpoint", "path"));
+    view.picks_topology = text(member(spec, "synchronization", "topology")) == "Auto";
     view.own_models = text(member(spec, "synchronization", "topology")) == "Gossip";
     if (view.own_models && !view.model_path.empty()) view.model_path += "/peer-0";
   }

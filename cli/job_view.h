@@ -31,9 +31,12 @@ struct JobView {
   std::int64_t clients = 0, selected = 0, reported = 0, dropped = 0;  // FederatedRound
   std::string digest;  // of the final parameters, as the status tells it
   std::vector<CurvePoint> history;
-  std::string description;  // "cnn on fashion-mnist, 4 workers"
-  std::string model_path;   // folder in the container that receives the model; empty: none asked for
-  bool own_models = false;  // each worker has one (topology Gossip)
+  std::string description;        // "cnn on fashion-mnist, 4 workers"
+  std::string model_path;         // folder in the container that receives the model; empty: none asked for
+  bool own_models = false;        // each worker has one (topology Gossip)
+  bool picks_topology = false;    // topology Auto
+  std::string topology;           // by which gradients are summed, as the status tells it
+  std::optional<double> goodput;  // 0 to 1
   std::optional<WallTime> started, completed;
 
   [[nodiscard]] std::string title() const { return kind + "/" + name; }

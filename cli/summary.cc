@@ -51,6 +51,7 @@ std::vector<std::string> column(const Outcome& outcome) {
           format_loss(view.loss),
           format_percent(view.accuracy),
           rate,
+          view.picks_topology && !view.topology.empty() ? view.topology + ", as measured" : "-",
           payload_text(outcome),
           std::to_string(view.restarts),
           parameters_text(outcome),
@@ -59,9 +60,10 @@ std::vector<std::string> column(const Outcome& outcome) {
 }
 
 const std::vector<std::string>& labels() {
-  static const std::vector<std::string> kLabels{"object",   "phase",      "time",  "progress",
-                                                "loss",     "accuracy",   "speed", "payload bytes sent",
-                                                "restarts", "parameters", "model", "plot"};
+  static const std::vector<std::string> kLabels{
+      "object",     "phase", "time",     "progress",           "loss",
+      "accuracy",   "speed", "topology", "payload bytes sent", "restarts",
+      "parameters", "model", "plot"};
   return kLabels;
 }
 
@@ -110,6 +112,8 @@ Json outcome_json(const Outcome& outcome) {
             {"plotFile", optional_text(outcome.plot_file)},
             {"warnings", view.warnings}};
   if (view.examples_per_second > 0) json["examplesPerSecond"] = view.examples_per_second;
+  if (!view.topology.empty()) json["topology"] = view.topology;
+  if (view.goodput) json["goodput"] = *view.goodput;
   if (outcome.bytes_known) {
     json["payloadBytesSent"] = outcome.bytes_sent;
     json["payloadBytesExpected"] = outcome.bytes_expected;

@@ -67,6 +67,23 @@ std::optional<std::vector<HistoryPoint>> history_from_json(const Json& json) {
   return history;
 }
 
+Json topologies_to_json(const std::map<std::int64_t, std::string>& topologies) {
+  Json json = Json::object();
+  for (const auto& [ranks, name] : topologies) json[std::to_string(ranks)] = name;
+  return json;
+}
+
+std::optional<std::map<std::int64_t, std::string>> topologies_from_json(const Json& json) {
+  std::map<std::int64_t, std::string> topologies;
+  for (const auto& [key, value] : json.items()) {
+    std::int64_t ranks = 0;
+    const auto [stop, error] = std::from_chars(key.data(), key.data() + key.size(), ranks);
+    if (error != std::errc() || stop != key.data() + key.size() || !value.is_string()) return std::nullopt;
+    topologies[ranks] = value.get<std::string>();
+  }
+  return topologies;
+}
+
 // The metadata "state" of a checkpoint, back into `state`; false when it is none.
 bool read_counters(const std::string& text, TrainingState& state) {
   const Json json = read_json(text);
@@ -74,12 +91,16 @@ bool read_counters(const std::string& text, TrainingState& state) {
   Fields fields(json, "state");
   const IntegerRange counts{.min = 0};
   Json history;
+  Json topologies;  // files of earlier releases have none, nor the time
   fields.require("step").integer("step", state.step, counts).integer("epoch", state.epoch, counts);
   fields.integer("examplesIntoEpoch", state.examples_into_epoch, counts);
   fields.integer("optimizerSteps", state.optimizer.steps, counts).raw("history", history);
+  fields.number("trainedSeconds", state.trained_seconds, {.min = 0}).raw("topologies", topologies);
   auto points = history_from_json(history);
-  if (!fields.finish() || !points) return false;
+  auto picked = topologies_from_json(topologies);
+  if (!fields.finish() || !points || !picked) return false;
   state.history = std::move(*points);
+  state.topologies = std::move(*picked);
   return true;
 }
 
@@ -92,12 +113,14 @@ std::string history_csv(std::span<const HistoryPoint> history) {
 }
 
 std::string counters_of(const TrainingStateView& state) {
-  return Json{{"step", state.step},
-              {"epoch", state.epoch},
-              {"examplesIntoEpoch", state.examples_into_epoch},
-              {"optimizerSteps", state.optimizer_steps},
-              {"history", history_to_json(state.history)}}
-      .dump();
+  Json json{{"step", state.step},
+            {"epoch", state.epoch},
+            {"examplesIntoEpoch", state.examples_into_epoch},
+            {"optimizerSteps", state.optimizer_steps},
+            {"history", history_to_json(state.history)}};
+  if (state.trained_seconds > 0) json["trainedSeconds"] = state.trained_seconds;
+  if (!state.topologies.empty()) json["topologies"] = topologies_to_json(state.topologies);
+  return json.dump();
 }
 
 void remove_temporaries(const fs::path& folder, const std::string& prefix) {

@@ -37,6 +37,8 @@ struct TrainingState {
   std::vector<float> parameters;         // [P]
   OptimizerState optimizer;              // empty where there is none
   std::vector<HistoryPoint> history;
+  double trained_seconds = 0;                        // of the steps that it holds, wherever they were made
+  std::map<std::int64_t, std::string> topologies{};  // that were picked for so many ranks
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 
@@ -50,7 +52,9 @@ struct TrainingStateView {
         examples_into_epoch(state.examples_into_epoch),
         parameters(state.parameters),
         optimizer_steps(state.optimizer.steps),
-        history(state.history) {
+        history(state.history),
+        trained_seconds(state.trained_seconds),
+        topologies(state.topologies) {
     slots.reserve(state.optimizer.slots.size());
     for (const auto& slot : state.optimizer.slots) slots.push_back({slot.name, slot.values});
   }
@@ -61,6 +65,8 @@ struct TrainingStateView {
   std::int64_t optimizer_steps = 0;
   std::vector<SlotView> slots;  // of the optimizer; empty where there is none
   std::span<const HistoryPoint> history;
+  double trained_seconds = 0;
+  std::map<std::int64_t, std::string> topologies;
 };
 
 struct CheckpointOptions {

@@ -8,6 +8,8 @@
 #include <cstdlib>
 #include <fstream>
 
+#include "common/json/fields.h"
+
 namespace muster::bench {
 
 double median(std::vector<double> values) {
@@ -27,29 +29,36 @@ void print_machine() {
   fmt::print("machine: {} x {}, load average {:.2f} at start\n", sysconf(_SC_NPROCESSORS_ONLN),
              line.size() > 13 ? line.substr(13) : "unknown CPU", load);
   fmt::print(
-      "all-reduce over loopback TCP, float32 sum, one process a rank; bus bandwidth = 2(n-1)/n * S / t\n"
-      "cpu: microseconds of CPU of one rank for one all-reduce, all its threads\n\n");
+      "all-reduce of float32 over loopback, one process a rank, medians; GB/s: bus bandwidth 2(n-1)/n * S / "
+      "t\n"
+      "x: time in that of the first; above 1 the first is faster\n\n");
 }
 
-void print_header() {
-  fmt::print(
-      "{:>2} {:>10}  {:>12} {:>10}  {:>12} {:>10}  {:>12} {:>10}  {:>11} {:>9}  {:>10} {:>10} {:>10}\n", "n",
-      "bytes", "muster us", "GB/s", "tls us", "GB/s", "gloo us", "GB/s", "gloo/muster", "tls/plain",
-      "muster cpu", "tls cpu", "gloo cpu");
+void print_header(const std::vector<std::string>& names) {
+  fmt::print("\n{:>2} {:>10}", "n", "bytes");
+  for (const std::string& name : names) fmt::print("  {:>28}", name);
+  fmt::print("\n");
 }
 
 void print_row(const Row& row) {
-  const double ours = median(row.muster_seconds);
-  const double encrypted = median(row.encrypted_seconds);
-  const double theirs = median(row.gloo_seconds);
   const double moved = 2.0 * (row.ranks - 1) / row.ranks * static_cast<double>(row.bytes);
-  fmt::print(
-      "{:>2} {:>10}  {:>12.1f} {:>10.3f}  {:>12.1f} {:>10.3f}  {:>12.1f} {:>10.3f}  {:>10.2f}x {:>8.2f}x  "
-      "{:>10.1f} {:>10.1f} {:>10.1f}\n",
-      row.ranks, row.bytes, ours * 1e6, moved / ours / 1e9, encrypted * 1e6, moved / encrypted / 1e9,
-      theirs * 1e6, moved / theirs / 1e9, theirs / ours, encrypted / ours, median(row.muster_cpu) * 1e6,
-      median(row.encrypted_cpu) * 1e6, median(row.gloo_cpu) * 1e6);
+  const double first = median(row.entries.front().seconds);
+  fmt::print("{:>2} {:>10}", row.ranks, row.bytes);
+  for (const Entry& entry : row.entries) {
+    const double seconds = median(entry.seconds);
+    fmt::print("  {:>9.1f} us {:>5.2f} GB/s {:>4.2f}x", seconds * 1e6, moved / seconds / 1e9,
+               seconds / first);
+  }
+  fmt::print("  {}\n", row.entries.front().note);
   std::fflush(stdout);
+}
+
+std::string json_of(const Row& row) {
+  Json contenders = Json::object();
+  for (const Entry& entry : row.entries)
+    contenders[entry.name] = {
+        {"seconds", median(entry.seconds)}, {"cpuSeconds", median(entry.cpu)}, {"note", entry.note}};
+  return Json{{"ranks", row.ranks}, {"bytes", row.bytes}, {"contenders", contenders}}.dump();
 }
 
 }  // namespace muster::bench

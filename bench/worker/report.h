@@ -1,24 +1,28 @@
 #pragma once  // bench/worker/report.h: medians and tables of the comparison
+#include <cstddef>
 #include <string>
 #include <vector>
 
 namespace muster::bench {
 
+struct Entry {  // a contender at one size
+  std::string name;
+  std::string note;
+  std::vector<double> seconds;  // of one all-reduce, one per round
+  std::vector<double> cpu;  // seconds of CPU of rank 0 for one, all its threads: hardly moved by other load
+};
+
 struct Row {
   int ranks = 0;
   std::size_t bytes = 0;
-  std::vector<double> muster_seconds;     // of one all-reduce, one per round
-  std::vector<double> encrypted_seconds;  // the same with encryptTraffic
-  std::vector<double> gloo_seconds;
-  std::vector<double>
-      muster_cpu;  // CPU seconds of rank 0 for one all-reduce, all its threads: hardly moved by other load
-  std::vector<double> encrypted_cpu;
-  std::vector<double> gloo_cpu;
+  std::vector<Entry> entries;  // the first is what the others are compared with
 };
 
 [[nodiscard]] double median(std::vector<double> values);
 void print_machine();
-void print_header();
+void print_header(const std::vector<std::string>& names);
 void print_row(const Row& row);
+// A line of JSON: {"ranks", "bytes", "contenders": {name: {"seconds", "cpuSeconds", "note"}}}, medians.
+[[nodiscard]] std::string json_of(const Row& row);
 
 }  // namespace muster::bench

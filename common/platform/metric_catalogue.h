@@ -91,6 +91,11 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Gradient bytes sent by this worker; of a parameter server, bytes of parameters"},
     {"worker", "muster_worker_payload_bytes_expected_total", MetricType::kCounter, "",
      "Gradient bytes that the formula of topology and compression says for the same steps"},
+    {"worker", "muster_worker_topology", MetricType::kGauge, "topology",
+     "1 for the topology by which gradients are summed: the spec's, or what Auto has picked"},
+    {"worker", "muster_worker_slowdown", MetricType::kGauge, "",
+     "Time that this worker took for its gradients lately, in that of the median one; who has the most is "
+     "waited for"},
     {"worker", "muster_worker_gossip_distance", MetricType::kGauge, "",
      "How far this peer's model was from the mean of those that it met in the last step, in the 2-norm"},
     {"worker", "muster_worker_dense_buckets_total", MetricType::kCounter, "",

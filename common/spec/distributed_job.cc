@@ -107,12 +107,13 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
         "spec.training");
   }
-  if (spec.compression.by_codec() && spec.synchronization.topology != "Direct")
-    return invalid_argument(
-        fmt::format("spec.synchronization.topology: compressed gradients go Direct, where they are rounded "
-                    "twice; over a {} "
-                    "each worker would round anew: write topology: Direct, or remove spec.compression",
-                    spec.synchronization.topology));
+  if (spec.compression.by_codec() && spec.synchronization.topology != "Direct" &&
+      spec.synchronization.topology != "Auto")
+    return invalid_argument(fmt::format(
+        "spec.synchronization.topology: compressed gradients go Direct, where they are rounded "
+        "twice; over a {} "
+        "each worker would round anew: write topology: Direct or Auto, or remove spec.compression",
+        spec.synchronization.topology));
   if ((synchronization.servers() > 0 || synchronization.is_gossip()) && spec.compression.low_rank > 0)
     return invalid_argument(fmt::format(
         "spec.compression.lowRank: needs sums of gradients over all workers, which topology {} does not "

@@ -165,25 +165,25 @@ Status check_updates(const Synchronization& read, const std::string& path) {
 
 Result<Synchronization> synchronization_from_json(const Json& json, const std::string& path) {
   Synchronization synchronization;
-  MUSTER_TRY(
-      Fields(json, path)
-          .one_of("topology", synchronization.topology,
-                  {"Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "ParameterServer", "Gossip"})
-          .one_of("updates", synchronization.updates, {"Synchronous", "Asynchronous"})
-          .object("parameterServers",
-                  [&](const Json& value, const std::string& at) {
-                    return read_servers(value, at, synchronization.parameter_servers);
-                  })
-          .object("gossip",
-                  [&](const Json& value, const std::string& at) {
-                    return read_gossip(value, at, synchronization.gossip);
-                  })
-          .integer("maxStaleness", synchronization.max_staleness, {.min = 0, .max = 1'000'000})
-          .boolean("stalenessAware", synchronization.staleness_aware)
-          .number("delayCompensation", synchronization.delay_compensation, {.min = 0, .max = 1000})
-          .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
-          .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
-          .finish());
+  MUSTER_TRY(Fields(json, path)
+                 .one_of("topology", synchronization.topology,
+                         {"Auto", "Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "ParameterServer",
+                          "Gossip"})
+                 .one_of("updates", synchronization.updates, {"Synchronous", "Asynchronous"})
+                 .object("parameterServers",
+                         [&](const Json& value, const std::string& at) {
+                           return read_servers(value, at, synchronization.parameter_servers);
+                         })
+                 .object("gossip",
+                         [&](const Json& value, const std::string& at) {
+                           return read_gossip(value, at, synchronization.gossip);
+                         })
+                 .integer("maxStaleness", synchronization.max_staleness, {.min = 0, .max = 1'000'000})
+                 .boolean("stalenessAware", synchronization.staleness_aware)
+                 .number("delayCompensation", synchronization.delay_compensation, {.min = 0, .max = 1000})
+                 .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
+                 .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
+                 .finish());
   if (synchronization.peer_timeout_seconds > synchronization.timeout_seconds) {
     return invalid_argument(
         fmt::format("{0}.peerTimeoutSeconds: is {1}, but {0}.timeoutSeconds, after which any rank that does "

@@ -83,8 +83,8 @@ struct Gossip {                // DistributedJob spec.synchronization.gossip
   friend bool operator==(const Gossip&, const Gossip&) = default;
 };
 
-struct Synchronization {  // DistributedJob spec.synchronization
-  std::string topology = "Ring";
+struct Synchronization {                // DistributedJob spec.synchronization
+  std::string topology = "Ring";        // Auto: measured, and the fastest taken
   std::string updates = "Synchronous";  // Synchronous | Asynchronous
   // With topology ParameterServer; absent: one.
   std::optional<ParameterServers> parameter_servers;

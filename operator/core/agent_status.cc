@@ -5,6 +5,7 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdint>
 #include <set>
@@ -23,11 +24,17 @@ using google::protobuf::Message;
 constexpr std::int64_t kIntegerMax = std::int64_t{1} << 53;  // readers of JSON take these without loss
 constexpr std::size_t kUidMax = 64;
 constexpr std::size_t kDigestSize = 64;
+constexpr std::size_t kNameMax = 32;
 
 bool is_count(std::int64_t value) { return 0 <= value && value <= kIntegerMax; }
 
 bool is_digest(const std::string& text) {
   return text.size() == kDigestSize && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+}
+
+bool is_name(const std::string& text) {  // of a topology
+  return !text.empty() && text.size() <= kNameMax &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalpha(c) != 0; });
 }
 
 bool is_possible(const Message& message, const FieldDescriptor& field) {
@@ -37,7 +44,10 @@ bool is_possible(const Message& message, const FieldDescriptor& field) {
     case FieldDescriptor::CPPTYPE_INT64: return is_count(values.GetInt64(message, &field));
     case FieldDescriptor::CPPTYPE_UINT64:
       return values.GetUInt64(message, &field) <= static_cast<std::uint64_t>(kIntegerMax);
-    case FieldDescriptor::CPPTYPE_STRING: return is_digest(values.GetString(message, &field));
+    case FieldDescriptor::CPPTYPE_STRING: {
+      const std::string text = values.GetString(message, &field);
+      return field.name() == "topology" ? is_name(text) : is_digest(text);
+    }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
       const double value = values.GetDouble(message, &field);
       return !std::isfinite(value) || (value >= 0 && (field.name() != "accuracy" || value <= 1));

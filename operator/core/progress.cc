@@ -139,6 +139,41 @@ bool would_go_back(const Pass& pass, const WorkerProgress& told) {
          told.resumed_from_step() == integer(member(known, "resumedFromStep"));
 }
 
+double number_at(const Json& object, const char* name) {
+  const Json& value = member(object, name);
+  return value.is_number() ? value.get<double>() : 0;
+}
+
+// The share of the time since the start, or the last resumption, that the steps of the model took. Time that
+// brought no step is no news by itself.
+void tell_goodput(Pass& pass) {
+  const Json& before = pass.before.progress;
+  const double trained = number_at(pass.after.progress, "trainedSeconds");
+  if (before.is_object() && trained == number_at(before, "trainedSeconds")) {
+    if (const Json& told = member(before, "goodput"); !told.is_null()) pass.after.progress["goodput"] = told;
+    return;
+  }
+  if (!pass.after.start_time || pass.seen.now <= *pass.after.start_time) return;
+  const double all = std::chrono::duration<double>(pass.seen.now - *pass.after.start_time).count();
+  pass.after.progress["goodput"] = rounded(std::min(trained / all, 1.0), 3);
+}
+
+// An event when a worker begins to hold up the others.
+void tell_slow_worker(Pass& pass, const WorkerProgress& told, const std::vector<const Pod*>& members) {
+  constexpr double kSlow = 2;
+  if (told.slowdown() < kSlow || !told.has_slowest_rank() || told.slowest_rank() >= std::ssize(members))
+    return;
+  const Json& before = pass.before.progress;
+  if (number_at(before, "slowdown") >= kSlow && integer(member(before, "slowestRank")) == told.slowest_rank())
+    return;
+  const Pod& slow = *members[static_cast<std::size_t>(told.slowest_rank())];
+  pass.event(
+      "Warning", "SlowWorker",
+      fmt::format("{} (rank {}) takes {:.1f} times as long for its gradients as the median worker, and the "
+                  "others wait for it; look at its CPU limits and its node{}",
+                  slow.name, told.slowest_rank(), told.slowdown(), slow.node.empty() ? "" : " " + slow.node));
+}
+
 template <typename Progress>
 std::vector<Point> history_of(const Progress& told) {
   return {told.history().begin(), told.history().end()};
@@ -244,6 +279,8 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
   if (digests != members.size() || parameters_diverged(pass, members)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
+  tell_goodput(pass);
+  tell_slow_worker(pass, *first, members);
   tell_pace(pass.after.progress, first->step(), first->total_steps(),
             first->examples_per_second() / static_cast<double>(std::max<std::int64_t>(examples_a_step, 1)));
   fold_warnings(pass, warnings);

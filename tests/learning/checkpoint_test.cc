@@ -32,6 +32,8 @@ TrainingState state_at(std::int64_t step) {
   state.optimizer.steps = step;
   state.optimizer.slots = {{"momentum", {6, 5, 4, 3, 2, 1}}};
   state.history = {{1, 2.302585092994046, std::nullopt}, {step, 0.1, 0.875}};
+  state.trained_seconds = 12.5;
+  state.topologies = {{4, "HalvingDoubling"}, {3, "Ring"}};
   return state;
 }
 

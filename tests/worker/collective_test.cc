@@ -1,5 +1,6 @@
 // tests/worker/collective_test.cc: the contract of Collective, on every implementation and size of group
 #include <fmt/format.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <algorithm>
@@ -9,12 +10,14 @@
 
 #include "common/base/random.h"
 #include "tests/worker/mesh_support.h"
+#include "worker/collective/candidates.h"
 #include "worker/collective/mesh_collective.h"
 
 namespace muster::worker::test {
 namespace {
 
-enum class Backend { kMemory, kTcp, kTls };
+enum class Backend { kModel, kPlain, kMemory, kTls };
+constexpr std::chrono::seconds kPatience{30};
 using Param = std::tuple<Backend, Topology, int>;
 
 // Of equal numbers the bits may differ.
@@ -40,7 +43,11 @@ class CollectiveContract : public testing::TestWithParam<Param> {
     } else {
       const Backend backend = std::get<0>(GetParam());
       group_ = collectives(
-          backend == Backend::kMemory ? memory_mesh(size_, seed) : tcp_mesh(size_, backend == Backend::kTls),
+          backend == Backend::kModel
+              ? memory_mesh(size_, seed)
+              : tcp_mesh(size_, backend == Backend::kTls
+                                    ? Wires::kTls
+                                    : (backend == Backend::kMemory ? Wires::kMemory : Wires::kPlain)),
           topology_);
     }
     ASSERT_EQ(group_.size(), static_cast<std::size_t>(size_));
@@ -50,7 +57,7 @@ class CollectiveContract : public testing::TestWithParam<Param> {
     const auto n = static_cast<std::size_t>(size_);
     std::vector<std::size_t> lengths{0, 1, n - 1, n, n + 1, 101, 4099};
     // Past the size up to which two ranks exchange whole buffers, and past several segments.
-    if (std::get<0>(GetParam()) != Backend::kMemory) lengths.insert(lengths.end(), {65'537, 300'007});
+    if (std::get<0>(GetParam()) != Backend::kModel) lengths.insert(lengths.end(), {65'537, 300'007});
     return lengths;
   }
 
@@ -154,17 +161,78 @@ TEST_P(CollectiveContract, AnAbortEndsTheCallUnderWayAndEveryLaterOne) {
   EXPECT_EQ(at(0).barrier(soon()).error().code, Code::kAborted);
 }
 
+TEST_P(CollectiveContract, SaysHowSumsGo) {
+  on_all_ranks(size_, [&](int rank) {
+    const auto settled = at(rank).settle(100, "Tree", kPatience);
+    ASSERT_TRUE(settled);
+    EXPECT_EQ(settled->topology, size_ == 1 ? "" : name_of(topology_));
+    EXPECT_FALSE(settled->picked);
+  });
+}
+
+// Sums go on as before, by the one that all ranks have found.
+TEST(OpenTopology, AllRanksPickTheSameOneByMeasuringOrTakeWhatIsKnown) {
+  for (int size = 2; size <= 5; ++size) {
+    for (const std::size_t elements : {std::size_t{0}, std::size_t{5}, std::size_t{40'000}}) {
+      const auto group = collectives(tcp_mesh(size, Wires::kPlain), std::nullopt);
+      std::vector<Settled> settled(group.size());
+      on_all_ranks(size, [&](int rank) {
+        const auto index = static_cast<std::size_t>(rank);
+        auto mine = group[index]->settle(elements, "", kPatience);
+        ASSERT_TRUE(mine) << mine.error().message;
+        settled[index] = *mine;
+        EXPECT_EQ(group[index]->bytes_sent().payload, 0U) << "measuring is no payload";
+        std::vector<float> ones(elements + 1, 1.0F);
+        ASSERT_TRUE(group[index]->all_reduce_sum(ones, Traffic::kPayload, soon()));
+        EXPECT_THAT(ones, testing::Each(static_cast<float>(size)));
+        EXPECT_EQ(group[index]->bytes_sent().payload, group[index]->all_reduce_bytes(elements + 1));
+      });
+      for (const Settled& each : settled) {
+        EXPECT_TRUE(each.picked);
+        EXPECT_TRUE(topology_named(each.topology));
+        EXPECT_EQ(each.topology, settled[0].topology);
+      }
+    }
+    const auto group = collectives(tcp_mesh(size, Wires::kPlain), std::nullopt);
+    on_all_ranks(size, [&](int rank) {
+      const auto known = group[static_cast<std::size_t>(rank)]->settle(7, "HalvingDoubling", kPatience);
+      ASSERT_TRUE(known);
+      EXPECT_EQ(known->topology, "HalvingDoubling");
+      EXPECT_EQ(group[static_cast<std::size_t>(rank)]->bytes_sent().control, 0U) << "nothing is measured";
+    });
+  }
+}
+
+TEST(OpenTopology, WhatCannotBeFastestIsNotTimed) {
+  const std::size_t large = 1'000'000;
+  const auto has = [](const std::vector<Topology>& all, Topology one) {
+    return std::ranges::count(all, one) == 1;
+  };
+  EXPECT_EQ(candidates_for(2, large).size(), kTopologies.size());
+  EXPECT_TRUE(has(candidates_for(9, 100), Topology::kAllToAll));
+  EXPECT_FALSE(has(candidates_for(9, large), Topology::kAllToAll)) << "sends 4.5 times as much";
+  EXPECT_TRUE(has(candidates_for(9, large), Topology::kDirect));
+  EXPECT_FALSE(has(candidates_for(65, 100), Topology::kDirect)) << "4,160 connections";
+  EXPECT_TRUE(has(candidates_for(65, 100), Topology::kTree));
+  const std::vector<Topology> three{Topology::kRing, Topology::kTree, Topology::kDirect};
+  EXPECT_EQ(in_reach(three, std::vector<float>{1, 3, 1.9F}),
+            (std::vector{Topology::kRing, Topology::kDirect}));
+  EXPECT_EQ(timing_rounds(std::vector<float>{0.02F, 0.02F}, 2), 5) << "0.02 s a round";
+  EXPECT_EQ(timing_rounds(std::vector<float>{9}, 2), 1);
+  EXPECT_EQ(timing_rounds(std::vector<float>{0}, 2), 20);
+}
+
 std::string case_name(const testing::TestParamInfo<Param>& info) {
-  constexpr const char* kNames[] = {"Memory", "Tcp", "Tls"};
+  constexpr const char* kNames[] = {"Model", "Tcp", "Memory", "Tls"};
   const auto& [backend, topology, size] = info.param;
   return fmt::format("{}{}{}", kNames[static_cast<int>(backend)], name_of(topology), size);
 }
 INSTANTIATE_TEST_SUITE_P(Alone, CollectiveContract,
-                         testing::Combine(testing::Values(Backend::kMemory), testing::Values(Topology::kRing),
+                         testing::Combine(testing::Values(Backend::kModel), testing::Values(Topology::kRing),
                                           testing::Values(1)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Meshes, CollectiveContract,
-                         testing::Combine(testing::Values(Backend::kMemory, Backend::kTcp),
+                         testing::Combine(testing::Values(Backend::kModel, Backend::kPlain, Backend::kMemory),
                                           testing::ValuesIn(kTopologies), testing::Range(2, 10)),
                          case_name);
 INSTANTIATE_TEST_SUITE_P(Encrypted, CollectiveContract,

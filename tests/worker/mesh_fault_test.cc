@@ -16,13 +16,13 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 using testing::HasSubstr;
 
-// Each over plain connections and over TLS.
-class MeshFault : public testing::TestWithParam<bool> {};
+class MeshFault : public testing::TestWithParam<Wires> {};
+INSTANTIATE_TEST_SUITE_P(Streams, MeshFault, testing::ValuesIn(kWires),
+                         [](const auto& one) { return name_of(one.param); });
+// Over plain connections and over TLS.
 class MeshRendezvous : public testing::TestWithParam<bool> {};
-const auto kStreams = testing::Bool();
-std::string stream_name(const testing::TestParamInfo<bool>& info) { return info.param ? "Tls" : "Plain"; }
-INSTANTIATE_TEST_SUITE_P(Streams, MeshFault, kStreams, stream_name);
-INSTANTIATE_TEST_SUITE_P(Streams, MeshRendezvous, kStreams, stream_name);
+INSTANTIATE_TEST_SUITE_P(Streams, MeshRendezvous, testing::Bool(),
+                         [](const auto& one) { return one.param ? "Tls" : "Plain"; });
 
 TEST_P(MeshFault, AllRanksNameTheOneThatDiedAtOnce) {
   constexpr int kSize = 5;

@@ -125,6 +125,7 @@ MeshPort::Options TcpEnds::options(int rank, std::int64_t membership) const {
                        .size = static_cast<int>(peers.size())},
           .key = test_key(),
           .encrypt = encrypt,
+          .share_memory = share_memory,
           .peers = peers,
           .log = {},
           .refused = {}};
@@ -171,7 +172,7 @@ Fd dial(int port, const std::string& from) {
 PendingConnection call(int port, const Words& words) {
   Fd fd = dial(port);
   auto stream = words.encrypt ? TlsStreams(words.key).stream(std::move(fd), Handshake::Role::kDialer)
-                              : plain_stream(std::move(fd));
+                              : std::make_unique<PlainStream>(std::move(fd));
   return {std::move(stream), Handshake(Handshake::Role::kDialer, words.link, words.key, random_nonce()),
           soon()};
 }
@@ -188,8 +189,9 @@ PendingConnection::State finish(PendingConnection& connection) {
   return connection.state();
 }
 
-std::vector<std::unique_ptr<Mesh>> tcp_mesh(int size, bool encrypt) {
-  TcpEnds ends = listen_ends(size, encrypt);
+std::vector<std::unique_ptr<Mesh>> tcp_mesh(int size, Wires wires) {
+  TcpEnds ends = listen_ends(size, wires == Wires::kTls);
+  ends.share_memory = wires == Wires::kMemory;
   std::vector<std::unique_ptr<Mesh>> meshes(static_cast<std::size_t>(size));
   on_all_ranks(size, [&](int rank) {
     auto connected = ends.ports[static_cast<std::size_t>(rank)]->connect(ends.options(rank), soon());
@@ -203,7 +205,7 @@ std::vector<std::unique_ptr<Mesh>> tcp_mesh(int size, bool encrypt) {
 }
 
 std::vector<std::unique_ptr<Collective>> collectives(std::vector<std::unique_ptr<Mesh>> meshes,
-                                                     Topology topology) {
+                                                     std::optional<Topology> topology) {
   std::vector<std::unique_ptr<Collective>> group;
   if (meshes.size() <= 1) {
     group.push_back(std::make_unique<Solo>());

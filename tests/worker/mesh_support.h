@@ -1,5 +1,6 @@
 #pragma once  // tests/worker/mesh_support.h: meshes for tests: in memory with partial transfers, and over
               // loopback TCP
+#include <array>
 #include <functional>
 #include <memory>
 #include <string>
@@ -14,14 +15,21 @@ namespace muster::worker::test {
 // A mesh in this process. Each transfer moves a random number of bytes (seeded), sometimes none.
 [[nodiscard]] std::vector<std::unique_ptr<Mesh>> memory_mesh(int size, std::uint64_t seed);
 
-// A mesh over TCP on 127.0.0.1, free ports; `encrypt`: over TLS.
-[[nodiscard]] std::vector<std::unique_ptr<Mesh>> tcp_mesh(int size, bool encrypt);
+// A mesh over TCP on 127.0.0.1, free ports.
+enum class Wires { kPlain, kMemory, kTls };  // how payload goes
+inline constexpr std::array kWires{Wires::kPlain, Wires::kMemory, Wires::kTls};
+[[nodiscard]] inline const char* name_of(Wires wires) {
+  constexpr std::array kNames{"Plain", "Memory", "Tls"};
+  return kNames[static_cast<std::size_t>(wires)];
+}
+[[nodiscard]] std::vector<std::unique_ptr<Mesh>> tcp_mesh(int size, Wires wires);
 
 // Listening ends of a mesh and the options with which each rank connects.
 struct TcpEnds {
   std::vector<std::unique_ptr<MeshPort>> ports;
   std::vector<std::string> peers;
   bool encrypt = false;
+  bool share_memory = false;
   [[nodiscard]] MeshPort::Options options(int rank, std::int64_t membership = 1) const;
   [[nodiscard]] Link link(int dialer) const;  // of membership 1, by which it watches its successor
 };
@@ -41,8 +49,8 @@ struct Words {
 PendingConnection::State finish(PendingConnection& connection);
 
 // Collectives over such meshes; Solo for size 1.
-[[nodiscard]] std::vector<std::unique_ptr<Collective>> collectives(std::vector<std::unique_ptr<Mesh>> meshes,
-                                                                   Topology topology = Topology::kRing);
+[[nodiscard]] std::vector<std::unique_ptr<Collective>> collectives(
+    std::vector<std::unique_ptr<Mesh>> meshes, std::optional<Topology> topology = Topology::kRing);
 
 // Payload bytes of a ring all-reduce of float32, by the formula (c[i]: the parts of the vector):
 // 2S - c[(rank + 1) % n] - c[(rank + 2) % n].

@@ -91,7 +91,7 @@ void receive_all(ByteStream& stream, std::span<std::byte> bytes) {
     const auto head = bytes.first(std::min<std::size_t>(bytes.size(), 7));
     const Moved moved = stream.receive(head, bytes.subspan(head.size()));
     ASSERT_EQ(moved.end, Moved::End::kNone);
-    if (moved.bytes == 0 && !stream.holds_back()) await(stream.fd(), POLLIN);
+    if (moved.bytes == 0 && !stream.can_move(ByteStream::Way::kReceive)) await(stream.fd(), POLLIN);
     bytes = bytes.subspan(moved.bytes);
   }
 }

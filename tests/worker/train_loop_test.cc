@@ -15,10 +15,10 @@
 #include "common/base/random.h"
 #include "tests/worker/mesh_support.h"
 #include "tests/worker/quadratic_task.h"
+#include "tests/worker/run_alone.h"
 #include "tests/worker/small_job.h"
 #include "worker/engine/batches.h"
 #include "worker/engine/history.h"
-#include "worker/engine/rate.h"
 
 namespace muster::worker::test {
 namespace {
@@ -55,6 +55,7 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
     if (options.lost_at_evaluation && rank == 0) task.before_evaluation = [&] { group[0]->abort(); };
     auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
     TrainLoop::Hooks hooks;
+    hooks.now = [] { return Instant{}; };  // no time passes, so that states are equal
     hooks.progress = [&, rank](const Progress& progress, const History&) {
       result.progress.push_back(progress);
       if (rank == size - 1 && progress.step == options.lost_after_step)
@@ -273,25 +274,6 @@ TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
   EXPECT_FALSE(began);
 }
 
-// One rank with the hooks of the test.
-Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning::Dataset& data,
-                                     QuadraticTask& task, const TrainLoop::Hooks& hooks,
-                                     const CheckpointWriter::Write& write = {}) {
-  CheckpointWriter writer(write);
-  auto group = collectives({});
-  const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
-  const auto gradient_sum = dense_sum(*group[0], {});
-  DataParallel parallel({*group[0], *gradient_sum, *optimizer}, std::chrono::seconds(60));
-  TrainLoop loop({.collective = *group[0],
-                  .task = task,
-                  .synchronizer = parallel,
-                  .training = spec,
-                  .data = data,
-                  .writer = write ? &writer : nullptr},
-                 {.checkpoint_patience = std::chrono::milliseconds(0)}, hooks);
-  return loop.run({});
-}
-
 TEST(TrainLoop, SkipsACheckpointThatIsDueWhileTheOneBeforeIsWrittenButNotTheLast) {
   spec::Training spec = training(5, 3);
   spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 4, .keep = 1};
@@ -358,47 +340,6 @@ TEST(TrainLoop, TheLastCheckpointThatCannotBeWrittenEndsTheJobToo) {
                 [](const learning::TrainingState&) -> Status { return resource_exhausted("disk full"); });
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().message, "disk full");
-}
-
-struct TimedTask : QuadraticTask {  // a second a gradient, a minute an evaluation
-  explicit TimedTask(Instant& now) : QuadraticTask(kParameters), clock(now) {}
-  [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
-    clock += std::chrono::hours(1);
-    return QuadraticTask::initial_parameters(seed);
-  }
-  double gradient(std::span<const float> parameters, const learning::Examples& examples,
-                  std::span<const std::int64_t> rows, std::span<float> out) override {
-    clock += std::chrono::seconds(1);
-    return QuadraticTask::gradient(parameters, examples, rows, out);
-  }
-  learning::Evaluation evaluate(std::span<const float> parameters,
-                                const learning::Examples& examples) override {
-    clock += std::chrono::minutes(1);
-    return QuadraticTask::evaluate(parameters, examples);
-  }
-  Instant& clock;
-};
-
-TEST(TrainLoop, TheRateDoesNotCountTheWaitForOtherRanks) {
-  Instant clock{};
-  TimedTask task(clock);
-  double rate = 0;
-  TrainLoop::Hooks hooks;
-  hooks.now = [&] { return clock; };
-  hooks.progress = [&](const Progress& progress, const History&) { rate = progress.examples_per_second; };
-  ASSERT_TRUE(run_alone(training(5, 1), dataset(50, 9), task, hooks));
-  EXPECT_NEAR(rate, 5, 1e-9);
-}
-
-TEST(TrainLoop, TellsWhatItsTimeWasSpentOn) {
-  Instant clock{};
-  TimedTask task(clock);
-  Progress last;
-  TrainLoop::Hooks hooks;
-  hooks.now = [&] { return clock; };
-  hooks.progress = [&](const Progress& progress, const History&) { last = progress; };
-  ASSERT_TRUE(run_alone(training(5, 2), dataset(50, 9), task, hooks));
-  EXPECT_THAT(last.seconds, testing::ElementsAre(20, 0, 0, 120, 0));  // in the order of kActivities
 }
 
 TEST(Batches, SlicesTileTheBatchAndOrdersArePermutationsThatDifferByEpoch) {
@@ -471,16 +412,6 @@ TEST(History, ARestoredCurveGoesOnAsItWouldHave) {
     }
     EXPECT_EQ(part.points(), whole.points()) << "paused after " << pause;
   }
-}
-
-TEST(Rate, FollowsAConstantRateAndForgetsAnOldOne) {
-  const Instant start{};
-  Rate rate(start);
-  Instant now = start;
-  for (int i = 0; i < 100; ++i) rate.add(50, now += std::chrono::milliseconds(100));
-  EXPECT_NEAR(rate.per_second(), 500, 1e-9);
-  for (int i = 0; i < 300; ++i) rate.add(10, now += std::chrono::milliseconds(100));
-  EXPECT_NEAR(rate.per_second(), 100, 5);
 }
 
 }  // namespace

@@ -1,7 +1,10 @@
 #pragma once  // worker/collective/collective.h: sums and copies shared by the ranks of one job
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
+#include <string_view>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
@@ -17,6 +20,11 @@ enum class Traffic {
 struct TrafficBytes {  // sent by this rank since the group began
   std::uint64_t payload = 0;
   std::uint64_t control = 0;  // including every header
+};
+
+struct Settled {              // how sums go
+  std::string_view topology;  // its name; empty: one rank alone
+  bool picked = false;        // by the ranks, as the spec leaves it open (Auto)
 };
 
 class Collective {  // every rank makes the same calls in the same order, from one thread
@@ -36,6 +44,14 @@ class Collective {  // every rank makes the same calls in the same order, from o
   [[nodiscard]] Status all_reduce_sum(std::span<float> buffer, Traffic traffic, Deadline deadline) {
     return all_reduce_sum(buffer, traffic, deadline, 0);
   }
+  // Says by which topology sums of so many float32 go, and where the spec leaves that open, decides it for
+  // all later calls: `known`, where this is a topology, which then is the same on all ranks, else the one
+  // that the ranks find the fastest in some sums that count as control. Errors as above; `timeout` is that of
+  // one sum.
+  [[nodiscard]] virtual Result<Settled> settle(std::size_t elements, std::string_view known,
+                                               std::chrono::milliseconds timeout) = 0;
+  // No later call waits longer than this, whatever its deadline. nullopt: as long as that says.
+  virtual void limit_waits(std::optional<std::chrono::milliseconds> limit) = 0;
   // Bytes that this rank sends for a sum of so many float32, by the topology's formula; riders left out.
   [[nodiscard]] virtual std::uint64_t all_reduce_bytes(std::size_t elements) const = 0;
 

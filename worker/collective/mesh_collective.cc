@@ -1,7 +1,11 @@
 // worker/collective/mesh_collective.cc: which schedule a call takes
 #include "worker/collective/mesh_collective.h"
 
+#include <algorithm>
+#include <chrono>
+
 #include "common/base/check.h"
+#include "worker/collective/candidates.h"
 
 namespace muster::worker {
 namespace {
@@ -10,6 +14,8 @@ enum class Kind : std::uint32_t { kAllReduce = 1, kBroadcast = 2, kExchange = 3 
 
 // Up to this size a whole vector in one step is faster than two halves in two.
 constexpr std::size_t kExchangeBytes = 256 * 1024;
+// What is timed in place of anything larger: the links' bandwidth decides there as well.
+constexpr std::size_t kTimedElements = 1024 * 1024;
 
 CallHeader header_of(Kind kind, std::uint32_t how, std::uint32_t call, std::size_t bytes) {
   return {.kind = static_cast<std::uint32_t>(kind) | how << 8U, .call = call, .bytes = bytes};
@@ -48,8 +54,11 @@ Schedule all_reduce_schedule(Topology topology, int rank, int ranks, Extent exte
   return {};
 }
 
-MeshCollective::MeshCollective(std::unique_ptr<Mesh> mesh, Topology topology)
-    : mesh_(std::move(mesh)), topology_(topology), executor_(*mesh_) {
+MeshCollective::MeshCollective(std::unique_ptr<Mesh> mesh, std::optional<Topology> topology)
+    : mesh_(std::move(mesh)),
+      topology_(topology.value_or(Topology::kRing)),
+      open_(!topology),
+      executor_(*mesh_) {
   MUSTER_CHECK(mesh_->size() >= 2);
 }
 
@@ -86,6 +95,46 @@ Status MeshCollective::exchange(std::span<std::byte> memory, std::size_t payload
              Traffic::kPayload, deadline);
 }
 
+Status MeshCollective::time_each(std::span<const Topology> topologies, std::span<float> zeros,
+                                 std::span<float> seconds, std::chrono::milliseconds timeout) {
+  using std::chrono::steady_clock;
+  for (std::size_t i = 0; i < topologies.size(); ++i) {
+    topology_ = topologies[i];
+    const auto begun = steady_clock::now();
+    MUSTER_TRY(all_reduce_sum(zeros, Traffic::kControl, deadline_after(timeout), 0));
+    seconds[i] += std::chrono::duration<float>(steady_clock::now() - begun).count();
+  }
+  return {};
+}
+
+// A first round makes the connections and tells how long the others may be; what every rank then does follows
+// from sums that all have.
+Result<Settled> MeshCollective::settle(std::size_t elements, std::string_view known,
+                                       std::chrono::milliseconds timeout) {
+  if (!open_) return Settled{.topology = name_of(topology_)};
+  if (const auto earlier = topology_named(known)) {
+    topology_ = *earlier;
+    return Settled{.topology = name_of(topology_), .picked = true};
+  }
+  std::vector<float> zeros(std::clamp<std::size_t>(elements, 1, kTimedElements));
+  std::vector<Topology> candidates = candidates_for(size(), elements);
+  std::vector<float> seconds(candidates.size());
+  const auto of_all_ranks = [&] {  // the same on each
+    topology_ = Topology::kRing;
+    return all_reduce_sum(seconds, Traffic::kControl, deadline_after(timeout), 0);
+  };
+  MUSTER_TRY(time_each(candidates, zeros, seconds, timeout));
+  MUSTER_TRY(of_all_ranks());
+  const int rounds = timing_rounds(seconds, size());
+  candidates = in_reach(candidates, seconds);
+  seconds.assign(candidates.size(), 0);
+  for (int round = 0; round < rounds; ++round) MUSTER_TRY(time_each(candidates, zeros, seconds, timeout));
+  MUSTER_TRY(of_all_ranks());
+  const auto best = std::ranges::min_element(seconds) - seconds.begin();
+  topology_ = candidates[static_cast<std::size_t>(best)];
+  return Settled{.topology = name_of(topology_), .picked = true};
+}
+
 Status MeshCollective::broadcast(std::span<std::byte> buffer, int root, Deadline deadline) {
   MUSTER_CHECK(root >= 0 && root < size());
   if (buffer.empty()) return {};
@@ -115,6 +164,7 @@ std::uint64_t MeshCollective::all_reduce_bytes(std::size_t elements) const {
 
 Status MeshCollective::run(const Executor::Call& call, Traffic traffic, Deadline deadline) {
   const SentBytes before = executor_.sent();
+  if (wait_limit_) deadline = std::min(deadline, deadline_after(*wait_limit_));
   Status done = executor_.run(call, deadline);
   const SentBytes after = executor_.sent();
   (traffic == Traffic::kPayload ? sent_.payload : sent_.control) += after.payload - before.payload;

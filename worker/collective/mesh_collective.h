@@ -24,8 +24,8 @@ inline constexpr std::array kTopologies{Topology::kRing, Topology::kHalvingDoubl
 
 class MeshCollective final : public Collective {
  public:
-  // A mesh of at least two ranks.
-  MeshCollective(std::unique_ptr<Mesh> mesh, Topology topology);
+  // A mesh of at least two ranks. `topology` nullopt: open, a ring until it is settled.
+  MeshCollective(std::unique_ptr<Mesh> mesh, std::optional<Topology> topology);
 
   [[nodiscard]] int rank() const override { return mesh_->rank(); }
   [[nodiscard]] int size() const override { return mesh_->size(); }
@@ -33,8 +33,11 @@ class MeshCollective final : public Collective {
                         std::size_t riders) override;
   Status exchange(std::span<std::byte> memory, std::size_t payload, std::span<const Parcel> to,
                   std::span<const Parcel> from, Deadline deadline) override;
+  Result<Settled> settle(std::size_t elements, std::string_view known,
+                         std::chrono::milliseconds timeout) override;
   Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override;
   Status barrier(Deadline deadline) override;
+  void limit_waits(std::optional<std::chrono::milliseconds> limit) override { wait_limit_ = limit; }
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t elements) const override;
   [[nodiscard]] TrafficBytes bytes_sent() const override { return sent_; }
   void abort() noexcept override { mesh_->abort(); }
@@ -42,10 +45,15 @@ class MeshCollective final : public Collective {
 
  private:
   [[nodiscard]] Status run(const Executor::Call& call, Traffic traffic, Deadline deadline);
+  // One sum of `zeros` by each of `topologies`, in turn; adds the seconds of each to `seconds`.
+  [[nodiscard]] Status time_each(std::span<const Topology> topologies, std::span<float> zeros,
+                                 std::span<float> seconds, std::chrono::milliseconds timeout);
 
   std::unique_ptr<Mesh> mesh_;
   Topology topology_;
+  bool open_;  // settle decides the topology
   Executor executor_;
+  std::optional<std::chrono::milliseconds> wait_limit_;
   std::uint32_t calls_ = 0;
   TrafficBytes sent_;
 };

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "common/base/check.h"
 #include "learning/doubts.h"
@@ -13,12 +14,31 @@
 
 namespace muster::worker {
 
+namespace {
+
+constexpr std::int64_t kStepsOfALook = 50;
+
+// Seconds of gradients, by rank.
+std::optional<Slowest> slowest_of(const std::vector<float>& seconds, std::size_t mine) {
+  std::vector<float> sorted = seconds;
+  const auto median = sorted.begin() + (std::ssize(sorted) - 1) / 2;
+  std::ranges::nth_element(sorted, median);
+  const auto slowest = std::ranges::max_element(seconds);
+  if (!(*median > 0)) return std::nullopt;  // nobody has worked
+  return Slowest{.rank = static_cast<int>(slowest - seconds.begin()),
+                 .slowdown = static_cast<double>(*slowest) / static_cast<double>(*median),
+                 .mine = static_cast<double>(seconds[mine]) / static_cast<double>(*median)};
+}
+
+}  // namespace
+
 TrainLoop::TrainLoop(Parts parts, Options options, Hooks hooks)
     : parts_(parts), options_(options), hooks_(std::move(hooks)) {}
 TrainLoop::~TrainLoop() = default;
 
 Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
-  run_ = std::make_unique<Run>(parts_);
+  run_ = std::make_unique<Run>(
+      parts_, Patience(options_.least_patience.value_or(options_.timeout), options_.timeout));
   Run& run = *run_;
   run.mine = std::move(mine);
   if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
@@ -30,6 +50,7 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
   const auto finished = [&] { return run.epoch >= parts_.training.epochs; };
   while (!finished() && !run.stop) {
     Status done = parts_.asynchronous != nullptr ? segment(run) : step(run);
+    if (done) done = look_for_slowest(run);
     if (done && run.into_epoch == 0) done = evaluate(run);
     if (!done) return give_up(run, done.error());
     report(run);
@@ -58,7 +79,9 @@ Learnt TrainLoop::learnt() {
                                 .examples_into_epoch = run_->into_epoch,
                                 .parameters = std::move(run_->parameters),
                                 .optimizer = parts_.synchronizer.kept(),
-                                .history = run_->history.points()};
+                                .history = run_->history.points(),
+                                .trained_seconds = run_->trained_seconds,
+                                .topologies = run_->topologies};
   // Of a segment that did not come to its end, the servers know what counts.
   std::erase_if(state.history, [&](const learning::HistoryPoint& point) { return point.at > state.step; });
   run_.reset();
@@ -108,37 +131,43 @@ Status TrainLoop::step(Run& run) {
   const auto rows = parts_.own != nullptr
                         ? parts_.own->take(run.position() / parts_.collective.size(), mine.size())
                         : rows_of(run, run.into_epoch + mine.begin, mine.size());
+  const Instant begun = hooks_.now();
   Laps laps(hooks_.now, run.progress);
   double loss = 0;
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
   if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
-  MUSTER_ASSIGN(const StepSums sums,
-                parts_.synchronizer.exchange(run.gradient, run.parameters,
-                                             {.loss = loss,
-                                              .stop = hooks_.stop_requested(),
-                                              .share = {.mine = mine.size(), .all = all},
-                                              .number = run.step,
-                                              .position = run.position(),
-                                              .dense = checkpoint_is_due(run.step + 1)}));
+  if (options_.least_patience)
+    parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
+  const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
+                                                 {.loss = loss,
+                                                  .stop = hooks_.stop_requested(),
+                                                  .share = {.mine = mine.size(), .all = all},
+                                                  .number = run.step,
+                                                  .position = run.position(),
+                                                  .dense = checkpoint_is_due(run.step + 1)});
+  parts_.collective.limit_waits(std::nullopt);
+  if (!sums) return sums.error();
   laps.add(Activity::kExchange);
-  MUSTER_TRY(check_loss(sums.loss, run.step + 1));
+  MUSTER_TRY(check_loss(sums->loss, run.step + 1));
   parts_.synchronizer.update(run.parameters, gradient);
   laps.add(Activity::kUpdate);
   ++run.step;
+  run.trained_seconds += seconds_since(begun);
+  run.patience.took(Patience::Duration(seconds_since(begun)));
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
-  run.epoch_loss += sums.loss * static_cast<double>(all);
+  run.epoch_loss += sums->loss * static_cast<double>(all);
   run.epoch_examples += static_cast<double>(all);
   run.into_epoch += all;
   if (run.into_epoch >= run.examples) {
     ++run.epoch;
     run.into_epoch = 0;
   }
-  run.stop = sums.stop;
-  run.progress.loss = sums.loss;
-  run.progress.payload_bytes_expected += sums.cost.payload_bytes;
-  run.progress.dense_buckets += sums.cost.dense_buckets;
+  run.stop = sums->stop;
+  run.progress.loss = sums->loss;
+  run.progress.payload_bytes_expected += sums->cost.payload_bytes;
+  run.progress.dense_buckets += sums->cost.dense_buckets;
   run.progress.distance = parts_.synchronizer.distance();
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());
@@ -166,6 +195,19 @@ Status TrainLoop::evaluate(Run& run) {
         learning::loss_text(run.progress.test->loss), run.step, parts_.training.optimizer.learning_rate));
   }
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = run.progress.test->accuracy});
+  return {};
+}
+
+// Asynchronous ranks meet at a segment's end only.
+Status TrainLoop::look_for_slowest(Run& run) {
+  const int ranks = parts_.collective.size();
+  if (ranks == 1 || (parts_.asynchronous == nullptr && run.step % kStepsOfALook != 0)) return {};
+  double& all = run.progress.seconds[static_cast<std::size_t>(Activity::kGradient)];
+  const auto mine = static_cast<std::size_t>(parts_.collective.rank());
+  std::vector<float> seconds(static_cast<std::size_t>(ranks));
+  seconds[mine] = static_cast<float>(all - std::exchange(run.looked_seconds, all));
+  MUSTER_TRY(sum(seconds));
+  run.progress.slowest = slowest_of(seconds, mine);
   return {};
 }
 
@@ -206,7 +248,9 @@ Result<learning::TrainingState> TrainLoop::state_of(Run& run) {
                                  .examples_into_epoch = run.into_epoch,
                                  .parameters = run.parameters,
                                  .optimizer = std::move(optimizer),
-                                 .history = run.history.points()};
+                                 .history = run.history.points(),
+                                 .trained_seconds = run.trained_seconds,
+                                 .topologies = run.topologies};
 }
 
 std::optional<std::string> TrainLoop::doubt_of(const Run& run) const {
@@ -226,6 +270,8 @@ void TrainLoop::report(Run& run) {
       static_cast<double>(run.epoch) +
       static_cast<double>(run.into_epoch + run.segment_examples) / static_cast<double>(run.examples);
   progress.examples_per_second = run.rate.per_second();
+  progress.topology = parts_.synchronizer.sums().topology;
+  progress.trained_seconds = run.trained_seconds;
   progress.payload_bytes_sent = parts_.synchronizer.payload_bytes_sent();
   progress.gradient_bytes = run.parameter_count * sizeof(float);
   hooks_.progress(progress, run.history);

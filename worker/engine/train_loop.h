@@ -35,6 +35,14 @@ enum class Activity : std::size_t {
 inline constexpr std::array<std::string_view, 5> kActivities{"gradient", "exchange", "update", "evaluation",
                                                              "checkpoint"};
 
+// Which rank takes longest for a gradient, and how many times as long as the median one. Waiting for others
+// is no part of it, so that the one that all wait for stands out.
+struct Slowest {
+  int rank = 0;
+  double slowdown = 1;  // >= 1
+  double mine = 1;      // this rank's time, in the median's
+};
+
 struct Progress {
   std::int64_t step = 0;
   std::int64_t total_steps = 0;
@@ -45,6 +53,9 @@ struct Progress {
   std::uint64_t payload_bytes_sent = 0;
   std::uint64_t payload_bytes_expected = 0;
   std::uint64_t gradient_bytes = 0;
+  std::string_view topology;   // by which gradients are summed; empty: none are
+  double trained_seconds = 0;  // of the steps that the parameters hold, in whatever process and membership
+  std::optional<Slowest> slowest;  // of the ranks, for the last steps
   std::optional<double> distance;  // Synchronizer::distance
   std::int64_t dense_buckets = 0;  // since this loop began: compression would have sent more
   std::int64_t resumed_from_step = 0;
@@ -72,6 +83,9 @@ class TrainLoop {
     std::int64_t membership = 1;                       // >= 1
     std::chrono::milliseconds timeout{60'000};         // of one collective call
     std::chrono::milliseconds start_timeout{600'000};  // until all have begun: they load data first
+    // Of a step's exchange, at least, where the steps before were short (patience.h). nullopt: `timeout`
+    // always, as where a user's program does between two steps what it likes.
+    std::optional<std::chrono::milliseconds> least_patience{5'000};
     // How long a due checkpoint waits for the one before, so that very short intervals skip none.
     std::chrono::milliseconds checkpoint_patience{100};
   };
@@ -105,6 +119,8 @@ class TrainLoop {
   struct Start;
   [[nodiscard]] Status agree_on_start(Run& run);
   [[nodiscard]] static Status compare(const Start& mine, const Start& theirs, int root);
+  [[nodiscard]] Status share_state(int root, const Start& start, std::span<float> parameters,
+                                   std::vector<learning::HistoryPoint>& points, Deadline deadline);
   [[nodiscard]] Status begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead);
   [[nodiscard]] Status step(Run& run);
   [[nodiscard]] Status segment(Run& run);
@@ -113,7 +129,11 @@ class TrainLoop {
                                                               const AsynchronousUpdates::Turn& turn);
   [[nodiscard]] Status check_loss(double loss, std::int64_t step) const;
   [[nodiscard]] std::span<const std::int64_t> rows_of(Run& run, std::int64_t begin, std::int64_t count);
+  [[nodiscard]] double seconds_since(Instant begun) const {
+    return std::chrono::duration<double>(hooks_.now() - begun).count();
+  }
   [[nodiscard]] Status evaluate(Run& run);
+  [[nodiscard]] Status look_for_slowest(Run& run);
   [[nodiscard]] bool checkpoint_is_due(std::int64_t step) const;
   [[nodiscard]] Error give_up(Run& run, const Error& why,
                               std::optional<learning::TrainingState> at_hand = std::nullopt);

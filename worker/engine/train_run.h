@@ -2,9 +2,12 @@
 #include <array>
 #include <cstdint>
 #include <functional>
+#include <map>
+#include <string>
 #include <vector>
 
 #include "worker/engine/batches.h"
+#include "worker/engine/patience.h"
 #include "worker/engine/rate.h"
 #include "worker/engine/train_loop.h"
 
@@ -31,8 +34,9 @@ class Laps {
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 struct TrainLoop::Run {
-  explicit Run(const Parts& parts)
-      : parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
+  Run(const Parts& parts, Patience patience_of_steps)
+      : patience(patience_of_steps),
+        parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
         gradient(parameter_count + Synchronizer::kRiders),
         examples(parts.data.train.size()),
         global_batch(parts.training.batch_size *
@@ -40,6 +44,7 @@ struct TrainLoop::Run {
         test_part(cut(parts.data.test,
                       slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
 
+  Patience patience;
   Learnt mine;           // until the ranks have agreed
   bool agreed = false;   // the rest holds what is learnt
   Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
@@ -60,7 +65,10 @@ struct TrainLoop::Run {
   double epoch_loss = 0;  // sum over the examples of the present or last epoch that this process saw
   double epoch_examples = 0;
   std::int64_t ordered_epoch = -1;
-  std::vector<std::int64_t> order;  // of ordered_epoch
+  std::vector<std::int64_t> order;                 // of ordered_epoch
+  double trained_seconds = 0;                      // TrainingState's
+  std::map<std::int64_t, std::string> topologies;  // likewise
+  double looked_seconds = 0;                       // of gradients, when the ranks last compared theirs
   bool stop = false;
   [[nodiscard]] std::int64_t position() const { return epoch * examples + into_epoch; }
   History history;

@@ -19,6 +19,7 @@ std::int64_t TrainLoop::end_of_segment(const Run& run) const {
 Status TrainLoop::segment(Run& run) {
   AsynchronousUpdates& updates = *parts_.asynchronous;
   const std::int64_t last = end_of_segment(run);
+  const Instant begun = hooks_.now();
   const auto meet = [this] { return parts_.collective.barrier(deadline_after(options_.timeout)); };
   Laps laps(hooks_.now, run.progress);
   MUSTER_TRY(meet());
@@ -43,6 +44,7 @@ Status TrainLoop::segment(Run& run) {
   run.epoch_examples += static_cast<double>(all.examples);
   run.into_epoch = std::min(run.into_epoch + (turn.batch - run.step) * run.global_batch, run.examples);
   run.step = turn.batch;
+  run.trained_seconds += seconds_since(begun);
   run.segment_examples = 0;
   run.stop = stop > 0;
   if (run.into_epoch == run.examples) {

@@ -12,6 +12,22 @@ namespace {
 
 constexpr std::int64_t kHistoryMax = 10 * static_cast<std::int64_t>(History::kPointsMax);  // of a peer
 
+// Names of topologies are shorter.
+using TopologyName = std::array<char, 24>;
+
+std::string_view text_of(const TopologyName& name) {
+  return {name.data(), static_cast<std::size_t>(std::ranges::find(name, '\0') - name.begin())};
+}
+
+TopologyName picked_for(int ranks, const learning::TrainingState& state) {
+  TopologyName name{};
+  const auto picked = state.topologies.find(ranks);
+  if (picked != state.topologies.end())
+    std::ranges::copy_n(picked->second.begin(), std::min(std::ssize(picked->second), std::ssize(name)),
+                        name.begin());
+  return name;
+}
+
 std::string_view shown(const std::array<char, 64>& digest) { return {digest.data(), 16}; }
 
 // Whether a rank can go on from `state` with this model and this data.
@@ -45,6 +61,8 @@ struct TrainLoop::Start {
   std::int64_t history_points = 0;
   std::int64_t refused = 0;  // it could not resume: all end
   std::int64_t kept = 0;     // it was learnt in a membership before
+  double trained_seconds = 0;
+  TopologyName topology{};  // picked for as many ranks; zeros: none
 };
 
 Status TrainLoop::agree_on_start(Run& run) {
@@ -71,6 +89,8 @@ Status TrainLoop::agree_on_start(Run& run) {
     start.history_points = std::ssize(state->history);
     start.refused = fits ? 0 : 1;
     start.kept = run.mine.membership > 0 ? 1 : 0;
+    start.trained_seconds = state->trained_seconds;
+    start.topology = picked_for(parts_.collective.size(), *state);
   }
   const Start mine = start;
   MUSTER_TRY(
@@ -87,16 +107,8 @@ Status TrainLoop::agree_on_start(Run& run) {
   std::vector<float>& parameters = have ? state->parameters : received;
   if (!choice.all_have_it) {
     std::vector<float> unwanted(have && !root ? run.parameter_count : 0);  // it has a model of its own
-    MUSTER_TRY(share(parts_.collective, choice.root,
-                     unwanted.empty() ? std::span(parameters) : std::span(unwanted),
-                     parts_.synchronizer.shared_slots(), deadline));
-    MUSTER_TRY(share(parts_.collective, choice.root, points, start.history_points, deadline));
-    std::int64_t at = 0;
-    for (const learning::HistoryPoint& point : points) {
-      if (point.at < at || point.at > start.step)
-        return internal_error(fmt::format("rank {} tells a history that is none", choice.root));
-      at = point.at;
-    }
+    MUSTER_TRY(share_state(choice.root, start, unwanted.empty() ? std::span(parameters) : std::span(unwanted),
+                           points, deadline));
   }
   // A broadcast is over for its root before the others have come: it would wait for them in its first step,
   // with the shorter time of one.
@@ -105,21 +117,38 @@ Status TrainLoop::agree_on_start(Run& run) {
   MUSTER_ASSIGN(const Synchronizer::Ahead ahead,
                 parts_.synchronizer.begin({.step = start.step,
                                            .position = start.epoch * run.examples + start.into_epoch,
-                                           .kept = start.kept != 0},
+                                           .kept = start.kept != 0,
+                                           .topology = text_of(start.topology)},
                                           parameters));
   if (parts_.writer != nullptr && root && run.mine.membership == 0) parts_.writer->note_stored(start.step);
   run.parameters = std::move(parameters);
   run.history = History(std::move(points));
+  if (state) run.topologies = std::move(state->topologies);
+  if (const Settled sums = parts_.synchronizer.sums(); sums.picked)
+    run.topologies[parts_.collective.size()] = sums.topology;
   run.mine = {};
   run.agreed = true;
   return begin_with(run, start, ahead);
+}
+
+Status TrainLoop::share_state(int root, const Start& start, std::span<float> parameters,
+                              std::vector<learning::HistoryPoint>& points, Deadline deadline) {
+  MUSTER_TRY(share(parts_.collective, root, parameters, parts_.synchronizer.shared_slots(), deadline));
+  MUSTER_TRY(share(parts_.collective, root, points, start.history_points, deadline));
+  std::int64_t at = 0;
+  for (const learning::HistoryPoint& point : points) {
+    if (point.at < at || point.at > start.step)
+      return internal_error(fmt::format("rank {} tells a history that is none", root));
+    at = point.at;
+  }
+  return {};
 }
 
 // Whether this rank can begin with what `root` has.
 Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
   const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
                      theirs.into_epoch >= 0 && theirs.history_points >= 0 &&
-                     theirs.history_points <= kHistoryMax;
+                     theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0;
   if (!sound)
     return internal_error(
         fmt::format("rank {} begins with a state that is none; is its image this worker's?", root));
@@ -159,6 +188,7 @@ Status TrainLoop::begin_with(Run& run, const Start& start, const Synchronizer::A
   run.epoch = position / run.examples;
   run.into_epoch = position % run.examples;
   run.next_batch = ahead.next_examples;
+  run.trained_seconds = start.trained_seconds;
   run.progress.resumed_from_step = start.step;
   if (!run.history.points().empty()) run.progress.loss = run.history.points().back().loss;
   const std::int64_t epochs_left = std::max<std::int64_t>(parts_.training.epochs - run.epoch, 0);

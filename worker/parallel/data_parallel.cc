@@ -6,6 +6,11 @@
 
 namespace muster::worker {
 
+Result<Synchronizer::Ahead> DataParallel::begin(const Beginning& where, std::span<float> parameters) {
+  MUSTER_ASSIGN(sums_, parts_.collective.settle(parameters.size() + kRiders, where.topology, timeout_));
+  return Ahead{};
+}
+
 Result<StepSums> DataParallel::exchange(std::span<float> gradient, std::span<float> /*parameters*/,
                                         const Step& step) {
   MUSTER_CHECK(gradient.size() >= kRiders);

@@ -31,9 +31,8 @@ class DataParallel final : public Synchronizer {
   learning::OptimizerState kept() override { return learning::capture(parts_.optimizer); }
   std::vector<learning::Optimizer::Slot> shared_slots() override { return parts_.optimizer.slots(); }
   void set_steps(std::int64_t steps) override { parts_.optimizer.set_steps(steps); }
-  Result<Ahead> begin(const Beginning& /*where*/, std::span<float> /*parameters*/) override {
-    return Ahead{};
-  }
+  Result<Ahead> begin(const Beginning& where, std::span<float> parameters) override;
+  [[nodiscard]] Settled sums() const override { return sums_; }
   Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,
                             const Step& step) override;
   void update(std::span<float> parameters, std::span<const float> gradient) override {
@@ -47,6 +46,7 @@ class DataParallel final : public Synchronizer {
  private:
   Parts parts_;
   std::chrono::milliseconds timeout_;
+  Settled sums_;
 };
 
 }  // namespace muster::worker

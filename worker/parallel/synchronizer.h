@@ -2,11 +2,13 @@
 #include <cstdint>
 #include <optional>
 #include <span>
+#include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
 #include "learning/checkpoint.h"
 #include "learning/optimizer.h"
+#include "worker/collective/collective.h"
 
 namespace muster::worker {
 
@@ -66,6 +68,7 @@ class Synchronizer {
     std::int64_t step = 0;      // completed
     std::int64_t position = 0;  // examples that were trained on until then, in all epochs
     bool kept = false;          // it was learnt in a membership before; else from a checkpoint, or afresh
+    std::string_view topology;  // that was picked for as many ranks; empty: none
   };
   // Before the first step: all ranks hold the `parameters` [P] of `where`. On return they are those to begin
   // with.
@@ -83,6 +86,9 @@ class Synchronizer {
   [[nodiscard]] virtual bool keeps_own_parameters() const { return false; }
   // Then: of this rank's model from the mean of those that it met in the last step, in the 2-norm.
   [[nodiscard]] virtual std::optional<double> distance() const { return std::nullopt; }
+
+  // How gradients are summed, since begin(); nothing where none are.
+  [[nodiscard]] virtual Settled sums() const { return {}; }
 
   // The training is over for this rank, and it has no more to ask.
   [[nodiscard]] virtual Status finish() = 0;

@@ -50,16 +50,16 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
         fmt::format("the assignment divides the examples into {} parts for {} workers; is the operator of "
                     "this worker's release?",
                     job.parts, job.workers()));
-  const std::optional<Topology> topology = job.servers > 0 || job.synchronization.is_gossip()
-                                               ? Topology::kDirect
-                                               : topology_named(job.synchronization.topology);
-  if (!topology)
+  job.compression = std::move(spec.compression);
+  const bool open = job.synchronization.topology == "Auto";
+  const bool direct = job.servers > 0 || job.synchronization.is_gossip() ||
+                      (open && job.compression.by_codec());  // whose frames go so
+  job.topology = direct ? Topology::kDirect : topology_named(job.synchronization.topology);
+  if (!job.topology && !open)
     return invalid_argument(
         fmt::format("spec.synchronization.topology: this worker knows no {}; is its image of "
                     "the operator's release?",
                     job.synchronization.topology));
-  job.topology = *topology;
-  job.compression = std::move(spec.compression);
   job.security = spec.security;
   // What may change between an interrupted training and its resumption is left out. Where the data is, says
   // nothing about what it is: its digest does.

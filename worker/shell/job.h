@@ -15,9 +15,9 @@ struct Job {
   std::vector<std::string> peers{};
   spec::Training training{};
   spec::Synchronization synchronization{};
-  Topology topology = Topology::kRing;  // of the ranks that train; with servers, of what they share beside
-  int servers = 0;                      // the last ranks
-  int parts = 0;                        // of the examples, where each rank has its own
+  std::optional<Topology> topology{};  // of the ranks that train; with servers, of what they share beside
+  int servers = 0;                     // the last ranks
+  int parts = 0;                       // of the examples, where each rank has its own
   spec::Compression compression{};
   spec::Security security{};
   MembershipKey key{};  // of a job of one worker: zeros

@@ -21,6 +21,12 @@ control::v1::AgentStatus to_status(const Progress& progress, int rank) {
   worker.set_payload_bytes_expected(progress.payload_bytes_expected);
   worker.set_gradient_bytes(progress.gradient_bytes);
   if (progress.resumed_from_step > 0) worker.set_resumed_from_step(progress.resumed_from_step);
+  if (!progress.topology.empty()) worker.set_topology(std::string(progress.topology));
+  worker.set_trained_seconds(progress.trained_seconds);
+  if (progress.slowest) {
+    worker.set_slowest_rank(progress.slowest->rank);
+    worker.set_slowdown(progress.slowest->slowdown);
+  }
   worker.set_checkpoints_skipped(progress.checkpoints_skipped);
   return status;
 }

@@ -35,6 +35,7 @@ constexpr milliseconds kStatusInterval{100};  // between two statuses that only 
 constexpr seconds kLogInterval{10};
 constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may take milliseconds
 constexpr seconds kConnectTimeMin{60};        // pods of one membership start at different times
+constexpr int kPatience = 5;                  // with a step that takes no time, in peerTimeoutSeconds
 constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
 // Of an error of all ranks: nothing is wrong with this one, so it can go on beside others.
@@ -212,7 +213,10 @@ class Worker {
          .asynchronous = way->asynchronous,
          .own = prepared_->own ? &*prepared_->own : nullptr,
          .writer = writer_ && saves() ? &*writer_ : nullptr},
-        {.membership = job_.identity.membership, .timeout = timeout(), .start_timeout = start_timeout()},
+        {.membership = job_.identity.membership,
+         .timeout = timeout(),
+         .start_timeout = start_timeout(),
+         .least_patience = kPatience * seconds(job_.synchronization.peer_timeout_seconds)},
         hooks());
     const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
     auto outcome = loop.run(std::move(learnt_));

@@ -39,6 +39,9 @@ struct WorkerMetrics::Families {
   prometheus::Gauge& rate = gauge_family(*registry, "muster_worker_examples_per_second").Add({});
   Total sent{counter_family(*registry, "muster_worker_payload_bytes_total").Add({})};
   Total expected{counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({})};
+  prometheus::Family<prometheus::Gauge>& topology = gauge_family(*registry, "muster_worker_topology");
+  prometheus::Gauge* topology_now = nullptr;
+  prometheus::Family<prometheus::Gauge>& slowdown = gauge_family(*registry, "muster_worker_slowdown");
   prometheus::Family<prometheus::Gauge>& distance = gauge_family(*registry, "muster_worker_gossip_distance");
   Total dense_buckets{counter_family(*registry, "muster_worker_dense_buckets_total").Add({})};
   Total skipped{counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({})};
@@ -71,6 +74,13 @@ void WorkerMetrics::show(const Progress& progress) {
   families.rate.Set(progress.examples_per_second);
   families.sent.advance(static_cast<double>(progress.payload_bytes_sent));
   families.expected.advance(static_cast<double>(progress.payload_bytes_expected));
+  if (families.topology_now != nullptr) families.topology_now->Set(0);
+  families.topology_now = nullptr;
+  if (!progress.topology.empty()) {
+    families.topology_now = &families.topology.Add({{"topology", std::string(progress.topology)}});
+    families.topology_now->Set(1);
+  }
+  if (progress.slowest) families.slowdown.Add({}).Set(progress.slowest->mine);
   if (progress.distance) families.distance.Add({}).Set(*progress.distance);
   families.dense_buckets.advance(static_cast<double>(progress.dense_buckets));
   families.skipped.advance(static_cast<double>(progress.checkpoints_skipped));

@@ -1,4 +1,4 @@
-// worker/transport/byte_stream.cc: bytes as they are: one system call a call
+// worker/transport/byte_stream.cc: bytes as they are
 #include "worker/transport/byte_stream.h"
 
 #include <sys/uio.h>
@@ -21,34 +21,24 @@ msghdr gather(std::array<iovec, 2>& parts, Bytes head, Bytes body) {
   return message;
 }
 
-class PlainStream final : public ByteStream {
- public:
-  using ByteStream::ByteStream;
-  Opening open() override { return Opening::kDone; }
-
-  Moved send(std::span<const std::byte> head, std::span<const std::byte> body) override {
-    std::array<iovec, 2> parts{};
-    const msghdr message = gather(parts, head, body);
-    const ssize_t sent = sendmsg(fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
-    if (sent < 0) return {.end = end_of(errno)};
-    return {.bytes = static_cast<std::size_t>(sent)};
-  }
-
-  Moved receive(std::span<std::byte> head, std::span<std::byte> body) override {
-    std::array<iovec, 2> parts{};
-    msghdr message = gather(parts, head, body);
-    const ssize_t received = recvmsg(fd(), &message, MSG_DONTWAIT);
-    if (received < 0) return {.end = end_of(errno)};
-    return {.bytes = static_cast<std::size_t>(received),
-            .end = received == 0 ? Moved::End::kClosed : Moved::End::kNone};
-  }
-
-  [[nodiscard]] bool holds_back() const override { return false; }
-};
-
 }  // namespace
 
-std::unique_ptr<ByteStream> plain_stream(Fd fd) { return std::make_unique<PlainStream>(std::move(fd)); }
+Moved PlainStream::send(std::span<const std::byte> head, std::span<const std::byte> body) {
+  std::array<iovec, 2> parts{};
+  const msghdr message = gather(parts, head, body);
+  const ssize_t sent = sendmsg(fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+  if (sent < 0) return {.end = end_of(errno)};
+  return {.bytes = static_cast<std::size_t>(sent)};
+}
+
+Moved PlainStream::receive(std::span<std::byte> head, std::span<std::byte> body) {
+  std::array<iovec, 2> parts{};
+  msghdr message = gather(parts, head, body);
+  const ssize_t received = recvmsg(fd(), &message, MSG_DONTWAIT);
+  if (received < 0) return {.end = end_of(errno)};
+  return {.bytes = static_cast<std::size_t>(received),
+          .end = received == 0 ? Moved::End::kClosed : Moved::End::kNone};
+}
 
 Moved::End end_of(int error_number) {
   switch (error_number) {

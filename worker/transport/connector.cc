@@ -16,7 +16,10 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 MakeStream streams_of(const Connector::Options& options) {
-  if (!options.encrypt) return [](Fd fd, Handshake::Role) { return plain_stream(std::move(fd)); };
+  if (!options.encrypt)
+    return [](Fd fd, Handshake::Role) -> std::unique_ptr<ByteStream> {
+      return std::make_unique<PlainStream>(std::move(fd));
+    };
   return [tls = std::make_shared<TlsStreams>(options.key)](Fd fd, Handshake::Role role) {
     return tls->stream(std::move(fd), role);
   };

@@ -4,6 +4,7 @@
 
 #include <fmt/format.h>
 #include <poll.h>
+#include <sched.h>
 
 #include <algorithm>
 #include <array>
@@ -12,6 +13,7 @@
 
 #include "common/base/check.h"
 #include "common/pods/standstill.h"
+#include "worker/transport/shared_stream.h"
 #include "worker/transport/watch_thread.h"
 
 namespace muster::worker {
@@ -27,6 +29,9 @@ constexpr milliseconds kVerdictTime{300};
 // reset connections, and payload still on its way would be lost.
 constexpr milliseconds kLinger{1'000};
 constexpr milliseconds kLookTime{200};
+constexpr int kOffersMax = 16;                     // of memory: 4 MiB a rank, however many it sends to
+constexpr std::chrono::microseconds kLookOut{50};  // some times of a wake-up
+constexpr int kLooks = 50;                         // between two yields
 
 // What connect() and the mesh it made share: one abort for both.
 struct AbortSignal {
@@ -51,6 +56,7 @@ class TcpMesh final : public Mesh {
       : rank_(options.identity.rank),
         names_(names_of(options)),
         tcp_user_timeout_(options.tcp_user_timeout),
+        share_memory_(options.share_memory && !options.encrypt),
         aborting_(std::move(aborting)),
         connector_(std::move(connector)),
         links_(std::move(links)),
@@ -132,6 +138,8 @@ class TcpMesh final : public Mesh {
       connector_->want(line(peer, way));
     } else {
       tune_stream(stream->fd(), static_cast<int>(tcp_user_timeout_.count()));
+      if (share_memory_ && way == Way::kFrom) stream = take_memory(std::move(stream));
+      if (share_memory_ && way == Way::kTo) stream = offer_memory(std::move(stream), offers_++ < kOffersMax);
     }
     return stream.get();
   }
@@ -140,16 +148,16 @@ class TcpMesh final : public Mesh {
   Result<bool> wait_once(std::span<Interest> interests, Deadline deadline) {
     polled_.assign({{.fd = aborting_->alarm.fd(), .events = POLLIN, .revents = 0},
                     {.fd = connector_->arrivals().fd(), .events = POLLIN, .revents = 0}});
-    bool here = false;  // bytes that poll does not see
     for (const Interest& interest : interests) {
-      const ByteStream* const to = interest.send ? stream_of(interest.peer, Way::kTo) : nullptr;
-      const ByteStream* const from = interest.receive ? stream_of(interest.peer, Way::kFrom) : nullptr;
-      polled_.push_back({.fd = to == nullptr ? -1 : to->fd(), .events = POLLOUT, .revents = 0});
-      polled_.push_back({.fd = from == nullptr ? -1 : from->fd(), .events = POLLIN, .revents = 0});
-      here = here || (from != nullptr && from->holds_back());
+      add_polled(interest.send ? stream_of(interest.peer, Way::kTo) : nullptr, ByteStream::Way::kSend);
+      add_polled(interest.receive ? stream_of(interest.peer, Way::kFrom) : nullptr,
+                 ByteStream::Way::kReceive);
     }
-    const int timeout = here ? 0 : poll_timeout_ms(deadline);
     watch_.count_wait();
+    const bool here = comes_soon(interests) || any_of(interests, [](ByteStream& stream, auto way) {
+                        return stream.can_move_before_wait(way);
+                      });
+    const int timeout = here ? 0 : poll_timeout_ms(deadline);
     const int count = timeout == 0 && !here ? 0 : poll(polled_.data(), polled_.size(), timeout);
     const int failure = errno;
     watch_.count_wait();
@@ -164,20 +172,55 @@ class TcpMesh final : public Mesh {
     return set_ready(interests);
   }
 
+  void add_polled(const ByteStream* stream, ByteStream::Way way) {
+    if (stream == nullptr) {
+      polled_.push_back({.fd = -1, .events = 0, .revents = 0});
+    } else {
+      polled_.push_back({.fd = stream->fd(), .events = stream->events(way), .revents = 0});
+    }
+  }
+
+  // `ask` of each stream of the interests, until one says yes.
+  template <typename Ask>
+  [[nodiscard]] bool any_of(std::span<const Interest> interests, const Ask& ask) {
+    return std::ranges::any_of(interests, [&](const Interest& interest) {
+      auto& [to, from] = peers_[static_cast<std::size_t>(interest.peer)].streams;
+      return (interest.send && to != nullptr && ask(*to, ByteStream::Way::kSend)) ||
+             (interest.receive && from != nullptr && ask(*from, ByteStream::Way::kReceive));
+    });
+  }
+
+  // Between processes of one machine bytes come sooner than a thread that sleeps is woken. If the other one
+  // waits for this processor, it gets it.
+  [[nodiscard]] bool comes_soon(std::span<const Interest> interests) {
+    if (!any_of(interests, [](const ByteStream& stream, auto /*way*/) { return stream.in_memory(); }))
+      return false;
+    const Instant until = steady_clock::now() + kLookOut;
+    do {
+      for (int i = 0; i < kLooks; ++i) {
+        if (any_of(interests, [](const ByteStream& stream, auto way) { return stream.can_move(way); }))
+          return true;
+        __builtin_ia32_pause();
+      }
+      sched_yield();
+    } while (steady_clock::now() < until);
+    return false;
+  }
+
   // By polled_, which has two entries of its own and then two for each interest: to and from.
-  [[nodiscard]] bool set_ready(std::span<Interest> interests) const {
-    const auto can_send = [&](std::size_t i) { return polled_[2 + 2 * i].revents != 0; };
-    const auto can_receive = [&](std::size_t i) {
-      const ByteStream* const from = peer(interests[i].peer).at(Way::kFrom);
-      return polled_[3 + 2 * i].revents != 0 ||
-             (interests[i].receive && from != nullptr && from->holds_back());
+  [[nodiscard]] bool set_ready(std::span<Interest> interests) {
+    const auto ready = [&](std::size_t i, std::size_t way, bool wanted) {
+      const auto& stream = peer(interests[i].peer).streams[way];
+      return wanted && (polled_[2 + 2 * i + way].revents != 0 ||
+                        (stream != nullptr && stream->can_move(static_cast<ByteStream::Way>(way))));
     };
     bool any = false;
-    for (std::size_t i = 0; i < interests.size(); ++i) any = any || can_send(i) || can_receive(i);
+    for (std::size_t i = 0; i < interests.size(); ++i)
+      any = any || ready(i, 0, interests[i].send) || ready(i, 1, interests[i].receive);
     if (!any) return false;
     for (std::size_t i = 0; i < interests.size(); ++i) {
-      interests[i].receive = can_receive(i);
-      interests[i].send = can_send(i);
+      interests[i].receive = ready(i, 1, interests[i].receive);
+      interests[i].send = ready(i, 0, interests[i].send);
     }
     return true;
   }
@@ -196,9 +239,11 @@ class TcpMesh final : public Mesh {
       case Moved::End::kUnreachable:
         return end(unavailable(name(peer) + " does not answer any more: its machine or network is gone"));
       case Moved::End::kForged:
-        return end(
-            unavailable("the bytes on the connection to " + name(peer) +
-                        " are not what it encrypted: something between the two machines changes them"));
+        return end(unavailable(
+            share_memory_
+                ? name(peer) + " writes what no worker of this release does; is its image another?"
+                : "the bytes on the connection to " + name(peer) +
+                      " are not what it encrypted: something between the two machines changes them"));
       default: return end(unavailable(name(peer) + " closed the connection"));
     }
   }
@@ -244,6 +289,8 @@ class TcpMesh final : public Mesh {
   int rank_;
   std::vector<std::string> names_;  // "rank 2 (127.0.0.5:8471)"
   milliseconds tcp_user_timeout_;
+  bool share_memory_;
+  int offers_ = 0;  // of memory, by this rank
   std::shared_ptr<AbortSignal> aborting_;
   std::unique_ptr<Connector> connector_;
   WatchLinks links_;

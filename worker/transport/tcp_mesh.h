@@ -18,6 +18,7 @@ class MeshPort {
     MeshIdentity identity;           // size >= 2
     MembershipKey key{};             // who holds it is a member
     bool encrypt = false;            // TLS 1.3 with that key; all ranks alike
+    bool share_memory = true;        // payload between processes of one machine; not where it is encrypted
     std::vector<std::string> peers;  // "ip:port" or "[ip]:port" in order of rank
     std::chrono::milliseconds peer_timeout = PeerWatch::kTimeout;  // without a sign of life: it is lost
     // TCP's own, for data that is unacknowledged or not taken. Longer than any rank stays away from a call.

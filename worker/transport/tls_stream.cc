@@ -194,7 +194,8 @@ class TlsStream final : public ByteStream {
     return moved_or_end(moved, receive_end_);
   }
 
-  [[nodiscard]] bool holds_back() const override {
+  [[nodiscard]] bool can_move(Way way) const override {
+    if (way == Way::kSend) return false;
     const MutexLock lock(mutex_);
     return !drained_;
   }

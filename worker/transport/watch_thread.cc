@@ -54,7 +54,7 @@ void WatchThread::await_end(milliseconds limit) {
 
 void WatchThread::run() {
   Instant next_beat = steady_clock::now();
-  if (successor_.holds_back()) {  // what came behind its welcome
+  if (successor_.can_move(ByteStream::Way::kReceive)) {  // what came behind its welcome
     const MutexLock lock(mutex_);
     read_notes();
   }

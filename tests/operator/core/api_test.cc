@@ -96,7 +96,7 @@ INSTANTIATE_TEST_SUITE_P(
         BadJob{"/spec/training/model/name", "\"vgg\"", "spec.training.model.name: \"vgg\" is not supported"},
         BadJob{"/spec/training/dataset/path", "\"\"", "spec.training.dataset.path"},
         BadJob{"/spec/synchronization", "{\"topology\": \"Star\"}",
-               "use one of: Ring, HalvingDoubling, Tree, AllToAll, Direct"},
+               "use one of: Auto, Ring, HalvingDoubling, Tree, AllToAll, Direct"},
         BadJob{"/spec/security", "{\"encryptTraffic\": \"yes\"}",
                "spec.security.encryptTraffic: must be true"},
         BadJob{"/spec", R"({"security": {"encryptTraffic": true}, "workers": {"template": {}}})",

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 
 #include "cluster_model.h"
+#include "operator/core/agent_status.h"
 
 namespace muster::op::testing {
 namespace {
@@ -109,6 +110,64 @@ TEST(Progress, MereProgressIsWrittenAtMostOnceASecond) {
   cluster.now += decision.requeue_after;
   EXPECT_EQ(cluster.pass(), 1U);
   EXPECT_EQ(cluster.status().progress["step"], 2);
+}
+
+TEST(Progress, TellsTheShareOfTheTimeThatWentIntoStepsThatCount) {
+  ClusterModel cluster(job().workers(1).json());
+  cluster.bring_up();
+  const WallTime start = cluster.status().start_time.value();
+  control::v1::WorkerProgress& told = *cluster.agents.at(cluster.uid_of("digits-worker-0")).mutable_worker();
+  told.set_total_steps(100);
+  told.set_step(10);
+  told.set_trained_seconds(30);
+  cluster.now = start + 40s;
+  cluster.settle();
+  const Json goodput = cluster.status().progress["goodput"];
+  EXPECT_NEAR(goodput.get<double>(), 0.75, 0.02) << "it may be told a second later";
+  cluster.now = start + 80s;
+  EXPECT_EQ(cluster.pass(), 0U) << "no step, no news";
+  EXPECT_EQ(cluster.status().progress["goodput"], goodput);
+  told.set_step(20);
+  told.set_trained_seconds(90);  // more than there was: a clock that was set
+  cluster.settle();
+  EXPECT_EQ(cluster.status().progress["goodput"], 1);
+}
+
+TEST(Progress, AWorkerThatHoldsUpTheOthersIsOneEvent) {
+  ClusterModel cluster(job().workers(3).json());
+  cluster.bring_up();
+  control::v1::WorkerProgress& told = *cluster.agents.at(cluster.uid_of("digits-worker-0")).mutable_worker();
+  told.set_total_steps(100);
+  const auto tell = [&](int step, int rank, double slowdown) {
+    told.set_step(step);
+    told.set_slowest_rank(rank);
+    told.set_slowdown(slowdown);
+    cluster.advance(2s);
+    cluster.settle();
+    return std::ranges::count_if(cluster.events,
+                                 [](const EmitEvent& event) { return event.reason == "SlowWorker"; });
+  };
+  EXPECT_EQ(tell(1, 2, 1.9), 0);
+  EXPECT_EQ(tell(2, 2, 2.5), 1);
+  EXPECT_THAT(cluster.events.back().message,
+              ::testing::StartsWith("digits-worker-2 (rank 2) takes 2.5 times as long"));
+  EXPECT_EQ(tell(3, 2, 3), 1) << "known";
+  EXPECT_EQ(tell(4, 1, 3), 2) << "another one";
+  EXPECT_EQ(tell(5, 7, 3), 2) << "no rank of this job";
+  EXPECT_EQ(cluster.status().progress["slowestRank"], 7);
+}
+
+TEST(Progress, ATopologyIsANameOrLeftOut) {
+  ClusterModel cluster(job().workers(1).json());
+  cluster.bring_up();
+  control::v1::AgentStatus& agent = cluster.agents.at(cluster.uid_of("digits-worker-0"));
+  agent.mutable_worker()->set_total_steps(100);
+  agent.mutable_worker()->set_topology("Direct");
+  EXPECT_EQ(checked(agent).worker().topology(), "Direct");
+  for (const std::string& odd : {std::string("Direct\n"), std::string(33, 'x'), std::string()}) {
+    agent.mutable_worker()->set_topology(odd);
+    EXPECT_FALSE(checked(agent).worker().has_topology()) << odd;
+  }
 }
 
 TEST(Progress, ARestartedWorkersHistoryContinuesTheKnownCurve) {
