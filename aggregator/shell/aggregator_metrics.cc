@@ -50,6 +50,8 @@ struct AggregatorMetrics::Families {
       gauge_family(*registry, "muster_aggregator_upload_memory_max_bytes").Add({});
   prometheus::Gauge& loss = gauge_family(*registry, "muster_aggregator_test_loss").Add({});
   prometheus::Gauge& accuracy = gauge_family(*registry, "muster_aggregator_test_accuracy").Add({});
+  prometheus::Gauge& step_norm = gauge_family(*registry, "muster_aggregator_step_norm").Add({});
+  prometheus::Family<prometheus::Gauge>& state_norm = gauge_family(*registry, "muster_aggregator_state_norm");
   prometheus::Family<prometheus::Counter>& updates =
       counter_family(*registry, "muster_aggregator_updates_total");
   prometheus::Family<prometheus::Counter>& taken =
@@ -125,6 +127,10 @@ void AggregatorMetrics::sample(const control::v1::AggregatorProgress& progress, 
   if (more > 0) families_->bytes_expected.Increment(more);
   families_->upload_bytes.Set(static_cast<double>(upload_bytes));
   families_->upload_bytes_max.Set(static_cast<double>(upload_bytes_max));
+}
+void AggregatorMetrics::set_step_norm(double norm) { families_->step_norm.Set(norm); }
+void AggregatorMetrics::set_state_norm(const std::string& vector, double norm) {
+  families_->state_norm.Add({{"vector", vector}}).Set(norm);
 }
 void AggregatorMetrics::set_evaluation(double loss, double accuracy) {
   families_->loss.Set(loss);

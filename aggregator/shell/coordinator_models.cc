@@ -17,6 +17,20 @@ namespace muster::agg {
 using federation::v1::UploadReply;
 using std::chrono::steady_clock;
 
+namespace {
+
+// Euclidean; an empty `from` is 0.
+double distance(std::span<const float> to, std::span<const float> from) {
+  double square = 0;
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    const double apart = static_cast<double>(to[i]) - (from.empty() ? 0.0 : static_cast<double>(from[i]));
+    square += apart * apart;
+  }
+  return std::sqrt(square);
+}
+
+}  // namespace
+
 void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer_call,
                        Strategy& strategy) {
   const std::string task_id = buffer->header().task_id();
@@ -71,6 +85,11 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
     counted = counted_.with_sealed();
   }
   auto values = strategy.finish(model->values);
+  if (values) {
+    metrics_.set_step_norm(distance(*values, model->values));
+    for (const learning::SlotView& slot : strategy.state())
+      metrics_.set_state_norm(slot.name, distance(slot.values, {}));
+  }
   std::shared_ptr<const GlobalModel> next;
   if (values) next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted));
   locked([&]() MUSTER_REQUIRES(mutex_) {

@@ -121,6 +121,11 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Test loss of the newest evaluated model"},
     {"aggregator", "muster_aggregator_test_accuracy", MetricType::kGauge, "",
      "Test accuracy of the newest evaluated model, 0 to 1"},
+    {"aggregator", "muster_aggregator_step_norm", MetricType::kGauge, "",
+     "Euclidean norm of what the newest round changed the model by"},
+    {"aggregator", "muster_aggregator_state_norm", MetricType::kGauge, "vector",
+     "Euclidean norms of what the strategy remembers between rounds: m and v of server optimizers, c of "
+     "SCAFFOLD"},
     {"aggregator", "muster_aggregator_updates_total", MetricType::kCounter, "verdict",
      "Updates answered, by verdict"},
     {"aggregator", "muster_aggregator_updates_taken_total", MetricType::kCounter, "staleness",

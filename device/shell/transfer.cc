@@ -14,7 +14,6 @@ namespace muster::device {
 namespace {
 
 using federation::v1::Chunk;
-using federation::v1::UploadHeader;
 using federation::v1::UploadReply;
 using federation::v1::UploadRequest;
 

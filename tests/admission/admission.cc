@@ -39,7 +39,7 @@ Json load(const std::string& path) {
 }
 
 const std::vector<Sample>& samples() {
-  static const std::vector<Sample> all = [] {
+  static const std::vector<Sample> kAll = [] {
     std::vector<Sample> list;
     for (const char* name :
          {"job-own-program", "job-csv", "job-synthetic", "job-served", "job-gossip", "round-csv",
@@ -48,7 +48,7 @@ const std::vector<Sample>& samples() {
       list.push_back({name, load("tests/admission/samples/" + std::string(name) + ".yaml")});
     return list;
   }();
-  return all;
+  return kAll;
 }
 
 Json sample(const std::string& file) {

@@ -179,6 +179,7 @@ class Run(unittest.TestCase):
         moved = ask('sum(muster_aggregator_bytes_total) / sum(muster_aggregator_bytes_expected_total)')
         self.assertAlmostEqual(moved, 1, delta=0.35)  # models half sent, sampled five times a second
         self.assertTrue(0.05 < ask('muster_aggregator_test_accuracy') < 1)
+        self.assertGreater(ask('muster_aggregator_step_norm'), 0)
 
     def disturb(self):
         """What an operator of a cluster sees some day, all at once."""
