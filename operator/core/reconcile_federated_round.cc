@@ -112,6 +112,8 @@ void configure(Pass& pass, const api::FederatedRoundSpec& spec, const std::strin
     return;
   }
   common->mutable_client()->set_aggregator(host_port(aggregator.ip, kDataPort));
+  for (std::string& mount : api::writable_mounts(spec.client_template, "client"))
+    common->add_writable_mounts(std::move(mount));
   for (const Pod* client : clients) {
     const auto known = pass.seen.agents.find(client->uid);
     if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())

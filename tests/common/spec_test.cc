@@ -45,6 +45,9 @@ TEST(Federation, SurvivesTheWire) {
   value.clients_per_pod = 7;
   value.cohort.max_examples_per_client = 600;
   value.storage_path = "/m";
+  value.strategy = {.name = "SCAFFOLD"};
+  value.client_storage_path = "/kept";
+  value.stragglers.policy = "AcceptPartial";
   value.partition = {.kind = "LabelShards", .shards_per_client = 2, .alpha = 0.5};
   const auto back = federated_round_from_json(to_json(value));
   ASSERT_TRUE(back) << back.error().message;

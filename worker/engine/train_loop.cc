@@ -145,8 +145,8 @@ Status TrainLoop::step(Run& run) {
   laps.add(Activity::kGradient);
   MUSTER_TRY(hooks_.task_failure());
   // What only some ranks do before such a step, or send in it, is in no step's time.
-  const bool usual = run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
-  if (options_.least_patience && usual)
+  const bool ordinary = run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
+  if (options_.least_patience && ordinary)
     parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
   const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
                                                  {.loss = loss,
@@ -164,7 +164,7 @@ Status TrainLoop::step(Run& run) {
   MUSTER_TRY(hooks_.task_failure());
   ++run.step;
   run.trained_seconds += seconds_since(begun);
-  if (usual) run.patience.took(Patience::Duration(seconds_since(begun)));
+  if (ordinary) run.patience.took(Patience::Duration(seconds_since(begun)));
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
   run.epoch_loss += sums->loss * static_cast<double>(all);
