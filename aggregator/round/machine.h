@@ -42,6 +42,9 @@ class FederationMachine {
   [[nodiscard]] virtual Judgement judge(const std::string& task_id, Instant now) const = 0;
   // Until when the task may be worked at. Errors: kNotFound; kAborted: it is over.
   [[nodiscard]] virtual Result<Instant> task_deadline(const std::string& task_id) const = 0;
+  // When an update of it is of no use any more; later than its deadline where late ones count. Errors:
+  // likewise.
+  [[nodiscard]] virtual Result<Instant> useless_at(const std::string& task_id) const = 0;
   // One that is open, or was a while ago.
   [[nodiscard]] virtual std::optional<KnownTask> known(const std::string& task_id) const = 0;
   [[nodiscard]] virtual RoundCounts counts() const = 0;

@@ -91,6 +91,13 @@ Result<Instant> RoundMachine::task_deadline(const std::string& task_id) const {
   return no_open_task(task_id, find(task_id) != nullptr);
 }
 
+Result<Instant> RoundMachine::useless_at(const std::string& task_id) const {
+  const TaskState* task = find(task_id);
+  const bool awaited = task != nullptr && task->progress == Progress::kAssigned && !task->lapsed && !over();
+  if (awaited && (is_open(task_id) || options_.late_counts)) return task->useless_at;
+  return no_open_task(task_id, task != nullptr);
+}
+
 RoundCounts RoundMachine::counts() const {
   return {.committed = round_ - 1,
           .connected = presence_.connected(),
@@ -108,7 +115,7 @@ Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
   if (state_ == RoundState::kReporting && mine != task_of_.end() &&
       tasks_.at(mine->second).progress == Progress::kAssigned) {  // it lost its task, or never got it
     presence_.set(event.client, Presence::kWorking);
-    return Effects{AssignTask{event.client, round_, mine->second, useless_at()}};
+    return Effects{AssignTask{event.client, round_, mine->second, tasks_.at(mine->second).useless_at}};
   }
   presence_.set(event.client, Presence::kIdle);
   return Effects{};
@@ -190,10 +197,6 @@ void RoundMachine::came_late(const std::string& task_id, TaskState& task) {
     presence_.set(task.client, Presence::kReturning);
 }
 
-Instant RoundMachine::useless_at() const {
-  return options_.late_counts ? deadline_ + static_cast<int>(kClosedRoundsKept) * options_.report_deadline : deadline_;
-}
-
 Result<Effects> RoundMachine::on(const Committed& /*event*/, Instant now) {
   if (state_ != RoundState::kCommitting) return failed_precondition("no round waits to be committed");
   Effects effects;
@@ -256,14 +259,17 @@ void RoundMachine::select(Instant now, Effects& effects) {
   state_ = RoundState::kReporting;
   overdue_ = false;
   deadline_ = now + options_.report_deadline;
+  const Instant useless_at =
+      deadline_ + (options_.late_counts ? static_cast<int>(kClosedRoundsKept) : 0) * options_.report_deadline;
   effects.emplace_back(BeginRound{round_, cohort.size()});
   for (const auto& [client, copies] : cohort) {
     std::string id = options_.new_task_id();
     MUSTER_CHECK(find(id) == nullptr);
     presence_.set(client, Presence::kWorking);
     task_of_[client] = id;
-    effects.emplace_back(AssignTask{client, round_, id, useless_at()});
-    tasks_.emplace(std::move(id), TaskState{.client = client, .round = round_, .copies = copies});
+    effects.emplace_back(AssignTask{client, round_, id, useless_at});
+    tasks_.emplace(std::move(id),
+                   TaskState{.client = client, .round = round_, .copies = copies, .useless_at = useless_at});
   }
 }
 

@@ -48,6 +48,7 @@ class RoundMachine final : public FederationMachine {
   [[nodiscard]] std::optional<Instant> next_deadline() const override;
   [[nodiscard]] Judgement judge(const std::string& task_id, Instant now) const override;
   [[nodiscard]] Result<Instant> task_deadline(const std::string& task_id) const override;
+  [[nodiscard]] Result<Instant> useless_at(const std::string& task_id) const override;
   [[nodiscard]] std::optional<KnownTask> known(const std::string& task_id) const override;
   [[nodiscard]] RoundCounts counts() const override;
   [[nodiscard]] bool over() const override {
@@ -64,6 +65,7 @@ class RoundMachine final : public FederationMachine {
     ClientId client = 0;
     std::int64_t round = 0;
     std::int64_t copies = 1;  // it was drawn so often
+    Instant useless_at{};     // its update
     Progress progress = Progress::kAssigned;
     bool configured = false;
     bool counted_dropped = false;  // closed rounds only
@@ -87,7 +89,6 @@ class RoundMachine final : public FederationMachine {
   void consider_selection(Instant now, Effects& effects);
   void select(Instant now, Effects& effects);
   void came_late(const std::string& task_id, TaskState& task);
-  [[nodiscard]] Instant useless_at() const;  // an update of the round under way
   void consider_closing(Instant now, Effects& effects);
   void close(bool at_deadline, Effects& effects);
   void forget_oldest(Effects& effects);

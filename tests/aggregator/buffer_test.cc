@@ -185,14 +185,94 @@ TEST(BufferMachine, FailsWhenNobodyComesAnyMore) {
 
 TEST(BufferMachine, FailsWhenAllThatComesIsRefused) {
   Driver driver(small());
-  for (int update = 0; update < 9; ++update) {
-    EXPECT_FALSE(driver.ended);
+  int refused = 0;
+  while (!driver.ended && refused < 100) {
     driver.check_in(0, 5);
+    if (driver.tasks.empty()) {
+      driver.now = *driver.machine.next_deadline();
+      driver.send(Tick{});
+      continue;
+    }
     driver.send(Refused{driver.take(driver.tasks.begin()->first), "it is not finite"});
+    ++refused;
   }
+  EXPECT_EQ(refused, 9);
   ASSERT_TRUE(driver.ended);
   EXPECT_TRUE(driver.ended->refused);
   EXPECT_NE(driver.ended->reason.find("it is not finite"), std::string::npos) << driver.ended->reason;
+}
+
+TEST(BufferMachine, OneClientThatFailsFastEndsNothingAndRestsForLonger) {
+  BufferOptions options = small();
+  options.clients = 3;
+  options.task_deadline = 100h;
+  options.quiet_max = 100h;
+  Driver driver(options);
+  driver.check_in(0, 2);
+  ASSERT_EQ(driver.tasks.size(), 3U);
+  for (int time = 0; time < 30; ++time) {
+    driver.send(Refused{driver.take(1), "no memory"});
+    driver.send(CheckedIn{1});
+    ASSERT_FALSE(driver.tasks.contains(1)) << "it would fail again";
+    driver.pass(time == 0 ? 999ms : time < 7 ? 1s : 59s);
+    ASSERT_FALSE(driver.tasks.contains(1)) << time;
+    driver.pass(time == 0 ? 1ms : 60s);
+    ASSERT_FALSE(driver.ended) << "the others are at work";
+    ASSERT_TRUE(driver.tasks.contains(1)) << time;
+  }
+  driver.send(Refused{driver.take(1), "no memory"});
+  driver.send(CheckedIn{1});
+  for (const ClientId other : {0, 2}) driver.report(other);
+  driver.send(Committed{});
+  EXPECT_TRUE(driver.tasks.contains(1)) << "with a new version it may try again";
+}
+
+TEST(BufferMachine, AFastClientIsNotAVersionAlone) {
+  BufferOptions options = small();
+  options.clients = 3;
+  options.buffer = 3;
+  Driver driver(options);
+  driver.check_in(0, 2);
+  driver.report(1);
+  driver.send(CheckedIn{1});
+  EXPECT_FALSE(driver.tasks.contains(1)) << "two others are at work";
+  driver.report(0);
+  driver.report(2);
+  EXPECT_EQ(driver.commits, 1);
+  EXPECT_TRUE(driver.tasks.contains(1)) << "the next buffer is empty";
+}
+
+TEST(BufferMachine, FewerClientsThanABufferHoldsFillItAllTheSame) {
+  BufferOptions options = small();
+  options.clients = 2;
+  options.at_work = 2;
+  options.buffer = 5;
+  Driver driver(options);
+  for (int update = 0; update < 5; ++update) {
+    driver.check_in(0, 1);
+    ASSERT_FALSE(driver.tasks.empty()) << update;
+    driver.report(driver.tasks.begin()->first);
+  }
+  EXPECT_EQ(driver.commits, 1);
+}
+
+TEST(BufferMachine, ATaskThatHasItsModelIsOfThatVersionForGood) {
+  Driver driver(small());
+  driver.check_in(0, 5);
+  const ClientId slow = driver.tasks.rbegin()->first;
+  const std::string task = driver.tasks.at(slow).task_id;
+  driver.send(Fetching{task});
+  driver.send(Downloaded{task});
+  driver.report(driver.tasks.begin()->first);
+  driver.report(driver.tasks.begin()->first);
+  driver.send(Committed{});
+  EXPECT_FALSE(driver.machine.step(Fetching{task}, driver.now)) << "it could train with the old one";
+  EXPECT_EQ(driver.machine.known(task)->number, 1);
+  driver.take(slow);
+  driver.send(CheckedIn{slow});
+  EXPECT_TRUE(driver.forgotten.contains(task));
+  EXPECT_EQ(driver.machine.judge(task, driver.now), Judgement::kLate);
+  for (const auto& [client, given] : driver.tasks) EXPECT_NE(given.task_id, task);
 }
 
 TEST(BufferMachine, AnEventThatDoesNotFitChangesNothing) {
@@ -283,7 +363,11 @@ class Simulation {
       case Judgement::kBeingFolded:
       case Judgement::kUnknown: return;
     }
-    plan(soon(50), CheckedIn{known->client});
+    check_in(known->client, task_id);
+  }
+  // After a task, unless it has another by now.
+  void check_in(ClientId client, const std::string& task_id) {
+    if (newest_.at(client) == task_id) plan(soon(50), CheckedIn{client});
   }
   void fold(const std::string& task_id) {
     if (machine_.over()) return;
@@ -295,7 +379,7 @@ class Simulation {
       ++gathered_;
       feed(Reported{task_id});
     }
-    plan(soon(50), CheckedIn{client});
+    check_in(client, task_id);
   }
   void feed(const Event& event) {
     auto effects = machine_.step(event, now_);
@@ -306,14 +390,15 @@ class Simulation {
   void act(const ForgetTask& task) { log_ += "forget " + task.task_id + "\n"; }
   void act(const AssignTask& task) {
     log_ += "task " + task.task_id + " of " + std::to_string(task.client) + "\n";
+    newest_[task.client] = task.task_id;
     const std::uint64_t fate = random_.below(10);
     if (fate == 0) return;                                           // never comes back
     if (fate == 1) return plan(soon(3000), CheckedIn{task.client});  // lost its task
     plan(soon(200), Fetching{task.task_id});
     plan(200 + soon(300), Downloaded{task.task_id});
+    if (fate == 4) return plan(600 + soon(20'000), CheckedIn{task.client});  // started anew, with nothing
     plan(500 + soon(fate == 2 ? 30'000 : 6'000), Arrived{task.task_id});
     if (fate == 3) plan(500 + soon(12'000), Arrived{task.task_id});  // its answer got lost
-    if (fate == 4) plan(20'000, CheckedIn{task.client});
   }
   void act(const CommitRound& commit) {
     log_ += "commit " + std::to_string(commit.round) + "\n";
@@ -336,6 +421,7 @@ class Simulation {
   std::priority_queue<Planned> events_;
   std::uint64_t order_ = 0;
   std::set<std::string> folded_;
+  std::map<ClientId, std::string> newest_;
   std::string log_;
   bool making_ = false;
   bool ended_ = false;
