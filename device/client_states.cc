@@ -5,17 +5,14 @@
 
 namespace muster::device {
 
-Result<ClientStates::Settled> MemoryStates::settle(std::int32_t client, std::int64_t counted) {
+Result<ClientStates::Settled> MemoryStates::settle(std::int32_t client, std::int64_t counted,
+                                                   std::int64_t round) {
   const std::scoped_lock lock(mutex_);
   auto& proposed = proposed_[client];
-  Settled settled;
-  if (const auto found = proposed.find(counted); found != proposed.end()) {
-    settled.values = found->second;
-    std::erase_if(proposed, [&](const auto& entry) { return entry.first != counted; });
-  } else {
-    proposed.clear();
-    settled.lost = counted > 0;
-  }
+  Settled settled{.values = {}, .lost = counted > 0};
+  if (const auto found = proposed.find(counted); counted > 0 && found != proposed.end())
+    settled = {.values = found->second};
+  std::erase_if(proposed, [&](const auto& entry) { return entry.first <= round && entry.first != counted; });
   return settled;
 }
 

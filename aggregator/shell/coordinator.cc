@@ -33,6 +33,18 @@ UploadReply reply_of(UploadReply::Verdict verdict, std::string reason = "") {
   return reply;
 }
 
+// By how far a client may say that it went: as far as its training goes with so many examples.
+Status check_steps(const UploadHeader& header, ClientId client, const spec::ClientTraining& training) {
+  const auto batch = static_cast<std::uint64_t>(training.batch_size);
+  const std::uint64_t batches = batch == 0 ? 1 : (header.examples() + batch - 1) / batch;
+  const std::uint64_t most = static_cast<std::uint64_t>(training.local_epochs) * batches;
+  if (header.steps() >= 1 && header.steps() <= most) return {};
+  return invalid_argument(fmt::format(
+      "client {} claims {} steps; its training makes 1 to {}, give its pod the aggregator's spec and "
+      "version of Muster",
+      client, header.steps(), most));
+}
+
 UploadReply counted_before() { return reply_of(UploadReply::ACCEPTED, "it was counted before"); }
 
 }  // namespace
@@ -188,11 +200,11 @@ Result<Coordinator::Admission> Coordinator::begin_upload(const Caller& caller, c
 
 // kOutOfRange: too many examples; kInvalidArgument: anything else.
 Status Coordinator::check_update(const UploadHeader& header, ClientId client) const {
-  if (header.update_bytes() != model_->download_bytes() || header.examples() == 0) {
+  if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
     return invalid_argument(
         fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
                     "example were due, give its pod the aggregator's spec and version of Muster",
-                    client, header.update_bytes(), header.examples(), model_->download_bytes()));
+                    client, header.update_bytes(), header.examples(), model_->bytes()));
   }
   const auto limit = static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client);
   if (header.examples() > limit) {
@@ -200,6 +212,8 @@ Status Coordinator::check_update(const UploadHeader& header, ClientId client) co
                  fmt::format("client {} claims {} examples, spec.cohort.maxExamplesPerClient is {}", client,
                              header.examples(), limit)};
   }
+  if (aggregate_.settings().control_variates)
+    MUSTER_TRY(check_steps(header, client, options_.federation.training));
   if (options_.examples_max.empty()) return {};
   const std::uint64_t part = options_.examples_max[static_cast<std::size_t>(client)];
   if (header.examples() <= part) return {};
@@ -209,14 +223,15 @@ Status Coordinator::check_update(const UploadHeader& header, ClientId client) co
 
 // Not for this caller, who asks again in a moment: what is freed is freed after the lock.
 void Coordinator::make_room_later(Instant now) {
-  const auto deadline = machine_.next_deadline();
-  if (!deadline) return;
-  for (const std::string& task : uploads_.pause_slow(now, *deadline)) {
+  const auto deadline_of = [&](const std::string& task_id) MUSTER_REQUIRES(mutex_) {
+    return machine_.useless_at(task_id).value_or(now);  // one that is over is not waited for
+  };
+  for (const std::string& task : uploads_.pause_slow(now, deadline_of)) {
     auto& running = transfers_[task];
     if (running.upload == nullptr) continue;
     metrics_.count_refused(Refusal::kDisplaced);
     end_later(std::move(running.upload),
-              resource_exhausted("at its pace the update would not be whole before the round is due, and "
+              resource_exhausted("at its pace the update would not be whole before it is due, and "
                                  "others wait for its room"));
     running.upload.reset();
   }
@@ -289,10 +304,11 @@ void Coordinator::count_received(std::uint64_t bytes) {
   bytes_received_ += bytes;
 }
 
-Result<std::uint64_t> Coordinator::upload_offset(const Caller& caller, const std::string& task_id) {
+Result<std::uint64_t> Coordinator::upload_offset(const Caller& caller, const std::string& task_id,
+                                                 const std::string& update_sha256) {
   const MutexLock lock(mutex_);
   MUSTER_TRY(authorize(caller, task_id));
-  return uploads_.offset(task_id);
+  return uploads_.offset(task_id, update_sha256);
 }
 
 control::v1::AggregatorProgress Coordinator::progress() const {
@@ -310,7 +326,7 @@ control::v1::AggregatorProgress Coordinator::progress() const {
   progress.set_bytes_sent(bytes_sent_);
   progress.set_bytes_received(bytes_received_);
   progress.set_model_bytes(model_->bytes());
-  progress.set_bytes_expected((models_sent_ + updates_received_) * model_->download_bytes());
+  progress.set_bytes_expected(models_sent_ * model_->download_bytes() + updates_received_ * model_->bytes());
   progress.set_target_reached(target_reached_);
   if (history_.empty()) return progress;
   progress.set_loss(history_.back().loss);

@@ -68,7 +68,8 @@ class Coordinator {
   void abandon_upload(const std::string& task_id, const TransferPointer& transfer,
                       std::shared_ptr<UploadBuffer> buffer);
   void count_received(std::uint64_t bytes);
-  [[nodiscard]] Result<std::uint64_t> upload_offset(const Caller& caller, const std::string& task_id);
+  [[nodiscard]] Result<std::uint64_t> upload_offset(const Caller& caller, const std::string& task_id,
+                                                    const std::string& update_sha256);
 
   [[nodiscard]] control::v1::AggregatorProgress progress() const;
   // Waits until the federation is over and its last model evaluated; nothing when `timeout` has passed

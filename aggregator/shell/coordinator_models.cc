@@ -19,6 +19,9 @@ using std::chrono::steady_clock;
 
 namespace {
 
+// Of a header. Where they matter they are checked against the spec, which is far below.
+constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 62;
+
 // Euclidean; an empty `from` is 0.
 double distance(std::span<const float> to, std::span<const float> from) {
   double square = 0;
@@ -45,13 +48,11 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
   }
   Status folded;
   if (task) {  // else the round closed while the update waited
-    const bool behind = strategy.settings().control_variates;
-    const std::size_t parameters = buffer->values().size() / (behind ? 2 : 1);
     folded = strategy.take({.client = task->client,
-                            .delta = buffer->values().first(parameters),
+                            .delta = buffer->values(),
                             .examples = buffer->header().examples(),
                             .weight = buffer->header().weight(),
-                            .control_change = buffer->values().subspan(parameters),
+                            .steps = static_cast<std::int64_t>(std::min(buffer->header().steps(), kStepsMax)),
                             .discount = 1 / std::sqrt(1 + static_cast<double>(staleness)),
                             .copies = static_cast<double>(task->copies)});
   }

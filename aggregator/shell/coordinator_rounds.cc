@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <iterator>
+#include <set>
 #include <utility>
 
 #include "aggregator/round/buffer.h"
@@ -107,7 +109,7 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
                                counted_of(options_, start))),
       state_(strategy->state()),
       history_(std::move(start.history)),
-      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->download_bytes()))),
+      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
       aggregate_(std::move(strategy)) {
   MUSTER_CHECK(ports_.evaluate && ports_.save);
   MUSTER_CHECK(options_.examples_max.empty() ||
@@ -229,12 +231,20 @@ void Coordinator::apply(const ForgetTask& effect, Instant /*now*/) {
   transfers_.erase(it);
 }
 
-// Where there are no rounds a slow download keeps its version, but no more than kOldVersions of them are
-// kept.
+// Where there are no rounds a slow download keeps its version while an update of that would not be too old,
+// so that a client comes to its end however fast versions follow each other. What is bounded is how many old
+// models that keeps: the oldest stay, which are nearest to their end; the others begin anew with the newest.
 void Coordinator::end_old_downloads() {
-  constexpr std::int64_t kOldVersions = 2;
+  constexpr std::size_t kOldVersions = 2;
+  const std::int64_t oldest = model_->round - options_.federation.strategy.max_staleness;
+  std::set<std::int64_t> kept;
+  for (const auto& [task_id, running] : transfers_)
+    if (running.download != nullptr && running.version >= oldest && running.version < model_->round)
+      kept.insert(running.version);
+  while (kept.size() > kOldVersions) kept.erase(std::prev(kept.end()));
   for (auto& [task_id, running] : transfers_) {
-    if (running.download == nullptr || running.version + kOldVersions >= model_->round) continue;
+    if (running.download == nullptr || running.version == model_->round || kept.contains(running.version))
+      continue;
     end_later(std::move(running.download), unavailable("there are newer versions of the model; begin anew"));
     running.download.reset();
   }

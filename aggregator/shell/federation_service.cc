@@ -137,7 +137,7 @@ class GrpcFederationServer final : public FederationServer,
                                          UploadOffsetReply* reply) override {
     const auto caller = caller_of(*context);
     if (!caller) return answer(*context, to_grpc(caller.error()));
-    const auto offset = coordinator_.upload_offset(*caller, request->task_id());
+    const auto offset = coordinator_.upload_offset(*caller, request->task_id(), request->update_sha256());
     if (!offset) return answer(*context, to_grpc(offset.error()));
     reply->set_offset(*offset);
     return answer(*context, grpc::Status::OK);

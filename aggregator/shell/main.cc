@@ -138,7 +138,9 @@ class Run {
       shelf = std::make_unique<MappedShelf>(federation.storage_path, parameters,
                                             static_cast<std::size_t>(federation.cohort.size));
     MUSTER_ASSIGN(auto strategy,
-                  make_strategy(federation.strategy, parameters, std::move(shelf), federation.clients));
+                  make_strategy(federation.strategy, parameters, std::move(shelf),
+                                {.clients = federation.clients,
+                                 .learning_rate = federation.training.optimizer.learning_rate}));
     if (start.round > 0 && !start.finished) MUSTER_TRY(strategy->restore(std::move(start.state)));
     return strategy;
   }

@@ -93,7 +93,7 @@ Result<std::shared_ptr<UploadBuffer>> UploadDesk::open(const federation::v1::Upl
   return buffer;
 }
 
-std::vector<std::string> UploadDesk::pause_slow(Instant now, Instant deadline) {
+std::vector<std::string> UploadDesk::pause_slow(Instant now, const DeadlineOf& deadline_of) {
   using Seconds = std::chrono::duration<double>;
   std::vector<std::string> tasks;
   for (auto& [task, entry] : entries_) {
@@ -102,7 +102,7 @@ std::vector<std::string> UploadDesk::pause_slow(Instant now, Instant deadline) {
     const auto missing =
         static_cast<double>(entry.buffer->header().update_bytes() - entry.buffer->received());
     const double pace = moved / Seconds(now - entry.since).count();  // bytes a second
-    if (missing <= pace * Seconds(deadline - now).count()) continue;
+    if (missing <= pace * Seconds(deadline_of(task) - now).count()) continue;
     entry.filling = false;
     tasks.push_back(task);
   }
@@ -146,9 +146,11 @@ bool UploadDesk::make_room(std::uint64_t bytes) {
   return true;
 }
 
-std::uint64_t UploadDesk::offset(const std::string& task_id) const {
+std::uint64_t UploadDesk::offset(const std::string& task_id, const std::string& update_sha256) const {
   const auto it = entries_.find(task_id);
-  return it == entries_.end() || it->second.filling ? 0 : it->second.buffer->received();
+  if (it == entries_.end() || it->second.filling) return 0;
+  const UploadBuffer& buffer = *it->second.buffer;
+  return update_sha256.empty() || update_sha256 == buffer.header().update_sha256() ? buffer.received() : 0;
 }
 
 }  // namespace muster::agg

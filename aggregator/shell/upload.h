@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -88,16 +89,19 @@ class UploadDesk {
   // Errors: kResourceExhausted; kFailedPrecondition: there is nothing to go on with at this offset.
   [[nodiscard]] Result<std::shared_ptr<UploadBuffer>> open(const federation::v1::UploadHeader& header,
                                                            Instant now);
-  // Pauses the uploads that, at their pace so far, will not be whole by `deadline`; each has had kPaceTime to
-  // show it. Their tasks.
-  [[nodiscard]] std::vector<std::string> pause_slow(Instant now, Instant deadline);
+  // Pauses the uploads that, at their pace so far, will not be whole by the deadline of their task; each has
+  // had kPaceTime to show it. Their tasks.
+  using DeadlineOf = std::function<Instant(const std::string& task_id)>;
+  [[nodiscard]] std::vector<std::string> pause_slow(Instant now, const DeadlineOf& deadline_of);
   // Its call broke: another may go on with it.
   void pause(const std::string& task_id, const std::shared_ptr<UploadBuffer>& buffer);
   // It is whole, and its holder's now. False: it is not the one that is kept for its task.
   [[nodiscard]] bool take(const std::shared_ptr<UploadBuffer>& buffer);
-  void clear();                                                          // the round is over
-  void forget(const std::string& task_id);                               // the task is
-  [[nodiscard]] std::uint64_t offset(const std::string& task_id) const;  // of a broken one; else 0
+  void clear();                             // the round is over
+  void forget(const std::string& task_id);  // the task is
+  // Of a broken one; 0 where it is of an update with another checksum, as after a training that was made
+  // again. Empty: of any.
+  [[nodiscard]] std::uint64_t offset(const std::string& task_id, const std::string& update_sha256 = "") const;
   [[nodiscard]] std::vector<std::shared_ptr<UploadBuffer>> dropped() { return std::exchange(dropped_, {}); }
   [[nodiscard]] std::uint64_t room() const { return budget_->left(); }
 

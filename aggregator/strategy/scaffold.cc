@@ -17,25 +17,32 @@ constexpr const char* kControlSlot = "c";
 
 }  // namespace
 
-Scaffold::Scaffold(std::size_t parameters, std::int64_t clients, double learning_rate)
+Scaffold::Scaffold(std::size_t parameters, const Enrolled& enrolled, double learning_rate)
     : parameters_(parameters),
-      clients_(static_cast<double>(clients)),
+      enrolled_(enrolled),
       learning_rate_(learning_rate),
       control_(std::make_shared<const std::vector<float>>(parameters)),
       moves_(parameters),
-      changes_(parameters) {
-  MUSTER_CHECK(clients >= 1 && learning_rate > 0);
+      changes_(parameters),
+      change_(parameters) {
+  MUSTER_CHECK(enrolled.clients >= 1 && enrolled.learning_rate > 0 && learning_rate > 0);
 }
 
 Status Scaffold::take(const Contribution& from) {
   MUSTER_TRY(check_contribution(from, parameters_));
-  if (from.control_change.size() != parameters_ || !all_within(from.control_change, kMoveMax))
-    return invalid_argument(
-        fmt::format("the control variate of client {} has {} values that must be {}, finite and no larger than "
-                    "{:.3g}; its training diverged, lower the learning rate",
-                    from.client, from.control_change.size(), parameters_, kMoveMax));
+  if (from.steps < 1)
+    return invalid_argument(fmt::format(
+        "the update of client {} comes without the number of its steps; bring its pod and the aggregator to "
+        "one version of Muster",
+        from.client));
+  learning::control_change<float>(from.delta, *control_, from.steps, enrolled_.learning_rate, change_);
+  if (!all_within(change_, kMoveMax))
+    return invalid_argument(fmt::format(
+        "the control variate of client {} would change by more than {:.3g}; its training diverged, "
+        "lower the learning rate",
+        from.client, kMoveMax));
   moves_.fold(from.delta, 1);
-  changes_.fold(from.control_change, 1);
+  changes_.fold(change_, 1);
   ++taken_;
   return {};
 }
@@ -44,7 +51,7 @@ Result<std::vector<float>> Scaffold::finish(std::span<const float> model) {
   if (moves_.empty())
     return failed_precondition("no update was accepted in this round; there is nothing to average");
   MUSTER_CHECK(model.size() == parameters_);
-  const double share = static_cast<double>(std::exchange(taken_, 0)) / clients_;
+  const double share = static_cast<double>(std::exchange(taken_, 0)) / static_cast<double>(enrolled_.clients);
   std::vector<float> next = moves_.take();
   std::vector<float> control = changes_.take();
   learning::OuterState<float> none;
@@ -68,7 +75,8 @@ Status Scaffold::restore(std::vector<learning::OptimizerState::Slot> state) {
   if (state.size() != 1 || state[0].name != kControlSlot || state[0].values.size() != parameters_ ||
       !check_model(state[0].values))
     return failed_precondition(
-        "the checkpoint's server state is of another strategy or model; use another folder, or remove the file "
+        "the checkpoint's server state is of another strategy or model; use another folder, or remove the "
+        "file "
         "to start afresh");
   control_ = std::make_shared<const std::vector<float>>(std::move(state[0].values));
   return {};

@@ -10,15 +10,17 @@ namespace muster::agg {
 
 // The server of SCAFFOLD, option II: learning/control_variate.h has the formulas. Updates count alike, as in
 // the paper: c is the mean of the c_i of all enrolled clients, so that c moves by |S| / N of the mean change.
+// What a client's c_i changes by follows from its update and the number of its steps, by the function that
+// the client has: it is computed here, so that no client can claim another one, and the two never differ.
 // Each update that is taken must be one whose client will keep its new c_i exactly when the round is
 // committed, or c is not that mean any more: aggregator/round/counted.h.
 //
-// Memory: 4 P bytes for c, and 8 P for the two means of the round under way. The next c is made in the memory
-// of the second; the old one goes with the last download of its model.
+// Memory: 4 P bytes for c, 8 P for the two means of the round under way, and 4 P for the change of one c_i.
+// The next c is made in the memory of the second; the old one goes with the last download of its model.
 class Scaffold final : public Strategy {
  public:
-  // REQUIRES: clients >= 1, that are enrolled; learning_rate > 0, eta_g.
-  Scaffold(std::size_t parameters, std::int64_t clients, double learning_rate);
+  // REQUIRES: enrolled.clients >= 1; both learning rates > 0; `learning_rate` is eta_g.
+  Scaffold(std::size_t parameters, const Enrolled& enrolled, double learning_rate);
   [[nodiscard]] learning::LocalSettings settings() const override { return {.control_variates = true}; }
   [[nodiscard]] std::shared_ptr<const std::vector<float>> broadcast() const override { return control_; }
   [[nodiscard]] Status take(const Contribution& from) override;
@@ -29,12 +31,13 @@ class Scaffold final : public Strategy {
 
  private:
   std::size_t parameters_;
-  double clients_;
+  Enrolled enrolled_;
   double learning_rate_;
   std::shared_ptr<const std::vector<float>> control_;  // [P] c
   WeightedMean<float> moves_;
   WeightedMean<float> changes_;
-  std::int64_t taken_ = 0;  // |S| so far
+  std::vector<float> change_;  // [P] of the client whose update is taken
+  std::int64_t taken_ = 0;     // |S| so far
 };
 
 }  // namespace muster::agg

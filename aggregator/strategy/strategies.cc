@@ -48,7 +48,8 @@ Robust::Combine combine_of(const spec::Strategy& spec) {
 }  // namespace
 
 Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std::size_t parameters,
-                                                std::unique_ptr<UpdateShelf> shelf, std::int64_t clients) {
+                                                std::unique_ptr<UpdateShelf> shelf,
+                                                const Enrolled& enrolled) {
   const spec::StrategyNeeds needs = spec::needs_of(spec);
   if (needs.every_update && shelf == nullptr)
     return invalid_argument(fmt::format(
@@ -57,7 +58,7 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
     return std::unique_ptr<Strategy>(
         std::make_unique<Robust>(parameters, needs.updates_min, std::move(shelf), combine_of(spec)));
   if (spec.name == "SCAFFOLD")
-    return std::unique_ptr<Strategy>(std::make_unique<Scaffold>(parameters, clients, spec.learning_rate));
+    return std::unique_ptr<Strategy>(std::make_unique<Scaffold>(parameters, enrolled, spec.learning_rate));
   if (spec.name == "FedBuff")
     return std::unique_ptr<Strategy>(std::make_unique<FedBuff>(parameters, spec.learning_rate));
   constexpr std::pair<const char*, OuterRule> kServerSteps[] = {

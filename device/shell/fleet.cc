@@ -17,6 +17,7 @@
 #include "common/platform/log.h"
 #include "common/platform/mutex.h"
 #include "device/client_round.h"
+#include "device/partial_work.h"
 #include "device/shell/transfer.h"
 #include "device/shell/wire.h"
 #include "proto/federation.grpc.pb.h"
@@ -196,7 +197,7 @@ class GrpcFleet final : public Fleet {
         const auto cancelled = [this, until = train->task.deadline] {
           return over() || steady_clock::now() >= until;
         };
-        auto trained = trainer_(slot, client, train->task, model->values(), cancelled);
+        auto trained = trainer_(slot, client, in_its_time(train->task), model->values(), cancelled);
         model.reset();
         if (trained) {
           update = std::move(*trained);
@@ -221,6 +222,19 @@ class GrpcFleet final : public Fleet {
     }
   }
 
+  // So that the others of its round that wait for a slot come to their turn.
+  TaskTicket in_its_time(TaskTicket task) const {
+    if (!task.stop_at) return task;
+    const MutexLock lock(mutex_);
+    const auto queued =
+        std::count_if(queue_.begin(), queue_.end(), [&](std::int32_t index) MUSTER_REQUIRES(mutex_) {
+          return rounds_[static_cast<std::size_t>(index)].task().round == task.round;
+        });
+    task.stop_at = share_of_time(steady_clock::now(), *task.stop_at, static_cast<std::size_t>(queued),
+                                 static_cast<std::size_t>(options_.parallel_clients));
+    return task;
+  }
+
   Event download(std::int32_t index, std::optional<ModelDownload>& model) {
     const TaskTicket task = task_of(index);
     const std::uint64_t due =
@@ -243,6 +257,7 @@ class GrpcFleet final : public Fleet {
     Event asked = with_context([&](grpc::ClientContext& context) -> Event {
       federation::v1::UploadOffsetRequest request;
       request.set_task_id(task_id);
+      request.set_update_sha256(upload.sha256());
       const grpc::Status status = stub_->UploadOffset(&context, request, &held);
       if (!status.ok()) return CallFailed{error_of(status)};
       return Tick{};

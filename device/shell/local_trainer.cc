@@ -9,28 +9,10 @@
 #include "common/base/random.h"
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
+#include "device/partial_work.h"
 #include "learning/partition.h"
 
 namespace muster::device {
-namespace {
-
-// Says when to stop so that the step that would come next does not end after `until`.
-class StopWatch {
- public:
-  explicit StopWatch(Instant until) : until_(until) {}
-  bool operator()() {
-    const Instant now = std::chrono::steady_clock::now();
-    const auto step = now - std::exchange(before_, now);
-    return now + step >= until_;
-  }
-
- private:
-  Instant until_;
-  Instant before_ = std::chrono::steady_clock::now();
-};
-
-}  // namespace
-
 Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation& federation,
                                                          std::int32_t first_client, std::int32_t clients,
                                                          int slots) {
@@ -77,10 +59,13 @@ Result<learning::LocalUpdate> LocalTrainer::train(int slot, std::int32_t client,
   learning::LocalStart start{.control = global.subspan(parameters)};
   std::vector<float> own;
   if (controlled) {
-    MUSTER_ASSIGN(own, own_control(client, task));
+    MUSTER_ASSIGN(own, own_control(client, task, start.control));
     start.own_control = own;
   }
-  if (task.stop_at) start.enough = StopWatch(*task.stop_at);
+  if (task.stop_at)
+    start.enough = [watch = StopWatch(*task.stop_at)]() mutable {
+      return watch.enough(std::chrono::steady_clock::now());
+    };
   MUSTER_ASSIGN(learning::LocalUpdate update,
                 learning::train_locally(*tasks_[static_cast<std::size_t>(slot)], federation_.training,
                                         global.first(parameters), examples_,
@@ -90,17 +75,22 @@ Result<learning::LocalUpdate> LocalTrainer::train(int slot, std::int32_t client,
     own.resize(parameters);
     for (std::size_t i = 0; i < parameters; ++i) own[i] += update.control_change[i];
     MUSTER_TRY(states_->propose(client, task.round, std::move(own)));
+    std::vector<float>().swap(update.control_change);  // the aggregator computes it
   }
   return update;
 }
 
-Result<std::vector<float>> LocalTrainer::own_control(std::int32_t client, const TaskTicket& task) {
-  MUSTER_ASSIGN(ClientStates::Settled settled, states_->settle(client, task.counted_round));
+// Whose c_i is gone begins with c and not with 0: c is the mean of all c_i, so that it stays it if all lose
+// theirs, and is off by (c_i - c) / N for one.
+Result<std::vector<float>> LocalTrainer::own_control(std::int32_t client, const TaskTicket& task,
+                                                     std::span<const float> control) {
+  MUSTER_ASSIGN(ClientStates::Settled settled, states_->settle(client, task.counted_round, task.round));
   std::int64_t& lost_at = lost_at_[static_cast<std::size_t>(client - first_client_)];
   if (settled.lost && std::exchange(lost_at, task.counted_round) != task.counted_round) {
     ++states_lost_;
     spdlog::warn("client {} begins anew with what it keeps between rounds: it is gone", client);
   }
+  if (settled.lost) return std::vector<float>(control.begin(), control.end());
   return std::move(settled.values);
 }
 

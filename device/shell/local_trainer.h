@@ -33,7 +33,8 @@ class LocalTrainer {
                                                     const std::function<bool()>& cancelled);
 
  private:
-  [[nodiscard]] Result<std::vector<float>> own_control(std::int32_t client, const TaskTicket& task);
+  [[nodiscard]] Result<std::vector<float>> own_control(std::int32_t client, const TaskTicket& task,
+                                                       std::span<const float> control);
 
   spec::Federation federation_;
   std::int32_t first_client_ = 0;

@@ -1,31 +1,42 @@
 #pragma once  // device/shell/state_files.h: what clients keep between rounds, as files
+#include <chrono>
 #include <filesystem>
+#include <map>
 #include <memory>
+#include <mutex>
 #include <string>
 
+#include "common/platform/file_descriptor.h"
 #include "device/client_states.h"
 
 namespace muster::device {
 
 // <folder>/<uid of the object>/client-<c>/round-<r>.safetensors. Pods may share the folder, as no two of them
-// play one client. A file that is damaged, or of another model, is as good as none.
+// play one client; where one comes while the other has not ended yet, it waits: a process that has touched
+// what a client keeps holds a lock (flock) on its folder until it ends or forgets it. A file that is damaged,
+// or of another model, is as good as none.
 class StateFiles final : public ClientStates {
  public:
-  // Errors: kInvalidArgument: the uid cannot name a folder.
-  [[nodiscard]] static Result<std::unique_ptr<StateFiles>> open(const std::filesystem::path& folder,
-                                                                const std::string& uid,
-                                                                std::size_t parameters);
-  Result<Settled> settle(std::int32_t client, std::int64_t counted) override;
+  // `lock_wait`: for another process to let a client's folder go; then kUnavailable. Errors:
+  // kInvalidArgument: the uid cannot name a folder.
+  [[nodiscard]] static Result<std::unique_ptr<StateFiles>> open(
+      const std::filesystem::path& folder, const std::string& uid, std::size_t parameters,
+      std::chrono::milliseconds lock_wait = std::chrono::seconds(10));
+  Result<Settled> settle(std::int32_t client, std::int64_t counted, std::int64_t round) override;
   Status propose(std::int32_t client, std::int64_t round, std::vector<float> values) override;
   void forget(std::int32_t first_client, std::int32_t clients) override;
 
  private:
-  StateFiles(std::filesystem::path folder, std::size_t parameters)
-      : folder_(std::move(folder)), parameters_(parameters) {}
+  StateFiles(std::filesystem::path folder, std::size_t parameters, std::chrono::milliseconds lock_wait)
+      : folder_(std::move(folder)), parameters_(parameters), lock_wait_(lock_wait) {}
   [[nodiscard]] std::filesystem::path folder_of(std::int32_t client) const;
+  [[nodiscard]] Status hold(std::int32_t client);  // makes and locks its folder
 
   std::filesystem::path folder_;
   std::size_t parameters_;
+  std::chrono::milliseconds lock_wait_;
+  std::mutex mutex_;
+  std::map<std::int32_t, FileDescriptor> held_;  // by client
 };
 
 }  // namespace muster::device

@@ -86,25 +86,13 @@ Status ModelDownload::append(const Chunk& chunk) {
 
 UpdateUpload::UpdateUpload(std::string task_id, const learning::LocalUpdate& update) : update_(update) {
   const auto delta = std::as_bytes(std::span(update.delta));
-  const auto behind = std::as_bytes(std::span(update.control_change));
-  learning::Sha256 sha256;
-  sha256.update(delta);
-  sha256.update(behind);
   header_.set_task_id(std::move(task_id));
   header_.set_examples(update.examples);
   header_.set_weight(update.weight);
   header_.set_steps(static_cast<std::uint64_t>(update.steps));
   header_.set_partial(update.partial);
-  header_.set_update_bytes(delta.size() + behind.size());
-  header_.set_update_sha256(sha256.hex());
-}
-
-std::span<const std::byte> UpdateUpload::part(std::uint64_t offset, std::uint64_t most) const {
-  const auto delta = std::as_bytes(std::span(update_.delta));
-  const bool of_delta = offset < delta.size();
-  const auto section = of_delta ? delta : std::as_bytes(std::span(update_.control_change));
-  const std::uint64_t begin = of_delta ? offset : offset - delta.size();
-  return section.subspan(begin, std::min<std::uint64_t>(most, section.size() - begin));
+  header_.set_update_bytes(delta.size());
+  header_.set_update_sha256(learning::sha256_hex(delta));
 }
 
 Attempt UpdateUpload::attempt(federation::v1::Federation::Stub& stub, grpc::ClientContext& context,
@@ -116,8 +104,9 @@ Attempt UpdateUpload::attempt(federation::v1::Federation::Stub& stub, grpc::Clie
   header_.set_offset(offset);
   *request.mutable_header() = header_;
   bool writing = writer->Write(request);
+  const auto delta = std::as_bytes(std::span(update_.delta));
   while (writing && offset < header_.update_bytes()) {  // a failed write: the answer is there already
-    const auto bytes = part(offset, kChunkBytes);
+    const auto bytes = delta.subspan(offset, std::min<std::uint64_t>(kChunkBytes, delta.size() - offset));
     Chunk& chunk = *request.mutable_chunk();
     chunk.set_offset(offset);
     chunk.mutable_data()->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());

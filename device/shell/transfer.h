@@ -46,11 +46,9 @@ class UpdateUpload {
   // `offset`: what the aggregator holds. On success `verdict` is its answer.
   [[nodiscard]] Attempt attempt(federation::v1::Federation::Stub& stub, grpc::ClientContext& context,
                                 std::uint64_t offset, Verdict& verdict);
+  [[nodiscard]] const std::string& sha256() const { return header_.update_sha256(); }
 
  private:
-  // What is sent from `offset` on, at most `most` bytes that lie behind each other in memory.
-  [[nodiscard]] std::span<const std::byte> part(std::uint64_t offset, std::uint64_t most) const;
-
   const learning::LocalUpdate& update_;
   federation::v1::UploadHeader header_;
 };

@@ -102,49 +102,61 @@ TEST(ScaffoldFormula, ItsControlVariateIsTheMeanOfAllThatAreEnrolledWhoeverTakes
 }
 
 TEST(Scaffold, MovesTheModelByTheMeanAndItsControlVariateByTheShareThatTookPart) {
-  Scaffold server(2, 4, 0.5);
+  Scaffold server(2, {.clients = 4, .learning_rate = 0.25}, 0.5);
   EXPECT_TRUE(server.settings().control_variates);
   const auto before = server.broadcast();
   EXPECT_EQ(*before, (std::vector<float>{0, 0}));
-  const std::vector<float> a{1, -2}, b{3, 4}, c{8, 0}, d{0, -4};
-  ASSERT_TRUE(server.take({.client = 0, .delta = a, .examples = 1, .control_change = c}));
-  ASSERT_TRUE(server.take({.client = 1, .delta = b, .examples = 1000, .control_change = d}));
+  const std::vector<float> a{1, -2}, b{3, 4};
+  ASSERT_TRUE(server.take({.client = 0, .delta = a, .examples = 1, .steps = 1}));     // changes by -4, 8
+  ASSERT_TRUE(server.take({.client = 1, .delta = b, .examples = 1000, .steps = 2}));  // by -6, -8
   const auto next = server.finish(std::vector<float>{10, 10});
   ASSERT_TRUE(next);
   EXPECT_EQ(*next, (std::vector<float>{11, 10.5}));
-  EXPECT_EQ(*server.broadcast(), (std::vector<float>{2, -1})) << "half of the enrolled";
+  EXPECT_EQ(*server.broadcast(), (std::vector<float>{-2.5, 0})) << "half of the enrolled";
   EXPECT_EQ(*before, (std::vector<float>{0, 0})) << "who downloads it goes on with it";
 }
 
-TEST(Scaffold, WhatIsDiscardedLeavesNoTrace) {
-  Scaffold server(1, 2, 1);
-  const std::vector<float> lot{8}, one{1};
-  ASSERT_TRUE(server.take({.delta = lot, .examples = 1, .control_change = lot}));
-  server.discard();
-  EXPECT_FALSE(server.finish(std::vector<float>{0})) << "nothing is left to average";
-  ASSERT_TRUE(server.take({.delta = one, .examples = 1, .control_change = one}));
-  EXPECT_EQ(server.finish(std::vector<float>{0}).value_or(std::vector<float>{}), one);
-  EXPECT_EQ(*server.broadcast(), std::vector<float>{0.5F});
+TEST(Scaffold, ComputesTheChangeThatTheClientComputesToTheBit) {
+  Scaffold server(3, {.clients = 1, .learning_rate = 0.03}, 1);
+  const std::vector<float> delta{0.1F, -7.3F, 1e-5F}, zeros(3);
+  ASSERT_TRUE(server.take({.delta = delta, .examples = 1, .steps = 7}));
+  ASSERT_TRUE(server.finish(zeros));
+  std::vector<float> own(3);
+  learning::control_change<float>(delta, zeros, 7, 0.03, own);
+  EXPECT_EQ(*server.broadcast(), own) << "it is the only client";
 }
 
-TEST(Scaffold, RefusesAnUpdateWithoutItsControlVariateOrWithAnAbsurdOne) {
-  Scaffold server(1, 2, 1);
-  const std::vector<float> one{1}, two{1, 1}, absurd{3e38F}, none{std::nanf("")};
+TEST(Scaffold, WhatIsDiscardedLeavesNoTrace) {
+  Scaffold server(1, {.clients = 2, .learning_rate = 1}, 1);
+  const std::vector<float> lot{8}, one{1};
+  ASSERT_TRUE(server.take({.delta = lot, .examples = 1, .steps = 1}));
+  server.discard();
+  EXPECT_FALSE(server.finish(std::vector<float>{0})) << "nothing is left to average";
+  ASSERT_TRUE(server.take({.delta = one, .examples = 1, .steps = 1}));
+  EXPECT_EQ(server.finish(std::vector<float>{0}).value_or(std::vector<float>{}), one);
+  EXPECT_EQ(*server.broadcast(), std::vector<float>{-0.5F});
+}
+
+TEST(Scaffold, RefusesAnUpdateWithoutItsStepsOrWithAnAbsurdOne) {
+  Scaffold server(1, {.clients = 2, .learning_rate = 0.001}, 1);
+  const std::vector<float> one{1}, far{kMoveMax}, absurd{3e38F}, none{std::nanf("")};
   EXPECT_FALSE(server.take({.delta = one, .examples = 1}));
-  EXPECT_FALSE(server.take({.delta = one, .examples = 1, .control_change = two}));
-  EXPECT_FALSE(server.take({.delta = one, .examples = 1, .control_change = absurd}));
-  EXPECT_FALSE(server.take({.delta = one, .examples = 1, .control_change = none}));
-  EXPECT_FALSE(server.take({.delta = absurd, .examples = 1, .control_change = one}));
+  EXPECT_FALSE(server.take({.delta = one, .examples = 1, .steps = -1}));
+  EXPECT_FALSE(server.take({.delta = far, .examples = 1, .steps = 1}))
+      << "c would move a thousand times as far";
+  EXPECT_FALSE(server.take({.delta = absurd, .examples = 1, .steps = 1}));
+  EXPECT_FALSE(server.take({.delta = none, .examples = 1, .steps = 1}));
   EXPECT_FALSE(server.finish(std::vector<float>{0}));
 }
 
 TEST(Scaffold, GoesOnFromItsState) {
-  Scaffold first(1, 2, 1);
+  const Enrolled enrolled{.clients = 2, .learning_rate = 1};
+  Scaffold first(1, enrolled, 1);
   const std::vector<float> one{1};
-  ASSERT_TRUE(first.take({.delta = one, .examples = 1, .control_change = one}));
+  ASSERT_TRUE(first.take({.delta = one, .examples = 1, .steps = 1}));
   ASSERT_TRUE(first.finish(one));
   ASSERT_EQ(first.state().size(), 1U);
-  Scaffold second(1, 2, 1);
+  Scaffold second(1, enrolled, 1);
   const auto saved = first.state()[0];
   EXPECT_FALSE(second.restore({})) << "the checkpoint of a FedAvg";
   EXPECT_FALSE(second.restore({{saved.name, {1, 2}}})) << "of another model";

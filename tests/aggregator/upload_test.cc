@@ -35,6 +35,9 @@ class UploadDeskTest : public testing::Test {
     ASSERT_TRUE((*buffer)->append(half()));
     desk_.pause(task, *buffer);
   }
+  static UploadDesk::DeadlineOf all(Instant deadline) {
+    return [deadline](const std::string&) { return deadline; };
+  }
   Instant now_{1h};
   UploadDesk desk_{2 * room_of_upload(kUpdateBytes)};
 };
@@ -47,6 +50,20 @@ TEST_F(UploadDeskTest, KeepsABrokenUploadSoThatItMayGoOn) {
   EXPECT_EQ((*again)->received(), 4U);
   EXPECT_EQ(desk_.offset("a"), 0U) << "a call fills it";
   EXPECT_EQ(desk_.open(header_of("a", 4), now_).error().code, Code::kFailedPrecondition);
+}
+
+TEST_F(UploadDeskTest, AnUpdateOfOtherBitsStartsOver) {
+  UploadHeader first = header_of("a");
+  first.set_update_sha256("one");
+  auto buffer = desk_.open(first, now_);
+  ASSERT_TRUE(buffer) << buffer.error().message;
+  ASSERT_TRUE((*buffer)->append(half()));
+  desk_.pause("a", *buffer);
+  EXPECT_EQ(desk_.offset("a", "one"), 4U);
+  EXPECT_EQ(desk_.offset("a", "other"), 0U) << "trained again, e.g. to another step";
+  UploadHeader other = header_of("a", desk_.offset("a", "other"));
+  other.set_update_sha256("other");
+  EXPECT_TRUE(desk_.open(other, now_));
 }
 
 TEST_F(UploadDeskTest, GivesTheRoomOfBrokenUploadsToThoseThatAreHere) {
@@ -86,11 +103,21 @@ TEST_F(UploadDeskTest, PausesUploadsThatWillNotBeWholeInTime) {
   ASSERT_TRUE(fast && slow);
   ASSERT_TRUE((*fast)->append(half()));
   now_ += 4s;
-  EXPECT_TRUE(desk_.pause_slow(now_, now_ + 1s).empty()) << "a short silence is the network's";
+  EXPECT_TRUE(desk_.pause_slow(now_, all(now_ + 1s)).empty()) << "a short silence is the network's";
   now_ += 2s;  // half of it in 6 s: the other half takes 6 s more
-  EXPECT_EQ(desk_.pause_slow(now_, now_ + 7s), std::vector<std::string>{"slow"});
+  EXPECT_EQ(desk_.pause_slow(now_, all(now_ + 7s)), std::vector<std::string>{"slow"});
   EXPECT_TRUE(desk_.open(header_of("other"), now_)) << "the slow one's room is free";
-  EXPECT_EQ(desk_.pause_slow(now_, now_ + 5s), std::vector<std::string>{"fast"});
+  EXPECT_EQ(desk_.pause_slow(now_, all(now_ + 5s)), std::vector<std::string>{"fast"});
+}
+
+TEST_F(UploadDeskTest, EachIsHeldToTheDeadlineOfItsOwnTask) {
+  const auto early = desk_.open(header_of("early"), now_);
+  const auto late = desk_.open(header_of("late"), now_);
+  ASSERT_TRUE(early && late);
+  for (const auto& buffer : {*early, *late}) ASSERT_TRUE(buffer->append(half()));
+  now_ += 6s;  // the other half takes 6 s more
+  const auto deadline_of = [&](const std::string& task) { return now_ + (task == "early" ? 5s : 7s); };
+  EXPECT_EQ(desk_.pause_slow(now_, deadline_of), std::vector<std::string>{"early"});
 }
 
 TEST_F(UploadDeskTest, AStandstillIsJudgedFromWhereItsCallBegan) {
@@ -98,7 +125,7 @@ TEST_F(UploadDeskTest, AStandstillIsJudgedFromWhereItsCallBegan) {
   const auto again = desk_.open(header_of("a", 4), now_);
   ASSERT_TRUE(again);
   now_ += 6s;
-  EXPECT_EQ(desk_.pause_slow(now_, now_ + 1h), std::vector<std::string>{"a"}) << "it has moved nothing";
+  EXPECT_EQ(desk_.pause_slow(now_, all(now_ + 1h)), std::vector<std::string>{"a"}) << "it has moved nothing";
 }
 
 }  // namespace

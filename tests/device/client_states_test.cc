@@ -28,8 +28,9 @@ class States : public testing::TestWithParam<bool> {
       states_ = std::make_unique<MemoryStates>();
     }
   }
-  ClientStates::Settled settle(std::int32_t client, std::int64_t counted) {
-    auto settled = states_->settle(client, counted);
+  // As a task of round 10 says.
+  ClientStates::Settled settle(std::int32_t client, std::int64_t counted, std::int64_t round = 10) {
+    auto settled = states_->settle(client, counted, round);
     EXPECT_TRUE(settled) << settled.error().message;
     return settled ? std::move(*settled) : ClientStates::Settled{};
   }
@@ -49,6 +50,15 @@ TEST_P(States, AProposalGoesOnlyWhenItsRoundCounts) {
   ASSERT_TRUE(states_->propose(0, 5, {3, 4}));
   EXPECT_THAT(settle(0, 3).values, ElementsAre(1, 2)) << "round 5 came to nothing";
   EXPECT_TRUE(settle(0, 5).lost) << "so what was proposed for it is forgotten";
+}
+
+TEST_P(States, ATaskThatIsOutOfDateForgetsNothingNewer) {
+  ASSERT_TRUE(states_->propose(0, 3, {1, 2}));
+  ASSERT_TRUE(states_->propose(0, 4, {3, 4}));
+  ASSERT_TRUE(states_->propose(0, 5, {5, 6}));
+  EXPECT_THAT(settle(0, 3, 4).values, ElementsAre(1, 2));
+  EXPECT_THAT(settle(0, 5, 6).values, ElementsAre(5, 6)) << "it counts by now";
+  EXPECT_TRUE(settle(0, 4, 7).lost) << "the task's own begins anew";
 }
 
 TEST_P(States, TheSameRoundPlayedAgainTakesThePlaceOfTheFirstTime) {
@@ -102,11 +112,25 @@ TEST_P(StateFilesTest, ADamagedFileIsAsGoodAsNone) {
   EXPECT_TRUE(settle(0, 5).lost) << "of another model";
 }
 
+TEST_P(StateFilesTest, AProcessThatHasNotEndedIsWaitedForAndNotWrittenOver) {
+  ASSERT_TRUE(states_->propose(0, 3, {1, 2}));
+  auto second = StateFiles::open(folder_.path(), "uid-1", 2, std::chrono::milliseconds(0));
+  ASSERT_TRUE(second);
+  const Status written = (*second)->propose(0, 3, {7, 8});
+  ASSERT_FALSE(written);
+  EXPECT_EQ(written.error().code, Code::kUnavailable) << written.error().message;
+  EXPECT_FALSE((*second)->settle(0, 0, 9));
+  EXPECT_TRUE((*second)->propose(1, 3, {7, 8})) << "another client";
+  EXPECT_THAT(settle(0, 3).values, ElementsAre(1, 2));
+  states_.reset();
+  EXPECT_THAT((*second)->settle(0, 3, 4)->values, ElementsAre(1, 2)) << "the first has ended";
+}
+
 TEST_P(StateFilesTest, AnotherObjectHasItsOwn) {
   ASSERT_TRUE(states_->propose(0, 3, {1, 2}));
   auto other = StateFiles::open(folder_.path(), "uid-2", 2);
   ASSERT_TRUE(other);
-  EXPECT_TRUE((*other)->settle(0, 3)->lost);
+  EXPECT_TRUE((*other)->settle(0, 3, 4)->lost);
   for (const char* hostile : {"", "..", "a/b", ".hidden"})
     EXPECT_FALSE(StateFiles::open(folder_.path(), hostile, 2)) << hostile;
 }

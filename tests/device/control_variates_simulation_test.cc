@@ -58,7 +58,8 @@ class World {
   double distance() {
     std::vector<double> mean(kParameters);
     for (std::int32_t client = 0; client < kClients; ++client) {
-      const auto settled = states_.settle(client, saved_.counted[static_cast<std::size_t>(client)]);
+      const auto settled =
+          states_.settle(client, saved_.counted[static_cast<std::size_t>(client)], saved_.round);
       EXPECT_FALSE(settled->lost) << "client " << client;
       for (std::size_t i = 0; i < settled->values.size(); ++i)
         mean[i] += static_cast<double>(settled->values[i]) / kClients;
@@ -78,7 +79,8 @@ class World {
     std::int64_t counted = 0;  // as it was told with the task
     bool trained = false;
     std::vector<float> model, control;
-    std::vector<float> delta = {}, change = {};
+    std::int64_t steps = 0;
+    std::vector<float> delta = {};
   };
   struct Saved {
     std::int64_t round = 0;
@@ -103,7 +105,7 @@ class World {
                                        .failures_max = 1'000},
                      now_);
     counted_.emplace(saved_.counted);
-    server_.emplace(kParameters, kClients, 1.0);
+    server_.emplace(kParameters, agg::Enrolled{.clients = kClients, .learning_rate = kRate}, 1.0);
     ASSERT_TRUE(server_->restore({{"c", saved_.control}}));
     model_ = saved_.model;
   }
@@ -146,12 +148,12 @@ class World {
   }
 
   void train(std::int32_t client, Task& task) {
-    const auto settled = states_.settle(client, task.counted);
+    const auto settled = states_.settle(client, task.counted, task.round);
     EXPECT_FALSE(settled->lost) << "client " << client << " round " << task.round;
     std::vector<float> own = settled->values;
-    const auto steps = static_cast<std::int64_t>(1 + random_.below(4));
+    task.steps = static_cast<std::int64_t>(1 + random_.below(4));
     std::vector<float> y = task.model;
-    for (std::int64_t step = 0; step < steps; ++step) {
+    for (std::int64_t step = 0; step < task.steps; ++step) {
       std::vector<float> gradient(kParameters);
       for (std::size_t i = 0; i < kParameters; ++i)
         gradient[i] = static_cast<float>(1 + client % 3) * (y[i] - static_cast<float>(client + 1) / 4);
@@ -160,10 +162,10 @@ class World {
     }
     task.delta.resize(kParameters);
     for (std::size_t i = 0; i < kParameters; ++i) task.delta[i] = y[i] - task.model[i];
-    task.change.resize(kParameters);
-    learning::control_change<float>(task.delta, task.control, steps, kRate, task.change);
+    std::vector<float> change(kParameters);
+    learning::control_change<float>(task.delta, task.control, task.steps, kRate, change);
     own.resize(kParameters);
-    for (std::size_t i = 0; i < kParameters; ++i) own[i] += task.change[i];
+    for (std::size_t i = 0; i < kParameters; ++i) own[i] += change[i];
     ASSERT_TRUE(states_.propose(client, task.round, own));
     task.trained = true;
   }
@@ -177,8 +179,7 @@ class World {
       return;
     }
     feed(agg::Arrived{task.id});
-    ASSERT_TRUE(
-        server_->take({.client = client, .delta = task.delta, .examples = 1, .control_change = task.change}));
+    ASSERT_TRUE(server_->take({.client = client, .delta = task.delta, .examples = 1, .steps = task.steps}));
     counted_->taken(client, task.round);
     feed(agg::Reported{task.id});
   }

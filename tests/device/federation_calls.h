@@ -91,6 +91,7 @@ inline UploadHeader header_of(const Task& task, std::span<const float> update) {
   UploadHeader header;
   header.set_task_id(task.task_id());
   header.set_examples(1);
+  header.set_steps(1);
   header.set_update_bytes(update.size_bytes());
   header.set_update_sha256(learning::sha256_hex(std::as_bytes(update)));
   return header;

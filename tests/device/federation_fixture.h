@@ -104,7 +104,8 @@ class FederationFixture : public testing::Test {
     auto strategy =
         agg::make_strategy(options_.federation.strategy, start_.parameters.size(),
                            std::make_unique<agg::MappedShelf>(shelf_folder_, start_.parameters.size()),
-                           options_.federation.clients);
+                           {.clients = options_.federation.clients,
+                            .learning_rate = options_.federation.training.optimizer.learning_rate});
     ASSERT_TRUE(strategy) << strategy.error().message;
     if (start_.round > 0 && !start_.finished) {
       ASSERT_TRUE((*strategy)->restore(start_.state));

@@ -126,6 +126,37 @@ TEST_F(FederationTransfers, AReaderThatStandsStillKeepsOthersWaitingForAMomentOn
   EXPECT_EQ(readers[0]->Finish().error_code(), grpc::StatusCode::CANCELLED);
 }
 
+TEST_F(FederationTransfers, ASlowDownloadKeepsItsVersionWhileAnUpdateOfItIsOfUse) {
+  options_.federation.strategy = {.name = "FedBuff", .buffer_size = 1, .max_staleness = 6};
+  options_.federation.cohort = {.size = 3};
+  options_.federation.rounds = 100;
+  start();
+  auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  const std::string slow = tasks[0].task_id();
+  grpc::ClientContext context;
+  limit(context);
+  federation::v1::DownloadRequest request;
+  request.set_task_id(slow);
+  const auto narrow = narrow_stub();
+  auto reader = narrow->Download(&context, request);
+  Chunk chunk;
+  ASSERT_TRUE(reader->Read(&chunk));
+  std::uint64_t received = chunk.data().size();
+  for (std::int64_t version = 0; version < 5; tasks = begin_round()) {
+    for (const Task& task : tasks) {
+      if (task.task_id() == slow) continue;
+      UploadReply reply;
+      ASSERT_TRUE(upload(header_of(task, ones_), ones_, reply).ok());
+      ASSERT_TRUE(committed(++version));
+    }
+  }
+  while (reader->Read(&chunk)) received += chunk.data().size();
+  const grpc::Status ended = reader->Finish();
+  EXPECT_TRUE(ended.ok()) << ended.error_message();
+  EXPECT_EQ(received, kParameters * sizeof(float));
+}
+
 TEST_F(FederationTransfers, AnAbandonedRoundEndsItsTransfersWithTheReason) {
   options_.federation.cohort.minimum = 2;
   options_.report_deadline = 1s;
