@@ -46,7 +46,9 @@ TEST(PodPlan, BesideAProgramOursIsASidecarWithTheKeys) {
   EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/ca"], "cafe0123");
   const Json& spec = pod["spec"];
   EXPECT_FALSE(spec.contains("automountServiceAccountToken")) << "the program's own business";
-  EXPECT_EQ(spec["securityContext"], Json::parse(R"({"fsGroup": 65532})")) << "for the keys";
+  EXPECT_EQ(spec["securityContext"],
+            Json::parse(R"({"fsGroup": 65532, "fsGroupChangePolicy": "OnRootMismatch"})"))
+      << "for the keys";
   ASSERT_EQ(spec["containers"].size(), 1U);
   const Json& program = spec["containers"][0];
   EXPECT_EQ(program["image"], "train:1");
