@@ -72,6 +72,7 @@ TEST_F(FederationState, ControlVariatesAreTheirMeanThroughKillsOfBothEnds) {
   federation_.rounds = 100'000;
   auto server = aggregator();
   std::vector<std::unique_ptr<Pod>> clients;
+  clients.reserve(2);
   for (int pod = 0; pod < 2; ++pod) clients.push_back(device(pod));
   std::int64_t round = 0;
   while (round < 50) {
