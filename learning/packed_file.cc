@@ -67,7 +67,10 @@ class GzipStream final : public PackedFile::Stream {
 bool begins_as_zstd(const std::filesystem::path& path) {
   std::array<char, 4> magic{};
   std::ifstream file(path, std::ios::binary);
-  return file.read(magic.data(), magic.size()) && magic == kZstdMagic;
+  if (!file.read(magic.data(), magic.size())) return false;
+  const bool skippable =
+      (magic[0] & '\xf0') == '\x50' && magic[1] == '\x2a' && magic[2] == '\x4d' && magic[3] == '\x18';
+  return magic == kZstdMagic || skippable;
 }
 
 }  // namespace

@@ -28,6 +28,7 @@ Result<Target> target_from_json(const Json& json, const std::string& path) {
 Result<ClientTraining> client_training_from_json(const Json& json, const std::string& path) {
   ClientTraining training;
   Fields fields(json, path);
+  fields.require("model").require("dataset");
   read_common(fields, {.model = training.model,
                        .dataset = training.dataset,
                        .objective = training.objective,

@@ -153,10 +153,10 @@ class RoundBody final : public ObjectBody {
 
   bool conclude(Pass& pass) override {
     std::optional<std::string> claim =
-        success_without_evidence(pass, members_.current, " in spec.aggregator.template");
+        success_without_evidence(pass, members_.current, kNotOurs + " in spec.aggregator.template");
     const bool over = !members_.current.empty() && fate_of(*members_.current.front()) == PodFate::kSucceeded;
     if (!claim && !over)
-      claim = success_without_evidence(pass, clients_.current, " in spec.clients.template");
+      claim = success_without_evidence(pass, clients_.current, kNotOurs + " in spec.clients.template");
     if (claim) {
       fail(pass, "SuccessWithoutTraining", *claim);
     } else if (over) {

@@ -135,6 +135,8 @@ TEST_F(CsvFile, MayBePackedByZstdInSeveralFrames) {
   const std::string whole = packed("a,b,label\n1,2.5,0\n") + packed("3,4,1\n");
   write_text(path, whole);
   EXPECT_EQ(rows(read()), kTwo);
+  write_text(path, std::string("\x5e\x2a\x4d\x18\x02\0\0\0xy", 10) + whole);  // a frame that is to be skipped
+  EXPECT_EQ(rows(read()), kTwo);
   const std::size_t first = packed("a,b,label\n1,2.5,0\n").size();
   for (std::size_t size = 4; size < whole.size(); ++size) {
     if (size == first) continue;  // a whole file by itself

@@ -1,4 +1,5 @@
 #pragma once  // worker/engine/train_run.h: what a TrainLoop keeps while it runs; for its own sources
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -37,7 +38,9 @@ struct TrainLoop::Run {
   Run(const Parts& parts, Patience patience_of_steps)
       : patience(patience_of_steps),
         parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
-        gradient(parameter_count + Synchronizer::kRiders),
+        lent(parts.parameters),
+        own_gradient(parts.gradient.empty() ? parameter_count + Synchronizer::kRiders : 0),
+        gradient(parts.gradient.empty() ? std::span<float>(own_gradient) : parts.gradient),
         examples(parts.data.train.size()),
         global_batch(parts.training.batch_size *
                      (parts.asynchronous != nullptr ? 1 : parts.collective.size())),
@@ -49,9 +52,12 @@ struct TrainLoop::Run {
   bool agreed = false;   // the rest holds what is learnt
   Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
   std::size_t parameter_count;
-  std::vector<float> parameters;
-  std::vector<float> gradient;  // and the riders behind it
-  std::int64_t examples;        // of an epoch
+  std::span<float> lent;              // for the parameters; empty: none
+  std::vector<float> own_parameters;  // else
+  std::vector<float> own_gradient;
+  std::span<float> parameters;
+  std::span<float> gradient;  // and the riders behind it
+  std::int64_t examples;      // of an epoch
   std::int64_t global_batch;
   learning::Examples test_part;
 
@@ -70,6 +76,18 @@ struct TrainLoop::Run {
   std::map<std::int64_t, std::string> topologies;  // likewise
   double looked_seconds = 0;                       // of gradients, when the ranks last compared theirs
   bool stop = false;
+  void begin_with(std::vector<float> values) {
+    if (lent.empty()) {
+      own_parameters = std::move(values);
+      parameters = own_parameters;
+    } else {
+      std::ranges::copy(values, lent.begin());
+      parameters = lent;
+    }
+  }
+  [[nodiscard]] std::vector<float> give_parameters() {
+    return lent.empty() ? std::move(own_parameters) : std::vector<float>(lent.begin(), lent.end());
+  }
   [[nodiscard]] std::int64_t position() const { return epoch * examples + into_epoch; }
   History history;
   Progress progress;

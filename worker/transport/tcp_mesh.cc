@@ -33,6 +33,12 @@ constexpr int kOffersMax = 16;                     // of memory: 4 MiB a rank, h
 constexpr std::chrono::microseconds kLookOut{50};  // some times of a wake-up
 constexpr int kLooks = 50;                         // between two yields
 
+void pause_briefly() {  // in a loop that waits for another processor
+#ifdef __x86_64__
+  __builtin_ia32_pause();
+#endif
+}
+
 // What connect() and the mesh it made share: one abort for both.
 struct AbortSignal {
   Alarm alarm;
@@ -139,7 +145,7 @@ class TcpMesh final : public Mesh {
     } else {
       tune_stream(stream->fd(), static_cast<int>(tcp_user_timeout_.count()));
       if (share_memory_ && way == Way::kFrom) stream = take_memory(std::move(stream));
-      if (share_memory_ && way == Way::kTo) stream = offer_memory(std::move(stream), offers_++ < kOffersMax);
+      if (share_memory_ && way == Way::kTo) stream = offer_memory(std::move(stream), offers_left_);
     }
     return stream.get();
   }
@@ -200,7 +206,7 @@ class TcpMesh final : public Mesh {
       for (int i = 0; i < kLooks; ++i) {
         if (any_of(interests, [](const ByteStream& stream, auto way) { return stream.can_move(way); }))
           return true;
-        __builtin_ia32_pause();
+        pause_briefly();
       }
       sched_yield();
     } while (steady_clock::now() < until);
@@ -290,7 +296,7 @@ class TcpMesh final : public Mesh {
   std::vector<std::string> names_;  // "rank 2 (127.0.0.5:8471)"
   milliseconds tcp_user_timeout_;
   bool share_memory_;
-  int offers_ = 0;  // of memory, by this rank
+  int offers_left_ = kOffersMax;  // of memory, by this rank
   std::shared_ptr<AbortSignal> aborting_;
   std::unique_ptr<Connector> connector_;
   WatchLinks links_;
