@@ -82,6 +82,62 @@ TEST(WorkerServers, AWorkerThatIsKilledLeavesServersAndOtherWorkersInTheirProces
   EXPECT_GE(updates, 0);
 }
 
+// One of two servers is killed in the middle of a training whose end is known: the others go on in their
+// processes, and end with what they would have ended with.
+class AServerThatIsKilled : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Updates, AServerThatIsKilled, testing::Values("Synchronous", "Asynchronous"),
+                         [](const auto& one) { return std::string(one.param); });
+
+TEST_P(AServerThatIsKilled, IsReplacedAloneAndNoUpdateIsLost) {
+  const bool asynchronous = std::string_view(GetParam()) == "Asynchronous";
+  constexpr int kWorkers = 2;
+  const Json training = small_training(16, asynchronous ? 60 : 120);
+  WorkerJob plain(kWorkers + 2);
+  plain.topology = "ParameterServer";
+  plain.updates = GetParam();
+  plain.servers = 2;
+  const auto wanted = plain.run(training);
+  ASSERT_EQ(wanted[0].phase(), control::v1::PHASE_SUCCEEDED) << wanted[0].message();
+  for (const int lost : {kWorkers, kWorkers + 1}) {
+    WorkerJob job(kWorkers + 2);
+    job.topology = "ParameterServer";
+    job.updates = GetParam();
+    job.servers = 2;
+    job.configure(training);
+    auto spare = job.spare(lost);
+    const auto middle = job.pod(0).watch([&](const auto& status) {
+      return status.worker().step() > wanted[0].worker().step() / 3 ||
+             status.phase() == control::v1::PHASE_FAILED;
+    });
+    ASSERT_EQ(middle.phase(), control::v1::PHASE_RUNNING) << middle.message();
+    job.replace(lost, std::move(spare))->signal(SIGKILL);
+    const auto left = [&](const control::v1::AgentStatus& status) {
+      return status.phase() == control::v1::PHASE_WAITING;
+    };
+    std::int64_t reached = 0;
+    for (int worker = 0; worker < kWorkers; ++worker) {
+      const auto waits = job.pod(worker).watch(left);
+      EXPECT_THAT(waits.message(), HasSubstr("rank " + std::to_string(lost)));
+      reached = std::max(reached, waits.worker().step());
+    }
+    ASSERT_LT(reached, wanted[0].worker().step()) << "it was killed in the middle";
+    (void)job.pod(2 * kWorkers + 1 - lost).watch(left);  // the other server
+    const auto last = job.run(training);
+    for (int worker = 0; worker < kWorkers; ++worker) {
+      const auto& status = last[static_cast<std::size_t>(worker)];
+      EXPECT_EQ(status.phase(), control::v1::PHASE_SUCCEEDED) << status.message();
+      EXPECT_EQ(status.worker().step(), wanted[0].worker().step());
+      EXPECT_EQ(status.worker().resumed_from_step(), reached) << "nobody went back";
+      EXPECT_EQ(status.worker().parameters_sha256(), last[0].worker().parameters_sha256());
+    }
+    if (!asynchronous) {
+      EXPECT_EQ(last[0].worker().parameters_sha256(), wanted[0].worker().parameters_sha256())
+          << "as if nobody had been killed";
+    }
+    for (int rank = 0; rank < job.size(); ++rank) EXPECT_EQ(job.pod(rank).wait().code, 0) << rank;
+  }
+}
+
 TEST(WorkerPeers, EachLearnsFromItsOwnExamplesAndItsNeighboursAndSavesAModelOfItsOwn) {
   Json training = small_training(16, 6);
   WorkerJob plain(4);
