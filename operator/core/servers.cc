@@ -61,9 +61,16 @@ std::optional<Loss> ended(Pass& pass, const spec::RunPolicy& policy, const Pod& 
               .counts = fate == PodFate::kFailed && !of_peer && !server.on_bad_node && !ignored};
 }
 
-// Stands still by the words of a worker. The servers' ranks come behind the roster.
+bool is_member_server(const Pass& pass, const Pod& server) {
+  return std::ranges::find(pass.before.servers, server.uid, &api::ServerMember::uid) !=
+         pass.before.servers.end();
+}
+
+// Stands still by the words of a worker, which are of the members: not of one that replaces one of them. The
+// servers' ranks come behind the roster.
 std::optional<Loss> standing_still(const Pass& pass, const Pod& server,
                                    const std::vector<const Pod*>& workers) {
+  if (!is_member_server(pass, server)) return std::nullopt;
   for (const Pod* worker : workers) {
     const auto* word = word_from(pass, *worker);
     if (word == nullptr || word->membership() != pass.before.membership) continue;
@@ -147,7 +154,7 @@ bool judge_servers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
                    const std::vector<const Pod*>& workers) {
   const auto& policy = spec.run_policy;
   if (judge_for_all(pass, policy, servers, workers)) return true;
-  std::vector<api::ServerMember>& members = pass.after.servers;
+  std::vector<api::ServerMember> members = pass.after.servers;
   if (they_work(pass, ranked(pass.before, workers)))  // none does before all servers have their parts
     for (api::ServerMember& member : members) member.anew = false;
   const std::vector<Loss> losses = lost_servers(pass, policy, servers, workers);
@@ -163,7 +170,10 @@ bool judge_servers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
     member.uid.clear();
   }
   for (const Loss& loss : losses) lost.push_back(loss.pod->index);
-  if (losses.empty() && gone == 0) return false;
+  if (losses.empty() && gone == 0) {
+    pass.after.servers = std::move(members);
+    return false;
+  }
   const std::string what =
       losses.empty() ? fmt::format("{} of {} servers are gone", gone, servers_wanted(spec)) : losses[0].words;
   const bool some_left = std::ranges::any_of(
@@ -180,6 +190,7 @@ bool judge_servers(Pass& pass, const api::DistributedJobSpec& spec, const std::v
   }
   for (const Loss& loss : losses)
     if (replace_alone(pass, loss, policy.max_restarts)) return true;
+  pass.after.servers = std::move(members);
   pass.after.disruptions += gone;
   tell_loss(pass, policy, what, lost);
   return true;
@@ -198,8 +209,7 @@ ServersBeside servers_beside(const Pass& pass, const api::DistributedJobSpec& sp
   if (std::ssize(servers) < servers_wanted(spec)) return ServersBeside::kAwaited;
   bool changed = std::ssize(pass.before.servers) != servers_wanted(spec);
   for (const Pod* server : servers) {
-    const bool is_member = std::ranges::find(pass.before.servers, server->uid, &api::ServerMember::uid) !=
-                           pass.before.servers.end();
+    const bool is_member = is_member_server(pass, *server);
     const auto contact = pass.seen.contacts.find(server->uid);
     const bool silent = contact != pass.seen.contacts.end() && !contact->second.answers;
     const bool known = is_member || word_from(pass, *server) != nullptr;
