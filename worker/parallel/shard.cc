@@ -104,7 +104,8 @@ Status Shard::check(int worker, const ShardMessage& head) const {
     case Kind::kPart:
     case Kind::kUpdate:
     case Kind::kCopy:
-    case Kind::kHave: break;
+    case Kind::kHave:
+    case Kind::kLeft: break;
   }
   if (!bytes) return refused(worker, "says to a parameter server what it may not say now");
   if (*bytes != head.bytes)

@@ -39,6 +39,7 @@ struct ShardMessage {
     // And of that one in answer.
     kCopy,  // to kShard: what is there; body: the part, where the other has none
     kHave,  // to kPart and kUpdate: the updates in `step` are there, too
+    kLeft,  // of each server to those beside it: no worker has anything more to ask, and nothing comes behind
   };
   enum Flag : std::uint16_t { kKept = 1, kSlots = 2, kStop = 4, kOver = 8 };
 

@@ -1,6 +1,8 @@
 // worker/parallel/shard_server.cc: messages in, answers out, each worker at its own pace
 #include "worker/parallel/shard_server.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 namespace muster::worker {
@@ -57,6 +59,7 @@ void ShardServer::listen(Link& link) {
   link.listening = true;
   link.stream.receive([this, &link](const ShardMessage& head) -> Result<std::span<std::byte>> {
     note_sent(link);  // this may be the answer to what went out just now
+    if (head.kind == ShardMessage::Kind::kLeft && head.bytes == 0) return std::span<std::byte>();
     MUSTER_TRY(shard_.mirrors()->check(link.shard, head));
     link.body.resize(head.bytes);
     return std::span(link.body);
@@ -72,16 +75,18 @@ void ShardServer::note_sent(Link& link) {
 // Before rank 0 has begun, nobody knows of what length a part is: what comes waits in the stream.
 Status ShardServer::move(Link& link) {
   Mirrors* const mirrors = shard_.mirrors();
-  if (mirrors == nullptr) return {};
+  if (mirrors == nullptr || link.over) return {};
   while (true) {
     MUSTER_TRY(link.stream.move());
     note_sent(link);
     if (link.listening && !link.stream.receiving()) {
       heard_ = std::chrono::steady_clock::now();
       link.listening = false;
+      link.over = link.stream.head().kind == ShardMessage::Kind::kLeft;
+      if (link.over) return {};
       MUSTER_TRY(mirrors->take(link.shard, link.stream.head(), link.body));
     }
-    const auto out = link.under_way ? std::nullopt : mirrors->next_to(link.shard);
+    const auto out = link.stream.sending() ? std::nullopt : mirrors->next_to(link.shard);
     if (link.listening && !out) return {};
     if (!link.listening) listen(link);
     if (!out) continue;
@@ -108,7 +113,10 @@ Status ShardServer::run() {
         options_.updated(*this);
         continue;
       }
-      if (shard_.ended()) return {};
+      if (shard_.ended()) {
+        say_farewell();
+        return {};
+      }
       MUSTER_TRY(wait());
     }
   };
@@ -117,7 +125,29 @@ Status ShardServer::run() {
   return done;
 }
 
+// So that those beside this one can tell its end from its loss. Whoever has left already needs no word, and
+// whoever cannot be told will find out.
+void ShardServer::say_farewell() {
+  const Deadline until = deadline_after(options_.timeout);
+  for (Link& link : links_) {
+    bool said = false;
+    while (move(link) && !link.over) {
+      if (!link.stream.sending()) {
+        if (said) break;
+        link.stream.send({.kind = ShardMessage::Kind::kLeft});
+        said = true;
+        continue;
+      }
+      Mesh::Interest interest{.peer = link.stream.peer(), .send = true};
+      if (!mesh_.wait(std::span(&interest, 1), until)) break;
+    }
+  }
+}
+
 Status ShardServer::wait() {
+  if (shard_.awaits_mirror() && links_[0].over)
+    return internal_error(fmt::format("rank {}, a parameter server, has left before all updates were there",
+                                      links_[0].stream.peer()));
   const Instant now = std::chrono::steady_clock::now();
   const auto since = [now](bool waits, Instant before) {
     return waits ? before == Instant{} ? now : before : Instant{};

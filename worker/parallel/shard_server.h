@@ -40,6 +40,7 @@ class ShardServer {
     int shard = 0;
     std::vector<std::byte> body{};
     bool listening = false;
+    bool over = false;                        // it has left
     std::optional<ShardMessage> under_way{};  // out
   };
 
@@ -49,6 +50,7 @@ class ShardServer {
   [[nodiscard]] Status move(int worker);
   [[nodiscard]] Status move(Link& link);
   [[nodiscard]] Status wait();
+  void say_farewell();
 
   Mesh& mesh_;
   Shard& shard_;
