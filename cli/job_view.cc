@@ -84,7 +84,8 @@ void read_spec(const Json& spec, JobView& view) {
   const std::string model = text(member(training, "model", "name"));
   std::string what =
       training.is_object() ? fmt::format("{} on {}", model.empty() ? "cnn" : model, dataset) : "";
-  if (!training.is_object() && !view.federated) what = "own program";
+  const bool program = member(training, "program").is_object();
+  if ((!training.is_object() && !view.federated) || program) what = "own program";
   if (view.federated) {
     const auto rounds = integer<std::int64_t>(spec, "rounds");
     if (view.total == 0) view.total = rounds;

@@ -27,7 +27,8 @@ std::vector<std::string> programs_of(const ManifestObject& object) {
   static const Json kNothing = Json::object();
   const Json& spec = has(object.value, "spec") ? object.value["spec"] : kNothing;
   std::vector<std::string> programs{"muster-operator"};
-  if (object.kind->kind == "DistributedJob" && has(spec, "training") && needs(spec, "workers")) {
+  if (object.kind->kind == "DistributedJob" && has(spec, "training") &&
+      (has(spec["training"], "program") || needs(spec, "workers"))) {
     programs.emplace_back("muster-worker");
   }
   if (object.kind->kind == "FederatedRound" && needs(spec, "aggregator"))

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
 #include <utility>
 
@@ -11,6 +12,11 @@ namespace {
 
 constexpr std::array<const char*, 7> kStateNames{"Idle",     "CheckingIn", "Queued", "Downloading",
                                                  "Training", "Uploading",  "Home"};
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds kMarginMin{100};
+constexpr int kMarginFactor = 2;
 
 constexpr const char* kTooSlow =
     "the training was not done when the round was due; raise stragglers.deadlineSeconds, or give the client "
@@ -39,9 +45,14 @@ Result<Effects> ClientRound::on(const Begin& /*event*/, Instant /*now*/) {
 Result<Effects> ClientRound::on(const ToldToComeBack& event, Instant now) {
   if (state_ != ClientState::kCheckingIn) return wrong("ToldToComeBack");
   answered();
-  if (event.after <= std::chrono::milliseconds(0)) return check_in();
-  rest(now + event.after);
-  return Effects{};
+  Effects effects;
+  settle(event.counted, false, effects);
+  if (event.after <= std::chrono::milliseconds(0)) {
+    for (Effect& effect : check_in()) effects.push_back(std::move(effect));
+  } else {
+    rest(now + event.after);
+  }
+  return effects;
 }
 
 Result<Effects> ClientRound::on(const GivenTask& event, Instant /*now*/) {
@@ -49,7 +60,11 @@ Result<Effects> ClientRound::on(const GivenTask& event, Instant /*now*/) {
   answered();
   state_ = ClientState::kQueued;
   task_ = event.task;
-  return Effects{WantSlot{}};
+  task_.counted_round = event.counted.round;
+  Effects effects;
+  settle(event.counted, true, effects);
+  effects.emplace_back(WantSlot{});
+  return effects;
 }
 
 Result<Effects> ClientRound::on(const ToldDone& event, Instant /*now*/) {
@@ -60,6 +75,7 @@ Result<Effects> ClientRound::on(const ToldDone& event, Instant /*now*/) {
   state_ = ClientState::kHome;
   wake_.reset();
   Effects effects;
+  settle(event.counted, true, effects);
   if (computing) effects.emplace_back(ReleaseSlot{});
   effects.emplace_back(GoHome{event.reason, event.failed});
   return effects;
@@ -100,21 +116,34 @@ Result<Effects> ClientRound::on(const SlotGranted& /*event*/, Instant now) {
   if (state_ != ClientState::kQueued) return wrong("SlotGranted");
   if (now >= task_.deadline) return give_up_task(now);
   state_ = ClientState::kDownloading;
+  transfer_began_ = now;
   attempts_ = 0;
   return Effects{Download{task_.task_id}};
 }
 
-Result<Effects> ClientRound::on(const ModelReceived& /*event*/, Instant /*now*/) {
+Result<Effects> ClientRound::on(const ModelReceived& event, Instant now) {
   if (state_ != ClientState::kDownloading) return wrong("ModelReceived");
   answered();
+  if (event.round) task_.round = *event.round;
+  download_time_ = std::chrono::ceil<milliseconds>(now - transfer_began_);
+  if (task_.accept_partial) task_.stop_at = stop_before_deadline(now);
   state_ = ClientState::kTraining;
   return Effects{Train{task_}};
 }
 
-Result<Effects> ClientRound::on(const TrainingDone& /*event*/, Instant /*now*/) {
+// An update takes about as long as the ones before, or, before the first, as the model; what varies, and the
+// fold at the other end, is in the factor. No more than half of the time that is left goes into waiting.
+Instant ClientRound::stop_before_deadline(Instant now) const {
+  const milliseconds expected = upload_time_ > milliseconds(0) ? upload_time_ : download_time_;
+  const milliseconds margin = std::max(kMarginMin, kMarginFactor * expected);
+  return task_.deadline - std::min<Instant::duration>(margin, (task_.deadline - now) / 2);
+}
+
+Result<Effects> ClientRound::on(const TrainingDone& /*event*/, Instant now) {
   if (state_ != ClientState::kTraining) return wrong("TrainingDone");
   // A late update is offered all the same: its header is answered LATE at once, and counted so.
   state_ = ClientState::kUploading;
+  transfer_began_ = now;
   attempts_ = 0;
   room_backoff_.reset();
   failure_.clear();
@@ -132,10 +161,14 @@ Result<Effects> ClientRound::on(const TrainingFailed& event, Instant now) {
   return Effects{upload()};
 }
 
-Result<Effects> ClientRound::on(const UpdateAnswered& event, Instant /*now*/) {
+Result<Effects> ClientRound::on(const UpdateAnswered& event, Instant now) {
   if (state_ != ClientState::kUploading) return wrong("UpdateAnswered");
   answered();
-  Effects effects{ReleaseSlot{event.verdict == Verdict::kAccepted}};
+  if (failure_.empty())  // a slow one is remembered for some rounds
+    upload_time_ = std::max(std::chrono::ceil<milliseconds>(now - transfer_began_), upload_time_ * 3 / 4);
+  const bool accepted = event.verdict == Verdict::kAccepted;
+  if (accepted) awaiting_.push_back(task_.round);
+  Effects effects{ReleaseSlot{accepted}};
   for (Effect& effect : check_in()) effects.push_back(std::move(effect));
   return effects;
 }
@@ -159,6 +192,15 @@ Result<Effects> ClientRound::wrong(const char* event) const {
 Effect ClientRound::upload() const {
   if (!failure_.empty()) return ReportFailure{task_.task_id, failure_};
   return Upload{task_.task_id};
+}
+
+void ClientRound::settle(const CountedWord& word, bool last, Effects& effects) {
+  std::erase_if(awaiting_, [&](std::int64_t round) {
+    const bool counted = word.round >= round;
+    const bool settled = counted || (last && !word.undecided);
+    if (settled) effects.emplace_back(Settled{counted});
+    return settled;
+  });
 }
 
 void ClientRound::answered() {

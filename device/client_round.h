@@ -21,6 +21,12 @@ struct ClientOptions {
   std::uint64_t seed = 0;     // of the jitter
 };
 
+// What every answer to a check-in says of the client's last update.
+struct CountedWord {
+  std::int64_t round = 0;  // of its newest task whose update is in a committed model; 0: none
+  bool undecided = false;  // another was accepted, and its model is still to come
+};
+
 struct TaskTicket {  // what a check-in brought
   std::int64_t round = 0;
   std::string task_id;
@@ -28,26 +34,35 @@ struct TaskTicket {  // what a check-in brought
   std::string model_sha256;
   Instant deadline;
   learning::LocalSettings settings = {};
+  std::int64_t counted_round = 0;         // CountedWord::round, for what the client keeps between rounds
+  std::int64_t serial = 0;                // of the task, where a client may have two of one round; else 0
+  bool accept_partial = false;            // the client may send what it has come to before its last step
+  std::optional<Instant> stop_at = {};    // of Train: when it does, so that its update is there in time
 };
 
 // What happened.
 struct Begin {};
 struct ToldToComeBack {
   std::chrono::milliseconds after{0};
+  CountedWord counted = {};
 };
 struct GivenTask {
   TaskTicket task;
+  CountedWord counted = {};
 };
 struct ToldDone {
   std::string reason;
   bool failed = false;  // the federation came to nothing
+  CountedWord counted = {};
 };
 struct CallFailed {
   Error error;
   std::uint64_t progress_bytes = 0;
 };                      // of the call under way: bytes it still moved
 struct SlotGranted {};  // it is this client's turn to compute
-struct ModelReceived {};
+struct ModelReceived {
+  std::optional<std::int64_t> round = {};  // where it is another one than the task's
+};
 struct TrainingDone {};
 struct TrainingFailed {
   Error error;
@@ -79,6 +94,9 @@ struct ReportFailure {
 struct ReleaseSlot {
   bool sent = false;
 };  // the task is over; true: its update was accepted
+struct Settled {
+  bool counted = false;
+};  // an update that was sent before is in a committed model, or came to nothing
 struct GoHome {
   std::string reason;
   bool failed = false;
@@ -87,7 +105,7 @@ struct GiveUp {
   Error error;
 };  // the aggregator does not know this client, and never will
 using Effect =
-    std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, GoHome, GiveUp>;
+    std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, Settled, GoHome, GiveUp>;
 using Effects = std::vector<Effect>;
 
 enum class ClientState { kIdle, kCheckingIn, kQueued, kDownloading, kTraining, kUploading, kHome };
@@ -123,11 +141,14 @@ class ClientRound {
 
   [[nodiscard]] Result<Effects> wrong(const char* event) const;
   void answered();                      // the aggregator is there
+  // `last`: what is not counted by now, and not undecided, came to nothing.
+  void settle(const CountedWord& word, bool last, Effects& effects);
   Effects check_in();                   // now
   void rest(Instant until);             // and check in then
   Effects give_up_task(Instant until);  // frees the slot
   Effects wait_for_room(Instant now);   // and upload again
   [[nodiscard]] Effect upload() const;
+  [[nodiscard]] Instant stop_before_deadline(Instant now) const;
 
   ClientOptions options_;
   Backoff backoff_;
@@ -135,9 +156,13 @@ class ClientRound {
   ClientState state_ = ClientState::kIdle;
   TaskTicket task_;
   std::string failure_;  // of the training, if it failed
+  std::vector<std::int64_t> awaiting_;  // rounds of updates that were accepted and are not settled
   std::optional<Instant> wake_;
   std::optional<Instant> unreachable_since_;
   int attempts_ = 0;  // of the transfer under way, since it last moved a byte
+  Instant transfer_began_{};  // likewise, its first attempt
+  std::chrono::milliseconds download_time_{0};  // of the last model
+  std::chrono::milliseconds upload_time_{0};    // what the last updates took until they were answered
 };
 
 }  // namespace muster::device

@@ -142,6 +142,17 @@ Status make_folder(const fs::path& folder) {
 
 }  // namespace
 
+std::string digest_of(const TrainingState& state) {
+  Sha256 digest;
+  digest.update(std::as_bytes(std::span(state.parameters)));
+  digest.update(std::as_bytes(std::span(&state.optimizer.steps, 1)));
+  for (const OptimizerState::Slot& slot : state.optimizer.slots) {
+    digest.update(std::as_bytes(std::span(slot.name)));
+    digest.update(std::as_bytes(std::span(slot.values)));
+  }
+  return digest.hex();
+}
+
 OptimizerState capture(Optimizer& optimizer) {
   OptimizerState state;
   state.steps = optimizer.steps();
@@ -151,6 +162,7 @@ OptimizerState capture(Optimizer& optimizer) {
 }
 
 Status restore(Optimizer& optimizer, const OptimizerState& state) {
+  if (state.slots.size() == 1) optimizer.make_room(state.slots.front().values.size());
   const auto slots = optimizer.slots();
   bool fits = slots.size() == state.slots.size();
   for (std::size_t i = 0; fits && i < slots.size(); ++i)

@@ -42,6 +42,9 @@ struct TrainingState {
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 
+// SHA-256 of parameters and optimizer state, as 64 hex digits: of two replicas the same, if they are in step.
+[[nodiscard]] std::string digest_of(const TrainingState& state);
+
 // The same by reference, so that a model is written from where it lies.
 struct TrainingStateView {
   TrainingStateView() = default;

@@ -46,8 +46,8 @@ Status TextLines::fill() {
   buffer_.resize(before + got);
   ended_ = got < kBlock;
   if (ended_ && file_.ends_early())
-    return data_loss(
-        fmt::format("{}: truncated: its gzip stream ends early; fetch the file again", path_.string()));
+    return data_loss(fmt::format("{}: truncated: its {} stream ends early; fetch the file again",
+                                 path_.string(), file_.packing()));
   return {};
 }
 

@@ -12,7 +12,7 @@
 
 namespace muster::learning {
 
-// The lines of a text file in UTF-8 or a superset of ASCII, plain or gzip. LF, CRLF or CR ends a line.
+// The lines of a text file in UTF-8 or a superset of ASCII, plain, gzip or zstd. LF, CRLF or CR ends a line.
 class TextLines {
  public:
   static constexpr std::size_t kLongestLine = std::size_t{64} << 20;

@@ -18,8 +18,10 @@ struct Examples {
   std::vector<float> features;      // empty where `pixels` are the features
   std::vector<std::int32_t> labels;
   std::vector<std::uint8_t> pixels = {};  // of images, d = rows * columns; the feature is pixel / 255
+  // Instead of all of these: examples that a user's program holds, and that are known by their number alone.
+  std::int64_t elsewhere = 0;
 
-  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(labels.size()); }
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(labels.size()) + elsewhere; }
   // Writes the features of the examples `first` .. first + count - 1 to `to` [count, d].
   void copy_features(std::int64_t first, std::int64_t count, float* to) const;
 };

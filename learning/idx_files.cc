@@ -1,4 +1,4 @@
-// learning/idx_files.cc: images and labels in IDX files, plain or gzip
+// learning/idx_files.cc: images and labels in IDX files, plain, gzip or zstd
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -116,8 +116,8 @@ Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) 
   std::vector<std::uint8_t> rest;
   MUSTER_TRY(read_bytes(file, 1, rest));  // also makes zlib verify the checksum
   if (file.ends_early())
-    return data_loss(
-        fmt::format("{}: truncated: its gzip stream ends before its checksum; {}", name, remedy));
+    return data_loss(fmt::format("{}: truncated: its {} stream ends before its checksum; {}", name,
+                                 file.packing(), remedy));
   if (!rest.empty())
     return data_loss(fmt::format("{}: has more than the {} bytes of data that its header tells; {}", name,
                                  payload, remedy));
@@ -126,13 +126,13 @@ Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) 
 
 Result<std::filesystem::path> find_file(const std::filesystem::path& folder, std::string_view name) {
   std::error_code ignored;
-  for (const auto suffix : {"", ".gz"}) {
+  for (const auto suffix : {"", ".gz", ".zst"}) {
     auto path = folder / (std::string(name) + suffix);
     if (std::filesystem::exists(path, ignored)) return path;
   }
-  return not_found(
-      fmt::format("{}: has neither {} nor {}.gz; put the file there or correct the dataset's path",
-                  folder.string(), name, name));
+  return not_found(fmt::format(
+      "{0}: has none of {1}, {1}.gz and {1}.zst; put the file there or correct the dataset's path",
+      folder.string(), name));
 }
 
 Result<Examples> read_pair(const std::filesystem::path& folder, std::string_view prefix) {

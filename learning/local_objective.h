@@ -17,6 +17,9 @@ struct LocalSettings {
   std::optional<double> fairness_q = std::nullopt;
   // Per-FedAvg: the client descends by meta_gradient. Absent: by its loss's own.
   std::optional<MetaSettings> meta = std::nullopt;
+  // SCAFFOLD: behind the model comes the server's control variate, and behind the update the change of the
+  // client's own (control_variate.h).
+  bool control_variates = false;
   friend bool operator==(const LocalSettings&, const LocalSettings&) = default;
 };
 

@@ -8,6 +8,7 @@
 
 #include "common/base/check.h"
 #include "common/base/random.h"
+#include "learning/control_variate.h"
 #include "learning/doubts.h"
 #include "learning/optimizer.h"
 
@@ -70,6 +71,15 @@ double gradient_of(Task& task, const Examples& data, const Batches& batches, std
       parameters, gradient);
 }
 
+// Per-FedAvg takes two batches for a step, three with the second derivative: a client of few examples has
+// smaller ones, as long as it can, rather than the same one twice.
+std::size_t batch_size_of(const spec::ClientTraining& spec, const LocalSettings& settings, std::size_t rows) {
+  const auto asked = static_cast<std::size_t>(spec.batch_size);
+  if (!settings.meta || asked == 0) return asked;
+  const std::size_t kinds = settings.meta->hessian_free ? 3 : 2;
+  return std::min(asked, std::max<std::size_t>(1, rows / kinds));
+}
+
 // What weight decay adds to a loss.
 double penalty_of(const spec::Optimizer& optimizer, std::span<const float> parameters) {
   if (optimizer.weight_decay == 0) return 0;
@@ -82,8 +92,10 @@ double penalty_of(const spec::Optimizer& optimizer, std::span<const float> param
 
 Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, std::span<const float> global,
                                   const Examples& data, std::span<const std::int64_t> rows, std::uint64_t key,
-                                  const std::function<bool()>& cancelled, const LocalSettings& settings) {
+                                  const std::function<bool()>& cancelled, const LocalSettings& settings,
+                                  const LocalStart& start) {
   MUSTER_CHECK(std::ssize(global) == task.parameter_count());
+  MUSTER_CHECK(!settings.control_variates || start.control.size() == global.size());
   if (rows.empty())
     return invalid_argument("local training: the client has no examples; lower clients.count");
   if (spec.local_epochs < 1 || spec.batch_size < 0)
@@ -99,10 +111,13 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
   const auto optimizer = make_optimizer(spec.optimizer, task.parameter_count());
   std::vector<float> parameters(global.begin(), global.end());
   std::vector<float> gradient(parameters.size());
-  Batches batches(rows, static_cast<std::size_t>(spec.batch_size), key);
-  for (std::int64_t epoch = 0; epoch < spec.local_epochs; ++epoch) {
+  LocalUpdate update;
+  Batches batches(rows, batch_size_of(spec, settings, rows.size()), key);
+  for (std::int64_t epoch = 0; epoch < spec.local_epochs && !update.partial; ++epoch) {
     batches.shuffle(epoch);
     for (std::size_t batch = 0; batch < batches.count(); ++batch) {
+      update.partial = update.steps > 0 && start.enough && start.enough();
+      if (update.partial) break;
       if (cancelled && cancelled()) return aborted("local training: cancelled");
       const double loss = gradient_of(task, data, batches, batch, settings, parameters, gradient);
       if (!std::isfinite(loss))
@@ -112,16 +127,22 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
                         loss_text(loss), epoch + 1, batch + 1));
       if (settings.proximal_mu > 0)
         add_proximal_gradient<float>(gradient, parameters, global, settings.proximal_mu);
+      if (settings.control_variates) correct_gradient<float>(gradient, start.control, start.own_control);
       optimizer->step(parameters, gradient);
+      ++update.steps;
     }
   }
-  LocalUpdate update;
   update.examples = rows.size();
   for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] -= global[i];
   update.delta = std::move(parameters);
   if (settings.fairness_q)
     update.weight =
         make_fair<float>(update.delta, loss_before, *settings.fairness_q, spec.optimizer.learning_rate);
+  if (settings.control_variates) {
+    update.control_change = std::move(gradient);
+    control_change<float>(update.delta, start.control, update.steps, spec.optimizer.learning_rate,
+                          update.control_change);
+  }
   return update;
 }
 

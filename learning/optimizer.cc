@@ -48,7 +48,9 @@ class Sgd : public Optimizer {
   std::int64_t steps_ = 0;
 };
 
-// Kingma & Ba 2015, algorithm 1, in the form of PyTorch: epsilon is added after the bias correction.
+// Kingma & Ba 2015, algorithm 1, in the form of PyTorch: epsilon is added after the bias correction. AdamW:
+// Loshchilov & Hutter 2019, algorithm 2, in the form of PyTorch: the decay, times the learning rate, is of
+// the parameters.
 class Adam : public Optimizer {
  public:
   Adam(const spec::Optimizer& spec, std::size_t count) : spec_(spec), mean_(count), square_(count) {}
@@ -64,7 +66,9 @@ class Adam : public Optimizer {
     const auto rest1 = static_cast<float>(1.0 - spec_.beta1);
     const auto rest2 = static_cast<float>(1.0 - spec_.beta2);
     const auto epsilon = static_cast<float>(spec_.epsilon);
-    const auto decay = static_cast<float>(spec_.weight_decay);
+    const bool decoupled = spec_.name == "AdamW";
+    const auto decay = static_cast<float>(decoupled ? 0 : spec_.weight_decay);
+    const auto kept = static_cast<float>(decoupled ? 1.0 - spec_.learning_rate * spec_.weight_decay : 1.0);
     float* __restrict p = parameters.data();
     const float* __restrict g = gradient.data();
     float* __restrict m = mean_.data();
@@ -73,7 +77,7 @@ class Adam : public Optimizer {
       const float d = g[i] + decay * p[i];
       m[i] = beta1 * m[i] + rest1 * d;
       v[i] = beta2 * v[i] + rest2 * d * d;
-      p[i] -= rate * m[i] / (std::sqrt(v[i]) / root + epsilon);
+      p[i] = kept * p[i] - rate * m[i] / (std::sqrt(v[i]) / root + epsilon);
     }
   }
   std::vector<Slot> slots() override { return {{"m", mean_}, {"v", square_}}; }
@@ -90,9 +94,9 @@ class Adam : public Optimizer {
 }  // namespace
 
 std::unique_ptr<Optimizer> make_optimizer(const spec::Optimizer& spec, std::int64_t parameter_count) {
-  MUSTER_CHECK(parameter_count >= 0 && (spec.name == "SGD" || spec.name == "Adam"));
+  MUSTER_CHECK(parameter_count >= 0 && (spec.name == "SGD" || spec.name == "Adam" || spec.name == "AdamW"));
   const auto count = static_cast<std::size_t>(parameter_count);
-  if (spec.name == "Adam") return std::make_unique<Adam>(spec, count);
+  if (spec.name != "SGD") return std::make_unique<Adam>(spec, count);
   return std::make_unique<Sgd>(spec, count);
 }
 

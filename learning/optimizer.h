@@ -1,4 +1,4 @@
-#pragma once  // learning/optimizer.h: SGD with momentum and Adam on flat parameters
+#pragma once  // learning/optimizer.h: SGD with momentum, Adam and AdamW on flat parameters
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -21,6 +21,10 @@ class Optimizer {  // not thread-safe; deterministic: same inputs, same bits
     std::span<float> values;  // view into the optimizer, writable to restore
   };
   [[nodiscard]] virtual std::vector<Slot> slots() = 0;
+  // An optimizer whose state may be of any size has one slot, and makes it so large for what is to be written
+  // to it; the slots of the others are of length P.
+  [[nodiscard]] virtual bool has_state_of_any_size() const { return false; }
+  virtual void make_room(std::size_t /*values*/) {}
   [[nodiscard]] virtual std::int64_t steps() const = 0;
   virtual void set_steps(std::int64_t steps) = 0;
 };

@@ -23,6 +23,14 @@ inline constexpr const char* kIncarnationVariable = "MUSTER_INCARNATION";
 inline constexpr const char* kRoleVariable = "MUSTER_ROLE";
 inline constexpr const char* kIndexVariable = "MUSTER_INDEX";
 
+// Of a training by a program of the user's own: the socket of the worker beside it, in a volume of their pod,
+// and the worker's container.
+inline constexpr const char* kSocketVariable = "MUSTER_SOCKET";
+inline constexpr const char* kSocketVolume = "muster-socket";
+inline constexpr const char* kSocketFolder = "/var/run/muster.dev/socket";
+inline constexpr const char* kSocketPath = "/var/run/muster.dev/socket/worker";
+inline constexpr const char* kProgramSidecar = "muster";
+
 inline constexpr const char* kManagedByLabel = "app.kubernetes.io/managed-by";  // the informer selects by it
 inline constexpr const char* kManagedBy = "muster";
 inline constexpr const char* kJobNameLabel = "muster.dev/job-name";

@@ -51,10 +51,14 @@ class Life {
       spdlog::info("{}", ending.message);
     }
     write_termination_message(pod_, done ? last_words_of(status_) : ending.message);
-    if (agent_ != nullptr) {
-      if (ending.exit_code != kExitStopped) agent_->publish(status_);
-      agent_->stop();
+    if (agent_ != nullptr && ending.exit_code != kExitStopped) agent_->publish(status_);
+    if (program_.linger) {
+      const auto publish = [this] {
+        if (agent_ != nullptr) agent_->publish(status_);
+      };
+      program_.linger(ending, {.status = status_, .publish = publish, .stopper = stopper_});
     }
+    if (agent_ != nullptr) agent_->stop();
     return ending.exit_code;
   }
 
@@ -122,7 +126,7 @@ class Life {
     MUSTER_ASSIGN(metrics_, MetricsServer::start(program_.registry,
                                                  {.ip = pod_.ip, .port = kMetricsPort, .ready = ready}));
     if (program_.prepare) {
-      MUSTER_TRY(program_.prepare(pod_));
+      MUSTER_TRY(program_.prepare(pod_, stopper_));
     }
     MUSTER_ASSIGN(
         agent_,

@@ -33,8 +33,17 @@ struct PodFrame {  // what the work has around it
 struct PodProgram {
   std::string_view name;  // "worker": of the log
   std::chrono::milliseconds configure_timeout{600'000};
-  std::shared_ptr<prometheus::Registry> registry;        // behind /metrics
-  std::function<Status(const PodEnvironment&)> prepare;  // before the Agent answers; may be empty
+  std::shared_ptr<prometheus::Registry> registry;  // behind /metrics
+  // Before the Agent answers; may be empty. Who waits in it asks the stopper.
+  std::function<Status(const PodEnvironment&, Stopper&)> prepare;
+
+  // What is left when the work has ended, and its ending is told: the Agent answers on.
+  struct Afterwards {
+    control::v1::AgentStatus& status;
+    std::function<void()> publish;  // the status, changed
+    Stopper& stopper;
+  };
+  std::function<void(const Ending&, const Afterwards&)> linger = {};  // before the process ends; may be empty
 };
 
 // Reads an assignment, once: AgentServer::Options::accept.

@@ -1,4 +1,4 @@
-#pragma once  // aggregator/round/events.h: what the round machine is told, and what it wants done
+#pragma once  // aggregator/round/events.h: what a machine of a federation is told, and what it wants done
 #include <cstdint>
 #include <string>
 #include <variant>
@@ -17,6 +17,9 @@ struct Left {
   ClientId client = 0;
   bool returning = false;
 };  // its wait ended; false: it is gone
+struct Fetching {
+  std::string task_id;
+};  // it begins to download the model that is in place
 struct Downloaded {
   std::string task_id;
 };  // it has the whole model
@@ -39,8 +42,8 @@ struct Stopped {
   bool failed = false;
 };               // e.g. the target is reached; the disk is full
 struct Tick {};  // time has passed
-using Event =
-    std::variant<CheckedIn, Left, Downloaded, Arrived, Reported, Refused, Lapsed, Committed, Stopped, Tick>;
+using Event = std::variant<CheckedIn, Left, Fetching, Downloaded, Arrived, Reported, Refused, Lapsed,
+                           Committed, Stopped, Tick>;
 
 // What to do about it, in order.
 struct BeginRound {
@@ -51,8 +54,13 @@ struct AssignTask {
   ClientId client = 0;
   std::int64_t round = 0;
   std::string task_id;
-  Instant deadline;
+  Instant deadline;         // its update is of no use later
+  std::int64_t serial = 0;  // of the task, where a client may have two of one round
 };
+struct ForgetTask {
+  std::string task_id;
+  std::string why;
+};  // its update is not waited for any more
 struct CommitRound {
   std::int64_t round = 0;
   std::int64_t reported = 0;
@@ -71,7 +79,7 @@ struct Ended {
   bool failed = false;
   bool refused = false;
 };
-using Effect = std::variant<BeginRound, AssignTask, CommitRound, AbandonRound, Dismiss, Ended>;
+using Effect = std::variant<BeginRound, AssignTask, ForgetTask, CommitRound, AbandonRound, Dismiss, Ended>;
 using Effects = std::vector<Effect>;
 
 }  // namespace muster::agg

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <numeric>
 #include <unordered_set>
 #include <utility>
 
@@ -15,21 +14,14 @@ namespace {
 
 constexpr std::size_t kClosedRoundsKept = 4;  // a client this far behind is answered "unknown task"
 
-Error out_of_place(std::string_view event, const std::string& task_id) {
-  return failed_precondition(
-      fmt::format("{} of task \"{}\" does not fit: the task is not open", event, task_id));
-}
-
 }  // namespace
 
 RoundMachine::RoundMachine(RoundOptions options, Instant now)
-    : options_(std::move(options)),
-      round_(options_.first_round),
-      presence_(static_cast<std::size_t>(options_.clients), Presence::kUnknown) {
+    : options_(std::move(options)), round_(options_.first_round), presence_(options_.clients) {
   MUSTER_CHECK(options_.new_task_id && options_.clients >= 1);
   MUSTER_CHECK(1 <= options_.minimum && options_.minimum <= options_.size);
   MUSTER_CHECK(options_.size <= options_.selected && options_.selected <= options_.clients);
-  count(Presence::kUnknown) = options_.clients;
+  MUSTER_CHECK(options_.sizes.empty() || std::ssize(options_.sizes) == options_.clients);
   begin_selecting(now);
   if (round_ > options_.rounds) {
     state_ = RoundState::kFinished;
@@ -45,7 +37,6 @@ Result<Effects> RoundMachine::step(const Event& event, Instant now) {
 }
 
 void RoundMachine::check_invariants() const {
-  MUSTER_CHECK(std::accumulate(counts_.begin(), counts_.end(), std::int64_t{0}) == options_.clients);
   MUSTER_CHECK(folding_ >= 0 && reported_ + refused_ + folding_ <= std::ssize(tasks_));
   MUSTER_CHECK(configured_ <= std::ssize(tasks_) && tasks_.size() == task_of_.size());
   MUSTER_CHECK(tasks_.empty() == (state_ != RoundState::kReporting));  // a round under way has tasks
@@ -71,74 +62,67 @@ RoundMachine::TaskState* RoundMachine::find(const std::string& task_id) {
 }
 
 RoundMachine::TaskState* RoundMachine::folding(const std::string& task_id) {
-  const auto it = tasks_.find(task_id);
-  return it != tasks_.end() && it->second.progress == Progress::kFolding ? &it->second : nullptr;
+  if (!is_open(task_id) && !options_.late_counts) return nullptr;
+  TaskState* task = find(task_id);
+  return task != nullptr && task->progress == Progress::kFolding ? task : nullptr;
 }
 
-std::optional<ClientId> RoundMachine::client_of(const std::string& task_id) const {
+std::optional<KnownTask> RoundMachine::known(const std::string& task_id) const {
   const TaskState* task = find(task_id);
-  return task == nullptr ? std::nullopt : std::optional(task->client);
+  if (task == nullptr) return std::nullopt;
+  return KnownTask{.client = task->client, .number = task->round, .copies = task->copies};
 }
 
 Judgement RoundMachine::judge(const std::string& task_id, Instant now) const {
   const TaskState* task = find(task_id);
   if (task == nullptr) return Judgement::kUnknown;
   if (task->progress == Progress::kReported) return Judgement::kAlreadyCounted;
-  if (!tasks_.contains(task_id)) return Judgement::kLate;  // its round is closed
+  const bool open = is_open(task_id);
+  if (!open && (!options_.late_counts || over())) return Judgement::kLate;  // its round is closed
   if (task->progress == Progress::kFolding) return Judgement::kBeingFolded;
-  return task->progress == Progress::kAssigned && now <= deadline_ ? Judgement::kFold : Judgement::kLate;
+  if (task->progress != Progress::kAssigned || task->lapsed) return Judgement::kLate;
+  return !open || options_.late_counts || now <= deadline_ ? Judgement::kFold : Judgement::kLate;
 }
 
 Result<Instant> RoundMachine::task_deadline(const std::string& task_id) const {
   const auto it = tasks_.find(task_id);
-  if (it != tasks_.end() && state_ == RoundState::kReporting && it->second.progress == Progress::kAssigned) {
+  if (it != tasks_.end() && state_ == RoundState::kReporting && it->second.progress == Progress::kAssigned)
     return deadline_;
-  }
-  const bool known = it != tasks_.end() || std::any_of(closed_.begin(), closed_.end(),
-                                                       [&](const Tasks& t) { return t.contains(task_id); });
-  if (known) return aborted(fmt::format("task \"{}\" is over; check in again for another", task_id));
-  return not_found(fmt::format("no task \"{}\" is known here; check in again for another", task_id));
+  return no_open_task(task_id, find(task_id) != nullptr);
 }
 
 RoundCounts RoundMachine::counts() const {
-  RoundCounts counts{.committed = round_ - 1,
-                     .selected = static_cast<std::int64_t>(tasks_.size()),
-                     .configured = configured_,
-                     .reported = reported_,
-                     .late = late_,
-                     .dropped = dropped_};
-  counts.connected = count(Presence::kIdle) + count(Presence::kWorking) + count(Presence::kReturning);
-  return counts;
-}
-
-Status RoundMachine::check_client(ClientId client) const {
-  if (client >= 0 && client < options_.clients) return {};
-  return invalid_argument(fmt::format(
-      "client {} is not of this federation, whose clients are 0 to {}; give its pod the spec that "
-      "the aggregator has",
-      client, options_.clients - 1));
+  return {.committed = round_ - 1,
+          .connected = presence_.connected(),
+          .selected = static_cast<std::int64_t>(tasks_.size()),
+          .configured = configured_,
+          .reported = reported_,
+          .late = late_,
+          .dropped = dropped_};
 }
 
 Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
-  MUSTER_TRY(check_client(event.client));
+  MUSTER_TRY(check_client(event.client, options_.clients));
   if (over()) return Effects{Dismiss{event.client}};
   const auto mine = task_of_.find(event.client);
   if (state_ == RoundState::kReporting && mine != task_of_.end() &&
       tasks_.at(mine->second).progress == Progress::kAssigned) {  // it lost its task, or never got it
-    set_presence(event.client, Presence::kWorking);
-    return Effects{AssignTask{event.client, round_, mine->second, deadline_}};
+    presence_.set(event.client, Presence::kWorking);
+    return Effects{AssignTask{event.client, round_, mine->second, useless_at()}};
   }
-  set_presence(event.client, Presence::kIdle);
+  presence_.set(event.client, Presence::kIdle);
   return Effects{};
 }
 
 Result<Effects> RoundMachine::on(const Left& event, Instant /*now*/) {
-  MUSTER_TRY(check_client(event.client));
-  if (presence(event.client) == Presence::kIdle) {
-    set_presence(event.client, event.returning ? Presence::kReturning : Presence::kAway);
+  MUSTER_TRY(check_client(event.client, options_.clients));
+  if (presence_.of(event.client) == Presence::kIdle) {
+    presence_.set(event.client, event.returning ? Presence::kReturning : Presence::kAway);
   }
   return Effects{};
 }
+
+Result<Effects> RoundMachine::on(const Fetching& /*event*/, Instant /*now*/) { return Effects{}; }
 
 Result<Effects> RoundMachine::on(const Downloaded& event, Instant /*now*/) {
   const auto it = tasks_.find(event.task_id);
@@ -149,8 +133,8 @@ Result<Effects> RoundMachine::on(const Downloaded& event, Instant /*now*/) {
 
 Result<Effects> RoundMachine::on(const Arrived& event, Instant now) {
   if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("update", event.task_id);
-  tasks_.at(event.task_id).progress = Progress::kFolding;
-  ++folding_;
+  find(event.task_id)->progress = Progress::kFolding;
+  if (is_open(event.task_id)) ++folding_;
   return Effects{};
 }
 
@@ -158,9 +142,14 @@ Result<Effects> RoundMachine::on(const Reported& event, Instant /*now*/) {
   TaskState* task = folding(event.task_id);
   if (task == nullptr) return out_of_place("report", event.task_id);
   task->progress = Progress::kReported;
-  set_presence(task->client, Presence::kReturning);
-  --folding_;
-  ++reported_;
+  if (is_open(event.task_id)) {
+    presence_.set(task->client, Presence::kReturning);
+    --folding_;
+    ++reported_;
+    draws_ += task->copies;
+  } else {
+    came_late(event.task_id, *task);
+  }
   return Effects{};
 }
 
@@ -169,13 +158,17 @@ Result<Effects> RoundMachine::on(const Refused& event, Instant now) {
   if (!arrived && judge(event.task_id, now) != Judgement::kFold) {
     return out_of_place("refusal", event.task_id);
   }
-  TaskState& task = tasks_.at(event.task_id);
+  TaskState& task = *find(event.task_id);
   task.progress = Progress::kRefused;
+  ++dropped_;
+  if (!is_open(event.task_id)) {
+    came_late(event.task_id, task);
+    return Effects{};
+  }
   refusal_ = fmt::format("client {}: {}", task.client, event.reason);
-  set_presence(task.client, Presence::kReturning);
+  presence_.set(task.client, Presence::kReturning);
   if (arrived) --folding_;
   ++refused_;
-  ++dropped_;
   return Effects{};
 }
 
@@ -183,15 +176,22 @@ Result<Effects> RoundMachine::on(const Lapsed& event, Instant now) {
   if (judge(event.task_id, now) != Judgement::kLate) return out_of_place("late update", event.task_id);
   TaskState& task = *find(event.task_id);
   if (task.lapsed || task.progress == Progress::kRefused) return Effects{};
+  came_late(event.task_id, task);
+  return Effects{};
+}
+
+void RoundMachine::came_late(const std::string& task_id, TaskState& task) {
   task.lapsed = true;
   ++late_;
   if (std::exchange(task.counted_dropped, false)) --dropped_;  // not lost after all, only late
   const auto newer = task_of_.find(task.client);
-  const bool busy_elsewhere = newer != task_of_.end() && newer->second != event.task_id;
-  if (!busy_elsewhere && presence(task.client) != Presence::kIdle) {
-    set_presence(task.client, Presence::kReturning);
-  }
-  return Effects{};
+  const bool busy_elsewhere = newer != task_of_.end() && newer->second != task_id;
+  if (!busy_elsewhere && presence_.of(task.client) != Presence::kIdle)
+    presence_.set(task.client, Presence::kReturning);
+}
+
+Instant RoundMachine::useless_at() const {
+  return options_.late_counts ? deadline_ + static_cast<int>(kClosedRoundsKept) * options_.report_deadline : deadline_;
 }
 
 Result<Effects> RoundMachine::on(const Committed& /*event*/, Instant now) {
@@ -223,8 +223,9 @@ void RoundMachine::advance(Instant now, Effects& effects) {
 }
 
 void RoundMachine::consider_selection(Instant now, Effects& effects) {
-  const std::int64_t idle = count(Presence::kIdle);
-  const bool others_may_come = count(Presence::kUnknown) + count(Presence::kReturning) > 0;
+  const std::int64_t idle = presence_.count(Presence::kIdle);
+  const bool others_may_come =
+      presence_.count(Presence::kUnknown) + presence_.count(Presence::kReturning) > 0;
   if (idle >= options_.selected && !others_may_come) return select(now, effects);
   if (idle >= options_.size) {
     if (!grace_until_) grace_until_ = now + options_.selection_grace;
@@ -242,37 +243,41 @@ void RoundMachine::consider_selection(Instant now, Effects& effects) {
 void RoundMachine::select(Instant now, Effects& effects) {
   std::vector<ClientId> candidates;
   for (ClientId client = 0; client < options_.clients; ++client) {
-    const Presence where = presence(client);
+    const Presence where = presence_.of(client);
     if (where == Presence::kIdle) candidates.push_back(client);
     // Whoever did not come within the grace is not waited for again until it has.
-    if (where == Presence::kUnknown || where == Presence::kReturning) set_presence(client, Presence::kAway);
+    if (where == Presence::kUnknown || where == Presence::kReturning) presence_.set(client, Presence::kAway);
   }
-  const auto cohort = draw_cohort(std::move(candidates), options_.selected, options_.seed, round_, attempt_);
+  const auto cohort =
+      options_.sizes.empty()
+          ? draw_cohort(std::move(candidates), options_.selected, options_.seed, round_, attempt_)
+          : draw_by_size(std::move(candidates), options_.sizes, options_.selected, options_.seed, round_,
+                         attempt_);
   state_ = RoundState::kReporting;
   overdue_ = false;
   deadline_ = now + options_.report_deadline;
   effects.emplace_back(BeginRound{round_, cohort.size()});
-  for (const ClientId client : cohort) {
+  for (const auto& [client, copies] : cohort) {
     std::string id = options_.new_task_id();
     MUSTER_CHECK(find(id) == nullptr);
-    set_presence(client, Presence::kWorking);
+    presence_.set(client, Presence::kWorking);
     task_of_[client] = id;
-    effects.emplace_back(AssignTask{client, round_, id, deadline_});
-    tasks_.emplace(std::move(id), TaskState{.client = client});
+    effects.emplace_back(AssignTask{client, round_, id, useless_at()});
+    tasks_.emplace(std::move(id), TaskState{.client = client, .round = round_, .copies = copies});
   }
 }
 
 void RoundMachine::consider_closing(Instant now, Effects& effects) {
   const bool due = now >= deadline_;
   const bool nobody_left = reported_ + refused_ == std::ssize(tasks_);
-  if (reported_ < options_.size) {
+  if (draws_ < options_.size) {
     if (!due && !nobody_left) return;
     overdue_ = folding_ > 0;
     if (overdue_) return;  // what arrived in time counts
   }
-  if (reported_ >= options_.minimum) {
+  if (draws_ >= options_.minimum) {
     effects.emplace_back(CommitRound{round_, reported_});
-    close(due);
+    close(due, effects);
     state_ = RoundState::kCommitting;
     return;
   }
@@ -287,33 +292,34 @@ void RoundMachine::consider_closing(Instant now, Effects& effects) {
                   : "Give the clients more time (stragglers.deadlineSeconds), ask for fewer "
                     "(cohort.minimum), or see why their pods are gone";
   const bool all_refused = nobody_left && reported_ == 0;
-  close(true);
+  close(true, effects);
   abandon(reason, advice, all_refused, now, effects);
 }
 
 // Moves the round's tasks among the closed ones. At the deadline, who is still at work is dropped, until it
 // turns out to be late; before it, who is at work may yet be heard of for kClosedRoundsKept rounds.
-void RoundMachine::close(bool at_deadline) {
+void RoundMachine::close(bool at_deadline, Effects& effects) {
   for (auto& [id, task] : tasks_) {
     if (at_deadline && task.progress == Progress::kAssigned && !task.lapsed) {
       task.counted_dropped = true;
       ++dropped_;
-      if (presence(task.client) == Presence::kWorking) set_presence(task.client, Presence::kAway);
+      if (presence_.of(task.client) == Presence::kWorking) presence_.set(task.client, Presence::kAway);
     }
   }
   closed_.push_back(std::move(tasks_));
   tasks_.clear();
   task_of_.clear();
-  if (closed_.size() > kClosedRoundsKept) forget_oldest();
+  if (closed_.size() > kClosedRoundsKept) forget_oldest(effects);
   refusal_.clear();
   configured_ = 0;
   folding_ = 0;
   reported_ = 0;
+  draws_ = 0;
   refused_ = 0;
 }
 
 // Who never was heard of again is dropped, and away if it has been given nothing since.
-void RoundMachine::forget_oldest() {
+void RoundMachine::forget_oldest(Effects& effects) {
   const Tasks oldest = std::move(closed_.front());
   closed_.erase(closed_.begin());
   std::unordered_set<ClientId> busy;
@@ -323,8 +329,10 @@ void RoundMachine::forget_oldest() {
   for (const auto& [id, task] : oldest) {
     if (task.progress != Progress::kAssigned || task.lapsed) continue;
     if (!task.counted_dropped) ++dropped_;
-    if (presence(task.client) == Presence::kWorking && !busy.contains(task.client))
-      set_presence(task.client, Presence::kAway);
+    if (presence_.of(task.client) == Presence::kWorking && !busy.contains(task.client))
+      presence_.set(task.client, Presence::kAway);
+    if (options_.late_counts)
+      effects.emplace_back(ForgetTask{id, fmt::format("its round {} is too long ago", task.round)});
   }
 }
 
@@ -349,21 +357,13 @@ void RoundMachine::begin_selecting(Instant now) {
 }
 
 void RoundMachine::end(std::string reason, bool failed, bool refused, Effects& effects) {
-  if (!tasks_.empty()) close(false);
+  if (!tasks_.empty()) close(false, effects);
   state_ = failed ? RoundState::kFailed : RoundState::kFinished;
   outcome_ = reason;
   effects.emplace_back(Ended{std::move(reason), failed, refused});
   for (ClientId client = 0; client < options_.clients; ++client) {
-    if (presence(client) == Presence::kIdle) effects.emplace_back(Dismiss{client});
+    if (presence_.of(client) == Presence::kIdle) effects.emplace_back(Dismiss{client});
   }
-}
-
-void RoundMachine::set_presence(ClientId client, Presence to) {
-  Presence& where = presence_[static_cast<std::size_t>(client)];
-  MUSTER_CHECK(count(where) > 0);
-  --count(where);
-  ++count(to);
-  where = to;
 }
 
 }  // namespace muster::agg

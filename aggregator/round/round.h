@@ -1,5 +1,4 @@
 #pragma once  // aggregator/round/round.h: the rounds of one federation as a state machine without I/O
-#include <array>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -8,7 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "aggregator/round/events.h"
+#include "aggregator/round/machine.h"
+#include "aggregator/round/presence.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
 
@@ -22,6 +22,10 @@ struct RoundOptions {
   std::int64_t selected = 1;  // clients that are asked for them, size <= selected <= clients
   std::int64_t minimum = 1;   // reports that make a round count at its deadline
   std::uint64_t seed = 0;
+  // Of each client: who is drawn in proportion to these, with replacement; empty: who is drawn is as good as
+  // any other.
+  std::vector<std::uint64_t> sizes = {};
+  bool late_counts = false;  // an update of one of the last few rounds may still be folded in
   // Names each task: unguessable, since a name is half of what it takes to answer for a task, and never the
   // same twice, so that tasks of an earlier process are not taken for ours.
   std::function<std::string()> new_task_id;
@@ -32,52 +36,34 @@ struct RoundOptions {
 };
 
 enum class RoundState { kSelecting, kReporting, kCommitting, kFinished, kFailed };
-enum class Judgement { kFold, kBeingFolded, kAlreadyCounted, kLate, kUnknown };
-
-struct RoundCounts {
-  std::int64_t committed = 0;  // the newest round whose model is in place, not always on disk yet
-  std::int64_t connected = 0;  // clients thought to be here: idle, at work or about to come back
-  std::int64_t selected = 0;   // of the round under way
-  std::int64_t configured = 0;
-  std::int64_t reported = 0;
-  std::int64_t late = 0;  // updates that came, or were given up, after their round closed, since the start
-  // Selected clients that sent nothing usable and are not late, since the start. Those at work when a round
-  // closes before its deadline are counted some rounds later, if nothing came until then.
-  std::int64_t dropped = 0;
-};
 
 // Each step costs the same whatever the number of clients, save those that begin or end a round.
 // Selecting -> Reporting -> Committing -> Selecting ... -> Finished | Failed: the diagram is in
-// ARCHITECTURE.md. Same options and events, same effects. An event that does not fit is an error and changes
-// nothing. Memory: O(clients).
-class RoundMachine {
+// ARCHITECTURE.md. Memory: O(clients).
+class RoundMachine final : public FederationMachine {
  public:
   RoundMachine(RoundOptions options, Instant now);
 
-  [[nodiscard]] Result<Effects> step(const Event& event, Instant now);
-  // When to send Tick at the latest.
-  [[nodiscard]] std::optional<Instant> next_deadline() const;
-  // What an update for this task would be now. kFold: step(Arrived), fold, then step(Reported) or
-  // step(Refused). An update that has arrived is waited for beyond the deadline.
-  [[nodiscard]] Judgement judge(const std::string& task_id, Instant now) const;
-  // Until when the task may be worked at. Errors: kNotFound; kAborted: its round is over.
-  [[nodiscard]] Result<Instant> task_deadline(const std::string& task_id) const;
-
-  // Errors: kInvalidArgument: the federation has no such client.
-  [[nodiscard]] Status check_client(ClientId client) const;
-  // Whose task it is, of this round or one of the last few.
-  [[nodiscard]] std::optional<ClientId> client_of(const std::string& task_id) const;
+  [[nodiscard]] Result<Effects> step(const Event& event, Instant now) override;
+  [[nodiscard]] std::optional<Instant> next_deadline() const override;
+  [[nodiscard]] Judgement judge(const std::string& task_id, Instant now) const override;
+  [[nodiscard]] Result<Instant> task_deadline(const std::string& task_id) const override;
+  [[nodiscard]] std::optional<KnownTask> known(const std::string& task_id) const override;
+  [[nodiscard]] RoundCounts counts() const override;
+  [[nodiscard]] bool over() const override {
+    return state_ == RoundState::kFinished || state_ == RoundState::kFailed;
+  }
+  [[nodiscard]] bool failed() const override { return state_ == RoundState::kFailed; }
+  [[nodiscard]] const std::string& outcome() const override { return outcome_; }
   [[nodiscard]] RoundState state() const { return state_; }
   [[nodiscard]] std::int64_t round() const { return round_; }
-  [[nodiscard]] RoundCounts counts() const;
-  [[nodiscard]] bool over() const { return state_ == RoundState::kFinished || state_ == RoundState::kFailed; }
-  [[nodiscard]] const std::string& outcome() const { return outcome_; }  // why it is over
 
  private:
-  enum class Presence { kUnknown, kIdle, kWorking, kReturning, kAway };  // counts_ has one entry each
   enum class Progress { kAssigned, kFolding, kReported, kRefused };
   struct TaskState {
     ClientId client = 0;
+    std::int64_t round = 0;
+    std::int64_t copies = 1;  // it was drawn so often
     Progress progress = Progress::kAssigned;
     bool configured = false;
     bool counted_dropped = false;  // closed rounds only
@@ -87,6 +73,7 @@ class RoundMachine {
 
   Result<Effects> on(const CheckedIn& event, Instant now);
   Result<Effects> on(const Left& event, Instant now);
+  Result<Effects> on(const Fetching& event, Instant now);
   Result<Effects> on(const Downloaded& event, Instant now);
   Result<Effects> on(const Arrived& event, Instant now);
   Result<Effects> on(const Reported& event, Instant now);
@@ -99,32 +86,28 @@ class RoundMachine {
   void advance(Instant now, Effects& effects);
   void consider_selection(Instant now, Effects& effects);
   void select(Instant now, Effects& effects);
+  void came_late(const std::string& task_id, TaskState& task);
+  [[nodiscard]] Instant useless_at() const;  // an update of the round under way
   void consider_closing(Instant now, Effects& effects);
-  void close(bool at_deadline);
-  void forget_oldest();
+  void close(bool at_deadline, Effects& effects);
+  void forget_oldest(Effects& effects);
   void abandon(const std::string& reason, const std::string& advice, bool refused, Instant now,
                Effects& effects);
   void begin_selecting(Instant now);
   void end(std::string reason, bool failed, bool refused, Effects& effects);
-  void set_presence(ClientId client, Presence to);
   [[nodiscard]] const TaskState* find(const std::string& task_id) const;  // of this round or a closed one
   [[nodiscard]] TaskState* find(const std::string& task_id);
-  [[nodiscard]] TaskState* folding(const std::string& task_id);  // of this round, being folded
+  [[nodiscard]] TaskState* folding(const std::string& task_id);  // being folded
+  [[nodiscard]] bool is_open(const std::string& task_id) const { return tasks_.contains(task_id); }
   void check_invariants() const;
-  [[nodiscard]] Presence presence(ClientId client) const {
-    return presence_[static_cast<std::size_t>(client)];
-  }
-  [[nodiscard]] std::int64_t& count(Presence of) { return counts_[static_cast<std::size_t>(of)]; }
-  [[nodiscard]] std::int64_t count(Presence of) const { return counts_[static_cast<std::size_t>(of)]; }
 
   RoundOptions options_;
   RoundState state_ = RoundState::kSelecting;
   std::int64_t round_;
   std::int64_t attempt_ = 0;  // of this round
   int failures_ = 0;          // in a row
-  std::vector<Presence> presence_;
-  std::array<std::int64_t, 5> counts_{};  // of clients by presence, since every call asks for them
-  Tasks tasks_;                           // of the round under way
+  Presences presence_;
+  Tasks tasks_;                                        // of the round under way
   std::unordered_map<ClientId, std::string> task_of_;  // its tasks by client
   std::vector<Tasks> closed_;                          // of the rounds before, newest last, a few
   std::optional<Instant> grace_until_;
@@ -133,6 +116,7 @@ class RoundMachine {
   std::int64_t configured_ = 0;  // of the round under way
   std::int64_t folding_ = 0;     // likewise
   std::int64_t reported_ = 0;    // likewise
+  std::int64_t draws_ = 0;       // likewise, each as often as it was drawn
   std::int64_t refused_ = 0;     // likewise
   std::string refusal_;          // the newest of this round
   std::int64_t late_ = 0;

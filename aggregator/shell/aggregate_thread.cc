@@ -25,6 +25,14 @@ void AggregateThread::post(Job job) {
   wake_.notify_one();
 }
 
+void AggregateThread::post_next(Job job) {
+  {
+    const MutexLock lock(mutex_);
+    jobs_.push_front(std::move(job));
+  }
+  wake_.notify_one();
+}
+
 void AggregateThread::run() {
   while (true) {
     Job job;

@@ -22,6 +22,7 @@ class AggregateThread {
 
   // Thread-safe.
   void post(Job job);
+  void post_next(Job job);  // before the others that wait
   [[nodiscard]] learning::LocalSettings settings() const { return strategy_->settings(); }
 
  private:

@@ -1,8 +1,11 @@
 // aggregator/shell/aggregator_metrics.cc: prometheus-cpp families behind AggregatorMetrics
 #include "aggregator/shell/aggregator_metrics.h"
 
+#include <algorithm>
 #include <array>
+#include <limits>
 #include <string>
+#include <utility>
 
 #include "common/platform/metric_families.h"
 #include "pod/guarded_port.h"
@@ -13,6 +16,16 @@ namespace {
 
 const prometheus::Histogram::BucketBoundaries kRoundSeconds{0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
                                                             10,   30,  60,   120, 300, 900, 3600};
+
+// Up to how many versions, and the label.
+constexpr std::array<std::pair<std::int64_t, const char*>, 7> kStaleness{
+    {{0, "0"},
+     {1, "1"},
+     {2, "2"},
+     {4, "3-4"},
+     {8, "5-8"},
+     {16, "9-16"},
+     {std::numeric_limits<std::int64_t>::max(), "17-"}}};
 
 constexpr std::array<const char*, 9> kCallRefusals{"client_of_another", "task_of_another", "unknown_task",
                                                    "too_many_examples", "unusable",        "damaged",
@@ -37,8 +50,13 @@ struct AggregatorMetrics::Families {
       gauge_family(*registry, "muster_aggregator_upload_memory_max_bytes").Add({});
   prometheus::Gauge& loss = gauge_family(*registry, "muster_aggregator_test_loss").Add({});
   prometheus::Gauge& accuracy = gauge_family(*registry, "muster_aggregator_test_accuracy").Add({});
+  prometheus::Gauge& step_norm = gauge_family(*registry, "muster_aggregator_step_norm").Add({});
+  prometheus::Family<prometheus::Gauge>& state_norm = gauge_family(*registry, "muster_aggregator_state_norm");
   prometheus::Family<prometheus::Counter>& updates =
       counter_family(*registry, "muster_aggregator_updates_total");
+  prometheus::Family<prometheus::Counter>& taken =
+      counter_family(*registry, "muster_aggregator_updates_taken_total");
+  prometheus::Counter& partial = counter_family(*registry, "muster_aggregator_partial_updates_total").Add({});
   prometheus::Family<prometheus::Counter>& bytes = counter_family(*registry, "muster_aggregator_bytes_total");
   prometheus::Counter& sent = bytes.Add({{"direction", "sent"}});  // found once: every chunk is counted
   prometheus::Counter& received = bytes.Add({{"direction", "received"}});
@@ -50,6 +68,7 @@ struct AggregatorMetrics::Families {
 
 AggregatorMetrics::AggregatorMetrics() : families_(std::make_unique<Families>()) {
   for (const char* verdict : {"accepted", "late", "rejected"}) families_->updates.Add({{"verdict", verdict}});
+  for (const auto& [most, label] : kStaleness) families_->taken.Add({{"staleness", label}});
   for (const char* reason : kCallRefusals) families_->refused.Add({{"reason", reason}});
   for (const std::string_view reason : muster::kRefusals)
     families_->refused.Add({{"reason", std::string(reason)}});
@@ -70,6 +89,12 @@ void AggregatorMetrics::set_connected(std::int64_t clients) {
 }
 void AggregatorMetrics::count_update(std::string_view verdict) {
   families_->updates.Add({{"verdict", std::string(verdict)}}).Increment();
+}
+void AggregatorMetrics::count_taken(std::int64_t staleness, bool partial) {
+  const auto found = std::find_if(kStaleness.begin(), kStaleness.end(),
+                                  [&](const auto& label) { return staleness <= label.first; });
+  families_->taken.Add({{"staleness", found->second}}).Increment();
+  if (partial) families_->partial.Increment();
 }
 void AggregatorMetrics::count_sent(std::uint64_t payload_bytes) {
   families_->sent.Increment(static_cast<double>(payload_bytes));
@@ -102,6 +127,10 @@ void AggregatorMetrics::sample(const control::v1::AggregatorProgress& progress, 
   if (more > 0) families_->bytes_expected.Increment(more);
   families_->upload_bytes.Set(static_cast<double>(upload_bytes));
   families_->upload_bytes_max.Set(static_cast<double>(upload_bytes_max));
+}
+void AggregatorMetrics::set_step_norm(double norm) { families_->step_norm.Set(norm); }
+void AggregatorMetrics::set_state_norm(const std::string& vector, double norm) {
+  families_->state_norm.Add({{"vector", vector}}).Set(norm);
 }
 void AggregatorMetrics::set_evaluation(double loss, double accuracy) {
   families_->loss.Set(loss);

@@ -1,6 +1,7 @@
 #pragma once  // aggregator/shell/aggregator_metrics.h: the aggregator's entries in /metrics
 #include <cstdint>
 #include <memory>
+#include <string>
 #include <string_view>
 
 #include "proto/control.pb.h"
@@ -37,6 +38,9 @@ class AggregatorMetrics {  // thread-safe
   void set_round(std::int64_t committed, std::int64_t rounds);
   void set_connected(std::int64_t clients);
   void count_update(std::string_view verdict);  // accepted, late, rejected
+  // One that was taken into an aggregate, of a model `staleness` versions old; partial: of a client that
+  // stopped before its last step.
+  void count_taken(std::int64_t staleness, bool partial);
   void count_sent(std::uint64_t payload_bytes);
   void count_received(std::uint64_t payload_bytes);
   void count_refused(Refusal reason);
@@ -44,6 +48,8 @@ class AggregatorMetrics {  // thread-safe
   [[nodiscard]] double refused(Refusal reason) const;
   [[nodiscard]] double refused(std::string_view reason) const;
   void observe_round(double seconds, bool committed);
+  void set_step_norm(double norm);  // of what the newest round changed the model by
+  void set_state_norm(const std::string& vector, double norm);  // of what the strategy remembers
   void set_evaluation(double loss, double accuracy);
   // From time to time: the round under way, the bytes that should have been moved, the memory of uploads.
   void sample(const control::v1::AggregatorProgress& progress, std::uint64_t upload_bytes,

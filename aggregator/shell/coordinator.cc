@@ -41,7 +41,7 @@ Result<std::uint64_t> Coordinator::check_in(const Caller& caller, ClientId clien
                                             Answer answer_call) {
   const Instant now = steady_clock::now();
   return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<std::uint64_t> {
-    if (const Status known = machine_.check_client(client); !known) {
+    if (const Status known = check_client(client, options_.federation.clients); !known) {
       return refused(Refusal::kMalformed, known.error());
     }
     if (!speaks_for(caller, client, options_.federation.clients_per_pod)) {
@@ -80,15 +80,16 @@ Error Coordinator::refused(Refusal reason, Error error) {
 }
 
 Status Coordinator::authorize(const Caller& caller, const std::string& task_id) {
-  const std::optional<ClientId> client = machine_.client_of(task_id);
-  if (!client) {
+  const std::optional<KnownTask> task = machine_.known(task_id);
+  if (!task) {
     return refused(Refusal::kUnknownTask,
                    not_found(fmt::format("no task \"{}\" is known here; check in again "
                                          "for another",
                                          clip(task_id, kReasonBytesMax))));
   }
-  if (speaks_for(caller, *client, options_.federation.clients_per_pod)) return {};
-  spdlog::warn("client pod {} asked for a task of client {}, which it does not play", caller.pod, *client);
+  if (speaks_for(caller, task->client, options_.federation.clients_per_pod)) return {};
+  spdlog::warn("client pod {} asked for a task of client {}, which it does not play", caller.pod,
+               task->client);
   return refused(
       Refusal::kTaskOfAnother,
       {Code::kPermissionDenied,
@@ -107,22 +108,27 @@ void Coordinator::end_later(TransferPointer transfer, Error why) {
   to_end_.emplace_back(std::move(transfer), std::move(why));
 }
 
-Result<std::shared_ptr<const GlobalModel>> Coordinator::begin_download(const Caller& caller,
-                                                                       const std::string& task_id,
-                                                                       std::uint64_t offset,
-                                                                       TransferPointer transfer) {
-  return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<std::shared_ptr<const GlobalModel>> {
+Result<Download> Coordinator::begin_download(const Caller& caller,
+                                             const federation::v1::DownloadRequest& request,
+                                             TransferPointer transfer) {
+  return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<Download> {
+    const std::string& task_id = request.task_id();
     std::ignore = step(Tick{}, steady_clock::now());
     MUSTER_TRY(authorize(caller, task_id));
     MUSTER_TRY(machine_.task_deadline(task_id));
-    if (offset > model_->bytes()) {
+    if (request.offset() > model_->download_bytes()) {
       return refused(
           Refusal::kMalformed,
           {Code::kOutOfRange, fmt::format("download of task \"{}\" from byte {}: the model has {} bytes",
-                                          task_id, offset, model_->bytes())});
+                                          task_id, request.offset(), model_->download_bytes())});
     }
-    track(transfers_[task_id].download, std::move(transfer));
-    return model_;
+    MUSTER_TRY(step(Fetching{task_id}, steady_clock::now()));
+    Transfers& running = transfers_[task_id];
+    running.version = model_->round;
+    track(running.download, std::move(transfer));
+    const bool newest = outlives_ == Outlives::kAll;
+    const bool goes_on = !newest || request.model_sha256() == model_->sha256;
+    return Download{.model = model_, .offset = goes_on ? request.offset() : 0, .newest = newest};
   });
 }
 
@@ -163,7 +169,7 @@ Result<Coordinator::Admission> Coordinator::begin_upload(const Caller& caller, c
     if (!header.failure().empty()) {
       return Admission(refuse(task_id, Refusal::kUnusable, header.failure(), now));
     }
-    if (const Status fits = check_update(header, *machine_.client_of(task_id)); !fits) {
+    if (const Status fits = check_update(header, machine_.known(task_id)->client); !fits) {
       const bool examples = fits.error().code == Code::kOutOfRange;
       return Admission(refuse(task_id, examples ? Refusal::kTooManyExamples : Refusal::kUnusable,
                               fits.error().message, now));
@@ -182,11 +188,11 @@ Result<Coordinator::Admission> Coordinator::begin_upload(const Caller& caller, c
 
 // kOutOfRange: too many examples; kInvalidArgument: anything else.
 Status Coordinator::check_update(const UploadHeader& header, ClientId client) const {
-  if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
+  if (header.update_bytes() != model_->download_bytes() || header.examples() == 0) {
     return invalid_argument(
         fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
                     "example were due, give its pod the aggregator's spec and version of Muster",
-                    client, header.update_bytes(), header.examples(), model_->bytes()));
+                    client, header.update_bytes(), header.examples(), model_->download_bytes()));
   }
   const auto limit = static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client);
   if (header.examples() > limit) {
@@ -253,7 +259,9 @@ void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnsw
 UploadReply Coordinator::late(const std::string& task_id, Instant now) {
   metrics_.count_update("late");
   std::ignore = step(Lapsed{task_id}, now);
-  return reply_of(UploadReply::LATE, "the round closed before the update was whole");
+  return reply_of(UploadReply::LATE, outlives_ == Outlives::kAll
+                                         ? "it was due, or the model that it began with is too old"
+                                         : "the round closed before the update was whole");
 }
 
 UploadReply Coordinator::refuse(const std::string& task_id, Refusal kind, const std::string& reason,
@@ -302,7 +310,7 @@ control::v1::AggregatorProgress Coordinator::progress() const {
   progress.set_bytes_sent(bytes_sent_);
   progress.set_bytes_received(bytes_received_);
   progress.set_model_bytes(model_->bytes());
-  progress.set_bytes_expected((models_sent_ + updates_received_) * model_->bytes());
+  progress.set_bytes_expected((models_sent_ + updates_received_) * model_->download_bytes());
   progress.set_target_reached(target_reached_);
   if (history_.empty()) return progress;
   progress.set_loss(history_.back().loss);

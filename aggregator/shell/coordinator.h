@@ -7,12 +7,13 @@
 #include <utility>
 #include <variant>
 
-#include "aggregator/round/round.h"
+#include "aggregator/round/counted.h"
+#include "aggregator/round/machine.h"
 #include "aggregator/shell/aggregate_thread.h"
 #include "aggregator/shell/aggregator_metrics.h"
 #include "aggregator/shell/caller.h"
 #include "aggregator/shell/coordinator_options.h"
-#include "aggregator/shell/transfer.h"
+#include "aggregator/shell/coordinator_parts.h"
 #include "aggregator/shell/upload.h"
 #include "common/platform/mutex.h"
 #include "proto/control.pb.h"
@@ -25,9 +26,8 @@ namespace muster::agg {
 // aggregate, what the strategy remembers, and upload_memory_max (or two updates).
 class Coordinator {
  public:
-  using Answer = std::function<void(federation::v1::CheckInReply)>;
+  using Answer = CheckInAnswer;
   using UploadAnswer = std::function<void(Result<federation::v1::UploadReply>)>;
-  using TransferPointer = std::shared_ptr<Transfer>;
 
   // `strategy` is of the model in `start`, whose state it has been given.
   Coordinator(CoordinatorOptions options, CoordinatorPorts ports, std::unique_ptr<Strategy> strategy,
@@ -45,12 +45,12 @@ class Coordinator {
                                                std::chrono::milliseconds hold, Answer answer);
   void leave(ClientId client, std::uint64_t ticket);  // the caller has gone
 
-  // The model of an open task. `transfer` is ended with the round, or by a newer download of the same task,
-  // until end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
-  [[nodiscard]] Result<std::shared_ptr<const GlobalModel>> begin_download(const Caller& caller,
-                                                                          const std::string& task_id,
-                                                                          std::uint64_t offset,
-                                                                          TransferPointer transfer);
+  // The model of an open task; where there are no rounds, the newest, from byte 0 on if the client has a part
+  // of another. `transfer` is ended with the round, or by a newer download of the same task, until
+  // end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
+  [[nodiscard]] Result<Download> begin_download(const Caller& caller,
+                                                const federation::v1::DownloadRequest& request,
+                                                TransferPointer transfer);
   void downloaded(const std::string& task_id);  // the last byte is on its way
   void end_download(const std::string& task_id, const TransferPointer& transfer);
   void count_sent(std::uint64_t bytes);
@@ -83,19 +83,6 @@ class Coordinator {
   [[nodiscard]] AggregatorMetrics& metrics() { return metrics_; }
 
  private:
-  struct Held {
-    std::uint64_t ticket = 0;
-    Answer answer;
-    Instant expires;
-  };
-  struct Transfers {  // of one task
-    TransferPointer download;
-    TransferPointer upload;
-  };
-  struct Later {  // what waits until the lock is given back
-    std::vector<std::function<void()>> answers;
-    std::vector<std::shared_ptr<const void>> releases;  // memory
-  };
   template <typename Action>
   auto locked(Action action);  // runs it under the lock, then does what waits in later_
 
@@ -103,6 +90,7 @@ class Coordinator {
   void apply(const Effects& effects, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const BeginRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const AssignTask& effect, Instant now) MUSTER_REQUIRES(mutex_);
+  void apply(const ForgetTask& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const CommitRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const AbandonRound& effect, Instant now) MUSTER_REQUIRES(mutex_);
   void apply(const Dismiss& effect, Instant now) MUSTER_REQUIRES(mutex_);
@@ -115,9 +103,14 @@ class Coordinator {
       MUSTER_REQUIRES(mutex_);
   void track(TransferPointer& slot, TransferPointer transfer) MUSTER_REQUIRES(mutex_);
   void end_later(TransferPointer transfer, Error why) MUSTER_REQUIRES(mutex_);
-  void end_transfers(const std::string& why) MUSTER_REQUIRES(mutex_);
+  void end_transfers(const std::string& why, Outlives outlives) MUSTER_REQUIRES(mutex_);
+  void end_old_downloads() MUSTER_REQUIRES(mutex_);
+  void forget_ended_transfers() MUSTER_REQUIRES(mutex_);
   void make_room_later(Instant now) MUSTER_REQUIRES(mutex_);
   void install(std::shared_ptr<const GlobalModel> model, Instant now) MUSTER_REQUIRES(mutex_);
+  void put_in_place(std::shared_ptr<const GlobalModel> model) MUSTER_REQUIRES(mutex_);
+  void save_later(std::shared_ptr<const GlobalModel> model) MUSTER_REQUIRES(mutex_);
+  void tell_counted(ClientId client, federation::v1::CheckInReply& reply) const MUSTER_REQUIRES(mutex_);
   void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
                                      Instant now) MUSTER_REQUIRES(mutex_);
@@ -137,6 +130,9 @@ class Coordinator {
   void commit(const std::shared_ptr<const GlobalModel>& model);
 
   const CoordinatorOptions options_;
+  // Clients keep something between rounds, which goes on when their update counts: a round begins when the
+  // one before is saved, so that the verdict outlives us.
+  const bool saved_first_;
   const CoordinatorPorts ports_;
   AggregatorMetrics& metrics_;
 
@@ -145,7 +141,11 @@ class Coordinator {
   Condition commit_wake_;
   Condition changed_;  // over, a round saved, or a client dismissed
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
-  RoundMachine machine_ MUSTER_GUARDED_BY(mutex_);
+  const Outlives outlives_;
+  const std::unique_ptr<FederationMachine> owned_machine_;
+  FederationMachine& machine_ MUSTER_GUARDED_BY(mutex_);
+  std::int64_t gathering_ MUSTER_GUARDED_BY(mutex_);  // the round whose aggregate takes updates
+  CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
   std::shared_ptr<const GlobalModel> next_ MUSTER_GUARDED_BY(mutex_);  // finished while run_commits was busy

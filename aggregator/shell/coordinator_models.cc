@@ -2,6 +2,7 @@
 // takes time with the size of the model, on threads of its own and without the lock
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 #include <utility>
 
@@ -16,31 +17,55 @@ namespace muster::agg {
 using federation::v1::UploadReply;
 using std::chrono::steady_clock;
 
+namespace {
+
+// Euclidean; an empty `from` is 0.
+double distance(std::span<const float> to, std::span<const float> from) {
+  double square = 0;
+  for (std::size_t i = 0; i < to.size(); ++i) {
+    const double apart = static_cast<double>(to[i]) - (from.empty() ? 0.0 : static_cast<double>(from[i]));
+    square += apart * apart;
+  }
+  return std::sqrt(square);
+}
+
+}  // namespace
+
 void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer_call,
                        Strategy& strategy) {
   const std::string task_id = buffer->header().task_id();
-  std::optional<ClientId> client;
+  std::optional<KnownTask> task;
+  std::int64_t staleness = 0;
   {
     const MutexLock lock(mutex_);
     if (machine_.judge(task_id, steady_clock::now()) == Judgement::kBeingFolded) {
-      client = machine_.client_of(task_id);
+      task = machine_.known(task_id);
+      staleness = std::max<std::int64_t>(0, gathering_ - task->number);
     }
   }
   Status folded;
-  if (client) {  // else the round closed while the update waited
-    folded = strategy.take({.client = *client,
-                            .delta = buffer->values(),
+  if (task) {  // else the round closed while the update waited
+    const bool behind = strategy.settings().control_variates;
+    const std::size_t parameters = buffer->values().size() / (behind ? 2 : 1);
+    folded = strategy.take({.client = task->client,
+                            .delta = buffer->values().first(parameters),
                             .examples = buffer->header().examples(),
-                            .weight = buffer->header().weight()});
+                            .weight = buffer->header().weight(),
+                            .control_change = buffer->values().subspan(parameters),
+                            .discount = 1 / std::sqrt(1 + static_cast<double>(staleness)),
+                            .copies = static_cast<double>(task->copies)});
   }
+  const bool partial = buffer->header().partial();
   buffer.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
-    if (machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
+    if (!task || machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
     if (!folded && folded.error().code != Code::kInvalidArgument)
       fail(kExitStorage, folded.error().message, now);
     if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
     metrics_.count_update("accepted");
+    metrics_.count_taken(staleness, partial);
+    counted_.taken(task->client, task->number);
     MUSTER_CHECK(step(Reported{task_id}, now));
     UploadReply accepted;
     accepted.set_verdict(UploadReply::ACCEPTED);
@@ -52,9 +77,21 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
 void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model,
                          Strategy& strategy) {
   if (!strategy.state().empty() && !wait_saved()) return;
+  std::vector<std::int64_t> counted;
+  {
+    const MutexLock lock(mutex_);
+    gathering_ = round + 1;
+    counted_.sealed();
+    counted = counted_.with_sealed();
+  }
   auto values = strategy.finish(model->values);
+  if (values) {
+    metrics_.set_step_norm(distance(*values, model->values));
+    for (const learning::SlotView& slot : strategy.state())
+      metrics_.set_state_norm(slot.name, distance(slot.values, {}));
+  }
   std::shared_ptr<const GlobalModel> next;
-  if (values) next = make_global_model(round, std::move(*values));
+  if (values) next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted));
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {
@@ -65,7 +102,9 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
     }
     if (machine_.over()) return;
     state_ = strategy.state();
-    if (committing_ || to_commit_ != nullptr) {
+    if (saved_first_) {
+      save_later(std::move(next));
+    } else if (outlives_ != Outlives::kAll && (committing_ || to_commit_ != nullptr)) {
       next_ = std::move(next);
     } else {
       install(std::move(next), now);
@@ -83,14 +122,25 @@ bool Coordinator::wait_saved() {
   return !stopping_ && !machine_.over();
 }
 
-// The next round may begin with this model; its durability and evaluation follow beside it.
+// The next round may begin with this model; its durability and evaluation follow beside it. Where there are
+// no rounds nobody waits for those either: a version that is followed by another before its turn has none.
 void Coordinator::install(std::shared_ptr<const GlobalModel> model, Instant now) {
+  put_in_place(std::move(model));
+  save_later(model_);
+  std::ignore = step(Committed{}, now);
+}
+
+void Coordinator::put_in_place(std::shared_ptr<const GlobalModel> model) {
   spdlog::info("round {} has its model round={}", model->round, model->round);
   later_.releases.push_back(std::exchange(model_, std::move(model)));
-  to_commit_ = model_;
-  commit_wake_.notify_all();
   metrics_.set_round(model_->round, options_.federation.rounds);
-  std::ignore = step(Committed{}, now);
+  counted_.committed();
+  if (outlives_ == Outlives::kAll) end_old_downloads();
+}
+
+void Coordinator::save_later(std::shared_ptr<const GlobalModel> model) {
+  to_commit_ = std::move(model);
+  commit_wake_.notify_all();
 }
 
 void Coordinator::run_commits() {
@@ -144,17 +194,29 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
   metrics_.set_evaluation(result.loss, result.accuracy);
   spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
                result.loss, result.accuracy);
-  const Status saved = ports_.save(
-      {.round = model->round, .parameters = model->values, .history = history, .state = std::move(state)});
+  const Status saved = ports_.save({.round = model->round,
+                                    .parameters = model->values,
+                                    .history = history,
+                                    .state = std::move(state),
+                                    .counted = model->counted});
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (!saved) return fail(kExitStorage, saved.error().message, now);
-    if (target_reached_ || !reaches_target(history_)) return;
-    target_reached_ = true;
-    std::ignore = step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
-                                           result.accuracy, options_.federation.target->value),
-                               false},
-                       now);
+    const bool waits = saved_first_ && model != model_;  // else it is in place
+    if (waits) put_in_place(model);
+    if (!target_reached_ && reaches_target(history_)) {
+      target_reached_ = true;
+      if (model != model_) {  // newer versions came meanwhile; the one that is good enough is the last
+        later_.releases.push_back(std::exchange(model_, model));
+        later_.releases.push_back(std::exchange(to_commit_, nullptr));
+      }
+      std::ignore =
+          step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
+                                   result.accuracy, options_.federation.target->value),
+                       false},
+               now);
+    }
+    if (waits && !machine_.over()) std::ignore = step(Committed{}, now);
   });
 }
 

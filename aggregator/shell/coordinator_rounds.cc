@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "aggregator/round/buffer.h"
+#include "aggregator/round/round.h"
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/coordinator_lock.h"
 #include "common/base/check.h"
@@ -20,6 +22,7 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr std::size_t kTaskIdBytes = 16;
+constexpr int kQuietFactor = 3;  // as a round may be tried three times
 
 // Whoever knows a task's name could try to answer for it: it is not to be guessed.
 std::string random_task_id() {
@@ -30,28 +33,55 @@ std::string random_task_id() {
   return id;
 }
 
-RoundOptions round_options(const CoordinatorOptions& options, std::int64_t committed) {
+std::unique_ptr<FederationMachine> machine_of(const CoordinatorOptions& options, std::int64_t committed) {
   const spec::Federation& federation = options.federation;
-  return {.rounds = federation.rounds,
-          .first_round = committed + 1,
-          .clients = federation.clients,
-          .size = federation.cohort.size,
-          .selected = spec::selection_count(federation.cohort),
-          .minimum = federation.cohort.minimum,
-          .seed = static_cast<std::uint64_t>(federation.training.seed),
-          .new_task_id = random_task_id,
-          .selection_grace = options.selection_grace,
-          .selection_timeout = options.selection_timeout,
-          .report_deadline =
-              options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds))};
+  const auto seed = static_cast<std::uint64_t>(federation.training.seed);
+  const milliseconds deadline =
+      options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds));
+  const Instant now = steady_clock::now();
+  if (!spec::needs_of(federation.strategy).rounds)
+    return std::make_unique<BufferMachine>(
+        BufferOptions{.versions = federation.rounds,
+                      .committed = committed,
+                      .clients = federation.clients,
+                      .at_work = federation.cohort.size,
+                      .buffer = federation.strategy.buffer_size,
+                      .staleness_max = federation.strategy.max_staleness,
+                      .seed = seed,
+                      .new_task_id = random_task_id,
+                      .task_deadline = deadline,
+                      .quiet_max = kQuietFactor * std::max(options.selection_timeout, deadline)},
+        now);
+  const bool by_size = federation.cohort.sampling == "BySize";
+  return std::make_unique<RoundMachine>(
+      RoundOptions{.rounds = federation.rounds,
+                   .first_round = committed + 1,
+                   .clients = federation.clients,
+                   .size = federation.cohort.size,
+                   .selected = spec::selection_count(federation.cohort),
+                   .minimum = federation.cohort.minimum,
+                   .seed = seed,
+                   .sizes = by_size ? options.examples_max : std::vector<std::uint64_t>(),
+                   .late_counts = federation.stragglers.policy == "Buffer",
+                   .new_task_id = random_task_id,
+                   .selection_grace = options.selection_grace,
+                   .selection_timeout = options.selection_timeout,
+                   .report_deadline = deadline},
+      now);
 }
 
 void tell(const learning::LocalSettings& settings, federation::v1::LocalSettings& told) {
   told.set_proximal_mu(settings.proximal_mu);
+  told.set_control_variates(settings.control_variates);
   if (settings.fairness_q) told.set_fairness_q(*settings.fairness_q);
   if (!settings.meta) return;
   told.mutable_meta()->set_alpha(settings.meta->alpha);
   told.mutable_meta()->set_hessian_free(settings.meta->hessian_free);
+}
+
+std::vector<std::int64_t> counted_of(const CoordinatorOptions& options, const CommittedRound& start) {
+  const auto clients = static_cast<std::size_t>(options.federation.clients);
+  return start.counted.size() == clients ? start.counted : std::vector<std::int64_t>(clients);
 }
 
 double seconds_between(Instant begin, Instant end) {
@@ -63,13 +93,21 @@ double seconds_between(Instant begin, Instant end) {
 Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
                          std::unique_ptr<Strategy> strategy, CommittedRound start, AggregatorMetrics& metrics)
     : options_(std::move(options)),
+      saved_first_(spec::needs_of(options_.federation.strategy).client_state),
       ports_(std::move(ports)),
       metrics_(metrics),
-      machine_(round_options(options_, start.round), steady_clock::now()),
-      model_(make_global_model(start.round, std::move(start.parameters))),
+      outlives_(!spec::needs_of(options_.federation.strategy).rounds ? Outlives::kAll
+                : options_.federation.stragglers.policy == "Buffer"  ? Outlives::kUploads
+                                                                     : Outlives::kNothing),
+      owned_machine_(machine_of(options_, start.round)),
+      machine_(*owned_machine_),
+      gathering_(start.round + 1),
+      counted_(counted_of(options_, start)),
+      model_(make_global_model(start.round, std::move(start.parameters), strategy->broadcast(),
+                               counted_of(options_, start))),
       state_(strategy->state()),
       history_(std::move(start.history)),
-      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
+      uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->download_bytes()))),
       aggregate_(std::move(strategy)) {
   MUSTER_CHECK(ports_.evaluate && ports_.save);
   MUSTER_CHECK(options_.examples_max.empty() ||
@@ -121,7 +159,7 @@ void Coordinator::apply(const Effects& effects, Instant now) {
 }
 
 void Coordinator::apply(const BeginRound& effect, Instant now) {
-  MUSTER_CHECK(transfers_.empty());  // none outlives its round
+  MUSTER_CHECK(transfers_.empty() || outlives_ != Outlives::kNothing);
   round_began_ = now;
   spdlog::info("round {} begins round={} selected={}", effect.round, effect.round, effect.selected);
 }
@@ -131,10 +169,12 @@ void Coordinator::apply(const AssignTask& effect, Instant now) {
   federation::v1::Task& task = *reply.mutable_task();
   task.set_round(effect.round);
   task.set_task_id(effect.task_id);
-  task.set_model_bytes(model_->bytes());
+  task.set_model_bytes(model_->download_bytes());
   task.set_model_sha256(model_->sha256);
   tell(aggregate_.settings(), *task.mutable_settings());
+  task.set_accept_partial(options_.federation.stragglers.policy == "AcceptPartial");
   // Rounded up: what the client says after its deadline comes after ours, and is late, not refused.
+  task.set_serial(effect.serial);
   task.set_deadline_ms(
       std::max<std::int64_t>(0, std::chrono::ceil<milliseconds>(effect.deadline - now).count()));
   answer(effect.client, std::move(reply));
@@ -144,8 +184,11 @@ void Coordinator::apply(const CommitRound& effect, Instant now) {
   metrics_.observe_round(seconds_between(std::exchange(round_began_, Instant{}), now), true);
   spdlog::info("round {} is closed round={} reported={}", effect.round, effect.round, effect.reported);
   end_transfers(fmt::format("round {} is closed: {} updates came before this one was whole", effect.round,
-                            effect.reported));
-  aggregate_.post(
+                            effect.reported),
+                outlives_);
+  // Before the updates that wait: a buffer has so many and no more, and who missed his round may be for the
+  // next.
+  aggregate_.post_next(
       [this, round = effect.round, model = model_](Strategy& strategy) { finish(round, model, strategy); });
 }
 
@@ -154,33 +197,67 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
     metrics_.observe_round(seconds_between(began, now), false);  // else it found too few clients to begin
   }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
-  end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason));
-  aggregate_.post([](Strategy& strategy) { strategy.discard(); });
+  end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason), outlives_);
+  aggregate_.post_next([this](Strategy& strategy) {
+    strategy.discard();
+    const MutexLock lock(mutex_);
+    counted_.discarded();
+  });
 }
 
 // At once, whatever their clients do: an upload gives its room back, a download its model.
-void Coordinator::end_transfers(const std::string& why) {
+void Coordinator::end_transfers(const std::string& why, Outlives outlives) {
+  if (outlives == Outlives::kAll) return;
   for (auto& [task_id, running] : transfers_) {
-    if (running.upload != nullptr) lapsed_.push_back(task_id);
-    for (TransferPointer* transfer : {&running.download, &running.upload}) {
-      if (*transfer != nullptr) end_later(std::move(*transfer), aborted(why));
-    }
+    if (running.download != nullptr) end_later(std::move(running.download), aborted(why));
+    running.download.reset();
+    if (outlives == Outlives::kUploads || running.upload == nullptr) continue;
+    lapsed_.push_back(task_id);
+    end_later(std::move(running.upload), aborted(why));
   }
+  if (outlives == Outlives::kUploads) return forget_ended_transfers();
   transfers_.clear();
   uploads_.clear();
+}
+
+void Coordinator::apply(const ForgetTask& effect, Instant /*now*/) {
+  uploads_.forget(effect.task_id);
+  const auto it = transfers_.find(effect.task_id);
+  if (it == transfers_.end()) return;
+  for (TransferPointer* transfer : {&it->second.download, &it->second.upload})
+    if (*transfer != nullptr) end_later(std::move(*transfer), aborted("the task is over: " + effect.why));
+  transfers_.erase(it);
+}
+
+// Where there are no rounds a slow download keeps its version, but no more than kOldVersions of them are
+// kept.
+void Coordinator::end_old_downloads() {
+  constexpr std::int64_t kOldVersions = 2;
+  for (auto& [task_id, running] : transfers_) {
+    if (running.download == nullptr || running.version + kOldVersions >= model_->round) continue;
+    end_later(std::move(running.download), unavailable("there are newer versions of the model; begin anew"));
+    running.download.reset();
+  }
+  forget_ended_transfers();
+}
+
+void Coordinator::forget_ended_transfers() {
+  std::erase_if(transfers_, [](const auto& running) {
+    return running.second.download == nullptr && running.second.upload == nullptr;
+  });
 }
 
 void Coordinator::apply(const Dismiss& effect, Instant /*now*/) {
   CheckInReply reply;
   reply.mutable_done()->set_reason(machine_.outcome());
-  reply.mutable_done()->set_failed(machine_.state() == RoundState::kFailed);
+  reply.mutable_done()->set_failed(machine_.failed());
   dismissed_.insert(effect.client);
   answer(effect.client, std::move(reply));
   changed_.notify_all();
 }
 
 void Coordinator::apply(const Ended& effect, Instant /*now*/) {
-  end_transfers("the federation is over: " + effect.reason);
+  end_transfers("the federation is over: " + effect.reason, Outlives::kNothing);
   aggregate_.post([](Strategy& strategy) { strategy.discard(); });
   if (!outcome_)
     outcome_ = Outcome{!effect.failed ? 0 : effect.refused ? kExitInvalid : kExitRetry, effect.reason};
@@ -189,12 +266,18 @@ void Coordinator::apply(const Ended& effect, Instant /*now*/) {
 }
 
 void Coordinator::answer(ClientId client, CheckInReply reply) {
+  tell_counted(client, reply);
   if (auto held = release(client)) {
     later_.answers.emplace_back([call = std::move(held->answer), reply = std::move(reply)] { call(reply); });
   }
 }
 
-std::optional<Coordinator::Held> Coordinator::release(ClientId client) {
+void Coordinator::tell_counted(ClientId client, CheckInReply& reply) const {
+  reply.set_counted_round(counted_.last(client));
+  reply.set_undecided(counted_.undecided(client));
+}
+
+std::optional<Held> Coordinator::release(ClientId client) {
   const auto it = held_.find(client);
   if (it == held_.end()) return std::nullopt;
   Held held = std::move(it->second);

@@ -1,6 +1,8 @@
 #pragma once  // aggregator/shell/global_model.h: one version of the model that a federation trains
+#include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,12 +12,22 @@ namespace muster::agg {
 struct GlobalModel {
   std::int64_t round = 0;     // after which it came to be; 0: the initial one
   std::vector<float> values;  // [P]
-  std::string sha256;         // of the values as little-endian bytes
+  // [P] that clients download behind the model (Strategy::broadcast), or null.
+  std::shared_ptr<const std::vector<float>> broadcast;
+  std::string sha256;                 // of what is downloaded, as little-endian bytes
+  std::vector<std::int64_t> counted;  // of each client, as of this model: CountedUpdates::with_sealed
   [[nodiscard]] std::uint64_t bytes() const { return values.size() * sizeof(float); }
+  [[nodiscard]] std::uint64_t download_bytes() const {
+    return bytes() + (broadcast == nullptr ? 0 : broadcast->size() * sizeof(float));
+  }
+  // From `offset` on, at most `most` bytes that lie behind each other in memory. REQUIRES: offset <
+  // download_bytes().
+  [[nodiscard]] std::span<const std::byte> part(std::uint64_t offset, std::uint64_t most) const;
 };
 
 // Costs a pass over the values, for their SHA-256.
-[[nodiscard]] std::shared_ptr<const GlobalModel> make_global_model(std::int64_t round,
-                                                                   std::vector<float> values);
+[[nodiscard]] std::shared_ptr<const GlobalModel> make_global_model(
+    std::int64_t round, std::vector<float> values,
+    std::shared_ptr<const std::vector<float>> broadcast = nullptr, std::vector<std::int64_t> counted = {});
 
 }  // namespace muster::agg

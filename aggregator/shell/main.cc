@@ -135,8 +135,10 @@ class Run {
     const std::size_t parameters = start.parameters.size();
     std::unique_ptr<UpdateShelf> shelf;
     if (spec::needs_of(federation.strategy).every_update && !federation.storage_path.empty())
-      shelf = std::make_unique<MappedShelf>(federation.storage_path, parameters);
-    MUSTER_ASSIGN(auto strategy, make_strategy(federation.strategy, parameters, std::move(shelf)));
+      shelf = std::make_unique<MappedShelf>(federation.storage_path, parameters,
+                                            static_cast<std::size_t>(federation.cohort.size));
+    MUSTER_ASSIGN(auto strategy,
+                  make_strategy(federation.strategy, parameters, std::move(shelf), federation.clients));
     if (start.round > 0 && !start.finished) MUSTER_TRY(strategy->restore(std::move(start.state)));
     return strategy;
   }

@@ -29,19 +29,24 @@ DownloadCall::DownloadCall(Coordinator& coordinator, DownloadSlots& slots,
       offset_(request.offset()) {
   limit_time(limits.whole);
   if (caller) {
-    begin(*caller);
+    begin(*caller, request);
   } else {
     finish(to_grpc(caller.error()));
   }
 }
 
-void DownloadCall::begin(const Caller& caller) {
-  auto model = coordinator_.begin_download(caller, task_id_, offset_, link_);
-  if (!model) return finish(to_grpc(model.error()));
+void DownloadCall::begin(const Caller& caller, const DownloadRequest& request) {
+  auto download = coordinator_.begin_download(caller, request, link_);
+  if (!download) return finish(to_grpc(download.error()));
   {
     const std::scoped_lock lock(link_->mutex());
     if (finished_) return;  // the round ended meanwhile
-    model_ = std::move(*model);
+    model_ = std::move(download->model);
+    offset_ = download->offset;
+    if (download->newest) {
+      chunk_.mutable_head()->set_round(model_->round + 1);
+      chunk_.mutable_head()->set_sha256(model_->sha256);
+    }
     if (write_next()) return;
   }
   coordinator_.downloaded(task_id_);
@@ -51,7 +56,8 @@ void DownloadCall::begin(const Caller& caller) {
 void DownloadCall::OnWriteDone(bool ok) {
   if (ok) coordinator_.count_sent(chunk_.data().size());
   std::string().swap(*chunk_.mutable_data());
-  slots_.give();  // without the lock: the next one starts its write in it
+  chunk_.clear_head();  // of the first alone
+  slots_.give();        // without the lock: the next one starts its write in it
   {
     const std::scoped_lock lock(link_->mutex());
     writing_ = false;
@@ -70,7 +76,7 @@ void DownloadCall::OnDone() {
 }
 
 bool DownloadCall::write_next() {
-  if (offset_ == model_->bytes()) return false;
+  if (offset_ == model_->download_bytes()) return false;
   const bool taken = slots_.take([this, link = link_] {
     const std::scoped_lock lock(link->mutex());
     if (link->detached() || finished_ || ended_) return false;
@@ -86,11 +92,10 @@ bool DownloadCall::write_next() {
 }
 
 void DownloadCall::write_chunk() {
-  const std::uint64_t size = std::min(kDownloadChunkBytes, model_->bytes() - offset_);
-  const auto bytes = std::as_bytes(std::span(model_->values)).subspan(offset_, size);
+  const auto bytes = model_->part(offset_, kDownloadChunkBytes);
   chunk_.set_offset(offset_);
   chunk_.mutable_data()->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  offset_ += size;
+  offset_ += bytes.size();
   writing_ = true;
   limit_time(limits_.chunk);
   StartWrite(&chunk_);

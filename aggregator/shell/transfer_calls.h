@@ -39,7 +39,7 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
   void OnDone() override;
 
  private:
-  void begin(const Caller& caller);
+  void begin(const Caller& caller, const federation::v1::DownloadRequest& request);
   [[nodiscard]] bool write_next();  // as soon as there is a slot; false: there is no more
   void write_chunk();               // REQUIRES: a slot
   void limit_time(std::chrono::milliseconds at_most);

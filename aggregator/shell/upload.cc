@@ -125,6 +125,10 @@ void UploadDesk::clear() {
   for (auto it = entries_.begin(); it != entries_.end();) it = drop(it);
 }
 
+void UploadDesk::forget(const std::string& task_id) {
+  if (const auto it = entries_.find(task_id); it != entries_.end()) drop(it);
+}
+
 UploadDesk::Entries::iterator UploadDesk::drop(Entries::iterator entry) {
   entry->second.buffer->give_budget_back();
   dropped_.push_back(std::move(entry->second.buffer));

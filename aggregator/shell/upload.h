@@ -96,6 +96,7 @@ class UploadDesk {
   // It is whole, and its holder's now. False: it is not the one that is kept for its task.
   [[nodiscard]] bool take(const std::shared_ptr<UploadBuffer>& buffer);
   void clear();                                                          // the round is over
+  void forget(const std::string& task_id);                               // the task is
   [[nodiscard]] std::uint64_t offset(const std::string& task_id) const;  // of a broken one; else 0
   [[nodiscard]] std::vector<std::shared_ptr<UploadBuffer>> dropped() { return std::exchange(dropped_, {}); }
   [[nodiscard]] std::uint64_t room() const { return budget_->left(); }

@@ -5,6 +5,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cerrno>
 #include <string>
@@ -19,6 +21,7 @@ Status MappedShelf::open() {
   std::error_code error;
   std::filesystem::create_directories(folder_, error);
   if (error) return learning::file_error("create the folder", folder_, error.value());
+  MUSTER_TRY(check_room());
   file_ = ::open(folder_.c_str(), O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
   if (file_ >= 0) return {};
   // Some file systems (NFS, FUSE) have no files without a name.
@@ -27,6 +30,18 @@ Status MappedShelf::open() {
   if (file_ < 0) return learning::file_error("keep updates in", folder_, errno);
   ::unlink(name.c_str());
   return {};
+}
+
+// A round that runs out of disk at its last update has cost all others for nothing.
+Status MappedShelf::check_room() const {
+  std::error_code error;
+  const std::filesystem::space_info space = std::filesystem::space(folder_, error);
+  const std::uintmax_t due = std::uintmax_t{updates_max_} * parameters_ * sizeof(float);
+  if (error || space.available >= due) return {};
+  return resource_exhausted(fmt::format(
+      "spec.aggregator.storage: the updates of a round take {} bytes in {}, where {} are free; give it "
+      "a larger volume, or lower spec.cohort.size",
+      due, folder_.string(), space.available));
 }
 
 Status MappedShelf::add(std::span<const float> values) {

@@ -12,8 +12,10 @@ namespace muster::agg {
 // round that a process did not finish is played again.
 class MappedShelf final : public UpdateShelf {
  public:
-  MappedShelf(std::filesystem::path folder, std::size_t parameters)
-      : folder_(std::move(folder)), parameters_(parameters) {}
+  // `updates_max`: of a round; the first one is refused when the folder has no room for so many. 0: any
+  // number.
+  MappedShelf(std::filesystem::path folder, std::size_t parameters, std::size_t updates_max = 0)
+      : folder_(std::move(folder)), parameters_(parameters), updates_max_(updates_max) {}
   ~MappedShelf() override { clear(); }
   MappedShelf(const MappedShelf&) = delete;
   MappedShelf& operator=(const MappedShelf&) = delete;
@@ -24,10 +26,12 @@ class MappedShelf final : public UpdateShelf {
 
  private:
   [[nodiscard]] Status open();
+  [[nodiscard]] Status check_room() const;
   void unmap();
 
   std::filesystem::path folder_;  // created when missing
   std::size_t parameters_;
+  std::size_t updates_max_;
   int file_ = -1;
   std::size_t count_ = 0;  // updates in it
   void* mapping_ = nullptr;

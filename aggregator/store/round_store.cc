@@ -8,6 +8,15 @@
 namespace muster::agg {
 namespace {
 
+// Beside the strategy's own: numbers of rounds, which float32 holds exactly.
+constexpr const char* kCountedSlot = "counted";
+
+// What stands in a file may be anything.
+std::int64_t number_of(float number) {
+  const bool sound = number >= 0 && number <= static_cast<float>(1 << 24);
+  return sound ? static_cast<std::int64_t>(number) : 0;
+}
+
 learning::TrainingStateView training_state(const RoundView& round) {
   learning::TrainingStateView state;
   state.step = round.round;
@@ -20,7 +29,8 @@ learning::TrainingStateView training_state(const RoundView& round) {
 }  // namespace
 
 RoundStore::RoundStore(const spec::Federation& federation, std::span<const learning::Tensor> tensors,
-                       std::string owner, RoundData data) {
+                       std::string owner, RoundData data)
+    : clients_(static_cast<std::size_t>(federation.clients)) {
   if (federation.storage_path.empty()) return;
   files_.emplace(
       learning::CheckpointOptions{.folder = federation.storage_path,
@@ -38,15 +48,29 @@ Result<std::optional<CommittedRound>> RoundStore::load(std::vector<std::string>&
   MUSTER_ASSIGN(learning::LoadedState loaded, files_->load_newest());
   notes = std::move(loaded.skipped);
   if (!loaded.state) return std::optional<CommittedRound>();
+  auto& slots = loaded.state->optimizer.slots;
+  std::vector<std::int64_t> counted;
+  if (!slots.empty() && slots.back().name == kCountedSlot) {
+    if (slots.back().values.size() == clients_) {
+      counted.reserve(clients_);
+      for (const float number : slots.back().values) counted.push_back(number_of(number));
+    }
+    slots.pop_back();
+  }
   return std::optional(CommittedRound{.round = loaded.state->step,
                                       .parameters = std::move(loaded.state->parameters),
                                       .history = std::move(loaded.state->history),
                                       .finished = loaded.finished,
-                                      .state = std::move(loaded.state->optimizer.slots)});
+                                      .state = std::move(slots),
+                                      .counted = std::move(counted)});
 }
 
 Status RoundStore::commit(const RoundView& round) {
-  return files_ ? files_->save(training_state(round)) : Status();
+  if (!files_) return {};
+  const std::vector<float> counted(round.counted.begin(), round.counted.end());
+  learning::TrainingStateView state = training_state(round);
+  if (!counted.empty()) state.slots.push_back({kCountedSlot, counted});
+  return files_->save(state);
 }
 
 Status RoundStore::finish(const RoundView& round) {
@@ -56,7 +80,7 @@ Status RoundStore::finish(const RoundView& round) {
 std::string federation_fingerprint(const spec::Federation& federation) {
   Json json = spec::to_json(federation);
   for (const char* changeable : {"rounds", "target", "stragglers", "aggregator"}) json.erase(changeable);
-  json["clients"].erase("perPod");
+  for (const char* changeable : {"perPod", "storage"}) json["clients"].erase(changeable);
   json["cohort"].erase("maxExamplesPerClient");
   spec::Federation usual;
   usual.strategy.name = federation.strategy.name;  // whose fields have their own defaults

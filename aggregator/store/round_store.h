@@ -17,6 +17,7 @@ struct CommittedRound {
   std::vector<learning::HistoryPoint> history;
   bool finished = false;                                   // it is the last one: its model is written
   std::vector<learning::OptimizerState::Slot> state = {};  // of the strategy; empty before the first round
+  std::vector<std::int64_t> counted = {};                  // [clients] CountedUpdates; empty: none
 };
 
 struct RoundView {  // the same by reference: a model is written from where it lies
@@ -24,6 +25,7 @@ struct RoundView {  // the same by reference: a model is written from where it l
   std::span<const float> parameters;  // [P]
   std::span<const learning::HistoryPoint> history;
   std::vector<learning::SlotView> state = {};  // of the strategy
+  std::span<const std::int64_t> counted = {};  // [clients] CountedUpdates
 };
 
 struct RoundData {                       // of learning::Dataset
@@ -47,6 +49,7 @@ class RoundStore {
   [[nodiscard]] Status finish(const RoundView& round);
 
  private:
+  std::size_t clients_;
   std::optional<learning::CheckpointStore> files_;
 };
 

@@ -43,6 +43,14 @@ Status check_contribution(const Contribution& from, std::size_t parameters) {
   return {};
 }
 
+Status check_stateless(const std::vector<learning::OptimizerState::Slot>& state) {
+  if (state.empty()) return {};
+  return failed_precondition(
+      "the checkpoint has a server state, but the strategy keeps none; use another folder, or remove the "
+      "file "
+      "to start afresh");
+}
+
 Status check_model(std::span<const float> next) {
   if (all_within(next, std::numeric_limits<float>::max())) return {};
   return data_loss("the model is not finite: training diverged; lower training.optimizer.learningRate");

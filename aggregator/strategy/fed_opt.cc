@@ -28,10 +28,10 @@ Status FedOpt::take(const Contribution& from) {
 }
 
 Result<double> FedOpt::weight_of(const Contribution& from) const {
-  if (settings_.meta) return 1.0;
-  if (!settings_.fairness_q) return static_cast<double>(from.examples);
+  if (!settings_.fairness_q)
+    return (by_examples_ ? static_cast<double>(from.examples) : 1.0) * from.copies * from.discount;
   const double most = std::pow(kFairBase, *settings_.fairness_q + 1);
-  if (from.weight > 0 && from.weight <= most) return from.weight;
+  if (from.weight > 0 && from.weight <= most) return from.weight * from.copies;
   return invalid_argument(
       fmt::format("the update of client {} weighs {:.3g}; more than 0 and at most {:.3g} is possible",
                   from.client, from.weight, most));

@@ -8,8 +8,9 @@
 
 namespace muster::agg {
 
-// Delta = sum(n_i delta_i) / sum(n_i), then learning::outer(model, Delta, state). Reddi et al. 2021,
-// Algorithm 2, with the weights of its experiments; its pseudocode weighs clients alike.
+// Delta = sum(n_i delta_i) / sum(n_i), or with n_i = 1 where updates weigh alike, then learning::outer(model,
+// Delta, state). Reddi et al. 2021, Algorithm 2, with the weights of its experiments; its pseudocode weighs
+// clients alike. n_i is times Contribution::copies and ::discount.
 //
 // FedAvg (McMahan et al. 2017, Algorithm 1) is the rule kAdd, model += Delta, and remembers nothing. FedProx
 // (Li et al. 2020, Algorithm 2) is FedAvg whose clients are given mu. q-FedAvg is FedAvg whose clients are
@@ -22,8 +23,14 @@ namespace muster::agg {
 // FedAvgM and Nesterov one, FedAdam, FedYogi and FedAdagrad two.
 class FedOpt final : public Strategy {
  public:
-  FedOpt(std::size_t parameters, learning::OuterOptions options, learning::LocalSettings settings = {})
-      : parameters_(parameters), options_(options), settings_(settings), mean_(parameters) {}
+  // `by_examples`: false: updates weigh alike.
+  FedOpt(std::size_t parameters, learning::OuterOptions options, learning::LocalSettings settings = {},
+         bool by_examples = true)
+      : parameters_(parameters),
+        options_(options),
+        settings_(settings),
+        by_examples_(by_examples),
+        mean_(parameters) {}
   [[nodiscard]] learning::LocalSettings settings() const override { return settings_; }
   [[nodiscard]] Status take(const Contribution& from) override;
   [[nodiscard]] Result<std::vector<float>> finish(std::span<const float> model) override;
@@ -37,6 +44,7 @@ class FedOpt final : public Strategy {
   std::size_t parameters_;
   learning::OuterOptions options_;
   learning::LocalSettings settings_;
+  bool by_examples_;
   WeightedMean<float> mean_;
   learning::OuterState<float> state_;  // from the first finish on, or restored
 };

@@ -41,12 +41,6 @@ void Robust::discard() {
   clients_.clear();
 }
 
-Status Robust::restore(std::vector<learning::OptimizerState::Slot> state) {
-  if (state.empty()) return {};
-  return failed_precondition(
-      "the checkpoint has a server state, but the strategy keeps none; use another folder, or remove the "
-      "file to "
-      "start afresh");
-}
+Status Robust::restore(std::vector<learning::OptimizerState::Slot> state) { return check_stateless(state); }
 
 }  // namespace muster::agg

@@ -4,9 +4,11 @@
 #include <utility>
 
 #include "aggregator/strategy/coordinate_wise.h"
+#include "aggregator/strategy/fed_buff.h"
 #include "aggregator/strategy/fed_opt.h"
 #include "aggregator/strategy/krum.h"
 #include "aggregator/strategy/robust.h"
+#include "aggregator/strategy/scaffold.h"
 #include "aggregator/strategy/strategy.h"
 #include "common/base/check.h"
 
@@ -46,7 +48,7 @@ Robust::Combine combine_of(const spec::Strategy& spec) {
 }  // namespace
 
 Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std::size_t parameters,
-                                                std::unique_ptr<UpdateShelf> shelf) {
+                                                std::unique_ptr<UpdateShelf> shelf, std::int64_t clients) {
   const spec::StrategyNeeds needs = spec::needs_of(spec);
   if (needs.every_update && shelf == nullptr)
     return invalid_argument(fmt::format(
@@ -54,6 +56,10 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
   if (needs.every_update)
     return std::unique_ptr<Strategy>(
         std::make_unique<Robust>(parameters, needs.updates_min, std::move(shelf), combine_of(spec)));
+  if (spec.name == "SCAFFOLD")
+    return std::unique_ptr<Strategy>(std::make_unique<Scaffold>(parameters, clients, spec.learning_rate));
+  if (spec.name == "FedBuff")
+    return std::unique_ptr<Strategy>(std::make_unique<FedBuff>(parameters, spec.learning_rate));
   constexpr std::pair<const char*, OuterRule> kServerSteps[] = {
       {"FedAvg", OuterRule::kAdd},        {"FedProx", OuterRule::kAdd},
       {"QFedAvg", OuterRule::kAdd},       {"PerFedAvg", OuterRule::kAdd},
@@ -68,7 +74,7 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
   for (const auto& [name, rule] : kServerSteps)
     if (spec.name == name)
       return std::unique_ptr<Strategy>(
-          std::make_unique<FedOpt>(parameters, outer_options(rule, spec), settings));
+          std::make_unique<FedOpt>(parameters, outer_options(rule, spec), settings, needs.by_examples));
   return invalid_argument(
       fmt::format("strategy.name: \"{}\" is not known here; use one of the schema's, and "
                   "bring muster-operator and the pods to one version",

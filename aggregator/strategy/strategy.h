@@ -18,6 +18,9 @@ struct Contribution {  // views; alive only during take()
   std::span<const float> delta;  // [P] local minus global weights, flat, in model order
   std::uint64_t examples = 0;    // training examples behind `delta`, >= 1
   double weight = 0;             // of q-FedAvg's updates
+  std::span<const float> control_change = {};  // [P] of SCAFFOLD's updates
+  double discount = 1;  // of an update that is late: its weight times this, above 0 and at most 1
+  double copies = 1;    // it counts so often: for a client that was drawn so often
 };
 
 // Lives as long as the federation, and owns what the server remembers between rounds, which is a part of the
@@ -27,6 +30,9 @@ class Strategy {
  public:
   virtual ~Strategy() = default;
   [[nodiscard]] virtual learning::LocalSettings settings() const = 0;  // of every client
+  // What clients need beside the model that is in place [P]; it stays as it is, whoever holds it. Null:
+  // nothing.
+  [[nodiscard]] virtual std::shared_ptr<const std::vector<float>> broadcast() const { return nullptr; }
   // Folds one update of the round under way in. O(P) time; `from` is copied where it is kept. A rejected
   // update leaves the aggregate as it was. Errors: kInvalidArgument if P differs, examples is 0 or above
   // kExamplesMax, the weight is none, or a value is not finite or beyond kMoveMax. Another code: it cannot be
@@ -51,10 +57,12 @@ inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;
 // finite but absurd values, 3e38 each, would otherwise be the model.
 inline constexpr float kMoveMax = 1 << 20;
 
-// `shelf`: for the strategies that need every update (spec::needs_of).
+// `clients`: that are enrolled, for SCAFFOLD. `shelf`: for the strategies that need every update
+// (spec::needs_of).
 // Errors: kInvalidArgument: no such strategy, or no shelf for it.
 [[nodiscard]] Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec,
                                                               std::size_t parameters,
-                                                              std::unique_ptr<UpdateShelf> shelf = nullptr);
+                                                              std::unique_ptr<UpdateShelf> shelf = nullptr,
+                                                              std::int64_t clients = 1);
 
 }  // namespace muster::agg

@@ -9,7 +9,7 @@
 namespace muster::agg {
 
 template <typename Real>
-void WeightedMean<Real>::fold(std::span<const Real> values, double weight) {
+void WeightedMean<Real>::fold(std::span<const Real> values, double weight, double scale) {
   MUSTER_CHECK(values.size() == parameters_ && weight > 0);
   if (empty()) mean_.assign(parameters_, Real{0});
   weight_ += weight;
@@ -19,7 +19,7 @@ void WeightedMean<Real>::fold(std::span<const Real> values, double weight) {
   const std::size_t count = parameters_;
   for (std::size_t i = 0; i < count; ++i) {
     const auto before = static_cast<double>(to[i]);
-    to[i] = static_cast<Real>(before + share * (static_cast<double>(from[i]) - before));
+    to[i] = static_cast<Real>(before + share * (scale * static_cast<double>(from[i]) - before));
   }
 }
 

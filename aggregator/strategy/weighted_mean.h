@@ -15,8 +15,8 @@ template <typename Real>
 class WeightedMean {
  public:
   explicit WeightedMean(std::size_t parameters) : parameters_(parameters) {}
-  // REQUIRES: values [P]; weight > 0 and finite, as the sum of all weights is.
-  void fold(std::span<const Real> values, double weight);
+  // Of scale * values. REQUIRES: values [P]; weight > 0 and finite, as the sum of all weights is.
+  void fold(std::span<const Real> values, double weight, double scale = 1);
   [[nodiscard]] bool empty() const { return weight_ == 0; }
   // The mean [P], whose memory is the caller's; empty again.
   [[nodiscard]] std::vector<Real> take();

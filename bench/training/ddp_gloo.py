@@ -1,6 +1,6 @@
 """The peer: the same small network on the same data by PyTorch's DistributedDataParallel over Gloo.
 
-Started by torchrun. Rank 0 prints a JSON line an epoch: epoch, seconds of training so far, images, accuracy."""
+Started by torchrun, or as one rank with --meet FILE,RANK,SIZE. Rank 0 prints a JSON line an epoch: epoch, seconds of training so far, images, accuracy."""
 import argparse
 import gzip
 import json
@@ -25,8 +25,8 @@ def idx(name, offset):
 def network(name):
     if name == 'mlp':
         return torch.nn.Sequential(torch.nn.Flatten(), torch.nn.Linear(784, 128), torch.nn.ReLU(), torch.nn.Linear(128, 10))
-    return torch.nn.Sequential(torch.nn.Conv2d(1, 16, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Conv2d(16, 32, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
-                               torch.nn.Flatten(), torch.nn.Linear(512, 10))
+    return torch.nn.Sequential(torch.nn.Conv2d(1, 8, 5), torch.nn.ReLU(), torch.nn.MaxPool2d(2), torch.nn.Conv2d(8, 22, 3), torch.nn.ReLU(), torch.nn.MaxPool2d(2),
+                               torch.nn.Flatten(), torch.nn.Linear(550, 136), torch.nn.ReLU(), torch.nn.Linear(136, 10))
 
 
 def main():
@@ -37,9 +37,14 @@ def main():
     parser.add_argument('--target', type=float, default=2)
     parser.add_argument('--steps-file')
     parser.add_argument('--pids')
+    parser.add_argument('--meet')
     args = parser.parse_args()
     torch.set_num_threads(1)
-    dist.init_process_group('gloo')
+    if args.meet:
+        path, own, size = args.meet.split(',')
+        dist.init_process_group('gloo', init_method='file://' + path, rank=int(own), world_size=int(size))
+    else:
+        dist.init_process_group('gloo')
     rank, world = dist.get_rank(), dist.get_world_size()
     if args.pids:
         (pathlib.Path(args.pids) / f'rank-{rank}').write_text(str(os.getpid()))

@@ -36,10 +36,10 @@ def muster_gap():
 
 
 def torchrun_gap():
-    """The same under torchrun, which restarts all ranks from their checkpoint; None: there is no torch."""
+    """The same under torchrun, which restarts all ranks from their checkpoint."""
     script = pathlib.Path(__file__).resolve().parent / 'ddp_gloo.py'
     with tempfile.TemporaryDirectory(prefix='muster-bench-') as folder:
-        process = subprocess.Popen([python_with_torch(), '-m', 'torch.distributed.run', f'--nproc_per_node={WORKERS}', '--max_restarts=3', '--rdzv_backend=c10d',
+        process = subprocess.Popen([python_with_torchrun(), '-m', 'torch.distributed.run', f'--nproc_per_node={WORKERS}', '--max_restarts=3', '--rdzv_backend=c10d',
                                     '--rdzv_endpoint=127.0.0.1:0', str(script), '--epochs', '200', '--batch', '64', '--steps-file', folder + '/steps', '--pids', folder],
                                    stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env={**os.environ, 'OMP_NUM_THREADS': '1'})
         steps = pathlib.Path(folder) / 'steps'
@@ -70,10 +70,10 @@ def torchrun_gap():
         return gap
 
 
-def python_with_torch():
-    """An interpreter that has torch; None: there is none. Debian's package python3-torch is the system's own's."""
-    for python in (sys.executable, '/usr/bin/python3'):
-        if subprocess.run([python, '-c', 'import torch'], capture_output=True, check=False).returncode == 0:
+def python_with_torchrun():
+    """An interpreter whose torchrun works; None: there is none. TORCH_PYTHON names one; that of Debian's torch 1.13 does not."""
+    for python in (os.environ.get('TORCH_PYTHON'), sys.executable):
+        if python and subprocess.run([python, '-c', 'import torch; assert torch.__version__ >= "2"'], capture_output=True, check=False).returncode == 0:
             return python
     return None
 
@@ -82,7 +82,7 @@ def measure():
     rows = []
     for _ in range(ROUNDS):
         rows.append({'who': 'muster', 'seconds': muster_gap()})
-        if python_with_torch():
+        if python_with_torchrun():
             rows.append({'who': 'torchrun', 'seconds': torchrun_gap()})
     return rows
 

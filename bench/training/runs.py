@@ -55,13 +55,14 @@ class Run:
         """(pid, IP) of the muster-worker of that pod, once it is there."""
         until = time.monotonic() + timeout
         while time.monotonic() < until:
-            for pid, environment in self._workers():
+            for pid, environment in self.workers():
                 if environment.get('MUSTER_INDEX') == str(index) and environment.get('MUSTER_ROLE') == 'worker':
                     return pid, environment['MUSTER_POD_IP']
             time.sleep(0.01)
         raise SystemExit(f'no worker {index} after {timeout} s')
 
-    def _workers(self):
+    def workers(self):
+        """(pid, environment) of each muster-worker of this run."""
         for entry in pathlib.Path('/proc').iterdir():
             try:
                 if not entry.name.isdigit() or (entry / 'comm').read_text().strip() != 'muster-worker':

@@ -73,17 +73,14 @@ void verify(Contender& contender, int rank, int size) {
   }
 }
 
-// The others are compared with the first.
-Contenders make_all(int rank, int size, const std::filesystem::path& folder) {
+// The others are compared with the first. Between machines there is no memory to share.
+Contenders make_all(const Place& place, bool one_machine) {
   Contenders all;
-  const auto place = [&](const char* name) {
-    std::filesystem::create_directories(folder / name);
-    return folder / name;
-  };
-  all.push_back(make_muster(Wires::kMemory, rank, size, place("memory")));
-  all.push_back(make_muster(Wires::kTcp, rank, size, place("tcp")));
-  all.push_back(make_muster(Wires::kTls, rank, size, place("tls")));
-  for (auto& each : make_gloo(rank, size, place("gloo"))) all.push_back(std::move(each));
+  if (one_machine) all.push_back(make_muster(Wires::kMemory, place.in("memory")));
+  all.push_back(make_muster(Wires::kTcp, place.in("tcp")));
+  all.push_back(make_muster(Wires::kTls, place.in("tls")));
+  all.push_back(make_bare_stream(place.in("bare")));
+  for (auto& each : make_gloo(place.in("gloo"))) all.push_back(std::move(each));
   for (auto& each : make_mpi()) all.push_back(std::move(each));
   return all;
 }
@@ -96,11 +93,12 @@ int calls_of(Contender& contender, std::span<float> buffer, Contender& teller, i
   return std::clamp(static_cast<int>(kBlockSeconds / static_cast<double>(pace[0])), 1, 2'000);
 }
 
-void run_rank(int rank, int size, const std::filesystem::path& folder, const Options& options) {
-  const Contenders all = make_all(rank, size, folder);
+void run_rank(const Place& place, const Options& options) {
+  const auto [rank, size] = std::pair(place.rank, place.size);
+  const Contenders all = make_all(place, place.address == Place().address);
   std::vector<std::string> names;
   for (const auto& each : all) {
-    verify(*each, rank, size);
+    if (each->name() != "bare tcp") verify(*each, rank, size);
     names.push_back(each->name());
   }
   if (rank == 0) print_header(names);
@@ -136,7 +134,7 @@ int run_group(int size, const std::filesystem::path& folder, const Options& opti
     const pid_t pid = fork();
     if (pid == 0) {
       prctl(PR_SET_PDEATHSIG, SIGKILL);
-      run_rank(rank, size, folder, options);
+      run_rank({.rank = rank, .size = size, .folder = folder}, options);
       std::fflush(stdout);
       std::_Exit(0);
     }
@@ -157,11 +155,17 @@ std::optional<int> number_in(const char* variable) {
 }
 
 int run(const Options& options) {
-  // mpirun has started this rank, and gives all of them a folder of their own for the run.
-  if (const auto rank = number_in("OMPI_COMM_WORLD_RANK")) {
+  // Somebody else has started this rank, and gives all of them a folder of their own for the run: mpirun, or
+  // bench/network, which also says the rank's address.
+  const bool by_mpi = std::getenv("OMPI_COMM_WORLD_RANK") != nullptr;
+  if (const auto rank = number_in(by_mpi ? "OMPI_COMM_WORLD_RANK" : "MUSTER_BENCH_RANK")) {
     const char* folder = std::getenv("MUSTER_BENCH_FOLDER");
-    if (folder == nullptr) die("under mpirun, MUSTER_BENCH_FOLDER names an empty folder for all ranks");
-    run_rank(*rank, number_in("OMPI_COMM_WORLD_SIZE").value_or(1), folder, options);
+    const auto size = number_in(by_mpi ? "OMPI_COMM_WORLD_SIZE" : "MUSTER_BENCH_SIZE");
+    if (folder == nullptr || !size)
+      die("MUSTER_BENCH_FOLDER, an empty folder for all ranks, or their number is not set");
+    Place place{.rank = *rank, .size = *size, .folder = folder};
+    if (const char* address = std::getenv("MUSTER_BENCH_ADDRESS")) place.address = address;
+    run_rank(place, options);
     return 0;
   }
   std::string folder = (std::filesystem::temp_directory_path() / "muster-bench-XXXXXX").string();

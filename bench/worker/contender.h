@@ -20,11 +20,25 @@ class Contender {
 };
 using Contenders = std::vector<std::unique_ptr<Contender>>;
 
-// Each process calls these with its own rank; `folder` is empty, on one file system, the same for all ranks.
+struct Place {  // of a process among the others
+  int rank = 0;
+  int size = 1;
+  std::string address = "127.0.0.1";  // its own
+  std::filesystem::path folder;       // empty, on one file system, the same for all ranks
+  [[nodiscard]] Place in(const std::string& name) const {
+    std::filesystem::create_directories(folder / name);
+    return {rank, size, address, folder / name};
+  }
+};
+// Writes this rank's "ip:port" into the folder, and waits for those of all.
+[[nodiscard]] std::vector<std::string> meet(const Place& place, int port);
+
 enum class Wires { kMemory, kTcp, kTls };
-[[nodiscard]] std::unique_ptr<Contender> make_muster(Wires wires, int rank, int size,
-                                                     const std::filesystem::path& folder);
-[[nodiscard]] Contenders make_gloo(int rank, int size, const std::filesystem::path& folder);
+[[nodiscard]] std::unique_ptr<Contender> make_muster(Wires wires, const Place& place);
+// Each rank sends the next one as many bytes as a ring's all-reduce does, over one connection, and does
+// nothing else: what the links can do.
+[[nodiscard]] std::unique_ptr<Contender> make_bare_stream(const Place& place);
+[[nodiscard]] Contenders make_gloo(const Place& place);
 // Where the process was started by mpirun; else there is none.
 [[nodiscard]] Contenders make_mpi();
 

@@ -1,4 +1,4 @@
-// bench/worker/gloo_sum.cc: libgloo's all-reduces over TCP on loopback: its ring, and halving and doubling
+// bench/worker/gloo_sum.cc: libgloo's all-reduces over TCP: its ring, and halving and doubling
 #include <gloo/allreduce.h>
 #include <gloo/allreduce_halving_doubling.h>
 #include <gloo/math.h>
@@ -13,11 +13,11 @@ namespace {
 
 class Gloo {
  public:
-  Gloo(int rank, int size, const std::filesystem::path& folder) : store_(folder.string()) {
+  explicit Gloo(const Place& place) : store_(place.folder.string()) {
     gloo::transport::tcp::attr attr;
-    attr.hostname = "127.0.0.1";
+    attr.hostname = place.address;
     device_ = gloo::transport::tcp::CreateDevice(attr);
-    context_ = std::make_shared<gloo::rendezvous::Context>(rank, size);
+    context_ = std::make_shared<gloo::rendezvous::Context>(place.rank, place.size);
     context_->connectFullMesh(store_, device_);
   }
   [[nodiscard]] const std::shared_ptr<gloo::rendezvous::Context>& context() const { return context_; }
@@ -67,8 +67,8 @@ class HalvingDoubling final : public Contender {
 
 }  // namespace
 
-Contenders make_gloo(int rank, int size, const std::filesystem::path& folder) {
-  const auto gloo = std::make_shared<Gloo>(rank, size, folder);
+Contenders make_gloo(const Place& place) {
+  const auto gloo = std::make_shared<Gloo>(place);
   Contenders made;
   made.push_back(std::make_unique<Ring>(gloo));
   made.push_back(std::make_unique<HalvingDoubling>(gloo));

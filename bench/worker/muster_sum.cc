@@ -22,29 +22,19 @@ constexpr std::chrono::seconds kTimeout{120};
 
 class MusterSum final : public Contender {
  public:
-  MusterSum(Wires wires, int rank, int size, const std::filesystem::path& folder)
+  MusterSum(Wires wires, const Place& place)
       : name_(wires == Wires::kMemory ? "muster memory"
                                       : (wires == Wires::kTcp ? "muster tcp" : "muster tls")) {
-    auto listening = worker::MeshPort::listen("127.0.0.1", 0);
+    auto listening = worker::MeshPort::listen(place.address, 0);
     if (!listening) die(listening.error().message);
-    const auto mine = folder / std::to_string(rank);
-    std::ofstream(mine.string() + ".new") << "127.0.0.1:" << (*listening)->port();
-    std::filesystem::rename(mine.string() + ".new", mine);
     worker::MeshPort::Options options{
-        .identity = {.job_uid = "bench", .membership = 1, .rank = rank, .size = size},
+        .identity = {.job_uid = "bench", .membership = 1, .rank = place.rank, .size = place.size},
         .key = {std::byte{1}},
         .encrypt = wires == Wires::kTls,
         .share_memory = wires == Wires::kMemory,
-        .peers = {},
+        .peers = meet(place, (*listening)->port()),
         .log = {},
         .refused = {}};
-    for (int peer = 0; peer < size; ++peer) {
-      const auto file = folder / std::to_string(peer);
-      while (!std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-      std::string address;
-      std::ifstream(file) >> address;
-      options.peers.push_back(address);
-    }
     auto mesh = (*listening)->connect(std::move(options), deadline_after(kTimeout));
     if (!mesh) die(mesh.error().message);
     collective_ = std::make_unique<worker::MeshCollective>(*std::move(mesh), std::nullopt);
@@ -75,8 +65,21 @@ class MusterSum final : public Contender {
 
 }  // namespace
 
-std::unique_ptr<Contender> make_muster(Wires wires, int rank, int size, const std::filesystem::path& folder) {
-  return std::make_unique<MusterSum>(wires, rank, size, folder);
+std::vector<std::string> meet(const Place& place, int port) {
+  const auto mine = place.folder / std::to_string(place.rank);
+  std::ofstream(mine.string() + ".new") << place.address << ":" << port;
+  std::filesystem::rename(mine.string() + ".new", mine);
+  std::vector<std::string> all;
+  for (int peer = 0; peer < place.size; ++peer) {
+    const auto file = place.folder / std::to_string(peer);
+    while (!std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    std::ifstream(file) >> all.emplace_back();
+  }
+  return all;
+}
+
+std::unique_ptr<Contender> make_muster(Wires wires, const Place& place) {
+  return std::make_unique<MusterSum>(wires, place);
 }
 
 }  // namespace muster::bench

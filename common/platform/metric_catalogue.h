@@ -123,8 +123,18 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Test loss of the newest evaluated model"},
     {"aggregator", "muster_aggregator_test_accuracy", MetricType::kGauge, "",
      "Test accuracy of the newest evaluated model, 0 to 1"},
+    {"aggregator", "muster_aggregator_step_norm", MetricType::kGauge, "",
+     "Euclidean norm of what the newest round changed the model by"},
+    {"aggregator", "muster_aggregator_state_norm", MetricType::kGauge, "vector",
+     "Euclidean norms of what the strategy remembers between rounds: m and v of server optimizers, c of "
+     "SCAFFOLD"},
     {"aggregator", "muster_aggregator_updates_total", MetricType::kCounter, "verdict",
      "Updates answered, by verdict"},
+    {"aggregator", "muster_aggregator_updates_taken_total", MetricType::kCounter, "staleness",
+     "Updates that were taken into an aggregate, by how many versions old the model was that they began "
+     "with"},
+    {"aggregator", "muster_aggregator_partial_updates_total", MetricType::kCounter, "",
+     "Of those, the ones of clients that stopped before their last step"},
     {"aggregator", "muster_aggregator_bytes_total", MetricType::kCounter, "direction",
      "Payload bytes of models and updates, by direction"},
     {"aggregator", "muster_aggregator_bytes_expected_total", MetricType::kCounter, "",
@@ -140,6 +150,14 @@ inline constexpr Metric kMetricCatalogue[] = {
     {"device", "muster_device_clients", MetricType::kGauge, "", "Clients that this pod plays"},
     {"device", "muster_device_updates_total", MetricType::kCounter, "outcome",
      "Tasks that ended, by outcome"},
+    {"device", "muster_device_updates_settled_total", MetricType::kCounter, "verdict",
+     "Updates that were sent, by what became of them: counted, in a committed model; uncounted, their round "
+     "came "
+     "to nothing"},
+    {"device", "muster_device_partial_updates_total", MetricType::kCounter, "",
+     "Updates of clients that stopped before their last step"},
+    {"device", "muster_device_states_lost_total", MetricType::kCounter, "",
+     "Clients that had to begin anew with what they keep between rounds"},
     {"device", "muster_device_bytes_total", MetricType::kCounter, "direction",
      "Payload bytes of models and updates, by direction"},
 };

@@ -84,6 +84,26 @@ Status check_workers(const Workers& workers) {
                                       workers.shared_memory));
 }
 
+// What is the program's own business, and what only it knows.
+Status check_program(const DistributedJobSpec& spec) {
+  const Optimizer& told = spec.training->optimizer;
+  const Optimizer usual;
+  const bool says_nothing = told.name == usual.name && told.learning_rate == usual.learning_rate &&
+                            told.momentum == usual.momentum && told.weight_decay == usual.weight_decay;
+  if (!says_nothing && spec.synchronization.servers() == 0)
+    return invalid_argument(
+        "spec.training.optimizer: is the program's own, unless parameter servers make the steps; remove it, "
+        "or "
+        "write topology: ParameterServer");
+  const auto& gossip = spec.synchronization.gossip;
+  if (gossip && gossip->partition.kind != "IID")
+    return invalid_argument(fmt::format(
+        "spec.synchronization.gossip.partition.kind: {} needs the classes of the examples, which only the "
+        "program knows; write IID, or remove it",
+        gossip->partition.kind));
+  return {};
+}
+
 // What has a meaning with, or without, spec.training only.
 Status check_training(const Json& json, const DistributedJobSpec& spec) {
   const Synchronization& synchronization = spec.synchronization;
@@ -119,6 +139,7 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
         "spec.compression.lowRank: needs sums of gradients over all workers, which topology {} does not "
         "make; remove it, or choose another topology",
         synchronization.topology));
+  if (spec.training->program) MUSTER_TRY(check_program(spec));
   if (synchronization.gossip && synchronization.gossip->partition.kind == "Natural" &&
       spec.training->dataset.name != "synthetic")
     return invalid_argument(

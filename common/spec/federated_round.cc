@@ -9,12 +9,16 @@
 namespace muster::spec {
 namespace {
 
+auto storage_reader(std::string& folder) {
+  return [&folder](const Json& value, const std::string& at) {
+    return Fields(value, at).require("path").string("path", folder).finish();
+  };
+}
+
 Status read_aggregator(const Json& json, const std::string& path, FederatedRoundSpec& spec) {
   Fields fields(json, path);
   fields.raw("template", spec.aggregator_template);
-  fields.object("storage", [&](const Json& value, const std::string& at) {
-    return Fields(value, at).require("path").string("path", spec.federation.storage_path).finish();
-  });
+  fields.object("storage", storage_reader(spec.federation.storage_path));
   return fields.finish();
 }
 
@@ -24,6 +28,7 @@ Status read_clients(const Json& json, const std::string& path, FederatedRoundSpe
       .integer("count", spec.federation.clients, {.min = 1, .max = kClientsMax})
       .integer("perPod", spec.federation.clients_per_pod, {.min = 1, .max = kClientsPerPodMax})
       .raw("template", spec.client_template)
+      .object("storage", storage_reader(spec.federation.client_storage_path))
       .object("partition", into(spec.federation.partition, partition_from_json));
   MUSTER_TRY(fields.finish());
   if (spec.client_pods() > kClientPodsMax) {

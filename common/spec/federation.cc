@@ -28,6 +28,7 @@ Result<Target> target_from_json(const Json& json, const std::string& path) {
 Result<ClientTraining> client_training_from_json(const Json& json, const std::string& path) {
   ClientTraining training;
   Fields fields(json, path);
+  fields.require("model").require("dataset");
   read_common(fields, {.model = training.model,
                        .dataset = training.dataset,
                        .objective = training.objective,
@@ -46,6 +47,7 @@ Result<Cohort> cohort_from_json(const Json& json, const std::string& path) {
           .integer("size", cohort.size, {.min = 1, .max = 100'000})
           .number("overSelection", cohort.over_selection, {.min = 1, .max = 10})
           .integer("minimum", cohort.minimum, {.min = 1, .max = 100'000})
+          .one_of("sampling", cohort.sampling, {"Uniform", "BySize"})
           .integer("maxExamplesPerClient", cohort.max_examples_per_client, {.min = 1, .max = kExamplesMax})
           .finish());
   return cohort;
@@ -55,12 +57,49 @@ Result<Stragglers> stragglers_from_json(const Json& json, const std::string& pat
   Stragglers stragglers;
   MUSTER_TRY(Fields(json, path)
                  .integer("deadlineSeconds", stragglers.deadline_seconds, {.min = 1, .max = 86'400})
-                 .one_of("policy", stragglers.policy, {"Drop"})
+                 .one_of("policy", stragglers.policy, {"Drop", "AcceptPartial", "Buffer"})
                  .finish());
   return stragglers;
 }
 
 namespace {
+
+// Either who is drawn or how an update weighs may go by the number of examples, never both.
+Status check_sampling(const Federation& federation, const StrategyNeeds& needs) {
+  if (federation.cohort.sampling != "BySize") return {};
+  const std::string& name = federation.strategy.name;
+  if (!needs.takes_copies)
+    return invalid_argument(fmt::format(
+        "spec.cohort.sampling: a client that BySize draws twice counts twice, which {} has no place for; "
+        "choose Uniform",
+        name));
+  if (needs.by_examples)
+    return invalid_argument(fmt::format(
+        "spec.strategy.weighting: BySize draws clients by their examples, and {} would weigh their updates by "
+        "them again; write weighting: Equal, or cohort.sampling: Uniform",
+        name));
+  return {};
+}
+
+Status check_stragglers(const Federation& federation, const StrategyNeeds& needs) {
+  const std::string& name = federation.strategy.name;
+  const Cohort& cohort = federation.cohort;
+  if (!needs.rounds && federation.stragglers.policy != "Drop")
+    return invalid_argument(fmt::format(
+        "spec.stragglers.policy: {} has no rounds that an update could miss, so {} means nothing; choose Drop",
+        name, federation.stragglers.policy));
+  if (!needs.rounds && (cohort.over_selection > 1 || cohort.minimum > 1))
+    return invalid_argument(
+        fmt::format("spec.cohort: {} has no rounds: cohort.size clients are at work at any time, and "
+                    "strategy.bufferSize updates make a version; remove the fields overSelection and minimum",
+                    name));
+  if (federation.stragglers.policy == "Buffer" && !needs.takes_late)
+    return invalid_argument(fmt::format(
+        "spec.stragglers.policy: Buffer lets updates of earlier rounds count with a smaller weight, which {} "
+        "has no place for; choose Drop or AcceptPartial",
+        name));
+  return {};
+}
 
 Status check_needs(const Federation& federation) {
   const StrategyNeeds needs = needs_of(federation.strategy);
@@ -84,6 +123,11 @@ Status check_needs(const Federation& federation) {
         "spec.training.optimizer: {} is a formula of its clients' SGD, which momentum or Adam make another; "
         "choose SGD without momentum",
         name));
+  MUSTER_TRY(check_sampling(federation, needs));
+  MUSTER_TRY(check_stragglers(federation, needs));
+  if (!needs.client_state && !federation.client_storage_path.empty())
+    return invalid_argument(
+        fmt::format("spec.clients.storage: {}'s clients keep nothing between rounds; remove it", name));
   return {};
 }
 
@@ -105,6 +149,7 @@ Json to_json(const Federation& federation) {
              {{"size", federation.cohort.size},
               {"overSelection", federation.cohort.over_selection},
               {"minimum", federation.cohort.minimum},
+              {"sampling", federation.cohort.sampling},
               {"maxExamplesPerClient", federation.cohort.max_examples_per_client}}},
             {"stragglers",
              {{"deadlineSeconds", federation.stragglers.deadline_seconds},
@@ -114,6 +159,8 @@ Json to_json(const Federation& federation) {
               {"perPod", federation.clients_per_pod},
               {"partition", to_json(federation.partition)}}}};
   if (!federation.storage_path.empty()) json["aggregator"]["storage"]["path"] = federation.storage_path;
+  if (!federation.client_storage_path.empty())
+    json["clients"]["storage"]["path"] = federation.client_storage_path;
   if (federation.target)
     json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};
   return json;

@@ -31,6 +31,7 @@ struct Cohort {                 // spec.cohort
   std::int64_t size = 10;       // updates that close a round
   double over_selection = 1.0;  // clients selected = ceil(size * over_selection)
   std::int64_t minimum = 1;     // fewer reports at the deadline: the round fails and is tried again
+  std::string sampling = "Uniform";                      // Uniform | BySize: by examples, with replacement
   std::int64_t max_examples_per_client = 1'000'000'000;  // an update that claims more is refused
   friend bool operator==(const Cohort&, const Cohort&) = default;
 };
@@ -41,7 +42,7 @@ struct Cohort {                 // spec.cohort
 
 struct Stragglers {  // spec.stragglers
   std::int64_t deadline_seconds = 60;
-  std::string policy = "Drop";
+  std::string policy = "Drop";  // Drop | AcceptPartial | Buffer
   friend bool operator==(const Stragglers&, const Stragglers&) = default;
 };
 
@@ -55,7 +56,8 @@ struct Federation {
   std::int64_t clients = 1;           // spec.clients.count
   std::int64_t clients_per_pod = 25;  // spec.clients.perPod: client c is played by pod c / perPod
   Partition partition;
-  std::string storage_path;  // spec.aggregator.storage.path; empty: nothing is kept
+  std::string storage_path;         // spec.aggregator.storage.path; empty: nothing is kept
+  std::string client_storage_path;  // spec.clients.storage.path; empty: what clients keep is in memory
   friend bool operator==(const Federation&, const Federation&) = default;
 };
 

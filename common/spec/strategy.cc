@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <string_view>
 #include <variant>
@@ -11,6 +12,10 @@
 
 namespace muster::spec {
 namespace {
+
+// Those that take the mean of the updates, weighted as `weighting` says.
+constexpr std::array<std::string_view, 7> kMeans{"FedAvg",  "FedProx", "FedAvgM",   "Nesterov",
+                                                 "FedAdam", "FedYogi", "FedAdagrad"};
 
 struct StrategyField {
   std::string_view name;
@@ -29,11 +34,12 @@ const std::vector<StrategyField>& strategy_fields() {
       {"q", &Strategy::q, 0, 10, {"QFedAvg"}, {"QFedAvg"}},
       {"innerLearningRate", &Strategy::inner_learning_rate, 1e-12, 1e6, {"PerFedAvg"}, {"PerFedAvg"}},
       {"hessian", &Strategy::hessian, 0, 0, {"PerFedAvg"}},
+      {"weighting", &Strategy::weighting, 0, 0, {kMeans.begin(), kMeans.end()}},
       {"learningRate",
        &Strategy::learning_rate,
        1e-12,
        1e6,
-       {"FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad"},
+       {"FedAvgM", "Nesterov", "FedAdam", "FedYogi", "FedAdagrad", "SCAFFOLD", "FedBuff"},
        adaptive},
       {"momentum", &Strategy::momentum, 0, kDecayMax, {"FedAvgM", "Nesterov"}},
       {"beta1", &Strategy::beta1, 0, kDecayMax, adaptive},
@@ -42,6 +48,8 @@ const std::vector<StrategyField>& strategy_fields() {
       {"trimFraction", &Strategy::trim_fraction, 0.001, 0.499, {"TrimmedMean"}, {"TrimmedMean"}},
       {"byzantineClients", &Strategy::byzantine_clients, 0, kEveryUpdateMax, {"Krum"}, {"Krum"}},
       {"averagedUpdates", &Strategy::averaged_updates, 1, kEveryUpdateMax, {"Krum"}},
+      {"bufferSize", &Strategy::buffer_size, 1, 100'000, {"FedBuff"}},
+      {"maxStaleness", &Strategy::max_staleness, 0, 1000, {"FedBuff"}},
   };
   return kFields;
 }
@@ -74,7 +82,7 @@ Result<Strategy> strategy_from_json(const Json& json, const std::string& path) {
   Fields fields(json, path);
   fields.one_of("name", strategy.name,
                 {"FedAvg", "FedProx", "QFedAvg", "PerFedAvg", "FedAvgM", "Nesterov", "FedAdam", "FedYogi",
-                 "FedAdagrad", "Median", "TrimmedMean", "Krum"});
+                 "FedAdagrad", "SCAFFOLD", "FedBuff", "Median", "TrimmedMean", "Krum"});
   for (const StrategyField& field : strategy_fields()) {
     if (const auto* number = std::get_if<double Strategy::*>(&field.value)) {
       fields.number(field.name, strategy.**number, {.min = field.min, .max = field.max});
@@ -85,6 +93,7 @@ Result<Strategy> strategy_from_json(const Json& json, const std::string& path) {
     }
   }
   fields.one_of("hessian", strategy.hessian, {"FirstOrder", "HessianFree"});
+  fields.one_of("weighting", strategy.weighting, {"Examples", "Equal"});
   MUSTER_TRY(fields.finish());
   for (const StrategyField& field : strategy_fields()) MUSTER_TRY(check_readers(json, path, strategy, field));
   return strategy;
@@ -115,13 +124,21 @@ StrategyNeeds needs_of(const Strategy& strategy) {
   StrategyNeeds needs;
   const std::string& name = strategy.name;
   needs.every_update = name == "Median" || name == "TrimmedMean" || name == "Krum";
-  needs.plain_sgd = name == "QFedAvg" || name == "PerFedAvg";
+  needs.plain_sgd = name == "QFedAvg" || name == "PerFedAvg" || name == "SCAFFOLD";
+  needs.rounds = name != "FedBuff";
+  needs.client_state = name == "SCAFFOLD";
+  const bool mean = std::find(kMeans.begin(), kMeans.end(), name) != kMeans.end();
+  needs.takes_late = mean;
+  needs.takes_copies = mean || name == "QFedAvg" || name == "PerFedAvg";
+  needs.by_examples = mean && strategy.weighting == "Examples";
   if (name == "Median") needs.updates_min = 3;  // of two it is their mean
   if (name == "TrimmedMean")                    // else it cuts off nobody
     needs.updates_min = fewest_trimmed(strategy.trim_fraction);
   if (name == "Krum")
     needs.updates_min =
-        std::max(2 * strategy.byzantine_clients + 3, strategy.averaged_updates + strategy.byzantine_clients);
+        // Of n updates n - f - 2 have a score of honest neighbours alone (El Mhamdi et al. 2018, section 3).
+        std::max(2 * strategy.byzantine_clients + 3,
+                 strategy.averaged_updates + strategy.byzantine_clients + 2);
   return needs;
 }
 

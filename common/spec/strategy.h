@@ -17,6 +17,7 @@ struct Strategy {
   double q = 0;                        // QFedAvg: how much more clients with a large loss count
   double inner_learning_rate = 0;      // PerFedAvg: alpha, of the step by which a client adapts the model
   std::string hessian = "FirstOrder";  // PerFedAvg: FirstOrder | HessianFree
+  std::string weighting = "Examples";  // FedAvg and its kin: Examples | Equal: how an update weighs in the mean
   double learning_rate = 1.0;          // of the server's step
   double momentum = 0.9;               // of the server: FedAvgM, Nesterov
   double beta1 = 0.9;                  // FedAdam, FedYogi, FedAdagrad
@@ -25,6 +26,8 @@ struct Strategy {
   double trim_fraction = 0.1;          // TrimmedMean: this share of the values is cut off at either end
   std::int64_t byzantine_clients = 0;  // Krum: f, of a round
   std::int64_t averaged_updates = 1;   // Krum: m
+  std::int64_t buffer_size = 10;       // FedBuff: K, updates that make a version of the model
+  std::int64_t max_staleness = 20;     // FedBuff: an update of a version that is older than this is not used
   friend bool operator==(const Strategy&, const Strategy&) = default;
 };
 
@@ -33,6 +36,11 @@ struct StrategyNeeds {
   bool every_update = false;     // all updates of a round at once, kept in the storage; else a sum suffices
   bool plain_sgd = false;        // clients descend by SGD without momentum, whose learning rate it divides by
   std::int64_t updates_min = 1;  // fewer in a round make no model
+  bool rounds = true;            // false: updates come when they come, and so many of them make a version
+  bool client_state = false;     // clients keep something between rounds, which goes on when an update counts
+  bool takes_late = false;       // an update of an earlier round may count with a smaller weight
+  bool takes_copies = false;     // an update may count several times, for a client that was drawn so often
+  bool by_examples = false;      // updates weigh by their examples
 };
 [[nodiscard]] StrategyNeeds needs_of(const Strategy& strategy);
 

@@ -60,7 +60,7 @@ Result<Dataset> dataset_from_json(const Json& json, const std::string& path) {
 Result<Optimizer> optimizer_from_json(const Json& json, const std::string& path) {
   Optimizer optimizer;
   Fields fields(json, path);
-  fields.one_of("name", optimizer.name, {"SGD", "Adam"})
+  fields.one_of("name", optimizer.name, {"SGD", "Adam", "AdamW"})
       .number("learningRate", optimizer.learning_rate, {.min = 1e-12, .max = 1e6})
       .number("momentum", optimizer.momentum, {.min = 0, .max = 0.999999})
       .number("beta1", optimizer.beta1, {.min = 0, .max = 0.999999})
@@ -72,7 +72,6 @@ Result<Optimizer> optimizer_from_json(const Json& json, const std::string& path)
 }
 
 void read_common(Fields& fields, CommonTraining out) {
-  fields.require("model").require("dataset");
   fields.object("model", [&](const Json& value, const std::string& at) -> Status {
     MUSTER_ASSIGN(out.model, model_from_json(value, at));
     return {};
@@ -89,9 +88,28 @@ void read_common(Fields& fields, CommonTraining out) {
   fields.integer("seed", out.seed, {.min = 0});
 }
 
+namespace {
+
+// A job has either a model and a dataset, or a program.
+Status read_program(const Json& json, const std::string& path, std::optional<Program>& program) {
+  if (!json.is_object() || !json.contains("program") || json["program"].is_null()) return {};
+  MUSTER_TRY(Fields(json["program"], path + ".program").finish());
+  for (const char* name : {"model", "dataset"})
+    if (json.contains(name) && !json[name].is_null())
+      return invalid_argument(
+          fmt::format("{}.{}: the program has its own; remove it, or {}.program", path, name, path));
+  program.emplace();
+  return {};
+}
+
+}  // namespace
+
 Result<Training> training_from_json(const Json& json, const std::string& path) {
   Training training;
+  MUSTER_TRY(read_program(json, path, training.program));
   Fields fields(json, path);
+  fields.ignore("program");
+  if (!training.program) fields.require("model").require("dataset");
   read_common(fields, {.model = training.model,
                        .dataset = training.dataset,
                        .objective = training.objective,
@@ -262,19 +280,23 @@ Json to_json(const Optimizer& optimizer) {
             {"learningRate", optimizer.learning_rate},
             {"weightDecay", optimizer.weight_decay}};
   if (optimizer.name == "SGD") json["momentum"] = optimizer.momentum;
-  if (optimizer.name == "Adam")
+  if (optimizer.name != "SGD")
     json.update({{"beta1", optimizer.beta1}, {"beta2", optimizer.beta2}, {"epsilon", optimizer.epsilon}});
   return json;
 }
 
 Json to_json(const Training& training) {
-  Json json{{"model", to_json(training.model)},
-            {"dataset", to_json(training.dataset)},
-            {"objective", training.objective},
-            {"optimizer", to_json(training.optimizer)},
+  Json json{{"optimizer", to_json(training.optimizer)},
             {"batchSize", training.batch_size},
             {"epochs", training.epochs},
             {"seed", training.seed}};
+  if (training.program) {
+    json["program"] = Json::object();
+  } else {
+    json.update({{"model", to_json(training.model)},
+                 {"dataset", to_json(training.dataset)},
+                 {"objective", training.objective}});
+  }
   if (training.checkpoint) {
     json["checkpoint"] = {{"path", training.checkpoint->path},
                           {"everySteps", training.checkpoint->every_steps},

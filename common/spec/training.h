@@ -40,13 +40,13 @@ struct Dataset {
 };
 
 struct Optimizer {
-  std::string name = "SGD";  // SGD | Adam
+  std::string name = "SGD";  // SGD | Adam | AdamW
   double learning_rate = 0.01;
   double momentum = 0.0;  // SGD
-  double beta1 = 0.9;     // Adam
+  double beta1 = 0.9;     // Adam, AdamW
   double beta2 = 0.999;
   double epsilon = 1e-8;
-  double weight_decay = 0.0;  // L2 term added to the gradient
+  double weight_decay = 0.0;  // L2 term added to the gradient; AdamW: of the parameters themselves
   friend bool operator==(const Optimizer&, const Optimizer&) = default;
 };
 
@@ -57,7 +57,15 @@ struct Checkpoint {
   friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
 };
 
-struct Training {  // DistributedJob spec.training
+// DistributedJob training.program: a program of the user's own in the container of the role makes the
+// gradients, beside a worker of ours. It has the model, the examples and, but with parameter servers, the
+// optimizer.
+struct Program {
+  friend bool operator==(const Program&, const Program&) = default;
+};
+
+struct Training {                  // DistributedJob spec.training
+  std::optional<Program> program;  // then model, dataset and objective say nothing
   Model model;
   Dataset dataset;
   std::string objective = "CrossEntropy";

@@ -18,6 +18,7 @@
 #include "common/platform/mutex.h"
 #include "device/client_round.h"
 #include "device/shell/transfer.h"
+#include "device/shell/wire.h"
 #include "proto/federation.grpc.pb.h"
 
 namespace muster::device {
@@ -29,35 +30,12 @@ using std::chrono::milliseconds;
 using std::chrono::steady_clock;
 
 constexpr milliseconds kCallTime{15'000};  // for a call to be answered beyond its hold
-constexpr int kReconnectMinMs = 100;       // gRPC's own default goes up to two minutes
-constexpr int kReconnectMaxMs = 2'000;
-constexpr int kKeepaliveMs = 20'000;  // an aggregator that vanished without a word is noticed
-constexpr int kKeepaliveTimeoutMs = 20'000;
-
-// A time span off the wire, where any number may stand: a clock cannot be moved by it beyond its range.
-constexpr milliseconds kRoundMax{86'400'000};  // the longest stragglers.deadlineSeconds
-constexpr milliseconds kRestMax{600'000};
-milliseconds bounded(std::int64_t ms, milliseconds most) {
-  return milliseconds(std::clamp<std::int64_t>(ms, 0, most.count()));
-}
 
 struct CheckInCall {
   grpc::ClientContext context;
   CheckInRequest request;
   CheckInReply reply;
 };
-
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const Credentials& credentials) {
-  grpc::ChannelArguments arguments;
-  arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
-  arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
-  arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
-  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
-  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  Credentials::expect({.role = "aggregator", .index = 0, .uid = credentials.name().uid}, arguments);
-  return grpc::CreateCustomChannel(address, credentials.for_channel(), arguments);
-}
 
 class GrpcFleet final : public Fleet {
  public:
@@ -89,7 +67,7 @@ class GrpcFleet final : public Fleet {
     for (std::thread& worker : workers_) worker.join();
     timer_.join();
     MutexLock lock(mutex_);
-    wake_.wait(lock, [this]() MUSTER_REQUIRES(mutex_) { return contexts_.empty(); });
+    wake_.wait(lock, [this]() MUSTER_REQUIRES(mutex_) { return calls_ == 0; });
   }
 
   Result<FederationEnd> wait(milliseconds timeout) override {
@@ -113,6 +91,9 @@ class GrpcFleet final : public Fleet {
     progress.set_clients(options_.clients);
     progress.set_updates_sent(updates_sent_);
     progress.set_updates_failed(updates_failed_);
+    progress.set_updates_counted(updates_counted_);
+    progress.set_updates_uncounted(updates_uncounted_);
+    progress.set_updates_partial(updates_partial_);
     progress.set_bytes_sent(bytes_sent_);
     progress.set_bytes_received(bytes_received_);
     return progress;
@@ -137,6 +118,8 @@ class GrpcFleet final : public Fleet {
           check_in = !stopping_ && !done_;
         } else if (std::holds_alternative<WantSlot>(effect)) {
           queue_.push_back(index);
+        } else if (const auto* settled = std::get_if<Settled>(&effect)) {
+          (settled->counted ? updates_counted_ : updates_uncounted_) += 1;
         } else if (const auto* home = std::get_if<GoHome>(&effect)) {
           if (!done_) done_ = FederationEnd{home->reason, home->failed};
         } else if (const auto* refused = std::get_if<GiveUp>(&effect)) {
@@ -164,33 +147,17 @@ class GrpcFleet final : public Fleet {
       const MutexLock lock(mutex_);
       if (stopping_) return;
       contexts_.insert(context);
+      ++calls_;
     }
-    stub_->async()->CheckIn(&call->context, &call->request, &call->reply,
-                            [this, index, call, context](const grpc::Status& status) {
-                              if (!is_stopping()) handle(index, event_of(status, call->reply));
-                              forget(context);  // last: the destructor waits for it
+    CheckInCall& at = *call;  // before the callback has it
+    stub_->async()->CheckIn(&at.context, &at.request, &at.reply,
+                            [this, index, call = std::move(call),
+                             context = std::move(context)](const grpc::Status& status) mutable {
+                              if (!is_stopping())
+                                handle(index, event_of(status, call->reply, steady_clock::now()));
+                              call.reset();
+                              forget(std::move(context));  // last: the destructor waits for it
                             });
-  }
-
-  static learning::LocalSettings settings_of(const federation::v1::LocalSettings& told) {
-    learning::LocalSettings settings{.proximal_mu = told.proximal_mu()};
-    if (told.has_fairness_q()) settings.fairness_q = told.fairness_q();
-    if (told.has_meta())
-      settings.meta = {.alpha = told.meta().alpha(), .hessian_free = told.meta().hessian_free()};
-    return settings;
-  }
-
-  static Event event_of(const grpc::Status& status, const CheckInReply& reply) {
-    if (!status.ok()) return CallFailed{error_of(status)};
-    if (reply.has_done()) return ToldDone{reply.done().reason(), reply.done().failed()};
-    if (!reply.has_task()) return ToldToComeBack{bounded(reply.come_back().after_ms(), kRestMax)};
-    const auto& task = reply.task();
-    return GivenTask{{.round = task.round(),
-                      .task_id = task.task_id(),
-                      .model_bytes = task.model_bytes(),
-                      .model_sha256 = task.model_sha256(),
-                      .deadline = steady_clock::now() + bounded(task.deadline_ms(), kRoundMax),
-                      .settings = settings_of(task.settings())}};
   }
 
   void work(int slot) {
@@ -233,6 +200,7 @@ class GrpcFleet final : public Fleet {
         model.reset();
         if (trained) {
           update = std::move(*trained);
+          if (update.partial) count_partial();
           upload.emplace(train->task.task_id, update);
           next = TrainingDone{};
         } else {
@@ -255,17 +223,18 @@ class GrpcFleet final : public Fleet {
 
   Event download(std::int32_t index, std::optional<ModelDownload>& model) {
     const TaskTicket task = task_of(index);
-    if (task.model_bytes != options_.parameter_count * sizeof(float)) {
-      return TrainingFailed{
-          invalid_argument(fmt::format("the aggregator's model has {} bytes, the client's has {}",
-                                       task.model_bytes, options_.parameter_count * sizeof(float)))};
+    const std::uint64_t due =
+        options_.parameter_count * sizeof(float) * (task.settings.control_variates ? 2 : 1);
+    if (task.model_bytes != due) {
+      return TrainingFailed{invalid_argument(fmt::format(
+          "the aggregator's model comes with {} bytes, the client's has {}", task.model_bytes, due))};
     }
     if (!model) model.emplace(task);
     return with_context([&](grpc::ClientContext& context) -> Event {
       const Attempt attempt = model->attempt(*stub_, context);
       count(&GrpcFleet::bytes_received_, attempt.moved_bytes);
       if (!attempt.status) return CallFailed{attempt.status.error(), attempt.moved_bytes};
-      return ModelReceived{};
+      return ModelReceived{model->round()};
     });
   }
 
@@ -288,6 +257,11 @@ class GrpcFleet final : public Fleet {
     });
   }
 
+  void count_partial() {
+    const MutexLock lock(mutex_);
+    ++updates_partial_;
+  }
+
   template <typename Call>
   Event with_context(Call call) {
     auto context = std::make_shared<grpc::ClientContext>();
@@ -296,9 +270,10 @@ class GrpcFleet final : public Fleet {
       const MutexLock lock(mutex_);
       if (stopping_) return CallFailed{aborted("stopping")};
       contexts_.insert(context);
+      ++calls_;
     }
     Event event = call(*context);
-    forget(context);
+    forget(std::move(context));
     return event;
   }
 
@@ -356,9 +331,16 @@ class GrpcFleet final : public Fleet {
     const MutexLock lock(mutex_);
     return rounds_[static_cast<std::size_t>(index)].task();
   }
-  void forget(const CallContext& context) {
+  // Before the destructor goes on: a context holds the channel, and must not be the last that does, on a
+  // thread of gRPC's, which the end of the channel waits for.
+  void forget(CallContext context) {
+    {
+      const MutexLock lock(mutex_);
+      contexts_.erase(context);
+    }
+    context.reset();
     const MutexLock lock(mutex_);
-    contexts_.erase(context);
+    --calls_;
     wake_.notify_all();
   }
   void count(std::uint64_t GrpcFleet::*counter, std::uint64_t bytes) {
@@ -375,6 +357,7 @@ class GrpcFleet final : public Fleet {
   std::vector<ClientRound> rounds_ MUSTER_GUARDED_BY(mutex_);
   std::deque<std::int32_t> queue_ MUSTER_GUARDED_BY(mutex_);  // clients that wait for a slot
   std::set<CallContext> contexts_ MUSTER_GUARDED_BY(mutex_);  // of the calls under way
+  int calls_ MUSTER_GUARDED_BY(mutex_) = 0;                   // that hold a context
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
   std::optional<FederationEnd> done_ MUSTER_GUARDED_BY(mutex_);
   std::optional<Error> lost_ MUSTER_GUARDED_BY(mutex_);
@@ -382,6 +365,9 @@ class GrpcFleet final : public Fleet {
   Instant last_answer_ MUSTER_GUARDED_BY(mutex_);
   std::int64_t updates_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::int64_t updates_failed_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::int64_t updates_counted_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::int64_t updates_uncounted_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::int64_t updates_partial_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::uint64_t bytes_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
   std::uint64_t bytes_received_ MUSTER_GUARDED_BY(mutex_) = 0;
 

@@ -26,7 +26,8 @@ struct FleetOptions {
   std::chrono::milliseconds transfer_timeout{600'000};
 };
 
-// Trains client `client` for `task` from `global` [P]. Called from `parallel_clients` threads, `slot` tells
+// Trains client `client` for `task` from `global`, what was downloaded: [P] the model, and behind it [P] what
+// task.settings asks for. Called from `parallel_clients` threads, `slot` tells
 // them apart. Asks `cancelled` now and then, which holds once the task's deadline has passed: no slot is kept
 // from other clients for an update that nobody waits for. kAborted when it says so.
 using Trainer = std::function<Result<learning::LocalUpdate>(

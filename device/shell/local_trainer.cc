@@ -3,13 +3,33 @@
 
 #include <fmt/format.h>
 
+#include <chrono>
 #include <utility>
 
 #include "common/base/random.h"
+#include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
 #include "learning/partition.h"
 
 namespace muster::device {
+namespace {
+
+// Says when to stop so that the step that would come next does not end after `until`.
+class StopWatch {
+ public:
+  explicit StopWatch(Instant until) : until_(until) {}
+  bool operator()() {
+    const Instant now = std::chrono::steady_clock::now();
+    const auto step = now - std::exchange(before_, now);
+    return now + step >= until_;
+  }
+
+ private:
+  Instant until_;
+  Instant before_ = std::chrono::steady_clock::now();
+};
+
+}  // namespace
 
 Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation& federation,
                                                          std::int32_t first_client, std::int32_t clients,
@@ -34,6 +54,7 @@ Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation&
   for (std::int32_t client = first_client; client < first_client + clients; ++client) {
     trainer->rows_.push_back(std::move(parts[static_cast<std::size_t>(client)]));
   }
+  trainer->lost_at_.resize(trainer->rows_.size());
   trainer->examples_ = std::move(dataset.train);
   for (int slot = 0; slot < slots; ++slot) {
     MUSTER_ASSIGN(auto task, learning::make_task(federation.training.model, trainer->examples_));
@@ -49,10 +70,42 @@ std::size_t LocalTrainer::parameter_count() const {
 Result<learning::LocalUpdate> LocalTrainer::train(int slot, std::int32_t client, const TaskTicket& task,
                                                   std::span<const float> global,
                                                   const std::function<bool()>& cancelled) {
-  const auto key = hash_key(static_cast<std::uint64_t>(federation_.training.seed), task.round, client);
-  return learning::train_locally(*tasks_[static_cast<std::size_t>(slot)], federation_.training, global,
-                                 examples_, rows_[static_cast<std::size_t>(client - first_client_)], key,
-                                 cancelled, task.settings);
+  const auto key = hash_key(static_cast<std::uint64_t>(federation_.training.seed),
+                            task.serial > 0 ? task.serial : task.round, client);
+  const bool controlled = task.settings.control_variates;
+  const std::size_t parameters = global.size() / (controlled ? 2 : 1);
+  learning::LocalStart start{.control = global.subspan(parameters)};
+  std::vector<float> own;
+  if (controlled) {
+    MUSTER_ASSIGN(own, own_control(client, task));
+    start.own_control = own;
+  }
+  if (task.stop_at) start.enough = StopWatch(*task.stop_at);
+  MUSTER_ASSIGN(learning::LocalUpdate update,
+                learning::train_locally(*tasks_[static_cast<std::size_t>(slot)], federation_.training,
+                                        global.first(parameters), examples_,
+                                        rows_[static_cast<std::size_t>(client - first_client_)], key,
+                                        cancelled, task.settings, start));
+  if (controlled) {
+    own.resize(parameters);
+    for (std::size_t i = 0; i < parameters; ++i) own[i] += update.control_change[i];
+    MUSTER_TRY(states_->propose(client, task.round, std::move(own)));
+  }
+  return update;
+}
+
+Result<std::vector<float>> LocalTrainer::own_control(std::int32_t client, const TaskTicket& task) {
+  MUSTER_ASSIGN(ClientStates::Settled settled, states_->settle(client, task.counted_round));
+  std::int64_t& lost_at = lost_at_[static_cast<std::size_t>(client - first_client_)];
+  if (settled.lost && std::exchange(lost_at, task.counted_round) != task.counted_round) {
+    ++states_lost_;
+    spdlog::warn("client {} begins anew with what it keeps between rounds: it is gone", client);
+  }
+  return std::move(settled.values);
+}
+
+void LocalTrainer::forget_states() {
+  states_->forget(first_client_, static_cast<std::int32_t>(rows_.size()));
 }
 
 }  // namespace muster::device

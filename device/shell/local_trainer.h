@@ -1,10 +1,12 @@
 #pragma once  // device/shell/local_trainer.h: the data and models of the clients that one pod plays
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <vector>
 
 #include "common/base/result.h"
 #include "common/spec/federation.h"
+#include "device/client_states.h"
 #include "device/shell/fleet.h"
 #include "learning/dataset.h"
 #include "learning/task.h"
@@ -19,17 +21,28 @@ class LocalTrainer {
                                                                   std::int32_t first_client,
                                                                   std::int32_t clients, int slots);
   [[nodiscard]] std::size_t parameter_count() const;
-  // The order of a client's examples is a function of (seed, round, client) alone.
+  // Where clients keep what is theirs between rounds; before the first train().
+  void keep_states_in(std::unique_ptr<ClientStates> states) { states_ = std::move(states); }
+  void forget_states();  // the federation has ended well
+  [[nodiscard]] std::int64_t states_lost() const { return states_lost_; }
+  // The order of a client's examples is a function of (seed, round, client) alone; where a client may have
+  // two tasks of one round, of (seed, serial, client). What the client is to keep is proposed when this
+  // returns.
   [[nodiscard]] Result<learning::LocalUpdate> train(int slot, std::int32_t client, const TaskTicket& task,
                                                     std::span<const float> global,
                                                     const std::function<bool()>& cancelled);
 
  private:
+  [[nodiscard]] Result<std::vector<float>> own_control(std::int32_t client, const TaskTicket& task);
+
   spec::Federation federation_;
   std::int32_t first_client_ = 0;
   learning::Examples examples_;
   std::vector<std::vector<std::int64_t>> rows_;  // of our clients
   std::vector<std::unique_ptr<learning::Task>> tasks_;
+  std::unique_ptr<ClientStates> states_ = std::make_unique<MemoryStates>();
+  std::vector<std::int64_t> lost_at_;  // of our clients: the counted round whose state was found to be gone
+  std::atomic<std::int64_t> states_lost_ = 0;
 };
 
 }  // namespace muster::device

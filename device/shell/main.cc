@@ -12,10 +12,12 @@
 #include "common/json/fields.h"
 #include "common/platform/end_process.h"
 #include "common/platform/log.h"
+#include "common/platform/permitted_path.h"
 #include "common/spec/federated_round.h"
 #include "device/shell/device_metrics.h"
 #include "device/shell/fleet.h"
 #include "device/shell/local_trainer.h"
+#include "device/shell/state_files.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
@@ -61,6 +63,8 @@ class Run {
     }
     auto trainer = loading.get();
     if (!trainer) return ending_of(trainer.error());
+    if (const Status kept = keep_states(assignment, federation, **trainer); !kept)
+      return ending_of(kept.error());
     spdlog::info("plays clients {} to {} of {} aggregator={}", part.first_client(),
                  part.first_client() + part.clients() - 1, assignment.name(), part.aggregator());
     const auto fleet =
@@ -75,19 +79,41 @@ class Run {
                          const std::function<bool()>& cancelled) {
                        return (*trainer)->train(slot, client, task, global, cancelled);
                      });
-    return watch(*fleet);
+    return watch(*fleet, **trainer);
   }
 
  private:
-  Ending watch(Fleet& fleet) {
+  static Status keep_states(const control::v1::Assignment& assignment, const spec::Federation& federation,
+                            LocalTrainer& trainer) {
+    const std::string& path = federation.client_storage_path;
+    if (path.empty()) return {};
+    MUSTER_ASSIGN(const auto folder, permitted_storage(path, "spec.clients.storage.path",
+                                                       {assignment.writable_mounts().begin(),
+                                                        assignment.writable_mounts().end()}));
+    MUSTER_ASSIGN(auto states, StateFiles::open(folder, assignment.uid(), trainer.parameter_count()));
+    trainer.keep_states_in(std::move(states));
+    return {};
+  }
+
+  void show(const Fleet& fleet, const LocalTrainer& trainer) {
+    *frame_.status.mutable_client() = fleet.progress();
+    frame_.status.mutable_client()->set_states_lost(trainer.states_lost());
+    if (trainer.states_lost() > 0 && frame_.status.warnings_size() == 0)
+      frame_.status.add_warnings(
+          "clients of this pod have lost what they keep between rounds, and began anew, which the others "
+          "have to "
+          "make up for; give spec.clients.storage a volume that follows the pod");
+    metrics_.set(frame_.status.client());
+  }
+
+  Ending watch(Fleet& fleet, LocalTrainer& trainer) {
     while (true) {
-      *frame_.status.mutable_client() = fleet.progress();
-      metrics_.set(frame_.status.client());
+      show(fleet, trainer);
       frame_.publish(control::v1::PHASE_RUNNING, "");
       if (frame_.stopper.wait(kPublishInterval)) return stopped();
       const auto done = fleet.wait(milliseconds(0));
-      *frame_.status.mutable_client() = fleet.progress();
-      metrics_.set(frame_.status.client());
+      show(fleet, trainer);
+      if (done && !done->failed) trainer.forget_states();
       if (done) return {0, done->failed ? "the federation failed: " + done->reason : done->reason};
       if (done.error().code == Code::kInvalidArgument) return ending_of(done.error());
       // Lost, or its address is another federation's by now: a new pod is given the present one.

@@ -14,7 +14,6 @@ namespace muster::device {
 namespace {
 
 using federation::v1::Chunk;
-using federation::v1::UploadHeader;
 using federation::v1::UploadReply;
 using federation::v1::UploadRequest;
 
@@ -39,9 +38,11 @@ Attempt ModelDownload::attempt(federation::v1::Federation::Stub& stub, grpc::Cli
   federation::v1::DownloadRequest request;
   request.set_task_id(task_.task_id);
   request.set_offset(received_);
+  request.set_model_sha256(task_.model_sha256);
   auto reader = stub.Download(&context, request);
   Chunk chunk;
   while (attempt.status && reader->Read(&chunk)) {
+    if (chunk.has_head()) begin_anew(chunk.head());
     attempt.status = append(chunk);
     attempt.moved_bytes += chunk.data().size();
   }
@@ -65,6 +66,13 @@ Attempt ModelDownload::attempt(federation::v1::Federation::Stub& stub, grpc::Cli
   return attempt;
 }
 
+void ModelDownload::begin_anew(const federation::v1::ModelHead& head) {
+  task_.round = head.round();
+  if (head.sha256() == task_.model_sha256) return;
+  task_.model_sha256 = head.sha256();
+  received_ = 0;
+}
+
 Status ModelDownload::append(const Chunk& chunk) {
   const auto room = std::as_writable_bytes(std::span(values_));
   if (chunk.offset() != received_ || chunk.data().size() > room.size() - received_) {
@@ -77,12 +85,26 @@ Status ModelDownload::append(const Chunk& chunk) {
 }
 
 UpdateUpload::UpdateUpload(std::string task_id, const learning::LocalUpdate& update) : update_(update) {
-  const auto bytes = std::as_bytes(std::span(update.delta));
+  const auto delta = std::as_bytes(std::span(update.delta));
+  const auto behind = std::as_bytes(std::span(update.control_change));
+  learning::Sha256 sha256;
+  sha256.update(delta);
+  sha256.update(behind);
   header_.set_task_id(std::move(task_id));
   header_.set_examples(update.examples);
   header_.set_weight(update.weight);
-  header_.set_update_bytes(bytes.size());
-  header_.set_update_sha256(learning::sha256_hex(bytes));
+  header_.set_steps(static_cast<std::uint64_t>(update.steps));
+  header_.set_partial(update.partial);
+  header_.set_update_bytes(delta.size() + behind.size());
+  header_.set_update_sha256(sha256.hex());
+}
+
+std::span<const std::byte> UpdateUpload::part(std::uint64_t offset, std::uint64_t most) const {
+  const auto delta = std::as_bytes(std::span(update_.delta));
+  const bool of_delta = offset < delta.size();
+  const auto section = of_delta ? delta : std::as_bytes(std::span(update_.control_change));
+  const std::uint64_t begin = of_delta ? offset : offset - delta.size();
+  return section.subspan(begin, std::min<std::uint64_t>(most, section.size() - begin));
 }
 
 Attempt UpdateUpload::attempt(federation::v1::Federation::Stub& stub, grpc::ClientContext& context,
@@ -93,16 +115,15 @@ Attempt UpdateUpload::attempt(federation::v1::Federation::Stub& stub, grpc::Clie
   UploadRequest request;
   header_.set_offset(offset);
   *request.mutable_header() = header_;
-  const auto bytes = std::as_bytes(std::span(update_.delta));
   bool writing = writer->Write(request);
-  while (writing && offset < bytes.size()) {  // a failed write: the answer is there already
-    const auto part = bytes.subspan(offset, std::min<std::uint64_t>(kChunkBytes, bytes.size() - offset));
+  while (writing && offset < header_.update_bytes()) {  // a failed write: the answer is there already
+    const auto bytes = part(offset, kChunkBytes);
     Chunk& chunk = *request.mutable_chunk();
     chunk.set_offset(offset);
-    chunk.mutable_data()->assign(reinterpret_cast<const char*>(part.data()), part.size());
+    chunk.mutable_data()->assign(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     writing = writer->Write(request);
-    offset += part.size();
-    if (writing) attempt.moved_bytes += part.size();
+    offset += bytes.size();
+    if (writing) attempt.moved_bytes += bytes.size();
   }
   if (writing) writer->WritesDone();
   const grpc::Status ended = writer->Finish();

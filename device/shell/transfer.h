@@ -1,7 +1,9 @@
 #pragma once  // device/shell/transfer.h: one attempt to move a model down or an update up
 #include <grpcpp/client_context.h>
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -25,9 +27,12 @@ class ModelDownload {
   // Errors: of the call; kDataLoss: chunks out of order or another SHA-256, the next attempt starts over.
   [[nodiscard]] Attempt attempt(federation::v1::Federation::Stub& stub, grpc::ClientContext& context);
   [[nodiscard]] const std::vector<float>& values() const { return values_; }
+  // Of the model that came; the task's, unless the aggregator had a newer one.
+  [[nodiscard]] std::int64_t round() const { return task_.round; }
 
  private:
   [[nodiscard]] Status append(const federation::v1::Chunk& chunk);
+  void begin_anew(const federation::v1::ModelHead& head);
 
   TaskTicket task_;
   std::vector<float> values_;
@@ -43,6 +48,9 @@ class UpdateUpload {
                                 std::uint64_t offset, Verdict& verdict);
 
  private:
+  // What is sent from `offset` on, at most `most` bytes that lie behind each other in memory.
+  [[nodiscard]] std::span<const std::byte> part(std::uint64_t offset, std::uint64_t most) const;
+
   const learning::LocalUpdate& update_;
   federation::v1::UploadHeader header_;
 };

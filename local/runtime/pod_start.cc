@@ -22,10 +22,10 @@ namespace {
 namespace fs = std::filesystem;
 
 // What a program of this machine expects to find; everything else of our environment stays here.
-constexpr std::array kPassedOn{"PATH",        "HOME",         "USER",         "LOGNAME",
-                               "LANG",        "LC_ALL",       "TZ",           "LD_LIBRARY_PATH",
-                               "MUSTER_LOG",  "ASAN_OPTIONS", "LSAN_OPTIONS", "UBSAN_OPTIONS",
-                               "TSAN_OPTIONS"};
+constexpr std::array kPassedOn{"PATH",          "HOME",        "USER",         "LOGNAME",
+                               "LANG",          "LC_ALL",      "TZ",           "LD_LIBRARY_PATH",
+                               "PYTHONPATH",    "MUSTER_LOG",  "ASAN_OPTIONS", "LSAN_OPTIONS",
+                               "UBSAN_OPTIONS", "TSAN_OPTIONS"};
 
 // 64 hexadecimal digits, as other runtimes have.
 std::string container_id(const std::string& uid, pid_t pid) {

@@ -24,7 +24,9 @@ Status check_paths(const DistributedJobSpec& spec) {
 Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
   MUSTER_ASSIGN(DistributedJobSpec spec, spec::distributed_job_from_json(json));
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
-                                   {.role = "worker", .image_is_ours = spec.training.has_value()}));
+                                   {.role = "worker",
+                                    .image_is_ours = spec.training.has_value(),
+                                    .beside_program = spec.training && spec.training->program}));
   std::vector<RoleTemplate> templates{{spec.workers.pod_template, "worker"}};
   if (const auto& servers = spec.synchronization.parameter_servers) {
     MUSTER_TRY(validate_pod_template(servers->pod_template, "spec.synchronization.parameterServers.template",

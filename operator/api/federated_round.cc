@@ -13,6 +13,9 @@ namespace {
 Status check_paths(const FederatedRoundSpec& spec) {
   if (const std::string& path = spec.federation.training.dataset.path; !path.empty())
     MUSTER_TRY(spec::check_dataset_path(path, "spec.training.dataset.path"));
+  if (!spec.federation.client_storage_path.empty())
+    MUSTER_TRY(check_storage(spec.federation.client_storage_path, "spec.clients.storage.path",
+                             spec.client_template, "spec.clients.template", "client"));
   if (spec.federation.storage_path.empty()) return {};
   return check_storage(spec.federation.storage_path, "spec.aggregator.storage.path", spec.aggregator_template,
                        "spec.aggregator.template", "aggregator");

@@ -15,9 +15,9 @@
 namespace muster::op::api {
 namespace {
 
-constexpr std::array<std::string_view, 8> kMusterNames{
-    kPodNameVariable, kPodUidVariable,      kPodIpVariable, kJobNameVariable,
-    kJobUidVariable,  kIncarnationVariable, kRoleVariable,  kIndexVariable};
+constexpr std::array<std::string_view, 9> kMusterNames{
+    kPodNameVariable,     kPodUidVariable, kPodIpVariable, kJobNameVariable, kJobUidVariable,
+    kIncarnationVariable, kRoleVariable,   kIndexVariable, kSocketVariable};
 constexpr std::array<std::string_view, 12> kRendezvousNames{
     "MASTER_ADDR",      "MASTER_PORT",    "RANK",       "WORLD_SIZE",         "LOCAL_RANK",
     "LOCAL_WORLD_SIZE", "NODE_RANK",      "PET_NNODES", "PET_NPROC_PER_NODE", "PET_NODE_RANK",
@@ -113,10 +113,11 @@ Status validate_volumes(const Json& spec, const std::string& path, const Templat
   for (std::size_t i = 0; i < volumes.size(); ++i) {
     const std::string name = text_at(volumes[i], "name");
     const bool of_keys = use.image_is_ours && name == kCredentialsVolume;
-    if (!of_keys && name != kSharedMemoryVolume) continue;
+    const bool of_socket = use.beside_program && name == kSocketVolume;
+    if (!of_keys && !of_socket && name != kSharedMemoryVolume) continue;
     return invalid_argument(
         fmt::format("{}.volumes[{}].name: {} is the volume of {}, which Muster adds; choose another", path, i,
-                    name, of_keys ? "the pod's keys" : "/dev/shm"));
+                    name, of_keys ? "the pod's keys" : (of_socket ? "the worker's socket" : "/dev/shm")));
   }
   return {};
 }
@@ -148,7 +149,11 @@ Status validate_containers(const Json& spec, const char* list, const std::string
     MUSTER_TRY(expect_shapes(container, at, {"securityContext"}, {"env", "volumeMounts"}));
     if (i == role_index && text(member(container, "restartPolicy"), "Never") != "Never")
       return invalid_argument(at + ".restartPolicy: must be Never, Muster does the restarts; remove it");
-    const bool completed = i == role_index && use.image_is_ours;
+    const bool completed = i == role_index && use.image_is_ours && !use.beside_program;
+    if (use.beside_program && text(member(container, "name")) == kProgramSidecar)
+      return invalid_argument(
+          fmt::format("{}.name: {} is the container of Muster's worker, which is added; choose another", at,
+                      kProgramSidecar));
     if (!completed && text(member(container, "image")).empty())
       return invalid_argument(at + ".image: required field is missing");
     MUSTER_TRY(validate_env(container, at, use));
@@ -167,10 +172,12 @@ bool is_reserved_env(const std::string& name, bool image_is_ours) {
 }
 
 Status validate_pod_template(const Json& pod_template, const std::string& path, const TemplateUse& use) {
+  const bool brings_program = !use.image_is_ours || use.beside_program;
   if (pod_template.is_null()) {
-    if (use.image_is_ours) return {};
+    if (!brings_program) return {};
     return invalid_argument(
-        path + ": required field is missing; without spec.training the containers bring the program");
+        path +
+        ": required field is missing; its containers bring the program, unless spec.training has a model");
   }
   Json metadata = Json::object();
   Json spec = Json::object();
@@ -204,8 +211,9 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
     return invalid_argument(path + ".spec.restartPolicy: must be Never, Muster does the restarts; remove it");
   const Json& containers = member(spec, "containers");
   const bool none = containers.is_null() || (containers.is_array() && containers.empty());
-  if (none && !use.image_is_ours)
-    return invalid_argument(path + ".spec.containers: at least one is needed without spec.training");
+  if (none && brings_program)
+    return invalid_argument(path +
+                            ".spec.containers: at least one is needed, unless spec.training has a model");
   MUSTER_TRY(validate_volumes(spec, path + ".spec", use));
   MUSTER_TRY(validate_containers(spec, "initContainers", path + ".spec", use));
   return validate_containers(spec, "containers", path + ".spec", use);

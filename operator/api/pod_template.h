@@ -12,6 +12,7 @@ struct TemplateUse {
   std::string role;  // worker, server, aggregator, client
   bool image_is_ours =
       true;  // Muster's own program runs in it: a template without containers or image is completed
+  bool beside_program = false;  // as a sidecar of the user's program, which has the container of the role
 };
 
 // Checks shape, the names that Muster keeps to itself (hostname, subdomain, restartPolicy, env, port 29500 is

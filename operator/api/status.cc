@@ -70,6 +70,7 @@ JobStatus status_from_json(const Json& json) {
   status.ready = text_at(json, "ready");
   status.selector = text_at(json, "selector");
   status.gang = text_at(json, "gang");
+  status.state_digest = text_at(json, "stateDigest");
   if (const Json& ranks = member(json, "succeededRanks"); ranks.is_array()) {
     for (const Json& rank : ranks)
       if (rank.is_number_integer()) status.succeeded_ranks.push_back(rank.get<std::int64_t>());
@@ -114,6 +115,7 @@ Json to_json(const JobStatus& status) {
   }
   if (status.holders > 0) json["holders"] = status.holders;
   if (!status.gang.empty()) json["gang"] = status.gang;
+  if (!status.state_digest.empty()) json["stateDigest"] = status.state_digest;
   if (!status.succeeded_ranks.empty()) json["succeededRanks"] = status.succeeded_ranks;
   if (!status.pod_attempts.empty()) json["podAttempts"] = to_json(status.pod_attempts);
   if (!status.server_attempts.empty()) json["serverAttempts"] = to_json(status.server_attempts);

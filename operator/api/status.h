@@ -52,6 +52,7 @@ struct JobStatus {
   std::string ready;                          // "3/4"
   std::string selector;                       // of the pods, for the scale subresource
   std::string gang;                           // whose group of pods there is: see core/gang.h
+  std::string state_digest;                   // DistributedJob: of all replicas at the end; empty: not known
   std::vector<std::int64_t> succeeded_ranks;  // DistributedJob: done in this incarnation; sorted
   std::vector<PodAttempt> pod_attempts;       // of workers, or clients; sorted by index
   std::vector<PodAttempt> server_attempts;    // of parameter servers; likewise

@@ -44,6 +44,7 @@ void next_incarnation(Pass& pass) {
   pass.after.holders = 0;
   pass.after.last_failure_time.reset();
   pass.after.succeeded_ranks.clear();
+  pass.after.state_digest.clear();
   no_pods(pass.after);
   forget_time_left(pass.after);
 }

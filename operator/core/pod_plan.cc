@@ -26,7 +26,9 @@ constexpr int kCredentialsMode = 0440;  // for the pod's group: its user is not 
 // Of a token, where the pod names no group: nobody but the container's own processes sees the mount.
 constexpr int kTokenMode = 0444;
 constexpr std::int64_t kProcessesMax = 1024;  // of one node, as the CRD says
-constexpr std::int64_t kNobody = 65532;       // the user of Muster's images
+constexpr const char* kSocketVolumeSize =
+    "1Mi";                               // it holds a name; parameters lie in memory of the two processes
+constexpr std::int64_t kNobody = 65532;  // the user of Muster's images
 
 void set_default(Json& object, const char* name, Json value) {
   if (!object.contains(name) || object[name].is_null()) object[name] = std::move(value);
@@ -202,6 +204,47 @@ void mount_shared_memory(Json& spec, Json& main, const PodPlan& plan, std::int64
   main["volumeMounts"].push_back({{"name", api::kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
 }
 
+// What holds `path`, of the container's mounts: the innermost. An empty list: none does.
+Json mounts_holding(const Json& container, const std::string& path) {
+  const Json& list = member(container, "volumeMounts");
+  const Json* best = nullptr;
+  std::size_t length = 0;
+  const std::string wanted = spec::normal_path(path) + "/";
+  for (std::size_t i = 0; list.is_array() && i < list.size(); ++i) {
+    const std::string folder = spec::normal_path(text(member(list[i], "mountPath"))) + "/";
+    if (!wanted.starts_with(folder) || folder.size() <= length) continue;
+    best = &list[i];
+    length = folder.size();
+  }
+  return best == nullptr ? Json::array() : Json::array({*best});
+}
+
+// Muster's worker as a native sidecar: it starts before the user's program, is told to end after it, and has
+// the keys and ports. The two meet at a socket in a volume of their own.
+void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
+  const Json socket{{"name", kSocketVolume}, {"mountPath", kSocketFolder}};
+  Json sidecar{{"name", kProgramSidecar},
+               {"restartPolicy", "Always"},
+               {"env", Json::array({variable(kSocketVariable, kSocketPath)})},
+               {"volumeMounts", Json::array({socket})}};
+  if (!plan.checkpoint_path.empty())
+    for (const Json& mount : mounts_holding(main, plan.checkpoint_path))
+      sidecar["volumeMounts"].push_back(mount);
+  complete_own_container(sidecar, plan, Json::object());
+  sidecar["securityContext"]["seccompProfile"] = {{"type", "RuntimeDefault"}};
+  spec["volumes"].push_back(
+      {{"name", kSocketVolume}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", kSocketVolumeSize}}}});
+  set_default(child_object(spec, "securityContext"), "fsGroup", kNobody);  // of the keys
+  mount_credentials(spec, sidecar, plan);
+  main["volumeMounts"].push_back(socket);
+  Json env = Json::array({variable(kSocketVariable, kSocketPath)});
+  if (const Json& own = member(main, "env"); own.is_array()) env.insert(env.end(), own.begin(), own.end());
+  main["env"] = std::move(env);
+  Json& first = spec["initContainers"];  // after the user's own, which may fetch what the program needs
+  if (!first.is_array()) first = Json::array();
+  first.push_back(std::move(sidecar));
+}
+
 // What the program of the role's container tells its progress by: variables, which the user's own of the same
 // names override, and the files that they name. Optional: without the Secret the program runs all the same.
 void mount_token(Json& spec, Json& main, const PodPlan& plan) {
@@ -254,14 +297,16 @@ Json pod_spec(const PodPlan& plan) {
   Json& containers = spec["containers"];
   if (containers.empty()) containers.push_back({{"name", plan.role}});
   Json& main = containers[role_container(containers, plan.role)];
-  keep_last_words(containers);
-  if (spec.contains("initContainers") && spec["initContainers"].is_array())
-    keep_last_words(spec["initContainers"]);
-  if (plan.image_is_ours) {
+  if (plan.beside_program) {
+    add_sidecar(spec, main, plan);
+  } else if (plan.image_is_ours) {
     complete_own_container(main, plan, member(spec, "securityContext"));
     complete_own_pod(spec);
     mount_credentials(spec, main, plan);
   }
+  keep_last_words(containers);
+  if (spec.contains("initContainers") && spec["initContainers"].is_array())
+    keep_last_words(spec["initContainers"]);
   if (tells_progress(plan)) mount_token(spec, main, plan);
   const std::int64_t gpus = gpus_of(main);
   mount_shared_memory(spec, main, plan, gpus);

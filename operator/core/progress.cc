@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
+#include <map>
 
 #include "common/base/check.h"
 #include "common/json/access.h"
@@ -100,13 +101,15 @@ void fold_history(Pass& pass, std::vector<Point> fresh, const std::optional<Poin
 }
 
 // Each stays in status.progress.warnings, and is an event once: what is in the status already has been one.
-void fold_warnings(Pass& pass, const std::vector<std::string>& told) {
-  const Json& known = member(pass.before.progress, "warnings");
+void fold_warnings(Pass& pass, const std::vector<std::string>& told,
+                   const char* reason = "TrainingDoubtful") {
+  const Json& folded = member(pass.after.progress, "warnings");
+  const Json& known = folded.is_array() ? folded : member(pass.before.progress, "warnings");
   Json warnings = known.is_array() ? known : Json::array();
   for (const std::string& warning : told) {
     if (warnings.size() >= std::size_t{kStatusWarningsMax}) break;
     if (std::find(warnings.begin(), warnings.end(), warning) != warnings.end()) continue;
-    pass.event("Warning", "TrainingDoubtful", warning);
+    pass.event("Warning", reason, warning);
     warnings.push_back(warning);
   }
   if (!warnings.empty()) pass.after.progress["warnings"] = std::move(warnings);
@@ -144,34 +147,40 @@ double number_at(const Json& object, const char* name) {
   return value.is_number() ? value.get<double>() : 0;
 }
 
-// The share of the time since the start, or the last resumption, that the steps of the model took. Time that
-// brought no step is no news by itself.
+// The share of the time since the start, or the last resumption, that the steps of the model took. What was
+// trained before that (a checkpoint, a suspension) is left out: it is seen by that it does not fit into the
+// time. Time that brought no step is no news by itself.
 void tell_goodput(Pass& pass) {
+  Json& progress = pass.after.progress;
   const Json& before = pass.before.progress;
-  const double trained = number_at(pass.after.progress, "trainedSeconds");
-  if (before.is_object() && trained == number_at(before, "trainedSeconds")) {
-    if (const Json& told = member(before, "goodput"); !told.is_null()) pass.after.progress["goodput"] = told;
-    return;
-  }
-  if (!pass.after.start_time || pass.seen.now <= *pass.after.start_time) return;
+  const double trained = number_at(progress, "trainedSeconds");
+  const bool news = !before.is_object() || trained != number_at(before, "trainedSeconds");
+  for (const char* name : {"trainedSecondsBefore", "goodput"})
+    if (const Json& told = member(before, name); !told.is_null()) progress[name] = told;
+  if (!news || trained <= 0 || !pass.after.start_time || pass.seen.now <= *pass.after.start_time) return;
   const double all = std::chrono::duration<double>(pass.seen.now - *pass.after.start_time).count();
-  pass.after.progress["goodput"] = rounded(std::min(trained / all, 1.0), 3);
+  double earlier = number_at(before, "trainedSecondsBefore");
+  if (trained - earlier > all) {
+    earlier = trained - all;
+    progress["trainedSecondsBefore"] = rounded(earlier, 6);
+  }
+  progress["goodput"] = rounded(std::clamp((trained - earlier) / all, 0.0, 1.0), 3);
 }
 
-// An event when a worker begins to hold up the others.
-void tell_slow_worker(Pass& pass, const WorkerProgress& told, const std::vector<const Pod*>& members) {
+// What to tell of a worker that holds up the others; nothing where none does, or it is not known which.
+std::optional<std::string> slow_worker(const Pass& pass, const WorkerProgress& told,
+                                       const std::vector<const Pod*>& members) {
   constexpr double kSlow = 2;
-  if (told.slowdown() < kSlow || !told.has_slowest_rank() || told.slowest_rank() >= std::ssize(members))
-    return;
-  const Json& before = pass.before.progress;
-  if (number_at(before, "slowdown") >= kSlow && integer(member(before, "slowestRank")) == told.slowest_rank())
-    return;
-  const Pod& slow = *members[static_cast<std::size_t>(told.slowest_rank())];
-  pass.event(
-      "Warning", "SlowWorker",
-      fmt::format("{} (rank {}) takes {:.1f} times as long for its gradients as the median worker, and the "
-                  "others wait for it; look at its CPU limits and its node{}",
-                  slow.name, told.slowest_rank(), told.slowdown(), slow.node.empty() ? "" : " " + slow.node));
+  const auto rank = static_cast<std::size_t>(told.slowest_rank());
+  if (!told.has_slowest_rank() || !(told.slowdown() >= kSlow) || rank >= pass.before.roster.size())
+    return std::nullopt;
+  const auto slow = std::ranges::find(members, pass.before.roster[rank].uid, &Pod::uid);
+  if (slow == members.end()) return std::nullopt;
+  return fmt::format(
+      "{} (rank {}) took more than twice as long for its gradients as the median worker, and the others "
+      "waited for "
+      "it; look at its CPU limits and its node{}",
+      (*slow)->name, rank, (*slow)->node.empty() ? "" : " " + (*slow)->node);
 }
 
 template <typename Progress>
@@ -232,18 +241,15 @@ std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
 }
 
 std::optional<std::string> success_without_evidence(const Pass& pass, const std::vector<const Pod*>& pods,
-                                                    const char* where) {
+                                                    const std::string& remedy) {
   for (const Pod* pod : pods) {
     if (fate_of(*pod) != PodFate::kSucceeded) continue;
     if (pod->role == "worker" && is_done(pass.before, pod->index)) continue;
     const std::optional<AgentStatus> word = word_of(pass, *pod);
     if (word && word->phase() == control::v1::PHASE_SUCCEEDED) continue;
-    return with_last_words(
-        fmt::format(
-            "{} {} ({}) exited with code 0, but no training has ended in it: only Muster's own program "
-            "can do spec.training; remove image and command{}",
-            pod->role, pod->index, pod->name, where),
-        pod->end && !word ? pod->end->message : "");
+    return with_last_words(fmt::format("{} {} ({}) exited with code 0, but no training has ended in it: {}",
+                                       pod->role, pod->index, pod->name, remedy),
+                           pod->end && !word ? pod->end->message : "");
   }
   return std::nullopt;
 }
@@ -255,6 +261,7 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
   std::uint64_t expected = 0;
   std::uint64_t at_work = 0;
   std::size_t digests = 0;
+  std::map<std::string, std::size_t> states;  // digests, and how many tell them
   std::vector<std::string> warnings;
   for (const Pod* pod : members) {
     std::optional<AgentStatus> word = word_of(pass, *pod);
@@ -267,6 +274,7 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
     }
     if (!word || !word->has_worker()) continue;
     if (word->worker().has_parameters_sha256()) ++digests;
+    if (word->worker().has_state_sha256()) ++states[word->worker().state_sha256()];
     if (pod == rank_0) lead = std::move(word);
   }
   if (!lead || lead->worker().total_steps() == 0 || would_go_back(pass, lead->worker()))
@@ -279,11 +287,14 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
   if (digests != members.size() || parameters_diverged(pass, members)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
+  pass.after.progress.erase("stateSha256");
+  if (states.size() == 1 && states.begin()->second == members.size())
+    pass.after.state_digest = states.begin()->first;
   tell_goodput(pass);
-  tell_slow_worker(pass, *first, members);
   tell_pace(pass.after.progress, first->step(), first->total_steps(),
             first->examples_per_second() / static_cast<double>(std::max<std::int64_t>(examples_a_step, 1)));
   fold_warnings(pass, warnings);
+  if (const auto slow = slow_worker(pass, *first, members)) fold_warnings(pass, {*slow}, "SlowWorker");
   std::optional<Point> last;
   if (first->has_test_loss() && first->step() == first->total_steps())
     last = point(first->step(), first->test_loss(), accuracy_of(*first));

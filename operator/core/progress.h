@@ -22,11 +22,13 @@ namespace muster::op {
 [[nodiscard]] std::optional<control::v1::AgentStatus> last_words_of(const std::string& text);
 
 // The first of `pods` that has succeeded (exit code 0) without the final status of a training, neither in its
-// last words nor by its Agent: what ran was not Muster's program. A sentence with the remedy, which ends with
-// "remove image and command" and `where`. nullopt: all that have succeeded have told so.
+// last words nor by its Agent: what ran was not Muster's program. A sentence that ends with
+// `remedy`. nullopt: all that have succeeded have told so.
+inline const std::string kNotOurs =
+    "only Muster's own program can do spec.training; remove image and command";
 [[nodiscard]] std::optional<std::string> success_without_evidence(const Pass& pass,
                                                                   const std::vector<const Pod*>& pods,
-                                                                  const char* where);
+                                                                  const std::string& remedy);
 
 // Steps, loss and rates come from rank 0; bytes are those of all members. Nothing heard: progress stays, and
 // while members hold the state, steps do not go back. `rank_0`: null: it has no pod. `examples_a_step`: of

@@ -83,6 +83,9 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
   plan.attempt = attempts(pass.before, kRole, index);
   plan.world_size = spec.training ? 0 : spec.workers.replicas;
   plan.image_is_ours = spec.training.has_value();
+  plan.beside_program = spec.training && spec.training->program;
+  if (plan.beside_program && spec.training->checkpoint)
+    plan.checkpoint_path = spec.training->checkpoint->path;
   plan.rendezvous = spec.workers.rendezvous;
   plan.shared_memory = spec.workers.shared_memory;
   plan.progress_url = pass.seen.defaults.progress_url;
@@ -224,7 +227,11 @@ class JobBody final : public ObjectBody {
   bool conclude(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
     if (spec_.training) {
-      if (const auto claim = success_without_evidence(pass, with_servers(workers), ", or spec.training")) {
+      const std::string remedy =
+          spec_.training->program
+              ? "a program is done when job.batches is (MUSTER_END in C); let it go on until then"
+              : kNotOurs + ", or spec.training";
+      if (const auto claim = success_without_evidence(pass, with_servers(workers), remedy)) {
         fail(pass, "SuccessWithoutTraining", *claim);
         return true;
       }

@@ -112,6 +112,8 @@ void configure(Pass& pass, const api::FederatedRoundSpec& spec, const std::strin
     return;
   }
   common->mutable_client()->set_aggregator(host_port(aggregator.ip, kDataPort));
+  for (std::string& mount : api::writable_mounts(spec.client_template, "client"))
+    common->add_writable_mounts(std::move(mount));
   for (const Pod* client : clients) {
     const auto known = pass.seen.agents.find(client->uid);
     if (fate_of(*client) != PodFate::kAlive || client->ip.empty() || known == pass.seen.agents.end())
@@ -151,10 +153,10 @@ class RoundBody final : public ObjectBody {
 
   bool conclude(Pass& pass) override {
     std::optional<std::string> claim =
-        success_without_evidence(pass, members_.current, " in spec.aggregator.template");
+        success_without_evidence(pass, members_.current, kNotOurs + " in spec.aggregator.template");
     const bool over = !members_.current.empty() && fate_of(*members_.current.front()) == PodFate::kSucceeded;
     if (!claim && !over)
-      claim = success_without_evidence(pass, clients_.current, " in spec.clients.template");
+      claim = success_without_evidence(pass, clients_.current, kNotOurs + " in spec.clients.template");
     if (claim) {
       fail(pass, "SuccessWithoutTraining", *claim);
     } else if (over) {

@@ -55,5 +55,17 @@ TEST(MappedShelf, NamesTheFolderWhereItCannotKeepAnything) {
   EXPECT_NE(refused.error().message.find("/proc/nowhere"), std::string::npos) << refused.error().message;
 }
 
+TEST(MappedShelf, AFolderWithoutRoomForARoundIsToldBeforeTheFirstUpdate) {
+  const TemporaryFolder folder;
+  MappedShelf shelf(folder.path(), kParameters, std::size_t{1} << 50);
+  const Status refused = shelf.add(update(1));
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code, Code::kResourceExhausted);
+  EXPECT_NE(refused.error().message.find("lower spec.cohort.size"), std::string::npos)
+      << refused.error().message;
+  MappedShelf fits(folder.path(), kParameters, 3);
+  EXPECT_TRUE(fits.add(update(1)));
+}
+
 }  // namespace
 }  // namespace muster::agg

@@ -153,7 +153,7 @@ TEST(Robust, RefusesWhatTheMeanRefusesAndIsLeftAlone) {
 }
 
 TEST(Robust, FewerUpdatesThanItNeedsMakeNoModel) {
-  const std::vector<std::int64_t> needed{3, 5, 7, 7};
+  const std::vector<std::int64_t> needed{3, 5, 7, 8};
   for (std::size_t i = 0; i < robust().size(); ++i) {
     EXPECT_EQ(spec::needs_of(robust()[i]).updates_min, needed[i]);
     const auto strategy = made(robust()[i], 1);

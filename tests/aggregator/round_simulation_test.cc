@@ -60,12 +60,16 @@ class Simulation {
     const auto size = static_cast<std::int64_t>(1 + random.below(static_cast<std::uint64_t>(clients)));
     const auto minimum = static_cast<std::int64_t>(1 + random.below(static_cast<std::uint64_t>(size)));
     const auto spare = static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(size) + 1));
+    std::vector<std::uint64_t> sizes(random.below(3) == 0 ? static_cast<std::size_t>(clients) : 0);
+    for (std::uint64_t& each : sizes) each = random.below(100);
     return {.rounds = static_cast<std::int64_t>(1 + random.below(12)),
             .clients = clients,
             .size = size,
             .selected = std::min(clients, size + spare),
             .minimum = minimum,
             .seed = seed,
+            .sizes = std::move(sizes),
+            .late_counts = random.below(3) == 0,
             .new_task_id = [next = 0]() mutable { return std::to_string(++next); },
             .selection_timeout = 60s,
             .report_deadline = 10s};
@@ -88,7 +92,7 @@ class Simulation {
     feed(Tick{});
     switch (machine_.judge(update.task_id, now_)) {
       case Judgement::kFold:
-        ASSERT_TRUE(open_);
+        ASSERT_TRUE(open_ || options_.late_counts);
         feed(update);
         plan(0, soon(1'000), Reported{update.task_id});
         return;
@@ -100,7 +104,7 @@ class Simulation {
         break;
       case Judgement::kUnknown: return;
     }
-    plan(0, soon(50), CheckedIn{*machine_.client_of(update.task_id)});
+    plan(0, soon(50), CheckedIn{machine_.known(update.task_id)->client});
   }
 
   void fold(const std::string& task_id) {
@@ -110,9 +114,11 @@ class Simulation {
     } else if (random_.below(20) == 0) {
       feed(Refused{task_id, "rubbish"});
     } else {
-      EXPECT_EQ(machine_.client_of(task_id), client);
+      EXPECT_EQ(machine_.known(task_id)->client, client);
       ASSERT_TRUE(folded_.insert(task_id).second) << "counted twice: " << task_id;
-      ++in_round_;
+      const bool in_time = open_ && selected_.contains(client) && selected_.at(client) == task_id;
+      ASSERT_TRUE(in_time || options_.late_counts);
+      if (in_time) ++in_round_;
       feed(Reported{task_id});
     }
     plan(client, soon(50), CheckedIn{client});
@@ -149,12 +155,18 @@ class Simulation {
     if (fate == 3) plan(task.client, 500 + soon(12'000), Arrived{task.task_id});  // its answer got lost
     if (fate == 4) plan(task.client, 20'000, CheckedIn{task.client});
   }
+  void act(const ForgetTask& forgotten) {
+    EXPECT_TRUE(options_.late_counts);
+    EXPECT_FALSE(folded_.contains(forgotten.task_id));
+  }
   void act(const CommitRound& commit) {
     EXPECT_TRUE(open_);
     open_ = false;
     ++commits_;
     EXPECT_EQ(commit.reported, in_round_);
-    EXPECT_GE(commit.reported, options_.minimum);
+    if (options_.sizes.empty()) {  // else an update may count several times
+      EXPECT_GE(commit.reported, options_.minimum);
+    }
     EXPECT_LE(commit.reported, options_.size);
     EXPECT_EQ(commit.round, commits_);
     plan(0, soon(100), Committed{});

@@ -74,7 +74,8 @@ TEST(DrawCohort, TakesEveryClientEquallyOften) {
   std::iota(all.begin(), all.end(), 0);
   constexpr int kRounds = 8000;
   for (int round = 0; round < kRounds; ++round) {
-    for (const ClientId client : draw_cohort(all, 5, 42, round, 0)) ++drawn[static_cast<std::size_t>(client)];
+    for (const Drawn& each : draw_cohort(all, 5, 42, round, 0))
+      ++drawn[static_cast<std::size_t>(each.client)];
   }
   for (const int times : drawn) EXPECT_NEAR(times, kRounds / 4.0, 200);  // five standard deviations
 }
@@ -192,10 +193,10 @@ TEST(RoundMachine, KnowsWhoseTaskItIsWhileItIsRemembered) {
   Driver driver(small());
   driver.check_in(0, 5);
   const auto [client, task] = *driver.tasks.begin();
-  EXPECT_EQ(driver.machine.client_of(task), client);
+  EXPECT_EQ(driver.machine.known(task)->client, client);
   driver.pass(10s);
-  EXPECT_EQ(driver.machine.client_of(task), client) << "its round is over";
-  EXPECT_FALSE(driver.machine.client_of("another"));
+  EXPECT_EQ(driver.machine.known(task)->client, client) << "its round is over";
+  EXPECT_FALSE(driver.machine.known("another"));
 }
 
 TEST(RoundMachine, AnUpdateAfterTheDeadlineIsLateAndNotDropped) {

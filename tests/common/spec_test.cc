@@ -45,6 +45,9 @@ TEST(Federation, SurvivesTheWire) {
   value.clients_per_pod = 7;
   value.cohort.max_examples_per_client = 600;
   value.storage_path = "/m";
+  value.strategy = {.name = "SCAFFOLD"};
+  value.client_storage_path = "/kept";
+  value.stragglers.policy = "AcceptPartial";
   value.partition = {.kind = "LabelShards", .shards_per_client = 2, .alpha = 0.5};
   const auto back = federated_round_from_json(to_json(value));
   ASSERT_TRUE(back) << back.error().message;
@@ -77,6 +80,9 @@ TEST(ForPods, OfADistributedJobIsWhatPodsNeedAndIsNotUsual) {
            "synchronization": {"timeoutSeconds": 5}, "security": {"encryptTraffic": true}})",
        R"({"training": {"model": {"name": "mlp"}, "dataset": {"name": "csv", "path": "/d"}},
            "synchronization": {"timeoutSeconds": 5}, "security": {"encryptTraffic": true}})"},
+      {"of a program nothing but itself is told",
+       R"({"training": {"program": {}, "objective": "CrossEntropy", "batchSize": 32, "optimizer": {"name": "SGD", "learningRate": 0.01}}})",
+       R"({"training": {"program": {}, "batchSize": 32}})"},
       {"what this version does not know stays, for the pod to judge",
        R"({"training": {"model": {"name": "cnn"}, "dataset": {"name": "synthetic", "synthetic": {"iid": false, "more": 1}}}})",
        R"({"training": {"model": {"name": "cnn"}, "dataset": {"name": "synthetic", "synthetic": {"more": 1}}}})"},

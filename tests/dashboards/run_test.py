@@ -169,6 +169,9 @@ class Run(unittest.TestCase):
         self.assertLessEqual(committed * workloads.COHORT, accepted)
         self.assertLessEqual(accepted, (committed + 1) * workloads.COHORT)
         self.assertLessEqual(abs(ask('muster_aggregator_round') - committed), 1)
+        self.assertEqual(ask('muster_aggregator_updates_taken_total{staleness="0"}'), accepted)
+        counted = ask('sum(muster_device_updates_settled_total{verdict="counted"})')
+        self.assertTrue(0 < counted <= accepted)
         model = int(self.progress('rounds', 'federatedrounds')['modelBytes'])
         received = ask('muster_aggregator_bytes_total{direction="received"}')
         self.assertLessEqual(accepted * model, received)
@@ -176,6 +179,7 @@ class Run(unittest.TestCase):
         moved = ask('sum(muster_aggregator_bytes_total) / sum(muster_aggregator_bytes_expected_total)')
         self.assertAlmostEqual(moved, 1, delta=0.35)  # models half sent, sampled five times a second
         self.assertTrue(0.05 < ask('muster_aggregator_test_accuracy') < 1)
+        self.assertGreater(ask('muster_aggregator_step_norm'), 0)
 
     def disturb(self):
         """What an operator of a cluster sees some day, all at once."""

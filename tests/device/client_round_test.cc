@@ -227,5 +227,71 @@ TEST_F(ClientRoundTest, WrongEventsAreErrorsAndChangeNothing) {
   }
 }
 
+// What a check-in says of the update of round 3, which was accepted.
+TEST_F(ClientRoundTest, HearsWithTheNextTaskWhetherItsUpdateCounts) {
+  const struct {
+    const char* what;
+    CountedWord word;
+    std::optional<bool> settled;
+  } cases[] = {{"in a committed model", {.round = 3}, true},
+               {"its round came to nothing", {.round = 2}, false},
+               {"not known yet", {.round = 2, .undecided = true}, std::nullopt}};
+  for (const auto& [what, word, settled] : cases) {
+    SCOPED_TRACE(what);
+    round_ = ClientRound(ClientOptions{.seed = 1});
+    give_task();
+    expect<Download>(SlotGranted{});
+    expect<Train>(ModelReceived{});
+    expect<Upload>(TrainingDone{});
+    ASSERT_TRUE(round_.step(UpdateAnswered{Verdict::kAccepted}, now_));
+    const auto effects = round_.step(
+        GivenTask{{.round = 4, .task_id = "u", .model_sha256 = "", .deadline = now_ + 60s}, word}, now_);
+    ASSERT_TRUE(effects);
+    EXPECT_TRUE(std::holds_alternative<WantSlot>(effects->back()));
+    EXPECT_EQ(round_.task().counted_round, word.round);
+    ASSERT_EQ(effects->size(), settled ? 2U : 1U);
+    if (settled) {
+      EXPECT_EQ(std::get<Settled>((*effects)[0]).counted, *settled);
+    }
+  }
+}
+
+TEST_F(ClientRoundTest, AnAnswerWithoutATaskSettlesOnlyWhatCounts) {
+  give_task();
+  expect<Download>(SlotGranted{});
+  expect<Train>(ModelReceived{});
+  expect<Upload>(TrainingDone{});
+  ASSERT_TRUE(round_.step(UpdateAnswered{Verdict::kAccepted}, now_));
+  expect<CheckIn>(ToldToComeBack{.counted = {.round = 2}});  // the round is still under way
+  const auto effects = round_.step(ToldToComeBack{.counted = {.round = 3}}, now_);
+  ASSERT_TRUE(effects);
+  ASSERT_EQ(effects->size(), 2U);
+  EXPECT_TRUE(std::get<Settled>((*effects)[0]).counted);
+}
+
+TEST_F(ClientRoundTest, StopsSoEarlyThatItsUpdateIsThereInTimeByWhatTheLastOnesTook) {
+  expect<CheckIn>(Begin{});
+  const auto stop_of = [&](std::chrono::milliseconds download, std::chrono::milliseconds upload) {
+    EXPECT_TRUE(round_.step(
+        GivenTask{
+            {.round = 1, .task_id = "t", .model_sha256 = "", .deadline = now_ + 60s, .accept_partial = true}},
+        now_));
+    const Instant deadline = now_ + 60s;
+    EXPECT_TRUE(round_.step(SlotGranted{}, now_));
+    now_ += download;
+    const auto effects = round_.step(ModelReceived{}, now_);
+    const auto stop = std::get<Train>(effects->at(0)).task.stop_at;
+    EXPECT_TRUE(round_.step(TrainingDone{}, now_));
+    now_ += upload;
+    EXPECT_TRUE(round_.step(UpdateAnswered{Verdict::kAccepted}, now_));
+    return std::chrono::duration_cast<std::chrono::milliseconds>(deadline - *stop);
+  };
+  EXPECT_EQ(stop_of(2s, 3s), 4s) << "before the first upload by twice its download";
+  EXPECT_EQ(stop_of(0s, 8s), 6s) << "then by twice the upload";
+  EXPECT_EQ(stop_of(0s, 1ms), 16s);
+  EXPECT_EQ(stop_of(0s, 1ms), 12s) << "a slow one is remembered for a while";
+  EXPECT_EQ(stop_of(50s, 1ms), 5s) << "no more than half of what is left";
+}
+
 }  // namespace
 }  // namespace muster::device

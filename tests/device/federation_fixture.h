@@ -53,6 +53,7 @@ class GatedStrategy final : public agg::Strategy {
   GatedStrategy(std::unique_ptr<agg::Strategy> strategy, Gate* fold, Gate* finish)
       : strategy_(std::move(strategy)), fold_(fold), finish_(finish) {}
   learning::LocalSettings settings() const override { return strategy_->settings(); }
+  std::shared_ptr<const std::vector<float>> broadcast() const override { return strategy_->broadcast(); }
   Status take(const agg::Contribution& from) override {
     if (fold_ != nullptr) fold_->pass();
     return strategy_->take(from);
@@ -88,19 +89,22 @@ class FederationFixture : public testing::Test {
   void start() {
     agg::CoordinatorPorts ports;
     ports.evaluate = [this](std::span<const float> values) {
+      if (evaluate_gate_ != nullptr) evaluate_gate_->pass();
       return learning::Evaluation{.loss = test_loss_, .accuracy = static_cast<double>(values[0])};
     };
     ports.save = [this](const agg::RoundView& round) {
       saved_ = {.round = round.round,
                 .parameters = {round.parameters.begin(), round.parameters.end()},
-                .history = {round.history.begin(), round.history.end()}};
+                .history = {round.history.begin(), round.history.end()},
+                .counted = {round.counted.begin(), round.counted.end()}};
       for (const auto& slot : round.state)
         saved_.state.push_back({slot.name, {slot.values.begin(), slot.values.end()}});
       return save_result_;
     };
     auto strategy =
         agg::make_strategy(options_.federation.strategy, start_.parameters.size(),
-                           std::make_unique<agg::MappedShelf>(shelf_folder_, start_.parameters.size()));
+                           std::make_unique<agg::MappedShelf>(shelf_folder_, start_.parameters.size()),
+                           options_.federation.clients);
     ASSERT_TRUE(strategy) << strategy.error().message;
     if (start_.round > 0 && !start_.finished) {
       ASSERT_TRUE((*strategy)->restore(start_.state));
@@ -190,9 +194,10 @@ class FederationFixture : public testing::Test {
   Status save_result_;
   std::atomic<double> test_loss_ = 1.0;  // of every evaluation; the accuracy is the model's first value
   agg::CommittedRound start_;
-  agg::CommittedRound saved_;    // the last
-  Gate* fold_gate_ = nullptr;    // of every fold
-  Gate* finish_gate_ = nullptr;  // of the end of every round
+  agg::CommittedRound saved_;      // the last
+  Gate* evaluate_gate_ = nullptr;  // of every evaluation
+  Gate* fold_gate_ = nullptr;      // of every fold
+  Gate* finish_gate_ = nullptr;    // of the end of every round
   agg::AggregatorMetrics metrics_;
   std::unique_ptr<agg::Coordinator> coordinator_;
   std::unique_ptr<agg::FederationServer> server_;

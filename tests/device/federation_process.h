@@ -64,6 +64,7 @@ class FederationProcess : public testing::Test {
     assignment.mutable_client()->set_aggregator(base_ + "1:8471");
     assignment.mutable_client()->set_first_client(index * static_cast<int>(federation_.clients_per_pod));
     assignment.mutable_client()->set_clients(static_cast<int>(federation_.clients_per_pod));
+    assignment.add_writable_mounts("/models");
     const grpc::Status status = pod->configure(assignment);
     EXPECT_TRUE(status.ok()) << status.error_message();
     return pod;

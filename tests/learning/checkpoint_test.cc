@@ -67,6 +67,22 @@ TEST_F(Checkpoints, GiveBackTheNewestStateWhole) {
   EXPECT_TRUE(loaded->skipped.empty());
 }
 
+TEST(DigestOf, DiffersWithParametersStepsAndEachSlot) {
+  const TrainingState state = state_at(200);
+  EXPECT_EQ(digest_of(state), digest_of(state_at(200)));
+  TrainingState other = state;
+  other.history.clear();
+  EXPECT_EQ(digest_of(other), digest_of(state)) << "replicas keep no histories";
+  other.optimizer.steps += 1;
+  EXPECT_NE(digest_of(other), digest_of(state));
+  other = state;
+  other.optimizer.slots[0].values[5] = -1;
+  EXPECT_NE(digest_of(other), digest_of(state));
+  other = state;
+  other.parameters[2] = -1;
+  EXPECT_NE(digest_of(other), digest_of(state));
+}
+
 TEST_F(Checkpoints, AreNoneInAFolderThatIsEmptyOrMissing) {
   const auto loaded = store().load_newest();
   ASSERT_TRUE(loaded);

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include <cmath>
 #include <set>
@@ -119,6 +120,38 @@ TEST_F(CsvFile, MayBePacked) {
   const auto data = load_dataset({.name = "csv", .path = path.string(), .csv = {}, .synthetic = {}}, 3);
   ASSERT_FALSE(data);
   EXPECT_THAT(data.error().message, HasSubstr("its gzip stream ends early"));
+}
+
+TEST_F(CsvFile, MayBePackedByZstdInSeveralFrames) {
+  const auto packed = [](const std::string& text) {
+    std::string bytes(ZSTD_compressBound(text.size()), '\0');
+    bytes.resize(ZSTD_compress(bytes.data(), bytes.size(), text.data(), text.size(), 3));
+    return bytes;
+  };
+  const auto path = folder_.path() / "data.csv";
+  const auto read = [&] {
+    return load_dataset({.name = "csv", .path = path.string(), .csv = {}, .synthetic = {}}, 3);
+  };
+  const std::string whole = packed("a,b,label\n1,2.5,0\n") + packed("3,4,1\n");
+  write_text(path, whole);
+  EXPECT_EQ(rows(read()), kTwo);
+  write_text(path, std::string("\x5e\x2a\x4d\x18\x02\0\0\0xy", 10) + whole);  // a frame that is to be skipped
+  EXPECT_EQ(rows(read()), kTwo);
+  const std::size_t first = packed("a,b,label\n1,2.5,0\n").size();
+  for (std::size_t size = 4; size < whole.size(); ++size) {
+    if (size == first) continue;  // a whole file by itself
+    write_text(path, whole.substr(0, size));
+    const auto data = read();
+    ASSERT_FALSE(data) << size;
+    EXPECT_THAT(data.error().message, HasSubstr("its zstd stream ends early")) << size;
+  }
+  std::string damaged = whole;
+  damaged[5] = static_cast<char>(damaged[5] ^ 0x7f);
+  write_text(path, damaged);
+  const auto data = read();
+  ASSERT_FALSE(data);
+  EXPECT_THAT(data.error().message,
+              testing::AnyOf(HasSubstr("damaged zstd file ("), HasSubstr("ends early")));
 }
 
 TEST_F(CsvFile, HoldsNumbersAsPeopleWriteThem) {

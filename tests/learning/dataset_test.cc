@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 #include <zlib.h>
+#include <zstd.h>
 
 #include <cmath>
 #include <set>
@@ -76,6 +77,19 @@ TEST_F(IdxFolder, IsReadPlainAndGzip) {
   EXPECT_EQ(features[0], 50 / 255.0F);
   EXPECT_EQ(features[4], 254 / 255.0F);
   EXPECT_EQ(features[11], (51 * 17 % 256) / 255.0F);
+}
+
+TEST_F(IdxFolder, IsReadFromZstd) {
+  fs::remove(folder_.path() / "t10k-labels-idx1-ubyte.gz");
+  const std::string plain = labels({2, 0});
+  std::string packed(ZSTD_compressBound(plain.size()), '\0');
+  packed.resize(ZSTD_compress(packed.data(), packed.size(), plain.data(), plain.size(), 3));
+  write("t10k-labels-idx1-ubyte.zst", packed);
+  const auto data = load();
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->test.labels, (std::vector<std::int32_t>{2, 0}));
+  write("t10k-labels-idx1-ubyte.zst", packed.substr(0, packed.size() - 1));
+  expect_error(Code::kDataLoss, "t10k-labels-idx1-ubyte.zst: truncated");
 }
 
 TEST_F(IdxFolder, NamesTheFileThatIsMissing) {

@@ -5,8 +5,7 @@
 
 #include <limits>
 
-#include "learning/local_training.h"
-#include "tests/learning/examples.h"
+#include "tests/learning/local_setting.h"
 
 namespace muster::learning {
 namespace {
@@ -46,24 +45,6 @@ TEST(FedProx, IsTheClosedFormOfTwoQuadratics) {
   EXPECT_NEAR(fed_prox.back(), .202528746163361, 1e-9);
 }
 
-struct Setting {
-  Examples data = bright_bands(60);
-  std::unique_ptr<Task> task = *make_task({.name = "cnn"}, data);
-  std::vector<float> global = task->initial_parameters(2);
-  spec::ClientTraining spec;
-
-  Setting() {
-    spec.local_epochs = 5;
-    spec.batch_size = 7;
-    spec.optimizer.learning_rate = 0.05;
-  }
-  LocalUpdate train(const LocalSettings& settings) const {
-    auto update = train_locally(*task, spec, global, data, rows_of(0, 60), 1, {}, settings);
-    EXPECT_TRUE(update) << update.error().message;
-    return update ? std::move(*update) : LocalUpdate{};
-  }
-};
-
 double norm_of(const std::vector<float>& values) {
   double square = 0;
   for (const float value : values) square += static_cast<double>(value) * static_cast<double>(value);
@@ -71,12 +52,12 @@ double norm_of(const std::vector<float>& values) {
 }
 
 TEST(FedProx, WithoutMuIsFedAvgToTheBit) {
-  const Setting setting;
+  const Setting setting(5);
   EXPECT_EQ(setting.train({.proximal_mu = 0}).delta, setting.train({}).delta);
 }
 
 TEST(FedProx, KeepsClientsNearTheGlobalModelTheMoreSoTheLargerMuIs) {
-  const Setting setting;
+  const Setting setting(5);
   const double free = norm_of(setting.train({}).delta);
   const double held = norm_of(setting.train({.proximal_mu = 1}).delta);
   const double tight = norm_of(setting.train({.proximal_mu = 10}).delta);
@@ -85,14 +66,14 @@ TEST(FedProx, KeepsClientsNearTheGlobalModelTheMoreSoTheLargerMuIs) {
 }
 
 TEST(FedProx, OfOneStepIsFedAvg) {  // the term has no gradient where it begins
-  Setting setting;
+  Setting setting(5);
   setting.spec.local_epochs = 1;
   setting.spec.batch_size = 0;
   EXPECT_EQ(setting.train({.proximal_mu = 7}).delta, setting.train({}).delta);
 }
 
 TEST(QFedAvg, ScalesTheUpdateByTheLossOfTheGlobalModelOnAllExamples) {
-  const Setting setting;
+  const Setting setting(5);
   auto expected = setting.train({});
   const double loss =
       setting.task->evaluate(setting.global, setting.data).loss;  // of all 60, before training
@@ -105,14 +86,14 @@ TEST(QFedAvg, ScalesTheUpdateByTheLossOfTheGlobalModelOnAllExamples) {
 }
 
 TEST(QFedAvg, WithoutQLeavesTheUpdateAloneAndWeighsAllAlike) {
-  const Setting setting;
+  const Setting setting(5);
   const auto fair = setting.train({.fairness_q = 0});
   EXPECT_EQ(fair.delta, setting.train({}).delta);
   EXPECT_EQ(fair.weight, 1);
 }
 
 TEST(QFedAvg, OfAModelThatHasDivergedIsAnError) {
-  const Setting setting;
+  const Setting setting(5);
   std::vector<float> broken = setting.global;
   broken[3] = std::numeric_limits<float>::quiet_NaN();
   const auto update = train_locally(*setting.task, setting.spec, broken, setting.data, rows_of(0, 9), 1, {},
@@ -122,7 +103,7 @@ TEST(QFedAvg, OfAModelThatHasDivergedIsAnError) {
 }
 
 TEST(LocalSettings, ThatMakeNoSenseAreRefused) {
-  const Setting setting;
+  const Setting setting(5);
   const double nan = std::numeric_limits<double>::quiet_NaN();
   const double infinity = std::numeric_limits<double>::infinity();
   for (const double bad : {nan, infinity, -1.0}) {

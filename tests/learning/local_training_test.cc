@@ -4,23 +4,10 @@
 #include <gtest/gtest.h>
 
 #include "learning/optimizer.h"
-#include "tests/learning/examples.h"
+#include "tests/learning/local_setting.h"
 
 namespace muster::learning {
 namespace {
-
-struct Setting {
-  Examples data = bright_bands(60);
-  std::unique_ptr<Task> task = *make_task({.name = "cnn"}, data);
-  std::vector<float> global = task->initial_parameters(2);
-  spec::ClientTraining spec;
-
-  Setting() {
-    spec.local_epochs = 2;
-    spec.batch_size = 7;
-    spec.optimizer.learning_rate = 0.05;
-  }
-};
 
 // McMahan 2017, section 2: one full-batch step on every client, averaged by examples, is one step of
 // gradient descent on all the data.

@@ -2,6 +2,7 @@
 #include <gtest/gtest.h>
 #include <torch/nn/module.h>
 #include <torch/optim/adam.h>
+#include <torch/optim/adamw.h>
 #include <torch/optim/sgd.h>
 
 #include "common/base/random.h"
@@ -47,6 +48,15 @@ TEST(Adam, EqualsLibtorchWithAndWithoutDecay) {
     auto parameter = fresh_parameter();
     torch::optim::Adam theirs({parameter}, torch::optim::AdamOptions(0.01).weight_decay(decay));
     const auto ours = make_optimizer({.name = "Adam", .learning_rate = 0.01, .weight_decay = decay}, kCount);
+    expect_same_steps(*ours, theirs, parameter);
+  }
+}
+
+TEST(AdamW, EqualsLibtorchWithAndWithoutDecay) {
+  for (const double decay : {0.0, 0.1}) {
+    auto parameter = fresh_parameter();
+    torch::optim::AdamW theirs({parameter}, torch::optim::AdamWOptions(0.01).weight_decay(decay));
+    const auto ours = make_optimizer({.name = "AdamW", .learning_rate = 0.01, .weight_decay = decay}, kCount);
     expect_same_steps(*ours, theirs, parameter);
   }
 }

@@ -114,7 +114,8 @@ Ends connected() {
   pollfd ready{.fd = listener->get(), .events = POLLIN, .revents = 0};
   EXPECT_EQ(poll(&ready, 1, 30'000), 1);
   Fd acceptor(accept4(listener->get(), nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC));
-  return {.to = offer_memory(std::make_unique<PlainStream>(std::move(dialer))),
+  int offers = 1;
+  return {.to = offer_memory(std::make_unique<PlainStream>(std::move(dialer)), offers),
           .from = take_memory(std::make_unique<PlainStream>(std::move(acceptor)))};
 }
 

@@ -3,8 +3,11 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <atomic>
+#include <future>
 
 #include "tests/worker/run_alone.h"
+#include "worker/engine/patience.h"
 #include "worker/engine/rate.h"
 
 namespace muster::worker::test {
@@ -112,6 +115,67 @@ TEST(TrainTime, AllRanksKnowTheSlowestOne) {
     EXPECT_NEAR(slowest[rank]->mine, rank == 1 ? 4 : 1, 0.1) << "the last batch has no example for one";
   }
 }
+TEST(Patience, IsTenTimesTheLongestOfTheLastStepsWithinItsBounds) {
+  using std::chrono::seconds;
+  Patience patience(seconds(5), seconds(60));
+  for (std::size_t i = 0; i + 1 < Patience::kLeastSteps; ++i) {
+    patience.took(std::chrono::milliseconds(10));
+    EXPECT_EQ(patience.limit(), seconds(60)) << "it has seen " << i + 1;
+  }
+  patience.took(std::chrono::milliseconds(10));
+  EXPECT_EQ(patience.limit(), seconds(5));
+  patience.took(seconds(2));
+  EXPECT_EQ(patience.limit(), seconds(20));
+  for (std::size_t i = 1; i < Patience::kSteps; ++i) patience.took(std::chrono::milliseconds(10));
+  EXPECT_EQ(patience.limit(), seconds(20));
+  patience.took(std::chrono::milliseconds(10));
+  EXPECT_EQ(patience.limit(), seconds(5)) << "it is forgotten";
+  patience.took(seconds(9));
+  EXPECT_EQ(patience.limit(), seconds(60));
+  EXPECT_EQ(Patience(seconds(5), seconds(1)).limit(), seconds(1));
+}
+
+// The other ranks name it long before the time of a call is over, though its process gives signs of life.
+TEST(TrainTime, ARankThatHangsInItsGradientIsMissedByWhatStepsTook) {
+  constexpr int kRanks = 3;
+  auto group = collectives(tcp_mesh(kRanks, Wires::kMemory));
+  const spec::Training spec = training(2, 10);
+  const auto data = dataset(60, 0);
+  std::promise<void> over;
+  const std::shared_future<void> until_over = over.get_future().share();
+  std::atomic<int> failed = 0;
+  on_all_ranks(kRanks, [&](int rank) {
+    struct HangingTask : QuadraticTask {
+      HangingTask(std::shared_future<void> until_over, bool hangs)
+          : QuadraticTask(kParameters), until(std::move(until_over)), hangs_at(hangs ? 25 : -1) {}
+      double gradient(std::span<const float> parameters, const learning::Examples& examples,
+                      std::span<const std::int64_t> rows, std::span<float> out) override {
+        if (calls++ == hangs_at) until.wait();
+        return QuadraticTask::gradient(parameters, examples, rows, out);
+      }
+      std::shared_future<void> until;
+      int hangs_at;
+      int calls = 0;
+    };
+    const auto index = static_cast<std::size_t>(rank);
+    HangingTask task(until_over, rank == 1);
+    auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
+    const auto gradient_sum = dense_sum(*group[index], {.timeout = std::chrono::minutes(10)});
+    DataParallel parallel({*group[index], *gradient_sum, *optimizer}, std::chrono::minutes(10));
+    TrainLoop loop(
+        {.collective = *group[index], .task = task, .synchronizer = parallel, .training = spec, .data = data},
+        {.timeout = std::chrono::minutes(10), .least_patience = std::chrono::milliseconds(300)}, {});
+    const auto outcome = loop.run({});
+    ASSERT_FALSE(outcome);
+    if (rank != 1) {
+      EXPECT_THAT(outcome.error().message, testing::HasSubstr("rank 1 (127.0.0.1:"));
+      EXPECT_THAT(outcome.error().message, testing::HasSubstr("stands still"));
+      group[index]->leave(outcome.error());
+    }
+    if (++failed == kRanks - 1) over.set_value();
+  });
+}
+
 TEST(Rate, FollowsAConstantRateAndForgetsAnOldOne) {
   const Instant start{};
   Rate rate(start);

@@ -9,7 +9,7 @@ namespace muster::worker {
 namespace {
 
 constexpr std::size_t kFewBytes = 64 * 1024;  // up to here a sum takes latencies, not bandwidth
-constexpr int kRanksOfAllToAll = 8;           // beyond that
+constexpr int kRanksOfAllToAll = 4;           // beyond that
 constexpr int kConnectedRanks = 64;           // to everyone else
 constexpr double kBudgetSeconds = 0.1;
 constexpr double kRoundsMax = 20;

@@ -13,12 +13,11 @@ namespace muster::worker {
 // are many.
 [[nodiscard]] std::vector<Topology> candidates_for(int ranks, std::size_t elements);
 
-// Rounds in which the candidates are timed in turn, after a first one that took `seconds` each, summed over
+// Rounds in which the candidates are timed in turn, after one that took `seconds` each, summed over
 // the ranks: as many as a tenth of a second holds, 1 to 20.
 [[nodiscard]] int timing_rounds(std::span<const float> seconds, int ranks);
 
-// Those of `candidates` that took less than twice the time of the fastest, in their order: a call after
-// which a connection was made first says little more.
+// Those of `candidates` that took no more than twice the time of the fastest in one call, in their order.
 [[nodiscard]] std::vector<Topology> in_reach(std::span<const Topology> candidates,
                                              std::span<const float> seconds);
 

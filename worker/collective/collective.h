@@ -2,6 +2,7 @@
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string_view>
 
@@ -49,6 +50,8 @@ class Collective {  // every rank makes the same calls in the same order, from o
   // one sum.
   [[nodiscard]] virtual Result<Settled> settle(std::size_t elements, std::string_view known,
                                                std::chrono::milliseconds timeout) = 0;
+  // No later call waits longer than this, whatever its deadline. nullopt: as long as that says.
+  virtual void limit_waits(std::optional<std::chrono::milliseconds> limit) = 0;
   // Bytes that this rank sends for a sum of so many float32, by the topology's formula; riders left out.
   [[nodiscard]] virtual std::uint64_t all_reduce_bytes(std::size_t elements) const = 0;
 

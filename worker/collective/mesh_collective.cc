@@ -107,8 +107,7 @@ Status MeshCollective::time_each(std::span<const Topology> topologies, std::span
   return {};
 }
 
-// A first round makes the connections and tells how long the others may be; what every rank then does follows
-// from sums that all have.
+// What every rank does follows from sums that all have.
 Result<Settled> MeshCollective::settle(std::size_t elements, std::string_view known,
                                        std::chrono::milliseconds timeout) {
   if (!open_) return Settled{.topology = name_of(topology_)};
@@ -123,6 +122,9 @@ Result<Settled> MeshCollective::settle(std::size_t elements, std::string_view kn
     topology_ = Topology::kRing;
     return all_reduce_sum(seconds, Traffic::kControl, deadline_after(timeout), 0);
   };
+  MUSTER_TRY(
+      time_each(candidates, zeros, seconds, timeout));  // makes the connections, which is no part of a sum
+  seconds.assign(candidates.size(), 0);
   MUSTER_TRY(time_each(candidates, zeros, seconds, timeout));
   MUSTER_TRY(of_all_ranks());
   const int rounds = timing_rounds(seconds, size());
@@ -164,6 +166,7 @@ std::uint64_t MeshCollective::all_reduce_bytes(std::size_t elements) const {
 
 Status MeshCollective::run(const Executor::Call& call, Traffic traffic, Deadline deadline) {
   const SentBytes before = executor_.sent();
+  if (wait_limit_) deadline = std::min(deadline, deadline_after(*wait_limit_));
   Status done = executor_.run(call, deadline);
   const SentBytes after = executor_.sent();
   (traffic == Traffic::kPayload ? sent_.payload : sent_.control) += after.payload - before.payload;

@@ -37,6 +37,7 @@ class MeshCollective final : public Collective {
                          std::chrono::milliseconds timeout) override;
   Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override;
   Status barrier(Deadline deadline) override;
+  void limit_waits(std::optional<std::chrono::milliseconds> limit) override { wait_limit_ = limit; }
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t elements) const override;
   [[nodiscard]] TrafficBytes bytes_sent() const override { return sent_; }
   void abort() noexcept override { mesh_->abort(); }
@@ -52,6 +53,7 @@ class MeshCollective final : public Collective {
   Topology topology_;
   bool open_;  // settle decides the topology
   Executor executor_;
+  std::optional<std::chrono::milliseconds> wait_limit_;
   std::uint32_t calls_ = 0;
   TrafficBytes sent_;
 };

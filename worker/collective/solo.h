@@ -13,6 +13,7 @@ class Solo final : public Collective {
                         std::size_t /*riders*/) override {
     return state();
   }
+  void limit_waits(std::optional<std::chrono::milliseconds> /*limit*/) override {}
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t /*elements*/) const override { return 0; }
   Result<Settled> settle(std::size_t /*elements*/, std::string_view /*known*/,
                          std::chrono::milliseconds /*timeout*/) override {

@@ -1,20 +1,9 @@
 // worker/engine/batches.cc: seeded order and contiguous slices
 #include "worker/engine/batches.h"
 
-#include <numeric>
-
 #include "common/base/check.h"
-#include "common/base/random.h"
 
 namespace muster::worker {
-
-std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch, std::int64_t examples) {
-  MUSTER_CHECK(epoch >= 0 && examples >= 0);
-  std::vector<std::int64_t> order(static_cast<std::size_t>(examples));
-  std::iota(order.begin(), order.end(), 0);
-  Random(hash_key(seed, static_cast<std::uint64_t>(epoch))).shuffle(std::span(order));
-  return order;
-}
 
 std::span<const std::int64_t> OwnExamples::take(std::int64_t begin, std::int64_t count) {
   const std::int64_t size = std::ssize(rows_);

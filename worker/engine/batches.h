@@ -5,12 +5,9 @@
 
 #include "common/base/slice.h"
 #include "learning/dataset.h"
+#include "worker/engine/epoch_order.h"
 
 namespace muster::worker {
-
-// The order of one epoch: a permutation of 0 .. examples - 1, a function of seed and epoch alone.
-[[nodiscard]] std::vector<std::int64_t> epoch_order(std::uint64_t seed, std::int64_t epoch,
-                                                    std::int64_t examples);
 
 // The examples of one peer, again and again, each pass in another order: a function of rows and seed alone.
 class OwnExamples {

@@ -17,6 +17,7 @@ namespace muster::worker {
 namespace {
 
 constexpr std::int64_t kStepsOfALook = 50;
+constexpr float kLeastMedian = 0.05F;  // seconds of gradients in all steps of a look
 
 // Seconds of gradients, by rank.
 std::optional<Slowest> slowest_of(const std::vector<float>& seconds, std::size_t mine) {
@@ -24,7 +25,7 @@ std::optional<Slowest> slowest_of(const std::vector<float>& seconds, std::size_t
   const auto median = sorted.begin() + (std::ssize(sorted) - 1) / 2;
   std::ranges::nth_element(sorted, median);
   const auto slowest = std::ranges::max_element(seconds);
-  if (!(*median > 0)) return std::nullopt;  // nobody has worked
+  if (!(*median > kLeastMedian)) return std::nullopt;  // noise
   return Slowest{.rank = static_cast<int>(slowest - seconds.begin()),
                  .slowdown = static_cast<double>(*slowest) / static_cast<double>(*median),
                  .mine = static_cast<double>(seconds[mine]) / static_cast<double>(*median)};
@@ -37,7 +38,8 @@ TrainLoop::TrainLoop(Parts parts, Options options, Hooks hooks)
 TrainLoop::~TrainLoop() = default;
 
 Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
-  run_ = std::make_unique<Run>(parts_);
+  run_ = std::make_unique<Run>(
+      parts_, Patience(options_.least_patience.value_or(options_.timeout), options_.timeout));
   Run& run = *run_;
   run.mine = std::move(mine);
   if (parts_.data.train.size() == 0) return invalid_argument("the dataset has no training examples");
@@ -76,7 +78,7 @@ Learnt TrainLoop::learnt() {
   learning::TrainingState state{.step = run_->step,
                                 .epoch = run_->epoch,
                                 .examples_into_epoch = run_->into_epoch,
-                                .parameters = std::move(run_->parameters),
+                                .parameters = run_->give_parameters(),
                                 .optimizer = parts_.synchronizer.kept(),
                                 .history = run_->history.points(),
                                 .trained_seconds = run_->trained_seconds,
@@ -117,6 +119,11 @@ std::span<const std::int64_t> TrainLoop::rows_of(Run& run, std::int64_t begin, s
 
 Status TrainLoop::check_loss(double loss, std::int64_t step) const {
   if (std::isfinite(loss)) return {};
+  if (parts_.training.program)
+    return invalid_argument(fmt::format(
+        "the loss that the programs told is {} at step {}: the training diverged or the data holds "
+        "such values; lower the learning rate or check the dataset",
+        learning::loss_text(loss), step));
   return invalid_argument(
       fmt::format("the loss is {} at step {}: the training diverged or the data holds such values; lower "
                   "spec.training.optimizer.learningRate (now {}) or check the dataset",
@@ -136,33 +143,41 @@ Status TrainLoop::step(Run& run) {
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
   if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
-  MUSTER_ASSIGN(const StepSums sums,
-                parts_.synchronizer.exchange(run.gradient, run.parameters,
-                                             {.loss = loss,
-                                              .stop = hooks_.stop_requested(),
-                                              .share = {.mine = mine.size(), .all = all},
-                                              .number = run.step,
-                                              .position = run.position(),
-                                              .dense = checkpoint_is_due(run.step + 1)}));
+  MUSTER_TRY(hooks_.task_failure());
+  // What only some ranks do before such a step, or send in it, is in no step's time.
+  const bool ordinary = run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
+  if (options_.least_patience && ordinary)
+    parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
+  const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
+                                                 {.loss = loss,
+                                                  .stop = hooks_.stop_requested(),
+                                                  .share = {.mine = mine.size(), .all = all},
+                                                  .number = run.step,
+                                                  .position = run.position(),
+                                                  .dense = checkpoint_is_due(run.step + 1)});
+  parts_.collective.limit_waits(std::nullopt);
+  if (!sums) return sums.error();
   laps.add(Activity::kExchange);
-  MUSTER_TRY(check_loss(sums.loss, run.step + 1));
+  MUSTER_TRY(check_loss(sums->loss, run.step + 1));
   parts_.synchronizer.update(run.parameters, gradient);
   laps.add(Activity::kUpdate);
+  MUSTER_TRY(hooks_.task_failure());
   ++run.step;
   run.trained_seconds += seconds_since(begun);
+  if (ordinary) run.patience.took(Patience::Duration(seconds_since(begun)));
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
-  run.epoch_loss += sums.loss * static_cast<double>(all);
+  run.epoch_loss += sums->loss * static_cast<double>(all);
   run.epoch_examples += static_cast<double>(all);
   run.into_epoch += all;
   if (run.into_epoch >= run.examples) {
     ++run.epoch;
     run.into_epoch = 0;
   }
-  run.stop = sums.stop;
-  run.progress.loss = sums.loss;
-  run.progress.payload_bytes_expected += sums.cost.payload_bytes;
-  run.progress.dense_buckets += sums.cost.dense_buckets;
+  run.stop = sums->stop;
+  run.progress.loss = sums->loss;
+  run.progress.payload_bytes_expected += sums->cost.payload_bytes;
+  run.progress.dense_buckets += sums->cost.dense_buckets;
   run.progress.distance = parts_.synchronizer.distance();
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   run.rate.add(static_cast<double>(all), hooks_.now());
@@ -238,10 +253,11 @@ Result<learning::TrainingState> TrainLoop::state_of(Run& run) {
   } else {
     optimizer = parts_.synchronizer.kept();
   }
+  MUSTER_TRY(hooks_.task_failure());
   return learning::TrainingState{.step = run.step,
                                  .epoch = run.epoch,
                                  .examples_into_epoch = run.into_epoch,
-                                 .parameters = run.parameters,
+                                 .parameters = {run.parameters.begin(), run.parameters.end()},
                                  .optimizer = std::move(optimizer),
                                  .history = run.history.points(),
                                  .trained_seconds = run.trained_seconds,
@@ -260,6 +276,10 @@ std::optional<std::string> TrainLoop::doubt_of(const Run& run) const {
 
 void TrainLoop::report(Run& run) {
   Progress& progress = run.progress;
+  if (const auto accuracy = hooks_.told_accuracy()) {
+    progress.test = learning::Evaluation{.loss = progress.loss, .accuracy = *accuracy};
+    run.history.add({.at = run.step, .loss = progress.loss, .accuracy = accuracy});
+  }
   progress.step = run.step + ceil_div(run.segment_examples, run.global_batch);
   progress.epoch =
       static_cast<double>(run.epoch) +

@@ -78,17 +78,28 @@ class TrainLoop {
     AsynchronousUpdates* asynchronous = nullptr;  // in place of exchange and update
     OwnExamples* own = nullptr;                   // this rank trains on these alone
     CheckpointWriter* writer = nullptr;           // of rank 0, where there are checkpoints
+    // Memory that the task shares with somebody: parameters [P] and gradient [P + Synchronizer::kRiders].
+    // Empty: the loop's own.
+    std::span<float> parameters{};
+    std::span<float> gradient{};
   };
   struct Options {
     std::int64_t membership = 1;                       // >= 1
     std::chrono::milliseconds timeout{60'000};         // of one collective call
     std::chrono::milliseconds start_timeout{600'000};  // until all have begun: they load data first
+    // Of a step's exchange, at least, where the steps before were short (patience.h). nullopt: `timeout`
+    // always, as where a user's program does between two steps what it likes.
+    std::optional<std::chrono::milliseconds> least_patience{5'000};
     // How long a due checkpoint waits for the one before, so that very short intervals skip none.
     std::chrono::milliseconds checkpoint_patience{100};
   };
   struct Hooks {
     std::function<Instant()> now = [] { return std::chrono::steady_clock::now(); };
     std::function<bool()> stop_requested = [] { return false; };
+    // Of whoever makes gradients and steps: asked after each, an error ends the training.
+    std::function<Status()> task_failure = [] { return Status(); };
+    // Accuracy that the task measured itself, since it was asked before.
+    std::function<std::optional<double>()> told_accuracy = [] { return std::nullopt; };
     std::function<void(const Progress&, const History&)> progress = [](const auto&, const auto&) {
     };  // each step
   };

@@ -1,4 +1,5 @@
 #pragma once  // worker/engine/train_run.h: what a TrainLoop keeps while it runs; for its own sources
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <functional>
@@ -7,6 +8,7 @@
 #include <vector>
 
 #include "worker/engine/batches.h"
+#include "worker/engine/patience.h"
 #include "worker/engine/rate.h"
 #include "worker/engine/train_loop.h"
 
@@ -33,22 +35,29 @@ class Laps {
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
 struct TrainLoop::Run {
-  explicit Run(const Parts& parts)
-      : parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
-        gradient(parameter_count + Synchronizer::kRiders),
+  Run(const Parts& parts, Patience patience_of_steps)
+      : patience(patience_of_steps),
+        parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
+        lent(parts.parameters),
+        own_gradient(parts.gradient.empty() ? parameter_count + Synchronizer::kRiders : 0),
+        gradient(parts.gradient.empty() ? std::span<float>(own_gradient) : parts.gradient),
         examples(parts.data.train.size()),
         global_batch(parts.training.batch_size *
                      (parts.asynchronous != nullptr ? 1 : parts.collective.size())),
         test_part(cut(parts.data.test,
                       slice_of(parts.data.test.size(), parts.collective.rank(), parts.collective.size()))) {}
 
+  Patience patience;
   Learnt mine;           // until the ranks have agreed
   bool agreed = false;   // the rest holds what is learnt
   Rate rate{Instant{}};  // begins when the ranks do: who waits for the others' data does not train
   std::size_t parameter_count;
-  std::vector<float> parameters;
-  std::vector<float> gradient;  // and the riders behind it
-  std::int64_t examples;        // of an epoch
+  std::span<float> lent;              // for the parameters; empty: none
+  std::vector<float> own_parameters;  // else
+  std::vector<float> own_gradient;
+  std::span<float> parameters;
+  std::span<float> gradient;  // and the riders behind it
+  std::int64_t examples;      // of an epoch
   std::int64_t global_batch;
   learning::Examples test_part;
 
@@ -67,6 +76,18 @@ struct TrainLoop::Run {
   std::map<std::int64_t, std::string> topologies;  // likewise
   double looked_seconds = 0;                       // of gradients, when the ranks last compared theirs
   bool stop = false;
+  void begin_with(std::vector<float> values) {
+    if (lent.empty()) {
+      own_parameters = std::move(values);
+      parameters = own_parameters;
+    } else {
+      std::ranges::copy(values, lent.begin());
+      parameters = lent;
+    }
+  }
+  [[nodiscard]] std::vector<float> give_parameters() {
+    return lent.empty() ? std::move(own_parameters) : std::vector<float>(lent.begin(), lent.end());
+  }
   [[nodiscard]] std::int64_t position() const { return epoch * examples + into_epoch; }
   History history;
   Progress progress;

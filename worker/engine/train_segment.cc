@@ -63,6 +63,7 @@ Result<AsynchronousUpdates::Turn> TrainLoop::update_once(Run& run, const Asynchr
   const double loss = parts_.task.gradient(run.parameters, parts_.data.train, rows_of(run, begin, count),
                                            std::span(run.gradient).first(run.parameter_count));
   laps.add(Activity::kGradient);
+  MUSTER_TRY(hooks_.task_failure());
   MUSTER_ASSIGN(AsynchronousUpdates::Turn next,
                 parts_.asynchronous->push(run.gradient, run.parameters,
                                           {.loss = loss,

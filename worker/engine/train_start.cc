@@ -10,6 +10,9 @@
 namespace muster::worker {
 namespace {
 
+// Of a state of any size: what a peer may make this rank take into its memory, in floats.
+constexpr std::int64_t kStateMax = 64 << 20;
+constexpr std::int64_t kStatesOfModel = 16;
 constexpr std::int64_t kHistoryMax = 10 * static_cast<std::int64_t>(History::kPointsMax);  // of a peer
 
 // Names of topologies are shorter.
@@ -59,8 +62,9 @@ struct TrainLoop::Start {
   std::int64_t examples = 0;
   std::array<char, 64> data_digest{};
   std::int64_t history_points = 0;
-  std::int64_t refused = 0;  // it could not resume: all end
-  std::int64_t kept = 0;     // it was learnt in a membership before
+  std::int64_t refused = 0;       // it could not resume: all end
+  std::int64_t kept = 0;          // it was learnt in a membership before
+  std::int64_t state_values = 0;  // of an optimizer whose state may be of any size
   double trained_seconds = 0;
   TopologyName topology{};  // picked for as many ranks; zeros: none
 };
@@ -81,6 +85,9 @@ Status TrainLoop::agree_on_start(Run& run) {
     fits = parts_.synchronizer.restore(state->optimizer);
     if (fits) fits = check_resume(*state, run.parameter_count, run.examples);
   }
+  const bool any_size = parts_.synchronizer.has_state_of_any_size();
+  if (root && any_size && !choice.all_have_it)
+    start.state_values = std::ssize(parts_.synchronizer.shared_slots().front().values);
   if (state && root) {
     start.step = state->step;
     start.epoch = state->epoch;
@@ -106,6 +113,7 @@ Status TrainLoop::agree_on_start(Run& run) {
   if (!have && !root) received.resize(run.parameter_count);
   std::vector<float>& parameters = have ? state->parameters : received;
   if (!choice.all_have_it) {
+    if (any_size && !root) parts_.synchronizer.make_room(static_cast<std::size_t>(start.state_values));
     std::vector<float> unwanted(have && !root ? run.parameter_count : 0);  // it has a model of its own
     MUSTER_TRY(share_state(choice.root, start, unwanted.empty() ? std::span(parameters) : std::span(unwanted),
                            points, deadline));
@@ -114,6 +122,7 @@ Status TrainLoop::agree_on_start(Run& run) {
   // with the shorter time of one.
   MUSTER_TRY(parts_.collective.barrier(deadline));
   parts_.synchronizer.set_steps(start.optimizer_steps);
+  MUSTER_TRY(hooks_.task_failure());
   MUSTER_ASSIGN(const Synchronizer::Ahead ahead,
                 parts_.synchronizer.begin({.step = start.step,
                                            .position = start.epoch * run.examples + start.into_epoch,
@@ -121,7 +130,7 @@ Status TrainLoop::agree_on_start(Run& run) {
                                            .topology = text_of(start.topology)},
                                           parameters));
   if (parts_.writer != nullptr && root && run.mine.membership == 0) parts_.writer->note_stored(start.step);
-  run.parameters = std::move(parameters);
+  run.begin_with(std::move(parameters));
   run.history = History(std::move(points));
   if (state) run.topologies = std::move(state->topologies);
   if (const Settled sums = parts_.synchronizer.sums(); sums.picked)
@@ -146,9 +155,10 @@ Status TrainLoop::share_state(int root, const Start& start, std::span<float> par
 
 // Whether this rank can begin with what `root` has.
 Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
-  const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
-                     theirs.into_epoch >= 0 && theirs.history_points >= 0 &&
-                     theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0;
+  const bool sound =
+      theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 && theirs.into_epoch >= 0 &&
+      theirs.history_points >= 0 && theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0 &&
+      theirs.state_values >= 0 && theirs.state_values <= kStateMax + kStatesOfModel * mine.parameter_count;
   if (!sound)
     return internal_error(
         fmt::format("rank {} begins with a state that is none; is its image this worker's?", root));

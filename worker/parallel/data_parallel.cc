@@ -5,9 +5,16 @@
 #include "worker/collective/reduce.h"
 
 namespace muster::worker {
+namespace {
+
+// A topology that is tried may take many times as long as the one that is then taken.
+constexpr int kSettling = 10;
+
+}  // namespace
 
 Result<Synchronizer::Ahead> DataParallel::begin(const Beginning& where, std::span<float> parameters) {
-  MUSTER_ASSIGN(sums_, parts_.collective.settle(parameters.size() + kRiders, where.topology, timeout_));
+  MUSTER_ASSIGN(sums_,
+                parts_.collective.settle(parameters.size() + kRiders, where.topology, kSettling * timeout_));
   return Ahead{};
 }
 

@@ -31,6 +31,10 @@ class DataParallel final : public Synchronizer {
   learning::OptimizerState kept() override { return learning::capture(parts_.optimizer); }
   std::vector<learning::Optimizer::Slot> shared_slots() override { return parts_.optimizer.slots(); }
   void set_steps(std::int64_t steps) override { parts_.optimizer.set_steps(steps); }
+  [[nodiscard]] bool has_state_of_any_size() const override {
+    return parts_.optimizer.has_state_of_any_size();
+  }
+  void make_room(std::size_t values) override { parts_.optimizer.make_room(values); }
   Result<Ahead> begin(const Beginning& where, std::span<float> parameters) override;
   [[nodiscard]] Settled sums() const override { return sums_; }
   Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,

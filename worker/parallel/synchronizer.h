@@ -55,6 +55,10 @@ class Synchronizer {
   // Optimizer state that the ranks give each other when one joins; views.
   [[nodiscard]] virtual std::vector<learning::Optimizer::Slot> shared_slots() = 0;
   virtual void set_steps(std::int64_t steps) = 0;
+  // Then shared_slots() is one slot, whose length every rank takes from the one that has it: by make_room,
+  // before it is written to (learning::Optimizer).
+  [[nodiscard]] virtual bool has_state_of_any_size() const { return false; }
+  virtual void make_room(std::size_t /*values*/) {}
 
   // What parameter servers did beyond the step from which the ranks begin, so that it is not done again.
   struct Ahead {

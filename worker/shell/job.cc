@@ -66,7 +66,7 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
   Json same = spec::to_json(job.training);
   same.erase("checkpoint");
   same.erase("epochs");
-  same["dataset"].erase("path");
+  if (same.contains("dataset")) same["dataset"].erase("path");
   job.fingerprint = learning::fingerprint_of(same, spec::to_json(spec::Training{}));
   return job;
 }

@@ -1,6 +1,8 @@
 // worker/shell/status.cc: Progress -> AgentStatus
 #include "worker/shell/status.h"
 
+#include <fmt/format.h>
+
 namespace muster::worker {
 
 control::v1::AgentStatus to_status(const Progress& progress, int rank) {
@@ -29,6 +31,15 @@ control::v1::AgentStatus to_status(const Progress& progress, int rank) {
   }
   worker.set_checkpoints_skipped(progress.checkpoints_skipped);
   return status;
+}
+
+std::string line_of(const Progress& progress, bool evaluated) {
+  return fmt::format("step={}/{} epoch={:.2f} loss={:.4f}{} examples_per_second={:.0f}", progress.step,
+                     progress.total_steps, progress.epoch, progress.loss,
+                     evaluated ? fmt::format(" test_loss={:.4f} accuracy={:.4f}", progress.test->loss,
+                                             progress.test->accuracy)
+                               : "",
+                     progress.examples_per_second);
 }
 
 void add_history(control::v1::AgentStatus& status, const std::vector<learning::HistoryPoint>& points) {

@@ -1,4 +1,5 @@
 #pragma once  // worker/shell/status.h: the worker's progress in the words of the control channel
+#include <string>
 #include <vector>
 
 #include "proto/control.pb.h"
@@ -7,6 +8,8 @@
 namespace muster::worker {
 
 [[nodiscard]] control::v1::AgentStatus to_status(const Progress& progress, int rank);
+// For the log. `evaluated`: with what the test says.
+[[nodiscard]] std::string line_of(const Progress& progress, bool evaluated);
 void add_history(control::v1::AgentStatus& status, const std::vector<learning::HistoryPoint>& points);
 
 }  // namespace muster::worker

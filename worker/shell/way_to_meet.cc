@@ -9,6 +9,8 @@
 #include "worker/parallel/data_parallel.h"
 #include "worker/parallel/gossip.h"
 #include "worker/parallel/parameter_client.h"
+#include "worker/program/program_task.h"
+#include "worker/program/same_model.h"
 
 namespace muster::worker {
 namespace {
@@ -40,12 +42,19 @@ spec::Gossip gossip_of(const Job& job) { return job.synchronization.gossip.value
 }  // namespace
 
 Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Task& task,
-                                   const MeetingTimes& times) {
+                                   const MeetingTimes& times, program::ProgramLink* program) {
   const std::int64_t parameters = task.parameter_count();
   const auto seed = static_cast<std::uint64_t>(job.training.seed);
+  if (program != nullptr)
+    MUSTER_TRY(program::compare_models(meeting.workers(), program->model().tensors,
+                                       deadline_after(times.start_timeout)));
   if (job.servers > 0) return by_servers(job, meeting, parameters, times);
   WayToMeet made;
-  made.optimizer = learning::make_optimizer(job.training.optimizer, parameters);
+  if (program != nullptr) {
+    made.optimizer = std::make_unique<program::ProgramOptimizer>(*program);
+  } else {
+    made.optimizer = learning::make_optimizer(job.training.optimizer, parameters);
+  }
   if (job.synchronization.is_gossip()) {
     made.synchronizer = std::make_unique<Gossip>(
         meeting.workers(), *made.optimizer,

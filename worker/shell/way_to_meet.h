@@ -9,6 +9,7 @@
 #include "worker/engine/batches.h"
 #include "worker/parallel/asynchronous.h"
 #include "worker/parallel/gradient_sum.h"
+#include "worker/program/program_link.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
 
@@ -26,9 +27,10 @@ struct MeetingTimes {
   std::chrono::milliseconds start_timeout{600'000};  // until all have begun
 };
 
-// `meeting` and `task` outlive it. Errors: kInvalidArgument.
+// `meeting`, `task` and `program`, which makes the optimizer's steps where there is one, outlive it. All
+// ranks call it. Errors: kInvalidArgument; those of the collective.
 [[nodiscard]] Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Task& task,
-                                                 const MeetingTimes& times);
+                                                 const MeetingTimes& times, program::ProgramLink* program);
 
 // The examples of the pod `index`, where each has its own. Errors: kInvalidArgument.
 [[nodiscard]] Result<std::optional<OwnExamples>> own_examples_of(const Job& job, std::int64_t index,

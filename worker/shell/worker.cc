@@ -20,6 +20,7 @@
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
 #include "worker/shell/parameter_server.h"
+#include "worker/shell/program_side.h"
 #include "worker/shell/status.h"
 #include "worker/shell/way_to_meet.h"
 #include "worker/shell/worker_metrics.h"
@@ -35,6 +36,7 @@ constexpr milliseconds kStatusInterval{100};  // between two statuses that only 
 constexpr seconds kLogInterval{10};
 constexpr seconds kEvaluationLogInterval{2};  // epochs of small datasets may take milliseconds
 constexpr seconds kConnectTimeMin{60};        // pods of one membership start at different times
+constexpr int kPatience = 5;                  // with a step that takes no time, in peerTimeoutSeconds
 constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
 // Of an error of all ranks: nothing is wrong with this one, so it can go on beside others.
@@ -46,7 +48,9 @@ bool may_go_on(const Error& error) {
 // Of the process: what it has learnt, its data and what it counts outlive memberships.
 class Worker {
  public:
-  explicit Worker(WorkerMetrics& metrics) : metrics_(metrics), server_(metrics) {}
+  // `program`: of a job with spec.training.program; outlives it.
+  Worker(WorkerMetrics& metrics, const std::unique_ptr<program::ProgramLink>& program)
+      : metrics_(metrics), program_(program), server_(metrics) {}
 
   Ending run(PodFrame& frame, MeshPort& port, const Assignment& assignment, Job job) {
     frame_ = &frame;
@@ -125,10 +129,17 @@ class Worker {
     store_.reset();
     learnt_ = {};
     prepared_.reset();
-    MUSTER_ASSIGN(
-        learning::Dataset data,
-        learning::load_dataset(job_.training.dataset, static_cast<std::uint64_t>(job_.training.seed)));
-    MUSTER_ASSIGN(auto task, learning::make_task(job_.training.model, data.train));
+    learning::Dataset data;
+    std::unique_ptr<learning::Task> task;
+    if (job_.training.program) {
+      MUSTER_TRY(meet_program(program_.get(), job_, start_timeout()));
+      data = data_of_program(*program_, job_);
+      task = std::make_unique<program::ProgramTask>(*program_);
+    } else {
+      const auto seed = static_cast<std::uint64_t>(job_.training.seed);
+      MUSTER_ASSIGN(data, learning::load_dataset(job_.training.dataset, seed));
+      MUSTER_ASSIGN(task, learning::make_task(job_.training.model, data.train));
+    }
     MUSTER_ASSIGN(auto own, own_examples_of(job_, frame_->pod.index, data));
     prepared_.emplace(Prepared{.training = job_.training,
                                .data = std::move(data),
@@ -200,20 +211,25 @@ class Worker {
     if (auto ending = open_store()) return *std::move(ending);
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
+    program::ProgramLink* const program = job_.training.program ? program_.get() : nullptr;
     auto way = make_way_to_meet(job_, *meeting_, *prepared_->task,
-                                {.timeout = timeout(), .start_timeout = start_timeout()});
-    if (!way) return ending_of(way.error());
-    TrainLoop loop(
-        {.collective = meeting_->workers(),
-         .task = *prepared_->task,
-         .synchronizer = *way->synchronizer,
-         .training = job_.training,
-         .data = prepared_->data,
-         .asynchronous = way->asynchronous,
-         .own = prepared_->own ? &*prepared_->own : nullptr,
-         .writer = writer_ && saves() ? &*writer_ : nullptr},
-        {.membership = job_.identity.membership, .timeout = timeout(), .start_timeout = start_timeout()},
-        hooks());
+                                {.timeout = timeout(), .start_timeout = start_timeout()}, program);
+    if (!way) return lost(way.error());
+    TrainLoop loop({.collective = meeting_->workers(),
+                    .task = *prepared_->task,
+                    .synchronizer = *way->synchronizer,
+                    .training = job_.training,
+                    .data = prepared_->data,
+                    .asynchronous = way->asynchronous,
+                    .own = prepared_->own ? &*prepared_->own : nullptr,
+                    .writer = writer_ && saves() ? &*writer_ : nullptr,
+                    .parameters = program != nullptr ? program->parameters() : std::span<float>(),
+                    .gradient = program != nullptr ? program->gradient() : std::span<float>()},
+                   {.membership = job_.identity.membership,
+                    .timeout = timeout(),
+                    .start_timeout = start_timeout(),
+                    .least_patience = patience()},
+                   hooks());
     const bool from_checkpoint = learnt_.state && learnt_.membership == 0;
     auto outcome = loop.run(std::move(learnt_));
     learnt_ = {};
@@ -235,6 +251,11 @@ class Worker {
   }
 
   [[nodiscard]] milliseconds timeout() const { return seconds(job_.synchronization.timeout_seconds); }
+  // A program may do other things between its steps: it is waited for as long as an exchange may take.
+  [[nodiscard]] std::optional<milliseconds> patience() const {
+    if (job_.training.program) return std::nullopt;
+    return kPatience * seconds(job_.synchronization.peer_timeout_seconds);
+  }
   [[nodiscard]] milliseconds start_timeout() const {
     return std::max(seconds(job_.synchronization.timeout_seconds), kStartTimeout);
   }
@@ -243,6 +264,7 @@ class Worker {
     TrainLoop::Hooks hooks;
     hooks.stop_requested = [this] { return frame_->stopper.requested(); };
     hooks.progress = [this](const Progress& progress, const History& history) { show(progress, history); };
+    if (job_.training.program) ask_program(hooks, *program_);
     return hooks;
   }
 
@@ -257,6 +279,7 @@ class Worker {
   void show(const Progress& progress, const History& history) {
     training_ = true;
     step_ = progress.step;
+    if (job_.training.program) place_program(*program_, progress, job_);
     if (progress.checkpoints_skipped > skipped_) {
       skipped_ = progress.checkpoints_skipped;
       spdlog::warn(
@@ -271,12 +294,7 @@ class Worker {
     if (progress.step == 0 || last || (evaluated && now >= next_evaluation_log_) || now >= next_log_) {
       next_log_ = now + kLogInterval;
       next_evaluation_log_ = now + kEvaluationLogInterval;
-      spdlog::info("step={}/{} epoch={:.2f} loss={:.4f}{} examples_per_second={:.0f}", progress.step,
-                   progress.total_steps, progress.epoch, progress.loss,
-                   evaluated ? fmt::format(" test_loss={:.4f} accuracy={:.4f}", progress.test->loss,
-                                           progress.test->accuracy)
-                             : "",
-                   progress.examples_per_second);
+      spdlog::info("{}", line_of(progress, evaluated));
     }
     if (!evaluated && !last && now < next_status_) return;
     next_status_ = now + kStatusInterval;
@@ -307,6 +325,8 @@ class Worker {
       spdlog::info("model written folder={}", folder());
     }
     frame_->status.mutable_worker()->set_parameters_sha256(digest);
+    if (job_.servers == 0 && !job_.synchronization.is_gossip())
+      frame_->status.mutable_worker()->set_state_sha256(learning::digest_of(state));
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
                  frame_->status.worker().payload_bytes_sent(),
                  frame_->status.worker().payload_bytes_expected(), digest);
@@ -329,6 +349,7 @@ class Worker {
   }
 
   WorkerMetrics& metrics_;
+  const std::unique_ptr<program::ProgramLink>& program_;
   PodFrame* frame_ = nullptr;  // of the membership, as the job and the collective
   Job job_;
   std::unique_ptr<Meeting> meeting_;
@@ -352,15 +373,21 @@ class Worker {
 int run_worker(milliseconds configure_timeout) {
   WorkerMetrics metrics;
   std::unique_ptr<MeshPort> port;
-  Worker worker(metrics);
+  std::unique_ptr<program::ProgramLink> program;
+  Worker worker(metrics, program);
   return run_pod<Job>({.name = "worker",
                        .configure_timeout = configure_timeout,
                        .registry = metrics.registry(),
                        // Its port is open before the peers are told of it.
-                       .prepare = [&port](const PodEnvironment& pod) -> Status {
+                       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
                          MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
-                         return {};
-                       }},
+                         MUSTER_ASSIGN(program, listen_for_program());
+                         return await_program(program.get(), stopper);
+                       },
+                       .linger =
+                           [&program](const Ending& ending, const PodProgram::Afterwards& after) {
+                             linger_with_program(program, ending, after);
+                           }},
                       parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
                         if (port == nullptr) {  // of a membership before this one
                           auto again = MeshPort::listen(frame.pod.ip, kDataPort);

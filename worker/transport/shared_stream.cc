@@ -110,10 +110,12 @@ class SharedStream : public PlainStream {
 
 class Writer final : public SharedStream {
  public:
-  explicit Writer(Fd connection) : SharedStream(std::move(connection)) {
-    if (!may_be_one_machine(fd())) return;
+  Writer(Fd connection, int& offers_left) : SharedStream(std::move(connection)) {
+    if (offers_left <= 0 || !may_be_one_machine(fd())) return;
     queue_ = SharedQueue::make();
-    if (queue_) offer_ = {.there_is_one = 1, .place = queue_->place()};
+    if (!queue_) return;
+    --offers_left;
+    offer_ = {.there_is_one = 1, .place = queue_->place()};
   }
 
   Moved send(std::span<const std::byte> head, std::span<const std::byte> body) override {
@@ -190,7 +192,8 @@ class Reader final : public SharedStream {
     if (offer_.magic != kMagic) return Moved::End::kForged;
     stage_ = Stage::kSocket;
     if (offer_.there_is_one == 0) return Moved::End::kNone;
-    queue_ = SharedQueue::open(offer_.place);
+    // Nobody of another machine makes this one look at what its processes have open.
+    if (may_be_one_machine(fd())) queue_ = SharedQueue::open(offer_.place);
     const std::byte answer = queue_ ? kTaken : kNotTaken;
     // The first byte on its way back: there is room for it.
     if (PlainStream::send(std::span(&answer, 1), {}).bytes != 1) return Moved::End::kClosed;
@@ -201,8 +204,8 @@ class Reader final : public SharedStream {
 
 }  // namespace
 
-std::unique_ptr<ByteStream> offer_memory(std::unique_ptr<ByteStream> connection) {
-  return std::make_unique<Writer>(connection->take_fd());
+std::unique_ptr<ByteStream> offer_memory(std::unique_ptr<ByteStream> connection, int& offers_left) {
+  return std::make_unique<Writer>(connection->take_fd(), offers_left);
 }
 
 std::unique_ptr<ByteStream> take_memory(std::unique_ptr<ByteStream> connection) {

@@ -29,8 +29,15 @@ constexpr milliseconds kVerdictTime{300};
 // reset connections, and payload still on its way would be lost.
 constexpr milliseconds kLinger{1'000};
 constexpr milliseconds kLookTime{200};
+constexpr int kOffersMax = 16;                     // of memory: 4 MiB a rank, however many it sends to
 constexpr std::chrono::microseconds kLookOut{50};  // some times of a wake-up
 constexpr int kLooks = 50;                         // between two yields
+
+void pause_briefly() {  // in a loop that waits for another processor
+#ifdef __x86_64__
+  __builtin_ia32_pause();
+#endif
+}
 
 // What connect() and the mesh it made share: one abort for both.
 struct AbortSignal {
@@ -137,8 +144,8 @@ class TcpMesh final : public Mesh {
       connector_->want(line(peer, way));
     } else {
       tune_stream(stream->fd(), static_cast<int>(tcp_user_timeout_.count()));
-      if (share_memory_)
-        stream = way == Way::kTo ? offer_memory(std::move(stream)) : take_memory(std::move(stream));
+      if (share_memory_ && way == Way::kFrom) stream = take_memory(std::move(stream));
+      if (share_memory_ && way == Way::kTo) stream = offer_memory(std::move(stream), offers_left_);
     }
     return stream.get();
   }
@@ -199,7 +206,7 @@ class TcpMesh final : public Mesh {
       for (int i = 0; i < kLooks; ++i) {
         if (any_of(interests, [](const ByteStream& stream, auto way) { return stream.can_move(way); }))
           return true;
-        __builtin_ia32_pause();
+        pause_briefly();
       }
       sched_yield();
     } while (steady_clock::now() < until);
@@ -238,9 +245,11 @@ class TcpMesh final : public Mesh {
       case Moved::End::kUnreachable:
         return end(unavailable(name(peer) + " does not answer any more: its machine or network is gone"));
       case Moved::End::kForged:
-        return end(
-            unavailable("the bytes on the connection to " + name(peer) +
-                        " are not what it encrypted: something between the two machines changes them"));
+        return end(unavailable(
+            share_memory_
+                ? name(peer) + " writes what no worker of this release does; is its image another?"
+                : "the bytes on the connection to " + name(peer) +
+                      " are not what it encrypted: something between the two machines changes them"));
       default: return end(unavailable(name(peer) + " closed the connection"));
     }
   }
@@ -287,6 +296,7 @@ class TcpMesh final : public Mesh {
   std::vector<std::string> names_;  // "rank 2 (127.0.0.5:8471)"
   milliseconds tcp_user_timeout_;
   bool share_memory_;
+  int offers_left_ = kOffersMax;  // of memory, by this rank
   std::shared_ptr<AbortSignal> aborting_;
   std::unique_ptr<Connector> connector_;
   WatchLinks links_;

@@ -36,11 +36,13 @@ constexpr Kind kKinds[] = {
          "training": {"model": {"name": "cnn"}, "optimizer": {}, "checkpoint": {"path": "/c"},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {}}}})"},
     {"FederatedRound", "muster.dev_federatedrounds.yaml",
-     R"({"rounds": 1, "target": {"value": 0.5}, "strategy": {}, "cohort": {"size": 1}, "stragglers": {},
+     R"({"rounds": 1, "target": {"value": 0.5}, "strategy": {"name": "SCAFFOLD"}, "cohort": {"size": 1}, "stragglers": {},
          "runPolicy": {"failurePolicy": {"rules": [{"action": "Ignore", "onReasons": ["Evicted"]}]}},
          "aggregator": {"storage": {"path": "/m"}, "template": {"spec": {"containers": [
              {"name": "aggregator", "volumeMounts": [{"name": "v", "mountPath": "/m"}]}]}}},
-         "clients": {"count": 100000, "perPod": 10000, "partition": {}},
+         "clients": {"count": 100000, "perPod": 10000, "partition": {}, "storage": {"path": "/k"},
+                     "template": {"spec": {"containers": [
+             {"name": "client", "volumeMounts": [{"name": "k", "mountPath": "/k"}]}]}}},
          "training": {"model": {"name": "cnn"}, "optimizer": {},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {"devices": 100000}}}})"}};
 

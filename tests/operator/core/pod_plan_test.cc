@@ -350,8 +350,8 @@ INSTANTIATE_TEST_SUITE_P(
             R"({"spec": {"initContainers": [{"image": "i", "volumeMounts": [{"name": "muster-credentials"}]}]}})",
             true, "spec.initContainers[0].volumeMounts[0].name: muster-credentials is the volume"},
         BadTemplate{R"({"spec": 5})", true, "spec.workers.template.spec: must be an object"},
-        BadTemplate{R"({"spec": {}})", false, "at least one is needed without spec.training"},
-        BadTemplate{R"(null)", false, "without spec.training the containers bring the program"}));
+        BadTemplate{R"({"spec": {}})", false, "at least one is needed, unless spec.training has a model"},
+        BadTemplate{R"(null)", false, "its containers bring the program, unless spec.training has a model"}));
 
 TEST(PodTemplateOfOurs, MayUseTheRendezvousNames) {
   const Json json = Json::parse(R"({"spec": {"containers": [{"env": [{"name": "RANK", "value": "x"}]}]}})");

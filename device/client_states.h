@@ -1,0 +1,46 @@
+#pragma once  // device/client_states.h: what clients keep between rounds
+#include <cstdint>
+#include <mutex>
+#include <unordered_map>
+#include <vector>
+
+#include "common/base/result.h"
+
+namespace muster::device {
+
+// A vector for each client, e.g. its control variate (SCAFFOLD), that goes on only when the client's update is
+// in a committed round. So a client proposes what it will be before it sends its update, under the number of
+// the round, and settles with the next task, which says what the client's newest round is that counts:
+// of all it has proposed, the one of that round is its vector, and the others never were. Whatever was killed
+// in between, it and the aggregator mean the same.
+class ClientStates {  // thread-safe; calls for one client come one after another
+ public:
+  virtual ~ClientStates() = default;
+
+  struct Settled {
+    std::vector<float> values;  // [P]; empty: it begins anew
+    bool lost = false;          // though it had one: what the aggregator knows of it is gone
+  };
+  // `counted`: 0: no update of the client counts yet. Everything but the vector of that round is forgotten.
+  // Errors: as files have them.
+  [[nodiscard]] virtual Result<Settled> settle(std::int32_t client, std::int64_t counted) = 0;
+  // Kept as safely as anything is when it returns, beside what was settled. `round` >= 1. Errors: likewise.
+  [[nodiscard]] virtual Status propose(std::int32_t client, std::int64_t round,
+                                       std::vector<float> values) = 0;
+  // The federation has ended well: of these clients nothing is needed any more.
+  virtual void forget(std::int32_t first_client, std::int32_t clients) = 0;
+};
+
+// In memory: as long as the process.
+class MemoryStates final : public ClientStates {
+ public:
+  Result<Settled> settle(std::int32_t client, std::int64_t counted) override;
+  Status propose(std::int32_t client, std::int64_t round, std::vector<float> values) override;
+  void forget(std::int32_t first_client, std::int32_t clients) override;
+
+ private:
+  std::mutex mutex_;
+  std::unordered_map<std::int32_t, std::unordered_map<std::int64_t, std::vector<float>>> proposed_;
+};
+
+}  // namespace muster::device

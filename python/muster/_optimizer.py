@@ -1,0 +1,310 @@
+"""The model and its optimizer, with parameters and gradients in memory that the worker shares."""
+
+import ctypes
+import json
+import math
+from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
+
+from . import _job, _state
+from ._library import Error
+
+_FLOAT = ctypes.sizeof(ctypes.c_float)
+
+
+class Optimizer:
+    """Steps of a job: `base` makes them, on the mean gradient of all ranks.
+
+    base: a torch.optim.Optimizer; for muster.Arrays anything with step(). model: the torch.nn.Module, or the muster.Arrays,
+    that it optimizes. From here on the parameters lie in memory that is shared with the worker: what moves them elsewhere
+    (model.to, model.half) comes before. All must be float32; those on a GPU are copied to and fro in each step.
+    Buffers of the model (the statistics of batch norm), parameters without gradients, and the state of `also` (such as
+    learning rate schedulers: state_dict and load_state_dict) go with the optimizer's state to ranks that join and into
+    checkpoints. With parameter servers these make the steps: base must be torch's SGD, Adam or AdamW, with the settings of
+    spec.training.optimizer.
+    """
+
+    def __init__(self, base: Any, model: Any, also: Iterable[Any] = (), job: Optional["_job.Job"] = None):
+        made = job or _job._job
+        if made is None:
+            raise Error("muster.Optimizer: call muster.init() first")
+        if made._optimizer is not None:
+            raise Error("muster.Optimizer: the job has one already; give it a model that holds all parameters")
+        if not hasattr(base, "step"):
+            raise Error("muster.Optimizer: the first argument is an optimizer with step(), the second its model")
+        self._job = made
+        self.base = base
+        self._also = list(also)
+        self._model: Any = _ArrayModel(model) if isinstance(model, Arrays) else _TorchModel(base, model)
+        shapes = self._model.shapes()
+        for name, shape in shapes:
+            sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
+            made._call("muster_register_tensor", name.encode(), len(shape), sizes)
+        made._call("muster_allocate")
+        count = sum(math.prod(shape) for _, shape in shapes)
+        memory = []
+        for function in ("muster_parameters", "muster_gradient"):
+            address = getattr(made._lib, function)(made._handle, None)
+            memory.append((ctypes.c_float * count).from_address(address))
+        self._gradient = memory[1]
+        self._model.move_into(memory[0], memory[1])
+        made._optimizer = self
+
+    def step(self, closure: None = None) -> bool:
+        """Shares the gradient, and makes the step with the mean of all ranks.
+
+        Returns whether the step was made. False: a rank was lost or has joined meanwhile; nothing is to be done, the
+        examples come again. Raises muster.Error for a parameter that was moved or changed its type.
+        """
+        if closure is not None:
+            raise Error("opt.step: a closure cannot be asked again for other ranks' gradients; call backward() before step()")
+        self._model.gradients_in_place()
+        return self._job._gradient_ready()
+
+    def zero_grad(self, set_to_none: bool = False) -> None:
+        """Gradients of zero. They stay where they are, whatever set_to_none says."""
+        ctypes.memset(self._gradient, 0, ctypes.sizeof(self._gradient))
+        self._model.attach_gradients()
+
+    def state_dict(self) -> Any:
+        return self.base.state_dict()
+
+    @property
+    def param_groups(self) -> Any:
+        return self.base.param_groups
+
+    # ---- what the job asks for ----
+
+    def make_step(self) -> None:
+        self._model.make_step(self.base)
+
+    def take_parameters(self) -> None:
+        self._model.take_parameters()
+
+    def give_state(self) -> bytes:
+        return _state.encode(
+            {
+                "optimizer": _state_of(self.base),
+                "model": self._model.state(),
+                "also": [_state_of(each) for each in self._also],
+            }
+        )
+
+    def take_state(self, data: bytes) -> None:
+        if not data:
+            return
+        state = _state.decode(data)
+        if not isinstance(state, dict) or len(state.get("also", ())) != len(self._also):
+            raise Error("the state of a peer or checkpoint is of another program; use the same program on all ranks")
+        self._model.load(state["model"])
+        _load(self.base, state["optimizer"])
+        for each, its in zip(self._also, state["also"]):
+            _load(each, its)
+        self._model.take_parameters()
+
+    def for_servers(self, servers_step: bool) -> Optional[bytes]:
+        """The optimizer in the manifest's words, where parameter servers make the steps."""
+        return json.dumps(_in_words(self.base)).encode() if servers_step else None
+
+
+def _state_of(thing: Any) -> Any:
+    return thing.state_dict() if hasattr(thing, "state_dict") else None
+
+
+def _load(thing: Any, state: Any) -> None:
+    if state is not None and hasattr(thing, "load_state_dict"):
+        thing.load_state_dict(state)
+
+
+def _in_words(base: Any) -> Dict[str, Any]:
+    """spec.training.optimizer of a torch optimizer. Raises muster.Error for what parameter servers cannot do."""
+    name = type(base).__name__
+    groups = getattr(base, "param_groups", [])
+    if name not in ("SGD", "Adam", "AdamW") or len(groups) != 1:
+        raise Error(
+            f"muster.Optimizer: parameter servers make the steps of SGD, Adam and AdamW with one group of parameters, not of "
+            f"{name} with {len(groups)}; use one of these, or another spec.synchronization.topology"
+        )
+    group = groups[0]
+    for setting in ("nesterov", "dampening", "amsgrad", "maximize"):
+        if group.get(setting):
+            raise Error(f"muster.Optimizer: parameter servers know no {setting}; remove it, or use another topology")
+    words = {"name": name, "learningRate": group["lr"], "weightDecay": group["weight_decay"]}
+    if name == "SGD":
+        words["momentum"] = group["momentum"]
+    else:
+        words["beta1"], words["beta2"] = group["betas"]
+        words["epsilon"] = group["eps"]
+    return {key: float(value) if key != "name" else value for key, value in words.items()}
+
+
+class _TorchModel:
+    def __init__(self, base: Any, model: Any):
+        import torch
+
+        self._torch = torch
+        self._module = model
+        if not isinstance(model, torch.nn.Module):
+            raise Error("muster.Optimizer: the second argument is the torch.nn.Module (or muster.Arrays) that is optimized")
+        self._named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
+        self._frozen = [(name, each) for name, each in model.named_parameters() if not each.requires_grad]
+        ours = {id(each) for _, each in self._named + self._frozen}
+        for group in base.param_groups:
+            for each in group["params"]:
+                if id(each) not in ours:
+                    raise Error(
+                        f"muster.Optimizer: it optimizes a parameter of shape {list(each.shape)} that the model does not have; "
+                        "give both the same model"
+                    )
+        for name, each in self._named:
+            if each.dtype != torch.float32:
+                raise Error(f"muster.Optimizer: parameter {name} is {each.dtype}, not torch.float32; call model.float() first")
+
+    def shapes(self) -> List[Tuple[str, Tuple[int, ...]]]:
+        return [(name, tuple(each.shape)) for name, each in self._named]
+
+    @staticmethod
+    def _on_cpu(each: Any) -> bool:
+        """Else it is copied to and fro."""
+        return each.device.type == "cpu"
+
+    def move_into(self, parameters: Any, gradient: Any) -> None:
+        """Both: ctypes arrays of all elements. Parameters on the CPU become views of them."""
+        torch = self._torch
+        flat = torch.frombuffer(parameters, dtype=torch.float32)
+        slopes = torch.frombuffer(gradient, dtype=torch.float32)
+        self._places: List[Tuple[str, Any, Any, Any]] = []  # name, parameter, its values and gradient in shared memory
+        self._copied: List[Tuple[Any, Any, Any]] = []
+        at = 0
+        for name, each in self._named:
+            value = flat[at : at + each.numel()].view(each.shape)
+            slope = slopes[at : at + each.numel()].view(each.shape)
+            at += each.numel()
+            value.copy_(each.detach())
+            if self._on_cpu(each):
+                each.data = value
+                each.grad = slope
+            else:
+                self._copied.append((each, value, slope))
+            self._places.append((name, each, value, slope))
+
+    def attach_gradients(self) -> None:
+        for _, each, _, slope in self._places:
+            if self._on_cpu(each):
+                each.grad = slope
+            elif each.grad is not None:
+                each.grad.zero_()
+
+    def gradients_in_place(self) -> None:
+        for name, each in self._frozen:
+            if each.requires_grad:
+                raise Error(f"parameter {name} had no gradient when muster.Optimizer was made; set requires_grad before it")
+        for name, each, value, slope in self._places:
+            on_cpu = self._on_cpu(each)
+            if each.dtype != value.dtype or (on_cpu and each.data_ptr() != value.data_ptr()):
+                raise Error(
+                    f"parameter {name} was moved or changed its type since muster.Optimizer was made; call model.to(), float() "
+                    "and the like before it, and change parameters in place"
+                )
+            found = each.grad
+            if found is None:
+                slope.zero_()
+            elif found.data_ptr() != slope.data_ptr():
+                slope.copy_(found.detach())
+            if on_cpu:
+                each.grad = slope
+
+    def make_step(self, base: Any) -> None:
+        for each, value, slope in self._copied:
+            each.data.copy_(value)
+            each.grad = slope.to(each.device)
+        base.step()
+        for each, value, _ in self._copied:
+            value.copy_(each.detach())
+
+    def take_parameters(self) -> None:
+        for each, value, _ in self._copied:
+            each.data.copy_(value)
+
+    def state(self) -> Dict[str, Any]:
+        """What a rank needs beside the trained parameters."""
+        state = {name: each for name, each in self._module.named_buffers()}
+        state.update(self._frozen)
+        return state
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        mine = self.state()
+        if set(mine) != set(state):
+            apart = sorted(set(mine) ^ set(state))[0]
+            raise Error(f"the model of a peer or checkpoint differs from this one in {apart}; use the same program on all ranks")
+        with self._torch.no_grad():
+            for name, each in mine.items():
+                if each.shape != state[name].shape:
+                    raise Error(f"{name} is {list(state[name].shape)} at a peer, {list(each.shape)} here; use the same program")
+                each.copy_(state[name])
+
+
+class Arrays(Mapping[str, Any]):
+    """A model of named NumPy arrays of float32, as muster.Optimizer takes it.
+
+    model["w"] is an array to read and to write in place, model.grad["w"] its gradient, to be written before opt.step().
+    """
+
+    def __init__(self, arrays: Mapping[str, Any]):
+        import numpy
+
+        self._numpy = numpy
+        self._values = {name: numpy.array(each, dtype=numpy.float32) for name, each in arrays.items()}
+        self.grad = {name: numpy.zeros_like(each) for name, each in self._values.items()}
+
+    def __getitem__(self, name: str) -> Any:
+        return self._values[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
+
+    def __len__(self) -> int:
+        return len(self._values)
+
+
+class _ArrayModel:
+    def __init__(self, model: Arrays):
+        self._model = model
+
+    def shapes(self) -> List[Tuple[str, Tuple[int, ...]]]:
+        return [(name, each.shape) for name, each in self._model.items()]
+
+    def move_into(self, parameters: Any, gradient: Any) -> None:
+        numpy = self._model._numpy
+        flat, slopes = (numpy.frombuffer(memory, dtype=numpy.float32) for memory in (parameters, gradient))
+        at = 0
+        for name, each in list(self._model.items()):
+            value = flat[at : at + each.size].reshape(each.shape)
+            value[...] = each
+            self._model._values[name] = value
+            self._model.grad[name] = slopes[at : at + each.size].reshape(each.shape)
+            at += each.size
+        self._places = dict(self._model._values), dict(self._model.grad)
+
+    def attach_gradients(self) -> None:
+        pass
+
+    def gradients_in_place(self) -> None:
+        values, slopes = self._places
+        for name in values:
+            if self._model._values[name] is not values[name]:
+                raise Error(f"array {name} was replaced; change it in place: model[{name!r}][...] = ...")
+            if self._model.grad[name] is not slopes[name]:
+                slopes[name][...] = self._model.grad[name]
+                self._model.grad[name] = slopes[name]
+
+    def make_step(self, base: Any) -> None:
+        base.step()
+
+    def take_parameters(self) -> None:
+        pass
+
+    def state(self) -> Dict[str, Any]:
+        return {}
+
+    def load(self, state: Mapping[str, Any]) -> None:
+        pass

@@ -1,0 +1,298 @@
+"""Jobs from Python: the objects that kubectl would make, in the cluster of the kubeconfig, else on this machine."""
+
+import atexit
+import base64
+import json
+import os
+import pathlib
+import shutil
+import signal
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.parse
+import urllib.request
+from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
+
+from ._library import Error
+
+_JOB_KINDS = ("DistributedJob", "FederatedRound")
+_LOOK_SECONDS = 0.5
+_CALL_SECONDS = 30
+_START_SECONDS = 30
+_SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
+
+Manifest = Union[str, "os.PathLike[str]", Mapping[str, Any], Sequence[Mapping[str, Any]]]
+
+
+def submit(manifest: Manifest, namespace: Optional[str] = None) -> "Run":
+    """Creates the objects of a manifest, one of which is a DistributedJob or FederatedRound, and returns its run.
+
+    manifest: the path of a YAML or JSON file (YAML needs PyYAML), an object, or a list of them. Where: the current context
+    of KUBECONFIG or ~/.kube/config; in a pod, its cluster by its service account; without either `muster local up` is
+    started, which must be installed, and ends with this process: volumes are then below ./muster-out. What exists already
+    of the other objects stays as it is. Raises muster.Error: no such file, a job that exists, one that the server refuses.
+    """
+    objects = _objects_of(manifest)
+    jobs = [each for each in objects if each.get("kind") in _JOB_KINDS]
+    if len(jobs) != 1:
+        raise Error(f"muster.submit: the manifest has {len(jobs)} jobs, not one DistributedJob or FederatedRound")
+    cluster = _Cluster.usual()
+    for each in objects:
+        place = each.get("metadata", {}).get("namespace") or namespace or cluster.namespace
+        path = cluster.path_of(each["apiVersion"], each["kind"], place)
+        try:
+            made = cluster.call("POST", path, each)
+        except _Refused as error:
+            if error.code != 409 or each is jobs[0]:
+                raise Error(f"muster.submit: {error}") from None
+            continue
+        if each is jobs[0]:
+            run = Run(cluster, f"{path}/{made['metadata']['name']}", made)
+    return run
+
+
+class Run:
+    """A job that was submitted. Everything is asked of the server anew: whoever changes the object, by kubectl or here."""
+
+    def __init__(self, cluster: "_Cluster", path: str, made: Mapping[str, Any]):
+        self._cluster = cluster
+        self._path = path
+        self.kind: str = made["kind"]
+        self.name: str = made["metadata"]["name"]
+        self.namespace: str = made["metadata"]["namespace"]
+
+    @property
+    def status(self) -> Dict[str, Any]:
+        """The object's status: phase, progress, conditions, roster and so on, as `kubectl get -o json` shows it."""
+        return self._cluster.call("GET", self._path).get("status", {})
+
+    def wait(self, timeout: Optional[float] = None) -> Dict[str, Any]:
+        """Waits until the job has succeeded; returns its status. Raises muster.Error when it has failed, with the reason, and
+        TimeoutError after `timeout` seconds."""
+        end = None if timeout is None else time.monotonic() + timeout
+        while True:
+            status = self.status
+            for condition in status.get("conditions", []):
+                if condition.get("status") == "True" and condition.get("type") == "Succeeded":
+                    return status
+                if condition.get("status") == "True" and condition.get("type") == "Failed":
+                    raise Error(f"{self.kind} {self.name} failed: {condition.get('reason')}: {condition.get('message')}")
+            if end is not None and time.monotonic() >= end:
+                raise TimeoutError(f"{self.kind} {self.name} is {status.get('phase', 'not begun')} after {timeout} s")
+            time.sleep(_LOOK_SECONDS)
+
+    def logs(self, rank: int = 0) -> str:
+        """What the container of a rank's program has written so far."""
+        names = self._pods_by_rank()
+        if not 0 <= rank < len(names):
+            raise Error(f"{self.kind} {self.name} has {len(names)} pods, and no rank {rank}")
+        role = "worker" if self.kind == "DistributedJob" else "aggregator"
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{names[rank]}/log?container={role}"
+        return self._cluster.ask("GET", path).decode(errors="replace")
+
+    def scale(self, workers: int) -> None:
+        """Sets the number of workers; those of a training come and go while the others work on."""
+        self._cluster.call("PATCH", f"{self._path}/scale", {"spec": {"replicas": workers}}, "application/merge-patch+json")
+
+    def delete(self) -> None:
+        """Removes the job and its pods. What it stored stays."""
+        self._cluster.call("DELETE", self._path)
+
+    def _pods_by_rank(self) -> List[str]:
+        role = "worker" if self.kind == "DistributedJob" else "aggregator"
+        selector = urllib.parse.quote(f"muster.dev/job-name={self.name},muster.dev/role={role}")
+        pods = self._cluster.call("GET", f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}")["items"]
+        roster = [member.get("podUID") for member in self.status.get("roster", [])]
+
+        def place(pod: Mapping[str, Any]) -> Tuple[int, int]:
+            uid = pod["metadata"]["uid"]
+            index = int(pod["metadata"]["labels"]["muster.dev/index"])
+            return (roster.index(uid) if uid in roster else len(roster), index)
+
+        return [pod["metadata"]["name"] for pod in sorted(pods, key=place)]
+
+
+class _Refused(Exception):
+    def __init__(self, code: int, message: str):
+        super().__init__(message)
+        self.code = code
+
+
+class _Cluster:
+    """An API server, and how to be let in."""
+
+    def __init__(self, server: str, context: ssl.SSLContext, token: Optional[str], namespace: str):
+        self._server = server.rstrip("/")
+        self._context = context
+        self._token = token
+        self.namespace = namespace
+        self._resources: Dict[str, Any] = {}
+
+    @staticmethod
+    def usual() -> "_Cluster":
+        told = os.environ.get("KUBECONFIG") or str(pathlib.Path.home() / ".kube" / "config")
+        path = next((each for each in told.split(os.pathsep) if each and os.path.exists(each)), None)
+        if path is not None:
+            return _Cluster.of_config(path)
+        if os.environ.get("KUBECONFIG"):
+            raise Error(f"KUBECONFIG names {told}, where no file is; correct or unset it")
+        if (_SERVICE_ACCOUNT / "token").exists() and os.environ.get("KUBERNETES_SERVICE_HOST"):
+            host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
+            context = ssl.create_default_context(cafile=str(_SERVICE_ACCOUNT / "ca.crt"))
+            token = (_SERVICE_ACCOUNT / "token").read_text()
+            return _Cluster(f"https://{host}:{port}", context, token, (_SERVICE_ACCOUNT / "namespace").read_text())
+        return _Cluster.of_config(_start_local())
+
+    @staticmethod
+    def of_config(path: str) -> "_Cluster":
+        config = _read(path)[0]
+
+        def named(items: str, name: Any) -> Dict[str, Any]:
+            for each in config.get(items) or []:
+                if each.get("name") == name:
+                    return each[items[:-1]]
+            raise Error(f"{path}: has no {items[:-1]} {name}; set current-context")
+
+        context = named("contexts", config.get("current-context"))
+        cluster, user = named("clusters", context["cluster"]), named("users", context["user"])
+        for unknown in ("exec", "auth-provider"):
+            if unknown in user:
+                raise Error(f"{path}: user {context['user']} is let in by {unknown}, which this package does not do; use kubectl")
+        security = ssl.create_default_context()
+        if cluster.get("insecure-skip-tls-verify"):
+            security.check_hostname = False
+            security.verify_mode = ssl.CERT_NONE
+        elif "certificate-authority-data" in cluster:
+            security = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
+        elif "certificate-authority" in cluster:
+            security = ssl.create_default_context(cafile=str(pathlib.Path(path).parent / cluster["certificate-authority"]))
+        _add_client_certificate(security, user, pathlib.Path(path).parent)
+        token = user.get("token")
+        if token is None and "tokenFile" in user:
+            token = pathlib.Path(user["tokenFile"]).read_text()
+        return _Cluster(cluster["server"], security, token, context.get("namespace") or "default")
+
+    def ask(self, method: str, path: str, body: Any = None, content: str = "application/json") -> bytes:
+        request = urllib.request.Request(self._server + path, method=method)
+        if body is not None:
+            request.data = json.dumps(body).encode()
+            request.add_header("Content-Type", content)
+        if self._token:
+            request.add_header("Authorization", f"Bearer {self._token.strip()}")
+        try:
+            with urllib.request.urlopen(request, timeout=_CALL_SECONDS, context=self._context) as answer:
+                return answer.read()
+        except urllib.error.HTTPError as error:
+            text = error.read().decode(errors="replace")
+            try:
+                text = json.loads(text)["message"]
+            except (ValueError, KeyError, TypeError):
+                pass
+            raise _Refused(error.code, text) from None
+        except (urllib.error.URLError, OSError) as error:
+            raise Error(f"the API server {self._server} does not answer: {getattr(error, 'reason', error)}") from None
+
+    def call(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Dict[str, Any]:
+        try:
+            return json.loads(self.ask(method, path, body, content))
+        except _Refused as error:
+            if method == "POST":
+                raise
+            raise Error(str(error)) from None
+
+    def path_of(self, version: str, kind: str, namespace: str) -> str:
+        """Of the collection of a kind, as the server lists it."""
+        root = f"/api/{version}" if "/" not in version else f"/apis/{version}"
+        if version not in self._resources:
+            try:
+                self._resources[version] = self.call("GET", root).get("resources", [])
+            except Error:
+                self._resources[version] = []
+        for each in self._resources[version]:
+            if each["kind"] == kind and "/" not in each["name"]:
+                return f"{root}/namespaces/{namespace}/{each['name']}" if each["namespaced"] else f"{root}/{each['name']}"
+        raise Error(f"the API server {self._server} knows no {kind} of {version}; is Muster installed there?")
+
+
+def _add_client_certificate(security: ssl.SSLContext, user: Mapping[str, Any], folder: pathlib.Path) -> None:
+    """From files: OpenSSL reads a client's key from nothing else. Those of data are gone at once."""
+    if "client-certificate" in user and "client-key" in user:
+        security.load_cert_chain(str(folder / user["client-certificate"]), str(folder / user["client-key"]))
+    if "client-certificate-data" not in user or "client-key-data" not in user:
+        return
+    with tempfile.TemporaryDirectory() as place:
+        names = []
+        for part in ("client-certificate-data", "client-key-data"):
+            names.append(os.path.join(place, part))
+            with open(os.open(names[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+                file.write(base64.b64decode(user[part]))
+        security.load_cert_chain(*names)
+
+
+def _read(path: "Union[str, os.PathLike[str]]") -> List[Any]:
+    try:
+        text = pathlib.Path(path).read_text(encoding="utf-8")
+    except OSError as error:
+        raise Error(f"{path}: {error.strerror}") from None
+    try:
+        return [json.loads(text)]
+    except ValueError:
+        pass
+    try:
+        import yaml
+    except ImportError:
+        raise Error(f"{path} is no JSON, and PyYAML, which reads YAML, is missing; install it: pip install pyyaml") from None
+    try:
+        return [each for each in yaml.safe_load_all(text) if each is not None]
+    except yaml.YAMLError as error:
+        raise Error(f"{path}: {error}") from None
+
+
+def _objects_of(manifest: Manifest) -> List[Dict[str, Any]]:
+    if isinstance(manifest, (str, os.PathLike)):
+        found: Sequence[Any] = _read(manifest)
+    elif isinstance(manifest, Mapping):
+        found = [manifest]
+    else:
+        found = manifest
+    objects = [dict(each) if isinstance(each, Mapping) else {} for each in found]
+    for each in objects:
+        if not each.get("apiVersion") or not each.get("kind"):
+            raise Error("muster.submit: an object of the manifest has no apiVersion or kind")
+    return objects
+
+
+_local: Optional[Tuple["subprocess.Popen[str]", str]] = None
+
+
+def _start_local() -> str:
+    """The kubeconfig of a control plane on this machine, which ends with this process."""
+    global _local
+    if _local is not None and _local[0].poll() is None:
+        return _local[1]
+    program = shutil.which("muster")
+    if program is None:
+        raise Error("there is no cluster (no kubeconfig), and no program muster in PATH to be one; install Muster, or set KUBECONFIG")
+    log = tempfile.NamedTemporaryFile(mode="w+", prefix="muster-local-", suffix=".log")
+    process = subprocess.Popen([program, "local", "up"], stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+
+    def end() -> None:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(10)
+        except subprocess.TimeoutExpired:
+            process.kill()
+        log.close()
+
+    atexit.register(end)
+    limit = time.monotonic() + _START_SECONDS
+    while time.monotonic() < limit and process.poll() is None:
+        for line in pathlib.Path(log.name).read_text().splitlines():
+            if "export KUBECONFIG=" in line:
+                _local = process, line.split("export KUBECONFIG=")[1].strip()
+                return _local[1]
+        time.sleep(0.05)
+    raise Error(f"muster local up did not start: {pathlib.Path(log.name).read_text()[-500:].strip()}")

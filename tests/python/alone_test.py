@@ -1,0 +1,265 @@
+"""The package without a job around: a world of one, and what a program can do wrong."""
+
+import ctypes
+import os
+import subprocess
+import sys
+import unittest
+from unittest import mock
+
+import numpy
+import torch
+
+import muster
+from muster import _job, _library, _optimizer
+
+X = torch.linspace(-1, 1, 90).reshape(30, 3)
+Y = X @ torch.tensor([2.0, -1.0, 0.5]) + 3
+
+
+def fresh(model, base, **more):
+    """A job of its own for each test, as a process has one."""
+    _job._job = None
+    job = muster.init()
+    return job, muster.Optimizer(base(model.parameters()), model, **more)
+
+
+def adam(parameters):
+    return torch.optim.AdamW(parameters, 0.05)
+
+
+def linear():
+    torch.manual_seed(1)
+    return torch.nn.Linear(3, 1)
+
+
+def loss_of(model, x, y):
+    return ((model(x)[:, 0] - y) ** 2).mean()
+
+
+class Alone(unittest.TestCase):
+    def setUp(self):
+        os.environ.pop("MUSTER_SOCKET", None)
+
+    def tearDown(self):
+        if _job._job is not None:
+            _job._job.close()
+
+    def test_trains_as_the_same_loop_without_muster(self):
+        rows, model = [], linear()
+        job, opt = fresh(model, adam)
+        for x, y in job.batches((X, Y), batch_size=8, epochs=3, seed=4):
+            rows.append((x.clone(), y.clone()))
+            loss_of(model, x, y).backward()
+            self.assertTrue(opt.step())
+            opt.zero_grad()
+        self.assertEqual((job.rank, job.size, job.step, job.epoch, job.alone), (0, 1, 12, 3, True))
+        plain = linear()
+        base = adam(plain.parameters())
+        for x, y in rows:
+            base.zero_grad()
+            loss_of(plain, x, y).backward()
+            base.step()
+        for ours, theirs in zip(model.parameters(), plain.parameters()):
+            self.assertTrue(torch.equal(ours, theirs))
+
+    def test_each_example_comes_once_an_epoch(self):
+        model = linear()
+        job, opt = fresh(model, adam)
+        seen = []
+        for batch in job.batches(range(30), batch_size=7, epochs=2, collate=list):
+            seen += batch
+            loss_of(model, X[batch], Y[batch]).backward()
+            opt.step()
+        self.assertEqual(sorted(seen[:30]), list(range(30)))
+        self.assertEqual(sorted(seen[30:]), list(range(30)))
+        self.assertNotEqual(seen[:30], seen[30:])
+
+    def test_gradients_that_are_set_to_none_or_replaced_count_all_the_same(self):
+        results = []
+        for clear in (lambda model, opt: opt.zero_grad(), lambda model, opt: model.zero_grad(set_to_none=True)):
+            model = linear()
+            job, opt = fresh(model, adam)
+            for x, y in job.batches((X, Y), batch_size=8):
+                clear(model, opt)
+                loss_of(model, x, y).backward()
+                opt.step()
+            results.append([each.detach().clone() for each in model.parameters()])
+            job.close()
+        self.assertTrue(all(torch.equal(a, b) for a, b in zip(*results)))
+
+    def test_parameters_and_gradients_are_the_shared_memory(self):
+        model = linear()
+        job, opt = fresh(model, adam)
+        job_memory = job._lib.muster_parameters(job._handle, None)
+        self.assertEqual(model.weight.data_ptr(), job_memory)
+        x, y = next(job.batches((X, Y), batch_size=8))
+        loss_of(model, x, y).backward()
+        gradient = (ctypes.c_float * 4).from_address(job._lib.muster_gradient(job._handle, None))
+        self.assertEqual(list(gradient), model.weight.grad.flatten().tolist() + model.bias.grad.tolist())
+
+    def test_parameters_of_a_device_are_copied_to_and_fro_with_the_same_result(self):
+        results = []
+        for on_cpu in (True, False):
+            with mock.patch.object(_optimizer._TorchModel, "_on_cpu", staticmethod(lambda each: on_cpu)):
+                model = linear()
+                job, opt = fresh(model, adam)
+                for x, y in job.batches((X, Y), batch_size=8, epochs=2):
+                    loss_of(model, x, y).backward()
+                    opt.step()
+                    opt.zero_grad()
+                memory = (ctypes.c_float * 4).from_address(job._lib.muster_parameters(job._handle, None))
+                values = model.weight.flatten().tolist() + model.bias.tolist()
+                self.assertEqual(list(memory), values)
+                self.assertEqual(model.weight.data_ptr() == ctypes.addressof(memory), on_cpu)
+                results.append(values)
+                job.close()
+        self.assertEqual(*results)
+
+    def test_a_list_of_examples_is_collated_as_torch_does(self):
+        model = linear()
+        job, _ = fresh(model, adam)
+        x, y = next(job.batches([(X[i], Y[i]) for i in range(30)], batch_size=4))
+        self.assertEqual((x.shape, y.shape), ((4, 3), (4,)))
+
+    def test_numpy_arrays_train_by_any_rule(self):
+        _job._job = None
+        job = muster.init()
+        model = muster.Arrays({"w": numpy.zeros(3), "b": numpy.zeros(())})
+
+        class Descent:
+            def step(self):
+                for name in model:
+                    model[name][...] -= 0.3 * model.grad[name]
+
+        opt = muster.Optimizer(Descent(), model)
+        for x, y in job.batches((X.numpy(), Y.numpy()), batch_size=10, epochs=400):
+            error = x @ model["w"] + model["b"] - y
+            model.grad["w"][...] = error @ x / len(x)
+            model.grad["b"][...] = error.mean()
+            opt.step()
+        self.assertAlmostEqual(float(model["b"]), 3, places=1)
+
+    def test_the_state_of_a_model_with_buffers_and_schedulers_comes_back(self):
+        def made():
+            model = torch.nn.Sequential(torch.nn.Linear(3, 4), torch.nn.BatchNorm1d(4), torch.nn.Linear(4, 1))
+            model[0].bias.requires_grad_(False)
+            base = adam(model.parameters())
+            scheduler = torch.optim.lr_scheduler.StepLR(base, 2)
+            _job._job = None
+            job = muster.init()
+            return job, model, muster.Optimizer(base, model, also=[scheduler]), scheduler
+
+        job, model, opt, scheduler = made()
+        for x, y in job.batches((X, Y), batch_size=8):
+            loss_of(model, x, y).backward()
+            opt.step()
+            opt.zero_grad()
+            scheduler.step()
+        state = opt.give_state()
+        other_job, other, other_opt, other_scheduler = made()
+        other_opt.take_state(state)
+        self.assertTrue(torch.equal(other[1].running_mean, model[1].running_mean))
+        self.assertTrue(torch.equal(other[0].bias, model[0].bias))
+        self.assertEqual(other_scheduler.last_epoch, 4)
+        self.assertEqual(other_opt.param_groups[0]["lr"], opt.param_groups[0]["lr"])
+        job.close()
+        other_job.close()
+
+
+class Wrong(unittest.TestCase):
+    def tearDown(self):
+        if _job._job is not None:
+            _job._job.close()
+
+    def expect(self, says):
+        return self.assertRaisesRegex(muster.Error, says)
+
+    def one_batch(self, change):
+        model = linear()
+        job, opt = fresh(model, adam)
+        for x, y in job.batches((X, Y), batch_size=8):
+            loss_of(model, x, y).backward()
+            change(model)
+            opt.step()
+
+    def test_a_parameter_that_moved(self):
+        def move(model):
+            model.weight.data = model.weight.data.clone()
+
+        with self.expect("parameter weight was moved"):
+            self.one_batch(move)
+
+    def test_a_parameter_of_another_type_later(self):
+        with self.expect("parameter weight was moved or changed its type"):
+            self.one_batch(lambda model: model.double())
+
+    def test_a_parameter_of_another_type_at_once(self):
+        model = linear().double()
+        with self.expect("parameter weight is torch.float64.*model.float"):
+            fresh(model, adam)
+
+    def test_a_batch_without_a_step(self):
+        job, _ = fresh(linear(), adam)
+        with self.expect(r"opt.step\(\) was not called"):
+            for _ in job.batches((X, Y), batch_size=8):
+                pass
+
+    def test_a_step_without_a_batch(self):
+        _, opt = fresh(linear(), adam)
+        with self.expect("no batch whose gradient is due"):
+            opt.step()
+
+    def test_an_optimizer_of_another_model(self):
+        _job._job = None
+        muster.init()
+        with self.expect("a parameter of shape .1, 3. that the model does not have"):
+            muster.Optimizer(adam(linear().parameters()), torch.nn.Linear(2, 2))
+
+    def test_batches_before_an_optimizer(self):
+        _job._job = None
+        job = muster.init()
+        with self.expect("make a muster.Optimizer first"):
+            job.batches((X, Y))
+
+    def test_a_second_job(self):
+        _job._job = None
+        muster.init()
+        with self.expect("in a job already"):
+            muster.init()
+
+    def test_an_empty_dataset(self):
+        job, _ = fresh(linear(), adam)
+        with self.expect("from 1 to"):
+            job.batches((X[:0], Y[:0]))
+
+    def test_parameter_servers_do_not_make_every_step(self):
+        parameters = list(linear().parameters())
+        words = _optimizer._in_words(torch.optim.AdamW(parameters, 0.1, (0.8, 0.9)))
+        self.assertEqual((words["name"], words["beta1"], words["learningRate"]), ("AdamW", 0.8, 0.1))
+        for base, says in (
+            (torch.optim.RMSprop(parameters), "not of RMSprop"),
+            (torch.optim.SGD(parameters, 0.1, momentum=0.9, nesterov=True), "no nesterov"),
+            (torch.optim.SGD([{"params": [parameters[0]]}, {"params": [parameters[1]]}], 0.1), "with 2"),
+        ):
+            with self.expect(says):
+                _optimizer._in_words(base)
+
+    def test_a_library_of_another_version(self):
+        code = "from muster import _version, _library; _version.__version__ = _library.__version__ = '9.9'; _library.library()"
+        run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        self.assertIn("the package muster of 9.9; install both from one wheel", run.stderr)
+
+    def test_a_library_that_is_not_there(self):
+        env = dict(os.environ, MUSTER_LIBRARY="/nowhere/libmuster_worker.so")
+        run = subprocess.run([sys.executable, "-c", "import muster; muster.init()"], env=env, capture_output=True, text=True)
+        self.assertIn("install the wheel of muster", run.stderr)
+
+    def test_a_struct_is_as_the_header_says(self):
+        self.assertEqual(ctypes.sizeof(_library.Event), 80)
+        self.assertEqual(ctypes.sizeof(_library.World), 64)
+        self.assertEqual(ctypes.sizeof(_library.Training), 48)
+
+
+if __name__ == "__main__":
+    unittest.main()

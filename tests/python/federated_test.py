@@ -1,0 +1,108 @@
+"""Federated averaging in one process: against a sum by hand, and against wrong updates."""
+
+import copy
+import math
+import unittest
+
+import numpy
+import torch
+
+import muster
+
+
+def descent(model, data, round):
+    x, y = data
+    for _ in range(round.config.get("steps", 1)):
+        error = x @ model["w"] - y
+        model["w"] -= 0.1 * (error @ x) / len(x)
+    return muster.Update(model, examples=len(x), loss=float((error**2).mean()))
+
+
+def parts(sizes):
+    draw = numpy.random.default_rng(1)
+    made = []
+    for size in sizes:
+        x = draw.normal(size=(size, 3))
+        made.append((x, x @ numpy.array([2.0, -1.0, 0.5])))
+    return made
+
+
+class Simulate(unittest.TestCase):
+    def test_is_the_mean_of_the_clients_weighted_by_examples(self):
+        data = parts([10, 30])
+        start = {"w": numpy.ones(3)}
+        done = muster.simulate(descent, start, data, rounds=1)
+        alone = [descent(copy.deepcopy(start), each, muster.Round(1, 1, 0, 0, {})).model["w"] for each in data]
+        numpy.testing.assert_allclose(done.model["w"], (10 * alone[0] + 30 * alone[1]) / 40, rtol=1e-12)
+        self.assertTrue((start["w"] == 1).all(), "what it was given stays")
+
+    def test_learns_and_is_the_same_for_the_same_seed(self):
+        run = lambda seed: muster.simulate(
+            descent,
+            lambda: {"w": numpy.zeros(3)},
+            lambda number: parts([20 + number] * 8)[number],
+            clients=8,
+            cohort=3,
+            rounds=60,
+            seed=seed,
+            evaluate=lambda model: float(abs(model["w"] - [2, -1, 0.5]).max()),
+            config={"steps": 3},
+        )
+        first, again, other = run(1), run(1), run(2)
+        self.assertLess(first.history[-1].metric, 0.01)
+        self.assertLess(first.history[-1].loss, first.history[0].loss)
+        self.assertTrue((first.model["w"] == again.model["w"]).all())
+        self.assertNotEqual([each.clients for each in first.history], [each.clients for each in other.history])
+        self.assertTrue(all(len(set(each.clients)) == 3 for each in first.history))
+
+    def test_torch_modules_with_buffers(self):
+        @muster.client
+        def train(model, data, round):
+            model.train()
+            model(data)
+            with torch.no_grad():
+                model[0].weight += len(data)
+            return muster.Update(model, examples=len(data))
+
+        norm = torch.nn.Sequential(torch.nn.BatchNorm1d(2))
+        done = muster.simulate(train, norm, [torch.ones(4, 2), torch.ones(12, 2) * 3], rounds=1)
+        self.assertEqual(done.model[0].weight.tolist(), [1 + (4 * 4 + 12 * 12) / 16] * 2)
+        self.assertAlmostEqual(done.model[0].running_mean[0].item(), 0.1 * (4 * 1 + 12 * 3) / 16, places=6)
+        self.assertEqual(done.model[0].num_batches_tracked.item(), 1)
+        self.assertIsNone(done.history[0].loss)
+
+    def test_estimators_by_their_coefficients(self):
+        class Estimator:  # as scikit-learn's linear models are
+            def __init__(self):
+                self.coef_, self.intercept_ = numpy.zeros((1, 3)), numpy.zeros(1)
+
+        def train(model, data, round):
+            model.coef_ = model.coef_ + data
+            return muster.Update(model, examples=1)
+
+        done = muster.simulate(train, Estimator, [1.0, 2.0], rounds=2)
+        self.assertEqual(done.model.coef_.tolist(), [[3.0] * 3])
+
+
+class WrongUpdates(unittest.TestCase):
+    def expect(self, says, train, **more):
+        with self.assertRaisesRegex(muster.Error, says):
+            muster.simulate(train, {"w": numpy.zeros(3)}, **{"data": parts([5, 5]), **more})
+
+    def test_are_named_with_their_client(self):
+        self.expect("client 0: train must return a muster.Update", lambda model, data, round: model)
+        self.expect("at least one example", lambda model, data, round: muster.Update(model, 0))
+        self.expect("client 0: w is missing", lambda model, data, round: muster.Update({"v": model["w"]}, 1))
+        self.expect("has the shape .2., not .3.", lambda model, data, round: muster.Update({"w": numpy.ones(2)}, 1))
+        self.expect("not finite", lambda model, data, round: muster.Update({"w": model["w"] * math.nan}, 1))
+        self.expect("is no model", lambda model, data, round: muster.Update(object(), 1))
+
+    def test_settings_that_cannot_be(self):
+        self.expect("how many clients", descent, data=lambda number: None)
+        self.expect("a cohort is of 1 to 2", descent, cohort=3)
+        with self.assertRaisesRegex(muster.Error, "must take"):
+            muster.client(lambda model: None)
+
+
+if __name__ == "__main__":
+    unittest.main()

@@ -1,0 +1,238 @@
+"""Submitting, against a small server that answers as an API server does."""
+
+import http.server
+import json
+import os
+import pathlib
+import ssl
+import subprocess
+import sys
+import tempfile
+import threading
+import unittest
+from unittest import mock
+
+import muster
+from muster import _function, _submit  # noqa: F401
+
+JOB = {"apiVersion": "muster.dev/v1alpha1", "kind": "DistributedJob", "metadata": {"name": "own"}, "spec": {}}
+CLAIM = {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": "store"}, "spec": {}}
+
+
+class Server:
+    """Answers by (method, path); what was asked is kept."""
+
+    def __init__(self):
+        self.answers = {
+            ("GET", "/api/v1"): (200, {"resources": [{"kind": "PersistentVolumeClaim", "name": "persistentvolumeclaims", "namespaced": True}]}),
+            ("GET", "/apis/muster.dev/v1alpha1"): (
+                200,
+                {
+                    "resources": [
+                        {"kind": "Scale", "name": "distributedjobs/scale", "namespaced": True},
+                        {"kind": "DistributedJob", "name": "distributedjobs/status", "namespaced": True},
+                        {"kind": "DistributedJob", "name": "distributedjobs", "namespaced": True},
+                    ]
+                },
+            ),
+        }
+        self.asked = []
+
+    def ask(self, method, path, body=None, content="application/json"):
+        self.asked.append((method, path, body, content))
+        code, answer = self.answers.get((method, path), (404, {"message": f"no {path}"}))
+        if code >= 400:
+            raise _submit._Refused(code, answer["message"])
+        return answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
+
+
+class Submit(unittest.TestCase):
+    PATH = "/apis/muster.dev/v1alpha1/namespaces/team/distributedjobs"
+
+    def setUp(self):
+        self.server = Server()
+        self.cluster = _submit._Cluster("https://x", ssl.create_default_context(), "t", "team")
+        self.cluster.ask = self.server.ask
+        patch = mock.patch.object(_submit._Cluster, "usual", return_value=self.cluster)
+        patch.start()
+        self.addCleanup(patch.stop)
+        made = dict(JOB, metadata={"name": "own", "namespace": "team"})
+        self.server.answers["POST", self.PATH] = (201, made)
+        self.server.answers["POST", "/api/v1/namespaces/team/persistentvolumeclaims"] = (409, {"message": "already exists"})
+
+    def status(self, **status):
+        self.server.answers["GET", self.PATH + "/own"] = (200, {"status": status})
+
+    def test_creates_what_is_missing_and_waits_for_the_end(self):
+        run = muster.submit([CLAIM, JOB])
+        self.status(phase="Running")
+        with self.assertRaisesRegex(TimeoutError, "own is Running"):
+            run.wait(timeout=0)
+        self.status(phase="Succeeded", conditions=[{"type": "Succeeded", "status": "True"}])
+        self.assertEqual(run.wait()["phase"], "Succeeded")
+        self.assertEqual((run.kind, run.name, run.namespace), ("DistributedJob", "own", "team"))
+
+    def test_a_failure_says_why(self):
+        run = muster.submit(JOB)
+        self.status(conditions=[{"type": "Failed", "status": "True", "reason": "InvalidSpec", "message": "spec.x: wrong"}])
+        with self.assertRaisesRegex(muster.Error, "own failed: InvalidSpec: spec.x: wrong"):
+            run.wait()
+
+    def test_scales_and_reads_logs_by_rank(self):
+        run = muster.submit(JOB)
+        pods = [
+            {"metadata": {"name": f"own-worker-{i}", "uid": f"u{i}", "labels": {"muster.dev/index": str(i)}}} for i in (0, 1, 2)
+        ]
+        selector = "/api/v1/namespaces/team/pods?labelSelector=muster.dev/job-name%3Down%2Cmuster.dev/role%3Dworker"
+        self.server.answers["GET", selector] = (200, {"items": pods})
+        self.server.answers["GET", "/api/v1/namespaces/team/pods/own-worker-2/log?container=worker"] = (200, "step 1\n")
+        self.status(roster=[{"podUID": "u2"}, {"podUID": "u0"}])
+        self.assertEqual(run.logs(0), "step 1\n")
+        with self.assertRaisesRegex(muster.Error, "no rank 3"):
+            run.logs(3)
+        self.server.answers["PATCH", self.PATH + "/own/scale"] = (200, {})
+        run.scale(6)
+        self.assertEqual(self.server.asked[-1][2:], ({"spec": {"replicas": 6}}, "application/merge-patch+json"))
+
+    def test_a_function_becomes_a_config_map_and_a_job(self):
+        def train():
+            print("trained")
+
+        path = "/api/v1/namespaces/team/configmaps"
+        self.server.answers["GET", "/api/v1"][1]["resources"].append({"kind": "ConfigMap", "name": "configmaps", "namespaced": True})
+        self.server.answers["POST", path] = (201, {})
+        run = muster.DistributedJob("own", train, image="i", workers=4, min_workers=2, synchronization={"topology": "Tree"})
+        self.assertEqual(run.name, "own")
+        made = {body["kind"]: body for _, _, body, _ in self.server.asked if body}
+        self.assertIn('print("trained")', made["ConfigMap"]["data"]["train.py"])
+        spec = made["DistributedJob"]["spec"]
+        self.assertEqual((spec["workers"]["replicas"], spec["workers"]["minReplicas"]), (4, 2))
+        self.assertEqual(spec["training"]["program"], {})
+        self.assertEqual(spec["workers"]["template"]["spec"]["volumes"][0]["configMap"]["name"], "own-program")
+
+    def test_wrong_manifests_are_refused_in_words(self):
+        self.server.answers["POST", self.PATH] = (422, {"message": "spec.workers.replicas: Invalid value"})
+        for manifest, says in (
+            (JOB, "spec.workers.replicas: Invalid value"),
+            ([CLAIM], "has 0 jobs"),
+            ([JOB, JOB], "has 2 jobs"),
+            ({"kind": "DistributedJob"}, "no apiVersion or kind"),
+            ({"apiVersion": "muster.dev/v2", "kind": "DistributedJob"}, "knows no DistributedJob of muster.dev/v2"),
+            ("/nowhere/job.yaml", "/nowhere/job.yaml: No such file"),
+        ):
+            with self.assertRaisesRegex(muster.Error, says):
+                muster.submit(manifest)
+
+
+OUTSIDE = 3
+
+
+class Function(unittest.TestCase):
+    def test_its_source_is_a_program(self):
+        def train():
+            import math
+
+            class Model:
+                size = 2
+                twice = size * 2
+
+            def deep(x):
+                return [math.sqrt(each) for each in range(x)] + [Model.twice]
+
+            print(deep(2))
+
+        source = muster._function.source_of(train)
+        run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
+        self.assertEqual(run.stdout.strip(), "[0.0, 1.0, 4]", run.stderr)
+
+    def test_one_that_is_not_self_contained_is_refused_by_what_it_lacks(self):
+        free = 4
+
+        def by_global():
+            return OUTSIDE
+
+        def by_closure():
+            return free
+
+        def inside():
+            return [json.dumps(each) for each in (1, 2)]
+
+        def with_argument(rank):
+            return rank
+
+        for train, says in (
+            (by_global, "by_global uses OUTSIDE from outside"),
+            (by_closure, "by_closure uses free from outside"),
+            (inside, "inside uses json from outside"),
+            (with_argument, "must take no arguments"),
+            (lambda: 1, "made by def"),
+            (print, "made by def"),
+        ):
+            with self.assertRaisesRegex(muster.Error, says):
+                muster.DistributedJob("x", train, image="i")
+
+
+class Configuration(unittest.TestCase):
+    def setUp(self):
+        self.folder = tempfile.TemporaryDirectory()
+        self.addCleanup(self.folder.cleanup)
+        self.path = pathlib.Path(self.folder.name) / "config"
+
+    def write(self, **changes):
+        config = {
+            "current-context": "here",
+            "contexts": [{"name": "here", "context": {"cluster": "c", "user": "u", "namespace": "team"}}],
+            "clusters": [{"name": "c", "cluster": {"server": self.server, "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "u", "user": {"token": "secret"}}],
+        }
+        config.update(changes)
+        self.path.write_text(json.dumps(config))
+
+    server = "https://127.0.0.1:1"
+
+    def test_a_server_that_is_not_there(self):
+        self.write()
+        cluster = _submit._Cluster.of_config(str(self.path))
+        self.assertEqual(cluster.namespace, "team")
+        with self.assertRaisesRegex(muster.Error, "https://127.0.0.1:1 does not answer"):
+            cluster.call("GET", "/api/v1")
+
+    def test_what_cannot_be_is_refused_in_words(self):
+        for changes, says in (
+            ({"current-context": "there"}, "has no context there"),
+            ({"users": [{"name": "u", "user": {"exec": {}}}]}, "let in by exec.*use kubectl"),
+        ):
+            self.write(**changes)
+            with self.assertRaisesRegex(muster.Error, says):
+                _submit._Cluster.of_config(str(self.path))
+        with mock.patch.dict(os.environ, {"KUBECONFIG": "/nowhere"}), self.assertRaisesRegex(muster.Error, "where no file is"):
+            _submit._Cluster.usual()
+
+    def test_the_token_and_refusals_go_over_http(self):
+        seen = []
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            def do_GET(self):
+                seen.append(self.headers["Authorization"])
+                body = b'{"message": "not for you"}' if self.path == "/no" else b'{"a": 1}'
+                self.send_response(403 if self.path == "/no" else 200)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *arguments):
+                pass
+
+        server = http.server.HTTPServer(("127.0.0.1", 0), Handler)
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        self.addCleanup(server.server_close)
+        self.addCleanup(server.shutdown)
+        cluster = _submit._Cluster(f"http://127.0.0.1:{server.server_port}", ssl.create_default_context(), "secret\n", "x")
+        self.assertEqual(cluster.call("GET", "/yes"), {"a": 1})
+        with self.assertRaisesRegex(muster.Error, "not for you"):
+            cluster.call("GET", "/no")
+        self.assertEqual(seen, ["Bearer secret"] * 2)
+
+
+if __name__ == "__main__":
+    unittest.main()

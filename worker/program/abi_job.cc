@@ -1,0 +1,110 @@
+// worker/program/abi_job.cc: the program's end of the connection
+#include "worker/program/abi_job.h"
+
+#include <algorithm>
+#include <cstdlib>
+#include <fstream>
+#include <thread>
+
+namespace muster::program {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+constexpr seconds kConnectTime{120};  // the worker's container starts first, but may be slow to listen
+constexpr seconds kSilence{60};       // of a worker that tells every two seconds that it lives
+constexpr milliseconds kLook{250};    // how soon a wish to stop is seen
+
+std::string text_of(const std::vector<std::byte>& body) {
+  return {reinterpret_cast<const char*>(body.data()), body.size()};
+}
+
+// A kubelet makes them the container's termination message.
+void write_last_words(const std::string& words) {
+  const char* told = std::getenv("MUSTER_TERMINATION_LOG");
+  std::ofstream file(told == nullptr || *told == '\0' ? "/dev/termination-log" : told, std::ios::trunc);
+  file << words;
+}
+
+Status tell_stop(muster_job& job) {
+  if (!job.stop || job.stop_told || !job.channel) return {};
+  job.stop_told = true;
+  return job.channel->send({.kind = Kind::kStop}, {}, deadline_after(kSendTime));
+}
+
+}  // namespace
+
+int fail(muster_job& job, std::string why) {
+  job.error = std::move(why);
+  return -1;
+}
+
+int result(muster_job& job, const Status& status) {
+  if (status) return 0;
+  if (job.ended) return fail(job, job.words);
+  const bool gone = job.begun && status.error().code == Code::kUnavailable;
+  return fail(job, gone ? "the worker beside this program is gone: " + status.error().message +
+                              "; the log of container muster says why"
+                        : status.error().message);
+}
+
+// The next frame that says something; nullopt: none until `deadline`.
+Result<std::optional<Frame>> receive(muster_job& job, Deadline deadline) {
+  for (;;) {
+    MUSTER_TRY(tell_stop(job));
+    MUSTER_ASSIGN(const std::optional<Frame> frame,
+                  job.channel->receive(std::min(deadline, deadline_after(kLook))));
+    const auto now = std::chrono::steady_clock::now();
+    if (frame) job.heard = now;
+    if (!frame && now - job.heard > kSilence)
+      return unavailable("the worker beside this program has been silent for a minute");
+    if (!frame && now >= deadline) return std::optional<Frame>();
+    if (!frame || frame->kind == Kind::kAlive) continue;
+    MUSTER_TRY(job.channel->receive_body(frame->body_bytes, job.body, deadline_after(kBeginTime)));
+    if (frame->kind == Kind::kEnd) {
+      job.words = text_of(job.body);
+      job.reports_heard = frame->numbers[1];
+      job.ended = static_cast<std::int32_t>(std::clamp<std::int64_t>(frame->numbers[0], 0, 255));
+      if (!job.words.empty()) write_last_words(job.words);
+    }
+    return frame;
+  }
+}
+
+// The frame of this kind, which is due.
+Result<Frame> expect(muster_job& job, Kind kind) {
+  job.heard = std::chrono::steady_clock::now();
+  MUSTER_ASSIGN(const std::optional<Frame> frame, receive(job, deadline_after(kBeginTime)));
+  if (!frame) return deadline_exceeded("the worker beside this program has no place in its job yet");
+  if (frame->kind == Kind::kEnd) return aborted(job.words);
+  if (frame->kind != kind)
+    return data_loss(
+        "the worker beside this program speaks of other things than this library; use the package of "
+        "the worker's version");
+  return *frame;
+}
+
+Status connect(muster_job& job, const char* path) {
+  const Deadline deadline = deadline_after(kConnectTime);
+  for (;;) {
+    auto socket = connect_to(path);
+    if (socket) {
+      job.channel.emplace(*std::move(socket));
+      break;
+    }
+    if (socket.error().code != Code::kUnavailable || std::chrono::steady_clock::now() >= deadline)
+      return socket.error().in("no worker beside this program");
+    std::this_thread::sleep_for(milliseconds(20));
+  }
+  MUSTER_TRY(job.channel->send({.kind = Kind::kHello, .numbers = {kProtocol}}, bytes_of(MUSTER_VERSION),
+                               deadline_after(kSendTime)));
+  MUSTER_ASSIGN(const Frame frame, expect(job, Kind::kWorld));
+  if (frame.numbers[7] != kProtocol)
+    return failed_precondition("this program has muster " MUSTER_VERSION ", the worker beside it " +
+                               text_of(job.body) + "; install the worker's version in the image");
+  job.world = read_world(frame);
+  return {};
+}
+
+}  // namespace muster::program

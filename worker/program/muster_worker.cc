@@ -1,0 +1,313 @@
+// worker/program/muster_worker.cc: the program's end of the protocol behind a C ABI
+#include "worker/program/muster_worker.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdlib>
+#include <new>
+
+#include "worker/program/abi_job.h"
+
+namespace mp = muster::program;
+using mp::bytes_of;
+using mp::expect;
+using mp::fail;
+using mp::kBeginTime;
+using mp::kSendTime;
+using mp::receive;
+using mp::result;
+using muster::Status;
+using std::chrono::milliseconds;
+
+namespace {
+
+// No exception goes into a C program.
+template <typename Work>
+int guarded(muster_job* job, Work work) noexcept {
+  if (job == nullptr) return -1;
+  try {
+    return work(*job);
+  } catch (const std::exception& error) {
+    try {
+      job->error = error.what();
+    } catch (...) {
+    }
+    return -1;
+  }
+}
+
+constexpr std::int64_t kUsualBatch = 64;
+
+void begin_alone(muster_job& job, const muster_training& told) {
+  job.world = {.batch_size = told.batch_size > 0 ? told.batch_size : kUsualBatch,
+               .epochs = std::max<std::int64_t>(told.epochs, 1),
+               .seed = told.seed};
+  job.alone.emplace(job.world, told.examples);
+}
+
+void show(const mp::Batch& batch, muster_event& event) {
+  event.step = batch.step;
+  event.total_steps = batch.total_steps;
+  event.epoch = batch.epoch;
+}
+
+void show_end(muster_job& job, muster_event& event) {
+  event.kind = MUSTER_END;
+  event.exit_code = job.ended.value_or(0);
+  event.words = job.words.c_str();
+}
+
+int next_alone(muster_job& job, muster_event& event) {
+  const mp::Alone::Ask ask = job.alone->next(job.stop);
+  show(ask.batch, event);
+  if (ask.kind == mp::Kind::kEnd) {
+    job.ended = ask.exit_code;
+    show_end(job, event);
+    return 0;
+  }
+  event.kind = job.due = ask.kind == mp::Kind::kBatch ? MUSTER_BATCH : MUSTER_STEP;
+  event.rows = ask.rows.data();
+  event.row_count = ask.rows.size();
+  return 0;
+}
+
+int show_batch(muster_job& job, const mp::Frame& frame, muster_event& event) {
+  const mp::Batch batch = mp::read_batch(frame);
+  show(batch, event);
+  job.world.rank = batch.rank;
+  job.world.size = batch.size;
+  job.world.membership = batch.membership;
+  event.kind = MUSTER_BATCH;
+  event.rows = reinterpret_cast<const std::int64_t*>(job.body.data());
+  event.row_count = job.body.size() / sizeof(std::int64_t);
+  for (std::size_t i = 0; i < event.row_count; ++i)
+    if (event.rows[i] < 0 || event.rows[i] >= job.examples)
+      return fail(job, "the worker beside this program names an example that the dataset does not have");
+  return 0;
+}
+
+int show_frame(muster_job& job, const mp::Frame& frame, muster_event& event) {
+  switch (frame.kind) {
+    case mp::Kind::kBatch:
+      if (show_batch(job, frame, event) != 0) return -1;
+      break;
+    case mp::Kind::kStep: event.kind = MUSTER_STEP; break;
+    case mp::Kind::kGiveState: event.kind = MUSTER_GIVE_STATE; break;
+    case mp::Kind::kTakeState:
+      event.kind = MUSTER_TAKE_STATE;
+      event.state = job.body.data();
+      event.state_bytes = job.body.size();
+      break;
+    case mp::Kind::kEnd: show_end(job, event); break;
+    default:
+      return fail(
+          job,
+          "the worker beside this program speaks of other things than this library; use the package of the "
+          "worker's version");
+  }
+  if (event.kind != MUSTER_TAKE_STATE && event.kind != MUSTER_END) job.due = event.kind;
+  return 0;
+}
+
+int next_of_job(muster_job& job, std::int64_t timeout_ms, muster_event& event) {
+  constexpr std::int64_t kEver = std::int64_t{1000} * 60 * 60 * 24 * 365;
+  auto frame = receive(
+      job, muster::deadline_after(milliseconds(timeout_ms < 0 ? kEver : std::min(timeout_ms, kEver))));
+  if (!frame) return result(job, frame.error());
+  return *frame ? show_frame(job, **frame, event) : 0;
+}
+
+// Answers the question that is due.
+int answer(muster_job& job, std::int32_t question, const char* name, const mp::Frame& frame,
+           std::span<const std::byte> body = {}) {
+  if (job.due != question)
+    return fail(
+        job, std::string(name) + ": nothing like it is due; call it once, after the event that asks for it");
+  job.due = MUSTER_NOTHING;
+  if (!job.channel) return 0;
+  return result(job, job.channel->send(frame, body, muster::deadline_after(kBeginTime)));
+}
+
+}  // namespace
+
+extern "C" {
+
+const char* muster_version(void) { return MUSTER_VERSION; }
+
+muster_job* muster_open(void) {
+  muster_job* job = new (std::nothrow) muster_job;
+  guarded(job, [](muster_job& made) {
+    const char* path = std::getenv("MUSTER_SOCKET");
+    return path == nullptr || *path == '\0' ? 0 : result(made, mp::connect(made, path));
+  });
+  return job;
+}
+
+void muster_close(muster_job* job) { delete job; }
+
+const char* muster_last_error(const muster_job* job) {
+  return job == nullptr ? "out of memory" : job->error.c_str();
+}
+
+int muster_get_world(const muster_job* job, muster_world* world) {
+  if (job == nullptr || world == nullptr || world->size < sizeof(muster_world)) return -1;
+  const mp::World& known = job->world;
+  *world = {.size = world->size,
+            .rank = known.rank,
+            .ranks = known.size,
+            .membership = known.membership,
+            .batch_size = known.batch_size,
+            .epochs = known.epochs,
+            .seed = known.seed,
+            .servers_step = known.place == mp::Place::kServers ? 1 : 0};
+  return 0;
+}
+
+int muster_register_tensor(muster_job* job, const char* name, int32_t dimensions, const int64_t* shape) {
+  return guarded(job, [&](muster_job& made) {
+    if (!made.memory.bytes().empty())
+      return fail(made, "muster_register_tensor: the memory is allocated already");
+    if (name == nullptr || dimensions < 0 || (dimensions > 0 && shape == nullptr))
+      return fail(made, "muster_register_tensor: name and shape are missing");
+    made.tensors.push_back({.name = name, .shape = {shape, shape + dimensions}});
+    return 0;
+  });
+}
+
+int muster_allocate(muster_job* job) {
+  return guarded(job, [](muster_job& made) {
+    if (!made.memory.bytes().empty()) return fail(made, "muster_allocate: call it once");
+    const std::vector<std::byte> tensors = mp::write_tensors(made.tensors);
+    const auto read = mp::read_tensors(tensors);  // what the worker would say of them
+    if (!read || tensors.size() > mp::kTensorsMax)
+      return fail(made, read ? "the names of the tensors are too long" : read.error().message);
+    std::size_t count = 0;
+    for (const mp::TensorShape& tensor : made.tensors) {
+      std::size_t size = 1;
+      for (const std::int64_t one : tensor.shape) size *= static_cast<std::size_t>(one);
+      count += size;
+    }
+    made.plan = mp::plan_memory(count, 0);
+    if (!made.channel) {
+      auto memory = mp::SharedMemory::make(made.plan.bytes);
+      if (!memory) return result(made, memory.error());
+      made.memory = *std::move(memory);
+      return 0;
+    }
+    Status sent =
+        made.channel->send({.kind = mp::Kind::kTensors}, tensors, muster::deadline_after(kSendTime));
+    if (!sent) return result(made, sent);
+    const auto told = expect(made, mp::Kind::kMemory);
+    if (!told) return result(made, told.error());
+    const auto& numbers = told->numbers;
+    const auto bytes = static_cast<std::size_t>(numbers[2]);
+    if (numbers[0] != static_cast<std::int64_t>(count) ||
+        numbers[1] != static_cast<std::int64_t>(made.plan.gradient) || bytes < made.plan.bytes)
+      return fail(
+          made,
+          "the worker beside this program shares other memory than this library expects; use the package "
+          "of the worker's version");
+    auto memory = mp::SharedMemory::map(made.channel->take_descriptor(), bytes);
+    if (!memory) return result(made, memory.error());
+    made.memory = *std::move(memory);
+    return 0;
+  });
+}
+
+float* muster_parameters(const muster_job* job, size_t* count) {
+  if (job == nullptr || job->memory.bytes().empty()) return nullptr;
+  if (count != nullptr) *count = job->plan.parameters;
+  return job->memory.floats(0, job->plan.parameters).data();
+}
+
+float* muster_gradient(const muster_job* job, size_t* count) {
+  if (job == nullptr || job->memory.bytes().empty()) return nullptr;
+  if (count != nullptr) *count = job->plan.parameters;
+  return job->memory.floats(job->plan.gradient, job->plan.parameters).data();
+}
+
+int muster_begin(muster_job* job, const muster_training* training) {
+  return guarded(job, [training](muster_job& made) {
+    if (training == nullptr || training->size < sizeof(muster_training))
+      return fail(made, "muster_begin: training is missing");
+    if (made.memory.bytes().empty() || made.begun)
+      return fail(made, "muster_begin: call it once, after muster_allocate");
+    if (training->examples < 1 || training->examples > mp::kExamplesMax)
+      return fail(made, "muster_begin: a dataset has from 1 to two thousand million examples");
+    if (training->batch_size < 0 || training->batch_size > (1 << 24) || training->epochs < 0 ||
+        training->seed < 0)
+      return fail(
+          made,
+          "muster_begin: batch_size, epochs and seed are at least 0, a batch is no more than 16 million");
+    made.begun = true;
+    made.examples = training->examples;
+    if (!made.channel) {
+      begin_alone(made, *training);
+      return 0;
+    }
+    const std::string optimizer = training->optimizer == nullptr ? "" : training->optimizer;
+    return result(made, made.channel->send(
+                            {.kind = mp::Kind::kReady, .numbers = {training->examples, training->batch_size}},
+                            bytes_of(optimizer), muster::deadline_after(kSendTime)));
+  });
+}
+
+int muster_next(muster_job* job, int64_t timeout_ms, muster_event* event) {
+  return guarded(job, [&](muster_job& made) {
+    if (event == nullptr || event->size < sizeof(muster_event))
+      return fail(made, "muster_next: event is missing");
+    muster_event nothing{};
+    nothing.size = event->size;
+    *event = nothing;
+    if (made.ended) {
+      show_end(made, *event);
+      return 0;
+    }
+    if (!made.begun) return fail(made, "muster_next: call muster_begin first");
+    if (made.due != MUSTER_NOTHING) return fail(made, "muster_next: the event before waits for its answer");
+    return made.channel ? next_of_job(made, timeout_ms, *event) : next_alone(made, *event);
+  });
+}
+
+int muster_gradient_ready(muster_job* job, double loss, int32_t has_loss) {
+  return guarded(job, [&](muster_job& made) {
+    return answer(made, MUSTER_BATCH, "muster_gradient_ready",
+                  {.kind = mp::Kind::kGradient, .numbers = {has_loss != 0 ? 1 : 0}, .reals = {loss}});
+  });
+}
+
+int muster_stepped(muster_job* job) {
+  return guarded(job, [](muster_job& made) {
+    return answer(made, MUSTER_STEP, "muster_stepped", {.kind = mp::Kind::kStepped});
+  });
+}
+
+int muster_give_state(muster_job* job, const void* state, size_t bytes) {
+  return guarded(job, [&](muster_job& made) {
+    return answer(made, MUSTER_GIVE_STATE, "muster_give_state", {.kind = mp::Kind::kState},
+                  {static_cast<const std::byte*>(state), bytes});
+  });
+}
+
+int muster_report(muster_job* job, double loss, double accuracy) {
+  return guarded(job, [&](muster_job& made) {
+    const std::int64_t told = (std::isnan(loss) ? 0 : 1) | (std::isnan(accuracy) ? 0 : 2);
+    if (!made.channel || told == 0) return 0;
+    const mp::Frame report{.kind = mp::Kind::kReport, .numbers = {told}, .reals = {loss, accuracy}};
+    const Status sent = made.channel->send(report, {}, muster::deadline_after(kSendTime));
+    ++made.reports;
+    // After the end, the last words tell it, too.
+    while (sent && made.ended && made.reports_heard < made.reports) {
+      const auto again = receive(made, muster::deadline_after(kSendTime));
+      if (!again) return result(made, again.error());
+      if (!*again) return fail(made, "the worker beside this program did not take a report in time");
+    }
+    return result(made, sent);
+  });
+}
+
+void muster_ask_stop(muster_job* job) {
+  if (job != nullptr) job->stop = true;
+}
+
+}  // extern "C"

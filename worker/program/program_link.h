@@ -1,0 +1,108 @@
+#pragma once  // worker/program/program_link.h: the worker's end of the connection to the program of its pod
+#include <atomic>
+#include <chrono>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "common/platform/mutex.h"
+#include "worker/program/channel.h"
+#include "worker/program/shared_memory.h"
+
+namespace muster::program {
+
+// One program a worker. All methods but the constructor are for the worker's own thread, unless they say
+// otherwise; a thread of the link's tells the program that the worker lives, and hears what comes unasked.
+// Nothing that the program sends does more than end the training of this pod.
+//
+// Errors: kInternal: the program has ended, or does not answer in time: another try may fare better.
+// kInvalidArgument, kDataLoss: what it tells is wrong. The first error stays (failure()).
+class ProgramLink {
+ public:
+  struct Options {
+    std::string path;                           // of the socket
+    std::function<void()> stop_asked = [] {};   // on a thread of the link's
+    std::size_t riders = 0;                     // floats behind the gradient
+    std::chrono::milliseconds answer{600'000};  // of the program, to anything
+  };
+  struct Model {
+    std::vector<TensorShape> tensors;
+    std::int64_t parameters = 0;  // P
+    std::int64_t examples = 0;
+    std::int64_t batch_size = 0;  // that it asked for; 0: none
+    std::string optimizer;        // JSON of spec.training.optimizer, for parameter servers; else empty
+  };
+  // Whoever connects first is the program; until meet() it waits.
+  [[nodiscard]] static Result<std::unique_ptr<ProgramLink>> listen(Options options);
+  ~ProgramLink();
+  ProgramLink(const ProgramLink&) = delete;
+  ProgramLink& operator=(const ProgramLink&) = delete;
+
+  // Waits for the program, tells it the world, takes its model and gives it memory, with its initial
+  // parameters in it.
+  [[nodiscard]] Status meet(const World& world, Deadline deadline);
+  [[nodiscard]] const Model& model() const { return model_; }  // after meet
+  [[nodiscard]] std::span<float> parameters() const;           // [P]
+  [[nodiscard]] std::span<float> gradient() const;             // [P + riders]
+
+  // For the batches to come.
+  void place(const Batch& batch) { batch_ = batch; }
+  // The mean gradient over the examples `rows`, in gradient(). Returns their mean loss: the last one that was
+  // told.
+  [[nodiscard]] Result<double> gradient_of(std::span<const std::int64_t> rows);
+  [[nodiscard]] Status step();
+  [[nodiscard]] Result<std::vector<std::byte>> state();
+  [[nodiscard]] Status take(std::span<const std::byte> state);
+
+  // Tells the program that its training is over, with its exit code and last words, as soon as one is there,
+  // also again with other words. Waits for at most `patience`.
+  void end(int exit_code, const std::string& words, std::chrono::milliseconds patience);
+
+  [[nodiscard]] std::optional<double> told_accuracy();  // since the call before; any thread
+  [[nodiscard]] std::int64_t reports();                 // so far; any thread
+  [[nodiscard]] bool is_connected();                    // a program has come; any thread
+  [[nodiscard]] bool gone();                            // it has closed its end; any thread
+  [[nodiscard]] Status failure() const { return failure_; }
+
+ private:
+  struct Message {
+    Frame frame;
+    std::vector<std::byte> body;
+  };
+  ProgramLink(Options options, FileDescriptor listener);
+  void run();  // of the thread
+  [[nodiscard]] bool accept_program();
+  [[nodiscard]] Status hear(const Frame& frame);
+  [[nodiscard]] Status tell(const Frame& frame, std::span<const std::byte> body, int descriptor = -1);
+  [[nodiscard]] Result<Message> await(Kind kind, Deadline deadline);
+  [[nodiscard]] Status register_model(Deadline deadline);
+  [[nodiscard]] Error failed(Error error);
+
+  Options options_;
+  FileDescriptor listener_;
+  std::unique_ptr<Channel> channel_;  // once `connected_`
+  Model model_;
+  SharedMemory memory_;
+  MemoryPlan plan_;
+  Batch batch_;
+  double loss_ = 0;  // the last one that was told
+  Status failure_;
+
+  Mutex mutex_;
+  Condition changed_;
+  bool connected_ MUSTER_GUARDED_BY(mutex_) = false;
+  std::optional<Message> inbox_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<Error> closed_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<double> told_loss_ MUSTER_GUARDED_BY(mutex_);
+  std::optional<double> told_accuracy_ MUSTER_GUARDED_BY(mutex_);
+  std::int64_t reports_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::size_t state_of_ MUSTER_GUARDED_BY(mutex_) = 0;  // so many parameters
+  Mutex sending_;                                       // one frame after the other
+  std::atomic<bool> over_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace muster::program

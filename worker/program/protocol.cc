@@ -1,0 +1,216 @@
+// worker/program/protocol.cc: frames and tensors to and from bytes
+#include "worker/program/protocol.h"
+
+#include <bit>
+#include <cstring>
+#include <set>
+
+namespace muster::program {
+namespace {
+
+static_assert(std::endian::native == std::endian::little, "frames are copied as they lie");
+static_assert(sizeof(double) == 8 && sizeof(float) == 4);
+
+constexpr std::uint32_t kMagic = 0x3152544d;  // "MTR1"
+constexpr std::size_t kNameMax = 1024;
+constexpr std::size_t kDimensionsMax = 16;
+
+bool is_kind(std::uint16_t kind) {
+  return (kind >= static_cast<std::uint16_t>(Kind::kHello) &&
+          kind <= static_cast<std::uint16_t>(Kind::kStop)) ||
+         (kind >= static_cast<std::uint16_t>(Kind::kWorld) &&
+          kind <= static_cast<std::uint16_t>(Kind::kAlive));
+}
+
+template <typename T>
+void put(std::vector<std::byte>& out, T value) {
+  const auto* bytes = reinterpret_cast<const std::byte*>(&value);
+  out.insert(out.end(), bytes, bytes + sizeof value);
+}
+
+// Takes a T from the front; false when there are fewer bytes.
+template <typename T>
+bool take(std::span<const std::byte>& bytes, T& value) {
+  if (bytes.size() < sizeof value) return false;
+  std::memcpy(&value, bytes.data(), sizeof value);
+  bytes = bytes.subspan(sizeof value);
+  return true;
+}
+
+// The number of elements; -1: more than any model has.
+std::int64_t elements(const std::vector<std::int64_t>& shape) {
+  std::int64_t count = 1;
+  for (const std::int64_t size : shape) {
+    if (size < 0 || (size > 0 && count > kParametersMax / size)) return -1;
+    count *= size;
+  }
+  return count;
+}
+
+}  // namespace
+
+std::array<std::byte, kFrameBytes> encode(const Frame& frame) {
+  std::array<std::byte, kFrameBytes> bytes{};
+  const auto at = [&](std::size_t offset, const auto& value) {
+    std::memcpy(bytes.data() + offset, &value, sizeof value);
+  };
+  at(0, kMagic);
+  at(4, static_cast<std::uint16_t>(frame.kind));
+  at(8, frame.body_bytes);
+  at(16, frame.numbers);
+  at(80, frame.reals);
+  return bytes;
+}
+
+Result<Frame> decode(std::span<const std::byte, kFrameBytes> bytes) {
+  std::uint32_t magic = 0;
+  std::uint16_t kind = 0;
+  std::uint16_t zero = 0;
+  Frame frame;
+  std::memcpy(&magic, bytes.data(), sizeof magic);
+  std::memcpy(&kind, bytes.data() + 4, sizeof kind);
+  std::memcpy(&zero, bytes.data() + 6, sizeof zero);
+  std::memcpy(&frame.body_bytes, bytes.data() + 8, sizeof frame.body_bytes);
+  std::memcpy(frame.numbers.data(), bytes.data() + 16, sizeof frame.numbers);
+  std::memcpy(frame.reals.data(), bytes.data() + 80, sizeof frame.reals);
+  if (magic != kMagic || zero != 0 || !is_kind(kind))
+    return data_loss("what came is no frame of Muster's worker and program");
+  frame.kind = static_cast<Kind>(kind);
+  if (frame.body_bytes > body_max(frame.kind))
+    return data_loss("a frame of kind " + std::to_string(kind) + " tells of " +
+                     std::to_string(frame.body_bytes) + " bytes, where at most " +
+                     std::to_string(body_max(frame.kind)) + " may follow");
+  return frame;
+}
+
+std::uint64_t body_max(Kind kind) {
+  switch (kind) {
+    case Kind::kHello:
+    case Kind::kReady:
+    case Kind::kWorld:
+    case Kind::kEnd: return kTextMax;
+    case Kind::kTensors: return kTensorsMax;
+    case Kind::kState:
+    case Kind::kTakeState: return kStateMax;
+    case Kind::kBatch: return kRowsMax * sizeof(std::int64_t);
+    case Kind::kGradient:
+    case Kind::kStepped:
+    case Kind::kReport:
+    case Kind::kStop:
+    case Kind::kMemory:
+    case Kind::kStep:
+    case Kind::kGiveState:
+    case Kind::kAlive: break;
+  }
+  return 0;
+}
+
+std::vector<std::byte> write_tensors(const std::vector<TensorShape>& tensors) {
+  std::vector<std::byte> bytes;
+  put(bytes, static_cast<std::uint32_t>(tensors.size()));
+  for (const TensorShape& tensor : tensors) {
+    put(bytes, static_cast<std::uint16_t>(tensor.name.size()));
+    const auto* name = reinterpret_cast<const std::byte*>(tensor.name.data());
+    bytes.insert(bytes.end(), name, name + tensor.name.size());
+    put(bytes, static_cast<std::uint16_t>(tensor.shape.size()));
+    for (const std::int64_t size : tensor.shape) put(bytes, size);
+  }
+  return bytes;
+}
+
+Result<std::vector<TensorShape>> read_tensors(std::span<const std::byte> bytes) {
+  const auto torn = [] { return data_loss("the description of the model's tensors is cut or garbled"); };
+  std::uint32_t count = 0;
+  if (!take(bytes, count)) return torn();
+  if (count == 0) return invalid_argument("the model has no parameters; register at least one tensor");
+  if (count > kTensorCountMax) return invalid_argument("the model has more than a million tensors");
+  std::vector<TensorShape> tensors;
+  std::set<std::string> names;
+  std::int64_t total = 0;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    TensorShape tensor;
+    std::uint16_t length = 0;
+    if (!take(bytes, length) || length == 0 || length > kNameMax || bytes.size() < length) return torn();
+    tensor.name.assign(reinterpret_cast<const char*>(bytes.data()), length);
+    bytes = bytes.subspan(length);
+    if (!take(bytes, length) || length > kDimensionsMax) return torn();
+    tensor.shape.resize(length);
+    for (std::int64_t& size : tensor.shape)
+      if (!take(bytes, size)) return torn();
+    const std::int64_t size = elements(tensor.shape);
+    if (size < 0 || total > kParametersMax - size)
+      return invalid_argument("tensor " + words(tensor) + " is larger than any model may be");
+    total += size;
+    if (!names.insert(tensor.name).second)
+      return invalid_argument("two tensors are called " + tensor.name + "; give each a name of its own");
+    tensors.push_back(std::move(tensor));
+  }
+  if (!bytes.empty()) return torn();
+  if (total == 0) return invalid_argument("the model's tensors are all empty; register at least one value");
+  return tensors;
+}
+
+std::string words(const TensorShape& tensor) {
+  std::string text = tensor.name + " float32 [";
+  for (std::size_t i = 0; i < tensor.shape.size(); ++i)
+    text += (i == 0 ? "" : ", ") + std::to_string(tensor.shape[i]);
+  return text + "]";
+}
+
+Frame write_world(const World& world) {
+  return {.kind = Kind::kWorld,
+          .numbers = {world.rank, world.size, world.membership, world.batch_size, world.epochs, world.seed,
+                      static_cast<std::int64_t>(world.place), kProtocol}};
+}
+
+World read_world(const Frame& frame) {
+  const auto& told = frame.numbers;
+  return {.rank = told[0],
+          .size = told[1],
+          .membership = told[2],
+          .batch_size = told[3],
+          .epochs = told[4],
+          .seed = told[5],
+          .place = told[6] == 0 ? Place::kProgram : Place::kServers};
+}
+
+Frame write_batch(const Batch& batch, std::size_t rows) {
+  return {.kind = Kind::kBatch,
+          .body_bytes = rows * sizeof(std::int64_t),
+          .numbers = {batch.step, batch.total_steps, batch.epoch, batch.position, batch.rank, batch.size,
+                      batch.membership}};
+}
+
+Batch read_batch(const Frame& frame) {
+  const auto& told = frame.numbers;
+  return {.step = told[0],
+          .total_steps = told[1],
+          .epoch = told[2],
+          .position = told[3],
+          .rank = told[4],
+          .size = told[5],
+          .membership = told[6]};
+}
+
+std::size_t floats_for(std::size_t bytes) {
+  return (sizeof(std::uint64_t) + bytes + sizeof(float) - 1) / sizeof(float);
+}
+
+void pack(std::span<const std::byte> bytes, std::span<float> floats) {
+  auto* to = reinterpret_cast<std::byte*>(floats.data());
+  const std::uint64_t count = bytes.size();
+  std::memset(to, 0, floats.size_bytes());
+  std::memcpy(to, &count, sizeof count);
+  if (!bytes.empty()) std::memcpy(to + sizeof count, bytes.data(), bytes.size());
+}
+
+Result<std::span<const std::byte>> unpack(std::span<const float> floats) {
+  const auto from = std::as_bytes(floats);
+  std::uint64_t count = 0;
+  if (from.size() < sizeof count) return data_loss("a program's state is cut");
+  std::memcpy(&count, from.data(), sizeof count);
+  if (count > from.size() - sizeof count) return data_loss("a program's state is cut");
+  return from.subspan(sizeof count, static_cast<std::size_t>(count));
+}
+
+}  // namespace muster::program

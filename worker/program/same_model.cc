@@ -1,0 +1,41 @@
+// worker/program/same_model.cc: rank 0's tensors on all ranks, compared by name and shape
+#include "worker/program/same_model.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "worker/program/program_task.h"
+
+namespace muster::program {
+namespace {
+
+std::string at(const std::vector<TensorShape>& tensors, std::size_t index) {
+  return index < tensors.size() ? words(tensors[index]) : "nothing";
+}
+
+}  // namespace
+
+Status compare_models(worker::Collective& collective, const std::vector<TensorShape>& mine,
+                      Deadline deadline) {
+  std::vector<std::byte> bytes = write_tensors(mine);
+  std::int64_t size = std::ssize(bytes);
+  MUSTER_TRY(collective.broadcast(std::as_writable_bytes(std::span(&size, 1)), 0, deadline));
+  if (size < 0 || static_cast<std::uint64_t>(size) > kTensorsMax)
+    return internal_error(
+        fmt::format("rank 0 describes its model in {} bytes; is its image this worker's?", size));
+  if (collective.rank() != 0) bytes.resize(static_cast<std::size_t>(size));
+  MUSTER_TRY(collective.broadcast(bytes, 0, deadline));
+  if (collective.rank() == 0) return {};
+  MUSTER_ASSIGN(const std::vector<TensorShape> theirs, read_tensors(bytes));
+  if (theirs == mine) return {};
+  const auto apart = std::ranges::mismatch(theirs, mine);
+  const auto index = static_cast<std::size_t>(apart.in1 - theirs.begin());
+  return invalid_argument(fmt::format(
+      "the program of rank 0 has a model with the hash {:.16}, that of rank {} one with {:.16}: parameter {} "
+      "is {} there "
+      "and {} here; all ranks must build the same model",
+      hash_of(theirs), collective.rank(), hash_of(mine), index, at(theirs, index), at(mine, index)));
+}
+
+}  // namespace muster::program
