@@ -13,7 +13,6 @@
 #include "common/platform/log.h"
 #include "common/pods/standstill.h"
 #include "learning/checkpoint.h"
-#include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 #include "worker/engine/train_loop.h"
@@ -316,7 +315,6 @@ class Worker {
   }
 
   Ending finish(learning::TrainingState state, bool from_checkpoint) {
-    const std::string digest = learning::sha256_hex(std::as_bytes(std::span(state.parameters)));
     if (store_) {
       if (const Status written = store_->finish(state); !written) {
         learnt_ = {.state = std::move(state), .membership = job_.identity.membership};
@@ -324,9 +322,8 @@ class Worker {
       }
       spdlog::info("model written folder={}", folder());
     }
-    frame_->status.mutable_worker()->set_parameters_sha256(digest);
-    if (job_.servers == 0 && !job_.synchronization.is_gossip())
-      frame_->status.mutable_worker()->set_state_sha256(learning::digest_of(state));
+    tell_digests(frame_->status, state, job_.servers == 0 && !job_.synchronization.is_gossip());
+    const std::string& digest = frame_->status.worker().parameters_sha256();
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
                  frame_->status.worker().payload_bytes_sent(),
                  frame_->status.worker().payload_bytes_expected(), digest);
