@@ -372,28 +372,26 @@ int run_worker(milliseconds configure_timeout) {
   std::unique_ptr<MeshPort> port;
   std::unique_ptr<program::ProgramLink> program;
   Worker worker(metrics, program);
-  return run_pod<Job>({.name = "worker",
-                       .configure_timeout = configure_timeout,
-                       .registry = metrics.registry(),
-                       // Its port is open before the peers are told of it.
-                       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
-                         MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
-                         MUSTER_ASSIGN(program, listen_for_program());
-                         return await_program(program.get(), stopper);
-                       },
-                       .linger =
-                           [&program](const Ending& ending, const PodProgram::Afterwards& after) {
-                             linger_with_program(program, ending, after);
-                           }},
-                      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
-                        if (port == nullptr) {  // of a membership before this one
-                          auto again = MeshPort::listen(frame.pod.ip, kDataPort);
-                          if (!again) return {kExitRetry, again.error().message};
-                          port = *std::move(again);
-                        }
-                        const auto mine = std::exchange(port, nullptr);
-                        return worker.run(frame, *mine, assignment, std::move(job));
-                      });
+  return run_pod<Job>(
+      {.name = "worker",
+       .configure_timeout = configure_timeout,
+       .registry = metrics.registry(),
+       // Its port is open before the peers are told of it.
+       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
+         MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
+         return await_program(program, stopper);
+       },
+       .linger = [&program](const auto& ending,
+                            const auto& after) { linger_with_program(program, ending, after); }},
+      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
+        if (port == nullptr) {  // of a membership before this one
+          auto again = MeshPort::listen(frame.pod.ip, kDataPort);
+          if (!again) return {kExitRetry, again.error().message};
+          port = *std::move(again);
+        }
+        const auto mine = std::exchange(port, nullptr);
+        return worker.run(frame, *mine, assignment, std::move(job));
+      });
 }
 
 }  // namespace muster::worker
