@@ -108,6 +108,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "How long the newest checkpoint took to write"},
     {"worker", "muster_data_connections_refused_total", MetricType::kCounter, "reason",
      "Connections at the data port, or to a peer's, that did not prove to be of this membership"},
+    {"worker", "muster_server_replication_bytes_total", MetricType::kCounter, "",
+     "Bytes that a parameter server sent to other servers, so that each part is held by two of them"},
     {"worker", "muster_server_updates_total", MetricType::kCounter, "staleness",
      "Updates of its part by a parameter server, by how many others were made since their worker read it"},
     {"worker", "muster_worker_build_info", MetricType::kGauge, "version", "Version of the worker; always 1"},

@@ -88,7 +88,7 @@ Status validate_shapes(const Json& spec, const std::string& path) {
                        {"requiredDuringSchedulingIgnoredDuringExecution"});
 }
 
-Status validate_mounts(const Json& container, const std::string& path) {
+Status validate_mounts(const Json& container, const std::string& path, const TemplateUse& use) {
   const Json& mounts = member(container, "volumeMounts");
   for (std::size_t i = 0; i < mounts.size(); ++i) {
     const Json& mount = mounts[i];
@@ -100,6 +100,10 @@ Status validate_mounts(const Json& container, const std::string& path) {
                       at, kCredentialsVolume));
     }
     const std::string folder = plain_folder(text_at(mount, "mountPath"));
+    if (use.beside_program && (text_at(mount, "name") == kSocketVolume || folder == kSocketFolder ||
+                               folder.starts_with(std::string(kSocketFolder) + "/")))
+      return invalid_argument(fmt::format(
+          "{}: {} is where Muster mounts the worker's socket; remove the mount", at, kSocketFolder));
     if (folder == kCredentialsFolder || folder.starts_with(std::string(kCredentialsFolder) + "/")) {
       return invalid_argument(fmt::format(
           "{}.mountPath: {} is where Muster mounts the pod's keys; choose another", at, kCredentialsFolder));
@@ -158,7 +162,7 @@ Status validate_containers(const Json& spec, const char* list, const std::string
       return invalid_argument(at + ".image: required field is missing");
     MUSTER_TRY(validate_env(container, at, use));
     MUSTER_TRY(validate_quantities(container, at));
-    if (use.image_is_ours) MUSTER_TRY(validate_mounts(container, at));
+    if (use.image_is_ours) MUSTER_TRY(validate_mounts(container, at, use));
   }
   return {};
 }
@@ -209,6 +213,10 @@ Status validate_pod_template(const Json& pod_template, const std::string& path, 
   }
   if (const Json& policy = member(spec, "restartPolicy"); !policy.is_null() && policy != "Never")
     return invalid_argument(path + ".spec.restartPolicy: must be Never, Muster does the restarts; remove it");
+  // Whoever sees the worker's process reads its keys there.
+  if (use.beside_program && member(spec, "shareProcessNamespace") == true)
+    return invalid_argument(
+        path + ".spec.shareProcessNamespace: would show the pod's keys to the program; remove it");
   const Json& containers = member(spec, "containers");
   const bool none = containers.is_null() || (containers.is_array() && containers.empty());
   if (none && brings_program)

@@ -11,6 +11,31 @@ void put_time(Json& json, const char* name, const std::optional<WallTime>& time)
   if (time) json[name] = rfc3339(*time);
 }
 
+std::vector<PodAttempt> attempts_from_json(const Json& list) {
+  std::vector<PodAttempt> attempts;
+  if (!list.is_array()) return attempts;
+  for (const Json& item : list) {
+    if (!item.is_object()) continue;
+    attempts.push_back({.index = integer_at(item, "index"),
+                        .attempt = integer_at(item, "attempt"),
+                        .failures = integer_at(item, "failures"),
+                        .in_a_row = integer_at(item, "inARow"),
+                        .failed_at = parse_rfc3339(text_at(item, "failedAt")).value_or(WallTime{})});
+  }
+  return attempts;
+}
+
+Json to_json(const std::vector<PodAttempt>& attempts) {
+  Json list = Json::array();
+  for (const PodAttempt& attempt : attempts)
+    list.push_back({{"index", attempt.index},
+                    {"attempt", attempt.attempt},
+                    {"failures", attempt.failures},
+                    {"inARow", attempt.in_a_row},
+                    {"failedAt", rfc3339(attempt.failed_at)}});
+  return list;
+}
+
 }  // namespace
 
 JobStatus status_from_json(const Json& json) {
@@ -30,6 +55,12 @@ JobStatus status_from_json(const Json& json) {
     for (const Json& each : roster)
       status.roster.push_back({.index = integer_at(each, "index"), .uid = text_at(each, "podUID")});
   }
+  if (const Json& servers = member(json, "servers"); servers.is_array()) {
+    for (const Json& each : servers)
+      status.servers.push_back({.index = integer_at(each, "index"),
+                                .uid = text_at(each, "podUID"),
+                                .anew = member(each, "anew") == true});
+  }
   status.holders = integer_at(json, "holders");
   status.last_failure_time = parse_rfc3339(text_at(json, "lastFailureTime"));
   status.last_restart_time = parse_rfc3339(text_at(json, "lastRestartTime"));
@@ -44,17 +75,8 @@ JobStatus status_from_json(const Json& json) {
     for (const Json& rank : ranks)
       if (rank.is_number_integer()) status.succeeded_ranks.push_back(rank.get<std::int64_t>());
   }
-  if (const Json& attempts = member(json, "podAttempts"); attempts.is_array()) {
-    for (const Json& item : attempts) {
-      if (!item.is_object()) continue;
-      status.pod_attempts.push_back(
-          {.index = integer_at(item, "index"),
-           .attempt = integer_at(item, "attempt"),
-           .failures = integer_at(item, "failures"),
-           .in_a_row = integer_at(item, "inARow"),
-           .failed_at = parse_rfc3339(text_at(item, "failedAt")).value_or(WallTime{})});
-    }
-  }
+  status.pod_attempts = attempts_from_json(member(json, "podAttempts"));
+  status.server_attempts = attempts_from_json(member(json, "serverAttempts"));
   if (const Json& progress = member(json, "progress"); progress.is_object()) status.progress = progress;
   if (const Json& history = member(json, "history"); history.is_array()) status.history = history;
   return status;
@@ -83,19 +105,20 @@ Json to_json(const JobStatus& status) {
     for (const RosterMember& each : status.roster)
       list.push_back({{"index", each.index}, {"podUID", each.uid}});
   }
+  if (!status.servers.empty()) {
+    Json& list = json["servers"] = Json::array();
+    for (const ServerMember& each : status.servers) {
+      Json& item = list.emplace_back(Json{{"index", each.index}});
+      if (!each.uid.empty()) item["podUID"] = each.uid;
+      if (each.anew) item["anew"] = true;
+    }
+  }
   if (status.holders > 0) json["holders"] = status.holders;
   if (!status.gang.empty()) json["gang"] = status.gang;
   if (!status.state_digest.empty()) json["stateDigest"] = status.state_digest;
   if (!status.succeeded_ranks.empty()) json["succeededRanks"] = status.succeeded_ranks;
-  if (!status.pod_attempts.empty()) {
-    Json& list = json["podAttempts"] = Json::array();
-    for (const PodAttempt& attempt : status.pod_attempts)
-      list.push_back({{"index", attempt.index},
-                      {"attempt", attempt.attempt},
-                      {"failures", attempt.failures},
-                      {"inARow", attempt.in_a_row},
-                      {"failedAt", rfc3339(attempt.failed_at)}});
-  }
+  if (!status.pod_attempts.empty()) json["podAttempts"] = to_json(status.pod_attempts);
+  if (!status.server_attempts.empty()) json["serverAttempts"] = to_json(status.server_attempts);
   if (!status.progress.is_null()) json["progress"] = status.progress;
   if (!status.history.is_null()) json["history"] = status.history;
   return json;

@@ -23,6 +23,13 @@ struct RosterMember {  // a rank of a membership: the pod that has it
   friend bool operator==(const RosterMember&, const RosterMember&) = default;
 };
 
+struct ServerMember {  // the parameter server of an index
+  std::int64_t index = 0;
+  std::string uid;    // of its pod; empty: it is lost, and its replacement is waited for
+  bool anew = false;  // it began without its part, and nobody has trained with it yet
+  friend bool operator==(const ServerMember&, const ServerMember&) = default;
+};
+
 struct JobStatus {
   std::string phase;  // Pending | Running | Restarting | Suspended | Succeeded | Failed; empty: never written
   std::int64_t observed_generation = 0;
@@ -35,8 +42,9 @@ struct JobStatus {
   std::int64_t formed_incarnation = 0;  // the last incarnation whose pods were all seen to exist
   std::int64_t membership = 0;          // the number of the roster that the pods are told of
   std::vector<RosterMember> roster;     // of a training, in order of rank; empty: none is formed yet
+  std::vector<ServerMember> servers;    // whose ranks come behind it, by index; empty: none are formed yet
   std::int64_t holders = 0;             // its first ranks, which hold the state; 0: nothing is trained yet
-  std::optional<WallTime> last_failure_time;  // of a worker that was replaced alone, in this incarnation
+  std::optional<WallTime> last_failure_time;  // of a pod that was replaced alone, in this incarnation
   std::optional<WallTime> last_restart_time;
   std::optional<WallTime> last_progress_time;  // when status.progress last moved on
   std::int64_t replicas = 0;                   // live pods of the incarnation
@@ -46,7 +54,8 @@ struct JobStatus {
   std::string gang;                           // whose group of pods there is: see core/gang.h
   std::string state_digest;                   // DistributedJob: of all replicas at the end; empty: not known
   std::vector<std::int64_t> succeeded_ranks;  // DistributedJob: done in this incarnation; sorted
-  std::vector<PodAttempt> pod_attempts;       // sorted by index
+  std::vector<PodAttempt> pod_attempts;       // of workers, or clients; sorted by index
+  std::vector<PodAttempt> server_attempts;    // of parameter servers; likewise
   Json progress;                              // object or null; its fields: the CRD's status.progress
   Json history;                               // array of {at, loss, accuracy} or null
   friend bool operator==(const JobStatus&, const JobStatus&) = default;

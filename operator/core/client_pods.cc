@@ -160,7 +160,7 @@ Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std:
                        .role = "client",
                        .index = index,
                        .incarnation = pass.after.incarnation,
-                       .attempt = attempts(pass.before, index),
+                       .attempt = attempts(pass.before, "client", index),
                        .world_size = 0,
                        .pod_template = spec.client_template,
                        .image_is_ours = true,
@@ -176,7 +176,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
   CredentialsBlocks keys(pass, "client");
   for (std::int64_t index = 0; index < spec.client_pods(); ++index) {
     if (present.contains(index)) continue;
-    if (is_held_back(pass, index)) continue;
+    if (is_held_back(pass, "client", index)) continue;
     ++created;
     keys.before_pod(index);
     create_pod(pass, "client", kClientTemplate, client_manifest(pass, spec, index));

@@ -40,8 +40,8 @@ std::shared_ptr<control::v1::Assignment> common_of(const Pass& pass, const api::
 
 void configure(Pass& pass, const Configuring& what) {
   const api::DistributedJobSpec& spec = what.spec;
-  const std::vector<const Pod*>& servers = what.servers;
   if (pass.after.membership != pass.before.membership || !may_work(pass.before, spec)) return;
+  const auto servers = servers_of(pass.before.servers, what.servers);
   if (std::ssize(servers) < servers_wanted(spec)) return;
   auto roster = roster_of(pass.before.roster, what.workers);
   if (!roster || !add_servers(*roster, servers)) return;

@@ -13,6 +13,7 @@
 #include "operator/core/members.h"
 #include "operator/core/membership.h"
 #include "operator/core/pod_attempts.h"
+#include "operator/core/servers.h"
 #include "operator/core/worker_failures.h"
 #include "operator/core/worker_losses.h"
 
@@ -23,9 +24,6 @@ using control::v1::AgentStatus;
 using Turn = MembershipPlan::Turn;
 
 constexpr const char* kAllTrain = "AllWorkersTrain";  // absent until a worker is lost
-// Failures that have one cause, such as an error in all workers' common step, are told within this time of
-// each other, and count once.
-constexpr auto kOneCause = std::chrono::seconds(10);
 
 // What ends the job, or lets all begin anew, whoever is left. True when the pass is over.
 bool judge_all(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
@@ -48,30 +46,6 @@ bool judge_all(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
     restart(pass, Cause::kDisruption, other_authority(pass, *pod), 0);
     return true;
   }
-  return false;
-}
-
-// A failure by the cause of another, which has been counted: of a pod that was there then.
-bool has_been_counted(const Pass& pass, const Pod& pod) {
-  const api::JobStatus& status = pass.after;
-  if (!status.last_failure_time || pass.seen.now >= *status.last_failure_time + kOneCause) return false;
-  const auto attempt = std::ranges::find(status.pod_attempts, pod.index, &api::PodAttempt::index);
-  return attempt == status.pod_attempts.end() || attempt->failed_at < *status.last_failure_time;
-}
-
-// Replaces the worker alone. True when the job has failed with it.
-bool replace(Pass& pass, const Loss& loss, std::int64_t restarts_max) {
-  api::JobStatus& status = pass.after;
-  if (loss.counts && !has_been_counted(pass, *loss.pod)) {
-    if (status.restarts >= restarts_max) {
-      restart(pass, Cause::kFailure, loss.words, restarts_max);  // once too often
-      return true;
-    }
-    status.restarts += 1;
-    status.last_failure_time = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
-  }
-  if (!loss.counts) status.disruptions += 1;
-  count_attempt(pass, *loss.pod, loss.counts);
   return false;
 }
 
@@ -146,19 +120,22 @@ bool was_formed_before(const Pass& pass, const MembershipPlan& plan) {
   return told && !in_order();
 }
 
-void form(Pass& pass, const MembershipPlan& plan) {
+void form(Pass& pass, const MembershipPlan& plan, const std::vector<const Pod*>& servers) {
   if (!pass.before.roster.empty() || was_formed_before(pass, plan)) pass.after.membership += 1;
   pass.after.roster = plan.roster;
+  pass.after.servers = next_servers(pass.after.servers, servers);
   pass.after.holders = plan.holders;
 }
 
 MembershipPlan plan_next(Pass& pass, const api::DistributedJobSpec& spec,
-                         const std::vector<const Pod*>& workers, const std::vector<Loss>& losses) {
+                         const std::vector<const Pod*>& workers, const std::vector<const Pod*>& servers,
+                         const std::vector<Loss>& losses) {
   MembershipView view{.roster = pass.before.roster,
                       .holders = pass.before.holders,
                       .live = {},
                       .replicas = spec.workers.replicas,
                       .minimum = spec.workers.min_replicas,
+                      .servers = servers_beside(pass, spec, servers),
                       .now = pass.seen.now};
   for (const Pod* pod : workers) {
     const bool lost = std::ranges::any_of(losses, [pod](const Loss& loss) { return loss.pod == pod; });
@@ -168,14 +145,6 @@ MembershipPlan plan_next(Pass& pass, const api::DistributedJobSpec& spec,
   MembershipPlan plan = plan_membership(view);
   if (plan.look_at) pass.again_at(*plan.look_at);
   return plan;
-}
-
-// Once one has done its last step, no other membership can come: what is lost then, starts all anew.
-bool is_over(const Pass& pass, const std::vector<const Pod*>& workers) {
-  return !pass.after.succeeded_ranks.empty() || std::ranges::any_of(workers, [&pass](const Pod* pod) {
-    const AgentStatus* word = word_from(pass, *pod);
-    return word != nullptr && word->phase() == control::v1::PHASE_SUCCEEDED;
-  });
 }
 
 // Members with an index below `limit` that are not done, and have no pod.
@@ -188,7 +157,8 @@ std::int64_t vanished(const Pass& pass, std::int64_t limit, const std::vector<co
 
 // Nobody who holds the state is left, or the last steps are done. True when all begin anew; until the cluster
 // tells how the last ones ended, that is not known.
-bool begin_anew(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+bool begin_anew(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers,
+                bool over) {
   for (const Pod* pod : workers) {
     if (fate_of(*pod) != PodFate::kFailed || lost_a_peer(*pod) || !has_been_counted(pass, *pod)) continue;
     restart(pass, Cause::kCounted, end_of(*pod), spec.run_policy.max_restarts);
@@ -196,7 +166,7 @@ bool begin_anew(Pass& pass, const api::DistributedJobSpec& spec, const std::vect
   }
   if (judge_workers(pass, spec, workers)) return true;
   const std::int64_t gone = vanished(pass, spec::kWorkersMax, workers);
-  if (gone == 0 || (!is_over(pass, workers) && !ranked(pass.before, workers).empty())) return false;
+  if (gone == 0 || (!over && !ranked(pass.before, workers).empty())) return false;
   restart(pass, Cause::kDisruption, fmt::format("{} of {} workers are gone", gone, pass.before.roster.size()),
           0);
   return true;
@@ -227,29 +197,31 @@ void tell_wait(Pass& pass, const api::DistributedJobSpec& spec) {
 
 }  // namespace
 
-bool tend_members(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+bool tend_members(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers,
+                  const std::vector<const Pod*>& servers) {
   if (judge_all(pass, spec, workers)) return true;
   note_state(pass, workers);
   std::vector<Loss> losses = losses_of(pass, spec, workers);
   const auto is_of_member = [&pass](const Loss& loss) { return is_member(pass.before, *loss.pod); };
   const std::int64_t gone = vanished(pass, spec.workers.replicas, workers);
+  const bool over = last_step_done(pass, workers, servers);
   const bool nobody = !workers.empty() && std::ranges::none_of(workers, [](const Pod* pod) {
     return fate_of(*pod) == PodFate::kAlive;
   });
-  if (nobody || gave_up(pass, ranked(pass.before, workers))) return begin_anew(pass, spec, workers);
-  if (is_over(pass, workers))
+  if (nobody || gave_up(pass, ranked(pass.before, workers))) return begin_anew(pass, spec, workers, over);
+  if (over)
     return (vanished(pass, spec::kWorkersMax, workers) > 0 || std::ranges::any_of(losses, is_of_member)) &&
-           begin_anew(pass, spec, workers);
-  const MembershipPlan plan = plan_next(pass, spec, workers, losses);
-  if (plan.turn == Turn::kNobodyLeft) return begin_anew(pass, spec, workers);
+           begin_anew(pass, spec, workers, over);
+  const MembershipPlan plan = plan_next(pass, spec, workers, servers, losses);
+  if (plan.turn == Turn::kNobodyLeft) return begin_anew(pass, spec, workers, over);
   const bool next = plan.turn == Turn::kNext;
   // Who is judged is no member any more, or it would be judged again.
   if (!next) std::erase_if(losses, is_of_member);
   std::erase_if(losses, [&spec](const Loss& loss) { return loss.pod->index >= spec.workers.replicas; });
   for (const Loss& loss : losses)
-    if (replace(pass, loss, spec.run_policy.max_restarts)) return true;
+    if (replace_alone(pass, loss, spec.run_policy.max_restarts)) return true;
   if (next) {
-    form(pass, plan);
+    form(pass, plan, servers);
     pass.after.disruptions += gone;
   }
   tell_losses(pass, spec, losses, next ? gone : 0);

@@ -40,6 +40,7 @@ void next_incarnation(Pass& pass) {
   pass.after.incarnation += 1;
   pass.after.membership += 1;  // other pods: another roster
   pass.after.roster.clear();
+  pass.after.servers.clear();
   pass.after.holders = 0;
   pass.after.last_failure_time.reset();
   pass.after.succeeded_ranks.clear();

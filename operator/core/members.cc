@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/pods/standstill.h"
+#include "operator/core/failure_policy.h"
 
 namespace muster::op {
 namespace {
@@ -79,6 +80,17 @@ bool they_work(const Pass& pass, const std::vector<const Pod*>& members) {
     const AgentStatus* word = word_from(pass, *pod);
     return word != nullptr && state_of(pass, *word) == State::kWorks;
   });
+}
+
+bool last_step_done(const Pass& pass, const std::vector<const Pod*>& workers,
+                    const std::vector<const Pod*>& servers) {
+  const auto is_done = [&pass](const Pod* pod) {
+    const AgentStatus* word = word_from(pass, *pod);
+    return fate_of(*pod) == PodFate::kSucceeded ||
+           (word != nullptr && word->phase() == control::v1::PHASE_SUCCEEDED);
+  };
+  return !pass.after.succeeded_ranks.empty() || std::ranges::any_of(workers, is_done) ||
+         std::ranges::any_of(servers, is_done);
 }
 
 }  // namespace muster::op

@@ -28,4 +28,9 @@ namespace muster::op {
 // One of them works in the present membership: none begins before all members have the assignment.
 [[nodiscard]] bool they_work(const Pass& pass, const std::vector<const Pod*>& members);
 
+// A worker has done its last step, or nobody has more to ask of a server: no other membership can come, and
+// what is lost then, starts all anew.
+[[nodiscard]] bool last_step_done(const Pass& pass, const std::vector<const Pod*>& workers,
+                                  const std::vector<const Pod*>& servers);
+
 }  // namespace muster::op

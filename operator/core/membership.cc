@@ -109,7 +109,7 @@ class Planner {
   MembershipPlan first() {
     std::vector<const Candidate*> joining = joiners();
     const std::int64_t here = std::ssize(joining);
-    if (here == 0) return stay();
+    if (here == 0 || view_.servers == ServersBeside::kAwaited) return stay();
     if (to_come(here) > 0) {
       if (!view_.minimum || here < members_needed(view_.replicas, view_.minimum)) return stay();
       std::vector<WallTime> came;
@@ -145,11 +145,13 @@ class Planner {
       if (!ending_) plan_.turn = Turn::kNobodyLeft;
       return stay();
     }
+    if (view_.servers == ServersBeside::kAwaited) return stay();
     drop_surplus();
     const std::vector<const Candidate*> joining = joiners();
     const bool fewer = kept_.size() != view_.roster.size();
     const bool joins = !joining.empty() && (fewer || they_may_join(joining));
-    if (!fewer && !joins && !(broken_ && may_form_again())) return stay();
+    const bool others = view_.servers == ServersBeside::kChanged;
+    if (!fewer && !joins && !others && !(broken_ && may_form_again())) return stay();
     add(kept_);
     if (holders > 0)
       plan_.holders = std::ranges::count_if(kept_, [&](auto* each) { return holds(*each, holders); });

@@ -28,12 +28,19 @@ struct Candidate {
   std::optional<std::int64_t> blames{};  // kBroken: the rank that it lost
 };
 
+enum class ServersBeside {
+  kSame,     // as in the present membership, or the training has none
+  kChanged,  // some are others
+  kAwaited,  // not all are there: no membership is formed without them
+};
+
 struct MembershipView {
   const std::vector<api::RosterMember>& roster;  // of the present membership, in order of rank; empty: none
   std::int64_t holders = 0;                      // its first ranks, which hold the state
   std::vector<Candidate> live;                   // sorted by index
   std::int64_t replicas = 0;
   std::optional<std::int64_t> minimum{};  // as the spec has it
+  ServersBeside servers = ServersBeside::kSame;
   WallTime now{};
 };
 
@@ -54,7 +61,8 @@ struct MembershipPlan {
 [[nodiscard]] std::int64_t members_needed(std::int64_t replicas, std::optional<std::int64_t> minimum);
 
 // Members that are gone, and those above `replicas`, are left out; others are taken in once they answer. A
-// mesh that is broken is formed anew, without the one that is blamed unless it shows that it lives.
+// mesh that is broken, or whose parameter servers are others, is formed anew, without the one that is blamed
+// unless it shows that it lives.
 // Survivors are taken for well until they have been silent for a while: they are told at once.
 [[nodiscard]] MembershipPlan plan_membership(const MembershipView& view);
 

@@ -23,10 +23,11 @@ bool is_urgent(const api::JobStatus& before, const api::JobStatus& after) {
   return before.restarts != after.restarts || before.disruptions != after.disruptions ||
          before.incarnation != after.incarnation || before.formed_incarnation != after.formed_incarnation ||
          before.membership != after.membership || before.roster != after.roster ||
-         before.holders != after.holders || before.observed_generation != after.observed_generation ||
+         before.servers != after.servers || before.holders != after.holders ||
+         before.observed_generation != after.observed_generation ||
          before.succeeded_ranks != after.succeeded_ranks || before.gang != after.gang ||
-         before.pod_attempts != after.pod_attempts || before.start_time != after.start_time ||
-         before.completion_time != after.completion_time ||
+         before.pod_attempts != after.pod_attempts || before.server_attempts != after.server_attempts ||
+         before.start_time != after.start_time || before.completion_time != after.completion_time ||
          before.last_restart_time != after.last_restart_time ||
          member(before.progress, "warnings") != member(after.progress, "warnings");
 }

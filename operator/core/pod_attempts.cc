@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "operator/core/servers.h"
+
 namespace muster::op {
 namespace {
 
@@ -13,8 +15,17 @@ constexpr std::int64_t kBackoffMaxSeconds = 300;
 // A pod that has lived so long begins anew: on nodes that are taken back every hour none waits for the next.
 constexpr auto kRowEnds = std::chrono::minutes(20);
 
-const api::PodAttempt* attempt_of(const api::JobStatus& status, std::int64_t index) {
-  for (const api::PodAttempt& attempt : status.pod_attempts)
+// Failures that have one cause, such as an error in all workers' common step, are told within this time of
+// each other, and count once.
+constexpr auto kOneCause = std::chrono::seconds(10);
+
+template <typename Status>
+auto& list_of(Status& status, const std::string& role) {
+  return role == kServerRole ? status.server_attempts : status.pod_attempts;
+}
+
+const api::PodAttempt* attempt_of(const api::JobStatus& status, const std::string& role, std::int64_t index) {
+  for (const api::PodAttempt& attempt : list_of(status, role))
     if (attempt.index == index) return &attempt;
   return nullptr;
 }
@@ -28,13 +39,20 @@ WallTime not_before(const api::PodAttempt& attempt) {
 
 }  // namespace
 
-std::int64_t attempts(const api::JobStatus& status, std::int64_t index) {
-  const api::PodAttempt* found = attempt_of(status, index);
+std::int64_t attempts(const api::JobStatus& status, const std::string& role, std::int64_t index) {
+  const api::PodAttempt* found = attempt_of(status, role, index);
   return found == nullptr ? 0 : found->attempt;
 }
 
+bool has_been_counted(const Pass& pass, const Pod& pod) {
+  const api::JobStatus& status = pass.after;
+  if (!status.last_failure_time || pass.seen.now >= *status.last_failure_time + kOneCause) return false;
+  const api::PodAttempt* attempt = attempt_of(status, pod.role, pod.index);
+  return attempt == nullptr || attempt->failed_at < *status.last_failure_time;
+}
+
 std::int64_t count_attempt(Pass& pass, const Pod& pod, bool failed) {
-  auto& list = pass.after.pod_attempts;
+  auto& list = list_of(pass.after, pod.role);
   auto at = std::lower_bound(
       list.begin(), list.end(), pod.index,
       [](const api::PodAttempt& entry, std::int64_t wanted) { return entry.index < wanted; });
@@ -47,8 +65,8 @@ std::int64_t count_attempt(Pass& pass, const Pod& pod, bool failed) {
   return at->failures;
 }
 
-bool is_held_back(Pass& pass, std::int64_t index) {
-  const api::PodAttempt* attempt = attempt_of(pass.before, index);
+bool is_held_back(Pass& pass, const std::string& role, std::int64_t index) {
+  const api::PodAttempt* attempt = attempt_of(pass.before, role, index);
   return attempt != nullptr && !pass.is_due(not_before(*attempt));
 }
 
@@ -69,7 +87,7 @@ bool replace_waiting(Pass& pass, const std::vector<const Pod*>& pods) {
 }
 
 bool is_replaced(const api::JobStatus& status, const Pod& pod) {
-  return pod.attempt < attempts(status, pod.index);
+  return pod.attempt < attempts(status, pod.role, pod.index);
 }
 
 }  // namespace muster::op

@@ -234,7 +234,12 @@ void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
   sidecar["securityContext"]["seccompProfile"] = {{"type", "RuntimeDefault"}};
   spec["volumes"].push_back(
       {{"name", kSocketVolume}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", kSocketVolumeSize}}}});
-  set_default(child_object(spec, "securityContext"), "fsGroup", kNobody);  // of the keys
+  Json& security = child_object(spec, "securityContext");
+  if (!security.contains(
+          "fsGroup")) {  // ours, of the keys: volumes of many files are not gone through at each start
+    security["fsGroup"] = kNobody;
+    set_default(security, "fsGroupChangePolicy", "OnRootMismatch");
+  }
   mount_credentials(spec, sidecar, plan);
   main["volumeMounts"].push_back(socket);
   Json env = Json::array({variable(kSocketVariable, kSocketPath)});

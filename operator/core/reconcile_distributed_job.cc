@@ -80,7 +80,7 @@ PodPlan plan_of(const Pass& pass, const api::DistributedJobSpec& spec, const cha
 
 Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
   PodPlan plan = plan_of(pass, spec, kRole, spec.workers.pod_template, index);
-  plan.attempt = attempts(pass.before, index);
+  plan.attempt = attempts(pass.before, kRole, index);
   plan.world_size = spec.training ? 0 : spec.workers.replicas;
   plan.image_is_ours = spec.training.has_value();
   plan.beside_program = spec.training && spec.training->program;
@@ -93,7 +93,9 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
 }
 
 Json server_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
-  return pod_manifest(plan_of(pass, spec, kServerRole, server_template(spec), index));
+  PodPlan plan = plan_of(pass, spec, kServerRole, server_template(spec), index);
+  plan.attempt = attempts(pass.before, kServerRole, index);
+  return pod_manifest(plan);
 }
 
 // One of ours that is replaced while it lives has been given up: it stands still, or is out of reach.
@@ -106,13 +108,16 @@ void remove_replaced(Pass& pass, const std::vector<const Pod*>& replaced, bool o
   }
 }
 
-// How many were missing. Once workers have met them, a server that is missing is lost: judge_servers.
+// How many were missing. `replaced`: their names are taken until they are gone.
 std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
-                            const std::vector<const Pod*>& present, Gang gang) {
+                            const std::vector<const Pod*>& present, const std::vector<const Pod*>& replaced,
+                            Gang gang) {
   std::int64_t created = 0;
   CredentialsBlocks keys(pass, kServerRole);
   for (std::int64_t index = 0; index < servers_wanted(spec); ++index) {
     if (std::ranges::find(present, index, &Pod::index) != present.end()) continue;
+    if (std::ranges::find(replaced, index, &Pod::index) != replaced.end()) continue;
+    if (is_held_back(pass, kServerRole, index)) continue;
     ++created;
     keys.before_pod(index);
     Json manifest = server_manifest(pass, spec, index);
@@ -125,11 +130,13 @@ std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
 // Creates what is missing, once every pod of an older incarnation is gone: two pods of one rank break a
 // rendezvous. `replaced`: their names are taken until they are gone.
 void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incarnation& members,
-                    const std::vector<const Pod*>& replaced, const Incarnation& servers) {
+                    const std::vector<const Pod*>& replaced, const Incarnation& servers,
+                    const std::vector<const Pod*>& replaced_servers) {
   const bool ours = spec.training.has_value();
   remove_older(pass, members);
   remove_older(pass, servers);
   remove_replaced(pass, replaced, ours);
+  remove_replaced(pass, replaced_servers, ours);
   if (creation_blocked(pass, !ours)) return;
   if (!ours && pass.seen.service == ServiceState::kAbsent)  // our workers have addresses by the roster
     pass.act(CreateService{service_manifest(pass.meta, kKind, false, spec.workers.rendezvous.master_port)});
@@ -152,11 +159,11 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   for (const Pod* pod : members.current) present.insert(pod->index);
   for (const Pod* pod : replaced) present.insert(pod->index);
   present.insert(pass.after.succeeded_ranks.begin(), pass.after.succeeded_ranks.end());
-  std::int64_t created = create_servers(pass, spec, servers.current, *gang);
+  std::int64_t created = create_servers(pass, spec, servers.current, replaced_servers, *gang);
   CredentialsBlocks keys(pass, kRole);
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
-    if (is_held_back(pass, index)) continue;
+    if (is_held_back(pass, kRole, index)) continue;
     ++created;
     if (ours) {
       keys.before_pod(index);
@@ -214,7 +221,8 @@ class JobBody final : public ObjectBody {
         members_(incarnation_of(seen.pods, kRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))),
         replaced_(take_replaced(seen.job.status, members_.current)),
         servers_(
-            incarnation_of(seen.pods, kServerRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))) {}
+            incarnation_of(seen.pods, kServerRole, std::max<std::int64_t>(seen.job.status.incarnation, 1))),
+        replaced_servers_(take_replaced(seen.job.status, servers_.current)) {}
 
   bool conclude(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
@@ -242,7 +250,10 @@ class JobBody final : public ObjectBody {
       const auto diverged = spec_.synchronization.is_gossip()  // then each has a model of its own
                                 ? std::nullopt
                                 : parameters_diverged(pass, ranked(pass.before, workers));
-      if (diverged) {
+      // A program's steps are its own: other processors may round them otherwise.
+      if (diverged && spec_.training->program) {
+        pass.event("Warning", "ParametersDiverged", *diverged + "; the model is that of rank 0");
+      } else if (diverged) {
         fail(pass, "ParametersDiverged", *diverged);
         return true;
       }
@@ -257,9 +268,9 @@ class JobBody final : public ObjectBody {
     const std::vector<const Pod*>& servers = servers_.current;
     if (spec_.training && judge_servers(pass, spec_, servers, workers)) return;
     const bool over =
-        spec_.training ? tend_members(pass, spec_, workers) : judge_workers(pass, spec_, workers);
+        spec_.training ? tend_members(pass, spec_, workers, servers) : judge_workers(pass, spec_, workers);
     if (over || replace_waiting(pass, workers)) return;
-    create_missing(pass, spec_, members_, replaced_, servers_);
+    create_missing(pass, spec_, members_, replaced_, servers_, replaced_servers_);
     const std::vector<const Pod*> here = wanted_of(workers, spec_.workers.replicas);
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, here);
     const std::int64_t all = wanted + servers_wanted(spec_);
@@ -308,6 +319,7 @@ class JobBody final : public ObjectBody {
                                 std::int64_t wanted) const {
     if (!spec_.training || pass.after.roster.empty()) return all_running(here, wanted);
     return may_work(pass.after, spec_) &&
+           std::ssize(servers_of(pass.after.servers, servers_.current)) == servers_wanted(spec_) &&
            all_running(ranked(pass.after, members_.current), std::ssize(pass.after.roster));
   }
 
@@ -316,6 +328,7 @@ class JobBody final : public ObjectBody {
   Incarnation members_;
   std::vector<const Pod*> replaced_;  // were part of members_.current
   Incarnation servers_;
+  std::vector<const Pod*> replaced_servers_;  // were part of servers_.current
 };
 
 }  // namespace

@@ -12,7 +12,7 @@ using Roster = google::protobuf::RepeatedPtrField<control::v1::Member>;
 [[nodiscard]] std::optional<Roster> roster_of(const std::vector<api::RosterMember>& members,
                                               const std::vector<const Pod*>& workers);
 
-// Appends those in order of index; false: one has no address yet.
+// Appends those in this order; false: one has no address yet.
 [[nodiscard]] bool add_servers(Roster& roster, const std::vector<const Pod*>& servers);
 
 }  // namespace muster::op

@@ -10,7 +10,9 @@
 #include "common/pods/standstill.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
+#include "operator/core/lifecycle.h"
 #include "operator/core/members.h"
+#include "operator/core/pod_attempts.h"
 
 namespace muster::op {
 namespace {
@@ -125,6 +127,21 @@ std::vector<Loss> losses_of(Pass& pass, const api::DistributedJobSpec& spec,
     if (fate_of(*pod) == PodFate::kAlive) live.push_back(pod);
   std::ranges::move(standing_still(pass, live), std::back_inserter(losses));
   return losses;
+}
+
+bool replace_alone(Pass& pass, const Loss& loss, std::int64_t restarts_max) {
+  api::JobStatus& status = pass.after;
+  if (loss.counts && !has_been_counted(pass, *loss.pod)) {
+    if (status.restarts >= restarts_max) {
+      restart(pass, Cause::kFailure, loss.words, restarts_max);  // once too often
+      return true;
+    }
+    status.restarts += 1;
+    status.last_failure_time = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
+  }
+  if (!loss.counts) status.disruptions += 1;
+  count_attempt(pass, *loss.pod, loss.counts);
+  return false;
 }
 
 }  // namespace muster::op

@@ -7,7 +7,7 @@
 
 namespace muster::op {
 
-struct Loss {
+struct Loss {  // of a worker, or of a parameter server
   const Pod* pod = nullptr;
   std::string words;  // for people: how it ended, or why it is given up
   bool counts = false;
@@ -18,5 +18,8 @@ struct Loss {
 // instead.
 [[nodiscard]] std::vector<Loss> losses_of(Pass& pass, const api::DistributedJobSpec& spec,
                                           const std::vector<const Pod*>& workers);
+
+// Replaces the pod alone, and counts it. True when the job has failed with it.
+[[nodiscard]] bool replace_alone(Pass& pass, const Loss& loss, std::int64_t restarts_max);
 
 }  // namespace muster::op

@@ -97,6 +97,7 @@ class Job:
             raise Error("job.batches: make a muster.Optimizer first, it tells the job what the model is")
         if self._begun:
             raise Error("job.batches: it goes through all epochs; call it once")
+        self._optimizer.give_state()  # what cannot travel is told now, not with the first checkpoint
         training = _library.Training(
             size=ctypes.sizeof(_library.Training),
             examples=_data.size_of(dataset),
@@ -230,11 +231,21 @@ def init() -> Job:
         raise Error("muster.init: this process is in a job already; keep what the first call returned")
     _job = job = Job()
     if not job.alone and threading.current_thread() is threading.main_thread():
-        signal.signal(signal.SIGTERM, lambda *_: job._lib.muster_ask_stop(job._handle))
+        own = os.getpid()
+
+        def stop(number: int, frame: Any) -> None:
+            if os.getpid() == own:
+                job._lib.muster_ask_stop(job._handle)
+            else:  # a forked child, such as a data loader's
+                signal.signal(number, signal.SIG_DFL)
+                os.kill(os.getpid(), number)
+
+        signal.signal(signal.SIGTERM, stop)
         previous = sys.excepthook
 
         def tell(kind: Any, error: Any, trace: Any) -> None:
-            _write_last_words("".join(traceback.format_exception(kind, error, trace)))
+            if os.getpid() == own:
+                _write_last_words("".join(traceback.format_exception(kind, error, trace)))
             previous(kind, error, trace)
 
         sys.excepthook = tell

@@ -116,6 +116,24 @@ class Alone(unittest.TestCase):
                 job.close()
         self.assertEqual(*results)
 
+    def test_a_dataset_that_has_tensors_is_asked_for_its_examples_all_the_same(self):
+        class Doubled:
+            tensors = (X, Y)
+            shape = (30,)
+
+            def __len__(self):
+                return 30
+
+            def __getitem__(self, row):
+                return 2 * X[row], Y[row]
+
+        seen = []
+        for dataset in (Doubled(), torch.utils.data.TensorDataset(2 * X, Y)):
+            job, _ = fresh(linear(), adam)
+            seen.append(next(job.batches(dataset, batch_size=4))[0])
+            job.close()
+        self.assertTrue(torch.equal(*seen))
+
     def test_a_list_of_examples_is_collated_as_torch_does(self):
         model = linear()
         job, _ = fresh(model, adam)
@@ -204,6 +222,15 @@ class Wrong(unittest.TestCase):
         with self.expect(r"opt.step\(\) was not called"):
             for _ in job.batches((X, Y), batch_size=8):
                 pass
+
+    def test_a_state_that_cannot_travel_is_told_before_the_first_step(self):
+        class Odd:
+            def state_dict(self):
+                return {"lock": object()}
+
+        job, _ = fresh(linear(), adam, also=[Odd()])
+        with self.expect("lock.*cannot travel"):
+            job.batches((X, Y))
 
     def test_a_step_without_a_batch(self):
         _, opt = fresh(linear(), adam)

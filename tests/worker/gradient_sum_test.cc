@@ -185,6 +185,27 @@ TEST(GradientSum, FramesOfAFixedSizeTakeTheFormulasBytes) {
   }
 }
 
+// What it gets may change while it is summed: the one that sums never looks there.
+TEST(GradientSum, ACopyIsSummedInPlaceOfMemoryThatOthersWriteTo) {
+  struct Inner final : GradientSum {
+    explicit Inner(std::span<float> memory) : others(memory) {}
+    Result<SyncCost> sum(std::span<float> gradient, std::size_t riders, std::int64_t /*step*/,
+                         bool dense) override {
+      std::ranges::fill(others, std::numeric_limits<float>::quiet_NaN());  // meanwhile
+      for (float& value : gradient) value *= 2;
+      return SyncCost{.payload_bytes = riders, .dense_buckets = dense ? 1 : 0};
+    }
+    std::span<float> others;
+  };
+  std::vector<float> shared{1, 2, 3};
+  const auto sum = copying_sum(std::make_unique<Inner>(shared));
+  const auto cost = sum->sum(shared, 2, 7, true);
+  ASSERT_TRUE(cost);
+  EXPECT_EQ(cost->payload_bytes, 2U);
+  EXPECT_EQ(cost->dense_buckets, 1);
+  EXPECT_THAT(shared, testing::ElementsAre(2, 4, 6));
+}
+
 TEST(GradientSum, WhatWouldGrowGoesDense) {
   const std::vector<learning::Tensor> tensors{{"bias", {1}, 0, 1}};
   Group group({.quantization_bits = 8}, 2, tensors);

@@ -34,32 +34,44 @@ struct ServedOutcome {
   std::vector<std::optional<Result<TrainLoop::Outcome>>> workers;
   std::vector<Status> servers;
   std::vector<std::uint64_t> server_bytes;  // payload
-  std::vector<Progress> progress;           // the last of each worker
+  std::vector<std::uint64_t> replication_bytes;
+  std::vector<Progress> progress;  // the last of each worker
 };
 
-// Trains from `learnt`, by worker, which is what they have learnt afterwards; the servers keep `states`.
+// Trains from `learnt`, by worker, which is what they have learnt afterwards; the servers keep `states`, and
+// of the server before each `copies`.
 inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& learnt,
-                                  std::vector<ShardState>& states) {
+                                  std::vector<ShardState>& states, std::vector<ShardState>& copies) {
   const int shards = static_cast<int>(states.size());
   auto meshes = memory_mesh(job.workers + shards, job.seed);
   ServedOutcome made;
   made.workers.resize(learnt.size());
   made.servers.resize(states.size());
   made.server_bytes.resize(states.size());
+  made.replication_bytes.resize(states.size());
   made.progress.resize(learnt.size());
   const auto serve = [&](int shard) {
     const auto index = static_cast<std::size_t>(shard);
     Mesh& mesh = *meshes[static_cast<std::size_t>(job.workers) + index];
+    std::optional<Mirrors> mirrors;
+    if (shards > 1)
+      mirrors.emplace(MirrorOptions{.shard = shard,
+                                    .shards = shards,
+                                    .workers = job.workers,
+                                    .membership = job.membership,
+                                    .make_optimizer = job.make_optimizer},
+                      states[index], copies[index]);
     Shard machine({.shard = shard,
                    .shards = shards,
                    .workers = job.workers,
                    .asynchronous = job.asynchronous,
                    .max_staleness = job.max_staleness,
                    .make_optimizer = job.make_optimizer},
-                  states[index]);
+                  states[index], mirrors ? &*mirrors : nullptr);
     ShardServer server(mesh, job.workers, machine, {.timeout = std::chrono::seconds(30)});
     made.servers[index] = server.run();
     made.server_bytes[index] = server.payload_bytes_sent();
+    made.replication_bytes[index] = server.replication_bytes_sent();
   };
   const auto work = [&](int worker) {
     const auto index = static_cast<std::size_t>(worker);
@@ -98,6 +110,12 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
   on_all_ranks(job.workers + shards,
                [&](int rank) { rank < job.workers ? work(rank) : serve(rank - job.workers); });
   return made;
+}
+
+inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& learnt,
+                                  std::vector<ShardState>& states) {
+  std::vector<ShardState> copies(states.size());
+  return train_served(job, learnt, states, copies);
 }
 
 }  // namespace muster::worker::test

@@ -92,6 +92,13 @@ TEST_P(Synchronous, EndsWithTheBitsOfAnAllReduceInTheOrderOfRanksAndSendsTheForm
       EXPECT_EQ(made.server_bytes[static_cast<std::size_t>(shard)],
                 shard_part(kParameters, shard, GetParam().shards).size * sizeof(float) *
                     static_cast<std::uint64_t>(GetParam().workers) * static_cast<std::uint64_t>(steps));
+      // k / s a server and step to its mirror, and at the beginning its part.
+      const std::uint64_t part = shard_part(kParameters, shard, GetParam().shards).size;
+      const std::uint64_t slots = std::string(name) == "Adam" ? 2 : 1;
+      EXPECT_EQ(made.replication_bytes[static_cast<std::size_t>(shard)],
+                GetParam().shards == 1
+                    ? 0
+                    : part_bytes(part, slots) + part * sizeof(float) * static_cast<std::uint64_t>(steps));
     }
   }
 }
@@ -130,17 +137,26 @@ TEST(ParameterServers, ACheckpointHoldsTheOptimizersStateOfAllServersAndIsResume
   EXPECT_NE(whole.optimizer.slots[0].values, Floats(kParameters, 0.0F));
 }
 
-class Ledger : public testing::TestWithParam<std::tuple<bool, std::uint64_t>> {};
+struct Life {
+  bool asynchronous;
+  int servers;  // 2 and more: one of them is another process after every second membership
+};
+class Ledger : public testing::TestWithParam<std::tuple<Life, std::uint64_t>> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, Ledger,
-                         testing::Combine(testing::Bool(), testing::Range<std::uint64_t>(1, 6)),
+                         testing::Combine(testing::Values(Life{false, 1}, Life{true, 1}, Life{false, 2},
+                                                          Life{true, 2}, Life{false, 3}, Life{true, 3}),
+                                          testing::Range<std::uint64_t>(1, 6)),
                          [](const auto& one) {
-                           return fmt::format("{}{}", std::get<0>(one.param) ? "Asynchronous" : "Synchronous",
-                                              std::get<1>(one.param));
+                           const Life& life = std::get<0>(one.param);
+                           return fmt::format("{}{}servers{}",
+                                              life.asynchronous ? "Asynchronous" : "Synchronous",
+                                              life.servers, std::get<1>(one.param));
                          });
 
-TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembership) {
+TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembershipAndLossesOfSingleServers) {
   constexpr int kEpochs = 40;
-  const auto [asynchronous, seed] = GetParam();
+  const auto [life, seed] = GetParam();
+  SCOPED_TRACE(seed);
   Random random(seed);
   spec::Training training;
   training.batch_size = 3;
@@ -149,8 +165,10 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembership) {
   CheckpointWriter writer([](const learning::TrainingState&) { return Status(); });
   const learning::Dataset data = one_hot();
   std::vector<Learnt> learnt(3);
-  std::vector<ShardState> states(2);
-  ServedJob job{.asynchronous = asynchronous,
+  std::vector<ShardState> states(static_cast<std::size_t>(life.servers));
+  std::vector<ShardState> copies(states.size());
+  int killed = 0;
+  ServedJob job{.asynchronous = life.asynchronous,
                 .make_task = counting,
                 .make_optimizer = counter,
                 .training = training,
@@ -171,13 +189,19 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembership) {
     };
     job.workers = static_cast<int>(learnt.size());
     job.seed = hash_key(seed, static_cast<std::uint64_t>(change));
-    const ServedOutcome made = train_served(job, learnt, states);
+    const ServedOutcome made = train_served(job, learnt, states, copies);
     for (const auto& outcome : made.workers) {
       if (*outcome) {
         counts = (*outcome)->state.parameters;
       } else {
         EXPECT_EQ(outcome->error().code, Code::kAborted) << outcome->error().message;
       }
+    }
+    if (states.size() > 1 && random.below(2) == 0) {
+      const auto lost = static_cast<std::size_t>(random.below(states.size()));
+      states[lost] = {};
+      copies[lost] = {};
+      ++killed;
     }
     ++job.membership;
     while (learnt.size() > 1 && random.below(2) == 0)
@@ -186,6 +210,7 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembership) {
       learnt.insert(learnt.begin() + static_cast<std::ptrdiff_t>(random.below(learnt.size() + 1)), Learnt{});
   }
   ASSERT_TRUE(counts);
+  EXPECT_TRUE(states.size() == 1 || killed > 10) << killed;
   EXPECT_GT(job.membership, 20) << "the training should last for most of the changes";
   EXPECT_EQ(*counts, Floats(kExamples, kEpochs));
 }

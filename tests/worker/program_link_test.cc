@@ -329,6 +329,8 @@ TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
   link->place({.step = 41, .size = 3});
   ASSERT_TRUE(link->gradient_of(std::vector<std::int64_t>{0, 9}));
   EXPECT_EQ(link->gradient()[5], 8);
+  const auto none = link->gradient_of({});  // is answered by the library: the program hears nothing of it
+  ASSERT_TRUE(none) << none.error().message;
   const auto state = link->state();
   ASSERT_TRUE(state);
   EXPECT_EQ(*state, bytes_of("abc"));

@@ -5,6 +5,7 @@
 
 #include <csignal>
 #include <filesystem>
+#include <fstream>
 #include <set>
 
 #include "tests/worker/worker_pod.h"
@@ -80,6 +81,97 @@ TEST(WorkerServers, AWorkerThatIsKilledLeavesServersAndOtherWorkersInTheirProces
   EXPECT_EQ(on.phase(), control::v1::PHASE_RUNNING);
   const double updates = figure(job.pod(2).metrics(), "muster_server_updates_total{staleness=\"0\"}");
   EXPECT_GE(updates, 0);
+}
+
+// A linear model of one-hot examples, and steps so small that its gradients stay what they are: each weight
+// tells from outside how often its example was trained on.
+constexpr int kRows = 100;
+constexpr int kBatch = 16;
+constexpr double kRate = 1e-4;
+constexpr double kOnce = kRate * 0.4 / kBatch;  // that a weight moves at least when its example comes
+
+Json one_hot_training(const std::filesystem::path& folder, int epochs) {
+  std::ofstream csv(folder / "one-hot.csv");
+  for (int column = 0; column < kRows; ++column) csv << "x" << column << ",";
+  csv << "label\n";
+  for (int row = 0; row < kRows; ++row) {
+    for (int column = 0; column < kRows; ++column) csv << (row == column ? "1," : "0,");
+    csv << row % 2 << "\n";
+  }
+  std::filesystem::create_directories(folder / "model");
+  return {{"model", {{"name", "softmax"}}},
+          {"dataset",
+           {{"name", "csv"},
+            {"path", (folder / "one-hot.csv").string()},
+            {"csv", {{"labelColumn", "label"}, {"testFraction", 0.04}}}}},
+          {"optimizer", {{"name", "SGD"}, {"learningRate", kRate}, {"momentum", 0.0}}},
+          {"checkpoint", {{"path", (folder / "model").string()}, {"everySteps", 1'000'000}}},
+          {"batchSize", kBatch},
+          {"epochs", epochs},
+          {"seed", 7}};
+}
+
+std::vector<float> saved_model(const std::filesystem::path& folder) {
+  std::ifstream file(folder / "model" / "model.safetensors", std::ios::binary);
+  std::uint64_t header = 0;
+  file.read(reinterpret_cast<char*>(&header), sizeof header);
+  file.ignore(static_cast<std::streamsize>(header));
+  std::vector<float> values;
+  for (float value = 0; file.read(reinterpret_cast<char*>(&value), sizeof value);) values.push_back(value);
+  return values;
+}
+
+class AServerThatIsKilled : public testing::TestWithParam<const char*> {};
+INSTANTIATE_TEST_SUITE_P(Updates, AServerThatIsKilled, testing::Values("Synchronous", "Asynchronous"),
+                         [](const auto& one) { return std::string(one.param); });
+
+TEST_P(AServerThatIsKilled, IsReplacedAloneAndEachExampleCountsOnceAnEpoch) {
+  constexpr int kWorkers = 2;
+  constexpr int kEpochs = 1500;
+  const auto setup = [](WorkerJob& job) {
+    job.topology = "ParameterServer";
+    job.updates = GetParam();
+    job.servers = 2;
+  };
+  WorkerJob plain(kWorkers + 2);
+  setup(plain);
+  const auto wanted = plain.run(one_hot_training(plain.folder(), kEpochs));
+  ASSERT_EQ(wanted[0].phase(), control::v1::PHASE_SUCCEEDED) << wanted[0].message();
+  const auto counts = saved_model(plain.folder());
+  ASSERT_EQ(counts.size(), 2U * kRows + 2);
+  for (const int lost : {kWorkers, kWorkers + 1}) {
+    WorkerJob job(kWorkers + 2);
+    setup(job);
+    const Json training = one_hot_training(job.folder(), kEpochs);
+    auto spare = job.spare(lost);
+    job.configure(training);
+    (void)job.pod(0).watch([&](const auto& status) {
+      return status.worker().step() > wanted[0].worker().step() / 4 ||
+             status.phase() == control::v1::PHASE_FAILED;
+    });
+    job.replace(lost, std::move(spare))->signal(SIGKILL);
+    const auto is_left = [&](const control::v1::AgentStatus& status) {
+      return status.phase() == control::v1::PHASE_WAITING || status.phase() == control::v1::PHASE_FAILED ||
+             status.phase() == control::v1::PHASE_SUCCEEDED;
+    };
+    for (int rank = 0; rank < job.size(); ++rank) {
+      const auto left = job.pod(rank).watch(is_left);
+      ASSERT_EQ(left.phase(), control::v1::PHASE_WAITING) << rank << ": " << left.message();
+      if (rank == lost) continue;  // that is the one that replaces it
+      EXPECT_THAT(left.message(), HasSubstr("rank " + std::to_string(lost)));
+    }
+    const auto last = job.run(training);  // of the next membership, in the same processes
+    for (int worker = 0; worker < kWorkers; ++worker) {
+      const auto& status = last[static_cast<std::size_t>(worker)];
+      EXPECT_EQ(status.phase(), control::v1::PHASE_SUCCEEDED) << status.message();
+      EXPECT_EQ(status.worker().step(), wanted[0].worker().step());
+      EXPECT_GT(status.worker().resumed_from_step(), 0) << "in the middle";
+    }
+    for (int rank = 0; rank < job.size(); ++rank) EXPECT_EQ(job.pod(rank).wait().code, 0) << rank;
+    const auto model = saved_model(job.folder());
+    ASSERT_EQ(model.size(), counts.size());
+    for (std::size_t i = 0; i < model.size(); ++i) EXPECT_NEAR(model[i], counts[i], 0.4 * kOnce) << i;
+  }
 }
 
 TEST(WorkerPeers, EachLearnsFromItsOwnExamplesAndItsNeighboursAndSavesAModelOfItsOwn) {

@@ -141,11 +141,14 @@ Status TrainLoop::step(Run& run) {
   Laps laps(hooks_.now, run.progress);
   double loss = 0;
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
-  if (!rows.empty()) loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
+  // Who shares the memory is asked also without rows: while it answers, it keeps its hands off the sum.
+  if (!rows.empty() || !parts_.gradient.empty())
+    loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
   laps.add(Activity::kGradient);
   MUSTER_TRY(hooks_.task_failure());
   // What only some ranks do before such a step, or send in it, is in no step's time.
-  const bool ordinary = run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
+  const bool ordinary =
+      run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
   if (options_.least_patience && ordinary)
     parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
   const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,

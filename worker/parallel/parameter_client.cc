@@ -16,7 +16,6 @@ using Kind = ShardMessage::Kind;
 
 // A server that waits for another worker gives that one up first, and names it.
 constexpr std::chrono::seconds kGrace{5};
-constexpr std::uint64_t kDoneMax = std::uint64_t{1} << 24;  // updates of a segment that a server tells of
 
 std::span<const std::byte> bytes_of(std::span<const float> values, const Chunk& part) {
   return std::as_bytes(values.subspan(part.begin, part.size));

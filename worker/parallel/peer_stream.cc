@@ -18,6 +18,11 @@ bool is_payload(ShardMessage::Kind kind) {
   return kind == ShardMessage::Kind::kPush || kind == ShardMessage::Kind::kParameters;
 }
 
+bool is_replication(ShardMessage::Kind kind) {
+  using Kind = ShardMessage::Kind;
+  return kind == Kind::kPart || kind == Kind::kUpdate || kind == Kind::kCopy;
+}
+
 }  // namespace
 
 void PeerStream::send(ShardMessage head, std::span<const std::byte> body) {
@@ -53,6 +58,7 @@ Status PeerStream::move_out() {
     out_done_ += bytes;
   }
   if (is_payload(out_.kind)) payload_sent_ += out_body_.size();
+  if (is_replication(out_.kind)) replication_sent_ += out_body_.size();
   sending_ = false;
   return {};
 }

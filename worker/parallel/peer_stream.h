@@ -33,6 +33,7 @@ class PeerStream {
   }
   [[nodiscard]] int peer() const { return peer_; }
   [[nodiscard]] std::uint64_t payload_sent() const { return payload_sent_; }
+  [[nodiscard]] std::uint64_t replication_sent() const { return replication_sent_; }
 
  private:
   [[nodiscard]] Status move_out();
@@ -48,7 +49,8 @@ class PeerStream {
   ShardMessage in_;
   std::span<std::byte> in_body_;
   std::size_t in_done_ = 0;
-  std::uint64_t payload_sent_ = 0;  // gradients and parameters
+  std::uint64_t payload_sent_ = 0;      // gradients and parameters
+  std::uint64_t replication_sent_ = 0;  // between servers
 };
 
 // Blocks until none of `streams` is busy. Errors: theirs; wait's.

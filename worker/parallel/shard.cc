@@ -36,8 +36,11 @@ Status refused(int worker, const std::string& why) {
 
 }  // namespace
 
-Shard::Shard(ShardOptions options, ShardState& state)
-    : options_(std::move(options)), state_(state), workers_(static_cast<std::size_t>(options_.workers)) {
+Shard::Shard(ShardOptions options, ShardState& state, Mirrors* mirrors)
+    : options_(std::move(options)),
+      state_(state),
+      mirrors_(mirrors),
+      workers_(static_cast<std::size_t>(options_.workers)) {
   MUSTER_CHECK(options_.workers >= 1 && 0 <= options_.shard && options_.shard < options_.shards);
 }
 
@@ -52,7 +55,8 @@ Status Shard::check(int worker, const ShardMessage& head) const {
           head.total > kParametersMax)
         break;
       if (head.has(ShardMessage::kKept)) {
-        if (state_.total != head.total)
+        // What was lost with another process, the mirror has.
+        if (state_.total != head.total && (mirrors_ == nullptr || state_.total != 0))
           return unavailable(fmt::format(
               "parameter server {} has lost its part of the parameters: it is another process than "
               "in the membership before",
@@ -70,32 +74,38 @@ Status Shard::check(int worker, const ShardMessage& head) const {
           0 <= head.examples && head.position >= 0 && head.examples <= head.total && head.total >= 1;
       const bool in_segment = !options_.asynchronous || (first_ <= head.step && head.step < last_);
       const bool pulled = !options_.asynchronous || from.pulled.size() == state_.parameters.size();
-      if (begun_ && counted && head.step >= 0 && in_segment && pulled) bytes = part;
+      if (is_ready() && counted && head.step >= 0 && in_segment && pulled) bytes = part;
       break;
     }
     case Kind::kSegment:
-      if (begun_ && worker == 0 && options_.asynchronous && 0 <= head.step && head.step < head.total &&
+      if (is_ready() && worker == 0 && options_.asynchronous && 0 <= head.step && head.step < head.total &&
           head.position >= 0 && head.bytes % sizeof(std::int64_t) == 0 &&
           head.bytes / sizeof(std::int64_t) <=
               std::min<std::uint64_t>(static_cast<std::uint64_t>(head.total - head.step), kUpdatesMax))
         bytes = head.bytes;
       break;
     case Kind::kState:
-      if (begun_ && worker == 0) bytes = 0;
+      if (is_ready() && worker == 0) bytes = 0;
       break;
     case Kind::kPull:
-      if (begun_ && (head.step < 0 || head.step >= first_)) bytes = 0;
+      if (is_ready() && (head.step < 0 || head.step >= first_)) bytes = 0;
       break;
     case Kind::kIdle:
-      if (begun_ && options_.asynchronous && !from.idle) bytes = 0;
+      if (is_ready() && options_.asynchronous && !from.idle) bytes = 0;
       break;
     case Kind::kEnd:
-      if (begun_) bytes = 0;
+      if (is_ready()) bytes = 0;
       break;
     case Kind::kBegun:
     case Kind::kParameters:
     case Kind::kPulled:
-    case Kind::kOptimizer: break;
+    case Kind::kOptimizer:
+    case Kind::kShard:
+    case Kind::kPart:
+    case Kind::kUpdate:
+    case Kind::kCopy:
+    case Kind::kHave:
+    case Kind::kLeft: break;
   }
   if (!bytes) return refused(worker, "says to a parameter server what it may not say now");
   if (*bytes != head.bytes)
@@ -111,7 +121,6 @@ Status Shard::take(int worker, const ShardMessage& head, std::span<std::byte> bo
     case Kind::kIdle: from.idle = true; return {};
     case Kind::kSegment: return open_segment(head, body);
     case Kind::kBegin: MUSTER_TRY(begin(head, body)); break;
-    case Kind::kState: tell_optimizer(); break;
     default: break;
   }
   from.asks = head;
@@ -121,28 +130,20 @@ Status Shard::take(int worker, const ShardMessage& head, std::span<std::byte> bo
 
 Status Shard::begin(const ShardMessage& head, std::span<const std::byte> body) {
   begun_ = true;
-  if (head.has(ShardMessage::kKept)) {
-    tell_done();
-    return {};
+  const bool kept = head.has(ShardMessage::kKept);
+  if (!kept) {
+    state_.total = head.total;
+    state_.parameters.resize(shard_part(head.total, options_.shard, options_.shards).size);
+    state_.optimizer = options_.make_optimizer(std::ssize(state_.parameters));
+    state_.done.clear();
+    move_base(state_, head.step, head.position);
+    body = take_values(body, state_.parameters);
+    if (head.has(ShardMessage::kSlots))
+      for (const auto& slot : state_.optimizer->slots()) body = take_values(body, slot.values);
+    state_.optimizer->set_steps(head.examples);
   }
-  state_.total = head.total;
-  state_.parameters.resize(shard_part(head.total, options_.shard, options_.shards).size);
-  state_.optimizer = options_.make_optimizer(std::ssize(state_.parameters));
-  state_.done.clear();
-  move_base(head);
-  body = take_values(body, state_.parameters);
-  if (head.has(ShardMessage::kSlots))
-    for (const auto& slot : state_.optimizer->slots()) body = take_values(body, slot.values);
-  state_.optimizer->set_steps(head.examples);
-  tell_done();
+  if (mirrors_ != nullptr) mirrors_->begin(head.total, kept);
   return {};
-}
-
-// Whoever is at the update of `head`, has those before it from all servers.
-void Shard::move_base(const ShardMessage& head) {
-  state_.base = head.step;
-  state_.base_position = head.position;
-  state_.done.erase(state_.done.begin(), state_.done.lower_bound(head.step));
 }
 
 void Shard::tell_done() {
@@ -167,7 +168,7 @@ Status Shard::open_segment(const ShardMessage& head, std::span<const std::byte> 
   std::vector<std::int64_t> everywhere(body.size() / sizeof(std::int64_t));
   if (!body.empty()) std::memcpy(everywhere.data(), body.data(), body.size());
   everywhere_ = {everywhere.begin(), everywhere.end()};
-  move_base(head);
+  move_base(state_, head.step, head.position);
   loss_ = 0;
   examples_ = 0;
   stop_ = false;
@@ -180,7 +181,7 @@ Status Shard::open_segment(const ShardMessage& head, std::span<const std::byte> 
 
 Status Shard::push(int worker) {
   if (!options_.asynchronous) return make_synchronous_update();
-  make_update(workers_[static_cast<std::size_t>(worker)]);
+  make_workers_update(workers_[static_cast<std::size_t>(worker)]);
   return {};
 }
 
@@ -202,7 +203,7 @@ Status Shard::make_synchronous_update() {
   }
   answered_step_ = first.asks->step;
   examples_ = first.asks->total;
-  move_base(*first.asks);
+  move_base(state_, first.asks->step, first.asks->position);
   if (state_.done.contains(answered_step_)) return {};
   const std::span<float> sum = floats(first.body);
   for (std::size_t i = 1; i < workers_.size(); ++i)
@@ -213,7 +214,7 @@ Status Shard::make_synchronous_update() {
   return {};
 }
 
-void Shard::make_update(Worker& worker) {
+void Shard::make_workers_update(Worker& worker) {
   const ShardMessage& asks = *worker.asks;
   worker.updates += 1;
   loss_ += asks.loss;
@@ -243,9 +244,10 @@ void Shard::compensate(const Worker& worker, std::span<float> gradient) const {
 }
 
 void Shard::apply(std::int64_t step, std::int64_t examples, std::span<const float> gradient) {
-  state_.optimizer->step(state_.parameters, gradient);
-  state_.done[step] = examples;
+  make_update(state_, step, examples, gradient);
   ++version_;
+  // The gradient lies with a worker that is not answered before the mirror has it.
+  if (mirrors_ != nullptr) mirrors_->original().updated(step, examples, gradient);
 }
 
 // Whoever has no more updates in this segment holds up nobody.
@@ -257,7 +259,7 @@ bool Shard::may_go_on(const Worker& worker) const {
 }
 
 bool Shard::is_due(const Worker& worker) const {
-  if (!worker.asks) return false;
+  if (!worker.asks || !is_even()) return false;
   switch (worker.asks->kind) {
     case Kind::kPush: return options_.asynchronous ? may_go_on(worker) : worker.asks->step == answered_step_;
     case Kind::kPull: return worker.asks->step < 0 || (worker.asks->step == first_ && may_go_on(worker));
@@ -275,14 +277,18 @@ Shard::Reply Shard::answer(int index) {
   Worker& worker = workers_[static_cast<std::size_t>(index)];
   const ShardMessage asks = *worker.asks;
   worker.asks.reset();
-  Reply reply{.worker = index, .head = {}, .body = told_};
+  Reply reply{.worker = index, .head = {}, .body = {}};
   if (asks.kind == Kind::kBegin) {
+    tell_done();
+    reply.body = told_;
     reply.head.kind = Kind::kBegun;
     reply.head.step = state_.base;
     reply.head.position = state_.base_position;
     return reply;
   }
   if (asks.kind == Kind::kState) {
+    tell_optimizer();
+    reply.body = told_;
     reply.head.kind = Kind::kOptimizer;
     reply.head.step = state_.optimizer->steps();
     return reply;

@@ -1,32 +1,17 @@
 #pragma once  // worker/parallel/shard.h: a parameter server's part of the parameters, and when it answers
               // whom
 #include <cstdint>
-#include <functional>
-#include <map>
-#include <memory>
 #include <optional>
 #include <set>
 #include <span>
 #include <vector>
 
 #include "common/base/result.h"
-#include "learning/optimizer.h"
+#include "worker/parallel/mirror.h"
 #include "worker/parallel/shard_message.h"
+#include "worker/parallel/shard_state.h"
 
 namespace muster::worker {
-
-// What a server keeps from one membership to the next.
-struct ShardState {
-  std::int64_t total = 0;         // parameters of the model; 0: nothing is here yet
-  std::vector<float> parameters;  // [its part]
-  std::unique_ptr<learning::Optimizer> optimizer;
-  // All servers have made the updates before `base`: somebody is beyond them who waited for all. Of the
-  // others that are in these parameters, by step, the examples: an update that comes again, as other servers
-  // had not made it when a membership ended, is not made twice.
-  std::int64_t base = 0;
-  std::int64_t base_position = 0;  // examples that were trained on before it, in all epochs
-  std::map<std::int64_t, std::int64_t> done;
-};
 
 struct ShardOptions {
   int shard = 0;  // 0 <= shard < shards
@@ -41,16 +26,17 @@ struct ShardOptions {
   bool staleness_aware = false;
   // Asynchronous: lambda of g + lambda g*g*(w - w_then). DC-ASGD: Zheng et al., ICML 2017. 0: none.
   double delay_compensation = 0;
-  std::function<std::unique_ptr<learning::Optimizer>(std::int64_t parameters)> make_optimizer{};
+  MakeOptimizer make_optimizer{};
 };
 
 // A machine without I/O. Synchronous: update t is the mean of the gradients of all workers, added in the
 // order of ranks; nobody is answered before. Asynchronous: each gradient is an update of its own, and its
 // worker is answered at once unless it is too far ahead; shard 0 gives out the batches of a segment, so that
-// each is trained on once, by whoever is free.
+// each is trained on once, by whoever is free. Nobody is answered before the mirror has all updates, too.
 class Shard {
  public:
-  Shard(ShardOptions options, ShardState& state);  // `state` outlives it
+  // `mirrors`: null where there is one server. All outlive it.
+  Shard(ShardOptions options, ShardState& state, Mirrors* mirrors = nullptr);
 
   // Bytes of the body of such a message. Errors, of both: kInternal: `worker` may not say this now.
   [[nodiscard]] Status check(int worker, const ShardMessage& head) const;
@@ -64,6 +50,14 @@ class Shard {
   };
   // An answer that is due; each once.
   [[nodiscard]] std::optional<Reply> next_reply();
+
+  // Of what other servers say and are told; null: nobody mirrors this part, or rank 0 has not begun.
+  [[nodiscard]] Mirrors* mirrors() { return begun_ ? mirrors_ : nullptr; }
+  [[nodiscard]] bool awaits_mirror() const { return begun_ && mirrors_ != nullptr && !is_even(); }
+  // The part is here, and with the mirror.
+  [[nodiscard]] bool is_ready() const {
+    return begun_ && (mirrors_ == nullptr || mirrors_->original().is_settled());
+  }
 
   // The server is asked to stop: all workers are, with the next update, as if one of them was.
   void ask_stop() { stop_wanted_ = true; }
@@ -88,20 +82,21 @@ class Shard {
   [[nodiscard]] Status open_segment(const ShardMessage& head, std::span<const std::byte> body);
   [[nodiscard]] Status push(int worker);
   [[nodiscard]] Status make_synchronous_update();
-  void make_update(Worker& worker);
+  void make_workers_update(Worker& worker);
   void apply(std::int64_t step, std::int64_t examples, std::span<const float> gradient);
+  [[nodiscard]] bool is_even() const { return mirrors_ == nullptr || mirrors_->original().is_even(); }
   void count(std::int64_t age);
   void compensate(const Worker& worker, std::span<float> gradient) const;
   [[nodiscard]] bool may_go_on(const Worker& worker) const;
   [[nodiscard]] bool is_due(const Worker& worker) const;
   [[nodiscard]] Reply answer(int index);
   void give_batch(Worker& worker, ShardMessage& head);
-  void move_base(const ShardMessage& head);
   void tell_done();
   void tell_optimizer();
 
   ShardOptions options_;
   ShardState& state_;
+  Mirrors* mirrors_;
   std::vector<Worker> workers_;
   bool begun_ = false;
   std::int64_t version_ = 0;

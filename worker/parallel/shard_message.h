@@ -29,6 +29,17 @@ struct ShardMessage {
     // update or of the segment so far; asynchronous, of shard 0: the batch to compute next in `step`
     kPulled,     // to a pull: the same
     kOptimizer,  // its steps in `step`; body: its part of each slot
+    // Of a server to the next one, which mirrors its part (mirror.h). Of the part they name: parameters of
+    // the model in `total`, 0: it is not there; the membership in which it was uploaded in `position`, and
+    // the updates since in `step`.
+    kShard,   // what is here
+    kPart,    // what is here, as body (encode_part)
+    kUpdate,  // `step` of `examples` examples was made; body: its gradient; ShardState::base in `total`, its
+              // position in `position`
+    // And of that one in answer.
+    kCopy,  // to kShard: what is there; body: the part, where the other has none
+    kHave,  // to kPart and kUpdate: the updates in `step` are there, too
+    kLeft,  // of each server to those beside it: no worker has anything more to ask, and nothing comes behind
   };
   enum Flag : std::uint16_t { kKept = 1, kSlots = 2, kStop = 4, kOver = 8 };
 
@@ -51,6 +62,8 @@ struct ShardDone {
   std::int64_t examples = 0;
 };
 static_assert(sizeof(ShardDone) == 16);
+inline constexpr std::uint64_t kDoneMax = std::uint64_t{1}
+                                          << 24;  // updates of a segment that a server tells of
 
 // The part of `shard` of `parameters`: all servers' parts differ by one at most.
 [[nodiscard]] inline Chunk shard_part(std::int64_t parameters, int shard, int shards) {

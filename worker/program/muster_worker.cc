@@ -111,10 +111,18 @@ int show_frame(muster_job& job, const mp::Frame& frame, muster_event& event) {
 
 int next_of_job(muster_job& job, std::int64_t timeout_ms, muster_event& event) {
   constexpr std::int64_t kEver = std::int64_t{1000} * 60 * 60 * 24 * 365;
-  auto frame = receive(
-      job, muster::deadline_after(milliseconds(timeout_ms < 0 ? kEver : std::min(timeout_ms, kEver))));
-  if (!frame) return result(job, frame.error());
-  return *frame ? show_frame(job, **frame, event) : 0;
+  const auto deadline =
+      muster::deadline_after(milliseconds(timeout_ms < 0 ? kEver : std::min(timeout_ms, kEver)));
+  for (;;) {
+    const auto frame = receive(job, deadline);
+    if (!frame) return result(job, frame.error());
+    if (!*frame) return 0;
+    if ((*frame)->kind != mp::Kind::kBatch || !job.body.empty()) return show_frame(job, **frame, event);
+    // Fewer examples were left than there are ranks. The program is in here meanwhile, and not in the memory.
+    const Status sent =
+        job.channel->send({.kind = mp::Kind::kGradient}, {}, muster::deadline_after(kBeginTime));
+    if (!sent) return result(job, sent);
+  }
 }
 
 // Answers the question that is due.

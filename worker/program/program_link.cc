@@ -197,6 +197,7 @@ std::span<float> ProgramLink::gradient() const {
 Result<double> ProgramLink::gradient_of(std::span<const std::int64_t> rows) {
   MUSTER_TRY(tell(write_batch(batch_, rows.size()), std::as_bytes(rows)));
   MUSTER_ASSIGN(const Message answer, await(Kind::kGradient, deadline_after(options_.answer)));
+  if (rows.empty()) return 0.0;
   const MutexLock lock(mutex_);
   if (answer.frame.numbers[0] != 0) {
     loss_ = answer.frame.reals[0];

@@ -56,6 +56,7 @@ class ProgramLink {
   [[nodiscard]] Status step();
   [[nodiscard]] Result<std::vector<std::byte>> state();
   [[nodiscard]] Status take(std::span<const std::byte> state);
+  void give_up(Error why) { static_cast<void>(failed(std::move(why))); }  // it cannot be gone on with
 
   // Tells the program that its training is over, with its exit code and last words, as soon as one is there,
   // also again with other words. Waits for at most `patience`.

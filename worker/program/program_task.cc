@@ -67,7 +67,12 @@ void ProgramOptimizer::set_steps(std::int64_t steps) {
   if (!std::exchange(is_awaited_, false)) return;
   is_programs_ = true;
   if (state_ == std::exchange(programs_, {})) return;
-  if (const auto bytes = unpack(state_)) static_cast<void>(link_.take(*bytes));
+  const auto bytes = unpack(state_);
+  if (bytes) {
+    static_cast<void>(link_.take(*bytes));
+  } else {
+    link_.give_up(bytes.error());
+  }
 }
 
 std::string hash_of(const std::vector<TensorShape>& tensors) {

@@ -29,7 +29,7 @@ enum class Kind : std::uint16_t {
   // From the worker.
   kWorld = 101,      // write_world; body: the worker's version
   kMemory = 102,     // {floats of parameters, offset of the gradient, bytes of all}; with a file descriptor
-  kBatch = 103,      // write_batch; body: rows, i64 each
+  kBatch = 103,      // write_batch; body: rows, i64 each; none: answer at once, with any gradient
   kStep = 104,       // the mean gradient of all ranks is in place: make the optimizer's step
   kGiveState = 105,  // tell kState
   kTakeState = 106,  // body: the state of a peer or of a checkpoint; parameters are in place

@@ -21,20 +21,33 @@ constexpr seconds kSilenceMax{600};
 }  // namespace
 
 Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
-  if (fingerprint_ != job.fingerprint) state_ = {};
+  if (fingerprint_ != job.fingerprint) {
+    state_ = {};
+    copy_ = {};
+  }
   fingerprint_ = job.fingerprint;
   const spec::Synchronization& synchronization = job.synchronization;
-  Shard shard(
-      {.shard = job.identity.rank - job.workers(),
-       .shards = job.servers,
-       .workers = job.workers(),
-       .asynchronous = synchronization.is_asynchronous(),
-       .max_staleness = synchronization.max_staleness,
-       .staleness_aware = synchronization.staleness_aware,
-       .delay_compensation = synchronization.delay_compensation,
-       .make_optimizer = [spec = job.training.optimizer](
-                             std::int64_t parameters) { return learning::make_optimizer(spec, parameters); }},
-      state_);
+  const int index = job.identity.rank - job.workers();
+  const MakeOptimizer make_optimizer = [spec = job.training.optimizer](std::int64_t parameters) {
+    return learning::make_optimizer(spec, parameters);
+  };
+  std::optional<Mirrors> mirrors;
+  if (job.servers > 1)
+    mirrors.emplace(MirrorOptions{.shard = index,
+                                  .shards = job.servers,
+                                  .workers = job.workers(),
+                                  .membership = job.identity.membership,
+                                  .make_optimizer = make_optimizer},
+                    state_, copy_);
+  Shard shard({.shard = index,
+               .shards = job.servers,
+               .workers = job.workers(),
+               .asynchronous = synchronization.is_asynchronous(),
+               .max_staleness = synchronization.max_staleness,
+               .staleness_aware = synchronization.staleness_aware,
+               .delay_compensation = synchronization.delay_compensation,
+               .make_optimizer = make_optimizer},
+              state_, mirrors ? &*mirrors : nullptr);
   Instant next{};
   const auto tell = [&](const ShardServer& server) {
     if (frame.stopper.requested()) shard.ask_stop();
@@ -45,6 +58,7 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
     metrics_.show({.payload_bytes_sent = server.payload_bytes_sent(),
                    .payload_bytes_expected =
                        static_cast<std::uint64_t>(answers) * state_.parameters.size() * sizeof(float),
+                   .replication_bytes_sent = server.replication_bytes_sent(),
                    .updates = shard.staleness()});
   };
   ShardServer server(mesh, job.workers(), shard,
@@ -52,8 +66,8 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
                       .start_timeout = std::max(seconds(synchronization.timeout_seconds), kSilenceMax),
                       .updated = tell});
   frame.publish(control::v1::PHASE_RUNNING, "");
-  spdlog::info("serving shard={} of {} workers={} updates={}", job.identity.rank - job.workers(), job.servers,
-               job.workers(), synchronization.updates);
+  spdlog::info("serving shard={} of {} workers={} updates={}", index, job.servers, job.workers(),
+               synchronization.updates);
   Status served = server.run();
   next = {};
   tell(server);

@@ -9,7 +9,7 @@
 
 namespace muster::worker {
 
-// Of the process: its part outlives memberships.
+// Of the process: its part, and the copy of the part that it mirrors, outlive memberships.
 class ParameterServer {
  public:
   explicit ParameterServer(WorkerMetrics& metrics) : metrics_(metrics) {}
@@ -19,8 +19,9 @@ class ParameterServer {
 
  private:
   WorkerMetrics& metrics_;
-  std::string fingerprint_;  // of the training that the part belongs to
+  std::string fingerprint_;  // of the training that they belong to
   ShardState state_;
+  ShardState copy_;
 };
 
 }  // namespace muster::worker

@@ -17,10 +17,8 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds kStartTime{600'000};
 constexpr milliseconds kConnectLook{20};
-constexpr milliseconds kLook{100};            // for what a program tells after its training
-constexpr milliseconds kConnectTime{60'000};  // of a program, to hear why there will be no training
+constexpr milliseconds kLook{100};  // for what a program tells after its training
 
 program::World world_of(const Job& job) {
   return {.rank = job.identity.rank,
@@ -48,8 +46,6 @@ Status compare_optimizers(const std::string& told, const spec::Optimizer& manife
   return {};
 }
 
-}  // namespace
-
 Result<std::unique_ptr<program::ProgramLink>> listen_for_program() {
   const char* path = std::getenv(kSocketVariable);
   if (path == nullptr || *path == '\0') return std::unique_ptr<program::ProgramLink>();
@@ -59,10 +55,11 @@ Result<std::unique_ptr<program::ProgramLink>> listen_for_program() {
                                        .riders = Synchronizer::kRiders});
 }
 
-Status await_program(program::ProgramLink* link, Stopper& stopper) {
-  if (link == nullptr) return {};
-  const Deadline deadline = deadline_after(kStartTime);
-  while (!link->is_connected() && std::chrono::steady_clock::now() < deadline)
+}  // namespace
+
+Status await_program(std::unique_ptr<program::ProgramLink>& link, Stopper& stopper) {
+  MUSTER_ASSIGN(link, listen_for_program());
+  while (link != nullptr && !link->is_connected())
     if (stopper.wait(kConnectLook)) return aborted("asked to stop before the program has connected");
   return {};
 }
@@ -110,17 +107,15 @@ void linger_with_program(std::unique_ptr<program::ProgramLink>& link, const Endi
     link = *std::move(late);
   }
   const bool done = ending.exit_code == 0;
-  milliseconds patience = kConnectTime;
   std::int64_t heard = -1;
-  do {
+  do {  // until the pod's end, which its containers and the operator decide
     const std::int64_t reports = link->reports();
-    if (reports == std::exchange(heard, reports)) continue;
+    if (!link->is_connected() || reports == std::exchange(heard, reports)) continue;
     if (const auto accuracy = link->told_accuracy(); accuracy && done) {
       after.status.mutable_worker()->set_accuracy(*accuracy);
       after.publish();
     }
-    link->end(ending.exit_code, done ? last_words_of(after.status) : ending.message,
-              std::exchange(patience, kLook));
+    link->end(ending.exit_code, done ? last_words_of(after.status) : ending.message, kLook);
   } while (!after.stopper.wait(kLook));
 }
 

@@ -10,12 +10,10 @@
 
 namespace muster::worker {
 
-// Of the process. A null link where MUSTER_SOCKET is not set: then there is no program.
-[[nodiscard]] Result<std::unique_ptr<program::ProgramLink>> listen_for_program();
-
-// Until the program has connected: a rank whose program still starts is no member that others should wait
-// for. Goes on after ten minutes, so that somebody can hear of it. Errors: kAborted: the pod is to stop.
-[[nodiscard]] Status await_program(program::ProgramLink* link, Stopper& stopper);
+// Of the process: listens where MUSTER_SOCKET says, and waits until the program has connected, or the pod is
+// to stop: a rank whose program still starts is no member that others should wait for. `link` stays null
+// where the variable is not set: then there is no program. Errors: kAborted: the pod is to stop; listen_at's.
+[[nodiscard]] Status await_program(std::unique_ptr<program::ProgramLink>& link, Stopper& stopper);
 
 // Waits for the program and its model, and holds what it tells against the spec. Errors: ProgramLink's.
 [[nodiscard]] Status meet_program(program::ProgramLink* link, const Job& job,

@@ -1,6 +1,8 @@
 // worker/shell/status.cc: Progress -> AgentStatus
 #include "worker/shell/status.h"
 
+#include "learning/sha256.h"
+
 #include <fmt/format.h>
 
 namespace muster::worker {
@@ -40,6 +42,12 @@ std::string line_of(const Progress& progress, bool evaluated) {
                                              progress.test->accuracy)
                                : "",
                      progress.examples_per_second);
+}
+
+void tell_digests(control::v1::AgentStatus& status, const learning::TrainingState& state, bool whole) {
+  auto& worker = *status.mutable_worker();
+  worker.set_parameters_sha256(learning::sha256_hex(std::as_bytes(std::span(state.parameters))));
+  if (whole) worker.set_state_sha256(learning::digest_of(state));
 }
 
 void add_history(control::v1::AgentStatus& status, const std::vector<learning::HistoryPoint>& points) {

@@ -10,6 +10,8 @@ namespace muster::worker {
 [[nodiscard]] control::v1::AgentStatus to_status(const Progress& progress, int rank);
 // For the log. `evaluated`: with what the test says.
 [[nodiscard]] std::string line_of(const Progress& progress, bool evaluated);
+// Of a training that is over; `whole`: the optimizer's state is all here, too.
+void tell_digests(control::v1::AgentStatus& status, const learning::TrainingState& state, bool whole);
 void add_history(control::v1::AgentStatus& status, const std::vector<learning::HistoryPoint>& points);
 
 }  // namespace muster::worker

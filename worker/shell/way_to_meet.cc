@@ -65,6 +65,9 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::T
   }
   MUSTER_ASSIGN(made.gradient_sum, make_gradient_sum(job.compression, meeting.workers(), task.tensors(),
                                                      {.timeout = times.timeout, .seed = seed}));
+  // A program shares its gradient's memory, and codecs look at values more than once.
+  const bool compressed = job.compression.by_codec() || job.compression.low_rank > 0;
+  if (program != nullptr && compressed) made.gradient_sum = copying_sum(std::move(made.gradient_sum));
   made.synchronizer = std::make_unique<DataParallel>(
       DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer}, times.timeout);
   return made;

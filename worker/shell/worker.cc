@@ -13,7 +13,6 @@
 #include "common/platform/log.h"
 #include "common/pods/standstill.h"
 #include "learning/checkpoint.h"
-#include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 #include "worker/engine/train_loop.h"
@@ -316,7 +315,6 @@ class Worker {
   }
 
   Ending finish(learning::TrainingState state, bool from_checkpoint) {
-    const std::string digest = learning::sha256_hex(std::as_bytes(std::span(state.parameters)));
     if (store_) {
       if (const Status written = store_->finish(state); !written) {
         learnt_ = {.state = std::move(state), .membership = job_.identity.membership};
@@ -324,9 +322,8 @@ class Worker {
       }
       spdlog::info("model written folder={}", folder());
     }
-    frame_->status.mutable_worker()->set_parameters_sha256(digest);
-    if (job_.servers == 0 && !job_.synchronization.is_gossip())
-      frame_->status.mutable_worker()->set_state_sha256(learning::digest_of(state));
+    tell_digests(frame_->status, state, job_.servers == 0 && !job_.synchronization.is_gossip());
+    const std::string& digest = frame_->status.worker().parameters_sha256();
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
                  frame_->status.worker().payload_bytes_sent(),
                  frame_->status.worker().payload_bytes_expected(), digest);
@@ -375,28 +372,26 @@ int run_worker(milliseconds configure_timeout) {
   std::unique_ptr<MeshPort> port;
   std::unique_ptr<program::ProgramLink> program;
   Worker worker(metrics, program);
-  return run_pod<Job>({.name = "worker",
-                       .configure_timeout = configure_timeout,
-                       .registry = metrics.registry(),
-                       // Its port is open before the peers are told of it.
-                       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
-                         MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
-                         MUSTER_ASSIGN(program, listen_for_program());
-                         return await_program(program.get(), stopper);
-                       },
-                       .linger =
-                           [&program](const Ending& ending, const PodProgram::Afterwards& after) {
-                             linger_with_program(program, ending, after);
-                           }},
-                      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
-                        if (port == nullptr) {  // of a membership before this one
-                          auto again = MeshPort::listen(frame.pod.ip, kDataPort);
-                          if (!again) return {kExitRetry, again.error().message};
-                          port = *std::move(again);
-                        }
-                        const auto mine = std::exchange(port, nullptr);
-                        return worker.run(frame, *mine, assignment, std::move(job));
-                      });
+  return run_pod<Job>(
+      {.name = "worker",
+       .configure_timeout = configure_timeout,
+       .registry = metrics.registry(),
+       // Its port is open before the peers are told of it.
+       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
+         MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
+         return await_program(program, stopper);
+       },
+       .linger = [&program](const auto& ending,
+                            const auto& after) { linger_with_program(program, ending, after); }},
+      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
+        if (port == nullptr) {  // of a membership before this one
+          auto again = MeshPort::listen(frame.pod.ip, kDataPort);
+          if (!again) return {kExitRetry, again.error().message};
+          port = *std::move(again);
+        }
+        const auto mine = std::exchange(port, nullptr);
+        return worker.run(frame, *mine, assignment, std::move(job));
+      });
 }
 
 }  // namespace muster::worker

@@ -47,6 +47,7 @@ struct WorkerMetrics::Families {
   Total skipped{counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({})};
   prometheus::Gauge& checkpoint = gauge_family(*registry, "muster_worker_checkpoint_step").Add({});
   prometheus::Gauge& checkpoint_time = gauge_family(*registry, "muster_worker_checkpoint_seconds").Add({});
+  Total replicated{counter_family(*registry, "muster_server_replication_bytes_total").Add({})};
   prometheus::Family<prometheus::Counter>& updates = counter_family(*registry, "muster_server_updates_total");
   std::vector<Total> updates_by_staleness{};
   prometheus::Family<prometheus::Counter>& refused =
@@ -90,6 +91,7 @@ void WorkerMetrics::show(const Served& served) {
   Families& families = *families_;
   families.sent.advance(static_cast<double>(served.payload_bytes_sent));
   families.expected.advance(static_cast<double>(served.payload_bytes_expected));
+  families.replicated.advance(static_cast<double>(served.replication_bytes_sent));
   for (std::size_t i = families.updates_by_staleness.size(); i < served.updates.size(); ++i)
     families.updates_by_staleness.push_back({families.updates.Add({{"staleness", staleness_label(i)}})});
   for (std::size_t i = 0; i < families.updates_by_staleness.size(); ++i)

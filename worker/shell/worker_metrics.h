@@ -24,6 +24,7 @@ class WorkerMetrics {  // one thread, but for checkpoint_on_disk
   struct Served {  // of a parameter server, in this membership
     std::uint64_t payload_bytes_sent = 0;
     std::uint64_t payload_bytes_expected = 0;
+    std::uint64_t replication_bytes_sent = 0;
     const std::vector<std::int64_t>& updates;  // Shard::staleness
   };
   void show(const Served& served);

@@ -46,7 +46,9 @@ TEST(PodPlan, BesideAProgramOursIsASidecarWithTheKeys) {
   EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/ca"], "cafe0123");
   const Json& spec = pod["spec"];
   EXPECT_FALSE(spec.contains("automountServiceAccountToken")) << "the program's own business";
-  EXPECT_EQ(spec["securityContext"], Json::parse(R"({"fsGroup": 65532})")) << "for the keys";
+  EXPECT_EQ(spec["securityContext"],
+            Json::parse(R"({"fsGroup": 65532, "fsGroupChangePolicy": "OnRootMismatch"})"))
+      << "for the keys";
   ASSERT_EQ(spec["containers"].size(), 1U);
   const Json& program = spec["containers"][0];
   EXPECT_EQ(program["image"], "train:1");
@@ -79,17 +81,22 @@ TEST(PodTemplateOfAProgram, LeavesTheSidecarsNamesToMuster) {
     const char* spec;
     const char* says;
   };
-  for (const Case& given :
-       {Case{R"({"containers": [{"name": "worker"}]})",
-             "spec.containers[0].image: required field is missing"},
-        Case{R"({"containers": []})", "at least one is needed"},
-        Case{R"({"containers": [{"name": "muster", "image": "i"}]})", "choose another"},
-        Case{R"({"containers": [{"image": "i"}], "initContainers": [{"name": "muster", "image": "i"}]})",
-             "initContainers[0].name: muster is the container of Muster's worker"},
-        Case{R"({"containers": [{"image": "i"}], "volumes": [{"name": "muster-socket", "emptyDir": {}}]})",
-             "the worker's socket"},
-        Case{R"({"containers": [{"image": "i", "env": [{"name": "MUSTER_SOCKET", "value": "x"}]}]})",
-             "MUSTER_SOCKET is set by Muster"}}) {
+  for (
+      const Case& given :
+      {Case{R"({"containers": [{"name": "worker"}]})", "spec.containers[0].image: required field is missing"},
+       Case{R"({"containers": []})", "at least one is needed"},
+       Case{R"({"containers": [{"name": "muster", "image": "i"}]})", "choose another"},
+       Case{R"({"containers": [{"image": "i"}], "initContainers": [{"name": "muster", "image": "i"}]})",
+            "initContainers[0].name: muster is the container of Muster's worker"},
+       Case{R"({"containers": [{"image": "i"}], "volumes": [{"name": "muster-socket", "emptyDir": {}}]})",
+            "the worker's socket"},
+       Case{R"({"containers": [{"image": "i"}], "shareProcessNamespace": true})",
+            "would show the pod's keys"},
+       Case{
+           R"({"containers": [{"image": "i", "volumeMounts": [{"name": "x", "mountPath": "/run/muster.dev/socket"}]}]})",
+           "where Muster mounts the worker's socket"},
+       Case{R"({"containers": [{"image": "i", "env": [{"name": "MUSTER_SOCKET", "value": "x"}]}]})",
+            "MUSTER_SOCKET is set by Muster"}}) {
     const auto read = api::validate_pod_template({{"spec", Json::parse(given.spec)}}, "t",
                                                  {.role = "worker", .beside_program = true});
     ASSERT_FALSE(read) << given.spec;

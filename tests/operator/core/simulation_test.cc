@@ -170,8 +170,8 @@ class Life {
     const std::vector<api::RosterMember> roster = cluster_.status().roster;
     for (const auto& [name, pod] : cluster_.pods) {
       const std::string uid = pod["metadata"]["uid"];
-      const bool joins =
-          !roster.empty() && std::ranges::find(roster, uid, &api::RosterMember::uid) == roster.end();
+      const bool joins = !roster.empty() && pod["metadata"]["labels"]["muster.dev/role"] == "worker" &&
+                         std::ranges::find(roster, uid, &api::RosterMember::uid) == roster.end();
       if (pod["status"]["phase"] == "Succeeded" || joins) continue;  // who joins has no part in it yet
       const auto told = cluster_.assignments.find(uid);
       if (told == cluster_.assignments.end() || told->second.membership() != membership) return false;
@@ -208,7 +208,27 @@ class Life {
       EXPECT_LT(assignment.worker().rank(), std::ssize(addresses));
       EXPECT_EQ(std::set(addresses.begin(), addresses.end()).size(), addresses.size()) << "a peer twice";
     }
+    check_servers(status);
     last_ = status;
+  }
+
+  // In one incarnation each part has been somewhere all the time: of a server that begins anew, with the next
+  // one, which was there before.
+  void check_servers(const api::JobStatus& status) const {
+    const auto& now = status.servers;
+    const auto& before = last_.servers;
+    const bool lost = [&now] {
+      for (std::size_t at = 0; at < now.size(); ++at) {
+        const api::ServerMember& next = now[(at + 1) % now.size()];
+        if ((now[at].uid.empty() || now[at].anew) && (next.uid.empty() || next.anew)) return true;
+      }
+      return false;
+    }();
+    EXPECT_FALSE(lost) << "a part of the parameters is with nobody";
+    if (status.incarnation != last_.incarnation || now.size() != before.size()) return;
+    for (std::size_t at = 0; at < now.size(); ++at)
+      EXPECT_TRUE(now[at].uid == before[at].uid || now[at].uid.empty() || now[at].anew)
+          << "server " << at << " is another pod, and nobody knows";
   }
 
   Random random_;
@@ -245,6 +265,16 @@ void live_many(const Json& object) {
 
 TEST(Simulation, DistributedJobsSurviveChaos) {
   live_many(job().workers(3).max_restarts(kMaxRestarts).json());
+}
+
+TEST(Simulation, TrainingsWithParameterServersSurviveChaos) {
+  for (const int shards : {1, 2, 4})
+    live_many(job()
+                  .workers(3)
+                  .max_restarts(kMaxRestarts)
+                  .set("/spec/synchronization",
+                       {{"topology", "ParameterServer"}, {"parameterServers", {{"shards", shards}}}})
+                  .json());
 }
 
 TEST(Simulation, JobsOfPlainContainersSurviveChaos) {
