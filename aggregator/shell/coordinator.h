@@ -131,8 +131,7 @@ class Coordinator {
   void commit(const std::shared_ptr<const GlobalModel>& model);
 
   const CoordinatorOptions options_;
-  // Clients keep something between rounds, which goes on when their update counts: a round begins when the
-  // one before is saved, so that the verdict outlives us.
+  // What clients keep goes by a verdict that outlives us: a round begins when the last one is saved.
   const bool saved_first_;
   const CoordinatorPorts ports_;
   AggregatorMetrics& metrics_;
