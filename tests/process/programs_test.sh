@@ -118,7 +118,7 @@ import json, sys
 print(json.load(sys.stdin).get("status", {}).get("progress", {}).get("step", 0))')" -ge 25 ] 2> /dev/null; }
 python_pids() {
   local pid
-  for pid in $(marked); do tr '\0' ' ' < "/proc/$pid/cmdline" 2> /dev/null | grep -q '^[^ ]*python[^ ]* [^ ]*line.py' && echo "$pid"; done | sort
+  for pid in $(marked); do { tr '\0' ' ' < "/proc/$pid/cmdline"; } 2> /dev/null | grep -q '^[^ ]*python[^ ]* [^ ]*line.py' && echo "$pid"; done | sort
 }
 all_three() { [ "$(python_pids | wc -l)" = 3 ]; }
 
@@ -172,14 +172,14 @@ python_submits_a_job_where_no_cluster_is() {
   cat > submit.py <<'EOF'
 import json, muster
 job = {"apiVersion": "muster.dev/v1alpha1", "kind": "DistributedJob", "metadata": {"name": "small"},
-       "spec": {"workers": {"replicas": 2}, "training": {"model": {"name": "softmax"}, "dataset": {"name": "synthetic"}, "epochs": 200}}}
+       "spec": {"workers": {"replicas": 2}, "training": {"model": {"name": "softmax"}, "dataset": {"name": "synthetic"}, "epochs": 1500}}}
 run = muster.submit(job)
 while run.status.get("progress", {}).get("step", 0) < 1:
     pass
 run.scale(3)
 while len(run.status.get("roster", [])) < 3 and run.status.get("phase") != "Succeeded":
     pass
-status = run.wait(timeout=60)
+status = run.wait(timeout=100)
 print("phase", status["phase"], "restarts", status.get("restarts", 0), "ranks", len(status["roster"]))
 print(run.logs(0))
 try:
@@ -188,14 +188,14 @@ except muster.Error as error:
     print("again:", error)
 run.delete()
 EOF
-  HOME="$PWD" PATH="$MUSTER_BIN:$PATH" timeout 90 python3 submit.py > out.txt 2>&1 || fail "exit code $?: $(tail -5 out.txt)"
+  HOME="$PWD" PATH="$MUSTER_BIN:$PATH" timeout 130 python3 submit.py > out.txt 2>&1 || fail "exit code $?: $(tail -5 out.txt)"
   check "it has succeeded" contains out.txt '^phase Succeeded restarts 0 ranks 3'
   check "the log of rank 0" contains out.txt 'info worker: done step='
   check "a job that exists is no new one" contains out.txt '^again: muster.submit: .*already exists'
 }
 
 run_case c_program_trains_alone_and_in_a_job 90
-run_case python_submits_a_job_where_no_cluster_is 120
+run_case python_submits_a_job_where_no_cluster_is 150
 if [ -z "$PYTHON" ]; then
   skip "the cases with PyTorch: no python3 here has torch; ./dev setup installs Debian's python3-torch"
 else
