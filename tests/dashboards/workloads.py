@@ -39,7 +39,7 @@ def ring():
 def rounds():
     return [claim('rounds'), thing('FederatedRound', 'rounds', {
         'rounds': 100000, 'training': training(localEpochs=1, batchSize=64),
-        'strategy': {'name': 'FedAvg'}, 'cohort': {'size': COHORT, 'overSelection': 1.0, 'minimum': COHORT},
+        'strategy': {'name': 'FedAvgM', 'learningRate': 0.5, 'momentum': 0.5}, 'cohort': {'size': COHORT, 'overSelection': 1.0, 'minimum': COHORT},
         'stragglers': {'deadlineSeconds': 60, 'policy': 'Drop'},
         'aggregator': {'template': template('aggregator', 'rounds'), 'storage': {'path': '/kept'}},
         'clients': {'count': CLIENTS, 'perPod': 3, 'partition': {'kind': 'LabelShards', 'shardsPerClient': 2},
