@@ -87,7 +87,7 @@ TEST(WorkerServers, AWorkerThatIsKilledLeavesServersAndOtherWorkersInTheirProces
 // tells from outside how often its example was trained on.
 constexpr int kRows = 100;
 constexpr int kBatch = 16;
-constexpr double kRate = 1e-4;
+constexpr double kRate = 2e-5;
 constexpr double kOnce = kRate * 0.4 / kBatch;  // that a weight moves at least when its example comes
 
 Json one_hot_training(const std::filesystem::path& folder, int epochs) {
@@ -127,7 +127,7 @@ INSTANTIATE_TEST_SUITE_P(Updates, AServerThatIsKilled, testing::Values("Synchron
 
 TEST_P(AServerThatIsKilled, IsReplacedAloneAndEachExampleCountsOnceAnEpoch) {
   constexpr int kWorkers = 2;
-  constexpr int kEpochs = 1500;
+  constexpr int kEpochs = 8'000;  // long enough to be killed in the middle of
   const auto setup = [](WorkerJob& job) {
     job.topology = "ParameterServer";
     job.updates = GetParam();
