@@ -34,10 +34,10 @@ struct TaskTicket {  // what a check-in brought
   std::string model_sha256;
   Instant deadline;
   learning::LocalSettings settings = {};
-  std::int64_t counted_round = 0;         // CountedWord::round, for what the client keeps between rounds
-  std::int64_t serial = 0;                // of the task, where a client may have two of one round; else 0
-  bool accept_partial = false;            // the client may send what it has come to before its last step
-  std::optional<Instant> stop_at = {};    // of Train: when it does, so that its update is there in time
+  std::int64_t counted_round = 0;       // CountedWord::round, for what the client keeps between rounds
+  std::int64_t serial = 0;              // of the task, where a client may have two of one round; else 0
+  bool accept_partial = false;          // the client may send what it has come to before its last step
+  std::optional<Instant> stop_at = {};  // of Train: when it does, so that its update is there in time
 };
 
 // What happened.
@@ -104,8 +104,8 @@ struct GoHome {
 struct GiveUp {
   Error error;
 };  // the aggregator does not know this client, and never will
-using Effect =
-    std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, Settled, GoHome, GiveUp>;
+using Effect = std::variant<CheckIn, WantSlot, Download, Train, Upload, ReportFailure, ReleaseSlot, Settled,
+                            GoHome, GiveUp>;
 using Effects = std::vector<Effect>;
 
 enum class ClientState { kIdle, kCheckingIn, kQueued, kDownloading, kTraining, kUploading, kHome };
@@ -140,7 +140,7 @@ class ClientRound {
   Result<Effects> on(const Tick& event, Instant now);
 
   [[nodiscard]] Result<Effects> wrong(const char* event) const;
-  void answered();                      // the aggregator is there
+  void answered();  // the aggregator is there
   // `last`: what is not counted by now, and not undecided, came to nothing.
   void settle(const CountedWord& word, bool last, Effects& effects);
   Effects check_in();                   // now
@@ -155,12 +155,12 @@ class ClientRound {
   Backoff room_backoff_;
   ClientState state_ = ClientState::kIdle;
   TaskTicket task_;
-  std::string failure_;  // of the training, if it failed
+  std::string failure_;                 // of the training, if it failed
   std::vector<std::int64_t> awaiting_;  // rounds of updates that were accepted and are not settled
   std::optional<Instant> wake_;
   std::optional<Instant> unreachable_since_;
-  int attempts_ = 0;  // of the transfer under way, since it last moved a byte
-  Instant transfer_began_{};  // likewise, its first attempt
+  int attempts_ = 0;                            // of the transfer under way, since it last moved a byte
+  Instant transfer_began_{};                    // likewise, its first attempt
   std::chrono::milliseconds download_time_{0};  // of the last model
   std::chrono::milliseconds upload_time_{0};    // what the last updates took until they were answered
 };

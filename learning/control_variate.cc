@@ -31,7 +31,8 @@ void advance_control(std::span<const Real> control, std::span<const Real> mean_c
                      std::span<Real> next) {
   MUSTER_CHECK(control.size() == next.size() && mean_change.size() == next.size());
   for (std::size_t i = 0; i < next.size(); ++i)
-    next[i] = static_cast<Real>(static_cast<double>(control[i]) + share * static_cast<double>(mean_change[i]));
+    next[i] =
+        static_cast<Real>(static_cast<double>(control[i]) + share * static_cast<double>(mean_change[i]));
 }
 
 template void correct_gradient(std::span<float>, std::span<const float>, std::span<const float>);

@@ -12,7 +12,8 @@ namespace muster::agg {
 // committed. What a client keeps between rounds goes on by this verdict alone, which is a part of the
 // checkpoint: so a client and an aggregator that were both killed agree on what each of them did last.
 //
-// A task has the number of its round, and no client has two of one number that both count. Memory: O(clients).
+// A task has the number of its round, and no client has two of one number that both count. Memory:
+// O(clients).
 class CountedUpdates {
  public:
   // `last`: of each client the number of its last task that counted; 0: none. From a checkpoint, or all 0.

@@ -74,10 +74,11 @@ Status check_sampling(const Federation& federation, const StrategyNeeds& needs) 
         "choose Uniform",
         name));
   if (needs.by_examples)
-    return invalid_argument(fmt::format(
-        "spec.strategy.weighting: BySize draws clients by their examples, and {} would weigh their updates by "
-        "them again; write weighting: Equal, or cohort.sampling: Uniform",
-        name));
+    return invalid_argument(
+        fmt::format("spec.strategy.weighting: BySize draws clients by their examples, and {} would weigh "
+                    "their updates by "
+                    "them again; write weighting: Equal, or cohort.sampling: Uniform",
+                    name));
   return {};
 }
 
@@ -85,9 +86,10 @@ Status check_stragglers(const Federation& federation, const StrategyNeeds& needs
   const std::string& name = federation.strategy.name;
   const Cohort& cohort = federation.cohort;
   if (!needs.rounds && federation.stragglers.policy != "Drop")
-    return invalid_argument(fmt::format(
-        "spec.stragglers.policy: {} has no rounds that an update could miss, so {} means nothing; choose Drop",
-        name, federation.stragglers.policy));
+    return invalid_argument(
+        fmt::format("spec.stragglers.policy: {} has no rounds that an update could miss, so {} means "
+                    "nothing; choose Drop",
+                    name, federation.stragglers.policy));
   if (!needs.rounds && (cohort.over_selection > 1 || cohort.minimum > 1))
     return invalid_argument(
         fmt::format("spec.cohort: {} has no rounds: cohort.size clients are at work at any time, and "

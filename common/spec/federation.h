@@ -27,11 +27,11 @@ struct ClientTraining {  // spec.training of a FederatedRound
   friend bool operator==(const ClientTraining&, const ClientTraining&) = default;
 };
 
-struct Cohort {                 // spec.cohort
-  std::int64_t size = 10;       // updates that close a round
-  double over_selection = 1.0;  // clients selected = ceil(size * over_selection)
-  std::int64_t minimum = 1;     // fewer reports at the deadline: the round fails and is tried again
-  std::string sampling = "Uniform";                      // Uniform | BySize: by examples, with replacement
+struct Cohort {                      // spec.cohort
+  std::int64_t size = 10;            // updates that close a round
+  double over_selection = 1.0;       // clients selected = ceil(size * over_selection)
+  std::int64_t minimum = 1;          // fewer reports at the deadline: the round fails and is tried again
+  std::string sampling = "Uniform";  // Uniform | BySize: by examples, with replacement
   std::int64_t max_examples_per_client = 1'000'000'000;  // an update that claims more is refused
   friend bool operator==(const Cohort&, const Cohort&) = default;
 };

@@ -17,13 +17,14 @@ struct Strategy {
   double q = 0;                        // QFedAvg: how much more clients with a large loss count
   double inner_learning_rate = 0;      // PerFedAvg: alpha, of the step by which a client adapts the model
   std::string hessian = "FirstOrder";  // PerFedAvg: FirstOrder | HessianFree
-  std::string weighting = "Examples";  // FedAvg and its kin: Examples | Equal: how an update weighs in the mean
-  double learning_rate = 1.0;          // of the server's step
-  double momentum = 0.9;               // of the server: FedAvgM, Nesterov
-  double beta1 = 0.9;                  // FedAdam, FedYogi, FedAdagrad
-  double beta2 = 0.99;                 // FedAdam, FedYogi
-  double tau = 1e-3;                   // likewise and FedAdagrad: added to the root of the second moment
-  double trim_fraction = 0.1;          // TrimmedMean: this share of the values is cut off at either end
+  std::string weighting =
+      "Examples";              // FedAvg and its kin: Examples | Equal: how an update weighs in the mean
+  double learning_rate = 1.0;  // of the server's step
+  double momentum = 0.9;       // of the server: FedAvgM, Nesterov
+  double beta1 = 0.9;          // FedAdam, FedYogi, FedAdagrad
+  double beta2 = 0.99;         // FedAdam, FedYogi
+  double tau = 1e-3;           // likewise and FedAdagrad: added to the root of the second moment
+  double trim_fraction = 0.1;  // TrimmedMean: this share of the values is cut off at either end
   std::int64_t byzantine_clients = 0;  // Krum: f, of a round
   std::int64_t averaged_updates = 1;   // Krum: m
   std::int64_t buffer_size = 10;       // FedBuff: K, updates that make a version of the model

@@ -39,8 +39,8 @@ using BucketBody = std::function<Status(std::size_t first, std::size_t size, std
 
 // Each bucket is one all-reduce of the collective's topology.
 [[nodiscard]] std::unique_ptr<GradientSum> dense_sum(Collective& collective, const SumOptions& options);
-// Of a gradient in memory that somebody else may write to at any moment: a private copy of it is summed, so that
-// what reads values twice finds the same ones.
+// Of a gradient in memory that somebody else may write to at any moment: a private copy of it is summed, so
+// that what reads values twice finds the same ones.
 [[nodiscard]] std::unique_ptr<GradientSum> copying_sum(std::unique_ptr<GradientSum> sum);
 // What the spec asks for: dense, by codecs or by low rank. `tensors`: of the model, in order.
 // Errors: kInvalidArgument.
