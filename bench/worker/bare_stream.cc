@@ -34,6 +34,8 @@ class BareStream final : public Contender {
     pollfd ready{.fd = listener->get(), .events = POLLIN, .revents = 0};
     if (poll(&ready, 1, 30'000) != 1) die("nobody connected to the bare stream");
     from_ = Fd(accept4(listener->get(), nullptr, nullptr, SOCK_CLOEXEC));
+    worker::tune_stream(to_.get(), 60'000);  // no delay, as the others
+    worker::tune_stream(from_.get(), 60'000);
   }
 
   [[nodiscard]] std::string name() const override { return "bare tcp"; }
