@@ -1,10 +1,8 @@
 // bench/worker/bare_stream.cc: one plain connection to the next rank, as fast as it goes
-#include <fmt/format.h>
 #include <poll.h>
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <cstdlib>
 
 #include "bench/worker/contender.h"
 #include "worker/transport/sockets.h"
@@ -13,11 +11,6 @@ namespace muster::bench {
 namespace {
 
 using worker::Fd;
-
-[[noreturn]] void die(const std::string& message) {
-  fmt::print(stderr, "collective_bench: {}\n", message);
-  std::_Exit(1);
-}
 
 class BareStream final : public Contender {
  public:

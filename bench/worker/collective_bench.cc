@@ -32,11 +32,6 @@ struct Options {
   std::string json;  // a file that rows are appended to; empty: none
 };
 
-[[noreturn]] void die(const std::string& message) {
-  fmt::print(stderr, "collective_bench: {}\n", message);
-  std::_Exit(1);
-}
-
 struct Timing {
   double seconds = 0;
   double cpu_seconds = 0;
@@ -179,6 +174,12 @@ int run(const Options& options) {
 }
 
 }  // namespace
+
+void die(const std::string& message) {
+  fmt::print(stderr, "collective_bench: {}\n", message);
+  std::_Exit(1);
+}
+
 }  // namespace muster::bench
 
 int main(int argc, char** argv) {

@@ -30,6 +30,8 @@ struct Place {  // of a process among the others
     return {rank, size, address, folder / name};
   }
 };
+// Ends the process with a message.
+[[noreturn]] void die(const std::string& message);
 // Writes this rank's "ip:port" into the folder, and waits for those of all.
 [[nodiscard]] std::vector<std::string> meet(const Place& place, int port);
 

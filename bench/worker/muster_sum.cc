@@ -1,8 +1,6 @@
 // bench/worker/muster_sum.cc: Muster's all-reduce, by the topology that it measures
-#include <fmt/format.h>
 
 #include <chrono>
-#include <cstdlib>
 #include <fstream>
 #include <thread>
 
@@ -14,11 +12,6 @@ namespace muster::bench {
 namespace {
 
 constexpr std::chrono::seconds kTimeout{120};
-
-[[noreturn]] void die(const std::string& message) {
-  fmt::print(stderr, "collective_bench: {}\n", message);
-  std::_Exit(1);
-}
 
 class MusterSum final : public Contender {
  public:

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/base/random.h"
+#include "tests/aggregator/planned.h"
 
 namespace muster::agg {
 namespace {
@@ -319,14 +320,6 @@ class Simulation {
   }
 
  private:
-  struct Planned {
-    Instant at;
-    std::uint64_t order = 0;
-    Event event;
-    bool operator<(const Planned& other) const {
-      return std::tie(at, order) > std::tie(other.at, other.order);  // the earliest on top
-    }
-  };
   static BufferOptions options_of(Random& random, std::uint64_t seed) {
     const auto clients = static_cast<std::int64_t>(1 + random.below(20));
     return {.versions = static_cast<std::int64_t>(1 + random.below(12)),

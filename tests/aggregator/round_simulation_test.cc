@@ -9,6 +9,7 @@
 
 #include "aggregator/round/round.h"
 #include "common/base/random.h"
+#include "tests/aggregator/planned.h"
 
 namespace muster::agg {
 namespace {
@@ -46,15 +47,6 @@ class Simulation {
   }
 
  private:
-  struct Planned {
-    Instant at;
-    std::uint64_t order = 0;
-    Event event;
-    bool operator<(const Planned& other) const {
-      return std::tie(at, order) > std::tie(other.at, other.order);  // the earliest on top
-    }
-  };
-
   static RoundOptions random_options(Random& random, std::uint64_t seed) {
     const auto clients = static_cast<std::int64_t>(2 + random.below(20));
     const auto size = static_cast<std::int64_t>(1 + random.below(static_cast<std::uint64_t>(clients)));

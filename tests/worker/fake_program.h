@@ -6,6 +6,7 @@
 #include <string>
 #include <thread>
 
+#include "common/platform/sealed_memory.h"
 #include "worker/program/channel.h"
 #include "worker/program/program_link.h"
 
@@ -62,7 +63,7 @@ class FakeProgram {
     ASSERT_EQ(told.value_or(Frame{}).kind, Kind::kMemory);
     count = static_cast<std::size_t>(told->numbers[0]);
     gradient_at = static_cast<std::size_t>(told->numbers[1]);
-    auto mapped = SharedMemory::map(channel_.take_descriptor(), static_cast<std::size_t>(told->numbers[2]));
+    auto mapped = SealedMemory::map(channel_.take_descriptor(), static_cast<std::size_t>(told->numbers[2]));
     ASSERT_TRUE(mapped) << mapped.error().message;
     memory = *std::move(mapped);
     tell({.kind = Kind::kReady, .numbers = {examples, batch_size}}, bytes_of(optimizer));
@@ -72,7 +73,7 @@ class FakeProgram {
   Channel& channel() { return channel_; }
 
   std::vector<std::byte> body;  // of the last frame that was heard
-  SharedMemory memory;
+  SealedMemory memory;
   std::size_t count = 0;
   std::size_t gradient_at = 0;
 

@@ -251,15 +251,15 @@ TEST(ProgramLink, AStateThatIsTooLongIsNotTakenIntoMemory) {
   link.reset();
 }
 
-TEST(SharedMemory, CannotBeMadeShorterByEitherEnd) {
-  auto memory = SharedMemory::make(4096);
+TEST(SealedMemory, CannotBeMadeShorterByEitherEnd) {
+  auto memory = SealedMemory::make("a test", 4096);
   ASSERT_TRUE(memory);
   EXPECT_NE(::ftruncate(memory->descriptor(), 0), 0);
   FileDescriptor soft(::memfd_create("soft", MFD_CLOEXEC | MFD_ALLOW_SEALING));
   ASSERT_EQ(::ftruncate(soft.get(), 4096), 0);
-  EXPECT_FALSE(SharedMemory::map(std::move(soft), 4096));
-  EXPECT_FALSE(SharedMemory::map(FileDescriptor(::dup(memory->descriptor())), 8192));
-  EXPECT_TRUE(SharedMemory::map(FileDescriptor(::dup(memory->descriptor())), 4096));
+  EXPECT_FALSE(SealedMemory::map(std::move(soft), 4096));
+  EXPECT_FALSE(SealedMemory::map(FileDescriptor(::dup(memory->descriptor())), 8192));
+  EXPECT_TRUE(SealedMemory::map(FileDescriptor(::dup(memory->descriptor())), 4096));
 }
 
 TEST(CompareModels, NamesBothHashesAndTheFirstTensorThatDiffers) {

@@ -12,7 +12,7 @@
 #include <thread>
 
 #include "common/base/random.h"
-#include "worker/transport/shared_memory.h"
+#include "worker/transport/shared_queue.h"
 #include "worker/transport/shared_stream.h"
 
 namespace muster::worker {

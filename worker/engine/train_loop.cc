@@ -166,8 +166,9 @@ Status TrainLoop::step(Run& run) {
   laps.add(Activity::kUpdate);
   MUSTER_TRY(hooks_.task_failure());
   ++run.step;
-  run.trained_seconds += seconds_since(begun);
-  if (ordinary) run.patience.took(Patience::Duration(seconds_since(begun)));
+  const double took = seconds_since(begun);
+  run.trained_seconds += took;
+  if (ordinary) run.patience.took(Patience::Duration(took));
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
   run.epoch_loss += sums->loss * static_cast<double>(all);

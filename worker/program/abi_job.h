@@ -7,10 +7,11 @@
 #include <string>
 #include <vector>
 
+#include "common/platform/sealed_memory.h"
 #include "worker/program/alone.h"
 #include "worker/program/channel.h"
+#include "worker/program/memory_plan.h"
 #include "worker/program/muster_worker.h"
-#include "worker/program/shared_memory.h"
 
 struct muster_job {  // NOLINT(readability-identifier-naming): the name of C
   std::string error;
@@ -18,7 +19,7 @@ struct muster_job {  // NOLINT(readability-identifier-naming): the name of C
   std::optional<muster::program::Alone> alone;      // once begun
   muster::program::World world;
   std::vector<muster::program::TensorShape> tensors;
-  muster::program::SharedMemory memory;
+  muster::SealedMemory memory;
   muster::program::MemoryPlan plan;
   std::int64_t examples = 0;
   std::vector<std::byte> body;        // of the last frame

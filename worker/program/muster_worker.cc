@@ -197,7 +197,7 @@ int muster_allocate(muster_job* job) {
     }
     made.plan = mp::plan_memory(count, 0);
     if (!made.channel) {
-      auto memory = mp::SharedMemory::make(made.plan.bytes);
+      auto memory = muster::SealedMemory::make(mp::kMemoryPurpose, made.plan.bytes);
       if (!memory) return result(made, memory.error());
       made.memory = *std::move(memory);
       return 0;
@@ -215,7 +215,7 @@ int muster_allocate(muster_job* job) {
           made,
           "the worker beside this program shares other memory than this library expects; use the package "
           "of the worker's version");
-    auto memory = mp::SharedMemory::map(made.channel->take_descriptor(), bytes);
+    auto memory = muster::SealedMemory::map(made.channel->take_descriptor(), bytes);
     if (!memory) return result(made, memory.error());
     made.memory = *std::move(memory);
     return 0;

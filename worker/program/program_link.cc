@@ -174,7 +174,7 @@ Status ProgramLink::register_model(Deadline deadline) {
     const MutexLock lock(mutex_);
     state_of_ = plan_.parameters;
   }
-  MUSTER_ASSIGN(memory_, SharedMemory::make(plan_.bytes));
+  MUSTER_ASSIGN(memory_, SealedMemory::make(kMemoryPurpose, plan_.bytes));
   MUSTER_TRY(tell({.kind = Kind::kMemory,
                    .numbers = {model_.parameters, static_cast<std::int64_t>(plan_.gradient),
                                static_cast<std::int64_t>(plan_.bytes)}},

@@ -9,8 +9,9 @@
 #include <vector>
 
 #include "common/platform/mutex.h"
+#include "common/platform/sealed_memory.h"
 #include "worker/program/channel.h"
-#include "worker/program/shared_memory.h"
+#include "worker/program/memory_plan.h"
 
 namespace muster::program {
 
@@ -86,7 +87,7 @@ class ProgramLink {
   FileDescriptor listener_;
   std::unique_ptr<Channel> channel_;  // once `connected_`
   Model model_;
-  SharedMemory memory_;
+  SealedMemory memory_;
   MemoryPlan plan_;
   Batch batch_;
   double loss_ = 0;  // the last one that was told

@@ -41,6 +41,7 @@ struct WorkerMetrics::Families {
   Total expected{counter_family(*registry, "muster_worker_payload_bytes_expected_total").Add({})};
   prometheus::Family<prometheus::Gauge>& topology = gauge_family(*registry, "muster_worker_topology");
   prometheus::Gauge* topology_now = nullptr;
+  std::string topology_shown{};
   prometheus::Family<prometheus::Gauge>& slowdown = gauge_family(*registry, "muster_worker_slowdown");
   prometheus::Family<prometheus::Gauge>& distance = gauge_family(*registry, "muster_worker_gossip_distance");
   Total dense_buckets{counter_family(*registry, "muster_worker_dense_buckets_total").Add({})};
@@ -75,11 +76,12 @@ void WorkerMetrics::show(const Progress& progress) {
   families.rate.Set(progress.examples_per_second);
   families.sent.advance(static_cast<double>(progress.payload_bytes_sent));
   families.expected.advance(static_cast<double>(progress.payload_bytes_expected));
-  if (families.topology_now != nullptr) families.topology_now->Set(0);
-  families.topology_now = nullptr;
-  if (!progress.topology.empty()) {
-    families.topology_now = &families.topology.Add({{"topology", std::string(progress.topology)}});
-    families.topology_now->Set(1);
+  if (progress.topology != families.topology_shown) {
+    if (families.topology_now != nullptr) families.topology_now->Set(0);
+    families.topology_shown = progress.topology;
+    families.topology_now =
+        progress.topology.empty() ? nullptr : &families.topology.Add({{"topology", families.topology_shown}});
+    if (families.topology_now != nullptr) families.topology_now->Set(1);
   }
   if (progress.slowest) families.slowdown.Add({}).Set(progress.slowest->mine);
   if (progress.distance) families.distance.Add({}).Set(*progress.distance);

@@ -1,17 +1,13 @@
 // worker/transport/shared_stream.cc: the offer, and then a queue with its wake-ups
 #include "worker/transport/shared_stream.h"
 
-#include <arpa/inet.h>
-#include <netinet/in.h>
-
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <optional>
 #include <utility>
 
-#include "worker/transport/shared_memory.h"
+#include "worker/transport/shared_queue.h"
 
 namespace muster::worker {
 namespace {
@@ -27,34 +23,14 @@ struct Offer {
 };
 static_assert(sizeof(Offer) == 40);
 
-bool is_loopback(const sockaddr_storage& address) {
-  if (address.ss_family == AF_INET) {
-    const auto& ip4 = reinterpret_cast<const sockaddr_in&>(address);
-    return (ntohl(ip4.sin_addr.s_addr) >> 24U) == 127;
-  }
-  const auto& ip6 = reinterpret_cast<const sockaddr_in6&>(address);
-  const auto* bytes = ip6.sin6_addr.s6_addr;
-  return IN6_IS_ADDR_LOOPBACK(&ip6.sin6_addr) || (IN6_IS_ADDR_V4MAPPED(&ip6.sin6_addr) && bytes[12] == 127);
-}
-
-bool same_ip(const sockaddr_storage& a, const sockaddr_storage& b) {
-  if (a.ss_family != b.ss_family) return false;
-  if (a.ss_family == AF_INET)
-    return reinterpret_cast<const sockaddr_in&>(a).sin_addr.s_addr ==
-           reinterpret_cast<const sockaddr_in&>(b).sin_addr.s_addr;
-  return std::memcmp(&reinterpret_cast<const sockaddr_in6&>(a).sin6_addr,
-                     &reinterpret_cast<const sockaddr_in6&>(b).sin6_addr, sizeof(in6_addr)) == 0;
-}
-
 // Only then an offer is worth the wait for its answer. Whether it holds, the acceptor finds out.
 bool may_be_one_machine(int fd) {
-  sockaddr_storage mine{};
-  sockaddr_storage theirs{};
-  socklen_t length = sizeof mine;
-  if (getsockname(fd, reinterpret_cast<sockaddr*>(&mine), &length) != 0) return false;
-  length = sizeof theirs;
-  if (getpeername(fd, reinterpret_cast<sockaddr*>(&theirs), &length) != 0) return false;
-  return (is_loopback(mine) && is_loopback(theirs)) || same_ip(mine, theirs);
+  Address mine;
+  Address theirs;
+  if (getsockname(fd, mine.any(), &mine.length) != 0 || getpeername(fd, theirs.any(), &theirs.length) != 0)
+    return false;
+  const auto is_loopback = [](const std::string& ip) { return ip.starts_with("127.") || ip == "::1"; };
+  return mine.ip() == theirs.ip() || (is_loopback(mine.ip()) && is_loopback(theirs.ip()));
 }
 
 enum class Stage : std::uint8_t {
@@ -64,10 +40,23 @@ enum class Stage : std::uint8_t {
   kSocket,
 };
 
+// One way only.
 class SharedStream : public PlainStream {
  public:
   using PlainStream::PlainStream;
   [[nodiscard]] bool in_memory() const override { return stage_ == Stage::kMemory; }
+  [[nodiscard]] bool can_move(Way way) const override {
+    return in_memory() && (way == Way::kSend ? queue_->can_write() : queue_->can_read());
+  }
+  [[nodiscard]] bool can_move_before_wait(Way way) override {
+    if (!in_memory() || can_move(way)) return in_memory();
+    if (way == Way::kSend) {
+      queue_->writer_waits();
+    } else {
+      queue_->reader_waits();
+    }
+    return can_move(way);
+  }
 
  protected:
   void wake() const {
@@ -84,20 +73,18 @@ class SharedStream : public PlainStream {
     return heard == 0 ? Moved::End::kClosed : end_of(errno);
   }
 
-  // `move` of the queue; once more after the bells, as bytes may have come with the last one.
+  // `move` of the queue; once more after the bells, as bytes may have come with the last one, or before the
+  // end.
   template <typename Move>
   [[nodiscard]] Moved move_or_hear(const Move& move) const {
-    for (const bool again : {false, true}) {
-      const std::optional<std::size_t> moved = move();
-      if (!moved) return {.end = Moved::End::kForged};
-      if (*moved > 0 || again) return {.bytes = *moved};
-      if (const Moved::End end = hear(); end != Moved::End::kNone) {
-        const std::optional<std::size_t> last = move();
-        if (last.value_or(0) > 0) return {.bytes = *last};
-        return {.end = end};
-      }
+    std::optional<std::size_t> moved = move();
+    Moved::End end = Moved::End::kNone;
+    if (moved == 0) {
+      end = hear();
+      moved = move();
     }
-    return {};
+    if (!moved) return {.end = Moved::End::kForged};
+    return {.bytes = *moved, .end = *moved > 0 ? Moved::End::kNone : end};
   }
 
   // NOLINTBEGIN(misc-non-private-member-variables-in-classes): of the two below
@@ -125,15 +112,6 @@ class Writer final : public SharedStream {
     const Moved moved = move_or_hear([&] { return queue_->write(head, body); });
     if (moved.bytes > 0 && queue_->take_waiting_reader()) wake();
     return moved;
-  }
-
-  [[nodiscard]] bool can_move(Way /*way*/) const override {
-    return stage_ == Stage::kMemory && queue_->can_write();
-  }
-  [[nodiscard]] bool can_move_before_wait(Way way) override {
-    if (stage_ != Stage::kMemory) return false;
-    if (!can_move(way)) queue_->writer_waits();
-    return can_move(way);
   }
   [[nodiscard]] short events(Way way) const override {
     if (stage_ == Stage::kAsking || stage_ == Stage::kMemory) return POLLIN;
@@ -171,15 +149,6 @@ class Reader final : public SharedStream {
     const Moved moved = move_or_hear([&] { return queue_->read(head, body); });
     if (moved.bytes > 0 && queue_->take_waiting_writer()) wake();
     return moved;
-  }
-
-  [[nodiscard]] bool can_move(Way /*way*/) const override {
-    return stage_ == Stage::kMemory && queue_->can_read();
-  }
-  [[nodiscard]] bool can_move_before_wait(Way way) override {
-    if (stage_ != Stage::kMemory) return false;
-    if (!can_move(way)) queue_->reader_waits();
-    return can_move(way);
   }
 
  private:

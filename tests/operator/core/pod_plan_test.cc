@@ -6,20 +6,12 @@
 #include "cluster_model.h"
 #include "operator/api/pod_template.h"
 #include "operator/core/failure_policy.h"
+#include "pods_of_digits.h"
 
 namespace muster::op::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-const api::ObjectMeta kOwner{.name = "digits",
-                             .ns = "team",
-                             .uid = "u-1",
-                             .resource_version = {},
-                             .generation = 1,
-                             .deletion = {},
-                             .queue = {},
-                             .queue_priority = {}};
 
 Json manifest(const Json& pod_template, bool ours = true, const spec::Rendezvous& rendezvous = {}) {
   return pod_manifest({.owner = kOwner,
@@ -34,15 +26,6 @@ Json manifest(const Json& pod_template, bool ours = true, const spec::Rendezvous
                        .default_image = "muster-worker:1",
                        .rendezvous = rendezvous,
                        .ca = "cafe0123"});
-}
-
-std::map<std::string, std::string> env_of(const Json& container) {
-  std::map<std::string, std::string> env;
-  for (const Json& variable : container["env"])
-    env[variable["name"]] = variable.contains("value")
-                                ? variable["value"].get<std::string>()
-                                : variable["valueFrom"]["fieldRef"]["fieldPath"].get<std::string>();
-  return env;
 }
 
 TEST(PodPlan, ATemplateThatSaysNothingBecomesARestrictedMusterPod) {

@@ -3,29 +3,12 @@
 
 #include "operator/api/pod_template.h"
 #include "operator/core/pod_plan.h"
+#include "pods_of_digits.h"
 
 namespace muster::op::testing {
 namespace {
 
 using ::testing::HasSubstr;
-
-const api::ObjectMeta kOwner{.name = "digits",
-                             .ns = "team",
-                             .uid = "u-1",
-                             .resource_version = {},
-                             .generation = 1,
-                             .deletion = {},
-                             .queue = {},
-                             .queue_priority = {}};
-
-std::map<std::string, std::string> env_of(const Json& container) {
-  std::map<std::string, std::string> env;
-  for (const Json& variable : container["env"])
-    env[variable["name"]] = variable.contains("value")
-                                ? variable["value"].get<std::string>()
-                                : variable["valueFrom"]["fieldRef"]["fieldPath"].get<std::string>();
-  return env;
-}
 
 // The user's container stays as it is, but for the socket; keys, ports and storage are the sidecar's.
 TEST(PodPlan, BesideAProgramOursIsASidecarWithTheKeys) {

@@ -1,19 +1,18 @@
-#pragma once  // worker/transport/shared_memory.h: a queue of bytes in memory that two processes of one
+#pragma once  // worker/transport/shared_queue.h: a queue of bytes in memory that two processes of one
               // machine map
 #include <array>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
-#include <memory>
 #include <optional>
 #include <span>
+#include <utility>
 
-#include "common/platform/file_descriptor.h"
+#include "common/platform/sealed_memory.h"
 
 namespace muster::worker {
 
-// From one writer to one reader. Made by the writer as a sealed memfd, which is gone with its last process;
-// nothing of it is on a file system, and nobody can shrink it under the other's feet.
+// From one writer to one reader, made by the writer.
 class SharedQueue {
  public:
   static constexpr std::size_t kBytes = 256 * 1024;  // of the queue: stays in a small L2 cache
@@ -33,7 +32,7 @@ class SharedQueue {
   [[nodiscard]] static std::optional<SharedQueue> open(const Place& place);
   [[nodiscard]] const Place& place() const { return place_; }
   // Both have it: the writer keeps the memory, but nobody finds it any more.
-  void close_door() { fd_.reset(); }
+  void close_door() { memory_.close_descriptor(); }
 
   // What fits, or is there; `head` before `body`. nullopt: the other side has written nonsense into it.
   [[nodiscard]] std::optional<std::size_t> write(std::span<const std::byte> head,
@@ -60,22 +59,20 @@ class SharedQueue {
   };
   static_assert(std::atomic<std::uint64_t>::is_always_lock_free && Flag::is_always_lock_free);
 
-  struct Unmap {
-    void operator()(void* memory) const;
-  };
-  using Mapping = std::unique_ptr<void, Unmap>;
-
-  SharedQueue(FileDescriptor fd, const Place& place, Mapping memory);
-  [[nodiscard]] static Mapping map(int fd);  // empty: it cannot be
+  SharedQueue(const Place& place, SealedMemory memory) : place_(place), memory_(std::move(memory)) {}
   [[nodiscard]] std::optional<std::size_t> used() const;
-  [[nodiscard]] Shared& shared() const { return *static_cast<Shared*>(memory_.get()); }
+  [[nodiscard]] Shared& shared() const { return *reinterpret_cast<Shared*>(memory_.bytes().data()); }
   [[nodiscard]] std::byte* bytes() const;
   void wait(Flag Shared::*flag) const;
   [[nodiscard]] bool take(Flag Shared::*flag) const;
 
-  FileDescriptor fd_;  // of the writer, until the reader has it
+  // Moves what fits or is there, at most `limit` bytes, behind those that `end` has counted.
+  template <typename Byte>
+  std::size_t move(std::atomic<std::uint64_t>& end, std::size_t limit, std::span<Byte> head,
+                   std::span<Byte> body);
+
   Place place_;
-  Mapping memory_;
+  SealedMemory memory_;  // its descriptor: of the writer, until the reader has it
 };
 
 }  // namespace muster::worker
