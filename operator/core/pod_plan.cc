@@ -12,6 +12,7 @@
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "common/spec/paths.h"
+#include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
 #include "operator/core/credentials.h"
 #include "pod/pod_contract.h"
@@ -187,36 +188,24 @@ bool has_volume(const Json& spec, std::string_view name) {
          });
 }
 
-bool mounts(const Json& container, std::string_view folder) {
+// Null: nothing is mounted there.
+const Json* mount_at(const Json& container, std::string_view folder) {
   const Json& list = member(container, "volumeMounts");
-  return list.is_array() && std::any_of(list.begin(), list.end(), [folder](const Json& mount) {
-           return spec::normal_path(text(member(mount, "mountPath"))) == folder;
-         });
+  if (!list.is_array()) return nullptr;
+  const auto found = std::find_if(list.begin(), list.end(), [folder](const Json& mount) {
+    return spec::normal_path(text(member(mount, "mountPath"))) == folder;
+  });
+  return found == list.end() ? nullptr : &*found;
 }
 
 // Of 64 MiB a container has without it, in which the loaders and NCCL of a GPU program do not fit. Without a
 // size the container's limit of memory bounds it.
 void mount_shared_memory(Json& spec, Json& main, const PodPlan& plan, std::int64_t gpus) {
-  if ((plan.shared_memory.empty() && gpus == 0) || mounts(main, kSharedMemoryFolder)) return;
+  if ((plan.shared_memory.empty() && gpus == 0) || mount_at(main, kSharedMemoryFolder) != nullptr) return;
   Json volume{{"medium", "Memory"}};
   if (!plan.shared_memory.empty()) volume["sizeLimit"] = plan.shared_memory;
   spec["volumes"].push_back({{"name", api::kSharedMemoryVolume}, {"emptyDir", std::move(volume)}});
   main["volumeMounts"].push_back({{"name", api::kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
-}
-
-// What holds `path`, of the container's mounts: the innermost. An empty list: none does.
-Json mounts_holding(const Json& container, const std::string& path) {
-  const Json& list = member(container, "volumeMounts");
-  const Json* best = nullptr;
-  std::size_t length = 0;
-  const std::string wanted = spec::normal_path(path) + "/";
-  for (std::size_t i = 0; list.is_array() && i < list.size(); ++i) {
-    const std::string folder = spec::normal_path(text(member(list[i], "mountPath"))) + "/";
-    if (!wanted.starts_with(folder) || folder.size() <= length) continue;
-    best = &list[i];
-    length = folder.size();
-  }
-  return best == nullptr ? Json::array() : Json::array({*best});
 }
 
 // Muster's worker as a native sidecar: it starts before the user's program, is told to end after it, and has
@@ -227,16 +216,18 @@ void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
                {"restartPolicy", "Always"},
                {"env", Json::array({variable(kSocketVariable, kSocketPath)})},
                {"volumeMounts", Json::array({socket})}};
-  if (!plan.checkpoint_path.empty())
-    for (const Json& mount : mounts_holding(main, plan.checkpoint_path))
-      sidecar["volumeMounts"].push_back(mount);
+  if (!plan.checkpoint_path.empty()) {  // the spec was refused if nothing holds it
+    const auto folder = spec::storage_mount(plan.checkpoint_path, "spec.training.checkpoint.path",
+                                            api::mounts_of(plan.pod_template, plan.role), "mount it");
+    if (folder) sidecar["volumeMounts"].push_back(*mount_at(main, *folder));
+  }
   complete_own_container(sidecar, plan, Json::object());
   sidecar["securityContext"]["seccompProfile"] = {{"type", "RuntimeDefault"}};
   spec["volumes"].push_back(
       {{"name", kSocketVolume}, {"emptyDir", {{"medium", "Memory"}, {"sizeLimit", kSocketVolumeSize}}}});
   Json& security = child_object(spec, "securityContext");
-  if (!security.contains(
-          "fsGroup")) {  // ours, of the keys: volumes of many files are not gone through at each start
+  if (!security.contains("fsGroup")) {
+    // Of the keys; volumes of many files are not gone through for it at each start.
     security["fsGroup"] = kNobody;
     set_default(security, "fsGroupChangePolicy", "OnRootMismatch");
   }
@@ -289,7 +280,7 @@ bool tells_progress(const PodPlan& plan) {
   const Json& spec = member(plan.pod_template, "spec");
   const Json& containers = member(spec, "containers");
   if (!containers.is_array() || containers.empty() || has_volume(spec, kProgressVolume)) return false;
-  return !mounts(containers[role_container(containers, plan.role)], kProgressFolder);
+  return mount_at(containers[role_container(containers, plan.role)], kProgressFolder) == nullptr;
 }
 
 Json pod_spec(const PodPlan& plan) {
