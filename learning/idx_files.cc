@@ -5,6 +5,7 @@
 #include <future>
 #include <optional>
 
+#include "common/platform/permitted_path.h"
 #include "learning/gzip_whole.h"
 #include "learning/packed_file.h"
 #include "learning/readers.h"
@@ -91,11 +92,15 @@ Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) 
                                  header_bytes, header.size(), remedy));
   const std::uint32_t magic = big_endian(std::span(header).first<4>());
   const auto expected_magic = static_cast<std::uint32_t>(0x800 + dimensions);
-  if (magic != expected_magic)
-    return invalid_argument(
-        fmt::format("{}: not an IDX file of unsigned bytes in {} dimension(s): its magic number is "
-                    "0x{:08x}, expected 0x{:08x}; check which file this is",
-                    name, dimensions, magic, expected_magic));
+  if (magic != expected_magic) {
+    // Bytes of a file that is another kind's are not told to whoever reads the pod's status.
+    const bool idx_of_another_form = magic >> 16 == 0;
+    return invalid_argument(fmt::format(
+        "{}: not an IDX file of unsigned bytes in {} dimension(s): its magic number is {}, expected "
+        "0x{:08x}; check which file this is",
+        name, dimensions, idx_of_another_form ? fmt::format("0x{:08x}", magic) : "no IDX file's",
+        expected_magic));
+  }
   Idx idx{.path = path, .extents = {}, .bytes = {}};
   std::uint64_t payload = 1;
   for (std::size_t i = 0; i < dimensions; ++i) {
@@ -128,7 +133,7 @@ Result<std::filesystem::path> find_file(const std::filesystem::path& folder, std
   std::error_code ignored;
   for (const auto suffix : {"", ".gz", ".zst"}) {
     auto path = folder / (std::string(name) + suffix);
-    if (std::filesystem::exists(path, ignored)) return path;
+    if (std::filesystem::exists(path, ignored)) return permitted_dataset_file(folder, path);
   }
   return not_found(fmt::format(
       "{0}: has none of {1}, {1}.gz and {1}.zst; put the file there or correct the dataset's path",

@@ -13,23 +13,41 @@ namespace {
 
 using control::v1::Assignment;
 
-// With every field written out; null if it is no spec that this program can read.
-Json filled_in(const Assignment& message) {
+// What an assignment asks for: the spec with its defaults, and with every field written out, so that one can
+// be named.
+struct Asked {
+  std::optional<spec::DistributedJobSpec> job;
+  std::optional<spec::FederatedRoundSpec> round;
+  Json written;  // null if the spec is none that this program can read
+  friend bool operator==(const Asked& one, const Asked& other) {
+    return one.job == other.job && one.round == other.round;
+  }
+};
+
+Asked asked_by(const Assignment& message) {
+  Asked asked;
   const Json json = read_json(message.spec());
   if (message.has_worker()) {
-    const auto job = spec::distributed_job_from_json(json);
-    if (!job || !job->training) return nullptr;
-    return {{"training", to_json(*job->training)},
-            {"synchronization", to_json(job->synchronization)},
-            {"security", to_json(job->security)}};
+    auto job = spec::distributed_job_from_json(json);
+    if (!job || !job->training) return asked;
+    asked.written = {{"training", to_json(*job->training)},
+                     {"synchronization", to_json(job->synchronization)},
+                     {"compression", to_json(job->compression)},
+                     {"security", to_json(job->security)}};
+    asked.job = *std::move(job);
+    return asked;
   }
-  const auto round = spec::federated_round_from_json(json);
-  return round ? to_json(round->federation) : Json();
+  auto round = spec::federated_round_from_json(json);
+  if (!round) return asked;
+  asked.written = to_json(round->federation);
+  asked.round = *std::move(round);
+  return asked;
 }
 
-// The path of the first difference between two values, of which `at` is the path; they do differ.
+// The path of the first difference between two values, of which `at` is the path; they do differ, if not in
+// what is written out.
 std::string first_difference(const Json& one, const Json& other, const std::string& at) {
-  if (!one.is_object() || !other.is_object()) return at;
+  if (!one.is_object() || !other.is_object() || one == other) return at;
   for (const auto& [key, field] : one.items()) {
     const auto found = other.find(key);
     if (found == other.end()) return fmt::format("{}.{}", at, key);
@@ -59,10 +77,10 @@ std::optional<std::string> difference(const Assignment& taken, const Assignment&
     return report.substr(begin, report.find(": ", begin) - begin);
   }
   if (taken.spec() == again.spec()) return std::nullopt;
-  const Json one = filled_in(taken);
-  const Json other = filled_in(again);
-  if (one == other && !one.is_null()) return std::nullopt;
-  return first_difference(one, other, "spec");
+  const Asked one = asked_by(taken);
+  const Asked other = asked_by(again);
+  if (one == other && !one.written.is_null()) return std::nullopt;
+  return first_difference(one.written, other.written, "spec");
 }
 
 }  // namespace muster

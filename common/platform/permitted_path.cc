@@ -20,6 +20,15 @@ Result<std::filesystem::path> followed(const std::filesystem::path& own, const s
   return canonical;
 }
 
+// Of a path that is the process's own.
+Result<std::filesystem::path> followed(const std::filesystem::path& path) {
+  std::error_code error;
+  std::filesystem::path canonical = std::filesystem::weakly_canonical(path, error);
+  if (error)
+    return invalid_argument(fmt::format("{} cannot be followed: {}", path.string(), error.message()));
+  return canonical;
+}
+
 bool holds(const std::filesystem::path& folder, const std::filesystem::path& path) {
   return spec::is_inside(spec::normal_path(path.string()), spec::normal_path(folder.string()));
 }
@@ -58,6 +67,25 @@ Result<std::filesystem::path> permitted_storage(const std::string& path, const s
   return invalid_argument(
       fmt::format("{}: \"{}\" is a link that leads out of the volume at {}; name a folder inside it", field,
                   path, mount));
+}
+
+Result<std::filesystem::path> permitted_dataset_file(const std::filesystem::path& folder,
+                                                     const std::filesystem::path& path) {
+  MUSTER_ASSIGN(const std::filesystem::path root, followed(folder));
+  MUSTER_ASSIGN(const std::filesystem::path canonical, followed(path));
+  if (holds(root, canonical) || !spec::is_system_path(spec::normal_path(canonical.string()))) return path;
+  return invalid_argument(
+      fmt::format("{} is a link to the files of the system, where no dataset is; put the file itself there",
+                  path.string()));
+}
+
+Result<std::filesystem::path> permitted_storage_folder(const std::filesystem::path& storage,
+                                                       const std::filesystem::path& path) {
+  MUSTER_ASSIGN(const std::filesystem::path root, followed(storage));
+  MUSTER_ASSIGN(const std::filesystem::path canonical, followed(path));
+  if (holds(root, canonical)) return path;
+  return invalid_argument(fmt::format("{} is a link that leads out of {}; remove it", path.string(),
+                                      storage.string()));
 }
 
 }  // namespace muster

@@ -18,4 +18,13 @@ namespace muster {
                                                               const std::string& field,
                                                               const std::vector<std::string>& mounts);
 
+// Of what lies below a folder that one of the above has answered: others may write there, and links too.
+// `path` as it is given, once it is known where its links lead. Errors: kInvalidArgument.
+// A file of a dataset: in the dataset's folder, or not among the system's files.
+[[nodiscard]] Result<std::filesystem::path> permitted_dataset_file(const std::filesystem::path& folder,
+                                                                   const std::filesystem::path& path);
+// A folder of a storage: inside it.
+[[nodiscard]] Result<std::filesystem::path> permitted_storage_folder(const std::filesystem::path& storage,
+                                                                     const std::filesystem::path& path);
+
 }  // namespace muster

@@ -10,6 +10,7 @@ inline constexpr std::int64_t kWorkersMax = 1000;
 struct Rendezvous {                  // how the processes of a user's own program find each other
   std::int64_t master_port = 29500;  // as torch.distributed has it by custom
   std::optional<std::int64_t> processes_per_node;  // absent: one for each GPU of the container, at least one
+  friend bool operator==(const Rendezvous&, const Rendezvous&) = default;
 };
 
 struct Workers {
@@ -21,6 +22,7 @@ struct Workers {
   std::string topology_key;   // of nodes, such as topology.kubernetes.io/zone: all workers share its value
   std::string shared_memory;  // a quantity: /dev/shm is in memory, and that large
   Json pod_template;          // a PodTemplateSpec, as the user wrote it; null: none
+  friend bool operator==(const Workers&, const Workers&) = default;
 };
 
 struct DistributedJobSpec {
@@ -34,6 +36,7 @@ struct DistributedJobSpec {
   Compression compression;
   Security security;
   RunPolicy run_policy;
+  friend bool operator==(const DistributedJobSpec&, const DistributedJobSpec&) = default;
 };
 
 // Strict: the error names the field's path. Pod templates are not looked into.

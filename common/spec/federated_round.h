@@ -18,6 +18,8 @@ struct FederatedRoundSpec {
   Json client_template;      // likewise
   RunPolicy run_policy;
 
+  friend bool operator==(const FederatedRoundSpec&, const FederatedRoundSpec&) = default;
+
   [[nodiscard]] std::int64_t client_pods() const {  // ceil(count / perPod)
     return (federation.clients + federation.clients_per_pod - 1) / federation.clients_per_pod;
   }

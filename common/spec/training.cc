@@ -329,12 +329,18 @@ Json optional_fields(Json training) {
 }
 
 Json to_json(const Synchronization& synchronization) {
-  return {{"topology", synchronization.topology},
-          {"updates", synchronization.updates},
-          {"stalenessAware", synchronization.staleness_aware},
-          {"delayCompensation", synchronization.delay_compensation},
-          {"timeoutSeconds", synchronization.timeout_seconds},
-          {"peerTimeoutSeconds", synchronization.peer_timeout_seconds}};
+  Json json{{"topology", synchronization.topology},
+            {"updates", synchronization.updates},
+            {"stalenessAware", synchronization.staleness_aware},
+            {"delayCompensation", synchronization.delay_compensation},
+            {"timeoutSeconds", synchronization.timeout_seconds},
+            {"peerTimeoutSeconds", synchronization.peer_timeout_seconds}};
+  if (synchronization.max_staleness) json["maxStaleness"] = *synchronization.max_staleness;
+  if (const auto& servers = synchronization.parameter_servers)
+    json["parameterServers"] = {{"shards", servers->shards}};
+  if (const auto& gossip = synchronization.gossip)
+    json["gossip"] = {{"graph", gossip->graph}, {"partition", to_json(gossip->partition)}};
+  return json;
 }
 
 Json to_json(const Compression& compression) {

@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "common/platform/log.h"
+#include "common/platform/permitted_path.h"
 #include "learning/atomic_file.h"
 #include "learning/safetensors.h"
 
@@ -53,7 +54,8 @@ Result<std::unique_ptr<StateFiles>> StateFiles::open(const fs::path& folder, con
   if (!sound)
     return invalid_argument(
         "the uid of the object names no folder; bring muster-operator and the pods to one version");
-  return std::unique_ptr<StateFiles>(new StateFiles(folder / uid, parameters, lock_wait));
+  MUSTER_ASSIGN(fs::path own, permitted_storage_folder(folder, folder / uid));
+  return std::unique_ptr<StateFiles>(new StateFiles(std::move(own), parameters, lock_wait));
 }
 
 fs::path StateFiles::folder_of(std::int32_t client) const {
@@ -69,7 +71,7 @@ Status StateFiles::hold(std::int32_t client) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return learning::file_error("create the folder", folder, error.value());
-  FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  FileDescriptor fd(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!fd.valid()) return learning::file_error("open the folder", folder, errno);
   const auto until = std::chrono::steady_clock::now() + lock_wait_;
   // A file system without locks is no reason to keep nothing.

@@ -18,7 +18,7 @@ namespace muster::device {
 class StateFiles final : public ClientStates {
  public:
   // `lock_wait`: for another process to let a client's folder go; then kUnavailable. Errors:
-  // kInvalidArgument: the uid cannot name a folder.
+  // kInvalidArgument: the uid cannot name a folder, or that is a link out of `folder`.
   [[nodiscard]] static Result<std::unique_ptr<StateFiles>> open(
       const std::filesystem::path& folder, const std::string& uid, std::size_t parameters,
       std::chrono::milliseconds lock_wait = std::chrono::seconds(10));

@@ -88,5 +88,18 @@ TEST_F(PermittedPath, DatasetsAreNeverTheSystems) {
   }
 }
 
+TEST_F(PermittedPath, WhatLiesBelowIsFollowedToo) {
+  const fs::path volume = folder_ / "volume";
+  EXPECT_EQ(shown(permitted_storage_folder(volume, volume / "peer-0")), "volume/peer-0");
+  EXPECT_EQ(shown(permitted_storage_folder(volume, volume / "within")), "volume/within");
+  EXPECT_THAT(shown(permitted_storage_folder(volume, volume / "out")), HasSubstr("is a link that leads out"));
+  EXPECT_THAT(shown(permitted_storage_folder(volume, volume / "loop")), HasSubstr("cannot be followed"));
+  EXPECT_EQ(shown(permitted_dataset_file(volume, volume / "within/x")), "volume/within/x");
+  EXPECT_EQ(shown(permitted_dataset_file(volume, volume / "out/x")), "volume/out/x") << "of the image";
+  EXPECT_THAT(shown(permitted_dataset_file(volume, volume / "passwd")), HasSubstr("files of the system"));
+  EXPECT_EQ(shown(permitted_dataset_file("/etc", "/etc/passwd")).find("link"), std::string::npos)
+      << "whoever put the whole folder there means it";
+}
+
 }  // namespace
 }  // namespace muster

@@ -138,9 +138,22 @@ TEST_F(IdxFolder, TellsTheWrongMagicNumber) {
   write("train-images-idx3-ubyte", labels({1, 2, 3, 4, 5, 6, 7, 8, 9, 10}));
   expect_error(Code::kInvalidArgument, "0x00000801, expected 0x00000803");
   write("train-images-idx3-ubyte", "#!/bin/sh\nexit 1\n");
-  expect_error(Code::kInvalidArgument, "magic number");
+  expect_error(Code::kInvalidArgument, "its magic number is no IDX file's, expected 0x00000803");
   write("train-images-idx3-ubyte", "");
   expect_error(Code::kDataLoss, "expected a header of 16 bytes, has 0");
+}
+
+TEST_F(IdxFolder, AFileThatIsALinkIsJudgedByWhereItLeads) {
+  const auto file = folder_.path() / "train-images-idx3-ubyte";
+  fs::remove(file);
+  fs::create_symlink("/etc/passwd", file);
+  expect_error(Code::kInvalidArgument, "is a link to the files of the system");
+  fs::remove(file);
+  fs::create_directory(folder_.path() / "..data");  // as volumes of ConfigMaps have it
+  write("..data/images", images(4));
+  fs::create_symlink("..data/images", file);
+  const auto data = load();
+  EXPECT_TRUE(data) << data.error().message;
 }
 
 TEST_F(IdxFolder, TellsThatCountsDiffer) {

@@ -67,7 +67,12 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
   same.erase("checkpoint");
   same.erase("epochs");
   if (same.contains("dataset")) same["dataset"].erase("path");
-  job.fingerprint = learning::fingerprint_of(same, spec::to_json(spec::Training{}));
+  Json usual = spec::to_json(spec::Training{});
+  if (job.synchronization.is_gossip()) {  // each model is that of a part of the examples
+    same["partition"] = spec::to_json(job.synchronization.gossip.value_or(spec::Gossip{}).partition);
+    usual["partition"] = spec::to_json(spec::Partition{});
+  }
+  job.fingerprint = learning::fingerprint_of(same, usual);
   return job;
 }
 

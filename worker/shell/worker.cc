@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "common/platform/log.h"
+#include "common/platform/permitted_path.h"
 #include "common/pods/standstill.h"
 #include "learning/checkpoint.h"
 #include "pod/pod_contract.h"
@@ -162,6 +163,8 @@ class Worker {
   std::optional<Ending> open_store() {
     if (!job_.training.checkpoint || !saves()) return std::nullopt;
     if (!store_) {
+      if (auto below = permitted_storage_folder(job_.training.checkpoint->path, folder()); !below)
+        return storage_ending_of(below.error());
       store_.emplace(
           learning::CheckpointOptions{.folder = folder(),
                                       .fingerprint = job_.fingerprint,

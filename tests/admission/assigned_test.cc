@@ -1,0 +1,106 @@
+// tests/admission/assigned_test.cc: whatever changes in a spec, a pod that is told the same assignment again
+// notices
+#include <functional>
+#include <set>
+
+#include "common/json/access.h"
+#include "common/spec/distributed_job.h"
+#include "common/spec/federated_round.h"
+#include "pod/assignment_difference.h"
+#include "tests/admission/admission.h"
+
+namespace muster::admission {
+namespace {
+
+using control::v1::Assignment;
+using Pointer = Json::json_pointer;
+
+bool is_job(const Json& object) { return text_at(object, "kind") == "DistributedJob"; }
+
+bool readable(const Json& object, const Json& spec) {
+  return is_job(object) ? spec::distributed_job_from_json(spec).has_value()
+                        : spec::federated_round_from_json(spec).has_value();
+}
+
+Assignment assigned(const Json& object, const Json& spec) {
+  Assignment made;
+  if (is_job(object))
+    made.mutable_worker();
+  else
+    made.mutable_client();
+  made.set_spec(spec.dump());
+  return made;
+}
+
+// Every value that is no object, but for what is in a pod template, which pods are not told.
+void for_each_leaf(const Json& value, const Pointer& at, const std::function<void(const Pointer&)>& visit) {
+  if (!value.is_object() || value.empty()) {
+    visit(at);
+    return;
+  }
+  for (const auto& [key, field] : value.items())
+    if (key != "template") for_each_leaf(field, at / key, visit);
+}
+
+void collect_words(const Json& schema, std::set<std::string>& words) {
+  if (schema.is_object() && schema.contains("enum") && schema["enum"].is_array())
+    for (const Json& word : schema["enum"])
+      if (word.is_string()) words.insert(word.get<std::string>());
+  if (schema.is_structured())
+    for (const Json& part : schema) collect_words(part, words);
+}
+
+// What else could stand there.
+std::vector<Json> others(const Json& value, const std::set<std::string>& words) {
+  if (value.is_boolean()) return {!value.get<bool>()};
+  if (value.is_number_integer()) {
+    const auto number = value.get<std::int64_t>();
+    return {number + 1, number - 1, number / 2};
+  }
+  if (value.is_number()) return {value.get<double>() / 2, value.get<double>() + 1, 0.25};
+  if (value.is_array() && !value.empty()) {
+    Json shorter = value;
+    shorter.erase(shorter.size() - 1);
+    Json longer = value;
+    longer.push_back(value.back());
+    return {shorter, longer};
+  }
+  if (!value.is_string()) return {};
+  std::vector<Json> list(words.begin(), words.end());
+  list.push_back(value.get<std::string>() + "x");
+  std::erase(list, value);
+  return list;
+}
+
+TEST(AssignedSpecs, EveryFieldThatChangesIsNoticed) {
+  Server server;
+  std::set<std::string> fixed;  // fields of which no other value goes with the rest
+  std::size_t noticed = 0;
+  for (const Sample& sample : samples()) {
+    const Verdict taken = server.create(sample.object);
+    ASSERT_TRUE(taken.taken()) << sample.file << ": " << taken.message;
+    if (!taken.object["spec"].contains("training")) continue;
+    std::set<std::string> words;
+    collect_words(schema_of(text_at(sample.object, "kind")), words);
+    const Json& spec = taken.object["spec"];
+    for_each_leaf(spec, Pointer(), [&](const Pointer& at) {
+      bool tried = false;
+      for (const Json& other : others(spec[at], words)) {
+        Json changed = spec;
+        changed[at] = other;
+        if (!readable(sample.object, changed)) continue;
+        tried = true;
+        const auto told = difference(assigned(sample.object, spec), assigned(sample.object, changed));
+        EXPECT_TRUE(told) << sample.file << at.to_string() << ": " << other.dump();
+        if (told) ++noticed;
+        break;
+      }
+      if (!tried) fixed.insert(at.to_string());
+    });
+  }
+  EXPECT_GT(noticed, 300U);
+  EXPECT_EQ(fixed, (std::set<std::string>{"/training/objective"})) << "look whether these are compared";
+}
+
+}  // namespace
+}  // namespace muster::admission
