@@ -84,8 +84,8 @@ Result<std::filesystem::path> permitted_storage_folder(const std::filesystem::pa
   MUSTER_ASSIGN(const std::filesystem::path root, followed(storage));
   MUSTER_ASSIGN(const std::filesystem::path canonical, followed(path));
   if (holds(root, canonical)) return path;
-  return invalid_argument(fmt::format("{} is a link that leads out of {}; remove it", path.string(),
-                                      storage.string()));
+  return invalid_argument(
+      fmt::format("{} is a link that leads out of {}; remove it", path.string(), storage.string()));
 }
 
 }  // namespace muster

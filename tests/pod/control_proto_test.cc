@@ -105,6 +105,13 @@ TEST(AssignmentDifference, NamesTheFieldOfTheSpec) {
             "spec.security.encryptTraffic");
   EXPECT_EQ(changed(worker(), with(cnn, R"(, "synchronization": {"timeoutSeconds": 9})"), with(cnn, "")),
             "spec.synchronization.timeoutSeconds");
+  EXPECT_EQ(changed(worker(), with(cnn, ""), with(cnn, R"(, "compression": {"lowRank": 2})")),
+            "spec.compression.lowRank");
+  EXPECT_EQ(
+      changed(
+          worker(), with(cnn, R"(, "synchronization": {"topology": "Gossip"})"),
+          with(cnn, R"(, "synchronization": {"topology": "Gossip", "gossip": {"graph": "RandomPairs"}})")),
+      "spec.synchronization.gossip");
   EXPECT_EQ(changed(worker(), with(cnn, ""), with(cnn, R"(, "later": 1)")), "spec")
       << "what this program cannot read is not passed over";
   EXPECT_EQ(changed(worker(), with(cnn, ""), "no JSON"), "spec");
