@@ -23,6 +23,7 @@ enum class Refusal {
   kDamaged,          // damaged: its SHA-256 is another than its header's
   kMalformed,        // malformed: messages out of order, or outside their limits
   kNoRoom,           // no_room: all memory for uploads is taken just now
+  kTooManyCalls,     // too_many_calls: one pod has as many open as all its clients need
   kDisplaced,  // displaced: by a newer call for the same task, or for want of room by one that is faster
 };
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <utility>
 
+#include "aggregator/shell/pod_calls.h"
 #include "pod/guarded_port.h"
 #include "proto/federation.grpc.pb.h"
 
@@ -30,6 +31,7 @@ constexpr int kPingIntervalMs = 5'000;         // clients may ping this often
 constexpr std::size_t kStrangersMax = 256;     // at a start, hundreds of pods come at once
 constexpr std::int64_t kCallsOfClientMax = 4;  // at once; more wait at their pod
 constexpr milliseconds kFlushTime{500};        // for the last answers to leave
+constexpr std::size_t kReceiveMemoryMax = std::size_t{256} << 20;  // of messages that are being received
 constexpr int kMessageBytesMax =
     static_cast<int>(kChunkBytesMax) + (64 << 10);  // a chunk and what is around it
 
@@ -37,17 +39,16 @@ constexpr int kMessageBytesMax =
 // call.
 class CheckInCall final : public grpc::ServerUnaryReactor {
  public:
-  CheckInCall(Coordinator& coordinator, const Caller& caller, const CheckInRequest& request,
-              CheckInReply* reply)
-      : coordinator_(coordinator), client_(request.client()), reply_(reply) {
+  CheckInCall(Coordinator& coordinator, OpenCall call, const CheckInRequest& request, CheckInReply* reply)
+      : coordinator_(coordinator), call_(std::move(call)), client_(request.client()), reply_(reply) {
     // The callback's share keeps `state_` alive, not the call: after `finished` the call may be gone.
-    auto held =
-        coordinator_.check_in(caller, client_, milliseconds(std::max<std::int64_t>(0, request.hold_ms())),
-                              [this, state = state_](CheckInReply answer) {
-                                if (state->finished.exchange(true)) return;
-                                *reply_ = std::move(answer);
-                                Finish(grpc::Status::OK);
-                              });
+    auto held = coordinator_.check_in(call_.caller, client_,
+                                      milliseconds(std::max<std::int64_t>(0, request.hold_ms())),
+                                      [this, state = state_](CheckInReply answer) {
+                                        if (state->finished.exchange(true)) return;
+                                        *reply_ = std::move(answer);
+                                        Finish(grpc::Status::OK);
+                                      });
     if (!held) {
       if (!state_->finished.exchange(true)) Finish(to_grpc(held.error()));
       return;
@@ -68,6 +69,7 @@ class CheckInCall final : public grpc::ServerUnaryReactor {
     std::atomic<std::uint64_t> ticket = 0;
   };
   Coordinator& coordinator_;
+  const OpenCall call_;
   const ClientId client_;
   CheckInReply* const reply_;
   const std::shared_ptr<State> state_ = std::make_shared<State>();
@@ -107,6 +109,7 @@ class GrpcFederationServer final : public FederationServer,
     // the bandwidth, windows grow to megabytes, on every connection, whether or not somebody reads.
     builder.AddChannelArgument(GRPC_ARG_HTTP2_BDP_PROBE, 0);
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(kStreamWindowBytes));
+    builder.SetResourceQuota(grpc::ResourceQuota("federation").Resize(kReceiveMemoryMax));
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
                                static_cast<int>(kCallsOfClientMax * coordinator_.clients_per_pod()));
     builder.RegisterService(static_cast<federation::v1::Federation::CallbackService*>(this));
@@ -120,17 +123,18 @@ class GrpcFederationServer final : public FederationServer,
  private:
   grpc::ServerUnaryReactor* CheckIn(grpc::CallbackServerContext* context, const CheckInRequest* request,
                                     CheckInReply* reply) override {
-    const auto caller = caller_of(*context);
-    if (!caller) return answer(*context, to_grpc(caller.error()));
-    return new CheckInCall(coordinator_, *caller, *request, reply);  // gRPC owns it: OnDone deletes it
+    auto call = open_call(*context);
+    if (!call) return answer(*context, to_grpc(call.error()));
+    return new CheckInCall(coordinator_, *std::move(call), *request,
+                           reply);  // gRPC owns it: OnDone deletes it
   }
   grpc::ServerWriteReactor<Chunk>* Download(grpc::CallbackServerContext* context,
                                             const DownloadRequest* request) override {
-    return new DownloadCall(coordinator_, slots_, context, caller_of(*context), *request, options_.limits);
+    return new DownloadCall(coordinator_, slots_, context, open_call(*context), *request, options_.limits);
   }
   grpc::ServerReadReactor<UploadRequest>* Upload(grpc::CallbackServerContext* context,
                                                  UploadReply* reply) override {
-    return new UploadCall(coordinator_, context, caller_of(*context), reply, options_.limits);
+    return new UploadCall(coordinator_, context, open_call(*context), reply, options_.limits);
   }
   grpc::ServerUnaryReactor* UploadOffset(grpc::CallbackServerContext* context,
                                          const UploadOffsetRequest* request,
@@ -150,6 +154,13 @@ class GrpcFederationServer final : public FederationServer,
     }
     return Caller{.pod = muster::caller_of(context)->index};
   }
+  Result<OpenCall> open_call(const grpc::CallbackServerContext& context) {
+    MUSTER_ASSIGN(const Caller caller, caller_of(context));
+    if (auto counted = calls_.open(caller)) return OpenCall{.caller = caller, .counted = std::move(counted)};
+    coordinator_.metrics().count_refused(Refusal::kTooManyCalls);
+    return unavailable(fmt::format("client pod {} has {} calls open, on all its connections; end one first",
+                                   caller.pod, calls_.most()));
+  }
   static grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext& context, const grpc::Status& status) {
     auto* reactor = context.DefaultReactor();
     reactor->Finish(status);
@@ -159,6 +170,7 @@ class GrpcFederationServer final : public FederationServer,
   const Options options_;
   Coordinator& coordinator_;
   DownloadSlots slots_{options_.downloads_at_once};
+  PodCalls calls_{kCallsOfClientMax * coordinator_.clients_per_pod()};
   std::unique_ptr<GuardedPort> port_;
   std::unique_ptr<grpc::Server> server_;
 };

@@ -18,20 +18,21 @@ constexpr std::chrono::milliseconds kFlushTime{500};  // for the reason to leave
 }  // namespace
 
 DownloadCall::DownloadCall(Coordinator& coordinator, DownloadSlots& slots,
-                           grpc::CallbackServerContext* context, const Result<Caller>& caller,
+                           grpc::CallbackServerContext* context, const Result<OpenCall>& call,
                            const DownloadRequest& request, const TransferLimits& limits)
     : coordinator_(coordinator),
       slots_(slots),
+      counted_(call ? call->counted : nullptr),
       task_id_(request.task_id()),
       limits_(limits),
       deadline_(std::chrono::steady_clock::now() + limits.whole),
       link_(std::make_shared<CallLink>(context, [this](const Error& why) { end(why); })),
       offset_(request.offset()) {
   limit_time(limits.whole);
-  if (caller) {
-    begin(*caller, request);
+  if (call) {
+    begin(call->caller, request);
   } else {
-    finish(to_grpc(caller.error()));
+    finish(to_grpc(call.error()));
   }
 }
 
@@ -124,18 +125,18 @@ void DownloadCall::finish(const grpc::Status& status) {
   Finish(status);
 }
 
-UploadCall::UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<Caller> caller,
+UploadCall::UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<OpenCall> call,
                        UploadReply* reply, const TransferLimits& limits)
     : coordinator_(coordinator),
-      caller_(std::move(caller)),
+      call_(std::move(call)),
       limits_(limits),
       link_(std::make_shared<CallLink>(context, [this](const Error& why) { end(why); })),
       reply_(reply) {
   link_->cancel_after(limits.first_message);
-  if (caller_) {
+  if (call_) {
     StartRead(&request_);
   } else {
-    finish(to_grpc(caller_.error()));
+    finish(to_grpc(call_.error()));
   }
 }
 
@@ -163,7 +164,7 @@ void UploadCall::OnDone() {
 }
 
 void UploadCall::on_header() {
-  auto admission = coordinator_.begin_upload(*caller_, request_.header(), link_);
+  auto admission = coordinator_.begin_upload(call_->caller, request_.header(), link_);
   if (!admission) return finish(to_grpc(admission.error()));
   if (auto* reply = std::get_if<UploadReply>(&*admission)) return answer(std::move(*reply));
   const std::scoped_lock lock(link_->mutex());

@@ -29,11 +29,17 @@ struct TransferLimits {
   return {static_cast<grpc::StatusCode>(error.code), error.message};
 }
 
+// Who makes a call, and that he may: pod_calls.h.
+struct OpenCall {
+  Caller caller;
+  std::shared_ptr<const void> counted;
+};
+
 // gRPC owns the reactors: OnDone deletes them. All of their state is under the link's mutex.
 class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk> {
  public:
   DownloadCall(Coordinator& coordinator, DownloadSlots& slots, grpc::CallbackServerContext* context,
-               const Result<Caller>& caller, const federation::v1::DownloadRequest& request,
+               const Result<OpenCall>& call, const federation::v1::DownloadRequest& request,
                const TransferLimits& limits);
   void OnWriteDone(bool ok) override;
   void OnDone() override;
@@ -48,6 +54,7 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
 
   Coordinator& coordinator_;
   DownloadSlots& slots_;
+  const std::shared_ptr<const void> counted_;
   const std::string task_id_;
   const TransferLimits limits_;
   const Deadline deadline_;
@@ -62,7 +69,7 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
 
 class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRequest> {
  public:
-  UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<Caller> caller,
+  UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<OpenCall> call,
              federation::v1::UploadReply* reply, const TransferLimits& limits);
   void OnReadDone(bool ok) override;
   void OnDone() override;
@@ -80,7 +87,7 @@ class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRe
   void close(const grpc::Status& status);  // REQUIRES: the mutex
 
   Coordinator& coordinator_;
-  const Result<Caller> caller_;
+  const Result<OpenCall> call_;
   const TransferLimits limits_;
   const std::shared_ptr<CallLink> link_;
   federation::v1::UploadReply* const reply_;

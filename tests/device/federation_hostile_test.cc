@@ -319,6 +319,43 @@ TEST_F(FederationHostile, WhatIsAnothersIsNeitherReadNorAnsweredByAThiefOfItsTas
   model_is_that_of_the_honest_clients();
 }
 
+TEST_F(FederationHostile, APodHasNoMoreCallsForHavingMoreConnections) {
+  serve();
+  const auto tasks = begin_round();
+  constexpr std::size_t kConnections = 8, kMost = 8;  // four calls a client
+  struct Begun {
+    grpc::ClientContext context;
+    UploadReply reply;
+    std::unique_ptr<grpc::ClientWriter<UploadRequest>> stream;
+  };
+  std::vector<std::unique_ptr<FederationStub>> connections;
+  std::deque<Begun> begun;
+  for (std::size_t i = 0; i < kConnections; ++i) {
+    grpc::ChannelArguments own;
+    own.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
+    connections.push_back(federation_stub(address(), kUid, pki_.of_pod("client", 1, kUid), own));
+    for (std::size_t call = 0; call < kMost; ++call) {
+      Begun& one = begun.emplace_back();
+      limit(one.context);
+      one.stream = connections.back()->Upload(&one.context, &one.reply);
+    }
+  }
+  ASSERT_TRUE(refused_at_least("too_many_calls", (kConnections - 1) * kMost));
+  honest_clients_report(tasks);
+  std::size_t refusals = 0;
+  for (Begun& one : begun) {
+    one.context.TryCancel();
+    if (one.stream->Finish().error_code() == StatusCode::UNAVAILABLE) ++refusals;
+  }
+  EXPECT_EQ(refused("too_many_calls"), (kConnections - 1) * kMost);
+  EXPECT_LE(refusals, (kConnections - 1) * kMost);
+  EXPECT_TRUE(eventually([&] {  // what has ended makes room
+    CheckInReply reply;
+    return check_in(*connections.back(), 2, reply, 0).ok();
+  }));
+  model_is_that_of_the_honest_clients();
+}
+
 // Connects in turns from one address, and holds a part of its connections open: silent ones, plaintext,
 // garbage and the beginnings of handshakes.
 class Flood {
