@@ -78,6 +78,11 @@ Status check_model_folders(const std::vector<ManifestObject>& objects) {
   for (const ManifestObject& object : objects) {
     if (!object.is_job()) continue;
     const ModelFolder folder = find_model_folder(object.value, kVolumesFolder);
+    if (folder.lost) {
+      const std::string field = path_field(object);
+      return invalid_argument(
+          fmt::format("{}: {}: {}: {}", object.where(field), object.title(), field, folder.why));
+    }
     if (folder.path.empty()) continue;
     const auto [earlier, fresh] = seen.emplace(spec::normal_path(folder.path.string()), &object);
     if (fresh) continue;

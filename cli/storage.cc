@@ -3,49 +3,27 @@
 
 #include <fmt/format.h>
 
+#include <vector>
+
 #include "cli/job_view.h"
 #include "common/json/access.h"
+#include "common/pods/pod_state.h"
+#include "common/spec/paths.h"
 
 namespace muster::cli {
 namespace {
 
-// What follows `mount` in `path`, if path lies in it: "/a" in "/a/b" -> "b".
-std::optional<std::string> below(const std::string& path, std::string mount) {
-  while (mount.size() > 1 && mount.back() == '/') mount.pop_back();
-  if (mount.empty() || !path.starts_with(mount)) return std::nullopt;
-  if (path.size() == mount.size()) return std::string();
-  if (mount == "/") return path.substr(1);
-  return path[mount.size()] == '/' ? std::optional(path.substr(mount.size() + 1)) : std::nullopt;
-}
-
-struct Mount {
-  std::string volume;
-  std::filesystem::path rest;
-  std::size_t length = 0;
-};
-
-// The container that runs our program: the one named after the role, else the first.
-const Json& container_of(const Json& pod_spec, const char* role) {
+// The container's mount that holds the path; null: none does.
+const Json& find_mount(const Json& pod_spec, const char* role, const std::string& path) {
   const Json& containers = member(pod_spec, "containers");
-  if (!containers.is_array() || containers.empty()) return containers;
-  for (const Json& container : containers) {
-    if (text(member(container, "name")) == role) return container;
-  }
-  return containers.front();
-}
-
-Mount find_mount(const Json& container, const std::string& path) {
-  Mount best;
-  const Json& mounts = member(container, "volumeMounts");
-  if (!mounts.is_array()) return best;
-  for (const Json& mount : mounts) {
-    const std::string at = text(member(mount, "mountPath"));
-    const auto rest = below(path, at);
-    if (!rest || at.size() < best.length) continue;
-    best = {text(member(mount, "name")), std::filesystem::path(text(member(mount, "subPath"))) / *rest,
-            at.size()};
-  }
-  return best;
+  if (!containers.is_array() || containers.empty()) return member(Json(), "");
+  const Json& mounts = member(containers[role_container(containers, role)], "volumeMounts");
+  if (!mounts.is_array()) return member(Json(), "");
+  std::vector<std::string> paths;
+  paths.reserve(mounts.size());
+  for (const Json& mount : mounts) paths.push_back(text(member(mount, "mountPath")));
+  const auto found = spec::mount_of(path, paths);
+  return found ? mounts[*found] : member(Json(), "");
 }
 
 const Json& find_volume(const Json& pod_spec, const std::string& name) {
@@ -56,12 +34,6 @@ const Json& find_volume(const Json& pod_spec, const std::string& name) {
     }
   }
   return member(Json(), "");
-}
-
-// A path that a manifest wrote may not lead out of its volume.
-bool stays_inside(const std::filesystem::path& rest) {
-  const auto normal = rest.lexically_normal();
-  return normal.is_relative() && (normal.empty() || *normal.begin() != "..");
 }
 
 }  // namespace
@@ -78,20 +50,29 @@ ModelFolder find_model_folder(const Json& object, const std::filesystem::path& v
   }
   const Json& owner = member(spec, view.federated ? "aggregator" : "workers");
   const Json& pod_spec = member(owner, "template", "spec");
-  const Mount mount =
-      find_mount(container_of(pod_spec, view.federated ? "aggregator" : "worker"), view.model_path);
-  if (mount.volume.empty()) return {std::filesystem::path(view.model_path), ""};
-  if (!stays_inside(mount.rest)) return {{}, fmt::format("{} leads out of its volume", view.model_path)};
-  const Json& volume = find_volume(pod_spec, mount.volume);
-  if (const std::string claim = text(member(volume, "persistentVolumeClaim", "claimName")); !claim.empty()) {
-    return {volumes / view.name_space / claim / mount.rest, ""};
+  const Json& mount = find_mount(pod_spec, view.federated ? "aggregator" : "worker", view.model_path);
+  if (mount.is_null()) return {{}, fmt::format("{} is in no volume of its container", view.model_path)};
+  const std::string expression = text(member(mount, "subPathExpr"));
+  if (expression.find("$(") != std::string::npos) {
+    return {.why = fmt::format(
+                "{} is mounted by subPathExpr \"{}\", and where that leads is known to the pod alone; "
+                "mount it by subPath, or without either",
+                text(member(mount, "mountPath")), expression),
+            .lost = true};
   }
-  if (const std::string host = text(member(volume, "hostPath", "path")); !host.empty()) {
-    return {std::filesystem::path(host) / mount.rest, ""};
-  }
+  const std::filesystem::path sub = expression.empty() ? text(member(mount, "subPath")) : expression;
+  const std::string rest =
+      spec::behind(spec::normal_path(view.model_path), spec::mount_path(text(member(mount, "mountPath"))));
+  const auto inside = [&](const std::filesystem::path& volume) {
+    return ModelFolder{.path = spec::normal_path((volume / sub / rest).string())};
+  };
+  const std::string name = text(member(mount, "name"));
+  const Json& volume = find_volume(pod_spec, name);
+  if (const std::string claim = text(member(volume, "persistentVolumeClaim", "claimName")); !claim.empty())
+    return inside(volumes / view.name_space / claim);
+  if (const std::string host = text(member(volume, "hostPath", "path")); !host.empty()) return inside(host);
   return {{},
-          fmt::format("volume '{}' ends with its pod; use a persistentVolumeClaim to keep the model",
-                      mount.volume)};
+          fmt::format("volume '{}' ends with its pod; use a persistentVolumeClaim to keep the model", name)};
 }
 
 }  // namespace muster::cli

@@ -8,8 +8,10 @@
 namespace muster::cli {
 
 struct ModelFolder {
-  std::filesystem::path path;  // empty: there is none to collect
-  std::string why;             // then: the reason, with what to change
+  std::filesystem::path path{};  // empty: there is none to collect
+  std::string why{};             // then: the reason, with what to change
+  bool lost =
+      false;  // and it is one for which nothing should run: the model would be kept where nobody finds it
 };
 
 // The folder behind spec.training.checkpoint.path or spec.aggregator.storage.path of `object`, which must

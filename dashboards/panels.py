@@ -199,7 +199,7 @@ ROUND_ROWS = [
         graph('What became of updates', 'As the clients were told with their next task: counted, in a committed model, or not. `lost`: clients that had to begin anew with what they keep between rounds; give spec.clients.storage a volume.',
               (f'sum by (verdict) (rate(muster_device_updates_settled_total{J}{RATE}))', '{{verdict}}'),
               (f'sum (rate(muster_device_states_lost_total{J}{RATE}))', 'lost'), unit='ops', min=0),
-        graph('Calls refused', 'In the last 5 minutes, by reason. No honest client causes `task_of_another`, `client_of_another`, `malformed` or `damaged`; `no_room` and `displaced` are want of memory.',
+        graph('Calls refused', 'In the last 5 minutes, by reason. No honest client causes `task_of_another`, `client_of_another`, `malformed` or `damaged`; `other_data` is a pod whose dataset is not the aggregator\'s; `no_room` and `displaced` are want of memory.',
               (f'sum by (reason) (increase(muster_federation_calls_refused_total{J}[5m]))', '{{reason}}'), width=12, min=0),
         graph('Tasks of the clients', 'As the client pods count them: updates sent, and tasks that failed there.',
               (f'sum by (outcome) (rate(muster_device_updates_total{J}{RATE}))', '{{outcome}}'), unit='ops', width=12, min=0),

@@ -7,6 +7,8 @@
 #include <array>
 #include <utility>
 
+#include "common/base/check.h"
+
 namespace muster::device {
 namespace {
 
@@ -34,11 +36,23 @@ bool refusal(Code code) { return code == Code::kPermissionDenied || code == Code
 }  // namespace
 
 Result<Effects> ClientRound::step(const Event& event, Instant now) {
-  return std::visit([&](const auto& it) { return on(it, now); }, event);
+  auto effects = std::visit([&](const auto& it) { return on(it, now); }, event);
+  check();
+  return effects;
+}
+
+// Of no server's doing: who rests has a time to wake, for nothing else would wake it, and nobody else has one
+// but a client whose transfer broke.
+void ClientRound::check() const {
+  const bool transfer = state_ == ClientState::kDownloading || state_ == ClientState::kUploading;
+  const bool rests = state_ == ClientState::kIdle;
+  MUSTER_CHECK(!wake_ || rests || transfer);
+  MUSTER_CHECK(!rests || !begun_ || wake_);
 }
 
 Result<Effects> ClientRound::on(const Begin& /*event*/, Instant /*now*/) {
   if (state_ != ClientState::kIdle || wake_) return wrong("Begin");
+  begun_ = true;
   return check_in();
 }
 
@@ -104,7 +118,9 @@ Result<Effects> ClientRound::on(const CallFailed& event, Instant now) {
     rest(again);
     return Effects{};
   }
-  attempts_ = event.progress_bytes > 0 ? 1 : attempts_ + 1;
+  // What came damaged begins anew: however much it was, it is no progress.
+  const bool progress = event.progress_bytes > 0 && event.error.code != Code::kDataLoss;
+  attempts_ = progress ? 1 : attempts_ + 1;
   if (!transient(event.error.code) || attempts_ >= options_.transfer_attempts || again >= task_.deadline) {
     return give_up_task(again);
   }

@@ -139,6 +139,7 @@ class ClientRound {
   Result<Effects> on(const UpdateAnswered& event, Instant now);
   Result<Effects> on(const Tick& event, Instant now);
 
+  void check() const;
   [[nodiscard]] Result<Effects> wrong(const char* event) const;
   void answered();  // the aggregator is there
   // `last`: what is not counted by now, and not undecided, came to nothing.
@@ -154,6 +155,7 @@ class ClientRound {
   Backoff backoff_;
   Backoff room_backoff_;
   ClientState state_ = ClientState::kIdle;
+  bool begun_ = false;
   TaskTicket task_;
   std::string failure_;                 // of the training, if it failed
   std::vector<std::int64_t> awaiting_;  // rounds of updates that were accepted and are not settled

@@ -1,4 +1,4 @@
-#pragma once  // device/partial_work.h: until when a client trains that sends what it has come to
+#pragma once  // device/partial_work.h: until when a client trains that sends what it has come to. Pure
 #include <cstddef>
 #include <optional>
 

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 #include <numeric>
 #include <optional>
 
@@ -60,6 +61,10 @@ class Table {
       data.notes.push_back(fmt::format(
           "{}: its {} labels are names; they are stored with the model, in order of their classes", file_,
           classes.names.size()));
+    if (const std::string alike = classes.names.empty() ? "" : labels_.alike(); !alike.empty())
+      data.warnings.push_back(
+          fmt::format("{}: {}, and are two classes; write them alike if they are one", file_, alike));
+    tell_same_names(data);
     for (std::size_t i = 0; i < header_.columns.size(); ++i) {
       if (header_.columns[i] == CsvColumn::kFeature && counts_rows_[i] && rows_ >= kRowsThatCount)
         data.warnings.push_back(
@@ -70,6 +75,20 @@ class Table {
   }
 
  private:
+  void tell_same_names(Dataset& data) const {
+    std::map<std::string_view, std::size_t> first;
+    for (std::size_t i = 0; i < header_.columns.size(); ++i) {
+      if (header_.columns[i] != CsvColumn::kFeature) continue;
+      const auto [earlier, fresh] = first.emplace(header_.names[i], i);
+      if (fresh) continue;
+      data.warnings.push_back(
+          fmt::format("{}: its columns {} and {} have one name ({}), and both are features; remove "
+                      "one if they are the same, else rename it",
+                      file_, earlier->second + 1, i + 1, header_.column(i)));
+      return;  // a file that repeats all is told by one sentence
+    }
+  }
+
   // The cells under the header's names: without the row's name, and without empty cells after the last.
   Result<std::span<const std::string_view>> fit(std::span<const std::string_view> cells, std::int64_t line) {
     const std::size_t width = header_.names.size();

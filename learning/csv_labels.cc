@@ -17,6 +17,16 @@ namespace {
 constexpr std::int64_t kMostClasses = 10'000;
 constexpr std::int64_t kFewClasses = 20;  // so many are plausible however few rows there are
 
+// Without the differences that a reader overlooks.
+std::string overlooked(std::string_view text) {
+  std::string plain;
+  for (const char c : text) {
+    if (c == ' ' || c == '\t') continue;
+    plain += static_cast<char>(c >= 'A' && c <= 'Z' ? c - 'A' + 'a' : c);
+  }
+  return plain;
+}
+
 }  // namespace
 
 Status CsvLabels::add(std::string_view cell, std::int64_t line) {
@@ -119,6 +129,17 @@ Result<CsvClasses> CsvLabels::classes() const {
       " line {}: the label is text, but {} of the {} different labels of the file are numbers; correct "
       "the row, or give all classes names",
       distinct_[*name].line, numbers.size(), count));
+}
+
+std::string CsvLabels::alike() const {
+  std::unordered_map<std::string, std::int64_t> line_of;
+  for (const Distinct& label : distinct_) {
+    const auto [first, fresh] = line_of.emplace(overlooked(label.text), label.line);
+    if (!fresh)
+      return fmt::format("the labels of lines {} and {} differ by upper and lower case or spaces alone",
+                         first->second, label.line);
+  }
+  return "";
 }
 
 }  // namespace muster::learning

@@ -1,4 +1,4 @@
-#pragma once  // learning/csv_labels.h: the label column of a CSV file as classes
+#pragma once  // learning/csv_labels.h: the label column of a CSV file as classes. Pure
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -31,6 +31,10 @@ class CsvLabels {
   // beside names, a number far beyond the count of classes, about as many classes as rows. Messages begin
   // with the line where it is one, and quote numbers alone.
   [[nodiscard]] Result<CsvClasses> classes() const;
+
+  // Of labels that are names: the first two that differ by upper and lower case or by spaces alone, by the
+  // lines where they first stand; "" where there are none.
+  [[nodiscard]] std::string alike() const;
 
  private:
   struct Distinct {

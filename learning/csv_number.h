@@ -1,4 +1,4 @@
-#pragma once  // learning/csv_number.h: numbers as people, pandas, R and Excel write them
+#pragma once  // learning/csv_number.h: numbers as people, pandas, R and Excel write them. Pure
 #include <optional>
 #include <string_view>
 

@@ -10,6 +10,9 @@
 namespace muster::learning {
 namespace {
 
+constexpr std::int64_t kUsualExamples =
+    20;  // of a class, on average: one that has one is no accident of few rows
+
 Result<Dataset> read(const spec::Dataset& spec, std::uint64_t seed) {
   if (spec.name == "synthetic") return make_synthetic(spec.synthetic, seed);
   if (spec.path.empty())
@@ -37,10 +40,12 @@ Status check_classes(const spec::Dataset& spec, Dataset& data) {
   const auto test = class_sizes(data.test, data.train.class_count);
   std::int64_t present = 0;
   std::int64_t absent = 0;
+  std::int64_t alone = 0;   // has one example
   std::int64_t unseen = 0;  // in the training
   for (std::size_t i = 0; i < train.size(); ++i) {
     if (train[i] + test[i] > 0) ++present;
     if (train[i] + test[i] == 0) ++absent;
+    if (train[i] + test[i] == 1) ++alone;
     if (train[i] == 0 && test[i] > 0) ++unseen;
   }
   if (present < 2)
@@ -52,9 +57,21 @@ Status check_classes(const spec::Dataset& spec, Dataset& data) {
         "{}: its largest label is {}, but it has {} different labels; correct that label, or number "
         "the classes from 0 without gaps",
         name_of(spec), train.size() - 1, present));
-  if (absent > 0)
+  // Classes may count from 1, and those of Fashion-MNIST and of generated data are not told by the labels.
+  const bool told_by_labels = spec.name == "csv" || spec.name == "idx";
+  const bool gaps = told_by_labels && absent > (train[0] + test[0] == 0 ? 1 : 0);
+  if (absent > 0 && !gaps)
     data.notes.push_back(
         fmt::format("{}: no example has one of {} of the {} classes", name_of(spec), absent, train.size()));
+  if (gaps)
+    data.warnings.push_back(fmt::format(
+        "{}: no example has one of {} of the {} classes that its largest label, {}, makes; correct "
+        "that label if it is a mistake, or number the classes without gaps",
+        name_of(spec), absent, train.size(), train.size() - 1));
+  if (alone > 0 && data.train.size() + data.test.size() >= kUsualExamples * present)
+    data.warnings.push_back(
+        fmt::format("{}: {} of its {} classes have a single example; check whether {} label is a mistake",
+                    name_of(spec), alone, present, alone == 1 ? "its" : "their"));
   if (unseen > 0)
     data.warnings.push_back(fmt::format(
         "{}: {} of its {} classes have test examples but no training example, so they cannot be learnt",

@@ -16,23 +16,34 @@ constexpr std::int64_t kManySteps = 50;    // fewer may be too few to have learn
 
 constexpr auto kRemedy =
     "lower optimizer.learningRate, scale the features (near 0, spread about 1), or check the labels";
+constexpr auto kRemedyOfProgram =
+    "lower the program's learning rate, scale its inputs, or check how it computes the loss";
+
+// Of a loss that may be below 0, as a log-likelihood is, too.
+bool is_far_above(double last, double first) { return last > first + (kFarAboveStart - 1) * std::abs(first); }
 
 }  // namespace
 
 std::optional<std::string> doubt_about(const TrainingEnd& end) {
-  if (end.classes < 2 || end.steps < 1 || !std::isfinite(end.last_loss)) return std::nullopt;
-  const double guessing = std::log(static_cast<double>(end.classes));
+  if (end.steps < 1 || !std::isfinite(end.last_loss)) return std::nullopt;
   const std::string accuracy =
       end.accuracy ? fmt::format(" and the accuracy is {:.1f} %", 100 * *end.accuracy) : "";
   const std::string what = fmt::format("the training ended with a loss of {:.4g}{}", end.last_loss, accuracy);
+  const auto diverged = [&](const char* remedy) {
+    return fmt::format("{}: it began with {:.4g}, so the training diverged; {}", what, end.first_loss,
+                       remedy);
+  };
+  if (end.classes < 2) {
+    return is_far_above(end.last_loss, end.first_loss) ? std::optional(diverged(kRemedyOfProgram))
+                                                       : std::nullopt;
+  }
+  const double guessing = std::log(static_cast<double>(end.classes));
   if (end.last_loss > kFarAboveGuessing * guessing)
     return fmt::format(
         "{}: guessing among {} classes has {:.4g}, so the training diverged or its steps are too "
         "large; {}",
         what, end.classes, guessing, kRemedy);
-  if (end.last_loss > kFarAboveStart * end.first_loss)
-    return fmt::format("{}: it began with {:.4g}, so the training diverged; {}", what, end.first_loss,
-                       kRemedy);
+  if (is_far_above(end.last_loss, end.first_loss)) return diverged(kRemedy);
   const bool better = end.accuracy && *end.accuracy > kSurelyBetter / static_cast<double>(end.classes);
   if (end.last_loss > kAsGuessing * guessing && end.steps >= kManySteps && !better)
     return fmt::format("{}: that is no better than guessing among {} classes ({:.4g}); {}", what, end.classes,

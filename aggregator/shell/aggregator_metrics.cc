@@ -27,9 +27,9 @@ constexpr std::array<std::pair<std::int64_t, const char*>, 7> kStaleness{
      {16, "9-16"},
      {std::numeric_limits<std::int64_t>::max(), "17-"}}};
 
-constexpr std::array<const char*, 10> kCallRefusals{
-    "client_of_another", "task_of_another", "unknown_task", "too_many_examples", "unusable",
-    "damaged",           "malformed",       "no_room",      "too_many_calls",    "displaced"};
+constexpr std::array<const char*, 11> kCallRefusals{
+    "client_of_another", "other_data", "task_of_another", "unknown_task",   "too_many_examples", "unusable",
+    "damaged",           "malformed",  "no_room",         "too_many_calls", "displaced"};
 
 }  // namespace
 

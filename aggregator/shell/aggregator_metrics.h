@@ -16,6 +16,7 @@ namespace muster::agg {
 // reasons of pod/guarded_port.h, for which nobody came so far as to make one.
 enum class Refusal {
   kClientOfAnother,  // client_of_another: a check-in for a client that another pod plays
+  kOtherData,        // other_data: a check-in of a pod whose dataset is not the aggregator's
   kTaskOfAnother,    // task_of_another: a task that was given to another pod's client
   kUnknownTask,      // unknown_task: no such task, or one long ago
   kTooManyExamples,  // too_many_examples: more than the client can hold

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "aggregator/shell/pod_calls.h"
+#include "common/base/text.h"
 #include "pod/guarded_port.h"
 #include "proto/federation.grpc.pb.h"
 
@@ -30,6 +31,7 @@ constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kPingIntervalMs = 5'000;         // clients may ping this often
 constexpr std::size_t kStrangersMax = 256;     // at a start, hundreds of pods come at once
 constexpr std::int64_t kCallsOfClientMax = 4;  // at once; more wait at their pod
+constexpr std::size_t kDigestShown = 16;       // characters of a digest in a message
 constexpr milliseconds kFlushTime{500};        // for the last answers to leave
 constexpr std::size_t kReceiveMemoryMax = std::size_t{256} << 20;  // of messages that are being received
 constexpr int kMessageBytesMax =
@@ -125,6 +127,8 @@ class GrpcFederationServer final : public FederationServer,
                                     CheckInReply* reply) override {
     auto call = open_call(*context);
     if (!call) return answer(*context, to_grpc(call.error()));
+    if (const Status same = check_data(call->caller, request->data_sha256()); !same)
+      return answer(*context, to_grpc(same.error()));
     return new CheckInCall(coordinator_, *std::move(call), *request,
                            reply);  // gRPC owns it: OnDone deletes it
   }
@@ -147,6 +151,17 @@ class GrpcFederationServer final : public FederationServer,
     return answer(*context, grpc::Status::OK);
   }
 
+  // Parts are cut by row number: of another dataset they are other examples, though each has as many.
+  Status check_data(const Caller& caller, const std::string& told) {
+    const std::string& own = options_.data_sha256;
+    if (told.empty() || own.empty() || told == own) return {};
+    coordinator_.metrics().count_refused(Refusal::kOtherData);
+    return invalid_argument(fmt::format(
+        "client pod {} has loaded a dataset with SHA-256 {}, the aggregator one with {}; give the pods of "
+        "spec.clients.template and of spec.aggregator.template the same files at "
+        "spec.training.dataset.path",
+        caller.pod, printable(clip(told, kDigestShown)), clip(own, kDigestShown)));
+  }
   // By its certificate; refusals are the port's, which counts them.
   Result<Caller> caller_of(const grpc::CallbackServerContext& context) {
     if (const grpc::Status known = port_->check(context); !known.ok()) {

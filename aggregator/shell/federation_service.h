@@ -18,6 +18,8 @@ class FederationServer {
     std::string ip;
     int port = 0;             // kDataPort in a pod; 0 takes a free one
     Credentials credentials;  // the pod's; whoever cannot prove to be a client of its object is turned away
+    std::string
+        data_sha256{};  // of the aggregator's dataset: clients that tell another are refused; empty: any
     TransferLimits limits{};
     std::size_t downloads_at_once = kDownloadsAtOnce;
     std::chrono::milliseconds stranger_patience{5'000};  // GuardedPort::Options'

@@ -71,7 +71,7 @@ class Run {
     CoordinatorOptions options;
     options.federation = std::move(federation);
     options.examples_max = *examples;
-    return serve(std::move(options), **task, dataset->test, store, std::move(*strategy), std::move(*start));
+    return serve(std::move(options), **task, *dataset, store, std::move(*strategy), std::move(*start));
   }
 
  private:
@@ -145,16 +145,19 @@ class Run {
     return strategy;
   }
 
-  Ending serve(CoordinatorOptions options, learning::Task& task, const learning::Examples& test,
+  Ending serve(CoordinatorOptions options, learning::Task& task, const learning::Dataset& data,
                RoundStore& store, std::unique_ptr<Strategy> strategy, CommittedRound start) {
     CoordinatorPorts ports;
-    ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, test); };
+    ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, data.test); };
     ports.save = [&](const RoundView& round) { return store.commit(round); };
     Coordinator coordinator(std::move(options), std::move(ports), std::move(strategy), std::move(start),
                             metrics_);
     const std::uint64_t room = coordinator.upload_room();  // no client has come yet
-    auto server = FederationServer::start(
-        {.ip = frame_.pod.ip, .port = kDataPort, .credentials = frame_.credentials}, coordinator);
+    auto server = FederationServer::start({.ip = frame_.pod.ip,
+                                           .port = kDataPort,
+                                           .credentials = frame_.credentials,
+                                           .data_sha256 = data.digest},
+                                          coordinator);
     if (!server) return {kExitRetry, server.error().message};
     frame_.publish(control::v1::PHASE_RUNNING, "");
 
@@ -176,7 +179,7 @@ class Run {
     server->reset();
     if (end.exit_code == 0) {
       const CommittedModel last = coordinator.committed();
-      warn_of_doubts(last, test.class_count);
+      warn_of_doubts(last, data.test.class_count);
       const Status kept = store.finish(
           {.round = last.model->round, .parameters = last.model->values, .history = last.history});
       if (!kept) end = storage_ending_of(kept.error());

@@ -75,6 +75,9 @@ inline constexpr Metric kMetricCatalogue[] = {
     {"every", "process_open_fds", MetricType::kGauge, "", "Number of open file descriptors"},
     {"every", "process_start_time_seconds", MetricType::kGauge, "",
      "Start time of the process since unix epoch in seconds"},
+    {"every", "muster_metrics_connections_refused_total", MetricType::kCounter, "reason",
+     "Connections to the port of metrics and health that were turned away before they had asked for a page, "
+     "by reason"},
     {"pod", "muster_control_calls_refused_total", MetricType::kCounter, "reason",
      "Connections and calls to the control port that were turned away, by reason"},
     {"worker", "muster_worker_step", MetricType::kGauge, "", "Completed training steps of the job"},

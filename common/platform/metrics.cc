@@ -3,15 +3,41 @@
 
 #include <prometheus/text_serializer.h>
 
+#include <algorithm>
+#include <array>
+#include <atomic>
 #include <iterator>
 #include <string_view>
 #include <utility>
 
 #include "common/platform/http_server.h"
+#include "common/platform/metric_families.h"
 #include "common/platform/process_metrics.h"
 
 namespace muster {
 namespace {
+
+// Why connections were turned away, and how often; of a port without TLS.
+class Refusals {
+ public:
+  void count(std::string_view reason) {
+    const auto* const found = std::ranges::find(kHttpRefusals, reason);
+    if (found != std::end(kHttpRefusals)) ++counts_[static_cast<std::size_t>(found - kHttpRefusals)];
+  }
+  [[nodiscard]] prometheus::MetricFamily family() const {
+    prometheus::MetricFamily all = collected_family("muster_metrics_connections_refused_total");
+    for (std::size_t i = 0; i < counts_.size(); ++i) {
+      if (kHttpRefusals[i] == "plaintext" || kHttpRefusals[i] == "handshake") continue;
+      prometheus::ClientMetric& series = all.metric.emplace_back();
+      series.label = {{"reason", std::string(kHttpRefusals[i])}};
+      series.counter.value = static_cast<double>(counts_[i].load());
+    }
+    return all;
+  }
+
+ private:
+  std::array<std::atomic<std::uint64_t>, std::size(kHttpRefusals)> counts_{};
+};
 
 class Pages final : public MetricsServer {
  public:
@@ -23,6 +49,7 @@ class Pages final : public MetricsServer {
     server.handler = [this](const HttpRequest& request, const HttpServer::Reply& reply) {
       reply(answer(request));
     };
+    server.refused = [this](std::string_view reason) { refusals_.count(reason); };
     MUSTER_ASSIGN(server_, HttpServer::start(std::move(server)));
     return {};
   }
@@ -44,6 +71,7 @@ class Pages final : public MetricsServer {
   [[nodiscard]] std::vector<prometheus::MetricFamily> families() const {
     std::vector<prometheus::MetricFamily> all = registry_->Collect();
     std::ranges::move(process_families(), std::back_inserter(all));
+    all.push_back(refusals_.family());
     if (options_.collect) std::ranges::move(options_.collect(), std::back_inserter(all));
     return all;
   }
@@ -55,6 +83,7 @@ class Pages final : public MetricsServer {
 
   std::shared_ptr<prometheus::Registry> registry_;
   Options options_;
+  Refusals refusals_;
   std::unique_ptr<HttpServer> server_;  // last: it calls the others
 };
 

@@ -16,7 +16,8 @@ namespace muster {
 // thread until destroyed.
 //
 // Anybody may connect: a request has 2 s to arrive and its answer 10 s to leave, and beyond 64 connections
-// the one that has not sent its request for longest is closed.
+// the one that has not sent its request for longest is closed. Those that are turned away are counted by
+// reason in muster_metrics_connections_refused_total.
 class MetricsServer {
  public:
   struct Options {

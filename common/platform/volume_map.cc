@@ -4,8 +4,10 @@
 #include <fmt/format.h>
 
 #include <cstdlib>
+#include <vector>
 
 #include "common/json/read_json.h"
+#include "common/spec/paths.h"
 
 namespace muster {
 namespace {
@@ -41,15 +43,15 @@ Result<VolumeMap> volume_map_of_environment() {
 }
 
 std::filesystem::path resolve_mount(const std::string& path, const VolumeMap& map) {
-  const std::string wanted = std::filesystem::path(path).lexically_normal().string();
-  const std::pair<const std::string, std::string>* best = nullptr;
-  for (const auto& entry : map) {
-    const std::string& mount = entry.first;
-    const bool inside =
-        wanted.starts_with(mount) && (wanted.size() == mount.size() || wanted[mount.size()] == '/');
-    if (inside && (best == nullptr || mount.size() > best->first.size())) best = &entry;
-  }
-  return best == nullptr ? path : best->second + wanted.substr(best->first.size());
+  std::vector<std::string> mounts;
+  mounts.reserve(map.size());
+  for (const auto& [mount, folder] : map) mounts.push_back(mount);
+  const auto found = spec::mount_of(path, mounts);
+  if (!found) return path;
+  const std::string& mount = mounts[*found];
+  const std::string rest = spec::behind(spec::normal_path(path), spec::mount_path(mount));
+  const std::filesystem::path folder = map.at(mount);
+  return rest.empty() ? folder : folder / rest;
 }
 
 std::filesystem::path resolve_mount(const std::string& path) {

@@ -33,6 +33,25 @@ bool is_inside(std::string_view path, std::string_view folder) {
   return path.starts_with(folder) && (path.size() == folder.size() || path[folder.size()] == '/');
 }
 
+std::string behind(const std::string& path, const std::string& folder) {
+  return path.size() == folder.size() ? "" : path.substr(folder == "/" ? 1 : folder.size() + 1);
+}
+
+std::string mount_path(const std::string& told) { return normal_path("/" + told); }
+
+std::optional<std::size_t> mount_of(const std::string& path, const std::vector<std::string>& mounts) {
+  const std::string normal = normal_path(path);
+  std::optional<std::size_t> best;
+  std::size_t longest = 0;
+  for (std::size_t i = 0; i < mounts.size(); ++i) {
+    const std::string mount = mount_path(mounts[i]);
+    if (!is_inside(normal, mount) || mount.size() <= longest) continue;
+    best = i;
+    longest = mount.size();
+  }
+  return best;
+}
+
 bool is_system_path(std::string_view path) {
   return path == "/" || std::ranges::any_of(kSystemFolders,
                                             [&](std::string_view folder) { return is_inside(path, folder); });
@@ -54,13 +73,12 @@ Result<std::string> storage_mount(const std::string& path, const std::string& fi
                                   const std::vector<Mount>& mounts, const std::string& remedy) {
   if (!path.starts_with('/'))
     return invalid_argument(fmt::format("{}: \"{}\" is not absolute; begin it with /", field, path));
-  const std::string normal = normal_path(path);
-  const Mount* holds = nullptr;
-  for (const Mount& mount : mounts) {
-    const bool closer = holds == nullptr || normal_path(mount.path).size() > normal_path(holds->path).size();
-    if (closer && is_inside(normal, normal_path(mount.path))) holds = &mount;
-  }
-  if (holds != nullptr && holds->writable) return normal_path(holds->path);
+  std::vector<std::string> paths;
+  paths.reserve(mounts.size());
+  for (const Mount& mount : mounts) paths.push_back(mount.path);
+  const auto found = mount_of(path, paths);
+  const Mount* holds = found ? &mounts[*found] : nullptr;
+  if (holds != nullptr && holds->writable) return mount_path(holds->path);
   return invalid_argument(
       holds == nullptr
           ? fmt::format("{}: \"{}\" is in no volume ({}); {}", field, path, list_of(mounts), remedy)

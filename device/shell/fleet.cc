@@ -143,6 +143,7 @@ class GrpcFleet final : public Fleet {
     CallContext context(call, &call->context);
     context->set_deadline(std::chrono::system_clock::now() + options_.hold + kCallTime);
     call->request.set_client(options_.first_client + index);
+    call->request.set_data_sha256(options_.data_sha256);
     call->request.set_hold_ms(options_.hold.count());
     {
       const MutexLock lock(mutex_);

@@ -19,8 +19,9 @@ struct FleetOptions {
   Credentials credentials;  // the pod's; only the aggregator of its object is talked to
   std::int32_t first_client = 0;
   std::int32_t clients = 1;
-  std::size_t parameter_count = 0;                        // P of our model: a task for another one is refused
-  int parallel_clients = 1;                               // that train at once
+  std::size_t parameter_count = 0;  // P of our model: a task for another one is refused
+  std::string data_sha256{};        // of what the clients' parts are cut from; empty: not told
+  int parallel_clients = 1;         // that train at once
   std::chrono::milliseconds aggregator_timeout{600'000};  // it may be away this long
   std::chrono::milliseconds hold{60'000};                 // of one check-in
   std::chrono::milliseconds transfer_timeout{600'000};

@@ -33,6 +33,7 @@ Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation&
   auto trainer = std::make_unique<LocalTrainer>();
   trainer->federation_ = federation;
   trainer->first_client_ = first_client;
+  trainer->data_digest_ = dataset.digest;
   for (std::int32_t client = first_client; client < first_client + clients; ++client) {
     trainer->rows_.push_back(std::move(parts[static_cast<std::size_t>(client)]));
   }

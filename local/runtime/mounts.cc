@@ -7,6 +7,7 @@
 #include <cctype>
 
 #include "common/json/read_json.h"
+#include "common/spec/paths.h"
 #include "local/runtime/json_access.h"
 
 namespace muster::local {
@@ -92,8 +93,7 @@ Result<std::vector<Mount>> container_mounts(const Json& container,
           fmt::format("volumeMounts of container \"{}\": volume \"{}\" is not among spec.volumes",
                       text(member(container, "name")), name));
     }
-    std::string at = (fs::path("/") / text(member(mount, "mountPath"))).lexically_normal().string();
-    while (at.size() > 1 && at.ends_with('/')) at.pop_back();
+    const std::string at = spec::mount_path(text(member(mount, "mountPath")));
     const std::string sub = member(mount, "subPathExpr").is_string()
                                 ? expand_references(text(member(mount, "subPathExpr")), variables)
                                 : text(member(mount, "subPath"));

@@ -11,6 +11,7 @@
 #include <system_error>
 
 #include "common/base/random.h"
+#include "common/spec/paths.h"
 #include "local/runtime/images.h"
 #include "local/runtime/json_access.h"
 #include "local/runtime/pod_runner.h"
@@ -118,7 +119,7 @@ ContainerProcess::Spec PodRunner::plan(const Json& container, const std::vector<
   out.binds = shared_.names.binds(namespace_of(pod_));
   if (!out.binds.empty()) out.hostname = pod_hostname(pod_);
   std::string directory = text(member(container, "workingDir"));
-  if (!directory.empty()) directory = (fs::path("/") / directory).lexically_normal().string();
+  if (!directory.empty()) directory = spec::mount_path(directory);
   out.directory = directory.empty() ? folder_ / "work" / text(member(container, "name"))
                                     : fs::path(rewrite_paths(directory, mounts));
   // In a volume a folder that is missing is made, as in a cluster; on the machine itself nothing is.

@@ -15,6 +15,9 @@ Status check_paths(const DistributedJobSpec& spec) {
   if (const std::string& path = spec.training->dataset.path; !path.empty())
     MUSTER_TRY(spec::check_dataset_path(path, "spec.training.dataset.path"));
   if (!spec.training->checkpoint) return {};
+  if (spec.training->program)
+    MUSTER_TRY(check_shared_storage(spec.training->checkpoint->path, "spec.training.checkpoint.path",
+                                    spec.workers.pod_template, "worker"));
   return check_storage(spec.training->checkpoint->path, "spec.training.checkpoint.path",
                        spec.workers.pod_template, "spec.workers.template", "worker");
 }

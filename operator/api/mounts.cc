@@ -24,21 +24,24 @@ std::set<std::string> read_only_volumes(const Json& volumes) {
   return names;
 }
 
+const Json& list_of_mounts(const Json& pod_template, const std::string& role) {
+  const Json& containers = member(pod_template, "spec", "containers");
+  if (!containers.is_array() || containers.empty()) return member(Json(), "");
+  return member(containers[role_container(containers, role)], "volumeMounts");
+}
+
 }  // namespace
 
 std::vector<spec::Mount> mounts_of(const Json& pod_template, const std::string& role) {
   std::vector<spec::Mount> mounts;
-  const Json& pod = member(pod_template, "spec");
-  const Json& containers = member(pod, "containers");
-  if (!containers.is_array() || containers.empty()) return mounts;
-  const Json& list = member(containers[role_container(containers, role)], "volumeMounts");
+  const Json& list = list_of_mounts(pod_template, role);
   if (!list.is_array()) return mounts;
-  const std::set<std::string> read_only = read_only_volumes(member(pod, "volumes"));
+  const std::set<std::string> read_only = read_only_volumes(member(pod_template, "spec", "volumes"));
   for (const Json& mount : list) {
-    const std::string path = text(member(mount, "mountPath"));
+    const std::string path = spec::mount_path(text(member(mount, "mountPath")));
     const bool writable =
         !boolean(member(mount, "readOnly")) && !read_only.contains(text(member(mount, "name")));
-    if (path.starts_with('/')) mounts.push_back({.path = path, .writable = writable});
+    mounts.push_back({.path = path, .writable = writable});
   }
   return mounts;
 }
@@ -46,8 +49,23 @@ std::vector<spec::Mount> mounts_of(const Json& pod_template, const std::string& 
 std::vector<std::string> writable_mounts(const Json& pod_template, const std::string& role) {
   std::vector<std::string> paths;
   for (const spec::Mount& mount : mounts_of(pod_template, role))
-    if (mount.writable) paths.push_back(spec::normal_path(mount.path));
+    if (mount.writable) paths.push_back(mount.path);
   return paths;
+}
+
+Status check_shared_storage(const std::string& path, const std::string& field, const Json& pod_template,
+                            const std::string& role) {
+  const Json& list = list_of_mounts(pod_template, role);
+  if (!list.is_array()) return {};
+  std::vector<std::string> paths;
+  paths.reserve(list.size());
+  for (const Json& mount : list) paths.push_back(text(member(mount, "mountPath")));
+  const auto found = spec::mount_of(path, paths);
+  if (!found || text(member(list[*found], "subPathExpr")).find("$(") == std::string::npos) return {};
+  return invalid_argument(fmt::format(
+      "{}: \"{}\" is in {}, which is mounted by subPathExpr, whose variables Muster's worker beside the "
+      "program has not; mount it by subPath",
+      field, path, paths[*found]));
 }
 
 Status check_storage(const std::string& path, const std::string& field, const Json& pod_template,

@@ -12,6 +12,10 @@ namespace muster::op::api {
 [[nodiscard]] std::vector<spec::Mount> mounts_of(const Json& pod_template, const std::string& role);
 [[nodiscard]] std::vector<std::string> writable_mounts(const Json& pod_template, const std::string& role);
 
+// That the mount of that folder is the same in a container with other variables: none by subPathExpr.
+[[nodiscard]] Status check_shared_storage(const std::string& path, const std::string& field,
+                                          const Json& pod_template, const std::string& role);
+
 // That the folder at `path` lies in a writable volume of the template, which stands at `at` in the object.
 [[nodiscard]] Status check_storage(const std::string& path, const std::string& field,
                                    const Json& pod_template, const std::string& at, const std::string& role);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "common/base/check.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
@@ -121,6 +122,7 @@ bool was_formed_before(const Pass& pass, const MembershipPlan& plan) {
 }
 
 void form(Pass& pass, const MembershipPlan& plan, const std::vector<const Pod*>& servers) {
+  MUSTER_CHECK(plan.turn == MembershipPlan::Turn::kNext);
   if (!pass.before.roster.empty() || was_formed_before(pass, plan)) pass.after.membership += 1;
   pass.after.roster = plan.roster;
   pass.after.servers = next_servers(pass.after.servers, servers);

@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <chrono>
 
+#include "common/base/check.h"
+
 namespace muster::op {
 namespace {
 
@@ -117,6 +119,7 @@ class Planner {
       for (const Candidate* each : joining) came.push_back(each->since.value_or(view_.now));
       std::ranges::sort(came);
       const std::int64_t needed = members_needed(view_.replicas, view_.minimum);
+      MUSTER_CHECK(needed >= 1 && needed <= std::ssize(came));
       if (!is_due(came[static_cast<std::size_t>(needed - 1)] + kLastCall)) return stay();
     }
     add(joining);
@@ -134,7 +137,7 @@ class Planner {
 
   // Before anything was trained nobody needs a state.
   [[nodiscard]] bool holds(const Candidate& each, std::int64_t holders) const {
-    if (holders == 0) return true;
+    if (holders <= 0) return true;  // below 0: a status that somebody else has written
     const auto end = view_.roster.begin() + std::min<std::int64_t>(holders, std::ssize(view_.roster));
     return std::any_of(view_.roster.begin(), end, [&](const auto& member) { return member.uid == each.uid; });
   }
@@ -192,6 +195,15 @@ std::int64_t members_needed(std::int64_t replicas, std::optional<std::int64_t> m
   return std::min(minimum.value_or(1), replicas);
 }
 
-MembershipPlan plan_membership(const MembershipView& view) { return Planner(view).plan(); }
+// Whatever stands in a status, which others can write: a next membership has members, of whom some hold the
+// state if any did, and nothing else names members.
+MembershipPlan plan_membership(const MembershipView& view) {
+  MUSTER_CHECK(std::ranges::is_sorted(view.live, {}, &Candidate::index));
+  MembershipPlan plan = Planner(view).plan();
+  MUSTER_CHECK(plan.roster.empty() == (plan.turn != Turn::kNext));
+  MUSTER_CHECK(plan.holders >= 0 && plan.holders <= std::ssize(plan.roster));
+  MUSTER_CHECK(plan.turn != Turn::kNext || view.roster.empty() || view.holders <= 0 || plan.holders > 0);
+  return plan;
+}
 
 }  // namespace muster::op

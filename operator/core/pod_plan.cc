@@ -193,7 +193,7 @@ const Json* mount_at(const Json& container, std::string_view folder) {
   const Json& list = member(container, "volumeMounts");
   if (!list.is_array()) return nullptr;
   const auto found = std::find_if(list.begin(), list.end(), [folder](const Json& mount) {
-    return spec::normal_path(text(member(mount, "mountPath"))) == folder;
+    return spec::mount_path(text(member(mount, "mountPath"))) == folder;
   });
   return found == list.end() ? nullptr : &*found;
 }

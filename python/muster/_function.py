@@ -2,6 +2,7 @@
 
 import builtins
 import dis
+import hashlib
 import inspect
 import textwrap
 import types
@@ -33,6 +34,8 @@ def DistributedJob(  # noqa: N802: it makes one
     that it lacks, and what submit does.
     """
     source = source_of(train)
+    # By its content: what exists already stays as it is, and an earlier function of this name is another program.
+    program_name = f"{name}-program-{hashlib.sha256(source.encode()).hexdigest()[:10]}"
     worker = {
         "name": "worker",
         "image": image,
@@ -43,7 +46,7 @@ def DistributedJob(  # noqa: N802: it makes one
         "workers": {
             "replicas": workers,
             "template": {
-                "spec": {"containers": [worker], "volumes": [{"name": "program", "configMap": {"name": f"{name}-program"}}]}
+                "spec": {"containers": [worker], "volumes": [{"name": "program", "configMap": {"name": program_name}}]}
             },
         },
         "training": {"program": {}, "batchSize": batch_size, "epochs": epochs, "seed": seed},
@@ -55,7 +58,7 @@ def DistributedJob(  # noqa: N802: it makes one
     program = {
         "apiVersion": "v1",
         "kind": "ConfigMap",
-        "metadata": {"name": f"{name}-program"},
+        "metadata": {"name": program_name},
         "data": {"train.py": source},
     }
     job = {"apiVersion": "muster.dev/v1alpha1", "kind": "DistributedJob", "metadata": {"name": name}, "spec": spec}

@@ -13,6 +13,8 @@ NOTHING, BATCH, STEP, GIVE_STATE, TAKE_STATE, END = range(6)
 class Error(RuntimeError):
     """What cannot work, in one sentence with a remedy."""
 
+    code: Optional[int] = None  # of HTTP, where an API server refused; 503 where none answers
+
 
 class World(ctypes.Structure):
     _fields_ = [

@@ -2,9 +2,11 @@
 
 import atexit
 import base64
+import http.client
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import ssl
@@ -14,12 +16,14 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import warnings
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._library import Error
 
 _JOB_KINDS = ("DistributedJob", "FederatedRound")
 _LOOK_SECONDS = 0.5
+_AWAY_SECONDS = 60  # that the API server may be away, as while it is upgraded, before wait() gives up
 _CALL_SECONDS = 30
 _START_SECONDS = 30
 _SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
@@ -33,7 +37,8 @@ def submit(manifest: Manifest, namespace: Optional[str] = None) -> "Run":
     manifest: the path of a YAML or JSON file (YAML needs PyYAML), an object, or a list of them. Where: the current context
     of KUBECONFIG or ~/.kube/config; in a pod, its cluster by its service account; without either `muster local up` is
     started, which must be installed, and ends with this process: volumes are then below ./muster-out. What exists already
-    of the other objects stays as it is. Raises muster.Error: no such file, a job that exists, one that the server refuses.
+    of the other objects stays as it is. What the server warns of is a Python warning. Raises muster.Error: no such file, a
+    job that exists, a field that is misspelt, by its path, and what else the server refuses.
     """
     objects = _objects_of(manifest)
     jobs = [each for each in objects if each.get("kind") in _JOB_KINDS]
@@ -41,16 +46,17 @@ def submit(manifest: Manifest, namespace: Optional[str] = None) -> "Run":
         raise Error(f"muster.submit: the manifest has {len(jobs)} jobs, not one DistributedJob or FederatedRound")
     cluster = _Cluster.usual()
     for each in objects:
-        place = each.get("metadata", {}).get("namespace") or namespace or cluster.namespace
+        place = each["metadata"].get("namespace") or namespace or cluster.namespace
         path = cluster.path_of(each["apiVersion"], each["kind"], place)
         try:
-            made = cluster.call("POST", path, each)
-        except _Refused as error:
-            if error.code != 409 or each is jobs[0]:
-                raise Error(f"muster.submit: {error}") from None
-            continue
+            made = cluster.call("POST", f"{path}?fieldValidation=Strict", each)
+        except Error as error:
+            if error.code == 409 and each is not jobs[0]:
+                continue
+            name = each["metadata"].get("name") or each["metadata"].get("generateName")
+            raise _refusal(error.code, f"muster.submit: {each['kind']} {name}: {error}") from None
         if each is jobs[0]:
-            run = Run(cluster, f"{path}/{made['metadata']['name']}", made)
+            run = Run(cluster, f"{path}/{_quoted(made['metadata']['name'])}", made)
     return run
 
 
@@ -67,14 +73,21 @@ class Run:
     @property
     def status(self) -> Dict[str, Any]:
         """The object's status: phase, progress, conditions, roster and so on, as `kubectl get -o json` shows it."""
-        return self._cluster.call("GET", self._path).get("status", {})
+        return self._cluster.call("GET", self._path).get("status") or {}
 
     def wait(self, timeout: Optional[float] = None) -> Dict[str, Any]:
-        """Waits until the job has succeeded; returns its status. Raises muster.Error when it has failed, with the reason, and
-        TimeoutError after `timeout` seconds."""
+        """Waits until the job has succeeded; returns its status. Raises muster.Error when it has failed, with the reason, when
+        it is deleted, and when the API server has been away for a minute; TimeoutError after `timeout` seconds."""
         end = None if timeout is None else time.monotonic() + timeout
+        answered = time.monotonic()
+        status: Dict[str, Any] = {}
         while True:
-            status = self.status
+            try:
+                status = self.status
+                answered = time.monotonic()
+            except Error as error:
+                if (error.code or 0) not in (429, 500, 502, 503, 504) or time.monotonic() - answered > _AWAY_SECONDS:
+                    raise
             for condition in status.get("conditions", []):
                 if condition.get("status") == "True" and condition.get("type") == "Succeeded":
                     return status
@@ -86,39 +99,63 @@ class Run:
 
     def logs(self, rank: int = 0) -> str:
         """What the container of a rank's program has written so far."""
-        names = self._pods_by_rank()
-        if not 0 <= rank < len(names):
-            raise Error(f"{self.kind} {self.name} has {len(names)} pods, and no rank {rank}")
-        role = "worker" if self.kind == "DistributedJob" else "aggregator"
-        path = f"/api/v1/namespaces/{self.namespace}/pods/{names[rank]}/log?container={role}"
+        pods = self._pods_by_rank()
+        if not 0 <= rank < len(pods):
+            raise Error(f"{self.kind} {self.name} has {len(pods)} pods, and no rank {rank}")
+        pod = _quoted(pods[rank]["metadata"]["name"])
+        container = urllib.parse.quote(_container_of(pods[rank], self._role), safe="")
+        path = f"/api/v1/namespaces/{_quoted(self.namespace)}/pods/{pod}/log?container={container}"
         return self._cluster.ask("GET", path).decode(errors="replace")
 
     def scale(self, workers: int) -> None:
         """Sets the number of workers; those of a training come and go while the others work on."""
+        if self.kind != "DistributedJob":
+            raise Error(f"{self.kind} {self.name} has no workers to scale; the number of its clients is fixed")
         self._cluster.call("PATCH", f"{self._path}/scale", {"spec": {"replicas": workers}}, "application/merge-patch+json")
 
     def delete(self) -> None:
         """Removes the job and its pods. What it stored stays."""
         self._cluster.call("DELETE", self._path)
 
-    def _pods_by_rank(self) -> List[str]:
-        role = "worker" if self.kind == "DistributedJob" else "aggregator"
-        selector = urllib.parse.quote(f"muster.dev/job-name={self.name},muster.dev/role={role}")
-        pods = self._cluster.call("GET", f"/api/v1/namespaces/{self.namespace}/pods?labelSelector={selector}")["items"]
-        roster = [member.get("podUID") for member in self.status.get("roster", [])]
+    @property
+    def _role(self) -> str:
+        return "worker" if self.kind == "DistributedJob" else "aggregator"
+
+    def _pods_by_rank(self) -> List[Dict[str, Any]]:
+        selector = urllib.parse.quote(f"muster.dev/job-name={self.name},muster.dev/role={self._role}")
+        pods = self._cluster.call("GET", f"/api/v1/namespaces/{_quoted(self.namespace)}/pods?labelSelector={selector}")["items"]
+        roster = [member.get("podUID") for member in self.status.get("roster") or []]
 
         def place(pod: Mapping[str, Any]) -> Tuple[int, int]:
             uid = pod["metadata"]["uid"]
             index = int(pod["metadata"]["labels"]["muster.dev/index"])
             return (roster.index(uid) if uid in roster else len(roster), index)
 
-        return [pod["metadata"]["name"] for pod in sorted(pods, key=place)]
+        return sorted(pods, key=place)
 
 
-class _Refused(Exception):
-    def __init__(self, code: int, message: str):
-        super().__init__(message)
-        self.code = code
+def _container_of(pod: Mapping[str, Any], role: str) -> str:
+    """The one that carries the role: named after it, else the first."""
+    names = [each["name"] for each in pod["spec"]["containers"]]
+    return role if role in names else names[0]
+
+
+def _refusal(code: Optional[int], message: str) -> Error:
+    error = Error(message)
+    error.code = code
+    return error
+
+
+def _quoted(name: str) -> str:
+    return urllib.parse.quote(name, safe="")
+
+
+def _warn(headers: Any) -> None:
+    """Of what a server warns: 299 - "the words"."""
+    for header in headers.get_all("Warning") or []:
+        told = re.match(r'\d{3} \S+ "((?:[^"\\]|\\.)*)"', header)
+        words = re.sub(r"\\(.)", r"\1", told.group(1)) if told else header
+        warnings.warn(f"muster: the API server warns: {words}", stacklevel=5)  # where submit() or a method of Run is called
 
 
 class _Cluster:
@@ -148,6 +185,13 @@ class _Cluster:
 
     @staticmethod
     def of_config(path: str) -> "_Cluster":
+        try:
+            return _Cluster._of_config(path)
+        except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError) as error:
+            raise Error(f"{path}: is no kubeconfig that can be used: {type(error).__name__}: {error}") from None
+
+    @staticmethod
+    def _of_config(path: str) -> "_Cluster":
         config = _read(path)[0]
 
         def named(items: str, name: Any) -> Dict[str, Any]:
@@ -178,30 +222,38 @@ class _Cluster:
     def ask(self, method: str, path: str, body: Any = None, content: str = "application/json") -> bytes:
         request = urllib.request.Request(self._server + path, method=method)
         if body is not None:
-            request.data = json.dumps(body).encode()
+            try:
+                request.data = json.dumps(body).encode()
+            except (TypeError, ValueError) as error:  # as a date, which YAML reads from what is not quoted
+                raise Error(f"muster: a value of the manifest is no JSON: {error}; quote it") from None
             request.add_header("Content-Type", content)
         if self._token:
             request.add_header("Authorization", f"Bearer {self._token.strip()}")
         try:
             with urllib.request.urlopen(request, timeout=_CALL_SECONDS, context=self._context) as answer:
-                return answer.read()
+                _warn(answer.headers)
+                body_of_answer: bytes = answer.read()
+                return body_of_answer
         except urllib.error.HTTPError as error:
             text = error.read().decode(errors="replace")
             try:
                 text = json.loads(text)["message"]
             except (ValueError, KeyError, TypeError):
                 pass
-            raise _Refused(error.code, text) from None
-        except (urllib.error.URLError, OSError) as error:
-            raise Error(f"the API server {self._server} does not answer: {getattr(error, 'reason', error)}") from None
+            raise _refusal(error.code, f"{text or error.reason} ({error.code})") from None
+        except (http.client.HTTPException, OSError, ValueError) as error:
+            why = getattr(error, "reason", error)
+            raise _refusal(503, f"the API server {self._server} does not answer: {why}") from None
 
     def call(self, method: str, path: str, body: Any = None, content: str = "application/json") -> Dict[str, Any]:
+        text = self.ask(method, path, body, content)
         try:
-            return json.loads(self.ask(method, path, body, content))
-        except _Refused as error:
-            if method == "POST":
-                raise
-            raise Error(str(error)) from None
+            answer = json.loads(text)
+        except ValueError:
+            answer = None
+        if not isinstance(answer, dict):
+            raise Error(f"{self._server} answers {text[:80]!r} to {method} {path}, as no API server does; is it one?")
+        return answer
 
     def path_of(self, version: str, kind: str, namespace: str) -> str:
         """Of the collection of a kind, as the server lists it."""
@@ -209,11 +261,13 @@ class _Cluster:
         if version not in self._resources:
             try:
                 self._resources[version] = self.call("GET", root).get("resources", [])
-            except Error:
+            except Error as error:
+                if error.code != 404:
+                    raise
                 self._resources[version] = []
         for each in self._resources[version]:
             if each["kind"] == kind and "/" not in each["name"]:
-                return f"{root}/namespaces/{namespace}/{each['name']}" if each["namespaced"] else f"{root}/{each['name']}"
+                return f"{root}/namespaces/{_quoted(namespace)}/{each['name']}" if each["namespaced"] else f"{root}/{each['name']}"
         raise Error(f"the API server {self._server} knows no {kind} of {version}; is Muster installed there?")
 
 
@@ -260,6 +314,7 @@ def _objects_of(manifest: Manifest) -> List[Dict[str, Any]]:
         found = manifest
     objects = [dict(each) if isinstance(each, Mapping) else {} for each in found]
     for each in objects:
+        each["metadata"] = each["metadata"] if isinstance(each.get("metadata"), Mapping) else {}
         if not each.get("apiVersion") or not each.get("kind"):
             raise Error("muster.submit: an object of the manifest has no apiVersion or kind")
     return objects

@@ -97,6 +97,20 @@ TEST_F(OutputFolderTest, NamesAFolderInPlaceOfTheModelInItsClaim) {
   EXPECT_THAT(prepared(), HasSubstr("ckpt/a/model.safetensors is a folder"));
 }
 
+// It was trained to its end, and then its model could not be found.
+TEST_F(OutputFolderTest, AModelFolderThatOnlyThePodKnowsIsRefusedBeforeAnythingRuns) {
+  std::string manifest = kManifest;
+  manifest.replace(manifest.find("mountPath: /checkpoints"), 23,
+                   "mountPath: /checkpoints, subPathExpr: $(MUSTER_POD_NAME)");
+  const Status status = check_model_folders(*parse_manifest(manifest, "job.yaml"));
+  ASSERT_FALSE(status);
+  EXPECT_THAT(
+      status.error().message,
+      HasSubstr("DistributedJob/ring: spec.training.checkpoint.path: /checkpoints is mounted by subPathExpr "
+                "\"$(MUSTER_POD_NAME)\""));
+  EXPECT_THAT(status.error().message, HasSubstr("mount it by subPath"));
+}
+
 // "one" was given the model of "two", and each removed the other's checkpoints.
 TEST_F(OutputFolderTest, TwoJobsOfOneModelFolderAreRefused) {
   const auto checked = [](const std::string& other_path) {

@@ -23,10 +23,19 @@ TEST(VolumeMap, ResolvesByTheLongestMount) {
   EXPECT_EQ(resolve_mount("/data/x", map), "/re:al/x");
   EXPECT_EQ(resolve_mount("/data/deep/x", map), "/other/x");
   EXPECT_EQ(resolve_mount("//data/./x", map), "/re:al/x");
-  EXPECT_EQ(resolve_mount("/data/../data/deep/", map), "/other/");
+  EXPECT_EQ(resolve_mount("/data/../data/deep/", map), "/other");
   EXPECT_EQ(resolve_mount("/database", map), "/database");
   EXPECT_EQ(resolve_mount("/data", map), "/re:al");
   EXPECT_EQ(resolve_mount("", map), "");
+}
+
+TEST(VolumeMap, HowAMountIsSpeltChangesNothing) {
+  EXPECT_EQ(resolve_mount("/data/x", {{"/data/", "/real"}}), "/real/x");
+  EXPECT_EQ(resolve_mount("/data/x", {{"//data", "/real"}}), "/real/x");
+  EXPECT_EQ(resolve_mount("/data/x", {{"/a/../data", "/real"}}), "/real/x");
+  EXPECT_EQ(resolve_mount("/data/x", {{"/", "/real"}}), "/real/data/x");
+  EXPECT_EQ(resolve_mount("/", {{"/", "/real"}}), "/real");
+  EXPECT_EQ(resolve_mount("data/x", {{"/", "/real"}}), "data/x");
 }
 
 TEST(VolumeMap, IsReadFromTheEnvironment) {

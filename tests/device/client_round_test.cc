@@ -46,6 +46,17 @@ class ClientRoundTest : public testing::Test {
   ClientRound round_{ClientOptions{.transfer_attempts = 3, .seed = 1}};
 };
 
+// It was fetched again and again until the round was due, which may be a day.
+TEST_F(ClientRoundTest, ADamagedModelIsNoProgressHoweverMuchOfItCame) {
+  give_task();
+  break_download();
+  const CallFailed damaged{data_loss("another SHA-256"), 4'000};
+  expect_nothing(damaged);
+  wake();
+  expect<Download>(Tick{});
+  expect<ReleaseSlot>(damaged);  // the third try
+}
+
 TEST_F(ClientRoundTest, GoesTheWayOfATask) {
   give_task();
   expect<Download>(SlotGranted{});

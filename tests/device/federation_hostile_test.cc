@@ -27,10 +27,10 @@ const std::string kClientHelloHead("\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03
 // A socket that is no gRPC channel.
 class RawConnection {
  public:
-  explicit RawConnection(const std::string& to, const std::string& from = "127.0.0.1")
+  explicit RawConnection(const std::string& to, const std::string& from = "127.0.0.1", int port = kDataPort)
       : fd_(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     const sockaddr_in self = address(from, 0);
-    const sockaddr_in peer = address(to, kDataPort);
+    const sockaddr_in peer = address(to, port);
     open_ = bind(fd_.get(), reinterpret_cast<const sockaddr*>(&self), sizeof self) == 0 &&
             connect(fd_.get(), reinterpret_cast<const sockaddr*>(&peer), sizeof peer) == 0;
   }
@@ -353,6 +353,55 @@ TEST_F(FederationHostile, APodHasNoMoreCallsForHavingMoreConnections) {
     CheckInReply reply;
     return check_in(*connections.back(), 2, reply, 0).ok();
   }));
+  model_is_that_of_the_honest_clients();
+}
+
+TEST_F(FederationHostile, APodWithOtherDataGetsNoTask) {
+  serve();
+  const auto tasks = begin_round();
+  for (const std::string& told : {std::string(64, 'f'), std::string("\x1b[2J"), std::string(100'000, 'a')}) {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::CheckInRequest request;
+    request.set_client(2);
+    request.set_data_sha256(told);
+    CheckInReply reply;
+    const grpc::Status status = stub_of_pod(1)->CheckIn(&context, request, &reply);
+    EXPECT_EQ(status.error_code(), StatusCode::INVALID_ARGUMENT);
+    EXPECT_THAT(status.error_message(), HasSubstr("client pod 1 has loaded a dataset with SHA-256 "));
+    EXPECT_THAT(status.error_message(), Not(HasSubstr("\x1b")));
+    EXPECT_LT(status.error_message().size(), 400U);
+  }
+  EXPECT_EQ(refused("other_data"), 3);
+  honest_clients_report(tasks);
+  model_is_that_of_the_honest_clients();
+}
+
+// Of /metrics and the probes, where nobody has to prove who he is.
+TEST_F(FederationHostile, AFloodAtThePortOfMetricsIsCountedAndHoldsUpNoProbe) {
+  serve();
+  const auto refused_there = [this](const std::string& reason) {
+    return series_of(metrics_page(server_->ip()),
+                     "muster_metrics_connections_refused_total{reason=\"" + reason + "\"}");
+  };
+  for (const char* reason : {"silent", "late", "crowded", "malformed", "oversized"})
+    EXPECT_EQ(refused_there(reason), 0) << reason;
+  std::deque<RawConnection> strangers;
+  for (int i = 0; i < 300; ++i) {
+    RawConnection& one = strangers.emplace_back(server_->ip(), base_ + "250", kMetricsPort);
+    if (i % 3 == 1) one.say("GET /healthz HTTP/1.1\r\n");
+    if (i % 3 == 2) one.say("BREW\r\n\r\n");
+  }
+  RawConnection wordy(server_->ip(), base_ + "249", kMetricsPort);
+  wordy.say(std::string(20'000, 'x'));
+  EXPECT_TRUE(wordy.ends_within(5s));
+  EXPECT_THAT(metrics_page(server_->ip()), HasSubstr("muster_aggregator_round"));
+  EXPECT_GE(refused_there("crowded"), 100);
+  EXPECT_EQ(refused_there("malformed"), 100);
+  EXPECT_EQ(refused_there("oversized"), 1);
+  EXPECT_TRUE(eventually([&] { return refused_there("late") + refused_there("silent") >= 60; }));
+  const auto tasks = begin_round();
+  honest_clients_report(tasks);
   model_is_that_of_the_honest_clients();
 }
 

@@ -1,4 +1,6 @@
 // tests/device/federation_process_test.cc: one aggregator and two device processes, real data, real kills
+#include <fstream>
+
 #include "tests/device/federation_process.h"
 
 namespace muster {
@@ -41,6 +43,34 @@ TEST_F(FederationProcess, NoProxyOfTheEnvironmentIsAsked) {
   const auto second = device(1);
   for (const char* variable : {"grpc_proxy", "https_proxy", "http_proxy"}) unsetenv(variable);
   EXPECT_TRUE(server->until(succeeded, std::chrono::seconds(20)));
+}
+
+// As many rows, other values: each client's part would be as long, and its examples another's.
+TEST_F(FederationProcess, AClientPodWithOtherDataIsRefusedByBothDigests) {
+  const fs::path file = folder_ / "data.csv";
+  const auto write = [&](int seed) {
+    std::ofstream csv(file);
+    csv << "a,b,label\n";
+    for (int i = 0; i < 60; ++i) csv << (i * seed) % 7 << "," << i % 5 << "," << i % 2 << "\n";
+  };
+  write(3);
+  federation_.training.dataset = {.name = "csv", .path = file.string(), .csv = {}, .synthetic = {}};
+  federation_.partition.kind = "IID";
+  federation_.rounds = 100'000;
+  federation_.cohort = {.size = 2, .over_selection = 1.0, .minimum = 1};
+  const auto server = aggregator();
+  ASSERT_TRUE(server->until(running));
+  const auto honest = device(0);
+  ASSERT_TRUE(server->until(committed(1)));
+  write(4);
+  const auto other = device(1);
+  EXPECT_EQ(other->wait_exit(std::chrono::seconds(20)), 65);
+  EXPECT_NE(other->last_words().find("client pod 1 has loaded a dataset with SHA-256 "), std::string::npos)
+      << other->last_words();
+  EXPECT_NE(other->last_words().find("the same files at spec.training.dataset.path"), std::string::npos);
+  const auto now = server->until(running);
+  ASSERT_TRUE(now);
+  EXPECT_TRUE(server->until(committed(now->aggregator().round() + 1))) << "the honest pod's go on";
 }
 
 TEST_F(FederationProcess, GoesOnWithoutADeviceThatIsKilledInTheMiddleOfARound) {

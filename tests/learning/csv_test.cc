@@ -169,6 +169,9 @@ TEST_F(CsvFile, TakesLabelsThatAreWholeNumbersAsClasses) {
   EXPECT_EQ(rows(from_one), (Rows{{1, 1}, {2, 2}, {3, 3}}));
   EXPECT_EQ(from_one->train.class_count, 4);
   EXPECT_THAT(from_one->notes, ElementsAre(HasSubstr("no example has one of 1 of the 4 classes")));
+  const auto ones = load("a,label\n1,1\n2,2\n3,1\n4,2\n5,1\n6,2\n7,1\n8,2\n");
+  EXPECT_EQ(ones->train.class_count, 3);
+  EXPECT_THAT(ones->warnings, IsEmpty()) << "labels may count from 1";
   const auto signs = load("a,label\n1,-1\n2,1\n3,-1.0\n");
   EXPECT_EQ(rows(signs), (Rows{{1, 0}, {2, 1}, {3, 0}}));
   EXPECT_THAT(signs->class_names, ElementsAre("-1", "1"));
@@ -201,6 +204,43 @@ TEST_F(CsvFile, RefusesLabelsThatCannotBeMeant) {
   for (int i = 0; i < 50; ++i) prices += fmt::format("1,{}\n", 100 + i);
   EXPECT_THAT(error(prices),
               HasSubstr("its label column has 50 different values in 50 rows; is it the label?"));
+}
+
+// Read all the same, since nobody but the owner knows.
+TEST_F(CsvFile, TellsLabelsThatAreProbablyNotMeant) {
+  const auto digits = [](const std::string& more) {
+    std::string text = "a,label\n";
+    for (int i = 0; i < 400; ++i) text += fmt::format("{},{}\n", i % 7, i % 10);
+    return text + more;
+  };
+  EXPECT_THAT(load(digits(""))->warnings, IsEmpty());
+  const auto stray = load(digits("1,25\n"));
+  EXPECT_EQ(stray->train.class_count, 26);
+  EXPECT_THAT(stray->warnings,
+              testing::IsSupersetOf(
+                  {HasSubstr("no example has one of 15 of the 26 classes that its largest label, 25, makes"),
+                   HasSubstr("1 of its 11 classes have a single example")}));
+  EXPECT_THAT(load(digits("1,10\n"))->warnings, testing::Contains(HasSubstr("have a single example")));
+  EXPECT_THAT(load(digits("1,10\n2,10\n"))->warnings, IsEmpty());
+}
+
+TEST_F(CsvFile, TellsNamesThatDifferByWhatNobodySees) {
+  const auto data = load("a,label\n1,Cat\n2,dog\n3,cat\n4,dog\n");
+  EXPECT_EQ(data->train.class_count, 3);
+  EXPECT_THAT(data->warnings,
+              testing::Contains(
+                  HasSubstr("the labels of lines 2 and 4 differ by upper and lower case or spaces alone")));
+  EXPECT_THAT(load("a,label\n1,New York\n2,NewYork\n3,New York\n")->warnings,
+              testing::Contains(HasSubstr("lines 2 and 3 differ")));
+  EXPECT_THAT(load("a,label\n1,cat\n2,cow\n3,cat\n4,cow\n")->warnings, IsEmpty());
+}
+
+TEST_F(CsvFile, TellsColumnsOfOneName) {
+  const auto twice = load("a,width,b,width,label\n1,2,3,4,0\n5,6,7,8,1\n1,2,3,4,0\n5,6,7,8,1\n");
+  EXPECT_EQ(twice->train.feature_count, 4);
+  EXPECT_THAT(
+      twice->warnings,
+      ElementsAre(HasSubstr("its columns 2 and 4 have one name (column \"width\"), and both are features")));
 }
 
 TEST_F(CsvFile, RefusesLabelsThatAreAllTheSame) {

@@ -29,6 +29,15 @@ TEST(Doubts, AreAboutALossFarAboveTheFirst) {
               HasSubstr("it began with 0.2, so the training diverged"));
 }
 
+TEST(Doubts, AreAboutTheLossOfAProgramToo) {
+  EXPECT_THAT(doubt({.first_loss = 0.2, .last_loss = 8e6, .steps = 900}),
+              HasSubstr("loss of 8e+06: it began with 0.2, so the training diverged; lower the program's"));
+  EXPECT_THAT(doubt({.first_loss = -1, .last_loss = 5, .steps = 900}), HasSubstr("diverged"));
+  EXPECT_EQ(doubt({.first_loss = 90, .last_loss = 100, .steps = 900}), "") << "a regression";
+  EXPECT_EQ(doubt({.first_loss = -1, .last_loss = -1.5, .steps = 900}), "") << "a log-likelihood";
+  EXPECT_EQ(doubt({.first_loss = 0.2, .last_loss = HUGE_VAL, .steps = 900}), "") << "an error elsewhere";
+}
+
 TEST(Doubts, AreAboutAModelThatLearntNothing) {
   EXPECT_THAT(doubt({.first_loss = 2.31, .last_loss = 2.3026, .accuracy = 0.1, .classes = 10, .steps = 900}),
               HasSubstr("no better than guessing among 10 classes"));

@@ -188,6 +188,12 @@ spec_that_the_operator_refuses() {
       'job.yaml:[0-9]+: spec.training.checkpoint.path: "checkpoints" is not absolute'
   check "nothing is started" [ ! -s out.txt ]
 }
+model_folder_that_only_the_pod_knows() {
+  write_job job.yaml ring
+  sed -i 's|mountPath: /checkpoints}|mountPath: /checkpoints, subPathExpr: $(MUSTER_POD_NAME)}|' job.yaml
+  expect 2 'job.yaml:[0-9]+: DistributedJob/ring: spec.training.checkpoint.path: /checkpoints is mounted by subPathExpr' 'mount it by subPath'
+  check "nothing is started" [ ! -s out.txt ]
+}
 namespace_that_cannot_be() {
   write_job job.yaml ring
   sed -i 's/metadata: {name: ring}/metadata: {name: ring, namespace: Bad_NS}/' job.yaml
@@ -213,7 +219,7 @@ for name in text_that_is_not_yaml file_that_is_missing unknown_kind name_that_is
     negative_replicas several_problems_are_all_told missing_dataset_path dataset_volume_that_is_missing \
     truncated_dataset_file loss_that_is_not_a_number port_that_is_in_use unreadable_kubeconfig server_out_of_reach \
     binary_that_is_missing disk_that_is_full wrong_arguments output_folder_that_cannot_be_written \
-    places_that_are_taken spec_that_the_operator_refuses namespace_that_cannot_be output_that_cannot_be_written claim_of_another_run; do
+    places_that_are_taken spec_that_the_operator_refuses model_folder_that_only_the_pod_knows namespace_that_cannot_be output_that_cannot_be_written claim_of_another_run; do
   run_case "$name" 65
 done
 finish

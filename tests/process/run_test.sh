@@ -53,6 +53,39 @@ two_files_run_side_by_side_and_end_in_one_table() {
   check "same seed, same data, same model" cmp out/one/model.safetensors out/two/model.safetensors
 }
 
+models_are_found_however_their_paths_are_spelt() {
+  local spelt i=0
+  : > job.yaml
+  for spelt in '//checkpoints/m' '/checkpoints/a/../b' '/checkpoints/../checkpoints/o' '/checkpoints/./p/'; do
+    i=$((i + 1))
+    write_job one.yaml "job$i" "" 1 1
+    sed -i "s|path: /checkpoints|path: $spelt|" one.yaml
+    { cat one.yaml; echo ---; } >> job.yaml
+  done
+  write_job one.yaml job5 "" 1 1
+  sed -i 's|mountPath: /checkpoints}|mountPath: //checkpoints/, subPath: deep/er}|' one.yaml
+  cat one.yaml >> job.yaml
+  timeout 100 "$MUSTER" run job.yaml > out.txt 2>&1 || fail "exit code $?: $(tail -5 out.txt)"
+  for i in 1 2 3 4 5; do check "model $i" [ -s "muster-out/job$i/model.safetensors" ]; done
+  check "where the pod wrote it" [ -s muster-out/volumes/default/job2/b/model.safetensors ]
+  check "below the subPath" [ -s muster-out/volumes/default/job5/deep/er/model.safetensors ]
+}
+
+labels_that_are_probably_not_meant_are_told() {
+  write_job job.yaml csv "" 1 1
+  python3 -c '
+print("a,a,label")
+for i in range(400): print(f"{i % 7},{i % 3},{i % 10}")
+print("1,2,25")' > d.csv
+  sed -i -e "s|dataset: .*|dataset: {name: csv, path: /data/d.csv}|" \
+      -e "s|volumeMounts: .*|volumeMounts: [{name: checkpoints, mountPath: /checkpoints}, {name: data, mountPath: /data}]|" \
+      -e "s|^        volumes:|        volumes:\n        - name: data\n          hostPath: {path: \"$PWD\"}|" job.yaml
+  timeout 100 "$MUSTER" run job.yaml > out.txt 2>&1 || fail "exit code $?: $(tail -5 out.txt)"
+  check "the stray label" contains out.txt 'no example has one of 15 of the 26 classes that its largest label, 25, makes'
+  check "its class" contains out.txt '1 of its 11 classes have a single example'
+  check "columns of one name" contains out.txt 'its columns 1 and 2 have one name'
+}
+
 manifest_comes_from_standard_input_and_the_name_from_the_server() {
   write_job job.yaml stdin "" 1 1
   sed -i '/kind: DistributedJob/{n;s/name: stdin/generateName: stdin-/}' job.yaml
@@ -132,6 +165,8 @@ YAML
 
 run_case ring_ends_with_equal_parameters_and_the_bytes_of_the_formula 110
 run_case two_files_run_side_by_side_and_end_in_one_table 110
+run_case models_are_found_however_their_paths_are_spelt 110
+run_case labels_that_are_probably_not_meant_are_told 110
 run_case manifest_comes_from_standard_input_and_the_name_from_the_server 110
 run_case federation_commits_its_rounds 120
 run_case containers_without_training_get_rank_and_master 70

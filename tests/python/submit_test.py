@@ -40,9 +40,9 @@ class Server:
 
     def ask(self, method, path, body=None, content="application/json"):
         self.asked.append((method, path, body, content))
-        code, answer = self.answers.get((method, path), (404, {"message": f"no {path}"}))
+        code, answer = self.answers.get((method, path.replace("?fieldValidation=Strict", "")), (404, {"message": f"no {path}"}))
         if code >= 400:
-            raise _submit._Refused(code, answer["message"])
+            raise _submit._refusal(code, answer["message"])
         return answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()
 
 
@@ -81,15 +81,23 @@ class Submit(unittest.TestCase):
     def test_scales_and_reads_logs_by_rank(self):
         run = muster.submit(JOB)
         pods = [
-            {"metadata": {"name": f"own-worker-{i}", "uid": f"u{i}", "labels": {"muster.dev/index": str(i)}}} for i in (0, 1, 2)
+            {
+                "metadata": {"name": f"own-worker-{i}", "uid": f"u{i}", "labels": {"muster.dev/index": str(i)}},
+                "spec": {"containers": [{"name": name} for name in names]},
+            }
+            for i, names in enumerate((["main", "proxy"], ["main"], ["proxy", "worker"]))
         ]
         selector = "/api/v1/namespaces/team/pods?labelSelector=muster.dev/job-name%3Down%2Cmuster.dev/role%3Dworker"
         self.server.answers["GET", selector] = (200, {"items": pods})
         self.server.answers["GET", "/api/v1/namespaces/team/pods/own-worker-2/log?container=worker"] = (200, "step 1\n")
         self.status(roster=[{"podUID": "u2"}, {"podUID": "u0"}])
         self.assertEqual(run.logs(0), "step 1\n")
+        self.server.answers["GET", "/api/v1/namespaces/team/pods/own-worker-0/log?container=main"] = (200, "step 2\n")
+        self.assertEqual(run.logs(1), "step 2\n")  # the first container carries the role where none is named after it
         with self.assertRaisesRegex(muster.Error, "no rank 3"):
             run.logs(3)
+        with self.assertRaisesRegex(muster.Error, "no /api/v1/namespaces/team/pods/own-worker-1/log"):
+            run.logs(2)
         self.server.answers["PATCH", self.PATH + "/own/scale"] = (200, {})
         run.scale(6)
         self.assertEqual(self.server.asked[-1][2:], ({"spec": {"replicas": 6}}, "application/merge-patch+json"))
@@ -108,7 +116,52 @@ class Submit(unittest.TestCase):
         spec = made["DistributedJob"]["spec"]
         self.assertEqual((spec["workers"]["replicas"], spec["workers"]["minReplicas"]), (4, 2))
         self.assertEqual(spec["training"]["program"], {})
-        self.assertEqual(spec["workers"]["template"]["spec"]["volumes"][0]["configMap"]["name"], "own-program")
+        name = made["ConfigMap"]["metadata"]["name"]
+        self.assertEqual(spec["workers"]["template"]["spec"]["volumes"][0]["configMap"]["name"], name)
+
+        def other():
+            print("other")
+
+        muster.DistributedJob("own", other, image="i")  # beside what the first has left
+        self.assertNotEqual(self.server.asked[-2][2]["metadata"]["name"], name)
+
+    def test_every_object_is_read_strictly(self):
+        muster.submit([CLAIM, JOB])
+        posts = [path for method, path, _, _ in self.server.asked if method == "POST"]
+        self.assertEqual(len(posts), 2)
+        for path in posts:
+            self.assertTrue(path.endswith("?fieldValidation=Strict"), path)
+
+    def test_names_are_parts_of_a_path_and_no_more(self):
+        odd = "/apis/muster.dev/v1alpha1/namespaces/a%2Fb%3Fc/distributedjobs"
+        self.server.answers["POST", odd] = (404, {"message": 'namespaces "a/b?c" not found'})
+        with self.assertRaisesRegex(muster.Error, 'DistributedJob own: namespaces "a/b.c" not found'):
+            muster.submit(JOB, namespace="a/b?c")
+
+    def test_every_refusal_is_an_error_in_words(self):
+        run = muster.submit(JOB)
+        gone = (404, {"message": 'distributedjobs.muster.dev "own" not found'})
+        for method, path in (("GET", "/own"), ("PATCH", "/own/scale"), ("DELETE", "/own")):
+            self.server.answers[method, self.PATH + path] = gone
+        for call in (run.wait, run.logs, run.delete, lambda: run.scale(3), lambda: run.status):
+            with self.assertRaises(muster.Error) as raised:
+                call()
+            self.assertIs(type(raised.exception), muster.Error)
+        self.server.answers["POST", self.PATH] = (409, {"message": 'distributedjobs.muster.dev "own" already exists'})
+        with self.assertRaisesRegex(muster.Error, "already exists"):
+            muster.submit(JOB)
+        self.server.answers["GET", "/apis/muster.dev/v1alpha1"] = (403, {"message": "you may not"})
+        self.cluster._resources = {}
+        with self.assertRaisesRegex(muster.Error, "^you may not"):
+            muster.submit(JOB)
+
+    def test_a_server_that_is_away_for_a_moment_is_waited_for(self):
+        run = muster.submit(JOB)
+        answers = iter([(503, {"message": "upgrading"}), (200, {"status": {"conditions": [{"type": "Succeeded", "status": "True"}]}})])
+        self.cluster.ask = lambda *asked: self.server.ask(*asked)
+        with mock.patch.object(_submit, "_LOOK_SECONDS", 0), mock.patch.object(self.server, "answers") as table:
+            table.get.side_effect = lambda *asked: next(answers)
+            self.assertEqual(run.wait()["conditions"][0]["type"], "Succeeded")
 
     def test_wrong_manifests_are_refused_in_words(self):
         self.server.answers["POST", self.PATH] = (422, {"message": "spec.workers.replicas: Invalid value"})
@@ -201,6 +254,9 @@ class Configuration(unittest.TestCase):
         for changes, says in (
             ({"current-context": "there"}, "has no context there"),
             ({"users": [{"name": "u", "user": {"exec": {}}}]}, "let in by exec.*use kubectl"),
+            ({"users": [{"name": "u", "user": {"tokenFile": "/nowhere"}}]}, "config: .*No such file"),
+            ({"contexts": [{"name": "here", "context": {}}]}, "config: is no kubeconfig that can be used: KeyError: 'cluster'"),
+            ({"contexts": [3]}, "config: is no kubeconfig that can be used"),
         ):
             self.write(**changes)
             with self.assertRaisesRegex(muster.Error, says):
@@ -214,8 +270,9 @@ class Configuration(unittest.TestCase):
         class Handler(http.server.BaseHTTPRequestHandler):
             def do_GET(self):
                 seen.append(self.headers["Authorization"])
-                body = b'{"message": "not for you"}' if self.path == "/no" else b'{"a": 1}'
+                body = b'{"message": "not for you"}' if self.path == "/no" else b'{"a": 1}' if self.path == "/yes" else b"<html>"
                 self.send_response(403 if self.path == "/no" else 200)
+                self.send_header("Warning", '299 - "unknown field \\"spec.x\\""')
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
                 self.wfile.write(body)
@@ -228,10 +285,13 @@ class Configuration(unittest.TestCase):
         self.addCleanup(server.server_close)
         self.addCleanup(server.shutdown)
         cluster = _submit._Cluster(f"http://127.0.0.1:{server.server_port}", ssl.create_default_context(), "secret\n", "x")
-        self.assertEqual(cluster.call("GET", "/yes"), {"a": 1})
+        with self.assertWarnsRegex(UserWarning, 'the API server warns: unknown field "spec.x"'):
+            self.assertEqual(cluster.call("GET", "/yes"), {"a": 1})
         with self.assertRaisesRegex(muster.Error, "not for you"):
             cluster.call("GET", "/no")
-        self.assertEqual(seen, ["Bearer secret"] * 2)
+        with self.assertRaisesRegex(muster.Error, "is it one?"), self.assertWarns(UserWarning):
+            cluster.call("GET", "/page")
+        self.assertEqual(seen, ["Bearer secret"] * 3)
 
 
 if __name__ == "__main__":

@@ -8,6 +8,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <limits>
 #include <sstream>
 
 namespace muster::op {
@@ -165,6 +166,25 @@ INSTANTIATE_TEST_SUITE_P(
                       Case{"and copy the state", "2 3 * 0 1", "0s 1s 2s 3s", 2, 0, "stay"},
                       Case{"then the others leave", "2 3 * 0 1", "0w 1w 2w 3w", 2, 0, "0 1 *"},
                       Case{"below the minimum", "0 1 2 *", "0w 1w 2w", 1, 2, "0 *"}));
+
+// A status is an object of the API: who may write it can write nonsense.
+TEST(MembershipView, NonsenseInAStatusEndsNoOperator) {
+  for (const std::int64_t holders :
+       {std::int64_t{-5}, std::int64_t{99}, std::numeric_limits<std::int64_t>::max()}) {
+    const std::vector<api::RosterMember> roster{
+        {.index = -3, .uid = "uid-0"}, {.index = 0, .uid = "uid-0"}, {.index = 7, .uid = ""}};
+    MembershipView view{.roster = roster, .holders = holders, .live = {}, .replicas = 2, .now = kNow};
+    for (const char* word : {"0b2@9000", "1n"}) view.live.push_back(candidate(word));
+    EXPECT_FALSE(told(plan_membership(view)).empty()) << holders;
+  }
+}
+
+TEST(MembershipDeathTest, ACandidateOutOfItsPlaceIsABugOfOurs) {
+  const std::vector<api::RosterMember> roster;
+  MembershipView view{.roster = roster, .live = {}, .replicas = 2, .now = kNow};
+  for (const char* word : {"1n", "0n"}) view.live.push_back(candidate(word));
+  EXPECT_DEATH(static_cast<void>(plan_membership(view)), "check failed: .*is_sorted");
+}
 
 TEST(MembershipNeeded, IsOneWhereTheSpecIsSilentAndNeverMoreThanAreWanted) {
   EXPECT_EQ(members_needed(4, std::nullopt), 1);

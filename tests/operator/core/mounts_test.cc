@@ -86,6 +86,27 @@ TEST(Mounts, CheckpointsLieInAVolumeThatCanBeWritten) {
   EXPECT_THAT(error, HasSubstr("add a volume to spec.workers.template")) << "and the remedy";
 }
 
+TEST(Mounts, AMountIsWhereAKubeletPutsItHoweverItIsSpelt) {
+  for (const char* spelt : {"ckpt", "/ckpt/", "//ckpt", "/a/../ckpt"}) {
+    Json pod_template = template_of("worker");
+    for (Json& container : pod_template["spec"]["containers"])
+      for (Json& mount : container["volumeMounts"])
+        if (mount["mountPath"] == "/out/") mount["mountPath"] = spelt;
+    EXPECT_THAT(api::writable_mounts(pod_template, "worker"), ElementsAre("/ckpt")) << spelt;
+  }
+}
+
+TEST(Mounts, AProgramsCheckpointsAreWhereItsWorkerHasThemToo) {
+  Json pod_template = template_of("worker");
+  for (Json& container : pod_template["spec"]["containers"])
+    for (Json& mount : container["volumeMounts"])
+      if (mount["mountPath"] == "/out/") mount["subPathExpr"] = "runs/$(RUN)";
+  const Status status = api::check_shared_storage("/out/x", "f", pod_template, "worker");
+  ASSERT_FALSE(status);
+  EXPECT_THAT(status.error().message, HasSubstr("is in /out/, which is mounted by subPathExpr"));
+  EXPECT_TRUE(api::check_shared_storage("/data/x", "f", pod_template, "worker"));
+}
+
 TEST(Mounts, DatasetsAreNotAmongTheFilesOfTheSystem) {
   for (const char* path : {"/data", "/usr/share/datasets", "/out/x", "/etcetera", "/srv/run"}) {
     EXPECT_EQ(job_with(path, ""), "") << path;
