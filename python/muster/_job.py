@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 import traceback
-from typing import Any, Callable, Iterator, List, Optional
+from typing import Any, Callable, Iterator, List, Optional, Union
 
 from . import _data, _library
 from ._library import Error
@@ -84,12 +84,16 @@ class Job:
         epochs: int = 0,
         seed: int = 0,
         collate: Optional[Callable[[List[Any]], Any]] = None,
+        fingerprint: Union[None, int, str, bytes] = None,
     ) -> Iterator[Any]:
         """This rank's batches of all epochs, each example of an epoch at one rank once, whoever comes and goes.
 
         dataset: the whole one, the same on all ranks: anything with len() and [int], or a tuple of tensors or arrays that
         are indexed by example. batch_size (examples of this rank), epochs and seed hold alone; in a job the manifest's do.
         collate: makes a batch of a list of examples; torch's default_collate when absent.
+        fingerprint: of the dataset, such as its version or a hash of its files: ranks that tell another, and a checkpoint of
+        another, are refused. Absent: of tensors and arrays it is made of their shapes and some of their rows; of other
+        datasets, and where it is "", only the number of examples is compared.
         Ends with the job. Call opt.step() once for each batch. Raises muster.Ended, a SystemExit, when the training ends
         before its last step, and muster.Error for what cannot work.
         """
@@ -105,6 +109,7 @@ class Job:
             epochs=epochs,
             seed=seed,
             optimizer=self._optimizer.for_servers(bool(self._world().servers_step)),
+            fingerprint=_data.fingerprint_of(dataset) if fingerprint is None else _data.hash_of(fingerprint),
         )
         self._call("muster_begin", ctypes.byref(training))
         self._begun = True

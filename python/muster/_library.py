@@ -37,6 +37,7 @@ class Training(ctypes.Structure):
         ("epochs", ctypes.c_int64),
         ("seed", ctypes.c_int64),
         ("optimizer", ctypes.c_char_p),
+        ("fingerprint", ctypes.c_uint64),
     ]
 
 

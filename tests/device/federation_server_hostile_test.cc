@@ -24,7 +24,6 @@
 namespace muster {
 namespace {
 
-using std::chrono::steady_clock;
 using testing::HasSubstr;
 
 constexpr std::size_t kParameters = 1'000;

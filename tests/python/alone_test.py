@@ -11,7 +11,7 @@ import numpy
 import torch
 
 import muster
-from muster import _job, _library, _optimizer
+from muster import _data, _job, _library, _optimizer
 
 X = torch.linspace(-1, 1, 90).reshape(30, 3)
 Y = X @ torch.tensor([2.0, -1.0, 0.5]) + 3
@@ -133,6 +133,34 @@ class Alone(unittest.TestCase):
             seen.append(next(job.batches(dataset, batch_size=4))[0])
             job.close()
         self.assertTrue(torch.equal(*seen))
+
+    def test_tensors_and_arrays_have_a_fingerprint(self):
+        x, y = numpy.arange(6000.0).reshape(2000, 3), torch.arange(2000).to(torch.bfloat16)
+        known = _data.fingerprint_of((x, y))
+        self.assertEqual(_data.fingerprint_of((x.copy(), y.clone())), known)
+        self.assertGreater(known, 0)
+        self.assertLess(known, 1 << 64)
+        other = x.copy()
+        other[0, 1] += 1
+        for changed in ((other, y), (x[:-1], y[:-1]), (x.astype("float32"), y), (x[::-1], y), (x, y + 1)):
+            self.assertNotEqual(_data.fingerprint_of(changed), known)
+        for dataset in (x, torch.utils.data.TensorDataset(y), numpy.array(["a", None], dtype=object)):
+            self.assertGreater(_data.fingerprint_of(dataset), 0)
+        self.assertEqual(_data.fingerprint_of([(1, 2), (3, 4)]), 0)
+        self.assertEqual([_data.hash_of(each) for each in ("", b"", 0)], [0, 0, 0])
+        self.assertEqual(len({_data.hash_of(each) for each in ("v1", "v2", 7, b"7x")}), 4)
+
+    def test_what_the_program_tells_of_its_data_is_told_to_the_library(self):
+        for told, expected in ((None, _data.fingerprint_of((X, Y))), ("", 0), ("v1", _data.hash_of("v1"))):
+            model = linear()
+            job, _ = fresh(model, adam)
+            seen = []
+            begin = job._call
+            job._call = lambda name, *rest, begin=begin: (seen.append((name, rest)), begin(name, *rest))
+            job.batches((X, Y), fingerprint=told)
+            training = next(rest[0]._obj for name, rest in seen if name == "muster_begin")
+            self.assertEqual(training.fingerprint, expected)
+            job.close()
 
     def test_a_list_of_examples_is_collated_as_torch_does(self):
         model = linear()
@@ -285,7 +313,7 @@ class Wrong(unittest.TestCase):
     def test_a_struct_is_as_the_header_says(self):
         self.assertEqual(ctypes.sizeof(_library.Event), 80)
         self.assertEqual(ctypes.sizeof(_library.World), 64)
-        self.assertEqual(ctypes.sizeof(_library.Training), 48)
+        self.assertEqual(ctypes.sizeof(_library.Training), 56)
 
 
 if __name__ == "__main__":

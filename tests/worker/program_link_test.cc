@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <cstddef>
 #include <cstdlib>
 
 #include "tests/worker/fake_program.h"
@@ -168,6 +169,37 @@ TEST(ProgramLink, ASecondProgramIsRefused) {
 }
 
 // What the program says first, in each of these ways wrong.
+TEST(ProgramLink, ExamplesAreKnownByTheirFingerprintWhereThereIsOne) {
+  const auto digest = [](std::int64_t examples, std::int64_t fingerprint) {
+    return dataset_of({.tensors = kModel,
+                       .parameters = 1,
+                       .examples = examples,
+                       .fingerprint = fingerprint,
+                       .optimizer = ""})
+        .digest;
+  };
+  EXPECT_EQ(digest(10, 3), digest(10, 3));
+  EXPECT_NE(digest(10, 3), digest(10, 4));
+  EXPECT_NE(digest(10, 3), digest(10, 0));
+  EXPECT_NE(digest(10, 0), digest(11, 0));
+}
+
+// Compiled when the struct ended before the fingerprint: what lies behind it is not read.
+TEST(ProgramAbi, AProgramOfAnOlderHeaderBeginsAllTheSame) {
+  ::unsetenv("MUSTER_SOCKET");
+  muster_job* job = muster_open();
+  const std::int64_t shape[] = {1};
+  ASSERT_EQ(muster_register_tensor(job, "w", 1, shape), 0);
+  ASSERT_EQ(muster_allocate(job), 0);
+  muster_training training{};
+  training.size = offsetof(muster_training, fingerprint) - 1;
+  training.examples = 2;
+  EXPECT_EQ(muster_begin(job, &training), -1);
+  training.size = offsetof(muster_training, fingerprint);
+  EXPECT_EQ(muster_begin(job, &training), 0) << muster_last_error(job);
+  muster_close(job);
+}
+
 TEST(ProgramLink, LiesEndTheTrainingInWordsAndNothingElse) {
   struct Case {
     const char* name;
@@ -278,7 +310,7 @@ TEST(CompareModels, NamesBothHashesAndTheFirstTensorThatDiffers) {
 }
 
 // As python/muster/_library.py knows them (tests/python).
-static_assert(sizeof(muster_event) == 80 && sizeof(muster_world) == 64 && sizeof(muster_training) == 48);
+static_assert(sizeof(muster_event) == 80 && sizeof(muster_world) == 64 && sizeof(muster_training) == 56);
 
 // The C library against the worker's end.
 TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
@@ -305,6 +337,7 @@ TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
     muster_training training{};
     training.size = sizeof training;
     training.examples = 10;
+    training.fingerprint = ~std::uint64_t{0};
     ASSERT_EQ(muster_begin(job, &training), 0);
     EXPECT_EQ(muster_stepped(job), -1) << "nothing is due";
     ASSERT_EQ(muster_next(job, -1, &event), 0);
@@ -326,6 +359,7 @@ TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
   });
   ASSERT_TRUE(link->meet(kWorld, soon()));
   EXPECT_EQ(link->parameters()[5], 4);
+  EXPECT_EQ(link->model().fingerprint, -1);
   link->place({.step = 41, .size = 3});
   ASSERT_TRUE(link->gradient_of(std::vector<std::int64_t>{0, 9}));
   EXPECT_EQ(link->gradient()[5], 8);

@@ -1,4 +1,5 @@
-#pragma once  // worker/program/memory_plan.h: parameters and gradient where worker and program both see them
+#pragma once  // worker/program/memory_plan.h: parameters and gradient where worker and program both see them.
+              // Pure
 #include <cstddef>
 #include <string_view>
 

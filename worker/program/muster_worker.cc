@@ -2,7 +2,9 @@
 #include "worker/program/muster_worker.h"
 
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstddef>
 #include <cstdlib>
 #include <new>
 
@@ -125,6 +127,12 @@ int next_of_job(muster_job& job, std::int64_t timeout_ms, muster_event& event) {
   }
 }
 
+// Of a program that was compiled before there were any, none.
+std::int64_t fingerprint_of(const muster_training& training) {
+  if (training.size < offsetof(muster_training, fingerprint) + sizeof training.fingerprint) return 0;
+  return std::bit_cast<std::int64_t>(training.fingerprint);
+}
+
 // Answers the question that is due.
 int answer(muster_job& job, std::int32_t question, const char* name, const mp::Frame& frame,
            std::span<const std::byte> body = {}) {
@@ -236,7 +244,7 @@ float* muster_gradient(const muster_job* job, size_t* count) {
 
 int muster_begin(muster_job* job, const muster_training* training) {
   return guarded(job, [training](muster_job& made) {
-    if (training == nullptr || training->size < sizeof(muster_training))
+    if (training == nullptr || training->size < offsetof(muster_training, fingerprint))
       return fail(made, "muster_begin: training is missing");
     if (made.memory.bytes().empty() || made.begun)
       return fail(made, "muster_begin: call it once, after muster_allocate");
@@ -254,9 +262,11 @@ int muster_begin(muster_job* job, const muster_training* training) {
       return 0;
     }
     const std::string optimizer = training->optimizer == nullptr ? "" : training->optimizer;
-    return result(made, made.channel->send(
-                            {.kind = mp::Kind::kReady, .numbers = {training->examples, training->batch_size}},
-                            bytes_of(optimizer), muster::deadline_after(kSendTime)));
+    return result(
+        made,
+        made.channel->send({.kind = mp::Kind::kReady,
+                            .numbers = {training->examples, training->batch_size, fingerprint_of(*training)}},
+                           bytes_of(optimizer), muster::deadline_after(kSendTime)));
   });
 }
 

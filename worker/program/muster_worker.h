@@ -67,6 +67,8 @@ typedef struct muster_training {
   int64_t seed;          /* alone: of the order of examples, >= 0 */
   const char* optimizer; /* for parameter servers: {"name": "Adam", "learningRate": 0.001, ...} as in the
                             manifest, whose own it must be; NULL: not told */
+  uint64_t fingerprint;  /* of the examples, made in any way: compared between ranks, and with the
+                            checkpoint's;  0: not told, and their number is all that is compared */
 } muster_training;
 /* Gives the tensors their memory, zeros. Afterwards muster_parameters and muster_gradient are there. The
  * first parameters are to be written before muster_begin. */

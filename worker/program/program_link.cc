@@ -182,6 +182,7 @@ Status ProgramLink::register_model(Deadline deadline) {
   MUSTER_ASSIGN(const Message ready, await(Kind::kReady, deadline));
   model_.examples = ready.frame.numbers[0];
   model_.batch_size = ready.frame.numbers[1];
+  model_.fingerprint = ready.frame.numbers[2];
   model_.optimizer = text_of(ready.body);
   if (model_.examples < 1 || model_.examples > kExamplesMax)
     return invalid_argument("the program tells of " + std::to_string(model_.examples) +

@@ -33,8 +33,9 @@ class ProgramLink {
     std::vector<TensorShape> tensors;
     std::int64_t parameters = 0;  // P
     std::int64_t examples = 0;
-    std::int64_t batch_size = 0;  // that it asked for; 0: none
-    std::string optimizer;        // JSON of spec.training.optimizer, for parameter servers; else empty
+    std::int64_t batch_size = 0;   // that it asked for; 0: none
+    std::int64_t fingerprint = 0;  // of the examples; 0: not told
+    std::string optimizer;         // JSON of spec.training.optimizer, for parameter servers; else empty
   };
   // Whoever connects first is the program; until meet() it waits.
   [[nodiscard]] static Result<std::unique_ptr<ProgramLink>> listen(Options options);

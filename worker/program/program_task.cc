@@ -83,7 +83,8 @@ std::string hash_of(const std::vector<TensorShape>& tensors) {
 learning::Dataset dataset_of(const ProgramLink::Model& model) {
   learning::Dataset data;
   data.train.elsewhere = model.examples;
-  const std::string told = hash_of(model.tensors) + " " + std::to_string(model.examples);
+  std::string told = hash_of(model.tensors) + " " + std::to_string(model.examples);
+  if (model.fingerprint != 0) told += " " + std::to_string(model.fingerprint);
   data.digest = learning::sha256_hex(std::as_bytes(std::span(told)));
   return data;
 }

@@ -53,7 +53,8 @@ class ProgramOptimizer final : public learning::Optimizer {
   std::int64_t steps_ = 0;
 };
 
-// Examples that are known by their number, and a digest of the model's tensors and that number.
+// Examples that are known by their number, and a digest of the model's tensors, that number and the
+// fingerprint of the examples, if the program tells one.
 [[nodiscard]] learning::Dataset dataset_of(const ProgramLink::Model& model);
 // Of names and shapes, in hex.
 [[nodiscard]] std::string hash_of(const std::vector<TensorShape>& tensors);

@@ -1,4 +1,4 @@
-#pragma once  // worker/program/protocol.h: the frames between a worker and the user's program beside it
+#pragma once  // worker/program/protocol.h: the frames between a worker and the user's program beside it. Pure
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -20,7 +20,10 @@ enum class Kind : std::uint16_t {
   // From the program.
   kHello = 1,    // {protocol}; body: the library's version
   kTensors = 2,  // body: write_tensors
-  kReady = 3,    // {examples, batch size or 0}; body: the optimizer as JSON for parameter servers, or nothing
+  // {examples, batch size or 0, fingerprint of the examples or 0}; body: the optimizer as JSON for parameter
+  // servers,
+  // or nothing
+  kReady = 3,
   kGradient = 4,  // {1: a loss was told}, {mean loss}: the mean gradient of the batch is in place
   kStepped = 5,   // the optimizer has made its step
   kState = 6,     // body: what the program keeps beside the parameters
