@@ -15,7 +15,7 @@ _muster() {
   COMPREPLY=()
   for ((i = 1; i < COMP_CWORD; ++i)); do
     case "${COMP_WORDS[i]}" in
-      -n|--namespace|-l|--selector|-o|--output|-c|--container|--role|--kubeconfig|--output-dir|--timeout|--rank|--pod|--tail|--title|--port)
+      -n|--namespace|-l|--selector|-o|--output|-c|--container|--role|--kubeconfig|--context|--cluster|--user|--output-dir|--timeout|--rank|--pod|--tail|--title|--port)
         ((++i)) ;;  # its value is no word of the command
       -*) ;;
       *) if [ -z "$verb" ]; then verb="${COMP_WORDS[i]}"; elif [ -z "$kind" ]; then kind="${COMP_WORDS[i]}"; fi ;;
@@ -31,6 +31,9 @@ _muster() {
         *) COMPREPLY=($(compgen -f -- "$word")); return ;;
       esac ;;
     --role) COMPREPLY=($(compgen -W "worker server aggregator client" -- "$word")); return ;;
+    --context) COMPREPLY=($(compgen -W "$(kubectl config get-contexts -o name 2>/dev/null)" -- "$word")); return ;;
+    --cluster) COMPREPLY=($(compgen -W "$(kubectl config get-clusters 2>/dev/null | sed 1d)" -- "$word")); return ;;
+    --user) COMPREPLY=($(compgen -W "$(kubectl config get-users 2>/dev/null | sed 1d)" -- "$word")); return ;;
     --kubeconfig|--output-dir) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case "$verb" in
@@ -39,7 +42,7 @@ _muster() {
            $(compgen -f -X '!*.y*ml' -- "$word") $(compgen -d -- "$word")) ;;
     get|describe)
       if [[ "$word" == -* ]]; then
-        local options="-n --namespace --kubeconfig --help"
+        local options="-n --namespace --kubeconfig --context --cluster --user --help"
         [ "$verb" = describe ] || options+=" -A --all-namespaces -o --output -l --selector -w --watch"
         COMPREPLY=($(compgen -W "$options" -- "$word"))
       elif [ -z "$kind" ]; then
@@ -49,18 +52,18 @@ _muster() {
       fi ;;
     logs)
       if [[ "$word" == -* ]]; then
-        COMPREPLY=($(compgen -W "-f --follow -c --container --rank --all-ranks --role --pod --tail --previous -n --namespace --kubeconfig --help" -- "$word"))
+        COMPREPLY=($(compgen -W "-f --follow -c --container --rank --all-ranks --role --pod --tail --previous -n --namespace --kubeconfig --context --cluster --user --help" -- "$word"))
       else
         COMPREPLY=($(compgen -W "$(_muster_names dj) $(_muster_names fr)" -- "$word"))
       fi ;;
     status|suspend|resume)
       if [[ "$word" == -* ]]; then
-        COMPREPLY=($(compgen -W "-n --namespace --kubeconfig --help" -- "$word"))
+        COMPREPLY=($(compgen -W "-n --namespace --kubeconfig --context --cluster --user --help" -- "$word"))
       else
         COMPREPLY=($(compgen -W "$(_muster_names dj) $(_muster_names fr)" -- "$word"))
       fi ;;
-    history) COMPREPLY=($(compgen -W "-A --all-namespaces -o --output -n --namespace --kubeconfig --help" -- "$word")) ;;
-    top) COMPREPLY=($(compgen -W "-A --all-namespaces -n --namespace --kubeconfig --help" -- "$word")) ;;
+    history) COMPREPLY=($(compgen -W "-A --all-namespaces -o --output -n --namespace --kubeconfig --context --cluster --user --help" -- "$word")) ;;
+    top) COMPREPLY=($(compgen -W "-A --all-namespaces -n --namespace --kubeconfig --context --cluster --user --help" -- "$word")) ;;
     plot) COMPREPLY=($(compgen -f -- "$word")) ;;
     convert) COMPREPLY=($(compgen -f -X '!*.@(y*ml|json)' -- "$word") $(compgen -d -- "$word")) ;;
     local) COMPREPLY=($(compgen -W "up --port --output-dir --feature-gates --help" -- "$word")) ;;
@@ -82,6 +85,11 @@ _muster() {
   verbs=(run get logs describe status top suspend resume history plot convert local version completion)
   kinds=(dj fr pods services events nodes configmaps persistentvolumeclaims namespaces)
   if (( CURRENT == 2 )); then compadd -a verbs; return; fi
+  case "${words[CURRENT-1]}" in
+    --context) compadd -- ${(f)"$(kubectl config get-contexts -o name 2>/dev/null)"}; return ;;
+    --cluster) compadd -- ${(f)"$(kubectl config get-clusters 2>/dev/null | sed 1d)"}; return ;;
+    --user) compadd -- ${(f)"$(kubectl config get-users 2>/dev/null | sed 1d)"}; return ;;
+  esac
   case "${words[2]}" in
     run)
       case "${words[CURRENT]}" in
@@ -90,22 +98,22 @@ _muster() {
       esac ;;
     get|describe)
       case "${words[CURRENT]}" in
-        -*) compadd -- -n --namespace --kubeconfig --help
+        -*) compadd -- -n --namespace --kubeconfig --context --cluster --user --help
             [ "${words[2]}" = describe ] || compadd -- -A --all-namespaces -o --output -l --selector -w --watch ;;
         *) if (( CURRENT == 3 )); then compadd -a kinds; else _muster_names "${words[3]}"; fi ;;
       esac ;;
     logs)
       case "${words[CURRENT]}" in
-        -*) compadd -- -f --follow -c --container --rank --all-ranks --role --pod --tail --previous -n --namespace --kubeconfig --help ;;
+        -*) compadd -- -f --follow -c --container --rank --all-ranks --role --pod --tail --previous -n --namespace --kubeconfig --context --cluster --user --help ;;
         *) _muster_names dj; _muster_names fr ;;
       esac ;;
     status|suspend|resume)
       case "${words[CURRENT]}" in
-        -*) compadd -- -n --namespace --kubeconfig --help ;;
+        -*) compadd -- -n --namespace --kubeconfig --context --cluster --user --help ;;
         *) _muster_names dj; _muster_names fr ;;
       esac ;;
-    history) compadd -- -A --all-namespaces -o --output -n --namespace --kubeconfig --help ;;
-    top) compadd -- -A --all-namespaces -n --namespace --kubeconfig --help ;;
+    history) compadd -- -A --all-namespaces -o --output -n --namespace --kubeconfig --context --cluster --user --help ;;
+    top) compadd -- -A --all-namespaces -n --namespace --kubeconfig --context --cluster --user --help ;;
     local) compadd -- up --port --output-dir --feature-gates --help ;;
     completion) compadd bash zsh fish ;;
     *) _files ;;
@@ -138,6 +146,11 @@ complete -c muster -n "__fish_seen_subcommand_from logs" -l pod -x
 complete -c muster -n "__fish_seen_subcommand_from logs" -s c -l container -x
 complete -c muster -n "__fish_seen_subcommand_from status suspend resume" -f -a "(__muster_names dj) (__muster_names fr)"
 complete -c muster -n "__fish_seen_subcommand_from status top history" -s A -l all-namespaces
+set -l asking get logs describe status top suspend resume history plot version
+complete -c muster -n "__fish_seen_subcommand_from $asking" -l kubeconfig -r -F
+complete -c muster -n "__fish_seen_subcommand_from $asking" -l context -x -a "(kubectl config get-contexts -o name 2>/dev/null)"
+complete -c muster -n "__fish_seen_subcommand_from $asking" -l cluster -x -a "(kubectl config get-clusters 2>/dev/null | sed 1d)"
+complete -c muster -n "__fish_seen_subcommand_from $asking" -l user -x -a "(kubectl config get-users 2>/dev/null | sed 1d)"
 complete -c muster -n "__fish_seen_subcommand_from convert" -F
 complete -c muster -n "__fish_seen_subcommand_from history" -s o -l output -x -a "table wide json yaml"
 complete -c muster -n "__fish_seen_subcommand_from local" -f -a "up"

@@ -11,11 +11,12 @@
 
 namespace muster::cli {
 
-Result<Connection> connect(const std::string& kubeconfig) {
-  kube::KubeConfigOptions options;
-  options.path = kubeconfig;
+Result<Connection> connect(const QueryOptions& query) {
+  kube::KubeConfigOptions options{
+      .path = query.kubeconfig, .context = query.context, .cluster = query.cluster, .user = query.user};
   const char* variable = std::getenv("KUBECONFIG");
-  const bool nothing_said = options.path.empty() && (variable == nullptr || *variable == '\0');
+  const bool one_named = !query.context.empty() || !query.cluster.empty() || !query.user.empty();
+  const bool nothing_said = options.path.empty() && (variable == nullptr || *variable == '\0') && !one_named;
   if (nothing_said) {
     if (const auto local = find_local_up()) options.path = local->kubeconfig;
   }

@@ -2,6 +2,7 @@
 #include <memory>
 #include <string>
 
+#include "cli/get.h"
 #include "kube/client.h"
 
 namespace muster::cli {
@@ -12,9 +13,9 @@ struct Connection {
   std::string default_namespace;
 };
 
-// --kubeconfig, else $KUBECONFIG, else the running `muster local up`, else ~/.kube/config. Opens no
-// connection.
-[[nodiscard]] Result<Connection> connect(const std::string& kubeconfig);
+// --kubeconfig, else $KUBECONFIG, else the running `muster local up`, unless a context, cluster or user is
+// named, which it does not have; else ~/.kube/config. Opens no connection.
+[[nodiscard]] Result<Connection> connect(const QueryOptions& query);
 
 // `error`, with what to do about it where the code tells (server out of reach, credentials refused).
 [[nodiscard]] Error explain(const Error& error, const std::string& server);

@@ -32,7 +32,7 @@ int describe(const DescribeOptions& options) {
   };
   const auto resource = find_resource(options.kind);
   if (!resource) return fail(resource.error());
-  const auto connection = connect(options.query.kubeconfig);
+  const auto connection = connect(options.query);
   if (!connection) return fail(connection.error());
   std::string ns =
       options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;

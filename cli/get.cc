@@ -210,7 +210,7 @@ int get(const GetOptions& options) {
     if (!resource) return fail(resource.error());
     resources = {std::move(*resource)};
   }
-  auto connection = connect(options.query.kubeconfig);
+  auto connection = connect(options.query);
   if (!connection) return fail(connection.error());
   Console out(Console::Stream::kOut);
   const bool whole = options.output == "json" || options.output == "yaml";

@@ -5,7 +5,8 @@ namespace muster::cli {
 
 struct QueryOptions {  // what every verb that asks a server takes
   std::string kubeconfig;
-  std::string name_space;  // empty: the kubeconfig's
+  std::string context, cluster, user;  // of the kubeconfig; empty: the current context, and what it names
+  std::string name_space;              // empty: the kubeconfig's
 };
 
 struct GetOptions {

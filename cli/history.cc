@@ -69,7 +69,7 @@ int history(const HistoryOptions& options) {
     print_error(error.message);
     return exit_code_of(error);
   };
-  const auto connection = connect(options.query.kubeconfig);
+  const auto connection = connect(options.query);
   if (!connection) return fail(connection.error());
   const auto text = answer(options, *connection);
   if (!text) return fail(explain(text.error(), connection->server));

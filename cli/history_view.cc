@@ -37,15 +37,25 @@ std::string duration_of(const Json& record) {
                                      : "-";
 }
 
-// "nvidia.com/gpu=8,memory=200Gi" of the limits, else of the requests.
-std::string resources_of(const Json& record) {
+// "nvidia.com/gpu=8,memory=200Gi" of the limits, else of the requests; empty: none are told.
+std::string amounts_of(const Json& told) {
   for (const char* part : {"limits", "requests"}) {
     std::string out;
-    for (const auto& [name, amount] : member(record, "resources", part).items())
+    for (const auto& [name, amount] : member(told, "resources", part).items())
       out += fmt::format("{}{}={}", out.empty() ? "" : ",", name, text(amount, amount.dump()));
     if (!out.empty()) return out;
   }
-  return "-";
+  return "";
+}
+
+// "cpu=4; 3 server: memory=64Gi": of a pod of the first role, then of each other.
+std::string resources_of(const Json& record) {
+  std::string out = or_dash(amounts_of(record));
+  for (const auto& [role, told] : member(record, "roles").items()) {
+    out += fmt::format("; {} {}", count_of(member(told, "pods")), role);
+    if (const std::string amounts = amounts_of(told); !amounts.empty()) out += ": " + amounts;
+  }
+  return out;
 }
 
 }  // namespace

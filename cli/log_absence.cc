@@ -18,6 +18,11 @@ struct Pods {
 Pods pods_of(const Json& job, const AskedPod& asked) {
   const Json& spec = member(job, "spec");
   if (text_at(job, "kind") != "FederatedRound") {
+    if (asked.role == "server") {
+      const Json& served = member(spec, "synchronization");
+      const bool any = text_at(served, "topology") == "ParameterServer";
+      return {"server", any ? integer(member(served, "parameterServers", "shards"), 1) : 0};
+    }
     const bool workers = asked.role.empty() || asked.role == "worker";
     return {asked.role.empty() ? "worker" : asked.role,
             workers ? integer(member(spec, "workers", "replicas"), 1) : 0};

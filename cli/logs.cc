@@ -20,6 +20,7 @@
 #include "cli/job_view.h"
 #include "cli/line_prefixer.h"
 #include "cli/log_absence.h"
+#include "cli/log_choice.h"
 #include "cli/resources.h"
 #include "common/base/text.h"
 #include "common/platform/signals.h"
@@ -40,11 +41,8 @@ struct Reader {
 
 bool picks(const LogsOptions& options) { return options.rank || options.all_ranks || !options.role.empty(); }
 
-bool is_asked_for(const PodView& pod, const LogsOptions& options) {
-  if (options.all_ranks) return pod.role == "worker";
-  if (!options.role.empty() && pod.role != options.role) return false;
-  if (!options.rank) return true;
-  return pod.rank == *options.rank && (!options.role.empty() || pod.role != "client");
+LogChoice choice_of(const LogsOptions& options) {
+  return {.rank = options.rank, .all_ranks = options.all_ranks, .role = options.role};
 }
 
 std::optional<Json> find_job(Reader& reader) {
@@ -67,7 +65,7 @@ Result<std::vector<PodView>> find_pods(Reader& reader) {
       pods.push_back(view_pod(pod));
       if (job) give_ranks(*job, pods.back());
     }
-    std::erase_if(pods, [&](const PodView& pod) { return !is_asked_for(pod, reader.options); });
+    std::erase_if(pods, [&](const PodView& pod) { return !is_asked_for(pod, choice_of(reader.options)); });
     std::sort(pods.begin(), pods.end(), [](const PodView& a, const PodView& b) {
       return std::tie(a.role, a.index) < std::tie(b.role, b.index);
     });
@@ -212,7 +210,7 @@ int logs(const LogsOptions& options) {
     name = parts->name;
   }
   SignalWaiter signals;
-  auto connection = connect(options.query.kubeconfig);
+  auto connection = connect(options.query);
   if (!connection) return fail(connection.error());
   const std::string ns =
       options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;

@@ -13,7 +13,7 @@ struct LogsOptions {
   std::optional<std::int64_t>
       rank;                // the pod of this index: of `role`, else of the workers or the aggregator
   bool all_ranks = false;  // the workers, each line behind [rank 2]
-  std::string role;        // worker | aggregator | client; empty: all
+  std::string role;        // worker | server | aggregator | client; empty: all
   std::string pod;
   std::string container;
   bool previous = false;

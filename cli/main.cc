@@ -48,9 +48,16 @@ struct Arguments {
   std::string shell;
 };
 
-void add_query(CLI::App& verb, QueryOptions& query) {
+void add_server(CLI::App& verb, QueryOptions& query) {
   verb.add_option("--kubeconfig", query.kubeconfig,
                   "kubeconfig file; else $KUBECONFIG, the running `muster local up`, or ~/.kube/config");
+  verb.add_option("--context", query.context, "context of the kubeconfig; else its current one");
+  verb.add_option("--cluster", query.cluster, "cluster of the kubeconfig; else the context's");
+  verb.add_option("--user", query.user, "user of the kubeconfig; else the context's");
+}
+
+void add_query(CLI::App& verb, QueryOptions& query) {
+  add_server(verb, query);
   verb.add_option("-n,--namespace", query.name_space, "namespace; else the kubeconfig's");
 }
 
@@ -164,7 +171,7 @@ void add_rest(CLI::App& app, Arguments& args) {
   version->add_flag("--client", args.version.client_only, "do not ask the server");
   version->add_option("-o,--output", args.version_output, "text or json")
       ->check(CLI::IsMember({"text", "json"}));
-  version->add_option("--kubeconfig", args.version.kubeconfig, "kubeconfig file");
+  add_server(*version, args.version.query);
 
   CLI::App* completion = app.add_subcommand("completion", "Print completion for a shell");
   completion->add_option("SHELL", args.shell, "bash, zsh or fish")

@@ -29,7 +29,7 @@ Result<Curve> curve_of_file(const std::string& file) {
 
 Result<Curve> curve_of_job(const PlotOptions& options, const KindAndName& what) {
   MUSTER_ASSIGN(const kube::Resource resource, find_resource(what.kind));
-  MUSTER_ASSIGN(const Connection connection, connect(options.query.kubeconfig));
+  MUSTER_ASSIGN(const Connection connection, connect(options.query));
   const std::string ns =
       options.query.name_space.empty() ? connection.default_namespace : options.query.name_space;
   const auto object = connection.client->get(resource, ns, what.name);

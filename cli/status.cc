@@ -74,6 +74,8 @@ Result<std::string> set_suspended(const Asked& asked, bool suspended) {
         fmt::format("'{0}' is a DistributedJob and a FederatedRound; write dj/{0} or fr/{0}", asked.name));
   }
   const auto& [kind, object] = objects.front();
+  if (const std::string ended = why_not_suspended(object, suspended); !ended.empty())
+    return failed_precondition(ended);
   const Json patch{{"spec", {{"suspend", suspended}}}};
   MUSTER_TRY(asked.client.patch(kind, asked.ns, asked.name, kube::PatchType::kMerge, patch));
   return fmt::format("{}/{} {}\n", kind.kind, asked.name, suspended ? "suspended" : "resumed");
@@ -98,7 +100,7 @@ int answer(const StatusOptions& options, Answer answer_of) {
     kinds = {*kind};
     name = parts->name;
   }
-  const auto connection = connect(options.query.kubeconfig);
+  const auto connection = connect(options.query);
   if (!connection) return fail(connection.error());
   std::string ns =
       options.query.name_space.empty() ? connection->default_namespace : options.query.name_space;

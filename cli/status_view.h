@@ -7,6 +7,9 @@
 
 namespace muster::cli {
 
+// Why nothing comes of suspending or resuming the object: it has ended. Empty: something does.
+[[nodiscard]] std::string why_not_suspended(const Json& object, bool suspended);
+
 // A tree: the object with its progress, its membership, each of its pods with state, age and what is wrong
 // with it, and the newest warning.
 [[nodiscard]] std::string render_status(const Json& object, const std::vector<Json>& pods,

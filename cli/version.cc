@@ -12,8 +12,8 @@
 namespace muster::cli {
 namespace {
 
-Result<Json> server_version(const std::string& kubeconfig) {
-  MUSTER_ASSIGN(const Connection connection, connect(kubeconfig));
+Result<Json> server_version(const QueryOptions& query) {
+  MUSTER_ASSIGN(const Connection connection, connect(query));
   kube::HttpRequest request;
   request.target = "/version";
   request.headers = {{"Accept", "application/json"}};
@@ -24,7 +24,9 @@ Result<Json> server_version(const std::string& kubeconfig) {
 
 bool kubeconfig_named(const VersionOptions& options) {
   const char* variable = std::getenv("KUBECONFIG");
-  return !options.kubeconfig.empty() || (variable != nullptr && *variable != '\0');
+  const QueryOptions& query = options.query;
+  return !query.kubeconfig.empty() || !query.context.empty() || !query.cluster.empty() ||
+         !query.user.empty() || (variable != nullptr && *variable != '\0');
 }
 
 }  // namespace
@@ -34,7 +36,7 @@ int version(const VersionOptions& options) {
   Json shown{{"client", MUSTER_VERSION}};
   Status asked;
   if (!options.client_only) {
-    auto server = server_version(options.kubeconfig);
+    auto server = server_version(options.query);
     if (server) {
       shown["server"] = server->value("gitVersion", "unknown");
     } else if (server.error().code != Code::kNotFound || kubeconfig_named(options)) {

@@ -1,10 +1,10 @@
 #pragma once  // cli/version.h: `muster version`
-#include <string>
+#include "cli/get.h"
 
 namespace muster::cli {
 
 struct VersionOptions {
-  std::string kubeconfig;
+  QueryOptions query;  // its namespace says nothing
   bool client_only = false;
   bool json = false;
 };

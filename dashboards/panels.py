@@ -103,54 +103,70 @@ OPERATOR_ROWS = [
 # -------------------------------------------------------------------------------------------------------------- jobs
 JOB = 'namespace=~"$namespace",job_name=~"$job"'
 J = '{' + JOB + '}'
+# Servers have a worker's metrics, too, and train nothing.
+W = '{' + JOB + ',role="worker"}'
+S = '{' + JOB + ',role="server"}'
 BY_JOB = 'by (namespace, job_name)'
 BY_POD = 'by (namespace, job_name, pod)'
 NAME = '{{namespace}}/{{job_name}}'
-STEP_RATE = f'max {BY_JOB} (rate(muster_worker_steps_total{J}{RATE}))'
-GRADIENT = f'sum {BY_POD} (rate(muster_worker_seconds_total{{{JOB},activity="gradient"}}{RATE}))'
+STEP_RATE = f'max {BY_JOB} (rate(muster_worker_steps_total{W}{RATE}))'
+GRADIENT = f'sum {BY_POD} (rate(muster_worker_seconds_total{{{JOB},role="worker",activity="gradient"}}{RATE}))'
 
 JOB_ROWS = [
     ('Is it going, and how fast?', [
         bars('Progress', 'Steps made of the steps wanted.',
-             (f'max {BY_JOB} (muster_worker_step{J}) / max {BY_JOB} (muster_worker_steps_wanted{J})', NAME),
+             (f'max {BY_JOB} (muster_worker_step{W}) / max {BY_JOB} (muster_worker_steps_wanted{W})', NAME),
              unit='percentunit', min=0, max=1),
         bars('Time left', 'At the pace of the last minutes.',
-             (f'(max {BY_JOB} (muster_worker_steps_wanted{J}) - max {BY_JOB} (muster_worker_step{J})) / ({STEP_RATE} > 0)', NAME),
+             (f'(max {BY_JOB} (muster_worker_steps_wanted{W}) - max {BY_JOB} (muster_worker_step{W})) / ({STEP_RATE} > 0)', NAME),
              unit='s', min=0),
         graph('Workers', 'Workers that are scraped. Fewer than wanted: pods are missing, see the operator\'s dashboard for the reason.',
-              (f'count {BY_JOB} (muster_worker_step{J})', NAME), min=0),
+              (f'count {BY_JOB} (muster_worker_step{W})', NAME), min=0),
         graph('Steps', 'Training steps a second. 0: alert MusterJobNotProgressing after 15 minutes.', (STEP_RATE, NAME), unit='ops', min=0),
         graph('Examples', 'Examples (pictures, rows, sequences) trained on a second by the whole job.',
-              (f'max {BY_JOB} (muster_worker_examples_per_second{J})', NAME), min=0),
+              (f'max {BY_JOB} (muster_worker_examples_per_second{W})', NAME), min=0),
         graph('Loss', 'Mean training loss of the last global batch.', (f'max {BY_JOB} (muster_worker_loss{J} and on (namespace, pod) muster_worker_step > 0)', NAME), unit='none'),
     ]),
     ('Who is slow?', [
-        graph('Computing time a step, by worker', 'Forward and backward pass. In a synchronous job all wait for the slowest.',
-              (f'{GRADIENT} / sum {BY_POD} (rate(muster_worker_steps_total{J}{RATE}))', '{{pod}}'), unit='s', min=0),
+        graph('Computing time a step, by worker', 'Forward and backward pass. Where the ranks step together, all wait for the slowest.',
+              (f'{GRADIENT} / sum {BY_POD} (rate(muster_worker_steps_total{W}{RATE}))', '{{pod}}'), unit='s', min=0),
         graph('Slowest worker against the median', '1: all are equal. From 1.5 on: alert MusterStragglerRank.',
               (f'max {BY_JOB} ({GRADIENT}) / quantile {BY_JOB} (0.5, {GRADIENT})', NAME), unit='none', min=1),
         graph('Exposed communication', 'Share of the time in which workers do nothing but wait for each other and the network.',
-              (f'sum {BY_JOB} (rate(muster_worker_seconds_total{{{JOB},activity="exchange"}}{RATE})) / sum {BY_JOB} (rate(muster_worker_seconds_total{J}{RATE}))', NAME),
+              (f'sum {BY_JOB} (rate(muster_worker_seconds_total{{{JOB},role="worker",activity="exchange"}}{RATE})) / sum {BY_JOB} (rate(muster_worker_seconds_total{W}{RATE}))', NAME),
               unit='percentunit', min=0, max=1),
         graph('Where the time goes', 'Of all workers that are chosen above, by activity.',
-              (f'sum by (activity) (rate(muster_worker_seconds_total{J}{RATE})) / ignoring (activity) group_left () sum (rate(muster_worker_seconds_total{J}{RATE}))',
+              (f'sum by (activity) (rate(muster_worker_seconds_total{W}{RATE})) / ignoring (activity) group_left () sum (rate(muster_worker_seconds_total{W}{RATE}))',
                '{{activity}}'), unit='percentunit', min=0, max=1, stack=True, width=24),
     ]),
     ('What is sent?', [
         graph('Gradients sent', 'By all workers of a job together.',
-              (f'sum {BY_JOB} (rate(muster_worker_payload_bytes_total{J}{RATE}))', NAME), unit='Bps', min=0),
+              (f'sum {BY_JOB} (rate(muster_worker_payload_bytes_total{W}{RATE}))', NAME), unit='Bps', min=0),
         graph('A step and worker', 'Gradient bytes that one worker sends for one step: 2k(n-1)/n in a ring of n, k being the gradient\'s size.',
-              (f'avg {BY_JOB} (rate(muster_worker_payload_bytes_total{J}{RATE}) / rate(muster_worker_steps_total{J}{RATE}))', NAME), unit='bytes', min=0),
+              (f'avg {BY_JOB} (rate(muster_worker_payload_bytes_total{W}{RATE}) / rate(muster_worker_steps_total{W}{RATE}))', NAME), unit='bytes', min=0),
         graph('Sent against the formula', '1 is right. More: a step was begun that could not be finished.',
               (f'sum {BY_JOB} (muster_worker_payload_bytes_total{J}) / sum {BY_JOB} (muster_worker_payload_bytes_expected_total{J})', NAME),
               unit='none', decimals=3),
+    ]),
+    ('Parameter servers', [
+        graph('Updates', 'Made a second by each server, of its part of the parameters. Synchronous: as many as steps; Asynchronous: one for each gradient.',
+              (f'sum {BY_POD} (rate(muster_server_updates_total{S}{RATE}))', '{{pod}}'), unit='ops', min=0),
+        graph('Staleness', 'Updates a second, by how many others were made since their worker read the parameters. Synchronous: all are 0.',
+              (f'sum by (staleness) (rate(muster_server_updates_total{S}{RATE}))', '{{staleness}}'), unit='ops', min=0),
+        graph('Parameters sent', 'To the workers, by server.',
+              (f'sum {BY_POD} (rate(muster_worker_payload_bytes_total{S}{RATE}))', '{{pod}}'), unit='Bps', min=0),
+        graph('Replication', 'To the server that mirrors this one\'s part, so that one of them may be lost. None with a single server.',
+              (f'sum {BY_POD} (rate(muster_server_replication_bytes_total{S}{RATE}))', '{{pod}}'), unit='Bps', min=0),
+        graph('Memory of servers', 'Resident memory, by server: its part and the one that it mirrors, each with the optimizer\'s state.',
+              (f'process_resident_memory_bytes{S}', '{{pod}}'), unit='bytes', min=0),
+        graph('CPU of servers', 'Cores, by server.', (f'rate(process_cpu_seconds_total{S}{RATE})', '{{pod}}'), unit='none', min=0),
     ]),
     ('What goes wrong?', [
         graph('Counted restarts', 'Of the objects that were restarted, and how many they may have.',
               (f'max {BY_JOB} (muster_job_restarts{{{JOB},job_kind="DistributedJob"}})', NAME + ' restarts'),
               (f'max {BY_JOB} (muster_job_restarts_max{{{JOB},job_kind="DistributedJob"}})', NAME + ' limit'), min=0, decimals=0),
         graph('Steps at risk', 'Steps since the newest checkpoint on disk: what would be repeated if all workers were lost now.',
-              (f'max {BY_JOB} (muster_worker_step{J}) - max {BY_JOB} (muster_worker_checkpoint_step{J})', NAME), min=0),
+              (f'max {BY_JOB} (muster_worker_step{W}) - max {BY_JOB} (muster_worker_checkpoint_step{J})', NAME), min=0),
         graph('Checkpoints', 'How long the newest took to write, and how many were skipped because the one before was still being written.',
               (f'max {BY_JOB} (muster_worker_checkpoint_seconds{J})', NAME + ' seconds'),
               (f'sum {BY_JOB} (increase(muster_worker_checkpoints_skipped_total{J}[1h]))', NAME + ' skipped in the last hour'), unit='none', min=0),
@@ -160,8 +176,8 @@ JOB_ROWS = [
               (f'sum by (reason) (increase(muster_control_calls_refused_total{J}[5m]))', '{{reason}}'), width=12, min=0),
     ]),
     ('What does it cost?', [
-        graph('CPU', 'Cores, by worker.', (f'rate(process_cpu_seconds_total{{{JOB},role="worker"}}{RATE})', '{{pod}}'), unit='none', width=12, min=0),
-        graph('Memory', 'Resident memory, by worker.', (f'process_resident_memory_bytes{{{JOB},role="worker"}}', '{{pod}}'), unit='bytes', width=12, min=0),
+        graph('CPU', 'Cores, by worker.', (f'rate(process_cpu_seconds_total{W}{RATE})', '{{pod}}'), unit='none', width=12, min=0),
+        graph('Memory', 'Resident memory, by worker.', (f'process_resident_memory_bytes{W}', '{{pod}}'), unit='bytes', width=12, min=0),
     ]),
 ]
 
@@ -231,7 +247,7 @@ ROUND_ROWS = [
 def of_job(expr):
     expr = f'label_replace({expr}, "pod", "$1", "exported_pod", "(.+)")'
     expr = f'label_replace({expr}, "namespace", "$1", "exported_namespace", "(.+)")'
-    expr = f'label_replace({expr}, "job_name", "$1", "pod", "(.+)-(?:worker|aggregator|client)-[0-9]+")'
+    expr = f'label_replace({expr}, "job_name", "$1", "pod", "(.+)-(?:worker|server|aggregator|client)-[0-9]+")'
     return f'({expr} and on (namespace, job_name) muster_job_info{J})'
 
 

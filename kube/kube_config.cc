@@ -223,35 +223,43 @@ const Entry* find(const std::map<std::string, Entry>& entries, const std::string
   return found == entries.end() ? nullptr : &found->second;
 }
 
-Result<ClusterConfig> resolve(const Merged& merged, const std::string& wanted) {
-  const std::string name = wanted.empty() ? merged.current_context : wanted;
+// The context by which what `options` does not name is found; null: it names both cluster and user, and there
+// is none.
+Result<const Entry*> context_of(const Merged& merged, const KubeConfigOptions& options) {
+  const std::string& name = options.context.empty() ? merged.current_context : options.context;
+  const Entry* context = find(merged.contexts, name);
+  const bool needed = !options.context.empty() || options.cluster.empty() || options.user.empty();
+  if (context != nullptr || !needed) return context;
   if (name.empty()) {
     return invalid_argument(
         fmt::format("kubeconfig {} has no current-context; set one or name a context", merged.source));
   }
-  const Entry* context = find(merged.contexts, name);
-  if (context == nullptr) {
-    return invalid_argument(fmt::format("kubeconfig {} has no context \"{}\"", merged.source, name));
-  }
-  const std::string cluster_name = text_at(context->node, "cluster");
-  const Entry* cluster_entry = find(merged.clusters, cluster_name);
-  if (cluster_entry == nullptr) {
-    return invalid_argument(
-        fmt::format("kubeconfig {}: context \"{}\" names cluster \"{}\", which is not there", merged.source,
-                    name, cluster_name));
-  }
-  MUSTER_ASSIGN(ClusterConfig config, cluster_of(*cluster_entry));
+  return invalid_argument(fmt::format("kubeconfig {} has no context \"{}\"", merged.source, name));
+}
+
+// `named`: in the stead of what the context names. Null: neither names one.
+Result<const Entry*> part_of(const Merged& merged, const std::map<std::string, Entry>& entries,
+                             const char* what, const std::string& named, const Entry* context) {
+  const std::string name = named.empty() && context != nullptr ? text_at(context->node, what) : named;
+  const Entry* entry = find(entries, name);
+  if (entry != nullptr || (name.empty() && std::string_view(what) == "user")) return entry;
+  if (!named.empty())
+    return invalid_argument(fmt::format("kubeconfig {} has no {} \"{}\"", merged.source, what, name));
+  return invalid_argument(fmt::format("kubeconfig {}: its context names {} \"{}\", which is not there",
+                                      merged.source, what, name));
+}
+
+Result<ClusterConfig> resolve(const Merged& merged, const KubeConfigOptions& options) {
+  MUSTER_ASSIGN(const Entry* context, context_of(merged, options));
+  MUSTER_ASSIGN(const Entry* cluster, part_of(merged, merged.clusters, "cluster", options.cluster, context));
+  MUSTER_ASSIGN(const Entry* user, part_of(merged, merged.users, "user", options.user, context));
+  MUSTER_ASSIGN(ClusterConfig config, cluster_of(*cluster));
   config.source = merged.source;
-  if (const std::string ns = text_at(context->node, "namespace"); !ns.empty()) config.default_namespace = ns;
-  const std::string user_name = text_at(context->node, "user");
-  if (user_name.empty()) {
+  if (const std::string ns = context == nullptr ? "" : text_at(context->node, "namespace"); !ns.empty())
+    config.default_namespace = ns;
+  if (user == nullptr) {
     config.identity = static_identity({});
     return config;
-  }
-  const Entry* user = find(merged.users, user_name);
-  if (user == nullptr) {
-    return invalid_argument(fmt::format("kubeconfig {}: context \"{}\" names user \"{}\", which is not there",
-                                        merged.source, name, user_name));
   }
   MUSTER_ASSIGN(config.identity, identity_of(*user, config));
   return config;
@@ -298,7 +306,7 @@ Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options) {
   }
   Merged merged;
   for (const fs::path& file : files) MUSTER_TRY(merge_file(file, merged));
-  return resolve(merged, options.context);
+  return resolve(merged, options);
 }
 
 Result<ClusterConfig> in_cluster_config(const fs::path& folder) {

@@ -40,7 +40,10 @@ struct ClusterConfig {
 struct KubeConfigOptions {
   std::string path{};     // --kubeconfig; empty: $KUBECONFIG (a list), then ~/.kube/config, then in-cluster
   std::string context{};  // empty: current-context
-  bool controller{};      // the pod's service account comes before ~/.kube/config, as controllers look for it
+  std::string
+      cluster{};       // in the stead of the context's; then a context is not needed, if `user` is given, too
+  std::string user{};  // likewise
+  bool controller{};   // the pod's service account comes before ~/.kube/config, as controllers look for it
 };
 
 // Errors name the file and what to do: kNotFound: no configuration anywhere, or the file is missing.

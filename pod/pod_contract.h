@@ -13,6 +13,9 @@ inline constexpr int kExitInvalid = 65;   // spec or data cannot work (bad file,
 inline constexpr int kExitStorage = 74;   // cannot read or write a model or checkpoint: not retried
 inline constexpr int kExitRetry = 75;     // a peer was lost or a wait ran out: a restart may help
 inline constexpr int kExitStopped = 143;  // 128 + SIGTERM: it was asked to stop
+// Before the last words of a program of the user's own when Muster has ended its training: without it the
+// exit codes above are the program's, and mean what it likes.
+inline constexpr const char* kEndingWord = "muster: ";
 
 inline constexpr const char* kPodNameVariable = "MUSTER_POD_NAME";
 inline constexpr const char* kPodUidVariable = "MUSTER_POD_UID";
@@ -22,6 +25,7 @@ inline constexpr const char* kJobUidVariable = "MUSTER_JOB_UID";
 inline constexpr const char* kIncarnationVariable = "MUSTER_INCARNATION";
 inline constexpr const char* kRoleVariable = "MUSTER_ROLE";
 inline constexpr const char* kIndexVariable = "MUSTER_INDEX";
+inline constexpr const char* kTerminationLogVariable = "MUSTER_TERMINATION_LOG";  // else /dev/termination-log
 
 // Of a training by a program of the user's own: the socket of the worker beside it, in a volume of their pod,
 // and the worker's container.

@@ -60,6 +60,15 @@ std::string below(const std::string& pointer, std::size_t index) {
   return fmt::format("{}/{}", pointer, index);
 }
 
+std::string as_label(std::string name) {
+  for (char& c : name) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    if ((c < 'a' || c > 'z') && (c < '0' || c > '9')) c = '-';
+  }
+  while (!name.empty() && name.back() == '-') name.pop_back();
+  return name.substr(std::min(name.find_first_not_of('-'), name.size()));
+}
+
 const Json& Conversion::see(const std::string& from) const {
   static const Json kNothing;
   const Json::json_pointer pointer(from);

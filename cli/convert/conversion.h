@@ -76,6 +76,9 @@ class Conversion {
 [[nodiscard]] std::string below(const std::string& pointer, std::string_view key);
 [[nodiscard]] std::string below(const std::string& pointer, std::size_t index);
 
+// In lower case, with a dash for each character that a DNS label may not have, and none at its ends.
+[[nodiscard]] std::string as_label(std::string name);
+
 // The YAML of `object` with the comments above their fields.
 [[nodiscard]] std::string commented_yaml(const Json& object, const std::vector<Comment>& comments);
 

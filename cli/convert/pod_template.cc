@@ -85,6 +85,22 @@ void fit_env(Conversion& conversion, const std::string& from, const std::string&
   if (kept.empty()) conversion.out(kTemplate + part).erase("env");
 }
 
+// `otherwise`: of one in whose name nothing fits.
+void fit_container_name(Conversion& conversion, const std::string& from, const std::string& at,
+                        const std::string& otherwise) {
+  constexpr std::size_t kNameMax = 63;
+  const Json name = member(conversion.out(kTemplate + at), "name");
+  if (name.is_null()) return;  // the operator's reader says so
+  if (!name.is_string())
+    return conversion.fail(from + at + "/name", fmt::format("must be text, is {}; quote it", name.dump()));
+  std::string fitting = as_label(as_label(name.get<std::string>()).substr(0, kNameMax));
+  if (fitting.empty()) fitting = otherwise;
+  if (fitting == name) return;
+  conversion.say_of(from + at + "/name", name, kTemplate + at,
+                    "Renamed: a container's name has at most 63 lower-case letters, digits and dashes.");
+  conversion.out(kTemplate + at)["name"] = fitting;
+}
+
 void rename(Conversion& conversion, const std::string& from, std::size_t index, const std::string& name) {
   Json& container = conversion.out(below(kContainers, index));
   conversion.say_of(
@@ -119,6 +135,10 @@ bool fit_containers(Conversion& conversion, const std::string& from, const std::
       return false;
     }
     fit_env(conversion, from, at);
+    fit_container_name(conversion, from, at, fmt::format("container-{}", i));
+    if (const Json image = member(conversion.out(kTemplate + at), "image");
+        !image.is_null() && !image.is_string())
+      conversion.fail(from + at + "/image", fmt::format("must be text, is {}; quote it", image.dump()));
     if (text_at(conversion.out(kTemplate + at), "image").empty())
       conversion.fail(from + at + "/image", "is missing, and no pod runs without; add it");
     if (list == "containers" && i == role)

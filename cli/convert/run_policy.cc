@@ -17,8 +17,7 @@ constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configu
 
 // As DistributedJob has names: they become names of pods and of a Service.
 std::string fitting_name(std::string name) {
-  for (char& c : name)
-    if (c == '.' || c == '_') c = '-';
+  name = as_label(name);
   if (!name.empty() && (name.front() < 'a' || name.front() > 'z')) name = "job-" + name;
   if (name.size() > kNameMax) name.resize(kNameMax);
   while (!name.empty() && name.back() == '-') name.pop_back();

@@ -101,7 +101,7 @@ Json spec_for_pod_state(const Json& spec) {
     Json& names = kept[list] = Json::array();
     for (const Json& container : containers) {
       Json& one = names.emplace_back(Json::object());
-      for (const char* field : {"name", "restartPolicy"})
+      for (const char* field : {"name", "image", "restartPolicy"})
         if (const Json& value = member(container, field); value.is_string()) one[field] = value;
     }
   }

@@ -30,7 +30,7 @@ struct PodState {
 // Tolerates absent and malformed fields.
 [[nodiscard]] PodState pod_state(const Json& pod, std::string_view role);
 
-// Of a pod's spec what pod_state reads, for a cache that keeps no more of it.
+// Of a pod's spec what pod_state reads and the containers' images, for a cache that keeps no more of it.
 [[nodiscard]] Json spec_for_pod_state(const Json& spec);
 
 // Index in spec.containers of the container that carries the role: the one named after it, else the first.

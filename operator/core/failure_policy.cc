@@ -15,7 +15,7 @@ namespace {
 constexpr auto kOverdueAfter = std::chrono::minutes(1);
 
 bool role_exited_with(const Pod& pod, std::int64_t code) {
-  return pod.phase == PodPhase::kFailed && pod.end && pod.end->container.empty() &&
+  return pod.phase == PodPhase::kFailed && pod.code_is_ours && pod.end && pod.end->container.empty() &&
          pod.end->exit_code == code;
 }
 

@@ -17,7 +17,8 @@ enum class PodFate {
 [[nodiscard]] PodFate fate_of(const Pod& pod);
 
 // What Muster's own programs say by their exit codes (ARCHITECTURE.md, "The pod contract"). A user's program
-// and a sidecar mean what they like by the same numbers: ask only of pods whose image is ours.
+// and a sidecar mean what they like by the same numbers: ask only of pods whose image is ours, or that have
+// Muster's worker beside the program (Pod::code_is_ours).
 [[nodiscard]] bool cannot_work(
     const Pod& pod);  // 65, 74: a restart would meet the same, whatever else happened
 [[nodiscard]] bool lost_a_peer(const Pod& pod);  // 75: a consequence; the cause is seldom this pod

@@ -42,20 +42,37 @@ void tell_times(const api::JobStatus& status, Json& record) {
   record["seconds"] = std::max<std::int64_t>(took.count(), 0);
 }
 
-void tell_pods(const RecordedPods& pods, Json& record) {
-  record["pods"] = pods.count;
+// Null: its template has none.
+const Json& container_of(const RecordedRole& role) {
   static const Json kNone;
   const Json& containers =
-      member(pods.pod_template == nullptr ? kNone : *pods.pod_template, "spec", "containers");
+      member(role.pod_template == nullptr ? kNone : *role.pod_template, "spec", "containers");
   const bool any = containers.is_array() && !containers.empty();
-  const Json& container = any ? containers[role_container(containers, pods.role)] : kNone;
-  record["image"] = clip(text(member(container, "image"), pods.default_image), kImageBytesMax);
+  return any ? containers[role_container(containers, role.role)] : kNone;
+}
+
+void tell_resources(const Json& container, Json& record) {
   Json resources = Json::object();
   for (const char* part : {"limits", "requests"})
     if (const Json& amounts = member(container, "resources", part); amounts.is_object() && !amounts.empty())
       resources[part] = amounts;
   const std::string written = resources.dump(-1, ' ', false, Json::error_handler_t::replace);
   if (!resources.empty() && written.size() <= kResourcesBytesMax) record["resources"] = std::move(resources);
+}
+
+void tell_pods(const RecordedPods& pods, Json& record) {
+  if (pods.roles.empty()) return;
+  std::int64_t count = 0;
+  for (const RecordedRole& role : pods.roles) count += role.count;
+  record["pods"] = count;
+  const Json& first = container_of(pods.roles.front());
+  record["image"] = clip(text(member(first, "image"), pods.default_image), kImageBytesMax);
+  tell_resources(first, record);
+  for (std::size_t i = 1; i < pods.roles.size(); ++i) {
+    const RecordedRole& role = pods.roles[i];
+    Json& told = record["roles"][role.role] = {{"pods", role.count}};
+    tell_resources(container_of(role), told);
+  }
 }
 
 // Of a record; nothing for what a person has put there.

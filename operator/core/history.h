@@ -13,16 +13,21 @@ struct HistoryLimits {          // of a namespace
   std::chrono::hours age_max{24 * 90};
 };
 
+struct RecordedRole {
+  const char* role = "";  // whose container is the one that counts
+  std::int64_t count = 0;
+  const Json* pod_template = nullptr;  // of these, if there is one
+};
+
 // What a record tells of the pods.
 struct RecordedPods {
-  std::int64_t count = 0;              // workers or clients
-  const char* role = "";               // whose container is the one that counts
-  const Json* pod_template = nullptr;  // of these, if there is one
-  std::string default_image;           // where the template names none
+  std::vector<RecordedRole> roles{};  // the one that the object is about first
+  std::string default_image{};        // of that one, where its template names none
 };
 
 // A record, at most 2 KiB: kind, name, uid, result, reason, message (of a failure), started, ended, seconds,
-// restarts, disruptions, progress, pods, image, resources. What is not known is absent.
+// restarts, disruptions, progress, pods (of all roles), image and resources (of the first role), roles (of
+// each other: pods and resources, by name). What is not known is absent.
 [[nodiscard]] Json history_record(const api::ObjectMeta& meta, const char* kind, const api::JobStatus& status,
                                   const RecordedPods& pods);
 

@@ -125,6 +125,24 @@ std::string unhealthy_device(const Json& status) {
   return "";
 }
 
+// Muster's worker beside a program of the user's own; null: there is none.
+const Json* sidecar_of(const Json& json) {
+  const Json& containers = member(json, "spec", "initContainers");
+  if (!containers.is_array()) return nullptr;
+  const auto found = std::find_if(containers.begin(), containers.end(), [](const Json& container) {
+    return text(member(container, "name")) == kProgramSidecar;
+  });
+  return found == containers.end() ? nullptr : &*found;
+}
+
+// Beside a program. Whatever ended it, Muster's words are told without the mark before them.
+void judge_code(Pod& pod) {
+  if (!pod.end || !pod.end->container.empty() || pod.end->exit_code == 0) return;
+  constexpr std::string_view kWord = kEndingWord;
+  pod.code_is_ours = pod.end->message.starts_with(kWord);
+  if (pod.code_is_ours) pod.end->message.erase(0, kWord.size());
+}
+
 // What its containers say; why one waits counts where the pod itself does not say why.
 void read_containers(const Json& json, Pod& pod) {
   PodState state = pod_state(json, pod.role);
@@ -135,6 +153,7 @@ void read_containers(const Json& json, Pod& pod) {
     for (std::string* words : {&pod.end->container, &pod.end->reason, &pod.end->message})
       *words = printable_lines(*words);
   }
+  if (sidecar_of(json) != nullptr) judge_code(pod);
   if (pod.end) pod.ended = parse_rfc3339(pod.end->finished_at);
   if (pod.end && was_lost(*pod.end)) {
     pod.disrupted = true;
@@ -173,8 +192,12 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.uid = text(member(metadata, "uid"));
   pod.role = text(member(labels, kRoleLabel));
   if (const Json& containers = member(json, "spec", "containers");
-      containers.is_array() && !containers.empty())
-    pod.container = text(member(containers[role_container(containers, pod.role)], "name"));
+      containers.is_array() && !containers.empty()) {
+    const Json& main = containers[role_container(containers, pod.role)];
+    const Json* sidecar = sidecar_of(json);
+    pod.container = text(member(main, "name"));
+    pod.image = text(member(sidecar == nullptr ? main : *sidecar, "image"));
+  }
   pod.index = decimal(text(member(labels, kIndexLabel)), -1);
   pod.incarnation = decimal(text(member(labels, kIncarnationLabel)), 0);
   pod.ca = text(member(labels, kAuthorityLabel));

@@ -41,7 +41,11 @@ struct Pod {
   std::optional<WallTime> created;
   std::optional<WallTime> scheduled;  // since when it has its node, where condition PodScheduled says so
   std::optional<WallTime> deletion;   // deletionTimestamp: the instant by which it should be gone
+  std::string image;  // of Muster's container: that of the role, or the sidecar beside a program
   std::optional<ContainerEnd> end;
+  // The exit code in `end` is of Muster's table (pod/pod_contract.h): not that of a program of the user's own
+  // beside Muster's worker, unless its last words are Muster's (kEndingWord).
+  bool code_is_ours = true;
   std::optional<WallTime> ended;    // when the container of `end` did
   std::optional<WallTime> sighted;  // when this process first saw that it had; by the operator's own clock
   bool disrupted = false;    // condition DisruptionTarget, a status.reason that says as much, a bad node

@@ -139,7 +139,7 @@ void complete_user(Json& security, const Json& pod_security) {
 
 void complete_own_container(Json& container, const PodPlan& plan, const Json& pod_security) {
   set_default(container, "name", plan.role);
-  if (!container.contains("image") || container["image"].is_null() || container["image"] == "") {
+  if (text(member(container, "image")).empty()) {
     container["image"] = plan.default_image;
     set_default(container, "imagePullPolicy",
                 "IfNotPresent");  // an image that was loaded into the node will do
@@ -234,6 +234,9 @@ void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
   mount_credentials(spec, sidecar, plan);
   main["volumeMounts"].push_back(socket);
   Json env = Json::array({variable(kSocketVariable, kSocketPath)});
+  // For Muster's word on the end, which the library writes where the kubelet looks.
+  if (const Json& words = member(main, "terminationMessagePath"); words.is_string())
+    env.push_back(variable(kTerminationLogVariable, text(words)));
   if (const Json& own = member(main, "env"); own.is_array()) env.insert(env.end(), own.begin(), own.end());
   main["env"] = std::move(env);
   Json& first = spec["initContainers"];  // after the user's own, which may fetch what the program needs

@@ -16,6 +16,7 @@
 #include "operator/core/failure_policy.h"
 #include "operator/core/gang.h"
 #include "operator/core/incarnation.h"
+#include "operator/core/incarnation_image.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/members.h"
 #include "operator/core/pod_attempts.h"
@@ -66,20 +67,22 @@ std::vector<const Pod*> take_replaced(const api::JobStatus& status, std::vector<
 
 // What the pods of a role, and of its template, have in common.
 PodPlan plan_of(const Pass& pass, const api::DistributedJobSpec& spec, const char* role,
-                const Json& pod_template, std::int64_t index) {
+                const Json& pod_template, const std::string& image, std::int64_t index) {
   return {.owner = pass.meta,
           .kind = kKind,
           .role = role,
           .index = index,
           .incarnation = pass.after.incarnation,
           .pod_template = pod_template,
-          .default_image = pass.seen.defaults.worker_image,
+          .default_image = image,
           .topology_key = spec.workers.topology_key,
           .ca = pass.seen.ca};
 }
 
-Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
-  PodPlan plan = plan_of(pass, spec, kRole, spec.workers.pod_template, index);
+// `image`: of image_of_incarnation.
+Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, const std::string& image,
+                     std::int64_t index) {
+  PodPlan plan = plan_of(pass, spec, kRole, spec.workers.pod_template, image, index);
   plan.attempt = attempts(pass.before, kRole, index);
   plan.world_size = spec.training ? 0 : spec.workers.replicas;
   plan.image_is_ours = spec.training.has_value();
@@ -92,10 +95,16 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std:
   return pod_manifest(plan);
 }
 
-Json server_manifest(const Pass& pass, const api::DistributedJobSpec& spec, std::int64_t index) {
-  PodPlan plan = plan_of(pass, spec, kServerRole, server_template(spec), index);
+Json server_manifest(const Pass& pass, const api::DistributedJobSpec& spec, const std::string& image,
+                     std::int64_t index) {
+  PodPlan plan = plan_of(pass, spec, kServerRole, server_template(spec), image, index);
   plan.attempt = attempts(pass.before, kServerRole, index);
-  return pod_manifest(plan);
+  Json manifest = pod_manifest(plan);
+  // That of the workers, with which it is one gang.
+  if (const Json& scheduler = member(spec.workers.pod_template, "spec", "schedulerName");
+      scheduler.is_string() && !manifest["spec"].contains("schedulerName"))
+    manifest["spec"]["schedulerName"] = scheduler;
+  return manifest;
 }
 
 // One of ours that is replaced while it lives has been given up: it stands still, or is out of reach.
@@ -111,7 +120,7 @@ void remove_replaced(Pass& pass, const std::vector<const Pod*>& replaced, bool o
 // How many were missing. `replaced`: their names are taken until they are gone.
 std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
                             const std::vector<const Pod*>& present, const std::vector<const Pod*>& replaced,
-                            Gang gang) {
+                            Gang gang, const std::string& image) {
   std::int64_t created = 0;
   CredentialsBlocks keys(pass, kServerRole);
   for (std::int64_t index = 0; index < servers_wanted(spec); ++index) {
@@ -120,7 +129,7 @@ std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
     if (is_held_back(pass, kServerRole, index)) continue;
     ++created;
     keys.before_pod(index);
-    Json manifest = server_manifest(pass, spec, index);
+    Json manifest = server_manifest(pass, spec, image, index);
     join_gang(pass, gang, manifest);
     create_pod(pass, kServerRole, "spec.synchronization.parameterServers.template", std::move(manifest));
   }
@@ -159,7 +168,8 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
   for (const Pod* pod : members.current) present.insert(pod->index);
   for (const Pod* pod : replaced) present.insert(pod->index);
   present.insert(pass.after.succeeded_ranks.begin(), pass.after.succeeded_ranks.end());
-  std::int64_t created = create_servers(pass, spec, servers.current, replaced_servers, *gang);
+  const std::string image = image_of_incarnation(pass, spec);
+  std::int64_t created = create_servers(pass, spec, servers.current, replaced_servers, *gang, image);
   CredentialsBlocks keys(pass, kRole);
   for (std::int64_t index = 0; index < spec.workers.replicas; ++index) {
     if (present.contains(index)) continue;
@@ -170,7 +180,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     } else if (created == 1 && !pass.seen.defaults.progress_url.empty()) {
       make_token(pass);
     }
-    Json manifest = worker_manifest(pass, spec, index);
+    Json manifest = worker_manifest(pass, spec, image, index);
     join_gang(pass, *gang, manifest);
     create_pod(pass, kRole, "spec.workers.template", std::move(manifest));
   }
@@ -301,10 +311,11 @@ class JobBody final : public ObjectBody {
   }
 
   [[nodiscard]] std::vector<PodSet> pod_sets(const Pass& pass) const override {
+    const std::string image = image_of_incarnation(pass, spec_);
     std::vector<PodSet> sets{
-        {.role = kRole, .count = spec_.workers.replicas, .pod = worker_manifest(pass, spec_, 0)}};
+        {.role = kRole, .count = spec_.workers.replicas, .pod = worker_manifest(pass, spec_, image, 0)}};
     if (const std::int64_t servers = servers_wanted(spec_); servers > 0)
-      sets.push_back({.role = kServerRole, .count = servers, .pod = server_manifest(pass, spec_, 0)});
+      sets.push_back({.role = kServerRole, .count = servers, .pod = server_manifest(pass, spec_, image, 0)});
     return sets;
   }
 
@@ -349,10 +360,12 @@ Decision reconcile(const ObservedJob& seen) {
   policy.pods_wanted = spec.workers.replicas == 0 ? 0 : spec.workers.replicas + servers_wanted(spec);
   policy.agents = spec.training.has_value();
   policy.run_policy = spec.run_policy;
-  policy.recorded = {.count = spec.workers.replicas,
-                     .role = kRole,
-                     .pod_template = &spec.workers.pod_template,
-                     .default_image = seen.defaults.worker_image};
+  policy.recorded = {
+      .roles = {{.role = kRole, .count = spec.workers.replicas, .pod_template = &spec.workers.pod_template}},
+      .default_image = seen.defaults.worker_image};
+  if (const std::int64_t servers = servers_wanted(spec); servers > 0)
+    policy.recorded.roles.push_back(
+        {.role = kServerRole, .count = servers, .pod_template = &server_template(spec)});
   JobBody body(spec, seen);
   return run_object(seen, policy, &body);
 }

@@ -227,10 +227,11 @@ Decision reconcile(const ObservedRound& seen) {
   policy.suspend = spec.suspend;
   policy.pods_wanted = spec.client_pods() + 1;
   policy.run_policy = spec.run_policy;
-  policy.recorded = {.count = policy.pods_wanted,
-                     .role = kRole,
-                     .pod_template = &spec.aggregator_template,
+  policy.recorded = {.roles = {{.role = kRole, .count = 1, .pod_template = &spec.aggregator_template}},
                      .default_image = seen.defaults.aggregator_image};
+  if (spec.client_pods() > 0)
+    policy.recorded.roles.push_back(
+        {.role = kClientRole, .count = spec.client_pods(), .pod_template = &spec.client_template});
   RoundBody body(spec, seen);
   return run_object(seen, policy, &body);
 }

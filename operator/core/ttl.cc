@@ -18,10 +18,11 @@ bool may_keep(const Pod& pod, const std::string& policy) {
   return policy == "Running" && !pod.runs;
 }
 
-// Its aggregator has told it of the end: it ends in a moment, and keeps its log then.
+// A client has its aggregator's word that it is over, a server its workers': it ends in a moment, and keeps
+// its log then.
 bool ends_by_itself(const Pass& pass, const Pod& pod, const std::string& policy) {
-  return policy == "Running" && pass.before.phase == "Succeeded" && pod.role == "client" &&
-         pod.phase == PodPhase::kRunning && !pod.deletion;
+  return policy == "Running" && pass.before.phase == "Succeeded" &&
+         (pod.role == "client" || pod.role == "server") && pod.phase == PodPhase::kRunning && !pod.deletion;
 }
 
 }  // namespace

@@ -10,9 +10,14 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 CHART = ROOT / "charts" / "muster"
 SKIPPED = 77
 
+RELEASE = "release="  # among settings: the name of the release
+
 # Name -> what is set. Together they reach every branch of every template.
 MATRIX = {
     "defaults": [],
+    "a release whose name begins with a digit": ["release=1st"],
+    "a release whose name has dots": ["release=team.a"],
+    "a release with a long name of both": ["release=0" + "a" * 33 + ".b"],
     "everything": ["monitoring.enabled=true",
                    "networkPolicy.egress.enabled=true", "networkPolicy.trainingPods.namespaces={team-a,team-b}"],
     "nothing": ["podDisruptionBudget.enabled=false", "metrics.service.enabled=false", "networkPolicy.enabled=false",
@@ -31,6 +36,7 @@ MATRIX = {
     "digests and tags": ["images.operator.digest=sha256:" + "a" * 64, "images.worker.tag=1.2.3-cuda",
                          "images.device.repository=ghcr.io/example/device", "imagePullPolicy=Never"],
     "names": ["nameOverride=ml", "fullnameOverride=trainer"],
+    "a name that begins with a digit": ["nameOverride=3d", "release=3d"],
     "a long name": ["fullnameOverride=a" + "b" * 34 + "c"],
     "labels and annotations": ["commonLabels.team=ml", "commonAnnotations.owner=me", "operator.podLabels.a=b",
                                "operator.podAnnotations.c=d", "metrics.service.annotations.e=f",
@@ -55,7 +61,12 @@ MATRIX = {
                          "networkPolicy.metricsFrom[0].namespaceSelector.matchLabels.name=monitoring",
                          "networkPolicy.metricsFrom[1].ipBlock.cidr=10.0.0.0/8",
                          "networkPolicy.progressFrom[0].namespaceSelector.matchLabels.team=a",
-                         "networkPolicy.trainingPods.namespaces={team-a}"],
+                         "networkPolicy.trainingPods.namespaces={team-a}", "networkPolicy.trainingPods.extraPorts[0].port=6006",
+                         "networkPolicy.trainingPods.extraPorts[0].protocol=TCP"],
+    "users and groups that OpenShift chooses": ["podSecurityContext.runAsUser=null", "podSecurityContext.runAsGroup=null",
+                                                "podSecurityContext.fsGroup=null", "containerSecurityContext.seLinuxOptions.level=s0"],
+    "values of a release that knew no history and no progress": ["history=null", "progress=null", "podSecurityContext=null",
+                                                                 "containerSecurityContext=null"],
 }
 
 
@@ -82,8 +93,9 @@ def helm(*arguments):
 
 def template(settings=()):
     """The text that helm would send to the server, with hooks."""
-    options = [word for setting in settings for word in ("--set", setting)]
-    code, out, err = helm("template", "muster", CHART, "--namespace", "muster-system", *options)
+    names = [setting.removeprefix(RELEASE) for setting in settings if setting.startswith(RELEASE)]
+    options = [word for setting in settings if not setting.startswith(RELEASE) for word in ("--set", setting)]
+    code, out, err = helm("template", *(names or ["muster"]), CHART, "--namespace", "muster-system", *options)
     if code != 0:
         raise RuntimeError(err)
     return out

@@ -84,6 +84,46 @@ class Rendering(unittest.TestCase):
                          [{"kind": "ServiceAccount", "namespace": "queues", "name": "kueue"}])
         for setting in "rbac.kueueServiceAccount=", "rbac.kueue=false", "rbac.create=false":
             self.assertEqual(bindings(setting), [], setting)
+        documents = chart.rendered(["release=team.a"])
+        binding, = (d for d in documents if d["kind"] == "ClusterRoleBinding" and d["metadata"]["name"].endswith("-kueue"))
+        role, = (d for d in documents if d["kind"] == "ClusterRole" and d["metadata"]["name"] == binding["roleRef"]["name"])
+        self.assertEqual(role["rules"], [{"apiGroups": ["muster.dev"], "resources": ["distributedjobs", "federatedrounds"],
+                                          "verbs": ["get", "list", "watch"]}])
+
+    def test_the_clusters_roles_get_what_their_names_say(self):
+        read, write = ["get", "list", "watch"], ["create", "update", "patch", "delete", "deletecollection"]
+
+        def roles(*settings):
+            prefix = "rbac.authorization.k8s.io/aggregate-to-"
+            return {label.removeprefix(prefix): {resource: rule["verbs"] for rule in d["rules"] for resource in rule["resources"]}
+                    for d in chart.rendered(list(settings)) if d["kind"] == "ClusterRole"
+                    for label in d["metadata"]["labels"] if label.startswith(prefix)}
+
+        status = {"distributedjobs/status": ["get"], "federatedrounds/status": ["get"]}
+        edit = {"distributedjobs": read + write, "federatedrounds": read + write, **status, "distributedjobs/scale": ["get", "update", "patch"]}
+        view = {"distributedjobs": read, "federatedrounds": read, **status, "distributedjobs/scale": ["get"]}
+        self.assertEqual(roles(), {"view": view, "edit": edit, "admin": edit})
+        self.assertEqual(roles("rbac.create=false").keys(), roles().keys(), "they are the administrator's, not the operator's")
+        self.assertEqual(roles("rbac.aggregateRoles=false"), {})
+
+    def test_what_an_older_releases_values_lack_is_as_values_yaml_says(self):
+        older = chart.MATRIX["values of a release that knew no history and no progress"]
+        self.assertEqual(chart.rendered(older), chart.rendered())
+
+    def test_users_and_groups_can_be_left_to_the_platform(self):
+        documents = chart.rendered(chart.MATRIX["users and groups that OpenShift chooses"])
+        for pod in (pod for d in documents for pod in chart.pods(d)):
+            self.assertEqual(pod["securityContext"], {"runAsNonRoot": True, "seccompProfile": {"type": "RuntimeDefault"}})
+            self.assertEqual(pod["containers"][0]["securityContext"]["seLinuxOptions"], {"level": "s0"})
+
+    def test_ports_of_programs_can_be_opened(self):
+        def ingress(*settings):
+            documents = chart.rendered(["networkPolicy.trainingPods.namespaces={team-a}", *settings])
+            policy = next(d for d in documents if d["kind"] == "NetworkPolicy" and d["metadata"]["name"].endswith("-training"))
+            return [rule for rule in policy["spec"]["ingress"] if "from" not in rule]
+        scraped = {"ports": [{"protocol": "TCP", "port": 8472}]}
+        self.assertEqual(ingress(), [scraped])
+        self.assertEqual(ingress("networkPolicy.trainingPods.extraPorts[0].port=6006"), [{"ports": [{"port": 6006}]}, scraped])
 
     def test_monitors_and_rules_are_what_prometheus_operator_reads(self):
         if not TYPES.is_dir():
@@ -141,7 +181,7 @@ class Rendering(unittest.TestCase):
                     self.assertEqual(namespace is None, kind in whole_cluster)
                     limit = {"CustomResourceDefinition": 253, "DistributedJob": 50}.get(kind, 63)
                     self.assertLessEqual(len(name), limit)
-                    self.assertRegex(name, r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
+                    self.assertRegex(name, r"^[a-z]([-a-z0-9]*[a-z0-9])?$" if kind == "Service" else r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")
 
     def test_selectors_find_the_operators_pods_alone(self):
         for title, _, documents in self.matrix:
@@ -319,6 +359,17 @@ class Refusals(unittest.TestCase):
         "fullnameOverride=9lives": "/fullnameOverride.*does not match",
         "history.maxPerNamespace=301": "/history/maxPerNamespace.*maximum",
         "test.timeoutSeconds=0": "/test/timeoutSeconds.*minimum",
+        "operator=null": "missing property 'operator'",
+        "rbac=null": "missing property 'rbac'",
+        "metrics.port=8443": "metrics.port and progress.port are both 8443: .*choose another",
+        "operator.resources.limits.memory=64 MB": "/operator/resources/limits/memory.*does not match",
+        "operator.resources.requests.cpu=-1": "/operator/resources/requests/cpu",
+        "commonLabels.team=a b": "/commonLabels/team.*does not match",
+        "operator.podLabels.-x=y": "invalid propertyName '-x'",
+        "operator.nodeSelector.disk=a/b": "/operator/nodeSelector/disk.*does not match",
+        "commonAnnotations.a b=c": "invalid propertyName 'a b'",
+        "monitoring.dashboards.label=a b": "/monitoring/dashboards/label.*does not match",
+        "networkPolicy.trainingPods.extraPorts[0].prot=1": "'prot' not allowed",
         "nodeProblems=KernelDeadlock": "/nodeProblems.*got string, want array",
         "nodeProblems={default,KernelDeadlock=Bad}": "/nodeProblems/1.*does not match",
         "nodeProblems={taint:x.y/z=true}": "/nodeProblems/0.*does not match",

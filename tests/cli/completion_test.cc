@@ -19,5 +19,15 @@ TEST(Completion, KnowsEveryVerbInEveryShell) {
   EXPECT_FALSE(completion_script("cmd"));
 }
 
+TEST(Completion, KnowsWhichContextsThereAre) {
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const auto script = completion_script(shell);
+    ASSERT_TRUE(script) << shell;
+    for (const char* asked :
+         {"get-contexts -o name", "get-clusters", "get-users", "context", "cluster", "user"})
+      EXPECT_THAT(*script, ::testing::HasSubstr(asked)) << shell;
+  }
+}
+
 }  // namespace
 }  // namespace muster::cli

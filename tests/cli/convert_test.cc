@@ -256,6 +256,20 @@ TEST(Convert, TakesWhatItHasMadeUnchanged) {
   EXPECT_EQ(documents_of(converted(once)), documents_of(once));
 }
 
+TEST(Convert, GivesNamesThatAServerTakes) {
+  const char* given =
+      "apiVersion: kubeflow.org/v1\nkind: PyTorchJob\nmetadata: {name: BERT_Large.v2}\nspec:\n"
+      "  pytorchReplicaSpecs:\n    Worker:\n      template:\n        spec:\n          containers:\n"
+      "          - {name: PyTorch_Main, image: b}\n          - {name: _, image: c}\n";
+  const Json job = job_of(given);
+  EXPECT_EQ(job["metadata"]["name"], "bert-large-v2");
+  const Json& containers = job["spec"]["workers"]["template"]["spec"]["containers"];
+  EXPECT_EQ(containers[0]["name"], "pytorch-main");
+  EXPECT_EQ(containers[1]["name"], "container-1");
+  EXPECT_THAT(converted(given), AllOf(HasSubstr("\"BERT_Large.v2\""), HasSubstr("\"PyTorch_Main\""),
+                                      HasSubstr("Renamed: a container's name has")));
+}
+
 struct Refused {
   const char* text;
   const char* message;
@@ -305,6 +319,16 @@ INSTANTIATE_TEST_SUITE_P(
                 "pytorchReplicaSpecs:\n"
                 "    Worker:\n      template: {spec: {containers: [{name: a}]}}\n",
                 "job.yaml:7: spec.pytorchReplicaSpecs.Worker.template.spec.containers[0].image: is missing"},
+        Refused{
+            "apiVersion: kubeflow.org/v1\nkind: PyTorchJob\nmetadata: {name: x}\nspec:\n  "
+            "pytorchReplicaSpecs:\n"
+            "    Worker:\n      template: {spec: {containers: [{name: a, image: y}]}}\n",
+            "job.yaml:7: spec.pytorchReplicaSpecs.Worker.template.spec.containers[0].image: must be text, is "
+            "true; quote it"},
+        Refused{"apiVersion: kubeflow.org/v1\nkind: PyTorchJob\nmetadata: {name: x}\nspec:\n  "
+                "pytorchReplicaSpecs:\n"
+                "    Worker:\n      template: {spec: {containers: [{name: 7, image: b}]}}\n",
+                "containers[0].name: must be text, is 7; quote it"},
         Refused{
             "apiVersion: kubeflow.org/v2beta1\nkind: MPIJob\nmetadata: {name: x}\nspec:\n  mpiReplicaSpecs:\n"
             "    Worker: {replicas: 1, template: {spec: {containers: [{name: a, image: b}]}}}\n",

@@ -66,6 +66,14 @@ TEST(History, IsATable) {
                     MatchesRegex("NAMESPACE .*\na  +ring .*\n")));
 }
 
+TEST(History, TellsOfOtherRolesBesideTheFirst) {
+  Json served = record("ring", "u", "2026-01-02T00:00:00Z");
+  served["roles"] = {{"server", {{"pods", 3}, {"resources", {{"requests", {{"memory", "64Gi"}}}}}}}};
+  EXPECT_THAT(
+      render_history(read_history({config_map("a", {served})}, {}), HistoryColumns::kWide, false, WallTime{}),
+      HasSubstr("memory=4Gi,nvidia.com/gpu=8; 3 server: memory=64Gi "));
+}
+
 TEST(History, SteersNoTerminalAndMissesNothingThatIsAbsent) {
   const auto records = read_history(
       {config_map(

@@ -44,6 +44,18 @@ TEST(LogAbsence, SaysWhatKeepsARankFromHavingAPod) {
             "ring is a DistributedJob, which has no pod with role client; see `muster status ring`");
 }
 
+TEST(LogAbsence, KnowsParameterServers) {
+  EXPECT_FALSE(may_have_pod(job("Pending"), {.rank = 0, .role = "server"}));
+  Json served = job("Pending");
+  served["spec"]["synchronization"] = {{"topology", "ParameterServer"},
+                                       {"parameterServers", {{"shards", 2}}}};
+  EXPECT_TRUE(may_have_pod(served, {.rank = 1, .role = "server"}));
+  EXPECT_THAT(why_no_pods(served, {.rank = 2, .role = "server"}),
+              HasSubstr("2 pods with role server: there is no rank 2"));
+  served["spec"]["synchronization"].erase("parameterServers");
+  EXPECT_TRUE(may_have_pod(served, {.rank = 0, .role = "server"}));
+}
+
 TEST(LogAbsence, KnowsTheRolesOfAFederation) {
   EXPECT_TRUE(may_have_pod(round(), {.rank = 0, .role = ""}));
   EXPECT_FALSE(may_have_pod(round(), {.rank = 1, .role = ""}));

@@ -54,11 +54,68 @@ TEST(Status, IsATreeOfObjectMembershipAndPods) {
                 "0.3123, restarts 1 of 3\n└─ membership 2, incarnation 2, pods 4/4 ready\n"),
       0u)
       << text;
-  EXPECT_THAT(text, HasSubstr("├─ worker 0   ring-worker-0   Running   100s\n"));
+  EXPECT_THAT(text,
+              HasSubstr("├─ worker 0   ring-worker-0   Running   100s   step 1,234 of 5,000, loss 0.3123\n"));
   EXPECT_THAT(text,
               ::testing::ContainsRegex("└─ worker 1 +ring-worker-1 +Failed +- +.*code 7.*went wrong\n"));
   EXPECT_THAT(text, HasSubstr("last warning, 40s ago: Restarting: worker 1 failed\n"));
   EXPECT_THAT(text, Not(HasSubstr("long ago")));
+}
+
+std::vector<Json> running_pods() {
+  std::vector<Json> pods;
+  for (int index = 0; index < 3; ++index) {
+    pods.push_back(pod().index(index).json);
+    pods.back()["metadata"]["uid"] = "uid-" + std::to_string(index);
+  }
+  return pods;
+}
+
+TEST(Status, TellsOfEachRankWhatTheStatusHolds) {
+  Json object = running();
+  object["status"]["progress"]["slowestRank"] = 1;
+  object["status"]["progress"]["slowdown"] = 2.34;
+  object["status"]["podAttempts"] =
+      Json::array({{{"index", 2}, {"attempt", 2}, {"failures", 1}, {"failedAt", "2026-01-01T00:00:40Z"}}});
+  Json killed = warning("2026-01-01T00:01:00Z", "container worker was\nkilled");
+  killed["involvedObject"] = {{"kind", "Pod"}, {"uid", "uid-1"}};
+  const std::string text =
+      render_status(object, running_pods(), {killed}, *parse_rfc3339("2026-01-01T00:01:40Z"));
+  EXPECT_THAT(text, HasSubstr("step 1,234 of 5,000, loss 0.3123\n"));
+  EXPECT_THAT(text, HasSubstr("step 1,234 of 5,000, the slowest, 2.3 times as long as the median worker, "
+                              "Restarting: container worker was killed\n"));
+  EXPECT_THAT(text, HasSubstr("step 1,234 of 5,000, replaced 2 times, 60s ago\n"));
+  object["spec"]["synchronization"]["updates"] = "Asynchronous";
+  const std::string each = render_status(object, running_pods(), {}, WallTime{});
+  EXPECT_THAT(each, ::testing::ContainsRegex("worker 0 .* step 1,234 of 5,000"));
+  EXPECT_THAT(each, Not(::testing::ContainsRegex("worker 1 [^\n]* step")));
+}
+
+TEST(Status, TellsWhichPartAServerHolds) {
+  Json object = running();
+  object["status"]["servers"] =
+      Json::array({{{"index", 0}, {"podUID", "s0"}}, {{"index", 1}, {"podUID", "s1"}, {"anew", true}}});
+  std::vector<Json> pods;
+  for (const char* uid : {"s0", "s1", "s2"}) {
+    pods.push_back(pod().index(uid[1] - '0').json);
+    pods.back()["metadata"]["uid"] = uid;
+    pods.back()["metadata"]["labels"]["muster.dev/role"] = "server";
+  }
+  object["status"]["serverAttempts"] =
+      Json::array({{{"index", 0}, {"attempt", 1}, {"failedAt", "2026-01-01T00:00:40Z"}}});
+  const std::string text = render_status(object, pods, {}, *parse_rfc3339("2026-01-01T00:01:40Z"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("server 0 .*part 1 of 2, replaced once, 60s ago\n"));
+  EXPECT_THAT(text, ::testing::ContainsRegex("server 1 .*part 2 of 2, which it is getting\n"));
+  EXPECT_THAT(text, HasSubstr("server 2 (no member)"));
+}
+
+TEST(Suspension, OfAnObjectThatHasEndedIsNone) {
+  EXPECT_EQ(why_not_suspended(job().phase("Succeeded").condition("Succeeded", "Completed", "").json, true),
+            "DistributedJob/ring has succeeded: there is nothing to suspend; delete it and apply it again "
+            "for another run");
+  EXPECT_THAT(why_not_suspended(job().phase("Failed").condition("Failed", "X", "").json, false),
+              HasSubstr("has failed: there is nothing to resume"));
+  EXPECT_EQ(why_not_suspended(running(), true), "");
 }
 
 TEST(Status, OfAProgramThatTellsNoStepIsItsPercentage) {

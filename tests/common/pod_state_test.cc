@@ -111,7 +111,7 @@ TEST(PodState, ACacheKeepsOfTheSpecWhatDecides) {
   EXPECT_EQ(spec_for_pod_state(Json::parse(R"({"nodeName": "n", "volumes": [{"name": "v"}],
       "initContainers": [{"name": "mesh", "restartPolicy": "Always", "image": "i"}],
       "containers": [{"name": "worker", "env": [{"name": "A", "value": "b"}]}, 7]})")),
-            Json::parse(R"({"initContainers": [{"name": "mesh", "restartPolicy": "Always"}],
+            Json::parse(R"({"initContainers": [{"name": "mesh", "restartPolicy": "Always", "image": "i"}],
       "containers": [{"name": "worker"}, {}]})"));
   EXPECT_EQ(spec_for_pod_state(Json(7)), Json::object());
 }

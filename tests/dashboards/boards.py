@@ -53,7 +53,7 @@ def known(metric):
 
 # Words of PromQL that look like metrics.
 WORDS = set('''abs absent avg by and or unless on ignoring group_left group_right sum max min count quantile rate increase bool
-histogram_quantile label_replace changes avg_over_time deriv'''.split())
+histogram_quantile label_replace changes avg_over_time last_over_time deriv'''.split())
 
 
 def metrics_in(expr):

@@ -39,7 +39,8 @@ def discovered(pod):
     labels = {'__meta_kubernetes_namespace': pod['metadata']['namespace'], '__meta_kubernetes_pod_name': pod['metadata']['name']}
     for name, value in pod['metadata'].get('labels', {}).items():
         labels['__meta_kubernetes_pod_label_' + re.sub(r'\W', '_', name)] = value
-    for container in pod['spec']['containers']:
+    sidecars = [each for each in pod['spec'].get('initContainers', []) if each.get('restartPolicy') == 'Always']  # as discovery finds init containers
+    for container in pod['spec']['containers'] + sidecars:
         for port in container.get('ports', []):
             yield {'targets': [f'{pod["status"]["podIP"]}:{port["containerPort"]}'],
                    'labels': {**labels, '__meta_kubernetes_pod_container_name': container['name'],

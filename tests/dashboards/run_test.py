@@ -86,7 +86,7 @@ class Run(unittest.TestCase):
         cls.discovery.start()
         cls.addClassCleanup(lambda: (cls.stop_discovery.set(), cls.discovery.join()))
         cls.begin = time.time()
-        for thing in workloads.ring() + workloads.rounds() + workloads.waiting():
+        for thing in workloads.ring() + workloads.served() + workloads.rounds() + workloads.waiting():
             cls.cluster.apply(thing)
 
     @classmethod
@@ -119,6 +119,7 @@ class Run(unittest.TestCase):
 
     def test_dashboards_and_alerts(self):
         for phase in (self.until_it_runs, self.nothing_fires_in_a_healthy_run, self.steps_and_bytes_are_those_of_the_job,
+                      self.servers_make_the_updates_of_the_workers_steps,
                       self.rounds_clients_and_bytes_are_those_of_the_federation, self.disturb, self.restarts_are_counted,
                       self.every_panel_has_data, self.both_vocabularies_of_the_gpu_exporter_say_the_same, self.its_end_is_told):
             with self.subTest(phase.__name__):
@@ -129,8 +130,9 @@ class Run(unittest.TestCase):
         wait_for('3 rounds', 120, lambda: self.progress('rounds', 'federatedrounds').get('round', 0) >= 3)
         # So that rates, and questions of some seconds ago, are those of steps and rounds: Prometheus takes new targets after up to 5 s.
         known = 'count({__name__=~"muster_worker_step|muster_aggregator_round"} > 0)'
+        wait_for('80 steps by servers', 60, lambda: self.progress('served').get('step', 0) >= 80)
         wait_for('scrapes of what runs', 40,
-                 lambda: self.prometheus.value(known, time.time() - HISTORY, default=0) == workloads.WORKERS + 1)
+                 lambda: self.prometheus.value(known, time.time() - HISTORY, default=0) == workloads.WORKERS + workloads.SERVED + 1)
 
     def nothing_fires_in_a_healthy_run(self):
         # A minute is half a second: what waits for its GPU has done so for 30 of these minutes, and a machine that is busy with other
@@ -152,11 +154,26 @@ class Run(unittest.TestCase):
         ask = self.of_one_instant()
         sent, steps = (ask(f'sum(muster_worker_{name}_total{{job_name="ring"}})') for name in ('payload_bytes', 'steps'))
         self.assertLessEqual(abs(sent - steps * expected / workloads.WORKERS), expected)
-        formula = self.prometheus.value('sum(muster_worker_payload_bytes_total) / sum(muster_worker_payload_bytes_expected_total)')
+        formula = self.prometheus.value('sum(muster_worker_payload_bytes_total{job_name="ring"}) / sum(muster_worker_payload_bytes_expected_total{job_name="ring"})')
         self.assertAlmostEqual(formula, 1, delta=0.02)
         # The time of a worker's thread is all accounted for but for what a step has between its parts. A late scrape bends a rate.
         query = f'sum by (pod) (rate(muster_worker_seconds_total{{job_name="ring"}}[{RATE}]))'
         wait_for('seconds of each second', 30, lambda: [0.7 < share < 1.1 for _, share in self.prometheus.instant(query)] == [True] * workloads.WORKERS)
+
+    def servers_make_the_updates_of_the_workers_steps(self):
+        ask = self.of_one_instant()
+        self.assertEqual(ask('count(muster_server_replication_bytes_total{job_name="served",role="server"} > 0)'), workloads.SERVERS)
+        # Each server makes an update of its part for each step of the job; it is asked of its figures now and then.
+        steps = ask('min(muster_worker_step{job_name="served",role="worker"})')
+        updates = self.prometheus.instant('sum by (pod) (muster_server_updates_total{job_name="served",role="server"})', self.whole_instant())
+        self.assertEqual(len(updates), workloads.SERVERS)
+        for _, made in updates:
+            self.assertGreater(made, steps * 0.5)
+        panels = {panel['title']: self.whole_run(panel['targets'][0]) for panel in boards.panels(boards.load('jobs'))}
+        for title in ('Updates', 'Parameters sent', 'Replication', 'Memory of servers', 'CPU of servers'):
+            self.assertEqual({labels['pod'] for labels, _ in panels[title]}, {'served-server-0', 'served-server-1'}, title)
+        workers = {labels['job_name']: max(value for _, value in points) for labels, points in panels['Workers']}
+        self.assertEqual(workers, {'ring': workloads.WORKERS, 'served': workloads.SERVED}, 'servers are no workers')
 
     def rounds_clients_and_bytes_are_those_of_the_federation(self):
         ask = self.of_one_instant()
@@ -211,9 +228,9 @@ class Run(unittest.TestCase):
                 self.assertNotIn('<no value>', text)
 
     def restarts_are_counted(self):
-        # ring and the one that replaces a worker, waiting and broken.
+        # ring and the one that replaces a worker, served, waiting and broken.
         created = 'sum(muster_pods_created_total{kind="DistributedJob"})'
-        wait_for('the replacement', 30, lambda: self.prometheus.value(created, self.whole_instant()) == workloads.WORKERS + 3)
+        wait_for('the replacement', 30, lambda: self.prometheus.value(created, self.whole_instant()) == workloads.WORKERS + 3 + workloads.SERVED + workloads.SERVERS)
         ask = self.of_one_instant()
         self.assertEqual(ask('sum(muster_restarts_total{kind="DistributedJob"})'), 1)
         self.assertEqual(ask('max(muster_job_restarts{job_name="ring"})'), 1)

@@ -1,6 +1,8 @@
 """What runs while the dashboards are asked: real data, small models, more steps and rounds than the test waits for."""
 DATA = '/usr/share/datasets/fashion-mnist'
 WORKERS = 3
+SERVED = 2  # workers beside SERVERS
+SERVERS = 2
 CLIENTS = 6
 COHORT = 4
 
@@ -34,6 +36,14 @@ def ring():
         'workers': {'replicas': WORKERS, 'template': template('worker', 'ring')},
         'training': training(batchSize=64, epochs=100000, checkpoint={'path': '/kept', 'everySteps': 50}),
         'runPolicy': {'maxRestarts': 1}})]
+
+
+def served():
+    """Each worker by itself, so that gradients have ages; two servers, so that parts are mirrored."""
+    return [thing('DistributedJob', 'served', {
+        'workers': {'replicas': SERVED, 'template': template('worker')},
+        'synchronization': {'topology': 'ParameterServer', 'updates': 'Asynchronous', 'parameterServers': {'shards': SERVERS}},
+        'training': training(batchSize=64, epochs=100000)})]
 
 
 def rounds():

@@ -148,6 +148,38 @@ TEST_F(KubeConfig, BadFilesAreNamedWithTheFact) {
   expect_error(load_cluster_config(), Code::kNotFound, "KUBECONFIG=/nowhere/a:/nowhere/b");
 }
 
+TEST_F(KubeConfig, AContextClusterOrUserThatIsNamedComesFirst) {
+  const std::string two =
+      write("two",
+            "kind: Config\nclusters: [{name: far, cluster: {server: 'https://far:1'}}]\n"
+            "users: [{name: admin, user: {token: two}}]\n"
+            "contexts: [{name: d, context: {cluster: far, user: admin, namespace: other}}]\n");
+  setenv("KUBECONFIG", (write("k", config("", "token: one")) + ":" + two).c_str(), 1);
+  auto found = load_cluster_config({.context = "d"});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->server, "https://far:1");
+  EXPECT_EQ(found->default_namespace, "other");
+  EXPECT_EQ(found->identity->get()->bearer_token, "two");
+  found = load_cluster_config({.user = "admin"});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->server, "https://10.0.0.1:6443/prefix");
+  EXPECT_EQ(found->default_namespace, "team");
+  EXPECT_EQ(found->identity->get()->bearer_token, "two");
+  found = load_cluster_config({.cluster = "far"});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->server, "https://far:1");
+  EXPECT_EQ(found->identity->get()->bearer_token, "one");
+  setenv("KUBECONFIG", two.c_str(), 1);  // without a current context
+  found = load_cluster_config({.cluster = "far", .user = "admin"});
+  ASSERT_TRUE(found) << found.error().message;
+  EXPECT_EQ(found->default_namespace, "default");
+  expect_error(load_cluster_config({.cluster = "far"}), Code::kInvalidArgument, "no current-context");
+  expect_error(load_cluster_config({.context = "d", .cluster = "near"}), Code::kInvalidArgument,
+               "no cluster \"near\"");
+  expect_error(load_cluster_config({.context = "d", .user = "nobody"}), Code::kInvalidArgument,
+               "no user \"nobody\"");
+}
+
 TEST_F(KubeConfig, UnsupportedOrContradictoryFieldsAreRefused) {
   const auto with = [&](const std::string& cluster, const std::string& user) {
     return load_cluster_config({.path = write("k", config(cluster, user))});

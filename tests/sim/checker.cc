@@ -22,6 +22,8 @@ constexpr std::size_t kViolationsMax = 10;
 constexpr std::uint64_t kWritesMax = 5000;  // of a life: several times of what one needs
 constexpr std::chrono::seconds kTold{60};   // a watch is at most 40 s late
 const std::string kLease = std::string(kOwnNamespace) + "/" + kLeaseName;
+constexpr const char* kDeadlines[] = {"activeDeadlineSeconds", "pendingDeadlineSeconds",
+                                      "progressDeadlineSeconds"};
 constexpr const char* kKinds[] = {"distributedjobs", "federatedrounds"};
 
 std::string label(const Json& pod, const char* name) { return text(member(pod, "metadata", "labels", name)); }
@@ -38,6 +40,12 @@ JobStatus status_of(const Json& object) { return op::api::status_from_json(membe
 
 std::int64_t limit_of(const Json& object) {
   return integer(member(object, "spec", "runPolicy", "maxRestarts"), 3);
+}
+
+// What counts is then for its user to say, or for a clock.
+bool is_ruled(const Json& object) {
+  const Json& policy = member(object, "spec", "runPolicy");
+  return policy.contains("failurePolicy") || policy.contains("progressDeadlineSeconds");
 }
 
 // What was refused before anything ran is looked at again once it is edited.
@@ -163,7 +171,9 @@ void Checker::check_membership(const std::string& who, Life& life, const JobStat
 void Checker::configured(const std::string& job, const control::v1::Assignment& assignment) {
   if (!assignment.has_worker()) return;
   std::vector<std::string> uids;
-  for (const auto& member : assignment.worker().roster()) uids.push_back(member.pod_uid());
+  const auto& told = assignment.worker();
+  for (int rank = 0; rank < told.roster_size() - told.servers(); ++rank)
+    uids.push_back(told.roster(rank).pod_uid());
   const auto& rosters = lives_[job].rosters;
   const auto known = rosters.find(assignment.membership());
   if (known == rosters.end() || known->second != uids)
@@ -176,20 +186,31 @@ bool Checker::may_be_replaced(const Json& pod) const {
   return amiss_.contains(meta_text(pod, "uid")) || avoids;  // which a pod may do in vain, as was seen earlier
 }
 
-// Nobody is replaced because another was lost; and a failure counts, once for those within ten seconds.
-void Checker::check_replacements(const std::string& who, const Json& object, const JobStatus& last,
-                                 const JobStatus& now) {
+// How many of the role that are replaced have failed.
+std::int64_t Checker::newly_replaced(const std::string& who, const Json& object, const std::string& role,
+                                     const std::vector<op::api::PodAttempt>& last,
+                                     const std::vector<op::api::PodAttempt>& now) {
   std::int64_t failed = 0;
-  for (const op::api::PodAttempt& attempt : now.pod_attempts) {
-    const auto before = std::ranges::find(last.pod_attempts, attempt.index, &op::api::PodAttempt::index);
-    if (before != last.pod_attempts.end() && before->attempt == attempt.attempt) continue;
+  for (const op::api::PodAttempt& attempt : now) {
+    const auto before = std::ranges::find(last, attempt.index, &op::api::PodAttempt::index);
+    if (before != last.end() && before->attempt == attempt.attempt) continue;
     for (const Json* each : store_.all("pods")) {
       const auto pod = op::pod_from_json(*each, meta_text(object, "uid"));
-      if (!pod || pod->index != attempt.index) continue;
+      if (!pod || pod->index != attempt.index || pod->role != role) continue;
       if (!may_be_replaced(*each)) violation(fmt::format("{}: {} is replaced, and was well", who, pod->name));
       if (op::fate_of(*pod) == op::PodFate::kFailed && !op::lost_a_peer(*pod)) ++failed;
     }
   }
+  return failed;
+}
+
+// Nobody is replaced because another was lost; and a failure counts, once for those within ten seconds.
+void Checker::check_replacements(const std::string& who, const Json& object, const JobStatus& last,
+                                 const JobStatus& now) {
+  const std::int64_t failed =
+      newly_replaced(who, object, "worker", last.pod_attempts, now.pod_attempts) +
+      newly_replaced(who, object, "server", last.server_attempts, now.server_attempts);
+  if (is_ruled(object)) return;
   const Nanos struck = lives_[meta_text(object, "uid")].struck;  // what that does to others does not count
   if (struck.count() > 0 && threads_.now() - struck < kTold) return;
   const std::int64_t counted = now.restarts - last.restarts;
@@ -205,6 +226,7 @@ void Checker::check_replacements(const std::string& who, const Json& object, con
 // Of an incarnation that all ends of pods point the same way, the count is known.
 void Checker::check_restart(const std::string& who, const Json& object, const Life& life,
                             const JobStatus& now) {
+  if (is_ruled(object)) return;
   const auto found = life.ends.find(life.status.incarnation);
   const Ends ends = found == life.ends.end() ? Ends{} : found->second;
   const std::int64_t restarts = now.restarts - life.status.restarts;
@@ -353,7 +375,9 @@ bool Checker::awaits_a_deadline() const {
   for (const char* kind : kKinds)
     for (const Json* object : store_.all(kind))
       if (!status_of(*object).finished() &&
-          (kind == kKinds[1] || member(*object, "spec", "runPolicy").contains("activeDeadlineSeconds")))
+          (kind == kKinds[1] || std::ranges::any_of(kDeadlines, [&](const char* name) {
+             return member(*object, "spec", "runPolicy").contains(name);
+           })))
         return true;
   return false;
 }

@@ -54,6 +54,10 @@ class Checker {
   void check_membership(const std::string& who, Life& life, const op::api::JobStatus& now);
   void check_replacements(const std::string& who, const Json& object, const op::api::JobStatus& last,
                           const op::api::JobStatus& now);
+  [[nodiscard]] std::int64_t newly_replaced(const std::string& who, const Json& object,
+                                            const std::string& role,
+                                            const std::vector<op::api::PodAttempt>& last,
+                                            const std::vector<op::api::PodAttempt>& now);
   [[nodiscard]] bool may_be_replaced(const Json& pod) const;
   void pod_changed(const Json* before, const Json* after);
   void node_changed(const Json& node);

@@ -41,6 +41,7 @@ constexpr std::array<Kind, static_cast<std::size_t>(Fault::kMax)> kFaultKinds{{
     {"node broken", 0.03},
     {"agent silent", 0.05},
     {"quota exceeded", 0.03},
+    {"right withdrawn", 0.03},
 }};
 
 constexpr std::uint64_t kOneIn = 3;  // of the kinds

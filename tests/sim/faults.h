@@ -41,6 +41,7 @@ enum class Fault {
   kNodeBroken,             // node-problem-detector says so, for a while
   kAgentSilent,            // calls to it fail for a while
   kQuota,                  // 403 on creates for a while
+  kRightWithdrawn,         // 403 on one verb of one resource for a while
   kMax
 };
 [[nodiscard]] const char* name_of(Fault fault);

@@ -112,7 +112,7 @@ Life::Life(const LifeOptions& options, Tally& tally)
       programs_(threads_, faults_, part(options.seed, "programs")),
       nodes_(threads_, store_, programs_, faults_, part(options.seed, "nodes")),
       network_(threads_, store_, faults_, part(options.seed, "network")),
-      users_(store_, tally, part(options.seed, "users"),
+      users_(store_, tally, part(options.seed, "users"), options.faults,
              [this](const std::string& uid) { checker_.edited(uid); }) {
   if (!options.faults) faults_.stop();
   if (!one_in(3)) replicas_wanted_ = 2;
@@ -208,6 +208,8 @@ void Life::tick() {
   }
   if (faults_.strikes(Fault::kServerDown)) network_.set_down(threads_.now() + seconds(1 + random_.below(60)));
   if (faults_.strikes(Fault::kQuota)) network_.set_quota(threads_.now() + seconds(1 + random_.below(60)));
+  if (faults_.strikes(Fault::kRightWithdrawn))
+    network_.withdraw_a_right(threads_.now() + seconds(1 + random_.below(60)));
   threads_.after(kTick, [this] { tick(); });
 }
 
@@ -274,6 +276,7 @@ void Life::calm() {
   faults_.stop();
   network_.set_down(threads_.now());
   network_.set_quota(threads_.now());
+  network_.withdraw_a_right(threads_.now());
   for (const auto& replica : replicas_) replica->cut_off(threads_.now());
   nodes_.heal();
   drop_orphans();

@@ -43,13 +43,13 @@ class Network::Transport final : public kube::HttpTransport {
     if (!link_->alive) return reset();
     auto call = std::make_shared<Call>();
     network_.dispatch(link_, begun, parsed, request.body, call);
-    link_->waits.insert(call.get());
+    link_->waits.push_back(call.get());
     while (!call->done && link_->alive) {
       if (network_.threads_.wait(call.get(), deadline.time_since_epoch())) continue;
       if (!call->done) call->answer = deadline_exceeded("no answer within the deadline");
       break;
     }
-    link_->waits.erase(call.get());
+    std::erase(link_->waits, call.get());
     if (!link_->alive) return reset();
     return call->answer;
   }
@@ -60,11 +60,11 @@ class Network::Transport final : public kube::HttpTransport {
     auto watch = std::make_shared<Watch>();
     watch->link = link_;
     network_.open(watch, request);
-    link_->waits.insert(watch.get());
+    link_->waits.push_back(watch.get());
     const std::stop_callback wake(options.stop, [&] { network_.threads_.wake(watch.get()); });
     auto result = follow(*watch, options, on_bytes);
     watch->closed = true;
-    link_->waits.erase(watch.get());
+    std::erase(link_->waits, watch.get());
     return result;
   }
 
@@ -103,12 +103,23 @@ std::shared_ptr<kube::HttpTransport> Network::connect(std::shared_ptr<Link> link
 
 void Network::cut(Link& link) {
   link.alive = false;
-  for (const void* wait : std::set(link.waits)) threads_.wake(wait);
+  for (const void* wait : std::vector(link.waits)) threads_.wake(wait);
 }
 
 void Network::set_down(Nanos until) {
   down_until_ = until;
   for (const auto& watch : std::vector(watches_)) end(watch, reset());
+}
+
+void Network::withdraw_a_right(Nanos until) {
+  constexpr std::pair<const char*, const char*> kRights[] = {
+      {"create", "pods"},           {"delete", "pods"},           {"list", "pods"},
+      {"create", "secrets"},        {"create", "events"},         {"create", "services"},
+      {"patch", "distributedjobs"}, {"patch", "federatedrounds"}, {"get", "nodes"}};
+  const auto& [verb, resource] = kRights[random_.below(std::size(kRights))];
+  withdrawn_verb_ = verb;
+  withdrawn_resource_ = resource;
+  withdrawn_until_ = until;
 }
 
 Nanos Network::latency() {
@@ -146,6 +157,14 @@ bool Network::fail_early(const Link& link, const ApiRequest& request, const std:
              latency());
   } else if (request.verb == "create" && request.resource == "pods" && threads_.now() < quota_until_) {
     complete(call, answer_with({403, "Forbidden", "exceeded quota: pods"}), latency());
+  } else if (threads_.now() < withdrawn_until_ && request.verb == withdrawn_verb_ &&
+             request.resource == withdrawn_resource_) {
+    faults_.seen("HTTP 403 for a right");
+    complete(call,
+             answer_with(
+                 {403, "Forbidden",
+                  fmt::format("User \"muster\" cannot {} resource \"{}\"", request.verb, request.resource)}),
+             latency());
   } else {
     return false;
   }

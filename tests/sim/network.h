@@ -14,8 +14,9 @@ namespace muster::sim {
 struct Link {
   int replica = 0;
   bool alive = true;
-  Nanos cut_off_until{0};       // no answer comes, and nothing arrives
-  std::set<const void*> waits;  // of calls that are under way
+  Nanos cut_off_until{0};  // no answer comes, and nothing arrives
+  std::vector<const void*>
+      waits;  // of calls that are under way, in their order: addresses differ from run to run
 };
 
 struct Write {  // as the server has judged it
@@ -33,6 +34,7 @@ class Network {
   void cut(Link& link);        // for good
   void set_down(Nanos until);  // the API server, for everybody
   void set_quota(Nanos until) { quota_until_ = until; }
+  void withdraw_a_right(Nanos until);
 
   std::function<void(const Link&, const ApiRequest&)> on_begin;  // of a write, by the client's code
   std::function<void(const Link&)> on_freeze;         // this replica's process is to stop for a while, now
@@ -76,7 +78,8 @@ class Network {
   ApiStore& store_;
   Faults& faults_;
   Random random_;
-  Nanos down_until_{0}, quota_until_{0};
+  Nanos down_until_{0}, quota_until_{0}, withdrawn_until_{0};
+  std::string withdrawn_verb_, withdrawn_resource_;
   std::vector<std::shared_ptr<Watch>> watches_;
 };
 

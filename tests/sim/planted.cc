@@ -7,6 +7,7 @@
 #include "common/json/access.h"
 #include "common/json/read_json.h"
 #include "operator/api/status.h"
+#include "operator/core/failure_policy.h"
 
 namespace muster::sim {
 namespace {
@@ -31,7 +32,9 @@ constexpr std::array<const char*, static_cast<std::size_t>(Planted::kMax)> kBugN
     "the Lease is taken too early",
     "a membership's number is used again",
     "those who join come first",
-    "survivors are replaced"};
+    "survivors are replaced",
+    "a server is replaced without its part",
+    "both holders of a part are lost, and nobody restarts"};
 
 op::PatchStatus* status_of(op::Decision& decision) {
   for (op::Action& action : decision.actions)
@@ -47,6 +50,8 @@ Json falsified(Planted bug, Json object) {
   if (bug == Planted::kLimitIgnored) object["spec"]["runPolicy"]["maxRestarts"] = 100;
   if (bug == Planted::kTerminalForgotten && member(object, "status", "completionTime").is_string())
     object["status"] = {{"incarnation", member(object, "status", "incarnation")}};
+  if (bug == Planted::kServersAnewForgotten && member(object, "status", "servers").is_array())
+    for (Json& server : object["status"]["servers"]) server.erase("anew");
   return object;
 }
 
@@ -67,6 +72,34 @@ void falsify_membership(Planted bug, const Json& object, Json& status) {
   }
 }
 
+// A restart of all becomes the replacement of those servers that are lost.
+void replace_servers_alone(const Json& object, const op::Observed& seen, Json& status) {
+  const Json& servers = member(object, "status", "servers");
+  if (!servers.is_array() || servers.size() < 2 || !status.contains("incarnation")) return;
+  Json members = Json::array();
+  Json attempts = member(object, "status", "serverAttempts");
+  if (!attempts.is_array()) attempts = Json::array();
+  std::size_t lost = 0;
+  for (Json server : servers) {
+    const auto pod = std::ranges::find(seen.pods, server.value("podUID", ""), &op::Pod::uid);
+    const bool lives = pod != seen.pods.end() && op::fate_of(*pod) == op::PodFate::kAlive;
+    if (!lives) {
+      ++lost;
+      server["podUID"] = "";
+      const auto known = std::ranges::find_if(
+          attempts, [&](const Json& each) { return each.at("index") == server.at("index"); });
+      if (known != attempts.end()) {
+        (*known)["attempt"] = (*known)["attempt"].get<int>() + 1;
+      } else {
+        attempts.push_back(
+            {{"index", server.at("index")}, {"attempt", 1}, {"failedAt", "2030-01-01T00:00:00Z"}});
+      }
+    }
+    members.push_back(std::move(server));
+  }
+  if (lost > 1) status = {{"servers", members}, {"serverAttempts", attempts}};
+}
+
 void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Decision& decision) {
   if (bug == Planted::kRequeueForgotten) decision.requeue_after = {};
   op::PatchStatus* patch = status_of(decision);
@@ -78,6 +111,7 @@ void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Deci
     return;
   }
   Json& status = patch->patch["status"];
+  if (bug == Planted::kPartsLostIgnored) replace_servers_alone(object, seen, status);
   if (bug == Planted::kStaleStatusWins) patch->patch.erase("metadata");
   if (bug == Planted::kReadyCountsAll && status.contains("readyReplicas"))
     status["readyReplicas"] = static_cast<std::int64_t>(seen.pods.size());

@@ -130,13 +130,33 @@ std::vector<Programs::Program*> Programs::members(const Program& program) {
 bool Programs::may_work(const Program& program) {
   if (!program.ours) return true;
   if (!program.assignment || program.broken) return false;
-  if (program.role == "worker")
+  if (program.role != "aggregator" && program.role != "client")
     return std::ssize(members(program)) == program.assignment->worker().roster_size();
   const std::int64_t membership = program.assignment->membership();
   std::int64_t with = 0;
   for (const auto& [uid, peer] : programs_)
     if (peer.job == program.job && peer.assignment && peer.assignment->membership() == membership) ++with;
   return with >= 2;  // the aggregator and a client
+}
+
+// Each server gets its part from the one that mirrors it, if it has begun anew, and then mirrors again.
+void Programs::share_parts(const std::vector<Program*>& members, std::int64_t steps) {
+  std::vector<Program*> servers;
+  for (Program* member : members)
+    if (member->role == "server") servers.push_back(member);  // in order of rank, and so of parts
+  const std::size_t count = servers.size();
+  for (std::size_t part = 0; part < count; ++part) {
+    Program& holder = *servers[part];
+    const Program& mirror = *servers[(part + 1) % count];
+    if (holder.steps == steps) continue;
+    faults_.seen("a server gets its part anew");
+    const bool is_left = count > 1 && mirror.mirrored == steps;
+    if (!is_left && on_violation)
+      on_violation(
+          fmt::format("the workers have made {} steps, and part {} of {} is lost", steps, part, count));
+    holder.steps = steps;
+  }
+  for (std::size_t part = 0; part < count; ++part) servers[(part + 1) % count]->mirrored = steps;
 }
 
 // The leader makes the steps of all. Its state is what the others go on with.
@@ -148,11 +168,14 @@ void Programs::work(Program& program) {
   if (!leads || !may_work(program)) return;
   const std::int64_t next = program.steps + 1;
   if (worker) {
-    for (Program* member : members(program)) {
+    const std::vector<Program*> all = members(program);
+    share_parts(all, program.steps);
+    for (Program* member : all) {
       if (member->steps > program.steps && on_violation)
         on_violation(fmt::format("rank 0 has made {} steps, another member {}: its state is lost",
                                  program.steps, member->steps));
       step(*member, next);
+      if (member->role == "server") member->mirrored = next;
     }
   } else {
     for (auto& [uid, peer] : programs_)
@@ -198,7 +221,7 @@ void Programs::exit(const std::string& uid, int code, Nanos in) {
 void Programs::crash(const std::string& uid, int code) { exit(uid, code, Nanos(0)); }
 
 void Programs::lose_peer(const Program& lost) {
-  if (!lost.ours || lost.role != "worker" || !lost.assignment) return;
+  if (!lost.ours || !lost.assignment || !lost.assignment->has_worker()) return;
   if (lost.status.phase() == control::v1::PHASE_SUCCEEDED) return;
   const auto& worker = lost.assignment->worker();
   const std::string words =

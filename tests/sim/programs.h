@@ -13,6 +13,9 @@
 
 namespace muster::sim {
 
+// A parameter server holds its part of the model and a copy of the part of the server before it; what neither
+// holds is lost.
+//
 // By pod uid. A worker waits for its assignment, works with the peers of its roster once all have it, and all
 // end together; when one is lost the others wait for their next assignment, in which they go on with the
 // state that they have (those of the release before end with 75, and so does whoever waits in vain). An
@@ -49,8 +52,9 @@ class Programs {
     std::optional<control::v1::Assignment> assignment;
     control::v1::AgentStatus status;
     bool leaving = false;
-    bool broken = false;     // it has lost a peer
-    std::int64_t steps = 0;  // that its state has behind it
+    bool broken = false;        // it has lost a peer
+    std::int64_t steps = 0;     // that its state has behind it; of a server, its part
+    std::int64_t mirrored = 0;  // that the part of the server before it has behind it here
   };
   void set_phase(Program& program, control::v1::Phase phase);
   void exit(const std::string& uid, int code, Nanos in);
@@ -61,6 +65,7 @@ class Programs {
   void lose_peer(const Program& lost);
   void break_off(Program& program, const std::string& message);
   [[nodiscard]] std::vector<Program*> members(const Program& program);
+  void share_parts(const std::vector<Program*>& members, std::int64_t steps);
 
   VirtualThreads& threads_;
   Faults& faults_;

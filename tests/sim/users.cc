@@ -19,15 +19,27 @@ const Json& training() {
   return kTraining;
 }
 
+// Of exit codes that programs of the simulation have, and of evictions.
+Json any_rule(Random& random) {
+  constexpr const char* kActions[] = {"FailJob", "RestartJob", "RestartPod", "Ignore"};
+  Json rule{{"action", kActions[random.below(4)]}};
+  switch (random.below(3)) {
+    case 0: rule["onExitCodes"] = {{"operator", "In"}, {"values", Json::array({1, 139})}}; break;
+    case 1: rule["onExitCodes"] = {{"operator", "NotIn"}, {"values", Json::array({137})}}; break;
+    default: rule["onPodConditions"] = Json::array({{{"type", "DisruptionTarget"}, {"status", "True"}}});
+  }
+  return rule;
+}
+
 std::string resource_of(const Json& object) {
   return object["kind"] == "DistributedJob" ? "distributedjobs" : "federatedrounds";
 }
 
 }  // namespace
 
-Users::Users(ApiStore& store, Tally& tally, std::uint64_t seed,
+Users::Users(ApiStore& store, Tally& tally, std::uint64_t seed, bool rules,
              std::function<void(const std::string& uid)> on_edit)
-    : store_(store), tally_(tally), random_(seed), on_edit_(std::move(on_edit)) {}
+    : store_(store), tally_(tally), random_(seed), rules_(rules), on_edit_(std::move(on_edit)) {}
 
 void Users::create() {
   const std::uint64_t kind = random_.below(5);  // 0, 1: training; 2, 3: plain; 4: federated
@@ -37,12 +49,22 @@ void Users::create() {
   policy["cleanPodPolicy"] = kPolicies[random_.below(3)];
   if (one_in(5)) policy["ttlSecondsAfterFinished"] = random_.below(30);
   if (one_in(8)) policy["activeDeadlineSeconds"] = 30 + random_.below(300);
+  if (rules_ && kind < 4 && one_in(5)) {
+    policy["failurePolicy"]["rules"] = Json::array({any_rule(random_), any_rule(random_)});
+    tally_.count("user: failure rules");
+  }
+  if (rules_ && kind < 4 && one_in(8)) policy["pendingDeadlineSeconds"] = 30 + random_.below(200);
+  if (rules_ && kind < 2 && one_in(8)) policy["progressDeadlineSeconds"] = 30 + random_.below(200);
   spec["runPolicy"] = policy;
   Json pod_template = Json::object();
   if (one_in(20)) pod_template["metadata"]["labels"]["sim/refuse"] = "422";
   if (kind < 4) spec["workers"] = {{"replicas", 1 + random_.below(4)}, {"template", pod_template}};
   if (kind < 2) spec["training"] = training();
   if (kind < 2 && one_in(4)) spec["workers"]["minReplicas"] = 1 + random_.below(spec["workers"]["replicas"]);
+  const bool served = kind < 2 && one_in(2);
+  if (served)
+    spec["synchronization"] = {{"topology", "ParameterServer"},
+                               {"parameterServers", {{"shards", 1 + random_.below(3)}}}};
   if (kind == 2 || kind == 3)
     spec["workers"]["template"]["spec"] = {
         {"containers", Json::array({{{"name", "main"}, {"image", "debian:12"}}})}};
@@ -60,7 +82,10 @@ void Users::create() {
                       {"namespace", "team"}}},
                     {"spec", std::move(spec)}};
   if (std::holds_alternative<Refusal>(store_.create(resource_of(object), object))) return;
-  tally_.count(fmt::format("user: create {}", kind < 2 ? "training" : kind == 4 ? "federated" : "plain"));
+  tally_.count(fmt::format("user: create {}", served      ? "training with servers"
+                                              : kind < 2  ? "training"
+                                              : kind == 4 ? "federated"
+                                                          : "plain"));
 }
 
 std::vector<Users::Target> Users::targets() const {

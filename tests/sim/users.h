@@ -9,8 +9,9 @@ namespace muster::sim {
 
 class Users {
  public:
-  // `on_edit` hears of the uid of an object before its spec is changed.
-  Users(ApiStore& store, Tally& tally, std::uint64_t seed,
+  // `rules`: some objects have failure rules and deadlines. `on_edit` hears of the uid of an object before
+  // its spec is changed.
+  Users(ApiStore& store, Tally& tally, std::uint64_t seed, bool rules,
         std::function<void(const std::string& uid)> on_edit);
 
   void create();  // one object, of any kind
@@ -32,6 +33,7 @@ class Users {
   ApiStore& store_;
   Tally& tally_;
   Random random_;
+  bool rules_;
   std::function<void(const std::string& uid)> on_edit_;
 };
 

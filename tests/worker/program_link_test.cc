@@ -355,6 +355,9 @@ TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
     ASSERT_EQ(event.kind, MUSTER_END);
     EXPECT_EQ(event.exit_code, 65);
     EXPECT_STREQ(event.words, "it cannot be");
+    std::ostringstream written;
+    written << std::ifstream(std::getenv("MUSTER_TERMINATION_LOG")).rdbuf();
+    EXPECT_EQ(written.str(), "muster: it cannot be") << "by which the operator knows whose word 65 is";
     muster_close(job);
   });
   ASSERT_TRUE(link->meet(kWorld, soon()));

@@ -6,6 +6,8 @@
 #include <fstream>
 #include <thread>
 
+#include "pod/pod_contract.h"
+
 namespace muster::program {
 namespace {
 
@@ -66,7 +68,11 @@ Result<std::optional<Frame>> receive(muster_job& job, Deadline deadline) {
       job.words = text_of(job.body);
       job.reports_heard = frame->numbers[1];
       job.ended = static_cast<std::int32_t>(std::clamp<std::int64_t>(frame->numbers[0], 0, 255));
-      if (!job.words.empty()) write_last_words(job.words);
+      if (job.ended != 0) {
+        write_last_words(kEndingWord + job.words);
+      } else if (!job.words.empty()) {
+        write_last_words(job.words);
+      }
     }
     return frame;
   }

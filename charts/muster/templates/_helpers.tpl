@@ -1,14 +1,22 @@
 {{/* Names. A release called muster gives muster-operator, not muster-muster-operator. The name of a job has 50 characters at most. */}}
+{{/* A release may be called 1st or team.a; a Service may not. */}}
 {{- define "muster.fullname" -}}
-{{- if .Values.fullnameOverride -}}
-{{- .Values.fullnameOverride | trunc 36 | trimSuffix "-" -}}
-{{- else -}}
 {{- $name := default .Chart.Name .Values.nameOverride -}}
-{{- if contains $name .Release.Name -}}
-{{- .Release.Name | trunc 36 | trimSuffix "-" -}}
-{{- else -}}
-{{- printf "%s-%s" .Release.Name $name | trunc 36 | trimSuffix "-" -}}
+{{- $full := .Values.fullnameOverride -}}
+{{- if not $full -}}
+{{- $full = ternary .Release.Name (printf "%s-%s" .Release.Name $name) (contains $name .Release.Name) | replace "." "-" -}}
 {{- end -}}
+{{- ternary (printf "m-%s" $full) $full (regexMatch "^[0-9]" $full) | trunc 36 | trimSuffix "-" -}}
+{{- end -}}
+
+{{/* What an upgrade with --reuse-values from a release that had no such values lacks: as values.yaml says. */}}
+{{- define "muster.complete" -}}
+{{- $defaults := .Files.Get "files/values.yaml" | fromYaml -}}
+{{- range list "history" "progress" "podSecurityContext" "containerSecurityContext" -}}
+{{- if not (hasKey $.Values .) -}}{{- $_ := set $.Values . (get $defaults .) -}}{{- end -}}
+{{- end -}}
+{{- if and .Values.progress.enabled (eq (int .Values.metrics.port) (int .Values.progress.port)) -}}
+{{- fail (printf "metrics.port and progress.port are both %d: the operator listens for both, choose another for one" (int .Values.metrics.port)) -}}
 {{- end -}}
 {{- end -}}
 
@@ -84,18 +92,12 @@ imagePullSecrets:
 {{/* Of the Lease that replicas elect their leader by. */}}
 {{- define "muster.lease" -}}{{ include "muster.operator" . }}.muster.dev{{- end -}}
 
-{{/* What Kubernetes' pod security standard `restricted` asks for, and a root that cannot be written. */}}
+{{/* Of the operator's own pods and of that of `helm test`. */}}
 {{- define "muster.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
-fsGroup: 65532
-seccompProfile:
-  type: RuntimeDefault
+{{- include "muster.complete" . -}}
+{{- toYaml .Values.podSecurityContext -}}
 {{- end -}}
 {{- define "muster.containerSecurity" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- include "muster.complete" . -}}
+{{- toYaml .Values.containerSecurityContext -}}
 {{- end -}}

@@ -59,6 +59,62 @@ TEST(Gang, OfKubernetes37AndAlso36IsAPodGroupThatPodsNameInTheirSpec) {
   }
 }
 
+JobBuilder served(const std::string& choice) {
+  return gang(choice).workers(2).set(
+      "/spec/synchronization",
+      {{"topology", "ParameterServer"},
+       {"parameterServers", {{"shards", 2}, {"template", {{"spec", Json::object()}}}}}});
+}
+
+TEST(GangWithServers, TheyAreMembersAndCounted) {
+  ClusterModel native = cluster_with(served("Auto").json(), &SchedulingSeen::native, kNative37);
+  native.settle();
+  EXPECT_EQ(native.group["spec"]["schedulingPolicy"]["gang"]["minCount"], 4);
+  ASSERT_EQ(native.pods.size(), 4U);
+  for (const auto& [name, pod] : native.pods)
+    EXPECT_EQ(pod["spec"]["schedulingGroup"]["podGroupName"], "digits") << name;
+}
+
+TEST(GangWithServers, TheyHaveTheWorkersScheduler) {
+  for (const char* scheduler : {"volcano", "scheduler-plugins-scheduler"}) {
+    const bool volcano = std::string(scheduler) == "volcano";
+    ClusterModel cluster =
+        cluster_with(served("Auto").set("/spec/workers/template/spec/schedulerName", scheduler).json(),
+                     volcano ? &SchedulingSeen::volcano : &SchedulingSeen::scheduler_plugins,
+                     volcano ? kVolcano : kPlugins);
+    cluster.settle();
+    EXPECT_EQ(cluster.group["spec"]["minMember"], 4) << scheduler;
+    ASSERT_EQ(cluster.pods.size(), 4U);
+    for (const auto& [name, pod] : cluster.pods) EXPECT_EQ(pod["spec"]["schedulerName"], scheduler) << name;
+  }
+}
+
+TEST(GangWithServers, TheirReplacementIsNoMemberAndHasTheWorkersScheduler) {
+  ClusterModel cluster =
+      cluster_with(served("Auto").set("/spec/workers/template/spec/schedulerName", "volcano").json(),
+                   &SchedulingSeen::volcano, kVolcano);
+  cluster.bring_up();
+  cluster.evict("digits-server-1");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.settle();
+  const Json& pod = cluster.pods.at("digits-server-1");
+  EXPECT_EQ(pod["spec"]["schedulerName"], "volcano");
+  EXPECT_FALSE(pod["metadata"].value("annotations", Json::object()).contains("scheduling.k8s.io/group-name"));
+}
+
+TEST(GangWithServers, AnotherSchedulerThanTheWorkersIsRefused) {
+  const char* place = "/spec/synchronization/parameterServers/template/spec/schedulerName";
+  ClusterModel cluster = cluster_with(served("Auto").set(place, "volcano").json(), nullptr, {});
+  cluster.settle();
+  EXPECT_EQ(cluster.condition("Failed")->reason, "InvalidSpec");
+  EXPECT_THAT(cluster.condition("Failed")->message,
+              HasSubstr("schedulerName: is volcano, and that of the workers is default-scheduler"));
+  ClusterModel apart = cluster_with(served("None").set(place, "volcano").json(), nullptr, {});
+  apart.settle();
+  EXPECT_EQ(apart.pods.at("digits-server-0")["spec"]["schedulerName"], "volcano");
+}
+
 TEST(Gang, OfKubernetes37HasThePriorityOfItsPods) {
   ClusterModel cluster =
       cluster_with(job().set("/spec/workers/template/spec/priorityClassName", "high").json(),

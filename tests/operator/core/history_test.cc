@@ -57,6 +57,42 @@ TEST(History, TellsOfAJobThatHasSucceeded) {
   EXPECT_LE(record.dump().size(), 2048U);
 }
 
+const Json kServed =
+    Json::parse(R"({"topology": "ParameterServer", "parameterServers": {"shards": 3, "template":
+    {"spec": {"containers": [{"name": "server", "resources": {"requests": {"memory": "64Gi"}}}]}}}})");
+
+TEST(History, CountsServersAndTellsWhatTheyHad) {
+  ClusterModel cluster = finishing(job().workers(2).set("/spec/synchronization", kServed).json());
+  cluster.defaults.worker_image = "muster-worker:1";
+  cluster.bring_up();
+  end_all(cluster);
+  cluster.settle();
+  ASSERT_EQ(cluster.history.size(), 1U);
+  const Json& record = cluster.history.begin()->second;
+  EXPECT_EQ(record["pods"], 5);
+  EXPECT_EQ(record["image"], "muster-worker:1");
+  EXPECT_EQ(record["roles"],
+            Json::parse(R"({"server": {"pods": 3, "resources": {"requests": {"memory": "64Gi"}}}})"));
+}
+
+TEST(History, OfARoundCountsTheAggregatorAndThePodsOfClients) {
+  ClusterModel cluster = finishing(federated_round(4, 2));
+  cluster.object["spec"]["suspend"] = false;
+  cluster.object["spec"]["nonsense"] = 1;
+  cluster.settle();
+  ASSERT_EQ(cluster.history.size(), 1U);
+  EXPECT_FALSE(cluster.history.begin()->second.contains("pods"))
+      << "which a spec that cannot be read does not tell";
+  ClusterModel runs = finishing(federated_round(4, 2));
+  runs.bring_up();
+  runs.end_pod("phones-client-0", 65, "no data");
+  runs.end_pod("phones-client-1", 65, "no data");
+  runs.settle();
+  ASSERT_EQ(runs.history.size(), 1U);
+  EXPECT_EQ(runs.history.begin()->second["pods"], 3);
+  EXPECT_EQ(runs.history.begin()->second["roles"]["client"]["pods"], 2);
+}
+
 TEST(History, IsWrittenOnceAndBeforeTheStatusThatEndsTheObject) {
   ClusterModel cluster = finishing(job().plain().workers(2).json());
   cluster.bring_up();
@@ -163,7 +199,8 @@ TEST(History, StaysSmallWhateverTheObjectHolds) {
   meta.uid = std::string(36, 'u');
   const Json record =
       history_record(meta, "DistributedJob", status,
-                     {.count = 1, .role = "worker", .pod_template = &pod_template, .default_image = ""});
+                     {.roles = {{.role = "worker", .count = 1, .pod_template = &pod_template},
+                                {.role = "server", .count = 1, .pod_template = &pod_template}}});
   EXPECT_LE(record.dump().size(), 2048U);
   EXPECT_EQ(record["progress"], Json({{"loss", 0.5}}));
 }

@@ -228,6 +228,15 @@ TEST_F(Servers, TheJobIsDoneWithItsWorkers) {
     cluster_.end_pod(name, 0);
   cluster_.settle();
   EXPECT_EQ(cluster_.status().phase, "Succeeded");
+  for (const char* name : {"digits-server-0", "digits-server-1"})
+    EXPECT_FALSE(cluster_.pods.at(name)["metadata"].contains("deletionTimestamp"))
+        << "it ends in a moment by the workers' word, and its log is kept";
+  cluster_.end_pod("digits-server-0", 0);
+  cluster_.advance(std::chrono::seconds(10));
+  cluster_.settle();
+  cluster_.finish_deletions();
+  EXPECT_TRUE(cluster_.pods.contains("digits-server-0"));
+  EXPECT_FALSE(cluster_.pods.contains("digits-server-1")) << "one that does not end holds its node";
 }
 
 TEST(ServerSets, AQueueIsAskedForBothRoles) {

@@ -34,7 +34,7 @@ Json told_pod(bool whole) {
           "annotations": {"muster.dev/world-size": "4", "muster.dev/attempt": "1", "muster.dev/gang": "g",
                           "muster.dev/progress-ca": "62a5b4ce"},
           "ownerReferences": [{"kind": "DistributedJob", "name": "x", "uid": "u", "controller": true}]},
-      "spec": {"nodeName": "node-1", "containers": [{"name": "worker"}],
+      "spec": {"nodeName": "node-1", "containers": [{"name": "worker", "image": "i"}],
                "initContainers": [{"name": "side", "restartPolicy": "Always"}]},
       "status": {"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory",
           "podIP": "10.1.2.3",
@@ -49,7 +49,7 @@ Json told_pod(bool whole) {
   pod["metadata"]["generateName"] = "x-";
   pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = "[{}]";
   pod["spec"]["volumes"] = Json::array({{{"name", "v"}}});
-  pod["spec"]["containers"][0]["image"] = "i";
+  pod["spec"]["containers"][0]["command"] = Json::array({"c"});
   pod["status"]["hostIP"] = "10.0.0.1";
   pod["status"]["qosClass"] = "BestEffort";
   pod["status"]["conditions"][0]["lastProbeTime"] = nullptr;
