@@ -53,6 +53,7 @@ std::string last_words_of(control::v1::AgentStatus status) {
   }
   if (json.size() <= kLastWordsMax) return json;
   status.clear_message();
+  if (status.has_worker()) status.mutable_worker()->clear_ledger();
   return json_of(status);
 }
 

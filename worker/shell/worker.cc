@@ -301,10 +301,7 @@ class Worker {
     next_status_ = now + kStatusInterval;
     frame_->status = to_status(progress, job_.identity.rank);
     for (const std::string& warning : warnings_) frame_->status.add_warnings(warning);
-    if (job_.identity.rank == 0) {
-      add_history(frame_->status, history.points());
-      if (progress.ledger) add_ledger(frame_->status, *progress.ledger);
-    }
+    if (job_.identity.rank == 0) add_lists(frame_->status, progress, history.points());
     frame_->publish();
   }
 
