@@ -37,7 +37,7 @@ _muster() {
     --kubeconfig|--output-dir) COMPREPLY=($(compgen -f -- "$word")); return ;;
   esac
   case "$verb" in
-    "") COMPREPLY=($(compgen -W "run get logs describe status top suspend resume history plot convert local version completion --help --version" -- "$word")) ;;
+    "") COMPREPLY=($(compgen -W "run get logs describe status top audit suspend resume history plot convert local version completion --help --version" -- "$word")) ;;
     run) COMPREPLY=($(compgen -W "--output --output-dir --timeout --verbose --help" -- "$word")
            $(compgen -f -X '!*.y*ml' -- "$word") $(compgen -d -- "$word")) ;;
     get|describe)
@@ -56,7 +56,7 @@ _muster() {
       else
         COMPREPLY=($(compgen -W "$(_muster_names dj) $(_muster_names fr)" -- "$word"))
       fi ;;
-    status|suspend|resume)
+    status|audit|suspend|resume)
       if [[ "$word" == -* ]]; then
         COMPREPLY=($(compgen -W "-n --namespace --kubeconfig --context --cluster --user --help" -- "$word"))
       else
@@ -82,7 +82,7 @@ _muster_names() {
 }
 _muster() {
   local -a verbs kinds
-  verbs=(run get logs describe status top suspend resume history plot convert local version completion)
+  verbs=(run get logs describe status top audit suspend resume history plot convert local version completion)
   kinds=(dj fr pods services events nodes configmaps persistentvolumeclaims namespaces)
   if (( CURRENT == 2 )); then compadd -a verbs; return; fi
   case "${words[CURRENT-1]}" in
@@ -107,7 +107,7 @@ _muster() {
         -*) compadd -- -f --follow -c --container --rank --all-ranks --role --pod --tail --previous -n --namespace --kubeconfig --context --cluster --user --help ;;
         *) _muster_names dj; _muster_names fr ;;
       esac ;;
-    status|suspend|resume)
+    status|audit|suspend|resume)
       case "${words[CURRENT]}" in
         -*) compadd -- -n --namespace --kubeconfig --context --cluster --user --help ;;
         *) _muster_names dj; _muster_names fr ;;
@@ -126,7 +126,7 @@ constexpr std::string_view kFish = R"script(# fish completion of muster: muster 
 function __muster_names
     muster get $argv[1] -o name 2>/dev/null | string replace -r '.*/' ''
 end
-set -l verbs run get logs describe status top suspend resume history plot convert local version completion
+set -l verbs run get logs describe status top audit suspend resume history plot convert local version completion
 complete -c muster -n "not __fish_seen_subcommand_from $verbs" -f -a "$verbs"
 complete -c muster -n "__fish_seen_subcommand_from run" -F -l output-dir -r
 complete -c muster -n "__fish_seen_subcommand_from run" -l output -x -a "text json"
@@ -144,7 +144,7 @@ complete -c muster -n "__fish_seen_subcommand_from logs" -l previous
 complete -c muster -n "__fish_seen_subcommand_from logs" -l role -x -a "worker server aggregator client"
 complete -c muster -n "__fish_seen_subcommand_from logs" -l pod -x
 complete -c muster -n "__fish_seen_subcommand_from logs" -s c -l container -x
-complete -c muster -n "__fish_seen_subcommand_from status suspend resume" -f -a "(__muster_names dj) (__muster_names fr)"
+complete -c muster -n "__fish_seen_subcommand_from status audit suspend resume" -f -a "(__muster_names dj) (__muster_names fr)"
 complete -c muster -n "__fish_seen_subcommand_from status top history" -s A -l all-namespaces
 set -l asking get logs describe status top suspend resume history plot version
 complete -c muster -n "__fish_seen_subcommand_from $asking" -l kubeconfig -r -F

@@ -36,7 +36,7 @@ struct Arguments {
   std::int64_t rank = -1;
   std::int64_t tail = -1;
   DescribeOptions describe;
-  StatusOptions status;   // of status, top, suspend and resume
+  StatusOptions status;   // of status, top, audit, suspend and resume
   std::string described;  // "dj" or "dj/ring"
   PlotOptions plot;
   LocalUpOptions local;
@@ -127,6 +127,9 @@ void add_status(CLI::App& app, Arguments& args) {
   CLI::App* top = add("top", "Show the jobs that have not ended, the fastest first");
   for (CLI::App* verb : {status, top})
     verb->add_flag("-A,--all-namespaces", args.status.all_namespaces, "of all namespaces");
+  add("audit", "Show how often the examples of each epoch counted; exit code 1 where it was not once each")
+      ->add_option("NAME", args.status.name, "ring or dj/ring")
+      ->required();
   for (CLI::App* verb : {add("suspend", "Pause a job: its pods end, its checkpoint stays"),
                          add("resume", "Let a suspended job go on from its checkpoint")})
     verb->add_option("NAME", args.status.name, "ring or dj/ring")->required();
@@ -230,6 +233,7 @@ int call_status(const CLI::App& app, const Arguments& args) {
     return usage("one object is in one namespace; use -n instead of -A");
   if (app.got_subcommand("status")) return status(args.status);
   if (app.got_subcommand("top")) return top(args.status);
+  if (app.got_subcommand("audit")) return audit(args.status);
   return suspend(args.status, app.got_subcommand("suspend"));
 }
 
@@ -254,7 +258,7 @@ int call(const CLI::App& app, Arguments& args) {
     return logs(args.logs);
   }
   if (app.got_subcommand("describe")) return call_describe(args);
-  for (const char* verb : {"status", "top", "suspend", "resume"})
+  for (const char* verb : {"status", "top", "audit", "suspend", "resume"})
     if (app.got_subcommand(verb)) return call_status(app, args);
   if (app.got_subcommand("plot")) return plot(args.plot);
   if (app.got_subcommand("history")) return history(args.history);

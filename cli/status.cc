@@ -5,6 +5,7 @@
 
 #include <map>
 
+#include "cli/audit_view.h"
 #include "cli/connect.h"
 #include "cli/console.h"
 #include "cli/evidence.h"
@@ -67,6 +68,18 @@ Result<std::string> top_of(const Asked& asked) {
   return render_top(all);
 }
 
+// `balances`: of all that was asked for.
+Result<std::string> audit_of(const Asked& asked, bool& balances) {
+  MUSTER_ASSIGN(const auto objects, find_objects(asked));
+  std::string out;
+  for (const auto& [kind, object] : objects) {
+    const Audit audit = cli::audit_of(object);
+    balances = balances && audit.balances;
+    out += (out.empty() ? "" : "\n") + audit.text;
+  }
+  return out;
+}
+
 Result<std::string> set_suspended(const Asked& asked, bool suspended) {
   MUSTER_ASSIGN(const auto objects, find_objects(asked));
   if (objects.size() > 1) {
@@ -116,6 +129,11 @@ int answer(const StatusOptions& options, Answer answer_of) {
 
 int status(const StatusOptions& options) { return answer(options, status_of); }
 int top(const StatusOptions& options) { return answer(options, top_of); }
+int audit(const StatusOptions& options) {
+  bool balances = true;
+  const int code = answer(options, [&](const Asked& asked) { return audit_of(asked, balances); });
+  return code == kExitDone && !balances ? kExitFailed : code;
+}
 int suspend(const StatusOptions& options, bool suspended) {
   return answer(options, [&](const Asked& asked) { return set_suspended(asked, suspended); });
 }

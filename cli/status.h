@@ -1,4 +1,5 @@
-#pragma once  // cli/status.h: `muster status`, `top`, `suspend` and `resume`: how jobs are doing, and a pause
+#pragma once  // cli/status.h: `muster status`, `top`, `audit`, `suspend` and `resume`: how jobs are doing,
+              // and a pause
 #include <string>
 
 #include "cli/get.h"
@@ -13,6 +14,8 @@ struct StatusOptions {
 
 [[nodiscard]] int status(const StatusOptions& options);
 [[nodiscard]] int top(const StatusOptions& options);
+// Shows the ledger of a job; exit code 1 where it does not balance.
+[[nodiscard]] int audit(const StatusOptions& options);
 // Sets spec.suspend. A job that is suspended has no pods, and resumes from its checkpoint.
 [[nodiscard]] int suspend(const StatusOptions& options, bool suspended);
 

@@ -5,13 +5,12 @@
 
 #include <algorithm>
 #include <charconv>
-#include <limits>
 
 #include "common/base/check.h"
 #include "common/base/text.h"
 #include "common/json/defaults.h"
-#include "common/json/read_json.h"
 #include "learning/atomic_file.h"
+#include "learning/counters.h"
 #include "learning/sha256.h"
 
 namespace muster::learning {
@@ -44,83 +43,12 @@ std::optional<std::int64_t> number_of(const std::string& name, const std::string
   return number;
 }
 
-Json history_to_json(std::span<const HistoryPoint> history) {
-  Json json = Json::array();
-  for (const HistoryPoint& point : history)
-    json.push_back({point.at, point.loss, point.accuracy ? Json(*point.accuracy) : Json()});
-  return json;
-}
-
-// Loss may be null: JSON has no NaN.
-std::optional<std::vector<HistoryPoint>> history_from_json(const Json& json) {
-  if (!json.is_array()) return std::nullopt;
-  std::vector<HistoryPoint> history;
-  for (const Json& point : json) {
-    if (!point.is_array() || point.size() != 3 || !point[0].is_number_integer() ||
-        !(point[1].is_number() || point[1].is_null()) || !(point[2].is_number() || point[2].is_null()))
-      return std::nullopt;
-    HistoryPoint& read = history.emplace_back();
-    read.at = point[0].get<std::int64_t>();
-    read.loss = point[1].is_null() ? std::numeric_limits<double>::quiet_NaN() : point[1].get<double>();
-    if (point[2].is_number()) read.accuracy = point[2].get<double>();
-  }
-  return history;
-}
-
-Json topologies_to_json(const std::map<std::int64_t, std::string>& topologies) {
-  Json json = Json::object();
-  for (const auto& [ranks, name] : topologies) json[std::to_string(ranks)] = name;
-  return json;
-}
-
-std::optional<std::map<std::int64_t, std::string>> topologies_from_json(const Json& json) {
-  std::map<std::int64_t, std::string> topologies;
-  for (const auto& [key, value] : json.items()) {
-    std::int64_t ranks = 0;
-    const auto [stop, error] = std::from_chars(key.data(), key.data() + key.size(), ranks);
-    if (error != std::errc() || stop != key.data() + key.size() || !value.is_string()) return std::nullopt;
-    topologies[ranks] = value.get<std::string>();
-  }
-  return topologies;
-}
-
-// The metadata "state" of a checkpoint, back into `state`; false when it is none.
-bool read_counters(const std::string& text, TrainingState& state) {
-  const Json json = read_json(text);
-  if (!json.is_object()) return false;
-  Fields fields(json, "state");
-  const IntegerRange counts{.min = 0};
-  Json history;
-  Json topologies;  // files of earlier releases have none, nor the time
-  fields.require("step").integer("step", state.step, counts).integer("epoch", state.epoch, counts);
-  fields.integer("examplesIntoEpoch", state.examples_into_epoch, counts);
-  fields.integer("optimizerSteps", state.optimizer.steps, counts).raw("history", history);
-  fields.number("trainedSeconds", state.trained_seconds, {.min = 0}).raw("topologies", topologies);
-  auto points = history_from_json(history);
-  auto picked = topologies_from_json(topologies);
-  if (!fields.finish() || !points || !picked) return false;
-  state.history = std::move(*points);
-  state.topologies = std::move(*picked);
-  return true;
-}
-
 std::string history_csv(std::span<const HistoryPoint> history) {
   std::string text = "at,loss,accuracy\n";
   for (const HistoryPoint& point : history)
     text += fmt::format("{},{},{}\n", point.at, point.loss,
                         point.accuracy ? fmt::format("{}", *point.accuracy) : "");
   return text;
-}
-
-std::string counters_of(const TrainingStateView& state) {
-  Json json{{"step", state.step},
-            {"epoch", state.epoch},
-            {"examplesIntoEpoch", state.examples_into_epoch},
-            {"optimizerSteps", state.optimizer_steps},
-            {"history", history_to_json(state.history)}};
-  if (state.trained_seconds > 0) json["trainedSeconds"] = state.trained_seconds;
-  if (!state.topologies.empty()) json["topologies"] = topologies_to_json(state.topologies);
-  return json.dump();
 }
 
 void remove_temporaries(const fs::path& folder, const std::string& prefix) {

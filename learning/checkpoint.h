@@ -11,6 +11,7 @@
 
 #include "common/base/result.h"
 #include "common/json/fields.h"
+#include "learning/ledger.h"
 #include "learning/optimizer.h"
 #include "learning/optimizer_state.h"
 #include "learning/safetensors.h"
@@ -39,6 +40,7 @@ struct TrainingState {
   std::vector<HistoryPoint> history;
   double trained_seconds = 0;                        // of the steps that it holds, wherever they were made
   std::map<std::int64_t, std::string> topologies{};  // that were picked for so many ranks
+  std::optional<Ledger> ledger{};                    // absent: nobody kept one
   friend bool operator==(const TrainingState&, const TrainingState&) = default;
 };
 
@@ -57,7 +59,8 @@ struct TrainingStateView {
         optimizer_steps(state.optimizer.steps),
         history(state.history),
         trained_seconds(state.trained_seconds),
-        topologies(state.topologies) {
+        topologies(state.topologies),
+        ledger(state.ledger) {
     slots.reserve(state.optimizer.slots.size());
     for (const auto& slot : state.optimizer.slots) slots.push_back({slot.name, slot.values});
   }
@@ -70,6 +73,7 @@ struct TrainingStateView {
   std::span<const HistoryPoint> history;
   double trained_seconds = 0;
   std::map<std::int64_t, std::string> topologies;
+  std::optional<Ledger> ledger;
 };
 
 struct CheckpointOptions {

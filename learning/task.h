@@ -1,5 +1,6 @@
 #pragma once  // learning/task.h: a model with its objective, on flat parameters; the only door to libtorch
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -35,6 +36,14 @@ class Task {
   // gradient written to `gradient` [P]. Same inputs, same bits. Returns the loss, which may be NaN.
   [[nodiscard]] virtual double gradient(std::span<const float> parameters, const Examples& data,
                                         std::span<const std::int64_t> rows, std::span<float> gradient) = 0;
+  // The same bits; says meanwhile, from the calling thread, which elements of `gradient` are final and not
+  // touched any more: each at most once, in any order. What was not told is final on return.
+  using Ready = std::function<void(std::size_t first, std::size_t size)>;
+  [[nodiscard]] virtual double gradient_by_parts(std::span<const float> parameters, const Examples& data,
+                                                 std::span<const std::int64_t> rows,
+                                                 std::span<float> gradient, const Ready& /*ready*/) {
+    return this->gradient(parameters, data, rows, gradient);
+  }
   // The same loss alone, up to rounding. A task that can tell it for less than gradient costs does so.
   [[nodiscard]] virtual double loss(std::span<const float> parameters, const Examples& data,
                                     std::span<const std::int64_t> rows) {

@@ -98,15 +98,18 @@ Pass forward(const Network& network, const std::vector<Layer>& layers, const at:
   return pass;
 }
 
-// Adds the gradients of one chunk to `sums`, given the loss's gradient by the logits.
+// Adds the gradients of one chunk to `sums`, given the loss's gradient by the logits. Calls done(layer) after
+// each.
+template <typename Done>
 void backward(const Network& network, const std::vector<Layer>& layers, const Pass& pass, at::Tensor flow,
-              std::vector<Layer>& sums) {
+              std::vector<Layer>& sums, const Done& done) {
   std::size_t layer = layers.size();
   for (std::size_t dense = network.denses.size(); dense > 0; --dense) {
     --layer;
     const at::Tensor& input = pass.dense_inputs[dense - 1];
     sums[layer].weight.addmm_(flow.t(), input);
     sums[layer].bias.add_(flow.sum(0));
+    done(layer);
     if (layer == 0) return;
     flow = at::mm(flow, layers[layer].weight);
     flow = at::threshold_backward(flow, input, 0);  // every layer but the first follows a ReLU
@@ -122,6 +125,7 @@ void backward(const Network& network, const std::vector<Layer>& layers, const Pa
         /*transposed=*/false, kZeros, /*groups=*/1, {layer > 0, true, true});
     sums[layer].weight.add_(by_weight);
     sums[layer].bias.add_(by_bias);
+    done(layer);
     flow = std::move(by_input);
   }
 }
@@ -173,6 +177,12 @@ class TorchTask : public Task {
 
   double gradient(std::span<const float> parameters, const Examples& data, std::span<const std::int64_t> rows,
                   std::span<float> gradient) override {
+    return gradient_by_parts(parameters, data, rows, gradient, {});
+  }
+
+  double gradient_by_parts(std::span<const float> parameters, const Examples& data,
+                           std::span<const std::int64_t> rows, std::span<float> gradient,
+                           const Ready& ready) override {
     check_fits(parameters, data);
     MUSTER_CHECK(!rows.empty() && gradient.size() == parameters.size());
     return guarded([&] {
@@ -188,7 +198,11 @@ class TorchTask : public Task {
         loss += cross_entropy(pass.logits.data_ptr<float>(), classes_, std::span(labels_).first(chunk.size()),
                               scale)
                     .loss_sum;
-        backward(network_, layers, pass, pass.logits, sums);
+        // The sums over the rows are whole with the last of them.
+        const bool last = begin + chunk.size() == rows.size();
+        backward(network_, layers, pass, pass.logits, sums, [&](std::size_t layer) {
+          if (last && ready) tell(layer, ready);
+        });
       }
       return loss / static_cast<double>(rows.size());
     });
@@ -236,6 +250,13 @@ class TorchTask : public Task {
   }
 
  private:
+  void tell(std::size_t layer, const Ready& ready) const {
+    const Tensor& weight = network_.tensors[2 * layer];
+    const Tensor& bias = network_.tensors[2 * layer + 1];
+    ready(static_cast<std::size_t>(weight.offset), static_cast<std::size_t>(weight.size));
+    ready(static_cast<std::size_t>(bias.offset), static_cast<std::size_t>(bias.size));
+  }
+
   void check_fits(std::span<const float> parameters, const Examples& data) const {
     MUSTER_CHECK(std::ssize(parameters) == network_.parameter_count);
     MUSTER_CHECK(data.feature_count == feature_count_ && data.class_count <= classes_);

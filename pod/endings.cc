@@ -39,7 +39,12 @@ Ending storage_ending_of(const Error& error) {
 }
 
 std::string last_words_of(control::v1::AgentStatus status) {
-  if (status.has_worker()) status.mutable_worker()->clear_history();
+  if (status.has_worker()) {
+    status.mutable_worker()->clear_history();
+    auto& ledger = *status.mutable_worker()->mutable_ledger();
+    if (ledger.size() > 1)
+      ledger.DeleteSubrange(0, ledger.size() - 1);  // the newest, which nobody may have heard
+  }
   if (status.has_aggregator()) status.mutable_aggregator()->clear_history();
   std::string json = json_of(status);
   while (json.size() > kLastWordsMax && status.warnings_size() > 0) {
@@ -48,6 +53,7 @@ std::string last_words_of(control::v1::AgentStatus status) {
   }
   if (json.size() <= kLastWordsMax) return json;
   status.clear_message();
+  if (status.has_worker()) status.mutable_worker()->clear_ledger();
   return json_of(status);
 }
 

@@ -8,8 +8,9 @@ inline constexpr std::size_t kStatusMessageBytesMax = 4096;  // nor has the term
 inline constexpr int kStatusWarningsMax = 16;
 inline constexpr std::size_t kStatusWarningBytesMax = 1024;
 inline constexpr int kStatusHistoryMax = 200;  // points; the CRD allows as many
+inline constexpr int kStatusLedgerMax = 8;     // epochs; likewise
 static_assert(kStatusMessageBytesMax + kStatusWarningsMax * (kStatusWarningBytesMax + 8) +
-                  kStatusHistoryMax * 40 + 4096 <
+                  kStatusHistoryMax * 40 + kStatusLedgerMax * 80 + 4096 <
               kStatusBytesMax);
 
 }  // namespace muster

@@ -1,8 +1,6 @@
 // bench/worker/muster_sum.cc: Muster's all-reduce, by the topology that it measures
 
 #include <chrono>
-#include <fstream>
-#include <thread>
 
 #include "bench/worker/contender.h"
 #include "worker/collective/mesh_collective.h"
@@ -57,19 +55,6 @@ class MusterSum final : public Contender {
 };
 
 }  // namespace
-
-std::vector<std::string> meet(const Place& place, int port) {
-  const auto mine = place.folder / std::to_string(place.rank);
-  std::ofstream(mine.string() + ".new") << place.address << ":" << port;
-  std::filesystem::rename(mine.string() + ".new", mine);
-  std::vector<std::string> all;
-  for (int peer = 0; peer < place.size; ++peer) {
-    const auto file = place.folder / std::to_string(peer);
-    while (!std::filesystem::exists(file)) std::this_thread::sleep_for(std::chrono::milliseconds(1));
-    std::ifstream(file) >> all.emplace_back();
-  }
-  return all;
-}
 
 std::unique_ptr<Contender> make_muster(Wires wires, const Place& place) {
   return std::make_unique<MusterSum>(wires, place);

@@ -9,6 +9,7 @@
 #include <cmath>
 #include <cstdint>
 #include <set>
+#include <utility>
 
 #include "common/base/text.h"
 #include "common/json/read_json.h"
@@ -17,6 +18,7 @@ namespace muster::op {
 namespace {
 
 using control::v1::AgentStatus;
+using control::v1::EpochBalance;
 using control::v1::Point;
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
@@ -24,12 +26,13 @@ using google::protobuf::Message;
 constexpr std::int64_t kIntegerMax = std::int64_t{1} << 53;  // readers of JSON take these without loss
 constexpr std::size_t kUidMax = 64;
 constexpr std::size_t kDigestSize = 64;
+constexpr std::size_t kLedgerDigestSize = 16;
 constexpr std::size_t kNameMax = 32;
 
 bool is_count(std::int64_t value) { return 0 <= value && value <= kIntegerMax; }
 
-bool is_digest(const std::string& text) {
-  return text.size() == kDigestSize && text.find_first_not_of("0123456789abcdef") == std::string::npos;
+bool is_digest(const std::string& text, std::size_t size = kDigestSize) {
+  return text.size() == size && text.find_first_not_of("0123456789abcdef") == std::string::npos;
 }
 
 bool is_name(const std::string& text) {  // of a topology
@@ -46,6 +49,7 @@ bool is_possible(const Message& message, const FieldDescriptor& field) {
       return values.GetUInt64(message, &field) <= static_cast<std::uint64_t>(kIntegerMax);
     case FieldDescriptor::CPPTYPE_STRING: {
       const std::string text = values.GetString(message, &field);
+      if (field.name() == "digest") return is_digest(text, kLedgerDigestSize);
       return field.name() == "topology" ? is_name(text) : is_digest(text);
     }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
@@ -81,6 +85,19 @@ void check_history(google::protobuf::RepeatedPtrField<Point>& history, std::set<
   if (history.size() != told) odd.insert("history");
 }
 
+// In order of epochs, as status.progress takes them.
+void check_ledger(google::protobuf::RepeatedPtrField<EpochBalance>& ledger, std::set<std::string>& odd) {
+  std::int64_t before = 0;
+  const auto is_odd = [&before](EpochBalance& epoch) {
+    std::set<std::string> names;
+    check_figures(epoch, names);
+    return !names.empty() || epoch.epoch() <= std::exchange(before, epoch.epoch());
+  };
+  if (ledger.size() <= kStatusLedgerMax && std::none_of(ledger.begin(), ledger.end(), is_odd)) return;
+  ledger.Clear();
+  odd.insert("ledger");
+}
+
 }  // namespace
 
 std::string told_text(std::string_view text, std::size_t bytes_max) {
@@ -99,6 +116,7 @@ AgentStatus checked(AgentStatus told) {
   if (told.has_worker()) {
     check_figures(*told.mutable_worker(), odd);
     check_history(*told.mutable_worker()->mutable_history(), odd);
+    check_ledger(*told.mutable_worker()->mutable_ledger(), odd);
   }
   if (told.has_aggregator()) {
     check_figures(*told.mutable_aggregator(), odd);

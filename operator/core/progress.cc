@@ -21,6 +21,7 @@ namespace {
 
 using control::v1::AgentStatus;
 using control::v1::AggregatorProgress;
+using control::v1::EpochBalance;
 using control::v1::Point;
 using control::v1::WorkerProgress;
 using google::protobuf::FieldDescriptor;
@@ -98,6 +99,23 @@ void fold_history(Pass& pass, std::vector<Point> fresh, const std::optional<Poin
     if (!fresh.empty() || is_new) fresh.push_back(*last);
   }
   if (!fresh.empty()) pass.after.history = joined(pass.after.history, fresh);
+}
+
+// The balances that are known of epochs before the told ones, and these. A training that began anew tells of
+// its first epoch again, and what was known of the one before goes.
+void fold_ledger(Pass& pass, const WorkerProgress& told) {
+  Json ledger = Json::array();
+  const Json& known = member(pass.before.progress, "ledger");
+  const bool anew = told.step() < integer(member(pass.before.progress, "step"));
+  if (known.is_array() && !(anew && told.ledger().empty())) {
+    for (const Json& epoch : known)
+      if (told.ledger().empty() || integer_at(epoch, "epoch") < told.ledger(0).epoch())
+        ledger.push_back(epoch);
+  }
+  for (const EpochBalance& epoch : told.ledger()) ledger.push_back(figures(epoch));
+  if (ledger.size() > std::size_t{kStatusLedgerMax})
+    ledger.erase(ledger.begin(), ledger.end() - kStatusLedgerMax);
+  if (!ledger.empty()) pass.after.progress["ledger"] = std::move(ledger);
 }
 
 // Each stays in status.progress.warnings, and is an event once: what is in the status already has been one.
@@ -223,6 +241,20 @@ std::optional<AgentStatus> last_words_of(const std::string& text) {
   return checked(std::move(status));
 }
 
+namespace {
+
+// What last words had no room for, of what was told before them.
+void take_lists(WorkerProgress& told, WorkerProgress& last) {
+  last.mutable_history()->Swap(told.mutable_history());
+  if (last.ledger().empty()) return last.mutable_ledger()->Swap(told.mutable_ledger());
+  const EpochBalance newest = last.ledger(last.ledger_size() - 1);
+  last.mutable_ledger()->Swap(told.mutable_ledger());
+  auto& ledger = *last.mutable_ledger();
+  if (ledger.empty() || ledger.rbegin()->epoch() < newest.epoch()) *ledger.Add() = newest;
+}
+
+}  // namespace
+
 std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
   std::optional<AgentStatus> word;
   const auto told = pass.seen.agents.find(pod.uid);
@@ -233,8 +265,7 @@ std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
   if (!last) return word;
   if (word && word->warnings_size() > last->warnings_size())  // last words hold only what fits
     last->mutable_warnings()->Swap(word->mutable_warnings());
-  if (word && last->has_worker())
-    last->mutable_worker()->mutable_history()->Swap(word->mutable_worker()->mutable_history());
+  if (word && last->has_worker()) take_lists(*word->mutable_worker(), *last->mutable_worker());
   if (word && last->has_aggregator())
     last->mutable_aggregator()->mutable_history()->Swap(word->mutable_aggregator()->mutable_history());
   return last;
@@ -288,6 +319,7 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
   pass.after.progress.erase("stateSha256");
+  fold_ledger(pass, *first);
   if (states.size() == 1 && states.begin()->second == members.size())
     pass.after.state_digest = states.begin()->first;
   tell_goodput(pass);

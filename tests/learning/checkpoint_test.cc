@@ -34,6 +34,9 @@ TrainingState state_at(std::int64_t step) {
   state.history = {{1, 2.302585092994046, std::nullopt}, {step, 0.1, 0.875}};
   state.trained_seconds = 12.5;
   state.topologies = {{4, "HalvingDoubling"}, {3, "Ring"}};
+  state.ledger.emplace().count({.begin = 0, .end = 40}, digest_of_all(40));
+  state.ledger->close(1, 40);
+  state.ledger->count({.begin = 0, .end = 8}, ~std::uint64_t{0});
   return state;
 }
 

@@ -55,6 +55,13 @@ TEST(LastWords, LeaveOutWhatDoesNotFitSoThatNobodyCutsThem) {
   worker.set_resumed_from_step(9'007'199'254'740'992);
   worker.set_parameters_sha256(std::string(64, 'a'));
   for (int i = 0; i < 200; ++i) worker.add_history()->set_at(i);
+  for (int i = 1; i <= 8; ++i) {
+    auto& epoch = *worker.add_ledger();
+    epoch.set_epoch(i);
+    epoch.set_expected(9'007'199'254'740'992);
+    epoch.set_counted(9'007'199'254'740'992);
+    epoch.set_digest("0123456789abcdef");
+  }
   status.set_message(std::string(500, 'm'));
   status.add_warnings("short");
   status.add_warnings(std::string(1024, 'w'));
@@ -67,6 +74,15 @@ TEST(LastWords, LeaveOutWhatDoesNotFitSoThatNobodyCutsThem) {
   EXPECT_EQ(read.phase(), control::v1::PHASE_SUCCEEDED);
   EXPECT_EQ(read.worker().step(), worker.step());
   EXPECT_EQ(read.worker().parameters_sha256(), worker.parameters_sha256());
+}
+
+TEST(LastWords, HoldTheNewestBalanceOfTheLedger) {
+  control::v1::AgentStatus status = success();
+  for (int i = 1; i <= 8; ++i) status.mutable_worker()->add_ledger()->set_epoch(i);
+  control::v1::AgentStatus read;
+  ASSERT_TRUE(google::protobuf::util::JsonStringToMessage(last_words_of(status), &read).ok());
+  ASSERT_EQ(read.worker().ledger_size(), 1);
+  EXPECT_EQ(read.worker().ledger(0).epoch(), 8);
 }
 
 TEST(LastWords, KeepTheWarningsThatFit) {

@@ -41,6 +41,7 @@ one_of_four_is_killed_and_the_others_keep_their_processes() {
   kept="$(worker_pids | tail -3)"
   kill -9 "$killed"
   wait_until 30 all_four || fail "its replacement did not join"
+  check "every example counted once an epoch" eval '"$MUSTER" audit ring --kubeconfig "$CONFIG" > audit.txt && contains audit.txt "every example counted once"'
   check "the others go on" [ -z "$(comm -23 <(echo "$kept") <(worker_pids))" ]
   outcome || return
   check "one restart" [ "$(json out.json 'd["objects"][0]["restarts"]')" = 1 ]

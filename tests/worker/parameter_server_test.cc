@@ -175,6 +175,7 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembershipAndLo
                 .data = data,
                 .writer = &writer};
   std::optional<Floats> counts;
+  std::optional<learning::Ledger> told;
   for (int change = 0; change < 200 && !counts; ++change) {
     const bool last = change >= 100;
     const auto breaks = static_cast<int>(random.below(learnt.size()));
@@ -182,7 +183,9 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembershipAndLo
     std::vector<std::int64_t> reports(learnt.size());
     job.hooks = [&](int worker, const std::function<void()>& abort) {
       TrainLoop::Hooks hooks;
-      hooks.progress = [&, worker, abort](const Progress&, const History&) {
+      hooks.progress = [&, worker, abort](const Progress& progress, const History&) {
+        for (const auto& epoch : progress.ledger.value_or(learning::Ledger()).balances())
+          EXPECT_TRUE(epoch.balances()) << epoch.epoch << ": " << epoch.twice << ", " << epoch.missed;
         if (!last && worker == breaks && reports[static_cast<std::size_t>(worker)]++ == after) abort();
       };
       return hooks;
@@ -193,6 +196,7 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembershipAndLo
     for (const auto& outcome : made.workers) {
       if (*outcome) {
         counts = (*outcome)->state.parameters;
+        told = (*outcome)->state.ledger;
       } else {
         EXPECT_EQ(outcome->error().code, Code::kAborted) << outcome->error().message;
       }
@@ -213,6 +217,9 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembershipAndLo
   EXPECT_TRUE(states.size() == 1 || killed > 10) << killed;
   EXPECT_GT(job.membership, 20) << "the training should last for most of the changes";
   EXPECT_EQ(*counts, Floats(kExamples, kEpochs));
+  ASSERT_TRUE(told && !told->balances().empty());
+  EXPECT_EQ(told->balances().back().epoch, kEpochs);
+  EXPECT_EQ(told->balances().back().digest, learning::digest_of_all(kExamples));
 }
 
 // Whose gradient waits until another has done the rest of the epoch.

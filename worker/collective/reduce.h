@@ -7,5 +7,7 @@ namespace muster::worker {
 void add_to(float* target, const float* source, std::size_t count) noexcept;
 // values[i] *= factor.
 void scale(float* values, float factor, std::size_t count) noexcept;
+// How many are no finite numbers: NaN, infinite.
+[[nodiscard]] std::size_t count_not_finite(const float* values, std::size_t count) noexcept;
 
 }  // namespace muster::worker

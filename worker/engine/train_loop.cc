@@ -82,7 +82,8 @@ Learnt TrainLoop::learnt() {
                                 .optimizer = parts_.synchronizer.kept(),
                                 .history = run_->history.points(),
                                 .trained_seconds = run_->trained_seconds,
-                                .topologies = run_->topologies};
+                                .topologies = run_->topologies,
+                                .ledger = run_->progress.ledger};
   // Of a segment that did not come to its end, the servers know what counts.
   std::erase_if(state.history, [&](const learning::HistoryPoint& point) { return point.at > state.step; });
   run_.reset();
@@ -119,15 +120,20 @@ std::span<const std::int64_t> TrainLoop::rows_of(Run& run, std::int64_t begin, s
 
 Status TrainLoop::check_loss(double loss, std::int64_t step) const {
   if (std::isfinite(loss)) return {};
+  const auto& first = run_->progress.first_not_finite;
+  const std::string began =
+      first ? fmt::format("; {} elements of rank {}'s gradient were no finite numbers at step {}",
+                          first->elements, first->rank, first->step)
+            : "";
   if (parts_.training.program)
     return invalid_argument(fmt::format(
         "the loss that the programs told is {} at step {}: the training diverged or the data holds "
-        "such values; lower the learning rate or check the dataset",
-        learning::loss_text(loss), step));
+        "such values; lower the learning rate or check the dataset{}",
+        learning::loss_text(loss), step, began));
   return invalid_argument(
       fmt::format("the loss is {} at step {}: the training diverged or the data holds such values; lower "
-                  "spec.training.optimizer.learningRate (now {}) or check the dataset",
-                  learning::loss_text(loss), step, parts_.training.optimizer.learning_rate));
+                  "spec.training.optimizer.learningRate (now {}) or check the dataset{}",
+                  learning::loss_text(loss), step, parts_.training.optimizer.learning_rate, began));
 }
 
 Status TrainLoop::step(Run& run) {
@@ -137,29 +143,37 @@ Status TrainLoop::step(Run& run) {
   const auto rows = parts_.own != nullptr
                         ? parts_.own->take(run.position() / parts_.collective.size(), mine.size())
                         : rows_of(run, run.into_epoch + mine.begin, mine.size());
+  const BatchShare share{.mine = mine.size(), .all = all};
   const Instant begun = hooks_.now();
   Laps laps(hooks_.now, run.progress);
-  double loss = 0;
-  const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
-  // Who shares the memory is asked also without rows: while it answers, it keeps its hands off the sum.
-  if (!rows.empty() || !parts_.gradient.empty())
-    loss = parts_.task.gradient(run.parameters, parts_.data.train, rows, gradient);
-  laps.add(Activity::kGradient);
-  MUSTER_TRY(hooks_.task_failure());
   // What only some ranks do before such a step, or send in it, is in no step's time.
   const bool ordinary =
       run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
   if (options_.least_patience && ordinary)
     parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
+  double loss = 0;
+  const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
+  const auto ready = parts_.synchronizer.expect(run.gradient, share);
+  // Who shares the memory is asked also without rows: while it answers, it keeps its hands off the sum.
+  if (!rows.empty() || !parts_.gradient.empty())
+    loss = parts_.task.gradient_by_parts(run.parameters, parts_.data.train, rows, gradient, ready);
+  laps.add(Activity::kGradient);
+  MUSTER_TRY(hooks_.task_failure());
   const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
                                                  {.loss = loss,
                                                   .stop = hooks_.stop_requested(),
-                                                  .share = {.mine = mine.size(), .all = all},
+                                                  .share = share,
+                                                  .rows = learning::digest_of_rows(rows),
                                                   .number = run.step,
                                                   .position = run.position(),
                                                   .dense = checkpoint_is_due(run.step + 1)});
   parts_.collective.limit_waits(std::nullopt);
   if (!sums) return sums.error();
+  Trained trained;
+  if (sums->rows) {
+    MUSTER_ASSIGN(trained, look_up(rows_of(run, run.into_epoch, all), rows, *sums->rows));
+  }
+  MUSTER_TRY(note_not_finite(run, run.step + 1, sums->not_finite, sums->mine_not_finite));
   laps.add(Activity::kExchange);
   MUSTER_TRY(check_loss(sums->loss, run.step + 1));
   parts_.synchronizer.update(run.parameters, gradient);
@@ -173,11 +187,7 @@ Status TrainLoop::step(Run& run) {
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
   run.epoch_loss += sums->loss * static_cast<double>(all);
   run.epoch_examples += static_cast<double>(all);
-  run.into_epoch += all;
-  if (run.into_epoch >= run.examples) {
-    ++run.epoch;
-    run.into_epoch = 0;
-  }
+  enter(run, all, trained);
   run.stop = sums->stop;
   run.progress.loss = sums->loss;
   run.progress.payload_bytes_expected += sums->cost.payload_bytes;
@@ -265,7 +275,8 @@ Result<learning::TrainingState> TrainLoop::state_of(Run& run) {
                                  .optimizer = std::move(optimizer),
                                  .history = run.history.points(),
                                  .trained_seconds = run.trained_seconds,
-                                 .topologies = run.topologies};
+                                 .topologies = run.topologies,
+                                 .ledger = run.progress.ledger};
 }
 
 std::optional<std::string> TrainLoop::doubt_of(const Run& run) const {

@@ -43,6 +43,14 @@ struct Slowest {
   double mine = 1;      // this rank's time, in the median's
 };
 
+// In which step elements of gradients were no finite numbers, and of which rank: the first of those that had
+// any, with how many it had.
+struct NotFinite {
+  std::int64_t step = 0;
+  int rank = 0;
+  std::int64_t elements = 0;
+};
+
 struct Progress {
   std::int64_t step = 0;
   std::int64_t total_steps = 0;
@@ -55,9 +63,14 @@ struct Progress {
   std::uint64_t gradient_bytes = 0;
   std::string_view topology;   // by which gradients are summed; empty: none are
   double trained_seconds = 0;  // of the steps that the parameters hold, in whatever process and membership
-  std::optional<Slowest> slowest;  // of the ranks, for the last steps
-  std::optional<double> distance;  // Synchronizer::distance
-  std::int64_t dense_buckets = 0;  // since this loop began: compression would have sent more
+  std::optional<Slowest> slowest;    // of the ranks, for the last steps
+  std::optional<double> distance;    // Synchronizer::distance
+  std::int64_t dense_buckets = 0;    // since this loop began: compression would have sent more
+  std::int64_t not_finite = 0;       // elements of gradients, of all ranks; since this loop began
+  std::int64_t mine_not_finite = 0;  // of this rank
+  std::optional<NotFinite> first_not_finite;
+  // Of the epochs that this rank's parameters hold; nullopt: each rank has examples of its own.
+  std::optional<learning::Ledger> ledger;
   std::int64_t resumed_from_step = 0;
   std::int64_t checkpoints_skipped = 0;              // because the one before was still being written
   std::array<double, kActivities.size()> seconds{};  // by Activity, since this loop began
@@ -136,6 +149,12 @@ class TrainLoop {
   [[nodiscard]] Result<AsynchronousUpdates::Turn> update_once(Run& run,
                                                               const AsynchronousUpdates::Turn& turn);
   [[nodiscard]] Status check_loss(double loss, std::int64_t step) const;
+  [[nodiscard]] Status note_not_finite(Run& run, std::int64_t step, std::int64_t all, std::int64_t mine);
+  struct Trained;
+  [[nodiscard]] Result<Trained> look_up(std::span<const std::int64_t> planned,
+                                        std::span<const std::int64_t> mine, std::uint64_t told);
+  void enter(Run& run, std::int64_t count, const Trained& trained);
+  void enter_told(Run& run, std::int64_t count);
   [[nodiscard]] std::span<const std::int64_t> rows_of(Run& run, std::int64_t begin, std::int64_t count);
   [[nodiscard]] double seconds_since(Instant begun) const {
     return std::chrono::duration<double>(hooks_.now() - begun).count();

@@ -34,6 +34,13 @@ class Laps {
 
 inline std::int64_t ceil_div(std::int64_t a, std::int64_t b) { return (a + b - 1) / b; }
 
+// The rows of a completed step: those that it was to train on, less `fewer`, and `more` besides.
+struct TrainLoop::Trained {
+  std::uint64_t planned = 0;  // their digest
+  std::vector<std::int64_t> more{};
+  std::vector<std::int64_t> fewer{};
+};
+
 struct TrainLoop::Run {
   Run(const Parts& parts, Patience patience_of_steps)
       : patience(patience_of_steps),
@@ -76,6 +83,8 @@ struct TrainLoop::Run {
   std::map<std::int64_t, std::string> topologies;  // likewise
   double looked_seconds = 0;                       // of gradients, when the ranks last compared theirs
   bool stop = false;
+  learning::Ledger ledger;
+  std::vector<std::int64_t> segment_rows;  // asynchronous: that this rank trained on in the segment under way
   void begin_with(std::vector<float> values) {
     if (lent.empty()) {
       own_parameters = std::move(values);

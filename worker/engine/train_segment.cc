@@ -25,11 +25,14 @@ Status TrainLoop::segment(Run& run) {
   MUSTER_TRY(meet());
   MUSTER_ASSIGN(AsynchronousUpdates::Turn turn, updates.open(run.step, last, run.position(), run.parameters));
   laps.add(Activity::kExchange);
+  run.segment_rows.clear();
+  std::int64_t mine_not_finite = 0;
   while (!turn.over) {
     if (turn.batch < run.step || turn.batch >= last)
       return internal_error(
           fmt::format("a parameter server gives out update {} of {} to {}", turn.batch, run.step, last));
     MUSTER_ASSIGN(turn, update_once(run, turn));
+    mine_not_finite += turn.mine_not_finite;
     report(run);
   }
   Laps end(hooks_.now, run.progress);
@@ -37,20 +40,26 @@ Status TrainLoop::segment(Run& run) {
   float stop = turn.stop || hooks_.stop_requested() ? 1.0F : 0.0F;
   MUSTER_TRY(sum(std::span(&stop, 1)));
   MUSTER_ASSIGN(const AsynchronousUpdates::Turn all, updates.settle(run.parameters));
+  const std::int64_t count =
+      std::min((turn.batch - run.step) * run.global_batch, run.examples - run.into_epoch);
+  const auto planned = rows_of(run, run.into_epoch, count);
+  // Updates that were made in a membership before, the servers do not give out again: of these they tell that
+  // they were made once.
+  Trained trained{.planned = learning::digest_of_rows(planned)};
+  if (all.examples >= count) {
+    MUSTER_ASSIGN(trained, look_up(planned, run.segment_rows, all.rows));
+  }
+  MUSTER_TRY(note_not_finite(run, turn.batch, all.not_finite, mine_not_finite));
   end.add(Activity::kExchange);
   MUSTER_TRY(check_loss(all.loss, turn.batch));
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
   run.epoch_loss += all.loss;
   run.epoch_examples += static_cast<double>(all.examples);
-  run.into_epoch = std::min(run.into_epoch + (turn.batch - run.step) * run.global_batch, run.examples);
+  enter(run, count, trained);
   run.step = turn.batch;
   run.trained_seconds += seconds_since(begun);
   run.segment_examples = 0;
   run.stop = stop > 0;
-  if (run.into_epoch == run.examples) {
-    ++run.epoch;
-    run.into_epoch = 0;
-  }
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   return {};
 }
@@ -60,7 +69,9 @@ Result<AsynchronousUpdates::Turn> TrainLoop::update_once(Run& run, const Asynchr
   const std::int64_t begin = run.into_epoch + (turn.batch - run.step) * run.global_batch;
   const std::int64_t count = std::min(run.global_batch, run.examples - begin);
   Laps laps(hooks_.now, run.progress);
-  const double loss = parts_.task.gradient(run.parameters, parts_.data.train, rows_of(run, begin, count),
+  const auto rows = rows_of(run, begin, count);
+  run.segment_rows.insert(run.segment_rows.end(), rows.begin(), rows.end());
+  const double loss = parts_.task.gradient(run.parameters, parts_.data.train, rows,
                                            std::span(run.gradient).first(run.parameter_count));
   laps.add(Activity::kGradient);
   MUSTER_TRY(hooks_.task_failure());
@@ -69,6 +80,7 @@ Result<AsynchronousUpdates::Turn> TrainLoop::update_once(Run& run, const Asynchr
                                           {.loss = loss,
                                            .stop = hooks_.stop_requested(),
                                            .share = {.mine = count, .all = count},
+                                           .rows = learning::digest_of_rows(rows),
                                            .number = turn.batch,
                                            .position = run.position()}));
   laps.add(Activity::kExchange);

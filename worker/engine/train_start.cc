@@ -67,6 +67,8 @@ struct TrainLoop::Start {
   std::int64_t state_values = 0;  // of an optimizer whose state may be of any size
   double trained_seconds = 0;
   TopologyName topology{};  // picked for as many ranks; zeros: none
+  std::int64_t has_ledger = 0;
+  learning::Ledger ledger{};
 };
 
 Status TrainLoop::agree_on_start(Run& run) {
@@ -98,6 +100,8 @@ Status TrainLoop::agree_on_start(Run& run) {
     start.kept = run.mine.membership > 0 ? 1 : 0;
     start.trained_seconds = state->trained_seconds;
     start.topology = picked_for(parts_.collective.size(), *state);
+    start.has_ledger = state->ledger ? 1 : 0;
+    start.ledger = state->ledger.value_or(learning::Ledger());
   }
   const Start mine = start;
   MUSTER_TRY(
@@ -155,10 +159,11 @@ Status TrainLoop::share_state(int root, const Start& start, std::span<float> par
 
 // Whether this rank can begin with what `root` has.
 Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
-  const bool sound =
-      theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 && theirs.into_epoch >= 0 &&
-      theirs.history_points >= 0 && theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0 &&
-      theirs.state_values >= 0 && theirs.state_values <= kStateMax + kStatesOfModel * mine.parameter_count;
+  const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
+                     theirs.into_epoch >= 0 && theirs.ledger.is_sound() && theirs.history_points >= 0 &&
+                     theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0 &&
+                     theirs.state_values >= 0 &&
+                     theirs.state_values <= kStateMax + kStatesOfModel * mine.parameter_count;
   if (!sound)
     return internal_error(
         fmt::format("rank {} begins with a state that is none; is its image this worker's?", root));
@@ -195,8 +200,15 @@ Status TrainLoop::begin_with(Run& run, const Start& start, const Synchronizer::A
         "the parameter servers have trained on {} examples after step {}, where {} are left of the epoch",
         ahead.next_examples, start.step + ahead.steps, run.examples - position % run.examples));
   run.step = start.step + ahead.steps;
-  run.epoch = position / run.examples;
-  run.into_epoch = position % run.examples;
+  run.epoch = start.epoch;
+  run.ledger = start.ledger;
+  if (start.has_ledger == 0) {
+    enter_told(run, start.into_epoch);
+  } else {
+    run.into_epoch = start.into_epoch;
+    if (!parts_.synchronizer.keeps_own_parameters()) run.progress.ledger = run.ledger;
+  }
+  enter_told(run, ahead.examples);
   run.next_batch = ahead.next_examples;
   run.trained_seconds = start.trained_seconds;
   run.progress.resumed_from_step = start.step;

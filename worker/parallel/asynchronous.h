@@ -17,8 +17,11 @@ class AsynchronousUpdates {
     // Of the updates of this segment so far, of all ranks.
     double loss = 0;  // sum over the examples
     std::int64_t examples = 0;
-    bool stop = false;  // some rank was asked to stop
-    SyncCost cost{};    // of this rank and call
+    std::uint64_t rows = 0;            // digest of the rows (learning/ledger.h)
+    std::int64_t not_finite = 0;       // elements of their gradients that were no finite numbers
+    std::int64_t mine_not_finite = 0;  // of the one that was just pushed
+    bool stop = false;                 // some rank was asked to stop
+    SyncCost cost{};                   // of this rank and call
   };
 
   virtual ~AsynchronousUpdates() = default;

@@ -4,16 +4,18 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <utility>
 
 #include "common/base/check.h"
 
 namespace muster::worker {
 
-Result<StepSums> Gossip::exchange(std::span<float> /*gradient*/, std::span<float> parameters,
-                                  const Step& step) {
+Result<StepSums> Gossip::exchange(std::span<float> gradient, std::span<float> parameters, const Step& step) {
   StepSums sums{.loss = step.loss};
   stop_ = stop_ || step.stop;
   has_gradient_ = step.share.mine > 0;
+  if (has_gradient_)
+    not_finite_ += weigh(gradient.first(gradient.size() - kRiders), {.mine = 1, .all = 1}, 1);
   if (peers_.size() > 1) MUSTER_TRY(average(parameters, step.number, sums.cost));
   if (step.number % kTalkSteps == 0) MUSTER_TRY(talk(step, sums));
   if (loss_ && std::isfinite(step.loss)) sums.loss = *loss_;
@@ -54,10 +56,13 @@ Status Gossip::average(std::span<float> parameters, std::int64_t step, SyncCost&
 
 // All at the same step.
 Status Gossip::talk(const Step& step, StepSums& sums) {
-  std::array<float, 2> told{loss_rider(step.loss, step.share), stop_ ? 1.0F : 0.0F};
+  std::array<float, 3> told{loss_rider(step.loss, step.share), stop_ ? 1.0F : 0.0F,
+                            static_cast<float>(not_finite_)};
   MUSTER_TRY(peers_.all_reduce_sum(told, Traffic::kControl, deadline_after(options_.timeout)));
   loss_ = static_cast<double>(told[0]) / static_cast<double>(step.share.all);
   sums.stop = told[1] > 0;
+  sums.not_finite = static_cast<std::int64_t>(told[2]);
+  sums.mine_not_finite = std::exchange(not_finite_, 0);
   return {};
 }
 

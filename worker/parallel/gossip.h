@@ -56,9 +56,10 @@ class Gossip final : public Synchronizer {
   Options options_;
   std::vector<float> models_;  // this peer's, then its neighbours'
   std::optional<double> distance_;
-  std::optional<double> loss_;  // mean of all peers, when it was last told
-  bool has_gradient_ = false;   // of the step under way: it had examples
-  bool stop_ = false;           // somebody was asked to; told with the next talk
+  std::optional<double> loss_;   // mean of all peers, when it was last told
+  bool has_gradient_ = false;    // of the step under way: it had examples
+  std::int64_t not_finite_ = 0;  // elements of its gradients, since the last talk
+  bool stop_ = false;            // somebody was asked to; told with the next talk
 };
 
 }  // namespace muster::worker

@@ -8,6 +8,7 @@
 #include <map>
 
 #include "common/base/check.h"
+#include "worker/collective/reduce.h"
 
 namespace muster::worker {
 namespace {
@@ -199,19 +200,24 @@ ShardMessage ParameterClient::push_of(const Step& step) const {
           .examples = step.share.mine,
           .total = step.share.all,
           .position = step.position,
+          .rows = step.rows,
           .loss = step.share.mine == 0 ? 0 : step.loss * static_cast<double>(step.share.mine)};
 }
 
 Result<StepSums> ParameterClient::exchange(std::span<float> gradient, std::span<float> parameters,
                                            const Step& step) {
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
-  weigh(values, step.share, workers_.size());
-  const ShardMessage head = push_of(step);
+  const std::int64_t not_finite = weigh(values, step.share, workers_.size());
+  ShardMessage head = push_of(step);
+  head.not_finite = not_finite;
   MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
   const ShardMessage& answer = servers_[0].head();
   return StepSums{.loss = answer.loss / static_cast<double>(step.share.all),
                   .stop = is_stop_told(),
-                  .cost = {.payload_bytes = values.size_bytes()}};
+                  .cost = {.payload_bytes = values.size_bytes()},
+                  .not_finite = answer.not_finite,
+                  .mine_not_finite = not_finite,
+                  .rows = answer.rows};
 }
 
 Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std::int64_t last,
@@ -230,9 +236,11 @@ Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std:
 Result<AsynchronousUpdates::Turn> ParameterClient::push(std::span<float> gradient,
                                                         std::span<float> parameters, const Step& step) {
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
-  const ShardMessage head = push_of(step);
+  ShardMessage head = push_of(step);
+  head.not_finite = static_cast<std::int64_t>(count_not_finite(values.data(), values.size()));
   MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
   MUSTER_ASSIGN(Turn next, next_turn());
+  next.mine_not_finite = head.not_finite;
   next.cost.payload_bytes = values.size_bytes();
   return next;
 }
@@ -257,6 +265,8 @@ AsynchronousUpdates::Turn ParameterClient::turn() const {
           .batch = told.step,
           .loss = told.loss,
           .examples = told.examples,
+          .rows = told.rows,
+          .not_finite = told.not_finite,
           .stop = told.has(ShardMessage::kStop)};
 }
 

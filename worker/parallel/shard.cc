@@ -70,8 +70,8 @@ Status Shard::check(int worker, const ShardMessage& head) const {
       break;
     }
     case Kind::kPush: {
-      const bool counted =
-          0 <= head.examples && head.position >= 0 && head.examples <= head.total && head.total >= 1;
+      const bool counted = head.not_finite >= 0 && head.not_finite <= kParametersMax && 0 <= head.examples &&
+                           head.position >= 0 && head.examples <= head.total && head.total >= 1;
       const bool in_segment = !options_.asynchronous || (first_ <= head.step && head.step < last_);
       const bool pulled = !options_.asynchronous || from.pulled.size() == state_.parameters.size();
       if (is_ready() && counted && head.step >= 0 && in_segment && pulled) bytes = part;
@@ -170,6 +170,8 @@ Status Shard::open_segment(const ShardMessage& head, std::span<const std::byte> 
   everywhere_ = {everywhere.begin(), everywhere.end()};
   move_base(state_, head.step, head.position);
   loss_ = 0;
+  rows_ = 0;
+  not_finite_ = 0;
   examples_ = 0;
   stop_ = false;
   for (Worker& worker : workers_) {
@@ -191,6 +193,8 @@ Status Shard::make_synchronous_update() {
   for (const Worker& worker : workers_)
     if (!worker.asks || worker.asks->kind != Kind::kPush) return {};
   loss_ = 0;
+  rows_ = 0;
+  not_finite_ = 0;
   stop_ = stop_wanted_;
   for (const Worker& worker : workers_) {
     const ShardMessage& asks = *worker.asks;
@@ -199,6 +203,8 @@ Status Shard::make_synchronous_update() {
                      fmt::format("is at step {} of {} examples where rank 0 is at step {} of {}",
                                  asks.step + 1, asks.total, first.asks->step + 1, first.asks->total));
     loss_ += asks.loss;
+    rows_ += asks.rows;
+    not_finite_ += asks.not_finite;
     stop_ = stop_ || asks.has(ShardMessage::kStop);
   }
   answered_step_ = first.asks->step;
@@ -218,6 +224,8 @@ void Shard::make_workers_update(Worker& worker) {
   const ShardMessage& asks = *worker.asks;
   worker.updates += 1;
   loss_ += asks.loss;
+  rows_ += asks.rows;
+  not_finite_ += asks.not_finite;
   examples_ += asks.examples;
   stop_ = stop_ || stop_wanted_ || asks.has(ShardMessage::kStop);
   if (state_.done.contains(asks.step)) return;
@@ -297,6 +305,8 @@ Shard::Reply Shard::answer(int index) {
                 .flags = static_cast<std::uint16_t>(stop_ ? ShardMessage::kStop : 0),
                 .step = asks.step,
                 .examples = examples_,
+                .rows = rows_,
+                .not_finite = not_finite_,
                 .loss = loss_};
   reply.body = bytes_of(state_.parameters);
   if (!options_.asynchronous) return reply;

@@ -104,6 +104,8 @@ class Shard {
 
   // Of the synchronous update or the segment under way.
   double loss_ = 0;  // sum over the examples
+  std::uint64_t rows_ = 0;
+  std::int64_t not_finite_ = 0;
   std::int64_t examples_ = 0;
   bool stop_ = false;
   bool stop_wanted_ = false;

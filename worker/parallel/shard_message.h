@@ -24,9 +24,10 @@ struct ShardMessage {
     // Of servers.
     kBegun,  // all updates before `step` are done by all servers; body: ShardDone, of others that this one
              // has
-    kParameters,  // to a push. body: its part of the parameters; `examples` and the sum of their losses, of
-                  // the
-    // update or of the segment so far; asynchronous, of shard 0: the batch to compute next in `step`
+    kParameters,  // to a push. body: its part of the parameters; `examples`, their digest and the sum of
+                  // their
+    // losses, of the update or of the segment so far; asynchronous, of shard 0: the batch to compute next in
+    // `step`
     kPulled,     // to a pull: the same
     kOptimizer,  // its steps in `step`; body: its part of each slot
     // Of a server to the next one, which mirrors its part (mirror.h). Of the part they name: parameters of
@@ -50,12 +51,14 @@ struct ShardMessage {
   std::int64_t step = 0;
   std::int64_t examples = 0;
   std::int64_t total = 0;
-  std::int64_t position = 0;  // examples trained on before `step`, in all epochs
+  std::int64_t position = 0;    // examples trained on before `step`, in all epochs
+  std::uint64_t rows = 0;       // of a push and its answer: digest of the examples (learning/ledger.h)
+  std::int64_t not_finite = 0;  // likewise: elements of the gradients that were no finite numbers
   double loss = 0;
   std::uint64_t bytes = 0;
   [[nodiscard]] bool has(Flag flag) const { return (flags & flag) != 0; }
 };
-static_assert(sizeof(ShardMessage) == 56);
+static_assert(sizeof(ShardMessage) == 72);
 
 struct ShardDone {
   std::int64_t step = 0;

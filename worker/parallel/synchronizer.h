@@ -8,7 +8,9 @@
 #include "common/base/result.h"
 #include "learning/checkpoint.h"
 #include "learning/optimizer.h"
+#include "learning/task.h"
 #include "worker/collective/collective.h"
+#include "worker/parallel/riders.h"
 
 namespace muster::worker {
 
@@ -26,18 +28,25 @@ struct StepSums {     // what the ranks learn from each other beside the gradien
   double loss = 0;    // mean over the global batch
   bool stop = false;  // some rank was asked to stop
   SyncCost cost{};    // of this rank
+  // Elements of gradients that were no finite numbers: they are summed like others. Of all ranks, since it
+  // was told before, the same number on each; and of this one among them.
+  std::int64_t not_finite = 0;
+  std::int64_t mine_not_finite = 0;
+  // Digest of the rows that all ranks trained on; nullopt: they do not tell each other.
+  std::optional<std::uint64_t> rows{};
 };
 
 // One a rank and membership; all ranks make the same calls in the same order. It owns the optimizer's place:
 // with every rank, or with parameter servers. After an error it is dead. Errors: the mesh's.
 class Synchronizer {
  public:
-  static constexpr std::size_t kRiders = 2;  // loss, stop flag
+  static constexpr std::size_t kRiders = Riders::kSize;
 
   struct Step {
     double loss = 0;    // mean over this rank's examples
     bool stop = false;  // this rank was asked to stop
     BatchShare share;
+    std::uint64_t rows = 0;     // digest of those that this rank trained on (learning/ledger.h)
     std::int64_t number = 0;    // the same on all ranks
     std::int64_t position = 0;  // examples that were trained on before it, in all epochs; likewise
     bool dense = false;         // nothing is compressed; likewise
@@ -78,6 +87,12 @@ class Synchronizer {
   // with.
   [[nodiscard]] virtual Result<Ahead> begin(const Beginning& where, std::span<float> parameters) = 0;
 
+  // Before the gradient of a step is computed, in the memory that exchange() gets then: whom to tell which
+  // parts of it are final (learning::Task::Ready), so that their sums go on beside. Empty: nobody.
+  [[nodiscard]] virtual learning::Task::Ready expect(std::span<float> /*gradient*/,
+                                                     const BatchShare& /*share*/) {
+    return {};
+  }
   // gradient: [P + kRiders]. The first P are the mean over this rank's examples (anything when it has none);
   // the others are this call's. Ends with the means over all examples of the global batch: the gradient, for
   // update(); or `parameters` [P] that have made their step. The same bits on every rank.
@@ -100,8 +115,8 @@ class Synchronizer {
 };
 
 // sum_r (m_r / M) g_r = (1 / n) sum_r (m_r n / M) g_r: weighs g_r so that the sum over the ranks needs only
-// 1 / n. With equal shares the weight is exactly 1.
-void weigh(std::span<float> gradient, const BatchShare& share, int ranks);
+// 1 / n. With equal shares the weight is exactly 1. Returns how many were no finite numbers.
+std::int64_t weigh(std::span<float> gradient, const BatchShare& share, int ranks);
 // The loss of a rank as a rider: the sum over its examples.
 [[nodiscard]] float loss_rider(double loss, const BatchShare& share);
 

@@ -6,6 +6,21 @@
 #include <fmt/format.h>
 
 namespace muster::worker {
+namespace {
+
+void add_ledger(control::v1::AgentStatus& status, const learning::Ledger& ledger) {
+  for (const learning::EpochBalance& balance : ledger.balances()) {
+    auto& added = *status.mutable_worker()->add_ledger();
+    added.set_epoch(balance.epoch);
+    added.set_expected(balance.expected);
+    added.set_counted(balance.counted);
+    added.set_twice(balance.twice);
+    added.set_missed(balance.missed);
+    added.set_digest(fmt::format("{:016x}", balance.digest));
+  }
+}
+
+}  // namespace
 
 control::v1::AgentStatus to_status(const Progress& progress, int rank) {
   control::v1::AgentStatus status;
@@ -32,7 +47,18 @@ control::v1::AgentStatus to_status(const Progress& progress, int rank) {
     worker.set_slowdown(progress.slowest->slowdown);
   }
   worker.set_checkpoints_skipped(progress.checkpoints_skipped);
+  worker.set_gradients_not_finite(progress.not_finite);
   return status;
+}
+
+std::string warning_of(const NotFinite& first) {
+  return fmt::format(
+      "{} elements of rank {}'s gradient at step {} were no finite numbers (NaN or infinite), and went into "
+      "the "
+      "sum as they are: the training diverged, or the examples of that rank hold such values; lower the "
+      "learning "
+      "rate or check the dataset",
+      first.elements, first.rank, first.step);
 }
 
 std::string line_of(const Progress& progress, bool evaluated) {
@@ -50,7 +76,9 @@ void tell_digests(control::v1::AgentStatus& status, const learning::TrainingStat
   if (whole) worker.set_state_sha256(learning::digest_of(state));
 }
 
-void add_history(control::v1::AgentStatus& status, const std::vector<learning::HistoryPoint>& points) {
+void add_lists(control::v1::AgentStatus& status, const Progress& progress,
+               const std::vector<learning::HistoryPoint>& points) {
+  if (progress.ledger) add_ledger(status, *progress.ledger);
   for (const learning::HistoryPoint& point : points) {
     auto& added = *status.mutable_worker()->add_history();
     added.set_at(point.at);

@@ -12,6 +12,10 @@ namespace muster::worker {
 [[nodiscard]] std::string line_of(const Progress& progress, bool evaluated);
 // Of a training that is over; `whole`: the optimizer's state is all here, too.
 void tell_digests(control::v1::AgentStatus& status, const learning::TrainingState& state, bool whole);
-void add_history(control::v1::AgentStatus& status, const std::vector<learning::HistoryPoint>& points);
+// For the user.
+[[nodiscard]] std::string warning_of(const NotFinite& first);
+// What rank 0 alone tells: the curve, and the ledger where there is one.
+void add_lists(control::v1::AgentStatus& status, const Progress& progress,
+               const std::vector<learning::HistoryPoint>& points);
 
 }  // namespace muster::worker

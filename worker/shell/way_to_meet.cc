@@ -68,8 +68,12 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::T
   // A program shares its gradient's memory, and codecs look at values more than once.
   const bool compressed = job.compression.by_codec() || job.compression.low_rank > 0;
   if (program != nullptr && compressed) made.gradient_sum = copying_sum(std::move(made.gradient_sum));
+  // A program's gradient comes as a whole, and codecs have buckets of their own.
+  std::vector<Bucket> plan;
+  if (program == nullptr && !compressed) plan = plan_buckets(task.tensors());
   made.synchronizer = std::make_unique<DataParallel>(
-      DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer}, times.timeout);
+      DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer}, times.timeout,
+      std::move(plan));
   return made;
 }
 

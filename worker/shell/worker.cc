@@ -289,6 +289,8 @@ class Worker {
           "checkpoint.everySteps or use faster storage",
           progress.step);
     }
+    if (progress.first_not_finite && !std::exchange(not_finite_told_, true))
+      warn(warning_of(*progress.first_not_finite));
     metrics_.show(progress);
     const Instant now = std::chrono::steady_clock::now();
     const bool evaluated = progress.test && !history.points().empty() && history.points().back().accuracy;
@@ -302,7 +304,7 @@ class Worker {
     next_status_ = now + kStatusInterval;
     frame_->status = to_status(progress, job_.identity.rank);
     for (const std::string& warning : warnings_) frame_->status.add_warnings(warning);
-    if (job_.identity.rank == 0) add_history(frame_->status, history.points());
+    if (job_.identity.rank == 0) add_lists(frame_->status, progress, history.points());
     frame_->publish();
   }
 
@@ -359,7 +361,8 @@ class Worker {
   bool tell_data_ = false;
   Learnt learnt_;  // between memberships
   std::int64_t step_ = 0;
-  std::int64_t skipped_ = 0;           // checkpoints
+  std::int64_t skipped_ = 0;  // checkpoints
+  bool not_finite_told_ = false;
   std::vector<std::string> warnings_;  // for the user
   Instant next_log_{};
   Instant next_evaluation_log_{};

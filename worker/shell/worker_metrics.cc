@@ -45,6 +45,10 @@ struct WorkerMetrics::Families {
   prometheus::Family<prometheus::Gauge>& slowdown = gauge_family(*registry, "muster_worker_slowdown");
   prometheus::Family<prometheus::Gauge>& distance = gauge_family(*registry, "muster_worker_gossip_distance");
   Total dense_buckets{counter_family(*registry, "muster_worker_dense_buckets_total").Add({})};
+  Total not_finite{counter_family(*registry, "muster_worker_not_finite_total").Add({})};
+  prometheus::Counter& twice = counter_family(*registry, "muster_worker_examples_twice_total").Add({});
+  prometheus::Counter& missed = counter_family(*registry, "muster_worker_examples_missed_total").Add({});
+  std::optional<std::int64_t> balanced_epoch{};  // the newest whose balance is shown
   Total skipped{counter_family(*registry, "muster_worker_checkpoints_skipped_total").Add({})};
   prometheus::Gauge& checkpoint = gauge_family(*registry, "muster_worker_checkpoint_step").Add({});
   prometheus::Gauge& checkpoint_time = gauge_family(*registry, "muster_worker_checkpoint_seconds").Add({});
@@ -86,7 +90,20 @@ void WorkerMetrics::show(const Progress& progress) {
   if (progress.slowest) families.slowdown.Add({}).Set(progress.slowest->mine);
   if (progress.distance) families.distance.Add({}).Set(*progress.distance);
   families.dense_buckets.advance(static_cast<double>(progress.dense_buckets));
+  families.not_finite.advance(static_cast<double>(progress.mine_not_finite));
+  if (progress.ledger) show(*progress.ledger);
   families.skipped.advance(static_cast<double>(progress.checkpoints_skipped));
+}
+
+// Epochs that were over when this process began are others'.
+void WorkerMetrics::show(const learning::Ledger& ledger) {
+  Families& families = *families_;
+  for (const learning::EpochBalance& balance : ledger.balances()) {
+    if (!families.balanced_epoch || balance.epoch <= *families.balanced_epoch) continue;
+    families.twice.Increment(static_cast<double>(balance.twice));
+    families.missed.Increment(static_cast<double>(balance.missed));
+  }
+  families.balanced_epoch = ledger.balances().empty() ? 0 : ledger.balances().back().epoch;
 }
 
 void WorkerMetrics::show(const Served& served) {

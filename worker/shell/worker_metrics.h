@@ -33,6 +33,7 @@ class WorkerMetrics {  // one thread, but for checkpoint_on_disk
   void count_refused(Refusal reason);  // a data connection
 
  private:
+  void show(const learning::Ledger& ledger);
   struct Families;
   std::unique_ptr<Families> families_;
 };

@@ -104,6 +104,31 @@ INSTANTIATE_TEST_SUITE_P(
             }},
         Odd{"history", [](auto& s) { s.mutable_aggregator()->add_history()->set_accuracy(2); },
             [](const auto& s) { return s.aggregator().history_size() == 0; }},
+        Odd{"ledger",
+            [](auto& s) {
+              for (int i = 1; i <= 2; ++i) {
+                auto& epoch = *s.mutable_worker()->add_ledger();
+                epoch.set_epoch(3);  // twice
+                epoch.set_digest("0123456789abcdef");
+              }
+            },
+            [](const auto& s) { return s.worker().ledger_size() == 0; }},
+        Odd{"ledger",
+            [](auto& s) {
+              for (int i = 1; i <= 9; ++i) {
+                auto& epoch = *s.mutable_worker()->add_ledger();
+                epoch.set_epoch(i);
+                epoch.set_digest("0123456789abcdef");
+              }
+            },
+            [](const auto& s) { return s.worker().ledger_size() == 0; }},
+        Odd{"ledger",
+            [](auto& s) {
+              auto& epoch = *s.mutable_worker()->add_ledger();
+              epoch.set_epoch(1);
+              epoch.set_digest("none");
+            },
+            [](const auto& s) { return s.worker().ledger_size() == 0; }},
         Odd{"accuracy, step",
             [](auto& s) {
               s.mutable_worker()->set_step(-3);

@@ -222,6 +222,57 @@ TEST(Progress, ARestartedWorkersHistoryContinuesTheKnownCurve) {
   EXPECT_EQ(history[3]["at"], 40);
 }
 
+control::v1::EpochBalance balance(std::int64_t number, std::int64_t twice = 0) {
+  control::v1::EpochBalance epoch;
+  epoch.set_epoch(number);
+  epoch.set_expected(97);
+  epoch.set_counted(97 + twice);
+  epoch.set_twice(twice);
+  epoch.set_digest("0123456789abcdef");
+  return epoch;
+}
+
+TEST(Progress, TheLedgerKeepsTheNewestEpochsAndEndsWithTheLastWords) {
+  ClusterModel cluster(job().workers(1).json());
+  cluster.bring_up();
+  const auto tell = [&](std::int64_t step, const std::vector<std::int64_t>& epochs) {
+    auto& worker = *cluster.agents.at(cluster.uid_of("digits-worker-0")).mutable_worker();
+    worker.set_total_steps(100);
+    worker.set_step(step);
+    worker.clear_ledger();
+    for (const std::int64_t epoch : epochs) *worker.add_ledger() = balance(epoch, epoch == 3 ? 2 : 0);
+    cluster.settle();
+  };
+  const auto told = [&] {
+    std::vector<std::int64_t> epochs;
+    const Json progress = cluster.status().progress;
+    if (!progress.contains("ledger")) return epochs;
+    for (const Json& epoch : progress["ledger"]) epochs.push_back(epoch["epoch"].get<std::int64_t>());
+    return epochs;
+  };
+  tell(10, {1});
+  EXPECT_EQ(told(), (std::vector<std::int64_t>{1}));
+  tell(20, {});  // a process that resumed from a file of an earlier release
+  EXPECT_EQ(told(), (std::vector<std::int64_t>{1}));
+  tell(30, {2, 3});
+  EXPECT_EQ(told(), (std::vector<std::int64_t>{1, 2, 3}));
+  EXPECT_EQ(cluster.status().progress["ledger"][2], (Json{{"epoch", 3},
+                                                          {"expected", 97},
+                                                          {"counted", 99},
+                                                          {"twice", 2},
+                                                          {"missed", 0},
+                                                          {"digest", "0123456789abcdef"}}));
+  tell(80, {4, 5, 6, 7, 8, 9, 10});
+  EXPECT_EQ(told(), (std::vector<std::int64_t>{3, 4, 5, 6, 7, 8, 9, 10})) << "eight";
+
+  Json last = Json::parse(last_words(100, kDigest));
+  last["worker"]["ledger"] =
+      Json::array({{{"epoch", "11"}, {"expected", "97"}, {"counted", "97"}, {"digest", "0123456789abcdef"}}});
+  cluster.end_pod("digits-worker-0", 0, last.dump());
+  cluster.settle();
+  EXPECT_EQ(told(), (std::vector<std::int64_t>{4, 5, 6, 7, 8, 9, 10, 11}));
+}
+
 TEST(Progress, AWarningStaysInTheStatusAndIsAnEventOnce) {
   ClusterModel cluster(job().workers(2).json());
   cluster.bring_up();
