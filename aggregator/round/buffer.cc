@@ -58,13 +58,16 @@ std::optional<KnownTask> BufferMachine::known(const std::string& task_id) const 
   return KnownTask{.client = it->second.client, .number = it->second.version + 1};
 }
 
-Judgement BufferMachine::judge(const std::string& task_id, Instant /*now*/) const {
+Judgement BufferMachine::judge(const std::string& task_id, Instant now) const {
   const auto it = tasks_.find(task_id);
   if (it == tasks_.end()) return Judgement::kUnknown;
   switch (it->second.progress) {
     case Progress::kReported: return Judgement::kAlreadyCounted;
     case Progress::kFolding: return Judgement::kBeingFolded;
     case Progress::kAssigned: break;
+    case Progress::kReturned:
+      if (now < it->second.deadline) break;
+      return Judgement::kLate;
     default: return Judgement::kLate;
   }
   // Of the version that its update would be a part of.
@@ -134,7 +137,11 @@ Result<Effects> BufferMachine::on(const Downloaded& event, Instant /*now*/) {
 Result<Effects> BufferMachine::on(const Arrived& event, Instant now) {
   if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("update", event.task_id);
   Task& task = tasks_.at(event.task_id);
-  leave_work(event.task_id, task, Progress::kFolding);
+  if (task.progress == Progress::kReturned) {
+    task.progress = Progress::kFolding;
+  } else {
+    leave_work(event.task_id, task, Progress::kFolding);
+  }
   task.gathered = gathering_;
   gave(task.client, 1);
   return Effects{};
@@ -161,7 +168,7 @@ Result<Effects> BufferMachine::on(const Refused& event, Instant now) {
   if (!arrived && judge(event.task_id, now) != Judgement::kFold)
     return out_of_place("refusal", event.task_id);
   Task& task = it->second;
-  if (!arrived) leave_work(event.task_id, task, Progress::kRefused);
+  if (task.progress == Progress::kAssigned) leave_work(event.task_id, task, Progress::kRefused);
   if (arrived && task.gathered == gathering_) gave(task.client, -1);
   task.progress = Progress::kRefused;
   ++dropped_;

@@ -134,7 +134,10 @@ Result<Download> Coordinator::begin_download(const Caller& caller,
           {Code::kOutOfRange, fmt::format("download of task \"{}\" from byte {}: the model has {} bytes",
                                           task_id, request.offset(), model_->download_bytes())});
     }
+    const std::int64_t before = machine_.known(task_id)->number;
     MUSTER_TRY(step(Fetching{task_id}, steady_clock::now()));
+    if (const auto task = machine_.known(task_id); journal_ != nullptr && task->number != before)
+      journal_->note(TaskFetched{task_id, task->number});
     Transfers& running = transfers_[task_id];
     running.version = model_->round;
     track(running.download, std::move(transfer));
@@ -266,8 +269,7 @@ void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnsw
       return say(refused(Refusal::kDamaged, intact.error()));
     }
     MUSTER_CHECK(step(Arrived{task_id}, now));
-    aggregate_.post([this, buffer = std::move(buffer), answer_call = std::move(answer_call)](
-                        Strategy& strategy) mutable { fold(std::move(buffer), answer_call, strategy); });
+    keep(std::move(buffer), std::move(answer_call));
   });
 }
 
@@ -284,6 +286,8 @@ UploadReply Coordinator::refuse(const std::string& task_id, Refusal kind, const 
   const std::string shown = printable(clip(reason, kReasonBytesMax));  // it may come from outside
   metrics_.count_update("rejected");
   metrics_.count_refused(kind);
+  if (journal_ != nullptr && machine_.judge(task_id, now) == Judgement::kFold)  // else the journal has it
+    journal_->note(TaskOver{task_id, TaskFate::kRefused});
   spdlog::warn("an update was refused: {} task={}", shown, task_id);
   std::ignore = step(Refused{task_id, shown}, now);
   return reply_of(UploadReply::REJECTED, shown);

@@ -1,5 +1,4 @@
-#pragma once  // aggregator/shell/coordinator.h: runs the round machine: held calls, transfers, the fold,
-              // commits
+#pragma once  // aggregator/shell/coordinator.h: runs the machine: held calls, transfers, folds, commits
 #include <atomic>
 #include <set>
 #include <thread>
@@ -14,6 +13,7 @@
 #include "aggregator/shell/caller.h"
 #include "aggregator/shell/coordinator_options.h"
 #include "aggregator/shell/coordinator_parts.h"
+#include "aggregator/shell/journal_thread.h"
 #include "aggregator/shell/upload.h"
 #include "common/platform/mutex.h"
 #include "proto/control.pb.h"
@@ -27,11 +27,10 @@ namespace muster::agg {
 class Coordinator {
  public:
   using Answer = CheckInAnswer;
-  using UploadAnswer = std::function<void(Result<federation::v1::UploadReply>)>;
 
   // `strategy` is of the model in `start`, whose state it has been given.
   Coordinator(CoordinatorOptions options, CoordinatorPorts ports, std::unique_ptr<Strategy> strategy,
-              CommittedRound start, AggregatorMetrics& metrics);
+              CommittedRound start, AggregatorMetrics& metrics, Journaled journaled = {});
   ~Coordinator();  // answers every held call and stops
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
@@ -62,7 +61,8 @@ class Coordinator {
   [[nodiscard]] Result<Admission> begin_upload(const Caller& caller,
                                                const federation::v1::UploadHeader& header,
                                                TransferPointer transfer);
-  // `answer` is called once, when the update is folded or will not be. Error: kDataLoss: damaged, send again.
+  // `answer` is called once, when the update is durable and folded, or will not be. Errors: kDataLoss: damaged,
+  // send again. kResourceExhausted: the journal's disk is full: likewise, until the deadline.
   void finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer);
   // Its call broke before the buffer was whole; another may go on with it.
   void abandon_upload(const std::string& task_id, const TransferPointer& transfer,
@@ -80,6 +80,8 @@ class Coordinator {
   // The newest committed round with its history; durable once wait_outcome has said that all is well.
   [[nodiscard]] CommittedModel committed() const;
   [[nodiscard]] std::uint64_t upload_room() const;  // bytes for updates that may come now
+  [[nodiscard]] bool journal_full() const { return journal_ != nullptr && journal_->full(); }
+  void clear_journal();  // the model is written for good
   [[nodiscard]] std::int64_t clients_per_pod() const { return options_.federation.clients_per_pod; }
   [[nodiscard]] AggregatorMetrics& metrics() { return metrics_; }
 
@@ -113,6 +115,9 @@ class Coordinator {
   void save_later(std::shared_ptr<const GlobalModel> model) MUSTER_REQUIRES(mutex_);
   void tell_counted(ClientId client, federation::v1::CheckInReply& reply) const MUSTER_REQUIRES(mutex_);
   void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
+  void journal_effects(const Effects& effects) MUSTER_REQUIRES(mutex_);
+  void journal_closed(const Closed& closed, bool committed) MUSTER_REQUIRES(mutex_);
+  void keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
                                      Instant now) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply late(const std::string& task_id, Instant now) MUSTER_REQUIRES(mutex_);
@@ -125,8 +130,9 @@ class Coordinator {
   // Of their own threads, without the lock.
   void run_timer();
   void run_commits();
-  void fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer, Strategy& strategy);
-  void finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model, Strategy& strategy);
+  void fold(Folding folding, Strategy& strategy);
+  void send_back(Folding folding, const Error& why);
+  void finish(const Closed& closed, const std::shared_ptr<const GlobalModel>& model, Strategy& strategy);
   [[nodiscard]] bool wait_saved();
   void commit(const std::shared_ptr<const GlobalModel>& model);
 
@@ -145,6 +151,7 @@ class Coordinator {
   const std::unique_ptr<FederationMachine> owned_machine_;
   FederationMachine& machine_ MUSTER_GUARDED_BY(mutex_);
   std::int64_t gathering_ MUSTER_GUARDED_BY(mutex_);  // the round whose aggregate takes updates
+  UpdateLedger ledger_ MUSTER_GUARDED_BY(mutex_);
   CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
@@ -172,7 +179,8 @@ class Coordinator {
   std::atomic<std::uint64_t> bytes_sent_ = 0;  // not under the lock
   std::atomic<std::uint64_t> bytes_received_ = 0;
 
-  AggregateThread aggregate_;  // after all that its jobs use
+  std::unique_ptr<JournalThread> journal_;  // null: nothing is durable but saved models
+  AggregateThread aggregate_;               // after all that its jobs use
   std::thread timer_;
   std::thread commits_;
 };
