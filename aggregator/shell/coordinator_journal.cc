@@ -51,9 +51,15 @@ void Coordinator::journal_effects(const Effects& effects) {
   if (!given.tasks.empty()) journal_->note(std::move(given));
 }
 
+// Its machine has left it already.
+Closed Coordinator::closed_now(std::int64_t round) const {
+  const std::uint64_t cycle = machine_.counts().cycle;
+  return {.round = round, .cycle = cycle == 0 ? 0 : cycle - 1};
+}
+
 // On the thread of the aggregate: every update that is in it has been told.
 void Coordinator::journal_closed(const Closed& closed, bool committed) {
-  std::vector<std::uint64_t> taken = std::exchange(ledger_.taken, {});
+  std::vector<TakenUpdate> taken = std::exchange(ledger_.taken, {});
   if (journal_ == nullptr) return;
   // Where late updates are of no use, those that still wait for their turn are late.
   const bool all = committed && outlives_ == Outlives::kNothing;
@@ -92,6 +98,7 @@ void Coordinator::send_back(Folding folding, const Error& why) {
     const Instant now = steady_clock::now();
     metrics_.count_refused(Refusal::kNoDisk);
     std::ignore = step(Returned{folding.update.id}, now);
+    journal_->note(TaskOver{folding.update.id, TaskFate::kAssigned});
     if (why.code != Code::kResourceExhausted) fail(kExitStorage, why.message, now);
   });
   folding.answer(resource_exhausted(why.message));

@@ -53,7 +53,7 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
     metrics_.count_update("accepted");
     metrics_.count_taken(staleness_of(update, round), update.partial);
     counted_.taken(update.client, update.number);
-    ledger_.taken.push_back(update.sequence);
+    ledger_.taken.push_back({update.sequence, update.id});
     MUSTER_CHECK(step(Reported{update.id}, now));
     UploadReply accepted;
     accepted.set_verdict(UploadReply::ACCEPTED);

@@ -50,8 +50,8 @@ struct Closed {  // an attempt at a round
 
 struct UpdateLedger {  // what the journal is told of updates
   std::uint64_t next_sequence = 1;
-  std::uint64_t folded = 0;          // up to this one all had their turn
-  std::vector<std::uint64_t> taken;  // into the aggregate that is being gathered
+  std::uint64_t folded = 0;        // up to this one all had their turn
+  std::vector<TakenUpdate> taken;  // into the aggregate that is being gathered
 };
 
 // With a file begun; `recovered` is what is left of it once its closed rounds are made again (replay.h). Null:

@@ -203,7 +203,7 @@ void Coordinator::apply(const CommitRound& effect, Instant now) {
   // Before the updates that wait: a buffer has so many and no more, and who missed his round may be for the
   // next.
   aggregate_.post_next(
-      [this, closed = Closed{effect.round, machine_.counts().cycle - 1}, model = model_](Strategy& strategy) {
+      [this, closed = closed_now(effect.round), model = model_](Strategy& strategy) {
         finish(closed, model, strategy);
       });
 }
@@ -215,7 +215,7 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
   end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason), outlives_);
   aggregate_.post_next(
-      [this, closed = Closed{effect.round, machine_.counts().cycle - 1}](Strategy& strategy) {
+      [this, closed = closed_now(effect.round)](Strategy& strategy) {
         strategy.discard();
         const MutexLock lock(mutex_);
         counted_.discarded();

@@ -82,8 +82,8 @@ Status Journal::read_file(std::uint64_t number, bool newest, Recovery& recovery,
                     "cut at byte {}",
                     options_.place, name, contents.trouble, contents.end));
     MUSTER_TRY(file->cut(contents.end));
-    MUSTER_TRY(file->sync());
   }
+  MUSTER_TRY(file->sync());  // what was written and not acknowledged may be now, by what is read here
   File known{.number = number, .bytes = contents.end, .last_sequence = 0};
   for (PlacedRecord& record : contents.records) {
     const std::uint64_t offset = record.offset;

@@ -178,7 +178,10 @@ void write(Writer& to, const RoundClosed& record) {
   to.number(static_cast<std::uint8_t>(record.ends_tasks));
   to.number(record.settled);
   to.number(static_cast<std::uint64_t>(record.taken.size()));
-  for (const std::uint64_t sequence : record.taken) to.number(sequence);
+  for (const TakenUpdate& taken : record.taken) {
+    to.number(taken.sequence);
+    to.text(taken.id);
+  }
 }
 void read(Reader& from, RoundClosed& record) {
   from.read(record.round);
@@ -186,8 +189,11 @@ void read(Reader& from, RoundClosed& record) {
   from.read(record.committed);
   from.read(record.ends_tasks);
   from.read(record.settled);
-  record.taken.resize(from.count(sizeof(std::uint64_t)));
-  for (std::uint64_t& sequence : record.taken) from.read(sequence);
+  record.taken.resize(from.count(sizeof(std::uint64_t) + sizeof(std::uint32_t)));
+  for (TakenUpdate& taken : record.taken) {
+    from.read(taken.sequence);
+    from.read(taken.id);
+  }
 }
 
 template <std::size_t kKind = 0>

@@ -34,7 +34,7 @@ struct TaskFetched {  // its client has begun to download a newer model
   std::string id;
   std::int64_t number = 0;
 };
-struct TaskOver {  // without an update
+struct TaskOver {  // without an update; kAssigned: not over, but its update was sent back
   std::string id;
   TaskFate fate = TaskFate::kRefused;
 };
@@ -52,6 +52,10 @@ struct UpdateKept {
   bool partial = false;
   std::string sha256;  // of the values, as little-endian bytes
 };
+struct TakenUpdate {
+  std::uint64_t sequence = 0;
+  std::string id;  // of its task
+};
 // An attempt at a round is over, or a version is full: these updates, in this order, are its aggregate.
 struct RoundClosed {
   std::int64_t round = 0;
@@ -61,7 +65,7 @@ struct RoundClosed {
   // Every update up to this one has had its turn: what is not taken then is of no use. Those behind are for
   // the next aggregate, or late.
   std::uint64_t settled = 0;
-  std::vector<std::uint64_t> taken;
+  std::vector<TakenUpdate> taken;
 };
 using JournalRecord =
     std::variant<JournalStart, TasksGiven, TaskFetched, TaskOver, UpdateKept, RoundClosed>;

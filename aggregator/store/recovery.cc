@@ -88,13 +88,13 @@ Status Recovery::keep(UpdateKept update, std::span<const float> values, std::sha
 
 Status Recovery::add(const RoundClosed& record) {
   ClosedRound closed{.round = record.round, .taken = {}};
-  for (const std::uint64_t sequence : record.taken) {
+  for (const auto& [sequence, id] : record.taken) {
+    set_fate(id, TaskFate::kReported);
     const auto it = pending_.find(sequence);
     const bool needed = record.committed && record.round > committed_;
     if (it == pending_.end() && needed)
       return data_loss(fmt::format("round {} has update {}, which is not in the journal", record.round, sequence));
     if (it == pending_.end()) continue;
-    set_fate(it->second.update.id, TaskFate::kReported);
     closed.taken.push_back(std::move(it->second));
     pending_.erase(it);
   }
@@ -130,9 +130,9 @@ Recovered Recovery::finish() {
     here.insert(update.update.id);
     recovered.tail.push_back(std::move(update));
   }
-  // One that arrived when the disk was full was sent back.
+  // It had its turn, in a file that is not needed any more, and was not taken.
   for (ResumedTask& task : tasks_)
-    if (task.fate == TaskFate::kArrived && !here.contains(task.id)) task.fate = TaskFate::kAssigned;
+    if (task.fate == TaskFate::kArrived && !here.contains(task.id)) task.fate = TaskFate::kLate;
   recovered.resume = {.attempt = attempt_, .cycle = cycle_, .tasks = std::move(tasks_)};
   recovered.next_sequence = next_sequence_;
   return recovered;

@@ -38,10 +38,16 @@ class FixedOrder {
         start();
       }
     }
+    std::map<std::string, int> counted;
     for (const auto& [round, ids] : seen_.taken)
-      for (const std::string& id : ids) ++counted_[id];
-    for (const std::string& id : acknowledged_)
-      EXPECT_LE(counted_[id], 1) << id;  // not every version of the end is complete
+      for (const std::string& id : ids) ++counted[id];
+    for (const std::string& id : acknowledged_) {
+      EXPECT_LE(counted[id], 1) << id;
+      if (rounds()) {
+        EXPECT_EQ(counted[id], 1) << id << " was acknowledged";
+      }
+    }
+    EXPECT_EQ(server_->model(), uninterrupted(setup_, seen_, setup_.rounds));
     return server_->model();
   }
   [[nodiscard]] std::uint64_t boundaries() const { return image_.boundaries(); }
@@ -147,7 +153,6 @@ class FixedOrder {
   int trained_ = 0;
   std::set<std::string> acknowledged_;
   std::set<std::pair<ClientId, std::int64_t>> gave_;  // client and round
-  std::map<std::string, int> counted_;
 };
 
 Federated setup_of(spec::Strategy strategy) {
@@ -177,7 +182,12 @@ TEST_P(JournalCrash, AtEveryBoundaryEndsWithTheSameBitsAndAsksNobodyAgain) {
                                         << ", files of " << file_bytes);
         FixedOrder run(setup);
         run.crash(boundary, 1 + boundary % 13, loss, boundary);
-        EXPECT_EQ(run.play(), model);
+        const std::vector<float> ended = run.play();
+        // Without rounds a task that the power took is followed by another, which is of another version: it
+        // is another sequence then.
+        if (loss == Loss::kKill || GetParam().name != "FedBuff") {
+          EXPECT_EQ(ended, model);
+        }
         // A task whose record was not whole is given anew; that is at most one, twice.
         if (loss == Loss::kKill) {
           EXPECT_LE(run.trained(), undisturbed.trained() + 2);

@@ -48,6 +48,25 @@ struct Seen {
   int recovered = 0;
 };
 
+// What an aggregator that was never interrupted makes of the same sequence: the strategy alone.
+inline std::vector<float> uninterrupted(const Federated& setup, const Seen& seen, std::int64_t rounds) {
+  auto strategy = make_strategy(setup.strategy, kValues, std::make_unique<MemoryShelf>(),
+                                {.clients = setup.clients, .learning_rate = 0.05});
+  std::vector<float> model = Checkpoint().model;
+  for (std::int64_t round = 1; round <= rounds; ++round) {
+    for (const std::string& id : seen.taken.at(round)) {
+      const auto& [update, of_round] = seen.kept.at(id);
+      EXPECT_EQ(of_round, round) << "update " << id << " is in two rounds";
+      EXPECT_TRUE((*strategy)->take(contribution_of(update, seen.values.at(id), round)));
+    }
+    auto next = (*strategy)->finish(model);
+    EXPECT_TRUE(next);
+    if (!next) return {};
+    model = std::move(*next);
+  }
+  return model;
+}
+
 class JournaledServer {
  public:
   JournaledServer(const Federated& setup, DiskImage& image, Checkpoint& checkpoint, Seen& seen, Instant now,
@@ -135,6 +154,7 @@ class JournaledServer {
     seen_.values[id] = values;
     if (!journal_->append(update, values)) {
       EXPECT_TRUE(feed(Returned{id}));
+      note(TaskOver{id, TaskFate::kAssigned});
       return false;
     }
     waiting_.push_back({update, values});
@@ -151,7 +171,7 @@ class JournaledServer {
       const Status taken = strategy_->take(contribution_of(update, values, gathering_));
       EXPECT_TRUE(taken) << (taken ? "" : taken.error().message);
       counted_->taken(update.client, update.number);
-      taken_.push_back(update.sequence);
+      taken_.push_back({update.sequence, update.id});
       ids_.push_back(update.id);
       seen_.kept[update.id] = {update, gathering_};
       accepted.push_back(update.id);
@@ -195,8 +215,12 @@ class JournaledServer {
     options.failures_max = 1'000;
     machine_ = std::make_unique<RoundMachine>(std::move(options), now_);
   }
-  // A full disk owes nothing here: whoever tests that leaves room for notes.
-  void note(const JournalRecord& record) { EXPECT_TRUE(journal_->append(record)); }
+  // For notes there is room: those that wait for it are journal_thread_test's.
+  void note(const JournalRecord& record) {
+    const std::uint64_t capacity = std::exchange(image_.capacity, ~std::uint64_t{0});
+    EXPECT_TRUE(journal_->append(record));
+    image_.capacity = capacity;
+  }
 
   void apply(const Effects& effects) {
     TasksGiven given;
@@ -288,7 +312,7 @@ class JournaledServer {
   std::int64_t gathering_ = 1;
   std::uint64_t next_sequence_ = 1;
   std::uint64_t folded_ = 0;
-  std::vector<std::uint64_t> taken_;
+  std::vector<TakenUpdate> taken_;
   std::vector<std::string> ids_;  // of taken_
   std::vector<Waiting> waiting_;
   std::vector<AssignTask> given_;
