@@ -94,6 +94,8 @@ class World {
     if (random_.below(3) == 0) {
       ++losses;
       image_.lose_power(random_);
+      // A round that was closed a moment before may be closed anew: nothing that was acknowledged builds on it.
+      seen_.published.erase(seen_.published.upper_bound(seen_.durable), seen_.published.end());
     }
     image_.capacity = ~std::uint64_t{0};
     crash_later();

@@ -42,6 +42,7 @@ struct Checkpoint {  // outlives processes, and is written whole or not at all
 struct Seen {
   std::map<std::int64_t, std::vector<std::string>> taken;      // of each round, as last made: ids in order
   std::map<std::int64_t, std::vector<float>> published;        // models that clients may have
+  std::int64_t durable = 0;  // closed rounds that a loss of power leaves closed
   std::set<std::string> discarded;                             // of rounds that came to nothing
   std::map<std::string, std::vector<float>> values;            // of every update
   std::map<std::string, std::pair<UpdateKept, std::int64_t>> kept;  // and the round whose aggregate it was for
@@ -104,6 +105,7 @@ class JournaledServer {
     EXPECT_TRUE(journal_->start_file(start.round, recovered_.next_sequence, recovered_.resume));
     journal_->release(recovered_.settled());
     model_ = start.parameters;
+    seen_.durable = start.round;
     publish(start.round);
     counted_.emplace(start.counted);
     next_sequence_ = recovered_.next_sequence;
@@ -165,6 +167,7 @@ class JournaledServer {
     std::vector<std::string> accepted;
     if (waiting_.empty()) return accepted;
     EXPECT_TRUE(journal_->sync());
+    seen_.durable = round();
     for (const auto& [update, values] : std::exchange(waiting_, {})) {
       folded_ = update.sequence;
       if (machine_->judge(update.id, now_) != Judgement::kBeingFolded) continue;
@@ -183,7 +186,8 @@ class JournaledServer {
   void save_newest() {
     if (!to_save_) return;
     to_save_ = false;
-    if (!journal_->sync()) return;
+    EXPECT_TRUE(journal_->sync());
+    seen_.durable = round();
     EXPECT_TRUE(save({.round = round(), .parameters = model_, .history = {}, .state = strategy_->state(),
                       .counted = saved_counted_}));
     while (!closings_.empty() && (!closings_.front().committed || closings_.front().round <= round())) {
@@ -225,6 +229,7 @@ class JournaledServer {
   void apply(const Effects& effects) {
     TasksGiven given;
     for (const Effect& effect : effects) {
+      if (std::holds_alternative<AbandonRound>(effect)) seen_.discarded.insert(ids_.begin(), ids_.end());
       if (const auto* task = std::get_if<AssignTask>(&effect))
         given.tasks.push_back({.id = task->task_id, .client = task->client, .number = task->round,
                                .copies = machine_->known(task->task_id)->copies, .serial = task->serial,
@@ -238,7 +243,6 @@ class JournaledServer {
       if (const auto* abandoned = std::get_if<AbandonRound>(&effect)) {
         strategy_->discard();
         counted_->discarded();
-        for (const std::string& id : ids_) seen_.discarded.insert(id);
         close(abandoned->round, false);
       }
       if (const auto* commit = std::get_if<CommitRound>(&effect)) finish(commit->round);
