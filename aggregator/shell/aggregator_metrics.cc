@@ -17,8 +17,8 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kRoundSeconds{0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
                                                             10,   30,  60,   120, 300, 900, 3600};
 
-const prometheus::Histogram::BucketBoundaries kSyncSeconds{0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01,
-                                                           0.025,  0.05,    0.1,    0.25,  0.5,    1,     5};
+const prometheus::Histogram::BucketBoundaries kSyncSeconds{
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5};
 
 // Up to how many versions, and the label.
 constexpr std::array<std::pair<std::int64_t, const char*>, 7> kStaleness{

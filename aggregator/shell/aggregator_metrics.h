@@ -23,7 +23,7 @@ enum class Refusal {
   kDamaged,          // damaged: its SHA-256 is another than its header's
   kMalformed,        // malformed: messages out of order, or outside their limits
   kNoRoom,           // no_room: all memory for uploads is taken just now
-  kNoDisk,     // no_disk: the journal has no room for the update; it may come again
+  kNoDisk,           // no_disk: the journal has no room for the update; it may come again
   kDisplaced,  // displaced: by a newer call for the same task, or for want of room by one that is faster
 };
 

@@ -4,7 +4,6 @@
 #include <thread>
 #include <unordered_map>
 #include <utility>
-#include <variant>
 
 #include "aggregator/round/counted.h"
 #include "aggregator/round/machine.h"
@@ -26,8 +25,6 @@ namespace muster::agg {
 // aggregate, what the strategy remembers, and upload_memory_max (or two updates).
 class Coordinator {
  public:
-  using Answer = CheckInAnswer;
-
   // `strategy` is of the model in `start`, whose state it has been given.
   Coordinator(CoordinatorOptions options, CoordinatorPorts ports, std::unique_ptr<Strategy> strategy,
               CommittedRound start, AggregatorMetrics& metrics, Journaled journaled = {});
@@ -37,18 +34,16 @@ class Coordinator {
 
   // Each call is bound to its caller. Errors of all: kPermissionDenied: the client, or the task's client, is
   // another pod's. kNotFound: no such task. Refusals are counted.
-
   // Holds the call until there is something to say; `answer` is called once, perhaps before this returns,
   // unless leave comes first. Errors: kInvalidArgument: no such client.
   [[nodiscard]] Result<std::uint64_t> check_in(const Caller& caller, ClientId client,
-                                               std::chrono::milliseconds hold, Answer answer);
+                                               std::chrono::milliseconds hold, CheckInAnswer answer);
   void leave(ClientId client, std::uint64_t ticket);  // the caller has gone
 
   // The model of an open task; where there are no rounds, the newest, from byte 0 on if the client has a part
   // of another. `transfer` is ended with the round, or by a newer download of the same task, until
   // end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
-  [[nodiscard]] Result<Download> begin_download(const Caller& caller,
-                                                const federation::v1::DownloadRequest& request,
+  [[nodiscard]] Result<Download> begin_download(const Caller& caller, const DownloadRequest& request,
                                                 TransferPointer transfer);
   void downloaded(const std::string& task_id);  // the last byte is on its way
   void end_download(const std::string& task_id, const TransferPointer& transfer);
@@ -57,12 +52,10 @@ class Coordinator {
   // An answer at once, or a buffer to fill and hand to finish_upload, until which `transfer` is ended with
   // the round. Errors: kResourceExhausted (no memory just now: try again until the deadline), kUnavailable
   // (it is being folded: likewise), kFailedPrecondition (offset: ask upload_offset).
-  using Admission = std::variant<federation::v1::UploadReply, std::shared_ptr<UploadBuffer>>;
-  [[nodiscard]] Result<Admission> begin_upload(const Caller& caller,
-                                               const federation::v1::UploadHeader& header,
+  [[nodiscard]] Result<Admission> begin_upload(const Caller& caller, const UploadHeader& header,
                                                TransferPointer transfer);
-  // `answer` is called once, when the update is durable and folded, or will not be. Errors: kDataLoss: damaged,
-  // send again. kResourceExhausted: the journal's disk is full: likewise, until the deadline.
+  // `answer` is called once, when the update is durable and folded, or will not be. Errors: kDataLoss:
+  // damaged, send again. kResourceExhausted: the journal's disk is full: likewise, until the deadline.
   void finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer);
   // Its call broke before the buffer was whole; another may go on with it.
   void abandon_upload(const std::string& task_id, const TransferPointer& transfer,
@@ -72,8 +65,7 @@ class Coordinator {
                                                     const std::string& update_sha256);
 
   [[nodiscard]] control::v1::AggregatorProgress progress() const;
-  // Waits until the federation is over and its last model evaluated; nothing when `timeout` has passed
-  // before.
+  // Waits until the federation is over and its last model evaluated; nothing when `timeout` is over before.
   [[nodiscard]] std::optional<Outcome> wait_outcome(std::chrono::milliseconds timeout);
   // Waits until every client that ever came has been told so, at most `timeout`.
   void wait_dismissed(std::chrono::milliseconds timeout);
@@ -102,7 +94,7 @@ class Coordinator {
   std::optional<Held> release(ClientId client) MUSTER_REQUIRES(mutex_);
   [[nodiscard]] Error refused(Refusal reason, Error error) MUSTER_REQUIRES(mutex_);
   [[nodiscard]] Status authorize(const Caller& caller, const std::string& task_id) MUSTER_REQUIRES(mutex_);
-  [[nodiscard]] Status check_update(const federation::v1::UploadHeader& header, ClientId client) const
+  [[nodiscard]] Status check_update(const UploadHeader& header, ClientId client) const
       MUSTER_REQUIRES(mutex_);
   void track(TransferPointer& slot, TransferPointer transfer) MUSTER_REQUIRES(mutex_);
   void end_later(TransferPointer transfer, Error why) MUSTER_REQUIRES(mutex_);
@@ -116,7 +108,6 @@ class Coordinator {
   void tell_counted(ClientId client, federation::v1::CheckInReply& reply) const MUSTER_REQUIRES(mutex_);
   void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
   void journal_effects(const Effects& effects) MUSTER_REQUIRES(mutex_);
-  [[nodiscard]] Closed closed_now(std::int64_t round) const MUSTER_REQUIRES(mutex_);
   void journal_closed(const Closed& closed, bool committed) MUSTER_REQUIRES(mutex_);
   void keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
@@ -175,8 +166,7 @@ class Coordinator {
   std::vector<std::pair<TransferPointer, Error>> to_end_ MUSTER_GUARDED_BY(mutex_);  // by the timer, unlocked
   Later later_ MUSTER_GUARDED_BY(mutex_);
   Instant round_began_ MUSTER_GUARDED_BY(mutex_){};
-  std::uint64_t models_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
-  std::uint64_t updates_received_ MUSTER_GUARDED_BY(mutex_) = 0;
+  WholeTransfers whole_ MUSTER_GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> bytes_sent_ = 0;  // not under the lock
   std::atomic<std::uint64_t> bytes_received_ = 0;
 

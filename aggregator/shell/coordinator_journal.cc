@@ -8,7 +8,6 @@
 
 namespace muster::agg {
 
-using federation::v1::UploadHeader;
 using std::chrono::steady_clock;
 
 namespace {
@@ -51,12 +50,6 @@ void Coordinator::journal_effects(const Effects& effects) {
   if (!given.tasks.empty()) journal_->note(std::move(given));
 }
 
-// Its machine has left it already.
-Closed Coordinator::closed_now(std::int64_t round) const {
-  const std::uint64_t cycle = machine_.counts().cycle;
-  return {.round = round, .cycle = cycle == 0 ? 0 : cycle - 1};
-}
-
 // On the thread of the aggregate: every update that is in it has been told.
 void Coordinator::journal_closed(const Closed& closed, bool committed) {
   std::vector<TakenUpdate> taken = std::exchange(ledger_.taken, {});
@@ -80,15 +73,17 @@ void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer
                   .holder = std::move(buffer),
                   .answer = std::move(answer_call)};
   const auto fold_later = [this](Folding it) {
-    aggregate_.post([this, it = std::move(it)](Strategy& strategy) mutable { fold(std::move(it), strategy); });
+    aggregate_.post(
+        [this, it = std::move(it)](Strategy& strategy) mutable { fold(std::move(it), strategy); });
   };
   if (journal_ == nullptr) return fold_later(std::move(folding));
   const auto values = folding.values;
   UpdateKept update = folding.update;
-  journal_->keep(std::move(update), values, [this, fold_later, folding = std::move(folding)](Status kept) mutable {
-    if (kept) return fold_later(std::move(folding));
-    send_back(std::move(folding), kept.error());
-  });
+  journal_->keep(std::move(update), values,
+                 [this, fold_later, folding = std::move(folding)](Status kept) mutable {
+                   if (kept) return fold_later(std::move(folding));
+                   send_back(std::move(folding), kept.error());
+                 });
 }
 
 // Nothing of it is kept; its client still has it.

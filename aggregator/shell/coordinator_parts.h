@@ -3,10 +3,12 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <variant>
 #include <vector>
 
 #include "aggregator/shell/global_model.h"
 #include "aggregator/shell/transfer.h"
+#include "aggregator/shell/upload.h"
 #include "aggregator/store/journal.h"
 #include "common/base/clock.h"
 #include "proto/federation.pb.h"
@@ -15,7 +17,17 @@ namespace muster::agg {
 
 using CheckInAnswer = std::function<void(federation::v1::CheckInReply)>;
 using UploadAnswer = std::function<void(Result<federation::v1::UploadReply>)>;
+using federation::v1::DownloadRequest;
+using federation::v1::UploadHeader;
 using TransferPointer = std::shared_ptr<Transfer>;
+
+// What an upload that begins is told: its answer at once, or a buffer to fill.
+using Admission = std::variant<federation::v1::UploadReply, std::shared_ptr<UploadBuffer>>;
+
+struct WholeTransfers {  // counted
+  std::uint64_t models_sent = 0;
+  std::uint64_t updates_received = 0;
+};
 
 struct Held {  // a check-in
   std::uint64_t ticket = 0;
@@ -54,8 +66,8 @@ struct UpdateLedger {  // what the journal is told of updates
   std::vector<TakenUpdate> taken;  // into the aggregate that is being gathered
 };
 
-// With a file begun; `recovered` is what is left of it once its closed rounds are made again (replay.h). Null:
-// nothing is durable but saved models.
+// With a file begun; `recovered` is what is left of it once its closed rounds are made again (replay.h).
+// Null: nothing is durable but saved models.
 struct Journaled {
   std::unique_ptr<Journal> journal;
   Recovered recovered;

@@ -86,6 +86,12 @@ std::vector<std::int64_t> counted_of(const CoordinatorOptions& options, const Co
   return start.counted.size() == clients ? start.counted : std::vector<std::int64_t>(clients);
 }
 
+// The machine has left it already.
+Closed closed_now(const FederationMachine& machine, std::int64_t round) {
+  const std::uint64_t cycle = machine.counts().cycle;
+  return {.round = round, .cycle = cycle == 0 ? 0 : cycle - 1};
+}
+
 double seconds_between(Instant begin, Instant end) {
   return std::chrono::duration<double>(end - begin).count();
 }
@@ -202,10 +208,8 @@ void Coordinator::apply(const CommitRound& effect, Instant now) {
                 outlives_);
   // Before the updates that wait: a buffer has so many and no more, and who missed his round may be for the
   // next.
-  aggregate_.post_next(
-      [this, closed = closed_now(effect.round), model = model_](Strategy& strategy) {
-        finish(closed, model, strategy);
-      });
+  aggregate_.post_next([this, closed = closed_now(machine_, effect.round),
+                        model = model_](Strategy& strategy) { finish(closed, model, strategy); });
 }
 
 void Coordinator::apply(const AbandonRound& effect, Instant now) {
@@ -214,13 +218,12 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
   }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
   end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason), outlives_);
-  aggregate_.post_next(
-      [this, closed = closed_now(effect.round)](Strategy& strategy) {
-        strategy.discard();
-        const MutexLock lock(mutex_);
-        counted_.discarded();
-        journal_closed(closed, false);
-      });
+  aggregate_.post_next([this, closed = closed_now(machine_, effect.round)](Strategy& strategy) {
+    strategy.discard();
+    const MutexLock lock(mutex_);
+    counted_.discarded();
+    journal_closed(closed, false);
+  });
 }
 
 // At once, whatever their clients do: an upload gives its room back, a download its model.

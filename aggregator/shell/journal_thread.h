@@ -30,9 +30,9 @@ class JournalThread {
   JournalThread& operator=(const JournalThread&) = delete;
 
   void note(JournalRecord record);
-  // `values` are good until `done`, which is called once, on the thread, in the order of the updates: ok: it is
-  // durable, and may be acknowledged. kResourceExhausted: nothing of it is kept; it may come again. Another
-  // code: the journal is of no use any more.
+  // `values` are good until `done`, which is called once, on the thread, in the order of the updates: ok: it
+  // is durable, and may be acknowledged. kResourceExhausted: nothing of it is kept; it may come again.
+  // Another code: the journal is of no use any more.
   void keep(UpdateKept update, std::span<const float> values, Done done);
   // A round is closed. `resume`: of that moment, for a new file, if one is due.
   void close(RoundClosed closed, std::uint64_t next_sequence, const std::function<Resume()>& resume);

@@ -69,7 +69,8 @@ class Run {
     if (!start) return storage_ending_of(start.error());
     auto strategy = strategy_of(federation, *start);
     if (!strategy) return storage_ending_of(strategy.error());
-    auto journaled = open_journal(federation, assignment.uid(), store, **task, dataset->test, **strategy, *start);
+    auto journaled =
+        open_journal(federation, assignment.uid(), store, **task, dataset->test, **strategy, *start);
     if (!journaled) return storage_ending_of(journaled.error());
     CoordinatorOptions options;
     options.federation = std::move(federation);
@@ -150,9 +151,9 @@ class Run {
   }
 
   // What an earlier process had acknowledged: its closed rounds are made again, the one under way goes on.
-  Result<Journaled> open_journal(const spec::Federation& federation, const std::string& uid, RoundStore& store,
-                                 learning::Task& task, const learning::Examples& test, Strategy& strategy,
-                                 CommittedRound& start) {
+  Result<Journaled> open_journal(const spec::Federation& federation, const std::string& uid,
+                                 RoundStore& store, learning::Task& task, const learning::Examples& test,
+                                 Strategy& strategy, CommittedRound& start) {
     MUSTER_ASSIGN(Journaled journaled,
                   resume_from_journal(
                       federation, uid,
@@ -214,7 +215,8 @@ class Run {
   void warn_once_of_disk(bool full) {
     if (!full || std::exchange(warned_of_disk_, true)) return;
     warn(
-        "spec.aggregator.storage is full: updates are sent back, and their clients try again until the round is "
+        "spec.aggregator.storage is full: updates are sent back, and their clients try again until the round "
+        "is "
         "due; give it a larger volume, or lower spec.cohort.size");
   }
 

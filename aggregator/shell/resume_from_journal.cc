@@ -1,4 +1,5 @@
-// aggregator/shell/resume_from_journal.cc: reads the journal, makes its closed rounds again, begins a new file
+// aggregator/shell/resume_from_journal.cc: reads the journal, makes its closed rounds again, begins a new
+// file
 #include "aggregator/shell/resume_from_journal.h"
 
 #include <fmt/format.h>
@@ -14,8 +15,8 @@
 namespace muster::agg {
 namespace {
 
-constexpr std::uint64_t kRecordBytes = 1024;                      // around an update, with its task's
-constexpr std::uint64_t kFileBytes = std::uint64_t{1} << 20;      // files begin anew when they have so many
+constexpr std::uint64_t kRecordBytes = 1024;                  // around an update, with its task's
+constexpr std::uint64_t kFileBytes = std::uint64_t{1} << 20;  // files begin anew when they have so many
 constexpr std::uint64_t kSlackBytes = std::uint64_t{16} << 20;
 constexpr std::uint64_t kRounds = 3;      // one on its way to disk, one that is finished, one under way
 constexpr std::uint64_t kLateRounds = 4;  // whose updates may still come where late ones count
@@ -54,22 +55,22 @@ Result<Journaled> resume_from_journal(const spec::Federation& federation, const 
   MUSTER_ASSIGN(const std::uint64_t salt, random_salt());
   const JournalVolume volume = journal_volume(federation, start.parameters.size());
   Journaled journaled;
-  MUSTER_ASSIGN(journaled.journal,
-                Journal::open(std::move(disk),
-                              {.owner = {.uid = uid,
-                                         .fingerprint = federation_fingerprint(federation),
-                                         .clients = federation.clients,
-                                         .parameters = start.parameters.size()},
-                               .place = folder.string(),
-                               .bytes_max = volume.most,
-                               .file_bytes = kFileBytes,
-                               .salt = salt},
-                              start.round, journaled.recovered));
+  MUSTER_ASSIGN(journaled.journal, Journal::open(std::move(disk),
+                                                 {.owner = {.uid = uid,
+                                                            .fingerprint = federation_fingerprint(federation),
+                                                            .clients = federation.clients,
+                                                            .parameters = start.parameters.size()},
+                                                  .place = folder.string(),
+                                                  .bytes_max = volume.most,
+                                                  .file_bytes = kFileBytes,
+                                                  .salt = salt},
+                                                 start.round, journaled.recovered));
   if (free + journaled.journal->bytes() < volume.round)
-    return resource_exhausted(fmt::format(
-        "spec.aggregator.storage: the updates of a round take {} bytes in {} until its model is saved, and {} are "
-        "free; give it a larger volume, or lower spec.cohort.size",
-        volume.round, folder.string(), free));
+    return resource_exhausted(
+        fmt::format("spec.aggregator.storage: the updates of a round take {} bytes in {} until its model is "
+                    "saved, and {} are "
+                    "free; give it a larger volume, or lower spec.cohort.size",
+                    volume.round, folder.string(), free));
   Recovered& recovered = journaled.recovered;
   ports.enough = [&](const std::vector<learning::HistoryPoint>& history) {
     return federation.target && !history.empty() && history.back().accuracy >= federation.target->value;

@@ -70,17 +70,18 @@ Status Journal::read_file(std::uint64_t number, bool newest, Recovery& recovery,
   MUSTER_ASSIGN(const MappedBytes mapped, file->map());
   SegmentContents contents = read_segment(mapped.bytes);
   const auto damaged = [&](const std::string& what) {
-    return data_loss(fmt::format(
-        "{}/{}: {}. It was damaged after it was written, and holds updates that were acknowledged; restore the "
-        "file, or remove the folder {} to have the round under way asked again",
-        options_.place, name, what, options_.place));
+    return data_loss(
+        fmt::format("{}/{}: {}. It was damaged after it was written, and holds updates that were "
+                    "acknowledged; restore the "
+                    "file, or remove the folder {} to have the round under way asked again",
+                    options_.place, name, what, options_.place));
   };
   if (!contents.trouble.empty()) {
     if (!newest || !contents.torn || contents.end == 0) return damaged(contents.trouble);
-    recovered.notes.push_back(
-        fmt::format("{}/{}: {}: the last write was cut short, and of nothing that was acknowledged; the file is "
-                    "cut at byte {}",
-                    options_.place, name, contents.trouble, contents.end));
+    recovered.notes.push_back(fmt::format(
+        "{}/{}: {}: the last write was cut short, and of nothing that was acknowledged; the file is "
+        "cut at byte {}",
+        options_.place, name, contents.trouble, contents.end));
     MUSTER_TRY(file->cut(contents.end));
   }
   MUSTER_TRY(file->sync());  // what was written and not acknowledged may be now, by what is read here
@@ -101,8 +102,7 @@ Status Journal::start_file(std::int64_t round, std::uint64_t next_sequence, cons
   const std::string unfinished = name_of(number) + std::string(kUnfinished);
   const std::vector<std::byte> head = segment_head(options_.salt);
   const Frame frame = frame_of(
-      JournalStart{
-          .owner = options_.owner, .round = round, .next_sequence = next_sequence, .resume = resume},
+      JournalStart{.owner = options_.owner, .round = round, .next_sequence = next_sequence, .resume = resume},
       0, options_.salt, 0);
   const std::array<std::span<const std::byte>, 2> parts{head, frame.head};
   MUSTER_ASSIGN(std::unique_ptr<DiskFile> file, disk_->create(unfinished));
@@ -161,7 +161,8 @@ Status Journal::sync() {
 }
 
 void Journal::release(std::uint64_t settled) {
-  while (!files_.empty() && (file_ == nullptr || files_.size() > 1) && files_.front().last_sequence <= settled) {
+  while (!files_.empty() && (file_ == nullptr || files_.size() > 1) &&
+         files_.front().last_sequence <= settled) {
     if (!disk_->remove(name_of(files_.front().number))) return;  // another time
     files_.pop_front();
   }

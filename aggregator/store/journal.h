@@ -1,4 +1,5 @@
-#pragma once  // aggregator/store/journal.h: updates on disk before they are acknowledged, until their model is saved
+#pragma once  // aggregator/store/journal.h: updates on disk before they are acknowledged, until their model
+              // is saved
 #include <cstdint>
 #include <deque>
 #include <memory>
@@ -14,16 +15,16 @@ namespace muster::agg {
 
 struct JournalOptions {
   JournalOwner owner;
-  std::string place;                                     // for messages: the folder
-  std::uint64_t bytes_max = ~std::uint64_t{0};           // of disk; more updates are sent back
-  std::uint64_t file_bytes = std::uint64_t{1} << 20;     // a file that has so many is followed by a new one
-  std::uint64_t salt = 0;                                // random, not to be guessed
+  std::string place;                                  // for messages: the folder
+  std::uint64_t bytes_max = ~std::uint64_t{0};        // of disk; more updates are sent back
+  std::uint64_t file_bytes = std::uint64_t{1} << 20;  // a file that has so many is followed by a new one
+  std::uint64_t salt = 0;                             // random, not to be guessed
 };
 
 // What an aggregator that is killed at any instant needs to go on with the same bits: the journal fixes which
 // updates count, and in which order. It is written in files behind each other ("updates-00000007.journal");
-// each begins with what is known of tasks, so that those before can be removed as soon as no update in them is
-// needed any more. Decision: docs/adr/0020-the-journal.md.
+// each begins with what is known of tasks, so that those before can be removed as soon as no update in them
+// is needed any more. Decision: docs/adr/0020-the-journal.md.
 //
 // One thread at a time. Memory: the records, not the values, which are written from where they lie.
 class Journal {
@@ -31,8 +32,9 @@ class Journal {
   // Reads what an earlier process left, for a federation that resumes from round `committed`. A torn end of
   // the last file is cut off, and noted. Nothing can be appended before start_file(). Errors: kDataLoss: what
   // was acknowledged is damaged; the message names file, byte and remedy. Others as disks have them.
-  [[nodiscard]] static Result<std::unique_ptr<Journal>> open(std::unique_ptr<Disk> disk, JournalOptions options,
-                                                             std::int64_t committed, Recovered& recovered);
+  [[nodiscard]] static Result<std::unique_ptr<Journal>> open(std::unique_ptr<Disk> disk,
+                                                             JournalOptions options, std::int64_t committed,
+                                                             Recovered& recovered);
 
   // A new file, durable when it returns, as is all before it. Errors: as disks have them; then nothing has
   // changed.

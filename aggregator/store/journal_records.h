@@ -67,8 +67,7 @@ struct RoundClosed {
   std::uint64_t settled = 0;
   std::vector<TakenUpdate> taken;
 };
-using JournalRecord =
-    std::variant<JournalStart, TasksGiven, TaskFetched, TaskOver, UpdateKept, RoundClosed>;
+using JournalRecord = std::variant<JournalStart, TasksGiven, TaskFetched, TaskOver, UpdateKept, RoundClosed>;
 
 [[nodiscard]] std::vector<std::byte> encode(const JournalRecord& record);
 // `kind`: JournalRecord::index of what was encoded. Errors: kDataLoss.

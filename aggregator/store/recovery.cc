@@ -8,6 +8,11 @@
 #include <utility>
 
 namespace muster::agg {
+namespace {
+
+constexpr std::uint64_t kSequenceMax = std::uint64_t{1} << 62;
+
+}  // namespace
 
 Status Recovery::add(PlacedRecord placed, std::shared_ptr<const void> holder) {
   if (auto* start = std::get_if<JournalStart>(&placed.record)) return add(*start);
@@ -77,7 +82,7 @@ void Recovery::set_fate(const std::string& id, TaskFate fate) {
 Status Recovery::keep(UpdateKept update, std::span<const float> values, std::shared_ptr<const void> holder) {
   const bool sound = update.client >= 0 && update.client < owner_.clients && update.number >= 1 &&
                      values.size() == owner_.parameters;
-  if (!sound || update.sequence < next_sequence_)
+  if (!sound || update.sequence < next_sequence_ || update.sequence > kSequenceMax)
     return data_loss(fmt::format("update {} is not one of this federation", update.sequence));
   next_sequence_ = update.sequence + 1;
   set_fate(update.id, TaskFate::kArrived);
@@ -93,7 +98,8 @@ Status Recovery::add(const RoundClosed& record) {
     const auto it = pending_.find(sequence);
     const bool needed = record.committed && record.round > committed_;
     if (it == pending_.end() && needed)
-      return data_loss(fmt::format("round {} has update {}, which is not in the journal", record.round, sequence));
+      return data_loss(
+          fmt::format("round {} has update {}, which is not in the journal", record.round, sequence));
     if (it == pending_.end()) continue;
     closed.taken.push_back(std::move(it->second));
     pending_.erase(it);

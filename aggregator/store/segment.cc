@@ -70,9 +70,7 @@ std::optional<FoundFrame> frame_at(std::span<const std::byte> file, std::uint64_
   return found;
 }
 
-std::string describe(std::uint64_t at, std::string_view what) {
-  return fmt::format("byte {}: {}", at, what);
-}
+std::string describe(std::uint64_t at, std::string_view what) { return fmt::format("byte {}: {}", at, what); }
 
 // Whether a good frame behind `from` says that byte `bad` was durable once.
 bool was_durable(std::span<const std::byte> file, std::uint64_t from, std::uint64_t bad, std::uint64_t salt) {

@@ -1,4 +1,5 @@
-#pragma once  // aggregator/store/segment.h: records in one file of a journal, and how much of a damaged one is good
+#pragma once  // aggregator/store/segment.h: records in one file of a journal, and how much of a damaged one
+              // is good
 #include <cstddef>
 #include <cstdint>
 #include <span>
@@ -42,7 +43,8 @@ struct SegmentContents {
   bool torn = false;      // a write that was never durable: the file may be cut at `end`
 };
 
-// `bytes` may be anything; aligned as a float is. Cost: a pass over the bytes, for the SHA-256 of the updates.
+// `bytes` may be anything; aligned as a float is. Cost: a pass over the bytes, for the SHA-256 of the
+// updates.
 [[nodiscard]] SegmentContents read_segment(std::span<const std::byte> bytes);
 
 }  // namespace muster::agg

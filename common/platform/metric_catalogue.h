@@ -114,7 +114,7 @@ inline constexpr Metric kMetricCatalogue[] = {
      "Updates of its part by a parameter server, by how many others were made since their worker read it"},
     {"worker", "muster_worker_build_info", MetricType::kGauge, "version", "Version of the worker; always 1"},
     {"aggregator", "muster_aggregator_round", MetricType::kGauge, "",
-     "The newest committed round; until it is on disk, a kill may take it back"},
+     "The newest committed round; without storage, a kill takes it back"},
     {"aggregator", "muster_aggregator_rounds", MetricType::kGauge, "", "Rounds wanted"},
     {"aggregator", "muster_aggregator_connected_clients", MetricType::kGauge, "", "Clients that are here"},
     {"aggregator", "muster_aggregator_round_clients", MetricType::kGauge, "state",

@@ -1,10 +1,10 @@
 // tests/aggregator/journal_crash_test.cc: a crash at every boundary of the disk, and again while it recovers
 //
-// Goal: whatever the instant, an aggregator that goes on ends with the bits of one that was never interrupted,
-// and asks nobody again for what it acknowledged. Method: clients that send in a fixed order, so that there is
-// one sequence; the run without a crash says how many boundaries there are and what the model is; then one run
-// for each boundary, where the process is killed (files stay as they are), or the power goes (what was not
-// synced is there, torn, or gone), and then once more a few boundaries later.
+// Goal: whatever the instant, an aggregator that goes on ends with the bits of one that was never
+// interrupted, and asks nobody again for what it acknowledged. Method: clients that send in a fixed order, so
+// that there is one sequence; the run without a crash says how many boundaries there are and what the model
+// is; then one run for each boundary, where the process is killed (files stay as they are), or the power goes
+// (what was not synced is there, torn, or gone), and then once more a few boundaries later.
 #include <gtest/gtest.h>
 
 #include "tests/aggregator/journaled_server.h"
@@ -18,7 +18,8 @@ enum class Loss { kKill, kPower };
 
 class FixedOrder {
  public:
-  explicit FixedOrder(const Federated& setup) : setup_(setup), clients_(static_cast<std::size_t>(setup.clients)) {}
+  explicit FixedOrder(const Federated& setup)
+      : setup_(setup), clients_(static_cast<std::size_t>(setup.clients)) {}
 
   void crash(std::uint64_t boundary, std::uint64_t again, Loss loss, std::uint64_t seed) {
     again_ = again;
@@ -64,7 +65,8 @@ class FixedOrder {
   void start() {
     while (true) {
       try {
-        server_.emplace(setup_, image_, checkpoint_, seen_, now_, [this] { return std::to_string(++names_); });
+        server_.emplace(setup_, image_, checkpoint_, seen_, now_,
+                        [this] { return std::to_string(++names_); });
         break;
       } catch (const DiskImage::Crash&) {
         lose();
@@ -178,8 +180,9 @@ TEST_P(JournalCrash, AtEveryBoundaryEndsWithTheSameBitsAndAsksNobodyAgain) {
     int recovered = 0;
     for (std::uint64_t boundary = 1; boundary <= boundaries; ++boundary) {
       for (const Loss loss : {Loss::kKill, Loss::kPower}) {
-        SCOPED_TRACE(testing::Message() << "boundary " << boundary << (loss == Loss::kPower ? ", power" : ", kill")
-                                        << ", files of " << file_bytes);
+        SCOPED_TRACE(testing::Message()
+                     << "boundary " << boundary << (loss == Loss::kPower ? ", power" : ", kill")
+                     << ", files of " << file_bytes);
         FixedOrder run(setup);
         run.crash(boundary, 1 + boundary % 13, loss, boundary);
         const std::vector<float> ended = run.play();

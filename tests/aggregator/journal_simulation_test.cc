@@ -2,9 +2,9 @@
 // refused updates, by seed
 //
 // Goal: exactly once, and never stuck. Method: the real machines, strategies and journal; each step one thing
-// happens, drawn by the seed. After each run: every update that was acknowledged is in one round, or its round
-// came to nothing; none is in two; the model has the bits of an aggregator that was never interrupted and was
-// given that sequence; and nobody ever saw two models of one round (JournaledServer::publish).
+// happens, drawn by the seed. After each run: every update that was acknowledged is in one round, or its
+// round came to nothing; none is in two; the model has the bits of an aggregator that was never interrupted
+// and was given that sequence; and nobody ever saw two models of one round (JournaledServer::publish).
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -27,12 +27,14 @@ Federated random_setup(Random& random) {
                   .clients = static_cast<std::int64_t>(3 + random.below(5)),
                   .rounds = 12,
                   .round = RoundOptions()};
-  if (setup.strategy.name == "FedBuff") setup.strategy.buffer_size = 1 + static_cast<std::int64_t>(random.below(4));
+  if (setup.strategy.name == "FedBuff")
+    setup.strategy.buffer_size = 1 + static_cast<std::int64_t>(random.below(4));
   setup.round.size = 1 + static_cast<std::int64_t>(random.below(3));
   if (setup.strategy.name == "Median") setup.round.size = 3;
   setup.round.selected = setup.round.size + static_cast<std::int64_t>(random.below(2));
   setup.round.selected = std::min(setup.round.selected, setup.clients);
-  setup.round.minimum = 1 + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(setup.round.size)));
+  setup.round.minimum =
+      1 + static_cast<std::int64_t>(random.below(static_cast<std::uint64_t>(setup.round.size)));
   if (setup.strategy.name == "Median") setup.round.minimum = 3;
   setup.round.late_counts = setup.strategy.name == "FedAvg" && random.below(2) == 0;
   setup.round.selection_grace = 300ms;
@@ -79,7 +81,8 @@ class World {
   void start() {
     while (true) {
       try {
-        server_.emplace(setup_, image_, checkpoint_, seen_, now_, [this] { return std::to_string(++names_); });
+        server_.emplace(setup_, image_, checkpoint_, seen_, now_,
+                        [this] { return std::to_string(++names_); });
         break;
       } catch (const DiskImage::Crash&) {
         lose();
@@ -94,7 +97,8 @@ class World {
     if (random_.below(3) == 0) {
       ++losses;
       image_.lose_power(random_);
-      // A round that was closed a moment before may be closed anew: nothing that was acknowledged builds on it.
+      // A round that was closed a moment before may be closed anew: nothing that was acknowledged builds on
+      // it.
       seen_.published.erase(seen_.published.upper_bound(seen_.durable), seen_.published.end());
     }
     image_.capacity = ~std::uint64_t{0};

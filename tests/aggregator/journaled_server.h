@@ -1,5 +1,5 @@
-#pragma once  // tests/aggregator/journaled_server.h: an aggregator without threads or network: the real machines,
-              // strategies, journal and replay over a disk that breaks
+#pragma once  // tests/aggregator/journaled_server.h: an aggregator without threads or network: the real
+              // machines, strategies, journal and replay over a disk that breaks
 #include <gtest/gtest.h>
 
 #include <map>
@@ -40,12 +40,13 @@ struct Checkpoint {  // outlives processes, and is written whole or not at all
 
 // What the world sees of all processes together.
 struct Seen {
-  std::map<std::int64_t, std::vector<std::string>> taken;      // of each round, as last made: ids in order
-  std::map<std::int64_t, std::vector<float>> published;        // models that clients may have
-  std::int64_t durable = 0;  // closed rounds that a loss of power leaves closed
-  std::set<std::string> discarded;                             // of rounds that came to nothing
-  std::map<std::string, std::vector<float>> values;            // of every update
-  std::map<std::string, std::pair<UpdateKept, std::int64_t>> kept;  // and the round whose aggregate it was for
+  std::map<std::int64_t, std::vector<std::string>> taken;  // of each round, as last made: ids in order
+  std::map<std::int64_t, std::vector<float>> published;    // models that clients may have
+  std::int64_t durable = 0;                                // closed rounds that a loss of power leaves closed
+  std::set<std::string> discarded;                         // of rounds that came to nothing
+  std::map<std::string, std::vector<float>> values;        // of every update
+  std::map<std::string, std::pair<UpdateKept, std::int64_t>>
+      kept;  // and the round whose aggregate it was for
   int recovered = 0;
 };
 
@@ -81,16 +82,18 @@ class JournaledServer {
     if (checkpoint.round > 0) {
       EXPECT_TRUE(strategy_->restore(checkpoint.state));
     }
-    CommittedRound start{.round = checkpoint.round, .parameters = checkpoint.model, .history = {},
+    CommittedRound start{.round = checkpoint.round,
+                         .parameters = checkpoint.model,
+                         .history = {},
                          .counted = checkpoint.counted};
     start.counted.resize(static_cast<std::size_t>(setup.clients));
-    auto journal = Journal::open(std::make_unique<FakeDisk>(image),
-                                 {.owner = {.uid = "u", .fingerprint = "f", .clients = setup.clients,
-                                            .parameters = kValues},
-                                  .place = "j",
-                                  .file_bytes = setup.file_bytes,
-                                  .salt = 7},
-                                 checkpoint.round, recovered_);
+    auto journal = Journal::open(
+        std::make_unique<FakeDisk>(image),
+        {.owner = {.uid = "u", .fingerprint = "f", .clients = setup.clients, .parameters = kValues},
+         .place = "j",
+         .file_bytes = setup.file_bytes,
+         .salt = 7},
+        checkpoint.round, recovered_);
     EXPECT_TRUE(journal) << (journal ? "" : journal.error().message);
     journal_ = std::move(*journal);
     EXPECT_FALSE(recovered_.useless) << recovered_.notes[0];
@@ -149,9 +152,14 @@ class JournaledServer {
   bool arrive(const std::string& id, const std::vector<float>& values) {
     EXPECT_TRUE(feed(Arrived{id}));
     const KnownTask task = *machine_->known(id);
-    const UpdateKept update{.sequence = next_sequence_++, .id = id, .client = task.client, .number = task.number,
-                            .copies = task.copies, .examples = 1 + static_cast<std::uint64_t>(task.client),
-                            .weight = 1.5, .steps = 2,
+    const UpdateKept update{.sequence = next_sequence_++,
+                            .id = id,
+                            .client = task.client,
+                            .number = task.number,
+                            .copies = task.copies,
+                            .examples = 1 + static_cast<std::uint64_t>(task.client),
+                            .weight = 1.5,
+                            .steps = 2,
                             .sha256 = learning::sha256_hex(std::as_bytes(std::span<const float>(values)))};
     seen_.values[id] = values;
     if (!journal_->append(update, values)) {
@@ -188,7 +196,10 @@ class JournaledServer {
     to_save_ = false;
     EXPECT_TRUE(journal_->sync());
     seen_.durable = round();
-    EXPECT_TRUE(save({.round = round(), .parameters = model_, .history = {}, .state = strategy_->state(),
+    EXPECT_TRUE(save({.round = round(),
+                      .parameters = model_,
+                      .history = {},
+                      .state = strategy_->state(),
                       .counted = saved_counted_}));
     while (!closings_.empty() && (!closings_.front().committed || closings_.front().round <= round())) {
       journal_->release(closings_.front().settled);
@@ -204,11 +215,14 @@ class JournaledServer {
 
   void make_machine(std::int64_t committed, std::function<std::string()> names) {
     if (!rounds_) {
-      machine_ = std::make_unique<BufferMachine>(
-          BufferOptions{.versions = setup_.rounds, .committed = committed, .clients = setup_.clients,
-                        .at_work = setup_.clients, .buffer = setup_.strategy.buffer_size,
-                        .new_task_id = std::move(names), .task_deadline = setup_.round.report_deadline},
-          now_);
+      machine_ = std::make_unique<BufferMachine>(BufferOptions{.versions = setup_.rounds,
+                                                               .committed = committed,
+                                                               .clients = setup_.clients,
+                                                               .at_work = setup_.clients,
+                                                               .buffer = setup_.strategy.buffer_size,
+                                                               .new_task_id = std::move(names),
+                                                               .task_deadline = setup_.round.report_deadline},
+                                                 now_);
       return;
     }
     RoundOptions options = setup_.round;
@@ -231,9 +245,13 @@ class JournaledServer {
     for (const Effect& effect : effects) {
       if (std::holds_alternative<AbandonRound>(effect)) seen_.discarded.insert(ids_.begin(), ids_.end());
       if (const auto* task = std::get_if<AssignTask>(&effect))
-        given.tasks.push_back({.id = task->task_id, .client = task->client, .number = task->round,
-                               .copies = machine_->known(task->task_id)->copies, .serial = task->serial,
-                               .fate = TaskFate::kAssigned, .cycle = machine_->counts().cycle});
+        given.tasks.push_back({.id = task->task_id,
+                               .client = task->client,
+                               .number = task->round,
+                               .copies = machine_->known(task->task_id)->copies,
+                               .serial = task->serial,
+                               .fate = TaskFate::kAssigned,
+                               .cycle = machine_->counts().cycle});
       if (const auto* gone = std::get_if<ForgetTask>(&effect); gone != nullptr && !rounds_)
         note(TaskOver{gone->task_id, TaskFate::kExpired});
     }
@@ -250,8 +268,11 @@ class JournaledServer {
   }
   void close(std::int64_t round, bool committed) {
     const bool all = committed && rounds_ && !setup_.round.late_counts;
-    const RoundClosed closed{.round = round, .cycle = machine_->counts().cycle - 1, .committed = committed,
-                             .ends_tasks = rounds_, .settled = all ? next_sequence_ - 1 : folded_,
+    const RoundClosed closed{.round = round,
+                             .cycle = machine_->counts().cycle - 1,
+                             .committed = committed,
+                             .ends_tasks = rounds_,
+                             .settled = all ? next_sequence_ - 1 : folded_,
                              .taken = std::exchange(taken_, {})};
     ids_.clear();
     note(closed);

@@ -1,5 +1,5 @@
-#pragma once  // tests/support/fake_disk.h: a disk in memory that tears writes, forgets what is not synced, is full or
-              // damaged; a crash at each of its boundaries
+#pragma once  // tests/support/fake_disk.h: a disk in memory that tears writes, forgets what is not synced, is
+              // full or damaged; a crash at each of its boundaries
 #include <algorithm>
 #include <cstring>
 #include <map>
@@ -29,8 +29,8 @@ class DiskImage {
     bool cut = false;           // since the last sync
   };
 
-  // Each call of the disk that changes something has two boundaries, before and after; a write has a third, in
-  // its middle. The crash comes at number `boundary`, counted from 1; 0: never.
+  // Each call of the disk that changes something has two boundaries, before and after; a write has a third,
+  // in its middle. The crash comes at number `boundary`, counted from 1; 0: never.
   void crash_at(std::uint64_t boundary) {
     crash_at_ = boundary;
     boundaries_ = 0;
@@ -49,7 +49,9 @@ class DiskImage {
         std::vector<std::byte> bytes = file->durable;
         for (const Write& write : file->writes) {
           const std::uint64_t fate = random.below(3);
-          const std::size_t kept = fate == 0 ? 0 : fate == 1 ? write.bytes.size() : random.below(write.bytes.size() + 1);
+          const std::size_t kept = fate == 0   ? 0
+                                   : fate == 1 ? write.bytes.size()
+                                               : random.below(write.bytes.size() + 1);
           if (kept == 0) continue;
           bytes.resize(std::max<std::size_t>(bytes.size(), write.at + kept));
           std::memcpy(bytes.data() + write.at, write.bytes.data(), kept);
@@ -123,7 +125,8 @@ class FakeDisk final : public agg::Disk {
  private:
   class FakeFile final : public agg::DiskFile {
    public:
-    FakeFile(DiskImage& image, std::shared_ptr<DiskImage::File> file) : image_(image), file_(std::move(file)) {}
+    FakeFile(DiskImage& image, std::shared_ptr<DiskImage::File> file)
+        : image_(image), file_(std::move(file)) {}
     Status append(std::span<const std::span<const std::byte>> parts) override {
       image_.boundary();
       for (const auto part : parts) {
