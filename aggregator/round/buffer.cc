@@ -98,7 +98,7 @@ Result<Effects> BufferMachine::on(const CheckedIn& event, Instant /*now*/) {
   Effects effects;
   if (const auto mine = open_.find(event.client); mine != open_.end()) {  // it lost its task, or never got it
     const std::string task_id = mine->second;
-    if (!tasks_.at(task_id).configured) return Effects{assignment(task_id, tasks_.at(task_id))};
+    if (!tasks_.at(task_id).configured) return Effects{assignment(task_id, tasks_.at(task_id), true)};
     give_up(task_id, "its client asked for another one", Presence::kReturning, effects);
   }
   set_idle(event.client, true);
@@ -298,7 +298,7 @@ void BufferMachine::assign(Instant now, Effects& effects) {
                                              .deadline = now + options_.task_deadline})
                            .first->second;
     due_.emplace(task.deadline, id);
-    effects.emplace_back(assignment(id, task));
+    effects.emplace_back(assignment(id, task, false));
     open_.emplace(client, std::move(id));
     if (only) ++only_;
   }
@@ -336,14 +336,6 @@ void BufferMachine::end_pauses(Instant now) {
     if (it->second.times == 0) refusals_.erase(it);
     move_idle(client);
   }
-}
-
-AssignTask BufferMachine::assignment(const std::string& task_id, const Task& task) const {
-  return {.client = task.client,
-          .round = task.version + 1,
-          .task_id = task_id,
-          .deadline = task.deadline,
-          .serial = task.serial};
 }
 
 void BufferMachine::leave_work(const std::string& task_id, Task& task, Progress to) {

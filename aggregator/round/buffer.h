@@ -107,7 +107,7 @@ class BufferMachine final : public FederationMachine {
   void gave(ClientId client, int updates);
   void pause(ClientId client, Instant now);
   void end_pauses(Instant now);
-  [[nodiscard]] AssignTask assignment(const std::string& task_id, const Task& task) const;
+  [[nodiscard]] AssignTask assignment(const std::string& task_id, const Task& task, bool again) const;
   void leave_work(const std::string& task_id, Task& task, Progress to);
   void set_idle(ClientId client, bool idle);
   [[nodiscard]] IdlePool& pool_of(ClientId client);

@@ -69,6 +69,15 @@ Resume BufferMachine::resume() const {
   return resume;
 }
 
+AssignTask BufferMachine::assignment(const std::string& task_id, const Task& task, bool again) const {
+  return {.client = task.client,
+          .round = task.version + 1,
+          .task_id = task_id,
+          .deadline = task.deadline,
+          .serial = task.serial,
+          .again = again};
+}
+
 // Another has its place at work by now; but its client holds the update, and may bring it until it is due.
 Result<Effects> BufferMachine::on(const Returned& event, Instant /*now*/) {
   const auto it = tasks_.find(event.task_id);

@@ -59,6 +59,7 @@ struct AssignTask {
   std::string task_id;
   Instant deadline;         // its update is of no use later
   std::int64_t serial = 0;  // of the task, where a client may have two of one round
+  bool again = false;       // it was given before, and got lost
 };
 struct ForgetTask {
   std::string task_id;

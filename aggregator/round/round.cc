@@ -111,7 +111,11 @@ Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
   if (state_ == RoundState::kReporting && mine != task_of_.end() &&
       tasks_.at(mine->second).progress == Progress::kAssigned) {  // it lost its task, or never got it
     presence_.set(event.client, Presence::kWorking);
-    return Effects{AssignTask{event.client, round_, mine->second, tasks_.at(mine->second).useless_at}};
+    return Effects{AssignTask{.client = event.client,
+                              .round = round_,
+                              .task_id = mine->second,
+                              .deadline = tasks_.at(mine->second).useless_at,
+                              .again = true}};
   }
   presence_.set(event.client, Presence::kIdle);
   return Effects{};

@@ -34,7 +34,8 @@ void Coordinator::journal_effects(const Effects& effects) {
   TasksGiven given;
   const std::uint64_t cycle = machine_.counts().cycle;
   for (const Effect& effect : effects) {
-    if (const auto* task = std::get_if<AssignTask>(&effect)) {
+    // One that is given again stands there already: who asks in a loop fills no disk.
+    if (const auto* task = std::get_if<AssignTask>(&effect); task != nullptr && !task->again) {
       given.tasks.push_back({.id = task->task_id,
                              .client = task->client,
                              .number = task->round,

@@ -8,6 +8,15 @@
 #include "common/platform/log.h"
 
 namespace muster::agg {
+namespace {
+
+Error no_room() {
+  return resource_exhausted(
+      "the volume of spec.aggregator.storage is full: what the journal is to note waits for room; give it a "
+      "larger one");
+}
+
+}  // namespace
 
 JournalThread::JournalThread(std::unique_ptr<Journal> journal, AggregatorMetrics& metrics)
     : metrics_(metrics), journal_(std::move(journal)) {
@@ -106,7 +115,7 @@ void JournalThread::run() {
     write(batch);
     Status synced;
     if (asked > 0) {
-      if (dead_ || !owed_.empty()) synced = dead_ ? *dead_ : resource_exhausted("the journal's disk is full");
+      if (dead_ || !owed_.empty()) synced = dead_ ? *dead_ : no_room();
       if (synced) synced = journal_->sync();
     }
     released = saved;
@@ -163,7 +172,7 @@ void JournalThread::write(std::deque<Item>& batch) {
   }
   for (Item& item : batch) {
     const bool update = item.done != nullptr;
-    Status written = owed_.empty() ? append(item) : Status(resource_exhausted("the journal's disk is full"));
+    Status written = owed_.empty() ? append(item) : Status(no_room());
     failed(written);
     if (!written && !dead_ && !update) owed_.push_back(std::move(item));
     if (!written) full = full || !dead_;

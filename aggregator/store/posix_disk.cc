@@ -2,12 +2,15 @@
 #include "aggregator/store/posix_disk.h"
 
 #include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <thread>
 #include <utility>
 
 #include "common/platform/file_descriptor.h"
@@ -19,6 +22,7 @@ namespace {
 namespace fs = std::filesystem;
 using learning::file_error;
 
+constexpr std::chrono::milliseconds kLockPoll{20};
 constexpr std::size_t kLargestWrite = std::size_t{1} << 30;  // Linux writes at most 2 GiB - 4 KiB a call
 
 class PosixFile final : public DiskFile {
@@ -118,12 +122,21 @@ class PosixDisk final : public Disk {
 
 }  // namespace
 
-Result<std::unique_ptr<Disk>> open_posix_disk(fs::path folder) {
+Result<std::unique_ptr<Disk>> open_posix_disk(fs::path folder, std::chrono::milliseconds lock_wait) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return file_error("create the folder", folder, error.value());
   FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
   if (!descriptor.valid()) return file_error("open the folder", folder, errno);
+  const auto until = std::chrono::steady_clock::now() + lock_wait;
+  // A file system without locks is no reason to keep nothing.
+  while (::flock(descriptor.get(), LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK) {
+    if (std::chrono::steady_clock::now() >= until)
+      return unavailable(fmt::format(
+          "{} is held by another aggregator; see why the former pod of the federation has not ended",
+          folder.string()));
+    std::this_thread::sleep_for(kLockPoll);
+  }
   return std::unique_ptr<Disk>(std::make_unique<PosixDisk>(std::move(folder), std::move(descriptor)));
 }
 

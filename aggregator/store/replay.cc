@@ -14,7 +14,7 @@ namespace {
 Status evaluate_and_save(const ReplayPorts& ports, const Strategy& strategy, CommittedRound& start) {
   const learning::Evaluation result = ports.evaluate(start.parameters);
   if (!std::isfinite(result.loss))
-    return data_loss(
+    return failed_precondition(
         fmt::format("the test loss of round {0} is not finite: training diverged; lower "
                     "training.optimizer.learningRate. Round {0} is not kept",
                     start.round));
@@ -39,7 +39,9 @@ Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPor
       counted.taken(pending.update.client, pending.update.number);
     }
     counted.sealed();
-    MUSTER_ASSIGN(start.parameters, strategy.finish(start.parameters));
+    auto next = strategy.finish(start.parameters);
+    if (!next) return failed_precondition(fmt::format("round {}: {}", round.round, next.error().message));
+    start.parameters = std::move(*next);
     counted.committed();
     start.counted = counted.with_sealed();
     start.round = round.round;

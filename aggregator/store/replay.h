@@ -20,8 +20,8 @@ struct ReplayPorts {
 // Takes `start`, the checkpoint, to the last of `closed`: folds the same updates in the same order, so that
 // the models have the same bits. `each`: every one is evaluated and saved, as rounds are; else the last
 // alone, as versions are. Memory: a model and an aggregate; updates are read from the mapped journal. May be
-// killed, and begun anew. Errors: kDataLoss: a model is not finite, or an update that was taken is refused
-// now. Those of `save`.
+// killed, and begun anew. Errors: kFailedPrecondition: a model is not finite. kDataLoss: an update that was
+// taken is refused now. Those of `save`.
 [[nodiscard]] Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPorts& ports,
                             Strategy& strategy, CommittedRound& start);
 

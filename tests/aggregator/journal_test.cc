@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include "aggregator/store/posix_disk.h"
 #include "learning/sha256.h"
 #include "tests/support/fake_disk.h"
+#include "tests/support/temporary_folder.h"
 
 namespace muster::agg {
 namespace {
@@ -199,6 +201,37 @@ TEST_F(JournalTest, ASyncThatFailsIsAnErrorAndNotTriedAgainAsIfNothingWere) {
   ASSERT_TRUE(keep(*journal, 1));
   image_.syncs_fail = true;
   EXPECT_FALSE(journal->sync());
+}
+
+TEST(PosixDisk, IsHeldByOneAndKeepsWhatIsWritten) {
+  const TemporaryFolder folder;
+  const std::vector<float> values{1, 2, 3};
+  {
+    auto disk = open_posix_disk(folder.path() / "made/on/demand");
+    ASSERT_TRUE(disk) << disk.error().message;
+    const auto second = open_posix_disk(folder.path() / "made/on/demand", std::chrono::milliseconds(0));
+    ASSERT_FALSE(second);
+    EXPECT_EQ(second.error().code, Code::kUnavailable);
+    EXPECT_NE(second.error().message.find("another aggregator"), std::string::npos);
+    auto file = (*disk)->create("a.new");
+    ASSERT_TRUE(file) << file.error().message;
+    const auto bytes = std::as_bytes(std::span<const float>(values));
+    ASSERT_TRUE((*file)->append(std::vector{bytes, bytes}));
+    ASSERT_TRUE((*file)->cut(bytes.size() + 4));
+    ASSERT_TRUE((*file)->append(std::vector{bytes}));
+    ASSERT_TRUE((*file)->sync());
+    ASSERT_TRUE((*disk)->rename("a.new", "a"));
+    EXPECT_GT(*(*disk)->room(), 0U);
+  }
+  auto disk = open_posix_disk(folder.path() / "made/on/demand");
+  EXPECT_EQ(*(*disk)->names(), std::vector<std::string>{"a"});
+  auto file = (*disk)->open("a");
+  ASSERT_TRUE(file) << file.error().message;
+  const auto mapped = (*file)->map();
+  ASSERT_TRUE((*disk)->remove("a"));
+  ASSERT_EQ(mapped->bytes.size(), 2 * values.size() * sizeof(float) + 4);
+  EXPECT_EQ(std::memcmp(mapped->bytes.data() + 16, values.data(), 12), 0) << "also of a file that is gone";
+  EXPECT_TRUE((*disk)->names()->empty());
 }
 
 }  // namespace

@@ -244,7 +244,7 @@ class JournaledServer {
     TasksGiven given;
     for (const Effect& effect : effects) {
       if (std::holds_alternative<AbandonRound>(effect)) seen_.discarded.insert(ids_.begin(), ids_.end());
-      if (const auto* task = std::get_if<AssignTask>(&effect))
+      if (const auto* task = std::get_if<AssignTask>(&effect); task != nullptr && !task->again)
         given.tasks.push_back({.id = task->task_id,
                                .client = task->client,
                                .number = task->round,
