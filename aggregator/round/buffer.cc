@@ -58,13 +58,16 @@ std::optional<KnownTask> BufferMachine::known(const std::string& task_id) const 
   return KnownTask{.client = it->second.client, .number = it->second.version + 1};
 }
 
-Judgement BufferMachine::judge(const std::string& task_id, Instant /*now*/) const {
+Judgement BufferMachine::judge(const std::string& task_id, Instant now) const {
   const auto it = tasks_.find(task_id);
   if (it == tasks_.end()) return Judgement::kUnknown;
   switch (it->second.progress) {
     case Progress::kReported: return Judgement::kAlreadyCounted;
     case Progress::kFolding: return Judgement::kBeingFolded;
     case Progress::kAssigned: break;
+    case Progress::kReturned:
+      if (now < it->second.deadline) break;
+      return Judgement::kLate;
     default: return Judgement::kLate;
   }
   // Of the version that its update would be a part of.
@@ -95,7 +98,7 @@ Result<Effects> BufferMachine::on(const CheckedIn& event, Instant /*now*/) {
   Effects effects;
   if (const auto mine = open_.find(event.client); mine != open_.end()) {  // it lost its task, or never got it
     const std::string task_id = mine->second;
-    if (!tasks_.at(task_id).configured) return Effects{assignment(task_id, tasks_.at(task_id))};
+    if (!tasks_.at(task_id).configured) return Effects{assignment(task_id, tasks_.at(task_id), true)};
     give_up(task_id, "its client asked for another one", Presence::kReturning, effects);
   }
   set_idle(event.client, true);
@@ -134,7 +137,11 @@ Result<Effects> BufferMachine::on(const Downloaded& event, Instant /*now*/) {
 Result<Effects> BufferMachine::on(const Arrived& event, Instant now) {
   if (judge(event.task_id, now) != Judgement::kFold) return out_of_place("update", event.task_id);
   Task& task = tasks_.at(event.task_id);
-  leave_work(event.task_id, task, Progress::kFolding);
+  if (task.progress == Progress::kReturned) {
+    task.progress = Progress::kFolding;
+  } else {
+    leave_work(event.task_id, task, Progress::kFolding);
+  }
   task.gathered = gathering_;
   gave(task.client, 1);
   return Effects{};
@@ -161,7 +168,7 @@ Result<Effects> BufferMachine::on(const Refused& event, Instant now) {
   if (!arrived && judge(event.task_id, now) != Judgement::kFold)
     return out_of_place("refusal", event.task_id);
   Task& task = it->second;
-  if (!arrived) leave_work(event.task_id, task, Progress::kRefused);
+  if (task.progress == Progress::kAssigned) leave_work(event.task_id, task, Progress::kRefused);
   if (arrived && task.gathered == gathering_) gave(task.client, -1);
   task.progress = Progress::kRefused;
   ++dropped_;
@@ -291,7 +298,7 @@ void BufferMachine::assign(Instant now, Effects& effects) {
                                              .deadline = now + options_.task_deadline})
                            .first->second;
     due_.emplace(task.deadline, id);
-    effects.emplace_back(assignment(id, task));
+    effects.emplace_back(assignment(id, task, false));
     open_.emplace(client, std::move(id));
     if (only) ++only_;
   }
@@ -329,14 +336,6 @@ void BufferMachine::end_pauses(Instant now) {
     if (it->second.times == 0) refusals_.erase(it);
     move_idle(client);
   }
-}
-
-AssignTask BufferMachine::assignment(const std::string& task_id, const Task& task) const {
-  return {.client = task.client,
-          .round = task.version + 1,
-          .task_id = task_id,
-          .deadline = task.deadline,
-          .serial = task.serial};
 }
 
 void BufferMachine::leave_work(const std::string& task_id, Task& task, Progress to) {

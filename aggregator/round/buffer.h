@@ -62,9 +62,12 @@ class BufferMachine final : public FederationMachine {
   [[nodiscard]] bool over() const override { return over_; }
   [[nodiscard]] bool failed() const override { return failed_; }
   [[nodiscard]] const std::string& outcome() const override { return outcome_; }
+  void restore(const Resume& resume, Instant now) override;
+  [[nodiscard]] Resume resume() const override;
 
  private:
-  enum class Progress { kAssigned, kFolding, kReported, kRefused, kLapsed, kExpired };
+  // kReturned: its update is to come again; its client is counted on no more.
+  enum class Progress { kAssigned, kFolding, kReported, kReturned, kRefused, kLapsed, kExpired };
   struct Task {
     ClientId client = 0;
     std::int64_t version = 0;  // that it began with
@@ -87,6 +90,7 @@ class BufferMachine final : public FederationMachine {
   Result<Effects> on(const Downloaded& event, Instant now);
   Result<Effects> on(const Arrived& event, Instant now);
   Result<Effects> on(const Reported& event, Instant now);
+  Result<Effects> on(const Returned& event, Instant now);
   Result<Effects> on(const Refused& event, Instant now);
   Result<Effects> on(const Lapsed& event, Instant now);
   Result<Effects> on(const Committed& event, Instant now);
@@ -103,7 +107,7 @@ class BufferMachine final : public FederationMachine {
   void gave(ClientId client, int updates);
   void pause(ClientId client, Instant now);
   void end_pauses(Instant now);
-  [[nodiscard]] AssignTask assignment(const std::string& task_id, const Task& task) const;
+  [[nodiscard]] AssignTask assignment(const std::string& task_id, const Task& task, bool again) const;
   void leave_work(const std::string& task_id, Task& task, Progress to);
   void set_idle(ClientId client, bool idle);
   [[nodiscard]] IdlePool& pool_of(ClientId client);

@@ -29,6 +29,9 @@ struct Arrived {
 struct Reported {
   std::string task_id;
 };  // its update was folded in
+struct Returned {
+  std::string task_id;
+};  // its update arrived, but could not be kept: its client is to send it again
 struct Refused {
   std::string task_id;
   std::string reason;
@@ -42,8 +45,8 @@ struct Stopped {
   bool failed = false;
 };               // e.g. the target is reached; the disk is full
 struct Tick {};  // time has passed
-using Event = std::variant<CheckedIn, Left, Fetching, Downloaded, Arrived, Reported, Refused, Lapsed,
-                           Committed, Stopped, Tick>;
+using Event = std::variant<CheckedIn, Left, Fetching, Downloaded, Arrived, Reported, Returned, Refused,
+                           Lapsed, Committed, Stopped, Tick>;
 
 // What to do about it, in order.
 struct BeginRound {
@@ -56,6 +59,7 @@ struct AssignTask {
   std::string task_id;
   Instant deadline;         // its update is of no use later
   std::int64_t serial = 0;  // of the task, where a client may have two of one round
+  bool again = false;       // it was given before, and got lost
 };
 struct ForgetTask {
   std::string task_id;

@@ -4,6 +4,7 @@
 #include <string>
 
 #include "aggregator/round/events.h"
+#include "aggregator/round/resume.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
 
@@ -21,6 +22,7 @@ struct RoundCounts {
   // Selected clients that sent nothing usable and are not late, since the start. Those at work when a round
   // closes before its deadline are counted some rounds later, if nothing came until then.
   std::int64_t dropped = 0;
+  std::uint64_t cycle = 0;  // Resume::cycle
 };
 
 struct KnownTask {
@@ -37,8 +39,8 @@ class FederationMachine {
   [[nodiscard]] virtual Result<Effects> step(const Event& event, Instant now) = 0;
   // When to send Tick at the latest.
   [[nodiscard]] virtual std::optional<Instant> next_deadline() const = 0;
-  // What an update for this task would be now. kFold: step(Arrived), fold, then step(Reported) or
-  // step(Refused). An update that has arrived is waited for beyond the deadline.
+  // What an update for this task would be now. kFold: step(Arrived), fold, then step(Reported),
+  // step(Refused) or step(Returned). An update that has arrived is waited for beyond the deadline.
   [[nodiscard]] virtual Judgement judge(const std::string& task_id, Instant now) const = 0;
   // Until when the task may be worked at. Errors: kNotFound; kAborted: it is over.
   [[nodiscard]] virtual Result<Instant> task_deadline(const std::string& task_id) const = 0;
@@ -51,6 +53,10 @@ class FederationMachine {
   [[nodiscard]] virtual bool over() const = 0;
   [[nodiscard]] virtual bool failed() const = 0;
   [[nodiscard]] virtual const std::string& outcome() const = 0;  // why it is over
+  // Goes on with the tasks of an earlier process, before the first step. What is kArrived is being folded.
+  virtual void restore(const Resume& resume, Instant now) = 0;
+  // For restore(). Cost: O(tasks).
+  [[nodiscard]] virtual Resume resume() const = 0;
 };
 
 // Errors: kInvalidArgument: the federation has no such client.

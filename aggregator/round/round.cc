@@ -10,11 +10,6 @@
 #include "common/base/check.h"
 
 namespace muster::agg {
-namespace {
-
-constexpr std::size_t kClosedRoundsKept = 4;  // a client this far behind is answered "unknown task"
-
-}  // namespace
 
 RoundMachine::RoundMachine(RoundOptions options, Instant now)
     : options_(std::move(options)), round_(options_.first_round), presence_(options_.clients) {
@@ -105,7 +100,8 @@ RoundCounts RoundMachine::counts() const {
           .configured = configured_,
           .reported = reported_,
           .late = late_,
-          .dropped = dropped_};
+          .dropped = dropped_,
+          .cycle = cycle_};
 }
 
 Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
@@ -115,7 +111,11 @@ Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
   if (state_ == RoundState::kReporting && mine != task_of_.end() &&
       tasks_.at(mine->second).progress == Progress::kAssigned) {  // it lost its task, or never got it
     presence_.set(event.client, Presence::kWorking);
-    return Effects{AssignTask{event.client, round_, mine->second, tasks_.at(mine->second).useless_at}};
+    return Effects{AssignTask{.client = event.client,
+                              .round = round_,
+                              .task_id = mine->second,
+                              .deadline = tasks_.at(mine->second).useless_at,
+                              .again = true}};
   }
   presence_.set(event.client, Presence::kIdle);
   return Effects{};
@@ -312,6 +312,7 @@ void RoundMachine::close(bool at_deadline, Effects& effects) {
       if (presence_.of(task.client) == Presence::kWorking) presence_.set(task.client, Presence::kAway);
     }
   }
+  ++cycle_;
   closed_.push_back(std::move(tasks_));
   tasks_.clear();
   task_of_.clear();

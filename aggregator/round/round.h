@@ -56,10 +56,13 @@ class RoundMachine final : public FederationMachine {
   }
   [[nodiscard]] bool failed() const override { return state_ == RoundState::kFailed; }
   [[nodiscard]] const std::string& outcome() const override { return outcome_; }
+  void restore(const Resume& resume, Instant now) override;
+  [[nodiscard]] Resume resume() const override;
   [[nodiscard]] RoundState state() const { return state_; }
   [[nodiscard]] std::int64_t round() const { return round_; }
 
  private:
+  static constexpr std::size_t kClosedRoundsKept = 4;  // a client this far behind is answered "unknown task"
   enum class Progress { kAssigned, kFolding, kReported, kRefused };
   struct TaskState {
     ClientId client = 0;
@@ -79,6 +82,7 @@ class RoundMachine final : public FederationMachine {
   Result<Effects> on(const Downloaded& event, Instant now);
   Result<Effects> on(const Arrived& event, Instant now);
   Result<Effects> on(const Reported& event, Instant now);
+  Result<Effects> on(const Returned& event, Instant now);
   Result<Effects> on(const Refused& event, Instant now);
   Result<Effects> on(const Lapsed& event, Instant now);
   Result<Effects> on(const Committed& event, Instant now);
@@ -106,6 +110,7 @@ class RoundMachine final : public FederationMachine {
   RoundState state_ = RoundState::kSelecting;
   std::int64_t round_;
   std::int64_t attempt_ = 0;  // of this round
+  std::uint64_t cycle_ = 1;   // of all attempts
   int failures_ = 0;          // in a row
   Presences presence_;
   Tasks tasks_;                                        // of the round under way

@@ -17,6 +17,9 @@ namespace {
 const prometheus::Histogram::BucketBoundaries kRoundSeconds{0.05, 0.1, 0.25, 0.5, 1,   2.5, 5,
                                                             10,   30,  60,   120, 300, 900, 3600};
 
+const prometheus::Histogram::BucketBoundaries kSyncSeconds{
+    0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5};
+
 // Up to how many versions, and the label.
 constexpr std::array<std::pair<std::int64_t, const char*>, 7> kStaleness{
     {{0, "0"},
@@ -27,9 +30,9 @@ constexpr std::array<std::pair<std::int64_t, const char*>, 7> kStaleness{
      {16, "9-16"},
      {std::numeric_limits<std::int64_t>::max(), "17-"}}};
 
-constexpr std::array<const char*, 11> kCallRefusals{
-    "client_of_another", "other_data", "task_of_another", "unknown_task",   "too_many_examples", "unusable",
-    "damaged",           "malformed",  "no_room",         "too_many_calls", "displaced"};
+constexpr std::array<const char*, 12> kCallRefusals{
+    "client_of_another", "other_data", "task_of_another", "unknown_task", "too_many_examples", "unusable",
+    "damaged",           "malformed",  "no_room",         "no_disk",      "too_many_calls",    "displaced"};
 
 }  // namespace
 
@@ -62,6 +65,12 @@ struct AggregatorMetrics::Families {
   prometheus::Counter& received = bytes.Add({{"direction", "received"}});
   prometheus::Family<prometheus::Counter>& refused =
       counter_family(*registry, "muster_federation_calls_refused_total");
+  prometheus::Gauge& journal_bytes = gauge_family(*registry, "muster_aggregator_journal_bytes").Add({});
+  prometheus::Gauge& journal_full = gauge_family(*registry, "muster_aggregator_journal_full").Add({});
+  prometheus::Histogram& journal_sync =
+      histogram_family(*registry, "muster_aggregator_journal_sync_seconds").Add({}, kSyncSeconds);
+  prometheus::Counter& recovered =
+      counter_family(*registry, "muster_aggregator_updates_recovered_total").Add({});
   prometheus::Family<prometheus::Histogram>& round_seconds =
       histogram_family(*registry, "muster_aggregator_round_seconds");
 };
@@ -127,6 +136,14 @@ void AggregatorMetrics::sample(const control::v1::AggregatorProgress& progress, 
   if (more > 0) families_->bytes_expected.Increment(more);
   families_->upload_bytes.Set(static_cast<double>(upload_bytes));
   families_->upload_bytes_max.Set(static_cast<double>(upload_bytes_max));
+}
+void AggregatorMetrics::set_journal(std::uint64_t bytes, bool full) {
+  families_->journal_bytes.Set(static_cast<double>(bytes));
+  families_->journal_full.Set(full ? 1 : 0);
+}
+void AggregatorMetrics::observe_journal_sync(double seconds) { families_->journal_sync.Observe(seconds); }
+void AggregatorMetrics::count_recovered(std::uint64_t updates) {
+  families_->recovered.Increment(static_cast<double>(updates));
 }
 void AggregatorMetrics::set_step_norm(double norm) { families_->step_norm.Set(norm); }
 void AggregatorMetrics::set_state_norm(const std::string& vector, double norm) {

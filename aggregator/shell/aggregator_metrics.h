@@ -24,6 +24,7 @@ enum class Refusal {
   kDamaged,          // damaged: its SHA-256 is another than its header's
   kMalformed,        // malformed: messages out of order, or outside their limits
   kNoRoom,           // no_room: all memory for uploads is taken just now
+  kNoDisk,           // no_disk: the journal has no room for the update; it may come again
   kTooManyCalls,     // too_many_calls: one pod has as many open as all its clients need
   kDisplaced,  // displaced: by a newer call for the same task, or for want of room by one that is faster
 };
@@ -50,6 +51,9 @@ class AggregatorMetrics {  // thread-safe
   [[nodiscard]] double refused(Refusal reason) const;
   [[nodiscard]] double refused(std::string_view reason) const;
   void observe_round(double seconds, bool committed);
+  void set_journal(std::uint64_t bytes, bool full);
+  void observe_journal_sync(double seconds);
+  void count_recovered(std::uint64_t updates);
   void set_step_norm(double norm);  // of what the newest round changed the model by
   void set_state_norm(const std::string& vector, double norm);  // of what the strategy remembers
   void set_evaluation(double loss, double accuracy);

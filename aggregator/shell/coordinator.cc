@@ -15,7 +15,6 @@
 namespace muster::agg {
 namespace {
 
-using federation::v1::UploadHeader;
 using federation::v1::UploadReply;
 using std::chrono::milliseconds;
 using std::chrono::steady_clock;
@@ -50,7 +49,7 @@ UploadReply counted_before() { return reply_of(UploadReply::ACCEPTED, "it was co
 }  // namespace
 
 Result<std::uint64_t> Coordinator::check_in(const Caller& caller, ClientId client, milliseconds hold,
-                                            Answer answer_call) {
+                                            CheckInAnswer answer_call) {
   const Instant now = steady_clock::now();
   return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<std::uint64_t> {
     if (const Status known = check_client(client, options_.federation.clients); !known) {
@@ -120,8 +119,7 @@ void Coordinator::end_later(TransferPointer transfer, Error why) {
   to_end_.emplace_back(std::move(transfer), std::move(why));
 }
 
-Result<Download> Coordinator::begin_download(const Caller& caller,
-                                             const federation::v1::DownloadRequest& request,
+Result<Download> Coordinator::begin_download(const Caller& caller, const DownloadRequest& request,
                                              TransferPointer transfer) {
   return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<Download> {
     const std::string& task_id = request.task_id();
@@ -134,7 +132,10 @@ Result<Download> Coordinator::begin_download(const Caller& caller,
           {Code::kOutOfRange, fmt::format("download of task \"{}\" from byte {}: the model has {} bytes",
                                           task_id, request.offset(), model_->download_bytes())});
     }
+    const std::int64_t before = machine_.known(task_id)->number;
     MUSTER_TRY(step(Fetching{task_id}, steady_clock::now()));
+    if (const auto task = machine_.known(task_id); journal_ != nullptr && task->number != before)
+      journal_->note(TaskFetched{task_id, task->number});
     Transfers& running = transfers_[task_id];
     running.version = model_->round;
     track(running.download, std::move(transfer));
@@ -146,7 +147,7 @@ Result<Download> Coordinator::begin_download(const Caller& caller,
 
 void Coordinator::downloaded(const std::string& task_id) {
   locked([&]() MUSTER_REQUIRES(mutex_) {
-    ++models_sent_;
+    ++whole_.models_sent;
     std::ignore = step(Downloaded{task_id}, steady_clock::now());
   });
 }
@@ -162,8 +163,8 @@ void Coordinator::count_sent(std::uint64_t bytes) {
   bytes_sent_ += bytes;
 }
 
-Result<Coordinator::Admission> Coordinator::begin_upload(const Caller& caller, const UploadHeader& header,
-                                                         TransferPointer transfer) {
+Result<Admission> Coordinator::begin_upload(const Caller& caller, const UploadHeader& header,
+                                            TransferPointer transfer) {
   return locked([&]() MUSTER_REQUIRES(mutex_) -> Result<Admission> {
     const Instant now = steady_clock::now();
     const std::string& task_id = header.task_id();
@@ -248,7 +249,7 @@ void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnsw
     };
     const Instant now = steady_clock::now();
     std::ignore = step(Tick{}, now);
-    ++updates_received_;
+    ++whole_.updates_received;
     const bool kept = uploads_.take(buffer);
     switch (machine_.judge(task_id, now)) {
       case Judgement::kUnknown:
@@ -266,8 +267,7 @@ void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnsw
       return say(refused(Refusal::kDamaged, intact.error()));
     }
     MUSTER_CHECK(step(Arrived{task_id}, now));
-    aggregate_.post([this, buffer = std::move(buffer), answer_call = std::move(answer_call)](
-                        Strategy& strategy) mutable { fold(std::move(buffer), answer_call, strategy); });
+    keep(std::move(buffer), std::move(answer_call));
   });
 }
 
@@ -284,6 +284,8 @@ UploadReply Coordinator::refuse(const std::string& task_id, Refusal kind, const 
   const std::string shown = printable(clip(reason, kReasonBytesMax));  // it may come from outside
   metrics_.count_update("rejected");
   metrics_.count_refused(kind);
+  if (journal_ != nullptr && machine_.judge(task_id, now) == Judgement::kFold)  // else the journal has it
+    journal_->note(TaskOver{task_id, TaskFate::kRefused});
   spdlog::warn("an update was refused: {} task={}", shown, task_id);
   std::ignore = step(Refused{task_id, shown}, now);
   return reply_of(UploadReply::REJECTED, shown);
@@ -326,7 +328,8 @@ control::v1::AggregatorProgress Coordinator::progress() const {
   progress.set_bytes_sent(bytes_sent_);
   progress.set_bytes_received(bytes_received_);
   progress.set_model_bytes(model_->bytes());
-  progress.set_bytes_expected(models_sent_ * model_->download_bytes() + updates_received_ * model_->bytes());
+  progress.set_bytes_expected(whole_.models_sent * model_->download_bytes() +
+                              whole_.updates_received * model_->bytes());
   progress.set_target_reached(target_reached_);
   if (history_.empty()) return progress;
   progress.set_loss(history_.back().loss);

@@ -1,11 +1,9 @@
-#pragma once  // aggregator/shell/coordinator.h: runs the round machine: held calls, transfers, the fold,
-              // commits
+#pragma once  // aggregator/shell/coordinator.h: runs the machine: held calls, transfers, folds, commits
 #include <atomic>
 #include <set>
 #include <thread>
 #include <unordered_map>
 #include <utility>
-#include <variant>
 
 #include "aggregator/round/counted.h"
 #include "aggregator/round/machine.h"
@@ -14,6 +12,7 @@
 #include "aggregator/shell/caller.h"
 #include "aggregator/shell/coordinator_options.h"
 #include "aggregator/shell/coordinator_parts.h"
+#include "aggregator/shell/journal_thread.h"
 #include "aggregator/shell/upload.h"
 #include "common/platform/mutex.h"
 #include "proto/control.pb.h"
@@ -26,30 +25,25 @@ namespace muster::agg {
 // aggregate, what the strategy remembers, and upload_memory_max (or two updates).
 class Coordinator {
  public:
-  using Answer = CheckInAnswer;
-  using UploadAnswer = std::function<void(Result<federation::v1::UploadReply>)>;
-
   // `strategy` is of the model in `start`, whose state it has been given.
   Coordinator(CoordinatorOptions options, CoordinatorPorts ports, std::unique_ptr<Strategy> strategy,
-              CommittedRound start, AggregatorMetrics& metrics);
+              CommittedRound start, AggregatorMetrics& metrics, Journaled journaled = {});
   ~Coordinator();  // answers every held call and stops
   Coordinator(const Coordinator&) = delete;
   Coordinator& operator=(const Coordinator&) = delete;
 
   // Each call is bound to its caller. Errors of all: kPermissionDenied: the client, or the task's client, is
   // another pod's. kNotFound: no such task. Refusals are counted.
-
   // Holds the call until there is something to say; `answer` is called once, perhaps before this returns,
   // unless leave comes first. Errors: kInvalidArgument: no such client.
   [[nodiscard]] Result<std::uint64_t> check_in(const Caller& caller, ClientId client,
-                                               std::chrono::milliseconds hold, Answer answer);
+                                               std::chrono::milliseconds hold, CheckInAnswer answer);
   void leave(ClientId client, std::uint64_t ticket);  // the caller has gone
 
   // The model of an open task; where there are no rounds, the newest, from byte 0 on if the client has a part
   // of another. `transfer` is ended with the round, or by a newer download of the same task, until
   // end_download. Errors: kAborted (the round is over), kOutOfRange (offset).
-  [[nodiscard]] Result<Download> begin_download(const Caller& caller,
-                                                const federation::v1::DownloadRequest& request,
+  [[nodiscard]] Result<Download> begin_download(const Caller& caller, const DownloadRequest& request,
                                                 TransferPointer transfer);
   void downloaded(const std::string& task_id);  // the last byte is on its way
   void end_download(const std::string& task_id, const TransferPointer& transfer);
@@ -58,11 +52,10 @@ class Coordinator {
   // An answer at once, or a buffer to fill and hand to finish_upload, until which `transfer` is ended with
   // the round. Errors: kResourceExhausted (no memory just now: try again until the deadline), kUnavailable
   // (it is being folded: likewise), kFailedPrecondition (offset: ask upload_offset).
-  using Admission = std::variant<federation::v1::UploadReply, std::shared_ptr<UploadBuffer>>;
-  [[nodiscard]] Result<Admission> begin_upload(const Caller& caller,
-                                               const federation::v1::UploadHeader& header,
+  [[nodiscard]] Result<Admission> begin_upload(const Caller& caller, const UploadHeader& header,
                                                TransferPointer transfer);
-  // `answer` is called once, when the update is folded or will not be. Error: kDataLoss: damaged, send again.
+  // `answer` is called once, when the update is durable and folded, or will not be. Errors: kDataLoss:
+  // damaged, send again. kResourceExhausted: the journal's disk is full: likewise, until the deadline.
   void finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer);
   // Its call broke before the buffer was whole; another may go on with it.
   void abandon_upload(const std::string& task_id, const TransferPointer& transfer,
@@ -72,14 +65,15 @@ class Coordinator {
                                                     const std::string& update_sha256);
 
   [[nodiscard]] control::v1::AggregatorProgress progress() const;
-  // Waits until the federation is over and its last model evaluated; nothing when `timeout` has passed
-  // before.
+  // Waits until the federation is over and its last model evaluated; nothing when `timeout` is over before.
   [[nodiscard]] std::optional<Outcome> wait_outcome(std::chrono::milliseconds timeout);
   // Waits until every client that ever came has been told so, at most `timeout`.
   void wait_dismissed(std::chrono::milliseconds timeout);
   // The newest committed round with its history; durable once wait_outcome has said that all is well.
   [[nodiscard]] CommittedModel committed() const;
   [[nodiscard]] std::uint64_t upload_room() const;  // bytes for updates that may come now
+  [[nodiscard]] bool journal_full() const { return journal_ != nullptr && journal_->full(); }
+  void clear_journal();  // the model is written for good
   [[nodiscard]] std::int64_t clients_per_pod() const { return options_.federation.clients_per_pod; }
   [[nodiscard]] AggregatorMetrics& metrics() { return metrics_; }
 
@@ -100,7 +94,7 @@ class Coordinator {
   std::optional<Held> release(ClientId client) MUSTER_REQUIRES(mutex_);
   [[nodiscard]] Error refused(Refusal reason, Error error) MUSTER_REQUIRES(mutex_);
   [[nodiscard]] Status authorize(const Caller& caller, const std::string& task_id) MUSTER_REQUIRES(mutex_);
-  [[nodiscard]] Status check_update(const federation::v1::UploadHeader& header, ClientId client) const
+  [[nodiscard]] Status check_update(const UploadHeader& header, ClientId client) const
       MUSTER_REQUIRES(mutex_);
   void track(TransferPointer& slot, TransferPointer transfer) MUSTER_REQUIRES(mutex_);
   void end_later(TransferPointer transfer, Error why) MUSTER_REQUIRES(mutex_);
@@ -113,6 +107,9 @@ class Coordinator {
   void save_later(std::shared_ptr<const GlobalModel> model) MUSTER_REQUIRES(mutex_);
   void tell_counted(ClientId client, federation::v1::CheckInReply& reply) const MUSTER_REQUIRES(mutex_);
   void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
+  void journal_effects(const Effects& effects) MUSTER_REQUIRES(mutex_);
+  void journal_closed(const Closed& closed, bool committed) MUSTER_REQUIRES(mutex_);
+  void keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
                                      Instant now) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply late(const std::string& task_id, Instant now) MUSTER_REQUIRES(mutex_);
@@ -125,8 +122,9 @@ class Coordinator {
   // Of their own threads, without the lock.
   void run_timer();
   void run_commits();
-  void fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer, Strategy& strategy);
-  void finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model, Strategy& strategy);
+  void fold(Folding folding, Strategy& strategy);
+  void send_back(Folding folding, const Error& why);
+  void finish(const Closed& closed, const std::shared_ptr<const GlobalModel>& model, Strategy& strategy);
   [[nodiscard]] bool wait_saved();
   void commit(const std::shared_ptr<const GlobalModel>& model);
 
@@ -145,6 +143,7 @@ class Coordinator {
   const std::unique_ptr<FederationMachine> owned_machine_;
   FederationMachine& machine_ MUSTER_GUARDED_BY(mutex_);
   std::int64_t gathering_ MUSTER_GUARDED_BY(mutex_);  // the round whose aggregate takes updates
+  UpdateLedger ledger_ MUSTER_GUARDED_BY(mutex_);
   CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
@@ -167,12 +166,12 @@ class Coordinator {
   std::vector<std::pair<TransferPointer, Error>> to_end_ MUSTER_GUARDED_BY(mutex_);  // by the timer, unlocked
   Later later_ MUSTER_GUARDED_BY(mutex_);
   Instant round_began_ MUSTER_GUARDED_BY(mutex_){};
-  std::uint64_t models_sent_ MUSTER_GUARDED_BY(mutex_) = 0;
-  std::uint64_t updates_received_ MUSTER_GUARDED_BY(mutex_) = 0;
+  WholeTransfers whole_ MUSTER_GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> bytes_sent_ = 0;  // not under the lock
   std::atomic<std::uint64_t> bytes_received_ = 0;
 
-  AggregateThread aggregate_;  // after all that its jobs use
+  std::unique_ptr<JournalThread> journal_;  // null: nothing is durable but saved models
+  AggregateThread aggregate_;               // after all that its jobs use
   std::thread timer_;
   std::thread commits_;
 };

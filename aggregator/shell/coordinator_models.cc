@@ -19,9 +19,6 @@ using std::chrono::steady_clock;
 
 namespace {
 
-// Of a header. Where they matter they are checked against the spec, which is far below.
-constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 62;
-
 // Euclidean; an empty `from` is 0.
 double distance(std::span<const float> to, std::span<const float> from) {
   double square = 0;
@@ -34,54 +31,46 @@ double distance(std::span<const float> to, std::span<const float> from) {
 
 }  // namespace
 
-void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer_call,
-                       Strategy& strategy) {
-  const std::string task_id = buffer->header().task_id();
-  std::optional<KnownTask> task;
-  std::int64_t staleness = 0;
+void Coordinator::fold(Folding folding, Strategy& strategy) {
+  const UpdateKept update = std::move(folding.update);
+  bool awaited = false;
+  std::int64_t round = 0;
   {
     const MutexLock lock(mutex_);
-    if (machine_.judge(task_id, steady_clock::now()) == Judgement::kBeingFolded) {
-      task = machine_.known(task_id);
-      staleness = std::max<std::int64_t>(0, gathering_ - task->number);
-    }
+    awaited = machine_.judge(update.id, steady_clock::now()) == Judgement::kBeingFolded;
+    round = gathering_;
   }
-  Status folded;
-  if (task) {  // else the round closed while the update waited
-    folded = strategy.take({.client = task->client,
-                            .delta = buffer->values(),
-                            .examples = buffer->header().examples(),
-                            .weight = buffer->header().weight(),
-                            .steps = static_cast<std::int64_t>(std::min(buffer->header().steps(), kStepsMax)),
-                            .discount = 1 / std::sqrt(1 + static_cast<double>(staleness)),
-                            .copies = static_cast<double>(task->copies)});
-  }
-  const bool partial = buffer->header().partial();
-  buffer.reset();  // before the answer, after which its client may send another
+  Status folded;  // unless the round closed while the update waited
+  if (awaited) folded = strategy.take(contribution_of(update, folding.values, round));
+  folding.holder.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
-    if (!task || machine_.judge(task_id, now) != Judgement::kBeingFolded) return late(task_id, now);
+    ledger_.folded = update.sequence;
+    if (!awaited || machine_.judge(update.id, now) != Judgement::kBeingFolded) return late(update.id, now);
     if (!folded && folded.error().code != Code::kInvalidArgument)
       fail(kExitStorage, folded.error().message, now);
-    if (!folded) return refuse(task_id, Refusal::kUnusable, folded.error().message, now);
+    if (!folded) return refuse(update.id, Refusal::kUnusable, folded.error().message, now);
     metrics_.count_update("accepted");
-    metrics_.count_taken(staleness, partial);
-    counted_.taken(task->client, task->number);
-    MUSTER_CHECK(step(Reported{task_id}, now));
+    metrics_.count_taken(staleness_of(update, round), update.partial);
+    counted_.taken(update.client, update.number);
+    ledger_.taken.push_back({update.sequence, update.id});
+    MUSTER_CHECK(step(Reported{update.id}, now));
     UploadReply accepted;
     accepted.set_verdict(UploadReply::ACCEPTED);
     return accepted;
   });
-  answer_call(std::move(reply));
+  if (folding.answer) folding.answer(std::move(reply));
 }
 
-void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalModel>& model,
+void Coordinator::finish(const Closed& closed, const std::shared_ptr<const GlobalModel>& model,
                          Strategy& strategy) {
+  const std::int64_t round = closed.round;
   if (!strategy.state().empty() && !wait_saved()) return;
   std::vector<std::int64_t> counted;
   {
     const MutexLock lock(mutex_);
     gathering_ = round + 1;
+    journal_closed(closed, true);
     counted_.sealed();
     counted = counted_.with_sealed();
   }
@@ -195,11 +184,15 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
   metrics_.set_evaluation(result.loss, result.accuracy);
   spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
                result.loss, result.accuracy);
-  const Status saved = ports_.save({.round = model->round,
-                                    .parameters = model->values,
-                                    .history = history,
-                                    .state = std::move(state),
-                                    .counted = model->counted});
+  // First the journal: it must not know less than the checkpoint, or it would count updates again.
+  Status saved = journal_ == nullptr ? Status() : journal_->sync();
+  if (saved)
+    saved = ports_.save({.round = model->round,
+                         .parameters = model->values,
+                         .history = history,
+                         .state = std::move(state),
+                         .counted = model->counted});
+  if (saved && journal_ != nullptr) journal_->saved(model->round);
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (!saved) return fail(kExitStorage, saved.error().message, now);

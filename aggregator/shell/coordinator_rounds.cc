@@ -86,6 +86,12 @@ std::vector<std::int64_t> counted_of(const CoordinatorOptions& options, const Co
   return start.counted.size() == clients ? start.counted : std::vector<std::int64_t>(clients);
 }
 
+// The machine has left it already.
+Closed closed_now(const FederationMachine& machine, std::int64_t round) {
+  const std::uint64_t cycle = machine.counts().cycle;
+  return {.round = round, .cycle = cycle == 0 ? 0 : cycle - 1};
+}
+
 double seconds_between(Instant begin, Instant end) {
   return std::chrono::duration<double>(end - begin).count();
 }
@@ -93,7 +99,8 @@ double seconds_between(Instant begin, Instant end) {
 }  // namespace
 
 Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
-                         std::unique_ptr<Strategy> strategy, CommittedRound start, AggregatorMetrics& metrics)
+                         std::unique_ptr<Strategy> strategy, CommittedRound start, AggregatorMetrics& metrics,
+                         Journaled journaled)
     : options_(std::move(options)),
       saved_first_(spec::needs_of(options_.federation.strategy).client_state),
       ports_(std::move(ports)),
@@ -112,6 +119,10 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
       uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
       aggregate_(std::move(strategy)) {
   MUSTER_CHECK(ports_.evaluate && ports_.save);
+  if (journaled.journal != nullptr)
+    journal_ = std::make_unique<JournalThread>(std::move(journaled.journal), metrics_);
+  ledger_.next_sequence = journaled.recovered.next_sequence;
+  owned_machine_->restore(journaled.recovered.resume, steady_clock::now());
   MUSTER_CHECK(options_.examples_max.empty() ||
                std::ssize(options_.examples_max) == options_.federation.clients);
   // A release that saved before it evaluated, and was killed between the two, left no point of the round.
@@ -130,6 +141,11 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
   metrics_.set_round(start.round, options_.federation.rounds);
   timer_ = std::thread([this] { run_timer(); });
   commits_ = std::thread([this] { run_commits(); });
+  for (PendingUpdate& pending : journaled.recovered.tail)
+    aggregate_.post([this, folding = Folding{.update = std::move(pending.update),
+                                             .values = pending.values,
+                                             .holder = std::move(pending.holder),
+                                             .answer = {}}](Strategy& it) { fold(folding, it); });
 }
 
 Coordinator::~Coordinator() {
@@ -145,6 +161,7 @@ Coordinator::~Coordinator() {
   });
   timer_.join();
   commits_.join();
+  if (journal_ != nullptr) journal_->stop();  // it hands updates to the aggregate, which notes what it does
 }
 
 Status Coordinator::step(const Event& event, Instant now) {
@@ -156,6 +173,7 @@ Status Coordinator::step(const Event& event, Instant now) {
 }
 
 void Coordinator::apply(const Effects& effects, Instant now) {
+  if (journal_ != nullptr) journal_effects(effects);
   for (const Effect& effect : effects)
     std::visit([&](const auto& it) MUSTER_REQUIRES(mutex_) { apply(it, now); }, effect);
 }
@@ -190,8 +208,8 @@ void Coordinator::apply(const CommitRound& effect, Instant now) {
                 outlives_);
   // Before the updates that wait: a buffer has so many and no more, and who missed his round may be for the
   // next.
-  aggregate_.post_next(
-      [this, round = effect.round, model = model_](Strategy& strategy) { finish(round, model, strategy); });
+  aggregate_.post_next([this, closed = closed_now(machine_, effect.round),
+                        model = model_](Strategy& strategy) { finish(closed, model, strategy); });
 }
 
 void Coordinator::apply(const AbandonRound& effect, Instant now) {
@@ -200,10 +218,11 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
   }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
   end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason), outlives_);
-  aggregate_.post_next([this](Strategy& strategy) {
+  aggregate_.post_next([this, closed = closed_now(machine_, effect.round)](Strategy& strategy) {
     strategy.discard();
     const MutexLock lock(mutex_);
     counted_.discarded();
+    journal_closed(closed, false);
   });
 }
 

@@ -11,6 +11,7 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
+#include "aggregator/shell/resume_from_journal.h"
 #include "aggregator/store/mapped_shelf.h"
 #include "common/base/check.h"
 #include "common/json/fields.h"
@@ -68,10 +69,14 @@ class Run {
     if (!start) return storage_ending_of(start.error());
     auto strategy = strategy_of(federation, *start);
     if (!strategy) return storage_ending_of(strategy.error());
+    auto journaled =
+        open_journal(federation, assignment.uid(), store, **task, dataset->test, **strategy, *start);
+    if (!journaled) return storage_ending_of(journaled.error());
     CoordinatorOptions options;
     options.federation = std::move(federation);
     options.examples_max = *examples;
-    return serve(std::move(options), **task, *dataset, store, std::move(*strategy), std::move(*start));
+    return serve(std::move(options), **task, *dataset, store, std::move(*strategy), std::move(*start),
+                  std::move(*journaled));
   }
 
  private:
@@ -145,13 +150,34 @@ class Run {
     return strategy;
   }
 
+  // What an earlier process had acknowledged: its closed rounds are made again, the one under way goes on.
+  Result<Journaled> open_journal(const spec::Federation& federation, const std::string& uid,
+                                 RoundStore& store, learning::Task& task, const learning::Examples& test,
+                                 Strategy& strategy, CommittedRound& start) {
+    MUSTER_ASSIGN(Journaled journaled,
+                  resume_from_journal(
+                      federation, uid,
+                      {.evaluate = [&](std::span<const float> values) { return task.evaluate(values, test); },
+                       .save = [&](const RoundView& round) { return store.commit(round); },
+                       .enough = {}},
+                      strategy, start));
+    for (const std::string& note : journaled.recovered.notes) spdlog::warn("{}", note);
+    if (const std::size_t updates = journaled.updates; updates > 0) {
+      metrics_.count_recovered(updates);
+      spdlog::info("{} updates of an earlier process count, {} of them in round {}, which goes on round={}",
+                   updates, journaled.recovered.tail.size(), start.round + 1, start.round);
+    }
+    return journaled;
+  }
+
   Ending serve(CoordinatorOptions options, learning::Task& task, const learning::Dataset& data,
-               RoundStore& store, std::unique_ptr<Strategy> strategy, CommittedRound start) {
+               RoundStore& store, std::unique_ptr<Strategy> strategy, CommittedRound start,
+               Journaled journaled) {
     CoordinatorPorts ports;
     ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, data.test); };
     ports.save = [&](const RoundView& round) { return store.commit(round); };
     Coordinator coordinator(std::move(options), std::move(ports), std::move(strategy), std::move(start),
-                            metrics_);
+                            metrics_, std::move(journaled));
     const std::uint64_t room = coordinator.upload_room();  // no client has come yet
     auto server = FederationServer::start({.ip = frame_.pod.ip,
                                            .port = kDataPort,
@@ -168,6 +194,7 @@ class Run {
     std::optional<Outcome> outcome;
     while (!outcome) {
       sample();
+      warn_once_of_disk(coordinator.journal_full());
       frame_.publish(control::v1::PHASE_RUNNING, "");
       if (frame_.stopper.wait(kPublishInterval)) return {kExitStopped, "the aggregator was told to stop"};
       outcome = coordinator.wait_outcome(milliseconds(0));
@@ -183,8 +210,17 @@ class Run {
       const Status kept = store.finish(
           {.round = last.model->round, .parameters = last.model->values, .history = last.history});
       if (!kept) end = storage_ending_of(kept.error());
+      if (kept) coordinator.clear_journal();
     }
     return end;
+  }
+
+  void warn_once_of_disk(bool full) {
+    if (!full || std::exchange(warned_of_disk_, true)) return;
+    warn(
+        "spec.aggregator.storage is full: updates are sent back, and their clients try again until the round "
+        "is "
+        "due; give it a larger volume, or lower spec.cohort.size");
   }
 
   void warn(const std::string& warning) {
@@ -206,6 +242,7 @@ class Run {
 
   PodFrame& frame_;
   AggregatorMetrics& metrics_;
+  bool warned_of_disk_ = false;
 };
 
 int run(milliseconds configure_timeout) {

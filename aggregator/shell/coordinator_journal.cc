@@ -1,0 +1,107 @@
+// aggregator/shell/coordinator_journal.cc: what the journal is told, in the order in which it happens
+#include <algorithm>
+#include <utility>
+
+#include "aggregator/shell/coordinator.h"
+#include "aggregator/shell/coordinator_lock.h"
+#include "pod/pod_contract.h"
+
+namespace muster::agg {
+
+using std::chrono::steady_clock;
+
+namespace {
+
+// Of a header. Where they matter they are checked against the spec, which is far below.
+constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 62;
+
+UpdateKept update_of(const UploadHeader& header, const KnownTask& task, std::uint64_t sequence) {
+  return {.sequence = sequence,
+          .id = header.task_id(),
+          .client = task.client,
+          .number = task.number,
+          .copies = task.copies,
+          .examples = header.examples(),
+          .weight = header.weight(),
+          .steps = static_cast<std::int64_t>(std::min(header.steps(), kStepsMax)),
+          .partial = header.partial(),
+          .sha256 = header.update_sha256()};
+}
+
+}  // namespace
+
+void Coordinator::journal_effects(const Effects& effects) {
+  TasksGiven given;
+  const std::uint64_t cycle = machine_.counts().cycle;
+  for (const Effect& effect : effects) {
+    // One that is given again stands there already: who asks in a loop fills no disk.
+    if (const auto* task = std::get_if<AssignTask>(&effect); task != nullptr && !task->again) {
+      given.tasks.push_back({.id = task->task_id,
+                             .client = task->client,
+                             .number = task->round,
+                             .copies = machine_.known(task->task_id)->copies,
+                             .serial = task->serial,
+                             .fate = TaskFate::kAssigned,
+                             .cycle = cycle});
+    } else if (const auto* forgotten = std::get_if<ForgetTask>(&effect);
+               forgotten != nullptr && outlives_ == Outlives::kAll) {
+      journal_->note(TaskOver{forgotten->task_id, TaskFate::kExpired});
+    }
+  }
+  if (!given.tasks.empty()) journal_->note(std::move(given));
+}
+
+// On the thread of the aggregate: every update that is in it has been told.
+void Coordinator::journal_closed(const Closed& closed, bool committed) {
+  std::vector<TakenUpdate> taken = std::exchange(ledger_.taken, {});
+  if (journal_ == nullptr) return;
+  // Where late updates are of no use, those that still wait for their turn are late.
+  const bool all = committed && outlives_ == Outlives::kNothing;
+  journal_->close({.round = closed.round,
+                   .cycle = closed.cycle,
+                   .committed = committed,
+                   .ends_tasks = outlives_ != Outlives::kAll,
+                   .settled = all ? ledger_.next_sequence - 1 : ledger_.folded,
+                   .taken = std::move(taken)},
+                  ledger_.next_sequence, [this]() MUSTER_REQUIRES(mutex_) { return machine_.resume(); });
+}
+
+// Its place in the journal is its place in the aggregate.
+void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
+  const UploadHeader& header = buffer->header();
+  Folding folding{.update = update_of(header, *machine_.known(header.task_id()), ledger_.next_sequence++),
+                  .values = buffer->values(),
+                  .holder = std::move(buffer),
+                  .answer = std::move(answer_call)};
+  const auto fold_later = [this](Folding it) {
+    aggregate_.post(
+        [this, it = std::move(it)](Strategy& strategy) mutable { fold(std::move(it), strategy); });
+  };
+  if (journal_ == nullptr) return fold_later(std::move(folding));
+  const auto values = folding.values;
+  UpdateKept update = folding.update;
+  journal_->keep(std::move(update), values,
+                 [this, fold_later, folding = std::move(folding)](Status kept) mutable {
+                   if (kept) return fold_later(std::move(folding));
+                   send_back(std::move(folding), kept.error());
+                 });
+}
+
+// Nothing of it is kept; its client still has it.
+void Coordinator::send_back(Folding folding, const Error& why) {
+  folding.holder.reset();
+  locked([&]() MUSTER_REQUIRES(mutex_) {
+    const Instant now = steady_clock::now();
+    metrics_.count_refused(Refusal::kNoDisk);
+    std::ignore = step(Returned{folding.update.id}, now);
+    journal_->note(TaskOver{folding.update.id, TaskFate::kAssigned});
+    if (why.code != Code::kResourceExhausted) fail(kExitStorage, why.message, now);
+  });
+  folding.answer(resource_exhausted(why.message));
+}
+
+void Coordinator::clear_journal() {
+  if (journal_ != nullptr) journal_->clear();
+}
+
+}  // namespace muster::agg

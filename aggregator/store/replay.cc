@@ -1,0 +1,54 @@
+// aggregator/store/replay.cc: fold, finish, evaluate, save
+#include "aggregator/store/replay.h"
+
+#include <fmt/format.h>
+
+#include <cmath>
+#include <utility>
+
+#include "aggregator/round/counted.h"
+
+namespace muster::agg {
+namespace {
+
+Status evaluate_and_save(const ReplayPorts& ports, const Strategy& strategy, CommittedRound& start) {
+  const learning::Evaluation result = ports.evaluate(start.parameters);
+  if (!std::isfinite(result.loss))
+    return failed_precondition(
+        fmt::format("the test loss of round {0} is not finite: training diverged; lower "
+                    "training.optimizer.learningRate. Round {0} is not kept",
+                    start.round));
+  start.history.push_back({.at = start.round, .loss = result.loss, .accuracy = result.accuracy});
+  return ports.save({.round = start.round,
+                     .parameters = start.parameters,
+                     .history = start.history,
+                     .state = strategy.state(),
+                     .counted = start.counted});
+}
+
+}  // namespace
+
+Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPorts& ports, Strategy& strategy,
+              CommittedRound& start) {
+  CountedUpdates counted(start.counted);
+  for (const ClosedRound& round : closed) {
+    for (const PendingUpdate& pending : round.taken) {
+      if (Status taken = strategy.take(contribution_of(pending.update, pending.values, round.round)); !taken)
+        return data_loss(fmt::format("round {}: an update of the journal that was taken is refused now: {}",
+                                     round.round, taken.error().message));
+      counted.taken(pending.update.client, pending.update.number);
+    }
+    counted.sealed();
+    auto next = strategy.finish(start.parameters);
+    if (!next) return failed_precondition(fmt::format("round {}: {}", round.round, next.error().message));
+    start.parameters = std::move(*next);
+    counted.committed();
+    start.counted = counted.with_sealed();
+    start.round = round.round;
+    if (each || &round == &closed.back()) MUSTER_TRY(evaluate_and_save(ports, strategy, start));
+    if (ports.enough(start.history)) return {};
+  }
+  return {};
+}
+
+}  // namespace muster::agg
