@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <utility>
 
 #include "aggregator/shell/coordinator.h"
@@ -32,6 +33,31 @@ double distance(std::span<const float> to, std::span<const float> from) {
   return std::sqrt(square);
 }
 
+// Nothing: it is good, but nobody has told anything of it. Error: it is not good.
+Result<std::optional<learning::HistoryPoint>> judge(const GlobalModel& model, const CoordinatorPorts& ports,
+                                                    AggregatorMetrics& metrics) {
+  std::optional<Measured> found = model.told;
+  if (ports.evaluate) {
+    const learning::Evaluation result = ports.evaluate(model.values);
+    if (!std::isfinite(result.loss))
+      return invalid_argument(
+          fmt::format("the test loss of round {0} is not finite: training diverged; lower "
+                      "training.optimizer.learningRate. Round {0} is not kept",
+                      model.round));
+    found = Measured{.loss = result.loss, .accuracy = result.accuracy};
+  }
+  if (!found) {
+    spdlog::info("round {} is there; no client told a loss round={}", model.round, model.round);
+    return std::optional<learning::HistoryPoint>();
+  }
+  const std::optional<double>& accuracy = found->accuracy;
+  metrics.set_evaluation(found->loss, accuracy);
+  spdlog::info("round {} is {} round={} loss={:.4f}{}", model.round,
+               ports.evaluate ? "evaluated" : "measured by its clients", model.round, found->loss,
+               accuracy ? fmt::format(" accuracy={:.4f}", *accuracy) : "");
+  return std::optional(learning::HistoryPoint{.at = model.round, .loss = found->loss, .accuracy = accuracy});
+}
+
 }  // namespace
 
 void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer& answer_call,
@@ -56,7 +82,12 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
                             .discount = 1 / std::sqrt(1 + static_cast<double>(staleness)),
                             .copies = static_cast<double>(task->copies)});
   }
-  const bool partial = buffer->header().partial();
+  const federation::v1::UploadHeader& header = buffer->header();
+  const bool partial = header.partial();
+  const std::uint64_t examples = header.examples();
+  constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
+  const double loss = header.has_loss() ? header.loss() : kNotTold;
+  const double accuracy = header.has_accuracy() ? header.accuracy() : kNotTold;
   buffer.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
@@ -67,6 +98,7 @@ void Coordinator::fold(std::shared_ptr<UploadBuffer> buffer, const UploadAnswer&
     metrics_.count_update("accepted");
     metrics_.count_taken(staleness, partial);
     counted_.taken(task->client, task->number);
+    told_.add(examples, loss, accuracy);
     MUSTER_CHECK(step(Reported{task_id}, now));
     UploadReply accepted;
     accepted.set_verdict(UploadReply::ACCEPTED);
@@ -79,8 +111,10 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
                          Strategy& strategy) {
   if (!strategy.state().empty() && !wait_saved()) return;
   std::vector<std::int64_t> counted;
+  ToldByClients told;
   {
     const MutexLock lock(mutex_);
+    told = std::exchange(told_, {});
     gathering_ = round + 1;
     counted_.sealed();
     counted = counted_.with_sealed();
@@ -92,7 +126,9 @@ void Coordinator::finish(std::int64_t round, const std::shared_ptr<const GlobalM
       metrics_.set_state_norm(slot.name, distance(slot.values, {}));
   }
   std::shared_ptr<const GlobalModel> next;
-  if (values) next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted));
+  if (values)
+    next =
+        make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted), told.mean());
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {
@@ -173,28 +209,19 @@ void Coordinator::run_commits() {
 // Evaluates, then saves: what an aggregator resumes from is a model that was good, with its own point of the
 // history. A model that is not stays out of the store, so that the one before it is the newest there.
 void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
-  const learning::Evaluation result = ports_.evaluate(model->values);
-  if (!std::isfinite(result.loss)) {
-    locked([&]() MUSTER_REQUIRES(mutex_) {
-      fail(kExitInvalid,
-           fmt::format("the test loss of round {0} is not finite: training diverged; lower "
-                       "training.optimizer.learningRate. Round {0} is not kept",
-                       model->round),
-           steady_clock::now());
-    });
+  const auto point = judge(*model, ports_, metrics_);
+  if (!point) {
+    locked([&]() MUSTER_REQUIRES(mutex_) { fail(kExitInvalid, point.error().message, steady_clock::now()); });
     return;
   }
   std::vector<learning::HistoryPoint> history;
   std::vector<learning::SlotView> state;
   {
     const MutexLock lock(mutex_);
-    history_.push_back({.at = model->round, .loss = result.loss, .accuracy = result.accuracy});
+    if (*point) history_.push_back(**point);
     history = history_;
     state = state_;
   }
-  metrics_.set_evaluation(result.loss, result.accuracy);
-  spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
-               result.loss, result.accuracy);
   const Status saved = ports_.save({.round = model->round,
                                     .parameters = model->values,
                                     .history = history,
@@ -213,7 +240,7 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
       }
       std::ignore =
           step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
-                                   result.accuracy, options_.federation.target->value),
+                                   history_.back().accuracy.value_or(0), options_.federation.target->value),
                        false},
                now);
     }

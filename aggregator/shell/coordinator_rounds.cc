@@ -111,7 +111,7 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
       history_(std::move(start.history)),
       uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
       aggregate_(std::move(strategy)) {
-  MUSTER_CHECK(ports_.evaluate && ports_.save);
+  MUSTER_CHECK((ports_.evaluate || options_.federation.training.program) && ports_.save);
   MUSTER_CHECK(options_.examples_max.empty() ||
                std::ssize(options_.examples_max) == options_.federation.clients);
   // A release that saved before it evaluated, and was killed between the two, left no point of the round.
@@ -204,6 +204,7 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
     strategy.discard();
     const MutexLock lock(mutex_);
     counted_.discarded();
+    told_ = {};
   });
 }
 
