@@ -33,7 +33,9 @@ std::vector<std::string> programs_of(const ManifestObject& object) {
   }
   if (object.kind->kind == "FederatedRound" && needs(spec, "aggregator"))
     programs.emplace_back("muster-aggregator");
-  if (object.kind->kind == "FederatedRound" && needs(spec, "clients")) programs.emplace_back("muster-device");
+  if (object.kind->kind == "FederatedRound" &&
+      ((has(spec, "training") && has(spec["training"], "program")) || needs(spec, "clients")))
+    programs.emplace_back("muster-device");
   return programs;
 }
 

@@ -1,6 +1,7 @@
 #pragma once  // learning/local_training.h: what one client does with its own examples in one round
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,8 @@ struct LocalUpdate {
   std::vector<float> control_change = {};  // [P] of the client's control variate; empty without
   std::int64_t steps = 0;                  // that were made
   bool partial = false;                    // it stopped before its last step
+  std::optional<double> loss = {};         // that a program of the user's own has measured,
+  std::optional<double> accuracy = {};     // and its accuracy, 0..1
 };
 
 // Where training stands beside the parameters.

@@ -149,9 +149,9 @@ void AggregatorMetrics::set_step_norm(double norm) { families_->step_norm.Set(no
 void AggregatorMetrics::set_state_norm(const std::string& vector, double norm) {
   families_->state_norm.Add({{"vector", vector}}).Set(norm);
 }
-void AggregatorMetrics::set_evaluation(double loss, double accuracy) {
+void AggregatorMetrics::set_evaluation(double loss, std::optional<double> accuracy) {
   families_->loss.Set(loss);
-  families_->accuracy.Set(accuracy);
+  if (accuracy) families_->accuracy.Set(*accuracy);
 }
 
 }  // namespace muster::agg

@@ -1,6 +1,7 @@
 #pragma once  // aggregator/shell/aggregator_metrics.h: the aggregator's entries in /metrics
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -56,7 +57,7 @@ class AggregatorMetrics {  // thread-safe
   void count_recovered(std::uint64_t updates);
   void set_step_norm(double norm);  // of what the newest round changed the model by
   void set_state_norm(const std::string& vector, double norm);  // of what the strategy remembers
-  void set_evaluation(double loss, double accuracy);
+  void set_evaluation(double loss, std::optional<double> accuracy);
   // From time to time: the round under way, the bytes that should have been moved, the memory of uploads.
   void sample(const control::v1::AggregatorProgress& progress, std::uint64_t upload_bytes,
               std::uint64_t upload_bytes_max);

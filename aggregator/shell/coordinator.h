@@ -118,7 +118,6 @@ class Coordinator {
   [[nodiscard]] bool is_over() const MUSTER_REQUIRES(mutex_);
   [[nodiscard]] bool reaches_target(const std::vector<learning::HistoryPoint>& history) const
       MUSTER_REQUIRES(mutex_);
-
   // Of their own threads, without the lock.
   void run_timer();
   void run_commits();
@@ -145,6 +144,7 @@ class Coordinator {
   std::int64_t gathering_ MUSTER_GUARDED_BY(mutex_);  // the round whose aggregate takes updates
   UpdateLedger ledger_ MUSTER_GUARDED_BY(mutex_);
   CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
+  ToldByClients told_ MUSTER_GUARDED_BY(mutex_);  // of the aggregate
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
   std::shared_ptr<const GlobalModel> next_ MUSTER_GUARDED_BY(mutex_);  // finished while run_commits was busy

@@ -1,5 +1,6 @@
 // aggregator/shell/coordinator_journal.cc: what the journal is told, in the order in which it happens
 #include <algorithm>
+#include <limits>
 #include <utility>
 
 #include "aggregator/shell/coordinator.h"
@@ -15,6 +16,8 @@ namespace {
 // Of a header. Where they matter they are checked against the spec, which is far below.
 constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 62;
 
+constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
+
 UpdateKept update_of(const UploadHeader& header, const KnownTask& task, std::uint64_t sequence) {
   return {.sequence = sequence,
           .id = header.task_id(),
@@ -25,6 +28,8 @@ UpdateKept update_of(const UploadHeader& header, const KnownTask& task, std::uin
           .weight = header.weight(),
           .steps = static_cast<std::int64_t>(std::min(header.steps(), kStepsMax)),
           .partial = header.partial(),
+          .loss = header.has_loss() ? header.loss() : kNotTold,
+          .accuracy = header.has_accuracy() ? header.accuracy() : kNotTold,
           .sha256 = header.update_sha256()};
 }
 

@@ -29,6 +29,31 @@ double distance(std::span<const float> to, std::span<const float> from) {
   return std::sqrt(square);
 }
 
+// Nothing: it is good, but nobody has told anything of it. Error: it is not good.
+Result<std::optional<learning::HistoryPoint>> judge(const GlobalModel& model, const CoordinatorPorts& ports,
+                                                    AggregatorMetrics& metrics) {
+  std::optional<Measured> found = model.told;
+  if (ports.evaluate) {
+    const learning::Evaluation result = ports.evaluate(model.values);
+    if (!std::isfinite(result.loss))
+      return invalid_argument(
+          fmt::format("the test loss of round {0} is not finite: training diverged; lower "
+                      "training.optimizer.learningRate. Round {0} is not kept",
+                      model.round));
+    found = Measured{.loss = result.loss, .accuracy = result.accuracy};
+  }
+  if (!found) {
+    spdlog::info("round {} is there; no client told a loss round={}", model.round, model.round);
+    return std::optional<learning::HistoryPoint>();
+  }
+  const std::optional<double>& accuracy = found->accuracy;
+  metrics.set_evaluation(found->loss, accuracy);
+  spdlog::info("round {} is {} round={} loss={:.4f}{}", model.round,
+               ports.evaluate ? "evaluated" : "measured by its clients", model.round, found->loss,
+               accuracy ? fmt::format(" accuracy={:.4f}", *accuracy) : "");
+  return std::optional(learning::HistoryPoint{.at = model.round, .loss = found->loss, .accuracy = accuracy});
+}
+
 }  // namespace
 
 void Coordinator::fold(Folding folding, Strategy& strategy) {
@@ -53,6 +78,7 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
     metrics_.count_update("accepted");
     metrics_.count_taken(staleness_of(update, round), update.partial);
     counted_.taken(update.client, update.number);
+    told_.add(update.examples, update.loss, update.accuracy);
     ledger_.taken.push_back({update.sequence, update.id});
     MUSTER_CHECK(step(Reported{update.id}, now));
     UploadReply accepted;
@@ -67,8 +93,10 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
   const std::int64_t round = closed.round;
   if (!strategy.state().empty() && !wait_saved()) return;
   std::vector<std::int64_t> counted;
+  ToldByClients told;
   {
     const MutexLock lock(mutex_);
+    told = std::exchange(told_, {});
     gathering_ = round + 1;
     journal_closed(closed, true);
     counted_.sealed();
@@ -81,7 +109,9 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
       metrics_.set_state_norm(slot.name, distance(slot.values, {}));
   }
   std::shared_ptr<const GlobalModel> next;
-  if (values) next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted));
+  if (values)
+    next =
+        make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted), told.mean());
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {
@@ -162,28 +192,19 @@ void Coordinator::run_commits() {
 // Evaluates, then saves: what an aggregator resumes from is a model that was good, with its own point of the
 // history. A model that is not stays out of the store, so that the one before it is the newest there.
 void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
-  const learning::Evaluation result = ports_.evaluate(model->values);
-  if (!std::isfinite(result.loss)) {
-    locked([&]() MUSTER_REQUIRES(mutex_) {
-      fail(kExitInvalid,
-           fmt::format("the test loss of round {0} is not finite: training diverged; lower "
-                       "training.optimizer.learningRate. Round {0} is not kept",
-                       model->round),
-           steady_clock::now());
-    });
+  const auto point = judge(*model, ports_, metrics_);
+  if (!point) {
+    locked([&]() MUSTER_REQUIRES(mutex_) { fail(kExitInvalid, point.error().message, steady_clock::now()); });
     return;
   }
   std::vector<learning::HistoryPoint> history;
   std::vector<learning::SlotView> state;
   {
     const MutexLock lock(mutex_);
-    history_.push_back({.at = model->round, .loss = result.loss, .accuracy = result.accuracy});
+    if (*point) history_.push_back(**point);
     history = history_;
     state = state_;
   }
-  metrics_.set_evaluation(result.loss, result.accuracy);
-  spdlog::info("round {} is evaluated round={} loss={:.4f} accuracy={:.4f}", model->round, model->round,
-               result.loss, result.accuracy);
   // First the journal: it must not know less than the checkpoint, or it would count updates again.
   Status saved = journal_ == nullptr ? Status() : journal_->sync();
   if (saved)
@@ -206,7 +227,7 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
       }
       std::ignore =
           step(Stopped{fmt::format("round {} reached accuracy {:.4f}, the target is {}", model->round,
-                                   result.accuracy, options_.federation.target->value),
+                                   history_.back().accuracy.value_or(0), options_.federation.target->value),
                        false},
                now);
     }

@@ -118,7 +118,7 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
       history_(std::move(start.history)),
       uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
       aggregate_(std::move(strategy)) {
-  MUSTER_CHECK(ports_.evaluate && ports_.save);
+  MUSTER_CHECK((ports_.evaluate || options_.federation.training.program) && ports_.save);
   if (journaled.journal != nullptr)
     journal_ = std::make_unique<JournalThread>(std::move(journaled.journal), metrics_);
   ledger_.next_sequence = journaled.recovered.next_sequence;
@@ -223,6 +223,7 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
     const MutexLock lock(mutex_);
     counted_.discarded();
     journal_closed(closed, false);
+    told_ = {};
   });
 }
 

@@ -8,6 +8,7 @@
 #include <atomic>
 #include <utility>
 
+#include "aggregator/shell/offer_call.h"
 #include "aggregator/shell/pod_calls.h"
 #include "common/base/text.h"
 #include "pod/guarded_port.h"
@@ -77,11 +78,21 @@ class CheckInCall final : public grpc::ServerUnaryReactor {
   const std::shared_ptr<State> state_ = std::make_shared<State>();
 };
 
+// Of a call that comes too early.
+template <typename Reactor>
+class Turned final : public Reactor {
+ public:
+  explicit Turned(const grpc::Status& why) { this->Finish(why); }
+  void OnDone() override { delete this; }
+};
+
 class GrpcFederationServer final : public FederationServer,
                                    private federation::v1::Federation::CallbackService {
  public:
-  GrpcFederationServer(Options options, Coordinator& coordinator)
-      : options_(std::move(options)), coordinator_(coordinator) {}
+  GrpcFederationServer(Options options, AggregatorMetrics& metrics, std::int64_t clients_per_pod,
+                       ModelIntake* intake)
+      : options_(std::move(options)), metrics_(metrics), clients_per_pod_(clients_per_pod), intake_(intake) {}
+  void attach(Coordinator& coordinator) override { coordinator_ = &coordinator; }
   ~GrpcFederationServer() override {
     if (server_ == nullptr) return;
     port_->stop();
@@ -90,18 +101,18 @@ class GrpcFederationServer final : public FederationServer,
 
   Status listen() {
     grpc::ServerBuilder builder;
-    MUSTER_ASSIGN(
-        port_,
-        GuardedPort::open(
-            {.ip = options_.ip,
-             .port = options_.port,
-             .credentials = options_.credentials,
-             .permitted = [uid = options_.credentials.name().uid](
-                              const PeerName& name) { return name.role == "client" && name.uid == uid; },
-             .refused = [this](std::string_view reason) { coordinator_.metrics().count_refused(reason); },
-             .patience = options_.stranger_patience,
-             .strangers_max = kStrangersMax},
-            builder));
+    MUSTER_ASSIGN(port_, GuardedPort::open(
+                             {.ip = options_.ip,
+                              .port = options_.port,
+                              .credentials = options_.credentials,
+                              .permitted =
+                                  [uid = options_.credentials.name().uid](const PeerName& name) {
+                                    return name.role == "client" && name.uid == uid;
+                                  },
+                              .refused = [this](std::string_view reason) { metrics_.count_refused(reason); },
+                              .patience = options_.stranger_patience,
+                              .strangers_max = kStrangersMax},
+                             builder));
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
     builder.AddChannelArgument(GRPC_ARG_KEEPALIVE_PERMIT_WITHOUT_CALLS, 1);
@@ -113,7 +124,7 @@ class GrpcFederationServer final : public FederationServer,
     builder.AddChannelArgument(GRPC_ARG_HTTP2_STREAM_LOOKAHEAD_BYTES, static_cast<int>(kStreamWindowBytes));
     builder.SetResourceQuota(grpc::ResourceQuota("federation").Resize(kReceiveMemoryMax));
     builder.AddChannelArgument(GRPC_ARG_MAX_CONCURRENT_STREAMS,
-                               static_cast<int>(kCallsOfClientMax * coordinator_.clients_per_pod()));
+                               static_cast<int>(kCallsOfClientMax * clients_per_pod_));
     builder.RegisterService(static_cast<federation::v1::Federation::CallbackService*>(this));
     server_ = builder.BuildAndStart();
     if (server_ == nullptr) return internal_error("gRPC cannot serve the clients");
@@ -127,35 +138,49 @@ class GrpcFederationServer final : public FederationServer,
                                     CheckInReply* reply) override {
     auto call = open_call(*context);
     if (!call) return answer(*context, to_grpc(call.error()));
+    if (coordinator() == nullptr) return answer(*context, no_model());
     if (const Status same = check_data(call->caller, request->data_sha256()); !same)
       return answer(*context, to_grpc(same.error()));
-    return new CheckInCall(coordinator_, *std::move(call), *request,
+    return new CheckInCall(*coordinator(), *std::move(call), *request,
                            reply);  // gRPC owns it: OnDone deletes it
   }
   grpc::ServerWriteReactor<Chunk>* Download(grpc::CallbackServerContext* context,
                                             const DownloadRequest* request) override {
-    return new DownloadCall(coordinator_, slots_, context, open_call(*context), *request, options_.limits);
+    if (coordinator() == nullptr) return new Turned<grpc::ServerWriteReactor<Chunk>>(no_model());
+    return new DownloadCall(*coordinator(), slots_, context, open_call(*context), *request, options_.limits);
   }
   grpc::ServerReadReactor<UploadRequest>* Upload(grpc::CallbackServerContext* context,
                                                  UploadReply* reply) override {
-    return new UploadCall(coordinator_, context, open_call(*context), reply, options_.limits);
+    if (coordinator() == nullptr) return new Turned<grpc::ServerReadReactor<UploadRequest>>(no_model());
+    return new UploadCall(*coordinator(), context, open_call(*context), reply, options_.limits);
   }
   grpc::ServerUnaryReactor* UploadOffset(grpc::CallbackServerContext* context,
                                          const UploadOffsetRequest* request,
                                          UploadOffsetReply* reply) override {
     const auto caller = caller_of(*context);
     if (!caller) return answer(*context, to_grpc(caller.error()));
-    const auto offset = coordinator_.upload_offset(*caller, request->task_id(), request->update_sha256());
+    if (coordinator() == nullptr) return answer(*context, no_model());
+    const auto offset = coordinator()->upload_offset(*caller, request->task_id(), request->update_sha256());
     if (!offset) return answer(*context, to_grpc(offset.error()));
     reply->set_offset(*offset);
     return answer(*context, grpc::Status::OK);
+  }
+
+  grpc::ServerReadReactor<federation::v1::ModelOffer>* OfferModel(
+      grpc::CallbackServerContext* context, federation::v1::ModelOfferReply* reply) override {
+    return new OfferCall(intake_, context, open_call(*context), reply, options_.limits);
+  }
+
+  [[nodiscard]] Coordinator* coordinator() const { return coordinator_.load(); }
+  static grpc::Status no_model() {
+    return to_grpc(unavailable("the federation has no model yet: the first client brings it"));
   }
 
   // Parts are cut by row number: of another dataset they are other examples, though each has as many.
   Status check_data(const Caller& caller, const std::string& told) {
     const std::string& own = options_.data_sha256;
     if (told.empty() || own.empty() || told == own) return {};
-    coordinator_.metrics().count_refused(Refusal::kOtherData);
+    metrics_.count_refused(Refusal::kOtherData);
     return invalid_argument(fmt::format(
         "client pod {} has loaded a dataset with SHA-256 {}, the aggregator one with {}; give the pods of "
         "spec.clients.template and of spec.aggregator.template the same files at "
@@ -172,7 +197,7 @@ class GrpcFederationServer final : public FederationServer,
   Result<OpenCall> open_call(const grpc::CallbackServerContext& context) {
     MUSTER_ASSIGN(const Caller caller, caller_of(context));
     if (auto counted = calls_.open(caller)) return OpenCall{.caller = caller, .counted = std::move(counted)};
-    coordinator_.metrics().count_refused(Refusal::kTooManyCalls);
+    metrics_.count_refused(Refusal::kTooManyCalls);
     return unavailable(fmt::format("client pod {} has {} calls open, on all its connections; end one first",
                                    caller.pod, calls_.most()));
   }
@@ -183,9 +208,12 @@ class GrpcFederationServer final : public FederationServer,
   }
 
   const Options options_;
-  Coordinator& coordinator_;
+  AggregatorMetrics& metrics_;
+  const std::int64_t clients_per_pod_;
+  ModelIntake* const intake_;  // null: the model is the manifest's
+  std::atomic<Coordinator*> coordinator_ = nullptr;
   DownloadSlots slots_{options_.downloads_at_once};
-  PodCalls calls_{kCallsOfClientMax * coordinator_.clients_per_pod()};
+  PodCalls calls_{kCallsOfClientMax * clients_per_pod_};
   std::unique_ptr<GuardedPort> port_;
   std::unique_ptr<grpc::Server> server_;
 };
@@ -193,7 +221,17 @@ class GrpcFederationServer final : public FederationServer,
 }  // namespace
 
 Result<std::unique_ptr<FederationServer>> FederationServer::start(Options options, Coordinator& coordinator) {
-  auto server = std::make_unique<GrpcFederationServer>(std::move(options), coordinator);
+  auto server = std::make_unique<GrpcFederationServer>(std::move(options), coordinator.metrics(),
+                                                       coordinator.clients_per_pod(), nullptr);
+  server->attach(coordinator);
+  MUSTER_TRY(server->listen());
+  return std::unique_ptr<FederationServer>(std::move(server));
+}
+
+Result<std::unique_ptr<FederationServer>> FederationServer::start(Options options, ModelIntake& intake,
+                                                                  AggregatorMetrics& metrics,
+                                                                  std::int64_t clients_per_pod) {
+  auto server = std::make_unique<GrpcFederationServer>(std::move(options), metrics, clients_per_pod, &intake);
   MUSTER_TRY(server->listen());
   return std::unique_ptr<FederationServer>(std::move(server));
 }

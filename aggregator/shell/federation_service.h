@@ -4,6 +4,7 @@
 #include <string>
 
 #include "aggregator/shell/coordinator.h"
+#include "aggregator/shell/model_intake.h"
 #include "aggregator/shell/transfer_calls.h"
 #include "common/base/result.h"
 #include "pod/credentials.h"
@@ -27,7 +28,13 @@ class FederationServer {
   // `coordinator` outlives the server. Errors: kAlreadyExists: the port is in use.
   [[nodiscard]] static Result<std::unique_ptr<FederationServer>> start(Options options,
                                                                        Coordinator& coordinator);
-  virtual ~FederationServer() = default;  // ends every call
+  // Of programs of the user's own, whose model comes to `intake` first: until attach other calls are told to
+  // try again. Both outlive the server.
+  [[nodiscard]] static Result<std::unique_ptr<FederationServer>> start(Options options, ModelIntake& intake,
+                                                                       AggregatorMetrics& metrics,
+                                                                       std::int64_t clients_per_pod);
+  virtual void attach(Coordinator& coordinator) = 0;  // once; it outlives the server
+  virtual ~FederationServer() = default;              // ends every call
   [[nodiscard]] virtual int port() const = 0;
 };
 

@@ -17,7 +17,8 @@ std::span<const std::byte> GlobalModel::part(std::uint64_t offset, std::uint64_t
 
 std::shared_ptr<const GlobalModel> make_global_model(std::int64_t round, std::vector<float> values,
                                                      std::shared_ptr<const std::vector<float>> broadcast,
-                                                     std::vector<std::int64_t> counted) {
+                                                     std::vector<std::int64_t> counted,
+                                                     std::optional<Measured> told) {
   auto model = std::make_shared<GlobalModel>();
   model->round = round;
   learning::Sha256 sha256;
@@ -27,6 +28,7 @@ std::shared_ptr<const GlobalModel> make_global_model(std::int64_t round, std::ve
   model->values = std::move(values);
   model->broadcast = std::move(broadcast);
   model->counted = std::move(counted);
+  model->told = told;
   return model;
 }
 

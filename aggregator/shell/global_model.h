@@ -2,9 +2,12 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
+
+#include "aggregator/round/told.h"
 
 namespace muster::agg {
 
@@ -16,6 +19,7 @@ struct GlobalModel {
   std::shared_ptr<const std::vector<float>> broadcast;
   std::string sha256;                 // of what is downloaded, as little-endian bytes
   std::vector<std::int64_t> counted;  // of each client, as of this model: CountedUpdates::with_sealed
+  std::optional<Measured> told{};     // by the clients whose updates made it; with programs of the user's own
   [[nodiscard]] std::uint64_t bytes() const { return values.size() * sizeof(float); }
   [[nodiscard]] std::uint64_t download_bytes() const {
     return bytes() + (broadcast == nullptr ? 0 : broadcast->size() * sizeof(float));
@@ -28,6 +32,7 @@ struct GlobalModel {
 // Costs a pass over the values, for their SHA-256.
 [[nodiscard]] std::shared_ptr<const GlobalModel> make_global_model(
     std::int64_t round, std::vector<float> values,
-    std::shared_ptr<const std::vector<float>> broadcast = nullptr, std::vector<std::int64_t> counted = {});
+    std::shared_ptr<const std::vector<float>> broadcast = nullptr, std::vector<std::int64_t> counted = {},
+    std::optional<Measured> told = std::nullopt);
 
 }  // namespace muster::agg

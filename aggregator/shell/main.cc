@@ -18,10 +18,12 @@
 #include "common/platform/end_process.h"
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
+#include "common/program/program_link.h"
 #include "common/spec/federated_round.h"
 #include "learning/dataset.h"
 #include "learning/doubts.h"
 #include "learning/partition.h"
+#include "learning/sha256.h"
 #include "learning/task.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
@@ -33,6 +35,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kPublishInterval{200};
 constexpr milliseconds kDismissTime{3'000};
+constexpr std::chrono::seconds kModelTime{600};  // for the first client, as workers wait for each other
+constexpr std::uint64_t kModelsInMemory = 6;     // of a program's: two models, two states, two updates
 
 Result<spec::Federation> federation_of(const control::v1::Assignment& assignment) {
   if (!assignment.has_aggregator()) {
@@ -49,9 +53,16 @@ class Run {
   Run(PodFrame& frame, AggregatorMetrics& metrics) : frame_(frame), metrics_(metrics) {}
 
   Ending play(const control::v1::Assignment& assignment, spec::Federation federation) {
-    frame_.publish(control::v1::PHASE_STARTING, "loading the test data");
     if (const Status storage = permit_storage(assignment, federation); !storage)
       return ending_of(storage.error());
+    return federation.training.program ? play_programs(assignment, std::move(federation))
+                                       : play_dataset(assignment, std::move(federation));
+  }
+
+ private:
+  // The model is built in, and tested here.
+  Ending play_dataset(const control::v1::Assignment& assignment, spec::Federation federation) {
+    frame_.publish(control::v1::PHASE_STARTING, "loading the test data");
     auto dataset = load(federation);
     if (!dataset) return ending_of(dataset.error());
     const auto examples = examples_of_clients(federation, *dataset);
@@ -65,21 +76,52 @@ class Run {
     if (!task) return ending_of(task.error());
     RoundStore store(federation, (*task)->tensors(), assignment.uid(),
                      {.digest = dataset->digest, .class_names = dataset->class_names});
-    auto start = resume(federation, store, **task);
-    if (!start) return storage_ending_of(start.error());
-    auto strategy = strategy_of(federation, *start);
-    if (!strategy) return storage_ending_of(strategy.error());
-    auto journaled =
-        open_journal(federation, assignment.uid(), store, **task, dataset->test, **strategy, *start);
-    if (!journaled) return storage_ending_of(journaled.error());
+    CoordinatorPorts ports;
+    ports.evaluate = [&](std::span<const float> parameters) {
+      return (*task)->evaluate(parameters, dataset->test);
+    };
+    const auto seed = static_cast<std::uint64_t>(federation.training.seed);
     CoordinatorOptions options;
     options.federation = std::move(federation);
     options.examples_max = *examples;
-    return serve(std::move(options), **task, *dataset, store, std::move(*strategy), std::move(*start),
-                  std::move(*journaled));
+    return serve(std::move(options), std::move(ports), store,
+                 [&] { return (*task)->initial_parameters(seed); },
+                 {.uid = assignment.uid(),
+                  .data_sha256 = dataset->digest,
+                  .classes = dataset->test.class_count,
+                  .server = nullptr});
   }
 
- private:
+  // The model is that of the first client that comes, whose program has the data, too.
+  Ending play_programs(const control::v1::Assignment& assignment, spec::Federation federation) {
+    ModelIntake intake(program::ProgramLink::memory_of_this_pod() / kModelsInMemory);
+    auto server = FederationServer::start(server_options(), intake, metrics_, federation.clients_per_pod);
+    if (!server) return {kExitRetry, server.error().message};
+    frame_.publish(control::v1::PHASE_STARTING, "waiting for the model of the first client");
+    std::optional<OfferedModel> model;
+    for (const Deadline until = deadline_after(kModelTime); !model;) {
+      model = intake.wait(kPublishInterval);
+      if (frame_.stopper.requested()) return {kExitStopped, "the aggregator was told to stop"};
+      if (!model && std::chrono::steady_clock::now() >= until)
+        return {kExitRetry,
+                "no client has brought the federation's model in ten minutes; see the client pods"};
+    }
+    std::vector<learning::Tensor> tensors;
+    std::int64_t offset = 0;
+    for (const program::TensorShape& tensor : model->tensors) {
+      const std::int64_t size = program::elements_of(tensor);
+      tensors.push_back({.name = tensor.name, .shape = tensor.shape, .offset = offset, .size = size});
+      offset += size;
+    }
+    RoundStore store(
+        federation, tensors, assignment.uid(),
+        {.digest = learning::sha256_hex(program::write_tensors(model->tensors)), .class_names = {}});
+    CoordinatorOptions options;
+    options.federation = std::move(federation);
+    return serve(std::move(options), {}, store, [&] { return std::exchange(model->values, {}); },
+                 {.uid = assignment.uid(), .data_sha256 = {}, .classes = 0, .server = std::move(*server)});
+  }
+
   static Status permit_storage(const control::v1::Assignment& assignment, spec::Federation& federation) {
     std::string& path = federation.storage_path;
     if (path.empty()) return {};
@@ -119,8 +161,8 @@ class Run {
     return examples;
   }
 
-  static Result<CommittedRound> resume(const spec::Federation& federation, const RoundStore& store,
-                                       const learning::Task& task) {
+  static Result<CommittedRound> resume(const RoundStore& store,
+                                       const std::function<std::vector<float>()>& initial) {
     std::vector<std::string> notes;
     MUSTER_ASSIGN(auto committed, store.load(notes));
     for (const std::string& note : notes) spdlog::warn("{}", note);
@@ -130,7 +172,7 @@ class Run {
       return std::move(*committed);
     }
     CommittedRound fresh;
-    fresh.parameters = task.initial_parameters(static_cast<std::uint64_t>(federation.training.seed));
+    fresh.parameters = initial();
     return fresh;
   }
 
@@ -152,15 +194,11 @@ class Run {
 
   // What an earlier process had acknowledged: its closed rounds are made again, the one under way goes on.
   Result<Journaled> open_journal(const spec::Federation& federation, const std::string& uid,
-                                 RoundStore& store, learning::Task& task, const learning::Examples& test,
-                                 Strategy& strategy, CommittedRound& start) {
-    MUSTER_ASSIGN(Journaled journaled,
-                  resume_from_journal(
-                      federation, uid,
-                      {.evaluate = [&](std::span<const float> values) { return task.evaluate(values, test); },
-                       .save = [&](const RoundView& round) { return store.commit(round); },
-                       .enough = {}},
-                      strategy, start));
+                                 const CoordinatorPorts& ports, Strategy& strategy, CommittedRound& start) {
+    MUSTER_ASSIGN(
+        Journaled journaled,
+        resume_from_journal(federation, uid, {.evaluate = ports.evaluate, .save = ports.save, .enough = {}},
+                            strategy, start));
     for (const std::string& note : journaled.recovered.notes) spdlog::warn("{}", note);
     if (const std::size_t updates = journaled.updates; updates > 0) {
       metrics_.count_recovered(updates);
@@ -170,21 +208,38 @@ class Run {
     return journaled;
   }
 
-  Ending serve(CoordinatorOptions options, learning::Task& task, const learning::Dataset& data,
-               RoundStore& store, std::unique_ptr<Strategy> strategy, CommittedRound start,
-               Journaled journaled) {
-    CoordinatorPorts ports;
-    ports.evaluate = [&](std::span<const float> parameters) { return task.evaluate(parameters, data.test); };
+  [[nodiscard]] FederationServer::Options server_options() const {
+    return {.ip = frame_.pod.ip, .port = kDataPort, .credentials = frame_.credentials};
+  }
+
+  struct Whose {
+    std::string uid;                           // of the object
+    std::string data_sha256;                   // empty: the clients' programs have the data
+    std::int64_t classes = 0;                  // 0: nobody knows
+    std::unique_ptr<FederationServer> server;  // that has taken the model; null: one is started
+  };
+  Ending serve(CoordinatorOptions options, CoordinatorPorts ports, RoundStore& store,
+               const std::function<std::vector<float>()>& initial, Whose whose) {
+    auto start = resume(store, initial);
+    if (!start) return storage_ending_of(start.error());
+    auto strategy = strategy_of(options.federation, *start);
+    if (!strategy) return storage_ending_of(strategy.error());
     ports.save = [&](const RoundView& round) { return store.commit(round); };
-    Coordinator coordinator(std::move(options), std::move(ports), std::move(strategy), std::move(start),
-                            metrics_, std::move(journaled));
-    const std::uint64_t room = coordinator.upload_room();  // no client has come yet
-    auto server = FederationServer::start({.ip = frame_.pod.ip,
-                                           .port = kDataPort,
-                                           .credentials = frame_.credentials,
-                                           .data_sha256 = data.digest},
-                                          coordinator);
-    if (!server) return {kExitRetry, server.error().message};
+    auto journaled = open_journal(options.federation, whose.uid, ports, **strategy, *start);
+    if (!journaled) return storage_ending_of(journaled.error());
+    Coordinator coordinator(std::move(options), std::move(ports), std::move(*strategy), std::move(*start),
+                            metrics_, std::move(*journaled));
+    const std::uint64_t room = coordinator.upload_room();                // no client has come yet
+    std::unique_ptr<FederationServer> server = std::move(whose.server);  // ends before the coordinator
+    if (server != nullptr) {
+      server->attach(coordinator);
+    } else {
+      FederationServer::Options options_of_server = server_options();
+      options_of_server.data_sha256 = whose.data_sha256;
+      auto started = FederationServer::start(std::move(options_of_server), coordinator);
+      if (!started) return {kExitRetry, started.error().message};
+      server = *std::move(started);
+    }
     frame_.publish(control::v1::PHASE_RUNNING, "");
 
     const auto sample = [&] {
@@ -203,10 +258,10 @@ class Run {
     Ending end{outcome->exit_code, outcome->message};
     // The clients first: they take seconds, and a process killed meanwhile has its last round to resume from.
     coordinator.wait_dismissed(kDismissTime);
-    server->reset();
+    server.reset();
     if (end.exit_code == 0) {
       const CommittedModel last = coordinator.committed();
-      warn_of_doubts(last, data.test.class_count);
+      warn_of_doubts(last, whose.classes);
       const Status kept = store.finish(
           {.round = last.model->round, .parameters = last.model->values, .history = last.history});
       if (!kept) end = storage_ending_of(kept.error());

@@ -156,6 +156,8 @@ void write(Writer& to, const UpdateKept& record) {
   to.number(record.weight);
   to.number(record.steps);
   to.number(static_cast<std::uint8_t>(record.partial));
+  to.number(record.loss);
+  to.number(record.accuracy);
   to.text(record.sha256);
 }
 void read(Reader& from, UpdateKept& record) {
@@ -168,6 +170,8 @@ void read(Reader& from, UpdateKept& record) {
   from.read(record.weight);
   from.read(record.steps);
   from.read(record.partial);
+  from.read(record.loss);
+  from.read(record.accuracy);
   from.read(record.sha256);
 }
 

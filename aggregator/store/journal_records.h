@@ -1,5 +1,6 @@
 #pragma once  // aggregator/store/journal_records.h: what stands in a journal
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <string>
 #include <variant>
@@ -50,6 +51,9 @@ struct UpdateKept {
   double weight = 0;
   std::int64_t steps = 0;
   bool partial = false;
+  // What a client of a program of the user's own measured: told.h. NaN: nothing.
+  double loss = std::numeric_limits<double>::quiet_NaN();
+  double accuracy = std::numeric_limits<double>::quiet_NaN();
   std::string sha256;  // of the values, as little-endian bytes
 };
 struct TakenUpdate {

@@ -7,18 +7,24 @@
 #include <utility>
 
 #include "aggregator/round/counted.h"
+#include "aggregator/round/told.h"
 
 namespace muster::agg {
 namespace {
 
-Status evaluate_and_save(const ReplayPorts& ports, const Strategy& strategy, CommittedRound& start) {
-  const learning::Evaluation result = ports.evaluate(start.parameters);
-  if (!std::isfinite(result.loss))
-    return failed_precondition(
-        fmt::format("the test loss of round {0} is not finite: training diverged; lower "
-                    "training.optimizer.learningRate. Round {0} is not kept",
-                    start.round));
-  start.history.push_back({.at = start.round, .loss = result.loss, .accuracy = result.accuracy});
+Status evaluate_and_save(const ReplayPorts& ports, const Strategy& strategy, std::optional<Measured> measured,
+                         CommittedRound& start) {
+  if (ports.evaluate) {
+    const learning::Evaluation result = ports.evaluate(start.parameters);
+    if (!std::isfinite(result.loss))
+      return failed_precondition(
+          fmt::format("the test loss of round {0} is not finite: training diverged; lower "
+                      "training.optimizer.learningRate. Round {0} is not kept",
+                      start.round));
+    measured = Measured{.loss = result.loss, .accuracy = result.accuracy};
+  }
+  if (measured)
+    start.history.push_back({.at = start.round, .loss = measured->loss, .accuracy = measured->accuracy});
   return ports.save({.round = start.round,
                      .parameters = start.parameters,
                      .history = start.history,
@@ -32,11 +38,13 @@ Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPor
               CommittedRound& start) {
   CountedUpdates counted(start.counted);
   for (const ClosedRound& round : closed) {
+    ToldByClients told;
     for (const PendingUpdate& pending : round.taken) {
       if (Status taken = strategy.take(contribution_of(pending.update, pending.values, round.round)); !taken)
         return data_loss(fmt::format("round {}: an update of the journal that was taken is refused now: {}",
                                      round.round, taken.error().message));
       counted.taken(pending.update.client, pending.update.number);
+      told.add(pending.update.examples, pending.update.loss, pending.update.accuracy);
     }
     counted.sealed();
     auto next = strategy.finish(start.parameters);
@@ -45,7 +53,7 @@ Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPor
     counted.committed();
     start.counted = counted.with_sealed();
     start.round = round.round;
-    if (each || &round == &closed.back()) MUSTER_TRY(evaluate_and_save(ports, strategy, start));
+    if (each || &round == &closed.back()) MUSTER_TRY(evaluate_and_save(ports, strategy, told.mean(), start));
     if (ports.enough(start.history)) return {};
   }
   return {};

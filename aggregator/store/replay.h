@@ -11,6 +11,7 @@
 namespace muster::agg {
 
 struct ReplayPorts {
+  // Null: of programs of the user's own, whose clients tell what they measured.
   std::function<learning::Evaluation(std::span<const float>)> evaluate;
   std::function<Status(const RoundView&)> save;
   // The history reached the target: what was closed behind is not made.

@@ -27,8 +27,10 @@ Result<Target> target_from_json(const Json& json, const std::string& path) {
 
 Result<ClientTraining> client_training_from_json(const Json& json, const std::string& path) {
   ClientTraining training;
+  MUSTER_TRY(read_program(json, path, training.program));
   Fields fields(json, path);
-  fields.require("model").require("dataset");
+  fields.ignore("program");
+  if (!training.program) fields.require("model").require("dataset");
   read_common(fields, {.model = training.model,
                        .dataset = training.dataset,
                        .objective = training.objective,
@@ -103,6 +105,33 @@ Status check_stragglers(const Federation& federation, const StrategyNeeds& needs
   return {};
 }
 
+// What the program alone knows, or would have to do in each of its steps.
+Status check_program(const Federation& federation) {
+  if (!federation.training.program) return {};
+  const std::string& name = federation.strategy.name;
+  if (name == "SCAFFOLD" || name == "PerFedAvg" || name == "QFedAvg")
+    return invalid_argument(
+        fmt::format("spec.strategy.name: {} changes what its clients do in each step, which is a program's "
+                    "own; choose another, or training.model instead of training.program",
+                    name));
+  if (federation.stragglers.policy == "AcceptPartial")
+    return invalid_argument(
+        "spec.stragglers.policy: AcceptPartial stops a training between two steps, which are a program's "
+        "own; "
+        "choose Drop or Buffer");
+  if (federation.cohort.sampling == "BySize")
+    return invalid_argument(
+        "spec.cohort.sampling: BySize draws clients by their examples, which only a program knows; choose "
+        "Uniform");
+  if (federation.partition.kind != "IID")
+    return invalid_argument(
+        fmt::format("spec.clients.partition.kind: {} deals out a dataset, and each client's data is its "
+                    "program's; remove "
+                    "it",
+                    federation.partition.kind));
+  return {};
+}
+
 Status check_needs(const Federation& federation) {
   const StrategyNeeds needs = needs_of(federation.strategy);
   const Cohort& cohort = federation.cohort;
@@ -139,10 +168,7 @@ Json to_json(const Federation& federation) {
   const ClientTraining& training = federation.training;
   Json json{{"rounds", federation.rounds},
             {"training",
-             {{"model", to_json(training.model)},
-              {"dataset", to_json(training.dataset)},
-              {"objective", training.objective},
-              {"localEpochs", training.local_epochs},
+             {{"localEpochs", training.local_epochs},
               {"batchSize", training.batch_size},
               {"optimizer", to_json(training.optimizer)},
               {"seed", training.seed}}},
@@ -160,6 +186,14 @@ Json to_json(const Federation& federation) {
              {{"count", federation.clients},
               {"perPod", federation.clients_per_pod},
               {"partition", to_json(federation.partition)}}}};
+  Json& told = json["training"];
+  if (training.program) {
+    told["program"] = to_json(*training.program);
+  } else {
+    told.update({{"model", to_json(training.model)},
+                 {"dataset", to_json(training.dataset)},
+                 {"objective", training.objective}});
+  }
   if (!federation.storage_path.empty()) json["aggregator"]["storage"]["path"] = federation.storage_path;
   if (!federation.client_storage_path.empty())
     json["clients"]["storage"]["path"] = federation.client_storage_path;
@@ -179,6 +213,7 @@ Status validate(const Federation& federation) {
     return invalid_argument(fmt::format("spec.cohort.minimum: {} is more than spec.cohort.size {}; lower it",
                                         cohort.minimum, cohort.size));
   }
+  MUSTER_TRY(check_program(federation));
   MUSTER_TRY(check_needs(federation));
   const std::int64_t selected = selection_count(cohort);
   if (selected > federation.clients) {

@@ -16,7 +16,8 @@ struct Target {  // spec.target: stop as soon as the test metric reaches the val
   friend bool operator==(const Target&, const Target&) = default;
 };
 
-struct ClientTraining {  // spec.training of a FederatedRound
+struct ClientTraining {            // spec.training of a FederatedRound
+  std::optional<Program> program;  // then model, dataset and objective say nothing; it is told the rest
   Model model;
   Dataset dataset;
   std::string objective = "CrossEntropy";

@@ -90,19 +90,34 @@ void read_common(Fields& fields, CommonTraining out) {
 
 namespace {
 
-// A job has either a model and a dataset, or a program.
-Status read_program(const Json& json, const std::string& path, std::optional<Program>& program) {
-  if (!json.is_object() || !json.contains("program") || json["program"].is_null()) return {};
-  MUSTER_TRY(Fields(json["program"], path + ".program").finish());
-  for (const char* name : {"model", "dataset"})
-    if (json.contains(name) && !json[name].is_null())
+// As a container has them; the quantities are the operator's to judge, who alone reads them.
+Status check_resources(const Json& resources, const std::string& path) {
+  if (resources.is_null()) return {};
+  Json limits;
+  Json requests;
+  MUSTER_TRY(Fields(resources, path).raw("limits", limits).raw("requests", requests).finish());
+  for (const auto& [name, list] : {std::pair("limits", &limits), std::pair("requests", &requests)})
+    if (!list->is_null() && !list->is_object())
       return invalid_argument(
-          fmt::format("{}.{}: the program has its own; remove it, or {}.program", path, name, path));
-  program.emplace();
+          fmt::format("{}.{}: must be an object, such as {{cpu: 500m, memory: 1Gi}}, is {}", path, name,
+                      list->type_name()));
   return {};
 }
 
 }  // namespace
+
+Status read_program(const Json& json, const std::string& path, std::optional<Program>& program) {
+  if (!json.is_object() || !json.contains("program") || json["program"].is_null()) return {};
+  Program read;
+  MUSTER_TRY(Fields(json["program"], path + ".program").raw("resources", read.resources).finish());
+  MUSTER_TRY(check_resources(read.resources, path + ".program.resources"));
+  for (const char* name : {"model", "dataset"})
+    if (json.contains(name) && !json[name].is_null())
+      return invalid_argument(
+          fmt::format("{}.{}: the program has its own; remove it, or {}.program", path, name, path));
+  program = std::move(read);
+  return {};
+}
 
 Result<Training> training_from_json(const Json& json, const std::string& path) {
   Training training;
@@ -285,13 +300,19 @@ Json to_json(const Optimizer& optimizer) {
   return json;
 }
 
+Json to_json(const Program& program) {
+  Json json = Json::object();
+  if (!program.resources.is_null()) json["resources"] = program.resources;
+  return json;
+}
+
 Json to_json(const Training& training) {
   Json json{{"optimizer", to_json(training.optimizer)},
             {"batchSize", training.batch_size},
             {"epochs", training.epochs},
             {"seed", training.seed}};
   if (training.program) {
-    json["program"] = Json::object();
+    json["program"] = to_json(*training.program);
   } else {
     json.update({{"model", to_json(training.model)},
                  {"dataset", to_json(training.dataset)},

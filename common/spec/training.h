@@ -57,10 +57,11 @@ struct Checkpoint {
   friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
 };
 
-// DistributedJob training.program: a program of the user's own in the container of the role makes the
-// gradients, beside a worker of ours. It has the model, the examples and, but with parameter servers, the
-// optimizer.
+// training.program: a program of the user's own in the container of the role, beside one of ours. Of a
+// DistributedJob it makes the gradients, and has the model, the examples and, but with parameter servers, the
+// optimizer; of a FederatedRound it trains the clients of its pod on their data.
 struct Program {
+  Json resources;  // of the sidecar: a container's limits and requests, as the user wrote them; null: none
   friend bool operator==(const Program&, const Program&) = default;
 };
 
@@ -144,6 +145,10 @@ struct Security {                // DistributedJob spec.security
 [[nodiscard]] Result<Model> model_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Dataset> dataset_from_json(const Json& json, const std::string& path);
 [[nodiscard]] Result<Optimizer> optimizer_from_json(const Json& json, const std::string& path);
+
+// `path`.program of either kind, which excludes model and dataset; absent: nothing.
+[[nodiscard]] Status read_program(const Json& json, const std::string& path, std::optional<Program>& program);
+[[nodiscard]] Json to_json(const Program& program);
 
 [[nodiscard]] Json to_json(const Model& model);
 [[nodiscard]] Json to_json(const Dataset& dataset);

@@ -91,6 +91,8 @@ UpdateUpload::UpdateUpload(std::string task_id, const learning::LocalUpdate& upd
   header_.set_weight(update.weight);
   header_.set_steps(static_cast<std::uint64_t>(update.steps));
   header_.set_partial(update.partial);
+  if (update.loss) header_.set_loss(*update.loss);
+  if (update.accuracy) header_.set_accuracy(*update.accuracy);
   header_.set_update_bytes(delta.size());
   header_.set_update_sha256(learning::sha256_hex(delta));
 }

@@ -43,6 +43,9 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
                                    {.role = "worker",
                                     .image_is_ours = spec.training.has_value(),
                                     .beside_program = spec.training && spec.training->program}));
+  if (spec.training && spec.training->program)
+    MUSTER_TRY(
+        validate_quantities({{"resources", spec.training->program->resources}}, "spec.training.program"));
   std::vector<RoleTemplate> templates{{spec.workers.pod_template, "worker"}};
   if (const auto& servers = spec.synchronization.parameter_servers) {
     MUSTER_TRY(validate_pod_template(servers->pod_template, "spec.synchronization.parameterServers.template",

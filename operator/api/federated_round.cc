@@ -11,7 +11,8 @@ namespace muster::op::api {
 namespace {
 
 Status check_paths(const FederatedRoundSpec& spec) {
-  if (const std::string& path = spec.federation.training.dataset.path; !path.empty())
+  const spec::ClientTraining& training = spec.federation.training;
+  if (const std::string& path = training.dataset.path; !training.program && !path.empty())
     MUSTER_TRY(spec::check_dataset_path(path, "spec.training.dataset.path"));
   if (!spec.federation.client_storage_path.empty())
     MUSTER_TRY(check_storage(spec.federation.client_storage_path, "spec.clients.storage.path",
@@ -27,7 +28,10 @@ Result<FederatedRoundSpec> federated_round_spec_from_json(const Json& json) {
   MUSTER_ASSIGN(FederatedRoundSpec spec, spec::federated_round_from_json(json));
   MUSTER_TRY(
       validate_pod_template(spec.aggregator_template, "spec.aggregator.template", {.role = "aggregator"}));
-  MUSTER_TRY(validate_pod_template(spec.client_template, "spec.clients.template", {.role = "client"}));
+  const auto& program = spec.federation.training.program;
+  MUSTER_TRY(validate_pod_template(spec.client_template, "spec.clients.template",
+                                   {.role = "client", .beside_program = program.has_value()}));
+  if (program) MUSTER_TRY(validate_quantities({{"resources", program->resources}}, "spec.training.program"));
   MUSTER_TRY(check_rule_containers(spec.run_policy.failure_rules, {{spec.aggregator_template, "aggregator"},
                                                                    {spec.client_template, "client"}}));
   MUSTER_TRY(check_paths(spec));

@@ -126,20 +126,6 @@ Status validate_volumes(const Json& spec, const std::string& path, const Templat
   return {};
 }
 
-// The API server's own message would not say where.
-Status validate_quantities(const Json& container, const std::string& path) {
-  for (const char* list : {"limits", "requests"}) {
-    const Json& amounts = member(container, "resources", list);
-    if (!amounts.is_object()) continue;
-    for (const auto& [name, value] : amounts.items())
-      if (!parse_quantity(value.is_string() ? value.get<std::string>() : value.dump()) && !value.is_null())
-        return invalid_argument(
-            fmt::format("{}.resources.{}.{}: must be a quantity such as 2, 500m or 8Gi, is {}", path, list,
-                        name, value.dump()));
-  }
-  return {};
-}
-
 Status validate_containers(const Json& spec, const char* list, const std::string& path,
                            const TemplateUse& use) {
   const Json& found = member(spec, list);
@@ -168,6 +154,19 @@ Status validate_containers(const Json& spec, const char* list, const std::string
 }
 
 }  // namespace
+
+Status validate_quantities(const Json& container, const std::string& path) {
+  for (const char* list : {"limits", "requests"}) {
+    const Json& amounts = member(container, "resources", list);
+    if (!amounts.is_object()) continue;
+    for (const auto& [name, value] : amounts.items())
+      if (!parse_quantity(value.is_string() ? value.get<std::string>() : value.dump()) && !value.is_null())
+        return invalid_argument(
+            fmt::format("{}.resources.{}.{}: must be a quantity such as 2, 500m or 8Gi, is {}", path, list,
+                        name, value.dump()));
+  }
+  return {};
+}
 
 bool is_reserved_env(const std::string& name, bool image_is_ours) {
   if (std::find(kMusterNames.begin(), kMusterNames.end(), name) != kMusterNames.end()) return true;

@@ -155,6 +155,7 @@ void remove_outdated_clients(Pass& pass, const Incarnation& clients) {
 }
 
 Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std::int64_t index) {
+  const auto& program = spec.federation.training.program;
   return pod_manifest({.owner = pass.meta,
                        .kind = pass.kind,
                        .role = "client",
@@ -164,6 +165,8 @@ Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std:
                        .world_size = 0,
                        .pod_template = spec.client_template,
                        .image_is_ours = true,
+                       .beside_program = program.has_value(),
+                       .sidecar_resources = program ? program->resources : Json(),
                        .default_image = pass.seen.defaults.device_image,
                        .ca = pass.seen.ca});
 }

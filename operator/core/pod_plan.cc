@@ -221,6 +221,7 @@ void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
                                             api::mounts_of(plan.pod_template, plan.role), "mount it");
     if (folder) sidecar["volumeMounts"].push_back(*mount_at(main, *folder));
   }
+  if (!plan.sidecar_resources.is_null()) sidecar["resources"] = plan.sidecar_resources;
   complete_own_container(sidecar, plan, Json::object());
   sidecar["securityContext"]["seccompProfile"] = {{"type", "RuntimeDefault"}};
   spec["volumes"].push_back(

@@ -20,6 +20,7 @@ struct PodPlan {
       true;  // Muster's program: fill in image and security context; else the rendezvous variables
   bool beside_program = false;    // Muster's program is a sidecar of a program of the user's own
   std::string checkpoint_path{};  // that the sidecar writes to; empty: nowhere
+  Json sidecar_resources{};       // null: none
   std::string default_image;
   spec::Rendezvous rendezvous{};  // of programs of the user's own
   std::string topology_key{};     // workers: keep together by this label of nodes

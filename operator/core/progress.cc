@@ -318,6 +318,8 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
   if (digests != members.size() || parameters_diverged(pass, members)) first->clear_parameters_sha256();
   pass.after.progress = figures(*first);
   pass.after.progress.erase("rank");  // the job has none
+  // Of collectives that a program asks for there is no gradient, and no loss that is known.
+  if (first->gradient_bytes() == 0) pass.after.progress.erase("loss");
   pass.after.progress.erase("stateSha256");
   fold_ledger(pass, *first);
   if (states.size() == 1 && states.begin()->second == members.size())

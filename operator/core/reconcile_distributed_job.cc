@@ -87,6 +87,7 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, cons
   plan.world_size = spec.training ? 0 : spec.workers.replicas;
   plan.image_is_ours = spec.training.has_value();
   plan.beside_program = spec.training && spec.training->program;
+  if (plan.beside_program) plan.sidecar_resources = spec.training->program->resources;
   if (plan.beside_program && spec.training->checkpoint)
     plan.checkpoint_path = spec.training->checkpoint->path;
   plan.rendezvous = spec.workers.rendezvous;
@@ -237,10 +238,11 @@ class JobBody final : public ObjectBody {
   bool conclude(Pass& pass) override {
     const std::vector<const Pod*>& workers = members_.current;
     if (spec_.training) {
-      const std::string remedy =
-          spec_.training->program
-              ? "a program is done when job.batches is (MUSTER_END in C); let it go on until then"
-              : kNotOurs + ", or spec.training";
+      const std::string remedy = spec_.training->program
+                                     ? "a program is done when job.batches is (MUSTER_END in C), or, with "
+                                       "init_process_group, when it "
+                                       "exits after it has made its group; let it go on until then"
+                                     : kNotOurs + ", or spec.training";
       if (const auto claim = success_without_evidence(pass, with_servers(workers), remedy)) {
         fail(pass, "SuccessWithoutTraining", *claim);
         return true;

@@ -9,14 +9,15 @@
         opt.step()
         opt.zero_grad()
 
-Or federated, in this process, by one function:
+Or federated, by one function, in the client pods of a FederatedRound or in this process:
 
     @muster.client
     def train(model, data, round):
         ...
         return muster.Update(model, examples=len(data), loss=loss)
 
-    trained = muster.simulate(train, model=Net, data=parts, rounds=20, cohort=10).model
+    muster.serve(train, model=Net, data=part_of)
+    trained = muster.simulate(train, model=Net, data=part_of, clients=100, rounds=20, cohort=10).model
 
 Or a manifest's job, in the cluster of the kubeconfig, else on this machine:
 
@@ -29,6 +30,7 @@ from ._function import DistributedJob
 from ._job import Ended, Job, init
 from ._library import Error
 from ._optimizer import Arrays, Optimizer
+from ._serve import serve
 from ._submit import Run, submit
 from ._version import __version__
 
@@ -46,6 +48,7 @@ __all__ = [
     "Update",
     "client",
     "init",
+    "serve",
     "simulate",
     "submit",
     "__version__",

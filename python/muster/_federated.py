@@ -5,10 +5,11 @@ import dataclasses
 import inspect
 import math
 import random
+import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
 
 from ._library import Error
-from ._optimizer import Arrays
+from ._values import made, set_values, values_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -19,19 +20,29 @@ class Round:
     rounds: int
     client: int  # counted from 0
     seed: int  # of this client's shuffles in this round
-    config: Mapping[str, Any]  # as simulate was given
+    # How to train: in a federation local_epochs, batch_size (0: all at once), learning_rate and mu (of FedProx: mu / 2 times
+    # the squared distance from the model that came is a part of the loss), as the manifest says; else as simulate was given.
+    config: Mapping[str, Any]
+    due: Optional[float] = None  # time.monotonic() when the round is over, and an update counts no more; None: no limit
+
+    @property
+    def seconds_left(self) -> float:
+        """Until an update counts no more; infinite without a limit."""
+        return math.inf if self.due is None else max(0.0, self.due - time.monotonic())
 
 
 @dataclasses.dataclass(frozen=True)
 class Update:
     """What a client has learnt: its whole model (as simulate gave it, trained), and on how many examples.
 
-    examples: >= 1, the weight of the update. loss: mean over them, for the history.
+    examples: >= 1, the weight of the update. loss: mean over them, and accuracy (0..1), of the client's own test: for the
+    history and a target; the aggregator has no data.
     """
 
     model: Any
     examples: int
     loss: Optional[float] = None
+    accuracy: Optional[float] = None
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,6 +50,7 @@ class RoundResult:
     number: int
     clients: List[int]
     loss: Optional[float]  # mean of what the clients told, weighted by examples; None: nobody did
+    accuracy: Optional[float]  # likewise
     metric: Optional[float]  # of `evaluate`
 
 
@@ -49,6 +61,7 @@ class Simulation:
 
 
 Train = Callable[[Any, Any, Round], Update]
+_USUAL = {"local_epochs": 1, "batch_size": 10, "learning_rate": 0.01, "mu": 0.0}  # a manifest's defaults
 
 
 def client(train: Train) -> Train:
@@ -86,19 +99,35 @@ def simulate(
     size = count if cohort is None else cohort
     if not 1 <= size <= count or rounds < 1:
         raise Error(f"muster.simulate: a cohort is of 1 to {count} clients, rounds are at least 1")
-    common = model() if inspect.isroutine(model) or inspect.isclass(model) else copy.deepcopy(model)
+    common = made(model)
     draw = random.Random(seed)
     history = []
     for number in range(1, rounds + 1):
         chosen = sorted(draw.sample(range(count), size))
-        mean = _Mean(_values_of(common))
+        mean = _Mean(values_of(common))
         for each in chosen:
-            told = Round(number, rounds, each, draw.randrange(1 << 62), dict(config or {}))
+            told = Round(number, rounds, each, draw.randrange(1 << 62), {**_USUAL, **(config or {})})
             update = train(copy.deepcopy(common), data(each) if callable(data) else data[each], told)
             mean.add(update, each)
-        _set_values(common, mean.values())
-        history.append(RoundResult(number, chosen, mean.loss(), None if evaluate is None else float(evaluate(common))))
+        set_values(common, mean.values())
+        history.append(RoundResult(number, chosen, mean.loss(), mean.accuracy(), None if evaluate is None else float(evaluate(common))))
     return Simulation(common, history)
+
+
+def checked(update: Any, number: int, before: Dict[str, Any]) -> Dict[str, Any]:
+    """The values of client `number`'s update, which has those of the model `before`. Raises muster.Error for one that is none."""
+    import numpy
+
+    if not isinstance(update, Update) or update.examples < 1:
+        raise Error(f"client {number}: train must return a muster.Update of at least one example, not {update!r:.80}")
+    values = values_of(update.model)
+    for name, each in before.items():
+        if name not in values or values[name].shape != each.shape:
+            found = "is missing" if name not in values else f"has the shape {list(values[name].shape)}"
+            raise Error(f"client {number}: {name} {found}, not {list(each.shape)}; return the model that it was given")
+        if not numpy.isfinite(values[name]).all():
+            raise Error(f"client {number}: {name} has values that are not finite; lower the learning rate")
+    return values
 
 
 class _Mean:
@@ -108,68 +137,30 @@ class _Mean:
         self._before = before
         self._sums: Dict[str, Any] = {}
         self._examples = 0
-        self._loss = 0.0
-        self._loss_examples = 0
+        self._told: Dict[str, List[float]] = {"loss": [0.0, 0], "accuracy": [0.0, 0]}  # sum, examples
 
     def add(self, update: Any, number: int) -> None:
         import numpy
 
-        if not isinstance(update, Update) or update.examples < 1:
-            raise Error(f"client {number}: train must return a muster.Update of at least one example, not {update!r:.80}")
-        values = _values_of(update.model)
-        for name, before in self._before.items():
-            if name not in values or values[name].shape != before.shape:
-                found = "is missing" if name not in values else f"has the shape {list(values[name].shape)}"
-                raise Error(f"client {number}: {name} {found}, not {list(before.shape)}; return the model that it was given")
-            if not numpy.isfinite(values[name]).all():
-                raise Error(f"client {number}: {name} has values that are not finite; lower the learning rate")
+        values = checked(update, number, self._before)
+        for name in self._before:
             self._sums[name] = self._sums.get(name, 0.0) + values[name].astype(numpy.float64) * update.examples
         self._examples += update.examples
-        if update.loss is not None and math.isfinite(update.loss):
-            self._loss += float(update.loss) * update.examples
-            self._loss_examples += update.examples
+        for name, sums in self._told.items():
+            told = getattr(update, name)
+            if told is not None and math.isfinite(told):
+                sums[0] += float(told) * update.examples
+                sums[1] += update.examples
 
     def values(self) -> Dict[str, Any]:
         return {name: each / self._examples for name, each in self._sums.items()}
 
     def loss(self) -> Optional[float]:
-        return self._loss / self._loss_examples if self._loss_examples else None
+        return self._mean("loss")
 
+    def accuracy(self) -> Optional[float]:
+        return self._mean("accuracy")
 
-def _values_of(model: Any) -> Dict[str, Any]:
-    """The model's numbers by name, as NumPy arrays: views or copies."""
-    import numpy
-
-    if hasattr(model, "state_dict"):
-        return {name: each.detach().cpu().numpy() for name, each in model.state_dict().items()}
-    if isinstance(model, (Arrays, dict)):
-        return {name: numpy.asarray(each) for name, each in model.items()}
-    found = {name: getattr(model, name) for name in ("coef_", "intercept_") if hasattr(model, name)}
-    if not found:
-        raise Error(
-            f"a {type(model).__name__} is no model: use a torch module, muster.Arrays, a dict of arrays, or an estimator whose "
-            "coef_ and intercept_ are set (fit it once, or set them to zeros)"
-        )
-    return {name: numpy.asarray(each) for name, each in found.items()}
-
-
-def _set_values(model: Any, values: Dict[str, Any]) -> None:
-    """Whole numbers (how many batches a norm has seen) are rounded."""
-    import numpy
-
-    if hasattr(model, "state_dict"):
-        import torch
-
-        with torch.no_grad():
-            for name, each in model.state_dict().items():
-                value = values[name] if each.is_floating_point() else numpy.rint(values[name])
-                each.copy_(torch.as_tensor(value))
-    elif isinstance(model, Arrays):
-        for name, each in model.items():
-            each[...] = values[name]
-    elif isinstance(model, dict):
-        for name, each in model.items():
-            model[name] = values[name].astype(numpy.asarray(each).dtype)
-    else:
-        for name, value in values.items():
-            setattr(model, name, value.astype(numpy.asarray(getattr(model, name)).dtype))
+    def _mean(self, name: str) -> Optional[float]:
+        total, examples = self._told[name]
+        return total / examples if examples else None

@@ -250,14 +250,29 @@ def init() -> Job:
 
         def tell(kind: Any, error: Any, trace: Any) -> None:
             if os.getpid() == own:
-                _write_last_words("".join(traceback.format_exception(kind, error, trace)))
+                write_last_words("".join(traceback.format_exception(kind, error, trace)))
             previous(kind, error, trace)
 
         sys.excepthook = tell
     return job
 
 
-def _write_last_words(text: str) -> None:
+def end_by_sigterm(told: Callable[[], None] = lambda: None) -> None:
+    """SystemExit(143) on SIGTERM, after told(); a container's first process would not hear of it without a handler."""
+    if threading.current_thread() is not threading.main_thread() or signal.getsignal(signal.SIGTERM) != signal.SIG_DFL:
+        return
+    own = os.getpid()
+
+    def end(number: int, frame: Any) -> None:
+        if os.getpid() == own:
+            told()
+            sys.exit(128 + number)
+        os._exit(128 + number)  # a forked child, such as a data loader's
+
+    signal.signal(signal.SIGTERM, end)
+
+
+def write_last_words(text: str) -> None:
     """The end of `text` as the container's termination message."""
     path = os.environ.get("MUSTER_TERMINATION_LOG") or "/dev/termination-log"
     try:

@@ -7,7 +7,7 @@ from typing import Any, Optional
 
 from ._version import __version__
 
-NOTHING, BATCH, STEP, GIVE_STATE, TAKE_STATE, END = range(6)
+NOTHING, BATCH, STEP, GIVE_STATE, TAKE_STATE, END, ROUND = range(7)
 
 
 class Error(RuntimeError):
@@ -57,6 +57,31 @@ class Event(ctypes.Structure):
     ]
 
 
+class Federation(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("first_client", ctypes.c_int64),
+        ("clients", ctypes.c_int64),
+        ("total_clients", ctypes.c_int64),
+        ("rounds", ctypes.c_int64),
+        ("seed", ctypes.c_int64),
+        ("local_epochs", ctypes.c_int64),
+        ("batch_size", ctypes.c_int64),
+        ("learning_rate", ctypes.c_double),
+    ]
+
+
+class Round(ctypes.Structure):
+    _fields_ = [
+        ("size", ctypes.c_uint32),
+        ("client", ctypes.c_int64),
+        ("round", ctypes.c_int64),
+        ("deadline_ms", ctypes.c_int64),
+        ("seed", ctypes.c_int64),
+        ("mu", ctypes.c_double),
+    ]
+
+
 _FUNCTIONS: "dict[str, tuple[Any, list[Any]]]" = {
     "muster_version": (ctypes.c_char_p, []),
     "muster_open": (ctypes.c_void_p, []),
@@ -77,6 +102,19 @@ _FUNCTIONS: "dict[str, tuple[Any, list[Any]]]" = {
     "muster_give_state": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),
     "muster_report": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_double, ctypes.c_double]),
     "muster_ask_stop": (None, [ctypes.c_void_p]),
+    "muster_open_client": (ctypes.c_void_p, []),
+    "muster_register_typed": (
+        ctypes.c_int,
+        [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_int32, ctypes.c_int32, ctypes.POINTER(ctypes.c_int64)],
+    ),
+    "muster_get_federation": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Federation)]),
+    "muster_begin_client": (ctypes.c_int, [ctypes.c_void_p]),
+    "muster_get_round": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Round)]),
+    "muster_update_ready": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.c_double, ctypes.c_double]),
+    "muster_open_group": (ctypes.c_void_p, [ctypes.c_int64]),
+    "muster_collect": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int64, ctypes.c_int64]),
+    "muster_group_done": (ctypes.c_int, [ctypes.c_void_p]),
+    "muster_round_failed": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p]),
 }
 
 _loaded: Optional[ctypes.CDLL] = None

@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "tests/fuzz/fuzz.h"
-#include "worker/program/protocol.h"
+#include "common/program/protocol.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace muster::program;

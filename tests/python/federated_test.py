@@ -2,12 +2,14 @@
 
 import copy
 import math
+import os
 import unittest
 
 import numpy
 import torch
 
 import muster
+from muster import _values
 
 
 def descent(model, data, round):
@@ -102,6 +104,44 @@ class WrongUpdates(unittest.TestCase):
         self.expect("a cohort is of 1 to 2", descent, cohort=3)
         with self.assertRaisesRegex(muster.Error, "must take"):
             muster.client(lambda model: None)
+
+
+class Serve(unittest.TestCase):
+    def setUp(self):
+        os.environ.pop("MUSTER_SOCKET", None)
+
+    def test_alone_is_a_simulation_with_the_defaults_of_a_manifest(self):
+        seen = []
+
+        @muster.client
+        def train(model, data, round):
+            seen.append((dict(round.config), round.seconds_left))
+            return muster.Update(model, examples=data + 1, loss=1.0, accuracy=data / 4)
+
+        done = muster.serve(train, {"w": numpy.zeros(2)}, lambda client: client, clients=4, rounds=1, config={"mu": 0.5})
+        usual = {"local_epochs": 1, "batch_size": 10, "learning_rate": 0.01, "mu": 0.5}
+        self.assertEqual(seen, [(usual, math.inf)] * 4)
+        self.assertAlmostEqual(done.history[0].accuracy, (0 * 1 + 1 * 2 + 2 * 3 + 3 * 4) / 4 / 10)
+
+    def test_what_is_no_function_of_three_is_refused(self):
+        with self.assertRaisesRegex(muster.Error, "must take \\(model, data, round\\)"):
+            muster.serve(lambda model: None, {}, [])
+
+    def test_types_are_told_by_name(self):
+        module = torch.nn.Sequential(torch.nn.Linear(2, 3), torch.nn.BatchNorm1d(3))
+        told = {name: (shape, _values._TYPES[kind]) for name, shape, kind in _values.types_of(module)}
+        self.assertEqual(told["0.weight"], ((3, 2), "float32"))
+        self.assertEqual(told["1.num_batches_tracked"], ((), "int64"))
+        self.assertEqual(_values.types_of({"x": numpy.zeros(2)}), [("x", (2,), 1)])
+        with self.assertRaisesRegex(muster.Error, "x is of complex128"):
+            _values.types_of({"x": numpy.zeros(2, dtype=complex)})
+
+    def test_bfloat16_comes_and_goes(self):
+        module = torch.nn.Linear(2, 1).to(torch.bfloat16)
+        values = _values.values_of(module)
+        self.assertEqual(values["weight"].dtype, numpy.float32)
+        _values.set_values(module, {name: each + 1 for name, each in values.items()})
+        self.assertEqual(module.weight.dtype, torch.bfloat16)
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@
 #include <thread>
 
 #include "common/platform/sealed_memory.h"
-#include "worker/program/channel.h"
-#include "worker/program/program_link.h"
+#include "common/program/channel.h"
+#include "common/program/program_link.h"
 
 namespace muster::program::test {
 

@@ -7,9 +7,9 @@
 #include <set>
 
 #include "common/base/random.h"
+#include "common/program/protocol.h"
 #include "worker/engine/epoch_order.h"
 #include "worker/program/alone.h"
-#include "worker/program/protocol.h"
 
 namespace muster::program {
 namespace {
@@ -40,7 +40,11 @@ TEST(ProgramFrame, OfAnotherKindOrWithALongerBodyIsRefused) {
 }
 
 TEST(ProgramTensors, ComeBackAsTheyWereWritten) {
-  const std::vector<TensorShape> tensors{{"conv1.weight", {8, 1, 3, 3}}, {"scale", {}}, {"none", {0, 4}}};
+  const std::vector<TensorShape> tensors{{"conv1.weight", {8, 1, 3, 3}},
+                                         {"scale", {}},
+                                         {"none", {0, 4}},
+                                         {"seen", {2}, Type::kInt64},
+                                         {"last", {}, Type::kBool}};
   const auto read = read_tensors(write_tensors(tensors));
   ASSERT_TRUE(read) << read.error().message;
   EXPECT_EQ(*read, tensors);

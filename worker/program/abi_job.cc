@@ -22,13 +22,6 @@ std::string text_of(const std::vector<std::byte>& body) {
   return {reinterpret_cast<const char*>(body.data()), body.size()};
 }
 
-// A kubelet makes them the container's termination message.
-void write_last_words(const std::string& words) {
-  const char* told = std::getenv("MUSTER_TERMINATION_LOG");
-  std::ofstream file(told == nullptr || *told == '\0' ? "/dev/termination-log" : told, std::ios::trunc);
-  file << words;
-}
-
 Status tell_stop(muster_job& job) {
   if (!job.stop || job.stop_told || !job.channel) return {};
   job.stop_told = true;
@@ -36,6 +29,13 @@ Status tell_stop(muster_job& job) {
 }
 
 }  // namespace
+
+// A kubelet makes them the container's termination message.
+void write_last_words(const std::string& words) {
+  const char* told = std::getenv("MUSTER_TERMINATION_LOG");
+  std::ofstream file(told == nullptr || *told == '\0' ? "/dev/termination-log" : told, std::ios::trunc);
+  file << words;
+}
 
 int fail(muster_job& job, std::string why) {
   job.error = std::move(why);
@@ -91,7 +91,27 @@ Result<Frame> expect(muster_job& job, Kind kind) {
   return *frame;
 }
 
-Status connect(muster_job& job, const char* path) {
+int register_tensor(muster_job& job, const char* name, Type type, int32_t dimensions, const int64_t* shape) {
+  if (!job.memory.bytes().empty())
+    return fail(job, "muster_register_tensor: the memory is allocated already");
+  if (name == nullptr || dimensions < 0 || (dimensions > 0 && shape == nullptr))
+    return fail(job, "muster_register_tensor: name and shape are missing");
+  job.tensors.push_back({.name = name, .shape = {shape, shape + dimensions}, .type = type});
+  return 0;
+}
+
+int answer(muster_job& job, std::int32_t question, const char* name, const Frame& frame,
+           std::span<const std::byte> body) {
+  if (job.due != question)
+    return fail(
+        job, std::string(name) + ": nothing like it is due; call it once, after the event that asks for it");
+  job.due = MUSTER_NOTHING;
+  if (!job.channel) return 0;
+  return result(job, job.channel->send(frame, body, deadline_after(kBeginTime)));
+}
+
+Status connect(muster_job& job, const char* path, Part part) {
+  job.part = part;
   const Deadline deadline = deadline_after(kConnectTime);
   for (;;) {
     auto socket = connect_to(path);
@@ -103,13 +123,19 @@ Status connect(muster_job& job, const char* path) {
       return socket.error().in("no worker beside this program");
     std::this_thread::sleep_for(milliseconds(20));
   }
-  MUSTER_TRY(job.channel->send({.kind = Kind::kHello, .numbers = {kProtocol}}, bytes_of(MUSTER_VERSION),
-                               deadline_after(kSendTime)));
-  MUSTER_ASSIGN(const Frame frame, expect(job, Kind::kWorld));
+  MUSTER_TRY(
+      job.channel->send({.kind = Kind::kHello, .numbers = {kProtocol, static_cast<std::int64_t>(part)}},
+                        bytes_of(MUSTER_VERSION), deadline_after(kSendTime)));
+  const bool client = part == Part::kClient;
+  MUSTER_ASSIGN(const Frame frame, expect(job, client ? Kind::kFederation : Kind::kWorld));
   if (frame.numbers[7] != kProtocol)
     return failed_precondition("this program has muster " MUSTER_VERSION ", the worker beside it " +
                                text_of(job.body) + "; install the worker's version in the image");
-  job.world = read_world(frame);
+  if (client) {
+    job.federation = read_federation(frame);
+  } else {
+    job.world = read_world(frame);
+  }
   return {};
 }
 

@@ -2,22 +2,54 @@
               // own sources
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
+#include <exception>
+#include <memory>
+#include <mutex>
 #include <optional>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "common/platform/sealed_memory.h"
+#include "common/program/channel.h"
+#include "common/program/memory_plan.h"
 #include "worker/program/alone.h"
-#include "worker/program/channel.h"
-#include "worker/program/memory_plan.h"
 #include "worker/program/muster_worker.h"
+
+namespace muster::program {
+
+// While a client trains nobody reads the socket: a thread beside looks for an end with a failure, such as
+// that of a program that hangs, and ends the process by it, with its words as the last ones.
+class HangWatch {
+ public:
+  explicit HangWatch(const Channel& channel) : channel_(channel), thread_([this] { run(); }) {}
+  ~HangWatch();
+  HangWatch(const HangWatch&) = delete;
+  HangWatch& operator=(const HangWatch&) = delete;
+  void training(bool now);  // a client's round is under way
+
+ private:
+  void run();
+  const Channel& channel_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  bool training_ = false;
+  bool over_ = false;
+  std::thread thread_;  // last: it uses the others
+};
+
+}  // namespace muster::program
 
 struct muster_job {  // NOLINT(readability-identifier-naming): the name of C
   std::string error;
   std::optional<muster::program::Channel> channel;  // absent: alone
   std::optional<muster::program::Alone> alone;      // once begun
+  muster::program::Part part = muster::program::Part::kJob;
   muster::program::World world;
+  muster::program::Federation federation;  // of clients
+  muster::program::Round round;            // the last one that was asked for
   std::vector<muster::program::TensorShape> tensors;
   muster::SealedMemory memory;
   muster::program::MemoryPlan plan;
@@ -32,6 +64,7 @@ struct muster_job {  // NOLINT(readability-identifier-naming): the name of C
   std::int64_t reports = 0;        // that were sent,
   std::int64_t reports_heard = 0;  // and of these, that the last words know
   std::chrono::steady_clock::time_point heard = std::chrono::steady_clock::now();
+  std::unique_ptr<muster::program::HangWatch> watch;  // of clients; goes before the channel
 };
 
 namespace muster::program {
@@ -45,12 +78,33 @@ inline constexpr std::chrono::seconds kSendTime{60};
 
 // Keeps why a call failed; -1.
 int fail(muster_job& job, std::string why);
+// No exception goes into a C program.
+template <typename Work>
+int guarded(muster_job* job, Work work) noexcept {
+  if (job == nullptr) return -1;
+  try {
+    return work(*job);
+  } catch (const std::exception& error) {
+    try {
+      job->error = error.what();
+    } catch (...) {
+    }
+    return -1;
+  }
+}
+// One more tensor; muster_register_tensor.
+int register_tensor(muster_job& job, const char* name, Type type, int32_t dimensions, const int64_t* shape);
+// Answers the question that is due, by the function `name`.
+int answer(muster_job& job, std::int32_t question, const char* name, const Frame& frame,
+           std::span<const std::byte> body = {});
 // 0, or -1: where the worker has ended the training, its last words are why.
 int result(muster_job& job, const Status& status);
 
-// Connects, greets, and waits for the job's place in the world. Errors: Channel's, and in words what else is
-// wrong.
-[[nodiscard]] Status connect(muster_job& job, const char* path);
+// As the container's termination message.
+void write_last_words(const std::string& words);
+// Connects, greets, and waits for the job's place in the world, or the federation that its clients are of.
+// Errors: Channel's, and in words what else is wrong.
+[[nodiscard]] Status connect(muster_job& job, const char* path, Part part);
 // The next frame that says something, its body in job.body; nullopt: none until `deadline`. An end is noted.
 // Errors: Channel's; kUnavailable: the worker has been silent for a minute.
 [[nodiscard]] Result<std::optional<Frame>> receive(muster_job& job, Deadline deadline);

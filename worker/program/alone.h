@@ -3,7 +3,7 @@
 #include <optional>
 #include <vector>
 
-#include "worker/program/protocol.h"
+#include "common/program/protocol.h"
 
 namespace muster::program {
 

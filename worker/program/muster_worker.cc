@@ -11,9 +11,11 @@
 #include "worker/program/abi_job.h"
 
 namespace mp = muster::program;
+using mp::answer;
 using mp::bytes_of;
 using mp::expect;
 using mp::fail;
+using mp::guarded;
 using mp::kBeginTime;
 using mp::kSendTime;
 using mp::receive;
@@ -22,21 +24,6 @@ using muster::Status;
 using std::chrono::milliseconds;
 
 namespace {
-
-// No exception goes into a C program.
-template <typename Work>
-int guarded(muster_job* job, Work work) noexcept {
-  if (job == nullptr) return -1;
-  try {
-    return work(*job);
-  } catch (const std::exception& error) {
-    try {
-      job->error = error.what();
-    } catch (...) {
-    }
-    return -1;
-  }
-}
 
 constexpr std::int64_t kUsualBatch = 64;
 
@@ -95,6 +82,11 @@ int show_frame(muster_job& job, const mp::Frame& frame, muster_event& event) {
       break;
     case mp::Kind::kStep: event.kind = MUSTER_STEP; break;
     case mp::Kind::kGiveState: event.kind = MUSTER_GIVE_STATE; break;
+    case mp::Kind::kRound:
+      job.round = mp::read_round(frame);
+      if (job.watch) job.watch->training(true);
+      event.kind = MUSTER_ROUND;
+      break;
     case mp::Kind::kTakeState:
       event.kind = MUSTER_TAKE_STATE;
       event.state = job.body.data();
@@ -133,17 +125,6 @@ std::int64_t fingerprint_of(const muster_training& training) {
   return std::bit_cast<std::int64_t>(training.fingerprint);
 }
 
-// Answers the question that is due.
-int answer(muster_job& job, std::int32_t question, const char* name, const mp::Frame& frame,
-           std::span<const std::byte> body = {}) {
-  if (job.due != question)
-    return fail(
-        job, std::string(name) + ": nothing like it is due; call it once, after the event that asks for it");
-  job.due = MUSTER_NOTHING;
-  if (!job.channel) return 0;
-  return result(job, job.channel->send(frame, body, muster::deadline_after(kBeginTime)));
-}
-
 }  // namespace
 
 extern "C" {
@@ -154,7 +135,7 @@ muster_job* muster_open(void) {
   muster_job* job = new (std::nothrow) muster_job;
   guarded(job, [](muster_job& made) {
     const char* path = std::getenv("MUSTER_SOCKET");
-    return path == nullptr || *path == '\0' ? 0 : result(made, mp::connect(made, path));
+    return path == nullptr || *path == '\0' ? 0 : result(made, mp::connect(made, path, mp::Part::kJob));
   });
   return job;
 }
@@ -181,12 +162,7 @@ int muster_get_world(const muster_job* job, muster_world* world) {
 
 int muster_register_tensor(muster_job* job, const char* name, int32_t dimensions, const int64_t* shape) {
   return guarded(job, [&](muster_job& made) {
-    if (!made.memory.bytes().empty())
-      return fail(made, "muster_register_tensor: the memory is allocated already");
-    if (name == nullptr || dimensions < 0 || (dimensions > 0 && shape == nullptr))
-      return fail(made, "muster_register_tensor: name and shape are missing");
-    made.tensors.push_back({.name = name, .shape = {shape, shape + dimensions}});
-    return 0;
+    return mp::register_tensor(made, name, mp::Type::kFloat32, dimensions, shape);
   });
 }
 
@@ -198,11 +174,8 @@ int muster_allocate(muster_job* job) {
     if (!read || tensors.size() > mp::kTensorsMax)
       return fail(made, read ? "the names of the tensors are too long" : read.error().message);
     std::size_t count = 0;
-    for (const mp::TensorShape& tensor : made.tensors) {
-      std::size_t size = 1;
-      for (const std::int64_t one : tensor.shape) size *= static_cast<std::size_t>(one);
-      count += size;
-    }
+    for (const mp::TensorShape& tensor : made.tensors)
+      count += static_cast<std::size_t>(mp::elements_of(tensor));
     made.plan = mp::plan_memory(count, 0);
     if (!made.channel) {
       auto memory = muster::SealedMemory::make(mp::kMemoryPurpose, made.plan.bytes);
@@ -246,7 +219,7 @@ int muster_begin(muster_job* job, const muster_training* training) {
   return guarded(job, [training](muster_job& made) {
     if (training == nullptr || training->size < offsetof(muster_training, fingerprint))
       return fail(made, "muster_begin: training is missing");
-    if (made.memory.bytes().empty() || made.begun)
+    if (made.memory.bytes().empty() || made.begun || made.part != mp::Part::kJob)
       return fail(made, "muster_begin: call it once, after muster_allocate");
     if (training->examples < 1 || training->examples > mp::kExamplesMax)
       return fail(made, "muster_begin: a dataset has from 1 to two thousand million examples");

@@ -85,7 +85,8 @@ enum {
   MUSTER_STEP = 2, /* the gradient is the mean of all ranks: make the optimizer's step; then muster_stepped */
   MUSTER_GIVE_STATE = 3, /* muster_give_state: what the optimizer remembers */
   MUSTER_TAKE_STATE = 4, /* `state` takes the place of what it remembers; parameters are in place */
-  MUSTER_END = 5         /* of the training: exit with `exit_code`, after whatever is left to do */
+  MUSTER_END = 5,        /* of the training: exit with `exit_code`, after whatever is left to do */
+  MUSTER_ROUND = 6       /* of clients (muster_open_client) */
 };
 typedef struct muster_event {
   uint32_t size; /* sizeof(muster_event), set by the caller */

@@ -2,10 +2,10 @@
               // optimizer
 #include <string>
 
+#include "common/program/program_link.h"
 #include "learning/dataset.h"
 #include "learning/optimizer.h"
 #include "learning/task.h"
-#include "worker/program/program_link.h"
 
 namespace muster::program {
 

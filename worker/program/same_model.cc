@@ -3,19 +3,9 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
-
 #include "worker/program/program_task.h"
 
 namespace muster::program {
-namespace {
-
-std::string at(const std::vector<TensorShape>& tensors, std::size_t index) {
-  return index < tensors.size() ? words(tensors[index]) : "nothing";
-}
-
-}  // namespace
-
 Status compare_models(worker::Collective& collective, const std::vector<TensorShape>& mine,
                       Deadline deadline) {
   std::vector<std::byte> bytes = write_tensors(mine);
@@ -29,13 +19,11 @@ Status compare_models(worker::Collective& collective, const std::vector<TensorSh
   if (collective.rank() == 0) return {};
   MUSTER_ASSIGN(const std::vector<TensorShape> theirs, read_tensors(bytes));
   if (theirs == mine) return {};
-  const auto apart = std::ranges::mismatch(theirs, mine);
-  const auto index = static_cast<std::size_t>(apart.in1 - theirs.begin());
-  return invalid_argument(fmt::format(
-      "the program of rank 0 has a model with the hash {:.16}, that of rank {} one with {:.16}: parameter {} "
-      "is {} there "
-      "and {} here; all ranks must build the same model",
-      hash_of(theirs), collective.rank(), hash_of(mine), index, at(theirs, index), at(mine, index)));
+  return invalid_argument(
+      fmt::format("the program of rank 0 has a model with the hash {:.16}, that of rank {} one with {:.16}: "
+                  "{}; all ranks "
+                  "must build the same model",
+                  hash_of(theirs), collective.rank(), hash_of(mine), first_difference(theirs, mine)));
 }
 
 }  // namespace muster::program

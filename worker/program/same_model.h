@@ -1,6 +1,6 @@
 #pragma once  // worker/program/same_model.h: the programs of all ranks have one model
+#include "common/program/protocol.h"
 #include "worker/collective/collective.h"
-#include "worker/program/protocol.h"
 
 namespace muster::program {
 

@@ -8,7 +8,9 @@
 #include <utility>
 
 #include "common/platform/permitted_path.h"
+#include "common/pods/standstill.h"
 #include "learning/checkpoint.h"
+#include "pod/pod_contract.h"
 
 namespace muster::worker {
 
@@ -87,6 +89,16 @@ Status permit_paths(const control::v1::Assignment& assignment, spec::Training& t
                                 {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
   }
   return {};
+}
+
+Status status_for_peers(const Ending& ending, const Job& job, std::int64_t newest) {
+  if (ending.exit_code == 0) return {};
+  const auto rank = static_cast<std::size_t>(job.identity.rank);
+  const std::string name = rank_name(job.identity.rank, job.peers.empty() ? "" : job.peers[rank]);
+  // No failure: the others' next assignment may be on its way to them, too.
+  if (newest > job.identity.membership) return aborted(name + " goes on in another membership");
+  return Error{ending.exit_code == kExitInvalid ? Code::kFailedPrecondition : Code::kUnavailable,
+               fmt::format("{} ended: {}", name, ending.message)};
 }
 
 }  // namespace muster::worker

@@ -3,6 +3,7 @@
 #include <vector>
 
 #include "common/spec/distributed_job.h"
+#include "pod/endings.h"
 #include "proto/control.pb.h"
 #include "worker/collective/mesh_collective.h"
 #include "worker/transport/connector.h"
@@ -32,5 +33,9 @@ struct Job {
 // The process's own paths in place of the manifest's. Not part of parse: a slow volume would hold up
 // Configure.
 [[nodiscard]] Status permit_paths(const control::v1::Assignment& assignment, spec::Training& training);
+
+// Of a rank that goes: the others end as it does where a restart would meet the same; else a restart may help
+// them. `newest`: membership that it has heard of.
+[[nodiscard]] Status status_for_peers(const Ending& ending, const Job& job, std::int64_t newest);
 
 }  // namespace muster::worker

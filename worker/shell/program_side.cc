@@ -2,23 +2,18 @@
 #include "worker/shell/program_side.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
-
-#include <csignal>
-#include <cstdlib>
 #include <utility>
 
 #include "common/json/read_json.h"
 #include "common/platform/log.h"
 #include "pod/pod_contract.h"
+#include "worker/shell/group_side.h"
+#include "worker/shell/status.h"
 
 namespace muster::worker {
 namespace {
 
 using std::chrono::milliseconds;
-
-constexpr milliseconds kConnectLook{20};
-constexpr milliseconds kLook{100};  // for what a program tells after its training
 
 program::World world_of(const Job& job) {
   return {.rank = job.identity.rank,
@@ -46,33 +41,48 @@ Status compare_optimizers(const std::string& told, const spec::Optimizer& manife
   return {};
 }
 
-Result<std::unique_ptr<program::ProgramLink>> listen_for_program() {
-  const char* path = std::getenv(kSocketVariable);
-  if (path == nullptr || *path == '\0') return std::unique_ptr<program::ProgramLink>();
-  return program::ProgramLink::listen({.path = path,
-                                       // As the kubelet would: a program is asked before its sidecars are.
-                                       .stop_asked = [] { ::kill(::getpid(), SIGTERM); },
-                                       .riders = Synchronizer::kRiders});
+Status check_group(const Job& job) {
+  const auto refuse = [](const char* field, const char* why) {
+    return invalid_argument(std::string(field) +
+                            ": the program asks for collectives (init_process_group), and " + why +
+                            "; remove the field, or let the program call muster.init()");
+  };
+  const std::string& topology = job.synchronization.topology;
+  if (topology == "ParameterServer" || topology == "Gossip")
+    return refuse("spec.synchronization.topology", "sums go by a topology of sums, such as Ring");
+  if (job.compression.by_codec() || job.compression.low_rank > 0)
+    return refuse("spec.compression", "sends what it shares as it is");
+  if (job.training.checkpoint) return refuse("spec.training.checkpoint", "keeps its own files");
+  return {};
 }
 
 }  // namespace
 
-Status await_program(std::unique_ptr<program::ProgramLink>& link, Stopper& stopper) {
-  MUSTER_ASSIGN(link, listen_for_program());
-  while (link != nullptr && !link->is_connected())
-    if (stopper.wait(kConnectLook)) return aborted("asked to stop before the program has connected");
-  return {};
-}
-
 Status meet_program(program::ProgramLink* link, const Job& job, milliseconds patience) {
-  if (link == nullptr)
-    return invalid_argument(
-        fmt::format("spec.training.program: {} is not set, so no program can reach this worker; is the "
-                    "operator of this worker's "
-                    "release?",
-                    kSocketVariable));
+  MUSTER_TRY(require_program(link));
   MUSTER_TRY(link->meet(world_of(job), deadline_after(patience)));
   return job.servers > 0 ? compare_optimizers(link->model().optimizer, job.training.optimizer) : Status();
+}
+
+Ending share_group(PodFrame& frame, const Job& job, program::ProgramLink& link, Collective& collective,
+                   milliseconds timeout) {
+  if (const Status sound = check_group(job); !sound) return ending_of(sound.error());
+  const Status shared = GroupSide(link, collective, timeout)
+                            .serve([&frame] { return frame.stopper.requested(); },
+                                   [&](const GroupProgress& progress) {
+                                     frame.status = to_status(progress, job.identity.rank);
+                                     frame.publish();
+                                   });
+  if (shared) {
+    // With the end: how much there is to do, the program alone knows.
+    frame.status.mutable_worker()->set_total_steps(frame.status.worker().step());
+    return {};
+  }
+  spdlog::warn("the group has ended: {}", shared.error().message);
+  const Code code = shared.error().code;
+  const bool peers = code == Code::kUnavailable || code == Code::kDeadlineExceeded || code == Code::kAborted;
+  return peers ? Ending{.exit_code = kExitRetry, .message = shared.error().message}
+               : ending_of(shared.error());
 }
 
 learning::Dataset data_of_program(const program::ProgramLink& link, const Job& job) {
@@ -97,26 +107,6 @@ void place_program(program::ProgramLink& link, const Progress& progress, const J
               .rank = job.identity.rank,
               .size = job.workers(),
               .membership = job.identity.membership});
-}
-
-void linger_with_program(std::unique_ptr<program::ProgramLink>& link, const Ending& ending,
-                         const PodProgram::Afterwards& after) {
-  if (link == nullptr) {  // the pod failed before it listened
-    auto late = listen_for_program();
-    if (!late || *late == nullptr) return;
-    link = *std::move(late);
-  }
-  const bool done = ending.exit_code == 0;
-  std::int64_t heard = -1;
-  do {  // until the pod's end, which its containers and the operator decide
-    const std::int64_t reports = link->reports();
-    if (!link->is_connected() || reports == std::exchange(heard, reports)) continue;
-    if (const auto accuracy = link->told_accuracy(); accuracy && done) {
-      after.status.mutable_worker()->set_accuracy(*accuracy);
-      after.publish();
-    }
-    link->end(ending.exit_code, done ? last_words_of(after.status) : ending.message, kLook);
-  } while (!after.stopper.wait(kLook));
 }
 
 }  // namespace muster::worker

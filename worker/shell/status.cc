@@ -61,6 +61,18 @@ std::string warning_of(const NotFinite& first) {
       first.elements, first.rank, first.step);
 }
 
+control::v1::AgentStatus to_status(const GroupProgress& progress, int rank) {
+  control::v1::AgentStatus status;
+  status.set_phase(control::v1::PHASE_RUNNING);
+  control::v1::WorkerProgress& worker = *status.mutable_worker();
+  worker.set_rank(rank);
+  worker.set_step(progress.calls);
+  worker.set_payload_bytes_sent(progress.sent.payload);
+  worker.set_payload_bytes_expected(progress.payload_bytes_expected);
+  if (!progress.topology.empty()) worker.set_topology(std::string(progress.topology));
+  return status;
+}
+
 std::string line_of(const Progress& progress, bool evaluated) {
   return fmt::format("step={}/{} epoch={:.2f} loss={:.4f}{} examples_per_second={:.0f}", progress.step,
                      progress.total_steps, progress.epoch, progress.loss,

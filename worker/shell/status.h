@@ -4,10 +4,13 @@
 
 #include "proto/control.pb.h"
 #include "worker/engine/train_loop.h"
+#include "worker/shell/group_side.h"
 
 namespace muster::worker {
 
 [[nodiscard]] control::v1::AgentStatus to_status(const Progress& progress, int rank);
+// Of a program whose training loop is its own: a step is a collective that it asked for.
+[[nodiscard]] control::v1::AgentStatus to_status(const GroupProgress& progress, int rank);
 // For the log. `evaluated`: with what the test says.
 [[nodiscard]] std::string line_of(const Progress& progress, bool evaluated);
 // Of a training that is over; `whole`: the optimizer's state is all here, too.

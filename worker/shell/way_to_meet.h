@@ -4,12 +4,12 @@
 #include <memory>
 #include <optional>
 
+#include "common/program/program_link.h"
 #include "learning/dataset.h"
 #include "learning/task.h"
 #include "worker/engine/batches.h"
 #include "worker/parallel/asynchronous.h"
 #include "worker/parallel/gradient_sum.h"
-#include "worker/program/program_link.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
 

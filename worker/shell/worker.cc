@@ -12,7 +12,6 @@
 
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
-#include "common/pods/standstill.h"
 #include "learning/checkpoint.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
@@ -53,13 +52,14 @@ class Worker {
       : metrics_(metrics), program_(program), server_(metrics) {}
 
   Ending run(PodFrame& frame, MeshPort& port, const Assignment& assignment, Job job) {
+    if (group_ended_) return *group_ended_;  // its program knows no other membership
     frame_ = &frame;
     job_ = std::move(job);
     training_ = false;
     skipped_ = 0;
     Ending ending = work(port, assignment);
     frame.stopper.set_abort({});
-    if (meeting_ != nullptr) meeting_->leave(status_for_peers(ending));
+    if (meeting_ != nullptr) meeting_->leave(status_for_peers(ending, job_, frame.agent.membership()));
     meeting_.reset();
     return ending;
   }
@@ -208,7 +208,14 @@ class Worker {
     return saved;
   }
 
+  // It ends with its group.
+  Ending share() {
+    group_ended_ = share_group(*frame_, job_, *program_, meeting_->workers(), timeout());
+    return *group_ended_;
+  }
+
   Ending train() {
+    if (job_.training.program && program_->part() == program::Part::kGroup) return share();
     tell_data();
     if (auto ending = open_store()) return *std::move(ending);
     if (learnt_.membership > 0)
@@ -337,19 +344,6 @@ class Worker {
     return {};
   }
 
-  // The others end as this rank does where a restart would meet the same; else a restart may help them.
-  [[nodiscard]] Status status_for_peers(const Ending& ending) const {
-    if (ending.exit_code == 0) return {};
-    const auto rank = static_cast<std::size_t>(job_.identity.rank);
-    // No failure: the others' next assignment may be on its way to them, too.
-    if (frame_->agent.membership() > job_.identity.membership)
-      return aborted(rank_name(job_.identity.rank, job_.peers[rank]) + " goes on in another membership");
-    return Error{
-        ending.exit_code == kExitInvalid ? Code::kFailedPrecondition : Code::kUnavailable,
-        fmt::format("{} ended: {}", rank_name(job_.identity.rank, job_.peers.empty() ? "" : job_.peers[rank]),
-                    ending.message)};
-  }
-
   WorkerMetrics& metrics_;
   const std::unique_ptr<program::ProgramLink>& program_;
   PodFrame* frame_ = nullptr;  // of the membership, as the job and the collective
@@ -359,6 +353,7 @@ class Worker {
   std::optional<Prepared> prepared_;
   ParameterServer server_;
   bool tell_data_ = false;
+  std::optional<Ending> group_ended_;
   Learnt learnt_;  // between memberships
   std::int64_t step_ = 0;
   std::int64_t skipped_ = 0;  // checkpoints
@@ -378,26 +373,29 @@ int run_worker(milliseconds configure_timeout) {
   std::unique_ptr<MeshPort> port;
   std::unique_ptr<program::ProgramLink> program;
   Worker worker(metrics, program);
-  return run_pod<Job>(
-      {.name = "worker",
-       .configure_timeout = configure_timeout,
-       .registry = metrics.registry(),
-       // Its port is open before the peers are told of it.
-       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
-         MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
-         return await_program(program, stopper);
-       },
-       .linger = [&program](const auto& ending,
-                            const auto& after) { linger_with_program(program, ending, after); }},
-      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
-        if (port == nullptr) {  // of a membership before this one
-          auto again = MeshPort::listen(frame.pod.ip, kDataPort);
-          if (!again) return {kExitRetry, again.error().message};
-          port = *std::move(again);
-        }
-        const auto mine = std::exchange(port, nullptr);
-        return worker.run(frame, *mine, assignment, std::move(job));
-      });
+  return run_pod<Job>({.name = "worker",
+                       .configure_timeout = configure_timeout,
+                       .registry = metrics.registry(),
+                       // Its port is open before the peers are told of it.
+                       .prepare = [&port, &program](const PodEnvironment& pod, Stopper& stopper) -> Status {
+                         MUSTER_ASSIGN(port, MeshPort::listen(pod.ip, kDataPort));
+                         return await_program(program, Synchronizer::kRiders, stopper);
+                       },
+                       .linger =
+                           [&program](const auto& ending, const auto& after) {
+                             linger_with_program(program, ending, after, [&after](double accuracy) {
+                               after.status.mutable_worker()->set_accuracy(accuracy);
+                             });
+                           }},
+                      parse, [&](PodFrame& frame, const Assignment& assignment, Job job) -> Ending {
+                        if (port == nullptr) {  // of a membership before this one
+                          auto again = MeshPort::listen(frame.pod.ip, kDataPort);
+                          if (!again) return {kExitRetry, again.error().message};
+                          port = *std::move(again);
+                        }
+                        const auto mine = std::exchange(port, nullptr);
+                        return worker.run(frame, *mine, assignment, std::move(job));
+                      });
 }
 
 }  // namespace muster::worker

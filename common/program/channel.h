@@ -1,4 +1,4 @@
-#pragma once  // worker/program/channel.h: frames over a Unix socket, each wait with its deadline
+#pragma once  // common/program/channel.h: frames over a Unix socket, each wait with its deadline
 #include <chrono>
 #include <optional>
 #include <string>
@@ -6,7 +6,7 @@
 
 #include "common/base/clock.h"
 #include "common/platform/file_descriptor.h"
-#include "worker/program/protocol.h"
+#include "common/program/protocol.h"
 
 namespace muster::program {
 
@@ -31,6 +31,13 @@ class Channel {
   [[nodiscard]] Result<std::optional<Frame>> receive(Deadline quiet);
   // Its body, which has been promised, in steps of memory that has really come.
   [[nodiscard]] Status receive_body(std::uint64_t bytes, std::vector<std::byte>& body, Deadline deadline);
+  // Of an End that waits to be read, behind whatever small frames: its exit code and words. It stays there.
+  // For a thread beside the one that receives.
+  struct End {
+    std::int64_t exit_code = 0;
+    std::string words;
+  };
+  [[nodiscard]] std::optional<End> waiting_end() const;
   [[nodiscard]] FileDescriptor take_descriptor() {
     return std::move(received_);
   }                           // that came with the last frame

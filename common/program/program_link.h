@@ -1,4 +1,5 @@
-#pragma once  // worker/program/program_link.h: the worker's end of the connection to the program of its pod
+#pragma once  // common/program/program_link.h: the end of the connection to the program of the pod that
+              // Muster's worker or device holds
 #include <atomic>
 #include <chrono>
 #include <functional>
@@ -10,12 +11,12 @@
 
 #include "common/platform/mutex.h"
 #include "common/platform/sealed_memory.h"
-#include "worker/program/channel.h"
-#include "worker/program/memory_plan.h"
+#include "common/program/channel.h"
+#include "common/program/memory_plan.h"
 
 namespace muster::program {
 
-// One program a worker. All methods but the constructor are for the worker's own thread, unless they say
+// One program a pod. All methods but the constructor are for the worker's own thread, unless they say
 // otherwise; a thread of the link's tells the program that the worker lives, and hears what comes unasked.
 // Nothing that the program sends does more than end the training of this pod.
 //
@@ -24,11 +25,14 @@ namespace muster::program {
 class ProgramLink {
  public:
   struct Options {
-    std::string path;                           // of the socket
-    std::function<void()> stop_asked = [] {};   // on a thread of the link's
-    std::size_t riders = 0;                     // floats behind the gradient
-    std::chrono::milliseconds answer{600'000};  // of the program, to anything
+    std::string path;                                 // of the socket
+    std::function<void()> stop_asked = [] {};         // on a thread of the link's
+    std::size_t riders = 0;                           // floats behind the gradient
+    std::chrono::milliseconds answer{600'000};        // of the program, to anything
+    std::uint64_t memory_max = memory_of_this_pod();  // bytes that its parameters and gradient may take
   };
+  // Of the machine, or what the container may take where that is less.
+  [[nodiscard]] static std::uint64_t memory_of_this_pod();
   struct Model {
     std::vector<TensorShape> tensors;
     std::int64_t parameters = 0;  // P
@@ -43,10 +47,13 @@ class ProgramLink {
   ProgramLink(const ProgramLink&) = delete;
   ProgramLink& operator=(const ProgramLink&) = delete;
 
-  // Waits for the program, tells it the world, takes its model and gives it memory, with its initial
-  // parameters in it.
+  // Waits for the program, tells it the world or the federation, takes its model and gives it memory, with
+  // its initial parameters in it. A world is for programs that train (Part::kJob) or share what they want to
+  // (kGroup: part() says which; the model is then its room for one collective), a federation for clients.
   [[nodiscard]] Status meet(const World& world, Deadline deadline);
-  [[nodiscard]] const Model& model() const { return model_; }  // after meet
+  [[nodiscard]] Status meet(const Federation& federation, Deadline deadline);
+  [[nodiscard]] Part part() const { return part_; }            // after meet
+  [[nodiscard]] const Model& model() const { return model_; }  // likewise
   [[nodiscard]] std::span<float> parameters() const;           // [P]
   [[nodiscard]] std::span<float> gradient() const;             // [P + riders]
 
@@ -58,6 +65,16 @@ class ProgramLink {
   [[nodiscard]] Status step();
   [[nodiscard]] Result<std::vector<std::byte>> state();
   [[nodiscard]] Status take(std::span<const std::byte> state);
+
+  struct Message {
+    Frame frame;
+    std::vector<std::byte> body;
+  };
+  // For rounds and groups. A frame to the program; what it says next, whatever that is: nullopt: nothing
+  // until `deadline`, which is no error.
+  [[nodiscard]] Status tell(const Frame& frame, std::span<const std::byte> body = {}, int descriptor = -1);
+  [[nodiscard]] Result<std::optional<Message>> next(Deadline deadline);
+
   void give_up(Error why) { static_cast<void>(failed(std::move(why))); }  // it cannot be gone on with
 
   // Tells the program that its training is over, with its exit code and last words, as soon as one is there,
@@ -71,15 +88,11 @@ class ProgramLink {
   [[nodiscard]] Status failure() const { return failure_; }
 
  private:
-  struct Message {
-    Frame frame;
-    std::vector<std::byte> body;
-  };
   ProgramLink(Options options, FileDescriptor listener);
   void run();  // of the thread
   [[nodiscard]] bool accept_program();
   [[nodiscard]] Status hear(const Frame& frame);
-  [[nodiscard]] Status tell(const Frame& frame, std::span<const std::byte> body, int descriptor = -1);
+  [[nodiscard]] Status greet(const Frame& greeting, bool of_clients, Deadline deadline);
   [[nodiscard]] Result<Message> await(Kind kind, Deadline deadline);
   [[nodiscard]] Status register_model(Deadline deadline);
   [[nodiscard]] Error failed(Error error);
@@ -87,6 +100,7 @@ class ProgramLink {
   Options options_;
   FileDescriptor listener_;
   std::unique_ptr<Channel> channel_;  // once `connected_`
+  Part part_ = Part::kJob;
   Model model_;
   SealedMemory memory_;
   MemoryPlan plan_;

@@ -1,6 +1,7 @@
-// worker/program/protocol.cc: frames and tensors to and from bytes
-#include "worker/program/protocol.h"
+// common/program/protocol.cc: frames and tensors to and from bytes
+#include "common/program/protocol.h"
 
+#include <algorithm>
 #include <bit>
 #include <cstring>
 #include <set>
@@ -14,12 +15,16 @@ static_assert(sizeof(double) == 8 && sizeof(float) == 4);
 constexpr std::uint32_t kMagic = 0x3152544d;  // "MTR1"
 constexpr std::size_t kNameMax = 1024;
 constexpr std::size_t kDimensionsMax = 16;
+constexpr std::uint16_t kDimensionsMask = 0xff;  // the type is behind them, so that float32 changes nothing
+constexpr int kTypeShift = 8;
+constexpr std::array<std::string_view, kTypes> kTypeNames{
+    "float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool"};
 
 bool is_kind(std::uint16_t kind) {
   return (kind >= static_cast<std::uint16_t>(Kind::kHello) &&
-          kind <= static_cast<std::uint16_t>(Kind::kStop)) ||
+          kind <= static_cast<std::uint16_t>(Kind::kCollect)) ||
          (kind >= static_cast<std::uint16_t>(Kind::kWorld) &&
-          kind <= static_cast<std::uint16_t>(Kind::kAlive));
+          kind <= static_cast<std::uint16_t>(Kind::kCollected));
 }
 
 template <typename T>
@@ -88,6 +93,9 @@ std::uint64_t body_max(Kind kind) {
     case Kind::kHello:
     case Kind::kReady:
     case Kind::kWorld:
+    case Kind::kFederation:
+    case Kind::kFailed:
+    case Kind::kCollected:
     case Kind::kEnd: return kTextMax;
     case Kind::kTensors: return kTensorsMax;
     case Kind::kState:
@@ -97,6 +105,9 @@ std::uint64_t body_max(Kind kind) {
     case Kind::kStepped:
     case Kind::kReport:
     case Kind::kStop:
+    case Kind::kUpdate:
+    case Kind::kCollect:
+    case Kind::kRound:
     case Kind::kMemory:
     case Kind::kStep:
     case Kind::kGiveState:
@@ -105,6 +116,10 @@ std::uint64_t body_max(Kind kind) {
   return 0;
 }
 
+std::string_view name_of(Type type) { return kTypeNames[static_cast<std::size_t>(type)]; }
+
+std::int64_t elements_of(const TensorShape& tensor) { return elements(tensor.shape); }
+
 std::vector<std::byte> write_tensors(const std::vector<TensorShape>& tensors) {
   std::vector<std::byte> bytes;
   put(bytes, static_cast<std::uint32_t>(tensors.size()));
@@ -112,7 +127,8 @@ std::vector<std::byte> write_tensors(const std::vector<TensorShape>& tensors) {
     put(bytes, static_cast<std::uint16_t>(tensor.name.size()));
     const auto* name = reinterpret_cast<const std::byte*>(tensor.name.data());
     bytes.insert(bytes.end(), name, name + tensor.name.size());
-    put(bytes, static_cast<std::uint16_t>(tensor.shape.size()));
+    put(bytes, static_cast<std::uint16_t>(tensor.shape.size() | static_cast<std::size_t>(tensor.type)
+                                                                    << kTypeShift));
     for (const std::int64_t size : tensor.shape) put(bytes, size);
   }
   return bytes;
@@ -133,8 +149,10 @@ Result<std::vector<TensorShape>> read_tensors(std::span<const std::byte> bytes) 
     if (!take(bytes, length) || length == 0 || length > kNameMax || bytes.size() < length) return torn();
     tensor.name.assign(reinterpret_cast<const char*>(bytes.data()), length);
     bytes = bytes.subspan(length);
-    if (!take(bytes, length) || length > kDimensionsMax) return torn();
-    tensor.shape.resize(length);
+    if (!take(bytes, length) || (length & kDimensionsMask) > kDimensionsMax || length >> kTypeShift >= kTypes)
+      return torn();
+    tensor.type = static_cast<Type>(length >> kTypeShift);
+    tensor.shape.resize(length & kDimensionsMask);
     for (std::int64_t& size : tensor.shape)
       if (!take(bytes, size)) return torn();
     const std::int64_t size = elements(tensor.shape);
@@ -151,10 +169,17 @@ Result<std::vector<TensorShape>> read_tensors(std::span<const std::byte> bytes) 
 }
 
 std::string words(const TensorShape& tensor) {
-  std::string text = tensor.name + " float32 [";
+  std::string text = tensor.name + " " + std::string(name_of(tensor.type)) + " [";
   for (std::size_t i = 0; i < tensor.shape.size(); ++i)
     text += (i == 0 ? "" : ", ") + std::to_string(tensor.shape[i]);
   return text + "]";
+}
+
+std::string first_difference(const std::vector<TensorShape>& there, const std::vector<TensorShape>& here) {
+  const auto apart = std::ranges::mismatch(there, here);
+  const auto at = [](const auto& end, const auto& place) { return place == end ? "nothing" : words(*place); };
+  return "parameter " + std::to_string(apart.in1 - there.begin()) + " is " + at(there.end(), apart.in1) +
+         " there and " + at(here.end(), apart.in2) + " here";
 }
 
 Frame write_world(const World& world) {
@@ -190,6 +215,51 @@ Batch read_batch(const Frame& frame) {
           .rank = told[4],
           .size = told[5],
           .membership = told[6]};
+}
+
+Frame write_federation(const Federation& told) {
+  return {.kind = Kind::kFederation,
+          .numbers = {told.first_client, told.clients, told.total_clients, told.rounds, told.seed,
+                      told.local_epochs, told.batch_size, kProtocol},
+          .reals = {told.learning_rate, 0}};
+}
+
+Federation read_federation(const Frame& frame) {
+  const auto& told = frame.numbers;
+  return {.first_client = told[0],
+          .clients = told[1],
+          .total_clients = told[2],
+          .rounds = told[3],
+          .seed = told[4],
+          .local_epochs = told[5],
+          .batch_size = told[6],
+          .learning_rate = frame.reals[0]};
+}
+
+Frame write_round(const Round& round) {
+  return {.kind = Kind::kRound,
+          .numbers = {round.serial, round.client, round.round, round.deadline_ms, round.seed},
+          .reals = {round.mu, 0}};
+}
+
+Round read_round(const Frame& frame) {
+  const auto& told = frame.numbers;
+  return {.serial = told[0],
+          .client = told[1],
+          .round = told[2],
+          .deadline_ms = told[3],
+          .seed = told[4],
+          .mu = frame.reals[0]};
+}
+
+Frame write_collect(const Collective& asked) {
+  return {.kind = Kind::kCollect,
+          .numbers = {static_cast<std::int64_t>(asked.kind), asked.bytes, asked.root}};
+}
+
+Collective read_collect(const Frame& frame) {
+  return {
+      .kind = static_cast<Collect>(frame.numbers[0]), .bytes = frame.numbers[1], .root = frame.numbers[2]};
 }
 
 std::size_t floats_for(std::size_t bytes) {

@@ -1,5 +1,5 @@
-// worker/program/channel.cc: poll, sendmsg, recvmsg
-#include "worker/program/channel.h"
+// common/program/channel.cc: poll, sendmsg, recvmsg
+#include "common/program/channel.h"
 
 #include <fcntl.h>
 #include <linux/sockios.h>
@@ -193,6 +193,22 @@ Status Channel::receive_body(std::uint64_t bytes, std::vector<std::byte>& body, 
     MUSTER_TRY(read(std::span(body).subspan(begin), deadline));
   }
   return {};
+}
+
+std::optional<Channel::End> Channel::waiting_end() const {
+  std::array<std::byte, kFrameBytes + kTextMax + kOfferedMax> waiting{};
+  const ssize_t got = ::recv(socket_.get(), waiting.data(), waiting.size(), MSG_PEEK | MSG_DONTWAIT);
+  auto rest = std::span<const std::byte>(waiting).first(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+  while (rest.size() >= kFrameBytes) {
+    const auto frame = decode(rest.first<kFrameBytes>());
+    if (!frame || frame->body_bytes > rest.size() - kFrameBytes) return std::nullopt;
+    const auto body = rest.subspan(kFrameBytes, static_cast<std::size_t>(frame->body_bytes));
+    if (frame->kind == Kind::kEnd)
+      return End{.exit_code = frame->numbers[0],
+                 .words = std::string(reinterpret_cast<const char*>(body.data()), body.size())};
+    rest = rest.subspan(kFrameBytes + body.size());
+  }
+  return std::nullopt;
 }
 
 }  // namespace muster::program

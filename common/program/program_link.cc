@@ -1,12 +1,14 @@
-// worker/program/program_link.cc: questions, answers, and what comes between
-#include "worker/program/program_link.h"
+// common/program/program_link.cc: questions, answers, and what comes between
+#include "common/program/program_link.h"
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
+#include <fstream>
 
 namespace muster::program {
 namespace {
@@ -32,6 +34,14 @@ std::span<const std::byte> bytes_of(const std::string& text) { return std::as_by
 
 }  // namespace
 
+std::uint64_t ProgramLink::memory_of_this_pod() {
+  const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
+  const std::uint64_t machine = pages * static_cast<std::uint64_t>(std::max(::sysconf(_SC_PAGESIZE), 1L));
+  std::uint64_t limit = 0;
+  std::ifstream told("/sys/fs/cgroup/memory.max");  // "max", where there is none
+  return told >> limit && limit > 0 ? std::min(machine, limit) : machine;
+}
+
 Result<std::unique_ptr<ProgramLink>> ProgramLink::listen(Options options) {
   MUSTER_ASSIGN(FileDescriptor listener, listen_at(options.path));
   return std::unique_ptr<ProgramLink>(new ProgramLink(std::move(options), std::move(listener)));
@@ -43,6 +53,7 @@ ProgramLink::ProgramLink(Options options, FileDescriptor listener)
 ProgramLink::~ProgramLink() {
   over_ = true;
   if (const MutexLock lock(mutex_); connected_) channel_->shut_down();
+  changed_.notify_all();
   thread_.join();
 }
 
@@ -98,13 +109,17 @@ Status ProgramLink::hear(const Frame& frame) {
     options_.stop_asked();
     return {};
   }
-  const MutexLock lock(mutex_);
+  MutexLock lock(mutex_);
   if (frame.kind == Kind::kReport) {
     if ((frame.numbers[0] & 1) != 0) told_loss_ = frame.reals[0];
     if ((frame.numbers[0] & 2) != 0) told_accuracy_ = frame.reals[1];
     ++reports_;
     return {};
   }
+  // A group asks: its first question may come before its last answer was read.
+  if (frame.kind == Kind::kCollect)
+    changed_.wait_for(lock, Channel::kFrameTime,
+                      [this]() MUSTER_REQUIRES(mutex_) { return !inbox_ || over_; });
   if (inbox_) return data_loss("tells more than it was asked for");
   inbox_ = std::move(message);
   changed_.notify_all();
@@ -125,37 +140,59 @@ Status ProgramLink::tell(const Frame& frame, std::span<const std::byte> body, in
   return sent ? sent : Status(failed(lost(sent.error())));
 }
 
-Result<ProgramLink::Message> ProgramLink::await(Kind kind, Deadline deadline) {
+Result<std::optional<ProgramLink::Message>> ProgramLink::next(Deadline deadline) {
   if (!failure_) return failure_.error();
   MutexLock lock(mutex_);
   const auto some = [this]() MUSTER_REQUIRES(mutex_) { return inbox_.has_value() || closed_.has_value(); };
-  if (!changed_.wait_until(lock, deadline, some))
-    return failed(lost(deadline_exceeded("it has not answered in time")));
+  if (!changed_.wait_until(lock, deadline, some)) return std::optional<Message>();
   if (!inbox_) return failed(lost(*closed_));
-  Message message = *std::move(inbox_);
-  inbox_.reset();
-  if (message.frame.kind != kind)
-    return failed(lost(data_loss("answers with a frame of kind " +
-                                 std::to_string(static_cast<int>(message.frame.kind)) + " where " +
-                                 std::to_string(static_cast<int>(kind)) + " is due")));
+  std::optional<Message> message = std::exchange(inbox_, std::nullopt);
+  changed_.notify_all();
   return message;
 }
 
+Result<ProgramLink::Message> ProgramLink::await(Kind kind, Deadline deadline) {
+  MUSTER_ASSIGN(std::optional<Message> message, next(deadline));
+  if (!message) return failed(lost(deadline_exceeded("it has not answered in time")));
+  if (message->frame.kind != kind)
+    return failed(lost(data_loss("answers with a frame of kind " +
+                                 std::to_string(static_cast<int>(message->frame.kind)) + " where " +
+                                 std::to_string(static_cast<int>(kind)) + " is due")));
+  return *std::move(message);
+}
+
 Status ProgramLink::meet(const World& world, Deadline deadline) {
+  return greet(write_world(world), false, deadline);
+}
+
+Status ProgramLink::meet(const Federation& federation, Deadline deadline) {
+  return greet(write_federation(federation), true, deadline);
+}
+
+Status ProgramLink::greet(const Frame& greeting, bool of_clients, Deadline deadline) {
   {
     MutexLock lock(mutex_);
     const auto here = [this]() MUSTER_REQUIRES(mutex_) { return connected_; };
     if (!changed_.wait_until(lock, deadline, here))
       return failed(internal_error(
-          "no program has connected: does the command of the pod's first container call muster.init() "
-          "(muster_open() in C)?"));
+          of_clients
+              ? "no program has connected: does the command of the pod's first container call muster.serve()?"
+              : "no program has connected: does the command of the pod's first container call "
+                "muster.init() (muster_open() in C)?"));
   }
   MUSTER_ASSIGN(const Message hello, await(Kind::kHello, deadline));
   if (hello.frame.numbers[0] != kProtocol)
     return failed(invalid_argument("the program has muster " + text_of(hello.body) +
                                    ", which speaks another protocol than this worker of " MUSTER_VERSION
                                    "; install muster==" MUSTER_VERSION " in its image"));
-  MUSTER_TRY(tell(write_world(world), bytes_of(MUSTER_VERSION)));
+  part_ = static_cast<Part>(std::clamp<std::int64_t>(hello.frame.numbers[1], 0, 2));
+  if (of_clients != (part_ == Part::kClient))
+    return failed(invalid_argument(
+        of_clients ? "the program is one of a DistributedJob; for the clients of a FederatedRound it calls "
+                     "muster.serve()"
+                   : "the program calls muster.serve(), which is for the clients of a FederatedRound; in a "
+                     "DistributedJob it calls muster.init()"));
+  MUSTER_TRY(tell(greeting, bytes_of(MUSTER_VERSION)));
   const Status registered = register_model(deadline);
   return registered ? registered : Status(failed(registered.error()));
 }
@@ -165,11 +202,18 @@ Status ProgramLink::register_model(Deadline deadline) {
   MUSTER_ASSIGN(model_.tensors, read_tensors(tensors.body));
   model_.parameters = 0;
   for (const TensorShape& tensor : model_.tensors) {
-    std::int64_t size = 1;
-    for (const std::int64_t one : tensor.shape) size *= one;
-    model_.parameters += size;
+    if (part_ == Part::kJob && tensor.type != Type::kFloat32)
+      return invalid_argument("tensor " + words(tensor) +
+                              " cannot be trained in a job: its values are float32");
+    model_.parameters += elements_of(tensor);
   }
   plan_ = plan_memory(static_cast<std::size_t>(model_.parameters), options_.riders);
+  if (plan_.bytes > options_.memory_max)
+    return invalid_argument(
+        "the program's model has " + std::to_string(model_.parameters) + " parameters, which take " +
+        std::to_string(plan_.bytes >> 20) + " MiB with their gradient; this pod may take " +
+        std::to_string(options_.memory_max >> 20) +
+        " MiB: raise spec.training.program.resources.limits.memory, or use a smaller model");
   {
     const MutexLock lock(mutex_);
     state_of_ = plan_.parameters;
@@ -184,6 +228,7 @@ Status ProgramLink::register_model(Deadline deadline) {
   model_.batch_size = ready.frame.numbers[1];
   model_.fingerprint = ready.frame.numbers[2];
   model_.optimizer = text_of(ready.body);
+  if (part_ != Part::kJob) return {};
   if (model_.examples < 1 || model_.examples > kExamplesMax)
     return invalid_argument("the program tells of " + std::to_string(model_.examples) +
                             " examples; a dataset has from 1 to " + std::to_string(kExamplesMax));

@@ -1,4 +1,4 @@
-#pragma once  // worker/program/memory_plan.h: parameters and gradient where worker and program both see them.
+#pragma once  // common/program/memory_plan.h: parameters and gradient where worker and program both see them.
               // Pure
 #include <cstddef>
 #include <string_view>

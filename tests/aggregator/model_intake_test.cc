@@ -1,0 +1,107 @@
+// tests/aggregator/model_intake_test.cc: the model of a federation of programs, from clients that agree,
+// differ, break off or lie
+#include "aggregator/shell/model_intake.h"
+
+#include <gmock/gmock.h>
+
+#include <limits>
+
+#include "aggregator/round/told.h"
+
+namespace muster::agg {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+using ::testing::HasSubstr;
+
+const std::vector<program::TensorShape> kModel{{"w", {2, 2}, program::Type::kFloat64},
+                                               {"n", {}, program::Type::kInt64}};
+const std::vector<float> kValues{1, 2, 3, 4, 40};
+
+std::span<const std::byte> bytes_of(const std::vector<float>& values) {
+  return std::as_bytes(std::span(values));
+}
+
+Status offer(ModelIntake& intake, const std::string& whom, const std::vector<float>& values) {
+  MUSTER_ASSIGN(auto offer, intake.begin(whom, program::write_tensors(kModel), bytes_of(values).size()));
+  MUSTER_TRY(offer->append(0, bytes_of(values).first(7)));
+  MUSTER_TRY(offer->append(7, bytes_of(values).subspan(7)));
+  EXPECT_TRUE(offer->whole());
+  return intake.take(std::move(offer));
+}
+
+TEST(ModelIntake, TakesTheFirstWholeOfferAndComparesTheOthers) {
+  ModelIntake intake(1 << 20);
+  const auto wanted = intake.compare("client pod 1", program::write_tensors(kModel));
+  ASSERT_TRUE(wanted);
+  EXPECT_TRUE(*wanted);
+  EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt);
+  ASSERT_TRUE(offer(intake, "client pod 1", kValues));
+  const auto model = intake.wait(seconds(20));
+  ASSERT_TRUE(model);
+  EXPECT_EQ(model->tensors, kModel);
+  EXPECT_EQ(model->values, kValues);
+  EXPECT_EQ(*intake.compare("client pod 0", program::write_tensors(kModel)), false);
+  ASSERT_TRUE(offer(intake, "client pod 2",
+                    std::vector<float>(5, 9)));  // it was asked for before the first was whole
+  EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt) << "the first one's values hold";
+  auto other = kModel;
+  other[1].type = program::Type::kFloat32;
+  const auto apart = intake.compare("client pod 3", program::write_tensors(other));
+  ASSERT_FALSE(apart);
+  EXPECT_EQ(apart.error().code, Code::kInvalidArgument);
+  EXPECT_THAT(apart.error().message, HasSubstr("client pod 1 has a model with the hash "));
+  EXPECT_THAT(apart.error().message, HasSubstr("parameter 1 is n int64 [] there and n float32 [] here"));
+}
+
+TEST(ModelIntake, OneOfferAtATimeAndOneThatBreaksOffLeavesRoomForTheNext) {
+  ModelIntake intake(1 << 20);
+  const auto tensors = program::write_tensors(kModel);
+  auto first = intake.begin("client pod 0", tensors, 20);
+  ASSERT_TRUE(first);
+  const auto second = intake.begin("client pod 1", tensors, 20);
+  ASSERT_FALSE(second);
+  EXPECT_EQ(second.error().code, Code::kResourceExhausted);
+  first->reset();
+  EXPECT_TRUE(offer(intake, "client pod 1", kValues));
+}
+
+TEST(ModelIntake, RefusesWhatIsNoModelInWords) {
+  ModelIntake intake(1 << 20);
+  const auto tensors = program::write_tensors(kModel);
+  EXPECT_FALSE(intake.compare("client pod 0", std::span(tensors).first(5)));
+  const auto large = intake.compare("client pod 0", program::write_tensors({{"w", {1 << 20}}}));
+  ASSERT_FALSE(large);
+  EXPECT_THAT(large.error().message, HasSubstr("has 4 MiB, and this aggregator room for one of 1"));
+  EXPECT_FALSE(intake.begin("client pod 0", tensors, 24)) << "more than the model has";
+  auto given = intake.begin("client pod 0", tensors, 20);
+  ASSERT_TRUE(given);
+  EXPECT_FALSE((*given)->append(4, bytes_of(kValues))) << "not the next byte";
+  EXPECT_FALSE((*given)->append(0, bytes_of(std::vector<float>(6)))) << "more than there are";
+  EXPECT_FALSE((*given)->append(0, {}));
+  given->reset();
+  std::vector<float> infinite = kValues;
+  infinite[4] = std::numeric_limits<float>::infinity();
+  const Status taken = offer(intake, "client pod 0", infinite);
+  ASSERT_FALSE(taken);
+  EXPECT_THAT(taken.error().message, HasSubstr("not finite, in n int64 []"));
+  EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt);
+}
+
+TEST(ToldByClients, AreMeansByExamplesOfWhatIsANumber) {
+  constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
+  ToldByClients told;
+  EXPECT_EQ(told.mean(), std::nullopt);
+  told.add(10, kNotTold, 0.5);
+  EXPECT_EQ(told.mean(), std::nullopt) << "no loss, no point of the history";
+  told.add(10, 2.0, kNotTold);
+  told.add(30, 4.0, 0.9);
+  told.add(50, kNotTold, 7.0);
+  ASSERT_TRUE(told.mean());
+  EXPECT_DOUBLE_EQ(told.mean()->loss, 3.5);
+  EXPECT_DOUBLE_EQ(*told.mean()->accuracy, 0.8);
+}
+
+}  // namespace
+}  // namespace muster::agg

@@ -1,0 +1,149 @@
+// tests/worker/group_side_test.cc: the collectives of programs with a loop of their own: the C library
+// against workers' ends
+#include "worker/shell/group_side.h"
+
+#include <gtest/gtest.h>
+
+#include <cstdlib>
+
+#include "tests/worker/fake_program.h"
+#include "tests/worker/mesh_support.h"
+#include "worker/program/muster_group.h"
+
+namespace muster::worker::test {
+namespace {
+
+using program::test::FakeProgram;
+using program::test::SocketFolder;
+using std::chrono::seconds;
+
+constexpr int kRanks = 3;
+constexpr std::size_t kRoom = 256;  // floats
+
+// The program's end, frame by frame: three of the C library's would share one environment.
+std::string collect(FakeProgram& program, const program::Collective& asked) {
+  program.tell(program::write_collect(asked));
+  const auto answer = program.hear();
+  if (!answer || answer->kind != program::Kind::kCollected) return "no answer";
+  return {reinterpret_cast<const char*>(program.body.data()), program.body.size()};
+}
+
+void join(FakeProgram& program) {
+  program.tell({.kind = program::Kind::kHello,
+                .numbers = {program::kProtocol, static_cast<std::int64_t>(program::Part::kGroup)}},
+               program::test::bytes_of("test"));
+  ASSERT_EQ(program.hear().value_or(program::Frame{}).kind, program::Kind::kWorld);
+  program.tell({.kind = program::Kind::kTensors}, program::write_tensors({{"room", {kRoom}}}));
+  const auto told = program.hear();
+  ASSERT_EQ(told.value_or(program::Frame{}).kind, program::Kind::kMemory);
+  program.count = static_cast<std::size_t>(told->numbers[0]);
+  program.gradient_at = static_cast<std::size_t>(told->numbers[1]);
+  auto mapped =
+      SealedMemory::map(program.channel().take_descriptor(), static_cast<std::size_t>(told->numbers[2]));
+  ASSERT_TRUE(mapped) << mapped.error().message;
+  program.memory = *std::move(mapped);
+  program.tell({.kind = program::Kind::kReady});
+}
+
+// `body` is each rank's program, `after` looks at how its worker's side ended.
+void with_programs(const std::function<void(int, FakeProgram&)>& body,
+                   const std::function<void(int, const Status&, const GroupProgress&)>& after) {
+  const SocketFolder folder;
+  auto group = collectives(memory_mesh(kRanks, 1));
+  on_all_ranks(kRanks, [&](int rank) {
+    const std::string socket = folder.socket("w" + std::to_string(rank));
+    auto link = program::ProgramLink::listen({.path = socket});
+    ASSERT_TRUE(link) << link.error().message;
+    std::thread thread([&] {
+      FakeProgram program(socket);
+      join(program);
+      body(rank, program);
+    });
+    const Status met = (*link)->meet(program::World{.rank = rank, .size = kRanks}, soon());
+    EXPECT_TRUE(met) << met.error().message;
+    EXPECT_EQ((*link)->part(), program::Part::kGroup);
+    GroupProgress last;
+    auto& mine = *group[static_cast<std::size_t>(rank)];
+    const Status served = GroupSide(**link, mine, seconds(20))
+                              .serve([] { return false; }, [&](const GroupProgress& shown) { last = shown; });
+    if (!served) mine.leave(served);
+    link->reset();
+    thread.join();
+    after(rank, served, last);
+  });
+}
+
+TEST(GroupSide, DoesWhatProgramsAskForAndCountsByTheFormulas) {
+  with_programs(
+      [](int rank, FakeProgram& program) {
+        const auto room = program.parameters();
+        std::ranges::fill(room, static_cast<float>(rank + 1));
+        EXPECT_EQ(collect(program, {.kind = program::Collect::kSum, .bytes = 400}), "");
+        EXPECT_EQ(room[99], 6);
+        EXPECT_EQ(room[100], static_cast<float>(rank + 1));
+        room[0] = static_cast<float>(10 * rank);
+        EXPECT_EQ(collect(program, {.kind = program::Collect::kGather, .bytes = 4}), "");
+        EXPECT_EQ(program.gradient()[2], 20);
+        EXPECT_EQ(collect(program, {.kind = program::Collect::kGather, .bytes = 0}), "");
+        EXPECT_EQ(collect(program, {.kind = program::Collect::kBroadcast, .bytes = 3, .root = 1}), "");
+        EXPECT_EQ(collect(program, {.kind = program::Collect::kBarrier}), "");
+        program.tell(program::write_collect({.kind = program::Collect::kDone}));
+      },
+      [](int rank, const Status& served, const GroupProgress& progress) {
+        ASSERT_TRUE(served) << served.error().message;
+        EXPECT_EQ(progress.calls, 5);
+        EXPECT_EQ(progress.sent.payload, progress.payload_bytes_expected);
+        EXPECT_EQ(progress.sent.payload, ring_bytes(100, kRanks, rank) + 2 * 4);
+      });
+}
+
+TEST(GroupSide, ARankThatIsLostEndsTheGroupOfAll) {
+  with_programs(
+      [](int rank, FakeProgram& program) {
+        if (rank == 1) return;  // its program dies
+        EXPECT_NE(collect(program, {.kind = program::Collect::kSum, .bytes = 4}), "");
+      },
+      [](int rank, const Status& served, const GroupProgress& /*progress*/) {
+        ASSERT_FALSE(served);
+        if (rank == 1) {
+          EXPECT_EQ(served.error().code, Code::kInternal);
+        }
+      });
+}
+
+TEST(GroupSide, WhatDoesNotFitIsRefused) {
+  for (const program::Collective& asked :
+       {program::Collective{.kind = program::Collect::kSum, .bytes = 4 * kRoom + 4},
+        program::Collective{.kind = program::Collect::kSum, .bytes = 6},
+        program::Collective{.kind = program::Collect::kSum, .bytes = -4},
+        program::Collective{.kind = program::Collect::kGather, .bytes = 4 * kRoom / 2},
+        program::Collective{.kind = program::Collect::kBroadcast, .bytes = 4, .root = kRanks},
+        program::Collective{.kind = static_cast<program::Collect>(77), .bytes = 4}}) {
+    with_programs([&](int, FakeProgram& program) { EXPECT_NE(collect(program, asked), ""); },
+                  [](int, const Status& served, const GroupProgress&) {
+                    ASSERT_FALSE(served);
+                    EXPECT_EQ(served.error().code, Code::kInvalidArgument) << served.error().message;
+                  });
+  }
+}
+
+TEST(MusterGroupAbi, AloneIsAGroupOfOne) {
+  ::unsetenv("MUSTER_SOCKET");
+  muster_job* wrong = muster_open_group(3);
+  EXPECT_STRNE(muster_last_error(wrong), "");
+  muster_close(wrong);
+  muster_job* job = muster_open_group(1 << 16);
+  ASSERT_STREQ(muster_last_error(job), "");
+  muster_parameters(job, nullptr)[0] = 5;
+  EXPECT_EQ(muster_collect(job, MUSTER_SUM, 4, 0), 0);
+  EXPECT_EQ(muster_collect(job, MUSTER_GATHER, 4, 0), 0);
+  EXPECT_EQ(muster_gradient(job, nullptr)[0], 5);
+  EXPECT_EQ(muster_collect(job, MUSTER_BARRIER, 0, 0), 0);
+  EXPECT_EQ(muster_collect(job, MUSTER_SUM, (1 << 16) + 4, 0), -1);
+  EXPECT_EQ(muster_collect(job, 9, 4, 0), -1);
+  EXPECT_EQ(muster_group_done(job), 0);
+  muster_close(job);
+}
+
+}  // namespace
+}  // namespace muster::worker::test
