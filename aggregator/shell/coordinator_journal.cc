@@ -74,17 +74,15 @@ void Coordinator::journal_closed(const Closed& closed, bool committed) {
 // Its place in the journal is its place in the aggregate.
 void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
   const UploadHeader& header = buffer->header();
-  Folding folding{.update = update_of(header, *machine_.known(header.task_id()), ledger_.next_sequence++),
-                  .values = buffer->values(),
-                  .holder = std::move(buffer),
-                  .answer = std::move(answer_call)};
+  UpdateKept update = update_of(header, *machine_.known(header.task_id()), ledger_.next_sequence++);
+  const std::span<const float> values = buffer->values();
+  Folding folding{
+      .update = update, .values = values, .holder = std::move(buffer), .answer = std::move(answer_call)};
   const auto fold_later = [this](Folding it) {
     aggregate_.post(
         [this, it = std::move(it)](Strategy& strategy) mutable { fold(std::move(it), strategy); });
   };
   if (journal_ == nullptr) return fold_later(std::move(folding));
-  const auto values = folding.values;
-  UpdateKept update = folding.update;
   journal_->keep(std::move(update), values,
                  [this, fold_later, folding = std::move(folding)](Status kept) mutable {
                    if (kept) return fold_later(std::move(folding));

@@ -146,7 +146,7 @@ Status JournalThread::append(const Item& item) {
     closings_.push_back({.round = closed->round, .committed = closed->committed, .settled = closed->settled});
   if (item.start) {  // without room for it the present file goes on
     const auto& start = *item.start;
-    if (const Status started = journal_->start_file(start.round, start.next_sequence, start.resume);
+    if (Status started = journal_->start_file(start.round, start.next_sequence, start.resume);
         !started && started.error().code != Code::kResourceExhausted)
       return started;
   }
@@ -174,10 +174,13 @@ void JournalThread::write(std::deque<Item>& batch) {
     const bool update = item.done != nullptr;
     Status written = owed_.empty() ? append(item) : Status(no_room());
     failed(written);
-    if (!written && !dead_ && !update) owed_.push_back(std::move(item));
     if (!written) full = full || !dead_;
     kept = kept || (written && update);
-    if (update) answers.emplace_back(std::move(item.done), std::move(written));
+    if (update) {
+      answers.emplace_back(std::move(item.done), std::move(written));
+    } else if (!written && !dead_) {
+      owed_.push_back(std::move(item));
+    }
   }
   if (kept) {
     const Status durable = journal_->sync();

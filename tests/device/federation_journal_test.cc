@@ -102,6 +102,7 @@ TEST_F(FederationJournal, AcknowledgedClientsAreNotAskedAgainAndTheModelHasTheSa
 
 TEST_F(FederationJournal, WithoutRoundsItsBufferOutlivesTheProcess) {
   federation_.strategy = {.name = "FedBuff", .buffer_size = kClients};
+  federation_.cohort = {.size = kClients};
   const std::string undisturbed = play(0);
   EXPECT_GT(undisturbed.size(), kModelValues * sizeof(float));
   EXPECT_EQ(play(2), undisturbed);
