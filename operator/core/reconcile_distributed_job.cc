@@ -281,7 +281,7 @@ class JobBody final : public ObjectBody {
     if (spec_.training && judge_servers(pass, spec_, servers, workers)) return;
     const bool over =
         spec_.training ? tend_members(pass, spec_, workers, servers) : judge_workers(pass, spec_, workers);
-    if (over || replace_waiting(pass, workers)) return;
+    if (over || replace_waiting(pass, with_servers(workers))) return;
     create_missing(pass, spec_, members_, replaced_, servers_, replaced_servers_);
     const std::vector<const Pod*> here = wanted_of(workers, spec_.workers.replicas);
     const std::int64_t wanted = spec_.workers.replicas - done_and_gone(pass.after, here);

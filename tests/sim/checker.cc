@@ -172,6 +172,7 @@ void Checker::configured(const std::string& job, const control::v1::Assignment& 
   if (!assignment.has_worker()) return;
   std::vector<std::string> uids;
   const auto& told = assignment.worker();
+  uids.reserve(static_cast<std::size_t>(told.roster_size()));
   for (int rank = 0; rank < told.roster_size() - told.servers(); ++rank)
     uids.push_back(told.roster(rank).pod_uid());
   const auto& rosters = lives_[job].rosters;

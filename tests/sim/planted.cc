@@ -33,7 +33,6 @@ constexpr std::array<const char*, static_cast<std::size_t>(Planted::kMax)> kBugN
     "a membership's number is used again",
     "those who join come first",
     "survivors are replaced",
-    "a server is replaced without its part",
     "both holders of a part are lost, and nobody restarts"};
 
 op::PatchStatus* status_of(op::Decision& decision) {
@@ -50,8 +49,6 @@ Json falsified(Planted bug, Json object) {
   if (bug == Planted::kLimitIgnored) object["spec"]["runPolicy"]["maxRestarts"] = 100;
   if (bug == Planted::kTerminalForgotten && member(object, "status", "completionTime").is_string())
     object["status"] = {{"incarnation", member(object, "status", "incarnation")}};
-  if (bug == Planted::kServersAnewForgotten && member(object, "status", "servers").is_array())
-    for (Json& server : object["status"]["servers"]) server.erase("anew");
   return object;
 }
 

@@ -26,7 +26,6 @@ enum class Planted {
   kMembershipReused,       // another roster gets the number of the one before
   kJoinersFirst,           // ranks are given to those first who have no state
   kSurvivorsReplaced,      // all workers are replaced when one is lost
-  kServersAnewForgotten,   // a server that has begun without its part counts as one that has it
   kPartsLostIgnored,       // two servers beside each other are replaced alone, as one would be
   kMax
 };

@@ -18,8 +18,13 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr std::int64_t kSteps = 3;
+constexpr std::int64_t kServedSteps = 15;  // with parameter servers, so that some are lost in between
 constexpr seconds kAssignmentPatience{600};
 constexpr seconds kLeftBehindPatience{60};
+
+std::int64_t steps_of(const std::optional<Assignment>& assignment) {
+  return assignment && assignment->worker().servers() > 0 ? kServedSteps : kSteps;
+}
 
 std::string last_words(const AgentStatus& status) {
   std::string words;
@@ -183,22 +188,23 @@ void Programs::work(Program& program) {
           peer.assignment->membership() == program.assignment->membership())
         step(peer, next);
   }
-  if (next < kSteps) work_later(program.uid);
+  if (next < steps_of(program.assignment)) work_later(program.uid);
 }
 
 void Programs::step(Program& program, std::int64_t step) {
-  const bool last = step >= kSteps;
+  const std::int64_t all = steps_of(program.assignment);
+  const bool last = step >= all;
   program.steps = step;
   if (program.role == "worker") {
     auto& worker = *program.status.mutable_worker();
     worker.set_rank(program.assignment->worker().rank());
     worker.set_step(step);
-    worker.set_total_steps(kSteps);
+    worker.set_total_steps(all);
     worker.set_loss(1.0 / static_cast<double>(step));
     if (last) worker.set_parameters_sha256(std::string(64, 'a'));
   } else if (program.role == "aggregator") {
     program.status.mutable_aggregator()->set_round(step);
-    program.status.mutable_aggregator()->set_rounds(kSteps);
+    program.status.mutable_aggregator()->set_rounds(all);
   }
   set_phase(program, last ? control::v1::PHASE_SUCCEEDED : control::v1::PHASE_RUNNING);
   if (last) exit(program.uid, 0, up_to(random_, milliseconds(500)));

@@ -1,6 +1,7 @@
 // tests/sim/simulation_test.cc: seeded lives of the whole operator in a model cluster, under faults
 //
-// MUSTER_SIM_SEED=n replays one life and tells all of it; MUSTER_SIM_LIVES=n lives more of them.
+// MUSTER_SIM_SEED=n replays one life and tells all of it; MUSTER_SIM_LIVES=n lives more of them;
+// MUSTER_SIM_BUG=n looks for one planted bug alone.
 #include <gtest/gtest.h>
 
 #include <cstdlib>
@@ -125,7 +126,9 @@ std::uint64_t finding_seed(Planted bug) {
 
 // A simulation that finds nothing is worth nothing: a seed of 1 to 2000 must find each bug.
 TEST_F(Simulation, FindsPlantedBugs) {
+  const std::uint64_t only = from_environment("MUSTER_SIM_BUG", 0);
   for (int each = 1; each < static_cast<int>(Planted::kMax); ++each) {
+    if (only != 0 && only != static_cast<std::uint64_t>(each)) continue;
     const auto bug = static_cast<Planted>(each);
     const std::uint64_t seed = finding_seed(bug);
     EXPECT_LE(seed, kLives) << "not found: " << name_of(bug);

@@ -239,6 +239,24 @@ TEST_F(Servers, TheJobIsDoneWithItsWorkers) {
   EXPECT_FALSE(cluster_.pods.contains("digits-server-1")) << "one that does not end holds its node";
 }
 
+TEST_F(Servers, ThatWaitAndKeepAwayFromANodeThatIsWellAgainAreMadeAnew) {
+  cluster_.bad_nodes["n-0"] = {.condition = "KernelDeadlock", .taints = {}};
+  cluster_.evict("digits-server-1");
+  cluster_.settle();
+  cluster_.finish_deletions();
+  cluster_.settle();
+  ASSERT_TRUE(cluster_.pods.at("digits-server-1")["spec"].contains("affinity"));
+  const std::string uid = cluster_.uid_of("digits-server-1");
+  cluster_.bad_nodes.clear();
+  cluster_.settle();
+  cluster_.finish_deletions();
+  cluster_.advance(std::chrono::minutes(1));  // one that is lost again is replaced after a while
+  cluster_.settle();
+  ASSERT_TRUE(cluster_.pods.contains("digits-server-1"));
+  EXPECT_NE(cluster_.uid_of("digits-server-1"), uid) << "no other node may have room for it";
+  EXPECT_FALSE(cluster_.pods.at("digits-server-1")["spec"].contains("affinity"));
+}
+
 TEST(ServerSets, AQueueIsAskedForBothRoles) {
   Json object = served(3);
   object["metadata"]["labels"]["kueue.x-k8s.io/queue-name"] = "team";
