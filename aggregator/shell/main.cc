@@ -18,6 +18,7 @@
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
 #include "common/spec/federated_round.h"
+#include "learning/data_identity.h"
 #include "learning/dataset.h"
 #include "learning/doubts.h"
 #include "learning/partition.h"
@@ -156,7 +157,7 @@ class Run {
     auto server = FederationServer::start({.ip = frame_.pod.ip,
                                            .port = kDataPort,
                                            .credentials = frame_.credentials,
-                                           .data_sha256 = data.digest},
+                                           .data_sha256 = learning::data_identity(data.digest)},
                                           coordinator);
     if (!server) return {kExitRetry, server.error().message};
     frame_.publish(control::v1::PHASE_RUNNING, "");

@@ -73,7 +73,7 @@ class Run {
                       .first_client = part.first_client(),
                       .clients = part.clients(),
                       .parameter_count = (*trainer)->parameter_count(),
-                      .data_sha256 = (*trainer)->data_digest(),
+                      .data_sha256 = (*trainer)->data_identity(),
                       .parallel_clients = flags_.parallel_clients,
                       .aggregator_timeout = std::chrono::seconds(flags_.aggregator_timeout_seconds)},
                      [&](int slot, std::int32_t client, const TaskTicket& task, std::span<const float> global,
