@@ -1,4 +1,4 @@
-#pragma once  // cli/completion.h: what `muster completion SHELL` prints
+#pragma once  // cli/completion.h: what `muster completion SHELL` prints. Pure
 #include <string>
 #include <string_view>
 

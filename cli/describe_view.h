@@ -1,4 +1,5 @@
-#pragma once  // cli/describe_view.h: the text of `muster describe`, from objects that were already fetched
+#pragma once  // cli/describe_view.h: the text of `muster describe`, from objects that were already fetched.
+              // Pure
 #include <string>
 #include <vector>
 

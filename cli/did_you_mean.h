@@ -1,4 +1,4 @@
-#pragma once  // cli/did_you_mean.h: the word that a misspelt one may stand for
+#pragma once  // cli/did_you_mean.h: the word that a misspelt one may stand for. Pure
 #include <string>
 #include <string_view>
 #include <vector>

@@ -1,4 +1,4 @@
-#pragma once  // cli/format.h: numbers, sizes and times as people read them
+#pragma once  // cli/format.h: numbers, sizes and times as people read them. Pure
 #include <chrono>
 #include <cstdint>
 #include <optional>

@@ -1,4 +1,4 @@
-#pragma once  // cli/history_view.h: the records of ended objects, as tables and documents
+#pragma once  // cli/history_view.h: the records of ended objects, as tables and documents. Pure
 #include <string>
 #include <vector>
 

@@ -1,5 +1,5 @@
 #pragma once  // cli/job_view.h: what a person wants to know of one DistributedJob or FederatedRound and of
-              // its pods
+              // its pods. Pure
 #include <chrono>
 #include <optional>
 #include <string>

@@ -1,4 +1,4 @@
-#pragma once  // cli/line_prefixer.h: a stream of bytes as whole lines, each behind a prefix
+#pragma once  // cli/line_prefixer.h: a stream of bytes as whole lines, each behind a prefix. Pure
 #include <string>
 #include <string_view>
 #include <utility>

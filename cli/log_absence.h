@@ -1,4 +1,4 @@
-#pragma once  // cli/log_absence.h: why a pod whose log is asked for is not there
+#pragma once  // cli/log_absence.h: why a pod whose log is asked for is not there. Pure
 #include <optional>
 #include <string>
 

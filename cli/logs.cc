@@ -9,7 +9,6 @@
 #include <atomic>
 #include <list>
 #include <map>
-#include <mutex>
 #include <set>
 #include <stop_token>
 #include <thread>
@@ -23,6 +22,7 @@
 #include "cli/log_choice.h"
 #include "cli/resources.h"
 #include "common/base/text.h"
+#include "common/platform/mutex.h"
 #include "common/platform/signals.h"
 
 namespace muster::cli {
@@ -35,9 +35,14 @@ struct Reader {
   const LogsOptions& options;
   std::string ns;
   std::string job;  // bare name
-  std::mutex mutex{};
-  Console out{Console::Stream::kOut};
+  Mutex mutex{};
+  Console out MUSTER_GUARDED_BY(mutex){Console::Stream::kOut};
 };
+
+bool is_broken(Reader& reader) {
+  const MutexLock lock(reader.mutex);
+  return reader.out.broken();
+}
 
 bool picks(const LogsOptions& options) { return options.rank || options.all_ranks || !options.role.empty(); }
 
@@ -124,7 +129,7 @@ Status read_log(Reader& reader, const PodView& pod, const std::string& prefix, c
   log.previous = reader.options.previous;
   log.tail_lines = reader.options.tail_lines;
   const auto write = [&](const std::string& text) {
-    const std::lock_guard lock(reader.mutex);
+    const MutexLock lock(reader.mutex);
     reader.out.write(text);
     return !reader.out.broken();
   };
@@ -169,7 +174,7 @@ Status follow_all(Reader& reader, const std::stop_token& asked) {
     }
     bool finished = pods.empty();
     const bool known = is_job(reader, &finished);
-    if (stop.stop_requested() || reader.out.broken()) return {};
+    if (stop.stop_requested() || is_broken(reader)) return {};
     if (reading == 0 && (finished || !known || !reader.options.pod.empty())) return {};
     for (int i = 0; i < 5 && !stop.stop_requested(); ++i)
       std::this_thread::sleep_for(100ms);  // new pods are rare
@@ -235,6 +240,7 @@ int logs(const LogsOptions& options) {
     ended = read_all(reader);
   }
   if (stop.stop_requested()) return kExitInterrupted;
+  const MutexLock lock(reader.mutex);
   return ended ? finish(reader.out) : fail(explain(ended.error(), connection->server));
 }
 

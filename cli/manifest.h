@@ -1,5 +1,5 @@
 #pragma once  // cli/manifest.h: YAML text -> checked Kubernetes objects, each remembering where it was
-              // written
+              // written. Pure
 #include <map>
 #include <string>
 #include <string_view>

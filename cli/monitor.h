@@ -1,5 +1,5 @@
 #pragma once  // cli/monitor.h: what happens during a run, as lines to print and jobs to show: events in, text
-              // out
+              // out. Pure
 #include <chrono>
 #include <map>
 #include <string>

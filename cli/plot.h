@@ -1,4 +1,4 @@
-#pragma once  // cli/plot.h: a learning curve as an SVG drawing: points -> text, nothing else
+#pragma once  // cli/plot.h: a learning curve as an SVG drawing: points -> text, nothing else. Pure
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -1,4 +1,5 @@
-#pragma once  // cli/progress.h: the block that a terminal shows of each job, and how it is redrawn in place
+#pragma once  // cli/progress.h: the block that a terminal shows of each job, and how it is redrawn in place.
+              // Pure
 #include <string>
 #include <vector>
 

@@ -40,7 +40,7 @@ RunSession::~RunSession() {
 
 void RunSession::push(Seen seen) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     seen_.push_back(std::move(seen));
   }
   const std::uint64_t one = 1;
@@ -56,7 +56,7 @@ void RunSession::start_watches() {
     };
     if (options_.verbose) {
       informer.on_problem = [this](const std::string& problem) {
-        const std::lock_guard lock(mutex_);
+        const MutexLock lock(mutex_);
         lines_.push_back("watch: " + printable(problem));
       };
     }
@@ -80,7 +80,7 @@ bool RunSession::wait(std::chrono::milliseconds timeout) {
 void RunSession::take_in() {
   std::vector<Seen> seen;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     seen.swap(seen_);
   }
   for (const Seen& one : seen) {
@@ -113,14 +113,14 @@ void RunSession::fetch_log(const Json& pod) {
 }
 
 void RunSession::show(const std::string& line) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   lines_.push_back(line);
 }
 
 void RunSession::draw() {
   std::vector<std::string> lines = monitor_.take_lines();
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     lines.insert(lines.end(), lines_.begin(), lines_.end());
     lines_.clear();
   }

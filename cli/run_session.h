@@ -1,10 +1,10 @@
 #pragma once  // cli/run_session.h: follows the jobs of a run over the API and shows them until all have ended
 #include <memory>
-#include <mutex>
 #include <vector>
 
 #include "cli/console.h"
 #include "cli/monitor.h"
+#include "common/platform/mutex.h"
 #include "common/platform/signals.h"
 #include "kube/informer.h"
 
@@ -46,9 +46,9 @@ class RunSession {
   Monitor& monitor_;
   Options options_;
   int wake_fd_;
-  std::mutex mutex_;
-  std::vector<Seen> seen_;
-  std::vector<std::string> lines_;
+  Mutex mutex_;
+  std::vector<Seen> seen_ MUSTER_GUARDED_BY(mutex_);
+  std::vector<std::string> lines_ MUSTER_GUARDED_BY(mutex_);
   LiveBlock block_;
   std::vector<std::unique_ptr<kube::Informer>> informers_;
 };

@@ -1,4 +1,5 @@
-#pragma once  // cli/status_view.h: the text of `muster status` and `muster top`, from objects already fetched
+#pragma once  // cli/status_view.h: the text of `muster status` and `muster top`, from objects already
+              // fetched. Pure
 #include <string>
 #include <vector>
 

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <vector>
 
 #include "cli/job_view.h"
@@ -61,6 +62,11 @@ ModelFolder find_model_folder(const Json& object, const std::filesystem::path& v
             .lost = true};
   }
   const std::filesystem::path sub = expression.empty() ? text(member(mount, "subPath")) : expression;
+  if (sub.is_absolute() || std::ranges::find(sub, "..") != sub.end())
+    return {.why = fmt::format(
+                "subPath \"{}\" leads out of its volume; write one that is relative and without ..",
+                sub.string()),
+            .lost = true};
   const std::string rest =
       spec::behind(spec::normal_path(view.model_path), spec::mount_path(text(member(mount, "mountPath"))));
   const auto inside = [&](const std::filesystem::path& volume) {

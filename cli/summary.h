@@ -1,4 +1,4 @@
-#pragma once  // cli/summary.h: how a run ended: a table for people, a document for programs
+#pragma once  // cli/summary.h: how a run ended: a table for people, a document for programs. Pure
 #include <string>
 #include <vector>
 

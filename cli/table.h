@@ -1,4 +1,4 @@
-#pragma once  // cli/table.h: rows of text in columns
+#pragma once  // cli/table.h: rows of text in columns. Pure
 #include <string>
 #include <vector>
 

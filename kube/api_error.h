@@ -1,5 +1,5 @@
 #pragma once  // kube/api_error.h: what an API server's refusal means, from its Status object or the bare HTTP
-              // code
+              // code. Pure
 #include <chrono>
 #include <optional>
 #include <string>

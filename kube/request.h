@@ -1,4 +1,5 @@
-#pragma once  // kube/request.h: what to ask the API server for, as pure values: resources, paths, queries
+#pragma once  // kube/request.h: what to ask the API server for, as pure values: resources, paths, queries.
+              // Pure
 #include <chrono>
 #include <optional>
 #include <string>

@@ -1,4 +1,4 @@
-#pragma once  // kube/watch_decoder.h: the bytes of a watch, however they were cut, into events
+#pragma once  // kube/watch_decoder.h: the bytes of a watch, however they were cut, into events. Pure
 #include <functional>
 #include <string>
 #include <string_view>

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <cmath>
 
 namespace muster::learning {
@@ -19,8 +20,13 @@ constexpr auto kRemedy =
 constexpr auto kRemedyOfProgram =
     "lower the program's learning rate, scale its inputs, or check how it computes the loss";
 
+constexpr double kLeastRise =
+    1;  // of a loss whose scale nobody knows: it may begin at 0, or with a model that is trained
+
 // Of a loss that may be below 0, as a log-likelihood is, too.
-bool is_far_above(double last, double first) { return last > first + (kFarAboveStart - 1) * std::abs(first); }
+bool is_far_above(double last, double first, double least_rise = 0) {
+  return last > first + std::max((kFarAboveStart - 1) * std::abs(first), least_rise);
+}
 
 }  // namespace
 
@@ -34,8 +40,8 @@ std::optional<std::string> doubt_about(const TrainingEnd& end) {
                        remedy);
   };
   if (end.classes < 2) {
-    return is_far_above(end.last_loss, end.first_loss) ? std::optional(diverged(kRemedyOfProgram))
-                                                       : std::nullopt;
+    return is_far_above(end.last_loss, end.first_loss, kLeastRise) ? std::optional(diverged(kRemedyOfProgram))
+                                                                   : std::nullopt;
   }
   const double guessing = std::log(static_cast<double>(end.classes));
   if (end.last_loss > kFarAboveGuessing * guessing)

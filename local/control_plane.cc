@@ -5,12 +5,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <mutex>
 #include <random>
 #include <system_error>
 #include <utility>
 
 #include "common/platform/log.h"
+#include "common/platform/mutex.h"
 #include "local/api/api_server.h"
 #include "local/machine.h"
 #include "local/node_adapter.h"
@@ -73,9 +73,9 @@ struct ControlPlane::Impl {
   AddressPool operator_addresses{std::random_device{}(), {kProgressPort}};
   std::unique_ptr<OperatorProcess> the_operator;
   fs::path folder_path;
-  std::mutex mutex;  // guards what follows, and the_operator against stop()
-  bool stopped = false;
-  std::string last_operator_log;  // once stopped
+  Mutex mutex;  // also of the_operator, against stop()
+  bool stopped MUSTER_GUARDED_BY(mutex) = false;
+  std::string last_operator_log MUSTER_GUARDED_BY(mutex);  // once stopped
 
   Status start_api() {
     MUSTER_ASSIGN(folder, RunFolder::create(options.runtime_folder));
@@ -143,7 +143,7 @@ struct ControlPlane::Impl {
   // The operator and the controllers first, so that they start no pod for one that ends; the server last, so
   // that pods can say how they ended.
   Status stop(Deadline deadline) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     if (stopped) return {};
     stopped = true;
     Status first;
@@ -201,12 +201,12 @@ fs::path ControlPlane::run_folder() const { return impl_->folder_path; }
 fs::path ControlPlane::volumes_folder() const { return impl_->volumes; }
 
 fs::path ControlPlane::operator_log() const {
-  const std::lock_guard lock(impl_->mutex);
+  const MutexLock lock(impl_->mutex);
   return impl_->the_operator ? impl_->the_operator->log_file() : fs::path();
 }
 
 std::string ControlPlane::operator_log_tail(std::size_t lines) const {
-  const std::lock_guard lock(impl_->mutex);
+  const MutexLock lock(impl_->mutex);
   return impl_->the_operator ? impl_->the_operator->log_tail(lines)
                              : last_lines(impl_->last_operator_log, lines);
 }

@@ -83,7 +83,7 @@ void OperatorProcess::spawn_later() {
 void OperatorProcess::ended(const ContainerProcess::Ended& how) {
   const auto done = std::move(process_);
   if (stopping_) {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ended_ = true;
     changed_.notify_all();
     return;
@@ -98,7 +98,7 @@ Status OperatorProcess::stop(std::chrono::milliseconds grace, Deadline deadline)
   reactor_.post([this, grace] {
     stopping_ = true;
     if (!process_) {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       ended_ = true;
       changed_.notify_all();
       return;
@@ -110,8 +110,8 @@ Status OperatorProcess::stop(std::chrono::milliseconds grace, Deadline deadline)
   });
   bool ended = false;
   {
-    std::unique_lock lock(mutex_);
-    ended = changed_.wait_until(lock, deadline, [this] { return ended_; });
+    MutexLock lock(mutex_);
+    ended = changed_.wait_until(lock, deadline, [this]() MUSTER_REQUIRES(mutex_) { return ended_; });
   }
   reactor_.post([this] {
     process_.reset();

@@ -1,9 +1,7 @@
 #pragma once  // local/operator_process.h: muster-operator as a supervised child
 #include <chrono>
-#include <condition_variable>
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <thread>
 #include <vector>
@@ -11,6 +9,7 @@
 #include "common/base/backoff.h"
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "common/platform/mutex.h"
 #include "local/runtime/container_log.h"
 #include "local/runtime/container_process.h"
 #include "local/runtime/reactor.h"
@@ -52,9 +51,9 @@ class OperatorProcess {
   std::unique_ptr<ContainerProcess> process_;
   Instant spawned_at_;
   bool stopping_ = false;
-  std::mutex mutex_;  // guards ended_
-  std::condition_variable changed_;
-  bool ended_ = false;
+  Mutex mutex_;
+  Condition changed_;
+  bool ended_ MUSTER_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

@@ -43,7 +43,7 @@ WorkloadController::~WorkloadController() { stop(); }
 
 void WorkloadController::stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (std::exchange(stopped_, true)) return;
   }
   changed_.notify_all();
@@ -54,7 +54,7 @@ void WorkloadController::stop() {
 void WorkloadController::follow(const std::string& resource, LocalClient::Subscription& changes) {
   while (true) {
     const std::vector<Change> news = changes.next(kIdle);
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (stopped_) return;
     for (const Change& change : news) {
       if (!concerns(resource, *change.object)) continue;
@@ -73,14 +73,14 @@ bool WorkloadController::concerns(const std::string& resource, const StoredObjec
 }
 
 void WorkloadController::wake(const std::string& ns, std::chrono::milliseconds after) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const Instant then = std::chrono::steady_clock::now() + after;
   const auto [found, added] = due_.emplace(ns, then);
   if (!added) found->second = std::min(found->second, then);
 }
 
 void WorkloadController::run() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopped_) {
     const Instant now = std::chrono::steady_clock::now();
     const auto next = std::ranges::min_element(due_, {}, [](const auto& entry) { return entry.second; });

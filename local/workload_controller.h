@@ -1,14 +1,13 @@
 #pragma once  // local/workload_controller.h: runs Deployments and ReplicaSets
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <set>
 #include <string>
 #include <thread>
 #include <vector>
 
 #include "common/base/clock.h"
+#include "common/platform/mutex.h"
 #include "local/api/local_client.h"
 
 namespace muster::local {
@@ -26,7 +25,8 @@ class WorkloadController {
 
  private:
   void follow(const std::string& resource, LocalClient::Subscription& changes);
-  [[nodiscard]] bool concerns(const std::string& resource, const StoredObject& object) const;
+  [[nodiscard]] bool concerns(const std::string& resource, const StoredObject& object) const
+      MUSTER_REQUIRES(mutex_);
   void wake(const std::string& ns, std::chrono::milliseconds after);
   void run();
   void pass(const std::string& ns);
@@ -40,11 +40,12 @@ class WorkloadController {
 
   LocalClient& client_;
   std::map<std::string, std::string> failures_;  // uid of a ReplicaSet -> why no pod could be created
-  mutable std::mutex mutex_;                     // guards what follows
-  std::condition_variable changed_;
-  std::set<std::string> active_;        // namespaces that had a Deployment or ReplicaSet
-  std::map<std::string, Instant> due_;  // namespaces that are to be looked at, and when
-  bool stopped_ = false;
+  mutable Mutex mutex_;
+  Condition changed_;
+  std::set<std::string> active_ MUSTER_GUARDED_BY(mutex_);  // namespaces that had a Deployment or ReplicaSet
+  std::map<std::string, Instant> due_
+      MUSTER_GUARDED_BY(mutex_);  // namespaces that are to be looked at, and when
+  bool stopped_ MUSTER_GUARDED_BY(mutex_) = false;
   std::vector<std::unique_ptr<LocalClient::Subscription>> subscriptions_;
   std::vector<std::thread> threads_;
 };

@@ -1,4 +1,4 @@
-#pragma once  // pod/endings.h: how a Muster container ends: its exit code and its last words
+#pragma once  // pod/endings.h: how a Muster container ends: its exit code and its last words. Pure
 #include <string>
 
 #include "common/base/result.h"

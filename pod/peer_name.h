@@ -1,4 +1,4 @@
-#pragma once  // pod/peer_name.h: whom a certificate of Muster's authority names
+#pragma once  // pod/peer_name.h: whom a certificate of Muster's authority names. Pure
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -5,7 +5,6 @@
 #include <atomic>
 #include <cstdlib>
 #include <map>
-#include <mutex>
 #include <optional>
 
 #include "common/base/host_port.h"
@@ -13,6 +12,7 @@
 #include "common/platform/log.h"
 #include "common/platform/metric_families.h"
 #include "common/platform/metrics.h"
+#include "common/platform/mutex.h"
 #include "common/platform/volume_map.h"
 #include "pod/pod_contract.h"
 #include "pod/refusal_counter.h"
@@ -98,13 +98,13 @@ class Life {
   // On a thread of the server: what was read is kept for the work.
   Status accept(const control::v1::Assignment& assignment) {
     MUSTER_ASSIGN(std::any job, read_(assignment));
-    const std::scoped_lock lock(jobs_mutex_);
+    const MutexLock lock(jobs_mutex_);
     jobs_.insert_or_assign(assignment.membership(), std::move(job));
     return {};
   }
 
   std::any take_job(std::int64_t membership) {
-    const std::scoped_lock lock(jobs_mutex_);
+    const MutexLock lock(jobs_mutex_);
     std::any job = std::move(jobs_.at(membership));
     jobs_.erase(jobs_.begin(), jobs_.upper_bound(membership));
     return job;
@@ -146,8 +146,9 @@ class Life {
   const ReadJob<std::any> read_;
   const Work<std::any> work_;
   const PodEnvironment& pod_;
-  std::mutex jobs_mutex_;
-  std::map<std::int64_t, std::any> jobs_;  // by membership: those that the work has not taken
+  Mutex jobs_mutex_;
+  std::map<std::int64_t, std::any> jobs_
+      MUSTER_GUARDED_BY(jobs_mutex_);  // by membership: those that the work has not taken
   std::atomic<bool> assigned_ = false;
   AgentStatus status_;
   RefusalCounter refusals_;

@@ -1,4 +1,5 @@
-#pragma once  // pod/status_limits.h: how much a pod tells of itself: its status always fits into one message
+#pragma once  // pod/status_limits.h: how much a pod tells of itself: its status always fits into one message.
+              // Pure
 #include <cstddef>
 
 namespace muster {

@@ -11,6 +11,7 @@
 #include "aggregator/shell/offer_call.h"
 #include "aggregator/shell/pod_calls.h"
 #include "common/base/text.h"
+#include "learning/data_identity.h"
 #include "pod/guarded_port.h"
 #include "proto/federation.grpc.pb.h"
 
@@ -32,7 +33,7 @@ constexpr int kKeepaliveTimeoutMs = 20'000;
 constexpr int kPingIntervalMs = 5'000;         // clients may ping this often
 constexpr std::size_t kStrangersMax = 256;     // at a start, hundreds of pods come at once
 constexpr std::int64_t kCallsOfClientMax = 4;  // at once; more wait at their pod
-constexpr std::size_t kDigestShown = 16;       // characters of a digest in a message
+constexpr std::size_t kDigestShown = 18;       // characters of a digest in a message
 constexpr milliseconds kFlushTime{500};        // for the last answers to leave
 constexpr std::size_t kReceiveMemoryMax = std::size_t{256} << 20;  // of messages that are being received
 constexpr int kMessageBytesMax =
@@ -179,7 +180,7 @@ class GrpcFederationServer final : public FederationServer,
   // Parts are cut by row number: of another dataset they are other examples, though each has as many.
   Status check_data(const Caller& caller, const std::string& told) {
     const std::string& own = options_.data_sha256;
-    if (told.empty() || own.empty() || told == own) return {};
+    if (!learning::is_other_data(told, own)) return {};
     metrics_.count_refused(Refusal::kOtherData);
     return invalid_argument(fmt::format(
         "client pod {} has loaded a dataset with SHA-256 {}, the aggregator one with {}; give the pods of "

@@ -17,10 +17,10 @@ class FederationServer {
  public:
   struct Options {
     std::string ip;
-    int port = 0;             // kDataPort in a pod; 0 takes a free one
-    Credentials credentials;  // the pod's; whoever cannot prove to be a client of its object is turned away
-    std::string
-        data_sha256{};  // of the aggregator's dataset: clients that tell another are refused; empty: any
+    int port = 0;               // kDataPort in a pod; 0 takes a free one
+    Credentials credentials;    // the pod's; whoever cannot prove to be a client of its object is turned away
+    std::string data_sha256{};  // learning::data_identity of the aggregator's dataset: clients of another are
+                                // refused; empty: none
     TransferLimits limits{};
     std::size_t downloads_at_once = kDownloadsAtOnce;
     std::chrono::milliseconds stranger_patience{5'000};  // GuardedPort::Options'

@@ -20,6 +20,7 @@
 #include "common/platform/permitted_path.h"
 #include "common/program/program_link.h"
 #include "common/spec/federated_round.h"
+#include "learning/data_identity.h"
 #include "learning/dataset.h"
 #include "learning/doubts.h"
 #include "learning/partition.h"
@@ -235,7 +236,8 @@ class Run {
       server->attach(coordinator);
     } else {
       FederationServer::Options options_of_server = server_options();
-      options_of_server.data_sha256 = whose.data_sha256;
+      if (!whose.data_sha256.empty())
+        options_of_server.data_sha256 = learning::data_identity(whose.data_sha256);
       auto started = FederationServer::start(std::move(options_of_server), coordinator);
       if (!started) return {kExitRetry, started.error().message};
       server = *std::move(started);

@@ -10,6 +10,7 @@
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
 #include "device/partial_work.h"
+#include "learning/data_identity.h"
 #include "learning/partition.h"
 
 namespace muster::device {
@@ -33,7 +34,7 @@ Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation&
   auto trainer = std::make_unique<LocalTrainer>();
   trainer->federation_ = federation;
   trainer->first_client_ = first_client;
-  trainer->data_digest_ = dataset.digest;
+  trainer->data_identity_ = learning::data_identity(dataset.digest);
   for (std::int32_t client = first_client; client < first_client + clients; ++client) {
     trainer->rows_.push_back(std::move(parts[static_cast<std::size_t>(client)]));
   }

@@ -21,7 +21,7 @@ class LocalTrainer {
                                                                   std::int32_t first_client,
                                                                   std::int32_t clients, int slots);
   [[nodiscard]] std::size_t parameter_count() const;
-  [[nodiscard]] const std::string& data_digest() const { return data_digest_; }
+  [[nodiscard]] const std::string& data_identity() const { return data_identity_; }
   // Where clients keep what is theirs between rounds; before the first train().
   void keep_states_in(std::unique_ptr<ClientStates> states) { states_ = std::move(states); }
   void forget_states();  // the federation has ended well
@@ -39,7 +39,7 @@ class LocalTrainer {
 
   spec::Federation federation_;
   std::int32_t first_client_ = 0;
-  std::string data_digest_;  // of the dataset that all clients' parts are cut from
+  std::string data_identity_;  // of the dataset that all clients' parts are cut from
   learning::Examples examples_;
   std::vector<std::vector<std::int64_t>> rows_;  // of our clients
   std::vector<std::unique_ptr<learning::Task>> tasks_;

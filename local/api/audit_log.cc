@@ -69,7 +69,7 @@ void AuditLog::write(const Entry& entry) {
              {"annotations", {{"authorization.k8s.io/decision", entry.allowed ? "allow" : "forbid"}}}};
   if (about_object) event["objectRef"] = object_reference(request, target, entry.access);
   const std::string line = event.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   (void)!::write(file_.get(), line.data(), line.size());
 }
 

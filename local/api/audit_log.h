@@ -1,12 +1,12 @@
 #pragma once  // local/api/audit_log.h: who asked for what, a line each, as Kubernetes' audit log has it
 #include <filesystem>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
 #include "common/platform/file_descriptor.h"
+#include "common/platform/mutex.h"
 #include "local/api/access.h"
 
 namespace muster::local {
@@ -31,8 +31,8 @@ class AuditLog {
  private:
   explicit AuditLog(FileDescriptor file) : file_(std::move(file)) {}
 
-  std::mutex mutex_;
-  FileDescriptor file_;
+  Mutex mutex_;
+  FileDescriptor file_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::local

@@ -7,10 +7,10 @@
 #include "local/api/builtin_types.h"
 
 #include <map>
-#include <mutex>
 #include <sstream>
 
 #include "common/base/check.h"
+#include "common/platform/mutex.h"
 
 namespace muster::local {
 
@@ -152,9 +152,9 @@ class Types {
 }  // namespace
 
 SchemaPtr builtin_type(std::string_view name) {
-  static std::mutex mutex;
+  static Mutex mutex;
   static Types& types = *new Types;  // never destroyed: JSONSchemaProps refers to itself
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   return types.get(std::string(name));
 }
 

@@ -39,7 +39,7 @@ void Controllers::start() {
     note.deleted = change.type == ChangeType::kDeleted;
     note.owner_uids = change.object->owner_uids;
     note.terminating = change.object->text.find("\"deletionTimestamp\":") != std::string::npos;
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     notes_.push_back(std::move(note));
     changed_.notify_one();
   });
@@ -66,7 +66,7 @@ void Controllers::start() {
 
 void Controllers::stop() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
@@ -106,16 +106,21 @@ void Controllers::removed(const Kind& kind, const Json& object) {
 
 void Controllers::note_event(const Change& change) {
   if (change.type == ChangeType::kDeleted) return;
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   event_writes_.push_back(
       {std::chrono::steady_clock::now(), change.object->ns, change.object->name, change.object->version});
   if (event_writes_.size() == 1) changed_.notify_one();
 }
 
 void Controllers::loop() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopping_) {
-    expire_events(lock);
+    while (const auto oldest = take_expired_event()) {
+      lock.unlock();
+      (void)store_.remove("events", oldest->ns, oldest->name,
+                          oldest->version);  // unless it was written since
+      lock.lock();
+    }
     if (stopping_) return;
     if (notes_.empty()) {
       Instant next = std::chrono::steady_clock::now() + kIdle;
@@ -190,15 +195,13 @@ void Controllers::recheck_namespaces() {
   }
 }
 
-void Controllers::expire_events(std::unique_lock<std::mutex>& lock) {
+std::optional<Controllers::EventWrite> Controllers::take_expired_event() {
   const Instant now = std::chrono::steady_clock::now();
-  while (!stopping_ && !event_writes_.empty() && now - event_writes_.front().at >= event_lifetime_) {
-    const EventWrite oldest = std::move(event_writes_.front());
-    event_writes_.pop_front();
-    lock.unlock();
-    (void)store_.remove("events", oldest.ns, oldest.name, oldest.version);  // unless it was written since
-    lock.lock();
-  }
+  if (stopping_ || event_writes_.empty() || now - event_writes_.front().at < event_lifetime_)
+    return std::nullopt;
+  EventWrite oldest = std::move(event_writes_.front());
+  event_writes_.pop_front();
+  return oldest;
 }
 
 }  // namespace muster::local

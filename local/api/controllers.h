@@ -1,15 +1,15 @@
 #pragma once  // local/api/controllers.h: what goes on by itself: kinds of CRDs, namespaces, owners,
               // endpoints, old events
-#include <condition_variable>
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
+#include <optional>
 #include <set>
 #include <string>
 #include <thread>
 
 #include "common/base/clock.h"
+#include "common/platform/mutex.h"
 #include "local/api/rest.h"
 
 namespace muster::local {
@@ -52,27 +52,28 @@ class Controllers : public WriteHooks {
   void update_endpoints(const std::string& ns);
   void update_service_endpoints(const Json& service, const std::vector<Json>& pods);
   void note_event(const Change& change);
-  // Removes events that nobody has written for their lifetime. `lock` is let go meanwhile.
-  void expire_events(std::unique_lock<std::mutex>& lock);
 
   ObjectStore& store_;
   Kinds& kinds_;
   Rest& rest_;
   const std::chrono::seconds event_lifetime_;
   const std::string certificate_pem_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::deque<Note> notes_;
+  Mutex mutex_;
+  Condition changed_;
+  std::deque<Note> notes_ MUSTER_GUARDED_BY(mutex_);
   struct EventWrite {
     Instant at;
     std::string ns, name;
     std::uint64_t version;
   };
-  std::deque<EventWrite> event_writes_;                      // the oldest first
+  // The oldest that nobody has written for its lifetime.
+  [[nodiscard]] std::optional<EventWrite> take_expired_event() MUSTER_REQUIRES(mutex_);
+  std::deque<EventWrite> event_writes_ MUSTER_GUARDED_BY(mutex_);  // the oldest first
+  bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
+  // Of the thread:
   std::map<std::string, std::string> uids_;                  // uid -> "resource|ns|name" of every object
   std::map<std::string, Instant> rechecks_;                  // namespaces that content holds up
   std::map<std::string, std::set<std::string>> dependents_;  // owner uid -> keys of its dependents
-  bool stopping_ = false;
   std::thread thread_;
 };
 

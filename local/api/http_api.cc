@@ -52,14 +52,14 @@ HttpApi::HttpApi(ObjectStore& store, Kinds& kinds, Rest& rest, Options options)
 HttpApi::~HttpApi() { close(); }
 
 void HttpApi::attach_logs(LogSource* logs) {
-  const std::lock_guard lock(logs_mutex_);
+  const MutexLock lock(logs_mutex_);
   logs_ = logs;
 }
 
 void HttpApi::remember(const std::shared_ptr<BodyStream>& stream) {
   bool closed = false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     std::erase_if(streams_, [](const auto& weak) { return weak.expired(); });
     streams_.push_back(stream);
     closed = closed_;
@@ -70,7 +70,7 @@ void HttpApi::remember(const std::shared_ptr<BodyStream>& stream) {
 void HttpApi::close() {
   std::vector<std::weak_ptr<BodyStream>> streams;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     streams.swap(streams_);
   }

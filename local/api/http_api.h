@@ -1,12 +1,12 @@
 #pragma once  // local/api/http_api.h: the Kubernetes API as a function from request to response
 #include <chrono>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "local/api/account_tokens.h"
 #include "local/api/http_message.h"
 #include "local/api/kind.h"
@@ -85,11 +85,11 @@ class HttpApi {  // thread-safe
   const Options options_;
   const AccountTokens tokens_;
   TimerQueue timers_;
-  std::mutex mutex_;
-  std::vector<std::weak_ptr<BodyStream>> streams_;
-  bool closed_ = false;
-  std::mutex logs_mutex_;  // held while a log is being opened
-  LogSource* logs_ = nullptr;
+  Mutex mutex_;
+  std::vector<std::weak_ptr<BodyStream>> streams_ MUSTER_GUARDED_BY(mutex_);
+  bool closed_ MUSTER_GUARDED_BY(mutex_) = false;
+  Mutex logs_mutex_;  // held while a log is being opened
+  LogSource* logs_ MUSTER_GUARDED_BY(logs_mutex_) = nullptr;
 };
 
 }  // namespace muster::local

@@ -7,10 +7,10 @@
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/steady_timer.hpp>
 #include <boost/asio/strand.hpp>
-#include <condition_variable>
 #include <map>
 #include <thread>
 
+#include "common/platform/mutex.h"
 #include "local/api/http_connection.h"
 
 namespace muster::local {
@@ -65,11 +65,11 @@ struct HttpListener::Impl {
   asio::steady_timer pause{acceptor.get_executor()};
   int port = 0;
   std::vector<std::thread> threads;
-  mutable std::mutex mutex;  // guards what follows
-  std::condition_variable fewer;
-  std::map<std::uint64_t, std::weak_ptr<HttpConnection>> connections;  // by age
-  std::uint64_t next = 0;
-  bool closed = false;
+  mutable Mutex mutex;
+  Condition fewer;
+  std::map<std::uint64_t, std::weak_ptr<HttpConnection>> connections MUSTER_GUARDED_BY(mutex);  // by age
+  std::uint64_t next MUSTER_GUARDED_BY(mutex) = 0;
+  bool closed MUSTER_GUARDED_BY(mutex) = false;
 
   Impl(HttpApi& target, const ConnectionLimits& wanted) : api(target), limits(wanted) {}
 
@@ -119,7 +119,7 @@ struct HttpListener::Impl {
     std::shared_ptr<HttpConnection> dropped;
     std::shared_ptr<HttpConnection> fresh;
     {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       if (closed) return;
       if (connections.size() >= most)
         std::erase_if(connections, [](const auto& each) { return each.second.expired(); });
@@ -136,8 +136,8 @@ struct HttpListener::Impl {
     fresh->start();
   }
 
-  // The one that has been longest without showing a token. With the lock held.
-  std::shared_ptr<HttpConnection> oldest_stranger() {
+  // The one that has been longest without showing a token.
+  std::shared_ptr<HttpConnection> oldest_stranger() MUSTER_REQUIRES(mutex) {
     for (const auto& [id, weak] : connections)
       if (auto connection = weak.lock(); connection && !connection->served()) {
         connections.erase(id);
@@ -147,7 +147,7 @@ struct HttpListener::Impl {
   }
 
   void forget(std::uint64_t id) {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     connections.erase(id);
     fewer.notify_all();
   }
@@ -155,7 +155,7 @@ struct HttpListener::Impl {
   void close() {
     std::vector<std::shared_ptr<HttpConnection>> left;
     {
-      const std::lock_guard lock(mutex);
+      const MutexLock lock(mutex);
       if (std::exchange(closed, true)) return;
       for (const auto& [id, weak] : connections)
         if (auto connection = weak.lock()) left.push_back(std::move(connection));
@@ -163,8 +163,8 @@ struct HttpListener::Impl {
     asio::post(acceptor.get_executor(), [this] { close_port(); });
     for (const auto& connection : left) connection->close();
     {
-      std::unique_lock lock(mutex);
-      fewer.wait_for(lock, kCloseTime, [&] { return connections.empty(); });
+      MutexLock lock(mutex);
+      fewer.wait_for(lock, kCloseTime, [&]() MUSTER_REQUIRES(mutex) { return connections.empty(); });
     }
     left.clear();
     io.stop();
@@ -192,7 +192,7 @@ Result<std::unique_ptr<HttpListener>> HttpListener::open(HttpApi& api, const std
 }
 
 std::size_t HttpListener::connections() const {
-  const std::lock_guard lock(impl_->mutex);
+  const MutexLock lock(impl_->mutex);
   return impl_->connections.size();
 }
 

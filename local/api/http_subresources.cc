@@ -299,7 +299,7 @@ ApiResult<HttpResponse> HttpApi::pod_log(Call& call) {
     return response;  // nobody has run it: nothing yet
   std::unique_ptr<LogStream> stream;
   {
-    const std::lock_guard lock(logs_mutex_);
+    const MutexLock lock(logs_mutex_);
     if (logs_ == nullptr) return ApiError::bad_request("this server runs no pods, so they have no logs");
     auto opened = logs_->open(query);
     if (!opened && opened.error().code == Code::kNotFound && query.previous)

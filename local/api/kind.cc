@@ -60,12 +60,12 @@ std::vector<KindTable::GroupVersion> KindTable::group_versions() const {
 Kinds::Kinds() : table_(std::make_shared<const KindTable>(builtin_kinds())) {}
 
 std::shared_ptr<const KindTable> Kinds::table() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return table_;
 }
 
 void Kinds::set_custom(const std::string& crd, std::vector<KindPtr> kinds) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   if (kinds.empty())
     custom_.erase(crd);
   else
@@ -77,7 +77,7 @@ void Kinds::set_custom(const std::string& crd, std::vector<KindPtr> kinds) {
 }
 
 std::uint64_t Kinds::generation() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return generation_;
 }
 

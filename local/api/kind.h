@@ -2,12 +2,12 @@
               // at a time
 #include <map>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "local/api/schema.h"
 
 namespace muster::local {
@@ -85,10 +85,10 @@ class Kinds {
   [[nodiscard]] std::uint64_t generation() const;                       // counts the changes
 
  private:
-  mutable std::mutex mutex_;
-  std::map<std::string, std::vector<KindPtr>> custom_;
-  std::shared_ptr<const KindTable> table_;
-  std::uint64_t generation_ = 0;
+  mutable Mutex mutex_;
+  std::map<std::string, std::vector<KindPtr>> custom_ MUSTER_GUARDED_BY(mutex_);
+  std::shared_ptr<const KindTable> table_ MUSTER_GUARDED_BY(mutex_);
+  std::uint64_t generation_ MUSTER_GUARDED_BY(mutex_) = 0;
 };
 
 // Built-in kinds, in the order in which a real server lists them.

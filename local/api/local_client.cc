@@ -7,6 +7,7 @@
 #include <thread>
 
 #include "common/base/rfc3339.h"
+#include "common/platform/mutex.h"
 #include "local/api/http_api.h"
 #include "local/api/metadata.h"
 #include "local/api/selectors.h"
@@ -41,7 +42,7 @@ class StoreSubscription : public LocalClient::Subscription {
   }
 
   void close() override {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     closed_ = true;
     if (cursor_) cursor_->close();
   }
@@ -53,7 +54,7 @@ class StoreSubscription : public LocalClient::Subscription {
     auto cursor = store_.watch(resource_, "", all.version);
     if (!cursor) return {};
     {
-      const std::lock_guard lock(mutex_);
+      const MutexLock lock(mutex_);
       cursor_ = std::move(*cursor);
       if (closed_) cursor_->close();
     }
@@ -73,7 +74,8 @@ class StoreSubscription : public LocalClient::Subscription {
 
   ObjectStore& store_;
   const std::string resource_;
-  std::mutex mutex_;  // cursor_ and closed_ against close()
+  // Of cursor_, which one thread replaces and reads, and close() ends from another.
+  Mutex mutex_;
   std::unique_ptr<ObjectStore::Cursor> cursor_;
   std::map<std::string, ObjectPtr> known_;
   Instant last_batch_{};
@@ -266,7 +268,7 @@ void LocalClient::record_event(const EventRecord& record) {
        {meta_text(record.regarding, "name"), meta_text(record.regarding, "uid"), record.field_path,
         record.type, record.reason, record.message, record.component})
     key.append(1, '\0').append(part);
-  const std::lock_guard lock(events_mutex_);
+  const MutexLock lock(events_mutex_);
   const auto known = recent_events_.find(key);
   if (known != recent_events_.end()) {
     const auto event = get("events", ns, known->second);

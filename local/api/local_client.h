@@ -4,13 +4,13 @@
 #include <deque>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "common/base/result.h"
 #include "common/json/fields.h"
+#include "common/platform/mutex.h"
 #include "local/api/object_store.h"
 
 namespace muster::local {
@@ -73,9 +73,10 @@ class LocalClient {
  private:
   HttpApi& api_;
   ObjectStore& store_;
-  std::mutex events_mutex_;
-  std::map<std::string, std::string> recent_events_;  // what an event says -> its name
-  std::deque<std::string> recent_order_;              // its keys, the oldest first
+  Mutex events_mutex_;
+  std::map<std::string, std::string> recent_events_
+      MUSTER_GUARDED_BY(events_mutex_);                                    // what an event says -> its name
+  std::deque<std::string> recent_order_ MUSTER_GUARDED_BY(events_mutex_);  // its keys, the oldest first
 };
 
 }  // namespace muster::local

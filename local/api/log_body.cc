@@ -3,8 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <condition_variable>
-
+#include "common/platform/mutex.h"
 #include "local/api/metadata.h"
 
 namespace muster::local {
@@ -60,12 +59,12 @@ ApiResult<std::string> choose_container(const Json& pod, const std::string& name
 struct LogBody::Shared {
   std::unique_ptr<LogStream> log;
   const bool follow;
-  std::mutex mutex;
-  std::condition_variable drained;
-  std::string buffer;
-  bool ended = false;
-  bool closed = false;
-  std::function<void()> ready;
+  Mutex mutex;
+  Condition drained;
+  std::string buffer MUSTER_GUARDED_BY(mutex);
+  bool ended MUSTER_GUARDED_BY(mutex) = false;
+  bool closed MUSTER_GUARDED_BY(mutex) = false;
+  std::function<void()> ready MUSTER_GUARDED_BY(mutex);
 
   Shared(std::unique_ptr<LogStream> stream, bool follows) : log(std::move(stream)), follow(follows) {}
 };
@@ -83,7 +82,7 @@ void LogBody::follow_loop(const std::shared_ptr<Shared>& shared) {
     auto piece = shared->log->read(kWait);
     std::function<void()> ready;
     {
-      std::unique_lock lock(shared->mutex);
+      MutexLock lock(shared->mutex);
       if (shared->closed) break;
       if (!piece || !*piece)
         shared->ended = true;
@@ -91,7 +90,9 @@ void LogBody::follow_loop(const std::shared_ptr<Shared>& shared) {
         shared->buffer += **piece;
       if (shared->ended || !shared->buffer.empty()) ready = std::exchange(shared->ready, nullptr);
       if (!ready && shared->buffer.size() > kBufferBytes)
-        shared->drained.wait(lock, [&] { return shared->closed || shared->buffer.size() <= kBufferBytes; });
+        shared->drained.wait(lock, [&]() MUSTER_REQUIRES(shared->mutex) {
+          return shared->closed || shared->buffer.size() <= kBufferBytes;
+        });
     }
     if (ready) ready();
     if (!piece || !*piece) break;
@@ -110,7 +111,7 @@ BodyStream::State LogBody::pull(std::string& out) {
     shared_->log.reset();
     return State::kEnd;
   }
-  const std::lock_guard lock(shared_->mutex);
+  const MutexLock lock(shared_->mutex);
   if (shared_->closed) return State::kEnd;
   if (!shared_->buffer.empty()) {
     out += std::exchange(shared_->buffer, {});
@@ -122,7 +123,7 @@ BodyStream::State LogBody::pull(std::string& out) {
 
 void LogBody::when_ready(std::function<void()> ready) {
   {
-    const std::lock_guard lock(shared_->mutex);
+    const MutexLock lock(shared_->mutex);
     if (shared_->buffer.empty() && !shared_->ended && !shared_->closed) {
       shared_->ready = std::move(ready);
       return;
@@ -134,7 +135,7 @@ void LogBody::when_ready(std::function<void()> ready) {
 void LogBody::close() {
   std::function<void()> ready;
   {
-    const std::lock_guard lock(shared_->mutex);
+    const MutexLock lock(shared_->mutex);
     shared_->closed = true;
     ready = std::exchange(shared_->ready, nullptr);
     shared_->drained.notify_all();

@@ -1,7 +1,6 @@
 #pragma once  // local/api/log_body.h: the body of pods/log, and which container it is of
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <thread>
 
 #include "local/api/api_error.h"

@@ -2,12 +2,10 @@
 #include "local/api/object_store.h"
 
 #include <algorithm>
-#include <condition_variable>
 #include <deque>
 #include <map>
-#include <mutex>
-#include <shared_mutex>
 
+#include "common/platform/shared_mutex.h"
 #include "local/api/object_draft.h"
 
 namespace muster::local {
@@ -34,25 +32,26 @@ std::uint64_t first_version() {
 
 }  // namespace
 
-struct Bucket {
+struct Bucket {                                           // guarded by its store's mutex
   std::map<std::string, ObjectPtr, std::less<>> objects;  // by "namespace/name"
   std::deque<Change> history;                             // ascending versions
   std::size_t history_bytes = 0;
   std::uint64_t forgotten = 0;  // changes up to this version are no longer in the history
   std::vector<std::function<void()>> wakes;
-  std::condition_variable_any changed;
+  Condition changed;
 };
 
 struct ObjectStore::Impl {
-  mutable std::shared_mutex mutex;
-  std::uint64_t version = first_version();
-  const std::uint64_t start = version;
-  std::map<std::string, std::unique_ptr<Bucket>, std::less<>> buckets;  // never removed
-  std::size_t history_bytes = 0;
-  std::vector<Listener> listeners;
-  bool closed = false;
+  mutable SharedMutex mutex;
+  const std::uint64_t start = first_version();
+  std::uint64_t version MUSTER_GUARDED_BY(mutex) = start;
+  std::map<std::string, std::unique_ptr<Bucket>, std::less<>> buckets
+      MUSTER_GUARDED_BY(mutex);  // never removed
+  std::size_t history_bytes MUSTER_GUARDED_BY(mutex) = 0;
+  std::vector<Listener> listeners MUSTER_GUARDED_BY(mutex);
+  bool closed MUSTER_GUARDED_BY(mutex) = false;
 
-  Bucket& bucket(std::string_view resource) {
+  Bucket& bucket(std::string_view resource) MUSTER_REQUIRES(mutex) {
     auto it = buckets.find(resource);
     if (it == buckets.end()) {
       it = buckets.emplace(std::string(resource), std::make_unique<Bucket>()).first;
@@ -61,12 +60,12 @@ struct ObjectStore::Impl {
     return *it->second;
   }
 
-  const Bucket* find(std::string_view resource) const {
+  const Bucket* find(std::string_view resource) const MUSTER_REQUIRES_SHARED(mutex) {
     const auto it = buckets.find(resource);
     return it == buckets.end() ? nullptr : it->second.get();
   }
 
-  void forget_oldest(Bucket& bucket) {
+  void forget_oldest(Bucket& bucket) MUSTER_REQUIRES(mutex) {
     const StoredObject& oldest = *bucket.history.front().object;
     bucket.forgotten = oldest.version;
     bucket.history_bytes -= oldest.text.size() + kChangeBytes;
@@ -74,7 +73,7 @@ struct ObjectStore::Impl {
     bucket.history.pop_front();
   }
 
-  Bucket& longest_history() {
+  Bucket& longest_history() MUSTER_REQUIRES(mutex) {
     Bucket* longest = nullptr;
     for (const auto& [resource, bucket] : buckets)
       if (longest == nullptr || bucket->history_bytes > longest->history_bytes) longest = bucket.get();
@@ -82,7 +81,8 @@ struct ObjectStore::Impl {
   }
 
   // Appends to the history; returns the callbacks to run after unlocking.
-  std::vector<std::function<void()>> publish(std::string_view resource, Bucket& bucket, Change change) {
+  std::vector<std::function<void()>> publish(std::string_view resource, Bucket& bucket, Change change)
+      MUSTER_REQUIRES(mutex) {
     for (const Listener& listener : listeners) listener(resource, change);
     const std::size_t bytes = change.object->text.size() + kChangeBytes;
     bucket.history_bytes += bytes;
@@ -100,10 +100,9 @@ struct ObjectStore::Cursor::State {
   Bucket* bucket = nullptr;  // lives as long as `store`
   std::string ns;
   std::uint64_t version = 0;
-  bool closed = false;
+  bool closed MUSTER_GUARDED_BY(store->mutex) = false;
 
-  // With the store's lock held.
-  Result<std::vector<Change>> take(std::size_t limit) {
+  Result<std::vector<Change>> take(std::size_t limit) MUSTER_REQUIRES_SHARED(store->mutex) {
     if (store->closed) return unavailable("the API server is stopping");
     if (version < bucket->forgotten)
       return Error{Code::kOutOfRange, "too old resource version: " + std::to_string(version) + " (" +
@@ -121,7 +120,7 @@ struct ObjectStore::Cursor::State {
     return changes;
   }
 
-  bool pending() const {
+  bool pending() const MUSTER_REQUIRES_SHARED(store->mutex) {
     return !bucket->history.empty() && bucket->history.back().object->version > version;
   }
 };
@@ -130,7 +129,7 @@ ObjectStore::ObjectStore() : impl_(std::make_shared<Impl>()) {}
 ObjectStore::~ObjectStore() { close(); }
 
 ObjectPtr ObjectStore::get(std::string_view resource, std::string_view ns, std::string_view name) const {
-  std::shared_lock lock(impl_->mutex);
+  const ReadLock lock(impl_->mutex);
   const Bucket* bucket = impl_->find(resource);
   if (bucket == nullptr) return nullptr;
   const auto it = bucket->objects.find(key_of(ns, name));
@@ -138,7 +137,7 @@ ObjectPtr ObjectStore::get(std::string_view resource, std::string_view ns, std::
 }
 
 ObjectList ObjectStore::list(std::string_view resource, std::string_view ns) const {
-  std::shared_lock lock(impl_->mutex);
+  const ReadLock lock(impl_->mutex);
   ObjectList list{{}, impl_->version};
   const Bucket* bucket = impl_->find(resource);
   if (bucket == nullptr) return list;
@@ -156,7 +155,7 @@ ObjectList ObjectStore::list(std::string_view resource, std::string_view ns) con
 
 Result<ObjectList> ObjectStore::list_at(std::string_view resource, std::string_view ns,
                                         std::uint64_t version) const {
-  std::shared_lock lock(impl_->mutex);
+  const ReadLock lock(impl_->mutex);
   if (version > impl_->version)
     return deadline_exceeded("Too large resource version: " + std::to_string(version) +
                              ", current: " + std::to_string(impl_->version));
@@ -187,7 +186,7 @@ Result<ObjectList> ObjectStore::list_at(std::string_view resource, std::string_v
 }
 
 std::uint64_t ObjectStore::version() const {
-  std::shared_lock lock(impl_->mutex);
+  const ReadLock lock(impl_->mutex);
   return impl_->version;
 }
 
@@ -197,7 +196,7 @@ Result<ObjectPtr> ObjectStore::create(std::string_view resource, const Json& obj
   ObjectPtr created;
   {
     std::string key = key_of(draft.object->ns, draft.object->name);
-    std::unique_lock lock(impl_->mutex);
+    const WriteLock lock(impl_->mutex);
     Bucket& bucket = impl_->bucket(resource);
     const auto at = bucket.objects.lower_bound(key);
     if (at != bucket.objects.end() && at->first == key) return already_exists(key + " already exists");
@@ -216,7 +215,7 @@ Result<ObjectPtr> ObjectStore::replace(std::string_view resource, const Json& ob
   ObjectPtr replaced;
   {
     const std::string key = key_of(draft.object->ns, draft.object->name);
-    std::unique_lock lock(impl_->mutex);
+    const WriteLock lock(impl_->mutex);
     Bucket& bucket = impl_->bucket(resource);
     const auto at = bucket.objects.find(key);
     if (at == bucket.objects.end()) return not_found(key + " not found");
@@ -234,7 +233,7 @@ Result<ObjectPtr> ObjectStore::remove(std::string_view resource, std::string_vie
   std::vector<std::function<void()>> wakes;
   ObjectPtr removed;
   {
-    std::unique_lock lock(impl_->mutex);
+    const WriteLock lock(impl_->mutex);
     Bucket& bucket = impl_->bucket(resource);
     const std::string key = key_of(ns, name);
     const auto at = bucket.objects.find(key);
@@ -251,7 +250,7 @@ Result<ObjectPtr> ObjectStore::remove(std::string_view resource, std::string_vie
 
 Result<std::unique_ptr<ObjectStore::Cursor>> ObjectStore::watch(std::string_view resource,
                                                                 std::string_view ns, std::uint64_t since) {
-  std::unique_lock lock(impl_->mutex);
+  const WriteLock lock(impl_->mutex);
   if (impl_->closed) return unavailable("the API server is stopping");
   Bucket& bucket = impl_->bucket(resource);
   if (since < bucket.forgotten)
@@ -269,19 +268,19 @@ Result<std::unique_ptr<ObjectStore::Cursor>> ObjectStore::watch(std::string_view
 }
 
 std::vector<std::string> ObjectStore::resources() const {
-  std::shared_lock lock(impl_->mutex);
+  const ReadLock lock(impl_->mutex);
   std::vector<std::string> names;
   for (const auto& [name, bucket] : impl_->buckets) names.push_back(name);
   return names;
 }
 
 void ObjectStore::listen(Listener listener) {
-  std::unique_lock lock(impl_->mutex);
+  const WriteLock lock(impl_->mutex);
   impl_->listeners.push_back(std::move(listener));
 }
 
 void ObjectStore::compact() {
-  std::unique_lock lock(impl_->mutex);
+  const WriteLock lock(impl_->mutex);
   for (auto& [name, bucket] : impl_->buckets) {
     bucket->history.clear();
     bucket->history_bytes = 0;
@@ -293,7 +292,7 @@ void ObjectStore::compact() {
 void ObjectStore::close() {
   std::vector<std::function<void()>> wakes;
   {
-    std::unique_lock lock(impl_->mutex);
+    const WriteLock lock(impl_->mutex);
     impl_->closed = true;
     impl_->listeners.clear();
     for (auto& [name, bucket] : impl_->buckets) {
@@ -308,12 +307,12 @@ ObjectStore::Cursor::Cursor(std::shared_ptr<State> state) : state_(std::move(sta
 ObjectStore::Cursor::~Cursor() { close(); }
 
 Result<std::vector<Change>> ObjectStore::Cursor::next(std::size_t limit) {
-  std::shared_lock lock(state_->store->mutex);
+  ReadLock lock(state_->store->mutex);
   return state_->take(limit);
 }
 
 Result<std::vector<Change>> ObjectStore::Cursor::wait(std::chrono::milliseconds wait, std::size_t limit) {
-  std::shared_lock lock(state_->store->mutex);
+  ReadLock lock(state_->store->mutex);
   const auto deadline = std::chrono::steady_clock::now() + wait;
   while (true) {
     auto changes = state_->take(limit);
@@ -325,7 +324,7 @@ Result<std::vector<Change>> ObjectStore::Cursor::wait(std::chrono::milliseconds 
 
 void ObjectStore::Cursor::on_change(std::function<void()> wake) {
   {
-    std::unique_lock lock(state_->store->mutex);
+    const WriteLock lock(state_->store->mutex);
     if (!state_->pending() && !state_->closed && !state_->store->closed) {
       state_->bucket->wakes.push_back(std::move(wake));
       return;
@@ -335,12 +334,12 @@ void ObjectStore::Cursor::on_change(std::function<void()> wake) {
 }
 
 std::uint64_t ObjectStore::Cursor::version() const {
-  std::shared_lock lock(state_->store->mutex);
+  ReadLock lock(state_->store->mutex);
   return state_->version;
 }
 
 void ObjectStore::Cursor::close() {
-  std::unique_lock lock(state_->store->mutex);
+  const WriteLock lock(state_->store->mutex);
   state_->closed = true;
   state_->bucket->changed.notify_all();
 }

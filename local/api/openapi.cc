@@ -5,9 +5,9 @@
 #include <openssl/sha.h>
 
 #include <algorithm>
-#include <mutex>
 #include <set>
 
+#include "common/platform/mutex.h"
 #include "local/api/builtin_types.h"
 #include "local/api/http_call.h"
 #include "local/api/openapi_protobuf.h"
@@ -246,14 +246,15 @@ struct Document {
 // Documents are made once for each table of kinds.
 std::shared_ptr<const Document> document(const KindTable& table, const std::string& group,
                                          const std::string& version) {
-  static std::mutex mutex;
-  static std::map<std::string, std::pair<std::vector<KindPtr>, std::shared_ptr<const Document>>> cache;
+  static Mutex mutex;
+  static std::map<std::string, std::pair<std::vector<KindPtr>, std::shared_ptr<const Document>>> cache
+      MUSTER_GUARDED_BY(mutex);
   std::vector<KindPtr> kinds;
   for (const KindPtr& kind : table.kinds())
     if (kind->group == group && kind->version == version) kinds.push_back(kind);
   const std::string key = group + "/" + version;
   {
-    const std::lock_guard lock(mutex);
+    const MutexLock lock(mutex);
     const auto it = cache.find(key);
     if (it != cache.end() && it->second.first == kinds) return it->second.second;
   }
@@ -272,7 +273,7 @@ std::shared_ptr<const Document> document(const KindTable& table, const std::stri
                     {"components", Json{{"schemas", components.schemas()}}}}
                    .dump();
   made->hash = hash_of(made->text);
-  const std::lock_guard lock(mutex);
+  const MutexLock lock(mutex);
   cache[key] = {kinds, made};
   return made;
 }

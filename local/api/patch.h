@@ -1,4 +1,4 @@
-#pragma once  // local/api/patch.h: the ways in which a patch document changes an object
+#pragma once  // local/api/patch.h: the ways in which a patch document changes an object. Pure
 #include "local/api/api_error.h"
 #include "local/api/schema.h"
 

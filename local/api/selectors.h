@@ -1,4 +1,4 @@
-#pragma once  // local/api/selectors.h: label and field selectors of lists and watches
+#pragma once  // local/api/selectors.h: label and field selectors of lists and watches. Pure
 #include <string>
 #include <string_view>
 #include <utility>

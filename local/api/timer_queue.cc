@@ -7,7 +7,7 @@ TimerQueue::TimerQueue() : thread_([this] { loop(); }) {}
 
 TimerQueue::~TimerQueue() {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     stopping_ = true;
   }
   changed_.notify_all();
@@ -16,14 +16,14 @@ TimerQueue::~TimerQueue() {
 
 void TimerQueue::at(Instant when, std::function<void()> run) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     due_.emplace(when, std::move(run));
   }
   changed_.notify_all();
 }
 
 void TimerQueue::loop() {
-  std::unique_lock lock(mutex_);
+  MutexLock lock(mutex_);
   while (!stopping_) {
     if (due_.empty()) {
       changed_.wait(lock);

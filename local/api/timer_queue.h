@@ -1,11 +1,10 @@
 #pragma once  // local/api/timer_queue.h: runs small functions at their time, on one thread of its own
-#include <condition_variable>
 #include <functional>
 #include <map>
-#include <mutex>
 #include <thread>
 
 #include "common/base/clock.h"
+#include "common/platform/mutex.h"
 
 namespace muster::local {
 
@@ -21,10 +20,10 @@ class TimerQueue {  // thread-safe
  private:
   void loop();
 
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  std::multimap<Instant, std::function<void()>> due_;
-  bool stopping_ = false;
+  Mutex mutex_;
+  Condition changed_;
+  std::multimap<Instant, std::function<void()>> due_ MUSTER_GUARDED_BY(mutex_);
+  bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;
   std::thread thread_;
 };
 

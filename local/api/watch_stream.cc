@@ -111,7 +111,7 @@ BodyStream::State WatchStream::pull(std::string& out) {
 void WatchStream::when_ready(std::function<void()> ready) {
   bool arm = false;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ready_ = std::move(ready);
     arm = !std::exchange(armed_, true);
   }
@@ -120,7 +120,7 @@ void WatchStream::when_ready(std::function<void()> ready) {
     cursor_->on_change([self] {
       if (const auto stream = self.lock()) {
         {
-          const std::lock_guard lock(stream->mutex_);
+          const MutexLock lock(stream->mutex_);
           stream->armed_ = false;
         }
         stream->fire();
@@ -138,7 +138,7 @@ void WatchStream::when_ready(std::function<void()> ready) {
 
 void WatchStream::fire_at(Instant when) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (timer_ != Instant{} && timer_ <= when) return;
     timer_ = when;
   }
@@ -146,7 +146,7 @@ void WatchStream::fire_at(Instant when) {
     const auto stream = self.lock();
     if (!stream) return;
     {
-      const std::lock_guard lock(stream->mutex_);
+      const MutexLock lock(stream->mutex_);
       if (stream->timer_ == when) stream->timer_ = {};
     }
     stream->fire();
@@ -156,7 +156,7 @@ void WatchStream::fire_at(Instant when) {
 void WatchStream::fire() {
   std::function<void()> ready;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     ready = std::exchange(ready_, nullptr);
   }
   if (ready) ready();

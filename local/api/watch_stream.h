@@ -1,10 +1,10 @@
 #pragma once  // local/api/watch_stream.h: the body of a watch: one JSON event a line
 #include <atomic>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "local/api/http_message.h"
 #include "local/api/kind.h"
 #include "local/api/object_store.h"
@@ -55,10 +55,10 @@ class WatchStream : public BodyStream, public std::enable_shared_from_this<Watch
   bool ended_ = false;
   std::atomic<bool> closed_{false};
 
-  std::mutex mutex_;
-  std::function<void()> ready_;
-  bool armed_ = false;  // the cursor will call fire()
-  Instant timer_{};     // the earliest timer that will
+  Mutex mutex_;
+  std::function<void()> ready_ MUSTER_GUARDED_BY(mutex_);
+  bool armed_ MUSTER_GUARDED_BY(mutex_) = false;  // the cursor will call fire()
+  Instant timer_ MUSTER_GUARDED_BY(mutex_){};     // the earliest timer that will
 };
 
 }  // namespace muster::local

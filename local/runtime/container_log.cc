@@ -80,7 +80,7 @@ void ContainerLog::write(const std::string& records) {
 void ContainerLog::append(std::string_view bytes, WallTime now) {
   std::string records;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     take_lines(bytes, now, records);
     if (records.empty()) return;
     if (written_ > 0 && written_ + records.size() > file_bytes_) open_next();
@@ -92,7 +92,7 @@ void ContainerLog::append(std::string_view bytes, WallTime now) {
 
 void ContainerLog::end(WallTime now) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     if (!partial_.empty())
       write(rfc3339_nano(now) + " P " + partial_ + "\n");  // as written: without a newline
     partial_.clear();
@@ -103,13 +103,14 @@ void ContainerLog::end(WallTime now) {
 }
 
 ContainerLog::Position ContainerLog::position() const {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   return position_;
 }
 
 ContainerLog::Position ContainerLog::wait(std::uint64_t appends, std::chrono::milliseconds wait) const {
-  std::unique_lock lock(mutex_);
-  changed_.wait_for(lock, wait, [&] { return position_.appends > appends || position_.ended; });
+  MutexLock lock(mutex_);
+  changed_.wait_for(lock, wait,
+                    [&]() MUSTER_REQUIRES(mutex_) { return position_.appends > appends || position_.ended; });
   return position_;
 }
 

@@ -1,15 +1,14 @@
 #pragma once  // local/runtime/container_log.h: what one run of a container wrote, with the time of every line
 #include <chrono>
-#include <condition_variable>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
-#include <mutex>
 #include <string>
 #include <string_view>
 
 #include "common/base/clock.h"
 #include "common/platform/file_descriptor.h"
+#include "common/platform/mutex.h"
 
 namespace muster::local {
 
@@ -39,18 +38,18 @@ class ContainerLog {
   [[nodiscard]] std::string tail(std::size_t max_bytes, std::size_t max_lines) const;
 
  private:
-  void take_lines(std::string_view bytes, WallTime now, std::string& out);
-  void write(const std::string& records);
-  void open_next();
+  void take_lines(std::string_view bytes, WallTime now, std::string& out) MUSTER_REQUIRES(mutex_);
+  void write(const std::string& records) MUSTER_REQUIRES(mutex_);
+  void open_next() MUSTER_REQUIRES(mutex_);
 
   const std::filesystem::path prefix_;
   const std::size_t file_bytes_;
-  mutable std::mutex mutex_;
-  mutable std::condition_variable changed_;
-  Position position_;
-  FileDescriptor fd_;
-  std::size_t written_ = 0;
-  std::string partial_;  // a line whose end has not come
+  mutable Mutex mutex_;
+  mutable Condition changed_;
+  Position position_ MUSTER_GUARDED_BY(mutex_);
+  FileDescriptor fd_ MUSTER_GUARDED_BY(mutex_);
+  std::size_t written_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::string partial_ MUSTER_GUARDED_BY(mutex_);  // a line whose end has not come
 };
 
 }  // namespace muster::local

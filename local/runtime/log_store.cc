@@ -179,7 +179,7 @@ LogStore::LogStore(std::filesystem::path folder, std::size_t file_bytes)
     : folder_(std::move(folder)), file_bytes_(file_bytes) {}
 
 std::shared_ptr<ContainerLog> LogStore::begin(const std::string& pod_uid, const std::string& container) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   Runs& runs = pods_[pod_uid][container];
   const std::filesystem::path folder = folder_ / pod_uid / container;
   std::error_code error;
@@ -195,7 +195,7 @@ std::shared_ptr<ContainerLog> LogStore::begin(const std::string& pod_uid, const 
 }
 
 void LogStore::forget(const std::string& pod_uid) {
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   const auto found = pods_.find(pod_uid);
   if (found == pods_.end()) return;
   for (auto& [name, runs] : found->second) {
@@ -210,7 +210,7 @@ Result<std::unique_ptr<LogStream>> LogStore::open(const LogQuery& query) {
   MUSTER_ASSIGN(std::string since, since_of(query));
   std::shared_ptr<ContainerLog> log;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     const auto pod = pods_.find(query.uid);
     if (pod != pods_.end()) {
       const auto container = pod->second.find(query.container);

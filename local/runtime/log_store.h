@@ -3,9 +3,9 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
+#include "common/platform/mutex.h"
 #include "local/api/log_source.h"
 #include "local/runtime/container_log.h"
 
@@ -34,8 +34,9 @@ class LogStore : public LogSource {  // thread-safe
 
   const std::filesystem::path folder_;
   const std::size_t file_bytes_;
-  std::mutex mutex_;
-  std::map<std::string, std::map<std::string, Runs>> pods_;  // by uid, then container
+  Mutex mutex_;
+  std::map<std::string, std::map<std::string, Runs>> pods_
+      MUSTER_GUARDED_BY(mutex_);  // by uid, then container
 };
 
 }  // namespace muster::local

@@ -52,11 +52,11 @@ Node::Node(NodeApi& api, LogStore& logs, NodeOptions options)
 Node::~Node() { (void)stop(std::chrono::milliseconds(0), deadline_after(std::chrono::seconds(5))); }
 
 void Node::follow(std::string_view resource) {
-  std::vector<ObjectChange>& waiting = resource == "pods" ? pod_changes_ : service_changes_;
   while (!stopped_) {
     std::vector<ObjectChange> changes = api_.changes(resource, kChangesWait);
     if (changes.empty()) continue;
-    const std::lock_guard lock(changes_mutex_);
+    const MutexLock lock(changes_mutex_);
+    std::vector<ObjectChange>& waiting = resource == "pods" ? pod_changes_ : service_changes_;
     const bool posted = !waiting.empty();
     std::ranges::move(changes, std::back_inserter(waiting));
     if (!posted) reactor_.post([this] { take_changes(); });
@@ -69,7 +69,7 @@ void Node::take_changes() {
   std::vector<ObjectChange> pods;
   std::vector<ObjectChange> services;
   {
-    const std::lock_guard lock(changes_mutex_);
+    const MutexLock lock(changes_mutex_);
     pods.swap(pod_changes_);
     services.swap(service_changes_);
   }
@@ -144,7 +144,7 @@ void Node::note_idle() {
   for (const auto& [uid, pod] : pods_) {
     if (!pod->nothing_runs()) return;
   }
-  const std::lock_guard lock(mutex_);
+  const MutexLock lock(mutex_);
   idle_ = true;
   idle_changed_.notify_all();
 }
@@ -158,8 +158,8 @@ Status Node::stop(std::chrono::milliseconds grace, Deadline deadline) {
   });
   bool ended = false;
   {
-    std::unique_lock lock(mutex_);
-    ended = idle_changed_.wait_until(lock, deadline, [this] { return idle_; });
+    MutexLock lock(mutex_);
+    ended = idle_changed_.wait_until(lock, deadline, [this]() MUSTER_REQUIRES(mutex_) { return idle_; });
   }
   std::string left;
   reactor_.post([this, &left] {

@@ -1,9 +1,7 @@
 #pragma once  // local/runtime/node.h: runs the pods that are bound to this node
 #include <atomic>
-#include <condition_variable>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 #include <string_view>
 #include <thread>
@@ -11,6 +9,7 @@
 
 #include "common/base/clock.h"
 #include "common/base/result.h"
+#include "common/platform/mutex.h"
 #include "local/runtime/addresses.h"
 #include "local/runtime/claim_locks.h"
 #include "local/runtime/gpus.h"
@@ -57,13 +56,13 @@ class Node {
   ClaimLocks claims_;
   std::map<std::string, std::unique_ptr<PodRunner>> pods_;  // by uid
   bool shutting_down_ = false;
-  std::mutex changes_mutex_;  // guards the two that follow
-  std::vector<ObjectChange> pod_changes_;
-  std::vector<ObjectChange> service_changes_;
+  Mutex changes_mutex_;
+  std::vector<ObjectChange> pod_changes_ MUSTER_GUARDED_BY(changes_mutex_);
+  std::vector<ObjectChange> service_changes_ MUSTER_GUARDED_BY(changes_mutex_);
   std::atomic<bool> stopped_{false};
-  std::mutex mutex_;  // guards idle_
-  std::condition_variable idle_changed_;
-  bool idle_ = false;
+  Mutex mutex_;
+  Condition idle_changed_;
+  bool idle_ MUSTER_GUARDED_BY(mutex_) = false;
   std::thread reactor_thread_;
   std::vector<std::thread> followers_;
 };

@@ -55,7 +55,7 @@ void Reactor::cancel(TimerId id) {
 
 void Reactor::post(Handler handler) {
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     posted_.push_back(std::move(handler));
   }
   eventfd_write(wake_.get(), 1);
@@ -64,7 +64,7 @@ void Reactor::post(Handler handler) {
 void Reactor::run_posted() {
   std::vector<Handler> work;
   {
-    const std::lock_guard lock(mutex_);
+    const MutexLock lock(mutex_);
     work.swap(posted_);
   }
   for (const Handler& handler : work) handler();

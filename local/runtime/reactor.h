@@ -4,12 +4,12 @@
 #include <functional>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "common/base/clock.h"
 #include "common/platform/file_descriptor.h"
+#include "common/platform/mutex.h"
 
 namespace muster::local {
 
@@ -50,8 +50,8 @@ class Reactor {
   std::map<std::pair<Instant, TimerId>, Handler> timers_;
   std::unordered_map<TimerId, Instant> due_;
   std::unordered_map<int, std::shared_ptr<Handler>> handlers_;
-  std::mutex mutex_;  // guards posted_
-  std::vector<Handler> posted_;
+  Mutex mutex_;
+  std::vector<Handler> posted_ MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::local

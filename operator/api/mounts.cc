@@ -30,6 +30,16 @@ const Json& list_of_mounts(const Json& pod_template, const std::string& role) {
   return member(containers[role_container(containers, role)], "volumeMounts");
 }
 
+// Whether an expression has a variable that Muster does not put into every container.
+bool needs_own_variables(const std::string& expression) {
+  constexpr std::string_view kReference = "$(";
+  constexpr std::string_view kOurs = "MUSTER_";
+  for (auto at = expression.find(kReference); at != std::string::npos;
+       at = expression.find(kReference, at + 1))
+    if (expression.compare(at + kReference.size(), kOurs.size(), kOurs) != 0) return true;
+  return false;
+}
+
 }  // namespace
 
 std::vector<spec::Mount> mounts_of(const Json& pod_template, const std::string& role) {
@@ -61,10 +71,10 @@ Status check_shared_storage(const std::string& path, const std::string& field, c
   paths.reserve(list.size());
   for (const Json& mount : list) paths.push_back(text(member(mount, "mountPath")));
   const auto found = spec::mount_of(path, paths);
-  if (!found || text(member(list[*found], "subPathExpr")).find("$(") == std::string::npos) return {};
+  if (!found || !needs_own_variables(text(member(list[*found], "subPathExpr")))) return {};
   return invalid_argument(fmt::format(
       "{}: \"{}\" is in {}, which is mounted by subPathExpr, whose variables Muster's worker beside the "
-      "program has not; mount it by subPath",
+      "program has not; mount it by subPath, or use variables of Muster's alone",
       field, path, paths[*found]));
 }
 

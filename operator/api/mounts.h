@@ -12,7 +12,8 @@ namespace muster::op::api {
 [[nodiscard]] std::vector<spec::Mount> mounts_of(const Json& pod_template, const std::string& role);
 [[nodiscard]] std::vector<std::string> writable_mounts(const Json& pod_template, const std::string& role);
 
-// That the mount of that folder is the same in a container with other variables: none by subPathExpr.
+// That the mount of that folder is the same in a container with none of the role's own variables: by no
+// subPathExpr that has others than Muster's, which every container has.
 [[nodiscard]] Status check_shared_storage(const std::string& path, const std::string& field,
                                           const Json& pod_template, const std::string& role);
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "common/base/check.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
@@ -122,7 +121,6 @@ bool was_formed_before(const Pass& pass, const MembershipPlan& plan) {
 }
 
 void form(Pass& pass, const MembershipPlan& plan, const std::vector<const Pod*>& servers) {
-  MUSTER_CHECK(plan.turn == MembershipPlan::Turn::kNext);
   if (!pass.before.roster.empty() || was_formed_before(pass, plan)) pass.after.membership += 1;
   pass.after.roster = plan.roster;
   pass.after.servers = next_servers(pass.after.servers, servers);

@@ -42,7 +42,8 @@ void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers) {
 
 // The training is done once those who hold its state are: whoever was about to join them has nothing to add.
 bool holders_succeeded(const api::JobStatus& status) {
-  const auto count = status.holders > 0 ? status.holders : std::ssize(status.roster);
+  const auto all = std::ssize(status.roster);
+  const auto count = status.holders > 0 ? std::min<std::int64_t>(status.holders, all) : all;
   const std::span<const api::RosterMember> holders(status.roster.begin(), static_cast<std::size_t>(count));
   return !holders.empty() &&
          std::ranges::all_of(holders, [&status](const auto& each) { return is_done(status, each.index); });

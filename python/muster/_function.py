@@ -62,7 +62,9 @@ def DistributedJob(  # noqa: N802: it makes one
         "data": {"train.py": source},
     }
     job = {"apiVersion": "muster.dev/v1alpha1", "kind": "DistributedJob", "metadata": {"name": name}, "spec": spec}
-    return submit([program, job], namespace)
+    run = submit([program, job], namespace)
+    run._own("v1", "ConfigMap", program_name)
+    return run
 
 
 def source_of(train: Callable[[], Any]) -> str:

@@ -69,6 +69,7 @@ class Run:
         self.kind: str = made["kind"]
         self.name: str = made["metadata"]["name"]
         self.namespace: str = made["metadata"]["namespace"]
+        self._made = made
 
     @property
     def status(self) -> Dict[str, Any]:
@@ -112,6 +113,20 @@ class Run:
         if self.kind != "DistributedJob":
             raise Error(f"{self.kind} {self.name} has no workers to scale; the number of its clients is fixed")
         self._cluster.call("PATCH", f"{self._path}/scale", {"spec": {"replicas": workers}}, "application/merge-patch+json")
+
+    def _own(self, version: str, kind: str, name: str) -> None:
+        """The object goes when the job goes. Without the right to say so it stays."""
+        owner = {
+            "apiVersion": self._made["apiVersion"],
+            "kind": self.kind,
+            "name": self.name,
+            "uid": self._made["metadata"]["uid"],
+        }
+        path = f"{self._cluster.path_of(version, kind, self.namespace)}/{_quoted(name)}"
+        try:
+            self._cluster.call("PATCH", path, {"metadata": {"ownerReferences": [owner]}}, "application/merge-patch+json")
+        except Error as error:
+            warnings.warn(f"muster: {kind} {name} stays when the job is deleted: {error}", stacklevel=3)
 
     def delete(self) -> None:
         """Removes the job and its pods. What it stored stays."""

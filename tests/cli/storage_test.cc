@@ -65,6 +65,12 @@ TEST(Storage, ASubPathIsPartOfTheFolderAndAnExpressionIsNobodysToFind) {
   Json& mount = object["spec"]["workers"]["template"]["spec"]["containers"][1]["volumeMounts"][0];
   mount["subPath"] = "a/b";
   EXPECT_EQ(find_model_folder(object, "v").path, "v/default/ckpt/a/b/ring");
+  for (const char* outside : {"..", "../../other", "a/../../b", "/etc"}) {
+    mount["subPath"] = outside;
+    const ModelFolder refused = find_model_folder(object, "v");
+    EXPECT_TRUE(refused.path.empty() && refused.lost) << outside;
+    EXPECT_THAT(refused.why, ::testing::HasSubstr("leads out of its volume")) << outside;
+  }
   mount.erase("subPath");
   mount["subPathExpr"] = "plain";
   EXPECT_EQ(find_model_folder(object, "v").path, "v/default/ckpt/plain/ring");

@@ -11,6 +11,7 @@
 #include <random>
 
 #include "common/platform/file_descriptor.h"
+#include "learning/data_identity.h"
 #include "learning/safetensors.h"
 #include "tests/device/federation_calls.h"
 #include "tests/device/federation_process.h"
@@ -359,7 +360,9 @@ TEST_F(FederationHostile, APodHasNoMoreCallsForHavingMoreConnections) {
 TEST_F(FederationHostile, APodWithOtherDataGetsNoTask) {
   serve();
   const auto tasks = begin_round();
-  for (const std::string& told : {std::string(64, 'f'), std::string("\x1b[2J"), std::string(100'000, 'a')}) {
+  const std::string version = std::string(learning::kReadingVersion) + ":";
+  for (const std::string& told :
+       {version + std::string(64, 'f'), version + "\x1b[2J", version + std::string(100'000, 'a')}) {
     grpc::ClientContext context;
     limit(context);
     federation::v1::CheckInRequest request;

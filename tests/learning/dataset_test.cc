@@ -9,6 +9,7 @@
 #include <cmath>
 #include <set>
 
+#include "learning/data_identity.h"
 #include "tests/learning/examples.h"
 
 namespace muster::learning {
@@ -275,6 +276,15 @@ TEST(Synthetic, RefusesToFillTheMemory) {
       {.name = "synthetic", .path = {}, .csv = {}, .synthetic = {.devices = 100'000, .sigma = 4}}, 1);
   ASSERT_FALSE(data);
   EXPECT_EQ(data.error().code, Code::kInvalidArgument);
+}
+
+TEST(DataIdentity, IsComparedWithinOneVersionOfReading) {
+  EXPECT_FALSE(is_other_data(data_identity("a"), data_identity("a")));
+  EXPECT_TRUE(is_other_data(data_identity("a"), data_identity("b")));
+  for (const char* unknown : {"", "b", "0:b", "99:b"}) {
+    EXPECT_FALSE(is_other_data(unknown, data_identity("a"))) << unknown;
+    EXPECT_FALSE(is_other_data(data_identity("a"), unknown)) << unknown;
+  }
 }
 
 }  // namespace

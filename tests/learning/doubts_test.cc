@@ -33,6 +33,9 @@ TEST(Doubts, AreAboutTheLossOfAProgramToo) {
   EXPECT_THAT(doubt({.first_loss = 0.2, .last_loss = 8e6, .steps = 900}),
               HasSubstr("loss of 8e+06: it began with 0.2, so the training diverged; lower the program's"));
   EXPECT_THAT(doubt({.first_loss = -1, .last_loss = 5, .steps = 900}), HasSubstr("diverged"));
+  EXPECT_EQ(doubt({.first_loss = 0, .last_loss = 0.4, .steps = 900}), "") << "as a penalty begins";
+  EXPECT_EQ(doubt({.first_loss = 0.01, .last_loss = 0.03, .steps = 900}), "") << "as a trained model goes on";
+  EXPECT_THAT(doubt({.first_loss = 0, .last_loss = 40, .steps = 900}), HasSubstr("diverged"));
   EXPECT_EQ(doubt({.first_loss = 90, .last_loss = 100, .steps = 900}), "") << "a regression";
   EXPECT_EQ(doubt({.first_loss = -1, .last_loss = -1.5, .steps = 900}), "") << "a log-likelihood";
   EXPECT_EQ(doubt({.first_loss = 0.2, .last_loss = HUGE_VAL, .steps = 900}), "") << "an error elsewhere";

@@ -1,4 +1,4 @@
-// tests/worker/ending_test.cc: which failures a restart may mend
+// tests/pod/endings_test.cc: which failures a restart may mend
 #include "pod/endings.h"
 
 #include <google/protobuf/util/json_util.h>

@@ -37,9 +37,15 @@ class Server:
             ),
         }
         self.asked = []
+        self.any_patch = None
 
     def ask(self, method, path, body=None, content="application/json"):
         self.asked.append((method, path, body, content))
+        if method == "PATCH" and self.any_patch and "/configmaps/" in path:
+            code, answer = self.any_patch
+            if code >= 400:
+                raise _submit._refusal(code, answer["message"])
+            return json.dumps(answer).encode()
         code, answer = self.answers.get((method, path.replace("?fieldValidation=Strict", "")), (404, {"message": f"no {path}"}))
         if code >= 400:
             raise _submit._refusal(code, answer["message"])
@@ -56,7 +62,7 @@ class Submit(unittest.TestCase):
         patch = mock.patch.object(_submit._Cluster, "usual", return_value=self.cluster)
         patch.start()
         self.addCleanup(patch.stop)
-        made = dict(JOB, metadata={"name": "own", "namespace": "team"})
+        made = dict(JOB, metadata={"name": "own", "namespace": "team", "uid": "u-1"})
         self.server.answers["POST", self.PATH] = (201, made)
         self.server.answers["POST", "/api/v1/namespaces/team/persistentvolumeclaims"] = (409, {"message": "already exists"})
 
@@ -109,9 +115,12 @@ class Submit(unittest.TestCase):
         path = "/api/v1/namespaces/team/configmaps"
         self.server.answers["GET", "/api/v1"][1]["resources"].append({"kind": "ConfigMap", "name": "configmaps", "namespaced": True})
         self.server.answers["POST", path] = (201, {})
+        self.server.any_patch = (200, {})
         run = muster.DistributedJob("own", train, image="i", workers=4, min_workers=2, synchronization={"topology": "Tree"})
         self.assertEqual(run.name, "own")
-        made = {body["kind"]: body for _, _, body, _ in self.server.asked if body}
+        made = {body["kind"]: body for method, _, body, _ in self.server.asked if method == "POST"}
+        patched = [body["metadata"]["ownerReferences"][0]["uid"] for method, _, body, _ in self.server.asked if method == "PATCH"]
+        self.assertEqual(patched, ["u-1"], "the program goes with the job")
         self.assertIn('print("trained")', made["ConfigMap"]["data"]["train.py"])
         spec = made["DistributedJob"]["spec"]
         self.assertEqual((spec["workers"]["replicas"], spec["workers"]["minReplicas"]), (4, 2))
@@ -123,7 +132,11 @@ class Submit(unittest.TestCase):
             print("other")
 
         muster.DistributedJob("own", other, image="i")  # beside what the first has left
-        self.assertNotEqual(self.server.asked[-2][2]["metadata"]["name"], name)
+        posted = [body["metadata"]["name"] for method, _, body, _ in self.server.asked if method == "POST" and body["kind"] == "ConfigMap"]
+        self.assertEqual(len(set(posted)), 2)
+        self.server.any_patch = (403, {"message": "you may not"})
+        with self.assertWarnsRegex(UserWarning, "stays when the job is deleted: you may not"):
+            muster.DistributedJob("own", other, image="i")
 
     def test_every_object_is_read_strictly(self):
         muster.submit([CLAIM, JOB])

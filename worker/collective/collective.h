@@ -1,4 +1,4 @@
-#pragma once  // worker/collective/collective.h: sums and copies shared by the ranks of one job
+#pragma once  // worker/collective/collective.h: sums and copies shared by the ranks of one job. Pure
 #include <chrono>
 #include <cstddef>
 #include <cstdint>

@@ -1,4 +1,5 @@
-#pragma once  // worker/collective/reduce.h: the arithmetic of a reduction, for the widest vectors of the CPU
+#pragma once  // worker/collective/reduce.h: the arithmetic of a reduction, for the widest vectors of the CPU.
+              // Pure
 #include <cstddef>
 
 namespace muster::worker {

@@ -1,4 +1,4 @@
-#pragma once  // worker/collective/schedule.h: what one rank does in a collective call, as data
+#pragma once  // worker/collective/schedule.h: what one rank does in a collective call, as data. Pure
 #include <array>
 #include <cstddef>
 #include <cstdint>

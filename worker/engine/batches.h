@@ -1,4 +1,4 @@
-#pragma once  // worker/engine/batches.h: which examples a rank trains on at which step
+#pragma once  // worker/engine/batches.h: which examples a rank trains on at which step. Pure
 #include <cstdint>
 #include <span>
 #include <vector>

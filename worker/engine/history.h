@@ -1,4 +1,4 @@
-#pragma once  // worker/engine/history.h: a learning curve of bounded length
+#pragma once  // worker/engine/history.h: a learning curve of bounded length. Pure
 #include <cstdint>
 #include <vector>
 

@@ -1,4 +1,4 @@
-#pragma once  // worker/engine/rate.h: a rate smoothed over the last seconds
+#pragma once  // worker/engine/rate.h: a rate smoothed over the last seconds. Pure
 #include <cmath>
 
 #include "common/base/clock.h"

@@ -1,5 +1,5 @@
 #pragma once  // worker/parallel/gossip_graph.h: with whom a peer averages its model in a step, and how much
-              // each counts
+              // each counts. Pure
 #include <cstdint>
 #include <optional>
 #include <string_view>

@@ -1,5 +1,5 @@
 #pragma once  // worker/transport/line_limit.h: how often a kind of line may go into a log; decides, does no
-              // I/O
+              // I/O. Pure
 #include <chrono>
 #include <cstdint>
 #include <map>

@@ -1,5 +1,5 @@
 #pragma once  // worker/transport/refusal.h: why a data connection is refused: one enum for wire, metric and
-              // log
+              // log. Pure
 #include <array>
 #include <cstdint>
 #include <string_view>

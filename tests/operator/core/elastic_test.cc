@@ -350,5 +350,14 @@ TEST_F(Elastic, OneThatNobodyCanReachIsReplacedWhenItsNodeIsLost) {
   expect_others_kept(2);
 }
 
+// Whoever may write a status may write that.
+TEST_F(Elastic, MoreHoldersThanMembersEndNoOperator) {
+  const std::size_t workers = roster().size();
+  cluster_.object["status"]["holders"] = 99;
+  for (std::size_t i = 0; i < workers; ++i) cluster_.end_pod(name_of(static_cast<int>(i)), 0);
+  cluster_.settle();
+  EXPECT_TRUE(cluster_.is("Succeeded"));
+}
+
 }  // namespace
 }  // namespace muster::op::testing

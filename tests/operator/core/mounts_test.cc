@@ -105,6 +105,12 @@ TEST(Mounts, AProgramsCheckpointsAreWhereItsWorkerHasThemToo) {
   ASSERT_FALSE(status);
   EXPECT_THAT(status.error().message, HasSubstr("is in /out/, which is mounted by subPathExpr"));
   EXPECT_TRUE(api::check_shared_storage("/data/x", "f", pod_template, "worker"));
+  for (const char* shared : {"plain", "$(MUSTER_JOB_NAME)", "runs/$(MUSTER_JOB_NAME)/$(MUSTER_INDEX)"}) {
+    for (Json& container : pod_template["spec"]["containers"])
+      for (Json& mount : container["volumeMounts"])
+        if (mount["mountPath"] == "/out/") mount["subPathExpr"] = shared;
+    EXPECT_TRUE(api::check_shared_storage("/out/x", "f", pod_template, "worker")) << shared;
+  }
 }
 
 TEST(Mounts, DatasetsAreNotAmongTheFilesOfTheSystem) {
