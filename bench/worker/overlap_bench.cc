@@ -158,6 +158,7 @@ void run_rank(const Place& place, const Options& options) {
     }
     if (place.rank != 0) continue;
     std::vector<double> ratios;
+    ratios.reserve(kRounds);
     for (int round = 0; round < kRounds; ++round)
       ratios.push_back(seconds[0][static_cast<std::size_t>(round)] /
                        seconds[2][static_cast<std::size_t>(round)]);

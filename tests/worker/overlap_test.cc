@@ -154,7 +154,7 @@ std::vector<std::vector<Exchanged>> exchange(int size, Topology topology, const 
       learning::Task::Ready ready;
       if (way.beside) ready = parallel.expect(result.gradient, share);
       EXPECT_EQ(ready != nullptr, way.beside && way.plan.size() > 1);
-      Random random(hash_key(rank, step));
+      Random random(hash_key(13, rank, step));
       for (std::size_t end = kSize; end > 0 && share.mine > 0;) {
         const std::size_t first = end - std::min<std::size_t>(end, 1 + random.below(600));
         std::copy(source.begin() + static_cast<std::ptrdiff_t>(first),

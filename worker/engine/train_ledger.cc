@@ -13,8 +13,10 @@ constexpr std::int64_t kHalf = 1 << 16;
 
 void write_rows(std::span<const std::int64_t> rows, std::span<float> to) {
   for (std::size_t i = 0; i < rows.size(); ++i) {
-    to[2 * i] = static_cast<float>(rows[i] / kHalf);
-    to[2 * i + 1] = static_cast<float>(rows[i] % kHalf);
+    const std::int64_t high = rows[i] / kHalf;
+    const std::int64_t low = rows[i] % kHalf;
+    to[2 * i] = static_cast<float>(high);
+    to[2 * i + 1] = static_cast<float>(low);
   }
 }
 

@@ -69,6 +69,18 @@ struct TrainLoop::Start {
   TopologyName topology{};  // picked for as many ranks; zeros: none
   std::int64_t has_ledger = 0;
   learning::Ledger ledger{};
+
+  void take(const learning::TrainingState& state, int ranks) {
+    step = state.step;
+    epoch = state.epoch;
+    into_epoch = state.examples_into_epoch;
+    optimizer_steps = state.optimizer.steps;
+    history_points = std::ssize(state.history);
+    trained_seconds = state.trained_seconds;
+    topology = picked_for(ranks, state);
+    has_ledger = state.ledger ? 1 : 0;
+    ledger = state.ledger.value_or(learning::Ledger());
+  }
 };
 
 Status TrainLoop::agree_on_start(Run& run) {
@@ -91,17 +103,9 @@ Status TrainLoop::agree_on_start(Run& run) {
   if (root && any_size && !choice.all_have_it)
     start.state_values = std::ssize(parts_.synchronizer.shared_slots().front().values);
   if (state && root) {
-    start.step = state->step;
-    start.epoch = state->epoch;
-    start.into_epoch = state->examples_into_epoch;
-    start.optimizer_steps = state->optimizer.steps;
-    start.history_points = std::ssize(state->history);
+    start.take(*state, parts_.collective.size());
     start.refused = fits ? 0 : 1;
     start.kept = run.mine.membership > 0 ? 1 : 0;
-    start.trained_seconds = state->trained_seconds;
-    start.topology = picked_for(parts_.collective.size(), *state);
-    start.has_ledger = state->ledger ? 1 : 0;
-    start.ledger = state->ledger.value_or(learning::Ledger());
   }
   const Start mine = start;
   MUSTER_TRY(
