@@ -198,6 +198,8 @@ class ProcessGroup(dist.ProcessGroup):
             group.sum(flat)
         else:
             parts = group.gather(_bytes_of(flat)).view(-1).view(tensor.dtype).view(group.size, -1)
+            if tensor.dtype in (torch.float16, torch.bfloat16):  # of which torch cannot reduce all on a CPU
+                parts = parts.float()
             flat = _REDUCE["SUM" if name == "AVG" else name](parts)
         if name == "AVG":
             flat = torch.div(flat, group.size, rounding_mode=None if flat.is_floating_point() else "trunc")
