@@ -41,12 +41,18 @@ _REDUCE_NAMES = [*_REDUCE, "AVG"]
 class _Work(_TorchWork):
     """Of c10d: its own over a future forgets, in wait, that the future has failed."""
 
-    def __init__(self, future: Any):
+    def __init__(self, future: Any, raised: List[Exception]):
         super().__init__()
         self._future = future
+        self._raised = raised  # by the call: without what torch says around it
 
     def wait(self, timeout: Any = None) -> bool:
-        self._future.wait()
+        try:
+            self._future.wait()
+        except RuntimeError:
+            if self._raised:
+                raise RuntimeError(str(self._raised[0])) from None
+            raise
         return True
 
     def get_future(self) -> Any:
@@ -100,7 +106,7 @@ class _Group:
                 raised.append(error)
             called.set_result(None)
 
-        work = _Work(called.then(finish))
+        work = _Work(called.then(finish), raised)
         self._works.append(work)
         self._calls.submit(run)
         return work
@@ -192,6 +198,8 @@ class ProcessGroup(dist.ProcessGroup):
             group.sum(flat)
         else:
             parts = group.gather(_bytes_of(flat)).view(-1).view(tensor.dtype).view(group.size, -1)
+            if tensor.dtype in (torch.float16, torch.bfloat16):  # of which torch cannot reduce all on a CPU
+                parts = parts.float()
             flat = _REDUCE["SUM" if name == "AVG" else name](parts)
         if name == "AVG":
             flat = torch.div(flat, group.size, rounding_mode=None if flat.is_floating_point() else "trunc")

@@ -210,6 +210,7 @@ class Worker {
 
   // It ends with its group.
   Ending share() {
+    training_ = true;  // a wish to stop is heard between its calls, so that the others hear who goes
     group_ended_ = share_group(*frame_, job_, *program_, meeting_->workers(), timeout());
     return *group_ended_;
   }

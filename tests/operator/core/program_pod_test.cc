@@ -24,6 +24,7 @@ TEST(PodPlan, BesideAProgramOursIsASidecarWithTheKeys) {
                                  .pod_template = pod_template,
                                  .beside_program = true,
                                  .checkpoint_path = "/store/runs/1",
+                                 .sidecar_resources = {{"limits", {{"memory", "1Gi"}}}},
                                  .default_image = "muster-worker:1",
                                  .ca = "cafe0123"});
   EXPECT_EQ(pod["metadata"]["labels"]["muster.dev/ca"], "cafe0123");
@@ -52,6 +53,7 @@ TEST(PodPlan, BesideAProgramOursIsASidecarWithTheKeys) {
   EXPECT_EQ(ours["securityContext"]["runAsUser"], 65532);
   EXPECT_EQ(ours["securityContext"]["seccompProfile"]["type"], "RuntimeDefault");
   EXPECT_EQ(ours["ports"].size(), 3U);
+  EXPECT_EQ(ours["resources"], Json::parse(R"({"limits": {"memory": "1Gi"}})"));
   EXPECT_EQ(env_of(ours).at("MUSTER_SOCKET"), "/var/run/muster.dev/socket/worker");
   EXPECT_EQ(env_of(ours).at("MUSTER_POD_UID"), "metadata.uid");
   std::vector<std::string> mounts;
