@@ -75,12 +75,12 @@ class Run {
     if (!trainer) return ending_of(trainer.error());
     if (const Status kept = keep_states(assignment, federation, **trainer); !kept)
       return ending_of(kept.error());
-    const auto fleet = start(assignment, (*trainer)->parameter_count(), flags_.parallel_clients,
-                             learning::data_identity((*trainer)->data_digest()),
-                             [&](int slot, std::int32_t client, const TaskTicket& task,
-                                 std::span<const float> global, const std::function<bool()>& cancelled) {
-                               return (*trainer)->train(slot, client, task, global, cancelled);
-                             });
+    const auto fleet =
+        start(assignment, (*trainer)->parameter_count(), flags_.parallel_clients, (*trainer)->data_identity(),
+              [&](int slot, std::int32_t client, const TaskTicket& task, std::span<const float> global,
+                  const std::function<bool()>& cancelled) {
+                return (*trainer)->train(slot, client, task, global, cancelled);
+              });
     return watch(*fleet, {.states_lost = [&] { return (*trainer)->states_lost(); },
                           .ended_well = [&] { (*trainer)->forget_states(); }});
   }
