@@ -12,10 +12,10 @@
 #include "common/base/result.h"
 #include "common/json/fields.h"
 #include "learning/ledger.h"
+#include "learning/model.h"
 #include "learning/optimizer.h"
 #include "learning/optimizer_state.h"
 #include "learning/safetensors.h"
-#include "learning/task.h"
 
 namespace muster::learning {
 
@@ -97,7 +97,7 @@ struct LoadedState {
 // The files of one training. One writer a folder; not thread-safe, but save may run on a thread of its own.
 class CheckpointStore {
  public:
-  // `tensors`: Task::tensors(), the names under which parameters are stored.
+  // `tensors`: Model::tensors(), the names under which parameters are stored.
   CheckpointStore(CheckpointOptions options, std::span<const Tensor> tensors);
 
   // Writes <prefix>-%08d.safetensors atomically, then removes all but the newest `keep` and stale

@@ -18,13 +18,13 @@ namespace {
 constexpr std::size_t kRowsBetweenQuestions = 1024;  // whether training was cancelled
 
 // The mean loss over `rows`. Errors: kAborted; kDataLoss: it is not finite.
-Result<double> loss_of(Task& task, std::span<const float> parameters, const Examples& data,
+Result<double> loss_of(Model& model, std::span<const float> parameters, const Examples& data,
                        std::span<const std::int64_t> rows, const std::function<bool()>& cancelled) {
   double sum = 0;
   for (std::size_t begin = 0; begin < rows.size(); begin += kRowsBetweenQuestions) {
     if (cancelled && cancelled()) return aborted("local training: cancelled");
     const auto part = rows.subspan(begin, std::min(kRowsBetweenQuestions, rows.size() - begin));
-    sum += task.loss(parameters, data, part) * static_cast<double>(part.size());
+    sum += model.loss(parameters, data, part) * static_cast<double>(part.size());
   }
   if (std::isfinite(sum)) return sum / static_cast<double>(rows.size());
   return data_loss(
@@ -59,14 +59,14 @@ class Batches {
 
 // What the step with `batch` descends by; returns the loss. D' and D'' of Per-FedAvg are the two batches
 // after it.
-double gradient_of(Task& task, const Examples& data, const Batches& batches, std::size_t batch,
+double gradient_of(Model& model, const Examples& data, const Batches& batches, std::size_t batch,
                    const LocalSettings& settings, std::span<const float> parameters,
                    std::span<float> gradient) {
-  if (!settings.meta) return task.gradient(parameters, data, batches.at(batch), gradient);
+  if (!settings.meta) return model.gradient(parameters, data, batches.at(batch), gradient);
   return meta_gradient<float>(
       *settings.meta,
       [&](MetaBatch which, std::span<const float> point, std::span<float> out) {
-        return task.gradient(point, data, batches.at(batch + static_cast<std::size_t>(which)), out);
+        return model.gradient(point, data, batches.at(batch + static_cast<std::size_t>(which)), out);
       },
       parameters, gradient);
 }
@@ -90,11 +90,12 @@ double penalty_of(const spec::Optimizer& optimizer, std::span<const float> param
 
 }  // namespace
 
-Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, std::span<const float> global,
-                                  const Examples& data, std::span<const std::int64_t> rows, std::uint64_t key,
+Result<LocalUpdate> train_locally(Model& model, const spec::ClientTraining& spec,
+                                  std::span<const float> global, const Examples& data,
+                                  std::span<const std::int64_t> rows, std::uint64_t key,
                                   const std::function<bool()>& cancelled, const LocalSettings& settings,
                                   const LocalStart& start) {
-  MUSTER_CHECK(std::ssize(global) == task.parameter_count());
+  MUSTER_CHECK(std::ssize(global) == model.parameter_count());
   MUSTER_CHECK(!settings.control_variates || start.control.size() == global.size());
   if (rows.empty())
     return invalid_argument("local training: the client has no examples; lower clients.count");
@@ -105,10 +106,10 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
   MUSTER_TRY(validate(settings));
   double loss_before = 0;
   if (settings.fairness_q) {
-    MUSTER_ASSIGN(loss_before, loss_of(task, global, data, rows, cancelled));
+    MUSTER_ASSIGN(loss_before, loss_of(model, global, data, rows, cancelled));
     loss_before += penalty_of(spec.optimizer, global);  // of what its training descends
   }
-  const auto optimizer = make_optimizer(spec.optimizer, task.parameter_count());
+  const auto optimizer = make_optimizer(spec.optimizer, model.parameter_count());
   std::vector<float> parameters(global.begin(), global.end());
   std::vector<float> gradient(parameters.size());
   LocalUpdate update;
@@ -119,7 +120,7 @@ Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec, 
       update.partial = update.steps > 0 && start.enough && start.enough();
       if (update.partial) break;
       if (cancelled && cancelled()) return aborted("local training: cancelled");
-      const double loss = gradient_of(task, data, batches, batch, settings, parameters, gradient);
+      const double loss = gradient_of(model, data, batches, batch, settings, parameters, gradient);
       if (!std::isfinite(loss))
         return data_loss(
             fmt::format("local training: the loss is {} in epoch {}, batch {}; lower the learning rate or "

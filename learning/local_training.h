@@ -8,7 +8,7 @@
 #include "common/base/result.h"
 #include "common/spec/federation.h"
 #include "learning/local_objective.h"
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::learning {
 
@@ -31,12 +31,12 @@ struct LocalStart {
   std::function<bool()> enough = {};
 };
 
-// Trains `task` from `global` [P] for spec.local_epochs over `rows` of `data`, with a fresh optimizer and
+// Trains `model` from `global` [P] for spec.local_epochs over `rows` of `data`, with a fresh optimizer and
 // an order that is a function of `key` alone. `cancelled` is asked between batches. With a fairness_q the
 // loss of `global` over all rows is computed first, which costs as much as a third of an epoch. Errors:
 // kInvalidArgument (no rows, settings), kDataLoss (the loss is not finite: names the epoch and batch),
 // kAborted. With control_variates the optimizer must be plain SGD.
-[[nodiscard]] Result<LocalUpdate> train_locally(Task& task, const spec::ClientTraining& spec,
+[[nodiscard]] Result<LocalUpdate> train_locally(Model& model, const spec::ClientTraining& spec,
                                                 std::span<const float> global, const Examples& data,
                                                 std::span<const std::int64_t> rows, std::uint64_t key,
                                                 const std::function<bool()>& cancelled,

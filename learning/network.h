@@ -4,7 +4,7 @@
 #include <vector>
 
 #include "common/base/result.h"
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::learning {
 

@@ -13,7 +13,7 @@
 #include "aggregator/store/round_store.h"
 #include "aggregator/strategy/strategy.h"
 #include "common/spec/federation.h"
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::agg {
 

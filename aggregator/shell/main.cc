@@ -23,9 +23,9 @@
 #include "learning/data_identity.h"
 #include "learning/dataset.h"
 #include "learning/doubts.h"
+#include "learning/model.h"
 #include "learning/partition.h"
 #include "learning/sha256.h"
-#include "learning/task.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 
@@ -73,7 +73,7 @@ class Run {
     for (const std::string& note : dataset->notes) spdlog::info("{}", note);
     for (const std::string& warning : dataset->warnings) warn(warning);
     dataset->train = {};  // the clients' business; an aggregator sees the test set alone
-    auto task = learning::make_task(federation.training.model, (*dataset).test);
+    auto task = learning::make_model(federation.training.model, (*dataset).test);
     if (!task) return ending_of(task.error());
     RoundStore store(federation, (*task)->tensors(), assignment.uid(),
                      {.digest = dataset->digest, .class_names = dataset->class_names});

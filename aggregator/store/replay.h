@@ -6,7 +6,7 @@
 #include "aggregator/store/recovery.h"
 #include "aggregator/store/round_store.h"
 #include "aggregator/strategy/strategy.h"
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::agg {
 

@@ -15,8 +15,8 @@ struct RoundUpdates {
   std::span<const std::int32_t> clients;  // [n]
 };
 
-// model += combine(all updates): Median, TrimmedMean and Krum (strategies.cc). Every update counts alike: a
-// number of examples is a client's claim, and these strategies are for clients that may lie. Updates lie on
+// model += combine(all updates): Median, TrimmedMean and Krum (make_strategy.cc). Every update counts alike:
+// a number of examples is a client's claim, and these strategies are for clients that may lie. Updates lie on
 // the shelf, 4 P bytes each; in memory there is the next model alone. Nothing is remembered between rounds.
 class Robust final : public Strategy {
  public:

@@ -6,9 +6,9 @@
 #include <numeric>
 
 #include "common/base/random.h"
+#include "learning/model.h"
 #include "learning/optimizer.h"
 #include "learning/safetensors.h"
-#include "learning/task.h"
 
 namespace {
 
@@ -27,12 +27,12 @@ Examples random_images(std::int64_t count) {
 
 void gradient_step(benchmark::State& state, const char* model) {
   const Examples data = random_images(1024);
-  const auto task = *make_task({.name = model}, data);
-  const auto parameters = task->initial_parameters(1);
+  const auto model = *make_model({.name = model}, data);
+  const auto parameters = model->initial_parameters(1);
   std::vector<float> gradient(parameters.size());
   std::vector<std::int64_t> rows(static_cast<std::size_t>(state.range(0)));
   std::iota(rows.begin(), rows.end(), std::int64_t{0});
-  for (auto _ : state) benchmark::DoNotOptimize(task->gradient(parameters, data, rows, gradient));
+  for (auto _ : state) benchmark::DoNotOptimize(model->gradient(parameters, data, rows, gradient));
   state.SetItemsProcessed(state.iterations() * state.range(0));  // images
 }
 BENCHMARK_CAPTURE(gradient_step, softmax, "softmax")->Arg(10)->Arg(64);
@@ -41,9 +41,9 @@ BENCHMARK_CAPTURE(gradient_step, cnn, "cnn")->Arg(10)->Arg(64)->Arg(256);
 
 void evaluate(benchmark::State& state, const char* model) {
   const Examples data = random_images(10'000);
-  const auto task = *make_task({.name = model}, data);
-  const auto parameters = task->initial_parameters(1);
-  for (auto _ : state) benchmark::DoNotOptimize(task->evaluate(parameters, data));
+  const auto model = *make_model({.name = model}, data);
+  const auto parameters = model->initial_parameters(1);
+  for (auto _ : state) benchmark::DoNotOptimize(model->evaluate(parameters, data));
   state.SetItemsProcessed(state.iterations() * data.size());
 }
 BENCHMARK_CAPTURE(evaluate, softmax, "softmax")->Unit(benchmark::kMillisecond);
@@ -52,7 +52,7 @@ BENCHMARK_CAPTURE(evaluate, cnn, "cnn")->Unit(benchmark::kMillisecond);
 
 void build_task(benchmark::State& state) {
   const Examples data = random_images(1);
-  for (auto _ : state) benchmark::DoNotOptimize(make_task({.name = "cnn"}, data));
+  for (auto _ : state) benchmark::DoNotOptimize(make_model({.name = "cnn"}, data));
 }
 BENCHMARK(build_task);
 

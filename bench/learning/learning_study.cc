@@ -26,10 +26,10 @@ double cpu_seconds() {
   return static_cast<double>(now.tv_sec) + 1e-9 * static_cast<double>(now.tv_nsec);
 }
 
-void report(const char* unit, std::int64_t at, Task& task, std::span<const float> parameters,
+void report(const char* unit, std::int64_t at, Model& model, std::span<const float> parameters,
             const Dataset& data, double train_seconds, std::int64_t examples) {
   const double begin = cpu_seconds();
-  const Evaluation result = task.evaluate(parameters, data.test);
+  const Evaluation result = model.evaluate(parameters, data.test);
   fmt::print(
       "{} {}: loss {:.4f} accuracy {:.4f} | trained {:.1f} CPU s, {:.0f} examples/s | evaluation {:.2f} s\n",
       unit, at, result.loss, result.accuracy, train_seconds, static_cast<double>(examples) / train_seconds,
@@ -37,11 +37,11 @@ void report(const char* unit, std::int64_t at, Task& task, std::span<const float
   std::fflush(stdout);
 }
 
-void central(Task& task, const Dataset& data, const spec::Optimizer& spec, std::int64_t batch,
+void central(Model& model, const Dataset& data, const spec::Optimizer& spec, std::int64_t batch,
              std::int64_t epochs, std::uint64_t seed) {
-  auto parameters = task.initial_parameters(seed);
+  auto parameters = model.initial_parameters(seed);
   std::vector<float> gradient(parameters.size());
-  const auto optimizer = make_optimizer(spec, task.parameter_count());
+  const auto optimizer = make_optimizer(spec, model.parameter_count());
   std::vector<std::int64_t> order(static_cast<std::size_t>(data.train.size()));
   double seconds = 0;
   for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
@@ -50,21 +50,21 @@ void central(Task& task, const Dataset& data, const spec::Optimizer& spec, std::
     Random(hash_key(seed, epoch)).shuffle(std::span(order));
     for (std::size_t at = 0; at < order.size(); at += static_cast<std::size_t>(batch)) {
       const std::size_t count = std::min(static_cast<std::size_t>(batch), order.size() - at);
-      (void)task.gradient(parameters, data.train, std::span(order).subspan(at, count), gradient);
+      (void)model.gradient(parameters, data.train, std::span(order).subspan(at, count), gradient);
       optimizer->step(parameters, gradient);
     }
     seconds += cpu_seconds() - begin;
-    report("epoch", epoch + 1, task, parameters, data, seconds, (epoch + 1) * data.train.size());
+    report("epoch", epoch + 1, model, parameters, data, seconds, (epoch + 1) * data.train.size());
   }
 }
 
-void federated(Task& task, const Dataset& data, const spec::ClientTraining& spec, std::int64_t rounds,
+void federated(Model& model, const Dataset& data, const spec::ClientTraining& spec, std::int64_t rounds,
                std::uint64_t seed) {
   constexpr std::int64_t kClients = 100;
   constexpr std::size_t kCohort = 10;
   const auto parts = partition_examples(data, {.kind = "LabelShards"}, kClients, seed);
   if (!parts) return fmt::print("{}\n", parts.error().message);
-  auto global = task.initial_parameters(seed);
+  auto global = model.initial_parameters(seed);
   double seconds = 0;
   std::int64_t examples = 0;
   for (std::int64_t round = 1; round <= rounds; ++round) {
@@ -76,7 +76,7 @@ void federated(Task& task, const Dataset& data, const spec::ClientTraining& spec
     double weight = 0;
     for (const std::size_t client : std::span(clients).first(kCohort)) {
       const auto update =
-          train_locally(task, spec, global, data.train, (*parts)[client], hash_key(seed, round, client), {});
+          train_locally(model, spec, global, data.train, (*parts)[client], hash_key(seed, round, client), {});
       if (!update) return fmt::print("{}\n", update.error().message);
       const auto n = static_cast<double>(update->examples);
       for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += n * static_cast<double>(update->delta[i]);
@@ -85,7 +85,7 @@ void federated(Task& task, const Dataset& data, const spec::ClientTraining& spec
     }
     for (std::size_t i = 0; i < sum.size(); ++i) global[i] += static_cast<float>(sum[i] / weight);
     seconds += cpu_seconds() - begin;
-    if (round % 5 == 0) report("round", round, task, global, data, seconds, examples);
+    if (round % 5 == 0) report("round", round, model, global, data, seconds, examples);
   }
 }
 
@@ -103,9 +103,9 @@ int run(int argc, char** argv) {
   if (!data) return fmt::print(stderr, "{}\n", data.error().message), 1;
   fmt::print("loaded in {:.2f} CPU s\n", cpu_seconds() - begin);
   const spec::Model model{.name = argv[3]};
-  const auto task = make_task(model, data->train);
-  if (!task) return fmt::print(stderr, "{}\n", task.error().message), 1;
-  fmt::print("{}: {} parameters\n", model.name, (*task)->parameter_count());
+  const auto model = make_model(model, data->train);
+  if (!model) return fmt::print(stderr, "{}\n", model.error().message), 1;
+  fmt::print("{}: {} parameters\n", model.name, (*model)->parameter_count());
   spec::ClientTraining spec;
   spec.optimizer.learning_rate = std::atof(argv[4]);
   spec.optimizer.momentum = std::atof(argv[5]);
@@ -113,11 +113,11 @@ int run(int argc, char** argv) {
   spec.batch_size = std::atoll(argv[6]);
   const std::int64_t first = std::atoll(argv[7]);
   if (mode == "central") {
-    central(**task, *data, spec.optimizer, spec.batch_size, first,
+    central(**model, *data, spec.optimizer, spec.batch_size, first,
             argc > 8 ? std::strtoull(argv[8], nullptr, 10) : 0);
   } else {
     spec.local_epochs = first;
-    federated(**task, *data, spec, std::atoll(argv[8]), argc > 9 ? std::strtoull(argv[9], nullptr, 10) : 0);
+    federated(**model, *data, spec, std::atoll(argv[8]), argc > 9 ? std::strtoull(argv[9], nullptr, 10) : 0);
   }
   return 0;
 }

@@ -88,14 +88,14 @@ std::unique_ptr<worker::Collective> connect(const Place& place, const Options& o
 // One way to make the steps of one case.
 class Trainer {
  public:
-  Trainer(learning::Task& task, const Case& what, worker::Collective& collective,
+  Trainer(learning::Model& model, const Case& what, worker::Collective& collective,
           std::vector<worker::Bucket> plan)
-      : task_(task),
-        optimizer_(learning::make_optimizer({}, task.parameter_count())),
+      : task_(model),
+        optimizer_(learning::make_optimizer({}, model.parameter_count())),
         sum_(worker::dense_sum(collective, {.timeout = kTimeout})),
         buckets_(plan.size()),
         parallel_({collective, *sum_, *optimizer_}, kTimeout, std::move(plan)),
-        parameters_(task.initial_parameters(1)),
+        parameters_(model.initial_parameters(1)),
         gradient_(parameters_.size() + worker::Synchronizer::kRiders),
         share_{.mine = what.batch, .all = what.batch * collective.size()},
         data_(pictures(what.batch)),
@@ -110,7 +110,7 @@ class Trainer {
   double steps(int count, bool beside) {
     const auto begun = steady_clock::now();
     for (int i = 0; i < count; ++i) {
-      learning::Task::Ready ready;
+      learning::Model::Ready ready;
       if (beside) ready = parallel_.expect(gradient_, share_);
       const double loss = task_.gradient_by_parts(parameters_, data_, rows_,
                                                   std::span(gradient_).first(parameters_.size()), ready);
@@ -122,7 +122,7 @@ class Trainer {
   }
 
  private:
-  learning::Task& task_;
+  learning::Model& task_;
   std::unique_ptr<learning::Optimizer> optimizer_;
   std::unique_ptr<worker::GradientSum> sum_;
   std::size_t buckets_;
@@ -138,11 +138,11 @@ void run_rank(const Place& place, const Options& options) {
   const auto collective = connect(place, options);
   for (const Case& each : cases()) {
     if (std::string_view(each.name).find(options.only) == std::string_view::npos) continue;
-    auto task = learning::make_task(each.model, pictures(1));
-    if (!task) die(task.error().message);
-    const auto tensors = (*task)->tensors();
-    Trainer whole(**task, each, *collective, {});
-    Trainer parts(**task, each, *collective,
+    auto model = learning::make_model(each.model, pictures(1));
+    if (!model) die(model.error().message);
+    const auto tensors = (*model)->tensors();
+    Trainer whole(**model, each, *collective, {});
+    Trainer parts(**model, each, *collective,
                   worker::plan_buckets(tensors, {.elements = options.elements, .least = 0}));
     const double first = whole.steps(3, false);
     std::vector<float> pace{place.rank == 0 ? static_cast<float>(first) : 0.0F};
@@ -167,7 +167,7 @@ void run_rank(const Place& place, const Options& options) {
         "{} ranks, {:<19} batch {:>3}, {:>5.2f} MB: as one {:>8.3f} ms, {} buckets {:>8.3f} ms, beside "
         "{:>8.3f} ms: "
         "{:.2f} ({:.2f} .. {:.2f})\n",
-        place.size, each.name, each.batch, static_cast<double>((*task)->parameter_count()) * 4e-6,
+        place.size, each.name, each.batch, static_cast<double>((*model)->parameter_count()) * 4e-6,
         1e3 * median(seconds[0]), parts.buckets(), 1e3 * median(seconds[1]), 1e3 * median(seconds[2]),
         median(ratios), ratios[1], ratios[ratios.size() - 2]);
     std::fflush(stdout);

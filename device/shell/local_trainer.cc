@@ -41,7 +41,7 @@ Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation&
   trainer->lost_at_.resize(trainer->rows_.size());
   trainer->examples_ = std::move(dataset.train);
   for (int slot = 0; slot < slots; ++slot) {
-    MUSTER_ASSIGN(auto task, learning::make_task(federation.training.model, trainer->examples_));
+    MUSTER_ASSIGN(auto task, learning::make_model(federation.training.model, trainer->examples_));
     trainer->tasks_.push_back(std::move(task));
   }
   return trainer;

@@ -9,14 +9,14 @@
 #include "device/client_states.h"
 #include "device/shell/fleet.h"
 #include "learning/dataset.h"
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::device {
 
 class LocalTrainer {
  public:
   // Loads the dataset and computes which rows are whose; one model instance per slot. Errors: as
-  // load_dataset, partition_examples and make_task; kInvalidArgument: the clients are not of the federation.
+  // load_dataset, partition_examples and make_model; kInvalidArgument: the clients are not of the federation.
   [[nodiscard]] static Result<std::unique_ptr<LocalTrainer>> load(const spec::Federation& federation,
                                                                   std::int32_t first_client,
                                                                   std::int32_t clients, int slots);
@@ -42,7 +42,7 @@ class LocalTrainer {
   std::string data_identity_;  // of the dataset that all clients' parts are cut from
   learning::Examples examples_;
   std::vector<std::vector<std::int64_t>> rows_;  // of our clients
-  std::vector<std::unique_ptr<learning::Task>> tasks_;
+  std::vector<std::unique_ptr<learning::Model>> tasks_;
   std::unique_ptr<ClientStates> states_ = std::make_unique<MemoryStates>();
   std::vector<std::int64_t> lost_at_;  // of our clients: the counted round whose state was found to be gone
   std::atomic<std::int64_t> states_lost_ = 0;

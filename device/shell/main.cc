@@ -21,7 +21,7 @@
 #include "device/shell/local_trainer.h"
 #include "device/shell/model_offer.h"
 #include "device/shell/state_files.h"
-#include "learning/task.h"
+#include "learning/model.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 #include "pod/program_pod.h"

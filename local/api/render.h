@@ -23,7 +23,7 @@ struct Format {
   [[nodiscard]] bool partial() const { return kind == Kind::kPartial || kind == Kind::kPartialList; }
 };
 
-// From Accept and includeObject; 406 if none of the types can be served (accept.cc).
+// From Accept and includeObject; 406 if none of the types can be served (content_negotiation.cc).
 [[nodiscard]] ApiResult<Format> choose_format(const HttpRequest& request);
 
 // The object's JSON as of the version of the API that was asked for.

@@ -3,13 +3,13 @@
 
 #include <algorithm>
 
+#include "local/api/builtin_admission.h"
 #include "local/api/conversion.h"
 #include "local/api/json_path.h"
 #include "local/api/kind_rules.h"
 #include "local/api/managed_fields.h"
 #include "local/api/metadata.h"
 #include "local/api/rest.h"
-#include "local/api/strategies.h"
 
 namespace muster::local {
 namespace {

@@ -42,7 +42,7 @@ bool fits_condition(const std::vector<spec::OnPodCondition>& wanted, const Pod& 
   });
 }
 
-const char* word_of(spec::FailureAction action) {
+const char* name_of(spec::FailureAction action) {
   switch (action) {
     case spec::FailureAction::kFailJob: return "FailJob";
     case spec::FailureAction::kRestartJob: return "RestartJob";
@@ -68,7 +68,7 @@ RuleMatch rule_for(const std::vector<spec::FailureRule>& rules, const Pod& pod) 
 
 std::string words_on(const RuleMatch& match, const Pod& pod) {
   return with_note(end_of(pod), fmt::format("runPolicy.failurePolicy.rules[{}] says {}", match.number,
-                                            word_of(match.rule->action)));
+                                            name_of(match.rule->action)));
 }
 
 void obey(Pass& pass, const RuleMatch& match, const Pod& pod, std::int64_t restarts_max) {

@@ -255,7 +255,7 @@ void take_lists(WorkerProgress& told, WorkerProgress& last) {
 
 }  // namespace
 
-std::optional<AgentStatus> word_of(const Pass& pass, const Pod& pod) {
+std::optional<AgentStatus> agent_status_of(const Pass& pass, const Pod& pod) {
   std::optional<AgentStatus> word;
   const auto told = pass.seen.agents.find(pod.uid);
   if (told != pass.seen.agents.end() && told->second.membership() == pass.before.membership)
@@ -276,7 +276,7 @@ std::optional<std::string> success_without_evidence(const Pass& pass, const std:
   for (const Pod* pod : pods) {
     if (fate_of(*pod) != PodFate::kSucceeded) continue;
     if (pod->role == "worker" && is_done(pass.before, pod->index)) continue;
-    const std::optional<AgentStatus> word = word_of(pass, *pod);
+    const std::optional<AgentStatus> word = agent_status_of(pass, *pod);
     if (word && word->phase() == control::v1::PHASE_SUCCEEDED) continue;
     return with_last_words(fmt::format("{} {} ({}) exited with code 0, but no training has ended in it: {}",
                                        pod->role, pod->index, pod->name, remedy),
@@ -295,7 +295,7 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
   std::map<std::string, std::size_t> states;  // digests, and how many tell them
   std::vector<std::string> warnings;
   for (const Pod* pod : members) {
-    std::optional<AgentStatus> word = word_of(pass, *pod);
+    std::optional<AgentStatus> word = agent_status_of(pass, *pod);
     if (word) warnings.insert(warnings.end(), word->warnings().begin(), word->warnings().end());
     if (word && word->phase() == control::v1::PHASE_SUCCEEDED) {
       sent += word->worker().payload_bytes_sent();
@@ -336,7 +336,7 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
 }
 
 void fold_aggregator(Pass& pass, const Pod& aggregator) {
-  const std::optional<AgentStatus> word = word_of(pass, aggregator);
+  const std::optional<AgentStatus> word = agent_status_of(pass, aggregator);
   if (!word) return;
   const std::vector<std::string> warnings{word->warnings().begin(), word->warnings().end()};
   if (word->aggregator().rounds() == 0) return fold_warnings(pass, warnings);
@@ -354,7 +354,7 @@ std::optional<std::string> parameters_diverged(const Pass& pass, const std::vect
   const Pod* told_by = nullptr;
   std::string digest;
   for (const Pod* pod : workers) {
-    const std::optional<AgentStatus> word = word_of(pass, *pod);
+    const std::optional<AgentStatus> word = agent_status_of(pass, *pod);
     if (!word || !word->worker().has_parameters_sha256()) continue;
     if (told_by == nullptr) {
       told_by = pod;

@@ -15,7 +15,7 @@ namespace muster::op {
 
 // The pod's newest word of its incarnation: its Agent's, or, when it has ended well, its last
 // words.
-[[nodiscard]] std::optional<control::v1::AgentStatus> word_of(const Pass& pass, const Pod& pod);
+[[nodiscard]] std::optional<control::v1::AgentStatus> agent_status_of(const Pass& pass, const Pod& pod);
 
 // Reads the proto JSON form of AgentStatus, as a pod leaves it in its termination message; fields that a
 // newer pod adds are passed over. nullopt when `text` is anything else: last words come from any program.

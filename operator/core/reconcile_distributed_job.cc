@@ -208,7 +208,7 @@ void fold_members(Pass& pass, const api::DistributedJobSpec& spec, const std::ve
 
 bool rank_0_tells(const Pass& pass, const std::vector<const Pod*>& workers) {
   const Pod* rank_0 = rank_0_of(pass.before, workers);
-  return rank_0 != nullptr && word_of(pass, *rank_0).has_value();
+  return rank_0 != nullptr && agent_status_of(pass, *rank_0).has_value();
 }
 
 // Without those above `replicas`, who leave.

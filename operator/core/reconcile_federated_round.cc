@@ -190,7 +190,8 @@ class RoundBody final : public ObjectBody {
       configure(pass, spec_, for_pods_, aggregator, clients_.current);
       fold_aggregator(pass, aggregator);
       note_progress(pass, {"round", "configured", "reported", "late", "dropped"});
-      if (stands_still(pass, spec_.run_policy, word_of(pass, aggregator).has_value(), made(pass, "round")))
+      if (stands_still(pass, spec_.run_policy, agent_status_of(pass, aggregator).has_value(),
+                       made(pass, "round")))
         return;
       if (integer(member(pass.after.progress, "round")) > integer(member(pass.before.progress, "round")))
         forget_failures(pass);

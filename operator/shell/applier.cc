@@ -25,10 +25,10 @@ bool is_delete(const Action& action) { return std::holds_alternative<DeletePod>(
 
 struct Applier::Pass {
   const Subject& subject;
-  Applied& applied;
+  ApplyResult& applied;
 };
 
-Status Applier::apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied) {
+Status Applier::apply(const Subject& subject, const std::vector<Action>& actions, ApplyResult& applied) {
   Pass pass{subject, applied};
   std::span<const Action> left = actions;
   while (!left.empty()) {

@@ -37,7 +37,8 @@ class Applier {
   // What happened up to the first failure is in `applied`, whatever is returned. Errors: kAborted: the
   // snapshot was stale. kNotFound: the object is gone. kPermissionDenied, kInvalidArgument: the server will
   // not take it, ever.
-  [[nodiscard]] Status apply(const Subject& subject, const std::vector<Action>& actions, Applied& applied);
+  [[nodiscard]] Status apply(const Subject& subject, const std::vector<Action>& actions,
+                             ApplyResult& applied);
 
  private:
   struct Pass;

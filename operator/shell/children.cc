@@ -70,7 +70,7 @@ bool Children::is_create(const Action& action) {
          std::holds_alternative<CreateChild>(action) || std::holds_alternative<CreatePod>(action);
 }
 
-Status Children::create(const Subject& subject, std::span<const Action> creates, Applied& applied) {
+Status Children::create(const Subject& subject, std::span<const Action> creates, ApplyResult& applied) {
   std::vector<const Action*> pods, others;
   for (const Action& action : creates)
     (std::holds_alternative<CreatePod>(action) ? pods : others).push_back(&action);
@@ -80,7 +80,7 @@ Status Children::create(const Subject& subject, std::span<const Action> creates,
 }
 
 Status Children::create_batch(const Subject& subject, std::span<const Action* const> creates,
-                              Applied& applied) {
+                              ApplyResult& applied) {
   std::vector<Outcome> outcomes(creates.size());
   lanes_.run(creates.size(), [&](std::size_t i) { outcomes[i] = create_one(subject, *creates[i]); });
   Status first;
@@ -207,7 +207,7 @@ Children::Outcome Children::replace_orphan(const Subject& subject, const kube::R
                                                             subject.resource.kind, subject.name)});
 }
 
-Status Children::check(const Subject& subject, const CheckPod& action, Applied& applied) {
+Status Children::check(const Subject& subject, const CheckPod& action, ApplyResult& applied) {
   const auto judged = client_.create(kube::kPods, subject.ns, action.manifest,
                                      {.strict = true, .dry_run = true, .metadata_only = true});
   if (judged) return {};

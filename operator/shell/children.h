@@ -25,7 +25,7 @@ struct Subject {
   std::int64_t generation = 0;
 };
 
-struct Applied {
+struct ApplyResult {
   bool status_written = false;
   std::int64_t pods_created = 0;
   std::set<std::string> warned;             // what the server said of the children, as events
@@ -49,9 +49,9 @@ class Children {
   // Carries out creates, all but the pods first. Of the pods a few at once, then twice as many, as long as
   // all go well: a quota that is used up is not asked a thousand times. What happened is in `applied`,
   // whatever is returned: the first failure.
-  [[nodiscard]] Status create(const Subject& subject, std::span<const Action> creates, Applied& applied);
+  [[nodiscard]] Status create(const Subject& subject, std::span<const Action> creates, ApplyResult& applied);
   // CheckPod: an error when there can be no such pod.
-  [[nodiscard]] Status check(const Subject& subject, const CheckPod& action, Applied& applied);
+  [[nodiscard]] Status check(const Subject& subject, const CheckPod& action, ApplyResult& applied);
 
  private:
   struct Outcome {  // of one create
@@ -61,7 +61,7 @@ class Children {
     std::optional<std::pair<std::string, bool>> credentials{};
     std::optional<std::pair<ApiKind, Error>> refused{};
   };
-  Status create_batch(const Subject& subject, std::span<const Action* const> creates, Applied& applied);
+  Status create_batch(const Subject& subject, std::span<const Action* const> creates, ApplyResult& applied);
   Outcome create_one(const Subject& subject, const Action& action);
   Outcome create_credentials(const Subject& subject, const CreateCredentials& action);
   Outcome create_of(const Subject& subject, const CreateChild& action);

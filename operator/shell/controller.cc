@@ -213,7 +213,7 @@ Result<bool> Controller::look_again_at_disrupted(const Subject& subject, const O
   return true;
 }
 
-void Controller::remember(const Subject& subject, const Applied& applied) {
+void Controller::remember(const Subject& subject, const ApplyResult& applied) {
   if (!applied.status_written && !applied.obstacle && applied.credentials.empty() &&
       applied.pods_created == 0)
     return;
@@ -341,7 +341,7 @@ Controller::Outcome Controller::pass(const std::string& key, std::chrono::nanose
       return Outcome::kRequeueAfter;
     }
   }
-  Applied applied;
+  ApplyResult applied;
   const Status done = parts_.applier.apply(subject, decision->actions, applied);
   remember(subject, applied);
   if (applied.refused && parts_.scheduling != nullptr)

@@ -97,7 +97,7 @@ class Controller {
   // Adds to `seen` what this process remembers of the object and of its pods' ends.
   void recall(const Subject& subject, Observed& seen) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Memory& memory_of(const Subject& subject) MUSTER_REQUIRES(mutex_);
-  void remember(const Subject& subject, const Applied& applied) MUSTER_EXCLUDES(mutex_);
+  void remember(const Subject& subject, const ApplyResult& applied) MUSTER_EXCLUDES(mutex_);
   void forget(const std::string& key) MUSTER_EXCLUDES(mutex_);
   [[nodiscard]] Outcome failed(const std::string& key, const Error& error);
   // After a failed pass, unless the server is away: returns in how long it is tried again, from 1 s to a

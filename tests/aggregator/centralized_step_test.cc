@@ -8,8 +8,8 @@
 #include "aggregator/strategy/strategy.h"
 #include "learning/dataset.h"
 #include "learning/local_training.h"
+#include "learning/model.h"
 #include "learning/partition.h"
-#include "learning/task.h"
 
 namespace muster::agg {
 namespace {
@@ -26,7 +26,7 @@ TEST(FedAvg, OfOneFullBatchStepEachIsTheCentralizedGradientStep) {
   training.optimizer = {.name = "SGD", .learning_rate = 0.1};
   const auto data = learning::load_dataset(training.dataset, kSeed);
   ASSERT_TRUE(data) << data.error().message;
-  const auto task = learning::make_task(training.model, data->train);
+  const auto task = learning::make_model(training.model, data->train);
   ASSERT_TRUE(task) << task.error().message;
   const auto parts = learning::partition_examples(*data, {.kind = "Natural"}, kClients, kSeed);
   ASSERT_TRUE(parts) << parts.error().message;

@@ -76,7 +76,7 @@ TEST(QFedAvg, ScalesTheUpdateByTheLossOfTheGlobalModelOnAllExamples) {
   const Setting setting(5);
   auto expected = setting.train({});
   const double loss =
-      setting.task->evaluate(setting.global, setting.data).loss;  // of all 60, before training
+      setting.model->evaluate(setting.global, setting.data).loss;  // of all 60, before training
   const double weight = make_fair<float>(expected.delta, loss, 2, setting.spec.optimizer.learning_rate);
   const auto fair = setting.train({.fairness_q = 2});
   EXPECT_NEAR(fair.weight, weight, 1e-5 * weight);
@@ -96,7 +96,7 @@ TEST(QFedAvg, OfAModelThatHasDivergedIsAnError) {
   const Setting setting(5);
   std::vector<float> broken = setting.global;
   broken[3] = std::numeric_limits<float>::quiet_NaN();
-  const auto update = train_locally(*setting.task, setting.spec, broken, setting.data, rows_of(0, 9), 1, {},
+  const auto update = train_locally(*setting.model, setting.spec, broken, setting.data, rows_of(0, 9), 1, {},
                                     {.fairness_q = 1});
   ASSERT_FALSE(update);
   EXPECT_EQ(update.error().code, Code::kDataLoss);
@@ -109,7 +109,7 @@ TEST(LocalSettings, ThatMakeNoSenseAreRefused) {
   for (const double bad : {nan, infinity, -1.0}) {
     for (const LocalSettings& settings :
          {LocalSettings{.proximal_mu = bad}, LocalSettings{.fairness_q = bad}}) {
-      const auto update = train_locally(*setting.task, setting.spec, setting.global, setting.data,
+      const auto update = train_locally(*setting.model, setting.spec, setting.global, setting.data,
                                         rows_of(0, 9), 1, {}, settings);
       ASSERT_FALSE(update);
       EXPECT_EQ(update.error().code, Code::kInvalidArgument);

@@ -9,8 +9,8 @@ namespace muster::learning {
 
 struct Setting {
   Examples data = bright_bands(60);
-  std::unique_ptr<Task> task = *make_task({.name = "cnn"}, data);
-  std::vector<float> global = task->initial_parameters(2);
+  std::unique_ptr<Model> model = *make_model({.name = "cnn"}, data);
+  std::vector<float> global = model->initial_parameters(2);
   spec::ClientTraining spec;
 
   explicit Setting(std::int64_t epochs = 2) {
@@ -19,7 +19,7 @@ struct Setting {
     spec.optimizer.learning_rate = 0.05;
   }
   [[nodiscard]] LocalUpdate train(const LocalSettings& settings, const LocalStart& start = {}) const {
-    auto update = train_locally(*task, spec, global, data, rows_of(0, 60), 1, {}, settings, start);
+    auto update = train_locally(*model, spec, global, data, rows_of(0, 60), 1, {}, settings, start);
     EXPECT_TRUE(update) << update.error().message;
     return update ? std::move(*update) : LocalUpdate{};
   }

@@ -11,9 +11,9 @@ namespace muster::learning {
 namespace {
 
 // f(w) = a (w - c)^2 / 2, whatever the examples; remembers which it was asked for.
-class QuadraticTask final : public Task {
+class QuadraticModel final : public Model {
  public:
-  QuadraticTask(double a, double c) : a_(a), c_(c) {}
+  QuadraticModel(double a, double c) : a_(a), c_(c) {}
   std::span<const Tensor> tensors() const override { return tensors_; }
   std::int64_t parameter_count() const override { return 1; }
   std::vector<float> initial_parameters(std::uint64_t) const override { return {2}; }
@@ -43,9 +43,9 @@ spec::ClientTraining plain(std::int64_t epochs, std::int64_t batch) {
 }
 
 TEST(ControlVariates, CorrectEveryStepAndChangeByWhatTheTrainingCameTo) {
-  QuadraticTask task(3, 1);
+  QuadraticModel model(3, 1);
   const std::vector<float> global{2}, control{0.5F}, own{-0.25F};
-  const auto update = train_locally(task, plain(2, 0), global, {}, rows_of(0, 9), 1, {},
+  const auto update = train_locally(model, plain(2, 0), global, {}, rows_of(0, 9), 1, {},
                                     {.control_variates = true}, {.control = control, .own_control = own});
   ASSERT_TRUE(update) << update.error().message;
   EXPECT_EQ(update->steps, 2);
@@ -66,10 +66,10 @@ TEST(ControlVariates, OfZeroAreFedAvgToTheBit) {
 }
 
 TEST(PartialTraining, StopsWhereItIsToldToAndSendsWhatItHas) {
-  QuadraticTask task(3, 1);
+  QuadraticModel model(3, 1);
   const std::vector<float> global{2};
   int questions = 0;
-  const auto update = train_locally(task, plain(100, 3), global, {}, rows_of(0, 9), 1, {}, {},
+  const auto update = train_locally(model, plain(100, 3), global, {}, rows_of(0, 9), 1, {}, {},
                                     {.enough = [&] { return ++questions == 5; }});
   ASSERT_TRUE(update);
   EXPECT_TRUE(update->partial);
@@ -81,14 +81,14 @@ TEST(PartialTraining, StopsWhereItIsToldToAndSendsWhatItHas) {
 }
 
 TEST(PartialTraining, MakesOneStepInAnyCaseAndIsWholeWhenItComesToItsEnd) {
-  QuadraticTask task(3, 1);
+  QuadraticModel model(3, 1);
   const std::vector<float> global{2};
-  const auto hasty =
-      train_locally(task, plain(1, 3), global, {}, rows_of(0, 9), 1, {}, {}, {.enough = [] { return true; }});
+  const auto hasty = train_locally(model, plain(1, 3), global, {}, rows_of(0, 9), 1, {}, {},
+                                   {.enough = [] { return true; }});
   ASSERT_TRUE(hasty);
   EXPECT_EQ(hasty->steps, 1);
   EXPECT_TRUE(hasty->partial);
-  const auto whole = train_locally(task, plain(1, 3), global, {}, rows_of(0, 9), 1, {}, {},
+  const auto whole = train_locally(model, plain(1, 3), global, {}, rows_of(0, 9), 1, {}, {},
                                    {.enough = [] { return false; }});
   ASSERT_TRUE(whole);
   EXPECT_EQ(whole->steps, 3);
@@ -98,22 +98,22 @@ TEST(PartialTraining, MakesOneStepInAnyCaseAndIsWholeWhenItComesToItsEnd) {
 TEST(PerFedAvg, AClientOfFewExamplesTakesSmallerBatchesRatherThanOneTwice) {
   const std::vector<float> global{2};
   for (const bool hessian_free : {false, true}) {
-    QuadraticTask task(3, 1);
+    QuadraticModel model(3, 1);
     LocalSettings settings;
     settings.meta = {.alpha = 0.01, .hessian_free = hessian_free};
-    ASSERT_TRUE(train_locally(task, plain(1, 10), global, {}, rows_of(0, 6), 1, {}, settings));
-    ASSERT_GE(task.asked.size(), 2U);
-    for (const std::int64_t row : task.asked[0])
-      EXPECT_FALSE(task.asked[1].contains(row)) << "of the adaptation and of the gradient";
+    ASSERT_TRUE(train_locally(model, plain(1, 10), global, {}, rows_of(0, 6), 1, {}, settings));
+    ASSERT_GE(model.asked.size(), 2U);
+    for (const std::int64_t row : model.asked[0])
+      EXPECT_FALSE(model.asked[1].contains(row)) << "of the adaptation and of the gradient";
     if (!hessian_free) continue;
     for (std::size_t other : {0, 1})
-      for (const std::int64_t row : task.asked[2]) EXPECT_FALSE(task.asked[other].contains(row));
+      for (const std::int64_t row : model.asked[2]) EXPECT_FALSE(model.asked[other].contains(row));
   }
-  QuadraticTask task(3, 1);
+  QuadraticModel model(3, 1);
   LocalSettings settings;
   settings.meta = {.alpha = 0.01};
-  ASSERT_TRUE(train_locally(task, plain(1, 0), global, {}, rows_of(0, 6), 1, {}, settings));
-  EXPECT_EQ(task.asked[0].size(), 6U) << "a full batch was asked for";
+  ASSERT_TRUE(train_locally(model, plain(1, 0), global, {}, rows_of(0, 6), 1, {}, settings));
+  EXPECT_EQ(model.asked[0].size(), 6U) << "a full batch was asked for";
 }
 
 }  // namespace

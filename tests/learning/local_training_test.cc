@@ -19,7 +19,7 @@ TEST(LocalTraining, AveragedOverClientsWithOneFullBatchStepIsOneStepOfGradientDe
   std::vector<double> averaged(setting.global.begin(), setting.global.end());
   for (std::size_t c = 0; c < clients.size(); ++c) {
     const auto update =
-        train_locally(*setting.task, setting.spec, setting.global, setting.data, clients[c], c, {});
+        train_locally(*setting.model, setting.spec, setting.global, setting.data, clients[c], c, {});
     ASSERT_TRUE(update);
     EXPECT_EQ(update->examples, clients[c].size());
     for (std::size_t i = 0; i < averaged.size(); ++i)
@@ -27,8 +27,8 @@ TEST(LocalTraining, AveragedOverClientsWithOneFullBatchStepIsOneStepOfGradientDe
   }
   auto expected = setting.global;
   std::vector<float> gradient(expected.size());
-  (void)setting.task->gradient(setting.global, setting.data, rows_of(0, 60), gradient);
-  make_optimizer(setting.spec.optimizer, setting.task->parameter_count())->step(expected, gradient);
+  (void)setting.model->gradient(setting.global, setting.data, rows_of(0, 60), gradient);
+  make_optimizer(setting.spec.optimizer, setting.model->parameter_count())->step(expected, gradient);
   for (std::size_t i = 0; i < expected.size(); ++i)
     ASSERT_NEAR(averaged[i], static_cast<double>(expected[i]), 1e-6);
 }
@@ -37,7 +37,7 @@ TEST(LocalTraining, IsAFunctionOfItsKey) {
   Setting setting;
   const auto rows = rows_of(5, 50);
   const auto run = [&](std::uint64_t key) {
-    return train_locally(*setting.task, setting.spec, setting.global, setting.data, rows, key, {})->delta;
+    return train_locally(*setting.model, setting.spec, setting.global, setting.data, rows, key, {})->delta;
   };
   EXPECT_EQ(run(1), run(1));
   EXPECT_NE(run(1), run(2));
@@ -46,19 +46,19 @@ TEST(LocalTraining, IsAFunctionOfItsKey) {
 TEST(LocalTraining, LowersTheLoss) {
   Setting setting;
   const auto rows = rows_of(0, 60);
-  const double before = setting.task->evaluate(setting.global, setting.data).loss;
+  const double before = setting.model->evaluate(setting.global, setting.data).loss;
   setting.spec.local_epochs = 10;
-  const auto update = train_locally(*setting.task, setting.spec, setting.global, setting.data, rows, 1, {});
+  const auto update = train_locally(*setting.model, setting.spec, setting.global, setting.data, rows, 1, {});
   ASSERT_TRUE(update);
   for (std::size_t i = 0; i < setting.global.size(); ++i) setting.global[i] += update->delta[i];
-  EXPECT_LT(setting.task->evaluate(setting.global, setting.data).loss, before);
+  EXPECT_LT(setting.model->evaluate(setting.global, setting.data).loss, before);
 }
 
 TEST(LocalTraining, StopsBetweenBatchesWhenCancelled) {
   Setting setting;
   int asked = 0;
-  const auto update = train_locally(*setting.task, setting.spec, setting.global, setting.data, rows_of(0, 60),
-                                    1, [&] { return ++asked == 3; });
+  const auto update = train_locally(*setting.model, setting.spec, setting.global, setting.data,
+                                    rows_of(0, 60), 1, [&] { return ++asked == 3; });
   ASSERT_FALSE(update);
   EXPECT_EQ(update.error().code, Code::kAborted);
   EXPECT_EQ(asked, 3);
@@ -68,7 +68,7 @@ TEST(LocalTraining, NamesTheEpochAndBatchOfALossThatIsNotFinite) {
   Setting setting;
   setting.global[3] = std::numeric_limits<float>::quiet_NaN();
   const auto update =
-      train_locally(*setting.task, setting.spec, setting.global, setting.data, rows_of(0, 9), 1, {});
+      train_locally(*setting.model, setting.spec, setting.global, setting.data, rows_of(0, 9), 1, {});
   ASSERT_FALSE(update);
   EXPECT_EQ(update.error().code, Code::kDataLoss);
   EXPECT_NE(update.error().message.find("epoch 1, batch 1"), std::string::npos) << update.error().message;
@@ -76,7 +76,7 @@ TEST(LocalTraining, NamesTheEpochAndBatchOfALossThatIsNotFinite) {
 
 TEST(LocalTraining, RefusesAClientWithoutExamples) {
   Setting setting;
-  EXPECT_EQ(train_locally(*setting.task, setting.spec, setting.global, setting.data, {}, 1, {}).error().code,
+  EXPECT_EQ(train_locally(*setting.model, setting.spec, setting.global, setting.data, {}, 1, {}).error().code,
             Code::kInvalidArgument);
 }
 

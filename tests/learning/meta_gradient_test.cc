@@ -71,22 +71,22 @@ TEST(PerFedAvg, TakesThreeBatches) {
 // The loss after one step of adaptation is what falls.
 TEST(PerFedAvg, MakesAModelThatAdaptsWell) {
   const Examples data = bright_bands(60);
-  const auto task = *make_task({.name = "cnn"}, data);
-  const auto global = task->initial_parameters(2);
+  const auto model = *make_model({.name = "cnn"}, data);
+  const auto global = model->initial_parameters(2);
   spec::ClientTraining spec;
   spec.local_epochs = 5;
   spec.batch_size = 7;
   spec.optimizer.learning_rate = 0.05;
   const auto adapted_loss = [&](std::vector<float> w) {
     std::vector<float> gradient(w.size());
-    static_cast<void>(task->gradient(w, data, rows_of(0, 60), gradient));
+    static_cast<void>(model->gradient(w, data, rows_of(0, 60), gradient));
     for (std::size_t i = 0; i < w.size(); ++i) w[i] -= 0.05F * gradient[i];
-    return task->evaluate(w, data).loss;
+    return model->evaluate(w, data).loss;
   };
   for (const bool hessian_free : {false, true}) {
     LocalSettings settings;
     settings.meta = {.alpha = 0.05, .hessian_free = hessian_free};
-    const auto update = train_locally(*task, spec, global, data, rows_of(0, 60), 1, {}, settings);
+    const auto update = train_locally(*model, spec, global, data, rows_of(0, 60), 1, {}, settings);
     ASSERT_TRUE(update) << update.error().message;
     auto trained = global;
     for (std::size_t i = 0; i < trained.size(); ++i) trained[i] += update->delta[i];

@@ -5,7 +5,7 @@
 
 #include <cstdlib>
 
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::learning {
 namespace {

@@ -7,7 +7,7 @@
 #include <set>
 
 #include "common/base/random.h"
-#include "tests/worker/counting_task.h"
+#include "tests/worker/counting_model.h"
 #include "tests/worker/mesh_support.h"
 #include "worker/engine/agreement.h"
 #include "worker/engine/train_loop.h"
@@ -73,7 +73,7 @@ std::optional<std::vector<float>> run(const Membership& membership, std::vector<
   std::vector<std::optional<std::vector<float>>> finished(workers.size());
   on_all_ranks(size, [&](int rank) {
     const auto index = static_cast<std::size_t>(rank);
-    CountingTask task;
+    CountingModel model;
     CountingOptimizer optimizer;
     std::int64_t reports = 0;  // one before the first step
     TrainLoop::Hooks hooks;
@@ -83,7 +83,7 @@ std::optional<std::vector<float>> run(const Membership& membership, std::vector<
     const auto gradient_sum = dense_sum(*group[index], {});
     DataParallel parallel({*group[index], *gradient_sum, optimizer}, std::chrono::seconds(60));
     TrainLoop loop({.collective = *group[index],
-                    .task = task,
+                    .model = model,
                     .synchronizer = parallel,
                     .training = training,
                     .data = data},

@@ -9,7 +9,7 @@
 
 #include "common/base/random.h"
 #include "tests/worker/mesh_support.h"
-#include "tests/worker/quadratic_task.h"
+#include "tests/worker/quadratic_model.h"
 #include "tests/worker/small_job.h"
 #include "worker/engine/train_loop.h"
 #include "worker/parallel/gossip.h"
@@ -157,7 +157,7 @@ std::vector<std::optional<Result<TrainLoop::Outcome>>> train(std::vector<Learnt>
   std::vector<std::optional<Result<TrainLoop::Outcome>>> made(learnt.size());
   on_all_ranks(size, [&](int rank) {
     const auto index = static_cast<std::size_t>(rank);
-    QuadraticTask task(kParameters);
+    QuadraticModel model(kParameters);
     const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
     Gossip gossip(*group[index], *optimizer, {.timeout = std::chrono::seconds(30)});
     std::vector<std::int64_t> rows;
@@ -168,7 +168,7 @@ std::vector<std::optional<Result<TrainLoop::Outcome>>> train(std::vector<Learnt>
       if (breaks && breaks(rank, progress.step)) group[index]->abort();
     };
     TrainLoop loop({.collective = *group[index],
-                    .task = task,
+                    .model = model,
                     .synchronizer = gossip,
                     .training = spec,
                     .data = data,
@@ -179,9 +179,9 @@ std::vector<std::optional<Result<TrainLoop::Outcome>>> train(std::vector<Learnt>
     if (!outcome) learnt[index] = loop.learnt();
     made[index] = std::move(outcome);
     std::ranges::sort(rows);
-    std::ranges::sort(task.rows_seen);
+    std::ranges::sort(model.rows_seen);
     EXPECT_TRUE(
-        std::ranges::includes(rows, std::set<std::int64_t>(task.rows_seen.begin(), task.rows_seen.end())))
+        std::ranges::includes(rows, std::set<std::int64_t>(model.rows_seen.begin(), model.rows_seen.end())))
         << "examples of others";
   });
   return made;

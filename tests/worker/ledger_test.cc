@@ -12,7 +12,7 @@
 #include <numeric>
 
 #include "common/base/random.h"
-#include "tests/worker/counting_task.h"
+#include "tests/worker/counting_model.h"
 #include "tests/worker/mesh_support.h"
 #include "worker/engine/train_loop.h"
 #include "worker/parallel/data_parallel.h"
@@ -41,7 +41,7 @@ class Training {
     std::atomic<bool> finished = false;
     on_all_ranks(size, [&](int rank) {
       const auto index = static_cast<std::size_t>(rank);
-      CountingTask task;
+      CountingModel model;
       CountingOptimizer optimizer;
       std::int64_t reports = 0;
       TrainLoop::Hooks hooks;
@@ -52,7 +52,7 @@ class Training {
       const auto gradient_sum = dense_sum(*group[index], {});
       DataParallel parallel({*group[index], *gradient_sum, optimizer}, std::chrono::seconds(60));
       TrainLoop loop({.collective = *group[index],
-                      .task = task,
+                      .model = model,
                       .synchronizer = parallel,
                       .training = training_,
                       .data = data_,
@@ -191,7 +191,7 @@ TEST(LedgerOf, AStateOfAnEarlierReleaseIsBelieved) {
 }
 
 // Elements that are no numbers, of one rank, in one step, in a model that does not need them.
-class OddTask final : public learning::Task {
+class OddTask final : public learning::Model {
  public:
   explicit OddTask(std::int64_t odd_step) : odd_step_(odd_step) {}
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return inner_.tensors(); }
@@ -213,7 +213,7 @@ class OddTask final : public learning::Task {
   }
 
  private:
-  CountingTask inner_;
+  CountingModel inner_;
   std::int64_t odd_step_;
   std::int64_t step_ = 0;
 };
@@ -241,14 +241,14 @@ TEST(NotFinite, GoesThroughTheSumAndIsToldWithStepAndRank) {
         std::vector<float>& odd_;
       };
       const auto index = static_cast<std::size_t>(rank);
-      OddTask task(rank == size - 1 ? 5 : -1);
+      OddTask model(rank == size - 1 ? 5 : -1);
       Optimizer optimizer(sums[index]);
       const auto gradient_sum = dense_sum(*group[index], {});
       DataParallel parallel({*group[index], *gradient_sum, optimizer}, std::chrono::seconds(60));
       TrainLoop::Hooks hooks;
       hooks.progress = [&](const Progress& progress, const History&) { last[index] = progress; };
       TrainLoop loop({.collective = *group[index],
-                      .task = task,
+                      .model = model,
                       .synchronizer = parallel,
                       .training = training,
                       .data = data},

@@ -151,7 +151,7 @@ std::vector<std::vector<Exchanged>> exchange(int size, Topology topology, const 
       const std::uint64_t before = collective.bytes_sent().payload;
       const auto source = gradient_of(rank, step);
       result.gradient.assign(kSize + Synchronizer::kRiders, 77);
-      learning::Task::Ready ready;
+      learning::Model::Ready ready;
       if (way.beside) ready = parallel.expect(result.gradient, share);
       EXPECT_EQ(ready != nullptr, way.beside && way.plan.size() > 1);
       Random random(hash_key(13, rank, step));

@@ -20,7 +20,7 @@ struct ServedJob {
   std::optional<std::int64_t> max_staleness{};
   std::int64_t membership = 1;
   std::uint64_t seed = 1;  // of the mesh
-  std::function<std::unique_ptr<learning::Task>(int worker)> make_task;
+  std::function<std::unique_ptr<learning::Model>(int worker)> make_model;
   std::function<std::unique_ptr<learning::Optimizer>(std::int64_t parameters)> make_optimizer;
   const spec::Training& training;
   const learning::Dataset& data;
@@ -80,9 +80,9 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
     if (job.workers > 1)
       group =
           std::make_unique<MeshCollective>(std::make_unique<MeshPart>(mesh, job.workers), Topology::kDirect);
-    const auto task = job.make_task(worker);
+    const auto model = job.make_model(worker);
     ParameterClient client(mesh, *group,
-                           {.parameters = task->parameter_count(),
+                           {.parameters = model->parameter_count(),
                             .shards = shards,
                             .timeout = std::chrono::seconds(30),
                             .make_optimizer = job.make_optimizer});
@@ -94,7 +94,7 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
       told(progress, history);
     };
     TrainLoop loop({.collective = *group,
-                    .task = *task,
+                    .model = *model,
                     .synchronizer = client,
                     .training = job.training,
                     .data = job.data,

@@ -7,9 +7,9 @@
 #include <mutex>
 
 #include "common/base/random.h"
-#include "tests/worker/counting_task.h"
+#include "tests/worker/counting_model.h"
 #include "tests/worker/parameter_server_support.h"
-#include "tests/worker/quadratic_task.h"
+#include "tests/worker/quadratic_model.h"
 #include "tests/worker/small_job.h"
 #include "worker/parallel/data_parallel.h"
 
@@ -18,10 +18,10 @@ namespace {
 
 using Floats = std::vector<float>;
 
-std::unique_ptr<learning::Task> quadratic(int /*worker*/) {
-  return std::make_unique<QuadraticTask>(kParameters);
+std::unique_ptr<learning::Model> quadratic(int /*worker*/) {
+  return std::make_unique<QuadraticModel>(kParameters);
 }
-std::unique_ptr<learning::Task> counting(int /*worker*/) { return std::make_unique<CountingTask>(); }
+std::unique_ptr<learning::Model> counting(int /*worker*/) { return std::make_unique<CountingModel>(); }
 std::unique_ptr<learning::Optimizer> counter(std::int64_t /*parameters*/) {
   return std::make_unique<CountingOptimizer>();
 }
@@ -33,12 +33,12 @@ Floats all_to_all(int workers, const spec::Training& training, const learning::D
   std::vector<Floats> ends(static_cast<std::size_t>(workers));
   on_all_ranks(workers, [&](int rank) {
     Collective& collective = *group[static_cast<std::size_t>(rank)];
-    QuadraticTask task(kParameters);
+    QuadraticModel model(kParameters);
     const auto optimizer = learning::make_optimizer(training.optimizer, kParameters);
     const auto gradient_sum = dense_sum(collective, {});
     DataParallel parallel({collective, *gradient_sum, *optimizer}, std::chrono::seconds(30));
     TrainLoop loop({.collective = collective,
-                    .task = task,
+                    .model = model,
                     .synchronizer = parallel,
                     .training = training,
                     .data = data},
@@ -68,7 +68,7 @@ TEST_P(Synchronous, EndsWithTheBitsOfAnAllReduceInTheOrderOfRanksAndSendsTheForm
     std::vector<ShardState> states(static_cast<std::size_t>(GetParam().shards));
     const ServedOutcome made =
         train_served({.workers = GetParam().workers,
-                      .make_task = quadratic,
+                      .make_model = quadratic,
                       .make_optimizer =
                           [&](std::int64_t count) { return learning::make_optimizer(spec.optimizer, count); },
                       .training = spec,
@@ -117,7 +117,7 @@ TEST(ParameterServers, ACheckpointHoldsTheOptimizersStateOfAllServersAndIsResume
     });
     std::vector<ShardState> states(3);
     auto made = train_served({.workers = 2,
-                              .make_task = quadratic,
+                              .make_model = quadratic,
                               .make_optimizer = make_optimizer,
                               .training = spec,
                               .data = data,
@@ -169,7 +169,7 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembershipAndLo
   std::vector<ShardState> copies(states.size());
   int killed = 0;
   ServedJob job{.asynchronous = life.asynchronous,
-                .make_task = counting,
+                .make_model = counting,
                 .make_optimizer = counter,
                 .training = training,
                 .data = data,
@@ -223,7 +223,7 @@ TEST_P(Ledger, EveryExampleCountsOnceAnEpochOverAHundredChangesOfMembershipAndLo
 }
 
 // Whose gradient waits until another has done the rest of the epoch.
-class Held final : public learning::Task {
+class Held final : public learning::Model {
  public:
   struct Gate {
     std::mutex mutex;
@@ -256,7 +256,7 @@ class Held final : public learning::Task {
   }
 
  private:
-  CountingTask inner_;
+  CountingModel inner_;
   Gate& gate_;
   bool waits_;
 };
@@ -273,7 +273,7 @@ TEST(Asynchronous, AWorkerThatStandsInItsFirstBatchHoldsUpNoOther) {
   const ServedOutcome made =
       train_served({.workers = 3,
                     .asynchronous = true,
-                    .make_task = [&](int worker) { return std::make_unique<Held>(gate, worker == 1); },
+                    .make_model = [&](int worker) { return std::make_unique<Held>(gate, worker == 1); },
                     .make_optimizer = counter,
                     .training = training,
                     .data = data},
@@ -295,7 +295,7 @@ TEST(Asynchronous, AStopEndsAllWorkersAfterTheSameStepWithNothingDoneBehindIt) {
   const ServedOutcome made =
       train_served({.workers = 2,
                     .asynchronous = true,
-                    .make_task = counting,
+                    .make_model = counting,
                     .make_optimizer = counter,
                     .training = training,
                     .data = data,

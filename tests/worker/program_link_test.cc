@@ -11,7 +11,7 @@
 #include "tests/worker/fake_program.h"
 #include "tests/worker/mesh_support.h"
 #include "worker/program/muster_worker.h"
-#include "worker/program/program_task.h"
+#include "worker/program/program_model.h"
 #include "worker/program/same_model.h"
 
 namespace muster::program::test {

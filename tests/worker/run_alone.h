@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "tests/worker/mesh_support.h"
-#include "tests/worker/quadratic_task.h"
+#include "tests/worker/quadratic_model.h"
 #include "tests/worker/small_job.h"
 #include "worker/engine/train_loop.h"
 #include "worker/parallel/data_parallel.h"
@@ -12,7 +12,7 @@
 namespace muster::worker::test {
 
 inline Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const learning::Dataset& data,
-                                            QuadraticTask& task, const TrainLoop::Hooks& hooks,
+                                            QuadraticModel& model, const TrainLoop::Hooks& hooks,
                                             const CheckpointWriter::Write& write = {},
                                             std::optional<learning::TrainingState> resume = std::nullopt) {
   CheckpointWriter writer(write);
@@ -21,7 +21,7 @@ inline Result<TrainLoop::Outcome> run_alone(const spec::Training& spec, const le
   const auto gradient_sum = dense_sum(*group[0], {});
   DataParallel parallel({*group[0], *gradient_sum, *optimizer}, std::chrono::seconds(60));
   TrainLoop loop({.collective = *group[0],
-                  .task = task,
+                  .model = model,
                   .synchronizer = parallel,
                   .training = spec,
                   .data = data,

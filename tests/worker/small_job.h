@@ -1,4 +1,4 @@
-#pragma once  // tests/worker/small_job.h: data and training for QuadraticTask
+#pragma once  // tests/worker/small_job.h: data and training for QuadraticModel
 #include "common/base/random.h"
 #include "common/spec/training.h"
 #include "learning/dataset.h"

@@ -1,5 +1,5 @@
-// tests/worker/train_loop_test.cc: batches, weights, evaluation, checkpoints and stops of the loop, on a task
-// done by hand
+// tests/worker/train_loop_test.cc: batches, weights, evaluation, checkpoints and stops of the loop, on a
+// model done by hand
 #include "worker/engine/train_loop.h"
 #include "worker/parallel/data_parallel.h"
 #include "worker/parallel/gradient_sum.h"
@@ -14,7 +14,7 @@
 
 #include "common/base/random.h"
 #include "tests/worker/mesh_support.h"
-#include "tests/worker/quadratic_task.h"
+#include "tests/worker/quadratic_model.h"
 #include "tests/worker/run_alone.h"
 #include "tests/worker/small_job.h"
 #include "worker/engine/batches.h"
@@ -50,9 +50,9 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
   if (!options.digest_of_last.empty()) of_last.digest = options.digest_of_last;
   on_all_ranks(size, [&](int rank) {
     RankResult& result = results[static_cast<std::size_t>(rank)];
-    QuadraticTask task(kParameters);
-    task.nan_at_step = options.nan_at_step;
-    if (options.lost_at_evaluation && rank == 0) task.before_evaluation = [&] { group[0]->abort(); };
+    QuadraticModel model(kParameters);
+    model.nan_at_step = options.nan_at_step;
+    if (options.lost_at_evaluation && rank == 0) model.before_evaluation = [&] { group[0]->abort(); };
     auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
     TrainLoop::Hooks hooks;
     hooks.now = [] { return Instant{}; };  // no time passes, so that states are equal
@@ -73,7 +73,7 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
     DataParallel parallel({*group[static_cast<std::size_t>(rank)], *gradient_sum, *optimizer},
                           std::chrono::seconds(30));
     TrainLoop loop({.collective = *group[static_cast<std::size_t>(rank)],
-                    .task = task,
+                    .model = model,
                     .synchronizer = parallel,
                     .training = spec,
                     .data = rank == size - 1 ? of_last : data,
@@ -83,7 +83,7 @@ std::vector<RankResult> run_job(int size, const spec::Training& spec, const lear
                     .checkpoint_patience = std::chrono::seconds(30)},
                    hooks);
     result.outcome = loop.run({.state = rank == 0 ? options.resume : std::nullopt});
-    result.rows = task.rows_seen;
+    result.rows = model.rows_seen;
     // What all ranks find out by themselves is not told (and the memory mesh forgets what is on its way).
     const bool told = !*result.outcome && (result.outcome->error().code != Code::kInvalidArgument ||
                                            !options.digest_of_last.empty());
@@ -255,7 +255,7 @@ TEST(TrainLoop, AResumeWithNothingLeftTellsTheLossAndTheAccuracy) {
 
 TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
   auto group = collectives(memory_mesh(2, 1));  // rank 1 does not come
-  QuadraticTask task(kParameters);
+  QuadraticModel model(kParameters);
   const spec::Training spec = training(4, 1);
   const auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
   const auto data = dataset(50, 9);
@@ -266,7 +266,7 @@ TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
   const auto gradient_sum = dense_sum(*group[0], {});
   DataParallel parallel({*group[0], *gradient_sum, *optimizer}, kShort);
   TrainLoop loop(
-      {.collective = *group[0], .task = task, .synchronizer = parallel, .training = spec, .data = data},
+      {.collective = *group[0], .model = model, .synchronizer = parallel, .training = spec, .data = data},
       {.timeout = kShort, .start_timeout = kShort}, hooks);
   const auto outcome = loop.run({});
   ASSERT_FALSE(outcome);
@@ -277,7 +277,7 @@ TEST(TrainLoop, NoRankBeginsBeforeAllHaveLoadedTheirData) {
 TEST(TrainLoop, SkipsACheckpointThatIsDueWhileTheOneBeforeIsWrittenButNotTheLast) {
   spec::Training spec = training(5, 3);
   spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 4, .keep = 1};
-  QuadraticTask task(kParameters);
+  QuadraticModel model(kParameters);
   std::promise<void> went_on;
   bool stop = false;
   std::int64_t skipped = 0;
@@ -295,7 +295,7 @@ TEST(TrainLoop, SkipsACheckpointThatIsDueWhileTheOneBeforeIsWrittenButNotTheLast
                          went_on.get_future().wait_for(std::chrono::seconds(60)) == std::future_status::ready;
     return in_time ? Status() : unavailable("the training waits for its checkpoint");
   };
-  const auto outcome = run_alone(spec, dataset(50, 9), task, hooks, write);
+  const auto outcome = run_alone(spec, dataset(50, 9), model, hooks, write);
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_TRUE(outcome->stopped);
   EXPECT_EQ(saved, (std::vector<std::int64_t>{4, 18}));
@@ -319,14 +319,14 @@ TEST(TrainLoop, DoubtsAModelWhoseLossIsFarAboveGuessingAndNoOther) {
   spec::Training spec = training(5, 3);
   spec.optimizer.momentum = 0;
   spec.optimizer.learning_rate = 2.2;  // the distance to the minimum grows by a fifth each step
-  QuadraticTask task(kParameters);
-  auto outcome = run_alone(spec, dataset(50, 9), task, {});
+  QuadraticModel model(kParameters);
+  auto outcome = run_alone(spec, dataset(50, 9), model, {});
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_THAT(outcome->doubt.value_or(""), HasSubstr("the training diverged"));
   learning::Dataset easy = dataset(50, 9);
   std::ranges::fill(easy.train.features, 0.0F);
   spec.optimizer.learning_rate = 0.5;
-  outcome = run_alone(spec, easy, task, {});
+  outcome = run_alone(spec, easy, model, {});
   ASSERT_TRUE(outcome) << outcome.error().message;
   EXPECT_EQ(outcome->doubt, std::nullopt);
 }
@@ -334,9 +334,9 @@ TEST(TrainLoop, DoubtsAModelWhoseLossIsFarAboveGuessingAndNoOther) {
 TEST(TrainLoop, TheLastCheckpointThatCannotBeWrittenEndsTheJobToo) {
   spec::Training spec = training(5, 1);
   spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 9, .keep = 1};
-  QuadraticTask task(kParameters);
+  QuadraticModel model(kParameters);
   const auto outcome =
-      run_alone(spec, dataset(50, 9), task, {},
+      run_alone(spec, dataset(50, 9), model, {},
                 [](const learning::TrainingState&) -> Status { return resource_exhausted("disk full"); });
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error().message, "disk full");

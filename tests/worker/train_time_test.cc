@@ -13,51 +13,51 @@
 namespace muster::worker::test {
 namespace {
 
-struct TimedTask : QuadraticTask {  // a second a gradient, a minute an evaluation
-  explicit TimedTask(Instant& now) : QuadraticTask(kParameters), clock(now) {}
+struct TimedTask : QuadraticModel {  // a second a gradient, a minute an evaluation
+  explicit TimedTask(Instant& now) : QuadraticModel(kParameters), clock(now) {}
   [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
     clock += std::chrono::hours(1);
-    return QuadraticTask::initial_parameters(seed);
+    return QuadraticModel::initial_parameters(seed);
   }
   double gradient(std::span<const float> parameters, const learning::Examples& examples,
                   std::span<const std::int64_t> rows, std::span<float> out) override {
     clock += std::chrono::seconds(1);
-    return QuadraticTask::gradient(parameters, examples, rows, out);
+    return QuadraticModel::gradient(parameters, examples, rows, out);
   }
   learning::Evaluation evaluate(std::span<const float> parameters,
                                 const learning::Examples& examples) override {
     clock += std::chrono::minutes(1);
-    return QuadraticTask::evaluate(parameters, examples);
+    return QuadraticModel::evaluate(parameters, examples);
   }
   Instant& clock;
 };
 
 TEST(TrainTime, TheRateDoesNotCountTheWaitForOtherRanks) {
   Instant clock{};
-  TimedTask task(clock);
+  TimedTask model(clock);
   double rate = 0;
   TrainLoop::Hooks hooks;
   hooks.now = [&] { return clock; };
   hooks.progress = [&](const Progress& progress, const History&) { rate = progress.examples_per_second; };
-  ASSERT_TRUE(run_alone(training(5, 1), dataset(50, 9), task, hooks));
+  ASSERT_TRUE(run_alone(training(5, 1), dataset(50, 9), model, hooks));
   EXPECT_NEAR(rate, 5, 1e-9);
 }
 
 TEST(TrainTime, TellsWhatItsTimeWasSpentOn) {
   Instant clock{};
-  TimedTask task(clock);
+  TimedTask model(clock);
   Progress last;
   TrainLoop::Hooks hooks;
   hooks.now = [&] { return clock; };
   hooks.progress = [&](const Progress& progress, const History&) { last = progress; };
-  ASSERT_TRUE(run_alone(training(5, 2), dataset(50, 9), task, hooks));
+  ASSERT_TRUE(run_alone(training(5, 2), dataset(50, 9), model, hooks));
   EXPECT_THAT(last.seconds, testing::ElementsAre(20, 0, 0, 120, 0));  // in the order of kActivities
   EXPECT_EQ(last.trained_seconds, 20) << "what the steps took";
 }
 
 TEST(TrainTime, TheTimeOfStepsThatARestartLosesDoesNotCount) {
   Instant clock{};
-  TimedTask task(clock);
+  TimedTask model(clock);
   spec::Training spec = training(5, 2);
   spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 8, .keep = 1};
   std::vector<learning::TrainingState> saved;
@@ -67,11 +67,11 @@ TEST(TrainTime, TheTimeOfStepsThatARestartLosesDoesNotCount) {
     saved.push_back(state);
     return {};
   };
-  ASSERT_TRUE(run_alone(spec, dataset(50, 9), task, hooks, save));
+  ASSERT_TRUE(run_alone(spec, dataset(50, 9), model, hooks, save));
   ASSERT_FALSE(saved.empty());
   EXPECT_EQ(saved[0].step, 8);
   EXPECT_EQ(saved[0].trained_seconds, 8);
-  const auto resumed = run_alone(spec, dataset(50, 9), task, hooks, save, saved[0]);
+  const auto resumed = run_alone(spec, dataset(50, 9), model, hooks, save, saved[0]);
   ASSERT_TRUE(resumed);
   EXPECT_EQ(resumed->state.trained_seconds, 20);
 }
@@ -86,26 +86,29 @@ TEST(TrainTime, AllRanksKnowTheSlowestOne) {
   on_all_ranks(size, [&](int rank) {
     const auto index = static_cast<std::size_t>(rank);
     Instant clock{};
-    struct SlowTask : QuadraticTask {
+    struct SlowTask : QuadraticModel {
       SlowTask(Instant& now, std::chrono::milliseconds time)
-          : QuadraticTask(kParameters), clock(now), takes(time) {}
+          : QuadraticModel(kParameters), clock(now), takes(time) {}
       double gradient(std::span<const float> parameters, const learning::Examples& examples,
                       std::span<const std::int64_t> rows, std::span<float> out) override {
         clock += takes;
-        return QuadraticTask::gradient(parameters, examples, rows, out);
+        return QuadraticModel::gradient(parameters, examples, rows, out);
       }
       Instant& clock;
       std::chrono::milliseconds takes;
-    } task(clock, std::chrono::milliseconds(rank == 1 ? 40 : 10));
+    } model(clock, std::chrono::milliseconds(rank == 1 ? 40 : 10));
     auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
     const auto gradient_sum = dense_sum(*group[index], {});
     DataParallel parallel({*group[index], *gradient_sum, *optimizer}, std::chrono::seconds(30));
     TrainLoop::Hooks hooks;
     hooks.now = [&] { return clock; };
     hooks.progress = [&](const Progress& progress, const History&) { slowest[index] = progress.slowest; };
-    TrainLoop loop(
-        {.collective = *group[index], .task = task, .synchronizer = parallel, .training = spec, .data = data},
-        {.timeout = std::chrono::seconds(30), .start_timeout = std::chrono::seconds(30)}, hooks);
+    TrainLoop loop({.collective = *group[index],
+                    .model = model,
+                    .synchronizer = parallel,
+                    .training = spec,
+                    .data = data},
+                   {.timeout = std::chrono::seconds(30), .start_timeout = std::chrono::seconds(30)}, hooks);
     EXPECT_TRUE(loop.run({}));
   });
   for (std::size_t rank = 0; rank < slowest.size(); ++rank) {
@@ -145,26 +148,30 @@ TEST(TrainTime, ARankThatHangsInItsGradientIsMissedByWhatStepsTook) {
   const std::shared_future<void> until_over = over.get_future().share();
   std::atomic<int> failed = 0;
   on_all_ranks(kRanks, [&](int rank) {
-    struct HangingTask : QuadraticTask {
+    struct HangingTask : QuadraticModel {
       HangingTask(std::shared_future<void> until_over, bool hangs)
-          : QuadraticTask(kParameters), until(std::move(until_over)), hangs_at(hangs ? 25 : -1) {}
+          : QuadraticModel(kParameters), until(std::move(until_over)), hangs_at(hangs ? 25 : -1) {}
       double gradient(std::span<const float> parameters, const learning::Examples& examples,
                       std::span<const std::int64_t> rows, std::span<float> out) override {
         if (calls++ == hangs_at) until.wait();
-        return QuadraticTask::gradient(parameters, examples, rows, out);
+        return QuadraticModel::gradient(parameters, examples, rows, out);
       }
       std::shared_future<void> until;
       int hangs_at;
       int calls = 0;
     };
     const auto index = static_cast<std::size_t>(rank);
-    HangingTask task(until_over, rank == 1);
+    HangingTask model(until_over, rank == 1);
     auto optimizer = learning::make_optimizer(spec.optimizer, kParameters);
     const auto gradient_sum = dense_sum(*group[index], {.timeout = std::chrono::minutes(10)});
     DataParallel parallel({*group[index], *gradient_sum, *optimizer}, std::chrono::minutes(10));
-    TrainLoop loop(
-        {.collective = *group[index], .task = task, .synchronizer = parallel, .training = spec, .data = data},
-        {.timeout = std::chrono::minutes(10), .least_patience = std::chrono::milliseconds(300)}, {});
+    TrainLoop loop({.collective = *group[index],
+                    .model = model,
+                    .synchronizer = parallel,
+                    .training = spec,
+                    .data = data},
+                   {.timeout = std::chrono::minutes(10), .least_patience = std::chrono::milliseconds(300)},
+                   {});
     const auto outcome = loop.run({});
     ASSERT_FALSE(outcome);
     if (rank != 1) {

@@ -156,7 +156,7 @@ Status TrainLoop::step(Run& run) {
   const auto ready = parts_.synchronizer.expect(run.gradient, share);
   // Who shares the memory is asked also without rows: while it answers, it keeps its hands off the sum.
   if (!rows.empty() || !parts_.gradient.empty())
-    loss = parts_.task.gradient_by_parts(run.parameters, parts_.data.train, rows, gradient, ready);
+    loss = parts_.model.gradient_by_parts(run.parameters, parts_.data.train, rows, gradient, ready);
   laps.add(Activity::kGradient);
   MUSTER_TRY(hooks_.task_failure());
   const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
@@ -202,7 +202,7 @@ Status TrainLoop::evaluate(Run& run) {
   const std::int64_t tested = parts_.data.test.size();
   if (tested == 0) return {};
   Laps laps(hooks_.now, run.progress);
-  const learning::Evaluation part = parts_.task.evaluate(run.parameters, run.test_part);
+  const learning::Evaluation part = parts_.model.evaluate(run.parameters, run.test_part);
   laps.add(Activity::kEvaluation);
   const auto size = static_cast<double>(run.test_part.size());
   std::array<float, 2> sums{static_cast<float>(part.loss * size),

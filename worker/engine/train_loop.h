@@ -13,7 +13,7 @@
 #include "common/spec/training.h"
 #include "learning/checkpoint.h"
 #include "learning/dataset.h"
-#include "learning/task.h"
+#include "learning/model.h"
 #include "worker/collective/collective.h"
 #include "worker/engine/agreement.h"
 #include "worker/engine/batches.h"
@@ -84,14 +84,14 @@ class TrainLoop {
  public:
   struct Parts {             // all outlive the loop
     Collective& collective;  // of the ranks that train
-    learning::Task& task;
+    learning::Model& model;
     Synchronizer& synchronizer;
     const spec::Training& training;
     const learning::Dataset& data;
     AsynchronousUpdates* asynchronous = nullptr;  // in place of exchange and update
     OwnExamples* own = nullptr;                   // this rank trains on these alone
     CheckpointWriter* writer = nullptr;           // of rank 0, where there are checkpoints
-    // Memory that the task shares with somebody: parameters [P] and gradient [P + Synchronizer::kRiders].
+    // Memory that the model shares with somebody: parameters [P] and gradient [P + Synchronizer::kRiders].
     // Empty: the loop's own.
     std::span<float> parameters{};
     std::span<float> gradient{};
@@ -111,7 +111,7 @@ class TrainLoop {
     std::function<bool()> stop_requested = [] { return false; };
     // Of whoever makes gradients and steps: asked after each, an error ends the training.
     std::function<Status()> task_failure = [] { return Status(); };
-    // Accuracy that the task measured itself, since it was asked before.
+    // Accuracy that the model measured itself, since it was asked before.
     std::function<std::optional<double>()> told_accuracy = [] { return std::nullopt; };
     std::function<void(const Progress&, const History&)> progress = [](const auto&, const auto&) {
     };  // each step

@@ -44,7 +44,7 @@ struct TrainLoop::Trained {
 struct TrainLoop::Run {
   Run(const Parts& parts, Patience patience_of_steps)
       : patience(patience_of_steps),
-        parameter_count(static_cast<std::size_t>(parts.task.parameter_count())),
+        parameter_count(static_cast<std::size_t>(parts.model.parameter_count())),
         lent(parts.parameters),
         own_gradient(parts.gradient.empty() ? parameter_count + Synchronizer::kRiders : 0),
         gradient(parts.gradient.empty() ? std::span<float>(own_gradient) : parts.gradient),

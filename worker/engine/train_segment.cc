@@ -71,8 +71,8 @@ Result<AsynchronousUpdates::Turn> TrainLoop::update_once(Run& run, const Asynchr
   Laps laps(hooks_.now, run.progress);
   const auto rows = rows_of(run, begin, count);
   run.segment_rows.insert(run.segment_rows.end(), rows.begin(), rows.end());
-  const double loss = parts_.task.gradient(run.parameters, parts_.data.train, rows,
-                                           std::span(run.gradient).first(run.parameter_count));
+  const double loss = parts_.model.gradient(run.parameters, parts_.data.train, rows,
+                                            std::span(run.gradient).first(run.parameter_count));
   laps.add(Activity::kGradient);
   MUSTER_TRY(hooks_.task_failure());
   MUSTER_ASSIGN(AsynchronousUpdates::Turn next,

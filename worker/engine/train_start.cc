@@ -88,7 +88,7 @@ Status TrainLoop::agree_on_start(Run& run) {
   MUSTER_ASSIGN(const Choice choice, choose(parts_.collective, run.mine, deadline));
   const bool root = parts_.collective.rank() == choice.root;
   std::optional<learning::TrainingState>& state = run.mine.state;
-  Start start{.parameter_count = parts_.task.parameter_count(), .examples = run.examples};
+  Start start{.parameter_count = parts_.model.parameter_count(), .examples = run.examples};
   std::ranges::copy_n(parts_.data.digest.begin(),
                       std::min(std::ssize(parts_.data.digest), std::ssize(start.data_digest)),
                       start.data_digest.begin());
@@ -117,7 +117,7 @@ Status TrainLoop::agree_on_start(Run& run) {
   std::vector<learning::HistoryPoint> points;
   if (have) points = state->history;
   if (!have && root)
-    received = parts_.task.initial_parameters(static_cast<std::uint64_t>(parts_.training.seed));
+    received = parts_.model.initial_parameters(static_cast<std::uint64_t>(parts_.training.seed));
   if (!have && !root) received.resize(run.parameter_count);
   std::vector<float>& parameters = have ? state->parameters : received;
   if (!choice.all_have_it) {

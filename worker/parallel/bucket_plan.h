@@ -3,7 +3,7 @@
 #include <span>
 #include <vector>
 
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::worker {
 

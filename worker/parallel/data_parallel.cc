@@ -41,7 +41,7 @@ void DataParallel::begin_step(std::span<float> gradient, const BatchShare& share
   not_finite_ = 0;
 }
 
-learning::Task::Ready DataParallel::expect(std::span<float> gradient, const BatchShare& share) {
+learning::Model::Ready DataParallel::expect(std::span<float> gradient, const BatchShare& share) {
   if (runner_ == nullptr) return {};
   begin_step(gradient, share);
   runner_->begin();

@@ -47,7 +47,7 @@ class DataParallel final : public Synchronizer {
   void make_room(std::size_t values) override { parts_.optimizer.make_room(values); }
   Result<Ahead> begin(const Beginning& where, std::span<float> parameters) override;
   [[nodiscard]] Settled sums() const override { return sums_; }
-  learning::Task::Ready expect(std::span<float> gradient, const BatchShare& share) override;
+  learning::Model::Ready expect(std::span<float> gradient, const BatchShare& share) override;
   Result<StepSums> exchange(std::span<float> gradient, std::span<float> parameters,
                             const Step& step) override;
   void update(std::span<float> parameters, std::span<const float> gradient) override {

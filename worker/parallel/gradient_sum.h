@@ -6,7 +6,7 @@
 #include <span>
 
 #include "common/spec/training.h"
-#include "learning/task.h"
+#include "learning/model.h"
 #include "worker/collective/collective.h"
 #include "worker/parallel/synchronizer.h"
 

@@ -7,8 +7,8 @@
 
 #include "common/base/result.h"
 #include "learning/checkpoint.h"
+#include "learning/model.h"
 #include "learning/optimizer.h"
-#include "learning/task.h"
 #include "worker/collective/collective.h"
 #include "worker/parallel/riders.h"
 
@@ -88,9 +88,9 @@ class Synchronizer {
   [[nodiscard]] virtual Result<Ahead> begin(const Beginning& where, std::span<float> parameters) = 0;
 
   // Before the gradient of a step is computed, in the memory that exchange() gets then: whom to tell which
-  // parts of it are final (learning::Task::Ready), so that their sums go on beside. Empty: nobody.
-  [[nodiscard]] virtual learning::Task::Ready expect(std::span<float> /*gradient*/,
-                                                     const BatchShare& /*share*/) {
+  // parts of it are final (learning::Model::Ready), so that their sums go on beside. Empty: nobody.
+  [[nodiscard]] virtual learning::Model::Ready expect(std::span<float> /*gradient*/,
+                                                      const BatchShare& /*share*/) {
     return {};
   }
   // gradient: [P + kRiders]. The first P are the mean over this rank's examples (anything when it has none);

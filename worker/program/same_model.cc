@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "worker/program/program_task.h"
+#include "worker/program/program_model.h"
 
 namespace muster::program {
 Status compare_models(worker::Collective& collective, const std::vector<TensorShape>& mine,

@@ -5,7 +5,7 @@
 
 #include "common/platform/end_process.h"
 #include "common/platform/file_limit.h"
-#include "learning/task.h"
+#include "learning/model.h"
 #include "pod/pod_contract.h"
 #include "worker/shell/worker.h"
 

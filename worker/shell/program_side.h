@@ -5,7 +5,7 @@
 #include "common/program/program_link.h"
 #include "pod/program_pod.h"
 #include "worker/engine/train_loop.h"
-#include "worker/program/program_task.h"
+#include "worker/program/program_model.h"
 #include "worker/shell/job.h"
 
 namespace muster::worker {

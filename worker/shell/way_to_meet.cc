@@ -9,7 +9,7 @@
 #include "worker/parallel/data_parallel.h"
 #include "worker/parallel/gossip.h"
 #include "worker/parallel/parameter_client.h"
-#include "worker/program/program_task.h"
+#include "worker/program/program_model.h"
 #include "worker/program/same_model.h"
 
 namespace muster::worker {
@@ -41,9 +41,9 @@ spec::Gossip gossip_of(const Job& job) { return job.synchronization.gossip.value
 
 }  // namespace
 
-Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Task& task,
+Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Model& model,
                                    const MeetingTimes& times, program::ProgramLink* program) {
-  const std::int64_t parameters = task.parameter_count();
+  const std::int64_t parameters = model.parameter_count();
   const auto seed = static_cast<std::uint64_t>(job.training.seed);
   if (program != nullptr)
     MUSTER_TRY(program::compare_models(meeting.workers(), program->model().tensors,
@@ -63,14 +63,14 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::T
                         .timeout = times.timeout});
     return made;
   }
-  MUSTER_ASSIGN(made.gradient_sum, make_gradient_sum(job.compression, meeting.workers(), task.tensors(),
+  MUSTER_ASSIGN(made.gradient_sum, make_gradient_sum(job.compression, meeting.workers(), model.tensors(),
                                                      {.timeout = times.timeout, .seed = seed}));
   // A program shares its gradient's memory, and codecs look at values more than once.
   const bool compressed = job.compression.by_codec() || job.compression.low_rank > 0;
   if (program != nullptr && compressed) made.gradient_sum = copying_sum(std::move(made.gradient_sum));
   // A program's gradient comes as a whole, and codecs have buckets of their own.
   std::vector<Bucket> plan;
-  if (program == nullptr && !compressed) plan = plan_buckets(task.tensors());
+  if (program == nullptr && !compressed) plan = plan_buckets(model.tensors());
   made.synchronizer = std::make_unique<DataParallel>(
       DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer}, times.timeout,
       std::move(plan));

@@ -6,7 +6,7 @@
 
 #include "common/program/program_link.h"
 #include "learning/dataset.h"
-#include "learning/task.h"
+#include "learning/model.h"
 #include "worker/engine/batches.h"
 #include "worker/parallel/asynchronous.h"
 #include "worker/parallel/gradient_sum.h"
@@ -27,9 +27,9 @@ struct MeetingTimes {
   std::chrono::milliseconds start_timeout{600'000};  // until all have begun
 };
 
-// `meeting`, `task` and `program`, which makes the optimizer's steps where there is one, outlive it. All
+// `meeting`, `model` and `program`, which makes the optimizer's steps where there is one, outlive it. All
 // ranks call it. Errors: kInvalidArgument; those of the collective.
-[[nodiscard]] Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Task& task,
+[[nodiscard]] Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Model& model,
                                                  const MeetingTimes& times, program::ProgramLink* program);
 
 // The examples of the pod `index`, where each has its own. Errors: kInvalidArgument.

@@ -69,7 +69,7 @@ class Worker {
   struct Prepared {
     spec::Training training;
     learning::Dataset data;
-    std::unique_ptr<learning::Task> task;
+    std::unique_ptr<learning::Model> model;
     int parts = 0;  // Job::parts
     std::optional<OwnExamples> own;
   };
@@ -130,20 +130,20 @@ class Worker {
     learnt_ = {};
     prepared_.reset();
     learning::Dataset data;
-    std::unique_ptr<learning::Task> task;
+    std::unique_ptr<learning::Model> model;
     if (job_.training.program) {
       MUSTER_TRY(meet_program(program_.get(), job_, start_timeout()));
       data = data_of_program(*program_, job_);
-      task = std::make_unique<program::ProgramTask>(*program_);
+      model = std::make_unique<program::ProgramModel>(*program_);
     } else {
       const auto seed = static_cast<std::uint64_t>(job_.training.seed);
       MUSTER_ASSIGN(data, learning::load_dataset(job_.training.dataset, seed));
-      MUSTER_ASSIGN(task, learning::make_task(job_.training.model, data.train));
+      MUSTER_ASSIGN(model, learning::make_model(job_.training.model, data.train));
     }
     MUSTER_ASSIGN(auto own, own_examples_of(job_, frame_->pod.index, data));
     prepared_.emplace(Prepared{.training = job_.training,
                                .data = std::move(data),
-                               .task = std::move(task),
+                               .model = std::move(model),
                                .parts = job_.parts,
                                .own = std::move(own)});
     tell_data_ = true;
@@ -154,7 +154,7 @@ class Worker {
     if (!std::exchange(tell_data_, false)) return;
     const learning::Dataset& data = prepared_->data;
     spdlog::info("data loaded train={} test={} classes={} sha256={:.16} parameters={}", data.train.size(),
-                 data.test.size(), data.train.class_count, data.digest, prepared_->task->parameter_count());
+                 data.test.size(), data.train.class_count, data.digest, prepared_->model->parameter_count());
     for (const std::string& note : data.notes) spdlog::info("{}", note);
     for (const std::string& warning : data.warnings) warn(warning);
   }
@@ -172,7 +172,7 @@ class Worker {
                                       .data_digest = prepared_->data.digest,
                                       .class_names = prepared_->data.class_names,
                                       .note = [](const std::string& note) { spdlog::warn("{}", note); }},
-          prepared_->task->tensors());
+          prepared_->model->tensors());
       writer_.emplace([this](const learning::TrainingState& state) { return write(state); });
     }
     if (learnt_.state) return std::nullopt;
@@ -222,11 +222,11 @@ class Worker {
     if (learnt_.membership > 0)
       spdlog::info("going on step={} from membership={}", learnt_.state->step, learnt_.membership);
     program::ProgramLink* const program = job_.training.program ? program_.get() : nullptr;
-    auto way = make_way_to_meet(job_, *meeting_, *prepared_->task,
+    auto way = make_way_to_meet(job_, *meeting_, *prepared_->model,
                                 {.timeout = timeout(), .start_timeout = start_timeout()}, program);
     if (!way) return lost(way.error());
     TrainLoop loop({.collective = meeting_->workers(),
-                    .task = *prepared_->task,
+                    .model = *prepared_->model,
                     .synchronizer = *way->synchronizer,
                     .training = job_.training,
                     .data = prepared_->data,

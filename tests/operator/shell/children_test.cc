@@ -87,7 +87,7 @@ class ChildrenTest : public WritesTest {
   Lanes lanes_{3};
   Children children_{client_, cache_, *events_, issuer_, lanes_};
   Subject subject_{.resource = kube::kDistributedJobs, .ns = "n", .name = "x", .uid = "u", .generation = 1};
-  Applied applied_;
+  ApplyResult applied_;
 };
 
 TEST_F(ChildrenTest, AnOrphanOfAnEarlierObjectOfTheNameIsReplaced) {

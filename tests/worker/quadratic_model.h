@@ -1,15 +1,15 @@
-#pragma once  // tests/worker/quadratic_task.h: a learning::Task whose every value can be worked out by hand
+#pragma once  // tests/worker/quadratic_model.h: a learning::Model whose every value can be worked out by hand
 #include <cmath>
 #include <functional>
 
-#include "learning/task.h"
+#include "learning/model.h"
 
 namespace muster::worker::test {
 
 // Loss of one example x: |p - x|^2 / 2, so the gradient over rows is p - mean(x). P = feature count.
-class QuadraticTask : public learning::Task {
+class QuadraticModel : public learning::Model {
  public:
-  explicit QuadraticTask(std::int64_t parameters) : tensors_{{"p", {parameters}, 0, parameters}} {}
+  explicit QuadraticModel(std::int64_t parameters) : tensors_{{"p", {parameters}, 0, parameters}} {}
 
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return tensors_; }
   [[nodiscard]] std::int64_t parameter_count() const override { return tensors_[0].size; }

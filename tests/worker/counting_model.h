@@ -1,17 +1,17 @@
-#pragma once  // tests/worker/counting_task.h: a training whose parameters are how often each example was
+#pragma once  // tests/worker/counting_model.h: a training whose parameters are how often each example was
               // trained on
 #include <algorithm>
 #include <cmath>
 
+#include "learning/model.h"
 #include "learning/optimizer.h"
-#include "learning/task.h"
 
 namespace muster::worker::test {
 
 inline constexpr std::int64_t kExamples = 97;
 
 // A linear model of one-hot examples: the gradient of example i is -1 at parameter i.
-class CountingTask final : public learning::Task {
+class CountingModel final : public learning::Model {
  public:
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return tensors_; }
   [[nodiscard]] std::int64_t parameter_count() const override { return kExamples; }

@@ -1,5 +1,5 @@
-#pragma once  // local/api/strategies.h: what a real server's strategies and admission do to built-in kinds as
-              // they are stored, beyond the object itself: look others up, allocate, complete
+#pragma once  // local/api/builtin_admission.h: what a real server's strategies and admission do to built-in
+              // kinds as they are stored, beyond the object itself: look others up, allocate, complete
 #include <string>
 
 #include "local/api/api_error.h"

@@ -1,5 +1,5 @@
-// worker/program/program_task.cc: Task and Optimizer as questions to a program
-#include "worker/program/program_task.h"
+// worker/program/program_model.cc: Model and Optimizer as questions to a program
+#include "worker/program/program_model.h"
 
 #include <cmath>
 #include <limits>
@@ -9,7 +9,7 @@
 
 namespace muster::program {
 
-ProgramTask::ProgramTask(ProgramLink& link) : link_(link) {
+ProgramModel::ProgramModel(ProgramLink& link) : link_(link) {
   std::int64_t offset = 0;
   for (const TensorShape& tensor : link.model().tensors) {
     std::int64_t size = 1;
@@ -19,20 +19,20 @@ ProgramTask::ProgramTask(ProgramLink& link) : link_(link) {
   }
 }
 
-std::vector<float> ProgramTask::initial_parameters(std::uint64_t /*seed*/) const {
+std::vector<float> ProgramModel::initial_parameters(std::uint64_t /*seed*/) const {
   const auto parameters = link_.parameters();
   return {parameters.begin(), parameters.end()};
 }
 
-double ProgramTask::gradient(std::span<const float> parameters, const learning::Examples& /*data*/,
-                             std::span<const std::int64_t> rows, std::span<float> gradient) {
+double ProgramModel::gradient(std::span<const float> parameters, const learning::Examples& /*data*/,
+                              std::span<const std::int64_t> rows, std::span<float> gradient) {
   MUSTER_CHECK(parameters.data() == link_.parameters().data() && gradient.data() == link_.gradient().data());
   const auto loss = link_.gradient_of(rows);
   return loss ? *loss : std::numeric_limits<double>::quiet_NaN();
 }
 
-learning::Evaluation ProgramTask::evaluate(std::span<const float> /*parameters*/,
-                                           const learning::Examples& /*data*/) {
+learning::Evaluation ProgramModel::evaluate(std::span<const float> /*parameters*/,
+                                            const learning::Examples& /*data*/) {
   return {};
 }
 

@@ -1,4 +1,4 @@
-// learning/torch_task.cc: forward and backward passes as ATen calls on views into flat vectors
+// learning/torch_model.cc: forward and backward passes as ATen calls on views into flat vectors
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
@@ -11,9 +11,9 @@
 #include <mutex>
 
 #include "common/base/check.h"
+#include "learning/model.h"
 #include "learning/network.h"
 #include "learning/openblas.h"
-#include "learning/task.h"
 
 namespace muster::learning {
 namespace {
@@ -159,9 +159,9 @@ Objective cross_entropy(float* logits, std::int64_t classes, std::span<const std
   return objective;
 }
 
-class TorchTask : public Task {
+class TorchModel : public Model {
  public:
-  explicit TorchTask(Network network)
+  explicit TorchModel(Network network)
       : network_(std::move(network)),
         classes_(network_.denses.back().outputs),
         feature_count_(network_.convolutions.empty() ? network_.denses.front().inputs
@@ -292,14 +292,14 @@ void apply_threads(int threads) {
 
 }  // namespace
 
-Result<std::unique_ptr<Task>> make_task(const spec::Model& model, const Examples& like) {
+Result<std::unique_ptr<Model>> make_model(const spec::Model& model, const Examples& like) {
   MUSTER_ASSIGN(Network network, make_network(model, like));
   try {
     std::call_once(threads_set, [] { apply_threads(1); });
     // At these sizes im2col and a matrix product beat oneDNN, whose primitives cost more to look up than to
     // run.
     at::globalContext().setUserEnabledMkldnn(false);
-    return std::unique_ptr<Task>(std::make_unique<TorchTask>(std::move(network)));
+    return std::unique_ptr<Model>(std::make_unique<TorchModel>(std::move(network)));
   } catch (const std::exception& error) {
     return internal_error(fmt::format("model {}: libtorch: {}", model.name, error.what()));
   }

@@ -1,5 +1,5 @@
-// tests/learning/task_test.cc: gradients are right, additive over batches, and the same bits every time
-#include "learning/task.h"
+// tests/learning/model_test.cc: gradients are right, additive over batches, and the same bits every time
+#include "learning/model.h"
 
 #include <gtest/gtest.h>
 
@@ -19,7 +19,7 @@ spec::Model model_named(const std::string& name) {
 
 class EveryModel : public testing::TestWithParam<std::string> {
  protected:
-  EveryModel() : data_(bright_bands(80)), task_(*make_task(model_named(GetParam()), data_)) {
+  EveryModel() : data_(bright_bands(80)), task_(*make_model(model_named(GetParam()), data_)) {
     parameters_ = task_->initial_parameters(7);
     Random random(11);  // biases too, so that no ReLU sits exactly at its kink
     for (float& value : parameters_) value += static_cast<float>(0.05 * random.normal());
@@ -37,12 +37,12 @@ class EveryModel : public testing::TestWithParam<std::string> {
   }
 
   Examples data_;
-  std::unique_ptr<Task> task_;
+  std::unique_ptr<Model> task_;
   std::vector<float> parameters_;
   double loss_ = 0;
 };
 
-INSTANTIATE_TEST_SUITE_P(Task, EveryModel, testing::Values("softmax", "mlp", "cnn"),
+INSTANTIATE_TEST_SUITE_P(Model, EveryModel, testing::Values("softmax", "mlp", "cnn"),
                          [](const auto& model) { return model.param; });
 
 TEST_P(EveryModel, HasTensorsThatFillTheFlatVectorInOrder) {
@@ -105,7 +105,7 @@ TEST_P(EveryModel, GivesTheSameBitsFromAnotherInstanceAndASecondTime) {
   const double loss = loss_;
   EXPECT_EQ(once, gradient(rows));
   EXPECT_EQ(loss, loss_);
-  const auto other = *make_task(model_named(GetParam()), data_);
+  const auto other = *make_model(model_named(GetParam()), data_);
   std::vector<float> again(once.size());
   EXPECT_EQ(other->gradient(parameters_, data_, rows, again), loss);
   EXPECT_EQ(once, again);
@@ -140,32 +140,32 @@ TEST_P(EveryModel, TellsNotANumberInsteadOfDying) {
   EXPECT_TRUE(std::isnan(loss_));
 }
 
-TEST(Task, OfAnEmptySetEvaluatesToZero) {
+TEST(Model, OfAnEmptySetEvaluatesToZero) {
   const Examples data = bright_bands(4);
-  const auto task = *make_task({.name = "softmax"}, data);
+  const auto model = *make_model({.name = "softmax"}, data);
   Examples none = data;
   none.features.clear();
   none.labels.clear();
-  const auto evaluation = task->evaluate(task->initial_parameters(1), none);
+  const auto evaluation = model->evaluate(model->initial_parameters(1), none);
   EXPECT_EQ(evaluation.loss, 0);
   EXPECT_EQ(evaluation.accuracy, 0);
 }
 
-TEST(Task, HasEqualRingChunksForUpToTenWorkersOnFashionMnist) {
+TEST(Model, HasEqualRingChunksForUpToTenWorkersOnFashionMnist) {
   const Examples like{
       .feature_count = 784, .class_count = 10, .shape = {28, 28}, .features = {}, .labels = {}};
-  EXPECT_EQ((*make_task({.name = "cnn"}, like))->parameter_count() % 2520, 0);
+  EXPECT_EQ((*make_model({.name = "cnn"}, like))->parameter_count() % 2520, 0);
 }
 
-TEST(Task, RefusesAModelThatDoesNotFitTheData) {
+TEST(Model, RefusesAModelThatDoesNotFitTheData) {
   const Examples table{.feature_count = 60, .class_count = 10, .shape = {60}, .features = {}, .labels = {}};
-  const auto cnn = make_task({.name = "cnn"}, table);
+  const auto cnn = make_model({.name = "cnn"}, table);
   ASSERT_FALSE(cnn);
   EXPECT_EQ(cnn.error().code, Code::kInvalidArgument);
   EXPECT_NE(cnn.error().message.find("at least 12 x 12"), std::string::npos) << cnn.error().message;
-  EXPECT_FALSE(make_task({.name = "cnn"}, bright_bands(1, 11)));
-  EXPECT_TRUE(make_task({.name = "cnn"}, bright_bands(1, 12)));
-  EXPECT_FALSE(make_task({.name = "transformer"}, table));
+  EXPECT_FALSE(make_model({.name = "cnn"}, bright_bands(1, 11)));
+  EXPECT_TRUE(make_model({.name = "cnn"}, bright_bands(1, 12)));
+  EXPECT_FALSE(make_model({.name = "transformer"}, table));
 }
 
 }  // namespace

@@ -1,4 +1,4 @@
-// local/api/accept.cc: which form of an answer the Accept header asks for
+// local/api/content_negotiation.cc: which form of an answer the Accept header asks for
 #include <fmt/format.h>
 
 #include <algorithm>

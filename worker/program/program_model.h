@@ -1,19 +1,19 @@
-#pragma once  // worker/program/program_task.h: a user's program in the place of a built-in model and
+#pragma once  // worker/program/program_model.h: a user's program in the place of a built-in model and
               // optimizer
 #include <string>
 
 #include "common/program/program_link.h"
 #include "learning/dataset.h"
+#include "learning/model.h"
 #include "learning/optimizer.h"
-#include "learning/task.h"
 
 namespace muster::program {
 
 // Gradients by the program. `parameters` and `gradient` of each call are the link's memory, so that nothing
 // is copied. After an error of the link its results are of no use: ask ProgramLink::failure.
-class ProgramTask final : public learning::Task {
+class ProgramModel final : public learning::Model {
  public:
-  explicit ProgramTask(ProgramLink& link);  // which has met its program, and outlives it
+  explicit ProgramModel(ProgramLink& link);  // which has met its program, and outlives it
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return tensors_; }
   [[nodiscard]] std::int64_t parameter_count() const override { return link_.model().parameters; }
   // Those that the program began with, whatever the seed.

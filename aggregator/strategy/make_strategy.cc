@@ -1,4 +1,4 @@
-// aggregator/strategy/strategies.cc: from a name of the spec to the strategy
+// aggregator/strategy/make_strategy.cc: from a name of the spec to the strategy
 #include <fmt/format.h>
 
 #include <utility>

@@ -1,5 +1,5 @@
-// local/api/strategies.cc: see strategies.h
-#include "local/api/strategies.h"
+// local/api/builtin_admission.cc: see builtin_admission.h
+#include "local/api/builtin_admission.h"
 
 #include <fmt/format.h>
 

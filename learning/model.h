@@ -1,4 +1,4 @@
-#pragma once  // learning/task.h: a model with its objective, on flat parameters; the only door to libtorch
+#pragma once  // learning/model.h: a model with its objective, on flat parameters; the only door to libtorch
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -25,9 +25,9 @@ struct Evaluation {
 };
 
 // One model instance; not thread-safe, but distinct instances may run on distinct threads.
-class Task {
+class Model {
  public:
-  virtual ~Task() = default;
+  virtual ~Model() = default;
   [[nodiscard]] virtual std::span<const Tensor> tensors() const = 0;  // in model order, no gaps
   [[nodiscard]] virtual std::int64_t parameter_count() const = 0;     // P
   // Fresh parameters [P], a function of `seed` alone.
@@ -44,7 +44,7 @@ class Task {
                                                  std::span<float> gradient, const Ready& /*ready*/) {
     return this->gradient(parameters, data, rows, gradient);
   }
-  // The same loss alone, up to rounding. A task that can tell it for less than gradient costs does so.
+  // The same loss alone, up to rounding. A model that can tell it for less than gradient costs does so.
   [[nodiscard]] virtual double loss(std::span<const float> parameters, const Examples& data,
                                     std::span<const std::int64_t> rows) {
     std::vector<float> unused(parameters.size());
@@ -55,9 +55,9 @@ class Task {
 };
 
 // Errors: kInvalidArgument when the model does not fit the data (cnn needs images of at least 12 x 12).
-[[nodiscard]] Result<std::unique_ptr<Task>> make_task(const spec::Model& model, const Examples& like);
+[[nodiscard]] Result<std::unique_ptr<Model>> make_model(const spec::Model& model, const Examples& like);
 
-// Threads that libtorch may use inside one operation, for the whole process; call before any task.
+// Threads that libtorch may use inside one operation, for the whole process; call before any model.
 void set_compute_threads(int threads);
 
 }  // namespace muster::learning
