@@ -168,9 +168,7 @@ inline constexpr Metric kMetricCatalogue[] = {
     {"device", "muster_device_updates_total", MetricType::kCounter, "outcome",
      "Tasks that ended, by outcome"},
     {"device", "muster_device_updates_settled_total", MetricType::kCounter, "verdict",
-     "Updates that were sent, by what became of them: counted, in a committed model; uncounted, their round "
-     "came "
-     "to nothing"},
+     "Updates sent, by what became of them: counted, in a committed model; uncounted, their round was not"},
     {"device", "muster_device_partial_updates_total", MetricType::kCounter, "",
      "Updates of clients that stopped before their last step"},
     {"device", "muster_device_states_lost_total", MetricType::kCounter, "",

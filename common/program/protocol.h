@@ -21,16 +21,14 @@ enum class Part : std::int64_t {
   kGroup = 2,   // collectives of a DistributedJob for a loop of its own: kWorld, then kCollect by the program
 };
 
-// One stream in each direction over a Unix socket. The worker (muster-device likewise) asks, the program
-// answers, but for kReport and kStop, which may come at any time; in a group the program asks. `numbers` and
-// `reals` that a kind does not name are 0.
+// One stream each way over a Unix socket. The worker (muster-device likewise) asks, the program answers, but
+// for kReport and kStop, which may come at any time; in a group the program asks. What a kind does not name
+// is 0.
 enum class Kind : std::uint16_t {
   // From the program.
   kHello = 1,    // {protocol, Part}; body: the library's version
   kTensors = 2,  // body: write_tensors
-  // {examples, batch size or 0, fingerprint of the examples or 0}; body: the optimizer as JSON for parameter
-  // servers,
-  // or nothing
+  // {examples, batch size or 0, fingerprint or 0}; body: for parameter servers, the optimizer as JSON
   kReady = 3,
   kGradient = 4,  // {1: a loss was told}, {mean loss}: the mean gradient of the batch is in place
   kStepped = 5,   // the optimizer has made its step
@@ -174,7 +172,7 @@ struct Collective {
 [[nodiscard]] Frame write_collect(const Collective& collective);
 [[nodiscard]] Collective read_collect(const Frame& frame);
 
-// A float vector that carries bytes: u64 their number, the bytes, zeros. For states among float32 tensors.
+// Bytes in a float vector: u64 their number, the bytes, zeros.
 [[nodiscard]] std::size_t floats_for(std::size_t bytes);
 void pack(std::span<const std::byte> bytes, std::span<float> floats);  // floats_for(bytes.size())
 // kDataLoss: they carry none.

@@ -2,16 +2,15 @@
               // own sources
 #include <atomic>
 #include <chrono>
-#include <condition_variable>
 #include <cstdint>
 #include <exception>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
 #include <vector>
 
+#include "common/platform/mutex.h"
 #include "common/platform/sealed_memory.h"
 #include "common/program/channel.h"
 #include "common/program/memory_plan.h"
@@ -33,10 +32,10 @@ class HangWatch {
  private:
   void run();
   const Channel& channel_;
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  bool training_ = false;
-  bool over_ = false;
+  Mutex mutex_;
+  Condition changed_;
+  bool training_ MUSTER_GUARDED_BY(mutex_) = false;
+  bool over_ MUSTER_GUARDED_BY(mutex_) = false;
   std::thread thread_;  // last: it uses the others
 };
 

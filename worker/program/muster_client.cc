@@ -17,7 +17,7 @@ constexpr std::chrono::milliseconds kWatch{500};
 
 HangWatch::~HangWatch() {
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     over_ = true;
   }
   changed_.notify_all();
@@ -25,13 +25,13 @@ HangWatch::~HangWatch() {
 }
 
 void HangWatch::training(bool now) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   training_ = now;
 }
 
 void HangWatch::run() {
-  std::unique_lock lock(mutex_);
-  while (!changed_.wait_for(lock, kWatch, [this] { return over_; })) {
+  MutexLock lock(mutex_);
+  while (!changed_.wait_for(lock, kWatch, [this]() MUSTER_REQUIRES(mutex_) { return over_; })) {
     if (!training_) continue;
     const auto end = channel_.waiting_end();
     if (!end || end->exit_code == 0) continue;  // a good end waits until this training is done

@@ -78,6 +78,11 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
   return job;
 }
 
+std::string checkpoint_folder(const Job& job, std::int64_t pod_index) {
+  const std::string& path = job.training.checkpoint->path;
+  return job.synchronization.is_gossip() ? fmt::format("{}/peer-{}", path, pod_index) : path;
+}
+
 Status permit_paths(const control::v1::Assignment& assignment, spec::Training& training) {
   if (std::string& path = training.dataset.path; !path.empty()) {
     MUSTER_ASSIGN(path, permitted_dataset(path, "spec.training.dataset.path"));

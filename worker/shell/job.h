@@ -30,6 +30,9 @@ struct Job {
 // Errors: kInvalidArgument names what is wrong and the remedy.
 [[nodiscard]] Result<Job> parse(const control::v1::Assignment& assignment);
 
+// Where the pod keeps its checkpoints; with models of their own, each has a folder. REQUIRES: a checkpoint.
+[[nodiscard]] std::string checkpoint_folder(const Job& job, std::int64_t pod_index);
+
 // The process's own paths in place of the manifest's. Not part of parse: a slow volume would hold up
 // Configure.
 [[nodiscard]] Status permit_paths(const control::v1::Assignment& assignment, spec::Training& training);

@@ -189,10 +189,7 @@ class Worker {
 
   // Of a model that all have, rank 0's pod; of models of their own, each.
   [[nodiscard]] bool saves() const { return job_.identity.rank == 0 || job_.synchronization.is_gossip(); }
-  [[nodiscard]] std::string folder() const {
-    const std::string& path = job_.training.checkpoint->path;
-    return job_.synchronization.is_gossip() ? fmt::format("{}/peer-{}", path, frame_->pod.index) : path;
-  }
+  [[nodiscard]] std::string folder() const { return checkpoint_folder(job_, frame_->pod.index); }
 
   // On a thread of the writer.
   Status write(const learning::TrainingState& state) {
