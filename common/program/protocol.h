@@ -21,9 +21,8 @@ enum class Part : std::int64_t {
   kGroup = 2,   // collectives of a DistributedJob for a loop of its own: kWorld, then kCollect by the program
 };
 
-// One stream each way over a Unix socket. The worker (muster-device likewise) asks, the program answers, but
-// for kReport and kStop, which may come at any time; in a group the program asks. What a kind does not name
-// is 0.
+// One stream each way over a Unix socket. The worker (or muster-device) asks, the program answers; kReport
+// and kStop may come at any time, and in a group the program asks. What a kind does not name is 0.
 enum class Kind : std::uint16_t {
   // From the program.
   kHello = 1,    // {protocol, Part}; body: the library's version
