@@ -4,12 +4,14 @@
 #include <fmt/format.h>
 
 #include <charconv>
+#include <string_view>
 
 #include "cli/format.h"
 #include "common/base/rfc3339.h"
 #include "common/json/access.h"
 #include "common/json/read_json.h"
 #include "common/pods/pod_state.h"
+#include "pod/pod_contract.h"
 
 namespace muster::cli {
 namespace {
@@ -151,7 +153,9 @@ void read_containers(const Json& pod, PodView& view) {
   if (state.end && state.phase == PodPhase::kFailed) {
     if (!state.end->container.empty()) view.container = state.end->container;
     view.exit = exit_words(*state.end);
-    if (!state.end->message.empty()) view.message = state.end->message;
+    std::string_view words = state.end->message;
+    if (words.starts_with(kEndingWord)) words.remove_prefix(std::string_view(kEndingWord).size());
+    if (!words.empty()) view.message = words;
   } else if (view.reason.empty() && !state.end) {
     view.reason = state.waiting_reason;
     view.message = state.waiting_message;
@@ -195,10 +199,7 @@ PodView view_pod(const Json& pod) {
   view.index = view.rank = integer<std::int64_t>(labels, "muster.dev/index");
   view.reason = text(member(status, "reason"));
   view.message = text(member(status, "message"));
-  view.main_container = view.role;
-  if (const Json& containers = member(pod, "spec", "containers");
-      containers.is_array() && !containers.empty())
-    view.main_container = text(member(containers[role_container(containers, view.role)], "name"));
+  view.main_container = role_container_name(pod, view.role);
   read_containers(pod, view);
   if (view.phase == "Pending" && view.reason.empty() && member(status, "conditions").is_array()) {
     for (const Json& condition : member(status, "conditions")) {

@@ -283,6 +283,19 @@ std::vector<fs::path> default_files(bool home_too) {
   return files;
 }
 
+// Of a pod's own account nothing can be named: it would be another cluster, or another user, than was meant.
+Status refuse_names(const KubeConfigOptions& options) {
+  for (const auto& [flag, name] :
+       {std::pair("--context", &options.context), std::pair("--cluster", &options.cluster),
+        std::pair("--user", &options.user)})
+    if (!name->empty())
+      return not_found(
+          fmt::format("{} {}: there is no kubeconfig in which to look for it, only this pod's service "
+                      "account; give --kubeconfig, or set KUBECONFIG, or leave {} out",
+                      flag, *name, flag));
+  return {};
+}
+
 }  // namespace
 
 Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options) {
@@ -293,7 +306,10 @@ Result<ClusterConfig> load_cluster_config(const KubeConfigOptions& options) {
     const bool in_pod = std::getenv("KUBERNETES_SERVICE_HOST") != nullptr;
     files = default_files(!(in_pod && options.controller));
     // Without a cluster the volume of the account is a folder elsewhere.
-    if (files.empty() && in_pod) return in_cluster_config(resolve_mount(kAccountFolder));
+    if (files.empty() && in_pod) {
+      MUSTER_TRY(refuse_names(options));
+      return in_cluster_config(resolve_mount(kAccountFolder));
+    }
     if (files.empty()) {
       const char* list = std::getenv("KUBECONFIG");
       return not_found(

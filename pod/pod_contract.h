@@ -14,8 +14,9 @@ inline constexpr int kExitStorage = 74;   // cannot read or write a model or che
 inline constexpr int kExitRetry = 75;     // a peer was lost or a wait ran out: a restart may help
 inline constexpr int kExitStopped = 143;  // 128 + SIGTERM: it was asked to stop
 // Before the last words of a program of the user's own when Muster has ended its training: without it the
-// exit codes above are the program's, and mean what it likes.
-inline constexpr const char* kEndingWord = "muster: ";
+// exit codes above are the program's, and mean what it likes. Nobody prints it: a kubelet takes the end of a
+// log for last words where a program wrote none, and there Muster's own tools begin lines with "muster: ".
+inline constexpr const char* kEndingWord = "muster.dev/ending: ";
 
 inline constexpr const char* kPodNameVariable = "MUSTER_POD_NAME";
 inline constexpr const char* kPodUidVariable = "MUSTER_POD_UID";

@@ -3,6 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <map>
+
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "operator/api/pod_template.h"
@@ -85,10 +88,39 @@ void fit_env(Conversion& conversion, const std::string& from, const std::string&
   if (kept.empty()) conversion.out(kTemplate + part).erase("env");
 }
 
+constexpr std::size_t kNameMax = 63;
+constexpr const char* kLists[] = {"/spec/initContainers", "/spec/containers"};
+
+using Renamed = std::map<std::string, std::string>;  // from the names that containers had to those they have
+
+void note_name(Renamed& renamed, const std::string& from, const std::string& to) {
+  for (auto& [first, last] : renamed)
+    if (last == from) last = to;
+  renamed.try_emplace(from, to);
+}
+
+bool is_taken(Conversion& conversion, const std::string& name) {
+  return std::ranges::any_of(kLists, [&](const char* list) {
+    if (!conversion.has(std::string(kTemplate) + list)) return false;
+    const Json& containers = conversion.out(std::string(kTemplate) + list);
+    return containers.is_array() &&
+           std::ranges::any_of(containers, [&](const Json& each) { return text_at(each, "name") == name; });
+  });
+}
+
+// `wanted`, or what is like it and no container of the pod has.
+std::string free_name(Conversion& conversion, const std::string& wanted) {
+  std::string name = wanted;
+  for (int number = 2; is_taken(conversion, name); ++number) {
+    const std::string suffix = fmt::format("-{}", number);
+    name = wanted.substr(0, kNameMax - suffix.size()) + suffix;
+  }
+  return name;
+}
+
 // `otherwise`: of one in whose name nothing fits.
 void fit_container_name(Conversion& conversion, const std::string& from, const std::string& at,
-                        const std::string& otherwise) {
-  constexpr std::size_t kNameMax = 63;
+                        const std::string& otherwise, Renamed& renamed) {
   const Json name = member(conversion.out(kTemplate + at), "name");
   if (name.is_null()) return;  // the operator's reader says so
   if (!name.is_string())
@@ -96,31 +128,54 @@ void fit_container_name(Conversion& conversion, const std::string& from, const s
   std::string fitting = as_label(as_label(name.get<std::string>()).substr(0, kNameMax));
   if (fitting.empty()) fitting = otherwise;
   if (fitting == name) return;
+  fitting = free_name(conversion, fitting);
+  note_name(renamed, name.get<std::string>(), fitting);
   conversion.say_of(from + at + "/name", name, kTemplate + at,
                     "Renamed: a container's name has at most 63 lower-case letters, digits and dashes.");
   conversion.out(kTemplate + at)["name"] = fitting;
 }
 
-void rename(Conversion& conversion, const std::string& from, std::size_t index, const std::string& name) {
-  Json& container = conversion.out(below(kContainers, index));
+void rename(Conversion& conversion, const std::string& from, const std::string& at, const std::string& wanted,
+            Renamed& renamed) {
+  const std::string name = free_name(conversion, wanted);
+  Json& container = conversion.out(kTemplate + at);
+  note_name(renamed, text_at(container, "name"), name);
   conversion.say_of(
-      below(from + "/spec/containers", index) + "/name", member(container, "name"), below(kContainers, index),
+      from + at + "/name", member(container, "name"), kTemplate + at,
       fmt::format("Named {} here: the container named worker, else the first, is the one that does "
                   "the work and decides how it ended.",
                   name));
-  container["name"] = name;
+  conversion.out(kTemplate + at)["name"] = name;
 }
 
-void name_role(Conversion& conversion, const std::string& from, std::size_t role) {
-  const Json& containers = conversion.out(kContainers);
-  if (role_container(containers, kRole) == role) return;
-  for (std::size_t i = 0; i < containers.size(); ++i)
-    if (i != role && text_at(containers[i], "name") == kRole) rename(conversion, from, i, "worker-sidecar");
-  if (role_container(containers, kRole) != role) rename(conversion, from, role, kRole);
+void name_role(Conversion& conversion, const std::string& from, std::size_t role, Renamed& renamed) {
+  if (role_container(conversion.out(kContainers), kRole) == role) return;
+  for (const char* list : kLists) {
+    if (!conversion.has(std::string(kTemplate) + list)) continue;
+    const std::size_t count = conversion.out(std::string(kTemplate) + list).size();
+    const bool main_list = list == kLists[1];
+    for (std::size_t i = 0; i < count; ++i)
+      if (!(main_list && i == role) && text_at(conversion.out(kTemplate + below(list, i)), "name") == kRole)
+        rename(conversion, from, below(list, i), main_list ? "worker-sidecar" : "worker-init", renamed);
+  }
+  if (role_container(conversion.out(kContainers), kRole) != role)
+    rename(conversion, from, below(kLists[1], role), kRole, renamed);
+}
+
+// References to a container's resources, in variables and in volumes of the downward API.
+void follow_names(Json& value, const Renamed& renamed) {
+  if (value.is_object()) {
+    const auto reference = value.find("resourceFieldRef");
+    if (reference != value.end() && reference->is_object())
+      if (const auto found = renamed.find(text_at(*reference, "containerName")); found != renamed.end())
+        (*reference)["containerName"] = found->second;
+  }
+  if (value.is_structured())
+    for (Json& part : value) follow_names(part, renamed);
 }
 
 bool fit_containers(Conversion& conversion, const std::string& from, const std::string& list,
-                    std::size_t role) {
+                    std::size_t role, Renamed& renamed) {
   const std::string part = "/spec/" + list;
   if (!conversion.has(kTemplate + part)) return true;
   const std::size_t count = conversion.out(kTemplate + part).size();
@@ -135,7 +190,7 @@ bool fit_containers(Conversion& conversion, const std::string& from, const std::
       return false;
     }
     fit_env(conversion, from, at);
-    fit_container_name(conversion, from, at, fmt::format("container-{}", i));
+    fit_container_name(conversion, from, at, fmt::format("container-{}", i), renamed);
     if (const Json image = member(conversion.out(kTemplate + at), "image");
         !image.is_null() && !image.is_string())
       conversion.fail(from + at + "/image", fmt::format("must be text, is {}; quote it", image.dump()));
@@ -174,10 +229,12 @@ void fit_template(Conversion& conversion, const std::string& from, std::size_t r
     remove(conversion, from, "/spec", name, "Muster sets it: NAME-worker-N, and the job's name.");
   remove(conversion, from, "/spec", "restartPolicy",
          "Pods of Muster have restartPolicy Never; it does the restarts: see spec.runPolicy.");
-  if (!fit_containers(conversion, from, "initContainers", role) ||
-      !fit_containers(conversion, from, "containers", role))
+  Renamed renamed;
+  if (!fit_containers(conversion, from, "initContainers", role, renamed) ||
+      !fit_containers(conversion, from, "containers", role, renamed))
     return;
-  name_role(conversion, from, role);
+  name_role(conversion, from, role, renamed);
+  if (!renamed.empty()) follow_names(conversion.out(std::string(kTemplate) + "/spec"), renamed);
 }
 
 void add_variable(Json& container, const std::string& name, const std::string& value) {

@@ -23,12 +23,6 @@ const Json& named(const Json& list, std::string_view name) {
   return kNothing;
 }
 
-// The name of the container that carries the role. A pod without a spec has the one that is named after it.
-std::string decider(const Json& containers, std::string_view role) {
-  if (!containers.is_array() || containers.empty()) return std::string(role);
-  return text(member(containers[role_container(containers, role)], "name"), role);
-}
-
 std::optional<ContainerEnd> end_of_container(const Json& status) {
   const Json& terminated = member(status, "state", "terminated");
   if (!terminated.is_object()) return std::nullopt;
@@ -93,6 +87,14 @@ std::size_t role_container(const Json& containers, std::string_view role) {
   return 0;
 }
 
+std::string role_container_name(const Json& pod, std::string_view role) {
+  const Json& containers = member(pod, "spec", "containers");
+  if (!containers.is_array() || containers.empty()) return std::string(role);
+  const std::string told = text(member(pod, "metadata", "annotations", kContainerAnnotation));
+  if (!told.empty() && named(containers, told).is_object()) return told;
+  return text(member(containers[role_container(containers, role)], "name"), role);
+}
+
 Json spec_for_pod_state(const Json& spec) {
   Json kept = Json::object();
   for (const char* list : {"initContainers", "containers"}) {
@@ -110,7 +112,7 @@ Json spec_for_pod_state(const Json& spec) {
 
 PodState pod_state(const Json& pod, std::string_view role) {
   const Json& statuses = member(pod, "status", "containerStatuses");
-  const Json& main = named(statuses, decider(member(pod, "spec", "containers"), role));
+  const Json& main = named(statuses, role_container_name(pod, role));
   PodState state;
   state.phase = phase_named(text(member(pod, "status", "phase")));
   state.runs = state.phase != PodPhase::kSucceeded && state.phase != PodPhase::kFailed && !all_ended(pod);

@@ -27,13 +27,22 @@ struct PodState {
   std::string waiting_reason, waiting_message;  // of the first container that waits for more than its turn
 };
 
+// Annotation of our pods: the name of the container that carries the role, where it is another than the
+// role's. By its place alone it is not known: admission webhooks put containers of their own before it.
+inline constexpr const char* kContainerAnnotation = "muster.dev/container";
+
 // Tolerates absent and malformed fields.
 [[nodiscard]] PodState pod_state(const Json& pod, std::string_view role);
 
 // Of a pod's spec what pod_state reads and the containers' images, for a cache that keeps no more of it.
 [[nodiscard]] Json spec_for_pod_state(const Json& spec);
 
-// Index in spec.containers of the container that carries the role: the one named after it, else the first.
+// Name of the container of a pod that carries the role: the one that kContainerAnnotation names, if there is
+// one, else that of role_container; the role, where the pod tells of no containers.
+[[nodiscard]] std::string role_container_name(const Json& pod, std::string_view role);
+
+// Index in a template's spec.containers of the container that carries the role: the one named after it, else
+// the first.
 [[nodiscard]] std::size_t role_container(const Json& containers, std::string_view role);
 
 // "code 137 (SIGKILL)", "code 137 (out of memory)", "code 1".

@@ -22,19 +22,6 @@ Status check_paths(const DistributedJobSpec& spec) {
                        spec.workers.pod_template, "spec.workers.template", "worker");
 }
 
-// All pods of a job are one gang, which one scheduler places.
-Status check_schedulers(const DistributedJobSpec& spec, const Json& server_template) {
-  const std::string servers = text(member(server_template, "spec", "schedulerName"));
-  const std::string workers =
-      text(member(spec.workers.pod_template, "spec", "schedulerName"), "default-scheduler");
-  if (spec.gang == "None" || servers.empty() || servers == workers) return {};
-  return invalid_argument(
-      "spec.synchronization.parameterServers.template.spec.schedulerName: is " + servers +
-      ", and that of the workers is " + workers +
-      ": one scheduler places all pods of a job as a group; remove it, which takes the workers', or write "
-      "scheduling.gang: None");
-}
-
 }  // namespace
 
 Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
@@ -50,7 +37,6 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
   if (const auto& servers = spec.synchronization.parameter_servers) {
     MUSTER_TRY(validate_pod_template(servers->pod_template, "spec.synchronization.parameterServers.template",
                                      {.role = "server", .image_is_ours = true}));
-    MUSTER_TRY(check_schedulers(spec, servers->pod_template));
     templates.push_back({servers->pod_template, "server"});
   }
   MUSTER_TRY(check_rule_containers(spec.run_policy.failure_rules, templates));

@@ -47,7 +47,8 @@ const ServedApi& api_of(const SchedulingSeen& seen, Gang gang) { return seen.*pl
 bool usable(const ServedApi& api) { return api.kind.has_value() && api.refusal.empty(); }
 
 std::string scheduler_of(const Json& pod_template) {
-  return text(member(pod_template, "spec", "schedulerName"), "default-scheduler");
+  std::string named = named_scheduler(pod_template);
+  return named.empty() ? "default-scheduler" : named;
 }
 
 // The author sees to a group by himself.
@@ -151,9 +152,28 @@ void tell_no_gang(Pass& pass, const GangWish& wish) {
     pass.condition(kCondition, false, "NoGang", kSingly);
 }
 
+const char* reason_of(Code code) {
+  if (code == Code::kInvalidArgument) return "SchedulersDiffer";
+  return code == Code::kNotFound ? "NotServed" : "NotPermitted";
+}
+
 void cannot(Pass& pass, const Error& why) {
   pass.obstacle = Obstacle{.kind = Obstacle::Kind::kRefused, .message = why.message, .refusals = kLooks};
-  pass.condition(kCondition, false, why.code == Code::kNotFound ? "NotServed" : "NotPermitted", why.message);
+  pass.condition(kCondition, false, reason_of(why.code), why.message);
+}
+
+Status check_schedulers(Gang gang, const GangWish& wish) {
+  if (gang == Gang::kNone || wish.server_template == nullptr) return {};
+  const std::string servers = named_scheduler(*wish.server_template);
+  std::string workers = named_scheduler(wish.pod_template);
+  if (servers.empty() || servers == workers) return {};
+  if (workers.empty()) workers = gang == Gang::kVolcano ? "volcano" : "default-scheduler";
+  if (servers == workers) return {};
+  return invalid_argument(fmt::format(
+      "spec.synchronization.parameterServers.template.spec.schedulerName: is {}, and that of the workers is "
+      "{}: one scheduler places all pods of a job as a group ({}); remove it, which takes the workers', or "
+      "write scheduling.gang: None",
+      printable(servers), printable(workers), name_of(gang)));
 }
 
 // A group that is in the way of the wanted one goes first.
@@ -174,6 +194,10 @@ bool is_in_place(Pass& pass, Gang gang, const GangWish& wish) {
 }
 
 }  // namespace
+
+std::string named_scheduler(const Json& pod_template) {
+  return text(member(pod_template, "spec", "schedulerName"));
+}
 
 const char* name_of(Gang gang) { return gang == Gang::kNone ? "None" : row_of(gang).name; }
 
@@ -210,6 +234,10 @@ std::optional<Gang> prepare_gang(Pass& pass, const GangWish& wish, bool fresh) {
       return std::nullopt;
     }
     gang = *chosen;
+    if (const Status one = check_schedulers(gang, wish); !one) {
+      cannot(pass, one.error());
+      return std::nullopt;
+    }
   }
   if (gang == Gang::kNone) {
     if (fresh) leave_gang(pass);
@@ -230,8 +258,7 @@ void join_gang(const Pass& pass, Gang gang, Json& pod) {
   if (!pass.after.succeeded_ranks.empty() && !counts_done) return;
   Json& metadata = pod["metadata"];
   if (!pass.before.roster.empty()) {
-    if (gang == Gang::kVolcano && !member(pod, "spec", "schedulerName").is_string())
-      pod["spec"]["schedulerName"] = "volcano";
+    if (gang == Gang::kVolcano && named_scheduler(pod).empty()) pod["spec"]["schedulerName"] = "volcano";
     return;
   }
   metadata["annotations"][kGangAnnotation] = name_of(gang);
@@ -246,7 +273,7 @@ void join_gang(const Pass& pass, Gang gang, Json& pod) {
     case Gang::kSchedulerPlugins: metadata["labels"][kPluginsLabel] = name; break;
     case Gang::kVolcano:
       metadata["annotations"][kVolcanoAnnotation] = name;
-      if (!member(pod, "spec", "schedulerName").is_string()) pod["spec"]["schedulerName"] = "volcano";
+      if (named_scheduler(pod).empty()) pod["spec"]["schedulerName"] = "volcano";
       break;
   }
 }

@@ -18,14 +18,19 @@ struct GangWish {
   std::string choice;  // spec.scheduling.gang
   const Json& pod_template;
   std::int64_t pods = 0;
+  const Json* server_template = nullptr;  // null: there are no servers
 };
+
+// The scheduler that a pod template names, and none by "", as for the API server: the default one.
+[[nodiscard]] std::string named_scheduler(const Json& pod_template);
 
 // An explicit choice, or the error why it cannot be. Auto never fails: the group that belongs to the
 // scheduler which the template names, if the API server serves it.
 [[nodiscard]] Result<Gang> choose_gang(const GangWish& wish, const SchedulingSeen& seen);
 
 // Sees to the group of the incarnation's pods before any of them is created; `fresh`: none of them has ever
-// been. An existing group of another size or kind goes first. nullopt: pods cannot be created yet.
+// been. An existing group of another size or kind goes first. nullopt: pods cannot be created yet. One
+// scheduler places a group: servers with another than the workers' are refused where one is to be made.
 [[nodiscard]] std::optional<Gang> prepare_gang(Pass& pass, const GangWish& wish, bool fresh);
 // Makes the pod a member. One that starts anew alone beside others that have succeeded is none: schedulers do
 // not count those, and it would wait for ever. Nor is one that comes to a training at work, which may have

@@ -24,12 +24,15 @@ std::string image_of_incarnation(const Pass& pass, const api::DistributedJobSpec
                                             names_no_image(spec.workers.pod_template, "worker"));
   const bool of_servers = servers_wanted(spec) > 0 && names_no_image(server_template(spec), "server");
   const auto rank = [](const Pod& pod) {
-    return std::tuple(fate_of(pod) != PodFate::kAlive, pod.created.value_or(WallTime::max()), pod.index);
+    return std::tuple(pod.image_state != ImageState::kRan, fate_of(pod) != PodFate::kAlive,
+                      pod.created.value_or(WallTime::max()), pod.index);
   };
   const Pod* first = nullptr;
   for (const Pod& pod : pass.seen.pods) {
     const bool tells = (of_workers && pod.role == "worker") || (of_servers && pod.role == "server");
-    if (!tells || pod.incarnation != pass.after.incarnation || pod.image.empty()) continue;
+    if (!tells || pod.incarnation != pass.after.incarnation || pod.image.empty() ||
+        pod.image_state == ImageState::kMissing)
+      continue;
     if (first == nullptr || rank(pod) < rank(*first)) first = &pod;
   }
   return first == nullptr ? pass.seen.defaults.worker_image : first->image;

@@ -128,19 +128,49 @@ std::string unhealthy_device(const Json& status) {
 // Muster's worker beside a program of the user's own; null: there is none.
 const Json* sidecar_of(const Json& json) {
   const Json& containers = member(json, "spec", "initContainers");
-  if (!containers.is_array()) return nullptr;
-  const auto found = std::find_if(containers.begin(), containers.end(), [](const Json& container) {
-    return text(member(container, "name")) == kProgramSidecar;
-  });
+  if (!containers.is_array() || text(member(json, "metadata", "labels", kAuthorityLabel)).empty())
+    return nullptr;
+  const auto found = std::ranges::find_if(containers, is_program_sidecar);
   return found == containers.end() ? nullptr : &*found;
 }
 
-// Beside a program. Whatever ended it, Muster's words are told without the mark before them.
-void judge_code(Pod& pod) {
+const Json* named(const Json& list, std::string_view name) {
+  if (!list.is_array()) return nullptr;
+  const auto found =
+      std::ranges::find_if(list, [name](const Json& item) { return text(member(item, "name")) == name; });
+  return found == list.end() ? nullptr : &*found;
+}
+
+// `status`: of the container; null: nothing is said of it, and the pod's phase must do.
+ImageState image_state(const Json* status, const Pod& pod) {
+  const Json state = status == nullptr ? Json() : member(*status, "state");
+  if (member(state, "running").is_object() || member(state, "terminated").is_object())
+    return ImageState::kRan;
+  if (const Json& waiting = member(state, "waiting"); waiting.is_object()) {
+    constexpr std::array<std::string_view, 5> kReasons{"ErrImagePull", "ImagePullBackOff", "InvalidImageName",
+                                                       "ErrImageNeverPull", "ImageInspectError"};
+    const bool missing = std::ranges::find(kReasons, text(member(waiting, "reason"))) != kReasons.end();
+    return missing ? ImageState::kMissing : ImageState::kUnknown;
+  }
+  return pod.phase == PodPhase::kRunning || pod.end ? ImageState::kRan : ImageState::kUnknown;
+}
+
+// Which image Muster's container has, and what became of it.
+void read_image(const Json& json, const Json* sidecar, Pod& pod) {
+  const Json* ours = sidecar != nullptr ? sidecar : named(member(json, "spec", "containers"), pod.container);
+  if (ours == nullptr) return;
+  pod.image = text(member(*ours, "image"));
+  const char* statuses = sidecar == nullptr ? "containerStatuses" : "initContainerStatuses";
+  pod.image_state = image_state(named(member(json, "status", statuses), text(member(*ours, "name"))), pod);
+}
+
+// Muster's words are told without the mark before them. Beside a program only what has it is Muster's word.
+void judge_code(Pod& pod, bool beside_program) {
   if (!pod.end || !pod.end->container.empty() || pod.end->exit_code == 0) return;
   constexpr std::string_view kWord = kEndingWord;
-  pod.code_is_ours = pod.end->message.starts_with(kWord);
-  if (pod.code_is_ours) pod.end->message.erase(0, kWord.size());
+  const bool marked = pod.end->message.starts_with(kWord);
+  if (beside_program) pod.code_is_ours = marked;
+  if (marked) pod.end->message.erase(0, kWord.size());
 }
 
 // What its containers say; why one waits counts where the pod itself does not say why.
@@ -153,7 +183,9 @@ void read_containers(const Json& json, Pod& pod) {
     for (std::string* words : {&pod.end->container, &pod.end->reason, &pod.end->message})
       *words = printable_lines(*words);
   }
-  if (sidecar_of(json) != nullptr) judge_code(pod);
+  const Json* sidecar = sidecar_of(json);
+  read_image(json, sidecar, pod);
+  judge_code(pod, sidecar != nullptr);
   if (pod.end) pod.ended = parse_rfc3339(pod.end->finished_at);
   if (pod.end && was_lost(*pod.end)) {
     pod.disrupted = true;
@@ -174,6 +206,12 @@ void read_containers(const Json& json, Pod& pod) {
 
 }  // namespace
 
+bool is_program_sidecar(const Json& container) {
+  const Json& mounts = member(container, "volumeMounts");
+  return text(member(container, "name")) == kProgramSidecar &&
+         text(member(container, "restartPolicy")) == "Always" && named(mounts, kCredentialsVolume) != nullptr;
+}
+
 std::chrono::milliseconds patience_with(const Obstacle& obstacle) {
   using std::chrono::seconds;
   if (obstacle.kind == Obstacle::Kind::kPredecessor) return seconds(1);
@@ -191,13 +229,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.name = text(member(metadata, "name"));
   pod.uid = text(member(metadata, "uid"));
   pod.role = text(member(labels, kRoleLabel));
-  if (const Json& containers = member(json, "spec", "containers");
-      containers.is_array() && !containers.empty()) {
-    const Json& main = containers[role_container(containers, pod.role)];
-    const Json* sidecar = sidecar_of(json);
-    pod.container = text(member(main, "name"));
-    pod.image = text(member(sidecar == nullptr ? main : *sidecar, "image"));
-  }
+  if (member(json, "spec", "containers").is_array()) pod.container = role_container_name(json, pod.role);
   pod.index = decimal(text(member(labels, kIndexLabel)), -1);
   pod.incarnation = decimal(text(member(labels, kIncarnationLabel)), 0);
   pod.ca = text(member(labels, kAuthorityLabel));

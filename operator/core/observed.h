@@ -22,6 +22,12 @@ struct PodCondition {
   std::string type, status;  // status: True | False | Unknown
 };
 
+enum class ImageState {
+  kUnknown,  // nothing has been said of it yet
+  kRan,      // the container runs, or has run
+  kMissing,  // the container waits for an image that cannot be had
+};
+
 struct Pod {
   std::string name, uid;
   std::string role;              // label muster.dev/role: worker, server, aggregator, client
@@ -42,6 +48,7 @@ struct Pod {
   std::optional<WallTime> scheduled;  // since when it has its node, where condition PodScheduled says so
   std::optional<WallTime> deletion;   // deletionTimestamp: the instant by which it should be gone
   std::string image;  // of Muster's container: that of the role, or the sidecar beside a program
+  ImageState image_state = ImageState::kUnknown;
   std::optional<ContainerEnd> end;
   // The exit code in `end` is of Muster's table (pod/pod_contract.h): not that of a program of the user's own
   // beside Muster's worker, unless its last words are Muster's (kEndingWord).
@@ -59,6 +66,11 @@ struct Pod {
 // The facts of a v1 Pod that core judges by. The controller owner must have uid `owner_uid`, otherwise
 // nullopt: the pod is not ours. Tolerates absent fields.
 [[nodiscard]] std::optional<Pod> pod_from_json(const Json& pod, const std::string& owner_uid);
+
+// Whether an init container is Muster's worker beside a program of the user's own: by more than its name,
+// which a template of the user's may use where no program is. It alone restarts always and mounts the pod's
+// keys, which no template may.
+[[nodiscard]] bool is_program_sidecar(const Json& container);
 
 enum class ServiceState { kAbsent, kOurs, kForeign, kPredecessors };
 

@@ -287,6 +287,12 @@ bool tells_progress(const PodPlan& plan) {
   return mount_at(containers[role_container(containers, plan.role)], kProgressFolder) == nullptr;
 }
 
+std::string role_container_of_template(const PodPlan& plan) {
+  const Json& containers = member(plan.pod_template, "spec", "containers");
+  if (!containers.is_array() || containers.empty()) return plan.role;
+  return text(member(containers[role_container(containers, plan.role)], "name"), plan.role);
+}
+
 Json pod_spec(const PodPlan& plan) {
   Json pod_template = plan.pod_template.is_object() ? plan.pod_template : Json::object();
   Json spec = child_object(pod_template, "spec");
@@ -342,6 +348,8 @@ Json pod_manifest(const PodPlan& plan) {
     child_object(metadata, "annotations")[kAttemptAnnotation] = std::to_string(plan.attempt);
   if (plan.world_size > 0)
     child_object(metadata, "annotations")[kWorldSizeAnnotation] = std::to_string(plan.world_size);
+  if (const std::string name = role_container_of_template(plan); name != plan.role)
+    child_object(metadata, "annotations")[kContainerAnnotation] = name;
   metadata["ownerReferences"] = owner_references(plan.owner, plan.kind);
   return {{"apiVersion", "v1"}, {"kind", "Pod"}, {"metadata", std::move(metadata)}, {"spec", pod_spec(plan)}};
 }

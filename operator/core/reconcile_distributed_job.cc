@@ -103,9 +103,9 @@ Json server_manifest(const Pass& pass, const api::DistributedJobSpec& spec, cons
   plan.attempt = attempts(pass.before, kServerRole, index);
   Json manifest = pod_manifest(plan);
   // That of the workers, with which it is one gang.
-  if (const Json& scheduler = member(spec.workers.pod_template, "spec", "schedulerName");
-      scheduler.is_string() && !manifest["spec"].contains("schedulerName"))
-    manifest["spec"]["schedulerName"] = scheduler;
+  if (std::string scheduler = named_scheduler(spec.workers.pod_template);
+      !scheduler.empty() && named_scheduler(manifest).empty())
+    manifest["spec"]["schedulerName"] = std::move(scheduler);
   return manifest;
 }
 
@@ -157,11 +157,13 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
       when && pass.before.roster.empty() && !pass.is_due(*when))
     return;
   const bool fresh = members.current.empty() && replaced.empty() && pass.after.succeeded_ranks.empty();
-  const auto gang = prepare_gang(pass,
-                                 {.choice = spec.gang,
-                                  .pod_template = spec.workers.pod_template,
-                                  .pods = spec.workers.replicas + servers_wanted(spec)},
-                                 fresh);
+  const auto gang =
+      prepare_gang(pass,
+                   {.choice = spec.gang,
+                    .pod_template = spec.workers.pod_template,
+                    .pods = spec.workers.replicas + servers_wanted(spec),
+                    .server_template = servers_wanted(spec) > 0 ? &server_template(spec) : nullptr},
+                   fresh);
   if (!gang) {
     static_cast<void>(creation_blocked(pass, !ours));
     return;

@@ -8,6 +8,7 @@
 
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
+#include "operator/core/observed.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -61,10 +62,20 @@ void keep_what_a_scheduler_needs(const Json& spec, Json& kept) {
   if (const Json& claims = member(spec, "resourceClaims"); claims.is_array()) kept["resourceClaims"] = claims;
 }
 
+// By which Muster's worker beside a program is told from a container of the user's own.
+void keep_mount_of_keys(const Json& all, Json& kept) {
+  const Json& containers = member(all, "initContainers");
+  if (!containers.is_array()) return;
+  for (std::size_t i = 0; i < containers.size(); ++i)
+    if (is_program_sidecar(containers[i]))
+      kept["initContainers"][i]["volumeMounts"] = Json::array({{{"name", kCredentialsVolume}}});
+}
+
 // What pod_from_json reads. What we put into a pod's spec we know, and env and volumes are most of its bytes;
 // of its annotations most are a network's, of its status the images.
 void project_pod(Json& pod, const std::vector<NodeProblemRule>& rules) {
   Json spec = spec_for_pod_state(member(pod, "spec"));
+  keep_mount_of_keys(member(pod, "spec"), spec);
   if (std::string node = text(member(pod, "spec", "nodeName")); !node.empty())
     spec["nodeName"] = std::move(node);
   if (Json tolerations = tolerations_that_count(member(pod, "spec"), rules); !tolerations.empty())
@@ -76,9 +87,9 @@ void project_pod(Json& pod, const std::vector<NodeProblemRule>& rules) {
           {"namespace", "name", "uid", "resourceVersion", "creationTimestamp", "deletionTimestamp", "labels",
            "annotations", "ownerReferences"});
   if (const auto metadata = pod.find("metadata"); metadata != pod.end())
-    keep_in(
-        *metadata, "annotations",
-        {kProgressAnnotation, kAttemptAnnotation, kWorldSizeAnnotation, kGangAnnotation, kAvoidsAnnotation});
+    keep_in(*metadata, "annotations",
+            {kProgressAnnotation, kAttemptAnnotation, kWorldSizeAnnotation, kGangAnnotation,
+             kAvoidsAnnotation, kContainerAnnotation});
   const auto status = pod.find("status");
   if (status == pod.end()) return;
   keep(*status, {"phase", "reason", "message", "podIP", "conditions", "containerStatuses",

@@ -150,8 +150,11 @@ class Run:
 
 
 def _container_of(pod: Mapping[str, Any], role: str) -> str:
-    """The one that carries the role: named after it, else the first."""
+    """The one that carries the role: which an annotation names, or named after it, else the first."""
     names = [each["name"] for each in pod["spec"]["containers"]]
+    told = (pod["metadata"].get("annotations") or {}).get("muster.dev/container")
+    if told in names:
+        return str(told)
     return role if role in names else names[0]
 
 

@@ -23,9 +23,11 @@ TEST(Completion, KnowsWhichContextsThereAre) {
   for (const char* shell : {"bash", "zsh", "fish"}) {
     const auto script = completion_script(shell);
     ASSERT_TRUE(script) << shell;
-    for (const char* asked :
-         {"get-contexts -o name", "get-clusters", "get-users", "context", "cluster", "user"})
+    for (const char* asked : {"get-contexts -o name", "get-clusters", "get-users"})
       EXPECT_THAT(*script, ::testing::HasSubstr(asked)) << shell;
+    const std::string option = std::string(shell) == "fish" ? "-l " : "--";
+    for (const char* asked : {"context", "cluster", "user"})
+      EXPECT_THAT(*script, ::testing::HasSubstr(option + asked)) << shell;
   }
 }
 

@@ -270,6 +270,26 @@ TEST(Convert, GivesNamesThatAServerTakes) {
                                       HasSubstr("Renamed: a container's name has")));
 }
 
+TEST(Convert, GivesNamesThatNoOtherContainerHasAndReferencesFollow) {
+  const char* given =
+      "apiVersion: kubeflow.org/v1\nkind: PyTorchJob\nmetadata: {name: bert}\nspec:\n"
+      "  pytorchReplicaSpecs:\n    Worker:\n      template:\n        spec:\n          initContainers:\n"
+      "          - {name: Side, image: a}\n          containers:\n"
+      "          - {name: PyTorch, image: b, env: [{name: M, valueFrom: {resourceFieldRef: {containerName: "
+      "Side_, resource: limits.memory}}}]}\n"
+      "          - {name: side, image: c}\n          - {name: Side_, image: d}\n          volumes:\n"
+      "          - name: v\n            downwardAPI: {items: [{path: p, resourceFieldRef: {containerName: "
+      "PyTorch, resource: limits.cpu}}]}\n";
+  const Json spec = job_of(given)["spec"]["workers"]["template"]["spec"];
+  EXPECT_EQ(spec["initContainers"][0]["name"], "side-2");
+  const Json& containers = spec["containers"];
+  EXPECT_EQ(containers[0]["name"], "pytorch");
+  EXPECT_EQ(containers[1]["name"], "side");
+  EXPECT_EQ(containers[2]["name"], "side-3");
+  EXPECT_EQ(containers[0]["env"][0]["valueFrom"]["resourceFieldRef"]["containerName"], "side-3");
+  EXPECT_EQ(spec["volumes"][0]["downwardAPI"]["items"][0]["resourceFieldRef"]["containerName"], "pytorch");
+}
+
 struct Refused {
   const char* text;
   const char* message;

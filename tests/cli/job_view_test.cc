@@ -81,6 +81,7 @@ TEST(PodView, TellsWhyAContainerFailed) {
   EXPECT_EQ(view.exit, "code 65");
   EXPECT_EQ(view.message, "dataset /data: no such folder");
   EXPECT_EQ(view.container, "worker");
+  EXPECT_EQ(view_pod(pod().ended(75, "muster.dev/ending: rank 2 is gone").json).message, "rank 2 is gone");
 }
 
 TEST(PodView, TellsWhyAPodWaits) {
@@ -96,6 +97,9 @@ TEST(PodView, KnowsTheContainerThatDoesTheWork) {
   EXPECT_EQ(view_pod(two).main_container, "worker");
   two["spec"]["containers"] = {{{"name", "main"}}, {{"name", "sidecar"}}};
   EXPECT_EQ(view_pod(two).main_container, "main");
+  two["spec"]["containers"] = {{{"name", "proxy"}}, {{"name", "main"}}};
+  two["metadata"]["annotations"]["muster.dev/container"] = "main";
+  EXPECT_EQ(view_pod(two).main_container, "main") << "whatever a webhook puts before it";
 }
 
 }  // namespace

@@ -157,5 +157,20 @@ TEST(FieldPath, APathOfAPodIsToldOfTheObject) {
   EXPECT_EQ(in_part("a.spec.x and inspec.y are others", "p"), "a.spec.x and inspec.y are others");
 }
 
+TEST(PodState, TheRolesContainerIsTheOneThatThePodNames) {
+  Json pod = Json::parse(R"({"metadata": {"annotations": {"muster.dev/container": "main"}},
+      "spec": {"containers": [{"name": "proxy"}, {"name": "main"}]},
+      "status": {"phase": "Running", "containerStatuses": [
+          {"name": "proxy", "state": {"terminated": {"exitCode": 1}}}, {"name": "main", "state": {"running": {}}}]}})");
+  EXPECT_EQ(role_container_name(pod, "worker"), "main");
+  EXPECT_EQ(pod_state(pod, "worker").phase, PodPhase::kRunning);
+  pod["metadata"]["annotations"]["muster.dev/container"] = "gone";
+  EXPECT_EQ(role_container_name(pod, "worker"), "proxy") << "by its place, as for pods that name none";
+  pod["metadata"].erase("annotations");
+  pod["spec"]["containers"].push_back({{"name", "worker"}});
+  EXPECT_EQ(role_container_name(pod, "worker"), "worker");
+  EXPECT_EQ(role_container_name(Json(), "worker"), "worker");
+}
+
 }  // namespace
 }  // namespace muster

@@ -119,6 +119,19 @@ TEST_F(KubeConfig, AControllerInAPodTakesThePodsAccountBeforeTheHomesFile) {
   EXPECT_EQ(found->identity->get()->bearer_token, "sa");
 }
 
+TEST_F(KubeConfig, OfAPodsAccountNothingCanBeNamed) {
+  write("account/ca.crt", "CA");
+  write("account/token", "sa");
+  setenv("HOME", (folder_ / "nobody").c_str(), 1);
+  setenv("MUSTER_VOLUME_MAP", Json{{kAccountFolder, (folder_ / "account").string()}}.dump().c_str(), 1);
+  setenv("KUBERNETES_SERVICE_HOST", "127.0.0.1", 1);
+  setenv("KUBERNETES_SERVICE_PORT", "443", 1);
+  ASSERT_TRUE(load_cluster_config());
+  expect_error(load_cluster_config({.context = "prod"}), Code::kNotFound, "--context prod");
+  expect_error(load_cluster_config({.cluster = "prod"}), Code::kNotFound, "--cluster prod");
+  expect_error(load_cluster_config({.user = "me"}), Code::kNotFound, "--user me");
+}
+
 TEST_F(KubeConfig, InClusterReadsTheServiceAccountAndNamesAnIpv6Server) {
   write("ca.crt", "CA");
   write("token", "sa");

@@ -104,6 +104,10 @@ class Submit(unittest.TestCase):
             run.logs(3)
         with self.assertRaisesRegex(muster.Error, "no /api/v1/namespaces/team/pods/own-worker-1/log"):
             run.logs(2)
+        pods[1]["spec"]["containers"].insert(0, {"name": "proxy"})  # by an admission webhook
+        pods[1]["metadata"]["annotations"] = {"muster.dev/container": "main"}
+        self.server.answers["GET", "/api/v1/namespaces/team/pods/own-worker-1/log?container=main"] = (200, "step 3\n")
+        self.assertEqual(run.logs(2), "step 3\n")
         self.server.answers["PATCH", self.PATH + "/own/scale"] = (200, {})
         run.scale(6)
         self.assertEqual(self.server.asked[-1][2:], ({"spec": {"replicas": 6}}, "application/merge-patch+json"))

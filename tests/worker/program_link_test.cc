@@ -357,7 +357,7 @@ TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
     EXPECT_STREQ(event.words, "it cannot be");
     std::ostringstream written;
     written << std::ifstream(std::getenv("MUSTER_TERMINATION_LOG")).rdbuf();
-    EXPECT_EQ(written.str(), "muster: it cannot be") << "by which the operator knows whose word 65 is";
+    EXPECT_EQ(written.str(), "muster.dev/ending: it cannot be") << "by which the operator knows whose word 65 is";
     muster_close(job);
   });
   ASSERT_TRUE(link->meet(kWorld, soon()));

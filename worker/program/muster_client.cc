@@ -7,6 +7,7 @@
 #include <cstdlib>
 #include <new>
 
+#include "pod/pod_contract.h"
 #include "worker/program/abi_job.h"
 
 namespace mp = muster::program;
@@ -35,7 +36,7 @@ void HangWatch::run() {
     if (!training_) continue;
     const auto end = channel_.waiting_end();
     if (!end || end->exit_code == 0) continue;  // a good end waits until this training is done
-    write_last_words(end->words);
+    write_last_words(kEndingWord + end->words);
     ::_exit(static_cast<int>(end->exit_code & 0xff));
   }
 }

@@ -103,16 +103,59 @@ TEST(GangWithServers, TheirReplacementIsNoMemberAndHasTheWorkersScheduler) {
   EXPECT_FALSE(pod["metadata"].value("annotations", Json::object()).contains("scheduling.k8s.io/group-name"));
 }
 
-TEST(GangWithServers, AnotherSchedulerThanTheWorkersIsRefused) {
-  const char* place = "/spec/synchronization/parameterServers/template/spec/schedulerName";
-  ClusterModel cluster = cluster_with(served("Auto").set(place, "volcano").json(), nullptr, {});
+constexpr const char* kServersScheduler =
+    "/spec/synchronization/parameterServers/template/spec/schedulerName";
+constexpr const char* kWorkersScheduler = "/spec/workers/template/spec/schedulerName";
+
+TEST(GangWithServers, AnotherSchedulerThanTheWorkersIsRefusedWhereAGroupIsMade) {
+  const Json object = served("Auto").set(kServersScheduler, "volcano").json();
+  ClusterModel cluster = cluster_with(object, &SchedulingSeen::native, kNative37);
   cluster.settle();
-  EXPECT_EQ(cluster.condition("Failed")->reason, "InvalidSpec");
-  EXPECT_THAT(cluster.condition("Failed")->message,
+  EXPECT_TRUE(cluster.pods.empty());
+  EXPECT_TRUE(cluster.group.is_null());
+  EXPECT_FALSE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("GangScheduled")->reason, "SchedulersDiffer");
+  EXPECT_THAT(cluster.condition("PodsReady")->message,
               HasSubstr("schedulerName: is volcano, and that of the workers is default-scheduler"));
-  ClusterModel apart = cluster_with(served("None").set(place, "volcano").json(), nullptr, {});
-  apart.settle();
-  EXPECT_EQ(apart.pods.at("digits-server-0")["spec"]["schedulerName"], "volcano");
+  cluster.object["spec"]["scheduling"]["gang"] = "None";
+  cluster.settle();
+  EXPECT_EQ(cluster.pods.at("digits-server-0")["spec"]["schedulerName"], "volcano");
+}
+
+TEST(GangWithServers, AnotherSchedulerIsNobodysBusinessWhereNoGroupIsMade) {
+  for (const char* choice : {"Auto", "None"}) {
+    ClusterModel cluster = cluster_with(served(choice).set(kServersScheduler, "volcano").json(), nullptr, {});
+    cluster.settle();
+    ASSERT_EQ(cluster.pods.size(), 4U) << choice;
+    EXPECT_EQ(cluster.pods.at("digits-server-0")["spec"]["schedulerName"], "volcano");
+  }
+}
+
+TEST(GangWithServers, AJobThatRunsIsNotAskedForOneScheduler) {
+  ClusterModel cluster = cluster_with(served("Auto").set(kServersScheduler, "volcano").json(), nullptr, {});
+  cluster.bring_up();
+  cluster.scheduling.native = kNative37;
+  cluster.evict("digits-worker-1");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.advance(std::chrono::minutes(1));
+  cluster.settle();
+  EXPECT_TRUE(cluster.pods.contains("digits-worker-1"));
+}
+
+TEST(GangWithServers, AnEmptyNameIsNone) {
+  ClusterModel cluster =
+      cluster_with(served("Auto").set(kServersScheduler, "").set(kWorkersScheduler, "mine").json(),
+                   &SchedulingSeen::scheduler_plugins, kPlugins);
+  cluster.settle();
+  ASSERT_EQ(cluster.pods.size(), 4U);
+  EXPECT_EQ(cluster.pods.at("digits-server-0")["spec"]["schedulerName"], "mine");
+  ClusterModel usual = cluster_with(
+      served("Auto").set(kServersScheduler, "default-scheduler").set(kWorkersScheduler, "").json(),
+      &SchedulingSeen::native, kNative37);
+  usual.settle();
+  EXPECT_EQ(usual.pods.size(), 4U);
+  EXPECT_EQ(usual.status().gang, "Native");
 }
 
 TEST(Gang, OfKubernetes37HasThePriorityOfItsPods) {

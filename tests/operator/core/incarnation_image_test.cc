@@ -120,6 +120,57 @@ TEST(IncarnationImage, WhereNoPodOfItIsLeftAllAreOfTheNewRelease) {
   for (const auto& [name, pod] : cluster.pods) EXPECT_EQ(image_of(cluster, name), kNew) << name;
 }
 
+// `container`: of Muster, in a pod that waits.
+void cannot_pull(Json& pod, const char* container, const char* reason) {
+  const char* list = std::string_view(container) == "muster" ? "initContainerStatuses" : "containerStatuses";
+  pod["status"] = {
+      {"phase", "Pending"},
+      {list, Json::array({{{"name", container}, {"state", {{"waiting", {{"reason", reason}}}}}}})}};
+}
+
+TEST(IncarnationImage, OneThatCannotBePulledIsNotTakenFurther) {
+  for (const bool beside_program : {false, true}) {
+    for (const char* reason : {"ErrImagePull", "ImagePullBackOff", "InvalidImageName"}) {
+      ClusterModel cluster(beside_program ? with_program() : job().workers(2).json());
+      cluster.defaults.worker_image = "muster-worker:mistyped";
+      cluster.settle();
+      for (auto& [name, pod] : cluster.pods) cannot_pull(pod, beside_program ? "muster" : "worker", reason);
+      cluster.defaults.worker_image = kNew;
+      cluster.pods.erase("digits-worker-1");
+      cluster.settle();
+      EXPECT_EQ(image_of(cluster, "digits-worker-1"), kNew) << reason;
+    }
+  }
+}
+
+TEST(IncarnationImage, ThatOfPodsThatHaveRunComesBeforeThatOfOnesThatWait) {
+  ClusterModel cluster(job().workers(3).json());
+  cluster.defaults.worker_image = kOld;
+  cluster.settle();
+  cluster.pods.at("digits-worker-0")["spec"]["containers"][0]["image"] = "muster-worker:other";
+  cluster.pods.at("digits-worker-1")["status"] = {{"phase", "Running"}};
+  cluster.pods.erase("digits-worker-2");
+  cluster.defaults.worker_image = kNew;
+  cluster.settle();
+  EXPECT_EQ(image_of(cluster, "digits-worker-2"), kOld);
+}
+
+// What the program's own container waits for says nothing of Muster's beside it.
+TEST(IncarnationImage, AProgramsImageThatCannotBePulledLeavesTheSidecarsItsWord) {
+  ClusterModel cluster(with_program());
+  cluster.defaults.worker_image = kOld;
+  cluster.settle();
+  for (auto& [name, pod] : cluster.pods) {
+    cannot_pull(pod, "worker", "ImagePullBackOff");
+    pod["status"]["initContainerStatuses"] =
+        Json::array({{{"name", "muster"}, {"state", {{"running", Json::object()}}}}});
+  }
+  cluster.defaults.worker_image = kNew;
+  cluster.pods.erase("digits-worker-1");
+  cluster.settle();
+  EXPECT_EQ(image_of(cluster, "digits-worker-1"), kOld);
+}
+
 // It ended between two creates; the next one is of another release.
 TEST(IncarnationImage, TheFirstPodsOfAnIncarnationDecideForItsLast) {
   ClusterModel cluster(job().workers(3).json());

@@ -91,6 +91,32 @@ TEST(Sidecar, ThatFailsEarlyOrLateIsNoFailure) {
   EXPECT_EQ(cluster.status().succeeded_ranks, std::vector<std::int64_t>{1});
 }
 
+// As admission webhooks do; the name of the role's container is the author's.
+TEST(Sidecar, ThatAWebhookPutsFirstDecidesNothing) {
+  ClusterModel cluster(job().workers(2).max_restarts(2).plain().json());
+  cluster.bring_up();
+  const Json proxy{{"name", "istio-proxy"}, {"image", "proxy"}};
+  for (auto& [name, pod] : cluster.pods) {
+    Json& containers = pod["spec"]["containers"];
+    ASSERT_EQ(containers[0]["name"], "main");
+    containers.insert(containers.begin(), proxy);
+    const auto seen = pod_from_json(pod, "job-uid");
+    ASSERT_TRUE(seen);
+    EXPECT_EQ(seen->container, "main");
+    EXPECT_EQ(seen->image, "debian:12");
+  }
+  for (auto& [name, pod] : cluster.pods)
+    pod["status"]["containerStatuses"] =
+        Json::array({{{"name", "istio-proxy"}, {"state", {{"terminated", {{"exitCode", 1}}}}}},
+                     {{"name", "main"}, {"state", {{"running", Json::object()}}}}});
+  cluster.settle();
+  EXPECT_EQ(cluster.status().restarts, 0);
+  for (auto& [name, pod] : cluster.pods)
+    pod["status"]["containerStatuses"][1]["state"] = {{"terminated", {{"exitCode", 0}}}};
+  cluster.settle();
+  EXPECT_TRUE(cluster.is("Succeeded"));
+}
+
 TEST(Sidecar, DoesNotHideAFailureOfTheRole) {
   ClusterModel cluster(job_with_sidecar());
   cluster.bring_up();

@@ -32,10 +32,12 @@ Json told_pod(bool whole) {
           "creationTimestamp": "2026-11-29T14:34:20Z", "deletionTimestamp": "2026-11-29T15:34:20Z",
           "labels": {"app": "mine", "muster.dev/role": "worker", "muster.dev/index": "0"},
           "annotations": {"muster.dev/world-size": "4", "muster.dev/attempt": "1", "muster.dev/gang": "g",
-                          "muster.dev/progress-ca": "62a5b4ce"},
+                          "muster.dev/progress-ca": "62a5b4ce", "muster.dev/container": "main"},
           "ownerReferences": [{"kind": "DistributedJob", "name": "x", "uid": "u", "controller": true}]},
       "spec": {"nodeName": "node-1", "containers": [{"name": "worker", "image": "i"}],
-               "initContainers": [{"name": "side", "restartPolicy": "Always"}]},
+               "initContainers": [{"name": "side", "restartPolicy": "Always"},
+                   {"name": "muster", "restartPolicy": "Always", "image": "w",
+                    "volumeMounts": [{"name": "muster-credentials"}]}]},
       "status": {"phase": "Failed", "reason": "Evicted", "message": "the node was low on memory",
           "podIP": "10.1.2.3",
           "conditions": [{"type": "DisruptionTarget", "status": "True", "reason": "r", "message": "m",
@@ -49,6 +51,9 @@ Json told_pod(bool whole) {
   pod["metadata"]["generateName"] = "x-";
   pod["metadata"]["annotations"]["k8s.v1.cni.cncf.io/network-status"] = "[{}]";
   pod["spec"]["volumes"] = Json::array({{{"name", "v"}}});
+  for (const char* name : {"muster-socket", "data"})
+    pod["spec"]["initContainers"][1]["volumeMounts"].push_back({{"name", name}, {"mountPath", "/there"}});
+  pod["spec"]["initContainers"][0]["volumeMounts"] = Json::array({{{"name", "v"}, {"mountPath", "/v"}}});
   pod["spec"]["containers"][0]["command"] = Json::array({"c"});
   pod["status"]["hostIP"] = "10.0.0.1";
   pod["status"]["qosClass"] = "BestEffort";
