@@ -79,8 +79,11 @@ Result<Journaled> resume_from_journal(const spec::Federation& federation, const 
   for (const ClosedRound& round : recovered.closed) journaled.updates += round.taken.size();
   journaled.updates += recovered.tail.size();
   MUSTER_TRY(replay(recovered.closed, spec::needs_of(federation.strategy).rounds, ports, strategy, start));
-  recovered.closed.clear();
-  MUSTER_TRY(journaled.journal->start_file(start.round, recovered.next_sequence, recovered.resume));
+  // What the target made needless stays until the end is written: a raised one asks for it.
+  const std::int64_t closed = recovered.closed.empty() ? start.round : recovered.closed.back().round;
+  std::erase_if(recovered.closed, [&](const ClosedRound& round) { return round.round <= start.round; });
+  MUSTER_TRY(journaled.journal->start_file(std::max(closed, start.round), recovered.next_sequence,
+                                           recovered.resume));
   journaled.journal->release(recovered.settled());
   return journaled;
 }

@@ -4,6 +4,8 @@
 #include <fstream>
 
 #include "aggregator/shell/resume_from_journal.h"
+#include "aggregator/store/posix_disk.h"
+#include "learning/sha256.h"
 #include "tests/support/temporary_folder.h"
 
 namespace muster::agg {
@@ -19,15 +21,54 @@ class ResumeFromJournal : public testing::Test {
     auto strategy = make_strategy(federation_.strategy, start_.parameters.size());
     return resume_from_journal(
         federation_, "uid",
-        {.evaluate = [](std::span<const float>) { return learning::Evaluation{.loss = 1, .accuracy = 0}; },
-         .save = [](const RoundView&) { return Status(); },
+        {.evaluate = [](std::span<const float>) { return learning::Evaluation{.loss = 1, .accuracy = 0.5}; },
+         .save =
+             [this](const RoundView& view) {
+               saved_.push_back(view.round);
+               return Status();
+             },
          .enough = {}},
         **strategy, start_);
+  }
+
+  // As an aggregator leaves it that is killed after it closed `rounds` of one update each.
+  void leave_journal(std::int64_t rounds) {
+    auto disk = open_posix_disk(folder_.path() / "journal");
+    ASSERT_TRUE(disk) << disk.error().message;
+    Recovered recovered;
+    auto journal = Journal::open(std::move(*disk),
+                                 {.owner = {.uid = "uid",
+                                            .fingerprint = federation_fingerprint(federation_),
+                                            .clients = federation_.clients,
+                                            .parameters = start_.parameters.size()},
+                                  .place = "j",
+                                  .salt = 1},
+                                 0, recovered);
+    ASSERT_TRUE(journal) << journal.error().message;
+    ASSERT_TRUE((*journal)->start_file(0, 1, {}));
+    const std::vector<float> values(start_.parameters.size(), 1.0F);
+    for (std::int64_t round = 1; round <= rounds; ++round) {
+      const auto sequence = static_cast<std::uint64_t>(round);
+      const std::string id = "task" + std::to_string(round);
+      ASSERT_TRUE((*journal)->append(
+          UpdateKept{.sequence = sequence,
+                     .id = id,
+                     .client = 0,
+                     .number = round,
+                     .copies = 1,
+                     .examples = 1,
+                     .sha256 = learning::sha256_hex(std::as_bytes(std::span<const float>(values)))},
+          values));
+      ASSERT_TRUE((*journal)->append(
+          RoundClosed{.round = round, .cycle = sequence, .settled = sequence, .taken = {{sequence, id}}}));
+    }
+    ASSERT_TRUE((*journal)->sync());
   }
 
   TemporaryFolder folder_;
   spec::Federation federation_;
   CommittedRound start_;
+  std::vector<std::int64_t> saved_;
 };
 
 TEST_F(ResumeFromJournal, BeginsOneInTheFolderOfTheModels) {
@@ -63,6 +104,35 @@ TEST_F(ResumeFromJournal, OfAFederationThatHasEndedNothingIsLeft) {
   ASSERT_TRUE(journaled) << journaled.error().message;
   EXPECT_EQ(journaled->journal, nullptr);
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "journal"));
+}
+
+// The checkpoint is good enough already: the process was killed before it could say so.
+TEST_F(ResumeFromJournal, BehindACheckpointThatReachedTheTargetNothingIsMadeAndNothingIsLost) {
+  for (const char* const strategy : {"FedAvg", "FedBuff"}) {
+    SCOPED_TRACE(strategy);
+    federation_.strategy = {.name = strategy};
+    federation_.target = spec::Target{.metric = "accuracy", .value = 0.4};
+    leave_journal(3);
+    const auto at_the_end = [&] {
+      start_.round = 1;
+      start_.parameters.assign(1000, 0.0F);
+      start_.history = {{.at = 1, .loss = 1, .accuracy = 0.45}};
+      return resume();
+    };
+    for (int start = 0; start < 2; ++start) {
+      const auto journaled = at_the_end();
+      ASSERT_TRUE(journaled) << journaled.error().message;
+      EXPECT_EQ(start_.round, 1);
+      EXPECT_TRUE(saved_.empty()) << "round " << saved_[0] << " was made behind the target";
+    }
+    federation_.target->value = 0.9;  // raised before it ended
+    ASSERT_TRUE(at_the_end());
+    EXPECT_EQ(start_.round, 3) << "what was closed went with the journal";
+    EXPECT_EQ(saved_, strategy == std::string("FedAvg") ? (std::vector<std::int64_t>{2, 3})
+                                                        : std::vector<std::int64_t>{3});
+    saved_.clear();
+    std::filesystem::remove_all(folder_.path() / "journal");
+  }
 }
 
 TEST(JournalVolume, IsThatOfThreeCohortsAndMoreWhereLateUpdatesCount) {
