@@ -116,7 +116,10 @@ void JournalThread::run() {
     Status synced;
     if (asked > 0) {
       if (dead_ || !owed_.empty()) synced = dead_ ? *dead_ : no_room();
-      if (synced) synced = journal_->sync();
+      if (synced) {
+        synced = journal_->sync();
+        failed(synced);
+      }
     }
     released = saved;
     release(saved);
@@ -153,13 +156,15 @@ Status JournalThread::append(const Item& item) {
   return {};
 }
 
+// All but a full disk is for good.
+void JournalThread::failed(const Status& status) {
+  if (status || status.error().code == Code::kResourceExhausted) return;
+  if (!dead_) spdlog::error("{}", status.error().message);
+  dead_ = status.error();
+}
+
 void JournalThread::write(std::deque<Item>& batch) {
   const auto began = std::chrono::steady_clock::now();
-  const auto failed = [&](const Status& status) {
-    if (status || status.error().code == Code::kResourceExhausted) return;
-    if (!dead_) spdlog::error("{}", status.error().message);
-    dead_ = status.error();
-  };
   std::vector<std::pair<Done, Status>> answers;
   bool full = false;
   bool kept = false;

@@ -64,6 +64,7 @@ class JournalThread {
   void run();
   void write(std::deque<Item>& batch);
   [[nodiscard]] Status append(const Item& item);
+  void failed(const Status& status);
   void release(std::int64_t saved);
 
   AggregatorMetrics& metrics_;

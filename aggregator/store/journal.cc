@@ -20,6 +20,14 @@ constexpr std::string_view kBehind = ".journal";
 constexpr std::string_view kUnfinished = ".new";
 constexpr std::array<std::byte, kSegmentAlign> kZeros{};
 
+// Whatever its code: what of the file is on the disk is unknown from here on, and no room that comes later
+// mends that.
+Status durably(DiskFile& file) {
+  Status synced = file.sync();
+  if (synced || synced.error().code != Code::kResourceExhausted) return synced;
+  return internal_error(synced.error().message);
+}
+
 std::string name_of(std::uint64_t number) { return fmt::format("{}{:08d}{}", kBefore, number, kBehind); }
 
 std::optional<std::uint64_t> number_of(std::string_view name) {
@@ -84,7 +92,7 @@ Status Journal::read_file(std::uint64_t number, bool newest, Recovery& recovery,
         options_.place, name, contents.trouble, contents.end));
     MUSTER_TRY(file->cut(contents.end));
   }
-  MUSTER_TRY(file->sync());  // what was written and not acknowledged may be now, by what is read here
+  MUSTER_TRY(durably(*file));  // what was written and not acknowledged may be now, by what is read here
   File known{.number = number, .bytes = contents.end, .last_sequence = 0};
   for (PlacedRecord& record : contents.records) {
     const std::uint64_t offset = record.offset;
@@ -107,7 +115,7 @@ Status Journal::start_file(std::int64_t round, std::uint64_t next_sequence, cons
   const std::array<std::span<const std::byte>, 2> parts{head, frame.head};
   MUSTER_ASSIGN(std::unique_ptr<DiskFile> file, disk_->create(unfinished));
   Status written = file->append(parts);
-  if (written) written = file->sync();
+  if (written) written = durably(*file);
   if (written) written = disk_->rename(unfinished, name_of(number));
   if (!written) {
     std::ignore = disk_->remove(unfinished);  // a file too many does no harm
@@ -155,7 +163,7 @@ Status Journal::append(const JournalRecord& record, std::span<const float> value
 Status Journal::sync() {
   MUSTER_CHECK(file_ != nullptr);
   if (durable_ == files_.back().bytes) return {};
-  MUSTER_TRY(file_->sync());
+  MUSTER_TRY(durably(*file_));
   durable_ = files_.back().bytes;
   return {};
 }

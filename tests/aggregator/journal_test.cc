@@ -203,6 +203,20 @@ TEST_F(JournalTest, ASyncThatFailsIsAnErrorAndNotTriedAgainAsIfNothingWere) {
   EXPECT_FALSE(journal->sync());
 }
 
+// fdatasync of a full disk: the kernel drops what it could not write, and later syncs do not miss it.
+TEST_F(JournalTest, ASyncForWhichThereIsNoRoomIsNoFullDiskThatMayHaveRoomLater) {
+  const auto journal = started();
+  ASSERT_TRUE(keep(*journal, 1));
+  image_.syncs_fail = true;
+  image_.sync_failure = Code::kResourceExhausted;
+  const Status synced = journal->sync();
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().code, Code::kInternal);
+  const Status started_anew = journal->start_file(0, 2, {});
+  ASSERT_FALSE(started_anew);
+  EXPECT_EQ(started_anew.error().code, Code::kInternal);
+}
+
 TEST(PosixDisk, IsHeldByOneAndKeepsWhatIsWritten) {
   const TemporaryFolder folder;
   const std::vector<float> values{1, 2, 3};

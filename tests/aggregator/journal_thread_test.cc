@@ -174,6 +174,7 @@ TEST_F(JournalThreadTest, AFullDiskSendsUpdatesBackAndNoUpdateGoesBeforeANote) {
 }
 
 TEST_F(JournalThreadTest, AfterASyncThatFailedNothingIsAcknowledgedAnyMore) {
+  image_.sync_failure = Code::kResourceExhausted;  // also that of a full disk
   image_.syncs_fail = true;
   keep(1);
   EXPECT_EQ(answers(1)[0].second, Code::kInternal);
@@ -181,6 +182,17 @@ TEST_F(JournalThreadTest, AfterASyncThatFailedNothingIsAcknowledgedAnyMore) {
   keep(2);
   EXPECT_EQ(answers(1)[0].second, Code::kInternal) << "what the first one left on the disk is unknown";
   EXPECT_FALSE(thread_->sync());
+}
+
+TEST_F(JournalThreadTest, AfterASyncThatFailedBeforeACheckpointNothingIsAcknowledgedAnyMore) {
+  image_.sync_failure = Code::kResourceExhausted;
+  image_.syncs_fail = true;
+  thread_->note(TaskOver{"t9", TaskFate::kRefused});
+  EXPECT_FALSE(thread_->sync());
+  image_.syncs_fail = false;
+  EXPECT_FALSE(thread_->sync());
+  keep(1);
+  EXPECT_EQ(answers(1)[0].second, Code::kInternal);
 }
 
 TEST_F(JournalThreadTest, ASavedRoundGivesItsDiskBackOnceItsFileIsFollowedByAnother) {
