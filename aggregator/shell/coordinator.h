@@ -109,6 +109,7 @@ class Coordinator {
   void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
   void journal_effects(const Effects& effects) MUSTER_REQUIRES(mutex_);
   void journal_closed(const Closed& closed, bool committed) MUSTER_REQUIRES(mutex_);
+  [[nodiscard]] bool ends_wait() const MUSTER_REQUIRES(mutex_);
   void keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
                                      Instant now) MUSTER_REQUIRES(mutex_);

@@ -71,6 +71,17 @@ void Coordinator::journal_closed(const Closed& closed, bool committed) {
                   ledger_.next_sequence, [this]() MUSTER_REQUIRES(mutex_) { return machine_.resume(); });
 }
 
+// Whether the journal gets no disk back before more updates come: all models are saved, and the aggregate has
+// too few updates to close. Those pass its bound, else what was refused behind the journal could fill it for
+// good.
+bool Coordinator::ends_wait() const {
+  const bool saved =
+      !committing_ && to_commit_ == nullptr && next_ == nullptr && gathering_ == model_->round + 1;
+  const bool rounds = spec::needs_of(options_.federation.strategy).rounds;
+  return saved && machine_.counts().reported < (rounds ? options_.federation.cohort.minimum
+                                                       : options_.federation.strategy.buffer_size);
+}
+
 // Its place in the journal is its place in the aggregate.
 void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
   const UploadHeader& header = buffer->header();
@@ -83,7 +94,7 @@ void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer
         [this, it = std::move(it)](Strategy& strategy) mutable { fold(std::move(it), strategy); });
   };
   if (journal_ == nullptr) return fold_later(std::move(folding));
-  journal_->keep(std::move(update), values,
+  journal_->keep(std::move(update), values, ends_wait(),
                  [this, fold_later, folding = std::move(folding)](Status kept) mutable {
                    if (kept) return fold_later(std::move(folding));
                    send_back(std::move(folding), kept.error());

@@ -42,10 +42,14 @@ void JournalThread::note(JournalRecord record) {
   wake_.notify_one();
 }
 
-void JournalThread::keep(UpdateKept update, std::span<const float> values, Done done) {
+void JournalThread::keep(UpdateKept update, std::span<const float> values, bool beyond, Done done) {
   {
     const MutexLock lock(mutex_);
-    queue_.push_back({.record = std::move(update), .start = {}, .values = values, .done = std::move(done)});
+    queue_.push_back({.record = std::move(update),
+                      .start = {},
+                      .values = values,
+                      .done = std::move(done),
+                      .beyond = beyond});
   }
   wake_.notify_one();
 }
@@ -144,7 +148,7 @@ void JournalThread::release(std::int64_t saved) {
 
 Status JournalThread::append(const Item& item) {
   if (dead_) return *dead_;
-  MUSTER_TRY(journal_->append(item.record, item.values));
+  MUSTER_TRY(journal_->append(item.record, item.values, item.beyond));
   if (const auto* closed = std::get_if<RoundClosed>(&item.record))
     closings_.push_back({.round = closed->round, .committed = closed->committed, .settled = closed->settled});
   if (item.start) {  // without room for it the present file goes on

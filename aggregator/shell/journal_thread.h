@@ -33,7 +33,8 @@ class JournalThread {
   // `values` are good until `done`, which is called once, on the thread, in the order of the updates: ok: it
   // is durable, and may be acknowledged. kResourceExhausted: nothing of it is kept; it may come again.
   // Another code: the journal is of no use any more.
-  void keep(UpdateKept update, std::span<const float> values, Done done);
+  // `beyond`: the journal's own bound does not hold for it, only the disk's.
+  void keep(UpdateKept update, std::span<const float> values, bool beyond, Done done);
   // A round is closed. `resume`: of that moment, for a new file, if one is due.
   void close(RoundClosed closed, std::uint64_t next_sequence, const std::function<Resume()>& resume);
   // What was noted and kept is durable.
@@ -54,6 +55,7 @@ class JournalThread {
     std::optional<FileStart> start;  // behind the record
     std::span<const float> values;
     Done done;
+    bool beyond = false;
   };
   struct Closing {
     std::int64_t round = 0;

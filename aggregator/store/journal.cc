@@ -138,12 +138,12 @@ Status Journal::repair() {
   return {};
 }
 
-Status Journal::append(const JournalRecord& record, std::span<const float> values) {
+Status Journal::append(const JournalRecord& record, std::span<const float> values, bool beyond) {
   MUSTER_CHECK(file_ != nullptr);
   const auto payload = std::as_bytes(values);
   const Frame frame = frame_of(record, payload.size(), options_.salt, durable_);
   const std::uint64_t size = frame.head.size() + payload.size() + frame.padding;
-  if (!values.empty() && bytes() + size > options_.bytes_max)
+  if (!beyond && !values.empty() && bytes() + size > options_.bytes_max)
     return resource_exhausted(
         fmt::format("the journal in {} has {} bytes and may have {}: it waits for a round to be saved",
                     options_.place, bytes(), options_.bytes_max));

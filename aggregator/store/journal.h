@@ -43,7 +43,9 @@ class Journal {
 
   // Errors: kResourceExhausted: the disk is full, or bytes_max is reached; nothing of it is kept, and it may
   // be tried again. Others: the journal is of no use any more.
-  [[nodiscard]] Status append(const JournalRecord& record, std::span<const float> values = {});
+  // `beyond`: bytes_max does not hold for it.
+  [[nodiscard]] Status append(const JournalRecord& record, std::span<const float> values = {},
+                              bool beyond = false);
   // What was appended is durable. Errors, never kResourceExhausted: what is durable is unknown, and the
   // journal of no use any more.
   [[nodiscard]] Status sync();

@@ -189,11 +189,12 @@ TEST_F(JournalTest, TakesNoMoreDiskThanItMayAndGetsItBackWithEachSavedRound) {
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error().code, Code::kResourceExhausted);
   EXPECT_NE(full.error().message.find("waits for a round to be saved"), std::string::npos);
-  ASSERT_TRUE(journal->append(RoundClosed{.round = 1, .cycle = 1, .settled = 2, .taken = {{1, "task1"}}}));
-  ASSERT_TRUE(journal->start_file(1, 3, {}));
-  journal->release(2);
+  EXPECT_TRUE(journal->append(update(3), values(3), true)) << "that the round may close";
+  ASSERT_TRUE(journal->append(RoundClosed{.round = 1, .cycle = 1, .settled = 3, .taken = {{1, "task1"}}}));
+  ASSERT_TRUE(journal->start_file(1, 4, {}));
+  journal->release(3);
   EXPECT_LT(journal->bytes(), 500U);
-  EXPECT_TRUE(keep(*journal, 3));
+  EXPECT_TRUE(keep(*journal, 4));
 }
 
 TEST_F(JournalTest, ASyncThatFailsIsAnErrorAndNotTriedAgainAsIfNothingWere) {

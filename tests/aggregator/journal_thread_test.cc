@@ -99,7 +99,7 @@ class JournalThreadTest : public testing::Test {
         {.owner = {.uid = "u", .fingerprint = "f", .clients = 9, .parameters = kP}, .place = "j", .salt = 3},
         0, recovered_);
   }
-  void keep(std::uint64_t sequence) {
+  void keep(std::uint64_t sequence, bool beyond = false) {
     const std::string sha256 = learning::sha256_hex(std::as_bytes(std::span<const float>(values_)));
     thread_->keep({.sequence = sequence,
                    .id = "t" + std::to_string(sequence),
@@ -107,7 +107,7 @@ class JournalThreadTest : public testing::Test {
                    .number = 1,
                    .examples = 1,
                    .sha256 = sha256},
-                  values_, [this, sequence](const Status& kept) {
+                  values_, beyond, [this, sequence](const Status& kept) {
                     const std::scoped_lock lock(mutex_);
                     answers_.emplace_back(sequence, kept ? Code::kOk : kept.error().code);
                     changed_.notify_all();
