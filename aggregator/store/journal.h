@@ -49,6 +49,9 @@ class Journal {
   // What was appended is durable. Errors, never kResourceExhausted: what is durable is unknown, and the
   // journal of no use any more.
   [[nodiscard]] Status sync();
+  // Instead of start_file, or before it: what was read stays beside it by other names, which end in what is
+  // returned. Errors: as disks have them; some may have their new names.
+  [[nodiscard]] Result<std::string> set_aside();
   // Removes the files whose updates are all up to `settled`, but for the present one.
   void release(std::uint64_t settled);
   void clear();  // removes all: the federation is over

@@ -39,6 +39,7 @@ Status Recovery::add(JournalStart& record) {
   if (useless_) {  // this one was begun without those before
     useless_.reset();
     started_ = false;
+    next_sequence_ = 1;
     pending_.clear();
     closed_.clear();
   }

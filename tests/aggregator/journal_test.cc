@@ -163,6 +163,38 @@ TEST_F(JournalTest, OfAnotherObjectOrBehindTheCheckpointItIsNotUsedAndSaysSo) {
   EXPECT_EQ(recovered_.tail.size(), 1U);
 }
 
+TEST_F(JournalTest, TheSequenceOfAnotherObjectIsNotGoneOnWith) {
+  {
+    const auto journal = open(0, "another");
+    ASSERT_TRUE((*journal)->start_file(0, 100, {}));
+  }
+  {
+    const auto journal = open();  // killed before it set the other's aside
+    ASSERT_TRUE((*journal)->start_file(0, recovered_.next_sequence, {}));
+    ASSERT_TRUE(keep(**journal, recovered_.next_sequence));
+    ASSERT_TRUE((*journal)->sync());
+  }
+  const auto journal = open();
+  ASSERT_TRUE(journal) << journal.error().message;
+  EXPECT_EQ(recovered_.tail.size(), 1U);
+}
+
+TEST_F(JournalTest, FilesThatAreNoneOfItsOwnAreLeftAlone) {
+  {
+    const auto journal = started();
+    ASSERT_TRUE(keep(*journal, 1));
+    ASSERT_TRUE(journal->sync());
+  }
+  for (const char* const name :
+       {"updates-2.journal", "updates-00000000.journal", "updates-0000000x.journal",
+        "updates-18446744073709551615.journal", "updates-00000009.journal.set-aside-1"})
+    image_.files[name] = std::make_shared<DiskImage::File>();
+  const auto journal = open();
+  ASSERT_TRUE(journal) << journal.error().message;
+  EXPECT_EQ(recovered_.tail.size(), 1U);
+  EXPECT_EQ(image_.files.size(), 6U);
+}
+
 TEST_F(JournalTest, AFullDiskKeepsNothingOfARecordAndGoesOnWhenThereIsRoom) {
   const auto journal = started();
   ASSERT_TRUE(keep(*journal, 1));
