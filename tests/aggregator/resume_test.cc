@@ -106,6 +106,26 @@ TEST_F(ResumeFromJournal, OfAFederationThatHasEndedNothingIsLeft) {
   EXPECT_FALSE(std::filesystem::exists(folder_.path() / "journal"));
 }
 
+// Its updates may be all that is left of the other's training.
+TEST_F(ResumeFromJournal, WhatIsAnotherObjectsIsSetAsideAndStays) {
+  leave_journal(1);
+  federation_.strategy.name = "FedAvgM";  // another training, by its fingerprint
+  for (int start = 0; start < 2; ++start) {
+    const auto journaled = resume();
+    ASSERT_TRUE(journaled) << journaled.error().message;
+    EXPECT_EQ(start_.round, 0);
+    if (start > 0) continue;
+    ASSERT_EQ(journaled->recovered.notes.size(), 2U);
+    EXPECT_NE(journaled->recovered.notes[1].find("set-aside-1"), std::string::npos);
+  }
+  const auto aside = folder_.path() / "journal/updates-00000001.journal.set-aside-1";
+  EXPECT_GT(std::filesystem::file_size(aside), start_.parameters.size() * sizeof(float));
+  start_.finished = true;
+  ASSERT_TRUE(resume());
+  EXPECT_TRUE(std::filesystem::exists(aside));
+  EXPECT_FALSE(std::filesystem::exists(folder_.path() / "journal/updates-00000001.journal"));
+}
+
 // The checkpoint is good enough already: the process was killed before it could say so.
 TEST_F(ResumeFromJournal, BehindACheckpointThatReachedTheTargetNothingIsMadeAndNothingIsLost) {
   for (const char* const strategy : {"FedAvg", "FedBuff"}) {
@@ -143,6 +163,15 @@ TEST(JournalVolume, IsThatOfThreeCohortsAndMoreWhereLateUpdatesCount) {
   EXPECT_GE(usual.round, 15 * update);
   EXPECT_LT(usual.round, 16 * update);
   EXPECT_NEAR(static_cast<double>(usual.most), 45.0 * static_cast<double>(update), 2e7);
+  EXPECT_NEAR(static_cast<double>(usual.beside), 1.0 * static_cast<double>(update), 2e6) << "a model";
+  federation.strategy.name = "FedAdam";
+  EXPECT_NEAR(static_cast<double>(journal_volume(federation, 1'000'000).beside),
+              3.0 * static_cast<double>(update), 2e6);
+  federation.strategy.name = "Median";
+  EXPECT_NEAR(static_cast<double>(journal_volume(federation, 1'000'000).beside),
+              11.0 * static_cast<double>(update), 2e6)
+      << "and the updates of a round";
+  federation.strategy.name = "FedAvg";
   federation.stragglers.policy = "Buffer";
   EXPECT_NEAR(static_cast<double>(journal_volume(federation, 1'000'000).most),
               105.0 * static_cast<double>(update), 2e7);
