@@ -107,11 +107,22 @@ void Coordinator::send_back(Folding folding, const Error& why) {
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     metrics_.count_refused(Refusal::kNoDisk);
+    journal_->note(TaskOver{folding.update.id, TaskFate::kAssigned});  // before what the step may close
     std::ignore = step(Returned{folding.update.id}, now);
-    journal_->note(TaskOver{folding.update.id, TaskFate::kAssigned});
     if (why.code != Code::kResourceExhausted) fail(kExitStorage, why.message, now);
   });
   folding.answer(resource_exhausted(why.message));
+}
+
+void Coordinator::abandoned(std::int64_t round) {
+  const Status durable = journal_->sync(round);
+  locked([&]() MUSTER_REQUIRES(mutex_) {
+    if (stopping_) return;
+    const Instant now = steady_clock::now();
+    if (!durable) return fail(kExitStorage, durable.error().message, now);
+    if (--abandoning_.attempts > 0) return;
+    for (const AssignTask& task : std::exchange(abandoning_.held_back, {})) apply(task, now);
+  });
 }
 
 void Coordinator::clear_journal() {

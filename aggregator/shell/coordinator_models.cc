@@ -208,7 +208,7 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
     state = state_;
   }
   // First the journal: it must not know less than the checkpoint, or it would count updates again.
-  Status saved = journal_ == nullptr ? Status() : journal_->sync();
+  Status saved = journal_ == nullptr ? Status() : journal_->sync(model->round);
   if (saved)
     saved = ports_.save({.round = model->round,
                          .parameters = model->values,

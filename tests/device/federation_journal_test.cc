@@ -1,5 +1,7 @@
 // tests/device/federation_journal_test.cc: the real aggregator, killed in the middle of a round, with clients
 // whose order the test fixes
+#include <limits>
+
 #include "tests/device/federation_calls.h"
 #include "tests/device/federation_process.h"
 
