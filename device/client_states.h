@@ -1,5 +1,6 @@
 #pragma once  // device/client_states.h: what clients keep between rounds
 #include <cstdint>
+#include <memory>
 #include <mutex>
 #include <unordered_map>
 #include <vector>
@@ -41,8 +42,9 @@ class MemoryStates final : public ClientStates {
   void forget(std::int32_t first_client, std::int32_t clients) override;
 
  private:
+  using Values = std::shared_ptr<const std::vector<float>>;  // copied without the lock
   std::mutex mutex_;
-  std::unordered_map<std::int32_t, std::unordered_map<std::int64_t, std::vector<float>>> proposed_;
+  std::unordered_map<std::int32_t, std::unordered_map<std::int64_t, Values>> proposed_;
 };
 
 }  // namespace muster::device

@@ -1,10 +1,38 @@
 // aggregator/round/buffer_resume.cc: a federation without rounds that goes on where an earlier process was
 #include <algorithm>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "aggregator/round/buffer.h"
 #include "common/base/check.h"
 
 namespace muster::agg {
+
+namespace {
+
+// A client has one task at work, its newest; what it holds of those before may still come. No more are at
+// work than may be, the newest.
+std::set<std::string> at_work_of(const std::vector<ResumedTask>& tasks, std::int64_t most) {
+  std::map<ClientId, const ResumedTask*> newest;
+  for (const ResumedTask& task : tasks) {
+    if (task.fate != TaskFate::kAssigned) continue;
+    const ResumedTask*& known = newest[task.client];
+    if (known == nullptr || task.serial > known->serial) known = &task;
+  }
+  std::vector<const ResumedTask*> all;
+  all.reserve(newest.size());
+  for (const auto& [client, task] : newest) all.push_back(task);
+  std::stable_sort(all.begin(), all.end(),
+                   [](const auto* a, const auto* b) { return a->serial > b->serial; });
+  if (std::ssize(all) > most) all.resize(static_cast<std::size_t>(most));
+  std::set<std::string> ids;
+  for (const ResumedTask* task : all) ids.insert(task->id);
+  return ids;
+}
+
+}  // namespace
 
 // Who was at work is at work, and may download anew; what was in the buffer comes again as it is folded.
 void BufferMachine::restore(const Resume& resume, Instant now) {
@@ -15,13 +43,15 @@ void BufferMachine::restore(const Resume& resume, Instant now) {
       case TaskFate::kReported: return Progress::kReported;
       case TaskFate::kRefused: return Progress::kRefused;
       case TaskFate::kLate: return Progress::kLapsed;
+      case TaskFate::kAssigned: return Progress::kReturned;
       default: return Progress::kExpired;
     }
   };
+  const std::set<std::string> working =
+      over_ ? std::set<std::string>() : at_work_of(resume.tasks, options_.at_work);
   for (const ResumedTask& task : resume.tasks) {
     serial_ = std::max(serial_, task.serial);
-    const bool at_work = task.fate == TaskFate::kAssigned && !over_ && !open_.contains(task.client) &&
-                         std::ssize(open_) < options_.at_work;
+    const bool at_work = working.contains(task.id);
     Task state{.client = task.client,
                .version = task.number - 1,
                .serial = task.serial,
@@ -51,7 +81,8 @@ Resume BufferMachine::resume() const {
   const auto add = [&](const std::string& id) {
     const Task& task = tasks_.at(id);
     TaskFate fate = TaskFate::kExpired;
-    if (task.progress == Progress::kAssigned) fate = TaskFate::kAssigned;
+    if (task.progress == Progress::kAssigned || task.progress == Progress::kReturned)
+      fate = TaskFate::kAssigned;
     if (task.progress == Progress::kFolding) fate = TaskFate::kArrived;
     if (task.progress == Progress::kReported) fate = TaskFate::kReported;
     if (task.progress == Progress::kRefused) fate = TaskFate::kRefused;

@@ -108,7 +108,7 @@ Result<Effects> RoundMachine::on(const CheckedIn& event, Instant /*now*/) {
   MUSTER_TRY(check_client(event.client, options_.clients));
   if (over()) return Effects{Dismiss{event.client}};
   const auto mine = task_of_.find(event.client);
-  if (state_ == RoundState::kReporting && mine != task_of_.end() &&
+  if (state_ == RoundState::kReporting && mine != task_of_.end() && !tasks_.at(mine->second).lapsed &&
       tasks_.at(mine->second).progress == Progress::kAssigned) {  // it lost its task, or never got it
     presence_.set(event.client, Presence::kWorking);
     return Effects{AssignTask{.client = event.client,

@@ -40,7 +40,8 @@ void RoundMachine::restore(const Resume& resume, Instant now) {
       ++reported_;
       draws_ += state.copies;
     }
-    if (state.progress == Progress::kAssigned) presence_.set(task.client, Presence::kWorking);
+    if (state.progress == Progress::kAssigned && !state.lapsed)
+      presence_.set(task.client, Presence::kWorking);
     task_of_.emplace(task.client, task.id);
     tasks_.emplace(task.id, state);
   }

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "aggregator/shell/coordinator_lock.h"
+#include "aggregator/strategy/checks.h"
 #include "common/base/check.h"
 #include "common/base/text.h"
 #include "common/platform/log.h"
@@ -241,6 +242,15 @@ void Coordinator::make_room_later(Instant now) {
 void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
   const std::string task_id = buffer->header().task_id();
   const Status intact = buffer->verify();
+  // Here, without the lock: what no strategy takes does not go to the journal, whose disk is bounded.
+  const auto client_of_it = [&] {
+    const MutexLock lock(mutex_);
+    const auto task = machine_.known(task_id);
+    return task ? task->client : 0;  // who sent for a task that is forgotten is not told
+  };
+  const Status usable = check_contribution(
+      {.client = client_of_it(), .delta = buffer->values(), .examples = buffer->header().examples()},
+      buffer->values().size());
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const auto say = [&](Result<UploadReply> reply) MUSTER_REQUIRES(mutex_) {
       later_.releases.push_back(std::move(buffer));
@@ -265,6 +275,10 @@ void Coordinator::finish_upload(std::shared_ptr<UploadBuffer> buffer, UploadAnsw
       spdlog::warn("{}", intact.error().message);
       buffer->give_budget_back();
       return say(refused(Refusal::kDamaged, intact.error()));
+    }
+    if (!usable) {
+      buffer->give_budget_back();
+      return say(refuse(task_id, Refusal::kUnusable, usable.error().message, now));
     }
     MUSTER_CHECK(step(Arrived{task_id}, now));
     keep(std::move(buffer), std::move(answer_call));

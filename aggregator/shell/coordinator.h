@@ -65,14 +65,13 @@ class Coordinator {
                                                     const std::string& update_sha256);
 
   [[nodiscard]] control::v1::AggregatorProgress progress() const;
-  // Waits until the federation is over and its last model evaluated; nothing when `timeout` is over before.
+  // Once the federation is over and its last model evaluated; nothing when `timeout` is over before.
   [[nodiscard]] std::optional<Outcome> wait_outcome(std::chrono::milliseconds timeout);
-  // Waits until every client that ever came has been told so, at most `timeout`.
-  void wait_dismissed(std::chrono::milliseconds timeout);
+  void wait_dismissed(std::chrono::milliseconds timeout);  // every client that ever came has been told so
   // The newest committed round with its history; durable once wait_outcome has said that all is well.
   [[nodiscard]] CommittedModel committed() const;
   [[nodiscard]] std::uint64_t upload_room() const;  // bytes for updates that may come now
-  [[nodiscard]] bool journal_full() const { return journal_ != nullptr && journal_->full(); }
+  [[nodiscard]] std::string journal_full() const { return journal_ ? journal_->full_text() : ""; }  // why
   void clear_journal();  // the model is written for good
   [[nodiscard]] std::int64_t clients_per_pod() const { return options_.federation.clients_per_pod; }
   [[nodiscard]] AggregatorMetrics& metrics() { return metrics_; }
@@ -109,6 +108,7 @@ class Coordinator {
   void fail(int exit_code, std::string message, Instant now) MUSTER_REQUIRES(mutex_);
   void journal_effects(const Effects& effects) MUSTER_REQUIRES(mutex_);
   void journal_closed(const Closed& closed, bool committed) MUSTER_REQUIRES(mutex_);
+  [[nodiscard]] bool ends_wait() const MUSTER_REQUIRES(mutex_);
   void keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer) MUSTER_REQUIRES(mutex_);
   federation::v1::UploadReply refuse(const std::string& task_id, Refusal kind, const std::string& reason,
                                      Instant now) MUSTER_REQUIRES(mutex_);
@@ -123,6 +123,7 @@ class Coordinator {
   void run_commits();
   void fold(Folding folding, Strategy& strategy);
   void send_back(Folding folding, const Error& why);
+  void abandoned(std::int64_t round);
   void finish(const Closed& closed, const std::shared_ptr<const GlobalModel>& model, Strategy& strategy);
   [[nodiscard]] bool wait_saved();
   void commit(const std::shared_ptr<const GlobalModel>& model);
@@ -143,6 +144,7 @@ class Coordinator {
   FederationMachine& machine_ MUSTER_GUARDED_BY(mutex_);
   std::int64_t gathering_ MUSTER_GUARDED_BY(mutex_);  // the round whose aggregate takes updates
   UpdateLedger ledger_ MUSTER_GUARDED_BY(mutex_);
+  Abandoning abandoning_ MUSTER_GUARDED_BY(mutex_);
   CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   ToldByClients told_ MUSTER_GUARDED_BY(mutex_);  // of the aggregate
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
@@ -169,7 +171,6 @@ class Coordinator {
   WholeTransfers whole_ MUSTER_GUARDED_BY(mutex_);
   std::atomic<std::uint64_t> bytes_sent_ = 0;  // not under the lock
   std::atomic<std::uint64_t> bytes_received_ = 0;
-
   std::unique_ptr<JournalThread> journal_;  // null: nothing is durable but saved models
   AggregateThread aggregate_;               // after all that its jobs use
   std::thread timer_;

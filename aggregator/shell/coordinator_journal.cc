@@ -71,6 +71,17 @@ void Coordinator::journal_closed(const Closed& closed, bool committed) {
                   ledger_.next_sequence, [this]() MUSTER_REQUIRES(mutex_) { return machine_.resume(); });
 }
 
+// Whether the journal gets no disk back before more updates come: all models are saved, and the aggregate has
+// too few updates to close. Those pass its bound, else what was refused behind the journal could fill it for
+// good.
+bool Coordinator::ends_wait() const {
+  const bool saved =
+      !committing_ && to_commit_ == nullptr && next_ == nullptr && gathering_ == model_->round + 1;
+  const bool rounds = spec::needs_of(options_.federation.strategy).rounds;
+  return saved && machine_.counts().reported < (rounds ? options_.federation.cohort.minimum
+                                                       : options_.federation.strategy.buffer_size);
+}
+
 // Its place in the journal is its place in the aggregate.
 void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
   const UploadHeader& header = buffer->header();
@@ -83,7 +94,7 @@ void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer
         [this, it = std::move(it)](Strategy& strategy) mutable { fold(std::move(it), strategy); });
   };
   if (journal_ == nullptr) return fold_later(std::move(folding));
-  journal_->keep(std::move(update), values,
+  journal_->keep(std::move(update), values, ends_wait(),
                  [this, fold_later, folding = std::move(folding)](Status kept) mutable {
                    if (kept) return fold_later(std::move(folding));
                    send_back(std::move(folding), kept.error());
@@ -96,11 +107,22 @@ void Coordinator::send_back(Folding folding, const Error& why) {
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     metrics_.count_refused(Refusal::kNoDisk);
+    journal_->note(TaskOver{folding.update.id, TaskFate::kAssigned});  // before what the step may close
     std::ignore = step(Returned{folding.update.id}, now);
-    journal_->note(TaskOver{folding.update.id, TaskFate::kAssigned});
     if (why.code != Code::kResourceExhausted) fail(kExitStorage, why.message, now);
   });
   folding.answer(resource_exhausted(why.message));
+}
+
+void Coordinator::abandoned(std::int64_t round) {
+  const Status durable = journal_->sync(round);
+  locked([&]() MUSTER_REQUIRES(mutex_) {
+    if (stopping_) return;
+    const Instant now = steady_clock::now();
+    if (!durable) return fail(kExitStorage, durable.error().message, now);
+    if (--abandoning_.attempts > 0) return;
+    for (const AssignTask& task : std::exchange(abandoning_.held_back, {})) apply(task, now);
+  });
 }
 
 void Coordinator::clear_journal() {

@@ -71,7 +71,7 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     ledger_.folded = update.sequence;
-    if (!awaited || machine_.judge(update.id, now) != Judgement::kBeingFolded) return late(update.id, now);
+    if (!awaited) return late(update.id, now);
     if (!folded && folded.error().code != Code::kInvalidArgument)
       fail(kExitStorage, folded.error().message, now);
     if (!folded) return refuse(update.id, Refusal::kUnusable, folded.error().message, now);
@@ -80,7 +80,9 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
     counted_.taken(update.client, update.number);
     told_.add(update.examples, update.loss, update.accuracy);
     ledger_.taken.push_back({update.sequence, update.id});
-    MUSTER_CHECK(step(Reported{update.id}, now));
+    // It is in the aggregate: it counts, also where its task was forgotten meanwhile, with a round of long
+    // ago.
+    std::ignore = step(Reported{update.id}, now);
     UploadReply accepted;
     accepted.set_verdict(UploadReply::ACCEPTED);
     return accepted;
@@ -206,7 +208,7 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
     state = state_;
   }
   // First the journal: it must not know less than the checkpoint, or it would count updates again.
-  Status saved = journal_ == nullptr ? Status() : journal_->sync();
+  Status saved = journal_ == nullptr ? Status() : journal_->sync(model->round);
   if (saved)
     saved = ports_.save({.round = model->round,
                          .parameters = model->values,

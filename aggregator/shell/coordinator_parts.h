@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "aggregator/round/events.h"
 #include "aggregator/shell/global_model.h"
 #include "aggregator/shell/transfer.h"
 #include "aggregator/shell/upload.h"
@@ -64,6 +65,12 @@ struct UpdateLedger {  // what the journal is told of updates
   std::uint64_t next_sequence = 1;
   std::uint64_t folded = 0;        // up to this one all had their turn
   std::vector<TakenUpdate> taken;  // into the aggregate that is being gathered
+};
+
+// Attempts that came to nothing and are not durable yet, and what is given to clients once they are.
+struct Abandoning {
+  int attempts = 0;
+  std::vector<AssignTask> held_back;
 };
 
 // With a file begun; `recovered` is what is left of it once its closed rounds are made again (replay.h).

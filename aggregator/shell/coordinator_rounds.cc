@@ -185,6 +185,7 @@ void Coordinator::apply(const BeginRound& effect, Instant now) {
 }
 
 void Coordinator::apply(const AssignTask& effect, Instant now) {
+  if (abandoning_.attempts > 0) return abandoning_.held_back.push_back(effect);
   CheckInReply reply;
   federation::v1::Task& task = *reply.mutable_task();
   task.set_round(effect.round);
@@ -218,13 +219,21 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
   }
   spdlog::warn("round {} came to nothing: {} round={}", effect.round, effect.reason, effect.round);
   end_transfers(fmt::format("round {} came to nothing: {}", effect.round, effect.reason), outlives_);
-  aggregate_.post_next([this, closed = closed_now(machine_, effect.round)](Strategy& strategy) {
-    strategy.discard();
-    const MutexLock lock(mutex_);
-    counted_.discarded();
-    journal_closed(closed, false);
-    told_ = {};
-  });
+  // What clients keep is of one attempt, and the next one's overwrites it: a loss of power must not bring
+  // this one back once a client has a task of the next.
+  const bool durable_first = saved_first_ && journal_ != nullptr;
+  if (durable_first) ++abandoning_.attempts;
+  aggregate_.post_next(
+      [this, durable_first, closed = closed_now(machine_, effect.round)](Strategy& strategy) {
+        strategy.discard();
+        {
+          const MutexLock lock(mutex_);
+          counted_.discarded();
+          journal_closed(closed, false);
+          told_ = {};
+        }
+        if (durable_first) abandoned(closed.round);
+      });
 }
 
 // At once, whatever their clients do: an upload gives its room back, a download its model.

@@ -10,6 +10,8 @@
 namespace muster::agg {
 namespace {
 
+constexpr std::chrono::seconds kSlowSync{5};  // a disk that is this slow holds every round up
+
 Error no_room() {
   return resource_exhausted(
       "the volume of spec.aggregator.storage is full: what the journal is to note waits for room; give it a "
@@ -42,10 +44,14 @@ void JournalThread::note(JournalRecord record) {
   wake_.notify_one();
 }
 
-void JournalThread::keep(UpdateKept update, std::span<const float> values, Done done) {
+void JournalThread::keep(UpdateKept update, std::span<const float> values, bool beyond, Done done) {
   {
     const MutexLock lock(mutex_);
-    queue_.push_back({.record = std::move(update), .start = {}, .values = values, .done = std::move(done)});
+    queue_.push_back({.record = std::move(update),
+                      .start = {},
+                      .values = values,
+                      .done = std::move(done),
+                      .beyond = beyond});
   }
   wake_.notify_one();
 }
@@ -64,12 +70,19 @@ void JournalThread::close(RoundClosed closed, std::uint64_t next_sequence,
   wake_.notify_one();
 }
 
-Status JournalThread::sync() {
+Status JournalThread::sync(std::int64_t round) {
   MutexLock lock(mutex_);
+  if (stopped_) return aborted("the journal is stopped");
   const std::uint64_t mine = ++asked_;
+  asked_round_ = std::max(asked_round_, round);
   wake_.notify_one();
-  changed_.wait(lock, [&]() MUSTER_REQUIRES(mutex_) { return synced_ >= mine; });
-  return synced_status_;
+  changed_.wait(lock, [&]() MUSTER_REQUIRES(mutex_) { return synced_ >= mine || stopped_; });
+  return synced_ >= mine ? synced_status_ : Status(aborted("the journal is stopped"));
+}
+
+std::string JournalThread::full_text() const {
+  const MutexLock lock(mutex_);
+  return full_text_;
 }
 
 void JournalThread::saved(std::int64_t round) {
@@ -92,6 +105,7 @@ void JournalThread::run() {
   while (true) {
     std::deque<Item> batch;
     std::uint64_t asked = 0;
+    std::int64_t asked_round = 0;
     std::int64_t saved = 0;
     bool clear = false;
     {
@@ -99,9 +113,14 @@ void JournalThread::run() {
       wake_.wait(lock, [&]() MUSTER_REQUIRES(mutex_) {
         return stopping_ || !queue_.empty() || asked_ > synced_ || saved_ > released || clear_;
       });
-      if (stopping_ && queue_.empty() && asked_ == synced_) return;
+      if (stopping_ && queue_.empty() && asked_ == synced_) {
+        stopped_ = true;
+        changed_.notify_all();
+        return;
+      }
       batch = std::exchange(queue_, {});
       asked = asked_ > synced_ ? asked_ : 0;
+      asked_round = asked_round_;
       saved = saved_;
       clear = clear_;
     }
@@ -114,10 +133,7 @@ void JournalThread::run() {
     }
     write(batch);
     Status synced;
-    if (asked > 0) {
-      if (dead_ || !owed_.empty()) synced = dead_ ? *dead_ : no_room();
-      if (synced) synced = journal_->sync();
-    }
+    if (asked > 0) synced = sync_up_to(asked_round);
     released = saved;
     release(saved);
     metrics_.set_journal(journal_->bytes(), full_);
@@ -141,7 +157,7 @@ void JournalThread::release(std::int64_t saved) {
 
 Status JournalThread::append(const Item& item) {
   if (dead_) return *dead_;
-  MUSTER_TRY(journal_->append(item.record, item.values));
+  MUSTER_TRY(journal_->append(item.record, item.values, item.beyond));
   if (const auto* closed = std::get_if<RoundClosed>(&item.record))
     closings_.push_back({.round = closed->round, .committed = closed->committed, .settled = closed->settled});
   if (item.start) {  // without room for it the present file goes on
@@ -153,28 +169,48 @@ Status JournalThread::append(const Item& item) {
   return {};
 }
 
+Status JournalThread::sync_up_to(std::int64_t round) {
+  if (dead_) return *dead_;
+  for (const Item& item : owed_)
+    if (const auto* closed = std::get_if<RoundClosed>(&item.record);
+        closed != nullptr && closed->round <= round)
+      return no_room();
+  const auto began = std::chrono::steady_clock::now();
+  Status synced = journal_->sync();
+  failed(synced);
+  if (const auto took = std::chrono::steady_clock::now() - began; took >= kSlowSync)
+    spdlog::warn(
+        "the disk of spec.aggregator.storage took {:.0f} s to make the journal durable: uploads wait for "
+        "that; give it "
+        "a faster one",
+        std::chrono::duration<double>(took).count());
+  return synced;
+}
+
+// All but a full disk is for good.
+void JournalThread::failed(const Status& status) {
+  if (status || status.error().code == Code::kResourceExhausted) return;
+  if (!dead_) spdlog::error("{}", status.error().message);
+  dead_ = status.error();
+}
+
 void JournalThread::write(std::deque<Item>& batch) {
   const auto began = std::chrono::steady_clock::now();
-  const auto failed = [&](const Status& status) {
-    if (status || status.error().code == Code::kResourceExhausted) return;
-    if (!dead_) spdlog::error("{}", status.error().message);
-    dead_ = status.error();
-  };
   std::vector<std::pair<Done, Status>> answers;
-  bool full = false;
+  std::string full;  // why
   bool kept = false;
   for (; !owed_.empty(); owed_.pop_front()) {
     const Status written = append(owed_.front());
     failed(written);
     if (written || dead_) continue;
-    full = true;
+    full = written.error().message;
     break;
   }
   for (Item& item : batch) {
     const bool update = item.done != nullptr;
     Status written = owed_.empty() ? append(item) : Status(no_room());
     failed(written);
-    if (!written) full = full || !dead_;
+    if (!written && !dead_ && full.empty()) full = written.error().message;
     kept = kept || (written && update);
     if (update) {
       answers.emplace_back(std::move(item.done), std::move(written));
@@ -183,15 +219,19 @@ void JournalThread::write(std::deque<Item>& batch) {
     }
   }
   if (kept) {
-    const Status durable = journal_->sync();
-    failed(durable);
+    const Status durable = sync_up_to(0);
     metrics_.observe_journal_sync(
         std::chrono::duration<double>(std::chrono::steady_clock::now() - began).count());
     for (auto& [done, status] : answers)
       if (status && !durable) status = durable;
   }
-  if (full && !full_) spdlog::warn("the journal has no room: updates are sent back until it has");
-  if (full || kept) full_ = full;
+  if (!full.empty() && !full_)
+    spdlog::warn("the journal has no room, and updates are sent back until it has: {}", full);
+  if (!full.empty()) {
+    const MutexLock lock(mutex_);
+    full_text_ = full;
+  }
+  if (!full.empty() || kept) full_ = !full.empty();
   wants_file_ = !dead_ && journal_->wants_file();
   for (auto& [done, status] : answers) done(std::move(status));
 }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -33,15 +34,18 @@ class JournalThread {
   // `values` are good until `done`, which is called once, on the thread, in the order of the updates: ok: it
   // is durable, and may be acknowledged. kResourceExhausted: nothing of it is kept; it may come again.
   // Another code: the journal is of no use any more.
-  void keep(UpdateKept update, std::span<const float> values, Done done);
+  // `beyond`: the journal's own bound does not hold for it, only the disk's.
+  void keep(UpdateKept update, std::span<const float> values, bool beyond, Done done);
   // A round is closed. `resume`: of that moment, for a new file, if one is due.
   void close(RoundClosed closed, std::uint64_t next_sequence, const std::function<Resume()>& resume);
-  // What was noted and kept is durable.
-  [[nodiscard]] Status sync();
+  // What was noted and kept up to the end of `round` is durable; the rest too, but for notes that wait for
+  // room. Errors: kAborted: stopped.
+  [[nodiscard]] Status sync(std::int64_t round);
   void saved(std::int64_t round);  // its model: its updates are not needed any more
   void stop();                     // writes what waits, and answers it; what is noted later is lost
   void clear();                    // the federation has ended, and its model is saved
   [[nodiscard]] bool full() const { return full_; }
+  [[nodiscard]] std::string full_text() const;  // why it was, the last time; empty: it never was
 
  private:
   struct FileStart {
@@ -54,6 +58,7 @@ class JournalThread {
     std::optional<FileStart> start;  // behind the record
     std::span<const float> values;
     Done done;
+    bool beyond = false;
   };
   struct Closing {
     std::int64_t round = 0;
@@ -64,6 +69,8 @@ class JournalThread {
   void run();
   void write(std::deque<Item>& batch);
   [[nodiscard]] Status append(const Item& item);
+  void failed(const Status& status);
+  [[nodiscard]] Status sync_up_to(std::int64_t round);
   void release(std::int64_t saved);
 
   AggregatorMetrics& metrics_;
@@ -74,6 +81,9 @@ class JournalThread {
   std::uint64_t asked_ MUSTER_GUARDED_BY(mutex_) = 0;   // syncs
   std::uint64_t synced_ MUSTER_GUARDED_BY(mutex_) = 0;  // up to this one
   Status synced_status_ MUSTER_GUARDED_BY(mutex_);
+  std::int64_t asked_round_ MUSTER_GUARDED_BY(mutex_) = 0;
+  std::string full_text_ MUSTER_GUARDED_BY(mutex_);
+  bool stopped_ MUSTER_GUARDED_BY(mutex_) = false;
   std::int64_t saved_ MUSTER_GUARDED_BY(mutex_) = 0;
   bool clear_ MUSTER_GUARDED_BY(mutex_) = false;
   bool stopping_ MUSTER_GUARDED_BY(mutex_) = false;

@@ -200,7 +200,7 @@ class Run {
         Journaled journaled,
         resume_from_journal(federation, uid, {.evaluate = ports.evaluate, .save = ports.save, .enough = {}},
                             strategy, start));
-    for (const std::string& note : journaled.recovered.notes) spdlog::warn("{}", note);
+    for (const std::string& note : journaled.recovered.notes) warn(note);
     if (const std::size_t updates = journaled.updates; updates > 0) {
       metrics_.count_recovered(updates);
       spdlog::info("{} updates of an earlier process count, {} of them in round {}, which goes on round={}",
@@ -272,12 +272,13 @@ class Run {
     return end;
   }
 
-  void warn_once_of_disk(bool full) {
-    if (!full || std::exchange(warned_of_disk_, true)) return;
+  void warn_once_of_disk(const std::string& full) {
+    if (full.empty() || std::exchange(warned_of_disk_, true)) return;
     warn(
-        "spec.aggregator.storage is full: updates are sent back, and their clients try again until the round "
-        "is "
-        "due; give it a larger volume, or lower spec.cohort.size");
+        fmt::format("the journal of spec.aggregator.storage has no room: updates are sent back, and their "
+                    "clients try again until "
+                    "the round is due: {}",
+                    full));
   }
 
   void warn(const std::string& warning) {

@@ -28,17 +28,40 @@ Result<std::uint64_t> random_salt() {
   return salt;
 }
 
+// What was set aside, and the folder with it, stay.
+void remove_journal(const std::filesystem::path& folder) {
+  std::error_code ignored;
+  std::vector<std::filesystem::path> files;
+  for (std::filesystem::directory_iterator it(folder, ignored), end; !ignored && it != end;
+       it.increment(ignored))
+    if (it->path().extension() == ".journal" || it->path().extension() == ".new") files.push_back(it->path());
+  for (const auto& file : files) std::filesystem::remove(file, ignored);
+  std::filesystem::remove(folder, ignored);
+}
+
+// That a strategy remembers, at most.
+std::uint64_t vectors_of(const std::string& strategy) {
+  if (strategy == "FedAdam" || strategy == "FedYogi" || strategy == "FedAdagrad") return 2;
+  return strategy == "FedAvgM" || strategy == "Nesterov" || strategy == "SCAFFOLD" ? 1 : 0;
+}
+
 }  // namespace
 
 JournalVolume journal_volume(const spec::Federation& federation, std::uint64_t parameters) {
   const std::uint64_t update = parameters * sizeof(float) + kRecordBytes;
   const auto selected = static_cast<std::uint64_t>(spec::selection_count(federation.cohort));
-  if (!spec::needs_of(federation.strategy).rounds) {
+  const spec::StrategyNeeds needs = spec::needs_of(federation.strategy);
+  const std::uint64_t shelf = needs.every_update ? static_cast<std::uint64_t>(federation.cohort.size) : 0;
+  const std::uint64_t beside =
+      (1 + vectors_of(federation.strategy.name) + shelf) * parameters * sizeof(float) + kFileBytes;
+  if (!needs.rounds) {
     const std::uint64_t updates = static_cast<std::uint64_t>(federation.strategy.buffer_size) + selected;
-    return {.round = updates * update, .most = 2 * updates * update + kSlackBytes};
+    return {.round = updates * update, .most = 2 * updates * update + kSlackBytes, .beside = beside};
   }
   const std::uint64_t late = federation.stragglers.policy == "Buffer" ? kLateRounds : 0;
-  return {.round = selected * update, .most = (kRounds + late) * selected * update + kSlackBytes};
+  return {.round = selected * update,
+          .most = (kRounds + late) * selected * update + kSlackBytes,
+          .beside = beside};
 }
 
 Result<Journaled> resume_from_journal(const spec::Federation& federation, const std::string& uid,
@@ -46,8 +69,7 @@ Result<Journaled> resume_from_journal(const spec::Federation& federation, const 
   if (federation.storage_path.empty()) return Journaled{};
   const std::filesystem::path folder = std::filesystem::path(federation.storage_path) / "journal";
   if (start.finished) {
-    std::error_code ignored;  // of a process that was killed before it removed it
-    std::filesystem::remove_all(folder, ignored);
+    remove_journal(folder);  // of a process that was killed before it did
     return Journaled{};
   }
   MUSTER_ASSIGN(std::unique_ptr<Disk> disk, open_posix_disk(folder));
@@ -65,13 +87,20 @@ Result<Journaled> resume_from_journal(const spec::Federation& federation, const 
                                                   .file_bytes = kFileBytes,
                                                   .salt = salt},
                                                  start.round, journaled.recovered));
-  if (free + journaled.journal->bytes() < volume.round)
-    return resource_exhausted(
-        fmt::format("spec.aggregator.storage: the updates of a round take {} bytes in {} until its model is "
-                    "saved, and {} are "
-                    "free; give it a larger volume, or lower spec.cohort.size",
-                    volume.round, folder.string(), free));
+  const std::uint64_t ours = journaled.recovered.useless ? 0 : journaled.journal->bytes();
+  if (free + ours < volume.round + volume.beside)
+    return resource_exhausted(fmt::format(
+        "spec.aggregator.storage: the updates of a round take {} bytes in {} until its model is "
+        "saved, its checkpoint and what its strategy keeps {} more, and {} are free; give it a larger "
+        "volume, or lower spec.cohort.size",
+        volume.round, folder.string(), volume.beside, free));
   Recovered& recovered = journaled.recovered;
+  if (recovered.useless) {
+    MUSTER_ASSIGN(const std::string ending, journaled.journal->set_aside());
+    recovered.notes.push_back(
+        fmt::format("{}: the files of that journal end in {} now; remove them when nobody needs them",
+                    folder.string(), ending));
+  }
   ports.enough = [&](const std::vector<learning::HistoryPoint>& history) {
     return federation.target && !history.empty() && history.back().accuracy >= federation.target->value;
   };
@@ -79,8 +108,11 @@ Result<Journaled> resume_from_journal(const spec::Federation& federation, const 
   for (const ClosedRound& round : recovered.closed) journaled.updates += round.taken.size();
   journaled.updates += recovered.tail.size();
   MUSTER_TRY(replay(recovered.closed, spec::needs_of(federation.strategy).rounds, ports, strategy, start));
-  recovered.closed.clear();
-  MUSTER_TRY(journaled.journal->start_file(start.round, recovered.next_sequence, recovered.resume));
+  // What the target made needless stays until the end is written: a raised one asks for it.
+  const std::int64_t closed = recovered.closed.empty() ? start.round : recovered.closed.back().round;
+  std::erase_if(recovered.closed, [&](const ClosedRound& round) { return round.round <= start.round; });
+  MUSTER_TRY(journaled.journal->start_file(std::max(closed, start.round), recovered.next_sequence,
+                                           recovered.resume));
   journaled.journal->release(recovered.settled());
   return journaled;
 }

@@ -9,10 +9,10 @@
 
 namespace muster::agg {
 
-struct JournalVolume {
-  std::uint64_t round =
-      0;  // bytes that one round takes, or one buffer and the clients at work; needed to begin
-  std::uint64_t most = 0;  // bytes that the journal ever takes
+struct JournalVolume {       // bytes
+  std::uint64_t round = 0;   // that one round takes, or one buffer and the clients at work; needed to begin
+  std::uint64_t most = 0;    // that the journal ever takes
+  std::uint64_t beside = 0;  // of the next checkpoint, and what a strategy keeps; needed likewise
 };
 // Of updates of so many parameters. The model that they are for may still be on its way to disk, so there is
 // room for the rounds after; and for the late ones of some rounds where those count.

@@ -18,16 +18,28 @@ namespace {
 constexpr std::string_view kBefore = "updates-";
 constexpr std::string_view kBehind = ".journal";
 constexpr std::string_view kUnfinished = ".new";
+constexpr std::string_view kSetAside = ".set-aside-";
+constexpr std::uint64_t kNumberMax = 1'000'000'000'000;  // of files: no federation has so many
 constexpr std::array<std::byte, kSegmentAlign> kZeros{};
+
+// Whatever its code: what of the file is on the disk is unknown from here on, and no room that comes later
+// mends that.
+Status durably(DiskFile& file) {
+  Status synced = file.sync();
+  if (synced || synced.error().code != Code::kResourceExhausted) return synced;
+  return internal_error(synced.error().message);
+}
 
 std::string name_of(std::uint64_t number) { return fmt::format("{}{:08d}{}", kBefore, number, kBehind); }
 
+// Nothing: it is none of ours.
 std::optional<std::uint64_t> number_of(std::string_view name) {
-  if (!name.starts_with(kBefore) || !name.ends_with(kBehind)) return std::nullopt;
-  name = name.substr(kBefore.size(), name.size() - kBefore.size() - kBehind.size());
+  if (!name.starts_with(kBefore)) return std::nullopt;
+  const std::string_view digits = name.substr(kBefore.size());
   std::uint64_t number = 0;
-  const auto read = std::from_chars(name.data(), name.data() + name.size(), number);
-  if (read.ec != std::errc() || read.ptr != name.data() + name.size()) return std::nullopt;
+  if (std::from_chars(digits.data(), digits.data() + digits.size(), number).ec != std::errc())
+    return std::nullopt;
+  if (number == 0 || number > kNumberMax || name_of(number) != name) return std::nullopt;
   return number;
 }
 
@@ -78,13 +90,14 @@ Status Journal::read_file(std::uint64_t number, bool newest, Recovery& recovery,
   };
   if (!contents.trouble.empty()) {
     if (!newest || !contents.torn || contents.end == 0) return damaged(contents.trouble);
-    recovered.notes.push_back(fmt::format(
-        "{}/{}: {}: the last write was cut short, and of nothing that was acknowledged; the file is "
-        "cut at byte {}",
-        options_.place, name, contents.trouble, contents.end));
+    recovered.notes.push_back(
+        fmt::format("{}/{}: {}: the last write was cut short, or damaged since; the file is cut at byte {}, "
+                    "and an update "
+                    "behind that, which may have been acknowledged, counts only if its client sends it again",
+                    options_.place, name, contents.trouble, contents.end));
     MUSTER_TRY(file->cut(contents.end));
   }
-  MUSTER_TRY(file->sync());  // what was written and not acknowledged may be now, by what is read here
+  MUSTER_TRY(durably(*file));  // what was written and not acknowledged may be now, by what is read here
   File known{.number = number, .bytes = contents.end, .last_sequence = 0};
   for (PlacedRecord& record : contents.records) {
     const std::uint64_t offset = record.offset;
@@ -107,7 +120,7 @@ Status Journal::start_file(std::int64_t round, std::uint64_t next_sequence, cons
   const std::array<std::span<const std::byte>, 2> parts{head, frame.head};
   MUSTER_ASSIGN(std::unique_ptr<DiskFile> file, disk_->create(unfinished));
   Status written = file->append(parts);
-  if (written) written = file->sync();
+  if (written) written = durably(*file);
   if (written) written = disk_->rename(unfinished, name_of(number));
   if (!written) {
     std::ignore = disk_->remove(unfinished);  // a file too many does no harm
@@ -120,6 +133,23 @@ Status Journal::start_file(std::int64_t round, std::uint64_t next_sequence, cons
   return {};
 }
 
+// Oldest first: what is left by a kill is still a journal, and of the same owner.
+Result<std::string> Journal::set_aside() {
+  MUSTER_CHECK(file_ == nullptr);
+  MUSTER_ASSIGN(const std::vector<std::string> names, disk_->names());
+  const auto taken = [&](const std::string& ending) {
+    return std::any_of(names.begin(), names.end(), [&](const auto& name) { return name.ends_with(ending); });
+  };
+  int number = 1;
+  while (taken(fmt::format("{}{}", kSetAside, number))) ++number;
+  std::string ending = fmt::format("{}{}", kSetAside, number);
+  for (; !files_.empty(); files_.pop_front()) {
+    const std::string name = name_of(files_.front().number);
+    MUSTER_TRY(disk_->rename(name, name + ending));
+  }
+  return ending;
+}
+
 bool Journal::wants_file() const { return file_ != nullptr && files_.back().bytes >= options_.file_bytes; }
 
 // What a write that failed has left must go before anything is written behind it.
@@ -130,12 +160,12 @@ Status Journal::repair() {
   return {};
 }
 
-Status Journal::append(const JournalRecord& record, std::span<const float> values) {
+Status Journal::append(const JournalRecord& record, std::span<const float> values, bool beyond) {
   MUSTER_CHECK(file_ != nullptr);
   const auto payload = std::as_bytes(values);
   const Frame frame = frame_of(record, payload.size(), options_.salt, durable_);
   const std::uint64_t size = frame.head.size() + payload.size() + frame.padding;
-  if (!values.empty() && bytes() + size > options_.bytes_max)
+  if (!beyond && !values.empty() && bytes() + size > options_.bytes_max)
     return resource_exhausted(
         fmt::format("the journal in {} has {} bytes and may have {}: it waits for a round to be saved",
                     options_.place, bytes(), options_.bytes_max));
@@ -155,7 +185,7 @@ Status Journal::append(const JournalRecord& record, std::span<const float> value
 Status Journal::sync() {
   MUSTER_CHECK(file_ != nullptr);
   if (durable_ == files_.back().bytes) return {};
-  MUSTER_TRY(file_->sync());
+  MUSTER_TRY(durably(*file_));
   durable_ = files_.back().bytes;
   return {};
 }

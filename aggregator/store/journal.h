@@ -36,16 +36,22 @@ class Journal {
                                                              JournalOptions options, std::int64_t committed,
                                                              Recovered& recovered);
 
-  // A new file, durable when it returns, as is all before it. Errors: as disks have them; then nothing has
-  // changed.
+  // A new file, durable when it returns, as is all before it. Errors: kResourceExhausted: nothing has
+  // changed. Others: the journal is of no use any more.
   [[nodiscard]] Status start_file(std::int64_t round, std::uint64_t next_sequence, const Resume& resume);
   [[nodiscard]] bool wants_file() const;  // the present one is large enough
 
   // Errors: kResourceExhausted: the disk is full, or bytes_max is reached; nothing of it is kept, and it may
   // be tried again. Others: the journal is of no use any more.
-  [[nodiscard]] Status append(const JournalRecord& record, std::span<const float> values = {});
-  // What was appended is durable. Errors: what is durable is unknown, and the journal of no use any more.
+  // `beyond`: bytes_max does not hold for it.
+  [[nodiscard]] Status append(const JournalRecord& record, std::span<const float> values = {},
+                              bool beyond = false);
+  // What was appended is durable. Errors, never kResourceExhausted: what is durable is unknown, and the
+  // journal of no use any more.
   [[nodiscard]] Status sync();
+  // Instead of start_file, or before it: what was read stays beside it by other names, which end in what is
+  // returned. Errors: as disks have them; some may have their new names.
+  [[nodiscard]] Result<std::string> set_aside();
   // Removes the files whose updates are all up to `settled`, but for the present one.
   void release(std::uint64_t settled);
   void clear();  // removes all: the federation is over

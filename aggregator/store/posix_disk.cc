@@ -25,6 +25,12 @@ using learning::file_error;
 constexpr std::chrono::milliseconds kLockPoll{20};
 constexpr std::size_t kLargestWrite = std::size_t{1} << 30;  // Linux writes at most 2 GiB - 4 KiB a call
 
+// Of a sync: no room that comes later mends it.
+Error final_error(Error error) {
+  if (error.code == Code::kResourceExhausted) error.code = Code::kInternal;
+  return error;
+}
+
 class PosixFile final : public DiskFile {
  public:
   PosixFile(fs::path path, FileDescriptor file, std::uint64_t size)
@@ -49,7 +55,7 @@ class PosixFile final : public DiskFile {
     return {};
   }
   Status sync() override {
-    if (::fdatasync(file_.get()) != 0) return file_error("sync", path_, errno);
+    if (::fdatasync(file_.get()) != 0) return final_error(file_error("sync", path_, errno));
     return {};
   }
   Result<MappedBytes> map() const override {
@@ -90,7 +96,8 @@ class PosixDisk final : public Disk {
     if (::rename((folder_ / from).c_str(), (folder_ / to).c_str()) != 0)
       return file_error("rename", folder_ / from, errno);
     // EINVAL: a file system that has no fsync of folders (some FUSE ones).
-    if (::fsync(descriptor_.get()) != 0 && errno != EINVAL) return file_error("sync", folder_, errno);
+    if (::fsync(descriptor_.get()) != 0 && errno != EINVAL)
+      return final_error(file_error("sync", folder_, errno));
     return {};
   }
   Status remove(const std::string& name) override {
@@ -126,7 +133,7 @@ Result<std::unique_ptr<Disk>> open_posix_disk(fs::path folder, std::chrono::mill
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) return file_error("create the folder", folder, error.value());
-  FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  FileDescriptor descriptor(::open(folder.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
   if (!descriptor.valid()) return file_error("open the folder", folder, errno);
   const auto until = std::chrono::steady_clock::now() + lock_wait;
   // A file system without locks is no reason to keep nothing.

@@ -14,6 +14,14 @@ constexpr std::uint64_t kSequenceMax = std::uint64_t{1} << 62;
 
 }  // namespace
 
+std::uint64_t Recovered::settled() const {
+  if (useless) return ~std::uint64_t{0};
+  std::uint64_t needed = tail.empty() ? next_sequence : tail.front().update.sequence;
+  for (const ClosedRound& round : closed)
+    for (const PendingUpdate& pending : round.taken) needed = std::min(needed, pending.update.sequence);
+  return needed - 1;
+}
+
 Status Recovery::add(PlacedRecord placed, std::shared_ptr<const void> holder) {
   if (auto* start = std::get_if<JournalStart>(&placed.record)) return add(*start);
   if (!started_) return data_loss("the file does not say whose journal it is");
@@ -31,6 +39,7 @@ Status Recovery::add(JournalStart& record) {
   if (useless_) {  // this one was begun without those before
     useless_.reset();
     started_ = false;
+    next_sequence_ = 1;
     pending_.clear();
     closed_.clear();
   }

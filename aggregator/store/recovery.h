@@ -32,11 +32,8 @@ struct Recovered {
   std::uint64_t next_sequence = 1;
   bool useless = false;            // none of it fits: its files may go
   std::vector<std::string> notes;  // a sentence for each thing that was left out
-  // Once `closed` is saved: what may be released.
-  [[nodiscard]] std::uint64_t settled() const {
-    if (useless) return ~std::uint64_t{0};
-    return tail.empty() ? next_sequence - 1 : tail.front().update.sequence - 1;
-  }
+  // What may be released, once what is no longer in `closed` is saved.
+  [[nodiscard]] std::uint64_t settled() const;
 };
 
 // Pure: takes records in the order of the files. Memory: O(tasks and updates), without their values.

@@ -36,6 +36,7 @@ Status evaluate_and_save(const ReplayPorts& ports, const Strategy& strategy, std
 
 Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPorts& ports, Strategy& strategy,
               CommittedRound& start) {
+  if (ports.enough(start.history)) return {};  // killed between the last save and the end
   CountedUpdates counted(start.counted);
   for (const ClosedRound& round : closed) {
     ToldByClients told;
@@ -53,7 +54,8 @@ Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPor
     counted.committed();
     start.counted = counted.with_sealed();
     start.round = round.round;
-    if (each || &round == &closed.back()) MUSTER_TRY(evaluate_and_save(ports, strategy, told.mean(), start));
+    if (!each && &round != &closed.back()) continue;  // the history says nothing of it
+    MUSTER_TRY(evaluate_and_save(ports, strategy, told.mean(), start));
     if (ports.enough(start.history)) return {};
   }
   return {};

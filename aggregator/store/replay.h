@@ -14,15 +14,16 @@ struct ReplayPorts {
   // Null: of programs of the user's own, whose clients tell what they measured.
   std::function<learning::Evaluation(std::span<const float>)> evaluate;
   std::function<Status(const RoundView&)> save;
-  // The history reached the target: what was closed behind is not made.
+  // The history reached the target, perhaps that of `start` already: what was closed behind is not made.
   std::function<bool(const std::vector<learning::HistoryPoint>&)> enough;
 };
 
 // Takes `start`, the checkpoint, to the last of `closed`: folds the same updates in the same order, so that
 // the models have the same bits. `each`: every one is evaluated and saved, as rounds are; else the last
-// alone, as versions are. Memory: a model and an aggregate; updates are read from the mapped journal. May be
-// killed, and begun anew. Errors: kFailedPrecondition: a model is not finite. kDataLoss: an update that was
-// taken is refused now. Those of `save`.
+// alone, as versions are. When it returns, `start` is saved, as far as it got. Memory: a model and an
+// aggregate; updates are read from the mapped journal. May be killed, and begun anew. Errors:
+// kFailedPrecondition: a model is not finite. kDataLoss: an update that was taken is refused now. Those of
+// `save`.
 [[nodiscard]] Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPorts& ports,
                             Strategy& strategy, CommittedRound& start);
 

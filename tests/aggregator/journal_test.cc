@@ -163,6 +163,38 @@ TEST_F(JournalTest, OfAnotherObjectOrBehindTheCheckpointItIsNotUsedAndSaysSo) {
   EXPECT_EQ(recovered_.tail.size(), 1U);
 }
 
+TEST_F(JournalTest, TheSequenceOfAnotherObjectIsNotGoneOnWith) {
+  {
+    const auto journal = open(0, "another");
+    ASSERT_TRUE((*journal)->start_file(0, 100, {}));
+  }
+  {
+    const auto journal = open();  // killed before it set the other's aside
+    ASSERT_TRUE((*journal)->start_file(0, recovered_.next_sequence, {}));
+    ASSERT_TRUE(keep(**journal, recovered_.next_sequence));
+    ASSERT_TRUE((*journal)->sync());
+  }
+  const auto journal = open();
+  ASSERT_TRUE(journal) << journal.error().message;
+  EXPECT_EQ(recovered_.tail.size(), 1U);
+}
+
+TEST_F(JournalTest, FilesThatAreNoneOfItsOwnAreLeftAlone) {
+  {
+    const auto journal = started();
+    ASSERT_TRUE(keep(*journal, 1));
+    ASSERT_TRUE(journal->sync());
+  }
+  for (const char* const name :
+       {"updates-2.journal", "updates-00000000.journal", "updates-0000000x.journal",
+        "updates-18446744073709551615.journal", "updates-00000009.journal.set-aside-1"})
+    image_.files[name] = std::make_shared<DiskImage::File>();
+  const auto journal = open();
+  ASSERT_TRUE(journal) << journal.error().message;
+  EXPECT_EQ(recovered_.tail.size(), 1U);
+  EXPECT_EQ(image_.files.size(), 6U);
+}
+
 TEST_F(JournalTest, AFullDiskKeepsNothingOfARecordAndGoesOnWhenThereIsRoom) {
   const auto journal = started();
   ASSERT_TRUE(keep(*journal, 1));
@@ -189,11 +221,12 @@ TEST_F(JournalTest, TakesNoMoreDiskThanItMayAndGetsItBackWithEachSavedRound) {
   ASSERT_FALSE(full);
   EXPECT_EQ(full.error().code, Code::kResourceExhausted);
   EXPECT_NE(full.error().message.find("waits for a round to be saved"), std::string::npos);
-  ASSERT_TRUE(journal->append(RoundClosed{.round = 1, .cycle = 1, .settled = 2, .taken = {{1, "task1"}}}));
-  ASSERT_TRUE(journal->start_file(1, 3, {}));
-  journal->release(2);
+  EXPECT_TRUE(journal->append(update(3), values(3), true)) << "that the round may close";
+  ASSERT_TRUE(journal->append(RoundClosed{.round = 1, .cycle = 1, .settled = 3, .taken = {{1, "task1"}}}));
+  ASSERT_TRUE(journal->start_file(1, 4, {}));
+  journal->release(3);
   EXPECT_LT(journal->bytes(), 500U);
-  EXPECT_TRUE(keep(*journal, 3));
+  EXPECT_TRUE(keep(*journal, 4));
 }
 
 TEST_F(JournalTest, ASyncThatFailsIsAnErrorAndNotTriedAgainAsIfNothingWere) {
@@ -201,6 +234,20 @@ TEST_F(JournalTest, ASyncThatFailsIsAnErrorAndNotTriedAgainAsIfNothingWere) {
   ASSERT_TRUE(keep(*journal, 1));
   image_.syncs_fail = true;
   EXPECT_FALSE(journal->sync());
+}
+
+// fdatasync of a full disk: the kernel drops what it could not write, and later syncs do not miss it.
+TEST_F(JournalTest, ASyncForWhichThereIsNoRoomIsNoFullDiskThatMayHaveRoomLater) {
+  const auto journal = started();
+  ASSERT_TRUE(keep(*journal, 1));
+  image_.syncs_fail = true;
+  image_.sync_failure = Code::kResourceExhausted;
+  const Status synced = journal->sync();
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().code, Code::kInternal);
+  const Status started_anew = journal->start_file(0, 2, {});
+  ASSERT_FALSE(started_anew);
+  EXPECT_EQ(started_anew.error().code, Code::kInternal);
 }
 
 TEST(PosixDisk, IsHeldByOneAndKeepsWhatIsWritten) {

@@ -7,7 +7,7 @@
 #include <mutex>
 
 #include "learning/sha256.h"
-#include "tests/support/fake_disk.h"
+#include "tests/support/slow_disk.h"
 
 namespace muster::agg {
 namespace {
@@ -15,75 +15,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr std::size_t kP = 50;
-
-// A disk whose syncs wait until they are let go, and are counted.
-class SlowDisk {
- public:
-  void pass() {
-    std::unique_lock lock(mutex_);
-    ++syncs_;
-    changed_.notify_all();
-    changed_.wait(lock, [this] { return open_; });
-  }
-  void hold() {
-    const std::scoped_lock lock(mutex_);
-    open_ = false;
-  }
-  void let_go() {
-    const std::scoped_lock lock(mutex_);
-    open_ = true;
-    changed_.notify_all();
-  }
-  void wait_for_sync(int number) {
-    std::unique_lock lock(mutex_);
-    ASSERT_TRUE(changed_.wait_for(lock, 20s, [&] { return syncs_ >= number; }));
-  }
-  [[nodiscard]] int syncs() {
-    const std::scoped_lock lock(mutex_);
-    return syncs_;
-  }
-
- private:
-  std::mutex mutex_;
-  std::condition_variable changed_;
-  int syncs_ = 0;
-  bool open_ = true;
-};
-
-class SlowFile final : public DiskFile {
- public:
-  SlowFile(std::unique_ptr<DiskFile> file, SlowDisk& slow) : file_(std::move(file)), slow_(slow) {}
-  Status append(std::span<const std::span<const std::byte>> parts) override { return file_->append(parts); }
-  Status cut(std::uint64_t bytes) override { return file_->cut(bytes); }
-  Status sync() override {
-    slow_.pass();
-    return file_->sync();
-  }
-  Result<MappedBytes> map() const override { return file_->map(); }
-  std::uint64_t size() const override { return file_->size(); }
-
- private:
-  std::unique_ptr<DiskFile> file_;
-  SlowDisk& slow_;
-};
-
-class SlowFakeDisk final : public Disk {
- public:
-  SlowFakeDisk(DiskImage& image, SlowDisk& slow) : disk_(image), slow_(slow) {}
-  Result<std::vector<std::string>> names() override { return disk_.names(); }
-  Result<std::unique_ptr<DiskFile>> create(const std::string& name) override {
-    MUSTER_ASSIGN(auto file, disk_.create(name));
-    return std::unique_ptr<DiskFile>(std::make_unique<SlowFile>(std::move(file), slow_));
-  }
-  Result<std::unique_ptr<DiskFile>> open(const std::string& name) override { return disk_.open(name); }
-  Status rename(const std::string& from, const std::string& to) override { return disk_.rename(from, to); }
-  Status remove(const std::string& name) override { return disk_.remove(name); }
-  Result<std::uint64_t> room() override { return disk_.room(); }
-
- private:
-  FakeDisk disk_;
-  SlowDisk& slow_;
-};
 
 class JournalThreadTest : public testing::Test {
  protected:
@@ -99,7 +30,7 @@ class JournalThreadTest : public testing::Test {
         {.owner = {.uid = "u", .fingerprint = "f", .clients = 9, .parameters = kP}, .place = "j", .salt = 3},
         0, recovered_);
   }
-  void keep(std::uint64_t sequence) {
+  void keep(std::uint64_t sequence, bool beyond = false) {
     const std::string sha256 = learning::sha256_hex(std::as_bytes(std::span<const float>(values_)));
     thread_->keep({.sequence = sequence,
                    .id = "t" + std::to_string(sequence),
@@ -107,7 +38,7 @@ class JournalThreadTest : public testing::Test {
                    .number = 1,
                    .examples = 1,
                    .sha256 = sha256},
-                  values_, [this, sequence](const Status& kept) {
+                  values_, beyond, [this, sequence](const Status& kept) {
                     const std::scoped_lock lock(mutex_);
                     answers_.emplace_back(sequence, kept ? Code::kOk : kept.error().code);
                     changed_.notify_all();
@@ -163,24 +94,64 @@ TEST_F(JournalThreadTest, AFullDiskSendsUpdatesBackAndNoUpdateGoesBeforeANote) {
   keep(2);
   EXPECT_EQ(answers(1)[0].second, Code::kResourceExhausted);
   EXPECT_TRUE(thread_->full());
-  EXPECT_FALSE(thread_->sync()) << "the note is not durable";
+  EXPECT_TRUE(thread_->sync(1)) << "the checkpoint of a round goes by that round's end alone";
+  EXPECT_NE(thread_->full_text().find("the fake disk is full"), std::string::npos) << thread_->full_text();
+  thread_->close({.round = 2, .cycle = 1, .settled = 1, .taken = {{1, "t1"}}}, 2, [] { return Resume{}; });
+  EXPECT_TRUE(thread_->sync(1));
+  EXPECT_FALSE(thread_->sync(2)) << "its end is not durable";
   thread_->note(TaskOver{"t8", TaskFate::kRefused});
   image_.capacity = ~std::uint64_t{0};
   keep(3);
   EXPECT_EQ(answers(1)[0].second, Code::kOk);
   EXPECT_FALSE(thread_->full());
-  EXPECT_TRUE(thread_->sync());
+  EXPECT_TRUE(thread_->sync(1));
   EXPECT_EQ(tail(), (std::vector<std::uint64_t>{1, 3}));
 }
 
 TEST_F(JournalThreadTest, AfterASyncThatFailedNothingIsAcknowledgedAnyMore) {
+  image_.sync_failure = Code::kResourceExhausted;  // also that of a full disk
   image_.syncs_fail = true;
   keep(1);
   EXPECT_EQ(answers(1)[0].second, Code::kInternal);
   image_.syncs_fail = false;
   keep(2);
   EXPECT_EQ(answers(1)[0].second, Code::kInternal) << "what the first one left on the disk is unknown";
-  EXPECT_FALSE(thread_->sync());
+  EXPECT_FALSE(thread_->sync(1));
+}
+
+TEST_F(JournalThreadTest, AfterASyncThatFailedBeforeACheckpointNothingIsAcknowledgedAnyMore) {
+  image_.sync_failure = Code::kResourceExhausted;
+  image_.syncs_fail = true;
+  thread_->note(TaskOver{"t9", TaskFate::kRefused});
+  EXPECT_FALSE(thread_->sync(1));
+  image_.syncs_fail = false;
+  EXPECT_FALSE(thread_->sync(1));
+  keep(1);
+  EXPECT_EQ(answers(1)[0].second, Code::kInternal);
+}
+
+TEST_F(JournalThreadTest, WhatIsBoundedSaysSoAndNotThatTheDiskIsFull) {
+  thread_.reset();
+  auto journal = Journal::open(std::make_unique<SlowFakeDisk>(image_, slow_),
+                               {.owner = {.uid = "u", .fingerprint = "f", .clients = 9, .parameters = kP},
+                                .place = "j",
+                                .bytes_max = 1,
+                                .salt = 3},
+                               0, recovered_);
+  ASSERT_TRUE((*journal)->start_file(0, 1, {}));
+  thread_ = std::make_unique<JournalThread>(std::move(*journal), metrics_);
+  keep(1);
+  EXPECT_EQ(answers(1)[0].second, Code::kResourceExhausted);
+  EXPECT_NE(thread_->full_text().find("waits for a round to be saved"), std::string::npos);
+  keep(2, true);
+  EXPECT_EQ(answers(1)[0].second, Code::kOk) << "without it no round would close";
+}
+
+TEST_F(JournalThreadTest, WhoAsksAfterTheEndIsNotKeptWaiting) {
+  thread_->stop();
+  const Status synced = thread_->sync(1);
+  ASSERT_FALSE(synced);
+  EXPECT_EQ(synced.error().code, Code::kAborted);
 }
 
 TEST_F(JournalThreadTest, ASavedRoundGivesItsDiskBackOnceItsFileIsFollowedByAnother) {
@@ -196,11 +167,11 @@ TEST_F(JournalThreadTest, ASavedRoundGivesItsDiskBackOnceItsFileIsFollowedByAnot
   keep(1);
   answers(1);
   thread_->close({.round = 1, .cycle = 1, .settled = 1, .taken = {{1, "t1"}}}, 2, [] { return Resume{}; });
-  ASSERT_TRUE(thread_->sync());
+  ASSERT_TRUE(thread_->sync(1));
   EXPECT_GE(image_.files.size(), 2U) << "its model is not saved yet";
   thread_->saved(1);
-  ASSERT_TRUE(thread_->sync());
-  ASSERT_TRUE(thread_->sync()) << "of the turn behind";
+  ASSERT_TRUE(thread_->sync(1));
+  ASSERT_TRUE(thread_->sync(1)) << "of the turn behind";
   EXPECT_EQ(image_.files.size(), 1U);
 }
 

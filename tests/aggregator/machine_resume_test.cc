@@ -113,6 +113,17 @@ TEST(RoundResume, AnUpdateThatIsSentBackMayComeAgainUntilTheDeadline) {
   EXPECT_EQ(machine.judge("b", kNow + 61s), Judgement::kLate);
 }
 
+TEST(RoundResume, ATaskThatCameLateIsNotTrainedAgainForNothing) {
+  RoundMachine machine = rounds(2, 1);
+  machine.restore({.attempt = 0,
+                   .cycle = 1,
+                   .tasks = {task("a", 0, 3, TaskFate::kLate, 1), task("b", 1, 3, TaskFate::kAssigned, 1)}},
+                  kNow);
+  EXPECT_EQ(machine.judge("a", kNow), Judgement::kLate);
+  EXPECT_TRUE(all<AssignTask>(*machine.step(CheckedIn{0}, kNow)).empty());
+  EXPECT_EQ(all<AssignTask>(*machine.step(CheckedIn{1}, kNow)).size(), 1U);
+}
+
 BufferMachine buffer(std::int64_t at_work = 2) {
   static int names = 0;
   return {BufferOptions{.versions = 9,
@@ -157,6 +168,29 @@ TEST(BufferResume, AnUpdateThatIsSentBackMayComeAgainThoughAnotherHasItsPlace) {
   ASSERT_TRUE(machine.step(Arrived{"a"}, kNow));
   ASSERT_TRUE(machine.step(Reported{"a"}, kNow));
   EXPECT_EQ(machine.counts().reported, 1);
+}
+
+TEST(BufferResume, AnUpdateThatWasSentBackDoesNotTakeThePlaceOfTheTaskAtWork) {
+  BufferMachine machine = buffer(1);
+  ResumedTask newer = task("newer", 0, 5, TaskFate::kAssigned, 0);
+  newer.serial = 7;
+  machine.restore({.attempt = 0,
+                   .cycle = 0,
+                   .tasks = {task("back", 0, 5, TaskFate::kAssigned, 0),
+                             task("other", 1, 5, TaskFate::kAssigned, 0), newer}},
+                  kNow);
+  const auto again = all<AssignTask>(*machine.step(CheckedIn{0}, kNow));
+  ASSERT_EQ(again.size(), 1U);
+  EXPECT_EQ(again[0].task_id, "newer");
+  for (const char* const id : {"back", "other"}) {
+    EXPECT_EQ(machine.judge(id, kNow), Judgement::kFold) << id << " may still come";
+    EXPECT_EQ(machine.judge(id, kNow + 60s), Judgement::kLate) << id;
+  }
+  const auto told = machine.resume().tasks;
+  EXPECT_EQ(std::count_if(told.begin(), told.end(),
+                          [](const ResumedTask& it) { return it.fate == TaskFate::kAssigned; }),
+            3)
+      << "as it will be told after another restart";
 }
 
 }  // namespace

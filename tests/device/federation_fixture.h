@@ -35,6 +35,11 @@ class Gate {
     open_ = true;
     changed_.notify_all();
   }
+  void close() {
+    const std::scoped_lock lock(mutex_);
+    open_ = false;
+    waiting_ = 0;
+  }
   void wait_for_somebody() {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [this] { return waiting_ > 0; });
@@ -112,7 +117,8 @@ class FederationFixture : public testing::Test {
     }
     coordinator_ = std::make_unique<agg::Coordinator>(
         options_, std::move(ports),
-        std::make_unique<GatedStrategy>(std::move(*strategy), fold_gate_, finish_gate_), start_, metrics_);
+        std::make_unique<GatedStrategy>(std::move(*strategy), fold_gate_, finish_gate_), start_, metrics_,
+        std::move(journaled_));
     auto server = agg::FederationServer::start({.ip = "127.0.0.1",
                                                 .port = 0,
                                                 .credentials = pki_.of_pod("aggregator", 0, "uid"),
@@ -199,6 +205,7 @@ class FederationFixture : public testing::Test {
   Gate* evaluate_gate_ = nullptr;  // of every evaluation
   Gate* fold_gate_ = nullptr;      // of every fold
   Gate* finish_gate_ = nullptr;    // of the end of every round
+  agg::Journaled journaled_;       // none
   agg::AggregatorMetrics metrics_;
   std::unique_ptr<agg::Coordinator> coordinator_;
   std::unique_ptr<agg::FederationServer> server_;

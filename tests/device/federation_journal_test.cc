@@ -1,5 +1,7 @@
 // tests/device/federation_journal_test.cc: the real aggregator, killed in the middle of a round, with clients
 // whose order the test fixes
+#include <limits>
+
 #include "tests/device/federation_calls.h"
 #include "tests/device/federation_process.h"
 
@@ -106,6 +108,33 @@ TEST_F(FederationJournal, WithoutRoundsItsBufferOutlivesTheProcess) {
   const std::string undisturbed = play(0);
   EXPECT_GT(undisturbed.size(), kModelValues * sizeof(float));
   EXPECT_EQ(play(2), undisturbed);
+}
+
+// A disk that is bounded is for what can count.
+TEST_F(FederationJournal, AnUpdateThatNoStrategyTakesIsRefusedBeforeTheJournal) {
+  federation_.strategy = {.name = "FedBuff", .buffer_size = kClients};
+  federation_.cohort = {.size = kClients};
+  const auto server = serving();
+  const auto replies = check_in_all(kClients, [this](std::int32_t) { return stub(); });
+  const auto journal_bytes = [&] {
+    return fs::file_size(folder_ / "models/journal/updates-00000001.journal");
+  };
+  const auto send_values = [&](std::int32_t client, const std::vector<float>& values) {
+    UploadReply reply;
+    const auto status =
+        upload(*stub(), header_of(replies[static_cast<std::size_t>(client)].task(), values), values, reply);
+    EXPECT_TRUE(status.ok()) << status.error_message();
+    return reply;
+  };
+  const auto before = journal_bytes();
+  const std::vector<float> diverged(kModelValues, std::numeric_limits<float>::quiet_NaN());
+  const UploadReply refused = send_values(2, diverged);
+  EXPECT_EQ(refused.verdict(), UploadReply::REJECTED);
+  EXPECT_NE(refused.reason().find("client 2 holds values that are not finite"), std::string::npos)
+      << refused.reason();
+  EXPECT_LT(journal_bytes(), before + kModelValues * sizeof(float));
+  EXPECT_EQ(send_values(0, update_of(0, 1)).verdict(), UploadReply::ACCEPTED);
+  EXPECT_GE(journal_bytes(), before + kModelValues * sizeof(float));
 }
 
 TEST_F(FederationJournal, ADamagedJournalIsToldOfWithTheRemedy) {

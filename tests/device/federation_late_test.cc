@@ -5,6 +5,7 @@
 #include <set>
 
 #include "tests/device/federation_fixture.h"
+#include "tests/support/slow_disk.h"
 
 namespace muster {
 namespace {
@@ -344,6 +345,78 @@ TEST_F(FederationBuffer, AClientThatIsGoneIsReplaced) {
                                   [&](const Task& task) { return task.task_id() != tasks[0].task_id(); });
   ASSERT_NE(other, again.end());
   EXPECT_EQ(send(tasks[0], ones_), UploadReply::LATE);
+}
+
+// The round that closes meanwhile forgets the task, but the aggregate has its update.
+TEST_F(FederationLate, AnUpdateThatIsFoldedWhileItsTaskIsForgottenCountsAndIsToldSo) {
+  Gate fold;
+  fold_gate_ = &fold;
+  fold.open();
+  options_.federation.rounds = 9;
+  options_.federation.stragglers.policy = "Buffer";
+  options_.report_deadline = 3s;
+  start();
+  const auto first = begin_round();
+  ASSERT_EQ(first.size(), 3U);
+  EXPECT_EQ(send(first[1], ones_), UploadReply::ACCEPTED);
+  EXPECT_EQ(send(first[2], ones_), UploadReply::ACCEPTED);
+  // Client 0 is still at work; the others play on, until its task is of the oldest round that is remembered.
+  const auto next_round = [this] {
+    std::vector<CheckInReply> replies(2);
+    std::thread other([&] { static_cast<void>(check_in(1, replies[0])); });
+    static_cast<void>(check_in(2, replies[1]));
+    other.join();
+    return std::vector<Task>{replies[0].task(), replies[1].task()};
+  };
+  for (std::int64_t round = 2; round <= 4; ++round) {
+    ASSERT_TRUE(committed(round - 1));
+    for (const Task& task : next_round()) EXPECT_EQ(send(task, ones_), UploadReply::ACCEPTED);
+  }
+  ASSERT_TRUE(committed(4));
+  EXPECT_EQ(send(next_round()[0], ones_), UploadReply::ACCEPTED);
+  fold.close();
+  UploadReply::Verdict verdict = UploadReply::VERDICT_UNSPECIFIED;
+  std::thread late([&] { verdict = send(first[0], ones_); });
+  fold.wait_for_somebody();
+  EXPECT_TRUE(eventually([&] { return coordinator_->progress().selected() == 0; })) << "the round is due";
+  fold.open();
+  late.join();
+  EXPECT_EQ(verdict, UploadReply::ACCEPTED);
+  EXPECT_TRUE(committed(5));
+}
+
+// What the clients keep is of the attempt that they trained for last.
+TEST_F(FederationLate, WhereClientsKeepStateAnAttemptIsDurablyOverBeforeTheNextIsGivenOut) {
+  DiskImage image;
+  SlowDisk slow;
+  options_.federation.strategy.name = "SCAFFOLD";
+  options_.federation.clients = 2;
+  options_.federation.cohort = {.size = 2, .over_selection = 1.0, .minimum = 2};
+  auto journal =
+      agg::Journal::open(std::make_unique<SlowFakeDisk>(image, slow),
+                         {.owner = {.uid = "u", .fingerprint = "f", .clients = 2, .parameters = kParameters},
+                          .place = "j",
+                          .salt = 3},
+                         0, journaled_.recovered);
+  ASSERT_TRUE(journal) << journal.error().message;
+  ASSERT_TRUE((*journal)->start_file(0, 1, {}));
+  journaled_.journal = std::move(*journal);
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 2U);
+  const int syncs = slow.syncs();
+  slow.hold();
+  for (const Task& task : tasks) {
+    UploadHeader header = header_of(task, ones_);
+    header.set_failure("it cannot");
+    UploadReply reply;
+    EXPECT_TRUE(upload(header, {}, reply).ok());
+  }
+  slow.wait_for_sync(syncs + 1);
+  EXPECT_TRUE(begin_round().empty()) << "a loss of power would bring the first attempt back";
+  EXPECT_EQ(coordinator_->progress().selected(), 2) << "of the second";
+  slow.let_go();
+  EXPECT_EQ(begin_round().size(), 2U);
 }
 
 }  // namespace

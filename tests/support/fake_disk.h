@@ -71,6 +71,7 @@ class DiskImage {
   std::map<std::string, std::shared_ptr<File>> removed;  // not durably
   std::uint64_t capacity = ~std::uint64_t{0};            // bytes
   bool syncs_fail = false;
+  Code sync_failure = Code::kInternal;
 
   [[nodiscard]] std::uint64_t used() const {
     std::uint64_t used = 0;
@@ -150,7 +151,7 @@ class FakeDisk final : public agg::Disk {
     }
     Status sync() override {
       image_.boundary();
-      if (image_.syncs_fail) return internal_error("the fake disk does not sync");
+      if (image_.syncs_fail) return Error{image_.sync_failure, "the fake disk does not sync"};
       file_->durable = file_->bytes;
       file_->writes.clear();
       file_->cut = false;
