@@ -49,7 +49,9 @@ Status TrainLoop::segment(Run& run) {
   if (all.examples >= count) {
     MUSTER_ASSIGN(trained, look_up(planned, run.segment_rows, all.rows));
   }
-  MUSTER_TRY(note_not_finite(run, turn.batch, all.not_finite, mine_not_finite));
+  MUSTER_TRY(note_not_finite(run,
+                             {.step = turn.batch, .steps = turn.batch - run.step, .elements = all.not_finite},
+                             mine_not_finite));
   end.add(Activity::kExchange);
   MUSTER_TRY(check_loss(all.loss, turn.batch));
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
