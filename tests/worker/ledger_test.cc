@@ -110,6 +110,7 @@ class Training {
         EXPECT_EQ(outcome.error().code, plan.lie ? Code::kInternal : Code::kAborted)
             << outcome.error().message;
         workers[index] = loop.learnt();
+        if (plan.lie) group[index]->leave(outcome.error());
       }
     });
     return finished;

@@ -47,10 +47,7 @@ spec::Training training() {
 // The model as it is, or one that does not tell what is final; breaks the mesh in the midst of a gradient.
 class Observed final : public learning::Model {
  public:
-  explicit Observed(bool tells) : tells_(tells) {
-    auto made = learning::make_model(kModel, data_for(1).train);
-    if (made) inner_ = std::move(*made);
-  }
+  explicit Observed(bool tells) : tells_(tells), inner_(*learning::make_model(kModel, data_for(1).train)) {}
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return inner_->tensors(); }
   [[nodiscard]] std::int64_t parameter_count() const override { return inner_->parameter_count(); }
   [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
@@ -65,11 +62,12 @@ class Observed final : public learning::Model {
                            const Ready& ready) override {
     ++gradients_;
     if (!tells_ || !ready) return inner_->gradient(parameters, data, rows, gradient);
+    int parts = 0;
     return inner_->gradient_by_parts(parameters, data, rows, gradient,
                                      [&](std::size_t first, std::size_t size) {
                                        ready(first, size);
-                                       if (gradients_ == breaks_in && told == told_before_break) on_break();
                                        ++told;
+                                       if (++parts == 2 && gradients_ == breaks_in) on_break();
                                      });
   }
   learning::Evaluation evaluate(std::span<const float> parameters, const learning::Examples& data) override {
@@ -78,7 +76,6 @@ class Observed final : public learning::Model {
 
   int told = 0;  // parts
   int breaks_in = -1;
-  int told_before_break = 0;
   std::function<void()> on_break{};
 
  private:
@@ -116,7 +113,6 @@ Ended train(const learning::Dataset& data, const Way& way, std::vector<Learnt> b
     Learnt& learnt = ended.learnt[static_cast<std::size_t>(rank)];
     Observed model(way.tells);
     if (rank == size - 1) model.breaks_in = way.breaks_in;
-    model.told_before_break = model.told;
     model.on_break = [&] { collective.abort(); };
     const auto optimizer = learning::make_optimizer(training().optimizer, model.parameter_count());
     const auto sum = dense_sum(collective, {});

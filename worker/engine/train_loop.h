@@ -156,6 +156,9 @@ class TrainLoop {
   struct Trained;
   [[nodiscard]] Result<Trained> look_up(std::span<const std::int64_t> planned,
                                         std::span<const std::int64_t> mine, std::uint64_t told);
+  [[nodiscard]] Result<Trained> look_up_segment(Run& run, std::int64_t end,
+                                                const AsynchronousUpdates::Turn& all);
+  [[nodiscard]] Result<std::vector<std::int64_t>> done_before(const Run& run, std::int64_t end);
   void enter(Run& run, std::int64_t count, const Trained& trained);
   void enter_told(Run& run, std::int64_t count);
   [[nodiscard]] std::span<const std::int64_t> rows_of(Run& run, std::int64_t begin, std::int64_t count);
