@@ -75,10 +75,10 @@ Result<TrainLoop::Trained> TrainLoop::look_up(std::span<const std::int64_t> plan
         fmt::format("a rank tells how many examples rank {} trained on; is its image "
                     "this worker's?",
                     rank));
-  std::vector<float> told(2 * all);
-  write_numbers(mine, std::span(told).subspan(2 * before));
-  MUSTER_TRY(sum(told));
-  const auto rows = read_numbers(told);
+  std::vector<float> numbers(2 * all);
+  write_numbers(mine, std::span(numbers).subspan(2 * before));
+  MUSTER_TRY(sum(numbers));
+  const auto rows = read_numbers(numbers);
   if (!std::ranges::all_of(rows,
                            [&](std::int64_t row) { return row >= 0 && row < parts_.data.train.size(); }))
     return internal_error(
