@@ -93,8 +93,8 @@ struct Way {
 
 struct Ended {
   bool whole = true;
-  std::vector<Learnt> learnt;                  // of each rank
-  std::vector<learning::TrainingState> saved;  // by rank 0
+  std::vector<Learnt> learnt;                    // of each rank
+  std::vector<learning::TrainingState> saved{};  // by rank 0
   int told = 0;
 };
 
@@ -133,10 +133,11 @@ Ended train(const learning::Dataset& data, const Way& way, std::vector<Learnt> b
                     .training = spec,
                     .data = data,
                     .writer = rank == 0 ? &writer : nullptr},
-                   {.timeout = std::chrono::seconds(60),
+                   {.membership = membership,
+                    .timeout = std::chrono::seconds(60),
                     .start_timeout = std::chrono::seconds(60),
-                    .checkpoint_patience = std::chrono::seconds(60),
-                    .membership = membership},
+                    .least_patience = std::nullopt,  // the machine may be slow
+                    .checkpoint_patience = std::chrono::seconds(60)},
                    hooks);
     auto outcome = loop.run(std::move(learnt));
     told += model.told;
