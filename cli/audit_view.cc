@@ -38,6 +38,14 @@ std::string trouble_of(const Json& epoch, const std::string& digest) {
       other && twice == 0 && missed == 0 ? "; they were others than in the epochs before" : "");
 }
 
+// Of the epochs between `before` and the one that follows in the ledger; empty: it is the next one.
+std::string gap_of(std::int64_t before, std::int64_t epoch) {
+  if (epoch == before + 1) return "";
+  if (epoch <= before) return fmt::format("epoch {} comes behind epoch {} in its ledger", epoch, before);
+  if (epoch == before + 2) return fmt::format("epoch {} is missing from its ledger", before + 1);
+  return fmt::format("epochs {} to {} are missing from its ledger", before + 1, epoch - 1);
+}
+
 }  // namespace
 
 Audit audit_of(const Json& object) {
@@ -47,12 +55,15 @@ Audit audit_of(const Json& object) {
     if (const auto why = why_none(object)) return {.text = view.title() + ": " + *why + "\n"};
     if (!view.finished()) return {.text = view.title() + ": no epoch is over yet\n", .balances = true};
     return {.text = view.title() +
-                    ": it has ended and tells no ledger; was a worker of an earlier release at work?\n"};
+                    (view.succeeded
+                         ? ": it has ended and tells no ledger; was a worker of an earlier release at work?\n"
+                         : ": it failed before an epoch was over\n")};
   }
   std::vector<std::vector<std::string>> rows{{"EPOCH", "EXPECTED", "COUNTED", "TWICE", "MISSED", "DIGEST"}};
   std::string troubles;
   std::string digest;  // of an epoch before, of the same number of examples
   std::int64_t examples = -1;
+  std::optional<std::int64_t> before;  // the number of the epoch before
   for (const Json& epoch : ledger) {
     std::vector<std::string>& row = rows.emplace_back();
     for (const char* name : {"epoch", "expected", "counted", "twice", "missed"})
@@ -60,6 +71,10 @@ Audit audit_of(const Json& object) {
     row.push_back(text_at(epoch, "digest"));
     if (integer_at(epoch, "expected") != std::exchange(examples, integer_at(epoch, "expected")))
       digest.clear();
+    const std::int64_t number = integer_at(epoch, "epoch");
+    const std::string gap = before ? gap_of(*before, number) : "";
+    if (!gap.empty()) troubles += view.title() + ": " + gap + "\n";
+    before = number;
     const std::string trouble = trouble_of(epoch, digest);
     if (!trouble.empty()) troubles += view.title() + ": " + trouble + "\n";
     if (trouble.empty()) digest = text_at(epoch, "digest");

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 
 #include "cli/audit_view.h"
@@ -68,16 +69,20 @@ Result<std::string> top_of(const Asked& asked) {
   return render_top(all);
 }
 
-// `balances`: of all that was asked for.
+// `balances`: of all that was asked for. A federation has no ledger: it is told so where it was asked for as
+// fr/NAME, and else looked at only where no DistributedJob has its name.
 Result<std::string> audit_of(const Asked& asked, bool& balances) {
-  MUSTER_ASSIGN(const auto objects, find_objects(asked));
+  MUSTER_ASSIGN(auto objects, find_objects(asked));
+  const auto is_job = [](const auto& object) { return object.first.kind == kube::kDistributedJobs.kind; };
+  if (asked.name.empty() || std::ranges::any_of(objects, is_job))
+    std::erase_if(objects, [&](const auto& object) { return !is_job(object); });
   std::string out;
   for (const auto& [kind, object] : objects) {
     const Audit audit = cli::audit_of(object);
     balances = balances && audit.balances;
     out += (out.empty() ? "" : "\n") + audit.text;
   }
-  return out;
+  return out.empty() ? std::string("there are no DistributedJobs; `-A` looks in all namespaces\n") : out;
 }
 
 Result<std::string> set_suspended(const Asked& asked, bool suspended) {

@@ -27,6 +27,7 @@ constexpr auto kFingerprintKey = "fingerprint";
 constexpr auto kDataKey = "dataset_sha256";
 constexpr auto kClassesKey = "classes";  // a JSON array of names
 constexpr auto kStateKey = "state";
+constexpr auto kLedgerKey = "ledger";
 constexpr std::size_t kShownBytes = 16;                 // of a digest or a name out of a file, in a message
 constexpr std::string_view kSlotPrefix = "optimizer.";  // tensors of the optimizer: "optimizer.momentum"
 
@@ -139,6 +140,7 @@ Status CheckpointStore::save(const TrainingStateView& state) {
   const auto path = options_.folder / fmt::format("{}-{:08d}{}", options_.prefix, state.step, kExtension);
   auto described = metadata();
   described[kStateKey] = counters_of(state);
+  if (state.ledger) described[kLedgerKey] = text_of(*state.ledger);
   MUSTER_TRY(write_safetensors(path, tensors, described));
   remove_temporaries(options_.folder, options_.prefix);
   auto paths = numbered();
@@ -206,6 +208,11 @@ Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::
   state.parameters.reserve(count);  // a vector that grows takes up to three times as much
   if (!read_counters(file.metadata[kStateKey], state))
     return data_loss(fmt::format("{}: its metadata hold no training state", path.string()));
+  if (const auto ledger = file.metadata.find(kLedgerKey); ledger != file.metadata.end()) {
+    state.ledger = read_ledger(ledger->second);
+    if (!state.ledger || !state.ledger->fits(state.epoch))
+      return data_loss(fmt::format("{}: its ledger is none of this training state", path.string()));
+  }
   const auto misfit = [&](const std::string& fact) {
     return failed_precondition(fmt::format(
         "{}: is a checkpoint of another model: {}; use another folder, or remove the file to start afresh",
@@ -289,6 +296,7 @@ Status CheckpointStore::finish(const TrainingStateView& state) {
   if (!options_.owner.empty()) {
     described[kOwnerKey] = options_.owner;
     described[kStateKey] = counters_of(state);
+    if (state.ledger) described[kLedgerKey] = text_of(*state.ledger);
   }
   MUSTER_TRY(write_safetensors(options_.folder / kModelFile, named(state.parameters), described));
   const std::string history = history_csv(state.history);

@@ -52,18 +52,6 @@ std::optional<std::map<std::int64_t, std::string>> topologies_from_json(const Js
   return topologies;
 }
 
-// Digests go as the signed number of the same bits.
-Json ledger_to_json(const Ledger& ledger) {
-  const Ledger::Open& open = ledger.open();
-  Json epochs = Json::array();
-  for (const EpochBalance& epoch : ledger.balances())
-    epochs.push_back({epoch.epoch, epoch.expected, epoch.counted, epoch.twice, epoch.missed,
-                      static_cast<std::int64_t>(epoch.digest)});
-  return {
-      {"open", {open.reached, open.counted, open.twice, open.missed, static_cast<std::int64_t>(open.digest)}},
-      {"epochs", std::move(epochs)}};
-}
-
 template <std::size_t N>
 std::optional<std::array<std::int64_t, N>> integers_from(const Json& json) {
   std::array<std::int64_t, N> read{};
@@ -75,7 +63,24 @@ std::optional<std::array<std::int64_t, N>> integers_from(const Json& json) {
   return read;
 }
 
-std::optional<Ledger> ledger_from_json(const Json& json) {
+}  // namespace
+
+// Digests go as the signed number of the same bits.
+std::string text_of(const Ledger& ledger) {
+  const Ledger::Open& open = ledger.open();
+  Json epochs = Json::array();
+  for (const EpochBalance& epoch : ledger.balances())
+    epochs.push_back({epoch.epoch, epoch.expected, epoch.counted, epoch.twice, epoch.missed,
+                      static_cast<std::int64_t>(epoch.digest)});
+  const Json json{
+      {"open", {open.reached, open.counted, open.twice, open.missed, static_cast<std::int64_t>(open.digest)}},
+      {"epochs", std::move(epochs)}};
+  return json.dump();
+}
+
+std::optional<Ledger> read_ledger(const std::string& text) {
+  const Json json = read_json(text);
+  if (!json.is_object()) return std::nullopt;
   const auto open = integers_from<5>(json.value("open", Json()));
   const Json listed = json.value("epochs", Json());
   if (!open || !listed.is_array()) return std::nullopt;
@@ -100,30 +105,22 @@ std::optional<Ledger> ledger_from_json(const Json& json) {
                     epochs);
 }
 
-}  // namespace
-
 bool read_counters(const std::string& text, TrainingState& state) {
   const Json json = read_json(text);
   if (!json.is_object()) return false;
   Fields fields(json, "state");
   const IntegerRange counts{.min = 0};
   Json history;
-  Json topologies;  // files of earlier releases have none, nor the time or the ledger
-  Json ledger;
+  Json topologies;  // files of earlier releases have none, nor the time
   fields.require("step").integer("step", state.step, counts).integer("epoch", state.epoch, counts);
   fields.integer("examplesIntoEpoch", state.examples_into_epoch, counts);
   fields.integer("optimizerSteps", state.optimizer.steps, counts).raw("history", history);
   fields.number("trainedSeconds", state.trained_seconds, {.min = 0}).raw("topologies", topologies);
-  fields.raw("ledger", ledger);
   auto points = history_from_json(history);
   auto picked = topologies_from_json(topologies);
   if (!fields.finish() || !points || !picked) return false;
   state.history = std::move(*points);
   state.topologies = std::move(*picked);
-  if (ledger.is_object()) {
-    state.ledger = ledger_from_json(ledger);
-    if (!state.ledger) return false;
-  }
   return true;
 }
 
@@ -134,7 +131,6 @@ std::string counters_of(const TrainingStateView& state) {
             {"optimizerSteps", state.optimizer_steps},
             {"history", history_to_json(state.history)}};
   if (state.trained_seconds > 0) json["trainedSeconds"] = state.trained_seconds;
-  if (state.ledger) json["ledger"] = ledger_to_json(*state.ledger);
   if (!state.topologies.empty()) json["topologies"] = topologies_to_json(state.topologies);
   return json.dump();
 }

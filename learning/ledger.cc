@@ -2,12 +2,20 @@
 #include "learning/ledger.h"
 
 #include <algorithm>
+#include <initializer_list>
 #include <utility>
 
 #include "common/base/random.h"
 
 namespace muster::learning {
 namespace {
+
+// Of counts that come from elsewhere: they and their sums stay exact.
+constexpr std::int64_t kCountMax = std::int64_t{1} << 53;
+
+bool are_counts(std::initializer_list<std::int64_t> values) {
+  return std::ranges::all_of(values, [](std::int64_t value) { return value >= 0 && value <= kCountMax; });
+}
 
 // Fixed, so that digests of different releases are the same.
 std::uint64_t hash_of(std::int64_t row) { return hash_key(0x6c65646765720000ULL, row); }
@@ -76,12 +84,14 @@ std::optional<Ledger> Ledger::of(const Open& open, std::span<const EpochBalance>
 
 bool Ledger::is_sound() const {
   if (kept_ < 0 || kept_ > static_cast<std::int64_t>(kEpochs)) return false;
-  if (open_.reached < 0 || open_.counted < 0 || open_.twice < 0 || open_.missed < 0) return false;
+  if (!are_counts({open_.reached, open_.counted, open_.twice, open_.missed})) return false;
   std::int64_t before = 0;
   return std::ranges::all_of(balances(), [&](const EpochBalance& balance) {
-    return balance.epoch > std::exchange(before, balance.epoch) && balance.expected >= 0 &&
-           balance.counted >= 0 && balance.twice >= 0 && balance.missed >= 0;
+    return balance.epoch > std::exchange(before, balance.epoch) &&
+           are_counts({balance.epoch, balance.expected, balance.counted, balance.twice, balance.missed});
   });
 }
+
+bool Ledger::fits(std::int64_t epoch) const { return balances().empty() || balances().back().epoch <= epoch; }
 
 }  // namespace muster::learning

@@ -57,6 +57,7 @@ class Ledger {
   // nullopt: no such ledger can be; whatever the numbers are.
   [[nodiscard]] static std::optional<Ledger> of(const Open& open, std::span<const EpochBalance> balances);
   [[nodiscard]] bool is_sound() const;  // of one whose memory came from elsewhere, before it is used
+  [[nodiscard]] bool fits(std::int64_t epoch) const;  // of a sound one: it tells of no epoch behind this one
 
   friend bool operator==(const Ledger&, const Ledger&) = default;
 

@@ -10,6 +10,7 @@ namespace {
 
 using ::testing::HasSubstr;
 using testing::job;
+using ::testing::Not;
 
 Json epoch(std::int64_t number, std::int64_t counted = 97, std::int64_t twice = 0, std::int64_t missed = 0,
            const char* digest = "00112233445566aa") {
@@ -64,6 +65,35 @@ TEST(Audit, ALedgerThatEndsBeforeTheTrainingDoesNotBalance) {
   EXPECT_FALSE(audit.balances);
   EXPECT_THAT(audit.text, HasSubstr("it ended with epoch 2, and its ledger with 1"));
   EXPECT_FALSE(audit_of(ended(with_ledger(Json()))).balances);
+}
+
+TEST(Audit, AnEpochThatItDoesNotTellOfDoesNotBalance) {
+  struct Case {
+    Json epochs;
+    const char* words;
+  };
+  const Case cases[] = {
+      {{epoch(1), epoch(2), epoch(3), epoch(12)}, "epochs 4 to 11 are missing from its ledger"},
+      {{epoch(1), epoch(3)}, "epoch 2 is missing from its ledger"},
+      {{epoch(1), epoch(1)}, "epoch 1 comes behind epoch 1 in its ledger"},
+      {{epoch(3), epoch(2)}, "epoch 2 comes behind epoch 3 in its ledger"},
+  };
+  for (const Case& each : cases) {
+    const Audit audit = audit_of(with_ledger(each.epochs));
+    EXPECT_FALSE(audit.balances) << audit.text;
+    EXPECT_THAT(audit.text, HasSubstr(each.words));
+    EXPECT_THAT(audit.text, Not(HasSubstr("counted once")));
+  }
+}
+
+TEST(Audit, OfAJobThatEndedWithoutALedgerItSaysWhy) {
+  EXPECT_THAT(audit_of(ended(with_ledger(Json()))).text, HasSubstr("an earlier release"));
+  Json object = with_ledger(Json());
+  object["status"]["conditions"].push_back({{"type", "Failed"}, {"status", "True"}});
+  const Audit failed = audit_of(object);
+  EXPECT_FALSE(failed.balances);
+  EXPECT_THAT(failed.text, HasSubstr("it failed before an epoch was over"));
+  EXPECT_THAT(failed.text, Not(HasSubstr("release")));
 }
 
 TEST(Audit, WhereThereIsNoneItSaysWhy) {

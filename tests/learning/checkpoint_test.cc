@@ -181,6 +181,38 @@ TEST_F(Checkpoints, OfOtherDataAreRefusedWithBothDigests) {
   EXPECT_EQ(on(second).load_newest()->state, state_at(300)) << "of a version that stored no digest";
 }
 
+// Workers of a release that kept no ledger refuse fields of the state that they do not know, but not entries
+// of the metadata.
+TEST_F(Checkpoints, KeepTheLedgerBesideTheState) {
+  ASSERT_TRUE(store().save(state_at(200)));
+  const auto written = *read_safetensors(file("step-00000200.safetensors"));
+  EXPECT_EQ(written.metadata.at("state").find("ledger"), std::string::npos);
+  const auto rewrite = [&](const std::string& ledger) {
+    std::vector<NamedTensor> tensors;
+    for (const auto& tensor : written.tensors) tensors.push_back({tensor.name, tensor.shape, tensor.values});
+    auto metadata = written.metadata;
+    metadata["ledger"] = ledger;
+    metadata["of a release to come"] = "anything";
+    if (ledger.empty()) metadata.erase("ledger");
+    return write_safetensors(file("step-00000200.safetensors"), tensors, metadata);
+  };
+  ASSERT_TRUE(rewrite(written.metadata.at("ledger")));
+  EXPECT_EQ(store().load_newest()->state, state_at(200)) << "what it does not know it passes over";
+  ASSERT_TRUE(rewrite(""));
+  TrainingState without = state_at(200);
+  without.ledger.reset();
+  EXPECT_EQ(store().load_newest()->state, without) << "of a release that kept none";
+  for (const char* odd : {"{", "[]", "{}", R"({"open":[0,0,0,0,0],"epochs":[[2,1,1,0,0,0]]})",
+                          R"({"open":[9007199254740993,0,0,0,0],"epochs":[]})"}) {
+    ASSERT_TRUE(rewrite(odd));
+    const auto loaded = store().load_newest();
+    ASSERT_TRUE(loaded);
+    EXPECT_FALSE(loaded->state) << odd;
+    ASSERT_EQ(loaded->skipped.size(), 1U);
+    EXPECT_NE(loaded->skipped[0].find("its ledger is none"), std::string::npos) << loaded->skipped[0];
+  }
+}
+
 TEST_F(Checkpoints, NameTheClassesOfTheModel) {
   CheckpointStore checkpoints(
       {.folder = folder_.path() / "out", .fingerprint = "abc", .class_names = {"cat", "d\"o\"g", "\xff"}},

@@ -136,6 +136,13 @@ TEST(Ledger, WhatNoLedgerCanBeIsRefused) {
   EXPECT_EQ(Ledger::of({.reached = 3, .counted = 3}, good)->balances().size(), 2U);
   EXPECT_FALSE(Ledger::of({.reached = -1}, good));
   EXPECT_FALSE(Ledger::of({.twice = -1}, good));
+  constexpr std::int64_t kTooMany = (std::int64_t{1} << 53) + 1;
+  EXPECT_TRUE(Ledger::of({.counted = kTooMany - 1}, good));
+  EXPECT_FALSE(Ledger::of({.counted = kTooMany}, good));
+  EXPECT_FALSE(Ledger::of({}, std::vector<EpochBalance>{{.epoch = 1, .missed = kTooMany}}));
+  EXPECT_FALSE(Ledger::of({}, std::vector<EpochBalance>{{.epoch = kTooMany}}));
+  EXPECT_TRUE(Ledger::of({}, good)->fits(2));
+  EXPECT_FALSE(Ledger::of({}, good)->fits(1));
   EXPECT_FALSE(Ledger::of({}, std::vector<EpochBalance>{{.epoch = 2}, {.epoch = 2}}));
   EXPECT_FALSE(Ledger::of({}, std::vector<EpochBalance>{{.epoch = 0}}));
   EXPECT_FALSE(Ledger::of({}, std::vector<EpochBalance>{{.epoch = 1, .missed = -1}}));

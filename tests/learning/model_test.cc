@@ -3,7 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 
 #include "learning/optimizer.h"
 #include "tests/learning/examples.h"
@@ -132,6 +134,44 @@ TEST_P(EveryModel, LearnsBandsByGradientSteps) {
   }
   EXPECT_GT(task_->evaluate(parameters, data_).accuracy, 0.97);
   EXPECT_GT(task_->evaluate(parameters, bright_bands(200, 12, 4, 99)).accuracy, 0.9);
+}
+
+TEST_P(EveryModel, TellsWhatIsFinalOnceAndDoesNotTouchItAgain) {
+  const auto rows = rows_of(0, 70);  // three chunks
+  const auto expected = gradient(rows);
+  const double loss = loss_;
+  struct Told {
+    std::size_t first = 0;
+    std::vector<float> values;
+  };
+  std::vector<Told> told;
+  std::vector<float> all_at_first;
+  std::vector<int> times(parameters_.size());
+  std::vector<float> result(parameters_.size(), 99.0F);
+  const double again =
+      task_->gradient_by_parts(parameters_, data_, rows, result, [&](std::size_t first, std::size_t size) {
+        ASSERT_LE(first + size, result.size());
+        if (told.empty()) all_at_first = result;
+        const auto begin = result.begin() + static_cast<std::ptrdiff_t>(first);
+        told.push_back({first, {begin, begin + static_cast<std::ptrdiff_t>(size)}});
+        for (std::size_t i = first; i < first + size; ++i) ++times[i];
+      });
+  EXPECT_EQ(again, loss);
+  const auto same = [](std::span<const float> a, std::span<const float> b) {
+    return a.size() == b.size() && std::memcmp(a.data(), b.data(), a.size_bytes()) == 0;
+  };
+  EXPECT_TRUE(same(result, expected)) << "the bits of gradient()";
+  for (const Told& part : told)
+    EXPECT_TRUE(same(part.values, std::span(expected).subspan(part.first, part.values.size())))
+        << "elements " << part.first << " to " << part.first + part.values.size()
+        << " changed after they were told";
+  EXPECT_EQ(std::ranges::count(times, 1), std::ssize(times)) << "each element once";
+  ASSERT_FALSE(told.empty());
+  EXPECT_EQ(told.size(), task_->tensors().size());
+  if (task_->tensors().size() > 2) {
+    EXPECT_GT(told.front().first, 0U) << "the last layer comes first";
+    EXPECT_FALSE(same(all_at_first, expected)) << "while the layers before it are still to come";
+  }
 }
 
 TEST_P(EveryModel, TellsNotANumberInsteadOfDying) {

@@ -103,7 +103,7 @@ TEST(Handshake, AnotherVersionIsNamed) {
     if (index == 0) message[8] = std::byte{9};  // behind the magic number
   });
   EXPECT_EQ(other.refusal(), Refusal::kVersion);
-  EXPECT_THAT(other.problem(), testing::HasSubstr("version 9 of the data protocol, this worker 4"));
+  EXPECT_THAT(other.problem(), testing::HasSubstr("version 9 of the data protocol, this worker 5"));
 }
 
 TEST(Handshake, WhatWasHeardOnceProvesNothingAgain) {

@@ -21,6 +21,47 @@
 namespace muster::worker::test {
 namespace {
 
+// Of control sums of so many floats it changes what its rank puts in.
+class Liar final : public Collective {
+ public:
+  struct Lie {
+    std::size_t floats = 0;
+    std::size_t index = 0;
+    float value = 0;
+  };
+  Liar(Collective& inner, Lie lie) : inner_(inner), lie_(lie) {}
+  [[nodiscard]] int rank() const override { return inner_.rank(); }
+  [[nodiscard]] int size() const override { return inner_.size(); }
+  Status all_reduce_sum(std::span<float> buffer, Traffic traffic, Deadline deadline,
+                        std::size_t riders) override {
+    if (traffic == Traffic::kControl && buffer.size() == lie_.floats) buffer[lie_.index] = lie_.value;
+    return inner_.all_reduce_sum(buffer, traffic, deadline, riders);
+  }
+  Result<Settled> settle(std::size_t elements, std::string_view known,
+                         std::chrono::milliseconds timeout) override {
+    return inner_.settle(elements, known, timeout);
+  }
+  void limit_waits(std::optional<std::chrono::milliseconds> limit) override { inner_.limit_waits(limit); }
+  [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t elements) const override {
+    return inner_.all_reduce_bytes(elements);
+  }
+  Status exchange(std::span<std::byte> memory, std::size_t payload, std::span<const Parcel> to,
+                  std::span<const Parcel> from, Deadline deadline) override {
+    return inner_.exchange(memory, payload, to, from, deadline);
+  }
+  Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override {
+    return inner_.broadcast(buffer, root, deadline);
+  }
+  Status barrier(Deadline deadline) override { return inner_.barrier(deadline); }
+  [[nodiscard]] TrafficBytes bytes_sent() const override { return inner_.bytes_sent(); }
+  void abort() noexcept override { inner_.abort(); }
+  void leave(const Status& why) noexcept override { inner_.leave(why); }
+
+ private:
+  Collective& inner_;
+  Lie lie_;
+};
+
 class Training {
  public:
   explicit Training(std::int64_t epochs) {
@@ -31,6 +72,7 @@ class Training {
     int rank_that_breaks = -1;
     std::int64_t after_reports = 0;  // one before the first step
     OwnExamples* own = nullptr;      // rank 0 trains on these
+    std::optional<Liar::Lie> lie{};  // of rank 0: all end with kInternal
   };
   // One membership of `workers`; true: it came to the end.
   bool run(const Plan& plan, std::vector<Learnt>& workers) {
@@ -46,12 +88,14 @@ class Training {
       std::int64_t reports = 0;
       TrainLoop::Hooks hooks;
       hooks.progress = [&](const Progress& progress, const History&) {
+        if (rank == 0 && reports_.empty()) reports_.push_back(progress);
         if (progress.ledger && !progress.ledger->balances().empty()) note(progress.ledger->balances().back());
         if (rank == plan.rank_that_breaks && reports++ == plan.after_reports) group[index]->abort();
       };
       const auto gradient_sum = dense_sum(*group[index], {});
       DataParallel parallel({*group[index], *gradient_sum, optimizer}, std::chrono::seconds(60));
-      TrainLoop loop({.collective = *group[index],
+      Liar liar(*group[index], plan.lie.value_or(Liar::Lie()));
+      TrainLoop loop({.collective = plan.lie && rank == 0 ? liar : *group[index],
                       .model = model,
                       .synchronizer = parallel,
                       .training = training_,
@@ -63,14 +107,17 @@ class Training {
         finished = true;
         workers[index] = {.state = std::move(outcome->state), .membership = membership_};
       } else {
-        EXPECT_EQ(outcome.error().code, Code::kAborted) << outcome.error().message;
+        EXPECT_EQ(outcome.error().code, plan.lie ? Code::kInternal : Code::kAborted)
+            << outcome.error().message;
         workers[index] = loop.learnt();
+        if (plan.lie) group[index]->leave(outcome.error());
       }
     });
     return finished;
   }
   // Of each epoch, once: all ranks must tell the same.
   [[nodiscard]] const std::vector<learning::EpochBalance>& told() const { return told_; }
+  [[nodiscard]] const std::vector<Progress>& first() const { return reports_; }  // report, of rank 0
   [[nodiscard]] std::int64_t memberships() const { return membership_; }
 
  private:
@@ -88,6 +135,7 @@ class Training {
   learning::Dataset data_ = one_hot();
   std::int64_t membership_ = 0;
   std::mutex mutex_;
+  std::vector<Progress> reports_;
   std::vector<learning::EpochBalance> told_;
 };
 
@@ -100,6 +148,35 @@ std::vector<float> counts_of(const std::vector<Learnt>& workers) {
 
 class LedgerOf : public testing::TestWithParam<std::uint64_t> {};
 INSTANTIATE_TEST_SUITE_P(Seeds, LedgerOf, testing::Range<std::uint64_t>(1, 4));
+
+// What a broken or hostile rank tells where the ranks tell each other their rows: it may end them, with an
+// error.
+TEST(LedgerOf, NumbersThatAreNoneEndAllRanks) {
+  constexpr std::size_t kCounts = 4;  // two floats of each of two ranks
+  constexpr std::size_t kRows = 12;   // and of each row of a batch of 6
+  const float nan = std::numeric_limits<float>::quiet_NaN();
+  const float infinite = std::numeric_limits<float>::infinity();
+  const Liar::Lie lies[] = {{kCounts, 0, nan}, {kCounts, 1, infinite}, {kCounts, 1, -1},   {kCounts, 0, 1},
+                            {kCounts, 1, 16},  {kCounts, 3, 3},        {kCounts, 0, 3e38}, {kRows, 0, nan},
+                            {kRows, 1, -5},    {kRows, 1, 97},         {kRows, 0, 1},      {kRows, 5, 3e38}};
+  for (const Liar::Lie& lie : lies) {
+    SCOPED_TRACE(fmt::format("{} as {} of {}", lie.value, lie.index, lie.floats));
+    Training training(1);
+    std::vector<std::int64_t> rows(11);
+    std::iota(rows.begin(), rows.end(), std::int64_t{0});
+    OwnExamples own(rows, 5);
+    std::vector<Learnt> workers(2);
+    EXPECT_FALSE(training.run({.own = &own, .lie = lie}, workers));
+  }
+}
+
+TEST(LedgerOf, IsToldBeforeTheFirstStep) {
+  Training training(1);
+  std::vector<Learnt> workers(1);
+  ASSERT_TRUE(training.run({}, workers));
+  ASSERT_FALSE(training.first().empty());
+  EXPECT_TRUE(training.first()[0].ledger) << "metrics count what comes behind the first report";
+}
 
 TEST_P(LedgerOf, AHundredChangesOfMembershipIsWhatTheModelCounted) {
   constexpr std::int64_t kEpochs = 40;
@@ -217,6 +294,18 @@ class OddTask final : public learning::Model {
   std::int64_t odd_step_;
   std::int64_t step_ = 0;
 };
+
+TEST(NotFinite, OfSeveralStepsNamesThemAll) {
+  EXPECT_EQ(steps_of({.step = 5}), "at step 5");
+  EXPECT_EQ(steps_of({.step = 9, .steps = 8}), "in steps 2 to 9");
+}
+
+TEST(NotFinite, ACountThatIsNoneCountsNothing) {
+  for (const float odd : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity(),
+                          -std::numeric_limits<float>::infinity(), -1.0F, 1e30F})
+    EXPECT_EQ(count_told(odd), 0) << odd;
+  EXPECT_EQ(count_told(7), 7);
+}
 
 TEST(NotFinite, GoesThroughTheSumAndIsToldWithStepAndRank) {
   for (const int size : {1, 3}) {

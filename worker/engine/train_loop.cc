@@ -121,10 +121,10 @@ std::span<const std::int64_t> TrainLoop::rows_of(Run& run, std::int64_t begin, s
 Status TrainLoop::check_loss(double loss, std::int64_t step) const {
   if (std::isfinite(loss)) return {};
   const auto& first = run_->progress.first_not_finite;
-  const std::string began =
-      first ? fmt::format("; {} elements of rank {}'s gradient were no finite numbers at step {}",
-                          first->elements, first->rank, first->step)
-            : "";
+  const std::string began = first
+                                ? fmt::format("; {} elements of rank {}'s gradient were no finite numbers {}",
+                                              first->elements, first->rank, steps_of(*first))
+                                : "";
   if (parts_.training.program)
     return invalid_argument(fmt::format(
         "the loss that the programs told is {} at step {}: the training diverged or the data holds "
@@ -173,7 +173,8 @@ Status TrainLoop::step(Run& run) {
   if (sums->rows) {
     MUSTER_ASSIGN(trained, look_up(rows_of(run, run.into_epoch, all), rows, *sums->rows));
   }
-  MUSTER_TRY(note_not_finite(run, run.step + 1, sums->not_finite, sums->mine_not_finite));
+  MUSTER_TRY(note_not_finite(run, {.step = run.step + 1, .steps = sums->steps, .elements = sums->not_finite},
+                             sums->mine_not_finite));
   laps.add(Activity::kExchange);
   MUSTER_TRY(check_loss(sums->loss, run.step + 1));
   parts_.synchronizer.update(run.parameters, gradient);

@@ -44,12 +44,15 @@ struct Slowest {
 };
 
 // In which step elements of gradients were no finite numbers, and of which rank: the first of those that had
-// any, with how many it had.
+// any, with how many it had. Where ranks tell each other less often, in which of the `steps` up to `step`
+// nobody knows.
 struct NotFinite {
   std::int64_t step = 0;
+  std::int64_t steps = 1;
   int rank = 0;
   std::int64_t elements = 0;
 };
+[[nodiscard]] std::string steps_of(const NotFinite& first);  // "at step 5", "in steps 2 to 9"
 
 struct Progress {
   std::int64_t step = 0;
@@ -149,10 +152,13 @@ class TrainLoop {
   [[nodiscard]] Result<AsynchronousUpdates::Turn> update_once(Run& run,
                                                               const AsynchronousUpdates::Turn& turn);
   [[nodiscard]] Status check_loss(double loss, std::int64_t step) const;
-  [[nodiscard]] Status note_not_finite(Run& run, std::int64_t step, std::int64_t all, std::int64_t mine);
+  [[nodiscard]] Status note_not_finite(Run& run, const NotFinite& seen, std::int64_t mine);
   struct Trained;
   [[nodiscard]] Result<Trained> look_up(std::span<const std::int64_t> planned,
                                         std::span<const std::int64_t> mine, std::uint64_t told);
+  [[nodiscard]] Result<Trained> look_up_segment(Run& run, std::int64_t end,
+                                                const AsynchronousUpdates::Turn& all);
+  [[nodiscard]] Result<std::vector<std::int64_t>> done_before(const Run& run, std::int64_t end);
   void enter(Run& run, std::int64_t count, const Trained& trained);
   void enter_told(Run& run, std::int64_t count);
   [[nodiscard]] std::span<const std::int64_t> rows_of(Run& run, std::int64_t begin, std::int64_t count);

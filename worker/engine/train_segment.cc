@@ -42,14 +42,10 @@ Status TrainLoop::segment(Run& run) {
   MUSTER_ASSIGN(const AsynchronousUpdates::Turn all, updates.settle(run.parameters));
   const std::int64_t count =
       std::min((turn.batch - run.step) * run.global_batch, run.examples - run.into_epoch);
-  const auto planned = rows_of(run, run.into_epoch, count);
-  // Updates that were made in a membership before, the servers do not give out again: of these they tell that
-  // they were made once.
-  Trained trained{.planned = learning::digest_of_rows(planned)};
-  if (all.examples >= count) {
-    MUSTER_ASSIGN(trained, look_up(planned, run.segment_rows, all.rows));
-  }
-  MUSTER_TRY(note_not_finite(run, turn.batch, all.not_finite, mine_not_finite));
+  MUSTER_ASSIGN(const Trained trained, look_up_segment(run, turn.batch, all));
+  MUSTER_TRY(note_not_finite(run,
+                             {.step = turn.batch, .steps = turn.batch - run.step, .elements = all.not_finite},
+                             mine_not_finite));
   end.add(Activity::kExchange);
   MUSTER_TRY(check_loss(all.loss, turn.batch));
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
@@ -62,6 +58,44 @@ Status TrainLoop::segment(Run& run) {
   run.stop = stop > 0;
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
   return {};
+}
+
+// What became of the segment's examples, up to the update `end`. Of updates that were made in a membership
+// before, the servers tell that they were made, and of the others the digest.
+Result<TrainLoop::Trained> TrainLoop::look_up_segment(Run& run, std::int64_t end,
+                                                      const AsynchronousUpdates::Turn& all) {
+  const std::int64_t count = std::min((end - run.step) * run.global_batch, run.examples - run.into_epoch);
+  const auto planned = rows_of(run, run.into_epoch, count);
+  if (all.examples >= count) return look_up(planned, run.segment_rows, all.rows);
+  MUSTER_ASSIGN(const std::vector<std::int64_t> done, done_before(run, end));
+  std::vector<std::int64_t> given;
+  given.reserve(planned.size());
+  for (std::int64_t update = run.step; update < end; ++update) {
+    if (std::ranges::binary_search(done, update)) continue;
+    const std::int64_t begin = (update - run.step) * run.global_batch;
+    const auto rows = planned.subspan(static_cast<std::size_t>(begin),
+                                      static_cast<std::size_t>(std::min(run.global_batch, count - begin)));
+    given.insert(given.end(), rows.begin(), rows.end());
+  }
+  MUSTER_ASSIGN(Trained trained, look_up(given, run.segment_rows, all.rows));
+  trained.planned = learning::digest_of_rows(planned);
+  return trained;
+}
+
+// Rank 0 tells all.
+Result<std::vector<std::int64_t>> TrainLoop::done_before(const Run& run, std::int64_t end) {
+  std::vector<std::int64_t> done;
+  for (const std::int64_t update : parts_.asynchronous->done_before())
+    if (update >= run.step && update < end) done.push_back(update);
+  std::int64_t count = std::ssize(done);
+  const Deadline deadline = deadline_after(options_.timeout);
+  MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(std::span(&count, 1)), 0, deadline));
+  if (count < 0 || count > end - run.step)
+    return internal_error(fmt::format("rank 0 tells of {} updates before, of {}", count, end - run.step));
+  done.resize(static_cast<std::size_t>(count));
+  MUSTER_TRY(parts_.collective.broadcast(std::as_writable_bytes(std::span(done)), 0, deadline));
+  if (!std::ranges::is_sorted(done)) return internal_error("rank 0 tells of updates that are in no order");
+  return done;
 }
 
 // The gradient of one batch, on whatever parameters the servers had.

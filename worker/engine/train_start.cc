@@ -81,6 +81,10 @@ struct TrainLoop::Start {
     has_ledger = state.ledger ? 1 : 0;
     ledger = state.ledger.value_or(learning::Ledger());
   }
+  // It may have reached places that the epoch has not: to find these is what it is for.
+  [[nodiscard]] bool has_sound_ledger() const {
+    return ledger.is_sound() && ledger.open().reached <= examples && ledger.fits(epoch);
+  }
 };
 
 Status TrainLoop::agree_on_start(Run& run) {
@@ -164,7 +168,7 @@ Status TrainLoop::share_state(int root, const Start& start, std::span<float> par
 // Whether this rank can begin with what `root` has.
 Status TrainLoop::compare(const Start& mine, const Start& theirs, int root) {
   const bool sound = theirs.step >= 0 && theirs.epoch >= 0 && theirs.optimizer_steps >= 0 &&
-                     theirs.into_epoch >= 0 && theirs.ledger.is_sound() && theirs.history_points >= 0 &&
+                     theirs.into_epoch >= 0 && theirs.has_sound_ledger() && theirs.history_points >= 0 &&
                      theirs.history_points <= kHistoryMax && theirs.trained_seconds >= 0 &&
                      theirs.state_values >= 0 &&
                      theirs.state_values <= kStateMax + kStatesOfModel * mine.parameter_count;
@@ -210,8 +214,9 @@ Status TrainLoop::begin_with(Run& run, const Start& start, const Synchronizer::A
     enter_told(run, start.into_epoch);
   } else {
     run.into_epoch = start.into_epoch;
-    if (!parts_.synchronizer.keeps_own_parameters()) run.progress.ledger = run.ledger;
   }
+  // Told before the first step, which may end an epoch: what comes then is new.
+  if (!parts_.synchronizer.keeps_own_parameters()) run.progress.ledger = run.ledger;
   enter_told(run, ahead.examples);
   run.next_batch = ahead.next_examples;
   run.trained_seconds = start.trained_seconds;

@@ -34,6 +34,9 @@ class AsynchronousUpdates {
                                           const Synchronizer::Step& step) = 0;
   // After a barrier behind the last push of all ranks: the parameters with all updates.
   [[nodiscard]] virtual Result<Turn> settle(std::span<float> parameters) = 0;
+  // Of the segment, on rank 0: the updates that were done in a membership before, which are not given out and
+  // not in what a Turn tells. Ascending.
+  [[nodiscard]] virtual std::span<const std::int64_t> done_before() const = 0;
 };
 
 }  // namespace muster::worker

@@ -13,6 +13,7 @@ namespace muster::worker {
 Result<StepSums> Gossip::exchange(std::span<float> gradient, std::span<float> parameters, const Step& step) {
   StepSums sums{.loss = step.loss};
   stop_ = stop_ || step.stop;
+  ++steps_;
   has_gradient_ = step.share.mine > 0;
   if (has_gradient_)
     not_finite_ += weigh(gradient.first(gradient.size() - kRiders), {.mine = 1, .all = 1}, 1);
@@ -61,8 +62,9 @@ Status Gossip::talk(const Step& step, StepSums& sums) {
   MUSTER_TRY(peers_.all_reduce_sum(told, Traffic::kControl, deadline_after(options_.timeout)));
   loss_ = static_cast<double>(told[0]) / static_cast<double>(step.share.all);
   sums.stop = told[1] > 0;
-  sums.not_finite = static_cast<std::int64_t>(told[2]);
+  sums.not_finite = count_told(told[2]);
   sums.mine_not_finite = std::exchange(not_finite_, 0);
+  sums.steps = std::exchange(steps_, 0);
   return {};
 }
 

@@ -59,6 +59,7 @@ class Gossip final : public Synchronizer {
   std::optional<double> loss_;   // mean of all peers, when it was last told
   bool has_gradient_ = false;    // of the step under way: it had examples
   std::int64_t not_finite_ = 0;  // elements of its gradients, since the last talk
+  std::int64_t steps_ = 0;       // since then
   bool stop_ = false;            // somebody was asked to; told with the next talk
 };
 

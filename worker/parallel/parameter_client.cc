@@ -184,6 +184,10 @@ Status ParameterClient::ask_parameters(const ShardMessage& head, std::span<const
          to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
          rank = servers_[shard].peer()](const ShardMessage& answer) -> Result<std::span<std::byte>> {
           if (answer.kind != wanted || answer.bytes != to.size()) return unexpected(rank, answer);
+          if (!is_count(answer.examples) || !is_count(answer.not_finite))
+            return internal_error(fmt::format(
+                "rank {}, a parameter server, tells of {} examples and {} elements that are no numbers", rank,
+                answer.examples, answer.not_finite));
           return to;
         });
     servers_[shard].send(head, gradient.empty() ? std::span<const std::byte>() : bytes_of(gradient, chunk));

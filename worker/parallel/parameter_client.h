@@ -44,6 +44,7 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
                     std::span<float> parameters) override;
   Result<Turn> push(std::span<float> gradient, std::span<float> parameters, const Step& step) override;
   Result<Turn> settle(std::span<float> parameters) override;
+  [[nodiscard]] std::span<const std::int64_t> done_before() const override { return everywhere_; }
 
  private:
   using Lists = std::vector<std::vector<std::byte>>;

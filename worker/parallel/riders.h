@@ -6,6 +6,11 @@
 
 namespace muster::worker {
 
+// A count that a peer has told as a float, whatever that is; 0: none.
+[[nodiscard]] inline std::int64_t count_told(float told) {
+  return told >= 0 && told < 9e18F ? static_cast<std::int64_t>(told) : 0;
+}
+
 // As float32, whose sums over ranks are exact up to 2^24: the digest goes byte by byte, which makes it exact
 // for 65,000 ranks. Counts beyond that are rounded.
 struct Riders {
@@ -24,16 +29,10 @@ struct Riders {
   }
   // Of the sums.
   [[nodiscard]] static Riders of(std::span<const float, kSize> sums) {
-    Riders riders{.loss = sums[0], .stop = sums[1] > 0, .not_finite = count_of(sums[2])};
+    Riders riders{.loss = sums[0], .stop = sums[1] > 0, .not_finite = count_told(sums[2])};
     for (std::size_t i = 0; i < 8; ++i)
-      riders.rows += static_cast<std::uint64_t>(count_of(sums[3 + i])) << (8 * i);
+      riders.rows += static_cast<std::uint64_t>(count_told(sums[3 + i])) << (8 * i);
     return riders;
-  }
-
- private:
-  // Whatever a peer has sent.
-  static std::int64_t count_of(float sum) {
-    return sum >= 0 && sum < 9e18F ? static_cast<std::int64_t>(sum) : 0;
   }
 };
 

@@ -71,7 +71,8 @@ Status Shard::check(int worker, const ShardMessage& head) const {
     }
     case Kind::kPush: {
       const bool counted = head.not_finite >= 0 && head.not_finite <= kParametersMax && 0 <= head.examples &&
-                           head.position >= 0 && head.examples <= head.total && head.total >= 1;
+                           head.position >= 0 && head.examples <= head.total && head.total >= 1 &&
+                           head.total <= kCountMax;
       const bool in_segment = !options_.asynchronous || (first_ <= head.step && head.step < last_);
       const bool pulled = !options_.asynchronous || from.pulled.size() == state_.parameters.size();
       if (is_ready() && counted && head.step >= 0 && in_segment && pulled) bytes = part;
@@ -204,7 +205,7 @@ Status Shard::make_synchronous_update() {
                                  asks.step + 1, asks.total, first.asks->step + 1, first.asks->total));
     loss_ += asks.loss;
     rows_ += asks.rows;
-    not_finite_ += asks.not_finite;
+    not_finite_ = std::min(not_finite_ + asks.not_finite, kCountMax);
     stop_ = stop_ || asks.has(ShardMessage::kStop);
   }
   answered_step_ = first.asks->step;
@@ -225,8 +226,8 @@ void Shard::make_workers_update(Worker& worker) {
   worker.updates += 1;
   loss_ += asks.loss;
   rows_ += asks.rows;
-  not_finite_ += asks.not_finite;
-  examples_ += asks.examples;
+  not_finite_ = std::min(not_finite_ + asks.not_finite, kCountMax);
+  examples_ = std::min(examples_ + asks.examples, kCountMax);
   stop_ = stop_ || stop_wanted_ || asks.has(ShardMessage::kStop);
   if (state_.done.contains(asks.step)) return;
   const std::span<float> gradient = floats(worker.body);

@@ -60,6 +60,10 @@ struct ShardMessage {
 };
 static_assert(sizeof(ShardMessage) == 72);
 
+// Of examples and elements; what a server adds up stays below.
+inline constexpr std::int64_t kCountMax = std::int64_t{1} << 53;
+[[nodiscard]] constexpr bool is_count(std::int64_t told) { return told >= 0 && told <= kCountMax; }
+
 struct ShardDone {
   std::int64_t step = 0;
   std::int64_t examples = 0;

@@ -32,6 +32,7 @@ struct StepSums {     // what the ranks learn from each other beside the gradien
   // was told before, the same number on each; and of this one among them.
   std::int64_t not_finite = 0;
   std::int64_t mine_not_finite = 0;
+  std::int64_t steps = 1;  // up to this one, that both are of
   // Digest of the rows that all ranks trained on; nullopt: they do not tell each other.
   std::optional<std::uint64_t> rows{};
 };

@@ -53,12 +53,10 @@ control::v1::AgentStatus to_status(const Progress& progress, int rank) {
 
 std::string warning_of(const NotFinite& first) {
   return fmt::format(
-      "{} elements of rank {}'s gradient at step {} were no finite numbers (NaN or infinite), and went into "
-      "the "
+      "{} elements of rank {}'s gradient {} were no finite numbers (NaN or infinite), and went into the "
       "sum as they are: the training diverged, or the examples of that rank hold such values; lower the "
-      "learning "
-      "rate or check the dataset",
-      first.elements, first.rank, first.step);
+      "learning rate or check the dataset",
+      first.elements, first.rank, steps_of(first));
 }
 
 control::v1::AgentStatus to_status(const GroupProgress& progress, int rank) {

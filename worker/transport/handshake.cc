@@ -19,7 +19,7 @@ static_assert(std::endian::native == std::endian::little, "the wire format is li
 
 constexpr std::uint64_t kHelloMagic = 0x324f4c4548'52534dULL;  // "MSRHELO2"
 constexpr std::uint64_t kReplyMagic = 0x31594c5052'52534dULL;  // "MSRRPLY1"
-constexpr std::uint32_t kVersion = 4;
+constexpr std::uint32_t kVersion = 5;
 constexpr std::size_t kUidBytes = 64;
 
 constexpr std::string_view kKeyPurpose = "muster data connection: proofs of membership";
