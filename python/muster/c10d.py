@@ -14,6 +14,7 @@ import concurrent.futures
 import ctypes
 import os
 import sys
+import threading
 import traceback
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
@@ -28,6 +29,7 @@ from ._library import Error
 
 _ROOM = 64 << 20  # bytes of one call; what is larger goes in pieces. A bucket of DDP is of 25 MiB
 _SUM, _BROADCAST, _GATHER, _BARRIER = 1, 2, 3, 4
+_RECENT = 2  # works of which the results are kept although they have come
 _LOST = 75  # the exit code of a rank whose peer was lost: the cause is elsewhere
 _REDUCE = {
     "SUM": lambda parts: parts.sum(0, dtype=parts.dtype),
@@ -48,15 +50,35 @@ class _Work(_TorchWork):
 
     def wait(self, timeout: Any = None) -> bool:
         try:
-            self._future.wait()
+            if self._future is not None:
+                self._future.wait()
         except RuntimeError:
             if self._raised:
                 raise RuntimeError(str(self._raised[0])) from None
             raise
+        if self._raised:
+            raise RuntimeError(str(self._raised[0]))
         return True
 
     def get_future(self) -> Any:
         return self._future
+
+    def is_completed(self) -> bool:
+        return self._future is None or self._future.done()
+
+    def is_success(self) -> bool:
+        return self.is_completed() and not self._raised
+
+    def exception(self) -> Optional[Exception]:
+        return self._raised[0] if self.is_completed() and self._raised else None
+
+    def result(self) -> List[torch.Tensor]:
+        self.wait()
+        return list(self._future.value())
+
+    def let_go(self) -> None:
+        """Of what it has come to: only that it has, and whether well, is kept."""
+        self._future = None
 
 
 class _Group:
@@ -75,7 +97,11 @@ class _Group:
         self.room = self._memory("muster_parameters")
         self.all = self._memory("muster_gradient")
         self.store = _NoStore(self)  # torch holds the C++ half of it alone
-        self._works: Any = collections.deque(maxlen=4096)  # torch may hold the C++ half of them alone
+        # Torch may hold the C++ half of a work alone, which then knows nothing: ours are kept for it. Of the results, which
+        # may be GiB, only those that have not come, and the last ones', whose futures torch asks for at once.
+        self._works: Any = collections.deque()
+        self._over: Any = collections.deque(maxlen=4096)
+        self.last_exit: Any = None  # what sys.exit was called with, unless there was a call since
         self._calls = concurrent.futures.ThreadPoolExecutor(1, "muster")
 
     def _memory(self, function: str) -> torch.Tensor:
@@ -91,6 +117,8 @@ class _Group:
 
     def later(self, call: Callable[[], None], result: List[torch.Tensor]) -> Any:
         """A Work of c10d: `call` on the thread of the group, and then `result`."""
+        self.last_exit = None
+        inference = any(each.is_inference() for each in result)  # such tensors are written in that mode only
         called: Any = torch.futures.Future()
         raised: List[Exception] = []
 
@@ -101,15 +129,24 @@ class _Group:
 
         def run() -> None:
             try:
-                call()
+                with torch.inference_mode(inference):
+                    call()
             except Exception as error:  # the caller's, when it waits
                 raised.append(error)
             called.set_result(None)
 
         work = _Work(called.then(finish), raised)
-        self._works.append(work)
+        self._keep(work)
         self._calls.submit(run)
         return work
+
+    def _keep(self, work: _Work) -> None:
+        self._works.append(work)
+        while len(self._works) > _RECENT and self._works[0].is_completed():
+            over = self._works.popleft()
+            if sys.getrefcount(over) <= 2:  # this name and the call's: else the program holds it, and may ask for more
+                over.let_go()
+                self._over.append(over)
 
     def done(self) -> None:
         self._calls.shutdown()
@@ -140,7 +177,7 @@ class _Group:
         """Bytes of all ranks: [ranks, bytes]."""
         gathered = torch.empty(self.size, len(data), dtype=torch.uint8)
         step = _ROOM // self.size // 64 * 64
-        for at in range(0, len(data), step):
+        for at in range(0, max(len(data), 1), step):  # of nothing, too: all have to agree on that
             part = data[at : at + step]
             self.room[: len(part)].copy_(part)
             self.collect(_GATHER, len(part))
@@ -168,6 +205,24 @@ def _on_cpu(tensors: List[torch.Tensor], call: str) -> None:
             raise RuntimeError(f"muster: {call} is of dense real tensors on the CPU, not of a {each.dtype} on {each.device}")
 
 
+def _knows(call: str, op: str, tensors: List[torch.Tensor]) -> None:
+    if op not in _REDUCE_NAMES:
+        raise RuntimeError(f"muster: {call} knows {', '.join(_REDUCE_NAMES)}, not {op}")
+    if op == "AVG" and any(each.dtype == torch.bool for each in tensors):
+        raise RuntimeError(f"muster: {call} has no AVG of bool; use a number's type, or MIN or MAX")
+
+
+def _fit(call: str, fits: bool) -> None:
+    if not fits:
+        raise RuntimeError(f"muster: {call} takes a tensor of the same number of elements for each rank")
+
+
+def _same_type(call: str, tensors: List[torch.Tensor]) -> None:
+    for each in tensors:
+        if each.dtype != tensors[0].dtype:
+            raise RuntimeError(f"muster: {call} takes tensors of one type, not of {tensors[0].dtype} and {each.dtype}")
+
+
 class ProcessGroup(dist.ProcessGroup):
     """What torch.distributed calls; all return a Work."""
 
@@ -181,8 +236,7 @@ class ProcessGroup(dist.ProcessGroup):
     def allreduce(self, tensors: List[torch.Tensor], opts: Any = None) -> Any:
         name = "SUM" if opts is None else _name_of(opts.reduceOp)
         _on_cpu(tensors, "all_reduce")
-        if name not in _REDUCE_NAMES:
-            raise RuntimeError(f"muster: all_reduce knows {', '.join(_REDUCE_NAMES)}, not {name}")
+        _knows("all_reduce", name, tensors)
 
         def call() -> None:
             for each in tensors:
@@ -220,6 +274,9 @@ class ProcessGroup(dist.ProcessGroup):
 
     def allgather(self, outputs: List[List[torch.Tensor]], inputs: List[torch.Tensor], opts: Any = None) -> Any:
         _on_cpu([*inputs, *outputs[0]], "all_gather")
+        for given, found in zip(inputs, outputs):
+            _fit("all_gather", len(found) == self._group.size and all(each.numel() == given.numel() for each in found))
+            _same_type("all_gather", [given, *found])
 
         def call() -> None:
             for given, found in zip(inputs, outputs):
@@ -231,6 +288,8 @@ class ProcessGroup(dist.ProcessGroup):
 
     def _allgather_base(self, output: torch.Tensor, given: torch.Tensor, opts: Any = None) -> Any:
         _on_cpu([output, given], "all_gather_into_tensor")
+        _fit("all_gather_into_tensor", output.numel() == given.numel() * self._group.size)
+        _same_type("all_gather_into_tensor", [given, output])
 
         def call() -> None:
             rows = self._group.gather(_bytes_of(given))
@@ -242,6 +301,10 @@ class ProcessGroup(dist.ProcessGroup):
         """The sum of all, of which each rank takes its part: it costs what an all_reduce does."""
         name = "SUM" if opts is None else _name_of(opts.reduceOp)
         _on_cpu([*outputs, *inputs[0]], "reduce_scatter")
+        _knows("reduce_scatter", name, inputs[0])
+        for found, given in zip(outputs, inputs):
+            _fit("reduce_scatter", len(given) == self._group.size and given[self._group.rank].numel() == found.numel())
+            _same_type("reduce_scatter", [found, *given])
 
         def call() -> None:
             for found, given in zip(outputs, inputs):
@@ -253,6 +316,7 @@ class ProcessGroup(dist.ProcessGroup):
         return self._group.later(call, outputs)
 
     def _reduce_scatter_base(self, output: torch.Tensor, given: torch.Tensor, opts: Any = None) -> Any:
+        _fit("reduce_scatter_tensor", given.numel() == output.numel() * self._group.size)
         return self.reduce_scatter([output], [list(given.detach().reshape(-1).chunk(self._group.size))], opts)
 
     def barrier(self, opts: Any = None) -> Any:
@@ -268,7 +332,10 @@ def _refuse(name: str) -> Callable[..., Any]:
     return refused
 
 
-for _name in ("reduce", "gather", "scatter", "send", "recv", "recv_anysource", "alltoall", "alltoall_base", "allreduce_coalesced"):
+for _name in (
+    *("reduce", "gather", "scatter", "send", "recv", "recv_anysource", "alltoall", "alltoall_base", "allreduce_coalesced"),
+    *("allgather_coalesced", "allgather_into_tensor_coalesced", "reduce_scatter_tensor_coalesced"),
+):
     setattr(ProcessGroup, _name, _refuse(_name))
 
 
@@ -306,8 +373,11 @@ def _open() -> _Group:
 
 
 def _end_with(group: _Group) -> None:
-    """A script that comes to its end without an exception is done; one that has lost a peer ends as such."""
+    """A script that comes to its end without an exception, and without sys.exit of anything but 0, is done; one that has lost
+    a peer ends as such. A process that the script forks says nothing."""
     raised: List[Any] = []
+    owner = os.getpid()
+    leave = sys.exit
     if os.environ.get("MUSTER_SOCKET"):
         end_by_sigterm(lambda: raised.append(SystemExit))
     previous = sys.excepthook
@@ -322,10 +392,16 @@ def _end_with(group: _Group) -> None:
             sys.stderr.flush()
             os._exit(_LOST)
 
+    def exit_with(status: Any = None) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            group.last_exit = status
+        leave(status)
+
     def end() -> None:
-        if not raised:
+        if os.getpid() == owner and not raised and group.last_exit in (None, 0):
             group.done()
 
+    sys.exit = exit_with
     sys.excepthook = tell
     atexit.register(end)
 
@@ -334,6 +410,8 @@ def _create(store: Any, rank: int, size: int, timeout: Any) -> ProcessGroup:
     group = _open()
     if size != group.size:
         raise RuntimeError(f"muster: a group is of all {group.size} ranks, not of {size}; the backend has no smaller ones")
+    if rank != group.rank:
+        raise RuntimeError(f"muster: this is rank {group.rank}, as muster says, not {rank}; leave rank and world_size away")
     return ProcessGroup(group)
 
 
@@ -352,10 +430,17 @@ def _register() -> None:
     dist.register_rendezvous_handler("muster", _rendezvous)
     if not os.environ.get("MUSTER_SOCKET") and "RANK" in os.environ:
         return  # torchrun's: its store says who is who
-    # env:// is what init_process_group takes when it is told nothing else; in a job its variables are not there.
+    # env:// is what init_process_group takes when it is told nothing else; in a job its variables are not there. Who sets
+    # them means torch's own, as for a group of Gloo.
     handlers = getattr(sys.modules.get("torch.distributed.rendezvous"), "_rendezvous_handlers", None)
-    if handlers is not None:
-        handlers["env"] = _rendezvous
+    if handlers is None:
+        return
+    usual = handlers["env"]
+
+    def of_environment(url: str, *arguments: Any, **named: Any) -> Any:
+        return (usual if "MASTER_ADDR" in os.environ else _rendezvous)(url, *arguments, **named)
+
+    handlers["env"] = of_environment
 
 
 _register()
