@@ -110,8 +110,8 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
   }
   std::shared_ptr<const GlobalModel> next;
   if (values)
-    next =
-        make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted), told.mean());
+    next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted),
+                             told.summary(spec::needs_of(options_.federation.strategy)));
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {

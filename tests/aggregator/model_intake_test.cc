@@ -89,18 +89,38 @@ TEST(ModelIntake, RefusesWhatIsNoModelInWords) {
   EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt);
 }
 
+constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
+constexpr spec::StrategyNeeds kByExamples{.by_examples = true};
+
 TEST(ToldByClients, AreMeansByExamplesOfWhatIsANumber) {
-  constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
   ToldByClients told;
-  EXPECT_EQ(told.mean(), std::nullopt);
+  EXPECT_EQ(told.summary(kByExamples), std::nullopt);
   told.add(10, kNotTold, 0.5);
-  EXPECT_EQ(told.mean(), std::nullopt) << "no loss, no point of the history";
+  EXPECT_EQ(told.summary(kByExamples), std::nullopt) << "no loss, no point of the history";
   told.add(10, 2.0, kNotTold);
   told.add(30, 4.0, 0.9);
   told.add(50, kNotTold, 7.0);
-  ASSERT_TRUE(told.mean());
-  EXPECT_DOUBLE_EQ(told.mean()->loss, 3.5);
-  EXPECT_DOUBLE_EQ(*told.mean()->accuracy, 0.8);
+  told.add(1'000'000'000, 1e308, kNotTold);
+  told.add(10, -std::numeric_limits<double>::infinity(), kNotTold);
+  ASSERT_TRUE(told.summary(kByExamples));
+  EXPECT_DOUBLE_EQ(told.summary(kByExamples)->loss, 3.5);
+  EXPECT_DOUBLE_EQ(*told.summary(kByExamples)->accuracy, 0.8);
+}
+
+// One of five claims a billion examples and a model without a mistake.
+TEST(ToldByClients, WeighAsTheStrategyWeighsUpdates) {
+  ToldByClients told;
+  for (const double accuracy : {0.1, 0.2, 0.3, 0.4}) told.add(10, 10 * accuracy, accuracy);
+  told.add(1'000'000'000, 0, 1.0);
+  EXPECT_NEAR(*told.summary(kByExamples)->accuracy, 1.0, 1e-6);
+  for (const char* name : {"Median", "TrimmedMean", "Krum"}) {
+    const auto measured = told.summary(spec::needs_of({.name = name}));
+    EXPECT_DOUBLE_EQ(*measured->accuracy, 0.3) << name;
+    EXPECT_DOUBLE_EQ(measured->loss, 2.0) << name;
+  }
+  EXPECT_DOUBLE_EQ(*told.summary(spec::needs_of({.weighting = "Equal"}))->accuracy, 0.4);
+  told.add(1, 100, 0.5);
+  EXPECT_DOUBLE_EQ(*told.summary(spec::needs_of({.name = "Median"}))->accuracy, 0.35);
 }
 
 }  // namespace
