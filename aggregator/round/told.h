@@ -5,8 +5,6 @@
 #include <optional>
 #include <vector>
 
-#include "common/spec/strategy.h"
-
 namespace muster::agg {
 
 // Of programs of the user's own: the aggregator has no data to test their model on.
@@ -15,9 +13,11 @@ struct Measured {
   std::optional<double> accuracy{};  // 0..1
 };
 
-// Of the updates that are in the aggregate, whose values weigh as the strategy weighs the updates: by
-// examples, or alike; of a robust strategy (every_update) it is their median, so that no minority of the
-// clients says how good the model is. Pure.
+// As the strategy weighs the updates; kMedian of a robust one, so that no minority of the clients says how
+// good the model is.
+enum class Weighing : std::uint8_t { kByExamples, kAlike, kMedian };
+
+// Of the updates that are in the aggregate. Pure.
 class ToldByClients {
  public:
   static constexpr double kLossMax = 1e100;  // beyond it a sum of many could overflow
@@ -28,10 +28,10 @@ class ToldByClients {
     if (accuracy >= 0 && accuracy <= 1) accuracy_.push_back({accuracy, examples});
   }
   // Nothing where no client told a loss.
-  [[nodiscard]] std::optional<Measured> summary(const spec::StrategyNeeds& needs) const {
-    const auto loss = of(loss_, needs);
+  [[nodiscard]] std::optional<Measured> summary(Weighing weighing) const {
+    const auto loss = of(loss_, weighing);
     if (!loss) return std::nullopt;
-    return Measured{.loss = *loss, .accuracy = of(accuracy_, needs)};
+    return Measured{.loss = *loss, .accuracy = of(accuracy_, weighing)};
   }
 
  private:
@@ -39,13 +39,13 @@ class ToldByClients {
     double value = 0;
     std::uint64_t examples = 0;  // a claim of the client
   };
-  static std::optional<double> of(std::vector<Told> told, const spec::StrategyNeeds& needs) {
+  static std::optional<double> of(std::vector<Told> told, Weighing weighing) {
     if (told.empty()) return std::nullopt;
-    if (needs.every_update) return median(told);
+    if (weighing == Weighing::kMedian) return median(told);
     double sum = 0;
     double weight = 0;
     for (const Told& each : told) {
-      const double by = needs.by_examples ? static_cast<double>(each.examples) : 1.0;
+      const double by = weighing == Weighing::kByExamples ? static_cast<double>(each.examples) : 1.0;
       sum += each.value * by;
       weight += by;
     }
