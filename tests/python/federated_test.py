@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import types
 import unittest
 
 import numpy
@@ -75,9 +76,12 @@ class Simulate(unittest.TestCase):
 
     def test_whole_numbers_are_rounded_in_every_kind_of_model(self):
         values = {"n": numpy.array([2.9999998, -2.6])}
-        for model in ({"n": numpy.zeros(2, numpy.int64)}, muster.Arrays(n=numpy.zeros(2, numpy.int64))):
-            _values.set_values(model, values)
-            self.assertEqual(numpy.asarray(model["n"]).tolist(), [3, -3])
+        model = {"n": numpy.zeros(2, numpy.int64)}
+        _values.set_values(model, values)
+        self.assertEqual(model["n"].tolist(), [3, -3])
+        estimator = types.SimpleNamespace(coef_=numpy.zeros(2, numpy.int64))
+        _values.set_values(estimator, {"coef_": values["n"]})
+        self.assertEqual(estimator.coef_.tolist(), [3, -3])
 
     def test_estimators_by_their_coefficients(self):
         class Estimator:  # as scikit-learn's linear models are
