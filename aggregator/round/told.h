@@ -1,7 +1,9 @@
 #pragma once  // aggregator/round/told.h: what the clients of a round measured themselves
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <vector>
 
 namespace muster::agg {
 
@@ -11,35 +13,54 @@ struct Measured {
   std::optional<double> accuracy{};  // 0..1
 };
 
-// Means over the updates that are in the aggregate, weighted by examples. Pure.
+// As the strategy weighs the updates; kMedian of a robust one, so that no minority of the clients says how
+// good the model is.
+enum class Weighing : std::uint8_t { kByExamples, kAlike, kMedian };
+
+// Of the updates that are in the aggregate. Pure.
 class ToldByClients {
  public:
-  // NaN: not told; so counts what comes from outside and is no number, or no share.
+  static constexpr double kLossMax = 1e100;  // beyond it a sum of many could overflow
+
+  // NaN: not told; so counts what comes from outside and is no number, too large, or no share.
   void add(std::uint64_t examples, double loss, double accuracy) {
-    const auto weight = static_cast<double>(examples);
-    if (std::isfinite(loss)) loss_.add(loss, weight);
-    if (accuracy >= 0 && accuracy <= 1) accuracy_.add(accuracy, weight);
+    if (std::abs(loss) <= kLossMax) loss_.push_back({loss, examples});
+    if (accuracy >= 0 && accuracy <= 1) accuracy_.push_back({accuracy, examples});
   }
   // Nothing where no client told a loss.
-  [[nodiscard]] std::optional<Measured> mean() const {
-    if (!loss_.mean()) return std::nullopt;
-    return Measured{.loss = *loss_.mean(), .accuracy = accuracy_.mean()};
+  [[nodiscard]] std::optional<Measured> summary(Weighing weighing) const {
+    const auto loss = of(loss_, weighing);
+    if (!loss) return std::nullopt;
+    return Measured{.loss = *loss, .accuracy = of(accuracy_, weighing)};
   }
 
  private:
-  struct Mean {
+  struct Told {
+    double value = 0;
+    std::uint64_t examples = 0;  // a claim of the client
+  };
+  static std::optional<double> of(std::vector<Told> told, Weighing weighing) {
+    if (told.empty()) return std::nullopt;
+    if (weighing == Weighing::kMedian) return median(told);
     double sum = 0;
     double weight = 0;
-    void add(double value, double by) {
-      sum += value * by;
+    for (const Told& each : told) {
+      const double by = weighing == Weighing::kByExamples ? static_cast<double>(each.examples) : 1.0;
+      sum += each.value * by;
       weight += by;
     }
-    [[nodiscard]] std::optional<double> mean() const {
-      return weight > 0 && std::isfinite(sum) ? std::optional(sum / weight) : std::nullopt;
-    }
-  };
-  Mean loss_;
-  Mean accuracy_;
+    return weight > 0 ? std::optional(sum / weight) : std::nullopt;
+  }
+  // Of an even number: the mean of the two in the middle.
+  static double median(std::vector<Told>& told) {
+    std::ranges::sort(told, {}, &Told::value);
+    const std::size_t half = told.size() / 2;
+    const double upper = told[half].value;
+    return told.size() % 2 == 1 ? upper : (told[half - 1].value + upper) / 2;
+  }
+
+  std::vector<Told> loss_;
+  std::vector<Told> accuracy_;
 };
 
 }  // namespace muster::agg

@@ -29,6 +29,12 @@ double distance(std::span<const float> to, std::span<const float> from) {
   return std::sqrt(square);
 }
 
+Weighing weighing_of(const spec::Strategy& strategy) {
+  const spec::StrategyNeeds needs = spec::needs_of(strategy);
+  if (needs.every_update) return Weighing::kMedian;
+  return needs.by_examples ? Weighing::kByExamples : Weighing::kAlike;
+}
+
 // Nothing: it is good, but nobody has told anything of it. Error: it is not good.
 Result<std::optional<learning::HistoryPoint>> judge(const GlobalModel& model, const CoordinatorPorts& ports,
                                                     AggregatorMetrics& metrics) {
@@ -112,8 +118,8 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
   }
   std::shared_ptr<const GlobalModel> next;
   if (values)
-    next =
-        make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted), told.mean());
+    next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted),
+                             told.summary(weighing_of(options_.federation.strategy)));
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {

@@ -11,6 +11,7 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/federation_service.h"
+#include "aggregator/shell/model_before.h"
 #include "aggregator/shell/resume_from_journal.h"
 #include "aggregator/store/mapped_shelf.h"
 #include "common/base/check.h"
@@ -25,7 +26,6 @@
 #include "learning/doubts.h"
 #include "learning/model.h"
 #include "learning/partition.h"
-#include "learning/sha256.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 
@@ -36,8 +36,7 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kPublishInterval{200};
 constexpr milliseconds kDismissTime{3'000};
-constexpr std::chrono::seconds kModelTime{600};  // for the first client, as workers wait for each other
-constexpr std::uint64_t kModelsInMemory = 6;     // of a program's: two models, two states, two updates
+constexpr std::uint64_t kModelsInMemory = 6;  // of a program's: two models, two states, two updates
 
 Result<spec::Federation> federation_of(const control::v1::Assignment& assignment) {
   if (!assignment.has_aggregator()) {
@@ -95,17 +94,16 @@ class Run {
 
   // The model is that of the first client that comes, whose program has the data, too.
   Ending play_programs(const control::v1::Assignment& assignment, spec::Federation federation) {
-    ModelIntake intake(program::ProgramLink::memory_of_this_pod() / kModelsInMemory);
+    ModelIntake intake(program::ProgramLink::memory_of_this_pod() / kModelsInMemory,
+                       model_before(federation, assignment.uid()));
     auto server = FederationServer::start(server_options(), intake, metrics_, federation.clients_per_pod);
     if (!server) return {kExitRetry, server.error().message};
     frame_.publish(control::v1::PHASE_STARTING, "waiting for the model of the first client");
     std::optional<OfferedModel> model;
-    for (const Deadline until = deadline_after(kModelTime); !model;) {
+    // For as long as the operator lets it: pods that cannot start yet are its to judge.
+    while (!model) {
       model = intake.wait(kPublishInterval);
       if (frame_.stopper.requested()) return {kExitStopped, "the aggregator was told to stop"};
-      if (!model && std::chrono::steady_clock::now() >= until)
-        return {kExitRetry,
-                "no client has brought the federation's model in ten minutes; see the client pods"};
     }
     std::vector<learning::Tensor> tensors;
     std::int64_t offset = 0;
@@ -114,9 +112,8 @@ class Run {
       tensors.push_back({.name = tensor.name, .shape = tensor.shape, .offset = offset, .size = size});
       offset += size;
     }
-    RoundStore store(
-        federation, tensors, assignment.uid(),
-        {.digest = learning::sha256_hex(program::write_tensors(model->tensors)), .class_names = {}});
+    RoundStore store(federation, tensors, assignment.uid(),
+                     {.digest = digest_of(model->tensors), .class_names = {}});
     CoordinatorOptions options;
     options.federation = std::move(federation);
     return serve(std::move(options), {}, store, [&] { return std::exchange(model->values, {}); },

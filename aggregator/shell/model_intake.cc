@@ -14,9 +14,7 @@
 namespace muster::agg {
 namespace {
 
-std::string hash_of(const std::vector<program::TensorShape>& tensors) {
-  return learning::sha256_hex(program::write_tensors(tensors));
-}
+constexpr std::uint64_t kSlowest = std::uint64_t{1} << 20;  // bytes a second of an offer that keeps its place
 
 std::int64_t parameters_of(const std::vector<program::TensorShape>& tensors) {
   std::int64_t count = 0;
@@ -33,7 +31,16 @@ std::string tensor_at(const std::vector<program::TensorShape>& tensors, std::int
   return "nothing";
 }
 
+Error gave_way(const std::string& whom) {
+  return resource_exhausted("the model of " + whom +
+                            " came too slowly, or twice, and gave way; ask again in a moment");
+}
+
 }  // namespace
+
+std::string digest_of(const std::vector<program::TensorShape>& tensors) {
+  return learning::sha256_hex(program::write_tensors(tensors));
+}
 
 Result<std::vector<program::TensorShape>> ModelIntake::read(const std::string& whom,
                                                             std::span<const std::byte> tensors) const {
@@ -45,7 +52,21 @@ Result<std::vector<program::TensorShape>> ModelIntake::read(const std::string& w
         "the model of {} has {} MiB, and this aggregator room for one of {}: raise the memory limit of "
         "spec.aggregator.template, or use a smaller model",
         whom, bytes >> 20, bytes_max_ >> 20));
+  MUSTER_TRY(as_before(whom, *read));
   return read;
+}
+
+Status ModelIntake::as_before(const std::string& whom,
+                              const std::vector<program::TensorShape>& tensors) const {
+  if (!before_ || before_->digest == digest_of(tensors)) return {};
+  auto there = before_->tensors;
+  for (std::size_t i = 0; i < std::min(there.size(), tensors.size()); ++i) there[i].type = tensors[i].type;
+  return invalid_argument(fmt::format(
+      "the rounds in spec.aggregator.storage, from which this federation goes on, are of a model with the "
+      "hash {:.16}, the program of {} has one with {:.16}: {}; run the program that began, or use another "
+      "folder",
+      before_->digest, whom, digest_of(tensors),
+      there == tensors ? "the type of a parameter differs" : program::first_difference(there, tensors)));
 }
 
 Status ModelIntake::same(const std::string& whom, const std::vector<program::TensorShape>& tensors) const {
@@ -53,7 +74,7 @@ Status ModelIntake::same(const std::string& whom, const std::vector<program::Ten
   return invalid_argument(fmt::format(
       "the program of {} has a model with the hash {:.16}, that of {} one with {:.16}: {}; all clients must "
       "build the same model",
-      first_, hash_of(tensors_), whom, hash_of(tensors), program::first_difference(tensors_, tensors)));
+      first_, digest_of(tensors_), whom, digest_of(tensors), program::first_difference(tensors_, tensors)));
 }
 
 Result<bool> ModelIntake::compare(const std::string& whom, std::span<const std::byte> tensors) {
@@ -73,16 +94,31 @@ Result<std::unique_ptr<ModelIntake::Offer>> ModelIntake::begin(const std::string
     return invalid_argument(
         fmt::format("{} promises {} bytes of a model that has {}", whom, value_bytes, due));
   const MutexLock lock(mutex_);
-  if (!tensors_.empty()) MUSTER_TRY(same(whom, read_ones));
-  if (std::exchange(offering_, true))
-    return resource_exhausted("another client's model is on its way; ask again in a moment");
-  return std::unique_ptr<Offer>(new Offer(*this, whom, std::move(read_ones), due));
+  if (!tensors_.empty()) {
+    MUSTER_TRY(same(whom, read_ones));
+    return std::unique_ptr<Offer>();
+  }
+  if (offer_ != nullptr) {
+    if (!gives_way(*offer_, whom))
+      return resource_exhausted("another client's model is on its way; ask again in a moment");
+    std::vector<float>().swap(offer_->values_);
+  }
+  std::unique_ptr<Offer> offer(new Offer(*this, whom, std::move(read_ones), due));
+  offer_ = offer.get();
+  return offer;
+}
+
+bool ModelIntake::gives_way(const Offer& offer, const std::string& to) const {
+  const auto allowed = patience_ + std::chrono::milliseconds(offer.bytes_ * 1000 / kSlowest);
+  return offer.whom_ == to || std::chrono::steady_clock::now() - offer.begun_ >= allowed;
 }
 
 Status ModelIntake::Offer::append(std::uint64_t offset, std::span<const std::byte> bytes) {
   if (offset != received_ || bytes.empty() || bytes.size() > bytes_ - received_)
     return invalid_argument(fmt::format("{} sends bytes {} to {} of its model, where byte {} of {} was due",
                                         whom_, offset, offset + bytes.size(), received_, bytes_));
+  const MutexLock lock(intake_.mutex_);
+  if (intake_.offer_ != this) return gave_way(whom_);
   const std::uint64_t end = received_ + bytes.size();
   values_.resize((end + sizeof(float) - 1) / sizeof(float));
   std::memcpy(std::as_writable_bytes(std::span(values_)).data() + received_, bytes.data(), bytes.size());
@@ -92,22 +128,28 @@ Status ModelIntake::Offer::append(std::uint64_t offset, std::span<const std::byt
 
 ModelIntake::Offer::~Offer() {
   const MutexLock lock(intake_.mutex_);
-  intake_.offering_ = false;
+  if (intake_.offer_ == this) intake_.offer_ = nullptr;
 }
 
 Status ModelIntake::take(std::unique_ptr<Offer> offer) {
-  const auto wrong = std::ranges::find_if(offer->values_, [](float value) { return !std::isfinite(value); });
-  if (wrong != offer->values_.end())
+  std::vector<float> values;
+  {
+    const MutexLock lock(mutex_);
+    if (offer_ != offer.get()) return gave_way(offer->whom_);
+    values = std::move(offer->values_);
+  }
+  const auto wrong = std::ranges::find_if(values, [](float value) { return !std::isfinite(value); });
+  if (wrong != values.end())
     return invalid_argument(fmt::format(
         "the model of {} begins with values that are not finite, in {}; see how its program makes it",
-        offer->whom_, tensor_at(offer->tensors_, wrong - offer->values_.begin())));
+        offer->whom_, tensor_at(offer->tensors_, wrong - values.begin())));
   const MutexLock lock(mutex_);
   if (!tensors_.empty()) return {};  // another's was whole first, and has the same tensors
   first_ = offer->whom_;
   tensors_ = offer->tensors_;
-  spdlog::info("the model is that of {} parameters={} sha256={:.16}", first_, offer->values_.size(),
-               hash_of(tensors_));
-  model_ = OfferedModel{.tensors = std::move(offer->tensors_), .values = std::move(offer->values_)};
+  spdlog::info("the model is that of {} parameters={} sha256={:.16}", first_, values.size(),
+               digest_of(tensors_));
+  model_ = OfferedModel{.tensors = std::move(offer->tensors_), .values = std::move(values)};
   come_.notify_all();
   return {};
 }

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "common/base/result.h"
@@ -19,11 +20,22 @@ struct OfferedModel {
   std::vector<float> values;  // [P] the initial parameters
 };
 
-// Thread-safe. The first whole offer is the model; whoever comes later has the same tensors or is refused. Of
-// what comes meanwhile one offer's values are held at a time, in memory that has really come.
+struct ModelBefore {  // of committed rounds from which the federation goes on
+  std::string digest;
+  std::vector<program::TensorShape> tensors;  // names and shapes; the types are in the digest alone
+};
+// SHA-256 of the tensors' names, shapes and types: what a model's rounds are stored with.
+[[nodiscard]] std::string digest_of(const std::vector<program::TensorShape>& tensors);
+
+// Thread-safe. The first whole offer is the model, where `before` has one, only if it has the same tensors;
+// whoever comes later has the same tensors or is refused. Of what comes meanwhile one offer's values are held
+// at a time, in memory that has really come.
 class ModelIntake {
  public:
-  explicit ModelIntake(std::uint64_t bytes_max) : bytes_max_(bytes_max) {}
+  // An offer may take `patience`, and a second for each MiB, until it gives way to another pod's.
+  explicit ModelIntake(std::uint64_t bytes_max, std::optional<ModelBefore> before = std::nullopt,
+                       std::chrono::milliseconds patience = std::chrono::seconds(10))
+      : bytes_max_(bytes_max), patience_(patience), before_(std::move(before)) {}
 
   // By `whom` ("client pod 3"). True: the values are wanted. Errors: kInvalidArgument: they are no tensors,
   // too many for this aggregator, or not those of the model: the first that differs, and both hashes.
@@ -35,7 +47,8 @@ class ModelIntake {
     ~Offer();
     Offer(const Offer&) = delete;
     Offer& operator=(const Offer&) = delete;
-    // The next bytes. kInvalidArgument: not the next, or more than there are.
+    // The next bytes. kInvalidArgument: not the next, or more than there are. kResourceExhausted: it has
+    // given way, to a later one of its pod or, being slow, to another's.
     [[nodiscard]] Status append(std::uint64_t offset, std::span<const std::byte> bytes);
     [[nodiscard]] bool whole() const { return received_ == bytes_; }
 
@@ -48,14 +61,16 @@ class ModelIntake {
     std::string whom_;
     std::vector<program::TensorShape> tensors_;
     std::uint64_t bytes_;
+    std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
     std::uint64_t received_ = 0;
-    std::vector<float> values_;
+    std::vector<float> values_;  // under the intake's mutex
   };
-  // Errors: compare's; kResourceExhausted: another offer is on its way: ask again in a moment.
+  // Null: the model is there, and the same: the values are not wanted. Errors: compare's;
+  // kResourceExhausted: another pod's offer is on its way: ask again in a moment.
   [[nodiscard]] Result<std::unique_ptr<Offer>> begin(const std::string& whom,
                                                      std::span<const std::byte> tensors,
                                                      std::uint64_t value_bytes);
-  // Of an offer that is whole. kInvalidArgument: a value is not finite.
+  // Of an offer that is whole. kInvalidArgument: a value is not finite. kResourceExhausted: append's.
   [[nodiscard]] Status take(std::unique_ptr<Offer> offer);
 
   // Once; nothing: it has not come in `timeout`.
@@ -66,12 +81,18 @@ class ModelIntake {
                                                                std::span<const std::byte> tensors) const;
   [[nodiscard]] Status same(const std::string& whom, const std::vector<program::TensorShape>& tensors) const
       MUSTER_REQUIRES(mutex_);
+  // As the rounds from which the federation goes on.
+  [[nodiscard]] Status as_before(const std::string& whom,
+                                 const std::vector<program::TensorShape>& tensors) const;
+  [[nodiscard]] bool gives_way(const Offer& offer, const std::string& to) const MUSTER_REQUIRES(mutex_);
 
   const std::uint64_t bytes_max_;
+  const std::chrono::milliseconds patience_;
+  const std::optional<ModelBefore> before_;
   Mutex mutex_;
   Condition come_;
-  bool offering_ MUSTER_GUARDED_BY(mutex_) = false;
-  std::string first_ MUSTER_GUARDED_BY(mutex_);                          // whose model it is
+  Offer* offer_ MUSTER_GUARDED_BY(mutex_) = nullptr;  // the one whose values are on their way
+  std::string first_ MUSTER_GUARDED_BY(mutex_);       // whose model it is
   std::vector<program::TensorShape> tensors_ MUSTER_GUARDED_BY(mutex_);  // empty: there is none yet
   std::optional<OfferedModel> model_ MUSTER_GUARDED_BY(mutex_);          // until wait takes it
 };

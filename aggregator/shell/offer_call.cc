@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <chrono>
 #include <utility>
 
 namespace muster::agg {
@@ -17,6 +19,7 @@ OfferCall::OfferCall(ModelIntake* intake, grpc::CallbackServerContext* context, 
     : intake_(intake),
       counted_(call ? call->counted : nullptr),
       limits_(limits),
+      due_(deadline_after(limits.whole)),
       link_(std::make_shared<CallLink>(context, [](const Error&) {})),
       reply_(reply) {
   if (!call) {
@@ -50,16 +53,27 @@ Result<bool> OfferCall::on_message() {
       reply_->set_wanted(wanted);
       return true;
     }
-    link_->cancel_after(limits_.whole);
     MUSTER_ASSIGN(offer_, intake_->begin(whom_, bytes_of(told.tensors()), told.value_bytes()));
+    if (offer_ == nullptr) return true;  // another's was whole meanwhile: not wanted
+    await_chunk();
     return false;
   }
   if (!message_.has_chunk() || offer_ == nullptr)
     return invalid_argument("an offer is its tensors, once, and then chunks");
   MUSTER_TRY(offer_->append(message_.chunk().offset(), bytes_of(message_.chunk().data())));
-  if (!offer_->whole()) return false;
+  if (!offer_->whole()) {
+    await_chunk();
+    return false;
+  }
   MUSTER_TRY(intake_->take(std::move(offer_)));
   return true;
+}
+
+// A client that has gone, or that stalls, does not keep the others' models out.
+void OfferCall::await_chunk() {
+  const auto left =
+      std::chrono::duration_cast<std::chrono::milliseconds>(due_ - std::chrono::steady_clock::now());
+  link_->cancel_after(std::max(std::chrono::milliseconds(0), std::min(limits_.chunk, left)));
 }
 
 void OfferCall::OnDone() {

@@ -20,10 +20,12 @@ class OfferCall final : public grpc::ServerReadReactor<federation::v1::ModelOffe
 
  private:
   [[nodiscard]] Result<bool> on_message();  // false: there is more to come
+  void await_chunk();
 
   ModelIntake* const intake_;
   const std::shared_ptr<const void> counted_;
   const TransferLimits limits_;
+  const Deadline due_;
   const std::shared_ptr<CallLink> link_;
   federation::v1::ModelOfferReply* const reply_;
   std::string whom_;

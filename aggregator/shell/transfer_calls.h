@@ -21,7 +21,8 @@ inline constexpr std::uint64_t kDownloadMemory = kDownloadsAtOnce * 4 * kDownloa
 
 struct TransferLimits {
   std::chrono::milliseconds first_message{10'000};  // of an upload: its header
-  std::chrono::milliseconds chunk{10'000};          // of a download: for its client to take one
+  std::chrono::milliseconds chunk{
+      10'000};  // of a download: for its client to take one; of an offer: to send one
   std::chrono::milliseconds whole{600'000};
 };
 

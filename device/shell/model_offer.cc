@@ -60,7 +60,9 @@ Status offer_model(const std::string& aggregator, const Credentials& credentials
     if (told && wanted) told = call(*stub, tensors, std::as_bytes(model.values), wanted);
     if (told) return {};
     const Code code = told.error().code;
-    if (code == Code::kInvalidArgument || code == Code::kFailedPrecondition) return told;
+    if (code == Code::kInvalidArgument || code == Code::kFailedPrecondition ||
+        code == Code::kPermissionDenied || code == Code::kUnimplemented)
+      return told;  // no later answer is another one
     if (std::chrono::steady_clock::now() >= deadline)
       return unavailable("the aggregator does not take this program's model: " + told.error().message);
     if (stopped(kPause)) return aborted("the clients were told to stop");

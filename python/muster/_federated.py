@@ -4,12 +4,13 @@ import copy
 import dataclasses
 import inspect
 import math
+import operator
 import random
 import time
-from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Union
+from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._library import Error
-from ._values import made, set_values, values_of
+from ._values import check_whole, made, set_values, values_of
 
 
 @dataclasses.dataclass(frozen=True)
@@ -118,8 +119,9 @@ def checked(update: Any, number: int, before: Dict[str, Any]) -> Dict[str, Any]:
     """The values of client `number`'s update, which has those of the model `before`. Raises muster.Error for one that is none."""
     import numpy
 
-    if not isinstance(update, Update) or update.examples < 1:
-        raise Error(f"client {number}: train must return a muster.Update of at least one example, not {update!r:.80}")
+    if not isinstance(update, Update):
+        raise Error(f"client {number}: train must return a muster.Update, not {update!r:.80}")
+    told_of(update, number)
     values = values_of(update.model)
     for name, each in before.items():
         if name not in values or values[name].shape != each.shape:
@@ -127,7 +129,26 @@ def checked(update: Any, number: int, before: Dict[str, Any]) -> Dict[str, Any]:
             raise Error(f"client {number}: {name} {found}, not {list(each.shape)}; return the model that it was given")
         if not numpy.isfinite(values[name]).all():
             raise Error(f"client {number}: {name} has values that are not finite; lower the learning rate")
+    check_whole(values, f"client {number}")
     return values
+
+
+def told_of(update: Update, number: int) -> Tuple[int, Optional[float], Optional[float]]:
+    """Examples, loss and accuracy as numbers. Raises muster.Error where one is none."""
+    try:
+        examples = operator.index(update.examples)
+    except TypeError:
+        examples = 0
+    if examples < 1:
+        raise Error(f"client {number}: examples of muster.Update must be a whole number of at least one example, not {update.examples!r:.80}")
+    measured = []
+    for name in ("loss", "accuracy"):
+        value = getattr(update, name)
+        try:
+            measured.append(None if value is None else float(value))
+        except (TypeError, ValueError, RuntimeError):
+            raise Error(f"client {number}: {name} of muster.Update must be one number, not {value!r:.80}") from None
+    return examples, measured[0], measured[1]
 
 
 class _Mean:
@@ -143,14 +164,14 @@ class _Mean:
         import numpy
 
         values = checked(update, number, self._before)
+        examples, loss, accuracy = told_of(update, number)
         for name in self._before:
-            self._sums[name] = self._sums.get(name, 0.0) + values[name].astype(numpy.float64) * update.examples
-        self._examples += update.examples
-        for name, sums in self._told.items():
-            told = getattr(update, name)
+            self._sums[name] = self._sums.get(name, 0.0) + values[name].astype(numpy.float64) * examples
+        self._examples += examples
+        for told, sums in ((loss, self._told["loss"]), (accuracy, self._told["accuracy"])):
             if told is not None and math.isfinite(told):
-                sums[0] += float(told) * update.examples
-                sums[1] += update.examples
+                sums[0] += told * examples
+                sums[1] += examples
 
     def values(self) -> Dict[str, Any]:
         return {name: each / self._examples for name, each in self._sums.items()}

@@ -10,10 +10,10 @@ import traceback
 from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 from . import _library
-from ._federated import Round, Simulation, Train, checked, client, simulate
+from ._federated import Round, Simulation, Train, checked, client, simulate, told_of
 from ._job import Ended, end_by_sigterm, write_last_words
 from ._library import Error
-from ._values import made, set_values, types_of, values_of
+from ._values import check_whole, made, set_values, types_of, values_of
 
 _LOOK_MS = 200  # how soon Python's signal handlers run while the library waits
 _REASON_MAX = 4000
@@ -74,7 +74,9 @@ class _Clients:
         self._call("muster_allocate")
         self._given = self._memory("muster_parameters")
         self._trained = self._memory("muster_gradient")
-        self._write(self._given, values_of(model))
+        values = values_of(model)
+        check_whole(values, "the model")
+        self._write(self._given, values)
         self._call("muster_begin_client")
 
     def next_round(self) -> bool:
@@ -91,13 +93,14 @@ class _Clients:
 
     def answer(self, train: Train, data: Any) -> None:
         told, told_by = self._told(), self._round.client
-        begins = {name: self._read(name) for name, _, _ in self._tensors}
-        set_values(self._model, begins)
-        given = copy.deepcopy(self._model)
-        before = values_of(self._model)
         try:
+            begins = {name: self._read(name) for name, _, _ in self._tensors}
+            set_values(self._model, begins)
+            given = copy.deepcopy(self._model)
+            before = values_of(self._model)
             update = train(given, data(told_by) if callable(data) else data[told_by], told)
             self._write(self._trained, checked(update, told_by, before))
+            examples, loss, accuracy = told_of(update, told_by)
         except BaseException:  # whatever ends the process: the aggregator need not wait for the deadline
             reason = "".join(traceback.format_exception_only(*sys.exc_info()[:2])).strip()
             self._lib.muster_round_failed(self._handle, reason[-_REASON_MAX:].encode(errors="replace"))
@@ -105,9 +108,9 @@ class _Clients:
         nan = math.nan
         self._call(
             "muster_update_ready",
-            int(update.examples),
-            nan if update.loss is None else float(update.loss),
-            nan if update.accuracy is None else float(update.accuracy),
+            examples,
+            nan if loss is None else loss,
+            nan if accuracy is None else accuracy,
         )
 
     def _told(self) -> Round:

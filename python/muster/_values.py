@@ -7,6 +7,8 @@ from ._optimizer import Arrays
 
 _TYPES = ("float32", "float64", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint8", "bool")  # as the C ABI's
 
+_WHOLE_MAX = 1 << 24
+
 
 def values_of(model: Any) -> Dict[str, Any]:
     """The model's numbers by name, as NumPy arrays: views or copies."""
@@ -40,13 +42,31 @@ def set_values(model: Any, values: Dict[str, Any]) -> None:
                 each.copy_(torch.as_tensor(value))
     elif isinstance(model, Arrays):
         for name, each in model.items():
-            each[...] = values[name]
+            each[...] = _of_type(values[name], each.dtype)
     elif isinstance(model, dict):
         for name, each in model.items():
-            model[name] = values[name].astype(numpy.asarray(each).dtype)
+            model[name] = _of_type(values[name], numpy.asarray(each).dtype)
     else:
         for name, value in values.items():
-            setattr(model, name, value.astype(numpy.asarray(getattr(model, name)).dtype))
+            setattr(model, name, _of_type(value, numpy.asarray(getattr(model, name)).dtype))
+
+
+def _of_type(value: Any, dtype: Any) -> Any:
+    import numpy
+
+    return (numpy.rint(value) if dtype.kind in "iub" else value).astype(dtype)
+
+
+def check_whole(values: Dict[str, Any], whose: str) -> None:
+    """Values travel as float32, which holds whole numbers up to 2^24. Raises muster.Error, by the tensor's name."""
+    import numpy
+
+    for name, each in values.items():
+        if each.dtype.kind in "iu" and each.size and max(abs(int(each.min())), abs(int(each.max()))) > _WHOLE_MAX:
+            raise Error(
+                f"{whose}: {name} is of {each.dtype} and has whole numbers beyond 2^24, which do not travel: leave it out of the "
+                "model (a buffer with persistent=False), or make it a number of another scale"
+            )
 
 
 def made(model: Any) -> Any:

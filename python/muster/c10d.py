@@ -9,25 +9,19 @@ makes every call under way, and every later one, raise a RuntimeError that names
 """
 
 import atexit
-import collections
-import concurrent.futures
-import ctypes
 import os
 import sys
+import threading
 import traceback
 from typing import Any, Callable, Iterator, List, Optional, Tuple
 
 import torch
 import torch.distributed as dist
 from torch._C._distributed_c10d import Store
-from torch._C._distributed_c10d import Work as _TorchWork
 
-from . import _library
+from ._collectives import BARRIER, Group
 from ._job import end_by_sigterm, write_last_words
-from ._library import Error
 
-_ROOM = 64 << 20  # bytes of one call; what is larger goes in pieces. A bucket of DDP is of 25 MiB
-_SUM, _BROADCAST, _GATHER, _BARRIER = 1, 2, 3, 4
 _LOST = 75  # the exit code of a rank whose peer was lost: the cause is elsewhere
 _REDUCE = {
     "SUM": lambda parts: parts.sum(0, dtype=parts.dtype),
@@ -36,116 +30,6 @@ _REDUCE = {
     "MAX": lambda parts: parts.max(0).values,
 }
 _REDUCE_NAMES = [*_REDUCE, "AVG"]
-
-
-class _Work(_TorchWork):
-    """Of c10d: its own over a future forgets, in wait, that the future has failed."""
-
-    def __init__(self, future: Any, raised: List[Exception]):
-        super().__init__()
-        self._future = future
-        self._raised = raised  # by the call: without what torch says around it
-
-    def wait(self, timeout: Any = None) -> bool:
-        try:
-            self._future.wait()
-        except RuntimeError:
-            if self._raised:
-                raise RuntimeError(str(self._raised[0])) from None
-            raise
-        return True
-
-    def get_future(self) -> Any:
-        return self._future
-
-
-class _Group:
-    """The connection to the worker. Calls are made by one thread, in the order in which they were asked for."""
-
-    def __init__(self) -> None:
-        self._lib = _library.library()
-        self._handle = self._lib.muster_open_group(_ROOM)
-        error = self._lib.muster_last_error(self._handle).decode()
-        if error:
-            raise Error(error)
-        world = _library.World(size=ctypes.sizeof(_library.World))
-        self._lib.muster_get_world(self._handle, ctypes.byref(world))
-        self.rank, self.size = int(world.rank), max(int(world.ranks), 1)
-        self.failure: Optional[str] = None
-        self.room = self._memory("muster_parameters")
-        self.all = self._memory("muster_gradient")
-        self.store = _NoStore(self)  # torch holds the C++ half of it alone
-        self._works: Any = collections.deque(maxlen=4096)  # torch may hold the C++ half of them alone
-        self._calls = concurrent.futures.ThreadPoolExecutor(1, "muster")
-
-    def _memory(self, function: str) -> torch.Tensor:
-        address = getattr(self._lib, function)(self._handle, None)
-        return torch.frombuffer((ctypes.c_uint8 * _ROOM).from_address(address), dtype=torch.uint8)
-
-    def collect(self, kind: int, count: int, root: int = 0) -> None:
-        """Of `count` bytes of the room."""
-        if self.failure is None and self._lib.muster_collect(self._handle, kind, count, root) != 0:
-            self.failure = self._lib.muster_last_error(self._handle).decode()
-        if self.failure is not None:
-            raise RuntimeError(f"muster: {self.failure}")
-
-    def later(self, call: Callable[[], None], result: List[torch.Tensor]) -> Any:
-        """A Work of c10d: `call` on the thread of the group, and then `result`."""
-        called: Any = torch.futures.Future()
-        raised: List[Exception] = []
-
-        def finish(_: Any) -> List[torch.Tensor]:
-            if raised:
-                raise raised[0]  # in a callback it is the future's failure for C++, too
-            return result
-
-        def run() -> None:
-            try:
-                call()
-            except Exception as error:  # the caller's, when it waits
-                raised.append(error)
-            called.set_result(None)
-
-        work = _Work(called.then(finish), raised)
-        self._works.append(work)
-        self._calls.submit(run)
-        return work
-
-    def done(self) -> None:
-        self._calls.shutdown()
-        if self.failure is None and self._lib.muster_group_done(self._handle) != 0:
-            self.failure = self._lib.muster_last_error(self._handle).decode()
-
-    # What follows is for the group's thread.
-
-    def sum(self, values: torch.Tensor) -> None:
-        """Of float32, in place."""
-        for part in values.split(_ROOM // values.element_size()):
-            count = part.numel() * part.element_size()
-            shared = self.room[:count].view(torch.float32)
-            shared.copy_(part)
-            self.collect(_SUM, count)
-            part.copy_(shared)
-
-    def broadcast(self, data: torch.Tensor, root: int) -> None:
-        """Of bytes, in place."""
-        for part in data.split(_ROOM):
-            if self.rank == root:
-                self.room[: len(part)].copy_(part)
-            self.collect(_BROADCAST, len(part), root)
-            if self.rank != root:
-                part.copy_(self.room[: len(part)])
-
-    def gather(self, data: torch.Tensor) -> torch.Tensor:
-        """Bytes of all ranks: [ranks, bytes]."""
-        gathered = torch.empty(self.size, len(data), dtype=torch.uint8)
-        step = _ROOM // self.size // 64 * 64
-        for at in range(0, len(data), step):
-            part = data[at : at + step]
-            self.room[: len(part)].copy_(part)
-            self.collect(_GATHER, len(part))
-            gathered[:, at : at + step].copy_(self.all[: self.size * len(part)].view(self.size, len(part)))
-        return gathered
 
 
 def _bytes_of(tensor: torch.Tensor) -> torch.Tensor:
@@ -168,10 +52,28 @@ def _on_cpu(tensors: List[torch.Tensor], call: str) -> None:
             raise RuntimeError(f"muster: {call} is of dense real tensors on the CPU, not of a {each.dtype} on {each.device}")
 
 
+def _knows(call: str, op: str, tensors: List[torch.Tensor]) -> None:
+    if op not in _REDUCE_NAMES:
+        raise RuntimeError(f"muster: {call} knows {', '.join(_REDUCE_NAMES)}, not {op}")
+    if op == "AVG" and any(each.dtype == torch.bool for each in tensors):
+        raise RuntimeError(f"muster: {call} has no AVG of bool; use a number's type, or MIN or MAX")
+
+
+def _fit(call: str, fits: bool) -> None:
+    if not fits:
+        raise RuntimeError(f"muster: {call} takes a tensor of the same number of elements for each rank")
+
+
+def _same_type(call: str, tensors: List[torch.Tensor]) -> None:
+    for each in tensors:
+        if each.dtype != tensors[0].dtype:
+            raise RuntimeError(f"muster: {call} takes tensors of one type, not of {tensors[0].dtype} and {each.dtype}")
+
+
 class ProcessGroup(dist.ProcessGroup):
     """What torch.distributed calls; all return a Work."""
 
-    def __init__(self, group: _Group):
+    def __init__(self, group: Group):
         super().__init__(group.rank, group.size)
         self._group = group
 
@@ -181,8 +83,7 @@ class ProcessGroup(dist.ProcessGroup):
     def allreduce(self, tensors: List[torch.Tensor], opts: Any = None) -> Any:
         name = "SUM" if opts is None else _name_of(opts.reduceOp)
         _on_cpu(tensors, "all_reduce")
-        if name not in _REDUCE_NAMES:
-            raise RuntimeError(f"muster: all_reduce knows {', '.join(_REDUCE_NAMES)}, not {name}")
+        _knows("all_reduce", name, tensors)
 
         def call() -> None:
             for each in tensors:
@@ -220,6 +121,9 @@ class ProcessGroup(dist.ProcessGroup):
 
     def allgather(self, outputs: List[List[torch.Tensor]], inputs: List[torch.Tensor], opts: Any = None) -> Any:
         _on_cpu([*inputs, *outputs[0]], "all_gather")
+        for given, found in zip(inputs, outputs):
+            _fit("all_gather", len(found) == self._group.size and all(each.numel() == given.numel() for each in found))
+            _same_type("all_gather", [given, *found])
 
         def call() -> None:
             for given, found in zip(inputs, outputs):
@@ -231,6 +135,8 @@ class ProcessGroup(dist.ProcessGroup):
 
     def _allgather_base(self, output: torch.Tensor, given: torch.Tensor, opts: Any = None) -> Any:
         _on_cpu([output, given], "all_gather_into_tensor")
+        _fit("all_gather_into_tensor", output.numel() == given.numel() * self._group.size)
+        _same_type("all_gather_into_tensor", [given, output])
 
         def call() -> None:
             rows = self._group.gather(_bytes_of(given))
@@ -242,6 +148,10 @@ class ProcessGroup(dist.ProcessGroup):
         """The sum of all, of which each rank takes its part: it costs what an all_reduce does."""
         name = "SUM" if opts is None else _name_of(opts.reduceOp)
         _on_cpu([*outputs, *inputs[0]], "reduce_scatter")
+        _knows("reduce_scatter", name, inputs[0])
+        for found, given in zip(outputs, inputs):
+            _fit("reduce_scatter", len(given) == self._group.size and given[self._group.rank].numel() == found.numel())
+            _same_type("reduce_scatter", [found, *given])
 
         def call() -> None:
             for found, given in zip(outputs, inputs):
@@ -253,10 +163,11 @@ class ProcessGroup(dist.ProcessGroup):
         return self._group.later(call, outputs)
 
     def _reduce_scatter_base(self, output: torch.Tensor, given: torch.Tensor, opts: Any = None) -> Any:
+        _fit("reduce_scatter_tensor", given.numel() == output.numel() * self._group.size)
         return self.reduce_scatter([output], [list(given.detach().reshape(-1).chunk(self._group.size))], opts)
 
     def barrier(self, opts: Any = None) -> Any:
-        return self._group.later(lambda: self._group.collect(_BARRIER, 0), [])
+        return self._group.later(lambda: self._group.collect(BARRIER, 0), [])
 
 
 def _refuse(name: str) -> Callable[..., Any]:
@@ -268,46 +179,30 @@ def _refuse(name: str) -> Callable[..., Any]:
     return refused
 
 
-for _name in ("reduce", "gather", "scatter", "send", "recv", "recv_anysource", "alltoall", "alltoall_base", "allreduce_coalesced"):
+for _name in (
+    *("reduce", "gather", "scatter", "send", "recv", "recv_anysource", "alltoall", "alltoall_base", "allreduce_coalesced"),
+    *("allgather_coalesced", "allgather_into_tensor_coalesced", "reduce_scatter_tensor_coalesced"),
+):
     setattr(ProcessGroup, _name, _refuse(_name))
 
 
-class _NoStore(Store):
-    """What torch asks of a store when a group is made: that all have come to it. It holds nothing."""
-
-    def __init__(self, group: _Group):
-        super().__init__()
-        self._group = group
-
-    def add(self, key: str, amount: int) -> int:
-        if amount > 0:
-            self._group.later(lambda: self._group.collect(_BARRIER, 0), []).wait()
-        return self._group.size
-
-    def set(self, key: str, value: Any) -> None:
-        pass
-
-    def get(self, key: str) -> Any:
-        raise RuntimeError(f"muster: the group has no store where {key} could be; make one, and give it to init_process_group")
-
-    def wait(self, keys: Any, timeout: Any = None) -> None:
-        pass
+_group: Optional[Group] = None
 
 
-_group: Optional[_Group] = None
-
-
-def _open() -> _Group:
+def _open() -> Group:
     global _group
     if _group is None:
-        _group = _Group()
+        _group = Group()
         _end_with(_group)
     return _group
 
 
-def _end_with(group: _Group) -> None:
-    """A script that comes to its end without an exception is done; one that has lost a peer ends as such."""
+def _end_with(group: Group) -> None:
+    """A script that comes to its end without an exception, and without sys.exit of anything but 0, is done; one that has lost
+    a peer ends as such. A process that the script forks says nothing."""
     raised: List[Any] = []
+    owner = os.getpid()
+    leave = sys.exit
     if os.environ.get("MUSTER_SOCKET"):
         end_by_sigterm(lambda: raised.append(SystemExit))
     previous = sys.excepthook
@@ -322,10 +217,16 @@ def _end_with(group: _Group) -> None:
             sys.stderr.flush()
             os._exit(_LOST)
 
+    def exit_with(status: Any = None) -> Any:
+        if threading.current_thread() is threading.main_thread():
+            group.last_exit = status
+        leave(status)
+
     def end() -> None:
-        if not raised:
+        if os.getpid() == owner and not raised and group.last_exit in (None, 0):
             group.done()
 
+    sys.exit = exit_with
     sys.excepthook = tell
     atexit.register(end)
 
@@ -334,6 +235,8 @@ def _create(store: Any, rank: int, size: int, timeout: Any) -> ProcessGroup:
     group = _open()
     if size != group.size:
         raise RuntimeError(f"muster: a group is of all {group.size} ranks, not of {size}; the backend has no smaller ones")
+    if rank != group.rank:
+        raise RuntimeError(f"muster: this is rank {group.rank}, as muster says, not {rank}; leave rank and world_size away")
     return ProcessGroup(group)
 
 
@@ -352,10 +255,17 @@ def _register() -> None:
     dist.register_rendezvous_handler("muster", _rendezvous)
     if not os.environ.get("MUSTER_SOCKET") and "RANK" in os.environ:
         return  # torchrun's: its store says who is who
-    # env:// is what init_process_group takes when it is told nothing else; in a job its variables are not there.
+    # env:// is what init_process_group takes when it is told nothing else; in a job its variables are not there. Who sets
+    # them means torch's own, as for a group of Gloo.
     handlers = getattr(sys.modules.get("torch.distributed.rendezvous"), "_rendezvous_handlers", None)
-    if handlers is not None:
-        handlers["env"] = _rendezvous
+    if handlers is None:
+        return
+    usual = handlers["env"]
+
+    def of_environment(url: str, *arguments: Any, **named: Any) -> Any:
+        return (usual if "MASTER_ADDR" in os.environ else _rendezvous)(url, *arguments, **named)
+
+    handlers["env"] = of_environment
 
 
 _register()

@@ -43,9 +43,9 @@ TEST(ModelIntake, TakesTheFirstWholeOfferAndComparesTheOthers) {
   EXPECT_EQ(model->tensors, kModel);
   EXPECT_EQ(model->values, kValues);
   EXPECT_EQ(*intake.compare("client pod 0", program::write_tensors(kModel)), false);
-  ASSERT_TRUE(offer(intake, "client pod 2",
-                    std::vector<float>(5, 9)));  // it was asked for before the first was whole
-  EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt) << "the first one's values hold";
+  const auto later = intake.begin("client pod 2", program::write_tensors(kModel), 20);
+  ASSERT_TRUE(later) << "it was asked for before the first was whole";
+  EXPECT_EQ(*later, nullptr) << "the first one's values hold: others are not wanted";
   auto other = kModel;
   other[1].type = program::Type::kFloat32;
   const auto apart = intake.compare("client pod 3", program::write_tensors(other));
@@ -64,6 +64,49 @@ TEST(ModelIntake, OneOfferAtATimeAndOneThatBreaksOffLeavesRoomForTheNext) {
   ASSERT_FALSE(second);
   EXPECT_EQ(second.error().code, Code::kResourceExhausted);
   first->reset();
+  EXPECT_TRUE(offer(intake, "client pod 1", kValues));
+}
+
+TEST(ModelIntake, AnOfferGivesWayToALaterOneOfItsPodAndASlowOneToAnothers) {
+  const auto tensors = program::write_tensors(kModel);
+  {
+    ModelIntake intake(1 << 20);
+    auto first = intake.begin("client pod 0", tensors, 20);
+    ASSERT_TRUE(first);
+    ASSERT_TRUE((*first)->append(0, bytes_of(kValues).first(1)));
+    EXPECT_TRUE(offer(intake, "client pod 0", kValues)) << "its connection broke, which nobody saw";
+    EXPECT_EQ((*first)->append(1, bytes_of(kValues).first(1)).error().code, Code::kResourceExhausted);
+    first->reset();
+    EXPECT_EQ(intake.wait(milliseconds(0))->values, kValues);
+  }
+  ModelIntake intake(1 << 20, std::nullopt, milliseconds(0));
+  auto slow = intake.begin("client pod 0", tensors, 20);
+  ASSERT_TRUE(slow);
+  ASSERT_TRUE((*slow)->append(0, bytes_of(kValues)));
+  auto next = intake.begin("client pod 1", tensors, 20);
+  ASSERT_TRUE(next);
+  const Status gone = intake.take(*std::move(slow));
+  ASSERT_FALSE(gone);
+  EXPECT_EQ(gone.error().code, Code::kResourceExhausted);
+  ASSERT_TRUE((*next)->append(0, bytes_of(kValues)));
+  EXPECT_TRUE(intake.take(*std::move(next)));
+}
+
+TEST(ModelIntake, GoesOnWithTheModelOfItsRoundsAlone) {
+  const auto given = [](auto tensors) {
+    for (auto& tensor : tensors) tensor.type = program::Type::kFloat32;  // the files have no types
+    return tensors;
+  };
+  ModelIntake intake(1 << 20, ModelBefore{.digest = digest_of(kModel), .tensors = given(kModel)});
+  auto other = kModel;
+  other[0].shape = {2, 3};
+  const auto apart = intake.compare("client pod 0", program::write_tensors(other));
+  ASSERT_FALSE(apart);
+  EXPECT_THAT(apart.error().message, HasSubstr("parameter 0 is w float64 [2, 2] there and w float64 [2, 3]"));
+  other = given(kModel);
+  const auto types = intake.begin("client pod 0", program::write_tensors(other), 20);
+  ASSERT_FALSE(types);
+  EXPECT_THAT(types.error().message, HasSubstr("the type of a parameter differs"));
   EXPECT_TRUE(offer(intake, "client pod 1", kValues));
 }
 
@@ -89,18 +132,35 @@ TEST(ModelIntake, RefusesWhatIsNoModelInWords) {
   EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt);
 }
 
+constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
+constexpr auto kByExamples = Weighing::kByExamples;
+
 TEST(ToldByClients, AreMeansByExamplesOfWhatIsANumber) {
-  constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
   ToldByClients told;
-  EXPECT_EQ(told.mean(), std::nullopt);
+  EXPECT_EQ(told.summary(kByExamples), std::nullopt);
   told.add(10, kNotTold, 0.5);
-  EXPECT_EQ(told.mean(), std::nullopt) << "no loss, no point of the history";
+  EXPECT_EQ(told.summary(kByExamples), std::nullopt) << "no loss, no point of the history";
   told.add(10, 2.0, kNotTold);
   told.add(30, 4.0, 0.9);
   told.add(50, kNotTold, 7.0);
-  ASSERT_TRUE(told.mean());
-  EXPECT_DOUBLE_EQ(told.mean()->loss, 3.5);
-  EXPECT_DOUBLE_EQ(*told.mean()->accuracy, 0.8);
+  told.add(1'000'000'000, 1e308, kNotTold);
+  told.add(10, -std::numeric_limits<double>::infinity(), kNotTold);
+  ASSERT_TRUE(told.summary(kByExamples));
+  EXPECT_DOUBLE_EQ(told.summary(kByExamples)->loss, 3.5);
+  EXPECT_DOUBLE_EQ(*told.summary(kByExamples)->accuracy, 0.8);
+}
+
+// One of five claims a billion examples and a model without a mistake.
+TEST(ToldByClients, WeighAsTheStrategyWeighsUpdates) {
+  ToldByClients told;
+  for (const double accuracy : {0.1, 0.2, 0.3, 0.4}) told.add(10, 10 * accuracy, accuracy);
+  told.add(1'000'000'000, 0, 1.0);
+  EXPECT_NEAR(*told.summary(kByExamples)->accuracy, 1.0, 1e-6);
+  EXPECT_DOUBLE_EQ(*told.summary(Weighing::kMedian)->accuracy, 0.3);
+  EXPECT_DOUBLE_EQ(told.summary(Weighing::kMedian)->loss, 2.0);
+  EXPECT_DOUBLE_EQ(*told.summary(Weighing::kAlike)->accuracy, 0.4);
+  told.add(1, 100, 0.5);
+  EXPECT_DOUBLE_EQ(*told.summary(Weighing::kMedian)->accuracy, 0.35);
 }
 
 }  // namespace

@@ -153,10 +153,17 @@ TEST_F(ProgramFederation, ResumesWithTheSameModelAndRefusesAnother) {
     second->terminate();
   }
   {
-    auto server = aggregator();
-    const auto first = client(0, 4, halfway);
-    EXPECT_EQ(server->wait_exit(std::chrono::seconds(30)), 65) << server->log();
-    first->terminate();
+    auto server = aggregator();  // which waits for a client that fits
+    const auto odd = client(0, 4, halfway);
+    const auto refused = odd->until(
+        [](const control::v1::AgentStatus& status) { return status.phase() == control::v1::PHASE_FAILED; });
+    ASSERT_TRUE(refused);
+    for (const char* part : {"spec.aggregator.storage", "the program of client pod 0", "w float64 [3] there",
+                             "w float64 [4] here"})
+      EXPECT_NE(refused->message().find(part), std::string::npos) << refused->message();
+    odd->terminate();
+    server->terminate();
+    EXPECT_EQ(server->wait_exit(std::chrono::seconds(30)), kExitStopped) << server->log();
   }
   auto server = aggregator();
   const auto first = client(0, 3, halfway);

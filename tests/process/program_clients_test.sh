@@ -207,6 +207,28 @@ assert [row.tolist() for row in rows] == [[i + 10. * r for i in range(5)] for r 
 part = torch.zeros(2)
 dist.reduce_scatter(part, [torch.full((2,), float(r)) for r in range(3)])
 assert part.tolist() == [3. * rank] * 2
+for dtype in (torch.bfloat16, torch.float16):
+    for op, want in ((dist.ReduceOp.SUM, 6), (dist.ReduceOp.AVG, 2), (dist.ReduceOp.PRODUCT, 6)):
+        x = torch.full((3,), rank + 1, dtype=dtype)
+        dist.all_reduce(x, op)
+        assert (x == want).all(), (dtype, op, x)
+for op, want in ((dist.ReduceOp.SUM, True), (dist.ReduceOp.MAX, True), (dist.ReduceOp.MIN, False), (dist.ReduceOp.PRODUCT, False)):
+    x = torch.tensor([rank == 1])
+    dist.all_reduce(x, op)
+    assert x.item() is want, (op, x)
+with torch.inference_mode():
+    x = torch.full((4,), float(rank))
+    dist.all_reduce(x)
+    assert x.tolist() == [3.0] * 4
+said = [None] * 3
+dist.all_gather_object(said, {"rank": rank, "text": "x" * rank})
+assert said == [{"rank": r, "text": "x" * r} for r in range(3)], said
+told = ["of rank 1", 7] if rank == 1 else [None, None]
+dist.broadcast_object_list(told, 1)
+assert told == ["of rank 1", 7]
+work = dist.all_reduce(torch.ones(3), async_op=True)
+work.wait()
+assert work.is_completed() and work.result()[0].tolist() == [3.0] * 3
 works = [dist.all_reduce(torch.ones(1000), async_op=True) for _ in range(10)]
 for work in works: work.wait()
 dist.barrier()
@@ -220,6 +242,17 @@ EOF
   run 60 group.yaml || fail "exit code $?: $(tail -5 err.txt)"
   check "on all ranks" [ "$(grep -h 'all well [012]' said-*.txt | wc -l)" = 3 ]
   check "bytes by the formula, of all" [ "$(field '["payloadBytesSent"] == d["objects"][0]["payloadBytesExpected"]')" = True ]
+}
+shapes_that_differ_are_an_error_on_all_ranks() {
+  local call
+  for call in 'dist.all_gather([torch.zeros(4 + rank)] * 3, torch.zeros(4 + rank))' 'dist.all_reduce(torch.zeros(4 + rank, dtype=torch.int64))'; do
+    printf 'import torch, torch.distributed as dist, muster.c10d\ndist.init_process_group("muster")\nrank = dist.get_rank()\n%s\nprint("wrong data was taken")\n' "$call" > apart.py
+    rm -rf muster-out said-*.txt
+    write_group "$PWD/apart.py" "runPolicy: {maxRestarts: 0}"
+    run 60 group.yaml && fail "$call was taken"
+    check "what differs" contains said-0.txt 'do not run the same program'
+    check "nobody goes on" [ "$(grep -l 'wrong data' said-[012].txt | wc -l)" = 0 ]
+  done
 }
 a_peer_that_is_lost_is_named_and_all_begin_anew() {
   cat > dies.py <<'EOF'
@@ -247,5 +280,6 @@ run_case an_exception_is_the_last_word_and_the_others_go_on 120
 run_case a_program_that_hangs_or_is_killed_costs_its_updates 120
 run_case wrong_clients_are_refused_in_words 150
 run_case a_stock_ddp_script_has_the_collectives 150
+run_case shapes_that_differ_are_an_error_on_all_ranks 150
 run_case a_peer_that_is_lost_is_named_and_all_begin_anew 120
 finish

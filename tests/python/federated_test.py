@@ -3,6 +3,7 @@
 import copy
 import math
 import os
+import types
 import unittest
 
 import numpy
@@ -73,6 +74,15 @@ class Simulate(unittest.TestCase):
         self.assertEqual(done.model[0].num_batches_tracked.item(), 1)
         self.assertIsNone(done.history[0].loss)
 
+    def test_whole_numbers_are_rounded_in_every_kind_of_model(self):
+        values = {"n": numpy.array([2.9999998, -2.6])}
+        model = {"n": numpy.zeros(2, numpy.int64)}
+        _values.set_values(model, values)
+        self.assertEqual(model["n"].tolist(), [3, -3])
+        estimator = types.SimpleNamespace(coef_=numpy.zeros(2, numpy.int64))
+        _values.set_values(estimator, {"coef_": values["n"]})
+        self.assertEqual(estimator.coef_.tolist(), [3, -3])
+
     def test_estimators_by_their_coefficients(self):
         class Estimator:  # as scikit-learn's linear models are
             def __init__(self):
@@ -94,10 +104,23 @@ class WrongUpdates(unittest.TestCase):
     def test_are_named_with_their_client(self):
         self.expect("client 0: train must return a muster.Update", lambda model, data, round: model)
         self.expect("at least one example", lambda model, data, round: muster.Update(model, 0))
+        for examples in (2.7, math.nan, "7", None):
+            self.expect("client 0: examples of", lambda model, data, round, many=examples: muster.Update(model, many))
+        for loss in (torch.ones(2), "low"):
+            self.expect("client 0: loss of muster.Update must be one", lambda model, data, round, told=loss: muster.Update(model, 1, told))
         self.expect("client 0: w is missing", lambda model, data, round: muster.Update({"v": model["w"]}, 1))
         self.expect("has the shape .2., not .3.", lambda model, data, round: muster.Update({"w": numpy.ones(2)}, 1))
         self.expect("not finite", lambda model, data, round: muster.Update({"w": model["w"] * math.nan}, 1))
         self.expect("is no model", lambda model, data, round: muster.Update(object(), 1))
+
+    def test_whole_numbers_that_float32_does_not_hold_are_refused_by_name(self):
+        for value in (2**24 + 1, -(2**40)):
+            with self.assertRaisesRegex(muster.Error, "client 0: seen is of int64 and has whole numbers beyond 2.24"):
+                muster.simulate(
+                    lambda model, data, round, value=value: muster.Update({"seen": numpy.array([value])}, 1),
+                    {"seen": numpy.array([0])},
+                    [None],
+                )
 
     def test_settings_that_cannot_be(self):
         self.expect("how many clients", descent, data=lambda number: None)

@@ -2,7 +2,7 @@
 // against workers' ends
 #include "worker/shell/group_side.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include <cstdlib>
 
@@ -16,6 +16,7 @@ namespace {
 using program::test::FakeProgram;
 using program::test::SocketFolder;
 using std::chrono::seconds;
+using ::testing::HasSubstr;
 
 constexpr int kRanks = 3;
 constexpr std::size_t kRoom = 256;  // floats
@@ -101,7 +102,7 @@ TEST(GroupSide, ARankThatIsLostEndsTheGroupOfAll) {
   with_programs(
       [](int rank, FakeProgram& program) {
         if (rank == 1) return;  // its program dies
-        EXPECT_NE(collect(program, {.kind = program::Collect::kSum, .bytes = 4}), "");
+        EXPECT_THAT(collect(program, {.kind = program::Collect::kSum, .bytes = 4}), HasSubstr("rank 1"));
       },
       [](int rank, const Status& served, const GroupProgress& /*progress*/) {
         ASSERT_FALSE(served);
@@ -109,6 +110,23 @@ TEST(GroupSide, ARankThatIsLostEndsTheGroupOfAll) {
           EXPECT_EQ(served.error().code, Code::kInternal);
         }
       });
+}
+
+// A rank whose tensor has another shape: an error on all, and no bytes that are none of the data.
+TEST(GroupSide, SizesThatDifferAreAnErrorOnEveryRank) {
+  for (const auto kind : {program::Collect::kGather, program::Collect::kSum}) {
+    for (const std::int64_t other : {8, 40, 0}) {
+      if (other == 0 && kind == program::Collect::kSum) continue;  // of nothing: no rank waits for it
+      SCOPED_TRACE(other);
+      with_programs(
+          [&](int rank, FakeProgram& program) {
+            EXPECT_THAT(collect(program, {.kind = kind, .bytes = rank == 1 ? other : 16}),
+                        HasSubstr("do not run the same program"))
+                << rank;
+          },
+          [](int, const Status& served, const GroupProgress&) { EXPECT_FALSE(served); });
+    }
+  }
 }
 
 TEST(GroupSide, WhatDoesNotFitIsRefused) {

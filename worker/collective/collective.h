@@ -56,12 +56,13 @@ class Collective {  // every rank makes the same calls in the same order, from o
   [[nodiscard]] virtual std::uint64_t all_reduce_bytes(std::size_t elements) const = 0;
 
   // Each rank's bytes for each other, of any sizes that both ends know. Parcels between two ranks go in the
-  // order in which both list them. Those within [0, payload) of `memory` count as payload. Errors as above.
+  // order in which both list them. Those within [0, payload) of `memory` count as payload. `alike`: a size
+  // that every rank has to call with; 0 where what they have in memory differs. Errors as above.
   struct Parcel {
     int peer = 0;  // another rank
     Chunk chunk;   // bytes of `memory`
   };
-  [[nodiscard]] virtual Status exchange(std::span<std::byte> memory, std::size_t payload,
+  [[nodiscard]] virtual Status exchange(std::span<std::byte> memory, std::size_t payload, std::size_t alike,
                                         std::span<const Parcel> to, std::span<const Parcel> from,
                                         Deadline deadline) = 0;
 

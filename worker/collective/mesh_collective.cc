@@ -78,20 +78,19 @@ Status MeshCollective::all_reduce_sum(std::span<float> buffer, Traffic traffic, 
              traffic, deadline);
 }
 
-Status MeshCollective::exchange(std::span<std::byte> memory, std::size_t payload, std::span<const Parcel> to,
-                                std::span<const Parcel> from, Deadline deadline) {
+Status MeshCollective::exchange(std::span<std::byte> memory, std::size_t payload, std::size_t alike,
+                                std::span<const Parcel> to, std::span<const Parcel> from, Deadline deadline) {
   MUSTER_CHECK(payload <= memory.size());
   Schedule schedule;
   for (const Parcel& parcel : to)
     (void)schedule.add({.kind = Move::Kind::kSend, .peer = parcel.peer, .chunk = parcel.chunk});
   for (const Parcel& parcel : from)
     (void)schedule.add({.kind = Move::Kind::kStore, .peer = parcel.peer, .chunk = parcel.chunk});
-  // What the ranks have in memory differs: their sizes say nothing.
   return run({.schedule = schedule,
               .extent = {.elements = payload, .riders = memory.size() - payload},
               .buffer = memory,
               .element = 1,
-              .header = header_of(Kind::kExchange, 0, calls_++, 0)},
+              .header = header_of(Kind::kExchange, 0, calls_++, alike)},
              Traffic::kPayload, deadline);
 }
 

@@ -31,8 +31,8 @@ class MeshCollective final : public Collective {
   [[nodiscard]] int size() const override { return mesh_->size(); }
   Status all_reduce_sum(std::span<float> buffer, Traffic traffic, Deadline deadline,
                         std::size_t riders) override;
-  Status exchange(std::span<std::byte> memory, std::size_t payload, std::span<const Parcel> to,
-                  std::span<const Parcel> from, Deadline deadline) override;
+  Status exchange(std::span<std::byte> memory, std::size_t payload, std::size_t alike,
+                  std::span<const Parcel> to, std::span<const Parcel> from, Deadline deadline) override;
   Result<Settled> settle(std::size_t elements, std::string_view known,
                          std::chrono::milliseconds timeout) override;
   Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override;

@@ -20,8 +20,9 @@ class Solo final : public Collective {
     MUSTER_TRY(state());
     return Settled{};
   }
-  Status exchange(std::span<std::byte> /*memory*/, std::size_t /*payload*/, std::span<const Parcel> /*to*/,
-                  std::span<const Parcel> /*from*/, Deadline /*deadline*/) override {
+  Status exchange(std::span<std::byte> /*memory*/, std::size_t /*payload*/, std::size_t /*alike*/,
+                  std::span<const Parcel> /*to*/, std::span<const Parcel> /*from*/,
+                  Deadline /*deadline*/) override {
     return state();
   }
   Status broadcast(std::span<std::byte> /*buffer*/, int /*root*/, Deadline /*deadline*/) override {

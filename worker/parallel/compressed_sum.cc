@@ -204,7 +204,7 @@ Status CompressedSum::exchange(Frames& frames, std::span<const std::size_t> coun
       to.push_back({.peer = peer, .chunk = place(index)});
       from.push_back({.peer = peer, .chunk = place(static_cast<std::size_t>(ranks) + index)});
     }
-    MUSTER_TRY(collective_.exchange(std::as_writable_bytes(std::span(sizes)), 0, to, from,
+    MUSTER_TRY(collective_.exchange(std::as_writable_bytes(std::span(sizes)), 0, 0, to, from,
                                     deadline_after(options_.timeout)));
     for (int peer = 0; peer < ranks; ++peer) {
       if (peer == self) continue;
@@ -227,7 +227,7 @@ Status CompressedSum::exchange(Frames& frames, std::span<const std::size_t> coun
     to.push_back({.peer = peer, .chunk = {.begin = frames.payload, .size = riders}});
     from.push_back({.peer = peer, .chunk = {.begin = frames.payload + (index + 1) * riders, .size = riders}});
   }
-  return collective_.exchange(std::span(memory_).first(frames.all), frames.payload, to, from,
+  return collective_.exchange(std::span(memory_).first(frames.all), frames.payload, 0, to, from,
                               deadline_after(options_.timeout));
 }
 

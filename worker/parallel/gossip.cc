@@ -38,7 +38,7 @@ Status Gossip::average(std::span<float> parameters, std::int64_t step, SyncCost&
         {.peer = tie.rank,
          .chunk = {.begin = (from.size() + 1) * size * sizeof(float), .size = size * sizeof(float)}});
   }
-  MUSTER_TRY(peers_.exchange(memory, memory.size(), to, from, deadline_after(options_.timeout)));
+  MUSTER_TRY(peers_.exchange(memory, memory.size(), 0, to, from, deadline_after(options_.timeout)));
   cost.payload_bytes = to.size() * size * sizeof(float);
   std::ranges::fill(parameters, 0.0F);
   std::size_t neighbour = 0;

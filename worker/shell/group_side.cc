@@ -87,12 +87,12 @@ Status GroupSide::gather(std::size_t bytes, Deadline deadline) {
   to.reserve(ranks);
   from.reserve(ranks);
   for (std::size_t peer = 0; peer < ranks; ++peer) {
-    if (peer == mine || bytes == 0) continue;
+    if (peer == mine) continue;  // of no bytes the headers go, which say so
     to.push_back({.peer = static_cast<int>(peer), .chunk = {.begin = mine * bytes, .size = bytes}});
     from.push_back({.peer = static_cast<int>(peer), .chunk = {.begin = peer * bytes, .size = bytes}});
   }
   progress_.payload_bytes_expected += bytes * (ranks - 1);
-  return collective_.exchange(memory.first(ranks * bytes), ranks * bytes, to, from, deadline);
+  return collective_.exchange(memory.first(ranks * bytes), ranks * bytes, bytes, to, from, deadline);
 }
 
 }  // namespace muster::worker
