@@ -25,9 +25,9 @@ Examples random_images(std::int64_t count) {
   return examples;
 }
 
-void gradient_step(benchmark::State& state, const char* model) {
+void gradient_step(benchmark::State& state, const char* name) {
   const Examples data = random_images(1024);
-  const auto model = *make_model({.name = model}, data);
+  const auto model = *make_model({.name = name}, data);
   const auto parameters = model->initial_parameters(1);
   std::vector<float> gradient(parameters.size());
   std::vector<std::int64_t> rows(static_cast<std::size_t>(state.range(0)));
@@ -39,9 +39,9 @@ BENCHMARK_CAPTURE(gradient_step, softmax, "softmax")->Arg(10)->Arg(64);
 BENCHMARK_CAPTURE(gradient_step, mlp, "mlp")->Arg(10)->Arg(64);
 BENCHMARK_CAPTURE(gradient_step, cnn, "cnn")->Arg(10)->Arg(64)->Arg(256);
 
-void evaluate(benchmark::State& state, const char* model) {
+void evaluate(benchmark::State& state, const char* name) {
   const Examples data = random_images(10'000);
-  const auto model = *make_model({.name = model}, data);
+  const auto model = *make_model({.name = name}, data);
   const auto parameters = model->initial_parameters(1);
   for (auto _ : state) benchmark::DoNotOptimize(model->evaluate(parameters, data));
   state.SetItemsProcessed(state.iterations() * data.size());
@@ -50,11 +50,11 @@ BENCHMARK_CAPTURE(evaluate, softmax, "softmax")->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(evaluate, mlp, "mlp")->Unit(benchmark::kMillisecond);
 BENCHMARK_CAPTURE(evaluate, cnn, "cnn")->Unit(benchmark::kMillisecond);
 
-void build_task(benchmark::State& state) {
+void build_model(benchmark::State& state) {
   const Examples data = random_images(1);
   for (auto _ : state) benchmark::DoNotOptimize(make_model({.name = "cnn"}, data));
 }
-BENCHMARK(build_task);
+BENCHMARK(build_model);
 
 void optimizer_step(benchmark::State& state, const spec::Optimizer& spec, std::int64_t bytes_per_parameter) {
   const std::int64_t count = state.range(0);

@@ -21,8 +21,8 @@ struct TemplateUse {
 [[nodiscard]] Status validate_pod_template(const Json& pod_template, const std::string& path,
                                            const TemplateUse& use);
 
-// Of a container, or what is like one: its resources.limits and .requests are quantities. The API server's own
-// message would not say where one is not.
+// Of a container, or what is like one: its resources.limits and .requests are quantities. The API server's
+// own message would not say where one is not.
 [[nodiscard]] Status validate_quantities(const Json& container, const std::string& path);
 
 // True for the env names that the operator sets itself: MUSTER_*, and for programs of the user's own

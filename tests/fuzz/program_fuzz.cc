@@ -3,8 +3,8 @@
 #include <array>
 #include <cstring>
 
-#include "tests/fuzz/fuzz.h"
 #include "common/program/protocol.h"
+#include "tests/fuzz/fuzz.h"
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   using namespace muster::program;

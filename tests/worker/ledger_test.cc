@@ -268,9 +268,9 @@ TEST(LedgerOf, AStateOfAnEarlierReleaseIsBelieved) {
 }
 
 // Elements that are no numbers, of one rank, in one step, in a model that does not need them.
-class OddTask final : public learning::Model {
+class OddModel final : public learning::Model {
  public:
-  explicit OddTask(std::int64_t odd_step) : odd_step_(odd_step) {}
+  explicit OddModel(std::int64_t odd_step) : odd_step_(odd_step) {}
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return inner_.tensors(); }
   [[nodiscard]] std::int64_t parameter_count() const override { return inner_.parameter_count(); }
   [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override {
@@ -330,7 +330,7 @@ TEST(NotFinite, GoesThroughTheSumAndIsToldWithStepAndRank) {
         std::vector<float>& odd_;
       };
       const auto index = static_cast<std::size_t>(rank);
-      OddTask model(rank == size - 1 ? 5 : -1);
+      OddModel model(rank == size - 1 ? 5 : -1);
       Optimizer optimizer(sums[index]);
       const auto gradient_sum = dense_sum(*group[index], {});
       DataParallel parallel({*group[index], *gradient_sum, optimizer}, std::chrono::seconds(60));

@@ -7,6 +7,7 @@
 #include <atomic>
 #include <cstddef>
 #include <cstdlib>
+#include <fstream>
 
 #include "tests/worker/fake_program.h"
 #include "tests/worker/mesh_support.h"
@@ -357,7 +358,8 @@ TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
     EXPECT_STREQ(event.words, "it cannot be");
     std::ostringstream written;
     written << std::ifstream(std::getenv("MUSTER_TERMINATION_LOG")).rdbuf();
-    EXPECT_EQ(written.str(), "muster.dev/ending: it cannot be") << "by which the operator knows whose word 65 is";
+    EXPECT_EQ(written.str(), "muster.dev/ending: it cannot be")
+        << "by which the operator knows whose word 65 is";
     muster_close(job);
   });
   ASSERT_TRUE(link->meet(kWorld, soon()));
