@@ -96,7 +96,7 @@ TEST_F(JournalThreadTest, AFullDiskSendsUpdatesBackAndNoUpdateGoesBeforeANote) {
   EXPECT_TRUE(thread_->full());
   EXPECT_TRUE(thread_->sync(1)) << "the checkpoint of a round goes by that round's end alone";
   EXPECT_NE(thread_->full_text().find("the fake disk is full"), std::string::npos) << thread_->full_text();
-  thread_->close({.round = 2, .cycle = 1, .settled = 1, .taken = {{1, "t1"}}}, 2, [] { return Resume{}; });
+  thread_->close({.round = 2, .cycle = 1, .settled = 0, .taken = {}}, 2, [] { return Resume{}; });
   EXPECT_TRUE(thread_->sync(1));
   EXPECT_FALSE(thread_->sync(2)) << "its end is not durable";
   thread_->note(TaskOver{"t8", TaskFate::kRefused});
