@@ -156,9 +156,10 @@ TEST(LedgerOf, NumbersThatAreNoneEndAllRanks) {
   constexpr std::size_t kRows = 12;   // and of each row of a batch of 6
   const float nan = std::numeric_limits<float>::quiet_NaN();
   const float infinite = std::numeric_limits<float>::infinity();
-  const Liar::Lie lies[] = {{kCounts, 0, nan}, {kCounts, 1, infinite}, {kCounts, 1, -1},   {kCounts, 0, 1},
-                            {kCounts, 1, 16},  {kCounts, 3, 3},        {kCounts, 0, 3e38}, {kRows, 0, nan},
-                            {kRows, 1, -5},    {kRows, 1, 97},         {kRows, 0, 1},      {kRows, 5, 3e38}};
+  const Liar::Lie lies[] = {{kCounts, 0, nan},   {kCounts, 1, infinite}, {kCounts, 1, -1},
+                            {kCounts, 0, 1},     {kCounts, 1, 16},       {kCounts, 3, 3},
+                            {kCounts, 0, 3e38F}, {kRows, 0, nan},        {kRows, 1, -5},
+                            {kRows, 1, 97},      {kRows, 0, 1},          {kRows, 5, 3e38F}};
   for (const Liar::Lie& lie : lies) {
     SCOPED_TRACE(fmt::format("{} as {} of {}", lie.value, lie.index, lie.floats));
     Training training(1);
