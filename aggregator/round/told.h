@@ -5,6 +5,8 @@
 #include <optional>
 #include <vector>
 
+#include "common/spec/strategy.h"
+
 namespace muster::agg {
 
 // Of programs of the user's own: the aggregator has no data to test their model on.
@@ -16,6 +18,11 @@ struct Measured {
 // As the strategy weighs the updates; kMedian of a robust one, so that no minority of the clients says how
 // good the model is.
 enum class Weighing : std::uint8_t { kByExamples, kAlike, kMedian };
+[[nodiscard]] inline Weighing weighing_of(const spec::Strategy& strategy) {
+  const spec::StrategyNeeds needs = spec::needs_of(strategy);
+  if (needs.every_update) return Weighing::kMedian;
+  return needs.by_examples ? Weighing::kByExamples : Weighing::kAlike;
+}
 
 // Of the updates that are in the aggregate. Pure.
 class ToldByClients {

@@ -29,12 +29,6 @@ double distance(std::span<const float> to, std::span<const float> from) {
   return std::sqrt(square);
 }
 
-Weighing weighing_of(const spec::Strategy& strategy) {
-  const spec::StrategyNeeds needs = spec::needs_of(strategy);
-  if (needs.every_update) return Weighing::kMedian;
-  return needs.by_examples ? Weighing::kByExamples : Weighing::kAlike;
-}
-
 // Nothing: it is good, but nobody has told anything of it. Error: it is not good.
 Result<std::optional<learning::HistoryPoint>> judge(const GlobalModel& model, const CoordinatorPorts& ports,
                                                     AggregatorMetrics& metrics) {

@@ -195,7 +195,8 @@ class Run {
                                  const CoordinatorPorts& ports, Strategy& strategy, CommittedRound& start) {
     MUSTER_ASSIGN(
         Journaled journaled,
-        resume_from_journal(federation, uid, {.evaluate = ports.evaluate, .save = ports.save, .enough = {}},
+        resume_from_journal(federation, uid,
+                            {.evaluate = ports.evaluate, .weighing = {}, .save = ports.save, .enough = {}},
                             strategy, start));
     for (const std::string& note : journaled.recovered.notes) warn(note);
     if (const std::size_t updates = journaled.updates; updates > 0) {

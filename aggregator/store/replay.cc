@@ -7,7 +7,6 @@
 #include <utility>
 
 #include "aggregator/round/counted.h"
-#include "aggregator/round/told.h"
 
 namespace muster::agg {
 namespace {
@@ -55,7 +54,7 @@ Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPor
     start.counted = counted.with_sealed();
     start.round = round.round;
     if (!each && &round != &closed.back()) continue;  // the history says nothing of it
-    MUSTER_TRY(evaluate_and_save(ports, strategy, told.mean(), start));
+    MUSTER_TRY(evaluate_and_save(ports, strategy, told.summary(ports.weighing), start));
     if (ports.enough(start.history)) return {};
   }
   return {};

@@ -3,6 +3,7 @@
 #include <functional>
 #include <span>
 
+#include "aggregator/round/told.h"
 #include "aggregator/store/recovery.h"
 #include "aggregator/store/round_store.h"
 #include "aggregator/strategy/strategy.h"
@@ -13,6 +14,7 @@ namespace muster::agg {
 struct ReplayPorts {
   // Null: of programs of the user's own, whose clients tell what they measured.
   std::function<learning::Evaluation(std::span<const float>)> evaluate;
+  Weighing weighing = Weighing::kByExamples;  // of what they tell
   std::function<Status(const RoundView&)> save;
   // The history reached the target, perhaps that of `start` already: what was closed behind is not made.
   std::function<bool(const std::vector<learning::HistoryPoint>&)> enough;
