@@ -102,10 +102,10 @@ int run(int argc, char** argv) {
   const auto data = load_dataset({.name = "fashion-mnist", .path = argv[2], .csv = {}, .synthetic = {}}, 0);
   if (!data) return fmt::print(stderr, "{}\n", data.error().message), 1;
   fmt::print("loaded in {:.2f} CPU s\n", cpu_seconds() - begin);
-  const spec::Model model{.name = argv[3]};
-  const auto model = make_model(model, data->train);
+  const spec::Model asked{.name = argv[3]};
+  const auto model = make_model(asked, data->train);
   if (!model) return fmt::print(stderr, "{}\n", model.error().message), 1;
-  fmt::print("{}: {} parameters\n", model.name, (*model)->parameter_count());
+  fmt::print("{}: {} parameters\n", asked.name, (*model)->parameter_count());
   spec::ClientTraining spec;
   spec.optimizer.learning_rate = std::atof(argv[4]);
   spec.optimizer.momentum = std::atof(argv[5]);
