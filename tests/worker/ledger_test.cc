@@ -45,9 +45,9 @@ class Liar final : public Collective {
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t elements) const override {
     return inner_.all_reduce_bytes(elements);
   }
-  Status exchange(std::span<std::byte> memory, std::size_t payload, std::span<const Parcel> to,
-                  std::span<const Parcel> from, Deadline deadline) override {
-    return inner_.exchange(memory, payload, to, from, deadline);
+  Status exchange(std::span<std::byte> memory, std::size_t payload, std::size_t alike,
+                  std::span<const Parcel> to, std::span<const Parcel> from, Deadline deadline) override {
+    return inner_.exchange(memory, payload, alike, to, from, deadline);
   }
   Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override {
     return inner_.broadcast(buffer, root, deadline);
