@@ -127,7 +127,7 @@ Status check_program(const Federation& federation) {
   if (optimizer.name != "SGD" || optimizer.momentum != 0 || optimizer.weight_decay != 0)
     return invalid_argument(
         "spec.training.optimizer: a program is told learningRate alone, and the rest is its own; remove the "
-        "other fields");
+        "field");
   if (federation.partition.kind != "IID")
     return invalid_argument(
         fmt::format("spec.clients.partition.kind: {} deals out a dataset, and each client's data is its "
