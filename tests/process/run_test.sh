@@ -77,7 +77,7 @@ labels_that_are_probably_not_meant_are_told() {
 print("a,a,label")
 for i in range(400): print(f"{i % 7},{i % 3},{i % 10}")
 print("1,2,25")' > d.csv
-  sed -i -e "s|dataset: .*|dataset: {name: csv, path: /data/d.csv}|" \
+  sed -i -e "s/epochs: .*/epochs: 3000/" -e "s|dataset: .*|dataset: {name: csv, path: /data/d.csv}|" \
       -e "s|volumeMounts: .*|volumeMounts: [{name: checkpoints, mountPath: /checkpoints}, {name: data, mountPath: /data}]|" \
       -e "s|^        volumes:|        volumes:\n        - name: data\n          hostPath: {path: \"$PWD\"}|" job.yaml
   timeout 100 "$MUSTER" run job.yaml > out.txt 2>&1 || fail "exit code $?: $(tail -5 out.txt)"
