@@ -15,6 +15,7 @@
 #include <optional>
 
 #include "tests/worker/mesh_support.h"
+#include "tests/worker/no_optimizer.h"
 #include "worker/parallel/data_parallel.h"
 #include "worker/parallel/gradient_sum.h"
 
@@ -78,14 +79,6 @@ std::uint64_t left_the_interface() {
   }
   return 0;
 }
-
-class NoOptimizer final : public learning::Optimizer {
- public:
-  void step(std::span<float> /*parameters*/, std::span<const float> /*gradient*/) override {}
-  [[nodiscard]] std::vector<Slot> slots() override { return {}; }
-  [[nodiscard]] std::int64_t steps() const override { return 0; }
-  void set_steps(std::int64_t /*steps*/) override {}
-};
 
 std::nullopt_t lost(const Error& error) {
   fmt::print(stderr, "{}\n", error.message);

@@ -9,6 +9,7 @@
 
 #include "common/base/random.h"
 #include "tests/worker/mesh_support.h"
+#include "tests/worker/no_optimizer.h"
 #include "worker/collective/reduce.h"
 #include "worker/parallel/bucket_plan.h"
 #include "worker/parallel/bucket_runner.h"
@@ -105,14 +106,6 @@ TEST(BucketRunner, AFailureEndsIt) {
   ASSERT_FALSE(next);
   EXPECT_EQ(next.error().message, "gone");
 }
-
-class NoOptimizer final : public learning::Optimizer {
- public:
-  void step(std::span<float> /*parameters*/, std::span<const float> /*gradient*/) override {}
-  [[nodiscard]] std::vector<Slot> slots() override { return {}; }
-  [[nodiscard]] std::int64_t steps() const override { return 0; }
-  void set_steps(std::int64_t /*steps*/) override {}
-};
 
 constexpr std::size_t kSize = 5000;
 const Buckets kPlan{{4100, 900}, {2000, 2100}, {1999, 1}, {3, 1996}, {0, 3}};
