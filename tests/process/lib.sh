@@ -107,6 +107,22 @@ down() {
   unset KUBECONFIG
 }
 
+# For programs of a user's own: SOURCE, the library's and the package's places, and PYTHON, one that has MODULES (empty: none here has).
+# use_library MODULES; ends the test where the library cannot be loaded.
+use_library() {
+  local python
+  SOURCE="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
+  export LD_LIBRARY_PATH="$MUSTER_LIBRARY_FOLDER" PYTHONPATH="$SOURCE/python" PYTHONDONTWRITEBYTECODE=1
+  if ldd "$MUSTER_LIBRARY_FOLDER/libmuster_worker.so" | grep -q 'lib[at]san'; then
+    skip "a library under a sanitizer is not loaded by programs without one; worker_program_test runs the same calls"
+    exit 77
+  fi
+  PYTHON=""
+  for python in python3 /usr/bin/python3; do
+    [ -n "$PYTHON" ] || ! "$python" -c "import $1" 2> /dev/null || PYTHON="$(command -v "$python")"
+  done
+}
+
 # A small DistributedJob on synthetic data: write_job FILE NAME [EXTRA_TRAINING_LINES] [WORKERS] [EPOCHS]
 write_job() {
   cat > "$1" <<YAML

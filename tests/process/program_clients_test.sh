@@ -2,16 +2,7 @@
 # Programs of a user's own as the clients of a FederatedRound, and with a training loop of their own on the backend of c10d.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-SOURCE="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-export LD_LIBRARY_PATH="$MUSTER_LIBRARY_FOLDER" PYTHONPATH="$SOURCE/python" PYTHONDONTWRITEBYTECODE=1
-if ldd "$MUSTER_LIBRARY_FOLDER/libmuster_worker.so" | grep -q 'lib[at]san'; then
-  skip "a library under a sanitizer is not loaded by programs without one; worker_program_test runs the same calls"
-  exit 77
-fi
-PYTHON=""
-for python in python3 /usr/bin/python3; do
-  [ -n "$PYTHON" ] || ! "$python" -c 'import torch, numpy' 2> /dev/null || PYTHON="$(command -v "$python")"
-done
+use_library 'torch, numpy'
 [ -n "$PYTHON" ] || { skip "no python3 here has torch and numpy; ./dev setup installs Debian's python3-torch"; exit 77; }
 
 # write_round PROGRAM [ROUNDS] [REST]: six clients in two pods

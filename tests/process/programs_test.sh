@@ -2,16 +2,7 @@
 # Programs of a user's own in a job (spec.training.program): C and PyTorch, killed, wrong, alone.
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
-SOURCE="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
-export LD_LIBRARY_PATH="$MUSTER_LIBRARY_FOLDER" PYTHONPATH="$SOURCE/python" PYTHONDONTWRITEBYTECODE=1
-if ldd "$MUSTER_LIBRARY_FOLDER/libmuster_worker.so" | grep -q 'lib[at]san'; then
-  skip "a library under a sanitizer is not loaded by programs without one; worker_program_test runs the same calls"
-  exit 77
-fi
-PYTHON=""
-for python in python3 /usr/bin/python3; do
-  [ -n "$PYTHON" ] || ! "$python" -c 'import torch' 2> /dev/null || PYTHON="$(command -v "$python")"
-done
+use_library 'torch'
 
 # write_program_job COMMAND [TRAINING] [REST]: three workers; COMMAND is a JSON list
 write_program_job() {
