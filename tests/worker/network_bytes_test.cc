@@ -36,7 +36,7 @@ class Namespaces {
     made_ = ::geteuid() == 0 && runs("ip link add " + bridge_ + " type bridge") &&
             runs("ip link set " + bridge_ + " up");
     for (int rank = 0; rank < kRanks && made_; ++rank) {
-      const std::string cable = fmt::format("mv{}-{}", rank, pid_);
+      const std::string cable = fmt::format("mv{}-{}", rank, which_);
       made_ = runs("ip netns add " + name(rank)) &&
               runs(fmt::format("ip link add {} type veth peer name eth0 netns {}", cable, name(rank))) &&
               runs(fmt::format("ip link set {} master {} up", cable, bridge_)) &&
@@ -53,12 +53,14 @@ class Namespaces {
   Namespaces& operator=(const Namespaces&) = delete;
 
   [[nodiscard]] bool made() const { return made_; }
-  [[nodiscard]] std::string name(int rank) const { return fmt::format("mtest{}-{}", pid_, rank); }
+  [[nodiscard]] std::string name(int rank) const { return fmt::format("mtest{}-{}", which_, rank); }
   [[nodiscard]] static std::string address(int rank) { return fmt::format("10.233.0.{}", rank + 1); }
 
  private:
-  const pid_t pid_ = ::getpid();  // of the test, in its children, too
-  std::string bridge_ = fmt::format("mb{}", pid_);
+  // The kernel takes cables away some time after their namespaces: each test has names of its own.
+  static inline char next_ = 'a';
+  const std::string which_ = fmt::format("{}{}", ::getpid(), next_++);
+  std::string bridge_ = fmt::format("mb{}", which_);
   bool made_ = false;
 };
 
