@@ -13,6 +13,7 @@
 #include <cstdlib>
 #include <fstream>
 #include <optional>
+#include <sstream>
 
 #include "tests/worker/mesh_support.h"
 #include "tests/worker/no_optimizer.h"
@@ -68,6 +69,7 @@ struct Measured {
   std::uint64_t wire = 0;     // bytes that left the interface, less the packets' headers
   std::uint64_t counted = 0;  // payload, by what the socket calls returned
   std::uint64_t formula = 0;
+  std::uint64_t again = 0;  // bytes at most that TCP sent once more
 };
 
 // Of the namespace that this process is in.
@@ -80,6 +82,20 @@ std::uint64_t left_the_interface() {
     return figures[8] - kHeader * figures[9];
   }
   return 0;
+}
+
+// Bytes at most, in this namespace: a busy machine answers late, and TCP sends what was on its way.
+std::uint64_t sent_again() {
+  constexpr std::uint64_t kSegment = 1500;
+  std::ifstream file("/proc/self/net/snmp");
+  std::uint64_t segments = 0;
+  for (std::string line; std::getline(file, line);) {
+    if (!line.starts_with("Tcp: ") || line.starts_with("Tcp: Rto")) continue;
+    std::istringstream words(line.substr(5));
+    for (int field = 0; field < 11; ++field) words.ignore(32, ' ');  // of the 12th, RetransSegs
+    words >> segments;
+  }
+  return kSegment * segments;
 }
 
 std::nullopt_t lost(const Error& error) {
@@ -117,6 +133,7 @@ std::optional<std::array<Measured, 2>> measure(int rank, Topology topology) {
     const BatchShare share{.mine = 1, .all = kRanks};
     if (const Status met = collective.barrier(soon()); !met) return lost(met.error());
     const std::uint64_t before = left_the_interface();
+    const std::uint64_t again = sent_again();
     const std::uint64_t counted = collective.bytes_sent().payload;
     const auto ready = parallel.expect(gradient, share);
     if (ready) ready(200'000, 800'003);
@@ -125,7 +142,8 @@ std::optional<std::array<Measured, 2>> measure(int rank, Topology topology) {
     if (const Status met = collective.barrier(soon()); !met) return lost(met.error());  // all has left
     measured[i] = {.wire = left_the_interface() - before,
                    .counted = collective.bytes_sent().payload - counted,
-                   .formula = sums->cost.payload_bytes};
+                   .formula = sums->cost.payload_bytes,
+                   .again = sent_again() - again};
   }
   collective.leave({});
   return measured;
@@ -179,7 +197,7 @@ TEST_P(NetworkBytes, ThoseThatAreCountedLeaveTheInterface) {
       EXPECT_EQ(bytes.counted, bytes.formula);
       // Beside the payload: headers of calls, riders, two barriers, the watch over peers.
       EXPECT_GE(bytes.wire, bytes.counted);
-      EXPECT_LE(bytes.wire, bytes.counted + bytes.counted / 200 + 32'768);
+      EXPECT_LE(bytes.wire, bytes.counted + bytes.counted / 200 + 32'768 + bytes.again);
       all[i] += bytes.counted;
     }
   }
