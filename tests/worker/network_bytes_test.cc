@@ -59,8 +59,8 @@ class Namespaces {
 
  private:
   // The kernel takes cables away some time after their namespaces: each test has names of its own.
-  static inline char next_ = 'a';
-  const std::string which_ = fmt::format("{}{}", ::getpid(), next_++);
+  static inline char next = 'a';
+  const std::string which_ = fmt::format("{}{}", ::getpid(), next++);
   std::string bridge_ = fmt::format("mb{}", which_);
   bool made_ = false;
 };
@@ -108,6 +108,7 @@ std::optional<std::array<Measured, 2>> measure(int rank, Topology topology) {
   auto port = MeshPort::listen(Namespaces::address(rank), kPort);
   if (!port) return lost(port.error());
   std::vector<std::string> peers;
+  peers.reserve(kRanks);
   for (int peer = 0; peer < kRanks; ++peer)
     peers.push_back(fmt::format("{}:{}", Namespaces::address(peer), kPort));
   auto mesh =
@@ -182,6 +183,7 @@ TEST_P(NetworkBytes, ThoseThatAreCountedLeaveTheInterface) {
     GTEST_SKIP() << "network namespaces cannot be made here: they need root, ip(8) and the veth and bridge "
                     "drivers";
   std::vector<Child> children;
+  children.reserve(kRanks);
   for (int rank = 0; rank < kRanks; ++rank) children.push_back(begin(namespaces, rank, GetParam()));
   std::array<std::uint64_t, 2> all{};
   for (const Child& child : children) {
