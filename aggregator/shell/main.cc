@@ -19,6 +19,7 @@
 #include "common/platform/end_process.h"
 #include "common/platform/log.h"
 #include "common/platform/permitted_path.h"
+#include "common/platform/pod_memory.h"
 #include "common/program/program_link.h"
 #include "common/spec/federated_round.h"
 #include "learning/data_identity.h"
@@ -94,7 +95,7 @@ class Run {
 
   // The model is that of the first client that comes, whose program has the data, too.
   Ending play_programs(const control::v1::Assignment& assignment, spec::Federation federation) {
-    ModelIntake intake(program::ProgramLink::memory_of_this_pod() / kModelsInMemory,
+    ModelIntake intake(memory_of_this_pod() / kModelsInMemory,
                        model_before(federation, assignment.uid()));
     auto server = FederationServer::start(server_options(), intake, metrics_, federation.clients_per_pod);
     if (!server) return {kExitRetry, server.error().message};

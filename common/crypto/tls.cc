@@ -40,7 +40,7 @@ Context make_context(const SSL_METHOD* method) {
   return context;
 }
 
-class TlsStream final : public ByteStream {
+class TlsStream final : public SocketStream {
  public:
   TlsStream(Connection connection, FileDescriptor descriptor, bool serves)
       : descriptor_(std::move(descriptor)), connection_(std::move(connection)), untold_(serves) {}
@@ -137,7 +137,7 @@ Result<TlsContext> TlsContext::client(const std::string& authority_pem, std::str
   return TlsContext(std::move(parts));
 }
 
-std::unique_ptr<ByteStream> TlsContext::stream(FileDescriptor connection) const {
+std::unique_ptr<SocketStream> TlsContext::stream(FileDescriptor connection) const {
   Connection tls(SSL_new(parts_->context.get()));
   const bool serves = parts_->dns_name.empty();
   const bool made = tls && SSL_set_fd(tls.get(), connection.get()) == 1 &&

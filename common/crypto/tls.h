@@ -4,7 +4,7 @@
 
 #include "common/base/result.h"
 #include "common/crypto/x509.h"
-#include "common/platform/byte_stream.h"
+#include "common/platform/socket_stream.h"
 
 namespace muster {
 
@@ -19,7 +19,7 @@ class TlsContext {
 
   // Takes a connected socket that does not block; the handshake comes with the first read or write. nullptr:
   // OpenSSL fails.
-  [[nodiscard]] std::unique_ptr<ByteStream> stream(FileDescriptor connection) const;
+  [[nodiscard]] std::unique_ptr<SocketStream> stream(FileDescriptor connection) const;
 
  private:
   struct Parts;

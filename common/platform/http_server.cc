@@ -32,7 +32,7 @@ constexpr std::chrono::milliseconds kAcceptPause{100};  // when the process has 
 struct Connection {
   enum class Phase { kHead, kBody, kExcess, kHandling, kAnswering };
   std::uint64_t id = 0;
-  std::unique_ptr<ByteStream> stream{};
+  std::unique_ptr<SocketStream> stream{};
   std::string ip{};
   Deadline until{};
   Phase phase = Phase::kHead;
@@ -199,17 +199,17 @@ class PollServer final : public HttpServer {
     char bytes[4096];
     const auto moved = connection.stream->read(bytes);
     connection.heard = true;
-    if (moved.state == ByteStream::State::kMoved) {
+    if (moved.state == SocketStream::State::kMoved) {
       connection.in.append(bytes, moved.bytes);
       digest(connection);
       return true;
     }
-    if (moved.state == ByteStream::State::kEnded) {
+    if (moved.state == SocketStream::State::kEnded) {
       const std::string_view fault = connection.stream->fault();
       end(connection, !fault.empty() ? fault : connection.in.empty() ? "silent" : "late");
       return false;
     }
-    connection.events = moved.state == ByteStream::State::kWantsRead ? POLLIN : POLLOUT;
+    connection.events = moved.state == SocketStream::State::kWantsRead ? POLLIN : POLLOUT;
     return false;
   }
 
@@ -296,13 +296,14 @@ class PollServer final : public HttpServer {
   static void send_some(Connection& connection) {
     while (true) {
       const auto moved = connection.stream->write(std::string_view(connection.out).substr(connection.sent));
-      if (moved.state == ByteStream::State::kMoved) {
+      if (moved.state == SocketStream::State::kMoved) {
         connection.sent += moved.bytes;
         if (connection.sent < connection.out.size()) continue;
         connection.stream->finish();
       }
-      connection.events = moved.state == ByteStream::State::kWantsRead ? POLLIN : POLLOUT;
-      connection.over = moved.state == ByteStream::State::kMoved || moved.state == ByteStream::State::kEnded;
+      connection.events = moved.state == SocketStream::State::kWantsRead ? POLLIN : POLLOUT;
+      connection.over =
+          moved.state == SocketStream::State::kMoved || moved.state == SocketStream::State::kEnded;
       return;
     }
   }

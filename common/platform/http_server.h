@@ -6,8 +6,8 @@
 #include <string_view>
 
 #include "common/base/result.h"
-#include "common/platform/byte_stream.h"
 #include "common/platform/http_message.h"
+#include "common/platform/socket_stream.h"
 
 namespace muster {
 
@@ -29,7 +29,7 @@ class HttpServer {
     // On the server's thread: it must not block.
     std::function<void(HttpRequest, Reply)> handler{};
     // What a connection speaks; absent: plain. nullptr: it is closed.
-    std::function<std::unique_ptr<ByteStream>(FileDescriptor)> stream{};
+    std::function<std::unique_ptr<SocketStream>(FileDescriptor)> stream{};
     // Somebody was turned away before there was a request to handle, for one of kHttpRefusals: for a counter.
     std::function<void(std::string_view reason)> refused{};
   };

@@ -8,7 +8,6 @@
 #include <algorithm>
 #include <cmath>
 #include <cstring>
-#include <fstream>
 
 namespace muster::program {
 namespace {
@@ -33,14 +32,6 @@ std::string text_of(const std::vector<std::byte>& body) {
 std::span<const std::byte> bytes_of(const std::string& text) { return std::as_bytes(std::span(text)); }
 
 }  // namespace
-
-std::uint64_t ProgramLink::memory_of_this_pod() {
-  const auto pages = static_cast<std::uint64_t>(std::max(::sysconf(_SC_PHYS_PAGES), 0L));
-  const std::uint64_t machine = pages * static_cast<std::uint64_t>(std::max(::sysconf(_SC_PAGESIZE), 1L));
-  std::uint64_t limit = 0;
-  std::ifstream told("/sys/fs/cgroup/memory.max");  // "max", where there is none
-  return told >> limit && limit > 0 ? std::min(machine, limit) : machine;
-}
 
 Result<std::unique_ptr<ProgramLink>> ProgramLink::listen(Options options) {
   MUSTER_ASSIGN(FileDescriptor listener, listen_at(options.path));

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common/platform/mutex.h"
+#include "common/platform/pod_memory.h"
 #include "common/platform/sealed_memory.h"
 #include "common/program/channel.h"
 #include "common/program/memory_plan.h"
@@ -31,8 +32,6 @@ class ProgramLink {
     std::chrono::milliseconds answer{600'000};        // of the program, to anything
     std::uint64_t memory_max = memory_of_this_pod();  // bytes that its parameters and gradient may take
   };
-  // Of the machine, or what the container may take where that is less.
-  [[nodiscard]] static std::uint64_t memory_of_this_pod();
   struct Model {
     std::vector<TensorShape> tensors;
     std::int64_t parameters = 0;  // P

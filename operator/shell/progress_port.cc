@@ -43,7 +43,7 @@ class Port final : public ProgressPort {
     server.connections_max = kConnectionsMax;
     server.body_bytes_max = kReportBytesMax;
     server.request_time = kRequestTime;
-    server.stream = [this](FileDescriptor connection) -> std::unique_ptr<ByteStream> {
+    server.stream = [this](FileDescriptor connection) -> std::unique_ptr<SocketStream> {
       const auto keys = this->keys();
       return keys == nullptr ? nullptr : keys->server.stream(std::move(connection));
     };

@@ -53,9 +53,9 @@ class Exchange {
   Status send(std::string_view bytes) {
     while (!bytes.empty()) {
       const auto moved = stream_->write(bytes);
-      if (moved.state == ByteStream::State::kMoved) bytes.remove_prefix(moved.bytes);
+      if (moved.state == SocketStream::State::kMoved) bytes.remove_prefix(moved.bytes);
       MUSTER_TRY(wait_for(moved.state));
-      if (moved.state == ByteStream::State::kEnded) return ended();
+      if (moved.state == SocketStream::State::kEnded) return ended();
     }
     return {};
   }
@@ -65,8 +65,8 @@ class Exchange {
     char bytes[4096];
     while (all.size() <= kAnswerBytesMax) {
       const auto moved = stream_->read(bytes);
-      if (moved.state == ByteStream::State::kEnded) return all.empty() ? Result<std::string>(ended()) : all;
-      if (moved.state == ByteStream::State::kMoved) all.append(bytes, moved.bytes);
+      if (moved.state == SocketStream::State::kEnded) return all.empty() ? Result<std::string>(ended()) : all;
+      if (moved.state == SocketStream::State::kMoved) all.append(bytes, moved.bytes);
       MUSTER_TRY(wait_for(moved.state));
     }
     return unavailable("its answer has no end");
@@ -77,9 +77,9 @@ class Exchange {
                                                 : "who answers there is not this authority's operator");
   }
 
-  Status wait_for(ByteStream::State state) {
-    if (state == ByteStream::State::kWantsRead) return wait(stream_->descriptor(), POLLIN);
-    if (state == ByteStream::State::kWantsWrite) return wait(stream_->descriptor(), POLLOUT);
+  Status wait_for(SocketStream::State state) {
+    if (state == SocketStream::State::kWantsRead) return wait(stream_->descriptor(), POLLIN);
+    if (state == SocketStream::State::kWantsWrite) return wait(stream_->descriptor(), POLLOUT);
     return {};
   }
 
@@ -103,7 +103,7 @@ class Exchange {
   const TlsContext& tls_;
   const std::stop_token& stop_;
   const Deadline deadline_;
-  std::unique_ptr<ByteStream> stream_;
+  std::unique_ptr<SocketStream> stream_;
 };
 
 std::string text_of(const HttpRequest& request) {

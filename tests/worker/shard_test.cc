@@ -99,6 +99,23 @@ TEST(SynchronousShard, AnswersNobodyBeforeAllHavePushedThenAllWithTheMean) {
   EXPECT_TRUE(table.shard().awaited().empty());
 }
 
+TEST(SynchronousShard, APartThatDoesNotFitIsRefusedBeforeItIsRead) {
+  // 4 of 8 parameters, and as many of a gradient of each of 3 workers.
+  ShardState state;
+  ShardOptions options{.shard = 1, .shards = 2, .workers = 3};
+  options.make_optimizer = [](std::int64_t count) { return learning::make_optimizer(sgd(1), count); };
+  for (const bool fits : {true, false}) {
+    options.memory_max = (1 + 3) * 4 * sizeof(float) - (fits ? 0 : 1);
+    const Status told = Shard(options, state).check(0, {.kind = Kind::kBegin, .total = 8, .bytes = 16});
+    EXPECT_EQ(static_cast<bool>(told), fits);
+    if (!told) {
+      EXPECT_EQ(told.error().code, Code::kInvalidArgument);
+      EXPECT_NE(told.error().message.find("or the number of shards"), std::string::npos)
+          << told.error().message;
+    }
+  }
+}
+
 TEST(SynchronousShard, AnUpdateThatComesAgainIsAnsweredAndNotMade) {
   Table table({.workers = 1});
   table.begin({10});

@@ -64,6 +64,7 @@ Status Shard::check(int worker, const ShardMessage& head) const {
         bytes = 0;
         break;
       }
+      MUSTER_TRY(fits(head.total));
       const std::uint64_t slots =
           head.has(ShardMessage::kSlots) ? options_.make_optimizer(1)->slots().size() : 0;
       bytes = shard_part(head.total, options_.shard, options_.shards).size * sizeof(float) * (1 + slots);
@@ -113,6 +114,20 @@ Status Shard::check(int worker, const ShardMessage& head) const {
     return refused(worker, fmt::format("sends {} bytes where parameter server {} expects {}", head.bytes,
                                        options_.shard, *bytes));
   return {};
+}
+
+Status Shard::fits(std::int64_t total) const {
+  const std::uint64_t part = shard_part(total, options_.shard, options_.shards).size * sizeof(float);
+  const std::uint64_t kept = part * (1 + options_.make_optimizer(1)->slots().size());
+  const std::uint64_t needed =
+      kept * (mirrors_ == nullptr ? 1 : 2) + part * static_cast<std::uint64_t>(options_.workers);
+  if (needed <= options_.memory_max) return {};
+  return invalid_argument(fmt::format(
+      "parameter server {} of {} needs {} MiB for its part of {} parameters, with the optimizer's state and "
+      "a "
+      "gradient of each of {} workers; its pod may take {} MiB: raise resources.limits.memory in "
+      "spec.synchronization.parameterServers.template, or the number of shards",
+      options_.shard, options_.shards, needed >> 20, total, options_.workers, options_.memory_max >> 20));
 }
 
 Status Shard::take(int worker, const ShardMessage& head, std::span<std::byte> body) {

@@ -1,6 +1,7 @@
 #pragma once  // worker/parallel/shard.h: a parameter server's part of the parameters, and when it answers
               // whom
 #include <cstdint>
+#include <limits>
 #include <optional>
 #include <set>
 #include <span>
@@ -27,6 +28,8 @@ struct ShardOptions {
   // Asynchronous: lambda of g + lambda g*g*(w - w_then). DC-ASGD: Zheng et al., ICML 2017. 0: none.
   double delay_compensation = 0;
   MakeOptimizer make_optimizer{};
+  // Bytes that the part may take, with its optimizer's state, its mirror's and a gradient of each worker.
+  std::uint64_t memory_max = std::numeric_limits<std::uint64_t>::max();
 };
 
 // A machine without I/O. Synchronous: update t is the mean of the gradients of all workers, added in the
@@ -38,7 +41,8 @@ class Shard {
   // `mirrors`: null where there is one server. All outlive it.
   Shard(ShardOptions options, ShardState& state, Mirrors* mirrors = nullptr);
 
-  // Bytes of the body of such a message. Errors, of both: kInternal: `worker` may not say this now.
+  // Before its body is read. Errors, of both: kInternal: `worker` may not say this now; kInvalidArgument: the
+  // part is larger than memory_max.
   [[nodiscard]] Status check(int worker, const ShardMessage& head) const;
   // `body`: head.bytes bytes, which stay until the worker is answered.
   [[nodiscard]] Status take(int worker, const ShardMessage& head, std::span<std::byte> body);
@@ -68,6 +72,7 @@ class Shard {
   [[nodiscard]] const std::vector<std::int64_t>& staleness() const { return staleness_; }
 
  private:
+  [[nodiscard]] Status fits(std::int64_t total) const;
   struct Worker {
     std::optional<ShardMessage> asks;  // not yet answered
     std::span<std::byte> body;         // of it

@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "common/platform/log.h"
+#include "common/platform/pod_memory.h"
 #include "worker/parallel/shard_server.h"
 
 namespace muster::worker {
@@ -46,7 +47,8 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
                .max_staleness = synchronization.max_staleness,
                .staleness_aware = synchronization.staleness_aware,
                .delay_compensation = synchronization.delay_compensation,
-               .make_optimizer = make_optimizer},
+               .make_optimizer = make_optimizer,
+               .memory_max = memory_of_this_pod()},
               state_, mirrors ? &*mirrors : nullptr);
   Instant next{};
   const auto tell = [&](const ShardServer& server) {

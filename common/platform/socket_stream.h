@@ -1,4 +1,4 @@
-#pragma once  // common/platform/byte_stream.h: bytes over a connected socket that does not block, plain or
+#pragma once  // common/platform/socket_stream.h: bytes over a connected socket that does not block, plain or
               // under TLS
 #include <cstddef>
 #include <memory>
@@ -9,7 +9,7 @@
 
 namespace muster {
 
-class ByteStream {
+class SocketStream {
  public:
   enum class State {
     kMoved,
@@ -21,7 +21,7 @@ class ByteStream {
     State state = State::kEnded;
     std::size_t bytes = 0;  // of kMoved; at least one
   };
-  virtual ~ByteStream() = default;
+  virtual ~SocketStream() = default;
 
   [[nodiscard]] virtual int descriptor() const = 0;
   [[nodiscard]] virtual Moved read(std::span<char> into) = 0;
@@ -31,6 +31,6 @@ class ByteStream {
   [[nodiscard]] virtual std::string_view fault() const = 0;
 };
 
-[[nodiscard]] std::unique_ptr<ByteStream> plain_stream(FileDescriptor connection);
+[[nodiscard]] std::unique_ptr<SocketStream> plain_stream(FileDescriptor connection);
 
 }  // namespace muster

@@ -1,5 +1,5 @@
-// common/platform/byte_stream.cc: the plain one
-#include "common/platform/byte_stream.h"
+// common/platform/socket_stream.cc: the plain one
+#include "common/platform/socket_stream.h"
 
 #include <sys/socket.h>
 
@@ -8,7 +8,7 @@
 namespace muster {
 namespace {
 
-class PlainStream final : public ByteStream {
+class PlainStream final : public SocketStream {
  public:
   explicit PlainStream(FileDescriptor connection) : connection_(std::move(connection)) {}
 
@@ -34,7 +34,7 @@ class PlainStream final : public ByteStream {
 
 }  // namespace
 
-std::unique_ptr<ByteStream> plain_stream(FileDescriptor connection) {
+std::unique_ptr<SocketStream> plain_stream(FileDescriptor connection) {
   return std::make_unique<PlainStream>(std::move(connection));
 }
 
