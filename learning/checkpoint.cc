@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <map>
 
 #include "common/base/check.h"
 #include "common/base/text.h"
@@ -218,18 +219,21 @@ Result<TrainingState> CheckpointStore::state_of(SafetensorsFile file, const fs::
         "{}: is a checkpoint of another model: {}; use another folder, or remove the file to start afresh",
         path.string(), fact));
   };
-  std::size_t next = 0;
+  // By name: the file's order is that of the data, which says nothing of tensors without values.
+  std::map<std::string, SafetensorsFile::Entry*> stored_as;
+  for (auto& entry : file.tensors) stored_as.emplace(entry.name, &entry);
   for (const Tensor& tensor : tensors_) {
-    if (next >= file.tensors.size() || file.tensors[next].name != tensor.name)
-      return misfit(fmt::format("it lacks tensor \"{}\"", tensor.name));
-    if (file.tensors[next].shape != tensor.shape)
+    const auto found = stored_as.find(tensor.name);
+    if (found == stored_as.end()) return misfit(fmt::format("it lacks tensor \"{}\"", tensor.name));
+    if (found->second->shape != tensor.shape)
       return misfit(fmt::format("its tensor \"{}\" is [{}], this model's is [{}]", tensor.name,
-                                fmt::join(file.tensors[next].shape, ", "), fmt::join(tensor.shape, ", ")));
-    const std::vector<float> values = std::move(file.tensors[next++].values);  // gone once it is copied
+                                fmt::join(found->second->shape, ", "), fmt::join(tensor.shape, ", ")));
+    const std::vector<float> values = std::move(found->second->values);  // gone once it is copied
     state.parameters.insert(state.parameters.end(), values.begin(), values.end());
+    stored_as.erase(found);
   }
-  for (; next < file.tensors.size(); ++next) {
-    auto& entry = file.tensors[next];
+  for (auto& entry : file.tensors) {
+    if (!stored_as.contains(entry.name)) continue;
     if (!entry.name.starts_with(kSlotPrefix))
       return misfit(fmt::format("its tensor \"{}\" is none of this model's", clip(entry.name, kShownBytes)));
     state.optimizer.slots.push_back({entry.name.substr(kSlotPrefix.size()), std::move(entry.values)});

@@ -8,7 +8,7 @@
 #include <tuple>
 
 #include "common/base/text.h"
-#include "common/json/read_json.h"
+#include "common/base/utf8.h"
 #include "learning/csv_number.h"
 
 namespace muster::learning {

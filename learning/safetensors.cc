@@ -151,6 +151,9 @@ Status write_safetensors(const std::filesystem::path& path, std::span<const Name
   std::uint64_t offset = 0;
   for (const NamedTensor& tensor : tensors) {
     const std::uint64_t end = offset + tensor.values.size_bytes();
+    if (header.contains(tensor.name))
+      return invalid_argument(
+          fmt::format("{}: two entries are called \"{}\"", path.string(), clip(tensor.name, kShownBytes)));
     header[tensor.name] = {{"dtype", "F32"}, {"shape", tensor.shape}, {"data_offsets", {offset, end}}};
     offset = end;
   }

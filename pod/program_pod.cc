@@ -8,6 +8,7 @@
 #include <cstdlib>
 #include <utility>
 
+#include "common/platform/log.h"
 #include "pod/pod_contract.h"
 
 namespace muster {
@@ -16,6 +17,11 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kConnectLook{20};
+constexpr std::chrono::minutes kConnectHint{1};   // until somebody who looks on is told what is missing
+constexpr std::chrono::minutes kConnectTime{30};  // a program may install and load much before it connects
+constexpr const char* kWhatConnects =
+    "does the command of the pod's first container call muster.init() (muster_open() in C), or in a "
+    "FederatedRound muster.serve()?";
 constexpr milliseconds kLook{100};  // for what a program tells after its training
 
 Result<std::unique_ptr<program::ProgramLink>> listen_for_program(std::size_t riders) {
@@ -31,8 +37,18 @@ Result<std::unique_ptr<program::ProgramLink>> listen_for_program(std::size_t rid
 
 Status await_program(std::unique_ptr<program::ProgramLink>& link, std::size_t riders, Stopper& stopper) {
   MUSTER_ASSIGN(link, listen_for_program(riders));
-  while (link != nullptr && !link->is_connected())
+  const Deadline due = deadline_after(kConnectTime);
+  Deadline hint = deadline_after(kConnectHint);
+  while (link != nullptr && !link->is_connected()) {
     if (stopper.wait(kConnectLook)) return aborted("asked to stop before the program has connected");
+    const Deadline now = std::chrono::steady_clock::now();
+    if (now >= due)
+      return deadline_exceeded(
+          fmt::format("no program has connected in {} minutes: {}", kConnectTime.count(), kWhatConnects));
+    if (now < hint) continue;
+    spdlog::warn("waiting for the program of this pod to connect: {}", kWhatConnects);
+    hint = now + kConnectHint;
+  }
   return {};
 }
 

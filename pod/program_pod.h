@@ -12,7 +12,7 @@ namespace muster {
 // Of the process: listens where MUSTER_SOCKET says, and waits until the program has connected, or the pod is
 // to stop: a pod whose program still starts is no member that others should wait for. `link` stays null where
 // the variable is not set: then there is no program. `riders`: ProgramLink::Options::riders. Errors:
-// kAborted: the pod is to stop; listen_at's.
+// kAborted: the pod is to stop; kDeadlineExceeded: half an hour has passed; listen_at's.
 [[nodiscard]] Status await_program(std::unique_ptr<program::ProgramLink>& link, std::size_t riders,
                                    Stopper& stopper);
 // kInvalidArgument: there is no link, so that the pod is none of this release's operator.

@@ -92,7 +92,7 @@ RoundCounts BufferMachine::counts() const {
           .dropped = dropped_};
 }
 
-Result<Effects> BufferMachine::on(const CheckedIn& event, Instant /*now*/) {
+Result<Effects> BufferMachine::on(const CheckedIn& event, Instant now) {
   MUSTER_TRY(check_client(event.client, options_.clients));
   if (over_) return Effects{Dismiss{event.client}};
   Effects effects;
@@ -100,6 +100,8 @@ Result<Effects> BufferMachine::on(const CheckedIn& event, Instant /*now*/) {
     const std::string task_id = mine->second;
     if (!tasks_.at(task_id).configured) return Effects{assignment(task_id, tasks_.at(task_id), true)};
     give_up(task_id, "its client asked for another one", Presence::kReturning, effects);
+    pause(event.client,
+          now);  // each task is a record of the journal: one that is given up at once, and again
   }
   set_idle(event.client, true);
   return effects;

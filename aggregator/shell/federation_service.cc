@@ -137,9 +137,8 @@ class GrpcFederationServer final : public FederationServer,
  private:
   grpc::ServerUnaryReactor* CheckIn(grpc::CallbackServerContext* context, const CheckInRequest* request,
                                     CheckInReply* reply) override {
-    auto call = open_call(*context);
-    if (!call) return answer(*context, to_grpc(call.error()));
-    if (coordinator() == nullptr) return answer(*context, no_model());
+    auto call = open_call(*context, *request);
+    if (const Status early = turned(call); !early) return answer(*context, to_grpc(early.error()));
     if (const Status same = check_data(call->caller, request->data_sha256()); !same)
       return answer(*context, to_grpc(same.error()));
     return new CheckInCall(*coordinator(), *std::move(call), *request,
@@ -147,21 +146,25 @@ class GrpcFederationServer final : public FederationServer,
   }
   grpc::ServerWriteReactor<Chunk>* Download(grpc::CallbackServerContext* context,
                                             const DownloadRequest* request) override {
-    if (coordinator() == nullptr) return new Turned<grpc::ServerWriteReactor<Chunk>>(no_model());
-    return new DownloadCall(*coordinator(), slots_, context, open_call(*context), *request, options_.limits);
+    auto call = open_call(*context, *request);
+    if (const Status early = turned(call); !early)
+      return new Turned<grpc::ServerWriteReactor<Chunk>>(to_grpc(early.error()));
+    return new DownloadCall(*coordinator(), slots_, context, std::move(call), *request, options_.limits);
   }
   grpc::ServerReadReactor<UploadRequest>* Upload(grpc::CallbackServerContext* context,
                                                  UploadReply* reply) override {
-    if (coordinator() == nullptr) return new Turned<grpc::ServerReadReactor<UploadRequest>>(no_model());
-    return new UploadCall(*coordinator(), context, open_call(*context), reply, options_.limits);
+    auto call = open_call(*context);
+    if (const Status early = turned(call); !early)
+      return new Turned<grpc::ServerReadReactor<UploadRequest>>(to_grpc(early.error()));
+    return new UploadCall(*coordinator(), context, std::move(call), reply, options_.limits);
   }
   grpc::ServerUnaryReactor* UploadOffset(grpc::CallbackServerContext* context,
                                          const UploadOffsetRequest* request,
                                          UploadOffsetReply* reply) override {
-    const auto caller = caller_of(*context);
-    if (!caller) return answer(*context, to_grpc(caller.error()));
-    if (coordinator() == nullptr) return answer(*context, no_model());
-    const auto offset = coordinator()->upload_offset(*caller, request->task_id(), request->update_sha256());
+    const auto call = open_call(*context, *request);
+    if (const Status early = turned(call); !early) return answer(*context, to_grpc(early.error()));
+    const auto offset =
+        coordinator()->upload_offset(call->caller, request->task_id(), request->update_sha256());
     if (!offset) return answer(*context, to_grpc(offset.error()));
     reply->set_offset(*offset);
     return answer(*context, grpc::Status::OK);
@@ -173,8 +176,12 @@ class GrpcFederationServer final : public FederationServer,
   }
 
   [[nodiscard]] Coordinator* coordinator() const { return coordinator_.load(); }
-  static grpc::Status no_model() {
-    return to_grpc(unavailable("the federation has no model yet: the first client brings it"));
+  // Why a call ends before the coordinator hears of it: whose it is, first.
+  [[nodiscard]] Status turned(const Result<OpenCall>& call) const {
+    if (!call) return call.error();
+    if (coordinator() == nullptr)
+      return unavailable("the federation has no model yet: the first client brings it");
+    return {};
   }
 
   // Parts are cut by row number: of another dataset they are other examples, though each has as many.
@@ -201,6 +208,15 @@ class GrpcFederationServer final : public FederationServer,
     metrics_.count_refused(Refusal::kTooManyCalls);
     return unavailable(fmt::format("client pod {} has {} calls open, on all its connections; end one first",
                                    caller.pod, calls_.most()));
+  }
+  // Of one message, which stays in memory as long as the call.
+  Result<OpenCall> open_call(const grpc::CallbackServerContext& context,
+                             const google::protobuf::Message& request) {
+    MUSTER_ASSIGN(OpenCall call, open_call(context));
+    if (request.ByteSizeLong() <= kRequestBytesMax) return call;
+    metrics_.count_refused(Refusal::kMalformed);
+    return invalid_argument(fmt::format("client pod {} sends a request of {} bytes, where {} are allowed",
+                                        call.caller.pod, request.ByteSizeLong(), kRequestBytesMax));
   }
   static grpc::ServerUnaryReactor* answer(grpc::CallbackServerContext& context, const grpc::Status& status) {
     auto* reactor = context.DefaultReactor();

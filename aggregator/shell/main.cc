@@ -95,8 +95,7 @@ class Run {
 
   // The model is that of the first client that comes, whose program has the data, too.
   Ending play_programs(const control::v1::Assignment& assignment, spec::Federation federation) {
-    ModelIntake intake(memory_of_this_pod() / kModelsInMemory,
-                       model_before(federation, assignment.uid()));
+    ModelIntake intake(memory_of_this_pod() / kModelsInMemory, model_before(federation, assignment.uid()));
     auto server = FederationServer::start(server_options(), intake, metrics_, federation.clients_per_pod);
     if (!server) return {kExitRetry, server.error().message};
     frame_.publish(control::v1::PHASE_STARTING, "waiting for the model of the first client");
@@ -117,7 +116,8 @@ class Run {
                      {.digest = digest_of(model->tensors), .class_names = {}});
     CoordinatorOptions options;
     options.federation = std::move(federation);
-    return serve(std::move(options), {}, store, [&] { return std::exchange(model->values, {}); },
+    return serve(std::move(options), {}, store,
+                 [values = std::move(model->values)]() mutable { return std::exchange(values, {}); },
                  {.uid = assignment.uid(), .data_sha256 = {}, .classes = 0, .server = std::move(*server)});
   }
 
@@ -219,8 +219,9 @@ class Run {
     std::unique_ptr<FederationServer> server;  // that has taken the model; null: one is started
   };
   Ending serve(CoordinatorOptions options, CoordinatorPorts ports, RoundStore& store,
-               const std::function<std::vector<float>()>& initial, Whose whose) {
+               std::function<std::vector<float>()> initial, Whose whose) {
     auto start = resume(store, initial);
+    initial = nullptr;  // a model in it, which is not the one of the rounds before, takes no memory from here
     if (!start) return storage_ending_of(start.error());
     auto strategy = strategy_of(options.federation, *start);
     if (!strategy) return storage_ending_of(strategy.error());

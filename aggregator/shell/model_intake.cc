@@ -36,6 +36,17 @@ Error gave_way(const std::string& whom) {
                             " came too slowly, or twice, and gave way; ask again in a moment");
 }
 
+// Each chunk is freed as soon as its values are read.
+std::vector<float> values_of(std::deque<std::vector<std::byte>> chunks, std::uint64_t bytes) {
+  std::vector<float> values(bytes / sizeof(float));
+  auto to = std::as_writable_bytes(std::span(values));
+  for (; !chunks.empty(); chunks.pop_front()) {
+    std::ranges::copy(chunks.front(), to.begin());
+    to = to.subspan(chunks.front().size());
+  }
+  return values;
+}
+
 }  // namespace
 
 std::string digest_of(const std::vector<program::TensorShape>& tensors) {
@@ -93,6 +104,7 @@ Result<std::unique_ptr<ModelIntake::Offer>> ModelIntake::begin(const std::string
   if (value_bytes != due)
     return invalid_argument(
         fmt::format("{} promises {} bytes of a model that has {}", whom, value_bytes, due));
+  Offer::Held given_up;  // destroyed after the lock
   const MutexLock lock(mutex_);
   if (!tensors_.empty()) {
     MUSTER_TRY(same(whom, read_ones));
@@ -101,7 +113,7 @@ Result<std::unique_ptr<ModelIntake::Offer>> ModelIntake::begin(const std::string
   if (offer_ != nullptr) {
     if (!gives_way(*offer_, whom))
       return resource_exhausted("another client's model is on its way; ask again in a moment");
-    std::vector<float>().swap(offer_->values_);
+    given_up = std::exchange(offer_->held_, {});
   }
   std::unique_ptr<Offer> offer(new Offer(*this, whom, std::move(read_ones), due));
   offer_ = offer.get();
@@ -109,20 +121,20 @@ Result<std::unique_ptr<ModelIntake::Offer>> ModelIntake::begin(const std::string
 }
 
 bool ModelIntake::gives_way(const Offer& offer, const std::string& to) const {
-  const auto allowed = patience_ + std::chrono::milliseconds(offer.bytes_ * 1000 / kSlowest);
+  const auto allowed = patience_ + std::chrono::milliseconds(offer.received_ * 1000 / kSlowest);
   return offer.whom_ == to || std::chrono::steady_clock::now() - offer.begun_ >= allowed;
 }
 
 Status ModelIntake::Offer::append(std::uint64_t offset, std::span<const std::byte> bytes) {
-  if (offset != received_ || bytes.empty() || bytes.size() > bytes_ - received_)
+  const std::uint64_t received = received_;
+  if (offset != received || bytes.empty() || bytes.size() > bytes_ - received)
     return invalid_argument(fmt::format("{} sends bytes {} to {} of its model, where byte {} of {} was due",
-                                        whom_, offset, offset + bytes.size(), received_, bytes_));
+                                        whom_, offset, offset + bytes.size(), received, bytes_));
+  std::vector<std::byte> chunk(bytes.begin(), bytes.end());
   const MutexLock lock(intake_.mutex_);
   if (intake_.offer_ != this) return gave_way(whom_);
-  const std::uint64_t end = received_ + bytes.size();
-  values_.resize((end + sizeof(float) - 1) / sizeof(float));
-  std::memcpy(std::as_writable_bytes(std::span(values_)).data() + received_, bytes.data(), bytes.size());
-  received_ = end;
+  held_.chunks.push_back(std::move(chunk));
+  received_ = received + bytes.size();
   return {};
 }
 
@@ -132,24 +144,25 @@ ModelIntake::Offer::~Offer() {
 }
 
 Status ModelIntake::take(std::unique_ptr<Offer> offer) {
-  std::vector<float> values;
+  Offer::Held held;
   {
     const MutexLock lock(mutex_);
     if (offer_ != offer.get()) return gave_way(offer->whom_);
-    values = std::move(offer->values_);
+    held = std::exchange(offer->held_, {});
   }
+  std::vector<float> values = values_of(std::move(held.chunks), offer->bytes_);
   const auto wrong = std::ranges::find_if(values, [](float value) { return !std::isfinite(value); });
   if (wrong != values.end())
     return invalid_argument(fmt::format(
         "the model of {} begins with values that are not finite, in {}; see how its program makes it",
-        offer->whom_, tensor_at(offer->tensors_, wrong - values.begin())));
+        offer->whom_, tensor_at(held.tensors, wrong - values.begin())));
   const MutexLock lock(mutex_);
   if (!tensors_.empty()) return {};  // another's was whole first, and has the same tensors
   first_ = offer->whom_;
-  tensors_ = offer->tensors_;
+  tensors_ = held.tensors;
   spdlog::info("the model is that of {} parameters={} sha256={:.16}", first_, values.size(),
                digest_of(tensors_));
-  model_ = OfferedModel{.tensors = std::move(offer->tensors_), .values = std::move(values)};
+  model_ = OfferedModel{.tensors = std::move(held.tensors), .values = std::move(values)};
   come_.notify_all();
   return {};
 }

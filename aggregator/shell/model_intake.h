@@ -1,7 +1,9 @@
 #pragma once  // aggregator/shell/model_intake.h: the model of a federation whose clients are programs, from
               // the first that comes
+#include <atomic>
 #include <chrono>
 #include <cstdint>
+#include <deque>
 #include <memory>
 #include <optional>
 #include <span>
@@ -32,7 +34,8 @@ struct ModelBefore {  // of committed rounds from which the federation goes on
 // at a time, in memory that has really come.
 class ModelIntake {
  public:
-  // An offer may take `patience`, and a second for each MiB, until it gives way to another pod's.
+  // An offer may take `patience`, and a second for each MiB that has come, until it gives way to another
+  // pod's.
   explicit ModelIntake(std::uint64_t bytes_max, std::optional<ModelBefore> before = std::nullopt,
                        std::chrono::milliseconds patience = std::chrono::seconds(10))
       : bytes_max_(bytes_max), patience_(patience), before_(std::move(before)) {}
@@ -56,14 +59,18 @@ class ModelIntake {
     friend class ModelIntake;
     Offer(ModelIntake& intake, std::string whom, std::vector<program::TensorShape> tensors,
           std::uint64_t bytes)
-        : intake_(intake), whom_(std::move(whom)), tensors_(std::move(tensors)), bytes_(bytes) {}
+        : intake_(intake), whom_(std::move(whom)), bytes_(bytes), held_{std::move(tensors), {}} {}
+    // What one appends, and another that is to have the place takes away.
+    struct Held {
+      std::vector<program::TensorShape> tensors;
+      std::deque<std::vector<std::byte>> chunks;  // in order: none is copied again as they grow in number
+    };
     ModelIntake& intake_;
-    std::string whom_;
-    std::vector<program::TensorShape> tensors_;
-    std::uint64_t bytes_;
-    std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
-    std::uint64_t received_ = 0;
-    std::vector<float> values_;  // under the intake's mutex
+    const std::string whom_;
+    const std::uint64_t bytes_;
+    const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
+    std::atomic<std::uint64_t> received_ = 0;
+    Held held_ MUSTER_GUARDED_BY(intake_.mutex_);
   };
   // Null: the model is there, and the same: the values are not wanted. Errors: compare's;
   // kResourceExhausted: another pod's offer is on its way: ask again in a moment.

@@ -164,6 +164,11 @@ void UploadCall::OnDone() {
 }
 
 void UploadCall::on_header() {
+  const UploadHeader& header = request_.header();
+  const std::size_t most = header.failure().empty() ? kRequestBytesMax : kFailureBytesMax;
+  if (header.ByteSizeLong() > most)  // it stays in memory as long as what it is of
+    return refuse_malformed(invalid_argument(
+        fmt::format("upload: a header of {} bytes, where {} are allowed", header.ByteSizeLong(), most)));
   auto admission = coordinator_.begin_upload(call_->caller, request_.header(), link_);
   if (!admission) return finish(to_grpc(admission.error()));
   if (auto* reply = std::get_if<UploadReply>(&*admission)) return answer(std::move(*reply));

@@ -19,16 +19,18 @@
 namespace muster::agg {
 
 inline constexpr std::uint64_t kChunkBytesMax = std::uint64_t{1} << 20;  // what the protocol allows
+inline constexpr std::size_t kRequestBytesMax = 1024;       // of a request, and of an update's header,
+inline constexpr std::size_t kFailureBytesMax = 16 * 1024;  // but for the reason that a client gives
 // For all updates on their way in and not folded yet; two of them fit in any case.
 inline constexpr std::uint64_t kUploadMemory = std::uint64_t{512} << 20;
 inline constexpr std::uint64_t kUploadsMin = 2;
 // Of an upload's stream, before the server reads of how long a message it is the beginning.
 inline constexpr std::uint64_t kStreamWindowBytes = std::uint64_t{16} << 10;
 
-// What one upload takes: its values, and what is on the way to them: a message that gRPC puts together, the
-// message that we read, and the beginning of the next.
+// What one upload takes: its values and header, and what is on the way to them: a message that gRPC puts
+// together, the message that we read, and the beginning of the next.
 [[nodiscard]] constexpr std::uint64_t room_of_upload(std::uint64_t update_bytes) {
-  return update_bytes + 2 * std::min(update_bytes, kChunkBytesMax) + kStreamWindowBytes;
+  return update_bytes + 2 * std::min(update_bytes, kChunkBytesMax) + kStreamWindowBytes + kRequestBytesMax;
 }
 
 // The room of all updates on their way in. Thread-safe.

@@ -12,10 +12,6 @@ inline constexpr int kJsonDepthMax = 500;
 [[nodiscard]] bool nested_too_deep(std::string_view text);  // right for JSON, says nothing about other texts
 [[nodiscard]] bool nested_too_deep(const Json& value);
 
-// JSON is UTF-8: a value with other bytes cannot be printed. Whoever makes values of other formats asks
-// first.
-[[nodiscard]] bool is_utf8(std::string_view text);
-
 // A discarded value if `text` is not JSON or nested too deep.
 [[nodiscard]] Json read_json(std::string_view text);
 

@@ -163,15 +163,15 @@ class PollServer final : public HttpServer {
     }
   }
 
-  // Those whose request is here come last: their answer is on its way.
+  // The oldest of the address that has most, whatever it is at: who asks and does not read what it is
+  // answered fills the port as well as who says nothing.
   void drop_one() {
     std::map<std::string_view, int> counts;
     int most = 0;
-    for (const Connection& each : connections_)
-      if (each.asks()) most = std::max(most, ++counts[each.ip]);
-    const auto one = std::ranges::find_if(
-        connections_, [&](const Connection& each) { return each.asks() && counts[each.ip] == most; });
-    end(one == connections_.end() ? connections_.front() : *one, "crowded");
+    for (const Connection& each : connections_) most = std::max(most, ++counts[each.ip]);
+    const auto one =
+        std::ranges::find_if(connections_, [&](const Connection& each) { return counts[each.ip] == most; });
+    end(*one, "crowded");
     drop_ended();
   }
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <iterator>
 #include <string_view>
 #include <utility>
@@ -16,6 +17,10 @@
 
 namespace muster {
 namespace {
+
+// So many pages are made in this time, and no more: one takes a millisecond or several.
+constexpr int kPagesMax = 4;
+constexpr std::chrono::milliseconds kPagesTime{100};
 
 // Why connections were turned away, and how often; of a port without TLS.
 class Refusals {
@@ -57,12 +62,11 @@ class Pages final : public MetricsServer {
   [[nodiscard]] int port() const override { return server_->port(); }
 
  private:
-  [[nodiscard]] HttpAnswer answer(const HttpRequest& request) const {
+  [[nodiscard]] HttpAnswer answer(const HttpRequest& request) {
     if (request.method != "GET" && request.method != "HEAD") return {.code = 405, .body = "only GET\n"};
     const std::string_view path = std::string_view(request.target).substr(0, request.target.find('?'));
     if (path == "/metrics") {
-      return {.type = "text/plain; version=0.0.4; charset=utf-8",
-              .body = prometheus::TextSerializer().Serialize(families())};
+      return {.type = "text/plain; version=0.0.4; charset=utf-8", .body = page()};
     }
     if (path == "/healthz") return state(options_.healthy);
     if (path == "/readyz") return state(options_.ready);
@@ -75,6 +79,19 @@ class Pages final : public MetricsServer {
     if (options_.collect) std::ranges::move(options_.collect(), std::back_inserter(all));
     return all;
   }
+  // Whoever asks for pages without end gets the one of before, and leaves the thread time for probes.
+  [[nodiscard]] const std::string& page() {
+    const auto now = std::chrono::steady_clock::now();
+    if (now - since_ >= kPagesTime) {
+      since_ = now;
+      made_ = 0;
+    }
+    if (made_ < kPagesMax) {
+      ++made_;
+      page_ = prometheus::TextSerializer().Serialize(families());
+    }
+    return page_;
+  }
   static HttpAnswer state(const std::function<Status()>& check) {
     const Status status = check ? check() : Status();
     if (status) return {.body = "ok\n"};
@@ -84,6 +101,9 @@ class Pages final : public MetricsServer {
   std::shared_ptr<prometheus::Registry> registry_;
   Options options_;
   Refusals refusals_;
+  std::string page_;  // of the server's thread, as the next two
+  int made_ = 0;      // pages, since
+  std::chrono::steady_clock::time_point since_{};
   std::unique_ptr<HttpServer> server_;  // last: it calls the others
 };
 

@@ -1,3 +1,4 @@
+// common/platform/pod_memory.cc: asks the machine and the control group
 #include "common/platform/pod_memory.h"
 
 #include <unistd.h>

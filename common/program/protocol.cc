@@ -6,6 +6,8 @@
 #include <cstring>
 #include <set>
 
+#include "common/base/utf8.h"
+
 namespace muster::program {
 namespace {
 
@@ -50,6 +52,24 @@ std::int64_t elements(const std::vector<std::int64_t>& shape) {
     count *= size;
   }
   return count;
+}
+
+// Of a checkpoint, where each tensor stands under its name beside what is Muster's.
+constexpr std::array<std::string_view, 2> kTakenNames{"optimizer.", "__metadata__"};
+
+Status check_name(const TensorShape& tensor) {
+  if (!is_utf8(tensor.name)) {
+    std::string shown = tensor.name;
+    for (char& c : shown)
+      if (static_cast<unsigned char>(c) < 0x20 || static_cast<unsigned char>(c) > 0x7e) c = '?';
+    return invalid_argument("the name of a tensor is no UTF-8: \"" + shown + "\"; give it another one");
+  }
+  for (const std::string_view taken : kTakenNames)
+    if (tensor.name.starts_with(taken))
+      return invalid_argument("tensor " + words(tensor) + ": in a checkpoint, names that begin with \"" +
+                              std::string(taken) +
+                              "\" are not the model's; rename the part of the model that holds it");
+  return {};
 }
 
 }  // namespace
@@ -159,6 +179,7 @@ Result<std::vector<TensorShape>> read_tensors(std::span<const std::byte> bytes) 
     if (size < 0 || total > kParametersMax - size)
       return invalid_argument("tensor " + words(tensor) + " is larger than any model may be");
     total += size;
+    MUSTER_TRY(check_name(tensor));
     if (!names.insert(tensor.name).second)
       return invalid_argument("two tensors are called " + tensor.name + "; give each a name of its own");
     tensors.push_back(std::move(tensor));

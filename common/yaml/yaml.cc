@@ -8,6 +8,7 @@
 
 #include <sstream>
 
+#include "common/base/utf8.h"
 #include "common/json/read_json.h"
 #include "common/yaml/plain_scalar.h"
 

@@ -10,6 +10,7 @@
 
 #include "common/base/base64.h"
 #include "common/base/rfc3339.h"
+#include "common/base/utf8.h"
 #include "common/json/read_json.h"
 #include "local/api/formats.h"
 

@@ -6,7 +6,7 @@
 #include <algorithm>
 #include <cctype>
 
-#include "common/json/read_json.h"
+#include "common/base/utf8.h"
 #include "common/spec/paths.h"
 #include "local/runtime/json_access.h"
 

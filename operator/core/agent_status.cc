@@ -12,7 +12,7 @@
 #include <utility>
 
 #include "common/base/text.h"
-#include "common/json/read_json.h"
+#include "common/base/utf8.h"
 
 namespace muster::op {
 namespace {

@@ -10,8 +10,8 @@
 #include <map>
 
 #include "common/base/check.h"
+#include "common/base/utf8.h"
 #include "common/json/access.h"
-#include "common/json/read_json.h"
 #include "operator/core/agent_status.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/incarnation.h"

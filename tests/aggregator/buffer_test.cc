@@ -154,6 +154,23 @@ TEST(BufferMachine, AClientThatLostItsTaskIsGivenItAgain) {
   EXPECT_EQ(driver.tasks.at(client).deadline, task.deadline);
 }
 
+TEST(BufferMachine, AClientThatGivesUpItsTaskRestsBeforeTheNext) {
+  BufferOptions options = small();
+  options.clients = 3;
+  Driver driver(options);
+  driver.check_in(0, 2);
+  for (int time = 0; time < 3; ++time) {
+    driver.send(Fetching{driver.tasks.at(1).task_id});
+    driver.send(Downloaded{driver.take(1)});
+    driver.send(CheckedIn{1});  // whoever does so in a loop writes records in a loop
+    ASSERT_FALSE(driver.tasks.contains(1));
+    driver.pass(1000ms * (1 << time) - 1ms);
+    ASSERT_FALSE(driver.tasks.contains(1)) << time;
+    driver.pass(1ms);
+    ASSERT_TRUE(driver.tasks.contains(1)) << time;
+  }
+}
+
 TEST(BufferMachine, EndsWithItsLastVersion) {
   Driver driver(small());
   for (int version = 0; version < 3; ++version) {

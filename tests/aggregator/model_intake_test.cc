@@ -79,6 +79,15 @@ TEST(ModelIntake, AnOfferGivesWayToALaterOneOfItsPodAndASlowOneToAnothers) {
     first->reset();
     EXPECT_EQ(intake.wait(milliseconds(0))->values, kValues);
   }
+  {
+    // What it promises gives it no time: only what has come does.
+    ModelIntake intake(std::uint64_t{8} << 30, std::nullopt, milliseconds(0));
+    const auto large = program::write_tensors({{"w", {1 << 30}}});
+    auto first = intake.begin("client pod 0", large, std::uint64_t{4} << 30);
+    ASSERT_TRUE(first);
+    ASSERT_TRUE((*first)->append(0, bytes_of(kValues).first(1)));
+    EXPECT_TRUE(intake.begin("client pod 1", large, std::uint64_t{4} << 30));
+  }
   ModelIntake intake(1 << 20, std::nullopt, milliseconds(0));
   auto slow = intake.begin("client pod 0", tensors, 20);
   ASSERT_TRUE(slow);

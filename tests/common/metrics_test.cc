@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <atomic>
 #include <chrono>
 #include <map>
 #include <thread>
@@ -57,7 +58,9 @@ TEST(ProcessMetrics, SayWhatThisProcessCosts) {
 
 class Socket {
  public:
-  Socket(int family, int port) : fd_(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+  // `buffer`: bytes that it takes without being read; 0: as many as usual.
+  Socket(int family, int port, int buffer = 0) : fd_(socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (buffer > 0) setsockopt(fd_, SOL_SOCKET, SO_RCVBUF, &buffer, sizeof buffer);
     const timeval patience{.tv_sec = 20, .tv_usec = 0};  // a test that fails, not one that hangs
     setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
     setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &patience, sizeof patience);
@@ -149,6 +152,47 @@ TEST(MetricsServer, ShowsWhatIsMadeAtTheScrape) {
   const std::string page = ask((*server)->port(), "/metrics");
   EXPECT_NE(page.find("made{job_name=\"ring\"} 2"), std::string::npos) << page;
   EXPECT_NE(page.find("\nprocess_resident_memory_bytes "), std::string::npos) << page;
+}
+
+// A page of several megabytes, more than sockets hold.
+std::vector<prometheus::MetricFamily> long_page() {
+  prometheus::MetricFamily family{"long", std::string(8 << 20, 'x'), prometheus::MetricType::Gauge, {}};
+  family.metric.emplace_back();
+  return {family};
+}
+
+TEST(MetricsServer, WhoAsksAndDoesNotReadGivesWayBeforeWhoComesAfter) {
+  auto server = MetricsServer::start(std::make_shared<prometheus::Registry>(),
+                                     {.healthy = {}, .ready = {}, .collect = long_page});
+  ASSERT_TRUE(server) << server.error().message;
+  std::vector<std::unique_ptr<Socket>> strangers;
+  const auto stranger = [&] {
+    strangers.push_back(std::make_unique<Socket>(AF_INET, (*server)->port(), 1024));
+    strangers.back()->say("GET /metrics HTTP/1.1\r\nHost: x\r\n\r\n");
+  };
+  for (int i = 0; i < 64; ++i) stranger();
+  const Socket honest(AF_INET, (*server)->port());
+  for (int i = 0; i < 32; ++i) stranger();
+  ASSERT_TRUE(strangers.back()->connected());
+  honest.say("GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n");
+  EXPECT_NE(honest.hear().find("200 OK"), std::string::npos);
+}
+
+TEST(MetricsServer, MakesNoMoreThanFortyPagesASecond) {
+  std::atomic<int> made = 0;
+  auto server = MetricsServer::start(std::make_shared<prometheus::Registry>(),
+                                     {.healthy = {}, .ready = {}, .collect = [&made] {
+                                        ++made;
+                                        return std::vector<prometheus::MetricFamily>{};
+                                      }});
+  ASSERT_TRUE(server) << server.error().message;
+  const auto begun = std::chrono::steady_clock::now();
+  constexpr int kAsked = 200;
+  for (int i = 0; i < kAsked; ++i)
+    ASSERT_NE(ask((*server)->port(), "/metrics").find("200 OK"), std::string::npos);
+  const auto tenths = (std::chrono::steady_clock::now() - begun) / std::chrono::milliseconds(100);
+  EXPECT_LE(made, 4 * (tenths + 1));
+  EXPECT_GE(made, 4);
 }
 
 struct Crowd {

@@ -1,5 +1,6 @@
 // JSON from outside.
 #include "common/json/read_json.h"
+#include "common/base/utf8.h"
 
 #include <gtest/gtest.h>
 

@@ -2,6 +2,7 @@
 // bounded, each refusal is counted, and honest work goes on
 #include <set>
 
+#include "aggregator/shell/model_intake.h"
 #include "tests/device/federation_fixture.h"
 
 namespace muster {
@@ -190,6 +191,45 @@ TEST_F(FederationIdentity, AnUpdateWeighsNoMoreThanItsClientHolds) {
   const auto outcome = coordinator_->wait_outcome(20s);
   ASSERT_TRUE(outcome);
   EXPECT_EQ(coordinator_->committed().model->values, ones_);
+}
+
+// A federation of programs serves before it has a model: all calls, by the same names.
+TEST(FederationOfPrograms, StrangersAreRefusedByTheirNameBeforeThereIsAModel) {
+  agg::AggregatorMetrics metrics;
+  agg::ModelIntake intake(1 << 20);
+  const TestPki& pki = shared_test_pki();
+  auto server = agg::FederationServer::start(
+      {.ip = "127.0.0.1", .port = 0, .credentials = pki.of_pod("aggregator", 0, "uid")}, intake, metrics, 5);
+  ASSERT_TRUE(server) << server.error().message;
+  const auto calls_of = [&](const PeerName& name) {
+    const auto stub = federation_stub(fmt::format("127.0.0.1:{}", (*server)->port()), "uid", pki.of(name));
+    CheckInReply check;
+    std::uint64_t held = 0;
+    UploadReply reply;
+    const std::vector<float> ones{1};
+    std::vector<StatusCode> codes{check_in(*stub, 0, check).error_code(),
+                                  download(*stub, "task").error_code(),
+                                  upload_offset(*stub, "task", held).error_code(),
+                                  upload(*stub, UploadHeader(), ones, reply).error_code()};
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::ModelOfferReply wanted;
+    federation::v1::ModelOffer offer;
+    const auto bytes = program::write_tensors({{"w", {1}}});
+    offer.mutable_tensors()->set_tensors(bytes.data(), bytes.size());
+    auto writer = stub->OfferModel(&context, &wanted);
+    writer->Write(offer);
+    writer->WritesDone();
+    codes.push_back(writer->Finish().error_code());
+    return codes;
+  };
+  for (const PeerName& name : {PeerName{.role = "client", .index = 0, .uid = "another"},
+                               PeerName{.role = "worker", .index = 0, .uid = "uid"}, operator_name()})
+    EXPECT_EQ(calls_of(name), std::vector<StatusCode>(5, StatusCode::PERMISSION_DENIED)) << dns_name(name);
+  EXPECT_EQ(metrics.refused("name"), 3 * 5);
+  std::vector<StatusCode> of_client(5, StatusCode::UNAVAILABLE);
+  of_client.back() = StatusCode::OK;
+  EXPECT_EQ(calls_of({.role = "client", .index = 0, .uid = "uid"}), of_client);
 }
 
 }  // namespace

@@ -254,6 +254,54 @@ TEST_F(FederationProtocol, HostileMessagesGetACleanStatus) {
   EXPECT_EQ(reply.verdict(), UploadReply::ACCEPTED);
 }
 
+TEST_F(FederationProtocol, RequestsThatFillMemoryAreRefused) {
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  const std::string much(1 << 20, 'x');
+  const auto too_long = grpc::StatusCode::INVALID_ARGUMENT;
+  const auto room = coordinator_->upload_room();
+  UploadHeader header = header_of(tasks[0], ones_);
+  header.set_update_sha256(much);
+  UploadReply reply;
+  EXPECT_EQ(upload(header, std::span<const float>(ones_).first(1), reply).error_code(), too_long);
+  header = header_of(tasks[0], ones_);
+  header.set_failure(much);
+  EXPECT_EQ(upload(header, {}, reply).error_code(), too_long);
+  {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::CheckInRequest request;
+    request.set_hold_ms(60'000);
+    request.set_data_sha256("9:" + much);
+    CheckInReply check;
+    EXPECT_EQ(stub_->CheckIn(&context, request, &check).error_code(), too_long);
+  }
+  {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::UploadOffsetRequest request;
+    request.set_task_id(much);
+    federation::v1::UploadOffsetReply held;
+    EXPECT_EQ(stub_->UploadOffset(&context, request, &held).error_code(), too_long);
+  }
+  {
+    grpc::ClientContext context;
+    limit(context);
+    federation::v1::DownloadRequest request;
+    request.set_task_id(tasks[0].task_id());
+    request.set_model_sha256(much);
+    auto reader = stub_->Download(&context, request);
+    Chunk unused;
+    EXPECT_FALSE(reader->Read(&unused));
+    EXPECT_EQ(reader->Finish().error_code(), too_long);
+  }
+  EXPECT_EQ(metrics_.refused(agg::Refusal::kMalformed), 5);
+  EXPECT_EQ(coordinator_->upload_room(), room);
+  ASSERT_TRUE(upload(header_of(tasks[0], ones_), ones_, reply).ok());
+  EXPECT_EQ(reply.verdict(), UploadReply::ACCEPTED);
+}
+
 TEST_F(FederationProtocol, UploadsBeyondTheMemoryLimitAreToldToWait) {
   options_.upload_memory_max = 0;  // two updates fit, whatever the limit
   start();

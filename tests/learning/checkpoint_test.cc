@@ -147,6 +147,20 @@ TEST_F(Checkpoints, ThatAreWholeButDoNotFitAreRefusedAndLeftAlone) {
   EXPECT_EQ(read_text(file("step-00000300.safetensors")), bytes);
 }
 
+TEST_F(Checkpoints, TensorsWithoutValuesComeBackInAnyOrderOfNames) {
+  const std::vector<Tensor> model{{"z", {0}, 0, 0}, {"m", {2}, 0, 2}, {"b", {0, 3}, 2, 0}, {"a", {0}, 2, 0}};
+  CheckpointStore kept({.folder = folder_.path() / "out", .fingerprint = "abc"}, model);
+  TrainingState state = state_at(200);
+  state.parameters = {1, 2};
+  state.optimizer.slots = {{"momentum", {3, 4}}};
+  ASSERT_TRUE(kept.save(state));
+  const auto loaded = kept.load_newest();
+  ASSERT_TRUE(loaded) << loaded.error().message;
+  ASSERT_TRUE(loaded->state);
+  EXPECT_EQ(loaded->state->parameters, state.parameters);
+  EXPECT_EQ(loaded->state->optimizer.slots.at(0).values, (std::vector<float>{3, 4}));
+}
+
 TEST_F(Checkpoints, OfATypeThatIsNotReadAreRefused) {
   const std::string header = R"({"dense1.weight":{"dtype":"BF16","shape":[1],"data_offsets":[0,2]}})";
   std::string bytes(8, '\0');

@@ -119,8 +119,9 @@ Status Shard::check(int worker, const ShardMessage& head) const {
 Status Shard::fits(std::int64_t total) const {
   const std::uint64_t part = shard_part(total, options_.shard, options_.shards).size * sizeof(float);
   const std::uint64_t kept = part * (1 + options_.make_optimizer(1)->slots().size());
-  const std::uint64_t needed =
-      kept * (mirrors_ == nullptr ? 1 : 2) + part * static_cast<std::uint64_t>(options_.workers);
+  const std::uint64_t of_worker = part * (options_.asynchronous ? 2 : 1);  // what it pulled is kept, too
+  const std::uint64_t needed = kept * (mirrors_ == nullptr ? 1 : 3) +      // the other's part; one on its way
+                               of_worker * static_cast<std::uint64_t>(options_.workers);
   if (needed <= options_.memory_max) return {};
   return invalid_argument(fmt::format(
       "parameter server {} of {} needs {} MiB for its part of {} parameters, with the optimizer's state and "

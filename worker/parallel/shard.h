@@ -28,7 +28,7 @@ struct ShardOptions {
   // Asynchronous: lambda of g + lambda g*g*(w - w_then). DC-ASGD: Zheng et al., ICML 2017. 0: none.
   double delay_compensation = 0;
   MakeOptimizer make_optimizer{};
-  // Bytes that the part may take, with its optimizer's state, its mirror's and a gradient of each worker.
+  // Bytes that the part may take, with all that is kept beside it.
   std::uint64_t memory_max = std::numeric_limits<std::uint64_t>::max();
 };
 
