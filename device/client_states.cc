@@ -11,7 +11,7 @@ Result<ClientStates::Settled> MemoryStates::settle(std::int32_t client, std::int
   Values values;
   std::vector<Values> forgotten;  // freed without the lock, too
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     auto& proposed = proposed_[client];
     if (const auto found = proposed.find(counted); counted > 0 && found != proposed.end())
       values = found->second;
@@ -27,13 +27,13 @@ Result<ClientStates::Settled> MemoryStates::settle(std::int32_t client, std::int
 
 Status MemoryStates::propose(std::int32_t client, std::int64_t round, std::vector<float> values) {
   auto kept = std::make_shared<const std::vector<float>>(std::move(values));
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   proposed_[client][round].swap(kept);
   return {};
 }
 
 void MemoryStates::forget(std::int32_t first_client, std::int32_t clients) {
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   for (std::int32_t client = first_client; client < first_client + clients; ++client) proposed_.erase(client);
 }
 

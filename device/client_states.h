@@ -1,11 +1,11 @@
 #pragma once  // device/client_states.h: what clients keep between rounds
 #include <cstdint>
 #include <memory>
-#include <mutex>
 #include <unordered_map>
 #include <vector>
 
 #include "common/base/result.h"
+#include "common/platform/mutex.h"
 
 namespace muster::device {
 
@@ -43,8 +43,10 @@ class MemoryStates final : public ClientStates {
 
  private:
   using Values = std::shared_ptr<const std::vector<float>>;  // copied without the lock
-  std::mutex mutex_;
-  std::unordered_map<std::int32_t, std::unordered_map<std::int64_t, Values>> proposed_;
+  Mutex mutex_;
+  // By client, then by round.
+  std::unordered_map<std::int32_t, std::unordered_map<std::int64_t, Values>> proposed_
+      MUSTER_GUARDED_BY(mutex_);
 };
 
 }  // namespace muster::device

@@ -129,20 +129,27 @@ Result<Idx> read_idx(const std::filesystem::path& path, std::size_t dimensions) 
   return idx;
 }
 
-Result<std::filesystem::path> find_file(const std::filesystem::path& folder, std::string_view name) {
+// `what`: as in "train-images"; `form`: as in "idx3-ubyte".
+Result<std::filesystem::path> find_file(const std::filesystem::path& folder, std::string_view what,
+                                        std::string_view form) {
   std::error_code ignored;
-  for (const auto suffix : {"", ".gz", ".zst"}) {
-    auto path = folder / (std::string(name) + suffix);
-    if (std::filesystem::exists(path, ignored)) return permitted_dataset_file(folder, path);
+  for (const char mark : {'-', '.'}) {  // the dot: as Kaggle's copies are named
+    for (const auto suffix : {"", ".gz", ".zst"}) {
+      auto path = folder / fmt::format("{}{}{}{}", what, mark, form, suffix);
+      // Kaggle's has folders, too, that are named as the file in them.
+      if (std::filesystem::is_directory(path, ignored)) continue;
+      if (std::filesystem::exists(path, ignored)) return permitted_dataset_file(folder, path);
+    }
   }
   return not_found(fmt::format(
-      "{0}: has none of {1}, {1}.gz and {1}.zst; put the file there or correct the dataset's path",
-      folder.string(), name));
+      "{0}: has no file {1}-{2} or {1}.{2}, nor either with .gz or .zst; put one of them there or "
+      "correct the dataset's path",
+      folder.string(), what, form));
 }
 
 Result<Examples> read_pair(const std::filesystem::path& folder, std::string_view prefix) {
-  MUSTER_ASSIGN(auto images_path, find_file(folder, std::string(prefix) + "-images-idx3-ubyte"));
-  MUSTER_ASSIGN(auto labels_path, find_file(folder, std::string(prefix) + "-labels-idx1-ubyte"));
+  MUSTER_ASSIGN(auto images_path, find_file(folder, fmt::format("{}-images", prefix), "idx3-ubyte"));
+  MUSTER_ASSIGN(auto labels_path, find_file(folder, fmt::format("{}-labels", prefix), "idx1-ubyte"));
   MUSTER_ASSIGN(const Idx labels, read_idx(labels_path, 1));
   MUSTER_ASSIGN(Idx images, read_idx(images_path, 3));
   if (images.extents[0] != labels.extents[0])

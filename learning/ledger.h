@@ -25,8 +25,8 @@ struct EpochBalance {         // of one epoch that is over
   friend bool operator==(const EpochBalance&, const EpochBalance&) = default;
 };
 
-// What goes into the balances. Its size does not depend on data or epochs, and it is plain memory: it goes
-// with the parameters from membership to membership, to those who join, and into checkpoints.
+// What goes into the balances. Pure. Its size does not depend on data or epochs, and it is plain memory: it
+// goes with the parameters from membership to membership, to those who join, and into checkpoints.
 class Ledger {
  public:
   static constexpr std::size_t kEpochs = 8;  // balances that are kept

@@ -1,4 +1,5 @@
-#pragma once  // learning/outer_step.h: one step of an optimizer on the difference that local training made
+#pragma once  // learning/outer_step.h: one step of an optimizer on the difference that local training made.
+              // Pure
 #include <cstddef>
 #include <span>
 #include <vector>

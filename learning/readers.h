@@ -6,8 +6,8 @@
 
 namespace muster::learning {
 
-// {train,t10k}-{images-idx3,labels-idx1}-ubyte, plain or with ".gz". Without `class_count`, the largest
-// label of both parts tells it.
+// {train,t10k}-{images-idx3,labels-idx1}-ubyte, or with a dot before idx, plain or with ".gz" or ".zst".
+// Without `class_count`, the largest label of both parts tells it.
 [[nodiscard]] Result<Dataset> read_idx_folder(const std::filesystem::path& folder,
                                               std::optional<std::int64_t> class_count);
 

@@ -5,10 +5,10 @@
 #include <chrono>
 #include <functional>
 #include <memory>
-#include <mutex>
 #include <utility>
 
 #include "aggregator/shell/transfer.h"
+#include "common/platform/recursive_mutex.h"
 
 namespace muster::agg {
 
@@ -21,37 +21,37 @@ class CallLink final : public Transfer, public std::enable_shared_from_this<Call
 
   // Runs the reactor's part under the mutex, unless the reactor has gone.
   void end(const Error& why) override {
-    const std::scoped_lock lock(mutex_);
+    const RecursiveMutexLock lock(mutex_);
     if (context_ != nullptr) on_end_(why);
   }
   // Cancels the call unless it has ended by then. Replaces the limit before.
   void cancel_after(std::chrono::milliseconds timeout) {
-    const std::scoped_lock lock(mutex_);
+    const RecursiveMutexLock lock(mutex_);
     if (context_ == nullptr) return;
     // The alarm holds the callback and so this link; detach breaks the ring.
     alarm_ = std::make_unique<grpc::Alarm>();
     alarm_->Set(std::chrono::system_clock::now() + timeout,
                 [self = shared_from_this(), limit = ++limit_](bool expired) {
-                  const std::scoped_lock guard(self->mutex_);
+                  const RecursiveMutexLock guard(self->mutex_);
                   if (expired && limit == self->limit_ && self->context_ != nullptr)
                     self->context_->TryCancel();
                 });
   }
   // From the reactor's OnDone: from here on nobody reaches it.
   void detach() {
-    const std::scoped_lock lock(mutex_);
+    const RecursiveMutexLock lock(mutex_);
     context_ = nullptr;
     alarm_.reset();
   }
-  [[nodiscard]] bool detached() const { return context_ == nullptr; }  // REQUIRES: mutex()
-  [[nodiscard]] std::recursive_mutex& mutex() { return mutex_; }
+  [[nodiscard]] bool detached() const MUSTER_REQUIRES(mutex_) { return context_ == nullptr; }
+  [[nodiscard]] RecursiveMutex& mutex() MUSTER_RETURNS_MUTEX(mutex_) { return mutex_; }
 
  private:
-  std::recursive_mutex mutex_;  // gRPC may run OnDone inside TryCancel or Finish
-  grpc::CallbackServerContext* context_;
+  RecursiveMutex mutex_;  // gRPC may run OnDone inside TryCancel or Finish
+  grpc::CallbackServerContext* context_ MUSTER_GUARDED_BY(mutex_);
   const std::function<void(const Error&)> on_end_;
-  std::unique_ptr<grpc::Alarm> alarm_;
-  int limit_ = 0;
+  std::unique_ptr<grpc::Alarm> alarm_ MUSTER_GUARDED_BY(mutex_);
+  int limit_ MUSTER_GUARDED_BY(mutex_) = 0;
 };
 
 }  // namespace muster::agg

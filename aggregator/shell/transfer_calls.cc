@@ -26,7 +26,8 @@ DownloadCall::DownloadCall(Coordinator& coordinator, DownloadSlots& slots,
       task_id_(request.task_id()),
       limits_(limits),
       deadline_(std::chrono::steady_clock::now() + limits.whole),
-      link_(std::make_shared<CallLink>(context, [this](const Error& why) { end(why); })),
+      link_(std::make_shared<CallLink>(
+          context, [this](const Error& why) MUSTER_REQUIRES(link_->mutex()) { end(why); })),
       offset_(request.offset()) {
   limit_time(limits.whole);
   if (call) {
@@ -40,7 +41,7 @@ void DownloadCall::begin(const Caller& caller, const DownloadRequest& request) {
   auto download = coordinator_.begin_download(caller, request, link_);
   if (!download) return finish(to_grpc(download.error()));
   {
-    const std::scoped_lock lock(link_->mutex());
+    const RecursiveMutexLock lock(link_->mutex());
     if (finished_) return;  // the round ended meanwhile
     model_ = std::move(download->model);
     offset_ = download->offset;
@@ -60,7 +61,7 @@ void DownloadCall::OnWriteDone(bool ok) {
   chunk_.clear_head();  // of the first alone
   slots_.give();        // without the lock: the next one starts its write in it
   {
-    const std::scoped_lock lock(link_->mutex());
+    const RecursiveMutexLock lock(link_->mutex());
     writing_ = false;
     if (ended_) return finish(to_grpc(*ended_));
     if (!ok) return finish(grpc::Status::CANCELLED);
@@ -78,8 +79,9 @@ void DownloadCall::OnDone() {
 
 bool DownloadCall::write_next() {
   if (offset_ == model_->download_bytes()) return false;
-  const bool taken = slots_.take([this, link = link_] {
-    const std::scoped_lock lock(link->mutex());
+  // By itself, as this call may have gone: the lock is known to be this call's only behind detached().
+  const bool taken = slots_.take([this, link = link_]() MUSTER_NO_THREAD_SAFETY_ANALYSIS {
+    const RecursiveMutexLock lock(link->mutex());
     if (link->detached() || finished_ || ended_) return false;
     write_chunk();
     return true;
@@ -119,7 +121,7 @@ void DownloadCall::end(const Error& why) {
 }
 
 void DownloadCall::finish(const grpc::Status& status) {
-  const std::scoped_lock lock(link_->mutex());
+  const RecursiveMutexLock lock(link_->mutex());
   if (std::exchange(finished_, true)) return;
   model_.reset();
   Finish(status);
@@ -130,7 +132,8 @@ UploadCall::UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* co
     : coordinator_(coordinator),
       call_(std::move(call)),
       limits_(limits),
-      link_(std::make_shared<CallLink>(context, [this](const Error& why) { end(why); })),
+      link_(std::make_shared<CallLink>(
+          context, [this](const Error& why) MUSTER_REQUIRES(link_->mutex()) { end(why); })),
       reply_(reply) {
   link_->cancel_after(limits.first_message);
   if (call_) {
@@ -143,7 +146,7 @@ UploadCall::UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* co
 void UploadCall::OnReadDone(bool ok) {
   std::shared_ptr<UploadBuffer> buffer;
   {
-    const std::scoped_lock lock(link_->mutex());
+    const RecursiveMutexLock lock(link_->mutex());
     if (finished_) return;
     buffer = buffer_;
   }
@@ -172,7 +175,7 @@ void UploadCall::on_header() {
   auto admission = coordinator_.begin_upload(call_->caller, request_.header(), link_);
   if (!admission) return finish(to_grpc(admission.error()));
   if (auto* reply = std::get_if<UploadReply>(&*admission)) return answer(std::move(*reply));
-  const std::scoped_lock lock(link_->mutex());
+  const RecursiveMutexLock lock(link_->mutex());
   task_id_ = request_.header().task_id();
   if (finished_) return;  // the round ended meanwhile
   buffer_ = std::move(std::get<std::shared_ptr<UploadBuffer>>(*admission));
@@ -191,13 +194,13 @@ void UploadCall::on_chunk(std::shared_ptr<UploadBuffer> buffer) {
     return read_next();
   }
   {
-    const std::scoped_lock lock(link_->mutex());
+    const RecursiveMutexLock lock(link_->mutex());
     if (finished_) return;
     buffer_.reset();
   }
   // Who folds it is the only one who holds it from here on: then its memory is free as soon as its room.
   coordinator_.finish_upload(std::move(buffer), [this, link = link_](Result<UploadReply> reply) {
-    const std::scoped_lock lock(link->mutex());
+    const RecursiveMutexLock lock(link->mutex());
     if (!link->detached()) answer(std::move(reply));
   });
 }
@@ -211,7 +214,7 @@ void UploadCall::on_end_of_messages(const std::shared_ptr<UploadBuffer>& buffer)
 }
 
 void UploadCall::read_next() {
-  const std::scoped_lock lock(link_->mutex());
+  const RecursiveMutexLock lock(link_->mutex());
   if (!finished_) StartRead(&request_);
 }
 
@@ -224,7 +227,7 @@ void UploadCall::end(const Error& why) {
 void UploadCall::answer(Result<UploadReply> reply) {
   if (!reply) return finish(to_grpc(reply.error()));
   {
-    const std::scoped_lock lock(link_->mutex());
+    const RecursiveMutexLock lock(link_->mutex());
     if (finished_) return;
     *reply_ = std::move(*reply);
   }
@@ -239,11 +242,11 @@ void UploadCall::refuse_malformed(const Error& error) {
 void UploadCall::finish(const grpc::Status& status) {
   std::shared_ptr<UploadBuffer> buffer;
   {
-    const std::scoped_lock lock(link_->mutex());
+    const RecursiveMutexLock lock(link_->mutex());
     buffer = std::move(buffer_);
   }
   if (buffer != nullptr) coordinator_.abandon_upload(task_id_, link_, std::move(buffer));
-  const std::scoped_lock lock(link_->mutex());
+  const RecursiveMutexLock lock(link_->mutex());
   close(status);
 }
 

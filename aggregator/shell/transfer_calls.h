@@ -36,7 +36,8 @@ struct OpenCall {
   std::shared_ptr<const void> counted;
 };
 
-// gRPC owns the reactors: OnDone deletes them. All of their state is under the link's mutex.
+// gRPC owns the reactors: OnDone deletes them. The link's mutex guards what its end() shares with them; the
+// rest is of the one operation that gRPC has under way for a call.
 class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk> {
  public:
   DownloadCall(Coordinator& coordinator, DownloadSlots& slots, grpc::CallbackServerContext* context,
@@ -47,10 +48,11 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
 
  private:
   void begin(const Caller& caller, const federation::v1::DownloadRequest& request);
-  [[nodiscard]] bool write_next();  // as soon as there is a slot; false: there is no more
-  void write_chunk();               // REQUIRES: a slot
+  // As soon as there is a slot; false: there is no more.
+  [[nodiscard]] bool write_next() MUSTER_REQUIRES(link_->mutex());
+  void write_chunk() MUSTER_REQUIRES(link_->mutex());  // and a slot
   void limit_time(std::chrono::milliseconds at_most);
-  void end(const Error& why);
+  void end(const Error& why) MUSTER_REQUIRES(link_->mutex());
   void finish(const grpc::Status& status);
 
   Coordinator& coordinator_;
@@ -60,12 +62,12 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
   const TransferLimits limits_;
   const Deadline deadline_;
   const std::shared_ptr<CallLink> link_;
-  std::uint64_t offset_;
-  std::shared_ptr<const GlobalModel> model_;
-  federation::v1::Chunk chunk_;
-  bool writing_ = false;
-  bool finished_ = false;
-  std::optional<Error> ended_;
+  std::uint64_t offset_ MUSTER_GUARDED_BY(link_->mutex());
+  std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(link_->mutex());
+  federation::v1::Chunk chunk_;  // of the write under way; filled under the mutex before it
+  bool writing_ MUSTER_GUARDED_BY(link_->mutex()) = false;
+  bool finished_ MUSTER_GUARDED_BY(link_->mutex()) = false;
+  std::optional<Error> ended_ MUSTER_GUARDED_BY(link_->mutex());
 };
 
 class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRequest> {
@@ -80,12 +82,12 @@ class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRe
   void on_chunk(std::shared_ptr<UploadBuffer> buffer);
   void on_end_of_messages(const std::shared_ptr<UploadBuffer>& buffer);
   void read_next();
-  void end(const Error& why);
+  void end(const Error& why) MUSTER_REQUIRES(link_->mutex());
   void answer(Result<federation::v1::UploadReply> reply);
   void refuse_malformed(const Error& error);
   // Gives the buffer back first, so that a client which reads the answer finds it free.
   void finish(const grpc::Status& status);
-  void close(const grpc::Status& status);  // REQUIRES: the mutex
+  void close(const grpc::Status& status) MUSTER_REQUIRES(link_->mutex());
 
   Coordinator& coordinator_;
   const Result<OpenCall> call_;
@@ -94,8 +96,8 @@ class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRe
   federation::v1::UploadReply* const reply_;
   federation::v1::UploadRequest request_;
   std::string task_id_;  // once the header is admitted
-  std::shared_ptr<UploadBuffer> buffer_;
-  bool finished_ = false;
+  std::shared_ptr<UploadBuffer> buffer_ MUSTER_GUARDED_BY(link_->mutex());
+  bool finished_ MUSTER_GUARDED_BY(link_->mutex()) = false;
 };
 
 }  // namespace muster::agg

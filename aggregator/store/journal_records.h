@@ -1,4 +1,4 @@
-#pragma once  // aggregator/store/journal_records.h: what stands in a journal
+#pragma once  // aggregator/store/journal_records.h: what stands in a journal. Pure
 #include <cstdint>
 #include <limits>
 #include <span>

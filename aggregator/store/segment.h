@@ -1,5 +1,5 @@
 #pragma once  // aggregator/store/segment.h: records in one file of a journal, and how much of a damaged one
-              // is good
+              // is good. Pure
 #include <cstddef>
 #include <cstdint>
 #include <span>

@@ -7,7 +7,7 @@
 
 namespace muster {
 
-// The canonical gRPC codes, so that every boundary is one table (style.md, section 4).
+// The canonical gRPC codes, so that each boundary to gRPC, HTTP or an exit code is one table.
 enum class Code {
   kOk = 0,
   kCancelled = 1,

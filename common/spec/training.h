@@ -22,7 +22,7 @@ struct Csv {                           // dataset.csv: docs/data.md
   friend bool operator==(const Csv&, const Csv&) = default;
 };
 
-struct Synthetic {     // dataset.synthetic: research/federated.md 3.1
+struct Synthetic {     // dataset.synthetic: synthetic(alpha, beta) of Li et al., MLSys 2020 (FedProx)
   double alpha = 1.0;  // standard deviations, as in the FedProx code
   double beta = 1.0;
   bool iid = false;

@@ -64,7 +64,7 @@ fs::path StateFiles::folder_of(std::int32_t client) const {
 
 Status StateFiles::hold(std::int32_t client) {
   {
-    const std::scoped_lock lock(mutex_);
+    const MutexLock lock(mutex_);
     if (held_.contains(client)) return {};
   }
   const fs::path folder = folder_of(client);
@@ -82,7 +82,7 @@ Status StateFiles::hold(std::int32_t client) {
           folder.string(), client));
     std::this_thread::sleep_for(kLockPoll);
   }
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   held_.emplace(client, std::move(fd));
   return {};
 }
@@ -123,7 +123,7 @@ Status StateFiles::propose(std::int32_t client, std::int64_t round, std::vector<
 
 void StateFiles::forget(std::int32_t first_client, std::int32_t clients) {
   std::error_code ignored;
-  const std::scoped_lock lock(mutex_);
+  const MutexLock lock(mutex_);
   for (std::int32_t client = first_client; client < first_client + clients; ++client) {
     fs::remove_all(folder_of(client), ignored);
     held_.erase(client);

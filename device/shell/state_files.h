@@ -3,10 +3,10 @@
 #include <filesystem>
 #include <map>
 #include <memory>
-#include <mutex>
 #include <string>
 
 #include "common/platform/file_descriptor.h"
+#include "common/platform/mutex.h"
 #include "device/client_states.h"
 
 namespace muster::device {
@@ -35,8 +35,8 @@ class StateFiles final : public ClientStates {
   std::filesystem::path folder_;
   std::size_t parameters_;
   std::chrono::milliseconds lock_wait_;
-  std::mutex mutex_;
-  std::map<std::int32_t, FileDescriptor> held_;  // by client
+  Mutex mutex_;
+  std::map<std::int32_t, FileDescriptor> held_ MUSTER_GUARDED_BY(mutex_);  // by client
 };
 
 }  // namespace muster::device

@@ -54,7 +54,9 @@ bool is_possible(const Message& message, const FieldDescriptor& field) {
     }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
       const double value = values.GetDouble(message, &field);
-      return !std::isfinite(value) || (value >= 0 && (field.name() != "accuracy" || value <= 1));
+      // A loss of a program's own may be below 0, as the logarithm of a density is.
+      const bool loss = field.name() == "loss" || field.name() == "test_loss";
+      return !std::isfinite(value) || loss || (value >= 0 && (field.name() != "accuracy" || value <= 1));
     }
     default: return true;
   }

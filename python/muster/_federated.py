@@ -10,6 +10,7 @@ import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._library import Error
+from ._measured import accuracy_of, loss_of
 from ._values import check_whole, made, set_values, values_of
 
 
@@ -37,7 +38,7 @@ class Update:
     """What a client has learnt: its whole model (as simulate gave it, trained), and on how many examples.
 
     examples: >= 1, the weight of the update. loss: mean over them, and accuracy (0..1), of the client's own test: for the
-    history and a target; the aggregator has no data.
+    history and a target; the aggregator has no data. What is no number, or no share, is refused; None: not measured.
     """
 
     model: Any
@@ -134,21 +135,16 @@ def checked(update: Any, number: int, before: Dict[str, Any]) -> Dict[str, Any]:
 
 
 def told_of(update: Update, number: int) -> Tuple[int, Optional[float], Optional[float]]:
-    """Examples, loss and accuracy as numbers. Raises muster.Error where one is none."""
+    """Examples, loss and accuracy as numbers. Raises muster.Error where one is none, or an accuracy no share of 1."""
     try:
         examples = operator.index(update.examples)
     except TypeError:
         examples = 0
     if examples < 1:
         raise Error(f"client {number}: examples of muster.Update must be a whole number of at least one example, not {update.examples!r:.80}")
-    measured = []
-    for name in ("loss", "accuracy"):
-        value = getattr(update, name)
-        try:
-            measured.append(None if value is None else float(value))
-        except (TypeError, ValueError, RuntimeError):
-            raise Error(f"client {number}: {name} of muster.Update must be one number, not {value!r:.80}") from None
-    return examples, measured[0], measured[1]
+    loss = None if update.loss is None else loss_of(update.loss, f"client {number}: loss of muster.Update")
+    accuracy = None if update.accuracy is None else accuracy_of(update.accuracy, f"client {number}: accuracy of muster.Update")
+    return examples, loss, accuracy
 
 
 class _Mean:
@@ -169,7 +165,7 @@ class _Mean:
             self._sums[name] = self._sums.get(name, 0.0) + values[name].astype(numpy.float64) * examples
         self._examples += examples
         for told, sums in ((loss, self._told["loss"]), (accuracy, self._told["accuracy"])):
-            if told is not None and math.isfinite(told):
+            if told is not None:
                 sums[0] += told * examples
                 sums[1] += examples
 

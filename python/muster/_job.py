@@ -7,10 +7,12 @@ import signal
 import sys
 import threading
 import traceback
+import warnings
 from typing import Any, Callable, Iterator, List, Optional, Union
 
 from . import _data, _library
 from ._library import Error
+from ._measured import accuracy_of, loss_of, number_of
 
 _LOOK_MS = 200  # how soon Python's signal handlers run while the library waits
 _LAST_WORDS_MAX = 2000
@@ -92,8 +94,9 @@ class Job:
         are indexed by example. batch_size (examples of this rank), epochs and seed hold alone; in a job the manifest's do.
         collate: makes a batch of a list of examples; torch's default_collate when absent.
         fingerprint: of the dataset, such as its version or a hash of its files: ranks that tell another, and a checkpoint of
-        another, are refused. Absent: of tensors and arrays it is made of their shapes and some of their rows; of other
-        datasets, and where it is "", only the number of examples is compared.
+        another, are refused. Absent: of tensors and arrays, lists of plain values, and torch's subsets and concatenations of
+        these it is made of their shapes and some of their rows; of other datasets, of which a job warns, and where it is "",
+        only the number of examples is compared.
         Ends with the job. Call opt.step() once for each batch. Raises muster.Ended, a SystemExit, when the training ends
         before its last step, and muster.Error for what cannot work.
         """
@@ -102,6 +105,7 @@ class Job:
         if self._begun:
             raise Error("job.batches: it goes through all epochs; call it once")
         self._optimizer.give_state()  # what cannot travel is told now, not with the first checkpoint
+        known = _data.fingerprint_of(dataset) if fingerprint is None else _data.hash_of(fingerprint)
         training = _library.Training(
             size=ctypes.sizeof(_library.Training),
             examples=_data.size_of(dataset),
@@ -109,8 +113,15 @@ class Job:
             epochs=epochs,
             seed=seed,
             optimizer=self._optimizer.for_servers(bool(self._world().servers_step)),
-            fingerprint=_data.fingerprint_of(dataset) if fingerprint is None else _data.hash_of(fingerprint),
+            fingerprint=known,
         )
+        if fingerprint is None and not known and not self.alone:
+            warnings.warn(
+                f"muster: of a {type(dataset).__name__} ranks and checkpoints compare no more than the number of examples; tell "
+                "job.batches what the data is, such as fingerprint='my-data-v3' or a hash of its files, or fingerprint='' to "
+                "leave it at that",
+                stacklevel=2,
+            )
         self._call("muster_begin", ctypes.byref(training))
         self._begun = True
         return self._batches(dataset, collate)
@@ -119,16 +130,18 @@ class Job:
         """Tells what the program measured: a number, or a tensor of one element.
 
         loss: the mean over the batch under way, before opt.step(); else of the one before, with the next. accuracy, 0..1: of
-        the program's own test, at any time, also after the last batch. Both show in the job's status and curve.
+        the program's own test, at any time, also after the last batch. Both show in the job's status and curve. Raises
+        muster.Error for an accuracy that is no share, as 97.5 of a hundred, and for what is no number.
         """
-        told = None if loss is None else float(loss.detach() if hasattr(loss, "detach") else loss)
-        if told is not None and self._due:
-            self._loss = told
-            told = None
-        if told is None and accuracy is None:
-            return
         nan = math.nan
-        self._call("muster_report", nan if told is None else told, nan if accuracy is None else float(accuracy))
+        share = nan if accuracy is None else accuracy_of(accuracy, "job.report: accuracy")
+        told = nan
+        if loss is not None and self._due:  # of one that is no finite number the worker tells with its step
+            self._loss = number_of(loss, "job.report: loss")
+        elif loss is not None:
+            told = loss_of(loss, "job.report: loss")
+        if not (math.isnan(told) and math.isnan(share)):
+            self._call("muster_report", told, share)
 
     def close(self) -> None:
         """Lets go of the connection and the shared memory: parameters may not be touched any more."""

@@ -7,6 +7,7 @@ import os
 import sys
 import time
 import traceback
+import warnings
 from typing import Any, Callable, Dict, Optional, Sequence, Union
 
 from . import _library
@@ -105,6 +106,8 @@ class _Clients:
             reason = "".join(traceback.format_exception_only(*sys.exc_info()[:2])).strip()
             self._lib.muster_round_failed(self._handle, reason[-_REASON_MAX:].encode(errors="replace"))
             raise
+        if accuracy is not None and loss is None:
+            warnings.warn("muster: accuracy counts with a loss alone; tell muster.Update the loss, too", stacklevel=1)
         nan = math.nan
         self._call(
             "muster_update_ready",

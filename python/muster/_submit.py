@@ -20,6 +20,7 @@ import warnings
 from typing import Any, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
 from ._library import Error
+from ._manifest import Manifest, objects_of, read
 
 _JOB_KINDS = ("DistributedJob", "FederatedRound")
 _LOOK_SECONDS = 0.5
@@ -27,8 +28,6 @@ _AWAY_SECONDS = 60  # that the API server may be away, as while it is upgraded, 
 _CALL_SECONDS = 30
 _START_SECONDS = 30
 _SERVICE_ACCOUNT = pathlib.Path("/var/run/secrets/kubernetes.io/serviceaccount")
-
-Manifest = Union[str, "os.PathLike[str]", Mapping[str, Any], Sequence[Mapping[str, Any]]]
 
 
 def submit(manifest: Manifest, namespace: Optional[str] = None) -> "Run":
@@ -40,7 +39,7 @@ def submit(manifest: Manifest, namespace: Optional[str] = None) -> "Run":
     of the other objects stays as it is. What the server warns of is a Python warning. Raises muster.Error: no such file, a
     job that exists, a field that is misspelt, by its path, and what else the server refuses.
     """
-    objects = _objects_of(manifest)
+    objects = objects_of(manifest)
     jobs = [each for each in objects if each.get("kind") in _JOB_KINDS]
     if len(jobs) != 1:
         raise Error(f"muster.submit: the manifest has {len(jobs)} jobs, not one DistributedJob or FederatedRound")
@@ -179,7 +178,8 @@ def _warn(headers: Any) -> None:
 class _Cluster:
     """An API server, and how to be let in."""
 
-    def __init__(self, server: str, context: ssl.SSLContext, token: Optional[str], namespace: str):
+    def __init__(self, server: str, context: ssl.SSLContext, token: Union[None, str, pathlib.Path], namespace: str):
+        """token: a path is read for each call, as what is there is renewed: a service account's every hour."""
         self._server = server.rstrip("/")
         self._context = context
         self._token = token
@@ -188,41 +188,55 @@ class _Cluster:
 
     @staticmethod
     def usual() -> "_Cluster":
-        told = os.environ.get("KUBECONFIG") or str(pathlib.Path.home() / ".kube" / "config")
-        path = next((each for each in told.split(os.pathsep) if each and os.path.exists(each)), None)
-        if path is not None:
-            return _Cluster.of_config(path)
-        if os.environ.get("KUBECONFIG"):
+        told = os.environ.get("KUBECONFIG")
+        files = told.split(os.pathsep) if told else [str(pathlib.Path.home() / ".kube" / "config")]
+        there = [each for each in files if each and os.path.exists(each)]
+        if there:
+            return _Cluster.of_config(*there)
+        if told:
             raise Error(f"KUBECONFIG names {told}, where no file is; correct or unset it")
         if (_SERVICE_ACCOUNT / "token").exists() and os.environ.get("KUBERNETES_SERVICE_HOST"):
             host, port = os.environ["KUBERNETES_SERVICE_HOST"], os.environ.get("KUBERNETES_SERVICE_PORT", "443")
             context = ssl.create_default_context(cafile=str(_SERVICE_ACCOUNT / "ca.crt"))
-            token = (_SERVICE_ACCOUNT / "token").read_text()
-            return _Cluster(f"https://{host}:{port}", context, token, (_SERVICE_ACCOUNT / "namespace").read_text())
+            server = f"https://[{host}]:{port}" if ":" in host else f"https://{host}:{port}"
+            return _Cluster(server, context, _SERVICE_ACCOUNT / "token", (_SERVICE_ACCOUNT / "namespace").read_text().strip())
         return _Cluster.of_config(_start_local())
 
     @staticmethod
-    def of_config(path: str) -> "_Cluster":
+    def of_config(*paths: str) -> "_Cluster":
+        """By files that are merged as kubectl does: the first one that has a name, or a current-context, tells it."""
+        names = os.pathsep.join(paths)
         try:
-            return _Cluster._of_config(path)
+            return _Cluster._of_config(names, paths)
         except (AttributeError, IndexError, KeyError, OSError, TypeError, ValueError) as error:
-            raise Error(f"{path}: is no kubeconfig that can be used: {type(error).__name__}: {error}") from None
+            raise Error(f"{names}: is no kubeconfig that can be used: {type(error).__name__}: {error}") from None
 
     @staticmethod
-    def _of_config(path: str) -> "_Cluster":
-        config = _read(path)[0]
+    def _of_config(names: str, paths: Sequence[str]) -> "_Cluster":
+        entries: Dict[Tuple[str, str], Tuple[Dict[str, Any], pathlib.Path]] = {}  # with the folder of its file
+        current = ""
+        for path in paths:
+            config = (read(path) or [{}])[0]
+            for kind in ("context", "cluster", "user"):
+                for each in config.get(kind + "s") or []:
+                    if isinstance(each.get(kind), dict):
+                        entries.setdefault((kind, _text(each, "name")), (each[kind], pathlib.Path(path).parent))
+            current = current or _text(config, "current-context")
 
-        def named(items: str, name: Any) -> Dict[str, Any]:
-            for each in config.get(items) or []:
-                if each.get("name") == name:
-                    return each[items[:-1]]
-            raise Error(f"{path}: has no {items[:-1]} {name}; set current-context")
+        def named(kind: str, name: str) -> Tuple[Dict[str, Any], pathlib.Path]:
+            if (kind, name) not in entries:
+                raise Error(f"{names}: has no {kind} {name}; set current-context, or correct what it names")
+            return entries[kind, name]
 
-        context = named("contexts", config.get("current-context"))
-        cluster, user = named("clusters", context["cluster"]), named("users", context["user"])
-        for unknown in ("exec", "auth-provider"):
+        context, _ = named("context", current)
+        cluster, folder = named("cluster", str(context["cluster"]))
+        user, place = named("user", _text(context, "user")) if context.get("user") else ({}, folder)
+        for unknown in ("exec", "auth-provider", "username", "as", "as-uid", "as-groups", "as-user-extra"):
             if unknown in user:
-                raise Error(f"{path}: user {context['user']} is let in by {unknown}, which this package does not do; use kubectl")
+                raise Error(f"{names}: user {context['user']} is let in by {unknown}, which this package does not do; use kubectl")
+        for unknown in ("proxy-url", "tls-server-name"):
+            if cluster.get(unknown):
+                raise Error(f"{names}: cluster {context['cluster']} has {unknown}, which this package does not know; use kubectl")
         security = ssl.create_default_context()
         if cluster.get("insecure-skip-tls-verify"):
             security.check_hostname = False
@@ -230,12 +244,21 @@ class _Cluster:
         elif "certificate-authority-data" in cluster:
             security = ssl.create_default_context(cadata=base64.b64decode(cluster["certificate-authority-data"]).decode())
         elif "certificate-authority" in cluster:
-            security = ssl.create_default_context(cafile=str(pathlib.Path(path).parent / cluster["certificate-authority"]))
-        _add_client_certificate(security, user, pathlib.Path(path).parent)
-        token = user.get("token")
-        if token is None and "tokenFile" in user:
-            token = pathlib.Path(user["tokenFile"]).read_text()
-        return _Cluster(cluster["server"], security, token, context.get("namespace") or "default")
+            security = ssl.create_default_context(cafile=str(folder / cluster["certificate-authority"]))
+        _add_client_certificate(security, user, place)
+        token: Union[str, pathlib.Path] = _text(user, "token")
+        if user.get("tokenFile"):  # wins over token, as in kubectl
+            token = place / user["tokenFile"]
+            token.read_text()
+        return _Cluster(cluster["server"], security, token, _text(context, "namespace") or "default")
+
+    def _bearer(self) -> str:
+        if not isinstance(self._token, pathlib.Path):
+            return (self._token or "").strip()
+        try:
+            return self._token.read_text().strip()
+        except (OSError, ValueError) as error:
+            raise Error(f"the token {self._token}, by which {self._server} lets this process in, cannot be read: {error}") from None
 
     def ask(self, method: str, path: str, body: Any = None, content: str = "application/json") -> bytes:
         request = urllib.request.Request(self._server + path, method=method)
@@ -245,8 +268,9 @@ class _Cluster:
             except (TypeError, ValueError) as error:  # as a date, which YAML reads from what is not quoted
                 raise Error(f"muster: a value of the manifest is no JSON: {error}; quote it") from None
             request.add_header("Content-Type", content)
-        if self._token:
-            request.add_header("Authorization", f"Bearer {self._token.strip()}")
+        bearer = self._bearer()
+        if bearer:
+            request.add_header("Authorization", f"Bearer {bearer}")
         try:
             with urllib.request.urlopen(request, timeout=_CALL_SECONDS, context=self._context) as answer:
                 _warn(answer.headers)
@@ -289,6 +313,12 @@ class _Cluster:
         raise Error(f"the API server {self._server} knows no {kind} of {version}; is Muster installed there?")
 
 
+def _text(node: Mapping[str, Any], name: str) -> str:
+    """As it reads: a number is text, too, where text is asked for."""
+    value = node.get(name)
+    return "" if value is None else value if isinstance(value, str) else json.dumps(value)
+
+
 def _add_client_certificate(security: ssl.SSLContext, user: Mapping[str, Any], folder: pathlib.Path) -> None:
     """From files: OpenSSL reads a client's key from nothing else. Those of data are gone at once."""
     if "client-certificate" in user and "client-key" in user:
@@ -302,40 +332,6 @@ def _add_client_certificate(security: ssl.SSLContext, user: Mapping[str, Any], f
             with open(os.open(names[-1], os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
                 file.write(base64.b64decode(user[part]))
         security.load_cert_chain(*names)
-
-
-def _read(path: "Union[str, os.PathLike[str]]") -> List[Any]:
-    try:
-        text = pathlib.Path(path).read_text(encoding="utf-8")
-    except OSError as error:
-        raise Error(f"{path}: {error.strerror}") from None
-    try:
-        return [json.loads(text)]
-    except ValueError:
-        pass
-    try:
-        import yaml
-    except ImportError:
-        raise Error(f"{path} is no JSON, and PyYAML, which reads YAML, is missing; install it: pip install pyyaml") from None
-    try:
-        return [each for each in yaml.safe_load_all(text) if each is not None]
-    except yaml.YAMLError as error:
-        raise Error(f"{path}: {error}") from None
-
-
-def _objects_of(manifest: Manifest) -> List[Dict[str, Any]]:
-    if isinstance(manifest, (str, os.PathLike)):
-        found: Sequence[Any] = _read(manifest)
-    elif isinstance(manifest, Mapping):
-        found = [manifest]
-    else:
-        found = manifest
-    objects = [dict(each) if isinstance(each, Mapping) else {} for each in found]
-    for each in objects:
-        each["metadata"] = each["metadata"] if isinstance(each.get("metadata"), Mapping) else {}
-        if not each.get("apiVersion") or not each.get("kind"):
-            raise Error("muster.submit: an object of the manifest has no apiVersion or kind")
-    return objects
 
 
 _local: Optional[Tuple["subprocess.Popen[str]", str]] = None

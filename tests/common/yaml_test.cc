@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <random>
 
 namespace muster {
@@ -21,6 +22,17 @@ TEST(Yaml, ReadsScalarsAsKubernetesDoes) {
            "y, N]"),
       Json::parse(
           R"([1,-2,16,420,1.5,1000.0,true,false,null,null,"1","yes","abc","1.2.3",5,15,1000,"_1",true,false])"));
+}
+
+// tests/python/manifest_test.py holds the Python package to the same table.
+TEST(Yaml, ReadsTheScalarsOfTheTable) {
+  std::ifstream file(YAML_DATA "/plain_scalars.json");
+  const Json table = Json::parse(file);
+  EXPECT_GT(table.size(), 50U);
+  for (const Json& row : table) {
+    const auto text = row.at(0).get<std::string>();
+    EXPECT_EQ(read("- " + text).dump(), Json::array({row.at(1)}).dump()) << text;
+  }
 }
 
 TEST(Yaml, KeepsTheFullRangeOfIntegers) {

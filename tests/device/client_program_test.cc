@@ -8,6 +8,8 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
+#include <string>
+#include <tuple>
 
 #include "tests/worker/fake_program.h"
 #include "worker/program/muster_client.h"
@@ -114,7 +116,18 @@ TEST_F(Clients, AreTrainedByTheProgramAndToldWhatTheManifestSays) {
     EXPECT_GT(round.deadline_ms, 1000);
     EXPECT_GE(round.seed, 0);
     for (int i = 0; i < 5; ++i) muster_gradient(job, nullptr)[i] = muster_parameters(job, nullptr)[i] + 0.5F;
-    EXPECT_EQ(muster_update_ready(job, 0, 0, 0), -1) << "no examples";
+    const double none = std::numeric_limits<double>::quiet_NaN();
+    const double infinite = std::numeric_limits<double>::infinity();
+    for (const auto& [examples, loss, accuracy, says] :
+         {std::tuple(0, 0.0, 0.0, "at least one example, not of 0"),
+          std::tuple(-3, 0.0, 0.0, "at least one example, not of -3"),
+          std::tuple(7, 0.5, 97.5, "accuracy is 97.5, but it is a share, 0 to 1; divide by 100"),
+          std::tuple(7, none, -0.5, "accuracy is -0.5, but it is a share"),
+          std::tuple(7, 0.5, infinite, "accuracy is inf, but it is a share"),
+          std::tuple(7, -infinite, none, "loss is -inf"), std::tuple(7, 1e101, none, "loss is 1e+101")}) {
+      EXPECT_EQ(muster_update_ready(job, examples, loss, accuracy), -1) << says;
+      EXPECT_NE(std::string(muster_last_error(job)).find(says), std::string::npos) << muster_last_error(job);
+    }
     ASSERT_EQ(muster_update_ready(job, 7, 0.75, std::numeric_limits<double>::quiet_NaN()), 0);
     ASSERT_EQ(next(job), MUSTER_END);
   });

@@ -93,9 +93,24 @@ TEST_F(IdxFolder, IsReadFromZstd) {
   expect_error(Code::kDataLoss, "t10k-labels-idx1-ubyte.zst: truncated");
 }
 
+TEST_F(IdxFolder, IsReadAsKaggleNamesItsFiles) {
+  const auto rename = [this](const std::string& from, const std::string& to) {
+    fs::rename(folder_.path() / from, folder_.path() / to);
+  };
+  rename("train-images-idx3-ubyte", "train-images.idx3-ubyte");
+  rename("train-labels-idx1-ubyte", "train-labels.idx1-ubyte");
+  rename("t10k-images-idx3-ubyte.gz", "t10k-images.idx3-ubyte.gz");
+  fs::create_directory(folder_.path() / "train-images-idx3-ubyte");  // holds a copy of its own
+  const auto data = load();
+  ASSERT_TRUE(data) << data.error().message;
+  EXPECT_EQ(data->train.labels, (std::vector<std::int32_t>{0, 1, 2, 1}));
+  EXPECT_EQ(data->test.labels, (std::vector<std::int32_t>{2, 0}));
+}
+
 TEST_F(IdxFolder, NamesTheFileThatIsMissing) {
   fs::remove(folder_.path() / "t10k-labels-idx1-ubyte.gz");
-  expect_error(Code::kNotFound, "t10k-labels-idx1-ubyte");
+  expect_error(Code::kNotFound,
+               "has no file t10k-labels-idx1-ubyte or t10k-labels.idx1-ubyte, nor either with .gz or .zst");
 }
 
 TEST_F(IdxFolder, ThatIsMissingIsToldWithItsRemedyWhichIsAPackageForDebiansFolderAlone) {

@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import unittest
+import warnings
 from unittest import mock
 
 import numpy
@@ -146,9 +147,81 @@ class Alone(unittest.TestCase):
             self.assertNotEqual(_data.fingerprint_of(changed), known)
         for dataset in (x, torch.utils.data.TensorDataset(y), numpy.array(["a", None], dtype=object)):
             self.assertGreater(_data.fingerprint_of(dataset), 0)
-        self.assertEqual(_data.fingerprint_of([(1, 2), (3, 4)]), 0)
+        self.assertEqual(_data.fingerprint_of(numpy.array([object()], dtype=object)), 0, "whose words hold an address")
         self.assertEqual([_data.hash_of(each) for each in ("", b"", 0)], [0, 0, 0])
         self.assertEqual(len({_data.hash_of(each) for each in ("v1", "v2", 7, b"7x")}), 4)
+
+    def test_plain_lists_and_parts_of_tensors_have_a_fingerprint_too(self):
+        def examples(last=7.5, size=3):
+            return [{"x": torch.arange(6.0), "y": numpy.float32(index), "z": ("a", b"b", [None, True, 1, last])} for index in range(size)]
+
+        utils = torch.utils.data
+        tensors = utils.TensorDataset(X, Y)
+        first, second = utils.random_split(tensors, [20, 10], torch.Generator().manual_seed(1))
+        told = [
+            [(1, 2), (3, 4)],
+            [(1, 2), (3, 5)],
+            [(1, 2), (3, "4")],
+            examples(),
+            examples(last=7),
+            examples(size=4),
+            first,
+            second,
+            utils.random_split(tensors, [20, 10], torch.Generator().manual_seed(2))[0],
+            utils.Subset(tensors, torch.arange(20)),
+            utils.ConcatDataset([first, second]),
+            utils.ConcatDataset([second, first]),
+        ]
+        known = [_data.fingerprint_of(each) for each in told]
+        self.assertEqual(len(set(known)), len(told))
+        self.assertGreater(min(known), 0)
+        self.assertEqual(_data.fingerprint_of(examples()), known[3])
+        self.assertEqual(_data.fingerprint_of(utils.Subset(tensors, range(20))), known[9])
+        itself = []
+        itself.append(itself)
+        many = [[list(range(1000))] * 1000] * 256
+        for unknown in ([object()], [{1: 2, "a": 3}], itself, many, utils.Subset([object()], [0]), utils.ConcatDataset([tensors, [object()]]), {}):
+            self.assertEqual(_data.fingerprint_of(unknown), 0)
+
+    def test_of_data_without_a_fingerprint_a_job_warns(self):
+        class Own:
+            def __len__(self):
+                return 30
+
+            def __getitem__(self, row):
+                return X[row], Y[row]
+
+        for dataset, told, alone, warns in (
+            (Own(), None, False, True),
+            (Own(), "", False, False),
+            (Own(), "v1", False, False),
+            (Own(), None, True, False),
+            ((X, Y), None, False, False),
+        ):
+            job, _ = fresh(linear(), adam)
+            with warnings.catch_warnings(record=True) as seen:
+                warnings.simplefilter("always")
+                with mock.patch.object(type(job), "alone", alone):
+                    job.batches(dataset, fingerprint=told)
+            job.close()
+            words = [str(each.message) for each in seen if "fingerprint=" in str(each.message)]
+            self.assertEqual(len(words), int(warns))
+            self.assertTrue(not warns or "of a Own ranks and checkpoints compare no more than the number" in words[0])
+
+    def test_what_cannot_have_been_measured_is_refused_by_its_value(self):
+        job, _ = fresh(linear(), adam)
+        for told, says in (
+            ({"accuracy": 97}, "job.report: accuracy is 97.0; accuracy is a share, 0 to 1: divide by 100"),
+            ({"accuracy": -0.5}, "accuracy is -0.5"),
+            ({"accuracy": float("nan")}, "accuracy is nan"),
+            ({"loss": float("inf")}, "job.report: loss is inf"),
+            ({"loss": torch.ones(2)}, "job.report: loss must be one number"),
+            ({"loss": "low"}, "job.report: loss must be one number, not 'low'"),
+        ):
+            with self.assertRaisesRegex(muster.Error, says):
+                job.report(**told)
+        job.report(loss=-1.5, accuracy=torch.tensor(0.975))
+        job.close()
 
     def test_what_the_program_tells_of_its_data_is_told_to_the_library(self):
         for told, expected in ((None, _data.fingerprint_of((X, Y))), ("", 0), ("v1", _data.hash_of("v1"))):

@@ -96,6 +96,15 @@ class Simulate(unittest.TestCase):
         self.assertEqual(done.model.coef_.tolist(), [[3.0] * 3])
 
 
+class Measured(unittest.TestCase):
+    def test_a_loss_may_lie_below_zero_and_a_mean_of_float32_a_little_above_one(self):
+        def train(model, data, round):
+            return muster.Update(model, 1, loss=torch.tensor(-1.5, requires_grad=True), accuracy=numpy.float32(1.0000001))
+
+        run = muster.simulate(train, {"w": numpy.zeros(3)}, parts([5, 5]), rounds=1)
+        self.assertEqual((run.history[0].loss, run.history[0].accuracy), (-1.5, 1.0))
+
+
 class WrongUpdates(unittest.TestCase):
     def expect(self, says, train, **more):
         with self.assertRaisesRegex(muster.Error, says):
@@ -108,6 +117,21 @@ class WrongUpdates(unittest.TestCase):
             self.expect("client 0: examples of", lambda model, data, round, many=examples: muster.Update(model, many))
         for loss in (torch.ones(2), "low"):
             self.expect("client 0: loss of muster.Update must be one", lambda model, data, round, told=loss: muster.Update(model, 1, told))
+        for loss, accuracy, says in (
+            (1.0, 97.5, "client 0: accuracy of muster.Update is 97.5; accuracy is a share, 0 to 1: divide by 100"),
+            (1.0, -0.1, "accuracy of muster.Update is -0.1; accuracy is a share, 0 to 1: tell what part"),
+            (1.0, math.nan, "accuracy of muster.Update is nan"),
+            (1.0, math.inf, "accuracy of muster.Update is inf"),
+            (1.0, "high", "accuracy of muster.Update must be one number"),
+            (math.nan, None, "client 0: loss of muster.Update is nan, of which no mean can be made"),
+            (-math.inf, None, "loss of muster.Update is -inf"),
+            (10**400, None, "loss of muster.Update must be one number"),
+            (1e101, None, r"loss of muster.Update is 1e.101"),
+        ):
+            told = muster.Update({"w": numpy.zeros(3)}, 1, loss, accuracy)
+            self.expect(says, lambda model, data, round, told=told: told)
+        for examples in (-3, 0):
+            self.expect(f"at least one example, not {examples}", lambda model, data, round, many=examples: muster.Update(model, many))
         self.expect("client 0: w is missing", lambda model, data, round: muster.Update({"v": model["w"]}, 1))
         self.expect("has the shape .2., not .3.", lambda model, data, round: muster.Update({"w": numpy.ones(2)}, 1))
         self.expect("not finite", lambda model, data, round: muster.Update({"w": model["w"] * math.nan}, 1))

@@ -180,6 +180,13 @@ class Submit(unittest.TestCase):
             table.get.side_effect = lambda *asked: next(answers)
             self.assertEqual(run.wait()["conditions"][0]["type"], "Succeeded")
 
+    def test_a_list_of_many_documents_is_one_manifest(self):
+        with tempfile.TemporaryDirectory() as folder:
+            path = pathlib.Path(folder) / "job.json"
+            path.write_text(json.dumps({"apiVersion": "v1", "kind": "List", "items": [CLAIM, JOB]}))
+            self.assertEqual(muster.submit(path).name, "own")
+        self.assertEqual([body["kind"] for method, _, body, _ in self.server.asked if method == "POST"], [CLAIM["kind"], JOB["kind"]])
+
     def test_wrong_manifests_are_refused_in_words(self):
         self.server.answers["POST", self.PATH] = (422, {"message": "spec.workers.replicas: Invalid value"})
         for manifest, says in (
@@ -271,6 +278,8 @@ class Configuration(unittest.TestCase):
         for changes, says in (
             ({"current-context": "there"}, "has no context there"),
             ({"users": [{"name": "u", "user": {"exec": {}}}]}, "let in by exec.*use kubectl"),
+            ({"users": [{"name": "u", "user": {"as": "admin"}}]}, "let in by as.*use kubectl"),
+            ({"clusters": [{"name": "c", "cluster": {"server": self.server, "proxy-url": "http://p"}}]}, "cluster c has proxy-url"),
             ({"users": [{"name": "u", "user": {"tokenFile": "/nowhere"}}]}, "config: .*No such file"),
             ({"contexts": [{"name": "here", "context": {}}]}, "config: is no kubeconfig that can be used: KeyError: 'cluster'"),
             ({"contexts": [3]}, "config: is no kubeconfig that can be used"),
@@ -280,6 +289,56 @@ class Configuration(unittest.TestCase):
                 _submit._Cluster.of_config(str(self.path))
         with mock.patch.dict(os.environ, {"KUBECONFIG": "/nowhere"}), self.assertRaisesRegex(muster.Error, "where no file is"):
             _submit._Cluster.usual()
+
+    def test_files_are_merged_as_kubectl_does(self):
+        other = pathlib.Path(self.folder.name) / "other" / "config"
+        other.parent.mkdir()
+        (other.parent / "token").write_text("of the file")
+        other.write_text(
+            json.dumps(
+                {
+                    "current-context": "there",
+                    "contexts": [{"name": "here", "context": {"cluster": "d", "user": "w", "namespace": "first"}}],
+                    "users": [{"name": "u", "user": {"tokenFile": "token", "token": "loses"}}, {"name": "w", "user": None}],
+                }
+            )
+        )
+        self.write(**{"current-context": None})
+        self.path.write_text(self.path.read_text().replace('"here"', '"there"'))
+        named = os.pathsep.join([str(other), "/nowhere", "", str(self.path)])
+        with mock.patch.dict(os.environ, {"KUBECONFIG": named}):
+            cluster = _submit._Cluster.usual()
+        self.assertEqual((cluster.namespace, cluster._server), ("team", self.server))
+        self.assertEqual(cluster._bearer(), "of the file", "relative to its own file, and before the token")
+        with self.assertRaisesRegex(muster.Error, "other/config:.*/config: has no user w|has no cluster d"):
+            self.path.write_text(self.path.read_text().replace('"there"', '"elsewhere"'))
+            other.write_text(other.read_text().replace('"there"', '"here"'))
+            _submit._Cluster.of_config(str(other), str(self.path))
+
+    def test_a_service_account_is_read_anew_at_each_call(self):
+        account = pathlib.Path(self.folder.name)
+        (account / "token").write_text("first\n")
+        (account / "namespace").write_text("team\n")
+        environment = {"KUBECONFIG": "", "HOME": self.folder.name, "KUBERNETES_SERVICE_HOST": "fd00::1"}
+        with mock.patch.dict(os.environ, environment), mock.patch.object(_submit, "_SERVICE_ACCOUNT", account):
+            with mock.patch.object(ssl, "create_default_context", return_value=ssl.create_default_context()):
+                cluster = _submit._Cluster.usual()
+        self.assertEqual((cluster.namespace, cluster._server), ("team", "https://[fd00::1]:443"))
+        seen = []
+
+        def answer(request, **_):
+            seen.append(request.get_header("Authorization"))
+            raise OSError("away")
+
+        with mock.patch("urllib.request.urlopen", answer):
+            for token in ("first", "second"):
+                (account / "token").write_text(token + "\n")
+                with self.assertRaisesRegex(muster.Error, "does not answer: away"):
+                    cluster.call("GET", "/api/v1")
+        self.assertEqual(seen, ["Bearer first", "Bearer second"])
+        (account / "token").unlink()
+        with self.assertRaisesRegex(muster.Error, "token, by which .* cannot be read: .*No such file"):
+            cluster.call("GET", "/api/v1")
 
     def test_the_token_and_refusals_go_over_http(self):
         seen = []

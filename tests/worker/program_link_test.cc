@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdlib>
 #include <fstream>
+#include <limits>
 
 #include "tests/worker/fake_program.h"
 #include "tests/worker/mesh_support.h"
@@ -348,6 +349,11 @@ TEST(MusterWorkerAbi, TrainsByTheWorkersWords) {
     EXPECT_EQ(event.step, 41);
     EXPECT_EQ(muster_next(job, -1, &event), -1) << "the batch has no gradient yet";
     muster_gradient(job, nullptr)[5] = 8;
+    EXPECT_EQ(muster_report(job, 0.5, 97), -1);
+    EXPECT_STREQ(muster_last_error(job),
+                 "muster_report: accuracy is 97, but it is a share, 0 to 1; divide by 100");
+    EXPECT_EQ(muster_report(job, std::numeric_limits<double>::infinity(), 0.5), -1);
+    EXPECT_EQ(muster_report(job, -0.5, 1.0000001), 0) << muster_last_error(job);
     ASSERT_EQ(muster_gradient_ready(job, 0.5, 1), 0);
     ASSERT_EQ(muster_next(job, -1, &event), 0);
     ASSERT_EQ(event.kind, MUSTER_GIVE_STATE);

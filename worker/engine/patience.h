@@ -7,8 +7,8 @@
 
 namespace muster::worker {
 
-// Learnt from the steps before, so that a rank whose training thread stands still in a living process is
-// missed after seconds, not after the longest time that any training may need.
+// Pure. Learnt from the steps before, so that a rank whose training thread stands still in a living process
+// is missed after seconds, not after the longest time that any training may need.
 class Patience {
  public:
   using Duration = std::chrono::duration<double>;

@@ -2,6 +2,9 @@
 #include "worker/program/abi_job.h"
 
 #include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdio>
 #include <cstdlib>
 #include <fstream>
 #include <thread>
@@ -16,10 +19,19 @@ using std::chrono::seconds;
 
 constexpr seconds kConnectTime{120};  // the worker's container starts first, but may be slow to listen
 constexpr seconds kSilence{60};       // of a worker that tells every two seconds that it lives
-constexpr milliseconds kLook{250};    // how soon a wish to stop is seen
+constexpr double kLossMax = 1e100;    // what an aggregator counts (ToldByClients)
+constexpr double kPercentMax = 100;
+constexpr double kRounding = 1e-6;
+constexpr milliseconds kLook{250};  // how soon a wish to stop is seen
 
 std::string text_of(const std::vector<std::byte>& body) {
   return {reinterpret_cast<const char*>(body.data()), body.size()};
+}
+
+std::string text_of(double number) {
+  std::array<char, 32> text{};
+  std::snprintf(text.data(), text.size(), "%g", number);  // NOLINT: {fmt} is not in this library
+  return text.data();
 }
 
 Status tell_stop(muster_job& job) {
@@ -40,6 +52,20 @@ void write_last_words(const std::string& words) {
 int fail(muster_job& job, std::string why) {
   job.error = std::move(why);
   return -1;
+}
+
+Status check_measured(double loss, double& accuracy) {
+  if (accuracy > 1 && accuracy <= 1 + kRounding) accuracy = 1;
+  if (accuracy < 0 || accuracy > 1) {
+    const bool percent = accuracy > 1 && accuracy <= kPercentMax;
+    return invalid_argument("accuracy is " + text_of(accuracy) + ", but it is a share, 0 to 1; " +
+                            (percent ? "divide by 100" : "tell what part of the examples was right"));
+  }
+  if (std::abs(loss) > kLossMax) {
+    return invalid_argument("loss is " + text_of(loss) +
+                            ", of which no mean can be made; lower the learning rate, or tell NaN for none");
+  }
+  return {};
 }
 
 int result(muster_job& job, const Status& status) {

@@ -91,6 +91,9 @@ int guarded(muster_job* job, Work work) noexcept {
     return -1;
   }
 }
+// What a program measured, as it may be told: NaN where it is not. Errors: kInvalidArgument: no share of 1,
+// or no loss that a mean can be made of. An accuracy that lies above 1 by float32's rounding alone becomes 1.
+[[nodiscard]] Status check_measured(double loss, double& accuracy);
 // One more tensor; muster_register_tensor.
 int register_tensor(muster_job& job, const char* name, Type type, int32_t dimensions, const int64_t* shape);
 // Answers the question that is due, by the function `name`.

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdlib>
 #include <new>
+#include <string>
 
 #include "pod/pod_contract.h"
 #include "worker/program/abi_job.h"
@@ -108,7 +109,11 @@ int muster_get_round(const muster_job* job, muster_round* round) {
 
 int muster_update_ready(muster_job* job, int64_t examples, double loss, double accuracy) {
   return mp::guarded(job, [&](muster_job& made) {
-    if (examples < 1) return mp::fail(made, "muster_update_ready: an update is of at least one example");
+    if (examples < 1)
+      return mp::fail(made, "muster_update_ready: an update is of at least one example, not of " +
+                                std::to_string(examples));
+    if (const muster::Status possible = mp::check_measured(loss, accuracy); !possible)
+      return mp::fail(made, "muster_update_ready: " + possible.error().message);
     if (made.watch) made.watch->training(false);
     const std::int64_t told = (std::isnan(loss) ? 0 : 1) | (std::isnan(accuracy) ? 0 : 2);
     return mp::answer(made, MUSTER_ROUND, "muster_update_ready",

@@ -57,7 +57,7 @@ typedef struct muster_round {
 } muster_round;
 MUSTER_API int muster_get_round(const muster_job* job, muster_round* round);
 /* `examples`: the weight of the update, at least 1. loss: the mean over them; accuracy: 0..1; NaN: not told.
- */
+ * Another accuracy, an infinite loss and one beyond 1e100 are refused; the round waits for another answer. */
 MUSTER_API int muster_update_ready(muster_job* job, int64_t examples, double loss, double accuracy);
 /* This client has no update for this round; `why` is told to the aggregator, which goes on without it. */
 MUSTER_API int muster_round_failed(muster_job* job, const char* why);

@@ -282,6 +282,8 @@ int muster_give_state(muster_job* job, const void* state, size_t bytes) {
 
 int muster_report(muster_job* job, double loss, double accuracy) {
   return guarded(job, [&](muster_job& made) {
+    if (const Status possible = mp::check_measured(loss, accuracy); !possible)
+      return fail(made, "muster_report: " + possible.error().message);
     const std::int64_t told = (std::isnan(loss) ? 0 : 1) | (std::isnan(accuracy) ? 0 : 2);
     if (!made.channel || told == 0) return 0;
     const mp::Frame report{.kind = mp::Kind::kReport, .numbers = {told}, .reals = {loss, accuracy}};

@@ -111,7 +111,7 @@ MUSTER_API int muster_gradient_ready(muster_job* job, double loss, int32_t has_l
 MUSTER_API int muster_stepped(muster_job* job);
 MUSTER_API int muster_give_state(muster_job* job, const void* state, size_t bytes);
 /* What the program has measured itself, for status and curves, at any time, also after MUSTER_END: accuracy
- * 0..1. NaN: not told. */
+ * 0..1. NaN: not told. Another accuracy, an infinite loss and one beyond 1e100 are refused. */
 MUSTER_API int muster_report(muster_job* job, double loss, double accuracy);
 /* SIGTERM has come: the step under way is finished, a checkpoint written, and MUSTER_END comes with 143. */
 MUSTER_API void muster_ask_stop(muster_job* job);

@@ -45,6 +45,15 @@ TEST(CheckedStatus, LeavesWhatMustersProgramsTell) {
   EXPECT_EQ(checked(honest()).SerializeAsString(), honest().SerializeAsString());
 }
 
+TEST(CheckedStatus, LeavesALossBelowZero) {
+  AgentStatus told = honest();
+  told.mutable_worker()->set_loss(-1.5);
+  told.mutable_worker()->set_test_loss(-2);
+  told.mutable_worker()->add_history()->set_loss(-3);
+  told.mutable_aggregator()->set_loss(-0.5);
+  EXPECT_EQ(checked(told).SerializeAsString(), told.SerializeAsString());
+}
+
 struct Odd {
   const char* what;  // the name that the warning has
   std::function<void(AgentStatus&)> set;
