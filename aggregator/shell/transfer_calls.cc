@@ -162,7 +162,12 @@ void UploadCall::OnReadDone(bool ok) {
 
 void UploadCall::OnDone() {
   link_->detach();
-  if (!task_id_.empty()) coordinator_.abandon_upload(task_id_, link_, std::move(buffer_));
+  std::shared_ptr<UploadBuffer> buffer;
+  {
+    const RecursiveMutexLock lock(link_->mutex());
+    buffer = std::move(buffer_);
+  }
+  if (!task_id_.empty()) coordinator_.abandon_upload(task_id_, link_, std::move(buffer));
   delete this;
 }
 
