@@ -1,6 +1,5 @@
 """What a program measured itself, as it may be told: what could not be counted is refused, by its value."""
 
-import math
 from typing import Any
 
 from ._library import Error

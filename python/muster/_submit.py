@@ -238,7 +238,7 @@ class _Cluster:
             if cluster.get(unknown):
                 raise Error(f"{names}: cluster {context['cluster']} has {unknown}, which this package does not know; use kubectl")
         security = ssl.create_default_context()
-        if cluster.get("insecure-skip-tls-verify"):
+        if _text(cluster, "insecure-skip-tls-verify") == "true":
             security.check_hostname = False
             security.verify_mode = ssl.CERT_NONE
         elif "certificate-authority-data" in cluster:
