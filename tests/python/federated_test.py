@@ -5,12 +5,13 @@ import math
 import os
 import types
 import unittest
+from unittest import mock
 
 import numpy
 import torch
 
 import muster
-from muster import _values
+from muster import _library, _serve, _values
 
 
 def descent(model, data, round):
@@ -169,6 +170,23 @@ class Serve(unittest.TestCase):
         usual = {"local_epochs": 1, "batch_size": 10, "learning_rate": 0.01, "mu": 0.5}
         self.assertEqual(seen, [(usual, math.inf)] * 4)
         self.assertAlmostEqual(done.history[0].accuracy, (0 * 1 + 1 * 2 + 2 * 3 + 3 * 4) / 4 / 10)
+
+    def test_what_was_measured_goes_to_the_library_and_an_accuracy_by_itself_is_warned_of(self):
+        served = _serve._Clients.__new__(_serve._Clients)
+        served._lib = mock.Mock(**{"muster_update_ready.return_value": 0})
+        served._handle = None
+        served._model = {"w": numpy.zeros(3)}
+        served._tensors = [("w", (3,), 1)]
+        served._round, served._federation = _library.Round(deadline_ms=1000), _library.Federation()
+        served._given, served._trained = {"w": numpy.ones(3, "float32")}, {"w": numpy.zeros(3, "float32")}
+        with self.assertWarnsRegex(UserWarning, "accuracy counts with a loss alone"):
+            served.answer(lambda model, data, round: muster.Update(model, 7, accuracy=0.5), [None])
+        _, examples, loss, accuracy = served._lib.muster_update_ready.call_args[0]
+        self.assertTrue(math.isnan(loss))
+        self.assertEqual((examples, accuracy, served._trained["w"].tolist()), (7, 0.5, [1, 1, 1]))
+        with self.assertRaisesRegex(muster.Error, "divide by 100"):
+            served.answer(lambda model, data, round: muster.Update(model, 7, 1.0, 97.5), [None])
+        self.assertIn(b"divide by 100", served._lib.muster_round_failed.call_args[0][1])
 
     def test_what_is_no_function_of_three_is_refused(self):
         with self.assertRaisesRegex(muster.Error, "must take \\(model, data, round\\)"):
