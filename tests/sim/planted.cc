@@ -33,7 +33,8 @@ constexpr std::array<const char*, static_cast<std::size_t>(Planted::kMax)> kBugN
     "a membership's number is used again",
     "those who join come first",
     "survivors are replaced",
-    "both holders of a part are lost, and nobody restarts"};
+    "both holders of a part are lost, and nobody restarts",
+    "a server without its part counts as one that has it"};
 
 op::PatchStatus* status_of(op::Decision& decision) {
   for (op::Action& action : decision.actions)
@@ -109,6 +110,8 @@ void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Deci
   }
   Json& status = patch->patch["status"];
   if (bug == Planted::kPartsLostIgnored) replace_servers_alone(object, seen, status);
+  if (bug == Planted::kPartAwaitedForgotten && status.contains("servers") && status["servers"].is_array())
+    for (Json& server : status["servers"]) server.erase("anew");
   if (bug == Planted::kStaleStatusWins) patch->patch.erase("metadata");
   if (bug == Planted::kReadyCountsAll && status.contains("readyReplicas"))
     status["readyReplicas"] = static_cast<std::int64_t>(seen.pods.size());
