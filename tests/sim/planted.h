@@ -1,5 +1,7 @@
 #pragma once  // tests/sim/planted.h: bugs that the simulation must find, put in where the operator meets the
               // world
+#include <cstdint>
+
 #include "kube/http_transport.h"
 #include "operator/shell/controller.h"
 
@@ -31,6 +33,8 @@ enum class Planted {
   kMax
 };
 [[nodiscard]] const char* name_of(Planted bug);
+// A seed that has found it; whatever changes in the simulation may make it another.
+[[nodiscard]] std::uint64_t finding_seed(Planted bug);
 
 [[nodiscard]] op::Controller::Decide planted_decide(Planted bug, op::Controller::Decide decide);
 [[nodiscard]] std::shared_ptr<kube::HttpTransport> planted_transport(

@@ -98,8 +98,8 @@ TEST_P(Crd, ItsBaseSpecIsAcceptedByParserAndSchema) {
   EXPECT_THAT(violations(schema(), base(), "spec"), IsEmpty());
 }
 
-// A real API server compares whole numbers with a bound as an int64, and would refuse each of them, and with a
-// whole default the kind itself.
+// A real API server compares whole numbers with a bound as an int64, and would refuse each of them, and with
+// a whole default the kind itself.
 TEST_P(Crd, EveryBoundFitsAnInt64) {
   for (const Leaf& leaf : leaves(schema()))
     for (const char* bound : {"minimum", "maximum"})
