@@ -20,7 +20,10 @@ succeeds() {  # DESCRIPTION COMMAND...: shows the output when it fails
   kubectl get pods -A -o wide 2>&1 | sed 's/^/    | /'
   fail "$what"
 }
-knows_servers() { kubectl explain dj.spec.synchronization.parameterServers > out.txt 2>&1; }
+knows_servers() {  # since a later release
+  local path=.spec.versions[0].schema.openAPIV3Schema.properties.spec.properties.synchronization.properties.parameterServers.type
+  [ "$(kubectl get crd distributedjobs.muster.dev -o "jsonpath={$path}")" = object ]
+}
 step() { value dj steady .status.progress.step; }
 steps_beyond() { [ "$(step)" -gt "$1" ] 2> /dev/null; }
 round() { value fr phones .status.progress.round; }
