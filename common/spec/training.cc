@@ -234,7 +234,7 @@ Result<Compression> compression_from_json(const Json& json, const std::string& p
                  .integer("quantizationBits", read.quantization_bits, {.min = 1, .max = 32})
                  .string("format", read.format)
                  .number("topKFraction", read.top_k_fraction, {.min = 1e-6, .max = 1})
-                 .number("pruneBelow", read.prune_below, {.min = 0, .max = 1e30})
+                 .number("pruneBelow", read.prune_below, {.min = 0, .max = 1e18})
                  .integer("lowRank", read.low_rank, {.min = 0, .max = 1024})
                  .boolean("errorFeedback", read.error_feedback)
                  .finish());

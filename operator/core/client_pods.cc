@@ -154,7 +154,8 @@ void remove_outdated_clients(Pass& pass, const Incarnation& clients) {
     if (is_outdated(pass.before, *pod)) remove_pod(pass, *pod);
 }
 
-Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std::int64_t index) {
+Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, const RoundImages& images,
+                     std::int64_t index) {
   const auto& program = spec.federation.training.program;
   return pod_manifest({.owner = pass.meta,
                        .kind = pass.kind,
@@ -167,11 +168,13 @@ Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std:
                        .image_is_ours = true,
                        .beside_program = program.has_value(),
                        .sidecar_resources = program ? program->resources : Json(),
-                       .default_image = pass.seen.defaults.device_image,
+                       .default_image = images.client,
+                       .peer_image = images.aggregator,
                        .ca = pass.seen.ca});
 }
 
-void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients) {
+void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const RoundImages& images,
+                    const Incarnation& clients) {
   std::set<std::int64_t> present;
   for (const Pod* pod : clients.current) present.insert(pod->index);
   for (const Pod* pod : clients.older) present.insert(pod->index);  // its name is taken until it is gone
@@ -182,7 +185,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incar
     if (is_held_back(pass, "client", index)) continue;
     ++created;
     keys.before_pod(index);
-    create_pod(pass, "client", kClientTemplate, client_manifest(pass, spec, index));
+    create_pod(pass, "client", kClientTemplate, client_manifest(pass, spec, images, index));
   }
   if (created > 0) pass.event("Normal", "PodsCreated", fmt::format("created {} client pods", created));
 }

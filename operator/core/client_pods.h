@@ -1,6 +1,7 @@
 #pragma once  // operator/core/client_pods.h: the client pods of a FederatedRound: each is replaced alone,
               // without counting
 #include "operator/core/incarnation.h"
+#include "operator/core/incarnation_image.h"
 
 namespace muster::op {
 
@@ -18,9 +19,11 @@ void forget_failures(Pass& pass);
 void remove_outdated_clients(Pass& pass, const Incarnation& clients);
 
 inline constexpr const char* kClientTemplate = "spec.clients.template";
-[[nodiscard]] Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, std::int64_t index);
+[[nodiscard]] Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec,
+                                   const RoundImages& images, std::int64_t index);
 
 // Creates the missing ones: the first replacement at once, the n-th after 10 s * 2^(n-2), at most 5 min.
-void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients);
+void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const RoundImages& images,
+                    const Incarnation& clients);
 
 }  // namespace muster::op

@@ -11,6 +11,7 @@
 #include "common/base/rfc3339.h"
 #include "common/base/text.h"
 #include "common/json/access.h"
+#include "operator/core/incarnation_image.h"
 #include "operator/core/unscheduled.h"
 #include "pod/pod_contract.h"
 
@@ -236,6 +237,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   pod.token_ca = text(member(annotations, kProgressAnnotation));
   pod.attempt = decimal(text(member(annotations, kAttemptAnnotation)), 0);
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);
+  pod.peer_image = text(member(annotations, kPeerImageAnnotation));
   pod.gang = text(member(annotations, kGangAnnotation));
   pod.avoids = text(member(annotations, kAvoidsAnnotation));
   pod.ip = text(member(status, "podIP"));

@@ -49,6 +49,7 @@ struct Pod {
   std::optional<WallTime> deletion;   // deletionTimestamp: the instant by which it should be gone
   std::string image;  // of Muster's container: that of the role, or the sidecar beside a program
   ImageState image_state = ImageState::kUnknown;
+  std::string peer_image;  // annotation muster.dev/peer-image (rounds): see operator/core/incarnation_image.h
   std::optional<ContainerEnd> end;
   // The exit code in `end` is of Muster's table (pod/pod_contract.h): not that of a program of the user's own
   // beside Muster's worker, unless its last words are Muster's (kEndingWord).

@@ -15,6 +15,7 @@
 #include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
 #include "operator/core/credentials.h"
+#include "operator/core/incarnation_image.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -344,6 +345,7 @@ Json pod_manifest(const PodPlan& plan) {
   labels[kIncarnationLabel] = std::to_string(plan.incarnation);
   if (plan.image_is_ours) labels[kAuthorityLabel] = plan.ca;
   if (tells_progress(plan)) child_object(metadata, "annotations")[kProgressAnnotation] = plan.ca;
+  if (!plan.peer_image.empty()) child_object(metadata, "annotations")[kPeerImageAnnotation] = plan.peer_image;
   if (plan.attempt > 0)
     child_object(metadata, "annotations")[kAttemptAnnotation] = std::to_string(plan.attempt);
   if (plan.world_size > 0)

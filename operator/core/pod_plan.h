@@ -22,6 +22,7 @@ struct PodPlan {
   std::string checkpoint_path{};  // that the sidecar writes to; empty: nowhere
   Json sidecar_resources{};       // null: none
   std::string default_image;
+  std::string peer_image{};  // rounds: what the pods of the other role get where their template is silent
   spec::Rendezvous rendezvous{};  // of programs of the user's own
   std::string topology_key{};     // workers: keep together by this label of nodes
   std::string shared_memory{};    // workers: size of /dev/shm; a container with GPUs has one anyhow

@@ -66,7 +66,7 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
   return false;
 }
 
-Json aggregator_manifest(const Pass& pass, const api::FederatedRoundSpec& spec) {
+Json aggregator_manifest(const Pass& pass, const api::FederatedRoundSpec& spec, const RoundImages& images) {
   return pod_manifest({.owner = pass.meta,
                        .kind = kKind,
                        .role = kRole,
@@ -76,11 +76,13 @@ Json aggregator_manifest(const Pass& pass, const api::FederatedRoundSpec& spec) 
                        .world_size = 0,
                        .pod_template = spec.aggregator_template,
                        .image_is_ours = true,
-                       .default_image = pass.seen.defaults.aggregator_image,
+                       .default_image = images.aggregator,
+                       .peer_image = images.client,
                        .ca = pass.seen.ca});
 }
 
-void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& members) {
+void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const RoundImages& images,
+                       const Incarnation& members) {
   if (!members.current.empty() || !members.older.empty()) return;
   if (const auto when = create_not_before(pass.after); when && pass.seen.now < *when) {
     pass.again_at(*when);
@@ -88,8 +90,8 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const In
   }
   CredentialsBlocks(pass, kRole).before_pod(0);
   if (is_new_template(pass.before))
-    pass.act(CheckPod{.manifest = client_manifest(pass, spec, 0), .part = kClientTemplate});
-  create_pod(pass, kRole, "spec.aggregator.template", aggregator_manifest(pass, spec));
+    pass.act(CheckPod{.manifest = client_manifest(pass, spec, images, 0), .part = kClientTemplate});
+  create_pod(pass, kRole, "spec.aggregator.template", aggregator_manifest(pass, spec, images));
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }
@@ -178,8 +180,9 @@ class RoundBody final : public ObjectBody {
     if (!creation_blocked(pass, true)) {
       if (pass.seen.service == ServiceState::kAbsent)
         pass.act(CreateService{service_manifest(pass.meta, kKind, true)});
-      create_aggregator(pass, spec_, members_);
-      create_clients(pass, spec_, clients_);
+      const RoundImages images = images_of_incarnation(pass, spec_);
+      create_aggregator(pass, spec_, images, members_);
+      create_clients(pass, spec_, images, clients_);
     }
     std::vector<const Pod*> wanted = clients_.current;
     bool running = false;
@@ -205,8 +208,10 @@ class RoundBody final : public ObjectBody {
   }
 
   [[nodiscard]] std::vector<PodSet> pod_sets(const Pass& pass) const override {
-    return {{.role = kRole, .count = 1, .pod = aggregator_manifest(pass, spec_)},
-            {.role = kClientRole, .count = spec_.client_pods(), .pod = client_manifest(pass, spec_, 0)}};
+    const RoundImages images = images_of_incarnation(pass, spec_);
+    return {
+        {.role = kRole, .count = 1, .pod = aggregator_manifest(pass, spec_, images)},
+        {.role = kClientRole, .count = spec_.client_pods(), .pod = client_manifest(pass, spec_, images, 0)}};
   }
 
  private:

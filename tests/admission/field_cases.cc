@@ -133,6 +133,8 @@ class Maker {
           low ? "should be greater than or equal to " : "should be less than or equal to ";
       set(fmt::format("past its {}", keyword), past, {word}, true);
       set(fmt::format("far past its {}", keyword), low ? -1e300 : 1e300, {word}, true);
+      // A server compares a whole number with the whole part of the bound.
+      if (low && bound > 0 && bound < 1) set("a whole 0", 0, {"must be at least"}, true);
     }
     if (place_.schema["type"] != "integer" || place_.schema.contains("maximum")) return;
     for (const char* huge : {"9223372036854775808", "18446744073709551616", "1e300"})

@@ -125,7 +125,7 @@ std::variant<const Json*, Refusal> ApiStore::update(
   if (auto refusal = edit(object)) return *std::move(refusal);
   object["metadata"]["resourceVersion"] = (*known)["metadata"]["resourceVersion"];
   if (object == *known) return known;
-  if (object.value("spec", Json()) != known->value("spec", Json()))
+  if (member(object, "spec") != member(*known, "spec"))
     object["metadata"]["generation"] = (*known)["metadata"].value("generation", 0) + 1;
   if (is_terminating(object) && !has_finalizers(object) && resource != "pods") {
     static const Json kGone = Json::object();

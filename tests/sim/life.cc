@@ -25,9 +25,10 @@ using std::chrono::seconds;
 constexpr seconds kTick{1};
 constexpr minutes kSteadyWithin{30};  // backoffs of clients are up to five minutes, and nodes come back first
 constexpr minutes kFinishWithin{30};
-constexpr seconds kRests{60};             // without a write, when all is as it is to be; news are 40 s late
+constexpr seconds kRests{45};             // without a write, when all is as it is to be; news are 40 s late
 constexpr seconds kBackoffsAreOver{330};  // and deadlines
-constexpr seconds kQuiet{60};             // of which an election takes 17
+constexpr seconds kQuiet{35};             // of which an election takes 17
+constexpr seconds kRemoved{30};           // as long as pods may take to end
 constexpr minutes kBackAfter{10};         // an outage: time for what it has put off
 
 // What a trace tells of an object.
@@ -323,9 +324,9 @@ void Life::finish() {
 
 void Life::remove() {
   users_.remove_all();
-  threads_.run(threads_.now() + seconds(30));
+  threads_.run(threads_.now() + kRemoved);
   drop_orphans();
-  threads_.run(threads_.now() + seconds(60));
+  threads_.run(threads_.now() + kRemoved);
   expect(&Checker::left_over);
 }
 

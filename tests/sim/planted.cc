@@ -12,28 +12,35 @@
 namespace muster::sim {
 namespace {
 
-constexpr std::array<const char*, static_cast<std::size_t>(Planted::kMax)> kBugNames{
-    "none",
-    "a stale status wins",
-    "a retry under another name",
-    "a restart is not counted",
-    "a restart is counted twice",
-    "a disruption counts as a restart",
-    "the limit of restarts is ignored",
-    "a finished object is begun anew",
-    "a deletion is ignored",
-    "every pod counts as ready",
-    "an expired watch goes on",
-    "nobody looks again",
-    "deletes carry no uid",
-    "every pass writes the status",
-    "writes go on after the Lease is lost",
-    "a new leader does not wait for its caches",
-    "the Lease is taken too early",
-    "a membership's number is used again",
-    "those who join come first",
-    "survivors are replaced",
-    "both holders of a part are lost, and nobody restarts"};
+struct Bug {
+  const char* name;
+  std::uint64_t seed;  // see finding_seed()
+};
+
+constexpr std::array<Bug, static_cast<std::size_t>(Planted::kMax)> kBugs{{
+    {"none", 0},
+    {"a stale status wins", 31},
+    {"a retry under another name", 4},
+    {"a restart is not counted", 3},
+    {"a restart is counted twice", 3},
+    {"a disruption counts as a restart", 3},
+    {"the limit of restarts is ignored", 6},
+    {"a finished object is begun anew", 1},
+    {"a deletion is ignored", 164},
+    {"every pod counts as ready", 2},
+    {"an expired watch goes on", 24},
+    {"nobody looks again", 2},
+    {"deletes carry no uid", 80},
+    {"every pass writes the status", 1},
+    {"writes go on after the Lease is lost", 4},
+    {"a new leader does not wait for its caches", 3},
+    {"the Lease is taken too early", 1},
+    {"a membership's number is used again", 20},
+    {"those who join come first", 31},
+    {"survivors are replaced", 51},
+    {"both holders of a part are lost, and nobody restarts", 88},
+    {"a server without its part counts as one that has it", 1},
+}};
 
 op::PatchStatus* status_of(op::Decision& decision) {
   for (op::Action& action : decision.actions)
@@ -109,6 +116,8 @@ void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Deci
   }
   Json& status = patch->patch["status"];
   if (bug == Planted::kPartsLostIgnored) replace_servers_alone(object, seen, status);
+  if (bug == Planted::kPartAwaitedForgotten && status.contains("servers") && status["servers"].is_array())
+    for (Json& server : status["servers"]) server.erase("anew");
   if (bug == Planted::kStaleStatusWins) patch->patch.erase("metadata");
   if (bug == Planted::kReadyCountsAll && status.contains("readyReplicas"))
     status["readyReplicas"] = static_cast<std::int64_t>(seen.pods.size());
@@ -179,7 +188,9 @@ class FaultyTransport final : public kube::HttpTransport {
 
 }  // namespace
 
-const char* name_of(Planted bug) { return kBugNames[static_cast<std::size_t>(bug)]; }
+const char* name_of(Planted bug) { return kBugs[static_cast<std::size_t>(bug)].name; }
+
+std::uint64_t finding_seed(Planted bug) { return kBugs[static_cast<std::size_t>(bug)].seed; }
 
 op::Controller::Decide planted_decide(Planted bug, op::Controller::Decide decide) {
   if (bug == Planted::kNone) return decide;

@@ -1,5 +1,7 @@
 #pragma once  // tests/sim/planted.h: bugs that the simulation must find, put in where the operator meets the
               // world
+#include <cstdint>
+
 #include "kube/http_transport.h"
 #include "operator/shell/controller.h"
 
@@ -27,9 +29,12 @@ enum class Planted {
   kJoinersFirst,           // ranks are given to those first who have no state
   kSurvivorsReplaced,      // all workers are replaced when one is lost
   kPartsLostIgnored,       // two servers beside each other are replaced alone, as one would be
+  kPartAwaitedForgotten,   // a server that has begun anew counts as one that has its part
   kMax
 };
 [[nodiscard]] const char* name_of(Planted bug);
+// A seed that has found it; whatever changes in the simulation may make it another.
+[[nodiscard]] std::uint64_t finding_seed(Planted bug);
 
 [[nodiscard]] op::Controller::Decide planted_decide(Planted bug, op::Controller::Decide decide);
 [[nodiscard]] std::shared_ptr<kube::HttpTransport> planted_transport(

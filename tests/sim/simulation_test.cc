@@ -118,7 +118,9 @@ bool finds(Planted bug, std::uint64_t seed) {
   return !live({.seed = seed, .planted = bug}, tally).violations.empty();
 }
 
-std::uint64_t finding_seed(Planted bug) {
+// That which has found it before, or else the first.
+std::uint64_t search(Planted bug) {
+  if (const std::uint64_t before = finding_seed(bug); finds(bug, before)) return before;
   std::uint64_t seed = 1;
   while (seed <= kLives && !finds(bug, seed)) ++seed;
   return seed;
@@ -130,9 +132,10 @@ TEST_F(Simulation, FindsPlantedBugs) {
   for (int each = 1; each < static_cast<int>(Planted::kMax); ++each) {
     if (only != 0 && only != static_cast<std::uint64_t>(each)) continue;
     const auto bug = static_cast<Planted>(each);
-    const std::uint64_t seed = finding_seed(bug);
+    const std::uint64_t seed = search(bug);
     EXPECT_LE(seed, kLives) << "not found: " << name_of(bug);
-    std::printf("seed %5llu finds: %s\n", static_cast<unsigned long long>(seed), name_of(bug));
+    std::printf("seed %5llu finds: %s%s\n", static_cast<unsigned long long>(seed), name_of(bug),
+                seed == finding_seed(bug) ? "" : " (write it to planted.cc: this search is slow)");
   }
 }
 

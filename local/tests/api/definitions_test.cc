@@ -71,6 +71,37 @@ TEST(Definitions, WhatWasWrongBeforeADefinitionBecameStricterOnlyWarns) {
   EXPECT_EQ(api.merge(std::string(kThings) + "/a", {{"spec", {{"size", 51}}}})["code"], 422);
 }
 
+// As an API server of 1.36 on amd64 does.
+TEST(Definitions, WholeNumbersAreComparedWithTheWholePartOfABound) {
+  Api api;
+  Json crd = thing_crd();
+  Json& spec = crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"];
+  spec["properties"]["share"] = Json{{"type", "number"}, {"minimum", 0.5}, {"maximum", 1e30}};
+  ASSERT_EQ(api.call("POST", kCrds, crd).status, 201);
+  const auto code = [&](const char* name, const Json& share) {
+    return api.call("POST", kThings, thing(name, {{"owner", "ann"}, {"share", share}})).status;
+  };
+  EXPECT_EQ(code("a", 0.4), 422);
+  EXPECT_EQ(code("b", 0.6), 201);
+  EXPECT_EQ(code("c", 1), 422) << "1e30 as an int64 is its smallest";
+  Json& share =
+      crd["spec"]["versions"][0]["schema"]["openAPIV3Schema"]["properties"]["spec"]["properties"]["share"];
+  share["default"] = 1;
+  crd["metadata"]["name"] = "others.example.dev";
+  crd["spec"]["names"] = {
+      {"plural", "others"}, {"singular", "other"}, {"kind", "Other"}, {"listKind", "OtherList"}};
+  EXPECT_EQ(api.call("POST", kCrds, crd).status, 422) << "the default is refused";
+  share = {{"type", "number"}, {"minimum", 0.5}};
+  ASSERT_EQ(api.call("POST", kCrds, crd).status, 201);
+  EXPECT_EQ(api.call("POST", "/apis/example.dev/v1/namespaces/default/others",
+                     Json{{"apiVersion", "example.dev/v1"},
+                          {"kind", "Other"},
+                          {"metadata", {{"name", "d"}}},
+                          {"spec", {{"owner", "ann"}, {"share", 0}}}})
+                .status,
+            201);
+}
+
 TEST(BuiltinKinds, WrongValuesAreNamedAsByKubernetes) {
   Api api;
   const auto message = [&](const std::string& path, const std::string& yaml) {

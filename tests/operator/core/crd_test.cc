@@ -98,6 +98,15 @@ TEST_P(Crd, ItsBaseSpecIsAcceptedByParserAndSchema) {
   EXPECT_THAT(violations(schema(), base(), "spec"), IsEmpty());
 }
 
+// A real API server compares whole numbers with a bound as an int64, and would refuse each of them, and with
+// a whole default the kind itself.
+TEST_P(Crd, EveryBoundFitsAnInt64) {
+  for (const Leaf& leaf : leaves(schema()))
+    for (const char* bound : {"minimum", "maximum"})
+      if (leaf.schema.contains(bound))
+        EXPECT_LT(std::abs(leaf.schema[bound].get<double>()), 9.2e18) << leaf.path << ": " << bound;
+}
+
 TEST_P(Crd, EveryEnumIsWhatTheParserAccepts) {
   int enums = 0;
   for (const Leaf& leaf : leaves(schema())) {

@@ -184,5 +184,90 @@ TEST(IncarnationImage, TheFirstPodsOfAnIncarnationDecideForItsLast) {
   for (const auto& [name, pod] : cluster.pods) EXPECT_EQ(image_of(cluster, name), kOld) << name;
 }
 
+// Of a FederatedRound: one client pod alone for both clients, or more.
+ClusterModel federation_upgraded(Json object, int rounds = 1) {
+  ClusterModel cluster(std::move(object));
+  cluster.defaults.aggregator_image = "muster-aggregator:1.0";
+  cluster.defaults.device_image = "muster-device:1.0";
+  cluster.bring_up();
+  auto& told = *cluster.agents.at(cluster.uid_of("phones-aggregator-0")).mutable_aggregator();
+  told.set_rounds(5);
+  told.set_round(rounds);
+  cluster.settle();
+  cluster.advance(std::chrono::minutes(1));
+  cluster.settle();
+  cluster.defaults.aggregator_image = "muster-aggregator:2.0";
+  cluster.defaults.device_image = "muster-device:2.0";
+  EXPECT_EQ(cluster.pass(), 0U) << "an upgrade writes nothing";
+  return cluster;
+}
+
+TEST(IncarnationImage, AClientPodIsOfTheReleaseOfItsAggregator) {
+  ClusterModel cluster = federation_upgraded(federated_round(4, 2));
+  replace(cluster, "phones-client-1");
+  EXPECT_EQ(image_of(cluster, "phones-client-1"), "muster-device:1.0");
+  EXPECT_EQ(image_of(cluster, "phones-aggregator-0"), "muster-aggregator:1.0");
+}
+
+TEST(IncarnationImage, TheOnlyClientPodToo) {
+  ClusterModel cluster = federation_upgraded(federated_round(2, 2));
+  replace(cluster, "phones-client-0");
+  EXPECT_EQ(image_of(cluster, "phones-client-0"), "muster-device:1.0");
+  cluster.start_pods();
+  cluster.settle();
+  cluster.pods.erase("phones-client-0");  // by somebody's hand
+  cluster.settle();
+  EXPECT_EQ(image_of(cluster, "phones-client-0"), "muster-device:1.0") << "by the aggregator's word";
+}
+
+TEST(IncarnationImage, WhatNoClientHasRunIsNotTakenFurther) {
+  for (const bool seen_waiting : {true, false}) {
+    ClusterModel cluster = federation_upgraded(federated_round(2, 2), 0);
+    cannot_pull(cluster.pods.at("phones-client-0"), "client", "ImagePullBackOff");
+    if (seen_waiting) cluster.settle();
+    cluster.pods.erase("phones-client-0");
+    cluster.settle();
+    EXPECT_EQ(image_of(cluster, "phones-client-0"), "muster-device:2.0");
+  }
+}
+
+TEST(IncarnationImage, AnAggregatorThatNobodySawIsOfTheReleaseOfItsClients) {
+  ClusterModel cluster(federated_round(4, 2));
+  cluster.defaults.aggregator_image = "muster-aggregator:1.0";
+  cluster.settle();
+  cluster.object["status"].erase("formedIncarnation");
+  cluster.pods.erase("phones-aggregator-0");
+  cluster.defaults.aggregator_image = "muster-aggregator:2.0";
+  cluster.settle();
+  EXPECT_EQ(image_of(cluster, "phones-aggregator-0"), "muster-aggregator:1.0");
+  EXPECT_EQ(cluster.status().incarnation, 1);
+}
+
+TEST(IncarnationImage, AFederationThatBeginsAnewIsOfTheOperatorsRelease) {
+  ClusterModel cluster = federation_upgraded(federated_round(4, 2));
+  cluster.evict("phones-aggregator-0");
+  for (int each = 0; each < 3; ++each) {
+    cluster.settle();
+    cluster.finish_deletions();
+    cluster.advance(std::chrono::minutes(10));
+  }
+  cluster.settle();
+  ASSERT_EQ(cluster.status().incarnation, 2);
+  ASSERT_EQ(cluster.pods.size(), 3U);
+  EXPECT_EQ(image_of(cluster, "phones-aggregator-0"), "muster-aggregator:2.0");
+  EXPECT_EQ(image_of(cluster, "phones-client-1"), "muster-device:2.0");
+}
+
+TEST(IncarnationImage, BesideClientsWithAnImageOfTheirOwnTheAggregatorNamesNone) {
+  Json object = federated_round(2, 2);
+  object["spec"]["clients"]["template"]["spec"]["containers"] =
+      Json::array({{{"name", "client"}, {"image", "mine:3"}}});
+  ClusterModel cluster = federation_upgraded(object);
+  EXPECT_FALSE(
+      cluster.pods.at("phones-aggregator-0")["metadata"]["annotations"].contains("muster.dev/peer-image"));
+  replace(cluster, "phones-client-0");
+  EXPECT_EQ(image_of(cluster, "phones-client-0"), "mine:3");
+}
+
 }  // namespace
 }  // namespace muster::op::testing
