@@ -101,6 +101,8 @@ inline constexpr Metric kMetricCatalogue[] = {
      "waited for"},
     {"worker", "muster_worker_gossip_distance", MetricType::kGauge, "",
      "How far this peer's model was from the mean of those that it met in the last step, in the 2-norm"},
+    {"worker", "muster_worker_outer_steps_total", MetricType::kCounter, "",
+     "Exchanges of localSteps steps, and steps of the outer optimizer, that this worker has completed"},
     {"worker", "muster_worker_dense_buckets_total", MetricType::kCounter, "",
      "Parts of gradients that were sent as they are because compression would have sent more"},
     {"worker", "muster_worker_not_finite_total", MetricType::kCounter, "",

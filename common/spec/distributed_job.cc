@@ -122,6 +122,9 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
           fmt::format("spec.synchronization.topology: {} is how Muster's own workers meet; remove it, or use "
                       "spec.training",
                       synchronization.topology));
+    if (synchronization.local_steps > 1)
+      return invalid_argument(
+          "spec.synchronization.localSteps: is how Muster's own workers meet; remove it, or use spec.training");
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "

@@ -47,11 +47,11 @@ Status ParameterClient::talk(Deadline until) {
 }
 
 Status ParameterClient::restore(const learning::OptimizerState& state) {
-  if (!state.slots.empty()) {
+  restored_ = learning::without_outer(state);
+  if (!restored_.slots.empty()) {
     const auto like = options_.make_optimizer(options_.parameters);
-    MUSTER_TRY(learning::restore(*like, state));
+    MUSTER_TRY(learning::restore(*like, restored_));
   }
-  restored_ = state;
   return {};
 }
 

@@ -37,6 +37,14 @@ Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t para
   return made;
 }
 
+learning::OuterOptions outer_of(const Job& job) {
+  const spec::Outer outer = job.synchronization.outer.value_or(spec::Outer{});
+  const auto rule = outer.optimizer == "Nesterov" ? learning::OuterRule::kNesterov
+                    : outer.beta() > 0            ? learning::OuterRule::kMomentum
+                                                  : learning::OuterRule::kAdd;
+  return {.rule = rule, .learning_rate = outer.rate(), .momentum = outer.beta()};
+}
+
 spec::Gossip gossip_of(const Job& job) { return job.synchronization.gossip.value_or(spec::Gossip{}); }
 
 }  // namespace
@@ -68,6 +76,17 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::M
   // A program shares its gradient's memory, and codecs look at values more than once.
   const bool compressed = job.compression.by_codec() || job.compression.low_rank > 0;
   if (program != nullptr && compressed) made.gradient_sum = copying_sum(std::move(made.gradient_sum));
+  if (job.synchronization.local_steps > 1) {
+    auto local = std::make_unique<LocalSteps>(
+        DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer},
+        LocalSteps::Options{.steps = job.synchronization.local_steps,
+                            .parameters = static_cast<std::size_t>(parameters),
+                            .outer = outer_of(job),
+                            .timeout = times.timeout});
+    made.local = local.get();
+    made.synchronizer = std::move(local);
+    return made;
+  }
   // A program's gradient comes as a whole, and codecs have buckets of their own.
   std::vector<Bucket> plan;
   if (program == nullptr && !compressed) plan = plan_buckets(model.tensors());

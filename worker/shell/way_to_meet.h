@@ -10,6 +10,7 @@
 #include "worker/engine/batches.h"
 #include "worker/parallel/asynchronous.h"
 #include "worker/parallel/gradient_sum.h"
+#include "worker/parallel/local_steps.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
 
@@ -20,6 +21,7 @@ struct WayToMeet {                                 // of one membership
   std::unique_ptr<GradientSum> gradient_sum;
   std::unique_ptr<Synchronizer> synchronizer;
   AsynchronousUpdates* asynchronous = nullptr;  // the synchronizer, where it is that
+  LocalSteps* local = nullptr;                  // likewise
 };
 
 struct MeetingTimes {
