@@ -5,6 +5,7 @@
 
 #include "common/platform/log.h"
 #include "worker/parallel/shard_server.h"
+#include "worker/shell/way_to_meet.h"
 
 namespace muster::worker {
 
@@ -46,7 +47,8 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
                .max_staleness = synchronization.max_staleness,
                .staleness_aware = synchronization.staleness_aware,
                .delay_compensation = synchronization.delay_compensation,
-               .make_optimizer = make_optimizer},
+               .make_optimizer = make_optimizer,
+               .codec = part_codec_of(job)},
               state_, mirrors ? &*mirrors : nullptr);
   Instant next{};
   const auto tell = [&](const ShardServer& server) {
@@ -54,10 +56,8 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
     const Instant now = std::chrono::steady_clock::now();
     if (now < next) return;
     next = now + kStatusInterval;
-    const std::int64_t answers = shard.updates() * (synchronization.is_asynchronous() ? 1 : job.workers());
     metrics_.show({.payload_bytes_sent = server.payload_bytes_sent(),
-                   .payload_bytes_expected =
-                       static_cast<std::uint64_t>(answers) * state_.parameters.size() * sizeof(float),
+                   .payload_bytes_expected = shard.payload_bytes_expected(),
                    .replication_bytes_sent = server.replication_bytes_sent(),
                    .updates = shard.staleness()});
   };

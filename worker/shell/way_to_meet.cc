@@ -16,7 +16,7 @@ namespace muster::worker {
 namespace {
 
 Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t parameters,
-                             const MeetingTimes& times) {
+                             const MeetingTimes& times, bool shared_gradient) {
   if (parameters < job.servers)
     return invalid_argument(fmt::format(
         "spec.synchronization.parameterServers.shards: {} servers cannot share the {} parameters of "
@@ -30,7 +30,9 @@ Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t para
                                .start_timeout = times.start_timeout,
                                .make_optimizer = [spec = job.training.optimizer](std::int64_t count) {
                                  return learning::make_optimizer(spec, count);
-                               }});
+                               },
+                               .codec = part_codec_of(job),
+                               .shared_gradient = shared_gradient});
   WayToMeet made;
   if (job.synchronization.is_asynchronous()) made.asynchronous = client.get();
   made.synchronizer = std::move(client);
@@ -49,6 +51,16 @@ spec::Gossip gossip_of(const Job& job) { return job.synchronization.gossip.value
 
 }  // namespace
 
+std::optional<PartCodecOptions> part_codec_of(const Job& job) {
+  const auto codec = codec_options_of(job.compression);
+  if (!codec) return std::nullopt;
+  // Ranks that shared a seed would round alike, and their errors would add up.
+  return PartCodecOptions{.codec = *codec,
+                          .error_feedback = job.compression.error_feedback,
+                          .seed = hash_key(static_cast<std::uint64_t>(job.training.seed),
+                                           static_cast<std::uint64_t>(job.identity.rank))};
+}
+
 Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Model& model,
                                    const MeetingTimes& times, program::ProgramLink* program) {
   const std::int64_t parameters = model.parameter_count();
@@ -56,7 +68,7 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::M
   if (program != nullptr)
     MUSTER_TRY(program::compare_models(meeting.workers(), program->model().tensors,
                                        deadline_after(times.start_timeout)));
-  if (job.servers > 0) return by_servers(job, meeting, parameters, times);
+  if (job.servers > 0) return by_servers(job, meeting, parameters, times, program != nullptr);
   WayToMeet made;
   if (program != nullptr) {
     made.optimizer = std::make_unique<program::ProgramOptimizer>(*program);
