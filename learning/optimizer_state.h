@@ -18,8 +18,8 @@ struct OptimizerState {
   friend bool operator==(const OptimizerState&, const OptimizerState&) = default;
 };
 
-// Slots of an outer optimizer (worker/parallel/local_steps.h) lie in the same state, under such names: whoever
-// has none leaves them out, so that a training goes on with or without local steps.
+// Slots of an outer optimizer (worker/parallel/local_steps.h) lie in the same state, under such names:
+// whoever has none leaves them out, so that a training goes on with or without local steps.
 inline constexpr std::string_view kOuterSlotPrefix = "outer.";
 [[nodiscard]] OptimizerState without_outer(OptimizerState state);
 

@@ -124,7 +124,8 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
                       synchronization.topology));
     if (synchronization.local_steps > 1)
       return invalid_argument(
-          "spec.synchronization.localSteps: is how Muster's own workers meet; remove it, or use spec.training");
+          "spec.synchronization.localSteps: is how Muster's own workers meet; remove it, or use "
+          "spec.training");
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
@@ -134,7 +135,8 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
                          synchronization.topology == "ParameterServer";
   if (spec.compression.by_codec() && !frames_go)
     return invalid_argument(fmt::format(
-        "spec.synchronization.topology: compressed gradients go Direct or to parameter servers, where they are "
+        "spec.synchronization.topology: compressed gradients go Direct or to parameter servers, where they "
+        "are "
         "rounded twice; over a {} each worker would round anew: write topology: Direct or Auto, or "
         "ParameterServer, or remove spec.compression",
         spec.synchronization.topology));

@@ -36,9 +36,10 @@ Status read_outer(const Json& json, const std::string& path, std::optional<Outer
 // What has a meaning with several local steps only, and who can make them.
 Status check_local_steps(const Synchronization& read, const std::string& path) {
   if (read.outer && read.local_steps == 1)
-    return invalid_argument(fmt::format(
-        "{}.outer: is the step after localSteps of at least 2, and localSteps is 1; raise that, or remove outer",
-        path));
+    return invalid_argument(
+        fmt::format("{}.outer: is the step after localSteps of at least 2, and localSteps is 1; raise that, "
+                    "or remove outer",
+                    path));
   if (read.local_steps == 1 || (read.topology != "ParameterServer" && !read.is_gossip())) return {};
   return invalid_argument(
       fmt::format("{}.localSteps: topology {} exchanges in every step; remove it, or choose another topology",

@@ -40,18 +40,17 @@ Trained train(const std::optional<PartCodecOptions>& codec, bool asynchronous = 
   if (writer != nullptr) spec.checkpoint = spec::Checkpoint{.path = "unused", .every_steps = 3, .keep = 1};
   std::vector<Learnt> learnt(2);
   Trained trained{.outcome = {}, .states = std::vector<ShardState>(2)};
-  trained.outcome = train_served({.workers = 2,
-                                  .asynchronous = asynchronous,
-                                  .make_model = [](int) { return std::make_unique<QuadraticModel>(kWide); },
-                                  .make_optimizer =
-                                      [spec](std::int64_t count) {
-                                        return learning::make_optimizer(spec.optimizer, count);
-                                      },
-                                  .training = spec,
-                                  .data = data(),
-                                  .writer = writer,
-                                  .codec = codec},
-                                 learnt, trained.states);
+  trained.outcome = train_served(
+      {.workers = 2,
+       .asynchronous = asynchronous,
+       .make_model = [](int) { return std::make_unique<QuadraticModel>(kWide); },
+       .make_optimizer =
+           [spec](std::int64_t count) { return learning::make_optimizer(spec.optimizer, count); },
+       .training = spec,
+       .data = data(),
+       .writer = writer,
+       .codec = codec},
+      learnt, trained.states);
   for (const auto& worker : trained.outcome.workers) EXPECT_TRUE(*worker) << worker->error().message;
   for (const Status& server : trained.outcome.servers) EXPECT_TRUE(server) << server.error().message;
   return trained;
@@ -143,9 +142,8 @@ struct Served {
                .codec = codec},
               state) {
     std::vector<float> parameters(kWide, 1.0F);
-    const ShardMessage begin{.kind = ShardMessage::Kind::kBegin,
-                             .total = kWide,
-                             .bytes = kWide * sizeof(float)};
+    const ShardMessage begin{
+        .kind = ShardMessage::Kind::kBegin, .total = kWide, .bytes = kWide * sizeof(float)};
     EXPECT_TRUE(shard.check(0, begin));
     EXPECT_TRUE(shard.take(0, begin, std::as_writable_bytes(std::span(parameters))));
     EXPECT_TRUE(shard.next_reply());

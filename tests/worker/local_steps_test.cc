@@ -1,5 +1,5 @@
-// tests/worker/local_steps_test.cc: windows of local steps: the outer step, bytes, checkpoints, and what a lost
-// rank leaves of them
+// tests/worker/local_steps_test.cc: windows of local steps: the outer step, bytes, checkpoints, and what a
+// lost rank leaves of them
 #include "worker/parallel/local_steps.h"
 
 #include <gmock/gmock.h>
@@ -41,9 +41,8 @@ struct RankResult {
 template <typename Model, typename Optimizer>
 std::vector<RankResult> run(const Job& job, std::vector<Learnt> brought, const Model& make_model,
                             const Optimizer& make_optimizer) {
-  auto group = collectives(job.size == 1
-                               ? std::vector<std::unique_ptr<Mesh>>()
-                               : memory_mesh(job.size, static_cast<std::uint64_t>(job.membership)),
+  auto group = collectives(job.size == 1 ? std::vector<std::unique_ptr<Mesh>>()
+                                         : memory_mesh(job.size, static_cast<std::uint64_t>(job.membership)),
                            job.compression.by_codec() ? Topology::kDirect : Topology::kRing);
   std::vector<RankResult> results(static_cast<std::size_t>(job.size));
   brought.resize(results.size());
@@ -118,13 +117,13 @@ std::vector<float> by_hand(const Job& job) {
         std::vector<float> mine = global;
         std::int64_t count = 0;
         for (std::int64_t at = begin; at < end; at += batch) {
-          const Slice slice =
-              slice_of(std::min(batch, end - at), static_cast<int>(rank), job.size);
+          const Slice slice = slice_of(std::min(batch, end - at), static_cast<int>(rank), job.size);
           if (slice.size() == 0) continue;
-          static_cast<void>(model.gradient(mine, job.data.train,
-                                           std::span(order).subspan(static_cast<std::size_t>(at + slice.begin),
-                                                                    static_cast<std::size_t>(slice.size())),
-                                           gradient));
+          static_cast<void>(
+              model.gradient(mine, job.data.train,
+                             std::span(order).subspan(static_cast<std::size_t>(at + slice.begin),
+                                                      static_cast<std::size_t>(slice.size())),
+                             gradient));
           inner[rank]->step(mine, gradient);
           count += slice.size();
         }
@@ -290,7 +289,7 @@ TEST_P(LocalStepsElastic, EveryExampleCountsOnceAnEpochOverManyChangesOfMembersh
     workers.clear();
     for (RankResult& result : results) {
       finished = finished || result.finished;
-      if (result.progress.back().ledger)
+      if (!result.progress.empty() && result.progress.back().ledger)
         for (const auto& balance : result.progress.back().ledger->balances())
           if (balances.empty() || balance.epoch > balances.back().epoch) balances.push_back(balance);
       workers.push_back(std::move(result.learnt));

@@ -1,5 +1,5 @@
-// tests/worker/one_spectrum_test.cc: a DistributedJob with local steps is a FederatedRound in which every client
-// takes part: the same steps on the same batches end with the same bits
+// tests/worker/one_spectrum_test.cc: a DistributedJob with local steps is a FederatedRound in which every
+// client takes part: the same steps on the same batches end with the same bits
 #include <gtest/gtest.h>
 
 #include "aggregator/strategy/fed_opt.h"

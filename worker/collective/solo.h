@@ -29,9 +29,7 @@ class Solo final : public Collective {
     return state();
   }
   Status barrier(Deadline /*deadline*/) override { return state(); }
-  Status state() override {
-    return aborted_ ? Status(aborted("the collective was aborted")) : Status();
-  }
+  Status state() override { return aborted_ ? Status(aborted("the collective was aborted")) : Status(); }
   [[nodiscard]] TrafficBytes bytes_sent() const override { return {}; }
   void abort() noexcept override { aborted_ = true; }
   void leave(const Status& /*why*/) noexcept override { aborted_ = true; }

@@ -95,8 +95,8 @@ Learnt TrainLoop::learnt() {
   return {.state = std::move(state), .membership = options_.membership};
 }
 
-// Where steps come one by one at each multiple of the interval, else at the first meeting behind it. What leads
-// to it goes dense: with nothing left out, a checkpoint needs nothing of what compression keeps.
+// Where steps come one by one at each multiple of the interval, else at the first meeting behind it. What
+// leads to it goes dense: with nothing left out, a checkpoint needs nothing of what compression keeps.
 bool TrainLoop::checkpoint_is_due(std::int64_t before, std::int64_t after) const {
   if (!parts_.training.checkpoint) return false;
   const std::int64_t every = parts_.training.checkpoint->every_steps;

@@ -78,12 +78,11 @@ struct TrainLoop::Run {
   std::int64_t global_batch;
   learning::Examples test_part;
 
-  std::int64_t step = 0;        // completed
-  std::int64_t before = 0;      // completed before the last one, or the last window of local ones
-  std::int64_t epoch = 0;       // completed
-  std::int64_t into_epoch = 0;  // examples of the present epoch that are done
-  std::int64_t segment_examples =
-      0;  // done of the segment or window under way, which `step` does not count
+  std::int64_t step = 0;              // completed
+  std::int64_t before = 0;            // completed before the last one, or the last window of local ones
+  std::int64_t epoch = 0;             // completed
+  std::int64_t into_epoch = 0;        // examples of the present epoch that are done
+  std::int64_t segment_examples = 0;  // done of the segment or window under way, which `step` does not count
   std::int64_t next_batch =
       0;                  // examples of the next step, which some servers have done; 0: as many as usual
   double epoch_loss = 0;  // sum over the examples of the present or last epoch that this process saw

@@ -48,7 +48,8 @@ Status LocalSteps::restore(const learning::OptimizerState& state) {
   const bool has = momentum != state.slots.end() && !outer_.first.empty();
   if (has && momentum->values.size() != options_.parameters)
     return invalid_argument(
-        "checkpoint: its outer optimizer's momentum is of another model; use another checkpoint.path or remove "
+        "checkpoint: its outer optimizer's momentum is of another model; use another checkpoint.path or "
+        "remove "
         "the files");
   if (has) outer_.first = momentum->values;
   return learning::restore(inner_, state);

@@ -1,5 +1,5 @@
-#pragma once  // worker/parallel/local_steps.h: every rank trains by itself for some steps, then the ranks take
-              // one step on the mean of what these changed
+#pragma once  // worker/parallel/local_steps.h: every rank trains by itself for some steps, then the ranks
+              // take one step on the mean of what these changed
 #include <chrono>
 #include <cstdint>
 #include <span>
@@ -12,13 +12,13 @@
 namespace muster::worker {
 
 // A window of local steps: all ranks begin with the same parameters w, each makes steps of its own (inner)
-// optimizer, and the mean of their changes, weighted by examples, is the Delta of learning::outer. So a window
-// of H steps costs the exchange of one. Source: Stich, ICLR 2019 (local SGD: the plain mean); Douillard et al.
-// 2023 (DiLoCo: AdamW inside, Nesterov outside).
+// optimizer, and the mean of their changes, weighted by examples, is the Delta of learning::outer. So a
+// window of H steps costs the exchange of one. Source: Stich, ICLR 2019 (local SGD: the plain mean);
+// Douillard et al. 2023 (DiLoCo: AdamW inside, Nesterov outside).
 //
-// The ranks are in step where a window ends, and only there: a window that does not come to its exchange never
-// was (undo). The inner optimizer's state is each rank's own and never exchanged, but with a joiner: then all
-// take that of the rank whose state is taken.
+// The ranks are in step where a window ends, and only there: a window that does not come to its exchange
+// never was (undo). The inner optimizer's state is each rank's own and never exchanged, but with a joiner:
+// then all take that of the rank whose state is taken.
 //
 // Memory: 2 P floats (w and the outer momentum; the changes are in the gradient's place) and the inner
 // optimizer's state once more.
@@ -40,8 +40,8 @@ class LocalSteps final : public Synchronizer {
   void step(std::span<float> parameters, std::span<const float> gradient) {
     inner_.step(parameters, gradient);
   }
-  // The window that is open does not count: `parameters` and the inner optimizer are what they were before it;
-  // but an optimizer with a state of any size, a program's, keeps what it has learnt.
+  // The window that is open does not count: `parameters` and the inner optimizer are what they were before
+  // it; but an optimizer with a state of any size, a program's, keeps what it has learnt.
   void undo(std::span<float> parameters);
 
   Status restore(const learning::OptimizerState& state) override;

@@ -195,8 +195,7 @@ Status ParameterClient::take_changes(std::span<float> parameters) {
   for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
     if (!servers_[shard].head().has(ShardMessage::kFrame)) continue;
     const Chunk chunk = part(static_cast<int>(shard));
-    const Status added =
-        codecs_[shard].add_change(news_[shard], parameters.subspan(chunk.begin, chunk.size));
+    const Status added = codecs_[shard].add_change(news_[shard], parameters.subspan(chunk.begin, chunk.size));
     if (!added)
       alive_ = internal_error(fmt::format("rank {}, a parameter server, answers with no frame: {}",
                                           servers_[shard].peer(), added.error().message));
@@ -252,16 +251,16 @@ Status ParameterClient::expect_parameters(Kind wanted, std::span<float> paramete
   for (int shard = 0; shard < options_.shards; ++shard) {
     const Chunk chunk = part(shard);
     PeerStream& server = servers_[static_cast<std::size_t>(shard)];
-    server.receive(
-        [this, wanted, shard, to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
-         rank = server.peer()](const ShardMessage& answer) -> Result<std::span<std::byte>> {
-          if (answer.kind != wanted) return unexpected(rank, answer);
-          if (!is_count(answer.examples) || !is_count(answer.not_finite))
-            return internal_error(fmt::format(
-                "rank {}, a parameter server, tells of {} examples and {} elements that are no numbers", rank,
-                answer.examples, answer.not_finite));
-          return room_for(shard, answer, to);
-        });
+    server.receive([this, wanted, shard,
+                    to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
+                    rank = server.peer()](const ShardMessage& answer) -> Result<std::span<std::byte>> {
+      if (answer.kind != wanted) return unexpected(rank, answer);
+      if (!is_count(answer.examples) || !is_count(answer.not_finite))
+        return internal_error(fmt::format(
+            "rank {}, a parameter server, tells of {} examples and {} elements that are no numbers", rank,
+            answer.examples, answer.not_finite));
+      return room_for(shard, answer, to);
+    });
   }
   return {};
 }

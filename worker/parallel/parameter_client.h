@@ -78,10 +78,10 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
   Collective& workers_;
   Options options_;
   std::vector<PeerStream> servers_;
-  std::vector<PartCodec> codecs_;            // by server; empty: none
+  std::vector<PartCodec> codecs_;             // by server; empty: none
   std::vector<std::vector<std::byte>> news_;  // by server: the frame that it answered with
   std::vector<float> copy_;                   // of a shared gradient
-  Status alive_;  // an error ends it: a message may be half sent
+  Status alive_;                              // an error ends it: a message may be half sent
   learning::OptimizerState restored_;
   std::vector<std::int64_t> everywhere_;  // rank 0: updates beyond the first gap that all servers have
 };

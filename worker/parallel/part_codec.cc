@@ -49,8 +49,7 @@ std::span<const std::byte> PartCodec::encode_gradient(std::span<const float> gra
   MUSTER_CHECK(gradient.size() == count_);
   frame_.resize(gradient_bytes_max());
   codec::Codec& encoder = feedback_ ? *feedback_ : *codec_;
-  const codec::Key key{
-      .seed = hash_key(seed_, 0), .step = static_cast<std::uint64_t>(step), .bucket = part_};
+  const codec::Key key{.seed = hash_key(seed_, 0), .step = static_cast<std::uint64_t>(step), .bucket = part_};
   return std::span(frame_).first(encoder.encode(gradient, key, frame_));
 }
 

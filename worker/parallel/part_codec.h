@@ -1,4 +1,5 @@
-#pragma once  // worker/parallel/part_codec.h: gradients to a parameter server, and parameters back, in fewer bytes
+#pragma once  // worker/parallel/part_codec.h: gradients to a parameter server, and parameters back, in fewer
+              // bytes
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -21,11 +22,11 @@ struct PartCodecOptions {
   std::uint64_t seed = 0;      // of random roundings; each rank's own
 };
 
-// One server's part of `count` values, at one of its two ends. Upward a worker sends the frame of its gradient.
-// Downward a server sends the frame of what its parameters are beyond those that the worker has, and knows so
-// what the worker has afterwards: what one frame leaves out is in the next difference. Sparse frames go upward
-// only, since what all workers changed together is not sparse. Both ends decide alike what is compressed, by
-// the codec and the count. Not thread-safe.
+// One server's part of `count` values, at one of its two ends. Upward a worker sends the frame of its
+// gradient. Downward a server sends the frame of what its parameters are beyond those that the worker has,
+// and knows so what the worker has afterwards: what one frame leaves out is in the next difference. Sparse
+// frames go upward only, since what all workers changed together is not sparse. Both ends decide alike what
+// is compressed, by the codec and the count. Not thread-safe.
 class PartCodec {
  public:
   // REQUIRES: options that make_codec takes.

@@ -24,15 +24,15 @@ Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t para
         job.servers, parameters));
   auto client = std::make_unique<ParameterClient>(
       meeting.mesh(), meeting.workers(),
-      ParameterClient::Options{.parameters = parameters,
-                               .shards = job.servers,
-                               .timeout = times.timeout,
-                               .start_timeout = times.start_timeout,
-                               .make_optimizer = [spec = job.training.optimizer](std::int64_t count) {
-                                 return learning::make_optimizer(spec, count);
-                               },
-                               .codec = part_codec_of(job),
-                               .shared_gradient = shared_gradient});
+      ParameterClient::Options{
+          .parameters = parameters,
+          .shards = job.servers,
+          .timeout = times.timeout,
+          .start_timeout = times.start_timeout,
+          .make_optimizer = [spec = job.training.optimizer](
+                                std::int64_t count) { return learning::make_optimizer(spec, count); },
+          .codec = part_codec_of(job),
+          .shared_gradient = shared_gradient});
   WayToMeet made;
   if (job.synchronization.is_asynchronous()) made.asynchronous = client.get();
   made.synchronizer = std::move(client);
