@@ -47,8 +47,8 @@ struct TrainLoop::Worked {
   bool ordinary = false;   // it takes the time that such steps take
   std::int64_t steps = 1;  // of the training
   double loss = 0;         // mean over this rank's examples
-  BatchShare share;
-  std::span<const std::int64_t> rows;  // that this rank trained on
+  BatchShare share{};
+  std::span<const std::int64_t> rows{};  // that this rank trained on
 };
 
 struct TrainLoop::Run {

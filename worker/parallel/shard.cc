@@ -79,6 +79,7 @@ Status Shard::check(int worker, const ShardMessage& head) const {
       bytes = part;
       if (!head.has(ShardMessage::kFrame)) break;
       bytes.reset();
+      if (codec_ && codec_->shortens_parameters() && knows(from).size() != state_.parameters.size()) break;
       if (codec_ && codec_->shortens_gradients() && head.bytes <= codec_->gradient_bytes_max())
         bytes = head.bytes;
       break;

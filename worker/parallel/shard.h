@@ -98,6 +98,10 @@ class Shard {
   [[nodiscard]] bool may_go_on(const Worker& worker) const;
   [[nodiscard]] bool is_due(const Worker& worker) const;
   [[nodiscard]] Reply answer(int index);
+  // What a worker has, as frames go: of synchronous updates what all have.
+  [[nodiscard]] const std::vector<float>& knows(const Worker& worker) const {
+    return options_.asynchronous ? worker.pulled : workers_[0].pulled;
+  }
   void know_parameters(Worker& worker);
   [[nodiscard]] std::span<const std::byte> parameters_for(Worker& worker, const ShardMessage& asks,
                                                           ShardMessage& head);
