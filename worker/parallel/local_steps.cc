@@ -48,9 +48,8 @@ Status LocalSteps::restore(const learning::OptimizerState& state) {
   const bool has = momentum != state.slots.end() && !outer_.first.empty();
   if (has && momentum->values.size() != options_.parameters)
     return invalid_argument(
-        "checkpoint: its outer optimizer's momentum is of another model; use another checkpoint.path or "
-        "remove "
-        "the files");
+        "checkpoint: its outer momentum is of another model; use another checkpoint.path or remove the "
+        "files");
   if (has) outer_.first = momentum->values;
   return learning::restore(inner_, state);
 }
@@ -75,7 +74,8 @@ Result<StepSums> LocalSteps::exchange(std::span<float> gradient, std::span<float
 }
 
 void LocalSteps::update(std::span<float> parameters, std::span<const float> mean_change) {
-  MUSTER_CHECK(std::exchange(open_, false));
+  MUSTER_CHECK(open_);
+  open_ = false;
   learning::outer<float>(options_.outer, begun_with_, mean_change, outer_, parameters);
 }
 
