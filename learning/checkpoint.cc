@@ -91,17 +91,26 @@ OptimizerState capture(Optimizer& optimizer) {
   return state;
 }
 
+OptimizerState without_outer(OptimizerState state) {
+  std::erase_if(state.slots,
+                [](const OptimizerState::Slot& slot) { return slot.name.starts_with(kOuterSlotPrefix); });
+  return state;
+}
+
 Status restore(Optimizer& optimizer, const OptimizerState& state) {
-  if (state.slots.size() == 1) optimizer.make_room(state.slots.front().values.size());
+  std::vector<SlotView> told;
+  for (const OptimizerState::Slot& slot : state.slots)
+    if (!slot.name.starts_with(kOuterSlotPrefix)) told.push_back({slot.name, slot.values});
+  if (told.size() == 1) optimizer.make_room(told.front().values.size());
   const auto slots = optimizer.slots();
-  bool fits = slots.size() == state.slots.size();
+  bool fits = slots.size() == told.size();
   for (std::size_t i = 0; fits && i < slots.size(); ++i)
-    fits = slots[i].name == state.slots[i].name && slots[i].values.size() == state.slots[i].values.size();
+    fits = slots[i].name == told[i].name && slots[i].values.size() == told[i].values.size();
   if (!fits)
     return invalid_argument(
         "checkpoint: its optimizer state is of another optimizer or model; use the same spec");
   for (std::size_t i = 0; i < slots.size(); ++i)
-    std::copy(state.slots[i].values.begin(), state.slots[i].values.end(), slots[i].values.begin());
+    std::copy(told[i].values.begin(), told[i].values.end(), slots[i].values.begin());
   optimizer.set_steps(state.steps);
   return {};
 }

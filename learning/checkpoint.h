@@ -26,8 +26,8 @@ struct HistoryPoint {
   friend bool operator==(const HistoryPoint&, const HistoryPoint&) = default;
 };
 
-// Copies an optimizer's state out, and back in. restore: kInvalidArgument when the slots differ in name or
-// length.
+// Copies an optimizer's state out, and back in, without an outer one's. restore: kInvalidArgument when the
+// slots differ in name or length.
 [[nodiscard]] OptimizerState capture(Optimizer& optimizer);
 [[nodiscard]] Status restore(Optimizer& optimizer, const OptimizerState& state);
 

@@ -2,6 +2,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace muster::learning {
@@ -16,6 +17,11 @@ struct OptimizerState {
   std::vector<Slot> slots;
   friend bool operator==(const OptimizerState&, const OptimizerState&) = default;
 };
+
+// Slots of an outer optimizer (worker/parallel/local_steps.h) lie in the same state, under such names:
+// whoever has none leaves them out, so that a training goes on with or without local steps.
+inline constexpr std::string_view kOuterSlotPrefix = "outer.";
+[[nodiscard]] OptimizerState without_outer(OptimizerState state);
 
 struct SlotView {  // the same by reference, so that it is written from where it lies
   std::string name;

@@ -9,11 +9,12 @@ import asynchrony
 import bits
 import communication
 import goodput
+import local_steps
 import peers
 import recovery
 from runs import ROOT
 
-TABLES = {'communication': communication, 'asynchrony': asynchrony, 'bits': bits, 'peers': peers, 'recovery': recovery, 'goodput': goodput}
+TABLES = {'communication': communication, 'asynchrony': asynchrony, 'bits': bits, 'local_steps': local_steps, 'peers': peers, 'recovery': recovery, 'goodput': goodput}
 
 
 def write(name, text):

@@ -77,6 +77,11 @@ Fields& Fields::number(std::string_view name, double& out, NumberRange range) {
   return *this;
 }
 
+Fields& Fields::number(std::string_view name, std::optional<double>& out, NumberRange range) {
+  if (take(name) != nullptr) number(name, out.emplace(0), range);
+  return *this;
+}
+
 Fields& Fields::boolean(std::string_view name, bool& out) {
   if (const Json* value = take(name)) {
     if (value->is_boolean())

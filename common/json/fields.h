@@ -36,6 +36,7 @@ class Fields {
   Fields& integer(std::string_view name, std::int64_t& out, IntegerRange range = {});
   Fields& integer(std::string_view name, std::optional<std::int64_t>& out, IntegerRange range = {});
   Fields& number(std::string_view name, double& out, NumberRange range = {});
+  Fields& number(std::string_view name, std::optional<double>& out, NumberRange range = {});
   Fields& boolean(std::string_view name, bool& out);
   // `out` must be one of `allowed`.
   Fields& one_of(std::string_view name, std::string& out, std::initializer_list<std::string_view> allowed);

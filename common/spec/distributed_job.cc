@@ -122,17 +122,23 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
           fmt::format("spec.synchronization.topology: {} is how Muster's own workers meet; remove it, or use "
                       "spec.training",
                       synchronization.topology));
+    if (synchronization.local_steps > 1)
+      return invalid_argument(
+          "spec.synchronization.localSteps: is how Muster's own workers meet; remove it, or use "
+          "spec.training");
     if (!spec.security.encrypt_traffic) return {};
     return invalid_argument(
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
         "spec.training");
   }
-  if (spec.compression.by_codec() && spec.synchronization.topology != "Direct" &&
-      spec.synchronization.topology != "Auto")
+  const bool frames_go = synchronization.topology == "Direct" || synchronization.topology == "Auto" ||
+                         synchronization.topology == "ParameterServer";
+  if (spec.compression.by_codec() && !frames_go)
     return invalid_argument(fmt::format(
-        "spec.synchronization.topology: compressed gradients go Direct, where they are rounded "
-        "twice; over a {} "
-        "each worker would round anew: write topology: Direct or Auto, or remove spec.compression",
+        "spec.synchronization.topology: compressed gradients go Direct or to parameter servers, where they "
+        "are "
+        "rounded twice; over a {} each worker would round anew: write topology: Direct or Auto, or "
+        "ParameterServer, or remove spec.compression",
         spec.synchronization.topology));
   if ((synchronization.servers() > 0 || synchronization.is_gossip()) && spec.compression.low_rank > 0)
     return invalid_argument(fmt::format(

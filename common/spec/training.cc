@@ -1,4 +1,4 @@
-// common/spec/training.cc: spec.training and spec.synchronization from and to JSON
+// common/spec/training.cc: spec.training, compression and security from and to JSON
 #include "common/spec/training.h"
 
 #include <fmt/format.h>
@@ -147,87 +147,6 @@ Result<Training> training_from_json(const Json& json, const std::string& path) {
   return training;
 }
 
-namespace {
-
-Status read_servers(const Json& json, const std::string& path, std::optional<ParameterServers>& servers) {
-  servers.emplace();
-  return Fields(json, path)
-      .integer("shards", servers->shards, {.min = 1, .max = kShardsMax})
-      .raw("template", servers->pod_template)
-      .finish();
-}
-
-Status read_gossip(const Json& json, const std::string& path, std::optional<Gossip>& gossip) {
-  gossip.emplace();
-  return Fields(json, path)
-      .one_of("graph", gossip->graph, {"Ring", "Exponential", "RandomPairs"})
-      .object("partition", into(gossip->partition, partition_from_json))
-      .finish();
-}
-
-// What has a meaning with parameter servers, or asynchronous updates, only.
-Status check_updates(const Synchronization& read, const std::string& path) {
-  const auto wrong = [&](std::string_view what) {
-    return invalid_argument(fmt::format("{}.{}", path, what));
-  };
-  const bool servers = read.topology == "ParameterServer";
-  if (read.is_asynchronous() && !servers)
-    return wrong(
-        fmt::format("updates: Asynchronous updates need somebody who takes them one by one: write topology: "
-                    "ParameterServer "
-                    "instead of {}, or updates: Synchronous",
-                    read.topology));
-  if (read.parameter_servers && !servers)
-    return wrong(
-        fmt::format("parameterServers: topology {} has none; remove it, or write topology: ParameterServer",
-                    read.topology));
-  if (read.gossip && !read.is_gossip())
-    return wrong(fmt::format(
-        "gossip: is how topology Gossip meets, not {}; remove it, or write topology: Gossip", read.topology));
-  if (read.is_asynchronous()) return {};
-  for (const auto& [name, given] : {std::pair("maxStaleness", read.max_staleness.has_value()),
-                                    std::pair("stalenessAware", read.staleness_aware),
-                                    std::pair("delayCompensation", read.delay_compensation != 0)})
-    if (given)
-      return wrong(fmt::format(
-          "{}: Synchronous updates are never stale; remove it, or write updates: Asynchronous", name));
-  return {};
-}
-
-}  // namespace
-
-Result<Synchronization> synchronization_from_json(const Json& json, const std::string& path) {
-  Synchronization synchronization;
-  MUSTER_TRY(Fields(json, path)
-                 .one_of("topology", synchronization.topology,
-                         {"Auto", "Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "ParameterServer",
-                          "Gossip"})
-                 .one_of("updates", synchronization.updates, {"Synchronous", "Asynchronous"})
-                 .object("parameterServers",
-                         [&](const Json& value, const std::string& at) {
-                           return read_servers(value, at, synchronization.parameter_servers);
-                         })
-                 .object("gossip",
-                         [&](const Json& value, const std::string& at) {
-                           return read_gossip(value, at, synchronization.gossip);
-                         })
-                 .integer("maxStaleness", synchronization.max_staleness, {.min = 0, .max = 1'000'000})
-                 .boolean("stalenessAware", synchronization.staleness_aware)
-                 .number("delayCompensation", synchronization.delay_compensation, {.min = 0, .max = 1000})
-                 .integer("timeoutSeconds", synchronization.timeout_seconds, {.min = 1, .max = 3600})
-                 .integer("peerTimeoutSeconds", synchronization.peer_timeout_seconds, {.min = 1, .max = 3600})
-                 .finish());
-  if (synchronization.peer_timeout_seconds > synchronization.timeout_seconds) {
-    return invalid_argument(
-        fmt::format("{0}.peerTimeoutSeconds: is {1}, but {0}.timeoutSeconds, after which any rank that does "
-                    "not come to an "
-                    "exchange is lost, is {2}; lower the first or raise the second",
-                    path, synchronization.peer_timeout_seconds, synchronization.timeout_seconds));
-  }
-  MUSTER_TRY(check_updates(synchronization, path));
-  return synchronization;
-}
-
 Result<Compression> compression_from_json(const Json& json, const std::string& path) {
   Compression read;
   MUSTER_TRY(Fields(json, path)
@@ -347,21 +266,6 @@ Json optional_fields(Json training) {
     if (training.contains(at)) training[at.parent_pointer()].erase(at.back());
   }
   return training;
-}
-
-Json to_json(const Synchronization& synchronization) {
-  Json json{{"topology", synchronization.topology},
-            {"updates", synchronization.updates},
-            {"stalenessAware", synchronization.staleness_aware},
-            {"delayCompensation", synchronization.delay_compensation},
-            {"timeoutSeconds", synchronization.timeout_seconds},
-            {"peerTimeoutSeconds", synchronization.peer_timeout_seconds}};
-  if (synchronization.max_staleness) json["maxStaleness"] = *synchronization.max_staleness;
-  if (const auto& servers = synchronization.parameter_servers)
-    json["parameterServers"] = {{"shards", servers->shards}};
-  if (const auto& gossip = synchronization.gossip)
-    json["gossip"] = {{"graph", gossip->graph}, {"partition", to_json(gossip->partition)}};
-  return json;
 }
 
 Json to_json(const Compression& compression) {

@@ -1,4 +1,4 @@
-#pragma once  // common/spec/training.h: spec.training and spec.synchronization as typed values
+#pragma once  // common/spec/training.h: spec.training, compression and security as typed values
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -6,7 +6,7 @@
 
 #include "common/base/result.h"
 #include "common/json/fields.h"
-#include "common/spec/partition.h"
+#include "common/spec/synchronization.h"
 
 namespace muster::spec {
 
@@ -78,42 +78,6 @@ struct Training {                  // DistributedJob spec.training
   friend bool operator==(const Training&, const Training&) = default;
 };
 
-inline constexpr std::int64_t kShardsMax = 64;
-
-struct ParameterServers {   // DistributedJob spec.synchronization.parameterServers
-  std::int64_t shards = 1;  // pods, each with its part of the parameters
-  Json pod_template;        // a PodTemplateSpec, as the user wrote it; null: none
-  friend bool operator==(const ParameterServers&, const ParameterServers&) = default;
-};
-
-struct Gossip {                // DistributedJob spec.synchronization.gossip
-  std::string graph = "Ring";  // Ring | Exponential | RandomPairs
-  Partition partition;         // each peer has its part of the training examples
-  friend bool operator==(const Gossip&, const Gossip&) = default;
-};
-
-struct Synchronization {                // DistributedJob spec.synchronization
-  std::string topology = "Ring";        // Auto: measured, and the fastest taken
-  std::string updates = "Synchronous";  // Synchronous | Asynchronous
-  // With topology ParameterServer; absent: one.
-  std::optional<ParameterServers> parameter_servers;
-  std::optional<Gossip> gossip;  // with topology Gossip
-  // Of Asynchronous updates.
-  std::optional<std::int64_t>
-      max_staleness;                      // of a worker's updates beyond the slowest's; absent: any number
-  bool staleness_aware = false;           // an update weighs 1 / max(1, its staleness)
-  double delay_compensation = 0;          // lambda of DC-ASGD
-  std::int64_t timeout_seconds = 60;      // for one collective call: a rank that does not come to it is lost
-  std::int64_t peer_timeout_seconds = 1;  // without a sign of life: a rank is lost; at most timeout_seconds
-  [[nodiscard]] bool is_gossip() const { return topology == "Gossip"; }
-  [[nodiscard]] bool is_asynchronous() const { return updates == "Asynchronous"; }
-  [[nodiscard]] std::int64_t servers() const {
-    if (topology != "ParameterServer") return 0;
-    return parameter_servers ? parameter_servers->shards : 1;
-  }
-  friend bool operator==(const Synchronization&, const Synchronization&) = default;
-};
-
 struct Compression {                    // DistributedJob spec.compression: of what workers send each other
   std::int64_t quantization_bits = 32;  // of a value: 32, 16, 8, 4, 2, 1
   std::string format{};        // of 16 bits: Float16 (the default) or BFloat16; of 4: Integer or E3M0
@@ -136,8 +100,6 @@ struct Security {                // DistributedJob spec.security
 // Strict: unknown fields, wrong types and values out of range are errors with the field's path.
 [[nodiscard]] Result<Training> training_from_json(const Json& json,
                                                   const std::string& path = "spec.training");
-[[nodiscard]] Result<Synchronization> synchronization_from_json(
-    const Json& json, const std::string& path = "spec.synchronization");
 [[nodiscard]] Result<Compression> compression_from_json(const Json& json,
                                                         const std::string& path = "spec.compression");
 [[nodiscard]] Result<Security> security_from_json(const Json& json,
@@ -154,7 +116,6 @@ struct Security {                // DistributedJob spec.security
 [[nodiscard]] Json to_json(const Dataset& dataset);
 [[nodiscard]] Json to_json(const Optimizer& optimizer);
 [[nodiscard]] Json to_json(const Training& training);
-[[nodiscard]] Json to_json(const Synchronization& synchronization);
 [[nodiscard]] Json to_json(const Compression& compression);
 [[nodiscard]] Json to_json(const Security& security);
 

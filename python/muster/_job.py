@@ -178,6 +178,8 @@ class Job:
         self._words = (self._event.words or b"").decode(errors="replace")
         if self._over == 0:
             self.epoch = self._world().epochs
+            if self._optimizer is not None:  # after local steps, the last ones are those that all ranks have agreed on
+                self._optimizer.take_parameters()
 
     def _next(self) -> int:
         """Does what the worker asks for until there is a batch or a step is made, or the training ends; which of them."""

@@ -53,6 +53,7 @@ class Liar final : public Collective {
     return inner_.broadcast(buffer, root, deadline);
   }
   Status barrier(Deadline deadline) override { return inner_.barrier(deadline); }
+  Status state() override { return inner_.state(); }
   [[nodiscard]] TrafficBytes bytes_sent() const override { return inner_.bytes_sent(); }
   void abort() noexcept override { inner_.abort(); }
   void leave(const Status& why) noexcept override { inner_.leave(why); }

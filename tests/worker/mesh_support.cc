@@ -93,6 +93,11 @@ class MemoryMesh final : public Mesh {
     return {};
   }
 
+  Status state() override {
+    const std::scoped_lock lock(world_->mutex);
+    return world_->aborted ? Status(aborted("aborted")) : Status();
+  }
+
   void abort() noexcept override {
     const std::scoped_lock lock(world_->mutex);
     world_->aborted = true;

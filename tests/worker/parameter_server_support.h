@@ -28,12 +28,14 @@ struct ServedJob {
   std::function<TrainLoop::Hooks(int worker, const std::function<void()>& abort)> hooks =
       [](int, const std::function<void()>&) { return TrainLoop::Hooks{}; };
   CheckpointWriter* writer = nullptr;  // of worker 0
+  std::optional<PartCodecOptions> codec{};
 };
 
 struct ServedOutcome {
   std::vector<std::optional<Result<TrainLoop::Outcome>>> workers;
   std::vector<Status> servers;
   std::vector<std::uint64_t> server_bytes;  // payload
+  std::vector<std::uint64_t> server_bytes_expected;
   std::vector<std::uint64_t> replication_bytes;
   std::vector<Progress> progress;  // the last of each worker
 };
@@ -48,6 +50,7 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
   made.workers.resize(learnt.size());
   made.servers.resize(states.size());
   made.server_bytes.resize(states.size());
+  made.server_bytes_expected.resize(states.size());
   made.replication_bytes.resize(states.size());
   made.progress.resize(learnt.size());
   const auto serve = [&](int shard) {
@@ -66,11 +69,13 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
                    .workers = job.workers,
                    .asynchronous = job.asynchronous,
                    .max_staleness = job.max_staleness,
-                   .make_optimizer = job.make_optimizer},
+                   .make_optimizer = job.make_optimizer,
+                   .codec = job.codec},
                   states[index], mirrors ? &*mirrors : nullptr);
     ShardServer server(mesh, job.workers, machine, {.timeout = std::chrono::seconds(30)});
     made.servers[index] = server.run();
     made.server_bytes[index] = server.payload_bytes_sent();
+    made.server_bytes_expected[index] = machine.payload_bytes_expected();
     made.replication_bytes[index] = server.replication_bytes_sent();
   };
   const auto work = [&](int worker) {
@@ -85,7 +90,8 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
                            {.parameters = model->parameter_count(),
                             .shards = shards,
                             .timeout = std::chrono::seconds(30),
-                            .make_optimizer = job.make_optimizer});
+                            .make_optimizer = job.make_optimizer,
+                            .codec = job.codec});
     TrainLoop::Hooks hooks = job.hooks(worker, [&mesh] { mesh.abort(); });
     hooks.now = [] { return Instant{}; };  // no time passes, so that states are equal
     const auto told = hooks.progress;

@@ -201,6 +201,26 @@ TEST_F(WorkerMembership, SurvivorsGoOnAloneAndTakeOthersInLater) {
   EXPECT_EQ(finish(job).size(), 64U);
 }
 
+TEST_F(WorkerMembership, AWindowOfLocalStepsThatLosesAWorkerIsMadeAgain) {
+  WorkerJob job(kWorkers);
+  job.local_steps = 7;
+  job.configure(training());
+  job.pod(0).watch(past_a_checkpoint);
+  job.pod(1).signal(SIGKILL);
+  const auto killed = job.remove(1);
+  job.configure(training());
+  const auto last = job.pod(0).watch(
+      [](const auto& status) { return status.phase() == control::v1::PHASE_SUCCEEDED; });
+  ASSERT_GT(last.worker().ledger_size(), 0);
+  for (const auto& epoch : last.worker().ledger()) {
+    EXPECT_EQ(epoch.counted(), epoch.expected()) << "epoch " << epoch.epoch();
+    EXPECT_EQ(epoch.twice() + epoch.missed(), 0) << "epoch " << epoch.epoch();
+  }
+  EXPECT_EQ(last.worker().payload_bytes_sent(), last.worker().payload_bytes_expected());
+  EXPECT_FALSE(last.worker().has_state_sha256()) << "momentum is each rank's own";
+  EXPECT_EQ(finish(job).size(), 64U);
+}
+
 TEST_F(WorkerMembership, WhoIsLeftBehindAsksForARestart) {
   WorkerJob job(kWorkers, {}, {"--configure-timeout", "15"});
   auto spare = job.spare(1);

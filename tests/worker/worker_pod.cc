@@ -215,6 +215,7 @@ control::v1::Assignment WorkerJob::assignment(int rank, const Json& training, in
                        {"updates", updates},
                        {"timeoutSeconds", timeout_seconds},
                        {"peerTimeoutSeconds", peer_timeout_seconds}};
+  if (local_steps > 1) synchronization["localSteps"] = local_steps;
   if (servers > 0) synchronization["parameterServers"] = {{"shards", servers}};
   worker.set_servers(servers);
   if (topology == "Gossip") worker.set_parts(size());

@@ -66,6 +66,7 @@ class WorkerJob {
   std::string topology = "Ring";
   std::string updates = "Synchronous";
   int servers = 0;  // the last so many pods
+  int local_steps = 1;
   Json compression = Json::object();
   [[nodiscard]] int size() const { return static_cast<int>(pods_.size()); }
   WorkerPod& pod(int rank) { return *pods_[static_cast<std::size_t>(rank)]; }

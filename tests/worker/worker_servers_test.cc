@@ -39,6 +39,27 @@ TEST(WorkerServers, TwoServersGiveThreeWorkersTheParametersOfAnAllToAll) {
   for (int rank = 0; rank < 5; ++rank) EXPECT_EQ(job.pod(rank).wait().code, 0) << rank;
 }
 
+TEST(WorkerServers, TakeCompressedGradients) {
+  WorkerJob plain(3);
+  const auto wanted = plain.run(small_training(16, 12));
+  for (const Json& compression : {Json{{"quantizationBits", 8}}, Json{{"topKFraction", 0.1}}}) {
+    WorkerJob job(5);
+    job.topology = "ParameterServer";
+    job.servers = 2;
+    job.compression = compression;
+    const auto last = job.run(small_training(16, 12));
+    for (std::size_t rank = 0; rank < 3; ++rank) {
+      const auto& worker = last[rank].worker();
+      EXPECT_EQ(last[rank].phase(), control::v1::PHASE_SUCCEEDED) << last[rank].message();
+      EXPECT_EQ(worker.parameters_sha256(), last[0].worker().parameters_sha256());
+      EXPECT_LT(worker.payload_bytes_sent(),
+                worker.gradient_bytes() * static_cast<std::uint64_t>(worker.step()) / 3);
+      EXPECT_EQ(worker.payload_bytes_sent(), worker.payload_bytes_expected());
+    }
+    EXPECT_NEAR(last[0].worker().accuracy(), wanted[0].worker().accuracy(), 0.05) << compression;
+  }
+}
+
 TEST(WorkerServers, AsynchronousUpdatesLearnAsWell) {
   Json training = small_training(16, 12);
   WorkerJob plain(3);

@@ -72,6 +72,10 @@ class Collective {  // every rank makes the same calls in the same order, from o
   // Returns once every rank has called it. Errors as above.
   [[nodiscard]] virtual Status barrier(Deadline deadline) = 0;
 
+  // For a rank that works by itself for long: an error, as above, where a rank is known to be lost by now. It
+  // does not wait.
+  [[nodiscard]] virtual Status state() = 0;
+
   [[nodiscard]] virtual TrafficBytes bytes_sent() const = 0;
 
   // Ends the call under way, and every later one, with kAborted. From any thread, any number of times.

@@ -29,15 +29,12 @@ class Solo final : public Collective {
     return state();
   }
   Status barrier(Deadline /*deadline*/) override { return state(); }
+  Status state() override { return aborted_ ? Status(aborted("the collective was aborted")) : Status(); }
   [[nodiscard]] TrafficBytes bytes_sent() const override { return {}; }
   void abort() noexcept override { aborted_ = true; }
   void leave(const Status& /*why*/) noexcept override { aborted_ = true; }
 
  private:
-  [[nodiscard]] Status state() const {
-    return aborted_ ? Status(aborted("the collective was aborted")) : Status();
-  }
-
   std::atomic<bool> aborted_ = false;
 };
 

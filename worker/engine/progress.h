@@ -54,6 +54,7 @@ struct Progress {
   double trained_seconds = 0;  // of the steps that the parameters hold, in whatever process and membership
   std::optional<Slowest> slowest;    // of the ranks, for the last steps
   std::optional<double> distance;    // Synchronizer::distance
+  std::int64_t outer_steps = 0;      // since this loop began, where there are local ones between them
   std::int64_t dense_buckets = 0;    // since this loop began: compression would have sent more
   std::int64_t not_finite = 0;       // elements of gradients, of all ranks; since this loop began
   std::int64_t mine_not_finite = 0;  // of this rank

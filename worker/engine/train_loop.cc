@@ -50,12 +50,12 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
   report(run);
   const auto finished = [&] { return run.epoch >= parts_.training.epochs; };
   while (!finished() && !run.stop) {
-    Status done = parts_.asynchronous != nullptr ? segment(run) : step(run);
+    Status done = advance(run);
     if (done) done = look_for_slowest(run);
     if (done && run.into_epoch == 0) done = evaluate(run);
     if (!done) return give_up(run, done.error());
     report(run);
-    const bool due = checkpoint_is_due(run.step);
+    const bool due = checkpoint_is_due(run.before, run.step);
     if (run.stop && !finished()) MUSTER_TRY(save(run));
     if (due && !run.stop && !finished()) MUSTER_TRY(save_beside(run));
   }
@@ -70,6 +70,11 @@ Result<TrainLoop::Outcome> TrainLoop::run(Learnt mine) {
   return Outcome{.state = *std::move(state),
                  .stopped = run.stop && !finished(),
                  .doubt = finished() ? doubt_of(run) : std::nullopt};
+}
+
+Status TrainLoop::advance(Run& run) {
+  if (parts_.asynchronous != nullptr) return segment(run);
+  return parts_.local != nullptr ? window(run) : step(run);
 }
 
 Learnt TrainLoop::learnt() {
@@ -90,9 +95,12 @@ Learnt TrainLoop::learnt() {
   return {.state = std::move(state), .membership = options_.membership};
 }
 
-// The step before goes dense: with nothing left out, a checkpoint needs nothing of what compression keeps.
-bool TrainLoop::checkpoint_is_due(std::int64_t step) const {
-  return parts_.training.checkpoint && step % parts_.training.checkpoint->every_steps == 0;
+// Where steps come one by one at each multiple of the interval, else at the first meeting behind it. What
+// leads to it goes dense: with nothing left out, a checkpoint needs nothing of what compression keeps.
+bool TrainLoop::checkpoint_is_due(std::int64_t before, std::int64_t after) const {
+  if (!parts_.training.checkpoint) return false;
+  const std::int64_t every = parts_.training.checkpoint->every_steps;
+  return before / every != after / every;
 }
 
 // In this membership the job cannot go on, and nobody knows whether there will be another with these ranks:
@@ -136,6 +144,7 @@ Status TrainLoop::check_loss(double loss, std::int64_t step) const {
                   learning::loss_text(loss), step, parts_.training.optimizer.learning_rate, began));
 }
 
+// What only some ranks do before such a step, or send in it, is in no step's time.
 Status TrainLoop::step(Run& run) {
   const std::int64_t usual = run.next_batch > 0 ? run.next_batch : run.global_batch;
   const std::int64_t all = std::min(usual, run.examples - run.into_epoch);
@@ -143,51 +152,65 @@ Status TrainLoop::step(Run& run) {
   const auto rows = parts_.own != nullptr
                         ? parts_.own->take(run.position() / parts_.collective.size(), mine.size())
                         : rows_of(run, run.into_epoch + mine.begin, mine.size());
-  const BatchShare share{.mine = mine.size(), .all = all};
-  const Instant begun = hooks_.now();
+  Worked worked{.begun = hooks_.now(),
+                .ordinary = run.into_epoch > 0 && !checkpoint_is_due(run.before, run.step) &&
+                            !checkpoint_is_due(run.step, run.step + 1),
+                .share = {.mine = mine.size(), .all = all},
+                .rows = rows};
   Laps laps(hooks_.now, run.progress);
-  // What only some ranks do before such a step, or send in it, is in no step's time.
-  const bool ordinary =
-      run.into_epoch > 0 && !checkpoint_is_due(run.step) && !checkpoint_is_due(run.step + 1);
-  if (options_.least_patience && ordinary)
-    parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
-  double loss = 0;
+  limit_waits(run, worked.ordinary);
   const std::span<float> gradient = std::span(run.gradient).first(run.parameter_count);
-  const auto ready = parts_.synchronizer.expect(run.gradient, share);
+  const auto ready = parts_.synchronizer.expect(run.gradient, worked.share);
   // Who shares the memory is asked also without rows: while it answers, it keeps its hands off the sum.
   if (!rows.empty() || !parts_.gradient.empty())
-    loss = parts_.model.gradient_by_parts(run.parameters, parts_.data.train, rows, gradient, ready);
+    worked.loss = parts_.model.gradient_by_parts(run.parameters, parts_.data.train, rows, gradient, ready);
   laps.add(Activity::kGradient);
   MUSTER_TRY(hooks_.task_failure());
+  MUSTER_TRY(complete(run, worked, laps));
+  run.rate.add(static_cast<double>(all), hooks_.now());
+  return {};
+}
+
+void TrainLoop::limit_waits(Run& run, bool ordinary) {
+  if (options_.least_patience && ordinary)
+    parts_.collective.limit_waits(std::chrono::ceil<std::chrono::milliseconds>(run.patience.limit()));
+}
+
+// The exchange, and what follows from it.
+Status TrainLoop::complete(Run& run, const Worked& worked, Laps& laps) {
+  const std::int64_t all = worked.share.all;
+  const std::int64_t after = run.step + worked.steps;
   const auto sums = parts_.synchronizer.exchange(run.gradient, run.parameters,
-                                                 {.loss = loss,
+                                                 {.loss = worked.loss,
                                                   .stop = hooks_.stop_requested(),
-                                                  .share = share,
-                                                  .rows = learning::digest_of_rows(rows),
+                                                  .share = worked.share,
+                                                  .rows = learning::digest_of_rows(worked.rows),
                                                   .number = run.step,
                                                   .position = run.position(),
-                                                  .dense = checkpoint_is_due(run.step + 1)});
+                                                  .dense = checkpoint_is_due(run.step, after)});
   parts_.collective.limit_waits(std::nullopt);
   if (!sums) return sums.error();
   Trained trained;
   if (sums->rows) {
-    MUSTER_ASSIGN(trained, look_up(rows_of(run, run.into_epoch, all), rows, *sums->rows));
+    MUSTER_ASSIGN(trained, look_up(rows_of(run, run.into_epoch, all), worked.rows, *sums->rows));
   }
-  MUSTER_TRY(note_not_finite(run, {.step = run.step + 1, .steps = sums->steps, .elements = sums->not_finite},
+  const std::int64_t steps = std::max(sums->steps, worked.steps);
+  MUSTER_TRY(note_not_finite(run, {.step = after, .steps = steps, .elements = sums->not_finite},
                              sums->mine_not_finite));
   laps.add(Activity::kExchange);
-  MUSTER_TRY(check_loss(sums->loss, run.step + 1));
-  parts_.synchronizer.update(run.parameters, gradient);
+  MUSTER_TRY(check_loss(sums->loss, after));
+  parts_.synchronizer.update(run.parameters, std::span(run.gradient).first(run.parameter_count));
   laps.add(Activity::kUpdate);
   MUSTER_TRY(hooks_.task_failure());
-  ++run.step;
-  const double took = seconds_since(begun);
+  run.before = std::exchange(run.step, after);
+  const double took = seconds_since(worked.begun);
   run.trained_seconds += took;
-  if (ordinary) run.patience.took(Patience::Duration(took));
+  if (worked.ordinary) run.patience.took(Patience::Duration(took));
   run.next_batch = 0;
   if (run.into_epoch == 0) run.epoch_loss = run.epoch_examples = 0;
   run.epoch_loss += sums->loss * static_cast<double>(all);
   run.epoch_examples += static_cast<double>(all);
+  run.segment_examples = 0;
   enter(run, all, trained);
   run.stop = sums->stop;
   run.progress.loss = sums->loss;
@@ -195,7 +218,6 @@ Status TrainLoop::step(Run& run) {
   run.progress.dense_buckets += sums->cost.dense_buckets;
   run.progress.distance = parts_.synchronizer.distance();
   run.history.add({.at = run.step, .loss = run.progress.loss, .accuracy = std::nullopt});
-  run.rate.add(static_cast<double>(all), hooks_.now());
   return {};
 }
 
@@ -226,7 +248,8 @@ Status TrainLoop::evaluate(Run& run) {
 // Asynchronous ranks meet at a segment's end only.
 Status TrainLoop::look_for_slowest(Run& run) {
   const int ranks = parts_.collective.size();
-  if (ranks == 1 || (parts_.asynchronous == nullptr && run.step % kStepsOfALook != 0)) return {};
+  const bool due = parts_.asynchronous != nullptr || run.before / kStepsOfALook != run.step / kStepsOfALook;
+  if (ranks == 1 || !due) return {};
   double& all = run.progress.seconds[static_cast<std::size_t>(Activity::kGradient)];
   const auto mine = static_cast<std::size_t>(parts_.collective.rank());
   std::vector<float> seconds(static_cast<std::size_t>(ranks));

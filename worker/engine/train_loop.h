@@ -21,9 +21,12 @@
 #include "worker/engine/history.h"
 #include "worker/engine/progress.h"
 #include "worker/parallel/asynchronous.h"
+#include "worker/parallel/local_steps.h"
 #include "worker/parallel/synchronizer.h"
 
 namespace muster::worker {
+
+class Laps;
 
 // Synchronous data parallelism: at each step the job trains on batchSize * size() examples in a seeded order
 // of the epoch, each rank on its contiguous slice, so n workers and one worker with n times the batch size
@@ -38,6 +41,7 @@ class TrainLoop {
     const spec::Training& training;
     const learning::Dataset& data;
     AsynchronousUpdates* asynchronous = nullptr;  // in place of exchange and update
+    LocalSteps* local = nullptr;                  // the synchronizer, where it is that: windows of steps
     OwnExamples* own = nullptr;                   // this rank trains on these alone
     CheckpointWriter* writer = nullptr;           // of rank 0, where there are checkpoints
     // Memory that the model shares with somebody: parameters [P] and gradient [P + Synchronizer::kRiders].
@@ -92,7 +96,14 @@ class TrainLoop {
   [[nodiscard]] Status share_state(int root, const Start& start, std::span<float> parameters,
                                    std::vector<learning::HistoryPoint>& points, Deadline deadline);
   [[nodiscard]] Status begin_with(Run& run, const Start& start, const Synchronizer::Ahead& ahead);
+  struct Worked;
+  [[nodiscard]] Status advance(Run& run);
   [[nodiscard]] Status step(Run& run);
+  [[nodiscard]] Status window(Run& run);
+  [[nodiscard]] Status local_step(Run& run, Worked& worked);
+  [[nodiscard]] Status await_program(Run& run);
+  void limit_waits(Run& run, bool ordinary);
+  [[nodiscard]] Status complete(Run& run, const Worked& worked, Laps& laps);
   [[nodiscard]] Status segment(Run& run);
   [[nodiscard]] std::int64_t end_of_segment(const Run& run) const;
   [[nodiscard]] Result<AsynchronousUpdates::Turn> update_once(Run& run,
@@ -113,7 +124,7 @@ class TrainLoop {
   }
   [[nodiscard]] Status evaluate(Run& run);
   [[nodiscard]] Status look_for_slowest(Run& run);
-  [[nodiscard]] bool checkpoint_is_due(std::int64_t step) const;
+  [[nodiscard]] bool checkpoint_is_due(std::int64_t before, std::int64_t after) const;
   [[nodiscard]] Error give_up(Run& run, const Error& why,
                               std::optional<learning::TrainingState> at_hand = std::nullopt);
   [[nodiscard]] Status save_beside(Run& run);

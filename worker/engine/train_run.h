@@ -41,6 +41,16 @@ struct TrainLoop::Trained {
   std::vector<std::int64_t> fewer{};
 };
 
+// What this rank has done for the step under way, or for several local ones, before the ranks exchange it.
+struct TrainLoop::Worked {
+  Instant begun;
+  bool ordinary = false;   // it takes the time that such steps take
+  std::int64_t steps = 1;  // of the training
+  double loss = 0;         // mean over this rank's examples
+  BatchShare share{};
+  std::span<const std::int64_t> rows{};  // that this rank trained on
+};
+
 struct TrainLoop::Run {
   Run(const Parts& parts, Patience patience_of_steps)
       : patience(patience_of_steps),
@@ -68,11 +78,11 @@ struct TrainLoop::Run {
   std::int64_t global_batch;
   learning::Examples test_part;
 
-  std::int64_t step = 0;        // completed
-  std::int64_t epoch = 0;       // completed
-  std::int64_t into_epoch = 0;  // examples of the present epoch that are done
-  std::int64_t segment_examples =
-      0;  // asynchronous: done of the segment under way, which `step` does not count
+  std::int64_t step = 0;              // completed
+  std::int64_t before = 0;            // completed before the last one, or the last window of local ones
+  std::int64_t epoch = 0;             // completed
+  std::int64_t into_epoch = 0;        // examples of the present epoch that are done
+  std::int64_t segment_examples = 0;  // done of the segment or window under way, which `step` does not count
   std::int64_t next_batch =
       0;                  // examples of the next step, which some servers have done; 0: as many as usual
   double epoch_loss = 0;  // sum over the examples of the present or last epoch that this process saw
@@ -84,7 +94,7 @@ struct TrainLoop::Run {
   double looked_seconds = 0;                       // of gradients, when the ranks last compared theirs
   bool stop = false;
   learning::Ledger ledger;
-  std::vector<std::int64_t> segment_rows;  // asynchronous: that this rank trained on in the segment under way
+  std::vector<std::int64_t> segment_rows;  // that this rank trained on in the segment or window under way
   void begin_with(std::vector<float> values) {
     if (lent.empty()) {
       own_parameters = std::move(values);

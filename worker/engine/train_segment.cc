@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "worker/engine/train_run.h"
 
@@ -52,7 +53,7 @@ Status TrainLoop::segment(Run& run) {
   run.epoch_loss += all.loss;
   run.epoch_examples += static_cast<double>(all.examples);
   enter(run, count, trained);
-  run.step = turn.batch;
+  run.before = std::exchange(run.step, turn.batch);
   run.trained_seconds += seconds_since(begun);
   run.segment_examples = 0;
   run.stop = stop > 0;

@@ -207,7 +207,7 @@ Status TrainLoop::begin_with(Run& run, const Start& start, const Synchronizer::A
     return internal_error(fmt::format(
         "the parameter servers have trained on {} examples after step {}, where {} are left of the epoch",
         ahead.next_examples, start.step + ahead.steps, run.examples - position % run.examples));
-  run.step = start.step + ahead.steps;
+  run.step = run.before = start.step + ahead.steps;
   run.epoch = start.epoch;
   run.ledger = start.ledger;
   if (start.has_ledger == 0) {

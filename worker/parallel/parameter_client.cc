@@ -36,7 +36,12 @@ ParameterClient::ParameterClient(Mesh& mesh, Collective& workers, Options option
   MUSTER_CHECK(options_.shards >= 1 && options_.parameters >= options_.shards);
   MUSTER_CHECK(workers.size() + options_.shards == mesh.size());
   servers_.reserve(static_cast<std::size_t>(options_.shards));
-  for (int shard = 0; shard < options_.shards; ++shard) servers_.emplace_back(mesh, workers.size() + shard);
+  for (int shard = 0; shard < options_.shards; ++shard) {
+    servers_.emplace_back(mesh, workers.size() + shard);
+    if (options_.codec)
+      codecs_.emplace_back(*options_.codec, part(shard).size, static_cast<std::uint32_t>(shard));
+  }
+  news_.resize(codecs_.size());
 }
 
 Deadline ParameterClient::deadline() const { return deadline_after(options_.timeout + kGrace); }
@@ -47,11 +52,11 @@ Status ParameterClient::talk(Deadline until) {
 }
 
 Status ParameterClient::restore(const learning::OptimizerState& state) {
-  if (!state.slots.empty()) {
+  restored_ = learning::without_outer(state);
+  if (!restored_.slots.empty()) {
     const auto like = options_.make_optimizer(options_.parameters);
-    MUSTER_TRY(learning::restore(*like, state));
+    MUSTER_TRY(learning::restore(*like, restored_));
   }
-  restored_ = state;
   return {};
 }
 
@@ -99,7 +104,7 @@ Result<Synchronizer::Ahead> ParameterClient::begin(const Beginning& where, std::
   MUSTER_TRY(workers_.broadcast(std::as_writable_bytes(std::span(&ahead, 1)), 0, until));
   if (ahead.steps < 0 || ahead.examples < 0 || ahead.next_examples < 0)
     return internal_error("rank 0 tells a state of the parameter servers that is none");
-  if (where.kept) MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = -1}, {}, parameters, until));
+  if (where.kept) MUSTER_TRY(pull(-1, parameters, until));
   return ahead;
 }
 
@@ -172,26 +177,97 @@ Result<Synchronizer::Ahead> ParameterClient::ahead_of(const Beginning& where, co
   return ahead;
 }
 
-// `gradient`: of a push. Each server's answer goes to its part of `parameters`.
-Status ParameterClient::ask_parameters(const ShardMessage& head, std::span<const float> gradient,
-                                       std::span<float> parameters, Deadline until) {
+// Where the answer goes: the part of the parameters, `whole`, or what is to be added to it, as a frame.
+Result<std::span<std::byte>> ParameterClient::room_for(int shard, const ShardMessage& answer,
+                                                       std::span<std::byte> whole) {
+  const auto index = static_cast<std::size_t>(shard);
+  if (!answer.has(ShardMessage::kFrame)) {
+    if (answer.bytes == whole.size()) return whole;
+  } else if (answer.kind == Kind::kParameters && !codecs_.empty() && codecs_[index].shortens_parameters() &&
+             answer.bytes == codecs_[index].parameter_bytes()) {
+    news_[index].resize(answer.bytes);
+    return std::span(news_[index]);
+  }
+  return unexpected(servers_[index].peer(), answer);
+}
+
+Status ParameterClient::take_changes(std::span<float> parameters) {
+  for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
+    if (!servers_[shard].head().has(ShardMessage::kFrame)) continue;
+    const Chunk chunk = part(static_cast<int>(shard));
+    const Status added = codecs_[shard].add_change(news_[shard], parameters.subspan(chunk.begin, chunk.size));
+    if (!added)
+      alive_ = internal_error(fmt::format("rank {}, a parameter server, answers with no frame: {}",
+                                          servers_[shard].peer(), added.error().message));
+    MUSTER_TRY(alive_);
+  }
+  return {};
+}
+
+// To one server, as a frame if that is shorter.
+SyncCost ParameterClient::send_gradient(int shard, ShardMessage head, std::span<float> gradient, bool dense) {
+  const auto index = static_cast<std::size_t>(shard);
+  std::span<const std::byte> body = std::as_bytes(gradient);
+  SyncCost cost;
+  if (!codecs_.empty()) {
+    PartCodec& codec = codecs_[index];
+    if (!codec.shortens_gradients()) {
+      cost.dense_buckets = 1;
+    } else if (dense) {
+      codec.flush(gradient);
+    } else {
+      body = codec.encode_gradient(gradient, head.step);
+      head.flags |= ShardMessage::kFrame;
+    }
+  }
+  cost.payload_bytes = body.size();
+  servers_[index].send(head, body);
+  return cost;
+}
+
+Result<SyncCost> ParameterClient::push_gradient(ShardMessage head, std::span<float> gradient,
+                                                std::span<float> parameters, bool dense) {
+  if (options_.shared_gradient && !codecs_.empty()) {
+    copy_.assign(gradient.begin(), gradient.end());
+    gradient = copy_;
+  }
+  MUSTER_TRY(expect_parameters(Kind::kParameters, parameters));
+  SyncCost cost;
+  for (int shard = 0; shard < options_.shards; ++shard) {
+    const Chunk chunk = part(shard);
+    const SyncCost sent = send_gradient(shard, head, gradient.subspan(chunk.begin, chunk.size), dense);
+    cost.payload_bytes += sent.payload_bytes;
+    cost.dense_buckets += sent.dense_buckets;
+  }
+  MUSTER_TRY(talk(deadline()));
+  MUSTER_TRY(take_changes(parameters));
+  return cost;
+}
+
+// Each server's answer goes to its part of `parameters`.
+Status ParameterClient::expect_parameters(Kind wanted, std::span<float> parameters) {
   MUSTER_TRY(alive_);
   MUSTER_CHECK(std::ssize(parameters) == options_.parameters);
-  for (std::size_t shard = 0; shard < servers_.size(); ++shard) {
-    const Chunk chunk = part(static_cast<int>(shard));
-    servers_[shard].receive(
-        [wanted = head.kind == Kind::kPush ? Kind::kParameters : Kind::kPulled,
-         to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
-         rank = servers_[shard].peer()](const ShardMessage& answer) -> Result<std::span<std::byte>> {
-          if (answer.kind != wanted || answer.bytes != to.size()) return unexpected(rank, answer);
-          if (!is_count(answer.examples) || !is_count(answer.not_finite))
-            return internal_error(fmt::format(
-                "rank {}, a parameter server, tells of {} examples and {} elements that are no numbers", rank,
-                answer.examples, answer.not_finite));
-          return to;
-        });
-    servers_[shard].send(head, gradient.empty() ? std::span<const std::byte>() : bytes_of(gradient, chunk));
+  for (int shard = 0; shard < options_.shards; ++shard) {
+    const Chunk chunk = part(shard);
+    PeerStream& server = servers_[static_cast<std::size_t>(shard)];
+    server.receive([this, wanted, shard,
+                    to = std::as_writable_bytes(parameters.subspan(chunk.begin, chunk.size)),
+                    rank = server.peer()](const ShardMessage& answer) -> Result<std::span<std::byte>> {
+      if (answer.kind != wanted) return unexpected(rank, answer);
+      if (!is_count(answer.examples) || !is_count(answer.not_finite))
+        return internal_error(fmt::format(
+            "rank {}, a parameter server, tells of {} examples and {} elements that are no numbers", rank,
+            answer.examples, answer.not_finite));
+      return room_for(shard, answer, to);
+    });
   }
+  return {};
+}
+
+Status ParameterClient::pull(std::int64_t step, std::span<float> parameters, Deadline until) {
+  MUSTER_TRY(expect_parameters(Kind::kPulled, parameters));
+  for (PeerStream& server : servers_) server.send({.kind = Kind::kPull, .step = step});
   return talk(until);
 }
 
@@ -214,11 +290,11 @@ Result<StepSums> ParameterClient::exchange(std::span<float> gradient, std::span<
   const std::int64_t not_finite = weigh(values, step.share, workers_.size());
   ShardMessage head = push_of(step);
   head.not_finite = not_finite;
-  MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
+  MUSTER_ASSIGN(const SyncCost cost, push_gradient(head, values, parameters, step.dense));
   const ShardMessage& answer = servers_[0].head();
   return StepSums{.loss = answer.loss / static_cast<double>(step.share.all),
                   .stop = is_stop_told(),
-                  .cost = {.payload_bytes = values.size_bytes()},
+                  .cost = cost,
                   .not_finite = answer.not_finite,
                   .mine_not_finite = not_finite,
                   .rows = answer.rows};
@@ -233,7 +309,7 @@ Result<AsynchronousUpdates::Turn> ParameterClient::open(std::int64_t first, std:
     for (PeerStream& server : servers_) server.send(head, std::as_bytes(std::span(everywhere_)));
     MUSTER_TRY(talk(deadline()));
   }
-  MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = first}, {}, parameters, deadline()));
+  MUSTER_TRY(pull(first, parameters, deadline()));
   return next_turn();
 }
 
@@ -242,10 +318,10 @@ Result<AsynchronousUpdates::Turn> ParameterClient::push(std::span<float> gradien
   const std::span<float> values = gradient.first(gradient.size() - kRiders);
   ShardMessage head = push_of(step);
   head.not_finite = static_cast<std::int64_t>(count_not_finite(values.data(), values.size()));
-  MUSTER_TRY(ask_parameters(head, values, parameters, deadline()));
+  MUSTER_ASSIGN(const SyncCost cost, push_gradient(head, values, parameters, step.dense));
   MUSTER_ASSIGN(Turn next, next_turn());
   next.mine_not_finite = head.not_finite;
-  next.cost.payload_bytes = values.size_bytes();
+  next.cost = cost;
   return next;
 }
 
@@ -275,7 +351,7 @@ AsynchronousUpdates::Turn ParameterClient::turn() const {
 }
 
 Result<AsynchronousUpdates::Turn> ParameterClient::settle(std::span<float> parameters) {
-  MUSTER_TRY(ask_parameters({.kind = Kind::kPull, .step = -1}, {}, parameters, deadline()));
+  MUSTER_TRY(pull(-1, parameters, deadline()));
   return turn();
 }
 

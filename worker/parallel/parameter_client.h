@@ -3,11 +3,13 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <vector>
 
 #include "worker/collective/collective.h"
 #include "worker/parallel/asynchronous.h"
+#include "worker/parallel/part_codec.h"
 #include "worker/parallel/peer_stream.h"
 #include "worker/parallel/synchronizer.h"
 
@@ -15,7 +17,7 @@ namespace muster::worker {
 
 // The last ranks of the mesh are servers, each with its part of the parameters and of the optimizer's state
 // (shard_part). A step sends k bytes of gradient up and takes k bytes of parameters down, whatever the number
-// of servers is. Source: Li et al., OSDI 2014.
+// of servers is, or frames of a codec (part_codec.h). Source: Li et al., OSDI 2014.
 class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
  public:
   struct Options {
@@ -24,6 +26,8 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
     std::chrono::milliseconds timeout{60'000};         // of an answer; the servers give up a worker before
     std::chrono::milliseconds start_timeout{600'000};  // of the first one
     std::function<std::unique_ptr<learning::Optimizer>(std::int64_t parameters)> make_optimizer;
+    std::optional<PartCodecOptions> codec{};  // as the servers'
+    bool shared_gradient = false;             // somebody else may write to its memory at any moment
   };
   // `workers`: of the ranks before the servers. Both outlive it.
   ParameterClient(Mesh& mesh, Collective& workers, Options options);
@@ -57,8 +61,14 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
   [[nodiscard]] std::vector<std::byte> upload_of(int shard, std::span<const float> parameters) const;
   [[nodiscard]] Result<Ahead> ahead_of(const Beginning& where, const Lists& done);
   void expect_lists(ShardMessage::Kind kind, std::uint64_t bytes_max, Lists& lists);
-  [[nodiscard]] Status ask_parameters(const ShardMessage& head, std::span<const float> gradient,
-                                      std::span<float> parameters, Deadline until);
+  [[nodiscard]] Status expect_parameters(ShardMessage::Kind wanted, std::span<float> parameters);
+  [[nodiscard]] Status pull(std::int64_t step, std::span<float> parameters, Deadline until);
+  [[nodiscard]] Result<std::span<std::byte>> room_for(int shard, const ShardMessage& answer,
+                                                      std::span<std::byte> whole);
+  [[nodiscard]] Result<SyncCost> push_gradient(ShardMessage head, std::span<float> gradient,
+                                               std::span<float> parameters, bool dense);
+  SyncCost send_gradient(int shard, ShardMessage head, std::span<float> gradient, bool dense);
+  [[nodiscard]] Status take_changes(std::span<float> parameters);
   [[nodiscard]] ShardMessage push_of(const Step& step) const;
   [[nodiscard]] bool is_stop_told() const;
   [[nodiscard]] Turn turn() const;
@@ -68,7 +78,10 @@ class ParameterClient final : public Synchronizer, public AsynchronousUpdates {
   Collective& workers_;
   Options options_;
   std::vector<PeerStream> servers_;
-  Status alive_;  // an error ends it: a message may be half sent
+  std::vector<PartCodec> codecs_;             // by server; empty: none
+  std::vector<std::vector<std::byte>> news_;  // by server: the frame that it answered with
+  std::vector<float> copy_;                   // of a shared gradient
+  Status alive_;                              // an error ends it: a message may be half sent
   learning::OptimizerState restored_;
   std::vector<std::int64_t> everywhere_;  // rank 0: updates beyond the first gap that all servers have
 };

@@ -76,7 +76,13 @@ Status Shard::check(int worker, const ShardMessage& head) const {
                            head.total <= kCountMax;
       const bool in_segment = !options_.asynchronous || (first_ <= head.step && head.step < last_);
       const bool pulled = !options_.asynchronous || from.pulled.size() == state_.parameters.size();
-      if (is_ready() && counted && head.step >= 0 && in_segment && pulled) bytes = part;
+      if (!is_ready() || !counted || head.step < 0 || !in_segment || !pulled) break;
+      bytes = part;
+      if (!head.has(ShardMessage::kFrame)) break;
+      bytes.reset();
+      if (codec_ && codec_->shortens_parameters() && knows(from).size() != state_.parameters.size()) break;
+      if (codec_ && codec_->shortens_gradients() && head.bytes <= codec_->gradient_bytes_max())
+        bytes = head.bytes;
       break;
     }
     case Kind::kSegment:
@@ -142,6 +148,12 @@ Status Shard::take(int worker, const ShardMessage& head, std::span<std::byte> bo
   }
   from.asks = head;
   from.body = body;
+  if (head.has(ShardMessage::kFrame)) {
+    from.decoded.resize(state_.parameters.size());
+    if (const Status read = codec_->decode_gradient(body, from.decoded); !read)
+      return refused(worker, "sends a gradient that is no frame: " + read.error().message);
+    from.body = std::as_writable_bytes(std::span(from.decoded));
+  }
   return head.kind == Kind::kPush ? push(worker) : Status();
 }
 
@@ -159,8 +171,18 @@ Status Shard::begin(const ShardMessage& head, std::span<const std::byte> body) {
       for (const auto& slot : state_.optimizer->slots()) body = take_values(body, slot.values);
     state_.optimizer->set_steps(head.examples);
   }
+  if (options_.codec)  // a part that is kept may still be with the mirror
+    codec_.emplace(*options_.codec, shard_part(head.total, options_.shard, options_.shards).size,
+                   static_cast<std::uint32_t>(options_.shard));
+  // All workers begin with what rank 0 has brought, or pull what is kept.
+  if (!kept && !options_.asynchronous) know_parameters(workers_[0]);
   if (mirrors_ != nullptr) mirrors_->begin(head.total, kept);
   return {};
+}
+
+// `worker`, or where updates are synchronous every worker, has the parameters as they are.
+void Shard::know_parameters(Worker& worker) {
+  if (options_.asynchronous || (codec_ && codec_->shortens_parameters())) worker.pulled = state_.parameters;
 }
 
 void Shard::tell_done() {
@@ -325,13 +347,30 @@ Shard::Reply Shard::answer(int index) {
                 .rows = rows_,
                 .not_finite = not_finite_,
                 .loss = loss_};
-  reply.body = bytes_of(state_.parameters);
+  reply.body = parameters_for(worker, asks, reply.head);
+  if (asks.kind == Kind::kPush) payload_bytes_expected_ += reply.body.size();
   if (!options_.asynchronous) return reply;
-  worker.pulled = state_.parameters;  // others go on updating while it is sent
   worker.pulled_version = version_;
-  reply.body = bytes_of(worker.pulled);
   if (options_.shard == 0 && asks.step >= 0) give_batch(worker, reply.head);
   return reply;
+}
+
+// Where updates are synchronous, all get the same frame, which is made with the update's first answer.
+std::span<const std::byte> Shard::parameters_for(Worker& worker, const ShardMessage& asks,
+                                                 ShardMessage& head) {
+  Worker& reader = options_.asynchronous ? worker : workers_[0];
+  if (!goes_as_frame(asks)) {
+    know_parameters(reader);
+    return bytes_of(options_.asynchronous ? reader.pulled : state_.parameters);  // others go on updating them
+  }
+  head.flags |= ShardMessage::kFrame;
+  if (options_.asynchronous || framed_step_ != asks.step) {
+    framed_step_ = asks.step;
+    reader.answer.resize(codec_->parameter_bytes());
+    codec_->encode_change(state_.parameters, reader.pulled,
+                          static_cast<std::uint64_t>(&reader - workers_.data()), asks.step, reader.answer);
+  }
+  return reader.answer;
 }
 
 // A stop ends the segment where all before is given out: what lies behind must not be done without it.

@@ -9,6 +9,7 @@
 
 #include "common/base/result.h"
 #include "worker/parallel/mirror.h"
+#include "worker/parallel/part_codec.h"
 #include "worker/parallel/shard_message.h"
 #include "worker/parallel/shard_state.h"
 
@@ -30,6 +31,8 @@ struct ShardOptions {
   MakeOptimizer make_optimizer{};
   // Bytes that the part may take, with all that is kept beside it.
   std::uint64_t memory_max = std::numeric_limits<std::uint64_t>::max();
+  // Gradients come, and parameters go, as frames, where these are shorter.
+  std::optional<PartCodecOptions> codec{};
 };
 
 // A machine without I/O. Synchronous: update t is the mean of the gradients of all workers, added in the
@@ -70,13 +73,18 @@ class Shard {
   [[nodiscard]] std::int64_t updates() const { return version_; }  // in this membership
   // Of these, by how many others were made between their worker's read and them: 0, 1, 2-3, 4-7, ...
   [[nodiscard]] const std::vector<std::int64_t>& staleness() const { return staleness_; }
+  // That the formula says for the answers to pushes, in this membership.
+  [[nodiscard]] std::uint64_t payload_bytes_expected() const { return payload_bytes_expected_; }
 
  private:
   [[nodiscard]] Status fits(std::int64_t total) const;
   struct Worker {
     std::optional<ShardMessage> asks;  // not yet answered
     std::span<std::byte> body;         // of it
-    std::vector<float> pulled;         // asynchronous: the parameters that it works on
+    // The parameters that it works on: asynchronous; worker 0's, where parameters go to all as frames.
+    std::vector<float> pulled;
+    std::vector<float> decoded;     // of a gradient that came as a frame
+    std::vector<std::byte> answer;  // a frame
     std::int64_t pulled_version = 0;
     std::int64_t updates = 0;  // of this segment
     bool idle = false;         // has no more updates in this segment
@@ -95,6 +103,17 @@ class Shard {
   [[nodiscard]] bool may_go_on(const Worker& worker) const;
   [[nodiscard]] bool is_due(const Worker& worker) const;
   [[nodiscard]] Reply answer(int index);
+  // What a worker has, as frames go: of synchronous updates what all have.
+  [[nodiscard]] const std::vector<float>& knows(const Worker& worker) const {
+    return options_.asynchronous ? worker.pulled : workers_[0].pulled;
+  }
+  void know_parameters(Worker& worker);
+  [[nodiscard]] std::span<const std::byte> parameters_for(Worker& worker, const ShardMessage& asks,
+                                                          ShardMessage& head);
+  [[nodiscard]] bool goes_as_frame(const ShardMessage& asks) const {
+    return codec_ && codec_->shortens_parameters() && asks.kind == ShardMessage::Kind::kPush &&
+           asks.has(ShardMessage::kFrame);
+  }
   void give_batch(Worker& worker, ShardMessage& head);
   void tell_done();
   void tell_optimizer();
@@ -104,6 +123,8 @@ class Shard {
   Mirrors* mirrors_;
   std::vector<Worker> workers_;
   bool begun_ = false;
+  std::optional<PartCodec> codec_;  // once the part is known
+  std::uint64_t payload_bytes_expected_ = 0;
   std::int64_t version_ = 0;
   std::vector<std::byte> told_;  // the body of an answer to rank 0
 
@@ -115,6 +136,7 @@ class Shard {
   bool stop_ = false;
   bool stop_wanted_ = false;
   std::int64_t answered_step_ = -1;                  // synchronous: made, and told
+  std::int64_t framed_step_ = -1;                    // synchronous: of the frame that all get
   std::int64_t first_ = -1, last_ = -1, next_ = -1;  // updates of the segment; the one to give out
   std::set<std::int64_t> everywhere_;                // that are not given out: all servers have them
   std::vector<std::int64_t> staleness_;

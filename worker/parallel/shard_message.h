@@ -42,7 +42,13 @@ struct ShardMessage {
     kHave,  // to kPart and kUpdate: the updates in `step` are there, too
     kLeft,  // of each server to those beside it: no worker has anything more to ask, and nothing comes behind
   };
-  enum Flag : std::uint16_t { kKept = 1, kSlots = 2, kStop = 4, kOver = 8 };
+  enum Flag : std::uint16_t {
+    kKept = 1,
+    kSlots = 2,
+    kStop = 4,
+    kOver = 8,
+    kFrame = 16,  // of kPush and kParameters: the body is a frame of a codec (part_codec.h)
+  };
 
   static constexpr std::uint32_t kMagic = 0x4d505356U;  // "MPSV"
   std::uint32_t magic = kMagic;

@@ -24,6 +24,10 @@ struct Job {
   MembershipKey key{};  // of a job of one worker: zeros
   std::string fingerprint{};
   [[nodiscard]] int workers() const { return identity.size - servers; }
+  // Every rank that trains has all parameters and all of the optimizer's state, the same bits.
+  [[nodiscard]] bool has_replicas() const {
+    return servers == 0 && !synchronization.is_gossip() && synchronization.local_steps == 1;
+  }
   [[nodiscard]] bool is_server() const { return identity.rank >= workers(); }
 };
 

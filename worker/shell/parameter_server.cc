@@ -6,6 +6,7 @@
 #include "common/platform/log.h"
 #include "common/platform/pod_memory.h"
 #include "worker/parallel/shard_server.h"
+#include "worker/shell/way_to_meet.h"
 
 namespace muster::worker {
 
@@ -48,7 +49,8 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
                .staleness_aware = synchronization.staleness_aware,
                .delay_compensation = synchronization.delay_compensation,
                .make_optimizer = make_optimizer,
-               .memory_max = memory_of_this_pod()},
+               .memory_max = memory_of_this_pod(),
+               .codec = part_codec_of(job)},
               state_, mirrors ? &*mirrors : nullptr);
   Instant next{};
   const auto tell = [&](const ShardServer& server) {
@@ -56,10 +58,8 @@ Status ParameterServer::serve(PodFrame& frame, const Job& job, Mesh& mesh) {
     const Instant now = std::chrono::steady_clock::now();
     if (now < next) return;
     next = now + kStatusInterval;
-    const std::int64_t answers = shard.updates() * (synchronization.is_asynchronous() ? 1 : job.workers());
     metrics_.show({.payload_bytes_sent = server.payload_bytes_sent(),
-                   .payload_bytes_expected =
-                       static_cast<std::uint64_t>(answers) * state_.parameters.size() * sizeof(float),
+                   .payload_bytes_expected = shard.payload_bytes_expected(),
                    .replication_bytes_sent = server.replication_bytes_sent(),
                    .updates = shard.staleness()});
   };

@@ -50,6 +50,8 @@ Status check_group(const Job& job) {
   const std::string& topology = job.synchronization.topology;
   if (topology == "ParameterServer" || topology == "Gossip")
     return refuse("spec.synchronization.topology", "sums go by a topology of sums, such as Ring");
+  if (job.synchronization.local_steps > 1)
+    return refuse("spec.synchronization.localSteps", "has no steps that Muster knows");
   if (job.compression.by_codec() || job.compression.low_rank > 0)
     return refuse("spec.compression", "sends what it shares as it is");
   if (job.training.checkpoint) return refuse("spec.training.checkpoint", "keeps its own files");

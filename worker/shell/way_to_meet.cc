@@ -16,7 +16,7 @@ namespace muster::worker {
 namespace {
 
 Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t parameters,
-                             const MeetingTimes& times) {
+                             const MeetingTimes& times, bool shared_gradient) {
   if (parameters < job.servers)
     return invalid_argument(fmt::format(
         "spec.synchronization.parameterServers.shards: {} servers cannot share the {} parameters of "
@@ -24,22 +24,42 @@ Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t para
         job.servers, parameters));
   auto client = std::make_unique<ParameterClient>(
       meeting.mesh(), meeting.workers(),
-      ParameterClient::Options{.parameters = parameters,
-                               .shards = job.servers,
-                               .timeout = times.timeout,
-                               .start_timeout = times.start_timeout,
-                               .make_optimizer = [spec = job.training.optimizer](std::int64_t count) {
-                                 return learning::make_optimizer(spec, count);
-                               }});
+      ParameterClient::Options{
+          .parameters = parameters,
+          .shards = job.servers,
+          .timeout = times.timeout,
+          .start_timeout = times.start_timeout,
+          .make_optimizer = [spec = job.training.optimizer](
+                                std::int64_t count) { return learning::make_optimizer(spec, count); },
+          .codec = part_codec_of(job),
+          .shared_gradient = shared_gradient});
   WayToMeet made;
   if (job.synchronization.is_asynchronous()) made.asynchronous = client.get();
   made.synchronizer = std::move(client);
   return made;
 }
 
+learning::OuterOptions outer_of(const Job& job) {
+  const spec::Outer outer = job.synchronization.outer.value_or(spec::Outer{});
+  const auto rule = outer.optimizer == "Nesterov" ? learning::OuterRule::kNesterov
+                    : outer.beta() > 0            ? learning::OuterRule::kMomentum
+                                                  : learning::OuterRule::kAdd;
+  return {.rule = rule, .learning_rate = outer.rate(), .momentum = outer.beta()};
+}
+
 spec::Gossip gossip_of(const Job& job) { return job.synchronization.gossip.value_or(spec::Gossip{}); }
 
 }  // namespace
+
+std::optional<PartCodecOptions> part_codec_of(const Job& job) {
+  const auto codec = codec_options_of(job.compression);
+  if (!codec) return std::nullopt;
+  // Ranks that shared a seed would round alike, and their errors would add up.
+  return PartCodecOptions{.codec = *codec,
+                          .error_feedback = job.compression.error_feedback,
+                          .seed = hash_key(static_cast<std::uint64_t>(job.training.seed),
+                                           static_cast<std::uint64_t>(job.identity.rank))};
+}
 
 Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Model& model,
                                    const MeetingTimes& times, program::ProgramLink* program) {
@@ -48,7 +68,7 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::M
   if (program != nullptr)
     MUSTER_TRY(program::compare_models(meeting.workers(), program->model().tensors,
                                        deadline_after(times.start_timeout)));
-  if (job.servers > 0) return by_servers(job, meeting, parameters, times);
+  if (job.servers > 0) return by_servers(job, meeting, parameters, times, program != nullptr);
   WayToMeet made;
   if (program != nullptr) {
     made.optimizer = std::make_unique<program::ProgramOptimizer>(*program);
@@ -68,6 +88,17 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::M
   // A program shares its gradient's memory, and codecs look at values more than once.
   const bool compressed = job.compression.by_codec() || job.compression.low_rank > 0;
   if (program != nullptr && compressed) made.gradient_sum = copying_sum(std::move(made.gradient_sum));
+  if (job.synchronization.local_steps > 1) {
+    auto local = std::make_unique<LocalSteps>(
+        DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer},
+        LocalSteps::Options{.steps = job.synchronization.local_steps,
+                            .parameters = static_cast<std::size_t>(parameters),
+                            .outer = outer_of(job),
+                            .timeout = times.timeout});
+    made.local = local.get();
+    made.synchronizer = std::move(local);
+    return made;
+  }
   // A program's gradient comes as a whole, and codecs have buckets of their own.
   std::vector<Bucket> plan;
   if (program == nullptr && !compressed) plan = plan_buckets(model.tensors());

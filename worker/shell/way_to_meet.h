@@ -10,6 +10,8 @@
 #include "worker/engine/batches.h"
 #include "worker/parallel/asynchronous.h"
 #include "worker/parallel/gradient_sum.h"
+#include "worker/parallel/local_steps.h"
+#include "worker/parallel/part_codec.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
 
@@ -20,6 +22,7 @@ struct WayToMeet {                                 // of one membership
   std::unique_ptr<GradientSum> gradient_sum;
   std::unique_ptr<Synchronizer> synchronizer;
   AsynchronousUpdates* asynchronous = nullptr;  // the synchronizer, where it is that
+  LocalSteps* local = nullptr;                  // likewise
 };
 
 struct MeetingTimes {
@@ -31,6 +34,9 @@ struct MeetingTimes {
 // ranks call it. Errors: kInvalidArgument; those of the collective.
 [[nodiscard]] Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::Model& model,
                                                  const MeetingTimes& times, program::ProgramLink* program);
+
+// Of parameter servers and their workers; nullopt: what they send each other is as it is.
+[[nodiscard]] std::optional<PartCodecOptions> part_codec_of(const Job& job);
 
 // The examples of the pod `index`, where each has its own. Errors: kInvalidArgument.
 [[nodiscard]] Result<std::optional<OwnExamples>> own_examples_of(const Job& job, std::int64_t index,

@@ -228,6 +228,7 @@ class Worker {
                     .training = job_.training,
                     .data = prepared_->data,
                     .asynchronous = way->asynchronous,
+                    .local = way->local,
                     .own = prepared_->own ? &*prepared_->own : nullptr,
                     .writer = writer_ && saves() ? &*writer_ : nullptr,
                     .parameters = program != nullptr ? program->parameters() : std::span<float>(),
@@ -332,7 +333,7 @@ class Worker {
       }
       spdlog::info("model written folder={}", folder());
     }
-    tell_digests(frame_->status, state, job_.servers == 0 && !job_.synchronization.is_gossip());
+    tell_digests(frame_->status, state, job_.has_replicas());
     const std::string& digest = frame_->status.worker().parameters_sha256();
     spdlog::info("done step={} payload_bytes={} expected={} parameters_sha256={}", state.step,
                  frame_->status.worker().payload_bytes_sent(),

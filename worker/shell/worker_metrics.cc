@@ -44,6 +44,7 @@ struct WorkerMetrics::Families {
   std::string topology_shown{};
   prometheus::Family<prometheus::Gauge>& slowdown = gauge_family(*registry, "muster_worker_slowdown");
   prometheus::Family<prometheus::Gauge>& distance = gauge_family(*registry, "muster_worker_gossip_distance");
+  Total outer_steps{counter_family(*registry, "muster_worker_outer_steps_total").Add({})};
   Total dense_buckets{counter_family(*registry, "muster_worker_dense_buckets_total").Add({})};
   Total not_finite{counter_family(*registry, "muster_worker_not_finite_total").Add({})};
   prometheus::Counter& twice = counter_family(*registry, "muster_worker_examples_twice_total").Add({});
@@ -89,6 +90,7 @@ void WorkerMetrics::show(const Progress& progress) {
   }
   if (progress.slowest) families.slowdown.Add({}).Set(progress.slowest->mine);
   if (progress.distance) families.distance.Add({}).Set(*progress.distance);
+  families.outer_steps.advance(static_cast<double>(progress.outer_steps));
   families.dense_buckets.advance(static_cast<double>(progress.dense_buckets));
   families.not_finite.advance(static_cast<double>(progress.mine_not_finite));
   if (progress.ledger) show(*progress.ledger);

@@ -32,6 +32,9 @@ class Mesh {
   // Fails as soon as any rank is known to be lost.
   [[nodiscard]] virtual Status wait(std::span<Interest> interests, Deadline deadline) = 0;
 
+  // Whether the mesh is alive, as far as is known: an error as wait's, without waiting.
+  [[nodiscard]] virtual Status state() = 0;
+
   virtual void abort() noexcept = 0;
   // Collective's.
   virtual void leave(const Status& why) noexcept = 0;

@@ -100,6 +100,14 @@ class TcpMesh final : public Mesh {
     }
   }
 
+  Status state() override {
+    MUSTER_TRY(check_open());
+    pollfd alarm{.fd = aborting_->alarm.fd(), .events = POLLIN, .revents = 0};
+    if (poll(&alarm, 1, 0) <= 0) return {};
+    MUSTER_TRY(check_open());
+    return end(*watch_.await_verdict(kVerdictTime));
+  }
+
   void abort() noexcept override { aborting_->ring(); }
 
   void leave(const Status& why) noexcept override {
