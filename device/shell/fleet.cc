@@ -43,7 +43,7 @@ class GrpcFleet final : public Fleet {
   GrpcFleet(FleetOptions options, Trainer trainer)
       : options_(std::move(options)),
         trainer_(std::move(trainer)),
-        stub_(federation::v1::Federation::NewStub(make_channel(options_.aggregator, options_.credentials))),
+        stub_(federation::v1::Federation::NewStub(make_channel(options_.aggregator, options_.credentials, options_.proxy))),
         last_answer_(steady_clock::now()) {
     for (std::int32_t i = 0; i < options_.clients; ++i) {
       const auto seed =

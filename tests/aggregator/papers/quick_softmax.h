@@ -10,7 +10,8 @@ namespace muster::papers {
 // what libtorch's calls do. A test holds its losses and gradients against the built-in one's.
 class QuickSoftmax final : public learning::Model {
  public:
-  // REQUIRES: `like` is a softmax on `class_count` classes and `feature_count` float features.
+  // REQUIRES: `like` is a softmax on `class_count` classes and `feature_count` float features, at most 16 and a
+  // multiple of four.
   QuickSoftmax(std::unique_ptr<learning::Model> like, std::int64_t feature_count, std::int64_t class_count);
 
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return like_->tensors(); }
