@@ -1,5 +1,5 @@
-// bench/aggregator/fold_bench.cc: GB/s of updates that one core folds, beside memcpy and an addition of the same
-// values in the same run
+// bench/aggregator/fold_bench.cc: GB/s of updates that one core folds, beside memcpy and an addition of the
+// same values in the same run
 //   fold_bench [--json FILE]
 #include <fmt/format.h>
 #include <sys/mman.h>
@@ -22,7 +22,7 @@ namespace {
 
 constexpr int kRepetitions = 15;
 constexpr double kGiga = 1e9;
-constexpr double kGoal = 0.7;  // of the addition
+constexpr double kGoal = 0.7;              // of the addition
 constexpr std::size_t kLarge = 1'000'000;  // parameters: beyond a core's caches, where the goal holds
 
 // Of this thread alone: what others run meanwhile does not count, but for the memory's bandwidth.
@@ -69,8 +69,7 @@ nlohmann::json measure(std::size_t parameters) {
   std::vector<float> sums(parameters);
   bool accepted = true;
   const auto update = [&](std::size_t i, bool within) {
-    return muster::agg::Contribution{
-        .delta = deltas[i % deltas.size()], .examples = 1 + i, .within = within};
+    return muster::agg::Contribution{.delta = deltas[i % deltas.size()], .examples = 1 + i, .within = within};
   };
   struct Contender {
     const char* name;
@@ -78,11 +77,9 @@ nlohmann::json measure(std::size_t parameters) {
     std::vector<double> seconds = {};
   };
   std::vector<Contender> contenders{
-      {"fold",
-       [&](std::size_t i) {
-         accepted = accepted && strategy->take(update(i, true)).has_value();
-       }},
-      {"checked", [&](std::size_t i) { accepted = accepted && strategy->take(update(i, false)).has_value(); }},
+      {"fold", [&](std::size_t i) { accepted = accepted && strategy->take(update(i, true)).has_value(); }},
+      {"checked",
+       [&](std::size_t i) { accepted = accepted && strategy->take(update(i, false)).has_value(); }},
       {"fold_int8",
        [&](std::size_t) { accepted = accepted && codec->decode_add(frame, 0.5F, sums).has_value(); }},
       {"memcpy", [&](std::size_t i) { std::memcpy(sums.data(), deltas[i % deltas.size()].data(), bytes); }},
@@ -116,19 +113,22 @@ int main(int argc, char** argv) {
       "one core, medians of {} runs that take turns, in CPU time; GB/s of float32. fold: of an upload, "
       "whose values were checked as it came; checked: with that check; int8: the codec's decode_add\n"
       "{:>12} {:>12} {:>8} {:>8} {:>8} {:>8} {:>8} {:>10} {:>10} {:>10}\n",
-      kRepetitions, "parameters", "bytes", "fold", "checked", "int8", "memcpy", "add", "fold/add", "int8/add", "fold/copy");
+      kRepetitions, "parameters", "bytes", "fold", "checked", "int8", "memcpy", "add", "fold/add", "int8/add",
+      "fold/copy");
   nlohmann::json rows = nlohmann::json::array();
   bool met = true;
   for (const std::size_t parameters : {10'000UL, 100'000UL, 1'000'000UL, 10'000'000UL, 50'000'000UL}) {
     const nlohmann::json row = measure(parameters);
     const double fold = row["fold"], int8 = row["fold_int8"], copy = row["memcpy"], sum = row["add"];
-    fmt::print("{:>12} {:>12} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>10.2f} {:>10.2f} {:>10.2f}\n", parameters,
-               parameters * sizeof(float), fold, row["checked"].get<double>(), int8, copy, sum, fold / sum, int8 / sum, fold / copy);
+    fmt::print("{:>12} {:>12} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>8.2f} {:>10.2f} {:>10.2f} {:>10.2f}\n",
+               parameters, parameters * sizeof(float), fold, row["checked"].get<double>(), int8, copy, sum,
+               fold / sum, int8 / sum, fold / copy);
     std::fflush(stdout);
     met = met && (parameters < kLarge || (fold >= kGoal * sum && int8 >= kGoal * sum));
     rows.push_back(row);
   }
   if (!met) fmt::print("an update beyond the caches is folded at less than {} of the addition\n", kGoal);
-  if (to_file) std::ofstream(argv[2]) << nlohmann::json{{"goal", kGoal}, {"met", met}, {"rows", rows}}.dump(2);
+  if (to_file)
+    std::ofstream(argv[2]) << nlohmann::json{{"goal", kGoal}, {"met", met}, {"rows", rows}}.dump(2);
   return 0;
 }

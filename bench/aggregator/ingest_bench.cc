@@ -1,5 +1,5 @@
-// bench/aggregator/ingest_bench.cc: updates that the real muster-aggregator takes and acknowledges as durable, and
-// the rounds that it makes of nothing, beside what TLS, gRPC and the disk can do in the same run
+// bench/aggregator/ingest_bench.cc: updates that the real muster-aggregator takes and acknowledges as
+// durable, and the rounds that it makes of nothing, beside what TLS, gRPC and the disk can do in the same run
 //   ingest_bench [--json FILE]   TMPDIR: the disk that is measured
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -152,8 +152,8 @@ nlohmann::json ingest(const SinkProcess& sink) {
       return *bare[static_cast<std::size_t>(client / aggregator.federation().clients_per_pod)];
     }));
     writes.push_back(write_seconds(aggregator.folder(), update));
-    durable.push_back(send_all(
-        [&](std::int32_t client) -> FederationStub& { return aggregator.stub_of(client); }));
+    durable.push_back(
+        send_all([&](std::int32_t client) -> FederationStub& { return aggregator.stub_of(client); }));
   }
   const double giga = static_cast<double>(update.size() * sizeof(float)) * kClients / kGiga;
   const double took = giga / median(durable);
@@ -163,11 +163,13 @@ nlohmann::json ingest(const SinkProcess& sink) {
   fmt::print(
       "{} clients send {:.1f} MB each at once; medians of {} rounds, GB/s\n"
       "{:>26} {:>26} {:>30} {:>8}\n{:>26.3f} {:>26.3f} {:>30.3f} {:>8.2f}\n",
-      kClients, static_cast<double>(update.size() * sizeof(float)) / 1e6, durable.size(), "acknowledged as durable",
-      "bare gRPC streams over TLS", "sequential durable writes", "ratio", took, wire, disk, share);
-  return {{"clients", kClients}, {"bytes", update.size() * sizeof(float)}, {"durable", took}, {"stream", wire},
-          {"writes", disk},      {"ratio", share},                        {"goal", kIngestGoal},
-          {"met", share >= kIngestGoal}};
+      kClients, static_cast<double>(update.size() * sizeof(float)) / 1e6, durable.size(),
+      "acknowledged as durable", "bare gRPC streams over TLS", "sequential durable writes", "ratio", took,
+      wire, disk, share);
+  return {{"clients", kClients}, {"bytes", update.size() * sizeof(float)},
+          {"durable", took},     {"stream", wire},
+          {"writes", disk},      {"ratio", share},
+          {"goal", kIngestGoal}, {"met", share >= kIngestGoal}};
 }
 
 nlohmann::json overhead() {
@@ -201,7 +203,11 @@ nlohmann::json overhead() {
       "{:>14} {:>18} {:>10}\n{:>14.2f} {:>18.2f} {:>10.2f}\n",
       kSmallClients, rounds.size(), "round p50, ms", "an fdatasync, ms", "goal, ms", 1e3 * p50, 1e3 * sync,
       1e3 * goal);
-  return {{"clients", kSmallClients}, {"round_p50_s", p50}, {"fdatasync_s", sync}, {"goal_s", goal}, {"met", p50 <= goal}};
+  return {{"clients", kSmallClients},
+          {"round_p50_s", p50},
+          {"fdatasync_s", sync},
+          {"goal_s", goal},
+          {"met", p50 <= goal}};
 }
 
 }  // namespace

@@ -1,5 +1,5 @@
-// bench/aggregator/large_model_check.cc: a model of more than 2 GiB goes down, an update of as much goes up, and each
-// value of the next model is what it must be, past byte 2^31, too
+// bench/aggregator/large_model_check.cc: a model of more than 2 GiB goes down, an update of as much goes up,
+// and each value of the next model is what it must be, past byte 2^31, too
 //   large_model_check [MODEL_BYTES]   (2,300,000,000); it takes five times as much memory, and as much disk
 #include <fmt/format.h>
 
@@ -70,7 +70,8 @@ bool upload_counter(FederationStub& stub, const Task& task, std::uint64_t count)
   writer->Write(request);
   for_each_chunk(count, [&](std::uint64_t at, const std::vector<float>& part) {
     request.mutable_chunk()->set_offset(at * sizeof(float));
-    request.mutable_chunk()->mutable_data()->assign(reinterpret_cast<const char*>(part.data()), part.size() * sizeof(float));
+    request.mutable_chunk()->mutable_data()->assign(reinterpret_cast<const char*>(part.data()),
+                                                    part.size() * sizeof(float));
     return writer->Write(request);
   });
   writer->WritesDone();
@@ -92,9 +93,10 @@ int main(int argc, char** argv) {
   const auto first = federation.begin_round();
   const std::uint64_t count = first[0].model_bytes() / sizeof(float);
   std::vector<float> initial(count);
-  if (!download_through(federation.stub_of(0), first[0].task_id(), [&](std::uint64_t at, const std::vector<float>& values) {
-        std::copy(values.begin(), values.end(), initial.begin() + static_cast<std::ptrdiff_t>(at));
-      }))
+  if (!download_through(
+          federation.stub_of(0), first[0].task_id(), [&](std::uint64_t at, const std::vector<float>& values) {
+            std::copy(values.begin(), values.end(), initial.begin() + static_cast<std::ptrdiff_t>(at));
+          }))
     return 1;
   if (!upload_counter(federation.stub_of(0), first[0], count)) return 1;
   const auto second = federation.begin_round();
@@ -102,18 +104,23 @@ int main(int argc, char** argv) {
   std::uint64_t seen = 0;
   std::uint64_t wrong = 0;
   std::uint64_t past = 0;
-  const bool whole = download_through(federation.stub_of(0), second[0].task_id(), [&](std::uint64_t at, const std::vector<float>& values) {
-    for (std::size_t i = 0; i < values.size(); ++i) {
-      const float before = initial[at + i];
-      const auto next = static_cast<float>(static_cast<double>(before) + static_cast<double>(value_at(at + i)));
-      wrong += values[i] == next ? 0 : 1;
-      past += (at + i) * sizeof(float) >= std::uint64_t{1} << 31 ? 1 : 0;
-      ++seen;
-    }
-  });
-  const std::int64_t peak_kib = status_kib(federation.pid(), "VmHWM") - status_kib(federation.pid(), "RssFile");
-  fmt::print("model of {} bytes: {} values came back, {} of them past byte 2^31, {} wrong; the aggregator's peak is {:.2f} models\n",
-             count * sizeof(float), seen, past, wrong,
-             static_cast<double>(peak_kib) * 1024 / static_cast<double>(count * sizeof(float)));
+  const bool whole = download_through(
+      federation.stub_of(0), second[0].task_id(), [&](std::uint64_t at, const std::vector<float>& values) {
+        for (std::size_t i = 0; i < values.size(); ++i) {
+          const float before = initial[at + i];
+          const auto next =
+              static_cast<float>(static_cast<double>(before) + static_cast<double>(value_at(at + i)));
+          wrong += values[i] == next ? 0 : 1;
+          past += (at + i) * sizeof(float) >= std::uint64_t{1} << 31 ? 1 : 0;
+          ++seen;
+        }
+      });
+  const std::int64_t peak_kib =
+      status_kib(federation.pid(), "VmHWM") - status_kib(federation.pid(), "RssFile");
+  fmt::print(
+      "model of {} bytes: {} values came back, {} of them past byte 2^31, {} wrong; the aggregator's peak is "
+      "{:.2f} models\n",
+      count * sizeof(float), seen, past, wrong,
+      static_cast<double>(peak_kib) * 1024 / static_cast<double>(count * sizeof(float)));
   return whole && seen == count && wrong == 0 ? 0 : 1;
 }

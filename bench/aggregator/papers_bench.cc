@@ -1,7 +1,8 @@
-// bench/aggregator/papers_bench.cc: the tables of FedProx and q-FFL on synthetic data, ours beside the published
+// bench/aggregator/papers_bench.cc: the tables of FedProx and q-FFL on synthetic data, ours beside the
+// published
 //   papers_bench [--seeds N] [--rounds N]   (10 seeds, 20000 rounds of q-FFL; FedProx's are 200)
-// Exit code 1: a row is off by more than three standard errors, or fewer pairs than nine in ten go the paper's
-// way.
+// Exit code 1: a row is off by more than three standard errors, or fewer pairs than nine in ten go the
+// paper's way.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -27,7 +28,7 @@ struct Wanted {
   std::int64_t rounds = 20'000;
 };
 
-std::vector<double> of_all(const std::vector<QFflRun>& runs, double Fairness::* figure) {
+std::vector<double> of_all(const std::vector<QFflRun>& runs, double Fairness::*figure) {
   std::vector<double> values;
   for (const QFflRun& run : runs) values.push_back(run.last.*figure);
   return values;
@@ -85,26 +86,27 @@ void q_ffl(const Wanted& wanted, Verdict& verdict) {
       wanted.rounds, wanted.seeds);
   struct Row {
     const char* name;
-    double Fairness::* figure;
+    double Fairness::*figure;
     Moments plain, fair;
   };
   for (const Row& row : {Row{"accuracy, %", &Fairness::accuracy, {78.4, 4.3}, {77.6, 3.5}},
                          Row{"worst 10 %, %", &Fairness::worst_tenth, {18.9, 8.5}, {29.4, 5.7}},
                          Row{"variance", &Fairness::variance, {740, 171}, {500, 81}}}) {
-    verdict.row(fmt::format("{}, q = 0", row.name), moments(of_all(plain, row.figure)), plain.size(), row.plain);
+    verdict.row(fmt::format("{}, q = 0", row.name), moments(of_all(plain, row.figure)), plain.size(),
+                row.plain);
     verdict.row(fmt::format("{}, q = 1", row.name), moments(of_all(fair, row.figure)), fair.size(), row.fair);
   }
   fmt::print("\n| q = 1 against q = 0, means of the second half of the rounds | seeds |\n|---|---|\n");
-  verdict.pairs("lower variance",
-                count_pairs<QFflRun>(plain, fair, [](const auto& a, const auto& b) {
-                  return b.mean.variance < a.mean.variance;
-                }),
-                plain.size());
-  verdict.pairs("higher worst 10 %",
-                count_pairs<QFflRun>(plain, fair, [](const auto& a, const auto& b) {
-                  return b.mean.worst_tenth > a.mean.worst_tenth;
-                }),
-                plain.size());
+  verdict.pairs(
+      "lower variance",
+      count_pairs<QFflRun>(plain, fair,
+                           [](const auto& a, const auto& b) { return b.mean.variance < a.mean.variance; }),
+      plain.size());
+  verdict.pairs(
+      "higher worst 10 %",
+      count_pairs<QFflRun>(
+          plain, fair, [](const auto& a, const auto& b) { return b.mean.worst_tenth > a.mean.worst_tenth; }),
+      plain.size());
 }
 
 std::vector<FedProxRun> runs_of(const FedProxSetting& setting, const Wanted& wanted) {
@@ -126,19 +128,21 @@ void row_of(std::string_view what, const std::vector<FedProxRun>& runs, const Pu
     sum.accuracy_end += share * run.final_accuracy(20);
     sum.variance += share * run.gradient_variance;
   }
-  fmt::print("| {} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.2f} / {:.2f} "
-             "| {:.1f} / {:.1f} |\n",
-             what, published.loss_100, sum.loss_100, published.loss_end, sum.loss_end, published.accuracy_50,
-             sum.accuracy_50, published.accuracy_100, sum.accuracy_100, published.accuracy_end,
-             sum.accuracy_end, published.variance, sum.variance);
+  fmt::print(
+      "| {} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.2f} / {:.2f} | {:.2f} / {:.2f} "
+      "| {:.1f} / {:.1f} |\n",
+      what, published.loss_100, sum.loss_100, published.loss_end, sum.loss_end, published.accuracy_50,
+      sum.accuracy_50, published.accuracy_100, sum.accuracy_100, published.accuracy_end, sum.accuracy_end,
+      published.variance, sum.variance);
   std::fflush(stdout);
 }
 
 void fed_prox(const Wanted& wanted, Verdict& verdict) {
-  fmt::print("\nFedProx, 30 devices, 200 rounds, {} seeds; published / here, means\n\n"
-             "| data | loss at 100 | loss 181-200 | accuracy at 50 | at 100 | 181-200 | gradient variance |\n"
-             "|---|---|---|---|---|---|---|\n",
-             wanted.seeds);
+  fmt::print(
+      "\nFedProx, 30 devices, 200 rounds, {} seeds; published / here, means\n\n"
+      "| data | loss at 100 | loss 181-200 | accuracy at 50 | at 100 | 181-200 | gradient variance |\n"
+      "|---|---|---|---|---|---|---|\n",
+      wanted.seeds);
   const auto iid = runs_of({.heterogeneity = 0, .iid = true}, wanted);
   const auto iid_mu = runs_of({.heterogeneity = 0, .iid = true, .mu = 1}, wanted);
   row_of("IID, mu = 0", iid, {.41, .33, .82, .86, .88, 0});
@@ -172,7 +176,8 @@ void fed_prox(const Wanted& wanted, Verdict& verdict) {
       verdict.pairs(fmt::format("{}: mu = 1 has {}", pair.name, what),
                     count_pairs<FedProxRun>(pair.plain, pair.mu, holds), pair.plain.size());
     };
-    told("the lower final loss", [](const auto& a, const auto& b) { return b.final_loss(20) < a.final_loss(20); });
+    told("the lower final loss",
+         [](const auto& a, const auto& b) { return b.final_loss(20) < a.final_loss(20); });
     told("the higher final accuracy",
          [](const auto& a, const auto& b) { return b.final_accuracy(20) > a.final_accuracy(20); });
     told("the lower gradient variance",
@@ -180,16 +185,17 @@ void fed_prox(const Wanted& wanted, Verdict& verdict) {
     told("the loss that rises less", [](const auto& a, const auto& b) { return b.rises() < a.rises(); });
   }
   verdict.pairs("IID: mu = 1 has the lower final accuracy",
-                count_pairs<FedProxRun>(iid, iid_mu, [](const auto& a, const auto& b) {
-                  return b.final_accuracy(20) < a.final_accuracy(20);
-                }),
+                count_pairs<FedProxRun>(
+                    iid, iid_mu,
+                    [](const auto& a, const auto& b) { return b.final_accuracy(20) < a.final_accuracy(20); }),
                 iid.size());
   for (const auto& [name, runs] : {std::pair{"mu = 0", &partial}, {"mu = 1", &held}}) {
     for (const std::size_t round : {50UL, 100UL}) {
       verdict.pairs(fmt::format("9 of 10 straggle: {} has a lower loss than FedAvg at round {}", name, round),
-                    count_pairs<FedProxRun>(dropped, *runs, [&](const auto& a, const auto& b) {
-                      return b.losses[round - 1] < a.losses[round - 1];
-                    }),
+                    count_pairs<FedProxRun>(dropped, *runs,
+                                            [&](const auto& a, const auto& b) {
+                                              return b.losses[round - 1] < a.losses[round - 1];
+                                            }),
                     dropped.size());
     }
   }

@@ -65,7 +65,8 @@ RealFederation::RealFederation(spec::Federation federation) : federation_(std::m
   const auto running = [](const auto& now) { return now.phase() == control::v1::PHASE_RUNNING; };
   must(aggregator_->until(running, std::chrono::seconds(300)).has_value(),
        "muster-aggregator does not start: " + aggregator_->last_words() + "\n" + aggregator_->log());
-  const std::int64_t pods = (federation_.clients + federation_.clients_per_pod - 1) / federation_.clients_per_pod;
+  const std::int64_t pods =
+      (federation_.clients + federation_.clients_per_pod - 1) / federation_.clients_per_pod;
   for (std::int64_t pod = 0; pod < pods; ++pod)
     stubs_.push_back(federation_stub(ip + ":8471", kUid, shared_test_pki().of_pod("client", pod, kUid)));
 }
@@ -93,7 +94,8 @@ std::vector<Task> RealFederation::begin_round() const {
 void side_by_side(std::int32_t clients, const std::function<void(std::int32_t client)>& body) {
   std::vector<std::jthread> threads;
   threads.reserve(static_cast<std::size_t>(clients));
-  for (std::int32_t client = 0; client < clients; ++client) threads.emplace_back([&body, client] { body(client); });
+  for (std::int32_t client = 0; client < clients; ++client)
+    threads.emplace_back([&body, client] { body(client); });
 }
 
 double median(std::vector<double> values) {

@@ -1,4 +1,5 @@
-#pragma once  // bench/aggregator/real_federation.h: the real muster-aggregator as a process, and clients that train nothing
+#pragma once  // bench/aggregator/real_federation.h: the real muster-aggregator as a process, and clients that
+              // train nothing
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -12,8 +13,8 @@
 
 namespace muster {
 
-// One aggregator whose storage is a temporary folder (of TMPDIR), and stubs of client pods of 25 clients each.
-// What cannot be started ends the program: there is nothing to measure.
+// One aggregator whose storage is a temporary folder (of TMPDIR), and stubs of client pods of 25 clients
+// each. What cannot be started ends the program: there is nothing to measure.
 class RealFederation {
  public:
   explicit RealFederation(spec::Federation federation);
@@ -35,7 +36,8 @@ class RealFederation {
 };
 
 // A model of about so many bytes of float32, and data so small that evaluations cost nothing beside.
-[[nodiscard]] spec::Federation federation_of(std::int64_t clients, std::int64_t model_bytes, std::int64_t rounds);
+[[nodiscard]] spec::Federation federation_of(std::int64_t clients, std::int64_t model_bytes,
+                                             std::int64_t rounds);
 
 // Runs body(client) for each on a thread of its own; ends when all have.
 void side_by_side(std::int32_t clients, const std::function<void(std::int32_t client)>& body);

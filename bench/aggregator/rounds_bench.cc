@@ -1,5 +1,5 @@
-// bench/aggregator/rounds_bench.cc: rounds of the real muster-aggregator with clients that train nothing: time from
-// one round's last update to the next round, and the server's memory beside its bound
+// bench/aggregator/rounds_bench.cc: rounds of the real muster-aggregator with clients that train nothing:
+// time from one round's last update to the next round, and the server's memory beside its bound
 //   rounds_bench CLIENTS MODEL_BYTES ROUNDS [STRATEGY]   one line of JSON on standard output
 // Exit code 1: the peak is above the bound.
 #include <fmt/format.h>
@@ -31,12 +31,13 @@ double state_models(const std::string& strategy) {
 // The most that a process has had of memory that the kernel cannot take back, looked at each millisecond.
 class Peak {
  public:
-  explicit Peak(pid_t pid) : thread_([this, pid](const std::stop_token& stop) {
-        while (!stop.stop_requested()) {
-          kib_ = std::max<std::int64_t>(kib_, status_kib(pid, "RssAnon") + status_kib(pid, "RssShmem"));
-          std::this_thread::sleep_for(1ms);
-        }
-      }) {}
+  explicit Peak(pid_t pid)
+      : thread_([this, pid](const std::stop_token& stop) {
+          while (!stop.stop_requested()) {
+            kib_ = std::max<std::int64_t>(kib_, status_kib(pid, "RssAnon") + status_kib(pid, "RssShmem"));
+            std::this_thread::sleep_for(1ms);
+          }
+        }) {}
   [[nodiscard]] double bytes() const { return 1024.0 * static_cast<double>(kib_); }
 
  private:
@@ -125,16 +126,20 @@ int main(int argc, char** argv) {
   std::mutex mutex;
   std::map<std::int64_t, Turns> rounds;
   const auto begin = steady_clock::now();
-  side_by_side(clients, [&](std::int32_t client) { play(federation, client, header, update, mutex, rounds); });
+  side_by_side(clients,
+               [&](std::int32_t client) { play(federation, client, header, update, mutex, rounds); });
   const double wall = seconds_since(begin);
   std::vector<double> between;
   for (auto next = std::next(rounds.begin()); next != rounds.end(); ++next)
-    between.push_back(std::chrono::duration<double>(next->second.first_begin - std::prev(next)->second.last_end).count());
+    between.push_back(
+        std::chrono::duration<double>(next->second.first_begin - std::prev(next)->second.last_end).count());
   const double model = static_cast<double>(model_bytes);
   const double uploads =
       std::min(static_cast<double>(clients) * static_cast<double>(agg::room_of_upload(model_bytes)),
-               std::max(static_cast<double>(agg::kUploadMemory), 2.0 * static_cast<double>(agg::room_of_upload(model_bytes))));
-  const double bound = (2 + state_models(strategy)) * model + uploads + static_cast<double>(agg::kDownloadMemory) + kProcessBytes;
+               std::max(static_cast<double>(agg::kUploadMemory),
+                        2.0 * static_cast<double>(agg::room_of_upload(model_bytes))));
+  const double bound = (2 + state_models(strategy)) * model + uploads +
+                       static_cast<double>(agg::kDownloadMemory) + kProcessBytes;
   const nlohmann::json row{{"clients", clients},
                            {"model_bytes", model_bytes},
                            {"rounds", rounds.size()},

@@ -243,7 +243,8 @@ int main(int argc, char** argv) try {
       ->envname("MUSTER_COMPUTE_THREADS")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
-  app.add_option("--proxy", flags.proxy, "HTTP proxy on the way to the aggregator (http://host:port), asked to CONNECT")
+  app.add_option("--proxy", flags.proxy,
+                 "HTTP proxy on the way to the aggregator (http://host:port), asked to CONNECT")
       ->envname("MUSTER_HTTPS_PROXY")
       ->check(CLI::Validator(muster::device::check_proxy, ""));
   app.set_version_flag("--version", MUSTER_VERSION);

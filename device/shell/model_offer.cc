@@ -47,7 +47,8 @@ Status call(federation::v1::Federation::Stub& stub, const std::string& tensors,
 }  // namespace
 
 Status offer_model(const std::string& aggregator, const Credentials& credentials, const std::string& proxy,
-                   const ModelToOffer& model, Deadline deadline, const std::function<bool(milliseconds)>& stopped) {
+                   const ModelToOffer& model, Deadline deadline,
+                   const std::function<bool(milliseconds)>& stopped) {
   const std::vector<std::byte> bytes = program::write_tensors(model.tensors);
   if (bytes.size() > kTensorsMax)
     return invalid_argument(

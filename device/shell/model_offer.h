@@ -20,8 +20,7 @@ struct ModelToOffer {
 // `stopped` says so.
 // `proxy`: make_channel's.
 [[nodiscard]] Status offer_model(const std::string& aggregator, const Credentials& credentials,
-                                 const std::string& proxy,
-                                 const ModelToOffer& model, Deadline deadline,
+                                 const std::string& proxy, const ModelToOffer& model, Deadline deadline,
                                  const std::function<bool(std::chrono::milliseconds)>& stopped);
 
 }  // namespace muster::device

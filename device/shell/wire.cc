@@ -17,7 +17,8 @@ constexpr int kReconnectMaxMs = 2'000;
 constexpr int kKeepaliveMs = 20'000;  // an aggregator that vanished without a word is noticed
 constexpr int kKeepaliveTimeoutMs = 20'000;
 
-// gRPC has no macro for it; the argument goes before grpc_proxy, https_proxy and http_proxy of the environment.
+// gRPC has no macro for it; the argument goes before grpc_proxy, https_proxy and http_proxy of the
+// environment.
 constexpr const char* kHttpProxyArgument = "grpc.http_proxy";
 
 // A time span off the wire, where any number may stand: a clock cannot be moved by it beyond its range.

@@ -11,8 +11,9 @@
 
 namespace muster::device {
 
-// To the aggregator of the credentials' object alone, which proves its name to us through any proxy. `proxy`: of
-// HTTP, asked to CONNECT; "http://[user:password@]host:port", or empty: none, whatever the environment says.
+// To the aggregator of the credentials' object alone, which proves its name to us through any proxy. `proxy`:
+// of HTTP, asked to CONNECT; "http://[user:password@]host:port", or empty: none, whatever the environment
+// says.
 [[nodiscard]] std::shared_ptr<grpc::Channel> make_channel(const std::string& address,
                                                           const Credentials& credentials,
                                                           const std::string& proxy = {});

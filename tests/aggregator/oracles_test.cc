@@ -1,7 +1,8 @@
-// tests/aggregator/oracles_test.cc: the strategies' closed forms with other values than those beside each of them
+// tests/aggregator/oracles_test.cc: the strategies' closed forms with other values than those beside each of
+// them
 //
-// The expected values were computed by another program, in exact fractions where the formula is one; the functions
-// are those that programs run, here on doubles.
+// The expected values were computed by another program, in exact fractions where the formula is one; the
+// functions are those that programs run, here on doubles.
 #include <gtest/gtest.h>
 
 #include <array>
@@ -127,15 +128,15 @@ TEST(Oracle, FedOptOfOtherRates) {
     OuterRule rule;
     std::array<double, 5> models;
   };
-  for (const Case& expected :
-       {Case{OuterRule::kAdam,
-             {0.0385671385897637, 0.06743049180384715, 0.11602973562509304, 0.155844792888564, 0.15786218799356916}},
-        Case{OuterRule::kYogi,
-             {0.038548866554168434, 0.06687175360284252, 0.11492049355491915, 0.15335948551658046,
-              0.15529811157162363}},
-        Case{OuterRule::kAdagrad,
-             {0.009672220679869087, 0.016749994950727695, 0.028139597601215503, 0.03725127972160575,
-              0.03770621781986802}}}) {
+  for (const Case& expected : {Case{OuterRule::kAdam,
+                                    {0.0385671385897637, 0.06743049180384715, 0.11602973562509304,
+                                     0.155844792888564, 0.15786218799356916}},
+                               Case{OuterRule::kYogi,
+                                    {0.038548866554168434, 0.06687175360284252, 0.11492049355491915,
+                                     0.15335948551658046, 0.15529811157162363}},
+                               Case{OuterRule::kAdagrad,
+                                    {0.009672220679869087, 0.016749994950727695, 0.028139597601215503,
+                                     0.03725127972160575, 0.03770621781986802}}}) {
     const learning::OuterOptions options{
         .rule = expected.rule, .learning_rate = .05, .beta1 = .8, .beta2 = .95, .tau = .01};
     auto state = learning::initial_outer_state<double>(options, 1);

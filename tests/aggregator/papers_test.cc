@@ -1,8 +1,8 @@
-// tests/aggregator/papers_test.cc: what FedProx and q-FFL promise, in pairs of runs that share everything but the
-// algorithm
+// tests/aggregator/papers_test.cc: what FedProx and q-FFL promise, in pairs of runs that share everything but
+// the algorithm
 //
-// Absolute figures differ by more from seed to seed than between the algorithms; `./dev bench papers` compares
-// these over ten seeds. Here three seeds and few rounds must go the papers' way.
+// Absolute figures differ by more from seed to seed than between the algorithms; `./dev bench papers`
+// compares these over ten seeds. Here three seeds and few rounds must go the papers' way.
 #include <gtest/gtest.h>
 
 #include <numeric>
@@ -64,7 +64,8 @@ TEST(FedProxPaper, PartialWorkOfNineStragglersInTenIsBetterThanNone) {
     for (const double mu : {0.0, 1.0}) {
       const auto kept = run_fed_prox({.mu = mu, .stragglers = 9}, seed, kRounds);
       EXPECT_LT(kept.final_loss(kLast), dropped.final_loss(kLast)) << "seed " << seed << ", mu " << mu;
-      EXPECT_GT(kept.final_accuracy(kLast), dropped.final_accuracy(kLast)) << "seed " << seed << ", mu " << mu;
+      EXPECT_GT(kept.final_accuracy(kLast), dropped.final_accuracy(kLast))
+          << "seed " << seed << ", mu " << mu;
     }
   }
 }

@@ -50,7 +50,8 @@ class ConnectProxy {
     while (!stop.stop_requested()) {
       if (!readable(listener_.get())) continue;
       FileDescriptor client(accept4(listener_.get(), nullptr, nullptr, SOCK_CLOEXEC));
-      tunnels.emplace_back([this, client = std::move(client)](const std::stop_token& end) { serve(client, end); });
+      tunnels.emplace_back(
+          [this, client = std::move(client)](const std::stop_token& end) { serve(client, end); });
     }
   }
   void serve(const FileDescriptor& client, const std::stop_token& stop) {
@@ -137,7 +138,8 @@ TEST_F(FederationProcess, ThroughAProxyThatHangsUpTheFederationGoesOn) {
 }
 
 TEST_F(FederationProcess, AProxyThatIsNoneIsSaidAtOnce) {
-  for (const char* wrong : {"https://proxy:3128", "proxy:3128", "http://proxy", "http://proxy:0", "http://proxy:x"}) {
+  for (const char* wrong :
+       {"https://proxy:3128", "proxy:3128", "http://proxy", "http://proxy:0", "http://proxy:x"}) {
     const ProxyOfPods variable(wrong);
     Pod pod(MUSTER_DEVICE_BINARY, "fr-client-0", base_ + "10", kUid, folder_);
     EXPECT_EQ(pod.wait_exit(std::chrono::seconds(20)), 65) << wrong;

@@ -1,9 +1,9 @@
 // tests/device/federation_random_test.cc: a client pod with right keys that says whatever comes to its mind
 //
-// Goal: the real aggregator neither falls nor grows, and honest clients' rounds go on. Method: threads make random
-// calls of every kind, with ids that it has heard of and with made-up ones, well-formed messages in a wrong order
-// and bytes that are no messages. MUSTER_RANDOM_SECONDS (2) and MUSTER_RANDOM_SEED (random, printed) are the
-// environment's.
+// Goal: the real aggregator neither falls nor grows, and honest clients' rounds go on. Method: threads make
+// random calls of every kind, with ids that it has heard of and with made-up ones, well-formed messages in a
+// wrong order and bytes that are no messages. MUSTER_RANDOM_SECONDS (2) and MUSTER_RANDOM_SEED (random,
+// printed) are the environment's.
 #include <gmock/gmock.h>
 #include <grpcpp/generic/generic_stub.h>
 
@@ -109,8 +109,7 @@ class Liar {
     made.set_examples(random_.below(2) == 0 ? 1 : number());
     made.set_steps(random_.below(2) == 0 ? 1 : number());
     made.set_update_bytes(random_.below(3) == 0 ? number() : update.size_bytes());
-    made.set_update_sha256(random_.below(3) == 0 ? digest()
-                                                 : learning::sha256_hex(std::as_bytes(update)));
+    made.set_update_sha256(random_.below(3) == 0 ? digest() : learning::sha256_hex(std::as_bytes(update)));
     if (random_.below(3) == 0) made.set_offset(number());
     if (random_.below(4) == 0) made.set_weight(std::bit_cast<double>(random_.next()));
     if (random_.below(4) == 0) made.set_loss(std::bit_cast<double>(random_.next()));
@@ -120,7 +119,8 @@ class Liar {
     return made;
   }
   void upload() {
-    std::vector<float> update(random_.below(3) == 0 ? random_.below(2000) : task_.model_bytes() / sizeof(float));
+    std::vector<float> update(random_.below(3) == 0 ? random_.below(2000)
+                                                    : task_.model_bytes() / sizeof(float));
     if (random_.below(2) == 0)  // else nought: a right update, which moves nothing
       for (float& value : update) value = std::bit_cast<float>(static_cast<std::uint32_t>(random_.next()));
     const auto context = call();
@@ -136,7 +136,8 @@ class Liar {
         *request.mutable_header() = header(update);
       } else {
         request.mutable_chunk()->set_offset(random_.below(20) == 0 ? number() : at);
-        request.mutable_chunk()->mutable_data()->assign(reinterpret_cast<const char*>(part.data()), part.size());
+        request.mutable_chunk()->mutable_data()->assign(reinterpret_cast<const char*>(part.data()),
+                                                        part.size());
         at += part.size();
       }
       writing = writer->Write(request) && random_.below(30) != 0;
@@ -175,8 +176,8 @@ class Liar {
     static_cast<void>(writer->Finish());
   }
   void babble() {
-    static constexpr const char* kMethods[] = {"CheckIn", "Download", "Upload", "UploadOffset", "OfferModel",
-                                               "Sing"};
+    static constexpr const char* kMethods[] = {"CheckIn",      "Download",   "Upload",
+                                               "UploadOffset", "OfferModel", "Sing"};
     const std::string said = bytes(20'000);
     const grpc::Slice slice(said);
     const grpc::ByteBuffer request(&slice, 1);
@@ -244,8 +245,7 @@ TEST_F(FederationProcess, APodThatSaysWhateverComesToItsMindHoldsUpNobodyAndCost
   EXPECT_GT(calls, 20U) << "seed " << seed;
   const auto after = server->until([](const auto&) { return true; });
   ASSERT_TRUE(after) << "it has fallen; seed " << seed;
-  EXPECT_TRUE(server->until(committed(after->aggregator().round() + 5)))
-      << "the honest go on; seed " << seed;
+  EXPECT_TRUE(server->until(committed(after->aggregator().round() + 5))) << "the honest go on; seed " << seed;
   EXPECT_FALSE(honest->wait_exit(std::chrono::seconds(0))) << honest->last_words();
   EXPECT_TRUE(status_kib(server->pid(), "VmHWM") < quiet_kib + kGrowthKib || !kMemoryIsOurs)
       << status_kib(server->pid(), "VmHWM") << " KiB, " << quiet_kib << " before; seed " << seed;

@@ -38,7 +38,8 @@ double gradient_variance(Federation& federation) {
   for (agg::ClientId client = 0; client < kDevices; ++client) {
     const Rows& rows = federation.rows_of(client);
     std::vector<float>& gradient = gradients.emplace_back(parameters);
-    static_cast<void>(federation.model().gradient(federation.parameters(), federation.data().train, rows, gradient));
+    static_cast<void>(
+        federation.model().gradient(federation.parameters(), federation.data().train, rows, gradient));
     const auto weight = static_cast<double>(rows.size());
     for (std::size_t i = 0; i < parameters; ++i) mean[i] += weight * static_cast<double>(gradient[i]);
     examples += weight;

@@ -1,5 +1,5 @@
-#pragma once  // tests/aggregator/papers/fed_prox.h: FedProx's experiment on synthetic data (Li et al. 2020, "Federated
-              // Optimization in Heterogeneous Networks", section 5)
+#pragma once  // tests/aggregator/papers/fed_prox.h: FedProx's experiment on synthetic data (Li et al. 2020,
+              // "Federated Optimization in Heterogeneous Networks", section 5)
 #include <cstdint>
 #include <vector>
 

@@ -1,5 +1,5 @@
-#pragma once  // tests/aggregator/papers/federation.h: a federation in one process: the real strategies, draws and local
-              // training on the papers' data, without a network
+#pragma once  // tests/aggregator/papers/federation.h: a federation in one process: the real strategies, draws
+              // and local training on the papers' data, without a network
 #include <cstdint>
 #include <memory>
 #include <optional>

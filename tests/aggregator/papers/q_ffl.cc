@@ -23,7 +23,8 @@ std::vector<Turn> turns_of(const std::vector<std::uint64_t>& sizes, std::uint64_
   return turns;
 }
 
-// Cuts the last ninth of each device's training rows off: the data's own tenth for tests is of unknown devices.
+// Cuts the last ninth of each device's training rows off: the data's own tenth for tests is of unknown
+// devices.
 std::vector<Rows> test_rows(Federation& federation) {
   std::vector<Rows> tests;
   for (agg::ClientId client = 0; client < kDevices; ++client) {
@@ -80,8 +81,7 @@ QFflRun run_q_ffl(double q, std::uint64_t seed, std::int64_t rounds) {
     run.mean.variance += run.last.variance;
     ++looks;
   }
-  for (double* value :
-       {&run.mean.accuracy, &run.mean.worst_tenth, &run.mean.best_tenth, &run.mean.variance})
+  for (double* value : {&run.mean.accuracy, &run.mean.worst_tenth, &run.mean.best_tenth, &run.mean.variance})
     *value /= looks;
   return run;
 }

@@ -30,7 +30,8 @@ void add_scores(const float* transposed, const float* x, std::size_t features, f
 
 // by_weight [classes, features] += flows x^T
 MUSTER_VECTOR_VERSIONS
-void add_outer(const float* flows, const float* x, std::size_t classes, std::size_t features, float* by_weight) {
+void add_outer(const float* flows, const float* x, std::size_t classes, std::size_t features,
+               float* by_weight) {
   for (std::size_t c = 0; c < classes; ++c)
     for (std::size_t j = 0; j < features; ++j) by_weight[c * features + j] += flows[c] * x[j];
 }
@@ -43,13 +44,13 @@ QuickSoftmax::QuickSoftmax(std::unique_ptr<learning::Model> like, std::int64_t f
       features_(static_cast<std::size_t>(feature_count)),
       classes_(static_cast<std::size_t>(class_count)),
       transposed_(features_ * kLanes) {
-  MUSTER_CHECK(classes_ <= kLanes && features_ % 4 == 0 && like_->parameter_count() == (feature_count + 1) * class_count);
+  MUSTER_CHECK(classes_ <= kLanes && features_ % 4 == 0 &&
+               like_->parameter_count() == (feature_count + 1) * class_count);
 }
 
 void QuickSoftmax::load(std::span<const float> parameters) {
   for (std::size_t c = 0; c < classes_; ++c)
-    for (std::size_t j = 0; j < features_; ++j)
-      transposed_[j * kLanes + c] = parameters[c * features_ + j];
+    for (std::size_t j = 0; j < features_; ++j) transposed_[j * kLanes + c] = parameters[c * features_ + j];
   std::copy_n(parameters.begin() + static_cast<std::ptrdiff_t>(classes_ * features_), classes_, biases_);
 }
 

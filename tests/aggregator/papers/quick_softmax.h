@@ -1,4 +1,5 @@
-#pragma once  // tests/aggregator/papers/quick_softmax.h: softmax regression in plain loops, for millions of small steps
+#pragma once  // tests/aggregator/papers/quick_softmax.h: softmax regression in plain loops, for millions of
+              // small steps
 #include <memory>
 #include <vector>
 
@@ -6,12 +7,12 @@
 
 namespace muster::papers {
 
-// The built-in model `softmax` with the same parameters, whose steps on ten rows cost a microsecond instead of
-// what libtorch's calls do. A test holds its losses and gradients against the built-in one's.
+// The built-in model `softmax` with the same parameters, whose steps on ten rows cost a microsecond instead
+// of what libtorch's calls do. A test holds its losses and gradients against the built-in one's.
 class QuickSoftmax final : public learning::Model {
  public:
-  // REQUIRES: `like` is a softmax on `class_count` classes and `feature_count` float features, at most 16 and a
-  // multiple of four.
+  // REQUIRES: `like` is a softmax on `class_count` classes and `feature_count` float features, at most 16 and
+  // a multiple of four.
   QuickSoftmax(std::unique_ptr<learning::Model> like, std::int64_t feature_count, std::int64_t class_count);
 
   [[nodiscard]] std::span<const learning::Tensor> tensors() const override { return like_->tensors(); }
