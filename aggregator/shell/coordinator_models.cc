@@ -66,7 +66,11 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
     round = gathering_;
   }
   Status folded;  // unless the round closed while the update waited
-  if (awaited) folded = strategy.take(contribution_of(update, folding.values, round));
+  if (awaited) {
+    Contribution from = contribution_of(update, folding.values, round);
+    from.within = folding.answer != nullptr;  // finish_upload has looked; a journal may be of another version
+    folded = strategy.take(from);
+  }
   folding.holder.reset();  // before the answer, after which its client may send another
   UploadReply reply = locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();

@@ -21,6 +21,7 @@ struct Contribution {  // views; alive only during take()
   std::int64_t steps = 0;        // of SGD behind `delta`, for SCAFFOLD; checked against the spec
   double discount = 1;           // of an update that is late: its weight times this, above 0 and at most 1
   double copies = 1;             // it counts so often: for a client that was drawn so often
+  bool within = false;  // its values are known to be within kMoveMax: they are not read for that again
 };
 
 // Lives as long as the federation, and owns what the server remembers between rounds, which is a part of the

@@ -43,7 +43,8 @@ class GrpcFleet final : public Fleet {
   GrpcFleet(FleetOptions options, Trainer trainer)
       : options_(std::move(options)),
         trainer_(std::move(trainer)),
-        stub_(federation::v1::Federation::NewStub(make_channel(options_.aggregator, options_.credentials))),
+        stub_(federation::v1::Federation::NewStub(
+            make_channel(options_.aggregator, options_.credentials, options_.proxy))),
         last_answer_(steady_clock::now()) {
     for (std::int32_t i = 0; i < options_.clients; ++i) {
       const auto seed =
@@ -347,8 +348,7 @@ class GrpcFleet final : public Fleet {
     const MutexLock lock(mutex_);
     return rounds_[static_cast<std::size_t>(index)].task();
   }
-  // Before the destructor goes on: a context holds the channel, and must not be the last that does, on a
-  // thread of gRPC's, which the end of the channel waits for.
+  // Before the destructor goes on: the context must not be the last to hold the channel, on gRPC's thread.
   void forget(CallContext context) {
     {
       const MutexLock lock(mutex_);

@@ -25,6 +25,7 @@ struct FleetOptions {
   std::chrono::milliseconds aggregator_timeout{600'000};  // it may be away this long
   std::chrono::milliseconds hold{60'000};                 // of one check-in
   std::chrono::milliseconds transfer_timeout{600'000};
+  std::string proxy{};  // make_channel's
 };
 
 // Trains client `client` for `task` from `global`, what was downloaded: [P] the model, and behind it [P] what

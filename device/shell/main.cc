@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <chrono>
 #include <cstdio>
 #include <exception>
@@ -40,7 +41,19 @@ struct Flags {
   std::int64_t aggregator_timeout_seconds = 600;
   int parallel_clients = 1;
   int compute_threads = 1;
+  std::string proxy;
 };
+
+// CLI11's check: empty, or what is wrong.
+std::string check_proxy(const std::string& proxy) {
+  const std::size_t scheme = std::string("http://").size();
+  const std::size_t colon = proxy.rfind(':');
+  int port = 0;
+  const char* const end = proxy.data() + proxy.size();
+  const bool ok = proxy.starts_with("http://") && colon != std::string::npos && colon > scheme &&
+                  std::from_chars(proxy.data() + colon + 1, end, port).ptr == end && port > 0 && port < 65536;
+  return ok ? "" : "the proxy must be http://host:port or http://user:password@host:port";
+}
 
 Result<spec::Federation> federation_of(const control::v1::Assignment& assignment) {
   if (!assignment.has_client())
@@ -95,7 +108,7 @@ class Run {
     if (!met) return stopped();
     if (!*met) return ending_of(met->error());
     const Status offered =
-        offer_model(part.aggregator(), frame_.credentials,
+        offer_model(part.aggregator(), frame_.credentials, flags_.proxy,
                     {.tensors = link_->model().tensors, .values = link_->parameters()},
                     deadline_after(std::chrono::seconds(flags_.aggregator_timeout_seconds)),
                     [this](milliseconds pause) { return frame_.stopper.wait(pause); });
@@ -121,7 +134,8 @@ class Run {
                          .parameter_count = parameters,
                          .data_sha256 = std::move(data_sha256),
                          .parallel_clients = parallel,
-                         .aggregator_timeout = std::chrono::seconds(flags_.aggregator_timeout_seconds)},
+                         .aggregator_timeout = std::chrono::seconds(flags_.aggregator_timeout_seconds),
+                         .proxy = flags_.proxy},
                         std::move(trainer));
   }
 
@@ -229,6 +243,10 @@ int main(int argc, char** argv) try {
       ->envname("MUSTER_COMPUTE_THREADS")
       ->check(CLI::Range(1, 256))
       ->capture_default_str();
+  app.add_option("--proxy", flags.proxy,
+                 "HTTP proxy on the way to the aggregator (http://host:port), asked to CONNECT")
+      ->envname("MUSTER_HTTPS_PROXY")
+      ->check(CLI::Validator(muster::device::check_proxy, ""));
   app.set_version_flag("--version", MUSTER_VERSION);
   try {
     app.parse(argc, argv);

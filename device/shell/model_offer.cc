@@ -46,14 +46,15 @@ Status call(federation::v1::Federation::Stub& stub, const std::string& tensors,
 
 }  // namespace
 
-Status offer_model(const std::string& aggregator, const Credentials& credentials, const ModelToOffer& model,
-                   Deadline deadline, const std::function<bool(milliseconds)>& stopped) {
+Status offer_model(const std::string& aggregator, const Credentials& credentials, const std::string& proxy,
+                   const ModelToOffer& model, Deadline deadline,
+                   const std::function<bool(milliseconds)>& stopped) {
   const std::vector<std::byte> bytes = program::write_tensors(model.tensors);
   if (bytes.size() > kTensorsMax)
     return invalid_argument(
         "the names and shapes of the model's tensors are longer than 900 KiB; shorten them");
   const std::string tensors(reinterpret_cast<const char*>(bytes.data()), bytes.size());
-  const auto stub = federation::v1::Federation::NewStub(make_channel(aggregator, credentials));
+  const auto stub = federation::v1::Federation::NewStub(make_channel(aggregator, credentials, proxy));
   for (;;) {
     bool wanted = false;
     Status told = call(*stub, tensors, {}, wanted);

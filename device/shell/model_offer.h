@@ -18,8 +18,9 @@ struct ModelToOffer {
 // Until the aggregator has it, or another one that is the same, tries again while it does not answer. Errors:
 // kInvalidArgument: the federation's model is another; kUnavailable: no answer until `deadline`; kAborted:
 // `stopped` says so.
+// `proxy`: make_channel's.
 [[nodiscard]] Status offer_model(const std::string& aggregator, const Credentials& credentials,
-                                 const ModelToOffer& model, Deadline deadline,
+                                 const std::string& proxy, const ModelToOffer& model, Deadline deadline,
                                  const std::function<bool(std::chrono::milliseconds)>& stopped);
 
 }  // namespace muster::device

@@ -17,6 +17,10 @@ constexpr int kReconnectMaxMs = 2'000;
 constexpr int kKeepaliveMs = 20'000;  // an aggregator that vanished without a word is noticed
 constexpr int kKeepaliveTimeoutMs = 20'000;
 
+// gRPC has no macro for it; the argument goes before grpc_proxy, https_proxy and http_proxy of the
+// environment.
+constexpr const char* kHttpProxyArgument = "grpc.http_proxy";
+
 // A time span off the wire, where any number may stand: a clock cannot be moved by it beyond its range.
 constexpr milliseconds kRoundMax{86'400'000};  // the longest stragglers.deadlineSeconds
 constexpr milliseconds kRestMax{600'000};
@@ -35,7 +39,8 @@ learning::LocalSettings settings_of(const federation::v1::LocalSettings& told) {
 
 }  // namespace
 
-std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const Credentials& credentials) {
+std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const Credentials& credentials,
+                                            const std::string& proxy) {
   grpc::ChannelArguments arguments;
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, kReconnectMinMs);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, kReconnectMaxMs);
@@ -44,6 +49,10 @@ std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const Cr
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
   Credentials::expect({.role = "aggregator", .index = 0, .uid = credentials.name().uid}, arguments);
+  if (!proxy.empty()) {
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 1);
+    arguments.SetString(kHttpProxyArgument, proxy);
+  }
   return grpc::CreateCustomChannel(address, credentials.for_channel(), arguments);
 }
 
