@@ -2,7 +2,6 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
@@ -301,7 +300,7 @@ Result<std::unique_ptr<Model>> make_model(const spec::Model& model, const Exampl
     at::globalContext().setUserEnabledMkldnn(false);
     return std::unique_ptr<Model>(std::make_unique<TorchModel>(std::move(network)));
   } catch (const std::exception& error) {
-    return internal_error(fmt::format("model {}: libtorch: {}", model.name, error.what()));
+    return internal_error("model " + model.name + ": libtorch: " + error.what());
   }
 }
 
