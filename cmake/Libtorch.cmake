@@ -22,7 +22,7 @@ function(muster_torch_folder folder)  # of MUSTER_TORCH=python
   elseif(NOT found)
     muster_torch_fail("${python} has no package torch; install one (${python} -m pip install torch, or ./dev setup python-torch), or name another Python by -DMUSTER_PYTHON=PATH")
   elseif(NOT EXISTS "${found}/include/ATen/ATen.h")
-    muster_torch_fail("the package ${found} has no headers, as Debian's python3-torch; take pip's, or MUSTER_TORCH=debian")
+    muster_torch_fail("the package ${found} has no headers; install pip's, or take MUSTER_TORCH=debian")
   endif()
   set(${folder} "${found}" PARENT_SCOPE)
 endfunction()
