@@ -13,6 +13,7 @@ set(CPACK_PACKAGE_CONTACT "The Muster authors <muster@muster.dev>")
 set(CPACK_PACKAGE_DESCRIPTION_SUMMARY "Trains models on decentralized data, on Kubernetes or without a cluster")
 set(CPACK_PACKAGE_DIRECTORY "${CMAKE_BINARY_DIR}/../package")
 set(CPACK_PACKAGE_FILE_NAME "muster-${PROJECT_VERSION}-linux-amd64")
+set(CPACK_MUSTER_TORCH "${MUSTER_TORCH}")  # the next file reads it
 set(CPACK_STRIP_FILES ON)
 set(CPACK_THREADS 0)
 set(CPACK_PROJECT_CONFIG_FILE "${CMAKE_CURRENT_LIST_DIR}/PackagingOfGenerator.cmake")

@@ -111,7 +111,10 @@ Result<LocalUpdate> train_locally(Model& model, const spec::ClientTraining& spec
   }
   const auto optimizer = make_optimizer(spec.optimizer, model.parameter_count());
   std::vector<float> parameters(global.begin(), global.end());
-  std::vector<float> gradient(parameters.size());
+  const auto resident = settings.meta || settings.proximal_mu > 0 || settings.control_variates
+                            ? nullptr  // these change the gradient on the host
+                            : model.train_resident(spec.optimizer, global);
+  std::vector<float> gradient(resident ? 0 : parameters.size());
   LocalUpdate update;
   Batches batches(rows, batch_size_of(spec, settings, rows.size()), key);
   for (std::int64_t epoch = 0; epoch < spec.local_epochs && !update.partial; ++epoch) {
@@ -120,6 +123,11 @@ Result<LocalUpdate> train_locally(Model& model, const spec::ClientTraining& spec
       update.partial = update.steps > 0 && start.enough && start.enough();
       if (update.partial) break;
       if (cancelled && cancelled()) return aborted("local training: cancelled");
+      if (resident) {
+        resident->step(data, batches.at(batch));
+        ++update.steps;
+        continue;
+      }
       const double loss = gradient_of(model, data, batches, batch, settings, parameters, gradient);
       if (!std::isfinite(loss))
         return data_loss(
@@ -132,7 +140,13 @@ Result<LocalUpdate> train_locally(Model& model, const spec::ClientTraining& spec
       optimizer->step(parameters, gradient);
       ++update.steps;
     }
+    if (!resident) continue;
+    if (const double loss = resident->mean_loss(); !std::isfinite(loss))
+      return data_loss(
+          fmt::format("local training: the loss is {} in epoch {}; lower the learning rate or check the data",
+                      loss_text(loss), epoch + 1));
   }
+  if (resident) resident->read(parameters);
   update.examples = rows.size();
   for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] -= global[i];
   update.delta = std::move(parameters);

@@ -24,6 +24,19 @@ struct Evaluation {
   double accuracy = 0;  // 0..1
 };
 
+// Parameters, gradient and optimizer state that stay where a model computes: a step brings nothing back to
+// the host. Not thread-safe; ends before its model, and may not be mixed with its calls from other threads.
+class ResidentTraining {
+ public:
+  virtual ~ResidentTraining() = default;
+  // One step of the optimizer by the mean loss over the examples `rows` (not empty). Returns before it is
+  // done, where the device works by itself.
+  virtual void step(const Examples& data, std::span<const std::int64_t> rows) = 0;
+  // The mean of the losses of the steps since the last call, which may be NaN; 0: there was none. Waits.
+  [[nodiscard]] virtual double mean_loss() = 0;
+  virtual void read(std::span<float> parameters) = 0;  // copies them to [P]. Waits.
+};
+
 // One model instance; not thread-safe, but distinct instances may run on distinct threads.
 class Model {
  public:
@@ -50,10 +63,19 @@ class Model {
     std::vector<float> unused(parameters.size());
     return gradient(parameters, data, rows, unused);
   }
+  // Where it computes, as libtorch names it. Vectors that its calls are given are the host's everywhere.
+  [[nodiscard]] virtual std::string device() const { return "cpu"; }
+  // A training from `parameters` [P] where they stay on the device, for steps that nobody else has a part in.
+  // nullptr: it computes in the host's memory, where gradient and an Optimizer do the same.
+  [[nodiscard]] virtual std::unique_ptr<ResidentTraining> train_resident(
+      const spec::Optimizer& /*optimizer*/, std::span<const float> /*parameters*/) {
+    return nullptr;
+  }
   // Loss and accuracy over all of `data`; an empty one gives zeros.
   [[nodiscard]] virtual Evaluation evaluate(std::span<const float> parameters, const Examples& data) = 0;
 };
 
+// On the GPU, where there is one (learning/device_model.h).
 // Errors: kInvalidArgument when the model does not fit the data (cnn needs images of at least 12 x 12).
 [[nodiscard]] Result<std::unique_ptr<Model>> make_model(const spec::Model& model, const Examples& like);
 

@@ -2,18 +2,18 @@
 #include <ATen/ATen.h>
 #include <ATen/Parallel.h>
 #include <dlfcn.h>
-#include <fmt/format.h>
 
 #include <algorithm>
 #include <cmath>
-#include <cstdio>
 #include <exception>
 #include <mutex>
 
 #include "common/base/check.h"
+#include "learning/device_model.h"
 #include "learning/model.h"
 #include "learning/network.h"
 #include "learning/openblas.h"
+#include "learning/torch_network.h"
 
 namespace muster::learning {
 namespace {
@@ -22,27 +22,9 @@ namespace {
 // threshold (measured on the cnn: 2.3 times the images/s of 64 rows).
 constexpr std::int64_t kRowsAtOnce = 32;
 
-// torch tells of programmer's errors (shapes) and of exhausted memory by exceptions; neither can be answered
-// here.
-template <typename Body>
-auto guarded(Body body) {
-  try {
-    const c10::InferenceMode no_autograd;
-    return body();
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "libtorch: %s\n", error.what());
-    std::abort();
-  }
-}
-
 at::Tensor view(const float* data, at::IntArrayRef shape) {
   return at::from_blob(const_cast<float*>(data), shape, at::kFloat);  // NOLINT: torch has no const tensors
 }
-
-struct Layer {  // views of one layer's weight and bias
-  at::Tensor weight;
-  at::Tensor bias;
-};
 
 std::vector<Layer> views_of(const Network& network, const float* flat) {
   std::vector<Layer> layers;
@@ -53,81 +35,6 @@ std::vector<Layer> views_of(const Network& network, const float* flat) {
     layers.push_back({view(flat + weight.offset, weight.shape), view(flat + bias.offset, bias.shape)});
   }
   return layers;
-}
-
-constexpr std::int64_t kPair[] = {2, 2};
-constexpr std::int64_t kOnes[] = {1, 1};
-constexpr std::int64_t kZeros[] = {0, 0};
-
-struct Block {  // what the backward pass of a convolution block needs
-  at::Tensor input;
-  at::Tensor convolved;
-  at::Tensor chosen;  // indices of the maxima
-  at::Tensor output;
-};
-
-struct Pass {
-  std::vector<Block> blocks;
-  std::vector<at::Tensor> dense_inputs;
-  at::Tensor logits;  // [n, classes], contiguous
-};
-
-Pass forward(const Network& network, const std::vector<Layer>& layers, const at::Tensor& features) {
-  Pass pass;
-  at::Tensor value = features;
-  const std::int64_t rows = features.size(0);
-  if (!network.convolutions.empty()) value = value.view({rows, 1, network.rows, network.columns});
-  std::size_t layer = 0;
-  for (; layer < network.convolutions.size(); ++layer) {
-    Block block;
-    block.input = value;
-    block.convolved = at::convolution(value, layers[layer].weight, layers[layer].bias, kOnes, kZeros, kOnes,
-                                      /*transposed=*/false, kZeros, /*groups=*/1);
-    std::tie(block.output, block.chosen) = at::max_pool2d_with_indices(block.convolved, kPair, kPair);
-    block.output.relu_();  // after the pooling: the same values, a quarter of the work
-    value = block.output;
-    pass.blocks.push_back(std::move(block));
-  }
-  value = value.reshape({rows, -1});
-  for (; layer < layers.size(); ++layer) {
-    pass.dense_inputs.push_back(value);
-    value = at::addmm(layers[layer].bias, value, layers[layer].weight.t());
-    if (layer + 1 < layers.size()) value.relu_();
-  }
-  pass.logits = std::move(value);
-  return pass;
-}
-
-// Adds the gradients of one chunk to `sums`, given the loss's gradient by the logits. Calls done(layer) after
-// each.
-template <typename Done>
-void backward(const Network& network, const std::vector<Layer>& layers, const Pass& pass, at::Tensor flow,
-              std::vector<Layer>& sums, const Done& done) {
-  std::size_t layer = layers.size();
-  for (std::size_t dense = network.denses.size(); dense > 0; --dense) {
-    --layer;
-    const at::Tensor& input = pass.dense_inputs[dense - 1];
-    sums[layer].weight.addmm_(flow.t(), input);
-    sums[layer].bias.add_(flow.sum(0));
-    done(layer);
-    if (layer == 0) return;
-    flow = at::mm(flow, layers[layer].weight);
-    flow = at::threshold_backward(flow, input, 0);  // every layer but the first follows a ReLU
-  }
-  while (layer > 0) {
-    --layer;
-    const Block& block = pass.blocks[layer];
-    if (layer + 1 < pass.blocks.size()) flow = at::threshold_backward(flow, block.output, 0);
-    flow = at::max_pool2d_with_indices_backward(flow.view(block.output.sizes()), block.convolved, kPair,
-                                                kPair, kZeros, kOnes, /*ceil_mode=*/false, block.chosen);
-    auto [by_input, by_weight, by_bias] = at::convolution_backward(
-        flow, block.input, layers[layer].weight, layers[layer].bias.sizes(), kOnes, kZeros, kOnes,
-        /*transposed=*/false, kZeros, /*groups=*/1, {layer > 0, true, true});
-    sums[layer].weight.add_(by_weight);
-    sums[layer].bias.add_(by_bias);
-    done(layer);
-    flow = std::move(by_input);
-  }
 }
 
 struct Objective {
@@ -299,9 +206,11 @@ Result<std::unique_ptr<Model>> make_model(const spec::Model& model, const Exampl
     // At these sizes im2col and a matrix product beat oneDNN, whose primitives cost more to look up than to
     // run.
     at::globalContext().setUserEnabledMkldnn(false);
+    if (const std::string device = gpu(); !device.empty())
+      return make_device_model(std::move(network), device);
     return std::unique_ptr<Model>(std::make_unique<TorchModel>(std::move(network)));
   } catch (const std::exception& error) {
-    return internal_error(fmt::format("model {}: libtorch: {}", model.name, error.what()));
+    return internal_error("model " + model.name + ": libtorch: " + error.what());
   }
 }
 
