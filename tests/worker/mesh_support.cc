@@ -83,6 +83,7 @@ class MemoryMesh final : public Mesh {
                return can_send(of) || can_receive(of);
              });
     });
+    if (!in_time && interests.empty()) return {};
     if (!in_time) return deadline_exceeded("late");
     if (world_->aborted) return aborted("aborted");
     for (Interest& of : interests) {
@@ -93,6 +94,7 @@ class MemoryMesh final : public Mesh {
     return {};
   }
 
+  std::optional<Error> blame() override { return std::nullopt; }
   void abort() noexcept override {
     const std::scoped_lock lock(world_->mutex);
     world_->aborted = true;
