@@ -177,6 +177,7 @@ using muster::fake::Stream;
 using namespace muster::worker::nccl;  // NOLINT(google-build-using-namespace): numbers of the libraries
 
 // NOLINTBEGIN(readability-identifier-naming, *-owning-memory): the names and the ownership of C libraries
+#pragma GCC visibility push(default)
 extern "C" {
 
 void muster_fake_nccl_faults(const char* rules) { Faults::get().set(rules); }
@@ -329,4 +330,5 @@ const char* cudaGetErrorString(int error) {
 }
 
 }  // extern "C"
+#pragma GCC visibility pop
 // NOLINTEND(readability-identifier-naming, *-owning-memory)

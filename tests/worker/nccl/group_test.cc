@@ -74,7 +74,7 @@ class Ranks {
         collectives_[i] = *std::move(made);
       } else {
         results[i] = made.error();
-        mesh(rank).leave(unavailable(made.error().message));
+        mesh(rank).leave(made.error());
       }
     });
     return results;
@@ -190,12 +190,14 @@ TEST_P(NcclHang, EndsByItsDeadlineOnEveryRankWithRankAndRemedy) {
     }
     bool told = false;
     for (const Status& result : results) {
+      if (result && GetParam().in_meeting) continue;  // it has met, and hears of the other in its first sum
       ASSERT_FALSE(result);
       EXPECT_THAT(result.error().code, AnyOf(Code::kDeadlineExceeded, Code::kUnavailable, Code::kInternal));
-      EXPECT_THAT(result.error().message, HasSubstr("look at")) << "a remedy";
+      EXPECT_THAT(result.error().message, AnyOf(HasSubstr("look at"), HasSubstr("NCCL_DEBUG=INFO")));
       told = told || result.error().message.find(GetParam().words) != std::string::npos;
     }
-    EXPECT_TRUE(told) << results[0].error().message << "\n" << results[1].error().message;
+    EXPECT_TRUE(told) << (results[0] ? "" : results[0].error().message) << "\n"
+                      << (results[1] ? "" : results[1].error().message);
     if (std::string_view(GetParam().name) == "AbortToo") {
       const Status closed = ranks.group(1).close();
       ASSERT_FALSE(closed);
