@@ -177,10 +177,7 @@ class TcpMesh final : public Mesh {
     watch_.count_wait();
     if (count < 0 && failure == EINTR) return false;
     if (count < 0) return end(internal_error(fmt::format("poll: {}", error_text(failure))));
-    if (count == 0 && !here) {
-      if (interests.empty()) return true;
-      return late(interests);
-    }
+    if (count == 0 && !here) return interests.empty() ? Result<bool>(true) : late(interests);
     if (polled_[0].revents != 0) {
       if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the mesh was aborted");
       return end(*watch_.await_verdict(kVerdictTime));
