@@ -10,14 +10,14 @@
 #include <string>
 
 #include "common/base/check.h"
-#include "common/platform/metric_catalogue.h"
+#include "common/platform/gpu_metrics.h"
 
 namespace muster {
 
 // A name that the catalogue lacks is a programming error.
 [[nodiscard]] inline const Metric& metric_of(std::string_view name) {
-  const auto* const found = std::ranges::find(kMetricCatalogue, name, &Metric::name);
-  MUSTER_CHECK(found != std::end(kMetricCatalogue));
+  const auto* const found = std::ranges::find(kAllMetrics, name, &Metric::name);
+  MUSTER_CHECK(found != std::end(kAllMetrics));
   return *found;
 }
 

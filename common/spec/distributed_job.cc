@@ -95,6 +95,11 @@ Status check_program(const DistributedJobSpec& spec) {
         "spec.training.optimizer: is the program's own, unless parameter servers make the steps; remove it, "
         "or "
         "write topology: ParameterServer");
+  if (spec.synchronization.by_nccl())
+    return invalid_argument(
+        "spec.synchronization.topology: the GPUs of a program's pod are the program's, and its worker has "
+        "none to sum "
+        "with; choose another topology than NCCL");
   const auto& gossip = spec.synchronization.gossip;
   if (gossip && gossip->partition.kind != "IID")
     return invalid_argument(fmt::format(
@@ -117,7 +122,7 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
           "spec.workers.{}: only the workers of spec.training go on without one of them; remove it, or use "
           "spec.training",
           spec.workers.min_replicas ? "minReplicas" : "maxReplicas"));
-    if (synchronization.servers() > 0 || synchronization.is_gossip())
+    if (synchronization.servers() > 0 || synchronization.is_gossip() || synchronization.by_nccl())
       return invalid_argument(
           fmt::format("spec.synchronization.topology: {} is how Muster's own workers meet; remove it, or use "
                       "spec.training",
@@ -146,6 +151,11 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
         "make; remove it, or choose another topology",
         synchronization.topology));
   if (spec.training->program) MUSTER_TRY(check_program(spec));
+  if (synchronization.by_nccl() && spec.security.encrypt_traffic)
+    return invalid_argument(
+        "spec.security.encryptTraffic: what GPUs send each other by NCCL is not encrypted; remove it, or "
+        "choose another "
+        "topology");
   if (synchronization.gossip && synchronization.gossip->partition.kind == "Natural" &&
       spec.training->dataset.name != "synthetic")
     return invalid_argument(

@@ -52,6 +52,7 @@ struct Synchronization {                // DistributedJob spec.synchronization
   std::int64_t timeout_seconds = 60;      // for one collective call: a rank that does not come to it is lost
   std::int64_t peer_timeout_seconds = 1;  // without a sign of life: a rank is lost; at most timeout_seconds
   [[nodiscard]] bool is_gossip() const { return topology == "Gossip"; }
+  [[nodiscard]] bool by_nccl() const { return topology == "NCCL"; }  // the ranks' GPUs sum
   [[nodiscard]] bool is_asynchronous() const { return updates == "Asynchronous"; }
   [[nodiscard]] std::int64_t servers() const {
     if (topology != "ParameterServer") return 0;

@@ -12,6 +12,7 @@
 #include "common/base/text.h"
 #include "common/json/access.h"
 #include "operator/core/incarnation_image.h"
+#include "common/pods/device_failure.h"
 #include "operator/core/unscheduled.h"
 #include "pod/pod_contract.h"
 
@@ -194,6 +195,12 @@ void read_containers(const Json& json, Pod& pod) {
     pod.message = "the container was gone when its node came back";
   }
   const bool ended = pod.phase == PodPhase::kSucceeded || pod.phase == PodPhase::kFailed;
+  const bool by_role = pod.end && pod.end->container.empty() && pod.code_is_ours;
+  if (by_role && pod.end->exit_code == kExitRetry && tells_of_failed_device(pod.end->message)) {
+    pod.disrupted = true;  // the worker saw it before the kubelet
+    pod.reason = "DeviceUnhealthy";
+    pod.message = pod.end->message;
+  }
   if (std::string device = unhealthy_device(member(json, "status")); !device.empty() && !pod.disrupted) {
     pod.disrupted = true;
     pod.reason = "DeviceUnhealthy";

@@ -1,5 +1,5 @@
 // tests/common/metric_catalogue_test.cc: the catalogue follows Prometheus' rules
-#include "common/platform/metric_catalogue.h"
+#include "common/platform/gpu_metrics.h"
 
 #include <gtest/gtest.h>
 
@@ -11,7 +11,7 @@ namespace {
 
 TEST(MetricCatalogue, NamesAreUniqueAndTellTheirTypeAsPrometheusAsks) {
   std::set<std::string_view> names;
-  for (const Metric& metric : kMetricCatalogue) {
+  for (const Metric& metric : kAllMetrics) {
     EXPECT_TRUE(names.insert(metric.name).second) << metric.name << " twice";
     EXPECT_EQ(metric.type == MetricType::kCounter, metric.name.ends_with("_total")) << metric.name;
     EXPECT_FALSE(metric.help.empty()) << metric.name;

@@ -2,7 +2,7 @@
 #include <cstdio>
 #include <string>
 
-#include "common/platform/metric_catalogue.h"
+#include "common/platform/gpu_metrics.h"
 
 namespace muster {
 namespace {
@@ -31,7 +31,7 @@ std::string_view type_name(MetricType type) {
 std::string page() {
   std::string page(kHead);
   std::string_view program;
-  for (const Metric& metric : kMetricCatalogue) {
+  for (const Metric& metric : kAllMetrics) {
     if (metric.program != program) {
       program = metric.program;
       page.append("\n## ").append(heading(program)).append("\n| name | type | labels | meaning |\n");

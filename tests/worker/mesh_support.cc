@@ -83,6 +83,7 @@ class MemoryMesh final : public Mesh {
                return can_send(of) || can_receive(of);
              });
     });
+    if (!in_time && interests.empty()) return {};
     if (!in_time) return deadline_exceeded("late");
     if (world_->aborted) return aborted("aborted");
     for (Interest& of : interests) {
@@ -98,6 +99,7 @@ class MemoryMesh final : public Mesh {
     return world_->aborted ? Status(aborted("aborted")) : Status();
   }
 
+  std::optional<Error> blame() override { return std::nullopt; }
   void abort() noexcept override {
     const std::scoped_lock lock(world_->mutex);
     world_->aborted = true;

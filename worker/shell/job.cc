@@ -56,7 +56,10 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
   const bool open = job.synchronization.topology == "Auto";
   const bool direct = job.servers > 0 || job.synchronization.is_gossip() ||
                       (open && job.compression.by_codec());  // whose frames go so
-  job.topology = direct ? Topology::kDirect : topology_named(job.synchronization.topology);
+  job.nccl = job.synchronization.by_nccl();
+  job.topology = direct     ? Topology::kDirect
+                 : job.nccl ? Topology::kRing
+                            : topology_named(job.synchronization.topology);
   if (!job.topology && !open)
     return invalid_argument(
         fmt::format("spec.synchronization.topology: this worker knows no {}; is its image of "
@@ -94,6 +97,11 @@ Status permit_paths(const control::v1::Assignment& assignment, spec::Training& t
                                 {assignment.writable_mounts().begin(), assignment.writable_mounts().end()}));
   }
   return {};
+}
+
+bool may_go_on(const Error& error) {
+  return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded ||
+         error.code == Code::kAborted;
 }
 
 Status status_for_peers(const Ending& ending, const Job& job, std::int64_t newest) {

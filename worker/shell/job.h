@@ -16,6 +16,7 @@ struct Job {
   std::vector<std::string> peers{};
   spec::Training training{};
   spec::Synchronization synchronization{};
+  bool nccl = false;                   // the ranks' GPUs sum; `topology` is that of all else
   std::optional<Topology> topology{};  // of the ranks that train; with servers, of what they share beside
   int servers = 0;                     // the last ranks
   int parts = 0;                       // of the examples, where each rank has its own
@@ -41,6 +42,8 @@ struct Job {
 // Configure.
 [[nodiscard]] Status permit_paths(const control::v1::Assignment& assignment, spec::Training& training);
 
+// Of an error of all ranks: nothing is wrong with this one, so it can go on beside others.
+[[nodiscard]] bool may_go_on(const Error& error);
 // Of a rank that goes: the others end as it does where a restart would meet the same; else a restart may help
 // them. `newest`: membership that it has heard of.
 [[nodiscard]] Status status_for_peers(const Ending& ending, const Job& job, std::int64_t newest);

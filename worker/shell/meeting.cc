@@ -29,6 +29,24 @@ Result<std::unique_ptr<Meeting>> Meeting::connect(MeshPort& port, const Job& job
                              deadline_after(options.connect_timeout)));
   spdlog::info("mesh complete topology={} encrypted={}", job.synchronization.topology,
                job.security.encrypt_traffic);
+  if (job.nccl && options.nccl != nullptr) {
+    meeting->mesh_ = std::move(mesh);
+    auto met =
+        options.nccl->meet({.number = job.identity.membership, .peers = job.peers}, *meeting->mesh_,
+                           job.topology.value_or(Topology::kRing), deadline_after(options.connect_timeout));
+    if (!met) {
+      meeting->mesh_->leave(status_for_peers(ending_of(met.error()), job, job.identity.membership));
+      return std::move(met).error();
+    }
+    meeting->workers_ = *std::move(met);
+    const nccl::Library& library = *options.nccl->library();
+    spdlog::info("gpus meet nccl={} shrunk={} gpus_here={}", nccl::version_words(library.version()),
+                 options.nccl->shrunk(), library.gpus());
+    if (library.gpus() > 1)
+      spdlog::warn("this worker has {} GPUs and uses the first: ask for nvidia.com/gpu: 1 and more workers",
+                   library.gpus());
+    return meeting;
+  }
   if (job.servers == 0) {
     meeting->workers_ = std::make_unique<MeshCollective>(std::move(mesh), job.topology);
     return meeting;

@@ -16,6 +16,7 @@
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 #include "worker/engine/train_loop.h"
+#include "worker/shell/gpus.h"
 #include "worker/shell/job.h"
 #include "worker/shell/meeting.h"
 #include "worker/shell/parameter_server.h"
@@ -38,18 +39,12 @@ constexpr seconds kConnectTimeMin{60};        // pods of one membership start at
 constexpr int kPatience = 5;                  // with a step that takes no time, in peerTimeoutSeconds
 constexpr seconds kStartTimeout{600};         // and load their data at different speeds
 
-// Of an error of all ranks: nothing is wrong with this one, so it can go on beside others.
-bool may_go_on(const Error& error) {
-  return error.code == Code::kUnavailable || error.code == Code::kDeadlineExceeded ||
-         error.code == Code::kAborted;
-}
-
 // Of the process: what it has learnt, its data and what it counts outlive memberships.
 class Worker {
  public:
   // `program`: of a job with spec.training.program; outlives it.
   Worker(WorkerMetrics& metrics, const std::unique_ptr<program::ProgramLink>& program)
-      : metrics_(metrics), program_(program), server_(metrics) {}
+      : metrics_(metrics), program_(program), server_(metrics), gpus_(watch_gpus(metrics)) {}
 
   Ending run(PodFrame& frame, MeshPort& port, const Assignment& assignment, Job job) {
     if (group_ended_) return *group_ended_;  // its program knows no other membership
@@ -57,7 +52,7 @@ class Worker {
     job_ = std::move(job);
     training_ = false;
     skipped_ = 0;
-    Ending ending = work(port, assignment);
+    Ending ending = ending_with_gpus(work(port, assignment), job_, gpus_);
     frame.stopper.set_abort({});
     if (meeting_ != nullptr) meeting_->leave(status_for_peers(ending, job_, frame.agent.membership()));
     meeting_.reset();
@@ -102,7 +97,8 @@ class Worker {
                   Meeting::connect(port, job_,
                                    {.connect_timeout = std::max(timeout(), milliseconds(kConnectTimeMin)),
                                     .start_timeout = start_timeout(),
-                                    .refused = [this](Refusal reason) { metrics_.count_refused(reason); }}));
+                                    .refused = [this](Refusal reason) { metrics_.count_refused(reason); },
+                                    .nccl = &nccl_}));
     // A parameter server serves on until the workers have saved what they learnt.
     frame_->stopper.set_abort([this](bool hard) {
       if (hard || (!training_ && !job_.is_server())) meeting_->abort();
@@ -273,6 +269,7 @@ class Worker {
     hooks.stop_requested = [this] { return frame_->stopper.requested(); };
     hooks.progress = [this](const Progress& progress, const History& history) { show(progress, history); };
     if (job_.training.program) ask_program(hooks, *program_);
+    heed_gpus(hooks, job_, gpus_);
     return hooks;
   }
 
@@ -347,6 +344,8 @@ class Worker {
   const std::unique_ptr<program::ProgramLink>& program_;
   PodFrame* frame_ = nullptr;  // of the membership, as the job and the collective
   Job job_;
+  gpu::GpuWatch gpus_;
+  nccl::Group nccl_{{}};
   std::unique_ptr<Meeting> meeting_;
   std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
   std::optional<Prepared> prepared_;

@@ -58,6 +58,14 @@ struct WorkerMetrics::Families {
   std::vector<Total> updates_by_staleness{};
   prometheus::Family<prometheus::Counter>& refused =
       counter_family(*registry, "muster_data_connections_refused_total");
+  prometheus::Family<prometheus::Gauge>& gpu_utilization =
+      gauge_family(*registry, "muster_gpu_utilization_ratio");
+  prometheus::Family<prometheus::Gauge>& gpu_used = gauge_family(*registry, "muster_gpu_memory_used_bytes");
+  prometheus::Family<prometheus::Gauge>& gpu_memory = gauge_family(*registry, "muster_gpu_memory_bytes");
+  prometheus::Family<prometheus::Gauge>& gpu_temperature =
+      gauge_family(*registry, "muster_gpu_temperature_celsius");
+  prometheus::Family<prometheus::Gauge>& gpu_power = gauge_family(*registry, "muster_gpu_power_watts");
+  prometheus::Family<prometheus::Gauge>& gpu_xid = gauge_family(*registry, "muster_gpu_last_xid");
 };
 
 WorkerMetrics::WorkerMetrics() : families_(std::make_unique<Families>()) {
@@ -127,6 +135,23 @@ void WorkerMetrics::checkpoint_on_disk(std::int64_t step, std::optional<double> 
 
 void WorkerMetrics::count_refused(Refusal reason) {
   families_->refused.Add({{"reason", std::string(label_of(reason))}}).Increment();
+}
+
+void WorkerMetrics::show(std::size_t gpu, const std::string& uuid, const gpu::Reading& reading) {
+  const prometheus::Labels labels{{"gpu", std::to_string(gpu)}, {"uuid", uuid}};
+  const auto set = [&labels](prometheus::Family<prometheus::Gauge>& family, const auto& value) {
+    if (value) family.Add(labels).Set(static_cast<double>(*value));
+  };
+  set(families_->gpu_utilization, reading.utilization);
+  set(families_->gpu_used, reading.memory_used_bytes);
+  set(families_->gpu_memory, reading.memory_bytes);
+  set(families_->gpu_temperature, reading.temperature_celsius);
+  set(families_->gpu_power, reading.power_watts);
+  (void)families_->gpu_xid.Add(labels);  // 0 until there is one
+}
+
+void WorkerMetrics::show_xid(std::size_t gpu, const std::string& uuid, std::uint64_t xid) {
+  families_->gpu_xid.Add({{"gpu", std::to_string(gpu)}, {"uuid", uuid}}).Set(static_cast<double>(xid));
 }
 
 }  // namespace muster::worker

@@ -2,9 +2,11 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "worker/engine/train_loop.h"
+#include "worker/gpu/nvml.h"
 #include "worker/transport/refusal.h"
 
 namespace prometheus {
@@ -31,6 +33,9 @@ class WorkerMetrics {  // one thread, but for checkpoint_on_disk
   // On any thread. `seconds`: it was written just now, in so many.
   void checkpoint_on_disk(std::int64_t step, std::optional<double> seconds);
   void count_refused(Refusal reason);  // a data connection
+  // Of a GPU of this pod; on any thread.
+  void show(std::size_t gpu, const std::string& uuid, const gpu::Reading& reading);
+  void show_xid(std::size_t gpu, const std::string& uuid, std::uint64_t xid);
 
  private:
   void show(const learning::Ledger& ledger);

@@ -1,5 +1,6 @@
 #pragma once  // worker/transport/mesh.h: byte streams between all ranks of one membership
 #include <cstddef>
+#include <optional>
 #include <span>
 
 #include "common/base/clock.h"
@@ -29,8 +30,12 @@ class Mesh {
   [[nodiscard]] virtual Result<std::size_t> receive_some(int peer, std::span<std::byte> head,
                                                          std::span<std::byte> body) = 0;
   // Blocks until one of the directions that are asked for can move bytes, and leaves those set that can.
-  // Fails as soon as any rank is known to be lost.
+  // Fails as soon as any rank is known to be lost. With no interests the end of the deadline is success: for
+  // who waits for something beside the mesh.
   [[nodiscard]] virtual Status wait(std::span<Interest> interests, Deadline deadline) = 0;
+  // Such a wait has taken too long: the rank that has not come, kUnavailable or kDeadlineExceeded as above.
+  // nullopt: all have come.
+  [[nodiscard]] virtual std::optional<Error> blame() = 0;
 
   // Whether the mesh is alive, as far as is known: an error as wait's, without waiting.
   [[nodiscard]] virtual Status state() = 0;

@@ -108,6 +108,13 @@ class TcpMesh final : public Mesh {
     return end(*watch_.await_verdict(kVerdictTime));
   }
 
+  std::optional<Error> blame() override {
+    if (end_) return end_;
+    watch_.ask();
+    const auto verdict = watch_.await_verdict(kVerdictTime);
+    return verdict ? std::optional(end(*verdict)) : std::nullopt;
+  }
+
   void abort() noexcept override { aborting_->ring(); }
 
   void leave(const Status& why) noexcept override {
@@ -172,12 +179,13 @@ class TcpMesh final : public Mesh {
                         return stream.can_move_before_wait(way);
                       });
     const int timeout = here ? 0 : poll_timeout_ms(deadline);
-    const int count = timeout == 0 && !here ? 0 : poll(polled_.data(), polled_.size(), timeout);
+    const bool idle = timeout == 0 && !here && !interests.empty();
+    const int count = idle ? 0 : poll(polled_.data(), polled_.size(), timeout);
     const int failure = errno;
     watch_.count_wait();
     if (count < 0 && failure == EINTR) return false;
     if (count < 0) return end(internal_error(fmt::format("poll: {}", error_text(failure))));
-    if (count == 0 && !here) return late(interests);
+    if (count == 0 && !here) return interests.empty() ? Result<bool>(true) : late(interests);
     if (polled_[0].revents != 0) {
       if (aborting_->rung.load(std::memory_order_acquire)) return aborted("the mesh was aborted");
       return end(*watch_.await_verdict(kVerdictTime));

@@ -236,6 +236,20 @@ TEST(PodFromJson, AnUnhealthyDeviceIsADisruption) {
   EXPECT_THAT(end_of(*read), HasSubstr("nvidia.com/gpu GPU-7 is unhealthy"));
 }
 
+TEST(PodFromJson, AWorkerThatSawItsDeviceFailIsDisruptedTooAndItsPeersAreNot) {
+  Json pod = manifest(nullptr);
+  pod["status"] =
+      Json::parse(R"({"phase": "Failed", "containerStatuses": [{"name": "worker", "state": {"terminated":
+      {"exitCode": 75, "reason": "Error", "message": "the device GPU-7 has failed: XID 79, it has fallen off the bus; its pod needs another"}}}]})");
+  const auto read = pod_from_json(pod, kOwner.uid);
+  ASSERT_TRUE(read);
+  EXPECT_EQ(fate_of(*read), PodFate::kDisrupted);
+  EXPECT_THAT(end_of(*read), HasSubstr("DeviceUnhealthy: the device GPU-7 has failed: XID 79"));
+  Json& end = pod["status"]["containerStatuses"][0]["state"]["terminated"];
+  end["message"] = "rank 1 (10.0.0.2:8471) ended: " + end["message"].get<std::string>();
+  EXPECT_EQ(fate_of(*pod_from_json(pod, kOwner.uid)), PodFate::kFailed);
+}
+
 TEST(PodPlan, OfTheTemplatesMetadataLabelsAnnotationsAndFinalizersReachThePod) {
   const Json given = Json::parse(R"({
     "metadata": {"namespace": "other", "name": "x", "generateName": "x-", "finalizers": ["a.b/c"], "uid": "7",
