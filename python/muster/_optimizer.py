@@ -1,8 +1,11 @@
 """The model and its optimizer, with parameters and gradients in memory that the worker shares."""
 
 import ctypes
+import functools
 import json
 import math
+import sys
+import warnings
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from . import _job, _state
@@ -14,14 +17,22 @@ _FLOAT = ctypes.sizeof(ctypes.c_float)
 class Optimizer:
     """Steps of a job: `base` makes them, on the mean gradient of all ranks.
 
+    Of a torch optimizer it is one itself: learning rate schedulers and trainers take it as such.
+
     base: a torch.optim.Optimizer; for muster.Arrays anything with step(). model: the torch.nn.Module, or the muster.Arrays,
     that it optimizes. From here on the parameters lie in memory that is shared with the worker: what moves them elsewhere
     (model.to, model.half) comes before. All must be float32; those on a GPU are copied to and fro in each step.
     Buffers of the model (the statistics of batch norm), parameters without gradients, and the state of `also` (such as
-    learning rate schedulers: state_dict and load_state_dict) go with the optimizer's state to ranks that join and into
-    checkpoints. With parameter servers these make the steps: base must be torch's SGD, Adam or AdamW, with the settings of
+    learning rate schedulers: state_dict and load_state_dict; opt.also is the list of them, to which those may be appended that
+    are made later) go with the optimizer's state to ranks that join and into checkpoints. With parameter servers these make the steps: base must be torch's SGD, Adam or AdamW, with the settings of
     spec.training.optimizer.
     """
+
+    def __new__(cls, base: Any = None, *arguments: Any, **named: Any) -> Any:
+        torch = sys.modules.get("torch")
+        if cls is Optimizer and torch is not None and isinstance(base, torch.optim.Optimizer):
+            cls = _torch_class()
+        return object.__new__(cls)
 
     def __init__(self, base: Any, model: Any, also: Iterable[Any] = (), job: Optional["_job.Job"] = None):
         made = job or _job._job
@@ -33,7 +44,7 @@ class Optimizer:
             raise Error("muster.Optimizer: the first argument is an optimizer with step(), the second its model")
         self._job = made
         self.base = base
-        self._also = list(also)
+        self.also = list(also)
         self._model: Any = _ArrayModel(model) if isinstance(model, Arrays) else _TorchModel(base, model)
         shapes = self._model.shapes()
         for name, shape in shapes:
@@ -68,6 +79,9 @@ class Optimizer:
     def state_dict(self) -> Any:
         return self.base.state_dict()
 
+    def load_state_dict(self, state: Any) -> None:
+        self.base.load_state_dict(state)
+
     @property
     def param_groups(self) -> Any:
         return self.base.param_groups
@@ -80,12 +94,22 @@ class Optimizer:
     def take_parameters(self) -> None:
         self._model.take_parameters()
 
+    def look_for_schedulers(self) -> None:
+        """A scheduler leaves initial_lr in the groups. One that stays behind gives a rank that joins another learning rate."""
+        if not self.also and any("initial_lr" in group for group in getattr(self.base, "param_groups", [])):
+            warnings.warn(
+                "muster: the optimizer has a learning rate scheduler, of which ranks that join and checkpoints will know nothing; "
+                "give it: muster.Optimizer(..., also=[scheduler]), or opt.also.append(scheduler), before job.batches",
+                stacklevel=3,
+            )
+
     def give_state(self) -> bytes:
+        self._model.check_complete()
         return _state.encode(
             {
                 "optimizer": _state_of(self.base),
                 "model": self._model.state(),
-                "also": [_state_of(each) for each in self._also],
+                "also": [_state_of(each) for each in self.also],
             }
         )
 
@@ -93,17 +117,34 @@ class Optimizer:
         if not data:
             return
         state = _state.decode(data)
-        if not isinstance(state, dict) or len(state.get("also", ())) != len(self._also):
+        if not isinstance(state, dict) or len(state.get("also", ())) != len(self.also):
             raise Error("the state of a peer or checkpoint is of another program; use the same program on all ranks")
         self._model.load(state["model"])
         _load(self.base, state["optimizer"])
-        for each, its in zip(self._also, state["also"]):
+        for each, its in zip(self.also, state["also"]):
             _load(each, its)
         self._model.take_parameters()
 
     def for_servers(self, servers_step: bool) -> Optional[bytes]:
         """The optimizer in the manifest's words, where parameter servers make the steps."""
         return json.dumps(_in_words(self.base)).encode() if servers_step else None
+
+
+@functools.lru_cache(None)
+def _torch_class() -> Any:
+    """Optimizer as a torch.optim.Optimizer, for what takes nothing else. All that it is asked of is the base's."""
+    import torch
+
+    def of_base(name: str) -> property:
+        return property(lambda self: getattr(self.base, name))
+
+    def add_param_group(self: Any, group: Any) -> None:
+        raise Error("opt.add_param_group: all parameters are known when muster.Optimizer is made; add the group to its base before")
+
+    told: Dict[str, Any] = {name: of_base(name) for name in dir(torch.optim.Optimizer) if name.startswith("register_")}
+    told.update(state=of_base("state"), defaults=of_base("defaults"), add_param_group=add_param_group)
+    told.update(__module__=__name__, __doc__=Optimizer.__doc__, __repr__=lambda self: f"muster.Optimizer of {self.base!r}")
+    return type("Optimizer", (Optimizer, torch.optim.Optimizer), told)
 
 
 def _state_of(thing: Any) -> Any:
@@ -148,6 +189,13 @@ class _TorchModel:
         self._named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self._frozen = [(name, each) for name, each in model.named_parameters() if not each.requires_grad]
         ours = {id(each) for _, each in self._named + self._frozen}
+        # Where the modules hold them, so that one that another took the place of is seen at once.
+        self._held = [
+            (module._parameters, key, each, f"{path}.{key}" if path else key)
+            for path, module in model.named_modules()
+            for key, each in module._parameters.items()
+            if each is not None
+        ]
         for group in base.param_groups:
             for each in group["params"]:
                 if id(each) not in ours:
@@ -187,6 +235,12 @@ class _TorchModel:
                 self._copied.append((each, value, slope))
             self._places.append((name, each, value, slope))
 
+    def check_complete(self) -> None:
+        known = {id(each) for _, each in self._named + self._frozen}
+        for name, each in self._module.named_parameters():
+            if id(each) not in known:
+                raise Error(f"parameter {name} was added since muster.Optimizer was made; build the whole model before")
+
     def attach_gradients(self) -> None:
         for _, each, _, slope in self._places:
             if self._on_cpu(each):
@@ -195,6 +249,12 @@ class _TorchModel:
                 each.grad.zero_()
 
     def gradients_in_place(self) -> None:
+        for held, key, each, name in self._held:
+            if held.get(key) is not each:
+                raise Error(
+                    f"parameter {name} was replaced since muster.Optimizer was made; change it in place (load_state_dict without "
+                    "assign), or build the whole model before"
+                )
         for name, each in self._frozen:
             if each.requires_grad:
                 raise Error(f"parameter {name} had no gradient when muster.Optimizer was made; set requires_grad before it")
@@ -284,6 +344,9 @@ class _ArrayModel:
             self._model.grad[name] = slopes[at : at + each.size].reshape(each.shape)
             at += each.size
         self._places = dict(self._model._values), dict(self._model.grad)
+
+    def check_complete(self) -> None:
+        pass
 
     def attach_gradients(self) -> None:
         pass
