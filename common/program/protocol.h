@@ -162,10 +162,14 @@ enum class Collect : std::int64_t {
   kBroadcast = 2,  // parameters[0, count) become the root's
   kGather = 3,     // every rank's parameters[0, count) lie in the gradient [ranks, count], by rank
   kBarrier = 4,
+  // As kSum, by what spec.compression says. `root`: which of the program's sums, 0 <= root < kSumsMax; what
+  // it leaves out goes with the next one of that number.
+  kCompressedSum = 5,
 };
+inline constexpr std::int64_t kSumsMax = 4096;
 struct Collective {
   Collect kind = Collect::kDone;
-  std::int64_t bytes = 0;  // of one rank; of kSum a multiple of 4
+  std::int64_t bytes = 0;  // of one rank; of sums a multiple of 4
   std::int64_t root = 0;
 };
 [[nodiscard]] Frame write_collect(const Collective& collective);
