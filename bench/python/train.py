@@ -80,7 +80,7 @@ def by_optimizer(args, images, labels):
     opt = muster.Optimizer(base, model)
 
     take = timed('batch', lambda rows: (images[rows], labels[rows]))
-    epoch, costs, begun = 0, [], None
+    epoch, costs, cpu, begun = 0, [], [], None
     loss_of = torch.nn.CrossEntropyLoss()
     clock.start()
     for batch in job.batches(range(len(labels)), collate=take) if args.bridge else job.batches((images, labels)):
@@ -92,15 +92,16 @@ def by_optimizer(args, images, labels):
             begun = None
         if begun is not None:
             costs.append(time.perf_counter() - begun - spent['base'] - spent['batch'])
+            cpu.append(time.thread_time() - began_cpu)
         loss = loss_of(model(batch[0]), batch[1])
         loss.backward()
         spent['base'] = spent['batch'] = 0.0
-        begun = time.perf_counter()
+        begun, began_cpu = time.perf_counter(), time.thread_time()
         opt.step()
         opt.zero_grad()
     if job.rank == 0:
         clock.stop(model)
-        clock.tell(job.epoch * len(labels), bridge_ms=1000 * statistics.median(costs) if costs else None)
+        clock.tell(job.epoch * len(labels), bridge_ms=1000 * statistics.median(costs) if costs else None, cpu_ms=1000*statistics.median(cpu), low=1000*sorted(costs)[len(costs)//10])
 
 
 def by_ddp(args, images, labels):

@@ -178,6 +178,13 @@ def _in_words(base: Any) -> Dict[str, Any]:
     return {key: float(value) if key != "name" else value for key, value in words.items()}
 
 
+def _moved(name: str) -> Error:
+    return Error(
+        f"parameter {name} was moved or changed its type since muster.Optimizer was made; call model.to(), float() and the like "
+        "before it, and change parameters in place"
+    )
+
+
 class _TorchModel:
     def __init__(self, base: Any, model: Any):
         import torch
@@ -220,8 +227,9 @@ class _TorchModel:
         torch = self._torch
         flat = torch.frombuffer(parameters, dtype=torch.float32)
         slopes = torch.frombuffer(gradient, dtype=torch.float32)
-        self._places: List[Tuple[str, Any, Any, Any]] = []  # name, parameter, its values and gradient in shared memory
-        self._copied: List[Tuple[Any, Any, Any]] = []
+        # Name, parameter, its gradient in shared memory, the address of its values there; and those that are elsewhere.
+        self._shared: List[Tuple[str, Any, Any, int]] = []
+        self._copied: List[Tuple[str, Any, Any, Any, Any]] = []
         at = 0
         for name, each in self._named:
             value = flat[at : at + each.numel()].view(each.shape)
@@ -231,9 +239,9 @@ class _TorchModel:
             if self._on_cpu(each):
                 each.data = value
                 each.grad = slope
+                self._shared.append((name, each, slope, value.data_ptr()))
             else:
-                self._copied.append((each, value, slope))
-            self._places.append((name, each, value, slope))
+                self._copied.append((name, each, value, slope, each.device))
 
     def check_complete(self) -> None:
         known = {id(each) for _, each in self._named + self._frozen}
@@ -242,13 +250,15 @@ class _TorchModel:
                 raise Error(f"parameter {name} was added since muster.Optimizer was made; build the whole model before")
 
     def attach_gradients(self) -> None:
-        for _, each, _, slope in self._places:
-            if self._on_cpu(each):
+        for _, each, slope, _ in self._shared:
+            if each.grad is not slope:
                 each.grad = slope
-            elif each.grad is not None:
+        for _, each, _, _, _ in self._copied:
+            if each.grad is not None:
                 each.grad.zero_()
 
     def gradients_in_place(self) -> None:
+        """In each step, so what is in order costs next to nothing: a type that changes changes the address, too."""
         for held, key, each, name in self._held:
             if held.get(key) is not each:
                 raise Error(
@@ -258,31 +268,35 @@ class _TorchModel:
         for name, each in self._frozen:
             if each.requires_grad:
                 raise Error(f"parameter {name} had no gradient when muster.Optimizer was made; set requires_grad before it")
-        for name, each, value, slope in self._places:
-            on_cpu = self._on_cpu(each)
-            if each.dtype != value.dtype or (on_cpu and each.data_ptr() != value.data_ptr()):
-                raise Error(
-                    f"parameter {name} was moved or changed its type since muster.Optimizer was made; call model.to(), float() "
-                    "and the like before it, and change parameters in place"
-                )
+        for name, each, slope, address in self._shared:
+            if each.data_ptr() != address:
+                raise _moved(name)
             found = each.grad
+            if found is slope:
+                continue
             if found is None:
                 slope.zero_()
             elif found.data_ptr() != slope.data_ptr():
                 slope.copy_(found.detach())
-            if on_cpu:
-                each.grad = slope
+            each.grad = slope
+        for name, each, value, slope, device in self._copied:
+            if each.dtype != value.dtype or each.device != device:
+                raise _moved(name)
+            if each.grad is None:
+                slope.zero_()
+            else:
+                slope.copy_(each.grad.detach())
 
     def make_step(self, base: Any) -> None:
-        for each, value, slope in self._copied:
+        for _, each, value, slope, device in self._copied:
             each.data.copy_(value)
-            each.grad = slope.to(each.device)
+            each.grad = slope.to(device)
         base.step()
-        for each, value, _ in self._copied:
+        for _, each, value, _, _ in self._copied:
             value.copy_(each.detach())
 
     def take_parameters(self) -> None:
-        for each, value, _ in self._copied:
+        for _, each, value, _, _ in self._copied:
             each.data.copy_(value)
 
     def state(self) -> Dict[str, Any]:

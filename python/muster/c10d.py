@@ -186,7 +186,7 @@ for _name in (
     setattr(ProcessGroup, _name, _refuse(_name))
 
 
-def compressed_hook(state: Any, bucket: Any) -> Any:
+def compressed_hook(state: Any, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
     """The mean of DistributedDataParallel's gradients by what spec.compression of the job says; without it, as they are:
 
         model = torch.nn.parallel.DistributedDataParallel(model)

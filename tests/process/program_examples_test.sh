@@ -14,11 +14,15 @@ run() {  # SECONDS MANIFEST; python3 of the pods is PYTHON
 
 a_transformer_beats_the_order_1_model() {
   [ -e /usr/lib/bible.data ] || { skip "there is no /usr/lib/bible.data; ./dev setup installs Debian's bible-kjv-text"; return; }
-  EVERY=2 run 150 "$SOURCE/examples/programs/bible.yaml" || { fail "exit code $?: $(tail -5 err.txt)"; return; }
+  # A third of the text is enough.
+  sed "s|^          - {name: DATA,.*|&\n          - {name: EVERY, value: '3'}|; s|command: .*|command: [bash, -c, 'exec python3 -m bible > $PWD/said-\$MUSTER_INDEX.txt']|" \
+    "$SOURCE/examples/programs/bible.yaml" > bible.yaml
+  run 150 bible.yaml || { fail "exit code $?: $(tail -5 err.txt)"; return; }
   check "equal parameters" [ "$(field '["parametersEqual"]')" = True ]
   check "what it measured" [ "$(field '["accuracy"] > 0.3')" = True ]
-  check "two perplexities" contains err.txt 'perplexity [0-9.]+ of verses that were held back; of the order-1 model 9\.56'
-  check "the lower one is its own" [ "$(sed -nE 's/.*perplexity ([0-9.]+) of verses.*/\1 < 9.56/p' err.txt | head -1 | xargs -I{} python3 -c 'print({})')" = True ]
+  cat said-*.txt > said.txt  # of rank 0, whichever pod that is
+  check "two perplexities" contains said.txt 'perplexity [0-9.]+ of verses that were held back; of the order-1 model 9\.56'
+  check "the lower one is its own" [ "$(sed -nE 's/.*perplexity ([0-9.]+) of verses.*/\1 < 9.56/p' said.txt | xargs -I{} python3 -c 'print({})')" = True ]
 }
 hugging_faces_trainer_trains_in_a_job() {
   "$PYTHON" -c 'import transformers, accelerate' 2> /dev/null || { skip "hugging-face.yaml: $PYTHON has no transformers and accelerate"; return; }
