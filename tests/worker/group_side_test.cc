@@ -176,7 +176,7 @@ TEST(GroupSide, WhatDoesNotFitIsRefused) {
         program::Collective{.kind = program::Collect::kGather, .bytes = 4 * kRoom / 2},
         program::Collective{.kind = program::Collect::kBroadcast, .bytes = 4, .root = kRanks},
         program::Collective{.kind = program::Collect::kCompressedSum, .bytes = 6},
-        program::Collective{.kind = program::Collect::kCompressedSum, .bytes = 4, .root = program::kSumsMax},
+        program::Collective{.kind = program::Collect::kCompressedSum, .bytes = 4, .root = kSumsMax},
         program::Collective{.kind = static_cast<program::Collect>(77), .bytes = 4}}) {
     with_programs([&](int, FakeProgram& program) { EXPECT_NE(collect(program, asked), ""); },
                   [](int, const Status& served, const GroupProgress&) {

@@ -55,7 +55,7 @@ Status GroupSide::run(const program::Collective& asked) {
   const auto bytes = static_cast<std::size_t>(asked.bytes);
   const bool fits = asked.bytes >= 0 && bytes <= room.size_bytes();
   const bool compressed = asked.kind == Collect::kCompressedSum;
-  const bool root = asked.root >= 0 && asked.root < (compressed ? program::kSumsMax : collective_.size());
+  const bool root = asked.root >= 0 && asked.root < (compressed ? kSumsMax : collective_.size());
   if (!fits || !root || ((compressed || asked.kind == Collect::kSum) && bytes % sizeof(float) != 0))
     return invalid_argument(fmt::format(
         "the program asks for a collective of {} bytes from rank, or of number, {}, in {} bytes of {} ranks",

@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string_view>
+#include <utility>
 
 #include "common/program/program_link.h"
 #include "common/spec/training.h"
@@ -13,6 +14,8 @@
 #include "worker/parallel/gradient_sum.h"
 
 namespace muster::worker {
+
+inline constexpr std::int64_t kSumsMax = 4096;  // of a program that may be compressed: buckets, by number
 
 struct GroupProgress {
   std::int64_t calls = 0;
