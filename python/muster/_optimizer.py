@@ -24,8 +24,9 @@ class Optimizer:
     (model.to, model.half) comes before. All must be float32; those on a GPU are copied to and fro in each step.
     Buffers of the model (the statistics of batch norm), parameters without gradients, and the state of `also` (such as
     learning rate schedulers: state_dict and load_state_dict; opt.also is the list of them, to which those may be appended that
-    are made later) go with the optimizer's state to ranks that join and into checkpoints. With parameter servers these make the steps: base must be torch's SGD, Adam or AdamW, with the settings of
-    spec.training.optimizer.
+    are made later) go with the optimizer's state to ranks that join and into checkpoints. With parameter servers these make
+    the steps: base must be torch's SGD, Adam or AdamW, with the settings of spec.training.optimizer.
+    made_step: what the last step() returned.
     """
 
     def __new__(cls, base: Any = None, *arguments: Any, **named: Any) -> Any:
@@ -45,6 +46,7 @@ class Optimizer:
         self._job = made
         self.base = base
         self.also = list(also)
+        self.made_step = True
         self._model: Any = _ArrayModel(model) if isinstance(model, Arrays) else _TorchModel(base, model)
         shapes = self._model.shapes()
         for name, shape in shapes:
@@ -69,7 +71,8 @@ class Optimizer:
         if closure is not None:
             raise Error("opt.step: a closure cannot be asked again for other ranks' gradients; call backward() before step()")
         self._model.gradients_in_place()
-        return self._job._gradient_ready()
+        self.made_step = self._job._gradient_ready()
+        return self.made_step
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Gradients of zero. They stay where they are, whatever set_to_none says."""

@@ -10,6 +10,7 @@ once, and the optimizer's step is made with the mean gradient of all ranks; a ra
 nothing. Without transformers this module is imported all the same.
 """
 
+import functools
 from typing import Any, Iterator, Optional
 
 from ._job import Job
@@ -98,13 +99,39 @@ class _Batches:
             raise Error("muster.hugging_face: the Trainer has stopped before the job's last step; use no callback that stops it early")
 
 
+def _go_by_steps(scheduler: Any, optimizer: Optimizer) -> None:
+    """A step that was not made, as the ranks have changed, is none for the scheduler: else those that stay would have another
+    learning rate than those that join."""
+    step = scheduler.step
+
+    def of_steps(*given: Any, **named: Any) -> None:
+        if optimizer.made_step:
+            step(*given, **named)
+
+    scheduler.step = of_steps
+
+
+def _set_length(scheduler: Any, steps: int) -> None:
+    """Of transformers' schedules, which are told it once, when it looks otherwise to each rank; all know the same for a batch."""
+    inner = getattr(scheduler, "scheduler", scheduler)  # accelerate's stands around it
+    told = getattr(inner, "lr_lambdas", [])
+    for index, each in enumerate(told):
+        if isinstance(each, functools.partial) and each.keywords.get("num_training_steps", steps) != steps:
+            told[index] = functools.partial(each.func, *each.args, **{**each.keywords, "num_training_steps": steps})
+
+
 def _callback(job: Job, optimizer: Optimizer, batches: _Batches) -> Any:
     from transformers import TrainerCallback
 
     class Callback(TrainerCallback):
         def on_train_begin(self, args: Any, state: Any, control: Any, **told: Any) -> None:
-            if told.get("lr_scheduler") is not None:
-                optimizer.also.append(told["lr_scheduler"])
+            scheduler = told.get("lr_scheduler")
+            if scheduler is not None:
+                optimizer.also.append(scheduler)
+                _go_by_steps(scheduler, optimizer)
+
+        def on_step_begin(self, args: Any, state: Any, control: Any, **told: Any) -> None:
+            _set_length(told.get("lr_scheduler"), job.total_steps)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **told: Any) -> None:
             """It is over when the job is: with more or fewer ranks there are fewer or more steps than it looked."""

@@ -2,6 +2,7 @@
 tests/process/program_examples_test.sh, where it is installed."""
 
 import enum
+import functools
 import os
 import sys
 import types
@@ -48,10 +49,13 @@ class Trainer:
         control = types.SimpleNamespace(should_training_stop=False)
         loader = self.get_train_dataloader()
         self.state.max_steps = self.args.max_steps
-        scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, lambda step: 1 - step / self.args.max_steps)
+        rate = functools.partial(lambda step, num_training_steps: 1 - step / num_training_steps, num_training_steps=self.args.max_steps)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(self.optimizer, rate)
         for callback in self.callbacks:
             callback.on_train_begin(self.args, self.state, control, lr_scheduler=scheduler)
         for batch in loader:
+            for callback in self.callbacks:
+                callback.on_step_begin(self.args, self.state, control, lr_scheduler=scheduler)
             self.seen += batch["row"].tolist()
             self.training_step(self.model, batch)
             self.optimizer.step()
@@ -101,6 +105,31 @@ class Attached(unittest.TestCase):
         self.assertAlmostEqual(opt.param_groups[0]["lr"], 0.0)
         with self.assertRaisesRegex(muster.Error, "a job trains once"):
             trainer.train()
+
+    def test_a_step_that_was_not_made_is_none_for_the_scheduler(self):
+        trainer = Trainer(torch.nn.Linear(2, 1), Rows())
+        opt = hugging_face.attach(trainer, self.job)
+        ready, rates = self.job._gradient_ready, []
+
+        def not_made():
+            made = ready()
+            rates.append(opt.param_groups[0]["lr"])
+            return made and self.job.step != 3
+
+        with mock.patch.object(self.job, "_gradient_ready", not_made), self.assertRaisesRegex(muster.Error, "stopped before"):
+            trainer.train(stop_at=5)
+        self.assertEqual([round(each, 4) for each in rates], [0.1, 0.0875, 0.075, 0.075, 0.0625])
+        self.assertAlmostEqual(opt.param_groups[0]["lr"], 0.1 * (1 - 4 / 8))
+
+    def test_the_length_of_a_schedule_follows_the_job(self):
+        model = torch.nn.Linear(1, 1)
+        rate = functools.partial(lambda step, num_training_steps: 1 - step / num_training_steps, num_training_steps=8)
+        scheduler = torch.optim.lr_scheduler.LambdaLR(torch.optim.SGD(model.parameters(), 0.1), rate)
+        hugging_face._set_length(types.SimpleNamespace(scheduler=scheduler), 16)
+        scheduler.optimizer.step()
+        scheduler.step()
+        self.assertAlmostEqual(scheduler.get_last_lr()[0], 0.1 * (1 - 1 / 16))
+        hugging_face._set_length(None, 16)
 
     def test_one_that_stops_early_is_an_error(self):
         trainer = Trainer(torch.nn.Linear(2, 1), Rows())
