@@ -162,15 +162,15 @@ enum class Collect : std::int64_t {
   kBroadcast = 2,  // parameters[0, count) become the root's
   kGather = 3,     // every rank's parameters[0, count) lie in the gradient [ranks, count], by rank
   kBarrier = 4,
+  kCompressedSum = 5,  // kSum by spec.compression; `root`: whose remainder goes with it
 };
 struct Collective {
   Collect kind = Collect::kDone;
-  std::int64_t bytes = 0;  // of one rank; of kSum a multiple of 4
+  std::int64_t bytes = 0;  // of one rank; of sums a multiple of 4
   std::int64_t root = 0;
 };
 [[nodiscard]] Frame write_collect(const Collective& collective);
 [[nodiscard]] Collective read_collect(const Frame& frame);
-
 // Bytes in a float vector: u64 their number, the bytes, zeros.
 [[nodiscard]] std::size_t floats_for(std::size_t bytes);
 void pack(std::span<const std::byte> bytes, std::span<float> floats);  // floats_for(bytes.size())

@@ -4,7 +4,7 @@ import collections
 import concurrent.futures
 import ctypes
 import sys
-from typing import Any, Callable, List, Optional
+from typing import Any, Callable, Dict, List, Optional, Tuple
 
 import torch
 from torch._C._distributed_c10d import Store
@@ -14,7 +14,7 @@ from . import _library
 from ._library import Error
 
 ROOM = 64 << 20  # bytes of one call; what is larger goes in pieces. A bucket of DDP is of 25 MiB
-SUM, BROADCAST, GATHER, BARRIER = 1, 2, 3, 4
+SUM, BROADCAST, GATHER, BARRIER, COMPRESSED_SUM = 1, 2, 3, 4, 5
 _RECENT = 2  # works of which the results are kept although they have come
 
 
@@ -79,6 +79,7 @@ class Group:
         # may be GiB, only those that have not come, and the last ones', whose futures torch asks for at once.
         self._works: Any = collections.deque()
         self._over: Any = collections.deque(maxlen=4096)
+        self._numbers: Dict[Tuple[int, int], int] = {}
         self.last_exit: Any = None  # what sys.exit was called with, unless there was a call since
         self._calls = concurrent.futures.ThreadPoolExecutor(1, "muster")
 
@@ -133,14 +134,21 @@ class Group:
 
     # What follows is for the group's thread.
 
-    def sum(self, values: torch.Tensor) -> None:
-        """Of float32, in place."""
-        for part in values.split(ROOM // values.element_size()):
+    def sum(self, values: torch.Tensor, bucket: Optional[int] = None) -> None:
+        """Of float32, in place. bucket: it may be compressed, and what is left out goes with the next sum of that bucket."""
+        for number, part in enumerate(values.split(ROOM // values.element_size())):
             count = part.numel() * part.element_size()
             shared = self.room[:count].view(torch.float32)
             shared.copy_(part)
-            self.collect(SUM, count)
+            if bucket is None:
+                self.collect(SUM, count)
+            else:
+                self.collect(COMPRESSED_SUM, count, self._number(bucket, number))
             part.copy_(shared)
+
+    def _number(self, bucket: int, part: int) -> int:
+        """Of a part of a bucket: counted as they come, which is the same on all ranks."""
+        return self._numbers.setdefault((bucket, part), len(self._numbers))
 
     def broadcast(self, data: torch.Tensor, root: int) -> None:
         """Of bytes, in place."""

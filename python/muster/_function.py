@@ -4,7 +4,6 @@ import builtins
 import dis
 import hashlib
 import inspect
-import textwrap
 import types
 from typing import Any, Callable, Dict, Iterator, Optional, Set
 
@@ -71,22 +70,35 @@ def source_of(train: Callable[[], Any]) -> str:
     """A program that calls the function. Raises muster.Error where it would lack something."""
     if not isinstance(train, types.FunctionType) or train.__name__ == "<lambda>":
         raise Error("muster.DistributedJob: train must be a function made by def, as its source travels")
+    train = inspect.unwrap(train)  # its source begins with the decorator
+    name = train.__code__.co_name
     if inspect.signature(train).parameters:
-        raise Error(f"muster.DistributedJob: {train.__name__} must take no arguments; nobody would give it any")
-    lacking = set(train.__code__.co_freevars) | {each for each in _globals_of(train.__code__) if not hasattr(builtins, each)}
-    lacking -= {train.__name__}
+        raise Error(f"muster.DistributedJob: {name} must take no arguments; nobody would give it any")
+    if inspect.iscoroutinefunction(train) or inspect.isgeneratorfunction(train) or inspect.isasyncgenfunction(train):
+        raise Error(f"muster.DistributedJob: {name} must be a plain function; calling this one would not run it")
+    try:
+        source = inspect.getsource(train)
+    except OSError:
+        raise Error(f"muster.DistributedJob: the source of {name} is not in a file or a notebook's cell") from None
+    if source[0] in " \t":  # of an inner function; a text of several lines in it keeps its own indentation
+        source = f"if True:\n{source}"
+    if len(source) > _SOURCE_MAX:
+        raise Error(f"muster.DistributedJob: {name} is longer than {_SOURCE_MAX} bytes; build it into the image")
+    try:
+        module = compile(source, f"<source of {name}>", "exec", dont_inherit=True)
+    except SyntaxError as error:
+        raise Error(
+            f"muster.DistributedJob: the source of {name} is no program by itself: {error}; define it by a def of its own"
+        ) from None
+    # Of the whole source: decorators, defaults and annotations are looked for where it is defined.
+    lacking = set(train.__code__.co_freevars) | {each for each in _globals_of(module) if not hasattr(builtins, each)}
+    lacking -= {name}
     if lacking:
         raise Error(
-            f"muster.DistributedJob: {train.__name__} uses {', '.join(sorted(lacking))} from outside of it; import or define it "
+            f"muster.DistributedJob: {name} uses {', '.join(sorted(lacking))} from outside of it; import or define it "
             "inside, as the function alone travels"
         )
-    try:
-        source = textwrap.dedent(inspect.getsource(train))
-    except OSError:
-        raise Error(f"muster.DistributedJob: the source of {train.__name__} is not in a file or a notebook's cell") from None
-    if len(source) > _SOURCE_MAX:
-        raise Error(f"muster.DistributedJob: {train.__name__} is longer than {_SOURCE_MAX} bytes; build it into the image")
-    return f'{source}\n\nif __name__ == "__main__":\n    {train.__name__}()\n'
+    return f'{source}\n\nif __name__ == "__main__":\n    {name}()\n'
 
 
 def _globals_of(code: types.CodeType) -> Iterator[str]:
@@ -95,8 +107,9 @@ def _globals_of(code: types.CodeType) -> Iterator[str]:
     for step in dis.get_instructions(code):
         if step.opname == "STORE_NAME":  # of a class's body
             stored.add(step.argval)
-        if step.opname == "LOAD_GLOBAL" or (step.opname == "LOAD_NAME" and step.argval not in stored):
-            if step.argval not in ("__name__", "__qualname__", "__module__"):
+        by_name = step.opname in ("LOAD_NAME", "LOAD_FROM_DICT_OR_GLOBALS")
+        if step.opname == "LOAD_GLOBAL" or (by_name and step.argval not in stored):
+            if step.argval not in ("__name__", "__qualname__", "__module__", "__file__"):
                 yield step.argval
     for inner in code.co_consts:
         if isinstance(inner, types.CodeType):

@@ -104,6 +104,7 @@ class Job:
             raise Error("job.batches: make a muster.Optimizer first, it tells the job what the model is")
         if self._begun:
             raise Error("job.batches: it goes through all epochs; call it once")
+        self._optimizer.look_for_schedulers()
         self._optimizer.give_state()  # what cannot travel is told now, not with the first checkpoint
         known = _data.fingerprint_of(dataset) if fingerprint is None else _data.hash_of(fingerprint)
         training = _library.Training(

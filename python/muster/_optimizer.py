@@ -1,8 +1,11 @@
 """The model and its optimizer, with parameters and gradients in memory that the worker shares."""
 
 import ctypes
+import functools
 import json
 import math
+import sys
+import warnings
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from . import _job, _state
@@ -14,14 +17,23 @@ _FLOAT = ctypes.sizeof(ctypes.c_float)
 class Optimizer:
     """Steps of a job: `base` makes them, on the mean gradient of all ranks.
 
+    Of a torch optimizer it is one itself: learning rate schedulers and trainers take it as such.
+
     base: a torch.optim.Optimizer; for muster.Arrays anything with step(). model: the torch.nn.Module, or the muster.Arrays,
     that it optimizes. From here on the parameters lie in memory that is shared with the worker: what moves them elsewhere
     (model.to, model.half) comes before. All must be float32; those on a GPU are copied to and fro in each step.
     Buffers of the model (the statistics of batch norm), parameters without gradients, and the state of `also` (such as
-    learning rate schedulers: state_dict and load_state_dict) go with the optimizer's state to ranks that join and into
-    checkpoints. With parameter servers these make the steps: base must be torch's SGD, Adam or AdamW, with the settings of
-    spec.training.optimizer.
+    learning rate schedulers: state_dict and load_state_dict; opt.also is the list of them, to which those may be appended that
+    are made later) go with the optimizer's state to ranks that join and into checkpoints. With parameter servers these make
+    the steps: base must be torch's SGD, Adam or AdamW, with the settings of spec.training.optimizer.
+    made_step: what the last step() returned.
     """
+
+    def __new__(cls, base: Any = None, *arguments: Any, **named: Any) -> Any:
+        torch = sys.modules.get("torch")
+        if cls is Optimizer and torch is not None and isinstance(base, torch.optim.Optimizer):
+            cls = _torch_class()
+        return object.__new__(cls)
 
     def __init__(self, base: Any, model: Any, also: Iterable[Any] = (), job: Optional["_job.Job"] = None):
         made = job or _job._job
@@ -33,7 +45,8 @@ class Optimizer:
             raise Error("muster.Optimizer: the first argument is an optimizer with step(), the second its model")
         self._job = made
         self.base = base
-        self._also = list(also)
+        self.also = list(also)
+        self.made_step = True
         self._model: Any = _ArrayModel(model) if isinstance(model, Arrays) else _TorchModel(base, model)
         shapes = self._model.shapes()
         for name, shape in shapes:
@@ -58,7 +71,8 @@ class Optimizer:
         if closure is not None:
             raise Error("opt.step: a closure cannot be asked again for other ranks' gradients; call backward() before step()")
         self._model.gradients_in_place()
-        return self._job._gradient_ready()
+        self.made_step = self._job._gradient_ready()
+        return self.made_step
 
     def zero_grad(self, set_to_none: bool = False) -> None:
         """Gradients of zero. They stay where they are, whatever set_to_none says."""
@@ -67,6 +81,9 @@ class Optimizer:
 
     def state_dict(self) -> Any:
         return self.base.state_dict()
+
+    def load_state_dict(self, state: Any) -> None:
+        self.base.load_state_dict(state)
 
     @property
     def param_groups(self) -> Any:
@@ -80,12 +97,22 @@ class Optimizer:
     def take_parameters(self) -> None:
         self._model.take_parameters()
 
+    def look_for_schedulers(self) -> None:
+        """A scheduler leaves initial_lr in the groups. One that stays behind gives a rank that joins another learning rate."""
+        if not self.also and any("initial_lr" in group for group in getattr(self.base, "param_groups", [])):
+            warnings.warn(
+                "muster: the optimizer has a learning rate scheduler, of which ranks that join and checkpoints will know nothing; "
+                "give it: muster.Optimizer(..., also=[scheduler]), or opt.also.append(scheduler), before job.batches",
+                stacklevel=3,
+            )
+
     def give_state(self) -> bytes:
+        self._model.check_complete()
         return _state.encode(
             {
                 "optimizer": _state_of(self.base),
                 "model": self._model.state(),
-                "also": [_state_of(each) for each in self._also],
+                "also": [_state_of(each) for each in self.also],
             }
         )
 
@@ -93,17 +120,34 @@ class Optimizer:
         if not data:
             return
         state = _state.decode(data)
-        if not isinstance(state, dict) or len(state.get("also", ())) != len(self._also):
+        if not isinstance(state, dict) or len(state.get("also", ())) != len(self.also):
             raise Error("the state of a peer or checkpoint is of another program; use the same program on all ranks")
         self._model.load(state["model"])
         _load(self.base, state["optimizer"])
-        for each, its in zip(self._also, state["also"]):
+        for each, its in zip(self.also, state["also"]):
             _load(each, its)
         self._model.take_parameters()
 
     def for_servers(self, servers_step: bool) -> Optional[bytes]:
         """The optimizer in the manifest's words, where parameter servers make the steps."""
         return json.dumps(_in_words(self.base)).encode() if servers_step else None
+
+
+@functools.lru_cache(None)
+def _torch_class() -> Any:
+    """Optimizer as a torch.optim.Optimizer, for what takes nothing else. All that it is asked of is the base's."""
+    import torch
+
+    def of_base(name: str) -> property:
+        return property(lambda self: getattr(self.base, name))
+
+    def add_param_group(self: Any, group: Any) -> None:
+        raise Error("opt.add_param_group: all parameters are known when muster.Optimizer is made; add the group to its base before")
+
+    told: Dict[str, Any] = {name: of_base(name) for name in dir(torch.optim.Optimizer) if name.startswith("register_")}
+    told.update(state=of_base("state"), defaults=of_base("defaults"), add_param_group=add_param_group)
+    told.update(__module__=__name__, __doc__=Optimizer.__doc__, __repr__=lambda self: f"muster.Optimizer of {self.base!r}")
+    return type("Optimizer", (Optimizer, torch.optim.Optimizer), told)
 
 
 def _state_of(thing: Any) -> Any:
@@ -137,6 +181,13 @@ def _in_words(base: Any) -> Dict[str, Any]:
     return {key: float(value) if key != "name" else value for key, value in words.items()}
 
 
+def _moved(name: str) -> Error:
+    return Error(
+        f"parameter {name} was moved or changed its type since muster.Optimizer was made; call model.to(), float() and the like "
+        "before it, and change parameters in place"
+    )
+
+
 class _TorchModel:
     def __init__(self, base: Any, model: Any):
         import torch
@@ -148,6 +199,13 @@ class _TorchModel:
         self._named = [(name, each) for name, each in model.named_parameters() if each.requires_grad]
         self._frozen = [(name, each) for name, each in model.named_parameters() if not each.requires_grad]
         ours = {id(each) for _, each in self._named + self._frozen}
+        # Where the modules hold them, so that one that another took the place of is seen at once.
+        self._held = [
+            (module._parameters, key, each, f"{path}.{key}" if path else key)
+            for path, module in model.named_modules()
+            for key, each in module._parameters.items()
+            if each is not None
+        ]
         for group in base.param_groups:
             for each in group["params"]:
                 if id(each) not in ours:
@@ -172,8 +230,9 @@ class _TorchModel:
         torch = self._torch
         flat = torch.frombuffer(parameters, dtype=torch.float32)
         slopes = torch.frombuffer(gradient, dtype=torch.float32)
-        self._places: List[Tuple[str, Any, Any, Any]] = []  # name, parameter, its values and gradient in shared memory
-        self._copied: List[Tuple[Any, Any, Any]] = []
+        # Name, parameter, its gradient in shared memory, the address of its values there; and those that are elsewhere.
+        self._shared: List[Tuple[str, Any, Any, int]] = []
+        self._copied: List[Tuple[str, Any, Any, Any, Any]] = []
         at = 0
         for name, each in self._named:
             value = flat[at : at + each.numel()].view(each.shape)
@@ -183,46 +242,64 @@ class _TorchModel:
             if self._on_cpu(each):
                 each.data = value
                 each.grad = slope
+                self._shared.append((name, each, slope, value.data_ptr()))
             else:
-                self._copied.append((each, value, slope))
-            self._places.append((name, each, value, slope))
+                self._copied.append((name, each, value, slope, each.device))
+
+    def check_complete(self) -> None:
+        known = {id(each) for _, each in self._named + self._frozen}
+        for name, each in self._module.named_parameters():
+            if id(each) not in known:
+                raise Error(f"parameter {name} was added since muster.Optimizer was made; build the whole model before")
 
     def attach_gradients(self) -> None:
-        for _, each, _, slope in self._places:
-            if self._on_cpu(each):
+        for _, each, slope, _ in self._shared:
+            if each.grad is not slope:
                 each.grad = slope
-            elif each.grad is not None:
+        for _, each, _, _, _ in self._copied:
+            if each.grad is not None:
                 each.grad.zero_()
 
     def gradients_in_place(self) -> None:
+        """In each step, so what is in order costs next to nothing: a type that changes changes the address, too."""
+        for held, key, each, name in self._held:
+            if held.get(key) is not each:
+                raise Error(
+                    f"parameter {name} was replaced since muster.Optimizer was made; change it in place (load_state_dict without "
+                    "assign), or build the whole model before"
+                )
         for name, each in self._frozen:
             if each.requires_grad:
                 raise Error(f"parameter {name} had no gradient when muster.Optimizer was made; set requires_grad before it")
-        for name, each, value, slope in self._places:
-            on_cpu = self._on_cpu(each)
-            if each.dtype != value.dtype or (on_cpu and each.data_ptr() != value.data_ptr()):
-                raise Error(
-                    f"parameter {name} was moved or changed its type since muster.Optimizer was made; call model.to(), float() "
-                    "and the like before it, and change parameters in place"
-                )
+        for name, each, slope, address in self._shared:
+            if each.data_ptr() != address:
+                raise _moved(name)
             found = each.grad
+            if found is slope:
+                continue
             if found is None:
                 slope.zero_()
             elif found.data_ptr() != slope.data_ptr():
                 slope.copy_(found.detach())
-            if on_cpu:
-                each.grad = slope
+            each.grad = slope
+        for name, each, value, slope, device in self._copied:
+            if each.dtype != value.dtype or each.device != device:
+                raise _moved(name)
+            if each.grad is None:
+                slope.zero_()
+            else:
+                slope.copy_(each.grad.detach())
 
     def make_step(self, base: Any) -> None:
-        for each, value, slope in self._copied:
+        for _, each, value, slope, device in self._copied:
             each.data.copy_(value)
-            each.grad = slope.to(each.device)
+            each.grad = slope.to(device)
         base.step()
-        for each, value, _ in self._copied:
+        for _, each, value, _, _ in self._copied:
             value.copy_(each.detach())
 
     def take_parameters(self) -> None:
-        for each, value, _ in self._copied:
+        for _, each, value, _, _ in self._copied:
             each.data.copy_(value)
 
     def state(self) -> Dict[str, Any]:
@@ -284,6 +361,9 @@ class _ArrayModel:
             self._model.grad[name] = slopes[at : at + each.size].reshape(each.shape)
             at += each.size
         self._places = dict(self._model._values), dict(self._model.grad)
+
+    def check_complete(self) -> None:
+        pass
 
     def attach_gradients(self) -> None:
         pass

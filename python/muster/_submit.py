@@ -11,6 +11,7 @@ import shutil
 import signal
 import ssl
 import subprocess
+import sys
 import tempfile
 import time
 import urllib.error
@@ -345,8 +346,12 @@ def _start_local() -> str:
     program = shutil.which("muster")
     if program is None:
         raise Error("there is no cluster (no kubeconfig), and no program muster in PATH to be one; install Muster, or set KUBECONFIG")
+    # Its pods run the commands that it finds: python3 is this one, also where no environment is active, as in a notebook.
+    environment = {**os.environ, "PATH": os.pathsep.join([os.path.dirname(sys.executable), os.environ.get("PATH", os.defpath)])}
     log = tempfile.NamedTemporaryFile(mode="w+", prefix="muster-local-", suffix=".log")
-    process = subprocess.Popen([program, "local", "up"], stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True)
+    process = subprocess.Popen(
+        [program, "local", "up"], stdout=log, stderr=subprocess.STDOUT, text=True, start_new_session=True, env=environment
+    )
 
     def end() -> None:
         process.send_signal(signal.SIGINT)

@@ -70,6 +70,22 @@ def _same_type(call: str, tensors: List[torch.Tensor]) -> None:
             raise RuntimeError(f"muster: {call} takes tensors of one type, not of {tensors[0].dtype} and {each.dtype}")
 
 
+def _reduce(group: Group, tensor: torch.Tensor, name: str) -> None:
+    """float32 sums by the topology's schedule; all others from every rank's, which go to all."""
+    flat = tensor.detach().contiguous().view(-1)
+    if tensor.dtype == torch.float32 and name in ("SUM", "AVG"):
+        group.sum(flat)
+    else:
+        parts = group.gather(_bytes_of(flat)).view(-1).view(tensor.dtype).view(group.size, -1)
+        if tensor.dtype in (torch.float16, torch.bfloat16):  # of which torch cannot reduce all on a CPU
+            parts = parts.float()
+        flat = _REDUCE["SUM" if name == "AVG" else name](parts)
+    if name == "AVG":
+        flat = torch.div(flat, group.size, rounding_mode=None if flat.is_floating_point() else "trunc")
+    if flat.data_ptr() != tensor.data_ptr():
+        tensor.detach().copy_(flat.view(tensor.shape))
+
+
 class ProcessGroup(dist.ProcessGroup):
     """What torch.distributed calls; all return a Work."""
 
@@ -87,25 +103,9 @@ class ProcessGroup(dist.ProcessGroup):
 
         def call() -> None:
             for each in tensors:
-                self._reduce(each, name)
+                _reduce(self._group, each, name)
 
         return self._group.later(call, tensors)
-
-    def _reduce(self, tensor: torch.Tensor, name: str) -> None:
-        """float32 sums by the topology's schedule; all others from every rank's, which go to all."""
-        group = self._group
-        flat = tensor.detach().contiguous().view(-1)
-        if tensor.dtype == torch.float32 and name in ("SUM", "AVG"):
-            group.sum(flat)
-        else:
-            parts = group.gather(_bytes_of(flat)).view(-1).view(tensor.dtype).view(group.size, -1)
-            if tensor.dtype in (torch.float16, torch.bfloat16):  # of which torch cannot reduce all on a CPU
-                parts = parts.float()
-            flat = _REDUCE["SUM" if name == "AVG" else name](parts)
-        if name == "AVG":
-            flat = torch.div(flat, group.size, rounding_mode=None if flat.is_floating_point() else "trunc")
-        if flat.data_ptr() != tensor.data_ptr():
-            tensor.detach().copy_(flat.view(tensor.shape))
 
     def broadcast(self, tensors: List[torch.Tensor], opts: Any) -> Any:
         _on_cpu(tensors, "broadcast")
@@ -156,7 +156,7 @@ class ProcessGroup(dist.ProcessGroup):
         def call() -> None:
             for found, given in zip(outputs, inputs):
                 whole = torch.cat([each.detach().reshape(-1) for each in given])
-                self._reduce(whole, name)
+                _reduce(self._group, whole, name)
                 begin = sum(each.numel() for each in given[: self._group.rank])
                 found.detach().copy_(whole[begin : begin + found.numel()].view(found.shape))
 
@@ -184,6 +184,29 @@ for _name in (
     *("allgather_coalesced", "allgather_into_tensor_coalesced", "reduce_scatter_tensor_coalesced"),
 ):
     setattr(ProcessGroup, _name, _refuse(_name))
+
+
+def compressed_hook(state: Any, bucket: dist.GradBucket) -> torch.futures.Future[torch.Tensor]:
+    """The mean of DistributedDataParallel's gradients by what spec.compression of the job says; without it, as they are:
+
+        model = torch.nn.parallel.DistributedDataParallel(model)
+        model.register_comm_hook(None, muster.c10d.compressed_hook)
+
+    bucket: a dist.GradBucket, float32 on the CPU. With errorFeedback what a sum leaves out goes with the next one of its
+    bucket. No other all_reduce is compressed: of a loss, of counts or of parameters it would not be sound. Every rank gets the
+    same bits. Of other types the sum is as it is.
+    """
+    group, flat, number = _open(), bucket.buffer(), bucket.index()
+    _on_cpu([flat], "compressed_hook")
+
+    def call() -> None:
+        if flat.dtype == torch.float32:
+            group.sum(flat, number)
+            flat.div_(group.size)
+        else:
+            _reduce(group, flat, "AVG")
+
+    return group.later(call, [flat]).get_future().then(lambda done: done.value()[0])
 
 
 _group: Optional[Group] = None

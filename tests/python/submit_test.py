@@ -1,6 +1,7 @@
 """Submitting, against a small server that answers as an API server does."""
 
 import http.server
+import functools
 import json
 import os
 import pathlib
@@ -204,6 +205,14 @@ class Submit(unittest.TestCase):
 OUTSIDE = 3
 
 
+def passed_on(function):
+    @functools.wraps(function)
+    def inner():
+        return function()
+
+    return inner
+
+
 class Function(unittest.TestCase):
     def test_its_source_is_a_program(self):
         def train():
@@ -222,6 +231,17 @@ class Function(unittest.TestCase):
         run = subprocess.run([sys.executable, "-c", source], capture_output=True, text=True)
         self.assertEqual(run.stdout.strip(), "[0.0, 1.0, 4]", run.stderr)
 
+    def test_texts_of_several_lines_travel_as_they_are(self):
+        def train():
+            print(
+                """a
+  b
+c"""
+            )
+
+        run = subprocess.run([sys.executable, "-c", muster._function.source_of(train)], capture_output=True, text=True)
+        self.assertEqual(run.stdout, "a\n  b\nc\n", run.stderr)
+
     def test_one_that_is_not_self_contained_is_refused_by_what_it_lacks(self):
         free = 4
 
@@ -237,11 +257,37 @@ class Function(unittest.TestCase):
         def with_argument(rank):
             return rank
 
+        @functools.lru_cache(None)
+        def cached():
+            return 1
+
+        @passed_on
+        def decorated():
+            return 1
+
+        def annotated() -> pathlib.Path:
+            return 1
+
+        def with_default(x=OUTSIDE):
+            return x
+
+        def yields():
+            yield 1
+
+        async def later():
+            return 1
+
         for train, says in (
             (by_global, "by_global uses OUTSIDE from outside"),
             (by_closure, "by_closure uses free from outside"),
             (inside, "inside uses json from outside"),
             (with_argument, "must take no arguments"),
+            (cached, "made by def"),
+            (decorated, "decorated uses passed_on from outside"),
+            (annotated, "annotated uses pathlib from outside"),
+            (with_default, "must take no arguments"),
+            (yields, "yields must be a plain function"),
+            (later, "later must be a plain function"),
             (lambda: 1, "made by def"),
             (print, "made by def"),
         ):

@@ -4,7 +4,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cmath>
 #include <cstdlib>
+#include <vector>
 
 #include "tests/worker/fake_program.h"
 #include "tests/worker/mesh_support.h"
@@ -47,7 +49,8 @@ void join(FakeProgram& program) {
 
 // `body` is each rank's program, `after` looks at how its worker's side ended.
 void with_programs(const std::function<void(int, FakeProgram&)>& body,
-                   const std::function<void(int, const Status&, const GroupProgress&)>& after) {
+                   const std::function<void(int, const Status&, const GroupProgress&)>& after,
+                   const spec::Compression& compression = {}) {
   const SocketFolder folder;
   auto group = collectives(memory_mesh(kRanks, 1));
   on_all_ranks(kRanks, [&](int rank) {
@@ -64,7 +67,7 @@ void with_programs(const std::function<void(int, FakeProgram&)>& body,
     EXPECT_EQ((*link)->part(), program::Part::kGroup);
     GroupProgress last;
     auto& mine = *group[static_cast<std::size_t>(rank)];
-    const Status served = GroupSide(**link, mine, seconds(20))
+    const Status served = GroupSide(**link, mine, seconds(20), compression)
                               .serve([] { return false; }, [&](const GroupProgress& shown) { last = shown; });
     if (!served) mine.leave(served);
     link->reset();
@@ -95,6 +98,45 @@ TEST(GroupSide, DoesWhatProgramsAskForAndCountsByTheFormulas) {
         EXPECT_EQ(progress.sent.payload, progress.payload_bytes_expected);
         EXPECT_EQ(progress.sent.payload, ring_bytes(100, kRanks, rank) + 2 * 4);
       });
+}
+
+// What rounding leaves out of a sum goes with the next one of its number: over many steps the mean is exact.
+TEST(GroupSide, SumsThatMayBeCompressedKeepWhatIsLeftOut) {
+  constexpr int kSteps = 40;
+  std::vector<std::vector<float>> last(kRanks);
+  with_programs(
+      [&](int rank, FakeProgram& program) {
+        const auto room = program.parameters();
+        std::vector<double> means(kRoom);
+        for (int step = 0; step < kSteps; ++step) {
+          for (std::size_t i = 0; i < kRoom; ++i)
+            room[i] = std::sin(static_cast<float>(i) + static_cast<float>(rank));
+          ASSERT_EQ(
+              collect(program, {.kind = program::Collect::kCompressedSum, .bytes = 4 * kRoom, .root = 7}),
+              "");
+          for (std::size_t i = 0; i < kRoom; ++i) means[i] += room[i] / static_cast<double>(kSteps);
+        }
+        last[static_cast<std::size_t>(rank)].assign(room.begin(), room.end());
+        for (std::size_t i = 0; i < kRoom; ++i) {
+          double want = 0;
+          for (int peer = 0; peer < kRanks; ++peer)
+            want += std::sin(static_cast<float>(i) + static_cast<float>(peer));
+          ASSERT_NEAR(means[i], want, 0.05) << i;
+        }
+        // Of another size it begins anew; another number has a remainder of its own.
+        EXPECT_EQ(collect(program, {.kind = program::Collect::kCompressedSum, .bytes = 400, .root = 7}), "");
+        EXPECT_EQ(collect(program, {.kind = program::Collect::kCompressedSum, .bytes = 400, .root = 8}), "");
+        program.tell(program::write_collect({.kind = program::Collect::kDone}));
+      },
+      [](int /*rank*/, const Status& served, const GroupProgress& progress) {
+        ASSERT_TRUE(served) << served.error().message;
+        EXPECT_EQ(progress.compressed_calls, kSteps + 2);
+        EXPECT_EQ(progress.sent.payload, progress.payload_bytes_expected);
+        EXPECT_LT(progress.sent.payload, kSteps * kRoom * sizeof(float) / 2);
+      },
+      spec::Compression{.quantization_bits = 4});
+  EXPECT_EQ(last[0], last[1]);
+  EXPECT_EQ(last[0], last[2]);
 }
 
 TEST(GroupSide, ARankThatIsLostEndsTheGroupOfAll) {
@@ -133,6 +175,8 @@ TEST(GroupSide, WhatDoesNotFitIsRefused) {
         program::Collective{.kind = program::Collect::kSum, .bytes = -4},
         program::Collective{.kind = program::Collect::kGather, .bytes = 4 * kRoom / 2},
         program::Collective{.kind = program::Collect::kBroadcast, .bytes = 4, .root = kRanks},
+        program::Collective{.kind = program::Collect::kCompressedSum, .bytes = 6},
+        program::Collective{.kind = program::Collect::kCompressedSum, .bytes = 4, .root = kSumsMax},
         program::Collective{.kind = static_cast<program::Collect>(77), .bytes = 4}}) {
     with_programs([&](int, FakeProgram& program) { EXPECT_NE(collect(program, asked), ""); },
                   [](int, const Status& served, const GroupProgress&) {

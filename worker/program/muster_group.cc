@@ -57,7 +57,7 @@ int muster_collect(muster_job* job, int32_t kind, int64_t bytes, int64_t root) {
     const auto asked = static_cast<mp::Collect>(kind);
     if (made.part != mp::Part::kGroup || !made.begun)
       return mp::fail(made, "muster_collect: call muster_open_group first");
-    if (kind < MUSTER_SUM || kind > MUSTER_BARRIER || bytes < 0 ||
+    if (kind < MUSTER_SUM || kind > MUSTER_COMPRESSED_SUM || bytes < 0 ||
         static_cast<std::size_t>(bytes) > made.plan.parameters * sizeof(float))
       return mp::fail(made,
                       "muster_collect: there is no such collective, or its bytes are more than its room");

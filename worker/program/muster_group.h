@@ -15,7 +15,10 @@ enum {
   MUSTER_SUM = 1,       /* the first `bytes`, of floats, become their sums over the ranks */
   MUSTER_BROADCAST = 2, /* the first `bytes` become those of rank `root` */
   MUSTER_GATHER = 3,    /* each rank's first `bytes` lie at muster_gradient(job, NULL), by rank */
-  MUSTER_BARRIER = 4
+  MUSTER_BARRIER = 4,
+  /* As MUSTER_SUM, by what spec.compression of the job says, which may be nothing. `root`: which of the
+   * program's sums, 0 to 4095: what rounding leaves out goes with its next one, of as many bytes. */
+  MUSTER_COMPRESSED_SUM = 5
 };
 /* By all ranks in the same order, with the same arguments. Blocks. -1: muster_last_error names the rank that
  * was lost, or says what is wrong. */

@@ -6,6 +6,8 @@
 #include <cstring>
 #include <vector>
 
+#include "common/base/random.h"
+
 namespace muster::worker {
 namespace {
 
@@ -52,17 +54,19 @@ Status GroupSide::run(const program::Collective& asked) {
   const std::span<float> room = link_.parameters();
   const auto bytes = static_cast<std::size_t>(asked.bytes);
   const bool fits = asked.bytes >= 0 && bytes <= room.size_bytes();
-  const bool root = asked.root >= 0 && asked.root < collective_.size();
-  if (!fits || !root || (asked.kind == Collect::kSum && bytes % sizeof(float) != 0))
-    return invalid_argument(
-        fmt::format("the program asks for a collective of {} bytes from rank {}, in {} bytes of {} ranks",
-                    asked.bytes, asked.root, room.size_bytes(), collective_.size()));
+  const bool compressed = asked.kind == Collect::kCompressedSum;
+  const bool root = asked.root >= 0 && asked.root < (compressed ? kSumsMax : collective_.size());
+  if (!fits || !root || ((compressed || asked.kind == Collect::kSum) && bytes % sizeof(float) != 0))
+    return invalid_argument(fmt::format(
+        "the program asks for a collective of {} bytes from rank, or of number, {}, in {} bytes of {} ranks",
+        asked.bytes, asked.root, room.size_bytes(), collective_.size()));
   switch (asked.kind) {
     case Collect::kSum: {
       const auto values = room.first(bytes / sizeof(float));
       progress_.payload_bytes_expected += collective_.all_reduce_bytes(values.size());
       return collective_.all_reduce_sum(values, Traffic::kPayload, deadline);
     }
+    case Collect::kCompressedSum: return compressed_sum(room.first(bytes / sizeof(float)), asked.root);
     case Collect::kBroadcast:
       return collective_.broadcast(std::as_writable_bytes(room).first(bytes), static_cast<int>(asked.root),
                                    deadline);
@@ -71,6 +75,24 @@ Status GroupSide::run(const program::Collective& asked) {
     case Collect::kDone: break;
   }
   return invalid_argument("the program asks for a collective that does not exist");
+}
+
+// By make_gradient_sum, as in Muster's own training. A number whose size changes begins anew: DDP lays its
+// buckets anew after the first step.
+Status GroupSide::compressed_sum(std::span<float> values, std::int64_t number) {
+  Sum& sum = sums_[number];
+  if (!sum.sum || sum.count != values.size()) {
+    const SumOptions options{.timeout = timeout_,
+                             .seed = hash_key(seed_, static_cast<std::uint64_t>(number))};
+    MUSTER_ASSIGN(auto made, make_gradient_sum(compression_, collective_, {}, options));
+    // The program shares the memory, and codecs look at values more than once.
+    sum = {.count = values.size(),
+           .sum = compression_.by_codec() ? copying_sum(std::move(made)) : std::move(made)};
+  }
+  MUSTER_ASSIGN(const SyncCost cost, sum.sum->sum(values, 0, ++sum.steps, false));
+  progress_.payload_bytes_expected += cost.payload_bytes;
+  ++progress_.compressed_calls;
+  return {};
 }
 
 // Each rank's part to all others, where it belongs.

@@ -41,6 +41,11 @@ Status compare_optimizers(const std::string& told, const spec::Optimizer& manife
   return {};
 }
 
+constexpr std::int64_t kCallsUntilWarned = 100;
+constexpr const char* kNothingCompressed =
+    "spec.compression compresses nothing: the program makes no sum that may be compressed; register "
+    "muster.c10d.compressed_hook with its DistributedDataParallel, or remove the field";
+
 Status check_group(const Job& job) {
   const auto refuse = [](const char* field, const char* why) {
     return invalid_argument(std::string(field) +
@@ -52,8 +57,8 @@ Status check_group(const Job& job) {
     return refuse("spec.synchronization.topology", "sums go by a topology of sums, such as Ring");
   if (job.synchronization.local_steps > 1)
     return refuse("spec.synchronization.localSteps", "has no steps that Muster knows");
-  if (job.compression.by_codec() || job.compression.low_rank > 0)
-    return refuse("spec.compression", "sends what it shares as it is");
+  if (job.compression.low_rank > 0)
+    return refuse("spec.compression.lowRank", "the layers of its model are not known");
   if (job.training.checkpoint) return refuse("spec.training.checkpoint", "keeps its own files");
   return {};
 }
@@ -69,12 +74,16 @@ Status meet_program(program::ProgramLink* link, const Job& job, milliseconds pat
 Ending share_group(PodFrame& frame, const Job& job, program::ProgramLink& link, Collective& collective,
                    milliseconds timeout) {
   if (const Status sound = check_group(job); !sound) return ending_of(sound.error());
-  const Status shared = GroupSide(link, collective, timeout)
-                            .serve([&frame] { return frame.stopper.requested(); },
-                                   [&](const GroupProgress& progress) {
-                                     frame.status = to_status(progress, job.identity.rank);
-                                     frame.publish();
-                                   });
+  const Status shared =
+      GroupSide(link, collective, timeout, job.compression, static_cast<std::uint64_t>(job.training.seed))
+          .serve([&frame] { return frame.stopper.requested(); },
+                 [&](const GroupProgress& progress) {
+                   frame.status = to_status(progress, job.identity.rank);
+                   if (job.compression.by_codec() && progress.compressed_calls == 0 &&
+                       progress.calls > kCallsUntilWarned)
+                     frame.status.add_warnings(kNothingCompressed);
+                   frame.publish();
+                 });
   if (shared) {
     // With the end: how much there is to do, the program alone knows.
     frame.status.mutable_worker()->set_total_steps(frame.status.worker().step());
