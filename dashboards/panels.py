@@ -215,6 +215,8 @@ ROUND_ROWS = [
         graph('What became of updates', 'As the clients were told with their next task: counted, in a committed model, or not. `lost`: clients that had to begin anew with what they keep between rounds; give spec.clients.storage a volume.',
               (f'sum by (verdict) (rate(muster_device_updates_settled_total{J}{RATE}))', '{{verdict}}'),
               (f'sum (rate(muster_device_states_lost_total{J}{RATE}))', 'lost'), unit='ops', min=0),
+        graph('Scored updates', 'With strategy Scoring, since the federation began: updates tested on held-out data; `harmful` raised its loss, `copy` were like an earlier one. Who sent them: status.progress.contributionsBottom, and contributions.csv.',
+              (f'sum by (namespace, job_name, finding) (muster_aggregator_scored_updates{J})', NAME + ' {{finding}}'), min=0),
         graph('Calls refused', 'In the last 5 minutes, by reason. No honest client causes `task_of_another`, `client_of_another`, `malformed` or `damaged`; `other_data` is a pod whose dataset is not the aggregator\'s; `no_room` and `displaced` are want of memory, `no_disk` of disk.',
               (f'sum by (reason) (increase(muster_federation_calls_refused_total{J}[5m]))', '{{reason}}'), width=12, min=0),
         graph('Tasks of the clients', 'As the client pods count them: updates sent, and tasks that failed there.',

@@ -6,6 +6,8 @@
 #include <utility>
 
 #include "aggregator/round/counted.h"
+#include "aggregator/round/device_reports.h"
+#include "aggregator/round/drift.h"
 #include "aggregator/round/machine.h"
 #include "aggregator/shell/aggregate_thread.h"
 #include "aggregator/shell/aggregator_metrics.h"
@@ -147,6 +149,8 @@ class Coordinator {
   Abandoning abandoning_ MUSTER_GUARDED_BY(mutex_);
   CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   ToldByClients told_ MUSTER_GUARDED_BY(mutex_);  // of the aggregate
+  DeviceReports devices_ MUSTER_GUARDED_BY(mutex_);
+  Drift drift_ MUSTER_GUARDED_BY(mutex_);  // since this process began
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
   std::shared_ptr<const GlobalModel> next_ MUSTER_GUARDED_BY(mutex_);  // finished while run_commits was busy

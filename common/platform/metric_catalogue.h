@@ -137,6 +137,15 @@ inline constexpr Metric kMetricCatalogue[] = {
     {"aggregator", "muster_aggregator_state_norm", MetricType::kGauge, "vector",
      "Euclidean norms of what the strategy remembers between rounds: m and v of server optimizers, c of "
      "SCAFFOLD"},
+    {"aggregator", "muster_aggregator_drift", MetricType::kGauge, "",
+     "With spec.clients.stream: by how much the newest model's loss on what its clients hold is larger than it "
+     "lately was; 0: not at all, 1: it is twice as large"},
+    {"aggregator", "muster_aggregator_device_accuracy", MetricType::kGauge, "model,figure",
+     "With spec.personalization, of models Global, FineTuned and Personal on examples that devices never train on: "
+     "accuracy weighted by examples, and over devices its mean, the mean of the worst tenth, and its variance"},
+    {"aggregator", "muster_aggregator_scored_updates", MetricType::kGauge, "finding",
+     "Updates that strategy Scoring has tested since the federation began: scored, and of those harmful, which "
+     "raised the held-out loss, and copy, which were like an earlier one"},
     {"aggregator", "muster_aggregator_updates_total", MetricType::kCounter, "verdict",
      "Updates answered, by verdict"},
     {"aggregator", "muster_aggregator_updates_taken_total", MetricType::kCounter, "staleness",
