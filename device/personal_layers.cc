@@ -31,8 +31,7 @@ std::vector<float> PersonalLayers::of(std::span<const float> parameters) const {
 void PersonalLayers::put(std::span<const float> own, std::span<float> parameters) const {
   MUSTER_CHECK(own.size() == size_);
   for (const Part& part : parts_) {
-    std::ranges::copy(own.first(part.size),
-                      parameters.begin() + static_cast<std::ptrdiff_t>(part.offset));
+    std::ranges::copy(own.first(part.size), parameters.begin() + static_cast<std::ptrdiff_t>(part.offset));
     own = own.subspan(part.size);
   }
 }

@@ -58,8 +58,7 @@ struct AggregatorMetrics::Families {
   prometheus::Family<prometheus::Gauge>& drift = gauge_family(*registry, "muster_aggregator_drift");
   prometheus::Family<prometheus::Gauge>& devices =
       gauge_family(*registry, "muster_aggregator_device_accuracy");
-  prometheus::Family<prometheus::Gauge>& scored =
-      gauge_family(*registry, "muster_aggregator_scored_updates");
+  prometheus::Family<prometheus::Gauge>& scored = gauge_family(*registry, "muster_aggregator_scored_updates");
   prometheus::Family<prometheus::Counter>& updates =
       counter_family(*registry, "muster_aggregator_updates_total");
   prometheus::Family<prometheus::Counter>& taken =
@@ -156,10 +155,9 @@ void AggregatorMetrics::set_state_norm(const std::string& vector, double norm) {
 }
 void AggregatorMetrics::set_drift(double drift) { families_->drift.Add({}).Set(drift); }
 void AggregatorMetrics::set_devices(const std::string& model, const DeviceAccuracies& accuracies) {
-  for (const auto& [figure, value] : {std::pair("weighted", accuracies.weighted),
-                                      std::pair("mean", accuracies.mean),
-                                      std::pair("worst_tenth", accuracies.worst_tenth),
-                                      std::pair("variance", accuracies.variance)})
+  for (const auto& [figure, value] :
+       {std::pair("weighted", accuracies.weighted), std::pair("mean", accuracies.mean),
+        std::pair("worst_tenth", accuracies.worst_tenth), std::pair("variance", accuracies.variance)})
     families_->devices.Add({{"model", model}, {"figure", figure}}).Set(value);
 }
 void AggregatorMetrics::set_scored(const ScoredUpdates& updates) {

@@ -78,7 +78,7 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
     metrics_.count_update("accepted");
     metrics_.count_taken(staleness_of(update, round), update.partial);
     counted_.taken(update.client, update.number);
-    devices_.taken(update.client, update.held_out);
+    devices_.reports.taken(update.client, update.held_out);
     told_.add(update.examples, update.loss, update.accuracy);
     ledger_.taken.push_back({update.sequence, update.id});
     // It is in the aggregate: it counts, also where its task was forgotten meanwhile, with a round of long
@@ -105,8 +105,8 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
     journal_closed(closed, true);
     counted_.sealed();
     counted = counted_.with_sealed();
-    devices_.sealed();
-    devices = devices_.kept();
+    devices_.reports.sealed();
+    devices = devices_.reports.kept();
   }
   auto values = strategy.finish(model->values);
   if (values) {
@@ -208,8 +208,8 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
   {
     const MutexLock lock(mutex_);
     if (*point) history_.push_back(**point);
-    if (options_.federation.stream && model->told) drift_.add(model->told->loss);
-    if (const auto drift = drift_.value()) metrics_.set_drift(*drift);
+    if (options_.federation.stream && model->told) devices_.drift.add(model->told->loss);
+    if (const auto drift = devices_.drift.value()) metrics_.set_drift(*drift);
     history = history_;
     state = state_;
   }

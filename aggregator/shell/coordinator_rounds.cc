@@ -114,7 +114,8 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
       machine_(*owned_machine_),
       gathering_(start.round + 1),
       counted_(counted_of(options_, start)),
-      devices_(static_cast<std::size_t>(options_.federation.clients), start.devices),
+      devices_{.reports = {static_cast<std::size_t>(options_.federation.clients), start.devices},
+               .drift = {}},
       model_(make_global_model(start.round, std::move(start.parameters), strategy->broadcast(),
                                counted_of(options_, start), std::nullopt, start.devices)),
       state_(strategy->state()),
@@ -232,7 +233,7 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
         {
           const MutexLock lock(mutex_);
           counted_.discarded();
-          devices_.discarded();
+          devices_.reports.discarded();
           journal_closed(closed, false);
           told_ = {};
         }

@@ -13,10 +13,9 @@ Status DeviceReport::update(std::span<const float> kept) {
   std::vector<DeviceSummary> summaries = summaries_of(kept);
   if (summaries.empty()) return {};
   for (const DeviceSummary& it : summaries)
-    metrics_.set_devices(it.model, {.weighted = it.weighted,
-                                    .mean = it.mean,
-                                    .worst_tenth = it.worst_tenth,
-                                    .variance = it.variance});
+    metrics_.set_devices(
+        it.model,
+        {.weighted = it.weighted, .mean = it.mean, .worst_tenth = it.worst_tenth, .variance = it.variance});
   {
     const MutexLock lock(mutex_);
     summaries_ = std::move(summaries);

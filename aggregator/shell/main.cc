@@ -7,7 +7,6 @@
 #include <exception>
 #include <limits>
 #include <memory>
-#include <mutex>
 #include <numeric>
 #include <string>
 #include <vector>
@@ -24,6 +23,7 @@
 #include "common/json/fields.h"
 #include "common/platform/end_process.h"
 #include "common/platform/log.h"
+#include "common/platform/mutex.h"
 #include "common/platform/permitted_path.h"
 #include "common/program/program_link.h"
 #include "common/spec/federated_round.h"
@@ -45,7 +45,7 @@ using std::chrono::milliseconds;
 constexpr milliseconds kPublishInterval{200};
 constexpr milliseconds kDismissTime{3'000};
 constexpr std::uint64_t kScoringStream = 0x73636f7265;  // of the seed, for what is set aside
-constexpr std::uint64_t kModelsInMemory = 6;  // of a program's: two models, two states, two updates
+constexpr std::uint64_t kModelsInMemory = 6;            // of a program's: two models, two states, two updates
 
 Result<spec::Federation> federation_of(const control::v1::Assignment& assignment) {
   if (!assignment.has_aggregator()) {
@@ -94,16 +94,16 @@ class Run {
       shifts_at = stream->label_shift->round;
       learning::shift_labels(*stream, shifts_at, shifted);
     }
-    std::mutex one_model;  // rounds are scored on another thread than evaluated
+    Mutex one_model;  // rounds are scored on another thread than evaluated
     CoordinatorPorts ports;
     ports.evaluate = [&](std::span<const float> parameters, std::int64_t round) {
-      const std::scoped_lock lock(one_model);
+      const MutexLock lock(one_model);
       return (*task)->evaluate(parameters, round < shifts_at ? dataset->test : shifted);
     };
     HeldOutLoss held_out_loss;
     if (scoring.size() > 0)
       held_out_loss = [&](std::span<const float> parameters) {
-        const std::scoped_lock lock(one_model);
+        const MutexLock lock(one_model);
         return (*task)->evaluate(parameters, scoring).loss;
       };
     CoordinatorOptions options;
@@ -118,7 +118,8 @@ class Run {
                   .held_out_loss = std::move(held_out_loss)});
   }
 
-  // What updates are scored on; the rest of the test data, on which nothing is chosen, says how good a model is.
+  // What updates are scored on; the rest of the test data, on which nothing is chosen, says how good a model
+  // is.
   static learning::Examples set_aside(const spec::Strategy& strategy, std::uint64_t seed,
                                       learning::Examples& test) {
     if (!spec::needs_of(strategy).held_out || test.size() < 2) return {};
@@ -223,11 +224,10 @@ class Run {
     if (spec::needs_of(federation.strategy).every_update && !federation.storage_path.empty())
       shelf = std::make_unique<MappedShelf>(federation.storage_path, parameters,
                                             static_cast<std::size_t>(federation.cohort.size));
-    MUSTER_ASSIGN(auto strategy,
-                  make_strategy(federation.strategy, parameters, std::move(shelf),
-                                {.clients = federation.clients,
-                                 .learning_rate = federation.training.optimizer.learning_rate,
-                                 .held_out_loss = std::move(held_out_loss)}));
+    MUSTER_ASSIGN(auto strategy, make_strategy(federation.strategy, parameters, std::move(shelf),
+                                               {.clients = federation.clients,
+                                                .learning_rate = federation.training.optimizer.learning_rate,
+                                                .held_out_loss = std::move(held_out_loss)}));
     if (start.round > 0 && !start.finished) MUSTER_TRY(strategy->restore(std::move(start.state)));
     return strategy;
   }

@@ -61,9 +61,8 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
         "another strategy, or training.dataset",
         spec.name));
   if (spec.name == "Scoring")
-    return std::unique_ptr<Strategy>(std::make_unique<Scoring>(parameters,
-                                                               static_cast<std::size_t>(enrolled.clients),
-                                                               std::move(shelf), enrolled.held_out_loss));
+    return std::unique_ptr<Strategy>(std::make_unique<Scoring>(
+        parameters, static_cast<std::size_t>(enrolled.clients), std::move(shelf), enrolled.held_out_loss));
   if (needs.every_update)
     return std::unique_ptr<Strategy>(
         std::make_unique<Robust>(parameters, needs.updates_min, std::move(shelf), combine_of(spec)));

@@ -58,8 +58,8 @@ std::vector<bool> copies_among(std::span<const Real> updates, std::size_t n) {
     const std::size_t count = std::min(kBlock, parameters - begin);
     for (std::size_t i = 0; i < n; ++i)
       for (std::size_t j = i; j < n; ++j)
-        products[i * n + j] += product(updates.data() + i * parameters + begin,
-                                       updates.data() + j * parameters + begin, count);
+        products[i * n + j] +=
+            product(updates.data() + i * parameters + begin, updates.data() + j * parameters + begin, count);
   }
   std::vector<bool> copies(n);
   for (std::size_t j = 1; j < n; ++j) {

@@ -117,16 +117,17 @@ Status check_program(const Federation& federation) {
                     name));
   if (federation.personalization)
     return invalid_argument(
-        "spec.personalization: a program's examples and layers are its own; remove it, or train a training.model");
+        "spec.personalization: a program's examples and layers are its own; remove it, or train a "
+        "training.model");
   if (federation.stream)
     return invalid_argument(
         "spec.clients.stream: it deals out a dataset bit by bit, and each client's data is its program's; "
         "remove it");
   if (needs_of(federation.strategy).held_out)
-    return invalid_argument(
-        fmt::format("spec.strategy.name: {} scores updates on data of the aggregator, and a program's data is "
-                    "its own; choose another, or training.dataset instead of training.program",
-                    name));
+    return invalid_argument(fmt::format(
+        "spec.strategy.name: {} scores updates on data of the aggregator, and a program's data is "
+        "its own; choose another, or training.dataset instead of training.program",
+        name));
   if (federation.stragglers.policy == "AcceptPartial")
     return invalid_argument(
         "spec.stragglers.policy: AcceptPartial stops a training between two steps, which are a program's "
@@ -182,11 +183,13 @@ Status check_personal_layers(const Federation& federation) {
                             : "is a formula of all parameters' gradients"));
   if (federation.stragglers.policy == "Buffer")
     return invalid_argument(
-        "spec.stragglers.policy: Buffer lets updates of earlier rounds count, and personalLayers go on by their "
+        "spec.stragglers.policy: Buffer lets updates of earlier rounds count, and personalLayers go on by "
+        "their "
         "own round; choose Drop or AcceptPartial");
   if (federation.target)
     return invalid_argument(
-        "spec.target: the aggregator's model has no personalLayers that were ever trained, so that its accuracy "
+        "spec.target: the aggregator's model has no personalLayers that were ever trained, so that its "
+        "accuracy "
         "says nothing; remove it");
   return {};
 }
@@ -195,13 +198,15 @@ Status check_stream(const Federation& federation, const StrategyNeeds& needs) {
   if (!federation.stream) return {};
   if (federation.cohort.sampling == "BySize")
     return invalid_argument(
-        "spec.cohort.sampling: BySize draws clients by how much data they have in all, not by what has come to "
+        "spec.cohort.sampling: BySize draws clients by how much data they have in all, not by what has come "
+        "to "
         "them; choose Uniform");
   if (needs.held_out && federation.stream->label_shift)
-    return invalid_argument(fmt::format(
-        "spec.clients.stream.labelShift: the data on which {} scores updates keeps its labels; remove it, or choose "
-        "another strategy",
-        federation.strategy.name));
+    return invalid_argument(
+        fmt::format("spec.clients.stream.labelShift: the data on which {} scores updates keeps its labels; "
+                    "remove it, or choose "
+                    "another strategy",
+                    federation.strategy.name));
   return {};
 }
 

@@ -80,10 +80,11 @@ Result<Stream> stream_from_json(const Json& json, const std::string& path) {
       });
   MUSTER_TRY(fields.finish());
   if (stream.expire_after_rounds > 0 && stream.examples_per_round == 0)
-    return invalid_argument(fmt::format(
-        "{0}.expireAfterRounds: what clients begin with is gone after so many rounds, and nothing comes; raise "
-        "{0}.examplesPerRound, or remove the field",
-        path));
+    return invalid_argument(
+        fmt::format("{0}.expireAfterRounds: what clients begin with is gone after so many rounds, and "
+                    "nothing comes; raise "
+                    "{0}.examplesPerRound, or remove the field",
+                    path));
   return stream;
 }
 

@@ -19,8 +19,8 @@
 namespace muster::device {
 namespace {
 
-constexpr std::uint64_t kHeldOutStream = 0x68656c64;    // of the seed: which examples are held out,
-constexpr std::uint64_t kArrivalStream = 0x636f6d65;    // and in which order a stream's come
+constexpr std::uint64_t kHeldOutStream = 0x68656c64;  // of the seed: which examples are held out,
+constexpr std::uint64_t kArrivalStream = 0x636f6d65;  // and in which order a stream's come
 
 }  // namespace
 
@@ -50,8 +50,7 @@ Result<std::unique_ptr<LocalTrainer>> LocalTrainer::load(const spec::Federation&
     if (federation.personalization)
       split = learning::split_rows(std::move(split.rest), learning::kHeldOutShare,
                                    hash_key(seed, kHeldOutStream, client));
-    if (federation.stream)
-      Random(hash_key(seed, kArrivalStream, client)).shuffle(std::span(split.rest));
+    if (federation.stream) Random(hash_key(seed, kArrivalStream, client)).shuffle(std::span(split.rest));
     trainer->rows_.push_back(std::move(split.rest));
     trainer->held_out_.push_back(std::move(split.held_out));
   }

@@ -15,10 +15,12 @@ constexpr std::uint64_t kFineTuneStream = 0x74756e65;  // of the client's key: h
 }  // namespace
 
 // Accuracies are of before this round's training: of what the client downloaded, and of what it has by then.
-Result<learning::HeldOutAccuracies> LocalTrainer::measure(
-    learning::Model& model, std::size_t index, const TaskTicket& task, std::span<const float> global,
-    std::span<const float> personal, const Holding& holding, std::uint64_t key,
-    const std::function<bool()>& cancelled) const {
+Result<learning::HeldOutAccuracies> LocalTrainer::measure(learning::Model& model, std::size_t index,
+                                                          const TaskTicket& task,
+                                                          std::span<const float> global,
+                                                          std::span<const float> personal,
+                                                          const Holding& holding, std::uint64_t key,
+                                                          const std::function<bool()>& cancelled) const {
   learning::Examples held_out = learning::rows_of(examples_, held_out_[index]);
   if (federation_.stream) learning::shift_labels(*federation_.stream, task.round, held_out);
   learning::HeldOutAccuracies found{.examples = static_cast<std::uint64_t>(held_out.size()),

@@ -1,4 +1,5 @@
-// tests/aggregator/device_reports_test.cc: what devices tell of their own examples, and the drift of their data
+// tests/aggregator/device_reports_test.cc: what devices tell of their own examples, and the drift of their
+// data
 #include "aggregator/round/device_reports.h"
 
 #include <gtest/gtest.h>
@@ -25,7 +26,7 @@ TEST(DeviceReports, AreSummedUpOverDevices) {
   EXPECT_EQ(global.devices, 20);
   EXPECT_NEAR(global.mean, 0.475, 1e-6);
   EXPECT_NEAR(global.weighted, 10 * 9.5 / 290, 1e-6);
-  EXPECT_NEAR(global.worst_tenth, 0.025, 1e-6);             // of 0 and .05
+  EXPECT_NEAR(global.worst_tenth, 0.025, 1e-6);                // of 0 and .05
   EXPECT_NEAR(global.variance, (400 - 1) / 12.0 / 400, 1e-6);  // of 20 equal steps of 1/20
   EXPECT_EQ(summaries[1].model, "FineTuned");
   EXPECT_EQ(summaries[1].devices, 5);

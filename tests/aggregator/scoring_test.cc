@@ -1,4 +1,5 @@
-// tests/aggregator/scoring_test.cc: weights by held-out loss: closed forms, copies, liars, and what is remembered
+// tests/aggregator/scoring_test.cc: weights by held-out loss: closed forms, copies, liars, and what is
+// remembered
 #include "aggregator/strategy/scoring.h"
 
 #include <gtest/gtest.h>
@@ -87,7 +88,8 @@ TEST(Scoring, ACosineIsComparedOverAllParameters) {  // more than a block of the
     rows[3 * kParameters + i] = i % 100 < 2 ? 0.0 : 0.5;       // cosine sqrt(.98) = .98995
   }
   EXPECT_EQ(copies_among<double>(rows, 4), (std::vector<bool>{false, false, false, false}));
-  for (std::size_t i = 0; i < kParameters; ++i) rows[3 * kParameters + i] = i % 100 < 1 ? 0.0 : 0.5;  // .99499
+  for (std::size_t i = 0; i < kParameters; ++i)
+    rows[3 * kParameters + i] = i % 100 < 1 ? 0.0 : 0.5;  // .99499
   EXPECT_EQ(copies_among<double>(rows, 4), (std::vector<bool>{false, false, false, true}));
   const std::vector<double> zeros(6);
   EXPECT_EQ(copies_among<double>(zeros, 3), (std::vector<bool>{false, false, false}));
@@ -107,7 +109,8 @@ TEST(Scoring, NoNumberAndNoLimitOfHarm) {
   EXPECT_EQ(records_of(strategy->state(), 1)[0].gain, -kHarmMax);
 }
 
-// Nine honest clients step towards the valley, each with noise of its own; one sends the opposite, one a copy.
+// Nine honest clients step towards the valley, each with noise of its own; one sends the opposite, one a
+// copy.
 TEST(Scoring, SaysWhomToThankAndWhomToSuspect) {
   constexpr std::uint64_t kSeed = 3;
   RecordProperty("seed", static_cast<int>(kSeed));
@@ -176,8 +179,7 @@ TEST(Contributions, AreATableAndADrawing) {
   const std::vector<ClientRecord> records{
       {.client = 3, .gain = 1.5, .weight = 2, .updates = 4},
       {.client = 7, .gain = -0.25, .weight = 0, .updates = 2, .harmful = 2, .copies = 1}};
-  EXPECT_EQ(csv_of(records),
-            "client,gain,weight,updates,harmful,copies\n3,1.5,2,4,0,0\n7,-0.25,0,2,2,1\n");
+  EXPECT_EQ(csv_of(records), "client,gain,weight,updates,harmful,copies\n3,1.5,2,4,0,0\n7,-0.25,0,2,2,1\n");
   const std::string svg = drawing_of(records, 12);
   EXPECT_TRUE(svg.starts_with("<svg ") && svg.ends_with("</svg>\n"));
   for (const char* part : {"after round 12", "client 3", "+1.5, 4 updates", "2 harmful, 1 copied", "#e03131"})

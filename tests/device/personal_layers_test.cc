@@ -1,5 +1,5 @@
-// tests/device/personal_layers_test.cc: layers that never leave a device, examples that it never trains on, and
-// data that comes bit by bit: the real clients without a network
+// tests/device/personal_layers_test.cc: layers that never leave a device, examples that it never trains on,
+// and data that comes bit by bit: the real clients without a network
 #include "device/personal_layers.h"
 
 #include <gtest/gtest.h>

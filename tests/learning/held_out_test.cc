@@ -42,8 +42,11 @@ TEST(HeldOut, IsAFunctionOfSeedAndClient) {
 }
 
 TEST(HeldOut, RowsKeepTheirFeaturesAndLabels) {
-  Examples data{
-      .feature_count = 2, .class_count = 3, .shape = {2}, .features = {0, 1, 2, 3, 4, 5}, .labels = {0, 1, 2}};
+  Examples data{.feature_count = 2,
+                .class_count = 3,
+                .shape = {2},
+                .features = {0, 1, 2, 3, 4, 5},
+                .labels = {0, 1, 2}};
   const Examples floats = rows_of(data, std::vector<std::int64_t>{2, 0});
   EXPECT_EQ(floats.features, (std::vector<float>{4, 5, 0, 1}));
   EXPECT_EQ(floats.labels, (std::vector<std::int32_t>{2, 0}));
@@ -94,11 +97,8 @@ TEST(Stream, EveryExampleIsThereFromItsArrivalUntilItExpires) {
 }
 
 TEST(Stream, ComesAgainFromItsBeginningAndShiftsItsLabels) {
-  const Examples data{.feature_count = 1,
-                      .class_count = 3,
-                      .shape = {1},
-                      .features = {0, 1, 2, 3},
-                      .labels = {0, 1, 2, 0}};
+  const Examples data{
+      .feature_count = 1, .class_count = 3, .shape = {1}, .features = {0, 1, 2, 3}, .labels = {0, 1, 2, 0}};
   const spec::Stream stream{.initial_examples = 2,
                             .examples_per_round = 1,
                             .expire_after_rounds = 2,
