@@ -134,7 +134,7 @@ inline constexpr Metric kMetricCatalogue[] = {
     {"aggregator", "muster_aggregator_state_norm", MetricType::kGauge, "vector",
      "Norms of what the strategy remembers: m and v of server optimizers, c of SCAFFOLD"},
     {"aggregator", "muster_aggregator_drift", MetricType::kGauge, "", "Growth of the loss on clients' data"},
-    {"aggregator", "muster_aggregator_device_accuracy", MetricType::kGauge, "model,figure",
+    {"aggregator", "muster_aggregator_device_accuracy", MetricType::kGauge, "model, figure",
      "Of each model on examples that devices never train on: weighted, mean, worst_tenth, variance"},
     {"aggregator", "muster_aggregator_scored_updates", MetricType::kGauge, "finding",
      "Updates that strategy Scoring has tested: scored, and of those harmful, and copy, like an earlier one"},

@@ -3,6 +3,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 #include <numeric>
 #include <utility>
@@ -77,7 +78,9 @@ std::size_t LocalTrainer::state_size() const {
 LocalTrainer::Holding LocalTrainer::holding_of(std::size_t index, std::int64_t round) const {
   if (!federation_.stream || rows_[index].empty())
     return {.made = {}, .all = &examples_, .rows = rows_[index]};
-  Holding holding{.made = learning::held_in_round(*federation_.stream, examples_, rows_[index], round),
+  constexpr std::int64_t kRoundMax = 1'000'000'000;  // it comes over the wire
+  Holding holding{.made = learning::held_in_round(*federation_.stream, examples_, rows_[index],
+                                                  std::clamp<std::int64_t>(round, 1, kRoundMax)),
                   .all = nullptr,
                   .rows = {}};
   holding.rows.resize(static_cast<std::size_t>(holding.made.size()));
