@@ -1,5 +1,4 @@
-#pragma once  // common/spec/personalization.h: spec.personalization and spec.clients.stream of a
-              // FederatedRound
+#pragma once  // common/spec/personalization.h: spec.personalization and spec.clients.stream of a FederatedRound
 #include <cstdint>
 #include <optional>
 #include <string>

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "device/shell/local_trainer.h"
-#include "learning/network.h"
 
 namespace muster::device {
 namespace {
