@@ -3,7 +3,7 @@
 set(MUSTER_TORCH debian CACHE STRING
     "libtorch: debian (of the package libtorch-dev), python (in the package torch of MUSTER_PYTHON), or a folder that has one's include and lib")
 set(MUSTER_PYTHON python3 CACHE STRING "With MUSTER_TORCH=python: whose package torch it is, a name on the PATH or a path")
-option(MUSTER_CUDA "Train on GPUs: link the CUDA half of libtorch, which MUSTER_TORCH's must have" OFF)
+option(MUSTER_TORCH_CUDA "Train on GPUs: link the CUDA half of libtorch, which MUSTER_TORCH's must have" OFF)
 
 function(muster_torch_fail text)
   message(FATAL_ERROR "MUSTER_TORCH=${MUSTER_TORCH}: ${text}")
@@ -86,10 +86,10 @@ if(NOT MUSTER_TORCH_LINKS)
   muster_torch_fail("a program of this compiler doesn't link to ${torch_lib}/libc10.so: torch before 2.7 is built for the old ABI of std::string (_GLIBCXX_USE_CXX11_ABI=0); install torch 2.7 or newer. Of other causes, ${CMAKE_BINARY_DIR}/CMakeFiles/CMakeError.log tells")
 endif()
 
-if(MUSTER_CUDA)
+if(MUSTER_TORCH_CUDA)
   foreach(needed torch_cuda c10_cuda)
     if(NOT EXISTS "${torch_lib}/lib${needed}.so")
-      muster_torch_fail("MUSTER_CUDA=ON, and there is no ${torch_lib}/lib${needed}.so: this libtorch is for CPUs; install one for CUDA (pip install torch), or set MUSTER_CUDA=OFF")
+      muster_torch_fail("MUSTER_TORCH_CUDA=ON, and there is no ${torch_lib}/lib${needed}.so: this libtorch is for CPUs; install one for CUDA (pip install torch), or set MUSTER_TORCH_CUDA=OFF")
     endif()
   endforeach()
   # No symbol of it is named: it registers its kernels when it is loaded.

@@ -9,7 +9,7 @@
 
 namespace muster::learning {
 
-// "cuda:0" where this program has libtorch's CUDA half (cmake -DMUSTER_CUDA=ON) and sees a GPU, else empty:
+// "cuda:0" where this program has libtorch's CUDA half (cmake -DMUSTER_TORCH_CUDA=ON) and sees a GPU, else empty:
 // models compute in host memory. A process has one GPU; CUDA_VISIBLE_DEVICES says which, empty: none.
 [[nodiscard]] std::string gpu();
 
