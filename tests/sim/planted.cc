@@ -39,7 +39,6 @@ constexpr std::array<Bug, static_cast<std::size_t>(Planted::kMax)> kBugs{{
     {"those who join come first", 31},
     {"survivors are replaced", 51},
     {"both holders of a part are lost, and nobody restarts", 88},
-    {"a server without its part counts as one that has it", 1},
 }};
 
 op::PatchStatus* status_of(op::Decision& decision) {
@@ -116,8 +115,6 @@ void falsify(Planted bug, const Json& object, const op::Observed& seen, op::Deci
   }
   Json& status = patch->patch["status"];
   if (bug == Planted::kPartsLostIgnored) replace_servers_alone(object, seen, status);
-  if (bug == Planted::kPartAwaitedForgotten && status.contains("servers") && status["servers"].is_array())
-    for (Json& server : status["servers"]) server.erase("anew");
   if (bug == Planted::kStaleStatusWins) patch->patch.erase("metadata");
   if (bug == Planted::kReadyCountsAll && status.contains("readyReplicas"))
     status["readyReplicas"] = static_cast<std::int64_t>(seen.pods.size());

@@ -29,7 +29,6 @@ enum class Planted {
   kJoinersFirst,           // ranks are given to those first who have no state
   kSurvivorsReplaced,      // all workers are replaced when one is lost
   kPartsLostIgnored,       // two servers beside each other are replaced alone, as one would be
-  kPartAwaitedForgotten,   // a server that has begun anew counts as one that has its part
   kMax
 };
 [[nodiscard]] const char* name_of(Planted bug);
