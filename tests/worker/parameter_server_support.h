@@ -32,6 +32,14 @@ struct ServedJob {
 };
 
 struct ServedOutcome {
+  ServedOutcome() = default;
+  ServedOutcome(std::size_t workers_of, std::size_t servers_of)
+      : workers(workers_of),
+        servers(servers_of),
+        server_bytes(servers_of),
+        server_bytes_expected(servers_of),
+        replication_bytes(servers_of),
+        progress(workers_of) {}
   std::vector<std::optional<Result<TrainLoop::Outcome>>> workers;
   std::vector<Status> servers;
   std::vector<std::uint64_t> server_bytes;  // payload
@@ -46,13 +54,7 @@ inline ServedOutcome train_served(const ServedJob& job, std::vector<Learnt>& lea
                                   std::vector<ShardState>& states, std::vector<ShardState>& copies) {
   const int shards = static_cast<int>(states.size());
   auto meshes = memory_mesh(job.workers + shards, job.seed);
-  ServedOutcome made;
-  made.workers.resize(learnt.size());
-  made.servers.resize(states.size());
-  made.server_bytes.resize(states.size());
-  made.server_bytes_expected.resize(states.size());
-  made.replication_bytes.resize(states.size());
-  made.progress.resize(learnt.size());
+  ServedOutcome made(learnt.size(), states.size());
   const auto serve = [&](int shard) {
     const auto index = static_cast<std::size_t>(shard);
     Mesh& mesh = *meshes[static_cast<std::size_t>(job.workers) + index];

@@ -209,8 +209,8 @@ TEST_F(WorkerMembership, AWindowOfLocalStepsThatLosesAWorkerIsMadeAgain) {
   job.pod(1).signal(SIGKILL);
   const auto killed = job.remove(1);
   job.configure(training());
-  const auto last = job.pod(0).watch(
-      [](const auto& status) { return status.phase() == control::v1::PHASE_SUCCEEDED; });
+  const auto last =
+      job.pod(0).watch([](const auto& status) { return status.phase() == control::v1::PHASE_SUCCEEDED; });
   ASSERT_GT(last.worker().ledger_size(), 0);
   for (const auto& epoch : last.worker().ledger()) {
     EXPECT_EQ(epoch.counted(), epoch.expected()) << "epoch " << epoch.epoch();

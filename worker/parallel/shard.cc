@@ -104,16 +104,7 @@ Status Shard::check(int worker, const ShardMessage& head) const {
     case Kind::kEnd:
       if (is_ready()) bytes = 0;
       break;
-    case Kind::kBegun:
-    case Kind::kParameters:
-    case Kind::kPulled:
-    case Kind::kOptimizer:
-    case Kind::kShard:
-    case Kind::kPart:
-    case Kind::kUpdate:
-    case Kind::kCopy:
-    case Kind::kHave:
-    case Kind::kLeft: break;
+    default: break;  // servers say that
   }
   if (!bytes) return refused(worker, "says to a parameter server what it may not say now");
   if (*bytes != head.bytes)
