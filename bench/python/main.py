@@ -18,6 +18,7 @@ from runs import MUSTER, median, metric, Run, table  # noqa: E402
 
 PYTHON = os.environ.get('TORCH_PYTHON', sys.executable)
 SCRIPT = str(ROOT / 'bench/python/train.py')
+TARGET = 0.8
 BITS = 8  # of a compressed value
 QUICK = '--quick' in sys.argv
 ROUNDS = 1 if QUICK else 3
@@ -55,9 +56,6 @@ def by_gloo(workers, model, epochs, inside=()):
         if any([rank.wait(timeout=900) for rank in ranks]):
             raise SystemExit('DDP over Gloo ended with an error')
         return json.loads((pathlib.Path(folder) / 'result').read_text())
-
-
-TARGET = 0.8
 
 
 def measure_rate():
@@ -130,24 +128,24 @@ def tables_bridge(rows):
 
 
 def program_gap():
-    """(seconds without a step after the program of one of four ranks was killed)"""
-    with tempfile.TemporaryDirectory(prefix='muster-bench-'):
-        begun = Run(manifest(recovery.WORKERS, ['muster', '--model', 'mlp'], epochs=200))
-        _, ip = begun.worker(0)
-        while (metric(ip, 'muster_worker_step') or 0) < recovery.KILL_AFTER:
-            time.sleep(0.02)
-        os.kill(program_of(begun, 1), signal.SIGKILL)
-        killed = time.monotonic()
-        step, since, gap = metric(ip, 'muster_worker_step') or 0, killed, 0
-        while time.monotonic() < killed + 8:
-            now = metric(ip, 'muster_worker_step')
-            if now is not None and now != step:
-                gap = max(gap, time.monotonic() - since)
-                step, since = now, time.monotonic()
-            time.sleep(0.005)
-        begun.process.send_signal(signal.SIGINT)
-        begun.process.communicate(timeout=30)
-        return gap
+    """The longest time without a step, in seconds, after the program of one of four ranks was killed."""
+    begun = Run(manifest(recovery.WORKERS, ['muster', '--model', 'mlp'], epochs=200))
+    _, ip = begun.worker(0)
+    while (metric(ip, 'muster_worker_step') or 0) < recovery.KILL_AFTER:
+        time.sleep(0.02)
+    os.kill(program_of(begun, 1), signal.SIGKILL)
+    killed = time.monotonic()
+    step, since, gap = metric(ip, 'muster_worker_step') or 0, killed, 0
+    while time.monotonic() < killed + 8:
+        now = metric(ip, 'muster_worker_step')
+        if now is not None and now != step:
+            gap = max(gap, time.monotonic() - since)
+            step, since = now, time.monotonic()
+        time.sleep(0.005)
+    ended = time.monotonic()
+    begun.process.send_signal(signal.SIGINT)
+    begun.process.communicate(timeout=30)
+    return max(gap, ended - since)
 
 
 def program_of(begun, index):
