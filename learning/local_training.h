@@ -39,8 +39,8 @@ struct LocalStart {
 // Trains `model` from `global` [P] for spec.local_epochs over `rows` of `data`, with a fresh optimizer and
 // an order that is a function of `key` alone. `cancelled` is asked between batches. With a fairness_q the
 // loss of `global` over all rows is computed first, which costs as much as a third of an epoch. Errors:
-// kInvalidArgument (no rows, settings), kDataLoss (the loss is not finite: names the epoch and batch),
-// kAborted. With control_variates the optimizer must be plain SGD.
+// kInvalidArgument (no rows, settings), kDataLoss (the loss is not finite: names the epoch and batch; on a
+// GPU the epoch), kAborted. With control_variates the optimizer must be plain SGD.
 [[nodiscard]] Result<LocalUpdate> train_locally(Model& model, const spec::ClientTraining& spec,
                                                 std::span<const float> global, const Examples& data,
                                                 std::span<const std::int64_t> rows, std::uint64_t key,

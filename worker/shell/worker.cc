@@ -149,8 +149,9 @@ class Worker {
   void tell_data() {
     if (!std::exchange(tell_data_, false)) return;
     const learning::Dataset& data = prepared_->data;
-    spdlog::info("data loaded train={} test={} classes={} sha256={:.16} parameters={}", data.train.size(),
-                 data.test.size(), data.train.class_count, data.digest, prepared_->model->parameter_count());
+    spdlog::info("data loaded train={} test={} classes={} sha256={:.16} parameters={} device={}",
+                 data.train.size(), data.test.size(), data.train.class_count, data.digest,
+                 prepared_->model->parameter_count(), prepared_->model->device());
     for (const std::string& note : data.notes) spdlog::info("{}", note);
     for (const std::string& warning : data.warnings) warn(warning);
   }
