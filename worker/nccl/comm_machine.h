@@ -34,7 +34,7 @@ enum class CommState { kEmpty, kWorking, kReady, kKept, kAborting, kStuck };
 class CommMachine {
  public:
   struct Options {
-    std::string self;                             // "rank 1 (127.0.0.5:8471)": of whom errors speak
+    std::string self;                             // "rank 1": of whom errors speak
     bool can_shrink = false;                      // a broken communicator may be the parent of the next one
     std::chrono::milliseconds abort_time{5'000};  // in which an abort returns
   };

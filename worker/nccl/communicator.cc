@@ -17,7 +17,7 @@ using std::chrono::steady_clock;
 
 // A poll asks for so long before it says that the work is still under way.
 constexpr std::chrono::milliseconds kPollTime{20};
-constexpr std::chrono::milliseconds kAskTime{500};  // a question that takes longer hangs
+constexpr std::chrono::milliseconds kAskTime{200};  // a question that takes longer hangs
 constexpr int kAsks = 200;                          // without sleeping: some 10 us in which a small sum ends
 constexpr std::chrono::microseconds kBetweenAsks{20};  // then
 
@@ -72,7 +72,9 @@ struct Communicator::Gpu {
     const CudaFunctions& cuda = library->cuda();
     if (cuda.memcpy_async(memory, pinned, bytes, kHostToDevice, stream) != kCudaSuccess)
       return kUnhandledCudaError;
-    int result = library->nccl().all_reduce(memory, memory, elements, kFloat32, kAddition, comm.load(), stream);
+    int result = with_comm([&](Comm of) {
+      return library->nccl().all_reduce(memory, memory, elements, kFloat32, kAddition, of, stream);
+    });
     while (result == kInProgress && !given_up.load()) {
       result = ask();
       if (result == kInProgress) std::this_thread::sleep_for(kBetweenAsks);
@@ -83,18 +85,26 @@ struct Communicator::Gpu {
       return kUnhandledCudaError;
     return kSuccess;
   }
-  // The state of the communicator; in progress, where it is being aborted.
-  [[nodiscard]] int ask() {
+  // A call on the communicator, unless it was given up: an abort waits for it, up to kAskTime.
+  template <typename Call>
+  [[nodiscard]] int with_comm(const Call& call) {
     asking = true;
-    int state = kInProgress;
-    if (Comm const of = comm.load(); of != nullptr)
-      if (const int asked = library->nccl().get_async_error(of, &state); asked != kSuccess) state = asked;
+    Comm const of = comm.load();
+    const int result = of == nullptr || given_up.load() ? kInternalError : call(of);
     asking = false;
-    return state;
+    return result;
+  }
+  // The state of the communicator.
+  [[nodiscard]] int ask() {
+    return with_comm([this](Comm of) {
+      int state = kInProgress;
+      const int asked = library->nccl().get_async_error(of, &state);
+      return asked == kSuccess ? state : asked;
+    });
   }
   [[nodiscard]] std::string last_words() {
     asking = true;
-    Comm const of = comm.load();
+    Comm const of = comm.load();  // of none it tells the last of any
     const char* const told = library->nccl().get_last_error(of);
     std::string words = told == nullptr ? "" : told;
     asking = false;
@@ -204,7 +214,9 @@ Status Communicator::finish(const Watch& watch, Deadline deadline) {
   if (machine_.state() != CommState::kReady) return {};
   machine_.begin(Work::kFinish, 0, deadline);
   gpu_->bytes = 0;
-  MUSTER_TRY(drive([](Gpu& gpu) { return gpu.library->nccl().finalize(gpu.comm.load()); }, watch));
+  MUSTER_TRY(drive(
+      [](Gpu& gpu) { return gpu.with_comm([&gpu](Comm of) { return gpu.library->nccl().finalize(of); }); },
+      watch));
   lane_.start([gpu = gpu_] {
     gpu->unfreed = true;
     if (gpu->library->nccl().destroy(gpu->comm.exchange(nullptr)) == kSuccess) gpu->unfreed = false;

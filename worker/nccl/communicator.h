@@ -24,7 +24,7 @@ class Communicator {
   struct Place {
     int rank = 0;
     int size = 1;
-    std::string self;  // "rank 1 (127.0.0.5:8471)"
+    std::string self;  // "rank 1"
   };
   // Called every kLook while a call is waited for: an error breaks it off, as of a rank that is lost.
   using Watch = std::function<Status()>;

@@ -7,7 +7,6 @@
 #include <cstring>
 #include <utility>
 
-#include "common/pods/standstill.h"
 #include "worker/collective/mesh_part.h"
 
 namespace muster::worker::nccl {
@@ -59,9 +58,8 @@ Result<std::unique_ptr<Collective>> Group::meet(const Membership& membership, Me
       std::ranges::all_of(table.held, [&](float held) { return held > 0 && held == table.held.front(); });
   auto next = std::make_unique<Communicator>(
       library_,
-      Communicator::Place{.rank = rank,
-                          .size = size,
-                          .self = rank_name(rank, membership.peers[static_cast<std::size_t>(rank)])},
+      // Without its address: ranks that are named with it are those that are lost (standstill.h).
+      Communicator::Place{.rank = rank, .size = size, .self = fmt::format("rank {}", rank)},
       options_.abort_time);
   shrunk_ = alike && !excluded.empty() && library_->can_shrink();
   if (shrunk_) {
@@ -104,8 +102,9 @@ Result<Group::Table> Group::compare(MeshCollective& control, const Status& mine,
   if (mine) told[rank] = static_cast<float>(library_->version());
   if (communicator_ != nullptr && communicator_->can_be_parent())
     told[size + rank] = static_cast<float>(held_.number);
-  MUSTER_TRY(control.all_reduce_sum(told, Traffic::kControl, deadline, 0));
-  if (!mine) return mine.error();
+  const Status shared = control.all_reduce_sum(told, Traffic::kControl, deadline, 0);
+  if (!mine) return mine.error();  // whatever a rank that was faster has left with
+  MUSTER_TRY(shared);
   for (std::size_t other = 0; other < size; ++other) {
     if (told[other] == 0)
       return failed_precondition(fmt::format(

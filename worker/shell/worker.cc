@@ -44,7 +44,7 @@ class Worker {
  public:
   // `program`: of a job with spec.training.program; outlives it.
   Worker(WorkerMetrics& metrics, const std::unique_ptr<program::ProgramLink>& program)
-      : metrics_(metrics), program_(program), server_(metrics), gpus_(watch_gpus(metrics)) {}
+      : metrics_(metrics), program_(program), server_(metrics) {}
 
   Ending run(PodFrame& frame, MeshPort& port, const Assignment& assignment, Job job) {
     if (group_ended_) return *group_ended_;  // its program knows no other membership
@@ -345,7 +345,7 @@ class Worker {
   const std::unique_ptr<program::ProgramLink>& program_;
   PodFrame* frame_ = nullptr;  // of the membership, as the job and the collective
   Job job_;
-  gpu::GpuWatch gpus_;
+  gpu::GpuWatch gpus_{watch_gpus(metrics_)};
   nccl::Group nccl_{{}};
   std::unique_ptr<Meeting> meeting_;
   std::atomic<bool> training_ = false;  // all ranks have begun: there is a step to end
