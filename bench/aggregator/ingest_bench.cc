@@ -18,10 +18,10 @@ using namespace muster;  // NOLINT: a program of one file
 using std::chrono::steady_clock;
 
 constexpr std::int32_t kClients = 64;
-constexpr std::int64_t kModelBytes = std::int64_t{4} << 20;
+constexpr std::int64_t kModelBytes = std::int64_t{1} << 20;
 constexpr int kRounds = 7;
 constexpr std::int32_t kSmallClients = 10;
-constexpr int kSmallRounds = 200;
+constexpr int kSmallRounds = 100;
 constexpr double kGiga = 1e9;
 constexpr double kIngestGoal = 0.8;
 constexpr double kOverheadGoal = 20e-3;  // or as long as this many syncs take

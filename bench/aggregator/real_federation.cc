@@ -12,6 +12,8 @@ namespace {
 constexpr const char* kUid = "bench";
 constexpr std::int64_t kMostPerPod = 25;
 
+pid_t aggregator_of_this_process = 0;  // the last that was started; no exit leaves it behind
+
 void must(bool holds, const std::string& what) {
   if (holds) return;
   std::fprintf(stderr, "%s\n", what.c_str());
@@ -47,11 +49,18 @@ spec::Federation federation_of(std::int64_t clients, std::int64_t model_bytes, s
   return federation;
 }
 
+RealFederation::~RealFederation() { aggregator_of_this_process = -1; }
+
 RealFederation::RealFederation(spec::Federation federation) : federation_(std::move(federation)) {
   std::random_device random;
   const std::string ip = fmt::format("127.{}.{}.1", 1 + random() % 250, random() % 250);
   aggregator_ = std::make_unique<testing_process::Pod>(MUSTER_AGGREGATOR_BINARY, "fr-aggregator-0", ip, kUid,
                                                        folder_.path());
+  if (aggregator_of_this_process == 0)
+    std::ignore = std::atexit([] {
+      if (aggregator_of_this_process > 0) kill(aggregator_of_this_process, SIGKILL);
+    });
+  aggregator_of_this_process = aggregator_->pid();
   control::v1::Assignment assignment;
   assignment.set_namespace_("default");
   assignment.set_name("fr");

@@ -18,6 +18,9 @@ namespace muster {
 class RealFederation {
  public:
   explicit RealFederation(spec::Federation federation);
+  ~RealFederation();
+  RealFederation(const RealFederation&) = delete;
+  RealFederation& operator=(const RealFederation&) = delete;
 
   [[nodiscard]] const spec::Federation& federation() const { return federation_; }
   [[nodiscard]] pid_t pid() const { return aggregator_->pid(); }
