@@ -119,6 +119,17 @@ void must_accept(const grpc::Status& status, const UploadReply& reply) {
   std::exit(1);
 }
 
+// As a device does that is told to come back: on a machine that is busy, a call may begin before the server
+// has counted the end of the one before.
+grpc::Status patiently(const std::function<grpc::Status()>& call) {
+  grpc::Status status;
+  do {
+    status = call();
+  } while (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+           status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  return status;
+}
+
 nlohmann::json ingest(const SinkProcess& sink) {
   const RealFederation aggregator(federation_of(kClients, kModelBytes, kRounds));
   std::vector<std::unique_ptr<FederationStub>> bare;
@@ -143,7 +154,7 @@ nlohmann::json ingest(const SinkProcess& sink) {
         UploadHeader own = header;
         own.set_task_id(tasks[static_cast<std::size_t>(client)].task_id());
         UploadReply reply;
-        const grpc::Status status = upload(stub(client), own, update, reply);
+        const grpc::Status status = patiently([&] { return upload(stub(client), own, update, reply); });
         must_accept(status, reply);
       });
       return seconds_since(begin);
@@ -185,12 +196,16 @@ nlohmann::json overhead() {
     begin = steady_clock::now();
     side_by_side(kSmallClients, [&](std::int32_t client) {
       const auto at = static_cast<std::size_t>(client);
-      const grpc::Status down = download(aggregator.stub_of(client), tasks[at].task_id(), &updates[at]);
-      if (!down.ok()) std::exit(1);
+      FederationStub& stub = aggregator.stub_of(client);
+      const grpc::Status down = patiently([&] { return download(stub, tasks[at].task_id(), &updates[at]); });
+      if (!down.ok()) {
+        fmt::print(stderr, "a download failed: {}\n", down.error_message());
+        std::exit(1);
+      }
       for (float& value : updates[at]) value = 1e-3F;  // what it was not trained to
       UploadReply reply;
-      const grpc::Status status =
-          upload(aggregator.stub_of(client), header_of(tasks[at], updates[at]), updates[at], reply);
+      const UploadHeader header = header_of(tasks[at], updates[at]);
+      const grpc::Status status = patiently([&] { return upload(stub, header, updates[at], reply); });
       must_accept(status, reply);
     });
   }
