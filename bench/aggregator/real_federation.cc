@@ -11,6 +11,8 @@ namespace {
 
 constexpr const char* kUid = "bench";
 constexpr std::int64_t kMostPerPod = 25;
+constexpr int kTries = 100;
+constexpr auto kPause = 100ms;
 
 pid_t aggregator_of_this_process = 0;  // the last that was started; no exit leaves it behind
 
@@ -80,18 +82,27 @@ RealFederation::RealFederation(spec::Federation federation) : federation_(std::m
     stubs_.push_back(federation_stub(ip + ":8471", kUid, shared_test_pki().of_pod("client", pod, kUid)));
 }
 
+bool RealFederation::check_in(std::int32_t client, CheckInReply& reply) const {
+  for (int tries = 0; tries < kTries; ++tries) {
+    grpc::ClientContext context;
+    federation::v1::CheckInRequest request;
+    request.set_client(client);
+    request.set_hold_ms(20'000);
+    const grpc::Status status = stub_of(client).CheckIn(&context, request, &reply);
+    if (status.ok()) return true;
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
+    std::this_thread::sleep_for(kPause);
+  }
+  return false;
+}
+
 std::vector<Task> RealFederation::begin_round() const {
   std::vector<Task> tasks(static_cast<std::size_t>(federation_.clients));
   std::atomic<bool> over = false;
   side_by_side(static_cast<std::int32_t>(federation_.clients), [&](std::int32_t client) {
     CheckInReply reply;
     while (!reply.has_task() && !over) {
-      grpc::ClientContext context;
-      federation::v1::CheckInRequest request;
-      request.set_client(client);
-      request.set_hold_ms(20'000);
-      const grpc::Status status = stub_of(client).CheckIn(&context, request, &reply);
-      must(status.ok(), "a check-in failed: " + status.error_message());
+      must(check_in(client, reply), "a check-in failed");
       if (reply.has_done()) over = true;
     }
     tasks[static_cast<std::size_t>(client)] = reply.task();
