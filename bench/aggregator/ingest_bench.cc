@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <exception>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -227,7 +229,7 @@ nlohmann::json overhead() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const bool to_file = argc == 3 && std::string_view(argv[1]) == "--json";
   if (argc != 1 && !to_file) {
     fmt::print(stderr, "usage: ingest_bench [--json FILE]\n");
@@ -241,4 +243,7 @@ int main(int argc, char** argv) {
   waitpid(sink.pid, nullptr, 0);
   if (to_file) std::ofstream(argv[2]) << result.dump(2);
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s: %s\n", "ingest_bench", error.what());
+  return 1;
 }

@@ -4,6 +4,8 @@
 // Exit code 1: the peak is above the bound.
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <exception>
 #include <fstream>
 #include <limits>
 #include <mutex>
@@ -103,7 +105,7 @@ void play(const RealFederation& federation, std::int32_t client, const UploadHea
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   if (argc < 4 || argc > 5 || std::atoll(argv[1]) < 1 || std::atoll(argv[3]) < 2) {
     fmt::print(stderr, "usage: rounds_bench CLIENTS MODEL_BYTES ROUNDS [STRATEGY], of at least 2 rounds\n");
     return 2;
@@ -149,4 +151,7 @@ int main(int argc, char** argv) {
                            {"met", peak.bytes() <= bound}};
   fmt::print("{}\n", row.dump());
   return peak.bytes() <= bound ? 0 : 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s: %s\n", "rounds_bench", error.what());
+  return 1;
 }
