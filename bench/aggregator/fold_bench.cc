@@ -6,7 +6,9 @@
 #include <time.h>
 
 #include <algorithm>
+#include <cstdio>
 #include <cstring>
+#include <exception>
 #include <fstream>
 #include <functional>
 #include <nlohmann/json.hpp>
@@ -103,7 +105,7 @@ nlohmann::json measure(std::size_t parameters) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const bool to_file = argc == 3 && std::string_view(argv[1]) == "--json";
   if (argc != 1 && !to_file) {
     fmt::print(stderr, "usage: fold_bench [--json FILE]\n");
@@ -131,4 +133,7 @@ int main(int argc, char** argv) {
   if (to_file)
     std::ofstream(argv[2]) << nlohmann::json{{"goal", kGoal}, {"met", met}, {"rows", rows}}.dump(2);
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s: %s\n", "fold_bench", error.what());
+  return 1;
 }

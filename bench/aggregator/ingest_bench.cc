@@ -6,6 +6,8 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <cstdio>
+#include <exception>
 #include <fstream>
 #include <nlohmann/json.hpp>
 #include <string_view>
@@ -18,10 +20,10 @@ using namespace muster;  // NOLINT: a program of one file
 using std::chrono::steady_clock;
 
 constexpr std::int32_t kClients = 64;
-constexpr std::int64_t kModelBytes = std::int64_t{4} << 20;
+constexpr std::int64_t kModelBytes = std::int64_t{1} << 20;
 constexpr int kRounds = 7;
 constexpr std::int32_t kSmallClients = 10;
-constexpr int kSmallRounds = 200;
+constexpr int kSmallRounds = 100;
 constexpr double kGiga = 1e9;
 constexpr double kIngestGoal = 0.8;
 constexpr double kOverheadGoal = 20e-3;  // or as long as this many syncs take
@@ -119,6 +121,17 @@ void must_accept(const grpc::Status& status, const UploadReply& reply) {
   std::exit(1);
 }
 
+// As a device does that is told to come back: on a machine that is busy, a call may begin before the server
+// has counted the end of the one before.
+grpc::Status patiently(const std::function<grpc::Status()>& call) {
+  grpc::Status status;
+  do {
+    status = call();
+  } while (status.error_code() == grpc::StatusCode::UNAVAILABLE ||
+           status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
+  return status;
+}
+
 nlohmann::json ingest(const SinkProcess& sink) {
   const RealFederation aggregator(federation_of(kClients, kModelBytes, kRounds));
   std::vector<std::unique_ptr<FederationStub>> bare;
@@ -143,7 +156,7 @@ nlohmann::json ingest(const SinkProcess& sink) {
         UploadHeader own = header;
         own.set_task_id(tasks[static_cast<std::size_t>(client)].task_id());
         UploadReply reply;
-        const grpc::Status status = upload(stub(client), own, update, reply);
+        const grpc::Status status = patiently([&] { return upload(stub(client), own, update, reply); });
         must_accept(status, reply);
       });
       return seconds_since(begin);
@@ -185,12 +198,16 @@ nlohmann::json overhead() {
     begin = steady_clock::now();
     side_by_side(kSmallClients, [&](std::int32_t client) {
       const auto at = static_cast<std::size_t>(client);
-      const grpc::Status down = download(aggregator.stub_of(client), tasks[at].task_id(), &updates[at]);
-      if (!down.ok()) std::exit(1);
+      FederationStub& stub = aggregator.stub_of(client);
+      const grpc::Status down = patiently([&] { return download(stub, tasks[at].task_id(), &updates[at]); });
+      if (!down.ok()) {
+        fmt::print(stderr, "a download failed: {}\n", down.error_message());
+        std::exit(1);
+      }
       for (float& value : updates[at]) value = 1e-3F;  // what it was not trained to
       UploadReply reply;
-      const grpc::Status status =
-          upload(aggregator.stub_of(client), header_of(tasks[at], updates[at]), updates[at], reply);
+      const UploadHeader header = header_of(tasks[at], updates[at]);
+      const grpc::Status status = patiently([&] { return upload(stub, header, updates[at], reply); });
       must_accept(status, reply);
     });
   }
@@ -212,7 +229,7 @@ nlohmann::json overhead() {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const bool to_file = argc == 3 && std::string_view(argv[1]) == "--json";
   if (argc != 1 && !to_file) {
     fmt::print(stderr, "usage: ingest_bench [--json FILE]\n");
@@ -226,4 +243,7 @@ int main(int argc, char** argv) {
   waitpid(sink.pid, nullptr, 0);
   if (to_file) std::ofstream(argv[2]) << result.dump(2);
   return 0;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s: %s\n", "ingest_bench", error.what());
+  return 1;
 }

@@ -4,6 +4,7 @@
 #include <fmt/format.h>
 
 #include <cstdio>
+#include <exception>
 
 #include "bench/aggregator/real_federation.h"
 #include "common/base/random.h"
@@ -83,7 +84,7 @@ bool upload_counter(FederationStub& stub, const Task& task, std::uint64_t count)
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const std::int64_t asked = argc > 1 ? std::atoll(argv[1]) : 2'300'000'000;
   if (argc > 2 || asked < 4096) {
     fmt::print(stderr, "usage: large_model_check [MODEL_BYTES]\n");
@@ -123,4 +124,7 @@ int main(int argc, char** argv) {
       count * sizeof(float), seen, past, wrong,
       static_cast<double>(peak_kib) * 1024 / static_cast<double>(count * sizeof(float)));
   return whole && seen == count && wrong == 0 ? 0 : 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s: %s\n", "large_model_check", error.what());
+  return 1;
 }

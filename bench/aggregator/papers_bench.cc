@@ -30,6 +30,7 @@ struct Wanted {
 
 std::vector<double> of_all(const std::vector<QFflRun>& runs, double Fairness::*figure) {
   std::vector<double> values;
+  values.reserve(runs.size());
   for (const QFflRun& run : runs) values.push_back(run.last.*figure);
   return values;
 }

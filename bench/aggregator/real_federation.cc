@@ -11,6 +11,10 @@ namespace {
 
 constexpr const char* kUid = "bench";
 constexpr std::int64_t kMostPerPod = 25;
+constexpr int kTries = 100;
+constexpr auto kPause = 100ms;
+
+pid_t aggregator_of_this_process = 0;  // the last that was started; no exit leaves it behind
 
 void must(bool holds, const std::string& what) {
   if (holds) return;
@@ -47,11 +51,18 @@ spec::Federation federation_of(std::int64_t clients, std::int64_t model_bytes, s
   return federation;
 }
 
+RealFederation::~RealFederation() { aggregator_of_this_process = -1; }
+
 RealFederation::RealFederation(spec::Federation federation) : federation_(std::move(federation)) {
   std::random_device random;
   const std::string ip = fmt::format("127.{}.{}.1", 1 + random() % 250, random() % 250);
   aggregator_ = std::make_unique<testing_process::Pod>(MUSTER_AGGREGATOR_BINARY, "fr-aggregator-0", ip, kUid,
                                                        folder_.path());
+  if (aggregator_of_this_process == 0)
+    std::ignore = std::atexit([] {
+      if (aggregator_of_this_process > 0) kill(aggregator_of_this_process, SIGKILL);
+    });
+  aggregator_of_this_process = aggregator_->pid();
   control::v1::Assignment assignment;
   assignment.set_namespace_("default");
   assignment.set_name("fr");
@@ -71,18 +82,27 @@ RealFederation::RealFederation(spec::Federation federation) : federation_(std::m
     stubs_.push_back(federation_stub(ip + ":8471", kUid, shared_test_pki().of_pod("client", pod, kUid)));
 }
 
+bool RealFederation::check_in(std::int32_t client, CheckInReply& reply) const {
+  for (int tries = 0; tries < kTries; ++tries) {
+    grpc::ClientContext context;
+    federation::v1::CheckInRequest request;
+    request.set_client(client);
+    request.set_hold_ms(20'000);
+    const grpc::Status status = stub_of(client).CheckIn(&context, request, &reply);
+    if (status.ok()) return true;
+    if (status.error_code() != grpc::StatusCode::UNAVAILABLE) return false;
+    std::this_thread::sleep_for(kPause);
+  }
+  return false;
+}
+
 std::vector<Task> RealFederation::begin_round() const {
   std::vector<Task> tasks(static_cast<std::size_t>(federation_.clients));
   std::atomic<bool> over = false;
   side_by_side(static_cast<std::int32_t>(federation_.clients), [&](std::int32_t client) {
     CheckInReply reply;
     while (!reply.has_task() && !over) {
-      grpc::ClientContext context;
-      federation::v1::CheckInRequest request;
-      request.set_client(client);
-      request.set_hold_ms(20'000);
-      const grpc::Status status = stub_of(client).CheckIn(&context, request, &reply);
-      must(status.ok(), "a check-in failed: " + status.error_message());
+      must(check_in(client, reply), "a check-in failed");
       if (reply.has_done()) over = true;
     }
     tasks[static_cast<std::size_t>(client)] = reply.task();

@@ -18,6 +18,9 @@ namespace muster {
 class RealFederation {
  public:
   explicit RealFederation(spec::Federation federation);
+  ~RealFederation();
+  RealFederation(const RealFederation&) = delete;
+  RealFederation& operator=(const RealFederation&) = delete;
 
   [[nodiscard]] const spec::Federation& federation() const { return federation_; }
   [[nodiscard]] pid_t pid() const { return aggregator_->pid(); }
@@ -25,6 +28,8 @@ class RealFederation {
   [[nodiscard]] FederationStub& stub_of(std::int32_t client) const {
     return *stubs_[static_cast<std::size_t>(client / federation_.clients_per_pod)];
   }
+  // Checks the client in, and again while its connection is lost, for some seconds; false: it has no answer.
+  [[nodiscard]] bool check_in(std::int32_t client, CheckInReply& reply) const;
   // Checks all clients in at once; their tasks, by client. Empty once the federation is over.
   [[nodiscard]] std::vector<Task> begin_round() const;
 

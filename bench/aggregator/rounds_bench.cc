@@ -4,6 +4,8 @@
 // Exit code 1: the peak is above the bound.
 #include <fmt/format.h>
 
+#include <cstdio>
+#include <exception>
 #include <fstream>
 #include <limits>
 #include <mutex>
@@ -19,6 +21,8 @@ using namespace muster;  // NOLINT: a program of one file
 using std::chrono::steady_clock;
 
 constexpr double kProcessBytes = 96.0 * (1 << 20);  // libtorch's tables, threads, sessions of TLS, test data
+// What gRPC may hold of messages that come in (the service's quota); it does on a machine that is busy.
+constexpr double kReceiveBytes = 256.0 * (1 << 20);
 
 // Models that the strategy remembers between rounds, beside the model and the aggregate.
 double state_models(const std::string& strategy) {
@@ -55,12 +59,8 @@ void play(const RealFederation& federation, std::int32_t client, const UploadHea
           std::span<const float> update, std::mutex& mutex, std::map<std::int64_t, Turns>& rounds) {
   FederationStub& stub = federation.stub_of(client);
   while (true) {
-    grpc::ClientContext context;
-    federation::v1::CheckInRequest request;
-    request.set_client(client);
-    request.set_hold_ms(60'000);
     CheckInReply told;
-    if (!stub.CheckIn(&context, request, &told).ok() || told.has_done()) return;
+    if (!federation.check_in(client, told) || told.has_done()) return;
     if (!told.has_task()) continue;
     const Task& task = told.task();
     grpc::ClientContext down;
@@ -105,7 +105,7 @@ void play(const RealFederation& federation, std::int32_t client, const UploadHea
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   if (argc < 4 || argc > 5 || std::atoll(argv[1]) < 1 || std::atoll(argv[3]) < 2) {
     fmt::print(stderr, "usage: rounds_bench CLIENTS MODEL_BYTES ROUNDS [STRATEGY], of at least 2 rounds\n");
     return 2;
@@ -139,7 +139,7 @@ int main(int argc, char** argv) {
                std::max(static_cast<double>(agg::kUploadMemory),
                         2.0 * static_cast<double>(agg::room_of_upload(model_bytes))));
   const double bound = (2 + state_models(strategy)) * model + uploads +
-                       static_cast<double>(agg::kDownloadMemory) + kProcessBytes;
+                       static_cast<double>(agg::kDownloadMemory) + kReceiveBytes + kProcessBytes;
   const nlohmann::json row{{"clients", clients},
                            {"model_bytes", model_bytes},
                            {"rounds", rounds.size()},
@@ -151,4 +151,7 @@ int main(int argc, char** argv) {
                            {"met", peak.bytes() <= bound}};
   fmt::print("{}\n", row.dump());
   return peak.bytes() <= bound ? 0 : 1;
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "%s: %s\n", "rounds_bench", error.what());
+  return 1;
 }

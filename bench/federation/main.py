@@ -91,7 +91,7 @@ def memory() -> tuple[list, str]:
     ]
     words = (
         "Peak of RssAnon + RssShmem of the aggregator in MB; the bound is (2 + s) models, the room of the uploads that are on their way "
-        "at once, 32 MiB for downloads and 96 MiB for the process. Pages of the mapped journal are not in it.\n\n"
+        "at once, 32 MiB for downloads, 256 MiB for what gRPC receives and 96 MiB for the process. Pages of the mapped journal are not in it.\n\n"
     )
     return found, words + table(["strategy", "clients", "model, MB", "peak, MB", "bound, MB", "within"], rows)
 

@@ -48,11 +48,12 @@ std::shared_ptr<grpc::Channel> make_channel(const std::string& address, const Cr
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
   arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
   arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);
-  Credentials::expect({.role = "aggregator", .index = 0, .uid = credentials.name().uid}, arguments);
   if (!proxy.empty()) {
-    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 1);
+    arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY,
+                     1);  // before expect() turns proxies off: gRPC takes the first
     arguments.SetString(kHttpProxyArgument, proxy);
   }
+  Credentials::expect({.role = "aggregator", .index = 0, .uid = credentials.name().uid}, arguments);
   return grpc::CreateCustomChannel(address, credentials.for_channel(), arguments);
 }
 
