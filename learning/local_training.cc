@@ -105,14 +105,15 @@ Result<LocalUpdate> train_locally(Model& model, const spec::ClientTraining& spec
                     spec.local_epochs, spec.batch_size));
   MUSTER_TRY(validate(settings));
   double loss_before = 0;
-  if (settings.fairness_q) {
+  LocalUpdate update;
+  if (settings.fairness_q || start.measure_loss) {
     MUSTER_ASSIGN(loss_before, loss_of(model, global, data, rows, cancelled));
+    if (start.measure_loss) update.loss = loss_before;
     loss_before += penalty_of(spec.optimizer, global);  // of what its training descends
   }
   const auto optimizer = make_optimizer(spec.optimizer, model.parameter_count());
   std::vector<float> parameters(global.begin(), global.end());
   std::vector<float> gradient(parameters.size());
-  LocalUpdate update;
   Batches batches(rows, batch_size_of(spec, settings, rows.size()), key);
   for (std::int64_t epoch = 0; epoch < spec.local_epochs && !update.partial; ++epoch) {
     batches.shuffle(epoch);

@@ -7,6 +7,7 @@
 
 #include "common/base/result.h"
 #include "common/spec/federation.h"
+#include "learning/held_out.h"
 #include "learning/local_objective.h"
 #include "learning/model.h"
 
@@ -19,8 +20,11 @@ struct LocalUpdate {
   std::vector<float> control_change = {};  // [P] of the client's control variate; empty without
   std::int64_t steps = 0;                  // that were made
   bool partial = false;                    // it stopped before its last step
-  std::optional<double> loss = {};         // that a program of the user's own has measured,
-  std::optional<double> accuracy = {};     // and its accuracy, 0..1
+  // That a program of the user's own has measured, and its accuracy, 0..1; of a built-in model that of the
+  // global one on all of the client's examples, where it was asked for.
+  std::optional<double> loss = {};
+  std::optional<double> accuracy = {};
+  std::optional<HeldOutAccuracies> held_out = {};
 };
 
 // Where training stands beside the parameters.
@@ -29,6 +33,7 @@ struct LocalStart {
   std::span<const float> own_control = {};  // [P] SCAFFOLD's c_i; empty: 0
   // Asked between batches once a step was made: true ends the training there, with what it has come to.
   std::function<bool()> enough = {};
+  bool measure_loss = false;  // of `global` on all rows, before the first step
 };
 
 // Trains `model` from `global` [P] for spec.local_epochs over `rows` of `data`, with a fresh optimizer and

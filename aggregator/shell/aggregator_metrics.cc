@@ -55,6 +55,10 @@ struct AggregatorMetrics::Families {
   prometheus::Gauge& accuracy = gauge_family(*registry, "muster_aggregator_test_accuracy").Add({});
   prometheus::Gauge& step_norm = gauge_family(*registry, "muster_aggregator_step_norm").Add({});
   prometheus::Family<prometheus::Gauge>& state_norm = gauge_family(*registry, "muster_aggregator_state_norm");
+  prometheus::Family<prometheus::Gauge>& drift = gauge_family(*registry, "muster_aggregator_drift");
+  prometheus::Family<prometheus::Gauge>& devices =
+      gauge_family(*registry, "muster_aggregator_device_accuracy");
+  prometheus::Family<prometheus::Gauge>& scored = gauge_family(*registry, "muster_aggregator_scored_updates");
   prometheus::Family<prometheus::Counter>& updates =
       counter_family(*registry, "muster_aggregator_updates_total");
   prometheus::Family<prometheus::Counter>& taken =
@@ -148,6 +152,18 @@ void AggregatorMetrics::count_recovered(std::uint64_t updates) {
 void AggregatorMetrics::set_step_norm(double norm) { families_->step_norm.Set(norm); }
 void AggregatorMetrics::set_state_norm(const std::string& vector, double norm) {
   families_->state_norm.Add({{"vector", vector}}).Set(norm);
+}
+void AggregatorMetrics::set_drift(double drift) { families_->drift.Add({}).Set(drift); }
+void AggregatorMetrics::set_devices(const std::string& model, const DeviceAccuracies& accuracies) {
+  for (const auto& [figure, value] :
+       {std::pair("weighted", accuracies.weighted), std::pair("mean", accuracies.mean),
+        std::pair("worst_tenth", accuracies.worst_tenth), std::pair("variance", accuracies.variance)})
+    families_->devices.Add({{"model", model}, {"figure", figure}}).Set(value);
+}
+void AggregatorMetrics::set_scored(const ScoredUpdates& updates) {
+  families_->scored.Add({{"finding", "scored"}}).Set(static_cast<double>(updates.scored));
+  families_->scored.Add({{"finding", "harmful"}}).Set(static_cast<double>(updates.harmful));
+  families_->scored.Add({{"finding", "copy"}}).Set(static_cast<double>(updates.copies));
 }
 void AggregatorMetrics::set_evaluation(double loss, std::optional<double> accuracy) {
   families_->loss.Set(loss);

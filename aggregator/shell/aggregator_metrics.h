@@ -30,6 +30,20 @@ enum class Refusal {
   kDisplaced,  // displaced: by a newer call for the same task, or for want of room by one that is faster
 };
 
+// Since the federation began, by strategy Scoring.
+struct ScoredUpdates {
+  std::int64_t scored = 0;
+  std::int64_t harmful = 0;  // of those
+  std::int64_t copies = 0;   // of those
+};
+
+struct DeviceAccuracies {  // over the devices, on examples that none trains on
+  double weighted = 0;
+  double mean = 0;
+  double worst_tenth = 0;
+  double variance = 0;
+};
+
 class AggregatorMetrics {  // thread-safe
  public:
   AggregatorMetrics();
@@ -58,6 +72,9 @@ class AggregatorMetrics {  // thread-safe
   void set_step_norm(double norm);  // of what the newest round changed the model by
   void set_state_norm(const std::string& vector, double norm);  // of what the strategy remembers
   void set_evaluation(double loss, std::optional<double> accuracy);
+  void set_drift(double drift);
+  void set_devices(const std::string& model, const DeviceAccuracies& accuracies);
+  void set_scored(const ScoredUpdates& updates);
   // From time to time: the round under way, the bytes that should have been moved, the memory of uploads.
   void sample(const control::v1::AggregatorProgress& progress, std::uint64_t upload_bytes,
               std::uint64_t upload_bytes_max);

@@ -332,7 +332,9 @@ control::v1::AggregatorProgress Coordinator::progress() const {
   const RoundCounts counts = machine_.counts();
   control::v1::AggregatorProgress progress;
   progress.set_round(model_->round);
-  progress.set_rounds(options_.federation.rounds);
+  progress.set_rounds(options_.federation.rounds.value_or(0));
+  if (!options_.federation.rounds) progress.set_endless(true);
+  if (const auto drift = devices_.drift.value()) progress.set_drift(*drift);
   progress.set_connected(static_cast<std::int32_t>(counts.connected));
   progress.set_selected(static_cast<std::int32_t>(counts.selected));
   progress.set_configured(static_cast<std::int32_t>(counts.configured));

@@ -49,9 +49,9 @@ class Coordinator {
   void end_download(const std::string& task_id, const TransferPointer& transfer);
   void count_sent(std::uint64_t bytes);
 
-  // An answer at once, or a buffer to fill and hand to finish_upload, until which `transfer` is ended with
-  // the round. Errors: kResourceExhausted (no memory just now: try again until the deadline), kUnavailable
-  // (it is being folded: likewise), kFailedPrecondition (offset: ask upload_offset).
+  // An answer at once, or a buffer to fill for finish_upload, until which `transfer` ends with the round.
+  // Errors: kResourceExhausted (no memory just now: try again until the deadline), kUnavailable (it is being
+  // folded: likewise), kFailedPrecondition (offset: ask upload_offset).
   [[nodiscard]] Result<Admission> begin_upload(const Caller& caller, const UploadHeader& header,
                                                TransferPointer transfer);
   // `answer` is called once, when the update is durable and folded, or will not be. Errors: kDataLoss:
@@ -68,8 +68,8 @@ class Coordinator {
   // Once the federation is over and its last model evaluated; nothing when `timeout` is over before.
   [[nodiscard]] std::optional<Outcome> wait_outcome(std::chrono::milliseconds timeout);
   void wait_dismissed(std::chrono::milliseconds timeout);  // every client that ever came has been told so
-  // The newest committed round with its history; durable once wait_outcome has said that all is well.
-  [[nodiscard]] CommittedModel committed() const;
+  [[nodiscard]] CommittedModel committed()
+      const;  // the newest; durable once wait_outcome says that all is well
   [[nodiscard]] std::uint64_t upload_room() const;  // bytes for updates that may come now
   [[nodiscard]] std::string journal_full() const { return journal_ ? journal_->full_text() : ""; }  // why
   void clear_journal();  // the model is written for good
@@ -118,8 +118,7 @@ class Coordinator {
   [[nodiscard]] bool is_over() const MUSTER_REQUIRES(mutex_);
   [[nodiscard]] bool reaches_target(const std::vector<learning::HistoryPoint>& history) const
       MUSTER_REQUIRES(mutex_);
-  // Of their own threads, without the lock.
-  void run_timer();
+  void run_timer();  // this one and those below: without the lock, of their own threads
   void run_commits();
   void fold(Folding folding, Strategy& strategy);
   void send_back(Folding folding, const Error& why);
@@ -147,6 +146,7 @@ class Coordinator {
   Abandoning abandoning_ MUSTER_GUARDED_BY(mutex_);
   CountedUpdates counted_ MUSTER_GUARDED_BY(mutex_);
   ToldByClients told_ MUSTER_GUARDED_BY(mutex_);  // of the aggregate
+  OfDevices devices_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(mutex_);
   std::shared_ptr<const GlobalModel> to_commit_ MUSTER_GUARDED_BY(mutex_);  // waits for run_commits
   std::shared_ptr<const GlobalModel> next_ MUSTER_GUARDED_BY(mutex_);  // finished while run_commits was busy

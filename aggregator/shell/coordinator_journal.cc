@@ -18,6 +18,19 @@ constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 62;
 
 constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
 
+// What cannot be counts as not told.
+DeviceFigures figures_of(const UploadHeader& header) {
+  const auto share = [](bool told, double value) {
+    return told && value >= 0 && value <= 1 ? static_cast<float>(value) : kNotMeasured;
+  };
+  const auto& told = header.held_out();
+  if (!header.has_held_out() || told.examples() == 0 || told.examples() > header.examples()) return {};
+  return {.examples = static_cast<float>(told.examples()),
+          .global = share(true, told.global()),
+          .tuned = share(told.has_tuned(), told.tuned()),
+          .personal = share(told.has_personal(), told.personal())};
+}
+
 UpdateKept update_of(const UploadHeader& header, const KnownTask& task, std::uint64_t sequence) {
   return {.sequence = sequence,
           .id = header.task_id(),
@@ -30,6 +43,7 @@ UpdateKept update_of(const UploadHeader& header, const KnownTask& task, std::uin
           .partial = header.partial(),
           .loss = header.has_loss() ? header.loss() : kNotTold,
           .accuracy = header.has_accuracy() ? header.accuracy() : kNotTold,
+          .held_out = figures_of(header),
           .sha256 = header.update_sha256()};
 }
 

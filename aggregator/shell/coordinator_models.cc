@@ -34,7 +34,7 @@ Result<std::optional<learning::HistoryPoint>> judge(const GlobalModel& model, co
                                                     AggregatorMetrics& metrics) {
   std::optional<Measured> found = model.told;
   if (ports.evaluate) {
-    const learning::Evaluation result = ports.evaluate(model.values);
+    const learning::Evaluation result = ports.evaluate(model.values, model.round);
     if (!std::isfinite(result.loss))
       return invalid_argument(
           fmt::format("the test loss of round {0} is not finite: training diverged; lower "
@@ -78,6 +78,7 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
     metrics_.count_update("accepted");
     metrics_.count_taken(staleness_of(update, round), update.partial);
     counted_.taken(update.client, update.number);
+    devices_.reports.taken(update.client, update.held_out);
     told_.add(update.examples, update.loss, update.accuracy);
     ledger_.taken.push_back({update.sequence, update.id});
     // It is in the aggregate: it counts, also where its task was forgotten meanwhile, with a round of long
@@ -96,6 +97,7 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
   if (!strategy.state().empty() && !wait_saved()) return;
   std::vector<std::int64_t> counted;
   ToldByClients told;
+  std::vector<float> devices;
   {
     const MutexLock lock(mutex_);
     told = std::exchange(told_, {});
@@ -103,17 +105,19 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
     journal_closed(closed, true);
     counted_.sealed();
     counted = counted_.with_sealed();
+    devices_.reports.sealed();
+    devices = devices_.reports.kept();
   }
   auto values = strategy.finish(model->values);
   if (values) {
     metrics_.set_step_norm(distance(*values, model->values));
     for (const learning::SlotView& slot : strategy.state())
-      metrics_.set_state_norm(slot.name, distance(slot.values, {}));
+      if (slot.values.size() == values->size()) metrics_.set_state_norm(slot.name, distance(slot.values, {}));
   }
   std::shared_ptr<const GlobalModel> next;
   if (values)
     next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted),
-                             told.summary(weighing_of(options_.federation.strategy)));
+                             told.summary(weighing_of(options_.federation.strategy)), std::move(devices));
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {
@@ -155,7 +159,7 @@ void Coordinator::install(std::shared_ptr<const GlobalModel> model, Instant now)
 void Coordinator::put_in_place(std::shared_ptr<const GlobalModel> model) {
   spdlog::info("round {} has its model round={}", model->round, model->round);
   later_.releases.push_back(std::exchange(model_, std::move(model)));
-  metrics_.set_round(model_->round, options_.federation.rounds);
+  metrics_.set_round(model_->round, options_.federation.rounds.value_or(0));
   counted_.committed();
   if (outlives_ == Outlives::kAll) end_old_downloads();
 }
@@ -204,6 +208,8 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
   {
     const MutexLock lock(mutex_);
     if (*point) history_.push_back(**point);
+    if (options_.federation.stream && model->told) devices_.drift.add(model->told->loss);
+    if (const auto drift = devices_.drift.value()) metrics_.set_drift(*drift);
     history = history_;
     state = state_;
   }
@@ -214,7 +220,8 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
                          .parameters = model->values,
                          .history = history,
                          .state = std::move(state),
-                         .counted = model->counted});
+                         .counted = model->counted,
+                         .devices = model->devices});
   if (saved && journal_ != nullptr) journal_->saved(model->round);
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();

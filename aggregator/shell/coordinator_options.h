@@ -29,7 +29,7 @@ struct CoordinatorOptions {
 // Each runs on one thread of the coordinator, one call at a time, so that the service goes on meanwhile.
 struct CoordinatorPorts {
   // Empty with spec.training.program: the history is then what the clients tell.
-  std::function<learning::Evaluation(std::span<const float>)> evaluate;
+  std::function<learning::Evaluation(std::span<const float>, std::int64_t round)> evaluate;
   std::function<Status(const RoundView&)> save;
 };
 

@@ -6,6 +6,8 @@
 #include <variant>
 #include <vector>
 
+#include "aggregator/round/device_reports.h"
+#include "aggregator/round/drift.h"
 #include "aggregator/round/events.h"
 #include "aggregator/shell/global_model.h"
 #include "aggregator/shell/transfer.h"
@@ -65,6 +67,11 @@ struct UpdateLedger {  // what the journal is told of updates
   std::uint64_t next_sequence = 1;
   std::uint64_t folded = 0;        // up to this one all had their turn
   std::vector<TakenUpdate> taken;  // into the aggregate that is being gathered
+};
+
+struct OfDevices {  // what they tell of their data
+  DeviceReports reports;
+  Drift drift;  // since this process began
 };
 
 // Attempts that came to nothing and are not durable yet, and what is given to clients once they are.

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 #include <set>
 #include <utility>
 
@@ -41,9 +42,10 @@ std::unique_ptr<FederationMachine> machine_of(const CoordinatorOptions& options,
   const milliseconds deadline =
       options.report_deadline.value_or(std::chrono::seconds(federation.stragglers.deadline_seconds));
   const Instant now = steady_clock::now();
+  const std::int64_t rounds = federation.rounds.value_or(std::numeric_limits<std::int64_t>::max());
   if (!spec::needs_of(federation.strategy).rounds)
     return std::make_unique<BufferMachine>(
-        BufferOptions{.versions = federation.rounds,
+        BufferOptions{.versions = rounds,
                       .committed = committed,
                       .clients = federation.clients,
                       .at_work = federation.cohort.size,
@@ -56,7 +58,7 @@ std::unique_ptr<FederationMachine> machine_of(const CoordinatorOptions& options,
         now);
   const bool by_size = federation.cohort.sampling == "BySize";
   return std::make_unique<RoundMachine>(
-      RoundOptions{.rounds = federation.rounds,
+      RoundOptions{.rounds = rounds,
                    .first_round = committed + 1,
                    .clients = federation.clients,
                    .size = federation.cohort.size,
@@ -102,7 +104,7 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
                          std::unique_ptr<Strategy> strategy, CommittedRound start, AggregatorMetrics& metrics,
                          Journaled journaled)
     : options_(std::move(options)),
-      saved_first_(spec::needs_of(options_.federation.strategy).client_state),
+      saved_first_(spec::keeps_client_state(options_.federation)),
       ports_(std::move(ports)),
       metrics_(metrics),
       outlives_(!spec::needs_of(options_.federation.strategy).rounds ? Outlives::kAll
@@ -112,8 +114,10 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
       machine_(*owned_machine_),
       gathering_(start.round + 1),
       counted_(counted_of(options_, start)),
+      devices_{.reports = {static_cast<std::size_t>(options_.federation.clients), start.devices},
+               .drift = {}},
       model_(make_global_model(start.round, std::move(start.parameters), strategy->broadcast(),
-                               counted_of(options_, start))),
+                               counted_of(options_, start), std::nullopt, start.devices)),
       state_(strategy->state()),
       history_(std::move(start.history)),
       uploads_(std::max(options_.upload_memory_max, kUploadsMin * room_of_upload(model_->bytes()))),
@@ -138,7 +142,7 @@ Coordinator::Coordinator(CoordinatorOptions options, CoordinatorPorts ports,
     target_reached_ = true;
   }
   if (machine_.over()) outcome_ = Outcome{0, machine_.outcome()};
-  metrics_.set_round(start.round, options_.federation.rounds);
+  metrics_.set_round(start.round, options_.federation.rounds.value_or(0));
   timer_ = std::thread([this] { run_timer(); });
   commits_ = std::thread([this] { run_commits(); });
   for (PendingUpdate& pending : journaled.recovered.tail)
@@ -229,6 +233,7 @@ void Coordinator::apply(const AbandonRound& effect, Instant now) {
         {
           const MutexLock lock(mutex_);
           counted_.discarded();
+          devices_.reports.discarded();
           journal_closed(closed, false);
           told_ = {};
         }

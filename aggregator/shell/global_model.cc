@@ -18,7 +18,8 @@ std::span<const std::byte> GlobalModel::part(std::uint64_t offset, std::uint64_t
 std::shared_ptr<const GlobalModel> make_global_model(std::int64_t round, std::vector<float> values,
                                                      std::shared_ptr<const std::vector<float>> broadcast,
                                                      std::vector<std::int64_t> counted,
-                                                     std::optional<Measured> told) {
+                                                     std::optional<Measured> told,
+                                                     std::vector<float> devices) {
   auto model = std::make_shared<GlobalModel>();
   model->round = round;
   learning::Sha256 sha256;
@@ -29,6 +30,7 @@ std::shared_ptr<const GlobalModel> make_global_model(std::int64_t round, std::ve
   model->broadcast = std::move(broadcast);
   model->counted = std::move(counted);
   model->told = told;
+  model->devices = std::move(devices);
   return model;
 }
 

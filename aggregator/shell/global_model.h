@@ -20,6 +20,7 @@ struct GlobalModel {
   std::string sha256;                 // of what is downloaded, as little-endian bytes
   std::vector<std::int64_t> counted;  // of each client, as of this model: CountedUpdates::with_sealed
   std::optional<Measured> told{};     // by the clients whose updates made it; with programs of the user's own
+  std::vector<float> devices{};       // DeviceReports::kept, as of this model
   [[nodiscard]] std::uint64_t bytes() const { return values.size() * sizeof(float); }
   [[nodiscard]] std::uint64_t download_bytes() const {
     return bytes() + (broadcast == nullptr ? 0 : broadcast->size() * sizeof(float));
@@ -33,6 +34,6 @@ struct GlobalModel {
 [[nodiscard]] std::shared_ptr<const GlobalModel> make_global_model(
     std::int64_t round, std::vector<float> values,
     std::shared_ptr<const std::vector<float>> broadcast = nullptr, std::vector<std::int64_t> counted = {},
-    std::optional<Measured> told = std::nullopt);
+    std::optional<Measured> told = std::nullopt, std::vector<float> devices = {});
 
 }  // namespace muster::agg

@@ -5,27 +5,35 @@
 #include <chrono>
 #include <cstdio>
 #include <exception>
+#include <limits>
 #include <memory>
+#include <numeric>
 #include <string>
 #include <vector>
 
+#include "aggregator/shell/contribution_report.h"
 #include "aggregator/shell/coordinator.h"
+#include "aggregator/shell/device_report.h"
 #include "aggregator/shell/federation_service.h"
 #include "aggregator/shell/model_before.h"
 #include "aggregator/shell/resume_from_journal.h"
 #include "aggregator/store/mapped_shelf.h"
 #include "common/base/check.h"
+#include "common/base/random.h"
 #include "common/json/fields.h"
 #include "common/platform/end_process.h"
 #include "common/platform/log.h"
+#include "common/platform/mutex.h"
 #include "common/platform/permitted_path.h"
 #include "common/program/program_link.h"
 #include "common/spec/federated_round.h"
 #include "learning/data_identity.h"
 #include "learning/dataset.h"
 #include "learning/doubts.h"
+#include "learning/held_out.h"
 #include "learning/model.h"
 #include "learning/partition.h"
+#include "learning/stream.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
 
@@ -36,7 +44,8 @@ using std::chrono::milliseconds;
 
 constexpr milliseconds kPublishInterval{200};
 constexpr milliseconds kDismissTime{3'000};
-constexpr std::uint64_t kModelsInMemory = 6;  // of a program's: two models, two states, two updates
+constexpr std::uint64_t kScoringStream = 0x73636f7265;  // of the seed, for what is set aside
+constexpr std::uint64_t kModelsInMemory = 6;            // of a program's: two models, two states, two updates
 
 Result<spec::Federation> federation_of(const control::v1::Assignment& assignment) {
   if (!assignment.has_aggregator()) {
@@ -72,15 +81,31 @@ class Run {
     for (const std::string& note : dataset->notes) spdlog::info("{}", note);
     for (const std::string& warning : dataset->warnings) warn(warning);
     dataset->train = {};  // the clients' business; an aggregator sees the test set alone
+    const auto seed = static_cast<std::uint64_t>(federation.training.seed);
+    const learning::Examples scoring = set_aside(federation.strategy, seed, dataset->test);
     auto task = learning::make_model(federation.training.model, (*dataset).test);
     if (!task) return ending_of(task.error());
     RoundStore store(federation, (*task)->tensors(), assignment.uid(),
                      {.digest = dataset->digest, .class_names = dataset->class_names});
+    learning::Examples shifted;  // the test data, once devices' labels are
+    std::int64_t shifts_at = std::numeric_limits<std::int64_t>::max();
+    if (const auto& stream = federation.stream; stream && stream->label_shift) {
+      shifted = dataset->test;
+      shifts_at = stream->label_shift->round;
+      learning::shift_labels(*stream, shifts_at, shifted);
+    }
+    Mutex one_model;  // rounds are scored on another thread than evaluated
     CoordinatorPorts ports;
-    ports.evaluate = [&](std::span<const float> parameters) {
-      return (*task)->evaluate(parameters, dataset->test);
+    ports.evaluate = [&](std::span<const float> parameters, std::int64_t round) {
+      const MutexLock lock(one_model);
+      return (*task)->evaluate(parameters, round < shifts_at ? dataset->test : shifted);
     };
-    const auto seed = static_cast<std::uint64_t>(federation.training.seed);
+    HeldOutLoss held_out_loss;
+    if (scoring.size() > 0)
+      held_out_loss = [&](std::span<const float> parameters) {
+        const MutexLock lock(one_model);
+        return (*task)->evaluate(parameters, scoring).loss;
+      };
     CoordinatorOptions options;
     options.federation = std::move(federation);
     options.examples_max = *examples;
@@ -89,7 +114,22 @@ class Run {
                  {.uid = assignment.uid(),
                   .data_sha256 = dataset->digest,
                   .classes = dataset->test.class_count,
-                  .server = nullptr});
+                  .server = nullptr,
+                  .held_out_loss = std::move(held_out_loss)});
+  }
+
+  // What updates are scored on; the rest of the test data, on which nothing is chosen, says how good a model
+  // is.
+  static learning::Examples set_aside(const spec::Strategy& strategy, std::uint64_t seed,
+                                      learning::Examples& test) {
+    if (!spec::needs_of(strategy).held_out || test.size() < 2) return {};
+    std::vector<std::int64_t> rows(static_cast<std::size_t>(test.size()));
+    std::iota(rows.begin(), rows.end(), 0);
+    const learning::Split split =
+        learning::split_rows(std::move(rows), strategy.held_out_fraction, hash_key(seed, kScoringStream));
+    learning::Examples scoring = learning::rows_of(test, split.held_out);
+    test = learning::rows_of(test, split.rest);
+    return scoring;
   }
 
   // The model is that of the first client that comes, whose program has the data, too.
@@ -155,6 +195,8 @@ class Run {
             examples.size(), part.size(), limit));
       }
       examples.push_back(part.size());
+      if (federation.personalization)
+        examples.back() -= learning::held_out_count(part.size(), learning::kHeldOutShare);
     }
     return examples;
   }
@@ -176,16 +218,16 @@ class Run {
 
   // With what it remembered when `start` was committed. A federation that has ended needs it no more.
   static Result<std::unique_ptr<Strategy>> strategy_of(const spec::Federation& federation,
-                                                       CommittedRound& start) {
+                                                       HeldOutLoss held_out_loss, CommittedRound& start) {
     const std::size_t parameters = start.parameters.size();
     std::unique_ptr<UpdateShelf> shelf;
     if (spec::needs_of(federation.strategy).every_update && !federation.storage_path.empty())
       shelf = std::make_unique<MappedShelf>(federation.storage_path, parameters,
                                             static_cast<std::size_t>(federation.cohort.size));
-    MUSTER_ASSIGN(auto strategy,
-                  make_strategy(federation.strategy, parameters, std::move(shelf),
-                                {.clients = federation.clients,
-                                 .learning_rate = federation.training.optimizer.learning_rate}));
+    MUSTER_ASSIGN(auto strategy, make_strategy(federation.strategy, parameters, std::move(shelf),
+                                               {.clients = federation.clients,
+                                                .learning_rate = federation.training.optimizer.learning_rate,
+                                                .held_out_loss = std::move(held_out_loss)}));
     if (start.round > 0 && !start.finished) MUSTER_TRY(strategy->restore(std::move(start.state)));
     return strategy;
   }
@@ -216,14 +258,27 @@ class Run {
     std::string data_sha256;                   // empty: the clients' programs have the data
     std::int64_t classes = 0;                  // 0: nobody knows
     std::unique_ptr<FederationServer> server;  // that has taken the model; null: one is started
+    HeldOutLoss held_out_loss = {};
   };
   Ending serve(CoordinatorOptions options, CoordinatorPorts ports, RoundStore& store,
                const std::function<std::vector<float>()>& initial, Whose whose) {
     auto start = resume(store, initial);
     if (!start) return storage_ending_of(start.error());
-    auto strategy = strategy_of(options.federation, *start);
+    ContributionReport contributions(options.federation.storage_path,
+                                     static_cast<std::size_t>(options.federation.clients), metrics_);
+    std::vector<learning::SlotView> known;  // of an earlier process, which may have ended before it told
+    for (const auto& slot : start->state) known.push_back({slot.name, slot.values});
+    if (const Status told = contributions.update(known, start->round); !told)
+      return storage_ending_of(told.error());
+    DeviceReport devices(options.federation.storage_path, metrics_);
+    if (const Status told = devices.update(start->devices); !told) return storage_ending_of(told.error());
+    auto strategy = strategy_of(options.federation, std::move(whose.held_out_loss), *start);
     if (!strategy) return storage_ending_of(strategy.error());
-    ports.save = [&](const RoundView& round) { return store.commit(round); };
+    ports.save = [&](const RoundView& round) -> Status {
+      MUSTER_TRY(store.commit(round));
+      MUSTER_TRY(devices.update(round.devices));
+      return contributions.update(round.state, round.round);
+    };
     auto journaled = open_journal(options.federation, whose.uid, ports, **strategy, *start);
     if (!journaled) return storage_ending_of(journaled.error());
     Coordinator coordinator(std::move(options), std::move(ports), std::move(*strategy), std::move(*start),
@@ -244,6 +299,8 @@ class Run {
 
     const auto sample = [&] {
       *frame_.status.mutable_aggregator() = coordinator.progress();
+      contributions.tell(*frame_.status.mutable_aggregator());
+      devices.tell(*frame_.status.mutable_aggregator());
       metrics_.sample(frame_.status.aggregator(), room - coordinator.upload_room(), room);
     };
     std::optional<Outcome> outcome;

@@ -158,6 +158,10 @@ void write(Writer& to, const UpdateKept& record) {
   to.number(static_cast<std::uint8_t>(record.partial));
   to.number(record.loss);
   to.number(record.accuracy);
+  to.number(record.held_out.examples);
+  to.number(record.held_out.global);
+  to.number(record.held_out.tuned);
+  to.number(record.held_out.personal);
   to.text(record.sha256);
 }
 void read(Reader& from, UpdateKept& record) {
@@ -172,6 +176,10 @@ void read(Reader& from, UpdateKept& record) {
   from.read(record.partial);
   from.read(record.loss);
   from.read(record.accuracy);
+  from.read(record.held_out.examples);
+  from.read(record.held_out.global);
+  from.read(record.held_out.tuned);
+  from.read(record.held_out.personal);
   from.read(record.sha256);
 }
 

@@ -6,6 +6,7 @@
 #include <variant>
 #include <vector>
 
+#include "aggregator/round/device_reports.h"
 #include "aggregator/round/resume.h"
 #include "aggregator/strategy/strategy.h"
 #include "common/base/result.h"
@@ -54,7 +55,8 @@ struct UpdateKept {
   // What a client of a program of the user's own measured: told.h. NaN: nothing.
   double loss = std::numeric_limits<double>::quiet_NaN();
   double accuracy = std::numeric_limits<double>::quiet_NaN();
-  std::string sha256;  // of the values, as little-endian bytes
+  DeviceFigures held_out = {};  // that its client found
+  std::string sha256;           // of the values, as little-endian bytes
 };
 struct TakenUpdate {
   std::uint64_t sequence = 0;

@@ -10,6 +10,7 @@ namespace {
 
 // Beside the strategy's own: numbers of rounds, which float32 holds exactly.
 constexpr const char* kCountedSlot = "counted";
+constexpr const char* kDevicesSlot = "devices";
 
 // What stands in a file may be anything.
 std::int64_t number_of(float number) {
@@ -57,18 +58,25 @@ Result<std::optional<CommittedRound>> RoundStore::load(std::vector<std::string>&
     }
     slots.pop_back();
   }
+  std::vector<float> devices;
+  if (!slots.empty() && slots.back().name == kDevicesSlot) {
+    devices = std::move(slots.back().values);
+    slots.pop_back();
+  }
   return std::optional(CommittedRound{.round = loaded.state->step,
                                       .parameters = std::move(loaded.state->parameters),
                                       .history = std::move(loaded.state->history),
                                       .finished = loaded.finished,
                                       .state = std::move(slots),
-                                      .counted = std::move(counted)});
+                                      .counted = std::move(counted),
+                                      .devices = std::move(devices)});
 }
 
 Status RoundStore::commit(const RoundView& round) {
   if (!files_) return {};
   const std::vector<float> counted(round.counted.begin(), round.counted.end());
   learning::TrainingStateView state = training_state(round);
+  if (!round.devices.empty()) state.slots.push_back({kDevicesSlot, round.devices});
   if (!counted.empty()) state.slots.push_back({kCountedSlot, counted});
   return files_->save(state);
 }

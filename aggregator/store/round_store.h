@@ -18,6 +18,7 @@ struct CommittedRound {
   bool finished = false;                                   // it is the last one: its model is written
   std::vector<learning::OptimizerState::Slot> state = {};  // of the strategy; empty before the first round
   std::vector<std::int64_t> counted = {};                  // [clients] CountedUpdates; empty: none
+  std::vector<float> devices = {};                         // [clients x 4] DeviceReports; empty: none
 };
 
 struct RoundView {  // the same by reference: a model is written from where it lies
@@ -26,6 +27,7 @@ struct RoundView {  // the same by reference: a model is written from where it l
   std::span<const learning::HistoryPoint> history;
   std::vector<learning::SlotView> state = {};  // of the strategy
   std::span<const std::int64_t> counted = {};  // [clients] CountedUpdates
+  std::span<const float> devices = {};         // [clients x 4] DeviceReports; empty: none
 };
 
 struct RoundData {                       // of learning::Dataset

@@ -9,6 +9,7 @@
 #include "aggregator/strategy/krum.h"
 #include "aggregator/strategy/robust.h"
 #include "aggregator/strategy/scaffold.h"
+#include "aggregator/strategy/scoring.h"
 #include "aggregator/strategy/strategy.h"
 #include "common/base/check.h"
 
@@ -54,6 +55,14 @@ Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec, std:
   if (needs.every_update && shelf == nullptr)
     return invalid_argument(fmt::format(
         "spec.aggregator.storage: {} keeps every update of a round there; add storage", spec.name));
+  if (needs.held_out && enrolled.held_out_loss == nullptr)
+    return invalid_argument(fmt::format(
+        "spec.training: {} scores updates on data of the aggregator, and a program's data is its own; choose "
+        "another strategy, or training.dataset",
+        spec.name));
+  if (spec.name == "Scoring")
+    return std::unique_ptr<Strategy>(std::make_unique<Scoring>(
+        parameters, static_cast<std::size_t>(enrolled.clients), std::move(shelf), enrolled.held_out_loss));
   if (needs.every_update)
     return std::unique_ptr<Strategy>(
         std::make_unique<Robust>(parameters, needs.updates_min, std::move(shelf), combine_of(spec)));

@@ -1,5 +1,6 @@
 #pragma once  // aggregator/strategy/strategy.h: how client updates become the next model
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -57,14 +58,19 @@ inline constexpr std::uint64_t kExamplesMax = std::uint64_t{1} << 40;
 // finite but absurd values, 3e38 each, would otherwise be the model.
 inline constexpr float kMoveMax = 1 << 20;
 
-struct Enrolled {  // the clients, for SCAFFOLD
+// Of a model [P], on data that the aggregator holds and nobody trains on. The same parameters give the same
+// bits. May be NaN.
+using HeldOutLoss = std::function<double(std::span<const float> parameters)>;
+
+struct Enrolled {  // the clients, for SCAFFOLD and Scoring
   std::int64_t clients = 1;
-  double learning_rate = 0.01;  // of their optimizer
+  double learning_rate = 0.01;     // of their optimizer
+  HeldOutLoss held_out_loss = {};  // for Scoring
 };
 
 // `shelf`: for the strategies that need every update
 // (spec::needs_of).
-// Errors: kInvalidArgument: no such strategy, or no shelf for it.
+// Errors: kInvalidArgument: no such strategy, or no shelf or held-out data for it.
 [[nodiscard]] Result<std::unique_ptr<Strategy>> make_strategy(const spec::Strategy& spec,
                                                               std::size_t parameters,
                                                               std::unique_ptr<UpdateShelf> shelf = nullptr,

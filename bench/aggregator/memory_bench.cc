@@ -71,7 +71,7 @@ void serve(const Case& what, const TestPki& pki, int to_parent) {
   agg::RoundStore store(options.federation, tensors);
   agg::CoordinatorPorts ports;
   ports.save = [&](const agg::RoundView& round) { return store.commit(round); };
-  ports.evaluate = [](std::span<const float> values) {
+  ports.evaluate = [](std::span<const float> values, std::int64_t /*round*/) {
     return learning::Evaluation{.loss = static_cast<double>(values.front()), .accuracy = 0.5};
   };
   agg::CommittedRound start;

@@ -29,6 +29,7 @@ Status read_clients(const Json& json, const std::string& path, FederatedRoundSpe
       .integer("perPod", spec.federation.clients_per_pod, {.min = 1, .max = kClientsPerPodMax})
       .raw("template", spec.client_template)
       .object("storage", storage_reader(spec.federation.client_storage_path))
+      .object("stream", into(spec.federation.stream, stream_from_json))
       .object("partition", into(spec.federation.partition, partition_from_json));
   MUSTER_TRY(fields.finish());
   if (spec.client_pods() > kClientPodsMax) {
@@ -45,7 +46,8 @@ Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
   FederatedRoundSpec spec;
   Federation& federation = spec.federation;
   Fields fields(json, "spec");
-  fields.require("rounds").require("training").require("clients");
+  fields.require("training").require("clients");
+  federation.rounds.reset();
   fields.boolean("suspend", spec.suspend)
       .string("managedBy", spec.managed_by)
       .integer("rounds", federation.rounds, {.min = 1, .max = 1'000'000});
@@ -54,6 +56,7 @@ Result<FederatedRoundSpec> federated_round_from_json(const Json& json) {
       .object("strategy", into(federation.strategy, strategy_from_json))
       .object("cohort", into(federation.cohort, cohort_from_json))
       .object("stragglers", into(federation.stragglers, stragglers_from_json))
+      .object("personalization", into(federation.personalization, personalization_from_json))
       .object("runPolicy", into(spec.run_policy, run_policy_from_json));
   fields.object("aggregator",
                 [&](const Json& value, const std::string& at) { return read_aggregator(value, at, spec); });

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <vector>
 
 #include "common/spec/common_training.h"
 
@@ -114,6 +115,19 @@ Status check_program(const Federation& federation) {
         fmt::format("spec.strategy.name: {} changes what its clients do in each step, which is a program's "
                     "own; choose another, or training.model instead of training.program",
                     name));
+  if (federation.personalization)
+    return invalid_argument(
+        "spec.personalization: a program's examples and layers are its own; remove it, or train a "
+        "training.model");
+  if (federation.stream)
+    return invalid_argument(
+        "spec.clients.stream: it deals out a dataset bit by bit, and each client's data is its program's; "
+        "remove it");
+  if (needs_of(federation.strategy).held_out)
+    return invalid_argument(fmt::format(
+        "spec.strategy.name: {} scores updates on data of the aggregator, and a program's data is "
+        "its own; choose another, or training.dataset instead of training.program",
+        name));
   if (federation.stragglers.policy == "AcceptPartial")
     return invalid_argument(
         "spec.stragglers.policy: AcceptPartial stops a training between two steps, which are a program's "
@@ -134,6 +148,65 @@ Status check_program(const Federation& federation) {
                     "program's; remove "
                     "it",
                     federation.partition.kind));
+  return {};
+}
+
+// As learning/network.h names them.
+std::vector<std::string> layers_of(const Model& model) {
+  std::vector<std::string> layers;
+  if (model.name == "cnn") layers = {"conv1", "conv2"};
+  const std::size_t denses = model.name == "cnn" ? 2 : model.name == "mlp" ? model.hidden.size() + 1 : 1;
+  for (std::size_t i = 1; i <= denses; ++i) layers.push_back(fmt::format("dense{}", i));
+  return layers;
+}
+
+// Layers that the aggregator never sees: what it would do with them, and what their state goes by.
+Status check_personal_layers(const Federation& federation) {
+  if (!federation.personalization || federation.personalization->personal_layers.empty()) return {};
+  const auto& personal = federation.personalization->personal_layers;
+  const std::string& name = federation.strategy.name;
+  const std::vector<std::string> layers = layers_of(federation.training.model);
+  for (const std::string& layer : personal)
+    if (std::ranges::find(layers, layer) == layers.end())
+      return invalid_argument(
+          fmt::format("spec.personalization.personalLayers: model {} has no layer \"{}\"; choose of {}",
+                      federation.training.model.name, layer, fmt::join(layers, ", ")));
+  if (personal.size() == layers.size())
+    return invalid_argument(
+        "spec.personalization.personalLayers: with all layers personal there is nothing to learn together; "
+        "remove one");
+  if (name == "SCAFFOLD" || name == "QFedAvg" || name == "FedBuff" || name == "Scoring")
+    return invalid_argument(fmt::format(
+        "spec.personalization.personalLayers: {} {}; choose another strategy, or remove the field", name,
+        name == "FedBuff"   ? "has no rounds, by which such layers go on"
+        : name == "Scoring" ? "tests whole models, and the aggregator has no such layers"
+                            : "is a formula of all parameters' gradients"));
+  if (federation.stragglers.policy == "Buffer")
+    return invalid_argument(
+        "spec.stragglers.policy: Buffer lets updates of earlier rounds count, and personalLayers go on by "
+        "their "
+        "own round; choose Drop or AcceptPartial");
+  if (federation.target)
+    return invalid_argument(
+        "spec.target: the aggregator's model has no personalLayers that were ever trained, so that its "
+        "accuracy "
+        "says nothing; remove it");
+  return {};
+}
+
+Status check_stream(const Federation& federation, const StrategyNeeds& needs) {
+  if (!federation.stream) return {};
+  if (federation.cohort.sampling == "BySize")
+    return invalid_argument(
+        "spec.cohort.sampling: BySize draws clients by how much data they have in all, not by what has come "
+        "to "
+        "them; choose Uniform");
+  if (needs.held_out && federation.stream->label_shift)
+    return invalid_argument(
+        fmt::format("spec.clients.stream.labelShift: the data on which {} scores updates keeps its labels; "
+                    "remove it, or choose "
+                    "another strategy",
+                    federation.strategy.name));
   return {};
 }
 
@@ -161,7 +234,13 @@ Status check_needs(const Federation& federation) {
         name));
   MUSTER_TRY(check_sampling(federation, needs));
   MUSTER_TRY(check_stragglers(federation, needs));
-  if (!needs.client_state && !federation.client_storage_path.empty())
+  MUSTER_TRY(check_personal_layers(federation));
+  MUSTER_TRY(check_stream(federation, needs));
+  if (!federation.rounds && federation.storage_path.empty())
+    return invalid_argument(
+        "spec.rounds: a federation that goes on for ever leaves its models in aggregator.storage alone; add "
+        "storage, or rounds");
+  if (!keeps_client_state(federation) && !federation.client_storage_path.empty())
     return invalid_argument(
         fmt::format("spec.clients.storage: {}'s clients keep nothing between rounds; remove it", name));
   return {};
@@ -171,8 +250,7 @@ Status check_needs(const Federation& federation) {
 
 Json to_json(const Federation& federation) {
   const ClientTraining& training = federation.training;
-  Json json{{"rounds", federation.rounds},
-            {"training",
+  Json json{{"training",
              {{"localEpochs", training.local_epochs},
               {"batchSize", training.batch_size},
               {"optimizer", to_json(training.optimizer)},
@@ -191,6 +269,9 @@ Json to_json(const Federation& federation) {
              {{"count", federation.clients},
               {"perPod", federation.clients_per_pod},
               {"partition", to_json(federation.partition)}}}};
+  if (federation.rounds) json["rounds"] = *federation.rounds;
+  if (federation.personalization) json["personalization"] = to_json(*federation.personalization);
+  if (federation.stream) json["clients"]["stream"] = to_json(*federation.stream);
   Json& told = json["training"];
   if (training.program) {
     told["program"] = to_json(*training.program);
@@ -205,6 +286,11 @@ Json to_json(const Federation& federation) {
   if (federation.target)
     json["target"] = {{"metric", federation.target->metric}, {"value", federation.target->value}};
   return json;
+}
+
+bool keeps_client_state(const Federation& federation) {
+  return needs_of(federation.strategy).client_state ||
+         (federation.personalization && !federation.personalization->personal_layers.empty());
 }
 
 std::int64_t selection_count(const Cohort& cohort) {

@@ -5,6 +5,7 @@
 
 #include "common/base/result.h"
 #include "common/spec/partition.h"
+#include "common/spec/personalization.h"
 #include "common/spec/strategy.h"
 #include "common/spec/training.h"
 
@@ -48,7 +49,7 @@ struct Stragglers {  // spec.stragglers
 };
 
 struct Federation {
-  std::int64_t rounds = 1;
+  std::optional<std::int64_t> rounds = 1;  // absent: it goes on for ever
   std::optional<Target> target;
   ClientTraining training;
   Strategy strategy;
@@ -57,10 +58,15 @@ struct Federation {
   std::int64_t clients = 1;           // spec.clients.count
   std::int64_t clients_per_pod = 25;  // spec.clients.perPod: client c is played by pod c / perPod
   Partition partition;
+  std::optional<Personalization> personalization;
+  std::optional<Stream> stream;     // spec.clients.stream
   std::string storage_path;         // spec.aggregator.storage.path; empty: nothing is kept
   std::string client_storage_path;  // spec.clients.storage.path; empty: what clients keep is in memory
   friend bool operator==(const Federation&, const Federation&) = default;
 };
+
+// Clients keep something between rounds, which goes on when an update counts.
+[[nodiscard]] bool keeps_client_state(const Federation& federation);
 
 // In the manifest's shape, less pod templates; read by federated_round_from_json.
 [[nodiscard]] Json to_json(const Federation& federation);

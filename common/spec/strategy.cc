@@ -48,6 +48,7 @@ const std::vector<StrategyField>& strategy_fields() {
       {"trimFraction", &Strategy::trim_fraction, 0.001, 0.499, {"TrimmedMean"}, {"TrimmedMean"}},
       {"byzantineClients", &Strategy::byzantine_clients, 0, kEveryUpdateMax, {"Krum"}, {"Krum"}},
       {"averagedUpdates", &Strategy::averaged_updates, 1, kEveryUpdateMax, {"Krum"}},
+      {"heldOutFraction", &Strategy::held_out_fraction, 0.01, 0.9, {"Scoring"}},
       {"bufferSize", &Strategy::buffer_size, 1, 100'000, {"FedBuff"}},
       {"maxStaleness", &Strategy::max_staleness, 0, 1000, {"FedBuff"}},
   };
@@ -82,7 +83,7 @@ Result<Strategy> strategy_from_json(const Json& json, const std::string& path) {
   Fields fields(json, path);
   fields.one_of("name", strategy.name,
                 {"FedAvg", "FedProx", "QFedAvg", "PerFedAvg", "FedAvgM", "Nesterov", "FedAdam", "FedYogi",
-                 "FedAdagrad", "SCAFFOLD", "FedBuff", "Median", "TrimmedMean", "Krum"});
+                 "FedAdagrad", "SCAFFOLD", "FedBuff", "Median", "TrimmedMean", "Krum", "Scoring"});
   for (const StrategyField& field : strategy_fields()) {
     if (const auto* number = std::get_if<double Strategy::*>(&field.value)) {
       fields.number(field.name, strategy.**number, {.min = field.min, .max = field.max});
@@ -123,7 +124,8 @@ std::int64_t fewest_trimmed(double fraction) {
 StrategyNeeds needs_of(const Strategy& strategy) {
   StrategyNeeds needs;
   const std::string& name = strategy.name;
-  needs.every_update = name == "Median" || name == "TrimmedMean" || name == "Krum";
+  needs.held_out = name == "Scoring";
+  needs.every_update = name == "Median" || name == "TrimmedMean" || name == "Krum" || needs.held_out;
   needs.plain_sgd = name == "QFedAvg" || name == "PerFedAvg" || name == "SCAFFOLD";
   needs.rounds = name != "FedBuff";
   needs.client_state = name == "SCAFFOLD";

@@ -28,12 +28,14 @@ struct Strategy {
   std::int64_t byzantine_clients = 0;  // Krum: f, of a round
   std::int64_t averaged_updates = 1;   // Krum: m
   std::int64_t buffer_size = 10;       // FedBuff: K, updates that make a version of the model
+  double held_out_fraction = 0.2;      // Scoring: of the test data, what scores updates and nothing else
   std::int64_t max_staleness = 20;     // FedBuff: an update of a version that is older than this is not used
   friend bool operator==(const Strategy&, const Strategy&) = default;
 };
 
 // What a federation must have for the strategy to be sound; compared by validate(Federation).
 struct StrategyNeeds {
+  bool held_out = false;         // the aggregator has data of its own, to score updates on
   bool every_update = false;     // all updates of a round at once, kept in the storage; else a sum suffices
   bool plain_sgd = false;        // clients descend by SGD without momentum, whose learning rate it divides by
   std::int64_t updates_min = 1;  // fewer in a round make no model

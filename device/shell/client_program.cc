@@ -31,7 +31,7 @@ Status ClientProgram::meet(std::int32_t first_client, std::int32_t clients, Dead
   return link_.meet(program::Federation{.first_client = first_client,
                                         .clients = clients,
                                         .total_clients = federation_.clients,
-                                        .rounds = federation_.rounds,
+                                        .rounds = federation_.rounds.value_or(0),
                                         .seed = training.seed,
                                         .local_epochs = training.local_epochs,
                                         .batch_size = training.batch_size,

@@ -7,6 +7,7 @@
 #include "common/base/result.h"
 #include "common/spec/federation.h"
 #include "device/client_states.h"
+#include "device/personal_layers.h"
 #include "device/shell/fleet.h"
 #include "learning/dataset.h"
 #include "learning/model.h"
@@ -21,6 +22,8 @@ class LocalTrainer {
                                                                   std::int32_t first_client,
                                                                   std::int32_t clients, int slots);
   [[nodiscard]] std::size_t parameter_count() const;
+  // Values that each client keeps between rounds: its control variate, or its personal layers.
+  [[nodiscard]] std::size_t state_size() const;
   [[nodiscard]] const std::string& data_identity() const { return data_identity_; }
   // Where clients keep what is theirs between rounds; before the first train().
   void keep_states_in(std::unique_ptr<ClientStates> states) { states_ = std::move(states); }
@@ -34,14 +37,39 @@ class LocalTrainer {
                                                     const std::function<bool()>& cancelled);
 
  private:
-  [[nodiscard]] Result<std::vector<float>> own_control(std::int32_t client, const TaskTicket& task,
-                                                       std::span<const float> control);
+  struct Holding {            // what a client has in a round
+    learning::Examples made;  // where it has not `all`
+    const learning::Examples* all = nullptr;
+    std::vector<std::int64_t> rows;  // that it trains on
+    [[nodiscard]] const learning::Examples& examples() const { return all != nullptr ? *all : made; }
+  };
+  [[nodiscard]] Holding holding_of(std::size_t index, std::int64_t round) const;
+  struct Personal {
+    std::vector<float> begin;  // [P] the downloaded model with the client's own layers
+    std::optional<learning::HeldOutAccuracies> found;
+  };
+  [[nodiscard]] Result<Personal> begin_personal(learning::Model& model, std::size_t index,
+                                                const TaskTicket& task, std::span<const float> global,
+                                                const Holding& holding, std::uint64_t key,
+                                                const std::function<bool()>& cancelled);
+  [[nodiscard]] Result<learning::HeldOutAccuracies> measure(learning::Model& model, std::size_t index,
+                                                            const TaskTicket& task,
+                                                            std::span<const float> global,
+                                                            std::span<const float> personal,
+                                                            const Holding& holding, std::uint64_t key,
+                                                            const std::function<bool()>& cancelled) const;
+  // What the client keeps; `anew` where it has nothing yet, or has lost it.
+  [[nodiscard]] Result<std::vector<float>> own_state(std::int32_t client, const TaskTicket& task,
+                                                     std::span<const float> anew, bool anew_at_first);
 
   spec::Federation federation_;
   std::int32_t first_client_ = 0;
   std::string data_identity_;  // of the dataset that all clients' parts are cut from
   learning::Examples examples_;
-  std::vector<std::vector<std::int64_t>> rows_;  // of our clients
+  std::vector<std::vector<std::int64_t>> rows_;  // of our clients; with a stream, as they come
+  std::vector<std::vector<std::int64_t>>
+      held_out_;  // likewise, never trained on; empty without personalization
+  PersonalLayers personal_;
   std::vector<std::unique_ptr<learning::Model>> tasks_;
   std::unique_ptr<ClientStates> states_ = std::make_unique<MemoryStates>();
   std::vector<std::int64_t> lost_at_;  // of our clients: the counted round whose state was found to be gone

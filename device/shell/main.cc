@@ -140,7 +140,7 @@ class Run {
     MUSTER_ASSIGN(const auto folder, permitted_storage(path, "spec.clients.storage.path",
                                                        {assignment.writable_mounts().begin(),
                                                         assignment.writable_mounts().end()}));
-    MUSTER_ASSIGN(auto states, StateFiles::open(folder, assignment.uid(), trainer.parameter_count()));
+    MUSTER_ASSIGN(auto states, StateFiles::open(folder, assignment.uid(), trainer.state_size()));
     trainer.keep_states_in(std::move(states));
     return {};
   }

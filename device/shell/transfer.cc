@@ -93,6 +93,13 @@ UpdateUpload::UpdateUpload(std::string task_id, const learning::LocalUpdate& upd
   header_.set_partial(update.partial);
   if (update.loss) header_.set_loss(*update.loss);
   if (update.accuracy) header_.set_accuracy(*update.accuracy);
+  if (const auto& held_out = update.held_out) {
+    federation::v1::HeldOut& told = *header_.mutable_held_out();
+    told.set_examples(held_out->examples);
+    told.set_global(held_out->global);
+    if (held_out->tuned) told.set_tuned(*held_out->tuned);
+    if (held_out->personal) told.set_personal(*held_out->personal);
+  }
   header_.set_update_bytes(delta.size());
   header_.set_update_sha256(learning::sha256_hex(delta));
 }

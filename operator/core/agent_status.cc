@@ -50,10 +50,11 @@ bool is_possible(const Message& message, const FieldDescriptor& field) {
     case FieldDescriptor::CPPTYPE_STRING: {
       const std::string text = values.GetString(message, &field);
       if (field.name() == "digest") return is_digest(text, kLedgerDigestSize);
-      return field.name() == "topology" ? is_name(text) : is_digest(text);
+      return field.name() == "topology" || field.name() == "model" ? is_name(text) : is_digest(text);
     }
     case FieldDescriptor::CPPTYPE_DOUBLE: {
       const double value = values.GetDouble(message, &field);
+      if (field.name() == "gain" || field.name() == "drift") return true;
       return !std::isfinite(value) || (value >= 0 && (field.name() != "accuracy" || value <= 1));
     }
     default: return true;
@@ -83,6 +84,21 @@ void check_history(google::protobuf::RepeatedPtrField<Point>& history, std::set<
   history.erase(std::remove_if(history.begin(), history.end(), is_odd), history.end());
   if (history.size() > kStatusHistoryMax) history.DeleteSubrange(0, history.size() - kStatusHistoryMax);
   if (history.size() != told) odd.insert("history");
+}
+
+// Entries that cannot be are left out, and so are more than `most`.
+template <typename Entry>
+void check_list(google::protobuf::RepeatedPtrField<Entry>& list, int most, const char* name,
+                std::set<std::string>& odd) {
+  const int told = list.size();
+  const auto is_odd = [](Entry& entry) {
+    std::set<std::string> names;
+    check_figures(entry, names);
+    return !names.empty();
+  };
+  list.erase(std::remove_if(list.begin(), list.end(), is_odd), list.end());
+  if (list.size() > most) list.DeleteSubrange(most, list.size() - most);
+  if (list.size() != told) odd.insert(name);
 }
 
 // In order of epochs, as status.progress takes them.
@@ -120,7 +136,12 @@ AgentStatus checked(AgentStatus told) {
   }
   if (told.has_aggregator()) {
     check_figures(*told.mutable_aggregator(), odd);
-    check_history(*told.mutable_aggregator()->mutable_history(), odd);
+    auto& aggregator = *told.mutable_aggregator();
+    check_history(*aggregator.mutable_history(), odd);
+    check_list(*aggregator.mutable_contributions_top(), kStatusContributionsMax, "contributionsTop", odd);
+    check_list(*aggregator.mutable_contributions_bottom(), kStatusContributionsMax, "contributionsBottom",
+               odd);
+    check_list(*aggregator.mutable_devices(), kStatusDevicesMax, "devices", odd);
   }
   if (told.has_client()) check_figures(*told.mutable_client(), odd);
   auto& warnings = *told.mutable_warnings();

@@ -335,15 +335,29 @@ void fold_workers(Pass& pass, const std::vector<const Pod*>& members, const Pod*
   fold_history(pass, history_of(*first), last);
 }
 
+// An aggregator that tells none has not come to one yet, as after a restart: what is known stays.
+template <typename List>
+void tell_list(Pass& pass, const char* name, const List& told) {
+  Json list = Json::array();
+  for (const auto& entry : told) list.push_back(figures(entry, 6));
+  if (list.empty()) list = member(pass.before.progress, name);
+  if (list.is_array() && !list.empty()) pass.after.progress[name] = std::move(list);
+}
+
 void fold_aggregator(Pass& pass, const Pod& aggregator) {
   const std::optional<AgentStatus> word = agent_status_of(pass, aggregator);
   if (!word) return;
   const std::vector<std::string> warnings{word->warnings().begin(), word->warnings().end()};
-  if (word->aggregator().rounds() == 0) return fold_warnings(pass, warnings);
   const AggregatorProgress& told = word->aggregator();
+  if (told.rounds() == 0 && !told.endless()) return fold_warnings(pass, warnings);
   pass.after.progress = figures(told);
-  tell_pace(pass.after.progress, told.round(), told.rounds(), rounds_a_second(pass, told.round()));
-  keep_estimate(pass);
+  tell_list(pass, "contributionsTop", told.contributions_top());
+  tell_list(pass, "contributionsBottom", told.contributions_bottom());
+  tell_list(pass, "devices", told.devices());
+  if (!told.endless()) {
+    tell_pace(pass.after.progress, told.round(), told.rounds(), rounds_a_second(pass, told.round()));
+    keep_estimate(pass);
+  }
   fold_warnings(pass, warnings);
   std::optional<Point> last;
   if (told.has_loss() && told.round() > 0) last = point(told.round(), told.loss(), accuracy_of(told));

@@ -133,8 +133,9 @@ void succeed_by(Pass& pass, const Pod& aggregator) {
   const Json& progress = pass.after.progress;
   std::string message = "the aggregator succeeded";
   if (progress.is_object() && progress.contains("round")) {
-    message = fmt::format("{} of {} rounds committed", progress["round"].get<std::int64_t>(),
-                          progress.value("rounds", std::int64_t{0}));
+    const auto rounds = progress.value("rounds", std::int64_t{0});
+    message = fmt::format("{}{} rounds committed", progress["round"].get<std::int64_t>(),
+                          rounds > 0 ? fmt::format(" of {}", rounds) : "");
     if (progress.value("targetReached", false)) message += ", the target is reached";
     if (progress.contains("accuracy"))
       message += fmt::format(", accuracy {}", progress["accuracy"].get<double>());

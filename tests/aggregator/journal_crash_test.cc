@@ -210,6 +210,7 @@ INSTANTIATE_TEST_SUITE_P(Strategies, JournalCrash,
                                          spec::Strategy{.name = "FedYogi", .learning_rate = 0.1},
                                          spec::Strategy{.name = "FedAdagrad", .learning_rate = 0.1},
                                          spec::Strategy{.name = "SCAFFOLD"}, spec::Strategy{.name = "Median"},
+                                         spec::Strategy{.name = "Scoring"},
                                          spec::Strategy{.name = "QFedAvg", .q = 1},
                                          spec::Strategy{.name = "FedBuff", .buffer_size = 2}),
                          [](const auto& name) { return name.param.name; });

@@ -22,7 +22,7 @@ Federated random_setup(Random& random) {
   static const std::vector<spec::Strategy> kStrategies = {
       {.name = "FedAvg"},   {.name = "FedAvgM"}, {.name = "FedYogi", .learning_rate = 0.1},
       {.name = "SCAFFOLD"}, {.name = "Median"},  {.name = "FedBuff", .buffer_size = 3},
-      {.name = "FedBuff"}};
+      {.name = "FedBuff"},  {.name = "Scoring"}};
   Federated setup{.strategy = kStrategies[random.below(kStrategies.size())],
                   .clients = static_cast<std::int64_t>(3 + random.below(5)),
                   .rounds = 12,

@@ -23,6 +23,16 @@ namespace muster::agg {
 
 inline constexpr std::size_t kValues = 5;
 
+// Of Scoring: a valley, so that some updates help and others do not.
+inline double held_out_loss(std::span<const float> model) {
+  double loss = 0;
+  for (std::size_t i = 0; i < model.size(); ++i) {
+    const double apart = static_cast<double>(model[i]) - 0.7 * static_cast<double>(i);
+    loss += apart * apart;
+  }
+  return loss;
+}
+
 struct Federated {
   spec::Strategy strategy;
   std::int64_t clients = 3;
@@ -52,8 +62,9 @@ struct Seen {
 
 // What an aggregator that was never interrupted makes of the same sequence: the strategy alone.
 inline std::vector<float> uninterrupted(const Federated& setup, const Seen& seen, std::int64_t rounds) {
-  auto strategy = make_strategy(setup.strategy, kValues, std::make_unique<MemoryShelf>(),
-                                {.clients = setup.clients, .learning_rate = 0.05});
+  auto strategy =
+      make_strategy(setup.strategy, kValues, std::make_unique<MemoryShelf>(),
+                    {.clients = setup.clients, .learning_rate = 0.05, .held_out_loss = held_out_loss});
   std::vector<float> model = Checkpoint().model;
   for (std::int64_t round = 1; round <= rounds; ++round) {
     for (const std::string& id : seen.taken.at(round)) {
@@ -75,8 +86,9 @@ class JournaledServer {
                   std::function<std::string()> names)
       : setup_(setup), image_(image), checkpoint_(checkpoint), seen_(seen), now_(now) {
     rounds_ = spec::needs_of(setup.strategy).rounds;
-    auto strategy = make_strategy(setup.strategy, kValues, std::make_unique<MemoryShelf>(),
-                                  {.clients = setup.clients, .learning_rate = 0.05});
+    auto strategy =
+        make_strategy(setup.strategy, kValues, std::make_unique<MemoryShelf>(),
+                      {.clients = setup.clients, .learning_rate = 0.05, .held_out_loss = held_out_loss});
     EXPECT_TRUE(strategy) << (strategy ? "" : strategy.error().message);
     strategy_ = std::move(*strategy);
     if (checkpoint.round > 0) {
@@ -98,12 +110,13 @@ class JournaledServer {
     journal_ = std::move(*journal);
     EXPECT_FALSE(recovered_.useless) << recovered_.notes[0];
     for (const ClosedRound& closed : recovered_.closed) remember(closed);
-    const Status replayed = replay(
-        recovered_.closed, rounds_,
-        {.evaluate = [](std::span<const float>) { return learning::Evaluation{.loss = 1, .accuracy = 0}; },
-         .save = [this](const RoundView& view) { return save(view); },
-         .enough = [](const auto&) { return false; }},
-        *strategy_, start);
+    const Status replayed =
+        replay(recovered_.closed, rounds_,
+               {.evaluate = [](std::span<const float>,
+                               std::int64_t) { return learning::Evaluation{.loss = 1, .accuracy = 0}; },
+                .save = [this](const RoundView& view) { return save(view); },
+                .enough = [](const auto&) { return false; }},
+               *strategy_, start);
     EXPECT_TRUE(replayed) << (replayed ? "" : replayed.error().message);
     EXPECT_TRUE(journal_->start_file(start.round, recovered_.next_sequence, recovered_.resume));
     journal_->release(recovered_.settled());

@@ -21,7 +21,8 @@ class ResumeFromJournal : public testing::Test {
     auto strategy = make_strategy(federation_.strategy, start_.parameters.size());
     return resume_from_journal(
         federation_, "uid",
-        {.evaluate = [](std::span<const float>) { return learning::Evaluation{.loss = 1, .accuracy = 0.5}; },
+        {.evaluate = [](std::span<const float>,
+                        std::int64_t) { return learning::Evaluation{.loss = 1, .accuracy = 0.5}; },
          .save =
              [this](const RoundView& view) {
                saved_.push_back(view.round);

@@ -23,6 +23,7 @@ TEST(StrategySpec, SurvivesTheWire) {
            {.name = "TrimmedMean", .trim_fraction = 0.25},
            {.name = "Krum", .byzantine_clients = 3, .averaged_updates = 4},
            {.name = "SCAFFOLD", .learning_rate = 0.9},
+           {.name = "Scoring", .held_out_fraction = 0.5},
            {.name = "FedBuff", .learning_rate = 0.9, .buffer_size = 4, .max_staleness = 6},
            {.name = "FedProx", .mu = 0.5, .weighting = "Equal"},
            {.name = "FedAvgM", .learning_rate = 0.5, .momentum = 0.7},
@@ -104,8 +105,10 @@ TEST(StrategyNeeds, ARoundMustHaveAsManyUpdatesAsTheStrategyNeeds) {
 }
 
 TEST(StrategyNeeds, UpdatesThatAreLookedAtTogetherAreFewAndHaveAPlace) {
-  for (const Strategy& strategy : std::initializer_list<Strategy>{
-           {.name = "Median"}, {.name = "TrimmedMean"}, {.name = "Krum", .byzantine_clients = 1}}) {
+  for (const Strategy& strategy : std::initializer_list<Strategy>{{.name = "Median"},
+                                                                  {.name = "TrimmedMean"},
+                                                                  {.name = "Krum", .byzantine_clients = 1},
+                                                                  {.name = "Scoring"}}) {
     Federation federation = federation_with(strategy);
     federation.cohort.size = kEveryUpdateMax;
     EXPECT_EQ(refusal_of(federation), "");
@@ -115,6 +118,33 @@ TEST(StrategyNeeds, UpdatesThatAreLookedAtTogetherAreFewAndHaveAPlace) {
     federation.storage_path.clear();
     EXPECT_THAT(refusal_of(federation), HasSubstr("spec.aggregator.storage: " + strategy.name));
   }
+}
+
+TEST(PersonalizationSpec, SurvivesTheWireAndIsToldToPodsWhole) {
+  const Json spec{{"training", {{"model", {{"name", "mlp"}}}, {"dataset", {{"name", "synthetic"}}}}},
+                  {"personalization",
+                   {{"personalLayers", {"dense2"}}, {"fineTune", {{"epochs", 3}, {"learningRate", 0.5}}}}},
+                  {"cohort", {{"size", 3}}},
+                  {"aggregator", {{"storage", {{"path", "/m"}}}}},
+                  {"clients",
+                   {{"count", 9},
+                    {"stream",
+                     {{"initialExamples", 7},
+                      {"examplesPerRound", 2},
+                      {"expireAfterRounds", 4},
+                      {"labelShift", {{"round", 20}, {"by", 2}}}}}}}};
+  const auto whole = federated_round_from_json(spec);
+  ASSERT_TRUE(whole) << whole.error().message;
+  const auto told = federated_round_from_json(federated_round_for_pods(spec));
+  ASSERT_TRUE(told) << told.error().message;
+  EXPECT_EQ(told->federation, whole->federation);
+  EXPECT_EQ(told->federation.rounds, std::nullopt);
+  EXPECT_EQ(told->federation.personalization->fine_tune->epochs, 3);
+  EXPECT_EQ(told->federation.stream->label_shift->by, 2);
+  EXPECT_TRUE(keeps_client_state(told->federation));
+  const auto again = federated_round_from_json(to_json(told->federation));
+  ASSERT_TRUE(again) << again.error().message;
+  EXPECT_EQ(again->federation, told->federation);
 }
 
 TEST(StrategyNeeds, FormulasOfPlainSgdTakeNoOther) {

@@ -93,7 +93,7 @@ class FederationFixture : public testing::Test {
   }
   void start() {
     agg::CoordinatorPorts ports;
-    ports.evaluate = [this](std::span<const float> values) {
+    ports.evaluate = [this](std::span<const float> values, std::int64_t /*round*/) {
       if (evaluate_gate_ != nullptr) evaluate_gate_->pass();
       return learning::Evaluation{.loss = test_loss_, .accuracy = static_cast<double>(values[0])};
     };

@@ -33,6 +33,85 @@ TEST_F(FederationProcess, FinishesAllRoundsAndLeavesTheModel) {
   EXPECT_EQ(server->last_words().find("history"), std::string::npos);
 }
 
+TEST_F(FederationProcess, ScoringTellsWhatEachClientDid) {
+  federation_.strategy = {.name = "Scoring"};
+  federation_.rounds = 6;
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  const auto& progress = last->aggregator();
+  EXPECT_LT(progress.history(5).loss(), progress.history(0).loss());
+  ASSERT_EQ(progress.contributions_top_size(), 5);
+  std::int64_t updates = 0;
+  for (const auto& client : progress.contributions_top()) updates += client.updates();
+  for (const auto& client : progress.contributions_bottom()) updates += client.updates();
+  EXPECT_EQ(updates, 6 * 4);  // ten clients are all at one end or the other
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_TRUE(testing_process::file_text(folder_ / "models/contributions.csv")
+                  .starts_with("client,gain,weight,updates,harmful,copies\n"));
+  EXPECT_TRUE(testing_process::file_text(folder_ / "models/contributions.svg").starts_with("<svg "));
+}
+
+// Of devices that differ much their own layers are better than what all share, also after a kill of both
+// ends.
+TEST_F(FederationProcess, DevicesHaveLayersOfTheirOwnThatSurviveTheirPod) {
+  federation_.training.model = {.name = "mlp", .hidden = {16}};
+  federation_.personalization = spec::Personalization{
+      .personal_layers = {"dense2"}, .fine_tune = spec::FineTune{.epochs = 2, .learning_rate = 0.05}};
+  federation_.client_storage_path = "/models/clients";
+  federation_.cohort = {.size = 10, .over_selection = 1.0, .minimum = 1};
+  federation_.rounds = 60;
+  auto server = aggregator();
+  auto first = device(0);
+  const auto second = device(1);
+  ASSERT_TRUE(server->until([](const auto& status) { return status.aggregator().round() >= 10; }));
+  server->kill_now();
+  first->kill_now();
+  server = aggregator();
+  first = device(0);
+  const auto last = server->until(succeeded);
+  ASSERT_TRUE(last);
+  ASSERT_EQ(last->aggregator().devices_size(), 3);
+  const auto& global = last->aggregator().devices(0);
+  const auto& personal = last->aggregator().devices(2);
+  EXPECT_EQ(global.model(), "Global");
+  EXPECT_EQ(personal.model(), "Personal");
+  EXPECT_EQ(personal.devices(), 10);
+  EXPECT_GT(personal.mean(), global.mean() + 0.2);
+  EXPECT_GE(personal.mean(), personal.worst_tenth());
+  EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
+  EXPECT_TRUE(testing_process::file_text(folder_ / "models/devices.csv")
+                  .starts_with("client,examples,global,tuned,personal\n"));
+}
+
+// Without `rounds`, on data that comes and goes; from round 20 on its labels are others.
+TEST_F(FederationProcess, GoesOnForEverAndTellsOfDrift) {
+  federation_.rounds.reset();
+  federation_.cohort = {.size = 10, .over_selection = 1.0, .minimum = 1};
+  federation_.stream = spec::Stream{.initial_examples = 30,
+                                    .examples_per_round = 10,
+                                    .expire_after_rounds = 3,
+                                    .label_shift = spec::LabelShift{.round = 20, .by = 3}};
+  const auto server = aggregator();
+  const auto first = device(0);
+  const auto second = device(1);
+  const auto later = server->until([](const auto& status) { return status.aggregator().round() >= 60; });
+  ASSERT_TRUE(later);
+  EXPECT_TRUE(later->aggregator().has_drift());
+  EXPECT_TRUE(later->aggregator().endless());
+  EXPECT_EQ(later->aggregator().rounds(), 0);
+  double before = 0;
+  double after = 0;
+  for (const auto& point : later->aggregator().history()) {
+    if (point.at() == 19) before = point.accuracy();
+    if (point.at() == 20) after = point.accuracy();
+  }
+  EXPECT_LT(after, before);  // the test data's labels have shifted, too
+  EXPECT_GT(later->aggregator().accuracy(), after);
+}
+
 // Pods talk to pods: what http_proxy says is meant for the way out of the cluster.
 TEST_F(FederationProcess, NoProxyOfTheEnvironmentIsAsked) {
   federation_.rounds = 1;

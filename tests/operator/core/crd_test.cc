@@ -294,10 +294,12 @@ TEST_P(Crd, TheStatusThatTheOperatorWritesIsInTheSchema) {
     fill(*agent.mutable_aggregator());
     agent.mutable_worker()->set_total_steps(1000);  // something is left to do
     agent.mutable_aggregator()->set_rounds(1000);
+    agent.mutable_aggregator()->clear_endless();  // that has no percent
     agent.add_warnings("the training diverged");
   }
   cluster.settle();
   auto wanted = names_of(schema["properties"]["progress"]["properties"]);
+  EXPECT_EQ(wanted.erase("endless"), job_kind ? 0U : 1U);
   EXPECT_EQ(wanted.erase("metrics"), job_kind ? 1U : 0U);               // of programs, not of ours
   EXPECT_EQ(wanted.erase("trainedSecondsBefore"), job_kind ? 1U : 0U);  // where something was
   EXPECT_EQ(names_of(cluster.object["status"]["progress"]), wanted);
