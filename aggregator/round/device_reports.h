@@ -1,4 +1,5 @@
-#pragma once  // aggregator/round/device_reports.h: what devices found models to be worth on examples of their own
+#pragma once  // aggregator/round/device_reports.h: what devices found models to be worth on examples of their
+              // own
 #include <cstdint>
 #include <optional>
 #include <span>
@@ -31,7 +32,8 @@ class DeviceReports {
   void taken(ClientId client, const DeviceFigures& figures);  // with an update of the aggregate
   void sealed();                                              // a model is made of that
   void discarded();                                           // it came to nothing
-  [[nodiscard]] std::vector<float> kept() const;              // [clients x 4], as of what is sealed; empty: nothing was told
+  [[nodiscard]] std::vector<float> kept()
+      const;  // [clients x 4], as of what is sealed; empty: nothing was told
 
  private:
   std::vector<DeviceFigures> last_;
@@ -42,7 +44,7 @@ class DeviceReports {
 struct DeviceSummary {
   std::string model;  // Global, FineTuned, Personal
   std::int64_t devices = 0;
-  double weighted = 0;     // by examples
+  double weighted = 0;  // by examples
   double mean = 0;
   double worst_tenth = 0;  // mean of the worst tenth of them, rounded down, at least one
   double variance = 0;     // of the population

@@ -56,7 +56,7 @@ struct UpdateKept {
   double loss = std::numeric_limits<double>::quiet_NaN();
   double accuracy = std::numeric_limits<double>::quiet_NaN();
   DeviceFigures held_out = {};  // that its client found
-  std::string sha256;  // of the values, as little-endian bytes
+  std::string sha256;           // of the values, as little-endian bytes
 };
 struct TakenUpdate {
   std::uint64_t sequence = 0;

@@ -65,8 +65,8 @@ using HeldOutLoss = std::function<double(std::span<const float> parameters)>;
 
 struct Enrolled {  // the clients, for SCAFFOLD and Scoring
   std::int64_t clients = 1;
-  double learning_rate = 0.01;        // of their optimizer
-  HeldOutLoss held_out_loss = {};     // for Scoring
+  double learning_rate = 0.01;     // of their optimizer
+  HeldOutLoss held_out_loss = {};  // for Scoring
 };
 
 // `shelf`: for the strategies that need every update

@@ -1,4 +1,5 @@
-#pragma once  // common/spec/personalization.h: spec.personalization and spec.clients.stream of a FederatedRound
+#pragma once  // common/spec/personalization.h: spec.personalization and spec.clients.stream of a
+              // FederatedRound
 #include <cstdint>
 #include <optional>
 #include <string>
@@ -18,7 +19,7 @@ struct FineTune {  // SGD from the round's model on the device's own examples; w
 // Each client sets a fifth of its examples aside, never trains on them, and tells how good models are there.
 struct Personalization {
   std::vector<std::string> personal_layers;  // of the model: each device has its own, which never leave it
-  std::optional<FineTune> fine_tune;
+  std::optional<FineTune> fine_tune = {};
   friend bool operator==(const Personalization&, const Personalization&) = default;
 };
 
@@ -35,7 +36,7 @@ struct Stream {
   std::int64_t initial_examples = 20;
   std::int64_t examples_per_round = 5;
   std::int64_t expire_after_rounds = 0;
-  std::optional<LabelShift> label_shift;
+  std::optional<LabelShift> label_shift = {};
   friend bool operator==(const Stream&, const Stream&) = default;
 };
 

@@ -37,7 +37,7 @@ class LocalTrainer {
                                                     const std::function<bool()>& cancelled);
 
  private:
-  struct Holding {  // what a client has in a round
+  struct Holding {            // what a client has in a round
     learning::Examples made;  // where it has not `all`
     const learning::Examples* all = nullptr;
     std::vector<std::int64_t> rows;  // that it trains on
@@ -52,10 +52,12 @@ class LocalTrainer {
                                                 const TaskTicket& task, std::span<const float> global,
                                                 const Holding& holding, std::uint64_t key,
                                                 const std::function<bool()>& cancelled);
-  [[nodiscard]] Result<learning::HeldOutAccuracies> measure(
-      learning::Model& model, std::size_t index, const TaskTicket& task, std::span<const float> global,
-      std::span<const float> personal, const Holding& holding, std::uint64_t key,
-      const std::function<bool()>& cancelled) const;
+  [[nodiscard]] Result<learning::HeldOutAccuracies> measure(learning::Model& model, std::size_t index,
+                                                            const TaskTicket& task,
+                                                            std::span<const float> global,
+                                                            std::span<const float> personal,
+                                                            const Holding& holding, std::uint64_t key,
+                                                            const std::function<bool()>& cancelled) const;
   // What the client keeps; `anew` where it has nothing yet, or has lost it.
   [[nodiscard]] Result<std::vector<float>> own_state(std::int32_t client, const TaskTicket& task,
                                                      std::span<const float> anew, bool anew_at_first);
@@ -65,7 +67,8 @@ class LocalTrainer {
   std::string data_identity_;  // of the dataset that all clients' parts are cut from
   learning::Examples examples_;
   std::vector<std::vector<std::int64_t>> rows_;  // of our clients; with a stream, as they come
-  std::vector<std::vector<std::int64_t>> held_out_;  // likewise, never trained on; empty without personalization
+  std::vector<std::vector<std::int64_t>>
+      held_out_;  // likewise, never trained on; empty without personalization
   PersonalLayers personal_;
   std::vector<std::unique_ptr<learning::Model>> tasks_;
   std::unique_ptr<ClientStates> states_ = std::make_unique<MemoryStates>();
