@@ -33,6 +33,7 @@ class NcclCollective final : public Collective {
                   std::span<const Parcel> to, std::span<const Parcel> from, Deadline deadline) override;
   Status broadcast(std::span<std::byte> buffer, int root, Deadline deadline) override;
   Status barrier(Deadline deadline) override;
+  Status state() override { return failure_ ? Status(*failure_) : control_->state(); }
   [[nodiscard]] TrafficBytes bytes_sent() const override { return control_->bytes_sent(); }
   void abort() noexcept override { control_->abort(); }
   void leave(const Status& why) noexcept override;

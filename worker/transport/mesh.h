@@ -37,9 +37,6 @@ class Mesh {
   // nullopt: all have come.
   [[nodiscard]] virtual std::optional<Error> blame() = 0;
 
-  // Whether the mesh is alive, as far as is known: an error as wait's, without waiting.
-  [[nodiscard]] virtual Status state() = 0;
-
   virtual void abort() noexcept = 0;
   // Collective's.
   virtual void leave(const Status& why) noexcept = 0;

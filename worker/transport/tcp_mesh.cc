@@ -100,14 +100,6 @@ class TcpMesh final : public Mesh {
     }
   }
 
-  Status state() override {
-    MUSTER_TRY(check_open());
-    pollfd alarm{.fd = aborting_->alarm.fd(), .events = POLLIN, .revents = 0};
-    if (poll(&alarm, 1, 0) <= 0) return {};
-    MUSTER_TRY(check_open());
-    return end(*watch_.await_verdict(kVerdictTime));
-  }
-
   std::optional<Error> blame() override {
     if (end_) return end_;
     watch_.ask();

@@ -17,7 +17,7 @@ namespace {
 constexpr Format kFormats[] = {Format::kFloat16, Format::kBFloat16, Format::kInt8,
                                Format::kInt4,    Format::kInt2,     Format::kE3M0};
 
-// As encode_kernel of cuda/group_kernels.cu goes, a group after the other.
+// As encode_kernel of common/codec/cuda/group_kernels.cu goes, a group after the other.
 std::vector<std::uint8_t> encoded(Format format, std::span<const float> values, const Key& key) {
   std::vector<std::uint8_t> out(groups_bytes(format, values.size()));
   for (std::size_t first = 0; first < values.size(); first += kGroupValues) {
