@@ -9,8 +9,8 @@
 
 namespace muster::learning {
 
-// "cuda:0" where this program has libtorch's CUDA half (cmake -DMUSTER_TORCH_CUDA=ON) and sees a GPU, else empty:
-// models compute in host memory. A process has one GPU; CUDA_VISIBLE_DEVICES says which, empty: none.
+// "cuda:0" where this program has libtorch's CUDA half (cmake -DMUSTER_TORCH_CUDA=ON) and sees a GPU, else
+// empty: models compute in host memory. A process has one GPU; CUDA_VISIBLE_DEVICES says which, empty: none.
 [[nodiscard]] std::string gpu();
 
 // `device`: of libtorch ("cuda:0"; "cpu", by which tests run the same code). gradient copies parameters [P]

@@ -82,8 +82,8 @@ Result<Synchronization> synchronization_from_json(const Json& json, const std::s
   Synchronization synchronization;
   MUSTER_TRY(Fields(json, path)
                  .one_of("topology", synchronization.topology,
-                         {"Auto", "Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "NCCL", "ParameterServer",
-                          "Gossip"})
+                         {"Auto", "Ring", "HalvingDoubling", "Tree", "AllToAll", "Direct", "NCCL",
+                          "ParameterServer", "Gossip"})
                  .one_of("updates", synchronization.updates, {"Synchronous", "Asynchronous"})
                  .object("parameterServers",
                          [&](const Json& value, const std::string& at) {

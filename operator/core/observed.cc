@@ -11,8 +11,8 @@
 #include "common/base/rfc3339.h"
 #include "common/base/text.h"
 #include "common/json/access.h"
-#include "operator/core/incarnation_image.h"
 #include "common/pods/device_failure.h"
+#include "operator/core/incarnation_image.h"
 #include "operator/core/unscheduled.h"
 #include "pod/pod_contract.h"
 
