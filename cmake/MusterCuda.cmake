@@ -12,7 +12,7 @@ set(MUSTER_CUDA_ROOT "" CACHE PATH "A CUDA toolkit, or the folder 'nvidia' of Py
 function(muster_find_cuda)
   set(roots ${MUSTER_CUDA_ROOT})
   if(NOT roots)
-    set(roots $ENV{CUDA_HOME} /usr/local/cuda "${CMAKE_SOURCE_DIR}/build/tools/cuda/nvidia")
+    set(roots $ENV{CUDA_HOME} /usr/local/cuda "${CMAKE_SOURCE_DIR}/build/tools/cuda/nvidia" "${CMAKE_SOURCE_DIR}/build/tools/nccl/nvidia")
     execute_process(COMMAND python3 -c "import nvidia; print(*nvidia.__path__, sep=';')" OUTPUT_VARIABLE of_python ERROR_QUIET
                     OUTPUT_STRIP_TRAILING_WHITESPACE)
     list(APPEND roots ${of_python})

@@ -272,6 +272,8 @@ Result<std::unique_ptr<Model>> make_device_model(Network network, const std::str
     // The same inputs give the same bits, as on the host.
     at::globalContext().setDeterministicCuDNN(true);
     at::globalContext().setBenchmarkCuDNN(false);
+    at::globalContext().setAllowTF32CuDNN(false);  // float32 is what the manifest says
+    at::globalContext().setAllowTF32CuBLAS(false);
     return std::unique_ptr<Model>(std::make_unique<DeviceModel>(std::move(network), at::Device(device)));
   } catch (const std::exception& error) {
     return invalid_argument("device " + device + ": libtorch: " + error.what());

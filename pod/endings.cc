@@ -45,7 +45,12 @@ std::string last_words_of(control::v1::AgentStatus status) {
     if (ledger.size() > 1)
       ledger.DeleteSubrange(0, ledger.size() - 1);  // the newest, which nobody may have heard
   }
-  if (status.has_aggregator()) status.mutable_aggregator()->clear_history();
+  if (status.has_aggregator()) {  // who heard its status before has these
+    status.mutable_aggregator()->clear_history();
+    status.mutable_aggregator()->clear_contributions_top();
+    status.mutable_aggregator()->clear_contributions_bottom();
+    status.mutable_aggregator()->clear_devices();
+  }
   std::string json = json_of(status);
   while (json.size() > kLastWordsMax && status.warnings_size() > 0) {
     status.mutable_warnings()->RemoveLast();

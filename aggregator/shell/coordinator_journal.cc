@@ -18,17 +18,18 @@ constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 62;
 
 constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
 
-// What cannot be counts as not told.
-DeviceFigures figures_of(const UploadHeader& header) {
+// What cannot be, or was not asked for, counts as not told. `part`: the examples that the client has in all.
+DeviceFigures figures_of(const UploadHeader& header, const spec::Federation& federation, std::uint64_t part) {
   const auto share = [](bool told, double value) {
     return told && value >= 0 && value <= 1 ? static_cast<float>(value) : kNotMeasured;
   };
+  const auto& asked = federation.personalization;
   const auto& told = header.held_out();
-  if (!header.has_held_out() || told.examples() == 0 || told.examples() > header.examples()) return {};
+  if (!asked || !header.has_held_out() || told.examples() == 0 || told.examples() > part) return {};
   return {.examples = static_cast<float>(told.examples()),
           .global = share(true, told.global()),
-          .tuned = share(told.has_tuned(), told.tuned()),
-          .personal = share(told.has_personal(), told.personal())};
+          .tuned = share(told.has_tuned() && asked->fine_tune, told.tuned()),
+          .personal = share(told.has_personal() && !asked->personal_layers.empty(), told.personal())};
 }
 
 UpdateKept update_of(const UploadHeader& header, const KnownTask& task, std::uint64_t sequence) {
@@ -43,7 +44,7 @@ UpdateKept update_of(const UploadHeader& header, const KnownTask& task, std::uin
           .partial = header.partial(),
           .loss = header.has_loss() ? header.loss() : kNotTold,
           .accuracy = header.has_accuracy() ? header.accuracy() : kNotTold,
-          .held_out = figures_of(header),
+          .held_out = {},
           .sha256 = header.update_sha256()};
 }
 
@@ -99,7 +100,13 @@ bool Coordinator::ends_wait() const {
 // Its place in the journal is its place in the aggregate.
 void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer_call) {
   const UploadHeader& header = buffer->header();
-  UpdateKept update = update_of(header, *machine_.known(header.task_id()), ledger_.next_sequence++);
+  const KnownTask task = *machine_.known(header.task_id());
+  UpdateKept update = update_of(header, task, ledger_.next_sequence++);
+  const auto& parts = options_.examples_max;
+  update.held_out = figures_of(
+      header, options_.federation,
+      parts.empty() ? static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client)
+                    : parts[static_cast<std::size_t>(task.client)]);
   const std::span<const float> values = buffer->values();
   Folding folding{
       .update = update, .values = values, .holder = std::move(buffer), .answer = std::move(answer_call)};

@@ -34,6 +34,8 @@ class Reader {  // after an error everything is 0 and empty
  public:
   explicit Reader(std::span<const std::byte> bytes) : bytes_(bytes) {}
 
+  [[nodiscard]] bool more() const { return !failed_ && !bytes_.empty(); }
+
   template <typename Number>
   Number number() {
     Number value{};
@@ -158,11 +160,12 @@ void write(Writer& to, const UpdateKept& record) {
   to.number(static_cast<std::uint8_t>(record.partial));
   to.number(record.loss);
   to.number(record.accuracy);
+  to.text(record.sha256);
+  if (record.held_out.examples == 0) return;  // as every record before there were figures
   to.number(record.held_out.examples);
   to.number(record.held_out.global);
   to.number(record.held_out.tuned);
   to.number(record.held_out.personal);
-  to.text(record.sha256);
 }
 void read(Reader& from, UpdateKept& record) {
   from.read(record.sequence);
@@ -176,11 +179,12 @@ void read(Reader& from, UpdateKept& record) {
   from.read(record.partial);
   from.read(record.loss);
   from.read(record.accuracy);
+  from.read(record.sha256);
+  if (!from.more()) return;
   from.read(record.held_out.examples);
   from.read(record.held_out.global);
   from.read(record.held_out.tuned);
   from.read(record.held_out.personal);
-  from.read(record.sha256);
 }
 
 void write(Writer& to, const RoundClosed& record) {

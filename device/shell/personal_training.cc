@@ -31,11 +31,19 @@ Result<learning::HeldOutAccuracies> LocalTrainer::measure(learning::Model& model
   spec::ClientTraining training = federation_.training;
   training.local_epochs = tune->epochs;
   training.optimizer = {.name = "SGD", .learning_rate = tune->learning_rate};
-  MUSTER_ASSIGN(learning::LocalUpdate tuned,
-                learning::train_locally(model, training, global, holding.examples(), holding.rows,
-                                        hash_key(key, kFineTuneStream), cancelled));
-  for (std::size_t i = 0; i < global.size(); ++i) tuned.delta[i] += global[i];
-  found.tuned = model.evaluate(tuned.delta, held_out).accuracy;
+  learning::LocalStart start;
+  if (task.stop_at) {  // half of the time that is left is the training's
+    const Instant now = std::chrono::steady_clock::now();
+    start.enough = [until = now + (*task.stop_at - now) / 2] {
+      return std::chrono::steady_clock::now() >= until;
+    };
+  }
+  auto tuned = learning::train_locally(model, training, global, holding.examples(), holding.rows,
+                                       hash_key(key, kFineTuneStream), cancelled, {}, start);
+  if (!tuned && tuned.error().code == Code::kAborted) return tuned.error();
+  if (!tuned || tuned->partial) return found;  // not measured: it is no reason to keep the update back
+  for (std::size_t i = 0; i < global.size(); ++i) tuned->delta[i] += global[i];
+  found.tuned = model.evaluate(tuned->delta, held_out).accuracy;
   return found;
 }
 

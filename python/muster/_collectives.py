@@ -79,7 +79,7 @@ class Group:
         # may be GiB, only those that have not come, and the last ones', whose futures torch asks for at once.
         self._works: Any = collections.deque()
         self._over: Any = collections.deque(maxlen=4096)
-        self._numbers: Dict[Tuple[int, int], int] = {}
+        self._numbers: Dict[Tuple[Any, int], int] = {}
         self.last_exit: Any = None  # what sys.exit was called with, unless there was a call since
         self._calls = concurrent.futures.ThreadPoolExecutor(1, "muster")
 
@@ -134,7 +134,7 @@ class Group:
 
     # What follows is for the group's thread.
 
-    def sum(self, values: torch.Tensor, bucket: Optional[int] = None) -> None:
+    def sum(self, values: torch.Tensor, bucket: Any = None) -> None:
         """Of float32, in place. bucket: it may be compressed, and what is left out goes with the next sum of that bucket."""
         for number, part in enumerate(values.split(ROOM // values.element_size())):
             count = part.numel() * part.element_size()
@@ -146,7 +146,7 @@ class Group:
                 self.collect(COMPRESSED_SUM, count, self._number(bucket, number))
             part.copy_(shared)
 
-    def _number(self, bucket: int, part: int) -> int:
+    def _number(self, bucket: Any, part: int) -> int:
         """Of a part of a bucket: counted as they come, which is the same on all ranks."""
         return self._numbers.setdefault((bucket, part), len(self._numbers))
 

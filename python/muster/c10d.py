@@ -196,7 +196,7 @@ def compressed_hook(state: Any, bucket: dist.GradBucket) -> torch.futures.Future
     bucket. No other all_reduce is compressed: of a loss, of counts or of parameters it would not be sound. Every rank gets the
     same bits. Of other types the sum is as it is.
     """
-    group, flat, number = _open(), bucket.buffer(), bucket.index()
+    group, flat, number = _open(), bucket.buffer(), (id(bucket.parameters()[0]), bucket.index())
     _on_cpu([flat], "compressed_hook")
 
     def call() -> None:

@@ -27,7 +27,7 @@ constexpr minutes kSteadyWithin{30};  // backoffs of clients are up to five minu
 constexpr minutes kFinishWithin{30};
 constexpr seconds kRests{45};             // without a write, when all is as it is to be; news are 40 s late
 constexpr seconds kBackoffsAreOver{330};  // and deadlines
-constexpr seconds kQuiet{35};             // of which an election takes 17
+constexpr seconds kQuiet{60};             // of which an election takes 17
 constexpr seconds kRemoved{30};           // as long as pods may take to end
 constexpr minutes kBackAfter{10};         // an outage: time for what it has put off
 

@@ -94,6 +94,10 @@ class MemoryMesh final : public Mesh {
     return {};
   }
 
+  Status state() override {
+    const std::scoped_lock lock(world_->mutex);
+    return world_->aborted ? Status(aborted("aborted")) : Status();
+  }
   std::optional<Error> blame() override { return std::nullopt; }
   void abort() noexcept override {
     const std::scoped_lock lock(world_->mutex);

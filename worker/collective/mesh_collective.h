@@ -40,7 +40,7 @@ class MeshCollective final : public Collective {
   void limit_waits(std::optional<std::chrono::milliseconds> limit) override { wait_limit_ = limit; }
   [[nodiscard]] std::uint64_t all_reduce_bytes(std::size_t elements) const override;
   [[nodiscard]] TrafficBytes bytes_sent() const override { return sent_; }
-  Status state() override { return mesh_->wait({}, std::chrono::steady_clock::now()); }
+  Status state() override { return mesh_->state(); }
   void abort() noexcept override { mesh_->abort(); }
   void leave(const Status& why) noexcept override { mesh_->leave(why); }
 

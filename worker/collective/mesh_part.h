@@ -23,6 +23,7 @@ class MeshPart final : public Mesh {
   Status wait(std::span<Interest> interests, Deadline deadline) override {
     return mesh_.wait(interests, deadline);
   }
+  Status state() override { return mesh_.state(); }
   std::optional<Error> blame() override { return mesh_.blame(); }
   void abort() noexcept override { mesh_.abort(); }
   void leave(const Status& why) noexcept override { mesh_.leave(why); }

@@ -61,7 +61,9 @@ Result<std::unique_ptr<Collective>> Group::meet(const Membership& membership, Me
       // Without its address: ranks that are named with it are those that are lost (standstill.h).
       Communicator::Place{.rank = rank, .size = size, .self = fmt::format("rank {}", rank)},
       options_.abort_time);
-  shrunk_ = alike && !excluded.empty() && library_->can_shrink();
+  const bool mine = communicator_ != nullptr && communicator_->can_be_parent() &&
+                    table.held.front() == static_cast<float>(held_.number);
+  shrunk_ = alike && mine && !excluded.empty() && library_->can_shrink();
   if (shrunk_) {
     Status made = next->shrink(*communicator_, excluded, watch, deadline);
     MUSTER_TRY(close());  // where it failed, too: ranks may have come to different ends with it
@@ -105,6 +107,9 @@ Result<Group::Table> Group::compare(MeshCollective& control, const Status& mine,
   const Status shared = control.all_reduce_sum(told, Traffic::kControl, deadline, 0);
   if (!mine) return mine.error();  // whatever a rank that was faster has left with
   MUSTER_TRY(shared);
+  constexpr float kWhole = 1 << 24;  // up to which a float has every whole number
+  if (!std::ranges::all_of(told, [](float each) { return each >= 0 && each < kWhole; }))
+    return internal_error("topology NCCL: a rank tells of its NCCL what is no number");
   for (std::size_t other = 0; other < size; ++other) {
     if (told[other] == 0)
       return failed_precondition(fmt::format(

@@ -98,6 +98,10 @@ Result<std::shared_ptr<const Library>> Library::load(const Names& names) {
                                            version_words(made->version_), version_words(kVersionMin),
                                            kOther));
   const int error = made->cuda_.get_device_count(&made->gpus_);
+  if (error != kCudaSuccess && error != kCudaNoDevice && error != kCudaInsufficientDriver)
+    return internal_error(
+        fmt::format("topology NCCL: the GPUs of this worker do not answer ({}); look at those of its node",
+                    made->cuda_.get_error_string(error)));
   if (error != kCudaSuccess || made->gpus_ < 1)
     return failed_precondition(fmt::format(
         "topology NCCL: this worker sees no GPU ({}); ask for one in the limits of its container "

@@ -63,6 +63,8 @@ struct NcclFunctions {
 
 // cudaError_t and the flags of the CUDA runtime.
 inline constexpr int kCudaSuccess = 0;
+inline constexpr int kCudaInsufficientDriver = 35;
+inline constexpr int kCudaNoDevice = 100;
 inline constexpr int kCudaNotReady = 600;
 inline constexpr int kHostToDevice = 1;
 inline constexpr int kDeviceToHost = 2;

@@ -47,6 +47,8 @@ Shard::Shard(ShardOptions options, ShardState& state, Mirrors* mirrors)
 Status Shard::check(int worker, const ShardMessage& head) const {
   const Worker& from = workers_[static_cast<std::size_t>(worker)];
   if (from.asks || from.ended) return refused(worker, "speaks out of turn to a parameter server");
+  if (head.has(ShardMessage::kFrame) && head.kind != Kind::kPush)
+    return refused(worker, "says of what is no gradient that it is a frame");
   const std::uint64_t part = state_.parameters.size() * sizeof(float);
   std::optional<std::uint64_t> bytes;  // absent: it may not say this now
   switch (head.kind) {
@@ -61,6 +63,7 @@ Status Shard::check(int worker, const ShardMessage& head) const {
               "parameter server {} has lost its part of the parameters: it is another process than "
               "in the membership before",
               options_.shard));
+        if (state_.total != head.total) MUSTER_TRY(fits(head.total));
         bytes = 0;
         break;
       }
@@ -116,9 +119,14 @@ Status Shard::check(int worker, const ShardMessage& head) const {
 Status Shard::fits(std::int64_t total) const {
   const std::uint64_t part = shard_part(total, options_.shard, options_.shards).size * sizeof(float);
   const std::uint64_t kept = part * (1 + options_.make_optimizer(1)->slots().size());
-  const std::uint64_t of_worker = part * (options_.asynchronous ? 2 : 1);  // what it pulled is kept, too
-  const std::uint64_t needed = kept * (mirrors_ == nullptr ? 1 : 3) +      // the other's part; one on its way
-                               of_worker * static_cast<std::uint64_t>(options_.workers);
+  std::uint64_t of_worker = part * (options_.asynchronous ? 2 : 1);  // what it pulled is kept, too
+  std::uint64_t of_frames = 0;
+  if (options_.codec) {
+    of_worker += 2 * part;                               // the gradient that a frame held, and the answer
+    of_frames = part * (options_.asynchronous ? 1 : 2);  // a change; what all workers have
+  }
+  const std::uint64_t needed = kept * (mirrors_ == nullptr ? 1 : 3) +  // the other's part; one on its way
+                               of_worker * static_cast<std::uint64_t>(options_.workers) + of_frames;
   if (needed <= options_.memory_max) return {};
   return invalid_argument(fmt::format(
       "parameter server {} of {} needs {} MiB for its part of {} parameters, with the optimizer's state and "
@@ -162,9 +170,12 @@ Status Shard::begin(const ShardMessage& head, std::span<const std::byte> body) {
       for (const auto& slot : state_.optimizer->slots()) body = take_values(body, slot.values);
     state_.optimizer->set_steps(head.examples);
   }
-  if (options_.codec)  // a part that is kept may still be with the mirror
-    codec_.emplace(*options_.codec, shard_part(head.total, options_.shard, options_.shards).size,
+  if (options_.codec) {  // a part that is kept may still be with the mirror
+    PartCodecOptions codec = *options_.codec;
+    codec.error_feedback = false;  // of gradients, at those who send them
+    codec_.emplace(codec, shard_part(head.total, options_.shard, options_.shards).size,
                    static_cast<std::uint32_t>(options_.shard));
+  }
   // All workers begin with what rank 0 has brought, or pull what is kept.
   if (!kept && !options_.asynchronous) know_parameters(workers_[0]);
   if (mirrors_ != nullptr) mirrors_->begin(head.total, kept);

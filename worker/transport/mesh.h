@@ -37,6 +37,9 @@ class Mesh {
   // nullopt: all have come.
   [[nodiscard]] virtual std::optional<Error> blame() = 0;
 
+  // An error as wait's, without waiting, where a rank is known to be lost by now. It does not count as a
+  // wait: who asks has not come to where the others may wait for it.
+  [[nodiscard]] virtual Status state() = 0;
   virtual void abort() noexcept = 0;
   // Collective's.
   virtual void leave(const Status& why) noexcept = 0;

@@ -85,7 +85,6 @@ class TcpMesh final : public Mesh {
     ByteStream* const stream = stream_of(peer, Way::kTo);
     return stream == nullptr ? Result<std::size_t>(0) : judge(peer, stream->send(head, body));
   }
-
   Result<std::size_t> receive_some(int peer, std::span<std::byte> head, std::span<std::byte> body) override {
     MUSTER_TRY(check_open());
     ByteStream* const stream = stream_of(peer, Way::kFrom);
@@ -100,15 +99,18 @@ class TcpMesh final : public Mesh {
     }
   }
 
+  Status state() override {
+    MUSTER_TRY(check_open());
+    const auto verdict = watch_.await_verdict(milliseconds(0));
+    return verdict ? Status(end(*verdict)) : Status();
+  }
   std::optional<Error> blame() override {
     if (end_) return end_;
     watch_.ask();
     const auto verdict = watch_.await_verdict(kVerdictTime);
     return verdict ? std::optional(end(*verdict)) : std::nullopt;
   }
-
   void abort() noexcept override { aborting_->ring(); }
-
   void leave(const Status& why) noexcept override {
     if (end_) return;
     done_ = why.has_value();

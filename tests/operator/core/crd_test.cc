@@ -37,11 +37,12 @@ constexpr Kind kKinds[] = {
          "training": {"model": {"name": "cnn"}, "optimizer": {}, "checkpoint": {"path": "/c"},
                       "dataset": {"name": "synthetic", "path": "/d", "csv": {}, "synthetic": {}}}})"},
     {"FederatedRound", "muster.dev_federatedrounds.yaml",
-     R"({"rounds": 1, "target": {"value": 0.5}, "strategy": {"name": "SCAFFOLD"}, "cohort": {"size": 1}, "stragglers": {},
+     R"({"rounds": 1, "personalization": {"fineTune": {"learningRate": 0.1}}, "target": {"value": 0.5}, "strategy": {"name": "SCAFFOLD"}, "cohort": {"size": 1}, "stragglers": {},
          "runPolicy": {"failurePolicy": {"rules": [{"action": "Ignore", "onReasons": ["Evicted"]}]}},
          "aggregator": {"storage": {"path": "/m"}, "template": {"spec": {"containers": [
              {"name": "aggregator", "volumeMounts": [{"name": "v", "mountPath": "/m"}]}]}}},
          "clients": {"count": 100000, "perPod": 10000, "partition": {}, "storage": {"path": "/k"},
+                     "stream": {"initialExamples": 5, "examplesPerRound": 1, "labelShift": {"round": 2}},
                      "template": {"spec": {"containers": [
              {"name": "client", "volumeMounts": [{"name": "k", "mountPath": "/k"}]}]}}},
          "training": {"model": {"name": "cnn"}, "optimizer": {},

@@ -1,6 +1,8 @@
 // tests/worker/fake_nvml/fake_nvml.cc: NVML's symbols for one GPU that does not exist. MUSTER_FAKE_NVML says
-// what it does: "xid=79" tells that error at the third wait, "lost" loses the GPU, "broken" does not
-// initialise, "mute" knows no events
+// what it does: "xid=79" tells that error at the third wait, "xid=79@FILE" once that file is there, "lost"
+// loses the GPU, "broken" does not initialise, "mute" knows no events
+#include <unistd.h>
+
 #include <cstdlib>
 #include <cstring>
 #include <string>
@@ -71,8 +73,14 @@ int nvmlDeviceRegisterEvents(void* /*device*/, unsigned long long /*types*/, voi
 }
 int nvmlEventSetWait_v2(void* /*set*/, NvmlEventData* data, unsigned timeout_ms) {
   std::this_thread::sleep_for(std::chrono::milliseconds(timeout_ms));
-  if (!told().starts_with("xid=") || ++waits != 3) return kNvmlTimeout;
-  *data = {.device = &the_gpu, .type = kXidEvent, .data = std::stoull(told().substr(4))};
+  const std::string wanted = told();
+  if (!wanted.starts_with("xid=")) return kNvmlTimeout;
+  if (const auto at = wanted.find('@'); at != std::string::npos) {
+    if (access(wanted.c_str() + at + 1, F_OK) != 0 || waits++ > 0) return kNvmlTimeout;
+  } else if (++waits != 3) {
+    return kNvmlTimeout;
+  }
+  *data = {.device = &the_gpu, .type = kXidEvent, .data = std::stoull(wanted.substr(4))};
   return kNvmlSuccess;
 }
 const char* nvmlErrorString(int result) { return result == 9 ? "Driver Not Loaded" : "an error"; }
