@@ -116,6 +116,18 @@ TEST(SynchronousShard, APartThatDoesNotFitIsRefusedBeforeItIsRead) {
   }
 }
 
+TEST(SynchronousShard, WhatIsNoGradientIsNoFrame) {
+  const auto framed = [](Kind kind) { return ShardMessage{.kind = kind, .flags = ShardMessage::kFrame}; };
+  ShardMessage begin = framed(Kind::kBegin);
+  begin.total = 1;
+  EXPECT_FALSE(Table({.workers = 1}).say(0, begin, {10}));
+  for (const Kind kind : {Kind::kPull, Kind::kState, Kind::kEnd}) {
+    Table table({.workers = 1});
+    table.begin({10});
+    EXPECT_FALSE(table.say(0, framed(kind)));
+  }
+}
+
 TEST(SynchronousShard, AnUpdateThatComesAgainIsAnsweredAndNotMade) {
   Table table({.workers = 1});
   table.begin({10});

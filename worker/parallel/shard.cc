@@ -223,6 +223,11 @@ Status Shard::make_synchronous_update() {
       return refused(static_cast<int>(&worker - workers_.data()),
                      fmt::format("is at step {} of {} examples where rank 0 is at step {} of {}",
                                  asks.step + 1, asks.total, first.asks->step + 1, first.asks->total));
+    if (codec_ && codec_->shortens_parameters() &&
+        asks.has(ShardMessage::kFrame) !=
+            first.asks->has(ShardMessage::kFrame))  // all know the same after it
+      return refused(static_cast<int>(&worker - workers_.data()),
+                     "and rank 0 differ in what goes as a frame");
     loss_ += asks.loss;
     rows_ += asks.rows;
     not_finite_ = std::min(not_finite_ + asks.not_finite, kCountMax);
