@@ -87,6 +87,8 @@ std::string job_lines(const Json& object) {
   if (view.total > 0) {
     rows.push_back({"Progress:", fmt::format("{} {} of {}", view.unit(), format_count(view.at),
                                              format_count(view.total))});
+  } else if (view.at > 0) {
+    rows.push_back({"Progress:", fmt::format("{} {}", view.unit(), format_count(view.at))});
   }
   if (view.loss) rows.push_back({"Loss:", format_loss(view.loss)});
   if (view.accuracy) rows.push_back({"Accuracy:", format_percent(view.accuracy)});

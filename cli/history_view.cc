@@ -26,8 +26,11 @@ std::optional<double> number(const Json& value) {
 std::string progress_of(const Json& record) {
   const Json& progress = member(record, "progress");
   for (const auto& [done, all] : {std::pair("step", "totalSteps"), std::pair("round", "rounds")})
-    if (const Json& value = member(progress, done); value.is_number_integer())
-      return fmt::format("{} {} of {}", done, count_of(value), count_of(member(progress, all)));
+    if (const Json& value = member(progress, done); value.is_number_integer()) {
+      const Json& wanted = member(progress, all);
+      if (!wanted.is_number_integer() || wanted <= 0) return fmt::format("{} {}", done, count_of(value));
+      return fmt::format("{} {} of {}", done, count_of(value), count_of(wanted));
+    }
   return "-";
 }
 

@@ -44,6 +44,8 @@ std::string progress_text(const Tracked& job, Instant now) {
   if (view.total > 0) {
     out += fmt::format("{} {} of {} ({}%)", view.unit(), format_count(view.at), format_count(view.total),
                        100 * std::min(view.at, view.total) / view.total);
+  } else if (view.at > 0) {  // of a federation without end
+    out += fmt::format("{} {}", view.unit(), format_count(view.at));
   }
   const auto add = [&out](const std::string& part) { out += (out.empty() ? "" : ", ") + part; };
   if (view.loss) add("loss " + format_loss(view.loss));

@@ -87,6 +87,8 @@ std::vector<std::string> render_job(const Tracked& job, Instant now, const Style
     const std::size_t room = style.width > count.size() + 4 ? style.width - count.size() - 4 : 0;
     const std::string bar = render_bar(fraction, std::min<std::size_t>(room, 60), style);
     lines.push_back(clip("  " + paint(bar, phase_colour(view), style) + " " + count, style.width));
+  } else if (view.at > 0) {  // of a federation without end
+    lines.push_back(fmt::format("  {} {}", view.unit(), format_count(view.at)));
   }
   if (const std::string numbers = numbers_line(view); !numbers.empty()) {
     lines.push_back(clip("  " + numbers, style.width));

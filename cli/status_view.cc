@@ -18,10 +18,11 @@ namespace muster::cli {
 namespace {
 
 // "step 50 of 200 (25%), 12m30s left"; empty before the first. A program may tell how much is done and no
-// step.
+// step; a federation may go on without end.
 std::string progress_of(const JobView& view) {
   const std::string left = view.time_left.empty() ? "" : ", " + printable(view.time_left) + " left";
-  if (view.total <= 0) return view.percent ? fmt::format("{}%{}", *view.percent, left) : "";
+  if (view.total <= 0 && view.percent) return fmt::format("{}%{}", *view.percent, left);
+  if (view.total <= 0) return view.at <= 0 ? "" : fmt::format("{} {}", view.unit(), format_count(view.at));
   return fmt::format("{} {} of {} ({}%){}", view.unit(), format_count(view.at), format_count(view.total),
                      view.percent.value_or(100 * view.at / view.total), left);
 }

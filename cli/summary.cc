@@ -38,8 +38,10 @@ std::string phase_text(const JobView& view) {
 
 std::vector<std::string> column(const Outcome& outcome) {
   const JobView& view = outcome.view;
-  const std::string done =
-      view.total > 0 ? fmt::format("{} of {}", format_count(view.at), format_count(view.total)) : "-";
+  const std::string done = view.total > 0
+                               ? fmt::format("{} of {}", format_count(view.at), format_count(view.total))
+                           : view.at > 0 ? format_count(view.at)
+                                         : "-";
   const std::string rate = view.examples_per_second > 0
                                ? fmt::format("{} {}/s", format_count(std::llround(view.examples_per_second)),
                                              view.images ? "images" : "examples")
@@ -47,7 +49,7 @@ std::vector<std::string> column(const Outcome& outcome) {
   return {view.title(),
           phase_text(view),
           format_duration(outcome.time),
-          view.total > 0 ? fmt::format("{}s {}", view.unit(), done) : done,
+          view.at > 0 || view.total > 0 ? fmt::format("{}s {}", view.unit(), done) : done,
           format_loss(view.loss),
           format_percent(view.accuracy),
           rate,

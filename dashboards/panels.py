@@ -185,7 +185,7 @@ JOB_ROWS = [
 ROUND_ROWS = [
     ('Is it going, and is it any good?', [
         bars('Progress', 'Committed rounds of the rounds wanted.',
-             (f'max {BY_JOB} (muster_aggregator_round{J}) / max {BY_JOB} (muster_aggregator_rounds{J})', NAME), unit='percentunit', min=0, max=1),
+             (f'max {BY_JOB} (muster_aggregator_round{J}) / (max {BY_JOB} (muster_aggregator_rounds{J}) > 0)', NAME), unit='percentunit', min=0, max=1),
         graph('Test accuracy', 'Of the newest model that was evaluated.', (f'max {BY_JOB} (muster_aggregator_test_accuracy{J} and on (namespace, pod) muster_aggregator_round > 0)', NAME), unit='percentunit'),
         graph('Test loss', 'Of the newest model that was evaluated.', (f'max {BY_JOB} (muster_aggregator_test_loss{J} and on (namespace, pod) muster_aggregator_round > 0)', NAME), unit='none'),
         graph('The step of a round', 'Euclidean norms: of what the newest round changed the model by, and of what the strategy remembers (m and v of a server optimizer, c of SCAFFOLD). A step that grows: lower a learning rate.',

@@ -158,6 +158,9 @@ Status write_safetensors(const std::filesystem::path& path, std::span<const Name
     offset = end;
   }
   std::string text = header.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
+  if (text.size() > kLargestHeader)
+    return invalid_argument(fmt::format("{}: a header of {} bytes, which no reader takes; {} are the most",
+                                        path.string(), text.size(), kLargestHeader));
   text.append((kAlignment - text.size() % kAlignment) % kAlignment, ' ');
   const auto length = std::bit_cast<std::array<std::byte, 8>>(static_cast<std::uint64_t>(text.size()));
   parts[0] = length;

@@ -19,7 +19,7 @@ namespace muster {
 namespace {
 
 // So many pages are made in this time, and no more: one takes a millisecond or several.
-constexpr int kPagesMax = 4;
+constexpr int kPagesMax = 20;
 constexpr std::chrono::milliseconds kPagesTime{100};
 
 // Why connections were turned away, and how often; of a port without TLS.

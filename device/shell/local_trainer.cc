@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <numeric>
 #include <utility>
 
@@ -127,6 +128,9 @@ Result<learning::LocalUpdate> LocalTrainer::train(int slot, std::int32_t client,
   }
   if (!personal_.empty()) {
     for (std::size_t i = 0; i < from.size(); ++i) personal.begin[i] += update.delta[i];
+    if (!std::ranges::all_of(personal.begin, [](float value) { return std::isfinite(value); }))
+      return data_loss(
+          "local training: what the client keeps of its own is not finite; lower the learning rate");
     MUSTER_TRY(states_->propose(client, task.round, personal_.of(personal.begin)));
     personal_.clear(update.delta);
   }

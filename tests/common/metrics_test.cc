@@ -178,7 +178,7 @@ TEST(MetricsServer, WhoAsksAndDoesNotReadGivesWayBeforeWhoComesAfter) {
   EXPECT_NE(honest.hear().find("200 OK"), std::string::npos);
 }
 
-TEST(MetricsServer, MakesNoMoreThanFortyPagesASecond) {
+TEST(MetricsServer, MakesNoMoreThanTwentyPagesInATenthOfASecond) {
   std::atomic<int> made = 0;
   auto server = MetricsServer::start(std::make_shared<prometheus::Registry>(),
                                      {.healthy = {}, .ready = {}, .collect = [&made] {
@@ -187,12 +187,12 @@ TEST(MetricsServer, MakesNoMoreThanFortyPagesASecond) {
                                       }});
   ASSERT_TRUE(server) << server.error().message;
   const auto begun = std::chrono::steady_clock::now();
-  constexpr int kAsked = 200;
+  constexpr int kAsked = 400;
   for (int i = 0; i < kAsked; ++i)
     ASSERT_NE(ask((*server)->port(), "/metrics").find("200 OK"), std::string::npos);
   const auto tenths = (std::chrono::steady_clock::now() - begun) / std::chrono::milliseconds(100);
-  EXPECT_LE(made, 4 * (tenths + 1));
-  EXPECT_GE(made, 4);
+  EXPECT_LE(made, 20 * (tenths + 1));
+  EXPECT_GE(made, 20);
 }
 
 struct Crowd {

@@ -362,7 +362,7 @@ TEST_F(FederationHostile, APodWithOtherDataGetsNoTask) {
   const auto tasks = begin_round();
   const std::string version = std::string(learning::kReadingVersion) + ":";
   for (const std::string& told :
-       {version + std::string(64, 'f'), version + "\x1b[2J", version + std::string(100'000, 'a')}) {
+       {version + std::string(64, 'f'), version + "\x1b[2J", version + std::string(900, 'a')}) {
     grpc::ClientContext context;
     limit(context);
     federation::v1::CheckInRequest request;
