@@ -104,7 +104,7 @@ Result<std::unique_ptr<ModelIntake::Offer>> ModelIntake::begin(const std::string
   if (value_bytes != due)
     return invalid_argument(
         fmt::format("{} promises {} bytes of a model that has {}", whom, value_bytes, due));
-  Offer::Held given_up;  // destroyed after the lock
+  Held given_up;  // destroyed after the lock
   const MutexLock lock(mutex_);
   if (!tensors_.empty()) {
     MUSTER_TRY(same(whom, read_ones));
@@ -113,9 +113,9 @@ Result<std::unique_ptr<ModelIntake::Offer>> ModelIntake::begin(const std::string
   if (offer_ != nullptr) {
     if (!gives_way(*offer_, whom))
       return resource_exhausted("another client's model is on its way; ask again in a moment");
-    given_up = std::exchange(offer_->held_, {});
   }
-  std::unique_ptr<Offer> offer(new Offer(*this, whom, std::move(read_ones), due));
+  given_up = std::exchange(held_, {.tensors = std::move(read_ones), .chunks = {}});
+  std::unique_ptr<Offer> offer(new Offer(*this, whom, due));
   offer_ = offer.get();
   return offer;
 }
@@ -133,22 +133,25 @@ Status ModelIntake::Offer::append(std::uint64_t offset, std::span<const std::byt
   std::vector<std::byte> chunk(bytes.begin(), bytes.end());
   const MutexLock lock(intake_.mutex_);
   if (intake_.offer_ != this) return gave_way(whom_);
-  held_.chunks.push_back(std::move(chunk));
+  intake_.held_.chunks.push_back(std::move(chunk));
   received_ = received + bytes.size();
   return {};
 }
 
 ModelIntake::Offer::~Offer() {
+  Held given_up;
   const MutexLock lock(intake_.mutex_);
-  if (intake_.offer_ == this) intake_.offer_ = nullptr;
+  if (intake_.offer_ != this) return;
+  intake_.offer_ = nullptr;
+  given_up = std::exchange(intake_.held_, {});
 }
 
 Status ModelIntake::take(std::unique_ptr<Offer> offer) {
-  Offer::Held held;
+  Held held;
   {
     const MutexLock lock(mutex_);
     if (offer_ != offer.get()) return gave_way(offer->whom_);
-    held = std::exchange(offer->held_, {});
+    held = std::exchange(held_, {});
   }
   std::vector<float> values = values_of(std::move(held.chunks), offer->bytes_);
   const auto wrong = std::ranges::find_if(values, [](float value) { return !std::isfinite(value); });

@@ -57,20 +57,13 @@ class ModelIntake {
 
    private:
     friend class ModelIntake;
-    Offer(ModelIntake& intake, std::string whom, std::vector<program::TensorShape> tensors,
-          std::uint64_t bytes)
-        : intake_(intake), whom_(std::move(whom)), bytes_(bytes), held_{std::move(tensors), {}} {}
-    // What one appends, and another that is to have the place takes away.
-    struct Held {
-      std::vector<program::TensorShape> tensors;
-      std::deque<std::vector<std::byte>> chunks;  // in order: none is copied again as they grow in number
-    };
+    Offer(ModelIntake& intake, std::string whom, std::uint64_t bytes)
+        : intake_(intake), whom_(std::move(whom)), bytes_(bytes) {}
     ModelIntake& intake_;
     const std::string whom_;
     const std::uint64_t bytes_;
     const std::chrono::steady_clock::time_point begun_ = std::chrono::steady_clock::now();
     std::atomic<std::uint64_t> received_ = 0;
-    Held held_ MUSTER_GUARDED_BY(intake_.mutex_);
   };
   // Null: the model is there, and the same: the values are not wanted. Errors: compare's;
   // kResourceExhausted: another pod's offer is on its way: ask again in a moment.
@@ -93,12 +86,18 @@ class ModelIntake {
                                  const std::vector<program::TensorShape>& tensors) const;
   [[nodiscard]] bool gives_way(const Offer& offer, const std::string& to) const MUSTER_REQUIRES(mutex_);
 
+  struct Held {  // of an offer; freed as soon as that gives way
+    std::vector<program::TensorShape> tensors;
+    std::deque<std::vector<std::byte>> chunks;  // in order: none is copied again as they grow in number
+  };
+
   const std::uint64_t bytes_max_;
   const std::chrono::milliseconds patience_;
   const std::optional<ModelBefore> before_;
   Mutex mutex_;
   Condition come_;
   Offer* offer_ MUSTER_GUARDED_BY(mutex_) = nullptr;  // the one whose values are on their way
+  Held held_ MUSTER_GUARDED_BY(mutex_);               // of offer_
   std::string first_ MUSTER_GUARDED_BY(mutex_);       // whose model it is
   std::vector<program::TensorShape> tensors_ MUSTER_GUARDED_BY(mutex_);  // empty: there is none yet
   std::optional<OfferedModel> model_ MUSTER_GUARDED_BY(mutex_);          // until wait takes it

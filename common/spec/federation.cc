@@ -166,15 +166,15 @@ Status check_personal_layers(const Federation& federation) {
   const auto& personal = federation.personalization->personal_layers;
   const std::string& name = federation.strategy.name;
   const std::vector<std::string> layers = layers_of(federation.training.model);
-  for (const std::string& layer : personal)
-    if (std::ranges::find(layers, layer) == layers.end())
+  for (std::size_t i = 0; i < personal.size(); ++i)
+    if (std::ranges::find(layers, personal[i]) == layers.end())
       return invalid_argument(
-          fmt::format("spec.personalization.personalLayers: model {} has no layer \"{}\"; choose of {}",
-                      federation.training.model.name, layer, fmt::join(layers, ", ")));
+          fmt::format("spec.personalization.personalLayers[{}]: model {} has no layer \"{}\"; choose of {}",
+                      i, federation.training.model.name, personal[i], fmt::join(layers, ", ")));
   if (personal.size() == layers.size())
     return invalid_argument(
         "spec.personalization.personalLayers: with all layers personal there is nothing to learn together; "
-        "remove one");
+        "remove it, or one of them");
   if (name == "SCAFFOLD" || name == "QFedAvg" || name == "FedBuff" || name == "Scoring")
     return invalid_argument(fmt::format(
         "spec.personalization.personalLayers: {} {}; choose another strategy, or remove the field", name,

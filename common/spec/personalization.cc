@@ -44,7 +44,7 @@ Result<Personalization> personalization_from_json(const Json& json, const std::s
     auto name = value.get<std::string>();
     auto& layers = personalization.personal_layers;
     if (std::ranges::find(layers, name) != layers.end())
-      return invalid_argument(fmt::format("{}: \"{}\" is there twice; remove one", at, name));
+      return invalid_argument(fmt::format("{}: \"{}\" is there twice; remove it once", at, name));
     if (layers.size() == kLayersMax)
       return invalid_argument(fmt::format("{}: more than {} layers; remove some", path, kLayersMax));
     layers.push_back(std::move(name));

@@ -94,6 +94,7 @@ TEST(Combinations, AreRefusedWithPathAndRemedyAndEachRuleIsBroken) {
     EXPECT_GT(rules.size(), 10U);
     for (const std::string& rule : rules) {
       EXPECT_TRUE(has_remedy(rule)) << rule;
+      if (rule.starts_with("must be at least ")) continue;  // of one number: field_cases.cc breaks it
       const auto broken = [&rule](const std::string& message) {
         return message.find(rule) != std::string::npos;
       };

@@ -16,8 +16,9 @@ TEST(MetricCatalogue, NamesAreUniqueAndTellTheirTypeAsPrometheusAsks) {
     EXPECT_EQ(metric.type == MetricType::kCounter, metric.name.ends_with("_total")) << metric.name;
     EXPECT_FALSE(metric.help.empty()) << metric.name;
     if (metric.type == MetricType::kGauge && metric.name.starts_with("muster_job_")) continue;
-    for (const char* object : {"job_name", "namespace", "pod_name", "uid"})
-      EXPECT_EQ(metric.labels.find(object), std::string_view::npos) << metric.name << " names objects";
+    const std::string labels = " " + std::string(metric.labels) + ",";
+    for (const std::string object : {"job_name", "namespace", "pod_name", "uid"})
+      EXPECT_EQ(labels.find(" " + object + ","), std::string::npos) << metric.name << " names objects";
   }
 }
 

@@ -258,6 +258,8 @@ class Run(unittest.TestCase):
         for name in boards.NAMES:
             for panel in boards.panels(boards.load(name)):
                 for query in panel['targets']:
+                    if panel['title'] == 'Scored updates':  # of strategy Scoring, which remembers nothing that other panels show
+                        continue
                     if not self.whole_run(query):  # what a panel shows of running jobs is gone with them, which may have ended by now
                         empty.append(f'{name}: {panel["title"]}: {boards.substitute(query["expr"], VARIABLES)}')
         self.assertFalse(empty, '\n' + '\n'.join(empty))

@@ -47,12 +47,13 @@ def served():
 
 
 def rounds():
+    """Devices' data grows, and each adapts the model to its own."""
     return [claim('rounds'), thing('FederatedRound', 'rounds', {
         'rounds': 100000, 'training': training(localEpochs=1, batchSize=64),
         'strategy': {'name': 'FedAvgM', 'learningRate': 0.5, 'momentum': 0.5}, 'cohort': {'size': COHORT, 'overSelection': 1.0, 'minimum': COHORT},
-        'stragglers': {'deadlineSeconds': 60, 'policy': 'Drop'},
+        'stragglers': {'deadlineSeconds': 60, 'policy': 'Drop'}, 'personalization': {'fineTune': {'learningRate': 0.05}},
         'aggregator': {'template': template('aggregator', 'rounds'), 'storage': {'path': '/kept'}},
-        'clients': {'count': CLIENTS, 'perPod': 3, 'partition': {'kind': 'LabelShards', 'shardsPerClient': 2},
+        'clients': {'count': CLIENTS, 'perPod': 3, 'stream': {'initialExamples': 2000, 'examplesPerRound': 10}, 'partition': {'kind': 'LabelShards', 'shardsPerClient': 2},
                     'template': template('client')}})]
 
 

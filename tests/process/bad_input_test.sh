@@ -59,7 +59,7 @@ with_dataset() {
 missing_dataset_path() {
   mkdir empty
   with_dataset "$PWD/empty"
-  expect 1 'DistributedJob/ring failed' '/empty: has none of train-images-idx3-ubyte' 'last lines of pod ring-worker-'
+  expect 1 'DistributedJob/ring failed' '/empty: has no file train-images-idx3-ubyte or train-images.idx3-ubyte' 'last lines of pod ring-worker-'
 }
 dataset_volume_that_is_missing() {
   with_dataset "$PWD/nowhere"

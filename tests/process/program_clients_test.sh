@@ -153,7 +153,7 @@ EOF
   rm -rf muster-out
   MINIMUM=6 write_round nan.py 2 "  runPolicy: {maxRestarts: 0}"
   run 60 && fail "updates that are none were taken"
-  check "the shape, or values that are none" contains err.txt 'client [0-9]: w has (the shape \[2\], not \[3\]|values that are not finite)'
+  check "the shape, or values that are none" contains err.txt 'client [0-9]: (w has (the shape \[2\], not \[3\]|values that are not finite)|loss of muster.Update is nan)'
   echo 'import muster; muster.init()' > job.py
   rm -rf muster-out
   MINIMUM=6 write_round job.py 2 "  runPolicy: {maxRestarts: 0}"

@@ -49,6 +49,7 @@ class Faults {
     if (found.act == "hang") {
       const int generation = generation_.load();
       while (generation == generation_.load()) std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      return {.rank = rank, .call = call, .act = "fail", .code = 3};  // its communicator may be gone by now
     }
     return found;
   }
