@@ -1,10 +1,9 @@
 // tests/worker/fake_nvml/fake_nvml.cc: NVML's symbols for one GPU that does not exist. MUSTER_FAKE_NVML says
-// what it does: "xid=79" tells that error at the third wait, "xid=79@FILE" once that file is there, "lost"
-// loses the GPU, "broken" does not initialise, "mute" knows no events
-#include <unistd.h>
-
+// what it does: "xid=79" tells that error at the third wait, "xid=79@FILE" once that file names the pod's
+// address, "lost" loses the GPU, "broken" does not initialise, "mute" knows no events
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <string>
 #include <thread>
 
@@ -76,7 +75,10 @@ int nvmlEventSetWait_v2(void* /*set*/, NvmlEventData* data, unsigned timeout_ms)
   const std::string wanted = told();
   if (!wanted.starts_with("xid=")) return kNvmlTimeout;
   if (const auto at = wanted.find('@'); at != std::string::npos) {
-    if (access(wanted.c_str() + at + 1, F_OK) != 0 || waits++ > 0) return kNvmlTimeout;
+    std::string address;
+    std::ifstream(wanted.substr(at + 1)) >> address;
+    const char* const own = std::getenv("MUSTER_POD_IP");  // NOLINT(concurrency-mt-unsafe): set before
+    if (own == nullptr || address != own || waits++ > 0) return kNvmlTimeout;
   } else if (++waits != 3) {
     return kNvmlTimeout;
   }
