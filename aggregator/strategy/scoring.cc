@@ -172,6 +172,7 @@ std::vector<learning::SlotView> Scoring::state() const {
 
 Status Scoring::restore(std::vector<learning::OptimizerState::Slot> state) {
   std::vector<learning::SlotView> views;
+  views.reserve(state.size());
   for (const auto& slot : state) views.push_back({slot.name, slot.values});
   MUSTER_TRY(totals_.restore(views));
   scored_ = true;
