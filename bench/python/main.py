@@ -4,11 +4,9 @@ All by one interpreter with torch: that of TORCH_PYTHON, else this one. `network
 import json
 import os
 import pathlib
-import signal
 import subprocess
 import sys
 import tempfile
-import time
 
 ROOT = pathlib.Path(__file__).resolve().parent.parent.parent
 sys.path.insert(0, str(ROOT / 'bench/training'))
@@ -130,22 +128,7 @@ def tables_bridge(rows):
 def program_gap():
     """The longest time without a step, in seconds, after the program of one of four ranks was killed."""
     begun = Run(manifest(recovery.WORKERS, ['muster', '--model', 'mlp'], epochs=200))
-    _, ip = begun.worker(0)
-    while (metric(ip, 'muster_worker_step') or 0) < recovery.KILL_AFTER:
-        time.sleep(0.02)
-    os.kill(program_of(begun, 1), signal.SIGKILL)
-    killed = time.monotonic()
-    step, since, gap = metric(ip, 'muster_worker_step') or 0, killed, 0
-    while time.monotonic() < killed + 8:
-        now = metric(ip, 'muster_worker_step')
-        if now is not None and now != step:
-            gap = max(gap, time.monotonic() - since)
-            step, since = now, time.monotonic()
-        time.sleep(0.005)
-    ended = time.monotonic()
-    begun.process.send_signal(signal.SIGINT)
-    begun.process.communicate(timeout=30)
-    return max(gap, ended - since)
+    return recovery.gap_of(begun, lambda: program_of(begun, 1))
 
 
 def program_of(begun, index):

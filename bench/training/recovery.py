@@ -15,13 +15,17 @@ KILL_AFTER = 100  # steps
 
 
 def muster_gap():
-    """(seconds without a step after the kill, seconds until all four train again)"""
+    """The longest time without a step, in seconds, after one of four workers was killed."""
     begun = Run(job(WORKERS, {'topology': 'Ring'}, batch_size=64, epochs=200))
+    return gap_of(begun, lambda: begun.worker(1)[0])
+
+
+def gap_of(begun, victim):
+    """The longest time without a step of rank 0, in seconds, after the process `victim()` was killed; ends the run."""
     _, ip = begun.worker(0)
     while (metric(ip, 'muster_worker_step') or 0) < KILL_AFTER:
         time.sleep(0.02)
-    pid, _ = begun.worker(1)
-    os.kill(pid, signal.SIGKILL)
+    os.kill(victim(), signal.SIGKILL)
     killed = time.monotonic()
     step, since, gap = metric(ip, 'muster_worker_step') or 0, killed, 0
     while time.monotonic() < killed + 8:
