@@ -62,8 +62,6 @@ Status NcclCollective::barrier(Deadline deadline) {
 }
 
 void NcclCollective::leave(const Status& why) noexcept {
-  // Whose GPU is done first would else close the mesh on those that still wait for theirs.
-  if (why && !failure_) (void)control_->barrier(deadline_after(kFinishTime));
   if (why && !failure_) (void)communicator_.finish(watch_of(mesh_), deadline_after(kFinishTime));
   control_->leave(why);
 }
