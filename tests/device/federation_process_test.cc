@@ -193,7 +193,7 @@ TEST_F(FederationProcess, WhatTheServerRemembersSurvivesKillsToTheBit) {
   federation_.partition.kind = "IID";
   federation_.strategy = {.name = "FedYogi", .learning_rate = 0.02};
   const fs::path model = folder_ / "models/model.safetensors";
-  const auto play = [&](std::vector<std::int64_t> kills) {
+  const auto play = [&](const std::vector<std::int64_t>& kills) {
     auto server = aggregator();
     const auto client = device(0);
     for (const std::int64_t round : kills) {
@@ -204,7 +204,7 @@ TEST_F(FederationProcess, WhatTheServerRemembersSurvivesKillsToTheBit) {
     EXPECT_TRUE(server->until(succeeded));
     EXPECT_EQ(server->wait_exit(std::chrono::seconds(10)), 0);
     EXPECT_EQ(client->wait_exit(std::chrono::seconds(10)), 0);
-    const std::string bytes = testing_process::file_text(model);
+    std::string bytes = testing_process::file_text(model);
     fs::remove_all(folder_ / "models");
     return bytes;
   };

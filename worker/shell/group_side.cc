@@ -41,7 +41,7 @@ Status GroupSide::serve(const std::function<bool()>& stopped,
     const Status made = run(asked);
     std::string why = made ? std::string() : made.error().message.substr(0, program::kTextMax);
     if (!made && made.error().code == Code::kAborted)
-      why = "the ranks have changed, as one was lost or the job was scaled: " + why;
+      why.insert(0, "the ranks have changed, as one was lost or the job was scaled: ");
     MUSTER_TRY(link_.tell({.kind = program::Kind::kCollected}, bytes_of(why)));
     MUSTER_TRY(made);
     ++progress_.calls;

@@ -26,12 +26,8 @@
 namespace muster::fake {
 namespace {
 
-using worker::nccl::Config;
 using worker::nccl::kInProgress;
-using worker::nccl::kInvalidArgument;
 using worker::nccl::kRemoteError;
-using worker::nccl::kSuccess;
-using worker::nccl::UniqueId;
 
 constexpr int kRanksMax = 8;
 constexpr std::size_t kPiece = 256 * 1024;  // floats that a rank lays out at once

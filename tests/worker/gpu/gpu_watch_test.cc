@@ -110,8 +110,10 @@ TEST_F(GpuWatchTest, ADriverThatDoesNotWorkIsToldOnceAndNoDriverIsNoWord) {
 }
 
 TEST(Xid, SomeAskForAnotherGpuSomeForANewProcessUnknownOnesForNothing) {
-  for (const int xid : {48, 62, 64, 74, 79, 95, 119, 140}) EXPECT_TRUE(needs_another_gpu(xid)) << xid;
-  for (const int xid : {13, 31, 43, 45, 63, 94, 12345}) EXPECT_FALSE(needs_another_gpu(xid)) << xid;
+  for (const std::uint64_t xid : {48U, 62U, 64U, 74U, 79U, 95U, 119U, 140U})
+    EXPECT_TRUE(needs_another_gpu(xid)) << xid;
+  for (const std::uint64_t xid : {13U, 31U, 43U, 45U, 63U, 94U, 12345U})
+    EXPECT_FALSE(needs_another_gpu(xid)) << xid;
   EXPECT_EQ(xid_words(12345), "XID 12345");
 }
 
