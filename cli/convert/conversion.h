@@ -43,6 +43,9 @@ class Conversion {
   // An integer from `min` to `max`; another is told in a comment.
   void move_integer(const std::string& from, const std::string& to, IntegerRange range);
 
+  // An object beside the job that the job needs.
+  void add_object(Json object) { others_.push_back(std::move(object)); }
+
   // A comment with every leaf at and below `from` that is not taken yet; nothing if there is none.
   void drop(const std::string& from, const std::string& at, const std::string& why);
   // Likewise, by its name alone: of what a server has written, and of what is long and known.
@@ -54,6 +57,7 @@ class Conversion {
   // What is left is told at the top. Errors: kInvalidArgument, beginning with the field's path.
   [[nodiscard]] Status finish();
   [[nodiscard]] const Json& output() const { return output_; }
+  [[nodiscard]] const std::vector<Json>& others() const { return others_; }
   [[nodiscard]] const std::vector<Comment>& comments() const { return comments_; }
 
  private:
@@ -66,6 +70,7 @@ class Conversion {
   Json source_;
   Json output_ = Json::object();
   std::set<std::string> taken_;
+  std::vector<Json> others_;
   std::vector<Comment> comments_;
   std::optional<Error> error_;
 };

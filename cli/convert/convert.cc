@@ -118,7 +118,9 @@ Result<One> convert_one(const YamlDocument& document, const Json* runtime, const
   }
   if (!missing.empty())
     missing = fmt::format("{}/{}: {}", source.kind, meta_text(document.value, "name"), missing);
-  return One{commented_yaml(conversion.output(), conversion.comments()), std::move(missing)};
+  std::string yaml;
+  for (const Json& object : conversion.others()) yaml += to_yaml(object) + "---\n";
+  return One{yaml + commented_yaml(conversion.output(), conversion.comments()), std::move(missing)};
 }
 
 }  // namespace

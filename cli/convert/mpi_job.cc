@@ -15,6 +15,7 @@ constexpr const char* kLauncher = "/spec/mpiReplicaSpecs/Launcher";
 constexpr const char* kWorker = "/spec/mpiReplicaSpecs/Worker";
 constexpr const char* kMain = "/template/spec/containers/0";  // Kubeflow, too, counts on the first
 constexpr const char* kKeysVolume = "mpi-ssh-keys";
+constexpr const char* kRootsFolder = "/root/.ssh";
 constexpr std::int64_t kWorkersMax = 1000;
 
 struct Implementation {  // how one line of its file of hosts is written, and the variables that it reads
@@ -120,25 +121,17 @@ void convert_programs(Conversion& conversion) {
     conversion.fail("/spec/slotsPerWorker", fmt::format("is {}; a worker has 1 to 1024 processes", *slots));
 }
 
-// Named after the job; of one whose name the server makes, after what it begins with.
-std::string secret_name(Conversion& conversion) {
-  std::string name = text(conversion.see("/metadata/generateName"));
-  if (conversion.has("/metadata/name")) name = text(conversion.out("/metadata/name"));
-  while (!name.empty() && name.back() == '-') name.pop_back();
-  return name + "-ssh";
-}
-
 void mount_keys(Conversion& conversion, const std::string& secret) {
-  const std::string folder = conversion.string("/spec/sshAuthMountPath").value_or("/root/.ssh");
+  const std::string folder = conversion.string("/spec/sshAuthMountPath").value_or(kRootsFolder);
   const auto item = [](const char* key, const char* path) { return Json{{"key", key}, {"path", path}}; };
   Json& spec = conversion.out(std::string(kTemplate) + "/spec");
-  spec["volumes"].push_back(
-      {{"name", kKeysVolume},
-       {"secret",
-        {{"secretName", secret},
-         {"defaultMode", 0600},
-         {"items", Json::array({item("ssh-privatekey", "id_rsa"), item("ssh-publickey", "id_rsa.pub"),
-                                item("ssh-publickey", "authorized_keys")})}}}});
+  Json keys = {{"secretName", secret},
+               {"items", Json::array({item("ssh-privatekey", "id_rsa"), item("ssh-publickey", "id_rsa.pub"),
+                                      item("ssh-publickey", "authorized_keys")})}};
+  // ssh refuses a key of its own user that others may read. The files are root's: another user could not read
+  // them at all.
+  if (folder == kRootsFolder) keys["defaultMode"] = 0600;
+  spec["volumes"].push_back({{"name", kKeysVolume}, {"secret", std::move(keys)}});
   spec["containers"][0]["volumeMounts"].push_back({{"name", kKeysVolume}, {"mountPath", folder}});
 }
 
@@ -195,7 +188,7 @@ std::string convert_mpi_job(Conversion& conversion) {
   convert_replicas(conversion);
   take_template(conversion, kWorker + std::string("/template"));
   if (!conversion.has(kContainers)) return "";
-  const std::string secret = secret_name(conversion);
+  const std::string secret = name_of_job(conversion) + "-ssh";
   merge_env(conversion);
   convert_programs(conversion);
   mount_keys(conversion, secret);

@@ -245,4 +245,18 @@ void add_variable(Json& container, const std::string& name, const std::string& v
   env.push_back({{"name", name}, {"value", value}});
 }
 
+void set_variable(Conversion& conversion, Json& container, const Json& variable) {
+  Json& env = container["env"];
+  if (!env.is_array()) env = Json::array();
+  for (Json& known : env) {
+    if (text_at(known, "name") != text_at(variable, "name")) continue;
+    if (known != variable)
+      conversion.say(kContainers, fmt::format("Was replaced by a later one of its name: {}",
+                                              known.dump(-1, ' ', false, Json::error_handler_t::replace)));
+    known = variable;
+    return;
+  }
+  env.push_back(variable);
+}
+
 }  // namespace muster::cli

@@ -21,5 +21,7 @@ void fit_template(Conversion& conversion, const std::string& from, std::size_t r
 
 // Appends to the env of a container, unless it has the variable.
 void add_variable(Json& container, const std::string& name, const std::string& value);
+// Likewise, but one that it has is replaced, and told in a comment: of operators whose own variables count.
+void set_variable(Conversion& conversion, Json& container, const Json& variable);
 
 }  // namespace muster::cli

@@ -100,6 +100,7 @@ void convert_templates(Conversion& conversion, const Replicas& master, const Rep
   }
   convert_restart_policy(conversion, taken.at, "OnFailure");
   const std::size_t role = container_named(conversion, kContainer);
+  add_variable(conversion.out(below(kContainers, role)), "PYTHONUNBUFFERED", "1");  // as Kubeflow does
   for (const Json& port : member(conversion.out(below(kContainers, role)), "ports"))
     if (const std::int64_t number = integer_at(port, "containerPort");
         text_at(port, "name") == kPort && number != kMasterPort && number >= 1 && number <= 65535)
@@ -127,17 +128,19 @@ void convert_processes(Conversion& conversion) {
 // torchrun reads them itself.
 void convert_rendezvous(Conversion& conversion, Json& container, const std::string& name) {
   const std::string from = "/spec/elasticPolicy";
-  add_variable(container, "PET_RDZV_BACKEND", conversion.string(from + "/rdzvBackend").value_or("c10d"));
+  const auto set = [&](const char* variable, const std::string& value) {
+    set_variable(conversion, container, {{"name", variable}, {"value", value}});
+  };
+  set("PET_RDZV_BACKEND", conversion.string(from + "/rdzvBackend").value_or("c10d"));
   const auto host = conversion.string(from + "/rdzvHost");
   const auto port = conversion.integer(from + "/rdzvPort");
   const bool theirs = host && (*host == name + "-worker-0" || *host == name + "-master-0");
   if (theirs)
     conversion.say_of(from + "/rdzvHost", *host, "/spec/workers/template",
                       "A Service of Kubeflow's; here rank 0 is found by MASTER_ADDR.");
-  add_variable(container, "PET_RDZV_ENDPOINT",
-               fmt::format("{}:{}", host && !theirs ? *host : "$(MASTER_ADDR)",
-                           port ? std::to_string(*port) : "$(MASTER_PORT)"));
-  if (const auto id = conversion.string(from + "/rdzvId")) add_variable(container, "PET_RDZV_ID", *id);
+  set("PET_RDZV_ENDPOINT", fmt::format("{}:{}", host && !theirs ? *host : "$(MASTER_ADDR)",
+                                       port ? std::to_string(*port) : "$(MASTER_PORT)"));
+  if (const auto id = conversion.string(from + "/rdzvId")) set("PET_RDZV_ID", *id);
   std::string pairs;
   conversion.must_be_array(from + "/rdzvConf");
   for (std::size_t i = 0; i < conversion.see(from + "/rdzvConf").size(); ++i) {
@@ -146,9 +149,9 @@ void convert_rendezvous(Conversion& conversion, Json& container, const std::stri
     const auto value = conversion.string(at + "/value");
     pairs += fmt::format("{}{}={}", pairs.empty() ? "" : ",", key.value_or(""), value.value_or(""));
   }
-  if (!pairs.empty()) add_variable(container, "PET_RDZV_CONF", pairs);
+  if (!pairs.empty()) set("PET_RDZV_CONF", pairs);
   if (const auto alone = conversion.boolean(from + "/standalone")) {
-    if (*alone) add_variable(container, "PET_STANDALONE", "");
+    if (*alone) set("PET_STANDALONE", "");
     conversion.say_of(from + "/standalone", *alone, "/spec/workers/template", "By PET_STANDALONE, if true.");
   }
 }
@@ -161,7 +164,7 @@ void convert_elastic_policy(Conversion& conversion) {
   Json& container = conversion.out(below(kContainers, container_named(conversion, kContainer)));
   convert_rendezvous(conversion, container, name);
   if (const auto restarts = conversion.integer(from + "/maxRestarts"))
-    add_variable(container, "PET_MAX_RESTARTS", std::to_string(*restarts));
+    set_variable(conversion, container, {{"name", "PET_MAX_RESTARTS"}, {"value", std::to_string(*restarts)}});
   for (const char* bound : {"/minReplicas", "/maxReplicas"})
     conversion.drop(
         from + bound, kWorkers,
@@ -170,6 +173,14 @@ void convert_elastic_policy(Conversion& conversion) {
   conversion.drop(from + "/metrics", kWorkers,
                   "No HorizontalPodAutoscaler is made. Make one whose scaleTargetRef is this DistributedJob "
                   "(muster.dev/v1alpha1); it has the subresource scale.");
+}
+
+// With a Master, the job has succeeded when that has; the workers may run on.
+void convert_success(Conversion& conversion, const Replicas& master) {
+  if (master.at.empty() || master.count < 1) return;
+  conversion.out("/spec/successPolicy") = "Rank0";
+  conversion.say("/spec/successPolicy",
+                 "As with Kubeflow: the job has succeeded when its master, rank 0, has.");
 }
 
 // Names that only Kubeflow's Services give.
@@ -200,6 +211,7 @@ void convert_pytorch_job(Conversion& conversion) {
   convert_processes(conversion);
   convert_templates(conversion, master, worker);
   convert_elastic_policy(conversion);
+  convert_success(conversion, master);
   tell_service_names(conversion, text(conversion.see("/metadata/name")));
 }
 

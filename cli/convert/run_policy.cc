@@ -88,6 +88,13 @@ void convert_metadata(Conversion& conversion) {
   conversion.drop_by_name("/status", "", kServers);
 }
 
+std::string name_of_job(Conversion& conversion) {
+  std::string name = text(conversion.see("/metadata/generateName"));
+  if (conversion.has("/metadata/name")) name = text(conversion.out("/metadata/name"));
+  while (!name.empty() && name.back() == '-') name.pop_back();
+  return name;
+}
+
 void convert_managed_by(Conversion& conversion, const std::string& from, const std::string& us) {
   const auto name = conversion.string(from);
   if (!name || name->empty()) return;

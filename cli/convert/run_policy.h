@@ -8,6 +8,9 @@ namespace muster::cli {
 // Name, labels, annotations, what a server wrote. `kind`: as DistributedJob's comments name the source.
 void convert_metadata(Conversion& conversion);
 
+// For what is named after the job; of one whose name the server makes, what that begins with.
+[[nodiscard]] std::string name_of_job(Conversion& conversion);
+
 // spec.runPolicy of PyTorchJob and MPIJob. `us`: the value of managedBy that means their own operator.
 void convert_run_policy(Conversion& conversion, const std::string& us);
 

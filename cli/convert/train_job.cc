@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <array>
 
 #include "cli/convert/kinds.h"
 #include "cli/convert/pod_template.h"
@@ -14,12 +15,111 @@ namespace {
 constexpr const char* kTrainer = "/spec/trainer";
 constexpr const char* kNode = "node";  // the job of the runtime, and its container, that trains
 constexpr const char* kAncestor = "trainer.kubeflow.org/trainjob-ancestor-step";
+constexpr const char* kPolicy = "/runtime/spec/mlPolicy";
+constexpr const char* kJobSet = "/runtime/spec/template/spec";
 constexpr const char* kJobs = "/runtime/spec/template/spec/replicatedJobs";
+constexpr const char* kMaxRestarts = "/spec/runPolicy/maxRestarts";
+constexpr IntegerRange kSeconds{.min = 1, .max = 315'360'000};
 
 struct Node {
   std::string from;      // the template's place in the source; "" without a runtime
   std::size_t role = 0;  // index of the container that trains
 };
+
+void convert_processes(Conversion& conversion, const std::string& from) {
+  if (const Json& value = conversion.see(from); value.is_string()) {  // releases before 2.1: auto, cpu, gpu
+    conversion.drop(
+        from, "/spec/workers",
+        "Without workers.processesPerNode it is one process for each GPU in the container's limits, "
+        "else one; set it to another number.");
+  } else {
+    conversion.move_integer(from, "/spec/workers/processesPerNode", {.min = 1, .max = 1024});
+  }
+}
+
+// Of the batch/v1 Job that a step is.
+void convert_job(Conversion& conversion, const std::string& from) {
+  conversion.move_integer(from + "/activeDeadlineSeconds", "/spec/runPolicy/activeDeadlineSeconds", kSeconds);
+  const std::string failures = from + "/backoffLimit";
+  if (!conversion.has(kMaxRestarts))
+    conversion.move_integer(failures, kMaxRestarts, {.min = 0, .max = 1'000'000});
+  else
+    conversion.drop(failures, kMaxRestarts,
+                    "A pod that fails restarts all workers, which maxRestarts counts.");
+}
+
+bool mounts(const Json& template_spec, const std::string& volume) {
+  const auto has = [&](const Json& container) {
+    const Json& list = member(container, "volumeMounts");
+    return std::any_of(list.begin(), list.end(),
+                       [&](const Json& each) { return text_at(each, "name") == volume; });
+  };
+  return std::ranges::any_of(std::array{"containers", "initContainers"}, [&](const char* list) {
+    const Json& containers = member(template_spec, list);
+    return std::any_of(containers.begin(), containers.end(), has);
+  });
+}
+
+// A JobSet makes these claims, and a volume of each claim's name in the pods that mount it.
+void convert_claims(Conversion& conversion) {
+  const std::string from = kJobSet + std::string("/volumeClaimPolicies");
+  conversion.must_be_array(from);
+  Json& spec = conversion.out(std::string(kTemplate) + "/spec");
+  for (std::size_t i = 0; i < conversion.see(from).size(); ++i) {
+    const std::string templates = below(from, i) + "/templates";
+    conversion.must_be_array(templates);
+    for (std::size_t j = 0; j < conversion.see(templates).size(); ++j) {
+      const std::string name = text(conversion.see(below(templates, j) + "/metadata/name"));
+      if (name.empty() || !mounts(spec, name)) continue;
+      Json claim = conversion.take(below(templates, j));
+      claim["apiVersion"] = "v1";
+      claim["kind"] = "PersistentVolumeClaim";
+      claim["metadata"]["name"] = fmt::format("{}-{}", name, name_of_job(conversion));
+      if (conversion.has("/metadata/namespace"))
+        claim["metadata"]["namespace"] = conversion.out("/metadata/namespace");
+      spec["volumes"].push_back(
+          {{"name", name}, {"persistentVolumeClaim", {{"claimName", claim["metadata"]["name"]}}}});
+      conversion.say(std::string(kTemplate) + "/spec/volumes",
+                     fmt::format("The claim {} stands above; it stays when the job is deleted.",
+                                 text(claim["metadata"]["name"])));
+      conversion.add_object(std::move(claim));
+    }
+    conversion.drop(
+        below(from, i), std::string(kTemplate) + "/spec",
+        "Claims that no container of the workers mounts, and how long claims stay: they are yours.");
+  }
+}
+
+// Programs know of each other by what Kubeflow's policy puts into their environment.
+void convert_policy(Conversion& conversion) {
+  conversion.must_be_object(kPolicy);
+  conversion.move_integer(kPolicy + std::string("/numNodes"), "/spec/workers/replicas",
+                          {.min = 0, .max = 1000});
+  if (conversion.see(std::string(kTrainer) + "/numProcPerNode").is_null())
+    convert_processes(conversion, kPolicy + std::string("/torch/numProcPerNode"));
+  conversion.drop(
+      kPolicy + std::string("/torch"), "/spec/workers",
+      "Muster gives every program the variables of torchrun; workers.processesPerNode says how many "
+      "processes a pod has, else one for each GPU.");
+  for (const auto& [key, value] : conversion.see(kPolicy).items())
+    if (key != "numNodes" && key != "torch" && key != "jax" && !value.is_null())
+      conversion.fail(
+          below(kPolicy, key),
+          fmt::format(
+              "is not converted: the launcher, files and variables that {} programs get by it have "
+              "no equal here. Converted are the policies torch and jax, and MPIJobs (kubeflow.org/v2beta1)",
+              key));
+}
+
+void add_jax_variables(Conversion& conversion, const Node& node) {
+  const std::string policy = kPolicy + std::string("/jax");
+  if (!conversion.see(policy).is_object()) return;
+  if (conversion.see(policy).empty()) (void)conversion.take(policy);
+  Json& container = conversion.out(below(kContainers, node.role));
+  add_variable(container, "JAX_COORDINATOR_ADDRESS", "$(MASTER_ADDR):$(MASTER_PORT)");
+  add_variable(container, "JAX_NUM_PROCESSES", "$(PET_NNODES)");
+  add_variable(container, "JAX_PROCESS_ID", "$(NODE_RANK)");
+}
 
 Node take_runtime_template(Conversion& conversion) {
   conversion.must_be_array(kJobs);
@@ -33,8 +133,10 @@ Node take_runtime_template(Conversion& conversion) {
     if (named) (void)conversion.take(job + "/name");
     if (labelled) (void)conversion.take(step);
     const std::string from = job + "/template/spec/template";
+    convert_job(conversion, job + "/template/spec");
     take_template(conversion, from);
     if (!conversion.has(kContainers)) return {};
+    convert_claims(conversion);
     return {from, container_named(conversion, kNode)};
   }
   conversion.fail(kJobs, fmt::format("has no job named {}, so that it is not known which one trains", kNode));
@@ -47,44 +149,14 @@ void convert_runtime(Conversion& conversion) {
                                  text(conversion.see("/runtime/metadata/name"))));
   for (const char* told : {"/runtime/apiVersion", "/runtime/metadata", "/runtime/status"})
     (void)conversion.take(told);
-  conversion.move_integer("/runtime/spec/mlPolicy/numNodes", "/spec/workers/replicas",
-                          {.min = 0, .max = 1000});
-  conversion.move_integer("/runtime/spec/template/spec/failurePolicy/maxRestarts",
-                          "/spec/runPolicy/maxRestarts", {.min = 0, .max = 1'000'000});
-  conversion.drop(
-      "/runtime/spec/mlPolicy/torch", "/spec/workers",
-      "Muster gives every program the variables of torchrun; workers.processesPerNode says how many "
-      "processes a pod has, else one for each GPU.");
+  convert_policy(conversion);
+  conversion.move_integer(kJobSet + std::string("/failurePolicy/maxRestarts"), kMaxRestarts,
+                          {.min = 0, .max = 1'000'000});
+  conversion.move_integer(kJobSet + std::string("/ttlSecondsAfterFinished"),
+                          "/spec/runPolicy/ttlSecondsAfterFinished", {.min = 0, .max = kSeconds.max});
   if (conversion.see("/runtime/spec/podGroupPolicy").is_object()) ask_for_gang(conversion);
   conversion.drop("/runtime/spec/podGroupPolicy", "/spec/scheduling",
                   "The gang is made by whoever can: see scheduling.gang.");
-}
-
-// The one that is given last counts, as in the pods that the runtime makes.
-void set_variable(Conversion& conversion, Json& container, const Json& variable) {
-  Json& env = container["env"];
-  if (!env.is_array()) env = Json::array();
-  for (Json& known : env) {
-    if (text_at(known, "name") != text_at(variable, "name")) continue;
-    if (known != variable)
-      conversion.say(kContainers, fmt::format("Was replaced by a later one of its name: {}",
-                                              known.dump(-1, ' ', false, Json::error_handler_t::replace)));
-    known = variable;
-    return;
-  }
-  env.push_back(variable);
-}
-
-void convert_processes(Conversion& conversion) {
-  const std::string from = std::string(kTrainer) + "/numProcPerNode";
-  if (const Json& value = conversion.see(from); value.is_string()) {  // releases before 2.1: auto, cpu, gpu
-    conversion.drop(
-        from, "/spec/workers",
-        "Without workers.processesPerNode it is one process for each GPU in the container's limits, "
-        "else one; set it to another number.");
-  } else {
-    conversion.move_integer(from, "/spec/workers/processesPerNode", {.min = 1, .max = 1024});
-  }
 }
 
 void convert_trainer(Conversion& conversion, const Node& node) {
@@ -100,7 +172,7 @@ void convert_trainer(Conversion& conversion, const Node& node) {
   for (const Json& variable : conversion.take(from + "/env"))
     set_variable(conversion, conversion.out(to), variable);
   conversion.move_integer(from + "/numNodes", "/spec/workers/replicas", {.min = 0, .max = 1000});
-  convert_processes(conversion);
+  convert_processes(conversion, from + "/numProcPerNode");
 }
 
 void merge_list(Json& into, const Json& list, const char* key) {
@@ -238,6 +310,7 @@ std::string convert_train_job(Conversion& conversion) {
     conversion.out(kContainers) = Json::array({{{"name", kNode}}});
   }
   convert_trainer(conversion, node);
+  if (known) add_jax_variables(conversion, node);
   convert_runtime_patches(conversion);
   convert_overrides(conversion);
   conversion.drop(
@@ -245,8 +318,9 @@ std::string convert_train_job(Conversion& conversion) {
       "Nothing is fetched before the training. Add an init container that fetches it into a volume, "
       "or mount what is there; Kubeflow's paths are /workspace/dataset and /workspace/model.");
   if (const auto suspend = conversion.boolean("/spec/suspend")) conversion.out("/spec/suspend") = *suspend;
-  conversion.move_integer("/spec/activeDeadlineSeconds", "/spec/runPolicy/activeDeadlineSeconds",
-                          {.min = 1, .max = 315'360'000});
+  conversion.move_integer("/spec/activeDeadlineSeconds", "/spec/runPolicy/activeDeadlineSeconds", kSeconds);
+  for (const char* map : {"labels", "annotations"})  // of what the runtime makes of the job
+    conversion.move_members(below("/spec", map), below("/metadata", map));
   convert_managed_by(conversion, "/spec/managedBy", "trainer.kubeflow.org/trainjob-controller");
   std::string missing;
   if (known) {

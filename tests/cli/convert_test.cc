@@ -219,6 +219,54 @@ TEST(Convert, TakesTheRuntimeOfTheSameInput) {
   EXPECT_EQ(spec["workers"]["template"]["metadata"]["labels"]["0"], "zero");
 }
 
+TEST(Convert, MakesTheClaimsThatTheRuntimeMade) {
+  const std::string yaml =
+      converted(text_of(std::filesystem::path(CONVERT_DATA) / "trainjob_torchtune.yaml"));
+  const std::vector<Json> out = documents_of(yaml);
+  ASSERT_EQ(out.size(), 2U) << yaml;
+  EXPECT_EQ(out[0]["kind"], "PersistentVolumeClaim");
+  EXPECT_EQ(out[0]["metadata"], Json::parse(R"({"name": "initializer-tune", "namespace": "research"})"));
+  EXPECT_EQ(out[0]["spec"]["resources"]["requests"]["storage"], "20Gi");
+  EXPECT_EQ(out[1]["spec"]["workers"]["template"]["spec"]["volumes"],
+            Json::parse(
+                R"([{"name": "initializer", "persistentVolumeClaim": {"claimName": "initializer-tune"}}])"));
+  EXPECT_EQ(out[1]["spec"]["workers"]["processesPerNode"], 2);
+  EXPECT_EQ(
+      out[1]["spec"]["runPolicy"],
+      Json::parse(R"({"maxRestarts": 0, "ttlSecondsAfterFinished": 600, "activeDeadlineSeconds": 7200})"));
+  EXPECT_EQ(out[1]["metadata"]["labels"]["team"], "nlp");
+  EXPECT_THAT(yaml, HasSubstr("volumeClaimPolicies[0].templates[1].metadata.name: \"unused\""));
+}
+
+TEST(Convert, GivesJaxItsVariablesAndRefusesPoliciesItCannotKeep) {
+  std::string text = text_of(std::filesystem::path(CONVERT_DATA) / "trainjob_jax.yaml");
+  EXPECT_EQ(job_of(text)["spec"]["workers"]["template"]["spec"]["containers"][0]["env"],
+            Json::parse(R"json([{"name": "JAX_COORDINATOR_ADDRESS", "value": "$(MASTER_ADDR):$(MASTER_PORT)"
+},
+                            {"name": "JAX_NUM_PROCESSES", "value": "$(PET_NNODES)"},
+                            {"name": "JAX_PROCESS_ID", "value": "$(NODE_RANK)"}])json"));
+  text.replace(text.find("jax: {}"), 7, "mpi: {numProcPerNode: 4}");
+  EXPECT_THAT(converted(text), HasSubstr("runtime.spec.mlPolicy.mpi: is not converted: the "
+                                         "launcher, files and variables that mpi programs get by it"));
+}
+
+TEST(Convert, KeysOfAnotherUserThanRootCanBeReadByHim) {
+  std::string text = text_of(std::filesystem::path(CONVERT_DATA) / "mpi_benchmarks.yaml");
+  const auto keys = [&] {
+    return job_of(text)["spec"]["workers"]["template"]["spec"]["volumes"][0]["secret"];
+  };
+  EXPECT_EQ(keys()["defaultMode"], 0600);
+  text.replace(text.find("\nspec:\n"), 7, "\nspec:\n  sshAuthMountPath: /home/mpiuser/.ssh\n");
+  EXPECT_FALSE(keys().contains("defaultMode"));
+}
+
+TEST(Convert, AMastersEndIsTheJobs) {
+  EXPECT_EQ(
+      job_of(text_of(std::filesystem::path(CONVERT_DATA) / "pytorch_mnist.yaml"))["spec"]["successPolicy"],
+      "Rank0");
+  EXPECT_FALSE(job_of(kJob)["spec"].contains("successPolicy"));
+}
+
 TEST(Convert, SaysWhatIsMissingWithoutTheRuntime) {
   const auto result =
       convert_manifests(text_of(std::filesystem::path(CONVERT_DATA) / "trainjob.yaml"), "t.yaml");
