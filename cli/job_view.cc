@@ -11,6 +11,7 @@
 #include "common/json/access.h"
 #include "common/json/read_json.h"
 #include "common/pods/pod_state.h"
+#include "common/spec/run_policy.h"
 #include "pod/pod_contract.h"
 
 namespace muster::cli {
@@ -183,6 +184,17 @@ JobView view_job(const Json& object) {
   read_conditions(member(status, "conditions"), view);
   read_progress(member(status, "progress"), view);
   read_spec(member(object, "spec"), view);
+  if (spec::managed_elsewhere(member(object, "spec"))) {
+    view.manager = text(member(object, "spec", "managedBy"));
+    if (text(member(status, "phase")).empty()) view.phase = "ManagedElsewhere";
+    if (view.message.empty()) {
+      view.reason = "ManagedElsewhere";
+      view.message = fmt::format(
+          "spec.managedBy is {}: that controller runs it, perhaps in another cluster, and "
+          "Muster's operator leaves it alone",
+          view.manager);
+    }
+  }
   return view;
 }
 

@@ -15,6 +15,7 @@ struct JobView {
   std::string kind, name, name_space, uid;
   bool federated = false;
   std::string phase = "Pending";
+  std::string manager;  // the controller whose it is, if that is another than Muster's operator
   bool succeeded = false, failed = false;
   std::string reason, message;  // of the Failed condition; of the newest false or restarting one otherwise
   std::vector<std::string> warnings;

@@ -50,6 +50,9 @@ bool may_have_pod(const Json& job, const AskedPod& asked) {
 std::string why_no_pods(const Json& job, const AskedPod& asked) {
   const JobView view = view_job(job);
   const Pods pods = pods_of(job, asked);
+  if (!view.manager.empty())
+    return fmt::format("{} is managed by {}, which makes its pods, perhaps in another cluster", view.name,
+                       view.manager);
   const bool suspended = view.phase == "Suspended";
   if (pods.count == 0 && !suspended)
     return fmt::format("{} is a {}, which has no pod with role {}; see `muster status {}`", view.name,
@@ -57,6 +60,8 @@ std::string why_no_pods(const Json& job, const AskedPod& asked) {
   if (!may_have_pod(job, asked) && !suspended)
     return fmt::format("{} has {} pod{} with role {}: there is no rank {}", view.name, pods.count,
                        pods.count == 1 ? "" : "s", pods.role, *asked.rank);
+  if (suspended && member(job, "spec", "suspend") != true)
+    return fmt::format("{} has no pods{}", view.name, ready_words(job));
   if (suspended)
     return fmt::format("{0} is suspended and has no pods; `muster resume {0}` lets it go on", view.name);
   const std::string whose = asked.rank ? fmt::format("{} {}", pods.role, *asked.rank) : pods.role + "s";

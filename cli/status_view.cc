@@ -201,6 +201,9 @@ std::string newest_warning(const std::vector<Json>& events, WallTime now) {
 
 std::string why_not_suspended(const Json& object, bool suspended) {
   const JobView view = view_job(object);
+  if (!suspended && view.phase == "Suspended" && member(object, "spec", "suspend") != true)
+    return fmt::format("{} waits for something else than spec.suspend, which is not set: {}: {}",
+                       view.title(), printable(view.reason), printable(view.message));
   if (!view.finished()) return "";
   return fmt::format("{} has {}: there is nothing to {}; delete it and apply it again for another run",
                      view.title(), view.succeeded ? "succeeded" : "failed", suspended ? "suspend" : "resume");

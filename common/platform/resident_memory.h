@@ -6,8 +6,8 @@ namespace muster {
 // Of a process with many threads that each allocate little. Before the first of them.
 void keep_heap_small();
 
-// Gives back to the system what only the start has needed: free pages of the heap, and the program's own
-// code, which is read from its file again where it runs again. Takes some milliseconds; from any thread.
+// Gives the free pages of the heap back to the system, such as the start has needed. Takes some milliseconds;
+// from any thread.
 void give_back_memory();
 
 }  // namespace muster

@@ -144,6 +144,8 @@ Status validate_containers(const Json& spec, const char* list, const std::string
       return invalid_argument(
           fmt::format("{}.name: {} is the container of Muster's worker, which is added; choose another", at,
                       kProgramSidecar));
+    if (const Json& image = member(container, "image"); !image.is_null() && !image.is_string())
+      return invalid_argument(fmt::format("{}.image: must be a string, is {}; quote it", at, image.dump()));
     if (!completed && text(member(container, "image")).empty())
       return invalid_argument(at + ".image: required field is missing");
     MUSTER_TRY(validate_env(container, at, use));

@@ -16,6 +16,9 @@ using control::v1::Agent;
 
 constexpr int kConnectBackoffFirstMs = 100;
 constexpr int kConnectBackoffMaxMs = 2000;
+// A pod that is frozen, or whose machine is gone, ends no connection: it is asked for a sign of life.
+constexpr int kKeepaliveMs = 10'000;
+constexpr int kKeepaliveTimeoutMs = 5'000;
 constexpr std::size_t kErrorMax = 1024;  // no more fits into a condition
 
 Status to_status(const grpc::Status& status) {
@@ -35,6 +38,9 @@ std::shared_ptr<grpc::Channel> dial(const AgentAddress& pod, int port,
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, kConnectBackoffMaxMs);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);  // a dead pod's backoff is not its successor's
   arguments.SetMaxReceiveMessageSize(kStatusBytesMax);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIME_MS, kKeepaliveMs);
+  arguments.SetInt(GRPC_ARG_KEEPALIVE_TIMEOUT_MS, kKeepaliveTimeoutMs);
+  arguments.SetInt(GRPC_ARG_HTTP2_MAX_PINGS_WITHOUT_DATA, 0);  // as many as it takes
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);  // what comes faster than it is read waits in the pod
   Credentials::expect(pod.peer, arguments);
   const bool ipv6 = pod.ip.find(':') != std::string::npos;

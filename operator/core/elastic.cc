@@ -212,6 +212,13 @@ bool tend_members(Pass& pass, const api::DistributedJobSpec& spec, const std::ve
   if (over)
     return (vanished(pass, spec::kWorkersMax, workers) > 0 || std::ranges::any_of(losses, is_of_member)) &&
            begin_anew(pass, spec, workers, over);
+  const auto alone = std::ranges::find_if(losses, [&](const Loss& loss) {
+    return is_of_member(loss) && pass.before.roster.size() == 1 && fate_of(*loss.pod) == PodFate::kAlive;
+  });
+  if (alone != losses.end()) {  // nobody is left who could go on
+    restart(pass, Cause::kDisruption, alone->words, 0);
+    return true;
+  }
   const MembershipPlan plan = plan_next(pass, spec, workers, servers, losses);
   if (plan.turn == Turn::kNobodyLeft) return begin_anew(pass, spec, workers, over);
   const bool next = plan.turn == Turn::kNext;

@@ -9,6 +9,8 @@
 namespace muster::op {
 namespace {
 
+constexpr auto kSilencePatience = std::chrono::seconds(15);  // then its node is asked for
+constexpr auto kNodeLook = std::chrono::seconds(5);
 constexpr auto kSettled = std::chrono::minutes(1);
 
 bool counts(const Pass& pass, const Pod& pod) {
@@ -84,6 +86,17 @@ bool they_work(const Pass& pass, const Leads& leads) {
 }
 
 }  // namespace
+
+bool is_silent(Pass& pass, const Pod& pod) {
+  return is_lost(pass, pod) && pass.is_due(pass.seen.contacts.at(pod.uid).since + kSilencePatience);
+}
+
+bool is_silent_on_lost_node(Pass& pass, const Pod& pod) {
+  if (!is_silent(pass, pod)) return false;
+  if (pass.seen.lost_nodes.contains(pod.node)) return true;
+  pass.again_at(pass.seen.now + kNodeLook);
+  return false;
+}
 
 void follow_agents(Pass& pass) {
   const Leads leads = leads_of(pass);

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <set>
 
+#include "common/base/rfc3339.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/followers.h"
@@ -40,6 +41,13 @@ std::optional<std::string> slow_preparation(Pass& pass, const Pod& pod) {
   return told;
 }
 
+// For a minute: a pod that has just come up is not ready either, and every word is a write.
+bool runs_unready(Pass& pass, const Pod& pod) {
+  const auto since = pod.scheduled ? pod.scheduled : pod.created;
+  return fate_of(pod) == PodFate::kAlive && pod.phase == PodPhase::kRunning && !pod.ready &&
+         !pod.unready.empty() && since && pass.is_due(*since + kPreparation);
+}
+
 // Why the pods are not all ready: the first reason that a person can act upon.
 std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector<const Pod*>& pods,
                                                    const std::string& counted) {
@@ -58,6 +66,9 @@ std::pair<std::string, std::string> waiting_reason(Pass& pass, const std::vector
       return {pod->reason, std::move(told)};
     }
   }
+  for (const Pod* pod : pods)
+    if (runs_unready(pass, *pod))
+      return {"WaitingForPods", fmt::format("{}; {}: {}", counted, pod->name, pod->unready)};
   return {"WaitingForPods", counted};
 }
 
@@ -211,9 +222,19 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
     return fate_of(*pod) == PodFate::kAlive && pod->phase == PodPhase::kRunning;
   };
   const std::int64_t up = done + std::count_if(pods.begin(), pods.end(), runs);
-  pass.condition("Running", true, "PodsRunning",
-                 up >= wanted ? "all pods of the incarnation are running"
-                              : fmt::format("{} of {} pods of the incarnation are running", up, wanted));
+  const auto silent = std::ranges::find_if(
+      pods, [&](const Pod* pod) { return fate_of(*pod) == PodFate::kAlive && is_silent(pass, *pod); });
+  if (silent != pods.end()) {
+    pass.condition(
+        "Running", true, "AgentSilent",
+        fmt::format("{} does not answer the operator: its figures are those of {}; is it frozen, or cut "
+                    "off from the operator by a NetworkPolicy? Delete it to have it replaced",
+                    (*silent)->name, rfc3339(pass.seen.contacts.at((*silent)->uid).since)));
+  } else {
+    pass.condition("Running", true, "PodsRunning",
+                   up >= wanted ? "all pods of the incarnation are running"
+                                : fmt::format("{} of {} pods of the incarnation are running", up, wanted));
+  }
   if (api::is_true(status.conditions, "Restarting"))
     pass.condition("Restarting", false, "Restarted",
                    fmt::format("running in incarnation {}", status.incarnation));

@@ -77,7 +77,10 @@ void read_conditions(const Json& status, Pod& pod) {
   for (const Json& condition : conditions) {
     const std::string type = text(member(condition, "type"));
     const bool is_true = text(member(condition, "status")) == "True";
-    if (type == "Ready") pod.ready = is_true;
+    if (type == "Ready") {
+      pod.ready = is_true;
+      if (!is_true) pod.unready = printable(text(member(condition, "message")));
+    }
     if (type == "DisruptionTarget" && is_true) {
       pod.disrupted = true;
       if (pod.reason.empty()) {

@@ -43,6 +43,7 @@ struct Pod {
   PodPhase phase = PodPhase::kPending;  // of the container that carries the role, whatever accompanies it
   bool runs = true;                     // something in it still runs, be it a sidecar
   bool ready = false;                   // condition Ready
+  std::string unready;                  // why not, of one that runs: "containers with unready status: [w]"
   std::string ip, node;
   std::optional<WallTime> created;
   std::optional<WallTime> scheduled;  // since when it has its node, where condition PodScheduled says so

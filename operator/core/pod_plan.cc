@@ -300,6 +300,8 @@ Json pod_spec(const PodPlan& plan) {
   spec["restartPolicy"] = "Never";
   spec["hostname"] = pod_name(plan.owner.name, plan.role, plan.index);
   spec["subdomain"] = plan.owner.name;
+  // Kubernetes' own default would resolve names by the node's servers, which know no Service.
+  if (member(spec, "hostNetwork") == true) set_default(spec, "dnsPolicy", "ClusterFirstWithHostNet");
   set_default(spec, "containers", Json::array());
   Json& containers = spec["containers"];
   if (containers.empty()) containers.push_back({{"name", plan.role}});

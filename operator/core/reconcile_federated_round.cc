@@ -14,6 +14,7 @@
 #include "operator/core/deadlines.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
+#include "operator/core/followers.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_attempts.h"
@@ -53,6 +54,11 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
     restart(pass, Cause::kDisruption,
             fmt::format("{} waits for a node and may not go to one that is well again, or gone", pod.name),
             0);
+    return true;
+  }
+  if (fate_of(pod) == PodFate::kAlive && is_silent_on_lost_node(pass, pod)) {
+    restart(pass, Cause::kDisruption,
+            fmt::format("{} does not answer, as its node {} is out of reach", pod.name, pod.node), 0);
     return true;
   }
   switch (fate_of(pod)) {

@@ -10,6 +10,7 @@
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
+#include "operator/core/followers.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/members.h"
 #include "operator/core/pod_attempts.h"
@@ -19,7 +20,6 @@ namespace muster::op {
 namespace {
 
 // Of one that does not answer: then it is given up. See worker_losses.cc.
-constexpr auto kSilencePatience = std::chrono::seconds(15);
 constexpr auto kCausePatience = std::chrono::seconds(15);
 
 // A rule of the user's, or what cannot work, ends the job or lets all begin anew. True when the pass is over.
@@ -85,11 +85,7 @@ std::optional<Loss> standing_still(const Pass& pass, const Pod& server,
 }
 
 std::optional<Loss> out_of_reach(Pass& pass, const Pod& server) {
-  const auto contact = pass.seen.contacts.find(server.uid);
-  if (contact == pass.seen.contacts.end() || contact->second.answers ||
-      !pass.seen.agents.contains(server.uid))
-    return std::nullopt;
-  if (!pass.is_due(contact->second.since + kSilencePatience)) return std::nullopt;
+  if (!is_silent(pass, server)) return std::nullopt;
   return Loss{.pod = &server,
               .words = fmt::format("{} does not answer{}", server.name,
                                    server.node.empty() ? "" : "; its node is " + server.node)};

@@ -44,10 +44,10 @@ const Pod* find_pod(const std::vector<const Pod*>& pods, Predicate wanted) {
 bool is_alive(const Pod& pod) { return fate_of(pod) == PodFate::kAlive; }
 
 // It has answered, and does not any more.
-bool is_silent(const Observed& seen, const Pod& pod) {
+bool may_be_lost(const Observed& seen, const Pod& pod) {
   const auto contact = seen.contacts.find(pod.uid);
-  return pod.role == "worker" && is_alive(pod) && seen.agents.contains(pod.uid) &&
-         contact != seen.contacts.end() && !contact->second.answers &&
+  return (pod.role == "worker" || pod.role == "aggregator") && is_alive(pod) &&
+         seen.agents.contains(pod.uid) && contact != seen.contacts.end() && !contact->second.answers &&
          seen.now >= contact->second.since + kCausePatience;
 }
 
@@ -205,7 +205,7 @@ std::set<std::string> nodes_in_question(const Observed& seen) {
   std::set<std::string> nodes;
   std::set<std::int64_t> incarnations;  // whose workers have waited for a cause
   for (const Pod& pod : seen.pods) {
-    if (overdue(pod, seen.now) || is_silent(seen, pod)) nodes.insert(pod.node);
+    if (overdue(pod, seen.now) || may_be_lost(seen, pod)) nodes.insert(pod.node);
     if (pod.role == "worker" && lost_a_peer(pod) && pod.sighted && seen.now >= *pod.sighted + kCausePatience)
       incarnations.insert(pod.incarnation);
   }

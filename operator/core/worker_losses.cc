@@ -10,6 +10,7 @@
 #include "common/pods/standstill.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
+#include "operator/core/followers.h"
 #include "operator/core/lifecycle.h"
 #include "operator/core/members.h"
 #include "operator/core/pod_attempts.h"
@@ -21,11 +22,8 @@ using control::v1::AgentStatus;
 
 // Of one that ended because it lost a peer: for the cause to show, which counts instead.
 constexpr auto kCausePatience = std::chrono::seconds(15);
-// Of one that does not answer: then its node is asked for, and in the end it is given up. See
-// worker_failures.cc.
-constexpr auto kSilencePatience = std::chrono::seconds(15);
+// Of one that does not answer, and nobody tells why.
 constexpr auto kGivenUpAfter = std::chrono::seconds(60);
-constexpr auto kNodeLook = std::chrono::seconds(5);
 
 // Those that stand still by the words of a member which lost them; whoever was told of first is the one.
 std::vector<Loss> standing_still(const Pass& pass, const std::vector<const Pod*>& live) {
@@ -91,23 +89,18 @@ std::vector<Loss> ended(Pass& pass, const api::DistributedJobSpec& spec,
   return losses;
 }
 
-// A pod that has answered, does not any more, and is no member: until its node tells, or nobody does.
+// A pod that has answered, and does not any more. Of a member its peers tell, if it has any; it trains on if
+// it is only the operator that does not reach it, so that of one without peers its node must tell.
 std::optional<Loss> out_of_reach(Pass& pass, const Pod& pod) {
-  const auto contact = pass.seen.contacts.find(pod.uid);
-  if (contact == pass.seen.contacts.end() || contact->second.answers || is_member(pass.before, pod) ||
-      !pass.seen.agents.contains(pod.uid))
-    return std::nullopt;
-  const WallTime since = contact->second.since;
-  if (!pass.is_due(since + kSilencePatience)) return std::nullopt;
+  const bool member = is_member(pass.before, pod);
+  if (member && pass.before.roster.size() > 1) return std::nullopt;
   Loss loss{.pod = &pod, .words = {}};
-  if (pass.seen.lost_nodes.contains(pod.node)) {
+  if (is_silent_on_lost_node(pass, pod)) {
     loss.words = fmt::format("{} does not answer, as its node {} is out of reach", pod.name, pod.node);
     return loss;
   }
-  if (pass.seen.now < since + kGivenUpAfter) {
-    pass.again_at(std::min(pass.seen.now + kNodeLook, since + kGivenUpAfter));
+  if (member || !is_silent(pass, pod) || !pass.is_due(pass.seen.contacts.at(pod.uid).since + kGivenUpAfter))
     return std::nullopt;
-  }
   loss.words = fmt::format("{} does not answer, and nothing is told of it or of its node{}", pod.name,
                            pod.node.empty() ? "" : " " + pod.node);
   return loss;

@@ -194,10 +194,14 @@ Children::Outcome Children::replace_orphan(const Subject& subject, const kube::R
                      meta_text(owner->items.front(), "deletionTimestamp").empty();
   if (!stays)
     return {.status = aborted(fmt::format("{} {} is being deleted", subject.resource.kind, subject.name))};
-  const auto gone = client_.remove(
-      resource, subject.ns, meta_text(orphan, "name"),
-      {.uid = meta_text(orphan, "uid"), .resource_version = meta_text(orphan, "resourceVersion")});
-  if (!gone && gone.error().code != Code::kNotFound) return {.status = gone.error()};
+  if (const Status gone = remove_orphan(subject, resource, orphan); !gone) return {.status = gone.error()};
+  // The others with it: those beyond the number of pods that this object makes meet no create.
+  if (resource.plural == kube::kPods.plural)
+    for (const kube::Object& pod : cache_.list(kube::kPods))
+      if (meta_text(*pod, "namespace") == subject.ns && meta_text(*pod, "uid") != meta_text(orphan, "uid") &&
+          meta_text(*pod, "deletionTimestamp").empty() &&
+          is_orphan(*pod, subject.resource.kind, subject.name))
+        (void)remove_orphan(subject, resource, *pod);  // another create, or the next pass, meets what stays
   const std::string what = named(subject, resource, orphan);
   emit(events_, subject,
        {"Normal", "OrphanReplaced",
@@ -205,6 +209,15 @@ Children::Outcome Children::replace_orphan(const Subject& subject, const kube::R
                     subject.name)});
   return blocked({Obstacle::Kind::kPredecessor, fmt::format("{} of an earlier {} {} is being deleted", what,
                                                             subject.resource.kind, subject.name)});
+}
+
+// As it was judged: one that has got an owner meanwhile stays.
+Status Children::remove_orphan(const Subject& subject, const kube::Resource& resource, const Json& orphan) {
+  const auto gone = client_.remove(
+      resource, subject.ns, meta_text(orphan, "name"),
+      {.uid = meta_text(orphan, "uid"), .resource_version = meta_text(orphan, "resourceVersion")});
+  if (!gone && gone.error().code != Code::kNotFound) return gone.error();
+  return {};
 }
 
 Status Children::check(const Subject& subject, const CheckPod& action, ApplyResult& applied) {

@@ -69,6 +69,8 @@ class Children {
                        const kube::CreateOptions& options, const std::string& part);
   static Outcome blocked(Obstacle obstacle);
   Outcome take_name(const Subject& subject, const kube::Resource& resource, const std::string& name);
+  [[nodiscard]] Status remove_orphan(const Subject& subject, const kube::Resource& resource,
+                                     const Json& orphan);
   Outcome replace_orphan(const Subject& subject, const kube::Resource& resource, const Json& orphan);
 
   kube::Client& client_;

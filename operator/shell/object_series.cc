@@ -30,7 +30,7 @@ void add_series(std::vector<prometheus::MetricFamily>& families, const std::stri
                 const Json& object) {
   const auto found = object.find("status");
   const api::JobStatus status = api::status_from_json(found == object.end() ? Json() : *found);
-  if (status.finished()) return;
+  if (status.finished() || spec::managed_elsewhere(member(object, "spec"))) return;
   std::vector<prometheus::ClientMetric::Label> labels{{"namespace", meta_text(object, "namespace")},
                                                       {"job_name", meta_text(object, "name")},
                                                       {"job_kind", kind}};

@@ -35,6 +35,11 @@ TEST(LogAbsence, SaysWhatKeepsARankFromHavingAPod) {
   EXPECT_EQ(why_no_pods(job("Pending"), {.rank = 4, .role = ""}),
             "ring has 4 pods with role worker: there is no rank 4");
   EXPECT_EQ(why_no_pods(job("Suspended"), {.rank = 2, .role = ""}),
+            "ring has no pods: Unschedulable: worker 2: 0/3 nodes are available")
+      << "it was not spec.suspend";
+  Json suspended = job("Suspended");
+  suspended["spec"]["suspend"] = true;
+  EXPECT_EQ(why_no_pods(suspended, {.rank = 2, .role = ""}),
             "ring is suspended and has no pods; `muster resume ring` lets it go on");
   EXPECT_EQ(why_no_pods(job("Succeeded"), {.rank = 2, .role = ""}),
             "the logs of ring's worker 2 went with the pods: it has succeeded; with runPolicy.cleanPodPolicy "
@@ -42,6 +47,13 @@ TEST(LogAbsence, SaysWhatKeepsARankFromHavingAPod) {
             "stay");
   EXPECT_EQ(why_no_pods(job("Pending"), {.rank = {}, .role = "client"}),
             "ring is a DistributedJob, which has no pod with role client; see `muster status ring`");
+}
+
+TEST(LogAbsence, NamesWhoManagesTheObject) {
+  Json elsewhere = job("");
+  elsewhere["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue";
+  EXPECT_THAT(why_no_pods(elsewhere, {.rank = 0, .role = ""}),
+              HasSubstr("managed by kueue.x-k8s.io/multikueue"));
 }
 
 TEST(LogAbsence, KnowsParameterServers) {

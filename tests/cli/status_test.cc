@@ -118,6 +118,25 @@ TEST(Suspension, OfAnObjectThatHasEndedIsNone) {
   EXPECT_EQ(why_not_suspended(running(), true), "");
 }
 
+TEST(Suspension, ByAnotherThanSpecSuspendIsNotEndedByResume) {
+  Json held = job().phase("Suspended").condition("Suspended", "Suspended", "spec.workers.replicas is 0").json;
+  EXPECT_EQ(why_not_suspended(held, false),
+            "DistributedJob/ring waits for something else than spec.suspend, which is not set: Suspended: "
+            "spec.workers.replicas is 0");
+  held["spec"]["suspend"] = true;
+  EXPECT_EQ(why_not_suspended(held, false), "");
+}
+
+TEST(Status, OfAnotherControllersObjectNamesIt) {
+  Json object = job().json;
+  object["spec"]["managedBy"] = "kueue.x-k8s.io/multikueue";
+  object.erase("status");
+  EXPECT_THAT(
+      render_status(object, {}, {}, WallTime{}),
+      HasSubstr("ring: ManagedElsewhere\nManagedElsewhere: spec.managedBy is kueue.x-k8s.io/multikueue: "
+                "that controller runs it"));
+}
+
 TEST(Status, OfAProgramThatTellsNoStepIsItsPercentage) {
   const std::string text = render_status(
       job().phase("Running").progress("percent", 45).progress("timeLeft", "13m15s").json, {}, {}, WallTime{});

@@ -116,6 +116,24 @@ TEST_F(ChildrenTest, AnOrphanOfAnEarlierObjectOfTheNameIsReplaced) {
   EXPECT_NE(event_writes_->requests()[0].body.find("OrphanReplaced"), std::string::npos);
 }
 
+// Those beyond the number of pods that the object makes meet no create.
+TEST_F(ChildrenTest, AllOrphansOfTheNameGoWithTheFirst) {
+  Json beyond = manifest("Pod", "x-worker-7", "old-7");
+  Json others = manifest("Pod", "y-worker-0", "other");
+  others["metadata"]["labels"]["muster.dev/job-name"] = "y";
+  for (const Json& pod : {beyond, others}) cache_.observe_write(kube::kPods, pod);
+  const Json orphan = manifest("Pod", "x-worker-0", "old");
+  writes_->will_json(409, status(409, "AlreadyExists"));
+  writes_->will_json(200, orphan);
+  writes_->will_json(200, {{"items", {{{"metadata", {{"name", "x"}, {"uid", "u"}}}}}}});
+  writes_->will_json(200, orphan);
+  writes_->will_json(200, beyond);
+  EXPECT_FALSE(create({pod(0)}));
+  ASSERT_EQ(asked().size(), 5U);
+  EXPECT_EQ(asked()[3], "DELETE /api/v1/namespaces/n/pods/x-worker-0");
+  EXPECT_EQ(asked()[4], "DELETE /api/v1/namespaces/n/pods/x-worker-7");
+}
+
 TEST_F(ChildrenTest, NothingIsDeletedForAnObjectThatIsGoneOrGoing) {
   const Json going{{"name", "x"}, {"uid", "u"}, {"deletionTimestamp", "2030-01-01T00:00:00Z"}};
   const Json another{{"name", "x"}, {"uid", "v"}};
