@@ -208,7 +208,7 @@ Status Coordinator::check_update(const UploadHeader& header, ClientId client) co
                     "example were due, give its pod the aggregator's spec and version of Muster",
                     client, header.update_bytes(), header.examples(), model_->bytes()));
   }
-  const auto limit = static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client);
+  const auto limit = static_cast<std::uint64_t>(spec::examples_limit(options_.federation.cohort));
   if (header.examples() > limit) {
     return Error{Code::kOutOfRange,
                  fmt::format("client {} claims {} examples, spec.cohort.maxExamplesPerClient is {}", client,

@@ -105,7 +105,7 @@ void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer
   const auto& parts = options_.examples_max;
   update.held_out = figures_of(
       header, options_.federation,
-      parts.empty() ? static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client)
+      parts.empty() ? static_cast<std::uint64_t>(spec::examples_limit(options_.federation.cohort))
                     : parts[static_cast<std::size_t>(task.client)]);
   const std::span<const float> values = buffer->values();
   Folding folding{

@@ -186,7 +186,7 @@ class Run {
     const auto seed = static_cast<std::uint64_t>(federation.training.seed);
     MUSTER_ASSIGN(const auto parts,
                   learning::partition_examples(dataset, federation.partition, federation.clients, seed));
-    const auto limit = static_cast<std::size_t>(federation.cohort.max_examples_per_client);
+    const auto limit = static_cast<std::size_t>(spec::examples_limit(federation.cohort));
     std::vector<std::uint64_t> examples;
     for (const auto& part : parts) {
       if (part.size() > limit) {
@@ -239,7 +239,7 @@ class Run {
     MUSTER_ASSIGN(
         Journaled journaled,
         resume_from_journal(federation, uid,
-                            {.evaluate = ports.evaluate, .weighing = {}, .save = ports.save, .enough = {}},
+                            {.evaluate = ports.evaluate, .save = ports.save, .enough = {}},
                             strategy, start));
     for (const std::string& note : journaled.recovered.notes) warn(note);
     if (const std::size_t updates = journaled.updates; updates > 0) {
