@@ -33,6 +33,22 @@ TEST(Training, SurvivesTheWire) {
   EXPECT_EQ(*back, training);
 }
 
+TEST(Training, WhereDataLiesAndWhatAPodMayTakeSaysNothingOfWhatIsLearnt) {
+  Training training;
+  training.dataset.path = "/data";
+  Training other = training;
+  other.dataset.path = "/moved";
+  other.epochs = 9;
+  other.checkpoint = Checkpoint{.path = "/out"};
+  EXPECT_EQ(what_is_learnt(to_json(training)), what_is_learnt(to_json(other)));
+  other.batch_size += 1;
+  EXPECT_NE(what_is_learnt(to_json(training)), what_is_learnt(to_json(other)));
+  training.program.emplace();
+  other = training;
+  other.program->resources = {{"limits", {{"memory", "1Gi"}}}};
+  EXPECT_EQ(what_is_learnt(to_json(training)), what_is_learnt(to_json(other)));
+}
+
 TEST(Training, NeedsThePathOfItsFiles) {
   const auto read =
       training_from_json({{"model", {{"name", "cnn"}}}, {"dataset", {{"name", "fashion-mnist"}}}});
@@ -133,7 +149,10 @@ TEST(ForPods, OfAFederatedRoundReadsAsTheSame) {
           "training": {"model": {"name": "softmax"}, "dataset": {"name": "csv", "path": "/d"}, "localEpochs": 1,
                        "batchSize": 0, "seed": 0}})");
   const Json told = federated_round_for_pods(spec);
-  EXPECT_EQ(told, read(R"({"rounds": 1, "target": {"value": 0.5}, "cohort": {"minimum": 2, "maxExamplesPerClient": 1000000000},
+  EXPECT_EQ(
+      told,
+      read(
+          R"({"rounds": 1, "target": {"value": 0.5}, "cohort": {"minimum": 2, "maxExamplesPerClient": 1000000000},
                            "aggregator": {"storage": {"path": "/m"}}, "clients": {"count": 100, "perPod": 50},
                            "training": {"model": {"name": "softmax"}, "dataset": {"name": "csv", "path": "/d"},
                                         "batchSize": 0}})"));
