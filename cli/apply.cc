@@ -10,6 +10,7 @@
 #include "common/json/access.h"
 #include "common/json/field_path.h"
 #include "common/pods/pod_state.h"
+#include "common/spec/pod_templates.h"
 
 namespace muster::cli {
 namespace {
@@ -41,11 +42,6 @@ bool refused(const Error& error) {
          error.code == Code::kAlreadyExists || error.code == Code::kNotFound;
 }
 
-std::string dots_to_slashes(std::string path) {
-  std::replace(path.begin(), path.end(), '.', '/');
-  return path;
-}
-
 // "Pod in version "v1" cannot be handled as a Pod: strict decoding error: unknown field "a", unknown field
 // "b"" as its parts: `unknown field "a"`, `unknown field "b"`. Any other message is one complaint.
 std::vector<std::string> complaints_in(const std::string& message) {
@@ -60,19 +56,6 @@ std::vector<std::string> complaints_in(const std::string& message) {
     if (end == std::string_view::npos) break;
   }
   return complaints;
-}
-
-// The templates of a job's pods: where they stand, and the container that carries the role.
-struct TemplatePlace {
-  std::string part;
-  const char* role;
-};
-
-std::vector<TemplatePlace> templates_of(const ManifestObject& object) {
-  if (object.kind->kind == "DistributedJob") return {{"spec.workers.template", "worker"}};
-  if (object.kind->kind == "FederatedRound")
-    return {{"spec.aggregator.template", "aggregator"}, {"spec.clients.template", "client"}};
-  return {};
 }
 
 // A pod of this template as far as its user wrote it; what the operator completes is made up.
@@ -103,16 +86,16 @@ ManifestObject pod_of(const ManifestObject& object, const Json& pod_template, co
 // job takes any template. Each complaint once, a line each.
 Status check_templates(kube::Client& client, const ManifestObject& object) {
   std::string problems;
-  for (const auto& [part, role] : templates_of(object)) {
-    const Json::json_pointer at("/" + dots_to_slashes(part));
-    if (!object.value.contains(at) || !object.value[at].is_object()) continue;
-    const Json& pod_template = object.value[at];
+  for (const spec::PodTemplatePlace& place : spec::kPodTemplates) {
+    if (object.kind->kind != place.kind) continue;
+    const Json& pod_template = spec::template_at(object.value, place);
+    if (!pod_template.is_object()) continue;
     if (!member(pod_template, "spec").is_object() && !member(pod_template, "spec").is_null()) continue;
-    const auto taken = create(client, pod_of(object, pod_template, role), true);
+    const auto taken = create(client, pod_of(object, pod_template, place.role), true);
     if (taken) continue;
     if (!refused(taken.error())) return taken.error();
     for (const std::string& complaint : complaints_in(taken.error().message))
-      problems += (problems.empty() ? "" : "\n") + locate(object, in_part(complaint, part));
+      problems += (problems.empty() ? "" : "\n") + locate(object, in_part(complaint, place.path));
   }
   return problems.empty() ? Status() : Status(invalid_argument(problems));
 }

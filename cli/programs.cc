@@ -4,37 +4,36 @@
 #include <fmt/format.h>
 #include <unistd.h>
 
+#include <algorithm>
+
+#include "common/json/access.h"
+#include "common/spec/pod_templates.h"
+
 namespace muster::cli {
 namespace {
 
 bool has(const Json& object, const char* name) { return object.is_object() && object.contains(name); }
 
-// The template names an image of its own for one of its containers: then that is what runs.
-bool brings_image(const Json& owner) {
-  if (!has(owner, "template") || !has(owner["template"], "spec") ||
-      !has(owner["template"]["spec"], "containers")) {
-    return false;
-  }
-  for (const Json& container : owner["template"]["spec"]["containers"]) {
-    if (has(container, "image")) return true;
-  }
-  return false;
+// No container of the template has an image of its own, which would be what runs.
+bool runs_ours(const ManifestObject& object, const spec::PodTemplatePlace& place) {
+  const Json& containers = member(spec::template_at(object.value, place), "spec", "containers");
+  if (!containers.is_array()) return true;
+  return std::ranges::none_of(containers, [](const Json& each) { return has(each, "image"); });
 }
-
-bool needs(const Json& spec, const char* owner) { return !has(spec, owner) || !brings_image(spec[owner]); }
 
 std::vector<std::string> programs_of(const ManifestObject& object) {
   static const Json kNothing = Json::object();
   const Json& spec = has(object.value, "spec") ? object.value["spec"] : kNothing;
   std::vector<std::string> programs{"muster-operator"};
+  const bool beside = has(spec, "training") && has(spec["training"], "program");
+  const bool serves = text(member(spec, "synchronization", "topology")) == "ParameterServer";
   if (object.kind->kind == "DistributedJob" && has(spec, "training") &&
-      (has(spec["training"], "program") || needs(spec, "workers"))) {
+      (beside || runs_ours(object, spec::kWorkerTemplate) ||
+       (serves && runs_ours(object, spec::kServerTemplate))))
     programs.emplace_back("muster-worker");
-  }
-  if (object.kind->kind == "FederatedRound" && needs(spec, "aggregator"))
+  if (object.kind->kind == "FederatedRound" && runs_ours(object, spec::kAggregatorTemplate))
     programs.emplace_back("muster-aggregator");
-  if (object.kind->kind == "FederatedRound" &&
-      ((has(spec, "training") && has(spec["training"], "program")) || needs(spec, "clients")))
+  if (object.kind->kind == "FederatedRound" && (beside || runs_ours(object, spec::kClientTemplate)))
     programs.emplace_back("muster-device");
   return programs;
 }

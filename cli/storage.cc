@@ -10,6 +10,7 @@
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
 #include "common/spec/paths.h"
+#include "common/spec/pod_templates.h"
 
 namespace muster::cli {
 namespace {
@@ -49,9 +50,9 @@ ModelFolder find_model_folder(const Json& object, const std::filesystem::path& v
             fmt::format("the manifest asks for none; set {} to keep it",
                         view.federated ? "spec.aggregator.storage.path" : "spec.training.checkpoint.path")};
   }
-  const Json& owner = member(spec, view.federated ? "aggregator" : "workers");
-  const Json& pod_spec = member(owner, "template", "spec");
-  const Json& mount = find_mount(pod_spec, view.federated ? "aggregator" : "worker", view.model_path);
+  const spec::PodTemplatePlace& place = view.federated ? spec::kAggregatorTemplate : spec::kWorkerTemplate;
+  const Json& pod_spec = member(spec::template_at(object, place), "spec");
+  const Json& mount = find_mount(pod_spec, place.role, view.model_path);
   if (mount.is_null()) return {{}, fmt::format("{} is in no volume of its container", view.model_path)};
   const std::string expression = text(member(mount, "subPathExpr"));
   if (expression.find("$(") != std::string::npos) {

@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "common/base/check.h"
+#include "common/base/hex.h"
 
 namespace muster::learning {
 namespace {
@@ -40,14 +41,7 @@ std::string Sha256::hex() const {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned int size = 0;
   MUSTER_CHECK(EVP_DigestFinal_ex(end.get(), digest.data(), &size) == 1);
-  constexpr std::string_view kDigits = "0123456789abcdef";
-  std::string hex;
-  hex.reserve(2 * size);
-  for (unsigned int i = 0; i < size; ++i) {
-    hex.push_back(kDigits[digest[i] >> 4]);
-    hex.push_back(kDigits[digest[i] & 15]);
-  }
-  return hex;
+  return hex_of(digest.data(), size);
 }
 
 std::string sha256_hex(std::span<const std::span<const std::byte>> parts) {

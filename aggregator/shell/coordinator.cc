@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "aggregator/shell/client_examples.h"
 #include "aggregator/shell/coordinator_lock.h"
 #include "aggregator/strategy/checks.h"
 #include "common/base/check.h"
@@ -183,7 +184,7 @@ Result<Admission> Coordinator::begin_upload(const Caller& caller, const UploadHe
     if (!header.failure().empty()) {
       return Admission(refuse(task_id, Refusal::kUnusable, header.failure(), now));
     }
-    if (const Status fits = check_update(header, machine_.known(task_id)->client); !fits) {
+    if (const Status fits = check_update(header, *machine_.known(task_id)); !fits) {
       const bool examples = fits.error().code == Code::kOutOfRange;
       return Admission(refuse(task_id, examples ? Refusal::kTooManyExamples : Refusal::kUnusable,
                               fits.error().message, now));
@@ -201,14 +202,15 @@ Result<Admission> Coordinator::begin_upload(const Caller& caller, const UploadHe
 }
 
 // kOutOfRange: too many examples; kInvalidArgument: anything else.
-Status Coordinator::check_update(const UploadHeader& header, ClientId client) const {
+Status Coordinator::check_update(const UploadHeader& header, const KnownTask& task) const {
+  const ClientId client = task.client;
   if (header.update_bytes() != model_->bytes() || header.examples() == 0) {
     return invalid_argument(
         fmt::format("the update of client {} has {} bytes from {} examples; {} bytes and at least 1 "
                     "example were due, give its pod the aggregator's spec and version of Muster",
                     client, header.update_bytes(), header.examples(), model_->bytes()));
   }
-  const auto limit = static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client);
+  const auto limit = static_cast<std::uint64_t>(spec::examples_limit(options_.federation.cohort));
   if (header.examples() > limit) {
     return Error{Code::kOutOfRange,
                  fmt::format("client {} claims {} examples, spec.cohort.maxExamplesPerClient is {}", client,
@@ -217,10 +219,12 @@ Status Coordinator::check_update(const UploadHeader& header, ClientId client) co
   if (aggregate_.settings().control_variates)
     MUSTER_TRY(check_steps(header, client, options_.federation.training));
   if (options_.examples_max.empty()) return {};
-  const std::uint64_t part = options_.examples_max[static_cast<std::size_t>(client)];
+  const std::uint64_t part = trained_in_round(
+      options_.federation, options_.examples_max[static_cast<std::size_t>(client)], task.number);
   if (header.examples() <= part) return {};
-  return Error{Code::kOutOfRange, fmt::format("client {} claims {} examples, its part of the data has {}",
-                                              client, header.examples(), part)};
+  return Error{Code::kOutOfRange,
+               fmt::format("client {} claims {} examples, its part of the data has {}{}", client,
+                           header.examples(), part, options_.federation.stream ? " in this round" : "")};
 }
 
 // Not for this caller, who asks again in a moment: what is freed is freed after the lock.

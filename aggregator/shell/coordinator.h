@@ -93,7 +93,7 @@ class Coordinator {
   std::optional<Held> release(ClientId client) MUSTER_REQUIRES(mutex_);
   [[nodiscard]] Error refused(Refusal reason, Error error) MUSTER_REQUIRES(mutex_);
   [[nodiscard]] Status authorize(const Caller& caller, const std::string& task_id) MUSTER_REQUIRES(mutex_);
-  [[nodiscard]] Status check_update(const UploadHeader& header, ClientId client) const
+  [[nodiscard]] Status check_update(const UploadHeader& header, const KnownTask& task) const
       MUSTER_REQUIRES(mutex_);
   void track(TransferPointer& slot, TransferPointer transfer) MUSTER_REQUIRES(mutex_);
   void end_later(TransferPointer transfer, Error why) MUSTER_REQUIRES(mutex_);

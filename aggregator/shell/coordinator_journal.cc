@@ -18,14 +18,15 @@ constexpr std::uint64_t kStepsMax = std::uint64_t{1} << 62;
 
 constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
 
-// What cannot be, or was not asked for, counts as not told. `part`: the examples that the client has in all.
-DeviceFigures figures_of(const UploadHeader& header, const spec::Federation& federation, std::uint64_t part) {
+// What cannot be, or was not asked for, counts as not told. `most`: examples that the client
+// tests on.
+DeviceFigures figures_of(const UploadHeader& header, const spec::Federation& federation, std::uint64_t most) {
   const auto share = [](bool told, double value) {
     return told && value >= 0 && value <= 1 ? static_cast<float>(value) : kNotMeasured;
   };
   const auto& asked = federation.personalization;
   const auto& told = header.held_out();
-  if (!asked || !header.has_held_out() || told.examples() == 0 || told.examples() > part) return {};
+  if (!asked || !header.has_held_out() || told.examples() == 0 || told.examples() > most) return {};
   return {.examples = static_cast<float>(told.examples()),
           .global = share(true, told.global()),
           .tuned = share(told.has_tuned() && asked->fine_tune, told.tuned()),
@@ -102,11 +103,9 @@ void Coordinator::keep(std::shared_ptr<UploadBuffer> buffer, UploadAnswer answer
   const UploadHeader& header = buffer->header();
   const KnownTask task = *machine_.known(header.task_id());
   UpdateKept update = update_of(header, task, ledger_.next_sequence++);
-  const auto& parts = options_.examples_max;
-  update.held_out = figures_of(
-      header, options_.federation,
-      parts.empty() ? static_cast<std::uint64_t>(options_.federation.cohort.max_examples_per_client)
-                    : parts[static_cast<std::size_t>(task.client)]);
+  const auto& most = options_.held_out_max;
+  if (!most.empty())
+    update.held_out = figures_of(header, options_.federation, most[static_cast<std::size_t>(task.client)]);
   const std::span<const float> values = buffer->values();
   Folding folding{
       .update = update, .values = values, .holder = std::move(buffer), .answer = std::move(answer_call)};

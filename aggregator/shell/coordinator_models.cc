@@ -83,7 +83,7 @@ void Coordinator::fold(Folding folding, Strategy& strategy) {
     metrics_.count_taken(staleness_of(update, round), update.partial);
     counted_.taken(update.client, update.number);
     devices_.reports.taken(update.client, update.held_out);
-    told_.add(update.examples, update.loss, update.accuracy);
+    told_.add(update.loss, update.accuracy);
     ledger_.taken.push_back({update.sequence, update.id});
     // It is in the aggregate: it counts, also where its task was forgotten meanwhile, with a round of long
     // ago.
@@ -121,7 +121,7 @@ void Coordinator::finish(const Closed& closed, const std::shared_ptr<const Globa
   std::shared_ptr<const GlobalModel> next;
   if (values)
     next = make_global_model(round, std::move(*values), strategy.broadcast(), std::move(counted),
-                             told.summary(weighing_of(options_.federation.strategy)), std::move(devices));
+                             told.summary(), std::move(devices));
   locked([&]() MUSTER_REQUIRES(mutex_) {
     const Instant now = steady_clock::now();
     if (next == nullptr) {

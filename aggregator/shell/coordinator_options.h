@@ -19,7 +19,8 @@ namespace muster::agg {
 
 struct CoordinatorOptions {
   spec::Federation federation;
-  std::vector<std::uint64_t> examples_max;  // of each client: what its part of the data holds; empty: unknown
+  std::vector<std::uint64_t> examples_max;  // of each client: what it trains on in all; empty: unknown
+  std::vector<std::uint64_t> held_out_max;  // of each client: what it tests on; empty: nothing
   std::uint64_t upload_memory_max = kUploadMemory;
   std::chrono::milliseconds selection_grace{2'000};
   std::chrono::milliseconds selection_timeout{300'000};

@@ -13,6 +13,7 @@
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/coordinator_lock.h"
 #include "common/base/check.h"
+#include "common/base/hex.h"
 #include "common/crypto/hkdf.h"
 #include "common/platform/log.h"
 #include "pod/pod_contract.h"
@@ -31,9 +32,7 @@ constexpr int kQuietFactor = 3;  // as a round may be tried three times
 std::string random_task_id() {
   const auto bytes = random_key(kTaskIdBytes);
   MUSTER_CHECK(bytes);
-  std::string id;
-  for (const char byte : *bytes) id += fmt::format("{:02x}", static_cast<unsigned char>(byte));
-  return id;
+  return hex_of(*bytes);
 }
 
 std::unique_ptr<FederationMachine> machine_of(const CoordinatorOptions& options, std::int64_t committed) {

@@ -11,6 +11,7 @@
 #include <string>
 #include <vector>
 
+#include "aggregator/shell/client_examples.h"
 #include "aggregator/shell/contribution_report.h"
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/device_report.h"
@@ -33,7 +34,6 @@
 #include "learning/doubts.h"
 #include "learning/held_out.h"
 #include "learning/model.h"
-#include "learning/partition.h"
 #include "learning/stream.h"
 #include "pod/pod_contract.h"
 #include "pod/pod_life.h"
@@ -109,7 +109,8 @@ class Run {
       };
     CoordinatorOptions options;
     options.federation = std::move(federation);
-    options.examples_max = *examples;
+    options.examples_max = std::move(examples->trained);
+    options.held_out_max = std::move(examples->held_out);
     return serve(std::move(options), std::move(ports), store,
                  [&] { return (*task)->initial_parameters(seed); },
                  {.uid = assignment.uid(),
@@ -180,28 +181,6 @@ class Run {
     return dataset;
   }
 
-  // How many examples each client holds: what an update of it may weigh.
-  static Result<std::vector<std::uint64_t>> examples_of_clients(const spec::Federation& federation,
-                                                                const learning::Dataset& dataset) {
-    const auto seed = static_cast<std::uint64_t>(federation.training.seed);
-    MUSTER_ASSIGN(const auto parts,
-                  learning::partition_examples(dataset, federation.partition, federation.clients, seed));
-    const auto limit = static_cast<std::size_t>(federation.cohort.max_examples_per_client);
-    std::vector<std::uint64_t> examples;
-    for (const auto& part : parts) {
-      if (part.size() > limit) {
-        return invalid_argument(fmt::format(
-            "spec.cohort.maxExamplesPerClient: client {} holds {} examples, more than {}, so that "
-            "every update of it would be refused; raise it, or spec.clients.count",
-            examples.size(), part.size(), limit));
-      }
-      examples.push_back(part.size());
-      if (federation.personalization)
-        examples.back() -= learning::held_out_count(part.size(), learning::kHeldOutShare);
-    }
-    return examples;
-  }
-
   static Result<CommittedRound> resume(const RoundStore& store,
                                        const std::function<std::vector<float>()>& initial) {
     std::vector<std::string> notes;
@@ -238,8 +217,7 @@ class Run {
                                  const CoordinatorPorts& ports, Strategy& strategy, CommittedRound& start) {
     MUSTER_ASSIGN(
         Journaled journaled,
-        resume_from_journal(federation, uid,
-                            {.evaluate = ports.evaluate, .weighing = {}, .save = ports.save, .enough = {}},
+        resume_from_journal(federation, uid, {.evaluate = ports.evaluate, .save = ports.save, .enough = {}},
                             strategy, start));
     for (const std::string& note : journaled.recovered.notes) warn(note);
     if (const std::size_t updates = journaled.updates; updates > 0) {

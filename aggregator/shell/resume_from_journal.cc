@@ -101,7 +101,6 @@ Result<Journaled> resume_from_journal(const spec::Federation& federation, const 
         fmt::format("{}: the files of that journal end in {} now; remove them when nobody needs them",
                     folder.string(), ending));
   }
-  ports.weighing = weighing_of(federation.strategy);
   ports.enough = [&](const std::vector<learning::HistoryPoint>& history) {
     return federation.target && !history.empty() && history.back().accuracy >= federation.target->value;
   };

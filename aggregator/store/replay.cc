@@ -47,7 +47,7 @@ Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPor
                                      round.round, taken.error().message));
       counted.taken(pending.update.client, pending.update.number);
       devices.taken(pending.update.client, pending.update.held_out);
-      told.add(pending.update.examples, pending.update.loss, pending.update.accuracy);
+      told.add(pending.update.loss, pending.update.accuracy);
     }
     counted.sealed();
     devices.sealed();
@@ -59,7 +59,7 @@ Status replay(const std::vector<ClosedRound>& closed, bool each, const ReplayPor
     start.devices = devices.kept();
     start.round = round.round;
     if (!each && &round != &closed.back()) continue;  // the history says nothing of it
-    MUSTER_TRY(evaluate_and_save(ports, strategy, told.summary(ports.weighing), start));
+    MUSTER_TRY(evaluate_and_save(ports, strategy, told.summary(), start));
     if (ports.enough(start.history)) return {};
   }
   return {};

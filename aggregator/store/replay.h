@@ -14,7 +14,6 @@ namespace muster::agg {
 struct ReplayPorts {
   // Null: of programs of the user's own, whose clients tell what they measured.
   std::function<learning::Evaluation(std::span<const float>, std::int64_t round)> evaluate;
-  Weighing weighing = Weighing::kByExamples;  // of what they tell
   std::function<Status(const RoundView&)> save;
   // The history reached the target, perhaps that of `start` already: what was closed behind is not made.
   std::function<bool(const std::vector<learning::HistoryPoint>&)> enough;

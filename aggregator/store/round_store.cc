@@ -90,6 +90,7 @@ std::string federation_fingerprint(const spec::Federation& federation) {
   for (const char* changeable : {"rounds", "target", "stragglers", "aggregator"}) json.erase(changeable);
   for (const char* changeable : {"perPod", "storage"}) json["clients"].erase(changeable);
   json["cohort"].erase("maxExamplesPerClient");
+  json["training"] = spec::what_is_learnt(std::move(json["training"]));
   spec::Federation usual;
   usual.strategy.name = federation.strategy.name;  // whose fields have their own defaults
   Json defaults = spec::to_json(usual);

@@ -13,6 +13,7 @@
 #include <string_view>
 #include <utility>
 
+#include "common/base/hex.h"
 #include "common/crypto/openssl.h"
 
 namespace muster {
@@ -180,9 +181,36 @@ std::string id_of(const X509* certificate) {
   std::array<unsigned char, EVP_MAX_MD_SIZE> digest{};
   unsigned size = 0;
   if (X509_digest(certificate, EVP_sha256(), digest.data(), &size) != 1) return {};
-  std::string id;
-  for (std::size_t i = 0; i < kIdBytes; ++i) id += fmt::format("{:02x}", digest[i]);
-  return id;
+  return hex_of(digest.data(), kIdBytes);
+}
+
+// As OpenSSL's configuration writes subject alternative names.
+std::string alternative_names(const std::vector<std::string>& hosts) {
+  std::string names;
+  for (const std::string& host : hosts) {
+    ASN1_OCTET_STRING* const ip = a2i_IPADDRESS(host.c_str());
+    ERR_clear_error();
+    names += (names.empty() ? "" : ",") + std::string(ip == nullptr ? "DNS:" : "IP:") + host;
+    ASN1_OCTET_STRING_free(ip);
+  }
+  return names;
+}
+
+using ExtensionText = std::pair<int, std::string>;
+
+Result<KeyPair> make_self_signed(const std::string& common_name, WallTime from, WallTime to,
+                                 const std::vector<ExtensionText>& extensions) {
+  MUSTER_ASSIGN(const NewKey key, make_key());
+  const Certificate made = blank(key, from, to);
+  X509* certificate = made.get();
+  const auto extend = [certificate](const ExtensionText& each) {
+    return add(certificate, extension(certificate, certificate, each.first, each.second));
+  };
+  if (certificate == nullptr || !set_name(X509_get_subject_name(certificate), common_name) ||
+      X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) != 1 ||
+      !std::ranges::all_of(extensions, extend) || X509_sign(certificate, key.key.get(), EVP_sha256()) == 0)
+    return failure("make a certificate");
+  return write_pair(key, certificate);
 }
 
 WallTime time_of(const ASN1_TIME* time) {
@@ -202,19 +230,20 @@ struct Authority::Parts {
 };
 
 Result<KeyPair> make_authority(const std::string& common_name, WallTime now) {
-  MUSTER_ASSIGN(const NewKey key, make_key());
-  const Certificate made = blank(key, now - kClockSkew, now + kAuthorityLife);
-  X509* certificate = made.get();
-  const auto extend = [certificate](int nid, const char* value) {
-    return add(certificate, extension(certificate, certificate, nid, value));
-  };
-  if (certificate == nullptr || !set_name(X509_get_subject_name(certificate), common_name) ||
-      X509_set_issuer_name(certificate, X509_get_subject_name(certificate)) != 1 ||
-      !extend(NID_basic_constraints, "critical,CA:TRUE,pathlen:0") ||
-      !extend(NID_key_usage, "critical,keyCertSign") || !extend(NID_subject_key_identifier, "hash") ||
-      X509_sign(certificate, key.key.get(), EVP_sha256()) == 0)
-    return failure("make an authority's certificate");
-  return write_pair(key, certificate);
+  return make_self_signed(common_name, now - kClockSkew, now + kAuthorityLife,
+                          {{NID_basic_constraints, "critical,CA:TRUE,pathlen:0"},
+                           {NID_key_usage, "critical,keyCertSign"},
+                           {NID_subject_key_identifier, "hash"}});
+}
+
+Result<KeyPair> make_lone_server(const std::string& common_name, const std::vector<std::string>& hosts,
+                                 WallTime now, std::chrono::seconds life) {
+  return make_self_signed(common_name, now - kClockSkew, now + life,
+                          {{NID_basic_constraints, "critical,CA:TRUE"},
+                           {NID_key_usage, "critical,digitalSignature,keyCertSign"},
+                           {NID_ext_key_usage, "serverAuth"},
+                           {NID_subject_alt_name, alternative_names(hosts)},
+                           {NID_subject_key_identifier, "hash"}});
 }
 
 Result<Authority> Authority::load(const KeyPair& pair) {
@@ -244,14 +273,7 @@ Result<KeyPair> Authority::issue(const std::string& dns_name, WallTime from, Wal
 }
 
 Result<KeyPair> Authority::issue_for(const std::vector<std::string>& hosts, WallTime now) const {
-  std::string names;
-  for (const std::string& host : hosts) {
-    ASN1_OCTET_STRING* const ip = a2i_IPADDRESS(host.c_str());
-    ERR_clear_error();
-    names += (names.empty() ? "" : ",") + std::string(ip == nullptr ? "DNS:" : "IP:") + host;
-    ASN1_OCTET_STRING_free(ip);
-  }
-  return sign(names, now - kClockSkew, parts_->end);
+  return sign(alternative_names(hosts), now - kClockSkew, parts_->end);
 }
 
 // `names`: as OpenSSL's configuration writes subject alternative names.

@@ -19,6 +19,12 @@ inline constexpr auto kClockSkew = std::chrono::hours(1);  // certificates begin
 // A new P-256 key and its self-signed certificate, which may sign leaves and nothing else.
 [[nodiscard]] Result<KeyPair> make_authority(const std::string& common_name, WallTime now);
 
+// The same for a server without an authority, whose clients are given the certificate itself; it is called by
+// `hosts`: names and IP addresses.
+[[nodiscard]] Result<KeyPair> make_lone_server(const std::string& common_name,
+                                               const std::vector<std::string>& hosts, WallTime now,
+                                               std::chrono::seconds life);
+
 // Signs leaf certificates. Thread-safe after `load`.
 class Authority {
  public:

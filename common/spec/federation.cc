@@ -148,6 +148,13 @@ Status check_program(const Federation& federation) {
                     "program's; remove "
                     "it",
                     federation.partition.kind));
+  // With a dataset the aggregator knows what each client's part holds.
+  if (needs_of(federation.strategy).by_examples && !federation.cohort.max_examples_per_client)
+    return invalid_argument(
+        fmt::format("spec.cohort.maxExamplesPerClient: {} weighs an update by the examples that its client "
+                    "claims, and of a program nothing else bounds them, so that one client could be the "
+                    "model; say how many a client holds at most, or strategy.weighting: Equal",
+                    name));
   return {};
 }
 
@@ -260,8 +267,7 @@ Json to_json(const Federation& federation) {
              {{"size", federation.cohort.size},
               {"overSelection", federation.cohort.over_selection},
               {"minimum", federation.cohort.minimum},
-              {"sampling", federation.cohort.sampling},
-              {"maxExamplesPerClient", federation.cohort.max_examples_per_client}}},
+              {"sampling", federation.cohort.sampling}}},
             {"stragglers",
              {{"deadlineSeconds", federation.stragglers.deadline_seconds},
               {"policy", federation.stragglers.policy}}},
@@ -270,6 +276,8 @@ Json to_json(const Federation& federation) {
               {"perPod", federation.clients_per_pod},
               {"partition", to_json(federation.partition)}}}};
   if (federation.rounds) json["rounds"] = *federation.rounds;
+  if (const auto& most = federation.cohort.max_examples_per_client)
+    json["cohort"]["maxExamplesPerClient"] = *most;
   if (federation.personalization) json["personalization"] = to_json(*federation.personalization);
   if (federation.stream) json["clients"]["stream"] = to_json(*federation.stream);
   Json& told = json["training"];

@@ -34,9 +34,16 @@ struct Cohort {                      // spec.cohort
   double over_selection = 1.0;       // clients selected = ceil(size * over_selection)
   std::int64_t minimum = 1;          // fewer reports at the deadline: the round fails and is tried again
   std::string sampling = "Uniform";  // Uniform | BySize: by examples, with replacement
-  std::int64_t max_examples_per_client = 1'000'000'000;  // an update that claims more is refused
+  // An update that claims more is refused. Absent: kExamplesUsual, which bounds nothing where nobody knows
+  // what clients hold: see validate.
+  std::optional<std::int64_t> max_examples_per_client = std::nullopt;
   friend bool operator==(const Cohort&, const Cohort&) = default;
 };
+
+inline constexpr std::int64_t kExamplesUsual = 1'000'000'000;
+[[nodiscard]] inline std::int64_t examples_limit(const Cohort& cohort) {
+  return cohort.max_examples_per_client.value_or(kExamplesUsual);
+}
 
 // How many clients a round selects. The product is rounded to 1e-9 first, so that 50 * 1.1, which is above 55
 // in binary, selects 55.

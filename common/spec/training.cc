@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <utility>
+
 #include "common/json/whole_number.h"
 #include "common/spec/common_training.h"
 #include "common/spec/into.h"
@@ -243,6 +245,13 @@ Json to_json(const Training& training) {
                           {"keep", training.checkpoint->keep}};
   }
   return json;
+}
+
+Json what_is_learnt(Json training) {
+  for (const char* name : {"checkpoint", "epochs"}) training.erase(name);
+  for (const auto& [part, name] : {std::pair("dataset", "path"), std::pair("program", "resources")})
+    if (const auto found = training.find(part); found != training.end()) found->erase(name);
+  return training;
 }
 
 Json optional_fields(Json training) {

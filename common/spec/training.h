@@ -119,6 +119,10 @@ struct Security {                // DistributedJob spec.security
 [[nodiscard]] Json to_json(const Compression& compression);
 [[nodiscard]] Json to_json(const Security& security);
 
+// Of a training in JSON, of either kind: what decides what is learnt, for fingerprints of checkpoints. Where
+// the data is says nothing about what it is (its digest does), nor does what a program's sidecar may take.
+[[nodiscard]] Json what_is_learnt(Json training);
+
 // Of a training in JSON, of either kind, at its defaults: the fields that may be absent. Those of all
 // models, datasets and optimizers are there.
 [[nodiscard]] Json optional_fields(Json training);

@@ -169,8 +169,8 @@ void forgive(std::vector<std::pair<std::string, FieldSet>>& conflicts, const Fie
 
 }  // namespace
 
-ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& config,
-                                const std::string& manager, const std::string& subresource, bool force) {
+ApiResult<ApplyOutcome> apply_config(const Kind& kind, const Json& live, const Json& config,
+                                     const std::string& manager, const std::string& subresource, bool force) {
   const Schema schema = typed_schema(kind);
   Entries entries = read_entries(live);
   const Json before = without_managed(live);
@@ -212,7 +212,7 @@ ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& 
   }
   if (!force && manager == "kubectl" && !conflicts.empty()) forgive(conflicts, last_applied(before, schema));
   if (!conflicts.empty() && !force) return conflict_error(conflicts);
-  Applied applied{std::move(merged), !changes.same()};
+  ApplyOutcome applied{std::move(merged), !changes.same()};
   write_entries(applied.object, std::move(entries));
   return applied;
 }

@@ -18,16 +18,16 @@ void record_update(const Kind& kind, const Json* old, Json& object, const std::s
 // Where kubectl's client-side apply notes what it applied.
 inline constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
 
-struct Applied {
+struct ApplyOutcome {
   Json object;           // with managedFields
   bool changed = false;  // false: nothing but managedFields may differ
 };
 // Server-side apply of `config` to `live` (an empty object when there is none). 409 with the conflicting
 // fields unless `force`, or what `kubectl` applied itself on the client's side and nobody changed since;
 // `live` must be pruned and defaulted already.
-[[nodiscard]] ApiResult<Applied> apply_config(const Kind& kind, const Json& live, const Json& config,
-                                              const std::string& manager, const std::string& subresource,
-                                              bool force);
+[[nodiscard]] ApiResult<ApplyOutcome> apply_config(const Kind& kind, const Json& live, const Json& config,
+                                                   const std::string& manager, const std::string& subresource,
+                                                   bool force);
 // An apply that changed something is stamped with the time.
 void stamp_apply(Json& object, const std::string& manager, const std::string& subresource, WallTime now);
 

@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "common/base/hex.h"
 #include "common/json/read_json.h"
 #include "common/yaml/yaml.h"
 #include "local/api/http_call.h"
@@ -74,8 +75,7 @@ ApiError unrecognized_body(const HttpRequest& request, const Kind& kind, const s
   const std::string& body = request.body;
   std::string shown = body.empty() ? "<empty>" : "";
   if (body.starts_with('{')) shown = body.substr(0, kShown);
-  if (shown.empty())
-    for (const char c : body.substr(0, kShown)) shown += fmt::format("{:02x}", static_cast<unsigned char>(c));
+  if (shown.empty()) shown = hex_of(body.substr(0, kShown));
   return ApiError::bad_request(
       fmt::format("the object provided is unrecognized (must be of type {}): {} ({}{})", kind.kind, why,
                   shown, body.size() > kShown ? " ..." : ""));

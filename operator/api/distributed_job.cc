@@ -3,6 +3,7 @@
 #include "operator/api/distributed_job.h"
 
 #include "common/json/access.h"
+#include "common/spec/pod_templates.h"
 #include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
 #include "operator/api/rule_containers.h"
@@ -19,14 +20,14 @@ Status check_paths(const DistributedJobSpec& spec) {
     MUSTER_TRY(check_shared_storage(spec.training->checkpoint->path, "spec.training.checkpoint.path",
                                     spec.workers.pod_template, "worker"));
   return check_storage(spec.training->checkpoint->path, "spec.training.checkpoint.path",
-                       spec.workers.pod_template, "spec.workers.template", "worker");
+                       spec.workers.pod_template, spec::kWorkerTemplate.path, "worker");
 }
 
 }  // namespace
 
 Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
   MUSTER_ASSIGN(DistributedJobSpec spec, spec::distributed_job_from_json(json));
-  MUSTER_TRY(validate_pod_template(spec.workers.pod_template, "spec.workers.template",
+  MUSTER_TRY(validate_pod_template(spec.workers.pod_template, spec::kWorkerTemplate.path,
                                    {.role = "worker",
                                     .image_is_ours = spec.training.has_value(),
                                     .beside_program = spec.training && spec.training->program}));
@@ -35,7 +36,7 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
         validate_quantities({{"resources", spec.training->program->resources}}, "spec.training.program"));
   std::vector<RoleTemplate> templates{{spec.workers.pod_template, "worker"}};
   if (const auto& servers = spec.synchronization.parameter_servers) {
-    MUSTER_TRY(validate_pod_template(servers->pod_template, "spec.synchronization.parameterServers.template",
+    MUSTER_TRY(validate_pod_template(servers->pod_template, spec::kServerTemplate.path,
                                      {.role = "server", .image_is_ours = true}));
     templates.push_back({servers->pod_template, "server"});
   }

@@ -3,6 +3,7 @@
 #include "operator/api/federated_round.h"
 
 #include "common/json/access.h"
+#include "common/spec/pod_templates.h"
 #include "operator/api/mounts.h"
 #include "operator/api/pod_template.h"
 #include "operator/api/rule_containers.h"
@@ -16,20 +17,20 @@ Status check_paths(const FederatedRoundSpec& spec) {
     MUSTER_TRY(spec::check_dataset_path(path, "spec.training.dataset.path"));
   if (!spec.federation.client_storage_path.empty())
     MUSTER_TRY(check_storage(spec.federation.client_storage_path, "spec.clients.storage.path",
-                             spec.client_template, "spec.clients.template", "client"));
+                             spec.client_template, spec::kClientTemplate.path, "client"));
   if (spec.federation.storage_path.empty()) return {};
   return check_storage(spec.federation.storage_path, "spec.aggregator.storage.path", spec.aggregator_template,
-                       "spec.aggregator.template", "aggregator");
+                       spec::kAggregatorTemplate.path, "aggregator");
 }
 
 }  // namespace
 
 Result<FederatedRoundSpec> federated_round_spec_from_json(const Json& json) {
   MUSTER_ASSIGN(FederatedRoundSpec spec, spec::federated_round_from_json(json));
-  MUSTER_TRY(
-      validate_pod_template(spec.aggregator_template, "spec.aggregator.template", {.role = "aggregator"}));
+  MUSTER_TRY(validate_pod_template(spec.aggregator_template, spec::kAggregatorTemplate.path,
+                                   {.role = "aggregator"}));
   const auto& program = spec.federation.training.program;
-  MUSTER_TRY(validate_pod_template(spec.client_template, "spec.clients.template",
+  MUSTER_TRY(validate_pod_template(spec.client_template, spec::kClientTemplate.path,
                                    {.role = "client", .beside_program = program.has_value()}));
   if (program) MUSTER_TRY(validate_quantities({{"resources", program->resources}}, "spec.training.program"));
   MUSTER_TRY(check_rule_containers(spec.run_policy.failure_rules, {{spec.aggregator_template, "aggregator"},

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <set>
 
+#include "common/spec/pod_templates.h"
+
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
@@ -185,7 +187,7 @@ void create_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Round
     if (is_held_back(pass, "client", index)) continue;
     ++created;
     keys.before_pod(index);
-    create_pod(pass, "client", kClientTemplate, client_manifest(pass, spec, images, index));
+    create_pod(pass, "client", spec::kClientTemplate.path, client_manifest(pass, spec, images, index));
   }
   if (created > 0) pass.event("Normal", "PodsCreated", fmt::format("created {} client pods", created));
 }

@@ -18,7 +18,6 @@ void forget_failures(Pass& pass);
 // Deletes pods of older attempts and of older incarnations: those know another aggregator's address.
 void remove_outdated_clients(Pass& pass, const Incarnation& clients);
 
-inline constexpr const char* kClientTemplate = "spec.clients.template";
 [[nodiscard]] Json client_manifest(const Pass& pass, const api::FederatedRoundSpec& spec,
                                    const RoundImages& images, std::int64_t index);
 

@@ -7,6 +7,7 @@
 
 #include "common/base/text.h"
 #include "common/json/access.h"
+#include "common/spec/pod_templates.h"
 #include "operator/core/kueue_workload.h"
 
 namespace muster::op {
@@ -125,8 +126,8 @@ void create_workload(Pass& pass, const std::vector<PodSet>& sets) {
 }
 
 std::string priority_of_templates(const Json& object) {
-  for (const char* part : {"workers", "aggregator", "clients"}) {
-    const Json& name = member(object, "spec", part, "template", "spec", "priorityClassName");
+  for (const spec::PodTemplatePlace& place : spec::kPodTemplates) {
+    const Json& name = member(spec::template_at(object, place), "spec", "priorityClassName");
     if (name.is_string()) return name.get<std::string>();
   }
   return "";

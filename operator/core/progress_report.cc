@@ -163,11 +163,17 @@ std::optional<ReportTarget> parse_report_path(std::string_view path) {
   return target;
 }
 
-Result<std::optional<ProgressReport>> read_report(std::string_view body) {
-  const Json request = read_json(body);
+namespace {
+
+Result<Json> request_in(std::string_view body) {
+  Json request = read_json(body);
   if (request.is_discarded()) return invalid_argument("the body is not JSON");
   if (!request.is_object())
     return invalid_argument(fmt::format("the body must be an object with {}", kStatus));
+  return request;
+}
+
+Result<std::optional<ProgressReport>> report_in(const Json& request) {
   const Json& status = member(request, kStatus);
   if (status.is_null()) return std::optional<ProgressReport>();
   if (!status.is_object()) return invalid_argument(fmt::format("{}: must be an object", kStatus));
@@ -177,6 +183,13 @@ Result<std::optional<ProgressReport>> read_report(std::string_view body) {
   MUSTER_TRY(read_metrics(status, report));
   MUSTER_TRY(read_time(status));
   return std::optional(std::move(report));
+}
+
+}  // namespace
+
+Result<std::optional<ProgressReport>> read_report(std::string_view body) {
+  MUSTER_ASSIGN(const Json request, request_in(body));
+  return report_in(request);
 }
 
 ReportAnswer refuse_report(std::string_view refusal, int code, const std::string& message) {
@@ -204,7 +217,8 @@ Sender check_sender(std::string_view method, std::string_view path, std::string_
 
 ReportAnswer take_report(const ReportTarget& target, std::string_view body, const Json& object,
                          std::optional<ProgressReport>& report) {
-  auto told = read_report(body);
+  const Result<Json> request = request_in(body);
+  auto told = request ? report_in(*request) : Result<std::optional<ProgressReport>>(request.error());
   if (!told) return refuse_report("invalid", 422, told.error().message);
   if (object.is_null() || meta_text(object, "uid") != target.uid) {
     return refuse_report("unknown", 404, fmt::format("DistributedJob {}/{} is gone", target.ns, target.name));
@@ -221,7 +235,7 @@ ReportAnswer take_report(const ReportTarget& target, std::string_view body, cons
   }
   Json echo = Json::object();
   if (*told) {
-    echo[kStatus] = member(read_json(body), kStatus);
+    echo[kStatus] = member(*request, kStatus);
     report = *std::move(told);
     report->incarnation = target.incarnation;
   }

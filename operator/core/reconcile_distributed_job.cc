@@ -9,6 +9,7 @@
 #include <span>
 
 #include "common/json/access.h"
+#include "common/spec/pod_templates.h"
 #include "operator/core/configure.h"
 #include "operator/core/credentials.h"
 #include "operator/core/deadlines.h"
@@ -133,7 +134,7 @@ std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
     keys.before_pod(index);
     Json manifest = server_manifest(pass, spec, image, index);
     join_gang(pass, gang, manifest);
-    create_pod(pass, kServerRole, "spec.synchronization.parameterServers.template", std::move(manifest));
+    create_pod(pass, kServerRole, spec::kServerTemplate.path, std::move(manifest));
   }
   return created;
 }
@@ -186,7 +187,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     }
     Json manifest = worker_manifest(pass, spec, image, index);
     join_gang(pass, *gang, manifest);
-    create_pod(pass, kRole, "spec.workers.template", std::move(manifest));
+    create_pod(pass, kRole, spec::kWorkerTemplate.path, std::move(manifest));
   }
   if (created > 0) {
     pass.event("Normal", "PodsCreated",

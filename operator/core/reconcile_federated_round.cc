@@ -7,6 +7,7 @@
 
 #include "common/base/host_port.h"
 #include "common/json/access.h"
+#include "common/spec/pod_templates.h"
 #include "operator/api/mounts.h"
 #include "operator/core/assignment.h"
 #include "operator/core/client_pods.h"
@@ -96,8 +97,9 @@ void create_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Ro
   }
   CredentialsBlocks(pass, kRole).before_pod(0);
   if (is_new_template(pass.before))
-    pass.act(CheckPod{.manifest = client_manifest(pass, spec, images, 0), .part = kClientTemplate});
-  create_pod(pass, kRole, "spec.aggregator.template", aggregator_manifest(pass, spec, images));
+    pass.act(
+        CheckPod{.manifest = client_manifest(pass, spec, images, 0), .part = spec::kClientTemplate.path});
+  create_pod(pass, kRole, spec::kAggregatorTemplate.path, aggregator_manifest(pass, spec, images));
   pass.event("Normal", "PodsCreated",
              fmt::format("created the aggregator pod of incarnation {}", pass.after.incarnation));
 }

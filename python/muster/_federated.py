@@ -6,6 +6,7 @@ import inspect
 import math
 import operator
 import random
+import statistics
 import time
 from typing import Any, Callable, Dict, List, Mapping, Optional, Sequence, Tuple, Union
 
@@ -51,7 +52,7 @@ class Update:
 class RoundResult:
     number: int
     clients: List[int]
-    loss: Optional[float]  # mean of what the clients told, weighted by examples; None: nobody did
+    loss: Optional[float]  # median of what the clients told, as of an aggregator; None: nobody did
     accuracy: Optional[float]  # likewise
     metric: Optional[float]  # of `evaluate`
 
@@ -154,7 +155,7 @@ class _Mean:
         self._before = before
         self._sums: Dict[str, Any] = {}
         self._examples = 0
-        self._told: Dict[str, List[float]] = {"loss": [0.0, 0], "accuracy": [0.0, 0]}  # sum, examples
+        self._told: Dict[str, List[float]] = {"loss": [], "accuracy": []}
 
     def add(self, update: Any, number: int) -> None:
         import numpy
@@ -164,20 +165,18 @@ class _Mean:
         for name in self._before:
             self._sums[name] = self._sums.get(name, 0.0) + values[name].astype(numpy.float64) * examples
         self._examples += examples
-        for told, sums in ((loss, self._told["loss"]), (accuracy, self._told["accuracy"])):
+        for name, told in (("loss", loss), ("accuracy", accuracy)):
             if told is not None:
-                sums[0] += told * examples
-                sums[1] += examples
+                self._told[name].append(told)
 
     def values(self) -> Dict[str, Any]:
         return {name: each / self._examples for name, each in self._sums.items()}
 
     def loss(self) -> Optional[float]:
-        return self._mean("loss")
+        return self._median("loss")
 
     def accuracy(self) -> Optional[float]:
-        return self._mean("accuracy")
+        return self._median("accuracy")
 
-    def _mean(self, name: str) -> Optional[float]:
-        total, examples = self._told[name]
-        return total / examples if examples else None
+    def _median(self, name: str) -> Optional[float]:
+        return statistics.median(self._told[name]) if self._told[name] else None

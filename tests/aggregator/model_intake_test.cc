@@ -142,34 +142,33 @@ TEST(ModelIntake, RefusesWhatIsNoModelInWords) {
 }
 
 constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();
-constexpr auto kByExamples = Weighing::kByExamples;
 
-TEST(ToldByClients, AreMeansByExamplesOfWhatIsANumber) {
+TEST(ToldByClients, AreMediansOfWhatIsANumber) {
   ToldByClients told;
-  EXPECT_EQ(told.summary(kByExamples), std::nullopt);
-  told.add(10, kNotTold, 0.5);
-  EXPECT_EQ(told.summary(kByExamples), std::nullopt) << "no loss, no point of the history";
-  told.add(10, 2.0, kNotTold);
-  told.add(30, 4.0, 0.9);
-  told.add(50, kNotTold, 7.0);
-  told.add(1'000'000'000, 1e308, kNotTold);
-  told.add(10, -std::numeric_limits<double>::infinity(), kNotTold);
-  ASSERT_TRUE(told.summary(kByExamples));
-  EXPECT_DOUBLE_EQ(told.summary(kByExamples)->loss, 3.5);
-  EXPECT_DOUBLE_EQ(*told.summary(kByExamples)->accuracy, 0.8);
+  EXPECT_EQ(told.summary(), std::nullopt);
+  told.add(kNotTold, 0.5);
+  EXPECT_EQ(told.summary(), std::nullopt) << "no loss, no point of the history";
+  told.add(2.0, kNotTold);
+  told.add(4.0, 0.9);
+  told.add(kNotTold, 7.0);
+  told.add(1e308, kNotTold);
+  told.add(-std::numeric_limits<double>::infinity(), kNotTold);
+  ASSERT_TRUE(told.summary());
+  EXPECT_DOUBLE_EQ(told.summary()->loss, 3.0);
+  EXPECT_DOUBLE_EQ(*told.summary()->accuracy, 0.7);
 }
 
-// One of five claims a billion examples and a model without a mistake.
-TEST(ToldByClients, WeighAsTheStrategyWeighsUpdates) {
-  ToldByClients told;
-  for (const double accuracy : {0.1, 0.2, 0.3, 0.4}) told.add(10, 10 * accuracy, accuracy);
-  told.add(1'000'000'000, 0, 1.0);
-  EXPECT_NEAR(*told.summary(kByExamples)->accuracy, 1.0, 1e-6);
-  EXPECT_DOUBLE_EQ(*told.summary(Weighing::kMedian)->accuracy, 0.3);
-  EXPECT_DOUBLE_EQ(told.summary(Weighing::kMedian)->loss, 2.0);
-  EXPECT_DOUBLE_EQ(*told.summary(Weighing::kAlike)->accuracy, 0.4);
-  told.add(1, 100, 0.5);
-  EXPECT_DOUBLE_EQ(*told.summary(Weighing::kMedian)->accuracy, 0.35);
+// One of five tells a model without a mistake, or the largest loss there is.
+TEST(ToldByClients, NoMinoritySaysHowGoodTheModelIs) {
+  for (const double liar : {0.0, ToldByClients::kLossMax}) {
+    ToldByClients told;
+    for (const double accuracy : {0.1, 0.2, 0.3, 0.4}) told.add(10 * accuracy, accuracy);
+    told.add(liar, 1.0);
+    EXPECT_DOUBLE_EQ(*told.summary()->accuracy, 0.3);
+    EXPECT_DOUBLE_EQ(told.summary()->loss, liar == 0 ? 2.0 : 3.0);
+    told.add(100, 0.5);
+    EXPECT_DOUBLE_EQ(*told.summary()->accuracy, 0.35);
+  }
 }
 
 }  // namespace

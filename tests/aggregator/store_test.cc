@@ -94,8 +94,19 @@ TEST_F(RoundStoreTest, MoreRoundsAreTheSameFederation) {
   federation_.clients_per_pod = 7;
   federation_.cohort.max_examples_per_client = 1000;
   federation_.stragglers.deadline_seconds = 5;
+  federation_.training.dataset.path = "/elsewhere";
   std::vector<std::string> notes;
   ASSERT_TRUE(store().load(notes));
+}
+
+TEST_F(RoundStoreTest, WhatAProgramsSidecarMayTakeIsNoOtherFederation) {
+  federation_.training.program.emplace();
+  ASSERT_TRUE(store().commit(view(round(1))));
+  federation_.training.program->resources = {{"limits", {{"memory", "1Gi"}}}};
+  std::vector<std::string> notes;
+  ASSERT_TRUE(store().load(notes));
+  federation_.training.program.reset();
+  EXPECT_FALSE(store().load(notes));
 }
 
 TEST_F(RoundStoreTest, LeavesTheModelAndItsHistoryAlone) {

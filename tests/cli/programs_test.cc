@@ -5,6 +5,10 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
+#include "tests/support/temporary_folder.h"
+
 namespace muster::cli {
 namespace {
 
@@ -21,6 +25,20 @@ TEST(Programs, NamesTheMissingBinaryTheObjectAndTheRemedy) {
   EXPECT_THAT(missing.error().message,
               ::testing::AllOf(::testing::HasSubstr("DistributedJob/ring needs /nowhere/muster-"),
                                ::testing::HasSubstr("./dev build")));
+}
+
+TEST(Programs, ParameterServersAreOursWhereTheWorkersBringTheirImage) {
+  const TemporaryFolder folder;
+  std::filesystem::create_symlink("/bin/true", folder.path() / "muster-operator");
+  const auto needed = [&](const std::string& topology) {
+    return check_programs(job("{training: {}, synchronization: {topology: " + topology +
+                              "}, workers: {template: {spec: {containers: [{name: worker, image: x}]}}}}"),
+                          folder.path());
+  };
+  EXPECT_TRUE(needed("Ring"));
+  const Status missing = needed("ParameterServer");
+  ASSERT_FALSE(missing);
+  EXPECT_THAT(missing.error().message, ::testing::HasSubstr("muster-worker, which is missing"));
 }
 
 TEST(Programs, WantsNothingForObjectsThatAreNoJobs) {

@@ -7,6 +7,7 @@
 namespace muster::spec {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::HasSubstr;
 
 Federation federation() {
@@ -30,6 +31,22 @@ TEST(Training, SurvivesTheWire) {
   const auto back = training_from_json(to_json(training));
   ASSERT_TRUE(back) << back.error().message;
   EXPECT_EQ(*back, training);
+}
+
+TEST(Training, WhereDataLiesAndWhatAPodMayTakeSaysNothingOfWhatIsLearnt) {
+  Training training;
+  training.dataset.path = "/data";
+  Training other = training;
+  other.dataset.path = "/moved";
+  other.epochs = 9;
+  other.checkpoint = Checkpoint{.path = "/out"};
+  EXPECT_EQ(what_is_learnt(to_json(training)), what_is_learnt(to_json(other)));
+  other.batch_size += 1;
+  EXPECT_NE(what_is_learnt(to_json(training)), what_is_learnt(to_json(other)));
+  training.program.emplace();
+  other = training;
+  other.program->resources = {{"limits", {{"memory", "1Gi"}}}};
+  EXPECT_EQ(what_is_learnt(to_json(training)), what_is_learnt(to_json(other)));
 }
 
 TEST(Training, NeedsThePathOfItsFiles) {
@@ -132,7 +149,10 @@ TEST(ForPods, OfAFederatedRoundReadsAsTheSame) {
           "training": {"model": {"name": "softmax"}, "dataset": {"name": "csv", "path": "/d"}, "localEpochs": 1,
                        "batchSize": 0, "seed": 0}})");
   const Json told = federated_round_for_pods(spec);
-  EXPECT_EQ(told, read(R"({"rounds": 1, "target": {"value": 0.5}, "cohort": {"minimum": 2},
+  EXPECT_EQ(
+      told,
+      read(
+          R"({"rounds": 1, "target": {"value": 0.5}, "cohort": {"minimum": 2, "maxExamplesPerClient": 1000000000},
                            "aggregator": {"storage": {"path": "/m"}}, "clients": {"count": 100, "perPod": 50},
                            "training": {"model": {"name": "softmax"}, "dataset": {"name": "csv", "path": "/d"},
                                         "batchSize": 0}})"));
@@ -140,6 +160,26 @@ TEST(ForPods, OfAFederatedRoundReadsAsTheSame) {
   const auto back = federated_round_from_json(told);
   ASSERT_TRUE(whole && back) << back.error().message;
   EXPECT_EQ(back->federation, whole->federation);
+}
+
+// One of five claimed a billion examples beside fifty of each other, and was the model.
+TEST(Federation, OfAProgramBoundsWhatUpdatesWeigh) {
+  Federation value = federation();
+  value.training = {};
+  value.training.program.emplace();
+  value.partition = {};
+  value.strategy = {.name = "FedAdam", .learning_rate = 0.1};
+  ASSERT_FALSE(validate(value));
+  EXPECT_THAT(validate(value).error().message,
+              AllOf(HasSubstr("spec.cohort.maxExamplesPerClient: FedAdam weighs"),
+                    HasSubstr("say how many a client holds at most, or strategy.weighting: Equal")));
+  value.cohort.max_examples_per_client = 600;
+  EXPECT_TRUE(validate(value));
+  value.cohort.max_examples_per_client = std::nullopt;
+  value.strategy.weighting = "Equal";
+  EXPECT_TRUE(validate(value));
+  value.strategy = {.name = "FedBuff"};
+  EXPECT_TRUE(validate(value)) << "it weighs by staleness alone";
 }
 
 TEST(SelectionCount, IsTheCeilingOfSizeTimesOverSelection) {

@@ -118,6 +118,17 @@ TEST(X509, BrokenInputsAreNamedAndQuoteNoKey) {
   EXPECT_EQ(verified_dns_names("junk", pair.certificate, kNow).error().code, Code::kInvalidArgument);
 }
 
+TEST(X509, ALoneServerIsKnownByItsOwnCertificateUntilItsEnd) {
+  const auto server = make_lone_server("an API server", {"localhost", "127.0.0.1", "::1"}, kNow, hours(24));
+  ASSERT_TRUE(server) << server.error().message;
+  EXPECT_TRUE(check_pair(*server));
+  const auto names = verified_dns_names(server->certificate, server->certificate, kNow);
+  ASSERT_TRUE(names) << names.error().message;
+  EXPECT_THAT(*names, ElementsAre("localhost")) << "the others are addresses";
+  EXPECT_EQ(verified_dns_names(server->certificate, server->certificate, kNow + hours(25)).error().code,
+            Code::kOutOfRange);
+}
+
 std::string from_hex(std::string_view hex) {
   std::string bytes;
   for (std::size_t i = 0; i + 1 < hex.size(); i += 2)

@@ -160,6 +160,26 @@ TEST_F(FederationIdentity, WhoCannotProveToBeAClientOfThisFederationGetsNowhere)
   honest_clients_finish(tasks);
 }
 
+TEST_F(FederationIdentity, OfAStreamAnUpdateWeighsNoMoreThanHasComeToItsClient) {
+  options_.examples_max = {5, 5, 5, 5};
+  options_.federation.stream = spec::Stream{.initial_examples = 2, .examples_per_round = 1};
+  start();
+  const auto tasks = all_tasks();
+  become(0);
+  UploadReply reply;
+  UploadHeader header = header_of(tasks[0], ones_);
+  header.set_examples(3);
+  ASSERT_TRUE(upload(header, ones_, reply).ok());
+  EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+  EXPECT_NE(reply.reason().find("claims 3 examples, its part of the data has 2 in this round"),
+            std::string::npos)
+      << reply.reason();
+  header = header_of(tasks[1], ones_);
+  header.set_examples(2);
+  ASSERT_TRUE(upload(header, ones_, reply).ok());
+  EXPECT_EQ(reply.verdict(), UploadReply::ACCEPTED) << reply.reason();
+}
+
 TEST_F(FederationIdentity, AnUpdateWeighsNoMoreThanItsClientHolds) {
   options_.examples_max = {1, 1, 5, 5};
   options_.federation.cohort.max_examples_per_client = 4;

@@ -32,6 +32,11 @@ misspelt_field() {
   sed -i 's/batchSize:/batchsize:/' job.yaml
   expect 2 'job.yaml:[0-9]+: .*unknown field "spec.training.batchsize"'
 }
+misspelt_field_of_the_servers_template() {
+  write_job job.yaml ring
+  echo '  synchronization: {topology: ParameterServer, parameterServers: {template: {spec: {containers: [{name: server, comand: [x]}]}}}}' >> job.yaml
+  expect 2 'job.yaml:[0-9]+: .*unknown field "spec.synchronization.parameterServers.template.spec.containers\[0\].comand"'
+}
 wrong_enum() {
   write_job job.yaml ring
   sed -i 's/name: softmax/name: transformer/' job.yaml
@@ -215,7 +220,7 @@ claim_of_another_run() {
   kill -INT "$first"; wait "$first"
 }
 
-for name in text_that_is_not_yaml file_that_is_missing unknown_kind name_that_is_missing misspelt_field wrong_enum \
+for name in text_that_is_not_yaml file_that_is_missing unknown_kind name_that_is_missing misspelt_field misspelt_field_of_the_servers_template wrong_enum \
     negative_replicas several_problems_are_all_told missing_dataset_path dataset_volume_that_is_missing \
     truncated_dataset_file loss_that_is_not_a_number port_that_is_in_use unreadable_kubeconfig server_out_of_reach \
     binary_that_is_missing disk_that_is_full wrong_arguments output_folder_that_cannot_be_written \

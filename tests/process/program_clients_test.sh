@@ -15,7 +15,7 @@ spec:
   rounds: ${2:-4}
   training: {program: {}, optimizer: {learningRate: 0.1}}
   strategy: {name: FedProx, mu: 0.25}
-  cohort: {size: 6, minimum: ${MINIMUM:-1}}
+  cohort: {size: 6, minimum: ${MINIMUM:-1}, maxExamplesPerClient: 1000}
   stragglers: {deadlineSeconds: ${DEADLINE:-30}, policy: Drop}
   aggregator:
     storage: {path: /models}

@@ -66,12 +66,8 @@ Result<Job> parse(const control::v1::Assignment& assignment) {
                     "the operator's release?",
                     job.synchronization.topology));
   job.security = spec.security;
-  // What may change between an interrupted training and its resumption is left out. Where the data is, says
-  // nothing about what it is: its digest does.
-  Json same = spec::to_json(job.training);
-  same.erase("checkpoint");
-  same.erase("epochs");
-  if (same.contains("dataset")) same["dataset"].erase("path");
+  // What may change between an interrupted training and its resumption is left out.
+  Json same = spec::what_is_learnt(spec::to_json(job.training));
   Json usual = spec::to_json(spec::Training{});
   if (job.synchronization.is_gossip()) {  // each model is that of a part of the examples
     same["partition"] = spec::to_json(job.synchronization.gossip.value_or(spec::Gossip{}).partition);

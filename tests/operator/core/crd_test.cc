@@ -6,6 +6,7 @@
 #include <set>
 
 #include "cluster_model.h"
+#include "common/spec/pod_templates.h"
 #include "operator/api/distributed_job.h"
 #include "operator/api/federated_round.h"
 #include "yaml_json.h"
@@ -98,6 +99,19 @@ std::set<std::string> words(const std::string& message, const std::string& after
 TEST_P(Crd, ItsBaseSpecIsAcceptedByParserAndSchema) {
   EXPECT_EQ(error_of(base()), "");
   EXPECT_THAT(violations(schema(), base(), "spec"), IsEmpty());
+}
+
+// Each is looked at by `muster run` before anything runs.
+TEST_P(Crd, EveryPodTemplateIsKnownByItsPlace) {
+  std::set<std::string> in_schema, known;
+  for (const Leaf& leaf : leaves(schema()))
+    if (leaf.path.ends_with("emplate")) in_schema.insert(leaf.path);
+  for (const spec::PodTemplatePlace& place : spec::kPodTemplates)
+    if (place.kind == std::string(GetParam().name)) known.insert(place.path);
+  EXPECT_EQ(known, in_schema);
+  const Json object{{"spec", {{"synchronization", {{"parameterServers", {{"template", 7}}}}}}}};
+  EXPECT_EQ(spec::template_at(object, spec::kServerTemplate), 7);
+  EXPECT_TRUE(spec::template_at(object, spec::kClientTemplate).is_null());
 }
 
 // A real API server compares whole numbers with a bound as an int64, and would refuse each of them, and with

@@ -414,6 +414,10 @@ TEST_F(Kueue, WhatIsToBeAskedFollowsFromTheObjectAndItsWorkload) {
   seen.workload.known = true;
   EXPECT_EQ(questions_of(object, seen, 0).priority_class,
             std::pair(std::string("scheduling.k8s.io"), std::string("high")));
+  const Json of_servers =
+      job().set("/spec/synchronization/parameterServers/template/spec/priorityClassName", "low").json();
+  EXPECT_EQ(questions_of(of_servers, seen, 0).priority_class,
+            std::pair(std::string("scheduling.k8s.io"), std::string("low")));
   object["metadata"]["labels"]["kueue.x-k8s.io/priority-class"] = "urgent";
   EXPECT_EQ(questions_of(object, seen, 0).priority_class,
             std::pair(std::string("kueue.x-k8s.io"), std::string("urgent")));
