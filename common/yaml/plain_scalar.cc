@@ -43,6 +43,9 @@ std::optional<Json> as_real(std::string_view text) {
   char* end = nullptr;
   const double value = std::strtod(copy.c_str(), &end);
   if (end != copy.c_str() + copy.size() || !std::isfinite(value)) return std::nullopt;
+  // As kubectl sends it: 2.0 and 1e3 are 2 and 1000, which integer fields and the rules on them take.
+  constexpr double kLimit = 9223372036854775808.0;
+  if (std::trunc(value) == value && std::abs(value) < kLimit) return Json(static_cast<std::int64_t>(value));
   return Json(value);
 }
 

@@ -95,9 +95,9 @@ FieldErrors check_custom(const Kind& kind, const Json& object, const Json* old,
     if (status == nullptr || !object.contains("status")) return errors;
     validate_schema(object["status"], *status, "", errors);
     for (FieldError& error : errors)
-      error.field = error.field.empty()          ? "status"
-                    : error.field.front() == '[' ? "status" + error.field
-                                                 : "status." + error.field;
+      error.field = error.field.empty() || error.field == "<nil>" ? "status"
+                    : error.field.front() == '['                  ? "status" + error.field
+                                                                  : "status." + error.field;
   } else {
     validate_schema(object, *kind.schema, "", errors);
   }

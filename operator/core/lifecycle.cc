@@ -7,6 +7,8 @@
 #include <cctype>
 #include <utility>
 
+#include "operator/core/silence.h"
+
 namespace muster::op {
 namespace {
 
@@ -55,7 +57,8 @@ void finish(Pass& pass, const char* type, const std::string& reason, const std::
   no_pods(pass.after);
   forget_time_left(pass.after);
   pass.condition(type, true, reason, message);
-  for (const char* other : {"Running", "Restarting", "Suspended"}) no_longer(pass, other, reason, message);
+  for (const char* other : {"Running", "Restarting", "Suspended", kPodsSilent})
+    no_longer(pass, other, reason, message);
   // Whatever the pods were waited for, nobody waits for them now.
   pass.condition("PodsReady", false, reason, message);
   no_gang(pass, reason, message);
@@ -114,7 +117,8 @@ void suspend(Pass& pass, std::int64_t pods_wanted, const Hold& hold) {
   if (already) return;
   if (pass.after.incarnation > 0) next_incarnation(pass);
   pass.after.phase = "Suspended";
-  for (const char* other : {"Running", "Restarting"}) no_longer(pass, other, hold.reason, hold.message);
+  for (const char* other : {"Running", "Restarting", kPodsSilent})
+    no_longer(pass, other, hold.reason, hold.message);
   pass.event("Normal", hold.reason, hold.message + "; there are no pods meanwhile");
 }
 

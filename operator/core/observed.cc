@@ -189,7 +189,10 @@ void read_containers(const Json& json, Pod& pod) {
       *words = printable_lines(*words);
   }
   const Json* sidecar = sidecar_of(json);
+  pod.beside_program = sidecar != nullptr;
   read_image(json, sidecar, pod);
+  if (const Json* role = named(member(json, "status", "containerStatuses"), pod.container); role != nullptr)
+    pod.running_since = parse_rfc3339(text(member(*role, "state", "running", "startedAt")));
   judge_code(pod, sidecar != nullptr);
   if (pod.end) pod.ended = parse_rfc3339(pod.end->finished_at);
   if (pod.end && was_lost(*pod.end)) {

@@ -55,7 +55,9 @@ struct Pod {
   // The exit code in `end` is of Muster's table (pod/pod_contract.h): not that of a program of the user's own
   // beside Muster's worker, unless its last words are Muster's (kEndingWord).
   bool code_is_ours = true;
-  std::optional<WallTime> ended;    // when the container of `end` did
+  bool beside_program = false;            // Muster's worker in it is a sidecar of a program of the user's own
+  std::optional<WallTime> running_since;  // the container of the role, while it runs
+  std::optional<WallTime> ended;          // when the container of `end` did
   std::optional<WallTime> sighted;  // when this process first saw that it had; by the operator's own clock
   bool disrupted = false;    // condition DisruptionTarget, a status.reason that says as much, a bad node
   bool on_bad_node = false;  // one with a problem that it does not tolerate: see judge_node
@@ -119,11 +121,12 @@ struct Observed {
   std::string ca;                        // id of the operator's authority
   std::optional<ProgressReport> report;  // the newest that a program of the user's own has sent
   std::map<std::string, WallTime>
-      credentials;                            // Secrets with keys: when this process last made them, or tried
-  std::set<std::string> found_credentials;    // those of them that it has never made: they were there
-  std::optional<Obstacle> obstacle;           // that a create met of late
-  std::set<std::string> lost_nodes;           // of nodes_in_question: unreachable, out of service, or gone
-  NodeProblems bad_nodes;                     // at most kBadNodesMax
+      credentials;                          // Secrets with keys: when this process last made them, or tried
+  std::set<std::string> found_credentials;  // those of them that it has never made: they were there
+  std::optional<Obstacle> obstacle;         // that a create met of late
+  std::set<std::string> lost_nodes;         // of nodes_in_question: unreachable, out of service, or gone
+  NodeProblems bad_nodes;                   // at most kBadNodesMax
+  std::string unkept;  // a field of this process's last status write that the API server has not kept
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress
   PodDefaults defaults;
   SchedulingSeen scheduling;

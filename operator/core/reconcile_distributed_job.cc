@@ -25,6 +25,7 @@
 #include "operator/core/progress.h"
 #include "operator/core/run_object.h"
 #include "operator/core/servers.h"
+#include "operator/core/silence.h"
 #include "operator/core/worker_failures.h"
 
 namespace muster::op {
@@ -301,6 +302,7 @@ class JobBody final : public ObjectBody {
       renew_credentials(pass, with_servers(workers));
       tell_rejections(pass, with_servers(workers));
       tell_refusals(pass);
+      tell_silence(pass, with_servers(workers));
     } else {
       // How long is left is no progress: it may come from a clock.
       note_progress(pass, {"percent", "metrics"});

@@ -22,6 +22,7 @@
 #include "operator/core/pod_plan.h"
 #include "operator/core/progress.h"
 #include "operator/core/run_object.h"
+#include "operator/core/silence.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -212,6 +213,7 @@ class RoundBody final : public ObjectBody {
     renew_credentials(pass, wanted);
     tell_rejections(pass, wanted);
     tell_refusals(pass);
+    tell_silence(pass, wanted);
     tell_readiness(pass, wanted, spec_.client_pods() + 1, running, true);
     judge_pending(pass, spec_.run_policy);
   }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "operator/core/definition.h"
 #include "operator/core/followers.h"
 #include "operator/core/gang.h"
 #include "operator/core/incarnation.h"
@@ -91,6 +92,7 @@ Decision run_object(const Observed& seen, const ObjectPolicy& policy, ObjectBody
   } else {
     run(pass, policy, *body);
   }
+  tell_definition(pass);
   record_end(pass, policy.recorded);
   return land(std::move(pass));
 }

@@ -5,6 +5,7 @@
 
 #include "common/base/check.h"
 #include "common/json/access.h"
+#include "operator/core/definition.h"
 
 namespace muster::op {
 namespace {
@@ -62,8 +63,15 @@ Status Applier::apply_one(Pass& pass, const Action& action) {
 
 void Applier::tell_refused(const Pass& pass, const Action& action, const Status& done) {
   const char* const reason = reason_of_refused(action);
-  if (!done && reason != nullptr && done.error().code == Code::kPermissionDenied)
-    emit(events_, pass.subject, {"Warning", reason, done.error().message});
+  if (done || reason == nullptr) return;
+  const Code code = done.error().code;
+  if (code == Code::kPermissionDenied) emit(events_, pass.subject, {"Warning", reason, done.error().message});
+  if (code == Code::kInvalidArgument && std::holds_alternative<PatchStatus>(action))
+    emit(events_, pass.subject,
+         {"Warning", reason,
+          done.error().message +
+              "; are the cluster's definitions (kubectl get crd) of the operator's version, " MUSTER_VERSION
+              "? Apply those"});
 }
 
 Status Applier::remove_pods(Pass& pass, std::span<const Action> deletes) {
@@ -145,6 +153,7 @@ Status Applier::operator()(Pass& pass, const PatchStatus& action) {
                     {.subresource = "status", .field_manager = "muster", .force = false});
   if (!written) return written.error();
   pass.applied.status_written = true;
+  pass.applied.unkept = field_not_kept(patch, *written);
   if (options_.on_status && before != nullptr) options_.on_status(pass.subject, *before, *written);
   cache_.observe_write(pass.subject.resource, std::move(*written));
   return {};

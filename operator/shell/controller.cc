@@ -162,6 +162,7 @@ void Controller::recall(const Subject& subject, Observed& seen) {
   }
   memory.ends = std::move(ends);
   seen.last_status_write = memory.last_status_write;
+  seen.unkept = memory.unkept;
   seen.credentials = memory.credentials;
   seen.found_credentials = memory.found_credentials;
   if (std::chrono::steady_clock::now() < memory.obstacle_until &&
@@ -224,7 +225,12 @@ void Controller::remember(const Subject& subject, const ApplyResult& applied) {
     if (found && !memory.credentials.contains(name)) memory.found_credentials.insert(name);
     memory.credentials[name] = std::chrono::system_clock::now();
   }
-  if (applied.status_written) memory.last_status_write = std::chrono::system_clock::now();
+  if (applied.status_written) {
+    memory.last_status_write = std::chrono::system_clock::now();
+    // Such a write may have changed nothing, so that no watch tells of it.
+    if (!applied.unkept.empty() && memory.unkept.empty()) queue_.add(subject.ns + "/" + subject.name);
+    memory.unkept = applied.unkept;
+  }
   if (applied.pods_created > 0) memory.refusals = 0;
   if (!applied.obstacle) return;
   const bool again = memory.obstacle && memory.obstacle->kind == applied.obstacle->kind &&

@@ -31,7 +31,7 @@ def read(path: "Union[str, os.PathLike[str]]") -> List[Any]:
     except ValueError:
         raise Error(f"{path}: is not UTF-8; save it as UTF-8") from None
     try:
-        return [json.loads(text)]
+        return [json.loads(text, parse_float=_number)]
     except RecursionError:
         raise Error(f"{path}: is nested too deeply") from None
     except ValueError:
@@ -72,8 +72,14 @@ def plain_scalar(text: str) -> Any:
         if -(1 << 63) <= value < 1 << 64:
             return value
     if _REAL.fullmatch(digits) and math.isfinite(float(digits)):
-        return float(digits)
+        return _number(digits)
     return text
+
+
+def _number(text: str) -> Union[int, float]:
+    """As kubectl sends it: 2.0 and 1e3 are 2 and 1000, which integer fields and the rules on them take."""
+    value = float(text)
+    return int(value) if value.is_integer() and abs(value) < 1 << 63 else value
 
 
 class _Values:

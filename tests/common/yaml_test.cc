@@ -21,7 +21,7 @@ TEST(Yaml, ReadsScalarsAsKubernetesDoes) {
       read("[1, -2, 0x10, 0644, 1.5, 1e3, true, no, ~, null, '1', \"yes\", abc, 1.2.3, +5, 0o17, 1_000, _1, "
            "y, N]"),
       Json::parse(
-          R"([1,-2,16,420,1.5,1000.0,true,false,null,null,"1","yes","abc","1.2.3",5,15,1000,"_1",true,false])"));
+          R"([1,-2,16,420,1.5,1000,true,false,null,null,"1","yes","abc","1.2.3",5,15,1000,"_1",true,false])"));
 }
 
 // tests/python/manifest_test.py holds the Python package to the same table.

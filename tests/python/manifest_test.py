@@ -45,6 +45,10 @@ class Yaml(unittest.TestCase):
         self.assertEqual(self.read("\ufeffa: 1\n"), [{"a": 1}])
         self.assertEqual(self.read('\ufeff{"a": 1}'), [{"a": 1}])
 
+    def test_whole_numbers_of_json_are_whole(self):
+        values = self.read('{"a": 2.0, "b": 1e3, "c": 1.5, "d": 1e300}')[0].values()
+        self.assertEqual([type(each) for each in values], [int, int, float, float])
+
     def test_what_cannot_be_is_refused_by_its_place(self):
         bomb = "a0: &a0 [x,x,x,x,x,x,x,x,x,x]\n" + "".join(
             f"a{i}: &a{i} [{','.join([f'*a{i - 1}'] * 10)}]\n" for i in range(1, 12)

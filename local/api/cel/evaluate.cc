@@ -53,7 +53,7 @@ class Evaluator {
  private:
   Result<Value> name(const Node& node) {
     for (auto it = locals_.rbegin(); it != locals_.rend(); ++it)
-      if (it->first == node.text) return it->second;
+      if (it->first == node.text) return readable(it->second);
     if (node.text == "oldSelf") return invalid_argument("no such attribute(s): oldSelf");
     return Value::of_text(node.text, Kind::kType);
   }
@@ -74,7 +74,12 @@ class Evaluator {
     if (target.kind != Kind::kMap) return no_such_key(node.text);
     MUSTER_ASSIGN(auto found, member(target, node.text));
     if (!found) return no_such_key(node.text);
-    return std::move(*found);
+    return readable(*std::move(found));
+  }
+
+  static Result<Value> readable(Value value) {
+    if (value.misplaced) return invalid_argument("invalid data, expected int, got float64");
+    return value;
   }
 
   Result<Value> has(const Node& node) {
@@ -93,7 +98,7 @@ class Evaluator {
         const double shown = std::isnan(at) ? 0 : std::clamp(at, -9e18, 9e18);
         return invalid_argument("index out of bounds: " + std::to_string(static_cast<std::int64_t>(shown)));
       }
-      return target.item(static_cast<std::size_t>(at));
+      return readable(target.item(static_cast<std::size_t>(at)));
     }
     if (target.kind != Kind::kMap) return no_overload();
     budget_.steps -= target.find_steps();

@@ -128,9 +128,9 @@ Value Value::of_json(const Json& json, const Schema* schema) {
       if (schema != nullptr && schema->type == Schema::Type::kNumber) return of_double(json.get<double>());
       return of_int(json.get<std::int64_t>());
     case Json::value_t::number_float:
-      if (schema != nullptr && schema->type == Schema::Type::kInteger)
-        return of_int(static_cast<std::int64_t>(std::clamp(json.get<double>(), -9e18, 9e18)));
-      return of_double(json.get<double>());
+      value = of_double(json.get<double>());
+      value.misplaced = schema != nullptr && schema->type == Schema::Type::kInteger;
+      return value;
     case Json::value_t::string:
       value.kind = Kind::kString;
       value.borrowed_ = json.get_ref<const std::string&>();

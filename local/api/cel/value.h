@@ -30,6 +30,9 @@ class Value {
   Kind kind = Kind::kNull;
   std::int64_t number = 0;  // kBool, kInt, kUint (its bits)
   double real = 0;
+  // Of JSON: a number with a point (2.0) where the schema has an integer. The schema takes it, a rule that
+  // reads it fails.
+  bool misplaced = false;
 
   static Value of_bool(bool value);
   static Value of_int(std::int64_t value);

@@ -86,6 +86,12 @@ TEST(Cel, ErrorsOfAnEvaluationAreNamed) {
   EXPECT_EQ(evaluate("1 / self.a == 1", Json{{"a", 0}}).error().message, "division by zero");
   EXPECT_EQ(evaluate("self.a * 9223372036854775807 > 0", Json{{"a", 2}}).error().message, "integer overflow");
   EXPECT_EQ(evaluate("self.p > 1", Json{{"p", "x"}}).error().message, "no such overload");
+  // A schema takes 2.0 for an integer, a rule does not.
+  for (const char* reads : {"self.a > 1", "self.m['a'] > 1", "self.o.all(each, each.w > 1)"})
+    EXPECT_EQ(evaluate(reads, Json{{"a", 2.0}, {"m", {{"a", 2.0}}}, {"o", {{{"w", 2.0}}}}}).error().message,
+              "invalid data, expected int, got float64")
+        << reads;
+  EXPECT_TRUE(evaluate("has(self.a) && self.n > 1.0", Json{{"a", 2.0}, {"n", 2.0}})->is_true());
 }
 
 TEST(Cel, WhatCannotBeRightIsRefusedWhenItIsWritten) {

@@ -111,6 +111,11 @@ Decision ClusterModel::decide(const Json& seen_object, const std::map<std::strin
     if (known.first != news) known = {news, now};
     common.contacts[uid] = {.answers = answers, .since = known.second};
   }
+  for (const auto& [uid, since] : unheard) {
+    common.agents.erase(uid);
+    common.contacts[uid] = {.answers = false, .since = since};
+  }
+  common.unkept = unkept;
   common.rejections = rejections;
   common.ca = ca;
   common.credentials = credentials;

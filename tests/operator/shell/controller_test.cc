@@ -231,6 +231,33 @@ TEST_F(ControllerTest, AConflictOnTheStatusLooksAgain) {
   EXPECT_EQ(Json::parse(writes_->requests()[0].body)["metadata"]["uid"], "u");
 }
 
+TEST_F(ControllerTest, AFieldThatTheServerDoesNotKeepIsHandedToCoreUntilItDoes) {
+  decision_.actions = {PatchStatus{{{"status", {{"phase", "Pending"}, {"membership", 1}}}}}};
+  Json pruned = job_object();
+  pruned["status"] = {{"phase", "Pending"}};
+  writes_->will_json(200, pruned);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(seen_.unkept, "");
+  Json whole = pruned;
+  whole["status"]["membership"] = 1;
+  writes_->will_json(200, whole);
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(seen_.unkept, "status.membership");
+  decision_.actions.clear();
+  EXPECT_EQ(pass(), Controller::Outcome::kDone);
+  EXPECT_EQ(seen_.unkept, "");
+}
+
+TEST_F(ControllerTest, AStatusThatTheDefinitionRefusesIsToldWithTheRemedy) {
+  decision_.actions = {PatchStatus{{{"status", {{"phase", "Resting"}}}}}};
+  writes_->will_json(422, refusal(422, "Invalid"));
+  EXPECT_EQ(pass(), Controller::Outcome::kFailed);
+  events_.reset();
+  ASSERT_EQ(event_writes_->requests().size(), 1U);
+  EXPECT_THAT(event_writes_->requests()[0].body, ::testing::HasSubstr("FailedStatusUpdate"));
+  EXPECT_THAT(event_writes_->requests()[0].body, ::testing::HasSubstr("of the operator's version"));
+}
+
 TEST_F(ControllerTest, DeletingAPodThatIsGoneOrAnotherOneHasLanded) {
   decision_.actions = {DeletePod{"a", "1", {}}, DeletePod{"b", "2", 0}};
   writes_->will_json(404, refusal(404, "NotFound"));

@@ -1,0 +1,62 @@
+// operator/core/silence.cc: pods that run, and have never answered the operator
+#include "operator/core/silence.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
+#include "operator/core/failure_policy.h"
+#include "operator/core/followers.h"
+#include "pod/pod_contract.h"
+
+namespace muster::op {
+namespace {
+
+constexpr auto kPatience = std::chrono::minutes(1);  // a program may load much before it connects
+
+// It runs, is dialled, and nothing has ever come from it. If it may still come, looks again when it is late.
+bool is_silent(Pass& pass, const Pod& pod) {
+  const auto contact = pass.seen.contacts.find(pod.uid);
+  if (fate_of(pod) != PodFate::kAlive || pod.phase != PodPhase::kRunning || pod.deletion ||
+      contact == pass.seen.contacts.end() || contact->second.answers || pass.seen.agents.contains(pod.uid) ||
+      pass.seen.rejections.contains(pod.uid))
+    return false;
+  return pass.is_due(std::max(contact->second.since, pod.running_since.value_or(WallTime{})) + kPatience);
+}
+
+std::string why_silent(const Pass& pass, const Pod& pod) {
+  const std::string logs =
+      fmt::format("kubectl logs {} --container {} --namespace {}", pod.name, pod.container, pass.meta.ns);
+  if (pod.beside_program)
+    return fmt::format(
+        "{}: the program in container {} has not connected to Muster's {}: does its command call {}? See {}",
+        pod.name, pod.container, pod.role,
+        pod.role == "client" ? "muster.serve()" : "muster.init() (muster_open() in C)", logs);
+  return fmt::format(
+      "{} runs, but does not answer the operator at {}:{}: does a NetworkPolicy, a service mesh or a "
+      "firewall "
+      "close the port to it? See {}",
+      pod.name, pod.ip, kControlPort, logs);
+}
+
+}  // namespace
+
+void tell_silence(Pass& pass, const std::vector<const Pod*>& pods) {
+  const Pod* first = nullptr;
+  std::int64_t silent = 0;
+  for (const Pod* pod : pods) {
+    if (!is_silent(pass, *pod)) continue;
+    if (silent++ == 0) first = pod;
+  }
+  if (first != nullptr) {
+    const char* const reason = first->beside_program ? "ProgramNotConnected" : "NoAnswer";
+    const std::string message =
+        why_silent(pass, *first) + (silent > 1 ? fmt::format(" ({} pods in all)", silent) : "");
+    if (!api::is_true(pass.before.conditions, kPodsSilent)) pass.event("Warning", reason, message);
+    pass.condition(kPodsSilent, true, reason, message);
+  } else if (api::is_true(pass.after.conditions, kPodsSilent) && all_have_told(pass, false)) {
+    pass.condition(kPodsSilent, false, "PodsAnswer", "every pod that runs has answered the operator");
+  }
+}
+
+}  // namespace muster::op
