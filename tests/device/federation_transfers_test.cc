@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 
+#include "aggregator/store/curve.h"
 #include "tests/device/federation_fixture.h"
 
 namespace muster {
@@ -124,6 +125,24 @@ TEST_F(FederationTransfers, AReaderThatStandsStillKeepsOthersWaitingForAMomentOn
   while (readers[0]->Read(&chunk)) {
   }
   EXPECT_EQ(readers[0]->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+// It is written with each checkpoint, and copied for it.
+TEST_F(FederationTransfers, TheHistoryOfAnEndlessFederationIsBounded) {
+  options_.federation.rounds.reset();
+  for (std::int64_t round = 1; round <= 5000; ++round)
+    start_.history.push_back({.at = round, .loss = 1, .accuracy = 0.5});
+  start_.round = 5000;
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  UploadReply reply;
+  for (const Task& task : tasks) ASSERT_TRUE(upload(header_of(task, ones_), ones_, reply).ok());
+  ASSERT_TRUE(eventually([&] { return coordinator_->committed().history.back().at == 5001; }));
+  const auto history = coordinator_->committed().history;
+  EXPECT_LE(history.size(), agg::kCurvePointsMax);
+  EXPECT_EQ(history.front().at, 1);
+  EXPECT_EQ(history.back().at, 5001);
 }
 
 TEST_F(FederationTransfers, ASlowDownloadKeepsItsVersionWhileAnUpdateOfItIsOfUse) {
