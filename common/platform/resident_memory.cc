@@ -13,6 +13,8 @@ namespace {
 
 constexpr int kArenas = 2;  // an arena a thread would keep many half-empty pages
 constexpr int kTrimBytes = 256 * 1024;
+constexpr int kLargeBlock = 4 << 20;  // smaller ones, as messages, are used again at once
+constexpr int kArenasOfLarge = 4;
 
 // Code is never written to, so nothing is lost: a page that is missed is mapped again from the page cache.
 int forget_code(dl_phdr_info* object, std::size_t /*size*/, void* /*data*/) {
@@ -33,6 +35,12 @@ int forget_code(dl_phdr_info* object, std::size_t /*size*/, void* /*data*/) {
 void keep_heap_small() {
   mallopt(M_ARENA_MAX, kArenas);
   mallopt(M_TRIM_THRESHOLD, kTrimBytes);
+}
+
+void give_back_large_blocks() {
+  mallopt(M_MMAP_THRESHOLD, kLargeBlock);  // which ends its growth, too
+  mallopt(M_TRIM_THRESHOLD, kLargeBlock);
+  mallopt(M_ARENA_MAX, kArenasOfLarge);
 }
 
 void give_back_memory() {
