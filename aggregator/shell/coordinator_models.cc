@@ -8,6 +8,7 @@
 
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/coordinator_lock.h"
+#include "aggregator/store/curve.h"
 #include "common/base/check.h"
 #include "common/platform/log.h"
 #include "pod/pod_contract.h"
@@ -211,7 +212,7 @@ void Coordinator::commit(const std::shared_ptr<const GlobalModel>& model) {
   std::vector<learning::SlotView> state;
   {
     const MutexLock lock(mutex_);
-    if (*point) history_.push_back(**point);
+    if (*point) add_point(history_, **point);
     if (options_.federation.stream && model->told) devices_.drift.add(model->told->loss);
     if (const auto drift = devices_.drift.value()) metrics_.set_drift(*drift);
     history = history_;

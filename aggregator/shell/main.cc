@@ -27,6 +27,7 @@
 #include "common/platform/mutex.h"
 #include "common/platform/permitted_path.h"
 #include "common/platform/pod_memory.h"
+#include "common/platform/resident_memory.h"
 #include "common/program/program_link.h"
 #include "common/spec/federated_round.h"
 #include "learning/data_identity.h"
@@ -356,6 +357,7 @@ int run(milliseconds configure_timeout) {
 }  // namespace muster::agg
 
 int main(int argc, char** argv) try {
+  muster::give_back_large_blocks();
   CLI::App app(
       "muster-aggregator runs the rounds of one FederatedRound. The operator starts and configures it.");
   std::int64_t configure_timeout = 600;

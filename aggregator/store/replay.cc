@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "aggregator/round/counted.h"
+#include "aggregator/store/curve.h"
 
 namespace muster::agg {
 namespace {
@@ -23,7 +24,7 @@ Status evaluate_and_save(const ReplayPorts& ports, const Strategy& strategy, std
     measured = Measured{.loss = result.loss, .accuracy = result.accuracy};
   }
   if (measured)
-    start.history.push_back({.at = start.round, .loss = measured->loss, .accuracy = measured->accuracy});
+    add_point(start.history, {.at = start.round, .loss = measured->loss, .accuracy = measured->accuracy});
   return ports.save({.round = start.round,
                      .parameters = start.parameters,
                      .history = start.history,

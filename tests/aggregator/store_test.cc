@@ -4,9 +4,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <filesystem>
 #include <fstream>
 
+#include "aggregator/store/curve.h"
 #include "tests/support/temporary_folder.h"
 
 namespace muster::agg {
@@ -136,6 +138,28 @@ TEST_F(RoundStoreTest, TheSameObjectFindsItsEndAgain) {
   const auto another = RoundStore(federation_, tensors_, "uid-2").load(notes);
   ASSERT_TRUE(another);
   EXPECT_FALSE(*another);  // the same manifest applied again starts afresh
+}
+
+// A federation without `rounds` adds points for ever, and writes them all with each checkpoint.
+TEST(Curve, OfAFederationThatGoesOnForEverIsBounded) {
+  constexpr std::int64_t kRounds = 100'000;
+  constexpr std::int64_t kKilledAt = 54'321;
+  std::vector<learning::HistoryPoint> curve;
+  std::vector<learning::HistoryPoint> resumed;
+  for (std::int64_t round = 1; round <= kRounds; ++round) {
+    if (round == kKilledAt) resumed = curve;
+    add_point(curve, {.at = round, .loss = 1.0 / static_cast<double>(round), .accuracy = {}});
+    if (round >= kKilledAt) add_point(resumed, curve.back());
+    ASSERT_LE(curve.size(), kCurvePointsMax);
+  }
+  EXPECT_GT(curve.size(), kCurvePointsMax / 2 - 2);
+  EXPECT_EQ(curve.front().at, 1);
+  EXPECT_EQ(curve.back().at, kRounds);
+  for (std::size_t i = 0; i < 1000; ++i)
+    EXPECT_EQ(curve[curve.size() - 1 - i].at, kRounds - static_cast<std::int64_t>(i))
+        << "the newest all stay";
+  EXPECT_TRUE(std::ranges::is_sorted(curve, std::ranges::less_equal{}, &learning::HistoryPoint::at));
+  EXPECT_EQ(resumed, curve) << "as if it had not been killed";
 }
 
 }  // namespace

@@ -31,6 +31,19 @@ TEST(ResidentMemory, FreeMemoryUnderMemoryInUseGoesBack) {
   give_back_memory();
   EXPECT_LT(heap(), full - 30'000);
 }
+
+// Without, the second block lies in a heap, below the small one, and stays there when it is freed.
+TEST(ResidentMemory, ALargeBlockGoesBackAlsoUnderMemoryInUse) {
+  constexpr std::size_t kBytes = std::size_t{24} << 20;
+  give_back_large_blocks();
+  std::vector<char>(kBytes, 'x').clear();
+  const std::int64_t before = resident().heap;
+  std::vector<char> second(kBytes, 'x');
+  const std::vector<char> small(4000, 'x');
+  EXPECT_GT(resident().heap, before + 20'000);
+  std::vector<char>().swap(second);
+  EXPECT_LT(resident().heap, before + 4'000);
+}
 #endif
 
 }  // namespace

@@ -3,6 +3,7 @@
 #include <array>
 #include <atomic>
 
+#include "aggregator/store/curve.h"
 #include "tests/device/federation_fixture.h"
 
 namespace muster {
@@ -124,6 +125,132 @@ TEST_F(FederationTransfers, AReaderThatStandsStillKeepsOthersWaitingForAMomentOn
   while (readers[0]->Read(&chunk)) {
   }
   EXPECT_EQ(readers[0]->Finish().error_code(), grpc::StatusCode::CANCELLED);
+}
+
+// The first stands still, so that the others wait for its turn: without room for their values, and until it
+// goes. Who goes meanwhile is not waited for.
+TEST_F(FederationTransfers, UploadsMoveOneBehindTheOther) {
+  turns_ = {.first = 1, .interval = 1h};
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  const std::uint64_t room = coordinator_->upload_room();
+  auto first = stand_still(header_of(tasks[0], ones_));
+  const std::uint64_t left = coordinator_->upload_room();
+  ASSERT_LT(left, room);
+  Standing gone;
+  limit(gone.context);
+  gone.writer = stub_->Upload(&gone.context, &gone.reply);
+  UploadRequest request;
+  *request.mutable_header() = header_of(tasks[1], ones_);
+  ASSERT_TRUE(gone.writer->Write(request));
+  UploadReply reply;
+  grpc::Status status;
+  std::thread second([&] { status = upload(header_of(tasks[2], ones_), ones_, reply); });
+  std::uint64_t offset = 1;
+  ASSERT_TRUE(upload_offset(*stub_, tasks[2].task_id(), offset).ok());  // other calls are answered
+  EXPECT_EQ(offset, 0U);
+  EXPECT_EQ(coordinator_->upload_room(), left) << "who waits holds no room";
+  gone.context.TryCancel();
+  EXPECT_EQ(gone.finish().error_code(), grpc::StatusCode::CANCELLED);
+  first->context.TryCancel();
+  static_cast<void>(first->finish());
+  second.join();
+  EXPECT_TRUE(status.ok()) << status.error_message();
+  EXPECT_EQ(reply.verdict(), UploadReply::ACCEPTED);
+}
+
+TEST_F(FederationTransfers, DownloadsMoveOneBehindTheOther) {
+  turns_ = {.first = 1, .interval = 1h};
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  const auto narrow = narrow_stub();
+  std::array<grpc::ClientContext, 2> contexts;
+  std::vector<std::unique_ptr<grpc::ClientReader<Chunk>>> readers;
+  for (std::size_t i = 0; i < 2; ++i) {
+    limit(contexts[i]);
+    federation::v1::DownloadRequest request;
+    request.set_task_id(tasks[i].task_id());
+    readers.push_back(narrow->Download(&contexts[i], request));
+    Chunk chunk;
+    if (i == 0) {
+      ASSERT_TRUE(readers[i]->Read(&chunk));
+    }
+  }
+  std::atomic<bool> first_is_half_through = false;
+  std::thread second([&] {
+    Chunk chunk;
+    EXPECT_TRUE(readers[1]->Read(&chunk));
+    EXPECT_TRUE(first_is_half_through);
+    while (readers[1]->Read(&chunk)) {
+    }
+    EXPECT_TRUE(readers[1]->Finish().ok());
+  });
+  Chunk chunk;
+  std::uint64_t received = 0;
+  while (received < kParameters * sizeof(float) / 2) {  // the server may be some chunks ahead
+    ASSERT_TRUE(readers[0]->Read(&chunk));
+    received = chunk.offset() + chunk.data().size();
+  }
+  first_is_half_through = true;
+  while (readers[0]->Read(&chunk)) {
+  }
+  EXPECT_TRUE(readers[0]->Finish().ok());
+  second.join();
+}
+
+// One update is enough: the other, which has waited, is late, or is broken off where it had just begun.
+TEST_F(FederationTransfers, AnUploadThatWaitsIsToldThatItsRoundIsClosed) {
+  turns_ = {.first = 1, .interval = 1h};
+  options_.federation.cohort = {.size = 1, .over_selection = 3.0, .minimum = 1};
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  const auto first = stand_still(header_of(tasks[0], ones_));
+  std::array<UploadReply, 2> replies;
+  std::array<grpc::Status, 2> ends;
+  const auto send = [&](std::size_t i) { ends[i] = upload(header_of(tasks[i], ones_), ones_, replies[i]); };
+  std::thread waits([&] { send(1); });
+  UploadHeader failure = header_of(tasks[2], ones_);
+  failure.set_failure("it has no data");
+  UploadReply reply;
+  EXPECT_TRUE(upload(failure, {}, reply).ok()) << "who brings no values needs no turn";
+  EXPECT_EQ(reply.verdict(), UploadReply::REJECTED);
+  first->context.TryCancel();  // and comes again, behind the other or before it
+  static_cast<void>(first->finish());
+  send(0);
+  waits.join();
+  int counted = 0;
+  for (std::size_t i = 0; i < 2; ++i) {
+    const bool accepted = ends[i].ok() && replies[i].verdict() == UploadReply::ACCEPTED;
+    counted += accepted ? 1 : 0;
+    if (ends[i].ok() && !accepted) {
+      EXPECT_EQ(replies[i].verdict(), UploadReply::LATE);
+    }
+    if (!ends[i].ok()) {
+      EXPECT_NE(ends[i].error_message().find("round 1 is closed"), std::string::npos);
+    }
+  }
+  EXPECT_EQ(counted, 1);
+}
+
+// It is written with each checkpoint, and copied for it.
+TEST_F(FederationTransfers, TheHistoryOfAnEndlessFederationIsBounded) {
+  options_.federation.rounds.reset();
+  for (std::int64_t round = 1; round <= 5000; ++round)
+    start_.history.push_back({.at = round, .loss = 1, .accuracy = 0.5});
+  start_.round = 5000;
+  start();
+  const auto tasks = begin_round();
+  ASSERT_EQ(tasks.size(), 3U);
+  UploadReply reply;
+  for (const Task& task : tasks) ASSERT_TRUE(upload(header_of(task, ones_), ones_, reply).ok());
+  ASSERT_TRUE(eventually([&] { return coordinator_->committed().history.back().at == 5001; }));
+  const auto history = coordinator_->committed().history;
+  EXPECT_LE(history.size(), agg::kCurvePointsMax);
+  EXPECT_EQ(history.front().at, 1);
+  EXPECT_EQ(history.back().at, 5001);
 }
 
 TEST_F(FederationTransfers, ASlowDownloadKeepsItsVersionWhileAnUpdateOfItIsOfUse) {
