@@ -82,8 +82,9 @@ def by_optimizer(args, images, labels):
     take = timed('batch', lambda rows: (images[rows], labels[rows]))
     epoch, costs, cpu, begun = 0, [], [], None
     loss_of = torch.nn.CrossEntropyLoss()
-    clock.start()
     for batch in job.batches(range(len(labels)), collate=take) if args.bridge else job.batches((images, labels)):
+        if clock.begun is None:  # as DDP's: ranks have met, and Auto has tried its topologies, which is once for a job
+            clock.start()
         if job.epoch != epoch:
             epoch = job.epoch
             if job.rank == 0:

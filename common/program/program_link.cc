@@ -15,7 +15,9 @@ namespace {
 using std::chrono::milliseconds;
 
 constexpr milliseconds kAliveEvery{2000};
-constexpr milliseconds kLook{200};  // how soon the thread sees that it is to end, and a program that connects
+constexpr milliseconds kLook{
+    200};  // how soon the thread sees what comes unasked, and a program that connects
+constexpr milliseconds kYield{1000};  // for so long it leaves the channel to whoever has waited for an answer
 constexpr std::uint64_t kStateFloor = 256 << 20;  // what any program may keep beside its parameters,
 constexpr std::uint64_t kStatesOfModel = 16;      // and how many times its parameters besides
 
@@ -42,9 +44,13 @@ ProgramLink::ProgramLink(Options options, FileDescriptor listener)
     : options_(std::move(options)), listener_(std::move(listener)), thread_([this] { run(); }) {}
 
 ProgramLink::~ProgramLink() {
-  over_ = true;
-  if (const MutexLock lock(mutex_); connected_) channel_->shut_down();
+  {
+    const MutexLock lock(mutex_);
+    over_ = true;
+    if (connected_) channel_->shut_down();
+  }
   changed_.notify_all();
+  nap_.notify_all();
   thread_.join();
 }
 
@@ -68,19 +74,50 @@ void ProgramLink::run() {
   }
   Instant alive{};
   while (!over_) {
-    auto frame = channel_->receive(deadline_after(kLook));
-    Status heard = frame ? (*frame ? hear(**frame) : Status()) : Status(frame.error());
-    if (!heard) {
-      const MutexLock lock(mutex_);
-      closed_ = heard.error();
-      changed_.notify_all();
-      return;
-    }
     if (const Instant now = std::chrono::steady_clock::now(); now >= alive) {
       alive = now + kAliveEvery;
       const MutexLock lock(sending_);
       channel_->offer({.kind = Kind::kAlive});
     }
+    MutexLock lock(mutex_);
+    if (closed_) return;
+    const bool yields = reading_ || std::chrono::steady_clock::now() < yields_until_;
+    if (!reading_) {
+      reading_ = true;
+      lock.unlock();
+      Status heard = hear_next(yields ? Deadline() : deadline_after(kLook));
+      lock.lock();
+      reading_ = false;
+      if (!heard) closed_ = heard.error();
+      changed_.notify_all();
+    }
+    if (yields) nap_.wait_for(lock, kLook, [this]() MUSTER_REQUIRES(mutex_) { return over_ || closed_; });
+  }
+}
+
+// The next frame, where one comes until `deadline`. For the one that reads.
+Status ProgramLink::hear_next(Deadline deadline) {
+  MUSTER_ASSIGN(const std::optional<Frame> frame, channel_->receive(deadline));
+  return frame ? hear(*frame) : Status();
+}
+
+// Until there is an answer, an end, or something of a gradient; or until `deadline`. The thread that waits
+// for it reads it: to be woken by another one costs a program's step as much as the frame itself.
+void ProgramLink::read(Deadline deadline) {
+  MutexLock lock(mutex_);
+  const auto some = [this]() MUSTER_REQUIRES(mutex_) { return inbox_ || closed_ || !final_.empty(); };
+  while (!some() && std::chrono::steady_clock::now() < deadline) {
+    yields_until_ = std::chrono::steady_clock::now() + kYield;
+    const auto may = [&]() MUSTER_REQUIRES(mutex_) { return !reading_ || some(); };
+    if (!changed_.wait_until(lock, deadline, may) || some()) continue;
+    reading_ = true;
+    lock.unlock();
+    Status heard = hear_next(deadline);
+    lock.lock();
+    reading_ = false;
+    if (heard) continue;
+    closed_ = heard.error();
+    nap_.notify_all();
   }
 }
 
@@ -105,6 +142,14 @@ Status ProgramLink::hear(const Frame& frame) {
     if ((frame.numbers[0] & 1) != 0) told_loss_ = frame.reals[0];
     if ((frame.numbers[0] & 2) != 0) told_accuracy_ = frame.reals[1];
     ++reports_;
+    return {};
+  }
+  if (frame.kind == Kind::kBuckets) {
+    MUSTER_ASSIGN(const std::vector<Range> told,
+                  read_ranges(message.body, static_cast<std::int64_t>(state_of_)));
+    if (final_.size() + told.size() > kTensorCountMax) return data_loss("tells more than it was asked for");
+    final_.insert(final_.end(), told.begin(), told.end());
+    changed_.notify_all();
     return {};
   }
   // A group asks: its first question may come before its last answer was read.
@@ -133,9 +178,9 @@ Status ProgramLink::tell(const Frame& frame, std::span<const std::byte> body, in
 
 Result<std::optional<ProgramLink::Message>> ProgramLink::next(Deadline deadline) {
   if (!failure_) return failure_.error();
-  MutexLock lock(mutex_);
-  const auto some = [this]() MUSTER_REQUIRES(mutex_) { return inbox_.has_value() || closed_.has_value(); };
-  if (!changed_.wait_until(lock, deadline, some)) return std::optional<Message>();
+  read(deadline);
+  const MutexLock lock(mutex_);
+  if (!inbox_ && !closed_) return std::optional<Message>();
   if (!inbox_) return failed(lost(*closed_));
   std::optional<Message> message = std::exchange(inbox_, std::nullopt);
   changed_.notify_all();
@@ -231,9 +276,28 @@ std::span<float> ProgramLink::gradient() const {
   return memory_.floats(plan_.gradient, plan_.parameters + options_.riders);
 }
 
-Result<double> ProgramLink::gradient_of(std::span<const std::int64_t> rows) {
+// Until it answers. What it tells without having been asked for it leads nowhere.
+void ProgramLink::pass_on(const Ready& ready, Deadline deadline) {
+  for (;;) {
+    std::vector<Range> told;
+    {
+      read(deadline);
+      const MutexLock lock(mutex_);
+      told.swap(final_);
+      if (inbox_ || closed_ || told.empty()) return;  // await() looks why
+    }
+    for (const Range& range : told)
+      if (ready) ready(static_cast<std::size_t>(range.first), static_cast<std::size_t>(range.size));
+  }
+}
+
+Result<double> ProgramLink::gradient_of(std::span<const std::int64_t> rows, const Ready& ready,
+                                        std::int64_t tell_from) {
+  batch_.tell_from = ready ? tell_from : 0;
   MUSTER_TRY(tell(write_batch(batch_, rows.size()), std::as_bytes(rows)));
-  MUSTER_ASSIGN(const Message answer, await(Kind::kGradient, deadline_after(options_.answer)));
+  const Deadline deadline = deadline_after(options_.answer);
+  pass_on(ready, deadline);
+  MUSTER_ASSIGN(const Message answer, await(Kind::kGradient, deadline));
   if (rows.empty()) return 0.0;
   const MutexLock lock(mutex_);
   if (answer.frame.numbers[0] != 0) {

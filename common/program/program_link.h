@@ -14,12 +14,14 @@
 #include "common/platform/sealed_memory.h"
 #include "common/program/channel.h"
 #include "common/program/memory_plan.h"
+#include "common/program/range.h"
 
 namespace muster::program {
 
 // One program a pod. All methods but the constructor are for the worker's own thread, unless they say
-// otherwise; a thread of the link's tells the program that the worker lives, and hears what comes unasked.
-// Nothing that the program sends does more than end the training of this pod.
+// otherwise, and whoever waits in one reads what the program sends; a thread of the link's tells the program
+// that the worker lives, and reads when nobody does, so that what comes unasked is heard soon. Nothing that
+// the program sends does more than end the training of this pod.
 //
 // Errors: kInternal: the program has ended, or does not answer in time: another try may fare better.
 // kInvalidArgument, kDataLoss: what it tells is wrong. The first error stays (failure()).
@@ -59,8 +61,11 @@ class ProgramLink {
   // For the batches to come.
   void place(const Batch& batch) { batch_ = batch; }
   // The mean gradient over the examples `rows`, in gradient(). Returns their mean loss: the last one that was
-  // told.
-  [[nodiscard]] Result<double> gradient_of(std::span<const std::int64_t> rows);
+  // told. `ready`: hears meanwhile, on this thread, what the program tells of elements that are final, at
+  // least `tell_from` of them together.
+  using Ready = std::function<void(std::size_t first, std::size_t size)>;
+  [[nodiscard]] Result<double> gradient_of(std::span<const std::int64_t> rows, const Ready& ready = {},
+                                           std::int64_t tell_from = 0);
   [[nodiscard]] Status step();
   [[nodiscard]] Result<std::vector<std::byte>> state();
   [[nodiscard]] Status take(std::span<const std::byte> state);
@@ -89,10 +94,13 @@ class ProgramLink {
  private:
   ProgramLink(Options options, FileDescriptor listener);
   void run();  // of the thread
+  void read(Deadline deadline);
+  [[nodiscard]] Status hear_next(Deadline deadline);
   [[nodiscard]] bool accept_program();
   [[nodiscard]] Status hear(const Frame& frame);
   [[nodiscard]] Status greet(const Frame& greeting, bool of_clients, Deadline deadline);
   [[nodiscard]] Result<Message> await(Kind kind, Deadline deadline);
+  void pass_on(const Ready& ready, Deadline deadline);
   [[nodiscard]] Status register_model(Deadline deadline);
   [[nodiscard]] Error failed(Error error);
 
@@ -109,9 +117,13 @@ class ProgramLink {
 
   Mutex mutex_;
   Condition changed_;
+  Condition nap_;  // of the thread
   bool connected_ MUSTER_GUARDED_BY(mutex_) = false;
+  bool reading_ MUSTER_GUARDED_BY(mutex_) = false;  // one of the two threads reads the channel
+  Instant yields_until_ MUSTER_GUARDED_BY(mutex_){};
   std::optional<Message> inbox_ MUSTER_GUARDED_BY(mutex_);
   std::optional<Error> closed_ MUSTER_GUARDED_BY(mutex_);
+  std::vector<Range> final_ MUSTER_GUARDED_BY(mutex_);  // of the gradient; told, and not passed on
   std::optional<double> told_loss_ MUSTER_GUARDED_BY(mutex_);
   std::optional<double> told_accuracy_ MUSTER_GUARDED_BY(mutex_);
   std::int64_t reports_ MUSTER_GUARDED_BY(mutex_) = 0;

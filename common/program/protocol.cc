@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/base/utf8.h"
+#include "common/program/range.h"
 
 namespace muster::program {
 namespace {
@@ -24,7 +25,7 @@ constexpr std::array<std::string_view, kTypes> kTypeNames{
 
 bool is_kind(std::uint16_t kind) {
   return (kind >= static_cast<std::uint16_t>(Kind::kHello) &&
-          kind <= static_cast<std::uint16_t>(Kind::kCollect)) ||
+          kind <= static_cast<std::uint16_t>(Kind::kBuckets)) ||
          (kind >= static_cast<std::uint16_t>(Kind::kWorld) &&
           kind <= static_cast<std::uint16_t>(Kind::kCollected));
 }
@@ -121,6 +122,7 @@ std::uint64_t body_max(Kind kind) {
     case Kind::kState:
     case Kind::kTakeState: return kStateMax;
     case Kind::kBatch: return kRowsMax * sizeof(std::int64_t);
+    case Kind::kBuckets: return kTensorCountMax * sizeof(Range);
     case Kind::kGradient:
     case Kind::kStepped:
     case Kind::kReport:
@@ -224,7 +226,7 @@ Frame write_batch(const Batch& batch, std::size_t rows) {
   return {.kind = Kind::kBatch,
           .body_bytes = rows * sizeof(std::int64_t),
           .numbers = {batch.step, batch.total_steps, batch.epoch, batch.position, batch.rank, batch.size,
-                      batch.membership}};
+                      batch.membership, batch.tell_from}};
 }
 
 Batch read_batch(const Frame& frame) {
@@ -235,7 +237,8 @@ Batch read_batch(const Frame& frame) {
           .position = told[3],
           .rank = told[4],
           .size = told[5],
-          .membership = told[6]};
+          .membership = told[6],
+          .tell_from = told[7]};
 }
 
 Frame write_federation(const Federation& told) {
@@ -281,27 +284,6 @@ Frame write_collect(const Collective& asked) {
 Collective read_collect(const Frame& frame) {
   return {
       .kind = static_cast<Collect>(frame.numbers[0]), .bytes = frame.numbers[1], .root = frame.numbers[2]};
-}
-
-std::size_t floats_for(std::size_t bytes) {
-  return (sizeof(std::uint64_t) + bytes + sizeof(float) - 1) / sizeof(float);
-}
-
-void pack(std::span<const std::byte> bytes, std::span<float> floats) {
-  auto* to = reinterpret_cast<std::byte*>(floats.data());
-  const std::uint64_t count = bytes.size();
-  std::memset(to, 0, floats.size_bytes());
-  std::memcpy(to, &count, sizeof count);
-  if (!bytes.empty()) std::memcpy(to + sizeof count, bytes.data(), bytes.size());
-}
-
-Result<std::span<const std::byte>> unpack(std::span<const float> floats) {
-  const auto from = std::as_bytes(floats);
-  std::uint64_t count = 0;
-  if (from.size() < sizeof count) return data_loss("a program's state is cut");
-  std::memcpy(&count, from.data(), sizeof count);
-  if (count > from.size() - sizeof count) return data_loss("a program's state is cut");
-  return from.subspan(sizeof count, static_cast<std::size_t>(count));
 }
 
 }  // namespace muster::program

@@ -12,7 +12,7 @@
 namespace muster::program {
 
 // Raised with every change of a frame's meaning. Both ends refuse another number.
-inline constexpr std::int64_t kProtocol = 2;
+inline constexpr std::int64_t kProtocol = 3;
 
 // What a program is there for; it says so in its hello, and the program beside it is of one kind.
 enum class Part : std::int64_t {
@@ -37,6 +37,8 @@ enum class Kind : std::uint16_t {
   kUpdate = 9,   // {serial, examples, 1: loss | 2: accuracy}, {loss, accuracy}: the trained model is in place
   kFailed = 10,  // {serial}; body: why the client could not train
   kCollect = 11,  // write_collect: a collective on what is in place; or, with kDone, that all is well
+  // body: Range, one after another: of the gradient of the batch under way, final and not written to any more
+  kBuckets = 12,
   // From the worker.
   kWorld = 101,      // write_world; body: the worker's version
   kMemory = 102,     // {floats of parameters, offset of the gradient, bytes of all}; with a file descriptor
@@ -127,6 +129,8 @@ struct Batch {
   std::int64_t rank = 0;
   std::int64_t size = 1;
   std::int64_t membership = 0;
+  // As soon as so many elements of its gradient are final, kBuckets is of use. 0: it is not.
+  std::int64_t tell_from = 0;
 };
 [[nodiscard]] Frame write_world(const World& world);
 [[nodiscard]] World read_world(const Frame& frame);
@@ -171,10 +175,5 @@ struct Collective {
 };
 [[nodiscard]] Frame write_collect(const Collective& collective);
 [[nodiscard]] Collective read_collect(const Frame& frame);
-// Bytes in a float vector: u64 their number, the bytes, zeros.
-[[nodiscard]] std::size_t floats_for(std::size_t bytes);
-void pack(std::span<const std::byte> bytes, std::span<float> floats);  // floats_for(bytes.size())
-// kDataLoss: they carry none.
-[[nodiscard]] Result<std::span<const std::byte>> unpack(std::span<const float> floats);
 
 }  // namespace muster::program

@@ -47,6 +47,7 @@ class Job:
         self._optimizer: Any = None
         self._pending: Optional[List[int]] = None  # rows of a batch that has come and was not given out
         self._due = False  # a batch was given out, and waits for its gradient
+        self._wants_buckets = False  # of that batch: parts of its gradient are of use
         self._loss: Optional[float] = None
         self._begun = False
         self._over: Optional[int] = None
@@ -193,6 +194,7 @@ class Job:
                 self._pending = event.rows[: event.row_count]
                 self.total_steps, self.epoch = event.total_steps, event.epoch
                 self.step = event.step
+                self._wants_buckets = event.wants_buckets != 0
                 self._optimizer.take_parameters()
             elif event.kind == _library.STEP:
                 self._optimizer.make_step()
@@ -233,6 +235,8 @@ class Job:
                 raise Ended(self._over, self._words)
             rows, self._pending = self._pending, None
             self._due = True
+            if self._wants_buckets:
+                self._optimizer.begin_gradient()
             yield _data.take(dataset, rows) if collate is None else collate([dataset[row] for row in rows])
             if self._due:
                 raise Error("job.batches: opt.step() was not called for the batch before; call it once for each")

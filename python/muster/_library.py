@@ -53,6 +53,7 @@ class Event(ctypes.Structure):
         ("state", ctypes.c_void_p),
         ("state_bytes", ctypes.c_size_t),
         ("exit_code", ctypes.c_int32),
+        ("wants_buckets", ctypes.c_int32),
         ("words", ctypes.c_char_p),
     ]
 
@@ -97,6 +98,7 @@ _FUNCTIONS: "dict[str, tuple[Any, list[Any]]]" = {
     "muster_gradient": (ctypes.c_void_p, [ctypes.c_void_p, ctypes.POINTER(ctypes.c_size_t)]),
     "muster_begin": (ctypes.c_int, [ctypes.c_void_p, ctypes.POINTER(Training)]),
     "muster_next": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int64, ctypes.POINTER(Event)]),
+    "muster_bucket_ready": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_int32, ctypes.c_int32]),
     "muster_gradient_ready": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_double, ctypes.c_int32]),
     "muster_stepped": (ctypes.c_int, [ctypes.c_void_p]),
     "muster_give_state": (ctypes.c_int, [ctypes.c_void_p, ctypes.c_char_p, ctypes.c_size_t]),

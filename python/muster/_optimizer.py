@@ -9,6 +9,8 @@ import warnings
 from typing import Any, Dict, Iterable, Iterator, List, Mapping, Optional, Tuple
 
 from . import _job, _state
+from ._arrays import ArrayModel, Arrays
+from ._backward import Backward, put
 from ._library import Error
 
 _FLOAT = ctypes.sizeof(ctypes.c_float)
@@ -26,6 +28,9 @@ class Optimizer:
     learning rate schedulers: state_dict and load_state_dict; opt.also is the list of them, to which those may be appended that
     are made later) go with the optimizer's state to ranks that join and into checkpoints. With parameter servers these make
     the steps: base must be torch's SGD, Adam or AdamW, with the settings of spec.training.optimizer.
+    overlap: gradients go to the other ranks while the backward pass goes on, where the worker can make use of it (large
+    models, sums that are not compressed) and the first steps left them alone between backward() and step(); the sums
+    are the same. False: never.
     made_step: what the last step() returned.
     """
 
@@ -35,7 +40,7 @@ class Optimizer:
             cls = _torch_class()
         return object.__new__(cls)
 
-    def __init__(self, base: Any, model: Any, also: Iterable[Any] = (), job: Optional["_job.Job"] = None):
+    def __init__(self, base: Any, model: Any, also: Iterable[Any] = (), job: Optional["_job.Job"] = None, overlap: bool = True):
         made = job or _job._job
         if made is None:
             raise Error("muster.Optimizer: call muster.init() first")
@@ -47,7 +52,7 @@ class Optimizer:
         self.base = base
         self.also = list(also)
         self.made_step = True
-        self._model: Any = _ArrayModel(model) if isinstance(model, Arrays) else _TorchModel(base, model)
+        self._model: Any = ArrayModel(model) if isinstance(model, Arrays) else _TorchModel(base, model)
         shapes = self._model.shapes()
         for name, shape in shapes:
             sizes = (ctypes.c_int64 * max(len(shape), 1))(*shape)
@@ -60,6 +65,7 @@ class Optimizer:
             memory.append((ctypes.c_float * count).from_address(address))
         self._gradient = memory[1]
         self._model.move_into(memory[0], memory[1])
+        self._backward = Backward(self._model.hooked(), self._tell_of, overlap)
         made._optimizer = self
 
     def step(self, closure: None = None) -> bool:
@@ -70,12 +76,16 @@ class Optimizer:
         """
         if closure is not None:
             raise Error("opt.step: a closure cannot be asked again for other ranks' gradients; call backward() before step()")
+        self._backward.end()
         self._model.gradients_in_place()
         self.made_step = self._job._gradient_ready()
         return self.made_step
 
-    def zero_grad(self, set_to_none: bool = False) -> None:
-        """Gradients of zero. They stay where they are, whatever set_to_none says."""
+    def zero_grad(self, set_to_none: bool = True) -> None:
+        """No gradients, as torch has it: parameter.grad is None until the next backward pass, which spares it adding to zeros.
+        set_to_none=False: gradients of zero, where a program looks at them before."""
+        if set_to_none and self._model.forget_gradients():
+            return
         ctypes.memset(self._gradient, 0, ctypes.sizeof(self._gradient))
         self._model.attach_gradients()
 
@@ -90,6 +100,13 @@ class Optimizer:
         return self.base.param_groups
 
     # ---- what the job asks for ----
+
+    def begin_gradient(self) -> None:
+        """Of a batch of which the worker wants to hear parts."""
+        self._backward.begin()
+
+    def _tell_of(self, number: int) -> None:
+        self._job._call("muster_bucket_ready", number, 1)
 
     def make_step(self) -> None:
         self._model.make_step(self.base)
@@ -236,7 +253,7 @@ class _TorchModel:
         at = 0
         for name, each in self._named:
             value = flat[at : at + each.numel()].view(each.shape)
-            slope = slopes[at : at + each.numel()].view(each.shape)
+            slope = slopes[at : at + each.numel()].view(each.shape).data  # with a version counter of its own
             at += each.numel()
             value.copy_(each.detach())
             if self._on_cpu(each):
@@ -246,11 +263,24 @@ class _TorchModel:
             else:
                 self._copied.append((name, each, value, slope, each.device))
 
+    def hooked(self) -> List[Tuple[int, str, Any, Any]]:
+        """Number, name, parameter and gradient of those whose gradients are in shared memory once they are accumulated."""
+        number = {name: i for i, (name, _) in enumerate(self._named)}
+        return [(number[name], name, each, slope) for name, each, slope, _ in self._shared]
+
     def check_complete(self) -> None:
         known = {id(each) for _, each in self._named + self._frozen}
         for name, each in self._module.named_parameters():
             if id(each) not in known:
                 raise Error(f"parameter {name} was added since muster.Optimizer was made; build the whole model before")
+
+    def forget_gradients(self) -> bool:
+        """What comes then is put into shared memory as it comes. False: they have their place and keep it."""
+        for _, each, _, _ in self._shared:
+            each.grad = None
+        for _, each, _, _, _ in self._copied:
+            each.grad = None
+        return True
 
     def attach_gradients(self) -> None:
         for _, each, slope, _ in self._shared:
@@ -274,21 +304,13 @@ class _TorchModel:
         for name, each, slope, address in self._shared:
             if each.data_ptr() != address:
                 raise _moved(name)
-            found = each.grad
-            if found is slope:
-                continue
-            if found is None:
-                slope.zero_()
-            elif found.data_ptr() != slope.data_ptr():
-                slope.copy_(found.detach())
-            each.grad = slope
+            if each.grad is not slope:
+                put(slope, each.grad)
+                each.grad = slope
         for name, each, value, slope, device in self._copied:
             if each.dtype != value.dtype or each.device != device:
                 raise _moved(name)
-            if each.grad is None:
-                slope.zero_()
-            else:
-                slope.copy_(each.grad.detach())
+            put(slope, each.grad)
 
     def make_step(self, base: Any) -> None:
         for _, each, value, slope, device in self._copied:
@@ -318,73 +340,3 @@ class _TorchModel:
                 if each.shape != state[name].shape:
                     raise Error(f"{name} is {list(state[name].shape)} at a peer, {list(each.shape)} here; use the same program")
                 each.copy_(state[name])
-
-
-class Arrays(Mapping[str, Any]):
-    """A model of named NumPy arrays of float32, as muster.Optimizer takes it.
-
-    model["w"] is an array to read and to write in place, model.grad["w"] its gradient, to be written before opt.step().
-    """
-
-    def __init__(self, arrays: Mapping[str, Any]):
-        import numpy
-
-        self._numpy = numpy
-        self._values = {name: numpy.array(each, dtype=numpy.float32) for name, each in arrays.items()}
-        self.grad = {name: numpy.zeros_like(each) for name, each in self._values.items()}
-
-    def __getitem__(self, name: str) -> Any:
-        return self._values[name]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._values)
-
-    def __len__(self) -> int:
-        return len(self._values)
-
-
-class _ArrayModel:
-    def __init__(self, model: Arrays):
-        self._model = model
-
-    def shapes(self) -> List[Tuple[str, Tuple[int, ...]]]:
-        return [(name, each.shape) for name, each in self._model.items()]
-
-    def move_into(self, parameters: Any, gradient: Any) -> None:
-        numpy = self._model._numpy
-        flat, slopes = (numpy.frombuffer(memory, dtype=numpy.float32) for memory in (parameters, gradient))
-        at = 0
-        for name, each in list(self._model.items()):
-            value = flat[at : at + each.size].reshape(each.shape)
-            value[...] = each
-            self._model._values[name] = value
-            self._model.grad[name] = slopes[at : at + each.size].reshape(each.shape)
-            at += each.size
-        self._places = dict(self._model._values), dict(self._model.grad)
-
-    def check_complete(self) -> None:
-        pass
-
-    def attach_gradients(self) -> None:
-        pass
-
-    def gradients_in_place(self) -> None:
-        values, slopes = self._places
-        for name in values:
-            if self._model._values[name] is not values[name]:
-                raise Error(f"array {name} was replaced; change it in place: model[{name!r}][...] = ...")
-            if self._model.grad[name] is not slopes[name]:
-                slopes[name][...] = self._model.grad[name]
-                self._model.grad[name] = slopes[name]
-
-    def make_step(self, base: Any) -> None:
-        base.step()
-
-    def take_parameters(self) -> None:
-        pass
-
-    def state(self) -> Dict[str, Any]:
-        return {}
-
-    def load(self, state: Mapping[str, Any]) -> None:
-        pass

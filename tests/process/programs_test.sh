@@ -132,6 +132,39 @@ suspended_it_saves_its_last_step_and_resumes_from_it() {
   check "it was asked, and saved a step that was not due" contains err.txt 'resumed from step [0-9]+'
 }
 no_programs() { [ -z "$(python_pids)" ]; }
+gradients_that_are_told_early_change_no_bit() {
+  cat > large.py <<'EOF'
+import os, torch, muster
+torch.manual_seed(0)
+x = torch.randn(256, 700); y = torch.randint(0, 10, (256,))
+model = torch.nn.Sequential(torch.nn.Linear(700, 600), torch.nn.Tanh(), torch.nn.Linear(600, 500), torch.nn.Linear(500, 10))
+job = muster.init()
+opt = muster.Optimizer(torch.optim.SGD(model.parameters(), 0.05), model, overlap=os.environ["STEP_SECONDS"] == "1")
+told = []
+tell = opt._backward._tell
+opt._backward._tell = lambda number: (told.append(number), tell(number))
+for a, b in job.batches((x, y)):
+    torch.nn.functional.cross_entropy(model(a), b).backward()
+    opt.step()
+    opt.zero_grad()
+if job.rank == 0:
+    print("told", len(told), "of", 6 * job.step, file=open(os.path.dirname(os.path.abspath(__file__)) + "/told", "w"))
+EOF
+  local early
+  for early in 1 0; do
+    STEP_SECONDS=$early write_program_job "[$PYTHON, $PWD/large.py]" "" "  synchronization: {topology: Ring}"
+    sed -i 's/epochs: 20/epochs: 3/' job.yaml
+    rm -rf muster-out
+    run 90 || fail "exit code $?: $(tail -5 err.txt)"
+    check "equal parameters" [ "$(field '["parametersEqual"]')" = True ]
+    check "bytes by the formula" [ "$(field '["payloadBytesSent"] == d["objects"][0]["payloadBytesExpected"]')" = True ]
+    cp muster-out/own/model.safetensors "model.$early"
+    mv told "told.$early"
+  done
+  check "all but the watched steps are told: $(cat told.1)" contains told.1 '^told [1-9][0-9]* of'
+  check "nothing is: $(cat told.0)" contains told.0 '^told 0 of'
+  check "the same bits" cmp model.1 model.0
+}
 parameter_servers_make_the_steps() {
   write_line
   write_program_job "[$PYTHON, $PWD/line.py]" "optimizer: {name: AdamW, learningRate: 0.05, weightDecay: 0.01}" "  synchronization: {topology: ParameterServer, parameterServers: {shards: 2}}"
@@ -194,6 +227,7 @@ else
   run_case one_of_three_is_killed_and_the_others_keep_their_processes 120
   run_case a_worker_beside_a_program_is_killed 120
   run_case suspended_it_saves_its_last_step_and_resumes_from_it 120
+  run_case gradients_that_are_told_early_change_no_bit 120
   run_case parameter_servers_make_the_steps 120
   run_case wrong_programs_end_the_job_in_words 150
 fi

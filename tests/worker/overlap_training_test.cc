@@ -64,18 +64,25 @@ class Observed final : public learning::Model {
     ++gradients_;
     if (!tells_ || !ready) return inner_->gradient(parameters, data, rows, gradient);
     int parts = 0;
-    return inner_->gradient_by_parts(parameters, data, rows, gradient,
-                                     [&](std::size_t first, std::size_t size) {
-                                       ready(first, size);
-                                       ++told;
-                                       if (++parts == 2 && gradients_ == breaks_in) on_break();
-                                     });
+    const double loss =
+        inner_->gradient_by_parts(parameters, data, rows, gradient, [&](std::size_t first, std::size_t size) {
+          ready(first, size);
+          ++told;
+          if (++parts == 2 && gradients_ == breaks_in) on_break();
+        });
+    if (reads_own) {
+      std::vector<float> own(gradient.size());
+      static_cast<void>(inner_->gradient(parameters, data, rows, own));
+      EXPECT_EQ(std::memcmp(own.data(), gradient.data(), gradient.size_bytes()), 0);
+    }
+    return loss;
   }
   learning::Evaluation evaluate(std::span<const float> parameters, const learning::Examples& data) override {
     return inner_->evaluate(parameters, data);
   }
 
-  int told = 0;  // parts
+  int told = 0;            // parts
+  bool reads_own = false;  // its gradient is there until the exchange, whatever of it is on its way
   int breaks_in = -1;
   std::function<void()> on_break{};
 
@@ -89,6 +96,7 @@ struct Way {
   Topology topology = Topology::kRing;
   bool buckets = false;
   bool tells = true;
+  DataParallel::Memory memory = DataParallel::Memory::kOwn;
   int breaks_in = -1;  // gradient of the last rank
 };
 
@@ -114,13 +122,14 @@ Ended train(const learning::Dataset& data, const Way& way, std::vector<Learnt> b
     Learnt& learnt = ended.learnt[static_cast<std::size_t>(rank)];
     Observed model(way.tells);
     if (rank == size - 1) model.breaks_in = way.breaks_in;
+    model.reads_own = way.memory == DataParallel::Memory::kShared;
     model.on_break = [&] { collective.abort(); };
     const auto optimizer = learning::make_optimizer(training().optimizer, model.parameter_count());
     const auto sum = dense_sum(collective, {});
     std::vector<Bucket> plan;
     if (way.buckets) plan = plan_buckets(model.tensors(), {.elements = 1, .least = 0});
     EXPECT_TRUE(!way.buckets || plan.size() >= 3);
-    DataParallel parallel({collective, *sum, *optimizer}, std::chrono::seconds(60), plan);
+    DataParallel parallel({collective, *sum, *optimizer}, std::chrono::seconds(60), plan, way.memory);
     CheckpointWriter writer([&](const learning::TrainingState& state) {
       ended.saved.push_back(state);
       return Status();
@@ -201,7 +210,11 @@ TEST(OverlapTraining, SumsBesideTheGradientEndWithTheBitsOfSumsBehindIt) {
     const auto data = data_for(3);
     const Ended beside = train(data, {.topology = topology, .buckets = true}, nothing(3));
     EXPECT_GT(beside.told, 0);
-    expect_same(beside, train(data, {.topology = topology, .buckets = true, .tells = false}, nothing(3)));
+    const Ended behind = train(data, {.topology = topology, .buckets = true, .tells = false}, nothing(3));
+    expect_same(beside, behind);
+    expect_same(train(data, {.topology = topology, .buckets = true, .memory = DataParallel::Memory::kShared},
+                      nothing(3)),
+                behind);
   }
 }
 

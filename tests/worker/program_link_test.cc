@@ -23,30 +23,6 @@ using std::chrono::milliseconds;
 using std::chrono::seconds;
 using worker::test::soon;
 
-const std::vector<TensorShape> kModel{{"w", {2, 3}}, {"b", {}}};
-constexpr World kWorld{.rank = 1, .size = 3, .membership = 4, .batch_size = 8, .epochs = 2, .seed = 5};
-
-std::unique_ptr<ProgramLink> listen(
-    const SocketFolder& folder, milliseconds answer = seconds(20), std::function<void()> stop_asked = [] {}) {
-  auto link = ProgramLink::listen(
-      {.path = folder.socket(), .stop_asked = std::move(stop_asked), .riders = 2, .answer = answer});
-  EXPECT_TRUE(link) << link.error().message;
-  return *std::move(link);
-}
-
-// Ends before its program's thread does.
-class ProgramThread {
- public:
-  template <typename Body>
-  explicit ProgramThread(Body body) : thread_(std::move(body)) {}
-  ~ProgramThread() { thread_.join(); }
-  ProgramThread(const ProgramThread&) = delete;
-  ProgramThread& operator=(const ProgramThread&) = delete;
-
- private:
-  std::thread thread_;
-};
-
 TEST(ProgramLink, GradientsStepsAndStateGoToAndFro) {
   const SocketFolder folder;
   std::atomic<bool> asked = false;

@@ -7,6 +7,7 @@
 #include <set>
 
 #include "common/base/random.h"
+#include "common/program/packed_bytes.h"
 #include "common/program/protocol.h"
 #include "worker/engine/epoch_order.h"
 #include "worker/program/alone.h"

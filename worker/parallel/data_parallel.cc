@@ -15,11 +15,12 @@ constexpr int kSettling = 10;
 
 }  // namespace
 
-DataParallel::DataParallel(Parts parts, std::chrono::milliseconds timeout, std::vector<Bucket> plan)
-    : parts_(parts), timeout_(timeout), plan_(std::move(plan)) {
+DataParallel::DataParallel(Parts parts, std::chrono::milliseconds timeout, std::vector<Bucket> plan,
+                           Memory memory)
+    : parts_(parts), timeout_(timeout), plan_(std::move(plan)), memory_(memory) {
   if (plan_.size() > 1 && parts_.collective.size() > 1)
     runner_ =
-        std::make_unique<BucketRunner>(plan_, [this](std::size_t index) { return sum_bucket(plan_[index]); });
+        std::make_unique<BucketRunner>(plan_, [this](std::size_t index) { return sum_early(plan_[index]); });
 }
 
 DataParallel::~DataParallel() {
@@ -44,6 +45,7 @@ void DataParallel::begin_step(std::span<float> gradient, const BatchShare& share
 learning::Model::Ready DataParallel::expect(std::span<float> gradient, const BatchShare& share) {
   if (runner_ == nullptr) return {};
   begin_step(gradient, share);
+  if (memory_ == Memory::kShared) early_.resize(gradient.size() - kRiders - plan_.back().size);
   runner_->begin();
   return [this](std::size_t first, std::size_t size) { runner_->ready(first, size); };
 }
@@ -58,10 +60,18 @@ Status DataParallel::sum(std::span<float> values, std::size_t riders, const Step
 }
 
 // One that is not the last; its sum is dense, whatever the step is.
-Status DataParallel::sum_bucket(const Bucket& bucket) {
-  const std::span<float> values = gradient_.subspan(bucket.first, bucket.size);
+Status DataParallel::sum_bucket(std::span<float> values) {
   not_finite_ += weigh(values, share_, parts_.collective.size());
   return sum(values, 0, {});
+}
+
+// The runner's. The last bucket is the first of the gradient, the others are what is behind it.
+Status DataParallel::sum_early(const Bucket& bucket) {
+  const std::span<float> values = gradient_.subspan(bucket.first, bucket.size);
+  if (memory_ == Memory::kOwn) return sum_bucket(values);
+  const std::span<float> copy = std::span(early_).subspan(bucket.first - plan_.back().size, bucket.size);
+  std::ranges::copy(values, copy.begin());
+  return sum_bucket(copy);
 }
 
 // All others are summed: the place behind it is lent to the riders.
@@ -98,10 +108,15 @@ Result<StepSums> DataParallel::exchange(std::span<float> gradient, std::span<flo
   std::size_t next = 0;
   if (runner_ != nullptr && runner_->is_open()) {
     MUSTER_ASSIGN(next, runner_->finish());
+    if (memory_ == Memory::kShared && next > 0) {
+      const std::size_t first = plan_[next - 1].first;
+      std::ranges::copy(std::span(early_).subspan(first - plan_.back().size), values.subspan(first).begin());
+    }
   } else {
     begin_step(gradient, step.share);
   }
-  for (; next + 1 < plan_.size(); ++next) MUSTER_TRY(sum_bucket(plan_[next]));
+  for (; next + 1 < plan_.size(); ++next)
+    MUSTER_TRY(sum_bucket(values.subspan(plan_[next].first, plan_[next].size)));
   const Bucket whole{.first = 0, .size = values.size()};
   MUSTER_ASSIGN(const Riders sums, sum_last(plan_.empty() ? whole : plan_.back(), step));
   return StepSums{.loss = static_cast<double>(sums.loss) / static_cast<double>(step.share.all),

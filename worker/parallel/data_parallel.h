@@ -28,7 +28,12 @@ class DataParallel final : public Synchronizer {
   };
   // `timeout`: of one collective call. `plan`: buckets of the gradient (bucket_plan.h), the same on all
   // ranks; more than one where gradient_sum sums any part by itself, as dense_sum does. Empty: one.
-  DataParallel(Parts parts, std::chrono::milliseconds timeout, std::vector<Bucket> plan = {});
+  enum class Memory {
+    kOwn,    // a bucket is summed in place as soon as it is final
+    kShared  // a program reads its own gradient until the exchange: sums that are early go into a copy
+  };
+  DataParallel(Parts parts, std::chrono::milliseconds timeout, std::vector<Bucket> plan = {},
+               Memory memory = Memory::kOwn);
   // Where a step was expected that did not come to its exchange, the collective is aborted.
   ~DataParallel() override;
   DataParallel(const DataParallel&) = delete;
@@ -60,13 +65,16 @@ class DataParallel final : public Synchronizer {
 
  private:
   void begin_step(std::span<float> gradient, const BatchShare& share);
-  [[nodiscard]] Status sum_bucket(const Bucket& bucket);
+  [[nodiscard]] Status sum_bucket(std::span<float> values);
+  [[nodiscard]] Status sum_early(const Bucket& bucket);
   [[nodiscard]] Result<Riders> sum_last(const Bucket& bucket, const Step& step);
   [[nodiscard]] Status sum(std::span<float> values, std::size_t riders, const Step& step);
 
   Parts parts_;
   std::chrono::milliseconds timeout_;
   std::vector<Bucket> plan_;
+  Memory memory_;
+  std::vector<float> early_;  // where it is shared: the buckets that are summed before the exchange
   Settled sums_;
   // Of the step under way; whoever sums a bucket uses them.
   std::span<float> gradient_;

@@ -14,10 +14,30 @@
 #include "common/platform/sealed_memory.h"
 #include "common/program/channel.h"
 #include "common/program/memory_plan.h"
+#include "common/program/range.h"
 #include "worker/program/alone.h"
 #include "worker/program/muster_worker.h"
 
 namespace muster::program {
+
+// What is known of a gradient while it is computed: which tensors are final, and what of that is not told
+// yet.
+class Buckets {
+ public:
+  void know(const std::vector<TensorShape>& tensors);
+  // A batch begins. `tell_from`: so many elements are worth a frame; 0: none is.
+  void begin(std::int64_t tell_from);
+  [[nodiscard]] bool are_wanted() const { return tell_from_ > 0; }
+  // These tensors are final. What is to be told now: mostly nothing. Errors: kInvalidArgument.
+  [[nodiscard]] Result<std::vector<Range>> add(std::int32_t first, std::int32_t count);
+
+ private:
+  std::vector<std::int64_t> offsets_{0};  // of each tensor, and of what would be behind the last
+  std::vector<bool> final_;
+  std::vector<Range> untold_;
+  std::int64_t elements_ = 0;  // of these
+  std::int64_t tell_from_ = 0;
+};
 
 // While a client trains nobody reads the socket: a thread beside looks for an end with a failure, such as
 // that of a program that hangs, and ends the process by it, with its words as the last ones.
@@ -55,6 +75,7 @@ struct muster_job {  // NOLINT(readability-identifier-naming): the name of C
   std::int64_t examples = 0;
   std::vector<std::byte> body;        // of the last frame
   std::int32_t due = MUSTER_NOTHING;  // the question that waits for its answer
+  muster::program::Buckets buckets;   // of the batch that is due
   bool begun = false;
   std::optional<std::int32_t> ended;
   std::string words;

@@ -67,6 +67,8 @@ int show_batch(muster_job& job, const mp::Frame& frame, muster_event& event) {
   job.world.size = batch.size;
   job.world.membership = batch.membership;
   event.kind = MUSTER_BATCH;
+  job.buckets.begin(batch.tell_from);
+  event.wants_buckets = job.buckets.are_wanted() ? 1 : 0;
   event.rows = reinterpret_cast<const std::int64_t*>(job.body.data());
   event.row_count = job.body.size() / sizeof(std::int64_t);
   for (std::size_t i = 0; i < event.row_count; ++i)
@@ -177,6 +179,7 @@ int muster_allocate(muster_job* job) {
     for (const mp::TensorShape& tensor : made.tensors)
       count += static_cast<std::size_t>(mp::elements_of(tensor));
     made.plan = mp::plan_memory(count, 0);
+    made.buckets.know(made.tensors);
     if (!made.channel) {
       auto memory = muster::SealedMemory::make(mp::kMemoryPurpose, made.plan.bytes);
       if (!memory) return result(made, memory.error());
@@ -257,6 +260,18 @@ int muster_next(muster_job* job, int64_t timeout_ms, muster_event* event) {
     if (!made.begun) return fail(made, "muster_next: call muster_begin first");
     if (made.due != MUSTER_NOTHING) return fail(made, "muster_next: the event before waits for its answer");
     return made.channel ? next_of_job(made, timeout_ms, *event) : next_alone(made, *event);
+  });
+}
+
+int muster_bucket_ready(muster_job* job, int32_t first, int32_t count) {
+  return guarded(job, [&](muster_job& made) {
+    if (made.due != MUSTER_BATCH)
+      return fail(made, "muster_bucket_ready: no batch is due whose gradient it could be of");
+    const auto ranges = made.buckets.add(first, count);
+    if (!ranges) return fail(made, "muster_bucket_ready: " + ranges.error().message);
+    if (ranges->empty() || !made.channel) return 0;
+    return result(made, made.channel->send({.kind = mp::Kind::kBuckets}, std::as_bytes(std::span(*ranges)),
+                                           muster::deadline_after(kBeginTime)));
   });
 }
 

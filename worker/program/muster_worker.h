@@ -98,14 +98,20 @@ typedef struct muster_event {
   int64_t epoch;       /* whole epochs so far */
   const void* state;   /* MUSTER_TAKE_STATE */
   size_t state_bytes;
-  int32_t exit_code; /* MUSTER_END: 0: the model is trained */
-  const char* words; /* MUSTER_END: the pod's last words, which the library has written already */
+  int32_t exit_code;     /* MUSTER_END: 0: the model is trained */
+  int32_t wants_buckets; /* MUSTER_BATCH: muster_bucket_ready is of use */
+  const char* words;     /* MUSTER_END: the pod's last words, which the library has written already */
 } muster_event;
 /* What to do next. Waits for `timeout_ms`; negative: as long as it takes. A batch that comes where a step was
  * due means that a rank was lost: the gradient before counts no more. What an event points to is valid until
  * the next call. */
 MUSTER_API int muster_next(muster_job* job, int64_t timeout_ms, muster_event* event);
 
+/* Of a MUSTER_BATCH whose gradient is still being computed: tensors [first, first + count), as they were
+ * registered, counted from 0, have theirs in muster_gradient already. They are summed over the ranks while
+ * the program goes on, and are not to be written to until the next event, nor told again. Whoever does not
+ * tell, or is not wanted to, loses nothing but time. Cheap: the worker hears of many together. */
+MUSTER_API int muster_bucket_ready(muster_job* job, int32_t first, int32_t count);
 /* `loss`: the mean over the batch; has_loss 0: not told. */
 MUSTER_API int muster_gradient_ready(muster_job* job, double loss, int32_t has_loss);
 MUSTER_API int muster_stepped(muster_job* job);

@@ -5,9 +5,16 @@
 #include <limits>
 
 #include "common/base/check.h"
+#include "common/program/packed_bytes.h"
 #include "learning/sha256.h"
 
 namespace muster::program {
+namespace {
+
+// A bucket's (worker/parallel/bucket_plan.h): less than that fills none.
+constexpr std::int64_t kTellFrom = 256 * 1024;
+
+}  // namespace
 
 ProgramModel::ProgramModel(ProgramLink& link) : link_(link) {
   std::int64_t offset = 0;
@@ -24,10 +31,16 @@ std::vector<float> ProgramModel::initial_parameters(std::uint64_t /*seed*/) cons
   return {parameters.begin(), parameters.end()};
 }
 
-double ProgramModel::gradient(std::span<const float> parameters, const learning::Examples& /*data*/,
+double ProgramModel::gradient(std::span<const float> parameters, const learning::Examples& data,
                               std::span<const std::int64_t> rows, std::span<float> gradient) {
+  return gradient_by_parts(parameters, data, rows, gradient, {});
+}
+
+double ProgramModel::gradient_by_parts(std::span<const float> parameters, const learning::Examples& /*data*/,
+                                       std::span<const std::int64_t> rows, std::span<float> gradient,
+                                       const Ready& ready) {
   MUSTER_CHECK(parameters.data() == link_.parameters().data() && gradient.data() == link_.gradient().data());
-  const auto loss = link_.gradient_of(rows);
+  const auto loss = link_.gradient_of(rows, ready, kTellFrom);
   return loss ? *loss : std::numeric_limits<double>::quiet_NaN();
 }
 

@@ -20,6 +20,9 @@ class ProgramModel final : public learning::Model {
   [[nodiscard]] std::vector<float> initial_parameters(std::uint64_t seed) const override;
   [[nodiscard]] double gradient(std::span<const float> parameters, const learning::Examples& data,
                                 std::span<const std::int64_t> rows, std::span<float> gradient) override;
+  [[nodiscard]] double gradient_by_parts(std::span<const float> parameters, const learning::Examples& data,
+                                         std::span<const std::int64_t> rows, std::span<float> gradient,
+                                         const Ready& ready) override;
   // Programs test their models themselves.
   [[nodiscard]] learning::Evaluation evaluate(std::span<const float> parameters,
                                               const learning::Examples& data) override;

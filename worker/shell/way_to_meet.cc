@@ -99,12 +99,12 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::M
     made.synchronizer = std::move(local);
     return made;
   }
-  // A program's gradient comes as a whole, and codecs have buckets of their own.
+  // Codecs have buckets of their own.
   std::vector<Bucket> plan;
-  if (program == nullptr && !compressed) plan = plan_buckets(model.tensors());
+  if (!compressed) plan = plan_buckets(model.tensors());
   made.synchronizer = std::make_unique<DataParallel>(
       DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer}, times.timeout,
-      std::move(plan));
+      std::move(plan), program != nullptr ? DataParallel::Memory::kShared : DataParallel::Memory::kOwn);
   return made;
 }
 
