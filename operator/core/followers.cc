@@ -85,9 +85,10 @@ bool they_work(const Pass& pass, const Leads& leads) {
 
 }  // namespace
 
-void follow_agents(Pass& pass) {
+void follow_agents(Pass& pass, bool all) {
   const Leads leads = leads_of(pass);
-  const bool all_work = leads.first != nullptr && leads.first->role == "worker" && they_work(pass, leads);
+  const bool all_work =
+      !all && leads.first != nullptr && leads.first->role == "worker" && they_work(pass, leads);
   for (const Pod& pod : pass.seen.pods) {
     if (pod.ip.empty() || fate_of(pod) != PodFate::kAlive || pod.incarnation < pass.before.incarnation)
       continue;

@@ -7,7 +7,8 @@ namespace muster::op {
 // aggregator, has the figures of the object; a second member, on another node if there is one, tells when
 // rank 0 is lost. Another worker is listened to until all have their assignment, when one of the two has lost
 // a peer or does not answer any more, and while it is no member; pods of an older incarnation are not.
-void follow_agents(Pass& pass);
+// `all`: of each something may come that nobody else tells, as how a command has ended.
+void follow_agents(Pass& pass, bool all);
 
 // Whether each Agent that is listened to has told something (`of_this_membership`: that it has its
 // assignment). After a takeover none has, and what is not known is not over.
