@@ -36,6 +36,14 @@ inline constexpr const char* kSocketFolder = "/var/run/muster.dev/socket";
 inline constexpr const char* kSocketPath = "/var/run/muster.dev/socket/worker";
 inline constexpr const char* kProgramSidecar = "muster";
 
+// Of a job without spec.training whose commands are restarted in place: the program that starts them, in a
+// volume of the pod into which an init container copies it, and the pod's keys. Beside the folder of the
+// token (kProgressFolder), not around it: nothing can be mounted inside a Secret.
+inline constexpr const char* kExecProgram = "muster-exec";
+inline constexpr const char* kExecVolume = "muster-exec";
+inline constexpr const char* kExecFolder = "/var/run/muster.dev/exec";
+inline constexpr const char* kExecKeysFolder = "/var/run/secrets/muster.dev/exec";
+
 inline constexpr const char* kManagedByLabel = "app.kubernetes.io/managed-by";  // the informer selects by it
 inline constexpr const char* kManagedBy = "muster";
 inline constexpr const char* kJobNameLabel = "muster.dev/job-name";

@@ -136,6 +136,10 @@ Status check_training(const Json& json, const DistributedJobSpec& spec) {
         "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
         "spec.training");
   }
+  if (spec.run_policy.restart != "Recreate")
+    return invalid_argument(
+        "spec.runPolicy.restart: InPlace is how commands of your own start again; a worker of a training is "
+        "replaced alone in any case: remove it, or spec.training");
   const bool frames_go = synchronization.topology == "Direct" || synchronization.topology == "Auto" ||
                          synchronization.topology == "ParameterServer";
   if (spec.compression.by_codec() && !frames_go)
@@ -199,7 +203,7 @@ Result<DistributedJobSpec> distributed_job_from_json(const Json& json) {
       .object("synchronization", into(spec.synchronization, synchronization_from_json))
       .object("compression", into(spec.compression, compression_from_json))
       .object("security", into(spec.security, security_from_json))
-      .object("runPolicy", into(spec.run_policy, run_policy_from_json));
+      .object("runPolicy", into(spec.run_policy, job_run_policy_from_json));
   MUSTER_TRY(fields.finish());
   MUSTER_TRY(check_managed_by(spec.managed_by));
   MUSTER_TRY(check_workers(spec.workers));

@@ -36,6 +36,8 @@ struct DistributedJobSpec {
   Compression compression;
   Security security;
   RunPolicy run_policy;
+  // runPolicy.restart InPlace: muster-exec starts the commands of the containers, again and again.
+  [[nodiscard]] bool restarts_in_place() const { return !training && run_policy.restart == "InPlace"; }
   friend bool operator==(const DistributedJobSpec&, const DistributedJobSpec&) = default;
 };
 

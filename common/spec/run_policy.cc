@@ -8,20 +8,32 @@
 
 namespace muster::spec {
 
+namespace {
+
+Fields& common_fields(Fields& fields, RunPolicy& policy) {
+  return fields.integer("maxRestarts", policy.max_restarts, {.min = 0, .max = 1'000'000})
+      .integer("activeDeadlineSeconds", policy.active_deadline_seconds, {.min = 1, .max = 315'360'000})
+      .integer("pendingDeadlineSeconds", policy.pending_deadline_seconds, {.min = 1, .max = 315'360'000})
+      .integer("progressDeadlineSeconds", policy.progress_deadline_seconds, {.min = 1, .max = 315'360'000})
+      .integer("ttlSecondsAfterFinished", policy.ttl_seconds_after_finished, {.min = 0, .max = 315'360'000})
+      .one_of("cleanPodPolicy", policy.clean_pod_policy, {"None", "Running", "All"})
+      .object("failurePolicy", into(policy.failure_rules, failure_rules_from_json));
+}
+
+}  // namespace
+
 Result<RunPolicy> run_policy_from_json(const Json& json, const std::string& path) {
   RunPolicy policy;
+  Fields fields(json, path);
+  MUSTER_TRY(common_fields(fields, policy).finish());
+  return policy;
+}
+
+Result<RunPolicy> job_run_policy_from_json(const Json& json, const std::string& path) {
+  RunPolicy policy;
+  Fields fields(json, path);
   MUSTER_TRY(
-      Fields(json, path)
-          .integer("maxRestarts", policy.max_restarts, {.min = 0, .max = 1'000'000})
-          .integer("activeDeadlineSeconds", policy.active_deadline_seconds, {.min = 1, .max = 315'360'000})
-          .integer("pendingDeadlineSeconds", policy.pending_deadline_seconds, {.min = 1, .max = 315'360'000})
-          .integer("progressDeadlineSeconds", policy.progress_deadline_seconds,
-                   {.min = 1, .max = 315'360'000})
-          .integer("ttlSecondsAfterFinished", policy.ttl_seconds_after_finished,
-                   {.min = 0, .max = 315'360'000})
-          .one_of("cleanPodPolicy", policy.clean_pod_policy, {"None", "Running", "All"})
-          .object("failurePolicy", into(policy.failure_rules, failure_rules_from_json))
-          .finish());
+      common_fields(fields, policy).one_of("restart", policy.restart, {"Recreate", "InPlace"}).finish());
   return policy;
 }
 

@@ -16,11 +16,15 @@ struct RunPolicy {
   std::optional<std::int64_t> progress_deadline_seconds;  // from one step or round to the next
   std::optional<std::int64_t> ttl_seconds_after_finished;
   std::string clean_pod_policy = "Running";  // None | Running | All
-  std::vector<FailureRule> failure_rules;    // the first that fits the end of a pod decides
+  // Recreate | InPlace, of a DistributedJob without spec.training: what a failure is answered by.
+  std::string restart = "Recreate";
+  std::vector<FailureRule> failure_rules;  // the first that fits the end of a pod decides
   friend bool operator==(const RunPolicy&, const RunPolicy&) = default;
 };
 
+// Of a FederatedRound; of a DistributedJob, which has `restart` besides.
 [[nodiscard]] Result<RunPolicy> run_policy_from_json(const Json& json, const std::string& path);
+[[nodiscard]] Result<RunPolicy> job_run_policy_from_json(const Json& json, const std::string& path);
 
 // Who works on the object, spec.managedBy, as in batch/v1: absent or this, the operator does. Anything else
 // is another controller's, such as "kueue.x-k8s.io/multikueue", and the operator leaves the object alone.

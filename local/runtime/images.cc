@@ -15,8 +15,8 @@ std::string muster_program(std::string_view image) {
   if (const std::size_t slash = image.rfind('/'); slash != std::string_view::npos)
     image = image.substr(slash + 1);
   if (const std::size_t tag = image.find(':'); tag != std::string_view::npos) image = image.substr(0, tag);
-  constexpr std::array<std::string_view, 4> kPrograms{"muster-operator", "muster-worker", "muster-aggregator",
-                                                      "muster-device"};
+  constexpr std::array<std::string_view, 5> kPrograms{"muster-operator", "muster-worker", "muster-aggregator",
+                                                      "muster-device", "muster-exec"};
   for (const std::string_view program : kPrograms) {
     if (image == program) return std::string(program);
   }

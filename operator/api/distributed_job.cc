@@ -30,7 +30,8 @@ Result<DistributedJobSpec> distributed_job_spec_from_json(const Json& json) {
   MUSTER_TRY(validate_pod_template(spec.workers.pod_template, spec::kWorkerTemplate.path,
                                    {.role = "worker",
                                     .image_is_ours = spec.training.has_value(),
-                                    .beside_program = spec.training && spec.training->program}));
+                                    .beside_program = spec.training && spec.training->program,
+                                    .in_place = spec.restarts_in_place()}));
   if (spec.training && spec.training->program)
     MUSTER_TRY(
         validate_quantities({{"resources", spec.training->program->resources}}, "spec.training.program"));

@@ -104,6 +104,10 @@ Status validate_mounts(const Json& container, const std::string& path, const Tem
                                folder.starts_with(std::string(kSocketFolder) + "/")))
       return invalid_argument(fmt::format(
           "{}: {} is where Muster mounts the worker's socket; remove the mount", at, kSocketFolder));
+    if (use.in_place && (text_at(mount, "name") == kExecVolume || folder == kExecFolder ||
+                         folder.starts_with(std::string(kExecFolder) + "/")))
+      return invalid_argument(
+          fmt::format("{}: {} is where Muster mounts {}; remove the mount", at, kExecFolder, kExecProgram));
     if (folder == kCredentialsFolder || folder.starts_with(std::string(kCredentialsFolder) + "/")) {
       return invalid_argument(fmt::format(
           "{}.mountPath: {} is where Muster mounts the pod's keys; choose another", at, kCredentialsFolder));
@@ -116,14 +120,32 @@ Status validate_volumes(const Json& spec, const std::string& path, const Templat
   const Json& volumes = member(spec, "volumes");
   for (std::size_t i = 0; i < volumes.size(); ++i) {
     const std::string name = text_at(volumes[i], "name");
-    const bool of_keys = use.image_is_ours && name == kCredentialsVolume;
+    const bool of_keys = (use.image_is_ours || use.in_place) && name == kCredentialsVolume;
     const bool of_socket = use.beside_program && name == kSocketVolume;
-    if (!of_keys && !of_socket && name != kSharedMemoryVolume) continue;
-    return invalid_argument(
-        fmt::format("{}.volumes[{}].name: {} is the volume of {}, which Muster adds; choose another", path, i,
-                    name, of_keys ? "the pod's keys" : (of_socket ? "the worker's socket" : "/dev/shm")));
+    const bool of_exec = use.in_place && name == kExecVolume;
+    if (!of_keys && !of_socket && !of_exec && name != kSharedMemoryVolume) continue;
+    return invalid_argument(fmt::format(
+        "{}.volumes[{}].name: {} is the volume of {}, which Muster adds; choose another", path, i, name,
+        of_keys     ? "the pod's keys"
+        : of_socket ? "the worker's socket"
+        : of_exec   ? kExecProgram
+                    : "/dev/shm"));
   }
   return {};
+}
+
+// What an image starts by itself the API server does not tell, and a container beside cannot see.
+Status validate_command(const Json& container, const std::string& path) {
+  const Json& command = member(container, "command");
+  const bool words = command.is_array() && !command.empty() &&
+                     std::ranges::all_of(command, [](const Json& word) { return word.is_string(); }) &&
+                     !text(command.front()).empty();
+  if (words) return {};
+  return invalid_argument(
+      path +
+      ".command: required with runPolicy.restart InPlace, by which Muster starts the command itself; write "
+      "the "
+      "entry point of the image, such as [torchrun, train.py], or remove runPolicy.restart");
 }
 
 Status validate_containers(const Json& spec, const char* list, const std::string& path,
@@ -146,11 +168,15 @@ Status validate_containers(const Json& spec, const char* list, const std::string
                       kProgramSidecar));
     if (const Json& image = member(container, "image"); !image.is_null() && !image.is_string())
       return invalid_argument(fmt::format("{}.image: must be a string, is {}; quote it", at, image.dump()));
+    if (use.in_place && !main_list && text(member(container, "name")) == kExecProgram)
+      return invalid_argument(
+          fmt::format("{}.name: {} is the container that Muster adds; choose another", at, kExecProgram));
     if (!completed && text(member(container, "image")).empty())
       return invalid_argument(at + ".image: required field is missing");
     MUSTER_TRY(validate_env(container, at, use));
     MUSTER_TRY(validate_quantities(container, at));
-    if (use.image_is_ours) MUSTER_TRY(validate_mounts(container, at, use));
+    if (use.image_is_ours || use.in_place) MUSTER_TRY(validate_mounts(container, at, use));
+    if (use.in_place && i == role_index) MUSTER_TRY(validate_command(container, at));
   }
   return {};
 }

@@ -13,6 +13,7 @@ struct TemplateUse {
   bool image_is_ours =
       true;  // Muster's own program runs in it: a template without containers or image is completed
   bool beside_program = false;  // as a sidecar of the user's program, which has the container of the role
+  bool in_place = false;        // muster-exec starts the command of the container of the role
 };
 
 // Checks shape, the names that Muster keeps to itself (hostname, subdomain, restartPolicy, env, port 29500 is

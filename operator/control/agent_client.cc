@@ -16,6 +16,7 @@
 #include "common/base/clock.h"
 #include "common/platform/mutex.h"
 #include "operator/control/agent_calls.h"
+#include "operator/control/agent_news.h"
 #include "operator/control/agent_probe.h"
 #include "operator/control/followed_pod.h"
 #include "operator/core/agent_status.h"
@@ -31,12 +32,6 @@ constexpr std::size_t kConnectingMax = 64;  // handshakes under way
 constexpr std::chrono::milliseconds kConnectLook{50};
 constexpr int kRejectionsMin =
     2;  // in a row: a pod that dies in the middle of a handshake looks the same, once
-
-// Whether more than a figure has changed: a decision may hang on it.
-bool is_news(const std::optional<AgentStatus>& before, const AgentStatus& after) {
-  return !before || before->phase() != after.phase() || before->membership() != after.membership() ||
-         before->message() != after.message();
-}
 
 // Whether a stream has ended for what the pod says, and not because it comes, goes or takes another
 // membership.
@@ -137,7 +132,10 @@ class AgentClient::Impl {
       const auto found = pods_.find(pod.uid);
       if (found == pods_.end()) return;
       FollowedPod& state = found->second;
-      if (state.configuring || std::chrono::steady_clock::now() < state.configure_after) return;
+      std::string with = orders_of(pod);
+      const bool same = state.configured_with == with;
+      if (state.configuring || (same && std::chrono::steady_clock::now() < state.configure_after)) return;
+      state.configured_with = std::move(with);
       call = std::make_shared<ConfigureCall>(ConfigureCall::Options{
           .channel = state.channel,
           .queue = &queue_,

@@ -28,6 +28,7 @@ struct FollowedPod {
   std::shared_ptr<ConfigureCall> configuring;  // the one under way
   Backoff configure_backoff;
   Instant configure_after{};
+  std::string configured_with;  // which assignment the last call had: another one need not wait
   std::optional<Error> refusal;
 };
 

@@ -116,6 +116,17 @@ void check_ledger(google::protobuf::RepeatedPtrField<EpochBalance>& ledger, std:
   odd.insert("ledger");
 }
 
+void check_exec(control::v1::ExecProgress& exec, std::set<std::string>& odd) {
+  check_figures(exec, odd);
+  if (!exec.has_end()) return;
+  auto& end = *exec.mutable_end();
+  end.set_words(told_text(end.words(), kStatusMessageBytesMax));
+  if (end.membership() >= 1 && is_count(end.membership()) && end.exit_code() >= 1 && end.exit_code() <= 255)
+    return;
+  exec.clear_end();
+  odd.insert("end");
+}
+
 }  // namespace
 
 std::string told_text(std::string_view text, std::size_t bytes_max) {
@@ -145,6 +156,7 @@ AgentStatus checked(AgentStatus told) {
                odd);
     check_list(*aggregator.mutable_devices(), kStatusDevicesMax, "devices", odd);
   }
+  if (told.has_exec()) check_exec(*told.mutable_exec(), odd);
   if (told.has_client()) check_figures(*told.mutable_client(), odd);
   auto& warnings = *told.mutable_warnings();
   if (warnings.size() > kStatusWarningsMax) {

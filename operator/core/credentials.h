@@ -12,6 +12,10 @@ namespace muster::op {
 // One Secret holds the keys of this many indexes: 1,000 workers have 63.
 inline constexpr std::int64_t kCredentialsBlock = 16;
 
+// Annotation of pods whose commands muster-exec starts: the authority of its keys, as label muster.dev/ca has
+// it for pods of Muster's own programs, whose ports alone may be reached (the chart's network policies).
+inline constexpr const char* kExecAuthorityAnnotation = "muster.dev/exec-ca";
+
 // "<object>-<uid8>-<ca>-<role>-<block>": the Secret that holds the keys of pod `index`. An object made anew
 // has another uid, a new authority another id, so a name that is taken was taken by an earlier pass of ours.
 [[nodiscard]] std::string credentials_name(const api::ObjectMeta& owner, const std::string& ca,

@@ -29,17 +29,21 @@ void note_progress(Pass& pass, std::initializer_list<const char*> figures) {
   if (moved) pass.after.last_progress_time = std::chrono::floor<std::chrono::seconds>(pass.seen.now);
 }
 
-bool stands_still(Pass& pass, const spec::RunPolicy& policy, bool told, const std::string& what) {
+std::optional<std::string> standstill_of(Pass& pass, const spec::RunPolicy& policy, bool told,
+                                         const std::string& what) {
   if (!policy.progress_deadline_seconds || !told || !api::is_true(pass.before.conditions, kRunning))
-    return false;
+    return std::nullopt;
   const std::int64_t seconds = *policy.progress_deadline_seconds;
   WallTime from = since(pass, api::find_condition(pass.before.conditions, kRunning));
   if (pass.after.last_progress_time) from = std::max(from, *pass.after.last_progress_time);
-  if (!pass.is_due(from + std::chrono::seconds(seconds))) return false;
-  restart(pass, Cause::kFailure,
-          fmt::format("the pods run, but for {} s (runPolicy.progressDeadlineSeconds) no {}", seconds, what),
-          policy.max_restarts);
-  return true;
+  if (!pass.is_due(from + std::chrono::seconds(seconds))) return std::nullopt;
+  return fmt::format("the pods run, but for {} s (runPolicy.progressDeadlineSeconds) no {}", seconds, what);
+}
+
+bool stands_still(Pass& pass, const spec::RunPolicy& policy, bool told, const std::string& what) {
+  const auto words = standstill_of(pass, policy, told, what);
+  if (words) restart(pass, Cause::kFailure, *words, policy.max_restarts);
+  return words.has_value();
 }
 
 std::string made(const Pass& pass, const char* figure) {

@@ -1,5 +1,6 @@
 #pragma once  // operator/core/deadlines.h: pods that do not come to run, and training that stands still
 #include <initializer_list>
+#include <optional>
 #include <string>
 
 #include "operator/core/pass.h"
@@ -14,6 +15,9 @@ void note_progress(Pass& pass, std::initializer_list<const char*> figures);
 // that cannot be heard nothing is known. True when the pass is over. `what`: was not, for people.
 [[nodiscard]] bool stands_still(Pass& pass, const spec::RunPolicy& policy, bool told,
                                 const std::string& what);
+// The same without the restart: its words, where there is to be one.
+[[nodiscard]] std::optional<std::string> standstill_of(Pass& pass, const spec::RunPolicy& policy, bool told,
+                                                       const std::string& what);
 // "step was made after 12", of the figure of that name.
 [[nodiscard]] std::string made(const Pass& pass, const char* figure);
 

@@ -87,20 +87,21 @@ bool they_work(const Pass& pass, const Leads& leads) {
 
 }  // namespace
 
-bool is_silent(Pass& pass, const Pod& pod) {
+bool has_gone_silent(Pass& pass, const Pod& pod) {
   return is_lost(pass, pod) && pass.is_due(pass.seen.contacts.at(pod.uid).since + kSilencePatience);
 }
 
-bool is_silent_on_lost_node(Pass& pass, const Pod& pod) {
-  if (!is_silent(pass, pod)) return false;
+bool has_gone_silent_with_node(Pass& pass, const Pod& pod) {
+  if (!has_gone_silent(pass, pod)) return false;
   if (pass.seen.lost_nodes.contains(pod.node)) return true;
   pass.again_at(pass.seen.now + kNodeLook);
   return false;
 }
 
-void follow_agents(Pass& pass) {
+void follow_agents(Pass& pass, bool all) {
   const Leads leads = leads_of(pass);
-  const bool all_work = leads.first != nullptr && leads.first->role == "worker" && they_work(pass, leads);
+  const bool all_work =
+      !all && leads.first != nullptr && leads.first->role == "worker" && they_work(pass, leads);
   for (const Pod& pod : pass.seen.pods) {
     if (pod.ip.empty() || fate_of(pod) != PodFate::kAlive || pod.incarnation < pass.before.incarnation)
       continue;

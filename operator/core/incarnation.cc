@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <set>
 
-#include "common/base/rfc3339.h"
 #include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/followers.h"
@@ -222,19 +221,9 @@ void tell_readiness(Pass& pass, const std::vector<const Pod*>& pods, std::int64_
     return fate_of(*pod) == PodFate::kAlive && pod->phase == PodPhase::kRunning;
   };
   const std::int64_t up = done + std::count_if(pods.begin(), pods.end(), runs);
-  const auto silent = std::ranges::find_if(
-      pods, [&](const Pod* pod) { return fate_of(*pod) == PodFate::kAlive && is_silent(pass, *pod); });
-  if (silent != pods.end()) {
-    pass.condition(
-        "Running", true, "AgentSilent",
-        fmt::format("{} does not answer the operator: its figures are those of {}; is it frozen, or cut "
-                    "off from the operator by a NetworkPolicy? Delete it to have it replaced",
-                    (*silent)->name, rfc3339(pass.seen.contacts.at((*silent)->uid).since)));
-  } else {
-    pass.condition("Running", true, "PodsRunning",
-                   up >= wanted ? "all pods of the incarnation are running"
-                                : fmt::format("{} of {} pods of the incarnation are running", up, wanted));
-  }
+  pass.condition("Running", true, "PodsRunning",
+                 up >= wanted ? "all pods of the incarnation are running"
+                              : fmt::format("{} of {} pods of the incarnation are running", up, wanted));
   if (api::is_true(status.conditions, "Restarting"))
     pass.condition("Restarting", false, "Restarted",
                    fmt::format("running in incarnation {}", status.incarnation));

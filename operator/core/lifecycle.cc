@@ -76,15 +76,22 @@ void start(Pass& pass) {
   if (status.phase.empty()) status.phase = "Pending";
 }
 
-void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max) {
+namespace {
+
+// False: once too often, and the object has failed.
+bool may_restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max) {
+  const std::int64_t restarts = pass.after.restarts;
+  if (cause != Cause::kFailure || restarts < restarts_max) return true;
+  fail(pass, "MaxRestartsExceeded",
+       with_note(message,
+                 fmt::format("restarted {} times, runPolicy.maxRestarts is {}", restarts, restarts_max)));
+  return false;
+}
+
+// `event`: its reason.
+void tell_restart(Pass& pass, Cause cause, const std::string& message, const char* event,
+                  std::int64_t restarts_max) {
   api::JobStatus& status = pass.after;
-  if (cause == Cause::kFailure && status.restarts >= restarts_max) {
-    fail(pass, "MaxRestartsExceeded",
-         with_note(message, fmt::format("restarted {} times, runPolicy.maxRestarts is {}", status.restarts,
-                                        restarts_max)));
-    return;
-  }
-  next_incarnation(pass);
   if (cause == Cause::kFailure) status.restarts += 1;
   if (cause == Cause::kDisruption) status.disruptions += 1;
   if (cause != Cause::kScale) status.last_restart_time = whole_second(pass.seen.now);
@@ -93,19 +100,34 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
                        : cause == Cause::kScale    ? "Scaled"
                                                    : "PodFailed";
   pass.condition("Restarting", true, reason, message);
-  pass.condition("PodsReady", false, "Restarting", message);
   no_longer(pass, "Running", "Restarting", message);
   switch (cause) {
     case Cause::kFailure:
     case Cause::kCounted:
-      pass.event("Warning", "Restarting",
+      pass.event("Warning", event,
                  with_note(message, fmt::format("restart {} of {}", status.restarts, restarts_max)));
       break;
     case Cause::kDisruption:
-      pass.event("Normal", "Restarting", with_note(message, "not counted as a restart"));
+      pass.event("Normal", event, with_note(message, "not counted as a restart"));
       break;
     case Cause::kScale: pass.event("Normal", "Scaled", message); break;
   }
+}
+
+}  // namespace
+
+void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max) {
+  if (!may_restart(pass, cause, message, restarts_max)) return;
+  next_incarnation(pass);
+  pass.condition("PodsReady", false, "Restarting", message);
+  tell_restart(pass, cause, message, "Restarting", restarts_max);
+}
+
+void restart_in_place(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max) {
+  if (!may_restart(pass, cause, message, restarts_max)) return;
+  pass.after.membership += 1;
+  forget_time_left(pass.after);
+  tell_restart(pass, cause, message, "RestartingInPlace", restarts_max);
 }
 
 void suspend(Pass& pass, std::int64_t pods_wanted, const Hold& hold) {

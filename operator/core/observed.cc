@@ -12,6 +12,7 @@
 #include "common/base/text.h"
 #include "common/json/access.h"
 #include "common/pods/device_failure.h"
+#include "operator/core/credentials.h"
 #include "operator/core/incarnation_image.h"
 #include "operator/core/unscheduled.h"
 #include "pod/pod_contract.h"
@@ -246,7 +247,7 @@ std::optional<Pod> pod_from_json(const Json& json, const std::string& owner_uid)
   if (member(json, "spec", "containers").is_array()) pod.container = role_container_name(json, pod.role);
   pod.index = decimal(text(member(labels, kIndexLabel)), -1);
   pod.incarnation = decimal(text(member(labels, kIncarnationLabel)), 0);
-  pod.ca = text(member(labels, kAuthorityLabel));
+  pod.ca = text(member(labels, kAuthorityLabel), text(member(annotations, kExecAuthorityAnnotation)));
   pod.token_ca = text(member(annotations, kProgressAnnotation));
   pod.attempt = decimal(text(member(annotations, kAttemptAnnotation)), 0);
   pod.world_size = decimal(text(member(annotations, kWorldSizeAnnotation)), 0);

@@ -100,6 +100,7 @@ struct PodDefaults {         // of the operator's own configuration (flags)
   std::string worker_image = "muster-worker:" MUSTER_VERSION;
   std::string aggregator_image = "muster-aggregator:" MUSTER_VERSION;
   std::string device_image = "muster-device:" MUSTER_VERSION;
+  std::string exec_image = "muster-exec:" MUSTER_VERSION;
 };
 
 // With the Agent of a pod that is listened to.

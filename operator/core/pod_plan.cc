@@ -16,6 +16,7 @@
 #include "operator/api/pod_template.h"
 #include "operator/core/credentials.h"
 #include "operator/core/incarnation_image.h"
+#include "operator/core/pod_environment.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -27,10 +28,10 @@ constexpr const char* kSharedMemoryFolder = "/dev/shm";
 constexpr int kCredentialsMode = 0440;  // for the pod's group: its user is not known here
 // Of a token, where the pod names no group: nobody but the container's own processes sees the mount.
 constexpr int kTokenMode = 0444;
-constexpr std::int64_t kProcessesMax = 1024;  // of one node, as the CRD says
 constexpr const char* kSocketVolumeSize =
-    "1Mi";                               // it holds a name; parameters lie in memory of the two processes
-constexpr std::int64_t kNobody = 65532;  // the user of Muster's images
+    "1Mi";  // it holds a name; parameters lie in memory of the two processes
+constexpr const char* kExecVolumeSize = "16Mi";  // a program of 5 MB, and once more while it is copied
+constexpr std::int64_t kNobody = 65532;          // the user of Muster's images
 
 void set_default(Json& object, const char* name, Json value) {
   if (!object.contains(name) || object[name].is_null()) object[name] = std::move(value);
@@ -55,68 +56,6 @@ Json object_labels(const api::ObjectMeta& owner, const std::string& kind) {
           {kJobNameLabel, owner.name},
           {kJobUidLabel, owner.uid},
           {kJobKindLabel, kind}};
-}
-
-Json variable(const char* name, std::string value) { return {{"name", name}, {"value", std::move(value)}}; }
-
-Json field_variable(const char* name, const char* path) {
-  return {{"name", name}, {"valueFrom", {{"fieldRef", {{"fieldPath", path}}}}}};
-}
-
-// What the container asks for of nvidia.com/gpu, amd.com/gpu and their like; parts of one
-// ("nvidia.com/mig-...") are counted by whoever shares them.
-std::int64_t gpus_of(const Json& container) {
-  const Json& limits = member(container, "resources", "limits");
-  if (!limits.is_object()) return 0;
-  long double count = 0;
-  for (const auto& [name, value] : limits.items()) {
-    if (!name.ends_with("/gpu")) continue;
-    const auto quantity = parse_quantity(value.is_string() ? value.get<std::string>() : value.dump());
-    if (quantity && quantity->value > 0) count += quantity->value;
-  }
-  return static_cast<std::int64_t>(std::min<long double>(count, kProcessesMax));
-}
-
-// `gpus`: of the container that carries the role.
-Json environment(const PodPlan& plan, std::int64_t gpus) {
-  Json env = Json::array(
-      {field_variable(kPodNameVariable, "metadata.name"), field_variable(kPodUidVariable, "metadata.uid"),
-       field_variable(kPodIpVariable, "status.podIP"), variable(kJobNameVariable, plan.owner.name),
-       variable(kJobUidVariable, plan.owner.uid),
-       variable(kIncarnationVariable, std::to_string(plan.incarnation)), variable(kRoleVariable, plan.role),
-       variable(kIndexVariable, std::to_string(plan.index))});
-  if (plan.image_is_ours) return env;
-  const std::string master = pod_name(plan.owner.name, plan.role, 0) + "." + plan.owner.name;
-  const std::string port = std::to_string(plan.rendezvous.master_port);
-  const std::string node = std::to_string(plan.index);
-  const std::string nodes = std::to_string(plan.world_size);
-  const std::int64_t per_node = plan.rendezvous.processes_per_node.value_or(std::max<std::int64_t>(gpus, 1));
-  const std::string processes = std::to_string(per_node);
-  for (auto& [name, value] : std::vector<std::pair<const char*, std::string>>{
-           {"MASTER_ADDR", master},
-           {"MASTER_PORT", port},
-           {"RANK", std::to_string(plan.index * per_node)},
-           {"WORLD_SIZE", std::to_string(plan.world_size * per_node)},
-           {"LOCAL_RANK", "0"},
-           {"LOCAL_WORLD_SIZE", processes},
-           {"NODE_RANK", node},
-           {"PET_NNODES", nodes},
-           {"PET_NPROC_PER_NODE", processes},
-           {"PET_NODE_RANK", node},
-           {"PET_MASTER_ADDR", master},
-           {"PET_MASTER_PORT", port}})
-    env.push_back(variable(name, value));
-  return env;
-}
-
-// Ours come first, so that the user's variables can refer to them.
-void add_environment(Json& containers, const Json& env) {
-  for (Json& container : containers) {
-    Json all = env;
-    if (const auto own = container.find("env"); own != container.end() && own->is_array())
-      for (const Json& item : *own) all.push_back(item);
-    container["env"] = std::move(all);
-  }
 }
 
 // Any of them may be the cause of the pod's end.
@@ -166,7 +105,8 @@ void complete_own_pod(Json& spec) {
 
 // Its own two keys and the authority, for the container of the role alone; never by subPath, which would not
 // let a Secret be replaced.
-void mount_credentials(Json& spec, Json& main, const PodPlan& plan) {
+void mount_credentials(Json& spec, Json& main, const PodPlan& plan, const char* folder = kCredentialsFolder,
+                       int mode = kCredentialsMode) {
   const auto item = [](std::string key, const char* path) {
     return Json{{"key", std::move(key)}, {"path", path}};
   };
@@ -174,12 +114,11 @@ void mount_credentials(Json& spec, Json& main, const PodPlan& plan) {
       {{"name", kCredentialsVolume},
        {"secret",
         {{"secretName", credentials_name(plan.owner, plan.ca, plan.role, plan.index)},
-         {"defaultMode", kCredentialsMode},
+         {"defaultMode", mode},
          {"items", Json::array({item(std::to_string(plan.index) + ".key", kKeyFile),
                                 item(std::to_string(plan.index) + ".crt", kCertificateFile),
                                 item(kAuthorityFile, kAuthorityFile)})}}}});
-  main["volumeMounts"].push_back(
-      {{"name", kCredentialsVolume}, {"mountPath", kCredentialsFolder}, {"readOnly", true}});
+  main["volumeMounts"].push_back({{"name", kCredentialsVolume}, {"mountPath", folder}, {"readOnly", true}});
 }
 
 bool has_volume(const Json& spec, std::string_view name) {
@@ -246,16 +185,48 @@ void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
   first.push_back(std::move(sidecar));
 }
 
+// The mode of files for the container of a user's own: where the pod names no group, nobody is in it.
+int mode_for_any_user(const Json& spec) {
+  return member(spec, "securityContext", "fsGroup").is_null() ? kTokenMode : kCredentialsMode;
+}
+
+// An init container copies muster-exec into a volume, and it is put before the container's command.
+void supervise(Json& spec, Json& main, const PodPlan& plan) {
+  Json copier{
+      {"name", kExecProgram},
+      {"image", plan.exec_image},
+      {"imagePullPolicy", "IfNotPresent"},
+      {"args", Json::array({"install", kExecFolder})},
+      {"resources", {{"requests", {{"cpu", "10m"}, {"memory", "16Mi"}}}, {"limits", {{"memory", "64Mi"}}}}},
+      {"volumeMounts", Json::array({{{"name", kExecVolume}, {"mountPath", kExecFolder}}})},
+      {"securityContext",
+       {{"allowPrivilegeEscalation", false},
+        {"readOnlyRootFilesystem", true},
+        {"runAsNonRoot", true},
+        {"runAsUser", kNobody},
+        {"capabilities", {{"drop", Json::array({"ALL"})}}},
+        {"seccompProfile", {{"type", "RuntimeDefault"}}}}}};
+  Json& first = spec["initContainers"];  // behind the user's own, which keep their places in the template
+  if (!first.is_array()) first = Json::array();
+  first.push_back(std::move(copier));
+  spec["volumes"].push_back({{"name", kExecVolume}, {"emptyDir", {{"sizeLimit", kExecVolumeSize}}}});
+  main["volumeMounts"].push_back({{"name", kExecVolume}, {"mountPath", kExecFolder}, {"readOnly", true}});
+  mount_credentials(spec, main, plan, kExecKeysFolder, mode_for_any_user(spec));
+  Json command =
+      Json::array({std::string(kExecFolder) + "/" + kExecProgram, "--keys", kExecKeysFolder, "--"});
+  for (const Json& word : member(main, "command")) command.push_back(word);
+  main["command"] = std::move(command);
+}
+
 // What the program of the role's container tells its progress by: variables, which the user's own of the same
 // names override, and the files that they name. Optional: without the Secret the program runs all the same.
 void mount_token(Json& spec, Json& main, const PodPlan& plan) {
   const auto item = [](const char* name) { return Json{{"key", name}, {"path", name}}; };
-  const bool group = !member(spec, "securityContext", "fsGroup").is_null();
   spec["volumes"].push_back({{"name", kProgressVolume},
                              {"secret",
                               {{"secretName", token_name(plan.owner, plan.ca)},
                                {"optional", true},
-                               {"defaultMode", group ? kCredentialsMode : kTokenMode},
+                               {"defaultMode", mode_for_any_user(spec)},
                                {"items", Json::array({item(kTokenFile), item(kAuthorityFile)})}}}});
   main["volumeMounts"].push_back(
       {{"name", kProgressVolume}, {"mountPath", kProgressFolder}, {"readOnly", true}});
@@ -313,6 +284,7 @@ Json pod_spec(const PodPlan& plan) {
     complete_own_pod(spec);
     mount_credentials(spec, main, plan);
   }
+  if (plan.in_place) supervise(spec, main, plan);
   keep_last_words(containers);
   if (spec.contains("initContainers") && spec["initContainers"].is_array())
     keep_last_words(spec["initContainers"]);
@@ -346,11 +318,12 @@ Json pod_manifest(const PodPlan& plan) {
   labels[kIndexLabel] = std::to_string(plan.index);
   labels[kIncarnationLabel] = std::to_string(plan.incarnation);
   if (plan.image_is_ours) labels[kAuthorityLabel] = plan.ca;
+  if (plan.in_place) child_object(metadata, "annotations")[kExecAuthorityAnnotation] = plan.ca;
   if (tells_progress(plan)) child_object(metadata, "annotations")[kProgressAnnotation] = plan.ca;
   if (!plan.peer_image.empty()) child_object(metadata, "annotations")[kPeerImageAnnotation] = plan.peer_image;
   if (plan.attempt > 0)
     child_object(metadata, "annotations")[kAttemptAnnotation] = std::to_string(plan.attempt);
-  if (plan.world_size > 0)
+  if (plan.world_size > 0 && !plan.in_place)  // else it is the roster's, and changes
     child_object(metadata, "annotations")[kWorldSizeAnnotation] = std::to_string(plan.world_size);
   if (const std::string name = role_container_of_template(plan); name != plan.role)
     child_object(metadata, "annotations")[kContainerAnnotation] = name;

@@ -2,6 +2,8 @@
               // pods
 #include <cstdint>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "operator/core/observed.h"
 
@@ -21,6 +23,8 @@ struct PodPlan {
   bool beside_program = false;    // Muster's program is a sidecar of a program of the user's own
   std::string checkpoint_path{};  // that the sidecar writes to; empty: nowhere
   Json sidecar_resources{};       // null: none
+  bool in_place = false;          // muster-exec, of this image, starts the command of the container
+  std::string exec_image{};
   std::string default_image;
   std::string peer_image{};  // rounds: what the pods of the other role get where their template is silent
   spec::Rendezvous rendezvous{};  // of programs of the user's own
@@ -36,6 +40,10 @@ struct PodPlan {
 // The pod contract of ARCHITECTURE.md on top of the user's template, whose own values win where both say
 // something. Our containers get what Pod Security `restricted` asks for where the template is silent.
 [[nodiscard]] Json pod_manifest(const PodPlan& plan);
+
+// By which the processes of a program of the user's own find each other, as the container of the role gets
+// them.
+[[nodiscard]] std::vector<std::pair<std::string, std::string>> rendezvous_of(const PodPlan& plan);
 
 // Of a child that is no pod: its owner and labels.
 [[nodiscard]] Json child_metadata(const api::ObjectMeta& owner, const std::string& kind,

@@ -16,6 +16,7 @@
 #include "operator/core/elastic.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/gang.h"
+#include "operator/core/in_place.h"
 #include "operator/core/incarnation.h"
 #include "operator/core/incarnation_image.h"
 #include "operator/core/lifecycle.h"
@@ -34,9 +35,11 @@ namespace {
 constexpr const char* kKind = "DistributedJob";
 constexpr const char* kRole = "worker";
 
-void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers) {
+// `in_place`: a command that is asked to end, since its pod leaves, may end with 0.
+void note_succeeded(Pass& pass, const std::vector<const Pod*>& workers, bool in_place) {
   auto& done = pass.after.succeeded_ranks;
   for (const Pod* pod : workers) {
+    if (in_place && !is_member(pass.before, *pod)) continue;
     if (fate_of(*pod) != PodFate::kSucceeded || is_done(pass.after, pod->index)) continue;
     done.insert(std::upper_bound(done.begin(), done.end(), pod->index), pod->index);
   }
@@ -53,9 +56,10 @@ bool holders_succeeded(const api::JobStatus& status) {
 
 // Every worker has succeeded.
 bool all_succeeded(const api::JobStatus& status, const std::vector<const Pod*>& workers,
-                   std::int64_t replicas) {
+                   const api::DistributedJobSpec& spec) {
   const bool told = !workers.empty() && workers.front()->world_size > 0;
-  const std::int64_t members = told ? workers.front()->world_size : replicas;
+  std::int64_t members = told ? workers.front()->world_size : spec.workers.replicas;
+  if (spec.restarts_in_place() && !status.roster.empty()) members = std::ssize(status.roster);
   return members > 0 && std::ssize(status.succeeded_ranks) >= members;
 }
 
@@ -89,6 +93,8 @@ Json worker_manifest(const Pass& pass, const api::DistributedJobSpec& spec, cons
   plan.attempt = attempts(pass.before, kRole, index);
   plan.world_size = spec.training ? 0 : spec.workers.replicas;
   plan.image_is_ours = spec.training.has_value();
+  plan.in_place = spec.restarts_in_place();
+  plan.exec_image = pass.seen.defaults.exec_image;
   plan.beside_program = spec.training && spec.training->program;
   if (plan.beside_program) plan.sidecar_resources = spec.training->program->resources;
   if (plan.beside_program && spec.training->checkpoint)
@@ -181,11 +187,8 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     if (present.contains(index)) continue;
     if (is_held_back(pass, kRole, index)) continue;
     ++created;
-    if (ours) {
-      keys.before_pod(index);
-    } else if (created == 1 && !pass.seen.defaults.progress_url.empty()) {
-      make_token(pass);
-    }
+    if (ours || spec.restarts_in_place()) keys.before_pod(index);
+    if (!ours && created == 1 && !pass.seen.defaults.progress_url.empty()) make_token(pass);
     Json manifest = worker_manifest(pass, spec, image, index);
     join_gang(pass, *gang, manifest);
     create_pod(pass, kRole, spec::kWorkerTemplate.path, std::move(manifest));
@@ -253,15 +256,14 @@ class JobBody final : public ObjectBody {
         return true;
       }
     }
-    note_succeeded(pass, workers);
+    note_succeeded(pass, workers, spec_.restarts_in_place());
     if (!spec_.training) fold_report(pass);  // a program's last one may come just before its end
     if (spec_.success_policy == "Rank0" && is_done(pass.after, 0)) {
       succeed(pass, "worker 0 succeeded, which is what spec.successPolicy Rank0 asks for");
       return true;
     }
     const bool formed = spec_.training && !pass.before.roster.empty();
-    if (formed ? !holders_succeeded(pass.after) : !all_succeeded(pass.after, workers, spec_.workers.replicas))
-      return false;
+    if (formed ? !holders_succeeded(pass.after) : !all_succeeded(pass.after, workers, spec_)) return false;
     if (spec_.training) {
       fold_members(pass, spec_, workers);
       const auto diverged = spec_.synchronization.is_gossip()  // then each has a model of its own
@@ -284,8 +286,10 @@ class JobBody final : public ObjectBody {
     const std::vector<const Pod*>& workers = members_.current;
     const std::vector<const Pod*>& servers = servers_.current;
     if (spec_.training && judge_servers(pass, spec_, servers, workers)) return;
-    const bool over =
-        spec_.training ? tend_members(pass, spec_, workers, servers) : judge_workers(pass, spec_, workers);
+    const bool in_place = spec_.restarts_in_place();
+    const bool over = spec_.training ? tend_members(pass, spec_, workers, servers)
+                      : in_place     ? tend_in_place(pass, spec_, workers)
+                                     : judge_workers(pass, spec_, workers);
     if (over || replace_waiting(pass, with_servers(workers))) return;
     create_missing(pass, spec_, members_, replaced_, servers_, replaced_servers_);
     const std::vector<const Pod*> here = wanted_of(workers, spec_.workers.replicas);
@@ -299,15 +303,15 @@ class JobBody final : public ObjectBody {
       fold_members(pass, spec_, workers);
       note_progress(pass, {"step"});
       if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, workers), made(pass, "step"))) return;
+    } else {
+      if (in_place) configure_in_place(pass, spec_, workers);
+      if (program_stands_still(pass)) return;
+    }
+    if (spec_.training || in_place) {
       renew_credentials(pass, with_servers(workers));
       tell_rejections(pass, with_servers(workers));
       tell_refusals(pass);
       tell_silence(pass, with_servers(workers));
-    } else {
-      // How long is left is no progress: it may come from a clock.
-      note_progress(pass, {"percent", "metrics"});
-      // Of a program that has never told anything nobody can say that it stands still.
-      if (stands_still(pass, spec_.run_policy, pass.after.progress.is_object(), "progress was told")) return;
     }
     const bool running = is_running(pass, here, wanted) && all_running(servers, servers_wanted(spec_));
     tell_readiness(pass, with_servers(here), spec_.workers.replicas + servers_wanted(spec_), running,
@@ -328,6 +332,19 @@ class JobBody final : public ObjectBody {
   }
 
  private:
+  // True when the pass is over.
+  bool program_stands_still(Pass& pass) const {
+    // How long is left is no progress: it may come from a clock.
+    note_progress(pass, {"percent", "metrics"});
+    // Of a program that has never told anything nobody can say that it stands still.
+    const bool tells = pass.after.progress.is_object();
+    const std::string what = "progress was told";
+    if (!spec_.restarts_in_place()) return stands_still(pass, spec_.run_policy, tells, what);
+    const auto words = standstill_of(pass, spec_.run_policy, tells, what);
+    if (words) restart_in_place(pass, Cause::kFailure, *words, spec_.run_policy.max_restarts);
+    return words.has_value();
+  }
+
   [[nodiscard]] std::vector<const Pod*> with_servers(std::vector<const Pod*> workers) const {
     workers.insert(workers.end(), servers_.current.begin(), servers_.current.end());
     return workers;
@@ -336,6 +353,7 @@ class JobBody final : public ObjectBody {
   // All pods run; of a training whose membership is formed, its members do.
   [[nodiscard]] bool is_running(const Pass& pass, const std::vector<const Pod*>& here,
                                 std::int64_t wanted) const {
+    if (spec_.restarts_in_place()) return commands_run(pass, spec_, here);
     if (!spec_.training || pass.after.roster.empty()) return all_running(here, wanted);
     return may_work(pass.after, spec_) &&
            std::ssize(servers_of(pass.after.servers, servers_.current)) == servers_wanted(spec_) &&
@@ -366,7 +384,8 @@ Decision reconcile(const ObservedJob& seen) {
   const api::DistributedJobSpec& spec = *seen.job.spec;
   policy.suspend = spec.suspend || spec.workers.replicas == 0;
   policy.pods_wanted = spec.workers.replicas == 0 ? 0 : spec.workers.replicas + servers_wanted(spec);
-  policy.agents = spec.training.has_value();
+  policy.agents = spec.training.has_value() || spec.restarts_in_place();
+  policy.all_agents = spec.restarts_in_place();
   policy.run_policy = spec.run_policy;
   policy.recorded = {
       .roles = {{.role = kRole, .count = spec.workers.replicas, .pod_template = &spec.workers.pod_template}},

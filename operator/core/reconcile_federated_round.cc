@@ -58,7 +58,7 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
             0);
     return true;
   }
-  if (fate_of(pod) == PodFate::kAlive && is_silent_on_lost_node(pass, pod)) {
+  if (fate_of(pod) == PodFate::kAlive && has_gone_silent_with_node(pass, pod)) {
     restart(pass, Cause::kDisruption,
             fmt::format("{} does not answer, as its node {} is out of reach", pod.name, pod.node), 0);
     return true;

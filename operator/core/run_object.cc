@@ -54,7 +54,7 @@ void run(Pass& pass, const ObjectPolicy& policy, ObjectBody& body) {
     return;
   }
   start(pass);
-  if (policy.agents) follow_agents(pass);
+  if (policy.agents) follow_agents(pass, policy.all_agents);
   if (is_stale(pass, policy)) return wait_for_news(pass, pass.seen.now + kStaleLook);
   if (body.conclude(pass)) return;
   if (hold) {

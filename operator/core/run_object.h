@@ -19,6 +19,7 @@ struct ObjectPolicy {
   bool suspend = false;               // the spec wants no pods
   std::int64_t pods_wanted = 0;       // while it is not suspended
   bool agents = true;                 // Muster's programs run in the pods
+  bool all_agents = false;            // and each is listened to, all the time
   spec::RunPolicy run_policy{};
   RecordedPods recorded{};  // for the record of its end
 };

@@ -85,7 +85,7 @@ std::optional<Loss> standing_still(const Pass& pass, const Pod& server,
 }
 
 std::optional<Loss> out_of_reach(Pass& pass, const Pod& server) {
-  if (!is_silent(pass, server)) return std::nullopt;
+  if (!has_gone_silent(pass, server)) return std::nullopt;
   return Loss{.pod = &server,
               .words = fmt::format("{} does not answer{}", server.name,
                                    server.node.empty() ? "" : "; its node is " + server.node)};

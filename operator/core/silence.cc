@@ -1,10 +1,11 @@
-// operator/core/silence.cc: pods that run, and have never answered the operator
+// operator/core/silence.cc: pods that run, and do not answer the operator
 #include "operator/core/silence.h"
 
 #include <fmt/format.h>
 
 #include <algorithm>
 
+#include "common/base/rfc3339.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/followers.h"
 #include "pod/pod_contract.h"
@@ -15,7 +16,7 @@ namespace {
 constexpr auto kPatience = std::chrono::minutes(1);  // a program may load much before it connects
 
 // It runs, is dialled, and nothing has ever come from it. If it may still come, looks again when it is late.
-bool is_silent(Pass& pass, const Pod& pod) {
+bool never_answered(Pass& pass, const Pod& pod) {
   const auto contact = pass.seen.contacts.find(pod.uid);
   if (fate_of(pod) != PodFate::kAlive || pod.phase != PodPhase::kRunning || pod.deletion ||
       contact == pass.seen.contacts.end() || contact->second.answers || pass.seen.agents.contains(pod.uid) ||
@@ -24,9 +25,19 @@ bool is_silent(Pass& pass, const Pod& pod) {
   return pass.is_due(std::max(contact->second.since, pod.running_since.value_or(WallTime{})) + kPatience);
 }
 
+bool is_silent(Pass& pass, const Pod& pod) {
+  return never_answered(pass, pod) || (fate_of(pod) == PodFate::kAlive && has_gone_silent(pass, pod));
+}
+
 std::string why_silent(const Pass& pass, const Pod& pod) {
   const std::string logs =
       fmt::format("kubectl logs {} --container {} --namespace {}", pod.name, pod.container, pass.meta.ns);
+  if (pass.seen.agents.contains(pod.uid))
+    return fmt::format(
+        "{} has not answered the operator since {}, of when its figures are: is it frozen, or cut off from "
+        "the "
+        "operator by a NetworkPolicy? If it does not come back, kubectl delete pod {} --namespace {}",
+        pod.name, rfc3339(pass.seen.contacts.at(pod.uid).since), pod.name, pass.meta.ns);
   if (pod.beside_program)
     return fmt::format(
         "{}: the program in container {} has not connected to Muster's {}: does its command call {}? See {}",
@@ -49,7 +60,10 @@ void tell_silence(Pass& pass, const std::vector<const Pod*>& pods) {
     if (silent++ == 0) first = pod;
   }
   if (first != nullptr) {
-    const char* const reason = first->beside_program ? "ProgramNotConnected" : "NoAnswer";
+    const bool answered = pass.seen.agents.contains(first->uid);
+    const char* const reason = answered                ? "AnswersNoMore"
+                               : first->beside_program ? "ProgramNotConnected"
+                                                       : "NoAnswer";
     const std::string message =
         why_silent(pass, *first) + (silent > 1 ? fmt::format(" ({} pods in all)", silent) : "");
     if (!api::is_true(pass.before.conditions, kPodsSilent)) pass.event("Warning", reason, message);

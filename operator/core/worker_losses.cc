@@ -95,11 +95,12 @@ std::optional<Loss> out_of_reach(Pass& pass, const Pod& pod) {
   const bool member = is_member(pass.before, pod);
   if (member && pass.before.roster.size() > 1) return std::nullopt;
   Loss loss{.pod = &pod, .words = {}};
-  if (is_silent_on_lost_node(pass, pod)) {
+  if (has_gone_silent_with_node(pass, pod)) {
     loss.words = fmt::format("{} does not answer, as its node {} is out of reach", pod.name, pod.node);
     return loss;
   }
-  if (member || !is_silent(pass, pod) || !pass.is_due(pass.seen.contacts.at(pod.uid).since + kGivenUpAfter))
+  if (member || !has_gone_silent(pass, pod) ||
+      !pass.is_due(pass.seen.contacts.at(pod.uid).since + kGivenUpAfter))
     return std::nullopt;
   loss.words = fmt::format("{} does not answer, and nothing is told of it or of its node{}", pod.name,
                            pod.node.empty() ? "" : " " + pod.node);

@@ -8,6 +8,7 @@
 
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
+#include "operator/core/credentials.h"
 #include "operator/core/incarnation_image.h"
 #include "operator/core/observed.h"
 #include "pod/pod_contract.h"
@@ -90,7 +91,7 @@ void project_pod(Json& pod, const std::vector<NodeProblemRule>& rules) {
   if (const auto metadata = pod.find("metadata"); metadata != pod.end())
     keep_in(*metadata, "annotations",
             {kProgressAnnotation, kAttemptAnnotation, kWorldSizeAnnotation, kGangAnnotation,
-             kAvoidsAnnotation, kContainerAnnotation, kPeerImageAnnotation});
+             kAvoidsAnnotation, kContainerAnnotation, kPeerImageAnnotation, kExecAuthorityAnnotation});
   const auto status = pod.find("status");
   if (status == pod.end()) return;
   keep(*status, {"phase", "reason", "message", "podIP", "conditions", "containerStatuses",

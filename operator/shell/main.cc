@@ -56,6 +56,9 @@ void add_objects(CLI::App& app, Arguments& args) {
       ->capture_default_str();
   app.add_option("--client-image", args.options.defaults.device_image, "image of clients, likewise")
       ->capture_default_str();
+  app.add_option("--exec-image", args.options.defaults.exec_image,
+                 "image that brings muster-exec into pods of jobs with runPolicy.restart InPlace")
+      ->capture_default_str();
   app.add_option("--node-problems", args.node_problems,
                  "conditions and taints of nodes, with commas, whose pods are replaced elsewhere: "
                  "TYPE, TYPE=False, taint:KEY, default (docs/operations.md has the list) or none; with "

@@ -220,14 +220,14 @@ class Rendering(unittest.TestCase):
             deployment = next(d for d in chart.rendered(settings) if d["kind"] == "Deployment")
             container = deployment["spec"]["template"]["spec"]["containers"][0]
             flags = dict(argument.split("=", 1) for argument in container["args"] if "image=" in argument)
-            return [container["image"], flags["--worker-image"], flags["--aggregator-image"], flags["--client-image"]]
+            return [container["image"], flags["--worker-image"], flags["--aggregator-image"], flags["--client-image"], flags["--exec-image"]]
 
         version = cmake_version()
-        self.assertEqual(images(), [f"muster-{name}:{version}" for name in ("operator", "worker", "aggregator", "device")])
+        self.assertEqual(images(), [f"muster-{name}:{version}" for name in ("operator", "worker", "aggregator", "device", "exec")])
         self.assertEqual(images("imageRegistry=r.example.com/ml/")[0], f"r.example.com/ml/muster-operator:{version}")
         digest = "sha256:" + "0" * 64
         self.assertEqual(images(f"images.worker.digest={digest}", "images.device.tag=x")[1:],
-                         [f"muster-worker@{digest}", f"muster-aggregator:{version}", "muster-device:x"])
+                         [f"muster-worker@{digest}", f"muster-aggregator:{version}", "muster-device:x", f"muster-exec:{version}"])
 
     def test_nodes_are_watched_where_their_problems_count_and_all_may_be_seen(self):
         def seen(*settings):

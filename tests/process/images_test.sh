@@ -4,8 +4,8 @@
 source "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 SOURCE="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
 ROOTS="${MUSTER_IMAGE_ROOTS:-$ROOT/roots}"
-PROGRAMS="operator worker"
-[ -z "${MUSTER_IMAGE_ROOTS:-}" ] || PROGRAMS="operator worker aggregator device"
+PROGRAMS="operator worker exec"
+[ -z "${MUSTER_IMAGE_ROOTS:-}" ] || PROGRAMS="operator worker aggregator device exec"
 
 collect() {
   local program
@@ -22,6 +22,7 @@ holds_what_is_loaded_and_no_more() {
   for program in $PROGRAMS; do
     root="$ROOTS/muster-$program"
     most=250000000; [ $program != operator ] || most=40000000
+    [ $program != exec ] || most=6000000
     bytes=$(find "$root" -type f -printf '%s\n' | awk '{n += $1} END {printf "%d", n}')
     check "muster-$program has $bytes bytes, more than $most" [ "$bytes" -le $most ]
     check "muster-$program: it is there" [ -x "$root/usr/bin/muster-$program" ]
@@ -40,7 +41,7 @@ holds_what_is_loaded_and_no_more() {
 # Each target of the Dockerfile says how its image runs, since the operator's pods give neither command nor user.
 dockerfile_names_user_and_program() {
   local program
-  for program in operator worker aggregator device; do
+  for program in operator worker aggregator device exec; do
     sed -n "/^FROM scratch AS muster-$program\$/,/^\$/p" "$SOURCE/images/Dockerfile" > "$program"
     check "muster-$program: user" contains "$program" '^USER 65532:65532$'
     check "muster-$program: program" contains "$program" "^ENTRYPOINT \[\"/usr/bin/muster-$program\"\]\$"

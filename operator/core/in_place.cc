@@ -1,0 +1,254 @@
+// operator/core/in_place.cc: memberships of jobs whose commands start again in their pods
+#include "operator/core/in_place.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "operator/core/assignment.h"
+#include "operator/core/credentials.h"
+#include "operator/core/failure_policy.h"
+#include "operator/core/failure_rules.h"
+#include "operator/core/incarnation.h"
+#include "operator/core/lifecycle.h"
+#include "operator/core/members.h"
+#include "operator/core/pod_attempts.h"
+#include "operator/core/pod_plan.h"
+
+namespace muster::op {
+namespace {
+
+using control::v1::AgentStatus;
+using Action = spec::FailureAction;
+
+constexpr const char* kRole = "worker";
+constexpr const char* kMembershipVariable = "MUSTER_MEMBERSHIP";
+
+struct Ended {  // a pod, or the command in one that goes on
+  const Pod* pod = nullptr;
+  Pod as_ended;  // as it would be if the pod had ended by it
+  bool command_only = false;
+};
+
+// What the pod tells, if it answers; null: nothing, as after a takeover.
+const AgentStatus* told_by(const Pass& pass, const Pod& pod) {
+  const AgentStatus* word = word_from(pass, pod);
+  const auto contact = pass.seen.contacts.find(pod.uid);
+  const bool answers = contact == pass.seen.contacts.end() || contact->second.answers;
+  return word != nullptr && answers && fate_of(pod) == PodFate::kAlive ? word : nullptr;
+}
+
+// The command of this membership has ended, which is not known to anybody else: the pod goes on.
+std::optional<Ended> ended_command(const Pass& pass, const Pod& pod) {
+  const AgentStatus* word = word_from(pass, pod);
+  if (word == nullptr || fate_of(pod) != PodFate::kAlive || !word->exec().has_end()) return std::nullopt;
+  const auto& end = word->exec().end();
+  if (end.membership() != pass.before.membership) return std::nullopt;
+  Ended ended{.pod = &pod, .as_ended = pod, .command_only = true};
+  ended.as_ended.phase = PodPhase::kFailed;
+  ended.as_ended.end = ContainerEnd{
+      .exit_code = end.exit_code(), .reason = "Error", .message = end.words(), .finished_at = {}};
+  return ended;
+}
+
+std::vector<Ended> ended_of(const Pass& pass, const std::vector<const Pod*>& workers, std::int64_t replicas) {
+  std::vector<Ended> all;
+  for (const Pod* pod : workers) {
+    if (pod->index >= replicas) continue;  // it leaves
+    const PodFate fate = fate_of(*pod);
+    if (fate == PodFate::kFailed || fate == PodFate::kDisrupted)
+      all.push_back({.pod = pod, .as_ended = *pod, .command_only = false});
+    if (auto ended = ended_command(pass, *pod)) all.push_back(*std::move(ended));
+  }
+  return all;
+}
+
+// What ends the job, or makes all pods anew. True when the pass is over.
+bool judge_all(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers,
+               const std::vector<Ended>& ended) {
+  for (const Action action : {Action::kFailJob, Action::kRestartJob}) {
+    for (const Ended& each : ended) {
+      const RuleMatch match = rule_for(spec.run_policy.failure_rules, each.as_ended);
+      if (!match || match.rule->action != action) continue;
+      obey(pass, match, each.as_ended, spec.run_policy.max_restarts);
+      return true;
+    }
+  }
+  for (const Pod* pod : workers) {
+    if (!has_other_authority(pass.seen, *pod)) continue;
+    restart(pass, Cause::kDisruption, other_authority(pass, *pod), 0);
+    return true;
+  }
+  return false;
+}
+
+// Members whose pods are gone without a word.
+std::int64_t vanished(const Pass& pass, const std::vector<const Pod*>& workers) {
+  return std::ranges::count_if(pass.before.roster, [&](const api::RosterMember& member) {
+    return !is_done(pass.before, member.index) && find_pod(workers, member.uid) == nullptr;
+  });
+}
+
+// A pod of its own for each worker that has none any more: also for one that was done, since all run again.
+void replace_lost(Pass& pass, const std::vector<const Pod*>& workers, const std::vector<Ended>& ended,
+                  const spec::RunPolicy& policy) {
+  const auto starts_anew = [&](const Ended& each) {
+    const RuleMatch match = rule_for(policy.failure_rules, each.as_ended);
+    return !each.command_only || (match && match.rule->action == Action::kRestartPod);
+  };
+  bool lost = false;
+  for (const Ended& each : ended) {
+    if (!starts_anew(each)) continue;
+    count_attempt(pass, *each.pod, fate_of(each.as_ended) == PodFate::kFailed);
+    lost = true;
+  }
+  for (const Pod* pod : workers) {
+    if (fate_of(*pod) != PodFate::kSucceeded) continue;
+    count_attempt(pass, *pod, false);
+    lost = true;
+  }
+  if (lost || vanished(pass, workers) > 0 || !pass.after.succeeded_ranks.empty()) pass.after.roster.clear();
+  pass.after.succeeded_ranks.clear();
+}
+
+bool judge_ended(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers,
+                 const std::vector<Ended>& ended) {
+  const spec::RunPolicy& policy = spec.run_policy;
+  const bool struck = std::ranges::any_of(ended, [](const Ended& each) {  // it may have ended the others
+    return each.pod->on_bad_node && fate_of(*each.pod) == PodFate::kDisrupted;
+  });
+  const Ended* counted = nullptr;
+  for (const Ended& each : ended) {
+    if (struck) break;
+    const RuleMatch match = rule_for(policy.failure_rules, each.as_ended);
+    const bool ignored = match && match.rule->action == Action::kIgnore;
+    if (fate_of(each.as_ended) == PodFate::kFailed && !ignored && counted == nullptr) counted = &each;
+  }
+  const std::int64_t gone = vanished(pass, workers);
+  if (ended.empty() && gone == 0) return false;
+  const Ended* first = counted != nullptr ? counted : ended.empty() ? nullptr : &ended.front();
+  std::string words = fmt::format("{} of {} workers are gone", gone, pass.before.roster.size());
+  if (first != nullptr) {
+    const RuleMatch match = rule_for(policy.failure_rules, first->as_ended);
+    words = match ? words_on(match, first->as_ended) : end_of(first->as_ended);
+  }
+  restart_in_place(pass, counted != nullptr ? Cause::kFailure : Cause::kDisruption, words,
+                   policy.max_restarts);
+  if (!pass.after.finished()) replace_lost(pass, workers, ended, policy);
+  return true;
+}
+
+bool judge_size(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  const std::int64_t was = std::ssize(pass.before.roster);
+  if (was == 0 || was == spec.workers.replicas) return false;
+  restart_in_place(pass, Cause::kScale, fmt::format("from {} to {} workers", was, spec.workers.replicas), 0);
+  replace_lost(pass, workers, {}, spec.run_policy);
+  pass.after.roster.clear();
+  return true;
+}
+
+// Once a pod of each worker answers, they are the roster. True when it is written.
+bool form(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  if (!pass.before.roster.empty()) return false;
+  std::vector<api::RosterMember> roster;
+  for (const Pod* pod : workers)
+    if (pod->index < spec.workers.replicas && told_by(pass, *pod) != nullptr)
+      roster.push_back({.index = pod->index, .uid = pod->uid});
+  if (std::ssize(roster) != spec.workers.replicas) return false;
+  pass.after.roster = std::move(roster);
+  return true;
+}
+
+ConfigurePod call_of(const Pass& pass, const Pod& pod) {
+  static const std::string kNoSpec;  // it is the operator's alone
+  return {.pod = pod.name,
+          .uid = pod.uid,
+          .ip = pod.ip,
+          .common = std::make_shared<const control::v1::Assignment>(assignment_to(pass, kNoSpec))};
+}
+
+// It has ended what it ran before, and will start when it is told to; or it has already.
+bool is_ready(const Pass& pass, const Pod* pod) {
+  if (pod == nullptr) return false;
+  if (fate_of(*pod) == PodFate::kSucceeded) return true;
+  const AgentStatus* word = told_by(pass, *pod);
+  if (word == nullptr || word->membership() != pass.before.membership) return false;
+  return word->exec().ready() || word->phase() == control::v1::PHASE_RUNNING ||
+         word->exec().end().membership() == pass.before.membership;
+}
+
+void start(Pass& pass, const api::DistributedJobSpec& spec, const Pod& pod) {
+  const PodPlan plan{.owner = pass.meta,
+                     .kind = pass.kind,
+                     .role = kRole,
+                     .index = pod.index,
+                     .world_size = std::ssize(pass.before.roster),
+                     .pod_template = spec.workers.pod_template,
+                     .image_is_ours = false,
+                     .default_image = {},
+                     .rendezvous = spec.workers.rendezvous,
+                     .ca = {}};
+  ConfigurePod call = call_of(pass, pod);
+  control::v1::ExecAssignment& orders = *call.own.mutable_exec();
+  orders.set_start(true);
+  auto variables = rendezvous_of(plan);
+  variables.emplace_back(kMembershipVariable, std::to_string(pass.before.membership));
+  for (auto& [name, value] : variables) {
+    control::v1::Variable& variable = *orders.add_environment();
+    variable.set_name(std::move(name));
+    variable.set_value(std::move(value));
+  }
+  pass.act(std::move(call));
+}
+
+}  // namespace
+
+bool tend_in_place(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  const std::vector<Ended> ended = ended_of(pass, workers, spec.workers.replicas);
+  if (judge_all(pass, spec, workers, ended) || judge_ended(pass, spec, workers, ended) ||
+      judge_size(pass, spec, workers))
+    return true;
+  return form(pass, spec, workers);
+}
+
+void configure_in_place(Pass& pass, const api::DistributedJobSpec& spec,
+                        const std::vector<const Pod*>& workers) {
+  for (const Pod* pod : workers)
+    if (pod->index >= spec.workers.replicas && !is_member(pass.before, *pod)) remove_pod(pass, *pod);
+  for (const Pod* pod : workers) {
+    const AgentStatus* word = told_by(pass, *pod);
+    if (word == nullptr || word->membership() >= pass.before.membership) continue;
+    ConfigurePod call = call_of(pass, *pod);
+    call.own.mutable_exec()->set_start(false);
+    pass.act(std::move(call));
+  }
+  const auto& roster = pass.before.roster;
+  if (roster.empty() || !std::ranges::all_of(roster, [&](const api::RosterMember& member) {
+        return is_done(pass.before, member.index) || is_ready(pass, find_pod(workers, member.uid));
+      }))
+    return;
+  const auto when = create_not_before(pass.before);
+  for (const api::RosterMember& member : roster) {
+    const Pod* pod = find_pod(workers, member.uid);
+    const AgentStatus* word = pod == nullptr ? nullptr : told_by(pass, *pod);
+    if (word == nullptr || !word->exec().ready()) continue;
+    if (when && !pass.is_due(*when)) return;
+    start(pass, spec, *pod);
+  }
+}
+
+bool commands_run(const Pass& pass, const api::DistributedJobSpec& spec,
+                  const std::vector<const Pod*>& workers) {
+  const auto& roster = pass.after.roster;
+  return std::ssize(roster) == spec.workers.replicas &&
+         std::ranges::all_of(roster, [&](const api::RosterMember& member) {
+           if (is_done(pass.after, member.index)) return true;
+           const Pod* pod = find_pod(workers, member.uid);
+           const AgentStatus* word = pod == nullptr ? nullptr : told_by(pass, *pod);
+           return word != nullptr && word->membership() == pass.after.membership &&
+                  word->phase() == control::v1::PHASE_RUNNING;
+         });
+}
+
+}  // namespace muster::op
