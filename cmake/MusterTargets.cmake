@@ -47,6 +47,8 @@ function(muster_test name)
   math(EXPR ARG_TIMEOUT "${ARG_TIMEOUT} * ${MUSTER_TIMEOUT_FACTOR}")
   add_executable(${name} ${ARG_SOURCES})
   target_link_libraries(${name} PRIVATE muster_options ${ARG_LIBS} GTest::gmock GTest::gtest_main)
+  # What is tested is as the programs have it; of the tests themselves, which run once, a fifth of the compiler's time is saved.
+  target_compile_options(${name} PRIVATE $<$<CONFIG:Release>:-O1>)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY "${CMAKE_BINARY_DIR}/tests")
   add_test(NAME ${name} COMMAND ${name} --gtest_brief=1)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT})
