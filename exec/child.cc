@@ -27,12 +27,13 @@ std::vector<std::string> merged(const Environment& own) {
     if (std::none_of(own.begin(), own.end(), [name](const auto& entry) { return entry.first == name; }))
       all.emplace_back(variable);
   }
-  for (const auto& [name, value] : own) all.push_back(name + "=" + value);
+  for (const auto& [name, value] : own) all.emplace_back(name).append("=").append(value);
   return all;
 }
 
 std::vector<char*> pointers(std::vector<std::string>& strings) {
   std::vector<char*> out;
+  out.reserve(strings.size() + 1);
   for (std::string& text : strings) out.push_back(text.data());
   out.push_back(nullptr);
   return out;

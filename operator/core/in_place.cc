@@ -39,12 +39,12 @@ const AgentStatus* told_by(const Pass& pass, const Pod& pod) {
   return word != nullptr && answers && fate_of(pod) == PodFate::kAlive ? word : nullptr;
 }
 
-// The command of this membership has ended, which is not known to anybody else: the pod goes on.
-std::optional<Ended> ended_command(const Pass& pass, const Pod& pod) {
+// The command of `membership`, or a later one, has ended, which nobody else tells: the pod goes on.
+std::optional<Ended> ended_command(const Pass& pass, const Pod& pod, std::int64_t membership) {
   const AgentStatus* word = word_from(pass, pod);
   if (word == nullptr || fate_of(pod) != PodFate::kAlive || !word->exec().has_end()) return std::nullopt;
   const auto& end = word->exec().end();
-  if (end.membership() != pass.before.membership) return std::nullopt;
+  if (end.membership() < membership) return std::nullopt;
   Ended ended{.pod = &pod, .as_ended = pod, .command_only = true};
   ended.as_ended.phase = PodPhase::kFailed;
   ended.as_ended.end = ContainerEnd{
@@ -52,14 +52,15 @@ std::optional<Ended> ended_command(const Pass& pass, const Pod& pod) {
   return ended;
 }
 
-std::vector<Ended> ended_of(const Pass& pass, const std::vector<const Pod*>& workers, std::int64_t replicas) {
+std::vector<Ended> ended_of(const Pass& pass, const std::vector<const Pod*>& workers, std::int64_t replicas,
+                            std::int64_t membership) {
   std::vector<Ended> all;
   for (const Pod* pod : workers) {
     if (pod->index >= replicas) continue;  // it leaves
     const PodFate fate = fate_of(*pod);
     if (fate == PodFate::kFailed || fate == PodFate::kDisrupted)
       all.push_back({.pod = pod, .as_ended = *pod, .command_only = false});
-    if (auto ended = ended_command(pass, *pod)) all.push_back(*std::move(ended));
+    if (auto ended = ended_command(pass, *pod, membership)) all.push_back(*std::move(ended));
   }
   return all;
 }
@@ -205,17 +206,26 @@ void start(Pass& pass, const api::DistributedJobSpec& spec, const Pod& pod) {
 }  // namespace
 
 bool tend_in_place(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
-  const std::vector<Ended> ended = ended_of(pass, workers, spec.workers.replicas);
-  if (judge_all(pass, spec, workers, ended) || judge_ended(pass, spec, workers, ended) ||
-      judge_size(pass, spec, workers))
+  const auto ended = [&](std::int64_t membership) {
+    return ended_of(pass, workers, spec.workers.replicas, membership);
+  };
+  const std::int64_t present = pass.before.membership;
+  // The first to fail has often only lost the one that fails second, by when the next membership is decided.
+  if (judge_all(pass, spec, workers, ended(present - 1)) ||
+      judge_ended(pass, spec, workers, ended(present)) || judge_size(pass, spec, workers))
     return true;
   return form(pass, spec, workers);
 }
 
 void configure_in_place(Pass& pass, const api::DistributedJobSpec& spec,
                         const std::vector<const Pod*>& workers) {
-  for (const Pod* pod : workers)
-    if (pod->index >= spec.workers.replicas && !is_member(pass.before, *pod)) remove_pod(pass, *pod);
+  bool others_run = false;
+  for (const Pod* pod : workers) {
+    if (is_member(pass.before, *pod) || pod->index < spec.workers.replicas) continue;
+    // What runs in it ends first, since those that stay do not wait for its grace.
+    if (told_by(pass, *pod) == nullptr || is_ready(pass, pod)) remove_pod(pass, *pod);
+    others_run = others_run || pod->runs;
+  }
   for (const Pod* pod : workers) {
     const AgentStatus* word = told_by(pass, *pod);
     if (word == nullptr || word->membership() >= pass.before.membership) continue;
@@ -224,7 +234,7 @@ void configure_in_place(Pass& pass, const api::DistributedJobSpec& spec,
     pass.act(std::move(call));
   }
   const auto& roster = pass.before.roster;
-  if (roster.empty() || !std::ranges::all_of(roster, [&](const api::RosterMember& member) {
+  if (roster.empty() || others_run || !std::ranges::all_of(roster, [&](const api::RosterMember& member) {
         return is_done(pass.before, member.index) || is_ready(pass, find_pod(workers, member.uid));
       }))
     return;
