@@ -1,13 +1,14 @@
 // exec/machine.cc: the states of muster-exec
 #include "exec/machine.h"
 
-#include <csignal>
 #include <utility>
 
 #include "pod/pod_contract.h"
 
 namespace muster::exec {
 namespace {
+
+constexpr int kTerminate = 15;  // SIGTERM, everywhere
 
 std::string quoted(const std::string& text) { return "\"" + text + "\""; }
 
@@ -57,7 +58,7 @@ Result<std::vector<Effect>> Machine::assign(const Assignment& assignment, Instan
       state_ = State::kEnding;
       deadline_ = now + kGrace;
       show(Phase::kStarting, "");
-      return std::vector<Effect>{Pass{SIGTERM}};
+      return std::vector<Effect>{Pass{kTerminate}};
     case State::kEnding:
     case State::kKilling: show(Phase::kStarting, told_.message); break;
     case State::kLeaving:
@@ -125,11 +126,11 @@ std::vector<Effect> Machine::end(int exit_code, std::string words) {
 std::vector<Effect> Machine::signalled(int number, Instant /*now*/) {
   const bool runs = state_ == State::kRunning || state_ == State::kEnding || state_ == State::kKilling ||
                     state_ == State::kLeaving;
-  if (number != SIGTERM) return runs ? std::vector<Effect>{Pass{number}} : std::vector<Effect>{};
+  if (number != kTerminate) return runs ? std::vector<Effect>{Pass{number}} : std::vector<Effect>{};
   if (!runs) return end(kExitStopped, "");
   state_ = State::kLeaving;  // how long it may take is the kubelet's to say
   deadline_.reset();
-  return {Pass{SIGTERM}};
+  return {Pass{kTerminate}};
 }
 
 std::vector<Effect> Machine::tick(Instant now) {

@@ -15,14 +15,19 @@ namespace {
 
 constexpr auto kPatience = std::chrono::minutes(1);  // a program may load much before it connects
 
-// It runs, is dialled, and nothing has ever come from it. If it may still come, looks again when it is late.
+// It runs, is dialled, and nothing has ever come from it. If that may still come, looks again when it is
+// late: nobody tells that nothing has come.
 bool never_answered(Pass& pass, const Pod& pod) {
-  const auto contact = pass.seen.contacts.find(pod.uid);
   if (fate_of(pod) != PodFate::kAlive || pod.phase != PodPhase::kRunning || pod.deletion ||
-      contact == pass.seen.contacts.end() || contact->second.answers || pass.seen.agents.contains(pod.uid) ||
-      pass.seen.rejections.contains(pod.uid))
+      pass.seen.agents.contains(pod.uid) || pass.seen.rejections.contains(pod.uid))
     return false;
-  return pass.is_due(std::max(contact->second.since, pod.running_since.value_or(WallTime{})) + kPatience);
+  const auto contact = pass.seen.contacts.find(pod.uid);
+  const bool dialled = contact != pass.seen.contacts.end();
+  if (!dialled &&
+      std::ranges::find(pass.decision.agents, pod.uid, &AgentAddress::uid) == pass.decision.agents.end())
+    return false;
+  const WallTime since = dialled ? contact->second.since : pass.seen.now;  // it is dialled after this pass
+  return pass.is_due(std::max(since, pod.running_since.value_or(WallTime{})) + kPatience);
 }
 
 bool is_silent(Pass& pass, const Pod& pod) {

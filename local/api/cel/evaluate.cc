@@ -103,7 +103,7 @@ class Evaluator {
     if (target.kind != Kind::kMap) return no_overload();
     budget_.steps -= target.find_steps();
     MUSTER_ASSIGN(auto found, target.find(key));
-    if (found) return std::move(*found);
+    if (found) return readable(*std::move(found));
     return no_such_key(key.kind == Kind::kInt ? std::to_string(key.number) : std::string(key.text()));
   }
 

@@ -58,6 +58,17 @@ TEST(PodsSilent, OfAProgramThatHasNotConnectedIsToldAfterAMinute) {
   EXPECT_EQ(cluster.condition(kPodsSilent)->reason, "PodsAnswer");
 }
 
+TEST(PodsSilent, IsLookedForThoughNothingHappensAfterAPodIsDialled) {
+  ClusterModel cluster(program_job());
+  cluster.settle();
+  cluster.start_pods();
+  cluster.agents.erase(cluster.uid_of("digits-worker-1"));  // found by an operator that has just taken over
+  cluster.settle();
+  const Decision first = cluster.decide();
+  EXPECT_GT(first.requeue_after, seconds(0));
+  EXPECT_LE(first.requeue_after, seconds(60));
+}
+
 TEST(PodsSilent, CountsFromTheStartOfTheProgramNotOfThePod) {
   ClusterModel cluster(program_job());
   bring_up_but_one(cluster, "digits-worker-0");
