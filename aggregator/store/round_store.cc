@@ -90,7 +90,11 @@ std::string federation_fingerprint(const spec::Federation& federation) {
   for (const char* changeable : {"rounds", "target", "stragglers", "aggregator"}) json.erase(changeable);
   for (const char* changeable : {"perPod", "storage"}) json["clients"].erase(changeable);
   json["cohort"].erase("maxExamplesPerClient");
-  json["training"] = spec::what_is_learnt(std::move(json["training"]));
+  Json training = spec::what_is_learnt(json["training"]);
+  // Checkpoints of earlier releases have it in their fingerprint; where it is, data is held to its digest besides.
+  if (const Json& path = member(json, "training", "dataset", "path"); !path.is_null())
+    training["dataset"]["path"] = path;
+  json["training"] = std::move(training);
   spec::Federation usual;
   usual.strategy.name = federation.strategy.name;  // whose fields have their own defaults
   Json defaults = spec::to_json(usual);

@@ -3,9 +3,7 @@
 
 #include <fmt/format.h>
 
-#include <algorithm>
 #include <cmath>
-#include <iterator>
 #include <utility>
 
 #include "aggregator/strategy/checks.h"
@@ -20,43 +18,13 @@ constexpr const char* kSecondSlot = "v";
 // thousand has long gone wrong.
 constexpr double kFairBase = 1e3;
 
-// Of two updates nobody can say which one lies.
-constexpr std::size_t kJudgedFrom = 3;
-
-// Half of n weights are the median or more, so that what weighs n / 2 of it is no more than half of the mean;
-// a few clients whom the model serves badly are honest beyond that, hence the 3.
-double most_fair(std::vector<double> weights) {
-  const auto half = weights.begin() + std::ssize(weights) / 2;
-  std::ranges::nth_element(weights, half);
-  return *half * std::max(3.0, static_cast<double>(weights.size()) / 2);
-}
-
 }  // namespace
 
 Status FedOpt::take(const Contribution& from) {
   MUSTER_TRY(check_contribution(from, parameters_));
   MUSTER_ASSIGN(const double weight, weight_of(from));
-  if (settings_.fairness_q)
-    fold_fair(from.delta, weight);
-  else
-    mean_.fold(from.delta, weight);
+  mean_.fold(from.delta, weight);
   return {};
-}
-
-void FedOpt::fold_fair(std::span<const float> delta, double weight) {
-  heaviest_.weights.push_back(weight);
-  if (weight <= heaviest_.weight) return mean_.fold(delta, weight);
-  if (heaviest_.weight > 0) mean_.fold(heaviest_.delta, heaviest_.weight);
-  heaviest_.delta.assign(delta.begin(), delta.end());
-  heaviest_.weight = weight;
-}
-
-void FedOpt::fold_heaviest() {
-  if (heaviest_.weights.empty()) return;
-  double weight = heaviest_.weight;
-  if (heaviest_.weights.size() >= kJudgedFrom) weight = std::min(weight, most_fair(heaviest_.weights));
-  mean_.fold(heaviest_.delta, weight);
-  heaviest_ = {};
 }
 
 Result<double> FedOpt::weight_of(const Contribution& from) const {
@@ -70,7 +38,6 @@ Result<double> FedOpt::weight_of(const Contribution& from) const {
 }
 
 Result<std::vector<float>> FedOpt::finish(std::span<const float> model) {
-  fold_heaviest();
   if (mean_.empty())
     return failed_precondition("no update was accepted in this round; there is nothing to average");
   MUSTER_CHECK(model.size() == parameters_);

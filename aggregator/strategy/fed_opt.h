@@ -15,14 +15,12 @@ namespace muster::agg {
 // FedAvg (McMahan et al. 2017, Algorithm 1) is the rule kAdd, model += Delta, and remembers nothing. FedProx
 // (Li et al. 2020, Algorithm 2) is FedAvg whose clients are given mu. q-FedAvg is FedAvg whose clients are
 // given q, and whose updates weigh what their clients say instead of by examples (learning::make_fair): the
-// server cannot know their losses. Of n >= 3 updates the heaviest weighs at most max(3, n / 2) times the
-// median of the weights of its round, so that one client that exaggerates its loss is not the model; where no
-// weight is beyond that, it is the paper's step. Which update is the heaviest is known at the end: until then
-// it is kept beside the mean.
+// server cannot know their losses, so that, as in the paper, a client that exaggerates its own is believed,
+// up to a bound.
 // Per-FedAvg (Fallah et al. 2020, Algorithm 1) takes the plain mean, of clients that are told how they adapt.
 //
-// Memory: 4 P bytes for the mean, whatever the number of clients, 4 P for q-FedAvg's heaviest update, and 4 P
-// for each vector of the state: FedAvgM and Nesterov one, FedAdam, FedYogi and FedAdagrad two.
+// Memory: 4 P bytes for the mean, whatever the number of clients, and 4 P for each vector of the state:
+// FedAvgM and Nesterov one, FedAdam, FedYogi and FedAdagrad two.
 class FedOpt final : public Strategy {
  public:
   // `by_examples`: false: updates weigh alike.
@@ -36,31 +34,18 @@ class FedOpt final : public Strategy {
   [[nodiscard]] learning::LocalSettings settings() const override { return settings_; }
   [[nodiscard]] Status take(const Contribution& from) override;
   [[nodiscard]] Result<std::vector<float>> finish(std::span<const float> model) override;
-  void discard() override {
-    static_cast<void>(mean_.take());
-    heaviest_ = {};
-  }
+  void discard() override { static_cast<void>(mean_.take()); }
   [[nodiscard]] std::vector<learning::SlotView> state() const override;
   [[nodiscard]] Status restore(std::vector<learning::OptimizerState::Slot> state) override;
 
  private:
-  // Of q-FedAvg's round so far.
-  struct Heaviest {
-    std::vector<float> delta;     // [P] of the update that is not in the mean; empty: no update came
-    double weight = 0;            // as it claims
-    std::vector<double> weights;  // of all
-  };
-
   [[nodiscard]] Result<double> weight_of(const Contribution& from) const;
-  void fold_fair(std::span<const float> delta, double weight);
-  void fold_heaviest();
 
   std::size_t parameters_;
   learning::OuterOptions options_;
   learning::LocalSettings settings_;
   bool by_examples_;
   WeightedMean<float> mean_;
-  Heaviest heaviest_;
   learning::OuterState<float> state_;  // from the first finish on, or restored
 };
 

@@ -46,7 +46,7 @@ bool is_alive(const Pod& pod) { return fate_of(pod) == PodFate::kAlive; }
 // It has answered, and does not any more.
 bool may_be_lost(const Observed& seen, const Pod& pod) {
   const auto contact = seen.contacts.find(pod.uid);
-  return (pod.role == "worker" || pod.role == "aggregator") && is_alive(pod) &&
+  return (pod.role == "worker" || pod.role == "server" || pod.role == "aggregator") && is_alive(pod) &&
          seen.agents.contains(pod.uid) && contact != seen.contacts.end() && !contact->second.answers &&
          seen.now >= contact->second.since + kCausePatience;
 }

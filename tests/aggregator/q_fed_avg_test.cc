@@ -1,7 +1,6 @@
 // tests/aggregator/q_fed_avg_test.cc: q-FedAvg, the client's part and the server's together
 #include <gtest/gtest.h>
 
-#include <algorithm>
 #include <array>
 #include <cmath>
 #include <limits>
@@ -70,56 +69,6 @@ TEST(QFedAvg, WeighsByWhatTheClientSaysAndNotByExamples) {
   ASSERT_TRUE((*strategy)->take({.delta = std::vector<float>{4}, .examples = 1000, .weight = 0.5}));
   ASSERT_TRUE((*strategy)->take({.delta = std::vector<float>{0}, .examples = 1, .weight = 1.5}));
   EXPECT_EQ(*(*strategy)->finish(std::vector<float>{10}), std::vector<float>{11});
-}
-
-// In whatever order they come, the heaviest first or last.
-TEST(QFedAvg, OfHonestClientsTheStrategyMakesTheClosedForm) {
-  std::array<std::size_t, 3> order{0, 1, 2};
-  do {
-    const auto strategy = make_strategy({.name = "QFedAvg", .q = 1}, 2);
-    ASSERT_TRUE(strategy);
-    for (const std::size_t client : order) {
-      std::vector<double> exact{kLocal[client][0] - kModel[0], kLocal[client][1] - kModel[1]};
-      const double weight = learning::make_fair<double>(exact, kLosses[client], 1, kRate);
-      const std::vector<float> delta(exact.begin(), exact.end());
-      ASSERT_TRUE((*strategy)->take({.delta = delta, .examples = 1, .weight = weight}));
-    }
-    const auto next = (*strategy)->finish(std::vector<float>{.5, -1});
-    ASSERT_TRUE(next);
-    EXPECT_NEAR((*next)[0], .559941520466669, 1e-6);
-    EXPECT_NEAR((*next)[1], -1.08099415203885, 1e-6);
-  } while (std::ranges::next_permutation(order).found);
-}
-
-// Without the bound its part of the model was 999996 of a million.
-TEST(QFedAvg, OneClientThatExaggeratesIsNotTheModel) {
-  for (const std::size_t clients : {3U, 5U, 10U, 100U}) {
-    for (const std::size_t liar : {std::size_t{0}, clients / 2, clients - 1}) {
-      const auto strategy = make_strategy({.name = "QFedAvg", .q = 1}, 1);
-      ASSERT_TRUE(strategy);
-      for (int round = 0; round < 2; ++round) {
-        for (std::size_t client = 0; client < clients; ++client)
-          ASSERT_TRUE((*strategy)->take({.delta = std::vector<float>{client == liar ? 1.0F : 0.0F},
-                                         .examples = 1,
-                                         .weight = client == liar ? 1e6 : 1.0}));
-        const double most = std::max(3.0, static_cast<double>(clients) / 2);
-        const auto next = (*strategy)->finish(std::vector<float>{0});
-        ASSERT_TRUE(next);
-        EXPECT_NEAR((*next)[0], most / (most + static_cast<double>(clients) - 1), 1e-5) << clients;
-      }
-    }
-  }
-}
-
-TEST(QFedAvg, WhatIsDiscardedIsInNoModel) {
-  const auto strategy = make_strategy({.name = "QFedAvg", .q = 1}, 1);
-  ASSERT_TRUE(strategy);
-  for (const double weight : {1.0, 5.0, 2.0})
-    ASSERT_TRUE((*strategy)->take({.delta = std::vector<float>{9}, .examples = 1, .weight = weight}));
-  (*strategy)->discard();
-  EXPECT_FALSE((*strategy)->finish(std::vector<float>{10})) << "no update came";
-  ASSERT_TRUE((*strategy)->take({.delta = std::vector<float>{2}, .examples = 1, .weight = 0.5}));
-  EXPECT_EQ(*(*strategy)->finish(std::vector<float>{10}), std::vector<float>{12});
 }
 
 TEST(QFedAvg, RefusesAWeightThatIsNone) {
