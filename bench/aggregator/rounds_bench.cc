@@ -1,5 +1,5 @@
 // bench/aggregator/rounds_bench.cc: rounds of the real muster-aggregator with clients that train nothing:
-// time from one round's last update to the next round, and the server's memory beside its bound
+// time from one round's last update to the next round's first model, and the server's memory beside its bound
 //   rounds_bench CLIENTS MODEL_BYTES ROUNDS [STRATEGY]   one line of JSON on standard output
 // Exit code 1: the peak is above the bound.
 #include <fmt/format.h>
@@ -21,8 +21,6 @@ using namespace muster;  // NOLINT: a program of one file
 using std::chrono::steady_clock;
 
 constexpr double kProcessBytes = 96.0 * (1 << 20);  // libtorch's tables, threads, sessions of TLS, test data
-// What gRPC may hold of messages that come in (the service's quota); it does on a machine that is busy.
-constexpr double kReceiveBytes = 256.0 * (1 << 20);
 
 // Models that the strategy remembers between rounds, beside the model and the aggregate.
 double state_models(const std::string& strategy) {
@@ -49,9 +47,17 @@ class Peak {
   std::jthread thread_;
 };
 
-struct Turns {  // of a round, over its clients
-  steady_clock::time_point first_begin = steady_clock::time_point::max();
-  steady_clock::time_point last_end = steady_clock::time_point::min();
+struct Span {
+  steady_clock::time_point first = steady_clock::time_point::max();
+  steady_clock::time_point last = steady_clock::time_point::min();
+  void add(steady_clock::time_point now) {
+    first = std::min(first, now);
+    last = std::max(last, now);
+  }
+};
+struct Turns {  // of a round, over its clients: when they had the model, and had sent their updates
+  Span model;
+  Span sent;
 };
 
 // One client until the federation is over: its model has come, it trains nothing, its update goes.
@@ -63,6 +69,10 @@ void play(const RealFederation& federation, std::int32_t client, const UploadHea
     if (!federation.check_in(client, told) || told.has_done()) return;
     if (!told.has_task()) continue;
     const Task& task = told.task();
+    const auto note = [&](Span Turns::*what) {
+      const std::scoped_lock lock(mutex);
+      (rounds[task.round()].*what).add(steady_clock::now());
+    };
     grpc::ClientContext down;
     federation::v1::DownloadRequest wanted;
     wanted.set_task_id(task.task_id());
@@ -71,13 +81,7 @@ void play(const RealFederation& federation, std::int32_t client, const UploadHea
     while (reader->Read(&chunk)) {
     }
     if (!reader->Finish().ok()) continue;
-    {
-      const std::scoped_lock lock(mutex);
-      Turns& turns = rounds[task.round()];
-      const auto now = steady_clock::now();
-      turns.first_begin = std::min(turns.first_begin, now);
-      turns.last_end = std::max(turns.last_end, now);
-    }
+    note(&Turns::model);
     UploadHeader header = like;
     header.set_task_id(task.task_id());
     grpc::Status status;
@@ -96,6 +100,7 @@ void play(const RealFederation& federation, std::int32_t client, const UploadHea
         writing = writer->Write(part);
       }
       writer->WritesDone();
+      note(&Turns::sent);
       status = writer->Finish();
       if (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED) std::this_thread::sleep_for(20ms);
     } while (status.error_code() == grpc::StatusCode::RESOURCE_EXHAUSTED);
@@ -129,17 +134,17 @@ int main(int argc, char** argv) try {
   side_by_side(clients,
                [&](std::int32_t client) { play(federation, client, header, update, mutex, rounds); });
   const double wall = seconds_since(begin);
-  std::vector<double> between;
+  std::vector<double> between;  // the last client has sent its update: the first one has the next model
   for (auto next = std::next(rounds.begin()); next != rounds.end(); ++next)
     between.push_back(
-        std::chrono::duration<double>(next->second.first_begin - std::prev(next)->second.last_end).count());
+        std::chrono::duration<double>(next->second.model.first - std::prev(next)->second.sent.last).count());
   const double model = static_cast<double>(model_bytes);
   const double uploads =
       std::min(static_cast<double>(clients) * static_cast<double>(agg::room_of_upload(model_bytes)),
                std::max(static_cast<double>(agg::kUploadMemory),
                         2.0 * static_cast<double>(agg::room_of_upload(model_bytes))));
   const double bound = (2 + state_models(strategy)) * model + uploads +
-                       static_cast<double>(agg::kDownloadMemory) + kReceiveBytes + kProcessBytes;
+                       static_cast<double>(agg::kDownloadMemory) + kProcessBytes;
   const nlohmann::json row{{"clients", clients},
                            {"model_bytes", model_bytes},
                            {"rounds", rounds.size()},

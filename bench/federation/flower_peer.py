@@ -1,7 +1,7 @@
 """Flower's gRPC server and clients that train nothing, for bench/federation/main.py.
 
 Run by a Python that has flwr and numpy. Roles:
-  server ADDRESS CLIENTS MODEL_BYTES ROUNDS
+  server ADDRESS CLIENTS MODEL_BYTES ROUNDS OUT   when all updates of a round are here becomes a line of OUT: {"round", "whole"}
   clients ADDRESS CLIENTS OUT      each fit() becomes a line of OUT: {"client", "round", "begin", "end"} (monotonic seconds)
 
 flwr's start_server and start_client are its leanest way: one connection per client over which the server pushes (its
@@ -16,12 +16,19 @@ import time
 import numpy as np
 
 
-def serve(address: str, clients: int, model_bytes: int, rounds: int) -> None:
+def serve(address: str, clients: int, model_bytes: int, rounds: int, out: str) -> None:
     from flwr.common import ndarrays_to_parameters
     from flwr.server import ServerConfig, start_server
     from flwr.server.strategy import FedAvg
 
-    strategy = FedAvg(
+    class Told(FedAvg):
+        def aggregate_fit(self, server_round, results, failures):
+            line = json.dumps({"round": server_round, "whole": time.monotonic()})
+            with open(out, "a", encoding="ascii") as file:
+                file.write(line + "\n")
+            return super().aggregate_fit(server_round, results, failures)
+
+    strategy = Told(
         fraction_fit=1.0,
         fraction_evaluate=0.0,
         min_fit_clients=clients,
@@ -64,6 +71,6 @@ def play(address: str, clients: int, out: str) -> None:
 
 if __name__ == "__main__":
     if sys.argv[1] == "server":
-        serve(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]))
+        serve(sys.argv[2], int(sys.argv[3]), int(sys.argv[4]), int(sys.argv[5]), sys.argv[6])
     else:
         play(sys.argv[2], int(sys.argv[3]), sys.argv[4])

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""./dev bench federation: folding, durable ingest, rounds, memory, and Flower beside Muster.
+"""./dev bench federation: folding, durable ingest, rounds, memory, and Flower and NVFlare beside Muster.
 
 usage: bench/federation/main.py [PART...] [--json FILE] [--write]
-  PART      fold, ingest, memory, flower (all without one)
+  PART      fold, ingest, memory, flower, nvflare, large (all without one, but for large)
   --json    the figures of all parts
   --write   puts the tables into docs/benchmarks.md, in place of those parts' last ones
 
-Flower is found in the Python that MUSTER_BENCH_PYTHON names, else in build/bench-venv, which is made by pip where it can be;
-else that part says what it lacks. TMPDIR is the disk that is measured. Sizes that take gigabytes: MUSTER_BENCH_LARGE=1.
+Flower and NVFlare are found in the Python that MUSTER_BENCH_PYTHON names, else in build/bench-venv and build/bench-venv-nvflare,
+which are made by pip where they can be; else that part says what it lacks. large: a model of 2.3 GB, checked value by value. TMPDIR is the disk that is measured. Sizes that take gigabytes: MUSTER_BENCH_LARGE=1.
 """
 
 import json
@@ -79,6 +79,7 @@ def muster_rounds(clients: int, model_bytes: int, rounds: int, strategy: str = "
 
 def memory() -> tuple[list, str]:
     cases = [(10, 64 * MB, 3, strategy) for strategy in ("FedAvg", "FedAvgM", "FedAdam", "FedYogi", "FedAdagrad", "Nesterov", "SCAFFOLD")]
+    cases += [(10, 32 * MB, 3, strategy) for strategy in ("FedAvg", "FedAvgM", "FedAdam")]
     cases += [(1000, MB, 2, "FedAvg")]
     found = []
     for case in cases:
@@ -91,7 +92,7 @@ def memory() -> tuple[list, str]:
     ]
     words = (
         "Peak of RssAnon + RssShmem of the aggregator in MB; the bound is (2 + s) models, the room of the uploads that are on their way "
-        "at once, 32 MiB for downloads, 256 MiB for what gRPC receives and 96 MiB for the process. Pages of the mapped journal are not in it.\n\n"
+        "at once, 32 MiB for downloads and 96 MiB for the process. Pages of the mapped journal are not in it.\n\n"
     )
     return found, words + table(["strategy", "clients", "model, MB", "peak, MB", "bound, MB", "within"], rows)
 
@@ -105,16 +106,15 @@ def resident(pid: int) -> int:
     return sum(int(line.split()[1]) for line in lines if line.startswith(("RssAnon:", "RssShmem:"))) * 1024
 
 
-def peer_python(package: str) -> str | None:
+def peer_python(package: str, folder: str) -> str | None:
     """A Python that has the package, or None."""
     has = ["-c", f"import {package}, numpy"]
     named = os.environ.get("MUSTER_BENCH_PYTHON")
     if named:
         return named if subprocess.run([named, *has], check=False, stderr=subprocess.DEVNULL).returncode == 0 else None
-    folder = ROOT / "build/bench-venv"
-    python = folder / "bin/python"
+    python = ROOT / "build" / folder / "bin/python"
     if not python.exists():
-        subprocess.run([sys.executable, "-m", "venv", str(folder)], check=True)
+        subprocess.run([sys.executable, "-m", "venv", str(ROOT / "build" / folder)], check=True)
     if subprocess.run([str(python), *has], check=False, stderr=subprocess.DEVNULL).returncode != 0:
         subprocess.run([str(python), "-m", "pip", "install", "--quiet", package, "numpy"], check=False)
     return str(python) if subprocess.run([str(python), *has], check=False, stderr=subprocess.DEVNULL).returncode == 0 else None
@@ -126,74 +126,173 @@ def free_port() -> int:
         return probe.getsockname()[1]
 
 
-def flower_rounds(python: str, clients: int, model_bytes: int, rounds: int) -> dict:
-    script = str(ROOT / "bench/federation/flower_peer.py")
-    address = f"127.0.0.1:{free_port()}"
-    with tempfile.TemporaryDirectory() as folder:
-        out = pathlib.Path(folder) / "fits"
-        with open(pathlib.Path(folder) / "log", "wb") as log:
-            server = subprocess.Popen([python, script, "server", address, str(clients), str(model_bytes), str(rounds)], stdout=log, stderr=log)
-            peak = 0
+class Watch:
+    """The most memory of a process, looked at often, from when it is known until it ends."""
 
-            def watch() -> None:
-                nonlocal peak
-                while server.poll() is None:
-                    peak = max(peak, resident(server.pid))
-                    time.sleep(0.005)
+    def __init__(self, find) -> None:
+        self.peak = 0
+        self._over = False
+        self._find = find  # its number, or None as long as nobody knows it
+        self._thread = threading.Thread(target=self._run)
+        self._thread.start()
 
-            watcher = threading.Thread(target=watch)
-            watcher.start()
-            try:
-                subprocess.run([python, script, "clients", address, str(clients), str(out)], stdout=log, stderr=log, check=True, timeout=PATIENCE)
-                server.wait(timeout=60)
-            finally:
-                server.kill()
-                watcher.join()
-        fits = [json.loads(line) for line in out.read_text(encoding="ascii").splitlines()]
-    begins = {r: min(f["begin"] for f in fits if f["round"] == r) for r in range(1, rounds + 1)}
-    ends = {r: max(f["end"] for f in fits if f["round"] == r) for r in range(1, rounds + 1)}
+    def _run(self) -> None:
+        pid = None
+        while not self._over:
+            pid = pid or self._find()
+            if pid:
+                self.peak = max(self.peak, resident(pid))
+            time.sleep(0.005)
+
+    def end(self) -> int:
+        self._over = True
+        self._thread.join()
+        return self.peak
+
+
+def figures(case: tuple, begins: dict, ends: dict, whole: dict, peak: int) -> dict:
+    """Of rounds that are numbered from 1: when the first client began, the last one ended, the server had all updates."""
+    clients, model_bytes, rounds = case
     return {
         "clients": clients,
         "model_bytes": model_bytes,
         "rounds": rounds,
         "wall_s": (ends[rounds] - begins[1]) * rounds / (rounds - 1),
-        "between_rounds_p50_s": statistics.median(begins[r + 1] - ends[r] for r in range(1, rounds)),
+        "between_rounds_p50_s": statistics.median(begins[r + 1] - whole[r] for r in range(1, rounds)),
         "peak_bytes": peak,
     }
 
 
+def lines(path: pathlib.Path) -> list[dict]:
+    return [json.loads(line) for line in path.read_text(encoding="ascii").splitlines()]
+
+
+def flower_rounds(python: str, clients: int, model_bytes: int, rounds: int) -> dict:
+    script = str(ROOT / "bench/federation/flower_peer.py")
+    address = f"127.0.0.1:{free_port()}"
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+        with open(folder / "log", "wb") as log:
+            server = subprocess.Popen(
+                [python, script, "server", address, str(clients), str(model_bytes), str(rounds), str(folder / "whole")], stdout=log, stderr=log)
+            watch = Watch(lambda: server.pid)
+            try:
+                subprocess.run([python, script, "clients", address, str(clients), str(folder / "fits")], stdout=log, stderr=log, check=True,
+                               timeout=PATIENCE)
+                server.wait(timeout=60)
+            finally:
+                server.kill()
+                peak = watch.end()
+        fits = lines(folder / "fits")
+        whole = {line["round"]: line["whole"] for line in lines(folder / "whole")}
+    begins = {r: min(f["begin"] for f in fits if f["round"] == r) for r in range(1, rounds + 1)}
+    ends = {r: max(f["end"] for f in fits if f["round"] == r) for r in range(1, rounds + 1)}
+    return figures((clients, model_bytes, rounds), begins, ends, whole, peak)
+
+
+def nvflare_rounds(python: str, clients: int, model_bytes: int, rounds: int) -> dict:
+    script = ROOT / "bench/federation/nvflare_peer.py"
+    with tempfile.TemporaryDirectory() as name:
+        folder = pathlib.Path(name)
+
+        def server() -> int | None:  # is who told that a round is whole
+            for file in folder.glob("events-*"):
+                if '"whole"' in file.read_text(encoding="ascii"):
+                    return int(file.name.rsplit("-", 1)[1])
+            return None
+
+        watch = Watch(server)
+        try:
+            with open(folder / "log", "wb") as log:
+                subprocess.run([python, str(script), str(folder), str(clients), str(model_bytes), str(rounds)], stdout=log, stderr=log, check=True,
+                               cwd=folder, env={**os.environ, "PYTHONPATH": str(script.parent)}, timeout=PATIENCE)
+        finally:
+            peak = watch.end()
+        events = [event for file in folder.glob("events-*") for event in lines(file)]
+
+    def of(kind: str, key: str, choose) -> dict:
+        return {r: choose(e[key] for e in events if e["event"] == kind and e["round"] == r - 1) for r in range(1, rounds + 1)}
+
+    return figures((clients, model_bytes, rounds), of("fit", "begin", min), of("fit", "end", max), of("whole", "begin", min), peak)
+
+
+def beside(peer: str, cases: list, run, turns: int) -> tuple[list, list]:
+    """Muster and a peer in turns, so that both have the same machine; medians."""
+    found, rows = [], []
+    for case in cases:
+        ours, theirs = [], []
+        for _ in range(turns):
+            ours.append(muster_rounds(*case))
+            theirs.append(run(*case))
+        found.append({"muster": ours, peer: theirs})
+        print(json.dumps(found[-1]), file=sys.stderr)
+
+        def pair(key: str) -> tuple[float, float]:
+            return statistics.median(row[key] for row in ours), statistics.median(row[key] for row in theirs)
+
+        between, peak, wall = pair("between_rounds_p50_s"), pair("peak_bytes"), pair("wall_s")
+        rows.append([
+            f"{case[0]:,}, {case[1] // MB} MB",
+            f"{1e3 * between[0]:.0f} / {1e3 * between[1]:.0f} ms", f"{between[1] / between[0]:.1f}",
+            f"{peak[0] / MB:.0f} / {peak[1] / MB:.0f} MB", f"{peak[1] / peak[0]:.1f}",
+            f"{wall[0] / case[2]:.2f} / {wall[1] / case[2]:.2f} s", f"{wall[1] / wall[0]:.1f}",
+        ])
+    return found, rows
+
+
+BESIDE_HEAD = ["clients, model", "between rounds", "ratio", "server memory", "ratio", "a round", "ratio"]
+BESIDE_WORDS = (
+    "and how many times as much the other takes. Muster's updates go over TLS and are durable before they are acknowledged; the other's do neither. "
+    "Between rounds: from the time when the server has all updates (for Muster: when the last client has sent its) until the first client has the "
+    "model of the next round.\n\n"
+)
+
+
+def load() -> str:
+    return f"Load of the machine at the end: {os.getloadavg()[1]:.0f} processes on {os.cpu_count()} cores.\n\n"
+
+
 def flower() -> tuple[list, str]:
-    python = peer_python("flwr")
+    python = peer_python("flwr", "bench-venv")
     if python is None:
         words = "Flower was not found: name a Python with flwr and numpy in MUSTER_BENCH_PYTHON, or let pip reach an index.\n"
         print(words, file=sys.stderr)
         return [], words
-    cases = [(10, MB, 20), (100, MB, 5), (10, 100 * MB, 3)]
+    cases = [(10, MB, 20), (100, MB, 8), (10, 100 * MB, 3)]
     if LARGE:
         cases += [(1000, MB, 3), (100, 100 * MB, 2)]
-    found, rows = [], []
-    for case in cases:
-        ours, theirs = muster_rounds(*case), flower_rounds(python, *case)
-        found.append({"muster": ours, "flower": theirs})
-        print(json.dumps(found[-1]), file=sys.stderr)
-        ratio = [theirs[key] / ours[key] for key in ("between_rounds_p50_s", "peak_bytes", "wall_s")]
-        rows.append([
-            f"{case[0]}, {case[1] // MB} MB",
-            f"{1e3 * ours['between_rounds_p50_s']:.0f} / {1e3 * theirs['between_rounds_p50_s']:.0f} ms", f"{ratio[0]:.1f}",
-            f"{ours['peak_bytes'] / MB:.0f} / {theirs['peak_bytes'] / MB:.0f} MB", f"{ratio[1]:.1f}",
-            f"{ours['wall_s']:.1f} / {theirs['wall_s']:.1f} s", f"{ratio[2]:.1f}",
-        ])
+    found, rows = beside("flower", cases, lambda *case: flower_rounds(python, *case), 3)
     version = subprocess.run([python, "-c", "import flwr; print(flwr.__version__)"], stdout=subprocess.PIPE, text=True, check=True).stdout.strip()
+    words = f"FedAvg of clients that train nothing, Muster / Flower {version} (`start_server`, its leanest way), medians of 3 runs in turns, "
+    return found, words + BESIDE_WORDS + load() + table(BESIDE_HEAD, rows)
+
+
+def nvflare() -> tuple[list, str]:
+    python = peer_python("nvflare", "bench-venv-nvflare")
+    if python is None:
+        words = "NVFlare was not found: name a Python with nvflare and numpy in MUSTER_BENCH_PYTHON, or let pip reach an index.\n"
+        print(words, file=sys.stderr)
+        return [], words
+    cases = [(10, MB, 10)]
+    if LARGE:  # each of its clients is a process
+        cases += [(10, 100 * MB, 3), (100, MB, 3)]
+    found, rows = beside("nvflare", cases, lambda *case: nvflare_rounds(python, *case), 3)
+    version = subprocess.run([python, "-c", "import nvflare; print(nvflare.__version__)"], stdout=subprocess.PIPE, text=True,
+                             check=True).stdout.strip()
     words = (
-        f"FedAvg of clients that train nothing, Muster / Flower {version} (`start_server`, its leanest way), and how many times as much Flower takes. "
-        "Muster's updates go over TLS and are durable before they are acknowledged; Flower's do neither. From the last client's end of training to the "
-        "first one's begin of the next: its upload, the new model and a download are in it.\n\n"
+        f"FedAvg of clients that train nothing, Muster / NVFlare {version} (`ScatterAndGather` in its simulator, a process for each client), medians "
+        "of 3 runs in turns, "
     )
-    head = ["clients, model", "between rounds", "ratio", "server memory", "ratio", "wall time", "ratio"]
-    return found, words + table(head, rows)
+    return found, words + BESIDE_WORDS + load() + table(BESIDE_HEAD, rows)
 
 
-PARTS = {"fold": fold, "ingest": ingest, "memory": memory, "flower": flower}
+def large() -> tuple[list, str]:
+    """A model of more than 2 GiB through the real binary."""
+    done = subprocess.run([str(BIN / "large_model_check")], stdout=subprocess.PIPE, text=True, timeout=PATIENCE, check=True)
+    return [done.stdout], done.stdout
+
+
+PARTS = {"fold": fold, "ingest": ingest, "memory": memory, "flower": flower, "nvflare": nvflare, "large": large}
 
 
 def write_page(name: str, text: str) -> None:
@@ -217,14 +316,14 @@ def main() -> None:
     unknown = [name for name in names if name not in PARTS]
     if unknown:
         sys.exit(f"bench/federation/main.py: there is no part {unknown[0]!r}; there are: {' '.join(PARTS)}")
-    figures = {}
-    for name in names or PARTS:
-        figures[name], text = PARTS[name]()
+    found = {}
+    for name in names or [part for part in PARTS if part != "large"]:
+        found[name], text = PARTS[name]()
         print(f"\n{name}\n\n{text}", flush=True)
         if write:
             write_page(name, text)
     if file is not None:
-        pathlib.Path(file).write_text(json.dumps(figures, indent=2) + "\n", encoding="utf-8")
+        pathlib.Path(file).write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
 
 
 if __name__ == "__main__":
