@@ -9,6 +9,7 @@ from typing import Any, Callable, Dict, Iterator, Optional, Set
 
 from ._library import Error
 from ._submit import Run, submit
+from ._version import __version__
 
 _SOURCE_MAX = 512 * 1024  # of a ConfigMap's MiB
 
@@ -16,7 +17,7 @@ _SOURCE_MAX = 512 * 1024  # of a ConfigMap's MiB
 def DistributedJob(  # noqa: N802: it makes one
     name: str,
     train: Callable[[], Any],
-    image: str,
+    image: str = f"muster-python:{__version__}",
     workers: int = 2,
     min_workers: Optional[int] = None,
     batch_size: int = 64,
@@ -28,8 +29,8 @@ def DistributedJob(  # noqa: N802: it makes one
     """Runs train() on `workers` workers, each in a container of `image`, and returns the run.
 
     train: a function without arguments that calls muster.init(), and is self-contained: what it uses is imported or defined
-    inside of it. image: with python3, the wheel of muster and what train imports; without a cluster this machine's python3
-    runs it. synchronization: as in the manifest. Raises muster.Error: a function that is not self-contained, by the names
+    inside of it. image: with python3, the wheel of muster and what train imports; `./dev image python` makes the one that is
+    meant here, of this version, for programs without PyTorch or with it. Without a cluster this machine's python3 runs it. synchronization: as in the manifest. Raises muster.Error: a function that is not self-contained, by the names
     that it lacks, and what submit does.
     """
     source = source_of(train)

@@ -48,6 +48,43 @@ dockerfile_names_user_and_program() {
   done
 }
 
+# For programs of a user's own: to this one pip adds, as its own user.
+dockerfile_of_python_is_debian_with_a_user_and_no_program() {
+  sed -n '/^FROM python AS muster-python$/,/^$/p' "$SOURCE/images/Dockerfile" > python
+  check "its user" contains python '^USER 65532:65532$'
+  check "its Python is the one with the package" contains python "^ENV PATH=$(sed -nE 's/.* environment=(\S+) .*/\1/p' "$SOURCE/images/python")/bin:"
+  check "no entrypoint: templates name commands" [ -z "$(grep ENTRYPOINT python)" ]
+  check "muster.DistributedJob names this version" [ "$(PYTHONPATH="$SOURCE/python" python3 -c '
+import inspect, muster
+print(inspect.signature(muster.DistributedJob).parameters["image"].default)')" = "muster-python:$(sed -nE 's/^project\(muster VERSION ([0-9.]+).*/\1/p' "$SOURCE/CMakeLists.txt")" ]
+}
+# A function as muster.DistributedJob sends it, alone, and what pip adds; where the root of the image was made.
+python_runs_a_function() {
+  local root="$ROOTS/muster-python" bytes
+  [ -d "$root" ] || { skip "no root of muster-python is here (MUSTER_IMAGE_ROOTS)"; return; }
+  [ "$(id -u)" = 0 ] || { skip "only root can change the root folder"; return; }
+  bytes=$(find "$root" -xdev -type f -printf '%s\n' | awk '{n += $1} END {printf "%d", n}')
+  check "muster-python has $bytes bytes, more than 300 MB" [ "$bytes" -le 300000000 ]
+  cat > function.py <<'PY'
+import muster
+
+def train():
+    rule = type("Rule", (), {"step": lambda self: None})()
+    model = muster.Arrays({"w": [1.0]})
+    job = muster.init()
+    opt = muster.Optimizer(rule, model)
+    for rows in job.batches(list(range(8)), batch_size=4, collate=list):
+        opt.step()
+    print("steps", job.step, "version", muster.__version__)
+
+train()
+PY
+  chmod a+rx "$ROOT" . && chmod a+r function.py
+  "$SOURCE/tests/support/in_image" "$root" /opt/muster/bin/python3 "$PWD/function.py" > function.txt 2>&1
+  check "a function runs in it: $(tail -2 function.txt)" contains function.txt '^steps 2 version [0-9.]+$'
+  check "pip may add to it" [ "$(stat -c %u "$root/opt/muster/lib")" = 65532 ]
+}
+
 # As a container of a restricted pod: the root is read-only, the user is nobody.
 trains_from_images() {
   local program
@@ -87,5 +124,7 @@ YAML
 
 run_case holds_what_is_loaded_and_no_more 240
 run_case dockerfile_names_user_and_program 10
+run_case dockerfile_of_python_is_debian_with_a_user_and_no_program 20
+run_case python_runs_a_function 60
 run_case trains_from_images 240
 finish
