@@ -5,6 +5,8 @@
 
 #include <algorithm>
 
+#include "common/json/access.h"
+
 namespace muster::op {
 namespace {
 
@@ -14,7 +16,7 @@ std::string missing_in(const Json& sent, const Json& kept, const std::string& pa
   if (sent.is_object()) {
     for (const auto& [name, value] : sent.items()) {
       if (value.is_null()) continue;  // was removed
-      const std::string here = fmt::format("{}.{}", path, name);
+      std::string here = fmt::format("{}.{}", path, name);
       if (!kept.is_object() || !kept.contains(name)) return here;
       if (std::string inner = missing_in(value, kept[name], here); !inner.empty()) return inner;
     }
@@ -29,9 +31,7 @@ std::string missing_in(const Json& sent, const Json& kept, const std::string& pa
 
 std::string field_not_kept(const Json& patch, const Json& kept) {
   const auto sent = patch.find("status");
-  const auto status = kept.find("status");
-  if (sent == patch.end()) return "";
-  return missing_in(*sent, status == kept.end() ? Json() : *status, "status");
+  return sent == patch.end() ? "" : missing_in(*sent, member(kept, "status"), "status");
 }
 
 void tell_definition(Pass& pass) {
