@@ -149,15 +149,14 @@ class GrpcFederationServer final : public FederationServer,
     auto call = open_call(*context, *request);
     if (const Status early = turned(call); !early)
       return new Turned<grpc::ServerWriteReactor<Chunk>>(to_grpc(early.error()));
-    return new DownloadCall(*coordinator(), download_turns_, slots_, context, std::move(call), *request,
-                            options_.limits);
+    return new DownloadCall(*coordinator(), slots_, context, std::move(call), *request, options_.limits);
   }
   grpc::ServerReadReactor<UploadRequest>* Upload(grpc::CallbackServerContext* context,
                                                  UploadReply* reply) override {
     auto call = open_call(*context);
     if (const Status early = turned(call); !early)
       return new Turned<grpc::ServerReadReactor<UploadRequest>>(to_grpc(early.error()));
-    return new UploadCall(*coordinator(), upload_turns_, context, std::move(call), reply, options_.limits);
+    return new UploadCall(*coordinator(), context, std::move(call), reply, options_.limits);
   }
   grpc::ServerUnaryReactor* UploadOffset(grpc::CallbackServerContext* context,
                                          const UploadOffsetRequest* request,
@@ -230,8 +229,6 @@ class GrpcFederationServer final : public FederationServer,
   const std::int64_t clients_per_pod_;
   ModelIntake* const intake_;  // null: the model is the manifest's
   std::atomic<Coordinator*> coordinator_ = nullptr;
-  Turns download_turns_{{.limit = options_.turns}};
-  Turns upload_turns_{{.limit = options_.turns, .waiting_max = kUploadsWaitingMax}};
   DownloadSlots slots_{options_.downloads_at_once};
   PodCalls calls_{kCallsOfClientMax * clients_per_pod_};
   std::unique_ptr<GuardedPort> port_;

@@ -23,7 +23,6 @@ class FederationServer {
                                 // refused; empty: none
     TransferLimits limits{};
     std::size_t downloads_at_once = kDownloadsAtOnce;
-    TurnLimit::Options turns{};                          // of downloads, and likewise of uploads
     std::chrono::milliseconds stranger_patience{5'000};  // GuardedPort::Options'
   };
   // `coordinator` outlives the server. Errors: kAlreadyExists: the port is in use.

@@ -17,11 +17,10 @@ constexpr std::chrono::milliseconds kFlushTime{500};  // for the reason to leave
 
 }  // namespace
 
-DownloadCall::DownloadCall(Coordinator& coordinator, Turns& turns, DownloadSlots& slots,
+DownloadCall::DownloadCall(Coordinator& coordinator, DownloadSlots& slots,
                            grpc::CallbackServerContext* context, const Result<OpenCall>& call,
                            const DownloadRequest& request, const TransferLimits& limits)
     : coordinator_(coordinator),
-      turns_(turns),
       slots_(slots),
       counted_(call ? call->counted : nullptr),
       task_id_(request.task_id()),
@@ -50,35 +49,14 @@ void DownloadCall::begin(const Caller& caller, const DownloadRequest& request) {
       chunk_.mutable_head()->set_round(model_->round + 1);
       chunk_.mutable_head()->set_sha256(model_->sha256);
     }
-    if (offset_ < model_->download_bytes()) return wait_for_turn(model_->download_bytes() - offset_);
+    if (write_next()) return;
   }
   coordinator_.downloaded(task_id_);
   finish(grpc::Status::OK);
 }
 
-// By itself, as this call may have gone: the lock is known to be this call's only behind detached().
-void DownloadCall::wait_for_turn(std::uint64_t bytes) {
-  const auto begin = [this, bytes, link = link_]() MUSTER_NO_THREAD_SAFETY_ANALYSIS {
-    const RecursiveMutexLock lock(link->mutex());
-    if (link->detached() || finished_ || ended_) return false;
-    turn_ = bytes;
-    std::ignore = write_next();
-    return true;
-  };
-  if (turns_.take(bytes, begin) == Turn::kNow) begin();
-}
-
-// While a write is under way its end comes, too.
-void DownloadCall::OnCancel() {
-  const RecursiveMutexLock lock(link_->mutex());
-  if (!writing_) finish(grpc::Status::CANCELLED);
-}
-
 void DownloadCall::OnWriteDone(bool ok) {
-  if (ok) {
-    coordinator_.count_sent(chunk_.data().size());
-    turns_.moved(chunk_.data().size());
-  }
+  if (ok) coordinator_.count_sent(chunk_.data().size());
   std::string().swap(*chunk_.mutable_data());
   chunk_.clear_head();  // of the first alone
   slots_.give();        // without the lock: the next one starts its write in it
@@ -95,12 +73,6 @@ void DownloadCall::OnWriteDone(bool ok) {
 
 void DownloadCall::OnDone() {
   link_->detach();
-  std::uint64_t turn = 0;
-  {
-    const RecursiveMutexLock lock(link_->mutex());
-    turn = turn_;
-  }
-  if (turn > 0) turns_.give(turn);
   coordinator_.end_download(task_id_, link_);
   delete this;
 }
@@ -155,10 +127,9 @@ void DownloadCall::finish(const grpc::Status& status) {
   Finish(status);
 }
 
-UploadCall::UploadCall(Coordinator& coordinator, Turns& turns, grpc::CallbackServerContext* context,
-                       Result<OpenCall> call, UploadReply* reply, const TransferLimits& limits)
+UploadCall::UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<OpenCall> call,
+                       UploadReply* reply, const TransferLimits& limits)
     : coordinator_(coordinator),
-      turns_(turns),
       call_(std::move(call)),
       limits_(limits),
       link_(std::make_shared<CallLink>(
@@ -189,18 +160,8 @@ void UploadCall::OnReadDone(bool ok) {
   on_header();
 }
 
-// Reads and answers tell by themselves that the client has gone.
-void UploadCall::OnCancel() {
-  {
-    const RecursiveMutexLock lock(link_->mutex());
-    if (!std::exchange(waits_, false)) return;
-  }
-  finish(grpc::Status::CANCELLED);
-}
-
 void UploadCall::OnDone() {
   link_->detach();
-  give_turn();
   std::shared_ptr<UploadBuffer> buffer;
   {
     const RecursiveMutexLock lock(link_->mutex());
@@ -216,42 +177,6 @@ void UploadCall::on_header() {
   if (header.ByteSizeLong() > most)  // it stays in memory as long as what it is of
     return refuse_malformed(invalid_argument(
         fmt::format("upload: a header of {} bytes, where {} are allowed", header.ByteSizeLong(), most)));
-  const bool brings_values = header.failure().empty() && header.offset() < header.update_bytes();
-  if (!brings_values || take_turn(header.update_bytes() - header.offset())) admit();
-}
-
-// False: it waits for it, without room for its values, or is sent back.
-bool UploadCall::take_turn(std::uint64_t bytes) {
-  const RecursiveMutexLock lock(link_->mutex());
-  const Turn turn = turns_.take(bytes, [this, bytes, link = link_]() MUSTER_NO_THREAD_SAFETY_ANALYSIS {
-    const RecursiveMutexLock guard(link->mutex());
-    if (link->detached() || !std::exchange(waits_, false)) return false;
-    turn_ = bytes;
-    admit();
-    return true;
-  });
-  if (turn == Turn::kNow) turn_ = bytes;
-  if (turn == Turn::kLater) {
-    waits_ = true;
-    link_->cancel_after(limits_.whole);
-  }
-  if (turn == Turn::kNever) {
-    coordinator_.metrics().count_refused(Refusal::kNoRoom);
-    finish(to_grpc(resource_exhausted("many other uploads wait for their turn; try again in a moment")));
-  }
-  return turn == Turn::kNow;
-}
-
-void UploadCall::give_turn() {
-  std::uint64_t turn = 0;
-  {
-    const RecursiveMutexLock lock(link_->mutex());
-    turn = std::exchange(turn_, 0);
-  }
-  if (turn > 0) turns_.give(turn);
-}
-
-void UploadCall::admit() {
   auto admission = coordinator_.begin_upload(call_->caller, request_.header(), link_);
   if (!admission) return finish(to_grpc(admission.error()));
   if (auto* reply = std::get_if<UploadReply>(&*admission)) return answer(std::move(*reply));
@@ -269,7 +194,6 @@ void UploadCall::on_chunk(std::shared_ptr<UploadBuffer> buffer) {
   }
   if (const Status taken = buffer->append(request_.chunk()); !taken) return refuse_malformed(taken.error());
   coordinator_.count_received(request_.chunk().data().size());
-  turns_.moved(request_.chunk().data().size());
   if (!buffer->whole()) {
     buffer.reset();  // before the next message, which another thread may handle to the answer's end meanwhile
     return read_next();
@@ -279,7 +203,6 @@ void UploadCall::on_chunk(std::shared_ptr<UploadBuffer> buffer) {
     if (finished_) return;
     buffer_.reset();
   }
-  give_turn();
   // Who folds it is the only one who holds it from here on: then its memory is free as soon as its room.
   coordinator_.finish_upload(std::move(buffer), [this, link = link_](Result<UploadReply> reply) {
     const RecursiveMutexLock lock(link->mutex());

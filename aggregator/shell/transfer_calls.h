@@ -10,7 +10,6 @@
 #include "aggregator/shell/call_link.h"
 #include "aggregator/shell/coordinator.h"
 #include "aggregator/shell/download_slots.h"
-#include "aggregator/shell/turns.h"
 #include "common/base/clock.h"
 
 namespace muster::agg {
@@ -19,8 +18,6 @@ inline constexpr std::uint64_t kDownloadChunkBytes = std::uint64_t{128} << 10;
 inline constexpr std::size_t kDownloadsAtOnce = 64;  // hold a chunk
 // A chunk is there as our message, as gRPC's and as what TLS makes of it; the fourth is what lies between.
 inline constexpr std::uint64_t kDownloadMemory = kDownloadsAtOnce * 4 * kDownloadChunkBytes;
-
-inline constexpr std::size_t kUploadsWaitingMax = 1024;  // each costs a header and the begin of a stream
 
 struct TransferLimits {
   std::chrono::milliseconds first_message{10'000};  // of an upload: its header
@@ -43,16 +40,14 @@ struct OpenCall {
 // rest is of the one operation that gRPC has under way for a call.
 class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk> {
  public:
-  DownloadCall(Coordinator& coordinator, Turns& turns, DownloadSlots& slots,
-               grpc::CallbackServerContext* context, const Result<OpenCall>& call,
-               const federation::v1::DownloadRequest& request, const TransferLimits& limits);
+  DownloadCall(Coordinator& coordinator, DownloadSlots& slots, grpc::CallbackServerContext* context,
+               const Result<OpenCall>& call, const federation::v1::DownloadRequest& request,
+               const TransferLimits& limits);
   void OnWriteDone(bool ok) override;
-  void OnCancel() override;
   void OnDone() override;
 
  private:
   void begin(const Caller& caller, const federation::v1::DownloadRequest& request);
-  void wait_for_turn(std::uint64_t bytes) MUSTER_REQUIRES(link_->mutex());
   // As soon as there is a slot; false: there is no more.
   [[nodiscard]] bool write_next() MUSTER_REQUIRES(link_->mutex());
   void write_chunk() MUSTER_REQUIRES(link_->mutex());  // and a slot
@@ -61,7 +56,6 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
   void finish(const grpc::Status& status);
 
   Coordinator& coordinator_;
-  Turns& turns_;
   DownloadSlots& slots_;
   const std::shared_ptr<const void> counted_;
   const std::string task_id_;
@@ -71,7 +65,6 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
   std::uint64_t offset_ MUSTER_GUARDED_BY(link_->mutex());
   std::shared_ptr<const GlobalModel> model_ MUSTER_GUARDED_BY(link_->mutex());
   federation::v1::Chunk chunk_;  // of the write under way; filled under the mutex before it
-  std::uint64_t turn_ MUSTER_GUARDED_BY(link_->mutex()) = 0;  // bytes of it; 0: none
   bool writing_ MUSTER_GUARDED_BY(link_->mutex()) = false;
   bool finished_ MUSTER_GUARDED_BY(link_->mutex()) = false;
   std::optional<Error> ended_ MUSTER_GUARDED_BY(link_->mutex());
@@ -79,17 +72,13 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
 
 class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRequest> {
  public:
-  UploadCall(Coordinator& coordinator, Turns& turns, grpc::CallbackServerContext* context,
-             Result<OpenCall> call, federation::v1::UploadReply* reply, const TransferLimits& limits);
+  UploadCall(Coordinator& coordinator, grpc::CallbackServerContext* context, Result<OpenCall> call,
+             federation::v1::UploadReply* reply, const TransferLimits& limits);
   void OnReadDone(bool ok) override;
-  void OnCancel() override;
   void OnDone() override;
 
  private:
   void on_header();
-  [[nodiscard]] bool take_turn(std::uint64_t bytes);
-  void give_turn();
-  void admit();
   void on_chunk(std::shared_ptr<UploadBuffer> buffer);
   void on_end_of_messages(const std::shared_ptr<UploadBuffer>& buffer);
   void read_next();
@@ -101,15 +90,12 @@ class UploadCall final : public grpc::ServerReadReactor<federation::v1::UploadRe
   void close(const grpc::Status& status) MUSTER_REQUIRES(link_->mutex());
 
   Coordinator& coordinator_;
-  Turns& turns_;
   const Result<OpenCall> call_;
   const TransferLimits limits_;
   const std::shared_ptr<CallLink> link_;
   federation::v1::UploadReply* const reply_;
   federation::v1::UploadRequest request_;
-  std::string task_id_;                                       // once the header is admitted
-  std::uint64_t turn_ MUSTER_GUARDED_BY(link_->mutex()) = 0;  // bytes of it; 0: none
-  bool waits_ MUSTER_GUARDED_BY(link_->mutex()) = false;      // for it
+  std::string task_id_;  // once the header is admitted
   std::shared_ptr<UploadBuffer> buffer_ MUSTER_GUARDED_BY(link_->mutex());
   bool finished_ MUSTER_GUARDED_BY(link_->mutex()) = false;
 };

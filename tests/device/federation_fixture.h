@@ -124,7 +124,6 @@ class FederationFixture : public testing::Test {
                                                 .credentials = pki_.of_pod("aggregator", 0, "uid"),
                                                 .limits = limits_,
                                                 .downloads_at_once = downloads_at_once_,
-                                                .turns = turns_,
                                                 .stranger_patience = stranger_patience_},
                                                *coordinator_);
     ASSERT_TRUE(server) << server.error().message;
@@ -198,7 +197,6 @@ class FederationFixture : public testing::Test {
   const TestPki& pki_ = shared_test_pki();
   agg::TransferLimits limits_;
   std::size_t downloads_at_once_ = agg::kDownloadsAtOnce;
-  agg::TurnLimit::Options turns_;
   std::chrono::milliseconds stranger_patience_ = 5s;
   Status save_result_;
   std::atomic<double> test_loss_ = 1.0;  // of every evaluation; the accuracy is the model's first value
