@@ -149,7 +149,7 @@ class GrpcFederationServer final : public FederationServer,
     auto call = open_call(*context, *request);
     if (const Status early = turned(call); !early)
       return new Turned<grpc::ServerWriteReactor<Chunk>>(to_grpc(early.error()));
-    return new DownloadCall(*coordinator(), download_turns_, slots_, context, std::move(call), *request,
+    return new DownloadCall(*coordinator(), download_turns_, slots_, context, call, *request,
                             options_.limits);
   }
   grpc::ServerReadReactor<UploadRequest>* Upload(grpc::CallbackServerContext* context,
