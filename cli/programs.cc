@@ -31,6 +31,9 @@ std::vector<std::string> programs_of(const ManifestObject& object) {
       (has(spec["training"], "program") || needs(spec, "workers"))) {
     programs.emplace_back("muster-worker");
   }
+  if (object.kind->kind == "DistributedJob" && has(spec, "runPolicy") && has(spec["runPolicy"], "restart") &&
+      spec["runPolicy"]["restart"] == "InPlace")
+    programs.emplace_back("muster-exec");
   if (object.kind->kind == "FederatedRound" && needs(spec, "aggregator"))
     programs.emplace_back("muster-aggregator");
   if (object.kind->kind == "FederatedRound" &&
