@@ -31,6 +31,8 @@ std::vector<std::string> programs_of(const ManifestObject& object) {
       (beside || runs_ours(object, spec::kWorkerTemplate) ||
        (serves && runs_ours(object, spec::kServerTemplate))))
     programs.emplace_back("muster-worker");
+  if (object.kind->kind == "DistributedJob" && text(member(spec, "runPolicy", "restart")) == "InPlace")
+    programs.emplace_back("muster-exec");
   if (object.kind->kind == "FederatedRound" && runs_ours(object, spec::kAggregatorTemplate))
     programs.emplace_back("muster-aggregator");
   if (object.kind->kind == "FederatedRound" && (beside || runs_ours(object, spec::kClientTemplate)))

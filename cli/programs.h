@@ -6,9 +6,9 @@
 
 namespace muster::cli {
 
-// muster-worker for training, muster-aggregator and muster-device for a federation, where the pod template
-// leaves the image to us. Errors: kFailedPrecondition: which binary is missing in `folder`, which object
-// needs it, what to do.
+// muster-worker for training, muster-exec for restarts in place, muster-aggregator and muster-device for a
+// federation, where the pod template leaves the image to us. Errors: kFailedPrecondition: which binary is
+// missing in `folder`, which object needs it, what to do.
 [[nodiscard]] Status check_programs(const std::vector<ManifestObject>& objects,
                                     const std::filesystem::path& folder);
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 
 namespace muster::exec {
 namespace {
@@ -119,7 +118,7 @@ struct AgentConnection::Callbacks {
       return NGHTTP2_ERR_DEFERRED;
     }
     const std::size_t count = std::min(size, stream.reply.size());
-    std::memcpy(into, stream.reply.data(), count);
+    std::copy_n(stream.reply.begin(), count, into);
     stream.reply.erase(0, count);
     const bool more = !stream.reply.empty() ||
                       (stream.watches && (!connection.finishing_ || stream.sent < connection.version_));

@@ -17,6 +17,7 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <exception>
 #include <string_view>
 
 #include "common/platform/file_descriptor.h"
@@ -247,4 +248,11 @@ int begin(std::vector<std::string> words) {
 }  // namespace
 }  // namespace muster::exec
 
-int main(int argc, char** argv) { return muster::exec::begin({argv + 1, argv + argc}); }
+int main(int argc, char** argv) {
+  try {
+    return muster::exec::begin({argv + 1, argv + argc});
+  } catch (const std::exception& error) {  // there is no memory
+    std::fprintf(stderr, "muster: %s\n", error.what());
+    return muster::kExitRetry;
+  }
+}

@@ -35,7 +35,8 @@ std::string field_not_kept(const Json& patch, const Json& kept) {
 }
 
 void tell_definition(Pass& pass) {
-  if (!pass.seen.unkept.empty()) {
+  if (!pass.seen.unkept) return;
+  if (!pass.seen.unkept->empty()) {
     const std::string message = fmt::format(
         "the cluster's definition {}.muster.dev is older than the operator ({}): it has no field {}, in "
         "which the "
@@ -43,7 +44,7 @@ void tell_definition(Pass& pass) {
         "with "
         "crds.install=true, or kubectl apply -f crds/), and this object goes on",
         std::string(pass.kind) == "DistributedJob" ? "distributedjobs" : "federatedrounds", MUSTER_VERSION,
-        pass.seen.unkept);
+        *pass.seen.unkept);
     if (!api::is_true(pass.before.conditions, kDefinitionOutdated))
       pass.event("Warning", kDefinitionOutdated, message);
     pass.condition(kDefinitionOutdated, true, "FieldNotKept", message);

@@ -127,7 +127,9 @@ struct Observed {
   std::optional<Obstacle> obstacle;         // that a create met of late
   std::set<std::string> lost_nodes;         // of nodes_in_question: unreachable, out of service, or gone
   NodeProblems bad_nodes;                   // at most kBadNodesMax
-  std::string unkept;  // a field of this process's last status write that the API server has not kept
+  // A field of this process's status writes that the API server has not kept; "": it keeps all; not known
+  // before the first.
+  std::optional<std::string> unkept;
   std::optional<WallTime> last_status_write;  // when this process last wrote the status; paces progress
   PodDefaults defaults;
   SchedulingSeen scheduling;

@@ -86,9 +86,9 @@ std::optional<Loss> standing_still(const Pass& pass, const Pod& server,
 
 std::optional<Loss> out_of_reach(Pass& pass, const Pod& server) {
   if (!has_gone_silent_with_node(pass, server)) return std::nullopt;
-  return Loss{.pod = &server,
-              .words = fmt::format("{} does not answer, as its node {} is out of reach", server.name,
-                                   server.node)};
+  return Loss{
+      .pod = &server,
+      .words = fmt::format("{} does not answer, as its node {} is out of reach", server.name, server.node)};
 }
 
 std::vector<Loss> lost_servers(Pass& pass, const spec::RunPolicy& policy,

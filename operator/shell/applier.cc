@@ -154,6 +154,8 @@ Status Applier::operator()(Pass& pass, const PatchStatus& action) {
   if (!written) return written.error();
   pass.applied.status_written = true;
   pass.applied.unkept = field_not_kept(patch, *written);
+  for (const auto& [name, value] : member(patch, "status").items())
+    pass.applied.status_fields.insert("status." + name);
   if (options_.on_status && before != nullptr) options_.on_status(pass.subject, *before, *written);
   cache_.observe_write(pass.subject.resource, std::move(*written));
   return {};

@@ -27,7 +27,8 @@ struct Subject {
 
 struct ApplyResult {
   bool status_written = false;
-  std::string unkept{};  // a field of that write which the API server has not kept
+  std::string unkept{};                   // a field of that write which the API server has not kept
+  std::set<std::string> status_fields{};  // that it wrote: "status.podAttempts"
   std::int64_t pods_created = 0;
   std::set<std::string> warned;             // what the server said of the children, as events
   std::map<std::string, bool> credentials;  // Secrets with keys that are there now; true: they were already

@@ -228,8 +228,13 @@ void Controller::remember(const Subject& subject, const ApplyResult& applied) {
   if (applied.status_written) {
     memory.last_status_write = std::chrono::system_clock::now();
     // Such a write may have changed nothing, so that no watch tells of it.
-    if (!applied.unkept.empty() && memory.unkept.empty()) queue_.add(subject.ns + "/" + subject.name);
-    memory.unkept = applied.unkept;
+    if (!applied.unkept.empty() && memory.unkept.value_or("").empty())
+      queue_.add(subject.ns + "/" + subject.name);
+    // A write without the field says nothing of it.
+    const std::string known = memory.unkept.value_or("");
+    const std::string field = known.substr(0, known.find_first_of(".[", sizeof("status.") - 1));
+    if (!applied.unkept.empty() || known.empty() || applied.status_fields.contains(field))
+      memory.unkept = applied.unkept;
   }
   if (applied.pods_created > 0) memory.refusals = 0;
   if (!applied.obstacle) return;

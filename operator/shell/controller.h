@@ -70,7 +70,7 @@ class Controller {
   struct Memory {     // of what the API server does not keep for us
     std::string uid;  // of the object: one that is made anew under this name starts afresh
     std::optional<WallTime> last_status_write;
-    std::string unkept;                           // a field of it that the API server has not kept
+    std::optional<std::string> unkept;            // Observed::unkept
     std::map<std::string, WallTime> credentials;  // Secrets with keys: when they were made, or tried
     std::set<std::string> found_credentials;      // those that were there and not made here
     std::map<std::string, WallTime> ends;         // of pods, by uid: when they were first seen

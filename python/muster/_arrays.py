@@ -1,5 +1,6 @@
 """A model of NumPy arrays, and what muster.Optimizer asks of one."""
 
+import ctypes
 from typing import Any, Dict, Iterator, List, Mapping, Tuple
 
 from ._library import Error
@@ -56,8 +57,8 @@ class ArrayModel:
     def forget_gradients(self) -> bool:
         return False  # a program writes to them
 
-    def attach_gradients(self) -> None:
-        pass
+    def zero_gradients(self, memory: Any) -> None:
+        ctypes.memset(memory, 0, ctypes.sizeof(memory))
 
     def gradients_in_place(self) -> None:
         values, slopes = self._places

@@ -47,6 +47,8 @@ class Backward:
     def _hook_of(self, index: int, number: int, name: str, parameter: Any, slope: Any) -> Callable[..., None]:
         def hook(*_: Any) -> None:
             found = parameter.grad
+            if found is None:  # of a function that gives none
+                return
             if found is not slope and not found.requires_grad:
                 put(slope, found)
                 parameter.grad = slope

@@ -29,8 +29,8 @@ class Optimizer:
     are made later) go with the optimizer's state to ranks that join and into checkpoints. With parameter servers these make
     the steps: base must be torch's SGD, Adam or AdamW, with the settings of spec.training.optimizer.
     overlap: gradients go to the other ranks while the backward pass goes on, where the worker can make use of it (large
-    models, sums that are not compressed) and the first steps left them alone between backward() and step(); the sums
-    are the same. False: never.
+    models, sums that are not compressed); the sums are the same. For programs that leave gradients alone between
+    backward() and step(): no clipping, scaling, zeroing, by parameter.grad.data or NumPy either, which nobody sees.
     made_step: what the last step() returned.
     """
 
@@ -40,7 +40,7 @@ class Optimizer:
             cls = _torch_class()
         return object.__new__(cls)
 
-    def __init__(self, base: Any, model: Any, also: Iterable[Any] = (), job: Optional["_job.Job"] = None, overlap: bool = True):
+    def __init__(self, base: Any, model: Any, also: Iterable[Any] = (), job: Optional["_job.Job"] = None, overlap: bool = False):
         made = job or _job._job
         if made is None:
             raise Error("muster.Optimizer: call muster.init() first")
@@ -86,8 +86,7 @@ class Optimizer:
         set_to_none=False: gradients of zero, where a program looks at them before."""
         if set_to_none and self._model.forget_gradients():
             return
-        ctypes.memset(self._gradient, 0, ctypes.sizeof(self._gradient))
-        self._model.attach_gradients()
+        self._model.zero_gradients(self._gradient)
 
     def state_dict(self) -> Any:
         return self.base.state_dict()
@@ -282,11 +281,13 @@ class _TorchModel:
             each.grad = None
         return True
 
-    def attach_gradients(self) -> None:
+    def zero_gradients(self, _: Any) -> None:
+        """By torch, whose version counters then tell of it."""
         for _, each, slope, _ in self._shared:
-            if each.grad is not slope:
-                each.grad = slope
-        for _, each, _, _, _ in self._copied:
+            slope.zero_()
+            each.grad = slope
+        for _, each, _, slope, _ in self._copied:
+            slope.zero_()
             if each.grad is not None:
                 each.grad.zero_()
 

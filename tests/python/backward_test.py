@@ -57,6 +57,32 @@ class Early(unittest.TestCase):
     def test_a_program_that_clips_is_never_told_of(self):
         self.assertEqual(self.train(touch=lambda step: torch.nn.utils.clip_grad_norm_(self.model.parameters(), 1e-3)), [[]] * 4)
 
+    def test_nor_one_that_discards_a_batch_by_zeros(self):
+        def discard(step):
+            self.job._optimizer.zero_grad(set_to_none=False)
+
+        self.assertEqual(self.train(touch=discard), [[]] * 4)
+
+    def test_a_parameter_that_gets_no_gradient_has_one_of_zeros(self):
+        class Nothing(torch.autograd.Function):
+            @staticmethod
+            def forward(context, x, weight):
+                return x
+
+            @staticmethod
+            def backward(context, slope):
+                return slope, None
+
+        for overlap in (False, True):
+            self.tearDown()
+            self.setUp()
+            self.model[2].register_forward_hook(lambda module, _, out: Nothing.apply(out, self.model[2].weight))
+            self.assertEqual(len(self.train(overlap=overlap)), 4)
+
+    def test_it_is_asked_for(self):
+        opt = muster.Optimizer(torch.optim.SGD(self.model.parameters(), 0.1), self.model)
+        self.assertFalse(opt._backward._overlap)
+
     def test_nor_one_that_makes_gradients_of_its_own(self):
         def replace(step):
             self.model[0].weight.grad = torch.zeros_like(self.model[0].weight)

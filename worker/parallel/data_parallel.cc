@@ -45,7 +45,6 @@ void DataParallel::begin_step(std::span<float> gradient, const BatchShare& share
 learning::Model::Ready DataParallel::expect(std::span<float> gradient, const BatchShare& share) {
   if (runner_ == nullptr) return {};
   begin_step(gradient, share);
-  if (memory_ == Memory::kShared) early_.resize(gradient.size() - kRiders - plan_.back().size);
   runner_->begin();
   return [this](std::size_t first, std::size_t size) { runner_->ready(first, size); };
 }
@@ -69,6 +68,8 @@ Status DataParallel::sum_bucket(std::span<float> values) {
 Status DataParallel::sum_early(const Bucket& bucket) {
   const std::span<float> values = gradient_.subspan(bucket.first, bucket.size);
   if (memory_ == Memory::kOwn) return sum_bucket(values);
+  if (early_.empty())
+    early_.resize(gradient_.size() - kRiders - plan_.back().size);  // of programs that tell parts
   const std::span<float> copy = std::span(early_).subspan(bucket.first - plan_.back().size, bucket.size);
   std::ranges::copy(values, copy.begin());
   return sum_bucket(copy);

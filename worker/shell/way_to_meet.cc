@@ -3,6 +3,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "common/base/random.h"
 #include "common/platform/log.h"
 #include "learning/partition.h"
@@ -14,6 +16,8 @@
 
 namespace muster::worker {
 namespace {
+
+constexpr std::size_t kProgramBuckets = 16;  // at most, of a large model
 
 Result<WayToMeet> by_servers(const Job& job, Meeting& meeting, std::int64_t parameters,
                              const MeetingTimes& times, bool shared_gradient) {
@@ -101,7 +105,12 @@ Result<WayToMeet> make_way_to_meet(const Job& job, Meeting& meeting, learning::M
   }
   // Codecs have buckets of their own.
   std::vector<Bucket> plan;
-  if (!compressed) plan = plan_buckets(model.tensors());
+  BucketSizes sizes;
+  // A program may tell of no part before the end, and then nothing hides the latency of a sum: a few are
+  // enough for those that do.
+  if (program != nullptr)
+    sizes.elements = std::max(sizes.elements, static_cast<std::size_t>(parameters) / kProgramBuckets);
+  if (!compressed) plan = plan_buckets(model.tensors(), sizes);
   made.synchronizer = std::make_unique<DataParallel>(
       DataParallel::Parts{meeting.workers(), *made.gradient_sum, *made.optimizer}, times.timeout,
       std::move(plan), program != nullptr ? DataParallel::Memory::kShared : DataParallel::Memory::kOwn);

@@ -46,7 +46,7 @@ class ClusterModel {
   std::map<std::string, control::v1::AgentStatus> agents;  // by pod uid
   std::set<std::string> silent;                            // uids of pods whose Agents do not answer
   std::map<std::string, WallTime> unheard;  // by pod uid: dialled then, and has never told anything
-  std::string unkept;                       // a field of the last status write that was not kept
+  std::optional<std::string> unkept = "";   // a field of the status writes that was not kept
   std::map<std::string, control::v1::Assignment> assignments;  // by pod uid: the last Configure
   std::vector<EmitEvent> events;
   std::string ca = "cafe0123";

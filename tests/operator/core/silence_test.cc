@@ -38,7 +38,7 @@ TEST(PodsSilent, OfAProgramThatHasNotConnectedIsToldAfterAMinute) {
   const Decision waits = cluster.decide();
   EXPECT_GT(waits.requeue_after, seconds(0));
   EXPECT_LE(waits.requeue_after, seconds(60));
-  cluster.advance(seconds(61));
+  cluster.advance(seconds(301));
   cluster.settle();
   const api::Condition* told = cluster.condition(kPodsSilent);
   ASSERT_NE(told, nullptr);
@@ -66,7 +66,7 @@ TEST(PodsSilent, IsLookedForThoughNothingHappensAfterAPodIsDialled) {
   cluster.settle();
   const Decision first = cluster.decide();
   EXPECT_GT(first.requeue_after, seconds(0));
-  EXPECT_LE(first.requeue_after, seconds(60));
+  EXPECT_LE(first.requeue_after, seconds(300));
 }
 
 TEST(PodsSilent, CountsFromTheStartOfTheProgramNotOfThePod) {
@@ -103,17 +103,18 @@ TEST(PodsSilent, OfClientsAsksForServe) {
       Json::array({{{"name", "client"}, {"image", "i:1"}}});
   ClusterModel cluster(round);
   bring_up_but_one(cluster, "phones-client-1");
-  cluster.advance(seconds(61));
+  cluster.advance(seconds(301));
   cluster.settle();
   const api::Condition* told = cluster.condition(kPodsSilent);
   ASSERT_NE(told, nullptr);
-  EXPECT_THAT(told->message, HasSubstr("Muster's client: does its command call muster.serve()?"));
+  EXPECT_THAT(told->message, HasSubstr("Muster's client in 5 minutes: does it still load, does its command "
+                                       "call muster.serve(), or is port 8470 closed"));
 }
 
 TEST(PodsSilent, EndsWithTheJob) {
   ClusterModel cluster(program_job());
   bring_up_but_one(cluster, "digits-worker-1");
-  cluster.advance(seconds(61));
+  cluster.advance(seconds(301));
   cluster.settle();
   ASSERT_TRUE(cluster.is(kPodsSilent));
   cluster.object["spec"]["suspend"] = true;
@@ -136,7 +137,7 @@ TEST(Definition, ThatIsOlderIsNamedWithTheFieldAndTheRemedy) {
   const Decision again = cluster.decide();
   EXPECT_GT(again.requeue_after, seconds(0)) << "nothing tells that a definition was applied";
   EXPECT_LE(again.requeue_after, seconds(30));
-  cluster.unkept.clear();
+  cluster.unkept = "";
   cluster.settle();
   EXPECT_FALSE(cluster.is(kDefinitionOutdated));
 }
