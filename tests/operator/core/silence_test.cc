@@ -31,13 +31,13 @@ void bring_up_but_one(ClusterModel& cluster, const std::string& silent) {
   cluster.settle();
 }
 
-TEST(PodsSilent, OfAProgramThatHasNotConnectedIsToldAfterAMinute) {
+TEST(PodsSilent, OfAProgramThatHasNotConnectedIsToldAfterFiveMinutes) {
   ClusterModel cluster(program_job());
   bring_up_but_one(cluster, "digits-worker-1");
   EXPECT_EQ(cluster.condition(kPodsSilent), nullptr) << "it may load for a while";
   const Decision waits = cluster.decide();
   EXPECT_GT(waits.requeue_after, seconds(0));
-  EXPECT_LE(waits.requeue_after, seconds(60));
+  EXPECT_LE(waits.requeue_after, seconds(300));
   cluster.advance(seconds(301));
   cluster.settle();
   const api::Condition* told = cluster.condition(kPodsSilent);
