@@ -96,7 +96,6 @@ TEST_F(RoundStoreTest, MoreRoundsAreTheSameFederation) {
   federation_.clients_per_pod = 7;
   federation_.cohort.max_examples_per_client = 1000;
   federation_.stragglers.deadline_seconds = 5;
-  federation_.training.dataset.path = "/elsewhere";
   std::vector<std::string> notes;
   ASSERT_TRUE(store().load(notes));
 }
