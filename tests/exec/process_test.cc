@@ -35,7 +35,7 @@ std::string own_address() {
 class Process : public ::testing::Test {
  protected:
   ~Process() override {
-    if (pid_ > 0) kill(pid_, SIGKILL);
+    if (pid_ > 0) kill(pid_, SIGTERM);  // then nothing of the command is left, either
     if (pid_ > 0) waitpid(pid_, nullptr, 0);
   }
 
