@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "common/json/access.h"
 #include "common/platform/log.h"
 
 namespace muster::agg {
