@@ -99,6 +99,7 @@ TEST(PodsSilent, WithoutAProgramIsAPortThatIsClosed) {
 TEST(PodsSilent, OfClientsAsksForServe) {
   Json round = federated_round(2, 1);
   round["spec"]["training"] = {{"program", Json::object()}};
+  round["spec"]["cohort"]["maxExamplesPerClient"] = 100;
   round["spec"]["clients"]["template"]["spec"]["containers"] =
       Json::array({{{"name", "client"}, {"image", "i:1"}}});
   ClusterModel cluster(round);
