@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <tuple>
 
 #include "pod/peer_name.h"
 #include "pod/pod_contract.h"
@@ -22,9 +23,22 @@ namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{16} << 10;
 constexpr int kBacklog = 16;
+constexpr int kIdleSeconds = 60, kProbeSeconds = 15, kProbes = 4;
+constexpr int kUnheardMs = 60'000;
 constexpr std::array<unsigned char, 3> kAlpn{2, 'h', '2'};
 
 std::string why() { return std::strerror(errno); }
+
+// A peer that is gone without a word, as with its node, is noticed also while nothing is told to it.
+void set_up(int descriptor) {
+  const std::array<std::tuple<int, int, int>, 6> options{{{IPPROTO_TCP, TCP_NODELAY, 1},
+                                                          {SOL_SOCKET, SO_KEEPALIVE, 1},
+                                                          {IPPROTO_TCP, TCP_KEEPIDLE, kIdleSeconds},
+                                                          {IPPROTO_TCP, TCP_KEEPINTVL, kProbeSeconds},
+                                                          {IPPROTO_TCP, TCP_KEEPCNT, kProbes},
+                                                          {IPPROTO_TCP, TCP_USER_TIMEOUT, kUnheardMs}}};
+  for (const auto& [level, name, value] : options) setsockopt(descriptor, level, name, &value, sizeof value);
+}
 
 // The one DNS name of a certificate; empty: none, or several.
 std::string name_in(X509* certificate) {
@@ -92,6 +106,7 @@ class AgentPort::Connection {
     for (;;) {
       if (out_.empty()) out_ = http2_.give();
       if (out_.empty()) return true;
+      ERR_clear_error();  // of another connection: it would be taken for this one's
       const int done = SSL_write(tls_, out_.data(), static_cast<int>(out_.size()));
       if (done <= 0) return goes_on(done);
       out_.erase(0, static_cast<std::size_t>(done));
@@ -102,6 +117,7 @@ class AgentPort::Connection {
   bool read() {
     std::array<char, kReadBytes> bytes;
     for (;;) {
+      ERR_clear_error();
       const int got = SSL_read(tls_, bytes.data(), static_cast<int>(bytes.size()));
       if (got <= 0) return goes_on(got);
       if (!http2_.take({bytes.data(), static_cast<std::size_t>(got)})) return false;
@@ -224,8 +240,7 @@ void AgentPort::accept(Instant now) {
                          : idle != connections_.end()   ? idle
                                                         : connections_.begin());
     }
-    const int yes = 1;
-    setsockopt(descriptor, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    set_up(descriptor);
     SSL* tls = SSL_new(context_);
     if (tls == nullptr || SSL_set_fd(tls, descriptor) != 1) {
       SSL_free(tls);
@@ -243,6 +258,12 @@ std::optional<Instant> AgentPort::next_deadline() const {
     if (const Instant due = connection->born() + kStrangerPatience; !connection->proven())
       next = std::min(next.value_or(due), due);
   return next;
+}
+
+bool AgentPort::is_watched() const {
+  return std::any_of(connections_.begin(), connections_.end(), [](const auto& connection) {
+    return connection->proven() && connection->http2().watches();
+  });
 }
 
 void AgentPort::publish(const std::string& status) {

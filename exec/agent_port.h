@@ -42,6 +42,8 @@ class AgentPort {
   void served(const std::vector<pollfd>& seen, Instant now);
   [[nodiscard]] std::optional<Instant> next_deadline() const;
 
+  // By the operator, whose end is noticed within some two minutes also where it cannot say so.
+  [[nodiscard]] bool is_watched() const;
   void publish(const std::string& status);
   // Tells those who watch the newest, and ends their streams; true once all of it has left.
   [[nodiscard]] bool finish(Instant now);

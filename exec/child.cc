@@ -43,6 +43,7 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
 [[noreturn]] void become(char** command, char** environment, int error_pipe, pid_t parent) {
   prctl(PR_SET_PDEATHSIG, SIGKILL);  // where this program is not the container's first process
   if (getppid() != parent) _exit(127);
+  setsid();  // `kill 0` in it means the command's processes, as where it is the container's first one
   for (int number = 1; number < NSIG; ++number) std::signal(number, SIG_DFL);
   sigset_t none;
   sigemptyset(&none);
@@ -53,9 +54,10 @@ std::vector<char*> pointers(std::vector<std::string>& strings) {
   _exit(127);
 }
 
-// Sends SIGKILL to each child that this process has now: what the command's own children leave behind comes
-// to it when they end.
-void kill_children() {
+// Each child that this process has now: what the command's own children leave behind comes to it when they
+// end.
+template <typename Use>
+void each_child(const Use& use) {
   char path[64];
   std::snprintf(path, sizeof path, "/proc/self/task/%d/children", static_cast<int>(getpid()));
   const FileDescriptor file(open(path, O_RDONLY | O_CLOEXEC));
@@ -68,11 +70,15 @@ void kill_children() {
       if (text[i] >= '0' && text[i] <= '9') {
         pid = pid * 10 + (text[i] - '0');
       } else {
-        if (pid > 1) kill(static_cast<pid_t>(pid), SIGKILL);
+        if (pid > 1) use(static_cast<pid_t>(pid));
         pid = 0;
       }
     }
   }
+}
+
+void kill_children() {
+  each_child([](pid_t pid) { kill(pid, SIGKILL); });
 }
 
 int code_of(int status) { return WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status); }
@@ -114,17 +120,23 @@ void Child::signal(int number) const {
 
 void Child::kill_all() const { kill_children(); }
 
-std::optional<int> Child::reap() {
+std::optional<int> Child::reap(bool gently) {
   int status = 0;
   pid_t pid = 0;
   while ((pid = waitpid(-1, &status, WNOHANG)) > 0) {
+    told_.erase(pid);
     if (pid != pid_) continue;
     pid_ = 0;
     exit_code_ = code_of(status);
   }
   if (!exit_code_) return std::nullopt;
   if (pid < 0 && errno == ECHILD) return std::exchange(exit_code_, std::nullopt);
-  kill_children();
+  if (gently)
+    each_child([this](pid_t child) {
+      if (told_.insert(child).second) kill(child, SIGTERM);
+    });
+  else
+    kill_children();
   return std::nullopt;
 }
 

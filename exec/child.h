@@ -2,6 +2,7 @@
 #include <sys/types.h>
 
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -23,9 +24,9 @@ class Child {
   [[nodiscard]] Status start(const Environment& environment);
   void signal(int number) const;
   void kill_all() const;  // what lives now; what it starts meanwhile is met by the next call
-  // Takes up what has ended. Once the command has, what is left of it is killed; when nothing is, its exit
-  // code: 128 + n where a signal ended it.
-  [[nodiscard]] std::optional<int> reap();
+  // Takes up what has ended. Once the command has, what is left of it is killed, or, `gently`, each gets a
+  // SIGTERM; when nothing is left, its exit code: 128 + n where a signal ended it.
+  [[nodiscard]] std::optional<int> reap(bool gently);
   // It has ended, and what it had started has not yet.
   [[nodiscard]] bool has_remains() const { return exit_code_.has_value(); }
 
@@ -33,6 +34,7 @@ class Child {
   std::vector<std::string> command_;
   pid_t pid_ = 0;                 // 0: it does not run
   std::optional<int> exit_code_;  // of a command that has ended
+  std::set<pid_t> told_;          // of what it has left: those that have got their SIGTERM
 };
 
 }  // namespace muster::exec

@@ -133,6 +133,11 @@ std::vector<Effect> Machine::signalled(int number, Instant /*now*/) {
   return {Pass{kTerminate}};
 }
 
+void Machine::heard(Instant now) {
+  if (state_ == State::kWaiting || state_ == State::kReady || state_ == State::kBroken)
+    deadline_ = now + kPatience;
+}
+
 std::vector<Effect> Machine::tick(Instant now) {
   if (!deadline_ || now < *deadline_) return {};
   switch (state_) {
@@ -143,10 +148,10 @@ std::vector<Effect> Machine::tick(Instant now) {
       return {KillAll{}};
     case State::kKilling: return end(kExitRetry, "what the command has started cannot be killed");
     case State::kBroken:
-      return end(told_.end->exit_code, "the command has ended, and no assignment has come since");
+      return end(told_.end->exit_code, "the command has ended, and the operator has not been heard of since");
     default:
       return end(kExitRetry,
-                 "no assignment came from the operator in time; is muster-operator running and may it reach "
+                 "the operator has not been heard of in time; is muster-operator running and may it reach "
                  "this pod?");
   }
 }

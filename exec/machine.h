@@ -16,7 +16,8 @@ inline constexpr std::chrono::seconds kGrace{5};
 // For what was killed to be gone: only a process that is stuck in the kernel takes longer. Then the container
 // ends, which takes everything with it, or tells that its node is broken.
 inline constexpr std::chrono::seconds kGone{60};
-// For the next assignment, as the agents of trainings have it (pod/pod_life.h).
+// For the next assignment while nobody follows this pod, as the agents of trainings have it
+// (pod/pod_life.h).
 inline constexpr std::chrono::minutes kPatience{10};
 
 struct Start {  // of the command, with these variables beside its own
@@ -56,9 +57,13 @@ class Machine {
   // The program of the command cannot be started, says `words`.
   [[nodiscard]] std::vector<Effect> not_started(int exit_code, std::string words, Instant now);
   [[nodiscard]] std::vector<Effect> signalled(int number, Instant now);
+  // The operator follows this pod: what it waits for then, such as a pod without a node, may take any time.
+  void heard(Instant now);
   [[nodiscard]] std::vector<Effect> tick(Instant now);
   [[nodiscard]] std::optional<Instant> next_deadline() const;
 
+  // The command has been asked to end and may still do so: as may what it has started.
+  [[nodiscard]] bool may_end() const { return state_ == State::kEnding || state_ == State::kLeaving; }
   [[nodiscard]] const Told& told() const { return told_; }
 
  private:

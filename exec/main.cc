@@ -96,7 +96,9 @@ class Supervisor {
       poll(waiting.data(), waiting.size(), patience());
       take_signals();
       port_->served(waiting, std::chrono::steady_clock::now());
-      act(machine_.tick(std::chrono::steady_clock::now()));
+      const Instant now = std::chrono::steady_clock::now();
+      if (port_->is_watched()) machine_.heard(now);
+      act(machine_.tick(now));
     }
     say_farewell();
     return exit_code_;
@@ -134,9 +136,18 @@ class Supervisor {
   void take_signals() {
     signalfd_siginfo info;
     while (read(signals_.get(), &info, sizeof info) == static_cast<ssize_t>(sizeof info))
-      if (info.ssi_signo != SIGCHLD)
+      if (info.ssi_signo != SIGCHLD) {
+        leaving_ = leaving_ || info.ssi_signo == SIGTERM;
         act(machine_.signalled(static_cast<int>(info.ssi_signo), std::chrono::steady_clock::now()));
-    if (const auto code = child_.reap()) act(ended(*code));
+      }
+    const Instant now = std::chrono::steady_clock::now();
+    const bool gently = machine_.may_end() && (!left_since_ || now < *left_since_ + kGrace);
+    const auto code = child_.reap(gently);
+    if (!child_.has_remains())
+      left_since_.reset();
+    else if (!left_since_)
+      left_since_ = now;
+    if (code) act(ended(*code));
   }
 
   [[nodiscard]] std::vector<Effect> ended(int code) {
@@ -160,10 +171,7 @@ class Supervisor {
     say(done.error().message);
     act(machine_.not_started(kNotExecuted, done.error().message, std::chrono::steady_clock::now()));
   }
-  void operator()(const Pass& what) {
-    leaving_ = leaving_ || (what.number == SIGTERM && machine_.told().phase == Phase::kRunning);
-    child_.signal(what.number);
-  }
+  void operator()(const Pass& what) { child_.signal(what.number); }
   void operator()(const KillAll& /*what*/) { child_.kill_all(); }
   void operator()(const End& what) {
     if (!what.words.empty()) say(what.words);
@@ -189,6 +197,7 @@ class Supervisor {
   std::optional<Told> published_;
   FileDescriptor signals_;
   std::unique_ptr<AgentPort> port_;
+  std::optional<Instant> left_since_;  // the command has ended, and what it has started has not
   bool over_ = false;
   bool leaving_ = false;  // the container is to end with the command
   int exit_code_ = 0;

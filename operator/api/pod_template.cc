@@ -140,6 +140,16 @@ Status validate_command(const Json& container, const std::string& path) {
   const bool words = command.is_array() && !command.empty() &&
                      std::ranges::all_of(command, [](const Json& word) { return word.is_string(); }) &&
                      !text(command.front()).empty();
+  constexpr std::pair<const char*, const char*> kKillers[] = {
+      {"livenessProbe", nullptr}, {"startupProbe", nullptr}, {"lifecycle", "postStart"}};
+  for (const auto& [name, inner] : kKillers) {
+    const Json& found = inner == nullptr ? member(container, name) : member(container, name, inner);
+    if (found.is_null()) continue;
+    return invalid_argument(fmt::format(
+        "{}.{}{}{}: with runPolicy.restart InPlace a container goes on while its command waits for the "
+        "others, and this would have it killed; remove it, or runPolicy.restart",
+        path, name, inner == nullptr ? "" : ".", inner == nullptr ? "" : inner));
+  }
   if (words) return {};
   return invalid_argument(
       path +

@@ -251,13 +251,15 @@ std::optional<Gang> prepare_gang(Pass& pass, const GangWish& wish, bool fresh) {
   return gang;
 }
 
-void join_gang(const Pass& pass, Gang gang, Json& pod) {
+void join_gang(const Pass& pass, Gang gang, std::int64_t pods, Json& pod) {
   if (gang == Gang::kNone) return;
   const std::string& name = pass.meta.name;
   const bool counts_done = gang == Gang::kVolcano;
   if (!pass.after.succeeded_ranks.empty() && !counts_done) return;
   Json& metadata = pod["metadata"];
-  if (!pass.before.roster.empty()) {
+  const auto& group = pass.seen.scheduling.group.object;
+  const bool is_larger = group != nullptr && size_of(*group) > pods;  // its scheduler would wait for ever
+  if (!pass.before.roster.empty() || is_larger) {
     if (gang == Gang::kVolcano && named_scheduler(pod).empty()) pod["spec"]["schedulerName"] = "volcano";
     return;
   }

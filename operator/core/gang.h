@@ -35,7 +35,7 @@ struct GangWish {
 // Makes the pod a member. One that starts anew alone beside others that have succeeded is none: schedulers do
 // not count those, and it would wait for ever. Nor is one that comes to a training at work, which may have
 // been scaled: the others do not wait for it.
-void join_gang(const Pass& pass, Gang gang, Json& pod);
+void join_gang(const Pass& pass, Gang gang, std::int64_t pods, Json& pod);
 // Sets GangScheduled by the pods' nodes and the group's own words.
 void tell_gang(Pass& pass, const std::vector<const Pod*>& pods, std::int64_t wanted);
 // Deletes the group, of which the scheduler may reserve room. status.gang is empty once it is gone.

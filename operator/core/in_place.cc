@@ -29,6 +29,7 @@ struct Ended {  // a pod, or the command in one that goes on
   const Pod* pod = nullptr;
   Pod as_ended;  // as it would be if the pod had ended by it
   bool command_only = false;
+  bool late = false;  // of a membership that another one's end has ended already
 };
 
 // What the pod tells, if it answers; null: nothing, as after a takeover.
@@ -45,7 +46,8 @@ std::optional<Ended> ended_command(const Pass& pass, const Pod& pod, std::int64_
   if (word == nullptr || fate_of(pod) != PodFate::kAlive || !word->exec().has_end()) return std::nullopt;
   const auto& end = word->exec().end();
   if (end.membership() < membership) return std::nullopt;
-  Ended ended{.pod = &pod, .as_ended = pod, .command_only = true};
+  Ended ended{
+      .pod = &pod, .as_ended = pod, .command_only = true, .late = end.membership() < pass.before.membership};
   ended.as_ended.phase = PodPhase::kFailed;
   ended.as_ended.end = ContainerEnd{
       .exit_code = end.exit_code(), .reason = "Error", .message = end.words(), .finished_at = {}};
@@ -59,7 +61,7 @@ std::vector<Ended> ended_of(const Pass& pass, const std::vector<const Pod*>& wor
     if (pod->index >= replicas) continue;  // it leaves
     const PodFate fate = fate_of(*pod);
     if (fate == PodFate::kFailed || fate == PodFate::kDisrupted)
-      all.push_back({.pod = pod, .as_ended = *pod, .command_only = false});
+      all.push_back({.pod = pod, .as_ended = *pod});
     if (auto ended = ended_command(pass, *pod, membership)) all.push_back(*std::move(ended));
   }
   return all;
@@ -72,7 +74,10 @@ bool judge_all(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
     for (const Ended& each : ended) {
       const RuleMatch match = rule_for(spec.run_policy.failure_rules, each.as_ended);
       if (!match || match.rule->action != action) continue;
-      obey(pass, match, each.as_ended, spec.run_policy.max_restarts);
+      if (action == Action::kRestartJob && each.late)  // it was counted with the other's
+        restart(pass, Cause::kCounted, words_on(match, each.as_ended), spec.run_policy.max_restarts);
+      else
+        obey(pass, match, each.as_ended, spec.run_policy.max_restarts);
       return true;
     }
   }
@@ -91,26 +96,14 @@ std::int64_t vanished(const Pass& pass, const std::vector<const Pod*>& workers) 
   });
 }
 
-// A pod of its own for each worker that has none any more: also for one that was done, since all run again.
-void replace_lost(Pass& pass, const std::vector<const Pod*>& workers, const std::vector<Ended>& ended,
-                  const spec::RunPolicy& policy) {
+// A new pod for each worker that has lost its own.
+void replace_lost(Pass& pass, const std::vector<Ended>& ended, const spec::RunPolicy& policy) {
   const auto starts_anew = [&](const Ended& each) {
     const RuleMatch match = rule_for(policy.failure_rules, each.as_ended);
     return !each.command_only || (match && match.rule->action == Action::kRestartPod);
   };
-  bool lost = false;
-  for (const Ended& each : ended) {
-    if (!starts_anew(each)) continue;
-    count_attempt(pass, *each.pod, fate_of(each.as_ended) == PodFate::kFailed);
-    lost = true;
-  }
-  for (const Pod* pod : workers) {
-    if (fate_of(*pod) != PodFate::kSucceeded) continue;
-    count_attempt(pass, *pod, false);
-    lost = true;
-  }
-  if (lost || vanished(pass, workers) > 0 || !pass.after.succeeded_ranks.empty()) pass.after.roster.clear();
-  pass.after.succeeded_ranks.clear();
+  for (const Ended& each : ended)
+    if (starts_anew(each)) count_attempt(pass, *each.pod, fate_of(each.as_ended) == PodFate::kFailed);
 }
 
 bool judge_ended(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers,
@@ -136,26 +129,40 @@ bool judge_ended(Pass& pass, const api::DistributedJobSpec& spec, const std::vec
   }
   restart_in_place(pass, counted != nullptr ? Cause::kFailure : Cause::kDisruption, words,
                    policy.max_restarts);
-  if (!pass.after.finished()) replace_lost(pass, workers, ended, policy);
+  if (!pass.after.finished()) replace_lost(pass, ended, policy);
   return true;
 }
 
-bool judge_size(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+bool judge_size(Pass& pass, const api::DistributedJobSpec& spec) {
   const std::int64_t was = std::ssize(pass.before.roster);
   if (was == 0 || was == spec.workers.replicas) return false;
   restart_in_place(pass, Cause::kScale, fmt::format("from {} to {} workers", was, spec.workers.replicas), 0);
-  replace_lost(pass, workers, {}, spec.run_policy);
-  pass.after.roster.clear();
   return true;
 }
 
-// Once a pod of each worker answers, they are the roster. True when it is written.
+// What has ended with 0 before there is a roster ran in an earlier membership, however late its node tells
+// it: all run again, so that each of these needs a new pod. True when the status says so.
+bool replace_done(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
+  if (!pass.before.roster.empty()) return false;
+  bool replaced = false;
+  for (const Pod* pod : workers) {
+    if (fate_of(*pod) != PodFate::kSucceeded || pod->index >= spec.workers.replicas) continue;
+    count_attempt(pass, *pod, false);
+    replaced = true;
+  }
+  return replaced;
+}
+
+// Once a pod of each worker waits in this membership, they are the roster: whatever a member ends with is of
+// this membership. True when it is written.
 bool form(Pass& pass, const api::DistributedJobSpec& spec, const std::vector<const Pod*>& workers) {
   if (!pass.before.roster.empty()) return false;
   std::vector<api::RosterMember> roster;
-  for (const Pod* pod : workers)
-    if (pod->index < spec.workers.replicas && told_by(pass, *pod) != nullptr)
+  for (const Pod* pod : workers) {
+    const AgentStatus* word = pod->index < spec.workers.replicas ? told_by(pass, *pod) : nullptr;
+    if (word != nullptr && word->membership() == pass.before.membership && word->exec().ready())
       roster.push_back({.index = pod->index, .uid = pod->uid});
+  }
   if (std::ssize(roster) != spec.workers.replicas) return false;
   pass.after.roster = std::move(roster);
   return true;
@@ -212,9 +219,9 @@ bool tend_in_place(Pass& pass, const api::DistributedJobSpec& spec, const std::v
   const std::int64_t present = pass.before.membership;
   // The first to fail has often only lost the one that fails second, by when the next membership is decided.
   if (judge_all(pass, spec, workers, ended(present - 1)) ||
-      judge_ended(pass, spec, workers, ended(present)) || judge_size(pass, spec, workers))
+      judge_ended(pass, spec, workers, ended(present)) || judge_size(pass, spec))
     return true;
-  return form(pass, spec, workers);
+  return replace_done(pass, spec, workers) || form(pass, spec, workers);
 }
 
 void configure_in_place(Pass& pass, const api::DistributedJobSpec& spec,

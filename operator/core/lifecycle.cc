@@ -126,6 +126,8 @@ void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t r
 void restart_in_place(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max) {
   if (!may_restart(pass, cause, message, restarts_max)) return;
   pass.after.membership += 1;
+  pass.after.roster.clear();
+  pass.after.succeeded_ranks.clear();
   forget_time_left(pass.after);
   tell_restart(pass, cause, message, "RestartingInPlace", restarts_max);
 }

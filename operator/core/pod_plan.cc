@@ -148,6 +148,15 @@ void mount_shared_memory(Json& spec, Json& main, const PodPlan& plan, std::int64
   main["volumeMounts"].push_back({{"name", api::kSharedMemoryVolume}, {"mountPath", kSharedMemoryFolder}});
 }
 
+// Puts `env` before the container's own, and where the kubelet looks for last words: Muster's library writes
+// them, muster-exec reads those of its command.
+void tell_termination_log(Json& main, Json env) {
+  if (const Json& words = member(main, "terminationMessagePath"); words.is_string())
+    env.push_back(variable(kTerminationLogVariable, text(words)));
+  if (const Json& own = member(main, "env"); own.is_array()) env.insert(env.end(), own.begin(), own.end());
+  if (!env.empty()) main["env"] = std::move(env);
+}
+
 // Muster's worker as a native sidecar: it starts before the user's program, is told to end after it, and has
 // the keys and ports. The two meet at a socket in a volume of their own.
 void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
@@ -174,12 +183,7 @@ void add_sidecar(Json& spec, Json& main, const PodPlan& plan) {
   }
   mount_credentials(spec, sidecar, plan);
   main["volumeMounts"].push_back(socket);
-  Json env = Json::array({variable(kSocketVariable, kSocketPath)});
-  // For Muster's word on the end, which the library writes where the kubelet looks.
-  if (const Json& words = member(main, "terminationMessagePath"); words.is_string())
-    env.push_back(variable(kTerminationLogVariable, text(words)));
-  if (const Json& own = member(main, "env"); own.is_array()) env.insert(env.end(), own.begin(), own.end());
-  main["env"] = std::move(env);
+  tell_termination_log(main, Json::array({variable(kSocketVariable, kSocketPath)}));
   Json& first = spec["initContainers"];  // after the user's own, which may fetch what the program needs
   if (!first.is_array()) first = Json::array();
   first.push_back(std::move(sidecar));
@@ -192,26 +196,30 @@ int mode_for_any_user(const Json& spec) {
 
 // An init container copies muster-exec into a volume, and it is put before the container's command.
 void supervise(Json& spec, Json& main, const PodPlan& plan) {
-  Json copier{
-      {"name", kExecProgram},
-      {"image", plan.exec_image},
-      {"imagePullPolicy", "IfNotPresent"},
-      {"args", Json::array({"install", kExecFolder})},
-      {"resources", {{"requests", {{"cpu", "10m"}, {"memory", "16Mi"}}}, {"limits", {{"memory", "64Mi"}}}}},
-      {"volumeMounts", Json::array({{{"name", kExecVolume}, {"mountPath", kExecFolder}}})},
-      {"securityContext",
-       {{"allowPrivilegeEscalation", false},
-        {"readOnlyRootFilesystem", true},
-        {"runAsNonRoot", true},
-        {"runAsUser", kNobody},
-        {"capabilities", {{"drop", Json::array({"ALL"})}}},
-        {"seccompProfile", {{"type", "RuntimeDefault"}}}}}};
+  const Json amounts{{"cpu", "100m"}, {"memory", "64Mi"}};  // both: else no pod of it is Guaranteed
+  Json copier{{"name", kExecProgram},
+              {"image", plan.exec_image},
+              {"imagePullPolicy", "IfNotPresent"},
+              {"args", Json::array({"install", kExecFolder})},
+              {"resources", {{"requests", amounts}, {"limits", amounts}}},
+              {"volumeMounts", Json::array({{{"name", kExecVolume}, {"mountPath", kExecFolder}}})},
+              {"securityContext",
+               {{"allowPrivilegeEscalation", false},
+                {"readOnlyRootFilesystem", true},
+                {"runAsNonRoot", true},
+                {"capabilities", {{"drop", Json::array({"ALL"})}}},
+                {"seccompProfile", {{"type", "RuntimeDefault"}}}}}};
+  // Else its user is that of the pod, or of the image, which OpenShift puts one of its own in place of.
+  const Json& pod_security = member(spec, "securityContext");
+  if (member(pod_security, "runAsUser") == 0 || member(pod_security, "runAsNonRoot") == false)
+    copier["securityContext"]["runAsUser"] = kNobody;
   Json& first = spec["initContainers"];  // behind the user's own, which keep their places in the template
   if (!first.is_array()) first = Json::array();
   first.push_back(std::move(copier));
   spec["volumes"].push_back({{"name", kExecVolume}, {"emptyDir", {{"sizeLimit", kExecVolumeSize}}}});
   main["volumeMounts"].push_back({{"name", kExecVolume}, {"mountPath", kExecFolder}, {"readOnly", true}});
   mount_credentials(spec, main, plan, kExecKeysFolder, mode_for_any_user(spec));
+  tell_termination_log(main, Json::array());
   Json command =
       Json::array({std::string(kExecFolder) + "/" + kExecProgram, "--keys", kExecKeysFolder, "--"});
   for (const Json& word : member(main, "command")) command.push_back(word);

@@ -140,7 +140,7 @@ std::int64_t create_servers(Pass& pass, const api::DistributedJobSpec& spec,
     ++created;
     keys.before_pod(index);
     Json manifest = server_manifest(pass, spec, image, index);
-    join_gang(pass, gang, manifest);
+    join_gang(pass, gang, spec.workers.replicas + servers_wanted(spec), manifest);
     create_pod(pass, kServerRole, spec::kServerTemplate.path, std::move(manifest));
   }
   return created;
@@ -190,7 +190,7 @@ void create_missing(Pass& pass, const api::DistributedJobSpec& spec, const Incar
     if (ours || spec.restarts_in_place()) keys.before_pod(index);
     if (!ours && created == 1 && !pass.seen.defaults.progress_url.empty()) make_token(pass);
     Json manifest = worker_manifest(pass, spec, image, index);
-    join_gang(pass, *gang, manifest);
+    join_gang(pass, *gang, spec.workers.replicas + servers_wanted(spec), manifest);
     create_pod(pass, kRole, spec::kWorkerTemplate.path, std::move(manifest));
   }
   if (created > 0) {

@@ -152,6 +152,26 @@ TEST_F(MachineTest, WaitsForAssignmentsSoLongAndNoLonger) {
   EXPECT_EQ(only<End>(effects)->exit_code, 3) << "then the pod tells what its command did";
 }
 
+TEST_F(MachineTest, WaitsAsLongAsTheOperatorFollows) {
+  run(1);
+  static_cast<void>(machine_.ended(3, "", now_));  // broken, until a lost pod has a node
+  machine_.heard(now_ + kPatience - 1s);
+  EXPECT_TRUE(machine_.tick(now_ + kPatience).empty());
+  assign(2, false);  // ready
+  machine_.heard(now_ + 2 * kPatience);
+  EXPECT_TRUE(machine_.tick(now_ + 3 * kPatience - 1s).empty());
+  EXPECT_NE(only<End>(machine_.tick(now_ + 3 * kPatience)), nullptr) << "nobody follows any more";
+}
+
+TEST_F(MachineTest, HasNoMoreTimeToEndForThatTheOperatorFollows) {
+  run(1);
+  machine_.heard(now_);
+  EXPECT_FALSE(machine_.next_deadline()) << "a command that runs has none";
+  assign(2, false);
+  machine_.heard(now_ + 1s);
+  EXPECT_EQ(machine_.next_deadline(), now_ + kGrace);
+}
+
 TEST_F(MachineTest, ACommandThatCannotBeStartedHasFailed) {
   assign(1, false);
   assign(1, true);

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <csignal>
+#include <filesystem>
 #include <fstream>
 #include <functional>
 #include <thread>
@@ -138,8 +139,9 @@ TEST_F(Process, RunsTheCommandWithTheVariablesOfItsMembershipAndEndsWithIt) {
 }
 
 TEST_F(Process, StartsItAgainAndLeavesNothingOfIt) {
-  // A grandchild in a session of its own, that heeds no SIGTERM: nothing but its parentage tells whose it is.
-  start(R"(setsid sh -c 'trap "" TERM; echo $$ > $OUT/left-'$RANK'; while :; do sleep 1; done' &
+  // A grandchild in a session of its own: nothing but its parentage tells whose it is.
+  start(R"(setsid sh -c 'trap "echo > $OUT/saved-'$RANK'; exit" TERM; echo $$ > $OUT/left-'$RANK'
+                         while :; do sleep 0.01; done' &
            echo $$ > $OUT/pid-$RANK; while :; do sleep 1; done)");
   configure(1, false);
   configure(1, true, "first");
@@ -149,9 +151,22 @@ TEST_F(Process, StartsItAgainAndLeavesNothingOfIt) {
   status_when([](const AgentStatus& told) { return told.membership() == 2 && told.exec().ready(); });
   EXPECT_FALSE(lives(pid));
   EXPECT_FALSE(lives(left));
+  EXPECT_TRUE(std::filesystem::exists(folder_.path() / "saved-first")) << "it was asked to end, and had time";
   configure(2, true, "second");
   EXPECT_NE(line_of("pid-second"), pid);
-  line_of("left-second");
+  const std::string last = line_of("left-second");
+  kill(pid_, SIGTERM);
+  EXPECT_EQ(exit_code(), 128 + SIGTERM);
+  EXPECT_FALSE(lives(last));
+}
+
+TEST_F(Process, KillsWhatACommandLeavesThatFails) {
+  start(R"(setsid sh -c 'trap "" TERM; echo $$ > $OUT/left; while :; do sleep 1; done' &
+           while [ ! -s $OUT/left ]; do sleep 0.01; done; exit 3)");
+  run(1);
+  const AgentStatus told = status_when([](const AgentStatus& each) { return each.exec().has_end(); });
+  EXPECT_EQ(told.exec().end().exit_code(), 3);
+  EXPECT_FALSE(lives(line_of("left")));
 }
 
 TEST_F(Process, TellsHowACommandEndedWithItsLastWords) {
@@ -175,6 +190,13 @@ TEST_F(Process, PassesSigtermOnAndHasTheCommandsExitCode) {
   line_of("up");
   kill(pid_, SIGTERM);
   EXPECT_EQ(exit_code(), 7);
+}
+
+TEST_F(Process, OutlivesACommandThatEndsItsProcessGroup) {
+  start("kill -9 0");
+  run(1);
+  const AgentStatus told = status_when([](const AgentStatus& each) { return each.exec().has_end(); });
+  EXPECT_EQ(told.exec().end().exit_code(), 137);
 }
 
 TEST_F(Process, TellsOfACommandThatIsNotThere) {

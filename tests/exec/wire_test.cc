@@ -128,6 +128,19 @@ TEST(Wire, WritesWhatTheOperatorReads) {
   EXPECT_FALSE(read.exec().has_end());
 }
 
+// A termination log holds any bytes.
+TEST(Wire, WritesLastWordsThatAreNoText) {
+  const Told told{.end = CommandEnd{.membership = 1,
+                                    .exit_code = 1,
+                                    .words = "gr\xf6\xdf"
+                                             "e"}};
+  control::v1::AgentStatus read;
+  ASSERT_TRUE(read.ParseFromString(write_status(told)));
+  EXPECT_EQ(read.exec().end().words(),
+            "gr\xf6\xdf"
+            "e");
+}
+
 TEST(Wire, ReadsWhomAFollowerMeans) {
   control::v1::WatchRequest request;
   request.set_pod_uid("p-9");

@@ -9,6 +9,7 @@
 
 #include "cluster_model.h"
 #include "exec/machine.h"
+#include "operator/core/incarnation.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op::testing {
@@ -96,6 +97,7 @@ class InPlace : public ::testing::Test {
   }
 
   void end(const std::string& uid, int code, const std::string& words = "") {
+    if (!inside_.contains(uid)) return;  // it has not been looked at yet
     PodInside& pod = inside_.at(uid);
     if (!pod.command) return;
     pod.command.reset();
@@ -154,6 +156,12 @@ class InPlace : public ::testing::Test {
   std::map<std::string, PodInside> inside_;  // by pod uid
   std::set<std::string> stubborn_;           // uids of pods whose commands heed no SIGTERM
   std::map<std::string, std::string> uids_;
+};
+
+class InPlaceStandstill : public InPlace {
+ protected:
+  InPlaceStandstill()
+      : InPlace(in_place().workers(3).set("/spec/runPolicy/progressDeadlineSeconds", 600).json()) {}
 };
 
 TEST_F(InPlace, AllCommandsStartOnceAllPodsAnswer) {
@@ -285,6 +293,41 @@ TEST_F(InPlace, OneThatIsDoneRunsAgainWhenAnotherFails) {
   EXPECT_TRUE(cluster_.is("Succeeded"));
 }
 
+// A kubelet tells the end of a pod a second or two late: by then another membership may be decided.
+TEST_F(InPlace, AnEndWithZeroThatIsToldLateIsOfThePast) {
+  fail_command(1, 1);
+  cluster_.pass();
+  ASSERT_EQ(cluster_.status().membership, 2);
+  end_pod(0, 0);
+  come_back();
+  EXPECT_THAT(runs(), ElementsAre(2, 2, 2));
+  EXPECT_FALSE(kept(0));
+  EXPECT_TRUE(kept(1) && kept(2));
+  EXPECT_THAT(cluster_.status().succeeded_ranks, IsEmpty());
+}
+
+TEST_F(InPlace, AnEndWithZeroThatIsToldLateKeepsNobodyWaitingForALostPod) {
+  cluster_.evict(name_of(2));
+  cluster_.pass();
+  ASSERT_EQ(cluster_.status().membership, 2);
+  end_pod(0, 0);
+  come_back();
+  EXPECT_THAT(runs(), ElementsAre(2, 2, 2));
+  EXPECT_FALSE(kept(0));
+  EXPECT_TRUE(kept(1));
+}
+
+TEST_F(InPlaceStandstill, OneThatIsDoneRunsAgainWhenTheOthersStandStill) {
+  cluster_.object["status"]["progress"] = {{"percent", 10}};
+  end_pod(0, 0);
+  settle();
+  EXPECT_THAT(runs(), ElementsAre(1, 1));
+  cluster_.advance(std::chrono::seconds(700));
+  come_back();
+  EXPECT_EQ(cluster_.status().restarts, 1);
+  EXPECT_THAT(runs(), ElementsAre(2, 2, 2));
+}
+
 TEST_F(InPlace, ANewOperatorChangesNothing) {
   for (auto& [uid, agent] : cluster_.agents) agent = {};
   cluster_.agents.clear();
@@ -318,6 +361,16 @@ TEST_F(InPlaceRules, FailTheJobAlsoByACommandThatFailedSecond) {
   cluster_.pass();
   EXPECT_TRUE(cluster_.is("Failed"));
   EXPECT_EQ(cluster_.condition("Failed")->reason, "FailurePolicy");
+}
+
+TEST_F(InPlaceRules, CountAFailureOnceThatIsToldInTwo) {
+  fail_command(1, 1);
+  cluster_.pass();
+  ASSERT_EQ(cluster_.status().membership, 2);
+  fail_command(0, 43);
+  come_back();
+  EXPECT_EQ(cluster_.status().incarnation, 2) << "all pods are made anew";
+  EXPECT_EQ(cluster_.status().restarts, 1);
 }
 
 TEST_F(InPlaceRules, MakeAllPodsAnew) {
@@ -358,7 +411,7 @@ class InPlaceRandom : public InPlace {
     const bool here = pod != cluster_.pods.end();
     const std::string uid = here ? cluster_.uid_of(name_of(index)) : "";
     const bool lives = here && cluster_.agents.contains(uid);
-    switch (random() % 10) {
+    switch (random() % 11) {
       case 0:
       case 1:
         if (lives) fail_command(index, 1 + static_cast<int>(random() % 100));
@@ -376,6 +429,12 @@ class InPlaceRandom : public InPlace {
       case 6:
         if (lives && !cluster_.silent.erase(uid)) cluster_.silent.insert(uid);
         break;
+      case 10:  // never the last one: the job goes on
+        if (lives && inside_.contains(uid) && inside_.at(uid).command && runs().size() > 1) {
+          done_in_[uid] = inside_.at(uid).command->membership;
+          end_pod(index, 0);
+        }
+        break;
       case 7: cluster_.finish_deletions(); break;
       case 8: cluster_.start_pods(); break;
       default:
@@ -387,10 +446,12 @@ class InPlaceRandom : public InPlace {
     cluster_.now += std::chrono::seconds(random() % 3);
     for (auto passes = random() % 3; passes > 0; --passes) cluster_.pass();
   }
+
+  std::map<std::string, std::int64_t> done_in_;  // memberships in which commands ended with 0, by pod uid
 };
 
-// Whatever fails, and when: commands of two memberships never run side by side (see `act`), and in the end
-// all of one run.
+// Whatever fails or ends, and when: commands of two memberships never run side by side (see `act`), and in
+// the end all of one run.
 TEST_F(InPlaceRandom, EndsWithAllCommandsOfOneMembership) {
   const unsigned seed = std::random_device{}();
   SCOPED_TRACE(fmt::format("seed {}", seed));
@@ -406,7 +467,12 @@ TEST_F(InPlaceRandom, EndsWithAllCommandsOfOneMembership) {
     }
     const std::int64_t replicas = cluster_.object["spec"]["workers"]["replicas"];
     const std::vector<std::int64_t> all = runs();
-    ASSERT_EQ(std::ssize(all), replicas) << cluster_.status().phase;
+    const api::JobStatus status = cluster_.status();
+    ASSERT_EQ(std::ssize(all) + std::ssize(status.succeeded_ranks), replicas) << status.phase;
+    for (const api::RosterMember& member : status.roster)
+      if (is_done(status, member.index)) {
+        ASSERT_EQ(done_in_[member.uid], status.membership);
+      }
     for (const std::int64_t membership : all) ASSERT_EQ(membership, cluster_.status().membership);
     ASSERT_EQ(cluster_.status().phase, "Running");
   }
