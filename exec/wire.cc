@@ -1,6 +1,10 @@
 // exec/wire.cc: protobuf's varints and lengths
 #include "exec/wire.h"
 
+#include <algorithm>
+
+#include "common/base/utf8.h"
+
 namespace muster::exec {
 namespace {
 
@@ -131,11 +135,19 @@ class Writer {
   std::string out_;
 };
 
+// A termination log holds any bytes; protobuf's readers refuse a message whose strings are not UTF-8.
+std::string as_text(std::string words) {
+  if (!is_utf8(words))
+    std::ranges::replace_if(
+        words, [](char c) { return static_cast<unsigned char>(c) >= 0x80; }, '?');
+  return words;
+}
+
 std::string write_end(const CommandEnd& end) {
   Writer out;
   out.number(1, end.membership);
   out.number(2, end.exit_code);
-  out.text(3, end.words);
+  out.text(3, as_text(end.words));
   return out.take();
 }
 

@@ -15,9 +15,9 @@ namespace muster::op {
 //      +------------------------------ all run <-------------- the roster of all pods is in the status: start
 //
 // A decision is one status write. Whoever is in the roster of m has run nothing but m's since, so that an end
-// with 0 of one that is not, told late, is of an earlier membership: its worker gets a new pod. A pod that is lost is
-// made anew under its name (pod_attempts.h) and the others keep theirs; so does every pod where a command alone
-// has failed. What a command that is told m ends with afterwards has no meaning.
+// with 0 of one that is not, told late, is of an earlier membership: its worker gets a new pod. A pod that is
+// lost is made anew under its name (pod_attempts.h) and the others keep theirs; so does every pod where a
+// command alone has failed. What a command that is told m ends with afterwards has no meaning.
 
 // Judges ended commands and lost pods, and forms the roster. True when the pass is over. `workers`: of the
 // present incarnation, without those whose replacement is under way.
