@@ -57,6 +57,9 @@ class ClusterCache {
   // Adds the pods that the API server has now. For a replica that begins to lead: another made pods, of which
   // a watch that is late has told nothing yet, though that of the objects has; they would count as lost.
   [[nodiscard]] Status catch_up();
+  void look_again_at_node(const std::string& node) {
+    if (nodes_) nodes_->look_again(node);
+  }
   // Puts the pod in as the API server has it now; it is gone if another has its name.
   [[nodiscard]] Status look_again(const std::string& ns, const std::string& pod, const std::string& uid);
   // Puts the answer to one of our writes in, so that the next pass sees it.

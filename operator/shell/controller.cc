@@ -207,7 +207,13 @@ Result<bool> Controller::look_again_at_disrupted(const Subject& subject, const O
       std::erase_if(memory->second.on_bad_nodes,
                     [&now](const std::string& uid) { return !now.contains(uid); });
   }
-  for (const Pod* pod : fresh) MUSTER_TRY(parts_.cache.look_again(subject.ns, pod->name, pod->uid));
+  // The watches of pods and of nodes may be late, each by itself.
+  std::set<std::string> nodes;
+  for (const Pod* pod : fresh) {
+    MUSTER_TRY(parts_.cache.look_again(subject.ns, pod->name, pod->uid));
+    nodes.insert(pod->node);
+  }
+  for (const std::string& node : nodes) parts_.cache.look_again_at_node(node);
   if (fresh.empty()) return false;
   const MutexLock lock(mutex_);
   memory_of(subject).on_bad_nodes = std::move(now);

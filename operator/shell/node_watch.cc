@@ -18,7 +18,7 @@ constexpr std::chrono::milliseconds kLook{50};
 }  // namespace
 
 NodeWatch::NodeWatch(kube::Client& client, Options options)
-    : options_(std::move(options)), informer_(client, kube::kNodes, informer_options()) {}
+    : client_(client), options_(std::move(options)), informer_(client, kube::kNodes, informer_options()) {}
 
 kube::Informer::Options NodeWatch::informer_options() {
   kube::Informer::Options options;
@@ -50,6 +50,16 @@ NodeProblems NodeWatch::problems() {
     bad.emplace(meta_text(*node, "name"), problem_of(*node, options_.rules));
   while (bad.size() > kBadNodesMax) bad.erase(std::prev(bad.end()));
   return bad;
+}
+
+void NodeWatch::look_again(const std::string& node) {
+  auto found = client_.get(kube::kNodes, "", node);
+  if (found) {
+    informer_.observe_write(std::move(*found));
+  } else if (const auto known = informer_.store().get(node);
+             known != nullptr && found.error().code == Code::kNotFound) {
+    informer_.store().erase(*known);
+  }
 }
 
 void NodeWatch::changed(const Json& node, bool deleted) {

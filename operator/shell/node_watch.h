@@ -27,12 +27,15 @@ class NodeWatch {
   [[nodiscard]] bool settled() const { return failed_ || informer_.synced(); }
   [[nodiscard]] bool wait_settled(Deadline deadline);
   [[nodiscard]] NodeProblems problems();  // thread-safe
+  // Puts the node in as the API server has it now. If it cannot be had, what the watch has told stays.
+  void look_again(const std::string& node);
 
  private:
   kube::Informer::Options informer_options();
   void changed(const Json& node, bool deleted);
   void failed(const Error& error);
 
+  kube::Client& client_;
   const Options options_;
   std::map<std::string, NodeProblem> told_;  // of the informer's thread
   std::atomic<bool> failed_{false};          // at least once
