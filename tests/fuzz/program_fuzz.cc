@@ -3,6 +3,7 @@
 #include <array>
 #include <cstring>
 
+#include "common/program/packed_bytes.h"
 #include "common/program/protocol.h"
 #include "tests/fuzz/fuzz.h"
 
