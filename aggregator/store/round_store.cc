@@ -92,7 +92,8 @@ std::string federation_fingerprint(const spec::Federation& federation) {
   for (const char* changeable : {"perPod", "storage"}) json["clients"].erase(changeable);
   json["cohort"].erase("maxExamplesPerClient");
   Json training = spec::what_is_learnt(json["training"]);
-  // Checkpoints of earlier releases have it in their fingerprint; where it is, data is held to its digest besides.
+  // Checkpoints of earlier releases have it in their fingerprint; where it is, data is held to its digest
+  // besides.
   if (const Json& path = member(json, "training", "dataset", "path"); !path.is_null())
     training["dataset"]["path"] = path;
   json["training"] = std::move(training);
