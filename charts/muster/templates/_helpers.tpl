@@ -15,6 +15,9 @@
 {{- range list "history" "progress" "podSecurityContext" "containerSecurityContext" -}}
 {{- if not (hasKey $.Values .) -}}{{- $_ := set $.Values . (get $defaults .) -}}{{- end -}}
 {{- end -}}
+{{- range $name, $image := $defaults.images -}}
+{{- if not (hasKey $.Values.images $name) -}}{{- $_ := set $.Values.images $name $image -}}{{- end -}}
+{{- end -}}
 {{- if and .Values.progress.enabled (eq (int .Values.metrics.port) (int .Values.progress.port)) -}}
 {{- fail (printf "metrics.port and progress.port are both %d: the operator listens for both, choose another for one" (int .Values.metrics.port)) -}}
 {{- end -}}
