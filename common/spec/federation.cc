@@ -153,7 +153,7 @@ Status check_program(const Federation& federation) {
     return invalid_argument(
         fmt::format("spec.cohort.maxExamplesPerClient: {} weighs an update by the examples that its client "
                     "claims, and of a program nothing else bounds them, so that one client could be the "
-                    "model; say how many a client holds at most, or strategy.weighting: Equal",
+                    "model; write how many a client holds at most, or strategy.weighting: Equal",
                     name));
   return {};
 }

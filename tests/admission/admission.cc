@@ -42,11 +42,11 @@ const std::vector<Sample>& samples() {
   static const std::vector<Sample> kAll = [] {
     std::vector<Sample> list;
     for (const char* name :
-         {"job-own-program", "job-program",   "job-csv",        "job-synthetic",   "job-served",
-          "job-gossip",      "job-local",     "round-csv",      "round-synthetic", "round-fedavgm",
-          "round-fedadam",   "round-fedprox", "round-qfedavg",  "round-perfedavg", "round-trimmed",
-          "round-krum",      "round-scoring", "round-personal", "round-stream",    "round-scaffold",
-          "round-fedbuff",   "round-late",    "round-program"})
+         {"job-own-program", "job-in-place",  "job-program",   "job-csv",        "job-synthetic",
+          "job-served",      "job-gossip",    "job-local",     "round-csv",      "round-synthetic",
+          "round-fedavgm",   "round-fedadam", "round-fedprox", "round-qfedavg",  "round-perfedavg",
+          "round-trimmed",   "round-krum",    "round-scoring", "round-personal", "round-stream",
+          "round-scaffold",  "round-fedbuff", "round-late",    "round-program"})
       list.push_back({name, load("tests/admission/samples/" + std::string(name) + ".yaml")});
     return list;
   }();

@@ -98,10 +98,11 @@ TEST(AssignedSpecs, EveryFieldThatChangesIsNoticed) {
   }
   // What is left has no other value that goes with the rest; compression is looked at in control_proto_test.
   for (const std::string& one : noticed) all.erase(one);
-  EXPECT_EQ(all, (std::set<std::string>{"/aggregator", "/compression/lowRank", "/compression/pruneBelow",
-                                        "/compression/quantizationBits", "/personalization/personalLayers",
-                                        "/strategy/weighting", "/synchronization/updates", "/target/metric",
-                                        "/training/objective"}));
+  EXPECT_EQ(all,
+            (std::set<std::string>{"/aggregator", "/compression/lowRank", "/compression/pruneBelow",
+                                   "/compression/quantizationBits", "/personalization/personalLayers",
+                                   "/runPolicy/restart", "/strategy/weighting", "/synchronization/updates",
+                                   "/target/metric", "/training/objective"}));
 }
 
 }  // namespace

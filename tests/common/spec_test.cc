@@ -172,7 +172,7 @@ TEST(Federation, OfAProgramBoundsWhatUpdatesWeigh) {
   ASSERT_FALSE(validate(value));
   EXPECT_THAT(validate(value).error().message,
               AllOf(HasSubstr("spec.cohort.maxExamplesPerClient: FedAdam weighs"),
-                    HasSubstr("say how many a client holds at most, or strategy.weighting: Equal")));
+                    HasSubstr("write how many a client holds at most, or strategy.weighting: Equal")));
   value.cohort.max_examples_per_client = 600;
   EXPECT_TRUE(validate(value));
   value.cohort.max_examples_per_client = std::nullopt;

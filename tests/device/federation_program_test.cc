@@ -27,6 +27,7 @@ class ProgramFederation : public FederationProcess {
  protected:
   ProgramFederation() {
     federation_.training.program.emplace();
+    federation_.cohort.max_examples_per_client = 1'000'000;
     federation_.training.dataset = {};
     federation_.partition = {};
     federation_.rounds = 3;
