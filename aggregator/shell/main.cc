@@ -110,8 +110,8 @@ class Run {
       };
     CoordinatorOptions options;
     options.federation = std::move(federation);
-    options.examples_max = std::move(examples->trained);
-    options.held_out_max = std::move(examples->held_out);
+    options.examples_max = examples->trained;
+    options.held_out_max = examples->held_out;
     return serve(std::move(options), std::move(ports), store,
                  [&] { return (*task)->initial_parameters(seed); },
                  {.uid = assignment.uid(),
