@@ -109,33 +109,37 @@ Status check_program(const DistributedJobSpec& spec) {
   return {};
 }
 
-// What has a meaning with, or without, spec.training only.
-Status check_training(const Json& json, const DistributedJobSpec& spec) {
+// What has a meaning with spec.training only.
+Status check_without_training(const DistributedJobSpec& spec) {
   const Synchronization& synchronization = spec.synchronization;
-  if (!spec.training) {
-    if (spec.compression.by_codec() || spec.compression.low_rank > 0)
-      return invalid_argument(
-          "spec.compression: compresses what Muster's own workers send each other; remove it, or use "
-          "spec.training");
-    if (spec.workers.min_replicas || spec.workers.max_replicas)
-      return invalid_argument(fmt::format(
-          "spec.workers.{}: only the workers of spec.training go on without one of them; remove it, or use "
-          "spec.training",
-          spec.workers.min_replicas ? "minReplicas" : "maxReplicas"));
-    if (synchronization.servers() > 0 || synchronization.is_gossip() || synchronization.by_nccl())
-      return invalid_argument(
-          fmt::format("spec.synchronization.topology: {} is how Muster's own workers meet; remove it, or use "
-                      "spec.training",
-                      synchronization.topology));
-    if (synchronization.local_steps > 1)
-      return invalid_argument(
-          "spec.synchronization.localSteps: is how Muster's own workers meet; remove it, or use "
-          "spec.training");
-    if (!spec.security.encrypt_traffic) return {};
+  if (spec.compression.by_codec() || spec.compression.low_rank > 0)
     return invalid_argument(
-        "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
+        "spec.compression: compresses what Muster's own workers send each other; remove it, or use "
         "spec.training");
-  }
+  if (spec.workers.min_replicas || spec.workers.max_replicas)
+    return invalid_argument(fmt::format(
+        "spec.workers.{}: only the workers of spec.training go on without one of them; remove it, or use "
+        "spec.training",
+        spec.workers.min_replicas ? "minReplicas" : "maxReplicas"));
+  if (synchronization.servers() > 0 || synchronization.is_gossip() || synchronization.by_nccl())
+    return invalid_argument(
+        fmt::format("spec.synchronization.topology: {} is how Muster's own workers meet; remove it, or use "
+                    "spec.training",
+                    synchronization.topology));
+  if (synchronization.local_steps > 1)
+    return invalid_argument(
+        "spec.synchronization.localSteps: is how Muster's own workers meet; remove it, or use "
+        "spec.training");
+  if (!spec.security.encrypt_traffic) return {};
+  return invalid_argument(
+      "spec.security.encryptTraffic: encrypts the connections of Muster's own workers; remove it, or use "
+      "spec.training");
+}
+
+// And what has one without it only.
+Status check_training(const Json& json, const DistributedJobSpec& spec) {
+  if (!spec.training) return check_without_training(spec);
+  const Synchronization& synchronization = spec.synchronization;
   if (spec.run_policy.restart != "Recreate")
     return invalid_argument(
         "spec.runPolicy.restart: InPlace is how commands of your own start again; a worker of a training is "
