@@ -107,7 +107,8 @@ Status validate_mounts(const Json& container, const std::string& path, const Tem
     if (use.in_place && (text_at(mount, "name") == kExecVolume || folder == kExecFolder ||
                          folder.starts_with(std::string(kExecFolder) + "/")))
       return invalid_argument(
-          fmt::format("{}: {} is where Muster mounts {}; remove the mount", at, kExecFolder, kExecProgram));
+          fmt::format("{}: {} is where Muster mounts {}; remove the mount, or choose another path for it", at,
+                      kExecFolder, kExecProgram));
     if (folder == kCredentialsFolder || folder.starts_with(std::string(kCredentialsFolder) + "/")) {
       return invalid_argument(fmt::format(
           "{}.mountPath: {} is where Muster mounts the pod's keys; choose another", at, kCredentialsFolder));
