@@ -27,7 +27,6 @@ class ProgramFederation : public FederationProcess {
  protected:
   ProgramFederation() {
     federation_.training.program.emplace();
-    federation_.cohort.max_examples_per_client = 1'000'000;
     federation_.training.dataset = {};
     federation_.partition = {};
     federation_.rounds = 3;
@@ -124,7 +123,7 @@ TEST_F(ProgramFederation, GoesOnWithoutAClientThatFails) {
 }
 
 TEST_F(ProgramFederation, TakesNoClientWithAnotherModel) {
-  federation_.cohort = {.size = 5, .over_selection = 1.0, .minimum = 1};
+  federation_.cohort = {.size = 5, .over_selection = 1.0, .minimum = 1, .max_examples_per_client = 10};
   federation_.rounds = 100;
   const auto server = aggregator();
   const auto first = client(0, 3, halfway);
