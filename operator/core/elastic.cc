@@ -5,7 +5,6 @@
 
 #include <algorithm>
 
-#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
 #include "operator/core/incarnation.h"
@@ -41,12 +40,7 @@ bool judge_all(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
     fail(pass, "PodFailedPermanently", with_note(end_of(*pod), "a restart would not help"));
     return true;
   }
-  for (const Pod* pod : workers) {
-    if (!has_other_authority(pass.seen, *pod)) continue;
-    restart(pass, Cause::kDisruption, other_authority(pass, *pod), 0);
-    return true;
-  }
-  return false;
+  return restart_for_authority(pass, workers);
 }
 
 // "worker 2", "workers 2 and 3", "workers 2, 3, 4 and 7 more".

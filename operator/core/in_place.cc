@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "operator/core/assignment.h"
-#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
 #include "operator/core/incarnation.h"
@@ -81,12 +80,7 @@ bool judge_all(Pass& pass, const api::DistributedJobSpec& spec, const std::vecto
       return true;
     }
   }
-  for (const Pod* pod : workers) {
-    if (!has_other_authority(pass.seen, *pod)) continue;
-    restart(pass, Cause::kDisruption, other_authority(pass, *pod), 0);
-    return true;
-  }
-  return false;
+  return restart_for_authority(pass, workers);
 }
 
 // Members whose pods are gone without a word.

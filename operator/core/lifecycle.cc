@@ -7,6 +7,7 @@
 #include <cctype>
 #include <utility>
 
+#include "operator/core/credentials.h"
 #include "operator/core/silence.h"
 
 namespace muster::op {
@@ -115,6 +116,14 @@ void tell_restart(Pass& pass, Cause cause, const std::string& message, const cha
 }
 
 }  // namespace
+
+bool restart_for_authority(Pass& pass, const std::vector<const Pod*>& pods) {
+  const auto found =
+      std::ranges::find_if(pods, [&](const Pod* pod) { return has_other_authority(pass.seen, *pod); });
+  if (found == pods.end()) return false;
+  restart(pass, Cause::kDisruption, other_authority(pass, **found), 0);
+  return true;
+}
 
 void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max) {
   if (!may_restart(pass, cause, message, restarts_max)) return;

@@ -18,6 +18,8 @@ enum class Cause {
 };
 // kFailure counts towards `restarts_max` and fails the object when that is used up.
 void restart(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max);
+// Likewise, uncounted, because one of them has keys of another authority. False: none has.
+[[nodiscard]] bool restart_for_authority(Pass& pass, const std::vector<const Pod*>& pods);
 // The same by a new membership of the pods that are there, which nobody is a member of yet: all run again.
 void restart_in_place(Pass& pass, Cause cause, const std::string& message, std::int64_t restarts_max);
 void suspend(Pass& pass, std::int64_t pods_wanted, const Hold& hold);  // `pods_wanted`: once it is resumed

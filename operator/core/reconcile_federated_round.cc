@@ -48,10 +48,7 @@ bool judge_aggregator(Pass& pass, const api::FederatedRoundSpec& spec, const Inc
     fail(pass, "PodFailedPermanently", with_note(end_of(pod), "a restart would not help"));
     return true;
   }
-  if (has_other_authority(pass.seen, pod)) {
-    restart(pass, Cause::kDisruption, other_authority(pass, pod), 0);
-    return true;
-  }
+  if (restart_for_authority(pass, {&pod})) return true;
   if (avoids_in_vain(pod, pass.seen.bad_nodes)) {
     restart(pass, Cause::kDisruption,
             fmt::format("{} waits for a node and may not go to one that is well again, or gone", pod.name),

@@ -7,7 +7,6 @@
 #include <optional>
 
 #include "common/pods/standstill.h"
-#include "operator/core/credentials.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/failure_rules.h"
 #include "operator/core/followers.h"
@@ -40,12 +39,7 @@ bool judge_for_all(Pass& pass, const spec::RunPolicy& policy, const std::vector<
          with_note(end_of(cause == workers.end() ? *server : **cause), "a restart would not help"));
     return true;
   }
-  for (const Pod* server : servers) {
-    if (!has_other_authority(pass.seen, *server)) continue;
-    restart(pass, Cause::kDisruption, other_authority(pass, *server), 0);
-    return true;
-  }
-  return false;
+  return restart_for_authority(pass, servers);
 }
 
 std::optional<Loss> ended(Pass& pass, const spec::RunPolicy& policy, const Pod& server) {

@@ -8,6 +8,7 @@
 #include "common/base/rfc3339.h"
 #include "operator/core/failure_policy.h"
 #include "operator/core/followers.h"
+#include "operator/core/members.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op {
@@ -38,9 +39,7 @@ bool is_silent(Pass& pass, const Pod& pod) {
 
 // One that is a member had connected; after a takeover the new operator has not heard of it yet.
 bool may_not_have_connected(const Pass& pass, const Pod& pod) {
-  return pod.beside_program && std::ranges::none_of(pass.before.roster, [&](const api::RosterMember& member) {
-           return member.uid == pod.uid;
-         });
+  return pod.beside_program && !is_member(pass.before, pod);
 }
 
 std::string why_silent(const Pass& pass, const Pod& pod) {
