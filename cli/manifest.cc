@@ -46,7 +46,11 @@ std::string unknown_kind(const std::string& api_version, const std::string& kind
                          known.api_version, known.api_version);
     }
   }
-  return fmt::format("unknown kind '{}' (apiVersion '{}'); supported are {}", kind, api_version, supported());
+  return fmt::format("unknown kind '{}' (apiVersion '{}'); supported are {}{}", kind, api_version,
+                     supported(),
+                     api_version.find("kubeflow.org") == std::string::npos
+                         ? ""
+                         : "; muster convert makes a DistributedJob of PyTorchJob, TrainJob and MPIJob");
 }
 
 // A field that is there, but no text: YAML reads 1, true, y and no as numbers and booleans.

@@ -85,7 +85,7 @@ Tracked* Monitor::find_by_name(const std::string& name_space, const std::string&
                                const std::string& role) {
   const auto at = std::find_if(jobs_.begin(), jobs_.end(), [&](const Tracked& job) {
     return job.view.name_space == name_space && job.view.name == name &&
-           job.view.federated == (role != "worker");
+           job.view.federated == (role == "aggregator" || role == "client");
   });
   return at == jobs_.end() ? nullptr : &*at;
 }
@@ -157,7 +157,8 @@ bool Monitor::on_pod(const Json& pod, Instant now) {
   if (job == nullptr) return false;
   const auto [at, fresh] = job->pods.try_emplace(view.uid);
   const PodView before = std::exchange(at->second, view);
-  if (view.report) job->reports.insert_or_assign(view.role == "worker" ? view.report->rank : 0, *view.report);
+  if (view.report && view.role != "server")  // whose figures are none of the job's
+    job->reports.insert_or_assign(view.role == "worker" ? view.report->rank : 0, *view.report);
   if (view.phase == "Pending" && !view.message.empty() && view.message != before.message) {
     say(*job, now,
         fmt::format("pod {} waits ({}): {}", view.name, printable(view.reason), printable(view.message)));
@@ -193,7 +194,8 @@ bool Monitor::reports_complete() const {
              });
     }
     return std::all_of(job.pods.begin(), job.pods.end(), [](const auto& pod) {
-      return pod.second.phase == "Succeeded" || pod.second.failed() || pod.second.role == "client";
+      return pod.second.phase == "Succeeded" || pod.second.failed() || pod.second.role == "client" ||
+             pod.second.role == "server";
     });
   });
 }

@@ -13,6 +13,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <map>
 #include <tuple>
 
 #include "pod/peer_name.h"
@@ -22,7 +23,8 @@ namespace muster::exec {
 namespace {
 
 constexpr std::size_t kReadBytes = std::size_t{16} << 10;
-constexpr int kBacklog = 16;
+constexpr int kBacklog = 128;
+constexpr int kAcceptsAtOnce = 64;  // then those who are here are served
 constexpr int kIdleSeconds = 60, kProbeSeconds = 15, kProbes = 4;
 constexpr int kUnheardMs = 60'000;
 constexpr std::array<unsigned char, 3> kAlpn{2, 'h', '2'};
@@ -56,6 +58,14 @@ std::string name_in(X509* certificate) {
   return name;
 }
 
+std::string ip_of(const sockaddr_storage& peer) {
+  const auto* v6 = reinterpret_cast<const sockaddr_in6*>(&peer);
+  const auto* v4 = reinterpret_cast<const sockaddr_in*>(&peer);
+  return peer.ss_family == AF_INET6
+             ? std::string(reinterpret_cast<const char*>(&v6->sin6_addr), sizeof v6->sin6_addr)
+             : std::string(reinterpret_cast<const char*>(&v4->sin_addr), sizeof v4->sin_addr);
+}
+
 int choose_http2(SSL* /*tls*/, const unsigned char** out, unsigned char* size, const unsigned char* offered,
                  unsigned int offered_size, void* /*argument*/) {
   unsigned char* chosen = nullptr;
@@ -68,8 +78,8 @@ int choose_http2(SSL* /*tls*/, const unsigned char** out, unsigned char* size, c
 
 class AgentPort::Connection {
  public:
-  Connection(int descriptor, SSL* tls, const AgentCalls& calls, Instant now)
-      : descriptor_(descriptor), tls_(tls), http2_(calls), born_(now) {}
+  Connection(int descriptor, SSL* tls, std::string ip, const AgentCalls& calls, Instant now)
+      : descriptor_(descriptor), tls_(tls), ip_(std::move(ip)), http2_(calls), born_(now) {}
   ~Connection() {
     SSL_free(tls_);
     close(descriptor_);
@@ -84,6 +94,7 @@ class AgentPort::Connection {
   }
   [[nodiscard]] int descriptor() const { return descriptor_; }
   [[nodiscard]] bool proven() const { return proven_; }
+  [[nodiscard]] const std::string& ip() const { return ip_; }
   [[nodiscard]] Instant born() const { return born_; }
   [[nodiscard]] AgentConnection& http2() { return http2_; }
   [[nodiscard]] bool told_all() const { return !proven_ || (out_.empty() && !http2_.watches()); }
@@ -131,6 +142,7 @@ class AgentPort::Connection {
 
   int descriptor_;
   SSL* tls_;
+  std::string ip_;  // of the peer, as bytes
   AgentConnection http2_;
   Instant born_;
   bool proven_ = false, wants_write_ = false;
@@ -228,18 +240,13 @@ void AgentPort::served(const std::vector<pollfd>& seen, Instant now) {
 }
 
 void AgentPort::accept(Instant now) {
-  for (;;) {
-    const int descriptor = accept4(listener_, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  for (int i = 0; i < kAcceptsAtOnce; ++i) {
+    sockaddr_storage peer{};
+    socklen_t size = sizeof peer;
+    const int descriptor =
+        accept4(listener_, reinterpret_cast<sockaddr*>(&peer), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
     if (descriptor < 0) return;
-    if (connections_.size() >= kConnectionsMax) {
-      const auto stranger = std::find_if(connections_.begin(), connections_.end(),
-                                         [](const auto& each) { return !each->proven(); });
-      const auto idle = std::find_if(connections_.begin(), connections_.end(),
-                                     [](const auto& each) { return !each->http2().watches(); });
-      connections_.erase(stranger != connections_.end() ? stranger
-                         : idle != connections_.end()   ? idle
-                                                        : connections_.begin());
-    }
+    make_room();
     set_up(descriptor);
     SSL* tls = SSL_new(context_);
     if (tls == nullptr || SSL_set_fd(tls, descriptor) != 1) {
@@ -247,9 +254,32 @@ void AgentPort::accept(Instant now) {
       close(descriptor);
       continue;
     }
-    connections_.push_back(std::make_unique<Connection>(descriptor, tls, calls_, now));
+    connections_.push_back(std::make_unique<Connection>(descriptor, tls, ip_of(peer), calls_, now));
     connections_.back()->http2().publish(status_);
   }
+}
+
+void AgentPort::make_room() {
+  std::map<std::string, int> strangers;  // by address
+  std::size_t proven = 0;
+  int most = 0;
+  for (const auto& connection : connections_) {
+    if (connection->proven())
+      ++proven;
+    else
+      most = std::max(most, ++strangers[connection->ip()]);
+  }
+  if (connections_.size() - proven >= kStrangersMax)  // a flood pushes itself out, not the others
+    connections_.erase(std::find_if(connections_.begin(), connections_.end(), [&](const auto& connection) {
+      return !connection->proven() && strangers[connection->ip()] == most;
+    }));
+  if (proven < kConnectionsMax) return;
+  const auto idle = std::find_if(connections_.begin(), connections_.end(),
+                                 [](const auto& each) { return each->proven() && !each->http2().watches(); });
+  connections_.erase(idle != connections_.end()
+                         ? idle
+                         : std::find_if(connections_.begin(), connections_.end(),
+                                        [](const auto& each) { return each->proven(); }));
 }
 
 std::optional<Instant> AgentPort::next_deadline() const {

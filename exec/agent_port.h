@@ -16,8 +16,9 @@ struct ssl_ctx_st;
 namespace muster::exec {
 
 // One thread, and nothing of it blocks. Whoever connects has kStrangerPatience to prove that he is the
-// operator, by a certificate of the pod's authority; there is room for kConnectionsMax, and of those who have
-// not proved it the oldest goes first. Nobody else gets a byte of HTTP/2 taken.
+// operator, by a certificate of the pod's authority. There is room for kConnectionsMax who have, and
+// kStrangersMax who have not: of these the oldest of the address that has most goes first. Nobody else gets a
+// byte of HTTP/2 taken.
 class AgentPort {
  public:
   struct Options {
@@ -27,6 +28,7 @@ class AgentPort {
     std::string dns_name;     // that the certificate must name: this pod's
   };
   static constexpr std::size_t kConnectionsMax = 16;
+  static constexpr std::size_t kStrangersMax = 64;
   static constexpr std::chrono::seconds kStrangerPatience{5};
 
   // Errors name the file or the address and the remedy. kUnavailable: the port is in use, or its address is
@@ -54,6 +56,7 @@ class AgentPort {
   Status load_keys(const Options& options);
   Status listen(const Options& options);
   void accept(Instant now);
+  void make_room();
 
   AgentCalls calls_;
   ssl_ctx_st* context_ = nullptr;

@@ -237,8 +237,8 @@ void Coordinator::make_room_later(Instant now) {
     if (running.upload == nullptr) continue;
     metrics_.count_refused(Refusal::kDisplaced);
     end_later(std::move(running.upload),
-              resource_exhausted("at its pace the update would not be whole before it is due, and "
-                                 "others wait for its room"));
+              resource_exhausted("at its pace the update would not be whole before it is due, or before the "
+                                 "turn of others who wait for its room; try again in a moment"));
     running.upload.reset();
   }
 }

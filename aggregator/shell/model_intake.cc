@@ -14,6 +14,11 @@
 namespace muster::agg {
 namespace {
 
+// No model begins near it, and no training comes there. A buffer's constant (the -1e9 of a mask) may be
+// beyond what an update may move (kMoveMax), but sums of squares of a billion such values are still float32.
+constexpr float kBeginMax = 1ULL << 40;
+// Each chunk is an allocation of its own: of one byte each they would take more than what they hold.
+constexpr std::size_t kChunkMin = 64 << 10;
 constexpr std::uint64_t kSlowest = std::uint64_t{1} << 20;  // bytes a second of an offer that keeps its place
 
 std::int64_t parameters_of(const std::vector<program::TensorShape>& tensors) {
@@ -130,6 +135,11 @@ Status ModelIntake::Offer::append(std::uint64_t offset, std::span<const std::byt
   if (offset != received || bytes.empty() || bytes.size() > bytes_ - received)
     return invalid_argument(fmt::format("{} sends bytes {} to {} of its model, where byte {} of {} was due",
                                         whom_, offset, offset + bytes.size(), received, bytes_));
+  if (bytes.size() < kChunkMin && bytes.size() < bytes_ - received)
+    return invalid_argument(
+        fmt::format("{} sends {} bytes of its model at once, where all chunks but the last have {} at least; "
+                    "send larger ones",
+                    whom_, bytes.size(), kChunkMin));
   std::vector<std::byte> chunk(bytes.begin(), bytes.end());
   const MutexLock lock(intake_.mutex_);
   if (intake_.offer_ != this) return gave_way(whom_);
@@ -154,11 +164,13 @@ Status ModelIntake::take(std::unique_ptr<Offer> offer) {
     held = std::exchange(held_, {});
   }
   std::vector<float> values = values_of(std::move(held.chunks), offer->bytes_);
-  const auto wrong = std::ranges::find_if(values, [](float value) { return !std::isfinite(value); });
+  const auto wrong =
+      std::ranges::find_if(values, [](float value) { return !(std::abs(value) <= kBeginMax); });
   if (wrong != values.end())
     return invalid_argument(fmt::format(
-        "the model of {} begins with values that are not finite, in {}; see how its program makes it",
-        offer->whom_, tensor_at(held.tensors, wrong - values.begin())));
+        "the model of {} begins with values that are not finite or beyond {:.3g}, in {}; see how its program "
+        "makes it, and leave such a constant out of the model (a buffer with persistent=False)",
+        offer->whom_, kBeginMax, tensor_at(held.tensors, wrong - values.begin())));
   const MutexLock lock(mutex_);
   if (!tensors_.empty()) return {};  // another's was whole first, and has the same tensors
   first_ = offer->whom_;

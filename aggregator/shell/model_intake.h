@@ -50,8 +50,8 @@ class ModelIntake {
     ~Offer();
     Offer(const Offer&) = delete;
     Offer& operator=(const Offer&) = delete;
-    // The next bytes. kInvalidArgument: not the next, or more than there are. kResourceExhausted: it has
-    // given way, to a later one of its pod or, being slow, to another's.
+    // The next bytes. kInvalidArgument: not the next, more than there are, or fewer than 64 KiB that are not
+    // the last. kResourceExhausted: it has given way, to a later one of its pod or, being slow, to another's.
     [[nodiscard]] Status append(std::uint64_t offset, std::span<const std::byte> bytes);
     [[nodiscard]] bool whole() const { return received_ == bytes_; }
 
@@ -70,7 +70,8 @@ class ModelIntake {
   [[nodiscard]] Result<std::unique_ptr<Offer>> begin(const std::string& whom,
                                                      std::span<const std::byte> tensors,
                                                      std::uint64_t value_bytes);
-  // Of an offer that is whole. kInvalidArgument: a value is not finite. kResourceExhausted: append's.
+  // Of an offer that is whole. kInvalidArgument: a value is not finite, or absurd. kResourceExhausted:
+  // append's.
   [[nodiscard]] Status take(std::unique_ptr<Offer> offer);
 
   // Once; nothing: it has not come in `timeout`.

@@ -23,6 +23,7 @@ DownloadCall::DownloadCall(Coordinator& coordinator, DownloadSlots& slots,
     : coordinator_(coordinator),
       slots_(slots),
       counted_(call ? call->counted : nullptr),
+      pod_(call ? call->caller.pod : 0),
       task_id_(request.task_id()),
       limits_(limits),
       deadline_(std::chrono::steady_clock::now() + limits.whole),
@@ -59,7 +60,7 @@ void DownloadCall::OnWriteDone(bool ok) {
   if (ok) coordinator_.count_sent(chunk_.data().size());
   std::string().swap(*chunk_.mutable_data());
   chunk_.clear_head();  // of the first alone
-  slots_.give();        // without the lock: the next one starts its write in it
+  slots_.give(pod_);    // without the lock: the next one starts its write in it
   {
     const RecursiveMutexLock lock(link_->mutex());
     writing_ = false;
@@ -73,6 +74,7 @@ void DownloadCall::OnWriteDone(bool ok) {
 
 void DownloadCall::OnDone() {
   link_->detach();
+  slots_.forget(pod_, this);
   coordinator_.end_download(task_id_, link_);
   delete this;
 }
@@ -80,7 +82,7 @@ void DownloadCall::OnDone() {
 bool DownloadCall::write_next() {
   if (offset_ == model_->download_bytes()) return false;
   // By itself, as this call may have gone: the lock is known to be this call's only behind detached().
-  const bool taken = slots_.take([this, link = link_]() MUSTER_NO_THREAD_SAFETY_ANALYSIS {
+  const bool taken = slots_.take(pod_, this, [this, link = link_]() MUSTER_NO_THREAD_SAFETY_ANALYSIS {
     const RecursiveMutexLock lock(link->mutex());
     if (link->detached() || finished_ || ended_) return false;
     write_chunk();

@@ -58,6 +58,7 @@ class DownloadCall final : public grpc::ServerWriteReactor<federation::v1::Chunk
   Coordinator& coordinator_;
   DownloadSlots& slots_;
   const std::shared_ptr<const void> counted_;
+  const std::int64_t pod_;
   const std::string task_id_;
   const TransferLimits limits_;
   const Deadline deadline_;

@@ -8,6 +8,7 @@
 #include <span>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -85,14 +86,16 @@ class UploadBuffer {
 // it drops waits in dropped(), so that no memory is given back under the lock of its owner.
 class UploadDesk {
  public:
-  explicit UploadDesk(std::uint64_t bytes_max) : budget_(std::make_shared<UploadBudget>(bytes_max)) {}
+  explicit UploadDesk(std::uint64_t bytes_max)
+      : bytes_max_(bytes_max), budget_(std::make_shared<UploadBudget>(bytes_max)) {}
 
-  // The buffer to fill for `header`; offset 0 starts over. A broken upload makes room.
+  // The buffer to fill for `header`; offset 0 starts over. A broken upload makes room. One that was paused
+  // for its pace goes on only where that takes no room from those that were refused and ask again.
   // Errors: kResourceExhausted; kFailedPrecondition: there is nothing to go on with at this offset.
   [[nodiscard]] Result<std::shared_ptr<UploadBuffer>> open(const federation::v1::UploadHeader& header,
                                                            Instant now);
-  // Pauses the uploads that, at their pace so far, will not be whole by the deadline of their task; each has
-  // had kPaceTime to show it. Their tasks.
+  // Pauses the uploads that, at their pace so far, will not be whole by the deadline of their task, or while
+  // others wait, by the end of their turn; each has had kPaceTime to show it. Their tasks.
   using DeadlineOf = std::function<Instant(const std::string& task_id)>;
   [[nodiscard]] std::vector<std::string> pause_slow(Instant now, const DeadlineOf& deadline_of);
   // Its call broke: another may go on with it.
@@ -113,13 +116,25 @@ class UploadDesk {
     bool filling = true;
     Instant since{};         // this call began
     std::uint64_t from = 0;  // at this offset
+    Instant began{};         // the first call: a client that breaks its calls off begins no new turn by that
   };
   using Entries = std::unordered_map<std::string, Entry>;
   Entries::iterator drop(Entries::iterator entry);
   [[nodiscard]] bool make_room(std::uint64_t bytes);
+  [[nodiscard]] Error refuse_for_now(const std::string& task_id, Instant now);
+  [[nodiscard]] bool would_take_from_others(const std::string& task_id, std::uint64_t bytes, Instant now);
+  void forget_those_gone(Instant now);
+  void pause_for_pace(const std::string& task_id);
+  void pause_those_whose_turn_is_over(Instant now, const DeadlineOf& deadline_of,
+                                      std::vector<std::string>& tasks);
 
+  const std::uint64_t bytes_max_;
   std::shared_ptr<UploadBudget> budget_;
   Entries entries_;
+  std::unordered_map<std::string, Instant> waiting_;  // refused for room at this time, and not slow_
+  std::unordered_set<std::string> slow_;              // paused for their pace
+  Instant next_turns_{};                              // none is over before
+  Instant next_forgetting_{};                         // of those that wait no more
   std::vector<std::shared_ptr<UploadBuffer>> dropped_;
 };
 

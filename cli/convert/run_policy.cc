@@ -13,6 +13,7 @@ constexpr IntegerRange kSeconds{.min = 1, .max = 315'360'000};
 constexpr const char* kServers =
     "Written by a server about the object that it was read from; no part of a manifest, left out.";
 constexpr const char* kGang = "/spec/scheduling/gang";
+constexpr const char* kQueueLabel = "kueue.x-k8s.io/queue-name";
 constexpr const char* kLastApplied = "kubectl.kubernetes.io/last-applied-configuration";
 
 // As DistributedJob has names: they become names of pods and of a Service.
@@ -123,9 +124,21 @@ void convert_run_policy(Conversion& conversion, const std::string& us) {
                           {.min = 0, .max = kSeconds.max});
   conversion.move_integer(from + "/activeDeadlineSeconds", to + "/activeDeadlineSeconds", kSeconds);
   conversion.move_integer(from + "/backoffLimit", to + "/maxRestarts", {.min = 0, .max = 1'000'000});
-  if (const auto suspend = conversion.boolean(from + "/suspend")) conversion.out("/spec/suspend") = *suspend;
+  convert_suspend(conversion, from + "/suspend");
   convert_managed_by(conversion, from + "/managedBy", us);
   convert_scheduling_policy(conversion);
+}
+
+void convert_suspend(Conversion& conversion, const std::string& from) {
+  const auto suspend = conversion.boolean(from);
+  if (!suspend) return;
+  if (*suspend && conversion.see(below("/metadata/labels", kQueueLabel)).is_string()) {
+    conversion.say_of(
+        from, true, "/spec",
+        "Left out: with its label the job waits in Kueue's queue; what is suspended is in none.");
+  } else {
+    conversion.out("/spec/suspend") = *suspend;
+  }
 }
 
 void convert_restart_policy(Conversion& conversion, const std::string& from, const std::string& usual) {

@@ -14,6 +14,9 @@ void convert_metadata(Conversion& conversion);
 // spec.runPolicy of PyTorchJob and MPIJob. `us`: the value of managedBy that means their own operator.
 void convert_run_policy(Conversion& conversion, const std::string& us);
 
+// Kueue suspends the jobs that it queues; a DistributedJob of its queue waits by itself.
+void convert_suspend(Conversion& conversion, const std::string& from);
+
 void convert_managed_by(Conversion& conversion, const std::string& from, const std::string& us);
 
 // scheduling.gang, as it is when absent, too: the workers are placed together by whoever can.

@@ -317,7 +317,7 @@ std::string convert_train_job(Conversion& conversion) {
       "/spec/initializer", kTemplate,
       "Nothing is fetched before the training. Add an init container that fetches it into a volume, "
       "or mount what is there; Kubeflow's paths are /workspace/dataset and /workspace/model.");
-  if (const auto suspend = conversion.boolean("/spec/suspend")) conversion.out("/spec/suspend") = *suspend;
+  convert_suspend(conversion, "/spec/suspend");
   conversion.move_integer("/spec/activeDeadlineSeconds", "/spec/runPolicy/activeDeadlineSeconds", kSeconds);
   for (const char* map : {"labels", "annotations"})  // of what the runtime makes of the job
     conversion.move_members(below("/spec", map), below("/metadata", map));

@@ -16,7 +16,7 @@ using federation::v1::ModelOffer;
 using federation::v1::ModelOfferReply;
 using std::chrono::milliseconds;
 
-constexpr std::size_t kChunkBytes = 512 << 10;
+constexpr std::size_t kChunkBytes = 512 << 10;  // the aggregator refuses less than 64 KiB before the last
 constexpr std::size_t kTensorsMax = 900 << 10;  // in one message, as the protocol says
 constexpr milliseconds kPause{300};
 constexpr milliseconds kCallTime{600'000};

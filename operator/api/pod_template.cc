@@ -10,6 +10,7 @@
 #include "common/base/quantity.h"
 #include "common/json/access.h"
 #include "common/pods/pod_state.h"
+#include "common/spec/paths.h"
 #include "pod/pod_contract.h"
 
 namespace muster::op::api {
@@ -100,16 +101,15 @@ Status validate_mounts(const Json& container, const std::string& path, const Tem
                       at, kCredentialsVolume));
     }
     const std::string folder = plain_folder(text_at(mount, "mountPath"));
-    if (use.beside_program && (text_at(mount, "name") == kSocketVolume || folder == kSocketFolder ||
-                               folder.starts_with(std::string(kSocketFolder) + "/")))
+    if (use.beside_program &&
+        (text_at(mount, "name") == kSocketVolume || spec::is_inside(folder, kSocketFolder)))
       return invalid_argument(fmt::format(
           "{}: {} is where Muster mounts the worker's socket; remove the mount", at, kSocketFolder));
-    if (use.in_place && (text_at(mount, "name") == kExecVolume || folder == kExecFolder ||
-                         folder.starts_with(std::string(kExecFolder) + "/")))
+    if (use.in_place && (text_at(mount, "name") == kExecVolume || spec::is_inside(folder, kExecFolder)))
       return invalid_argument(
           fmt::format("{}: {} is where Muster mounts {}; remove the mount, or choose another path for it", at,
                       kExecFolder, kExecProgram));
-    if (folder == kCredentialsFolder || folder.starts_with(std::string(kCredentialsFolder) + "/")) {
+    if (spec::is_inside(folder, kCredentialsFolder)) {
       return invalid_argument(fmt::format(
           "{}.mountPath: {} is where Muster mounts the pod's keys; choose another", at, kCredentialsFolder));
     }

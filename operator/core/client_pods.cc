@@ -15,6 +15,7 @@
 #include "operator/core/lifecycle.h"
 #include "operator/core/pod_attempts.h"
 #include "operator/core/pod_plan.h"
+#include "operator/core/progress.h"
 
 namespace muster::op {
 namespace {
@@ -48,8 +49,19 @@ std::set<std::int64_t> indexes_of(const std::vector<const Pod*>& pods) {
   return indexes;
 }
 
-// Judges the pods that cannot work, in order of index. True when too few clients are left: the federation has
-// failed.
+// A pod that ended with 0 although no training has ended in it: in which words. The others can do without it,
+// as without one that cannot work: one program that ends too soon is not the end of the federation.
+std::optional<std::string> claim_of(const Pass& pass, const api::FederatedRoundSpec& spec, const Pod& pod) {
+  if (fate_of(pod) != PodFate::kSucceeded) return std::nullopt;
+  return success_without_evidence(
+      pass, {&pod},
+      spec.federation.training.program
+          ? "a program is done when muster.serve returns (MUSTER_END in C); let it go on until then"
+          : kNotOurs + " in spec.clients.template");
+}
+
+// Judges the pods that have ended for good, in order of index. True when too few clients are left: the
+// federation has failed.
 bool judge_away(Pass& pass, const api::FederatedRoundSpec& spec, const std::vector<const Pod*>& away) {
   if (away.empty()) {
     if (api::is_true(pass.before.conditions, kClientsAway))
@@ -57,19 +69,21 @@ bool judge_away(Pass& pass, const api::FederatedRoundSpec& spec, const std::vect
     return false;
   }
   const std::int64_t left = clients_without(spec, indexes_of(away));
-  const std::string end = end_of(*away.front());
+  const std::optional<std::string> claim = claim_of(pass, spec, *away.front());
+  const std::string reason = claim ? "SuccessWithoutTraining" : "PodFailedPermanently";
+  const std::string end = claim ? *claim : end_of(*away.front());
   const std::string more = away.size() > 1 ? fmt::format(" (and {} more ended so)", away.size() - 1) : "";
   const std::string useless = fmt::format("a restart would not help{}", more);
   const std::string counted = fmt::format("{} of {} clients are left", left, spec.federation.clients);
   const std::int64_t minimum = spec.federation.cohort.minimum;
   if (left < minimum) {
-    fail(pass, "PodFailedPermanently",
+    fail(pass, reason,
          with_note(end, left <= 0 ? useless
                                   : fmt::format("{}, and {}, fewer than cohort.minimum {}", useless, counted,
                                                 minimum)));
     return true;
   }
-  pass.condition(kClientsAway, true, "PodFailedPermanently",
+  pass.condition(kClientsAway, true, reason,
                  with_note(end, fmt::format("{}: delete its pod to try again; {}", useless, counted)));
   const api::Condition* told = api::find_condition(pass.before.conditions, kClientsAway);
   const std::string& message = api::find_condition(pass.after.conditions, kClientsAway)->message;
@@ -123,6 +137,10 @@ bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarn
   std::vector<const Pod*> away, lost;
   for (const Pod* pod : clients.current) {
     if (is_outdated(pass.before, *pod)) continue;
+    if (claim_of(pass, spec, *pod)) {
+      away.push_back(pod);
+      continue;
+    }
     if (pod->phase != PodPhase::kFailed && !is_disrupted(*pod) && !has_other_authority(pass.seen, *pod))
       continue;
     const bool for_good = cannot_work(*pod) && !rule_for(spec.run_policy.failure_rules, *pod);

@@ -6,10 +6,11 @@
 namespace muster::op {
 
 // Notes failed client pods in status.podAttempts, as the restart counter does for incarnations: a pod of
-// an older attempt is deleted and recreated in later passes. One that cannot work stays as it is: its clients
-// are away (condition ClientsAway) until somebody deletes it; one that has failed more than
-// runPolicy.maxRestarts times with no round committed meanwhile is tried again, but not counted on. When
-// fewer clients than cohort.minimum are left, the federation fails. True when the pass is over.
+// an older attempt is deleted and recreated in later passes. One that cannot work, or has ended with 0
+// without the evidence of a training, stays as it is: its clients are away (condition ClientsAway) until
+// somebody deletes it; one that has failed more than runPolicy.maxRestarts times with no round committed
+// meanwhile is tried again, but not counted on. When fewer clients than cohort.minimum are left, the
+// federation fails. True when the pass is over.
 [[nodiscard]] bool judge_clients(Pass& pass, const api::FederatedRoundSpec& spec, const Incarnation& clients);
 
 // A round was committed: what failed before it is no longer held against any client pod.

@@ -44,7 +44,9 @@ std::optional<Ended> ended_command(const Pass& pass, const Pod& pod, std::int64_
   const AgentStatus* word = word_from(pass, pod);
   if (word == nullptr || fate_of(pod) != PodFate::kAlive || !word->exec().has_end()) return std::nullopt;
   const auto& end = word->exec().end();
-  if (end.membership() < membership) return std::nullopt;
+  // Of one that has not been decided yet nothing can have ended: whoever says so would have it decided, over
+  // and over.
+  if (end.membership() < membership || end.membership() > pass.before.membership) return std::nullopt;
   Ended ended{
       .pod = &pod, .as_ended = pod, .command_only = true, .late = end.membership() < pass.before.membership};
   ended.as_ended.phase = PodPhase::kFailed;
@@ -219,8 +221,9 @@ bool tend_in_place(Pass& pass, const api::DistributedJobSpec& spec, const std::v
 }
 
 void configure_in_place(Pass& pass, const api::DistributedJobSpec& spec,
-                        const std::vector<const Pod*>& workers) {
-  bool others_run = false;
+                        const std::vector<const Pod*>& workers, const std::vector<const Pod*>& replaced) {
+  // Those of wanted workers are waited for by name; one above the count has nobody who comes after it.
+  bool others_run = std::ranges::any_of(replaced, &Pod::runs);
   for (const Pod* pod : workers) {
     if (is_member(pass.before, *pod) || pod->index < spec.workers.replicas) continue;
     // What runs in it ends first, since those that stay do not wait for its grace.

@@ -24,10 +24,11 @@ namespace muster::op {
 [[nodiscard]] bool tend_in_place(Pass& pass, const api::DistributedJobSpec& spec,
                                  const std::vector<const Pod*>& workers);
 
-// Tells the pods their membership, and, once all are ready, that they may start. Pods above the wanted number
-// are deleted.
+// Tells the pods their membership, and, once all are ready and nothing runs in those that leave, that they
+// may start. Pods above the wanted number are deleted. `replaced`: on their way out, for another pod of their
+// name.
 void configure_in_place(Pass& pass, const api::DistributedJobSpec& spec,
-                        const std::vector<const Pod*>& workers);
+                        const std::vector<const Pod*>& workers, const std::vector<const Pod*>& replaced);
 
 // All commands run, or are done.
 [[nodiscard]] bool commands_run(const Pass& pass, const api::DistributedJobSpec& spec,

@@ -304,7 +304,7 @@ class JobBody final : public ObjectBody {
       note_progress(pass, {"step"});
       if (stands_still(pass, spec_.run_policy, rank_0_tells(pass, workers), made(pass, "step"))) return;
     } else {
-      if (in_place) configure_in_place(pass, spec_, workers);
+      if (in_place) configure_in_place(pass, spec_, workers, replaced_);
       if (program_stands_still(pass)) return;
     }
     if (spec_.training || in_place) {

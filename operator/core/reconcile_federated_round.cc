@@ -161,15 +161,9 @@ class RoundBody final : public ObjectBody {
   }
 
   bool conclude(Pass& pass) override {
-    std::optional<std::string> claim =
+    const std::optional<std::string> claim =
         success_without_evidence(pass, members_.current, kNotOurs + " in spec.aggregator.template");
     const bool over = !members_.current.empty() && fate_of(*members_.current.front()) == PodFate::kSucceeded;
-    if (!claim && !over)
-      claim = success_without_evidence(
-          pass, clients_.current,
-          spec_.federation.training.program
-              ? "a program is done when muster.serve returns (MUSTER_END in C); let it go on until then"
-              : kNotOurs + " in spec.clients.template");
     if (claim) {
       fail(pass, "SuccessWithoutTraining", *claim);
     } else if (over) {

@@ -59,6 +59,7 @@ def DistributedJob(  # noqa: N802: it makes one
         "apiVersion": "v1",
         "kind": "ConfigMap",
         "metadata": {"name": program_name},
+        "immutable": True,  # pods that are replaced later run the same
         "data": {"train.py": source},
     }
     job = {"apiVersion": "muster.dev/v1alpha1", "kind": "DistributedJob", "metadata": {"name": name}, "spec": spec}

@@ -37,7 +37,7 @@ def submit(manifest: Manifest, namespace: Optional[str] = None) -> "Run":
     manifest: the path of a YAML or JSON file (YAML needs PyYAML), an object, or a list of them. Where: the current context
     of KUBECONFIG or ~/.kube/config; in a pod, its cluster by its service account; without either `muster local up` is
     started, which must be installed, and ends with this process: volumes are then below ./muster-out. What exists already
-    of the other objects stays as it is. What the server warns of is a Python warning. Raises muster.Error: no such file, a
+    of the other objects stays as it is; an immutable ConfigMap must then be the same. What the server warns of is a Python warning. Raises muster.Error: no such file, a
     job that exists, a field that is misspelt, by its path, and what else the server refuses.
     """
     objects = objects_of(manifest)
@@ -51,13 +51,22 @@ def submit(manifest: Manifest, namespace: Optional[str] = None) -> "Run":
         try:
             made = cluster.call("POST", f"{path}?fieldValidation=Strict", each)
         except Error as error:
-            if error.code == 409 and each is not jobs[0]:
-                continue
             name = each["metadata"].get("name") or each["metadata"].get("generateName")
+            if error.code == 409 and each is not jobs[0]:
+                if each["kind"] == "ConfigMap" and each.get("immutable"):
+                    _same(each, cluster.call("GET", f"{path}/{_quoted(name)}"))
+                continue
             raise _refusal(error.code, f"muster.submit: {each['kind']} {name}: {error}") from None
         if each is jobs[0]:
             run = Run(cluster, f"{path}/{_quoted(made['metadata']['name'])}", made)
     return run
+
+
+def _same(wanted: Mapping[str, Any], found: Mapping[str, Any]) -> None:
+    """Whoever may make a ConfigMap could else decide what runs in the job's pods."""
+    if found.get("data") != wanted.get("data") or not found.get("immutable"):
+        name = wanted["metadata"]["name"]
+        raise Error(f"muster.submit: ConfigMap {name} is there already, with other data or not immutable; delete it")
 
 
 class Run:
@@ -273,7 +282,8 @@ class _Cluster:
         if bearer:
             request.add_header("Authorization", f"Bearer {bearer}")
         try:
-            with urllib.request.urlopen(request, timeout=_CALL_SECONDS, context=self._context) as answer:
+            opener = urllib.request.build_opener(_NoRedirect, urllib.request.HTTPSHandler(context=self._context))
+            with opener.open(request, timeout=_CALL_SECONDS) as answer:
                 _warn(answer.headers)
                 body_of_answer: bytes = answer.read()
                 return body_of_answer
@@ -312,6 +322,13 @@ class _Cluster:
             if each["kind"] == kind and "/" not in each["name"]:
                 return f"{root}/namespaces/{_quoted(namespace)}/{each['name']}" if each["namespaced"] else f"{root}/{each['name']}"
         raise Error(f"the API server {self._server} knows no {kind} of {version}; is Muster installed there?")
+
+
+class _NoRedirect(urllib.request.HTTPRedirectHandler):
+    """The token is for the API server alone: urllib would take it along to whomever it names."""
+
+    def redirect_request(self, *_: Any, **__: Any) -> None:
+        return None
 
 
 def _text(node: Mapping[str, Any], name: str) -> str:

@@ -18,6 +18,7 @@ using ::testing::HasSubstr;
 const std::vector<program::TensorShape> kModel{{"w", {2, 2}, program::Type::kFloat64},
                                                {"n", {}, program::Type::kInt64}};
 const std::vector<float> kValues{1, 2, 3, 4, 40};
+constexpr std::size_t kChunkMin = 64 << 10;
 
 std::span<const std::byte> bytes_of(const std::vector<float>& values) {
   return std::as_bytes(std::span(values));
@@ -25,8 +26,7 @@ std::span<const std::byte> bytes_of(const std::vector<float>& values) {
 
 Status offer(ModelIntake& intake, const std::string& whom, const std::vector<float>& values) {
   MUSTER_ASSIGN(auto offer, intake.begin(whom, program::write_tensors(kModel), bytes_of(values).size()));
-  MUSTER_TRY(offer->append(0, bytes_of(values).first(7)));
-  MUSTER_TRY(offer->append(7, bytes_of(values).subspan(7)));
+  MUSTER_TRY(offer->append(0, bytes_of(values)));
   EXPECT_TRUE(offer->whole());
   return intake.take(std::move(offer));
 }
@@ -73,19 +73,18 @@ TEST(ModelIntake, AnOfferGivesWayToALaterOneOfItsPodAndASlowOneToAnothers) {
     ModelIntake intake(1 << 20);
     auto first = intake.begin("client pod 0", tensors, 20);
     ASSERT_TRUE(first);
-    ASSERT_TRUE((*first)->append(0, bytes_of(kValues).first(1)));
     EXPECT_TRUE(offer(intake, "client pod 0", kValues)) << "its connection broke, which nobody saw";
-    EXPECT_EQ((*first)->append(1, bytes_of(kValues).first(1)).error().code, Code::kResourceExhausted);
+    EXPECT_EQ((*first)->append(0, bytes_of(kValues)).error().code, Code::kResourceExhausted);
     first->reset();
     EXPECT_EQ(intake.wait(milliseconds(0))->values, kValues);
   }
   {
     // What it promises gives it no time: only what has come does.
-    ModelIntake intake(std::uint64_t{8} << 30, std::nullopt, milliseconds(0));
+    ModelIntake intake(std::uint64_t{8} << 30, std::nullopt, milliseconds(-63));  // the time of one chunk
     const auto large = program::write_tensors({{"w", {1 << 30}}});
     auto first = intake.begin("client pod 0", large, std::uint64_t{4} << 30);
     ASSERT_TRUE(first);
-    ASSERT_TRUE((*first)->append(0, bytes_of(kValues).first(1)));
+    ASSERT_TRUE((*first)->append(0, bytes_of(std::vector<float>(kChunkMin / sizeof(float)))));
     EXPECT_TRUE(intake.begin("client pod 1", large, std::uint64_t{4} << 30));
   }
   ModelIntake intake(1 << 20, std::nullopt, milliseconds(0));
@@ -133,12 +132,41 @@ TEST(ModelIntake, RefusesWhatIsNoModelInWords) {
   EXPECT_FALSE((*given)->append(0, bytes_of(std::vector<float>(6)))) << "more than there are";
   EXPECT_FALSE((*given)->append(0, {}));
   given->reset();
-  std::vector<float> infinite = kValues;
-  infinite[4] = std::numeric_limits<float>::infinity();
-  const Status taken = offer(intake, "client pod 0", infinite);
-  ASSERT_FALSE(taken);
-  EXPECT_THAT(taken.error().message, HasSubstr("not finite, in n int64 []"));
-  EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt);
+  for (const float absurd :
+       {std::numeric_limits<float>::infinity(), std::numeric_limits<float>::quiet_NaN(), 3e38F, -3e38F}) {
+    std::vector<float> values = kValues;
+    values[4] = absurd;
+    const Status taken = offer(intake, "client pod 0", values);
+    ASSERT_FALSE(taken) << absurd;
+    EXPECT_EQ(taken.error().code, Code::kInvalidArgument);
+    EXPECT_THAT(taken.error().message, HasSubstr("the model of client pod 0 begins with values that are not "
+                                                 "finite or beyond 1.1e+12, in n int64 []; see how"));
+    EXPECT_EQ(intake.wait(milliseconds(0)), std::nullopt);
+  }
+  std::vector<float> masked = kValues;
+  masked[0] = -1e9F;
+  EXPECT_TRUE(offer(intake, "client pod 1", masked)) << "a mask's constant, after what was refused";
+}
+
+// Each chunk is an allocation: millions of one byte would take many times what they hold.
+TEST(ModelIntake, TakesSmallChunksOnlyAtTheEnd) {
+  ModelIntake intake(1 << 20);
+  const std::vector<float> values((2 * kChunkMin / sizeof(float)) + 1, 0.5F);
+  const auto bytes = bytes_of(values);
+  const auto tensors = program::write_tensors({{"w", {std::ssize(values)}}});
+  auto given = intake.begin("client pod 0", tensors, bytes.size());
+  ASSERT_TRUE(given);
+  const Status small = (*given)->append(0, bytes.first(kChunkMin - 1));
+  ASSERT_FALSE(small);
+  EXPECT_EQ(small.error().code, Code::kInvalidArgument);
+  EXPECT_THAT(small.error().message, HasSubstr("client pod 0 sends 65535 bytes of its model at once"));
+  ASSERT_TRUE((*given)->append(0, bytes.first(kChunkMin)));
+  ASSERT_TRUE((*given)->append(kChunkMin, bytes.subspan(kChunkMin, kChunkMin)));
+  EXPECT_FALSE((*given)->append(2 * kChunkMin, bytes.subspan(2 * kChunkMin, 1)));
+  ASSERT_TRUE((*given)->append(2 * kChunkMin, bytes.subspan(2 * kChunkMin)));
+  ASSERT_TRUE((*given)->whole());
+  ASSERT_TRUE(intake.take(*std::move(given)));
+  EXPECT_EQ(intake.wait(milliseconds(0))->values, values);
 }
 
 constexpr double kNotTold = std::numeric_limits<double>::quiet_NaN();

@@ -65,6 +65,14 @@ TEST(Monitor, ReportsAPodThatFailedOnceAndWantsItsLog) {
               ElementsAre(HasSubstr("pod ring-worker-0 failed (exit code 65): no such folder")));
 }
 
+TEST(Monitor, TellsTheEndOfAParameterServerToo) {
+  Monitor monitor = monitor_of_a_job();
+  Json server = pod().ended(4, "disk full").json;
+  server["metadata"]["labels"]["muster.dev/role"] = "server";
+  EXPECT_TRUE(monitor.on_pod(server, kStart));
+  EXPECT_THAT(monitor.take_lines(), ElementsAre(HasSubstr("failed (exit code 4): disk full")));
+}
+
 TEST(Monitor, TellsTheSignalAndThenTheLastLinesOfTheLog) {
   Monitor monitor = monitor_of_a_job();
   (void)monitor.on_pod(pod().json, kStart);

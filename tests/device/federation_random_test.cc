@@ -13,17 +13,13 @@
 #include "common/base/random.h"
 #include "tests/device/federation_calls.h"
 #include "tests/device/federation_process.h"
+#include "tests/support/from_environment.h"
 
 namespace muster {
 namespace {
 
 using federation::v1::ModelOffer;
 using federation::v1::ModelOfferReply;
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* const text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 // One thread's mind.
 class Liar {

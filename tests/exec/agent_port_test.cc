@@ -9,6 +9,8 @@
 #include <sys/socket.h>
 
 #include <atomic>
+#include <csignal>
+#include <deque>
 #include <mutex>
 #include <thread>
 
@@ -32,6 +34,7 @@ const PeerName kPod{.role = "worker", .index = 3, .uid = "u-1"};
 class Served {
  public:
   explicit Served(AgentCalls calls) {
+    std::signal(SIGPIPE, SIG_IGN);
     shared_test_pki().write(folder_.path(), kPod);
     auto port = AgentPort::open(
         {.ip = "127.0.0.1", .port = 0, .keys_folder = folder_.path().string(), .dns_name = dns_name(kPod)},
@@ -160,10 +163,12 @@ TEST(AgentPort, TakesNothingFromAnybodyElse) {
   EXPECT_EQ(calls, 0);
 }
 
-FileDescriptor connect_to(int port) {
+FileDescriptor connect_to(int port, const char* from = "127.0.0.1") {
   FileDescriptor plain(socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   sockaddr_in address{};
   address.sin_family = AF_INET;
+  inet_pton(AF_INET, from, &address.sin_addr);
+  EXPECT_EQ(bind(plain.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
   address.sin_port = htons(static_cast<std::uint16_t>(port));
   inet_pton(AF_INET, "127.0.0.1", &address.sin_addr);
   EXPECT_EQ(connect(plain.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
@@ -173,8 +178,7 @@ FileDescriptor connect_to(int port) {
 TEST(AgentPort, StrangersKeepNobodyOut) {
   Served served({.configure = [](std::string_view) { return Status(); }, .watch = {}});
   std::vector<FileDescriptor> silent;
-  for (std::size_t i = 0; i < 3 * AgentPort::kConnectionsMax; ++i)
-    silent.push_back(connect_to(served.port()));
+  for (std::size_t i = 0; i < 3 * AgentPort::kStrangersMax; ++i) silent.push_back(connect_to(served.port()));
   const auto stub = stub_of(shared_test_pki().channel(served.address(), kPod));
   EXPECT_TRUE(configure(*stub, {}).ok());
   // Plaintext is hung up on.
@@ -182,6 +186,26 @@ TEST(AgentPort, StrangersKeepNobodyOut) {
   ASSERT_GT(send(plain.get(), "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 24, MSG_NOSIGNAL), 0);
   char bytes[256];
   while (recv(plain.get(), bytes, sizeof bytes, 0) > 0) {
+  }
+}
+
+TEST(AgentPort, AFloodOfOneAddressPushesItselfOut) {
+  Served served({.configure = [](std::string_view) { return Status(); }, .watch = {}});
+  std::atomic<std::size_t> connected = 0;
+  const std::jthread flood([&](const std::stop_token& stop) {
+    std::deque<FileDescriptor> open;
+    while (!stop.stop_requested()) {
+      open.push_back(connect_to(served.port(), "127.0.0.2"));
+      if (open.size() > 2 * AgentPort::kStrangersMax) open.pop_front();
+      ++connected;
+    }
+  });
+  while (connected < 2 * AgentPort::kStrangersMax) std::this_thread::yield();
+  for (int i = 0; i < 5; ++i) {
+    const auto stub = stub_of(shared_test_pki().channel(served.address(), kPod));
+    const std::size_t before = connected;
+    EXPECT_TRUE(configure(*stub, {}).ok()) << i << ", after " << connected;
+    while (connected == before) std::this_thread::yield();  // it goes on meanwhile
   }
 }
 

@@ -11,6 +11,7 @@ import sys
 import tempfile
 import threading
 import unittest
+import warnings
 from unittest import mock
 
 import muster
@@ -139,6 +140,15 @@ class Submit(unittest.TestCase):
         muster.DistributedJob("own", other, image="i")  # beside what the first has left
         posted = [body["metadata"]["name"] for method, _, body, _ in self.server.asked if method == "POST" and body["kind"] == "ConfigMap"]
         self.assertEqual(len(set(posted)), 2)
+        there = {"data": dict(made["ConfigMap"]["data"]), "immutable": True}
+        self.server.answers["POST", path] = (409, {"message": "already exists"})
+        self.server.answers["GET", f"{path}/{name}"] = (200, there)
+        muster.DistributedJob("own", train, image="i")  # as it was left by another run
+        for changed in ({"data": {"train.py": "print()"}}, {"immutable": False}):
+            self.server.answers["GET", f"{path}/{name}"] = (200, dict(there, **changed))
+            with self.assertRaisesRegex(muster.Error, f"ConfigMap {name} is there already, with other data or not immutable"):
+                muster.DistributedJob("own", train, image="i")
+        self.server.answers["POST", path] = (201, {})
         self.server.any_patch = (403, {"message": "you may not"})
         with self.assertWarnsRegex(UserWarning, "stays when the job is deleted: you may not"):
             muster.DistributedJob("own", other, image="i")
@@ -376,7 +386,7 @@ class Configuration(unittest.TestCase):
             seen.append(request.get_header("Authorization"))
             raise OSError("away")
 
-        with mock.patch("urllib.request.urlopen", answer):
+        with mock.patch("urllib.request.OpenerDirector.open", lambda _, *arguments, **named: answer(*arguments, **named)):
             for token in ("first", "second"):
                 (account / "token").write_text(token + "\n")
                 with self.assertRaisesRegex(muster.Error, "does not answer: away"):
@@ -393,7 +403,8 @@ class Configuration(unittest.TestCase):
             def do_GET(self):
                 seen.append(self.headers["Authorization"])
                 body = b'{"message": "not for you"}' if self.path == "/no" else b'{"a": 1}' if self.path == "/yes" else b"<html>"
-                self.send_response(403 if self.path == "/no" else 200)
+                self.send_response({"/no": 403, "/moved": 307}.get(self.path, 200))
+                self.send_header("Location", "/yes")
                 self.send_header("Warning", '299 - "unknown field \\"spec.x\\""')
                 self.send_header("Content-Length", str(len(body)))
                 self.end_headers()
@@ -413,7 +424,10 @@ class Configuration(unittest.TestCase):
             cluster.call("GET", "/no")
         with self.assertRaisesRegex(muster.Error, "is it one?"), self.assertWarns(UserWarning):
             cluster.call("GET", "/page")
-        self.assertEqual(seen, ["Bearer secret"] * 3)
+        with self.assertRaisesRegex(muster.Error, "307"), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            cluster.call("GET", "/moved")
+        self.assertEqual(seen, ["Bearer secret"] * 4, "nobody whom it names gets the token")
 
 
 if __name__ == "__main__":

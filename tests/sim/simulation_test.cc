@@ -4,9 +4,8 @@
 // MUSTER_SIM_BUG=n looks for one planted bug alone.
 #include <gtest/gtest.h>
 
-#include <cstdlib>
-
 #include "life.h"
+#include "tests/support/from_environment.h"
 
 namespace muster::sim {
 namespace {
@@ -40,11 +39,6 @@ std::vector<std::string> more_kinds() {
           "user: delete, background",
           "user: delete, foreground",
           "user: delete, orphan"};
-}
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
 }
 
 std::string lines(const std::vector<std::string>& all) {

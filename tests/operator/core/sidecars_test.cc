@@ -1,6 +1,9 @@
 // tests/operator/core/sidecars_test.cc: pods with sidecars, and successes that need evidence, in both kinds
 #include <gmock/gmock.h>
 
+#include <string>
+#include <vector>
+
 #include "cluster_model.h"
 
 namespace muster::op::testing {
@@ -198,18 +201,74 @@ TEST(Evidence, AWorkerWhoseAgentHasFailedDidNotSucceed) {
   EXPECT_EQ(cluster.condition("Failed")->reason, "SuccessWithoutTraining");
 }
 
-class EvidenceOfARole : public ::testing::TestWithParam<const char*> {};
+class EvidenceOfARole : public ::testing::TestWithParam<std::vector<std::string>> {};
 
 TEST_P(EvidenceOfARole, IsNeededInAFederation) {
   ClusterModel cluster(federated_round(2, 1));
   cluster.bring_up();
-  cluster.end_pod(GetParam(), 0, "hello world");
-  cluster.settle();
+  for (const std::string& name : GetParam()) {
+    EXPECT_FALSE(cluster.is("Failed"));
+    cluster.end_pod(name, 0, "hello world");
+    cluster.settle();
+  }
   ASSERT_TRUE(cluster.is("Failed"));
   EXPECT_EQ(cluster.condition("Failed")->reason, "SuccessWithoutTraining");
   EXPECT_THAT(cluster.condition("Failed")->message, HasSubstr("remove image and command in spec."));
 }
-INSTANTIATE_TEST_SUITE_P(Roles, EvidenceOfARole, ::testing::Values("phones-aggregator-0", "phones-client-1"));
+INSTANTIATE_TEST_SUITE_P(Roles, EvidenceOfARole,
+                         ::testing::Values(std::vector<std::string>{"phones-aggregator-0"},
+                                           std::vector<std::string>{"phones-client-1", "phones-client-0"}));
+
+// One client's program that calls exit(0) does not end the federation of the others.
+TEST(Evidence, OfOneClientOfManyLacksAndTheOthersGoOn) {
+  Json object = federated_round(5, 1);
+  object["spec"]["training"] = {{"program", Json::object()}};
+  object["spec"]["cohort"] = {{"size", 4}, {"minimum", 3}, {"maxExamplesPerClient", 100}};
+  object["spec"]["clients"]["template"]["spec"]["containers"] =
+      Json::array({{{"name", "client"}, {"image", "i:1"}}});
+  ClusterModel cluster(object);
+  cluster.bring_up();
+  const std::string neighbour = cluster.uid_of("phones-client-0");
+  const std::string ended = cluster.uid_of("phones-client-1");
+  cluster.end_pod("phones-client-1", 0, "hello world");
+  for (int i = 0; i < 3; ++i) cluster.settle();
+  EXPECT_FALSE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.status().phase, "Running");
+  EXPECT_EQ(cluster.uid_of("phones-client-0"), neighbour);
+  EXPECT_EQ(cluster.uid_of("phones-client-1"), ended) << "a new one would do the same";
+  ASSERT_TRUE(cluster.is("ClientsAway"));
+  EXPECT_EQ(cluster.condition("ClientsAway")->reason, "SuccessWithoutTraining");
+  EXPECT_EQ(
+      cluster.condition("ClientsAway")->message,
+      "client 1 (phones-client-1) exited with code 0, but no training has ended in it: a program is done "
+      "when muster.serve returns (MUSTER_END in C); let it go on until then: hello world; a restart "
+      "would not help: delete its pod to try again; 4 of 5 clients are left");
+  EXPECT_EQ(cluster.count_events("ClientsAway"), 1);
+
+  cluster.end_pod("phones-client-3", 65, "muster.dev/ending: /data: no such folder");
+  cluster.settle();
+  EXPECT_FALSE(cluster.is("Failed")) << "3 are left, as many as the minimum";
+  cluster.end_pod("phones-client-0", 0, "hello world");
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("Failed"));
+  EXPECT_EQ(cluster.condition("Failed")->reason, "SuccessWithoutTraining");
+  EXPECT_THAT(cluster.condition("Failed")->message,
+              HasSubstr("2 of 5 clients are left, fewer than cohort.minimum 3"));
+}
+
+TEST(Evidence, AClientThatHadNoneIsTriedAgainOnceSomebodyDeletesItsPod) {
+  ClusterModel cluster(federated_round(3, 1));
+  cluster.bring_up();
+  cluster.end_pod("phones-client-1", 0, "hello world");
+  cluster.settle();
+  ASSERT_TRUE(cluster.is("ClientsAway"));
+  cluster.delete_pod("phones-client-1");
+  cluster.settle();
+  cluster.finish_deletions();
+  cluster.bring_up();
+  EXPECT_FALSE(cluster.is("ClientsAway"));
+  EXPECT_EQ(cluster.status().ready, "4/4");
+}
 
 TEST(Readiness, OfAFinishedJobWaitsForNobody) {
   ClusterModel cluster(job().workers(2).max_restarts(0).json());

@@ -8,11 +8,11 @@
 #include <gmock/gmock.h>
 
 #include <algorithm>
-#include <cstdlib>
 #include <set>
 
 #include "cluster_model.h"
 #include "common/base/random.h"
+#include "tests/support/from_environment.h"
 
 namespace muster::op::testing {
 namespace {
@@ -237,11 +237,6 @@ class Life {
   api::JobStatus last_;
   int failures_ = 0;
 };
-
-std::uint64_t from_environment(const char* name, std::uint64_t otherwise) {
-  const char* text = std::getenv(name);
-  return text == nullptr ? otherwise : std::strtoull(text, nullptr, 10);
-}
 
 void live_many(const Json& object) {
   const std::uint64_t only = from_environment("MUSTER_SEED", 0);
