@@ -11,7 +11,8 @@ CASES=0
 export XDG_RUNTIME_DIR="$ROOT/runtime"
 unset KUBECONFIG
 mkdir -m 700 -p "$XDG_RUNTIME_DIR"
-trap 'end_marked; rm -rf "$ROOT"' EXIT
+# A subshell that is killed before bash has taken this trap from it would run it.
+trap 'if [ "$BASHPID" = $$ ]; then end_marked; rm -rf "$ROOT"; fi' EXIT
 
 marked() {  # process ids with $ROOT in their environment
   local file pid
