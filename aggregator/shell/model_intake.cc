@@ -16,7 +16,7 @@ namespace {
 
 // No model begins near it, and no training comes there. A buffer's constant (the -1e9 of a mask) may be
 // beyond what an update may move (kMoveMax), but sums of squares of a billion such values are still float32.
-constexpr float kBeginMax = 1ULL << 40;
+constexpr float kBeginMax = 0x1p40F;
 // Each chunk is an allocation of its own: of one byte each they would take more than what they hold.
 constexpr std::size_t kChunkMin = 64 << 10;
 constexpr std::uint64_t kSlowest = std::uint64_t{1} << 20;  // bytes a second of an offer that keeps its place

@@ -234,6 +234,7 @@ TEST_F(UploadCrowd, ThoseThatAreSlowComeToTheirEndWhereNobodyWaits) {
 TEST_F(UploadCrowd, ASlowNetworkForAllStillBringsUpdates) {
   const Instant begin = now_;
   std::vector<Sender> senders;
+  senders.reserve(12);
   for (int i = 0; i < 12; ++i)
     senders.push_back(sender("client " + std::to_string(i), 16, 500ms, begin + i * kTick));
   run(senders, begin + 60s);
