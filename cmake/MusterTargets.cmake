@@ -18,6 +18,7 @@ find_package(Threads REQUIRED)
 
 add_library(muster_options INTERFACE)
 target_include_directories(muster_options INTERFACE "${CMAKE_SOURCE_DIR}")
+# -pthread: gRPC's targets bring it, and whoever reads a precompiled header has the same flags.
 target_compile_options(muster_options INTERFACE -pthread -Wall -Wextra -Wpedantic -Wshadow -Wconversion
                        $<$<BOOL:${MUSTER_WERROR}>:-Werror>)
 target_compile_definitions(muster_options INTERFACE MUSTER_VERSION="${PROJECT_VERSION}" SPDLOG_FMT_EXTERNAL)
